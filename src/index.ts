@@ -1,0 +1,28 @@
+/** The transport layer: sessions with a codec and a listener over any connection. */
+export { type ErrorCode, GettyError } from './errors.js';
+export { ByteReader } from './transport/byte-reader.js';
+export { ByteWriter } from './transport/byte-writer.js';
+export { CLIENT_DEFAULTS, connect, RECONNECT_DEFAULTS } from './transport/client.js';
+export { type LengthPrefixedOptions, lengthPrefixed, lines, raw } from './transport/codecs.js';
+export { SERVER_DEFAULTS, serve } from './transport/server.js';
+export { SendError } from './transport/session.js';
+export { SESSION_DEFAULTS } from './transport/session-options.js';
+export type {
+  Client,
+  ClientOptions,
+  Codec,
+  Compression,
+  Endpoint,
+  EventListener,
+  Peer,
+  ReconnectOptions,
+  SendOptions,
+  SendResult,
+  Server,
+  ServerOptions,
+  Session,
+  SessionOptions,
+  SessionSetup,
+  SessionStats,
+  Setup,
+} from './transport/types.js';

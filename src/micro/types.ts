@@ -1,0 +1,53 @@
+/**
+ * The micro layer in one file: a Registry knows which nodes offer a service, a Balancer picks one of them, a Strategy
+ * decides what happens when a call to it fails.
+ */
+import type { Call, CodecName } from '../rpc/types.js';
+
+/** One service offered in one codec at one address: one entry of a registry. */
+export interface ServiceNode {
+  /** Unique among the nodes of its service, group, version and protocol. */
+  readonly id: string;
+  readonly service: string;
+  readonly group: string;
+  readonly version: string;
+  readonly protocol: CodecName;
+  /** `tcp://host:port`. */
+  readonly address: string;
+  /** Go's meta string is under `getty-micro-meta-key`; what only TypeScript peers know has keys that begin with `getty-`. */
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Which nodes: by service, and exactly by whatever else is given. */
+export interface ServiceQuery {
+  readonly service: string;
+  readonly group?: string;
+  readonly version?: string;
+  readonly protocol?: CodecName;
+}
+
+export interface Registry extends AsyncDisposable {
+  /** Publish a node; it is kept alive, and published again after an outage, until the result is disposed. Rejects with REGISTRY_FAILED. */
+  register(node: ServiceNode): Promise<AsyncDisposable>;
+  /**
+   * The whole present list at once, then again at each change, ordered by id. Ends when the signal aborts or the registry is disposed.
+   * A slow reader is given the newest list only.
+   */
+  watch(query: ServiceQuery, options?: { signal?: AbortSignal }): AsyncIterable<readonly ServiceNode[]>;
+}
+
+/** Picks one of at least one node for a call. */
+export type Picker = (nodes: readonly ServiceNode[], call: Call) => ServiceNode;
+/** Makes a picker; its state lives in the closure. */
+export type Balancer = () => Picker;
+
+/** Try the call once on a node that is not in `tried`, and add the node to it. */
+export type Attempt = (call: Call, tried: Set<ServiceNode>) => Promise<unknown>;
+/** Decides how often a call is attempted. Made once per consumer; its state lives in the closure. */
+export type Strategy = (attempt: Attempt) => (call: Call) => Promise<unknown>;
+
+/** Where the layer says what users may want to know: shaped like pino. Silent by default. */
+export interface Logger {
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+}

@@ -1,0 +1,104 @@
+/** What has arrived and is not read yet. A codec takes whole messages off its front. */
+
+const EMPTY = Buffer.alloc(0);
+/** A message that straddles chunks is gathered in a buffer that grows with what really came, not with what was announced. */
+const GROWTH = 4;
+const FIRST_GATHER = 16 * 1024;
+
+export class ByteReader {
+  /** The buffer that holds the unread bytes, from `position` to `end`. For codecs that read numbers in place. */
+  bytes: Buffer = EMPTY;
+  position = 0;
+  end = 0;
+  #view: DataView | undefined;
+  /** True while `bytes` is our own gathering buffer, whose room after `end` nobody else sees. */
+  #gathering = false;
+  #wanted = 0;
+  #scanned = 0;
+
+  /** Unread bytes. */
+  get length(): number {
+    return this.end - this.position;
+  }
+
+  /** A DataView over `bytes`; offsets are those of `bytes`, so begin at `position`. */
+  get view(): DataView {
+    this.#view ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
+    return this.#view;
+  }
+
+  /** Add a chunk; it belongs to the reader from here on. Copied only when a message straddles chunks. */
+  feed(chunk: Buffer): void {
+    const rest = this.end - this.position;
+    if (rest === 0) {
+      this.#adopt(chunk, chunk.length, false);
+      return;
+    }
+    const total = rest + chunk.length;
+    if (this.#gathering && this.end + chunk.length <= this.bytes.length) {
+      this.bytes.set(chunk, this.end);
+      this.end += chunk.length;
+      return;
+    }
+    const capacity = Math.max(total, Math.min(this.#wanted, Math.max(FIRST_GATHER, total * GROWTH)));
+    // The old buffer is left as it is: views of it may be in somebody's hands.
+    const gathered = Buffer.allocUnsafeSlow(capacity);
+    gathered.set(this.bytes.subarray(this.position, this.end), 0);
+    gathered.set(chunk, rest);
+    this.#adopt(gathered, total, true);
+  }
+
+  #adopt(bytes: Buffer, end: number, gathering: boolean): void {
+    this.bytes = bytes;
+    this.position = 0;
+    this.end = end;
+    this.#view = undefined;
+    this.#gathering = gathering;
+  }
+
+  /** Say how many bytes the next message takes in all, so that a large one is gathered with few copies. */
+  want(total: number): void {
+    this.#wanted = total;
+  }
+
+  /** The unread byte at `offset` (0 is the next one); undefined past the end. */
+  peek(offset: number): number | undefined {
+    const at = this.position + offset;
+    return at < this.end ? this.bytes[at] : undefined;
+  }
+
+  /**
+   * How many unread bytes come before the first `byte`, or -1. Bytes that were searched in vain are not searched again
+   * when more have come; take or skip begins anew.
+   */
+  indexOf(byte: number): number {
+    const found = this.bytes.indexOf(byte, this.position + this.#scanned);
+    if (found >= 0 && found < this.end) return found - this.position;
+    this.#scanned = this.end - this.position;
+    return -1;
+  }
+
+  /** Take `count` bytes as a view that stays valid. Throws RangeError when fewer are there. */
+  take(count: number): Buffer {
+    const from = this.position;
+    this.skip(count);
+    return this.bytes.subarray(from, from + count);
+  }
+
+  /** Take `count` bytes as text. Throws RangeError when fewer are there. */
+  takeText(count: number, encoding: BufferEncoding = 'utf8'): string {
+    const from = this.position;
+    this.skip(count);
+    return this.bytes.toString(encoding, from, from + count);
+  }
+
+  /** Drop `count` bytes. Throws RangeError when fewer are there. */
+  skip(count: number): void {
+    if (count < 0 || count > this.end - this.position) {
+      throw new RangeError(`cannot take ${count} bytes: ${this.end - this.position} are there`);
+    }
+    this.position += count;
+    this.#wanted = 0;
+    this.#scanned = 0;
+  }
+}

@@ -1,0 +1,176 @@
+/** Keeps sessions with one address alive: one loop dials, with jittered exponential backoff. */
+import { type GettyError, gettyError } from '../errors.js';
+import { badOption, withDefaults } from '../options.js';
+import type { Address } from './address.js';
+import { BaseEndpoint } from './endpoint.js';
+import type { StreamSession } from './session.js';
+import { transportFor } from './transports.js';
+import type { Client, ClientOptions, Connection, ReconnectOptions, Session, Setup, Transport } from './types.js';
+
+/** Milliseconds. */
+export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfies ClientOptions;
+export const RECONNECT_DEFAULTS = { initialDelay: 100, maxDelay: 10_000 } satisfies ReconnectOptions;
+
+/** A session that ends sooner than this counts as a failed attempt, so that being accepted and dropped makes no hot loop. */
+const SHORTEST_LIFE = 1_000;
+
+type Resolved = typeof CLIENT_DEFAULTS & { reconnect: typeof RECONNECT_DEFAULTS | undefined };
+
+class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<In, Out> {
+  readonly type = 'client';
+  readonly address: string;
+  readonly #target: Address;
+  readonly #transport: Transport;
+  readonly #options: Resolved;
+  /** Sessions that are open, in the order in which session() hands them out. */
+  #live: StreamSession<In, Out>[] = [];
+  readonly #openedAt = new WeakMap<Session<In, Out>, number>();
+  #next = 0;
+  /** The attempt that is under way. */
+  #attempt: Promise<void> | undefined;
+  #abort: AbortController | undefined;
+  #failures = 0;
+  #lastFailure: GettyError | undefined;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(target: Address, transport: Transport, setup: Setup<In, Out>, options: Resolved) {
+    super(setup);
+    this.address = target.text;
+    this.#target = target;
+    this.#transport = transport;
+    this.#options = options;
+  }
+
+  /** The first session. Its failure is the caller's: nothing is tried again. */
+  async connect(signal: AbortSignal | undefined): Promise<this> {
+    const giveUp = (): void => this.#abort?.abort(signal?.reason);
+    signal?.addEventListener('abort', giveUp, { once: true });
+    try {
+      signal?.throwIfAborted();
+      await this.#dial();
+    } catch (error) {
+      void this.close();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
+    }
+    this.#maintain();
+    return this;
+  }
+
+  async session(): Promise<Session<In, Out>> {
+    for (;;) {
+      if (this.closed) throw gettyError('ENDPOINT_CLOSED', `the client of ${this.address} is closed`);
+      const live = this.#live;
+      if (live.length > 0) {
+        this.#next = (this.#next + 1) % live.length;
+        return live[this.#next] as StreamSession<In, Out>;
+      }
+      if (this.#attempt !== undefined) await this.#attempt;
+      else throw this.#lastFailure ?? gettyError('CONNECTION_LOST', `the session with ${this.address} is lost, and reconnect is off`);
+    }
+  }
+
+  /** The one place that decides whether to dial. */
+  #maintain(): void {
+    if (this.closed || this.#attempt !== undefined || this.#retry !== undefined) return;
+    if (this.#live.length >= this.#options.connections || this.#options.reconnect === undefined) return;
+    this.#dial().then(
+      () => this.#maintain(),
+      () => this.#maintainLater(),
+    );
+  }
+
+  #maintainLater(): void {
+    const { reconnect } = this.#options;
+    if (this.closed || this.#retry !== undefined || reconnect === undefined) return;
+    const backoff = Math.min(reconnect.maxDelay, reconnect.initialDelay * 2 ** Math.min(this.#failures - 1, 30));
+    this.#retry = setTimeout(
+      () => {
+        this.#retry = undefined;
+        this.#maintain();
+      },
+      backoff * (0.5 + Math.random() / 2),
+    );
+  }
+
+  #dial(): Promise<void> {
+    const attempt = this.#dialOnce().finally(() => {
+      this.#attempt = undefined;
+    });
+    this.#attempt = attempt;
+    return attempt;
+  }
+
+  async #dialOnce(): Promise<void> {
+    const abort = new AbortController();
+    this.#abort = abort;
+    const { connectTimeout } = this.#options;
+    const timer = setTimeout(() => abort.abort(gettyError('CONNECT_FAILED', `no connection within connectTimeout, ${connectTimeout} ms`)), connectTimeout);
+    try {
+      const connection = await this.#transport.dial(this.#target, abort.signal);
+      await this.#opened(connection);
+      this.#lastFailure = undefined;
+    } catch (error) {
+      this.#failures++;
+      this.#lastFailure = error as GettyError;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      this.#abort = undefined;
+    }
+  }
+
+  async #opened(connection: Connection): Promise<void> {
+    if (this.closed) {
+      connection.destroy();
+      throw gettyError('ENDPOINT_CLOSED', `the client of ${this.address} was closed while it connected`);
+    }
+    const session = await this.open(connection);
+    if (session.closed) throw gettyError('CONNECTION_LOST', `the session with ${this.address} was lost as it opened`);
+    this.#openedAt.set(session, performance.now());
+    this.#live.push(session);
+  }
+
+  override forget(session: Session<In, Out>): void {
+    const before = this.#live.length;
+    this.#live = this.#live.filter((other) => other !== session);
+    super.forget(session);
+    if (this.#live.length === before) return;
+    this.#lastFailure = gettyError('CONNECTION_LOST', `the session with ${this.address} is lost`);
+    if (performance.now() - (this.#openedAt.get(session) ?? 0) < SHORTEST_LIFE) {
+      this.#failures++;
+      this.#maintainLater();
+    } else {
+      this.#failures = 0;
+      this.#maintain();
+    }
+  }
+
+  protected override async stop(): Promise<void> {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+    this.#abort?.abort(gettyError('ENDPOINT_CLOSED', `the client of ${this.address} was closed`));
+    await this.#attempt?.catch(() => {});
+  }
+}
+
+/**
+ * Connect to `address` and keep `connections` sessions alive. Settles when the first session is open.
+ * Rejects with BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED (refused, unknown name, timed out: see its cause) or SESSION_REFUSED.
+ */
+export async function connect<In, Out = In>(address: string, setup: Setup<In, Out>, options: ClientOptions = {}): Promise<Client<In, Out>> {
+  const target = transportFor(address);
+  const resolved = {
+    ...withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, 2 ** 31 - 1] }),
+    reconnect: resolveReconnect(options.reconnect),
+  };
+  return new TransportClient<In, Out>(target.address, target.transport, setup, resolved).connect(options.signal);
+}
+
+function resolveReconnect(given: ClientOptions['reconnect']): typeof RECONNECT_DEFAULTS | undefined {
+  if (given === false) return undefined;
+  if (given === undefined || given === true) return RECONNECT_DEFAULTS;
+  if (typeof given !== 'object') throw badOption('reconnect', given, 'true, false, or { initialDelay, maxDelay }');
+  return withDefaults(RECONNECT_DEFAULTS, given, { initialDelay: [1, 2 ** 31 - 1], maxDelay: [1, 2 ** 31 - 1] });
+}

@@ -1,0 +1,160 @@
+/**
+ * Compression of a stream, wrapped round a connection: raw DEFLATE, one continuous compressor per direction, with a sync
+ * flush after every write, as Go's compress/flate does (every write ends 00 00 ff ff).
+ */
+import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
+import { gettyError, messageOf } from '../errors.js';
+import type { Compression, Connection, ConnectionEvents } from './types.js';
+
+/** The connection itself for `none`. */
+export function compress(connection: Connection, compression: Compression, maxInflatedBytes: number): Connection {
+  if (compression === 'none') return connection;
+  const level = compression === 'deflate' ? constants.Z_DEFAULT_COMPRESSION : compression.deflate;
+  return new DeflateConnection(connection, level, maxInflatedBytes);
+}
+
+class DeflateConnection implements Connection, ConnectionEvents {
+  readonly #inner: Connection;
+  readonly #deflate;
+  readonly #inflate;
+  readonly #maxInflatedBytes: number;
+  #events: ConnectionEvents | undefined;
+  /** Bytes given to the compressor that have not come out of it. */
+  #compressing = 0;
+  #ending = false;
+  /** Received chunks that are not inflated yet; one is inflated at a time, so that its output can be limited. */
+  #received: Buffer[] = [];
+  #inflating = false;
+  #inflated = 0;
+  #paused = false;
+  #peerEnded = false;
+  #destroyed = false;
+  #closed = false;
+  #error: Error | undefined;
+
+  constructor(inner: Connection, level: number, maxInflatedBytes: number) {
+    this.#inner = inner;
+    this.#maxInflatedBytes = maxInflatedBytes;
+    this.#deflate = createDeflateRaw({ level });
+    this.#inflate = createInflateRaw();
+    this.#deflate.on('data', (bytes: Buffer) => inner.write(bytes));
+    this.#inflate.on('data', (bytes: Buffer) => this.#onInflated(bytes));
+    for (const stream of [this.#deflate, this.#inflate]) stream.on('error', (error) => this.#fail(gettyError('BAD_FRAME', `${this.remoteAddress} sent what cannot be inflated: ${messageOf(error)}`, error)));
+  }
+
+  get localAddress(): string {
+    return this.#inner.localAddress;
+  }
+
+  get remoteAddress(): string {
+    return this.#inner.remoteAddress;
+  }
+
+  attach(events: ConnectionEvents): void {
+    this.#events = events;
+    this.#inner.attach(this);
+  }
+
+  get bufferedBytes(): number {
+    return this.#compressing + this.#inner.bufferedBytes;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#compressing += bytes.length;
+    this.#deflate.write(bytes);
+    this.#deflate.flush(constants.Z_SYNC_FLUSH, () => {
+      // Output may still wait in the stream: its callback comes before its 'data'. In flowing mode read() emits 'data'.
+      while (this.#deflate.read() !== null);
+      this.#compressing -= bytes.length;
+      if (this.#ending && this.#compressing === 0) this.#inner.end();
+      this.#events?.onTaken();
+    });
+  }
+
+  end(): void {
+    this.#ending = true;
+    if (this.#compressing === 0) this.#inner.end();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#inflate.pause();
+    this.#inner.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#inflate.resume();
+    this.#inflateNext();
+  }
+
+  destroy(): void {
+    this.#received = [];
+    this.#destroyed = true;
+    this.#inner.destroy();
+    // The inner connection may be gone already, while we were still inflating what it brought.
+    if (this.#closed) this.#finish();
+  }
+
+  onData(bytes: Buffer): void {
+    this.#received.push(bytes);
+    this.#inner.pause();
+    this.#inflateNext();
+  }
+
+  #inflateNext(): void {
+    if (this.#inflating) return;
+    while (!this.#paused && this.#inflate.read() !== null);
+    if (this.#paused) return;
+    const bytes = this.#received.shift();
+    if (bytes === undefined) {
+      if (this.#closed) this.#finish();
+      else if (this.#peerEnded) this.#events?.onEnd();
+      else this.#inner.resume();
+      return;
+    }
+    this.#inflating = true;
+    this.#inflated = 0;
+    this.#inflate.write(bytes, () => {
+      this.#inflating = false;
+      this.#inflateNext();
+    });
+  }
+
+  #onInflated(bytes: Buffer): void {
+    if (this.#error !== undefined) return;
+    this.#inflated += bytes.length;
+    if (this.#inflated > this.#maxInflatedBytes) {
+      this.#fail(gettyError('INFLATE_LIMIT', `a chunk from ${this.remoteAddress} inflates to more than maxInflatedBytes, ${this.#maxInflatedBytes}`));
+    } else this.#events?.onData(bytes);
+  }
+
+  onTaken(): void {
+    this.#events?.onTaken();
+  }
+
+  onEnd(): void {
+    this.#peerEnded = true;
+    this.#inflateNext();
+  }
+
+  #fail(error: Error): void {
+    this.#error ??= error;
+    this.destroy();
+  }
+
+  onClose(error?: Error): void {
+    this.#error ??= error;
+    this.#closed = true;
+    // What came before an orderly end is still inflated and read.
+    if (this.#destroyed || !this.#peerEnded) this.#finish();
+    else this.#inflateNext();
+  }
+
+  #finish(): void {
+    // close() and not destroy(): zlib is freed when the write under way has come back.
+    this.#deflate.close();
+    this.#inflate.close();
+    this.#events?.onClose(this.#error);
+  }
+}

@@ -1,0 +1,77 @@
+/** What a server and a client have in common: sessions, made from connections and closed together. */
+import { compress } from './compression.js';
+import { type SessionOwner, StreamSession } from './session.js';
+import { resolveSetup } from './session-options.js';
+import type { Connection, Session, SessionSetup, Setup } from './types.js';
+
+let lastId = 0;
+
+export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
+  readonly id = ++lastId;
+  abstract readonly type: 'server' | 'client';
+  readonly sessions = new Set<StreamSession<In, Out>>();
+  readonly #setupOf: (connection: Connection) => SessionSetup<In, Out>;
+  #closing: Promise<void> | undefined;
+
+  /** Throws BAD_OPTION when the setup is one for all sessions and is wrong. */
+  constructor(setup: Setup<In, Out>) {
+    if (typeof setup === 'function') this.#setupOf = setup;
+    else {
+      const resolved = resolveSetup(setup);
+      this.#setupOf = () => resolved;
+    }
+  }
+
+  abstract readonly address: string;
+
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /** Make a session of a connection. Rejects when the setup or the listener refuses it; the connection is destroyed then. */
+  protected async open(connection: Connection): Promise<StreamSession<In, Out>> {
+    let session: StreamSession<In, Out>;
+    try {
+      const setup = resolveSetup(this.#setupOf(connection));
+      session = new StreamSession(this, compress(connection, setup.compression, setup.maxInflatedBytes), setup);
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+    this.sessions.add(session);
+    await session.open();
+    return session;
+  }
+
+  forget(session: Session<In, Out>): void {
+    this.sessions.delete(session as StreamSession<In, Out>);
+    this.sessionLost();
+  }
+
+  /** A session is gone: a client may want another. */
+  protected sessionLost(): void {}
+
+  /** Stop making sessions. */
+  protected abstract stop(): Promise<void>;
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const stopped = this.stop();
+    // A session that opens while others close is closed by the next round.
+    while (this.sessions.size > 0) await Promise.all([...this.sessions].map((session) => session.close()));
+    await stopped;
+  }
+
+  destroy(): void {
+    void this.close();
+    for (const session of this.sessions) session.destroy();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,45 @@
+/** The defaults of a session, and the check of what a user gives. */
+import { badOption, checkNumber, type Ranges, withDefaults } from '../options.js';
+import type { Compression, SessionOptions, SessionSetup } from './types.js';
+
+/** Milliseconds and bytes. */
+export const SESSION_DEFAULTS = {
+  name: '',
+  maxMessageBytes: 4 * 1024 * 1024,
+  cronPeriod: 60_000,
+  idleTimeout: 0,
+  waitTime: 3_000,
+  highWaterMark: 256 * 1024,
+  maxQueuedBytes: 16 * 1024 * 1024,
+  maxInflatedBytes: 16 * 1024 * 1024,
+} satisfies SessionOptions;
+
+type Defaulted = typeof SESSION_DEFAULTS;
+/** A setup whose every option has its value. */
+export type ResolvedSetup<In, Out> = SessionSetup<In, Out> & Defaulted & { compression: Compression };
+
+const LONGEST_TIMER = 2 ** 31 - 1;
+const RANGES: Ranges<Defaulted> = {
+  maxMessageBytes: [1, 2 ** 31 - 1],
+  cronPeriod: [1, LONGEST_TIMER],
+  idleTimeout: [0, LONGEST_TIMER],
+  waitTime: [0, LONGEST_TIMER],
+  highWaterMark: [1, Number.POSITIVE_INFINITY],
+  maxQueuedBytes: [1, Number.POSITIVE_INFINITY],
+};
+
+/** Throws BAD_OPTION. */
+export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSetup<In, Out> {
+  if (typeof setup !== 'object' || setup === null) throw badOption('setup', setup, 'an object with a codec and a listener, or a function that returns one');
+  const { codec, listener, compression = 'none' } = setup;
+  if (typeof codec?.read !== 'function' || typeof codec.write !== 'function') throw badOption('codec', codec, 'an object with read and write');
+  if (typeof listener?.onMessage !== 'function') throw badOption('listener', listener, 'an object with onMessage');
+  checkCompression(compression);
+  return { ...withDefaults(SESSION_DEFAULTS, setup, RANGES), codec, listener, compression };
+}
+
+function checkCompression(compression: Compression): void {
+  if (compression === 'none' || compression === 'deflate') return;
+  if (typeof compression !== 'object' || compression === null) throw badOption('compression', compression, "'none', 'deflate' or { deflate: level }");
+  checkNumber('compression.deflate', compression.deflate, -1, 9);
+}

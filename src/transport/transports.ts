@@ -1,0 +1,13 @@
+/** Which transport an address's scheme picks. */
+import { type Address, parseAddress } from './address.js';
+import { memory } from './memory.js';
+import { tcp } from './tcp.js';
+import type { Transport } from './types.js';
+
+const TRANSPORTS: Readonly<Record<string, Transport>> = { tcp, memory };
+
+/** Throws BAD_ADDRESS. */
+export function transportFor(text: string): { address: Address; transport: Transport } {
+  const address = parseAddress(text, Object.keys(TRANSPORTS));
+  return { address, transport: TRANSPORTS[address.scheme] as Transport };
+}

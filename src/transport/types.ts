@@ -1,0 +1,241 @@
+/**
+ * The transport layer in one file: what a user implements (Codec, EventListener), what a user holds (Session, Server,
+ * Client), and the one seam that a transport implements (Connection).
+ */
+import type { Address } from "./address.js";
+import type { ByteReader } from './byte-reader.js';
+import type { ByteWriter } from './byte-writer.js';
+
+/** Turns bytes into messages and back. One object may serve many sessions if it keeps no state. */
+export interface Codec<In, Out = In> {
+  /**
+   * Take one message off `input`, or return undefined while it is not whole (then take nothing).
+   * A view that `input` hands out stays valid for ever: its bytes are never recycled.
+   * Throw when this is not the protocol: the error reaches onError and the session closes.
+   */
+  read(input: ByteReader, session: Session<In, Out>): In | undefined;
+  /** Append the encoded message to `output`. Throw: nothing is sent, and the writer gets the error. */
+  write(output: ByteWriter, message: Out, session: Session<In, Out>): void;
+}
+
+/** The five events of a session. A throw or rejection in any of them reaches onError, never the process. */
+export interface EventListener<In, Out = In> {
+  /** The session is open; messages wait until a returned promise settles. Throw or reject to refuse the session. */
+  onOpen?(session: Session<In, Out>): void | Promise<void>;
+  /** One message. May be async; the next message does not wait for it. */
+  onMessage(session: Session<In, Out>, message: In): unknown;
+  /**
+   * A callback failed (HANDLER_FAILED, with the cause), the peer sent bad bytes, or the connection broke. Without this
+   * method a failing callback is reported by `process.emitWarning`; the rest shows in onClose alone.
+   */
+  onError?(session: Session<In, Out>, error: Error): void;
+  /** The session is over. Called once, last, for every session whose onOpen was called. */
+  onClose?(session: Session<In, Out>): void;
+  /** Every cronPeriod: the place for heartbeats and idle checks. */
+  onCron?(session: Session<In, Out>): void;
+}
+
+/** Bytes and messages both ways since the session opened. Bytes are those of the codec, before compression. */
+export interface SessionStats {
+  readonly bytesRead: number;
+  readonly messagesRead: number;
+  readonly bytesWritten: number;
+  readonly messagesWritten: number;
+}
+
+/** How far a send got. */
+export interface SendResult {
+  /** Bytes that the message took when encoded. */
+  readonly encodedBytes: number;
+  /** Bytes of them that the operating system has taken. */
+  readonly sentBytes: number;
+}
+
+export interface SendOptions {
+  /** Milliseconds to wait for the operating system to take the bytes; then SEND_TIMEOUT. Default: no limit. */
+  timeout?: number;
+  signal?: AbortSignal;
+}
+
+/** One conversation with one peer. Made by serve() and connect(). */
+export interface Session<In, Out = In> extends AsyncDisposable {
+  /** Unique in this process. */
+  readonly id: number;
+  readonly name: string;
+  /** `tcp://127.0.0.1:8848`, or another form with the transport's scheme. */
+  readonly localAddress: string;
+  readonly remoteAddress: string;
+  readonly endpoint: Endpoint<In, Out>;
+  /** True from the first close() or destroy(), or from the loss of the connection. */
+  readonly closed: boolean;
+  /** When the peer was last heard, in ms since the epoch. */
+  readonly active: number;
+  updateActive(): void;
+  readonly stats: SessionStats;
+  /** For the user's own state. */
+  readonly attributes: Map<unknown, unknown>;
+  readonly maxMessageBytes: number;
+  /** Bytes written that the operating system has not taken yet. */
+  readonly queuedBytes: number;
+
+  /**
+   * Encode and queue a message; it leaves with the others of this tick. True: go on; false: it is queued, but the
+   * high-water mark is passed, so await drained() before more.
+   * Throws SESSION_CLOSED, SESSION_BLOCKED (the hard queue limit is reached), MESSAGE_TOO_LARGE, or the codec's error; then
+   * nothing of it is sent.
+   */
+  write(message: Out): boolean;
+  /** As write(), but settles when the operating system has taken the bytes. Rejects with a SendError. */
+  send(message: Out, options?: SendOptions): Promise<SendResult>;
+  /** Queue bytes past the codec; they are copied before this returns. As write() otherwise. */
+  writeBytes(bytes: Uint8Array): boolean;
+  /** Queue several byte arrays as one; they leave together. */
+  writeBytesArray(chunks: readonly Uint8Array[]): boolean;
+  /** Settles when the queue is below the high-water mark; rejects with SESSION_CLOSED when the session ends first. */
+  drained(): Promise<void>;
+  /** Take no more messages until resume(); the peer is slowed down by the network's own back-pressure. */
+  pause(): void;
+  resume(): void;
+  /** Send what is queued, tell the peer, take what it still sends, and close: at the latest after waitTime. */
+  close(): Promise<void>;
+  /** Close now; what is queued is lost. An error given here reaches onError. */
+  destroy(error?: Error): void;
+}
+
+/** Options of each session. Times in milliseconds, sizes in bytes. Defaults: SESSION_DEFAULTS. */
+export interface SessionOptions {
+  name?: string;
+  /** The largest message that is read or written, as encoded bytes. */
+  maxMessageBytes?: number;
+  /** How often onCron is called. */
+  cronPeriod?: number;
+  /** Close a session (IDLE_TIMEOUT) that has not heard its peer for so long. 0: never. */
+  idleTimeout?: number;
+  /** How long close() waits for the queue and the peer before it destroys. */
+  waitTime?: number;
+  /** write() answers false while more than this is queued. */
+  highWaterMark?: number;
+  /** write() throws SESSION_BLOCKED when this much is queued already. */
+  maxQueuedBytes?: number;
+  /** One continuous compressor per direction. */
+  compression?: Compression;
+  /** The most bytes that one received chunk may inflate to; more closes the session with INFLATE_LIMIT. */
+  maxInflatedBytes?: number;
+}
+
+/** `none`, raw DEFLATE at zlib's default level, or at a level from 0 to 9 (-1: zlib's default). */
+export type Compression = 'none' | 'deflate' | { deflate: number };
+
+/** What a session needs: the codec, the listener, and options that differ from the defaults. */
+export interface SessionSetup<In, Out = In> extends SessionOptions {
+  codec: Codec<In, Out>;
+  listener: EventListener<In, Out>;
+}
+
+/** One setup for all sessions, or a function of each new one; throw in it to refuse the session. */
+export type Setup<In, Out = In> = SessionSetup<In, Out> | ((peer: Peer) => SessionSetup<In, Out>);
+
+/** Who is at the other end of a connection that is about to become a session. */
+export interface Peer {
+  readonly localAddress: string;
+  readonly remoteAddress: string;
+}
+
+/** What owns sessions. `await using` closes it. */
+export interface Endpoint<In, Out = In> extends AsyncDisposable {
+  readonly id: number;
+  readonly type: 'server' | 'client';
+  /** The address to reach it at (server), or that it connects to (client); a port 0 is replaced by the real one. */
+  readonly address: string;
+  readonly sessions: ReadonlySet<Session<In, Out>>;
+  readonly closed: boolean;
+  /** Close every session politely, then release all else. Settles when everything is gone. */
+  close(): Promise<void>;
+  /** Close everything now. */
+  destroy(): void;
+}
+
+export interface Server<In, Out = In> extends Endpoint<In, Out> {
+  readonly type: 'server';
+  /** Take no new connections; those that are open go on. Settles when the port is free. */
+  stopListening(): Promise<void>;
+}
+
+export interface ServerOptions {
+  /** The longest queue of connections that the operating system holds for us. */
+  backlog?: number;
+}
+
+export interface Client<In, Out = In> extends Endpoint<In, Out> {
+  readonly type: 'client';
+  /**
+   * A live session, in turn when there are several. While none is live it waits for the attempt that is under way, and
+   * rejects with the reason of the last failure while the next attempt is not due.
+   */
+  session(): Promise<Session<In, Out>>;
+}
+
+export interface ClientOptions {
+  /** How many sessions to keep alive. */
+  connections?: number;
+  /** Milliseconds for one attempt: name lookup, connection and handshakes. */
+  connectTimeout?: number;
+  /** Connect again when a session is lost; false: never. */
+  reconnect?: boolean | ReconnectOptions;
+  signal?: AbortSignal;
+}
+
+/** Delays between attempts, in ms: each is random between half of the backoff and the whole, which doubles up to maxDelay. */
+export interface ReconnectOptions {
+  initialDelay?: number;
+  maxDelay?: number;
+}
+
+/**
+ * The seam between a session and a transport. A connection hands what arrives to its ConnectionEvents, and takes what
+ * the session writes; only a session calls it.
+ */
+export interface Connection extends Peer {
+  /** Begin to deliver events. Called once. */
+  attach(events: ConnectionEvents): void;
+  /** Bytes written and not yet taken by the operating system. */
+  readonly bufferedBytes: number;
+  /**
+   * Take `bytes`. They may be recycled by the caller at once when bufferedBytes is 0 after the call; otherwise they
+   * belong to the connection.
+   */
+  write(bytes: Uint8Array): void;
+  pause(): void;
+  resume(): void;
+  /** Send what was written, then tell the peer that nothing more comes. Reading goes on. */
+  end(): void;
+  /** Release everything now. onClose follows. */
+  destroy(): void;
+  /** Ask the peer for a sign of life, where the protocol has one (WebSocket). */
+  ping?(): void;
+}
+
+export interface ConnectionEvents {
+  /** Bytes of the stream; they belong to the receiver. */
+  onData(bytes: Buffer): void;
+  /** The operating system has taken more: bufferedBytes is smaller than before. */
+  onTaken(): void;
+  /** The peer sends nothing more. */
+  onEnd(): void;
+  /** Gone, once, last; with the reason when it was not by plan. */
+  onClose(error?: Error): void;
+}
+
+/** A transport: how an address of its scheme is listened at and dialled. */
+export interface Transport {
+  listen(address: Address, options: ServerOptions, accept: (connection: Connection) => void): Promise<Listener>;
+  /** Rejects with CONNECT_FAILED and the reason as its cause. */
+  dial(address: Address, signal: AbortSignal): Promise<Connection>;
+}
+
+export interface Listener {
+  /** With the real port. */
+  readonly address: string;
+  /** Settles when the port is free. */
+  close(): Promise<void>;
+}
