@@ -45,9 +45,3 @@ export type Balancer = () => Picker;
 export type Attempt = (call: Call, tried: Set<ServiceNode>) => Promise<unknown>;
 /** Decides how often a call is attempted. Made once per consumer; its state lives in the closure. */
 export type Strategy = (attempt: Attempt) => (call: Call) => Promise<unknown>;
-
-/** Where the layer says what users may want to know: shaped like pino. Silent by default. */
-export interface Logger {
-  info(details: object, message: string): void;
-  warn(details: object, message: string): void;
-}

@@ -2,6 +2,7 @@
  * The rpc layer in one file: a Contract names methods, a Service implements it, a Stub calls it; Invoke is the one
  * function between them, and an Interceptor wraps it, the same on both sides.
  */
+import type { Logger } from '../logger.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import type { ClientOptions, ServerOptions, SessionOptions } from '../transport/types.js';
 
@@ -15,8 +16,8 @@ export type Metadata = Readonly<Record<string, string>>;
 export interface MessageCodec<T = unknown> {
   /** Append the encoded message. */
   encode(output: ByteWriter, message: T): void;
-  /** Read a message from a view of received bytes; the view stays valid. */
-  decode(bytes: Buffer): T;
+  /** Read a message from `bytes`, from `start` to `end`; views of them stay valid. */
+  decode(bytes: Buffer, start: number, end: number): T;
 }
 
 /** How one message of a method is written in each codec that its contract has. */
@@ -38,6 +39,8 @@ export interface Method {
   readonly timeout: number | undefined;
   readonly input: MessageCodecs;
   readonly output: MessageCodecs;
+  /** The constant beginning of its request packages, per codec: package header, header section. Made once, copied per call. */
+  readonly templates: Readonly<Record<CodecName, Uint8Array>>;
 }
 
 /** What unary() and oneway() make: a method's options at run time, and its four types for the compiler. */
@@ -167,6 +170,8 @@ export interface RpcOptions {
   drainTimeout?: number;
   /** The first sees the call first. */
   interceptors?: readonly Interceptor[];
+  /** Told of sessions that broke the protocol and of failed oneway calls. Silent by default. */
+  logger?: Logger;
   /** Options of the sessions beneath. */
   session?: SessionOptions;
 }
@@ -178,6 +183,8 @@ export interface RpcServerOptions extends RpcOptions {
 export interface RpcClientOptions extends RpcOptions, ClientOptions {
   /** What the client offers to the server. */
   services?: readonly Service[];
+  /** Told when the client begins to have a session that takes calls, and when it has none any more. */
+  onReady?: (ready: boolean) => void;
 }
 
 export interface RpcServer extends AsyncDisposable {

@@ -40,7 +40,9 @@ export class ByteReader {
       this.end += chunk.length;
       return;
     }
-    const capacity = Math.max(total, Math.min(this.#wanted, Math.max(FIRST_GATHER, total * GROWTH)));
+    // When more is copied again than is new, make room for as much once more: slow drips must not cost a copy each.
+    const roomy = rest >= chunk.length ? total * 2 : total;
+    const capacity = Math.max(roomy, Math.min(this.#wanted, Math.max(FIRST_GATHER, total * GROWTH)));
     // The old buffer is left as it is: views of it may be in somebody's hands.
     const gathered = Buffer.allocUnsafeSlow(capacity);
     gathered.set(this.bytes.subarray(this.position, this.end), 0);
@@ -72,8 +74,10 @@ export class ByteReader {
    * when more have come; take or skip begins anew.
    */
   indexOf(byte: number): number {
-    const found = this.bytes.indexOf(byte, this.position + this.#scanned);
-    if (found >= 0 && found < this.end) return found - this.position;
+    const from = this.position + this.#scanned;
+    // The room after `end` is not searched: it may be large, and what lies there is not ours.
+    const found = this.end === this.bytes.length ? this.bytes.indexOf(byte, from) : this.bytes.subarray(0, this.end).indexOf(byte, from);
+    if (found >= 0) return found - this.position;
     this.#scanned = this.end - this.position;
     return -1;
   }
@@ -94,7 +98,7 @@ export class ByteReader {
 
   /** Drop `count` bytes. Throws RangeError when fewer are there. */
   skip(count: number): void {
-    if (count < 0 || count > this.end - this.position) {
+    if (count >>> 0 !== count || count > this.end - this.position) {
       throw new RangeError(`cannot take ${count} bytes: ${this.end - this.position} are there`);
     }
     this.position += count;

@@ -29,6 +29,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   /** The attempt that is under way. */
   #attempt: Promise<void> | undefined;
   #abort: AbortController | undefined;
+  #dials = 0;
   #failures = 0;
   #lastFailure: GettyError | undefined;
   #retry: NodeJS.Timeout | undefined;
@@ -43,16 +44,19 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
 
   /** The first session. Its failure is the caller's: nothing is tried again. */
   async connect(signal: AbortSignal | undefined): Promise<this> {
-    const giveUp = (): void => this.#abort?.abort(signal?.reason);
+    const giveUp = (): void => this.destroy();
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
-      signal?.throwIfAborted();
-      await this.#dial();
+      if (!signal?.aborted) await this.#dial();
     } catch (error) {
-      void this.close();
-      throw error;
+      this.destroy();
+      if (!signal?.aborted) throw error;
     } finally {
       signal?.removeEventListener('abort', giveUp);
+    }
+    if (signal?.aborted) {
+      this.destroy();
+      throw gettyError('ABORTED_BY_CALLER', `the caller gave up connecting to ${this.address}`, signal.reason);
     }
     this.#maintain();
     return this;
@@ -61,20 +65,36 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   async session(): Promise<Session<In, Out>> {
     for (;;) {
       if (this.closed) throw gettyError('ENDPOINT_CLOSED', `the client of ${this.address} is closed`);
-      const live = this.#live;
-      if (live.length > 0) {
-        this.#next = (this.#next + 1) % live.length;
-        return live[this.#next] as StreamSession<In, Out>;
-      }
-      if (this.#attempt !== undefined) await this.#attempt;
-      else throw this.#lastFailure ?? gettyError('CONNECTION_LOST', `the session with ${this.address} is lost, and reconnect is off`);
+      const live = this.#nextLive();
+      if (live !== undefined) return live;
+      if (this.#attempt === undefined) throw this.#lastFailure ?? this.#lost();
+      await this.#attempt.catch((error) => {
+        if (!this.closed) throw error;
+      });
     }
+  }
+
+  /** In turn. A session that is closing is still among the live ones, and is passed over. */
+  #nextLive(): StreamSession<In, Out> | undefined {
+    const live = this.#live;
+    for (let tries = live.length; tries > 0; tries--) {
+      this.#next = (this.#next + 1) % live.length;
+      const session = live[this.#next] as StreamSession<In, Out>;
+      if (!session.closed) return session;
+    }
+    return undefined;
+  }
+
+  #lost(): GettyError {
+    const more = this.#options.reconnect === undefined ? ', and reconnect is off' : '';
+    return gettyError('CONNECTION_LOST', `the session with ${this.address} is lost${more}`);
   }
 
   /** The one place that decides whether to dial. */
   #maintain(): void {
     if (this.closed || this.#attempt !== undefined || this.#retry !== undefined) return;
-    if (this.#live.length >= this.#options.connections || this.#options.reconnect === undefined) return;
+    const { connections, reconnect } = this.#options;
+    if (this.#live.length >= connections || (reconnect === undefined && this.#dials >= connections)) return;
     this.#dial().then(
       () => this.#maintain(),
       () => this.#maintainLater(),
@@ -95,6 +115,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   }
 
   #dial(): Promise<void> {
+    this.#dials++;
     const attempt = this.#dialOnce().finally(() => {
       this.#attempt = undefined;
     });
@@ -137,7 +158,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     this.#live = this.#live.filter((other) => other !== session);
     super.forget(session);
     if (this.#live.length === before) return;
-    this.#lastFailure = gettyError('CONNECTION_LOST', `the session with ${this.address} is lost`);
+    this.#lastFailure = this.#lost();
     if (performance.now() - (this.#openedAt.get(session) ?? 0) < SHORTEST_LIFE) {
       this.#failures++;
       this.#maintainLater();

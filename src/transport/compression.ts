@@ -19,13 +19,19 @@ class DeflateConnection implements Connection, ConnectionEvents {
   readonly #inflate;
   readonly #maxInflatedBytes: number;
   #events: ConnectionEvents | undefined;
-  /** Bytes given to the compressor that have not come out of it. */
+  /** Writes that are not wholly taken, oldest first: their size, and where their compressed form ends once it is known. */
+  #writes: { readonly size: number; end: number }[] = [];
+  /** Sum of their sizes. */
+  #untaken = 0;
   #compressing = 0;
+  #compressedBytes = 0;
   #ending = false;
   /** Received chunks that are not inflated yet; one is inflated at a time, so that its output can be limited. */
   #received: Buffer[] = [];
   #inflating = false;
   #inflated = 0;
+  #receivedBytes = 0;
+  #streamEnded = false;
   #paused = false;
   #peerEnded = false;
   #destroyed = false;
@@ -37,8 +43,16 @@ class DeflateConnection implements Connection, ConnectionEvents {
     this.#maxInflatedBytes = maxInflatedBytes;
     this.#deflate = createDeflateRaw({ level });
     this.#inflate = createInflateRaw();
-    this.#deflate.on('data', (bytes: Buffer) => inner.write(bytes));
+    this.#deflate.on('data', (bytes: Buffer) => {
+      this.#compressedBytes += bytes.length;
+      inner.write(bytes);
+    });
     this.#inflate.on('data', (bytes: Buffer) => this.#onInflated(bytes));
+    this.#inflate.on('end', () => {
+      // zlib drops what comes after the final block without a word.
+      this.#streamEnded = true;
+      if (this.#inflate.bytesWritten < this.#receivedBytes) this.#failAfterEnd();
+    });
     for (const stream of [this.#deflate, this.#inflate]) stream.on('error', (error) => this.#fail(gettyError('BAD_FRAME', `${this.remoteAddress} sent what cannot be inflated: ${messageOf(error)}`, error)));
   }
 
@@ -56,16 +70,34 @@ class DeflateConnection implements Connection, ConnectionEvents {
   }
 
   get bufferedBytes(): number {
-    return this.#compressing + this.#inner.bufferedBytes;
+    this.#dropTaken();
+    return this.#untaken;
+  }
+
+  /** A write is taken when the last byte of its compressed form is: part of that says nothing about part of the write. */
+  #dropTaken(): void {
+    const taken = this.#compressedBytes - this.#inner.bufferedBytes;
+    let count = 0;
+    for (const { size, end } of this.#writes) {
+      if (end > taken) break;
+      this.#untaken -= size;
+      count++;
+    }
+    if (count > 0) this.#writes.splice(0, count);
   }
 
   write(bytes: Uint8Array): void {
-    this.#compressing += bytes.length;
+    const write = { size: bytes.length, end: Number.POSITIVE_INFINITY };
+    this.#writes.push(write);
+    this.#untaken += write.size;
+    this.#compressing++;
     this.#deflate.write(bytes);
     this.#deflate.flush(constants.Z_SYNC_FLUSH, () => {
+      if (this.#destroyed) return;
       // Output may still wait in the stream: its callback comes before its 'data'. In flowing mode read() emits 'data'.
       while (this.#deflate.read() !== null);
-      this.#compressing -= bytes.length;
+      write.end = this.#compressedBytes;
+      this.#compressing--;
       if (this.#ending && this.#compressing === 0) this.#inner.end();
       this.#events?.onTaken();
     });
@@ -113,11 +145,13 @@ class DeflateConnection implements Connection, ConnectionEvents {
       else this.#inner.resume();
       return;
     }
+    if (this.#streamEnded) return this.#failAfterEnd();
     this.#inflating = true;
     this.#inflated = 0;
-    this.#inflate.write(bytes, () => {
+    this.#receivedBytes += bytes.length;
+    this.#inflate.write(bytes, (error) => {
       this.#inflating = false;
-      this.#inflateNext();
+      if (!error) this.#inflateNext(); // the stream's own 'error' event follows
     });
   }
 
@@ -136,6 +170,10 @@ class DeflateConnection implements Connection, ConnectionEvents {
   onEnd(): void {
     this.#peerEnded = true;
     this.#inflateNext();
+  }
+
+  #failAfterEnd(): void {
+    this.#fail(gettyError('BAD_FRAME', `${this.remoteAddress} sent more after the end of its compressed stream`));
   }
 
   #fail(error: Error): void {

@@ -1,4 +1,5 @@
 /** What a server and a client have in common: sessions, made from connections and closed together. */
+import { GettyError, gettyError, messageOf } from '../errors.js';
 import { compress } from './compression.js';
 import { type SessionOwner, StreamSession } from './session.js';
 import { resolveSetup } from './session-options.js';
@@ -36,7 +37,8 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
       session = new StreamSession(this, compress(connection, setup.compression, setup.maxInflatedBytes), setup);
     } catch (error) {
       connection.destroy();
-      throw error;
+      if (error instanceof GettyError) throw error;
+      throw gettyError('SESSION_REFUSED', `the setup refused the session with ${connection.remoteAddress}: ${messageOf(error)}`, error);
     }
     this.sessions.add(session);
     await session.open();

@@ -17,6 +17,7 @@ class MemoryConnection implements Connection {
   #paused = false;
   #scheduled = false;
   #peerEnded = false;
+  #endDelivered = false;
   #ended = false;
   #destroyed = false;
 
@@ -39,12 +40,13 @@ class MemoryConnection implements Connection {
   }
 
   write(bytes: Uint8Array): void {
-    if (!this.#ended && !this.#destroyed) this.peer?.receive(Buffer.from(bytes));
+    if (!this.#destroyed) this.peer?.receive(Buffer.from(bytes));
   }
 
   receive(bytes: Buffer): void {
-    this.#inbox.push(bytes);
     this.#inboxBytes += bytes.length;
+    if (this.#destroyed) return;
+    this.#inbox.push(bytes);
     this.#schedule();
   }
 
@@ -72,8 +74,8 @@ class MemoryConnection implements Connection {
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
+    // The bytes still count: to the peer they were never taken.
     this.#inbox = [];
-    this.#inboxBytes = 0;
     const { peer } = this;
     setImmediate(() => {
       this.#events?.onClose();
@@ -105,7 +107,10 @@ class MemoryConnection implements Connection {
       this.peer?.taken();
     }
     if (this.#peerEnded && this.#inbox.length === 0 && !this.#destroyed && !this.#paused) {
-      this.#events?.onEnd();
+      if (!this.#endDelivered) {
+        this.#endDelivered = true;
+        this.#events?.onEnd();
+      }
       this.#closeWhenBothEnded();
     }
   }

@@ -23,8 +23,8 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
 
   #accept(connection: Connection): void {
     if (this.closed) connection.destroy();
-    // The refused session has told its listener; a setup function that throws refuses without words.
-    else this.open(connection).catch(() => {});
+    // The refused session has told its listener; a setup function that throws refuses without words, unless it is wrong itself.
+    else this.open(connection).catch((error) => error.code === 'BAD_OPTION' && process.emitWarning(error));
   }
 
   stopListening(): Promise<void> {

@@ -18,7 +18,8 @@ type Defaulted = typeof SESSION_DEFAULTS;
 /** A setup whose every option has its value. */
 export type ResolvedSetup<In, Out> = SessionSetup<In, Out> & Defaulted & { compression: Compression };
 
-const LONGEST_TIMER = 2 ** 31 - 1;
+/** The longest delay that setTimeout knows. */
+export const LONGEST_TIMER = 2 ** 31 - 1;
 const RANGES: Ranges<Defaulted> = {
   maxMessageBytes: [1, 2 ** 31 - 1],
   cronPeriod: [1, LONGEST_TIMER],
@@ -26,6 +27,7 @@ const RANGES: Ranges<Defaulted> = {
   waitTime: [0, LONGEST_TIMER],
   highWaterMark: [1, Number.POSITIVE_INFINITY],
   maxQueuedBytes: [1, Number.POSITIVE_INFINITY],
+  maxInflatedBytes: [1, Number.POSITIVE_INFINITY],
 };
 
 /** Throws BAD_OPTION. */

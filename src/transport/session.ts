@@ -1,9 +1,10 @@
 /** A session: one codec and one listener over one connection. It alone calls the connection. */
 import { GettyError, gettyError, messageOf } from '../errors.js';
+import { checkNumber } from '../options.js';
 import { ByteReader } from './byte-reader.js';
 import { ByteWriter, WRITER_BYTES } from './byte-writer.js';
 import { type Flushable, flushSoon } from './flusher.js';
-import type { ResolvedSetup } from './session-options.js';
+import { LONGEST_TIMER, type ResolvedSetup } from './session-options.js';
 import { every } from './ticker.js';
 import type { Codec, Connection, ConnectionEvents, Endpoint, EventListener, SendOptions, SendResult, Session, SessionStats } from './types.js';
 
@@ -32,7 +33,7 @@ interface Waiter {
   settle(error?: GettyError): void;
 }
 
-type State = 'opening' | 'open' | 'closing' | 'closed';
+type State = 'open' | 'closing' | 'closed';
 
 let lastId = 0;
 
@@ -51,7 +52,9 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
   readonly #setup: ResolvedSetup<In, Out>;
   readonly #input = new ByteReader();
   #output: ByteWriter | undefined;
-  #state: State = 'opening';
+  #state: State = 'open';
+  /** onOpen has not settled: messages wait, whatever else happens. */
+  #opening = true;
   #gone = false;
   #paused = false;
   #reading = false;
@@ -88,7 +91,7 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
   }
 
   get closed(): boolean {
-    return this.#state === 'closing' || this.#state === 'closed';
+    return this.#state !== 'open';
   }
 
   get stats(): SessionStats {
@@ -113,7 +116,10 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
     this.active = Date.now();
   }
 
-  /** Attach to the connection and call onOpen. Rejects when the listener refuses; the session is destroyed then. */
+  /**
+   * Attach to the connection and call onOpen. Rejects when the listener refuses; the session is destroyed then. A session
+   * that is closed as it opens is no refusal.
+   */
   async open(): Promise<void> {
     this.#connection.attach(this);
     this.#startTimers();
@@ -122,14 +128,13 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
       if (opened !== undefined) {
         this.#connection.pause();
         await Promise.race([opened, this.#closedPromise()]);
-        if (this.closed) throw this.#closedError();
       }
     } catch (error) {
       const refused = gettyError('SESSION_REFUSED', `onOpen refused the session with ${this.remoteAddress}: ${messageOf(error)}`, error);
       this.destroy(refused);
       throw refused;
     }
-    if (this.#state === 'opening') this.#state = 'open';
+    this.#opening = false;
     if (!this.#paused) this.resume();
   }
 
@@ -168,7 +173,7 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
 
   #readMessages(): void {
     // A listener may resume() from within onMessage; the loop below goes on then by itself.
-    if (this.#reading || this.#paused || this.#state === 'opening') return;
+    if (this.#reading || this.#paused || this.#opening) return;
     this.#reading = true;
     try {
       this.#readUntilStopped();
@@ -193,8 +198,8 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
       }
       const consumed = before - input.length;
       if (message === undefined) {
+        if (consumed > 0) continue; // the codec dropped something that is no message
         if (input.length > this.maxMessageBytes) this.destroy(this.#tooLarge(input.length, 'read'));
-        else if (consumed > 0) continue; // the codec dropped something that is no message
         return;
       }
       if (consumed === 0 || consumed > this.maxMessageBytes) {
@@ -246,7 +251,7 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
 
   resume(): void {
     this.#paused = false;
-    if (this.#state === 'opening' || this.#state === 'closed') return;
+    if (this.#opening || this.#state === 'closed') return;
     this.#connection.resume();
     this.#readMessages();
   }
@@ -287,11 +292,13 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
   send(message: Out, options?: SendOptions): Promise<SendResult> {
     const start = this.#bytesWritten;
     try {
-      options?.signal?.throwIfAborted();
+      if (options?.timeout !== undefined) checkNumber('timeout', options.timeout, 0, LONGEST_TIMER);
+      if (options?.signal?.aborted) throw gettyError('ABORTED_BY_CALLER', 'the caller gave up before anything was sent', options.signal.reason);
       this.write(message);
     } catch (error) {
-      const code = error instanceof GettyError ? error.code : options?.signal?.aborted ? 'ABORTED_BY_CALLER' : 'ENCODE_FAILED';
-      return Promise.reject(new SendError(code, messageOf(error), 0, 0, error));
+      const known = error instanceof GettyError;
+      const cause = known && error.code === 'ABORTED_BY_CALLER' ? error.cause : error;
+      return Promise.reject(new SendError(known ? error.code : 'ENCODE_FAILED', messageOf(error), 0, 0, cause));
     }
     const position = this.#bytesWritten;
     const encodedBytes = position - start;
@@ -299,6 +306,7 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
       let timer: NodeJS.Timeout | undefined;
       const fail = (code: string, reason: string, cause?: unknown): void => {
         done();
+        this.#waiters = this.#waiters.filter((other) => other !== waiter);
         const sentBytes = Math.min(encodedBytes, Math.max(0, this.#takenPosition() - start));
         reject(new SendError(code, `${reason}; ${sentBytes} of ${encodedBytes} bytes were sent`, encodedBytes, sentBytes, cause));
       };
@@ -314,7 +322,6 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
       const done = (): void => {
         clearTimeout(timer);
         options?.signal?.removeEventListener('abort', abort);
-        this.#waiters = this.#waiters.filter((other) => other !== waiter);
       };
       if (options?.timeout !== undefined) {
         const { timeout } = options;
@@ -338,7 +345,7 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
 
   #writable(): ByteWriter {
     if (this.closed) throw this.#closedError();
-    if (this.#untaken >= this.#setup.maxQueuedBytes) {
+    if (this.queuedBytes >= this.#setup.maxQueuedBytes) {
       const { maxQueuedBytes } = this.#setup;
       throw gettyError('SESSION_BLOCKED', `${this.remoteAddress} does not read: ${this.queuedBytes} bytes are queued, maxQueuedBytes is ${maxQueuedBytes}`);
     }
@@ -377,6 +384,8 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
   }
 
   onTaken(): void {
+    // What a destroyed connection drops is not taken.
+    if (this.#state === 'closed') return;
     this.#untaken = this.#connection.bufferedBytes;
     if (this.#waiters.length > 0) this.#settleWaiters();
   }
@@ -397,7 +406,7 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
 
   close(): Promise<void> {
     const closed = this.#closedPromise();
-    if (this.#state === 'opening' || this.#state === 'open') {
+    if (this.#state === 'open') {
       this.flush();
       this.#state = 'closing';
       this.#connection.end();
@@ -453,9 +462,11 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
 
   // ---- errors ----
 
-  #call(callback: () => void): void {
+  /** Call an event of the listener. It returns nothing by its type, but may well be an async function. */
+  #call(callback: () => unknown): void {
     try {
-      callback();
+      const outcome = callback();
+      if (outcome instanceof Promise) outcome.catch((error) => this.#handlerFailed(error));
     } catch (error) {
       this.#handlerFailed(error);
     }
@@ -471,10 +482,14 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
       if (error instanceof GettyError && error.code === 'HANDLER_FAILED') process.emitWarning(error);
       return;
     }
-    try {
-      onError.call(this.#listener, this, error);
-    } catch (failure) {
+    const failed = (failure: unknown): void => {
       process.emitWarning(gettyError('HANDLER_FAILED', `onError failed: ${messageOf(failure)}`, failure));
+    };
+    try {
+      const outcome: unknown = onError.call(this.#listener, this, error);
+      if (outcome instanceof Promise) outcome.catch(failed);
+    } catch (failure) {
+      failed(failure);
     }
   }
 

@@ -12,6 +12,8 @@ class TcpConnection implements Connection {
   readonly #socket: Socket;
   #events: ConnectionEvents | undefined;
   #error: Error | undefined;
+  #written = 0;
+  #takenBytes = 0;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -35,12 +37,17 @@ class TcpConnection implements Connection {
   }
 
   get bufferedBytes(): number {
-    return this.#socket.writableLength;
+    // A broken socket drops its queue and then says that nothing is left of it; what was not taken before never is.
+    if (!this.#socket.destroyed && this.#socket.errored === null) this.#takenBytes = this.#written - this.#socket.writableLength;
+    return this.#written - this.#takenBytes;
   }
 
-  readonly #taken = (): void => this.#events?.onTaken();
+  readonly #taken = (error?: Error | null): void => {
+    if (error == null) this.#events?.onTaken();
+  };
 
   write(bytes: Uint8Array): void {
+    this.#written += bytes.length;
     this.#socket.write(bytes, this.#taken);
   }
 
@@ -59,6 +66,11 @@ class TcpConnection implements Connection {
   destroy(): void {
     this.#socket.destroy();
   }
+}
+
+/** A name with several addresses fails with one error for each, gathered in one that has no message of its own. */
+function reasonOf(error: unknown): string {
+  return error instanceof AggregateError ? error.errors.map(messageOf).join(', ') : messageOf(error);
 }
 
 export const tcp: Transport = {
@@ -89,7 +101,7 @@ export const tcp: Transport = {
       const fail = (error: unknown): void => {
         socket.destroy();
         signal.removeEventListener('abort', abort);
-        reject(gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(error)}`, error));
+        reject(gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${reasonOf(error)}`, error));
       };
       const abort = (): void => fail(signal.reason);
       signal.addEventListener('abort', abort, { once: true });

@@ -13,7 +13,7 @@ const afterPoll: (task: Task) => void = globalThis.setImmediate ?? ((task: Task)
 
 class Wheel {
   readonly #period: number;
-  readonly #buckets: Set<Task>[];
+  readonly #buckets: Set<{ readonly task: Task }>[];
   #cursor = 0;
   #size = 0;
   readonly #timer: NodeJS.Timeout;
@@ -21,7 +21,7 @@ class Wheel {
   constructor(period: number) {
     this.#period = period;
     const slices = Math.max(1, Math.min(SLICES, Math.floor(period / SHORTEST_SLICE)));
-    this.#buckets = Array.from({ length: slices }, () => new Set<Task>());
+    this.#buckets = Array.from({ length: slices }, () => new Set());
     this.#timer = setInterval(() => afterPoll(this.#turn), period / slices);
     this.#timer.unref?.();
   }
@@ -29,11 +29,13 @@ class Wheel {
   /** The first call comes a whole period from now, up to one slice less. */
   add(task: Task): () => void {
     const slices = this.#buckets.length;
-    const bucket = this.#buckets[(this.#cursor + slices - 1) % slices] as Set<Task>;
-    bucket.add(task);
+    const bucket = this.#buckets[(this.#cursor + slices - 1) % slices] as Set<{ readonly task: Task }>;
+    // An entry of its own, so that a function may be there twice.
+    const entry = { task };
+    bucket.add(entry);
     this.#size++;
     return () => {
-      if (!bucket.delete(task)) return;
+      if (!bucket.delete(entry)) return;
       this.#size--;
       if (this.#size === 0) {
         clearInterval(this.#timer);
@@ -43,9 +45,10 @@ class Wheel {
   }
 
   readonly #turn = (): void => {
-    const bucket = this.#buckets[this.#cursor] as Set<Task>;
+    const bucket = this.#buckets[this.#cursor] as Set<{ readonly task: Task }>;
     this.#cursor = (this.#cursor + 1) % this.#buckets.length;
-    for (const task of bucket) task();
+    // A copy: what a task adds here is due a period from now. What a task cancels is not called any more.
+    for (const entry of [...bucket]) if (bucket.has(entry)) entry.task();
   };
 }
 

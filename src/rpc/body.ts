@@ -1,0 +1,36 @@
+/** Message codecs: how the argument or reply of a call becomes a body. */
+import { create, type DescMessage, fromBinary, fromJsonString, isMessage, type MessageInitShape, type MessageShape, toBinary, toJsonString } from '@bufbuild/protobuf';
+import type { ByteWriter } from '../transport/byte-writer.js';
+import type { MessageCodec } from './types.js';
+
+/** Any JSON value; undefined is an empty body. */
+export const json: MessageCodec = {
+  encode(output: ByteWriter, message: unknown) {
+    if (message === undefined) return;
+    const text = JSON.stringify(message);
+    if (text === undefined) throw new TypeError(`a ${typeof message} has no JSON form`);
+    output.text(text);
+  },
+  decode: (bytes, start, end) => (start === end ? undefined : JSON.parse(bytes.toString('utf8', start, end))),
+};
+
+/** A message of a Protobuf schema, in the binary form. */
+export function protobufBody<Desc extends DescMessage>(schema: Desc): MessageCodec<MessageInitShape<Desc>> {
+  return {
+    encode: (output, message) => output.append(toBinary(schema, messageOf(schema, message))),
+    decode: (bytes, start, end) => fromBinary(schema, bytes.subarray(start, end)) as MessageInitShape<Desc>,
+  };
+}
+
+/** The same message in JSON as Go's encoding/json reads it: the field names of the .proto file, numbers for enums, no field left out. */
+export function protobufJsonBody<Desc extends DescMessage>(schema: Desc): MessageCodec<MessageInitShape<Desc>> {
+  return {
+    encode: (output, message) =>
+      output.text(toJsonString(schema, messageOf(schema, message), { alwaysEmitImplicit: true, useProtoFieldName: true, enumAsInteger: true })),
+    decode: (bytes, start, end) => fromJsonString(schema, bytes.toString('utf8', start, end) || '{}', { ignoreUnknownFields: true }) as MessageInitShape<Desc>,
+  };
+}
+
+function messageOf<Desc extends DescMessage>(schema: Desc, message: MessageInitShape<Desc>): MessageShape<Desc> {
+  return isMessage(message, schema) ? (message as MessageShape<Desc>) : create(schema, message);
+}

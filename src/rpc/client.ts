@@ -1,0 +1,122 @@
+/** Calls contracts at an address, and serves those that it offers to the server. */
+import { messageOf } from '../errors.js';
+import { atMost, within } from '../timing.js';
+import { connect as dial } from '../transport/client.js';
+import type { Client } from '../transport/types.js';
+import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
+import { RpcError } from './errors.js';
+import type { Frame } from './frame.js';
+import { compose, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
+import { Router } from './router.js';
+import { handlerChain } from './server.js';
+import { makeStub } from './stub.js';
+import type { Call, Channel, Contract, Invoke, MethodSpecs, RpcClient, RpcClientOptions, Stub, StubOptions } from './types.js';
+
+class ContractClient implements RpcClient {
+  readonly address: string;
+  readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
+  readonly invoke: Invoke;
+  readonly #options: ResolvedRpcOptions;
+  #onReady: ((ready: boolean) => void) | undefined;
+  #client: Client<Frame, Packet> | undefined;
+  /** Channels that take calls. */
+  #usable: RpcChannel[] = [];
+  #next = 0;
+  #closing: Promise<void> | undefined;
+
+  constructor(address: string, options: ResolvedRpcOptions) {
+    this.address = address;
+    this.#options = options;
+    this.invoke = compose(options.interceptors, (call) => this.#send(call));
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  async connect({ services = [], connections, connectTimeout, reconnect, signal, onReady }: RpcClientOptions): Promise<this> {
+    const options = this.#options;
+    this.#onReady = onReady;
+    const setup: ChannelSetup = {
+      ...options,
+      side: 'client',
+      router: new Router(services),
+      handle: handlerChain(options.interceptors),
+      wrap: (invoke) => compose(options.interceptors, invoke),
+      changed: (channel) => this.#changed(channel),
+    };
+    const heartbeats = options.heartbeatPeriod > 0;
+    const session = { ...options.session, ...(heartbeats && { cronPeriod: options.heartbeatPeriod }) };
+    this.#client = await dial(
+      this.address,
+      () => {
+        const channel = new RpcChannel(setup, heartbeats);
+        return { ...session, codec: channel, listener: channel };
+      },
+      { connections, connectTimeout, reconnect, signal },
+    );
+    return this;
+  }
+
+  #changed(channel: RpcChannel): void {
+    if (channel.closed) this.channels.delete(channel);
+    else this.channels.add(channel);
+    const wasReady = this.#usable.length > 0;
+    this.#usable = [...this.channels].filter((one) => one.usable);
+    const isReady = this.#usable.length > 0;
+    if (isReady !== wasReady) this.#onReady?.(isReady);
+  }
+
+  stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs> {
+    return makeStub(contract, this.invoke, this.#options.timeout, options);
+  }
+
+  #send(call: Call): Promise<unknown> {
+    const usable = this.#usable;
+    const count = usable.length;
+    if (count === 0 || this.#closing !== undefined) return this.#sendLater(call);
+    this.#next = (this.#next + 1) % count;
+    return (usable[this.#next] as RpcChannel).send(call);
+  }
+
+  /** No channel takes calls: wait for the attempt that is under way, or learn why there is none. */
+  async #sendLater(call: Call): Promise<unknown> {
+    const limit = call.timeout ?? this.#options.timeout;
+    try {
+      if (this.#client === undefined || this.#closing !== undefined) throw new Error('the client is closed');
+      await within(limit, this.#client.session(), () => new Error(`none within ${limit} ms`));
+    } catch (error) {
+      throw new RpcError('UNAVAILABLE', `no session with ${this.address}: ${messageOf(error)}`, { cause: error, unsent: true });
+    }
+    const channel = this.#usable[0];
+    if (channel === undefined) throw new RpcError('UNAVAILABLE', `${this.address} is going away`, { unsent: true });
+    return channel.send(call);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await atMost(this.#options.drainTimeout, Promise.all([...this.channels].map((channel) => channel.idle())));
+    await this.#client?.close();
+  }
+
+  destroy(): void {
+    this.#closing ??= Promise.resolve();
+    this.#client?.destroy();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Connect to an rpc server at `address`. Settles when the first session is open.
+ * Rejects with BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
+ */
+export async function connect(address: string, options: RpcClientOptions = {}): Promise<RpcClient> {
+  return new ContractClient(address, resolveRpcOptions(options)).connect(options);
+}

@@ -1,0 +1,34 @@
+/** The rpc layer: contracts, stubs and services over one session, in both directions. */
+export { connect } from './client.js';
+export { type ContractOptions, contract, type DescriptorOptions, implement, type MethodOptions, oneway, type SpecsOf, unary } from './contract.js';
+export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
+export { compose, RPC_DEFAULTS } from './options.js';
+export { serve } from './server.js';
+export { makeStub } from './stub.js';
+export type {
+  Call,
+  Callback,
+  CallContext,
+  CallOptions,
+  Channel,
+  CodecName,
+  Contract,
+  Handlers,
+  Interceptor,
+  Invoke,
+  MessageCodec,
+  Metadata,
+  Method,
+  MethodKind,
+  MethodSpec,
+  MethodSpecs,
+  RpcClient,
+  RpcClientOptions,
+  RpcOptions,
+  RpcServer,
+  RpcServerOptions,
+  Service,
+  Stub,
+  StubMethod,
+  StubOptions,
+} from './types.js';

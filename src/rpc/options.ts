@@ -1,0 +1,40 @@
+/** Defaults of the rpc layer, and what clients and servers make of the options. */
+import { SILENT } from '../logger.js';
+import { badOption, type Ranges, withDefaults } from '../options.js';
+import type { SessionOptions } from '../transport/types.js';
+import type { Interceptor, Invoke, RpcOptions } from './types.js';
+
+/** Milliseconds. */
+export const RPC_DEFAULTS = {
+  timeout: 5_000,
+  heartbeatPeriod: 15_000,
+  heartbeatTimeout: 5_000,
+  maxPendingCalls: 65_536,
+  drainTimeout: 10_000,
+  interceptors: [] as readonly Interceptor[],
+  logger: SILENT,
+  session: {} as SessionOptions,
+} satisfies RpcOptions;
+
+export type ResolvedRpcOptions = typeof RPC_DEFAULTS;
+
+const LONGEST_TIMER = 2 ** 31 - 1;
+const RANGES: Ranges<ResolvedRpcOptions> = {
+  timeout: [1, Number.POSITIVE_INFINITY],
+  heartbeatPeriod: [0, LONGEST_TIMER],
+  heartbeatTimeout: [1, LONGEST_TIMER],
+  maxPendingCalls: [1, 2 ** 24],
+  drainTimeout: [0, LONGEST_TIMER],
+};
+
+/** Throws BAD_OPTION. */
+export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcOptions {
+  const resolved = withDefaults(RPC_DEFAULTS, options as Partial<ResolvedRpcOptions> | undefined, RANGES);
+  for (const interceptor of resolved.interceptors) if (typeof interceptor !== 'function') throw badOption('interceptors', interceptor, 'functions');
+  return resolved;
+}
+
+/** One Invoke of many interceptors; the first sees the call first. */
+export function compose(interceptors: readonly Interceptor[], invoke: Invoke): Invoke {
+  return interceptors.reduceRight((next, interceptor) => interceptor(next), invoke);
+}

@@ -1,0 +1,76 @@
+/** The answer that a channel is about to write. A channel has one and fills it anew for each. */
+import type { ByteWriter } from '../transport/byte-writer.js';
+import { RpcError } from './errors.js';
+import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, type Tags } from './frame.js';
+import { writeResponseHead } from './head.js';
+import type { CodecName, MessageCodec } from './types.js';
+
+export class Reply implements Tags {
+  serviceId = 0;
+  sequenceLow = 0;
+  sequenceHigh = 0;
+  logIdLow = 0;
+  logIdHigh = 0;
+  #command: number = COMMAND.response;
+  #codecNumber = 0;
+  #codec: CodecName = 'json';
+  #noReply = false;
+  #error: RpcError | undefined;
+  #body: MessageCodec | undefined;
+  #value: unknown;
+  #largestBody = 0;
+
+  #copy(tags: Tags, serviceId: number): void {
+    this.serviceId = serviceId;
+    this.sequenceLow = tags.sequenceLow;
+    this.sequenceHigh = tags.sequenceHigh;
+    this.logIdLow = tags.logIdLow;
+    this.logIdHigh = tags.logIdHigh;
+  }
+
+  heartbeat(tags: Tags & { codec: number }, serviceId: number): void {
+    this.#copy(tags, serviceId);
+    this.#command = COMMAND.heartbeatReply;
+    this.#codecNumber = tags.codec;
+  }
+
+  /** `noReply`: both sections are there and empty, whatever the outcome; a Go client crashes when they are not there. */
+  call(tags: Tags, serviceId: number, codec: CodecName, noReply: boolean): void {
+    this.#copy(tags, serviceId);
+    this.#command = COMMAND.response;
+    this.#codecNumber = CODEC_NUMBER[codec];
+    this.#codec = codec;
+    this.#noReply = noReply;
+    this.#error = undefined;
+    this.#body = undefined;
+    this.#value = undefined;
+  }
+
+  success(body: MessageCodec | undefined, value: unknown, largestBody: number): void {
+    this.#body = body;
+    this.#value = value;
+    this.#largestBody = largestBody;
+  }
+
+  failure(error: RpcError): void {
+    this.#error = error;
+  }
+
+  write(output: ByteWriter): void {
+    const isCall = this.#command === COMMAND.response;
+    const error = isCall ? this.#error : undefined;
+    const at = beginFrame(output, this.#command, error === undefined ? CODE.ok : CODE.failed, this.#codecNumber, this);
+    if (!isCall) return;
+    const head = beginSection(output);
+    if (!this.#noReply) writeResponseHead(output, this.#codec, error);
+    if (endSection(output, head) > 0xffff) throw new RpcError('INTERNAL', `the error of the handler takes more than ${0xffff} bytes`);
+    const body = beginSection(output);
+    if (!this.#noReply && error === undefined) this.#body?.encode(output, this.#value);
+    const length = endSection(output, body);
+    if (length > this.#largestBody && error === undefined) {
+      throw new RpcError('RESOURCE_EXHAUSTED', `the reply has ${length} bytes; a peer that speaks the plain Go protocol takes ${this.#largestBody}`);
+    }
+    endFrame(output, at);
+    this.#value = undefined;
+  }
+}

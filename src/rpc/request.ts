@@ -1,0 +1,43 @@
+/** How a request becomes bytes: a constant beginning per method and codec, then what varies. */
+import { ByteWriter } from '../transport/byte-writer.js';
+import { CODE, CODEC_NUMBER, COMMAND, beginFrame, beginSection, endFrame, endSection, HEADER_BYTES } from './frame.js';
+import { CALL_TYPE, constantRequestHead, writeRequestRest } from './head.js';
+import { NO_METADATA } from './metadata.js';
+import type { Call, CodecName, Method } from './types.js';
+
+/** What a TypeScript client puts into serviceId, and what a TypeScript server answers with: each knows the other by it. */
+export const EXTENDED_REQUEST = 1;
+export const EXTENDED_ANSWER = 2;
+
+const NO_TAGS = { serviceId: EXTENDED_REQUEST, sequenceLow: 0, sequenceHigh: 0, logIdLow: 0, logIdHigh: 0 };
+
+/** The bytes that every request of the method begins with: package header, length of the header section, constant fields. */
+export function requestTemplate(codec: CodecName, { service, version, name, kind }: Pick<Method, 'service' | 'version' | 'name' | 'kind'>): Uint8Array {
+  const output = new ByteWriter(512);
+  beginFrame(output, COMMAND.request, CODE.ok, CODEC_NUMBER[codec], NO_TAGS);
+  beginSection(output);
+  constantRequestHead(output, codec, service, name, version, kind === 'oneway' ? CALL_TYPE.oneWay : CALL_TYPE.twoWay);
+  return new Uint8Array(output.bytes.subarray(0, output.length));
+}
+
+/** Append a whole request and return the bytes of its body. `timeout` is what is left of the call's. */
+export function writeRequest(output: ByteWriter, call: Call, sequenceLow: number, sequenceHigh: number): number {
+  const { method, codec, metadata } = call;
+  const at = output.length;
+  output.append(method.templates[codec]);
+  const { view } = output;
+  view.setUint32(at + 8, sequenceLow, true);
+  view.setUint32(at + 12, sequenceHigh, true);
+  // The log id only has to tell calls apart in somebody's logs.
+  view.setUint32(at + 16, (Math.random() * 0x1_0000_0000) >>> 0, true);
+  writeRequestRest(output, codec, call.timeout, metadata === NO_METADATA ? undefined : metadata);
+  if (endSection(output, at + HEADER_BYTES) > 0xffff) throw new RangeError(`the header with its metadata is larger than ${0xffff} bytes`);
+  const body = beginSection(output);
+  const bodyCodec = method.input[codec];
+  if (bodyCodec === undefined) throw new TypeError(`${method.service}.${method.name} has no ${codec} form`);
+  bodyCodec.encode(output, call.input);
+  const bodyLength = endSection(output, body);
+  endFrame(output, at);
+  return bodyLength;
+}
+

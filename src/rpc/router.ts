@@ -1,0 +1,76 @@
+/** Finds the handler of a request: by service, version and method. Shared by all channels of a server or client. */
+import { badOption } from '../options.js';
+import { RpcError } from './errors.js';
+import { type RequestHead, readRequestHead } from './head.js';
+import type { CodecName, Handler, Method, Service } from './types.js';
+
+export interface Route {
+  readonly method: Method;
+  readonly handler: Handler;
+}
+
+/** A request's header and what it leads to: a route, or the reason why there is none. */
+export interface Routed extends RequestHead {
+  readonly route: Route | RpcError;
+}
+
+/** Headers repeat: the same bytes lead to the same place, without being parsed again. */
+const CACHED_HEADS = 1024;
+
+export class Router {
+  /** By name, then by version. Maps, so that `constructor` is a name like any other. */
+  readonly #services = new Map<string, Map<string, Service>>();
+  readonly #cache: Readonly<Record<CodecName, Map<string, Routed>>> = { json: new Map(), protobuf: new Map() };
+
+  /** Throws BAD_OPTION when two services have the same name and version. */
+  constructor(services: readonly Service[]) {
+    if (!Array.isArray(services)) throw badOption('services', services, 'an array of what implement() returns');
+    for (const service of services) {
+      if (!(service?.handlers instanceof Map)) throw badOption('services', service, 'what implement() returns');
+      const { name, version } = service.contract;
+      const versions = this.#services.get(name) ?? new Map<string, Service>();
+      if (versions.has(version)) throw badOption('services', `${name} ${version}`, 'each service and version once');
+      this.#services.set(name, versions.set(version, service));
+    }
+  }
+
+  /** An unknown service, version or method is UNIMPLEMENTED. Throws INVALID_ARGUMENT for a header that does not parse. */
+  find(codec: CodecName, bytes: Buffer, start: number, end: number): Routed {
+    const cache = this.#cache[codec];
+    const key = bytes.toString('latin1', start, end);
+    const known = cache.get(key);
+    if (known !== undefined) return known;
+    const head = parse(codec, bytes, start, end);
+    const routed = { ...head, route: this.#route(head) };
+    // Metadata differ from call to call, and would push everything else out; so would made-up names.
+    if (head.metadata === undefined && !(routed.route instanceof RpcError)) {
+      if (cache.size >= CACHED_HEADS) cache.clear();
+      cache.set(key, routed);
+    }
+    return routed;
+  }
+
+  #route({ service, version, method }: RequestHead): Route | RpcError {
+    const versions = this.#services.get(service);
+    if (versions === undefined) return new RpcError('UNIMPLEMENTED', `there is no service ${quote(service)} here`);
+    // A caller that names no version, as Go's never do, gets the first; a service without a version serves every caller.
+    const found = version === '' ? (versions.get('') ?? versions.values().next().value) : (versions.get(version) ?? versions.get(''));
+    if (found === undefined) {
+      return new RpcError('UNIMPLEMENTED', `service ${quote(service)} is here in version ${[...versions.keys()].join(', ')}, not in ${quote(version)}`);
+    }
+    return found.handlers.get(method) ?? new RpcError('UNIMPLEMENTED', `service ${quote(service)} has no method ${quote(method)}`);
+  }
+}
+
+function parse(codec: CodecName, bytes: Buffer, start: number, end: number): RequestHead {
+  try {
+    return readRequestHead(codec, bytes, start, end);
+  } catch (error) {
+    throw new RpcError('INVALID_ARGUMENT', `the ${codec} request header does not parse`, { cause: error });
+  }
+}
+
+/** A name that a stranger sent, short enough for a message. */
+function quote(name: string): string {
+  return JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name);
+}

@@ -1,0 +1,90 @@
+/** Serves contracts at an address. */
+import { atMost } from '../timing.js';
+import { serve as listen } from '../transport/server.js';
+import type { Server } from '../transport/types.js';
+import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
+import type { ServerCall } from './context.js';
+import type { Frame } from './frame.js';
+import { compose, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
+import { Router } from './router.js';
+import type { Channel, Interceptor, Invoke, RpcServer, RpcServerOptions, Service } from './types.js';
+
+/** A session is given up that has not heard its peer for so long; peers send heartbeats more often. */
+const IDLE_TIMEOUT = 180_000;
+
+class ContractServer implements RpcServer {
+  readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
+  readonly #options: ResolvedRpcOptions;
+  #server: Server<Frame, Packet> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ResolvedRpcOptions) {
+    this.#options = options;
+  }
+
+  get address(): string {
+    return this.#server?.address ?? '';
+  }
+
+  async listen(address: string, services: readonly Service[], { server }: RpcServerOptions): Promise<this> {
+    const options = this.#options;
+    const setup: ChannelSetup = {
+      ...options,
+      side: 'server',
+      router: new Router(services),
+      handle: handlerChain(options.interceptors),
+      wrap: (invoke) => compose(options.interceptors, invoke),
+      changed: (channel) => {
+        if (channel.closed) this.channels.delete(channel);
+        else this.channels.add(channel);
+      },
+    };
+    const session = { idleTimeout: IDLE_TIMEOUT, ...options.session };
+    this.#server = await listen(
+      address,
+      () => {
+        const channel = new RpcChannel(setup, false);
+        return { ...session, codec: channel, listener: channel };
+      },
+      server,
+    );
+    return this;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const stopped = this.#server?.stopListening();
+    const channels = [...this.channels];
+    for (const channel of channels) channel.sendGoaway();
+    await atMost(this.#options.drainTimeout, Promise.all(channels.map((channel) => channel.drain())));
+    await this.#server?.close();
+    await stopped;
+  }
+
+  destroy(): void {
+    this.#server?.destroy();
+    this.#closing ??= Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** What runs a handler behind interceptors; undefined where there are none, so that nobody pays for them. */
+export function handlerChain(interceptors: readonly Interceptor[]): Invoke | undefined {
+  if (interceptors.length === 0) return undefined;
+  return compose(interceptors, async (call) => (call as ServerCall).handler(call.input, call as ServerCall));
+}
+
+/**
+ * Serve `services` (made by implement()) at `address`.
+ * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED.
+ */
+export async function serve(address: string, services: readonly Service[], options: RpcServerOptions = {}): Promise<RpcServer> {
+  return new ContractServer(resolveRpcOptions(options)).listen(address, services, options);
+}

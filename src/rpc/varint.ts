@@ -1,0 +1,72 @@
+/** The two pieces of the Protobuf encoding that the rpc header needs (https://protobuf.dev/programming-guides/encoding/). */
+import type { ByteWriter } from '../transport/byte-writer.js';
+
+/** Append an unsigned integer below 2^32. */
+export function writeVarint(output: ByteWriter, value: number): void {
+  let rest = value >>> 0;
+  while (rest > 0x7f) {
+    output.uint8((rest & 0x7f) | 0x80);
+    rest >>>= 7;
+  }
+  output.uint8(rest);
+}
+
+/** Append text behind its length; `tag` is the field's. */
+export function writeTextField(output: ByteWriter, tag: number, text: string): void {
+  output.uint8(tag);
+  writeVarint(output, Buffer.byteLength(text));
+  output.text(text);
+}
+
+/** Walks the fields of one Protobuf message. Throws RangeError on what is no such message. */
+export class FieldReader {
+  readonly #bytes: Buffer;
+  #position: number;
+  readonly #end: number;
+
+  constructor(bytes: Buffer, start: number, end: number) {
+    this.#bytes = bytes;
+    this.#position = start;
+    this.#end = end;
+  }
+
+  get done(): boolean {
+    return this.#position >= this.#end;
+  }
+
+  /** An integer of which the low 32 bits are kept; ten bytes at most. */
+  varint(): number {
+    let value = 0;
+    for (let shift = 0; shift < 70; shift += 7) {
+      if (this.#position >= this.#end) throw new RangeError('a varint is cut off');
+      const byte = this.#bytes[this.#position++] as number;
+      if (shift < 32) value |= (byte & 0x7f) << shift;
+      if (byte < 0x80) return value >>> 0;
+    }
+    throw new RangeError('a varint has more than ten bytes');
+  }
+
+  /** The bytes of a length-delimited field, as a view. */
+  bytes(): Buffer {
+    const length = this.varint();
+    const from = this.#position;
+    if (length > this.#end - from) throw new RangeError(`a field of ${length} bytes is cut off`);
+    this.#position = from + length;
+    return this.#bytes.subarray(from, from + length);
+  }
+
+  text(): string {
+    return this.bytes().toString('utf8');
+  }
+
+  /** Pass over a field of the wire type in `tag`. */
+  skip(tag: number): void {
+    const type = tag & 7;
+    if (type === 0) this.varint();
+    else if (type === 2) this.bytes();
+    else if (type === 1 || type === 5) {
+      this.#position += type === 1 ? 8 : 4;
+      if (this.#position > this.#end) throw new RangeError('a fixed field is cut off');
+    } else throw new RangeError(`wire type ${type} is not known`);
+  }
+}
