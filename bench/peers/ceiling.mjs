@@ -1,0 +1,2 @@
+/** See ../ceiling.mjs. */
+export { connect, serve } from '../ceiling.mjs';

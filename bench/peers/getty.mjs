@@ -1,0 +1,18 @@
+// @ts-check
+/** Ours: Protobuf, promise API, defaults. */
+import { contract, connect as dial, implement, serve as listen } from '../../dist/rpc/index.js';
+import { answer, REQUEST, TestService } from '../message.mjs';
+
+const Test = contract(TestService, { version: 'v1.0' });
+
+export function serve() {
+  const nothing = () => ({});
+  return listen('tcp://127.0.0.1:0', [implement(Test, { test: answer, add: nothing, err: nothing, event: nothing })]);
+}
+
+/** @param {string} address */
+export async function connect(address) {
+  const client = await dial(address, { connections: 1 });
+  const stub = client.stub(Test);
+  return { call: () => stub.test(REQUEST), close: () => client.close() };
+}

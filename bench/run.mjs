@@ -1,0 +1,198 @@
+// @ts-check
+/**
+ * Measures getty beside its peers: `node bench/run.mjs rpc`. Each round starts a server and a client process per peer; then, for each
+ * number of calls in flight, the peers take turns. What counts is the ratio of neighbours in time. bench/README.md says more.
+ */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { setTimeout as wait } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+/** @typedef {import('node:child_process').ChildProcess} ChildProcess */
+/** @typedef {import('./worker.mjs').Measured} Measured */
+/** @typedef {{ peer: string, inFlight: number, samples: Measured[] }} Row */
+
+const OURS = 'getty';
+const WORKER = fileURLToPath(new URL('worker.mjs', import.meta.url));
+const WARM_UP = { inFlight: 64, seconds: 0.5 };
+/** The part of `seconds` that each measurement runs before it counts. */
+const LEAD_IN = 0.25;
+/** Milliseconds that a child may be late, and that it has for its end. */
+const PATIENCE = 15_000;
+const END = 3_000;
+const USAGE = `usage: npm run bench -- rpc [--seconds 0.4] [--rounds 5] [--in-flight 1,64,512] [--peers ${OURS},grpc-js,…] [--json FILE]`;
+
+/** @type {Set<ChildProcess>} */
+const children = new Set();
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
+
+/**
+ * What a child says next.
+ * @param {ChildProcess} child
+ * @returns {Promise<any>}
+ */
+function hear(child, milliseconds = 0) {
+  return new Promise((resolve, reject) => {
+    const done = () => {
+      clearTimeout(timer);
+      child.off('message', message).off('exit', exit);
+    };
+    const message = (/** @type {unknown} */ word) => resolve(done() ?? word);
+    const exit = () => reject(done() ?? new Error(`the process '${child.spawnargs.slice(2).join(' ')}' ended`));
+    const timer = setTimeout(
+      () => reject(done() ?? new Error(`the process '${child.spawnargs.slice(2).join(' ')}' does not answer`)),
+      milliseconds + PATIENCE,
+    );
+    child.on('message', message).on('exit', exit);
+  });
+}
+
+/** @param {string[]} args */
+async function start(...args) {
+  const child = fork(WORKER, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  return { child, address: await hear(child) };
+}
+
+/** @param {ChildProcess} child */
+async function stop(child) {
+  if (!children.has(child)) return;
+  child.disconnect();
+  await Promise.race([once(child, 'exit'), wait(END, undefined, { ref: false })]);
+  child.kill('SIGKILL');
+}
+
+/**
+ * A server and a client process of a peer, warm.
+ * @param {string} peer
+ */
+async function startPair(peer) {
+  const { child: server, address } = await start('server', peer);
+  const { child: client } = await start('client', peer, address);
+  const order = (/** @type {import('./worker.mjs').Order} */ what) => {
+    client.send(what);
+    return hear(client, what.seconds * 1_000);
+  };
+  await order(WARM_UP);
+  return {
+    peer,
+    /** @returns {Promise<Measured>} */
+    async measure(/** @type {number} */ inFlight, /** @type {number} */ seconds) {
+      try {
+        await order({ inFlight, seconds: seconds * LEAD_IN });
+        return await order({ inFlight, seconds });
+      } catch (error) {
+        return { calls: 0, seconds, p50: 0, failures: 1, error: String(error) };
+      }
+    },
+    stop: () => stop(client).then(() => stop(server)),
+  };
+}
+
+/** @param {{ peers: string[], levels: number[], rounds: number, seconds: number }} plan */
+async function measureAll({ peers, levels, rounds, seconds }) {
+  /** @type {Row[]} */
+  const rows = levels.flatMap((inFlight) => peers.map((peer) => ({ peer, inFlight, samples: [] })));
+  for (let round = 1; round <= rounds; round++) {
+    if (process.stderr.isTTY) process.stderr.write(`round ${round} of ${rounds}\r`);
+    const pairs = [];
+    for (const peer of peers) pairs.push(await startPair(peer));
+    for (const { peer, inFlight, samples } of rows) {
+      const pair = pairs.find((one) => one.peer === peer);
+      if (pair !== undefined) samples.push(await pair.measure(inFlight, seconds));
+    }
+    await Promise.all(pairs.map((pair) => pair.stop()));
+  }
+  return rows;
+}
+
+/** @param {number[]} values */
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? Number(sorted[middle]) : (Number(sorted[middle - 1]) + Number(sorted[middle])) / 2;
+}
+
+/** @param {Row} row @param {Row[]} rows */
+function summary({ peer, inFlight, samples }, rows) {
+  const rates = samples.map((sample) => sample.calls / sample.seconds);
+  const ours = rows.find((row) => row.peer === OURS && row.inFlight === inFlight)?.samples ?? [];
+  const ratios = ours.map((sample, round) => sample.calls / sample.seconds / Number(rates[round]));
+  const failures = samples.reduce((sum, sample) => sum + sample.failures, 0);
+  const error = samples.find((sample) => sample.failures > 0)?.error;
+  return {
+    inFlight,
+    peer,
+    callsPerSecond: median(rates),
+    spread: (Math.max(...rates) - Math.min(...rates)) / median(rates),
+    p50: median(samples.map((sample) => sample.p50)),
+    ratio: median(ratios),
+    ratios,
+    failures,
+    error,
+    failedRatio: failures > 0 || ours.some((sample) => sample.failures > 0),
+    samples,
+  };
+}
+
+/** @param {ReturnType<typeof summary>[]} lines */
+function markdown(lines) {
+  const table = [['in flight', 'peer', 'calls/s', 'spread', 'p50 ms', `${OURS} ÷ peer`, 'from – to', 'failed'], Array(8).fill('---')];
+  for (const { inFlight, peer, callsPerSecond, spread, p50, ratio, ratios, failures, error, failedRatio } of lines) {
+    const speed = failures > 0 ? ['–', '–', '–'] : [String(Math.round(callsPerSecond)), `${Math.round(spread * 100)} %`, p50.toFixed(3)];
+    const noRatio = failedRatio || ratios.length === 0 || peer === OURS;
+    const versus = noRatio ? ['–', '–'] : [ratio.toFixed(2), `${Math.min(...ratios).toFixed(2)} – ${Math.max(...ratios).toFixed(2)}`];
+    table.push([String(inFlight), peer, ...speed, ...versus, failures > 0 ? `${failures}: ${error}` : '0']);
+  }
+  return table.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
+}
+
+/** Throws what says why the command line is wrong. */
+function readCommandLine() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      seconds: { type: 'string', default: '0.4' },
+      rounds: { type: 'string', default: '5' },
+      'in-flight': { type: 'string', default: '1,64,512' },
+      peers: { type: 'string' },
+      json: { type: 'string' },
+    },
+  });
+  if (positionals.join(' ') !== 'rpc') throw new Error(`there is the benchmark 'rpc', not '${positionals.join(' ')}'`);
+  const known = readdirSync(new URL('peers', import.meta.url)).map((file) => file.replace('.mjs', ''));
+  const peers = values.peers?.split(',') ?? [OURS, ...known.filter((peer) => peer !== OURS)];
+  for (const peer of peers) if (!known.includes(peer)) throw new Error(`the peers are ${known.join(', ')}, not '${peer}'`);
+  const [seconds = 0, rounds = 0, ...levels] = [values.seconds, values.rounds, ...values['in-flight'].split(',')].map(Number);
+  if (!(seconds > 0 && seconds <= 600)) throw new Error(`--seconds is ${values.seconds}, expected up to 600`);
+  for (const count of [rounds, ...levels])
+    if (!(Number.isInteger(count) && count >= 1 && count <= 4096)) throw new Error('--rounds and --in-flight are 1 to 4096');
+  return { peers, levels, rounds, seconds, json: values.json };
+}
+
+/** @returns {ReturnType<typeof readCommandLine>} */
+function plan() {
+  try {
+    return readCommandLine();
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+const { json, ...what } = plan();
+const rows = await measureAll(what);
+const lines = rows.map((row) => summary(row, rows));
+console.log(markdown(lines));
+console.log(
+  `\nNode ${process.version}, ${availableParallelism()} cores, ${what.rounds} rounds of ${what.seconds} s. Only the ratios mean something.`,
+);
+if (json !== undefined) writeFileSync(json, `${JSON.stringify({ node: process.version, cores: availableParallelism(), ...what, lines }, null, 2)}\n`);
+process.exit(lines.some((line) => line.failures > 0) ? 1 : 0);

@@ -1,0 +1,97 @@
+/**
+ * Makes this checkout ready: packages installed, dist built. Says so on stderr only when there is something to do.
+ *   node scripts/setup.mjs                  just that
+ *   node scripts/setup.mjs PROGRAM ARGS…    then runs PROGRAM in this process; packages of its own folder are installed too
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+export const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+/** Where the TypeScript compiler is, for `node`. */
+export const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
+
+/**
+ * Run to the end; what it printed comes back, without colours.
+ * @param {string} command
+ * @param {string[]} args
+ * @param {string} [cwd]
+ */
+export function run(command, args, cwd = ROOT) {
+  const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined };
+  const shell = command === 'npm' && process.platform === 'win32';
+  const done = spawnSync(command, args, { cwd, env, shell, encoding: 'utf8', maxBuffer: 2 ** 28 });
+  return { ok: done.status === 0, output: done.error === undefined ? `${done.stdout}${done.stderr}` : String(done.error) };
+}
+
+/**
+ * Run; when it fails, show what it printed and end this process.
+ * @param {string} title
+ * @param {string} command
+ * @param {string[]} args
+ * @param {string} [cwd]
+ */
+function must(title, command, args, cwd) {
+  process.stderr.write(`${title}\n`);
+  const { ok, output } = run(command, args, cwd);
+  if (ok) return;
+  process.stderr.write(`${output}\nfailed: ${command} ${args.join(' ')}\n`);
+  process.exit(1);
+}
+
+/** @param {string} path */
+const modified = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+/**
+ * `npm ci` in `folder`, unless its packages are as new as its lock file.
+ * @param {string} folder
+ */
+function install(folder) {
+  if (modified(join(folder, 'node_modules/.package-lock.json')) >= modified(join(folder, 'package-lock.json'))) return;
+  // Options on the command line win over those that an outer npm hands down in the environment (--json, --omit=dev, --dry-run …).
+  const options = ['--include=dev', '--loglevel=error', '--json=false', '--dry-run=false', '--global=false', '--no-audit', '--no-fund'];
+  must('installing packages; the first time this takes some seconds', 'npm', ['ci', ...options], folder);
+}
+
+/** Every source file and folder with its time: a folder's changes when a file in it is added or removed. */
+function fingerprint() {
+  const hash = createHash('sha1');
+  for (const name of ['tsconfig.json', 'tsconfig.build.json']) hash.update(`${name} ${modified(join(ROOT, name))}\n`);
+  for (const name of ['', ...readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).sort()]) {
+    hash.update(`${name} ${modified(join(ROOT, 'src', name))}\n`);
+  }
+  return hash.digest('hex');
+}
+
+/** Build beside dist and swap, so that a program which runs from dist meanwhile meets all of it or nothing. */
+function build() {
+  const stamp = join(ROOT, 'build/dist.stamp');
+  const dist = join(ROOT, 'dist');
+  const print = fingerprint();
+  if (existsSync(dist) && existsSync(stamp) && readFileSync(stamp, 'utf8') === print) return;
+  const fresh = join(ROOT, `build/dist-${process.pid}`);
+  mkdirSync(dirname(fresh), { recursive: true });
+  must('building dist', process.execPath, [TSC, '-p', 'tsconfig.build.json', '--outDir', fresh]);
+  rmSync(dist, { recursive: true, force: true });
+  renameSync(fresh, dist);
+  writeFileSync(stamp, print);
+}
+
+export function setup() {
+  install(ROOT);
+  build();
+}
+
+if (resolve(process.argv[1] ?? '') === fileURLToPath(import.meta.url)) {
+  setup();
+  // The program sees its own path and arguments, as if it had been started itself.
+  process.argv.splice(1, 1);
+  if (process.argv[1] !== undefined) {
+    const program = resolve(process.argv[1]);
+    if (existsSync(join(dirname(program), 'package-lock.json'))) install(dirname(program));
+    await import(pathToFileURL(program).href);
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * The TypeScript in README.md and docs: blocks that begin with ```ts, perhaps with `name=NAME` or `nocheck` after it.
+ *   node scripts/snippets.mjs --check      compiles them all
+ *   node scripts/snippets.mjs run NAME     compiles and runs README.md's block NAME
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { ROOT, run, setup, TSC } from './setup.mjs';
+
+/** @typedef {{ document: string, name: string, line: number, code: string, checked: boolean }} Block */
+
+/**
+ * @param {string} document
+ * @returns {Block[]}
+ */
+function blocksOf(document) {
+  const text = readFileSync(join(ROOT, document), 'utf8');
+  return [...text.matchAll(/^```ts\b(.*)\n([\s\S]*?)^```/gm)].map(({ 1: info = '', 2: code = '', index }) => {
+    const line = text.slice(0, index).split('\n').length + 1;
+    return { document, line, code, name: /\bname=(\S+)/.exec(info)?.[1] ?? `line-${line}`, checked: !/\bnocheck\b/.test(info) };
+  });
+}
+
+/**
+ * Compile blocks in build/snippets/FOLDER, from where 'getty' resolves to this package itself. An error shows its place in the document.
+ * @param {Block[]} blocks
+ * @param {string} folder
+ */
+function compile(blocks, folder) {
+  const path = join(ROOT, 'build/snippets', folder);
+  rmSync(path, { recursive: true, force: true });
+  mkdirSync(path, { recursive: true });
+  const compilerOptions = { noEmit: false, noUnusedLocals: false, rootDir: '.', outDir: '.' };
+  writeFileSync(join(path, 'tsconfig.json'), JSON.stringify({ extends: '../../../tsconfig.json', compilerOptions, include: ['.'], exclude: [] }));
+  for (const { document, name, line, code } of blocks) {
+    const file = join(path, `${document}-${name}.ts`);
+    mkdirSync(dirname(file), { recursive: true });
+    // As many empty lines before it as in the document: the compiler's line numbers are the document's.
+    writeFileSync(file, '\n'.repeat(line - 1) + code);
+  }
+  const { ok, output } = run(process.execPath, [TSC, '-p', path, '--pretty', 'false']);
+  if (ok) return path;
+  console.error(output.replaceAll(/build\/snippets\/[^/]+\/(\S+?\.md)-\S+?\.ts(?=\()/g, '$1'));
+  process.exit(1);
+}
+
+setup();
+const [mode, name] = process.argv.slice(2);
+if (mode === '--check') {
+  const docs = readdirSync(join(ROOT, 'docs')).filter((file) => file.endsWith('.md'));
+  const blocks = ['README.md', ...docs.map((file) => `docs/${file}`)].flatMap(blocksOf).filter(({ checked }) => checked);
+  compile(blocks, 'check');
+  console.log(`${blocks.length} snippets compile`);
+} else {
+  const blocks = blocksOf('README.md').filter((block) => !block.name.startsWith('line-'));
+  const block = blocks.find((other) => other.name === name);
+  if (mode !== 'run' || block === undefined) {
+    console.error(`snippet: given ${JSON.stringify(name)}, expected one of README.md's: ${blocks.map((other) => other.name).join(', ')}`);
+    process.exit(1);
+  }
+  await import(pathToFileURL(join(compile([block], `run-${name}`), `README.md-${name}.js`)).href);
+}

@@ -1,0 +1,37 @@
+/** Sets up, runs vitest with the given arguments, and ends with one line: `N passed, N failed`. */
+import { mkdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT, setup } from './setup.mjs';
+
+const SUMMARY = join(ROOT, 'build/tests.txt');
+
+setup();
+process.chdir(ROOT);
+mkdirSync(join(ROOT, 'build'), { recursive: true });
+rmSync(SUMMARY, { force: true });
+
+const { parseCLI, startVitest } = await import('vitest/node');
+const { filter, options } = parseCLI(['vitest', 'run', ...process.argv.slice(2)]);
+const vitest = await startVitest('test', filter, { ...options, run: true, watch: false });
+
+const count = { passed: 0, failed: 0, skipped: 0, pending: 0 };
+for (const module of vitest.state.getTestModules()) {
+  let tests = 0;
+  for (const test of module.children.allTests()) {
+    count[test.result().state]++;
+    tests++;
+  }
+  // A file that could not be loaded has no tests to count; it counts as one that failed.
+  if (tests === 0 && module.state() === 'failed') count.failed++;
+}
+// A test that never came to its end (its worker died) is not a passed one; nor is all well when something failed outside of every test.
+count.failed += count.pending;
+if (count.failed === 0 && vitest.state.getUnhandledErrors().length > 0) count.failed = 1;
+if (count.failed > 0 || count.passed === 0) process.exitCode = 1;
+
+const summary = `${count.passed} passed, ${count.failed} failed${count.skipped > 0 ? `, ${count.skipped} skipped` : ''}\n`;
+process.on('exit', () => {
+  writeFileSync(SUMMARY, summary);
+  writeSync(1, summary);
+});
+await vitest.exit();

@@ -1,0 +1,91 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Inbox, until } from '../fixtures/waiting.js';
+
+const PROGRAM = fileURLToPath(new URL('../../dist/cli/demo.js', import.meta.url));
+
+interface Outcome {
+  code: number | null;
+  out: string;
+  errors: string;
+}
+
+describe('the demo', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'getty-demo-test-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** Start the demo with a temporary folder of its own, to see what it leaves there. */
+  function start(args: string[]) {
+    const lines = new Inbox<string>('a line of the demo');
+    const child = spawn(process.execPath, [PROGRAM, ...args], { env: { ...process.env, TMPDIR: folder }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const outcome: Outcome = { code: null, out: '', errors: '' };
+    child.stdout.on('data', (bytes) => {
+      outcome.out += bytes;
+      for (const line of String(bytes).split('\n')) if (line !== '') lines.push(line);
+    });
+    child.stderr.on('data', (bytes) => {
+      outcome.errors += bytes;
+    });
+    const ended = new Promise<Outcome>((resolve) => child.on('close', (code) => resolve({ ...outcome, code })));
+    return { child, lines, ended };
+  }
+
+  it('a provider is killed and started again, and no call fails', async () => {
+    const { code, out, errors } = await start(['--duration', '7500ms', '--rate', '1000']).ended;
+    expect(errors).toBe('');
+    const last = out.trimEnd().split('\n').at(-1);
+    const found = /^calls=(\d+) failed=0 failovers=(\d+) p50=\d+\.\d\dms p99=\d+\.\d\dms$/.exec(last ?? '');
+    expect(found, out).not.toBeNull();
+    expect(Number(found?.[1])).toBeGreaterThan(6_000);
+    expect(Number(found?.[2])).toBeGreaterThanOrEqual(1);
+    expect(out).toMatch(/provider-2 killed with SIGKILL[^]*node gone: provider-2[^]*provider-2 started again[^]*node back: provider-2/);
+    expect(out).toMatch(/ 1s {2,}\d+ calls\/s {3}failed 0 {3}failovers 0 {3}p50 [\d.]+ ms {3}p99 [\d.]+ ms {3}live nodes 3/);
+    expect(code).toBe(0);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('--json prints one object and nothing else', async () => {
+    const { code, out } = await start(['--duration', '3s', '--rate', '200', '--json']).ended;
+    const figures = JSON.parse(out);
+    expect(figures).toMatchObject({ failed: 0, calls: expect.any(Number), failovers: expect.any(Number), p50: expect.any(Number), p99: expect.any(Number) });
+    expect(figures.events.map(({ event }: { event: string }) => event)).toContain('provider-2 killed with SIGKILL');
+    expect(code).toBe(0);
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('%s stops every process and leaves nothing behind', async (signal) => {
+    const { child, lines, ended } = start(['--duration', '60s', '--rate', '100', '--registry', `file://${folder}/registry`]);
+    await until(() => lines.all.some((line) => / 1s /.test(line)), 'the first second', 15_000);
+    child.kill(signal);
+    const { code, errors } = await ended;
+    expect(errors).toBe(`stopped by ${signal}\n`);
+    expect(code).toBe(signal === 'SIGINT' ? 130 : 143);
+    // The providers took their entries with them, so they ended in good order.
+    const left = readdirSync(join(folder, 'registry'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    expect(left).toEqual([]);
+  });
+
+  it.each([
+    [['--duration', 'soon'], '--duration: given soon, expected from 3s to 1440m'],
+    [['--rate', '-1'], '--rate'],
+    [['--registry', 'memory:'], '--registry: given memory:, which other processes do not see'],
+    [['--nonsense'], "Unknown option '--nonsense'"],
+  ])('%j is refused with the usage', async (args, complaint) => {
+    const { code, errors } = await start(args).ended;
+    expect(errors).toContain(complaint);
+    expect(errors).toContain('usage: npm start -- [--duration 15s]');
+    expect(code).toBe(2);
+  });
+
+  it('a registry that cannot be opened ends it with the reason', async () => {
+    const { code, errors } = await start(['--registry', 'nowhere://x']).ended;
+    expect(errors).toMatch(/provider-\d: registry: given "nowhere:\/\/x", expected /);
+    expect(code).toBe(1);
+  });
+});

@@ -1,0 +1,224 @@
+/** A node as a registry entry: Go's bytes, every node there and back, and whatever a stranger may write. */
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { GettyError } from '../../src/errors.js';
+import { attributesOf, entryPath, entryValue, MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../src/micro/attributes.js';
+import type { ServiceNode } from '../../src/micro/types.js';
+import { node } from '../fixtures/registries.js';
+
+const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
+  .trim()
+  .split('\n')
+  .map((line) => JSON.parse(line));
+
+const safe = (text: string): boolean => !/[\p{Cc}\p{Cs}\p{Co}\ufff0-\uffff]/u.test(text);
+const text = fc.oneof(fc.string(), fc.string({ unit: 'grapheme' }), fc.constantFrom("!'()*~ -_.", '&=+%;/?#', '__proto__', '%3D')).filter(safe);
+const name = text.filter((value) => value !== '');
+const port = fc.integer({ min: 1, max: 65535 });
+const address = fc.oneof(
+  fc.tuple(fc.oneof(fc.domain(), fc.ipV4()), port).map(([host, at]) => `tcp://${host}:${at}`),
+  fc.tuple(fc.ipV6(), port).map(([host, at]) => `tcp://[${host}]:${at}`),
+  fc.constantFrom(
+    'tcp://h:080',
+    'tcp://h:1/',
+    'ws://h:80/path?a=b',
+    'wss://[::1]:443/',
+    'unix:///run/a.sock',
+    'memory://name',
+    'udp://h:1',
+    'tcp://h:0',
+  ),
+);
+const anyNode: fc.Arbitrary<ServiceNode> = fc.record({
+  id: name.filter((id) => !id.includes('/') && id !== '.' && id !== '..'),
+  service: name,
+  group: text,
+  version: text,
+  protocol: fc.constantFrom('json', 'protobuf'),
+  address,
+  metadata: fc.dictionary(fc.string(), fc.string()).map((metadata) => ({ ...metadata })),
+});
+
+describe('registry entries', () => {
+  it.each(VECTORS)('reads and writes what Go wrote: $path', ({ path, value }) => {
+    const read = parseEntry(path, value);
+    expect(entryPath('/getty-micro', read)).toBe(path);
+    expect(entryPath('/getty-micro/', read)).toBe(path);
+    expect(entryValue(read)).toBe(value);
+    expect(read).toMatchObject({ service: 'TestService', group: 'bj-yizhuang', version: 'v1.0' });
+    expect(read.address).toMatch(/^tcp:\/\/127\.0\.0\.1:1200[01]$/);
+    expect(read.metadata['getty-micro-meta-key']).toMatch(/^\{"group_id":[12], "node_id":[01]\}$/);
+  });
+
+  it("escapes as Go's url.QueryEscape does, twice", () => {
+    expect(attributesOf({ service: "!'()*~ -_." })).toBe('role%3DSRT_Provider%26service%3D%2521%2527%2528%2529%252A~%2B-_.');
+    expect(attributesOf({ service: 'a/b&c=d%+é', group: '' })).toBe('role%3DSRT_Provider%26service%3Da%252Fb%2526c%253Dd%2525%252B%25C3%25A9');
+    expect(attributesOf(node('a', { group: '', version: '' }))).toBe('protocol%3Djson%26role%3DSRT_Provider%26service%3DTestService');
+  });
+
+  it.each([
+    ['tcp://127.0.0.1:80', { Address: '127.0.0.1', Port: 80 }],
+    ['tcp://[::1]:80', { Address: '::1', Port: 80 }],
+    ['udp://h:80', { Address: 'h', Port: 80, Metadata: { 'getty-address': 'udp://h:80' } }],
+    ['ws://[::1]:80/p', { Address: '::1', Port: 80, Metadata: { 'getty-address': 'ws://[::1]:80/p' } }],
+    ['unix:///run/a', { Metadata: { 'getty-address': 'unix:///run/a' } }],
+    ['memory://n', { Metadata: { 'getty-address': 'memory://n' } }],
+  ])('Go sees host and port of %s', (given, expected) => {
+    expect(JSON.parse(entryValue(node('a', { address: given }))).Nodes).toEqual([{ ID: 'a', ...expected }]);
+  });
+
+  it('omits what is empty, and writes metadata in the order of its keys', () => {
+    expect(entryValue(node('a', { group: '', version: '', metadata: {} }))).not.toMatch(/Group|Version|Metadata/);
+    expect(entryValue(node('a', { metadata: { b: '', a: '' } }))).toContain('{"a":"","b":""}');
+  });
+
+  it('reads an address in brackets', () => {
+    const { path, value } = VECTORS[0] as { path: string; value: string };
+    expect(parseEntry(path, value.replace('"127.0.0.1"', '"[::1]"')).address).toBe('tcp://[::1]:12000');
+  });
+
+  it('every node comes back as it was', () => {
+    fc.assert(
+      fc.property(anyNode, text, (given, root) => {
+        const back = parseEntry(entryPath(root, given), entryValue(given));
+        expect({ ...back, metadata: Object.entries(back.metadata).sort() }).toEqual({ ...given, metadata: Object.entries(given.metadata).sort() });
+        expect(parseAttributes(attributesOf(given))).toMatchObject({ role: 'SRT_Provider', service: given.service, group: given.group });
+        expect(Object.getPrototypeOf(back.metadata)).toBeNull();
+      }),
+    );
+  });
+
+  it.each<[string, Partial<Record<keyof ServiceNode, unknown>>]>([
+    ['an id that is none', { id: '' }],
+    ['an id with a slash', { id: 'a/b' }],
+    ['an id that climbs', { id: '..' }],
+    ['a control character in an id', { id: 'a\u0000' }],
+    ['half a surrogate pair', { service: '\ud800' }],
+    ['no service', { service: '' }],
+    ['a group that is no string', { group: 1 }],
+    ['a protocol that is none', { protocol: 'xml' }],
+    ['no protocol', { protocol: undefined }],
+    ['an address without a scheme', { address: 'h:1' }],
+    ['metadata that is none', { metadata: null }],
+    ['metadata of numbers', { metadata: { a: 1 } }],
+    ['metadata that says the address', { metadata: { 'getty-address': 'tcp://h:1' } }],
+    ['too much metadata', { metadata: { a: 'x'.repeat(MAX_ENTRY_BYTES) } }],
+  ])('refuses to write %s', (_, given) => {
+    const bad = node('a', given as Partial<ServiceNode>);
+    expect(() => [entryPath('', bad), entryValue(bad)]).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+  });
+});
+
+describe('entries of strangers', () => {
+  const good = { Attr: { Service: 'S', Protocol: 'json', Role: 1 }, Nodes: [{ ID: 'a', Address: 'h', Port: 1 }] };
+  const attributes = 'protocol%3Djson%26role%3DSRT_Provider%26service%3DS';
+  const failing = (path: string, value: string, why: RegExp): void =>
+    expect(() => parseEntry(path, value)).toThrowError(expect.objectContaining({ code: 'REGISTRY_FAILED', message: expect.stringMatching(why) }));
+
+  it('the one that the others are made from is good', () => {
+    expect(parseEntry(`/r/${attributes}/a`, JSON.stringify(good))).toMatchObject({ id: 'a', service: 'S', group: '', address: 'tcp://h:1' });
+    expect(parseEntry({ attributes, id: 'a' }, JSON.stringify(good))).toMatchObject({ id: 'a' });
+  });
+
+  it.each<[RegExp, unknown]>([
+    [/the value is null/, null],
+    [/the value is an array/, []],
+    [/Attr is missing/, {}],
+    [/Attr is a string/, { ...good, Attr: 'x' }],
+    [/Attr.Service is "T", and "S" in its path/, { ...good, Attr: { ...good.Attr, Service: 'T' } }],
+    [/Attr.Service is "", and "S"/, { ...good, Attr: { ...good.Attr, Service: undefined } }],
+    [/Attr.Group is "g", and ""/, { ...good, Attr: { ...good.Attr, Group: 'g' } }],
+    [/Attr.Version is a number/, { ...good, Attr: { ...good.Attr, Version: 1 } }],
+    [/Attr.Role is 2, and 1/, { ...good, Attr: { ...good.Attr, Role: 2 } }],
+    [/Attr.Role is a string/, { ...good, Attr: { ...good.Attr, Role: undefined } }],
+    [/Nodes is not an array of one/, { ...good, Nodes: undefined }],
+    [/Nodes is not an array of one/, { ...good, Nodes: [] }],
+    [/Nodes is not an array of one/, { ...good, Nodes: [good.Nodes[0], good.Nodes[0]] }],
+    [/the node is null/, { ...good, Nodes: [null] }],
+    [/the ID of its node/, { ...good, Nodes: [{ ...good.Nodes[0], ID: 'b' }] }],
+    [/the ID of its node/, { ...good, Nodes: [{ Address: 'h', Port: 1 }] }],
+    [/Address is ""/, { ...good, Nodes: [{ ID: 'a', Port: 1 }] }],
+    [/Address is a number/, { ...good, Nodes: [{ ID: 'a', Address: 1, Port: 1 }] }],
+    [/Address is "h\/x"/, { ...good, Nodes: [{ ID: 'a', Address: 'h/x', Port: 1 }] }],
+    [/Port is 0/, { ...good, Nodes: [{ ID: 'a', Address: 'h' }] }],
+    [/Port is 1.5/, { ...good, Nodes: [{ ID: 'a', Address: 'h', Port: 1.5 }] }],
+    [/Port is 65536/, { ...good, Nodes: [{ ID: 'a', Address: 'h', Port: 65536 }] }],
+    [/Port is a string/, { ...good, Nodes: [{ ID: 'a', Address: 'h', Port: '1' }] }],
+    [/Metadata is an array/, { ...good, Nodes: [{ ...good.Nodes[0], Metadata: [] }] }],
+    [/Metadata "a" is a number/, { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { a: 1 } }] }],
+    [/getty-address is "x"/, { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'x' } }] }],
+  ])('refuses %s', (why, value) => failing(`${attributes}/a`, JSON.stringify(value), why));
+
+  it.each<[RegExp, string]>([
+    [/does not end in/, ''],
+    [/does not end in/, `${attributes}/`],
+    [/does not end in/, `${attributes}/..`],
+    [/name no service/, '/a'],
+    [/name no service/, 'a'],
+    [/name no service/, 'foreign/a'],
+    [/not form-encoded/, '%zz/a'],
+    [/not form-encoded/, '%ff/a'],
+    [/not form-encoded.*service.*twice/, 'service%3DS%26service%3DS/a'],
+    [/role is ""/, 'service%3DS/a'],
+    [/role is "king"/, 'role%3Dking%26service%3DS/a'],
+    [/only providers/, 'protocol%3Djson%26role%3DSRT_Consumer%26service%3DS/a'],
+    [/protocol is ""/, 'role%3DSRT_Provider%26service%3DS/a'],
+    [/protocol is "xml"/, 'protocol%3Dxml%26role%3DSRT_Provider%26service%3DS/a'],
+    [/control characters/, 'protocol%3Djson%26role%3DSRT_Provider%26service%3D%2500/a'],
+  ])('refuses a path: %s', (why, path) => failing(path, JSON.stringify(good), why));
+
+  it('refuses what is not JSON, or too large, with a message that stays short', () => {
+    failing(`${attributes}/a`, '{', /not JSON/);
+    failing(`${attributes}/a`, ' '.repeat(MAX_ENTRY_BYTES + 1), /larger than 1048576 bytes/);
+    failing(`${attributes}/${'a'.repeat(10_000)}`, '{', /^.{1,600}$/s);
+  });
+
+  it('a key such as __proto__ is a key', () => {
+    const value = JSON.stringify(good).replace('"Port":1', '"Port":1,"Metadata":{"__proto__":"x","constructor":"y"}');
+    const { metadata } = parseEntry(`${attributes}/a`, value);
+    expect(Object.keys(metadata)).toEqual(['__proto__', 'constructor']);
+    expect(
+      Object.keys(parseEntry(`${attributes}/a`, entryValue({ ...node('a', { service: 'S', group: '', version: '' }), metadata })).metadata),
+    ).toEqual(Object.keys(metadata));
+    failing(`${attributes}/a`, '{"__proto__":{"Attr":{},"Nodes":[]}}', /Attr is missing/);
+    failing('__proto__/a', JSON.stringify(good), /name no service/);
+    expect(({} as { Attr?: unknown }).Attr).toBeUndefined();
+  });
+
+  it('whatever it reads, it answers a node or says why not', () => {
+    const nearly = fc.json().map((json) => JSON.stringify(good).replace('"h"', json));
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.constant(`${attributes}/a`)), fc.oneof(fc.string(), fc.json(), nearly), (path, value) => {
+        try {
+          expect(parseEntry(path, value).address).toMatch(/^tcp:\/\//);
+        } catch (error) {
+          expect(error).toBeInstanceOf(GettyError);
+        }
+      }),
+    );
+  });
+});
+
+describe('matches', () => {
+  const provider = parseAttributes(attributesOf(node('a')));
+
+  it.each([
+    [true, {}],
+    [true, { group: '', version: '', protocol: undefined }],
+    [true, { group: 'bj', version: 'v1.0', protocol: 'json' as const }],
+    [false, { service: 'Other' }],
+    [false, { group: 'b' }],
+    [false, { version: 'v1' }],
+    [false, { protocol: 'protobuf' as const }],
+  ])('%s for %j', (expected, query) => {
+    const whole = { service: 'TestService', ...query };
+    expect(matches(provider, whole)).toBe(expected);
+    expect(matches(node('a'), whole)).toBe(expected);
+    expect(matches({ ...provider, role: 'SRT_Consumer' }, whole)).toBe(false);
+  });
+
+  it('a node without a group is not in a group that is asked for', () => {
+    expect(matches(node('a', { group: '' }), { service: 'TestService', group: 'bj' })).toBe(false);
+  });
+});

@@ -1,0 +1,163 @@
+/** The resolver: the last good list, and the truth again after an outage. */
+import { describe, expect, it } from 'vitest';
+import { Resolver } from '../../src/micro/resolver.js';
+import { type SnapshotChange, type SnapshotSink, snapshots } from '../../src/micro/snapshots.js';
+import type { Registry, ServiceNode } from '../../src/micro/types.js';
+import { memory } from '../../src/registries/memory.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { isPending, Log, node, QUERY } from '../fixtures/registries.js';
+import { noTimersLeft } from '../fixtures/timers.js';
+import { Inbox, turns } from '../fixtures/waiting.js';
+
+const FAST = { initialDelay: 1, maxDelay: 4 };
+
+/** A registry whose watches the test plays; `watches` has each as it begins. */
+function played(): { registry: Registry; watches: Inbox<SnapshotSink>; live: () => number } {
+  const watches = new Inbox<SnapshotSink>('a watch');
+  let live = 0;
+  const registry: Registry = {
+    register: () => Promise.reject(new Error('not here')),
+    watch: (_, { signal } = {}) =>
+      snapshots((sink) => {
+        live++;
+        watches.push(sink);
+        return () => {
+          live--;
+        };
+      }, signal),
+    async [Symbol.asyncDispose]() {},
+  };
+  return { registry, watches, live: () => live };
+}
+
+const ids = (nodes: readonly ServiceNode[]): string[] => nodes.map(({ id }) => id);
+
+describe('Resolver', () => {
+  noLeaks();
+  noTimersLeft();
+
+  it('follows a registry', async () => {
+    await using registry = memory();
+    await using resolver = new Resolver(registry, QUERY);
+    expect(resolver.nodes()).toEqual([]);
+    expect(await resolver.ready()).toEqual([]);
+    const changes = new Inbox<SnapshotChange>('a change');
+    const stop = resolver.onChange((change, nodes) => {
+      expect(nodes).toBe(resolver.nodes());
+      changes.push(change);
+    });
+    const registration = await registry.register(node('a'));
+    expect(await changes.next()).toEqual({ added: [node('a')], removed: [], updated: [] });
+    await registry.register(node('a', { metadata: { weight: '2' } }));
+    expect((await changes.next()).updated).toHaveLength(1);
+    stop();
+    await registration[Symbol.asyncDispose]();
+    await registry.register(node('b'));
+    await turns(3);
+    expect(ids(resolver.nodes())).toEqual(['a', 'b']);
+    expect(changes.unread).toEqual([]);
+  });
+
+  it('keeps the last good list while the registry is away, says so once, and takes the truth when it is back', async () => {
+    const { registry, watches } = played();
+    const log = new Log();
+    await using resolver = new Resolver(registry, QUERY, { ...FAST, logger: log });
+    const changes: SnapshotChange[] = [];
+    resolver.onChange((change) => changes.push(change));
+    (await watches.next()).offer([node('a'), node('b')]);
+    await resolver.ready();
+    const list = resolver.nodes();
+    for (let failure = 0; failure < 3; failure++) {
+      const watch = failure === 0 ? (watches.all[0] as SnapshotSink) : await watches.next();
+      watch.fail(new Error('connection lost'));
+      await turns(2);
+      expect(resolver.nodes()).toBe(list);
+    }
+    const back = await watches.next();
+    back.offer([node('b'), node('a')]);
+    await log.said('is back');
+    expect(resolver.nodes()).toBe(list);
+    back.offer([node('b'), node('c')]);
+    await turns(3);
+    expect(ids(resolver.nodes())).toEqual(['b', 'c']);
+    expect(changes.slice(1)).toEqual([{ added: [node('c')], removed: [node('a')], updated: [] }]);
+    expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
+  });
+
+  it('a registry whose watch throws at once is tried again too', async () => {
+    const { registry, watches } = played();
+    const { watch } = registry;
+    let throws = 2;
+    registry.watch = (query, options) => {
+      if (throws-- > 0) throw new Error('not yet');
+      return watch(query, options);
+    };
+    await using resolver = new Resolver(registry, QUERY, FAST);
+    (await watches.next()).offer([node('a')]);
+    expect(ids(await resolver.ready())).toEqual(['a']);
+  });
+
+  it('ready() says why there is no list in time', async () => {
+    const { registry, watches } = played();
+    await using resolver = new Resolver(registry, QUERY, FAST);
+    (await watches.next()).fail(new Error('refused'));
+    await expect(resolver.ready({ timeout: 20 })).rejects.toMatchObject({ code: 'REGISTRY_FAILED', message: expect.stringContaining('refused') });
+    const abort = new AbortController();
+    const waiting = resolver.ready({ signal: abort.signal, timeout: 60_000 });
+    abort.abort('enough');
+    await expect(waiting).rejects.toMatchObject({ code: 'ABORTED_BY_CALLER', cause: 'enough' });
+    await expect(resolver.ready({ signal: abort.signal })).rejects.toMatchObject({ code: 'ABORTED_BY_CALLER' });
+    const unsettled = resolver.ready();
+    expect(await isPending(unsettled)).toBe(true);
+    (await watches.next()).offer([]);
+    expect(await unsettled).toEqual([]);
+  });
+
+  it('close() ends the watch, the waiting and the trying again', async () => {
+    const { registry, watches, live } = played();
+    const resolver = new Resolver(registry, QUERY, { initialDelay: 60_000, maxDelay: 60_000 });
+    const waiting = resolver.ready();
+    const first = await watches.next();
+    await Promise.all([resolver.close(), expect(waiting).rejects.toMatchObject({ code: 'ENDPOINT_CLOSED' })]);
+    expect(live()).toBe(0);
+    first.offer([node('a')]);
+    expect(resolver.nodes()).toEqual([]);
+    await expect(resolver.ready()).rejects.toMatchObject({ code: 'ENDPOINT_CLOSED' });
+    const retrying = new Resolver(registry, QUERY, { initialDelay: 60_000, maxDelay: 60_000 });
+    (await watches.next()).fail(new Error('away'));
+    await turns(2);
+    await retrying.close();
+    await retrying.close();
+    expect(live()).toBe(0);
+  });
+
+  it('a disposed registry is not asked again, and its last list stands', async () => {
+    const registry = memory();
+    await registry.register(node('a'));
+    await using resolver = new Resolver(registry, QUERY, FAST);
+    await resolver.ready();
+    await registry[Symbol.asyncDispose]();
+    await turns(3);
+    expect(ids(resolver.nodes())).toEqual(['a']);
+    await using late = new Resolver(registry, QUERY, FAST);
+    await expect(late.ready()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
+  });
+
+  it('a listener that throws is logged and harms nobody', async () => {
+    const { registry, watches } = played();
+    const log = new Log();
+    await using resolver = new Resolver(registry, QUERY, { ...FAST, logger: log });
+    let told = 0;
+    resolver.onChange(() => {
+      throw new Error('mine');
+    });
+    resolver.onChange(() => told++);
+    (await watches.next()).offer([node('a')]);
+    await log.said('listener threw');
+    expect([told, resolver.nodes().length]).toEqual([1, 1]);
+  });
+
+  it('refuses bad options', () => {
+    expect(() => new Resolver(memory(), QUERY, { initialDelay: 0 })).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+  });
+});

@@ -1,0 +1,134 @@
+/** Comparing snapshots, and giving them to a reader. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { compareNodes, compareSnapshots, nodeKey, type SnapshotSink, snapshots } from '../../src/micro/snapshots.js';
+import type { ServiceNode } from '../../src/micro/types.js';
+import { isPending, node } from '../fixtures/registries.js';
+
+const list = fc.uniqueArray(
+  fc
+    .record({ id: fc.constantFrom('a', 'b', 'c', 'd'), version: fc.constantFrom('1', '2'), port: fc.integer({ min: 1, max: 3 }) })
+    .map(({ id, version, port }) => node(id, { version, address: `tcp://h:${port}` })),
+  { selector: nodeKey },
+);
+const sorted = (nodes: readonly ServiceNode[]): ServiceNode[] => [...nodes].sort(compareNodes);
+
+describe('compareSnapshots', () => {
+  it('says what was added, removed and updated', () => {
+    const [a, b, c] = [node('a'), node('b'), node('c')];
+    const heavier = node('b', { metadata: { weight: '2' } });
+    expect(compareSnapshots([a, b], [heavier, c])).toEqual({ added: [c], removed: [a], updated: [heavier] });
+    expect(compareSnapshots([a, b], [node('b'), node('a')])).toEqual({ added: [], removed: [], updated: [] });
+  });
+
+  it.each<[string, Partial<ServiceNode>]>([
+    ['another address', { address: 'tcp://h:2' }],
+    ['a further key', { metadata: { a: '1', b: '2' } }],
+    ['a key less', { metadata: {} }],
+    ['another key', { metadata: { toString: '1' } }],
+    ['another value', { metadata: { a: '2' } }],
+  ])('%s is an update', (_, changes) => {
+    const before = node('a', { metadata: { a: '1' } });
+    expect(compareSnapshots([before], [{ ...before, ...changes }]).updated).toHaveLength(1);
+  });
+
+  it('the changes applied to the one list make the other', () => {
+    fc.assert(
+      fc.property(list, list, (before, after) => {
+        const { added, removed, updated } = compareSnapshots(before, after);
+        const made = new Map(before.map((each) => [nodeKey(each), each]));
+        for (const each of removed) expect(made.delete(nodeKey(each))).toBe(true);
+        for (const each of added) expect(made.has(nodeKey(each))).toBe(false);
+        for (const each of [...added, ...updated]) made.set(nodeKey(each), each);
+        expect(sorted([...made.values()])).toEqual(sorted(after));
+      }),
+    );
+  });
+});
+
+describe('snapshots', () => {
+  /** An iterator with its sink, and how often it was stopped. */
+  function begin(signal?: AbortSignal): { iterator: AsyncIterator<readonly ServiceNode[]>; sink: () => SnapshotSink; stopped: () => number } {
+    let sink: SnapshotSink | undefined;
+    let stopped = 0;
+    const iterable = snapshots((given) => {
+      sink = given;
+      return () => {
+        stopped++;
+      };
+    }, signal);
+    return { iterator: iterable[Symbol.asyncIterator](), sink: () => sink as SnapshotSink, stopped: () => stopped };
+  }
+
+  it('gives the newest, ordered and frozen, and only what differs', async () => {
+    const { iterator, sink } = begin();
+    const first = iterator.next();
+    sink().offer([node('b'), node('a')]);
+    const { value } = await first;
+    expect(value).toEqual([node('a'), node('b')]);
+    expect(Object.isFrozen(value)).toBe(true);
+    const second = iterator.next();
+    sink().offer([node('a'), node('b')]);
+    expect(await isPending(second)).toBe(true);
+    sink().offer([]);
+    expect(await second).toEqual({ done: false, value: [] });
+    sink().offer([node('a')]);
+    sink().offer([node('c')]);
+    expect(await iterator.next()).toEqual({ done: false, value: [node('c')] });
+  });
+
+  it('each of several next() waits for a list of its own', async () => {
+    const { iterator, sink } = begin();
+    const [first, second] = [iterator.next(), iterator.next()];
+    sink().offer([node('a')]);
+    expect((await first).value).toHaveLength(1);
+    expect(await isPending(second)).toBe(true);
+    sink().end();
+    expect(await second).toEqual({ done: true, value: undefined });
+  });
+
+  it('a failure rejects one next(), then it is over', async () => {
+    const { iterator, sink, stopped } = begin();
+    const waiting = [iterator.next(), iterator.next()];
+    sink().fail(new Error('away'));
+    await expect(waiting[0]).rejects.toThrow('away');
+    expect(await waiting[1]).toMatchObject({ done: true });
+    expect(await iterator.next()).toMatchObject({ done: true });
+    sink().offer([node('a')]);
+    sink().fail(new Error('again'));
+    expect(await iterator.next()).toMatchObject({ done: true });
+    expect(stopped()).toBe(1);
+  });
+
+  it('a failure that nobody waited for is told to the next who asks', async () => {
+    const { iterator, sink } = begin();
+    void iterator.next();
+    sink().offer([]);
+    sink().fail(new Error('away'));
+    await expect(iterator.next()).rejects.toThrow('away');
+    expect(await iterator.next()).toMatchObject({ done: true });
+  });
+
+  it('stops once, and leaves no listener at the signal', async () => {
+    const abort = new AbortController();
+    const { iterator, sink, stopped } = begin(abort.signal);
+    const next = iterator.next();
+    abort.abort();
+    expect(await next).toMatchObject({ done: true });
+    await iterator.return?.();
+    sink().end();
+    expect(stopped()).toBe(1);
+  });
+
+  it('a watch that ends as it begins is stopped too', async () => {
+    let stopped = 0;
+    const iterable = snapshots((sink) => {
+      sink.end();
+      return () => {
+        stopped++;
+      };
+    });
+    expect(await iterable[Symbol.asyncIterator]().next()).toMatchObject({ done: true });
+    expect(stopped).toBe(1);
+  });
+});

@@ -1,0 +1,196 @@
+/** Strategies: when a call is tried again, and when not. */
+import { describe, expect, it } from 'vitest';
+import { type FailoverOptions, failfast, failover, RetryBudget } from '../../src/micro/strategies.js';
+import type { Attempt, ServiceNode } from '../../src/micro/types.js';
+import { type RpcCode, RpcError } from '../../src/rpc/errors.js';
+import type { Call, Method } from '../../src/rpc/types.js';
+import { node } from '../fixtures/registries.js';
+
+const NODES = ['a', 'b', 'c', 'd', 'e'].map((id) => node(id));
+
+function call({ idempotent = true, timeout, signal }: { idempotent?: boolean; timeout?: number; signal?: AbortSignal } = {}): Call {
+  const made: Call = {
+    method: { idempotent } as Method,
+    input: undefined,
+    codec: 'json',
+    timeout,
+    metadata: {},
+    signal,
+    with: (changes) => ({ ...made, ...changes }),
+  };
+  return made;
+}
+
+const failure = (code: RpcCode, unsent = false): RpcError => new RpcError(code, code, { unsent });
+
+/** Attempts that end as they are told, one after the other, each on a node of its own; they note the calls. */
+function attempts(...outcomes: (Error | string | (() => void))[]): { attempt: Attempt; calls: Call[]; tried: ServiceNode[] } {
+  const calls: Call[] = [];
+  const tried: ServiceNode[] = [];
+  const attempt: Attempt = async (made, set) => {
+    const next = NODES.find((each) => !set.has(each)) as ServiceNode;
+    set.add(next);
+    tried.push(next);
+    calls.push(made);
+    const outcome = outcomes[calls.length - 1];
+    if (outcome instanceof Error) throw outcome;
+    return outcome;
+  };
+  return { attempt, calls, tried };
+}
+
+const lost = failure('UNAVAILABLE');
+
+describe('failfast', () => {
+  it('tries once', async () => {
+    const { attempt, calls } = attempts(lost, 'too late');
+    await expect(failfast()(attempt)(call())).rejects.toBe(lost);
+    expect(calls).toHaveLength(1);
+  });
+});
+
+describe('failover', () => {
+  it.each<[again: boolean, idempotent: boolean, unsent: boolean, code: RpcCode]>([
+    [true, false, true, 'UNAVAILABLE'],
+    [true, true, true, 'UNAVAILABLE'],
+    [true, false, true, 'RESOURCE_EXHAUSTED'],
+    [true, true, false, 'UNAVAILABLE'],
+    [false, false, false, 'UNAVAILABLE'],
+    [false, true, false, 'RESOURCE_EXHAUSTED'],
+    [false, true, false, 'DEADLINE_EXCEEDED'],
+    [false, true, false, 'CANCELLED'],
+    [false, true, false, 'INTERNAL'],
+    [false, true, false, 'UNKNOWN'],
+    [false, true, false, 'INVALID_ARGUMENT'],
+  ])('again: %s, when idempotent %s, unsent %s, %s', async (again, idempotent, unsent, code) => {
+    const error = failure(code, unsent);
+    const { attempt, calls } = attempts(error, 'done');
+    const result = failover()(attempt)(call({ idempotent }));
+    if (again) expect(await result).toBe('done');
+    else await expect(result).rejects.toBe(error);
+    expect(calls).toHaveLength(again ? 2 : 1);
+  });
+
+  it('is about nothing but RpcErrors', async () => {
+    for (const thrown of [null, 'UNAVAILABLE', new Error('x'), { unsent: 'true' }, { unsent: 1, code: 'UNAVAILABLE?' }]) {
+      let count = 0;
+      const attempt: Attempt = (_, tried) => {
+        tried.add(NODES[count++] as ServiceNode);
+        return Promise.reject(thrown);
+      };
+      await expect(failover()(attempt)(call())).rejects.toBe(thrown);
+      expect(count).toBe(1);
+    }
+  });
+
+  it.each([1, 2, 3, 5])('makes at most %i attempts, each on another node, and answers with the last error', async (most) => {
+    const errors = NODES.map(() => failure('UNAVAILABLE', true));
+    const { attempt, tried } = attempts(...errors);
+    await expect(failover({ attempts: most })(attempt)(call())).rejects.toBe(errors[most - 1]);
+    expect(tried).toEqual(NODES.slice(0, most));
+  });
+
+  it('tells the hook of each error that another attempt follows, and of no other', async () => {
+    const told: unknown[] = [];
+    const onRetry: FailoverOptions['onRetry'] = (error) => told.push(error);
+    const [first, second, third] = [failure('UNAVAILABLE'), failure('UNAVAILABLE', true), failure('INTERNAL')];
+    await expect(failover({ onRetry })(attempts(first, second, third).attempt)(call())).rejects.toBe(third);
+    expect(told).toEqual([first, second]);
+  });
+
+  it('not after the caller aborted', async () => {
+    const abort = new AbortController();
+    const { calls } = attempts();
+    const attempt: Attempt = async (made, tried) => {
+      calls.push(made);
+      tried.add(NODES[0] as ServiceNode);
+      abort.abort();
+      throw failure('UNAVAILABLE', true);
+    };
+    await expect(failover()(attempt)(call({ signal: abort.signal }))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(calls).toHaveLength(1);
+  });
+
+  it("all attempts share the call's timeout", async () => {
+    const { attempt, calls } = attempts(lost, 'done');
+    await failover()(attempt)(call({ timeout: 1000 }));
+    expect(calls[0]?.timeout).toBe(1000);
+    expect(calls[1]?.timeout).toBeLessThan(1000);
+    expect(calls[1]?.timeout).toBeGreaterThan(500);
+    const late = attempts(lost, 'too late');
+    await expect(failover()(late.attempt)(call({ timeout: 0 }))).rejects.toBe(lost);
+  });
+
+  it('when no node is left, the error is that of the last one tried', async () => {
+    const none = failure('UNAVAILABLE', true);
+    const attempt: Attempt = async (_, tried) => {
+      if (tried.size > 0) throw none;
+      tried.add(NODES[0] as ServiceNode);
+      throw lost;
+    };
+    await expect(failover()(attempt)(call())).rejects.toBe(lost);
+    await expect(failover()(() => Promise.reject(none))(call())).rejects.toBe(none);
+  });
+
+  it('a bad day does not become a storm: without budget the first error is the last', async () => {
+    const { attempt, calls } = attempts(lost, lost, lost);
+    await expect(failover({ budget: { ratio: 0, perSecond: 0 } })(attempt)(call())).rejects.toBe(lost);
+    expect(calls).toHaveLength(1);
+    const free = attempts(failure('UNAVAILABLE', true), 'done');
+    expect(await failover({ budget: { ratio: 0, perSecond: 0 } })(free.attempt)(call())).toBe('done');
+    const turnedAway = attempts(failure('RESOURCE_EXHAUSTED', true), 'too much');
+    await expect(failover({ budget: { ratio: 0, perSecond: 0 } })(turnedAway.attempt)(call())).rejects.toThrow();
+  });
+
+  it('each consumer has a budget of its own', async () => {
+    const strategy = failover({ budget: { ratio: 1, perSecond: 0 } });
+    for (let consumer = 0; consumer < 3; consumer++) expect(await strategy(attempts(lost, 'done').attempt)(call())).toBe('done');
+  });
+
+  it.each([{ attempts: 0 }, { attempts: 1.5 }, { attempts: 101 }, { budget: { ratio: -1 } }, { onRetry: 1 as never }])('refuses %j', (options) => {
+    expect(() => failover(options)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+  });
+});
+
+describe('RetryBudget', () => {
+  /** Seconds of calls of which every one wants a retry; the retries granted. */
+  function storm(callsPerSecond: number, seconds: number): number {
+    let now = 0;
+    const budget = new RetryBudget({}, () => now);
+    let granted = 0;
+    for (let i = 0; i < callsPerSecond * seconds; i++) {
+      now = (i * 1000) / callsPerSecond;
+      budget.deposit();
+      if (budget.withdraw()) granted++;
+    }
+    return granted;
+  }
+
+  it.each([
+    [1000, 60],
+    [100, 60],
+    [2000, 10],
+  ])('in a storm of %i calls/s for %i s it adds at most 20 %% and 10 a second, and what a quiet start holds', (rate, seconds) => {
+    const granted = storm(rate, seconds);
+    expect(granted).toBeLessThanOrEqual(0.2 * rate * seconds + 10 * seconds + 100);
+    expect(granted).toBeGreaterThan(0.15 * rate * seconds);
+  });
+
+  it('few calls may all be tried again', () => {
+    expect(storm(5, 60)).toBe(300);
+  });
+
+  it('does not save up: after an hour of good calls it holds ten seconds of them', () => {
+    let now = 0;
+    const budget = new RetryBudget({}, () => now);
+    for (let i = 0; i < 360_000; i++) {
+      now = i * 10;
+      budget.deposit();
+    }
+    let granted = 0;
+    while (budget.withdraw()) granted++;
+    // 100 calls/s: (20 + 10) a second, over ten seconds.
+    expect(granted).toBeGreaterThan(290);
+    expect(granted).toBeLessThan(310);
+  });
+});

@@ -1,0 +1,266 @@
+/** What every registry does: the table runs once per registry. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Registry } from '../../src/micro/types.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { isPending, Log, node, type Place, QUERY, REGISTRIES, Watching } from '../fixtures/registries.js';
+import { noTimersLeft } from '../fixtures/timers.js';
+import { within } from '../fixtures/waiting.js';
+
+const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
+  'a watch gives the present list at once, ordered by id'(place) {
+    return watching(place, async (registry, watch) => {
+      await registry.register(node('b'));
+      await registry.register(node('a'));
+      expect((await watch.next())?.map(({ id }) => id)).toEqual(['a', 'b']);
+    });
+  },
+
+  'an empty registry gives an empty list at once'(place) {
+    return watching(place, async (_, watch) => expect(await watch.next()).toEqual([]));
+  },
+
+  'a node comes back as it was published'(place) {
+    const published = node('srv-127.0.0.1:1-json', {
+      service: 'a b/c&d=e!~*',
+      group: '组',
+      protocol: 'protobuf',
+      address: 'udp://[::1]:9',
+      metadata: { 'getty-micro-meta-key': '{"a":1}', ['__proto__']: 'x' },
+    });
+    return watching(
+      place,
+      async (registry, watch) => {
+        await registry.register(published);
+        expect(await watch.until((nodes) => nodes.length > 0, 'the node')).toEqual([published]);
+      },
+      { service: published.service },
+    );
+  },
+
+  'an addition and a removal are notified to every watch'(place) {
+    return watching(place, async (registry, watch) => {
+      await using other = new Watching(place.open());
+      await watch.ids();
+      await other.ids();
+      const registration = await registry.register(node('a'));
+      await watch.ids('a');
+      await other.ids('a');
+      await registration[Symbol.asyncDispose]();
+      await watch.ids();
+      await other.ids();
+    });
+  },
+
+  'an update is the same id registered again, without a gap'(place) {
+    return watching(place, async (registry, watch) => {
+      for (let weight = 0; weight < 20; weight++) {
+        await registry.register(node('a', { metadata: { weight: `${weight}` } }));
+        await watch.until(([first]) => first?.metadata.weight === `${weight}`, `weight ${weight}`);
+      }
+      expect(new Set(watch.seen.map((ids) => ids.join()))).toEqual(new Set(['a']));
+    });
+  },
+
+  'who restarts under its old id replaces the stale entry, and the old life does not remove the new one'(place) {
+    return watching(place, async (registry, watch) => {
+      const old = await registry.register(node('a', { address: 'tcp://127.0.0.1:1' }));
+      await watch.ids('a');
+      await place.open().register(node('a', { address: 'tcp://127.0.0.1:2' }));
+      await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the new address');
+      await old[Symbol.asyncDispose]();
+      await using later = new Watching(place.open());
+      expect((await later.next())?.map(({ address }) => address)).toEqual(['tcp://127.0.0.1:2']);
+    });
+  },
+
+  'an updated registration is removed by its newest owner only'(place) {
+    return watching(place, async (registry, watch) => {
+      const first = await registry.register(node('a'));
+      const second = await registry.register(node('a', { metadata: { weight: '2' } }));
+      await first[Symbol.asyncDispose]();
+      await watch.until(([only]) => only?.metadata.weight === '2', 'weight 2');
+      await second[Symbol.asyncDispose]();
+      await watch.ids();
+      await second[Symbol.asyncDispose]();
+    });
+  },
+
+  'queries match by service, and exactly by group, version and protocol where given'(place) {
+    return watching(place, async (registry) => {
+      await registry.register(node('a'));
+      await registry.register(node('b', { group: '' }));
+      await registry.register(node('c', { version: 'v2' }));
+      await registry.register(node('d', { protocol: 'protobuf' }));
+      await registry.register(node('e', { service: 'Other' }));
+      await registry.register(node('a', { service: 'TestService2' }));
+      const found = async (query: object): Promise<string | undefined> => {
+        await using watch = new Watching(registry, { ...QUERY, ...query });
+        return (await watch.next())?.map(({ id }) => id).join('');
+      };
+      expect(await found({})).toBe('abcd');
+      expect(await found({ group: '', version: '' })).toBe('abcd');
+      expect(await found({ group: 'bj' })).toBe('acd');
+      expect(await found({ group: 'b' })).toBe('');
+      expect(await found({ version: 'v1.0' })).toBe('abd');
+      expect(await found({ protocol: 'json' })).toBe('abc');
+      expect(await found({ group: 'bj', version: 'v1.0', protocol: 'json' })).toBe('a');
+      expect(await found({ service: 'Other' })).toBe('e');
+      expect(await found({ service: 'Nobody' })).toBe('');
+    });
+  },
+
+  'the same id in two versions is two nodes'(place) {
+    return watching(place, async (registry, watch) => {
+      await registry.register(node('a', { version: 'v2' }));
+      await registry.register(node('a', { version: 'v1' }));
+      const nodes = await watch.until(({ length }) => length === 2, 'two nodes');
+      expect(nodes.map(({ version }) => version)).toEqual(['v1', 'v2']);
+    });
+  },
+
+  'what happens to other services is not notified'(place) {
+    return watching(place, async (registry, watch) => {
+      await watch.ids();
+      const next = watch.next();
+      await using other = new Watching(registry, { service: 'Other' });
+      await registry.register(node('x', { service: 'Other' }));
+      await other.ids('x');
+      expect(await isPending(next)).toBe(true);
+      await registry.register(node('a'));
+      expect((await within(next, 'the next list'))?.length).toBe(1);
+    });
+  },
+
+  'a slow reader is given the newest list only'(place) {
+    return watching(place, async (registry, slow) => {
+      await using quick = new Watching(registry);
+      await slow.ids();
+      for (const id of ['a', 'b', 'c']) {
+        await registry.register(node(id));
+        await quick.until((nodes) => nodes.at(-1)?.id === id, id);
+      }
+      expect((await slow.next())?.map(({ id }) => id)).toEqual(['a', 'b', 'c']);
+      expect(await isPending(slow.next())).toBe(true);
+    });
+  },
+
+  'a change that is taken back before it was read is none'(place) {
+    return watching(place, async (registry, slow) => {
+      await using quick = new Watching(registry);
+      await slow.ids();
+      const registration = await registry.register(node('a'));
+      await quick.ids('a');
+      await registration[Symbol.asyncDispose]();
+      await quick.ids();
+      expect(await isPending(slow.next())).toBe(true);
+    });
+  },
+
+  'aborting ends a watch, under way or about to begin'(place) {
+    return watching(place, async (registry) => {
+      const abort = new AbortController();
+      const watch = new Watching(registry, QUERY, abort.signal);
+      await watch.next();
+      const next = watch.next();
+      abort.abort();
+      expect(await within(next, 'the end')).toBeUndefined();
+      expect(await watch.next()).toBeUndefined();
+      expect(await new Watching(registry, QUERY, abort.signal).next()).toBeUndefined();
+    });
+  },
+
+  'return() ends a watch that is waited for'(place) {
+    return watching(place, async (_, watch) => {
+      await watch.next();
+      const next = watch.next();
+      await watch[Symbol.asyncDispose]();
+      expect(await within(next, 'the end')).toBeUndefined();
+    });
+  },
+
+  'disposing a registry ends its watches and removes its entries, and no others'(place) {
+    return watching(place, async (registry, watch) => {
+      const gone = place.open();
+      await using ending = new Watching(gone);
+      await gone.register(node('a'));
+      await gone.register(node('b'));
+      await registry.register(node('c'));
+      await ending.ids('a', 'b', 'c');
+      await watch.ids('a', 'b', 'c');
+      const next = ending.next();
+      await gone[Symbol.asyncDispose]();
+      await gone[Symbol.asyncDispose]();
+      expect(await within(next, 'the end')).toBeUndefined();
+      await watch.ids('c');
+      expect(await new Watching(gone).next()).toBeUndefined();
+      await expect(gone.register(node('a'))).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
+    });
+  },
+
+  'a registration that is under way when the registry is disposed leaves nothing'(place) {
+    return watching(place, async (_, watch) => {
+      const gone = place.open();
+      await Promise.allSettled([gone.register(node('a')), gone[Symbol.asyncDispose]()]);
+      expect((await watch.next())?.length).toBe(0);
+    });
+  },
+
+  'what cannot be published or asked for is refused at the call'(place) {
+    return watching(place, async (registry) => {
+      for (const id of ['', 'a/b', '.', '..', 'a\nb', 'a\0', '\ud800']) {
+        await expect(registry.register(node(id)), JSON.stringify(id)).rejects.toMatchObject({ code: 'BAD_OPTION' });
+      }
+      await expect(registry.register(node('a', { address: '127.0.0.1:80' }))).rejects.toMatchObject({ code: 'BAD_OPTION' });
+      expect(() => registry.watch({ service: '' })).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+    });
+  },
+
+  'garbage is passed over with one log line each, the rest works'(place) {
+    if (place.put === undefined) return Promise.resolve();
+    const { put } = place;
+    return watching(place, async (registry) => {
+      const attributes = 'protocol%3Djson%26role%3DSRT_Provider%26service%3DTestService';
+      const value = (id: string, changes: object = {}): string =>
+        JSON.stringify({
+          Attr: { Service: 'TestService', Protocol: 'json', Role: 1 },
+          Nodes: [{ ID: id, Address: 'h', Port: 1, ...changes }],
+        });
+      await put(`${attributes}/no-json`, '{');
+      await put(`${attributes}/wrong-type`, value('wrong-type', { Port: '1' }));
+      await put(`${attributes}/contradiction`, value('somebody-else'));
+      await put(`${attributes}/huge`, value('huge', { Metadata: { a: 'x'.repeat(1024 * 1024) } }));
+      await put('foreign/path', value('path'));
+      await put(`${attributes}/good`, value('good'));
+      await put(`${attributes.replace('Provider', 'Consumer')}/consumer`, 'not looked at');
+      const log = new Log();
+      await using watch = new Watching(place.open(log));
+      await watch.ids('good');
+      for (const id of ['x', 'y', 'z']) {
+        await registry.register(node(id));
+        await watch.until((nodes) => nodes.at(-1)?.id === id, id);
+      }
+      const passedOver = ['no-json', 'wrong-type', 'contradiction', 'huge', 'foreign'];
+      for (const name of passedOver) expect([name, log.having(name).length]).toEqual([name, 1]);
+      expect(log.lines.length).toBe(passedOver.length);
+    });
+  },
+};
+
+/** A registry and a watch on it for the length of a test. */
+async function watching(place: Place, test: (registry: Registry, watch: Watching) => Promise<void>, query = QUERY): Promise<void> {
+  const registry = place.open();
+  await using watch = new Watching(registry, query);
+  await test(registry, watch);
+}
+
+describe.each(REGISTRIES)('$name', (row) => {
+  noLeaks();
+  noTimersLeft();
+  let place: Place;
+  beforeEach(async () => {
+    place = await row.place();
+  });
+  afterEach(() => place.close());
+
+  it.each(Object.keys(BEHAVIOURS))('%s', (name) => BEHAVIOURS[name]?.(place));
+});

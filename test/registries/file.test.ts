@@ -1,0 +1,245 @@
+/** What only the directory does: files, expiry, outages, and processes that are killed. The rest is in behaviour.test.ts. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rename, rm, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { entryPath, entryValue, parseEntry } from '../../src/micro/attributes.js';
+import type { Registry, ServiceNode } from '../../src/micro/types.js';
+import { file } from '../../src/registries/file.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { isPending, Log, node, putFile, Watching } from '../fixtures/registries.js';
+import { noTimersLeft } from '../fixtures/timers.js';
+import { within } from '../fixtures/waiting.js';
+
+/** Long enough that a busy machine does not miss a heartbeat, short enough to wait for. */
+const TTL = 400;
+const SCRIPT = fileURLToPath(new URL('../fixtures/file-provider.mjs', import.meta.url));
+const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
+  .trim()
+  .split('\n')
+  .map((line) => JSON.parse(line));
+
+describe('the file registry', () => {
+  noLeaks();
+  noTimersLeft();
+  let base: string;
+  let directory: string;
+  let registries: Registry[] = [];
+  let children: ChildProcess[] = [];
+
+  beforeEach(async () => {
+    base = await mkdtemp(join(tmpdir(), 'getty-file-'));
+    directory = join(base, 'registry');
+  });
+  afterEach(async () => {
+    for (const registry of registries) await registry[Symbol.asyncDispose]();
+    for (const child of children) {
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    }
+    registries = [];
+    children = [];
+    await rm(base, { recursive: true, force: true });
+  });
+
+  function open(log?: Log, ttl = TTL): Registry {
+    const registry = file(directory, { ttl, pollInterval: 10, logger: log });
+    registries.push(registry);
+    return registry;
+  }
+
+  const pathOf = (given: ServiceNode): string => entryPath(directory, given);
+
+  async function start(given: ServiceNode): Promise<ChildProcess> {
+    const child = spawn(process.execPath, [SCRIPT, directory, `${TTL}`, JSON.stringify(given)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    children.push(child);
+    await within(once(child.stdout as NodeJS.ReadableStream, 'data'), 'the provider process');
+    return child;
+  }
+
+  it("writes Go's entries byte for byte, and deletes them at once", async () => {
+    const registry = open();
+    for (const { path, value } of VECTORS) {
+      const registration = await registry.register(parseEntry(path, value));
+      const written = join(directory, path.replace('/getty-micro', ''));
+      expect(readFileSync(written, 'utf8')).toBe(value);
+      await registration[Symbol.asyncDispose]();
+      expect(existsSync(written)).toBe(false);
+    }
+    expect((await readdir(directory)).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('a watch waits for a directory that is not there, and says so once', async () => {
+    const log = new Log();
+    await using watch = new Watching(open(log));
+    const first = watch.next();
+    await log.said('is not there');
+    expect(await isPending(first)).toBe(true);
+    await open().register(node('a'));
+    if ((await first)?.length === 0) await watch.ids('a');
+    expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
+  });
+
+  it('a directory that vanishes is an outage: no list is given, providers come back by themselves, then the truth is told', async () => {
+    const log = new Log();
+    await using watch = new Watching(open(log));
+    await open().register(node('a'));
+    const leaving = await open().register(node('b'));
+    await watch.ids('a', 'b');
+    const next = watch.next();
+    await rename(directory, `${directory}-away`);
+    await log.said('is not there');
+    await log.said('the directory is there');
+    await leaving[Symbol.asyncDispose]();
+    expect((await within(next, 'the list after the outage'))?.map(({ id }) => id)).toEqual(['a']);
+    expect(log.lines.length).toBe(2);
+  });
+
+  it('a file that somebody deleted is written again by the next heartbeat', async () => {
+    const log = new Log();
+    await open(log).register(node('a'));
+    await unlink(pathOf(node('a')));
+    await log.said('published the entry again');
+    expect(readFileSync(pathOf(node('a')), 'utf8')).toBe(entryValue(node('a')));
+  });
+
+  it('trouble with a heartbeat is told once, and the entry comes back', async () => {
+    const log = new Log();
+    await open(log).register(node('a'));
+    await rename(directory, `${directory}-away`);
+    await writeFile(directory, 'in the way');
+    await log.said('cannot be kept alive');
+    // Some heartbeats.
+    await setTimeout(TTL / 2);
+    expect(log.lines.length).toBe(1);
+    await unlink(directory);
+    await log.said('published the entry again');
+  });
+
+  it('a directory that cannot be written to is an error of register, with its cause', async () => {
+    await writeFile(directory, 'a file');
+    const registry = open();
+    await expect(registry.register(node('a'))).rejects.toMatchObject({ code: 'REGISTRY_FAILED', cause: { code: 'ENOTDIR' } });
+    await unlink(directory);
+    await registry.register(node('a'));
+    expect(existsSync(pathOf(node('a')))).toBe(true);
+  });
+
+  it('a file out of date or ahead of time is no node; a long-dead one and what a killed writer left are removed', async () => {
+    const place = async (path: string, age: number): Promise<string> => {
+      await putFile(path, entryValue(node('a')));
+      await utimes(path, (Date.now() - age) / 1000, (Date.now() - age) / 1000);
+      return path;
+    };
+    const stale = await place(pathOf(node('stale')), TTL * 5);
+    const ahead = await place(pathOf(node('ahead')), -TTL * 5);
+    const dead = await place(pathOf(node('dead')), TTL * 11);
+    const left = await place(join(directory, '.getty-left'), TTL * 11);
+    const young = await place(join(directory, '.getty-young'), 0);
+    const foreign = await place(join(directory, '.foreign'), TTL * 11);
+    await using watch = new Watching(open());
+    await watch.ids();
+    expect([stale, ahead, young, foreign].filter((path) => !existsSync(path))).toEqual([]);
+    expect([dead, left].filter((path) => existsSync(path))).toEqual([]);
+  });
+
+  it('what is not a regular file is passed over', async () => {
+    const log = new Log();
+    const registry = open(undefined, 60_000);
+    await registry.register(node('a'));
+    const inside = (name: string): string => pathOf(node(name));
+    await mkdir(inside('folder'));
+    await symlink(pathOf(node('a')), inside('link'));
+    execFileSync('mkfifo', [inside('pipe')]);
+    await writeFile(join(directory, 'README'), 'not a directory');
+    await using watch = new Watching(open(log, 60_000));
+    await watch.ids('a');
+    await registry.register(node('b'));
+    await watch.ids('a', 'b');
+    for (const name of ['folder', 'link', 'pipe', 'README']) expect([name, log.having(name).length]).toEqual([name, 1]);
+  });
+
+  it('readers never meet half a value', async () => {
+    const log = new Log();
+    await mkdir(directory);
+    await using watch = new Watching(open(log, 60_000));
+    await watch.ids();
+    const registry = open(undefined, 60_000);
+    for (let size = 1; size <= 40; size++) await registry.register(node('a', { metadata: { size: `${size}`, fill: 'x'.repeat(size * 1000) } }));
+    await watch.until(([first]) => first?.metadata.size === '40', 'the last value');
+    expect(log.lines).toEqual([]);
+  });
+
+  it('a killed process is gone within ttl and poll', async () => {
+    await using watch = new Watching(open());
+    const child = await start(node('a'));
+    await watch.ids('a');
+    const killed = performance.now();
+    child.kill('SIGKILL');
+    await watch.ids();
+    expect(performance.now() - killed).toBeLessThan(TTL + 500);
+  });
+
+  it('a process that is stopped is gone, and back when it goes on', async () => {
+    await using watch = new Watching(open());
+    const child = await start(node('a'));
+    await watch.ids('a');
+    child.kill('SIGSTOP');
+    await watch.ids();
+    child.kill('SIGCONT');
+    await watch.ids('a');
+  });
+
+  it('who was taken over leaves the entry alone, so that it is no ghost, and comes back when the other is gone', async () => {
+    const log = new Log();
+    const [mine, other] = [node('a', { address: 'tcp://127.0.0.1:1' }), node('a', { address: 'tcp://127.0.0.1:2' })];
+    await open(log).register(mine);
+    await using watch = new Watching(open());
+    await watch.ids('a');
+    const child = await start(other);
+    await watch.until(([first]) => first?.address === other.address, 'the other');
+    await log.said('another process has published this entry');
+    child.kill('SIGKILL');
+    await watch.until(([first]) => first?.address === mine.address, 'the first again');
+    expect(log.having('another process').length).toBe(1);
+  });
+
+  it('a restart within the old ttl replaces the entry of the killed process', async () => {
+    await using watch = new Watching(open());
+    const child = await start(node('a', { address: 'tcp://127.0.0.1:1' }));
+    await watch.ids('a');
+    child.kill('SIGKILL');
+    await start(node('a', { address: 'tcp://127.0.0.1:2' }));
+    await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the new life');
+    expect(watch.seen.filter((ids) => ids.length > 1)).toEqual([]);
+  });
+
+  it('neither a registration nor a watch keeps a process alive', async () => {
+    const child = await start(node('a'));
+    child.stdin?.end();
+    const [code] = await within(once(child, 'exit'), 'the end of the process');
+    expect(code).toBe(0);
+  });
+
+  it('refuses bad options', () => {
+    for (const options of [{ ttl: 1 }, { ttl: Number.NaN }, { pollInterval: 0 }]) {
+      expect(() => file(directory, options)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+    }
+    expect(() => file('')).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+  });
+
+  it('an entry keeps being alive for longer than its ttl', async () => {
+    await using watch = new Watching(open());
+    await open().register(node('a'));
+    await watch.ids('a');
+    const next = watch.next();
+    // Time itself is what is waited for here.
+    await setTimeout(TTL * 1.5);
+    expect(await isPending(next)).toBe(true);
+  });
+});

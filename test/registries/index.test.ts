@@ -1,0 +1,62 @@
+/** Registries by URL. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { registry } from '../../src/registries/index.js';
+import { node, Watching } from '../fixtures/registries.js';
+
+describe('registry(url)', () => {
+  let directory: string | undefined;
+  afterEach(async () => {
+    if (directory !== undefined) await rm(directory, { recursive: true, force: true });
+  });
+
+  it('memory:name is shared by its name', async () => {
+    await using first = await registry('memory:shared');
+    await using second = await registry('memory://shared');
+    await using other = await registry('memory:other');
+    await first.register(node('a'));
+    expect(await new Watching(second).next()).toHaveLength(1);
+    expect(await new Watching(other).next()).toHaveLength(0);
+  });
+
+  it('memory: has no name and shares nothing', async () => {
+    await using first = await registry('memory:');
+    await using second = await registry('memory:');
+    await first.register(node('a'));
+    expect(await new Watching(first).next()).toHaveLength(1);
+    expect(await new Watching(second).next()).toHaveLength(0);
+  });
+
+  it('a name is free again when its last registry is disposed', async () => {
+    const first = await registry('memory:again');
+    await first.register(node('a'));
+    await first[Symbol.asyncDispose]();
+    await using second = await registry('memory:again');
+    expect(await new Watching(second).next()).toEqual([]);
+  });
+
+  it('file:///path is a directory, and takes its options', async () => {
+    directory = await mkdtemp(join(tmpdir(), 'getty url '));
+    await using first = await registry(pathToFileURL(directory).href, { ttl: 60_000, pollInterval: 5 });
+    await using second = await registry(pathToFileURL(directory).href);
+    await first.register(node('a'));
+    await using watch = new Watching(second);
+    expect(await watch.next()).toHaveLength(1);
+    await expect(registry(pathToFileURL(directory).href, { ttl: -1 })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+  });
+
+  it.each(['', 'memory', 'memory:a/b', 'file:relative', 'file://host/path', 'file:///', 'file:///a?b', 'file:///a%2Fb', 'tcp://h:1', 'etcd://h:1/r'])(
+    'refuses %j and says what is allowed',
+    async (url) => {
+      const message = expect.stringMatching(/given .*expected memory:name or file:\/\/\//);
+      await expect(registry(url)).rejects.toMatchObject({ code: 'BAD_ADDRESS', message });
+    },
+  );
+
+  it('does not repeat a password', async () => {
+    await expect(registry('etcd://user:secret@host:2379')).rejects.toThrow(/^(?!.*secret)/);
+  });
+});

@@ -1,0 +1,138 @@
+/** What is given wrong is refused at the call, with a message that says what was given and what is allowed. */
+import { expect, it } from 'vitest';
+import { type ClientOptions, connect, type LengthPrefixedOptions, lengthPrefixed, lines, type ServerOptions, type SessionSetup, serve } from '../../src/index.js';
+import { formatAddress, parseAddress } from '../../src/transport/address.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { rejection, thrown } from '../fixtures/transports.js';
+
+noLeaks();
+
+const good: SessionSetup<string> = { codec: lines(), listener: { onMessage: () => {} } };
+const nobody = 'memory://nobody';
+
+const SETUPS: readonly [given: object | unknown, parts: readonly string[]][] = [
+  [undefined, ['setup', 'given undefined', 'an object with a codec and a listener, or a function']],
+  [null, ['setup', 'given null']],
+  [7, ['setup', 'given 7']],
+  [{ codec: undefined }, ['codec', 'given undefined', 'an object with read and write']],
+  [{ codec: { read() {} } }, ['codec', 'given an object', 'an object with read and write']],
+  [{ listener: undefined }, ['listener', 'given undefined', 'an object with onMessage']],
+  [{ listener: {} }, ['listener', 'given an object', 'an object with onMessage']],
+  [{ listener: () => {} }, ['listener', 'given a function', 'an object with onMessage']],
+  [{ name: 7 }, ['name', 'given 7', 'a string']],
+  [{ maxMessageBytes: 0 }, ['maxMessageBytes', 'given 0', 'a number from 1 to 2147483647']],
+  [{ maxMessageBytes: '4 MB' }, ['maxMessageBytes', 'given "4 MB"', 'a number']],
+  [{ maxMessageBytes: Number.NaN }, ['maxMessageBytes', 'given NaN', 'a number']],
+  [{ cronPeriod: 0 }, ['cronPeriod', 'given 0', 'a number from 1']],
+  [{ cronPeriod: 2 ** 31 }, ['cronPeriod', 'given 2147483648', 'to 2147483647']],
+  [{ idleTimeout: -1 }, ['idleTimeout', 'given -1', 'a number from 0']],
+  [{ waitTime: Number.POSITIVE_INFINITY }, ['waitTime', 'given Infinity', 'a number from 0 to 2147483647']],
+  [{ highWaterMark: 0 }, ['highWaterMark', 'given 0', 'a number from 1']],
+  [{ maxQueuedBytes: null }, ['maxQueuedBytes', 'given null', 'a number from 1']],
+  [{ maxInflatedBytes: 0 }, ['maxInflatedBytes', 'given 0', 'a number from 1']],
+  [{ compression: 'zip' }, ['compression', 'given "zip"', "'none', 'deflate' or { deflate: level }"]],
+  [{ compression: null }, ['compression', 'given null']],
+  [{ compression: { deflate: 10 } }, ['compression.deflate', 'given 10', 'a number from -1 to 9']],
+  [{ compression: {} }, ['compression.deflate', 'given undefined', 'a number from -1 to 9']],
+];
+
+it.each(SETUPS)('setup %o is refused by serve and connect', async (given, parts) => {
+  const setup = (typeof given === 'object' && given !== null ? { ...good, ...given } : given) as SessionSetup<string>;
+  for (const attempt of [serve(nobody, setup), connect(nobody, setup)]) {
+    const error = await rejection(attempt);
+    expect(error.code).toBe('BAD_OPTION');
+    for (const part of parts) expect(error.message).toContain(part);
+  }
+});
+
+const CLIENTS: readonly [given: unknown, parts: readonly string[]][] = [
+  [null, ['options', 'given null', 'an object']],
+  ['fast', ['options', 'given "fast"', 'an object']],
+  [{ connections: 0 }, ['connections', 'given 0', 'a number from 1 to 10000']],
+  [{ connections: [] }, ['connections', 'given an array', 'a number']],
+  [{ connectTimeout: 0 }, ['connectTimeout', 'given 0', 'a number from 1']],
+  [{ reconnect: 'yes' }, ['reconnect', 'given "yes"', 'true, false, or { initialDelay, maxDelay }']],
+  [{ reconnect: { initialDelay: 0 } }, ['initialDelay', 'given 0', 'a number from 1']],
+  [{ reconnect: { maxDelay: -5 } }, ['maxDelay', 'given -5', 'a number from 1']],
+];
+
+it.each(CLIENTS)('client options %o are refused', async (given, parts) => {
+  const error = await rejection(connect(nobody, good, given as ClientOptions));
+  expect(error.code).toBe('BAD_OPTION');
+  for (const part of parts) expect(error.message).toContain(part);
+});
+
+const SERVERS: readonly [given: unknown, parts: readonly string[]][] = [
+  [null, ['options', 'given null', 'an object']],
+  [{ backlog: 0 }, ['backlog', 'given 0', 'a number from 1 to 65535']],
+  [{ backlog: 1e6 }, ['backlog', 'given 1000000', 'a number from 1 to 65535']],
+];
+
+it.each(SERVERS)('server options %o are refused', async (given, parts) => {
+  const error = await rejection(serve('memory://refused', good, given as ServerOptions));
+  expect(error.code).toBe('BAD_OPTION');
+  for (const part of parts) expect(error.message).toContain(part);
+});
+
+const ADDRESSES: readonly unknown[] = [
+  undefined,
+  null,
+  42,
+  '',
+  'localhost:80',
+  'tcp:127.0.0.1:80',
+  'http://127.0.0.1:80',
+  'TCP://127.0.0.1:80',
+  '__proto__://127.0.0.1:80',
+  'constructor://127.0.0.1:80',
+  'tcp://127.0.0.1',
+  'tcp://127.0.0.1:',
+  'tcp://127.0.0.1:65536',
+  'tcp://127.0.0.1:-1',
+  'tcp://::1:80',
+  'tcp://a b:80',
+  'tcp://user@host:x',
+  'tcp://127.0.0.1:80/path',
+  'memory://name:80',
+  ' memory://name',
+];
+
+it.each(ADDRESSES)('address %o is refused by serve and connect', async (given) => {
+  for (const attempt of [serve(given as string, good), connect(given as string, good)]) {
+    const error = await rejection(attempt);
+    expect(error.code).toBe('BAD_ADDRESS');
+    expect(error.message).toContain(`given ${JSON.stringify(given)}`);
+    expect(error.message).toContain('tcp://host:port');
+    expect(error.message).toContain('memory://name');
+  }
+});
+
+it.each([
+  ['tcp://127.0.0.1:8848', { scheme: 'tcp', host: '127.0.0.1', port: 8848 }],
+  ['tcp://[::1]:80', { scheme: 'tcp', host: '::1', port: 80 }],
+  ['tcp://:0', { scheme: 'tcp', host: '', port: 0 }],
+  ['tcp://example.com:65535/', { scheme: 'tcp', host: 'example.com', port: 65535 }],
+  ['memory://name', { scheme: 'memory', host: 'name', port: 0 }],
+  ['memory://', { scheme: 'memory', host: '', port: 0 }],
+])('address %s is read', (text, expected) => {
+  expect(parseAddress(text, ['tcp', 'memory'])).toEqual({ ...expected, text });
+});
+
+it('a formatted address is read again', () => {
+  for (const host of ['127.0.0.1', '::1', 'example.com', '']) {
+    expect(parseAddress(formatAddress('tcp', host, 80), ['tcp'])).toMatchObject({ host, port: 80 });
+  }
+});
+
+it('a hostile address is refused in no time', () => {
+  const before = performance.now();
+  for (const text of [`tcp://${'a'.repeat(100_000)}`, `tcp://[${':'.repeat(100_000)}`, `${'a.'.repeat(50_000)}:`]) {
+    expect(thrown(() => parseAddress(text, ['tcp'])).code).toBe('BAD_ADDRESS');
+  }
+  expect(performance.now() - before).toBeLessThan(200);
+});
+
+it.each([3, 0, '4', null, 8])('lengthPrefixed refuses width %o', (width) => {
+  const error = thrown(() => lengthPrefixed({ width: width as LengthPrefixedOptions['width'] }));
+  expect(error).toMatchObject({ code: 'BAD_OPTION', message: `width: given ${JSON.stringify(width)}, expected 1, 2 or 4` });
+});
