@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Measures getty beside its peers: `node bench/run.mjs rpc`. Each round starts a server and a client process per peer; then, for each
+ * Measures getty beside its peers: `node bench/run.mjs rpc`. Each peer has a server and a client process. In each round, for each
  * number of calls in flight, the peers take turns. What counts is the ratio of neighbours in time. bench/README.md says more.
  */
 import { fork } from 'node:child_process';
@@ -17,13 +17,14 @@ import { parseArgs } from 'node:util';
 
 const OURS = 'getty';
 const WORKER = fileURLToPath(new URL('worker.mjs', import.meta.url));
-const WARM_UP = { inFlight: 64, seconds: 0.5 };
+/** So long because the slowest peer needs it: grpc-js doubles its speed in its second second, ours is there after one. */
+const WARM_UP = { inFlight: 64, seconds: 2.5 };
 /** The part of `seconds` that each measurement runs before it counts. */
 const LEAD_IN = 0.25;
 /** Milliseconds that a child may be late, and that it has for its end. */
 const PATIENCE = 15_000;
 const END = 3_000;
-const USAGE = `usage: npm run bench -- rpc [--seconds 0.4] [--rounds 5] [--in-flight 1,64,512] [--peers ${OURS},grpc-js,…] [--json FILE]`;
+const USAGE = `usage: npm run bench -- rpc [--seconds 0.35] [--rounds 7] [--in-flight 1,64,512] [--peers ${OURS},grpc-js,…] [--json FILE]`;
 
 /** @type {Set<ChildProcess>} */
 const children = new Set();
@@ -76,19 +77,22 @@ async function stop(child) {
 async function startPair(peer) {
   const { child: server, address } = await start('server', peer);
   const { child: client } = await start('client', peer, address);
-  const order = (/** @type {import('./worker.mjs').Order} */ what) => {
+  const order = async (/** @type {import('./worker.mjs').Order} */ what) => {
+    if (!client.connected) throw new Error('its process is gone');
     client.send(what);
     return hear(client, what.seconds * 1_000);
   };
-  await order(WARM_UP);
+  const { failures, error } = await order(WARM_UP);
+  if (failures > 0) throw new Error(`${peer} fails while it warms up: ${error}`);
   return {
-    peer,
     /** @returns {Promise<Measured>} */
     async measure(/** @type {number} */ inFlight, /** @type {number} */ seconds) {
       try {
-        await order({ inFlight, seconds: seconds * LEAD_IN });
-        return await order({ inFlight, seconds });
+        const before = await order({ inFlight, seconds: seconds * LEAD_IN });
+        const measured = await order({ inFlight, seconds });
+        return { ...measured, failures: before.failures + measured.failures, error: before.error || measured.error };
       } catch (error) {
+        client.kill('SIGKILL');
         return { calls: 0, seconds, p50: 0, failures: 1, error: String(error) };
       }
     },
@@ -100,16 +104,13 @@ async function startPair(peer) {
 async function measureAll({ peers, levels, rounds, seconds }) {
   /** @type {Row[]} */
   const rows = levels.flatMap((inFlight) => peers.map((peer) => ({ peer, inFlight, samples: [] })));
+  const pairs = new Map();
+  for (const peer of peers) pairs.set(peer, await startPair(peer));
   for (let round = 1; round <= rounds; round++) {
     if (process.stderr.isTTY) process.stderr.write(`round ${round} of ${rounds}\r`);
-    const pairs = [];
-    for (const peer of peers) pairs.push(await startPair(peer));
-    for (const { peer, inFlight, samples } of rows) {
-      const pair = pairs.find((one) => one.peer === peer);
-      if (pair !== undefined) samples.push(await pair.measure(inFlight, seconds));
-    }
-    await Promise.all(pairs.map((pair) => pair.stop()));
+    for (const { peer, inFlight, samples } of rows) samples.push(await pairs.get(peer).measure(inFlight, seconds));
   }
+  await Promise.all([...pairs.values()].map((pair) => pair.stop()));
   return rows;
 }
 
@@ -159,8 +160,8 @@ function readCommandLine() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      seconds: { type: 'string', default: '0.4' },
-      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '0.35' },
+      rounds: { type: 'string', default: '7' },
       'in-flight': { type: 'string', default: '1,64,512' },
       peers: { type: 'string' },
       json: { type: 'string' },

@@ -43,9 +43,10 @@ export function gettyError(code: ErrorCode, message: string, cause?: unknown): G
 
 /** The text of anything thrown, for messages: an Error's own message, or the value's string. */
 export function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message;
+  // Node's failure to reach any address of a name says nothing itself.
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join(', ');
   try {
-    return String(error);
+    return String(error instanceof Error ? error.message : error);
   } catch {
     return 'a value that has no string form';
   }

@@ -3,7 +3,7 @@ export { type ErrorCode, GettyError } from './errors.js';
 export { ByteReader } from './transport/byte-reader.js';
 export { ByteWriter } from './transport/byte-writer.js';
 export { CLIENT_DEFAULTS, connect, RECONNECT_DEFAULTS } from './transport/client.js';
-export { type LengthPrefixedOptions, lengthPrefixed, lines, raw } from './transport/codecs.js';
+export { delimiter, fixedLength, jsonLines, type LengthPrefixedOptions, lengthPrefixed, lines, raw, varintPrefixed } from './transport/codecs.js';
 export { SERVER_DEFAULTS, serve } from './transport/server.js';
 export { SendError } from './transport/session.js';
 export { SESSION_DEFAULTS } from './transport/session-options.js';

@@ -1,5 +1,6 @@
 /** A call as its caller makes it. */
-import { checkNumber } from '../options.js';
+import { badOption, checkNumber } from '../options.js';
+import { RpcError } from './errors.js';
 import { checkMetadata, NO_METADATA } from './metadata.js';
 import type { Call, CallOptions, CodecName, Metadata, Method } from './types.js';
 
@@ -23,17 +24,18 @@ export class ClientCall implements Call {
     this.signal = signal;
   }
 
-  /** Throws BAD_OPTION. */
-  static make(method: Method, input: unknown, codec: CodecName, defaultTimeout: number, options: CallOptions | undefined): ClientCall {
-    if (options === undefined) return new ClientCall(method, input, codec, method.timeout ?? defaultTimeout, NO_METADATA, undefined);
+  /** `defaultTimeout`: as checkTimeout() answers. Throws BAD_OPTION. */
+  static make(method: Method, input: unknown, codec: CodecName, defaultTimeout: number | undefined, options: CallOptions | undefined): ClientCall {
+    if (options === undefined) return new ClientCall(method, input, codec, defaultTimeout, NO_METADATA, undefined);
+    if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
     const { timeout, metadata, signal } = options;
     return new ClientCall(
       method,
       input,
       codec,
-      timeout === undefined ? (method.timeout ?? defaultTimeout) : checkTimeout(timeout),
+      timeout === undefined ? defaultTimeout : checkTimeout(timeout),
       metadata === undefined ? NO_METADATA : checkMetadata(metadata),
-      signal,
+      checkSignal(signal),
     );
   }
 
@@ -43,8 +45,8 @@ export class ClientCall implements Call {
       'input' in changes ? changes.input : this.input,
       this.codec,
       changes.timeout === undefined ? this.timeout : checkTimeout(changes.timeout),
-      changes.metadata ?? this.metadata,
-      changes.signal ?? this.signal,
+      changes.metadata === undefined ? this.metadata : checkMetadata(changes.metadata),
+      changes.signal === undefined ? this.signal : checkSignal(changes.signal),
     );
   }
 }
@@ -53,4 +55,36 @@ export class ClientCall implements Call {
 export function checkTimeout(timeout: number): number | undefined {
   checkNumber('timeout', timeout, 1, Number.POSITIVE_INFINITY);
   return timeout > LONGEST_TIMEOUT ? undefined : Math.ceil(timeout);
+}
+
+function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function') throw badOption('signal', signal, 'an AbortSignal');
+  return signal;
+}
+
+/** The error of a call whose signal has aborted. */
+export function cancelled({ method, signal }: Call, unsent: boolean): RpcError {
+  return new RpcError('CANCELLED', `the caller gave up ${method.service}.${method.name}`, { cause: signal?.reason, unsent });
+}
+
+/** Settles as `promise` does; rejects with CANCELLED when the call's signal aborts before. For a call that is not sent yet. */
+export async function unlessCancelled<T>(call: Call, promise: Promise<T>): Promise<T> {
+  const { signal } = call;
+  if (signal === undefined) return promise;
+  let abort!: () => void;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(cancelled(call, true));
+  });
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([aborted, promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+/** The call with what is left of its timeout since `began`, an instant of performance.now(). */
+export function withTimeLeft(call: Call, began: number): Call {
+  return call.timeout === undefined ? call : call.with({ timeout: Math.max(1, call.timeout - (performance.now() - began)) });
 }

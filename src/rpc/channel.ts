@@ -2,12 +2,14 @@
  * One session as rpc sees it: both sides may call and serve. It is the session's listener; calls wait in PendingCalls,
  * requests go to the Router's handlers.
  */
-import { GettyError, messageOf } from '../errors.js';
+import { GettyError, gettyError, messageOf } from '../errors.js';
 import type { Logger } from '../logger.js';
+import { within } from '../timing.js';
 import type { ByteReader } from '../transport/byte-reader.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { every, now } from '../transport/ticker.js';
 import type { Codec, EventListener, Session } from '../transport/types.js';
+import { cancelled, unlessCancelled, withTimeLeft } from './call.js';
 import { type ContextOwner, ServerCall } from './context.js';
 import { RpcError } from './errors.js';
 import { beginFrame, CODE, CODEC_NUMBER, COMMAND, Frame, LARGEST_PLAIN_BODY, readFrame } from './frame.js';
@@ -43,6 +45,8 @@ type RpcSession = Session<Frame, Packet>;
 
 /** How often deadlines are looked at: what a timeout may be late. */
 const SWEEP_PERIOD = 20;
+/** What is kept of the message of an error that is too large to send. */
+const SHORT_MESSAGE = 1_000;
 
 export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Packet>, ContextOwner {
   extended: boolean | undefined;
@@ -61,7 +65,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   #goingAway = false;
   #stopSweep: (() => void) | undefined;
   /** Calls that wait to learn whether the peer is extended, and whoever waits for idleness. */
-  #whenKnown: (() => void)[] = [];
+  readonly #whenKnown = new Set<() => void>();
   #whenIdle: (() => void)[] = [];
 
   constructor(setup: ChannelSetup, heartbeats: boolean) {
@@ -85,7 +89,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   }
 
   get pending(): number {
-    return this.#pending.size;
+    return this.#pending.calls;
   }
 
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs> {
@@ -121,7 +125,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   }
 
   onError(session: RpcSession, error: Error): void {
-    this.#setup.logger.warn({ peer: session.remoteAddress, code: error instanceof GettyError ? error.code : undefined, error }, error.message);
+    this.#warn({ peer: session.remoteAddress, code: error instanceof GettyError ? error.code : undefined, error }, error.message);
   }
 
   onClose(): void {
@@ -143,8 +147,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     if (session === undefined || !this.usable) {
       return Promise.reject(new RpcError('UNAVAILABLE', `the session with ${this.#peer} ${this.#goingAway ? 'is going away' : 'is closed'}`, { unsent: true }));
     }
-    if (this.#setup.side === 'server' && this.extended !== true) return this.#sendWhenKnown(call, 'calls from a server to its client');
     if (call.signal?.aborted) return Promise.reject(cancelled(call, true));
+    if (this.#setup.side === 'server' && this.extended !== true) return this.#sendWhenKnown(call, 'calls from a server to its client');
     const outgoing = new OutgoingCall(call, this.extended === true);
     try {
       if (call.method.kind === 'oneway') outgoing.number(this.#pending);
@@ -168,21 +172,21 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   /** Wait for the peer's first word, then send if it speaks the extensions. */
   async #sendWhenKnown(call: Call, what: string): Promise<unknown> {
+    const began = performance.now();
     if (this.extended === undefined) {
-      if (this.#whenKnown.length >= this.#setup.maxPendingCalls) throw new RpcError('RESOURCE_EXHAUSTED', `too many calls wait to know ${this.#peer}`, { unsent: true });
+      if (this.#whenKnown.size >= this.#setup.maxPendingCalls) throw new RpcError('RESOURCE_EXHAUSTED', `too many calls wait to know ${this.#peer}`, { unsent: true });
       const limit = call.timeout ?? this.#setup.timeout;
-      const known = await new Promise<boolean>((resolve) => {
-        const timer = setTimeout(() => resolve(false), limit);
-        this.#whenKnown.push(() => {
-          clearTimeout(timer);
-          resolve(true);
-        });
+      let settle!: () => void;
+      const known = new Promise<void>((resolve) => {
+        settle = resolve;
       });
-      if (!known) throw new RpcError('DEADLINE_EXCEEDED', `${this.#peer} did not say within ${limit} ms whether it takes ${what}`, { unsent: true });
+      this.#whenKnown.add(settle);
+      const late = (): Error => new RpcError('DEADLINE_EXCEEDED', `${this.#peer} did not say within ${limit} ms whether it takes ${what}`, { unsent: true });
+      await within(limit, unlessCancelled(call, known), late).finally(() => this.#whenKnown.delete(settle));
     }
     if (this.closed) throw new RpcError('UNAVAILABLE', `the session with ${this.#peer} is closed`, { unsent: true });
     if (this.extended !== true) throw new RpcError('FAILED_PRECONDITION', `${this.#peer} does not take ${what}: it speaks the plain Go protocol`, { unsent: true });
-    return this.send(call);
+    return this.send(withTimeLeft(call, began));
   }
 
   #followSignal(outgoing: OutgoingCall, signal: AbortSignal): void {
@@ -211,9 +215,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   }
 
   #settleKnown(): void {
-    const waiting = this.#whenKnown;
-    this.#whenKnown = [];
-    for (const settle of waiting) settle();
+    for (const settle of this.#whenKnown) settle();
+    this.#whenKnown.clear();
   }
 
   #sendHeartbeat(): void {
@@ -221,19 +224,19 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     if (session === undefined || session.closed) return;
     const heartbeat = new Heartbeat(session.active, (sentAt) => this.#heartbeatMissed(sentAt));
     heartbeat.deadline = now() + this.#setup.heartbeatTimeout;
+    this.#pending.add(heartbeat);
+    this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep());
     try {
-      this.#pending.add(heartbeat);
-      this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep());
       session.write(heartbeat);
     } catch {
-      // Too much is queued or waits: the peer is silent or not by what it answers to that.
-      this.#pending.take(heartbeat.sequenceLow, heartbeat.sequenceHigh);
+      // Too much is queued. It waits all the same: a peer that takes nothing and says nothing is given up.
     }
   }
 
   #heartbeatMissed(activeBefore: number): void {
     const session = this.#session;
-    if (session === undefined || session.active > activeBefore) return;
+    // With heartbeats off there is only the first one, which asks what the peer speaks.
+    if (session === undefined || session.active > activeBefore || this.onCron === undefined) return;
     session.destroy(new RpcError('UNAVAILABLE', `${this.#peer} did not answer a heartbeat within ${this.#setup.heartbeatTimeout} ms`));
   }
 
@@ -268,6 +271,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     try {
       const outcome = handle === undefined ? context.handler(context.input, context) : handle(context);
       if (outcome instanceof Promise) this.#await(context, outcome);
+      else if (isThenable(outcome)) this.#await(context, Promise.resolve(outcome));
       else this.#answer(context, outcome);
     } catch (error) {
       this.#answer(context, undefined, RpcError.from(error));
@@ -299,15 +303,30 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     }
     const reply = this.#reply;
     reply.call(context, this.#answerId(context), codec, context.callType === CALL_TYPE.twoWayNoReply);
+    if (error !== undefined) return this.#sendFailure(reply, error);
     try {
-      if (error !== undefined) reply.failure(error);
-      else reply.success(method.output[codec], value, this.extended === true ? Number.POSITIVE_INFINITY : LARGEST_PLAIN_BODY);
+      reply.success(method.output[codec], value, this.extended === true ? Number.POSITIVE_INFINITY : LARGEST_PLAIN_BODY);
       this.#send(reply);
     } catch (failure) {
       // The handler's value cannot be sent; that is an answer too.
-      reply.failure(failure instanceof GettyError && failure.code === 'MESSAGE_TOO_LARGE' ? new RpcError('RESOURCE_EXHAUSTED', failure.message) : RpcError.from(failure));
-      this.#send(reply);
+      const tooLarge = failure instanceof GettyError && failure.code === 'MESSAGE_TOO_LARGE';
+      this.#sendFailure(reply, tooLarge ? new RpcError('RESOURCE_EXHAUSTED', failure.message) : RpcError.from(failure));
     }
+  }
+
+  /** Never throws: an error that cannot be sent as it is keeps its code and the beginning of its message. */
+  #sendFailure(reply: Reply, error: RpcError): void {
+    let attempt = error;
+    for (const length of [SHORT_MESSAGE, 0, 0]) {
+      try {
+        reply.failure(attempt);
+        this.#send(reply);
+        return;
+      } catch {
+        attempt = new RpcError(error.code, messageOf(error).slice(0, length));
+      }
+    }
+    this.#warn({ peer: this.#peer, code: error.code, error }, 'an answer could not be sent');
   }
 
   /** A request that never became a context. */
@@ -315,12 +334,19 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     if (callType === CALL_TYPE.oneWay) return this.#logOneway(error);
     const reply = this.#reply;
     reply.call(frame, this.#answerId(frame), codec, callType === CALL_TYPE.twoWayNoReply);
-    reply.failure(error);
-    this.#send(reply);
+    this.#sendFailure(reply, error);
   }
 
   #logOneway(error: RpcError, method?: Method): void {
-    this.#setup.logger.warn({ peer: this.#peer, service: method?.service, method: method?.name, code: error.code, error }, `a oneway call failed: ${error.message}`);
+    this.#warn({ peer: this.#peer, service: method?.service, method: method?.name, code: error.code, error }, `a oneway call failed: ${error.message}`);
+  }
+
+  #warn(details: object, message: string): void {
+    try {
+      this.#setup.logger.warn(details, message);
+    } catch (failure) {
+      process.emitWarning(gettyError('HANDLER_FAILED', `the logger failed: ${messageOf(failure)}`, failure));
+    }
   }
 
   /** Throws what encoding throws. A peer that is gone misses its answer. */
@@ -383,12 +409,12 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   }
 
   #closeWhenIdle(): void {
-    if (this.#pending.size === 0 && this.#serving === 0) void this.#session?.close();
+    if (this.#pending.calls === 0 && this.#serving === 0) void this.#session?.close();
   }
 
   /** Settles when nothing is under way in either direction, or the session is lost. */
   async idle(): Promise<void> {
-    while (!this.closed && (this.#serving > 0 || this.#pending.size > 0)) {
+    while (!this.closed && (this.#serving > 0 || this.#pending.calls > 0)) {
       await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
     }
   }
@@ -422,8 +448,9 @@ function decodeInput(method: Call['method'], codec: CodecName, frame: Frame): un
   }
 }
 
-function cancelled(call: Call, unsent: boolean): RpcError {
-  return new RpcError('CANCELLED', `the caller gave up ${call.method.service}.${call.method.name}`, { cause: call.signal?.reason, unsent });
+/** A promise of another library than ours. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
 /** Why a call could not be written, in the terms of a caller. */

@@ -1,8 +1,10 @@
 /** Calls contracts at an address, and serves those that it offers to the server. */
 import { messageOf } from '../errors.js';
+import { badOption } from '../options.js';
 import { atMost, within } from '../timing.js';
 import { connect as dial } from '../transport/client.js';
 import type { Client } from '../transport/types.js';
+import { unlessCancelled, withTimeLeft } from './call.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import { RpcError } from './errors.js';
 import type { Frame } from './frame.js';
@@ -36,6 +38,7 @@ class ContractClient implements RpcClient {
 
   async connect({ services = [], connections, connectTimeout, reconnect, signal, onReady }: RpcClientOptions): Promise<this> {
     const options = this.#options;
+    if (onReady !== undefined && typeof onReady !== 'function') throw badOption('onReady', onReady, 'a function');
     this.#onReady = onReady;
     const setup: ChannelSetup = {
       ...options,
@@ -81,16 +84,18 @@ class ContractClient implements RpcClient {
 
   /** No channel takes calls: wait for the attempt that is under way, or learn why there is none. */
   async #sendLater(call: Call): Promise<unknown> {
+    const began = performance.now();
     const limit = call.timeout ?? this.#options.timeout;
     try {
       if (this.#client === undefined || this.#closing !== undefined) throw new Error('the client is closed');
-      await within(limit, this.#client.session(), () => new Error(`none within ${limit} ms`));
+      await within(limit, unlessCancelled(call, this.#client.session()), () => new Error(`none within ${limit} ms`));
     } catch (error) {
+      if (error instanceof RpcError) throw error;
       throw new RpcError('UNAVAILABLE', `no session with ${this.address}: ${messageOf(error)}`, { cause: error, unsent: true });
     }
     const channel = this.#usable[0];
     if (channel === undefined) throw new RpcError('UNAVAILABLE', `${this.address} is going away`, { unsent: true });
-    return channel.send(call);
+    return channel.send(withTimeLeft(call, began));
   }
 
   close(): Promise<void> {
@@ -104,8 +109,8 @@ class ContractClient implements RpcClient {
   }
 
   destroy(): void {
-    this.#closing ??= Promise.resolve();
     this.#client?.destroy();
+    this.#closing ??= this.#client?.close() ?? Promise.resolve();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -73,7 +73,7 @@ function readJsonRequest(text: string): RequestHead {
     method: Method,
     callType,
     version: typeof Version === 'string' ? Version : '',
-    timeout: typeof Timeout === 'number' && Timeout >= 0 ? Timeout : undefined,
+    timeout: typeof Timeout === 'number' && Timeout >= 0 && Timeout <= 0xffff_ffff ? Timeout : undefined,
     metadata: readJsonMap(metadata),
   };
 }

@@ -1,6 +1,7 @@
 /** Defaults of the rpc layer, and what clients and servers make of the options. */
 import { SILENT } from '../logger.js';
 import { badOption, type Ranges, withDefaults } from '../options.js';
+import { resolveSetup } from '../transport/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
 import type { Interceptor, Invoke, RpcOptions } from './types.js';
 
@@ -30,9 +31,18 @@ const RANGES: Ranges<ResolvedRpcOptions> = {
 /** Throws BAD_OPTION. */
 export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcOptions {
   const resolved = withDefaults(RPC_DEFAULTS, options as Partial<ResolvedRpcOptions> | undefined, RANGES);
-  for (const interceptor of resolved.interceptors) if (typeof interceptor !== 'function') throw badOption('interceptors', interceptor, 'functions');
+  const { interceptors, logger, session, heartbeatPeriod } = resolved;
+  if (!Array.isArray(interceptors)) throw badOption('interceptors', interceptors, 'an array of functions');
+  for (const interceptor of interceptors) if (typeof interceptor !== 'function') throw badOption('interceptors', interceptor, 'functions');
+  if (typeof logger?.info !== 'function' || typeof logger.warn !== 'function') throw badOption('logger', logger, 'an object with info and warn');
+  if (session === null) throw badOption('session', session, 'an object');
+  // Sessions are made later, when nobody is there who could be told.
+  resolveSetup({ ...session, ...(heartbeatPeriod > 0 && { cronPeriod: heartbeatPeriod }), codec: NO_CODEC, listener: NO_LISTENER });
   return resolved;
 }
+
+const NO_CODEC = { read: () => undefined, write() {} };
+const NO_LISTENER = { onMessage() {} };
 
 /** One Invoke of many interceptors; the first sees the call first. */
 export function compose(interceptors: readonly Interceptor[], invoke: Invoke): Invoke {

@@ -88,6 +88,10 @@ export class Heartbeat extends Outgoing {
     this.#missed = missed;
   }
 
+  override get isCall(): boolean {
+    return false;
+  }
+
   write(output: ByteWriter): void {
     const { sequenceLow, sequenceHigh } = this;
     beginFrame(output, COMMAND.heartbeat, CODE.ok, CODEC_NUMBER.json, { serviceId: EXTENDED_REQUEST, sequenceLow, sequenceHigh, logIdLow: 0, logIdHigh: 0 });

@@ -12,6 +12,10 @@ export abstract class Waiting {
   sequenceHigh = 0;
   /** The monotonic instant when it fails with DEADLINE_EXCEEDED; Infinity: never. */
   deadline = Number.POSITIVE_INFINITY;
+  /** False for what no caller waits for: a heartbeat. The limit is for calls. */
+  get isCall(): boolean {
+    return true;
+  }
   abstract fail(error: RpcError): void;
   /** Its deadline has passed. */
   abstract expire(): void;
@@ -21,6 +25,7 @@ export class PendingCalls<W extends Waiting> {
   #slots: (W | undefined)[] = new Array(FIRST_CAPACITY).fill(undefined);
   #mask = FIRST_CAPACITY - 1;
   #size = 0;
+  #calls = 0;
   #low: number;
   #high: number;
   /** No deadline is nearer than this. */
@@ -39,10 +44,15 @@ export class PendingCalls<W extends Waiting> {
     return this.#size;
   }
 
-  /** Give `waiting` a sequence and keep it. Throws RESOURCE_EXHAUSTED when too many wait. */
+  /** How many of them are calls. */
+  get calls(): number {
+    return this.#calls;
+  }
+
+  /** Give `waiting` a sequence and keep it. Throws RESOURCE_EXHAUSTED when too many calls wait. */
   add(waiting: W): void {
-    if (this.#size >= this.#limit) {
-      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#size} calls wait for their answers on this session; maxPendingCalls is ${this.#limit}`, { unsent: true });
+    if (waiting.isCall && this.#calls >= this.#limit) {
+      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#calls} calls wait for their answers on this session; maxPendingCalls is ${this.#limit}`, { unsent: true });
     }
     if (this.#size * 2 >= this.#slots.length) this.#grow();
     let slot: number;
@@ -58,6 +68,7 @@ export class PendingCalls<W extends Waiting> {
     waiting.sequenceHigh = this.#high;
     this.#slots[slot] = waiting;
     this.#size++;
+    if (waiting.isCall) this.#calls++;
     if (waiting.deadline < this.#nearest) this.#nearest = waiting.deadline;
   }
 
@@ -75,6 +86,7 @@ export class PendingCalls<W extends Waiting> {
     if (waiting === undefined || waiting.sequenceLow !== low || waiting.sequenceHigh !== high) return undefined;
     this.#slots[slot] = undefined;
     this.#size--;
+    if (waiting.isCall) this.#calls--;
     return waiting;
   }
 
@@ -97,6 +109,7 @@ export class PendingCalls<W extends Waiting> {
     this.#slots = new Array(FIRST_CAPACITY).fill(undefined);
     this.#mask = FIRST_CAPACITY - 1;
     this.#size = 0;
+    this.#calls = 0;
     for (const waiting of slots) waiting?.fail(error);
   }
 }

@@ -16,6 +16,7 @@ export interface Routed extends RequestHead {
 
 /** Headers repeat: the same bytes lead to the same place, without being parsed again. */
 const CACHED_HEADS = 1024;
+const LARGEST_CACHED_HEAD = 512;
 
 export class Router {
   /** By name, then by version. Maps, so that `constructor` is a name like any other. */
@@ -36,18 +37,23 @@ export class Router {
 
   /** An unknown service, version or method is UNIMPLEMENTED. Throws INVALID_ARGUMENT for a header that does not parse. */
   find(codec: CodecName, bytes: Buffer, start: number, end: number): Routed {
+    if (end - start > LARGEST_CACHED_HEAD) return this.#read(codec, bytes, start, end);
     const cache = this.#cache[codec];
     const key = bytes.toString('latin1', start, end);
     const known = cache.get(key);
     if (known !== undefined) return known;
-    const head = parse(codec, bytes, start, end);
-    const routed = { ...head, route: this.#route(head) };
+    const routed = this.#read(codec, bytes, start, end);
     // Metadata differ from call to call, and would push everything else out; so would made-up names.
-    if (head.metadata === undefined && !(routed.route instanceof RpcError)) {
+    if (routed.metadata === undefined && !(routed.route instanceof RpcError)) {
       if (cache.size >= CACHED_HEADS) cache.clear();
       cache.set(key, routed);
     }
     return routed;
+  }
+
+  #read(codec: CodecName, bytes: Buffer, start: number, end: number): Routed {
+    const head = parse(codec, bytes, start, end);
+    return { ...head, route: this.#route(head) };
   }
 
   #route({ service, version, method }: RequestHead): Route | RpcError {

@@ -67,7 +67,7 @@ class ContractServer implements RpcServer {
 
   destroy(): void {
     this.#server?.destroy();
-    this.#closing ??= Promise.resolve();
+    this.#closing ??= this.#server?.close() ?? Promise.resolve();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

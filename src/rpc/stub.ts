@@ -1,5 +1,5 @@
 /** Makes the object whose methods are a contract's. */
-import { ClientCall } from './call.js';
+import { checkTimeout, ClientCall } from './call.js';
 import type { Callback, CallOptions, CodecName, Contract, Invoke, MethodSpecs, Stub, StubOptions } from './types.js';
 import { gettyError, messageOf } from '../errors.js';
 import { badOption } from '../options.js';
@@ -11,12 +11,13 @@ export function makeStub<Specs extends MethodSpecs>(contract: Contract<Specs>, i
   if (!contract.codecs.includes(codec)) throw badOption('codec', codec, `one of ${contract.name}'s: ${contract.codecs.join(', ')}`);
   const stub: Record<string, unknown> = Object.create(null);
   for (const [name, method] of contract.methods) {
+    const limit = checkTimeout(method.timeout ?? timeout);
     // A plain call is the common case, and must not pay for the others.
     const call = (input: unknown, second?: CallOptions | Callback<unknown>, third?: Callback<unknown>): Promise<unknown> | void => {
       if (typeof second === 'function') return settle(call(input) as Promise<unknown>, second);
       if (third !== undefined) return settle(call(input, second) as Promise<unknown>, third);
       try {
-        return invoke(ClientCall.make(method, input, codec as CodecName, timeout, second));
+        return invoke(ClientCall.make(method, input, codec as CodecName, limit, second));
       } catch (error) {
         return Promise.reject(error);
       }

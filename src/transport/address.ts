@@ -8,25 +8,42 @@ export interface Address {
   readonly host: string;
   /** 0 asks for any free port. */
   readonly port: number;
+  /** What follows them, with its slash: the file of a Unix socket, or the path of a WebSocket. */
+  readonly path: string;
   /** As it was given. */
   readonly text: string;
 }
 
-const FORM = /^([a-z][a-z0-9+.-]*):\/\/(\[[0-9a-fA-F:.]+\]|[^\s/:[\]]*)(?::(\d{1,5}))?\/?$/;
+/** The parts that an address of each scheme has. */
+const FORMS: Readonly<Record<string, string>> = {
+  tcp: 'tcp://host:port',
+  tls: 'tls://host:port',
+  udp: 'udp://host:port',
+  ws: 'ws://host:port/path',
+  wss: 'wss://host:port/path',
+  unix: 'unix:///path/of/the/socket',
+  memory: 'memory://name',
+};
+const DEFAULT_PORTS: Readonly<Record<string, number>> = { ws: 80, wss: 443 };
+const PARTS = /^([a-z]+):\/\/(\[[0-9a-fA-F:.]+\]|[^\s/:[\]]*)(?::(\d{1,5}))?(\/[^\s]*)?$/;
 
-/** Read `scheme://host:port`. Throws BAD_ADDRESS, which names the schemes that are allowed. */
+/** Read an address. Throws BAD_ADDRESS, which names the forms that are allowed. */
 export function parseAddress(text: string, schemes: readonly string[]): Address {
-  const found = typeof text === 'string' ? FORM.exec(text) : null;
-  const scheme = found?.[1] ?? '';
-  if (found === null || !schemes.includes(scheme)) throw badAddress(text, schemes);
-  const port = found[3] === undefined ? undefined : Number(found[3]);
-  const host = (found[2] ?? '').replace(/^\[|\]$/g, '');
-  if (scheme === 'memory' ? port !== undefined : port === undefined || port > 65535) throw badAddress(text, schemes);
-  return { scheme, host, port: port ?? 0, text };
+  const [, scheme = '', host = '', digits, path = ''] = (typeof text === 'string' && PARTS.exec(text)) || [];
+  const port = digits === undefined ? DEFAULT_PORTS[scheme] : Number(digits);
+  if (!schemes.includes(scheme) || !isWhole(scheme, host, port, path)) throw badAddress(text, schemes);
+  return { scheme, host: host.replace(/^\[|\]$/g, ''), port: port ?? 0, path, text };
+}
+
+function isWhole(scheme: string, host: string, port: number | undefined, path: string): boolean {
+  if (scheme === 'memory') return port === undefined && path.length <= 1;
+  if (scheme === 'unix') return port === undefined && host === '' && path.length > 1;
+  if (port === undefined || port > 65535) return false;
+  return scheme === 'ws' || scheme === 'wss' || path.length <= 1;
 }
 
 function badAddress(text: unknown, schemes: readonly string[]): Error {
-  const forms = schemes.map((scheme) => (scheme === 'memory' ? 'memory://name' : `${scheme}://host:port`)).join(' or ');
+  const forms = schemes.map((scheme) => FORMS[scheme]).join(' or ');
   return gettyError('BAD_ADDRESS', `address: given ${JSON.stringify(text) ?? String(text)}, expected ${forms}, with a port from 0 to 65535`);
 }
 

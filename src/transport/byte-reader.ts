@@ -14,7 +14,9 @@ export class ByteReader {
   /** True while `bytes` is our own gathering buffer, whose room after `end` nobody else sees. */
   #gathering = false;
   #wanted = 0;
+  /** So many unread bytes were searched for `#scannedFor` in vain. */
   #scanned = 0;
+  #scannedFor: number | Uint8Array = -1;
 
   /** Unread bytes. */
   get length(): number {
@@ -40,9 +42,10 @@ export class ByteReader {
       this.end += chunk.length;
       return;
     }
-    // When more is copied again than is new, make room for as much once more: slow drips must not cost a copy each.
-    const roomy = rest >= chunk.length ? total * 2 : total;
-    const capacity = Math.max(roomy, Math.min(this.#wanted, Math.max(FIRST_GATHER, total * GROWTH)));
+    let capacity = total;
+    if (this.#wanted >= total) capacity = Math.min(this.#wanted, Math.max(FIRST_GATHER, total * GROWTH));
+    // Nobody knows how much comes: where most is copied again, make room for as much once more, so that a drip costs no copy each time.
+    else if (rest >= chunk.length) capacity = total * 2;
     // The old buffer is left as it is: views of it may be in somebody's hands.
     const gathered = Buffer.allocUnsafeSlow(capacity);
     gathered.set(this.bytes.subarray(this.position, this.end), 0);
@@ -70,15 +73,20 @@ export class ByteReader {
   }
 
   /**
-   * How many unread bytes come before the first `byte`, or -1. Bytes that were searched in vain are not searched again
-   * when more have come; take or skip begins anew.
+   * How many unread bytes come before the first `pattern`, a byte or several in a row, or -1. Bytes that were searched in
+   * vain are not searched again when more have come; take or skip begins anew.
    */
-  indexOf(byte: number): number {
+  indexOf(pattern: number | Uint8Array): number {
+    if (pattern !== this.#scannedFor) this.#scanned = 0;
+    this.#scannedFor = pattern;
     const from = this.position + this.#scanned;
     // The room after `end` is not searched: it may be large, and what lies there is not ours.
-    const found = this.end === this.bytes.length ? this.bytes.indexOf(byte, from) : this.bytes.subarray(0, this.end).indexOf(byte, from);
+    const searched = this.end === this.bytes.length ? this.bytes : this.bytes.subarray(0, this.end);
+    const found = searched.indexOf(pattern, from);
     if (found >= 0) return found - this.position;
-    this.#scanned = this.end - this.position;
+    // The last bytes may be the beginning of a pattern that is not whole yet.
+    const partial = typeof pattern === 'number' ? 0 : pattern.length - 1;
+    this.#scanned = Math.max(0, this.end - this.position - partial);
     return -1;
   }
 

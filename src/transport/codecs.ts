@@ -1,7 +1,9 @@
 /** Ready codecs. Each call makes one; none keeps state, so one object may serve all sessions. */
-import { gettyError } from '../errors.js';
+import { gettyError, messageOf } from '../errors.js';
 import { badOption } from '../options.js';
-import type { Codec } from './types.js';
+import type { ByteReader } from './byte-reader.js';
+import type { ByteWriter } from './byte-writer.js';
+import type { Codec, Session } from './types.js';
 
 const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
@@ -14,20 +16,23 @@ export function raw(): Codec<Buffer, Uint8Array> {
   };
 }
 
+/** The text up to `\n` or `\r\n`, without it; undefined while there is none. */
+function takeLine(input: ByteReader): string | undefined {
+  const length = input.indexOf(NEWLINE);
+  if (length < 0) return undefined;
+  const end = length > 0 && input.peek(length - 1) === CARRIAGE_RETURN ? length - 1 : length;
+  const line = input.takeText(end);
+  input.skip(length - end + 1);
+  return line;
+}
+
 /**
  * Text lines in UTF-8. Reads up to `\n` or `\r\n`, which is not part of the message; writes `\n`. Writing a text that
  * holds a newline throws ENCODE_FAILED: it would arrive as two messages.
  */
 export function lines(): Codec<string> {
   return {
-    read(input) {
-      const length = input.indexOf(NEWLINE);
-      if (length < 0) return undefined;
-      const end = length > 0 && input.peek(length - 1) === CARRIAGE_RETURN ? length - 1 : length;
-      const line = input.takeText(end);
-      input.skip(length - end + 1);
-      return line;
-    },
+    read: takeLine,
     write(output, line) {
       if (line.includes('\n')) throw gettyError('ENCODE_FAILED', 'a line must not hold a newline: it would arrive as two messages');
       output.text(line);
@@ -36,39 +41,170 @@ export function lines(): Codec<string> {
   };
 }
 
-export interface LengthPrefixedOptions {
-  /** Bytes of the length field: 1, 2 or 4. */
-  width?: 1 | 2 | 4;
-  littleEndian?: boolean;
-}
-
-/** A length, then so many bytes. A message is a view without its prefix; it stays valid. */
-export function lengthPrefixed({ width = 4, littleEndian = false }: LengthPrefixedOptions = {}): Codec<Buffer, Uint8Array> {
-  if (![1, 2, 4].includes(width)) throw badOption('width', width, '1, 2 or 4');
-  const limit = 2 ** (8 * width) - 1;
+/**
+ * One JSON value a line (NDJSON); empty lines are passed over. A line that is no JSON closes the session with BAD_FRAME.
+ * Keys such as `__proto__` arrive as properties of the object's own: do not merge them into others unseen.
+ */
+export function jsonLines<In = unknown, Out = In>(): Codec<In, Out> {
   return {
-    read(input, session) {
-      if (input.length < width) return undefined;
-      const { view, position } = input;
-      const length =
-        width === 4 ? view.getUint32(position, littleEndian) : width === 2 ? view.getUint16(position, littleEndian) : view.getUint8(position);
-      const total = width + length;
-      if (total > session.maxMessageBytes) {
-        throw gettyError('MESSAGE_TOO_LARGE', `${session.remoteAddress} announces a message of ${total} bytes; maxMessageBytes is ${session.maxMessageBytes}`);
+    read(input) {
+      for (;;) {
+        const line = takeLine(input);
+        if (line === undefined) return undefined;
+        if (line.trim() === '') continue;
+        try {
+          return JSON.parse(line) as In;
+        } catch (error) {
+          throw gettyError('BAD_FRAME', `a line of ${line.length} characters is no JSON: ${messageOf(error)}`, error);
+        }
       }
-      if (input.length < total) {
-        input.want(total);
-        return undefined;
-      }
-      input.skip(width);
-      return input.take(length);
     },
     write(output, message) {
-      const { length } = message;
-      if (length > limit) throw gettyError('ENCODE_FAILED', `a message of ${length} bytes does not fit a length field of ${width} bytes`);
-      if (width === 4) output.uint32(length, littleEndian);
-      else if (width === 2) output.uint16(length, littleEndian);
-      else output.uint8(length);
+      const text = JSON.stringify(message);
+      if (text === undefined) throw gettyError('ENCODE_FAILED', `a ${typeof message} has no JSON form`);
+      output.text(text);
+      output.uint8(NEWLINE);
+    },
+  };
+}
+
+/**
+ * Bytes up to a delimiter, which is not part of the message. A message is a view; it stays valid. Writing one that holds the
+ * delimiter throws ENCODE_FAILED.
+ */
+export function delimiter(mark: string | Uint8Array): Codec<Buffer, Uint8Array> {
+  const bytes = typeof mark === 'string' ? Buffer.from(mark) : Buffer.from(mark ?? []);
+  if (bytes.length === 0) throw badOption('delimiter', mark, 'at least one character or byte');
+  const pattern = bytes.length === 1 ? (bytes[0] as number) : bytes;
+  return {
+    read(input) {
+      const length = input.indexOf(pattern);
+      if (length < 0) return undefined;
+      const message = input.take(length);
+      input.skip(bytes.length);
+      return message;
+    },
+    write(output, message) {
+      if (Buffer.from(message.buffer, message.byteOffset, message.byteLength).includes(pattern)) {
+        throw gettyError('ENCODE_FAILED', 'a message must not hold the delimiter: it would arrive as two messages');
+      }
+      output.append(message);
+      output.append(bytes);
+    },
+  };
+}
+
+/** Messages of `length` bytes each. A message is a view; it stays valid. Writing one of another length throws ENCODE_FAILED. */
+export function fixedLength(length: number): Codec<Buffer, Uint8Array> {
+  if (!Number.isInteger(length) || length < 1) throw badOption('length', length, 'a whole number of bytes from 1');
+  return {
+    read: (input) => (input.length < length ? undefined : input.take(length)),
+    write(output, message) {
+      if (message.length !== length) throw gettyError('ENCODE_FAILED', `a message has ${message.length} bytes, expected ${length}`);
+      output.append(message);
+    },
+  };
+}
+
+/** Take a message of `total` bytes and drop its first `strip`; undefined while it is not whole. Throws MESSAGE_TOO_LARGE before it has come. */
+function takeWhole(input: ByteReader, session: Session<never, never>, total: number, strip: number): Buffer | undefined {
+  if (total > session.maxMessageBytes) {
+    throw gettyError('MESSAGE_TOO_LARGE', `${session.remoteAddress} announces a message of ${total} bytes; maxMessageBytes is ${session.maxMessageBytes}`);
+  }
+  if (input.length < total) {
+    input.want(total);
+    return undefined;
+  }
+  input.skip(strip);
+  return input.take(total - strip);
+}
+
+export interface LengthPrefixedOptions {
+  /** Bytes of the length field: 1, 2, 4 or 8. Default: 4. */
+  width?: 1 | 2 | 4 | 8;
+  /** Default: false, the network's order. */
+  littleEndian?: boolean;
+  /** Bytes before the length field. Default: 0. */
+  offset?: number;
+  /**
+   * What to add to the field's value to get the number of bytes that follow it: negative when the field counts itself or what
+   * stands before it. Default: 0.
+   */
+  adjustment?: number;
+  /** Bytes at the front that are not part of the message. Default: all up to the end of the length field. */
+  strip?: number;
+}
+
+/**
+ * A length field, then so many bytes. A message is a view without the stripped bytes; it stays valid. Writing puts zeros where
+ * bytes were stripped, then the message, and fills in the length field: with `strip: 0` the message is the whole frame.
+ * Throws BAD_OPTION.
+ */
+export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Buffer, Uint8Array> {
+  const { width = 4, littleEndian = false, offset = 0, adjustment = 0 } = options;
+  if (![1, 2, 4, 8].includes(width)) throw badOption('width', width, '1, 2, 4 or 8');
+  if (!Number.isInteger(offset) || offset < 0) throw badOption('offset', offset, 'a whole number of bytes from 0');
+  if (!Number.isInteger(adjustment)) throw badOption('adjustment', adjustment, 'a whole number of bytes');
+  const head = offset + width;
+  const { strip = head } = options;
+  if (!Number.isInteger(strip) || strip < 0 || strip > head) throw badOption('strip', strip, `a whole number of bytes from 0 to ${head}`);
+  const limit = width === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * width) - 1;
+  const field = lengthField(width, littleEndian);
+  return {
+    read(input, session) {
+      if (input.length < head) return undefined;
+      const length = field.read(input.view, input.position + offset);
+      const total = head + length + adjustment;
+      if (total < head) throw gettyError('BAD_FRAME', `${session.remoteAddress} announces a length of ${length}, which with the adjustment of ${adjustment} is negative`);
+      return takeWhole(input, session, total, strip);
+    },
+    write(output, message) {
+      const at = output.reserve(strip);
+      output.bytes.fill(0, at, at + strip);
+      output.append(message);
+      const length = output.length - at - head - adjustment;
+      if (output.length - at < head || length < 0 || length > limit) {
+        throw gettyError('ENCODE_FAILED', `a message of ${message.length} bytes does not fit: its length field of ${width} bytes would hold ${length}`);
+      }
+      field.write(output.view, at + offset, length);
+    },
+  };
+}
+
+/** A number of `width` bytes; one beyond 2^53 reads as a number that is too large for any message. */
+function lengthField(width: 1 | 2 | 4 | 8, littleEndian: boolean): { read(view: DataView, at: number): number; write(view: DataView, at: number, value: number): void } {
+  switch (width) {
+    case 1:
+      return { read: (view, at) => view.getUint8(at), write: (view, at, value) => view.setUint8(at, value) };
+    case 2:
+      return { read: (view, at) => view.getUint16(at, littleEndian), write: (view, at, value) => view.setUint16(at, value, littleEndian) };
+    case 4:
+      return { read: (view, at) => view.getUint32(at, littleEndian), write: (view, at, value) => view.setUint32(at, value, littleEndian) };
+    case 8:
+      return {
+        read: (view, at) => Number(view.getBigUint64(at, littleEndian)),
+        write: (view, at, value) => view.setBigUint64(at, BigInt(value), littleEndian),
+      };
+  }
+}
+
+/** A length as a Protobuf varint (at most 5 bytes), then so many bytes, as Protobuf's delimited streams have it. A message is a view; it stays valid. */
+export function varintPrefixed(): Codec<Buffer, Uint8Array> {
+  return {
+    read(input, session) {
+      let length = 0;
+      for (let i = 0; i < 5; i++) {
+        const byte = input.peek(i);
+        if (byte === undefined) return undefined;
+        length += (byte & 0x7f) * 2 ** (7 * i);
+        if (byte < 0x80) return takeWhole(input, session, i + 1 + length, i + 1);
+      }
+      throw gettyError('BAD_FRAME', `${session.remoteAddress} sent a length of more than 5 bytes`);
+    },
+    write(output: ByteWriter, message) {
+      let rest = message.length;
+      for (; rest > 0x7f; rest = Math.floor(rest / 128)) output.uint8((rest & 0x7f) | 0x80);
+      output.uint8(rest);
       output.append(message);
     },
   };

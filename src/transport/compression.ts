@@ -53,7 +53,10 @@ class DeflateConnection implements Connection, ConnectionEvents {
       this.#streamEnded = true;
       if (this.#inflate.bytesWritten < this.#receivedBytes) this.#failAfterEnd();
     });
-    for (const stream of [this.#deflate, this.#inflate]) stream.on('error', (error) => this.#fail(gettyError('BAD_FRAME', `${this.remoteAddress} sent what cannot be inflated: ${messageOf(error)}`, error)));
+    for (const stream of [this.#deflate, this.#inflate])
+      stream.on('error', (error) =>
+        this.#fail(gettyError('BAD_FRAME', `${this.remoteAddress} sent what cannot be inflated: ${messageOf(error)}`, error)),
+      );
   }
 
   get localAddress(): string {
@@ -161,6 +164,15 @@ class DeflateConnection implements Connection, ConnectionEvents {
     if (this.#inflated > this.#maxInflatedBytes) {
       this.#fail(gettyError('INFLATE_LIMIT', `a chunk from ${this.remoteAddress} inflates to more than maxInflatedBytes, ${this.#maxInflatedBytes}`));
     } else this.#events?.onData(bytes);
+  }
+
+  /** Message transports compress by themselves; nobody wraps them. */
+  onMessage(bytes: Buffer): void {
+    this.#events?.onMessage(bytes);
+  }
+
+  onAlive(): void {
+    this.#events?.onAlive();
   }
 
   onTaken(): void {

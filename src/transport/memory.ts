@@ -120,7 +120,8 @@ class MemoryConnection implements Connection {
   }
 
   #closeWhenBothEnded(): void {
-    if (this.#ended && this.#peerEnded && this.#inbox.length === 0) this.destroy();
+    // Not before our side has heard of the end: it may still be busy with what came before.
+    if (this.#ended && this.#endDelivered) this.destroy();
   }
 }
 

@@ -1,11 +1,12 @@
 /** Accepts connections at an address and makes sessions of them. */
-import { withDefaults } from '../options.js';
+import { badOption, withDefaults } from '../options.js';
 import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
 import { transportFor } from './transports.js';
-import type { Connection, Listener, Server, ServerOptions, Setup, Transport } from './types.js';
+import type { Connection, Listener, ListenOptions, Server, ServerOptions, Setup, TlsOptions, Transport } from './types.js';
 
-export const SERVER_DEFAULTS = { backlog: 511 } satisfies ServerOptions;
+/** Milliseconds. */
+export const SERVER_DEFAULTS = { backlog: 511, handshakeTimeout: 10_000 } satisfies ServerOptions;
 
 class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<In, Out> {
   readonly type = 'server';
@@ -16,7 +17,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     return this.#listener?.address ?? '';
   }
 
-  async listen(address: Address, transport: Transport, options: ServerOptions): Promise<this> {
+  async listen(address: Address, transport: Transport, options: ListenOptions): Promise<this> {
     this.#listener = await transport.listen(address, options, (connection) => this.#accept(connection));
     return this;
   }
@@ -32,6 +33,11 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     return this.#stopped;
   }
 
+  reloadTls(options: TlsOptions): void {
+    if (this.#listener?.reloadTls === undefined) throw badOption('reloadTls', this.address, 'a server at tls:// or wss://');
+    this.#listener.reloadTls(options);
+  }
+
   protected override stop(): Promise<void> {
     return this.stopListening();
   }
@@ -43,6 +49,6 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
  */
 export async function serve<In, Out = In>(address: string, setup: Setup<In, Out>, options?: ServerOptions): Promise<Server<In, Out>> {
   const target = transportFor(address);
-  const resolved = withDefaults(SERVER_DEFAULTS, options, { backlog: [1, 65535] });
+  const resolved = { ...options, ...withDefaults(SERVER_DEFAULTS, options, { backlog: [1, 65535], handshakeTimeout: [1, 2 ** 31 - 1] }) };
   return new TransportServer<In, Out>(setup).listen(target.address, target.transport, resolved);
 }

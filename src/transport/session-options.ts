@@ -32,7 +32,8 @@ const RANGES: Ranges<Defaulted> = {
 
 /** Throws BAD_OPTION. */
 export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSetup<In, Out> {
-  if (typeof setup !== 'object' || setup === null) throw badOption('setup', setup, 'an object with a codec and a listener, or a function that returns one');
+  if (typeof setup !== 'object' || setup === null)
+    throw badOption('setup', setup, 'an object with a codec and a listener, or a function that returns one');
   const { codec, listener, compression = 'none' } = setup;
   if (typeof codec?.read !== 'function' || typeof codec.write !== 'function') throw badOption('codec', codec, 'an object with read and write');
   if (typeof listener?.onMessage !== 'function') throw badOption('listener', listener, 'an object with onMessage');

@@ -51,6 +51,8 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
   readonly #listener: EventListener<In, Out>;
   readonly #setup: ResolvedSetup<In, Out>;
   readonly #input = new ByteReader();
+  /** Whole messages of a message transport that wait to be read. */
+  readonly #whole: Buffer[] = [];
   #output: ByteWriter | undefined;
   #state: State = 'open';
   /** onOpen has not settled: messages wait, whatever else happens. */
@@ -176,7 +178,8 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
     if (this.#reading || this.#paused || this.#opening) return;
     this.#reading = true;
     try {
-      this.#readUntilStopped();
+      if (this.#whole.length > 0) this.#readWhole();
+      else this.#readUntilStopped();
     } finally {
       this.#reading = false;
     }
@@ -186,14 +189,17 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
   #readUntilStopped(): void {
     const input = this.#input;
     const codec = this.#codec;
-    const listener = this.#listener;
     while (!this.#paused && this.#state !== 'closed' && input.length > 0) {
       const before = input.length;
       let message: In | undefined;
       try {
         message = codec.read(input, this);
       } catch (error) {
-        this.destroy(error instanceof GettyError ? error : gettyError('BAD_FRAME', `${this.remoteAddress} sent what the codec cannot read: ${messageOf(error)}`, error));
+        this.destroy(
+          error instanceof GettyError
+            ? error
+            : gettyError('BAD_FRAME', `${this.remoteAddress} sent what the codec cannot read: ${messageOf(error)}`, error),
+        );
         return;
       }
       const consumed = before - input.length;
@@ -203,17 +209,70 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
         return;
       }
       if (consumed === 0 || consumed > this.maxMessageBytes) {
-        this.destroy(consumed > 0 ? this.#tooLarge(consumed, 'read') : gettyError('BAD_FRAME', 'the codec answered a message and took no bytes for it'));
+        this.destroy(
+          consumed > 0 ? this.#tooLarge(consumed, 'read') : gettyError('BAD_FRAME', 'the codec answered a message and took no bytes for it'),
+        );
         return;
       }
-      this.#messagesRead++;
-      try {
-        const outcome = listener.onMessage(this, message);
-        if (outcome instanceof Promise) this.#await(outcome);
-      } catch (error) {
-        this.#handlerFailed(error);
-      }
+      this.#deliver(message);
     }
+  }
+
+  #deliver(message: In): void {
+    this.#messagesRead++;
+    try {
+      const outcome = this.#listener.onMessage(this, message);
+      if (outcome instanceof Promise) this.#await(outcome);
+    } catch (error) {
+      this.#handlerFailed(error);
+    }
+  }
+
+  onMessage(bytes: Buffer): void {
+    if (this.#state === 'closed') return;
+    this.active = Date.now();
+    this.#bytesRead += bytes.length;
+    this.#whole.push(bytes);
+    this.#readMessages();
+  }
+
+  /** Messages of a message transport: each is one message of the codec, neither more nor less. */
+  #readWhole(): void {
+    const input = this.#input;
+    while (!this.#paused && this.#state !== 'closed') {
+      const bytes = this.#whole.shift();
+      if (bytes === undefined) return;
+      input.feed(bytes);
+      try {
+        const message = bytes.length > this.maxMessageBytes ? undefined : this.#codec.read(input, this);
+        if (message !== undefined && input.length === 0) {
+          this.#deliver(message);
+          continue;
+        }
+        const limit = bytes.length > this.maxMessageBytes ? this.#tooLarge(bytes.length, 'read') : undefined;
+        this.#badMessage(
+          limit ?? new Error(input.length > 0 && message !== undefined ? `${input.length} of its bytes are left over` : 'it is not whole'),
+          bytes.length,
+        );
+      } catch (error) {
+        this.#badMessage(error, bytes.length);
+      }
+      input.skip(input.length);
+    }
+  }
+
+  /** A stream is out of step after it; a datagram is lost, and its sender may not even be the peer. */
+  #badMessage(cause: unknown, length: number): void {
+    const error =
+      cause instanceof GettyError
+        ? cause
+        : gettyError('BAD_FRAME', `${this.remoteAddress} sent a message of ${length} bytes that the codec cannot read: ${messageOf(cause)}`, cause);
+    if (this.#connection.lossy) this.#reportError(error);
+    else this.destroy(error);
+  }
+
+  onAlive(): void {
+    this.active = Date.now();
   }
 
   #await(outcome: Promise<unknown>): void {
@@ -261,31 +320,36 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
   write(message: Out): boolean {
     const output = this.#writable();
     const start = output.length;
+    this.#connection.beginMessage?.(output);
+    const content = output.length;
     try {
       this.#codec.write(output, message, this);
+      const size = output.length - content;
+      if (size > this.maxMessageBytes) throw this.#tooLarge(size, 'write');
+      this.#connection.endMessage?.(output, start);
     } catch (error) {
       output.length = start;
       throw error;
     }
-    const size = output.length - start;
-    if (size > this.maxMessageBytes) {
-      output.length = start;
-      throw this.#tooLarge(size, 'write');
-    }
     this.#messagesWritten++;
-    return this.#wrote(output, size);
+    return this.#wrote(output, output.length - start);
   }
 
   writeBytes(bytes: Uint8Array): boolean {
-    const output = this.#writable();
-    output.append(bytes);
-    return this.#wrote(output, bytes.length);
+    return this.writeBytesArray([bytes]);
   }
 
   writeBytesArray(chunks: readonly Uint8Array[]): boolean {
     const output = this.#writable();
     const start = output.length;
-    for (const chunk of chunks) output.append(chunk);
+    this.#connection.beginMessage?.(output);
+    try {
+      for (const chunk of chunks) output.append(chunk);
+      this.#connection.endMessage?.(output, start);
+    } catch (error) {
+      output.length = start;
+      throw error;
+    }
     return this.#wrote(output, output.length - start);
   }
 
@@ -347,7 +411,10 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
     if (this.closed) throw this.#closedError();
     if (this.queuedBytes >= this.#setup.maxQueuedBytes) {
       const { maxQueuedBytes } = this.#setup;
-      throw gettyError('SESSION_BLOCKED', `${this.remoteAddress} does not read: ${this.queuedBytes} bytes are queued, maxQueuedBytes is ${maxQueuedBytes}`);
+      throw gettyError(
+        'SESSION_BLOCKED',
+        `${this.remoteAddress} does not read: ${this.queuedBytes} bytes are queued, maxQueuedBytes is ${maxQueuedBytes}`,
+      );
     }
     let output = this.#output;
     if (output === undefined) {

@@ -2,9 +2,11 @@
 import { type Address, parseAddress } from './address.js';
 import { memory } from './memory.js';
 import { tcp } from './tcp.js';
+import { tls } from './tls.js';
 import type { Transport } from './types.js';
+import { unix } from './unix.js';
 
-const TRANSPORTS: Readonly<Record<string, Transport>> = { tcp, memory };
+const TRANSPORTS: Readonly<Record<string, Transport>> = { tcp, tls, unix, memory };
 
 /** Throws BAD_ADDRESS. */
 export function transportFor(text: string): { address: Address; transport: Transport } {

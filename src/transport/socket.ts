@@ -1,0 +1,102 @@
+/** What TCP, TLS and Unix sockets share: a stream socket of Node as a connection. */
+import type { Server, Socket } from 'node:net';
+import { gettyError, messageOf } from '../errors.js';
+import type { Address } from './address.js';
+import type { Connection, ConnectionEvents, Listener, Peer } from './types.js';
+
+const KEEP_ALIVE_DELAY = 60_000;
+
+export class SocketConnection implements Connection {
+  readonly localAddress: string;
+  readonly remoteAddress: string;
+  readonly #socket: Socket;
+  #events: ConnectionEvents | undefined;
+  #error: Error | undefined;
+  #written = 0;
+  #takenBytes = 0;
+
+  constructor(socket: Socket, { localAddress, remoteAddress }: Peer) {
+    this.#socket = socket;
+    this.localAddress = localAddress;
+    this.remoteAddress = remoteAddress;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_DELAY);
+  }
+
+  attach(events: ConnectionEvents): void {
+    const socket = this.#socket;
+    this.#events = events;
+    socket.on('data', (chunk: Buffer) => events.onData(chunk));
+    socket.on('end', () => events.onEnd());
+    socket.on('error', (error) => {
+      this.#error = gettyError('CONNECTION_LOST', `the connection with ${this.remoteAddress} broke: ${error.message}`, error);
+    });
+    socket.on('close', () => events.onClose(this.#error));
+    // A socket that died before anybody listened will not say so again.
+    if (socket.closed) queueMicrotask(() => events.onClose(this.#error));
+  }
+
+  get bufferedBytes(): number {
+    // A broken socket drops its queue and then says that nothing is left of it; what was not taken before never is.
+    if (!this.#socket.destroyed && this.#socket.errored === null) this.#takenBytes = this.#written - this.#socket.writableLength;
+    return this.#written - this.#takenBytes;
+  }
+
+  readonly #taken = (error?: Error | null): void => {
+    if (error == null) this.#events?.onTaken();
+  };
+
+  write(bytes: Uint8Array): void {
+    this.#written += bytes.length;
+    this.#socket.write(bytes, this.#taken);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** Listen with a server of Node. `addressOf` says the listener's address once it is bound. Rejects with LISTEN_FAILED. */
+export function listenWith(server: Server, at: object, address: Address, addressOf: (server: Server) => string): Promise<Listener> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => reject(gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: ${error.message}`, error)));
+    server.listen(at, () => {
+      server.removeAllListeners('error');
+      // Failing to accept one connection (out of file descriptors) must not end the process.
+      server.on('error', (error) => process.emitWarning(gettyError('LISTEN_FAILED', `at ${address.text}: ${messageOf(error)}`, error)));
+      resolve({ address: addressOf(server), close: () => new Promise((done) => server.close(() => done())) });
+    });
+  });
+}
+
+/** The socket once it is `ready`, the name of the event that says so. Rejects with CONNECT_FAILED; the socket is destroyed then. */
+export function dialled(socket: Socket, ready: 'connect' | 'secureConnect', address: Address, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => {
+      socket.destroy();
+      signal.removeEventListener('abort', abort);
+      reject(gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(error)}`, error));
+    };
+    const abort = (): void => fail(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    socket.once('error', fail);
+    socket.once(ready, () => {
+      socket.removeListener('error', fail);
+      signal.removeEventListener('abort', abort);
+      resolve();
+    });
+    if (signal.aborted) abort();
+  });
+}

@@ -1,0 +1,195 @@
+/** The ring of what waits for an answer. */
+import { describe, expect, test, vi } from 'vitest';
+import { type RpcError } from '../../src/rpc/index.js';
+import { PendingCalls, Waiting } from '../../src/rpc/pending.js';
+import { thrown } from '../fixtures/transports.js';
+
+class Probe extends Waiting {
+  readonly events: string[] = [];
+
+  constructor(deadline?: number) {
+    super();
+    if (deadline !== undefined) this.deadline = deadline;
+  }
+
+  get sequence(): bigint {
+    return (BigInt(this.sequenceHigh) << 32n) | BigInt(this.sequenceLow);
+  }
+
+  fail(error: RpcError): void {
+    this.events.push(error.code);
+  }
+
+  expire(): void {
+    this.events.push('expired');
+  }
+}
+
+const take = (pending: PendingCalls<Probe>, probe: Probe): Probe | undefined => pending.take(probe.sequenceLow, probe.sequenceHigh);
+const LIMIT = 100_000;
+
+/** A ring whose sequences begin just above (high, low), instead of anywhere below 2^61. */
+function startingAt(high: number, low: number, parity: 0 | 1 = 1): PendingCalls<Probe> {
+  const random = vi.spyOn(Math, 'random').mockReturnValueOnce(high / 0x4000_0000).mockReturnValueOnce(low / 0x8000_0000);
+  try {
+    return new PendingCalls<Probe>(parity, LIMIT);
+  } finally {
+    random.mockRestore();
+  }
+}
+
+function added(pending: PendingCalls<Probe>, deadline?: number): Probe {
+  const probe = new Probe(deadline);
+  pending.add(probe);
+  return probe;
+}
+
+describe('sequences', () => {
+  test.each([0, 1] as const)('those of parity %d keep it, grow by 2 and fit into 63 bits', (parity) => {
+    for (const pending of [new PendingCalls<Probe>(parity, LIMIT), startingAt(0, 0, parity), startingAt(0x3fff_ffff, 0x7fff_ffff, parity)]) {
+      let last: bigint | undefined;
+      for (let i = 0; i < 1000; i++) {
+        const probe = added(pending);
+        expect(probe.sequence & 1n).toBe(BigInt(parity));
+        expect(probe.sequence > 0n && probe.sequence < 2n ** 63n).toBe(true);
+        if (last !== undefined) expect(probe.sequence - last).toBe(2n);
+        last = probe.sequence;
+        take(pending, probe);
+      }
+    }
+  });
+
+  test.each([0, 1] as const)('the low half wraps at 2^32 into the high half, with parity %d', (parity) => {
+    const pending = startingAt(5, 0xffff_fff0, parity);
+    const probes = Array.from({ length: 40 }, () => added(pending));
+    expect(probes[0]?.sequenceHigh).toBe(5);
+    expect(probes.at(-1)?.sequenceHigh).toBe(6);
+    for (const [index, probe] of probes.entries()) if (index > 0) expect(probe.sequence - (probes[index - 1] as Probe).sequence).toBe(2n);
+    for (const probe of probes) expect(take(pending, probe)).toBe(probe);
+    expect(pending.size).toBe(0);
+  });
+
+  test('the high half stays below 2^31: a sequence is a positive int64', () => {
+    const pending = startingAt(0x7fff_ffff, 0xffff_fffc);
+    expect(Array.from({ length: 4 }, () => added(pending).sequenceHigh)).toEqual([0x7fff_ffff, 0, 0, 0]);
+  });
+
+  test('two rings do not begin at the same place', () => {
+    expect(added(new PendingCalls<Probe>(1, LIMIT)).sequence).not.toBe(added(new PendingCalls<Probe>(1, LIMIT)).sequence);
+  });
+});
+
+describe('adding and taking', () => {
+  test('what was added is taken once', () => {
+    const pending = new PendingCalls<Probe>(1, LIMIT);
+    const probe = added(pending);
+    expect(pending.size).toBe(1);
+    expect(take(pending, probe)).toBe(probe);
+    expect(take(pending, probe)).toBeUndefined();
+    expect(pending.size).toBe(0);
+  });
+
+  test('another sequence that falls into the same slot takes nothing', () => {
+    const pending = new PendingCalls<Probe>(1, LIMIT);
+    const probe = added(pending);
+    expect(pending.take(probe.sequenceLow, probe.sequenceHigh ^ 1)).toBeUndefined();
+    for (const bits of [7, 8, 16, 31]) expect(pending.take((probe.sequenceLow ^ (2 ** bits)) >>> 0, probe.sequenceHigh)).toBeUndefined();
+    expect(pending.size).toBe(1);
+  });
+
+  test('a slow call keeps its slot while thousands come and go', () => {
+    const pending = startingAt(1, 0xffff_0000);
+    const slow = [added(pending), added(pending), added(pending)];
+    for (let i = 0; i < 100_000; i++) {
+      const quick = added(pending);
+      if (take(pending, quick) !== quick) expect.fail(`call ${i} was not found again`);
+    }
+    for (const probe of slow) expect(take(pending, probe)).toBe(probe);
+    expect(pending.size).toBe(0);
+  });
+
+  test('it grows with many slow calls and loses none, in whatever order they are taken', () => {
+    const pending = startingAt(1, 0xffff_ff00);
+    let probes: Probe[] = [];
+    let seed = 1;
+    const random = (): number => {
+      seed = (seed * 1_103_515_245 + 12_345) & 0x7fff_ffff;
+      return seed / 0x8000_0000;
+    };
+    for (let i = 0; i < 50_000; i++) {
+      if (random() < 0.7 || probes.length === 0) probes.push(added(pending));
+      else {
+        const at = Math.floor(random() * probes.length);
+        const probe = probes[at] as Probe;
+        probes[at] = probes.at(-1) as Probe;
+        probes.pop();
+        if (take(pending, probe) !== probe) expect.fail(`call ${i} was not found again`);
+      }
+      if (pending.size !== probes.length) expect.fail(`${pending.size} are kept, expected ${probes.length}`);
+    }
+    expect(new Set(probes.map(({ sequence }) => sequence)).size).toBe(probes.length);
+    for (const probe of probes) if (take(pending, probe) !== probe) expect.fail('a call was lost');
+    probes = [];
+    expect(pending.size).toBe(0);
+  });
+
+  test('beyond the limit nothing is added, and RESOURCE_EXHAUSTED says that nothing was sent', () => {
+    const pending = new PendingCalls<Probe>(1, 3);
+    const probes = [added(pending), added(pending), added(pending)];
+    expect(thrown<RpcError>(() => added(pending))).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true });
+    expect(pending.size).toBe(3);
+    take(pending, probes[1] as Probe);
+    added(pending);
+    expect(pending.size).toBe(3);
+  });
+});
+
+describe('deadlines', () => {
+  test('a sweep expires what is due, each once, and leaves the rest', () => {
+    const pending = new PendingCalls<Probe>(1, LIMIT);
+    const probes = [added(pending, 10), added(pending, 20), added(pending, 30), added(pending)];
+    const seen = (): string[][] => probes.map(({ events }) => events);
+    pending.sweep(9);
+    expect(seen()).toEqual([[], [], [], []]);
+    pending.sweep(20);
+    expect(seen()).toEqual([['expired'], ['expired'], [], []]);
+    pending.sweep(25);
+    pending.sweep(1e9);
+    expect(seen()).toEqual([['expired'], ['expired'], ['expired'], []]);
+    expect(pending.size).toBe(1);
+    expect(take(pending, probes[0] as Probe)).toBeUndefined();
+  });
+
+  test('a nearer deadline that comes later is not overlooked', () => {
+    const pending = new PendingCalls<Probe>(1, LIMIT);
+    added(pending, 100);
+    pending.sweep(50);
+    const near = added(pending, 60);
+    pending.sweep(60);
+    expect(near.events).toEqual(['expired']);
+  });
+
+  test('what was taken does not expire', () => {
+    const pending = new PendingCalls<Probe>(1, LIMIT);
+    const probe = added(pending, 10);
+    take(pending, probe);
+    pending.sweep(1e9);
+    expect(probe.events).toEqual([]);
+  });
+});
+
+test('failAll fails everything once, whatever is called meanwhile', () => {
+  const pending = new PendingCalls<Probe>(1, LIMIT);
+  const probes = Array.from({ length: 1000 }, () => added(pending, 10));
+  const nosy = new Probe();
+  nosy.fail = (error) => {
+    nosy.events.push(error.code);
+    for (const probe of probes) expect(take(pending, probe)).toBeUndefined();
+    pending.sweep(1e9);
+  };
+  pending.add(nosy);
+  pending.failAll({ code: 'UNAVAILABLE' } as RpcError);
+  for (const probe of [...probes, nosy]) expect(probe.events).toEqual(['UNAVAILABLE']);
+  expect(pending.size).toBe(0);
+  expect(take(pending, added(pending))).toBeDefined();
+});

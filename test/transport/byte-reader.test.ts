@@ -1,0 +1,201 @@
+import { describe, expect, it, vi } from 'vitest';
+import { ByteReader } from '../../src/index.js';
+import { cut, cuts } from '../fixtures/chunks.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { fc } from '../fixtures/property.js';
+
+noLeaks();
+
+/** Run `action` and answer how many bytes Buffer.allocUnsafeSlow handed out meanwhile. */
+function allocatedBy(action: () => void): number {
+  const spy = vi.spyOn(Buffer, 'allocUnsafeSlow');
+  try {
+    action();
+    return spy.mock.calls.reduce((sum, [size]) => sum + size, 0);
+  } finally {
+    spy.mockRestore();
+  }
+}
+
+type Step =
+  | { feed: Buffer }
+  | { take: number }
+  | { text: number }
+  | { skip: number }
+  | { indexOf: number | Buffer }
+  | { peek: number }
+  | { want: number };
+const PATTERNS = ['0001', '000001', '01020100'].map((hex) => Buffer.from(hex, 'hex'));
+const amount = fc.nat({ max: 60 });
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 4, arbitrary: fc.uint8Array({ minLength: 1, maxLength: 50, max: 3 }).map((bytes) => ({ feed: Buffer.from(bytes) })) },
+  { weight: 3, arbitrary: amount.map((take) => ({ take })) },
+  amount.map((text) => ({ text })),
+  amount.map((skip) => ({ skip })),
+  fc.nat({ max: 3 }).map((indexOf) => ({ indexOf })),
+  fc.constantFrom(...PATTERNS).map((indexOf) => ({ indexOf })),
+  amount.map((peek) => ({ peek })),
+  fc.nat({ max: 100_000 }).map((want) => ({ want })),
+);
+
+describe('ByteReader', () => {
+  it('does what one long buffer would do, whatever is fed and taken, and every view stays as it was', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+        const reader = new ByteReader();
+        let rest = Buffer.alloc(0);
+        const views: { view: Buffer; copy: Buffer }[] = [];
+        for (const doing of steps) {
+          if ('feed' in doing) {
+            rest = Buffer.concat([rest, doing.feed]);
+            reader.feed(doing.feed);
+          } else if ('indexOf' in doing) {
+            expect(reader.indexOf(doing.indexOf)).toBe(rest.indexOf(doing.indexOf));
+          } else if ('peek' in doing) {
+            expect(reader.peek(doing.peek)).toBe(rest[doing.peek]);
+          } else if ('want' in doing) {
+            reader.want(doing.want);
+          } else {
+            const [kind, count] = Object.entries(doing)[0] as [string, number];
+            const taking = (): unknown =>
+              kind === 'take' ? reader.take(count) : kind === 'text' ? reader.takeText(count, 'latin1') : reader.skip(count);
+            if (count > rest.length) {
+              expect(taking).toThrow(RangeError);
+            } else {
+              const taken = taking();
+              const expected = rest.subarray(0, count);
+              if (kind === 'take') views.push({ view: taken as Buffer, copy: Buffer.from(expected) });
+              if (kind === 'text') expect(taken).toBe(expected.toString('latin1'));
+              rest = rest.subarray(count);
+            }
+          }
+          expect(reader.length).toBe(rest.length);
+          expect(reader.bytes.subarray(reader.position, reader.end).equals(rest)).toBe(true);
+          if (rest.length > 0) expect(reader.view.getUint8(reader.position)).toBe(rest[0]);
+        }
+        for (const { view, copy } of views) expect(view.equals(copy)).toBe(true);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('a view of a message in one chunk is no copy', () => {
+    const chunk = Buffer.from('abcdef');
+    const reader = new ByteReader();
+    reader.feed(chunk);
+    const view = reader.take(3);
+    expect(view.buffer).toBe(chunk.buffer);
+    expect(view.toString()).toBe('abc');
+  });
+
+  it('4: views stay valid after later feeds, taken from a gathering buffer too', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 1, maxLength: 2_000 }),
+        cuts,
+        fc.integer({ min: 1, max: 50 }),
+        fc.nat({ max: 500 }),
+        (bytes, places, size, want) => {
+          const reader = new ByteReader();
+          const whole = Buffer.from(bytes);
+          const views: Buffer[] = [];
+          for (const chunk of cut(whole, places)) {
+            reader.want(want);
+            if (chunk.length > 0) reader.feed(chunk);
+            while (reader.length >= size) views.push(reader.take(size));
+          }
+          views.push(reader.take(reader.length));
+          expect(Buffer.concat(views).equals(whole)).toBe(true);
+        },
+      ),
+    );
+  });
+
+  it.each([-1, Number.NaN, 0.5, 4, Number.POSITIVE_INFINITY, 2 ** 32, -(2 ** 32)])(
+    'an impossible count is a RangeError and takes nothing: %d',
+    (count) => {
+      const reader = new ByteReader();
+      reader.feed(Buffer.from('abc'));
+      for (const taking of [() => reader.take(count), () => reader.takeText(count), () => reader.skip(count)]) expect(taking).toThrow(RangeError);
+      expect(reader.take(3).toString()).toBe('abc');
+    },
+  );
+
+  it('bytes that were searched in vain are not searched again', () => {
+    for (const want of [0, 1_000_000]) {
+      const reader = new ByteReader();
+      let searched = 0;
+      const spy = vi.spyOn(Buffer.prototype, 'indexOf').mockImplementation(function (this: Buffer, byte: unknown, from?: unknown) {
+        searched += this.length - Number(from ?? 0);
+        return Uint8Array.prototype.indexOf.call(this, byte as number, from as number);
+      });
+      try {
+        for (let i = 0; i < 2_000; i++) {
+          reader.feed(Buffer.alloc(50, 'x'));
+          reader.want(want);
+          expect(reader.indexOf(0x0a)).toBe(-1);
+        }
+        reader.feed(Buffer.from('\nrest'));
+        expect(reader.indexOf(0x0a)).toBe(100_000);
+      } finally {
+        spy.mockRestore();
+      }
+      expect(searched).toBeLessThanOrEqual(100_005);
+    }
+  });
+
+  it('a search after a take, or for another byte, begins anew', () => {
+    const reader = new ByteReader();
+    reader.feed(Buffer.from('ab\ncd\n'));
+    expect(reader.indexOf(0x78)).toBe(-1);
+    expect(reader.indexOf(0x0a)).toBe(2);
+    reader.skip(3);
+    expect(reader.indexOf(0x0a)).toBe(2);
+  });
+
+  it('a length bomb does not make the reader allocate what is announced', () => {
+    const reader = new ByteReader();
+    const allocated = allocatedBy(() => {
+      reader.feed(Buffer.alloc(4));
+      reader.want(4 * 1024 ** 3);
+      for (let i = 0; i < 100; i++) {
+        reader.feed(Buffer.alloc(1));
+        reader.want(4 * 1024 ** 3);
+      }
+    });
+    expect(allocated).toBeLessThanOrEqual(32 * 1024);
+    expect(reader.bytes.length).toBeLessThanOrEqual(16 * 1024);
+  });
+
+  it('what is gathered grows with what came, a few times over at most', () => {
+    const reader = new ByteReader();
+    reader.feed(Buffer.alloc(100_000));
+    for (let i = 0; i < 30; i++) {
+      reader.want(2 ** 31);
+      reader.feed(Buffer.alloc(10_000));
+      expect(reader.bytes.length).toBeLessThanOrEqual(4 * reader.length);
+    }
+  });
+
+  it('a slow drip costs a copy now and then, not one each', () => {
+    const reader = new ByteReader();
+    const allocated = allocatedBy(() => {
+      for (let i = 0; i < 100_000; i++) reader.feed(Buffer.from('x'));
+    });
+    expect(reader.length).toBe(100_000);
+    expect(allocated).toBeLessThan(600_000);
+  });
+
+  it('a large message that is announced is gathered with few copies', () => {
+    const reader = new ByteReader();
+    const total = 4 * 1024 * 1024;
+    const allocated = allocatedBy(() => {
+      for (let came = 0; came < total; came += 65_536) {
+        reader.feed(Buffer.alloc(65_536, 1));
+        reader.want(total);
+      }
+    });
+    expect(reader.take(total).every((byte) => byte === 1)).toBe(true);
+    expect(allocated).toBeLessThan(2 * total);
+  });
+});

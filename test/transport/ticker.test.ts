@@ -1,0 +1,136 @@
+import { describe, expect, it } from 'vitest';
+import { every, now, runningWheels } from '../../src/transport/ticker.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { Inbox, turns } from '../fixtures/waiting.js';
+
+/** What one late turn of the loop may add on a busy machine. */
+const LATE = 60;
+
+describe('every', () => {
+  noLeaks();
+
+  it.each([1, 7, 20, 50])('calls a task every %d ms, first after a whole period', async (period) => {
+    const calls = new Inbox<number>('a call');
+    const start = performance.now();
+    const stop = every(period, () => calls.push(performance.now()));
+    const times = await calls.take(4);
+    stop();
+    // A wheel turns in slices of a whole number of milliseconds, so a period may be short by a millisecond for each.
+    expect((times[0] as number) - start).toBeGreaterThan(period * 0.8 - 1.5);
+    expect((times[3] as number) - start).toBeGreaterThan(4 * (period * 0.8 - 1.5));
+    expect((times[3] as number) - start).toBeLessThan(4 * period * 1.5 + LATE);
+  });
+
+  it('a cancelled task is not called again, and the last one takes its wheel along', async () => {
+    const calls = new Inbox<string>('a call');
+    const stopOne = every(10, () => calls.push('one'));
+    const stopOther = every(10, () => calls.push('other'));
+    expect(runningWheels()).toBe(1);
+    await calls.take(2);
+    stopOne();
+    stopOne();
+    expect(runningWheels()).toBe(1);
+    const before = calls.all.length;
+    while (calls.all.length < before + 3) await calls.next();
+    expect(calls.all.slice(before)).toEqual(['other', 'other', 'other']);
+    stopOther();
+    expect(runningWheels()).toBe(0);
+  });
+
+  it('one wheel for each period', () => {
+    const stops = [10, 10, 20, 30, 30].map((period) => every(period, () => {}));
+    expect(runningWheels()).toBe(3);
+    for (const stop of stops) stop();
+    expect(runningWheels()).toBe(0);
+  });
+
+  it('the same function twice is two tasks', async () => {
+    const calls = new Inbox<number>('a call');
+    const task = (): void => calls.push(performance.now());
+    const stops = [every(15, task), every(15, task)];
+    await calls.next();
+    expect(calls.all.length).toBe(2);
+    stops[0]?.();
+    expect(runningWheels()).toBe(1);
+    stops[1]?.();
+    expect(runningWheels()).toBe(0);
+  });
+
+  it('a task that cancels others of its turn: they are not called any more', async () => {
+    const calls = new Inbox<string>('a call');
+    const stops: (() => void)[] = [];
+    const quit = (name: string) => (): void => {
+      calls.push(name);
+      for (const stop of stops) stop();
+    };
+    stops.push(every(10, quit('first')), every(10, quit('second')));
+    await calls.next();
+    await turns(5);
+    expect(calls.all).toEqual(['first']);
+  });
+
+  it('a task that is added by a task waits for its own period', async () => {
+    const calls = new Inbox<number>('a call');
+    const stops: (() => void)[] = [];
+    const start = performance.now();
+    const again = (): void => {
+      calls.push(performance.now() - start);
+      if (stops.length < 3) stops.push(every(20, again));
+    };
+    stops.push(every(20, again));
+    const first = await calls.next();
+    const second = await calls.next();
+    for (const stop of stops) stop();
+    expect(second - first).toBeGreaterThan(14);
+  });
+
+  it('tasks are spread over the period by when they came', async () => {
+    const calls = new Inbox<{ name: string; at: number }>('a call');
+    const stopEarly = every(60, () => calls.push({ name: 'early', at: performance.now() }));
+    const wait = new Inbox<void>('the pause');
+    const stopPause = every(25, () => wait.push());
+    await wait.next();
+    stopPause();
+    const stopLate = every(60, () => calls.push({ name: 'late', at: performance.now() }));
+    const [first, second] = await calls.take(2);
+    stopEarly();
+    stopLate();
+    expect([first?.name, second?.name]).toEqual(['early', 'late']);
+    expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThan(8);
+  });
+
+  it('does not keep a process alive', () => {
+    const before = process.getActiveResourcesInfo().filter((type) => type === 'Timeout').length;
+    const stop = every(1_000, () => {});
+    expect(process.getActiveResourcesInfo().filter((type) => type === 'Timeout').length).toBe(before);
+    stop();
+  });
+});
+
+describe('now', () => {
+  it('never goes back, and is the clock of performance.now()', async () => {
+    let last = now();
+    for (let turn = 0; turn < 50; turn++) {
+      for (let i = 0; i < 10; i++) {
+        const next = now();
+        expect(next).toBeGreaterThanOrEqual(last);
+        expect(next).toBeLessThanOrEqual(performance.now());
+        last = next;
+      }
+      await turns();
+    }
+    const before = performance.now();
+    await turns(2);
+    expect(now()).toBeGreaterThanOrEqual(before);
+  });
+
+  it('is read once per turn of the event loop', async () => {
+    await turns(2);
+    const first = now();
+    const busyUntil = performance.now() + 3;
+    while (performance.now() < busyUntil);
+    expect(now()).toBe(first);
+    await turns(2);
+    expect(now()).toBeGreaterThan(first + 2);
+  });
+});
