@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'SESSION_CLOSED'
   | 'SESSION_BLOCKED'
   | 'SESSION_REFUSED'
+  | 'PEER_NOT_TRUSTED'
   | 'ENCODE_FAILED'
   | 'SEND_TIMEOUT'
   | 'IDLE_TIMEOUT'

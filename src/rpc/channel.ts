@@ -4,7 +4,7 @@
  */
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import type { Logger } from '../logger.js';
-import { within } from '../timing.js';
+import { atMost, within } from '../timing.js';
 import type { ByteReader } from '../transport/byte-reader.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { every, now } from '../transport/ticker.js';
@@ -45,6 +45,8 @@ type RpcSession = Session<Frame, Packet>;
 
 /** How often deadlines are looked at: what a timeout may be late. */
 const SWEEP_PERIOD = 20;
+/** How long a peer that has just connected may take to say its first word, when we want it to go. */
+const FIRST_WORD = 200;
 /** What is kept of the message of an error that is too large to send. */
 const SHORT_MESSAGE = 1_000;
 
@@ -63,6 +65,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   /** Requests whose handlers have not answered. */
   #serving = 0;
   #goingAway = false;
+  /** We want the peer to go, and have told it so if we know that it understands. */
+  #dismissed = false;
   #stopSweep: (() => void) | undefined;
   /** Calls that wait to learn whether the peer is extended, and whoever waits for idleness. */
   readonly #whenKnown = new Set<() => void>();
@@ -376,6 +380,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     if (this.extended !== undefined) return;
     this.extended = frame.serviceId === EXTENDED_REQUEST;
     this.#settleKnown();
+    if (this.#dismissed) this.sendGoaway();
   }
 
   /** What the answer's serviceId says: that we are extended too, or what the request said. */
@@ -385,8 +390,9 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   // ---- the end ----
 
-  /** Tell an extended peer to send no new calls. */
+  /** Tell an extended peer to send no new calls; one that has not said a word yet is told when it has. */
   sendGoaway(): void {
+    this.#dismissed = true;
     const session = this.#session;
     if (session === undefined || session.closed || this.extended !== true) return;
     try {
@@ -421,6 +427,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   /** Settles when nothing is under way and a peer that was told to go has gone. */
   async drain(): Promise<void> {
+    if (this.extended === undefined && !this.closed) await atMost(FIRST_WORD, new Promise<void>((resolve) => this.#whenKnown.add(resolve)));
     await this.idle();
     while (!this.closed && this.extended === true) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }

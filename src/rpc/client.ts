@@ -36,7 +36,7 @@ class ContractClient implements RpcClient {
     return this.#closing !== undefined;
   }
 
-  async connect({ services = [], connections, connectTimeout, reconnect, signal, onReady }: RpcClientOptions): Promise<this> {
+  async connect({ services = [], onReady, ...transport }: RpcClientOptions): Promise<this> {
     const options = this.#options;
     if (onReady !== undefined && typeof onReady !== 'function') throw badOption('onReady', onReady, 'a function');
     this.#onReady = onReady;
@@ -56,7 +56,7 @@ class ContractClient implements RpcClient {
         const channel = new RpcChannel(setup, heartbeats);
         return { ...session, codec: channel, listener: channel };
       },
-      { connections, connectTimeout, reconnect, signal },
+      transport,
     );
     return this;
   }

@@ -4,6 +4,7 @@ import { serve as listen } from '../transport/server.js';
 import type { Server } from '../transport/types.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import type { ServerCall } from './context.js';
+import { RpcError } from './errors.js';
 import type { Frame } from './frame.js';
 import { compose, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { Router } from './router.js';
@@ -78,7 +79,13 @@ class ContractServer implements RpcServer {
 /** What runs a handler behind interceptors; undefined where there are none, so that nobody pays for them. */
 export function handlerChain(interceptors: readonly Interceptor[]): Invoke | undefined {
   if (interceptors.length === 0) return undefined;
-  return compose(interceptors, async (call) => (call as ServerCall).handler(call.input, call as ServerCall));
+  return compose(interceptors, async (call) => {
+    try {
+      return await (call as ServerCall).handler(call.input, call as ServerCall);
+    } catch (error) {
+      throw RpcError.from(error);
+    }
+  });
 }
 
 /**

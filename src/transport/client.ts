@@ -14,7 +14,7 @@ export const RECONNECT_DEFAULTS = { initialDelay: 100, maxDelay: 10_000 } satisf
 /** A session that ends sooner than this counts as a failed attempt, so that being accepted and dropped makes no hot loop. */
 const SHORTEST_LIFE = 1_000;
 
-type Resolved = Pick<ClientOptions, 'tls'> & typeof CLIENT_DEFAULTS & { reconnect: typeof RECONNECT_DEFAULTS | undefined };
+type Resolved = Pick<ClientOptions, 'tls' | 'udp'> & typeof CLIENT_DEFAULTS & { reconnect: typeof RECONNECT_DEFAULTS | undefined };
 
 class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<In, Out> {
   readonly type = 'client';
@@ -188,6 +188,7 @@ export async function connect<In, Out = In>(address: string, setup: Setup<In, Ou
   const resolved = {
     ...withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, 2 ** 31 - 1] }),
     tls: options.tls,
+    udp: options.udp,
     reconnect: resolveReconnect(options.reconnect),
   };
   return new TransportClient<In, Out>(target.address, target.transport, setup, resolved).connect(options.signal);

@@ -141,8 +141,9 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
   }
 
   #startTimers(): void {
-    const { cronPeriod, idleTimeout } = this.#setup;
+    const { cronPeriod } = this.#setup;
     const connection = this.#connection;
+    const idleTimeout = this.#setup.idleTimeout || connection.idleTimeout || 0;
     if (this.#listener.onCron !== undefined || connection.ping !== undefined) {
       this.#timers.push(
         every(cronPeriod, () => {
@@ -302,6 +303,10 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
     }
   }
 
+  trust(): void {
+    this.#connection.trust?.();
+  }
+
   pause(): void {
     if (this.closed) return;
     this.#paused = true;
@@ -438,7 +443,7 @@ export class StreamSession<In, Out> implements Session<In, Out>, ConnectionEvent
     this.#output = undefined;
     this.#passOn(output);
     ByteWriter.giveBack(output);
-    if (this.#untaken === 0 && this.#waiters.length > 0) this.#settleWaiters();
+    if (this.#untaken === 0 && this.#waiters.length > 0 && !this.#connection.confirmsLater) this.#settleWaiters();
   }
 
   #passOn(output: ByteWriter): void {

@@ -4,9 +4,10 @@ import { memory } from './memory.js';
 import { tcp } from './tcp.js';
 import { tls } from './tls.js';
 import type { Transport } from './types.js';
+import { udp } from './udp.js';
 import { unix } from './unix.js';
 
-const TRANSPORTS: Readonly<Record<string, Transport>> = { tcp, tls, unix, memory };
+const TRANSPORTS: Readonly<Record<string, Transport>> = { tcp, tls, unix, udp, memory };
 
 /** Throws BAD_ADDRESS. */
 export function transportFor(text: string): { address: Address; transport: Transport } {

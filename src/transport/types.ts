@@ -79,6 +79,11 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   readonly queuedBytes: number;
 
   /**
+   * The peer has shown who it is, in a way that is up to your protocol: a transport that limits what it sends to strangers (a UDP
+   * server, see UdpOptions.amplification) does so no more. On the others it does nothing.
+   */
+  trust(): void;
+  /**
    * Encode and queue a message; it leaves with the others of this tick. True: go on; false: it is queued, but the
    * high-water mark is passed, so await drained() before more.
    * Throws SESSION_CLOSED, SESSION_BLOCKED (the hard queue limit is reached), MESSAGE_TOO_LARGE, or the codec's error; then
@@ -109,7 +114,7 @@ export interface SessionOptions {
   maxMessageBytes?: number;
   /** How often onCron is called. */
   cronPeriod?: number;
-  /** Close a session (IDLE_TIMEOUT) that has not heard its peer for so long. 0: never. */
+  /** Close a session (IDLE_TIMEOUT) that has not heard its peer for so long. 0: never; on a UDP server, 60 s, for a peer does not say that it goes. */
   idleTimeout?: number;
   /** How long close() waits for the queue and the peer before it destroys. */
   waitTime?: number;
@@ -161,15 +166,48 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
   stopListening(): Promise<void>;
   /** Use other certificates for new sessions; those that are open go on. Throws BAD_OPTION, also where the address has no TLS. */
   reloadTls(options: TlsOptions): void;
+  /**
+   * `udp://` only: write to a peer by its address (`udp://10.0.0.7:514`, no names), in its session, which is made when there is none; a
+   * session made so is trusted. Answers and throws as Session.write does, and also throws BAD_ADDRESS (above all where the server is not
+   * at udp://), SESSION_REFUSED (by the setup, or by maxSessions) or ENDPOINT_CLOSED.
+   */
+  writeTo(message: Out, peer: string): boolean;
 }
 
 export interface ServerOptions {
+  /** Refuse those who come when so many sessions are open. Default: no limit; `udp://`: 10,000, for there anybody can open sessions in others' names. */
+  maxSessions?: number;
   /** The longest queue of connections that the operating system holds for us. */
   backlog?: number;
   /** For `tls://` and `wss://`: cert and key are needed. */
   tls?: TlsOptions;
   /** Milliseconds that a peer has for the handshake of TLS or WebSocket. */
   handshakeTimeout?: number;
+  /** For `udp://`. */
+  udp?: UdpOptions;
+}
+
+/** Defaults: UDP_DEFAULTS. */
+export interface UdpOptions {
+  /**
+   * The largest datagram that is written, in bytes: a larger message is MESSAGE_TOO_LARGE. The default is all that UDP can carry, 65,507. What is
+   * over the MTU of the way (1,472 bytes over Ethernet) travels in fragments, and is lost when one of them is.
+   */
+  maxDatagramBytes?: number;
+  /**
+   * Of a server: a peer that is not trusted gets no more than so many times the bytes, and so many times the datagrams, that it has sent; a write
+   * over that throws PEER_NOT_TRUSTED. Default: 1, so that forged datagrams cannot make us flood a third party. Infinity: trust
+   * everybody, for networks where addresses cannot be forged. See Session.trust().
+   */
+  amplification?: number;
+  /**
+   * Of a client: open with the datagram `connect-ping`, as Go getty does, so that the server has the session before the first message. A server
+   * swallows it. Default: true; false for servers that are no getty.
+   */
+  connectPing?: boolean;
+  /** The operating system's buffers, in bytes. Default: 0, as the system has them. */
+  receiveBufferBytes?: number;
+  sendBufferBytes?: number;
 }
 
 /** PEM text or bytes, or the path of a PEM file. What is no good is a BAD_OPTION at the call. */
@@ -207,6 +245,8 @@ export interface ClientOptions {
   reconnect?: boolean | ReconnectOptions;
   /** For `tls://` and `wss://`. The server is always verified; a CA of your own goes here. */
   tls?: TlsOptions;
+  /** For `udp://`. */
+  udp?: UdpOptions;
   signal?: AbortSignal;
 }
 
@@ -238,6 +278,12 @@ export interface Connection extends Peer {
   destroy(): void;
   /** True: messages may be lost or come from a stranger (UDP), so one that cannot be read is reported and ends nothing. */
   readonly lossy?: boolean;
+  /** True: a write of which bufferedBytes says that it is taken may still fail; onTaken follows when it has not. */
+  readonly confirmsLater?: boolean;
+  /** Milliseconds: the session's idleTimeout where its setup has none. */
+  readonly idleTimeout?: number;
+  /** The peer is who it says, and gets more than strangers may. */
+  trust?(): void;
   /** Ask the peer for a sign of life, where the protocol has one (WebSocket). */
   ping?(): void;
   /**
@@ -266,6 +312,8 @@ export interface ConnectionEvents {
 
 /** A transport: how an address of its scheme is listened at and dialled. */
 export interface Transport {
+  /** The default of ServerOptions.maxSessions; no limit when there is none. */
+  readonly maxSessions?: number;
   listen(address: Address, options: ListenOptions, accept: (connection: Connection) => void): Promise<Listener>;
   /** Rejects with CONNECT_FAILED and the reason as its cause, or with BAD_OPTION. */
   dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection>;
@@ -279,6 +327,8 @@ export interface Listener {
   readonly address: string;
   /** Settles when the port is free. */
   close(): Promise<void>;
+  /** The connection with the peer at `address`, made and accepted when there is none. Throws BAD_ADDRESS or ENDPOINT_CLOSED. Only UDP. */
+  reach?(address: Address): Connection;
   /** Use other certificates for new sessions. Throws BAD_OPTION. Only where there is TLS. */
   reloadTls?(options: TlsOptions): void;
 }

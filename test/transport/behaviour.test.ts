@@ -824,12 +824,17 @@ runForEveryTransport({
     expect(p.far.id).not.toBe(p.near.id);
     expect(p.near.remoteAddress).toBe(p.server.address);
     expect(p.far.localAddress).toBe(p.server.address);
-    expect(p.far.remoteAddress).toBe(p.near.localAddress);
     expect(p.near.localAddress).not.toBe(p.near.remoteAddress);
     expect(p.far.maxMessageBytes).toBe(4 * 1024 * 1024);
     p.near.attributes.set('room', 7);
     expect(p.near.attributes.get('room')).toBe(7);
     expect(p.far.attributes.size).toBe(0);
+  },
+
+  async 'each side calls the other as the other calls itself'(row) {
+    await using p = await pair(row);
+    expect(p.far.remoteAddress).toBe(p.near.localAddress);
+    expect(p.near.remoteAddress).toBe(p.far.localAddress);
   },
 
   async "an endpoint's sessions are those that are not closed yet"(row) {

@@ -52,10 +52,11 @@ runForEveryTransport({
       peers.push({ localAddress: peer.localAddress, remoteAddress: peer.remoteAddress });
       return { ...setupOf(row, events), name: `peer ${peers.length}` };
     });
-    await using first = await connect(server.address, setupOf(row, new Recorder<string>('the first client')));
-    await using second = await connect(server.address, setupOf(row, new Recorder<string>('the second client')));
-    expect((await events.opened.take(2)).map((session) => session.name)).toEqual(['peer 1', 'peer 2']);
-    expect(peers.map((peer) => peer.remoteAddress)).toEqual([(await first.session()).localAddress, (await second.session()).localAddress]);
+    await using _first = await connect(server.address, setupOf(row, new Recorder<string>('the first client')));
+    await using _second = await connect(server.address, setupOf(row, new Recorder<string>('the second client')));
+    const sessions = await events.opened.take(2);
+    expect(sessions.map((session) => session.name)).toEqual(['peer 1', 'peer 2']);
+    expect(peers).toEqual(sessions.map(({ localAddress, remoteAddress }) => ({ localAddress, remoteAddress })));
   },
 
   async '19: a setup function that throws refuses the session; the server goes on'(row) {

@@ -1,0 +1,144 @@
+/**
+ * UDP. A peer is an address and a port, and its datagrams are messages of one session. What UDP does not have, nothing here invents: datagrams
+ * may be lost, doubled or out of order, and nobody is told of an end.
+ *
+ * Who sent a datagram is not known: the sender's address on it can be forged. By `udp.amplification` a server sends a peer that is not trusted no
+ * more than came from its address, so it is no use for flooding a third party. It does not keep a forger from speaking in a
+ * peer's name; a protocol that cares proves each message.
+ */
+import { createSocket, type Socket } from 'node:dgram';
+import dns from 'node:dns';
+import { type AddressInfo, isIP } from 'node:net';
+import { gettyError, messageOf } from '../errors.js';
+import { formatAddress } from './address.js';
+import type { Transport } from './types.js';
+import { UdpConnection } from './udp-connection.js';
+import { type ResolvedUdpOptions, resolveUdp } from './udp-options.js';
+import { CONNECT_PING, UdpListener } from './udp-server.js';
+
+interface Host {
+  readonly ip: string;
+  readonly family: number;
+}
+
+/** Names are resolved once, before there is a socket; Node would ask for each datagram otherwise, and wait a tick even for an IP address. */
+const asGiven = (ip: string, family: unknown, done: (error: null, ip: string, family: unknown) => void): void => done(null, ip, family);
+
+function makeSocket({ family }: Host): Socket {
+  return createSocket({ type: family === 6 ? 'udp6' : 'udp4', lookup: asGiven as never });
+}
+
+function resolveHost(host: string): Promise<Host> {
+  const family = isIP(host);
+  if (family > 0) return Promise.resolve({ ip: host, family });
+  return new Promise((resolve, reject) => {
+    dns.lookup(host, {}, (error, ip, found) => (error === null ? resolve({ ip, family: found }) : reject(error)));
+  });
+}
+
+/** Settles when `begin` calls back, and rejects with the error that it or the socket tells. */
+function ready(socket: Socket, begin: (done: (error?: Error) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once('error', reject);
+    begin((error) => {
+      socket.off('error', reject);
+      if (error === undefined) resolve();
+      else reject(error);
+    });
+  });
+}
+
+function setBuffers(socket: Socket, { receiveBufferBytes, sendBufferBytes }: ResolvedUdpOptions): void {
+  if (receiveBufferBytes > 0) socket.setRecvBufferSize(receiveBufferBytes);
+  if (sendBufferBytes > 0) socket.setSendBufferSize(sendBufferBytes);
+}
+
+async function bound(host: Host, port: number, options: ResolvedUdpOptions): Promise<Socket> {
+  const socket = makeSocket(host);
+  try {
+    await ready(socket, (done) => socket.bind({ port, address: host.ip }, done));
+    setBuffers(socket, options);
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+/** All interfaces: IPv6, whose sockets hear IPv4 too, or IPv4 where there is no IPv6. */
+async function boundToAll(port: number, options: ResolvedUdpOptions): Promise<Socket> {
+  try {
+    return await bound({ ip: '::', family: 6 }, port, options);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EAFNOSUPPORT' && code !== 'EADDRNOTAVAIL' && code !== 'EINVAL') throw error;
+    return bound({ ip: '0.0.0.0', family: 4 }, port, options);
+  }
+}
+
+const textOf = ({ address, port }: AddressInfo): string => formatAddress('udp', address, port);
+
+/** The client's side: a socket of its own, connected, so that the system drops what others send and tells when nobody is there. */
+class UdpClientConnection extends UdpConnection {
+  readonly #socket: Socket;
+
+  constructor(socket: Socket, { maxDatagramBytes, connectPing }: ResolvedUdpOptions) {
+    super(socket, { localAddress: textOf(socket.address()), remoteAddress: textOf(socket.remoteAddress()) }, maxDatagramBytes);
+    this.#socket = socket;
+    socket.on('message', (datagram) => this.deliver(datagram));
+    socket.on('error', (error) => this.lose(error));
+    if (connectPing) {
+      socket.send(CONNECT_PING, (error) => {
+        if (error !== null) this.lose(error);
+      });
+    }
+  }
+
+  protected override transmit(datagram: Uint8Array, sent: (error: Error | null, bytes: number) => void): void {
+    this.#socket.send(datagram, sent);
+  }
+
+  protected override release(): void {
+    this.#socket.close();
+  }
+}
+
+export const udp: Transport = {
+  maxSessions: 10_000,
+
+  async listen(address, options, accept) {
+    const settings = resolveUdp(options.udp);
+    try {
+      const socket = await (address.host === '' ? boundToAll(address.port, settings) : bound(await resolveHost(address.host), address.port, settings));
+      return new UdpListener(socket, address, settings, accept);
+    } catch (error) {
+      throw gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: ${messageOf(error)}`, error);
+    }
+  },
+
+  async dial(address, options, signal) {
+    const settings = resolveUdp(options.udp);
+    let socket: Socket | undefined;
+    try {
+      const host = await notAborted(resolveHost(address.host || 'localhost'), signal);
+      const made = makeSocket(host);
+      socket = made;
+      await ready(made, (done) => made.connect(address.port, host.ip, done));
+      setBuffers(made, settings);
+      return new UdpClientConnection(made, settings);
+    } catch (error) {
+      socket?.close();
+      throw gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(error)}`, error);
+    }
+  },
+};
+
+/** `promise`, or a rejection with the signal's reason as soon as there is one. */
+function notAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    if (signal.aborted) abort();
+  });
+}
