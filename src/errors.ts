@@ -20,6 +20,8 @@ export type ErrorCode =
   | 'ENCODE_FAILED'
   | 'SEND_TIMEOUT'
   | 'IDLE_TIMEOUT'
+  | 'MESSAGE_TIMEOUT'
+  | 'POOL_FULL'
   | 'HANDLER_FAILED'
   | 'ENDPOINT_CLOSED'
   | 'ABORTED_BY_CALLER'

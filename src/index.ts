@@ -5,8 +5,9 @@ export { ByteWriter } from './transport/byte-writer.js';
 export { CLIENT_DEFAULTS, connect, RECONNECT_DEFAULTS } from './transport/client.js';
 export { delimiter, fixedLength, jsonLines, type LengthPrefixedOptions, lengthPrefixed, lines, raw, varintPrefixed } from './transport/codecs.js';
 export { SERVER_DEFAULTS, serve } from './transport/server.js';
-export { SendError } from './transport/session.js';
+export { SendError } from './transport/outbox.js';
 export { SESSION_DEFAULTS } from './transport/session-options.js';
+export { type TaskPool, type TaskPoolOptions, taskPool } from './transport/task-pool.js';
 export type {
   Client,
   ClientOptions,
@@ -25,4 +26,6 @@ export type {
   SessionSetup,
   SessionStats,
   Setup,
+  UdpOptions,
 } from './transport/types.js';
+export { UDP_DEFAULTS } from './transport/udp-options.js';

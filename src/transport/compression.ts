@@ -4,11 +4,13 @@
  */
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
 import { gettyError, messageOf } from '../errors.js';
+import { badOption } from '../options.js';
 import type { Compression, Connection, ConnectionEvents } from './types.js';
 
-/** The connection itself for `none`. */
+/** The connection itself for `none`. Throws BAD_OPTION where messages may be lost: the compressor of what follows would be out of step. */
 export function compress(connection: Connection, compression: Compression, maxInflatedBytes: number): Connection {
   if (compression === 'none') return connection;
+  if (connection.lossy) throw badOption('compression', compression, `'none' for ${connection.remoteAddress}`);
   const level = compression === 'deflate' ? constants.Z_DEFAULT_COMPRESSION : compression.deflate;
   return new DeflateConnection(connection, level, maxInflatedBytes);
 }

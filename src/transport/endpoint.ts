@@ -31,6 +31,13 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
 
   /** Make a session of a connection. Rejects when the setup or the listener refuses it; the connection is destroyed then. */
   protected async open(connection: Connection): Promise<StreamSession<In, Out>> {
+    const session = this.make(connection);
+    await session.open();
+    return session;
+  }
+
+  /** The first half of open(), which throws when the setup refuses. */
+  protected make(connection: Connection): StreamSession<In, Out> {
     let session: StreamSession<In, Out>;
     try {
       const setup = resolveSetup(this.#setupOf(connection));
@@ -41,7 +48,6 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
       throw gettyError('SESSION_REFUSED', `the setup refused the session with ${connection.remoteAddress}: ${messageOf(error)}`, error);
     }
     this.sessions.add(session);
-    await session.open();
     return session;
   }
 

@@ -1,4 +1,5 @@
 /** The defaults of a session, and the check of what a user gives. */
+import { type GettyError, gettyError } from '../errors.js';
 import { badOption, checkNumber, type Ranges, withDefaults } from '../options.js';
 import type { Compression, SessionOptions, SessionSetup } from './types.js';
 
@@ -8,9 +9,11 @@ export const SESSION_DEFAULTS = {
   maxMessageBytes: 4 * 1024 * 1024,
   cronPeriod: 60_000,
   idleTimeout: 0,
+  messageTimeout: 60_000,
   waitTime: 3_000,
   highWaterMark: 256 * 1024,
   maxQueuedBytes: 16 * 1024 * 1024,
+  maxHandling: 1024,
   maxInflatedBytes: 16 * 1024 * 1024,
 } satisfies SessionOptions;
 
@@ -24,9 +27,11 @@ const RANGES: Ranges<Defaulted> = {
   maxMessageBytes: [1, 2 ** 31 - 1],
   cronPeriod: [1, LONGEST_TIMER],
   idleTimeout: [0, LONGEST_TIMER],
+  messageTimeout: [0, LONGEST_TIMER],
   waitTime: [0, LONGEST_TIMER],
   highWaterMark: [1, Number.POSITIVE_INFINITY],
   maxQueuedBytes: [1, Number.POSITIVE_INFINITY],
+  maxHandling: [1, Number.POSITIVE_INFINITY],
   maxInflatedBytes: [1, Number.POSITIVE_INFINITY],
 };
 
@@ -34,15 +39,21 @@ const RANGES: Ranges<Defaulted> = {
 export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSetup<In, Out> {
   if (typeof setup !== 'object' || setup === null)
     throw badOption('setup', setup, 'an object with a codec and a listener, or a function that returns one');
-  const { codec, listener, compression = 'none' } = setup;
+  const { codec, listener, taskPool, compression = 'none' } = setup;
   if (typeof codec?.read !== 'function' || typeof codec.write !== 'function') throw badOption('codec', codec, 'an object with read and write');
   if (typeof listener?.onMessage !== 'function') throw badOption('listener', listener, 'an object with onMessage');
+  if (taskPool !== undefined && typeof taskPool.run !== 'function') throw badOption('taskPool', taskPool, 'what taskPool() returns');
   checkCompression(compression);
-  return { ...withDefaults(SESSION_DEFAULTS, setup, RANGES), codec, listener, compression };
+  return { ...withDefaults(SESSION_DEFAULTS, setup, RANGES), codec, listener, taskPool, compression };
 }
 
 function checkCompression(compression: Compression): void {
   if (compression === 'none' || compression === 'deflate') return;
   if (typeof compression !== 'object' || compression === null) throw badOption('compression', compression, "'none', 'deflate' or { deflate: level }");
   checkNumber('compression.deflate', compression.deflate, -1, 9);
+}
+
+/** A MESSAGE_TOO_LARGE error; `whose` goes on after the number of bytes. */
+export function tooLarge(size: number, maxMessageBytes: number, whose: string): GettyError {
+  return gettyError('MESSAGE_TOO_LARGE', `a message of ${size} bytes ${whose}; maxMessageBytes is ${maxMessageBytes}`);
 }

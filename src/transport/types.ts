@@ -5,6 +5,7 @@
 import type { Address } from './address.js';
 import type { ByteReader } from './byte-reader.js';
 import type { ByteWriter } from './byte-writer.js';
+import type { TaskPool } from './task-pool.js';
 
 /** Turns bytes into messages and back. One object may serve many sessions if it keeps no state. */
 export interface Codec<In, Out = In> {
@@ -116,12 +117,18 @@ export interface SessionOptions {
   cronPeriod?: number;
   /** Close a session (IDLE_TIMEOUT) that has not heard its peer for so long. 0: never; on a UDP server, 60 s, for a peer does not say that it goes. */
   idleTimeout?: number;
+  /** Close a session (MESSAGE_TIMEOUT) that has not ended a message so long after its first bytes. 0: never. */
+  messageTimeout?: number;
   /** How long close() waits for the queue and the peer before it destroys. */
   waitTime?: number;
   /** write() answers false while more than this is queued. */
   highWaterMark?: number;
   /** write() throws SESSION_BLOCKED when this much is queued already. */
   maxQueuedBytes?: number;
+  /** Promises of onMessage that may be pending; the session reads no more until one has settled. */
+  maxHandling?: number;
+  /** Runs onMessage with limits of its own, which many sessions may share; see taskPool(). */
+  taskPool?: TaskPool;
   /** One continuous compressor per direction. */
   compression?: Compression;
   /** The most bytes that one received chunk may inflate to; more closes the session with INFLATE_LIMIT. */
@@ -168,8 +175,8 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
   reloadTls(options: TlsOptions): void;
   /**
    * `udp://` only: write to a peer by its address (`udp://10.0.0.7:514`, no names), in its session, which is made when there is none; a
-   * session made so is trusted. Answers and throws as Session.write does, and also throws BAD_ADDRESS (above all where the server is not
-   * at udp://), SESSION_REFUSED (by the setup, or by maxSessions) or ENDPOINT_CLOSED.
+   * session made so is trusted. Answers and throws as Session.write does, and also throws BAD_OPTION (the server is not at `udp://`),
+   * BAD_ADDRESS, SESSION_REFUSED (by the setup, or by maxSessions) or ENDPOINT_CLOSED.
    */
   writeTo(message: Out, peer: string): boolean;
 }

@@ -6,15 +6,15 @@ import type { UdpOptions } from './types.js';
 const LARGEST_DATAGRAM = 65_507;
 
 /** Bytes. */
-export const UDP_DEFAULTS = {
+export const UDP_DEFAULTS: Required<UdpOptions> = {
   maxDatagramBytes: LARGEST_DATAGRAM,
   amplification: 1,
   connectPing: true,
   receiveBufferBytes: 0,
   sendBufferBytes: 0,
-} satisfies UdpOptions;
+};
 
-export type ResolvedUdpOptions = typeof UDP_DEFAULTS;
+export type ResolvedUdpOptions = Required<UdpOptions>;
 
 const RANGES: Ranges<ResolvedUdpOptions> = {
   maxDatagramBytes: [1, LARGEST_DATAGRAM],

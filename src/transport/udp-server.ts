@@ -119,6 +119,7 @@ export class UdpListener implements Listener {
     return peer;
   }
 
+  /** A peer that is made here is trusted: it is the program that named it, and not a datagram. */
   reach(address: Address): Connection {
     const host = this.#hostOf(address);
     const known = this.#peers.get(host)?.get(address.port);
@@ -163,4 +164,3 @@ export class UdpListener implements Listener {
     this.#done = undefined;
   }
 }
-

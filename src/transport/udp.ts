@@ -109,7 +109,9 @@ export const udp: Transport = {
   async listen(address, options, accept) {
     const settings = resolveUdp(options.udp);
     try {
-      const socket = await (address.host === '' ? boundToAll(address.port, settings) : bound(await resolveHost(address.host), address.port, settings));
+      const socket = await (address.host === ''
+        ? boundToAll(address.port, settings)
+        : bound(await resolveHost(address.host), address.port, settings));
       return new UdpListener(socket, address, settings, accept);
     } catch (error) {
       throw gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: ${messageOf(error)}`, error);

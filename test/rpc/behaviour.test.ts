@@ -1,9 +1,36 @@
 /** What a user of rpc can see: a table of behaviours, run for every transport in both codecs; then what does not depend on them. */
 import { describe, expect, test } from 'vitest';
-import { type Call, type CallContext, type Channel, type CodecName, connect, contract, implement, type Interceptor, oneway, RPC_DEFAULTS, RpcError, serve, unary } from '../../src/rpc/index.js';
+import {
+  type Call,
+  type CallContext,
+  type Channel,
+  type CodecName,
+  connect,
+  contract,
+  type Interceptor,
+  implement,
+  oneway,
+  RPC_DEFAULTS,
+  RpcError,
+  serve,
+  unary,
+} from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
+import {
+  channelOf,
+  freeMemory,
+  outcome,
+  pendingOf,
+  RawPeer,
+  RawServer,
+  type Rig,
+  type RigOptions,
+  rig,
+  TestService,
+  testService,
+  watchSessions,
+} from '../fixtures/rpc.js';
 import { frameBytes, JSON_CODEC, PROTOBUF_CODEC } from '../fixtures/rpc-frames.js';
-import { channelOf, freeMemory, outcome, pendingOf, RawPeer, RawServer, rig, type Rig, type RigOptions, TestService, testService, watchSessions } from '../fixtures/rpc.js';
 import { rejection, TRANSPORTS, type TransportRow } from '../fixtures/transports.js';
 import { gate, Inbox, turns, until, within } from '../fixtures/waiting.js';
 
@@ -37,9 +64,16 @@ class Bench {
   }
 
   /** A request of TestService in the bench's codec. */
-  request(method: 'Add' | 'Err' | 'Event' | 'Test', callType: number, draft: { sequence?: bigint; serviceId?: number; body?: Buffer | string } = {}): Buffer {
+  request(
+    method: 'Add' | 'Err' | 'Event' | 'Test',
+    callType: number,
+    draft: { sequence?: bigint; serviceId?: number; body?: Buffer | string } = {},
+  ): Buffer {
     const codec = this.codec === 'json' ? JSON_CODEC : PROTOBUF_CODEC;
-    const head = this.codec === 'json' ? JSON.stringify({ Service: 'TestService', Method: method, CallType: callType }) : Buffer.concat([field(1, 'TestService'), field(2, method), Buffer.from([0x18, callType])]);
+    const head =
+      this.codec === 'json'
+        ? JSON.stringify({ Service: 'TestService', Method: method, CallType: callType })
+        : Buffer.concat([field(1, 'TestService'), field(2, method), Buffer.from([0x18, callType])]);
     return frameBytes({ codec, head, body: this.codec === 'json' ? '{}' : '', ...draft });
   }
 }
@@ -92,7 +126,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   },
 
   async 'an error of the handler is the error of the caller'(bench) {
-    await using pair = await bench.rig({ handlers: { add: () => Promise.reject(new RpcError('ABORTED', 'not now', { metadata: { retry: 'never' }, details: Uint8Array.of(0, 255) })) } });
+    await using pair = await bench.rig({
+      handlers: { add: () => Promise.reject(new RpcError('ABORTED', 'not now', { metadata: { retry: 'never' }, details: Uint8Array.of(0, 255) })) },
+    });
     expect(await rejection(pair.stub.err({ A: 1 }))).toMatchObject({ name: 'RpcError', code: 'UNKNOWN', message: 'this is a error test' });
     const error = await rejection<RpcError>(pair.stub.add({}));
     expect([error.code, error.message, error.metadata.retry, [...(error.details ?? [])]]).toEqual(['ABORTED', 'not now', 'never', [0, 255]]);
@@ -123,7 +159,11 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
       },
     });
     const reason = new Error('changed my mind');
-    expect(await rejection(pair.stub.add({ A: 1 }, { signal: AbortSignal.abort(reason) }))).toMatchObject({ code: 'CANCELLED', unsent: true, cause: reason });
+    expect(await rejection(pair.stub.add({ A: 1 }, { signal: AbortSignal.abort(reason) }))).toMatchObject({
+      code: 'CANCELLED',
+      unsent: true,
+      cause: reason,
+    });
     await pair.stub.test({});
     expect(heard).toEqual([]);
   },
@@ -195,7 +235,12 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
           return {};
         },
       },
-      client: { timeout: LONG, services: [testService({ test: (_, { signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))) })] },
+      client: {
+        timeout: LONG,
+        services: [
+          testService({ test: (_, { signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))) }),
+        ],
+      },
     });
     const call = outcome(pair.stub.test({}));
     await until(() => pendingOf(pair.server) === 1, 'the nested call waits');
@@ -209,14 +254,24 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   async 'a call that wants no reply is answered with two empty sections, whatever comes of it'(bench) {
     await using pair = await bench.rig();
     await using peer = await bench.peer(pair.server.address);
-    await peer.send(bench.request('Add', 3, { sequence: 1n }), bench.request('Err', 3, { sequence: 3n }), bench.request('Add', 3, { sequence: 5n, body: Buffer.from([0xff]) }));
+    await peer.send(
+      bench.request('Add', 3, { sequence: 1n }),
+      bench.request('Err', 3, { sequence: 3n }),
+      bench.request('Add', 3, { sequence: 5n, body: Buffer.from([0xff]) }),
+    );
     for (const [sequence, code] of [
       [1n, 0],
       [3n, 1],
       [5n, 1],
     ]) {
       const answer = await peer.frames.next();
-      expect([answer.command, answer.sequence, answer.code, answer.packageLength, answer.bytes.subarray(32).toString('hex')]).toEqual([4, sequence, code, 4, '00000000']);
+      expect([answer.command, answer.sequence, answer.code, answer.packageLength, answer.bytes.subarray(32).toString('hex')]).toEqual([
+        4,
+        sequence,
+        code,
+        4,
+        '00000000',
+      ]);
     }
   },
 
@@ -227,7 +282,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
       (next) =>
       async (call) => {
         log.push(`${name} ${call.method.name} ${(call.input as { A: number }).A}`);
-        const reply = await next(call.with({ input: { A: (call.input as { A: number }).A + 1, B: 0 }, metadata: { ...call.metadata, [name]: 'was here' } }));
+        const reply = await next(
+          call.with({ input: { A: (call.input as { A: number }).A + 1, B: 0 }, metadata: { ...call.metadata, [name]: 'was here' } }),
+        );
         log.push(`${name} done`);
         return reply;
       };
@@ -247,18 +304,26 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     expect(log).toEqual(['c1 Add 1', 'c2 Add 2', 's1 Add 3', 's2 Add 4', 'handler 5', 's2 done', 's1 done', 'c2 done', 'c1 done']);
     const [context] = seen;
     expect({ ...context?.metadata }).toEqual({ c1: 'was here', c2: 'was here', s1: 'was here', s2: 'was here' });
-    expect([context?.peer, context?.channel, context?.timeout]).toEqual([(await channelOf(pair.server)).peer, await channelOf(pair.server), RPC_DEFAULTS.timeout]);
+    expect([context?.peer, context?.channel, context?.timeout]).toEqual([
+      (await channelOf(pair.server)).peer,
+      await channelOf(pair.server),
+      RPC_DEFAULTS.timeout,
+    ]);
     expect(context?.signal).toBeInstanceOf(AbortSignal);
   },
 
   async 'an interceptor may answer itself, and may turn errors into others'(bench) {
     const shortCut: Interceptor = (next) => async (call) => (call.metadata.cached === undefined ? next(call) : { Sum: 99 });
-    const mapping: Interceptor = (next) => (call) => next(call).catch((error: RpcError) => Promise.reject(new RpcError('DATA_LOSS', `mapped ${error.code}: ${error.message}`)));
+    const mapping: Interceptor = (next) => (call) =>
+      next(call).catch((error: RpcError) => Promise.reject(new RpcError('DATA_LOSS', `mapped ${error.code}: ${error.message}`)));
     const throwing: Interceptor = (next) => (call) => {
       if (call.metadata.throws !== undefined) throw new RpcError('PERMISSION_DENIED', 'not you');
       return next(call);
     };
-    for (const interceptors of [[shortCut, mapping], [mapping, throwing]]) {
+    for (const interceptors of [
+      [shortCut, mapping],
+      [mapping, throwing],
+    ]) {
       for (const side of ['client', 'server'] as const) {
         await using pair = await bench.rig({ [side]: { interceptors } });
         expect((await pair.stub.add({ A: 1, B: 1 }, { metadata: { cached: 'yes' } })).Sum).toBe(interceptors.includes(shortCut) ? 99 : 2);
@@ -521,7 +586,9 @@ describe('the fields of a request', () => {
     await using client = await connect(server.address, { reconnect: false });
     const call = outcome(client.stub(TestService, { codec: 'json' }).add({ A: 1 }, options));
     const { head, body, serviceId, sequence, logId } = await server.requests.next();
-    expect(head.toString()).toBe('{"Service":"TestService","Method":"Add","CallType":"CT_TwoWay","Version":"v1.0","Timeout":1234,"Metadata":{"a":"b"}}');
+    expect(head.toString()).toBe(
+      '{"Service":"TestService","Method":"Add","CallType":"CT_TwoWay","Version":"v1.0","Timeout":1234,"Metadata":{"a":"b"}}',
+    );
     expect(body.toString()).toBe('{"A":1,"B":0}');
     expect([serviceId, sequence & 1n, sequence < 2n ** 63n, logId >= 0n]).toEqual([1, 1n, true, true]);
     client.destroy();
@@ -533,7 +600,15 @@ describe('the fields of a request', () => {
     await using client = await connect(server.address, { reconnect: false });
     const call = outcome(client.stub(TestService, { codec: 'protobuf' }).add({ A: 1 }, options));
     const { head, body } = await server.requests.next();
-    const expected = [field(1, 'TestService'), field(2, 'Add'), Buffer.from([0x18, 2]), field(12, 'v1.0'), Buffer.from([0x50, 0xd2, 0x09, 0x5a, 6]), field(1, 'a'), field(2, 'b')];
+    const expected = [
+      field(1, 'TestService'),
+      field(2, 'Add'),
+      Buffer.from([0x18, 2]),
+      field(12, 'v1.0'),
+      Buffer.from([0x50, 0xd2, 0x09, 0x5a, 6]),
+      field(1, 'a'),
+      field(2, 'b'),
+    ];
     expect(head.toString('hex')).toBe(Buffer.concat(expected).toString('hex'));
     expect(body.toString('hex')).toBe('0801');
     client.destroy();
@@ -544,9 +619,17 @@ describe('the fields of a request', () => {
     const Plain = contract('Plain', { ask: unary<number, number>({ timeout: Number.POSITIVE_INFINITY }), tell: oneway<number>() });
     await using server = await RawServer.serve();
     await using client = await connect(server.address, { reconnect: false, timeout: Number.POSITIVE_INFINITY });
-    const calls = [outcome(client.stub(Plain).ask(1)), outcome(client.stub(Plain).tell(2)), outcome(client.stub(Plain).ask(3, { timeout: 5_000_000_000 }))];
+    const calls = [
+      outcome(client.stub(Plain).ask(1)),
+      outcome(client.stub(Plain).tell(2)),
+      outcome(client.stub(Plain).ask(3, { timeout: 5_000_000_000 })),
+    ];
     const heads = (await server.requests.take(3)).map(({ head }) => head.toString());
-    expect(heads).toEqual(['CT_TwoWay', 'CT_OneWay', 'CT_TwoWay'].map((type) => `{"Service":"Plain","Method":"${type === 'CT_OneWay' ? 'tell' : 'ask'}","CallType":"${type}"}`));
+    expect(heads).toEqual(
+      ['CT_TwoWay', 'CT_OneWay', 'CT_TwoWay'].map(
+        (type) => `{"Service":"Plain","Method":"${type === 'CT_OneWay' ? 'tell' : 'ask'}","CallType":"${type}"}`,
+      ),
+    );
     client.destroy();
     expect(await Promise.all(calls)).toEqual(['UNAVAILABLE', 'ok', 'UNAVAILABLE']);
   });
@@ -568,36 +651,39 @@ describe('timeouts', () => {
     expect(JSON.parse((await server.requests.next()).head.toString()).Timeout).toBe(options?.timeout === 20.5 ? 21 : 20);
   });
 
-  test.each([2 ** 31, 3_000_000_000, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY])('a timeout of %d ms is not cut short by a timer that is too small for it', async (timeout) => {
-    let waiting = gate<{ A: string }>();
-    const aborted: unknown[] = [];
-    await using pair = await rig({
-      handlers: {
-        test(_, { signal }) {
-          signal.addEventListener('abort', () => aborted.push(signal.reason));
-          return waiting.promise;
+  test.each([2 ** 31, 3_000_000_000, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY])(
+    'a timeout of %d ms is not cut short by a timer that is too small for it',
+    async (timeout) => {
+      let waiting = gate<{ A: string }>();
+      const aborted: unknown[] = [];
+      await using pair = await rig({
+        handlers: {
+          test(_, { signal }) {
+            signal.addEventListener('abort', () => aborted.push(signal.reason));
+            return waiting.promise;
+          },
         },
-      },
-    });
-    for (const [client, options] of [
-      [await connect(pair.server.address, { reconnect: false }), { timeout }],
-      [await connect(pair.server.address, { reconnect: false, timeout }), undefined],
-    ] as const) {
-      const call = client.stub(TestService).test({}, options);
-      let settled = false;
-      void outcome(call).then(() => {
-        settled = true;
       });
-      expect(await outcome(pair.stub.test({}, { timeout: 40 }))).toBe('DEADLINE_EXCEEDED');
-      await until(() => aborted.length > 0, 'the short one aborts');
-      expect([settled, aborted.length]).toEqual([false, 1]);
-      waiting.open({ A: '' });
-      expect(await call).toMatchObject({ A: '' });
-      await client.close();
-      aborted.length = 0;
-      waiting = gate();
-    }
-  });
+      for (const [client, options] of [
+        [await connect(pair.server.address, { reconnect: false }), { timeout }],
+        [await connect(pair.server.address, { reconnect: false, timeout }), undefined],
+      ] as const) {
+        const call = client.stub(TestService).test({}, options);
+        let settled = false;
+        void outcome(call).then(() => {
+          settled = true;
+        });
+        expect(await outcome(pair.stub.test({}, { timeout: 40 }))).toBe('DEADLINE_EXCEEDED');
+        await until(() => aborted.length > 0, 'the short one aborts');
+        expect([settled, aborted.length]).toEqual([false, 1]);
+        waiting.open({ A: '' });
+        expect(await call).toMatchObject({ A: '' });
+        await client.close();
+        aborted.length = 0;
+        waiting = gate();
+      }
+    },
+  );
 
   test('a server that waits to know its client does so no longer than the call’s timeout, and the signal ends it', async () => {
     await using server = await serve(freeMemory(), [testService()]);
@@ -676,7 +762,10 @@ describe('a handler’s context', () => {
     const seen: Call[] = [];
     const changing: Interceptor = (next) => (call) => {
       const copy = call.with({ timeout: undefined, metadata: undefined, signal: undefined });
-      const other = copy.with({ timeout: 17.2, metadata: { x: 'y' } }).with({ input: undefined }).with({});
+      const other = copy
+        .with({ timeout: 17.2, metadata: { x: 'y' } })
+        .with({ input: undefined })
+        .with({});
       seen.push(call, copy, other);
       return next(call);
     };
@@ -684,13 +773,22 @@ describe('a handler’s context', () => {
       seen.length = 0;
       await using pair = await rig({ [side]: { interceptors: [changing] } });
       await pair.stub.add({ A: 1 }, { metadata: { a: 'b' } });
-      const look = ({ input, timeout, metadata, method, codec }: Call) => [(input as { A: number } | undefined)?.A, timeout, { ...metadata }, method.name, codec];
+      const look = ({ input, timeout, metadata, method, codec }: Call) => [
+        (input as { A: number } | undefined)?.A,
+        timeout,
+        { ...metadata },
+        method.name,
+        codec,
+      ];
       expect(seen.map(look)).toEqual([
         [1, RPC_DEFAULTS.timeout, { a: 'b' }, 'Add', 'json'],
         [1, RPC_DEFAULTS.timeout, { a: 'b' }, 'Add', 'json'],
         [undefined, 18, { x: 'y' }, 'Add', 'json'],
       ]);
-      if (side === 'server') expect(seen.map((call) => [(call as CallContext).peer, (call as CallContext).channel])).toEqual(Array(3).fill([(await channelOf(pair.server)).peer, await channelOf(pair.server)]));
+      if (side === 'server')
+        expect(seen.map((call) => [(call as CallContext).peer, (call as CallContext).channel])).toEqual(
+          Array(3).fill([(await channelOf(pair.server)).peer, await channelOf(pair.server)]),
+        );
     }
   });
 
@@ -708,11 +806,14 @@ describe('handlers', () => {
 
   test('may answer with a promise of another library', async () => {
     const thenable = (value: unknown, error?: Error) => ({
+      // biome-ignore lint/suspicious/noThenProperty: it is one
       then(fulfil: (value: unknown) => void, reject: (error: Error) => void) {
         setImmediate(() => (error === undefined ? fulfil(value) : reject(error)));
       },
     });
-    await using pair = await rig({ handlers: { add: () => thenable({ Sum: 8 }) as never, err: () => thenable(undefined, new RpcError('ABORTED', 'x')) as never } });
+    await using pair = await rig({
+      handlers: { add: () => thenable({ Sum: 8 }) as never, err: () => thenable(undefined, new RpcError('ABORTED', 'x')) as never },
+    });
     expect(await pair.stub.add({})).toMatchObject({ Sum: 8 });
     expect(await outcome(pair.stub.err({}))).toBe('ABORTED');
   });
@@ -735,14 +836,20 @@ describe('handlers', () => {
     const Any = contract('Any', { echo: unary<unknown, unknown>() });
     await using server = await serve(freeMemory(), [implement(Any, { echo: (value) => value })]);
     await using client = await connect(server.address, { reconnect: false });
-    for (const value of [undefined, null, 0, '', false, [], {}, [null], { a: { b: [1, '漢'] } }, 'x'.repeat(70_000)]) expect(await client.stub(Any).echo(value)).toEqual(value);
+    for (const value of [undefined, null, 0, '', false, [], {}, [null], { a: { b: [1, '漢'] } }, 'x'.repeat(70_000)])
+      expect(await client.stub(Any).echo(value)).toEqual(value);
   });
 
   test('an argument that has no form in the codec is INVALID_ARGUMENT at the caller, unsent', async () => {
     const Any = contract('Any', { echo: unary<unknown, unknown>() });
     await using pair = await rig({ services: [implement(Any, { echo: (value) => value }), testService()] });
-    for (const value of [1n, Symbol('s'), () => {}]) expect(await rejection(pair.client.stub(Any).echo(value))).toMatchObject({ code: 'INVALID_ARGUMENT', unsent: true });
-    for (const codec of CODECS) expect(await rejection(pair.client.stub(TestService, { codec }).add({ A: 'text' as unknown as number }))).toMatchObject({ code: 'INVALID_ARGUMENT', unsent: true });
+    for (const value of [1n, Symbol('s'), () => {}])
+      expect(await rejection(pair.client.stub(Any).echo(value))).toMatchObject({ code: 'INVALID_ARGUMENT', unsent: true });
+    for (const codec of CODECS)
+      expect(await rejection(pair.client.stub(TestService, { codec }).add({ A: 'text' as unknown as number }))).toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        unsent: true,
+      });
     expect(pendingOf(pair.client)).toBe(0);
     expect(await pair.client.stub(Any).echo('fine')).toBe('fine');
   });
@@ -753,7 +860,14 @@ describe('handlers', () => {
     await using other = await connect(pair.server.address, { reconnect: false });
     const near = Array.from({ length: 6 }, () => rejection<RpcError>(pair.stub.test({}).then(() => Promise.reject(new Error('ok')))));
     expect(await near[5]).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true });
-    const far = Array.from({ length: 8 }, () => rejection<RpcError>(other.stub(TestService).test({}).then(() => Promise.reject(new Error('ok')))));
+    const far = Array.from({ length: 8 }, () =>
+      rejection<RpcError>(
+        other
+          .stub(TestService)
+          .test({})
+          .then(() => Promise.reject(new Error('ok'))),
+      ),
+    );
     expect(await far[7]).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: false });
     waiting.open({ A: '' });
     expect((await Promise.all([...near.slice(0, 5), ...far.slice(0, 7)])).map(({ message }) => message)).toEqual(Array(12).fill('ok'));

@@ -1,8 +1,8 @@
 /** readFrame: any package, cut anywhere, is read once and whole; a wrong one is refused before it has come. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ByteReader } from '../../src/transport/byte-reader.js';
 import { beginFrame, Frame, MAGIC, readFrame } from '../../src/rpc/frame.js';
+import { ByteReader } from '../../src/transport/byte-reader.js';
 import { ByteWriter } from '../../src/transport/byte-writer.js';
 import { type Draft, frameBytes } from '../fixtures/rpc-frames.js';
 import { thrown } from '../fixtures/transports.js';
@@ -74,7 +74,7 @@ describe('readFrame', () => {
     for (const size of [65_534, 65_535, 65_536, 65_537, 131_072, 200_000]) {
       const body = Buffer.alloc(size, size & 0xff);
       const [found] = read([frameBytes({ head: 'h', body, bodyLength: size & 0xffff })]);
-      expect((found?.frame.body as Buffer).equals(body)).toBe(true);
+      expect(body.equals(found?.frame.body as Buffer)).toBe(true);
     }
   });
 
@@ -93,7 +93,11 @@ describe('readFrame', () => {
     ['the greatest length', { packageLength: 2 ** 31 - 1 }, 'MESSAGE_TOO_LARGE'],
     ['the greatest length of a heartbeat', { command: 1, packageLength: 2 ** 31 - 1 }, 'MESSAGE_TOO_LARGE'],
     ...[0, 1, 2, 3].map((packageLength): [string, Draft, string] => [`a request of ${packageLength} bytes`, { packageLength }, 'BAD_FRAME']),
-    ...[1, 2, 3].map((packageLength): [string, Draft, string] => [`a response of ${packageLength} bytes`, { command: 4, packageLength }, 'BAD_FRAME']),
+    ...[1, 2, 3].map((packageLength): [string, Draft, string] => [
+      `a response of ${packageLength} bytes`,
+      { command: 4, packageLength },
+      'BAD_FRAME',
+    ]),
     ['a header longer than the package', { head: 'abc', headLength: 4 }, 'BAD_FRAME'],
     ['the longest header', { head: 'abc', headLength: 0xffff }, 'BAD_FRAME'],
     ['a body said to be longer', { body: 'abc', bodyLength: 4 }, 'BAD_FRAME'],
@@ -135,5 +139,10 @@ test('beginFrame writes what readFrame reads', () => {
   beginFrame(output, 1, 0, 1, { serviceId: -2, sequenceLow: 0xffff_ffff, sequenceHigh: 0x8000_0000, logIdLow: 1, logIdHigh: 0xffff_fffe });
   expect(output.length).toBe(32);
   expect(output.view.getUint32(0, true)).toBe(MAGIC);
-  expect(read([output.bytes.subarray(0, 32)])[0]?.frame).toMatchObject({ command: 1, serviceId: -2, sequence: 0x8000_0000_ffff_ffffn, logId: -0x1_ffff_ffffn });
+  expect(read([output.bytes.subarray(0, 32)])[0]?.frame).toMatchObject({
+    command: 1,
+    serviceId: -2,
+    sequence: 0x8000_0000_ffff_ffffn,
+    logId: -0x1_ffff_ffffn,
+  });
 });

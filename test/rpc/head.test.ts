@@ -1,10 +1,18 @@
 /** The rpc headers: what is written is read back, in both codecs, and what Go wrote or a stranger made up is taken or refused. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ByteWriter } from '../../src/transport/byte-writer.js';
-import { CALL_TYPE, constantRequestHead, isPlainSuccess, readRequestHead, readResponseError, writeRequestRest, writeResponseHead } from '../../src/rpc/head.js';
+import {
+  CALL_TYPE,
+  constantRequestHead,
+  isPlainSuccess,
+  readRequestHead,
+  readResponseError,
+  writeRequestRest,
+  writeResponseHead,
+} from '../../src/rpc/head.js';
 import { type CodecName, type RpcCode, RpcError } from '../../src/rpc/index.js';
 import { FieldReader, writeVarint } from '../../src/rpc/varint.js';
+import { ByteWriter } from '../../src/transport/byte-writer.js';
 
 const CODECS: readonly CodecName[] = ['json', 'protobuf'];
 const RUNS = { seed: 2, numRuns: 300 };
@@ -34,8 +42,15 @@ function written(write: (output: ByteWriter) => void): Buffer {
 }
 
 /** Text of every kind: ASCII, what JSON escapes, two to four bytes in UTF-8, emoji. */
-const text = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 60 }), fc.string({ unit: 'binary', maxLength: 60 }), fc.constantFrom('', '"\\\n\u0000', '𝒳é漢', '__proto__', 'x'.repeat(200)));
-const metadata = fc.dictionary(fc.oneof(text, fc.constantFrom('__proto__', 'constructor', 'toString', 'hasOwnProperty')), text, { maxKeys: 5, noNullPrototype: false });
+const text = fc.oneof(
+  fc.string({ unit: 'grapheme', maxLength: 60 }),
+  fc.string({ unit: 'binary', maxLength: 60 }),
+  fc.constantFrom('', '"\\\n\u0000', '𝒳é漢', '__proto__', 'x'.repeat(200)),
+);
+const metadata = fc.dictionary(fc.oneof(text, fc.constantFrom('__proto__', 'constructor', 'toString', 'hasOwnProperty')), text, {
+  maxKeys: 5,
+  noNullPrototype: false,
+});
 /** A dictionary whose every key is its own, also `__proto__`. */
 const own = (map: Readonly<Record<string, string>> | undefined): [string, string][] => Object.entries(map ?? {}).sort();
 
@@ -80,13 +95,19 @@ describe.each(CODECS)('a request header in %s', (codec) => {
 describe.each(CODECS)('a response header in %s', (codec) => {
   test('reads back code, message, metadata and details', () => {
     fc.assert(
-      fc.property(fc.constantFrom(...CODES), text, metadata, fc.option(fc.uint8Array({ maxLength: 50 }), { nil: undefined }), (code, message, metadata, details) => {
-        const error = new RpcError(code, message, { metadata, details });
-        const bytes = written((output) => writeResponseHead(output, codec, error));
-        const found = readResponseError(codec, bytes, 0, bytes.length);
-        expect([found.code, found.message, own(found.metadata)]).toEqual([code, message, own(metadata)]);
-        expect(found.details && [...found.details]).toEqual(details && [...details]);
-      }),
+      fc.property(
+        fc.constantFrom(...CODES),
+        text,
+        metadata,
+        fc.option(fc.uint8Array({ maxLength: 50 }), { nil: undefined }),
+        (code, message, metadata, details) => {
+          const error = new RpcError(code, message, { metadata, details });
+          const bytes = written((output) => writeResponseHead(output, codec, error));
+          const found = readResponseError(codec, bytes, 0, bytes.length);
+          expect([found.code, found.message, own(found.metadata)]).toEqual([code, message, own(metadata)]);
+          expect(found.details && [...found.details]).toEqual(details && [...details]);
+        },
+      ),
       RUNS,
     );
   });
@@ -105,7 +126,10 @@ describe.each(CODECS)('a response header in %s', (codec) => {
   });
 
   test.each([17, 99, -1, 1.5, 0, 2 ** 31])('code %d, which is in no list, is UNKNOWN', (number) => {
-    const bytes = codec === 'json' ? Buffer.from(JSON.stringify({ Error: 'e', Code: number })) : Buffer.concat([Buffer.from('\n\x01e\x50'), written((output) => writeVarint(output, number))]);
+    const bytes =
+      codec === 'json'
+        ? Buffer.from(JSON.stringify({ Error: 'e', Code: number }))
+        : Buffer.concat([Buffer.from('\n\x01e\x50'), written((output) => writeVarint(output, number))]);
     const found = readResponseError(codec, bytes, 0, bytes.length);
     expect([found.code, found.message]).toEqual([codec === 'protobuf' && number === 1.5 ? 'CANCELLED' : 'UNKNOWN', 'e']);
   });
@@ -123,21 +147,43 @@ describe('headers that others wrote', () => {
   });
 
   test('unknown fields are passed over', () => {
-    expect(json({ Future: { a: [1] }, Service: 's', Method: 'm', CallType: 'CT_TwoWay', Other: null })).toMatchObject({ service: 's', method: 'm', callType: 2 });
-    const unknown = Buffer.from([0x0a, 1, 0x73, 0x98, 0x06, 0x05, 0xa1, 0x06, 1, 2, 3, 4, 5, 6, 7, 8, 0xaa, 0x06, 2, 9, 9, 0xb5, 0x06, 1, 2, 3, 4, 0x12, 1, 0x6d, 0x18, 2]);
+    expect(json({ Future: { a: [1] }, Service: 's', Method: 'm', CallType: 'CT_TwoWay', Other: null })).toMatchObject({
+      service: 's',
+      method: 'm',
+      callType: 2,
+    });
+    const unknown = Buffer.from([
+      0x0a, 1, 0x73, 0x98, 0x06, 0x05, 0xa1, 0x06, 1, 2, 3, 4, 5, 6, 7, 8, 0xaa, 0x06, 2, 9, 9, 0xb5, 0x06, 1, 2, 3, 4, 0x12, 1, 0x6d, 0x18, 2,
+    ]);
     expect(readRequestHead('protobuf', unknown, 0, unknown.length)).toMatchObject({ service: 's', method: 'm', callType: 2 });
   });
 
-  test.each(['', 'null', '1', '"text"', '[]', '{', '{}', '{"Service":"s"}', '{"Service":1,"Method":"m","CallType":2}', '{"Service":"s","Method":"m"}', '{"Service":"s","Method":["m"],"CallType":2}'])(
-    'JSON %j is no request header',
-    (text) => {
-      expect(() => json(text)).toThrow();
-    },
-  );
+  test.each([
+    '',
+    'null',
+    '1',
+    '"text"',
+    '[]',
+    '{',
+    '{}',
+    '{"Service":"s"}',
+    '{"Service":1,"Method":"m","CallType":2}',
+    '{"Service":"s","Method":"m"}',
+    '{"Service":"s","Method":["m"],"CallType":2}',
+  ])('JSON %j is no request header', (text) => {
+    expect(() => json(text)).toThrow();
+  });
 
   test('extension fields of a wrong kind count as absent', () => {
-    expect(json({ Service: 's', Method: 'm', CallType: 2, Timeout: '5', Version: 7, Metadata: 'x' })).toMatchObject({ timeout: undefined, version: '', metadata: undefined });
-    expect(json({ Service: 's', Method: 'm', CallType: 2, Timeout: -1, Metadata: { a: 1, b: 'c' } })).toMatchObject({ timeout: undefined, metadata: { b: 'c' } });
+    expect(json({ Service: 's', Method: 'm', CallType: 2, Timeout: '5', Version: 7, Metadata: 'x' })).toMatchObject({
+      timeout: undefined,
+      version: '',
+      metadata: undefined,
+    });
+    expect(json({ Service: 's', Method: 'm', CallType: 2, Timeout: -1, Metadata: { a: 1, b: 'c' } })).toMatchObject({
+      timeout: undefined,
+      metadata: { b: 'c' },
+    });
   });
 
   test('a timeout that no timer takes is still a finite number', () => {
@@ -172,7 +218,14 @@ describe('varints', () => {
       }),
       { seed: 4 },
     );
-    for (const value of [0, 0x7f, 0x80, 0x3fff, 0x4000, 0xffff_ffff]) expect(new FieldReader(written((output) => writeVarint(output, value)), 0, 5).varint()).toBe(value);
+    for (const value of [0, 0x7f, 0x80, 0x3fff, 0x4000, 0xffff_ffff])
+      expect(
+        new FieldReader(
+          written((output) => writeVarint(output, value)),
+          0,
+          5,
+        ).varint(),
+      ).toBe(value);
   });
 
   test('a negative int32 takes ten bytes; its low 32 bits are kept', () => {

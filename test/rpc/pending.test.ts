@@ -1,6 +1,6 @@
 /** The ring of what waits for an answer. */
 import { describe, expect, test, vi } from 'vitest';
-import { type RpcError } from '../../src/rpc/index.js';
+import type { RpcError } from '../../src/rpc/index.js';
 import { PendingCalls, Waiting } from '../../src/rpc/pending.js';
 import { thrown } from '../fixtures/transports.js';
 
@@ -30,7 +30,10 @@ const LIMIT = 100_000;
 
 /** A ring whose sequences begin just above (high, low), instead of anywhere below 2^61. */
 function startingAt(high: number, low: number, parity: 0 | 1 = 1): PendingCalls<Probe> {
-  const random = vi.spyOn(Math, 'random').mockReturnValueOnce(high / 0x4000_0000).mockReturnValueOnce(low / 0x8000_0000);
+  const random = vi
+    .spyOn(Math, 'random')
+    .mockReturnValueOnce(high / 0x4000_0000)
+    .mockReturnValueOnce(low / 0x8000_0000);
   try {
     return new PendingCalls<Probe>(parity, LIMIT);
   } finally {

@@ -7,8 +7,20 @@ import type { MessageCodec } from '../../src/rpc/types.js';
 import { memory } from '../../src/transport/memory.js';
 import { runningWheels } from '../../src/transport/ticker.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { frameBytes, jsonRequest, parseFrames, PROTOBUF_CODEC, recordedFrames } from '../fixtures/rpc-frames.js';
-import { channelOf, freeMemory, outcome, pendingOf, RawPeer, RawServer, rig, TestService, testService, watchSessions, withCodecs } from '../fixtures/rpc.js';
+import {
+  channelOf,
+  freeMemory,
+  outcome,
+  pendingOf,
+  RawPeer,
+  RawServer,
+  rig,
+  TestService,
+  testService,
+  watchSessions,
+  withCodecs,
+} from '../fixtures/rpc.js';
+import { frameBytes, jsonRequest, PROTOBUF_CODEC, parseFrames, recordedFrames } from '../fixtures/rpc-frames.js';
 import { rejection } from '../fixtures/transports.js';
 import { gate, Inbox, turns, until, within } from '../fixtures/waiting.js';
 
@@ -19,7 +31,11 @@ const TCP = 'tcp://127.0.0.1:0';
 /** For timeouts that must not be what ends a call. */
 const LONG = 60_000;
 
-const Things = contract('Things', { size: unary<string, number>(), echo: unary<unknown, unknown>(), make: unary<number, string>(), slow: unary<unknown, unknown>() }, { version: 'v1' });
+const Things = contract(
+  'Things',
+  { size: unary<string, number>(), echo: unary<unknown, unknown>(), make: unary<number, string>(), slow: unary<unknown, unknown>() },
+  { version: 'v1' },
+);
 
 describe('1: a package that is split across reads waits for the rest', () => {
   // Every split of every recorded package: vectors.test.ts.
@@ -28,7 +44,9 @@ describe('1: a package that is split across reads waits for the rest', () => {
     await using peer = await RawPeer.connect(server.address);
     const stream = Buffer.concat([1n, 2n, 3n].map((sequence) => jsonRequest('TestService', 'Add', { A: 1, B: Number(sequence) }, { sequence })));
     await peer.send(stream.subarray(0, 40), stream.subarray(40, 41), stream.subarray(41, 200), stream.subarray(200));
-    expect((await peer.frames.take(3)).map(({ sequence, body }) => [sequence, body.toString()])).toEqual([1n, 2n, 3n].map((n) => [n, `{"Sum":${n + 1n}}`]));
+    expect((await peer.frames.take(3)).map(({ sequence, body }) => [sequence, body.toString()])).toEqual(
+      [1n, 2n, 3n].map((n) => [n, `{"Sum":${n + 1n}}`]),
+    );
   });
 
   test('half a package keeps nobody else waiting', async () => {
@@ -66,7 +84,12 @@ describe('2: lengths are checked before anything is allocated', () => {
 });
 
 describe('3: a body over 65,535 bytes never wraps silently', () => {
-  const handlers = implement(Things, { size: (text) => text.length, echo: (value) => value, make: (size) => 'x'.repeat(size), slow: (value) => value });
+  const handlers = implement(Things, {
+    size: (text) => text.length,
+    echo: (value) => value,
+    make: (size) => 'x'.repeat(size),
+    slow: (value) => value,
+  });
 
   test('to a plain peer it is FAILED_PRECONDITION before a byte is sent', async () => {
     await using server = await RawServer.serve();
@@ -212,8 +235,20 @@ describe('5: what is wrong with one call answers that call; the session and the 
     badMetadata: new RpcError('ABORTED', 'not text', { metadata: { a: 5 as unknown as string } }),
     badDetails: new RpcError('ABORTED', 'no bytes', { details: 'text' as unknown as Uint8Array }),
   };
-  const REPLIES: Record<string, unknown> = { bigint: 1n, circular, symbol: Symbol('s'), function: () => {}, throwing: { toJSON: () => JSON.parse('{') } };
-  const Faults = contract('Faults', { throws: unary<string, unknown>(), rejects: unary<string, unknown>(), replies: unary<string, unknown>(), repliesLater: unary<string, unknown>(), fine: unary<unknown, unknown>() });
+  const REPLIES: Record<string, unknown> = {
+    bigint: 1n,
+    circular,
+    symbol: Symbol('s'),
+    function: () => {},
+    throwing: { toJSON: () => JSON.parse('{') },
+  };
+  const Faults = contract('Faults', {
+    throws: unary<string, unknown>(),
+    rejects: unary<string, unknown>(),
+    replies: unary<string, unknown>(),
+    repliesLater: unary<string, unknown>(),
+    fine: unary<unknown, unknown>(),
+  });
   const faults = implement(Faults, {
     throws(name) {
       throw THROWN[name];
@@ -230,7 +265,11 @@ describe('5: what is wrong with one call answers that call; the session and the 
     ['an unknown service', jsonRequest('Nowhere', 'x', 1), 12],
     ['an unknown method', jsonRequest('Faults', 'nothing', 1), 12],
     ['an unknown version', jsonRequest('TestService', 'Add', {}, { more: { Version: 'v9' } }), 12],
-    ['a codec that the service does not have', frameBytes({ codec: PROTOBUF_CODEC, head: Buffer.from('\x0a\x06Faults\x12\x04fine\x18\x02', 'latin1') }), 12],
+    [
+      'a codec that the service does not have',
+      frameBytes({ codec: PROTOBUF_CODEC, head: Buffer.from('\x0a\x06Faults\x12\x04fine\x18\x02', 'latin1') }),
+      12,
+    ],
     ['an argument that is no JSON', frameBytes({ head: '{"Service":"Faults","Method":"fine","CallType":"CT_TwoWay"}', body: '{' }), 3],
     ['an argument of another type', jsonRequest('TestService', 'Add', { A: 'text' }), 3],
     ['an argument of another type, with a long text in it', jsonRequest('TestService', 'Add', { A: 'x'.repeat(200_000) }), 3],
@@ -398,8 +437,15 @@ describe('6: every call settles exactly once', () => {
       return Math.floor((seed / 0x8000_0000) * below);
     };
     const Nested = contract('Nested', { answer: unary<number, number>() });
-    const Chaos = contract('Chaos', { now: unary<number, number>(), soon: unary<number, number>(), never: unary<number, number>(), back: unary<number, number>(), tell: oneway<number>() });
-    const untilAborted = (signal: AbortSignal): Promise<never> => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+    const Chaos = contract('Chaos', {
+      now: unary<number, number>(),
+      soon: unary<number, number>(),
+      never: unary<number, number>(),
+      back: unary<number, number>(),
+      tell: oneway<number>(),
+    });
+    const untilAborted = (signal: AbortSignal): Promise<never> =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
     const services = [
       implement(Chaos, {
         now: (n) => n,
@@ -438,7 +484,8 @@ describe('6: every call settles exactly once', () => {
       const method = methods[random(methods.length)] as (typeof methods)[number];
       const abort = random(4) === 0 ? new AbortController() : undefined;
       const options = { ...(random(2) === 0 && { timeout: 1 + random(30) }), ...(abort && { signal: abort.signal }) };
-      const finish = (error: unknown, value?: unknown): void => count(n, error ? (error as RpcError).code : value === n || method === 'tell' ? 'ok' : 'wrong value');
+      const finish = (error: unknown, value?: unknown): void =>
+        count(n, error ? (error as RpcError).code : value === n || method === 'tell' ? 'ok' : 'wrong value');
       if (random(3) === 0) {
         promises.push(
           new Promise<void>((resolve) => {
@@ -605,7 +652,9 @@ describe('9: a dead address fails fast, with the reason', () => {
     const causes = new Set<unknown>();
     const start = performance.now();
     await until(() => {
-      void rejection<RpcError>(pair.stub.add({ A: 1 })).then((error) => causes.add(`${error.code} ${error.unsent} ${(error.cause as { code: string }).code}`));
+      void rejection<RpcError>(pair.stub.add({ A: 1 })).then((error) =>
+        causes.add(`${error.code} ${error.unsent} ${(error.cause as { code: string }).code}`),
+      );
       return causes.has('UNAVAILABLE true CONNECT_FAILED');
     }, 'a call says why');
     expect(performance.now() - start).toBeLessThan(1_000);
@@ -645,8 +694,8 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
     await using client = await connect(server.address, { reconnect: false, heartbeatPeriod: 30 });
     await until(() => server.heartbeats >= 6, 'six heartbeats were answered');
     expect(pendingOf(client)).toBe(0);
-    // One wheel is that of the heartbeats; the sweep's stops when nothing waits.
-    await until(() => runningWheels() === 1, 'the sweep has stopped');
+    // Two wheels are those of the heartbeats and of messageTimeout; the sweep's stops when nothing waits.
+    await until(() => runningWheels() === 2, 'the sweep has stopped');
   });
 
   test('heartbeats that get no answer expire', async () => {
@@ -657,13 +706,20 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
     await using client = await connect(server.address, { reconnect: false, heartbeatPeriod: 60, heartbeatTimeout: 10 });
     const peer = await server.peers.next();
     await until(() => peer.frames.all.length >= 3, 'three heartbeats came');
-    await until(() => runningWheels() === 1, 'the sweep has stopped');
+    await until(() => runningWheels() === 2, 'the sweep has stopped');
     expect(pendingOf(client)).toBe(0);
   });
 
   test('heartbeats are no calls: they count neither as pending nor against the limit, and closing does not wait for them', async () => {
     await using server = await RawServer.serve({}, () => true);
-    const client = await connect(server.address, { reconnect: false, maxPendingCalls: 1, heartbeatPeriod: 10, heartbeatTimeout: LONG, timeout: LONG, drainTimeout: LONG });
+    const client = await connect(server.address, {
+      reconnect: false,
+      maxPendingCalls: 1,
+      heartbeatPeriod: 10,
+      heartbeatTimeout: LONG,
+      timeout: LONG,
+      drainTimeout: LONG,
+    });
     const peer = await server.peers.next();
     await until(() => peer.frames.all.length >= 3, 'three heartbeats came');
     expect(pendingOf(client)).toBe(0);
@@ -710,7 +766,24 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
 });
 
 describe('11: an error keeps its code, message, details and metadata across the wire', () => {
-  const CODES: readonly RpcCode[] = ['CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE', 'UNIMPLEMENTED', 'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED'];
+  const CODES: readonly RpcCode[] = [
+    'CANCELLED',
+    'UNKNOWN',
+    'INVALID_ARGUMENT',
+    'DEADLINE_EXCEEDED',
+    'NOT_FOUND',
+    'ALREADY_EXISTS',
+    'PERMISSION_DENIED',
+    'RESOURCE_EXHAUSTED',
+    'FAILED_PRECONDITION',
+    'ABORTED',
+    'OUT_OF_RANGE',
+    'UNIMPLEMENTED',
+    'INTERNAL',
+    'UNAVAILABLE',
+    'DATA_LOSS',
+    'UNAUTHENTICATED',
+  ];
   const details = Uint8Array.from({ length: 256 }, (_, byte) => byte);
 
   test.each(CODECS)('every code, in %s', async (codec) => {
@@ -726,7 +799,12 @@ describe('11: an error keeps its code, message, details and metadata across the 
     for (code of CODES) {
       const error = await rejection<RpcError>(pair.stub.err({ A: 1 }));
       expect(error).toBeInstanceOf(RpcError);
-      expect([error.code, error.message, error.metadata.why, [...(error.details ?? [])]]).toEqual([code, `no 汉字 "${code}"`, 'because', [...details]]);
+      expect([error.code, error.message, error.metadata.why, [...(error.details ?? [])]]).toEqual([
+        code,
+        `no 汉字 "${code}"`,
+        'because',
+        [...details],
+      ]);
       expect(error.unsent).toBe(false);
     }
   });
@@ -739,7 +817,9 @@ describe('11: an error keeps its code, message, details and metadata across the 
   });
 
   test('an error too large to send keeps its code and the beginning of its message', async () => {
-    await using pair = await rig({ handlers: { err: () => Promise.reject(new RpcError('NOT_FOUND', 'lost '.repeat(100_000), { details: new Uint8Array(100_000) })) } });
+    await using pair = await rig({
+      handlers: { err: () => Promise.reject(new RpcError('NOT_FOUND', 'lost '.repeat(100_000), { details: new Uint8Array(100_000) })) },
+    });
     const error = await rejection<RpcError>(pair.stub.err({}));
     expect([error.code, error.message.slice(0, 10)]).toEqual(['NOT_FOUND', 'lost lost ']);
   });

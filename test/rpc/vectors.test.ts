@@ -1,15 +1,26 @@
 /** Bytes recorded from real Go programs: decoded, encoded back, answered, and asked for again. */
 import { constants, inflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { ByteReader } from '../../src/transport/byte-reader.js';
-import { ByteWriter } from '../../src/transport/byte-writer.js';
 import { beginFrame, beginSection, CODE, endFrame, endSection, Frame, readFrame } from '../../src/rpc/frame.js';
 import { constantRequestHead, isPlainSuccess, readRequestHead, readResponseError, writeRequestRest } from '../../src/rpc/head.js';
+import { type CodecName, connect, type Method, serve } from '../../src/rpc/index.js';
 import { Reply } from '../../src/rpc/reply.js';
-import { connect, type CodecName, type Method, serve } from '../../src/rpc/index.js';
+import { ByteReader } from '../../src/transport/byte-reader.js';
+import { ByteWriter } from '../../src/transport/byte-writer.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { CHUNKINGS, CONNECTIONS, type Fields, parseFrame, parseFrames, RECORDED, type Recorded, recordedChunks, recordedFrames, withTags } from '../fixtures/rpc-frames.js';
-import { freeMemory, outcome, RawPeer, RawServer, rig, TestService, testService, type TestStub } from '../fixtures/rpc.js';
+import { freeMemory, outcome, RawPeer, RawServer, rig, TestService, type TestStub, testService } from '../fixtures/rpc.js';
+import {
+  CHUNKINGS,
+  CONNECTIONS,
+  type Fields,
+  parseFrame,
+  parseFrames,
+  RECORDED,
+  type Recorded,
+  recordedChunks,
+  recordedFrames,
+  withTags,
+} from '../fixtures/rpc-frames.js';
 import { within } from '../fixtures/waiting.js';
 
 const LARGEST = 4 * 1024 * 1024;
@@ -64,7 +75,12 @@ function encodeAgain(frame: Frame, methods: ReadonlyMap<string, Method>): Buffer
 /** The method of each recorded call, by sequence. */
 function methodsOf(frames: readonly Buffer[]): Map<string, Method> {
   const calls = frames.map(decode).filter(({ command }) => command === 3);
-  return new Map(calls.map((frame) => [`${join(frame.sequenceLow, frame.sequenceHigh)}`, methodNamed(readRequestHead(codecName(frame.codec), frame.bytes, frame.headStart, frame.headEnd).method)]));
+  return new Map(
+    calls.map((frame) => [
+      `${join(frame.sequenceLow, frame.sequenceHigh)}`,
+      methodNamed(readRequestHead(codecName(frame.codec), frame.bytes, frame.headStart, frame.headEnd).method),
+    ]),
+  );
 }
 
 describe('each recorded package', () => {
@@ -73,13 +89,20 @@ describe('each recorded package', () => {
 
   test('all are there', () => {
     expect(RECORDED).toHaveLength(54);
-    expect(new Set(RECORDED.map(({ command, codec, code }) => `${command} ${codec} ${code}`))).toEqual(new Set(['3 1 0', '4 1 0', '4 1 1', '3 2 0', '4 2 0', '4 2 1', '1 1 0', '2 1 0']));
+    expect(new Set(RECORDED.map(({ command, codec, code }) => `${command} ${codec} ${code}`))).toEqual(
+      new Set(['3 1 0', '4 1 0', '4 1 1', '3 2 0', '4 2 0', '4 2 1', '1 1 0', '2 1 0']),
+    );
   });
 
   test.each(rows)('line $line decodes to the fields beside it, and encodes to the same bytes', (recorded) => {
     const frame = decode(Buffer.from(recorded.frameHex, 'hex'));
     const { command, serviceId, code, codec } = frame;
-    expect({ command, serviceId, code, codec }).toEqual({ command: recorded.command, serviceId: recorded.serviceId, code: recorded.code, codec: recorded.codec });
+    expect({ command, serviceId, code, codec }).toEqual({
+      command: recorded.command,
+      serviceId: recorded.serviceId,
+      code: recorded.code,
+      codec: recorded.codec,
+    });
     expect(join(frame.sequenceLow, frame.sequenceHigh)).toBe(BigInt(recorded.sequence));
     expect(BigInt.asIntN(64, join(frame.logIdLow, frame.logIdHigh))).toBe(BigInt(recorded.logId));
     const head = frame.bytes.subarray(frame.headStart, frame.headEnd);
@@ -186,8 +209,10 @@ describe('a client of ours asks what the Go client asked, and takes what the Go 
         }),
       );
       let at = 0;
-      const chunks = plan.map(({ length }) => patched.subarray(at, (at += length)));
-      await (requests[0]?.peer as RawPeer).send(...chunks);
+      for (const { length } of plan) {
+        await requests[0]?.peer.send(patched.subarray(at, at + length));
+        at += length;
+      }
       const results = await within(Promise.all(outcomes), 'every call to settle');
       for (const [index, frame] of asked.entries()) {
         const { method } = readRequestHead(codecName(frame.codec), frame.head, 0, frame.head.length);
@@ -206,7 +231,9 @@ describe('a client of ours asks what the Go client asked, and takes what the Go 
     const heartbeat = await peer.frames.next();
     const recorded = recordedFrames(3, TO_SERVER)[0] as Buffer;
     expect(heartbeat.serviceId).toBe(1);
-    expect(withTags(heartbeat.bytes, { sequence: 0n, logId: 0n, serviceId: 0 }).toString('hex')).toBe(withTags(recorded, { sequence: 0n, logId: 0n }).toString('hex'));
+    expect(withTags(heartbeat.bytes, { sequence: 0n, logId: 0n, serviceId: 0 }).toString('hex')).toBe(
+      withTags(recorded, { sequence: 0n, logId: 0n }).toString('hex'),
+    );
   });
 
   test('a conversation of ours, packages whole, is the recorded one', async () => {
@@ -220,7 +247,8 @@ describe('with raw DEFLATE', () => {
   noLeaks();
   const DEFLATE = { compression: 'deflate' } as const;
   const inflated = (connection: number, direction: Recorded['direction']): Buffer => inflate(Buffer.concat(recordedChunks(connection, direction)));
-  const meaning = ({ command, serviceId, code, codec, head, body }: Fields): string => [command, serviceId, code, codec, head.toString('hex'), body.toString('hex')].join(' ');
+  const meaning = ({ command, serviceId, code, codec, head, body }: Fields): string =>
+    [command, serviceId, code, codec, head.toString('hex'), body.toString('hex')].join(' ');
 
   test.each(CONNECTIONS)('the chunks of connection %d inflate to packages that decode and encode to the same bytes', (connection) => {
     const methods = methodsOf(parseFrames(inflated(connection, TO_SERVER)).map(({ bytes }) => bytes));
@@ -235,25 +263,30 @@ describe('with raw DEFLATE', () => {
     }
   });
 
-  const rows = ['each package whole', 'byte by byte', 'all at once'].flatMap((chunking) => CONNECTIONS.flatMap((connection) => ['memory', 'tcp'].map((transport) => ({ chunking, connection, transport }))));
+  const rows = ['each package whole', 'byte by byte', 'all at once'].flatMap((chunking) =>
+    CONNECTIONS.flatMap((connection) => ['memory', 'tcp'].map((transport) => ({ chunking, connection, transport }))),
+  );
 
-  test.each(rows)('a server of ours answers connection $connection over $transport, $chunking, every write flushed', async ({ chunking, connection, transport }) => {
-    await using server = await serve(transport === 'tcp' ? 'tcp://127.0.0.1:0' : freeMemory(), [testService()], { session: DEFLATE });
-    // The peer itself is without compression: it sends and receives the bytes of the wire.
-    await using peer = await RawPeer.connect(server.address);
-    const expected = inflated(connection, TO_CLIENT);
-    for (const chunks of CHUNKINGS[chunking]?.(recordedChunks(connection, TO_SERVER)) ?? []) await peer.send(...chunks);
-    const soFar = (): Buffer => inflate(Buffer.concat(peer.chunks));
-    await within(
-      (async () => {
-        while (soFar().length < expected.length) await new Promise((resolve) => setImmediate(resolve));
-      })(),
-      'all answers',
-    );
-    expect(soFar().toString('hex')).toBe(expected.toString('hex'));
-    if (transport === 'memory') for (const chunk of peer.chunks) expect(chunk.subarray(-4).toString('hex')).toBe('0000ffff');
-    else expect(Buffer.concat(peer.chunks).subarray(-4).toString('hex')).toBe('0000ffff');
-  });
+  test.each(rows)(
+    'a server of ours answers connection $connection over $transport, $chunking, every write flushed',
+    async ({ chunking, connection, transport }) => {
+      await using server = await serve(transport === 'tcp' ? 'tcp://127.0.0.1:0' : freeMemory(), [testService()], { session: DEFLATE });
+      // The peer itself is without compression: it sends and receives the bytes of the wire.
+      await using peer = await RawPeer.connect(server.address);
+      const expected = inflated(connection, TO_CLIENT);
+      for (const chunks of CHUNKINGS[chunking]?.(recordedChunks(connection, TO_SERVER)) ?? []) await peer.send(...chunks);
+      const soFar = (): Buffer => inflate(Buffer.concat(peer.chunks));
+      await within(
+        (async () => {
+          while (soFar().length < expected.length) await new Promise((resolve) => setImmediate(resolve));
+        })(),
+        'all answers',
+      );
+      expect(soFar().toString('hex')).toBe(expected.toString('hex'));
+      if (transport === 'memory') for (const chunk of peer.chunks) expect(chunk.subarray(-4).toString('hex')).toBe('0000ffff');
+      else expect(Buffer.concat(peer.chunks).subarray(-4).toString('hex')).toBe('0000ffff');
+    },
+  );
 
   test.each(CONNECTIONS.slice(0, 3))('a client of ours, with compression, asks what connection %d asked', async (connection) => {
     const asked = parseFrames(inflated(connection, TO_SERVER)).filter(({ command }) => command === 3);

@@ -1,0 +1,235 @@
+/** What a session receives: bytes become messages and go to the listener, no faster than the listener wants them. */
+import { GettyError, gettyError, messageOf } from '../errors.js';
+import { ByteReader } from './byte-reader.js';
+import { type ResolvedSetup, tooLarge } from './session-options.js';
+import { now } from './ticker.js';
+import type { Connection, Session } from './types.js';
+
+/** What the inbox tells its session. */
+export interface InboxOwner<In, Out> extends Session<In, Out> {
+  report(error: Error): void;
+  handlerFailed(cause: unknown): void;
+  /** The peer has said its last word, and everything that it said has been handled. */
+  finished(): void;
+}
+
+export class Inbox<In, Out> {
+  bytesRead = 0;
+  messagesRead = 0;
+  readonly #session: InboxOwner<In, Out>;
+  readonly #connection: Connection;
+  readonly #setup: ResolvedSetup<In, Out>;
+  readonly #input = new ByteReader();
+  /** Whole messages of a message transport that wait to be read. */
+  #whole: Buffer[] | undefined;
+  /** onOpen has not settled: messages wait, whatever else happens. */
+  #opening = true;
+  #paused = false;
+  /** As many messages are being handled as may be. */
+  #full = false;
+  #reading = false;
+  #ended = false;
+  #stopped = false;
+  /** onMessage promises that have not settled. */
+  #handling = 0;
+  /** When the message at the front began to come, by now(); 0: there is none. */
+  #partialSince = 0;
+
+  constructor(session: InboxOwner<In, Out>, connection: Connection, setup: ResolvedSetup<In, Out>) {
+    this.#session = session;
+    this.#connection = connection;
+    this.#setup = setup;
+  }
+
+  /** onOpen takes its time. */
+  hold(): void {
+    this.#connection.pause();
+  }
+
+  /** onOpen has settled: deliver. */
+  open(): void {
+    this.#opening = false;
+    this.#go();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#connection.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#go();
+  }
+
+  #go(): void {
+    if (this.#opening || this.#paused || this.#full || this.#stopped) return;
+    this.#connection.resume();
+    this.#read();
+  }
+
+  onData(bytes: Buffer): void {
+    this.bytesRead += bytes.length;
+    this.#input.feed(bytes);
+    this.#read();
+  }
+
+  onMessage(bytes: Buffer): void {
+    this.bytesRead += bytes.length;
+    this.#whole ??= [];
+    this.#whole.push(bytes);
+    this.#read();
+  }
+
+  onEnd(): void {
+    this.#ended = true;
+    this.#read();
+  }
+
+  /** Deliver nothing more. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** How long the peer has been sending one message, in ms; 0 when it is between messages or we do not read. */
+  partialFor(): number {
+    if (this.#paused || this.#full || this.#opening) this.#partialSince = this.#partialSince > 0 ? now() : 0;
+    return this.#partialSince > 0 ? now() - this.#partialSince : 0;
+  }
+
+  #mayRead(): boolean {
+    return !this.#paused && !this.#full && !this.#stopped;
+  }
+
+  #read(): void {
+    // A listener may resume() from within onMessage; the loop below goes on then by itself.
+    if (this.#reading || this.#opening || !this.#mayRead()) return;
+    this.#reading = true;
+    try {
+      if (this.#whole !== undefined) this.#readWhole(this.#whole);
+      else this.#readStream();
+    } finally {
+      this.#reading = false;
+    }
+    if (this.#ended) this.#afterEnd();
+  }
+
+  #readStream(): void {
+    const input = this.#input;
+    const { codec, maxMessageBytes } = this.#setup;
+    const session = this.#session;
+    while (input.length > 0 && this.#mayRead()) {
+      const before = input.length;
+      let message: In | undefined;
+      try {
+        message = codec.read(input, session);
+      } catch (error) {
+        session.destroy(this.#unreadable(error, 'sent what the codec cannot read'));
+        return;
+      }
+      const consumed = before - input.length;
+      if (message === undefined) {
+        if (consumed > 0) continue; // the codec dropped something that is no message
+        if (input.length > maxMessageBytes) session.destroy(this.#tooLarge(input.length));
+        else if (this.#partialSince === 0) this.#partialSince = now();
+        return;
+      }
+      this.#partialSince = 0;
+      if (consumed === 0) session.destroy(gettyError('BAD_FRAME', 'the codec answered a message and took no bytes for it'));
+      else if (consumed > maxMessageBytes) session.destroy(this.#tooLarge(consumed));
+      else this.#deliver(message);
+    }
+  }
+
+  /** Each is one message of the codec, neither more nor less. */
+  #readWhole(messages: Buffer[]): void {
+    const input = this.#input;
+    const { codec, maxMessageBytes } = this.#setup;
+    while (this.#mayRead()) {
+      const bytes = messages.shift();
+      if (bytes === undefined) return;
+      input.feed(bytes);
+      let message: In | undefined;
+      try {
+        if (bytes.length > maxMessageBytes) throw this.#tooLarge(bytes.length);
+        message = codec.read(input, this.#session);
+        if (message === undefined) throw new Error('it is not whole');
+        if (input.length > 0) throw new Error(`${input.length} of its bytes are left over`);
+      } catch (error) {
+        input.skip(input.length);
+        this.#badMessage(this.#unreadable(error, `sent a message of ${bytes.length} bytes that the codec cannot read`));
+        continue;
+      }
+      this.#deliver(message);
+    }
+  }
+
+  /** A stream is out of step after it; a datagram is lost, and its sender may not even be the peer. */
+  #badMessage(error: Error): void {
+    if (this.#connection.lossy) this.#session.report(error);
+    else this.#session.destroy(error);
+  }
+
+  #deliver(message: In): void {
+    this.messagesRead++;
+    const { listener, taskPool } = this.#setup;
+    const session = this.#session;
+    try {
+      const outcome = taskPool === undefined ? listener.onMessage(session, message) : taskPool.run(() => listener.onMessage(session, message));
+      if (outcome instanceof Promise) this.#await(outcome);
+    } catch (error) {
+      session.handlerFailed(error);
+    }
+    if (taskPool?.full) this.#waitUntil(taskPool.room());
+  }
+
+  #await(outcome: Promise<unknown>): void {
+    this.#handling++;
+    if (this.#handling >= this.#setup.maxHandling) this.#fill();
+    const settled = (): void => {
+      this.#handling--;
+      if (this.#full && !this.#setup.taskPool?.full) this.#unfill();
+      if (this.#ended) this.#afterEnd();
+    };
+    outcome.then(settled, (error) => {
+      this.#session.handlerFailed(error);
+      settled();
+    });
+  }
+
+  #waitUntil(room: Promise<void>): void {
+    this.#fill();
+    room.then(() => this.#unfill());
+  }
+
+  #fill(): void {
+    if (this.#full) return;
+    this.#full = true;
+    this.#connection.pause();
+  }
+
+  #unfill(): void {
+    if (this.#handling >= this.#setup.maxHandling) return;
+    this.#full = false;
+    this.#go();
+  }
+
+  /** What is being handled when the peer ends may still be answered. */
+  #afterEnd(): void {
+    if (this.#stopped || !this.#mayRead()) return;
+    const rest = this.#input.length;
+    if (rest > 0) {
+      const what = `${this.#session.remoteAddress} ended the stream inside a message, after ${rest} bytes of it`;
+      this.#session.destroy(gettyError('BAD_FRAME', what));
+    } else if (this.#handling === 0) this.#session.finished();
+  }
+
+  #unreadable(error: unknown, what: string): GettyError {
+    if (error instanceof GettyError) return error;
+    return gettyError('BAD_FRAME', `${this.#session.remoteAddress} ${what}: ${messageOf(error)}`, error);
+  }
+
+  #tooLarge(size: number): GettyError {
+    return tooLarge(size, this.#setup.maxMessageBytes, `or more came from ${this.#session.remoteAddress}`);
+  }
+}

@@ -1,0 +1,237 @@
+/** What a session sends: messages of a tick gather in one buffer, and what the connection has not taken is counted and limited. */
+import { GettyError, gettyError, messageOf } from '../errors.js';
+import { checkNumber } from '../options.js';
+import { ByteWriter, WRITER_BYTES } from './byte-writer.js';
+import { type Flushable, flushSoon } from './flusher.js';
+import { LONGEST_TIMER, tooLarge } from './session-options.js';
+import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from './types.js';
+
+/** The rejection of send(): how far the message got, and why not further. */
+export class SendError extends GettyError implements SendResult {
+  readonly encodedBytes: number;
+  readonly sentBytes: number;
+
+  constructor(code: string, message: string, encodedBytes: number, sentBytes: number, cause?: unknown) {
+    super(code, message, cause);
+    this.name = 'SendError';
+    this.encodedBytes = encodedBytes;
+    this.sentBytes = sentBytes;
+  }
+}
+
+/** Somebody who waits until all bytes up to `position` of the outgoing stream are taken. */
+interface Waiter {
+  readonly position: number;
+  settle(error?: GettyError): void;
+}
+
+type Limits = Required<Pick<SessionOptions, 'highWaterMark' | 'maxQueuedBytes' | 'maxMessageBytes'>>;
+
+export class Outbox<In, Out> implements Flushable {
+  /** Every byte ever encoded, flushed or not: positions in the outgoing stream. */
+  bytesWritten = 0;
+  messagesWritten = 0;
+  readonly #connection: Connection;
+  readonly #limits: Limits;
+  #output: ByteWriter | undefined;
+  /** Bytes handed to the connection that it had not passed on when it was last asked. */
+  #untaken = 0;
+  #waiters: Waiter[] | undefined;
+  #closed = false;
+  #gone = false;
+
+  constructor(connection: Connection, limits: Limits) {
+    this.#connection = connection;
+    this.#limits = limits;
+  }
+
+  get queuedBytes(): number {
+    return this.#untaken + (this.#output?.length ?? 0);
+  }
+
+  /** See Session.write. */
+  write(message: Out, codec: Codec<In, Out>, session: Session<In, Out>): boolean {
+    const output = this.#writable();
+    const connection = this.#connection;
+    const start = output.length;
+    connection.beginMessage?.(output);
+    const content = output.length;
+    try {
+      codec.write(output, message, session);
+      const size = output.length - content;
+      if (size > this.#limits.maxMessageBytes) throw tooLarge(size, this.#limits.maxMessageBytes, `is for ${connection.remoteAddress}`);
+      connection.endMessage?.(output, start);
+    } catch (error) {
+      output.length = start;
+      throw error;
+    }
+    this.messagesWritten++;
+    return this.#wrote(output, output.length - start);
+  }
+
+  /** See Session.writeBytesArray. */
+  writeChunks(chunks: readonly Uint8Array[]): boolean {
+    const output = this.#writable();
+    const start = output.length;
+    this.#connection.beginMessage?.(output);
+    try {
+      for (const chunk of chunks) output.append(chunk);
+      this.#connection.endMessage?.(output, start);
+    } catch (error) {
+      output.length = start;
+      throw error;
+    }
+    return this.#wrote(output, output.length - start);
+  }
+
+  /** `write` is what sends it; see Session.send. */
+  send(write: () => void, options: SendOptions = {}): Promise<SendResult> {
+    const { timeout, signal } = options;
+    const start = this.bytesWritten;
+    try {
+      if (timeout !== undefined) checkNumber('timeout', timeout, 0, LONGEST_TIMER);
+      if (signal?.aborted) throw gettyError('ABORTED_BY_CALLER', 'the caller gave up before anything was sent', signal.reason);
+      write();
+    } catch (error) {
+      const known = error instanceof GettyError;
+      const cause = known && error.code === 'ABORTED_BY_CALLER' ? error.cause : error;
+      return Promise.reject(new SendError(known ? error.code : 'ENCODE_FAILED', messageOf(error), 0, 0, cause));
+    }
+    const position = this.bytesWritten;
+    const encodedBytes = position - start;
+    return new Promise((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined;
+      const done = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', abort);
+      };
+      const fail = (code: string, reason: string, cause?: unknown): void => {
+        done();
+        this.#waiters = this.#waiters?.filter((other) => other !== waiter);
+        const sentBytes = Math.min(encodedBytes, Math.max(0, this.#takenPosition() - start));
+        reject(new SendError(code, `${reason}; ${sentBytes} of ${encodedBytes} bytes were sent`, encodedBytes, sentBytes, cause));
+      };
+      const abort = (): void => fail('ABORTED_BY_CALLER', 'the caller gave up', signal?.reason);
+      const waiter: Waiter = {
+        position,
+        settle: (error) => {
+          if (error !== undefined) return fail(error.code, error.message, error);
+          done();
+          resolve({ encodedBytes, sentBytes: encodedBytes });
+        },
+      };
+      if (timeout !== undefined) {
+        const late = (): void => fail('SEND_TIMEOUT', `${this.#connection.remoteAddress} did not take the message within ${timeout} ms`);
+        timer = setTimeout(late, timeout);
+      }
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#wait(waiter);
+    });
+  }
+
+  /** See Session.drained. */
+  drained(): Promise<void> {
+    if (this.#gone) return Promise.reject(this.#closedError());
+    const excess = this.queuedBytes - this.#limits.highWaterMark;
+    if (excess < 0) return Promise.resolve();
+    // Below the mark: one byte more than the excess has to be taken.
+    const position = this.#takenPosition() + excess + 1;
+    return new Promise((resolve, reject) => {
+      this.#wait({ position, settle: (error) => (error === undefined ? resolve() : reject(error)) });
+    });
+  }
+
+  #wait(waiter: Waiter): void {
+    this.#waiters ??= [];
+    this.#waiters.push(waiter);
+  }
+
+  #writable(): ByteWriter {
+    if (this.#closed) throw this.#closedError();
+    const { maxQueuedBytes } = this.#limits;
+    if (this.queuedBytes >= maxQueuedBytes) {
+      const what = `${this.#connection.remoteAddress} does not read: ${this.queuedBytes} bytes are queued, maxQueuedBytes is ${maxQueuedBytes}`;
+      throw gettyError('SESSION_BLOCKED', what);
+    }
+    let output = this.#output;
+    if (output === undefined) {
+      output = ByteWriter.borrow();
+      this.#output = output;
+      flushSoon(this);
+    }
+    return output;
+  }
+
+  #wrote(output: ByteWriter, size: number): boolean {
+    this.bytesWritten += size;
+    if (output.length >= WRITER_BYTES) this.#passOn(output);
+    return this.#untaken + output.length < this.#limits.highWaterMark;
+  }
+
+  /** Hand what is queued to the connection. The flusher calls it at the end of the tick. */
+  flush(): void {
+    const output = this.#output;
+    if (output === undefined) return;
+    this.#output = undefined;
+    this.#passOn(output);
+    ByteWriter.giveBack(output);
+    if (this.#untaken === 0 && !this.#connection.confirmsLater) this.#settleWaiters();
+  }
+
+  #passOn(output: ByteWriter): void {
+    const { length } = output;
+    if (length === 0 || this.#gone) return;
+    this.#connection.write(output.bytes.subarray(0, length));
+    this.#untaken = this.#connection.bufferedBytes;
+    if (this.#untaken === 0) output.length = 0;
+    else output.renew();
+  }
+
+  /** The connection has passed on more. */
+  onTaken(): void {
+    // What a destroyed connection drops is not taken.
+    if (this.#gone) return;
+    this.#untaken = this.#connection.bufferedBytes;
+    this.#settleWaiters();
+  }
+
+  #takenPosition(): number {
+    return this.bytesWritten - this.queuedBytes;
+  }
+
+  #settleWaiters(): void {
+    if (this.#waiters === undefined) return;
+    const taken = this.#takenPosition();
+    const ready = this.#waiters.filter((waiter) => waiter.position <= taken);
+    if (ready.length === 0) return;
+    this.#waiters = this.#waiters.filter((waiter) => waiter.position > taken);
+    for (const waiter of ready) waiter.settle();
+  }
+
+  /** Take nothing more; what is queued still leaves. */
+  close(): void {
+    this.flush();
+    this.#closed = true;
+  }
+
+  /** Nothing leaves any more; `onGone` tells those who wait. */
+  stop(): void {
+    this.#closed = true;
+    this.#gone = true;
+  }
+
+  /** The connection is gone, for the reason in `cause`. */
+  onGone(cause: Error | undefined): void {
+    this.stop();
+    if (this.#output !== undefined) ByteWriter.giveBack(this.#output);
+    this.#output = undefined;
+    const waiters = this.#waiters ?? [];
+    this.#waiters = undefined;
+    const lost = this.#closedError(cause);
+    for (const waiter of waiters) waiter.settle(lost);
+  }
+
+  #closedError(cause?: unknown): GettyError {
+    return gettyError('SESSION_CLOSED', `the session with ${this.#connection.remoteAddress} is closed`, cause);
+  }
+}

@@ -1,0 +1,65 @@
+/** Runs handlers no more than so many at once. The session that fills it waits, and so does its peer. */
+import { gettyError } from '../errors.js';
+import { withDefaults } from '../options.js';
+
+export interface TaskPoolOptions {
+  /** Tasks that run at once. */
+  concurrency?: number;
+  /** Tasks that wait. */
+  queue?: number;
+}
+
+export const TASK_POOL_DEFAULTS = { concurrency: 16, queue: 256 } satisfies TaskPoolOptions;
+
+/** One pool may serve many endpoints. Worker threads of the user's own fit, if they keep these promises. */
+export interface TaskPool {
+  /** True when no task may wait any more. Sessions stop reading then. */
+  readonly full: boolean;
+  /** Settles when it is not full. */
+  room(): Promise<void>;
+  /** Run a task when there is a place for it; settles as the task does. Rejects with POOL_FULL when it may not even wait. */
+  run<T>(task: () => T | Promise<T>): Promise<T>;
+}
+
+class BoundedPool implements TaskPool {
+  readonly #concurrency: number;
+  readonly #limit: number;
+  #running = 0;
+  #waiting: (() => void)[] = [];
+  #rooms: (() => void)[] = [];
+
+  constructor({ concurrency, queue }: typeof TASK_POOL_DEFAULTS) {
+    this.#concurrency = concurrency;
+    this.#limit = queue;
+  }
+
+  get full(): boolean {
+    return this.#running >= this.#concurrency && this.#waiting.length >= this.#limit;
+  }
+
+  room(): Promise<void> {
+    return this.full ? new Promise((resolve) => this.#rooms.push(resolve)) : Promise.resolve();
+  }
+
+  async run<T>(task: () => T | Promise<T>): Promise<T> {
+    if (this.full) {
+      throw gettyError('POOL_FULL', `the pool runs ${this.#running} tasks and ${this.#waiting.length} wait: as many as it may`);
+    }
+    if (this.#running >= this.#concurrency) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else this.#running++;
+    try {
+      return await task();
+    } finally {
+      // The place goes straight to the next, so that nobody who comes in between takes it.
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#running--;
+      else next();
+      if (!this.full) for (const resolve of this.#rooms.splice(0)) resolve();
+    }
+  }
+}
+
+/** A pool for the `taskPool` option. Throws BAD_OPTION. */
+export function taskPool(options?: TaskPoolOptions): TaskPool {
+  return new BoundedPool(withDefaults(TASK_POOL_DEFAULTS, options, { concurrency: [1, 1e6], queue: [0, 1e6] }));
+}

@@ -1,0 +1,250 @@
+/** WebSocket frames (RFC 6455, section 5) as functions of bytes: what arrives becomes events, what is sent gets its header. */
+import { isUtf8 } from 'node:buffer';
+import { type ErrorCode, GettyError } from '../../errors.js';
+import { ByteReader } from '../byte-reader.js';
+import { ByteWriter } from '../byte-writer.js';
+import { applyMask, newMask } from './mask.js';
+
+export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+/** In a frame's first byte, beside the opcode: the last frame of its message; its message is compressed. */
+export const FIN = 0x80;
+export const COMPRESSED = 0x40;
+const OTHER_RESERVED = 0x30;
+const MASKED = 0x80;
+const LENGTH_16 = 126;
+const LENGTH_64 = 127;
+const LARGEST_CONTROL = 125;
+const MAX_FRAGMENTS = 16_384;
+
+/** Why a connection is closed: RFC 6455, section 7.4.1. */
+export const CLOSE = { normal: 1000, protocolError: 1002, badText: 1007, policy: 1008, tooLarge: 1009 } as const;
+
+/** The peer broke the protocol or a limit; `closeCode` says it to the peer. */
+export class FrameError extends GettyError {
+  readonly closeCode: number;
+
+  constructor(closeCode: number, message: string, code: ErrorCode = 'BAD_FRAME', cause?: unknown) {
+    super(code, message, cause);
+    this.name = 'FrameError';
+    this.closeCode = closeCode;
+  }
+}
+
+/** What a peer sent. The bytes belong to the receiver. */
+export type FrameEvent =
+  | { readonly type: 'message'; readonly bytes: Buffer; readonly text: boolean }
+  | { readonly type: 'ping' | 'pong'; readonly bytes: Buffer }
+  /** Without a code the peer gave none. */
+  | { readonly type: 'close'; readonly code: number | undefined; readonly reason: string };
+
+/** What is asked of the peer's frames. */
+export interface FrameRules {
+  /** Clients mask their frames, servers do not. */
+  readonly masked: boolean;
+  readonly maxMessageBytes: number;
+  /** There when compressed messages were agreed on. Throws FrameError. */
+  readonly inflate?: (bytes: Buffer) => Buffer;
+}
+
+/** Feed it chunks, and take events off until there are no more. After it has thrown nothing sensible follows. */
+export class FrameParser {
+  readonly #rules: FrameRules;
+  readonly #input = new ByteReader();
+  /** Of the message that is under way: its opcode (0: none is), its first byte's COMPRESSED, and the frames so far. */
+  #opcode = 0;
+  #compressed = false;
+  #fragments = 0;
+  #gathered: ByteWriter | undefined;
+
+  constructor(rules: FrameRules) {
+    this.#rules = rules;
+  }
+
+  /** The chunk belongs to the parser from here on; it is unmasked in place. */
+  feed(chunk: Buffer): void {
+    this.#input.feed(chunk);
+  }
+
+  /** Whether a frame or a message has begun and not ended. */
+  get midway(): boolean {
+    return this.#input.length > 0 || this.#opcode !== 0;
+  }
+
+  /** The next event, or undefined while it is not whole. Throws FrameError. */
+  next(): FrameEvent | undefined {
+    const input = this.#input;
+    while (input.length >= 2) {
+      const first = input.bytes[input.position] as number;
+      const second = input.bytes[input.position + 1] as number;
+      this.#checkStart(first, second);
+      const lengthBytes = extraLengthBytes(second & ~MASKED);
+      if (input.length < 2 + lengthBytes) return undefined;
+      const size = this.#readLength(second & ~MASKED);
+      if ((first & 0x08) === 0) this.#checkSize(size, opens(first) ? (first & COMPRESSED) !== 0 : this.#compressed);
+      const header = 2 + lengthBytes + (this.#rules.masked ? 4 : 0);
+      if (input.length < header + size) {
+        input.want(header + size);
+        return undefined;
+      }
+      input.skip(header);
+      const key = this.#rules.masked ? input.bytes.readUInt32BE(input.position - 4) : 0;
+      const payload = input.take(size);
+      if (key !== 0) applyMask(payload, 0, size, key);
+      const event = (first & 0x08) === 0 ? this.#dataFrame(first, payload) : controlEvent(first & 0x0f, payload);
+      if (event !== undefined) return event;
+    }
+    return undefined;
+  }
+
+  /** All that the first two bytes can be wrong in: it is found before anything is waited for or made room for. */
+  #checkStart(first: number, second: number): void {
+    const opcode = first & 0x0f;
+    const fin = (first & FIN) !== 0;
+    if ((first & OTHER_RESERVED) !== 0) throw protocolError('a reserved bit is set');
+    if ((second & MASKED) !== 0 !== this.#rules.masked) throw protocolError(this.#rules.masked ? 'a client must mask its frames' : 'a server must not mask its frames');
+    if ((first & COMPRESSED) !== 0 && (this.#rules.inflate === undefined || !opens(first))) throw protocolError('a frame is compressed that must not be');
+    if (opcode >= OPCODE.close) {
+      if (opcode > OPCODE.pong) throw protocolError(`opcode ${opcode} is reserved`);
+      if (!fin) throw protocolError('a control frame must not be fragmented');
+      if ((second & ~MASKED) > LARGEST_CONTROL) throw protocolError(`a control frame holds at most ${LARGEST_CONTROL} bytes`);
+      return;
+    }
+    if (opcode > OPCODE.binary) throw protocolError(`opcode ${opcode} is reserved`);
+    if (opcode === OPCODE.continuation && this.#opcode === 0) throw protocolError('a continuation of no message');
+    if (opcode !== OPCODE.continuation && this.#opcode !== 0) throw protocolError('a message begins inside another');
+  }
+
+  #readLength(code: number): number {
+    if (code < LENGTH_16) return code;
+    const { view, position } = this.#input;
+    if (code === LENGTH_16) {
+      const length = view.getUint16(position + 2);
+      if (length < LENGTH_16) throw protocolError('a length takes more bytes than it needs');
+      return length;
+    }
+    const high = view.getUint32(position + 2);
+    if (high > 0x7fffffff) throw protocolError('a length has more than 63 bits');
+    const length = high * 2 ** 32 + view.getUint32(position + 6);
+    if (length < 65536) throw protocolError('a length takes more bytes than it needs');
+    return length;
+  }
+
+  #checkSize(size: number, compressed: boolean): void {
+    const { maxMessageBytes } = this.#rules;
+    // What cannot be compressed grows a little when somebody tries.
+    const limit = compressed ? maxMessageBytes + (maxMessageBytes >>> 10) + 64 : maxMessageBytes;
+    const total = size + (this.#gathered?.length ?? 0);
+    if (total > limit) throw new FrameError(CLOSE.tooLarge, `a message of at least ${total} bytes came; maxMessageBytes is ${maxMessageBytes}`, 'MESSAGE_TOO_LARGE');
+  }
+
+  #dataFrame(first: number, payload: Buffer): FrameEvent | undefined {
+    if (opens(first)) {
+      this.#opcode = first & 0x0f;
+      this.#compressed = (first & COMPRESSED) !== 0;
+    }
+    if ((first & FIN) === 0) {
+      if (++this.#fragments > MAX_FRAGMENTS) throw new FrameError(CLOSE.policy, `a message has more than ${MAX_FRAGMENTS} fragments`);
+      this.#gather(payload);
+      return undefined;
+    }
+    let bytes = payload;
+    if (this.#gathered !== undefined) {
+      this.#gather(payload);
+      bytes = this.#gathered.bytes.subarray(0, this.#gathered.length);
+      this.#gathered = undefined;
+      this.#fragments = 0;
+    }
+    const text = this.#opcode === OPCODE.text;
+    this.#opcode = 0;
+    if (this.#compressed && this.#rules.inflate !== undefined) bytes = this.#rules.inflate(bytes);
+    if (text && !isUtf8(bytes)) throw new FrameError(CLOSE.badText, 'a text message is not UTF-8');
+    return { type: 'message', bytes, text };
+  }
+
+  /** Fragments are copied: as views, many small ones would keep as many large chunks in memory. */
+  #gather(payload: Buffer): void {
+    this.#gathered ??= new ByteWriter(payload.length * 2);
+    this.#gathered.append(payload);
+  }
+}
+
+/** Whether a frame begins a message. */
+function opens(first: number): boolean {
+  const opcode = first & 0x0f;
+  return opcode === OPCODE.text || opcode === OPCODE.binary;
+}
+
+function extraLengthBytes(code: number): 0 | 2 | 8 {
+  if (code < LENGTH_16) return 0;
+  return code === LENGTH_16 ? 2 : 8;
+}
+
+function controlEvent(opcode: number, payload: Buffer): FrameEvent {
+  if (opcode !== OPCODE.close) return { type: opcode === OPCODE.ping ? 'ping' : 'pong', bytes: payload };
+  if (payload.length === 0) return { type: 'close', code: undefined, reason: '' };
+  if (payload.length === 1) throw protocolError('a close code takes two bytes');
+  const code = payload.readUInt16BE(0);
+  if (!maySendCode(code)) throw protocolError(`${code} is no close code that may be sent`);
+  const reason = payload.subarray(2);
+  if (!isUtf8(reason)) throw new FrameError(CLOSE.badText, 'the reason of a close is not UTF-8');
+  return { type: 'close', code, reason: reason.toString() };
+}
+
+function maySendCode(code: number): boolean {
+  if (code >= 3000) return code < 5000;
+  return code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006;
+}
+
+function protocolError(what: string): FrameError {
+  return new FrameError(CLOSE.protocolError, what);
+}
+
+/** How many bytes to reserve before a message: the header of most. */
+export function headerRoom(masked: boolean): number {
+  return masked ? 6 : 2;
+}
+
+/**
+ * Complete the frame that begins at `start` with headerRoom() bytes reserved, and whose payload reaches to the end of `output`.
+ * `first` is its first byte.
+ */
+export function completeFrame(output: ByteWriter, start: number, first: number, masked: boolean): void {
+  const content = start + headerRoom(masked);
+  const size = output.length - content;
+  const more = size < LENGTH_16 ? 0 : size < 65536 ? 2 : 8;
+  if (more > 0) {
+    output.reserve(more);
+    output.bytes.copyWithin(content + more, content, content + size);
+  }
+  const { bytes, view } = output;
+  const flag = masked ? MASKED : 0;
+  bytes[start] = first;
+  if (more === 0) bytes[start + 1] = flag | size;
+  else if (more === 2) {
+    bytes[start + 1] = flag | LENGTH_16;
+    view.setUint16(start + 2, size);
+  } else {
+    bytes[start + 1] = flag | LENGTH_64;
+    view.setUint32(start + 2, Math.floor(size / 2 ** 32));
+    view.setUint32(start + 6, size % 2 ** 32);
+  }
+  if (!masked) return;
+  const key = newMask();
+  view.setUint32(start + 2 + more, key);
+  applyMask(bytes, content + more, output.length, key);
+}
+
+/** A ping, pong or close as it is sent. */
+export function controlFrame(opcode: number, payload: Uint8Array, masked: boolean): Buffer {
+  const room = headerRoom(masked);
+  const frame = new ByteWriter(room + payload.length);
+  frame.reserve(room);
+  frame.append(payload);
+  completeFrame(frame, 0, FIN | opcode, masked);
+  return frame.bytes;
+}
+
+/** The payload of a close frame; without a code it is empty. */
+export function closePayload(code: number | undefined): Buffer {
+  return code === undefined ? Buffer.alloc(0) : Buffer.of(code >>> 8, code & 0xff);
+}
