@@ -56,12 +56,15 @@ function install(folder) {
   must('installing packages; the first time this takes some seconds', 'npm', ['ci', ...options], folder);
 }
 
-/** Every source file and folder with its time: a folder's changes when a file in it is added or removed. */
-function fingerprint() {
+/**
+ * Every file and folder below `folder` with its time: a folder's changes when a file in it is added or removed.
+ * @param {string} folder
+ */
+export function fingerprint(folder) {
   const hash = createHash('sha1');
   for (const name of ['tsconfig.json', 'tsconfig.build.json']) hash.update(`${name} ${modified(join(ROOT, name))}\n`);
-  for (const name of ['', ...readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).sort()]) {
-    hash.update(`${name} ${modified(join(ROOT, 'src', name))}\n`);
+  for (const name of ['', ...readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).sort()]) {
+    hash.update(`${name} ${modified(join(ROOT, folder, name))}\n`);
   }
   return hash.digest('hex');
 }
@@ -70,7 +73,7 @@ function fingerprint() {
 function build() {
   const stamp = join(ROOT, 'build/dist.stamp');
   const dist = join(ROOT, 'dist');
-  const print = fingerprint();
+  const print = fingerprint('src');
   if (existsSync(dist) && existsSync(stamp) && readFileSync(stamp, 'utf8') === print) return;
   const fresh = join(ROOT, `build/dist-${process.pid}`);
   mkdirSync(dirname(fresh), { recursive: true });

@@ -26,6 +26,8 @@ export type {
   SessionSetup,
   SessionStats,
   Setup,
+  TlsOptions,
   UdpOptions,
+  WebSocketOptions,
 } from './transport/types.js';
 export { UDP_DEFAULTS } from './transport/udp-options.js';

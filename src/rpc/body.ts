@@ -1,5 +1,15 @@
 /** Message codecs: how the argument or reply of a call becomes a body. */
-import { create, type DescMessage, fromBinary, fromJsonString, isMessage, type MessageInitShape, type MessageShape, toBinary, toJsonString } from '@bufbuild/protobuf';
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  fromJsonString,
+  isMessage,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+  toJsonString,
+} from '@bufbuild/protobuf';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import type { MessageCodec } from './types.js';
 
@@ -27,7 +37,8 @@ export function protobufJsonBody<Desc extends DescMessage>(schema: Desc): Messag
   return {
     encode: (output, message) =>
       output.text(toJsonString(schema, messageOf(schema, message), { alwaysEmitImplicit: true, useProtoFieldName: true, enumAsInteger: true })),
-    decode: (bytes, start, end) => fromJsonString(schema, bytes.toString('utf8', start, end) || '{}', { ignoreUnknownFields: true }) as MessageInitShape<Desc>,
+    decode: (bytes, start, end) =>
+      fromJsonString(schema, bytes.toString('utf8', start, end) || '{}', { ignoreUnknownFields: true }) as MessageInitShape<Desc>,
   };
 }
 

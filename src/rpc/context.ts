@@ -2,8 +2,8 @@
 import { checkTimeout } from './call.js';
 import { RpcError } from './errors.js';
 import type { Tags } from './frame.js';
-import { checkMetadata, NO_METADATA } from './metadata.js';
 import type { RequestHead } from './head.js';
+import { checkMetadata, NO_METADATA } from './metadata.js';
 import type { Route } from './router.js';
 import type { CallContext, Channel, CodecName, Handler, Metadata, Method } from './types.js';
 
@@ -70,7 +70,8 @@ export class ServerCall implements CallContext, Tags {
       else this.#owner.aborting.add(this);
       if (this.deadline !== undefined) {
         const left = this.deadline - performance.now();
-        if (left <= LONGEST_TIMER) this.#timer = setTimeout(() => this.abort(new RpcError('DEADLINE_EXCEEDED', `the caller waits no longer than ${this.timeout} ms`)), left);
+        if (left <= LONGEST_TIMER)
+          this.#timer = setTimeout(() => this.abort(new RpcError('DEADLINE_EXCEEDED', `the caller waits no longer than ${this.timeout} ms`)), left);
       }
     }
     return this.#abort.signal;

@@ -2,8 +2,8 @@
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { badOption } from '../options.js';
-import { checkTimeout } from './call.js';
 import { json, protobufBody, protobufJsonBody } from './body.js';
+import { checkTimeout } from './call.js';
 import { requestTemplate } from './request.js';
 import type { CodecName, Contract, Handler, Handlers, Method, MethodSpec, MethodSpecs, Service } from './types.js';
 
@@ -78,14 +78,18 @@ function descriptorContract(desc: DescService, options: DescriptorOptions): Cont
   if (!Array.isArray(oneways)) throw badOption('oneway', oneways, 'an array of method names');
   checkName('name', name);
   for (const wanted of oneways) {
-    if (!desc.methods.some((one) => one.name === wanted)) throw badOption('oneway', wanted, `one of ${desc.methods.map((one) => one.name).join(', ')}`);
+    if (!desc.methods.some((one) => one.name === wanted))
+      throw badOption('oneway', wanted, `one of ${desc.methods.map((one) => one.name).join(', ')}`);
   }
   const methods = desc.methods.map((one): [string, Method] => {
     if (one.methodKind !== 'unary') throw badOption(`${name}.${one.name}`, one.methodKind, 'a unary method: streams are not supported yet');
     const kind = oneways.includes(one.name) ? 'oneway' : 'unary';
     const input = { json: protobufJsonBody(one.input), protobuf: protobufBody(one.input) };
     const output = { json: protobufJsonBody(one.output), protobuf: protobufBody(one.output) };
-    return [one.localName, method({ service: name, version, name: one.name, kind, idempotent: isIdempotent(one), timeout: undefined, input, output })];
+    return [
+      one.localName,
+      method({ service: name, version, name: one.name, kind, idempotent: isIdempotent(one), timeout: undefined, input, output }),
+    ];
   });
   return finish(name, version, 'protobuf', ['protobuf', 'json'], methods);
 }
@@ -121,7 +125,8 @@ export function implement<Specs extends MethodSpecs>(contract: Contract<Specs>, 
   for (const [localName, method] of contract.methods) {
     const handler = handlers?.[localName];
     // A method named toString must be the user's own, not what every object has.
-    if (typeof handler !== 'function' || handler === Reflect.get(Object.prototype, localName)) throw badOption(`handlers.${localName}`, handler, `a function for ${contract.name}.${method.name}`);
+    if (typeof handler !== 'function' || handler === Reflect.get(Object.prototype, localName))
+      throw badOption(`handlers.${localName}`, handler, `a function for ${contract.name}.${method.name}`);
     byName.set(method.name, { method, handler: (handler as Handler).bind(handlers) });
   }
   return { contract: contract as unknown as Contract, handlers: byName };

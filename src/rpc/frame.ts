@@ -56,7 +56,8 @@ export function readFrame(input: ByteReader, frame: Frame, maxBytes: number): bo
   if (!isCall && command !== COMMAND.heartbeat && command !== COMMAND.heartbeatReply && command !== COMMAND.goaway) {
     throw badFrame(`command is ${command}, expected 1 to 4, or 9`);
   }
-  if (isCall && codec !== CODEC_NUMBER.json && codec !== CODEC_NUMBER.protobuf) throw badFrame(`codec is ${codec}, expected 1 (JSON) or 2 (Protobuf)`);
+  if (isCall && codec !== CODEC_NUMBER.json && codec !== CODEC_NUMBER.protobuf)
+    throw badFrame(`codec is ${codec}, expected 1 (JSON) or 2 (Protobuf)`);
   // A response may be without sections: so a Go server answers a call that wants no reply.
   if (length < 0 || (isCall && length < 2 * SECTION_BYTES && (length > 0 || command === COMMAND.request))) {
     throw badFrame(`packageLength is ${length}, expected at least ${isCall ? 2 * SECTION_BYTES : 0}`);

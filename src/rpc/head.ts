@@ -30,7 +30,12 @@ export interface RequestHead {
 /** The bytes of a request header that are the same for every call of a method; writeRequestRest follows them. */
 export function constantRequestHead(output: ByteWriter, codec: CodecName, service: string, method: string, version: string, callType: number): void {
   if (codec === 'json') {
-    const fields: Record<string, string | undefined> = { Service: service, Method: method, CallType: CALL_TYPE_NAMES[callType], Version: version || undefined };
+    const fields: Record<string, string | undefined> = {
+      Service: service,
+      Method: method,
+      CallType: CALL_TYPE_NAMES[callType],
+      Version: version || undefined,
+    };
     output.text(JSON.stringify(fields).slice(0, -1));
     return;
   }
@@ -109,7 +114,9 @@ export function writeResponseHead(output: ByteWriter, codec: CodecName, error: R
   const metadata = hasKeys(error.metadata) ? error.metadata : undefined;
   const { details } = error;
   if (codec === 'json') {
-    output.text(JSON.stringify({ Error: error.message, Code: code, Metadata: metadata, Details: details && Buffer.from(details).toString('base64') }));
+    output.text(
+      JSON.stringify({ Error: error.message, Code: code, Metadata: metadata, Details: details && Buffer.from(details).toString('base64') }),
+    );
     return;
   }
   writeTextField(output, RESPONSE_TAG.error, error.message);

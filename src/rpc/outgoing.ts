@@ -94,7 +94,13 @@ export class Heartbeat extends Outgoing {
 
   write(output: ByteWriter): void {
     const { sequenceLow, sequenceHigh } = this;
-    beginFrame(output, COMMAND.heartbeat, CODE.ok, CODEC_NUMBER.json, { serviceId: EXTENDED_REQUEST, sequenceLow, sequenceHigh, logIdLow: 0, logIdHigh: 0 });
+    beginFrame(output, COMMAND.heartbeat, CODE.ok, CODEC_NUMBER.json, {
+      serviceId: EXTENDED_REQUEST,
+      sequenceLow,
+      sequenceHigh,
+      logIdLow: 0,
+      logIdHigh: 0,
+    });
   }
 
   answer(): void {}

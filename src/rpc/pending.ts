@@ -36,7 +36,7 @@ export class PendingCalls<W extends Waiting> {
   constructor(parity: 0 | 1, limit: number) {
     this.#limit = limit;
     this.#high = (Math.random() * 0x4000_0000) >>> 0;
-    this.#low = (Math.random() * 0x4000_0000) * 2 + parity;
+    this.#low = Math.random() * 0x4000_0000 * 2 + parity;
     this.#low = (Math.floor(this.#low / 2) * 2 + parity) >>> 0;
   }
 
@@ -52,7 +52,9 @@ export class PendingCalls<W extends Waiting> {
   /** Give `waiting` a sequence and keep it. Throws RESOURCE_EXHAUSTED when too many calls wait. */
   add(waiting: W): void {
     if (waiting.isCall && this.#calls >= this.#limit) {
-      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#calls} calls wait for their answers on this session; maxPendingCalls is ${this.#limit}`, { unsent: true });
+      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#calls} calls wait for their answers on this session; maxPendingCalls is ${this.#limit}`, {
+        unsent: true,
+      });
     }
     if (this.#size * 2 >= this.#slots.length) this.#grow();
     let slot: number;

@@ -1,6 +1,6 @@
 /** How a request becomes bytes: a constant beginning per method and codec, then what varies. */
 import { ByteWriter } from '../transport/byte-writer.js';
-import { CODE, CODEC_NUMBER, COMMAND, beginFrame, beginSection, endFrame, endSection, HEADER_BYTES } from './frame.js';
+import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, HEADER_BYTES } from './frame.js';
 import { CALL_TYPE, constantRequestHead, writeRequestRest } from './head.js';
 import { NO_METADATA } from './metadata.js';
 import type { Call, CodecName, Method } from './types.js';
@@ -12,7 +12,10 @@ export const EXTENDED_ANSWER = 2;
 const NO_TAGS = { serviceId: EXTENDED_REQUEST, sequenceLow: 0, sequenceHigh: 0, logIdLow: 0, logIdHigh: 0 };
 
 /** The bytes that every request of the method begins with: package header, length of the header section, constant fields. */
-export function requestTemplate(codec: CodecName, { service, version, name, kind }: Pick<Method, 'service' | 'version' | 'name' | 'kind'>): Uint8Array {
+export function requestTemplate(
+  codec: CodecName,
+  { service, version, name, kind }: Pick<Method, 'service' | 'version' | 'name' | 'kind'>,
+): Uint8Array {
   const output = new ByteWriter(512);
   beginFrame(output, COMMAND.request, CODE.ok, CODEC_NUMBER[codec], NO_TAGS);
   beginSection(output);
@@ -40,4 +43,3 @@ export function writeRequest(output: ByteWriter, call: Call, sequenceLow: number
   endFrame(output, at);
   return bodyLength;
 }
-

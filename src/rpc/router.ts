@@ -62,7 +62,10 @@ export class Router {
     // A caller that names no version, as Go's never do, gets the first; a service without a version serves every caller.
     const found = version === '' ? (versions.get('') ?? versions.values().next().value) : (versions.get(version) ?? versions.get(''));
     if (found === undefined) {
-      return new RpcError('UNIMPLEMENTED', `service ${quote(service)} is here in version ${[...versions.keys()].join(', ')}, not in ${quote(version)}`);
+      return new RpcError(
+        'UNIMPLEMENTED',
+        `service ${quote(service)} is here in version ${[...versions.keys()].join(', ')}, not in ${quote(version)}`,
+      );
     }
     return found.handlers.get(method) ?? new RpcError('UNIMPLEMENTED', `service ${quote(service)} has no method ${quote(method)}`);
   }

@@ -1,11 +1,17 @@
 /** Makes the object whose methods are a contract's. */
-import { checkTimeout, ClientCall } from './call.js';
-import type { Callback, CallOptions, CodecName, Contract, Invoke, MethodSpecs, Stub, StubOptions } from './types.js';
+
 import { gettyError, messageOf } from '../errors.js';
 import { badOption } from '../options.js';
+import { ClientCall, checkTimeout } from './call.js';
+import type { Callback, CallOptions, CodecName, Contract, Invoke, MethodSpecs, Stub, StubOptions } from './types.js';
 
 /** `timeout`: milliseconds for calls and methods that do not say. Throws BAD_OPTION. */
-export function makeStub<Specs extends MethodSpecs>(contract: Contract<Specs>, invoke: Invoke, timeout: number, options: StubOptions = {}): Stub<Specs> {
+export function makeStub<Specs extends MethodSpecs>(
+  contract: Contract<Specs>,
+  invoke: Invoke,
+  timeout: number,
+  options: StubOptions = {},
+): Stub<Specs> {
   if (!(contract?.methods instanceof Map)) throw badOption('contract', contract, 'what contract() returns');
   const codec = options.codec ?? contract.codec;
   if (!contract.codecs.includes(codec)) throw badOption('codec', codec, `one of ${contract.name}'s: ${contract.codecs.join(', ')}`);

@@ -4,6 +4,7 @@ import { badOption, withDefaults } from '../options.js';
 import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
 import type { StreamSession } from './session.js';
+import { withCompression } from './session-options.js';
 import { transportFor } from './transports.js';
 import type { Client, ClientOptions, Connection, ReconnectOptions, Session, Setup, Transport } from './types.js';
 
@@ -14,7 +15,7 @@ export const RECONNECT_DEFAULTS = { initialDelay: 100, maxDelay: 10_000 } satisf
 /** A session that ends sooner than this counts as a failed attempt, so that being accepted and dropped makes no hot loop. */
 const SHORTEST_LIFE = 1_000;
 
-type Resolved = Pick<ClientOptions, 'tls' | 'udp'> & typeof CLIENT_DEFAULTS & { reconnect: typeof RECONNECT_DEFAULTS | undefined };
+type Resolved = Pick<ClientOptions, 'tls' | 'udp' | 'websocket'> & typeof CLIENT_DEFAULTS & { reconnect: typeof RECONNECT_DEFAULTS | undefined };
 
 class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<In, Out> {
   readonly type = 'client';
@@ -189,6 +190,7 @@ export async function connect<In, Out = In>(address: string, setup: Setup<In, Ou
     ...withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, 2 ** 31 - 1] }),
     tls: options.tls,
     udp: options.udp,
+    websocket: withCompression(options.websocket, setup),
     reconnect: resolveReconnect(options.reconnect),
   };
   return new TransportClient<In, Out>(target.address, target.transport, setup, resolved).connect(options.signal);

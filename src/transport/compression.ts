@@ -5,12 +5,14 @@
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
 import { gettyError, messageOf } from '../errors.js';
 import { badOption } from '../options.js';
-import type { Compression, Connection, ConnectionEvents } from './types.js';
+import type { Compression, Connection, ConnectionEvents, MessageLimits } from './types.js';
 
 /** The connection itself for `none`. Throws BAD_OPTION where messages may be lost: the compressor of what follows would be out of step. */
 export function compress(connection: Connection, compression: Compression, maxInflatedBytes: number): Connection {
   if (compression === 'none') return connection;
   if (connection.lossy) throw badOption('compression', compression, `'none' for ${connection.remoteAddress}`);
+  // A WebSocket compresses by itself, message by message.
+  if (connection.endMessage !== undefined) return connection;
   const level = compression === 'deflate' ? constants.Z_DEFAULT_COMPRESSION : compression.deflate;
   return new DeflateConnection(connection, level, maxInflatedBytes);
 }
@@ -69,9 +71,9 @@ class DeflateConnection implements Connection, ConnectionEvents {
     return this.#inner.remoteAddress;
   }
 
-  attach(events: ConnectionEvents): void {
+  attach(events: ConnectionEvents, limits: MessageLimits): void {
     this.#events = events;
-    this.#inner.attach(this);
+    this.#inner.attach(this, limits);
   }
 
   get bufferedBytes(): number {

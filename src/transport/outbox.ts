@@ -28,11 +28,13 @@ interface Waiter {
 type Limits = Required<Pick<SessionOptions, 'highWaterMark' | 'maxQueuedBytes' | 'maxMessageBytes'>>;
 
 export class Outbox<In, Out> implements Flushable {
-  /** Every byte ever encoded, flushed or not: positions in the outgoing stream. */
+  /** As the codec made them. */
   bytesWritten = 0;
   messagesWritten = 0;
   readonly #connection: Connection;
   readonly #limits: Limits;
+  /** Every byte for the connection, flushed or not, with what it adds to messages: positions in the outgoing stream. */
+  #position = 0;
   #output: ByteWriter | undefined;
   /** Bytes handed to the connection that it had not passed on when it was last asked. */
   #untaken = 0;
@@ -56,9 +58,10 @@ export class Outbox<In, Out> implements Flushable {
     const start = output.length;
     connection.beginMessage?.(output);
     const content = output.length;
+    let size = 0;
     try {
       codec.write(output, message, session);
-      const size = output.length - content;
+      size = output.length - content;
       if (size > this.#limits.maxMessageBytes) throw tooLarge(size, this.#limits.maxMessageBytes, `is for ${connection.remoteAddress}`);
       connection.endMessage?.(output, start);
     } catch (error) {
@@ -66,7 +69,7 @@ export class Outbox<In, Out> implements Flushable {
       throw error;
     }
     this.messagesWritten++;
-    return this.#wrote(output, output.length - start);
+    return this.#wrote(output, size, output.length - start);
   }
 
   /** See Session.writeBytesArray. */
@@ -74,20 +77,24 @@ export class Outbox<In, Out> implements Flushable {
     const output = this.#writable();
     const start = output.length;
     this.#connection.beginMessage?.(output);
+    const content = output.length;
+    let size = 0;
     try {
       for (const chunk of chunks) output.append(chunk);
+      size = output.length - content;
       this.#connection.endMessage?.(output, start);
     } catch (error) {
       output.length = start;
       throw error;
     }
-    return this.#wrote(output, output.length - start);
+    return this.#wrote(output, size, output.length - start);
   }
 
   /** `write` is what sends it; see Session.send. */
   send(write: () => void, options: SendOptions = {}): Promise<SendResult> {
     const { timeout, signal } = options;
-    const start = this.bytesWritten;
+    const start = this.#position;
+    const before = this.bytesWritten;
     try {
       if (timeout !== undefined) checkNumber('timeout', timeout, 0, LONGEST_TIMER);
       if (signal?.aborted) throw gettyError('ABORTED_BY_CALLER', 'the caller gave up before anything was sent', signal.reason);
@@ -97,8 +104,8 @@ export class Outbox<In, Out> implements Flushable {
       const cause = known && error.code === 'ABORTED_BY_CALLER' ? error.cause : error;
       return Promise.reject(new SendError(known ? error.code : 'ENCODE_FAILED', messageOf(error), 0, 0, cause));
     }
-    const position = this.bytesWritten;
-    const encodedBytes = position - start;
+    const position = this.#position;
+    const encodedBytes = this.bytesWritten - before;
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
       const done = (): void => {
@@ -157,14 +164,17 @@ export class Outbox<In, Out> implements Flushable {
     if (output === undefined) {
       output = ByteWriter.borrow();
       this.#output = output;
-      flushSoon(this);
+      if (!this.#connection.unbatched) flushSoon(this);
     }
     return output;
   }
 
-  #wrote(output: ByteWriter, size: number): boolean {
+  /** `size` as the codec made it, `taken` of the output. */
+  #wrote(output: ByteWriter, size: number, taken: number): boolean {
     this.bytesWritten += size;
-    if (output.length >= WRITER_BYTES) this.#passOn(output);
+    this.#position += taken;
+    if (this.#connection.unbatched) this.flush();
+    else if (output.length >= WRITER_BYTES) this.#passOn(output);
     return this.#untaken + output.length < this.#limits.highWaterMark;
   }
 
@@ -175,7 +185,7 @@ export class Outbox<In, Out> implements Flushable {
     this.#output = undefined;
     this.#passOn(output);
     ByteWriter.giveBack(output);
-    if (this.#untaken === 0 && !this.#connection.confirmsLater) this.#settleWaiters();
+    if (this.#untaken === 0 && this.#connection.confirm === undefined) this.#settleWaiters();
   }
 
   #passOn(output: ByteWriter): void {
@@ -196,7 +206,7 @@ export class Outbox<In, Out> implements Flushable {
   }
 
   #takenPosition(): number {
-    return this.bytesWritten - this.queuedBytes;
+    return this.#position - this.queuedBytes;
   }
 
   #settleWaiters(): void {

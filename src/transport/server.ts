@@ -4,6 +4,7 @@ import { badOption, checkNumber, withDefaults } from '../options.js';
 import { type Address, parseAddress } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
 import type { StreamSession } from './session.js';
+import { withCompression } from './session-options.js';
 import { transportFor } from './transports.js';
 import type { Connection, Listener, ListenOptions, Server, ServerOptions, Setup, TlsOptions, Transport } from './types.js';
 
@@ -99,5 +100,6 @@ export async function serve<In, Out = In>(address: string, setup: Setup<In, Out>
   const target = transportFor(address);
   const resolved = { ...options, ...withDefaults(SERVER_DEFAULTS, options, { backlog: [1, 65535], handshakeTimeout: [1, 2 ** 31 - 1] }) };
   if (resolved.maxSessions !== undefined) checkNumber('maxSessions', resolved.maxSessions, 1, Number.POSITIVE_INFINITY);
-  return new TransportServer<In, Out>(setup).listen(target.address, target.transport, resolved);
+  const withSetup = { ...resolved, websocket: withCompression(resolved.websocket, setup) };
+  return new TransportServer<In, Out>(setup).listen(target.address, target.transport, withSetup);
 }

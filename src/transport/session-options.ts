@@ -1,7 +1,7 @@
 /** The defaults of a session, and the check of what a user gives. */
 import { type GettyError, gettyError } from '../errors.js';
 import { badOption, checkNumber, type Ranges, withDefaults } from '../options.js';
-import type { Compression, SessionOptions, SessionSetup } from './types.js';
+import type { Compression, SessionOptions, SessionSetup, Setup, WebSocketOptions } from './types.js';
 
 /** Milliseconds and bytes. */
 export const SESSION_DEFAULTS = {
@@ -47,7 +47,17 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
   return { ...withDefaults(SESSION_DEFAULTS, setup, RANGES), codec, listener, taskPool, compression };
 }
 
-function checkCompression(compression: Compression): void {
+/**
+ * The options of a WebSocket with the compression of a setup: it is agreed on in the handshake, before a setup function can be
+ * asked.
+ */
+export function withCompression<In, Out>(options: WebSocketOptions | undefined, setup: Setup<In, Out>): WebSocketOptions | undefined {
+  if (typeof setup === 'function' || setup?.compression === undefined) return options;
+  return { compression: setup.compression, ...options };
+}
+
+/** Throws BAD_OPTION. */
+export function checkCompression(compression: Compression): void {
   if (compression === 'none' || compression === 'deflate') return;
   if (typeof compression !== 'object' || compression === null) throw badOption('compression', compression, "'none', 'deflate' or { deflate: level }");
   checkNumber('compression.deflate', compression.deflate, -1, 9);

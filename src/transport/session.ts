@@ -90,7 +90,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
    * that is closed as it opens is no refusal.
    */
   async open(): Promise<void> {
-    this.#connection.attach(this);
+    this.#connection.attach(this, this.#setup);
     this.#startTimers();
     try {
       const opened = this.#setup.listener.onOpen?.(this);
@@ -119,7 +119,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
       );
     }
     if (idleTimeout > 0) this.#onEnd(every(Math.ceil(idleTimeout / 4), () => this.#checkIdle(idleTimeout)));
-    if (messageTimeout > 0 && connection.beginMessage === undefined) this.#onEnd(every(Math.ceil(messageTimeout / 4), () => this.#checkPartial()));
+    if (messageTimeout > 0 && !connection.lossy) this.#onEnd(every(Math.ceil(messageTimeout / 4), () => this.#checkPartial()));
   }
 
   #onEnd(undo: () => void): void {
@@ -135,7 +135,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   #checkPartial(): void {
     const { messageTimeout } = this.#setup;
-    const since = Math.floor(this.#inbox.partialFor());
+    const since = Math.floor(this.#connection.partialFor?.() ?? this.#inbox.partialFor());
     if (since < messageTimeout) return;
     const what = `${this.remoteAddress} began a message ${since} ms ago and has not ended it; messageTimeout is ${messageTimeout} ms`;
     this.destroy(gettyError('MESSAGE_TIMEOUT', what));

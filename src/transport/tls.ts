@@ -61,7 +61,9 @@ export function reloadable(listener: Listener, server: { setSecureContext(option
 
 export const tls: Transport = {
   async listen(address, options, accept) {
-    const server = createServer({ ...tlsServerOptions(options.tls, options.handshakeTimeout), allowHalfOpen: true }, (socket) => {
+    const server = createServer(tlsServerOptions(options.tls, options.handshakeTimeout), (socket) => {
+      // Not sooner: a peer that ends within the handshake is gone, and is not waited for until the deadline.
+      socket.allowHalfOpen = true;
       accept(new SocketConnection(socket, peerOf('tls', socket)));
     });
     const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };

@@ -6,8 +6,9 @@ import { tls } from './tls.js';
 import type { Transport } from './types.js';
 import { udp } from './udp.js';
 import { unix } from './unix.js';
+import { ws, wss } from './websocket/websocket.js';
 
-const TRANSPORTS: Readonly<Record<string, Transport>> = { tcp, tls, unix, udp, memory };
+const TRANSPORTS: Readonly<Record<string, Transport>> = { tcp, tls, unix, udp, ws, wss, memory };
 
 /** Throws BAD_ADDRESS. */
 export function transportFor(text: string): { address: Address; transport: Transport } {

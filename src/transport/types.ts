@@ -129,9 +129,9 @@ export interface SessionOptions {
   maxHandling?: number;
   /** Runs onMessage with limits of its own, which many sessions may share; see taskPool(). */
   taskPool?: TaskPool;
-  /** One continuous compressor per direction. */
+  /** One continuous compressor per direction; on WebSocket permessage-deflate, if the peer wants it too (see WebSocketOptions). */
   compression?: Compression;
-  /** The most bytes that one received chunk may inflate to; more closes the session with INFLATE_LIMIT. */
+  /** The most bytes that one received chunk, or message of a WebSocket, may inflate to; more closes the session with INFLATE_LIMIT. */
   maxInflatedBytes?: number;
 }
 
@@ -151,6 +151,8 @@ export type Setup<In, Out = In> = SessionSetup<In, Out> | ((peer: Peer) => Sessi
 export interface Peer {
   readonly localAddress: string;
   readonly remoteAddress: string;
+  /** The subprotocol that both sides speak (WebSocket). */
+  readonly protocol?: string;
 }
 
 /** What owns sessions. `await using` closes it. */
@@ -192,6 +194,27 @@ export interface ServerOptions {
   handshakeTimeout?: number;
   /** For `udp://`. */
   udp?: UdpOptions;
+  /** For `ws://` and `wss://`. */
+  websocket?: WebSocketOptions;
+}
+
+export interface WebSocketOptions {
+  /** Subprotocols: a client offers them in this order, and needs one of them; a server takes the first offer that is among its own. */
+  protocols?: readonly string[];
+  /**
+   * permessage-deflate, if both sides want it. It is agreed on before a setup function runs; without this option the `compression` of
+   * the setup counts, if that is no function.
+   */
+  compression?: Compression;
+  /** Send messages as text; write() throws ENCODE_FAILED for what is not UTF-8. Both kinds are received. Default: false, binary. */
+  text?: boolean;
+  /**
+   * Of a server: origins, such as `https://example.org`, whose pages may connect besides those of this host, or a function that answers true for
+   * them. Other browsers' requests are answered 403; who sends no Origin is no browser.
+   */
+  allowOrigin?: readonly string[] | ((origin: string) => boolean);
+  /** Of a client: more headers of the request. */
+  headers?: Readonly<Record<string, string>>;
 }
 
 /** Defaults: UDP_DEFAULTS. */
@@ -254,6 +277,8 @@ export interface ClientOptions {
   tls?: TlsOptions;
   /** For `udp://`. */
   udp?: UdpOptions;
+  /** For `ws://` and `wss://`. */
+  websocket?: WebSocketOptions;
   signal?: AbortSignal;
 }
 
@@ -269,7 +294,7 @@ export interface ReconnectOptions {
  */
 export interface Connection extends Peer {
   /** Begin to deliver events. Called once. */
-  attach(events: ConnectionEvents): void;
+  attach(events: ConnectionEvents, limits: MessageLimits): void;
   /** Bytes written and not yet taken by the operating system. */
   readonly bufferedBytes: number;
   /**
@@ -285,14 +310,18 @@ export interface Connection extends Peer {
   destroy(): void;
   /** True: messages may be lost or come from a stranger (UDP), so one that cannot be read is reported and ends nothing. */
   readonly lossy?: boolean;
-  /** True: a write of which bufferedBytes says that it is taken may still fail; onTaken follows when it has not. */
-  readonly confirmsLater?: boolean;
+  /** True: messages gain nothing by leaving together, so each is passed on as it is written; a write() is one message. */
+  readonly unbatched?: boolean;
+  /** Somebody waits for the next message: onTaken comes when it has left. Without this method bufferedBytes alone tells. */
+  confirm?(): void;
   /** Milliseconds: the session's idleTimeout where its setup has none. */
   readonly idleTimeout?: number;
   /** The peer is who it says, and gets more than strangers may. */
   trust?(): void;
   /** Ask the peer for a sign of life, where the protocol has one (WebSocket). */
   ping?(): void;
+  /** Where whole messages arrive that may take long (WebSocket): how long the peer has been sending one, in ms; 0 between messages and while paused. */
+  partialFor?(): number;
   /**
    * Message transports only (UDP, WebSocket): the session is about to append one message to `output`; the connection may reserve
    * room before it. What arrives comes through onMessage then, not onData.
@@ -300,6 +329,12 @@ export interface Connection extends Peer {
   beginMessage?(output: ByteWriter): void;
   /** The message that began (with what beginMessage reserved) at `start` is complete; complete its frame, or note where it ends. Throw: it is not sent. */
   endMessage?(output: ByteWriter, start: number): void;
+}
+
+/** What a message transport must not exceed as it takes messages in. */
+export interface MessageLimits {
+  readonly maxMessageBytes: number;
+  readonly maxInflatedBytes: number;
 }
 
 export interface ConnectionEvents {

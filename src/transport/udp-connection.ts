@@ -10,11 +10,12 @@ const HELD_BYTES = 64 * 1024;
 const HELD_OVERHEAD = 256;
 const EMPTY = Buffer.alloc(0);
 
-type Sent = (error: Error | null, bytes: number) => void;
+type Sent = (error: Error | null) => void;
 
 export abstract class UdpConnection implements Connection {
   readonly lossy = true;
-  readonly confirmsLater = true;
+  /** A datagram is a system call of its own, whatever else leaves in the same tick. */
+  readonly unbatched = true;
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly #socket: Socket;
@@ -24,12 +25,13 @@ export abstract class UdpConnection implements Connection {
   #paused = true;
   #held: Buffer[] = [];
   #heldBytes = 0;
-  /** The sizes of the messages that the session has appended to its output since the last write(). */
-  #sizes: number[] = [];
-  /** Datagrams, and the bytes of them, that the socket has not reported as sent or failed. */
-  #sending = 0;
-  #sendingBytes = 0;
-  #bufferedBytes = 0;
+  /** Bytes that went into the socket's queue since it was last seen empty. */
+  #queuedBytes = 0;
+  /** Datagrams whose outcome we asked for and do not know yet, and the bytes written since the oldest of them. */
+  #asked = 0;
+  #askedBytes = 0;
+  #askedAt = 0;
+  #askNext = false;
   #ending = false;
   #closed = false;
 
@@ -40,8 +42,8 @@ export abstract class UdpConnection implements Connection {
     this.#maxDatagramBytes = maxDatagramBytes;
   }
 
-  /** Give one datagram to the socket, which calls `sent` in any case, but never before this returns. */
-  protected abstract transmit(datagram: Uint8Array, sent: Sent): void;
+  /** Give one datagram to the socket, which tells `sent` what came of it, but never before this returns. */
+  protected abstract transmit(datagram: Uint8Array, sent: Sent | undefined): void;
   /** It is over: let go of the socket, or of the share of it. Called once. */
   protected abstract release(): void;
   /** May a message of `bytes` go to the peer now? Throw: it is not sent. */
@@ -85,7 +87,11 @@ export abstract class UdpConnection implements Connection {
   // ---- writing ----
 
   get bufferedBytes(): number {
-    return this.#bufferedBytes;
+    return this.#queuedBytes;
+  }
+
+  confirm(): void {
+    this.#askNext = true;
   }
 
   endMessage(output: ByteWriter, start: number): void {
@@ -98,48 +104,59 @@ export abstract class UdpConnection implements Connection {
     }
     this.admit(size);
     // A session does not pass on nothing; yet an empty datagram is a message.
-    if (size === 0) this.#transmit(EMPTY);
-    else this.#sizes.push(size);
+    if (size === 0) this.write(EMPTY);
   }
 
-  write(bytes: Uint8Array): void {
-    const sizes = this.#sizes;
-    if (sizes.length === 1) this.#transmit(bytes);
-    else {
-      let from = 0;
-      for (const size of sizes) {
-        this.#transmit(bytes.subarray(from, from + size));
-        from += size;
-      }
-    }
-    sizes.length = 0;
-    // An empty queue of the socket means that the system took each at once, though its callback is yet to come.
-    if (!this.#closed) this.#bufferedBytes = this.#socket.getSendQueueSize() === 0 ? 0 : this.#sendingBytes;
-  }
-
-  #transmit(datagram: Uint8Array): void {
+  write(datagram: Uint8Array): void {
     if (this.#closed) return;
-    this.#sending++;
-    this.#sendingBytes += datagram.length;
-    this.transmit(datagram, this.#sent);
+    // To be told what came of a datagram costs a tenth of sending it. So a session that sends many asks for one in a millisecond, and for
+    // those that somebody waits for. What makes sending fail lasts longer than that, so a failure is seen all the same.
+    const now = Date.now();
+    const ask = this.#askNext || now !== this.#askedAt;
+    if (ask) {
+      this.#askNext = false;
+      this.#askedAt = now;
+      this.#asked++;
+    }
+    if (this.#asked > 0) this.#askedBytes += datagram.length;
+    this.transmit(datagram, ask ? this.#told : undefined);
+    // Mostly the system takes it at once.
+    if (this.#socket.getSendQueueSize() === 0) this.#queuedBytes = 0;
+    else this.#queue(datagram.length);
   }
 
-  readonly #sent: Sent = (error, bytes) => {
+  #queue(bytes: number): void {
+    if (this.#queuedBytes === 0) setImmediate(this.#watchQueue);
+    this.#queuedBytes += bytes;
+  }
+
+  /** The queue is the socket's, which a server's connections share, and nothing tells when it is empty. */
+  readonly #watchQueue = (): void => {
+    if (this.#closed || this.#queuedBytes === 0) return;
+    const before = this.#queuedBytes;
+    this.#queuedBytes = Math.min(before, this.#socket.getSendQueueSize());
+    if (this.#queuedBytes > 0) setImmediate(this.#watchQueue);
+    if (this.#queuedBytes < before) this.#taken();
+  };
+
+  readonly #told: Sent = (error) => {
     if (this.#closed) return;
     if (error !== null) {
-      // This datagram and those after it did not leave, or nobody knows: send() must not succeed for them, so the session ends.
-      this.#bufferedBytes = this.#sendingBytes;
+      // This datagram did not leave, and of those after it nobody knows: send() must not succeed for them, so the session ends.
+      this.#queuedBytes = this.#askedBytes;
       this.#events?.onTaken();
       this.lose(error);
-      return;
+    } else if (--this.#asked === 0) {
+      this.#askedBytes = 0;
+      this.#taken();
     }
-    this.#sending--;
-    this.#sendingBytes -= bytes;
-    if (this.#bufferedBytes > 0) this.#bufferedBytes = this.#sendingBytes;
-    else if (this.#sending > 0) return;
-    this.#events?.onTaken();
-    if (this.#ending && this.#sending === 0) this.#finish();
   };
+
+  #taken(): void {
+    if (this.#asked > 0) return;
+    this.#events?.onTaken();
+    if (this.#ending) this.#finishWhenSent();
+  }
 
   // ---- the end ----
 
@@ -147,9 +164,11 @@ export abstract class UdpConnection implements Connection {
   end(): void {
     this.#ending = true;
     // Not at once: the session may still resume, to read what was held.
-    queueMicrotask(() => {
-      if (this.#sending === 0) this.#finish();
-    });
+    queueMicrotask(() => this.#finishWhenSent());
+  }
+
+  #finishWhenSent(): void {
+    if (this.#asked === 0 && this.#queuedBytes === 0) this.#finish();
   }
 
   destroy(): void {

@@ -59,7 +59,7 @@ class UdpPeer extends UdpConnection {
     this.#datagramsLeft--;
   }
 
-  protected override transmit(datagram: Uint8Array, sent: (error: Error | null, bytes: number) => void): void {
+  protected override transmit(datagram: Uint8Array, sent: ((error: Error | null) => void) | undefined): void {
     this.#server.socket.send(datagram, this.port, this.host, sent);
   }
 

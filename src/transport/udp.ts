@@ -94,7 +94,7 @@ class UdpClientConnection extends UdpConnection {
     }
   }
 
-  protected override transmit(datagram: Uint8Array, sent: (error: Error | null, bytes: number) => void): void {
+  protected override transmit(datagram: Uint8Array, sent: ((error: Error | null) => void) | undefined): void {
     this.#socket.send(datagram, sent);
   }
 

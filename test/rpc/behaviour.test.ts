@@ -1,5 +1,6 @@
 /** What a user of rpc can see: a table of behaviours, run for every transport in both codecs; then what does not depend on them. */
 import { describe, expect, test } from 'vitest';
+import type { RpcChannel } from '../../src/rpc/channel.js';
 import {
   type Call,
   type CallContext,
@@ -141,8 +142,8 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     const patient = pair.stub.test({ A: 'patient' }, { timeout: LONG });
     expect(await rejection(pair.stub.test({ A: 'hasty' }, { timeout: 30 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: false });
     const elapsed = performance.now() - start;
-    expect(elapsed).toBeGreaterThanOrEqual(28);
-    expect(elapsed).toBeLessThan(30 + 20 + 300);
+    expect(elapsed).toBeGreaterThanOrEqual(29);
+    expect(elapsed).toBeLessThan(2_000);
     waiting.open({ A: 'done' });
     expect(await patient).toMatchObject({ A: 'done' });
     expect(pendingOf(pair.client)).toBe(0);
@@ -470,6 +471,7 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     waiting.open({ A: 'finished' });
     expect(await call).toMatchObject({ A: 'finished' });
     expect(pair.client.channels.size).toBe(1);
+    await turns(3);
     nested.open({ Sum: 7 });
     expect(await back).toMatchObject({ Sum: 7 });
     await within(closing, 'the client to close');
@@ -566,7 +568,10 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   },
 };
 
-describe.each(TRANSPORTS)('$name', (row) => {
+/** Calls over datagrams are a thing of their own: nobody is told there that the other side is gone, and what is lost is not sent again. */
+const ROWS = TRANSPORTS.filter(({ name }) => !name.startsWith('udp'));
+
+describe.each(ROWS)('$name', (row) => {
   describe.each(CODECS)('%s', (codec) => {
     noLeaks();
     for (const [name, behaviour] of Object.entries(BEHAVIOURS)) {
@@ -686,10 +691,12 @@ describe('timeouts', () => {
   );
 
   test('a server that waits to know its client does so no longer than the call’s timeout, and the signal ends it', async () => {
-    await using server = await serve(freeMemory(), [testService()]);
+    await using server = await serve(freeMemory(), [testService()], { maxPendingCalls: 3 });
     await using peer = await RawPeer.connect(server.address);
     const stub = (await channelOf(server)).stub(TestService, { codec: 'json' });
     expect(await rejection(stub.add({}, { timeout: 20 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: true });
+    // Those that gave up do not count among those that wait.
+    for (let n = 0; n < 5; n++) expect(await outcome(stub.add({}, { timeout: 1 }))).toBe('DEADLINE_EXCEEDED');
     const abort = new AbortController();
     const calls = [rejection(stub.add({}, { signal: abort.signal })), rejection(stub.add({}, { signal: AbortSignal.abort() }))];
     abort.abort();
@@ -737,6 +744,17 @@ describe('a handler’s context', () => {
     await pair.client.close();
     await until(() => pair.server.channels.size === 0, 'the session is over');
     expect(kept[0]?.signal.aborted).toBe(false);
+  });
+
+  test('contexts whose signal was touched are forgotten when they have answered', async () => {
+    await using pair = await rig({
+      handlers: {
+        add: (_, { signal }) => ({ Sum: signal.aborted ? 1 : 0 }),
+        err: async (_, { signal }) => Promise.reject(signal.reason ?? new Error('no')),
+      },
+    });
+    await Promise.all(Array.from({ length: 50 }, (_, n) => outcome(n % 2 === 0 ? pair.stub.add({}) : pair.stub.err({}))));
+    expect(((await channelOf(pair.server)) as RpcChannel).aborting.size).toBe(0);
   });
 
   test('a signal that is touched after the session was lost has aborted', async () => {
@@ -852,6 +870,15 @@ describe('handlers', () => {
       });
     expect(pendingOf(pair.client)).toBe(0);
     expect(await pair.client.stub(Any).echo('fine')).toBe('fine');
+  });
+
+  test('a header that is too large is INVALID_ARGUMENT at the caller, unsent', async () => {
+    await using pair = await rig();
+    for (const codec of CODECS) {
+      const stub = pair.client.stub(TestService, { codec });
+      expect(await rejection(stub.add({}, { metadata: { a: 'x'.repeat(66_000) } }))).toMatchObject({ code: 'INVALID_ARGUMENT', unsent: true });
+      expect(await outcome(stub.add({}, { metadata: { a: 'x'.repeat(65_000) } }))).toBe('ok');
+    }
   });
 
   test('beyond maxPendingCalls calls are refused, at the caller and at the server', async () => {

@@ -503,7 +503,7 @@ describe('6: every call settles exactly once', () => {
       if (random(200) === 0) [...watched.open][random(watched.open.size)]?.destroy();
       if (random(20) === 0) await turns(random(3));
     }
-    await within(Promise.all(promises), () => `all calls to settle; ${settled.filter((times) => times > 0).length} of ${CALLS} have`, 10_000);
+    await within(Promise.all(promises), () => `all calls to settle; ${settled.filter((times) => times > 0).length} of ${CALLS} have`, 15_000);
     expect([...settled].map((times) => times ?? 0).filter((times) => times !== 1)).toEqual([]);
     expect(settled).toHaveLength(CALLS);
     expect([...results.keys()].sort()).toEqual(['CANCELLED', 'DEADLINE_EXCEEDED', 'UNAVAILABLE', 'ok']);
@@ -604,13 +604,13 @@ describe('8: one connection carries many calls at once', () => {
   test.each([TCP, 'memory'])('calls made while there is no session share one dial: %s', async (address) => {
     using watched = watchSessions();
     await using server = await RawServer.serve({ ...(address === TCP && { address }) });
-    await using client = await connect(server.address, { reconnect: { initialDelay: 1, maxDelay: 1 } });
+    await using client = await connect(server.address, { reconnect: { initialDelay: 40, maxDelay: 40 } });
     await server.peers.next();
     for (const session of watched.open) session.destroy();
     await until(() => client.channels.size === 0, 'the client has seen it');
     const calls: Promise<string>[] = [];
     while (server.peers.all.length < 2) {
-      for (let i = 0; i < 10; i++) calls.push(outcome(client.stub(Things).echo(i)));
+      for (let i = 0; i < 3; i++) calls.push(outcome(client.stub(Things).echo(i)));
       await turns();
     }
     calls.push(outcome(client.stub(Things).echo(0)));
@@ -661,6 +661,29 @@ describe('9: a dead address fails fast, with the reason', () => {
     expect([...causes].filter((cause) => !/^UNAVAILABLE true CONNECT(ION_LOST|_FAILED)$/.test(`${cause}`))).toEqual([]);
   });
 
+  test('a call that waited for an attempt takes what is left of its timeout along', async () => {
+    await using server = await RawServer.serve();
+    await using client = await connect(server.address, { reconnect: { initialDelay: 1, maxDelay: 1 } });
+    const { dial } = memory;
+    const [stalled, goOn] = [gate(), gate()];
+    vi.spyOn(memory, 'dial').mockImplementation(async (...given) => {
+      stalled.open();
+      await goOn.promise;
+      return dial.apply(memory, given);
+    });
+    onTestFinished(() => void vi.restoreAllMocks());
+    (await server.peers.next()).session.destroy();
+    await stalled.promise;
+    const start = performance.now();
+    const call = outcome(client.stub(TestService, { codec: 'json' }).add({}, { timeout: 3_000 }));
+    await until(() => performance.now() - start > 30, 'some time has gone');
+    goOn.open();
+    const { sequence, head, peer } = await server.requests.next();
+    expect(JSON.parse(`${head}`).Timeout).toBeLessThanOrEqual(2_971);
+    peer.session.write(frameBytes({ command: 4, sequence, body: '{}' }));
+    expect(await call).toBe('ok');
+  });
+
   test('a call that waits for an attempt is cancelled by its signal, and ended by its timeout', async () => {
     await using pair = await rig({ client: { reconnect: { initialDelay: 1, maxDelay: 1 }, timeout: Number.POSITIVE_INFINITY } });
     const { client } = pair;
@@ -689,13 +712,18 @@ describe('9: a dead address fails fast, with the reason', () => {
 });
 
 describe('10: heartbeats leave no entries behind, and silence is noticed in period + timeout', () => {
+  /** The sweep is one wheel of the ticker: it begins with a heartbeat, and stops when nothing waits any more. The other wheels stay. */
+  async function sweepStops(): Promise<void> {
+    const seen = new Set<number>();
+    await until(() => seen.add(runningWheels()).size > 1, 'the sweep has stopped');
+  }
+
   test('answered heartbeats leave nothing that is swept', async () => {
     await using server = await RawServer.serve();
     await using client = await connect(server.address, { reconnect: false, heartbeatPeriod: 30 });
     await until(() => server.heartbeats >= 6, 'six heartbeats were answered');
     expect(pendingOf(client)).toBe(0);
-    // Two wheels are those of the heartbeats and of messageTimeout; the sweep's stops when nothing waits.
-    await until(() => runningWheels() === 2, 'the sweep has stopped');
+    await sweepStops();
   });
 
   test('heartbeats that get no answer expire', async () => {
@@ -706,7 +734,7 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
     await using client = await connect(server.address, { reconnect: false, heartbeatPeriod: 60, heartbeatTimeout: 10 });
     const peer = await server.peers.next();
     await until(() => peer.frames.all.length >= 3, 'three heartbeats came');
-    await until(() => runningWheels() === 2, 'the sweep has stopped');
+    await sweepStops();
     expect(pendingOf(client)).toBe(0);
   });
 

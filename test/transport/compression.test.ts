@@ -2,11 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { constants, createDeflateRaw, createInflateRaw, deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { type Compression, connect, lengthPrefixed, lines, raw, type Session } from '../../src/index.js';
+import { type Compression, lengthPrefixed, lines, raw, type Session } from '../../src/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
 import { Recorder } from '../fixtures/recorder.js';
-import { type Pair, pair, setupOf, TRANSPORTS, type TransportRow } from '../fixtures/transports.js';
+import { connectAs, type Pair, pair, setupOf, TRANSPORTS, type TransportRow } from '../fixtures/transports.js';
 import { turns, until } from '../fixtures/waiting.js';
 
 const SYNC_FLUSH = '0000ffff';
@@ -54,7 +54,7 @@ async function expectServerGoesOn(row: TransportRow, p: Pair<Buffer, Uint8Array,
   await p.farEvents.closed.next();
   await p.nearEvents.closed.next();
   p.nearEvents.errors.dismiss();
-  await using client = await connect(p.server.address, { ...setupOf(row, new Recorder<string>('the second client')), compression: 'deflate' });
+  await using client = await connectAs(row, p.server.address, { ...setupOf(row, new Recorder<string>('the second client')), compression: 'deflate' });
   (await client.session()).write('still there?');
   await until(() => p.farEvents.messages.all.includes('still there?'), 'the server got a message of the second client');
 }

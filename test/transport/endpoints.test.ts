@@ -1,13 +1,13 @@
 /** What servers and clients do, the same on every transport. Names that begin with a number carry the rule of PITFALLS.md. */
 import dns from 'node:dns';
 import { describe, expect, it, vi } from 'vitest';
-import { CLIENT_DEFAULTS, connect, lines, type Peer, serve } from '../../src/index.js';
+import { CLIENT_DEFAULTS, connect, lines, type Peer, SESSION_DEFAULTS, serve } from '../../src/index.js';
 import { parseAddress } from '../../src/transport/address.js';
 import { memory } from '../../src/transport/memory.js';
 import type { Connection, ConnectionEvents } from '../../src/transport/types.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
-import { pair, rejection, runForEveryTransport, setupOf, type TransportRow } from '../fixtures/transports.js';
+import { connectAs, pair, rejection, runForEveryTransport, serveAs, setupOf, type TransportRow } from '../fixtures/transports.js';
 import { gate, turns, until, within } from '../fixtures/waiting.js';
 
 const QUIET = 20;
@@ -15,7 +15,7 @@ const SOON = { initialDelay: 5, maxDelay: 20 };
 
 /** An address where nobody listens. */
 async function deadAddress(row: TransportRow): Promise<string> {
-  const server = await serve(row.free(), setupOf(row, new Recorder<string>('nobody')));
+  const server = await serveAs(row, setupOf(row, new Recorder<string>('nobody')));
   await server.close();
   return server.address;
 }
@@ -33,11 +33,11 @@ runForEveryTransport({
 
   async 'many clients at once, each with its own answers'(row) {
     const events = new Recorder<string>('the server', { onMessage: (session, line) => session.write(`to ${line}`) });
-    await using server = await serve(row.free(), setupOf(row, events));
+    await using server = await serveAs(row, setupOf(row, events));
     await Promise.all(
       Array.from({ length: 20 }, async (_, i) => {
         const mine = new Recorder<string>(`client ${i}`);
-        await using client = await connect(server.address, setupOf(row, mine));
+        await using client = await connectAs(row, server.address, setupOf(row, mine));
         const session = await client.session();
         for (let n = 0; n < 5; n++) session.write(`${i}.${n}`);
         expect(await mine.messages.take(5)).toEqual(Array.from({ length: 5 }, (_, n) => `to ${i}.${n}`));
@@ -48,12 +48,12 @@ runForEveryTransport({
   async 'a setup function sees the peer, and gives each session its own'(row) {
     const events = new Recorder<string>('the server');
     const peers: Peer[] = [];
-    await using server = await serve<string>(row.free(), (peer) => {
+    await using server = await serveAs<string>(row, (peer) => {
       peers.push({ localAddress: peer.localAddress, remoteAddress: peer.remoteAddress });
       return { ...setupOf(row, events), name: `peer ${peers.length}` };
     });
-    await using _first = await connect(server.address, setupOf(row, new Recorder<string>('the first client')));
-    await using _second = await connect(server.address, setupOf(row, new Recorder<string>('the second client')));
+    await using _first = await connectAs(row, server.address, setupOf(row, new Recorder<string>('the first client')));
+    await using _second = await connectAs(row, server.address, setupOf(row, new Recorder<string>('the second client')));
     const sessions = await events.opened.take(2);
     expect(sessions.map((session) => session.name)).toEqual(['peer 1', 'peer 2']);
     expect(peers).toEqual(sessions.map(({ localAddress, remoteAddress }) => ({ localAddress, remoteAddress })));
@@ -62,24 +62,24 @@ runForEveryTransport({
   async '19: a setup function that throws refuses the session; the server goes on'(row) {
     const events = new Recorder<string>('the server');
     let refuse = true;
-    await using server = await serve<string>(row.free(), () => {
+    await using server = await serveAs<string>(row, () => {
       if (refuse) throw new Error('not today');
       return setupOf(row, events);
     });
     const refused = new Recorder<string>('the refused client');
-    await using client = await connect(server.address, setupOf(row, refused), { reconnect: false });
+    await using client = await connectAs(row, server.address, setupOf(row, refused), { reconnect: false });
     await refused.closed.next();
     expect(client.sessions.size).toBe(0);
     expect(server.sessions.size).toBe(0);
     refuse = false;
-    await using welcome = await connect(server.address, setupOf(row, new Recorder<string>('the welcome client')));
+    await using welcome = await connectAs(row, server.address, setupOf(row, new Recorder<string>('the welcome client')));
     (await welcome.session()).write('hello');
     expect(await events.messages.next()).toBe('hello');
   },
 
   async 'a setup function that throws on the client: connect rejects with SESSION_REFUSED and its cause'(row) {
-    await using server = await serve(row.free(), setupOf(row, new Recorder<string>('the server')));
-    const refused = connect(server.address, () => {
+    await using server = await serveAs(row, setupOf(row, new Recorder<string>('the server')));
+    const refused = connectAs(row, server.address, () => {
       throw new RangeError('not today');
     });
     expect(await rejection(refused)).toMatchObject({
@@ -87,7 +87,7 @@ runForEveryTransport({
       message: expect.stringContaining('not today'),
       cause: expect.any(RangeError),
     });
-    expect(await rejection(connect(server.address, () => ({ ...setupOf(row, new Recorder<string>('x')), idleTimeout: -1 })))).toMatchObject({
+    expect(await rejection(connectAs(row, server.address, () => ({ ...setupOf(row, new Recorder<string>('x')), idleTimeout: -1 })))).toMatchObject({
       code: 'BAD_OPTION',
     });
   },
@@ -95,9 +95,9 @@ runForEveryTransport({
   async 'a setup function with a bad option is not a silent refusal: the process is warned'(row) {
     const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     try {
-      await using server = await serve(row.free(), () => ({ ...setupOf(row, new Recorder<string>('x')), idleTimeout: -1 }));
+      await using server = await serveAs(row, () => ({ ...setupOf(row, new Recorder<string>('x')), idleTimeout: -1 }));
       const events = new Recorder<string>('the client');
-      await using _client = await connect(server.address, setupOf(row, events), { reconnect: false });
+      await using _client = await connectAs(row, server.address, setupOf(row, events), { reconnect: false });
       await events.closed.next();
       expect(warning.mock.calls[0]?.[0]).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('idleTimeout: given -1') });
     } finally {
@@ -114,8 +114,8 @@ runForEveryTransport({
     expect(p.farEvents.log).toEqual(['open', 'close']);
     await p.nearEvents.closed.next();
     expect(p.nearEvents.log).toEqual(['open', 'message', 'close']);
-    expect((await rejection(connect(p.server.address, setupOf(row, new Recorder<string>('late'))))).code).toBe('CONNECT_FAILED');
-    await using again = await serve(p.server.address, setupOf(row, new Recorder<string>('the next server')));
+    expect((await rejection(connectAs(row, p.server.address, setupOf(row, new Recorder<string>('late'))))).code).toBe('CONNECT_FAILED');
+    await using again = await serveAs(row, setupOf(row, new Recorder<string>('the next server')), p.server.address);
     expect(again.address).toBe(p.server.address);
     await p.server.close();
   },
@@ -134,8 +134,8 @@ runForEveryTransport({
   },
 
   async 'an address that is taken: LISTEN_FAILED says so'(row) {
-    await using server = await serve(row.free(), setupOf(row, new Recorder<string>('the first server')));
-    const error = await rejection(serve(server.address, setupOf(row, new Recorder<string>('the second server'))));
+    await using server = await serveAs(row, setupOf(row, new Recorder<string>('the first server')));
+    const error = await rejection(serveAs(row, setupOf(row, new Recorder<string>('the second server')), server.address));
     expect(error).toMatchObject({ code: 'LISTEN_FAILED', message: expect.stringContaining(server.address) });
   },
 
@@ -143,7 +143,7 @@ runForEveryTransport({
     await using p = await pair(row);
     void p.server.stopListening();
     await until(() => true, 'the next turn');
-    expect((await rejection(connect(p.server.address, setupOf(row, new Recorder<string>('late'))))).code).toBe('CONNECT_FAILED');
+    expect((await rejection(connectAs(row, p.server.address, setupOf(row, new Recorder<string>('late'))))).code).toBe('CONNECT_FAILED');
     p.near.write('still here');
     expect(await p.farEvents.messages.next()).toBe('still here');
     expect(p.server.closed).toBe(false);
@@ -164,7 +164,7 @@ runForEveryTransport({
     const away = await rejection(p.client.session());
     expect(['CONNECTION_LOST', 'CONNECT_FAILED']).toContain(away.code);
     const events = new Recorder<string>('the next server', { onMessage: (session, line) => session.write(`${line} again`) });
-    await using _again = await serve(p.server.address, setupOf(row, events));
+    await using _again = await serveAs(row, setupOf(row, events), p.server.address);
     await p.nearEvents.opened.take(2);
     const session = await p.client.session();
     expect(session).not.toBe(p.near);
@@ -176,7 +176,7 @@ runForEveryTransport({
   async '18: a client of several connections keeps so many, and hands them out in turn'(row) {
     await using p = await pair(row, { client: { connections: 3, reconnect: SOON } });
     await p.nearEvents.opened.take(3);
-    await until(() => p.client.sessions.size === 3, 'there are three sessions');
+    await until(() => p.client.sessions.size === 3 && p.server.sessions.size === 3, 'there are three sessions on both sides');
     const turn = [await p.client.session(), await p.client.session(), await p.client.session()];
     expect(new Set(turn)).toEqual(new Set(p.client.sessions));
     expect(await p.client.session()).toBe(turn[0]);
@@ -215,13 +215,13 @@ runForEveryTransport({
   async '18: a listener that refuses sessions does not make a hot loop: the delays grow'(row) {
     const attempts: number[] = [];
     const enough = gate();
-    await using server = await serve<string>(row.free(), () => {
+    await using server = await serveAs<string>(row, () => {
       attempts.push(performance.now());
       if (attempts.length === 5) enough.open();
       throw new Error('full');
     });
     const events = new Recorder<string>('the client');
-    await using client = await connect(server.address, setupOf(row, events), { reconnect: { initialDelay: 16, maxDelay: 10_000 } });
+    await using client = await connectAs(row, server.address, setupOf(row, events), { reconnect: { initialDelay: 16, maxDelay: 10_000 } });
     await within(enough.promise, 'five attempts');
     // At least half of 16, 32, 64 and 128 ms, less a millisecond each for the timers' rounding.
     expect((attempts[4] as number) - (attempts[0] as number)).toBeGreaterThan(8 + 16 + 32 + 64 - 4);
@@ -247,7 +247,7 @@ runForEveryTransport({
   async '9: a dead address fails fast, with the reason'(row) {
     const address = await deadAddress(row);
     const before = performance.now();
-    const error = await rejection(connect(address, setupOf(row, new Recorder<string>('the client'))));
+    const error = await rejection(connectAs(row, address, setupOf(row, new Recorder<string>('the client'))));
     expect(performance.now() - before).toBeLessThan(500);
     expect(error).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining(`cannot connect to ${address}: `) });
   },
@@ -321,9 +321,9 @@ runForEveryTransport({
 
   async 'connect with a signal: ABORTED_BY_CALLER before, and while the session opens'(row) {
     const events = new Recorder<string>('the server');
-    await using server = await serve(row.free(), setupOf(row, events));
+    await using server = await serveAs(row, setupOf(row, events));
     const never = new Recorder<string>('the client that is never made');
-    expect(await rejection(connect(server.address, setupOf(row, never), { signal: AbortSignal.abort('no') }))).toMatchObject({
+    expect(await rejection(connectAs(row, server.address, setupOf(row, never), { signal: AbortSignal.abort('no') }))).toMatchObject({
       code: 'ABORTED_BY_CALLER',
       cause: 'no',
     });
@@ -332,7 +332,7 @@ runForEveryTransport({
     const opening = gate();
     const late = new Recorder<string>('the client', { onOpen: () => opening.promise });
     const caller = new AbortController();
-    const connecting = rejection(connect(server.address, setupOf(row, late), { signal: caller.signal }));
+    const connecting = rejection(connectAs(row, server.address, setupOf(row, late), { signal: caller.signal }));
     await late.opened.next();
     caller.abort('enough');
     expect(await within(connecting, 'connect to reject')).toMatchObject({
@@ -462,8 +462,8 @@ describe('memory alone', () => {
       far = connection;
     });
     const near = await memory.dial(address, {} as never, new AbortController().signal);
-    near.attach(record('near'));
-    far.attach(record('far'));
+    near.attach(record('near'), SESSION_DEFAULTS);
+    far.attach(record('far'), SESSION_DEFAULTS);
     near.write(Buffer.from('last'));
     await turns(2);
     far.pause();

@@ -1,6 +1,8 @@
 /** A WebSocket as a connection: frames over a stream, when the handshake is done. */
-import { gettyError } from '../../errors.js';
+import { isUtf8 } from 'node:buffer';
+import { GettyError, gettyError } from '../../errors.js';
 import type { ByteWriter } from '../byte-writer.js';
+import { now } from '../ticker.js';
 import type { Connection, ConnectionEvents, MessageLimits } from '../types.js';
 import type { MessageDeflate } from './deflate.js';
 import {
@@ -10,7 +12,7 @@ import {
   completeFrame,
   controlFrame,
   FIN,
-  FrameError,
+  type FrameError,
   type FrameEvent,
   FrameParser,
   headerRoom,
@@ -53,6 +55,8 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   #closeReceived = false;
   #peerCode: number | undefined;
   #streamEnded = false;
+  /** When the message that is under way began to come, by now(); 0: none is. */
+  #partialSince = 0;
   /** onClose has been called. */
   #over = false;
   #error: Error | undefined;
@@ -97,6 +101,8 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
       this.#take(event);
     }
     this.#reading = false;
+    if (!this.#parser?.midway) this.#partialSince = 0;
+    else if (this.#partialSince === 0) this.#partialSince = now();
     this.#answerPing();
     if (this.#streamEnded && !this.#paused) this.#afterStreamEnd();
   }
@@ -111,8 +117,10 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   }
 
   #take(event: FrameEvent): void {
-    if (event.type === 'message') this.#events?.onMessage(event.bytes);
-    else if (event.type === 'ping') this.#ping = event.bytes;
+    if (event.type === 'message') {
+      this.#partialSince = 0;
+      this.#events?.onMessage(event.bytes);
+    } else if (event.type === 'ping') this.#ping = event.bytes;
     else if (event.type === 'close') this.#takeClose(event.code, event.reason);
   }
 
@@ -130,7 +138,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   /** The peer broke the protocol or a limit: for us it is over; the peer is told why. */
   #fail(cause: FrameError): void {
     const { message, code, closeCode } = cause;
-    const error = new FrameError(closeCode, `${this.remoteAddress}: ${message}`, code, cause.cause);
+    const error = new GettyError(code, `${this.remoteAddress}: ${message}`, cause.cause);
     if (!this.#closeSent) this.#sendClose(closeCode);
     this.#stream.end();
     // Destroyed at once, the system would drop what is not sent, and our close with it when the peer goes on sending.
@@ -153,11 +161,16 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
 
   /** Only the latest ping is answered, and only when the pong before is on its way: a flood of them must not fill our queue. */
   #answerPing(): void {
-    if (this.#ping === undefined || this.#closeSent) return;
+    if (this.#ping === undefined || this.#closeSent || this.#over) return;
     if (this.#written - this.#stream.bufferedBytes < this.#pongEnd) return;
     this.#control(OPCODE.pong, this.#ping);
     this.#ping = undefined;
     this.#pongEnd = this.#written;
+  }
+
+  partialFor(): number {
+    if (this.#paused && this.#partialSince > 0) this.#partialSince = now();
+    return this.#partialSince > 0 ? now() - this.#partialSince : 0;
   }
 
   pause(): void {
@@ -186,6 +199,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     const { deflate, text } = this.#settings;
     let first = FIN | (text ? OPCODE.text : OPCODE.binary);
     const content = start + headerRoom(this.#masked);
+    if (text && !isUtf8(output.bytes.subarray(content, output.length))) throw gettyError('ENCODE_FAILED', 'a text message must be UTF-8');
     const compressed = deflate?.deflate(output.bytes.subarray(content, output.length));
     if (compressed !== undefined) {
       output.length = content;
@@ -222,7 +236,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     this.#control(OPCODE.close, closePayload(code));
   }
 
-  /** Both sides have sent their close. The server ends the stream first, so that it keeps no port waiting (RFC 6455, section 7.1.1). */
+  /** Both sides have sent their close; then it is the server that ends the stream first (RFC 6455, section 7.1.1). */
   #endStream(): void {
     if (this.#settings.role === 'server' || this.#streamEnded) this.#stream.end();
   }

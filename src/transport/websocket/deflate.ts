@@ -48,13 +48,20 @@ export class MessageDeflate {
       if (maxInflatedBytes < maxMessageBytes) {
         throw new FrameError(CLOSE.tooLarge, `a message inflates to more than maxInflatedBytes, ${maxInflatedBytes}`, 'INFLATE_LIMIT');
       }
-      throw new FrameError(CLOSE.tooLarge, `a message inflates to more bytes than allowed; maxMessageBytes is ${maxMessageBytes}`, 'MESSAGE_TOO_LARGE');
+      throw new FrameError(
+        CLOSE.tooLarge,
+        `a message inflates to more bytes than allowed; maxMessageBytes is ${maxMessageBytes}`,
+        'MESSAGE_TOO_LARGE',
+      );
     }
   }
 }
 
 /** A server's choice among the offers of a client: the first that we can keep; undefined when there is none. */
-export function acceptOffer(header: string | undefined, compression: Compression): { readonly answer: string; readonly deflate: MessageDeflate } | undefined {
+export function acceptOffer(
+  header: string | undefined,
+  compression: Compression,
+): { readonly answer: string; readonly deflate: MessageDeflate } | undefined {
   for (const offer of header?.split(',') ?? []) {
     const parameters = parametersOf(offer);
     if (parameters === undefined) continue;

@@ -101,8 +101,10 @@ export class FrameParser {
     const opcode = first & 0x0f;
     const fin = (first & FIN) !== 0;
     if ((first & OTHER_RESERVED) !== 0) throw protocolError('a reserved bit is set');
-    if ((second & MASKED) !== 0 !== this.#rules.masked) throw protocolError(this.#rules.masked ? 'a client must mask its frames' : 'a server must not mask its frames');
-    if ((first & COMPRESSED) !== 0 && (this.#rules.inflate === undefined || !opens(first))) throw protocolError('a frame is compressed that must not be');
+    if (((second & MASKED) !== 0) !== this.#rules.masked)
+      throw protocolError(this.#rules.masked ? 'a client must mask its frames' : 'a server must not mask its frames');
+    if ((first & COMPRESSED) !== 0 && (this.#rules.inflate === undefined || !opens(first)))
+      throw protocolError('a frame is compressed that must not be');
     if (opcode >= OPCODE.close) {
       if (opcode > OPCODE.pong) throw protocolError(`opcode ${opcode} is reserved`);
       if (!fin) throw protocolError('a control frame must not be fragmented');
@@ -134,7 +136,8 @@ export class FrameParser {
     // What cannot be compressed grows a little when somebody tries.
     const limit = compressed ? maxMessageBytes + (maxMessageBytes >>> 10) + 64 : maxMessageBytes;
     const total = size + (this.#gathered?.length ?? 0);
-    if (total > limit) throw new FrameError(CLOSE.tooLarge, `a message of at least ${total} bytes came; maxMessageBytes is ${maxMessageBytes}`, 'MESSAGE_TOO_LARGE');
+    if (total > limit)
+      throw new FrameError(CLOSE.tooLarge, `a message of at least ${total} bytes came; maxMessageBytes is ${maxMessageBytes}`, 'MESSAGE_TOO_LARGE');
   }
 
   #dataFrame(first: number, payload: Buffer): FrameEvent | undefined {

@@ -1,0 +1,49 @@
+/** A message of a Protobuf schema as a body: with compiled code, or by protobuf-es where no code may be generated. */
+import { create, type DescMessage, fromBinary, isMessage, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import type { MessageCodec } from '../types.js';
+import { compiledOf } from './compile.js';
+import type { AnyMessage, Compiled } from './types.js';
+
+/** Takes what create() takes, and gives messages. Nothing is compiled before the first message. */
+export function protobufCodec<Desc extends DescMessage>(schema: Desc): MessageCodec<MessageInitShape<Desc>> {
+  let codec: MessageCodec | undefined;
+  const made = (): MessageCodec => {
+    const compiled = compiledOf(schema);
+    codec = compiled === undefined ? plainCodec(schema) : compiledCodec(compiled);
+    return codec;
+  };
+  return {
+    encode: (output, message) => (codec ?? made()).encode(output, message),
+    decode: (bytes, start, end) => (codec ?? made()).decode(bytes, start, end) as MessageInitShape<Desc>,
+  };
+}
+
+function compiledCodec(compiled: Compiled): MessageCodec {
+  const { Message } = compiled;
+  return {
+    encode(output, message) {
+      const start = output.length;
+      try {
+        output.length = compiled.encode(output, (message === undefined ? {} : message) as AnyMessage, start, true);
+      } catch (error) {
+        output.length = start;
+        throw error;
+      }
+    },
+    decode(bytes, start, end) {
+      const message = new Message();
+      compiled.decode(bytes, start, end, end, message, 1, 0);
+      return message;
+    },
+  };
+}
+
+function plainCodec(schema: DescMessage): MessageCodec {
+  return {
+    encode(output, message) {
+      const init = message as MessageInitShape<DescMessage>;
+      output.append(toBinary(schema, isMessage(init, schema) ? (init as MessageShape<DescMessage>) : create(schema, init)));
+    },
+    decode: (bytes, start, end) => fromBinary(schema, bytes.subarray(start, end)),
+  };
+}

@@ -1,0 +1,177 @@
+/**
+ * Makes the decoder of a schema as code: a loop over the tags with a case for each field. What it makes of bytes, also of
+ * odd ones, is what fromBinary() of protobuf-es makes of them: wire types are not looked at, for instance, but for packed lists.
+ */
+import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
+import { jsonOf, structOf } from './json-object.js';
+import * as read from './read.js';
+import { scalarOf, valueScalar, zeroLiteral } from './scalars.js';
+import { type Compiled, type Decode, isJsonObject, isUnwrapped, literal, member, own } from './types.js';
+
+const LENGTH_DELIMITED = 2;
+const END_GROUP = 4;
+/** Texts up to here are made of their bytes in one call: more arguments gain less. */
+const SHORT_STRING = 20;
+
+/** What the code of one decoder refers to; link0, enum0 and so on are its words for them. */
+class Scope {
+  readonly links: Compiled[] = [];
+  readonly enums: ReadonlySet<number>[] = [];
+  readonly #linkOf: (schema: DescMessage) => Compiled;
+
+  constructor(linkOf: (schema: DescMessage) => Compiled) {
+    this.#linkOf = linkOf;
+  }
+
+  link(schema: DescMessage): string {
+    return `link${this.links.push(this.#linkOf(schema)) - 1}`;
+  }
+
+  closedEnum(numbers: Iterable<number>): string {
+    return `enum${this.enums.push(new Set(numbers)) - 1}`;
+  }
+}
+
+export function compileDecoder(schema: DescMessage, linkOf: (schema: DescMessage) => Compiled): Decode {
+  const scope = new Scope(linkOf);
+  const cases = schema.fields.map((field) => `case ${field.number}: { ${fieldCode(scope, field)} break; }`);
+  const code = `"use strict";
+const { ${Object.keys(read).join(', ')} } = read;
+${scope.links.map((_, i) => `const link${i} = links[${i}];`).join(' ')}
+${scope.enums.map((_, i) => `const enum${i} = enums[${i}];`).join(' ')}
+return function decode(b, at, end, limit, m, depth, group) {
+  if (depth > DEPTH) tooDeep();
+  let u = m.$unknown, tag = 0, x, n, e;
+  while (at < end) {
+    ${tagCode('tag')}
+    if (group !== 0 && (tag & 7) === ${END_GROUP}) break;
+    switch (tag >>> 3) {
+      ${cases.join('\n      ')}
+      default: u = unknown(b, at, limit, tag, u, DEPTH - depth); at = cursor.at;
+    }
+  }
+  if (group !== 0 && ((tag & 7) !== ${END_GROUP} || tag >>> 3 !== group)) wrongEnd();
+  if (u !== undefined && u.length > 0) m.$unknown = u;
+  return at;
+};`;
+  const make = new Function('links', 'enums', 'read', 'string', 'own', 'jsonOf', 'structOf', code);
+  return make(scope.links, scope.enums, read, stringReader(), own, jsonOf, structOf);
+}
+
+let reader: unknown;
+
+/** A string of few ASCII bytes in one call of String.fromCharCode with just as many arguments; a native call costs twice that. */
+function stringReader(): unknown {
+  const cases = Array.from({ length: SHORT_STRING }, (_, i) => {
+    const names = Array.from({ length: i + 1 }, (_, j) => `c${j}`);
+    const bytes = names.map((name, j) => `${name} = b[at + ${j}]`).join(', ');
+    return `case ${i + 1}: { const ${bytes}; if ((${names.join(' | ')}) < 128) return make(${names.join(', ')}); break; }`;
+  });
+  const code = `"use strict";
+return function string(b, at, end, validated) {
+  switch (end - at) {
+    case 0: return "";
+    ${cases.join('\n    ')}
+  }
+  return longString(b, at, end, validated);
+};`;
+  reader ??= new Function('make', 'longString', code)(String.fromCharCode, read.longString);
+  return reader;
+}
+
+/** Reads a tag into the variable. */
+function tagCode(tag: string): string {
+  const long = `if (${tag} > 127) { ${tag} = longTag(b, at - 1, limit); at = cursor.at; }`;
+  return `${tag} = b[at++]; ${long} if ((${tag} & 7) > 5 || ${tag} < 8) wrongTag(${tag});`;
+}
+
+/** Reads an unsigned 32-bit varint into `x`. */
+const UINT32 = 'x = b[at++]; if (x > 127) { x = varint32(b, at - 1); at = cursor.at; } if (at > limit) eof();';
+/** Reads a length, and puts into `n` where what it is of ends. */
+const LENGTH = `${UINT32} n = at + x; if (n > limit) eof();`;
+
+/** Reads a scalar into `x`. */
+function scalarCode(field: DescField, type = field.scalar ?? ScalarType.INT32): string {
+  const { name } = scalarOf(type);
+  if (name === 'string') return `${LENGTH} x = string(b, at, n, ${field.utf8Validation}); at = n;`;
+  if (name === 'bytes') return `${LENGTH} x = b.subarray(at, n); at = n;`;
+  if (name === 'uint32') return UINT32;
+  if (name === 'int32') return `${UINT32} x |= 0;`;
+  if (name === 'sint32') return `${UINT32} x = (x >>> 1) ^ -(x & 1);`;
+  if (name === 'bool') return 'x = b[at++]; if (x > 127) { x = bool(b, at - 1); at = cursor.at; } else x = x !== 0; if (at > limit) eof();';
+  return `x = ${name}(b, at); at = cursor.at; if (at > limit) eof();`;
+}
+
+function fieldCode(scope: Scope, field: DescField): string {
+  const name = `m[${literal(field.localName)}]`;
+  if (field.fieldKind === 'list') return listCode(scope, field, name);
+  if (field.fieldKind === 'map') return mapCode(scope, field, name);
+  let existing = member('m', field.localName);
+  let set = (value: string): string => `${name} = ${value};`;
+  if (field.oneof !== undefined) {
+    const oneof = `m[${literal(field.oneof.localName)}]`;
+    existing = `${oneof}.case === ${literal(field.localName)} ? ${oneof}.value : undefined`;
+    set = (value) => `${oneof} = { case: ${literal(field.localName)}, value: ${value} };`;
+  }
+  if (field.fieldKind === 'message') return messageCode(scope, field, existing, set);
+  if (field.fieldKind === 'enum' && !field.enum.open) {
+    const numbers = scope.closedEnum(field.enum.values.map(({ number }) => number));
+    return `${scalarCode(field)} if (${numbers}.has(x)) { ${set('x')} } else unknownEnum(m, ${field.number}, tag & 7, x);`;
+  }
+  return `${scalarCode(field)} ${set(fromBigint(field, 'x'))}`;
+}
+
+/** Fields may have 64-bit integers as texts (jstype). */
+function fromBigint(field: DescField, value: string): string {
+  return 'longAsString' in field && field.longAsString ? `String(${value})` : value;
+}
+
+/** A message that is there already is read into: two of one field are one. */
+function messageCode(scope: Scope, field: DescField, existing: string, set: (value: string) => string): string {
+  const link = scope.link(field.message as DescMessage);
+  let begin = `e = ${existing}; if (e === undefined) e = new ${link}.Message();`;
+  let value = 'e';
+  if (isJsonObject(field)) {
+    begin = `e = structOf(${existing});`;
+    value = 'jsonOf(e)';
+  } else if (isUnwrapped(field)) {
+    begin = `e = new ${link}.Message(); x = ${existing}; if (x !== undefined) e.value = x;`;
+    value = 'e.value';
+  }
+  return `${readMessage(field, link, begin)} ${set(value)}`;
+}
+
+/** Reads a message into the `e` that `begin` makes. */
+function readMessage(field: DescField, link: string, begin: string): string {
+  if ('delimitedEncoding' in field && field.delimitedEncoding)
+    return `${begin} at = ${link}.decode(b, at, limit, limit, e, depth + 1, ${field.number});`;
+  return `${LENGTH} ${begin} at = ${link}.decode(b, at, n, limit, e, depth + 1, 0);`;
+}
+
+function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }, name: string): string {
+  if (field.listKind === 'message') {
+    const link = scope.link(field.message);
+    const json = isJsonObject(field);
+    return `${readMessage(field, link, `e = new ${link}.Message();`)} ${name}.push(${json ? 'jsonOf(e)' : 'e'});`;
+  }
+  const one = `${scalarCode(field)} list.push(${fromBigint(field, 'x')});`;
+  const list = `const list = ${name};`;
+  if (valueScalar(field).wireType === LENGTH_DELIMITED) return `${list} ${one}`;
+  return `${list} if ((tag & 7) === ${LENGTH_DELIMITED}) { ${LENGTH} e = n; while (at < e) { ${one} } } else { ${one} }`;
+}
+
+/** An entry is a message of key and value, and what else is in it not even skipped. */
+function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }, name: string): string {
+  let zero = zeroLiteral(field);
+  let value = `${scalarCode(field)} v = x;`;
+  if (field.mapKind === 'message') {
+    const link = scope.link(field.message);
+    const json = isJsonObject(field);
+    zero = json ? '{}' : `new ${link}.Message()`;
+    value = `${LENGTH} v = new ${link}.Message(); at = ${link}.decode(b, at, n, limit, v, depth + 1, 0);${json ? ' v = jsonOf(v);' : ''}`;
+  }
+  const key = `${scalarCode(field, field.mapKey)} k = x;`;
+  const entry = `while (at < e) { ${tagCode('t')} switch (t >>> 3) { case 1: ${key} break; case 2: ${value} break; } }`;
+  const absent = `if (k === undefined) k = ${zeroLiteral(field, field.mapKey)}; if (v === undefined) v = ${zero};`;
+  return `${LENGTH} e = n; let k, v, t; ${entry} ${absent} ${name}[k] = v;`;
+}

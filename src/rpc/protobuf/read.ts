@@ -1,0 +1,233 @@
+/**
+ * What compiled decoders call. A function that reads answers the value and leaves in `cursor.at` where it came to. Whether
+ * that is beyond the end is asked by its caller, once, after reading: what lies there are only other bytes of the same chunk.
+ */
+import { HIGH, halves, LOW, octets, scratch, signed64, unsigned64 } from './scratch.js';
+import type { AnyMessage } from './types.js';
+
+export const cursor = { at: 0 };
+/** How deep messages may be in each other, as protobuf-es has it. */
+export const DEPTH = 100;
+
+const VARINT = 0;
+const FIXED64 = 1;
+const LENGTH_DELIMITED = 2;
+const START_GROUP = 3;
+const END_GROUP = 4;
+const FIXED32 = 5;
+
+interface UnknownField {
+  no: number;
+  wireType: number;
+  data: Uint8Array;
+}
+
+export function eof(): never {
+  throw new RangeError('a Protobuf message is cut off');
+}
+
+function malformed(what: string): never {
+  throw new RangeError(`not a Protobuf message: ${what}`);
+}
+
+export function tooDeep(): never {
+  malformed(`more than ${DEPTH} messages within each other`);
+}
+
+export function wrongEnd(): never {
+  malformed('a group does not end as it began');
+}
+
+/** The low 32 bits of a varint of at most ten bytes. */
+export function varint32(bytes: Buffer, at: number): number {
+  let to = at;
+  let value = 0;
+  for (let shift = 0; shift < 70; shift += 7) {
+    const byte = bytes[to++] as number;
+    if (shift < 32) value |= (byte & 127) << shift;
+    if ((byte & 128) === 0) {
+      cursor.at = to;
+      return value >>> 0;
+    }
+  }
+  return malformed('a varint has more than ten bytes');
+}
+
+/** A tag of more than one byte. It has to fit into 32 bits, and in five bytes. */
+export function longTag(bytes: Buffer, at: number, limit: number): number {
+  const tag = varint32(bytes, at);
+  const to = cursor.at;
+  if (to > limit) eof();
+  if (to - at > 5 || (to - at === 5 && (bytes[to - 1] as number) > 15)) malformed('a tag has more than 32 bits');
+  return tag;
+}
+
+export function wrongTag(tag: number): never {
+  malformed(`field ${tag >>> 3} of wire type ${tag & 7}`);
+}
+
+/** Puts the 64 bits of a varint into the scratch. */
+function varint64(bytes: Buffer, at: number): void {
+  let to = at;
+  let low = 0;
+  let high = 0;
+  for (let shift = 0; shift < 70; shift += 7) {
+    const byte = bytes[to++] as number;
+    const bits = byte & 127;
+    if (shift < 32) low |= bits << shift;
+    if (shift > 28) high |= bits << (shift - 32);
+    else if (shift === 28) high = bits >>> 4;
+    if ((byte & 128) === 0) {
+      cursor.at = to;
+      halves[LOW] = low;
+      halves[HIGH] = high;
+      return;
+    }
+  }
+  malformed('a varint has more than ten bytes');
+}
+
+export function bool(bytes: Buffer, at: number): boolean {
+  varint64(bytes, at);
+  return halves[0] !== 0 || halves[1] !== 0;
+}
+
+export function int64(bytes: Buffer, at: number): bigint {
+  varint64(bytes, at);
+  return signed64[0] as bigint;
+}
+
+export function uint64(bytes: Buffer, at: number): bigint {
+  varint64(bytes, at);
+  return unsigned64[0] as bigint;
+}
+
+export function sint64(bytes: Buffer, at: number): bigint {
+  varint64(bytes, at);
+  const low = halves[LOW] as number;
+  const high = halves[HIGH] as number;
+  const sign = -(low & 1);
+  halves[LOW] = ((low >>> 1) | (high << 31)) ^ sign;
+  halves[HIGH] = (high >>> 1) ^ sign;
+  return signed64[0] as bigint;
+}
+
+export function sfixed32(bytes: Buffer, at: number): number {
+  cursor.at = at + 4;
+  const [a, b, c, d] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] as [number, number, number, number];
+  return a | (b << 8) | (c << 16) | (d << 24);
+}
+
+export function fixed32(bytes: Buffer, at: number): number {
+  return sfixed32(bytes, at) >>> 0;
+}
+
+function eight(bytes: Buffer, at: number): void {
+  halves[LOW] = sfixed32(bytes, at);
+  halves[HIGH] = sfixed32(bytes, at + 4);
+}
+
+export function sfixed64(bytes: Buffer, at: number): bigint {
+  eight(bytes, at);
+  return signed64[0] as bigint;
+}
+
+export function fixed64(bytes: Buffer, at: number): bigint {
+  eight(bytes, at);
+  return unsigned64[0] as bigint;
+}
+
+export function float(bytes: Buffer, at: number): number {
+  cursor.at = at + 4;
+  for (let i = 0; i < 4; i++) octets[i] = bytes[at + i] as number;
+  return scratch.getFloat32(0, true);
+}
+
+export function double(bytes: Buffer, at: number): number {
+  cursor.at = at + 8;
+  for (let i = 0; i < 8; i++) octets[i] = bytes[at + i] as number;
+  return scratch.getFloat64(0, true);
+}
+
+const lenient = new TextDecoder();
+const strict = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * Text of any length. protobuf-es reads it with a TextDecoder, which is slow, and differs from Buffer only in leaving out a
+ * byte order mark at the beginning and, where the schema wants valid UTF-8, in refusing what Buffer shows as U+FFFD.
+ */
+export function longString(bytes: Buffer, at: number, end: number, validated: boolean): string {
+  const text = bytes.toString('utf8', at, end);
+  if (text.charCodeAt(0) !== 0xfeff && !(validated && text.includes('\ufffd'))) return text;
+  return (validated ? strict : lenient).decode(bytes.subarray(at, end));
+}
+
+/** Keep a value that a closed enum does not have. */
+export function unknownEnum(message: AnyMessage, no: number, wireType: number, value: number): void {
+  const data: number[] = [];
+  // A negative one is ten bytes: its upper half is all ones.
+  let rest = BigInt.asUintN(64, BigInt(value));
+  for (; rest > 127n; rest >>= 7n) data.push(Number(rest & 127n) | 128);
+  data.push(Number(rest));
+  message.$unknown = append(message.$unknown, { no, wireType, data: new Uint8Array(data) });
+}
+
+function append(fields: unknown, field: UnknownField): UnknownField[] {
+  const list = (fields as UnknownField[] | undefined) ?? [];
+  list.push(field);
+  return list;
+}
+
+/** Keep a field that the schema does not have. `depth`: how many groups may be within each other. */
+export function unknown(bytes: Buffer, at: number, limit: number, tag: number, fields: unknown, depth: number): UnknownField[] {
+  const to = skip(bytes, at, limit, tag, depth);
+  cursor.at = to;
+  return append(fields, { no: tag >>> 3, wireType: tag & 7, data: bytes.subarray(at, to) });
+}
+
+function skip(bytes: Buffer, at: number, limit: number, tag: number, depth: number): number {
+  let to = at;
+  switch (tag & 7) {
+    case VARINT:
+      while (to < limit && (bytes[to] as number) > 127) to++;
+      to++;
+      break;
+    case FIXED64:
+      to += 8;
+      break;
+    case FIXED32:
+      to += 4;
+      break;
+    case LENGTH_DELIMITED: {
+      const length = varint32(bytes, to);
+      to = cursor.at + length;
+      break;
+    }
+    case START_GROUP:
+      to = skipGroup(bytes, at, limit, tag, depth);
+      break;
+    default:
+      wrongTag(tag);
+  }
+  if (to > limit) eof();
+  return to;
+}
+
+function skipGroup(bytes: Buffer, at: number, limit: number, begin: number, depth: number): number {
+  if (depth <= 0) tooDeep();
+  let to = at;
+  for (;;) {
+    if (to >= limit) eof();
+    let tag = bytes[to++] as number;
+    if (tag > 127) {
+      tag = longTag(bytes, to - 1, limit);
+      to = cursor.at;
+    }
+    if ((tag & 7) > 5 || tag < 8) wrongTag(tag);
+    if ((tag & 7) === END_GROUP) {
+      if (tag >>> 3 !== begin >>> 3) wrongEnd();
+      return to;
+    }
+    to = skip(bytes, to, limit, tag, depth - 1);
+  }
+}

@@ -1,0 +1,60 @@
+/** The scalar types by what the compilers need to know of them. */
+import { type DescField, ScalarType } from '@bufbuild/protobuf';
+
+interface Scalar {
+  /** Its function in write.ts and in read.ts. */
+  readonly name:
+    | 'double'
+    | 'float'
+    | 'int64'
+    | 'uint64'
+    | 'int32'
+    | 'fixed64'
+    | 'fixed32'
+    | 'bool'
+    | 'string'
+    | 'bytes'
+    | 'uint32'
+    | 'sfixed32'
+    | 'sfixed64'
+    | 'sint32'
+    | 'sint64';
+  readonly wireType: 0 | 1 | 2 | 5;
+  /** The fewest bytes that a value takes. */
+  readonly bytes: number;
+  /** 64-bit integers are bigints. */
+  readonly big?: true;
+}
+
+const SCALARS: Readonly<Record<ScalarType, Scalar>> = {
+  [ScalarType.DOUBLE]: { name: 'double', wireType: 1, bytes: 8 },
+  [ScalarType.FLOAT]: { name: 'float', wireType: 5, bytes: 4 },
+  [ScalarType.INT64]: { name: 'int64', wireType: 0, bytes: 1, big: true },
+  [ScalarType.UINT64]: { name: 'uint64', wireType: 0, bytes: 1, big: true },
+  [ScalarType.INT32]: { name: 'int32', wireType: 0, bytes: 1 },
+  [ScalarType.FIXED64]: { name: 'fixed64', wireType: 1, bytes: 8, big: true },
+  [ScalarType.FIXED32]: { name: 'fixed32', wireType: 5, bytes: 4 },
+  [ScalarType.BOOL]: { name: 'bool', wireType: 0, bytes: 1 },
+  [ScalarType.STRING]: { name: 'string', wireType: 2, bytes: 1 },
+  [ScalarType.BYTES]: { name: 'bytes', wireType: 2, bytes: 1 },
+  [ScalarType.UINT32]: { name: 'uint32', wireType: 0, bytes: 1 },
+  [ScalarType.SFIXED32]: { name: 'sfixed32', wireType: 5, bytes: 4 },
+  [ScalarType.SFIXED64]: { name: 'sfixed64', wireType: 1, bytes: 8, big: true },
+  [ScalarType.SINT32]: { name: 'sint32', wireType: 0, bytes: 1 },
+  [ScalarType.SINT64]: { name: 'sint64', wireType: 0, bytes: 1, big: true },
+};
+
+export const scalarOf = (type: ScalarType): Scalar => SCALARS[type];
+
+/** The scalar of a field's values; an enum is an int32 on the wire. */
+export const valueScalar = (field: DescField): Scalar => SCALARS[field.scalar ?? ScalarType.INT32];
+
+/** The zero value as code. */
+export function zeroLiteral(field: DescField, type: ScalarType | undefined = field.scalar): string {
+  if (type === undefined) return String(field.enum?.values[0]?.number ?? 0);
+  const { name, big } = SCALARS[type];
+  if (big) return 'longAsString' in field && field.longAsString ? '"0"' : '0n';
+  if (name === 'string') return '""';
+  if (name === 'bytes') return 'new Uint8Array(0)';
+  return name === 'bool' ? 'false' : '0';
+}

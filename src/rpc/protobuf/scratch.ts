@@ -1,0 +1,12 @@
+/** Eight bytes in which numbers change their form: the cheapest way between a bigint and its halves, or a float and its bytes. */
+const eight = new ArrayBuffer(8);
+export const signed64 = new BigInt64Array(eight);
+export const unsigned64 = new BigUint64Array(eight);
+export const halves = new Int32Array(eight);
+export const octets = new Uint8Array(eight);
+export const scratch = new DataView(eight);
+
+signed64[0] = 1n;
+/** Where the halves of a 64-bit integer are in `halves`: processors differ. */
+export const LOW = halves[0] === 1 ? 0 : 1;
+export const HIGH = 1 - LOW;
