@@ -1,16 +1,7 @@
 /** Message codecs: how the argument or reply of a call becomes a body. */
-import {
-  create,
-  type DescMessage,
-  fromBinary,
-  fromJsonString,
-  isMessage,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-  toJsonString,
-} from '@bufbuild/protobuf';
+import { create, type DescMessage, fromJsonString, isMessage, type MessageInitShape, type MessageShape, toJsonString } from '@bufbuild/protobuf';
 import type { ByteWriter } from '../transport/byte-writer.js';
+import { protobufCodec } from './protobuf/codec.js';
 import type { MessageCodec } from './types.js';
 
 /** Any JSON value; undefined is an empty body. */
@@ -26,10 +17,7 @@ export const json: MessageCodec = {
 
 /** A message of a Protobuf schema, in the binary form. */
 export function protobufBody<Desc extends DescMessage>(schema: Desc): MessageCodec<MessageInitShape<Desc>> {
-  return {
-    encode: (output, message) => output.append(toBinary(schema, messageOf(schema, message))),
-    decode: (bytes, start, end) => fromBinary(schema, bytes.subarray(start, end)) as MessageInitShape<Desc>,
-  };
+  return protobufCodec(schema);
 }
 
 /** The same message in JSON as Go's encoding/json reads it: the field names of the .proto file, numbers for enums, no field left out. */

@@ -86,9 +86,12 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     return undefined;
   }
 
-  #lost(): GettyError {
+  /** `age` of the session, in ms. */
+  #lost(age = Number.POSITIVE_INFINITY): GettyError {
+    // Who refuses says nothing: a server that is full, or one that does not accept our certificate.
+    const soon = age < SHORTEST_LIFE ? ` ${Math.round(age)} ms after it was opened; did the server refuse it?` : '';
     const more = this.#options.reconnect === undefined ? ', and reconnect is off' : '';
-    return gettyError('CONNECTION_LOST', `the session with ${this.address} is lost${more}`);
+    return gettyError('CONNECTION_LOST', `the session with ${this.address} was lost${soon}${more}`);
   }
 
   /** The one place that decides whether to dial. */
@@ -162,8 +165,9 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     this.#live = this.#live.filter((other) => other !== session);
     super.forget(session);
     if (this.#live.length === before) return;
-    this.#lastFailure = this.#lost();
-    if (performance.now() - (this.#openedAt.get(session) ?? 0) < SHORTEST_LIFE) {
+    const age = performance.now() - (this.#openedAt.get(session) ?? 0);
+    this.#lastFailure = this.#lost(age);
+    if (age < SHORTEST_LIFE) {
       this.#failures++;
       this.#maintainLater();
     } else {

@@ -3,6 +3,7 @@ import { GettyError, gettyError, messageOf } from '../errors.js';
 import { ByteReader } from './byte-reader.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';
 import { now } from './ticker.js';
+import type { TaskPool } from './task-pool.js';
 import type { Connection, Session } from './types.js';
 
 /** What the inbox tells its session. */
@@ -25,8 +26,10 @@ export class Inbox<In, Out> {
   /** onOpen has not settled: messages wait, whatever else happens. */
   #opening = true;
   #paused = false;
-  /** As many messages are being handled as may be. */
+  /** As many messages are being handled as may be, by this session or by its pool. */
   #full = false;
+  /** Waits until its pool has room. */
+  #queueing = false;
   #reading = false;
   #ended = false;
   #stopped = false;
@@ -104,6 +107,8 @@ export class Inbox<In, Out> {
   #read(): void {
     // A listener may resume() from within onMessage; the loop below goes on then by itself.
     if (this.#reading || this.#opening || !this.#mayRead()) return;
+    // Other sessions may have filled the pool meanwhile.
+    if (this.#setup.taskPool?.full && this.#hasUnread()) return this.#waitForRoom(this.#setup.taskPool);
     this.#reading = true;
     try {
       if (this.#whole !== undefined) this.#readWhole(this.#whole);
@@ -129,7 +134,11 @@ export class Inbox<In, Out> {
       }
       const consumed = before - input.length;
       if (message === undefined) {
-        if (consumed > 0) continue; // the codec dropped something that is no message
+        if (consumed > 0) {
+          // The codec dropped something that is no message.
+          this.#partialSince = 0;
+          continue;
+        }
         if (input.length > maxMessageBytes) session.destroy(this.#tooLarge(input.length));
         else if (this.#partialSince === 0) this.#partialSince = now();
         return;
@@ -175,12 +184,16 @@ export class Inbox<In, Out> {
     const { listener, taskPool } = this.#setup;
     const session = this.#session;
     try {
-      const outcome = taskPool === undefined ? listener.onMessage(session, message) : taskPool.run(() => listener.onMessage(session, message));
+      const outcome =
+        taskPool === undefined
+          ? listener.onMessage(session, message)
+          : // A session may end while its message waits in the pool: nothing comes after its onClose.
+            taskPool.run(() => (this.#stopped ? undefined : listener.onMessage(session, message)));
       if (outcome instanceof Promise) this.#await(outcome);
     } catch (error) {
       session.handlerFailed(error);
     }
-    if (taskPool?.full) this.#waitUntil(taskPool.room());
+    if (taskPool?.full) this.#waitForRoom(taskPool);
   }
 
   #await(outcome: Promise<unknown>): void {
@@ -188,7 +201,7 @@ export class Inbox<In, Out> {
     if (this.#handling >= this.#setup.maxHandling) this.#fill();
     const settled = (): void => {
       this.#handling--;
-      if (this.#full && !this.#setup.taskPool?.full) this.#unfill();
+      if (this.#full && !this.#queueing) this.#unfill();
       if (this.#ended) this.#afterEnd();
     };
     outcome.then(settled, (error) => {
@@ -197,9 +210,22 @@ export class Inbox<In, Out> {
     });
   }
 
-  #waitUntil(room: Promise<void>): void {
+  /** Once at a time, so that nobody has two places in the queue. */
+  #waitForRoom(pool: TaskPool): void {
     this.#fill();
-    room.then(() => this.#unfill());
+    if (this.#queueing) return;
+    this.#queueing = true;
+    pool.room().then(
+      () => {
+        this.#queueing = false;
+        this.#unfill();
+      },
+      (error) => this.#session.destroy(gettyError('HANDLER_FAILED', `room() of the task pool failed: ${messageOf(error)}`, error)),
+    );
+  }
+
+  #hasUnread(): boolean {
+    return this.#input.length > 0 || (this.#whole !== undefined && this.#whole.length > 0);
   }
 
   #fill(): void {

@@ -6,6 +6,9 @@ import { type Flushable, flushSoon } from './flusher.js';
 import { LONGEST_TIMER, tooLarge } from './session-options.js';
 import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from './types.js';
 
+/** Up to so many bytes a copy costs next to nothing, for Node cuts it from a slab that it keeps. */
+const SMALL = 4096;
+
 /** The rejection of send(): how far the message got, and why not further. */
 export class SendError extends GettyError implements SendResult {
   readonly encodedBytes: number;
@@ -65,7 +68,7 @@ export class Outbox<In, Out> implements Flushable {
       if (size > this.#limits.maxMessageBytes) throw tooLarge(size, this.#limits.maxMessageBytes, `is for ${connection.remoteAddress}`);
       connection.endMessage?.(output, start);
     } catch (error) {
-      output.length = start;
+      this.#undo(output, start);
       throw error;
     }
     this.messagesWritten++;
@@ -84,7 +87,7 @@ export class Outbox<In, Out> implements Flushable {
       size = output.length - content;
       this.#connection.endMessage?.(output, start);
     } catch (error) {
-      output.length = start;
+      this.#undo(output, start);
       throw error;
     }
     return this.#wrote(output, size, output.length - start);
@@ -98,6 +101,7 @@ export class Outbox<In, Out> implements Flushable {
     try {
       if (timeout !== undefined) checkNumber('timeout', timeout, 0, LONGEST_TIMER);
       if (signal?.aborted) throw gettyError('ABORTED_BY_CALLER', 'the caller gave up before anything was sent', signal.reason);
+      this.#connection.confirm?.();
       write();
     } catch (error) {
       const known = error instanceof GettyError;
@@ -169,6 +173,13 @@ export class Outbox<In, Out> implements Flushable {
     return output;
   }
 
+  /** Of the message that began at `start` nothing is sent. */
+  #undo(output: ByteWriter, start: number): void {
+    output.length = start;
+    // No flush of this tick will give it back.
+    if (this.#connection.unbatched) this.flush();
+  }
+
   /** `size` as the codec made it, `taken` of the output. */
   #wrote(output: ByteWriter, size: number, taken: number): boolean {
     this.bytesWritten += size;
@@ -191,9 +202,12 @@ export class Outbox<In, Out> implements Flushable {
   #passOn(output: ByteWriter): void {
     const { length } = output;
     if (length === 0 || this.#gone) return;
-    this.#connection.write(output.bytes.subarray(0, length));
+    const view = output.bytes.subarray(0, length);
+    // What is small, or will have to wait, goes as a copy of its own size: the view would keep a whole buffer waiting with it.
+    const copies = length <= SMALL || this.#untaken > 0;
+    this.#connection.write(copies ? Buffer.from(view) : view);
     this.#untaken = this.#connection.bufferedBytes;
-    if (this.#untaken === 0) output.length = 0;
+    if (copies || this.#untaken === 0) output.length = 0;
     else output.renew();
   }
 

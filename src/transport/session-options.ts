@@ -42,7 +42,7 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
   const { codec, listener, taskPool, compression = 'none' } = setup;
   if (typeof codec?.read !== 'function' || typeof codec.write !== 'function') throw badOption('codec', codec, 'an object with read and write');
   if (typeof listener?.onMessage !== 'function') throw badOption('listener', listener, 'an object with onMessage');
-  if (taskPool !== undefined && typeof taskPool.run !== 'function') throw badOption('taskPool', taskPool, 'what taskPool() returns');
+  if (taskPool !== undefined && (typeof taskPool?.run !== 'function' || typeof taskPool.room !== 'function')) throw badOption('taskPool', taskPool, 'what taskPool() returns');
   checkCompression(compression);
   return { ...withDefaults(SESSION_DEFAULTS, setup, RANGES), codec, listener, taskPool, compression };
 }

@@ -5,6 +5,8 @@ import type { Address } from './address.js';
 import type { Connection, ConnectionEvents, Listener, Peer } from './types.js';
 
 const KEEP_ALIVE_DELAY = 60_000;
+/** An error that nobody listens to would end the process. */
+const unheard = (): void => {};
 
 export class SocketConnection implements Connection {
   readonly localAddress: string;
@@ -28,9 +30,12 @@ export class SocketConnection implements Connection {
     this.#events = events;
     socket.on('data', (chunk: Buffer) => events.onData(chunk));
     socket.on('end', () => events.onEnd());
-    socket.on('error', (error) => {
+    const broke = (error: Error): void => {
       this.#error = gettyError('CONNECTION_LOST', `the connection with ${this.remoteAddress} broke: ${error.message}`, error);
-    });
+    };
+    if (socket.errored !== null) broke(socket.errored);
+    socket.on('error', broke);
+    socket.off('error', unheard);
     socket.on('close', () => events.onClose(this.#error));
     // A socket that died before anybody listened will not say so again.
     if (socket.closed) queueMicrotask(() => events.onClose(this.#error));
@@ -81,7 +86,10 @@ export function listenWith(server: Server, at: object, address: Address, address
   });
 }
 
-/** The socket once it is `ready`, the name of the event that says so. Rejects with CONNECT_FAILED; the socket is destroyed then. */
+/**
+ * Settles when the socket is `ready`, the name of the event that says so; until a SocketConnection is attached to it, its errors are
+ * kept for that. Rejects with CONNECT_FAILED; the socket is destroyed then.
+ */
 export function dialled(socket: Socket, ready: 'connect' | 'secureConnect', address: Address, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
@@ -93,7 +101,9 @@ export function dialled(socket: Socket, ready: 'connect' | 'secureConnect', addr
     signal.addEventListener('abort', abort, { once: true });
     socket.once('error', fail);
     socket.once(ready, () => {
-      socket.removeListener('error', fail);
+      // The peer may break the connection in the same breath, before whoever waits for us can listen.
+      socket.on('error', unheard);
+      socket.off('error', fail);
       signal.removeEventListener('abort', abort);
       resolve();
     });

@@ -15,7 +15,7 @@ export const TASK_POOL_DEFAULTS = { concurrency: 16, queue: 256 } satisfies Task
 export interface TaskPool {
   /** True when no task may wait any more. Sessions stop reading then. */
   readonly full: boolean;
-  /** Settles when it is not full. */
+  /** Settles when it is not full; whoever waits longest is first. */
   room(): Promise<void>;
   /** Run a task when there is a place for it; settles as the task does. Rejects with POOL_FULL when it may not even wait. */
   run<T>(task: () => T | Promise<T>): Promise<T>;
@@ -54,8 +54,17 @@ class BoundedPool implements TaskPool {
       const next = this.#waiting.shift();
       if (next === undefined) this.#running--;
       else next();
-      if (!this.full) for (const resolve of this.#rooms.splice(0)) resolve();
+      this.#wake();
     }
+  }
+
+  /** One after the other, for whoever is first may fill it again: a thousand sessions must not wake for one place. */
+  #wake(): void {
+    if (this.full) return;
+    const resolve = this.#rooms.shift();
+    if (resolve === undefined) return;
+    resolve();
+    queueMicrotask(() => this.#wake());
   }
 }
 

@@ -1,7 +1,16 @@
 /** TLS over TCP. */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type AddressInfo, isIP } from 'node:net';
-import { type ConnectionOptions, connect, createSecureContext, createServer, type SecureContextOptions, type TlsOptions as NodeTlsOptions } from 'node:tls';
+import {
+  type ConnectionOptions,
+  checkServerIdentity,
+  connect,
+  createSecureContext,
+  createServer,
+  type TlsOptions as NodeTlsOptions,
+  type SecureContextOptions,
+} from 'node:tls';
 import { messageOf } from '../errors.js';
 import { badOption } from '../options.js';
 import { type Address, formatAddress } from './address.js';
@@ -15,48 +24,103 @@ const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 function contextOptions(options: TlsOptions): SecureContextOptions {
   const { minVersion = 'TLSv1.2', passphrase } = options;
   if (!MIN_VERSIONS.includes(minVersion)) throw badOption('tls.minVersion', minVersion, MIN_VERSIONS.map((version) => JSON.stringify(version)).join(' or '));
-  const context = { cert: pem('cert', options.cert), key: pem('key', options.key), ca: pem('ca', options.ca), passphrase, minVersion };
+  // Of a secret no more than its type is shown.
+  if (passphrase !== undefined && typeof passphrase !== 'string') throw badOption('tls.passphrase', typeof passphrase, 'a string');
+  if ((options.cert === undefined) !== (options.key === undefined)) throw badOption('tls', options, 'a cert and a key, or neither');
+  const certificate = (bytes: string | Buffer) => new X509Certificate(bytes);
+  const context = {
+    cert: pem('cert', options.cert, certificate),
+    key: pem('key', options.key, (bytes) => createPrivateKey({ key: bytes, passphrase })),
+    // Node takes a CA without any certificate for one by whom nobody is signed.
+    ca: pem('ca', options.ca, certificate),
+    passphrase,
+    minVersion,
+  };
   try {
     createSecureContext(context);
   } catch (error) {
-    // OpenSSL's words name no secret.
-    throw badOption('tls', { code: (error as NodeJS.ErrnoException).code }, `a certificate, key, password and CA that fit each other: ${messageOf(error)}`);
+    throw badOption('tls', options, `a certificate and a key that fit each other: ${messageOf(error)}`);
   }
   return context;
 }
 
-/** PEM text or bytes as they are; any other text is the path of a file. */
-function pem(name: string, given: string | Buffer | undefined): string | Buffer | undefined {
-  if (given === undefined || Buffer.isBuffer(given)) return given;
-  if (typeof given !== 'string') throw badOption(`tls.${name}`, given, 'PEM text, or the path of a PEM file');
-  if (given.includes('-----BEGIN ')) return given;
+/** Text that may be a key in another form than PEM, rather than a path. */
+const LIKE_A_SECRET = /\n|^[\w+/=-]{100,}$/;
+
+/** PEM text or bytes as they are; any other text is the path of a file. `parse` throws when it is not what it should be. */
+function pem(name: string, given: string | Buffer | undefined, parse: (bytes: string | Buffer) => unknown): string | Buffer | undefined {
+  const expected = 'PEM text or bytes, or the path of a PEM file';
+  if (given === undefined) return undefined;
+  if (typeof given !== 'string' && !Buffer.isBuffer(given)) throw badOption(`tls.${name}`, given, expected);
+  const isPath = typeof given === 'string' && !given.includes('-----BEGIN ');
+  const secret = isPath && LIKE_A_SECRET.test(given);
   try {
-    return readFileSync(given);
+    const bytes = isPath ? readFileSync(given) : given;
+    if (!bytes.includes('-----BEGIN ')) throw new Error('it is no PEM');
+    parse(bytes);
+    return bytes;
   } catch (error) {
-    throw badOption(`tls.${name}`, given, `PEM text, or the path of a PEM file that can be read: ${messageOf(error)}`);
+    // OpenSSL's words name no secret, but those of the file system repeat the path.
+    const why = secret ? 'it is no PEM, and no file' : messageOf(error);
+    throw badOption(`tls.${name}`, isPath && !secret ? given : 'text or bytes', `${expected}, that can be read: ${why}`);
   }
+}
+
+/** Whether clients have to show a certificate. Throws BAD_OPTION. */
+function wantsCertificates({ ca, clientCertificate = ca === undefined ? 'none' : 'required' }: TlsOptions): boolean {
+  if (!['none', 'required'].includes(clientCertificate)) throw badOption('tls.clientCertificate', clientCertificate, '"none" or "required"');
+  const required = clientCertificate === 'required';
+  // Without a CA of ours every certificate that any public authority has ever signed would do.
+  if (required && ca === undefined) throw badOption('tls.ca', undefined, 'the CA whose client certificates are accepted');
+  return required;
 }
 
 /** Options for a TLS or HTTPS server of Node. Throws BAD_OPTION. */
 export function tlsServerOptions(options: TlsOptions | undefined, handshakeTimeout: number): NodeTlsOptions {
   if (options?.cert === undefined || options.key === undefined) throw badOption('tls', options, 'a cert and a key: a TLS server needs both');
-  const { clientCertificate = options.ca === undefined ? 'none' : 'required' } = options;
-  if (!['none', 'required'].includes(clientCertificate)) throw badOption('tls.clientCertificate', clientCertificate, '"none" or "required"');
-  const required = clientCertificate === 'required';
-  // Without a CA of ours every certificate that any public authority has ever signed would do.
-  if (required && options.ca === undefined) throw badOption('tls.ca', undefined, 'the CA whose client certificates are accepted');
+  const required = wantsCertificates(options);
   return { ...contextOptions(options), requestCert: required, rejectUnauthorized: required, handshakeTimeout };
 }
 
 /** Options for a TLS or HTTPS connection of Node; the server's certificate is verified. Throws BAD_OPTION. */
-export function tlsClientOptions(options: TlsOptions = {}, { host }: Address): SecureContextOptions & { servername: string } {
-  const name = options.serverName ?? (isIP(host) ? '' : host);
-  return { ...contextOptions(options), servername: name };
+export function tlsClientOptions(
+  options: TlsOptions = {},
+  { host }: Address,
+): SecureContextOptions & Pick<ConnectionOptions, 'servername' | 'checkServerIdentity'> {
+  const { serverName } = options;
+  if (serverName !== undefined && (typeof serverName !== 'string' || serverName === '')) {
+    throw badOption('tls.serverName', serverName, 'a name or an IP address');
+  }
+  const name = serverName ?? (host || 'localhost');
+  // SNI has no IP addresses; certificates do.
+  return {
+    ...contextOptions(options),
+    servername: isIP(name) ? '' : name,
+    checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
+  };
 }
 
-/** The listener of a server whose certificate can be replaced. */
-export function reloadable(listener: Listener, server: { setSecureContext(options: SecureContextOptions): void }): Listener {
-  return { ...listener, reloadTls: (options) => server.setSecureContext(contextOptions(options)) };
+/** The listener of a server whose certificate can be replaced; what is not given anew is as in `options`, read again where it is a file. */
+export function reloadable(
+  listener: Listener,
+  server: { setSecureContext(options: SecureContextOptions): void },
+  options: TlsOptions = {},
+): Listener {
+  let current = options;
+  return {
+    ...listener,
+    reloadTls(given) {
+      if (typeof given !== 'object' || given === null) throw badOption('reloadTls', given, 'an object');
+      const next = { ...current, ...given };
+      const { requestCert, ...context } = tlsServerOptions(next, 0);
+      // Node asks for certificates as it did at the start, whatever the context says.
+      if (requestCert !== wantsCertificates(current)) {
+        throw badOption('tls.clientCertificate', given.clientCertificate, `what it was at the start: ${requestCert ? '"none"' : '"required"'}`);
+      }
+      server.setSecureContext(context);
+      current = next;
+    },
+  };
 }
 
 export const tls: Transport = {
@@ -68,7 +132,7 @@ export const tls: Transport = {
     });
     const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
     const listener = await listenWith(server, at, address, () => formatAddress('tls', address.host, (server.address() as AddressInfo).port));
-    return reloadable(listener, server);
+    return reloadable(listener, server, options.tls);
   },
 
   async dial(address, options, signal) {

@@ -173,7 +173,10 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
   readonly type: 'server';
   /** Take no new connections; those that are open go on. Settles when the port is free. */
   stopListening(): Promise<void>;
-  /** Use other certificates for new sessions; those that are open go on. Throws BAD_OPTION, also where the address has no TLS. */
+  /**
+   * Use other certificates for new sessions; those that are open go on. What is not given anew stays, and is read again where it is a file:
+   * `reloadTls({})` is enough when the files were replaced. Throws BAD_OPTION, also where the address has no TLS; the old ones stay in use then.
+   */
   reloadTls(options: TlsOptions): void;
   /**
    * `udp://` only: write to a peer by its address (`udp://10.0.0.7:514`, no names), in its session, which is made when there is none; a
@@ -186,6 +189,8 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
 export interface ServerOptions {
   /** Refuse those who come when so many sessions are open. Default: no limit; `udp://`: 10,000, for there anybody can open sessions in others' names. */
   maxSessions?: number;
+  /** The same for the peers of one host, where peers have hosts. Default: no limit. */
+  maxSessionsPerAddress?: number;
   /** The longest queue of connections that the operating system holds for us. */
   backlog?: number;
   /** For `tls://` and `wss://`: cert and key are needed. */

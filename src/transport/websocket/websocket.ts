@@ -55,7 +55,7 @@ async function listen(scheme: Scheme, address: Address, options: ListenOptions, 
       return closed;
     },
   };
-  return secure === undefined ? listener : reloadable(listener, secure);
+  return secure === undefined ? listener : reloadable(listener, secure, options.tls);
 }
 
 /** Sockets whose handshake is under way: each has its deadline, and none is waited for when the listener closes. */

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * One process of a measurement: `worker.mjs server PEER` or `worker.mjs client PEER ADDRESS`. It talks with run.mjs over the
+ * One process of a measurement: `rpc-worker.mjs server PEER` or `rpc-worker.mjs client PEER ADDRESS`. It talks with rpc.mjs over the
  * IPC channel, and ends when that does.
  */
 import { ANSWER, atMostASecond } from './message.mjs';

@@ -1,0 +1,5 @@
+// @ts-check
+import { open, serveAt } from './getty.mjs';
+
+export { open };
+export const serve = () => serveAt('udp');

@@ -1,0 +1,69 @@
+// @ts-check
+/** The processes of a measurement: started, asked, ended; none of them outlives this one. */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
+import { setTimeout as wait } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+/** @typedef {import('node:child_process').ChildProcess} ChildProcess */
+
+/** Milliseconds that a child may be late, and that it has for its end. */
+const PATIENCE = 15_000;
+const END = 3_000;
+
+/** @type {Set<ChildProcess>} */
+const children = new Set();
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
+
+/**
+ * What a child says next.
+ * @param {ChildProcess} child
+ * @returns {Promise<any>}
+ */
+export function hear(child, milliseconds = 0) {
+  return new Promise((resolve, reject) => {
+    const name = child.spawnargs.slice(2).join(' ');
+    const done = () => {
+      clearTimeout(timer);
+      child.off('message', message).off('exit', exit);
+    };
+    const message = (/** @type {unknown} */ word) => resolve(done() ?? word);
+    const exit = () => reject(done() ?? new Error(`the process '${name}' ended`));
+    const timer = setTimeout(() => reject(done() ?? new Error(`the process '${name}' does not answer`)), milliseconds + PATIENCE);
+    child.on('message', message).on('exit', exit);
+  });
+}
+
+/**
+ * Fork a program of this folder, and wait for its first word, a server's address.
+ * @param {string} program
+ * @param {string[]} args
+ */
+export async function start(program, ...args) {
+  const path = fileURLToPath(new URL(program, import.meta.url));
+  const child = fork(path, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: ['--expose-gc', ...process.execArgv] });
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  return { child, address: await hear(child) };
+}
+
+/** @param {ChildProcess} child */
+export async function stop(child) {
+  if (!children.has(child)) return;
+  child.disconnect();
+  await Promise.race([once(child, 'exit'), wait(END, undefined, { ref: false })]);
+  child.kill('SIGKILL');
+}
+
+/** @param {number[]} values */
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? Number(sorted[middle]) : (Number(sorted[middle - 1]) + Number(sorted[middle])) / 2;
+}
+
+export const machine = () => `Node ${process.version}, ${availableParallelism()} cores`;

@@ -1,0 +1,144 @@
+// @ts-check
+/**
+ * Measures the transport beside what is written by hand: `npm run bench -- transport`. Echo: a server and a client process for each
+ * side of a comparison; in each round they take turns. Memory: what many sessions cost the server's process.
+ */
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { hear, machine, median, start, stop } from './processes.mjs';
+
+/** @typedef {{ connections: number, window: number, size: number }} Shape */
+/** @typedef {{ name: string, ours: string, peer: string, shape: Shape, target: number }} Row */
+
+/** @type {Row[]} */
+const ECHO = [
+  { name: 'TCP 64 B, 1 × 64, coalesced', ours: 'getty-tcp', peer: 'net-coalesced', shape: { connections: 1, window: 64, size: 64 }, target: 0.85 },
+  { name: 'TCP 64 B, 64 × 64, coalesced', ours: 'getty-tcp', peer: 'net-coalesced', shape: { connections: 64, window: 64, size: 64 }, target: 0.85 },
+  { name: 'TCP 64 B, 1 × 64, a write each', ours: 'getty-tcp', peer: 'net-each', shape: { connections: 1, window: 64, size: 64 }, target: 5 },
+  { name: 'TCP 64 B, 64 × 64, a write each', ours: 'getty-tcp', peer: 'net-each', shape: { connections: 64, window: 64, size: 64 }, target: 15 },
+  { name: 'WebSocket 64 B, 1 × 64', ours: 'getty-ws', peer: 'ws', shape: { connections: 1, window: 64, size: 64 }, target: 4 },
+  { name: 'WebSocket 64 B, 64 × 64', ours: 'getty-ws', peer: 'ws', shape: { connections: 64, window: 64, size: 64 }, target: 5 },
+  { name: 'UDP 64 B, window 64', ours: 'getty-udp', peer: 'dgram', shape: { connections: 1, window: 64, size: 64 }, target: 0.95 },
+  { name: 'TCP 1 MiB, 1 × 4, against pipe', ours: 'getty-tcp', peer: 'net-pipe', shape: { connections: 1, window: 4, size: 2 ** 20 }, target: 0.6 },
+];
+const IDLE_SESSIONS = 10_000;
+const DEAF_SESSIONS = 1_000;
+const HIGH_WATER_MARK = 256 * 1024;
+const WARM_UP = 1;
+const USAGE = 'usage: npm run bench -- transport [--seconds 0.5] [--rounds 7] [--broadcast 60] [--only WORD] [--json FILE]';
+
+/** @param {string} side @param {Shape} shape */
+async function startPair(side, shape) {
+  const { child: server, address } = await start('transport-worker.mjs', 'server', side);
+  const { child: client } = await start('transport-worker.mjs', 'client', side, address, JSON.stringify(shape));
+  const measure = async (/** @type {number} */ seconds) => {
+    client.send({ seconds });
+    const { messages, took, failures } = await hear(client, seconds * 1000);
+    if (failures > 0) throw new Error(`${side}: ${failures} failures`);
+    return messages / took;
+  };
+  await measure(WARM_UP);
+  return { measure, stop: () => stop(client).then(() => stop(server)) };
+}
+
+/** @param {Row} row @param {number} rounds @param {number} seconds */
+async function compare({ ours, peer, shape }, rounds, seconds) {
+  const a = await startPair(ours, shape);
+  const b = await startPair(peer, shape);
+  const ratios = [];
+  for (let round = 0; round < rounds; round++) {
+    // Who goes first changes, so that a machine that slows down harms both alike.
+    const [first, second] = round % 2 === 0 ? [a, b] : [b, a];
+    const [x, y] = [await first.measure(seconds), await second.measure(seconds)];
+    ratios.push(round % 2 === 0 ? x / y : y / x);
+  }
+  await Promise.all([a.stop(), b.stop()]);
+  return ratios;
+}
+
+/** Resident bytes per idle session in the server's process. @param {string} side */
+async function idleBytes(side) {
+  const { child: server, address } = await start('transport-worker.mjs', 'server', side);
+  const ask = async () => {
+    server.send('rss');
+    return hear(server, 5_000);
+  };
+  // The first sessions pay for what is loaded and compiled once.
+  const { child: first } = await start('transport-worker.mjs', 'idle', address, '500');
+  const before = await ask();
+  const { child: rest } = await start('transport-worker.mjs', 'idle', address, String(IDLE_SESSIONS));
+  const after = await ask();
+  await Promise.all([stop(first), stop(rest), stop(server)]);
+  return (after - before) / IDLE_SESSIONS;
+}
+
+/** How much the server grows under a broadcast that nobody reads, as a part of sessions × high-water mark. @param {number} seconds */
+async function broadcast(seconds) {
+  const { child: server, address } = await start('transport-worker.mjs', 'broadcast', String(HIGH_WATER_MARK));
+  const { child: deaf } = await start('transport-worker.mjs', 'idle', address, String(DEAF_SESSIONS));
+  server.send('rss');
+  const before = await hear(server, 5_000);
+  server.send({ seconds });
+  const after = await hear(server, seconds * 1000);
+  await Promise.all([stop(deaf), stop(server)]);
+  return (after - before) / (DEAF_SESSIONS * HIGH_WATER_MARK);
+}
+
+function readCommandLine() {
+  const { values } = parseArgs({
+    args: process.argv.slice(3),
+    options: {
+      seconds: { type: 'string', default: '0.5' },
+      rounds: { type: 'string', default: '7' },
+      broadcast: { type: 'string', default: '60' },
+      only: { type: 'string', default: '' },
+      json: { type: 'string' },
+    },
+  });
+  const [seconds = 0, rounds = 0, broadcastSeconds = 0] = [values.seconds, values.rounds, values.broadcast].map(Number);
+  if (!(seconds > 0 && seconds <= 60 && rounds >= 1 && rounds <= 100 && broadcastSeconds > 0 && broadcastSeconds <= 600)) {
+    throw new Error('--seconds is up to 60, --rounds 1 to 100, --broadcast up to 600');
+  }
+  return { seconds, rounds, broadcastSeconds, only: values.only, json: values.json };
+}
+
+/** @param {string} what @param {string} measured @param {string} target @param {boolean} met */
+const line = (what, measured, target, met) => console.log(`| ${what} | ${measured} | ${target} | ${met ? 'met' : 'missed'} |`);
+
+let options;
+try {
+  options = readCommandLine();
+} catch (error) {
+  console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
+  process.exit(2);
+}
+const { seconds, rounds, broadcastSeconds, only, json } = options;
+const results = [];
+console.log('| what | ours ÷ peer, from – to | wanted | |\n| --- | --- | --- | --- |');
+for (const row of ECHO.filter(({ name }) => name.includes(only))) {
+  const ratios = await compare(row, rounds, seconds);
+  const ratio = median(ratios);
+  results.push({ ...row, ratio, ratios });
+  const range = `${Math.min(...ratios).toFixed(2)} – ${Math.max(...ratios).toFixed(2)}`;
+  line(`${row.name}: ${row.ours} ÷ ${row.peer}`, `${ratio.toFixed(2)}, ${range}`, `${row.target}`, ratio >= row.target);
+}
+if ('idle session'.includes(only)) {
+  const [ours, net] = [await idleBytes('getty-tcp'), await idleBytes('net-listeners')];
+  results.push({ name: 'idle', ours, net });
+  const kilobytes = (/** @type {number} */ bytes) => `${(bytes / 1024).toFixed(1)} KB`;
+  line(`idle session, ${IDLE_SESSIONS}`, `${kilobytes(ours)}`, '6.5 KB', ours <= 6.5 * 1024);
+  line(`idle session, over ${kilobytes(net)} of net with five listeners`, `${kilobytes(ours - net)}`, '1.5 KB', ours - net <= 1.5 * 1024);
+}
+if ('broadcast'.includes(only)) {
+  const part = await broadcast(broadcastSeconds);
+  results.push({ name: 'broadcast', part });
+  line(
+    `broadcast for ${broadcastSeconds} s to ${DEAF_SESSIONS} that do not read: growth ÷ (sessions × high-water mark)`,
+    part.toFixed(2),
+    '1.1',
+    part <= 1.1,
+  );
+}
+console.log(`\n${machine()}, ${rounds} rounds of ${seconds} s. Only the ratios mean something.`);
+if (json !== undefined) writeFileSync(json, `${JSON.stringify({ machine: machine(), rounds, seconds, results }, null, 2)}\n`);
+process.exit(0);
