@@ -6,23 +6,51 @@ import { frame, parse } from './echo.mjs';
 const EMPTY = Buffer.alloc(0);
 
 /**
- * A function for 'data' that calls back with the bytes of whole messages, and how many there are.
- * @param {(messages: Buffer, count: number) => void} onWhole
+ * A function for 'data' that calls back with each message, without its length, and at the end of the chunk.
+ * @param {(message: Buffer) => void} onMessage
+ * @param {() => void} onChunkEnd
  */
-function cutter(onWhole) {
+function cutter(onMessage, onChunkEnd) {
   let rest = EMPTY;
   return (/** @type {Buffer} */ chunk) => {
     const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     let at = 0;
-    let count = 0;
     while (bytes.length - at >= 4) {
       const end = at + 4 + bytes.readUInt32BE(at);
       if (end > bytes.length) break;
+      onMessage(bytes.subarray(at + 4, end));
       at = end;
-      count++;
     }
     rest = at === bytes.length ? EMPTY : bytes.subarray(at);
-    if (count > 0) onWhole(bytes.subarray(0, at), count);
+    onChunkEnd();
+  };
+}
+
+/**
+ * Gathers framed messages in one buffer, for one write.
+ * @param {import('node:net').Socket} socket
+ */
+function gatherer(socket) {
+  let bytes = Buffer.allocUnsafe(65536);
+  let length = 0;
+  return {
+    /** @param {Buffer} message */
+    add(message) {
+      if (length + 4 + message.length > bytes.length) {
+        const larger = Buffer.allocUnsafe(Math.max(bytes.length * 2, length + 4 + message.length));
+        bytes.copy(larger, 0, 0, length);
+        bytes = larger;
+      }
+      bytes.writeUInt32BE(message.length, length);
+      bytes.set(message, length + 4);
+      length += 4 + message.length;
+    },
+    flush() {
+      if (length === 0) return;
+      socket.write(bytes.subarray(0, length));
+      if (socket.writableLength > 0) bytes = Buffer.allocUnsafe(65536);
+      length = 0;
+    },
   };
 }
 
@@ -37,21 +65,22 @@ export function serveWith(onSocket) {
 }
 
 /** One write for all that a chunk brought. */
-export const serveCoalesced = () => serveWith((socket) => socket.on('data', cutter((messages) => socket.write(messages))));
+export function serveCoalesced() {
+  return serveWith((socket) => {
+    const answers = gatherer(socket);
+    socket.on('data', cutter(answers.add, answers.flush));
+  });
+}
 
 /** A write for each message. */
 export function serveEach() {
   return serveWith((socket) => {
-    socket.on(
-      'data',
-      cutter((messages) => {
-        for (let at = 0; at < messages.length; ) {
-          const end = at + 4 + messages.readUInt32BE(at);
-          socket.write(messages.subarray(at, end));
-          at = end;
-        }
-      }),
-    );
+    const answer = gatherer(socket);
+    const echo = (/** @type {Buffer} */ message) => {
+      answer.add(message);
+      answer.flush();
+    };
+    socket.on('data', cutter(echo, () => {}));
   });
 }
 
@@ -60,12 +89,26 @@ export function opener(coalesced) {
   return async (address, size, onMessages) => {
     const socket = connect({ ...parse(address), noDelay: true });
     await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
-    const one = frame(size);
-    socket.on('data', cutter((_, count) => onMessages(count)));
+    const message = frame(size).subarray(4);
+    const output = gatherer(socket);
+    let reading = false;
+    const cut = cutter(
+      () => onMessages(1),
+      () => output.flush(),
+    );
+    socket.on('data', (chunk) => {
+      reading = true;
+      cut(chunk);
+      reading = false;
+    });
     return {
       send(count) {
-        if (coalesced) socket.write(Buffer.concat(Array(count).fill(one)));
-        else for (let i = 0; i < count; i++) socket.write(one);
+        for (let i = 0; i < count; i++) {
+          output.add(message);
+          if (!coalesced) output.flush();
+        }
+        // The first messages answer no chunk.
+        if (!reading) output.flush();
       },
     };
   };

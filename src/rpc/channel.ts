@@ -192,7 +192,11 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
       this.#whenKnown.add(settle);
       const late = (): Error =>
         new RpcError('DEADLINE_EXCEEDED', `${this.#peer} did not say within ${limit} ms whether it takes ${what}`, { unsent: true });
-      await within(limit, unlessCancelled(call, known), late).finally(() => this.#whenKnown.delete(settle));
+      await within(limit, unlessCancelled(call, known), late).finally(() => {
+        this.#whenKnown.delete(settle);
+        // So that what waits for it lets go of the signal.
+        settle();
+      });
     }
     if (this.closed) throw new RpcError('UNAVAILABLE', `the session with ${this.#peer} is closed`, { unsent: true });
     if (this.extended !== true)

@@ -14,11 +14,6 @@ export const SERVER_DEFAULTS = { backlog: 511, handshakeTimeout: 10_000 } satisf
 /** Milliseconds. */
 const BETWEEN_WARNINGS = 60_000;
 
-/** The host of an address that has a port; undefined where peers have no hosts. */
-function hostOf(address: string): string | undefined {
-  return /^[a-z]+:\/\/(.+):\d+$/.exec(address)?.[1];
-}
-
 class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<In, Out> {
   readonly type = 'server';
   #listener: Listener | undefined;
@@ -58,13 +53,18 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   /** The limit that lets nobody else in, in words. */
   #limitReached({ remoteAddress }: Connection): string | undefined {
     if (this.sessions.size >= this.#maxSessions) return `maxSessions, ${this.#maxSessions}, are open`;
-    const host = hostOf(remoteAddress);
+    const host = this.#limitedHost(remoteAddress);
     if (host === undefined || (this.#sessionsOf.get(host) ?? 0) < this.#maxSessionsPerAddress) return undefined;
     return `maxSessionsPerAddress, ${this.#maxSessionsPerAddress}, are open from ${host}`;
   }
 
+  /** The host of a peer, where its sessions are limited and peers have hosts. */
+  #limitedHost(address: string): string | undefined {
+    return this.#maxSessionsPerAddress === Number.POSITIVE_INFINITY ? undefined : /^[a-z]+:\/\/(.+):\d+$/.exec(address)?.[1];
+  }
+
   #count({ remoteAddress }: Peer, change: 1 | -1): void {
-    const host = this.#maxSessionsPerAddress === Number.POSITIVE_INFINITY ? undefined : hostOf(remoteAddress);
+    const host = this.#limitedHost(remoteAddress);
     if (host === undefined) return;
     const count = (this.#sessionsOf.get(host) ?? 0) + change;
     if (count > 0) this.#sessionsOf.set(host, count);

@@ -34,9 +34,13 @@ class UdpPeer extends UdpConnection {
     this.#trusted = trusted || options.amplification === Number.POSITIVE_INFINITY;
   }
 
-  receive(datagram: Buffer): void {
-    this.#bytesLeft += datagram.length * this.#amplification;
+  /** It has sent a datagram of `bytes`. */
+  credit(bytes: number): void {
+    this.#bytesLeft += bytes * this.#amplification;
     this.#datagramsLeft += this.#amplification;
+  }
+
+  receive(datagram: Buffer): void {
     if (datagram.length === CONNECT_PING.length && datagram.equals(CONNECT_PING)) this.alive();
     else this.deliver(datagram);
   }
@@ -96,18 +100,20 @@ export class UdpListener implements Listener {
   }
 
   readonly #receive = (datagram: Buffer, { address, port }: RemoteInfo): void => {
-    const peer = this.#peers.get(address)?.get(port) ?? this.#meet(address, port);
-    peer?.receive(datagram);
+    let peer = this.#peers.get(address)?.get(port);
+    if (peer !== undefined) peer.credit(datagram.length);
+    else {
+      // Nothing can be sent to port 0, and to answer ourselves would never end: both are forged.
+      if (this.#closed !== undefined || port === 0 || (port === this.#port && address === this.#host)) return;
+      peer = this.#add(address, port, false);
+      // Before onOpen, which may answer already.
+      peer.credit(datagram.length);
+      this.#accept(peer);
+    }
+    peer.receive(datagram);
   };
 
-  /** A datagram came from somebody new. */
-  #meet(host: string, port: number): UdpPeer | undefined {
-    // Nothing can be sent to port 0, and to answer ourselves would never end: both are forged.
-    if (this.#closed !== undefined || port === 0 || (port === this.#port && host === this.#host)) return undefined;
-    return this.#make(host, port, false);
-  }
-
-  #make(host: string, port: number, trusted: boolean): UdpPeer {
+  #add(host: string, port: number, trusted: boolean): UdpPeer {
     const peer = new UdpPeer(this, host, port, trusted);
     let ports = this.#peers.get(host);
     if (ports === undefined) {
@@ -115,7 +121,6 @@ export class UdpListener implements Listener {
       this.#peers.set(host, ports);
     }
     ports.set(port, peer);
-    this.#accept(peer);
     return peer;
   }
 
@@ -125,7 +130,9 @@ export class UdpListener implements Listener {
     const known = this.#peers.get(host)?.get(address.port);
     if (known !== undefined) return known;
     if (this.#closed !== undefined) throw gettyError('ENDPOINT_CLOSED', `the server at ${this.address} takes no new peers`);
-    return this.#make(host, address.port, true);
+    const peer = this.#add(host, address.port, true);
+    this.#accept(peer);
+    return peer;
   }
 
   /** As the system writes it when a datagram comes from there. */

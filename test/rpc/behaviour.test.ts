@@ -1,4 +1,5 @@
 /** What a user of rpc can see: a table of behaviours, run for every transport in both codecs; then what does not depend on them. */
+import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import type { RpcChannel } from '../../src/rpc/channel.js';
 import {
@@ -879,6 +880,18 @@ describe('handlers', () => {
       expect(await rejection(stub.add({}, { metadata: { a: 'x'.repeat(66_000) } }))).toMatchObject({ code: 'INVALID_ARGUMENT', unsent: true });
       expect(await outcome(stub.add({}, { metadata: { a: 'x'.repeat(65_000) } }))).toBe('ok');
     }
+  });
+
+  test('a signal that lives long is left alone by calls that are over, however they ended', async () => {
+    await using pair = await rig();
+    const { signal } = new AbortController();
+    const calls = [pair.stub.add({}, { signal }), pair.stub.err({}, { signal }), pair.stub.event({}, { signal })];
+    await using server = await serve(freeMemory(), [testService()]);
+    await using _peer = await RawPeer.connect(server.address);
+    calls.push((await channelOf(server)).stub(TestService).add({}, { signal, timeout: 1 }));
+    await Promise.all(calls.map(outcome));
+    await turns();
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
   test('beyond maxPendingCalls calls are refused, at the caller and at the server', async () => {

@@ -133,7 +133,8 @@ export function int32(output: ByteWriter, at: number, tag: number, value: unknow
 
 export function uint32(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
   const number = toUint32(value, field);
-  return varint(output.bytes, start(output, at, tag), number);
+  const to = start(output, at, tag);
+  return varint(output.bytes, to, number);
 }
 
 export function sint32(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
@@ -295,10 +296,11 @@ export function list(value: unknown, field: DescField): ArrayLike<unknown> {
   throw fail(field, 'an array', value);
 }
 
-/** The keys of a map; a Map has none and would be lost. */
-export function keys(value: unknown, field: DescField): string[] {
+/** The keys of a map; a Map has none and would be lost. `copied`: create() would copy the object, which loses this one key. */
+export function keys(value: unknown, field: DescField, copied: boolean): string[] {
   if (typeof value !== 'object' || value === null || value instanceof Map) throw fail(field, 'a plain object', value);
-  return Object.keys(value);
+  const found = Object.keys(value);
+  return copied && found.includes('__proto__') ? found.filter((key) => key !== '__proto__') : found;
 }
 
 /** A key as the map's key type has it; what is no such key is left for its writer to refuse. */

@@ -1,0 +1,103 @@
+/** The compiled codec and protobuf-es, side by side: random messages of every kind of field, and random damage to their bytes. */
+import { create, type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { describe, expect, test } from 'vitest';
+import { fc } from '../fixtures/property.js';
+import { damaged, initOf, messageOf } from '../fixtures/protobuf/arbitrary.js';
+import { encoded, encodedByTheirs, expectSame, expectSameDecoding, outcome } from '../fixtures/protobuf/compare.js';
+import { file_editions } from '../fixtures/protobuf/editions_pb.js';
+import { file_implicit } from '../fixtures/protobuf/implicit_pb.js';
+import { file_proto2 } from '../fixtures/protobuf/proto2_pb.js';
+import { file_proto3, InheritedSchema } from '../fixtures/protobuf/proto3_pb.js';
+
+// Of a message whose fields are called as members of Object.prototype protobuf-es makes functions.
+const schemas: DescMessage[] = [file_proto3, file_proto2, file_editions, file_implicit]
+  .flatMap(({ messages }) => messages)
+  .filter((schema) => schema !== InheritedSchema);
+const MORE = Number(process.env.PROTOBUF_RUNS ?? 1);
+const RUNS = { numRuns: 100 * MORE };
+
+/** The bytes of random messages; messages that cannot be written are none. */
+const bytesOf = (schema: DescMessage) =>
+  messageOf(schema).map((message) => {
+    const found = outcome(() => toBinary(schema, create(schema, message)));
+    return 'error' in found ? new Uint8Array(0) : (found.value as Uint8Array);
+  });
+
+test('every message of the fixtures takes part', () => expect(schemas.length).toBeGreaterThan(20));
+
+describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s', (_, schema) => {
+  test('an init shape is written as create() and toBinary() write it, and read back', () => {
+    let written = 0;
+    fc.assert(
+      fc.property(initOf(schema), (init) => {
+        const theirs = outcome(() => encodedByTheirs(schema, init));
+        expectSame(
+          outcome(() => encoded(schema, init)),
+          theirs,
+        );
+        if ('error' in theirs) return;
+        written++;
+        expectSameDecoding(schema, theirs.value as Buffer);
+      }),
+      RUNS,
+    );
+    expect(written, 'most can be written').toBeGreaterThan(RUNS.numRuns / 2);
+  });
+
+  test('a message is written as toBinary() writes it, unknown fields too', () => {
+    fc.assert(
+      fc.property(messageOf(schema), (message) => {
+        expectSame(
+          outcome(() => encoded(schema, message)),
+          outcome(() => encodedByTheirs(schema, message)),
+        );
+      }),
+      RUNS,
+    );
+  });
+
+  test('damaged bytes are refused where fromBinary() refuses them, and else read as it reads them', () => {
+    fc.assert(
+      fc.property(damaged(bytesOf(schema)), (bytes) => {
+        expectSameDecoding(schema, bytes);
+      }),
+      { numRuns: 250 * MORE },
+    );
+  });
+
+  test('two messages behind each other are one', () => {
+    fc.assert(
+      fc.property(bytesOf(schema), bytesOf(schema), (one, two) => {
+        expectSameDecoding(schema, Buffer.concat([one, two]));
+      }),
+      RUNS,
+    );
+  });
+
+  test('random bytes', () => {
+    // Small numbers make tags and lengths that fit.
+    const byte = fc.oneof(fc.nat({ max: 40 }), fc.nat({ max: 255 }));
+    fc.assert(
+      fc.property(fc.array(byte, { maxLength: 60 }), (bytes) => {
+        expectSameDecoding(schema, Buffer.from(bytes));
+      }),
+      { numRuns: 300 * MORE },
+    );
+  });
+
+  test("another schema's bytes, which are written again as they came", () => {
+    const other = fc.constantFrom(...schemas).chain(bytesOf);
+    fc.assert(
+      fc.property(other, (bytes) => {
+        const { value } = expectSameDecoding(schema, bytes);
+        if (value === undefined) return;
+        const message = value as MessageShape<DescMessage>;
+        expectSame(
+          outcome(() => encoded(schema, message)),
+          outcome(() => encodedByTheirs(schema, message)),
+        );
+      }),
+      RUNS,
+    );
+  });
+});

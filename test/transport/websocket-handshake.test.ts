@@ -1,0 +1,304 @@
+/** The opening handshake of WebSocket, with those who do it right, wrong, slowly or not at all. */
+import { createServer } from 'node:http';
+import { createServer as createTcpServer, type Socket } from 'node:net';
+import { afterEach, describe, expect, it, test, vi } from 'vitest';
+import type { ServerOptions } from '../../src/index.js';
+import { answerUpgrade, Offer, type UpgradeRequest } from '../../src/transport/websocket/handshake.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { rejection } from '../fixtures/transports.js';
+import { turns, within } from '../fixtures/waiting.js';
+import { ANY, echo, handshakeRequest, ourClient, rawPeer, type WsPeer, wsClient, wsServer } from '../fixtures/websocket.js';
+
+const QUIET = 20;
+const DEFLATE = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover';
+
+noLeaks();
+afterEach(() => vi.restoreAllMocks());
+
+describe('the handshake of a server', () => {
+  it('listens at any path, or at the one that it is given', async () => {
+    await using any = await echo();
+    using first = wsClient(`${any.address}/any/path?query`);
+    await first.opened;
+    await using one = await echo({}, {}, `${ANY}/chat`);
+    expect(one.address).toMatch(/:\d+\/chat$/);
+    using second = wsClient(`${one.address}?room=7`);
+    await second.opened;
+    await using ours = await ourClient(one.address);
+    expect(ours.session.remoteAddress).toBe(one.address);
+    using wrong = wsClient(one.address.replace('chat', 'chatter'));
+    await expect(wrong.opened).rejects.toThrow('404');
+    expect(await rejection(ourClient(one.address.replace('/chat', '/')))).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringContaining('404 Not Found'),
+    });
+  });
+
+  it('21: refuses pages of other origins unless they are allowed', async () => {
+    const connectFrom = async (address: string, origin: string): Promise<boolean> => {
+      using peer: WsPeer = wsClient(address, { origin });
+      return await peer.opened.then(
+        () => true,
+        (error) => {
+          expect(String(error)).toContain('403');
+          return false;
+        },
+      );
+    };
+    await using strict = await echo();
+    await using listed = await echo({}, { websocket: { allowOrigin: ['https://good.example'] } });
+    const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    const judge = (origin: string): boolean => {
+      if (origin === 'null') throw new Error('oh');
+      return origin.endsWith('.example');
+    };
+    await using judged = await echo({}, { websocket: { allowOrigin: judge } });
+    const { host } = new URL(strict.address);
+    expect(await connectFrom(strict.address, `http://${host}`)).toBe(true);
+    expect(await connectFrom(strict.address, `http://${host}0`)).toBe(false);
+    expect(await connectFrom(strict.address, 'http://127.0.0.1')).toBe(false);
+    expect(await connectFrom(strict.address, 'https://good.example')).toBe(false);
+    expect(await connectFrom(strict.address, 'null')).toBe(false);
+    expect(await connectFrom(listed.address, 'https://good.example')).toBe(true);
+    expect(await connectFrom(listed.address, 'https://good.example.evil.example')).toBe(false);
+    expect(await connectFrom(judged.address, 'https://good.example')).toBe(true);
+    expect(await connectFrom(judged.address, 'https://bad.test')).toBe(false);
+    expect(await connectFrom(judged.address, 'null')).toBe(false);
+    expect(warning.mock.calls.map(([error]) => (error as unknown as { code: string }).code)).toEqual(['HANDLER_FAILED']);
+  });
+
+  it('answers 426 to plain HTTP, whatever its method', async () => {
+    await using server = await echo();
+    const url = server.address.replace('ws:', 'http:');
+    for (const [method, body] of [['GET'], ['POST', 'x'.repeat(100_000)], ['DELETE']]) {
+      const response = await fetch(url, { method, body });
+      expect([response.status, response.headers.get('upgrade'), response.headers.get('connection')]).toEqual([426, 'websocket', 'close']);
+      await response.text();
+    }
+    using peer = rawPeer(server.address);
+    peer.socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n');
+    expect(String(await peer.until((bytes) => bytes.includes('server\n')))).toMatch(/^HTTP\/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n/);
+    await peer.ended;
+  });
+
+  it('21: cuts off who does not come to the end of the handshake', async () => {
+    await using server = await echo({}, { handshakeTimeout: 60 });
+    const begin = performance.now();
+    using silent = rawPeer(server.address);
+    using half = rawPeer(server.address);
+    half.socket.write(handshakeRequest(server.address).slice(0, -2));
+    using slow = rawPeer(server.address);
+    const request = handshakeRequest(server.address, [`X-More: ${'x'.repeat(1_000)}`]);
+    let at = 0;
+    const drip = setInterval(() => slow.socket.writable && slow.socket.write(request.slice(at, ++at)), 5);
+    try {
+      await within(Promise.all([silent.ended, half.ended, slow.ended]), 'all to be cut off');
+    } finally {
+      clearInterval(drip);
+    }
+    expect(performance.now() - begin).toBeGreaterThan(55);
+    expect(server.server.sessions.size).toBe(0);
+    using peer = wsClient(server.address);
+    await peer.opened;
+    await within(new Promise((resolve) => setTimeout(resolve, 80)), 'the deadline to pass');
+    peer.socket.send('still here');
+    await peer.messages.next();
+  });
+
+  it('a head that is too large is refused', async () => {
+    await using server = await echo();
+    using peer = rawPeer(server.address);
+    peer.socket.write(handshakeRequest(server.address, [`X-More: ${'x'.repeat(20_000)}`]));
+    expect(String(await peer.until((bytes) => bytes.length > 12))).toMatch(/^HTTP\/1.1 431 /);
+    await peer.ended;
+  });
+
+  it('19: a handshake under way does not keep a server from closing', async () => {
+    const server = await echo();
+    using peer = rawPeer(server.address);
+    peer.socket.write('GET / HTTP/1.1\r\n');
+    await turns(QUIET);
+    await within(server.server.close(), 'the server to close', 500);
+    await peer.ended;
+  });
+
+  it('frames that come with the request are read', async () => {
+    await using server = await echo();
+    using peer = rawPeer(server.address);
+    peer.socket.write(Buffer.concat([Buffer.from(handshakeRequest(server.address)), Buffer.from('828100000000aa', 'hex')]));
+    const answer = await peer.until((bytes) => bytes.includes(Buffer.from('8201aa', 'hex')));
+    expect(String(answer)).toContain('Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n');
+  });
+
+  const good: UpgradeRequest = {
+    method: 'GET',
+    url: '/',
+    headers: {
+      host: 'here',
+      upgrade: 'WebSocket',
+      connection: 'keep-alive, Upgrade',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+    },
+  };
+  const withHeaders = (headers: Record<string, string | undefined>): UpgradeRequest => ({ ...good, headers: { ...good.headers, ...headers } });
+  test.each<[what: string, request: UpgradeRequest, status: number]>([
+    ['a good one', good, 101],
+    ['not GET', { ...good, method: 'POST' }, 405],
+    ['another upgrade', withHeaders({ upgrade: 'h2c' }), 426],
+    ['no version', withHeaders({ 'sec-websocket-version': undefined }), 426],
+    ['version 8', withHeaders({ 'sec-websocket-version': '8' }), 426],
+    ['version 13 twice', withHeaders({ 'sec-websocket-version': '13, 13' }), 426],
+    ['no key', withHeaders({ 'sec-websocket-key': undefined }), 400],
+    ['a short key', withHeaders({ 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ' }), 400],
+    ['an origin of this host', withHeaders({ origin: 'http://HERE' }), 101],
+    ['an origin of this host by TLS', withHeaders({ origin: 'https://here' }), 101],
+    ['an origin of another port', withHeaders({ origin: 'http://here:81' }), 403],
+    ['an origin that is none', withHeaders({ origin: 'here' }), 403],
+    ['two origins', withHeaders({ origin: 'http://here, http://evil' }), 403],
+    ['no host, but an origin', withHeaders({ host: undefined, origin: 'http://here' }), 403],
+  ])('%s: %o', (_what, request, status) => {
+    expect(answerUpgrade(request, '', {}).response).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  });
+
+  test.each<[offer: string | undefined, answer: string | undefined]>([
+    [undefined, undefined],
+    ['', undefined],
+    ['permessage-deflate', DEFLATE],
+    ['permessage-deflate; client_max_window_bits', DEFLATE],
+    ['permessage-deflate; client_max_window_bits=10; server_no_context_takeover', DEFLATE],
+    ['permessage-deflate; server_max_window_bits=12', `${DEFLATE}; server_max_window_bits=12`],
+    ['permessage-deflate; server_max_window_bits="9"', `${DEFLATE}; server_max_window_bits=9`],
+    ['x-webkit-deflate-frame, permessage-deflate', DEFLATE],
+    ['permessage-deflate; server_max_window_bits=8, permessage-deflate', DEFLATE],
+    ['permessage-deflate; server_max_window_bits=8', undefined],
+    ['permessage-deflate; server_max_window_bits', undefined],
+    ['permessage-deflate; server_max_window_bits=16', undefined],
+    ['permessage-deflate; server_max_window_bits=010', undefined],
+    ['permessage-deflate; server_no_context_takeover=1', undefined],
+    ['permessage-deflate; server_no_context_takeover; server_no_context_takeover', undefined],
+    ['permessage-deflate; constructor', undefined],
+    ['permessage-deflate; __proto__=8', undefined],
+    ['permessage-deflate;', undefined],
+    ['deflate', undefined],
+  ])('the offer %s', (offer, answer) => {
+    const request = withHeaders({ 'sec-websocket-extensions': offer });
+    const { response, agreement } = answerUpgrade(request, '', { compression: 'deflate' });
+    expect(/Sec-WebSocket-Extensions: (.*)\r\n/.exec(response)?.[1]).toBe(answer);
+    expect(agreement?.deflate !== undefined).toBe(answer !== undefined);
+    expect(answerUpgrade(request, '', {}).agreement?.deflate).toBeUndefined();
+  });
+
+  test.each<[name: string, websocket: object]>([
+    ['protocols', { protocols: 'v1' }],
+    ['protocols', { protocols: ['v 1'] }],
+    ['protocols', { protocols: ['v1', 'v1'] }],
+    ['compression', { compression: 'gzip' }],
+    ['text', { text: 1 }],
+    ['allowOrigin', { allowOrigin: 'https://good.example' }],
+    ['allowOrigin', { allowOrigin: ['good.example'] }],
+    ['allowOrigin', { allowOrigin: ['https://good.example/'] }],
+    ['headers', { headers: 1 }],
+  ])('a bad option is refused: %s', async (name, websocket) => {
+    const error = await rejection(echo({}, { websocket } as ServerOptions));
+    expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(name) });
+    expect((await rejection(ourClient('ws://127.0.0.1:1', {}, { websocket } as object))).code).toBe('BAD_OPTION');
+  });
+});
+
+describe('the handshake of a client', () => {
+  /** An HTTP server that answers as it is told. */
+  async function answering(answer: (socket: Socket, key: string) => void) {
+    const server = createServer((_request, response) => response.writeHead(503).end('busy'));
+    server.on('upgrade', (request, socket) => {
+      socket.resume().on('end', () => socket.end());
+      answer(socket as Socket, request.headers['sec-websocket-key'] ?? '');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const bound = server.address();
+    return {
+      address: `ws://127.0.0.1:${typeof bound === 'object' ? bound?.port : ''}`,
+      [Symbol.asyncDispose]: () => new Promise<void>((done) => server.close(() => done())),
+    };
+  }
+
+  test.each([
+    ['another key', ['Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA='], 'Sec-WebSocket-Accept is wrong'],
+    ['no key', [], 'Sec-WebSocket-Accept is wrong'],
+    ['another protocol', ['Upgrade: h2c'], 'changed to another protocol'],
+  ])('%s in the answer: CONNECT_FAILED', async (_what, headers, reason) => {
+    const upgrade = headers.some((line) => line.startsWith('Upgrade')) ? [] : ['Upgrade: websocket'];
+    await using server = await answering((socket) => {
+      socket.end(['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', ...upgrade, ...headers, '', ''].join('\r\n'));
+    });
+    expect(await rejection(ourClient(server.address))).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining(reason) });
+  });
+
+  it('a refusal: CONNECT_FAILED says the status', async () => {
+    await using server = await answering((socket) => socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n'));
+    expect(await rejection(ourClient(server.address))).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: `cannot connect to ${server.address}: the server answered 401 Unauthorized`,
+    });
+  });
+
+  it('a server that hangs up, or speaks something else: CONNECT_FAILED says so', async () => {
+    for (const [answer, reason] of [
+      ['', /socket hang up/],
+      ['SSH-2.0-OpenSSH\r\n', /Parse Error/],
+    ] as const) {
+      const server = createTcpServer((socket) => socket.resume().end(answer));
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const bound = server.address();
+      const address = `ws://127.0.0.1:${typeof bound === 'object' ? bound?.port : ''}`;
+      expect(await rejection(ourClient(address))).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringMatching(reason) });
+      server.close();
+    }
+  });
+
+  it('a server that says nothing: connectTimeout covers the handshake', async () => {
+    await using server = await answering(() => {});
+    const error = await rejection(ourClient(server.address, {}, { connectTimeout: 50 }));
+    expect(error).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: `cannot connect to ${server.address}: no connection within connectTimeout, 50 ms`,
+    });
+  });
+
+  it('what cannot be sent: CONNECT_FAILED and not a crash', async () => {
+    await using server = await echo();
+    expect((await rejection(ourClient(`${server.address}/grün`))).code).toBe('CONNECT_FAILED');
+    expect((await rejection(ourClient(server.address, {}, { websocket: { headers: { 'X-Bad': 'a\r\nb' } } }))).code).toBe('CONNECT_FAILED');
+  });
+
+  it('sends the headers that it is given, and the path with its query', async () => {
+    await using server = await wsServer({
+      verifyClient: ({ req }: { req: UpgradeRequest }) => req.headers.authorization === 'Bearer x' && req.url === '/chat?room=7',
+    });
+    await using ours = await ourClient(
+      `${server.address}/chat?room=7`,
+      {},
+      { websocket: { headers: { authorization: 'Bearer x', upgrade: 'never' } } },
+    );
+    expect(ours.session.closed).toBe(false);
+    expect((await rejection(ourClient(server.address))).message).toContain('401');
+  });
+
+  test.each([
+    [DEFLATE, true],
+    ['permessage-deflate; server_no_context_takeover', true],
+    ['permessage-deflate; server_no_context_takeover; server_max_window_bits=10', true],
+    ['permessage-deflate', false],
+    [`${DEFLATE}; client_max_window_bits=9`, false],
+    ['permessage-deflate; server_no_context_takeover, permessage-deflate; server_no_context_takeover', false],
+    ['x-other', false],
+  ])('the answer %s', (answer, good) => {
+    const offer = new Offer({ compression: 'deflate' });
+    const key = offer.headers['Sec-WebSocket-Key'] as string;
+    const request = { method: 'GET', url: '/', headers: { upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': key } };
+    const accept = /Accept: (.*)\r\n/.exec(answerUpgrade(request, '', {}).response)?.[1];
+    const headers = { upgrade: 'websocket', 'sec-websocket-accept': accept, 'sec-websocket-extensions': answer };
+    if (good) expect(offer.judge(headers).deflate).toBeDefined();
+    else expect(() => offer.judge(headers)).toThrow(expect.objectContaining({ code: 'CONNECT_FAILED' }));
+  });
+});
