@@ -1,37 +1,30 @@
 /**
  * One session as rpc sees it: both sides may call and serve. It is the session's listener; calls wait in PendingCalls,
- * requests go to the Router's handlers.
+ * requests go to its Responder.
  */
-import { GettyError, gettyError, messageOf } from '../errors.js';
-import type { Logger } from '../logger.js';
+import { GettyError, messageOf } from '../errors.js';
 import { atMost, within } from '../timing.js';
 import type { ByteReader } from '../transport/byte-reader.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { every, now } from '../transport/ticker.js';
 import type { Codec, EventListener, Session } from '../transport/types.js';
 import { cancelled, unlessCancelled, withTimeLeft } from './call.js';
-import { type ContextOwner, ServerCall } from './context.js';
+import type { ServerCall } from './context.js';
 import { RpcError } from './errors.js';
 import { beginFrame, CODE, CODEC_NUMBER, COMMAND, Frame, LARGEST_PLAIN_BODY, readFrame } from './frame.js';
-import { CALL_TYPE } from './head.js';
 import { Heartbeat, type Outgoing, OutgoingCall } from './outgoing.js';
 import { PendingCalls } from './pending.js';
-import { Reply } from './reply.js';
+import type { Reply } from './reply.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
-import type { Router } from './router.js';
+import { begin, Responder, type ResponderOwner, type ResponderSetup, warn } from './responder.js';
 import { makeStub } from './stub.js';
-import type { Call, CodecName, Contract, Invoke, Method, MethodSpecs, Stub, StubOptions } from './types.js';
+import type { Call, Contract, Invoke, MethodSpecs, Stub, StubOptions } from './types.js';
 
 /** What all channels of a client or server share. Milliseconds. */
-export interface ChannelSetup {
+export interface ChannelSetup extends ResponderSetup {
   readonly side: 'client' | 'server';
-  readonly router: Router;
   readonly timeout: number;
   readonly heartbeatTimeout: number;
-  readonly maxPendingCalls: number;
-  readonly logger: Logger;
-  /** Runs a handler; undefined where no interceptor stands before it. */
-  readonly handle: Invoke | undefined;
   /** Wraps the calls of context.channel.stub() as the client's own. */
   readonly wrap: (invoke: Invoke) => Invoke;
   /** The channel opened, is going away, or closed. */
@@ -45,14 +38,9 @@ type RpcSession = Session<Frame, Packet>;
 
 /** How often deadlines are looked at: what a timeout may be late. */
 const SWEEP_PERIOD = 20;
-/** Below it a timeout is measured from the very instant; that costs more than the rest of its bookkeeping. */
-const SHORT_TIMEOUT = 2_000;
 /** How long a peer that has just connected may take to say its first word, when we want it to go. */
 const FIRST_WORD = 200;
-/** What is kept of the message of an error that is too large to send. */
-const SHORT_MESSAGE = 1_000;
-
-export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Packet>, ContextOwner {
+export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Packet>, ResponderOwner {
   extended: boolean | undefined;
   readonly aborting = new Set<ServerCall>();
   readonly invoke: Invoke;
@@ -60,12 +48,10 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   readonly onCron: (() => void) | undefined;
   readonly #setup: ChannelSetup;
   readonly #frame = new Frame();
-  readonly #reply = new Reply();
+  readonly #responder: Responder;
   readonly #pending: PendingCalls<Outgoing>;
   #session: RpcSession | undefined;
   #peer = '';
-  /** Requests whose handlers have not answered. */
-  #serving = 0;
   #goingAway = false;
   /** We want the peer to go, and have told it so if we know that it understands. */
   #dismissed = false;
@@ -77,6 +63,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   constructor(setup: ChannelSetup, heartbeats: boolean) {
     this.#setup = setup;
     this.#pending = new PendingCalls(setup.side === 'client' ? 1 : 0, setup.maxPendingCalls);
+    this.#responder = new Responder(setup, this);
     this.invoke = setup.wrap((call) => this.send(call));
     this.onCron = heartbeats ? () => this.#sendHeartbeat() : undefined;
   }
@@ -123,15 +110,19 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   }
 
   onMessage(_session: RpcSession, frame: Frame): void {
-    if (frame.command === COMMAND.response) this.#onResponse(frame);
-    else if (frame.command === COMMAND.request) this.#onRequest(frame);
-    else if (frame.command === COMMAND.heartbeatReply) this.#onResponse(frame);
-    else if (frame.command === COMMAND.heartbeat) this.#onHeartbeat(frame);
-    else this.#onGoaway();
+    const { command } = frame;
+    if (command === COMMAND.response || command === COMMAND.heartbeatReply) this.#onResponse(frame);
+    else if (command === COMMAND.goaway) this.#onGoaway();
+    else {
+      this.#learnPeer(frame);
+      if (command === COMMAND.request) this.#responder.onRequest(frame);
+      else this.#responder.onHeartbeat(frame);
+    }
   }
 
   onError(session: RpcSession, error: Error): void {
-    this.#warn({ peer: session.remoteAddress, code: error instanceof GettyError ? error.code : undefined, error }, error.message);
+    const code = error instanceof GettyError ? error.code : undefined;
+    warn(this.#setup.logger, { peer: session.remoteAddress, code, error }, error.message);
   }
 
   onClose(): void {
@@ -213,7 +204,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   #sweep(): void {
     this.#pending.sweep(now());
-    this.#oneLess();
+    this.oneLess();
     if (this.#pending.size > 0) return;
     this.#stopSweep?.();
     this.#stopSweep = undefined;
@@ -226,7 +217,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     }
     // Nothing waits for the answer of a call that timed out or was cancelled.
     this.#pending.take(frame.sequenceLow, frame.sequenceHigh)?.answer(frame);
-    this.#oneLess();
+    this.oneLess();
   }
 
   #settleKnown(): void {
@@ -255,123 +246,10 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     session.destroy(new RpcError('UNAVAILABLE', `${this.#peer} did not answer a heartbeat within ${this.#setup.heartbeatTimeout} ms`));
   }
 
-  // ---- serving ----
+  // ---- answering ----
 
-  #onHeartbeat(frame: Frame): void {
-    this.#learnPeer(frame);
-    const reply = this.#reply;
-    reply.heartbeat(frame, this.#answerId(frame));
-    this.#send(reply);
-  }
-
-  #onRequest(frame: Frame): void {
-    this.#learnPeer(frame);
-    const codec: CodecName = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
-    let context: ServerCall;
-    let callType: number = CALL_TYPE.twoWay;
-    try {
-      const head = this.#setup.router.find(codec, frame.bytes, frame.headStart, frame.headEnd);
-      const { route } = head;
-      callType = head.callType;
-      if (route instanceof RpcError) throw route;
-      if (this.#serving >= this.#setup.maxPendingCalls) {
-        throw new RpcError(
-          'RESOURCE_EXHAUSTED',
-          `${this.#serving} calls of this session are being handled; maxPendingCalls is ${this.#setup.maxPendingCalls}`,
-        );
-      }
-      context = new ServerCall(this, head, route, decodeInput(route.method, codec, frame), codec, frame, begin(head.timeout));
-    } catch (error) {
-      this.#refuse(frame, codec, callType, RpcError.from(error));
-      return;
-    }
-    const { handle } = this.#setup;
-    try {
-      const outcome = handle === undefined ? context.handler(context.input, context) : handle(context);
-      if (outcome instanceof Promise) this.#await(context, outcome);
-      else if (isThenable(outcome)) this.#await(context, Promise.resolve(outcome));
-      else this.#answer(context, outcome);
-    } catch (error) {
-      this.#answer(context, undefined, RpcError.from(error));
-    }
-  }
-
-  #await(context: ServerCall, outcome: Promise<unknown>): void {
-    this.#serving++;
-    outcome.then(
-      (value) => {
-        this.#serving--;
-        this.#answer(context, value);
-        this.#oneLess();
-      },
-      (error) => {
-        this.#serving--;
-        this.#answer(context, undefined, RpcError.from(error));
-        this.#oneLess();
-      },
-    );
-  }
-
-  #answer(context: ServerCall, value: unknown, error?: RpcError): void {
-    context.settled();
-    const { codec, method } = context;
-    if (context.callType === CALL_TYPE.oneWay) {
-      if (error !== undefined) this.#logOneway(error, method);
-      return;
-    }
-    const reply = this.#reply;
-    reply.call(context, this.#answerId(context), codec, context.callType === CALL_TYPE.twoWayNoReply);
-    if (error !== undefined) return this.#sendFailure(reply, error);
-    try {
-      reply.success(method.output[codec], value, this.extended === true ? Number.POSITIVE_INFINITY : LARGEST_PLAIN_BODY);
-      this.#send(reply);
-    } catch (failure) {
-      // The handler's value cannot be sent; that is an answer too.
-      const tooLarge = failure instanceof GettyError && failure.code === 'MESSAGE_TOO_LARGE';
-      this.#sendFailure(reply, tooLarge ? new RpcError('RESOURCE_EXHAUSTED', failure.message) : RpcError.from(failure));
-    }
-  }
-
-  /** Never throws: an error that cannot be sent as it is keeps its code and the beginning of its message. */
-  #sendFailure(reply: Reply, error: RpcError): void {
-    let attempt = error;
-    for (const length of [SHORT_MESSAGE, 0, 0]) {
-      try {
-        reply.failure(attempt);
-        this.#send(reply);
-        return;
-      } catch {
-        attempt = new RpcError(error.code, messageOf(error).slice(0, length));
-      }
-    }
-    this.#warn({ peer: this.#peer, code: error.code, error }, 'an answer could not be sent');
-  }
-
-  /** A request that never became a context. */
-  #refuse(frame: Frame, codec: CodecName, callType: number, error: RpcError): void {
-    if (callType === CALL_TYPE.oneWay) return this.#logOneway(error);
-    const reply = this.#reply;
-    reply.call(frame, this.#answerId(frame), codec, callType === CALL_TYPE.twoWayNoReply);
-    this.#sendFailure(reply, error);
-  }
-
-  #logOneway(error: RpcError, method?: Method): void {
-    this.#warn(
-      { peer: this.#peer, service: method?.service, method: method?.name, code: error.code, error },
-      `a oneway call failed: ${error.message}`,
-    );
-  }
-
-  #warn(details: object, message: string): void {
-    try {
-      this.#setup.logger.warn(details, message);
-    } catch (failure) {
-      process.emitWarning(gettyError('HANDLER_FAILED', `the logger failed: ${messageOf(failure)}`, failure));
-    }
-  }
-
-  /** Throws what encoding throws. A peer that is gone misses its answer. */
-  #send(reply: Reply): void {
+  /** For the responder. Throws what encoding throws; a peer that is gone misses its answer. */
+  sendReply(reply: Reply): void {
     const session = this.#session;
     if (session === undefined || session.closed) return;
     let room: boolean;
@@ -400,11 +278,6 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     if (this.#dismissed) this.sendGoaway();
   }
 
-  /** What the answer's serviceId says: that we are extended too, or what the request said. */
-  #answerId({ serviceId }: { serviceId: number }): number {
-    return serviceId === EXTENDED_REQUEST ? EXTENDED_ANSWER : serviceId;
-  }
-
   // ---- the end ----
 
   /** Tell an extended peer to send no new calls; one that has not said a word yet is told when it has. */
@@ -426,18 +299,18 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   }
 
   /** Something that was under way has ended. */
-  #oneLess(): void {
+  oneLess(): void {
     if (this.#whenIdle.length > 0) this.#settleIdle();
     if (this.#goingAway) this.#closeWhenIdle();
   }
 
   #closeWhenIdle(): void {
-    if (this.#pending.calls === 0 && this.#serving === 0) void this.#session?.close();
+    if (this.#pending.calls === 0 && this.#responder.serving === 0) void this.#session?.close();
   }
 
   /** Settles when nothing is under way in either direction, or the session is lost. */
   async idle(): Promise<void> {
-    while (!this.closed && (this.#serving > 0 || this.#pending.calls > 0)) {
+    while (!this.closed && (this.#responder.serving > 0 || this.#pending.calls > 0)) {
       await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
     }
   }
@@ -466,29 +339,6 @@ class Goaway {
       logIdHigh: 0,
     });
   }
-}
-
-/**
- * The instant when a timeout begins. now() is as old as this turn of the event loop, which a long timeout does not notice
- * and a short one must not lose.
- */
-function begin(timeout = Number.POSITIVE_INFINITY): number {
-  return timeout < SHORT_TIMEOUT ? performance.now() : now();
-}
-
-function decodeInput(method: Call['method'], codec: CodecName, frame: Frame): unknown {
-  const bodyCodec = method.input[codec];
-  if (bodyCodec === undefined) throw new RpcError('UNIMPLEMENTED', `${method.service}.${method.name} has no ${codec} form`);
-  try {
-    return bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd);
-  } catch (error) {
-    throw new RpcError('INVALID_ARGUMENT', `the argument of ${method.service}.${method.name} does not parse: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/** A promise of another library than ours. */
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
 /** Why a call could not be written, in the terms of a caller. */

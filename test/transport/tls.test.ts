@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket, type TlsOptions as NodeTlsOptions } from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { type ClientOptions, connect, lengthPrefixed, lines, raw, type ServerOptions, type SessionOptions, serve, type TlsOptions } from '../../src/index.js';
 import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';
@@ -220,7 +220,7 @@ describe('20: what is no good is BAD_OPTION at the start', () => {
   const broken = join(folder, 'broken.pem');
   writeFileSync(empty, '');
   writeFileSync(broken, '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
   const key = String(pem('server.key'));
   const bare = key.replace(/-----.*-----/g, '').replaceAll('\n', '');
 

@@ -2,6 +2,7 @@
 import { createSocket, Socket } from 'node:dgram';
 import dns from 'node:dns';
 import { readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
@@ -30,6 +31,7 @@ afterEach(() => void vi.restoreAllMocks());
 const QUIET = 20;
 const HERE = 'udp://127.0.0.1:0';
 const LARGEST = 65_507;
+const IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'));
 const bytes = (text: string): Buffer => Buffer.from(text);
 const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
 
@@ -151,7 +153,7 @@ describe('sessions', () => {
     expect(c.events.messages.all.length).toBe(1);
   });
 
-  it.each(['udp://[::1]:0', 'udp://:0', 'udp://localhost:0'])('%s serves', async (address) => {
+  it.each(['udp://:0', 'udp://localhost:0', ...(IPV6 ? ['udp://[::1]:0'] : [])])('%s serves', async (address) => {
     await using s = await served(echo, {}, address);
     expect(s.server.address).toBe(address.replace(/0$/, `${portOf(s.server.address)}`));
     await using c = await connected(s.server.address);
@@ -161,7 +163,7 @@ describe('sessions', () => {
   });
 
   it('all interfaces are those of IPv4 too', async () => {
-    await using s = await served(echo, { udp: { amplification: 2 } }, 'udp://:0');
+    await using s = await served(echo, { udp: { amplification: 3 } }, 'udp://:0');
     using one = new Stranger(s.server.address);
     expect(await one.ask('hello')).toBe('hello');
     expect(s.server.writeTo(bytes('and you'), one.address)).toBe(true);
@@ -685,7 +687,7 @@ describe('writeTo', () => {
     expect(s.server.sessions.size).toBe(1);
   });
 
-  it('an IPv6 address may be written in any form', async () => {
+  it.skipIf(!IPV6)('an IPv6 address may be written in any form', async () => {
     await using s = await served(echo, {}, 'udp://[::1]:0');
     await using c = await connected(s.server.address);
     await s.events.opened.next();
@@ -699,9 +701,10 @@ describe('writeTo', () => {
     for (const peer of ['', 'udp://localhost:53', 'udp://127.0.0.1:0', 'udp://[::1]:53', 'tcp://127.0.0.1:53', '127.0.0.1:53']) {
       expect([peer, thrown(() => s.server.writeTo(bytes('x'), peer)).code]).toEqual([peer, 'BAD_ADDRESS']);
     }
+    expect(s.server.sessions.size).toBe(0);
+    if (!IPV6) return;
     await using six = await served({}, {}, 'udp://[::1]:0');
     expect(thrown(() => six.server.writeTo(bytes('x'), 'udp://127.0.0.1:53')).message).toContain('an IPv6 address');
-    expect(six.server.sessions.size).toBe(0);
   });
 
   it('refused by maxSessions or the setup, a closed server, and a server of another transport', async () => {

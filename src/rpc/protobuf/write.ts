@@ -214,8 +214,11 @@ export function string(output: ByteWriter, at: number, tag: number, value: unkno
   if (typeof value !== 'string') throw fail(field, 'a string', value);
   const { length } = value;
   if (length > BY_HAND) return longString(output, at, tag, value);
-  let to = start(output, at, tag);
-  const bytes = room(output, to, BY_HAND + 1);
+  const bytes = room(output, at, MOST + BY_HAND);
+  let to = at + 1;
+  // Strings always have a tag.
+  if (tag > 127) to = varint(bytes, at, tag);
+  else bytes[at] = tag;
   bytes[to++] = length;
   for (let i = 0; i < length; i++) {
     const unit = value.charCodeAt(i);
