@@ -4,8 +4,8 @@ export { ByteReader } from './transport/byte-reader.js';
 export { ByteWriter } from './transport/byte-writer.js';
 export { CLIENT_DEFAULTS, connect, RECONNECT_DEFAULTS } from './transport/client.js';
 export { delimiter, fixedLength, jsonLines, type LengthPrefixedOptions, lengthPrefixed, lines, raw, varintPrefixed } from './transport/codecs.js';
-export { SERVER_DEFAULTS, serve } from './transport/server.js';
 export { SendError } from './transport/outbox.js';
+export { SERVER_DEFAULTS, serve } from './transport/server.js';
 export { SESSION_DEFAULTS } from './transport/session-options.js';
 export { type TaskPool, type TaskPoolOptions, taskPool } from './transport/task-pool.js';
 export type {

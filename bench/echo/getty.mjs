@@ -5,7 +5,11 @@ import { connect, lengthPrefixed, serve as listen } from '../../dist/index.js';
 /** @param {string} scheme */
 export async function serveAt(scheme) {
   const codec = lengthPrefixed();
-  const server = await listen(`${scheme}://127.0.0.1:0`, { codec, listener: { onMessage: (session, message) => void session.write(message), onCron() {} } }, { udp: { amplification: Infinity } });
+  const server = await listen(
+    `${scheme}://127.0.0.1:0`,
+    { codec, listener: { onMessage: (session, message) => void session.write(message), onCron() {} } },
+    { udp: { amplification: Infinity } },
+  );
   return server.address;
 }
 

@@ -3,4 +3,5 @@
 import { serveWith } from './net.mjs';
 
 const nothing = () => {};
-export const serve = () => serveWith((socket) => socket.on('data', nothing).on('end', nothing).on('error', nothing).on('close', nothing).on('drain', nothing));
+export const serve = () =>
+  serveWith((socket) => socket.on('data', nothing).on('end', nothing).on('error', nothing).on('close', nothing).on('drain', nothing));

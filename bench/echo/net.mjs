@@ -80,7 +80,10 @@ export function serveEach() {
       answer.add(message);
       answer.flush();
     };
-    socket.on('data', cutter(echo, () => {}));
+    socket.on(
+      'data',
+      cutter(echo, () => {}),
+    );
   });
 }
 

@@ -5,6 +5,11 @@ parentPort?.on('message', (line: string) => {
   const number = Number(line);
   let divisor = 2;
   while (divisor * divisor <= number && number % divisor !== 0) divisor++;
-  const answer = !Number.isSafeInteger(number) || number < 2 ? 'not a number to ask for' : number % divisor === 0 && number !== divisor ? `divided by ${divisor}` : 'prime';
+  const answer =
+    !Number.isSafeInteger(number) || number < 2
+      ? 'not a number to ask for'
+      : number % divisor === 0 && number !== divisor
+        ? `divided by ${divisor}`
+        : 'prime';
   parentPort?.postMessage(answer);
 });

@@ -44,7 +44,8 @@ function readOptions(args: string[]): Options {
   if (!(duration >= 3_000 && duration <= 86_400_000)) throw new Error(`--duration: given ${values.duration}, expected from 3s to 1440m`);
   const rate = Number(values.rate);
   if (!(rate >= 1 && rate <= 1_000_000)) throw new Error(`--rate: given ${values.rate}, expected calls per second from 1 to 1000000`);
-  if (values.registry?.startsWith('memory:')) throw new Error('--registry: given memory:, which other processes do not see; expected file:///directory');
+  if (values.registry?.startsWith('memory:'))
+    throw new Error('--registry: given memory:, which other processes do not see; expected file:///directory');
   return { duration, rate, json: values.json, registry: values.registry };
 }
 
@@ -235,7 +236,11 @@ async function main(): Promise<number> {
   }
   const demo = new Demo(options);
   let signalled = 0;
-  for (const [signal, number] of [['SIGINT', 2], ['SIGTERM', 15], ['SIGHUP', 1]] as const) {
+  for (const [signal, number] of [
+    ['SIGINT', 2],
+    ['SIGTERM', 15],
+    ['SIGHUP', 1],
+  ] as const) {
     process.on(signal, () => {
       signalled ||= 128 + number;
       demo.abort(`stopped by ${signal}`);

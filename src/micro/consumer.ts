@@ -2,7 +2,21 @@
 import { messageOf } from '../errors.js';
 import { SILENT } from '../logger.js';
 import { badOption } from '../options.js';
-import { type Call, type CodecName, compose, type Contract, type Invoke, makeStub, type Method, type MethodSpecs, RPC_DEFAULTS, type RpcClientOptions, RpcError, type Stub, type StubOptions } from '../rpc/index.js';
+import {
+  type Call,
+  type CodecName,
+  type Contract,
+  compose,
+  type Invoke,
+  type Method,
+  type MethodSpecs,
+  makeStub,
+  RPC_DEFAULTS,
+  type RpcClientOptions,
+  RpcError,
+  type Stub,
+  type StubOptions,
+} from '../rpc/index.js';
 import { roundRobin } from './balancers.js';
 import { Links } from './links.js';
 import { Resolver } from './resolver.js';
@@ -62,7 +76,8 @@ class Pool {
     }
     if (nodes.length === 0) throw new RpcError('UNAVAILABLE', this.#noNode(tried.size), { unsent: true });
     const node = this.#picker(nodes, call);
-    if (typeof node?.address !== 'string') throw new RpcError('INTERNAL', 'the balancer answered none of the nodes that it was given', { unsent: true });
+    if (typeof node?.address !== 'string')
+      throw new RpcError('INTERNAL', 'the balancer answered none of the nodes that it was given', { unsent: true });
     return node;
   }
 

@@ -1,8 +1,8 @@
 /** The micro layer: services that publish themselves, consumers that find them and balance over them. */
 export { META_KEY } from './attributes.js';
 export { random, roundRobin } from './balancers.js';
-export { type Consumer, type ConsumeOptions, consume } from './consumer.js';
-export { type Provider, type ProvideOptions, provide } from './provider.js';
+export { type ConsumeOptions, type Consumer, consume } from './consumer.js';
+export { type ProvideOptions, type Provider, provide } from './provider.js';
 export { Resolver, type ResolverOptions } from './resolver.js';
 export { compareSnapshots, type SnapshotChange } from './snapshots.js';
 export { type FailoverOptions, failfast, failover, type RetryBudgetOptions } from './strategies.js';

@@ -64,7 +64,8 @@ class ServiceProvider implements Provider {
     const outcomes = await Promise.allSettled(this.#registrations.map((registration) => registration[Symbol.asyncDispose]()));
     await this.#server.close();
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed !== undefined) throw gettyError('REGISTRY_FAILED', `the provider at ${this.address} could not deregister: ${messageOf(failed.reason)}`, failed.reason);
+    if (failed !== undefined)
+      throw gettyError('REGISTRY_FAILED', `the provider at ${this.address} could not deregister: ${messageOf(failed.reason)}`, failed.reason);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

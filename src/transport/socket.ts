@@ -5,8 +5,10 @@ import type { Address } from './address.js';
 import type { Connection, ConnectionEvents, Listener, Peer } from './types.js';
 
 const KEEP_ALIVE_DELAY = 60_000;
-/** An error that nobody listens to would end the process. */
-const unheard = (): void => {};
+/** An error that nobody listens to would end the process. The socket remembers it. */
+function unheard(this: Socket, error: Error): void {
+  this.destroy(error);
+}
 
 export class SocketConnection implements Connection {
   readonly localAddress: string;
@@ -32,6 +34,8 @@ export class SocketConnection implements Connection {
     socket.on('end', () => events.onEnd());
     const broke = (error: Error): void => {
       this.#error = gettyError('CONNECTION_LOST', `the connection with ${this.remoteAddress} broke: ${error.message}`, error);
+      // After some errors Node leaves a TLS socket open, and deaf.
+      socket.destroy();
     };
     if (socket.errored !== null) broke(socket.errored);
     socket.on('error', broke);

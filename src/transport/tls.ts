@@ -30,7 +30,10 @@ function contextOptions(options: TlsOptions): SecureContextOptions {
   const certificate = (bytes: string | Buffer) => new X509Certificate(bytes);
   const context = {
     cert: pem('cert', options.cert, certificate),
-    key: pem('key', options.key, (bytes) => createPrivateKey({ key: bytes, passphrase })),
+    key: pem('key', options.key, (bytes) => {
+      if (passphrase === undefined && bytes.includes('ENCRYPTED')) throw new Error('it is locked, and tls.passphrase is not given');
+      createPrivateKey({ key: bytes, passphrase });
+    }),
     // Node takes a CA without any certificate for one by whom nobody is signed.
     ca: pem('ca', options.ca, certificate),
     passphrase,
@@ -130,6 +133,8 @@ export const tls: Transport = {
       socket.allowHalfOpen = true;
       accept(new SocketConnection(socket, peerOf('tls', socket)));
     });
+    // Node tells of a handshake that takes too long, and leaves it to us to end it.
+    server.on('tlsClientError', (_error, socket) => socket.destroy());
     const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
     const listener = await listenWith(server, at, address, () => formatAddress('tls', address.host, (server.address() as AddressInfo).port));
     return reloadable(listener, server, options.tls);

@@ -197,7 +197,15 @@ describe('provide and consume', () => {
     await using registry = memory();
     await using _a = await provide({ registry, id: 'a', address: ADDRESS, services: [greeter('a')] });
     await using lone = await serve(ADDRESS, [greeter('b')]);
-    const entry = await registry.register({ id: 'b', service: 'Greeter', group: '', version: '', protocol: 'json', address: lone.address, metadata: {} });
+    const entry = await registry.register({
+      id: 'b',
+      service: 'Greeter',
+      group: '',
+      version: '',
+      protocol: 'json',
+      address: lone.address,
+      metadata: {},
+    });
     await using consumer = consume({ registry });
     const stub = consumer.stub(Greeter);
     await Promise.all([stub.hello('y'), stub.hello('y')]);

@@ -4,15 +4,15 @@ import { describe, expect, test } from 'vitest';
 import { fc } from '../fixtures/property.js';
 import { damaged, initOf, messageOf } from '../fixtures/protobuf/arbitrary.js';
 import { encoded, encodedByTheirs, expectSame, expectSameDecoding, outcome } from '../fixtures/protobuf/compare.js';
-import { file_editions } from '../fixtures/protobuf/editions_pb.js';
-import { file_implicit } from '../fixtures/protobuf/implicit_pb.js';
-import { file_proto2 } from '../fixtures/protobuf/proto2_pb.js';
-import { file_proto3, InheritedSchema } from '../fixtures/protobuf/proto3_pb.js';
+import * as editions from '../fixtures/protobuf/editions_pb.js';
+import * as implicit from '../fixtures/protobuf/implicit_pb.js';
+import * as proto2 from '../fixtures/protobuf/proto2_pb.js';
+import * as proto3 from '../fixtures/protobuf/proto3_pb.js';
 
 // Of a message whose fields are called as members of Object.prototype protobuf-es makes functions.
-const schemas: DescMessage[] = [file_proto3, file_proto2, file_editions, file_implicit]
-  .flatMap(({ messages }) => messages)
-  .filter((schema) => schema !== InheritedSchema);
+const schemas = [editions, implicit, proto2, proto3]
+  .flatMap((file) => Object.values<object>(file))
+  .filter((found): found is DescMessage => 'kind' in found && found.kind === 'message' && found !== proto3.InheritedSchema);
 const MORE = Number(process.env.PROTOBUF_RUNS ?? 1);
 const RUNS = { numRuns: 100 * MORE };
 
