@@ -19,17 +19,18 @@ export class Display {
     this.#out.write(this.#status === '' ? `${text}\n` : `${CLEAR_LINE}${text}\n${this.#status}`);
   }
 
+  /** Not wider than a terminal of 80 columns. */
   second(at: number, { calls, failed, failovers, p50, p99 }: Figures, live: number): void {
     if (this.#quiet) return;
     const text = [
       `${String(at).padStart(4)}s`,
-      `${String(calls).padStart(7)} calls/s`,
+      `${String(calls).padStart(5)} calls/s`,
       `failed ${failed}`,
       `failovers ${failovers}`,
       `p50 ${p50.toFixed(2)} ms`,
       `p99 ${p99.toFixed(2)} ms`,
-      `live nodes ${live}`,
-    ].join('   ');
+      `live ${live}`,
+    ].join('  ');
     if (!this.#out.isTTY) {
       this.#out.write(`${text}\n`);
       return;
