@@ -87,8 +87,8 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /**
    * Encode and queue a message; it leaves with the others of this tick. True: go on; false: it is queued, but the
    * high-water mark is passed, so await drained() before more.
-   * Throws SESSION_CLOSED, SESSION_BLOCKED (the hard queue limit is reached), MESSAGE_TOO_LARGE, or the codec's error; then
-   * nothing of it is sent.
+   * Throws SESSION_CLOSED, SESSION_BLOCKED (the hard queue limit is reached), MESSAGE_TOO_LARGE, PEER_NOT_TRUSTED (UDP), or the
+   * codec's error; then nothing of it is sent.
    */
   write(message: Out): boolean;
   /** As write(), but settles when the operating system has taken the bytes. Rejects with a SendError. */
@@ -99,7 +99,10 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   writeBytesArray(chunks: readonly Uint8Array[]): boolean;
   /** Settles when the queue is below the high-water mark; rejects with SESSION_CLOSED when the session ends first. */
   drained(): Promise<void>;
-  /** Take no more messages until resume(); the peer is slowed down by the network's own back-pressure. */
+  /**
+   * Take no more messages until resume(); the peer is slowed down by the network's own back-pressure. UDP has none: what comes meanwhile is
+   * lost when some 64 KiB wait.
+   */
   pause(): void;
   resume(): void;
   /** Send what is queued, tell the peer, take what it still sends, and close: at the latest after waitTime. */

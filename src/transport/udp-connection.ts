@@ -8,6 +8,8 @@ import type { Connection, ConnectionEvents, Peer } from './types.js';
 const HELD_BYTES = 64 * 1024;
 /** What a datagram costs in memory besides its bytes: empty ones must not be free. */
 const HELD_OVERHEAD = 256;
+/** The outcome of at least one datagram in so many is asked for. */
+const ASK_EACH = 32;
 const EMPTY = Buffer.alloc(0);
 
 type Sent = (error: Error | null) => void;
@@ -30,8 +32,10 @@ export abstract class UdpConnection implements Connection {
   /** Datagrams whose outcome we asked for and do not know yet, and the bytes written since the oldest of them. */
   #asked = 0;
   #askedBytes = 0;
-  #askedAt = 0;
+  #unasked = 0;
   #askNext = false;
+  /** The peer sent something since we last did. */
+  #heard = false;
   #ending = false;
   #closed = false;
 
@@ -57,6 +61,7 @@ export abstract class UdpConnection implements Connection {
 
   protected deliver(datagram: Buffer): void {
     if (this.#closed) return;
+    this.#heard = true;
     if (!this.#paused) this.#events?.onMessage(datagram);
     else if (this.#heldBytes < HELD_BYTES) {
       this.#held.push(datagram);
@@ -109,20 +114,19 @@ export abstract class UdpConnection implements Connection {
 
   write(datagram: Uint8Array): void {
     if (this.#closed) return;
-    // To be told what came of a datagram costs a tenth of sending it. So a session that sends many asks for one in a millisecond, and for
-    // those that somebody waits for. What makes sending fail lasts longer than that, so a failure is seen all the same.
-    const now = Date.now();
-    const ask = this.#askNext || now !== this.#askedAt;
+    // To be told what came of a datagram costs a tenth of sending it. While the peer is heard between one and the next, asking for one in
+    // ASK_EACH is enough: when sending fails the peer falls silent, and then we ask for each.
+    const ask = this.#askNext || !this.#heard || ++this.#unasked >= ASK_EACH;
+    this.#heard = false;
     if (ask) {
       this.#askNext = false;
-      this.#askedAt = now;
+      this.#unasked = 0;
       this.#asked++;
     }
     if (this.#asked > 0) this.#askedBytes += datagram.length;
     this.transmit(datagram, ask ? this.#told : undefined);
-    // Mostly the system takes it at once.
-    if (this.#socket.getSendQueueSize() === 0) this.#queuedBytes = 0;
-    else this.#queue(datagram.length);
+    // Mostly the system takes it at once. What is queued is told as taken by #watchQueue alone, for somebody may wait for that.
+    if (this.#queuedBytes > 0 || this.#socket.getSendQueueSize() > 0) this.#queue(datagram.length);
   }
 
   #queue(bytes: number): void {

@@ -2,9 +2,14 @@
  * UDP. A peer is an address and a port, and its datagrams are messages of one session. What UDP does not have, nothing here invents: datagrams
  * may be lost, doubled or out of order, and nobody is told of an end.
  *
- * Who sent a datagram is not known: the sender's address on it can be forged. By `udp.amplification` a server sends a peer that is not trusted no
- * more than came from its address, so it is no use for flooding a third party. It does not keep a forger from speaking in a
- * peer's name; a protocol that cares proves each message.
+ * Who sent a datagram is not known: the sender's address on it can be forged. So a server sends a peer that is not trusted no more than came
+ * from its address (`udp.amplification`), and is no use for flooding a third party. Further datagrams prove nothing, for a forger can send
+ * many: only the protocol above can find out who a peer is, for instance by a secret that the peer must repeat, and then says trust(). The limit
+ * does not keep a forger from speaking in a peer's name, nor from taking places of `maxSessions` until they are idle; a protocol that
+ * cares proves each message.
+ *
+ * A session whose datagram the system refuses to send (no route, not permitted, nobody at the port) is lost with CONNECTION_LOST, and a client
+ * connects again, as it does with other transports. Mostly a peer that is gone shows by its silence alone: give clients an idleTimeout.
  */
 import { createSocket, type Socket } from 'node:dgram';
 import dns from 'node:dns';

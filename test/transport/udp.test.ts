@@ -834,6 +834,21 @@ describe('the queue of the socket', () => {
     expect((await s.events.messages.take(4)).map((datagram) => datagram.length).sort((a, b) => a - b)).toEqual([100, 300, 900, 900]);
   });
 
+  it('who waits for it is told even when a write finds it empty first', async () => {
+    await using s = await served();
+    const events = new Recorder<Buffer>('the client');
+    await using client = await connect<Buffer>(s.server.address, { codec: raw(), listener: events, highWaterMark: 100 });
+    const session = await client.session();
+    const queue = jam(500);
+    expect(session.write(Buffer.alloc(200))).toBe(false);
+    const draining = session.drained();
+    queue.open();
+    session.write(Buffer.alloc(1));
+    await within(draining, 'drained()');
+    expect(session.queuedBytes).toBe(0);
+    await s.events.messages.take(2);
+  });
+
   it('close() waits for it, and waitTime ends that', async () => {
     await using s = await served();
     await using c = await connected(s.server.address);

@@ -34,7 +34,7 @@ class Scope {
 
 export function compileDecoder(schema: DescMessage, linkOf: (schema: DescMessage) => Compiled): Decode {
   const scope = new Scope(linkOf);
-  const cases = schema.fields.map((field) => `case ${field.number}: { ${fieldCode(scope, field)} break; }`);
+  const cases = schema.fields.map((field) => `case ${field.number >>> 0}: { ${fieldCode(scope, field)} break; }`);
   const code = `"use strict";
 const { ${Object.keys(read).join(', ')} } = read;
 ${scope.links.map((_, i) => `const link${i} = links[${i}];`).join(' ')}
@@ -93,7 +93,7 @@ const LENGTH = `${UINT32} n = at + x; if (n > limit) eof();`;
 /** Reads a scalar into `x`. */
 function scalarCode(field: DescField, type = field.scalar ?? ScalarType.INT32): string {
   const { name } = scalarOf(type);
-  if (name === 'string') return `${LENGTH} x = string(b, at, n, ${field.utf8Validation}); at = n;`;
+  if (name === 'string') return `${LENGTH} x = string(b, at, n, ${field.utf8Validation === true}); at = n;`;
   if (name === 'bytes') return `${LENGTH} x = b.subarray(at, n); at = n;`;
   if (name === 'uint32') return UINT32;
   if (name === 'int32') return `${UINT32} x |= 0;`;
@@ -116,7 +116,7 @@ function fieldCode(scope: Scope, field: DescField): string {
   if (field.fieldKind === 'message') return messageCode(scope, field, existing, set);
   if (field.fieldKind === 'enum' && !field.enum.open) {
     const numbers = scope.closedEnum(field.enum.values.map(({ number }) => number));
-    return `${scalarCode(field)} if (${numbers}.has(x)) { ${set('x')} } else unknownEnum(m, ${field.number}, tag & 7, x);`;
+    return `${scalarCode(field)} if (${numbers}.has(x)) { ${set('x')} } else unknownEnum(m, ${field.number >>> 0}, tag & 7, x);`;
   }
   return `${scalarCode(field)} ${set(fromBigint(field, 'x'))}`;
 }
@@ -144,7 +144,7 @@ function messageCode(scope: Scope, field: DescField, existing: string, set: (val
 /** Reads a message into the `e` that `begin` makes. */
 function readMessage(field: DescField, link: string, begin: string): string {
   if ('delimitedEncoding' in field && field.delimitedEncoding)
-    return `${begin} at = ${link}.decode(b, at, limit, limit, e, depth + 1, ${field.number});`;
+    return `${begin} at = ${link}.decode(b, at, limit, limit, e, depth + 1, ${field.number >>> 0});`;
   return `${LENGTH} ${begin} at = ${link}.decode(b, at, n, limit, e, depth + 1, 0);`;
 }
 

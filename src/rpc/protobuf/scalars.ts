@@ -51,7 +51,7 @@ export const valueScalar = (field: DescField): Scalar => SCALARS[field.scalar ??
 
 /** The zero value as code. */
 export function zeroLiteral(field: DescField, type: ScalarType | undefined = field.scalar): string {
-  if (type === undefined) return String(field.enum?.values[0]?.number ?? 0);
+  if (type === undefined) return String((field.enum?.values[0]?.number ?? 0) | 0);
   const { name, big } = SCALARS[type];
   if (big) return 'longAsString' in field && field.longAsString ? '"0"' : '0n';
   if (name === 'string') return '""';

@@ -30,7 +30,7 @@ export interface Compiled {
   readonly Message: new () => AnyMessage;
 }
 
-/** A name or text as a literal: nothing else of a descriptor ever becomes code. */
+/** A name or text as a literal: nothing of a descriptor becomes code but these, and integers that are made sure to be some. */
 export const literal = (text: string): string => JSON.stringify(text);
 
 /** What the object has by that name. Object.prototype's own members are nobody's fields. */
