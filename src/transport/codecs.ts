@@ -69,12 +69,12 @@ export function jsonLines<In = unknown, Out = In>(): Codec<In, Out> {
 }
 
 /**
- * Bytes up to a delimiter, which is not part of the message. A message is a view; it stays valid. Writing one that holds the
- * delimiter throws ENCODE_FAILED.
+ * Bytes up to a delimiter, which is not part of the message. A message is a view; it stays valid. Writing one in which the delimiter would be
+ * found too soon throws ENCODE_FAILED.
  */
 export function delimiter(mark: string | Uint8Array): Codec<Buffer, Uint8Array> {
-  const bytes = typeof mark === 'string' ? Buffer.from(mark) : Buffer.from(mark ?? []);
-  if (bytes.length === 0) throw badOption('delimiter', mark, 'at least one character or byte');
+  if ((typeof mark !== 'string' && !(mark instanceof Uint8Array)) || mark.length === 0) throw badOption('delimiter', mark, 'at least one character or byte');
+  const bytes = typeof mark === 'string' ? Buffer.from(mark) : Buffer.from(mark);
   const pattern = bytes.length === 1 ? (bytes[0] as number) : bytes;
   return {
     read(input) {
@@ -85,11 +85,13 @@ export function delimiter(mark: string | Uint8Array): Codec<Buffer, Uint8Array> 
       return message;
     },
     write(output, message) {
-      if (Buffer.from(message.buffer, message.byteOffset, message.byteLength).includes(pattern)) {
-        throw gettyError('ENCODE_FAILED', 'a message must not hold the delimiter: it would arrive as two messages');
-      }
+      const start = output.length;
       output.append(message);
       output.append(bytes);
+      // The end of a message and the beginning of the delimiter may make one: `a-` and `--` would be read as `a` and `-`.
+      if (output.bytes.subarray(start, output.length).indexOf(pattern) < message.length) {
+        throw gettyError('ENCODE_FAILED', 'a message must not hold the delimiter, nor end in its beginning so that it is found too soon');
+      }
     },
   };
 }
@@ -141,7 +143,9 @@ export interface LengthPrefixedOptions {
  * Throws BAD_OPTION.
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Buffer, Uint8Array> {
+  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
   const { width = 4, littleEndian = false, offset = 0, adjustment = 0 } = options;
+  if (typeof littleEndian !== 'boolean') throw badOption('littleEndian', littleEndian, 'a boolean');
   if (![1, 2, 4, 8].includes(width)) throw badOption('width', width, '1, 2, 4 or 8');
   if (!Number.isInteger(offset) || offset < 0) throw badOption('offset', offset, 'a whole number of bytes from 0');
   if (!Number.isInteger(adjustment)) throw badOption('adjustment', adjustment, 'a whole number of bytes');

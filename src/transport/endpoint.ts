@@ -2,8 +2,8 @@
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import { compress } from './compression.js';
 import { type SessionOwner, StreamSession } from './session.js';
-import { resolveSetup } from './session-options.js';
-import type { Connection, Session, SessionSetup, Setup } from './types.js';
+import { type ResolvedSetup, resolveSetup } from './session-options.js';
+import type { Connection, Session, Setup } from './types.js';
 
 let lastId = 0;
 
@@ -11,12 +11,12 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   readonly id = ++lastId;
   abstract readonly type: 'server' | 'client';
   readonly sessions = new Set<StreamSession<In, Out>>();
-  readonly #setupOf: (connection: Connection) => SessionSetup<In, Out>;
+  readonly #setupOf: (connection: Connection) => ResolvedSetup<In, Out>;
   #closing: Promise<void> | undefined;
 
   /** Throws BAD_OPTION when the setup is one for all sessions and is wrong. */
   constructor(setup: Setup<In, Out>) {
-    if (typeof setup === 'function') this.#setupOf = setup;
+    if (typeof setup === 'function') this.#setupOf = (connection) => resolveSetup(setup(connection));
     else {
       const resolved = resolveSetup(setup);
       this.#setupOf = () => resolved;
@@ -40,7 +40,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   protected make(connection: Connection): StreamSession<In, Out> {
     let session: StreamSession<In, Out>;
     try {
-      const setup = resolveSetup(this.#setupOf(connection));
+      const setup = this.#setupOf(connection);
       session = new StreamSession(this, compress(connection, setup.compression, setup.maxInflatedBytes), setup);
     } catch (error) {
       connection.destroy();

@@ -51,20 +51,21 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 
   /** The limit that lets nobody else in, in words. */
-  #limitReached({ remoteAddress }: Connection): string | undefined {
+  #limitReached(connection: Connection): string | undefined {
     if (this.sessions.size >= this.#maxSessions) return `maxSessions, ${this.#maxSessions}, are open`;
-    const host = this.#limitedHost(remoteAddress);
+    const host = this.#limitedHost(connection);
     if (host === undefined || (this.#sessionsOf.get(host) ?? 0) < this.#maxSessionsPerAddress) return undefined;
     return `maxSessionsPerAddress, ${this.#maxSessionsPerAddress}, are open from ${host}`;
   }
 
   /** The host of a peer, where its sessions are limited and peers have hosts. */
-  #limitedHost(address: string): string | undefined {
-    return this.#maxSessionsPerAddress === Number.POSITIVE_INFINITY ? undefined : /^[a-z]+:\/\/(.+):\d+$/.exec(address)?.[1];
+  #limitedHost(peer: Peer): string | undefined {
+    // The address is made when it is asked for: where nothing is limited it costs nothing.
+    return this.#maxSessionsPerAddress === Number.POSITIVE_INFINITY ? undefined : /^[a-z]+:\/\/(.+):\d+$/.exec(peer.remoteAddress)?.[1];
   }
 
-  #count({ remoteAddress }: Peer, change: 1 | -1): void {
-    const host = this.#limitedHost(remoteAddress);
+  #count(peer: Peer, change: 1 | -1): void {
+    const host = this.#limitedHost(peer);
     if (host === undefined) return;
     const count = (this.#sessionsOf.get(host) ?? 0) + change;
     if (count > 0) this.#sessionsOf.set(host, count);

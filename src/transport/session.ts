@@ -3,7 +3,7 @@ import { GettyError, gettyError, messageOf } from '../errors.js';
 import { Inbox, type InboxOwner } from './inbox.js';
 import { Outbox } from './outbox.js';
 import type { ResolvedSetup } from './session-options.js';
-import { every } from './ticker.js';
+import { addTick, now, removeTick, type Tickable } from './ticker.js';
 import type { Connection, ConnectionEvents, Endpoint, SendOptions, SendResult, Session, SessionStats } from './types.js';
 
 /** What a session needs of the server or client that made it. */
@@ -16,7 +16,7 @@ type State = 'open' | 'closing' | 'closed';
 
 let lastId = 0;
 
-export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEvents {
+export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEvents, Tickable {
   readonly id = ++lastId;
   active = Date.now();
   readonly #owner: SessionOwner<In, Out>;
@@ -27,8 +27,11 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   #state: State = 'open';
   #gone = false;
   #attributes: Map<unknown, unknown> | undefined;
-  /** What has to be undone at the end. */
-  #timers: (() => void)[] | undefined;
+  /** 0: it is not in the ticker. */
+  #tickPeriod = 0;
+  /** When onCron is due, by now(). */
+  #cronAt = 0;
+  #waitTimer: NodeJS.Timeout | undefined;
   #whenClosed: Promise<void> | undefined;
   #resolveClosed: (() => void) | undefined;
 
@@ -91,7 +94,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
    */
   async open(): Promise<void> {
     this.#connection.attach(this, this.#setup);
-    this.#startTimers();
+    this.#startTicking();
     try {
       const opened = this.#setup.listener.onOpen?.(this);
       if (opened !== undefined) {
@@ -106,25 +109,47 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     this.#inbox.open();
   }
 
-  #startTimers(): void {
-    const connection = this.#connection;
-    const { cronPeriod, messageTimeout, listener } = this.#setup;
-    const idleTimeout = this.#setup.idleTimeout || connection.idleTimeout || 0;
-    if (listener.onCron !== undefined || connection.ping !== undefined) {
-      this.#onEnd(
-        every(cronPeriod, () => {
-          connection.ping?.();
-          this.#call(() => listener.onCron?.(this));
-        }),
-      );
+  /** All that is periodic shares one tick, of the shortest period that anything needs; 0: nothing does. */
+  #startTicking(): void {
+    const { cronPeriod, messageTimeout } = this.#setup;
+    let period = Number.POSITIVE_INFINITY;
+    if (this.#hasCron()) {
+      period = cronPeriod;
+      this.#cronAt = now() + cronPeriod;
     }
-    if (idleTimeout > 0) this.#onEnd(every(Math.ceil(idleTimeout / 4), () => this.#checkIdle(idleTimeout)));
-    if (messageTimeout > 0 && !connection.lossy) this.#onEnd(every(Math.ceil(messageTimeout / 4), () => this.#checkPartial()));
+    if (this.#idleTimeout() > 0) period = Math.min(period, Math.ceil(this.#idleTimeout() / 4));
+    if (this.#watchesMessages()) period = Math.min(period, Math.ceil(messageTimeout / 4));
+    if (period === Number.POSITIVE_INFINITY) return;
+    this.#tickPeriod = period;
+    addTick(period, this);
   }
 
-  #onEnd(undo: () => void): void {
-    this.#timers ??= [];
-    this.#timers.push(undo);
+  #hasCron(): boolean {
+    return this.#setup.listener.onCron !== undefined || this.#connection.ping !== undefined;
+  }
+
+  #idleTimeout(): number {
+    return this.#setup.idleTimeout || this.#connection.idleTimeout || 0;
+  }
+
+  #watchesMessages(): boolean {
+    return this.#setup.messageTimeout > 0 && !this.#connection.lossy;
+  }
+
+  /** For the ticker. */
+  tick(): void {
+    if (this.#idleTimeout() > 0) this.#checkIdle(this.#idleTimeout());
+    if (this.#watchesMessages()) this.#checkPartial();
+    if (this.#state !== 'closed' && this.#hasCron()) this.#checkCron();
+  }
+
+  #checkCron(): void {
+    const time = now();
+    // The tick that is nearest to the time.
+    if (time < this.#cronAt - this.#tickPeriod / 2) return;
+    this.#cronAt = Math.max(this.#cronAt, time - this.#tickPeriod) + this.#setup.cronPeriod;
+    this.#connection.ping?.();
+    this.#call(() => this.#setup.listener.onCron?.(this));
   }
 
   #checkIdle(idleTimeout: number): void {
@@ -216,8 +241,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
       this.#connection.end();
       // Somebody who paused must not keep a closing session from seeing the peer's end.
       this.#inbox.resume();
-      const timer = setTimeout(() => this.destroy(), this.#setup.waitTime);
-      this.#onEnd(() => clearTimeout(timer));
+      this.#waitTimer = setTimeout(() => this.destroy(), this.#setup.waitTime);
     }
     return closed;
   }
@@ -253,8 +277,8 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     const wasClosed = this.#state === 'closed';
     this.#stop();
     if (error !== undefined && !wasClosed) this.report(error);
-    for (const undo of this.#timers ?? []) undo();
-    this.#timers = undefined;
+    clearTimeout(this.#waitTimer);
+    if (this.#tickPeriod > 0) removeTick(this.#tickPeriod, this);
     this.#outbox.onGone(error);
     this.#call(() => this.#setup.listener.onClose?.(this));
     this.#owner.forget(this);

@@ -10,39 +10,74 @@ function unheard(this: Socket, error: Error): void {
   this.destroy(error);
 }
 
+/** The connection of a socket, for listeners that all sockets share: a closure for each would double what an idle session costs. */
+const CONNECTION = Symbol('connection');
+type Owned = Socket & { [CONNECTION]: SocketConnection };
+
+function onData(this: Socket, chunk: Buffer): void {
+  (this as Owned)[CONNECTION].events?.onData(chunk);
+}
+
+function onEnd(this: Socket): void {
+  (this as Owned)[CONNECTION].events?.onEnd();
+}
+
+function onClose(this: Socket): void {
+  (this as Owned)[CONNECTION].closed();
+}
+
+function onError(this: Socket, error: Error): void {
+  (this as Owned)[CONNECTION].broke(error);
+}
+
 export class SocketConnection implements Connection {
-  readonly localAddress: string;
-  readonly remoteAddress: string;
+  /** Set once it is attached. */
+  events: ConnectionEvents | undefined;
   readonly #socket: Socket;
-  #events: ConnectionEvents | undefined;
+  readonly #peer: Peer;
   #error: Error | undefined;
   #written = 0;
   #takenBytes = 0;
+  /** Made by the first write: many sessions only listen. */
+  #taken: ((error?: Error | null) => void) | undefined;
 
-  constructor(socket: Socket, { localAddress, remoteAddress }: Peer) {
+  constructor(socket: Socket, peer: Peer) {
     this.#socket = socket;
-    this.localAddress = localAddress;
-    this.remoteAddress = remoteAddress;
+    this.#peer = peer;
+    (socket as Owned)[CONNECTION] = this;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_DELAY);
+    if (socket.errored !== null) this.broke(socket.errored);
+    // An error that nobody listens to would end the process.
+    socket.on('error', onError);
+  }
+
+  get localAddress(): string {
+    return this.#peer.localAddress;
+  }
+
+  get remoteAddress(): string {
+    return this.#peer.remoteAddress;
   }
 
   attach(events: ConnectionEvents): void {
     const socket = this.#socket;
-    this.#events = events;
-    socket.on('data', (chunk: Buffer) => events.onData(chunk));
-    socket.on('end', () => events.onEnd());
-    const broke = (error: Error): void => {
-      this.#error = gettyError('CONNECTION_LOST', `the connection with ${this.remoteAddress} broke: ${error.message}`, error);
-      // After some errors Node leaves a TLS socket open, and deaf.
-      socket.destroy();
-    };
-    if (socket.errored !== null) broke(socket.errored);
-    socket.on('error', broke);
-    socket.off('error', unheard);
-    socket.on('close', () => events.onClose(this.#error));
+    this.events = events;
+    socket.on('data', onData).on('end', onEnd).on('close', onClose);
     // A socket that died before anybody listened will not say so again.
-    if (socket.closed) queueMicrotask(() => events.onClose(this.#error));
+    if (socket.closed) queueMicrotask(() => this.closed());
+  }
+
+  /** For the socket's listeners. */
+  broke(error: Error): void {
+    this.#error = gettyError('CONNECTION_LOST', `the connection with ${this.remoteAddress} broke: ${error.message}`, error);
+    // After some errors Node leaves a TLS socket open, and deaf.
+    this.#socket.destroy();
+  }
+
+  /** For the socket's listeners. */
+  closed(): void {
+    this.events?.onClose(this.#error);
   }
 
   get bufferedBytes(): number {
@@ -51,12 +86,11 @@ export class SocketConnection implements Connection {
     return this.#written - this.#takenBytes;
   }
 
-  readonly #taken = (error?: Error | null): void => {
-    if (error == null) this.#events?.onTaken();
-  };
-
   write(bytes: Uint8Array): void {
     this.#written += bytes.length;
+    this.#taken ??= (error) => {
+      if (error == null) this.events?.onTaken();
+    };
     this.#socket.write(bytes, this.#taken);
   }
 

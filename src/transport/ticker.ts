@@ -3,17 +3,21 @@
  * period are spread over it, so that ten thousand sessions do not send their heartbeats in the same instant.
  */
 
-type Task = () => void;
+/** Something periodic. It is its own entry in the ticker, so ten thousand of them cost no closures. */
+export interface Tickable {
+  /** Must not throw. */
+  tick(): void;
+}
 
 const SLICES = 64;
 const SHORTEST_SLICE = 5;
 const wheels = new Map<number, Wheel>();
-// Tasks run after the poll phase: what has already arrived counts before anybody is found late or silent.
-const afterPoll: (task: Task) => void = globalThis.setImmediate ?? ((task: Task) => task());
+// Ticks come after the poll phase: what has already arrived counts before anybody is found late or silent.
+const afterPoll: (task: () => void) => void = globalThis.setImmediate ?? ((task: () => void) => task());
 
 class Wheel {
   readonly #period: number;
-  readonly #buckets: Set<{ readonly task: Task }>[];
+  readonly #buckets: Set<Tickable>[];
   #cursor = 0;
   #size = 0;
   readonly #timer: NodeJS.Timeout;
@@ -26,40 +30,50 @@ class Wheel {
     this.#timer.unref?.();
   }
 
-  /** The first call comes a whole period from now, up to one slice less. */
-  add(task: Task): () => void {
+  /** The first tick comes a whole period from now, up to one slice less. */
+  add(tickable: Tickable): void {
     const slices = this.#buckets.length;
-    const bucket = this.#buckets[(this.#cursor + slices - 1) % slices] as Set<{ readonly task: Task }>;
-    // An entry of its own, so that a function may be there twice.
-    const entry = { task };
-    bucket.add(entry);
+    (this.#buckets[(this.#cursor + slices - 1) % slices] as Set<Tickable>).add(tickable);
     this.#size++;
-    return () => {
-      if (!bucket.delete(entry)) return;
-      this.#size--;
-      if (this.#size === 0) {
-        clearInterval(this.#timer);
-        wheels.delete(this.#period);
-      }
-    };
+  }
+
+  remove(tickable: Tickable): void {
+    if (!this.#buckets.some((bucket) => bucket.delete(tickable))) return;
+    this.#size--;
+    if (this.#size > 0) return;
+    clearInterval(this.#timer);
+    wheels.delete(this.#period);
   }
 
   readonly #turn = (): void => {
-    const bucket = this.#buckets[this.#cursor] as Set<{ readonly task: Task }>;
+    const bucket = this.#buckets[this.#cursor] as Set<Tickable>;
     this.#cursor = (this.#cursor + 1) % this.#buckets.length;
-    // A copy: what a task adds here is due a period from now. What a task cancels is not called any more.
-    for (const entry of [...bucket]) if (bucket.has(entry)) entry.task();
+    // A copy: what is added here meanwhile is due a period from now. What is removed is not called any more.
+    for (const tickable of [...bucket]) if (bucket.has(tickable)) tickable.tick();
   };
 }
 
-/** Call `task` every `period` ms until the returned function is called. A task must not throw. Does not keep a process alive. */
-export function every(period: number, task: Task): () => void {
+/** Call `tickable.tick()` every `period` ms until it is removed. Add it once. Does not keep a process alive. */
+export function addTick(period: number, tickable: Tickable): void {
   let wheel = wheels.get(period);
   if (wheel === undefined) {
     wheel = new Wheel(period);
     wheels.set(period, wheel);
   }
-  return wheel.add(task);
+  wheel.add(tickable);
+}
+
+/** Undo addTick(); nothing happens when it is not there. */
+export function removeTick(period: number, tickable: Tickable): void {
+  wheels.get(period)?.remove(tickable);
+}
+
+/** Call `task` every `period` ms until the returned function is called. `task` must not throw. Does not keep a process alive. */
+export function every(period: number, task: () => void): () => void {
+  // An entry of its own, so that a function may be there twice.
+  const entry: Tickable = { tick: task };
+  addTick(period, entry);
+  return () => removeTick(period, entry);
 }
 
 /** How many periods have a running timer; 0 when nothing periodic is left. For leak tests. */

@@ -15,7 +15,7 @@ import { messageOf } from '../errors.js';
 import { badOption } from '../options.js';
 import { type Address, formatAddress } from './address.js';
 import { dialled, listenWith, SocketConnection } from './socket.js';
-import { peerOf } from './tcp.js';
+import { SocketPeer } from './tcp.js';
 import type { Listener, TlsOptions, Transport } from './types.js';
 
 const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
@@ -131,7 +131,7 @@ export const tls: Transport = {
     const server = createServer(tlsServerOptions(options.tls, options.handshakeTimeout), (socket) => {
       // Not sooner: a peer that ends within the handshake is gone, and is not waited for until the deadline.
       socket.allowHalfOpen = true;
-      accept(new SocketConnection(socket, peerOf('tls', socket)));
+      accept(new SocketConnection(socket, new SocketPeer('tls', socket)));
     });
     // Node tells of a handshake that takes too long, and leaves it to us to end it.
     server.on('tlsClientError', (_error, socket) => socket.destroy());
@@ -145,6 +145,6 @@ export const tls: Transport = {
     const how: ConnectionOptions & { allowHalfOpen: boolean } = { ...tlsClientOptions(options.tls, address), host, port: address.port, allowHalfOpen: true };
     const socket = connect(how);
     await dialled(socket, 'secureConnect', address, signal);
-    return new SocketConnection(socket, peerOf('tls', socket));
+    return new SocketConnection(socket, new SocketPeer('tls', socket));
   },
 };

@@ -1,5 +1,16 @@
-import { describe, expect, it } from 'vitest';
-import { ByteReader, type ByteWriter, lengthPrefixed, lines, raw } from '../../src/index.js';
+import { describe, expect, it, vi } from 'vitest';
+import {
+  ByteReader,
+  type ByteWriter,
+  delimiter,
+  fixedLength,
+  jsonLines,
+  type LengthPrefixedOptions,
+  lengthPrefixed,
+  lines,
+  raw,
+  varintPrefixed,
+} from '../../src/index.js';
 import { codecSession, cut, cuts, decode, encode, everySplit } from '../fixtures/chunks.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
@@ -11,6 +22,32 @@ const bytes = (max: number): fc.Arbitrary<Buffer> => fc.uint8Array({ maxLength: 
 // Well-formed text without a newline; a trailing \r would be taken for the end of the line.
 const line = fc.string({ unit: 'binary', maxLength: 60 }).map((text) => text.replaceAll('\n', '').replace(/\r+$/, ''));
 
+const ORDERS = [1, 2, 4, 8].flatMap((width) => [false, true].map((littleEndian) => ({ width, littleEndian }) as LengthPrefixedOptions));
+const LENGTH_PREFIXED: readonly LengthPrefixedOptions[] = [
+  ...ORDERS,
+  { width: 2, offset: 3 },
+  { width: 4, offset: 1, strip: 0 },
+  { width: 2, offset: 4, strip: 2 },
+  { width: 4, strip: 2 },
+  { width: 4, adjustment: -4 },
+  { width: 2, offset: 2, adjustment: -4, strip: 0 },
+  { width: 8, offset: 5, adjustment: -13, littleEndian: true },
+  { width: 1, adjustment: 2 },
+  { width: 2, offset: 1, adjustment: 3, strip: 1, littleEndian: true },
+];
+
+/** Messages as they are read: where the length field is not stripped, with what it says. */
+function frames(options: LengthPrefixedOptions): fc.Arbitrary<Buffer> {
+  const { width = 4, offset = 0, adjustment = 0, strip = offset + width } = options;
+  const head = offset + width;
+  const least = head + Math.max(0, adjustment);
+  return fc.uint8Array({ minLength: least, maxLength: least + (width === 1 ? 200 : 600) }).map((array) => {
+    // Written by the codec itself; its bytes are proved by the table further down.
+    const frame = encode(lengthPrefixed({ ...options, strip: 0 }), [array]);
+    return frame.subarray(strip);
+  });
+}
+
 interface AnyCodec {
   read(input: ByteReader, session: never): unknown;
   write(output: ByteWriter, message: unknown, session: never): void;
@@ -19,13 +56,27 @@ interface AnyCodec {
 /** Each framing codec with messages that it can carry. raw is no framing: its messages are whatever a read brought. */
 const CODECS: readonly { name: string; codec: AnyCodec; message: fc.Arbitrary<unknown> }[] = [
   { name: 'lines', codec: lines() as AnyCodec, message: line },
-  ...[1, 2, 4].flatMap((width) =>
-    [false, true].map((littleEndian) => ({
-      name: `lengthPrefixed ${width} ${littleEndian ? 'little' : 'big'}-endian`,
-      codec: lengthPrefixed({ width: width as 1 | 2 | 4, littleEndian }) as AnyCodec,
-      message: bytes(width === 1 ? 255 : 700),
-    })),
-  ),
+  { name: 'jsonLines', codec: jsonLines() as AnyCodec, message: fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value))) },
+  ...['\n', '\0', '\r\n', '--END--', 'aab', 'abab'].map((mark) => ({
+    name: `delimiter ${JSON.stringify(mark)}`,
+    codec: delimiter(mark) as AnyCodec,
+    // Full of beginnings of the delimiter.
+    message: fc
+      .array(fc.oneof(bytes(20), fc.nat(mark.length).map((length) => Buffer.from(mark.slice(0, length)))), { maxLength: 8 })
+      .map(Buffer.concat)
+      .filter((message) => Buffer.concat([message, Buffer.from(mark)]).indexOf(mark) === message.length),
+  })),
+  ...[1, 3, 40].map((length) => ({
+    name: `fixedLength ${length}`,
+    codec: fixedLength(length) as AnyCodec,
+    message: fc.uint8Array({ minLength: length, maxLength: length }).map((array) => Buffer.from(array)),
+  })),
+  { name: 'varintPrefixed', codec: varintPrefixed() as AnyCodec, message: bytes(700) },
+  ...LENGTH_PREFIXED.map((options) => ({
+    name: `lengthPrefixed ${JSON.stringify(options)}`,
+    codec: lengthPrefixed(options) as AnyCodec,
+    message: frames(options),
+  })),
 ];
 
 describe.each(CODECS)('$name', ({ codec, message }) => {
@@ -67,7 +118,7 @@ describe.each(CODECS)('$name', ({ codec, message }) => {
         try {
           decode(codec, cut(garbage, places), codecSession(1_000), reader);
         } catch (error) {
-          expect((error as { code: string }).code).toBe('MESSAGE_TOO_LARGE');
+          expect(['MESSAGE_TOO_LARGE', 'BAD_FRAME']).toContain((error as { code: string }).code);
         }
         expect(reader.length).toBeLessThanOrEqual(garbage.length);
       }),
@@ -143,6 +194,283 @@ describe('lengthPrefixed', () => {
   it('a message in one chunk is a view of it', () => {
     const wire = Buffer.from(encode(lengthPrefixed(), [Buffer.from('abc')]));
     expect(decode(lengthPrefixed(), [wire])[0]?.buffer).toBe(wire.buffer);
+  });
+});
+
+describe('lengthPrefixed, all of its options', () => {
+  it.each([
+    [{ width: 8 }, '0000000000000003616263'],
+    [{ width: 8, littleEndian: true }, '0300000000000000616263'],
+    [{ width: 2, offset: 3 }, '0000000003616263'],
+    [{ width: 2, adjustment: -2 }, '0005616263'],
+    [{ width: 2, offset: 2, adjustment: -4 }, '00000007616263'],
+    [{ width: 1, adjustment: 2 }, '01616263'],
+    // The message is the frame, and what stands where the length belongs is not looked at.
+    [{ width: 1, strip: 0 }, '026263'],
+    [{ width: 1, offset: 1, strip: 0 }, '610163'],
+    [{ width: 1, offset: 1, strip: 1 }, '00026263'],
+    [{ width: 2, strip: 1, littleEndian: true }, '02006263'],
+  ] as const)('%j writes abc as %s, and reads that', (options, hex) => {
+    const wire = encode(lengthPrefixed(options), [Buffer.from('abc')]);
+    expect(wire.toString('hex')).toBe(hex);
+    const { width, offset = 0, strip = width + offset } = { offset: 0, ...options } as Required<LengthPrefixedOptions>;
+    for (const chunks of everySplit(wire)) expect(decode(lengthPrefixed(options), chunks)).toEqual([wire.subarray(strip)]);
+  });
+
+  it.each([
+    [{ width: 4, adjustment: -4 }, '00000003616263', 'a length of 3, which with the adjustment of -4 is negative'],
+    [{ width: 4, adjustment: -4 }, '00000000', 'a length of 0'],
+    [{ width: 2, offset: 2, adjustment: -4 }, '000000030000', 'a length of 3'],
+  ] as const)('2: %j: a negative length is BAD_FRAME', (options, hex, text) => {
+    const error = thrown(() => decode(lengthPrefixed(options), [Buffer.from(hex, 'hex')]));
+    expect(error).toMatchObject({ code: 'BAD_FRAME', message: expect.stringContaining(text) });
+  });
+
+  it.each([
+    [{ width: 8 }, 'ffffffffffffffff'],
+    [{ width: 8 }, '8000000000000000'],
+    [{ width: 8 }, '0020000000000001'],
+    [{ width: 8, littleEndian: true }, '0000000001000000'],
+    [{ width: 4 }, '80000000'],
+    [{ width: 4, adjustment: 2 ** 40 }, '00000000'],
+    [{ width: 2, offset: 100_000 }, ''],
+  ] as const)('2: %j %s: too large, before anything is allocated', (options, hex) => {
+    const reader = new ByteReader();
+    const head = Buffer.concat([Buffer.alloc('offset' in options ? options.offset + 2 : 0), Buffer.from(hex, 'hex')]);
+    const wire = head;
+    expect(thrown(() => decode(lengthPrefixed(options), [wire], codecSession(65_536), reader)).code).toBe('MESSAGE_TOO_LARGE');
+    expect(reader.bytes).toBe(wire);
+  });
+
+  it.each([
+    [{ width: 1 }, 256],
+    [{ width: 2 }, 65_536],
+    [{ width: 1, adjustment: -1 }, 255],
+    [{ width: 1, adjustment: 2 }, 1],
+    [{ width: 2, strip: 0 }, 1],
+    [{ width: 2, offset: 2, strip: 2 }, 1],
+  ] as const)('3: %j refuses to write %d bytes: a length that does not fit never wraps', (options, size) => {
+    expect(thrown(() => encode(lengthPrefixed(options), [Buffer.alloc(size)]))).toMatchObject({
+      code: 'ENCODE_FAILED',
+      message: expect.stringContaining(`${size} bytes does not fit`),
+    });
+  });
+
+  it('nothing of what lay in the buffer before gets onto the wire', () => {
+    const codec = lengthPrefixed({ width: 2, offset: 6 });
+    const before = encode(raw(), [Buffer.alloc(70_000, 0xaa)]);
+    expect(before.length).toBe(70_000);
+    expect(encode(codec, [Buffer.from('abc')]).toString('hex')).toBe('0000000000000003616263');
+  });
+
+  it.each([
+    [null, 'options: given null'],
+    [7, 'options: given 7'],
+    [{ width: 3 }, 'width: given 3'],
+    [{ width: '4' }, 'width: given "4"'],
+    [{ offset: -1 }, 'offset: given -1'],
+    [{ offset: 1.5 }, 'offset: given 1.5'],
+    [{ adjustment: 0.5 }, 'adjustment: given 0.5'],
+    [{ adjustment: Number.NaN }, 'adjustment: given NaN'],
+    [{ strip: -1 }, 'strip: given -1'],
+    [{ strip: 5 }, 'strip: given 5, expected a whole number of bytes from 0 to 4'],
+    [{ width: 2, offset: 1, strip: 4 }, 'from 0 to 3'],
+    [{ littleEndian: 'yes' }, 'littleEndian: given "yes"'],
+  ])('BAD_OPTION: %j', (given, text) => {
+    expect(thrown(() => lengthPrefixed(given as never))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(text) });
+  });
+});
+
+describe('delimiter', () => {
+  it.each([
+    ['\r\n', 'a\r\nb\r\n', ['a', 'b']],
+    ['\r\n', 'a\rb\nc\r\n', ['a\rb\nc']],
+    ['\r\n', '\r\r\n\n\r\n', ['\r', '\n']],
+    ['\r\n', '\r\n\r\n', ['', '']],
+    ['aab', 'aaabaab', ['a', '']],
+    ['--', 'a-b--c---', ['a-b', 'c']],
+    ['ü', 'süß üü', ['s', 'ß ', '']],
+    [Uint8Array.of(0), 'a\0b', ['a']],
+  ])('%j: %j is read as %j, however it is split', (mark, wire, expected) => {
+    for (const chunks of everySplit(Buffer.from(wire))) expect(decode(delimiter(mark), chunks).map(String)).toEqual(expected);
+  });
+
+  it.each([
+    ['\n', 'one\ntwo'],
+    ['\r\n', '\r\n'],
+    // Read from the left, these would end too soon.
+    ['aa', 'xa'],
+    ['--', 'one-'],
+    ['abab', 'xab'],
+  ])('%j: refuses to write %j, which would arrive as something else', (mark, text) => {
+    expect(thrown(() => encode(delimiter(mark), [Buffer.from(text)]))).toMatchObject({
+      code: 'ENCODE_FAILED',
+      message: expect.stringContaining('delimiter'),
+    });
+  });
+
+  it('what it writes is read again as it was, or refused', () => {
+    const unit = fc.constantFrom('a', 'b', '-');
+    fc.assert(
+      fc.property(fc.string({ unit, minLength: 1, maxLength: 4 }), fc.array(fc.string({ unit, maxLength: 8 }), { maxLength: 5 }), cuts, (mark, texts, places) => {
+        const codec = delimiter(mark);
+        const written: string[] = [];
+        const wire: Buffer[] = [];
+        for (const text of texts) {
+          try {
+            wire.push(encode(codec, [Buffer.from(text)]));
+            written.push(text);
+          } catch (error) {
+            expect((error as { code: string }).code).toBe('ENCODE_FAILED');
+          }
+        }
+        expect(decode(codec, cut(Buffer.concat(wire), places)).map(String)).toEqual(written);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('a mark that is changed by its owner is still the old one', () => {
+    const mark = Buffer.from('||');
+    const codec = delimiter(mark);
+    mark.fill('!');
+    expect(encode(codec, [Buffer.from('a')]).toString()).toBe('a||');
+  });
+
+  it('a message in one chunk is a view of it', () => {
+    const wire = Buffer.from('abc\r\n');
+    expect(decode(delimiter('\r\n'), [wire])[0]?.buffer).toBe(wire.buffer);
+  });
+
+  it.each(['\n', '\r\n', '--a-long-delimiter--'])('%j: bytes that were searched are not searched again', (mark) => {
+    const size = 200_000;
+    const step = 50;
+    const wire = Buffer.concat([Buffer.alloc(size, mark[0] === '-' ? '-' : 'x'), Buffer.from(mark)]);
+    let searched = 0;
+    const { indexOf } = Buffer.prototype;
+    const spy = vi.spyOn(Buffer.prototype, 'indexOf').mockImplementation(function (this: Buffer, ...given: unknown[]) {
+      searched += this.length - Number(given[1] ?? 0);
+      return (indexOf as (...given: unknown[]) => number).apply(this, given);
+    });
+    try {
+      const chunks: Buffer[] = [];
+      for (let at = 0; at < wire.length; at += step) chunks.push(Buffer.from(wire.subarray(at, at + step)));
+      expect(decode(delimiter(mark), chunks).map((message) => message.length)).toEqual([size]);
+      expect(searched).toBeGreaterThanOrEqual(size);
+      expect(searched).toBeLessThanOrEqual(wire.length + chunks.length * (mark.length - 1));
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
+  it.each([['', 'given ""'], [new Uint8Array(0), 'given an object'], [undefined, 'given undefined'], [null, 'given null'], [7, 'given 7'], [{}, 'given an object']])(
+    'BAD_OPTION: %o',
+    (given, text) => {
+      expect(thrown(() => delimiter(given as never))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(`delimiter: ${text}`) });
+    },
+  );
+});
+
+describe('fixedLength', () => {
+  it('is the bytes and nothing else', () => {
+    const wire = encode(fixedLength(3), [Buffer.from('abc'), Buffer.from('def')]);
+    expect(wire.toString()).toBe('abcdef');
+    for (const chunks of everySplit(wire)) expect(decode(fixedLength(3), chunks).map(String)).toEqual(['abc', 'def']);
+  });
+
+  it.each([0, 2, 4])('refuses to write %d bytes of 3', (size) => {
+    const error = thrown(() => encode(fixedLength(3), [Buffer.alloc(size)]));
+    expect(error).toMatchObject({ code: 'ENCODE_FAILED', message: `a message has ${size} bytes, expected 3` });
+  });
+
+  it.each([0, -1, 1.5, '4', undefined, null, Number.POSITIVE_INFINITY, Number.NaN])('BAD_OPTION: %o', (given) => {
+    expect(thrown(() => fixedLength(given as never))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('length: given') });
+  });
+});
+
+describe('varintPrefixed', () => {
+  it.each([
+    [0, '00'],
+    [1, '01'],
+    [127, '7f'],
+    [128, '8001'],
+    [300, 'ac02'],
+    [16_383, 'ff7f'],
+    [16_384, '808001'],
+    [2_097_152, '80808001'],
+  ])('a message of %d bytes begins with %s', (size, hex) => {
+    const wire = encode(varintPrefixed(), [Buffer.alloc(size, 5)]);
+    expect(wire.subarray(0, hex.length / 2).toString('hex')).toBe(hex);
+    expect(wire.length).toBe(size + hex.length / 2);
+    const got = decode(varintPrefixed(), [Buffer.from(wire.subarray(0, 1)), Buffer.from(wire.subarray(1))]);
+    expect(got.map((message) => message.length)).toEqual([size]);
+  });
+
+  it('2: a length over maxMessageBytes is refused as soon as it is seen', () => {
+    for (const hex of ['ffffffff7f', 'ffffffff0f', '8080808008']) {
+      const reader = new ByteReader();
+      const wire = Buffer.from(hex, 'hex');
+      expect(thrown(() => decode(varintPrefixed(), [wire], codecSession(), reader)).code).toBe('MESSAGE_TOO_LARGE');
+      expect(reader.bytes).toBe(wire);
+    }
+  });
+
+  it('a length that never ends is BAD_FRAME', () => {
+    for (const chunks of everySplit(Buffer.alloc(5, 0xff))) {
+      expect(thrown(() => decode(varintPrefixed(), chunks))).toMatchObject({ code: 'BAD_FRAME', message: expect.stringContaining('more than 5 bytes') });
+    }
+    expect(decode(varintPrefixed(), [Buffer.alloc(4, 0xff)])).toEqual([]);
+  });
+});
+
+describe('jsonLines', () => {
+  const read = (text: string): unknown[] => decode(jsonLines(), [Buffer.from(text)]);
+
+  it('one value a line; empty lines are passed over', () => {
+    const wire = Buffer.from('{"a":1}\r\n\n  \n[]\nnull\n"grün\\n"\n  7 \n\n');
+    for (const chunks of everySplit(wire)) expect(decode(jsonLines(), chunks)).toEqual([{ a: 1 }, [], null, 'grün\n', 7]);
+    expect(encode(jsonLines(), [{ a: 'x\ny' }, null, 7]).toString()).toBe('{"a":"x\\ny"}\nnull\n7\n');
+  });
+
+  it.each(['{', 'hello', "{'a':1}", '{"a":1}{"b":2}', '[1,]', 'NaN', '\u{feff}1', '\0'])('%j is BAD_FRAME, with its cause', (text) => {
+    expect(thrown(() => read(`${text}\n`))).toMatchObject({
+      code: 'BAD_FRAME',
+      message: expect.stringContaining(`a line of ${text.length} characters is no JSON`),
+      cause: expect.any(SyntaxError),
+    });
+  });
+
+  it('keys of a prototype are keys like any other, and change nobody else', () => {
+    const [message] = read('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":"mine"}\n') as [Record<string, unknown>];
+    expect(Object.keys(message)).toEqual(['__proto__', 'constructor', 'toString']);
+    expect(Object.getPrototypeOf(message)).toBe(Object.prototype);
+    expect((message as { polluted?: number }).polluted).toBeUndefined();
+    expect(({} as { polluted?: number }).polluted).toBeUndefined();
+    expect(encode(jsonLines(), [message]).toString()).toContain('"__proto__":{"polluted":1}');
+  });
+
+  it('a value that is nested a million deep is read or refused, and neither crashes nor takes long', () => {
+    const deep = 1_000_000;
+    const before = performance.now();
+    expect(read(`${'['.repeat(deep)}${']'.repeat(deep)}\n`).length).toBe(1);
+    expect(thrown(() => read(`${'['.repeat(deep)}\n`)).code).toBe('BAD_FRAME');
+    expect(thrown(() => read(`${'{"a":'.repeat(deep / 2)}\n`)).code).toBe('BAD_FRAME');
+    expect(performance.now() - before).toBeLessThan(3_000);
+  });
+
+  it.each([
+    ['undefined', undefined],
+    ['function', () => {}],
+    ['symbol', Symbol('x')],
+  ])('a %s has no JSON form: ENCODE_FAILED', (what, value) => {
+    expect(thrown(() => encode(jsonLines(), [value]))).toMatchObject({ code: 'ENCODE_FAILED', message: `a ${what} has no JSON form` });
+  });
+
+  it('what cannot be written throws to the writer', () => {
+    const circle: { self?: unknown } = {};
+    circle.self = circle;
+    expect(thrown(() => encode(jsonLines(), [circle]))).toBeInstanceOf(TypeError);
+    expect(thrown(() => encode(jsonLines(), [7n]))).toBeInstanceOf(TypeError);
   });
 });
 

@@ -7,6 +7,7 @@ import {
   jsonLines,
   lines,
   raw,
+  type Codec,
   type Server,
   type ServerOptions,
   type Session,
@@ -22,7 +23,6 @@ import { gate, turns, until, within } from '../fixtures/waiting.js';
 const QUIET = 20;
 /** Whoever is refused here is told so. */
 const CONNECTED = TRANSPORTS.filter((row) => row.name !== 'udp');
-const STREAMS = CONNECTED.filter((row) => !row.whole);
 const rowsOf = (...names: string[]): TransportRow[] => TRANSPORTS.filter((row) => names.includes(row.name));
 
 /** The warnings of the process while `action` runs. */
@@ -192,7 +192,7 @@ it.each(['maxSessions', 'maxSessionsPerAddress'])('%s: BAD_OPTION', async (name)
   }
 });
 
-describe.each(STREAMS)('messageTimeout: $name', (row) => {
+describe.each(rowsOf('tcp', 'memory', 'tls', 'tcp+deflate', 'tcp+snappy'))('messageTimeout: $name', (row) => {
   noLeaks();
   const TIMEOUT = 60;
   const PERIOD = 20;

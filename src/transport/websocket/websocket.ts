@@ -6,7 +6,7 @@ import { connect as connectTls } from 'node:tls';
 import { gettyError, messageOf } from '../../errors.js';
 import { type Address, formatAddress } from '../address.js';
 import { dialled, listenWith, SocketConnection } from '../socket.js';
-import { peerOf } from '../tcp.js';
+import { SocketPeer } from '../tcp.js';
 import { reloadable, tlsClientOptions, tlsServerOptions } from '../tls.js';
 import type { ClientOptions, Connection, Listener, ListenOptions, Transport, WebSocketOptions } from '../types.js';
 import { WebSocketConnection } from './connection.js';
@@ -102,7 +102,7 @@ function connectionOf(
   agreement: Agreement,
   { text = false }: WebSocketOptions,
 ): WebSocketConnection {
-  const { localAddress, remoteAddress } = peerOf(scheme, socket);
+  const { localAddress, remoteAddress } = new SocketPeer(scheme, socket);
   const peer = role === 'server' ? { localAddress: localAddress + path, remoteAddress } : { localAddress, remoteAddress: remoteAddress + path };
   if (head.length > 0) socket.unshift(head);
   return new WebSocketConnection(new SocketConnection(socket, peer), { role, text, ...agreement });
