@@ -20,7 +20,8 @@ export class Inbox<In, Out> {
   readonly #session: InboxOwner<In, Out>;
   readonly #connection: Connection;
   readonly #setup: ResolvedSetup<In, Out>;
-  readonly #input = new ByteReader();
+  /** Made when bytes come: many sessions only wait. */
+  #input: ByteReader | undefined;
   /** Whole messages of a message transport that wait to be read. */
   #whole: Buffer[] | undefined;
   /** onOpen has not settled: messages wait, whatever else happens. */
@@ -73,6 +74,7 @@ export class Inbox<In, Out> {
 
   onData(bytes: Buffer): void {
     this.bytesRead += bytes.length;
+    this.#input ??= new ByteReader();
     this.#input.feed(bytes);
     this.#read();
   }
@@ -112,15 +114,14 @@ export class Inbox<In, Out> {
     this.#reading = true;
     try {
       if (this.#whole !== undefined) this.#readWhole(this.#whole);
-      else this.#readStream();
+      else if (this.#input !== undefined) this.#readStream(this.#input);
     } finally {
       this.#reading = false;
     }
     if (this.#ended) this.#afterEnd();
   }
 
-  #readStream(): void {
-    const input = this.#input;
+  #readStream(input: ByteReader): void {
     const { codec, maxMessageBytes } = this.#setup;
     const session = this.#session;
     while (input.length > 0 && this.#mayRead()) {
@@ -152,6 +153,7 @@ export class Inbox<In, Out> {
 
   /** Each is one message of the codec, neither more nor less. */
   #readWhole(messages: Buffer[]): void {
+    this.#input ??= new ByteReader();
     const input = this.#input;
     const { codec, maxMessageBytes } = this.#setup;
     while (this.#mayRead()) {
@@ -225,7 +227,7 @@ export class Inbox<In, Out> {
   }
 
   #hasUnread(): boolean {
-    return this.#input.length > 0 || (this.#whole !== undefined && this.#whole.length > 0);
+    return (this.#input?.length ?? 0) > 0 || (this.#whole !== undefined && this.#whole.length > 0);
   }
 
   #fill(): void {
@@ -243,7 +245,7 @@ export class Inbox<In, Out> {
   /** What is being handled when the peer ends may still be answered. */
   #afterEnd(): void {
     if (this.#stopped || !this.#mayRead()) return;
-    const rest = this.#input.length;
+    const rest = this.#input?.length ?? 0;
     if (rest > 0) {
       const what = `${this.#session.remoteAddress} ended the stream inside a message, after ${rest} bytes of it`;
       this.#session.destroy(gettyError('BAD_FRAME', what));
