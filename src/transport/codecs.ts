@@ -73,7 +73,8 @@ export function jsonLines<In = unknown, Out = In>(): Codec<In, Out> {
  * found too soon throws ENCODE_FAILED.
  */
 export function delimiter(mark: string | Uint8Array): Codec<Buffer, Uint8Array> {
-  if ((typeof mark !== 'string' && !(mark instanceof Uint8Array)) || mark.length === 0) throw badOption('delimiter', mark, 'at least one character or byte');
+  if ((typeof mark !== 'string' && !(mark instanceof Uint8Array)) || mark.length === 0)
+    throw badOption('delimiter', mark, 'at least one character or byte');
   const bytes = typeof mark === 'string' ? Buffer.from(mark) : Buffer.from(mark);
   const pattern = bytes.length === 1 ? (bytes[0] as number) : bytes;
   return {
@@ -111,7 +112,10 @@ export function fixedLength(length: number): Codec<Buffer, Uint8Array> {
 /** Take a message of `total` bytes and drop its first `strip`; undefined while it is not whole. Throws MESSAGE_TOO_LARGE before it has come. */
 function takeWhole(input: ByteReader, session: Session<never, never>, total: number, strip: number): Buffer | undefined {
   if (total > session.maxMessageBytes) {
-    throw gettyError('MESSAGE_TOO_LARGE', `${session.remoteAddress} announces a message of ${total} bytes; maxMessageBytes is ${session.maxMessageBytes}`);
+    throw gettyError(
+      'MESSAGE_TOO_LARGE',
+      `${session.remoteAddress} announces a message of ${total} bytes; maxMessageBytes is ${session.maxMessageBytes}`,
+    );
   }
   if (input.length < total) {
     input.want(total);
@@ -159,17 +163,23 @@ export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Buffe
       if (input.length < head) return undefined;
       const length = field.read(input.view, input.position + offset);
       const total = head + length + adjustment;
-      if (total < head) throw gettyError('BAD_FRAME', `${session.remoteAddress} announces a length of ${length}, which with the adjustment of ${adjustment} is negative`);
+      if (total < head)
+        throw gettyError(
+          'BAD_FRAME',
+          `${session.remoteAddress} announces a length of ${length}, which with the adjustment of ${adjustment} is negative`,
+        );
       return takeWhole(input, session, total, strip);
     },
     write(output, message) {
-      const at = output.reserve(strip);
-      // A loop, since a native call costs more for the few bytes of a prefix.
+      const at = output.reserve(strip + message.length);
       for (let i = at; i < at + strip; i++) output.bytes[i] = 0;
-      output.append(message);
+      output.bytes.set(message, at + strip);
       const length = output.length - at - head - adjustment;
       if (output.length - at < head || length < 0 || length > limit) {
-        throw gettyError('ENCODE_FAILED', `a message of ${message.length} bytes does not fit: its length field of ${width} bytes would hold ${length}`);
+        throw gettyError(
+          'ENCODE_FAILED',
+          `a message of ${message.length} bytes does not fit: its length field of ${width} bytes would hold ${length}`,
+        );
       }
       field.write(output.view, at + offset, length);
     },
@@ -177,7 +187,10 @@ export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Buffe
 }
 
 /** A number of `width` bytes; one beyond 2^53 reads as a number that is too large for any message. */
-function lengthField(width: 1 | 2 | 4 | 8, littleEndian: boolean): { read(view: DataView, at: number): number; write(view: DataView, at: number, value: number): void } {
+function lengthField(
+  width: 1 | 2 | 4 | 8,
+  littleEndian: boolean,
+): { read(view: DataView, at: number): number; write(view: DataView, at: number, value: number): void } {
   switch (width) {
     case 1:
       return { read: (view, at) => view.getUint8(at), write: (view, at, value) => view.setUint8(at, value) };

@@ -1,18 +1,23 @@
 /**
- * Compression of a stream, wrapped round a connection: raw DEFLATE, one continuous compressor per direction, with a sync
+ * Compression of a stream, wrapped round a connection. Snappy has its own file; here is raw DEFLATE, one continuous compressor per direction, with a sync
  * flush after every write, as Go's compress/flate does (every write ends 00 00 ff ff).
  */
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
 import { gettyError, messageOf } from '../errors.js';
 import { badOption } from '../options.js';
+import { SnappyConnection } from './snappy.js';
 import type { Compression, Connection, ConnectionEvents, MessageLimits } from './types.js';
+import { Untaken } from './untaken.js';
 
 /** The connection itself for `none`. Throws BAD_OPTION where messages may be lost: the compressor of what follows would be out of step. */
 export function compress(connection: Connection, compression: Compression, maxInflatedBytes: number): Connection {
   if (compression === 'none') return connection;
   if (connection.lossy) throw badOption('compression', compression, `'none' for ${connection.remoteAddress}`);
+  const ownMessages = connection.endMessage !== undefined;
+  if (ownMessages && compression === 'snappy') throw badOption('compression', compression, `'none' or DEFLATE for ${connection.remoteAddress}`);
   // A WebSocket compresses by itself, message by message.
-  if (connection.endMessage !== undefined) return connection;
+  if (ownMessages) return connection;
+  if (compression === 'snappy') return new SnappyConnection(connection, maxInflatedBytes);
   const level = compression === 'deflate' ? constants.Z_DEFAULT_COMPRESSION : compression.deflate;
   return new DeflateConnection(connection, level, maxInflatedBytes);
 }
@@ -23,10 +28,7 @@ class DeflateConnection implements Connection, ConnectionEvents {
   readonly #inflate;
   readonly #maxInflatedBytes: number;
   #events: ConnectionEvents | undefined;
-  /** Writes that are not wholly taken, oldest first: their size, and where their compressed form ends once it is known. */
-  #writes: { readonly size: number; end: number }[] = [];
-  /** Sum of their sizes. */
-  #untaken = 0;
+  readonly #untaken = new Untaken();
   #compressing = 0;
   #compressedBytes = 0;
   #ending = false;
@@ -77,26 +79,11 @@ class DeflateConnection implements Connection, ConnectionEvents {
   }
 
   get bufferedBytes(): number {
-    this.#dropTaken();
-    return this.#untaken;
-  }
-
-  /** A write is taken when the last byte of its compressed form is: part of that says nothing about part of the write. */
-  #dropTaken(): void {
-    const taken = this.#compressedBytes - this.#inner.bufferedBytes;
-    let count = 0;
-    for (const { size, end } of this.#writes) {
-      if (end > taken) break;
-      this.#untaken -= size;
-      count++;
-    }
-    if (count > 0) this.#writes.splice(0, count);
+    return this.#untaken.left(this.#compressedBytes - this.#inner.bufferedBytes);
   }
 
   write(bytes: Uint8Array): void {
-    const write = { size: bytes.length, end: Number.POSITIVE_INFINITY };
-    this.#writes.push(write);
-    this.#untaken += write.size;
+    const write = this.#untaken.add(bytes.length);
     this.#compressing++;
     this.#deflate.write(bytes);
     this.#deflate.flush(constants.Z_SYNC_FLUSH, () => {

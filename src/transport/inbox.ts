@@ -2,8 +2,8 @@
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import { ByteReader } from './byte-reader.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';
-import { now } from './ticker.js';
 import type { TaskPool } from './task-pool.js';
+import { now } from './ticker.js';
 import type { Connection, Session } from './types.js';
 
 /** What the inbox tells its session. */

@@ -8,6 +8,8 @@ import type { Codec, Connection, SendOptions, SendResult, Session, SessionOption
 
 /** Up to so many bytes a copy costs next to nothing, for Node cuts it from a slab that it keeps. */
 const SMALL = 4096;
+/** What is held back, at most, while the connection has not taken what it has. */
+const HELD = 16 * 1024;
 
 /** The rejection of send(): how far the message got, and why not further. */
 export class SendError extends GettyError implements SendResult {
@@ -41,6 +43,9 @@ export class Outbox<In, Out> implements Flushable {
   #output: ByteWriter | undefined;
   /** Bytes handed to the connection that it had not passed on when it was last asked. */
   #untaken = 0;
+  /** Chunks that wait behind those until they make a larger one: a peer that does not read must not cost a heap of small ones. */
+  #held: Buffer[] | undefined;
+  #heldBytes = 0;
   #waiters: Waiter[] | undefined;
   #closed = false;
   #gone = false;
@@ -51,7 +56,7 @@ export class Outbox<In, Out> implements Flushable {
   }
 
   get queuedBytes(): number {
-    return this.#untaken + (this.#output?.length ?? 0);
+    return this.#untaken + this.#heldBytes + (this.#output?.length ?? 0);
   }
 
   /** See Session.write. */
@@ -186,7 +191,7 @@ export class Outbox<In, Out> implements Flushable {
     this.#position += taken;
     if (this.#connection.unbatched) this.flush();
     else if (output.length >= WRITER_BYTES) this.#passOn(output);
-    return this.#untaken + output.length < this.#limits.highWaterMark;
+    return this.#untaken + this.#heldBytes + output.length < this.#limits.highWaterMark;
   }
 
   /** Hand what is queued to the connection. The flusher calls it at the end of the tick. */
@@ -203,12 +208,38 @@ export class Outbox<In, Out> implements Flushable {
     const { length } = output;
     if (length === 0 || this.#gone) return;
     const view = output.bytes.subarray(0, length);
-    // What is small, or will have to wait, goes as a copy of its own size: the view would keep a whole buffer waiting with it.
-    const copies = length <= SMALL || this.#untaken > 0;
-    this.#connection.write(copies ? Buffer.from(view) : view);
-    this.#untaken = this.#connection.bufferedBytes;
+    if (this.#untaken > 0 && length < HELD && !this.#connection.unbatched) {
+      this.#hold(Buffer.from(view));
+      output.length = 0;
+      return;
+    }
+    this.#release();
+    // What is small goes as a copy of its own size: a view that has to wait would keep the whole buffer waiting with it.
+    const copies = length <= SMALL;
+    this.#hand(copies ? Buffer.from(view) : view);
     if (copies || this.#untaken === 0) output.length = 0;
     else output.renew();
+  }
+
+  #hand(bytes: Uint8Array): void {
+    this.#connection.write(bytes);
+    this.#untaken = this.#connection.bufferedBytes;
+  }
+
+  #hold(bytes: Buffer): void {
+    this.#held ??= [];
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
+    if (this.#heldBytes >= HELD) this.#release();
+  }
+
+  /** Hand on what was held, as one. */
+  #release(): void {
+    const held = this.#held;
+    if (held === undefined) return;
+    this.#held = undefined;
+    this.#heldBytes = 0;
+    this.#hand(Buffer.concat(held));
   }
 
   /** The connection has passed on more. */
@@ -216,6 +247,7 @@ export class Outbox<In, Out> implements Flushable {
     // What a destroyed connection drops is not taken.
     if (this.#gone) return;
     this.#untaken = this.#connection.bufferedBytes;
+    if (this.#untaken === 0) this.#release();
     this.#settleWaiters();
   }
 
@@ -235,6 +267,7 @@ export class Outbox<In, Out> implements Flushable {
   /** Take nothing more; what is queued still leaves. */
   close(): void {
     this.flush();
+    this.#release();
     this.#closed = true;
   }
 
@@ -249,6 +282,7 @@ export class Outbox<In, Out> implements Flushable {
     this.stop();
     if (this.#output !== undefined) ByteWriter.giveBack(this.#output);
     this.#output = undefined;
+    this.#held = undefined;
     const waiters = this.#waiters ?? [];
     this.#waiters = undefined;
     const lost = this.#closedError(cause);

@@ -42,7 +42,8 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
   const { codec, listener, taskPool, compression = 'none' } = setup;
   if (typeof codec?.read !== 'function' || typeof codec.write !== 'function') throw badOption('codec', codec, 'an object with read and write');
   if (typeof listener?.onMessage !== 'function') throw badOption('listener', listener, 'an object with onMessage');
-  if (taskPool !== undefined && (typeof taskPool?.run !== 'function' || typeof taskPool.room !== 'function')) throw badOption('taskPool', taskPool, 'what taskPool() returns');
+  if (taskPool !== undefined && (typeof taskPool?.run !== 'function' || typeof taskPool.room !== 'function'))
+    throw badOption('taskPool', taskPool, 'what taskPool() returns');
   checkCompression(compression);
   return { ...withDefaults(SESSION_DEFAULTS, setup, RANGES), codec, listener, taskPool, compression };
 }
@@ -58,8 +59,10 @@ export function withCompression<In, Out>(options: WebSocketOptions | undefined, 
 
 /** Throws BAD_OPTION. */
 export function checkCompression(compression: Compression): void {
-  if (compression === 'none' || compression === 'deflate') return;
-  if (typeof compression !== 'object' || compression === null) throw badOption('compression', compression, "'none', 'deflate' or { deflate: level }");
+  if (compression === 'none' || compression === 'deflate' || compression === 'snappy') return;
+  if (typeof compression !== 'object' || compression === null) {
+    throw badOption('compression', compression, "'none', 'deflate', { deflate: level } or 'snappy'");
+  }
   checkNumber('compression.deflate', compression.deflate, -1, 9);
 }
 

@@ -160,7 +160,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   #checkPartial(): void {
     const { messageTimeout } = this.#setup;
-    const since = Math.floor(this.#connection.partialFor?.() ?? this.#inbox.partialFor());
+    const since = Math.floor(Math.max(this.#connection.partialFor?.() ?? 0, this.#inbox.partialFor()));
     if (since < messageTimeout) return;
     const what = `${this.remoteAddress} began a message ${since} ms ago and has not ended it; messageTimeout is ${messageTimeout} ms`;
     this.destroy(gettyError('MESSAGE_TIMEOUT', what));

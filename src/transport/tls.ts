@@ -23,7 +23,8 @@ const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 /** What both sides give Node. Throws BAD_OPTION for a file, certificate, key or password that is no good. */
 function contextOptions(options: TlsOptions): SecureContextOptions {
   const { minVersion = 'TLSv1.2', passphrase } = options;
-  if (!MIN_VERSIONS.includes(minVersion)) throw badOption('tls.minVersion', minVersion, MIN_VERSIONS.map((version) => JSON.stringify(version)).join(' or '));
+  if (!MIN_VERSIONS.includes(minVersion))
+    throw badOption('tls.minVersion', minVersion, MIN_VERSIONS.map((version) => JSON.stringify(version)).join(' or '));
   // Of a secret no more than its type is shown.
   if (passphrase !== undefined && typeof passphrase !== 'string') throw badOption('tls.passphrase', typeof passphrase, 'a string');
   if ((options.cert === undefined) !== (options.key === undefined)) throw badOption('tls', options, 'a cert and a key, or neither');
@@ -142,7 +143,12 @@ export const tls: Transport = {
 
   async dial(address, options, signal) {
     const host = address.host || 'localhost';
-    const how: ConnectionOptions & { allowHalfOpen: boolean } = { ...tlsClientOptions(options.tls, address), host, port: address.port, allowHalfOpen: true };
+    const how: ConnectionOptions & { allowHalfOpen: boolean } = {
+      ...tlsClientOptions(options.tls, address),
+      host,
+      port: address.port,
+      allowHalfOpen: true,
+    };
     const socket = connect(how);
     await dialled(socket, 'secureConnect', address, signal);
     return new SocketConnection(socket, new SocketPeer('tls', socket));

@@ -138,8 +138,8 @@ export interface SessionOptions {
   maxInflatedBytes?: number;
 }
 
-/** `none`, raw DEFLATE at zlib's default level, or at a level from 0 to 9 (-1: zlib's default). */
-export type Compression = 'none' | 'deflate' | { deflate: number };
+/** `none`; raw DEFLATE at zlib's default level, or at a level from 0 to 9 (-1: zlib's default); or, on streams, snappy's framing format. */
+export type Compression = 'none' | 'deflate' | { deflate: number } | 'snappy';
 
 /** What a session needs: the codec, the listener, and options that differ from the defaults. */
 export interface SessionSetup<In, Out = In> extends SessionOptions {
@@ -328,7 +328,7 @@ export interface Connection extends Peer {
   trust?(): void;
   /** Ask the peer for a sign of life, where the protocol has one (WebSocket). */
   ping?(): void;
-  /** Where whole messages arrive that may take long (WebSocket): how long the peer has been sending one, in ms; 0 between messages and while paused. */
+  /** Where what arrives is gathered first (a WebSocket's message, a compressed chunk): how long the peer has been sending it, in ms; 0 in between and while paused. */
   partialFor?(): number;
   /**
    * Message transports only (UDP, WebSocket): the session is about to append one message to `output`; the connection may reserve

@@ -62,7 +62,13 @@ const CODECS: readonly { name: string; codec: AnyCodec; message: fc.Arbitrary<un
     codec: delimiter(mark) as AnyCodec,
     // Full of beginnings of the delimiter.
     message: fc
-      .array(fc.oneof(bytes(20), fc.nat(mark.length).map((length) => Buffer.from(mark.slice(0, length)))), { maxLength: 8 })
+      .array(
+        fc.oneof(
+          bytes(20),
+          fc.nat(mark.length).map((length) => Buffer.from(mark.slice(0, length))),
+        ),
+        { maxLength: 8 },
+      )
       .map(Buffer.concat)
       .filter((message) => Buffer.concat([message, Buffer.from(mark)]).indexOf(mark) === message.length),
   })),
@@ -312,20 +318,25 @@ describe('delimiter', () => {
   it('what it writes is read again as it was, or refused', () => {
     const unit = fc.constantFrom('a', 'b', '-');
     fc.assert(
-      fc.property(fc.string({ unit, minLength: 1, maxLength: 4 }), fc.array(fc.string({ unit, maxLength: 8 }), { maxLength: 5 }), cuts, (mark, texts, places) => {
-        const codec = delimiter(mark);
-        const written: string[] = [];
-        const wire: Buffer[] = [];
-        for (const text of texts) {
-          try {
-            wire.push(encode(codec, [Buffer.from(text)]));
-            written.push(text);
-          } catch (error) {
-            expect((error as { code: string }).code).toBe('ENCODE_FAILED');
+      fc.property(
+        fc.string({ unit, minLength: 1, maxLength: 4 }),
+        fc.array(fc.string({ unit, maxLength: 8 }), { maxLength: 5 }),
+        cuts,
+        (mark, texts, places) => {
+          const codec = delimiter(mark);
+          const written: string[] = [];
+          const wire: Buffer[] = [];
+          for (const text of texts) {
+            try {
+              wire.push(encode(codec, [Buffer.from(text)]));
+              written.push(text);
+            } catch (error) {
+              expect((error as { code: string }).code).toBe('ENCODE_FAILED');
+            }
           }
-        }
-        expect(decode(codec, cut(Buffer.concat(wire), places)).map(String)).toEqual(written);
-      }),
+          expect(decode(codec, cut(Buffer.concat(wire), places)).map(String)).toEqual(written);
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -363,12 +374,16 @@ describe('delimiter', () => {
     }
   });
 
-  it.each([['', 'given ""'], [new Uint8Array(0), 'given an object'], [undefined, 'given undefined'], [null, 'given null'], [7, 'given 7'], [{}, 'given an object']])(
-    'BAD_OPTION: %o',
-    (given, text) => {
-      expect(thrown(() => delimiter(given as never))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(`delimiter: ${text}`) });
-    },
-  );
+  it.each([
+    ['', 'given ""'],
+    [new Uint8Array(0), 'given an object'],
+    [undefined, 'given undefined'],
+    [null, 'given null'],
+    [7, 'given 7'],
+    [{}, 'given an object'],
+  ])('BAD_OPTION: %o', (given, text) => {
+    expect(thrown(() => delimiter(given as never))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(`delimiter: ${text}`) });
+  });
 });
 
 describe('fixedLength', () => {
@@ -417,7 +432,10 @@ describe('varintPrefixed', () => {
 
   it('a length that never ends is BAD_FRAME', () => {
     for (const chunks of everySplit(Buffer.alloc(5, 0xff))) {
-      expect(thrown(() => decode(varintPrefixed(), chunks))).toMatchObject({ code: 'BAD_FRAME', message: expect.stringContaining('more than 5 bytes') });
+      expect(thrown(() => decode(varintPrefixed(), chunks))).toMatchObject({
+        code: 'BAD_FRAME',
+        message: expect.stringContaining('more than 5 bytes'),
+      });
     }
     expect(decode(varintPrefixed(), [Buffer.alloc(4, 0xff)])).toEqual([]);
   });
@@ -441,7 +459,9 @@ describe('jsonLines', () => {
   });
 
   it('keys of a prototype are keys like any other, and change nobody else', () => {
-    const [message] = read('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":"mine"}\n') as [Record<string, unknown>];
+    const [message] = read('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":"mine"}\n') as [
+      Record<string, unknown>,
+    ];
     expect(Object.keys(message)).toEqual(['__proto__', 'constructor', 'toString']);
     expect(Object.getPrototypeOf(message)).toBe(Object.prototype);
     expect((message as { polluted?: number }).polluted).toBeUndefined();

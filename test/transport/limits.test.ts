@@ -1,13 +1,13 @@
 /** What one peer, and all of them, may ask of us at once. Bytes queued for a peer are in the behaviour table. */
 import { describe, expect, it, vi } from 'vitest';
 import {
+  type Codec,
   connect,
   delimiter,
-  GettyError,
+  type GettyError,
   jsonLines,
   lines,
   raw,
-  type Codec,
   type Server,
   type ServerOptions,
   type Session,
@@ -73,7 +73,10 @@ describe.each(CONNECTED)('sessions of a server: $name', (row) => {
       expect(server.sessions.size).toBe(2);
       expect(limit.events.opened.all.length).toBe(2);
       expect(warnings()).toEqual([
-        expect.objectContaining({ code: 'SESSION_REFUSED', message: expect.stringMatching(/^1 refused at .*, the last of them .*: maxSessions, 2, are open$/) }),
+        expect.objectContaining({
+          code: 'SESSION_REFUSED',
+          message: expect.stringMatching(/^1 refused at .*, the last of them .*: maxSessions, 2, are open$/),
+        }),
       ]);
       first.session.write('still here');
       expect(await limit.events.messages.next()).toBe('still here');
@@ -261,7 +264,10 @@ describe.each(rowsOf('tcp', 'memory', 'tls', 'tcp+deflate', 'tcp+snappy'))('mess
 
   it('a session that has its hands full does not count the time', async () => {
     const working = gate();
-    await using p = await limited({ maxHandling: 1, on: { onMessage: (_: unknown, line: string) => (line === 'work' ? working.promise : undefined) } });
+    await using p = await limited({
+      maxHandling: 1,
+      on: { onMessage: (_: unknown, line: string) => (line === 'work' ? working.promise : undefined) },
+    });
     p.near.writeBytes(Buffer.from('work\nhal'));
     await p.farEvents.messages.next();
     await wait(p);
@@ -614,7 +620,12 @@ describe.each(CONNECTED)('taskPool: $name', (row) => {
     }
     expect([...p.started].sort()).toEqual(['a', 'b', 'c', 'd', 'e']);
     expect(p.started.slice(0, 2)).toEqual(['a', 'b']);
-    for (const [client, count] of [[one, 3], [two, 1], [three, 1]] as const) await client.events.messages.take(count);
+    for (const [client, count] of [
+      [one, 3],
+      [two, 1],
+      [three, 1],
+    ] as const)
+      await client.events.messages.take(count);
     expect(p.events.errors.all).toEqual([]);
   });
 
@@ -666,16 +677,24 @@ describe.each(CONNECTED)('taskPool: $name', (row) => {
 
   it('a task that fails reaches onError', async () => {
     let count = 0;
-    await using p = await pooled(1, { concurrency: 1, queue: 5 }, {
-      onMessage() {
-        if (count++ === 0) throw new RangeError('thrown');
-        return Promise.reject(new RangeError('rejected'));
+    await using p = await pooled(
+      1,
+      { concurrency: 1, queue: 5 },
+      {
+        onMessage() {
+          if (count++ === 0) throw new RangeError('thrown');
+          return Promise.reject(new RangeError('rejected'));
+        },
       },
-    });
+    );
     const [one] = p.clients as [(typeof p.clients)[0]];
     for (let i = 0; i < 3; i++) one.session.write('x');
     for (const what of ['thrown', 'rejected', 'rejected']) {
-      expect(await p.events.errors.next()).toMatchObject({ code: 'HANDLER_FAILED', message: expect.stringContaining(what), cause: expect.any(RangeError) });
+      expect(await p.events.errors.next()).toMatchObject({
+        code: 'HANDLER_FAILED',
+        message: expect.stringContaining(what),
+        cause: expect.any(RangeError),
+      });
     }
     expect(one.session.closed).toBe(false);
   });

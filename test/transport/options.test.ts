@@ -39,7 +39,7 @@ const SETUPS: readonly [given: object | unknown, parts: readonly string[]][] = [
   [{ highWaterMark: 0 }, ['highWaterMark', 'given 0', 'a number from 1']],
   [{ maxQueuedBytes: null }, ['maxQueuedBytes', 'given null', 'a number from 1']],
   [{ maxInflatedBytes: 0 }, ['maxInflatedBytes', 'given 0', 'a number from 1']],
-  [{ compression: 'zip' }, ['compression', 'given "zip"', "'none', 'deflate' or { deflate: level }"]],
+  [{ compression: 'zip' }, ['compression', 'given "zip"', "'none', 'deflate', { deflate: level } or 'snappy'"]],
   [{ compression: null }, ['compression', 'given null']],
   [{ compression: { deflate: 10 } }, ['compression.deflate', 'given 10', 'a number from -1 to 9']],
   [{ compression: {} }, ['compression.deflate', 'given undefined', 'a number from -1 to 9']],

@@ -4,10 +4,26 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ConnectionOptions, connect as connectTls, createServer as createTlsServer, type TLSSocket, type TlsOptions as NodeTlsOptions } from 'node:tls';
+import {
+  type ConnectionOptions,
+  connect as connectTls,
+  createServer as createTlsServer,
+  type TlsOptions as NodeTlsOptions,
+  type TLSSocket,
+} from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
-import { type ClientOptions, connect, lengthPrefixed, lines, raw, type ServerOptions, type SessionOptions, serve, type TlsOptions } from '../../src/index.js';
+import {
+  type ClientOptions,
+  connect,
+  lengthPrefixed,
+  lines,
+  raw,
+  type ServerOptions,
+  type SessionOptions,
+  serve,
+  type TlsOptions,
+} from '../../src/index.js';
 import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
@@ -50,7 +66,8 @@ async function nodeClient(port: number, options: object = {}): Promise<TLSSocket
   await within(new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject)), 'the handshake');
   return socket;
 }
-const closed = (socket: Socket): Promise<unknown> => within(new Promise((resolve) => (socket.closed ? resolve(0) : socket.once('close', resolve))), 'the socket to close');
+const closed = (socket: Socket): Promise<unknown> =>
+  within(new Promise((resolve) => (socket.closed ? resolve(0) : socket.once('close', resolve))), 'the socket to close');
 
 /** A server of Node's own, at a free port. */
 async function listening<S extends NetServer>(server: S): Promise<{ server: S; port: number; address: string } & AsyncDisposable> {
@@ -243,8 +260,17 @@ describe('20: what is no good is BAD_OPTION at the start', () => {
     ['a key alone', { cert: undefined }, ['a cert and a key']],
     ['a key that is no PEM', { key: bare }, ['tls.key', 'no PEM, and no file'], bare.slice(5, 50)],
     ['a key that is no PEM in lines', { key: `\n${bare}\n` }, ['tls.key', 'no PEM, and no file'], bare.slice(5, 50)],
-    ['a locked key without its password', { key: path('server.locked.key') }, ['tls.key', path('server.locked.key'), 'locked, and tls.passphrase is not given']],
-    ['a locked key with a wrong password', { key: path('server.locked.key'), passphrase: 'barracuda' }, ['tls.key', path('server.locked.key')], 'barracuda'],
+    [
+      'a locked key without its password',
+      { key: path('server.locked.key') },
+      ['tls.key', path('server.locked.key'), 'locked, and tls.passphrase is not given'],
+    ],
+    [
+      'a locked key with a wrong password',
+      { key: path('server.locked.key'), passphrase: 'barracuda' },
+      ['tls.key', path('server.locked.key')],
+      'barracuda',
+    ],
   ];
   it.each(table)('%s', async (_, tls, parts, hidden) => {
     const setup = { codec: lines(), listener: { onMessage() {} } };
@@ -388,7 +414,9 @@ describe('peers who mean no good', () => {
     const coming = new Promise<Buffer>((resolve) => {
       hello = resolve;
     });
-    await using peer = await listening(createServer((socket) => socket.on('error', () => {}).once('data', (bytes) => [hello(bytes), socket.destroy()])));
+    await using peer = await listening(
+      createServer((socket) => socket.on('error', () => {}).once('data', (bytes) => [hello(bytes), socket.destroy()])),
+    );
     const socket = connectTls({ port: peer.port, host: '127.0.0.1', ca: CA });
     socket.on('error', () => {});
     await closed(socket);

@@ -17,6 +17,7 @@ export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocket
     throw badOption('websocket.protocols', protocols, 'different names without spaces');
   }
   checkCompression(compression);
+  if (compression === 'snappy') throw badOption('websocket.compression', compression, "'none', 'deflate' or { deflate: level }");
   if (typeof text !== 'boolean') throw badOption('websocket.text', text, 'true or false');
   const origins = typeof allowOrigin === 'function' ? [] : allowOrigin;
   if (

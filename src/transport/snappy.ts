@@ -1,0 +1,160 @@
+/** Snappy on a stream, wrapped round a connection: whole chunks of the framing format for every write, as Go's snappy.Writer makes them. */
+import { GettyError, gettyError, messageOf } from '../errors.js';
+import { chunksOf, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';
+import { now } from './ticker.js';
+import type { Connection, ConnectionEvents, MessageLimits } from './types.js';
+import { Untaken } from './untaken.js';
+
+export class SnappyConnection implements Connection, ConnectionEvents {
+  readonly #inner: Connection;
+  readonly #maxInflatedBytes: number;
+  readonly #untaken = new Untaken();
+  readonly #reader = new SnappyReader();
+  #events: ConnectionEvents | undefined;
+  /** Of the outgoing stream. */
+  #compressedBytes = 0;
+  /** What the last chunk that came from the network has become. */
+  #inflated = 0;
+  #paused = false;
+  #delivering = false;
+  #peerEnded = false;
+  #endDelivered = false;
+  #destroyed = false;
+  #closed = false;
+  #error: Error | undefined;
+
+  constructor(inner: Connection, maxInflatedBytes: number) {
+    this.#inner = inner;
+    this.#maxInflatedBytes = maxInflatedBytes;
+  }
+
+  get localAddress(): string {
+    return this.#inner.localAddress;
+  }
+
+  get remoteAddress(): string {
+    return this.#inner.remoteAddress;
+  }
+
+  attach(events: ConnectionEvents, limits: MessageLimits): void {
+    this.#events = events;
+    this.#inner.attach(this, limits);
+  }
+
+  get bufferedBytes(): number {
+    return this.#untaken.left(this.#compressedBytes - this.#inner.bufferedBytes);
+  }
+
+  write(bytes: Uint8Array): void {
+    const chunks = [...chunksOf(bytes)];
+    if (this.#compressedBytes === 0) chunks.unshift(STREAM_IDENTIFIER);
+    const wire = Buffer.concat(chunks);
+    this.#compressedBytes += wire.length;
+    this.#untaken.add(bytes.length, this.#compressedBytes);
+    this.#inner.write(wire);
+  }
+
+  end(): void {
+    this.#inner.end();
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#inner.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#deliver();
+    if (!this.#paused && !this.#destroyed) this.#inner.resume();
+  }
+
+  /** How long a chunk has been coming that is not whole. */
+  partialFor(): number {
+    const reader = this.#reader;
+    if (this.#paused && reader.partialSince > 0) reader.partialSince = now();
+    return reader.partialSince > 0 ? now() - reader.partialSince : 0;
+  }
+
+  destroy(): void {
+    this.#destroyed = true;
+    this.#inner.destroy();
+    // The inner connection may be gone already, while we still had what it brought.
+    if (this.#closed) this.#finish();
+  }
+
+  onData(bytes: Buffer): void {
+    this.#reader.feed(bytes);
+    this.#inflated = 0;
+    this.#deliver();
+  }
+
+  /** Hand on what is whole, as long as it is wanted; then the end, if that has come. */
+  #deliver(): void {
+    // Who is being handed something may resume us; the loop goes on by itself.
+    if (this.#delivering) return;
+    this.#delivering = true;
+    for (let bytes = this.#next(); bytes !== undefined; bytes = this.#next()) this.#events?.onData(bytes);
+    this.#delivering = false;
+    if (this.#paused || this.#destroyed || !this.#peerEnded) return;
+    if (!this.#endDelivered) {
+      this.#endDelivered = true;
+      if (this.#reader.partialSince > 0) return this.#fail(new Error('it ended inside a chunk'));
+      this.#events?.onEnd();
+    }
+    if (this.#closed) this.#finish();
+  }
+
+  #next(): Buffer | undefined {
+    if (this.#paused || this.#destroyed) return undefined;
+    try {
+      return this.#reader.next(this.#spend);
+    } catch (error) {
+      this.#fail(error);
+      return undefined;
+    }
+  }
+
+  readonly #spend = (bytes: number): void => {
+    this.#inflated += bytes;
+    if (this.#inflated <= this.#maxInflatedBytes) return;
+    const what = `a chunk from ${this.remoteAddress} inflates to more than maxInflatedBytes, ${this.#maxInflatedBytes}`;
+    throw gettyError('INFLATE_LIMIT', what);
+  };
+
+  #fail(error: unknown): void {
+    const known = error instanceof GettyError;
+    this.#error ??= known ? error : gettyError('BAD_FRAME', `${this.remoteAddress} sent what is no snappy stream: ${messageOf(error)}`, error);
+    this.destroy();
+  }
+
+  /** Message transports compress by themselves; nobody wraps them. */
+  onMessage(bytes: Buffer): void {
+    this.#events?.onMessage(bytes);
+  }
+
+  onAlive(): void {
+    this.#events?.onAlive();
+  }
+
+  onTaken(): void {
+    this.#events?.onTaken();
+  }
+
+  onEnd(): void {
+    this.#peerEnded = true;
+    this.#deliver();
+  }
+
+  onClose(error?: Error): void {
+    this.#error ??= error;
+    this.#closed = true;
+    // What came before an orderly end is still read.
+    if (this.#destroyed || !this.#peerEnded) this.#finish();
+    else this.#deliver();
+  }
+
+  #finish(): void {
+    this.#events?.onClose(this.#error);
+  }
+}

@@ -1,0 +1,33 @@
+/** What was written and is not taken, where the bytes that are taken are others than those that were written: they were compressed. */
+
+export interface Write {
+  readonly size: number;
+  /** Where its compressed form ends in the outgoing stream; Infinity while that is not known. */
+  end: number;
+}
+
+/** A write is taken when the last byte of its compressed form is: part of that says nothing about part of the write. */
+export class Untaken {
+  /** Oldest first. */
+  #writes: Write[] = [];
+  #bytes = 0;
+
+  add(size: number, end = Number.POSITIVE_INFINITY): Write {
+    const write = { size, end };
+    this.#writes.push(write);
+    this.#bytes += size;
+    return write;
+  }
+
+  /** Bytes that are left when the outgoing stream has been taken up to `taken`. */
+  left(taken: number): number {
+    let count = 0;
+    for (const { size, end } of this.#writes) {
+      if (end > taken) break;
+      this.#bytes -= size;
+      count++;
+    }
+    if (count > 0) this.#writes.splice(0, count);
+    return this.#bytes;
+  }
+}

@@ -1,0 +1,45 @@
+/** docs/transport.md lists every option of the transport, and no other, with the default that the code has. */
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { CLIENT_DEFAULTS, RECONNECT_DEFAULTS, SERVER_DEFAULTS, SESSION_DEFAULTS, UDP_DEFAULTS } from '../../src/index.js';
+import { TASK_POOL_DEFAULTS } from '../../src/transport/task-pool.js';
+
+const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+const page = read('docs/transport.md');
+const sources = read('src/transport/types.ts') + read('src/transport/task-pool.ts');
+const UNITS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1000, bytes: 1, KiB: 1024, MiB: 1024 * 1024 };
+
+/** `60 s` and `4 MiB` as the code has them: milliseconds and bytes. Anything else as it is written. */
+function valueOf(text: string): unknown {
+  const [, digits, unit = ''] = /^([\d,]+)(?: (ms|s|bytes|KiB|MiB))?$/.exec(text) ?? [];
+  if (digits !== undefined) return Number(digits.replaceAll(',', '')) * (UNITS[unit] as number);
+  const [, literal] = /^`(?:'(.*)'|true|false)`$/.exec(text) ?? [];
+  return literal ?? (text === '`true`' ? true : text === '`false`' ? false : text);
+}
+
+/** The rows of the table under the heading of `name`. */
+function documented(name: string): Record<string, unknown> {
+  const section = page.split(/^### /m).find((part) => new RegExp(`^${name}\\b`).test(part)) ?? '';
+  return Object.fromEntries([...section.matchAll(/^\| `(\w+)` \| (.*?) \|/gm)].map(([, option = '', value = '']) => [option, valueOf(value)]));
+}
+
+function declared(name: string): string[] {
+  const [, body = ''] = new RegExp(`^export interface ${name} \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(sources) ?? [];
+  return [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option);
+}
+
+test.each<[string, object]>([
+  ['SessionOptions', SESSION_DEFAULTS],
+  ['ServerOptions', SERVER_DEFAULTS],
+  ['ClientOptions', CLIENT_DEFAULTS],
+  ['ReconnectOptions', RECONNECT_DEFAULTS],
+  ['TaskPoolOptions', TASK_POOL_DEFAULTS],
+  ['UdpOptions', UDP_DEFAULTS],
+  ['TlsOptions', {}],
+  ['WebSocketOptions', {}],
+])('%s', (name, defaults) => {
+  const options = declared(name);
+  expect(options.length).toBeGreaterThan(1);
+  expect(Object.keys(documented(name)).sort()).toEqual(options.sort());
+  expect(documented(name)).toMatchObject(defaults);
+});
