@@ -1,10 +1,11 @@
-/** One flush per tick: sessions that wrote are flushed together when the tick and its promises are done. */
+/** One flush per tick: sessions that wrote are flushed together at its end. */
 
 export interface Flushable {
   flush(): void;
 }
 
-// nextTick runs when all promise continuations of the tick have run, so their writes leave in the same system call.
+// What promise continuations write after an event leaves in one system call. What the event's own callback wrote leaves just before
+// them, for Node runs nextTick first where both wait.
 const schedule: (task: () => void) => void = globalThis.process?.nextTick ?? queueMicrotask;
 
 let dirty: Flushable[] = [];

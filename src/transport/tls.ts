@@ -1,13 +1,14 @@
 /** TLS over TCP. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { type AddressInfo, isIP } from 'node:net';
+import { type AddressInfo, isIP, type Socket } from 'node:net';
 import {
   type ConnectionOptions,
   checkServerIdentity,
   connect,
   createSecureContext,
   createServer,
+  type Server as NodeServer,
   type TlsOptions as NodeTlsOptions,
   type SecureContextOptions,
 } from 'node:tls';
@@ -104,15 +105,52 @@ export function tlsClientOptions(
   };
 }
 
-/** The listener of a server whose certificate can be replaced; what is not given anew is as in `options`, read again where it is a file. */
-export function reloadable(
-  listener: Listener,
-  server: { setSecureContext(options: SecureContextOptions): void },
-  options: TlsOptions = {},
-): Listener {
+/** Peers of a TLS or HTTPS server of Node whose handshake is under way. Node leaves more of them to us than one would think. */
+class Handshakes {
+  readonly #peers = new Map<string, { readonly socket: Socket; readonly gone: () => void }>();
+
+  constructor(server: NodeServer) {
+    server.on('connection', (socket) => {
+      const ends = endsOf(socket);
+      const gone = (): void => void this.#peers.delete(ends);
+      this.#peers.set(ends, { socket, gone });
+      socket.once('close', gone);
+    });
+    server.on('secureConnection', (secure) => {
+      // Not sooner: a peer that ends within the handshake is gone, and is not waited for until the deadline.
+      secure.allowHalfOpen = true;
+      const peer = this.#peers.get(endsOf(secure));
+      peer?.socket.off('close', peer.gone);
+      peer?.gone();
+    });
+    // Node tells of a handshake that takes too long, and does not end it.
+    server.on('tlsClientError', (_error, secure) => secure.destroy());
+  }
+
+  end(): void {
+    for (const { socket } of this.#peers.values()) socket.destroy();
+  }
+}
+
+/** The same for a socket and for the TLS socket over it. */
+function endsOf(socket: Socket): string {
+  return `${socket.localAddress} ${socket.remoteAddress} ${socket.remotePort}`;
+}
+
+/**
+ * The listener of a TLS or HTTPS server: it waits for nobody's handshake when it closes, and its certificate can be replaced; what is not
+ * given anew is as in `options`, read again where it is a file.
+ */
+export function secured(listener: Listener, server: NodeServer, options: TlsOptions = {}): Listener {
+  const handshakes = new Handshakes(server);
   let current = options;
   return {
     ...listener,
+    close() {
+      const closed = listener.close();
+      handshakes.end();
+      return closed;
+    },
     reloadTls(given) {
       if (typeof given !== 'object' || given === null) throw badOption('reloadTls', given, 'an object');
       const next = { ...current, ...given };
@@ -130,15 +168,11 @@ export function reloadable(
 export const tls: Transport = {
   async listen(address, options, accept) {
     const server = createServer(tlsServerOptions(options.tls, options.handshakeTimeout), (socket) => {
-      // Not sooner: a peer that ends within the handshake is gone, and is not waited for until the deadline.
-      socket.allowHalfOpen = true;
       accept(new SocketConnection(socket, new SocketPeer('tls', socket)));
     });
-    // Node tells of a handshake that takes too long, and leaves it to us to end it.
-    server.on('tlsClientError', (_error, socket) => socket.destroy());
     const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
     const listener = await listenWith(server, at, address, () => formatAddress('tls', address.host, (server.address() as AddressInfo).port));
-    return reloadable(listener, server, options.tls);
+    return secured(listener, server, options.tls);
   },
 
   async dial(address, options, signal) {

@@ -17,10 +17,11 @@ function valueOf(text: string): unknown {
   return literal ?? (text === '`true`' ? true : text === '`false`' ? false : text);
 }
 
-/** The rows of the table under the heading of `name`. */
-function documented(name: string): Record<string, unknown> {
-  const section = page.split(/^### /m).find((part) => new RegExp(`^${name}\\b`).test(part)) ?? '';
-  return Object.fromEntries([...section.matchAll(/^\| `(\w+)` \| (.*?) \|/gm)].map(([, option = '', value = '']) => [option, valueOf(value)]));
+/** All rows of the option tables: under a heading with the name of the options, or with a prefix and a dot. */
+function documented(name: string, prefix: string): Record<string, unknown> {
+  const section = prefix === '' ? (page.split(/^### /m).find((part) => part.startsWith(`${name}:`)) ?? '') : page;
+  const rows = [...section.matchAll(/^\| `([\w.]+)` \| (.*?) \|/gm)].filter(([, option = '']) => option.startsWith(prefix));
+  return Object.fromEntries(rows.map(([, option = '', value = '']) => [option.slice(prefix.length), valueOf(value)]));
 }
 
 function declared(name: string): string[] {
@@ -28,18 +29,19 @@ function declared(name: string): string[] {
   return [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option);
 }
 
-test.each<[string, object]>([
-  ['SessionOptions', SESSION_DEFAULTS],
-  ['ServerOptions', SERVER_DEFAULTS],
-  ['ClientOptions', CLIENT_DEFAULTS],
-  ['ReconnectOptions', RECONNECT_DEFAULTS],
-  ['TaskPoolOptions', TASK_POOL_DEFAULTS],
-  ['UdpOptions', UDP_DEFAULTS],
-  ['TlsOptions', {}],
-  ['WebSocketOptions', {}],
-])('%s', (name, defaults) => {
+test.each<[string, string, object]>([
+  ['SessionOptions', '', SESSION_DEFAULTS],
+  ['ServerOptions', '', SERVER_DEFAULTS],
+  ['ClientOptions', '', CLIENT_DEFAULTS],
+  ['ReconnectOptions', 'reconnect.', RECONNECT_DEFAULTS],
+  ['TaskPoolOptions', 'taskPool.', TASK_POOL_DEFAULTS],
+  ['UdpOptions', 'udp.', UDP_DEFAULTS],
+  ['TlsOptions', 'tls.', {}],
+  ['WebSocketOptions', 'websocket.', {}],
+])('%s', (name, prefix, defaults) => {
   const options = declared(name);
+  const rows = documented(name, prefix);
   expect(options.length).toBeGreaterThan(1);
-  expect(Object.keys(documented(name)).sort()).toEqual(options.sort());
-  expect(documented(name)).toMatchObject(defaults);
+  expect(Object.keys(rows).sort()).toEqual(options.sort());
+  expect(rows).toMatchObject(defaults);
 });

@@ -423,8 +423,8 @@ describe('peers who mean no good', () => {
     return coming;
   }
 
-  it('who says nothing is cut off after handshakeTimeout', async () => {
-    await using server = await echo({}, { handshakeTimeout: 50 });
+  it.each(['tls', 'wss'])('%s: who says nothing is cut off after handshakeTimeout', async (scheme) => {
+    await using server = await echo({}, { handshakeTimeout: 50 }, `${scheme}://127.0.0.1:0`);
     const before = performance.now();
     await closed(await silent(server.port));
     expect(performance.now() - before).toBeGreaterThan(40);
@@ -432,8 +432,8 @@ describe('peers who mean no good', () => {
     await expectEcho(server.address);
   });
 
-  it('who is slow is cut off too: the deadline is for the whole handshake', async () => {
-    await using server = await echo({}, { handshakeTimeout: 100 });
+  it.each(['tls', 'wss'])('%s: who is slow is cut off too: the deadline is for the whole handshake', async (scheme) => {
+    await using server = await echo({}, { handshakeTimeout: 100 }, `${scheme}://127.0.0.1:0`);
     const hello = await clientHello();
     const socket = await silent(server.port);
     const before = performance.now();
@@ -455,8 +455,8 @@ describe('peers who mean no good', () => {
     expect(await c.events.messages.next()).toBe('still here');
   });
 
-  it('who goes within the handshake leaves nothing behind', async () => {
-    await using server = await echo();
+  it.each(['tls', 'wss'])('%s: who goes within the handshake leaves nothing behind', async (scheme) => {
+    await using server = await echo({}, {}, `${scheme}://127.0.0.1:0`);
     const hello = await clientHello();
     for (const first of [Buffer.alloc(0), hello.subarray(0, 50), hello]) {
       for (const leave of ['end', 'destroy', 'resetAndDestroy'] as const) {
@@ -468,6 +468,19 @@ describe('peers who mean no good', () => {
     }
     await expectEcho(server.address);
     expect(server.events.opened.all.length).toBe(1);
+  });
+
+  it.each(['tls', 'wss'])('%s: who is still in the handshake is not waited for when the server closes', async (scheme) => {
+    const server = await echo({}, {}, `${scheme}://127.0.0.1:0`);
+    await using c = await client(server.address);
+    const hello = await clientHello();
+    const sockets = [await silent(server.port), await silent(server.port)];
+    await new Promise((resolve) => sockets[1]?.write(hello.subarray(0, 50), resolve));
+    const closing = server.server.close();
+    for (const socket of sockets) await closed(socket);
+    await within(closing, 'the server to close', 1_000);
+    await c.events.closed.next();
+    expect(c.events.errors.all).toEqual([]);
   });
 
   it('garbage, plain text and strangers: no crash, no flood of warnings, and the server goes on', async () => {

@@ -7,7 +7,7 @@ import { gettyError, messageOf } from '../../errors.js';
 import { type Address, formatAddress } from '../address.js';
 import { dialled, listenWith, SocketConnection } from '../socket.js';
 import { SocketPeer } from '../tcp.js';
-import { reloadable, tlsClientOptions, tlsServerOptions } from '../tls.js';
+import { secured, tlsClientOptions, tlsServerOptions } from '../tls.js';
 import type { ClientOptions, Connection, Listener, ListenOptions, Transport, WebSocketOptions } from '../types.js';
 import { WebSocketConnection } from './connection.js';
 import { type Agreement, answerUpgrade, Offer } from './handshake.js';
@@ -30,8 +30,7 @@ async function listen(scheme: Scheme, address: Address, options: ListenOptions, 
   // The deadline is ours, for the whole of the handshake.
   const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0 };
   const path = pathOf(address);
-  const secure =
-    scheme === 'wss' ? createSecureServer({ ...limits, ...tlsServerOptions(options.tls, handshakeTimeout), allowHalfOpen: true }) : undefined;
+  const secure = scheme === 'wss' ? createSecureServer({ ...limits, ...tlsServerOptions(options.tls, handshakeTimeout) }) : undefined;
   const server: Server = secure ?? createServer(limits);
   const shaking = new Shaking(handshakeTimeout);
   server.on(secure === undefined ? 'connection' : 'secureConnection', (socket: Socket) => shaking.begin(socket));
@@ -55,7 +54,7 @@ async function listen(scheme: Scheme, address: Address, options: ListenOptions, 
       return closed;
     },
   };
-  return secure === undefined ? listener : reloadable(listener, secure, options.tls);
+  return secure === undefined ? listener : secured(listener, secure, options.tls);
 }
 
 /** Sockets whose handshake is under way: each has its deadline, and none is waited for when the listener closes. */
