@@ -10,7 +10,7 @@ const sources = read('src/transport/types.ts') + read('src/transport/task-pool.t
 const UNITS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1000, bytes: 1, KiB: 1024, MiB: 1024 * 1024 };
 
 /** `60 s` and `4 MiB` as the code has them: milliseconds and bytes. Anything else as it is written. */
-function valueOf(text: string): unknown {
+function meantBy(text: string): unknown {
   const [, digits, unit = ''] = /^([\d,]+)(?: (ms|s|bytes|KiB|MiB))?$/.exec(text) ?? [];
   if (digits !== undefined) return Number(digits.replaceAll(',', '')) * (UNITS[unit] as number);
   const [, literal] = /^`(?:'(.*)'|true|false)`$/.exec(text) ?? [];
@@ -21,7 +21,7 @@ function valueOf(text: string): unknown {
 function documented(name: string, prefix: string): Record<string, unknown> {
   const section = prefix === '' ? (page.split(/^### /m).find((part) => part.startsWith(`${name}:`)) ?? '') : page;
   const rows = [...section.matchAll(/^\| `([\w.]+)` \| (.*?) \|/gm)].filter(([, option = '']) => option.startsWith(prefix));
-  return Object.fromEntries(rows.map(([, option = '', value = '']) => [option.slice(prefix.length), valueOf(value)]));
+  return Object.fromEntries(rows.map(([, option = '', value = '']) => [option.slice(prefix.length), meantBy(value)]));
 }
 
 function declared(name: string): string[] {
