@@ -96,9 +96,14 @@ export class Inbox<In, Out> {
     this.#stopped = true;
   }
 
+  /** True while we do not read: what the peer says then is not heard. */
+  get deaf(): boolean {
+    return this.#paused || this.#full || this.#opening;
+  }
+
   /** How long the peer has been sending one message, in ms; 0 when it is between messages or we do not read. */
   partialFor(): number {
-    if (this.#paused || this.#full || this.#opening) this.#partialSince = this.#partialSince > 0 ? now() : 0;
+    if (this.deaf) this.#partialSince = this.#partialSince > 0 ? now() : 0;
     return this.#partialSince > 0 ? now() - this.#partialSince : 0;
   }
 

@@ -126,7 +126,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
 }
 
 /**
- * Listen at `address` (`tcp://host:port`, `memory://name`; port 0 asks for a free one).
+ * Listen at `address` (`tcp://host:port`, `ws://host:port/path`, `unix:///path` …; port 0 asks for a free one).
  * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED and its cause.
  */
 export async function serve<In, Out = In>(address: string, setup: Setup<In, Out>, options?: ServerOptions): Promise<Server<In, Out>> {

@@ -154,7 +154,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   #checkIdle(idleTimeout: number): void {
     const silence = Date.now() - this.active;
-    if (silence < idleTimeout) return;
+    if (silence < idleTimeout || this.#inbox.deaf) return;
     this.destroy(gettyError('IDLE_TIMEOUT', `${this.remoteAddress} has been silent for ${silence} ms; idleTimeout is ${idleTimeout} ms`));
   }
 

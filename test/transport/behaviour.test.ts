@@ -783,6 +783,18 @@ runForEveryTransport({
     expect(p.near.closed).toBe(false);
   },
 
+  async 'idle: a session that does not read cannot call its peer silent'(row) {
+    await using p = await pair(row, {
+      near: { cronPeriod: 20, on: { onCron: (session) => session.write('beat') } },
+      far: { idleTimeout: 40 },
+    });
+    p.far.pause();
+    await p.nearEvents.crons.take(8);
+    expect(p.far.closed).toBe(false);
+    p.far.resume();
+    expect(await p.farEvents.messages.next()).toBe('beat');
+  },
+
   async 'onCron comes every cronPeriod until the close, not after it'(row) {
     await using p = await pair(row, { near: { cronPeriod: 20, on: { onCron: () => {} } } });
     const [first = 0, , third = 0] = await p.nearEvents.crons.take(3);
