@@ -154,7 +154,9 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   #checkIdle(idleTimeout: number): void {
     const silence = Date.now() - this.active;
-    if (silence < idleTimeout || this.#inbox.deaf) return;
+    if (silence < idleTimeout) return;
+    // We do not read: that is our doing, unless we wait for the peer to read.
+    if (this.#inbox.deaf && this.queuedBytes === 0) return;
     this.destroy(gettyError('IDLE_TIMEOUT', `${this.remoteAddress} has been silent for ${silence} ms; idleTimeout is ${idleTimeout} ms`));
   }
 
