@@ -7,7 +7,7 @@ export { delimiter, fixedLength, jsonLines, type LengthPrefixedOptions, lengthPr
 export { SendError } from './transport/outbox.js';
 export { SERVER_DEFAULTS, serve } from './transport/server.js';
 export { SESSION_DEFAULTS } from './transport/session-options.js';
-export { type TaskPool, TASK_POOL_DEFAULTS, type TaskPoolOptions, taskPool } from './transport/task-pool.js';
+export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from './transport/task-pool.js';
 export type {
   Client,
   ClientOptions,
