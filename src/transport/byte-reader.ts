@@ -90,10 +90,10 @@ export class ByteReader {
     return -1;
   }
 
-  /** Take `count` bytes as a view that stays valid. Throws RangeError when fewer are there. */
-  take(count: number): Buffer {
-    const from = this.position;
-    this.skip(count);
+  /** Take `count` bytes, behind `dropped` others, as a view that stays valid. Throws RangeError when fewer are there. */
+  take(count: number, dropped = 0): Buffer {
+    const from = this.position + dropped;
+    this.skip(count + dropped);
     return this.bytes.subarray(from, from + count);
   }
 

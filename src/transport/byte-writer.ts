@@ -5,10 +5,13 @@
 
 /** Also the size at which a session flushes before its tick is over. */
 export const WRITER_BYTES = 64 * 1024;
+/** What a tick mostly needs no more than. A buffer that waits for a slow peer waits as a whole, so it begins small. */
+export const SMALL_WRITER_BYTES = 16 * 1024;
 const NONE = Buffer.alloc(0);
 const NONE_VIEW = new DataView(NONE.buffer, 0, 0);
 const POOL_LIMIT = 16;
 const pool: ByteWriter[] = [];
+const largePool: ByteWriter[] = [];
 
 export class ByteWriter {
   /** Bytes before `length` are written; what comes after is not initialised and never leaves. */
@@ -16,22 +19,23 @@ export class ByteWriter {
   view: DataView;
   length = 0;
 
-  constructor(capacity = WRITER_BYTES) {
+  constructor(capacity = SMALL_WRITER_BYTES) {
     this.bytes = Buffer.allocUnsafeSlow(capacity);
     this.view = new DataView(this.bytes.buffer);
   }
 
-  /** Borrow an empty writer; idle sessions hold none. */
-  static borrow(): ByteWriter {
-    return pool.pop() ?? new ByteWriter();
+  /** Borrow an empty writer; idle sessions hold none. `large`: it will have to hold more than SMALL_WRITER_BYTES. */
+  static borrow(large = false): ByteWriter {
+    return large ? (largePool.pop() ?? new ByteWriter(WRITER_BYTES)) : (pool.pop() ?? new ByteWriter());
   }
 
   /** Give a borrowed writer back; nobody may hold a view of its bytes. */
   static giveBack(writer: ByteWriter): void {
-    if (writer.bytes.length === WRITER_BYTES && pool.length < POOL_LIMIT) {
-      writer.length = 0;
-      pool.push(writer);
-    }
+    const size = writer.bytes.length;
+    const from = size === SMALL_WRITER_BYTES ? pool : size === WRITER_BYTES ? largePool : undefined;
+    if (from === undefined || from.length >= POOL_LIMIT) return;
+    writer.length = 0;
+    from.push(writer);
   }
 
   /** Make room for `count` bytes and return where they begin; the caller must write every one of them. */
@@ -44,7 +48,7 @@ export class ByteWriter {
   }
 
   #grow(needed: number): void {
-    const bytes = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2, WRITER_BYTES));
+    const bytes = Buffer.allocUnsafeSlow(needed <= SMALL_WRITER_BYTES ? SMALL_WRITER_BYTES : Math.max(needed, this.bytes.length * 2, WRITER_BYTES));
     bytes.set(this.bytes.subarray(0, this.length), 0);
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer);

@@ -121,8 +121,7 @@ function takeWhole(input: ByteReader, session: Session<never, never>, total: num
     input.want(total);
     return undefined;
   }
-  input.skip(strip);
-  return input.take(total - strip);
+  return input.take(total - strip, strip);
 }
 
 export interface LengthPrefixedOptions {
@@ -171,11 +170,14 @@ export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Buffe
       return takeWhole(input, session, total, strip);
     },
     write(output, message) {
-      const at = output.reserve(strip + message.length);
-      for (let i = at; i < at + strip; i++) output.bytes[i] = 0;
-      output.bytes.set(message, at + strip);
-      const length = output.length - at - head - adjustment;
-      if (output.length - at < head || length < 0 || length > limit) {
+      const total = strip + message.length;
+      const at = output.reserve(total);
+      const { bytes } = output;
+      // Without an offset the field covers all of them.
+      if (offset > 0) bytes.fill(0, at, at + strip);
+      bytes.set(message, at + strip);
+      const length = total - head - adjustment;
+      if (total < head || length < 0 || length > limit) {
         throw gettyError(
           'ENCODE_FAILED',
           `a message of ${message.length} bytes does not fit: its length field of ${width} bytes would hold ${length}`,

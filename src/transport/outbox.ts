@@ -1,13 +1,13 @@
 /** What a session sends: messages of a tick gather in one buffer, and what the connection has not taken is counted and limited. */
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import { checkNumber } from '../options.js';
-import { ByteWriter, WRITER_BYTES } from './byte-writer.js';
+import { ByteWriter, SMALL_WRITER_BYTES, WRITER_BYTES } from './byte-writer.js';
 import { type Flushable, flushSoon } from './flusher.js';
 import { LONGEST_TIMER, tooLarge } from './session-options.js';
 import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from './types.js';
 
-/** Up to so many bytes a copy costs next to nothing, for Node cuts it from a slab that it keeps. */
-const SMALL = 4096;
+/** Below so many bytes a copy costs next to nothing, for Node cuts it from a slab that it keeps. */
+const SMALL = 2048;
 /** What is held back, at most, while the connection has not taken what it has. */
 const HELD = 16 * 1024;
 
@@ -41,6 +41,8 @@ export class Outbox<In, Out> implements Flushable {
   /** Every byte for the connection, flushed or not, with what it adds to messages: positions in the outgoing stream. */
   #position = 0;
   #output: ByteWriter | undefined;
+  /** The last flush was larger than a small writer; so may the next be. */
+  #large = false;
   /** Bytes handed to the connection that it had not passed on when it was last asked. */
   #untaken = 0;
   /** Chunks that wait behind those until they make a larger one: a peer that does not read must not cost a heap of small ones. */
@@ -171,7 +173,7 @@ export class Outbox<In, Out> implements Flushable {
     }
     let output = this.#output;
     if (output === undefined) {
-      output = ByteWriter.borrow();
+      output = ByteWriter.borrow(this.#large);
       this.#output = output;
       if (!this.#connection.unbatched) flushSoon(this);
     }
@@ -199,6 +201,7 @@ export class Outbox<In, Out> implements Flushable {
     const output = this.#output;
     if (output === undefined) return;
     this.#output = undefined;
+    this.#large = output.length > SMALL_WRITER_BYTES;
     this.#passOn(output);
     ByteWriter.giveBack(output);
     if (this.#untaken === 0 && this.#connection.confirm === undefined) this.#settleWaiters();
@@ -214,8 +217,8 @@ export class Outbox<In, Out> implements Flushable {
       return;
     }
     this.#release();
-    // What is small goes as a copy of its own size: a view that has to wait would keep the whole buffer waiting with it.
-    const copies = length <= SMALL;
+    // What is small for its buffer goes as a copy of its own size: a view that has to wait would keep the whole buffer waiting with it.
+    const copies = length < SMALL || length * 8 < output.bytes.length;
     this.#hand(copies ? Buffer.from(view) : view);
     if (copies || this.#untaken === 0) output.length = 0;
     else output.renew();

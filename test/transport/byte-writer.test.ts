@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ByteWriter } from '../../src/index.js';
-import { WRITER_BYTES } from '../../src/transport/byte-writer.js';
+import { SMALL_WRITER_BYTES, WRITER_BYTES } from '../../src/transport/byte-writer.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
 
@@ -111,8 +111,11 @@ describe('ByteWriter', () => {
     expect(writer.bytes.buffer).not.toBe(held.buffer);
   });
 
-  it('the pool hands out no writer twice, none that was renewed, and none that has grown; it has a limit', () => {
-    const many = Array.from({ length: 40 }, () => ByteWriter.borrow());
+  it.each([
+    [false, SMALL_WRITER_BYTES],
+    [true, WRITER_BYTES],
+  ])('the pool (large: %s) hands out no writer twice, none that was renewed, and none that has grown; it has a limit', (large, size) => {
+    const many = Array.from({ length: 40 }, () => ByteWriter.borrow(large));
     expect(new Set(many).size).toBe(40);
     expect(new Set(many.map((writer) => writer.bytes.buffer)).size).toBe(40);
 
@@ -126,11 +129,21 @@ describe('ByteWriter', () => {
       ByteWriter.giveBack(writer);
     }
 
-    const again = Array.from({ length: 40 }, () => ByteWriter.borrow());
+    const again = Array.from({ length: 40 }, () => ByteWriter.borrow(large));
     expect(again).not.toContain(renewed);
     expect(again).not.toContain(grown);
     expect(new Set(again.map((writer) => writer.bytes.buffer)).size).toBe(40);
     expect(again.filter((writer) => many.includes(writer)).length).toBe(16);
-    for (const writer of again) expect([writer.length, writer.bytes.length]).toEqual([0, WRITER_BYTES]);
+    for (const writer of again) expect([writer.length, writer.bytes.length]).toEqual([0, size]);
+  });
+
+  it('a writer that has outgrown a small one is lent as a large one', () => {
+    const writer = ByteWriter.borrow();
+    writer.append(Buffer.alloc(SMALL_WRITER_BYTES + 1));
+    expect(writer.bytes.length).toBe(WRITER_BYTES);
+    const large = Array.from({ length: 20 }, () => ByteWriter.borrow(true));
+    ByteWriter.giveBack(writer);
+    expect(ByteWriter.borrow(true)).toBe(writer);
+    expect(large).not.toContain(writer);
   });
 });
