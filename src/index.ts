@@ -11,11 +11,13 @@ export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } fro
 export type {
   Client,
   ClientOptions,
+  ClientState,
   Codec,
   Compression,
   Endpoint,
   EventListener,
   Peer,
+  PeerCertificate,
   ReconnectOptions,
   SendOptions,
   SendResult,
@@ -29,5 +31,6 @@ export type {
   TlsOptions,
   UdpOptions,
   WebSocketOptions,
+  WebSocketRequest,
 } from './transport/types.js';
 export { UDP_DEFAULTS } from './transport/udp-options.js';

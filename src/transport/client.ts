@@ -1,12 +1,12 @@
 /** Keeps sessions with one address alive: one loop dials, with jittered exponential backoff. */
-import { type GettyError, gettyError } from '../errors.js';
+import { type GettyError, gettyError, messageOf } from '../errors.js';
 import { badOption, withDefaults } from '../options.js';
 import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
 import type { StreamSession } from './session.js';
 import { withCompression } from './session-options.js';
 import { transportFor } from './transports.js';
-import type { Client, ClientOptions, Connection, ReconnectOptions, Session, Setup, Transport } from './types.js';
+import type { Client, ClientOptions, ClientState, Connection, ReconnectOptions, Session, Setup, Transport } from './types.js';
 
 /** Milliseconds. */
 export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfies ClientOptions;
@@ -15,7 +15,8 @@ export const RECONNECT_DEFAULTS = { initialDelay: 100, maxDelay: 10_000 } satisf
 /** A session that ends sooner than this counts as a failed attempt, so that being accepted and dropped makes no hot loop. */
 const SHORTEST_LIFE = 1_000;
 
-type Resolved = Pick<ClientOptions, 'tls' | 'udp' | 'websocket'> & typeof CLIENT_DEFAULTS & { reconnect: typeof RECONNECT_DEFAULTS | undefined };
+type Resolved = Pick<ClientOptions, 'tls' | 'udp' | 'websocket' | 'onState'> &
+  typeof CLIENT_DEFAULTS & { reconnect: typeof RECONNECT_DEFAULTS | undefined };
 
 class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<In, Out> {
   readonly type = 'client';
@@ -34,6 +35,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   #failures = 0;
   #lastFailure: GettyError | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #state: ClientState = 'connecting';
 
   constructor(target: Address, transport: Transport, setup: Setup<In, Out>, options: Resolved) {
     super(setup);
@@ -41,6 +43,24 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     this.#target = target;
     this.#transport = transport;
     this.#options = options;
+  }
+
+  get state(): ClientState {
+    return this.#state;
+  }
+
+  /** Find out the state anew, and tell of it when it is another. */
+  #changed(): void {
+    let state: ClientState = this.#attempt === undefined ? 'down' : 'connecting';
+    if (this.closed) state = 'closed';
+    else if (this.#live.length > 0) state = 'ready';
+    if (state === this.#state) return;
+    this.#state = state;
+    try {
+      this.#options.onState?.(state, state === 'ready' || state === 'closed' ? undefined : this.#lastFailure);
+    } catch (error) {
+      process.emitWarning(gettyError('HANDLER_FAILED', `onState failed: ${messageOf(error)}`, error));
+    }
   }
 
   /** The first session. Its failure is the caller's: nothing is tried again. */
@@ -122,8 +142,10 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     this.#dials++;
     const attempt = this.#dialOnce().finally(() => {
       this.#attempt = undefined;
+      this.#changed();
     });
     this.#attempt = attempt;
+    this.#changed();
     return attempt;
   }
 
@@ -158,6 +180,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     if (session.closed) throw gettyError('CONNECTION_LOST', `the session with ${this.address} was lost as it opened`);
     this.#openedAt.set(session, performance.now());
     this.#live.push(session);
+    this.#changed();
   }
 
   override forget(session: Session<In, Out>): void {
@@ -174,9 +197,11 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
       this.#failures = 0;
       this.#maintain();
     }
+    this.#changed();
   }
 
   protected override async stop(): Promise<void> {
+    queueMicrotask(() => this.#changed());
     clearTimeout(this.#retry);
     this.#retry = undefined;
     this.#abort?.abort(gettyError('ENDPOINT_CLOSED', `the client of ${this.address} was closed`));
@@ -190,11 +215,13 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
  */
 export async function connect<In, Out = In>(address: string, setup: Setup<In, Out>, options: ClientOptions = {}): Promise<Client<In, Out>> {
   const target = transportFor(address);
+  if (options.onState !== undefined && typeof options.onState !== 'function') throw badOption('onState', options.onState, 'a function');
   const resolved = {
     ...withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, 2 ** 31 - 1] }),
     tls: options.tls,
     udp: options.udp,
     websocket: withCompression(options.websocket, setup),
+    onState: options.onState,
     reconnect: resolveReconnect(options.reconnect),
   };
   return new TransportClient<In, Out>(target.address, target.transport, setup, resolved).connect(options.signal);

@@ -2,7 +2,7 @@
 import type { Server, Socket } from 'node:net';
 import { gettyError, messageOf } from '../errors.js';
 import type { Address } from './address.js';
-import type { Connection, ConnectionEvents, Listener, Peer } from './types.js';
+import type { Connection, ConnectionEvents, Listener, Peer, PeerCertificate } from './types.js';
 
 const KEEP_ALIVE_DELAY = 60_000;
 /** An error that nobody listens to would end the process. The socket remembers it. */
@@ -58,6 +58,10 @@ export class SocketConnection implements Connection {
 
   get remoteAddress(): string {
     return this.#peer.remoteAddress;
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    return this.#peer.certificate;
   }
 
   attach(events: ConnectionEvents): void {

@@ -11,13 +11,14 @@ import {
   type Server as NodeServer,
   type TlsOptions as NodeTlsOptions,
   type SecureContextOptions,
+  type TLSSocket,
 } from 'node:tls';
 import { messageOf } from '../errors.js';
 import { badOption } from '../options.js';
 import { type Address, formatAddress } from './address.js';
 import { dialled, listenWith, SocketConnection } from './socket.js';
 import { SocketPeer } from './tcp.js';
-import type { Listener, TlsOptions, Transport } from './types.js';
+import type { Listener, PeerCertificate, TlsOptions, Transport } from './types.js';
 
 const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 
@@ -165,10 +166,32 @@ export function secured(listener: Listener, server: NodeServer, options: TlsOpti
   };
 }
 
+/** The peer of a TLS socket. */
+export class TlsPeer extends SocketPeer {
+  readonly #socket: TLSSocket;
+
+  constructor(scheme: string, socket: TLSSocket) {
+    super(scheme, socket);
+    this.#socket = socket;
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    const shown = this.#socket.authorized ? this.#socket.getPeerCertificate() : undefined;
+    if (shown?.fingerprint256 === undefined) return undefined;
+    const { subject, subjectaltname, fingerprint256, serialNumber } = shown;
+    return {
+      commonName: [subject?.CN ?? ''].flat().join(', '),
+      altNames: subjectaltname?.split(', ') ?? [],
+      fingerprint: fingerprint256,
+      serialNumber,
+    };
+  }
+}
+
 export const tls: Transport = {
   async listen(address, options, accept) {
     const server = createServer(tlsServerOptions(options.tls, options.handshakeTimeout), (socket) => {
-      accept(new SocketConnection(socket, new SocketPeer('tls', socket)));
+      accept(new SocketConnection(socket, new TlsPeer('tls', socket)));
     });
     const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
     const listener = await listenWith(server, at, address, () => formatAddress('tls', address.host, (server.address() as AddressInfo).port));
@@ -185,6 +208,6 @@ export const tls: Transport = {
     };
     const socket = connect(how);
     await dialled(socket, 'secureConnect', address, signal);
-    return new SocketConnection(socket, new SocketPeer('tls', socket));
+    return new SocketConnection(socket, new TlsPeer('tls', socket));
   },
 };

@@ -156,6 +156,28 @@ export interface Peer {
   readonly remoteAddress: string;
   /** The subprotocol that both sides speak (WebSocket). */
   readonly protocol?: string;
+  /** What the peer has shown in the handshake of TLS, verified by its CA; undefined: it has shown none. Ask for it while the connection is new. */
+  readonly certificate?: PeerCertificate;
+  /** The request that opened a WebSocket, as its server got it: a stranger's words. */
+  readonly request?: WebSocketRequest;
+}
+
+export interface PeerCertificate {
+  /** The subject's common name; empty when it has none. */
+  readonly commonName: string;
+  /** The subject's other names: `DNS:agent.example`, `IP Address:10.0.0.7`, `URI:spiffe://…`. */
+  readonly altNames: readonly string[];
+  /** SHA-256 over the certificate: pairs of hex digits with colons. */
+  readonly fingerprint: string;
+  /** Hex digits. */
+  readonly serialNumber: string;
+}
+
+export interface WebSocketRequest {
+  /** Path and query. */
+  readonly url: string;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
 }
 
 /** What owns sessions. `await using` closes it. */
@@ -265,8 +287,15 @@ export interface TlsOptions {
   minVersion?: 'TLSv1.2' | 'TLSv1.3';
 }
 
+/**
+ * Where a client is: `ready`, it has a session; `connecting`, it has none and an attempt is under way; `down`, it has none and the next attempt is not
+ * due (or never will be: reconnect is off); `closed`, by close() or destroy().
+ */
+export type ClientState = 'connecting' | 'ready' | 'down' | 'closed';
+
 export interface Client<In, Out = In> extends Endpoint<In, Out> {
   readonly type: 'client';
+  readonly state: ClientState;
   /**
    * A live session, in turn when there are several. While none is live it waits for the attempt that is under way, and
    * rejects with the reason of the last failure while the next attempt is not due.
@@ -281,6 +310,11 @@ export interface ClientOptions {
   connectTimeout?: number;
   /** Connect again when a session is lost; false: never. */
   reconnect?: boolean | ReconnectOptions;
+  /**
+   * Told of each new state, for those who balance over several clients; with `down` and `connecting` comes why the last session
+   * was lost or the last attempt failed. It is called at once, after the listener's own events. A throw is reported by `process.emitWarning`.
+   */
+  onState?: (state: ClientState, reason?: Error) => void;
   /** For `tls://` and `wss://`. The server is always verified; a CA of your own goes here. */
   tls?: TlsOptions;
   /** For `udp://`. */

@@ -1,14 +1,14 @@
 /** What servers and clients do, the same on every transport. Names that begin with a number carry the rule of PITFALLS.md. */
 import dns from 'node:dns';
 import { describe, expect, it, vi } from 'vitest';
-import { CLIENT_DEFAULTS, connect, lines, type Peer, SESSION_DEFAULTS, serve } from '../../src/index.js';
+import { CLIENT_DEFAULTS, type ClientState, connect, type GettyError, lines, type Peer, SESSION_DEFAULTS, serve } from '../../src/index.js';
 import { parseAddress } from '../../src/transport/address.js';
 import { memory } from '../../src/transport/memory.js';
 import type { Connection, ConnectionEvents } from '../../src/transport/types.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
 import { connectAs, pair, rejection, runForEveryTransport, serveAs, setupOf, type TransportRow } from '../fixtures/transports.js';
-import { gate, turns, until, within } from '../fixtures/waiting.js';
+import { gate, turns, until, Inbox as Waiting, within } from '../fixtures/waiting.js';
 
 const QUIET = 20;
 const SOON = { initialDelay: 5, maxDelay: 20 };
@@ -43,6 +43,29 @@ runForEveryTransport({
         expect(await mine.messages.take(5)).toEqual(Array.from({ length: 5 }, (_, n) => `to ${i}.${n}`));
       }),
     );
+  },
+
+  async 'onState tells where a client is, and why it is not ready'(row) {
+    await using server = await serveAs(row, setupOf(row, new Recorder<string>('the server')));
+    const states = new Waiting<string>('a state');
+    const onState = (state: ClientState, reason?: Error): void => {
+      states.push(reason === undefined ? state : `${state}: ${(reason as GettyError).code}`);
+      throw new Error('the process lives on');
+    };
+    const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    try {
+      const client = await connectAs(row, server.address, setupOf(row, new Recorder<string>('the client')), { reconnect: SOON, onState });
+      expect(client.state).toBe('ready');
+      (await client.session()).destroy();
+      expect(await states.take(4)).toEqual(['ready', 'down: CONNECTION_LOST', 'connecting: CONNECTION_LOST', 'ready']);
+      expect(client.state).toBe('ready');
+      await client.close();
+      expect([await states.next(), client.state]).toEqual(['closed', 'closed']);
+      expect(states.unread).toEqual([]);
+      expect(warnings).toHaveBeenCalledTimes(5);
+    } finally {
+      warnings.mockRestore();
+    }
   },
 
   async 'a setup function sees the peer, and gives each session its own'(row) {

@@ -1,5 +1,5 @@
 /** TLS as only TLS is: who is trusted, what a bad certificate does, and peers who mean no good. The behaviour tables hold the rest. */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -18,9 +18,12 @@ import {
   connect,
   lengthPrefixed,
   lines,
+  type Peer,
+  type PeerCertificate,
   raw,
   type ServerOptions,
   type SessionOptions,
+  type SessionSetup,
   serve,
   type TlsOptions,
 } from '../../src/index.js';
@@ -222,6 +225,36 @@ describe('20: mTLS', () => {
     await closed(second);
     expect(strict.events.log).toEqual([]);
   });
+
+  it.each(['tls://127.0.0.1:0', 'wss://127.0.0.1:0/chat'])(
+    'a setup function sees the certificate that %s verified, and nothing of one that it did not',
+    async (address) => {
+      const peers: Peer[] = [];
+      const setup = (peer: Peer): SessionSetup<string> => {
+        peers.push(peer);
+        return { codec: lines(), listener: { onMessage() {} } };
+      };
+      const seen: (PeerCertificate | undefined)[] = [];
+      for (const clientCertificate of ['required', 'none'] as const) {
+        await using server = await serve(address, setup, { tls: { ...SERVER_TLS, ca: CA, clientCertificate } });
+        await using _client = await connect(server.address, setup, { tls: { ...CLIENT_TLS, ...identity('client') } });
+        await until(() => peers.length === 2, 'both sides have seen each other');
+      seen.push(...peers.splice(0).map((peer) => peer.certificate));
+      }
+      const ofServer = new X509Certificate(SERVER_TLS.cert as Buffer);
+      const ofClient = new X509Certificate(identity('client').cert as Buffer);
+      const server = {
+        commonName: 'server',
+        altNames: ['DNS:localhost', 'IP Address:127.0.0.1', 'IP Address:0:0:0:0:0:0:0:1'],
+        fingerprint: ofServer.fingerprint256,
+        serialNumber: ofServer.serialNumber,
+      };
+      const shown = { commonName: 'client', altNames: [], fingerprint: ofClient.fingerprint256, serialNumber: ofClient.serialNumber };
+      expect(seen).toHaveLength(4);
+      expect(seen.slice(0, 2)).toEqual(expect.arrayContaining([server, shown]));
+      expect(seen.slice(2)).toEqual(expect.arrayContaining([server, undefined]));
+    },
+  );
 
   it('a certificate is not asked for where there is no CA, or by choice', async () => {
     await using server = await echo({ ca: CA, clientCertificate: 'none' });

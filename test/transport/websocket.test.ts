@@ -57,6 +57,22 @@ describe('with itself', () => {
     }
   });
 
+  it("a server's setup function sees the request, and may refuse it", async () => {
+    const events = new Recorder<Buffer>('the server');
+    const setup = { codec: raw(), listener: events };
+    await using server = await serve<Buffer, Uint8Array>(ANY, ({ request }) => {
+      if (request?.headers.authorization !== 'Bearer sesame') throw new Error(`who asks for ${request?.url}?`);
+      return { ...setup, name: request.url };
+    });
+    const options = { reconnect: false, websocket: { headers: { Authorization: 'Bearer sesame' } } };
+    await using _welcome = await connect(`${server.address}/room?seat=4`, setup, options);
+    expect((await events.opened.next()).name).toBe('/room?seat=4');
+    const turnedAway = new Recorder<Buffer>('who is turned away');
+    await using _other = await connect(server.address, { ...setup, listener: turnedAway }, { reconnect: false });
+    await turnedAway.closed.next();
+    expect(server.sessions.size).toBe(1);
+  });
+
   it('a setup function cannot be asked before the handshake: the option counts', async () => {
     const setup = { codec: raw(), listener: new Recorder<Buffer, Uint8Array>('the server'), compression: 'deflate' } as const;
     for (const [options, less] of [

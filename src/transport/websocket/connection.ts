@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { GettyError, gettyError } from '../../errors.js';
 import type { ByteWriter } from '../byte-writer.js';
 import { now } from '../ticker.js';
-import type { Connection, ConnectionEvents, MessageLimits } from '../types.js';
+import type { Connection, ConnectionEvents, MessageLimits, PeerCertificate, WebSocketRequest } from '../types.js';
 import type { MessageDeflate } from './deflate.js';
 import {
   CLOSE,
@@ -33,12 +33,15 @@ export interface WebSocketSettings {
   readonly deflate: MessageDeflate | undefined;
   /** Messages are sent as text. */
   readonly text: boolean;
+  /** Of a server. */
+  readonly request?: WebSocketRequest;
 }
 
 export class WebSocketConnection implements Connection, ConnectionEvents {
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly protocol: string | undefined;
+  readonly request: WebSocketRequest | undefined;
   readonly #stream: Connection;
   readonly #settings: WebSocketSettings;
   readonly #masked: boolean;
@@ -67,9 +70,14 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     this.localAddress = stream.localAddress;
     this.remoteAddress = stream.remoteAddress;
     this.protocol = settings.protocol;
+    this.request = settings.request;
     this.#stream = stream;
     this.#settings = settings;
     this.#masked = settings.role === 'client';
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    return this.#stream.certificate;
   }
 
   attach(events: ConnectionEvents, { maxMessageBytes, maxInflatedBytes }: MessageLimits): void {

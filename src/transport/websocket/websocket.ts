@@ -2,15 +2,15 @@
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { gettyError, messageOf } from '../../errors.js';
 import { type Address, formatAddress } from '../address.js';
 import { dialled, listenWith, SocketConnection } from '../socket.js';
 import { SocketPeer } from '../tcp.js';
-import { secured, tlsClientOptions, tlsServerOptions } from '../tls.js';
-import type { ClientOptions, Connection, Listener, ListenOptions, Transport, WebSocketOptions } from '../types.js';
-import { WebSocketConnection } from './connection.js';
-import { type Agreement, answerUpgrade, Offer } from './handshake.js';
+import { secured, TlsPeer, tlsClientOptions, tlsServerOptions } from '../tls.js';
+import type { ClientOptions, Connection, Listener, ListenOptions, Peer, Transport } from '../types.js';
+import { WebSocketConnection, type WebSocketSettings } from './connection.js';
+import { answerUpgrade, Offer } from './handshake.js';
 import { checkWebSocketOptions } from './settings.js';
 
 type Scheme = 'ws' | 'wss';
@@ -42,7 +42,8 @@ async function listen(scheme: Scheme, address: Address, options: ListenOptions, 
     if (agreement === undefined) return turnAway(socket, response);
     shaking.end(socket);
     socket.write(response);
-    accept(connectionOf(scheme, 'server', socket, head, path, agreement, settings));
+    const { url = '', headers } = request;
+    accept(connectionOf(scheme, socket, head, path, { role: 'server', text: settings.text ?? false, request: { url, headers }, ...agreement }));
   });
   const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
   const bound = await listenWith(server, at, address, () => formatAddress(scheme, address.host, (server.address() as AddressInfo).port) + path);
@@ -92,19 +93,13 @@ function turnAway(socket: Socket, response: string): void {
   socket.destroySoon();
 }
 
-function connectionOf(
-  scheme: Scheme,
-  role: 'client' | 'server',
-  socket: Socket,
-  head: Buffer,
-  path: string,
-  agreement: Agreement,
-  { text = false }: WebSocketOptions,
-): WebSocketConnection {
-  const { localAddress, remoteAddress } = new SocketPeer(scheme, socket);
-  const peer = role === 'server' ? { localAddress: localAddress + path, remoteAddress } : { localAddress, remoteAddress: remoteAddress + path };
+function connectionOf(scheme: Scheme, socket: Socket, head: Buffer, path: string, settings: WebSocketSettings): WebSocketConnection {
+  const peer: Peer = scheme === 'wss' ? new TlsPeer(scheme, socket as TLSSocket) : new SocketPeer(scheme, socket);
+  const { localAddress, remoteAddress } = peer;
+  const addresses =
+    settings.role === 'server' ? { localAddress: localAddress + path, remoteAddress } : { localAddress, remoteAddress: remoteAddress + path };
   if (head.length > 0) socket.unshift(head);
-  return new WebSocketConnection(new SocketConnection(socket, peer), { role, text, ...agreement });
+  return new WebSocketConnection(new SocketConnection(socket, { ...addresses, certificate: peer.certificate }), settings);
 }
 
 async function dial(scheme: Scheme, address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection> {
@@ -115,7 +110,8 @@ async function dial(scheme: Scheme, address: Address, options: ClientOptions, si
   const offer = new Offer(settings);
   try {
     const { headers, head } = await upgrade(scheme, socket, address, offer.headers, signal);
-    return connectionOf(scheme, 'client', socket, head, pathOf(address), offer.judge(headers), settings);
+    const agreement = offer.judge(headers);
+    return connectionOf(scheme, socket, head, pathOf(address), { role: 'client', text: settings.text ?? false, ...agreement });
   } catch (error) {
     socket.destroy();
     throw gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(error)}`, error);
