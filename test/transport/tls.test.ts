@@ -239,7 +239,7 @@ describe('20: mTLS', () => {
         await using server = await serve(address, setup, { tls: { ...SERVER_TLS, ca: CA, clientCertificate } });
         await using _client = await connect(server.address, setup, { tls: { ...CLIENT_TLS, ...identity('client') } });
         await until(() => peers.length === 2, 'both sides have seen each other');
-      seen.push(...peers.splice(0).map((peer) => peer.certificate));
+        seen.push(...peers.splice(0).map((peer) => peer.certificate));
       }
       const ofServer = new X509Certificate(SERVER_TLS.cert as Buffer);
       const ofClient = new X509Certificate(identity('client').cert as Buffer);
