@@ -218,7 +218,8 @@ export class Outbox<In, Out> implements Flushable {
     }
     this.#release();
     // What is small for its buffer goes as a copy of its own size: a view that has to wait would keep the whole buffer waiting with it.
-    const copies = length < SMALL || length * 8 < output.bytes.length;
+    // Not so a datagram: hardly ever does one wait.
+    const copies = !this.#connection.unbatched && (length < SMALL || length * 8 < output.bytes.length);
     this.#hand(copies ? Buffer.from(view) : view);
     if (copies || this.#untaken === 0) output.length = 0;
     else output.renew();
