@@ -2,7 +2,7 @@
 import { badOption, checkNumber } from '../options.js';
 import { RpcError } from './errors.js';
 import { checkMetadata, NO_METADATA } from './metadata.js';
-import type { Call, CallOptions, CodecName, Metadata, Method } from './types.js';
+import type { Call, CallContext, CallOptions, CodecName, Metadata, Method, MethodKind } from './types.js';
 
 /** What travels as a uint32 of milliseconds. */
 const LONGEST_TIMEOUT = 0xffff_ffff;
@@ -14,29 +14,39 @@ export class ClientCall implements Call {
   readonly timeout: number | undefined;
   readonly metadata: Metadata;
   readonly signal: AbortSignal | undefined;
+  readonly onMetadata: CallOptions['onMetadata'];
 
-  constructor(method: Method, input: unknown, codec: CodecName, timeout: number | undefined, metadata: Metadata, signal: AbortSignal | undefined) {
+  constructor(
+    method: Method,
+    input: unknown,
+    codec: CodecName,
+    timeout: number | undefined,
+    metadata: Metadata,
+    signal: AbortSignal | undefined,
+    onMetadata: CallOptions['onMetadata'],
+  ) {
     this.method = method;
     this.input = input;
     this.codec = codec;
     this.timeout = timeout;
     this.metadata = metadata;
     this.signal = signal;
+    this.onMetadata = onMetadata;
   }
 
-  /** `defaultTimeout`: as checkTimeout() answers. Throws BAD_OPTION. */
+  /** `defaultTimeout`: as checkTimeout() answers. Throws BAD_OPTION, or DEADLINE_EXCEEDED when the parent's deadline has passed. */
   static make(method: Method, input: unknown, codec: CodecName, defaultTimeout: number | undefined, options: CallOptions | undefined): ClientCall {
-    if (options === undefined) return new ClientCall(method, input, codec, defaultTimeout, NO_METADATA, undefined);
+    if (options === undefined) return new ClientCall(method, input, codec, defaultTimeout, NO_METADATA, undefined, undefined);
     if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
-    const { timeout, metadata, signal } = options;
-    return new ClientCall(
-      method,
-      input,
-      codec,
-      timeout === undefined ? defaultTimeout : checkTimeout(timeout),
-      metadata === undefined ? NO_METADATA : checkMetadata(metadata),
-      checkSignal(signal),
-    );
+    const { metadata, onMetadata, parent } = options;
+    if (onMetadata !== undefined && typeof onMetadata !== 'function') throw badOption('onMetadata', onMetadata, 'a function');
+    let timeout = options.timeout === undefined ? defaultTimeout : checkTimeout(options.timeout);
+    let signal = checkSignal(options.signal);
+    if (parent !== undefined) {
+      timeout = withinParent(timeout, parent, method);
+      signal = signal === undefined ? parent.signal : AbortSignal.any([signal, parent.signal]);
+    }
+    return new ClientCall(method, input, codec, timeout, metadata === undefined ? NO_METADATA : checkMetadata(metadata), signal, onMetadata);
   }
 
   with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): ClientCall {
@@ -47,6 +57,7 @@ export class ClientCall implements Call {
       changes.timeout === undefined ? this.timeout : checkTimeout(changes.timeout),
       changes.metadata === undefined ? this.metadata : checkMetadata(changes.metadata),
       changes.signal === undefined ? this.signal : checkSignal(changes.signal),
+      this.onMetadata,
     );
   }
 }
@@ -57,9 +68,31 @@ export function checkTimeout(timeout: number): number | undefined {
   return timeout > LONGEST_TIMEOUT ? undefined : Math.ceil(timeout);
 }
 
+/** What is left of the parent's time, if that is less. */
+function withinParent(timeout: number | undefined, parent: CallContext, method: Method): number | undefined {
+  if (!(parent?.signal instanceof AbortSignal)) throw badOption('parent', parent, 'the context of a call that is being handled');
+  if (parent.deadline === undefined) return timeout;
+  const left = Math.floor(parent.deadline - performance.now());
+  if (left < 1) {
+    const what = `${method.service}.${method.name} was not called: the call on whose behalf it is made has no time left`;
+    throw new RpcError('DEADLINE_EXCEEDED', what, { unsent: true });
+  }
+  return timeout === undefined ? left : Math.min(left, timeout);
+}
+
 function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
   if (signal !== undefined && typeof signal?.addEventListener !== 'function') throw badOption('signal', signal, 'an AbortSignal');
   return signal;
+}
+
+/** Whether messages stream from the server. */
+export function streamsReplies(kind: MethodKind): boolean {
+  return kind === 'serverStream' || kind === 'duplex';
+}
+
+/** Whether messages stream to the server. */
+export function streamsInput(kind: MethodKind): boolean {
+  return kind === 'clientStream' || kind === 'duplex';
 }
 
 /** The error of a call whose signal has aborted. */

@@ -8,15 +8,17 @@ import type { ByteReader } from '../transport/byte-reader.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { every, now } from '../transport/ticker.js';
 import type { Codec, EventListener, Session } from '../transport/types.js';
-import { cancelled, unlessCancelled, withTimeLeft } from './call.js';
-import type { ServerCall } from './context.js';
+import { cancelled, streamsInput, streamsReplies, unlessCancelled, withTimeLeft } from './call.js';
 import { RpcError } from './errors.js';
-import { beginFrame, CODE, CODEC_NUMBER, COMMAND, Frame, LARGEST_PLAIN_BODY, readFrame } from './frame.js';
+import { COMMAND, Frame, LARGEST_PLAIN_BODY, readFrame } from './frame.js';
 import { Heartbeat, type Outgoing, OutgoingCall } from './outgoing.js';
+import { checkStreamInput, OutgoingStream, type OutgoingStreamOwner } from './outgoing-stream.js';
 import { PendingCalls } from './pending.js';
 import type { Reply } from './reply.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
 import { begin, Responder, type ResponderOwner, type ResponderSetup, warn } from './responder.js';
+import { tell } from './server-stream.js';
+import { ControlPacket, type ItemPacket } from './stream-packets.js';
 import { makeStub } from './stub.js';
 import type { Call, Contract, Invoke, MethodSpecs, Stub, StubOptions } from './types.js';
 
@@ -25,6 +27,7 @@ export interface ChannelSetup extends ResponderSetup {
   readonly side: 'client' | 'server';
   readonly timeout: number;
   readonly heartbeatTimeout: number;
+  readonly streamWindow: number;
   /** Wraps the calls of context.channel.stub() as the client's own. */
   readonly wrap: (invoke: Invoke) => Invoke;
   /** The channel opened, is going away, or closed. */
@@ -32,7 +35,7 @@ export interface ChannelSetup extends ResponderSetup {
 }
 
 /** What a channel writes. */
-export type Packet = Outgoing | Reply | Goaway;
+export type Packet = Outgoing | Reply | ItemPacket | ControlPacket;
 
 type RpcSession = Session<Frame, Packet>;
 
@@ -40,9 +43,8 @@ type RpcSession = Session<Frame, Packet>;
 const SWEEP_PERIOD = 20;
 /** How long a peer that has just connected may take to say its first word, when we want it to go. */
 const FIRST_WORD = 200;
-export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Packet>, ResponderOwner {
+export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Packet>, ResponderOwner, OutgoingStreamOwner {
   extended: boolean | undefined;
-  readonly aborting = new Set<ServerCall>();
   readonly invoke: Invoke;
   /** Only while the setup says so is it called at all; see EventListener. */
   readonly onCron: (() => void) | undefined;
@@ -50,6 +52,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   readonly #frame = new Frame();
   readonly #responder: Responder;
   readonly #pending: PendingCalls<Outgoing>;
+  /** Of our own sequences: a client's are odd. */
+  readonly #parity: 0 | 1;
   #session: RpcSession | undefined;
   #peer = '';
   #goingAway = false;
@@ -59,10 +63,13 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   /** Calls that wait to learn whether the peer is extended, and whoever waits for idleness. */
   readonly #whenKnown = new Set<() => void>();
   #whenIdle: (() => void)[] = [];
+  /** The session is past its high-water mark: what streams wait for. */
+  #room: Promise<void> | undefined;
 
   constructor(setup: ChannelSetup, heartbeats: boolean) {
     this.#setup = setup;
-    this.#pending = new PendingCalls(setup.side === 'client' ? 1 : 0, setup.maxPendingCalls);
+    this.#parity = setup.side === 'client' ? 1 : 0;
+    this.#pending = new PendingCalls(this.#parity, setup.maxPendingCalls);
     this.#responder = new Responder(setup, this);
     this.invoke = setup.wrap((call) => this.send(call));
     this.onCron = heartbeats ? () => this.#sendHeartbeat() : undefined;
@@ -83,6 +90,10 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   get pending(): number {
     return this.#pending.calls;
+  }
+
+  get serving(): number {
+    return this.#responder.serving;
   }
 
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs> {
@@ -112,7 +123,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   onMessage(_session: RpcSession, frame: Frame): void {
     const { command } = frame;
     if (command === COMMAND.response || command === COMMAND.heartbeatReply) this.#onResponse(frame);
-    else if (command === COMMAND.goaway) this.#onGoaway();
+    else if (command >= COMMAND.item) this.#onExtension(frame);
     else {
       this.#learnPeer(frame);
       if (command === COMMAND.request) this.#responder.onRequest(frame);
@@ -129,8 +140,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     this.#stopSweep?.();
     this.#stopSweep = undefined;
     this.#pending.failAll(new RpcError('UNAVAILABLE', `the session with ${this.#peer} was lost before the answer came`));
-    const lost = new RpcError('CANCELLED', `the session with ${this.#peer} is lost`);
-    for (const context of this.aborting) context.abort(lost);
+    this.#responder.abortAll(new RpcError('CANCELLED', `the session with ${this.#peer} is lost`));
     this.#settleKnown();
     this.#settleIdle();
     this.#setup.changed(this);
@@ -148,9 +158,13 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     }
     if (call.signal?.aborted) return Promise.reject(cancelled(call, true));
     if (this.#setup.side === 'server' && this.extended !== true) return this.#sendWhenKnown(call, 'calls from a server to its client');
-    const outgoing = new OutgoingCall(call, this.extended === true);
+    const { kind } = call.method;
+    const streams = streamsInput(kind) || streamsReplies(kind);
+    if (streams && this.extended !== true) return this.#sendWhenKnown(call, 'streams');
+    const outgoing = streams ? new OutgoingStream(call, this) : new OutgoingCall(call, this.extended === true);
     try {
-      if (call.method.kind === 'oneway') outgoing.number(this.#pending);
+      checkStreamInput(call);
+      if (kind === 'oneway') outgoing.number(this.#pending);
       else {
         if (call.timeout !== undefined) outgoing.deadline = begin(call.timeout) + call.timeout;
         this.#pending.add(outgoing);
@@ -164,8 +178,9 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
       }
       return Promise.reject(notSent(error, call));
     }
-    if (call.method.kind === 'oneway') outgoing.resolve(undefined);
+    if (kind === 'oneway') outgoing.resolve(undefined);
     else if (call.signal !== undefined) this.#followSignal(outgoing, call.signal);
+    if (outgoing instanceof OutgoingStream) outgoing.begin();
     return outgoing.promise;
   }
 
@@ -196,10 +211,60 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   }
 
   #followSignal(outgoing: OutgoingCall, signal: AbortSignal): void {
-    const abort = (): void => this.#pending.take(outgoing.sequenceLow, outgoing.sequenceHigh)?.fail(cancelled(outgoing.call, false));
+    const abort = (): void => {
+      if (!this.drop(outgoing)) return;
+      if (this.extended === true) tell(this, ControlPacket.cancel(outgoing));
+      outgoing.fail(cancelled(outgoing.call, false));
+    };
     signal.addEventListener('abort', abort, { once: true });
     const forget = (): void => signal.removeEventListener('abort', abort);
-    outgoing.promise.then(forget, forget);
+    (outgoing instanceof OutgoingStream ? outgoing.over : outgoing.promise).then(forget, forget);
+  }
+
+  // ---- for streams ----
+
+  get streamWindow(): number {
+    return this.#setup.streamWindow;
+  }
+
+  get maxMessageBytes(): number {
+    return this.#session?.maxMessageBytes ?? 0;
+  }
+
+  sendPacket(packet: ItemPacket | ControlPacket): void {
+    const session = this.#session;
+    if (session === undefined) throw new RpcError('UNAVAILABLE', 'there is no session');
+    if (session.write(packet) || this.#room !== undefined) return;
+    const forget = (): void => {
+      this.#room = undefined;
+    };
+    this.#room = session.drained().then(forget, forget);
+  }
+
+  room(): Promise<void> | undefined {
+    return this.#room;
+  }
+
+  drop({ sequenceLow, sequenceHigh }: OutgoingCall): boolean {
+    const dropped = this.#pending.take(sequenceLow, sequenceHigh) !== undefined;
+    if (dropped) this.oneLess();
+    return dropped;
+  }
+
+  /** What only extended peers say. */
+  #onExtension(frame: Frame): void {
+    if (this.extended === undefined) {
+      this.extended = true;
+      this.#settleKnown();
+    }
+    const { command, sequenceLow, sequenceHigh } = frame;
+    if (command === COMMAND.goaway) this.#onGoaway();
+    else if ((sequenceLow & 1) !== this.#parity) this.#responder.onStream(frame);
+    else if (command === COMMAND.end) this.#onResponse(frame);
+    else if (this.#pending.find(sequenceLow, sequenceHigh)?.onStream(frame) === false) {
+      this.#pending.take(sequenceLow, sequenceHigh);
+      this.oneLess();
+    }
   }
 
   #sweep(): void {
@@ -286,7 +351,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     const session = this.#session;
     if (session === undefined || session.closed || this.extended !== true) return;
     try {
-      session.write(new Goaway());
+      session.write(ControlPacket.goaway());
     } catch {
       // It is blocked; it will see the end of the session.
     }
@@ -326,18 +391,6 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     const waiting = this.#whenIdle;
     this.#whenIdle = [];
     for (const settle of waiting) settle();
-  }
-}
-
-class Goaway {
-  write(output: ByteWriter): void {
-    beginFrame(output, COMMAND.goaway, CODE.ok, CODEC_NUMBER.json, {
-      serviceId: EXTENDED_REQUEST,
-      sequenceLow: 0,
-      sequenceHigh: 0,
-      logIdLow: 0,
-      logIdHigh: 0,
-    });
   }
 }
 

@@ -5,16 +5,11 @@ import type { Tags } from './frame.js';
 import type { RequestHead } from './head.js';
 import { checkMetadata, NO_METADATA } from './metadata.js';
 import type { Route } from './router.js';
+import type { ServerStream } from './server-stream.js';
 import type { CallContext, Channel, CodecName, Handler, Metadata, Method } from './types.js';
 
 /** No timer takes more milliseconds; a deadline beyond it is none. */
 const LONGEST_TIMER = 2 ** 31 - 1;
-
-/** What a context needs of the channel that it came through. */
-export interface ContextOwner extends Channel {
-  /** Told of each context whose signal was touched, so that the loss of the session aborts it. */
-  readonly aborting: Set<ServerCall>;
-}
 
 export class ServerCall implements CallContext, Tags {
   readonly method: Method;
@@ -30,13 +25,18 @@ export class ServerCall implements CallContext, Tags {
   readonly sequenceHigh: number;
   readonly logIdLow: number;
   readonly logIdHigh: number;
-  readonly #owner: ContextOwner;
+  /** Of a streaming call. */
+  stream: ServerStream | undefined;
+  readonly #owner: Channel;
   #abort: AbortController | undefined;
+  /** Why the caller wants no answer any more. */
+  #aborted: RpcError | undefined;
   #timer: NodeJS.Timeout | undefined;
   #settled = false;
+  #replyMetadata: Record<string, string> | undefined;
 
   /** `receivedAt`: performance.now() when the request came. */
-  constructor(owner: ContextOwner, head: RequestHead, route: Route, input: unknown, codec: CodecName, tags: Tags, receivedAt: number) {
+  constructor(owner: Channel, head: RequestHead, route: Route, input: unknown, codec: CodecName, tags: Tags, receivedAt: number) {
     this.method = route.method;
     this.handler = route.handler;
     this.callType = head.callType;
@@ -61,33 +61,51 @@ export class ServerCall implements CallContext, Tags {
     return this.#owner;
   }
 
+  get replyMetadata(): Record<string, string> {
+    this.#replyMetadata ??= Object.create(null) as Record<string, string>;
+    return this.#replyMetadata;
+  }
+
+  /** What the handler wants to send beside its reply. */
+  get trailer(): Metadata {
+    return this.#replyMetadata ?? NO_METADATA;
+  }
+
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();
+      if (this.#aborted === undefined && this.#owner.closed) this.#aborted = new RpcError('CANCELLED', `the session with ${this.peer} is lost`);
+      if (this.#aborted !== undefined) this.#abort.abort(this.#aborted);
       // Touched after the answer: there is nothing left to abort, and nothing may stay behind.
-      if (this.#settled) return this.#abort.signal;
-      if (this.#owner.closed) this.abort(new RpcError('CANCELLED', `the session with ${this.peer} is lost`));
-      else this.#owner.aborting.add(this);
-      if (this.deadline !== undefined) {
-        const left = this.deadline - performance.now();
-        if (left <= LONGEST_TIMER)
-          this.#timer = setTimeout(() => this.abort(new RpcError('DEADLINE_EXCEEDED', `the caller waits no longer than ${this.timeout} ms`)), left);
-      }
+      else if (!this.#settled && this.deadline !== undefined) this.#watchDeadline(this.deadline - performance.now());
     }
     return this.#abort.signal;
   }
 
+  #watchDeadline(left: number): void {
+    if (left > LONGEST_TIMER) return;
+    const late = (): void => this.abort(new RpcError('DEADLINE_EXCEEDED', `the caller waits no longer than ${this.timeout} ms`));
+    this.#timer = setTimeout(late, left);
+  }
+
+  /** True: nobody waits for the answer. */
+  get aborted(): boolean {
+    return this.#aborted !== undefined;
+  }
+
+  /** The caller waits no more: it said so, its deadline has passed, or its session is lost. */
   abort(reason: RpcError): void {
+    if (this.#aborted !== undefined || this.#settled) return;
+    this.#aborted = reason;
+    clearTimeout(this.#timer);
     this.#abort?.abort(reason);
-    this.settled();
+    this.stream?.stop(reason);
   }
 
   /** The handler has answered: nothing is left to abort. */
   settled(): void {
     this.#settled = true;
-    if (this.#abort === undefined) return;
     clearTimeout(this.#timer);
-    this.#owner.aborting.delete(this);
   }
 
   with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): CallContext {
@@ -98,7 +116,7 @@ export class ServerCall implements CallContext, Tags {
     if (metadata !== undefined) fixed.metadata = { value: checkMetadata(metadata), enumerable: true };
     if (signal !== undefined) fixed.signal = { value: signal, enumerable: true };
     // The signal and the channel stay those of this call, so the copy asks this one for them.
-    for (const name of ['peer', 'channel', 'signal'] as const) fixed[name] ??= { get: () => this[name], enumerable: true };
+    for (const name of ['peer', 'channel', 'signal', 'replyMetadata', 'trailer'] as const) fixed[name] ??= { get: () => this[name], enumerable: true };
     return Object.create(this, fixed);
   }
 }

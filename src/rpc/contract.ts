@@ -5,7 +5,9 @@ import { badOption } from '../options.js';
 import { json, protobufBody, protobufJsonBody } from './body.js';
 import { checkTimeout } from './call.js';
 import { requestTemplate } from './request.js';
-import type { CodecName, Contract, Handler, Handlers, Method, MethodSpec, MethodSpecs, Service } from './types.js';
+import type { CodecName, Contract, Handler, Handlers, Method, MethodKind, MethodSpec, MethodSpecs, Service } from './types.js';
+
+const METHOD_KINDS: readonly MethodKind[] = ['unary', 'oneway', 'noReply', 'serverStream', 'clientStream', 'duplex'];
 
 export interface MethodOptions {
   /** True: calling twice does what calling once does, so a call whose fate is unknown may be tried again. Default: false. */
@@ -14,14 +16,43 @@ export interface MethodOptions {
   timeout?: number;
 }
 
+export interface StreamOptions {
+  /** Milliseconds for the whole of the stream; default: none. */
+  timeout?: number;
+}
+
+function specOf<Kind extends MethodKind>(kind: Kind, { idempotent = false, timeout }: MethodOptions) {
+  return { kind, idempotent, timeout };
+}
+
 /** A method with one argument and one reply. */
-export function unary<Input, Output>(options: MethodOptions = {}): MethodSpec<Input, Output> {
-  return { kind: 'unary', idempotent: options.idempotent ?? false, timeout: options.timeout };
+export function unary<Input, Output>(options: MethodOptions = {}): MethodSpec<Input, Output, Input, Output, 'unary'> {
+  return specOf('unary', options);
 }
 
 /** A method without a reply: the call settles when it is queued, and nobody learns what became of it. */
-export function oneway<Input>(options: Pick<MethodOptions, 'idempotent'> = {}): MethodSpec<Input, void> {
-  return { kind: 'oneway', idempotent: options.idempotent ?? false, timeout: undefined };
+export function oneway<Input>(options: Pick<MethodOptions, 'idempotent'> = {}): MethodSpec<Input, void, Input, void, 'oneway'> {
+  return specOf('oneway', options);
+}
+
+/** A method whose caller learns that it was handled, and no more: neither a value nor, in Go's protocol, an error. */
+export function noReply<Input>(options: MethodOptions = {}): MethodSpec<Input, void, Input, void, 'noReply'> {
+  return specOf('noReply', options);
+}
+
+/** A method with one argument and a stream of replies. Between TypeScript peers only, as all streams. */
+export function serverStream<Input, Output>(options: StreamOptions = {}): MethodSpec<Input, Output, Input, Output, 'serverStream'> {
+  return specOf('serverStream', options);
+}
+
+/** A method with a stream of arguments and one reply. */
+export function clientStream<Input, Output>(options: StreamOptions = {}): MethodSpec<Input, Output, Input, Output, 'clientStream'> {
+  return specOf('clientStream', options);
+}
+
+/** A method with a stream of arguments and a stream of replies, each at its own pace. */
+export function duplex<Input, Output>(options: StreamOptions = {}): MethodSpec<Input, Output, Input, Output, 'duplex'> {
+  return specOf('duplex', options);
 }
 
 export interface ContractOptions {
@@ -32,12 +63,21 @@ export interface ContractOptions {
 export interface DescriptorOptions extends ContractOptions {
   /** The service's name on the wire. Default: that of the descriptor, with its package. */
   name?: string;
-  /** Methods, by their names in the .proto file, that want no reply. */
+  /** Methods, by their names in the .proto file, that want no reply: oneway() and noReply(). */
   oneway?: readonly string[];
+  noReply?: readonly string[];
 }
 
-type SpecOf<M> = M extends { input: infer I extends DescMessage; output: infer O extends DescMessage }
-  ? MethodSpec<MessageInitShape<I>, MessageShape<O>, MessageShape<I>, MessageInitShape<O>>
+/** By what a descriptor calls them. */
+const KINDS = {
+  unary: 'unary',
+  server_streaming: 'serverStream',
+  client_streaming: 'clientStream',
+  bidi_streaming: 'duplex',
+} as const;
+
+type SpecOf<M> = M extends { methodKind: infer K extends keyof typeof KINDS; input: infer I extends DescMessage; output: infer O extends DescMessage }
+  ? MethodSpec<MessageInitShape<I>, MessageShape<O>, MessageShape<I>, MessageInitShape<O>, (typeof KINDS)[K]>
   : never;
 /** The methods of a generated protobuf-es service, by their local names. */
 export type SpecsOf<Desc extends DescService> = { [Name in keyof Desc['method']]: SpecOf<Desc['method'][Name]> };
@@ -63,7 +103,7 @@ function plainContract(service: string, specs: MethodSpecs, options: ContractOpt
   const version = versionOf(options);
   const codecs = { json };
   const methods = Object.entries(specs).map(([name, spec]): [string, Method] => {
-    if (spec?.kind !== 'unary' && spec?.kind !== 'oneway') throw badOption(`methods.${name}`, spec, 'what unary() or oneway() returns');
+    if (!METHOD_KINDS.includes(spec?.kind)) throw badOption(`methods.${name}`, spec, 'what unary(), oneway(), serverStream() … return');
     const { kind, idempotent, timeout } = spec;
     if (timeout !== undefined) checkTimeout(timeout);
     return [name, method({ service, version, name, kind, idempotent, timeout, input: codecs, output: codecs })];
@@ -74,16 +114,14 @@ function plainContract(service: string, specs: MethodSpecs, options: ContractOpt
 function descriptorContract(desc: DescService, options: DescriptorOptions): Contract {
   if (desc?.kind !== 'service') throw badOption('contract', desc, 'a name, or a service generated by protoc-gen-es');
   const version = versionOf(options);
-  const { name = desc.typeName, oneway: oneways = [] } = options;
-  if (!Array.isArray(oneways)) throw badOption('oneway', oneways, 'an array of method names');
+  const { name = desc.typeName } = options;
   checkName('name', name);
-  for (const wanted of oneways) {
-    if (!desc.methods.some((one) => one.name === wanted))
-      throw badOption('oneway', wanted, `one of ${desc.methods.map((one) => one.name).join(', ')}`);
-  }
+  const oneways = namesOf('oneway', options, desc);
+  const withoutReply = namesOf('noReply', options, desc);
   const methods = desc.methods.map((one): [string, Method] => {
-    if (one.methodKind !== 'unary') throw badOption(`${name}.${one.name}`, one.methodKind, 'a unary method: streams are not supported yet');
-    const kind = oneways.includes(one.name) ? 'oneway' : 'unary';
+    let kind: MethodKind = KINDS[one.methodKind];
+    if (oneways.includes(one.name)) kind = 'oneway';
+    else if (withoutReply.includes(one.name)) kind = 'noReply';
     const input = { json: protobufJsonBody(one.input), protobuf: protobufBody(one.input) };
     const output = { json: protobufJsonBody(one.output), protobuf: protobufBody(one.output) };
     return [
@@ -92,6 +130,15 @@ function descriptorContract(desc: DescService, options: DescriptorOptions): Cont
     ];
   });
   return finish(name, version, 'protobuf', ['protobuf', 'json'], methods);
+}
+
+/** Throws BAD_OPTION unless they are unary methods of the service. */
+function namesOf(option: 'oneway' | 'noReply', options: DescriptorOptions, desc: DescService): readonly string[] {
+  const names = options[option] ?? [];
+  if (!Array.isArray(names)) throw badOption(option, names, 'an array of method names');
+  const possible = desc.methods.filter((one) => one.methodKind === 'unary').map((one) => one.name);
+  for (const wanted of names) if (!possible.includes(wanted)) throw badOption(option, wanted, `one of ${possible.join(', ')}`);
+  return names;
 }
 
 function isIdempotent({ idempotency }: DescMethod): boolean {

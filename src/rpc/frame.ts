@@ -16,7 +16,23 @@ export const SECTION_BYTES = 2;
 /** The largest body whose length the uint16 tells; beyond it only extended peers find the length, from packageLength. */
 export const LARGEST_PLAIN_BODY = 0xffff;
 
-export const COMMAND = { heartbeat: 1, heartbeatReply: 2, request: 3, response: 4, goaway: 9 } as const;
+/** Those from 5 on are for extended peers alone. */
+export const COMMAND = {
+  heartbeat: 1,
+  heartbeatReply: 2,
+  request: 3,
+  response: 4,
+  /** One message of a stream: the sections of a request, its header empty. */
+  item: 5,
+  /** A side sends no more on its stream. The answering side says so with the header of a response. */
+  end: 6,
+  /** The caller wants no answer any more. */
+  cancel: 7,
+  /** The reader of a stream takes so many bytes of packages more: a uint32. */
+  credit: 8,
+  goaway: 9,
+} as const;
+export const CREDIT_BYTES = 4;
 export const CODEC_NUMBER = { json: 1, protobuf: 2 } as const;
 export const CODE = { ok: 0, failed: 1 } as const;
 
@@ -32,6 +48,8 @@ export class Frame {
   codec = 0;
   /** Holds the header section from headStart to headEnd, and the body from bodyStart to bodyEnd. */
   bytes: Buffer = Buffer.alloc(0);
+  /** Of the whole package. */
+  size = 0;
   headStart = 0;
   headEnd = 0;
   bodyStart = 0;
@@ -52,16 +70,15 @@ export function readFrame(input: ByteReader, frame: Frame, maxBytes: number): bo
   const command = view.getInt16(position + 4, true);
   const codec = view.getInt16(position + 26, true);
   const length = view.getInt32(position + 28, true);
-  const isCall = command === COMMAND.request || command === COMMAND.response;
-  if (!isCall && command !== COMMAND.heartbeat && command !== COMMAND.heartbeatReply && command !== COMMAND.goaway) {
-    throw badFrame(`command is ${command}, expected 1 to 4, or 9`);
-  }
+  if (command < COMMAND.heartbeat || command > COMMAND.goaway) throw badFrame(`command is ${command}, expected 1 to 9`);
+  const isCall = command >= COMMAND.request && command <= COMMAND.end;
   if (isCall && codec !== CODEC_NUMBER.json && codec !== CODEC_NUMBER.protobuf)
     throw badFrame(`codec is ${codec}, expected 1 (JSON) or 2 (Protobuf)`);
   // A response may be without sections: so a Go server answers a call that wants no reply.
-  if (length < 0 || (isCall && length < 2 * SECTION_BYTES && (length > 0 || command === COMMAND.request))) {
+  if (length < 0 || (isCall && length < 2 * SECTION_BYTES && (length > 0 || command !== COMMAND.response))) {
     throw badFrame(`packageLength is ${length}, expected at least ${isCall ? 2 * SECTION_BYTES : 0}`);
   }
+  if (command === COMMAND.credit && length !== CREDIT_BYTES) throw badFrame(`packageLength is ${length}, expected ${CREDIT_BYTES} for a credit`);
   const total = HEADER_BYTES + length;
   if (total > maxBytes) throw gettyError('MESSAGE_TOO_LARGE', `a package of ${total} bytes is announced; maxMessageBytes is ${maxBytes}`);
   if (available < total) {
@@ -77,9 +94,11 @@ export function readFrame(input: ByteReader, frame: Frame, maxBytes: number): bo
   frame.code = view.getInt16(position + 24, true);
   frame.codec = codec;
   frame.bytes = input.bytes;
+  frame.size = total;
   if (isCall && length > 0) findSections(frame, view, position + HEADER_BYTES, position + total);
   else {
-    frame.headStart = frame.headEnd = frame.bodyStart = frame.bodyEnd = position + HEADER_BYTES;
+    frame.headStart = frame.headEnd = frame.bodyStart = position + HEADER_BYTES;
+    frame.bodyEnd = position + total;
   }
   input.skip(total);
   return true;

@@ -4,6 +4,7 @@
  */
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { codeNumber, codeOfNumber, RpcError } from './errors.js';
+import { NO_METADATA } from './metadata.js';
 import type { CodecName, Metadata } from './types.js';
 import { FieldReader, writeTextField, writeVarint } from './varint.js';
 
@@ -103,12 +104,18 @@ function readProtobufRequest(fields: FieldReader): RequestHead {
   return { service, method, callType, version, timeout, metadata };
 }
 
-/** The header of an answer that succeeded, or of one that failed with `error`. */
-export function writeResponseHead(output: ByteWriter, codec: CodecName, error: RpcError | undefined): void {
-  if (error === undefined) {
-    output.append(OK_HEAD[codec]);
-    return;
+/** The header of an answer that succeeded, with `metadata`, or of one that failed with `error` and the error's own. */
+export function writeResponseHead(output: ByteWriter, codec: CodecName, error: RpcError | undefined, metadata: Metadata = NO_METADATA): void {
+  if (error !== undefined) return writeErrorHead(output, codec, error);
+  if (metadata === NO_METADATA) output.append(OK_HEAD[codec]);
+  else if (codec === 'json') output.text(JSON.stringify({ Error: '', Metadata: metadata }));
+  else {
+    output.append(OK_HEAD.protobuf);
+    writeMap(output, RESPONSE_TAG.metadata, metadata);
   }
+}
+
+function writeErrorHead(output: ByteWriter, codec: CodecName, error: RpcError): void {
   // UNKNOWN is what a peer assumes that is told no code; leaving it out keeps such answers equal to Go's.
   const code = error.code === 'UNKNOWN' ? undefined : codeNumber(error.code);
   const metadata = hasKeys(error.metadata) ? error.metadata : undefined;

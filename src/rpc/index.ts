@@ -1,6 +1,20 @@
 /** The rpc layer: contracts, stubs and services over one session, in both directions. */
 export { connect } from './client.js';
-export { type ContractOptions, contract, type DescriptorOptions, implement, type MethodOptions, oneway, type SpecsOf, unary } from './contract.js';
+export {
+  type ContractOptions,
+  clientStream,
+  contract,
+  type DescriptorOptions,
+  duplex,
+  implement,
+  type MethodOptions,
+  noReply,
+  oneway,
+  type SpecsOf,
+  type StreamOptions,
+  serverStream,
+  unary,
+} from './contract.js';
 export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
 export { compose, RPC_DEFAULTS } from './options.js';
 export { serve } from './server.js';
@@ -17,11 +31,13 @@ export type {
   Interceptor,
   Invoke,
   MessageCodec,
+  Messages,
   Metadata,
   Method,
   MethodKind,
   MethodSpec,
   MethodSpecs,
+  Replies,
   RpcClient,
   RpcClientOptions,
   RpcOptions,

@@ -3,6 +3,7 @@ import { SILENT } from '../logger.js';
 import { badOption, type Ranges, withDefaults } from '../options.js';
 import { resolveSetup } from '../transport/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
+import { FIRST_WINDOW } from './stream.js';
 import type { Interceptor, Invoke, RpcOptions } from './types.js';
 
 /** Milliseconds. */
@@ -11,6 +12,7 @@ export const RPC_DEFAULTS = {
   heartbeatPeriod: 15_000,
   heartbeatTimeout: 5_000,
   maxPendingCalls: 65_536,
+  streamWindow: 256 * 1024,
   drainTimeout: 10_000,
   interceptors: [] as readonly Interceptor[],
   logger: SILENT,
@@ -25,6 +27,7 @@ const RANGES: Ranges<ResolvedRpcOptions> = {
   heartbeatPeriod: [0, LONGEST_TIMER],
   heartbeatTimeout: [1, LONGEST_TIMER],
   maxPendingCalls: [1, 2 ** 24],
+  streamWindow: [FIRST_WINDOW, 2 ** 30],
   drainTimeout: [0, LONGEST_TIMER],
 };
 

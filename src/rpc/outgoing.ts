@@ -1,16 +1,22 @@
 /** What a channel sends and waits for: a call, or a heartbeat. */
-import { messageOf } from '../errors.js';
+import { gettyError, messageOf } from '../errors.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { RpcError } from './errors.js';
 import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
 import { isPlainSuccess, readResponseError } from './head.js';
 import { type PendingCalls, Waiting } from './pending.js';
 import { EXTENDED_REQUEST, writeRequest } from './request.js';
-import type { Call } from './types.js';
+import { NO_METADATA } from './metadata.js';
+import type { Call, CallOptions, CodecName, Metadata } from './types.js';
 
 export abstract class Outgoing extends Waiting {
   abstract write(output: ByteWriter): void;
+  /** A response has come, or the end of a stream; nothing waits for more. */
   abstract answer(frame: Frame): void;
+  /** A message of its stream, or a credit for it. True: the call goes on. */
+  onStream(_frame: Frame): boolean {
+    return true;
+  }
 }
 
 let resolveNext: (value: unknown) => void;
@@ -21,11 +27,12 @@ const capture = (resolve: (value: unknown) => void, reject: (error: unknown) => 
   rejectNext = reject;
 };
 
+/** A call with one answer; the base of those with streams. */
 export class OutgoingCall extends Outgoing {
   readonly call: Call;
   readonly promise: Promise<unknown>;
   readonly resolve: (value: unknown) => void;
-  readonly #reject: (error: unknown) => void;
+  protected readonly reject: (error: unknown) => void;
   readonly #extended: boolean;
   /** Known once it is written. */
   bodyLength = 0;
@@ -36,7 +43,7 @@ export class OutgoingCall extends Outgoing {
     this.#extended = extended;
     this.promise = new Promise(capture);
     this.resolve = resolveNext;
-    this.#reject = rejectNext;
+    this.reject = rejectNext;
   }
 
   /** A sequence for a call that nobody answers. */
@@ -52,28 +59,53 @@ export class OutgoingCall extends Outgoing {
 
   answer(frame: Frame): void {
     const codec = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
-    const { method } = this.call;
+    const { method, onMetadata } = this.call;
     try {
-      if (frame.command !== COMMAND.response) throw new TypeError('it came as the answer to a heartbeat');
+      if (frame.command !== COMMAND.response && frame.command !== COMMAND.end) throw new TypeError('it came as the answer to a heartbeat');
       if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headEnd - frame.headStart)) {
         const error = readResponseError(codec, frame.bytes, frame.headStart, frame.headEnd);
+        if (onMetadata !== undefined && error.metadata !== NO_METADATA) tellMetadata(onMetadata, error.metadata);
         if (frame.code !== CODE.ok || error.message !== '') return this.fail(error);
       }
-      const bodyCodec = method.output[codec];
-      if (bodyCodec === undefined) throw new TypeError(`it came in ${codec}, which ${method.service}.${method.name} does not have`);
-      this.resolve(bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd));
+      this.succeed(frame, codec);
     } catch (error) {
       this.fail(new RpcError('INTERNAL', `the reply of ${method.service}.${method.name} does not parse: ${messageOf(error)}`, { cause: error }));
     }
   }
 
+  /** The response says that all went well. Throws what decoding throws. */
+  protected succeed(frame: Frame, codec: CodecName): void {
+    const { method } = this.call;
+    if (frame.command !== COMMAND.response) throw new TypeError('it came as the end of a stream');
+    if (method.kind === 'noReply') return this.resolve(undefined);
+    const bodyCodec = method.output[codec];
+    if (bodyCodec === undefined) throw new TypeError(`it came in ${codec}, which ${method.service}.${method.name} does not have`);
+    this.resolve(bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd));
+  }
+
+  /** A unary call has no stream: its peer has another contract. */
+  override onStream(frame: Frame): boolean {
+    if (frame.command === COMMAND.credit) return true;
+    const { service, name } = this.call.method;
+    this.fail(new RpcError('INTERNAL', `the peer answers ${service}.${name} with a stream, which is none by the contract here`));
+    return false;
+  }
+
   fail(error: RpcError): void {
-    this.#reject(error);
+    this.reject(error);
   }
 
   expire(): void {
     const { method, timeout } = this.call;
     this.fail(new RpcError('DEADLINE_EXCEEDED', `${method.service}.${method.name} was not answered within ${timeout} ms`));
+  }
+}
+
+function tellMetadata(onMetadata: NonNullable<CallOptions['onMetadata']>, metadata: Metadata): void {
+  try {
+    onMetadata(metadata);
+  } catch (error) {
+    process.emitWarning(gettyError('HANDLER_FAILED', `onMetadata of a call failed: ${messageOf(error)}`, error));
   }
 }
 

@@ -92,6 +92,12 @@ export class PendingCalls<W extends Waiting> {
     return waiting;
   }
 
+  /** What waits for this sequence, which goes on waiting. */
+  find(low: number, high: number): W | undefined {
+    const waiting = this.#slots[(low >>> 1) & this.#mask];
+    return waiting !== undefined && waiting.sequenceLow === low && waiting.sequenceHigh === high ? waiting : undefined;
+  }
+
   /** Expire what is due. One timer sweeps all: a timer per call costs more than the rest of the call. */
   sweep(now: number): void {
     if (now < this.#nearest) return;

@@ -3,7 +3,8 @@ import type { ByteWriter } from '../transport/byte-writer.js';
 import { RpcError } from './errors.js';
 import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, type Tags } from './frame.js';
 import { writeResponseHead } from './head.js';
-import type { CodecName, MessageCodec } from './types.js';
+import { NO_METADATA } from './metadata.js';
+import type { CodecName, MessageCodec, Metadata } from './types.js';
 
 export class Reply implements Tags {
   serviceId = 0;
@@ -15,6 +16,7 @@ export class Reply implements Tags {
   #codecNumber = 0;
   #codec: CodecName = 'json';
   #noReply = false;
+  #metadata: Metadata = NO_METADATA;
   #error: RpcError | undefined;
   #body: MessageCodec | undefined;
   #value: unknown;
@@ -34,6 +36,12 @@ export class Reply implements Tags {
     this.#codecNumber = tags.codec;
   }
 
+  /** The end of a stream of replies: a header, and no body. */
+  end(tags: Tags, serviceId: number, codec: CodecName): void {
+    this.call(tags, serviceId, codec, false);
+    this.#command = COMMAND.end;
+  }
+
   /** `noReply`: both sections are there and empty, whatever the outcome; a Go client crashes when they are not there. */
   call(tags: Tags, serviceId: number, codec: CodecName, noReply: boolean): void {
     this.#copy(tags, serviceId);
@@ -41,15 +49,18 @@ export class Reply implements Tags {
     this.#codecNumber = CODEC_NUMBER[codec];
     this.#codec = codec;
     this.#noReply = noReply;
+    this.#metadata = NO_METADATA;
     this.#error = undefined;
     this.#body = undefined;
     this.#value = undefined;
   }
 
-  success(body: MessageCodec | undefined, value: unknown, largestBody: number): void {
+  /** `metadata` travels with a success; an error has its own. */
+  success(body: MessageCodec | undefined, value: unknown, largestBody: number, metadata: Metadata = NO_METADATA): void {
     this.#body = body;
     this.#value = value;
     this.#largestBody = largestBody;
+    this.#metadata = metadata;
   }
 
   failure(error: RpcError): void {
@@ -57,12 +68,12 @@ export class Reply implements Tags {
   }
 
   write(output: ByteWriter): void {
-    const isCall = this.#command === COMMAND.response;
+    const isCall = this.#command !== COMMAND.heartbeatReply;
     const error = isCall ? this.#error : undefined;
     const at = beginFrame(output, this.#command, error === undefined ? CODE.ok : CODE.failed, this.#codecNumber, this);
     if (!isCall) return;
     const head = beginSection(output);
-    if (!this.#noReply) writeResponseHead(output, this.#codec, error);
+    if (!this.#noReply) writeResponseHead(output, this.#codec, error, this.#metadata);
     if (endSection(output, head) > 0xffff) throw new RpcError('INTERNAL', `the error of the handler takes more than ${0xffff} bytes`);
     const body = beginSection(output);
     if (!this.#noReply && error === undefined) this.#body?.encode(output, this.#value);

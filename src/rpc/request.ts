@@ -1,13 +1,17 @@
 /** How a request becomes bytes: a constant beginning per method and codec, then what varies. */
 import { ByteWriter } from '../transport/byte-writer.js';
+import { streamsInput } from './call.js';
 import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, HEADER_BYTES } from './frame.js';
 import { CALL_TYPE, constantRequestHead, writeRequestRest } from './head.js';
 import { NO_METADATA } from './metadata.js';
-import type { Call, CodecName, Method } from './types.js';
+import type { Call, CodecName, Method, MethodKind } from './types.js';
 
 /** What a TypeScript client puts into serviceId, and what a TypeScript server answers with: each knows the other by it. */
 export const EXTENDED_REQUEST = 1;
 export const EXTENDED_ANSWER = 2;
+
+/** Of the kinds that Go has names for. */
+const CALL_TYPE_OF: Readonly<Partial<Record<MethodKind, number>>> = { oneway: CALL_TYPE.oneWay, noReply: CALL_TYPE.twoWayNoReply };
 
 const NO_TAGS = { serviceId: EXTENDED_REQUEST, sequenceLow: 0, sequenceHigh: 0, logIdLow: 0, logIdHigh: 0 };
 
@@ -19,7 +23,7 @@ export function requestTemplate(
   const output = new ByteWriter(512);
   beginFrame(output, COMMAND.request, CODE.ok, CODEC_NUMBER[codec], NO_TAGS);
   beginSection(output);
-  constantRequestHead(output, codec, service, name, version, kind === 'oneway' ? CALL_TYPE.oneWay : CALL_TYPE.twoWay);
+  constantRequestHead(output, codec, service, name, version, CALL_TYPE_OF[kind] ?? CALL_TYPE.twoWay);
   return new Uint8Array(output.bytes.subarray(0, output.length));
 }
 
@@ -38,7 +42,8 @@ export function writeRequest(output: ByteWriter, call: Call, sequenceLow: number
   const body = beginSection(output);
   const bodyCodec = method.input[codec];
   if (bodyCodec === undefined) throw new TypeError(`${method.service}.${method.name} has no ${codec} form`);
-  bodyCodec.encode(output, call.input);
+  // What is streamed follows in packages of its own.
+  if (!streamsInput(method.kind)) bodyCodec.encode(output, call.input);
   const bodyLength = endSection(output, body);
   endFrame(output, at);
   return bodyLength;

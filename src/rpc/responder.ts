@@ -2,14 +2,17 @@
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { now } from '../transport/ticker.js';
-import { type ContextOwner, ServerCall } from './context.js';
+import { streamsInput, streamsReplies } from './call.js';
+import { ServerCall } from './context.js';
 import { RpcError } from './errors.js';
-import { CODEC_NUMBER, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
+import { CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
 import { CALL_TYPE } from './head.js';
 import { Reply } from './reply.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
 import type { Router } from './router.js';
-import type { CodecName, Invoke, Method } from './types.js';
+import { ServerStream, type StreamOwner } from './server-stream.js';
+import { isIterable, type StreamWriter } from './stream.js';
+import type { Channel, CodecName, Invoke, MessageCodec, Method, MethodKind } from './types.js';
 
 export interface ResponderSetup {
   readonly router: Router;
@@ -20,7 +23,7 @@ export interface ResponderSetup {
 }
 
 /** The channel, as its responder sees it. */
-export interface ResponderOwner extends ContextOwner {
+export interface ResponderOwner extends Channel, StreamOwner {
   /** Throws what encoding throws. */
   sendReply(reply: Reply): void;
   /** A handler has answered. */
@@ -33,8 +36,10 @@ const SHORT_TIMEOUT = 2_000;
 const SHORT_MESSAGE = 1_000;
 
 export class Responder {
-  /** Requests whose handlers have not answered. */
+  /** Calls whose handlers have not answered. */
   serving = 0;
+  /** The same by the low half of their sequence; a peer that uses one twice cannot cancel the second. */
+  readonly #underWay = new Map<number, ServerCall>();
   readonly #setup: ResponderSetup;
   readonly #channel: ResponderOwner;
   readonly #reply = new Reply();
@@ -65,12 +70,18 @@ export class Responder {
           `${this.serving} calls of this session are being handled; maxPendingCalls is ${this.#setup.maxPendingCalls}`,
         );
       }
-      context = new ServerCall(this.#channel, head, route, decodeInput(route.method, codec, frame), codec, frame, begin(head.timeout));
+      const { method } = route;
+      const stream = isStream(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
+      const input = stream?.reader ?? decodeInput(method, codec, frame);
+      context = new ServerCall(this.#channel, head, route, input, codec, frame, begin(head.timeout));
+      context.stream = stream;
     } catch (error) {
       this.#refuse(frame, codec, callType, RpcError.from(error));
       return;
     }
+    if (context.stream?.writer !== undefined) return this.#serveReplies(context, context.stream.writer);
     const { handle } = this.#setup;
+    context.stream?.reader?.open();
     try {
       const outcome = handle === undefined ? context.handler(context.input, context) : handle(context);
       if (outcome instanceof Promise) this.#await(context, outcome);
@@ -82,23 +93,118 @@ export class Responder {
   }
 
   #await(context: ServerCall, outcome: Promise<unknown>): void {
-    this.serving++;
+    this.#begin(context);
     outcome.then(
       (value) => {
-        this.serving--;
         this.#answer(context, value);
-        this.#channel.oneLess();
+        this.#end(context);
       },
       (error) => {
-        this.serving--;
         this.#answer(context, undefined, RpcError.from(error));
-        this.#channel.oneLess();
+        this.#end(context);
       },
     );
   }
 
-  #answer(context: ServerCall, value: unknown, error?: RpcError): void {
+  #begin(context: ServerCall): void {
+    this.serving++;
+    if (!this.#underWay.has(context.sequenceLow)) this.#underWay.set(context.sequenceLow, context);
+  }
+
+  #end(context: ServerCall): void {
+    this.serving--;
+    if (this.#underWay.get(context.sequenceLow) === context) this.#underWay.delete(context.sequenceLow);
+    this.#channel.oneLess();
+  }
+
+  // ---- streams ----
+
+  /** Throws when the peer, or the codec, has none. */
+  #makeStream(method: Method, codec: CodecName, frame: Frame): ServerStream {
+    const name = `${method.service}.${method.name}`;
+    if (this.#channel.extended !== true) throw new RpcError('FAILED_PRECONDITION', `${name} streams, which the plain Go protocol cannot`);
+    if (this.#underWay.has(frame.sequenceLow)) throw new RpcError('INVALID_ARGUMENT', `the sequence of ${name} is that of a call under way`);
+    return new ServerStream(this.#channel, method, codec, frame);
+  }
+
+  /** The handler's iterable goes out item by item, then its end. */
+  #serveReplies(context: ServerCall, writer: StreamWriter): void {
+    const { handle } = this.#setup;
+    this.#begin(context);
+    // Its deadline ends the stream, whether the handler looks at the signal or not.
+    void context.signal;
+    context.stream?.reader?.open();
+    const pump = async (): Promise<boolean> => {
+      const replies = await (handle === undefined ? context.handler(context.input, context) : handle(context));
+      if (!isIterable(replies)) throw new RpcError('INTERNAL', `${context.method.service}.${context.method.name} answered nothing that can be iterated`);
+      return writer.pump(replies);
+    };
+    pump().then(
+      () => this.#endReplies(context),
+      (error) => this.#endReplies(context, RpcError.from(error)),
+    );
+  }
+
+  #endReplies(context: ServerCall, error?: RpcError): void {
+    if (!context.aborted) {
+      const reply = this.#reply;
+      reply.end(context, EXTENDED_ANSWER, context.codec);
+      if (error === undefined) this.#sendSuccess(reply, context, undefined);
+      else this.#sendFailure(reply, error);
+    }
+    this.#finish(context);
+    this.#end(context);
+  }
+
+  /** The call is over: what it has not read, nobody reads. */
+  #finish(context: ServerCall): void {
     context.settled();
+    const { stream } = context;
+    if (stream !== undefined) stream.stop(new RpcError('CANCELLED', 'the call is over'));
+  }
+
+  #find(frame: Frame): ServerCall | undefined {
+    const context = this.#underWay.get(frame.sequenceLow);
+    return context?.sequenceHigh === frame.sequenceHigh ? context : undefined;
+  }
+
+  /** A message of the caller's stream, its end, a credit for ours, or its cancellation. What is over already is none of ours. */
+  onStream(frame: Frame): void {
+    const context = this.#find(frame);
+    if (context === undefined) return;
+    const { stream, method, codec } = context;
+    if (frame.command === COMMAND.cancel) context.abort(new RpcError('CANCELLED', 'the caller gave up'));
+    else if (frame.command === COMMAND.credit) stream?.writer?.credit(readCredit(frame));
+    else if (frame.command === COMMAND.end) stream?.reader?.end();
+    else if (stream?.reader !== undefined) {
+      try {
+        stream.push(frame, method, codec);
+      } catch (error) {
+        this.#refuseItem(context, error);
+      }
+    }
+  }
+
+  #refuseItem(context: ServerCall, thrown: unknown): void {
+    const { service, name } = context.method;
+    const parse = `a message of ${service}.${name} does not parse: ${messageOf(thrown)}`;
+    const error = thrown instanceof RpcError ? thrown : new RpcError('INVALID_ARGUMENT', parse, { cause: thrown });
+    const reply = this.#reply;
+    if (context.stream?.writer === undefined) reply.call(context, EXTENDED_ANSWER, context.codec, false);
+    else reply.end(context, EXTENDED_ANSWER, context.codec);
+    this.#sendFailure(reply, error);
+    context.abort(error);
+  }
+
+  /** The session is lost. */
+  abortAll(reason: RpcError): void {
+    for (const context of this.#underWay.values()) context.abort(reason);
+  }
+
+  #answer(context: ServerCall, value: unknown, error?: RpcError): void {
+    if (context.stream !== undefined) this.#finish(context);
+    else context.settled();
+    if (context.aborted) return;
     const { codec, method } = context;
     if (context.callType === CALL_TYPE.oneWay) {
       if (error !== undefined) this.#logOneway(error, method);
@@ -107,8 +213,12 @@ export class Responder {
     const reply = this.#reply;
     reply.call(context, answerId(context), codec, context.callType === CALL_TYPE.twoWayNoReply);
     if (error !== undefined) return this.#sendFailure(reply, error);
+    this.#sendSuccess(reply, context, method.output[codec], value);
+  }
+
+  #sendSuccess(reply: Reply, context: ServerCall, body: MessageCodec | undefined, value?: unknown): void {
     try {
-      reply.success(method.output[codec], value, this.#channel.extended === true ? Number.POSITIVE_INFINITY : LARGEST_PLAIN_BODY);
+      reply.success(body, value, this.#channel.extended === true ? Number.POSITIVE_INFINITY : LARGEST_PLAIN_BODY, context.trailer);
       this.#channel.sendReply(reply);
     } catch (failure) {
       // The handler's value cannot be sent; that is an answer too.
@@ -147,6 +257,15 @@ export class Responder {
       `a oneway call failed: ${error.message}`,
     );
   }
+}
+
+function isStream(kind: MethodKind): boolean {
+  return streamsInput(kind) || streamsReplies(kind);
+}
+
+/** The number of a credit. */
+export function readCredit({ bytes, bodyStart }: Frame): number {
+  return bytes.readUInt32LE(bodyStart);
 }
 
 /** What the answer's serviceId says: that we are extended too, or what the request said. */

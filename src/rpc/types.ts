@@ -23,7 +23,11 @@ export interface MessageCodec<T = unknown> {
 /** How one message of a method is written in each codec that its contract has. */
 export type MessageCodecs = Readonly<Partial<Record<CodecName, MessageCodec>>>;
 
-export type MethodKind = 'unary' | 'oneway';
+/**
+ * One argument and one reply; none (oneway: nobody learns what became of it); none but the word that it was handled; or a stream of
+ * messages from the server, to it, or both ways.
+ */
+export type MethodKind = 'unary' | 'oneway' | 'noReply' | 'serverStream' | 'clientStream' | 'duplex';
 
 /** One method of a contract, at run time. */
 export interface Method {
@@ -43,9 +47,15 @@ export interface Method {
   readonly templates: Readonly<Record<CodecName, Uint8Array>>;
 }
 
-/** What unary() and oneway() make: a method's options at run time, and its four types for the compiler. */
-export interface MethodSpec<StubInput = unknown, StubOutput = unknown, HandlerInput = StubInput, HandlerOutput = StubOutput> {
-  readonly kind: MethodKind;
+/** What unary(), oneway(), serverStream() … make: a method's options at run time, and its types for the compiler; of a stream, those of one message. */
+export interface MethodSpec<
+  StubInput = unknown,
+  StubOutput = unknown,
+  HandlerInput = StubInput,
+  HandlerOutput = StubOutput,
+  Kind extends MethodKind = MethodKind,
+> {
+  readonly kind: Kind;
   readonly idempotent: boolean;
   readonly timeout: number | undefined;
   /** Never set: it carries the types. */
@@ -53,7 +63,7 @@ export interface MethodSpec<StubInput = unknown, StubOutput = unknown, HandlerIn
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a constraint that every MethodSpec meets
-export type MethodSpecs = Record<string, MethodSpec<any, any, any, any>>;
+export type MethodSpecs = Record<string, MethodSpec<any, any, any, any, MethodKind>>;
 
 /** A service's name, version and methods: at run time and as types. */
 export interface Contract<Specs extends MethodSpecs = MethodSpecs> {
@@ -81,17 +91,48 @@ export interface StubMethod<Input, Output> {
   (input: Input, options: CallOptions, callback: Callback<Output>): void;
 }
 
+/** Messages to be sent, one after the other, as fast as their reader takes them. */
+export type Messages<T> = AsyncIterable<T> | Iterable<T>;
+
+/**
+ * The replies of one streaming call. It is made when the iteration begins, and cancelled when that ends early (break, return(), throw). It is
+ * iterated once. What the call fails with is thrown out of the loop.
+ */
+export interface Replies<T> extends AsyncIterable<T> {
+  [Symbol.asyncIterator](): AsyncIterator<T, undefined>;
+}
+
+interface StubMethods<Input, Output> {
+  unary: StubMethod<Input, Output>;
+  oneway: StubMethod<Input, Output>;
+  noReply: StubMethod<Input, Output>;
+  serverStream: (input: Input, options?: CallOptions) => Replies<Output>;
+  clientStream: (input: Messages<Input>, options?: CallOptions) => Promise<Output>;
+  duplex: (input: Messages<Input>, options?: CallOptions) => Replies<Output>;
+}
+
 /** A typed caller of a contract's methods. A oneway method settles when the call is queued. */
 export type Stub<Specs extends MethodSpecs> = {
-  readonly [Name in keyof Specs]: StubMethod<Of<Specs[Name], 'stubInput'>, Of<Specs[Name], 'stubOutput'>>;
+  readonly [Name in keyof Specs]: StubMethods<Of<Specs[Name], 'stubInput'>, Of<Specs[Name], 'stubOutput'>>[Specs[Name]['kind']];
 };
 
-/** What implement() takes: a function for each method. A throw or rejection is the caller's error. */
+type Answer<T> = T | Promise<T>;
+
+interface HandlerMethods<Input, Output> {
+  unary: (input: Input, context: CallContext) => Answer<Output>;
+  oneway: (input: Input, context: CallContext) => Answer<Output>;
+  noReply: (input: Input, context: CallContext) => Answer<Output>;
+  serverStream: (input: Input, context: CallContext) => Answer<Messages<Output>>;
+  clientStream: (input: AsyncIterable<Input>, context: CallContext) => Answer<Output>;
+  duplex: (input: AsyncIterable<Input>, context: CallContext) => Answer<Messages<Output>>;
+}
+
+/**
+ * What implement() takes: a function for each method. A throw or rejection is the caller's error. A stream's messages are what its handler's
+ * iterable gives, an async generator for instance; it is let go of (return()) when the caller wants no more.
+ */
 export type Handlers<Specs extends MethodSpecs> = {
-  readonly [Name in keyof Specs]: (
-    input: Of<Specs[Name], 'handlerInput'>,
-    context: CallContext,
-  ) => Of<Specs[Name], 'handlerOutput'> | Promise<Of<Specs[Name], 'handlerOutput'>>;
+  readonly [Name in keyof Specs]: HandlerMethods<Of<Specs[Name], 'handlerInput'>, Of<Specs[Name], 'handlerOutput'>>[Specs[Name]['kind']];
 };
 
 export type Handler = (input: unknown, context: CallContext) => unknown;
@@ -104,10 +145,15 @@ export interface Service {
 }
 
 export interface CallOptions {
-  /** Milliseconds; DEADLINE_EXCEEDED after them. */
+  /** Milliseconds; DEADLINE_EXCEEDED after them. Of a stream: for the whole of it, and without it there is no deadline. */
   timeout?: number;
+  /** Cancels the call: CANCELLED here, and the handler's signal aborts. */
   signal?: AbortSignal;
   metadata?: Metadata;
+  /** The call on whose behalf this one is made: it ends at the latest with that one's deadline, and is cancelled when that one is. */
+  parent?: CallContext;
+  /** Told of the metadata that came with the reply, or at the end of a stream, before the call settles; not called when there are none. */
+  onMetadata?: (metadata: Metadata) => void;
 }
 
 /** One call, as interceptors, balancers and strategies see it. Treat it as a value: make another with `with`. */
@@ -120,6 +166,8 @@ export interface Call {
   readonly metadata: Metadata;
   /** On the server it is made on first touch, and aborts when the deadline passes or the session is lost. */
   readonly signal: AbortSignal | undefined;
+  /** Of a caller: CallOptions.onMetadata. */
+  readonly onMetadata?: CallOptions['onMetadata'];
   /** The same call with some things changed. */
   with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): Call;
 }
@@ -133,9 +181,14 @@ export interface CallContext extends Call {
   readonly deadline: number | undefined;
   /** For calls back to the caller. */
   readonly channel: Channel;
+  /** What is put in here travels with the reply, or at the end of the stream. It has no prototype. */
+  readonly replyMetadata: Record<string, string>;
 }
 
-/** Do a call and answer its reply. Rejects with an RpcError. */
+/**
+ * Do a call and answer its reply: for `serverStream` and `duplex` an AsyncIterable of replies; the input of `clientStream` and `duplex` is
+ * an iterable too. Rejects, or the iterable does, with an RpcError.
+ */
 export type Invoke = (call: Call) => Promise<unknown>;
 /** Wraps an Invoke. Composed once, when a client or server is made, not per call. */
 export type Interceptor = (next: Invoke) => Invoke;
@@ -146,8 +199,10 @@ export interface Channel {
   readonly closed: boolean;
   /** True when the peer is known to speak the extensions, false when it is known not to, undefined before its first word. */
   readonly extended: boolean | undefined;
-  /** Calls that wait for their answer. */
+  /** Our calls that wait for their answer. */
   readonly pending: number;
+  /** The peer's calls whose handlers have not answered. */
+  readonly serving: number;
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs>;
 }
 
@@ -166,6 +221,8 @@ export interface RpcOptions {
   heartbeatTimeout?: number;
   /** The most calls that one session has under way in each direction; more fail with RESOURCE_EXHAUSTED. */
   maxPendingCalls?: number;
+  /** Bytes of a stream that may wait for its reader, and by one message more; at least 65,536. */
+  streamWindow?: number;
   /** How long close() waits for calls under way. */
   drainTimeout?: number;
   /** The first sees the call first. */

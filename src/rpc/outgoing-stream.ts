@@ -1,0 +1,107 @@
+/** A streaming call as its caller's channel holds it. */
+import { messageOf } from '../errors.js';
+import { streamsInput, streamsReplies } from './call.js';
+import { RpcError } from './errors.js';
+import { COMMAND, type Frame } from './frame.js';
+import { OutgoingCall } from './outgoing.js';
+import { readCredit } from './responder.js';
+import { creditedReader, itemSink, type StreamOwner, tell } from './server-stream.js';
+import { isIterable, type StreamReader, StreamWriter } from './stream.js';
+import { ControlPacket } from './stream-packets.js';
+import type { Call, CodecName } from './types.js';
+
+export interface OutgoingStreamOwner extends StreamOwner {
+  /** Forget the call: no answer is wanted. False: it is over already. */
+  drop(stream: OutgoingStream): boolean;
+}
+
+/** Its promise is the reader of its replies, or, where these are one, the reply. */
+export class OutgoingStream extends OutgoingCall {
+  /** Settles when the call is over, however. */
+  readonly over: Promise<void>;
+  #isOver!: () => void;
+  readonly #owner: OutgoingStreamOwner;
+  #reader: StreamReader | undefined;
+  #writer: StreamWriter | undefined;
+
+  /** For an extended peer. */
+  constructor(call: Call, owner: OutgoingStreamOwner) {
+    super(call, true);
+    this.#owner = owner;
+    this.over = new Promise((resolve) => {
+      this.#isOver = resolve;
+    });
+  }
+
+  /** The request is written: the streams begin. */
+  begin(): void {
+    const { method, codec, input } = this.call;
+    if (streamsReplies(method.kind)) {
+      this.#reader = creditedReader(this.#owner, this, () => this.#cancel());
+      this.#reader.open();
+      this.resolve(this.#reader);
+    }
+    if (!streamsInput(method.kind)) return;
+    this.#writer = new StreamWriter(itemSink(this.#owner, this, codec, method.input));
+    this.#writer.pump(input as AsyncIterable<unknown>).then(
+      (whole) => whole && tell(this.#owner, ControlPacket.end(this, codec)),
+      (error) => this.#inputFailed(error),
+    );
+  }
+
+  #inputFailed(thrown: unknown): void {
+    const { service, name } = this.call.method;
+    this.#cancel();
+    this.fail(new RpcError('CANCELLED', `the input of ${service}.${name} failed, so the call was given up: ${messageOf(thrown)}`, { cause: thrown }));
+  }
+
+  /** We want no answer any more. */
+  #cancel(): void {
+    if (this.#owner.drop(this)) tell(this.#owner, ControlPacket.cancel(this));
+    this.#end();
+  }
+
+  #end(error?: RpcError): void {
+    this.#reader?.end(error);
+    this.#writer?.stop();
+    this.#isOver();
+  }
+
+  override onStream(frame: Frame): boolean {
+    if (frame.command === COMMAND.credit) {
+      this.#writer?.credit(readCredit(frame));
+      return true;
+    }
+    const reader = this.#reader;
+    if (reader === undefined) return super.onStream(frame);
+    const { method, codec } = this.call;
+    try {
+      reader.push(method.output[codec]?.decode(frame.bytes, frame.bodyStart, frame.bodyEnd), frame.size);
+      return true;
+    } catch (error) {
+      const parse = `a reply of ${method.service}.${method.name} does not parse: ${messageOf(error)}`;
+      tell(this.#owner, ControlPacket.cancel(this));
+      this.fail(error instanceof RpcError ? error : new RpcError('INTERNAL', parse, { cause: error }));
+      return false;
+    }
+  }
+
+  protected override succeed(frame: Frame, codec: CodecName): void {
+    if (this.#reader === undefined) super.succeed(frame, codec);
+    else if (frame.command !== COMMAND.end) throw new TypeError('it came as one reply, and not as the end of a stream');
+    this.#end();
+  }
+
+  override fail(error: RpcError): void {
+    super.fail(error);
+    this.#end(error);
+  }
+}
+
+/** Throws INVALID_ARGUMENT for a call whose messages cannot be iterated. */
+export function checkStreamInput({ method, input }: Call): void {
+  if (!streamsInput(method.kind) || isIterable(input)) return;
+  throw new RpcError('INVALID_ARGUMENT', `${method.service}.${method.name} was not sent: given ${typeof input}, expected messages to iterate`, {
+    unsent: true,
+  });
+}
