@@ -213,12 +213,21 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   #followSignal(outgoing: OutgoingCall, signal: AbortSignal): void {
     const abort = (): void => {
       if (!this.drop(outgoing)) return;
-      if (this.extended === true) tell(this, ControlPacket.cancel(outgoing));
+      this.#tellWhenKnown(ControlPacket.cancel(outgoing));
       outgoing.fail(cancelled(outgoing.call, false));
     };
     signal.addEventListener('abort', abort, { once: true });
     const forget = (): void => signal.removeEventListener('abort', abort);
     (outgoing instanceof OutgoingStream ? outgoing.over : outgoing.promise).then(forget, forget);
+  }
+
+  /** A word for an extended peer; for another there is none. */
+  #tellWhenKnown(packet: ControlPacket): void {
+    const tellNow = (): void => {
+      if (this.extended === true) tell(this, packet);
+    };
+    if (this.extended === undefined && this.#whenKnown.size < this.#setup.maxPendingCalls) this.#whenKnown.add(tellNow);
+    else tellNow();
   }
 
   // ---- for streams ----

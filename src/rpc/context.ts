@@ -116,7 +116,8 @@ export class ServerCall implements CallContext, Tags {
     if (metadata !== undefined) fixed.metadata = { value: checkMetadata(metadata), enumerable: true };
     if (signal !== undefined) fixed.signal = { value: signal, enumerable: true };
     // The signal and the channel stay those of this call, so the copy asks this one for them.
-    for (const name of ['peer', 'channel', 'signal', 'replyMetadata', 'trailer'] as const) fixed[name] ??= { get: () => this[name], enumerable: true };
+    for (const name of ['peer', 'channel', 'signal', 'replyMetadata', 'trailer'] as const)
+      fixed[name] ??= { get: () => this[name], enumerable: true };
     return Object.create(this, fixed);
   }
 }

@@ -37,7 +37,7 @@ export class OutgoingStream extends OutgoingCall {
   begin(): void {
     const { method, codec, input } = this.call;
     if (streamsReplies(method.kind)) {
-      this.#reader = creditedReader(this.#owner, this, () => this.#cancel());
+      this.#reader = creditedReader(this.#owner, this, () => this.#leave());
       this.#reader.open();
       this.resolve(this.#reader);
     }
@@ -51,13 +51,18 @@ export class OutgoingStream extends OutgoingCall {
 
   #inputFailed(thrown: unknown): void {
     const { service, name } = this.call.method;
-    this.#cancel();
+    this.#drop();
     this.fail(new RpcError('CANCELLED', `the input of ${service}.${name} failed, so the call was given up: ${messageOf(thrown)}`, { cause: thrown }));
   }
 
   /** We want no answer any more. */
-  #cancel(): void {
+  #drop(): void {
     if (this.#owner.drop(this)) tell(this.#owner, ControlPacket.cancel(this));
+  }
+
+  /** Whoever read the replies has left. */
+  #leave(): void {
+    this.#drop();
     this.#end();
   }
 

@@ -4,9 +4,9 @@ import type { ByteWriter } from '../transport/byte-writer.js';
 import { RpcError } from './errors.js';
 import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
 import { isPlainSuccess, readResponseError } from './head.js';
+import { NO_METADATA } from './metadata.js';
 import { type PendingCalls, Waiting } from './pending.js';
 import { EXTENDED_REQUEST, writeRequest } from './request.js';
-import { NO_METADATA } from './metadata.js';
 import type { Call, CallOptions, CodecName, Metadata } from './types.js';
 
 export abstract class Outgoing extends Waiting {

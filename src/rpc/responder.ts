@@ -136,12 +136,13 @@ export class Responder {
     context.stream?.reader?.open();
     const pump = async (): Promise<boolean> => {
       const replies = await (handle === undefined ? context.handler(context.input, context) : handle(context));
-      if (!isIterable(replies)) throw new RpcError('INTERNAL', `${context.method.service}.${context.method.name} answered nothing that can be iterated`);
+      if (!isIterable(replies))
+        throw new RpcError('INTERNAL', `${context.method.service}.${context.method.name} answered nothing that can be iterated`);
       return writer.pump(replies);
     };
     pump().then(
       () => this.#endReplies(context),
-      (error) => this.#endReplies(context, RpcError.from(error)),
+      (error) => this.#endReplies(context, answerable(error)),
     );
   }
 
@@ -222,8 +223,7 @@ export class Responder {
       this.#channel.sendReply(reply);
     } catch (failure) {
       // The handler's value cannot be sent; that is an answer too.
-      const tooLarge = failure instanceof GettyError && failure.code === 'MESSAGE_TOO_LARGE';
-      this.#sendFailure(reply, tooLarge ? new RpcError('RESOURCE_EXHAUSTED', failure.message) : RpcError.from(failure));
+      this.#sendFailure(reply, answerable(failure));
     }
   }
 
@@ -289,6 +289,12 @@ function decodeInput(method: Method, codec: CodecName, frame: Frame): unknown {
   } catch (error) {
     throw new RpcError('INVALID_ARGUMENT', `the argument of ${method.service}.${method.name} does not parse: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** What went wrong with a value that was to be sent, or before it. */
+function answerable(failure: unknown): RpcError {
+  const tooLarge = failure instanceof GettyError && failure.code === 'MESSAGE_TOO_LARGE';
+  return tooLarge ? new RpcError('RESOURCE_EXHAUSTED', failure.message, { cause: failure }) : RpcError.from(failure);
 }
 
 /** A promise of another library than ours. */

@@ -55,7 +55,10 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
       return;
     }
     if (this.#bytes + bytes > this.#limit) {
-      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#bytes} bytes of the stream wait to be read; its window is ${this.#window} bytes, and was not kept`);
+      throw new RpcError(
+        'RESOURCE_EXHAUSTED',
+        `${this.#bytes} bytes of the stream wait to be read; its window is ${this.#window} bytes, and was not kept`,
+      );
     }
     this.#items.push({ value, bytes });
     this.#bytes += bytes;

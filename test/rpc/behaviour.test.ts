@@ -1,7 +1,6 @@
 /** What a user of rpc can see: a table of behaviours, run for every transport in both codecs; then what does not depend on them. */
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import type { RpcChannel } from '../../src/rpc/channel.js';
 import {
   type Call,
   type CallContext,
