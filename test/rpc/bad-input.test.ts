@@ -34,7 +34,7 @@ const GARBAGE: readonly [string, Buffer, string][] = [
       ['the magic in the other byte order', { magic: 0x05091620 }, 'BAD_FRAME'],
       ['command 0', { command: 0 }, 'BAD_FRAME'],
       ['an unknown command', { command: 77 }, 'BAD_FRAME'],
-      ['a command of streams, which are not there yet', { command: 5 }, 'BAD_FRAME'],
+      ['a credit without its number', { command: 8 }, 'BAD_FRAME'],
       ['a negative command', { command: -3 }, 'BAD_FRAME'],
       ['codec 0', { codec: 0 }, 'BAD_FRAME'],
       ['an unknown codec', { codec: 3 }, 'BAD_FRAME'],
