@@ -18,9 +18,10 @@ import type { Reply } from './reply.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
 import { begin, Responder, type ResponderOwner, type ResponderSetup, warn } from './responder.js';
 import { tell } from './server-stream.js';
+import { countsOf, type Meters, Tally } from './statistics.js';
 import { ControlPacket, type ItemPacket } from './stream-packets.js';
 import { makeStub } from './stub.js';
-import type { Call, Contract, Invoke, MethodSpecs, Stub, StubOptions } from './types.js';
+import type { Call, Contract, Invoke, MethodSpecs, PeerStatistics, Stub, StubOptions } from './types.js';
 
 /** What all channels of a client or server share. Milliseconds. */
 export interface ChannelSetup extends ResponderSetup {
@@ -28,6 +29,8 @@ export interface ChannelSetup extends ResponderSetup {
   readonly timeout: number;
   readonly heartbeatTimeout: number;
   readonly streamWindow: number;
+  /** Of the calls that are made. */
+  readonly calls: Meters;
   /** Wraps the calls of context.channel.stub() as the client's own. */
   readonly wrap: (invoke: Invoke) => Invoke;
   /** The channel opened, is going away, or closed. */
@@ -54,6 +57,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   readonly #pending: PendingCalls<Outgoing>;
   /** Of our own sequences: a client's are odd. */
   readonly #parity: 0 | 1;
+  readonly #made = new Tally();
+  readonly #served = new Tally();
   #session: RpcSession | undefined;
   #peer = '';
   #goingAway = false;
@@ -70,7 +75,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     this.#setup = setup;
     this.#parity = setup.side === 'client' ? 1 : 0;
     this.#pending = new PendingCalls(this.#parity, setup.maxPendingCalls);
-    this.#responder = new Responder(setup, this);
+    this.#responder = new Responder(setup, this, this.#served);
     this.invoke = setup.wrap((call) => this.send(call));
     this.onCron = heartbeats ? () => this.#sendHeartbeat() : undefined;
   }
@@ -148,20 +153,46 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   // ---- calling ----
 
+  get statistics(): PeerStatistics {
+    return { peer: this.#peer, calls: countsOf(this.#made), served: countsOf(this.#served) };
+  }
+
+  readonly #count = (call: Call, error: RpcError | undefined, latency: number, sent: number, received: number): void => {
+    if (error === undefined) this.#made.succeeded++;
+    else this.#made.failed++;
+    this.#setup.calls.of(call.method).end(error, latency, sent, received);
+  };
+
+  resetStatistics(): void {
+    this.#made.reset();
+    this.#served.reset();
+  }
+
+  #begin(call: Call): void {
+    this.#made.started++;
+    this.#setup.calls.of(call.method).begin();
+  }
+
+  /** It was not sent: that is a failed call too. */
+  #refuse(call: Call, error: RpcError): Promise<never> {
+    this.#begin(call);
+    this.#count(call, error, 0, 0, 0);
+    return Promise.reject(error);
+  }
+
   /** Send one call, past all interceptors, and wait for its answer. Rejects with an RpcError. */
   send(call: Call): Promise<unknown> {
     const session = this.#session;
     if (session === undefined || !this.usable) {
-      return Promise.reject(
-        new RpcError('UNAVAILABLE', `the session with ${this.#peer} ${this.#goingAway ? 'is going away' : 'is closed'}`, { unsent: true }),
-      );
+      const why = `the session with ${this.#peer} ${this.#goingAway ? 'is going away' : 'is closed'}`;
+      return this.#refuse(call, new RpcError('UNAVAILABLE', why, { unsent: true }));
     }
-    if (call.signal?.aborted) return Promise.reject(cancelled(call, true));
+    if (call.signal?.aborted) return this.#refuse(call, cancelled(call, true));
     if (this.#setup.side === 'server' && this.extended !== true) return this.#sendWhenKnown(call, 'calls from a server to its client');
     const { kind } = call.method;
     const streams = streamsInput(kind) || streamsReplies(kind);
     if (streams && this.extended !== true) return this.#sendWhenKnown(call, 'streams');
-    const outgoing = streams ? new OutgoingStream(call, this) : new OutgoingCall(call, this.extended === true);
+    const outgoing = streams ? new OutgoingStream(call, this, this.#count) : new OutgoingCall(call, this.extended === true, this.#count);
     try {
       checkStreamInput(call);
       if (kind === 'oneway') outgoing.number(this.#pending);
@@ -176,10 +207,14 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
       if (outgoing.bodyLength > LARGEST_PLAIN_BODY && this.extended !== true) {
         return this.#sendWhenKnown(call, `bodies over ${LARGEST_PLAIN_BODY} bytes (this one has ${outgoing.bodyLength})`);
       }
-      return Promise.reject(notSent(error, call));
+      return this.#refuse(call, notSent(error, call));
     }
-    if (kind === 'oneway') outgoing.resolve(undefined);
-    else if (call.signal !== undefined) this.#followSignal(outgoing, call.signal);
+    this.#begin(call);
+    if (kind === 'oneway') {
+      outgoing.count();
+      outgoing.resolve(undefined);
+    }
+    if (kind !== 'oneway' && call.signal !== undefined) this.#followSignal(outgoing, call.signal);
     if (outgoing instanceof OutgoingStream) outgoing.begin();
     return outgoing.promise;
   }

@@ -11,8 +11,9 @@ import type { Frame } from './frame.js';
 import { compose, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { Router } from './router.js';
 import { handlerChain } from './server.js';
+import { Meters, statisticsOf } from './statistics.js';
 import { makeStub } from './stub.js';
-import type { Call, Channel, Contract, Invoke, MethodSpecs, RpcClient, RpcClientOptions, Stub, StubOptions } from './types.js';
+import type { Call, Channel, Contract, Invoke, MethodSpecs, RpcClient, RpcClientOptions, RpcStatistics, Stub, StubOptions } from './types.js';
 
 class ContractClient implements RpcClient {
   readonly address: string;
@@ -25,6 +26,8 @@ class ContractClient implements RpcClient {
   #usable: RpcChannel[] = [];
   #next = 0;
   #closing: Promise<void> | undefined;
+  readonly #calls = new Meters();
+  readonly #served = new Meters();
 
   constructor(address: string, options: ResolvedRpcOptions) {
     this.address = address;
@@ -43,6 +46,8 @@ class ContractClient implements RpcClient {
     const setup: ChannelSetup = {
       ...options,
       side: 'client',
+      calls: this.#calls,
+      served: this.#served,
       router: new Router(services),
       handle: handlerChain(options.interceptors),
       wrap: (invoke) => compose(options.interceptors, invoke),
@@ -96,6 +101,16 @@ class ContractClient implements RpcClient {
     const channel = this.#usable[0];
     if (channel === undefined) throw new RpcError('UNAVAILABLE', `${this.address} is going away`, { unsent: true });
     return channel.send(withTimeLeft(call, began));
+  }
+
+  statistics(): RpcStatistics {
+    return statisticsOf(this.#calls, this.#served, this.channels);
+  }
+
+  resetStatistics(): void {
+    this.#calls.reset();
+    this.#served.reset();
+    for (const channel of this.channels) channel.resetStatistics();
   }
 
   close(): Promise<void> {

@@ -1,11 +1,12 @@
 /** A call as its handler sees it. */
 import { checkTimeout } from './call.js';
 import { RpcError } from './errors.js';
-import type { Tags } from './frame.js';
+import type { Frame, Tags } from './frame.js';
 import type { RequestHead } from './head.js';
 import { checkMetadata, NO_METADATA } from './metadata.js';
 import type { Route } from './router.js';
 import type { ServerStream } from './server-stream.js';
+import type { MethodMeter } from './statistics.js';
 import type { CallContext, Channel, CodecName, Handler, Metadata, Method } from './types.js';
 
 /** No timer takes more milliseconds; a deadline beyond it is none. */
@@ -27,6 +28,12 @@ export class ServerCall implements CallContext, Tags {
   readonly logIdHigh: number;
   /** Of a streaming call. */
   stream: ServerStream | undefined;
+  readonly meter: MethodMeter;
+  /** What the meter's beginHandler() answered. */
+  readonly began: number | undefined;
+  /** Bytes, for the meter. */
+  received: number;
+  sent = 0;
   readonly #owner: Channel;
   #abort: AbortController | undefined;
   /** Why the caller wants no answer any more. */
@@ -36,7 +43,16 @@ export class ServerCall implements CallContext, Tags {
   #replyMetadata: Record<string, string> | undefined;
 
   /** `receivedAt`: performance.now() when the request came. */
-  constructor(owner: Channel, head: RequestHead, route: Route, input: unknown, codec: CodecName, tags: Tags, receivedAt: number) {
+  constructor(
+    owner: Channel,
+    head: RequestHead,
+    route: Route,
+    input: unknown,
+    codec: CodecName,
+    frame: Frame,
+    receivedAt: number,
+    meter: MethodMeter,
+  ) {
     this.method = route.method;
     this.handler = route.handler;
     this.callType = head.callType;
@@ -45,11 +61,14 @@ export class ServerCall implements CallContext, Tags {
     this.deadline = head.timeout === undefined ? undefined : receivedAt + head.timeout;
     this.input = input;
     this.codec = codec;
-    this.serviceId = tags.serviceId;
-    this.sequenceLow = tags.sequenceLow;
-    this.sequenceHigh = tags.sequenceHigh;
-    this.logIdLow = tags.logIdLow;
-    this.logIdHigh = tags.logIdHigh;
+    this.serviceId = frame.serviceId;
+    this.sequenceLow = frame.sequenceLow;
+    this.sequenceHigh = frame.sequenceHigh;
+    this.logIdLow = frame.logIdLow;
+    this.logIdHigh = frame.logIdHigh;
+    this.meter = meter;
+    this.began = meter.beginHandler();
+    this.received = frame.bodyEnd - frame.bodyStart;
     this.#owner = owner;
   }
 
@@ -88,9 +107,9 @@ export class ServerCall implements CallContext, Tags {
     this.#timer = setTimeout(late, left);
   }
 
-  /** True: nobody waits for the answer. */
-  get aborted(): boolean {
-    return this.#aborted !== undefined;
+  /** Why nobody waits for the answer any more. */
+  get aborted(): RpcError | undefined {
+    return this.#aborted;
   }
 
   /** The caller waits no more: it said so, its deadline has passed, or its session is lost. */

@@ -16,6 +16,7 @@ export {
   unary,
 } from './contract.js';
 export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
+export { Histogram } from './histogram.js';
 export { compose, RPC_DEFAULTS } from './options.js';
 export { serve } from './server.js';
 export { makeStub } from './stub.js';
@@ -23,6 +24,7 @@ export type {
   Call,
   Callback,
   CallContext,
+  CallCounts,
   CallOptions,
   Channel,
   CodecName,
@@ -30,6 +32,7 @@ export type {
   Handlers,
   Interceptor,
   Invoke,
+  LatencyStatistics,
   MessageCodec,
   Messages,
   Metadata,
@@ -37,12 +40,15 @@ export type {
   MethodKind,
   MethodSpec,
   MethodSpecs,
+  MethodStatistics,
+  PeerStatistics,
   Replies,
   RpcClient,
   RpcClientOptions,
   RpcOptions,
   RpcServer,
   RpcServerOptions,
+  RpcStatistics,
   Service,
   Stub,
   StubMethod,

@@ -3,7 +3,7 @@ import { messageOf } from '../errors.js';
 import { streamsInput, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import { COMMAND, type Frame } from './frame.js';
-import { OutgoingCall } from './outgoing.js';
+import { type CallCounter, OutgoingCall } from './outgoing.js';
 import { readCredit } from './responder.js';
 import { creditedReader, itemSink, type StreamOwner, tell } from './server-stream.js';
 import { isIterable, type StreamReader, StreamWriter } from './stream.js';
@@ -25,8 +25,8 @@ export class OutgoingStream extends OutgoingCall {
   #writer: StreamWriter | undefined;
 
   /** For an extended peer. */
-  constructor(call: Call, owner: OutgoingStreamOwner) {
-    super(call, true);
+  constructor(call: Call, owner: OutgoingStreamOwner, count: CallCounter) {
+    super(call, true, count);
     this.#owner = owner;
     this.over = new Promise((resolve) => {
       this.#isOver = resolve;
@@ -42,7 +42,13 @@ export class OutgoingStream extends OutgoingCall {
       this.resolve(this.#reader);
     }
     if (!streamsInput(method.kind)) return;
-    this.#writer = new StreamWriter(itemSink(this.#owner, this, codec, method.input));
+    const sink = itemSink(this.#owner, this, codec, method.input);
+    const send = (value: unknown): number => {
+      const bytes = sink.send(value);
+      this.bodyLength += bytes;
+      return bytes;
+    };
+    this.#writer = new StreamWriter({ send, room: sink.room });
     this.#writer.pump(input as AsyncIterable<unknown>).then(
       (whole) => whole && tell(this.#owner, ControlPacket.end(this, codec)),
       (error) => this.#inputFailed(error),
@@ -63,10 +69,12 @@ export class OutgoingStream extends OutgoingCall {
   /** Whoever read the replies has left. */
   #leave(): void {
     this.#drop();
+    this.count(new RpcError('CANCELLED', 'its reader left'));
     this.#end();
   }
 
   #end(error?: RpcError): void {
+    this.count(error);
     this.#reader?.end(error);
     this.#writer?.stop();
     this.#isOver();
@@ -80,6 +88,7 @@ export class OutgoingStream extends OutgoingCall {
     const reader = this.#reader;
     if (reader === undefined) return super.onStream(frame);
     const { method, codec } = this.call;
+    this.received += frame.size;
     try {
       reader.push(method.output[codec]?.decode(frame.bytes, frame.bodyStart, frame.bodyEnd), frame.size);
       return true;

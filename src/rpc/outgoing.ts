@@ -1,6 +1,7 @@
 /** What a channel sends and waits for: a call, or a heartbeat. */
 import { gettyError, messageOf } from '../errors.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
+import { now } from '../transport/ticker.js';
 import { RpcError } from './errors.js';
 import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
 import { isPlainSuccess, readResponseError } from './head.js';
@@ -19,6 +20,9 @@ export abstract class Outgoing extends Waiting {
   }
 }
 
+/** Told once of each call that is over: `latency` in ms, bytes of bodies. */
+export type CallCounter = (call: Call, error: RpcError | undefined, latency: number, sent: number, received: number) => void;
+
 let resolveNext: (value: unknown) => void;
 let rejectNext: (error: unknown) => void;
 /** One executor for all calls: a closure per call is garbage per call. */
@@ -34,11 +38,17 @@ export class OutgoingCall extends Outgoing {
   readonly resolve: (value: unknown) => void;
   protected readonly reject: (error: unknown) => void;
   readonly #extended: boolean;
-  /** Known once it is written. */
+  /** Known once it is written; of a stream, what was sent so far. */
   bodyLength = 0;
+  /** Bytes that came for it. */
+  protected received = 0;
+  readonly #count: CallCounter;
+  readonly #startedAt = now();
+  #counted = false;
 
-  constructor(call: Call, extended: boolean) {
+  constructor(call: Call, extended: boolean, count: CallCounter) {
     super();
+    this.#count = count;
     this.call = call;
     this.#extended = extended;
     this.promise = new Promise(capture);
@@ -60,6 +70,7 @@ export class OutgoingCall extends Outgoing {
   answer(frame: Frame): void {
     const codec = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
     const { method, onMetadata } = this.call;
+    this.received += frame.bodyEnd - frame.bodyStart;
     try {
       if (frame.command !== COMMAND.response && frame.command !== COMMAND.end) throw new TypeError('it came as the answer to a heartbeat');
       if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headEnd - frame.headStart)) {
@@ -68,6 +79,7 @@ export class OutgoingCall extends Outgoing {
         if (frame.code !== CODE.ok || error.message !== '') return this.fail(error);
       }
       this.succeed(frame, codec);
+      this.count();
     } catch (error) {
       this.fail(new RpcError('INTERNAL', `the reply of ${method.service}.${method.name} does not parse: ${messageOf(error)}`, { cause: error }));
     }
@@ -92,7 +104,15 @@ export class OutgoingCall extends Outgoing {
   }
 
   fail(error: RpcError): void {
+    this.count(error);
     this.reject(error);
+  }
+
+  /** It is over. */
+  count(error?: RpcError): void {
+    if (this.#counted) return;
+    this.#counted = true;
+    this.#count(this.call, error, now() - this.#startedAt, this.bodyLength, this.received);
   }
 
   expire(): void {

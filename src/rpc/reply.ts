@@ -21,6 +21,8 @@ export class Reply implements Tags {
   #body: MessageCodec | undefined;
   #value: unknown;
   #largestBody = 0;
+  /** Of what was written last. */
+  bodyLength = 0;
 
   #copy(tags: Tags, serviceId: number): void {
     this.serviceId = serviceId;
@@ -78,6 +80,7 @@ export class Reply implements Tags {
     const body = beginSection(output);
     if (!this.#noReply && error === undefined) this.#body?.encode(output, this.#value);
     const length = endSection(output, body);
+    this.bodyLength = length;
     if (length > this.#largestBody && error === undefined) {
       throw new RpcError('RESOURCE_EXHAUSTED', `the reply has ${length} bytes; a peer that speaks the plain Go protocol takes ${this.#largestBody}`);
     }

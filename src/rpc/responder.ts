@@ -11,6 +11,7 @@ import { Reply } from './reply.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
 import type { Router } from './router.js';
 import { ServerStream, type StreamOwner } from './server-stream.js';
+import type { Meters, Tally } from './statistics.js';
 import { isIterable, type StreamWriter } from './stream.js';
 import type { Channel, CodecName, Invoke, MessageCodec, Method, MethodKind } from './types.js';
 
@@ -18,6 +19,7 @@ export interface ResponderSetup {
   readonly router: Router;
   readonly maxPendingCalls: number;
   readonly logger: Logger;
+  readonly served: Meters;
   /** Runs a handler; undefined where no interceptor stands before it. */
   readonly handle: Invoke | undefined;
 }
@@ -43,8 +45,10 @@ export class Responder {
   readonly #setup: ResponderSetup;
   readonly #channel: ResponderOwner;
   readonly #reply = new Reply();
+  readonly #tally: Tally;
 
-  constructor(setup: ResponderSetup, channel: ResponderOwner) {
+  constructor(setup: ResponderSetup, channel: ResponderOwner, tally: Tally) {
+    this.#tally = tally;
     this.#setup = setup;
     this.#channel = channel;
   }
@@ -59,26 +63,31 @@ export class Responder {
     const codec: CodecName = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
     let context: ServerCall;
     let callType: number = CALL_TYPE.twoWay;
+    let method: Method | undefined;
     try {
       const head = this.#setup.router.find(codec, frame.bytes, frame.headStart, frame.headEnd);
       const { route } = head;
       callType = head.callType;
       if (route instanceof RpcError) throw route;
       if (this.serving >= this.#setup.maxPendingCalls) {
+        method = route.method;
         throw new RpcError(
           'RESOURCE_EXHAUSTED',
           `${this.serving} calls of this session are being handled; maxPendingCalls is ${this.#setup.maxPendingCalls}`,
         );
       }
-      const { method } = route;
+      method = route.method;
       const stream = isStream(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
       const input = stream?.reader ?? decodeInput(method, codec, frame);
-      context = new ServerCall(this.#channel, head, route, input, codec, frame, begin(head.timeout));
+      context = new ServerCall(this.#channel, head, route, input, codec, frame, begin(head.timeout), this.#setup.served.of(method));
       context.stream = stream;
     } catch (error) {
-      this.#refuse(frame, codec, callType, RpcError.from(error));
+      const refusal = RpcError.from(error);
+      this.#countRefusal(method, refusal, frame);
+      this.#refuse(frame, codec, callType, refusal);
       return;
     }
+    this.#tally.started++;
     if (context.stream?.writer !== undefined) return this.#serveReplies(context, context.stream.writer);
     const { handle } = this.#setup;
     context.stream?.reader?.open();
@@ -86,10 +95,27 @@ export class Responder {
       const outcome = handle === undefined ? context.handler(context.input, context) : handle(context);
       if (outcome instanceof Promise) this.#await(context, outcome);
       else if (isThenable(outcome)) this.#await(context, Promise.resolve(outcome));
-      else this.#answer(context, outcome);
+      else this.#answer(context, outcome, undefined, true);
     } catch (error) {
-      this.#answer(context, undefined, RpcError.from(error));
+      this.#answer(context, undefined, RpcError.from(error), true);
     }
+  }
+
+  /** What could not be handled counts too, where the method is known: what a peer makes up must not take memory. */
+  #countRefusal(method: Method | undefined, error: RpcError, frame: Frame): void {
+    this.#tally.started++;
+    this.#tally.failed++;
+    if (method === undefined) return;
+    const meter = this.#setup.served.of(method);
+    meter.begin();
+    meter.end(error, 0, 0, frame.bodyEnd - frame.bodyStart);
+  }
+
+  /** Count a call that is over. `atOnce`: its handler answered no promise. */
+  #count({ meter, began, sent, received }: ServerCall, error: RpcError | undefined, atOnce: boolean): void {
+    if (error === undefined) this.#tally.succeeded++;
+    else this.#tally.failed++;
+    meter.endHandler(error, began, atOnce, sent, received);
   }
 
   #await(context: ServerCall, outcome: Promise<unknown>): void {
@@ -147,12 +173,17 @@ export class Responder {
   }
 
   #endReplies(context: ServerCall, error?: RpcError): void {
-    if (!context.aborted) {
+    let outcome = context.aborted ?? error;
+    if (context.aborted === undefined) {
       const reply = this.#reply;
       reply.end(context, EXTENDED_ANSWER, context.codec);
-      if (error === undefined) this.#sendSuccess(reply, context, undefined);
-      else this.#sendFailure(reply, error);
+      outcome ??= this.#sendSuccess(reply, context, undefined);
+      if (outcome !== undefined) {
+        reply.end(context, EXTENDED_ANSWER, context.codec);
+        this.#sendFailure(reply, outcome);
+      }
     }
+    this.#count(context, outcome, false);
     this.#finish(context);
     this.#end(context);
   }
@@ -178,6 +209,7 @@ export class Responder {
     else if (frame.command === COMMAND.credit) stream?.writer?.credit(readCredit(frame));
     else if (frame.command === COMMAND.end) stream?.reader?.end();
     else if (stream?.reader !== undefined) {
+      context.received += frame.size;
       try {
         stream.push(frame, method, codec);
       } catch (error) {
@@ -202,28 +234,40 @@ export class Responder {
     for (const context of this.#underWay.values()) context.abort(reason);
   }
 
-  #answer(context: ServerCall, value: unknown, error?: RpcError): void {
+  #answer(context: ServerCall, value: unknown, error?: RpcError, atOnce = false): void {
     if (context.stream !== undefined) this.#finish(context);
     else context.settled();
-    if (context.aborted) return;
-    const { codec, method } = context;
-    if (context.callType === CALL_TYPE.oneWay) {
-      if (error !== undefined) this.#logOneway(error, method);
-      return;
-    }
-    const reply = this.#reply;
-    reply.call(context, answerId(context), codec, context.callType === CALL_TYPE.twoWayNoReply);
-    if (error !== undefined) return this.#sendFailure(reply, error);
-    this.#sendSuccess(reply, context, method.output[codec], value);
+    const failure = context.aborted ?? error ?? this.#send(context, value);
+    if (failure !== undefined && context.aborted === undefined) this.#fail(context, failure);
+    this.#count(context, failure, atOnce);
   }
 
-  #sendSuccess(reply: Reply, context: ServerCall, body: MessageCodec | undefined, value?: unknown): void {
+  /** Send a value as the answer; or answer why it cannot be sent. */
+  #send(context: ServerCall, value: unknown): RpcError | undefined {
+    const { codec, method, callType } = context;
+    if (callType === CALL_TYPE.oneWay) return undefined;
+    const reply = this.#reply;
+    reply.call(context, answerId(context), codec, callType === CALL_TYPE.twoWayNoReply);
+    return this.#sendSuccess(reply, context, method.output[codec], value);
+  }
+
+  #fail(context: ServerCall, error: RpcError): void {
+    const { codec, method } = context;
+    if (context.callType === CALL_TYPE.oneWay) return this.#logOneway(error, method);
+    const reply = this.#reply;
+    reply.call(context, answerId(context), codec, context.callType === CALL_TYPE.twoWayNoReply);
+    this.#sendFailure(reply, error);
+  }
+
+  /** Answers why it cannot be sent, if so. */
+  #sendSuccess(reply: Reply, context: ServerCall, body: MessageCodec | undefined, value?: unknown): RpcError | undefined {
     try {
       reply.success(body, value, this.#channel.extended === true ? Number.POSITIVE_INFINITY : LARGEST_PLAIN_BODY, context.trailer);
       this.#channel.sendReply(reply);
+      context.sent += reply.bodyLength;
+      return undefined;
     } catch (failure) {
-      // The handler's value cannot be sent; that is an answer too.
-      this.#sendFailure(reply, answerable(failure));
+      return answerable(failure);
     }
   }
 

@@ -8,7 +8,8 @@ import { RpcError } from './errors.js';
 import type { Frame } from './frame.js';
 import { compose, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { Router } from './router.js';
-import type { Channel, Interceptor, Invoke, RpcServer, RpcServerOptions, Service } from './types.js';
+import { Meters, statisticsOf } from './statistics.js';
+import type { Channel, Interceptor, Invoke, RpcServer, RpcServerOptions, RpcStatistics, Service } from './types.js';
 
 /** A session is given up that has not heard its peer for so long; peers send heartbeats more often. */
 const IDLE_TIMEOUT = 180_000;
@@ -18,6 +19,8 @@ class ContractServer implements RpcServer {
   readonly #options: ResolvedRpcOptions;
   #server: Server<Frame, Packet> | undefined;
   #closing: Promise<void> | undefined;
+  readonly #calls = new Meters();
+  readonly #served = new Meters();
 
   constructor(options: ResolvedRpcOptions) {
     this.#options = options;
@@ -32,6 +35,8 @@ class ContractServer implements RpcServer {
     const setup: ChannelSetup = {
       ...options,
       side: 'server',
+      calls: this.#calls,
+      served: this.#served,
       router: new Router(services),
       handle: handlerChain(options.interceptors),
       wrap: (invoke) => compose(options.interceptors, invoke),
@@ -50,6 +55,16 @@ class ContractServer implements RpcServer {
       server,
     );
     return this;
+  }
+
+  statistics(): RpcStatistics {
+    return statisticsOf(this.#calls, this.#served, this.channels);
+  }
+
+  resetStatistics(): void {
+    this.#calls.reset();
+    this.#served.reset();
+    for (const channel of this.channels) channel.resetStatistics();
   }
 
   close(): Promise<void> {

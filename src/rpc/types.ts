@@ -5,6 +5,7 @@
 import type { Logger } from '../logger.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import type { ClientOptions, ServerOptions, SessionOptions } from '../transport/types.js';
+import type { RpcCode } from './errors.js';
 
 /** The codecs of the wire, for the header and the body of a package. */
 export type CodecName = 'json' | 'protobuf';
@@ -193,6 +194,58 @@ export type Invoke = (call: Call) => Promise<unknown>;
 /** Wraps an Invoke. Composed once, when a client or server is made, not per call. */
 export type Interceptor = (next: Invoke) => Invoke;
 
+/** Latencies in ms. Percentiles are right within 6 %, the rest is exact. */
+export interface LatencyStatistics {
+  readonly count: number;
+  readonly sum: number;
+  readonly mean: number;
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly max: number;
+  /** How many did not exceed each of `limits` (ms, ascending), as of now. */
+  cumulative(limits: readonly number[]): number[];
+}
+
+/** The calls of one method since the start, or the last reset. */
+export interface MethodStatistics {
+  readonly service: string;
+  readonly version: string;
+  readonly method: string;
+  readonly started: number;
+  readonly succeeded: number;
+  /** By code; codes that did not occur are not there. */
+  readonly failed: Readonly<Partial<Record<RpcCode, number>>>;
+  readonly inFlight: number;
+  /** Bytes of bodies; of a stream, of its packages. */
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  /** Of a caller, from the call to its answer; of a server, of the handler. */
+  readonly latency: LatencyStatistics;
+}
+
+/** One session's calls, both ways. */
+export interface PeerStatistics {
+  readonly peer: string;
+  readonly calls: CallCounts;
+  readonly served: CallCounts;
+}
+
+export interface CallCounts {
+  readonly started: number;
+  readonly succeeded: number;
+  readonly failed: number;
+}
+
+export interface RpcStatistics {
+  /** Calls that this side made, each attempt by itself. */
+  readonly calls: readonly MethodStatistics[];
+  /** Calls that came, for methods that there are. */
+  readonly served: readonly MethodStatistics[];
+  /** The sessions that are open. */
+  readonly peers: readonly PeerStatistics[];
+}
+
 /** Both sides of a session may offer services and call the other's. */
 export interface Channel {
   readonly peer: string;
@@ -203,6 +256,7 @@ export interface Channel {
   readonly pending: number;
   /** The peer's calls whose handlers have not answered. */
   readonly serving: number;
+  readonly statistics: PeerStatistics;
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs>;
 }
 
@@ -247,6 +301,9 @@ export interface RpcClientOptions extends RpcOptions, ClientOptions {
 export interface RpcServer extends AsyncDisposable {
   readonly address: string;
   readonly channels: ReadonlySet<Channel>;
+  statistics(): RpcStatistics;
+  /** Begin to count anew; calls under way stay so. */
+  resetStatistics(): void;
   /** Stop listening, send goaway, let calls under way finish (at most drainTimeout), close. */
   close(): Promise<void>;
   /** Close now; calls under way are lost. */
@@ -260,6 +317,9 @@ export interface RpcClient extends AsyncDisposable {
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs>;
   /** Do one call, through the interceptors. */
   readonly invoke: Invoke;
+  statistics(): RpcStatistics;
+  /** Begin to count anew; calls under way stay so. */
+  resetStatistics(): void;
   /** Let calls under way finish (at most drainTimeout), then close. */
   close(): Promise<void>;
   destroy(): void;

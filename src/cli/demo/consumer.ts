@@ -2,7 +2,7 @@
 import { messageOf } from '../../errors.js';
 import { consume, failover, roundRobin } from '../../micro/index.js';
 import { registry as openRegistry } from '../../registries/index.js';
-import { Histogram } from './histogram.js';
+import { Histogram } from '../../rpc/index.js';
 import { type Figures, followParent, tell } from './messages.js';
 import { TestService } from './test-service.js';
 

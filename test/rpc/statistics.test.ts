@@ -1,0 +1,146 @@
+/** What is counted, and that it adds up. */
+import { describe, expect, test } from 'vitest';
+import { connect, contract, Histogram, implement, type MethodStatistics, RpcError, serve, serverStream, unary } from '../../src/rpc/index.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { fc } from '../fixtures/property.js';
+import { freeMemory } from '../fixtures/rpc.js';
+import { gate, until } from '../fixtures/waiting.js';
+
+const Shop = contract(
+  'Shop',
+  {
+    price: unary<string, number>(),
+    wait: unary<void, string>(),
+    list: serverStream<number, string>(),
+  },
+  { version: 'v2' },
+);
+
+async function shop(open = Promise.resolve()) {
+  const service = implement(Shop, {
+    price(item) {
+      if (item === 'nothing') throw new RpcError('NOT_FOUND', 'we have none');
+      return item.length;
+    },
+    async wait() {
+      await open;
+      return 'done';
+    },
+    async *list(count) {
+      for (let n = 0; n < count; n++) yield `item ${n}`;
+      if (count > 3) throw new Error('that is all');
+    },
+  });
+  const server = await serve(freeMemory(), [service]);
+  const client = await connect(server.address, { reconnect: false });
+  return {
+    server,
+    client,
+    stub: client.stub(Shop),
+    async [Symbol.asyncDispose]() {
+      client.destroy();
+      server.destroy();
+      await Promise.all([client.close(), server.close()]);
+    },
+  };
+}
+
+const of = (list: readonly MethodStatistics[], method: string): MethodStatistics => list.find((one) => one.method === method) as MethodStatistics;
+
+describe('statistics()', () => {
+  noLeaks();
+
+  test('tells of each method, on both sides, what began and how it ended', async () => {
+    await using s = await shop();
+    for (const item of ['a', 'bb', 'nothing', 'ccc']) await s.stub.price(item).catch(() => {});
+    for await (const _ of s.stub.list(2));
+    await (async () => {
+      for await (const _ of s.stub.list(5));
+    })().catch(() => {});
+    for (const list of [s.client.statistics().calls, s.server.statistics().served]) {
+      expect(of(list, 'price')).toMatchObject({ service: 'Shop', version: 'v2', started: 4, succeeded: 3, failed: { NOT_FOUND: 1 }, inFlight: 0 });
+      expect(of(list, 'list')).toMatchObject({ started: 2, succeeded: 1, failed: { UNKNOWN: 1 }, inFlight: 0 });
+    }
+    const [made, served] = [of(s.client.statistics().calls, 'price'), of(s.server.statistics().served, 'price')];
+    // The bodies "a", "bb", "nothing", "ccc" in JSON; 1, 2 and 3 came back.
+    expect([made.bytesSent, made.bytesReceived]).toEqual([3 + 4 + 9 + 5, 3]);
+    expect([served.bytesSent, served.bytesReceived]).toEqual([3, 3 + 4 + 9 + 5]);
+    expect(made.latency.count).toBe(4);
+    expect(made.latency.max).toBeGreaterThanOrEqual(made.latency.p99);
+    expect(s.client.statistics().served).toEqual([]);
+    const [peer] = s.server.statistics().peers;
+    expect(peer).toEqual({
+      peer: [...s.server.channels][0]?.peer,
+      calls: { started: 0, succeeded: 0, failed: 0 },
+      served: { started: 6, succeeded: 4, failed: 2 },
+    });
+    expect(s.client.statistics().peers).toMatchObject([{ calls: { started: 6, succeeded: 4, failed: 2 } }]);
+  });
+
+  test('calls under way are in flight, and stay so over a reset', async () => {
+    const open = gate();
+    await using s = await shop(open.promise);
+    const call = s.stub.wait();
+    await until(() => s.server.statistics().served.length > 0, 'the call has come');
+    expect(of(s.server.statistics().served, 'wait')).toMatchObject({ started: 1, succeeded: 0, inFlight: 1 });
+    s.client.resetStatistics();
+    s.server.resetStatistics();
+    expect(of(s.server.statistics().served, 'wait')).toMatchObject({ started: 0, inFlight: 1, latency: { count: 0, max: 0 } });
+    open.open();
+    await call;
+    expect(of(s.client.statistics().calls, 'wait')).toMatchObject({ started: 0, succeeded: 1, inFlight: 0, latency: { count: 1 } });
+    await until(() => of(s.server.statistics().served, 'wait').inFlight === 0, 'the server has counted it');
+    expect(s.server.statistics().peers[0]?.served).toMatchObject({ started: 1, succeeded: 1 });
+  });
+
+  test('quick handlers are timed now and then, and all are counted', async () => {
+    await using s = await shop();
+    for (let n = 0; n < 100; n++) await s.stub.price('quick');
+    const { latency } = of(s.server.statistics().served, 'price');
+    // Not each of the quick ones was timed; each is counted in the end.
+    expect(latency.count).toBeGreaterThan(80);
+    expect(latency.count).toBeLessThanOrEqual(100);
+    expect(latency.p50).toBeLessThan(50);
+  });
+
+  test('calls that were not sent, and names that nobody knows', async () => {
+    await using s = await shop();
+    const Other = contract('Other', { made: unary(), up: unary() });
+    const other = s.client.stub(Other);
+    await other.made(1).catch(() => {});
+    await other.up(1).catch(() => {});
+    expect(s.server.statistics().served).toEqual([]);
+    expect(s.server.statistics().peers[0]?.served).toEqual({ started: 2, succeeded: 0, failed: 2 });
+    await s.stub.price('x', { signal: AbortSignal.abort() }).catch(() => {});
+    expect(of(s.client.statistics().calls, 'price')).toMatchObject({ started: 1, failed: { CANCELLED: 1 }, inFlight: 0, bytesSent: 0 });
+  });
+});
+
+describe('Histogram', () => {
+  test('a percentile is right within 6 %', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.double({ min: 0, max: 3_000_000, noNaN: true }), { minLength: 1, maxLength: 200 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (latencies, share) => {
+          const histogram = new Histogram();
+          for (const latency of latencies) histogram.add(latency);
+          const sorted = [...latencies].sort((a, b) => a - b);
+          const exact = sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] as number;
+          const told = histogram.percentile(share);
+          expect(told).toBeGreaterThanOrEqual(exact * 0.999 - 0.001);
+          expect(told).toBeLessThanOrEqual(exact * 1.0626 + 0.001);
+          expect([histogram.count, histogram.max]).toEqual([latencies.length, Math.max(...latencies)]);
+        },
+      ),
+    );
+  });
+
+  test('cumulative() counts what did not exceed each limit', () => {
+    const histogram = new Histogram();
+    for (const latency of [0.5, 3, 3, 70, 5_000_000]) histogram.add(latency);
+    expect(histogram.cumulative([0, 1, 5, 100, 1e9])).toEqual([0, 1, 3, 4, 5]);
+    histogram.reset();
+    expect([histogram.percentile(0.5), histogram.sum, histogram.cumulative([1e9])]).toEqual([0, 0, [0]]);
+  });
+});
