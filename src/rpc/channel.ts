@@ -7,7 +7,7 @@ import { atMost, within } from '../timing.js';
 import type { ByteReader } from '../transport/byte-reader.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { every, now } from '../transport/ticker.js';
-import type { Codec, EventListener, Session } from '../transport/types.js';
+import type { Codec, EventListener, Peer, PeerCertificate, Session, WebSocketRequest } from '../transport/types.js';
 import { cancelled, streamsInput, streamsReplies, unlessCancelled, withTimeLeft } from './call.js';
 import { RpcError } from './errors.js';
 import { COMMAND, Frame, LARGEST_PLAIN_BODY, readFrame } from './frame.js';
@@ -48,6 +48,8 @@ const SWEEP_PERIOD = 20;
 const FIRST_WORD = 200;
 export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Packet>, ResponderOwner, OutgoingStreamOwner {
   extended: boolean | undefined;
+  readonly certificate: PeerCertificate | undefined;
+  readonly request: WebSocketRequest | undefined;
   readonly invoke: Invoke;
   /** Only while the setup says so is it called at all; see EventListener. */
   readonly onCron: (() => void) | undefined;
@@ -71,7 +73,9 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   /** The session is past its high-water mark: what streams wait for. */
   #room: Promise<void> | undefined;
 
-  constructor(setup: ChannelSetup, heartbeats: boolean) {
+  constructor(setup: ChannelSetup, heartbeats: boolean, { certificate, request }: Peer) {
+    this.certificate = certificate;
+    this.request = request;
     this.#setup = setup;
     this.#parity = setup.side === 'client' ? 1 : 0;
     this.#pending = new PendingCalls(this.#parity, setup.maxPendingCalls);

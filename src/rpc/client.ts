@@ -57,8 +57,8 @@ class ContractClient implements RpcClient {
     const session = { ...options.session, ...(heartbeats && { cronPeriod: options.heartbeatPeriod }) };
     this.#client = await dial(
       this.address,
-      () => {
-        const channel = new RpcChannel(setup, heartbeats);
+      (peer) => {
+        const channel = new RpcChannel(setup, heartbeats, peer);
         return { ...session, codec: channel, listener: channel };
       },
       transport,

@@ -7,7 +7,7 @@ import { checkMetadata, NO_METADATA } from './metadata.js';
 import type { Route } from './router.js';
 import type { ServerStream } from './server-stream.js';
 import type { MethodMeter } from './statistics.js';
-import type { CallContext, Channel, CodecName, Handler, Metadata, Method } from './types.js';
+import type { CallContext, Channel, CodecName, Handler, Identity, Metadata, Method } from './types.js';
 
 /** No timer takes more milliseconds; a deadline beyond it is none. */
 const LONGEST_TIMER = 2 ** 31 - 1;
@@ -26,6 +26,7 @@ export class ServerCall implements CallContext, Tags {
   readonly sequenceHigh: number;
   readonly logIdLow: number;
   readonly logIdHigh: number;
+  identity: Identity | undefined;
   /** Of a streaming call. */
   stream: ServerStream | undefined;
   readonly meter: MethodMeter;

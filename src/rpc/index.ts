@@ -1,4 +1,5 @@
 /** The rpc layer: contracts, stubs and services over one session, in both directions. */
+export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './auth.js';
 export { connect } from './client.js';
 export {
   type ContractOptions,
@@ -17,6 +18,7 @@ export {
 } from './contract.js';
 export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
 export { Histogram } from './histogram.js';
+export { JWT_DEFAULTS, type JwtKeys, type JwtOptions, jwt } from './jwt.js';
 export { compose, RPC_DEFAULTS } from './options.js';
 export { serve } from './server.js';
 export { makeStub } from './stub.js';
@@ -30,6 +32,7 @@ export type {
   CodecName,
   Contract,
   Handlers,
+  Identity,
   Interceptor,
   Invoke,
   LatencyStatistics,

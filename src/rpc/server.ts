@@ -48,8 +48,8 @@ class ContractServer implements RpcServer {
     const session = { idleTimeout: IDLE_TIMEOUT, ...options.session };
     this.#server = await listen(
       address,
-      () => {
-        const channel = new RpcChannel(setup, false);
+      (peer) => {
+        const channel = new RpcChannel(setup, false, peer);
         return { ...session, codec: channel, listener: channel };
       },
       server,

@@ -4,7 +4,7 @@
  */
 import type { Logger } from '../logger.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
-import type { ClientOptions, ServerOptions, SessionOptions } from '../transport/types.js';
+import type { ClientOptions, PeerCertificate, ServerOptions, SessionOptions, WebSocketRequest } from '../transport/types.js';
 import type { RpcCode } from './errors.js';
 
 /** The codecs of the wire, for the header and the body of a package. */
@@ -173,6 +173,15 @@ export interface Call {
   with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): Call;
 }
 
+/** Who calls, as authenticate found out. */
+export interface Identity {
+  readonly subject: string;
+  /** Whatever else is known of them: a token's claims, for instance. */
+  readonly claims?: Readonly<Record<string, unknown>>;
+  /** Ms since the epoch; without it, it does not expire. */
+  readonly expires?: number;
+}
+
 /** What a handler knows of its call. */
 export interface CallContext extends Call {
   readonly signal: AbortSignal;
@@ -180,6 +189,8 @@ export interface CallContext extends Call {
   readonly peer: string;
   /** The monotonic instant (performance.now()) at which the caller gives up; undefined when it did not say. */
   readonly deadline: number | undefined;
+  /** Who calls; undefined where nobody asks (see auth()). */
+  readonly identity: Identity | undefined;
   /** For calls back to the caller. */
   readonly channel: Channel;
   /** What is put in here travels with the reply, or at the end of the stream. It has no prototype. */
@@ -250,6 +261,10 @@ export interface RpcStatistics {
 export interface Channel {
   readonly peer: string;
   readonly closed: boolean;
+  /** What the peer has shown in the handshake of TLS; undefined: nothing. */
+  readonly certificate: PeerCertificate | undefined;
+  /** The request that opened the WebSocket, where we serve one. */
+  readonly request: WebSocketRequest | undefined;
   /** True when the peer is known to speak the extensions, false when it is known not to, undefined before its first word. */
   readonly extended: boolean | undefined;
   /** Our calls that wait for their answer. */
