@@ -15,6 +15,9 @@ import { Meters, statisticsOf } from './statistics.js';
 import { makeStub } from './stub.js';
 import type { Call, Channel, Contract, Invoke, MethodSpecs, RpcClient, RpcClientOptions, RpcStatistics, Stub, StubOptions } from './types.js';
 
+/** Two connections overlap the work of both processes, and one that is slow to die does not take all calls with it. */
+export const RPC_CLIENT_DEFAULTS = { connections: 2 } satisfies RpcClientOptions;
+
 class ContractClient implements RpcClient {
   readonly address: string;
   readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
@@ -61,7 +64,7 @@ class ContractClient implements RpcClient {
         const channel = new RpcChannel(setup, heartbeats, peer);
         return { ...session, codec: channel, listener: channel };
       },
-      transport,
+      { ...RPC_CLIENT_DEFAULTS, ...transport },
     );
     return this;
   }

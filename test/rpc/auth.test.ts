@@ -49,7 +49,7 @@ async function vault(options: AuthOptions, { address = freeMemory(), interceptor
     },
   });
   const server = await serve(address, [service], { interceptors: [auth(options), ...interceptors], logger: log, server: at });
-  const client = await connect(server.address, { reconnect: false, ...how });
+  const client = await connect(server.address, { connections: 1, reconnect: false, ...how });
   return {
     server,
     client,
@@ -185,7 +185,7 @@ describe('auth()', () => {
     expect(await s.stub.whoAmI()).toBe('ben');
     expect(await failure(s.stub.whoAmI(undefined, as('guess')))).toMatchObject({ code: 'UNAUTHENTICATED' });
     expect(await s.stub.whoAmI()).toBe('ben');
-    await using other = await connect(s.server.address, { reconnect: false });
+    await using other = await connect(s.server.address, { connections: 1, reconnect: false });
     expect(await failure(other.stub(Vault).whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
     expires = Date.now() - 1;
     await failure(s.stub.whoAmI(undefined, as('sesame')));
@@ -215,6 +215,7 @@ describe('auth()', () => {
   test('calls that the server makes itself pass', async () => {
     await using s = await vault({ authenticate: byToken });
     await using client = await connect(s.server.address, {
+      connections: 1,
       reconnect: false,
       services: [implement(Vault, { whoAmI: () => 'the client', open: () => '', coins: () => [] })],
     });

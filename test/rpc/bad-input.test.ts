@@ -87,7 +87,7 @@ describe.each([
 test.each(GARBAGE)('a client that is sent this fails its calls at once, and connects again: %s', async (_, bytes, code) => {
   await using server = await RawServer.serve();
   const logger = new Log('the client');
-  await using client = await connect(server.address, { reconnect: { initialDelay: 1, maxDelay: 1 }, logger, timeout: 60_000 });
+  await using client = await connect(server.address, { connections: 1, reconnect: { initialDelay: 1, maxDelay: 1 }, logger, timeout: 60_000 });
   const call = outcome(client.stub(TestService).add({ A: 1 }));
   const { peer } = await server.requests.next();
   await peer.send(bytes);
@@ -189,7 +189,7 @@ describe('garbage harms nobody else', () => {
     await using server = await RawServer.serve();
     await fc.assert(
       fc.asyncProperty(streams[name] as fc.Arbitrary<Buffer>, async (bytes) => {
-        await using client = await connect(server.address, { reconnect: false, services: [testService()], timeout: 60_000 });
+        await using client = await connect(server.address, { connections: 1, reconnect: false, services: [testService()], timeout: 60_000 });
         const call = outcome(client.stub(TestService).add({ A: 1 }));
         const { peer } = await server.requests.next();
         await peer.send(bytes).catch(() => {});
@@ -248,7 +248,7 @@ describe('names that every object has', () => {
 
   test('in the metadata of an error they are data', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const call = rejection<RpcError>(client.stub(Echo).echo(1));
     const { sequence, peer } = await server.requests.next();
     peer.session.write(
@@ -351,7 +351,7 @@ describe('a peer that asks and does not read its answers', () => {
     using watched = watchSessions();
     const logger = new Log('the server');
     await using server = await serve(freeMemory(), [big, testService()], { logger, session: LIMITS });
-    await using other = await connect(server.address, { reconnect: false });
+    await using other = await connect(server.address, { connections: 1, reconnect: false });
     await using peer = await RawPeer.connect(server.address);
     await until(() => server.channels.size === 2, 'both are connected');
     const session = [...watched.open].filter(({ endpoint }) => endpoint.type === 'server').at(-1);

@@ -588,7 +588,7 @@ describe('the fields of a request', () => {
 
   test('in JSON', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const call = outcome(client.stub(TestService, { codec: 'json' }).add({ A: 1 }, options));
     const { head, body, serviceId, sequence, logId } = await server.requests.next();
     expect(head.toString()).toBe(
@@ -602,7 +602,7 @@ describe('the fields of a request', () => {
 
   test('in Protobuf', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const call = outcome(client.stub(TestService, { codec: 'protobuf' }).add({ A: 1 }, options));
     const { head, body } = await server.requests.next();
     const expected = [
@@ -623,7 +623,7 @@ describe('the fields of a request', () => {
   test('a contract without a version, a call without a deadline and a oneway call', async () => {
     const Plain = contract('Plain', { ask: unary<number, number>({ timeout: Number.POSITIVE_INFINITY }), tell: oneway<number>() });
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false, timeout: Number.POSITIVE_INFINITY });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, timeout: Number.POSITIVE_INFINITY });
     const calls = [
       outcome(client.stub(Plain).ask(1)),
       outcome(client.stub(Plain).tell(2)),
@@ -651,7 +651,7 @@ describe('timeouts', () => {
     ['of the call, before that of the method and the client', { timeout: LONG }, { timeout: 20.5 }, 'own'],
   ] as const)('that %s', async (_, client, options, method) => {
     await using server = await RawServer.serve();
-    await using caller = await connect(server.address, { reconnect: false, ...client });
+    await using caller = await connect(server.address, { connections: 1, reconnect: false, ...client });
     expect(await outcome(caller.stub(Slow)[method](1, options))).toBe('DEADLINE_EXCEEDED');
     expect(JSON.parse((await server.requests.next()).head.toString()).Timeout).toBe(options?.timeout === 20.5 ? 21 : 20);
   });
@@ -670,8 +670,8 @@ describe('timeouts', () => {
         },
       });
       for (const [client, options] of [
-        [await connect(pair.server.address, { reconnect: false }), { timeout }],
-        [await connect(pair.server.address, { reconnect: false, timeout }), undefined],
+        [await connect(pair.server.address, { connections: 1, reconnect: false }), { timeout }],
+        [await connect(pair.server.address, { connections: 1, reconnect: false, timeout }), undefined],
       ] as const) {
         const call = client.stub(TestService).test({}, options);
         let settled = false;
@@ -846,14 +846,14 @@ describe('handlers', () => {
     }
     const Counting = contract('Counting', { hit: unary<number, number>() });
     await using server = await serve(freeMemory(), [implement(Counting, new Counter())]);
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     expect([await client.stub(Counting).hit(2), await client.stub(Counting).hit(3)]).toEqual([2, 5]);
   });
 
   test('any JSON value is an argument and a reply, also none', async () => {
     const Any = contract('Any', { echo: unary<unknown, unknown>() });
     await using server = await serve(freeMemory(), [implement(Any, { echo: (value) => value })]);
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     for (const value of [undefined, null, 0, '', false, [], {}, [null], { a: { b: [1, '漢'] } }, 'x'.repeat(70_000)])
       expect(await client.stub(Any).echo(value)).toEqual(value);
   });
@@ -896,7 +896,7 @@ describe('handlers', () => {
   test('beyond maxPendingCalls calls are refused, at the caller and at the server', async () => {
     const waiting = gate<{ A: string }>();
     await using pair = await rig({ handlers: { test: () => waiting.promise }, client: { maxPendingCalls: 5 }, server: { maxPendingCalls: 7 } });
-    await using other = await connect(pair.server.address, { reconnect: false });
+    await using other = await connect(pair.server.address, { connections: 1, reconnect: false });
     const near = Array.from({ length: 6 }, () => rejection<RpcError>(pair.stub.test({}).then(() => Promise.reject(new Error('ok')))));
     expect(await near[5]).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true });
     const far = Array.from({ length: 8 }, () =>
@@ -935,7 +935,7 @@ describe('the end', () => {
   test('after goaway a client with another server’s session uses that', async () => {
     const address = freeMemory();
     const first = await serve(address, [testService({ add: () => ({ Sum: 1 }) })]);
-    await using client = await connect(address, { reconnect: { initialDelay: 1, maxDelay: 2 } });
+    await using client = await connect(address, { connections: 1, reconnect: { initialDelay: 1, maxDelay: 2 } });
     const stub = client.stub(TestService);
     expect(await stub.add({})).toMatchObject({ Sum: 1 });
     const closing = first.close();

@@ -93,7 +93,7 @@ describe('3: a body over 65,535 bytes never wraps silently', () => {
 
   test('to a plain peer it is FAILED_PRECONDITION before a byte is sent', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     // Also the first call, made before anybody knows what the peer speaks.
     for (const [index, length] of [65_534, 100_000, 65_534].entries()) {
       const error = await rejection<RpcError>(client.stub(Things).size('x'.repeat(length)));
@@ -111,7 +111,7 @@ describe('3: a body over 65,535 bytes never wraps silently', () => {
 
   test('to a peer that does not say what it speaks, too', async () => {
     await using server = await RawServer.serve({}, () => true);
-    await using client = await connect(server.address, { reconnect: false, heartbeatPeriod: 0 });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 0 });
     expect(await rejection(client.stub(Things).size('x'.repeat(70_000), { timeout: 30 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: true });
     const peer = await server.peers.next();
     expect(peer.frames.all.filter(({ command }) => command === 3)).toEqual([]);
@@ -128,7 +128,7 @@ describe('3: a body over 65,535 bytes never wraps silently', () => {
 
   test('in the answer of a plain peer, too', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const answer = client.stub(Things).make(100_000);
     const { sequence, peer } = await server.requests.next();
     peer.session.write(frameBytes({ command: 4, sequence, serviceId: 1, head: '{"Error":""}', body: JSON.stringify('x'.repeat(100_000)) }));
@@ -147,7 +147,7 @@ describe('3: a body over 65,535 bytes never wraps silently', () => {
   test('between ours it works in both directions, also as the first call', async () => {
     await using server = await serve(freeMemory(), [handlers]);
     for (const length of [65_533, 65_534, 65_536, 131_072, 1_000_000]) {
-      await using client = await connect(server.address, { reconnect: false });
+      await using client = await connect(server.address, { connections: 1, reconnect: false });
       expect(await client.stub(Things).size('x'.repeat(length))).toBe(length);
       expect(await client.stub(Things).make(length)).toHaveLength(length);
     }
@@ -155,7 +155,7 @@ describe('3: a body over 65,535 bytes never wraps silently', () => {
 
   test('beyond maxMessageBytes it is RESOURCE_EXHAUSTED on either side, and the session lives', async () => {
     await using server = await serve(freeMemory(), [handlers], { session: { maxMessageBytes: 100_000 } });
-    await using client = await connect(server.address, { reconnect: false, session: { maxMessageBytes: 200_000 } });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, session: { maxMessageBytes: 200_000 } });
     const stub = client.stub(Things);
     expect(await rejection(stub.size('x'.repeat(300_000)))).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true });
     expect(await rejection(stub.make(150_000))).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: false });
@@ -181,7 +181,7 @@ describe('4: bytes handed to a handler are not recycled under it', () => {
         },
       }),
     ]);
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const stub = client.stub(Views);
     const size = (index: number): number => [10, 500, 5_000, 60_000][index % 4] as number;
     for (let round = 0; round < 10; round++) {
@@ -203,7 +203,7 @@ describe('4: bytes handed to a handler are not recycled under it', () => {
         },
       }),
     ]);
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     for (let index = 0; index < 200; index++) await client.stub(Messages).keep({ value: new Uint8Array(100 + index).fill(index) });
     expect(kept.filter((bytes, index) => bytes.length !== 100 + index || !bytes.every((byte) => byte === index % 256))).toEqual([]);
     expect(kept).toHaveLength(200);
@@ -365,7 +365,7 @@ describe('6: every call settles exactly once', () => {
 
   test('the callback form has a timeout too, and its callback is called once', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false, timeout: 30 });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, timeout: 30 });
     const settled = new Inbox<Error | null>('a callback');
     client.stub(TestService).add({ A: 1 }, (error) => settled.push(error));
     client.stub(TestService).add({ A: 1 }, { timeout: 40 }, (error) => settled.push(error));
@@ -382,7 +382,7 @@ describe('6: every call settles exactly once', () => {
 
   test('an answer that comes twice, or that nobody asked for, is dropped', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const first = client.stub(TestService).test({ A: 'x' });
     const { sequence, peer } = await server.requests.next();
     const answer = (to: bigint, text: string) => frameBytes({ command: 4, sequence: to, codec: 2, body: Buffer.from(`\n\x01${text}`) });
@@ -403,7 +403,7 @@ describe('6: every call settles exactly once', () => {
     ['a codec that the method does not have', frameBytes({ command: 4, codec: 2, body: 'xx' }), 'INTERNAL'],
   ])('an answer that is %s settles its call', async (_, bytes, code) => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const call = outcome(client.stub(Things).echo(1));
     const { sequence, peer } = await server.requests.next();
     const answer = Buffer.from(bytes);
@@ -516,7 +516,7 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
 
   test('a peer that takes calls and says nothing', async () => {
     await using server = await RawServer.serve({}, () => true);
-    await using client = await connect(server.address, { reconnect: false, timeout: LONG, ...HEARTBEATS });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, timeout: LONG, ...HEARTBEATS });
     const start = performance.now();
     expect(await rejection(client.stub(TestService).add({ A: 1 }))).toMatchObject({ code: 'UNAVAILABLE' });
     expect(performance.now() - start).toBeLessThan(1_000);
@@ -526,7 +526,7 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
   test('a call that timed out leaves a live session alone, and a dead one is replaced', async () => {
     let dead = false;
     await using server = await RawServer.serve({}, () => dead);
-    await using client = await connect(server.address, { reconnect: { initialDelay: 1, maxDelay: 1 }, timeout: 20, ...HEARTBEATS });
+    await using client = await connect(server.address, { connections: 1, reconnect: { initialDelay: 1, maxDelay: 1 }, timeout: 20, ...HEARTBEATS });
     const peer = await server.peers.next();
     for (let i = 0; i < 3; i++) expect(await outcome(client.stub(TestService).add({ A: 1 }))).toBe('DEADLINE_EXCEEDED');
     expect([peer.session.closed, client.channels.size]).toEqual([false, 1]);
@@ -546,7 +546,7 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
       session.pause();
       return true;
     });
-    await using client = await connect(server.address, { reconnect: false, timeout: LONG, ...HEARTBEATS, ...options });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, timeout: LONG, ...HEARTBEATS, ...options });
     await until(() => [...client.channels][0]?.extended === false, 'the first heartbeat is answered');
     alive = false;
     const stub = client.stub(TestService, { codec: 'json' });
@@ -564,7 +564,7 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
       if (frame.command === 1) setTimeout(() => peer.session.closed || peer.session.write(frameBytes({ command: 4, sequence: 99n })), 20);
       return true;
     });
-    await using client = await connect(server.address, { reconnect: false, heartbeatPeriod: 100, heartbeatTimeout: 300 });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 100, heartbeatTimeout: 300 });
     const peer = await server.peers.next();
     // The first of them would be missed long before the last is sent.
     await until(() => peer.frames.all.length >= 7, 'seven heartbeats came');
@@ -573,7 +573,7 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
 
   test('with heartbeats off, silence is nobody’s business', async () => {
     await using server = await RawServer.serve({}, () => true);
-    await using client = await connect(server.address, { reconnect: false, heartbeatPeriod: 0, heartbeatTimeout: 20 });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 0, heartbeatTimeout: 20 });
     const peer = await server.peers.next();
     expect(await outcome(client.stub(TestService).add({ A: 1 }, { timeout: 100 }))).toBe('DEADLINE_EXCEEDED');
     expect([peer.session.closed, client.channels.size]).toEqual([false, 1]);
@@ -583,7 +583,7 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
 describe('8: one connection carries many calls at once', () => {
   test('a thousand calls share one connection, and answer in any order', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const stub = client.stub(Things);
     const calls = Array.from({ length: 1_000 }, (_, n) => stub.echo(n));
     const requests = await server.requests.take(1_000);
@@ -605,7 +605,7 @@ describe('8: one connection carries many calls at once', () => {
   test.each([TCP, 'memory'])('calls made while there is no session share one dial: %s', async (address) => {
     using watched = watchSessions();
     await using server = await RawServer.serve({ ...(address === TCP && { address }) });
-    await using client = await connect(server.address, { reconnect: { initialDelay: 40, maxDelay: 40 } });
+    await using client = await connect(server.address, { connections: 1, reconnect: { initialDelay: 40, maxDelay: 40 } });
     await server.peers.next();
     for (const session of watched.open) session.destroy();
     await until(() => client.channels.size === 0, 'the client has seen it');
@@ -664,7 +664,7 @@ describe('9: a dead address fails fast, with the reason', () => {
 
   test('a call that waited for an attempt takes what is left of its timeout along', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: { initialDelay: 1, maxDelay: 1 } });
+    await using client = await connect(server.address, { connections: 1, reconnect: { initialDelay: 1, maxDelay: 1 } });
     const { dial } = memory;
     const [stalled, goOn] = [gate(), gate()];
     vi.spyOn(memory, 'dial').mockImplementation(async (...given) => {
@@ -721,7 +721,7 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
 
   test('answered heartbeats leave nothing that is swept', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false, heartbeatPeriod: 30 });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 30 });
     await until(() => server.heartbeats >= 6, 'six heartbeats were answered');
     expect(pendingOf(client)).toBe(0);
     await sweepStops();
@@ -732,7 +732,7 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
       if (frame.command === 1) setTimeout(() => peer.session.closed || peer.session.write(frameBytes({ command: 4, sequence: 99n })), 5);
       return true;
     });
-    await using client = await connect(server.address, { reconnect: false, heartbeatPeriod: 60, heartbeatTimeout: 10 });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 60, heartbeatTimeout: 10 });
     const peer = await server.peers.next();
     await until(() => peer.frames.all.length >= 3, 'three heartbeats came');
     await sweepStops();
@@ -742,6 +742,7 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
   test('heartbeats are no calls: they count neither as pending nor against the limit, and closing does not wait for them', async () => {
     await using server = await RawServer.serve({}, () => true);
     const client = await connect(server.address, {
+      connections: 1,
       reconnect: false,
       maxPendingCalls: 1,
       heartbeatPeriod: 10,
@@ -762,7 +763,7 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
     await using server = await RawServer.serve({}, () => true);
     const [heartbeatPeriod, heartbeatTimeout] = [100, 80];
     const start = performance.now();
-    await using client: RpcClient = await connect(server.address, { reconnect: false, heartbeatPeriod, heartbeatTimeout });
+    await using client: RpcClient = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod, heartbeatTimeout });
     await (await server.peers.next()).end();
     await until(() => client.channels.size === 0, 'the client has seen it');
     // The sweep adds up to 20 ms; the rest is for a slow machine.
@@ -772,7 +773,7 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
   test('a peer that freezes after a while is noticed, too', async () => {
     let frozen = false;
     await using server = await RawServer.serve({}, () => frozen);
-    await using client = await connect(server.address, { reconnect: false, heartbeatPeriod: 30, heartbeatTimeout: 30 });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 30, heartbeatTimeout: 30 });
     const peer = await server.peers.next();
     await until(() => server.heartbeats >= 4, 'four heartbeats were answered');
     frozen = true;
@@ -870,7 +871,7 @@ describe('12: dispatch is by service and version', () => {
   test('the same name in two versions, and the same method in two services', async () => {
     const [a1, a2, b1, a3] = [make('A', 'v1'), make('A', 'v2'), make('B', 'v1'), make('A', 'v3')];
     await using server = await serve(freeMemory(), [a1.service, a2.service, b1.service]);
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const who = (from: typeof a1) => client.stub(from.made).who();
     expect([await who(a1), await who(a2), await who(b1), await who(a1)]).toEqual(['A v1', 'A v2', 'B v1', 'A v1']);
     expect(await outcome(who(a3))).toBe('UNIMPLEMENTED');
@@ -880,15 +881,15 @@ describe('12: dispatch is by service and version', () => {
     const [plain, v1, v2] = [make('A'), make('A', 'v1'), make('A', 'v2')];
     await using some = await serve(freeMemory(), [v1.service, v2.service]);
     await using all = await serve(freeMemory(), [v1.service, plain.service, v2.service]);
-    await using one = await connect(some.address, { reconnect: false });
-    await using two = await connect(all.address, { reconnect: false });
+    await using one = await connect(some.address, { connections: 1, reconnect: false });
+    await using two = await connect(all.address, { connections: 1, reconnect: false });
     expect([await one.stub(plain.made).who(), await two.stub(plain.made).who()]).toEqual(['A v1', 'A undefined']);
   });
 
   test('a service without a version serves callers of every version', async () => {
     const plain = make('A');
     await using server = await serve(freeMemory(), [plain.service]);
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     expect(await client.stub(make('A', 'v7').made).who()).toBe('A undefined');
   });
 
@@ -901,4 +902,17 @@ describe('12: dispatch is by service and version', () => {
     const frames = parseFrames(Buffer.concat(['v1', 'v2'].map((Version) => jsonRequest('A', 'who', undefined, { more: { Version } }))));
     expect(frames[0]?.head.equals(frames[1]?.head as Buffer)).toBe(false);
   });
+});
+
+test('a client has two connections to its peer, and calls take turns on them', async () => {
+  const peers = new Set<string>();
+  await using server = await serve(freeMemory(), [testService({ add: (_, { peer }) => ({ Sum: peers.add(peer).size }) })]);
+  await using client = await connect(server.address, { reconnect: false });
+  await until(() => client.channels.size === 2, 'both are there');
+  const stub = client.stub(TestService);
+  await Promise.all(Array.from({ length: 10 }, () => stub.add({})));
+  expect(peers.size).toBe(2);
+  expect(client.statistics().peers.map(({ calls }) => calls.started)).toEqual([5, 5]);
+  client.destroy();
+  server.destroy();
 });

@@ -32,7 +32,7 @@ async function shop(open = Promise.resolve()) {
     },
   });
   const server = await serve(freeMemory(), [service]);
-  const client = await connect(server.address, { reconnect: false });
+  const client = await connect(server.address, { connections: 1, reconnect: false });
   return {
     server,
     client,

@@ -117,7 +117,7 @@ describe('the packages', () => {
       void peer.send(frameBytes({ command: 2, serviceId: 2, sequence: frame.sequence }));
       return true;
     });
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const { sum, count } = client.stub(Feed);
     const call = sum([1, 2]);
     const { peer, sequence } = await server.requests.next();
@@ -147,7 +147,7 @@ describe('the packages', () => {
 describe('towards a peer that speaks the plain Go protocol', () => {
   test('a stream is an error before a byte is sent', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const stub = client.stub(Feed);
     for (const call of [() => stub.sum([1]), () => stub.count(1)[Symbol.asyncIterator]().next()]) {
       await expect(call()).rejects.toMatchObject({

@@ -195,7 +195,7 @@ describe('a client of ours asks what the Go client asked, and takes what the Go 
     const asked = parseFrames(Buffer.concat(recordedFrames(connection, TO_SERVER))).filter(({ command }) => command === 3);
     const answers = parseFrames(Buffer.concat(recordedFrames(connection, TO_CLIENT))).filter(({ command }) => command === 4);
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { reconnect: false });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
     const stubs = { json: client.stub(TestService, { codec: 'json' }), protobuf: client.stub(TestService, { codec: 'protobuf' }) };
     for (const plan of CHUNKINGS[chunking]?.(answers.map(({ bytes }) => bytes)) ?? []) {
       const outcomes = asked.map((frame) => callAgain(stubs[codecName(frame.codec)], frame));
@@ -226,7 +226,7 @@ describe('a client of ours asks what the Go client asked, and takes what the Go 
 
   test('a heartbeat of ours is the recorded one, with other numbers', async () => {
     await using server = await RawServer.serve();
-    await using _client = await connect(server.address, { reconnect: false });
+    await using _client = await connect(server.address, { connections: 1, reconnect: false });
     const peer = await server.peers.next();
     const heartbeat = await peer.frames.next();
     const recorded = recordedFrames(3, TO_SERVER)[0] as Buffer;
@@ -292,7 +292,7 @@ describe('with raw DEFLATE', () => {
     const asked = parseFrames(inflated(connection, TO_SERVER)).filter(({ command }) => command === 3);
     const answers = parseFrames(inflated(connection, TO_CLIENT)).filter(({ command }) => command === 4);
     await using server = await RawServer.serve({ session: DEFLATE });
-    await using client = await connect(server.address, { reconnect: false, session: DEFLATE });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, session: DEFLATE });
     const stubs = { json: client.stub(TestService, { codec: 'json' }), protobuf: client.stub(TestService, { codec: 'protobuf' }) };
     const outcomes = asked.map((frame) => callAgain(stubs[codecName(frame.codec)], frame));
     const requests = await server.requests.take(asked.length);
