@@ -2,7 +2,7 @@
 import { messageOf } from '../errors.js';
 import { badOption } from '../options.js';
 import { atMost, within } from '../timing.js';
-import { connect as dial } from '../transport/client.js';
+import { connect as dial } from '../transport/node.js';
 import type { Client } from '../transport/types.js';
 import { unlessCancelled, withTimeLeft } from './call.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';

@@ -1,6 +1,6 @@
 /** Serves contracts at an address. */
 import { atMost } from '../timing.js';
-import { serve as listen } from '../transport/server.js';
+import { serve as listen } from '../transport/node.js';
 import type { Server } from '../transport/types.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import type { ServerCall } from './context.js';
