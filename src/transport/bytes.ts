@@ -79,7 +79,7 @@ function decodeArray(bytes: Uint8Array, start: number, end: number, encoding: st
 }
 
 /** The tools of a browser. */
-export const WEB_TOOLS = {
+export const WEB_TOOLS: ByteTools = {
   allocate: (size) => new Uint8Array(size) as Bytes,
   copy: (bytes) => new Uint8Array(bytes) as Bytes,
   concat: (chunks) => concatArrays(chunks) as Bytes,
@@ -89,7 +89,7 @@ export const WEB_TOOLS = {
   writeText: (into, at, text) => encoder.encodeInto(text, into.subarray(at)).written,
   decode: decodeArray,
   find: (bytes, pattern, from) => (typeof pattern === 'number' ? bytes.indexOf(pattern, from) : findArray(bytes, pattern, from)),
-} satisfies ByteTools;
+};
 
 /** Those of this program. */
 export const TOOLS: ByteTools = globalThis.Buffer === undefined ? WEB_TOOLS : nodeTools(globalThis.Buffer);
