@@ -1,6 +1,7 @@
 /** Keeps sessions with one address alive: one loop dials, with jittered exponential backoff. */
 import { type GettyError, gettyError, messageOf } from '../errors.js';
 import { badOption, withDefaults } from '../options.js';
+import { warn } from '../warning.js';
 import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
 import { type Platform, transportFor } from './platform.js';
@@ -59,7 +60,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     try {
       this.#options.onState?.(state, state === 'ready' || state === 'closed' ? undefined : this.#lastFailure);
     } catch (error) {
-      process.emitWarning(gettyError('HANDLER_FAILED', `onState failed: ${messageOf(error)}`, error));
+      warn(gettyError('HANDLER_FAILED', `onState failed: ${messageOf(error)}`, error));
     }
   }
 
@@ -217,7 +218,6 @@ export async function connectOn<In, Out>(
   options: ClientOptions = {},
 ): Promise<Client<In, Out>> {
   const target = transportFor(platform, address);
-  if (options.onState !== undefined && typeof options.onState !== 'function') throw badOption('onState', options.onState, 'a function');
   const resolved = {
     ...withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, 2 ** 31 - 1] }),
     tls: options.tls,
@@ -226,6 +226,7 @@ export async function connectOn<In, Out>(
     onState: options.onState,
     reconnect: resolveReconnect(options.reconnect),
   };
+  if (options.onState !== undefined && typeof options.onState !== 'function') throw badOption('onState', options.onState, 'a function');
   return new TransportClient<In, Out>(platform, target.address, target.transport, setup, resolved).connect(options.signal);
 }
 

@@ -222,7 +222,7 @@ export class Outbox<In, Out> implements Flushable {
     // Not so a datagram: hardly ever does one wait.
     const copies = !this.#connection.unbatched && (length < SMALL || length * 8 < output.bytes.length);
     this.#hand(copies ? copy(view) : view);
-    if (copies || this.#untaken === 0) output.length = 0;
+    if (copies || this.#untaken === 0 || this.#connection.copies) output.length = 0;
     else output.renew();
   }
 

@@ -313,7 +313,7 @@ export interface ClientOptions {
   reconnect?: boolean | ReconnectOptions;
   /**
    * Told of each new state, for those who balance over several clients; with `down` and `connecting` comes why the last session
-   * was lost or the last attempt failed. It is called at once, after the listener's own events. A throw is reported by `process.emitWarning`.
+   * was lost or the last attempt failed. It is called at once, after the listener's own events. A throw is reported as that of a listener without onError.
    */
   onState?: (state: ClientState, reason?: Error) => void;
   /** For `tls://` and `wss://`. The server is always verified; a CA of your own goes here. */
@@ -355,6 +355,8 @@ export interface Connection extends Peer {
   readonly lossy?: boolean;
   /** True: messages gain nothing by leaving together, so each is passed on as it is written; a write() is one message. */
   readonly unbatched?: boolean;
+  /** True: write() copies the bytes, so that they may be recycled at once in any case. */
+  readonly copies?: boolean;
   /** Somebody waits for the next message: onTaken comes when it has left. Without this method bufferedBytes alone tells. */
   confirm?(): void;
   /** Milliseconds: the session's idleTimeout where its setup has none. */

@@ -6,7 +6,7 @@ import type { Client, ClientOptions, Setup, WebSocketOptions } from '../transpor
 import { webSocket } from './websocket.js';
 
 /** Those of ClientOptions that a browser leaves to the page. */
-export interface WebClientOptions extends Pick<ClientOptions, 'connections' | 'connectTimeout' | 'reconnect' | 'signal'> {
+export interface WebClientOptions extends Pick<ClientOptions, 'connections' | 'connectTimeout' | 'onState' | 'reconnect' | 'signal'> {
   websocket?: Pick<WebSocketOptions, 'protocols' | 'text'>;
 }
 

@@ -10,6 +10,7 @@ export { SESSION_DEFAULTS } from '../transport/session-options.js';
 export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from '../transport/task-pool.js';
 export type {
   Client,
+  ClientState,
   Codec,
   Compression,
   Endpoint,

@@ -49,6 +49,8 @@ function urlOf({ scheme, host, port, path }: Address): string {
 class BrowserConnection implements Connection {
   /** Each message is a call of the browser, whatever else leaves in the same tick. */
   readonly unbatched = true;
+  /** So does the browser, before send() returns. */
+  readonly copies = true;
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly protocol: string | undefined;
@@ -149,7 +151,6 @@ class BrowserConnection implements Connection {
     // The browser would drop it, and count it as not sent for ever.
     if (socket.readyState !== OPEN) this.#dropped += bytes.length;
     else {
-      // The browser copies the bytes before this returns.
       socket.send(this.#nextText ?? bytes);
       if (this.#look === undefined && (this.#asked || socket.bufferedAmount > 0)) this.#lookLater(FIRST_LOOK);
     }
