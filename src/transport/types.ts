@@ -64,7 +64,7 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /** Unique in this process. */
   readonly id: number;
   readonly name: string;
-  /** `tcp://127.0.0.1:8848`, or another form with the transport's scheme. */
+  /** `tcp://127.0.0.1:8848`, or another form with the transport's scheme. In a browser, the page's origin. */
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly endpoint: Endpoint<In, Out>;

@@ -1,4 +1,5 @@
 /** `getty/web` in a real browser, against our own server. */
+import { readFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Browser, Page } from 'playwright-core';
@@ -27,9 +28,11 @@ let tab: Page;
 beforeAll(async () => {
   browser = await launchChromium();
   const script = await bundleWeb('iife');
-  http = createServer((request, response) => {
-    response.setHeader('Content-Type', request.url === '/getty.js' ? 'text/javascript' : 'text/html');
-    response.end(request.url === '/getty.js' ? script : '<!doctype html><title>getty</title><script src="/getty.js"></script>');
+  http = createServer(({ url = '' }, response) => {
+    response.setHeader('Content-Type', url.endsWith('.js') ? 'text/javascript' : 'text/html');
+    // A URL's path has no dots that lead out of dist.
+    const built = url.startsWith('/dist/') ? readFileSync(new URL(`../..${new URL(url, 'http://page').pathname}`, import.meta.url)) : undefined;
+    response.end(built ?? (url === '/getty.js' ? script : '<!doctype html><title>getty</title><script src="/getty.js"></script>'));
   });
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   origin = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
@@ -108,6 +111,22 @@ describe('in chromium', () => {
       };
     });
     expect(seen).toEqual({ node: [], plain: true, message: [1, 2, 3], local: origin, remote: server.address });
+  });
+
+  it('a page without a bundler loads dist/web as it is', async () => {
+    await using server = await echo();
+    const answer = await tab.evaluate(async (address) => {
+      const where = '/dist/web/index.js';
+      const { connect, lines }: Web = await import(where);
+      return new Promise<string>((resolve) => {
+        const listener = {
+          onOpen: (session: Session<string>) => void session.write('hello'),
+          onMessage: (session: Session<string>, line: string) => session.endpoint.close().then(() => resolve(line)),
+        };
+        void connect<string>(address, { codec: lines(), listener });
+      });
+    }, server.address);
+    expect(answer).toBe('hello');
   });
 
   it('many messages of every size go both ways, in order', async () => {
