@@ -115,9 +115,10 @@ describe('in chromium', () => {
 
   it('a page without a bundler loads dist/web as it is', async () => {
     await using server = await echo();
+    await tab.addScriptTag({ type: 'module', content: "import * as unbundled from '/dist/web/index.js'; Object.assign(globalThis, { unbundled });" });
+    await tab.waitForFunction(() => 'unbundled' in globalThis);
     const answer = await tab.evaluate(async (address) => {
-      const where = '/dist/web/index.js';
-      const { connect, lines }: Web = await import(where);
+      const { connect, lines } = (globalThis as unknown as { unbundled: Web }).unbundled;
       return new Promise<string>((resolve) => {
         const listener = {
           onOpen: (session: Session<string>) => void session.write('hello'),
