@@ -1,6 +1,5 @@
 /** The rpc layer: contracts, stubs and services over one session, in both directions. */
 export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './auth.js';
-export { connect } from './client.js';
 export {
   type ContractOptions,
   clientStream,
@@ -19,8 +18,8 @@ export {
 export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
 export { Histogram } from './histogram.js';
 export { JWT_DEFAULTS, type JwtKeys, type JwtOptions, jwt } from './jwt.js';
+export { connect, serve } from './node.js';
 export { compose, RPC_DEFAULTS } from './options.js';
-export { serve } from './server.js';
 export { makeStub } from './stub.js';
 export type {
   Call,
