@@ -46,6 +46,6 @@ it('its types need none of Node.js', async () => {
   const { stdout } = await promisify(execFile)(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'test/fixtures/page', '--listFiles'], {
     cwd: ROOT,
   });
-  expect(stdout).toContain('dist/web/index.d.ts');
+  for (const entry of ['index', 'rpc']) expect(stdout).toContain(`dist/web/${entry}.d.ts`);
   expect(stdout).not.toContain('@types/node');
 });
