@@ -3,43 +3,7 @@ import { connectOver } from '../rpc/client.js';
 import type { RpcClient, RpcClientOptions } from '../rpc/types.js';
 import { connect as dial, type WebClientOptions } from './connect.js';
 
-export {
-  type ContractOptions,
-  contract,
-  type DescriptorOptions,
-  implement,
-  type MethodOptions,
-  oneway,
-  type SpecsOf,
-  unary,
-} from '../rpc/contract.js';
-export { type RpcCode, RpcError, type RpcErrorDetail } from '../rpc/errors.js';
-export { compose, RPC_DEFAULTS } from '../rpc/options.js';
-export { makeStub } from '../rpc/stub.js';
-export type {
-  Call,
-  Callback,
-  CallContext,
-  CallOptions,
-  Channel,
-  CodecName,
-  Contract,
-  Handlers,
-  Interceptor,
-  Invoke,
-  MessageCodec,
-  Metadata,
-  Method,
-  MethodKind,
-  MethodSpec,
-  MethodSpecs,
-  RpcClient,
-  RpcOptions,
-  Service,
-  Stub,
-  StubMethod,
-  StubOptions,
-} from '../rpc/types.js';
+export * from '../rpc/portable.js';
 
 /** RpcClientOptions, without what a browser does not leave to the page. */
 export type WebRpcClientOptions = Omit<RpcClientOptions, 'tls' | 'udp' | 'websocket'> & WebClientOptions;

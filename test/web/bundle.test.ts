@@ -4,6 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import * as node from '../../src/index.js';
+import * as rpc from '../../src/rpc/index.js';
+import * as web from '../../src/web/index.js';
+import * as webRpc from '../../src/web/rpc.js';
 import { bundleWeb } from '../fixtures/web.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -11,6 +15,13 @@ const KIB = 1024;
 
 /** What is used as a free name: not `globalThis.Buffer`, not `{ process: … }`. */
 const freely = (code: string, names: string): string[] => code.match(new RegExp(`(?<![.\\w$])(?:${names})(?![\\w$]|\\s*:)`, 'g')) ?? [];
+
+const namesOf = (entry: object): string[] => Object.keys(entry).sort();
+
+it('a page has what Node.js has, but for what only servers need, and UDP', () => {
+  expect([...namesOf(web), 'SERVER_DEFAULTS', 'UDP_DEFAULTS', 'serve'].sort()).toEqual(namesOf(node));
+  expect([...namesOf(webRpc), 'JWT_DEFAULTS', 'jwt', 'serve'].sort()).toEqual(namesOf(rpc));
+});
 
 describe('the build of getty/web', () => {
   it('all of it is at most 12 KiB, minified and compressed', async () => {

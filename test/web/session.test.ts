@@ -139,15 +139,19 @@ describe('a session', () => {
     }
   });
 
-  it('idleTimeout and cron', async () => {
+  it('onCron sends heartbeats, for a browser has no pings', async () => {
     await using server = await wsServer();
-    await using page = await webClient(server.address, {
-      idleTimeout: 40,
-      cronPeriod: 10,
-      on: { onCron: (session) => void session.write(bytes('beat')) },
-    });
+    await using page = await webClient(server.address, { cronPeriod: 10, on: { onCron: (session) => void session.write(bytes('beat')) } });
     const peer = await server.peers.next();
-    expect(await peer.messages.next()).toBe(`binary ${Buffer.from('beat').toString('hex')}`);
+    expect(await peer.messages.take(2)).toEqual(Array(2).fill(`binary ${Buffer.from('beat').toString('hex')}`));
+    expect(peer.pings.all).toEqual([]);
+    expect(page.session.closed).toBe(false);
+  });
+
+  it('idleTimeout: a server that says nothing', async () => {
+    await using server = await wsServer();
+    await using page = await webClient(server.address, { idleTimeout: 20 });
+    const peer = await server.peers.next();
     expect(await page.events.errors.next()).toMatchObject({ code: 'IDLE_TIMEOUT' });
     expect(await peer.closed.next()).toBe('4000 destroyed');
   });
