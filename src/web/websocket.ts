@@ -31,6 +31,8 @@ const OPEN = 1;
 const NORMAL = 1000;
 /** Normal, going away, and no code at all. */
 const ORDERLY: readonly number[] = [NORMAL, 1001, 1005];
+/** What a browser says when no close came. */
+const BROKEN = 1006;
 /** What a browser may say when it ends at once: of the codes below 3000 it may only send 1000. */
 const DESTROYED = 4000;
 /** What a message that waits to be read costs in memory besides its bytes: empty ones must not be free. */
@@ -44,6 +46,12 @@ const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** `ws://host:port/path`; a path of only a slash is any path. */
 function urlOf({ scheme, host, port, path }: Address): string {
   return formatAddress(scheme, host || 'localhost', port) + (path === '/' ? '' : path);
+}
+
+/** In words. */
+function endOf(code: number, reason: string): string {
+  if (code === BROKEN) return 'broke; a browser does not say why';
+  return `closed with code ${code}${reason === '' ? '' : `: ${JSON.stringify(reason)}`}`;
 }
 
 class BrowserConnection implements Connection {
@@ -185,11 +193,8 @@ class BrowserConnection implements Connection {
 
   #closed({ code, reason, wasClean }: CloseEvent): void {
     this.#socketClosed = true;
-    if (!ORDERLY.includes(code)) {
-      const why = reason === '' ? '' : `: ${JSON.stringify(reason)}`;
-      const what = code === 1006 ? 'the connection broke (a browser does not say why)' : `${this.remoteAddress} closed with code ${code}${why}`;
-      return this.#finish(gettyError('CONNECTION_LOST', code === 1006 ? `${this.remoteAddress}: ${what}` : what));
-    }
+    if (!ORDERLY.includes(code))
+      return this.#finish(gettyError('CONNECTION_LOST', `the connection with ${this.remoteAddress} ${endOf(code, reason)}`));
     if (wasClean && this.#ended) {
       this.#sent = true;
       this.#tellTaken();
@@ -264,8 +269,7 @@ async function dial(address: Address, options: ClientOptions, signal: AbortSigna
     signal.addEventListener('abort', abort);
     // What is to be known comes with the close that follows.
     socket.onerror = () => {};
-    socket.onclose = ({ code, reason }) =>
-      fail(new Error(`the WebSocket closed with code ${code}${reason && `: ${JSON.stringify(reason)}`}; a browser does not say why`));
+    socket.onclose = ({ code, reason }) => fail(new Error(`the connection ${endOf(code, reason)}`));
     socket.onopen = () => {
       const { protocol } = socket;
       if (protocol === '' ? protocols.length > 0 : !protocols.includes(protocol)) {

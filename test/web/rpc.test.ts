@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js';
-import { contract, implement, oneway, RpcError, type RpcServer, type Service, serve, unary } from '../../src/rpc/index.js';
+import { contract, duplex, implement, oneway, RpcError, type RpcServer, type Service, serve, unary } from '../../src/rpc/index.js';
 import { launchChromium } from '../fixtures/chromium.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { noLeaks } from '../fixtures/leaks.js';
@@ -64,6 +64,24 @@ describe('where nothing of Node.js is there', () => {
     expect(await notes.next()).toBe('noted');
     const many = await Promise.all(Array.from({ length: 500 }, (_, i) => page.stub.hello(`${i}`)));
     expect(many).toEqual(Array.from({ length: 500 }, (_, i) => `hello, ${i} 😀 (nobody)`));
+  });
+
+  it('streams, both ways at once', async () => {
+    const sums = (make: typeof contract, both: typeof duplex) => make('Sums', { sums: both<number, number>() });
+    const service = implement(sums(contract, duplex), {
+      async *sums(numbers) {
+        let sum = 0;
+        for await (const number of numbers) {
+          sum += number;
+          yield sum;
+        }
+      },
+    });
+    await using server = await serve('ws://127.0.0.1:0', [service]);
+    await using page = await client(server);
+    const seen: number[] = [];
+    for await (const sum of page.made.stub(sums(page.web.contract, page.web.duplex)).sums([1, 2, 3, 4])) seen.push(sum);
+    expect(seen).toEqual([1, 3, 6, 10]);
   });
 
   it.each(['json', 'protobuf'] as const)(
