@@ -1,5 +1,5 @@
 /** Compiles the examples and runs one: `npm run example -- NAME ARGS…` runs examples/NAME/main.ts. */
-import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { fingerprint, ROOT, run, setup, TSC } from './setup.mjs';
@@ -13,6 +13,12 @@ function compileExamples() {
   if (!ok) {
     console.error(output);
     process.exit(1);
+  }
+  // A page is for the browser: its example bundles it.
+  for (const name of readdirSync(join(ROOT, 'examples'))) {
+    const page = join(ROOT, 'examples', name, 'page');
+    const filter = (/** @type {string} */ path) => !path.endsWith('tsconfig.json');
+    if (existsSync(page)) cpSync(page, join(fresh, name, 'page'), { recursive: true, filter });
   }
   if (!existsSync(out)) renameSync(fresh, out);
   return out;

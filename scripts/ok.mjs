@@ -6,6 +6,7 @@ const bin = `${ROOT}node_modules/`;
 /** @type {[name: string, ...args: string[]][]} */
 const steps = [
   ['types', TSC],
+  ['page types', TSC, '-p', 'examples/echo-web/page'],
   ['lint', `${bin}@biomejs/biome/bin/biome`, 'ci', '--error-on-warnings', '--colors=off'],
   ['dead code', `${bin}knip/bin/knip.js`, '--no-progress'],
   ['package', `${bin}publint/src/cli.js`, '--strict'],

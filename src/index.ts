@@ -2,10 +2,12 @@
 export { type ErrorCode, GettyError } from './errors.js';
 export { ByteReader } from './transport/byte-reader.js';
 export { ByteWriter } from './transport/byte-writer.js';
-export { CLIENT_DEFAULTS, connect, RECONNECT_DEFAULTS } from './transport/client.js';
+export type { Bytes } from './transport/bytes.js';
+export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from './transport/client.js';
 export { delimiter, fixedLength, jsonLines, type LengthPrefixedOptions, lengthPrefixed, lines, raw, varintPrefixed } from './transport/codecs.js';
+export { connect, serve } from './transport/node.js';
 export { SendError } from './transport/outbox.js';
-export { SERVER_DEFAULTS, serve } from './transport/server.js';
+export { SERVER_DEFAULTS } from './transport/server.js';
 export { SESSION_DEFAULTS } from './transport/session-options.js';
 export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from './transport/task-pool.js';
 export type {

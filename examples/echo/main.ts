@@ -6,8 +6,9 @@
  *   npm run example -- echo --address udp://127.0.0.1:8848 --client    (with --ca for a certificate of your own)
  */
 import { parseArgs } from 'node:util';
-import { connect, type EventListener, serve } from 'getty';
-import { COMMAND, type EchoPackage, echoCodec } from './codec.js';
+import { connect, serve } from 'getty';
+import { answering } from './answering.js';
+import { COMMAND, echoCodec } from './codec.js';
 
 const { values } = parseArgs({
   options: {
@@ -22,14 +23,6 @@ const { values } = parseArgs({
 });
 const both = values.server === values.client;
 const { cert, key, ca } = values;
-
-/** Heartbeats are answered with "pong", everything else with itself. */
-const answering: EventListener<EchoPackage> = {
-  onMessage(session, message) {
-    session.write(message.command === COMMAND.heartbeat ? { ...message, text: 'pong' } : message);
-  },
-  onError: (session, error) => console.error(`${session.remoteAddress}: ${error.message}`),
-};
 
 async function startServer() {
   const server = await serve(values.address, { codec: echoCodec, listener: answering }, { tls: cert === undefined ? undefined : { cert, key } });

@@ -2,8 +2,7 @@
 import { messageOf } from '../errors.js';
 import { badOption } from '../options.js';
 import { atMost, within } from '../timing.js';
-import { connect as dial } from '../transport/client.js';
-import type { Client } from '../transport/types.js';
+import type { Client, ClientOptions, Setup } from '../transport/types.js';
 import { unlessCancelled, withTimeLeft } from './call.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import { RpcError } from './errors.js';
@@ -17,6 +16,9 @@ import type { Call, Channel, Contract, Invoke, MethodSpecs, RpcClient, RpcClient
 
 /** Two connections overlap the work of both processes, and one that is slow to die does not take all calls with it. */
 export const RPC_CLIENT_DEFAULTS = { connections: 2 } satisfies RpcClientOptions;
+
+/** connect() of a transport. */
+export type Dial = <In, Out>(address: string, setup: Setup<In, Out>, options?: ClientOptions) => Promise<Client<In, Out>>;
 
 class ContractClient implements RpcClient {
   readonly address: string;
@@ -42,7 +44,7 @@ class ContractClient implements RpcClient {
     return this.#closing !== undefined;
   }
 
-  async connect({ services = [], onReady, ...transport }: RpcClientOptions): Promise<this> {
+  async connect(dial: Dial, { services = [], onReady, ...transport }: RpcClientOptions): Promise<this> {
     const options = this.#options;
     if (onReady !== undefined && typeof onReady !== 'function') throw badOption('onReady', onReady, 'a function');
     this.#onReady = onReady;
@@ -136,10 +138,7 @@ class ContractClient implements RpcClient {
   }
 }
 
-/**
- * Connect to an rpc server at `address`. Settles when the first session is open.
- * Rejects with BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
- */
-export async function connect(address: string, options: RpcClientOptions = {}): Promise<RpcClient> {
-  return new ContractClient(address, resolveRpcOptions(options)).connect(options);
+/** connect() over sessions that `dial` makes. */
+export async function connectOver(dial: Dial, address: string, options: RpcClientOptions = {}): Promise<RpcClient> {
+  return new ContractClient(address, resolveRpcOptions(options)).connect(dial, options);
 }

@@ -8,6 +8,7 @@
 import { gettyError } from '../errors.js';
 import type { ByteReader } from '../transport/byte-reader.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
+import { allocate, type Bytes } from '../transport/bytes.js';
 
 export const MAGIC = 0x20160905;
 export const HEADER_BYTES = 32;
@@ -47,7 +48,7 @@ export class Frame {
   code = 0;
   codec = 0;
   /** Holds the header section from headStart to headEnd, and the body from bodyStart to bodyEnd. */
-  bytes: Buffer = Buffer.alloc(0);
+  bytes: Bytes = allocate(0);
   /** Of the whole package. */
   size = 0;
   headStart = 0;

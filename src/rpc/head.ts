@@ -3,6 +3,8 @@
  * Metadata, Version, Code, Details) are extensions that a Go peer passes over.
  */
 import type { ByteWriter } from '../transport/byte-writer.js';
+import { type Bytes, copy, decode, encode, textBytes } from '../transport/bytes.js';
+import { fromBase64, toBase64 } from './base64.js';
 import { codeNumber, codeOfNumber, RpcError } from './errors.js';
 import { NO_METADATA } from './metadata.js';
 import type { CodecName, Metadata } from './types.js';
@@ -63,8 +65,8 @@ export function writeRequestRest(output: ByteWriter, codec: CodecName, timeout: 
 }
 
 /** Throws when the bytes are no request header. */
-export function readRequestHead(codec: CodecName, bytes: Buffer, start: number, end: number): RequestHead {
-  return codec === 'json' ? readJsonRequest(bytes.toString('utf8', start, end)) : readProtobufRequest(new FieldReader(bytes, start, end));
+export function readRequestHead(codec: CodecName, bytes: Bytes, start: number, end: number): RequestHead {
+  return codec === 'json' ? readJsonRequest(decode(bytes, start, end)) : readProtobufRequest(new FieldReader(bytes, start, end));
 }
 
 function readJsonRequest(text: string): RequestHead {
@@ -121,9 +123,7 @@ function writeErrorHead(output: ByteWriter, codec: CodecName, error: RpcError): 
   const metadata = hasKeys(error.metadata) ? error.metadata : undefined;
   const { details } = error;
   if (codec === 'json') {
-    output.text(
-      JSON.stringify({ Error: error.message, Code: code, Metadata: metadata, Details: details && Buffer.from(details).toString('base64') }),
-    );
+    output.text(JSON.stringify({ Error: error.message, Code: code, Metadata: metadata, Details: details && toBase64(details) }));
     return;
   }
   writeTextField(output, RESPONSE_TAG.error, error.message);
@@ -139,7 +139,7 @@ function writeErrorHead(output: ByteWriter, codec: CodecName, error: RpcError): 
   }
 }
 
-const OK_HEAD = { json: Buffer.from('{"Error":""}'), protobuf: Buffer.from([0x0a, 0x00]) };
+const OK_HEAD = { json: encode('{"Error":""}'), protobuf: copy(Uint8Array.of(0x0a, 0x00)) };
 
 /** True for the header of a success, recognised by its length: no other header that a peer sends is so short. */
 export function isPlainSuccess(codec: CodecName, length: number): boolean {
@@ -147,15 +147,15 @@ export function isPlainSuccess(codec: CodecName, length: number): boolean {
 }
 
 /** The error in the header of an answer that failed; an empty message is still an error. Throws when the bytes are no response header. */
-export function readResponseError(codec: CodecName, bytes: Buffer, start: number, end: number): RpcError {
-  return codec === 'json' ? readJsonError(bytes.toString('utf8', start, end)) : readProtobufError(new FieldReader(bytes, start, end));
+export function readResponseError(codec: CodecName, bytes: Bytes, start: number, end: number): RpcError {
+  return codec === 'json' ? readJsonError(decode(bytes, start, end)) : readProtobufError(new FieldReader(bytes, start, end));
 }
 
 function readJsonError(text: string): RpcError {
   const { Error: message, Code, Metadata: metadata, Details } = text === '' ? {} : parseObject(text);
   return new RpcError(codeOfNumber(typeof Code === 'number' ? Code : 0), typeof message === 'string' ? message : '', {
     metadata: readJsonMap(metadata),
-    details: typeof Details === 'string' ? Buffer.from(Details, 'base64') : undefined,
+    details: typeof Details === 'string' ? fromBase64(Details) : undefined,
   });
 }
 
@@ -163,7 +163,7 @@ function readProtobufError(fields: FieldReader): RpcError {
   let message = '';
   let code = 0;
   let metadata: Record<string, string> | undefined;
-  let details: Buffer | undefined;
+  let details: Bytes | undefined;
   while (!fields.done) {
     const tag = fields.varint();
     if (tag === RESPONSE_TAG.error) message = fields.text();
@@ -208,8 +208,8 @@ function readMapEntry(fields: FieldReader, into: Record<string, string> | undefi
 function writeMap(output: ByteWriter, tag: number, map: Metadata): void {
   for (const [key, value] of Object.entries(map)) {
     output.uint8(tag);
-    const keyBytes = Buffer.byteLength(key);
-    const valueBytes = Buffer.byteLength(value);
+    const keyBytes = textBytes(key);
+    const valueBytes = textBytes(value);
     writeVarint(output, 2 + varintSize(keyBytes) + keyBytes + varintSize(valueBytes) + valueBytes);
     writeTextField(output, MAP_TAG.key, key);
     writeTextField(output, MAP_TAG.value, value);

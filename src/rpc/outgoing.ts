@@ -2,6 +2,7 @@
 import { gettyError, messageOf } from '../errors.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { now } from '../transport/ticker.js';
+import { warn } from '../warning.js';
 import { RpcError } from './errors.js';
 import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
 import { isPlainSuccess, readResponseError } from './head.js';
@@ -125,7 +126,7 @@ function tellMetadata(onMetadata: NonNullable<CallOptions['onMetadata']>, metada
   try {
     onMetadata(metadata);
   } catch (error) {
-    process.emitWarning(gettyError('HANDLER_FAILED', `onMetadata of a call failed: ${messageOf(error)}`, error));
+    warn(gettyError('HANDLER_FAILED', `onMetadata of a call failed: ${messageOf(error)}`, error));
   }
 }
 

@@ -2,6 +2,7 @@
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { now } from '../transport/ticker.js';
+import { warn as warnProgram } from '../warning.js';
 import { streamsInput, streamsReplies } from './call.js';
 import { ServerCall } from './context.js';
 import { RpcError } from './errors.js';
@@ -351,6 +352,6 @@ export function warn(logger: Logger, details: object, message: string): void {
   try {
     logger.warn(details, message);
   } catch (failure) {
-    process.emitWarning(gettyError('HANDLER_FAILED', `the logger failed: ${messageOf(failure)}`, failure));
+    warnProgram(gettyError('HANDLER_FAILED', `the logger failed: ${messageOf(failure)}`, failure));
   }
 }

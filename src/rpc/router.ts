@@ -1,5 +1,6 @@
 /** Finds the handler of a request: by service, version and method. Shared by all channels of a server or client. */
 import { badOption } from '../options.js';
+import { type Bytes, decode } from '../transport/bytes.js';
 import { RpcError } from './errors.js';
 import { type RequestHead, readRequestHead } from './head.js';
 import type { CodecName, Handler, Method, Service } from './types.js';
@@ -36,10 +37,10 @@ export class Router {
   }
 
   /** An unknown service, version or method is UNIMPLEMENTED. Throws INVALID_ARGUMENT for a header that does not parse. */
-  find(codec: CodecName, bytes: Buffer, start: number, end: number): Routed {
+  find(codec: CodecName, bytes: Bytes, start: number, end: number): Routed {
     if (end - start > LARGEST_CACHED_HEAD) return this.#read(codec, bytes, start, end);
     const cache = this.#cache[codec];
-    const key = bytes.toString('latin1', start, end);
+    const key = decode(bytes, start, end, 'latin1');
     const known = cache.get(key);
     if (known !== undefined) return known;
     const routed = this.#read(codec, bytes, start, end);
@@ -51,7 +52,7 @@ export class Router {
     return routed;
   }
 
-  #read(codec: CodecName, bytes: Buffer, start: number, end: number): Routed {
+  #read(codec: CodecName, bytes: Bytes, start: number, end: number): Routed {
     const head = parse(codec, bytes, start, end);
     return { ...head, route: this.#route(head) };
   }
@@ -71,7 +72,7 @@ export class Router {
   }
 }
 
-function parse(codec: CodecName, bytes: Buffer, start: number, end: number): RequestHead {
+function parse(codec: CodecName, bytes: Bytes, start: number, end: number): RequestHead {
   try {
     return readRequestHead(codec, bytes, start, end);
   } catch (error) {

@@ -1,7 +1,6 @@
 /** Serves contracts at an address. */
 import { atMost } from '../timing.js';
-import { serve as listen } from '../transport/server.js';
-import type { Server } from '../transport/types.js';
+import type { Server, ServerOptions, Setup } from '../transport/types.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import type { ServerCall } from './context.js';
 import { RpcError } from './errors.js';
@@ -13,6 +12,9 @@ import type { Channel, Interceptor, Invoke, RpcServer, RpcServerOptions, RpcStat
 
 /** A session is given up that has not heard its peer for so long; peers send heartbeats more often. */
 const IDLE_TIMEOUT = 180_000;
+
+/** serve() of a transport. */
+export type Listen = <In, Out>(address: string, setup: Setup<In, Out>, options?: ServerOptions) => Promise<Server<In, Out>>;
 
 class ContractServer implements RpcServer {
   readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
@@ -30,7 +32,7 @@ class ContractServer implements RpcServer {
     return this.#server?.address ?? '';
   }
 
-  async listen(address: string, services: readonly Service[], { server }: RpcServerOptions): Promise<this> {
+  async listen(listen: Listen, address: string, services: readonly Service[], { server }: RpcServerOptions): Promise<this> {
     const options = this.#options;
     const setup: ChannelSetup = {
       ...options,
@@ -103,10 +105,7 @@ export function handlerChain(interceptors: readonly Interceptor[]): Invoke | und
   });
 }
 
-/**
- * Serve `services` (made by implement()) at `address`.
- * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED.
- */
-export async function serve(address: string, services: readonly Service[], options: RpcServerOptions = {}): Promise<RpcServer> {
-  return new ContractServer(resolveRpcOptions(options)).listen(address, services, options);
+/** serve() over sessions that `listen` makes. */
+export async function serveOver(listen: Listen, address: string, services: readonly Service[], options: RpcServerOptions = {}): Promise<RpcServer> {
+  return new ContractServer(resolveRpcOptions(options)).listen(listen, address, services, options);
 }

@@ -2,6 +2,7 @@
 
 import { gettyError, messageOf } from '../errors.js';
 import { badOption } from '../options.js';
+import { warn } from '../warning.js';
 import { ClientCall, checkTimeout, streamsInput, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import type { Callback, CallOptions, CodecName, Contract, Invoke, Method, MethodSpecs, Replies, Stub, StubOptions } from './types.js';
@@ -47,7 +48,7 @@ function settle(promise: Promise<unknown>, callback: Callback<unknown>): void {
       (reply) => callback(null, reply),
       (error) => callback(error),
     )
-    .catch((error) => process.emitWarning(gettyError('HANDLER_FAILED', `the callback of a call failed: ${messageOf(error)}`, error)));
+    .catch((error) => warn(gettyError('HANDLER_FAILED', `the callback of a call failed: ${messageOf(error)}`, error)));
 }
 
 /** The call begins with the iteration, so that one which nobody reads is never made. */

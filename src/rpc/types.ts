@@ -4,6 +4,7 @@
  */
 import type { Logger } from '../logger.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
+import type { Bytes } from '../transport/bytes.js';
 import type { ClientOptions, PeerCertificate, ServerOptions, SessionOptions, WebSocketRequest } from '../transport/types.js';
 import type { RpcCode } from './errors.js';
 
@@ -18,7 +19,7 @@ export interface MessageCodec<T = unknown> {
   /** Append the encoded message. */
   encode(output: ByteWriter, message: T): void;
   /** Read a message from `bytes`, from `start` to `end`; views of them stay valid. */
-  decode(bytes: Buffer, start: number, end: number): T;
+  decode(bytes: Bytes, start: number, end: number): T;
 }
 
 /** How one message of a method is written in each codec that its contract has. */

@@ -1,5 +1,6 @@
 /** The two pieces of the Protobuf encoding that the rpc header needs (https://protobuf.dev/programming-guides/encoding/). */
 import type { ByteWriter } from '../transport/byte-writer.js';
+import { type Bytes, decode, textBytes } from '../transport/bytes.js';
 
 /** Append an unsigned integer below 2^32. */
 export function writeVarint(output: ByteWriter, value: number): void {
@@ -14,17 +15,17 @@ export function writeVarint(output: ByteWriter, value: number): void {
 /** Append text behind its length; `tag` is the field's. */
 export function writeTextField(output: ByteWriter, tag: number, text: string): void {
   output.uint8(tag);
-  writeVarint(output, Buffer.byteLength(text));
+  writeVarint(output, textBytes(text));
   output.text(text);
 }
 
 /** Walks the fields of one Protobuf message. Throws RangeError on what is no such message. */
 export class FieldReader {
-  readonly #bytes: Buffer;
+  readonly #bytes: Bytes;
   #position: number;
   readonly #end: number;
 
-  constructor(bytes: Buffer, start: number, end: number) {
+  constructor(bytes: Bytes, start: number, end: number) {
     this.#bytes = bytes;
     this.#position = start;
     this.#end = end;
@@ -47,7 +48,7 @@ export class FieldReader {
   }
 
   /** The bytes of a length-delimited field, as a view. */
-  bytes(): Buffer {
+  bytes(): Bytes {
     const length = this.varint();
     const from = this.#position;
     if (length > this.#end - from) throw new RangeError(`a field of ${length} bytes is cut off`);
@@ -56,7 +57,8 @@ export class FieldReader {
   }
 
   text(): string {
-    return this.bytes().toString('utf8');
+    const bytes = this.bytes();
+    return decode(bytes, 0, bytes.length);
   }
 
   /** Pass over a field of the wire type in `tag`. */

@@ -1,13 +1,14 @@
 /** What has arrived and is not read yet. A codec takes whole messages off its front. */
+import { allocate, type Bytes, decode, type Encoding, find } from './bytes.js';
 
-const EMPTY = Buffer.alloc(0);
+const EMPTY = allocate(0);
 /** A message that straddles chunks is gathered in a buffer that grows with what really came, not with what was announced. */
 const GROWTH = 4;
 const FIRST_GATHER = 16 * 1024;
 
 export class ByteReader {
   /** The buffer that holds the unread bytes, from `position` to `end`. For codecs that read numbers in place. */
-  bytes: Buffer = EMPTY;
+  bytes: Bytes = EMPTY;
   position = 0;
   end = 0;
   #view: DataView | undefined;
@@ -30,7 +31,7 @@ export class ByteReader {
   }
 
   /** Add a chunk; it belongs to the reader from here on. Copied only when a message straddles chunks. */
-  feed(chunk: Buffer): void {
+  feed(chunk: Bytes): void {
     const rest = this.end - this.position;
     if (rest === 0) {
       this.#adopt(chunk, chunk.length, false);
@@ -47,13 +48,13 @@ export class ByteReader {
     // Nobody knows how much comes: where most is copied again, make room for as much once more, so that a drip costs no copy each time.
     else if (rest >= chunk.length) capacity = total * 2;
     // The old buffer is left as it is: views of it may be in somebody's hands.
-    const gathered = Buffer.allocUnsafeSlow(capacity);
+    const gathered = allocate(capacity);
     gathered.set(this.bytes.subarray(this.position, this.end), 0);
     gathered.set(chunk, rest);
     this.#adopt(gathered, total, true);
   }
 
-  #adopt(bytes: Buffer, end: number, gathering: boolean): void {
+  #adopt(bytes: Bytes, end: number, gathering: boolean): void {
     this.bytes = bytes;
     this.position = 0;
     this.end = end;
@@ -82,7 +83,7 @@ export class ByteReader {
     const from = this.position + this.#scanned;
     // The room after `end` is not searched: it may be large, and what lies there is not ours.
     const searched = this.end === this.bytes.length ? this.bytes : this.bytes.subarray(0, this.end);
-    const found = searched.indexOf(pattern, from);
+    const found = find(searched, pattern, from);
     if (found >= 0) return found - this.position;
     // The last bytes may be the beginning of a pattern that is not whole yet.
     const partial = typeof pattern === 'number' ? 0 : pattern.length - 1;
@@ -91,17 +92,17 @@ export class ByteReader {
   }
 
   /** Take `count` bytes, behind `dropped` others, as a view that stays valid. Throws RangeError when fewer are there. */
-  take(count: number, dropped = 0): Buffer {
+  take(count: number, dropped = 0): Bytes {
     const from = this.position + dropped;
     this.skip(count + dropped);
     return this.bytes.subarray(from, from + count);
   }
 
-  /** Take `count` bytes as text. Throws RangeError when fewer are there. */
-  takeText(count: number, encoding: BufferEncoding = 'utf8'): string {
+  /** Take `count` bytes as text. Throws RangeError when fewer are there; in a browser BAD_OPTION for encodings other than `utf8` and `latin1`. */
+  takeText(count: number, encoding?: Encoding): string {
     const from = this.position;
     this.skip(count);
-    return this.bytes.toString(encoding, from, from + count);
+    return decode(this.bytes, from, from + count, encoding);
   }
 
   /** Drop `count` bytes. Throws RangeError when fewer are there. */

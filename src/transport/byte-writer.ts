@@ -2,12 +2,13 @@
  * Where codecs append encoded messages: one contiguous buffer for all messages of a flush, because one large write costs
  * the system a fraction of many small ones. Numbers go through a DataView, which V8 compiles to plain stores.
  */
+import { allocate, type Bytes, writeText } from './bytes.js';
 
 /** Also the size at which a session flushes before its tick is over. */
 export const WRITER_BYTES = 64 * 1024;
 /** What a tick mostly needs no more than. A buffer that waits for a slow peer waits as a whole, so it begins small. */
 export const SMALL_WRITER_BYTES = 16 * 1024;
-const NONE = Buffer.alloc(0);
+const NONE = allocate(0);
 const NONE_VIEW = new DataView(NONE.buffer, 0, 0);
 const POOL_LIMIT = 16;
 const pool: ByteWriter[] = [];
@@ -15,12 +16,12 @@ const largePool: ByteWriter[] = [];
 
 export class ByteWriter {
   /** Bytes before `length` are written; what comes after is not initialised and never leaves. */
-  bytes: Buffer;
+  bytes: Bytes;
   view: DataView;
   length = 0;
 
   constructor(capacity = SMALL_WRITER_BYTES) {
-    this.bytes = Buffer.allocUnsafeSlow(capacity);
+    this.bytes = allocate(capacity);
     this.view = new DataView(this.bytes.buffer);
   }
 
@@ -48,7 +49,7 @@ export class ByteWriter {
   }
 
   #grow(needed: number): void {
-    const bytes = Buffer.allocUnsafeSlow(needed <= SMALL_WRITER_BYTES ? SMALL_WRITER_BYTES : Math.max(needed, this.bytes.length * 2, WRITER_BYTES));
+    const bytes = allocate(needed <= SMALL_WRITER_BYTES ? SMALL_WRITER_BYTES : Math.max(needed, this.bytes.length * 2, WRITER_BYTES));
     bytes.set(this.bytes.subarray(0, this.length), 0);
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer);
@@ -98,7 +99,7 @@ export class ByteWriter {
       this.length = at;
     }
     const at = this.reserve(length * 3);
-    const written = this.bytes.write(value, at, 'utf8');
+    const written = writeText(this.bytes, at, value);
     this.length = at + written;
     return written;
   }

@@ -1,11 +1,12 @@
 /** Keeps sessions with one address alive: one loop dials, with jittered exponential backoff. */
 import { type GettyError, gettyError, messageOf } from '../errors.js';
 import { badOption, withDefaults } from '../options.js';
+import { warn } from '../warning.js';
 import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
+import { type Platform, transportFor } from './platform.js';
 import type { StreamSession } from './session.js';
 import { withCompression } from './session-options.js';
-import { transportFor } from './transports.js';
 import type { Client, ClientOptions, ClientState, Connection, ReconnectOptions, Session, Setup, Transport } from './types.js';
 
 /** Milliseconds. */
@@ -37,8 +38,8 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   #retry: NodeJS.Timeout | undefined;
   #state: ClientState = 'connecting';
 
-  constructor(target: Address, transport: Transport, setup: Setup<In, Out>, options: Resolved) {
-    super(setup);
+  constructor(platform: Platform, target: Address, transport: Transport, setup: Setup<In, Out>, options: Resolved) {
+    super(platform, setup);
     this.address = target.text;
     this.#target = target;
     this.#transport = transport;
@@ -59,7 +60,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     try {
       this.#options.onState?.(state, state === 'ready' || state === 'closed' ? undefined : this.#lastFailure);
     } catch (error) {
-      process.emitWarning(gettyError('HANDLER_FAILED', `onState failed: ${messageOf(error)}`, error));
+      warn(gettyError('HANDLER_FAILED', `onState failed: ${messageOf(error)}`, error));
     }
   }
 
@@ -209,13 +210,14 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   }
 }
 
-/**
- * Connect to `address` and keep `connections` sessions alive. Settles when the first session is open.
- * Rejects with BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED (refused, unknown name, timed out: see its cause) or SESSION_REFUSED.
- */
-export async function connect<In, Out = In>(address: string, setup: Setup<In, Out>, options: ClientOptions = {}): Promise<Client<In, Out>> {
-  const target = transportFor(address);
-  if (options.onState !== undefined && typeof options.onState !== 'function') throw badOption('onState', options.onState, 'a function');
+/** connect() of a platform. */
+export async function connectOn<In, Out>(
+  platform: Platform,
+  address: string,
+  setup: Setup<In, Out>,
+  options: ClientOptions = {},
+): Promise<Client<In, Out>> {
+  const target = transportFor(platform, address);
   const resolved = {
     ...withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, 2 ** 31 - 1] }),
     tls: options.tls,
@@ -224,7 +226,8 @@ export async function connect<In, Out = In>(address: string, setup: Setup<In, Ou
     onState: options.onState,
     reconnect: resolveReconnect(options.reconnect),
   };
-  return new TransportClient<In, Out>(target.address, target.transport, setup, resolved).connect(options.signal);
+  if (options.onState !== undefined && typeof options.onState !== 'function') throw badOption('onState', options.onState, 'a function');
+  return new TransportClient<In, Out>(platform, target.address, target.transport, setup, resolved).connect(options.signal);
 }
 
 function resolveReconnect(given: ClientOptions['reconnect']): typeof RECONNECT_DEFAULTS | undefined {

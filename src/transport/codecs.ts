@@ -3,13 +3,14 @@ import { gettyError, messageOf } from '../errors.js';
 import { badOption } from '../options.js';
 import type { ByteReader } from './byte-reader.js';
 import type { ByteWriter } from './byte-writer.js';
+import { type Bytes, copy, encode, find } from './bytes.js';
 import type { Codec, Session } from './types.js';
 
 const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
 /** Bytes as they come: each message is what one read brought, at most maxMessageBytes. A message is a view; it stays valid. */
-export function raw(): Codec<Buffer, Uint8Array> {
+export function raw(): Codec<Bytes, Uint8Array> {
   return {
     read: (input, session) => input.take(Math.min(input.length, session.maxMessageBytes)),
     write: (output, message) => output.append(message),
@@ -72,10 +73,10 @@ export function jsonLines<In = unknown, Out = In>(): Codec<In, Out> {
  * Bytes up to a delimiter, which is not part of the message. A message is a view; it stays valid. Writing one in which the delimiter would be
  * found too soon throws ENCODE_FAILED.
  */
-export function delimiter(mark: string | Uint8Array): Codec<Buffer, Uint8Array> {
+export function delimiter(mark: string | Uint8Array): Codec<Bytes, Uint8Array> {
   if ((typeof mark !== 'string' && !(mark instanceof Uint8Array)) || mark.length === 0)
     throw badOption('delimiter', mark, 'at least one character or byte');
-  const bytes = typeof mark === 'string' ? Buffer.from(mark) : Buffer.from(mark);
+  const bytes = typeof mark === 'string' ? encode(mark) : copy(mark);
   const pattern = bytes.length === 1 ? (bytes[0] as number) : bytes;
   return {
     read(input) {
@@ -90,7 +91,7 @@ export function delimiter(mark: string | Uint8Array): Codec<Buffer, Uint8Array> 
       output.append(message);
       output.append(bytes);
       // The end of a message and the beginning of the delimiter may make one: `a-` and `--` would be read as `a` and `-`.
-      if (output.bytes.subarray(start, output.length).indexOf(pattern) < message.length) {
+      if (find(output.bytes.subarray(start, output.length), pattern, 0) < message.length) {
         throw gettyError('ENCODE_FAILED', 'a message must not hold the delimiter, nor end in its beginning so that it is found too soon');
       }
     },
@@ -98,7 +99,7 @@ export function delimiter(mark: string | Uint8Array): Codec<Buffer, Uint8Array> 
 }
 
 /** Messages of `length` bytes each. A message is a view; it stays valid. Writing one of another length throws ENCODE_FAILED. */
-export function fixedLength(length: number): Codec<Buffer, Uint8Array> {
+export function fixedLength(length: number): Codec<Bytes, Uint8Array> {
   if (!Number.isInteger(length) || length < 1) throw badOption('length', length, 'a whole number of bytes from 1');
   return {
     read: (input) => (input.length < length ? undefined : input.take(length)),
@@ -110,7 +111,7 @@ export function fixedLength(length: number): Codec<Buffer, Uint8Array> {
 }
 
 /** Take a message of `total` bytes and drop its first `strip`; undefined while it is not whole. Throws MESSAGE_TOO_LARGE before it has come. */
-function takeWhole(input: ByteReader, session: Session<never, never>, total: number, strip: number): Buffer | undefined {
+function takeWhole(input: ByteReader, session: Session<never, never>, total: number, strip: number): Bytes | undefined {
   if (total > session.maxMessageBytes) {
     throw gettyError(
       'MESSAGE_TOO_LARGE',
@@ -145,7 +146,7 @@ export interface LengthPrefixedOptions {
  * bytes were stripped, then the message, and fills in the length field: with `strip: 0` the message is the whole frame.
  * Throws BAD_OPTION.
  */
-export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Buffer, Uint8Array> {
+export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Bytes, Uint8Array> {
   if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
   const { width = 4, littleEndian = false, offset = 0, adjustment = 0 } = options;
   if (typeof littleEndian !== 'boolean') throw badOption('littleEndian', littleEndian, 'a boolean');
@@ -209,7 +210,7 @@ function lengthField(
 }
 
 /** A length as a Protobuf varint (at most 5 bytes), then so many bytes, as Protobuf's delimited streams have it. A message is a view; it stays valid. */
-export function varintPrefixed(): Codec<Buffer, Uint8Array> {
+export function varintPrefixed(): Codec<Bytes, Uint8Array> {
   return {
     read(input, session) {
       let length = 0;

@@ -1,6 +1,6 @@
 /** What a server and a client have in common: sessions, made from connections and closed together. */
 import { GettyError, gettyError, messageOf } from '../errors.js';
-import { compress } from './compression.js';
+import type { Platform } from './platform.js';
 import { type SessionOwner, StreamSession } from './session.js';
 import { type ResolvedSetup, resolveSetup } from './session-options.js';
 import type { Connection, Session, Setup } from './types.js';
@@ -11,11 +11,13 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   readonly id = ++lastId;
   abstract readonly type: 'server' | 'client';
   readonly sessions = new Set<StreamSession<In, Out>>();
+  readonly #platform: Platform;
   readonly #setupOf: (connection: Connection) => ResolvedSetup<In, Out>;
   #closing: Promise<void> | undefined;
 
   /** Throws BAD_OPTION when the setup is one for all sessions and is wrong. */
-  constructor(setup: Setup<In, Out>) {
+  constructor(platform: Platform, setup: Setup<In, Out>) {
+    this.#platform = platform;
     if (typeof setup === 'function') this.#setupOf = (connection) => resolveSetup(setup(connection));
     else {
       const resolved = resolveSetup(setup);
@@ -41,7 +43,8 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
     let session: StreamSession<In, Out>;
     try {
       const setup = this.#setupOf(connection);
-      session = new StreamSession(this, compress(connection, setup.compression, setup.maxInflatedBytes), setup);
+      const compressed = this.#platform.compress(connection, setup.compression, setup.maxInflatedBytes);
+      session = new StreamSession(this, compressed, setup);
     } catch (error) {
       connection.destroy();
       if (error instanceof GettyError) throw error;

@@ -1,6 +1,7 @@
 /** What a session receives: bytes become messages and go to the listener, no faster than the listener wants them. */
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import { ByteReader } from './byte-reader.js';
+import type { Bytes } from './bytes.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';
 import type { TaskPool } from './task-pool.js';
 import { now } from './ticker.js';
@@ -23,7 +24,7 @@ export class Inbox<In, Out> {
   /** Made when bytes come: many sessions only wait. */
   #input: ByteReader | undefined;
   /** Whole messages of a message transport that wait to be read. */
-  #whole: Buffer[] | undefined;
+  #whole: Bytes[] | undefined;
   /** onOpen has not settled: messages wait, whatever else happens. */
   #opening = true;
   #paused = false;
@@ -72,14 +73,14 @@ export class Inbox<In, Out> {
     this.#read();
   }
 
-  onData(bytes: Buffer): void {
+  onData(bytes: Bytes): void {
     this.bytesRead += bytes.length;
     this.#input ??= new ByteReader();
     this.#input.feed(bytes);
     this.#read();
   }
 
-  onMessage(bytes: Buffer): void {
+  onMessage(bytes: Bytes): void {
     this.bytesRead += bytes.length;
     this.#whole ??= [];
     this.#whole.push(bytes);
@@ -157,7 +158,7 @@ export class Inbox<In, Out> {
   }
 
   /** Each is one message of the codec, neither more nor less. */
-  #readWhole(messages: Buffer[]): void {
+  #readWhole(messages: Bytes[]): void {
     this.#input ??= new ByteReader();
     const input = this.#input;
     const { codec, maxMessageBytes } = this.#setup;

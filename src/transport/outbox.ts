@@ -2,6 +2,7 @@
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import { checkNumber } from '../options.js';
 import { ByteWriter, SMALL_WRITER_BYTES, WRITER_BYTES } from './byte-writer.js';
+import { type Bytes, concat, copy } from './bytes.js';
 import { type Flushable, flushSoon } from './flusher.js';
 import { LONGEST_TIMER, tooLarge } from './session-options.js';
 import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from './types.js';
@@ -46,7 +47,7 @@ export class Outbox<In, Out> implements Flushable {
   /** Bytes handed to the connection that it had not passed on when it was last asked. */
   #untaken = 0;
   /** Chunks that wait behind those until they make a larger one: a peer that does not read must not cost a heap of small ones. */
-  #held: Buffer[] | undefined;
+  #held: Bytes[] | undefined;
   #heldBytes = 0;
   #waiters: Waiter[] | undefined;
   #closed = false;
@@ -212,7 +213,7 @@ export class Outbox<In, Out> implements Flushable {
     if (length === 0 || this.#gone) return;
     const view = output.bytes.subarray(0, length);
     if (this.#untaken > 0 && length < HELD && !this.#connection.unbatched) {
-      this.#hold(Buffer.from(view));
+      this.#hold(copy(view));
       output.length = 0;
       return;
     }
@@ -220,8 +221,8 @@ export class Outbox<In, Out> implements Flushable {
     // What is small for its buffer goes as a copy of its own size: a view that has to wait would keep the whole buffer waiting with it.
     // Not so a datagram: hardly ever does one wait.
     const copies = !this.#connection.unbatched && (length < SMALL || length * 8 < output.bytes.length);
-    this.#hand(copies ? Buffer.from(view) : view);
-    if (copies || this.#untaken === 0) output.length = 0;
+    this.#hand(copies ? copy(view) : view);
+    if (copies || this.#untaken === 0 || this.#connection.copies) output.length = 0;
     else output.renew();
   }
 
@@ -230,7 +231,7 @@ export class Outbox<In, Out> implements Flushable {
     this.#untaken = this.#connection.bufferedBytes;
   }
 
-  #hold(bytes: Buffer): void {
+  #hold(bytes: Bytes): void {
     this.#held ??= [];
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
@@ -243,7 +244,7 @@ export class Outbox<In, Out> implements Flushable {
     if (held === undefined) return;
     this.#held = undefined;
     this.#heldBytes = 0;
-    this.#hand(Buffer.concat(held));
+    this.#hand(concat(held));
   }
 
   /** The connection has passed on more. */

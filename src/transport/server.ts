@@ -3,9 +3,9 @@ import { gettyError } from '../errors.js';
 import { badOption, checkNumber, withDefaults } from '../options.js';
 import { type Address, parseAddress } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
+import { type Platform, transportFor } from './platform.js';
 import type { StreamSession } from './session.js';
 import { withCompression } from './session-options.js';
-import { transportFor } from './transports.js';
 import type { Connection, Listener, ListenOptions, Peer, Server, ServerOptions, Session, Setup, TlsOptions, Transport } from './types.js';
 
 /** Milliseconds. */
@@ -125,16 +125,18 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 }
 
-/**
- * Listen at `address` (`tcp://host:port`, `ws://host:port/path`, `unix:///path` …; port 0 asks for a free one).
- * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED and its cause.
- */
-export async function serve<In, Out = In>(address: string, setup: Setup<In, Out>, options?: ServerOptions): Promise<Server<In, Out>> {
-  const target = transportFor(address);
+/** serve() of a platform. */
+export async function serveOn<In, Out>(
+  platform: Platform,
+  address: string,
+  setup: Setup<In, Out>,
+  options?: ServerOptions,
+): Promise<Server<In, Out>> {
+  const target = transportFor(platform, address);
   const resolved = { ...options, ...withDefaults(SERVER_DEFAULTS, options, { backlog: [1, 65535], handshakeTimeout: [1, 2 ** 31 - 1] }) };
   for (const name of ['maxSessions', 'maxSessionsPerAddress'] as const) {
     if (resolved[name] !== undefined) checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY);
   }
   const withSetup = { ...resolved, websocket: withCompression(resolved.websocket, setup) };
-  return new TransportServer<In, Out>(setup).listen(target.address, target.transport, withSetup);
+  return new TransportServer<In, Out>(platform, setup).listen(target.address, target.transport, withSetup);
 }

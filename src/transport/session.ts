@@ -1,5 +1,7 @@
 /** A session: one codec and one listener over one connection. It alone calls the connection. */
 import { GettyError, gettyError, messageOf } from '../errors.js';
+import { warn } from '../warning.js';
+import type { Bytes } from './bytes.js';
 import { Inbox, type InboxOwner } from './inbox.js';
 import { Outbox } from './outbox.js';
 import type { ResolvedSetup } from './session-options.js';
@@ -170,13 +172,13 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   // ---- events of the connection ----
 
-  onData(bytes: Buffer): void {
+  onData(bytes: Bytes): void {
     if (this.#state === 'closed') return;
     this.active = Date.now();
     this.#inbox.onData(bytes);
   }
 
-  onMessage(bytes: Buffer): void {
+  onMessage(bytes: Bytes): void {
     if (this.#state === 'closed') return;
     this.active = Date.now();
     this.#inbox.onMessage(bytes);
@@ -306,11 +308,11 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   report(error: Error): void {
     const { listener } = this.#setup;
     if (listener.onError === undefined) {
-      if (error instanceof GettyError && error.code === 'HANDLER_FAILED') process.emitWarning(error);
+      if (error instanceof GettyError && error.code === 'HANDLER_FAILED') warn(error);
       return;
     }
     const failed = (failure: unknown): void => {
-      process.emitWarning(gettyError('HANDLER_FAILED', `onError failed: ${messageOf(failure)}`, failure));
+      warn(gettyError('HANDLER_FAILED', `onError failed: ${messageOf(failure)}`, failure));
     };
     try {
       const outcome: unknown = listener.onError(this, error);

@@ -95,7 +95,7 @@ export function now(): number {
   current = performance.now();
   if (globalThis.setImmediate !== undefined) {
     fresh = true;
-    setImmediate(expire);
+    globalThis.setImmediate(expire);
   }
   return current;
 }

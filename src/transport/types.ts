@@ -5,6 +5,7 @@
 import type { Address } from './address.js';
 import type { ByteReader } from './byte-reader.js';
 import type { ByteWriter } from './byte-writer.js';
+import type { Bytes } from './bytes.js';
 import type { TaskPool } from './task-pool.js';
 
 /** Turns bytes into messages and back. One object may serve many sessions if it keeps no state. */
@@ -27,7 +28,7 @@ export interface EventListener<In, Out = In> {
   onMessage(session: Session<In, Out>, message: In): unknown;
   /**
    * A callback failed (HANDLER_FAILED, with the cause), the peer sent bad bytes, or the connection broke. Without this
-   * method a failing callback is reported by `process.emitWarning`; the rest shows in onClose alone.
+   * method a failing callback is a warning of the process (in a browser, an uncaught error of the page); the rest shows in onClose alone.
    */
   onError?(session: Session<In, Out>, error: Error): void;
   /** The session is over. Called once, last, for every session whose onOpen was called. */
@@ -63,7 +64,7 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /** Unique in this process. */
   readonly id: number;
   readonly name: string;
-  /** `tcp://127.0.0.1:8848`, or another form with the transport's scheme. */
+  /** `tcp://127.0.0.1:8848`, or another form with the transport's scheme. In a browser, the page's origin. */
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly endpoint: Endpoint<In, Out>;
@@ -273,12 +274,12 @@ export interface UdpOptions {
 /** PEM text or bytes, or the path of a PEM file. What is no good is a BAD_OPTION at the call. */
 export interface TlsOptions {
   /** Our certificate, with those between it and its CA. */
-  cert?: string | Buffer;
-  key?: string | Buffer;
+  cert?: string | Bytes;
+  key?: string | Bytes;
   /** The password of the key. */
   passphrase?: string;
   /** The authorities whose certificates are accepted. Default of a client: those that Node.js knows. */
-  ca?: string | Buffer;
+  ca?: string | Bytes;
   /** Of a server: whether clients must show a certificate of `ca`. Default: required when there is a `ca`. */
   clientCertificate?: 'none' | 'required';
   /** Of a client: the name that the server's certificate must have, and that is sent as SNI. Default: the address's host. */
@@ -312,7 +313,7 @@ export interface ClientOptions {
   reconnect?: boolean | ReconnectOptions;
   /**
    * Told of each new state, for those who balance over several clients; with `down` and `connecting` comes why the last session
-   * was lost or the last attempt failed. It is called at once, after the listener's own events. A throw is reported by `process.emitWarning`.
+   * was lost or the last attempt failed. It is called at once, after the listener's own events. A throw is reported as that of a listener without onError.
    */
   onState?: (state: ClientState, reason?: Error) => void;
   /** For `tls://` and `wss://`. The server is always verified; a CA of your own goes here. */
@@ -354,6 +355,8 @@ export interface Connection extends Peer {
   readonly lossy?: boolean;
   /** True: messages gain nothing by leaving together, so each is passed on as it is written; a write() is one message. */
   readonly unbatched?: boolean;
+  /** True: write() copies the bytes, so that they may be recycled at once in any case. */
+  readonly copies?: boolean;
   /** Somebody waits for the next message: onTaken comes when it has left. Without this method bufferedBytes alone tells. */
   confirm?(): void;
   /** Milliseconds: the session's idleTimeout where its setup has none. */
@@ -377,13 +380,14 @@ export interface Connection extends Peer {
 export interface MessageLimits {
   readonly maxMessageBytes: number;
   readonly maxInflatedBytes: number;
+  readonly maxQueuedBytes: number;
 }
 
 export interface ConnectionEvents {
   /** Bytes of the stream; they belong to the receiver. */
-  onData(bytes: Buffer): void;
+  onData(bytes: Bytes): void;
   /** One whole message of a message transport; it belongs to the receiver. */
-  onMessage(bytes: Buffer): void;
+  onMessage(bytes: Bytes): void;
   /** The peer gave a sign of life that is no message (a pong). */
   onAlive(): void;
   /** The operating system has taken more: bufferedBytes is smaller than before. */

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ByteWriter } from '../../src/index.js';
 import { SMALL_WRITER_BYTES, WRITER_BYTES } from '../../src/transport/byte-writer.js';
+import { BUILDS } from '../fixtures/builds.js';
+import { asBuffer } from '../fixtures/chunks.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
 
@@ -35,13 +37,13 @@ function apply(writer: ByteWriter, doing: Step): void {
   else writer.uint32(doing.uint32, doing.little);
 }
 
-const written = (writer: ByteWriter): Buffer => writer.bytes.subarray(0, writer.length);
+const written = (writer: ByteWriter): Buffer => asBuffer(writer.bytes.subarray(0, writer.length));
 
 describe('ByteWriter', () => {
-  it('writes what one would expect, from any capacity', () => {
+  it.each(BUILDS)('$name it writes what one would expect, from any capacity', ({ build }) => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), fc.nat({ max: 300 }), (steps, capacity) => {
-        const writer = new ByteWriter(capacity);
+        const writer = new build.ByteWriter(capacity);
         for (const doing of steps) apply(writer, doing);
         expect(written(writer).equals(Buffer.concat(steps.map(model)))).toBe(true);
       }),
@@ -87,11 +89,11 @@ describe('ByteWriter', () => {
     expect([...written(writer)]).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 
-  it('text: at the border of the short loop, and for every width of character', () => {
+  it.each(BUILDS)('$name: text at the border of the short loop, and for every width of character', ({ build }) => {
     for (const unit of ['a', 'ü', '€', '😀', '\u0000', '\ud800']) {
       for (const length of [0, 1, 13, 20, 39, 40, 41, 100]) {
         const text = unit.repeat(length);
-        const writer = new ByteWriter(1);
+        const writer = new build.ByteWriter(1);
         writer.uint8(9);
         expect(writer.text(text)).toBe(Buffer.byteLength(text));
         expect(written(writer).equals(Buffer.concat([Buffer.of(9), Buffer.from(text)]))).toBe(true);

@@ -1,7 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import {
   ByteReader,
-  type ByteWriter,
   delimiter,
   fixedLength,
   jsonLines,
@@ -12,6 +11,7 @@ import {
   varintPrefixed,
 } from '../../src/index.js';
 import { codecSession, cut, cuts, decode, encode, everySplit } from '../fixtures/chunks.js';
+import { CODECS } from '../fixtures/codecs.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
 import { thrown } from '../fixtures/transports.js';
@@ -19,79 +19,17 @@ import { thrown } from '../fixtures/transports.js';
 noLeaks();
 
 const bytes = (max: number): fc.Arbitrary<Buffer> => fc.uint8Array({ maxLength: max }).map((array) => Buffer.from(array));
-// Well-formed text without a newline; a trailing \r would be taken for the end of the line.
-const line = fc.string({ unit: 'binary', maxLength: 60 }).map((text) => text.replaceAll('\n', '').replace(/\r+$/, ''));
 
-const ORDERS = [1, 2, 4, 8].flatMap((width) => [false, true].map((littleEndian) => ({ width, littleEndian }) as LengthPrefixedOptions));
-const LENGTH_PREFIXED: readonly LengthPrefixedOptions[] = [
-  ...ORDERS,
-  { width: 2, offset: 3 },
-  { width: 4, offset: 1, strip: 0 },
-  { width: 2, offset: 4, strip: 2 },
-  { width: 4, strip: 2 },
-  { width: 4, adjustment: -4 },
-  { width: 2, offset: 2, adjustment: -4, strip: 0 },
-  { width: 8, offset: 5, adjustment: -13, littleEndian: true },
-  { width: 1, adjustment: 2 },
-  { width: 2, offset: 1, adjustment: 3, strip: 1, littleEndian: true },
-];
-
-/** Messages as they are read: where the length field is not stripped, with what it says. */
-function frames(options: LengthPrefixedOptions): fc.Arbitrary<Buffer> {
-  const { width = 4, offset = 0, adjustment = 0, strip = offset + width } = options;
-  const head = offset + width;
-  const least = head + Math.max(0, adjustment);
-  return fc.uint8Array({ minLength: least, maxLength: least + (width === 1 ? 200 : 600) }).map((array) => {
-    // Written by the codec itself; its bytes are proved by the table further down.
-    const frame = encode(lengthPrefixed({ ...options, strip: 0 }), [array]);
-    return frame.subarray(strip);
-  });
-}
-
-interface AnyCodec {
-  read(input: ByteReader, session: never): unknown;
-  write(output: ByteWriter, message: unknown, session: never): void;
-}
-
-/** Each framing codec with messages that it can carry. raw is no framing: its messages are whatever a read brought. */
-const CODECS: readonly { name: string; codec: AnyCodec; message: fc.Arbitrary<unknown> }[] = [
-  { name: 'lines', codec: lines() as AnyCodec, message: line },
-  { name: 'jsonLines', codec: jsonLines() as AnyCodec, message: fc.jsonValue().map((value) => JSON.parse(JSON.stringify(value))) },
-  ...['\n', '\0', '\r\n', '--END--', 'aab', 'abab'].map((mark) => ({
-    name: `delimiter ${JSON.stringify(mark)}`,
-    codec: delimiter(mark) as AnyCodec,
-    // Full of beginnings of the delimiter.
-    message: fc
-      .array(
-        fc.oneof(
-          bytes(20),
-          fc.nat(mark.length).map((length) => Buffer.from(mark.slice(0, length))),
-        ),
-        { maxLength: 8 },
-      )
-      .map(Buffer.concat)
-      .filter((message) => Buffer.concat([message, Buffer.from(mark)]).indexOf(mark) === message.length),
-  })),
-  ...[1, 3, 40].map((length) => ({
-    name: `fixedLength ${length}`,
-    codec: fixedLength(length) as AnyCodec,
-    message: fc.uint8Array({ minLength: length, maxLength: length }).map((array) => Buffer.from(array)),
-  })),
-  { name: 'varintPrefixed', codec: varintPrefixed() as AnyCodec, message: bytes(700) },
-  ...LENGTH_PREFIXED.map((options) => ({
-    name: `lengthPrefixed ${JSON.stringify(options)}`,
-    codec: lengthPrefixed(options) as AnyCodec,
-    message: frames(options),
-  })),
-];
-
-describe.each(CODECS)('$name', ({ codec, message }) => {
+describe.each(CODECS)('$name', ({ codec, message, bytes: chunk, newReader, newWriter }) => {
+  const reading = (chunks: readonly Buffer[], reader: ByteReader, session = codecSession()): unknown[] =>
+    decode(codec, chunks.map(chunk), session, reader);
+  const writing = (messages: readonly unknown[]): Buffer => encode(codec, messages, codecSession(), newWriter());
   it('random messages over random chunks come back as they were', () => {
     fc.assert(
       fc.property(fc.array(message, { maxLength: 30 }), cuts, (messages, places) => {
-        const reader = new ByteReader();
-        const wire = encode(codec, messages);
-        expect(decode(codec, cut(wire, places), codecSession(), reader)).toEqual(messages);
+        const reader = newReader();
+        const wire = writing(messages);
+        expect(reading(cut(wire, places), reader)).toEqual(messages);
         expect(reader.length).toBe(0);
       }),
     );
@@ -99,30 +37,30 @@ describe.each(CODECS)('$name', ({ codec, message }) => {
 
   it('1: every two-way split, and byte by byte', () => {
     const messages = fc.sample(message, { numRuns: 8, seed: 7 });
-    const wire = encode(codec, messages);
+    const wire = writing(messages);
     for (const chunks of everySplit(wire.subarray(0, 600))) {
-      const reader = new ByteReader();
-      const got = decode(codec, chunks, codecSession(), reader);
+      const reader = newReader();
+      const got = reading(chunks, reader);
       expect(got).toEqual(messages.slice(0, got.length));
-      expect(encode(codec, got).length + reader.length).toBe(Math.min(wire.length, 600));
+      expect(writing(got).length + reader.length).toBe(Math.min(wire.length, 600));
     }
   });
 
   it('what is cut off at the end is no message, and is not taken', () => {
-    const wire = encode(codec, fc.sample(message, { numRuns: 3, seed: 11 }));
+    const wire = writing(fc.sample(message, { numRuns: 3, seed: 11 }));
     for (let end = 0; end < wire.length; end++) {
-      const reader = new ByteReader();
-      const before = decode(codec, [Buffer.from(wire.subarray(0, end))], codecSession(), reader);
-      expect(encode(codec, before).length + reader.length).toBe(end);
+      const reader = newReader();
+      const before = reading([Buffer.from(wire.subarray(0, end))], reader);
+      expect(writing(before).length + reader.length).toBe(end);
     }
   });
 
   it('garbage is messages or an error, never a hang or a crash', () => {
     fc.assert(
       fc.property(bytes(400), cuts, (garbage, places) => {
-        const reader = new ByteReader();
+        const reader = newReader();
         try {
-          decode(codec, cut(garbage, places), codecSession(1_000), reader);
+          reading(cut(garbage, places), reader, codecSession(1_000));
         } catch (error) {
           expect(['MESSAGE_TOO_LARGE', 'BAD_FRAME']).toContain((error as { code: string }).code);
         }

@@ -638,9 +638,8 @@ describe.each(CONNECTED)('taskPool: $name', (row) => {
     await turns(QUIET);
     three.session.write('c');
     await turns(QUIET);
-    const far = [...p.server.sessions].find((session) => session.remoteAddress === two.session.localAddress || row.name === 'unix');
-    if (row.name === 'unix') [...p.server.sessions][1]?.destroy();
-    else far?.destroy();
+    // Not every client has a name.
+    [...p.server.sessions][1]?.destroy();
     await two.events.closed.next();
     await p.finish('a');
     await p.finish('c');

@@ -173,7 +173,7 @@ describe('a flood of pings', () => {
     const connection = new WebSocketConnection(stream, { role: 'server', protocol: undefined, deflate: undefined, text: false });
     const nothing = (): void => {};
     const events = { onData: nothing, onMessage: nothing, onAlive: nothing, onTaken: nothing, onEnd: nothing, onClose: nothing };
-    connection.attach(events, { maxMessageBytes: 1_000, maxInflatedBytes: 1_000 });
+    connection.attach(events, { maxMessageBytes: 1_000, maxInflatedBytes: 1_000, maxQueuedBytes: 1 });
     const ping = (byte: number): Buffer => Buffer.from([0x89, 0x81, 0, 0, 0, 0, byte]);
     return { stream, connection, ping };
   }

@@ -2,6 +2,7 @@
  * What compiled decoders call. A function that reads answers the value and leaves in `cursor.at` where it came to. Whether
  * that is beyond the end is asked by its caller, once, after reading: what lies there are only other bytes of the same chunk.
  */
+import { type Bytes, decode } from '../../transport/bytes.js';
 import { HIGH, halves, LOW, octets, scratch, signed64, unsigned64 } from './scratch.js';
 import type { AnyMessage } from './types.js';
 
@@ -39,7 +40,7 @@ export function wrongEnd(): never {
 }
 
 /** The low 32 bits of a varint of at most ten bytes. */
-export function varint32(bytes: Buffer, at: number): number {
+export function varint32(bytes: Bytes, at: number): number {
   let to = at;
   let value = 0;
   for (let shift = 0; shift < 70; shift += 7) {
@@ -54,7 +55,7 @@ export function varint32(bytes: Buffer, at: number): number {
 }
 
 /** A tag of more than one byte. It has to fit into 32 bits, and in five bytes. */
-export function longTag(bytes: Buffer, at: number, limit: number): number {
+export function longTag(bytes: Bytes, at: number, limit: number): number {
   const tag = varint32(bytes, at);
   const to = cursor.at;
   if (to > limit) eof();
@@ -67,7 +68,7 @@ export function wrongTag(tag: number): never {
 }
 
 /** Puts the 64 bits of a varint into the scratch. */
-function varint64(bytes: Buffer, at: number): void {
+function varint64(bytes: Bytes, at: number): void {
   let to = at;
   let low = 0;
   let high = 0;
@@ -87,22 +88,22 @@ function varint64(bytes: Buffer, at: number): void {
   malformed('a varint has more than ten bytes');
 }
 
-export function bool(bytes: Buffer, at: number): boolean {
+export function bool(bytes: Bytes, at: number): boolean {
   varint64(bytes, at);
   return halves[0] !== 0 || halves[1] !== 0;
 }
 
-export function int64(bytes: Buffer, at: number): bigint {
+export function int64(bytes: Bytes, at: number): bigint {
   varint64(bytes, at);
   return signed64[0] as bigint;
 }
 
-export function uint64(bytes: Buffer, at: number): bigint {
+export function uint64(bytes: Bytes, at: number): bigint {
   varint64(bytes, at);
   return unsigned64[0] as bigint;
 }
 
-export function sint64(bytes: Buffer, at: number): bigint {
+export function sint64(bytes: Bytes, at: number): bigint {
   varint64(bytes, at);
   const low = halves[LOW] as number;
   const high = halves[HIGH] as number;
@@ -112,38 +113,38 @@ export function sint64(bytes: Buffer, at: number): bigint {
   return signed64[0] as bigint;
 }
 
-export function sfixed32(bytes: Buffer, at: number): number {
+export function sfixed32(bytes: Bytes, at: number): number {
   cursor.at = at + 4;
   const [a, b, c, d] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] as [number, number, number, number];
   return a | (b << 8) | (c << 16) | (d << 24);
 }
 
-export function fixed32(bytes: Buffer, at: number): number {
+export function fixed32(bytes: Bytes, at: number): number {
   return sfixed32(bytes, at) >>> 0;
 }
 
-function eight(bytes: Buffer, at: number): void {
+function eight(bytes: Bytes, at: number): void {
   halves[LOW] = sfixed32(bytes, at);
   halves[HIGH] = sfixed32(bytes, at + 4);
 }
 
-export function sfixed64(bytes: Buffer, at: number): bigint {
+export function sfixed64(bytes: Bytes, at: number): bigint {
   eight(bytes, at);
   return signed64[0] as bigint;
 }
 
-export function fixed64(bytes: Buffer, at: number): bigint {
+export function fixed64(bytes: Bytes, at: number): bigint {
   eight(bytes, at);
   return unsigned64[0] as bigint;
 }
 
-export function float(bytes: Buffer, at: number): number {
+export function float(bytes: Bytes, at: number): number {
   cursor.at = at + 4;
   for (let i = 0; i < 4; i++) octets[i] = bytes[at + i] as number;
   return scratch.getFloat32(0, true);
 }
 
-export function double(bytes: Buffer, at: number): number {
+export function double(bytes: Bytes, at: number): number {
   cursor.at = at + 8;
   for (let i = 0; i < 8; i++) octets[i] = bytes[at + i] as number;
   return scratch.getFloat64(0, true);
@@ -156,8 +157,8 @@ const strict = new TextDecoder('utf-8', { fatal: true });
  * Text of any length. protobuf-es reads it with a TextDecoder, which is slow, and differs from Buffer only in leaving out a
  * byte order mark at the beginning and, where the schema wants valid UTF-8, in refusing what Buffer shows as U+FFFD.
  */
-export function longString(bytes: Buffer, at: number, end: number, validated: boolean): string {
-  const text = bytes.toString('utf8', at, end);
+export function longString(bytes: Bytes, at: number, end: number, validated: boolean): string {
+  const text = decode(bytes, at, end);
   if (text.charCodeAt(0) !== 0xfeff && !(validated && text.includes('\ufffd'))) return text;
   return (validated ? strict : lenient).decode(bytes.subarray(at, end));
 }
@@ -179,13 +180,13 @@ function append(fields: unknown, field: UnknownField): UnknownField[] {
 }
 
 /** Keep a field that the schema does not have. `depth`: how many groups may be within each other. */
-export function unknown(bytes: Buffer, at: number, limit: number, tag: number, fields: unknown, depth: number): UnknownField[] {
+export function unknown(bytes: Bytes, at: number, limit: number, tag: number, fields: unknown, depth: number): UnknownField[] {
   const to = skip(bytes, at, limit, tag, depth);
   cursor.at = to;
   return append(fields, { no: tag >>> 3, wireType: tag & 7, data: bytes.subarray(at, to) });
 }
 
-function skip(bytes: Buffer, at: number, limit: number, tag: number, depth: number): number {
+function skip(bytes: Bytes, at: number, limit: number, tag: number, depth: number): number {
   let to = at;
   switch (tag & 7) {
     case VARINT:
@@ -213,7 +214,7 @@ function skip(bytes: Buffer, at: number, limit: number, tag: number, depth: numb
   return to;
 }
 
-function skipGroup(bytes: Buffer, at: number, limit: number, begin: number, depth: number): number {
+function skipGroup(bytes: Bytes, at: number, limit: number, begin: number, depth: number): number {
   if (depth <= 0) tooDeep();
   let to = at;
   for (;;) {

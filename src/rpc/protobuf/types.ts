@@ -1,6 +1,7 @@
 /** What is made of a Protobuf descriptor, and the word for its names in generated code. */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import type { ByteWriter } from '../../transport/byte-writer.js';
+import type { Bytes } from '../../transport/bytes.js';
 
 /** Of FieldDescriptor's presence: google.protobuf.FeatureSet.FieldPresence. */
 export const IMPLICIT = 2;
@@ -19,7 +20,7 @@ export type Encode = (output: ByteWriter, message: AnyMessage, at: number, free:
  * Reads fields from `at` to `end` into `message` and returns where it came to. Nothing may be read from `limit` on, where the
  * whole ends. `group` is the number of the field when the message ends with a tag, else 0.
  */
-export type Decode = (bytes: Buffer, at: number, end: number, limit: number, message: AnyMessage, depth: number, group: number) => number;
+export type Decode = (bytes: Bytes, at: number, end: number, limit: number, message: AnyMessage, depth: number, group: number) => number;
 
 /** The code of one schema. Encoder and decoder are compiled when they are first called. */
 export interface Compiled {

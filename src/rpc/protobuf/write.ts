@@ -5,6 +5,7 @@
  */
 import type { DescField } from '@bufbuild/protobuf';
 import type { ByteWriter } from '../../transport/byte-writer.js';
+import { type Bytes, textBytes, writeText } from '../../transport/bytes.js';
 import { HIGH, halves, LOW, signed64, unsigned64 } from './scratch.js';
 import type { AnyMessage } from './types.js';
 
@@ -29,12 +30,12 @@ function grow(output: ByteWriter, at: number, count: number): void {
   output.length = at;
 }
 
-function room(output: ByteWriter, at: number, count: number): Buffer {
+function room(output: ByteWriter, at: number, count: number): Bytes {
   if (output.bytes.length - at < count) grow(output, at, count);
   return output.bytes;
 }
 
-function varint(bytes: Buffer, start: number, value: number): number {
+function varint(bytes: Bytes, start: number, value: number): number {
   let at = start;
   let rest = value;
   while (rest > 127) {
@@ -45,7 +46,7 @@ function varint(bytes: Buffer, start: number, value: number): number {
   return at;
 }
 
-function varint64(bytes: Buffer, start: number, low: number, high: number): number {
+function varint64(bytes: Bytes, start: number, low: number, high: number): number {
   let at = start;
   let lo = low >>> 0;
   let hi = high >>> 0;
@@ -232,10 +233,10 @@ function longString(output: ByteWriter, at: number, tag: number, value: string):
   const { length } = value;
   const to = start(output, at, tag);
   // Three bytes for each unit are enough; a long text is measured first rather than let the buffer grow for nothing.
-  const most = length * 3 <= output.bytes.length - to - MOST || length < 512 ? length * 3 : Buffer.byteLength(value);
+  const most = length * 3 <= output.bytes.length - to - MOST || length < 512 ? length * 3 : textBytes(value);
   const bytes = room(output, to, most + MOST);
   const guess = widthOf(length);
-  const written = bytes.write(value, to + guess, 'utf8');
+  const written = writeText(bytes, to + guess, value);
   return end(output, to + guess, to + guess + written, guess);
 }
 

@@ -80,15 +80,16 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     return this.#stream.certificate;
   }
 
-  attach(events: ConnectionEvents, { maxMessageBytes, maxInflatedBytes }: MessageLimits): void {
+  attach(events: ConnectionEvents, limits: MessageLimits): void {
     const { deflate } = this.#settings;
+    const { maxMessageBytes, maxInflatedBytes } = limits;
     this.#events = events;
     this.#parser = new FrameParser({
       masked: !this.#masked,
       maxMessageBytes,
       inflate: deflate && ((bytes) => deflate.inflate(bytes, maxMessageBytes, maxInflatedBytes)),
     });
-    this.#stream.attach(this, { maxMessageBytes, maxInflatedBytes });
+    this.#stream.attach(this, limits);
   }
 
   // ---- reading ----

@@ -1,0 +1,56 @@
+/** What the rpc layer is on Node.js and in browsers alike: all but connect(), serve() and what only servers need. */
+export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './auth.js';
+export {
+  type ContractOptions,
+  clientStream,
+  contract,
+  type DescriptorOptions,
+  duplex,
+  implement,
+  type MethodOptions,
+  noReply,
+  oneway,
+  type SpecsOf,
+  type StreamOptions,
+  serverStream,
+  unary,
+} from './contract.js';
+export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
+export { Histogram } from './histogram.js';
+export { compose, RPC_DEFAULTS } from './options.js';
+export { makeStub } from './stub.js';
+export type {
+  Call,
+  Callback,
+  CallContext,
+  CallCounts,
+  CallOptions,
+  Channel,
+  CodecName,
+  Contract,
+  Handlers,
+  Identity,
+  Interceptor,
+  Invoke,
+  LatencyStatistics,
+  MessageCodec,
+  Messages,
+  Metadata,
+  Method,
+  MethodKind,
+  MethodSpec,
+  MethodSpecs,
+  MethodStatistics,
+  PeerStatistics,
+  Replies,
+  RpcClient,
+  RpcClientOptions,
+  RpcOptions,
+  RpcServer,
+  RpcServerOptions,
+  RpcStatistics,
+  Service,
+  Stub,
+  StubMethod,
+  StubOptions,
+} from './types.js';

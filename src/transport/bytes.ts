@@ -1,0 +1,97 @@
+/**
+ * What is done with bytes, in two ways: with Node's Buffer, whose native parts are the quicker ones there, and with what every browser has. Which of them it is, is
+ * decided once, when this file is loaded.
+ */
+import { badOption } from '../options.js';
+
+/** The bytes that a session hands out: Buffers where the program knows them (Node.js), else plain Uint8Arrays. */
+export type Bytes = typeof globalThis extends { Buffer: { isBuffer(given: unknown): given is infer B extends Uint8Array } } ? B : Uint8Array;
+
+/** The encodings of text that are known. In browsers: `utf8` and `latin1`. */
+export type Encoding = typeof globalThis extends { Buffer: { isEncoding(given: string): given is infer E extends string } } ? E : 'utf8' | 'latin1';
+
+export interface ByteTools {
+  /** A buffer that is shared with nobody. In Node.js it is not initialised. */
+  allocate(size: number): Bytes;
+  copy(bytes: Uint8Array): Bytes;
+  concat(chunks: readonly Uint8Array[]): Bytes;
+  /** All of `buffer`, without a copy. */
+  wrap(buffer: ArrayBuffer): Bytes;
+  /** As UTF-8, with U+FFFD for what is no character. */
+  encode(text: string): Bytes;
+  /** How many bytes encode() makes of it. */
+  textBytes(text: string): number;
+  /** Write `text` as UTF-8 at `at`, and return how many bytes it took. There is room for three of them for each of its units. */
+  writeText(into: Bytes, at: number, text: string): number;
+  /** Text from the bytes between `start` and `end`. */
+  decode(bytes: Bytes, start: number, end: number, encoding?: Encoding): string;
+  /** Where `pattern`, a byte or several in a row, is first found from `from` on, or -1. */
+  find(bytes: Bytes, pattern: number | Uint8Array, from: number): number;
+}
+
+function nodeTools(Buffer: BufferConstructor): ByteTools {
+  return {
+    allocate: (size) => Buffer.allocUnsafeSlow(size),
+    copy: (bytes) => Buffer.from(bytes),
+    concat: (chunks) => Buffer.concat(chunks),
+    wrap: (buffer) => Buffer.from(buffer),
+    encode: (text) => Buffer.from(text),
+    textBytes: (text) => Buffer.byteLength(text),
+    writeText: (into, at, text) => into.write(text, at, 'utf8'),
+    decode: (bytes, start, end, encoding = 'utf8') => bytes.toString(encoding, start, end),
+    find: (bytes, pattern, from) => bytes.indexOf(pattern, from),
+  };
+}
+
+const encoder = new TextEncoder();
+// A byte order mark is a character like any other, as it is to a Buffer.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+function findArray(bytes: Uint8Array, pattern: Uint8Array, from: number): number {
+  const [first = 0] = pattern;
+  const last = bytes.length - pattern.length;
+  for (let at = bytes.indexOf(first, from); at >= 0 && at <= last; at = bytes.indexOf(first, at + 1)) {
+    let same = 1;
+    while (same < pattern.length && bytes[at + same] === pattern[same]) same++;
+    if (same >= pattern.length) return at;
+  }
+  return -1;
+}
+
+function concatArrays(chunks: readonly Uint8Array[]): Uint8Array {
+  let size = 0;
+  for (const { length } of chunks) size += length;
+  const all = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
+}
+
+function decodeArray(bytes: Uint8Array, start: number, end: number, encoding: string = 'utf8'): string {
+  if (encoding === 'utf8') return decoder.decode(bytes.subarray(start, end));
+  if (encoding !== 'latin1') throw badOption('encoding', encoding, "'utf8' or 'latin1' in a browser");
+  let text = '';
+  for (let at = start; at < end; at++) text += String.fromCharCode(bytes[at] as number);
+  return text;
+}
+
+/** The tools of a browser. */
+export const WEB_TOOLS: ByteTools = {
+  allocate: (size) => new Uint8Array(size) as Bytes,
+  copy: (bytes) => new Uint8Array(bytes) as Bytes,
+  concat: (chunks) => concatArrays(chunks) as Bytes,
+  wrap: (buffer) => new Uint8Array(buffer) as Bytes,
+  encode: (text) => encoder.encode(text) as Bytes,
+  textBytes: (text) => encoder.encode(text).length,
+  writeText: (into, at, text) => encoder.encodeInto(text, into.subarray(at)).written,
+  decode: decodeArray,
+  find: (bytes, pattern, from) => (typeof pattern === 'number' ? bytes.indexOf(pattern, from) : findArray(bytes, pattern, from)),
+};
+
+/** Those of this program. */
+export const TOOLS: ByteTools = globalThis.Buffer === undefined ? WEB_TOOLS : nodeTools(globalThis.Buffer);
+
+export const { allocate, copy, concat, wrap, encode, textBytes, writeText, decode, find } = TOOLS;

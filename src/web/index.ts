@@ -1,0 +1,28 @@
+/** The transport in a browser: connect() over its WebSocket, with the same sessions, codecs and listeners. No module of Node.js is behind it. */
+export { type ErrorCode, GettyError } from '../errors.js';
+export { ByteReader } from '../transport/byte-reader.js';
+export { ByteWriter } from '../transport/byte-writer.js';
+export type { Bytes } from '../transport/bytes.js';
+export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from '../transport/client.js';
+export { delimiter, fixedLength, jsonLines, type LengthPrefixedOptions, lengthPrefixed, lines, raw, varintPrefixed } from '../transport/codecs.js';
+export { SendError } from '../transport/outbox.js';
+export { SESSION_DEFAULTS } from '../transport/session-options.js';
+export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from '../transport/task-pool.js';
+export type {
+  Client,
+  ClientState,
+  Codec,
+  Compression,
+  Endpoint,
+  EventListener,
+  Peer,
+  ReconnectOptions,
+  SendOptions,
+  SendResult,
+  Session,
+  SessionOptions,
+  SessionSetup,
+  SessionStats,
+  Setup,
+} from '../transport/types.js';
+export { connect, type WebClientOptions } from './connect.js';
