@@ -20,6 +20,7 @@ export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
 export { Histogram } from './histogram.js';
 export { JWT_DEFAULTS, type JwtKeys, type JwtOptions, jwt } from './jwt.js';
 export { compose, RPC_DEFAULTS } from './options.js';
+export { RETRY_BUDGET_DEFAULTS, RetryBudget, type RetryBudgetOptions } from './retry-budget.js';
 export { serve } from './server.js';
 export { makeStub } from './stub.js';
 export type {
