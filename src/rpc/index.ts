@@ -19,6 +19,18 @@ export {
 export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
 export { Histogram } from './histogram.js';
 export { JWT_DEFAULTS, type JwtKeys, type JwtOptions, jwt } from './jwt.js';
+export {
+  CIRCUIT_BREAKER_DEFAULTS,
+  type CircuitBreakerOptions,
+  type CircuitState,
+  circuitBreaker,
+} from './interceptors/circuit-breaker.js';
+export { CONCURRENCY_LIMIT_DEFAULTS, type ConcurrencyLimitOptions, concurrencyLimit } from './interceptors/concurrency-limit.js';
+export { type CallLine, LOGGING_DEFAULTS, type LoggingOptions, logging } from './interceptors/logging.js';
+export { RATE_LIMIT_DEFAULTS, type RateLimitOptions, rateLimit } from './interceptors/rate-limit.js';
+export { RETRY_DEFAULTS, type RetryOptions, retry } from './interceptors/retry.js';
+export { isReceived } from './interceptors/side.js';
+export { timeout } from './interceptors/timeout.js';
 export { compose, RPC_DEFAULTS } from './options.js';
 export { RETRY_BUDGET_DEFAULTS, RetryBudget, type RetryBudgetOptions } from './retry-budget.js';
 export { serve } from './server.js';
