@@ -1,6 +1,7 @@
 /** Message codecs: how the argument or reply of a call becomes a body. */
 import { create, type DescMessage, fromJsonString, isMessage, type MessageInitShape, type MessageShape, toJsonString } from '@bufbuild/protobuf';
 import type { ByteWriter } from '../transport/byte-writer.js';
+import { jsonText, parseJson } from './json.js';
 import { protobufCodec } from './protobuf/codec.js';
 import type { MessageCodec } from './types.js';
 
@@ -12,7 +13,7 @@ export const json: MessageCodec = {
     if (text === undefined) throw new TypeError(`a ${typeof message} has no JSON form`);
     output.text(text);
   },
-  decode: (bytes, start, end) => (start === end ? undefined : JSON.parse(bytes.toString('utf8', start, end))),
+  decode: (bytes, start, end) => (start === end ? undefined : parseJson(bytes, start, end)),
 };
 
 /** A message of a Protobuf schema, in the binary form. */
@@ -26,7 +27,7 @@ export function protobufJsonBody<Desc extends DescMessage>(schema: Desc): Messag
     encode: (output, message) =>
       output.text(toJsonString(schema, messageOf(schema, message), { alwaysEmitImplicit: true, useProtoFieldName: true, enumAsInteger: true })),
     decode: (bytes, start, end) =>
-      fromJsonString(schema, bytes.toString('utf8', start, end) || '{}', { ignoreUnknownFields: true }) as MessageInitShape<Desc>,
+      fromJsonString(schema, jsonText(bytes, start, end) || '{}', { ignoreUnknownFields: true }) as MessageInitShape<Desc>,
   };
 }
 

@@ -1,21 +1,7 @@
 /** The rpc layer: contracts, stubs and services over one session, in both directions. */
 export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './auth.js';
 export { connect } from './client.js';
-export {
-  type ContractOptions,
-  clientStream,
-  contract,
-  type DescriptorOptions,
-  duplex,
-  implement,
-  type MethodOptions,
-  noReply,
-  oneway,
-  type SpecsOf,
-  type StreamOptions,
-  serverStream,
-  unary,
-} from './contract.js';
+export { type ContractOptions, contract, type DescriptorOptions, implement, type SpecsOf } from './contract.js';
 export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
 export { Histogram } from './histogram.js';
 export { JWT_DEFAULTS, type JwtKeys, type JwtOptions, jwt } from './jwt.js';
@@ -31,9 +17,12 @@ export { RATE_LIMIT_DEFAULTS, type RateLimitOptions, rateLimit } from './interce
 export { RETRY_DEFAULTS, type RetryOptions, retry } from './interceptors/retry.js';
 export { isReceived } from './interceptors/side.js';
 export { timeout } from './interceptors/timeout.js';
+export { type MessageClass, type MethodClasses, messageClass } from './message-class.js';
+export { clientStream, duplex, type MethodOptions, noReply, oneway, type StreamOptions, serverStream, unary } from './method-spec.js';
 export { compose, RPC_DEFAULTS } from './options.js';
 export { RETRY_BUDGET_DEFAULTS, RetryBudget, type RetryBudgetOptions } from './retry-budget.js';
 export { serve } from './server.js';
+export type { MethodSchemas, SchemaInput, SchemaOutput, StandardIssue, StandardProps, StandardResult, StandardSchemaV1 } from './standard-schema.js';
 export { makeStub } from './stub.js';
 export type {
   Call,
