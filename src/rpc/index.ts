@@ -4,7 +4,6 @@ export { connect } from './client.js';
 export { type ContractOptions, contract, type DescriptorOptions, implement, type SpecsOf } from './contract.js';
 export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
 export { Histogram } from './histogram.js';
-export { JWT_DEFAULTS, type JwtKeys, type JwtOptions, jwt } from './jwt.js';
 export {
   CIRCUIT_BREAKER_DEFAULTS,
   type CircuitBreakerOptions,
@@ -17,6 +16,7 @@ export { RATE_LIMIT_DEFAULTS, type RateLimitOptions, rateLimit } from './interce
 export { RETRY_DEFAULTS, type RetryOptions, retry } from './interceptors/retry.js';
 export { isReceived } from './interceptors/side.js';
 export { timeout } from './interceptors/timeout.js';
+export { JWT_DEFAULTS, type JwtKeys, type JwtOptions, jwt } from './jwt.js';
 export { type MessageClass, type MethodClasses, messageClass } from './message-class.js';
 export { clientStream, duplex, type MethodOptions, noReply, oneway, type StreamOptions, serverStream, unary } from './method-spec.js';
 export { compose, RPC_DEFAULTS } from './options.js';

@@ -24,7 +24,7 @@ export function parseJson(bytes: Buffer, start: number, end: number): unknown {
 
 /** The text alone, not nested too deeply, for whoever parses it. */
 export function jsonText(bytes: Buffer, start: number, end: number): string {
-  // What is nested in 101 levels has as many brackets at either end.
+  // 101 levels take 202 brackets.
   if (end - start > 2 * DEEPEST_NESTING && isNestedDeeper(bytes, start, end)) throw new SyntaxError(`nested in more than ${DEEPEST_NESTING} levels`);
   return bytes.toString('utf8', start, end);
 }
