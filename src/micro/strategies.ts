@@ -1,18 +1,11 @@
 /** Strategies: what happens when a call to a node fails. */
 import { badOption, withDefaults } from '../options.js';
-import type { Call } from '../rpc/types.js';
+import { type Call, RetryBudget, type RetryBudgetOptions } from '../rpc/index.js';
 import type { Attempt, ServiceNode, Strategy } from './types.js';
 
 /** One attempt; its error is the caller's. */
 export function failfast(): Strategy {
   return (attempt) => (call) => attempt(call, new Set());
-}
-
-export interface RetryBudgetOptions {
-  /** Retries earned by each call: 0.2 lets retries add 20 % to the load. */
-  ratio?: number;
-  /** Retries earned by each second, so that a consumer of few calls has some too. */
-  perSecond?: number;
 }
 
 export interface FailoverOptions {
@@ -21,61 +14,14 @@ export interface FailoverOptions {
   /**
    * How many second tries there are at most. It is for calls that may have reached a node, or that a busy one turned
    * away; a call that found its node UNAVAILABLE before it was sent puts no load on anybody and costs nothing.
+   * A RetryBudget is shared by all who are given it.
    */
-  budget?: RetryBudgetOptions;
+  budget?: RetryBudgetOptions | RetryBudget;
   /** Told of each error that another attempt follows. Must not throw. */
   onRetry?: (error: unknown, call: Call) => void;
 }
 
 export const FAILOVER_DEFAULTS = { attempts: 3 } satisfies FailoverOptions;
-export const RETRY_BUDGET_DEFAULTS = { ratio: 0.2, perSecond: 10 } satisfies RetryBudgetOptions;
-/** What was earned is forgotten within about this time, in ms: a good day does not pay for the storm of a bad one. */
-const BUDGET_MEMORY = 10_000;
-/** How often that is reckoned, in ms. */
-const BUDGET_STEP = 100;
-
-/** A bucket of tokens: calls and time fill it, retries empty it, and it leaks. */
-export class RetryBudget {
-  readonly #ratio: number;
-  readonly #perSecond: number;
-  readonly #now: () => number;
-  #tokens: number;
-  #at: number;
-
-  /** `now` is in milliseconds, monotonic. Throws BAD_OPTION. */
-  constructor(options: RetryBudgetOptions = {}, now: () => number = () => performance.now()) {
-    const { ratio, perSecond } = withDefaults(RETRY_BUDGET_DEFAULTS, options, { ratio: [0, 10], perSecond: [0, 1e6] });
-    this.#ratio = ratio;
-    this.#perSecond = perSecond;
-    this.#now = now;
-    this.#tokens = (perSecond * BUDGET_MEMORY) / 1000;
-    this.#at = now();
-  }
-
-  /** A call began. */
-  deposit(): void {
-    this.#tokens += this.#ratio;
-    this.#pass();
-  }
-
-  /** Whether a retry may be; if so it is paid. */
-  withdraw(): boolean {
-    this.#pass();
-    if (this.#tokens < 1) return false;
-    this.#tokens--;
-    return true;
-  }
-
-  #pass(): void {
-    const now = this.#now();
-    const elapsed = now - this.#at;
-    if (elapsed < BUDGET_STEP) return;
-    this.#at = now;
-    // Filled at a constant rate and leaking in proportion, it tends towards ten seconds' worth.
-    const kept = Math.exp(-elapsed / BUDGET_MEMORY);
-    this.#tokens = this.#tokens * kept + ((this.#perSecond * BUDGET_MEMORY) / 1000) * (1 - kept);
-  }
-}
 
 /**
  * Another node, as long as a second try is safe: the call certainly did not run (`unsent`), or its node was lost
@@ -87,9 +33,9 @@ export function failover(options: FailoverOptions = {}): Strategy {
   if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
   const { budget: limits, onRetry } = options;
   if (onRetry !== undefined && typeof onRetry !== 'function') throw badOption('onRetry', onRetry, 'a function');
-  new RetryBudget(limits);
+  RetryBudget.of(limits);
   return (attempt) => {
-    const budget = new RetryBudget(limits);
+    const budget = RetryBudget.of(limits);
     return (call) => {
       budget.deposit();
       return tryInTurn(attempt, call, attempts, budget, onRetry);

@@ -1,7 +1,7 @@
 /** Message codecs: how the argument or reply of a call becomes a body. */
 import { create, type DescMessage, fromJsonString, isMessage, type MessageInitShape, type MessageShape, toJsonString } from '@bufbuild/protobuf';
 import type { ByteWriter } from '../transport/byte-writer.js';
-import { decode } from '../transport/bytes.js';
+import { jsonText, parseJson } from './json.js';
 import { protobufCodec } from './protobuf/codec.js';
 import type { MessageCodec } from './types.js';
 
@@ -13,7 +13,7 @@ export const json: MessageCodec = {
     if (text === undefined) throw new TypeError(`a ${typeof message} has no JSON form`);
     output.text(text);
   },
-  decode: (bytes, start, end) => (start === end ? undefined : JSON.parse(decode(bytes, start, end))),
+  decode: (bytes, start, end) => (start === end ? undefined : parseJson(bytes, start, end)),
 };
 
 /** A message of a Protobuf schema, in the binary form. */
@@ -26,7 +26,8 @@ export function protobufJsonBody<Desc extends DescMessage>(schema: Desc): Messag
   return {
     encode: (output, message) =>
       output.text(toJsonString(schema, messageOf(schema, message), { alwaysEmitImplicit: true, useProtoFieldName: true, enumAsInteger: true })),
-    decode: (bytes, start, end) => fromJsonString(schema, decode(bytes, start, end) || '{}', { ignoreUnknownFields: true }) as MessageInitShape<Desc>,
+    decode: (bytes, start, end) =>
+      fromJsonString(schema, jsonText(bytes, start, end) || '{}', { ignoreUnknownFields: true }) as MessageInitShape<Desc>,
   };
 }
 

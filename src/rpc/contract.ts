@@ -2,58 +2,13 @@
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { badOption } from '../options.js';
-import { json, protobufBody, protobufJsonBody } from './body.js';
+import { protobufBody, protobufJsonBody } from './body.js';
 import { checkTimeout } from './call.js';
+import { codecsOf, commonCodecs } from './message-class.js';
+import { isMethodSpec } from './method-spec.js';
 import { requestTemplate } from './request.js';
 import type { CodecName, Contract, Handler, Handlers, Method, MethodKind, MethodSpec, MethodSpecs, Service } from './types.js';
-
-const METHOD_KINDS: readonly MethodKind[] = ['unary', 'oneway', 'noReply', 'serverStream', 'clientStream', 'duplex'];
-
-export interface MethodOptions {
-  /** True: calling twice does what calling once does, so a call whose fate is unknown may be tried again. Default: false. */
-  idempotent?: boolean;
-  /** Milliseconds; default: the client's. */
-  timeout?: number;
-}
-
-export interface StreamOptions {
-  /** Milliseconds for the whole of the stream; default: none. */
-  timeout?: number;
-}
-
-function specOf<Kind extends MethodKind>(kind: Kind, { idempotent = false, timeout }: MethodOptions) {
-  return { kind, idempotent, timeout };
-}
-
-/** A method with one argument and one reply. */
-export function unary<Input, Output>(options: MethodOptions = {}): MethodSpec<Input, Output, Input, Output, 'unary'> {
-  return specOf('unary', options);
-}
-
-/** A method without a reply: the call settles when it is queued, and nobody learns what became of it. */
-export function oneway<Input>(options: Pick<MethodOptions, 'idempotent'> = {}): MethodSpec<Input, void, Input, void, 'oneway'> {
-  return specOf('oneway', options);
-}
-
-/** A method whose caller learns that it was handled, and no more: neither a value nor, in Go's protocol, an error. */
-export function noReply<Input>(options: MethodOptions = {}): MethodSpec<Input, void, Input, void, 'noReply'> {
-  return specOf('noReply', options);
-}
-
-/** A method with one argument and a stream of replies. Between TypeScript peers only, as all streams. */
-export function serverStream<Input, Output>(options: StreamOptions = {}): MethodSpec<Input, Output, Input, Output, 'serverStream'> {
-  return specOf('serverStream', options);
-}
-
-/** A method with a stream of arguments and one reply. */
-export function clientStream<Input, Output>(options: StreamOptions = {}): MethodSpec<Input, Output, Input, Output, 'clientStream'> {
-  return specOf('clientStream', options);
-}
-
-/** A method with a stream of arguments and a stream of replies, each at its own pace. */
-export function duplex<Input, Output>(options: StreamOptions = {}): MethodSpec<Input, Output, Input, Output, 'duplex'> {
-  return specOf('duplex', options);
-}
+import { validated } from './validation.js';
 
 export interface ContractOptions {
   /** Callers and services of different versions do not meet. Default: none, which meets any. */
@@ -84,6 +39,7 @@ export type SpecsOf<Desc extends DescService> = { [Name in keyof Desc['method']]
 
 /**
  * A contract in JSON: `contract('Greeter', { hello: unary<string, string>() }, { version: 'v1' })`. The keys are the names on the wire.
+ * When all methods have Protobuf classes it is in Protobuf, and in JSON too if all classes have that form.
  * Throws BAD_OPTION.
  */
 export function contract<Specs extends MethodSpecs>(name: string, methods: Specs, options?: ContractOptions): Contract<Specs>;
@@ -101,14 +57,18 @@ function plainContract(service: string, specs: MethodSpecs, options: ContractOpt
   checkName('name', service);
   if (typeof specs !== 'object' || specs === null) throw badOption('methods', specs, 'an object of what unary() and oneway() return');
   const version = versionOf(options);
-  const codecs = { json };
   const methods = Object.entries(specs).map(([name, spec]): [string, Method] => {
-    if (!METHOD_KINDS.includes(spec?.kind)) throw badOption(`methods.${name}`, spec, 'what unary(), oneway(), serverStream() … return');
-    const { kind, idempotent, timeout } = spec;
+    if (!isMethodSpec(spec)) throw badOption(`methods.${name}`, spec, 'what unary(), oneway(), serverStream() … return');
+    const { kind, idempotent, timeout, schemas, protobuf } = spec;
     if (timeout !== undefined) checkTimeout(timeout);
-    return [name, method({ service, version, name, kind, idempotent, timeout, input: codecs, output: codecs })];
+    const input = codecsOf(protobuf?.input);
+    // What nobody answers is never written with the codecs of an answer.
+    const output = kind === 'oneway' || kind === 'noReply' ? input : codecsOf(protobuf?.output);
+    return [name, method({ service, version, name, kind, idempotent, timeout, input, output, schemas })];
   });
-  return finish(service, version, 'json', ['json'], methods);
+  const codecs = commonCodecs(methods.flatMap(([, { input, output }]) => [input, output]));
+  if (codecs[0] === undefined) throw badOption('methods', 'some in Protobuf alone, some in JSON alone', 'one codec that all of them have');
+  return finish(service, version, codecs[0], codecs, methods);
 }
 
 function descriptorContract(desc: DescService, options: DescriptorOptions): Contract {
@@ -174,7 +134,7 @@ export function implement<Specs extends MethodSpecs>(contract: Contract<Specs>, 
     // A method named toString must be the user's own, not what every object has.
     if (typeof handler !== 'function' || handler === Reflect.get(Object.prototype, localName))
       throw badOption(`handlers.${localName}`, handler, `a function for ${contract.name}.${method.name}`);
-    byName.set(method.name, { method, handler: (handler as Handler).bind(handlers) });
+    byName.set(method.name, { method, handler: validated(method, (handler as Handler).bind(handlers)) });
   }
   return { contract: contract as unknown as Contract, handlers: byName };
 }

@@ -26,6 +26,10 @@ const NAMES = [
 
 export type RpcCode = Exclude<(typeof NAMES)[number], 'OK'>;
 
+export function isRpcCode(value: unknown): value is RpcCode {
+  return value !== 'OK' && NAMES.includes(value as RpcCode);
+}
+
 /** The number that travels for a code. */
 export function codeNumber(code: RpcCode): number {
   return NAMES.indexOf(code);

@@ -1,23 +1,25 @@
 /** What the rpc layer is on Node.js and in browsers alike: all but connect(), serve() and what only servers need. */
 export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './auth.js';
-export {
-  type ContractOptions,
-  clientStream,
-  contract,
-  type DescriptorOptions,
-  duplex,
-  implement,
-  type MethodOptions,
-  noReply,
-  oneway,
-  type SpecsOf,
-  type StreamOptions,
-  serverStream,
-  unary,
-} from './contract.js';
+export { type ContractOptions, contract, type DescriptorOptions, implement, type SpecsOf } from './contract.js';
 export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
 export { Histogram } from './histogram.js';
+export {
+  CIRCUIT_BREAKER_DEFAULTS,
+  type CircuitBreakerOptions,
+  type CircuitState,
+  circuitBreaker,
+} from './interceptors/circuit-breaker.js';
+export { CONCURRENCY_LIMIT_DEFAULTS, type ConcurrencyLimitOptions, concurrencyLimit } from './interceptors/concurrency-limit.js';
+export { type CallLine, LOGGING_DEFAULTS, type LoggingOptions, logging } from './interceptors/logging.js';
+export { RATE_LIMIT_DEFAULTS, type RateLimitOptions, rateLimit } from './interceptors/rate-limit.js';
+export { RETRY_DEFAULTS, type RetryOptions, retry } from './interceptors/retry.js';
+export { isReceived } from './interceptors/side.js';
+export { timeout } from './interceptors/timeout.js';
+export { type MessageClass, type MethodClasses, messageClass } from './message-class.js';
+export { clientStream, duplex, type MethodOptions, noReply, oneway, type StreamOptions, serverStream, unary } from './method-spec.js';
 export { compose, RPC_DEFAULTS } from './options.js';
+export { RETRY_BUDGET_DEFAULTS, RetryBudget, type RetryBudgetOptions } from './retry-budget.js';
+export type { MethodSchemas, SchemaInput, SchemaOutput, StandardIssue, StandardProps, StandardResult, StandardSchemaV1 } from './standard-schema.js';
 export { makeStub } from './stub.js';
 export type {
   Call,

@@ -7,6 +7,8 @@ import type { ByteWriter } from '../transport/byte-writer.js';
 import type { Bytes } from '../transport/bytes.js';
 import type { ClientOptions, PeerCertificate, ServerOptions, SessionOptions, WebSocketRequest } from '../transport/types.js';
 import type { RpcCode } from './errors.js';
+import type { MethodClasses } from './message-class.js';
+import type { MethodSchemas } from './standard-schema.js';
 
 /** The codecs of the wire, for the header and the body of a package. */
 export type CodecName = 'json' | 'protobuf';
@@ -45,6 +47,8 @@ export interface Method {
   readonly timeout: number | undefined;
   readonly input: MessageCodecs;
   readonly output: MessageCodecs;
+  /** What its arguments and answers must be; undefined: whatever they are. The serving side looks. */
+  readonly schemas?: MethodSchemas;
   /** The constant beginning of its request packages, per codec: package header, header section. Made once, copied per call. */
   readonly templates: Readonly<Record<CodecName, Uint8Array>>;
 }
@@ -60,6 +64,8 @@ export interface MethodSpec<
   readonly kind: Kind;
   readonly idempotent: boolean;
   readonly timeout: number | undefined;
+  readonly schemas?: MethodSchemas;
+  readonly protobuf?: Partial<MethodClasses>;
   /** Never set: it carries the types. */
   readonly types?: { stubInput: StubInput; stubOutput: StubOutput; handlerInput: HandlerInput; handlerOutput: HandlerOutput };
 }

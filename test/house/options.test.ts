@@ -1,17 +1,26 @@
-/** docs/transport.md lists every option of the transport, and no other, with the default that the code has. */
+/** docs/transport.md lists every option of the transport, docs/interceptors.md those of the interceptors, and no other, with the code's defaults. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { CLIENT_DEFAULTS, RECONNECT_DEFAULTS, SERVER_DEFAULTS, SESSION_DEFAULTS, UDP_DEFAULTS } from '../../src/index.js';
+import {
+  CIRCUIT_BREAKER_DEFAULTS,
+  CONCURRENCY_LIMIT_DEFAULTS,
+  LOGGING_DEFAULTS,
+  RATE_LIMIT_DEFAULTS,
+  RETRY_BUDGET_DEFAULTS,
+  RETRY_DEFAULTS,
+} from '../../src/rpc/index.js';
 import { TASK_POOL_DEFAULTS } from '../../src/transport/task-pool.js';
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
-const page = read('docs/transport.md');
-const sources = read('src/transport/types.ts') + read('src/transport/task-pool.ts');
+const INTERCEPTORS = ['circuit-breaker', 'concurrency-limit', 'logging', 'rate-limit', 'retry'].map((name) => `src/rpc/interceptors/${name}.ts`);
+const page = ['docs/transport.md', 'docs/interceptors.md'].map(read).join('\n');
+const sources = ['src/transport/types.ts', 'src/transport/task-pool.ts', 'src/rpc/retry-budget.ts', ...INTERCEPTORS].map(read).join('\n');
 const UNITS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1000, bytes: 1, KiB: 1024, MiB: 1024 * 1024 };
 
 /** `60 s` and `4 MiB` as the code has them: milliseconds and bytes. Anything else as it is written. */
 function meantBy(text: string): unknown {
-  const [, digits, unit = ''] = /^([\d,]+)(?: (ms|s|bytes|KiB|MiB))?$/.exec(text) ?? [];
+  const [, digits, unit = ''] = /^([\d,.]+)(?: (ms|s|bytes|KiB|MiB))?$/.exec(text) ?? [];
   if (digits !== undefined) return Number(digits.replaceAll(',', '')) * (UNITS[unit] as number);
   const [, literal] = /^`(?:'(.*)'|true|false)`$/.exec(text) ?? [];
   return literal ?? (text === '`true`' ? true : text === '`false`' ? false : text);
@@ -38,6 +47,12 @@ test.each<[string, string, object]>([
   ['UdpOptions', 'udp.', UDP_DEFAULTS],
   ['TlsOptions', 'tls.', {}],
   ['WebSocketOptions', 'websocket.', {}],
+  ['RetryOptions', '', { ...RETRY_DEFAULTS, codes: `\`${RETRY_DEFAULTS.codes.join()}\`` }],
+  ['RetryBudgetOptions', '', RETRY_BUDGET_DEFAULTS],
+  ['CircuitBreakerOptions', '', CIRCUIT_BREAKER_DEFAULTS],
+  ['ConcurrencyLimitOptions', '', CONCURRENCY_LIMIT_DEFAULTS],
+  ['RateLimitOptions', '', RATE_LIMIT_DEFAULTS],
+  ['LoggingOptions', '', LOGGING_DEFAULTS],
 ])('%s', (name, prefix, defaults) => {
   const options = declared(name);
   const rows = documented(name, prefix);

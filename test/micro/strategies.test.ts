@@ -1,6 +1,6 @@
 /** Strategies: when a call is tried again, and when not. */
 import { describe, expect, it } from 'vitest';
-import { type FailoverOptions, failfast, failover, RetryBudget } from '../../src/micro/strategies.js';
+import { type FailoverOptions, failfast, failover } from '../../src/micro/strategies.js';
 import type { Attempt, ServiceNode } from '../../src/micro/types.js';
 import { type RpcCode, RpcError } from '../../src/rpc/errors.js';
 import type { Call, Method } from '../../src/rpc/types.js';
@@ -149,48 +149,5 @@ describe('failover', () => {
 
   it.each([{ attempts: 0 }, { attempts: 1.5 }, { attempts: 101 }, { budget: { ratio: -1 } }, { onRetry: 1 as never }])('refuses %j', (options) => {
     expect(() => failover(options)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
-  });
-});
-
-describe('RetryBudget', () => {
-  /** Seconds of calls of which every one wants a retry; the retries granted. */
-  function storm(callsPerSecond: number, seconds: number): number {
-    let now = 0;
-    const budget = new RetryBudget({}, () => now);
-    let granted = 0;
-    for (let i = 0; i < callsPerSecond * seconds; i++) {
-      now = (i * 1000) / callsPerSecond;
-      budget.deposit();
-      if (budget.withdraw()) granted++;
-    }
-    return granted;
-  }
-
-  it.each([
-    [1000, 60],
-    [100, 60],
-    [2000, 10],
-  ])('in a storm of %i calls/s for %i s it adds at most 20 %% and 10 a second, and what a quiet start holds', (rate, seconds) => {
-    const granted = storm(rate, seconds);
-    expect(granted).toBeLessThanOrEqual(0.2 * rate * seconds + 10 * seconds + 100);
-    expect(granted).toBeGreaterThan(0.15 * rate * seconds);
-  });
-
-  it('few calls may all be tried again', () => {
-    expect(storm(5, 60)).toBe(300);
-  });
-
-  it('does not save up: after an hour of good calls it holds ten seconds of them', () => {
-    let now = 0;
-    const budget = new RetryBudget({}, () => now);
-    for (let i = 0; i < 360_000; i++) {
-      now = i * 10;
-      budget.deposit();
-    }
-    let granted = 0;
-    while (budget.withdraw()) granted++;
-    // 100 calls/s: (20 + 10) a second, over ten seconds.
-    expect(granted).toBeGreaterThan(290);
-    expect(granted).toBeLessThan(310);
   });
 });

@@ -1,0 +1,117 @@
+/** Trying again, where it is safe, after a pause. */
+import { badOption, withDefaults } from '../../options.js';
+import { cancelled, streamsInput, streamsReplies, withTimeLeft } from '../call.js';
+import { isRpcCode, type RpcCode, RpcError } from '../errors.js';
+import { RetryBudget, type RetryBudgetOptions } from '../retry-budget.js';
+import { invokeSafely } from '../stream-end.js';
+import type { Call, Interceptor, Invoke } from '../types.js';
+import { checkHook, tell } from './hook.js';
+import { deadlineOf, isReceived } from './side.js';
+
+/** Milliseconds. Defaults: RETRY_DEFAULTS. */
+export interface RetryOptions {
+  /** The most attempts of one call, the first included. */
+  attempts?: number;
+  /** The pause before the second attempt; it doubles with each, and is random between half of that and the whole. */
+  initialDelay?: number;
+  maxDelay?: number;
+  /** What an idempotent method is called again for although the call may have run. */
+  codes?: readonly RpcCode[];
+  /** How many second tries there are at most. A RetryBudget is shared by all who are given it; options make a new one. */
+  budget?: RetryBudgetOptions | RetryBudget;
+  /** Told of each error that another attempt follows, and of the pause before it. */
+  onRetry?: (error: RpcError, call: Call, delay: number) => void;
+}
+
+/** Milliseconds. */
+export const RETRY_DEFAULTS = {
+  attempts: 3,
+  initialDelay: 50,
+  maxDelay: 2_000,
+  codes: ['UNAVAILABLE'] as readonly RpcCode[],
+} satisfies RetryOptions;
+
+/** A call that was not sent may be sent later for these; for any other code the next attempt would fail as the last did. */
+const PASSING: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+type Resolved = typeof RETRY_DEFAULTS & Pick<RetryOptions, 'onRetry'>;
+
+/**
+ * Tries a call again that failed, where that is safe: it certainly did not run (`unsent`), or its method is idempotent and the error
+ * has one of `codes`. Not past the call's timeout, which all attempts share, not after its signal, not beyond the budget, and never a
+ * stream. On a server, where the handler would run again, only idempotent methods are. Throws BAD_OPTION.
+ */
+export function retry(options: RetryOptions = {}): Interceptor {
+  const resolved = resolve(options);
+  const { budget: given } = options;
+  RetryBudget.of(given);
+  return (next) => {
+    const budget = RetryBudget.of(given);
+    return (call) => {
+      const { kind } = call.method;
+      if (streamsInput(kind) || streamsReplies(kind)) return next(call);
+      budget.deposit();
+      const began = performance.now();
+      return invokeSafely(next, call).catch((error) => tryAgain(next, call, error, began, budget, resolved));
+    };
+  };
+}
+
+function resolve(options: RetryOptions): Resolved {
+  const resolved = withDefaults(RETRY_DEFAULTS, options, { attempts: [1, 100], initialDelay: [0, LONGEST_TIMER], maxDelay: [0, LONGEST_TIMER] });
+  const { attempts, codes } = resolved;
+  if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
+  if (!Array.isArray(codes)) throw badOption('codes', codes, 'an array of codes, such as UNAVAILABLE');
+  for (const code of codes) if (!isRpcCode(code)) throw badOption('codes', code, 'a code, such as UNAVAILABLE');
+  checkHook('onRetry', options.onRetry);
+  return { ...resolved, onRetry: options.onRetry };
+}
+
+async function tryAgain(next: Invoke, call: Call, first: unknown, began: number, budget: RetryBudget, options: Resolved): Promise<unknown> {
+  const deadline = deadlineOf(call, began);
+  let unsent = true;
+  let backoff = options.initialDelay;
+  let error = first;
+  for (let left = options.attempts - 1; ; left--) {
+    if (left === 0 || !(error instanceof RpcError) || !isSafe(error, call, options.codes)) throw error;
+    unsent &&= error.unsent;
+    const delay = Math.min(backoff, options.maxDelay) * (0.5 + Math.random() / 2);
+    if (deadline !== undefined && performance.now() + delay >= deadline) throw error;
+    // What found nobody to send to puts no load on anybody.
+    if (!(error.unsent && error.code === 'UNAVAILABLE') && !budget.withdraw()) throw error;
+    const failure = error;
+    tell('onRetry', () => options.onRetry?.(failure, call, delay));
+    if (!(await pause(delay, call.signal))) throw cancelled(call, unsent);
+    backoff *= 2;
+    try {
+      // A context's deadline is an instant, and stays the same.
+      return await next(isReceived(call) ? call : withTimeLeft(call, began));
+    } catch (next) {
+      error = next;
+    }
+  }
+}
+
+function isSafe(error: RpcError, call: Call, codes: readonly RpcCode[]): boolean {
+  if (call.signal?.aborted) return false;
+  // What a handler's own calls did not send says nothing of what else it has done.
+  if (error.unsent && !isReceived(call)) return PASSING.includes(error.code) || codes.includes(error.code);
+  return call.method.idempotent && codes.includes(error.code);
+}
+
+/** True after `ms` milliseconds; false, at once, when the signal aborts. */
+function pause(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
+  if (signal?.aborted) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const abort = (): void => {
+      clearTimeout(timer);
+      resolve(false);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', abort);
+      resolve(true);
+    }, ms);
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+}

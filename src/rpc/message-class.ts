@@ -1,0 +1,84 @@
+/** Messages of Protobuf classes that encode and decode themselves, as protobufjs and ts-proto generate them. */
+import { badOption } from '../options.js';
+import type { ByteWriter } from '../transport/byte-writer.js';
+import { json } from './body.js';
+import { parseJson } from './json.js';
+import type { CodecName, MessageCodec, MessageCodecs } from './types.js';
+
+/** A class, or an object, with these two: protobufjs's classes and `Type`s, ts-proto's messages. `Init` is what can be encoded. */
+export interface MessageClass<Init = unknown, Message = Init> {
+  encode(message: Init): { finish(): Uint8Array };
+  /** Throws when the bytes are no such message. Views of them stay valid. */
+  decode(bytes: Uint8Array): Message;
+}
+
+/** The classes of a method. */
+export interface MethodClasses {
+  // biome-ignore lint/suspicious/noExplicitAny: any class will do
+  readonly input: MessageClass<any, any>;
+  // biome-ignore lint/suspicious/noExplicitAny: any class will do
+  readonly output: MessageClass<any, any>;
+}
+
+/** A body codec of such a class, in the binary form. Throws BAD_OPTION. */
+export function messageClass<Init, Message>(Class: MessageClass<Init, Message>): MessageCodec {
+  checkClass('messageClass', Class);
+  return {
+    encode: (output: ByteWriter, message: unknown) => void output.append(Class.encode((message === undefined ? {} : message) as Init).finish()),
+    decode: (bytes, start, end) => Class.decode(bytes.subarray(start, end)),
+  };
+}
+
+/** Throws BAD_OPTION. */
+export function checkClass(name: string, Class: unknown): void {
+  const { encode, decode } = (Class ?? {}) as Partial<MessageClass>;
+  if (typeof encode !== 'function' || typeof decode !== 'function') throw badOption(name, Class, 'a class with encode() and decode()');
+}
+
+/** How ts-proto's messages turn into JSON values and back, and how protobufjs's do. */
+interface JsonClass {
+  toJSON(message: unknown): unknown;
+  fromJSON(value: unknown): unknown;
+  toObject(message: unknown, options: object): unknown;
+  fromObject(value: unknown): unknown;
+}
+
+/** 64-bit numbers and bytes as text, as Protobuf's JSON has them; all fields, those with default values too. */
+const TO_OBJECT = { longs: String, bytes: String, defaults: true };
+
+/** Protobuf, and JSON if the class can do that; JSON alone when there is no class. Throws BAD_OPTION. */
+// biome-ignore lint/suspicious/noExplicitAny: any class will do
+export function codecsOf(Class: MessageClass<any, any> | undefined): MessageCodecs {
+  if (Class === undefined) return { json };
+  const protobuf = messageClass(Class);
+  const own = jsonOf(Class as Partial<JsonClass>);
+  return own === undefined ? { protobuf } : { protobuf, json: own };
+}
+
+function jsonOf(Class: Partial<JsonClass>): MessageCodec | undefined {
+  const has = (...names: (keyof JsonClass)[]): boolean => names.every((name) => typeof Class[name] === 'function');
+  if (has('toJSON', 'fromJSON')) {
+    return jsonCodec(
+      (message) => (Class as JsonClass).toJSON(message),
+      (value) => (Class as JsonClass).fromJSON(value),
+    );
+  }
+  if (!has('toObject', 'fromObject')) return undefined;
+  return jsonCodec(
+    // It reads what it has made itself, and what the user gives need not be that.
+    (message) => (Class as JsonClass).toObject((Class as JsonClass).fromObject(message), TO_OBJECT),
+    (value) => (Class as JsonClass).fromObject(value),
+  );
+}
+
+function jsonCodec(toValue: (message: unknown) => unknown, ofValue: (value: unknown) => unknown): MessageCodec {
+  return {
+    encode: (output, message) => json.encode(output, toValue(message === undefined ? {} : message)),
+    decode: (bytes, start, end) => ofValue(start === end ? {} : parseJson(bytes, start, end)),
+  };
+}
+
+/** The codecs that all of these have, the preferred one first. */
+export function commonCodecs(all: readonly MessageCodecs[]): CodecName[] {
+  return (['protobuf', 'json'] as const).filter((name) => all.every((codecs) => codecs[name] !== undefined));
+}

@@ -1,0 +1,256 @@
+/** Every ready-made interceptor with real calls, on clients and on servers. */
+import { describe, expect, test } from 'vitest';
+import {
+  circuitBreaker,
+  clientStream,
+  concurrencyLimit,
+  contract,
+  duplex,
+  type Interceptor,
+  implement,
+  logging,
+  oneway,
+  type RpcClient,
+  RpcError,
+  rateLimit,
+  retry,
+  serverStream,
+  timeout,
+  unary,
+} from '../../../src/rpc/index.js';
+import { collect } from '../../fixtures/calls.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { channelOf, outcome, pendingOf, type Rig, rig } from '../../fixtures/rpc.js';
+import { rejection } from '../../fixtures/transports.js';
+import { gate, Inbox, until } from '../../fixtures/waiting.js';
+
+noLeaks();
+
+const SIDES = ['client', 'server'] as const;
+type Side = (typeof SIDES)[number];
+
+const Trial = contract('Trial', {
+  echo: unary<unknown, unknown>(),
+  fail: unary<string, never>({ idempotent: true }),
+  wait: unary<void, string>(),
+  tell: oneway<string>(),
+  count: serverStream<number, number>(),
+  sum: clientStream<number, number>(),
+  each: duplex<number, number>(),
+});
+
+type Opener = ReturnType<typeof gate<string>>;
+
+/** A server and a client of Trial, of which one has interceptors. */
+class Stage implements AsyncDisposable {
+  readonly pair: Rig;
+  readonly stub: ReturnType<typeof stubOf>;
+  readonly told: Inbox<string>;
+  readonly waiting: Inbox<AbortSignal>;
+  readonly gate: Opener;
+
+  constructor(pair: Rig, told: Inbox<string>, waiting: Inbox<AbortSignal>, opener: Opener) {
+    this.pair = pair;
+    this.stub = stubOf(pair.client);
+    this.told = told;
+    this.waiting = waiting;
+    this.gate = opener;
+  }
+
+  static async open(side: Side, ...interceptors: Interceptor[]): Promise<Stage> {
+    const told = new Inbox<string>('a oneway call');
+    const waiting = new Inbox<AbortSignal>('a call that waits');
+    const opener = gate<string>();
+    const service = implement(Trial, {
+      echo: (input) => input,
+      fail(text) {
+        told.push(text);
+        throw new RpcError('UNAVAILABLE', text, { metadata: { is: 'kept' } });
+      },
+      wait(_, { signal }) {
+        waiting.push(signal);
+        return opener.promise;
+      },
+      tell: (text) => told.push(text),
+      count: (to) => Array.from({ length: to }, (_, n) => n),
+      async sum(items) {
+        let sum = 0;
+        for await (const item of items) sum += item;
+        return sum;
+      },
+      async *each(items) {
+        for await (const item of items) yield 2 * item;
+      },
+    });
+    return new Stage(await rig({ services: [service], [side]: { interceptors } }), told, waiting, opener);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.gate.open('over');
+    await this.pair[Symbol.asyncDispose]();
+  }
+}
+
+const stubOf = (client: RpcClient) => client.stub(Trial);
+
+const logger = { info() {}, warn() {} };
+const ALL: readonly [string, () => Interceptor][] = [
+  ['timeout', () => timeout(60_000)],
+  ['retry', () => retry({ initialDelay: 1 })],
+  ['circuitBreaker', () => circuitBreaker()],
+  ['concurrencyLimit', () => concurrencyLimit()],
+  ['rateLimit', () => rateLimit()],
+  ['logging', () => logging({ logger })],
+];
+
+describe.each(SIDES)('on a %s', (side) => {
+  test.each(ALL)('%s lets calls, answers and errors through as they are', async (_, make) => {
+    await using stage = await Stage.open(side, make());
+    const { stub } = stage;
+    for (const value of [{ a: [1, 'é'] }, null, 0, 'text']) expect(await stub.echo(value)).toEqual(value);
+    expect(await stub.echo(undefined)).toBeUndefined();
+    const error = await rejection<RpcError>(stub.fail('because'));
+    expect(error).toMatchObject({ code: 'UNAVAILABLE', message: 'because', unsent: false });
+    expect(error.metadata.is).toBe('kept');
+    expect(await stub.tell('one way')).toBeUndefined();
+    expect([await collect(stub.count(3)), await stub.sum([1, 2]), await collect(stub.each([1, 2]))]).toEqual([[0, 1, 2], 3, [2, 4]]);
+    await until(() => stage.told.all.includes('one way'), 'the oneway call arrives');
+    expect(pendingOf(stage.pair.client, stage.pair.server)).toBe(0);
+  });
+
+  test('timeout ends what takes too long, and the handler’s signal aborts', async () => {
+    await using stage = await Stage.open(side, timeout(30));
+    const call = rejection<RpcError>(stage.stub.wait(undefined, { timeout: 60_000 }));
+    const signal = await stage.waiting.next();
+    expect(await call).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    await until(() => signal.aborted, 'the signal aborts');
+    expect(signal.reason).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  });
+
+  test('retry calls an idempotent method again', async () => {
+    const errors: string[] = [];
+    await using stage = await Stage.open(side, retry({ attempts: 4, initialDelay: 1, onRetry: ({ code }) => errors.push(code) }));
+    expect(await outcome(stage.stub.fail('again'))).toBe('UNAVAILABLE');
+    expect([stage.told.all, errors]).toEqual([
+      ['again', 'again', 'again', 'again'],
+      ['UNAVAILABLE', 'UNAVAILABLE', 'UNAVAILABLE'],
+    ]);
+  });
+
+  test('circuitBreaker refuses after failures', async () => {
+    await using stage = await Stage.open(side, circuitBreaker({ failures: 2 }));
+    for (const text of ['one', 'two']) expect(await rejection(stage.stub.fail(text))).toMatchObject({ message: text });
+    const error = await rejection<RpcError>(stage.stub.fail('three'));
+    expect([error.code, error.message.startsWith('the circuit of Trial is open'), stage.told.all]).toEqual(['UNAVAILABLE', true, ['one', 'two']]);
+  });
+
+  test('concurrencyLimit lets calls wait, and refuses more', async () => {
+    await using stage = await Stage.open(side, concurrencyLimit({ limit: 1, queue: 1, queueTimeout: 60_000 }));
+    const first = stage.stub.wait();
+    await stage.waiting.next();
+    const second = stage.stub.echo('second');
+    expect(await outcome(stage.stub.echo('third'))).toBe('RESOURCE_EXHAUSTED');
+    stage.gate.open('done');
+    expect([await first, await second]).toEqual(['done', 'second']);
+  });
+
+  test('a stream has its slot, and its line, until it ends', async () => {
+    const lines = new Inbox<object>('a line');
+    const log = logging({ logger: { info: (details) => lines.push(details), warn: (details) => lines.push(details) } });
+    await using stage = await Stage.open(side, log, concurrencyLimit({ limit: 1, queue: 0 }));
+    const open = gate();
+    async function* inputs(): AsyncGenerator<number> {
+      yield 1;
+      await open.promise;
+      yield 2;
+    }
+    const replies = stage.stub.each(inputs())[Symbol.asyncIterator]();
+    expect(await replies.next()).toEqual({ done: false, value: 2 });
+    expect(await outcome(stage.stub.echo(1))).toBe('RESOURCE_EXHAUSTED');
+    expect(await lines.next()).toMatchObject({ method: 'echo', code: 'RESOURCE_EXHAUSTED' });
+    open.open();
+    expect([await replies.next(), (await replies.next()).done]).toEqual([{ done: false, value: 4 }, true]);
+    expect(await lines.next()).toMatchObject({ method: 'each', code: 'OK' });
+    // One that its reader leaves ends too.
+    for await (const _ of stage.stub.count(5)) break;
+    expect(await lines.next()).toMatchObject({ method: 'count' });
+    expect(await stage.stub.echo(2)).toBe(2);
+  });
+
+  test('timeout ends a stream that takes too long', async () => {
+    await using stage = await Stage.open(side, timeout(30));
+    const never = gate();
+    const inputs = (async function* () {
+      yield 1;
+      await never.promise;
+    })();
+    const replies = stage.stub.each(inputs)[Symbol.asyncIterator]();
+    expect(await replies.next()).toEqual({ done: false, value: 2 });
+    expect(await outcome(replies.next())).toBe('DEADLINE_EXCEEDED');
+    never.open();
+    expect(await stage.stub.echo('alive')).toBe('alive');
+  });
+
+  test('rateLimit refuses what is too much', async () => {
+    await using stage = await Stage.open(side, rateLimit({ perSecond: 2, now: () => 0 }));
+    expect(await Promise.all([1, 2, 3].map((n) => outcome(stage.stub.echo(n))))).toEqual(['ok', 'ok', 'RESOURCE_EXHAUSTED']);
+  });
+
+  test('logging writes a line for each', async () => {
+    const lines = new Inbox<object>('a line');
+    await using stage = await Stage.open(
+      side,
+      logging({ logger: { info: (details) => lines.push(details), warn: (details) => lines.push(details) }, slow: Number.POSITIVE_INFINITY }),
+    );
+    await stage.stub.echo('secret');
+    await outcome(stage.stub.fail('secret'));
+    const peer = side === 'server' ? (await channelOf(stage.pair.server)).peer : undefined;
+    expect(await lines.take(2)).toEqual([
+      { service: 'Trial', method: 'echo', peer, code: 'OK', ms: expect.any(Number) },
+      { service: 'Trial', method: 'fail', peer, code: 'UNAVAILABLE', ms: expect.any(Number) },
+    ]);
+  });
+
+  test('their order is the user’s', async () => {
+    const codes = new Inbox<string>('a line');
+    const log = (name: string): Interceptor =>
+      logging({ logger: { info: () => codes.push(`${name} OK`), warn: (details) => codes.push(`${name} ${(details as { code: string }).code}`) } });
+    await using stage = await Stage.open(side, log('outer'), rateLimit({ perSecond: 1, now: () => 0 }), log('inner'));
+    await stage.stub.echo(1);
+    await outcome(stage.stub.echo(2));
+    expect(await codes.take(3)).toEqual(['inner OK', 'outer OK', 'outer RESOURCE_EXHAUSTED']);
+  });
+
+  test('they are composed when the side is made and when a session opens, not for each call', async () => {
+    let composed = 0;
+    const counting: Interceptor = (next) => {
+      composed++;
+      return next;
+    };
+    await using stage = await Stage.open(side, counting);
+    await stage.stub.echo(0);
+    const before = composed;
+    expect(before).toBeGreaterThan(0);
+    for (let n = 0; n < 20; n++) await stage.stub.echo(n);
+    expect(composed).toBe(before);
+  });
+});
+
+test('a handler that calls its caller back is not kept waiting by the slot that it holds', async () => {
+  const Back = contract('Back', { ask: unary<number, number>() });
+  const interceptors = [concurrencyLimit({ limit: 1, queueTimeout: 60_000 })];
+  const service = implement(Back, { ask: async (n, { channel }) => 1 + (await channel.stub(Back).ask(n)) });
+  await using pair = await rig({
+    services: [service],
+    server: { interceptors },
+    client: { services: [implement(Back, { ask: (n) => 10 * n })], interceptors },
+  });
+  expect(await Promise.all([1, 2, 3].map((n) => pair.client.stub(Back).ask(n)))).toEqual([11, 21, 31]);
+});
+
+test('a server bound by timeout() does not wait for a handler that never ends', async () => {
+  await using stage = await Stage.open('server', timeout(20));
+  expect(await outcome(stage.stub.wait(undefined, { timeout: Number.POSITIVE_INFINITY }))).toBe('DEADLINE_EXCEEDED');
+  expect((await stage.waiting.next()).aborted).toBe(true);
+  expect(await stage.stub.echo('alive')).toBe('alive');
+});

@@ -1,0 +1,219 @@
+/** concurrencyLimit(): so many at once, the others in order, and no slot is ever lost. */
+import { getEventListeners } from 'node:events';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type ConcurrencyLimitOptions, concurrencyLimit, RpcError } from '../../../src/rpc/index.js';
+import { type CallDraft, Calls, clientCall, collect, receivedCall, Source, scripted } from '../../fixtures/calls.js';
+import { fakeTime, pass } from '../../fixtures/fake-time.js';
+import { outcome } from '../../fixtures/rpc.js';
+import { rejection, thrown } from '../../fixtures/transports.js';
+
+fakeTime();
+
+test.each<[string, unknown]>([
+  ['limit', { limit: 0 }],
+  ['limit', { limit: 1.5 }],
+  ['queue', { queue: -1 }],
+  ['queueTimeout', { queueTimeout: 0 }],
+  ['queueTimeout', { queueTimeout: 2 ** 31 }],
+  ['options', null],
+])('a wrong %s is refused when it is made', (name, options) => {
+  const error = thrown(() => concurrencyLimit(options as ConcurrencyLimitOptions));
+  expect(error).toMatchObject({ code: 'BAD_OPTION' });
+  expect(error.message).toMatch(new RegExp(`^${name}: given `));
+});
+
+test('so many are under way, the others wait in order, and one more is refused', async () => {
+  const calls = new Calls();
+  const invoke = concurrencyLimit({ limit: 2, queue: 2 })(calls.invoke);
+  const answers = [0, 1, 2, 3].map((input) => invoke(clientCall({ input })));
+  const refused = await rejection(invoke(clientCall({ input: 4 })));
+  expect(refused).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true });
+  expect(refused.message).toBe('Service.ask was refused: 2 calls are under way and 2 wait');
+  expect(calls.inputs).toEqual([0, 1]);
+  calls.open(1, 'one');
+  expect([await answers[1], calls.inputs]).toEqual(['one', [0, 1, 2]]);
+  calls.fail(0, new RpcError('ABORTED', 'no'));
+  expect([await outcome(answers[0] as Promise<unknown>), calls.inputs]).toEqual(['ABORTED', [0, 1, 2, 3]]);
+  for (const at of [2, 3]) calls.open(at, at);
+  expect(await Promise.all(answers.slice(2))).toEqual([2, 3]);
+});
+
+test('without a queue nobody waits', async () => {
+  const calls = new Calls();
+  const invoke = concurrencyLimit({ limit: 1, queue: 0 })(calls.invoke);
+  const first = invoke(clientCall());
+  expect(await outcome(invoke(clientCall()))).toBe('RESOURCE_EXHAUSTED');
+  calls.open(0);
+  await first;
+  const second = invoke(clientCall());
+  calls.open(1);
+  expect(await second).toBe('done');
+});
+
+describe('waiting ends', () => {
+  /** One call under way, and what another that waits comes to. */
+  function waiting(options: ConcurrencyLimitOptions, call = clientCall()): { calls: Calls; waits: Promise<RpcError>; free(): Promise<string> } {
+    const calls = new Calls();
+    const invoke = concurrencyLimit({ limit: 1, ...options })(calls.invoke);
+    const first = outcome(invoke(clientCall({ input: 'first' })));
+    const waits = rejection<RpcError>(invoke(call));
+    return {
+      calls,
+      waits,
+      /** End the first; what comes of one more. */
+      async free() {
+        calls.open(0);
+        await first;
+        const last = outcome(invoke(clientCall({ input: 'last' })));
+        calls.open(1);
+        return last;
+      },
+    };
+  }
+
+  test('after queueTimeout', async () => {
+    const { waits, calls, free } = waiting({ queueTimeout: 100 });
+    await pass(99);
+    expect(calls.inputs).toEqual(['first']);
+    await pass(1);
+    expect(await waits).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true, message: 'Service.ask waited 100 ms for others to end' });
+    expect([await free(), calls.inputs]).toEqual(['ok', ['first', 'last']]);
+  });
+
+  test('with the call’s own time, on both sides', async () => {
+    for (const call of [clientCall({ timeout: 50 }), receivedCall({ timeout: 50 })]) {
+      const { waits, calls, free } = waiting({ queueTimeout: 100 }, call as ReturnType<typeof clientCall>);
+      await pass(50);
+      expect(await waits).toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: true });
+      expect([await free(), calls.inputs]).toEqual(['ok', ['first', 'last']]);
+    }
+  });
+
+  test('when the caller gives up', async () => {
+    const abort = new AbortController();
+    const { waits, calls, free } = waiting({}, clientCall({ signal: abort.signal }));
+    abort.abort('enough');
+    expect(await waits).toMatchObject({ code: 'CANCELLED', unsent: true, cause: 'enough' });
+    expect([await free(), calls.inputs, getEventListeners(abort.signal, 'abort')]).toEqual(['ok', ['first', 'last'], []]);
+  });
+
+  test('at once when the caller has given up before', async () => {
+    const { waits, free } = waiting({}, clientCall({ signal: AbortSignal.abort('before') }));
+    expect(await waits).toMatchObject({ code: 'CANCELLED', unsent: true, cause: 'before' });
+    expect(await free()).toBe('ok');
+  });
+});
+
+test('a call that waited has the rest of its time', async () => {
+  const calls = new Calls();
+  const invoke = concurrencyLimit({ limit: 1 })(calls.invoke);
+  const abort = new AbortController();
+  const answers = [invoke(clientCall()), invoke(clientCall({ timeout: 1_000, signal: abort.signal })), invoke(receivedCall({ timeout: 1_000 }))];
+  await pass(300);
+  calls.open(0);
+  await pass(0);
+  expect([calls.all[1]?.call.timeout, getEventListeners(abort.signal, 'abort')]).toEqual([700, []]);
+  calls.open(1);
+  await pass(0);
+  // Of a call that came the deadline is an instant.
+  expect(calls.all[2]?.call).toMatchObject({ timeout: 1_000, deadline: performance.now() + 700 });
+  calls.open(2);
+  expect(await Promise.all(answers)).toEqual(['done', 'done', 'done']);
+});
+
+test('what is thrown at once frees its slot', async () => {
+  let times = 0;
+  const invoke = concurrencyLimit({ limit: 1 })(() => {
+    times++;
+    throw new RpcError('PERMISSION_DENIED', 'not you');
+  });
+  const outcomes = await Promise.all([1, 2, 3].map(() => outcome(invoke(clientCall()))));
+  expect([outcomes, times]).toEqual([['PERMISSION_DENIED', 'PERMISSION_DENIED', 'PERMISSION_DENIED'], 3]);
+});
+
+describe('a stream keeps its slot', () => {
+  async function streaming(draft: CallDraft = {}): Promise<{ stream: AsyncIterable<unknown>; source: Source; next(): Promise<string> }> {
+    const source = new Source(1, 2, 3);
+    const invoke = concurrencyLimit({ limit: 1, queue: 0 })(scripted(source, 'done').invoke);
+    return {
+      stream: (await invoke(clientCall({ ...draft, kind: 'serverStream' }))) as AsyncIterable<unknown>,
+      source,
+      next: () => outcome(invoke(clientCall())),
+    };
+  }
+
+  test('until it is read to its end', async () => {
+    const { stream, next } = await streaming();
+    const items = stream[Symbol.asyncIterator]();
+    for (const value of [1, 2, 3]) expect([await items.next(), await next()]).toEqual([{ done: false, value }, 'RESOURCE_EXHAUSTED']);
+    expect([await items.next(), await next()]).toEqual([{ done: true, value: 'the end' }, 'ok']);
+  });
+
+  test('until it fails', async () => {
+    const invoke = concurrencyLimit({ limit: 1, queue: 0 })(scripted(new Source(1, new RpcError('ABORTED', 'torn')), 'done').invoke);
+    expect(await outcome(collect(await invoke(clientCall({ kind: 'serverStream' }))))).toBe('ABORTED');
+    expect(await outcome(invoke(clientCall()))).toBe('ok');
+  });
+
+  test('until its reader leaves', async () => {
+    const { stream, source, next } = await streaming();
+    for await (const _ of stream) break;
+    expect([source.left, await next()]).toEqual([true, 'ok']);
+  });
+
+  test('until its signal aborts or its time is over, though nobody reads it', async () => {
+    const abort = new AbortController();
+    const aborted = await streaming({ signal: abort.signal });
+    const late = await streaming({ timeout: 100 });
+    expect([await aborted.next(), await late.next()]).toEqual(['RESOURCE_EXHAUSTED', 'RESOURCE_EXHAUSTED']);
+    abort.abort();
+    await pass(100);
+    expect([await aborted.next(), await late.next(), getEventListeners(abort.signal, 'abort')]).toEqual(['ok', 'ok', []]);
+    // What was read after all is no second end.
+    await collect(aborted.stream);
+    expect(await aborted.next()).toBe('ok');
+  });
+});
+
+test('whatever happens, never more than the limit, and all slots come back', async () => {
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('call' as const), timeout: fc.option(fc.integer({ min: 1, max: 300 }), { nil: undefined }) }),
+    fc.record({ kind: fc.constantFrom('open' as const, 'fail' as const, 'abort' as const), at: fc.nat({ max: 30 }) }),
+    fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 200 }) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const calls = new Calls();
+      const ended = new Set<number>();
+      const invoke = concurrencyLimit({ limit: 3, queue: 4, queueTimeout: 150 })(calls.invoke);
+      const aborts: AbortController[] = [];
+      const outcomes: Promise<string>[] = [];
+      const end = (at: number, how: 'open' | 'fail'): void => {
+        if (at >= calls.all.length) return;
+        ended.add(at);
+        if (how === 'open') calls.open(at);
+        else calls.fail(at, new RpcError('ABORTED', 'no'));
+      };
+      for (const one of steps) {
+        if (one.kind === 'call') {
+          const abort = new AbortController();
+          aborts.push(abort);
+          outcomes.push(outcome(invoke(clientCall({ timeout: one.timeout, signal: abort.signal }))));
+        } else if (one.kind === 'pass') await pass(one.ms);
+        else if (one.kind === 'abort') aborts[one.at]?.abort();
+        else end(one.at, one.kind);
+        await pass(0);
+        expect(calls.all.length - ended.size).toBeLessThanOrEqual(3);
+      }
+      await pass(200);
+      for (let at = 0; at < calls.all.length; at++) end(at, 'open');
+      await Promise.all(outcomes);
+      const last = [1, 2, 3].map(() => outcome(invoke(clientCall())));
+      expect(calls.all.length - ended.size).toBe(3);
+      for (let at = 0; at < calls.all.length; at++) end(at, 'open');
+      expect(await Promise.all(last)).toEqual(['ok', 'ok', 'ok']);
+    }),
+    { numRuns: 60 },
+  );
+});

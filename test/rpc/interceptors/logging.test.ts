@@ -1,0 +1,113 @@
+/** logging(): one line for each call, and nothing in it that is not asked for. */
+import { expect, test, vi } from 'vitest';
+import { type Call, LOGGING_DEFAULTS, type LoggingOptions, logging, RpcError } from '../../../src/rpc/index.js';
+import { clientCall, collect, receivedCall, Source, scripted } from '../../fixtures/calls.js';
+import { outcome } from '../../fixtures/rpc.js';
+import { thrown } from '../../fixtures/transports.js';
+
+type Line = [level: 'info' | 'warn', details: object, message: string];
+
+/** A clock that a call makes go on by `takes`, and all lines. */
+function bench(takes: number, options: Partial<LoggingOptions> = {}, ...outcomes: unknown[]) {
+  let now = 1_000;
+  const lines: Line[] = [];
+  const logger: LoggingOptions['logger'] = {
+    info: (details, message) => lines.push(['info', details, message]),
+    warn: (details, message) => lines.push(['warn', details, message]),
+  };
+  const { invoke } = scripted(...(outcomes.length === 0 ? ['done'] : outcomes));
+  const logged = logging({ logger, now: () => now, ...options })(async (call) => {
+    now += takes;
+    return invoke(call);
+  });
+  const clock = { pass: (ms: number) => (now += ms) };
+  return { lines, invoke: (call: Call) => outcome(logged(call)), logged, clock };
+}
+
+test.each<[string, unknown]>([
+  ['options', undefined],
+  ['options', null],
+  ['logger', {}],
+  ['logger', { logger: { info() {} } }],
+  ['slow', { logger: console, slow: -1 }],
+  ['all', { logger: console, all: 'yes' }],
+  ['details', { logger: console, details: {} }],
+  ['now', { logger: console, now: 1 }],
+])('a wrong %s is refused when it is made', (name, options) => {
+  const error = thrown(() => logging(options as LoggingOptions));
+  expect(error).toMatchObject({ code: 'BAD_OPTION' });
+  expect(error.message).toMatch(new RegExp(`^${name}: given `));
+});
+
+test('a line says what, whence, with what outcome and how long', async () => {
+  const { lines, invoke } = bench(12.34567, {}, 'done', new RpcError('NOT_FOUND', 'the secret is not here', { metadata: { token: 'secret' } }));
+  await invoke(clientCall({ input: 'secret' }));
+  await invoke(receivedCall({ input: 'secret', peer: 'tcp://127.0.0.1:50100' }));
+  expect(lines).toEqual([
+    ['info', { service: 'Service', method: 'ask', peer: undefined, code: 'OK', ms: 12.346 }, 'Service.ask done, 12.346 ms'],
+    [
+      'warn',
+      { service: 'Service', method: 'ask', peer: 'tcp://127.0.0.1:50100', code: 'NOT_FOUND', ms: 12.346 },
+      'Service.ask failed: NOT_FOUND, 12.346 ms',
+    ],
+  ]);
+  expect(JSON.stringify(lines)).not.toContain('secret');
+});
+
+test('a slow call is a warning', async () => {
+  for (const [takes, options, level] of [
+    [LOGGING_DEFAULTS.slow - 1, {}, 'info'],
+    [LOGGING_DEFAULTS.slow, {}, 'warn'],
+    [10, { slow: 10 }, 'warn'],
+    [1e9, { slow: Number.POSITIVE_INFINITY }, 'info'],
+  ] as const) {
+    const { lines, invoke } = bench(takes, options);
+    await invoke(clientCall());
+    expect(lines.map(([given, , message]) => [given, message.includes('slow')])).toEqual([[level, level === 'warn']]);
+  }
+});
+
+test('only slow and failed ones, if that is wanted', async () => {
+  const quick = bench(1, { all: false }, 'done', new Error('not an RpcError'));
+  expect([await quick.invoke(clientCall()), quick.lines]).toEqual(['ok', []]);
+  await quick.invoke(clientCall());
+  expect(quick.lines).toMatchObject([['warn', { code: 'UNKNOWN' }, 'Service.ask failed: UNKNOWN, 1 ms']]);
+  const slow = bench(5_000, { all: false });
+  await slow.invoke(clientCall());
+  expect(slow.lines).toMatchObject([['warn', { code: 'OK', ms: 5_000 }, 'Service.ask was slow, 5000 ms']]);
+});
+
+test('more is in the line when the user puts it there', async () => {
+  const details: LoggingOptions['details'] = ({ input }, error) => ({ input, because: error?.message });
+  const { lines, invoke } = bench(1, { details }, new RpcError('ABORTED', 'a conflict'));
+  await invoke(clientCall({ input: 5 }));
+  expect(lines).toMatchObject([['warn', { method: 'ask', code: 'ABORTED', input: 5, because: 'a conflict' }, 'Service.ask failed: ABORTED, 1 ms']]);
+});
+
+test('a stream has its line at its end, however it ends', async () => {
+  for (const [source, code] of [
+    [new Source(1, 2), 'OK'],
+    [new Source(1, new RpcError('DATA_LOSS', 'torn')), 'DATA_LOSS'],
+  ] as const) {
+    const { lines, logged, clock } = bench(5, {}, source);
+    const stream = await logged(clientCall({ kind: 'serverStream' }));
+    clock.pass(100);
+    expect(lines).toEqual([]);
+    await outcome(collect(stream));
+    expect(lines.map(([, line]) => line)).toMatchObject([{ code, ms: 105 }]);
+  }
+});
+
+test('a logger that fails is a warning, and the call goes on', async () => {
+  const warnings: unknown[] = [];
+  const emit = vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void warnings.push(warning));
+  try {
+    const details = (): never => {
+      throw new Error('my own fault');
+    };
+    expect(await bench(1, { details }).invoke(clientCall())).toBe('ok');
+    expect(warnings).toMatchObject([{ code: 'HANDLER_FAILED', message: 'the logger failed: my own fault' }]);
+  } finally {
+    emit.mockRestore();
+  }
+});

@@ -1,0 +1,372 @@
+/** Contracts with schemas: types from them, and the serving side that lets nothing past them. */
+import { describe, expect, expectTypeOf, test } from 'vitest';
+import { z } from 'zod';
+import {
+  type CallContext,
+  clientStream,
+  contract,
+  duplex,
+  type Interceptor,
+  implement,
+  noReply,
+  oneway,
+  type RpcClient,
+  RpcError,
+  type Service,
+  type StandardResult,
+  type StandardSchemaV1,
+  serverStream,
+  unary,
+} from '../../src/rpc/index.js';
+import { validated } from '../../src/rpc/validation.js';
+import { clientCall, collect, receivedCall, Source } from '../fixtures/calls.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { outcome, pendingOf, rig } from '../fixtures/rpc.js';
+import { rejection, thrown } from '../fixtures/transports.js';
+import { Inbox } from '../fixtures/waiting.js';
+
+noLeaks();
+
+/** A schema of nobody's library. */
+function schema<Input, Output = Input>(
+  validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>,
+): StandardSchemaV1<Input, Output> {
+  return { '~standard': { version: 1, vendor: 'nobody', validate } };
+}
+
+/** Text of digits becomes a number. */
+const digits = schema<string, number>((value) =>
+  typeof value === 'string' && /^\d+$/.test(value) ? { value: Number(value) } : { issues: [{ message: 'expected digits' }] },
+);
+/** The same, later. */
+const slowDigits = schema<string, number>(async (value) => digits['~standard'].validate(value));
+const hex = schema<number, string>((value) =>
+  typeof value === 'number' ? { value: value.toString(16) } : { issues: [{ message: `not a number: ${value}` }] },
+);
+
+const Person = z.object({
+  name: z.string().min(1),
+  address: z.object({ zip: z.string(), lines: z.array(z.string()).optional() }),
+  age: z.number().default(18),
+});
+const Stored = z.object({ id: z.number(), at: z.date().transform((date) => date.toISOString()) });
+const People = contract('People', { add: unary({ input: Person, output: Stored, idempotent: true, timeout: 5_000 }) });
+
+/** Compiled, never run. */
+async function types(client: RpcClient): Promise<void> {
+  const stub = client.stub(People);
+  expectTypeOf(stub.add).parameter(0).toExtend<{ name: string; address: { zip: string }; age?: number | undefined }>();
+  const stored = await stub.add({ name: 'Ann', address: { zip: '10115' } });
+  expectTypeOf(stored).toEqualTypeOf<{ id: number; at: string }>();
+  // @ts-expect-error a field is missing
+  await stub.add({ name: 'Ann' });
+  implement(People, {
+    add(person) {
+      expectTypeOf(person.age).toEqualTypeOf<number>();
+      return { id: 1, at: new Date() };
+    },
+  });
+  // @ts-expect-error the handler gives what the schema takes
+  implement(People, { add: () => ({ id: 1, at: 'today' }) });
+  const Own = contract('Own', {
+    both: unary({ input: digits, output: hex }),
+    written: unary<string, number>({ input: schema<string>((value) => ({ value: String(value) })) }),
+    silent: oneway({ input: digits }),
+    word: noReply({ input: digits, timeout: 5 }),
+    down: serverStream({ input: digits, output: hex }),
+    up: clientStream({ input: digits, output: hex }),
+    ways: duplex({ input: digits, output: hex }),
+  });
+  const own = client.stub(Own);
+  expectTypeOf(await own.both('1')).toEqualTypeOf<string>();
+  expectTypeOf(await own.written('1')).toEqualTypeOf<number>();
+  expectTypeOf(await own.silent('1')).toEqualTypeOf<void>();
+  expectTypeOf(await own.up(['1'])).toEqualTypeOf<string>();
+  for await (const item of own.down('1')) expectTypeOf(item).toEqualTypeOf<string>();
+  for await (const item of own.ways(['1'])) expectTypeOf(item).toEqualTypeOf<string>();
+  // @ts-expect-error the argument is text
+  await own.both(1);
+  implement(Own, {
+    both: (input) => input,
+    written: (input) => input.length,
+    silent: (input) => void expectTypeOf(input).toEqualTypeOf<number>(),
+    word: (input) => void expectTypeOf(input).toEqualTypeOf<number>(),
+    down: (input) => [input],
+    async up(input) {
+      for await (const item of input) expectTypeOf(item).toEqualTypeOf<number>();
+      return 1;
+    },
+    ways: (input) => input,
+  });
+  // @ts-expect-error a schema of another type than what is written
+  unary<string, number>({ input: digits });
+  // @ts-expect-error what answers nothing has no schema for it
+  oneway({ input: digits, output: hex });
+}
+void types;
+
+describe('zod', () => {
+  const seen: unknown[] = [];
+  const service = implement(People, {
+    add(person, { input }) {
+      seen.push(person, input);
+      return { id: person.name === 'bad' ? ('the secret' as never) : 7, at: new Date(0) };
+    },
+  });
+
+  test('what the schema makes of things arrives', async () => {
+    await using pair = await rig({ services: [service] });
+    seen.length = 0;
+    const reply = await pair.client.stub(People).add({ name: 'Ann', address: { zip: '10115' }, more: 'is left out' } as never);
+    expect(reply).toEqual({ id: 7, at: '1970-01-01T00:00:00.000Z' });
+    const person = { name: 'Ann', address: { zip: '10115' }, age: 18 };
+    expect(seen).toEqual([person, person]);
+  });
+
+  test.each([
+    [{ name: 'Ann', address: { zip: 10115 } }, 'address.zip: Invalid input: expected string, received number'],
+    [{ name: 'Ann', address: { zip: '1', lines: ['a', 5] } }, 'address.lines.1: Invalid input: expected string, received number'],
+    [
+      { address: { zip: '1' }, age: 'x' },
+      'name: Invalid input: expected string, received undefined; age: Invalid input: expected number, received string',
+    ],
+    [undefined, 'Invalid input: expected object, received undefined'],
+    [5, 'Invalid input: expected object, received number'],
+  ])('%j is refused, and says why', async (input, why) => {
+    await using pair = await rig({ services: [service] });
+    seen.length = 0;
+    const error = await rejection(pair.client.stub(People).add(input as never));
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', message: `the argument of People.add is not what it takes: ${why}` });
+    expect([seen, pendingOf(pair.client, pair.server)]).toEqual([[], 0]);
+  });
+
+  test('an answer that is not what it should be stays here', async () => {
+    const errors: RpcError[] = [];
+    const watch: Interceptor = (next) => (call) =>
+      next(call).catch((error) => {
+        errors.push(error);
+        throw error;
+      });
+    await using pair = await rig({ services: [service], server: { interceptors: [watch] } });
+    const error = await rejection<RpcError>(pair.client.stub(People).add({ name: 'bad', address: { zip: '1' } }));
+    expect([error.code, error.message]).toEqual(['INTERNAL', 'the answer of People.add is not what its contract says']);
+    // Whoever looks there learns what it is.
+    expect(errors.map(({ cause }) => (cause as Error).message)).toEqual(['id: Invalid input: expected number, received string']);
+  });
+});
+
+/** Every kind of method with digits for its arguments and hex for its answers; notes what reaches the handler. */
+function every(input: StandardSchemaV1<string, number> = digits): { Every: typeof Every; service: Service; reached: Inbox<unknown> } {
+  const reached = new Inbox<unknown>('a handler');
+  const Every = contract('Every', {
+    unary: unary({ input, output: hex }),
+    oneway: oneway({ input }),
+    noReply: noReply({ input }),
+    down: serverStream({ input, output: hex }),
+    up: clientStream({ input, output: hex }),
+    ways: duplex({ input, output: hex }),
+  });
+  const service = implement(Every, {
+    unary(value) {
+      reached.push(value);
+      return value === 0 ? ('secret' as never) : value;
+    },
+    oneway: (value) => reached.push(value),
+    noReply: (value) => reached.push(value),
+    down(value) {
+      reached.push(value);
+      return [1, value, value === 0 ? ('secret' as never) : 16];
+    },
+    async up(values) {
+      let sum = 0;
+      for await (const value of values) {
+        reached.push(value);
+        sum += value;
+      }
+      return sum === 0 ? ('secret' as never) : sum;
+    },
+    async *ways(values, { input: same }) {
+      expect(same).toBe(values);
+      for await (const value of values) {
+        reached.push(value);
+        yield value === 0 ? ('secret' as never) : value;
+      }
+    },
+  });
+  return { Every, service, reached };
+}
+
+describe.each([
+  ['at once', digits],
+  ['later', slowDigits],
+])('every kind of method, with a schema that answers %s', (_, input) => {
+  test('gives the handler what the schema makes of it, and the caller too', async () => {
+    const { Every, service, reached } = every(input);
+    await using pair = await rig({ services: [service] });
+    const stub = pair.client.stub(Every);
+    expect(await stub.unary('255')).toBe('ff');
+    await stub.noReply('2');
+    expect(await collect(stub.down('17'))).toEqual(['1', '11', '10']);
+    expect(await stub.up(['100', '155'])).toBe('ff');
+    expect(await collect(stub.ways(['10', '11']))).toEqual(['a', 'b']);
+    await stub.oneway('1');
+    expect(await reached.take(8)).toEqual([255, 2, 17, 100, 155, 10, 11, 1]);
+  });
+
+  test('refuses what the schema does', async () => {
+    const { Every, service, reached } = every(input);
+    await using pair = await rig({ services: [service] });
+    const stub = pair.client.stub(Every);
+    const refused = {
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringMatching(/^the argument of Every\.\w+ is not what it takes: expected digits$/),
+    };
+    expect(await rejection(stub.unary('x'))).toMatchObject(refused);
+    expect(await rejection(collect(stub.down('x')))).toMatchObject(refused);
+    expect(await rejection(stub.up(['1', 'x', '2']))).toMatchObject(refused);
+    expect(await rejection(collect(stub.ways(['1', 'x', '2'])))).toMatchObject(refused);
+    // Of these a caller learns only that it went wrong.
+    expect(await outcome(stub.noReply('x'))).toBe('UNKNOWN');
+    await stub.oneway('x');
+    expect((await pair.serverLog.warnings.next()).details.error).toMatchObject(refused);
+    expect([reached.all, pendingOf(pair.client, pair.server)]).toEqual([[1, 1], 0]);
+  });
+
+  test('answers nothing that its schema refuses', async () => {
+    const { Every, service } = every(input);
+    await using pair = await rig({ services: [service] });
+    const stub = pair.client.stub(Every);
+    for (const failed of [stub.unary('0'), collect(stub.down('0')), stub.up(['0']), collect(stub.ways(['0']))]) {
+      const error = await rejection<RpcError>(failed);
+      expect(error).toMatchObject({ code: 'INTERNAL', message: expect.stringMatching(/^the answer of Every\.\w+ is not what its contract says$/) });
+      expect(JSON.stringify(error)).not.toContain('secret');
+    }
+  });
+});
+
+describe('a schema that is at fault itself', () => {
+  const fault = new Error('the secret of the schema');
+  test.each<[string, (value: unknown) => StandardResult<unknown> | Promise<StandardResult<unknown>>]>([
+    [
+      'throws',
+      () => {
+        throw fault;
+      },
+    ],
+    ['rejects', () => Promise.reject(fault)],
+    ['answers nothing', () => undefined as never],
+    ['answers nothing, later', async () => undefined as never],
+  ])('and %s: INTERNAL, without its words', async (_, validate) => {
+    const broken = schema(validate);
+    const good = schema<unknown>((value) => ({ value }));
+    for (const [input, output] of [
+      [broken, good],
+      [good, broken],
+    ] as const) {
+      const Broken = contract('Broken', { ask: unary({ input, output }) });
+      await using pair = await rig({ services: [implement(Broken, { ask: () => 'an answer' })] });
+      const error = await rejection<RpcError>(pair.client.stub(Broken).ask(1));
+      const what = input === broken ? 'argument' : 'answer';
+      expect([error.code, error.message]).toEqual(['INTERNAL', `the schema for the ${what} of Broken.ask failed`]);
+    }
+  });
+});
+
+test('a stranger’s keys and endless faults make no endless message', async () => {
+  const Wide = contract('Wide', { ask: unary({ input: z.record(z.string(), z.number()), output: z.unknown() }) });
+  await using pair = await rig({ services: [implement(Wide, { ask: () => 1 })] });
+  const keys = Array.from({ length: 1_000 }, (_, n) => [`${n} ${'k'.repeat(1_000)}`, 'x']);
+  const error = await rejection(pair.client.stub(Wide).ask(Object.fromEntries(keys)));
+  expect(error.message).toMatch(/^the argument of Wide\.ask is not what it takes: 0 kkk.*; and 995 more$/);
+  expect(error.message.length).toBeLessThan(1_200);
+});
+
+test('symbols and segments may be in a path', async () => {
+  const input = schema<unknown>(() => ({
+    issues: [
+      { message: 'no', path: ['a', { key: 0 }, Symbol('s'), { key: Symbol('t') }] },
+      { message: 'top', path: [] },
+    ],
+  }));
+  const service = implement(contract('Odd', { ask: unary({ input, output: digits }) }), { ask: () => '1' });
+  const { handler } = service.handlers.get('ask') as { handler: (input: unknown, context: CallContext) => unknown };
+  expect(thrown(() => handler(1, receivedCall()))).toMatchObject({
+    message: 'the argument of Odd.ask is not what it takes: a.0.Symbol(s).Symbol(t): no; top',
+  });
+});
+
+describe('the cost', () => {
+  const handler = (input: unknown): unknown => input;
+
+  test('without schemas there is none: it is the very handler', () => {
+    const { method } = clientCall();
+    expect(validated(method, handler)).toBe(handler);
+    expect(validated({ ...method, schemas: { input: undefined, output: undefined } }, handler)).toBe(handler);
+    // Nobody sees the answer of these.
+    for (const kind of ['oneway', 'noReply'] as const)
+      expect(validated({ ...method, kind, schemas: { input: undefined, output: hex } }, handler)).toBe(handler);
+  });
+
+  test('what is checked at once is answered at once', () => {
+    const { method } = clientCall();
+    const checked = validated({ ...method, schemas: { input: digits, output: hex } }, handler);
+    expect(checked('255', receivedCall())).toBe('ff');
+    expect(thrown(() => checked('x', receivedCall()))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+  });
+
+  test('a context is made anew only when the schema makes something else', () => {
+    const { method } = clientCall();
+    const contexts: unknown[] = [];
+    const same = schema<unknown>((value) => ({ value }));
+    const checked = validated({ ...method, schemas: { input: same, output: undefined } }, (_, context) => contexts.push(context));
+    const context = receivedCall({ input: 'same' });
+    checked('same', context);
+    expect(contexts).toEqual([context]);
+  });
+});
+
+test('a stream whose message is refused lets go of its source', async () => {
+  const { method } = clientCall({ kind: 'duplex' });
+  const checked = validated({ ...method, schemas: { input: undefined, output: hex } }, (input) => input);
+  const source = new Source(1, 'x', 2);
+  expect(await outcome(collect(checked(source, receivedCall())))).toBe('INTERNAL');
+  expect(source.left).toBe(true);
+  const left = new Source(1, 2);
+  for await (const _ of checked(left, receivedCall()) as AsyncIterable<unknown>) break;
+  expect(left.left).toBe(true);
+  // A handler that answers no stream is told so further up.
+  expect(checked(5, receivedCall())).toBe(5);
+});
+
+test.each([
+  ['input', { input: {} }],
+  ['input', { input: { '~standard': { version: 2, validate() {} } } }],
+  ['output', { input: digits, output: 'string' }],
+  ['output', { output: null }],
+  ['timeout', { timeout: 0 }],
+  ['options', 5],
+])('a wrong %s is refused where it is given', (name, options) => {
+  const error = thrown(() => unary(options as never));
+  expect(error).toMatchObject({ code: 'BAD_OPTION' });
+  expect(error.message).toMatch(new RegExp(`^${name}: given `));
+});
+
+test('a schema may be a function, as some libraries have them', async () => {
+  const callable = Object.assign(() => {}, digits);
+  const Callable = contract('Callable', { ask: unary({ input: callable, output: hex }) });
+  await using pair = await rig({ services: [implement(Callable, { ask: (value) => value })] });
+  expect(await pair.client.stub(Callable).ask('255')).toBe('ff');
+});
+
+test('a handler’s own error stays what it is', async () => {
+  const Own = contract('Own', { ask: unary({ input: digits, output: hex }) });
+  const service = implement(Own, {
+    ask(value) {
+      if (value === 1) throw new RpcError('NOT_FOUND', 'there is none');
+      return Promise.reject(new RpcError('ABORTED', 'not now'));
+    },
+  });
+  await using pair = await rig({ services: [service] });
+  const stub = pair.client.stub(Own);
+  expect([await outcome(stub.ask('1')), await outcome(stub.ask('2'))]).toEqual(['NOT_FOUND', 'ABORTED']);
+});
