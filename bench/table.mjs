@@ -1,0 +1,27 @@
+// @ts-check
+/** A table of what was wanted and what was measured. */
+
+/**
+ * A comparison of ours with a peer: at least, or at most, so many times as much; neither: it is only told.
+ * @typedef {{ what: string, ratio: number, ratios: number[], least?: number, most?: number, failed?: string, text?: string, samples?: unknown }} Row
+ */
+
+export function tableHead() {
+  console.log('| what | ours ÷ peer, from – to | wanted | |\n| --- | --- | --- | --- |');
+}
+
+/** @param {Row} row */
+export function met({ ratio, least, most, failed }) {
+  if (failed !== undefined || !Number.isFinite(ratio)) return false;
+  return ratio >= (least ?? Number.NEGATIVE_INFINITY) && ratio <= (most ?? Number.POSITIVE_INFINITY);
+}
+
+/** @param {Row} row */
+export function printRow(row) {
+  const { what, ratio, ratios, least, most, failed, text } = row;
+  const range = `${ratio.toFixed(2)}, ${Math.min(...ratios).toFixed(2)} – ${Math.max(...ratios).toFixed(2)}`;
+  const measured = failed === undefined ? (text ?? range) : `failed: ${failed}`;
+  const wanted = least !== undefined ? `at least ${least}` : most !== undefined ? `at most ${most}` : '–';
+  const verdict = least === undefined && most === undefined && failed === undefined ? '–' : met(row) ? 'met' : 'missed';
+  console.log(`| ${what} | ${measured} | ${wanted} | ${verdict} |`);
+}
