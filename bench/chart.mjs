@@ -12,7 +12,7 @@ const OURS = 'getty';
 const GROUPS = ['1 connection, 512 in flight', '1 connection, 64 in flight', '1 KiB body, 64 in flight'];
 /** What the bars are called. */
 const NAMES = new Map([
-  ['ceiling', 'by hand, no library'],
+  ['ceiling', 'node:net by hand'],
   ['moleculer', 'Moleculer TCP'],
   ['nest', 'Nest TCP'],
 ]);

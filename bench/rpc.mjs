@@ -125,9 +125,10 @@ function readCommandLine() {
  */
 function chosen(group, wants, peers) {
   const { name, sides } = group;
-  const wanted = group.wanted.filter((one) => (wants(name) || wants(titleOf(group, one))) && one.peers.every((peer) => peers.has(peer)));
+  const has = (/** @type {string | undefined} */ side) => side !== undefined && peers.has(side);
+  const wanted = group.wanted.filter((one) => (wants(name) || wants(titleOf(group, one))) && has(sides[0]) && one.peers.every(has));
   const needed = wants(name) ? sides : sides.filter((side, at) => wanted.length > 0 && (at === 0 || wanted.some((one) => one.peers.includes(side))));
-  return { ...group, wanted, sides: needed.filter((side) => peers.has(side)) };
+  return { ...group, wanted, sides: needed.filter(has) };
 }
 
 /** @returns {ReturnType<typeof readCommandLine>} */
@@ -162,4 +163,4 @@ if (codec) for (const row of await measureCodec(plan)) print(row);
 if (lines.length > 0) console.log(`\n${details(lines)}`);
 console.log(`\n${machine()}, ${plan.rounds} rounds of ${plan.seconds} s. Only the ratios mean something.`);
 if (json !== undefined) writeFileSync(json, `${JSON.stringify({ machine: machine(), ...plan, rows, lines }, null, 2)}\n`);
-process.exit(lines.some((line) => line.failures > 0) ? 1 : 0);
+process.exit(lines.some(({ failures }) => failures > 0) || rows.some(({ failed }) => failed !== undefined) ? 1 : 0);

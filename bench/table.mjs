@@ -11,7 +11,7 @@ export function tableHead() {
 }
 
 /** @param {Row} row */
-export function met({ ratio, least, most, failed }) {
+function met({ ratio, least, most, failed }) {
   if (failed !== undefined || !Number.isFinite(ratio)) return false;
   return ratio >= (least ?? Number.NEGATIVE_INFINITY) && ratio <= (most ?? Number.POSITIVE_INFINITY);
 }
@@ -22,6 +22,6 @@ export function printRow(row) {
   const range = `${ratio.toFixed(2)}, ${Math.min(...ratios).toFixed(2)} – ${Math.max(...ratios).toFixed(2)}`;
   const measured = failed === undefined ? (text ?? range) : `failed: ${failed}`;
   const wanted = least !== undefined ? `at least ${least}` : most !== undefined ? `at most ${most}` : '–';
-  const verdict = least === undefined && most === undefined && failed === undefined ? '–' : met(row) ? 'met' : 'missed';
+  const verdict = wanted === '–' ? '–' : met(row) ? 'met' : 'missed';
   console.log(`| ${what} | ${measured} | ${wanted} | ${verdict} |`);
 }
