@@ -5,7 +5,10 @@ import { hear, startWith, stop } from './processes.mjs';
 /** @typedef {import('./rpc-worker.mjs').Measured} Measured */
 /** @typedef {import('./rpc-worker.mjs').Order} Order */
 /** @typedef {import('./rpc-worker.mjs').State} State */
-/** @typedef {Measured & { rate: number, cpu: number }} Sample `cpu`: microseconds of both processes per call. */
+/**
+ * `cpu`: microseconds of both processes per call. `waited`: the part of the time in which either could have run and got no processor.
+ * @typedef {Measured & { rate: number, cpu: number, waited: number }} Sample
+ */
 /** @typedef {{ client: State, server: State }} States */
 
 const WORKER = 'rpc-worker.mjs';
@@ -51,12 +54,13 @@ export async function startPair(peer, flags = []) {
         const from = await both('state');
         const measured = await load({ ...order, leastCalls: LEAST_CALLS * order.connections * order.inFlight });
         const to = await both('state');
-        const cpu = (to.client.cpu - from.client.cpu + to.server.cpu - from.server.cpu) / measured.calls;
+        const used = (/** @type {'cpu' | 'waited'} */ what) => to.client[what] - from.client[what] + to.server[what] - from.server[what];
+        const [cpu, waited] = [used('cpu') / measured.calls, used('waited') / measured.seconds / 1e6];
         const failures = before.failures + measured.failures;
-        return { ...measured, rate: measured.calls / measured.seconds, cpu, failures, error: before.error || measured.error };
+        return { ...measured, rate: measured.calls / measured.seconds, cpu, waited, failures, error: before.error || measured.error };
       } catch (error) {
         client.kill('SIGKILL');
-        return { calls: 0, seconds: order.seconds, p50: 0, p99: 0, rate: 0, cpu: 0, failures: 1, error: String(error) };
+        return { calls: 0, seconds: order.seconds, p50: 0, p99: 0, rate: 0, cpu: 0, waited: 0, failures: 1, error: String(error) };
       }
     },
     stop: () => stop(client).then(() => stop(server)),

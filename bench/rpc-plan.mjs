@@ -83,6 +83,9 @@ export const GROUPS = [
 /** Whose garbage is told; nothing is wanted of it yet. */
 export const GARBAGE_SIDES = ['getty', 'ceiling', GRPC];
 
-/** Seconds: of one measurement, of a pair's first load, and of its first load of another shape. */
-export const FULL = { rounds: 7, seconds: 0.8, warmUp: 3, again: 0.8, codecSeconds: 0.3 };
-export const SHORT = { rounds: 5, seconds: 0.2, warmUp: 1.5, again: 0.2, codecSeconds: 0.1 };
+/** A round in which a process waited for a processor for more than this part of its time was disturbed by others. */
+export const QUIET = 0.15;
+
+/** `extra`: rounds more, as a part of `rounds`, when some were disturbed. Seconds of one measurement, of a pair's first load, and of another load. */
+export const FULL = { rounds: 7, extra: 1, seconds: 0.7, warmUp: 3, again: 0.7, codecSeconds: 0.3 };
+export const SHORT = { rounds: 5, extra: 0, seconds: 0.2, warmUp: 1.5, again: 0.2, codecSeconds: 0.1 };

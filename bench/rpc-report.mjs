@@ -30,6 +30,7 @@ export function summary(group, side, samples, pace) {
     p50: of('p50'),
     p99: of('p99'),
     cpu: of('cpu'),
+    waited: median(samples.map(({ waited }) => waited)),
     failures: samples.reduce((sum, { failures }) => sum + failures, 0),
     error: samples.find(({ failures }) => failures > 0)?.error,
     samples,
@@ -57,12 +58,12 @@ export function rowOf(group, wanted, lines) {
 
 /** @param {Line[]} lines */
 export function details(lines) {
-  const table = [['load', 'side', 'calls/s', 'spread', 'p50 ms', 'p99 ms', 'CPU µs per call', 'failed'], Array(8).fill('---')];
-  for (const { group, side, pace, rate, spread, p50, p99, cpu, failures, error } of lines) {
+  const table = [['load', 'side', 'calls/s', 'spread', 'p50 ms', 'p99 ms', 'CPU µs per call', 'waited', 'failed'], Array(9).fill('---')];
+  for (const { group, side, pace, rate, spread, p50, p99, cpu, waited, failures, error } of lines) {
     // Who keeps a given pace turns its event loop without a pause, and that is most of its CPU.
     const used = pace === undefined ? cpu.toFixed(1) : '–';
-    const speed = [String(Math.round(rate)), `${Math.round(spread * 100)} %`, p50.toFixed(3), p99.toFixed(3), used];
-    table.push([group, side, ...(failures > 0 ? Array(5).fill('–') : speed), failures > 0 ? `${failures}: ${error}` : '0']);
+    const speed = [String(Math.round(rate)), `${Math.round(spread * 100)} %`, p50.toFixed(3), p99.toFixed(3), used, `${Math.round(waited * 100)} %`];
+    table.push([group, side, ...(failures > 0 ? Array(6).fill('–') : speed), failures > 0 ? `${failures}: ${error}` : '0']);
   }
   return table.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

@@ -3,6 +3,7 @@
  * One process of a measurement: `rpc-worker.mjs server PEER` or `rpc-worker.mjs client PEER ADDRESS`. It talks with rpc-pairs.mjs over
  * the IPC channel, and ends when that does.
  */
+import { existsSync, readFileSync } from 'node:fs';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { setImmediate as turn } from 'node:timers/promises';
 import { getHeapStatistics } from 'node:v8';
@@ -11,7 +12,7 @@ import { answer, atMostASecond, REQUESTS } from './message.mjs';
 /** @typedef {{ connections: number, inFlight: number, message: import('./message.mjs').Size }} Shape `inFlight` on each connection. */
 /** @typedef {Shape & { seconds: number, leastCalls?: number, rate?: number }} Order `rate`: calls/s that do not wait for each other. */
 /** @typedef {{ calls: number, seconds: number, p50: number, p99: number, failures: number, error: string }} Measured Milliseconds. */
-/** @typedef {{ cpu: number, heap: number, external: number, collections: number }} State Microseconds and bytes, of a process. */
+/** @typedef {{ cpu: number, waited: number, heap: number, collections: number }} State Microseconds and bytes, of a process. */
 
 const MOST_FAILURES = 1_000;
 /** Every call of so many lanes is timed; the clock would cost the others more than it tells. */
@@ -148,12 +149,19 @@ async function collect() {
   collections = 0;
 }
 
+const SCHEDULER = '/proc/self/schedstat';
+const hasScheduler = existsSync(SCHEDULER);
+
+/** How long the main thread could have run and got no processor, in microseconds; 0 where the system does not tell. */
+function waited() {
+  return hasScheduler ? Number(readFileSync(SCHEDULER, 'latin1').split(' ')[1]) / 1_000 : 0;
+}
+
 /** @returns {State} */
 function state() {
   const { user, system } = process.cpuUsage();
-  const { used_heap_size, external_memory } = getHeapStatistics();
   collections += observer?.takeRecords().length ?? 0;
-  return { cpu: user + system, heap: used_heap_size, external: external_memory, collections };
+  return { cpu: user + system, waited: waited(), heap: getHeapStatistics().used_heap_size, collections };
 }
 
 /** Opens connections anew when there are to be more or fewer, or for more calls than before. @param {import('./message.mjs').Peer} peer @param {string} address */

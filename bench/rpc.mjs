@@ -7,7 +7,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { machine, start, stop } from './processes.mjs';
 import { garbagePerCall, startPair } from './rpc-pairs.mjs';
-import { FULL, GARBAGE_SIDES, GROUPS, SHORT } from './rpc-plan.mjs';
+import { FULL, GARBAGE_SIDES, GROUPS, QUIET, SHORT } from './rpc-plan.mjs';
 import { details, rowOf, summary, titleOf } from './rpc-report.mjs';
 import { printRow, tableHead } from './table.mjs';
 
@@ -16,7 +16,7 @@ import { printRow, tableHead } from './table.mjs';
 /** @typedef {import('./rpc-pairs.mjs').Sample} Sample */
 /** @typedef {typeof FULL} Plan */
 
-const USAGE = 'usage: npm run bench -- rpc [--short] [--only WORD] [--peers getty,ceiling,…] [--rounds 7] [--seconds 0.8] [--json FILE]';
+const USAGE = 'usage: npm run bench -- rpc [--short] [--only WORD] [--peers getty,ceiling,…] [--rounds 7] [--seconds 0.7] [--json FILE]';
 const CODEC = 'encode and decode, codec';
 const GARBAGE = 'garbage';
 
@@ -43,28 +43,38 @@ async function bestRate(pair, shape, seconds) {
 }
 
 /**
- * All samples of a group, by side.
+ * The quietest of the rounds of a group: each has a sample for each side. Which they are does not depend on what was measured, but on
+ * how long the processes waited for a processor that others had.
  * @param {Group} group
  * @param {Plan} plan
  */
 async function measureGroup({ name, shape, sides, paced }, plan) {
-  const { rounds, seconds } = plan;
-  /** @type {Map<string, Sample[]>} */
-  const samples = new Map(sides.map((side) => [side, []]));
+  const { rounds, extra, seconds } = plan;
   for (const side of sides) await warmPair(side, shape, plan);
   const pacer = paced && (await warmPair(paced.by, shape, plan));
   const rate = pacer && paced && (await bestRate(pacer, shape, seconds)) * paced.part;
   // The slow ones make few calls in the time, and a quantile wants many.
   const order = { ...shape, ...(rate === undefined ? { seconds } : { seconds: Math.max(1, seconds * 2), rate }) };
-  for (let round = 0; round < rounds; round++) {
-    if (process.stderr.isTTY) process.stderr.write(`${name}: round ${round + 1} of ${rounds}   \r`);
-    for (let turn = 0; turn < sides.length; turn++) {
-      // Who goes first changes, so that a machine that slows down harms all alike.
-      const side = /** @type {string} */ (sides[(round + turn) % sides.length]);
-      samples.get(side)?.push(await /** @type {Pair} */ (pairs.get(side)).measure(order));
-    }
+  /** @type {Map<string, Sample>[]} */
+  const made = [];
+  const isQuiet = (/** @type {Map<string, Sample>} */ round) => waitedIn(round) <= QUIET;
+  while (made.length < rounds || (made.length < rounds * (1 + extra) && made.filter(isQuiet).length < rounds)) {
+    if (process.stderr.isTTY) process.stderr.write(`${name}: round ${made.length + 1} of ${rounds}   \r`);
+    // Who goes first changes, so that a machine that slows down harms all alike.
+    const turns = sides.map((_, turn) => /** @type {string} */ (sides[(made.length + turn) % sides.length]));
+    /** @type {Map<string, Sample>} */
+    const round = new Map();
+    for (const side of turns) round.set(side, await /** @type {Pair} */ (pairs.get(side)).measure(order));
+    made.push(round);
   }
-  return { samples, rate };
+  const quietest = made.sort((a, b) => waitedIn(a) - waitedIn(b)).slice(0, rounds);
+  const samplesOf = (/** @type {string} */ side) => quietest.map((round) => /** @type {Sample} */ (round.get(side)));
+  return { samplesOf, rate };
+}
+
+/** @param {Map<string, Sample>} round */
+function waitedIn(round) {
+  return Math.max(...[...round.values()].map(({ waited }) => waited));
 }
 
 /** @param {Plan} plan @returns {Promise<import('./table.mjs').Row[]>} */
@@ -152,8 +162,8 @@ const print = (/** @type {import('./table.mjs').Row} */ row) => {
 const lines = [];
 tableHead();
 for (const group of groups) {
-  const { samples, rate } = await measureGroup(group, plan);
-  const measured = group.sides.map((side) => summary(group, side, samples.get(side) ?? [], rate));
+  const { samplesOf, rate } = await measureGroup(group, plan);
+  const measured = group.sides.map((side) => summary(group, side, samplesOf(side), rate));
   lines.push(...measured);
   for (const wanted of group.wanted) print(rowOf(group, wanted, measured));
 }
