@@ -25,6 +25,7 @@ export const GROUPS = [
       { peers: ['moleculer', 'nest'], least: 6 },
       { peers: ['ceiling'], least: 0.6 },
       { peers: ['ceiling'], metric: 'cpu', most: 2.5 },
+      { peers: [GRPC], metric: 'cpu' },
     ],
   },
   {
