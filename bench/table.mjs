@@ -16,10 +16,15 @@ function met({ ratio, least, most, failed }) {
   return ratio >= (least ?? Number.NEGATIVE_INFINITY) && ratio <= (most ?? Number.POSITIVE_INFINITY);
 }
 
+/** @param {number} ratio */
+function digits(ratio) {
+  return Math.abs(ratio) < 0.1 ? ratio.toPrecision(2) : ratio.toFixed(2);
+}
+
 /** @param {Row} row */
 export function printRow(row) {
   const { what, ratio, ratios, least, most, failed, text } = row;
-  const range = `${ratio.toFixed(2)}, ${Math.min(...ratios).toFixed(2)} – ${Math.max(...ratios).toFixed(2)}`;
+  const range = `${digits(ratio)}, ${digits(Math.min(...ratios))} – ${digits(Math.max(...ratios))}`;
   const measured = failed === undefined ? (text ?? range) : `failed: ${failed}`;
   const wanted = least !== undefined ? `at least ${least}` : most !== undefined ? `at most ${most}` : '–';
   const verdict = wanted === '–' ? '–' : met(row) ? 'met' : 'missed';
