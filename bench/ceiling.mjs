@@ -4,19 +4,20 @@
  * A promise per call, deadlines, one buffer per tick and direction. It is no library: it says how far ours is from the limit.
  */
 import { createConnection, createServer } from 'node:net';
-import { answer, REQUEST, TIMEOUT } from './message.mjs';
+import { answer, TIMEOUT } from './message.mjs';
 
 /** @typedef {import('./message.mjs').Reply} Reply */
 
 const HEADER = 32;
 const MAGIC = 0x20160905;
-const RING = 4096;
+/** Slots per call in flight; answers may come in another order. */
+const RING_FACTOR = 8;
 const SWEEP_PERIOD = 20;
 const BUFFER = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 /** Package header, length and bytes of the rpc header, room for the body's length. */
-const REQUEST_START = start(3, 1, [
+export const REQUEST_START = start(3, 1, [
   0x0a,
   11,
   ...Buffer.from('TestService'),
@@ -32,7 +33,7 @@ const REQUEST_START = start(3, 1, [
   0x88,
   0x27,
 ]);
-const REPLY_START = start(4, 2, [0x0a, 0]);
+export const REPLY_START = start(4, 2, [0x0a, 0]);
 
 /**
  * @param {number} command
@@ -51,12 +52,12 @@ function start(command, serviceId, head) {
 }
 
 /** One direction of a connection: frames gather in one buffer, and a flush writes it. */
-class Output {
+export class Output {
   bytes = Buffer.allocUnsafeSlow(BUFFER);
   view = new DataView(this.bytes.buffer);
   length = 0;
 
-  /** @param {import('node:net').Socket} socket */
+  /** @param {Pick<import('node:net').Socket, 'write' | 'writableLength'>} socket */
   constructor(socket) {
     this.socket = socket;
   }
@@ -80,6 +81,7 @@ class Output {
   text(tag, text) {
     const { bytes } = this;
     const { length } = text;
+    if (length > 127) throw new Error('the ceiling knows short texts only');
     let at = this.length;
     bytes[at++] = tag;
     bytes[at++] = length;
@@ -172,11 +174,18 @@ export async function serve() {
   return { address: String(port), close: () => server.close() };
 }
 
-/**
- * @param {string} address
- * @returns {Promise<import('./message.mjs').Client>}
- */
-export async function connect(address) {
+/** The monotonic time, read once per sweep. */
+let clock = performance.now();
+/** One timer for the deadlines of all connections. @type {Set<(now: number) => void>} */
+const sweeps = new Set();
+setInterval(() => {
+  clock = performance.now();
+  for (const sweep of sweeps) sweep(clock);
+}, SWEEP_PERIOD).unref();
+
+/** @type {import('./message.mjs').Peer['connect']} */
+export async function connect(address, inFlight) {
+  const RING = 2 ** Math.ceil(Math.log2(inFlight * RING_FACTOR));
   const socket = createConnection({ port: Number(address), host: '127.0.0.1', noDelay: true });
   await new Promise((resolve, reject) => socket.once('connect', () => resolve(undefined)).once('error', reject));
   const output = new Output(socket);
@@ -187,7 +196,6 @@ export async function connect(address) {
   const rejects = new Array(RING);
   const deadlines = new Float64Array(RING);
   const sequences = new Uint32Array(RING);
-  let clock = performance.now();
   let sequence = 1;
   let sequenceHigh = 0;
   let dirty = false;
@@ -209,10 +217,8 @@ export async function connect(address) {
       rejects[slot]?.(error);
     }
   };
-  const sweep = setInterval(() => {
-    clock = performance.now();
-    failAll(new Error('late'), clock);
-  }, SWEEP_PERIOD);
+  const sweep = (/** @type {number} */ now) => failAll(new Error('late'), now);
+  sweeps.add(sweep);
   socket.on('data', read);
   socket.on('error', () => socket.destroy());
   socket.on('close', () => failAll(new Error('lost')));
@@ -231,7 +237,7 @@ export async function connect(address) {
     rejectNext = reject;
   };
 
-  const call = () => {
+  const call = (/** @type {import('./message.mjs').Request} */ request) => {
     sequence += 2;
     if (sequence > 0xffff_ffff) {
       sequence = 1;
@@ -245,9 +251,9 @@ export async function connect(address) {
     view.setUint32(at + 8, sequence, true);
     view.setUint32(at + 12, sequenceHigh, true);
     view.setUint32(at + 16, (Math.random() * 0x1_0000_0000) >>> 0, true);
-    output.text(0x0a, REQUEST.A);
-    output.text(0x12, REQUEST.B);
-    output.text(0x1a, REQUEST.C);
+    output.text(0x0a, request.A);
+    output.text(0x12, request.B);
+    output.text(0x1a, request.C);
     output.end(at, body);
     if (!dirty) {
       dirty = true;
@@ -261,7 +267,7 @@ export async function connect(address) {
     return promise;
   };
   const close = () => {
-    clearInterval(sweep);
+    sweeps.delete(sweep);
     socket.end();
   };
   return { call, close };

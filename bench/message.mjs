@@ -1,5 +1,5 @@
 // @ts-check
-/** The one message that every peer of the rpc bench sends: `Test` of the demo's TestService, in a getty package of 64 bytes. */
+/** What every peer of the rpc bench sends and answers: `Test` of the demo's TestService, in two sizes. */
 import { setTimeout as wait } from 'node:timers/promises';
 import { TestReplySchema, TestRequestSchema, TestService } from '../dist/cli/demo/test_service_pb.js';
 
@@ -12,14 +12,19 @@ export { TestReplySchema, TestRequestSchema, TestService };
  * What a file in peers/ exports; the peer is called as the file is.
  * @typedef {object} Peer
  * @property {() => Promise<Server>} serve Listens at a free port of 127.0.0.1.
- * @property {(address: string) => Promise<Client>} connect Opens one connection.
+ * @property {(address: string, inFlight: number) => Promise<Client>} connect Opens one connection, for at most so many calls at a time.
  */
 /** @typedef {{ address: string, close: () => unknown }} Server */
-/** @typedef {{ call: () => Promise<Reply>, close: () => unknown }} Client */
+/** @typedef {{ call: (request: Request) => Promise<Reply>, close: () => unknown }} Client */
+/** @typedef {'small' | 'large'} Size */
 
-/** @type {Request} */
-export const REQUEST = { A: 'northern', B: 'sidewalk', C: 'umbrella' };
-export const ANSWER = answer(REQUEST).A;
+/** In Protobuf 30 bytes, with the headers of getty 96, and its reply 68; and a body of 1,024 bytes, its reply about as large. */
+export const REQUESTS = {
+  /** @type {Request} */
+  small: { A: 'northern', B: 'sidewalk', C: 'umbrella' },
+  /** @type {Request} */
+  large: { A: letters(338), B: letters(338), C: letters(339) },
+};
 /** Milliseconds, for peers that have to be told; it is getty's default. */
 export const TIMEOUT = 5_000;
 
@@ -30,6 +35,11 @@ export const TIMEOUT = 5_000;
  */
 export function answer({ A, B, C }) {
   return { A: `${A}, ${B}, ${C}` };
+}
+
+/** @param {number} length */
+function letters(length) {
+  return 'a letter after another '.repeat(Math.ceil(length / 23)).slice(0, length);
 }
 
 /**

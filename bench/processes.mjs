@@ -43,9 +43,20 @@ export function hear(child, milliseconds = 0) {
  * @param {string} program
  * @param {string[]} args
  */
-export async function start(program, ...args) {
+export function start(program, ...args) {
+  return startWith([], program, ...args);
+}
+
+/**
+ * The same with flags for Node.
+ * @param {string[]} flags
+ * @param {string} program
+ * @param {string[]} args
+ */
+export async function startWith(flags, program, ...args) {
   const path = fileURLToPath(new URL(program, import.meta.url));
-  const child = fork(path, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: ['--expose-gc', ...process.execArgv] });
+  const execArgv = ['--expose-gc', ...flags, ...process.execArgv];
+  const child = fork(path, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv });
   children.add(child);
   child.once('exit', () => children.delete(child));
   return { child, address: await hear(child) };

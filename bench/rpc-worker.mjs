@@ -1,66 +1,214 @@
 // @ts-check
 /**
- * One process of a measurement: `rpc-worker.mjs server PEER` or `rpc-worker.mjs client PEER ADDRESS`. It talks with rpc.mjs over the
- * IPC channel, and ends when that does.
+ * One process of a measurement: `rpc-worker.mjs server PEER` or `rpc-worker.mjs client PEER ADDRESS`. It talks with rpc-pairs.mjs over
+ * the IPC channel, and ends when that does.
  */
-import { ANSWER, atMostASecond } from './message.mjs';
+import { existsSync, readFileSync } from 'node:fs';
+import { PerformanceObserver } from 'node:perf_hooks';
+import { setImmediate as turn } from 'node:timers/promises';
+import { getHeapStatistics } from 'node:v8';
+import { answer, atMostASecond, REQUESTS } from './message.mjs';
 
-/** @typedef {{ inFlight: number, seconds: number }} Order */
-/** @typedef {{ calls: number, seconds: number, p50: number, failures: number, error: string }} Measured `p50` in milliseconds. */
+/** @typedef {{ connections: number, inFlight: number, message: import('./message.mjs').Size }} Shape `inFlight` on each connection. */
+/** @typedef {Shape & { seconds: number, leastCalls?: number, rate?: number }} Order `rate`: calls/s that do not wait for each other. */
+/** @typedef {{ calls: number, seconds: number, p50: number, p99: number, failures: number, error: string }} Measured Milliseconds. */
+/** @typedef {{ cpu: number, waited: number, heap: number, collections: number }} State Microseconds and bytes, of a process. */
 
 const MOST_FAILURES = 1_000;
 /** Every call of so many lanes is timed; the clock would cost the others more than it tells. */
 const TIMED_LANES = 8;
-const MOST_TIMES = 2 ** 16;
+const MOST_TIMES = 2 ** 17;
+
+/** What calls have come to. */
+class Tally {
+  calls = 0;
+  failures = 0;
+  error = '';
+  /** @type {number[]} */
+  times = [];
+
+  /** @param {import('./message.mjs').Size} message */
+  constructor(message) {
+    this.expected = answer(REQUESTS[message]).A;
+  }
+
+  /** @param {unknown} failure */
+  fail(failure) {
+    this.error ||= String(failure);
+    this.failures++;
+  }
+
+  /** @param {number} began */
+  time(began) {
+    if (this.times.length < MOST_TIMES) this.times.push(performance.now() - began);
+  }
+
+  /** @param {number} began @returns {Measured} */
+  result(began) {
+    const { calls, failures, error, times } = this;
+    const seconds = (performance.now() - began) / 1_000;
+    times.sort((a, b) => a - b);
+    const quantile = (/** @type {number} */ part) => times[Math.floor(times.length * part)] ?? 0;
+    return { calls, seconds, p50: quantile(0.5), p99: quantile(0.99), failures, error };
+  }
+}
 
 /**
- * Keep `inFlight` calls in flight for `seconds`.
- * @param {() => Promise<{ A: string }>} call
+ * Keep `inFlight` calls under way on each connection for `seconds`, and until there were `leastCalls`: each lane makes its next call
+ * when it has its answer.
+ * @param {import('./message.mjs').Client[]} clients
  * @param {Order} order
- * @returns {Promise<Measured>}
  */
-async function measure(call, { inFlight, seconds }) {
-  let running = true;
-  let calls = 0;
-  let failures = 0;
-  let error = '';
-  /** @type {number[]} */
-  const times = [];
-  const lane = async (/** @type {boolean} */ timed) => {
-    while (running) {
-      const before = timed ? performance.now() : 0;
+async function measureLanes(clients, { inFlight, message, seconds, leastCalls = 0 }) {
+  const request = REQUESTS[message];
+  const tally = new Tally(message);
+  let late = false;
+  const lane = async (/** @type {import('./message.mjs').Client['call']} */ call, /** @type {boolean} */ timed) => {
+    while (!late || tally.calls < leastCalls) {
+      const began = timed ? performance.now() : 0;
       try {
-        const { A } = await call();
-        if (A !== ANSWER) throw new Error(`a wrong answer: ${A}`);
-        calls++;
+        const { A } = await call(request);
+        if (A !== tally.expected) throw new Error(`a wrong answer: ${A}`);
+        tally.calls++;
       } catch (failure) {
-        error ||= String(failure);
-        if (++failures >= MOST_FAILURES) running = false;
+        tally.fail(failure);
+        if (tally.failures >= MOST_FAILURES) return;
       }
-      if (timed && times.length < MOST_TIMES) times.push(performance.now() - before);
+      if (timed) tally.time(began);
     }
   };
-  const start = performance.now();
+  const began = performance.now();
   const timer = setTimeout(() => {
-    running = false;
+    late = true;
   }, seconds * 1_000);
-  await Promise.all(Array.from({ length: inFlight }, (_, index) => lane(index < TIMED_LANES)));
+  const lanes = Array.from({ length: inFlight * clients.length }, (_, i) => lane(callOf(clients, i), i < TIMED_LANES));
+  await Promise.all(lanes);
   clearTimeout(timer);
-  const took = (performance.now() - start) / 1_000;
-  times.sort((a, b) => a - b);
-  return { calls, seconds: took, p50: times[times.length >> 1] ?? 0, failures, error };
+  return tally.result(began);
+}
+
+/** @param {import('./message.mjs').Client[]} clients @param {number} index */
+function callOf(clients, index) {
+  const client = /** @type {import('./message.mjs').Client} */ (clients[index % clients.length]);
+  return client.call;
+}
+
+/**
+ * Make `rate` calls per second, each when it is due and not when another is answered; its time counts from when it was due, so that a
+ * slow answer does not hide those behind it. More than `inFlight` wait. The event loop turns without a pause, for timers are too coarse.
+ * @param {import('./message.mjs').Client[]} clients
+ * @param {Order} order
+ */
+async function measurePaced(clients, { inFlight, message, seconds, rate = 0 }) {
+  const request = REQUESTS[message];
+  const tally = new Tally(message);
+  const total = Math.ceil(rate * seconds);
+  const call = callOf(clients, 0);
+  const began = performance.now();
+  let sent = 0;
+  let underWay = 0;
+  const one = async (/** @type {number} */ due) => {
+    underWay++;
+    try {
+      const { A } = await call(request);
+      if (A !== tally.expected) throw new Error(`a wrong answer: ${A}`);
+      tally.calls++;
+    } catch (failure) {
+      tally.fail(failure);
+    }
+    underWay--;
+    tally.time(due);
+  };
+  while (sent < total || underWay > 0) {
+    const now = performance.now();
+    for (let due = began; sent < total && underWay < inFlight; sent++) {
+      due = began + (sent * 1_000) / rate;
+      if (due > now) break;
+      one(due);
+    }
+    await turn();
+  }
+  return tally.result(began);
+}
+
+let collections = 0;
+/** @type {PerformanceObserver | undefined} */
+let observer;
+
+/** No garbage is left, and collections count from here. */
+async function collect() {
+  observer ??= new PerformanceObserver((list) => {
+    collections += list.getEntries().length;
+  });
+  observer.observe({ entryTypes: ['gc'] });
+  for (let i = 0; i < 3; i++) {
+    globalThis.gc?.();
+    await turn();
+  }
+  observer.takeRecords();
+  collections = 0;
+}
+
+const SCHEDULER = '/proc/self/schedstat';
+const hasScheduler = existsSync(SCHEDULER);
+
+/** How long the main thread could have run and got no processor, in microseconds; 0 where the system does not tell. */
+function waited() {
+  return hasScheduler ? Number(readFileSync(SCHEDULER, 'latin1').split(' ')[1]) / 1_000 : 0;
+}
+
+/** @returns {State} */
+function state() {
+  const { user, system } = process.cpuUsage();
+  collections += observer?.takeRecords().length ?? 0;
+  return { cpu: user + system, waited: waited(), heap: getHeapStatistics().used_heap_size, collections };
+}
+
+/** Opens connections anew when there are to be more or fewer, or for more calls than before. @param {import('./message.mjs').Peer} peer @param {string} address */
+function clientsOf(peer, address) {
+  /** @type {import('./message.mjs').Client[]} */
+  let clients = [];
+  let inFlight = 0;
+  return {
+    /** @param {Shape} shape */
+    async for(shape) {
+      if (clients.length === shape.connections && inFlight >= shape.inFlight) return clients;
+      await this.close();
+      inFlight = shape.inFlight;
+      while (clients.length < shape.connections) clients.push(await peer.connect(address, inFlight));
+      return clients;
+    },
+    async close() {
+      await atMostASecond(Promise.all(clients.map((client) => client.close())));
+      clients = [];
+    },
+  };
 }
 
 const [role, name, address = ''] = process.argv.slice(2);
 /** @type {import('./message.mjs').Peer} */
 const peer = await import(`./peers/${name}.mjs`);
-const end = role === 'server' ? await peer.serve() : await peer.connect(address);
+const server = role === 'server' ? await peer.serve() : undefined;
+const clients = clientsOf(peer, address);
 
-process.on('message', async (/** @type {Order} */ order) => {
-  if ('call' in end) process.send?.(await measure(end.call, order));
+/** @param {Order} order */
+async function measure(order) {
+  try {
+    const opened = await clients.for(order);
+    return await (order.rate === undefined ? measureLanes : measurePaced)(opened, order);
+  } catch (failure) {
+    const tally = new Tally(order.message);
+    tally.fail(failure);
+    return tally.result(performance.now());
+  }
+}
+
+process.on('message', async (/** @type {Order | 'state' | 'collect'} */ order) => {
+  if (order === 'collect') await collect();
+  process.send?.(typeof order === 'string' ? state() : await measure(order));
 });
 process.on('disconnect', async () => {
-  await atMostASecond(end.close());
+  await atMostASecond(server === undefined ? clients.close() : server.close());
   process.exit();
 });
-process.send?.('address' in end ? end.address : '');
+process.send?.(server?.address ?? '');

@@ -1,125 +1,148 @@
 // @ts-check
 /**
- * Measures calls of getty beside its peers: `npm run bench -- rpc`. Each peer has a server and a client process. In each round, for each
- * number of calls in flight, the peers take turns. What counts is the ratio of neighbours in time. bench/README.md says more.
+ * Measures calls of getty beside its peers: `npm run bench -- rpc`. Each peer has a server and a client process. In each round the
+ * sides of a comparison take turns. What counts is the ratio of neighbours in time. bench/README.md says more.
  */
-import { readdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { hear, machine, median, start, stop } from './processes.mjs';
+import { machine, start, stop } from './processes.mjs';
+import { garbagePerCall, startPair } from './rpc-pairs.mjs';
+import { FULL, GARBAGE_SIDES, GROUPS, QUIET, SHORT } from './rpc-plan.mjs';
+import { details, rowOf, summary, titleOf } from './rpc-report.mjs';
+import { printRow, tableHead } from './table.mjs';
 
-/** @typedef {import('./rpc-worker.mjs').Measured} Measured */
-/** @typedef {{ peer: string, inFlight: number, samples: Measured[] }} Row */
+/** @typedef {import('./rpc-plan.mjs').Group} Group */
+/** @typedef {import('./rpc-pairs.mjs').Pair} Pair */
+/** @typedef {import('./rpc-pairs.mjs').Sample} Sample */
+/** @typedef {typeof FULL} Plan */
 
-const OURS = 'getty';
-const WORKER = 'rpc-worker.mjs';
-/** So long because the slowest peer needs it: grpc-js doubles its speed in its second second, ours is there after one. */
-const WARM_UP = { inFlight: 64, seconds: 2.5 };
-/** The part of `seconds` that each measurement runs before it counts. */
-const LEAD_IN = 0.25;
-const USAGE = `usage: npm run bench -- rpc [--seconds 0.35] [--rounds 7] [--in-flight 1,64,512] [--peers ${OURS},grpc-js,…] [--json FILE]`;
+const USAGE = 'usage: npm run bench -- rpc [--short] [--only WORD] [--peers getty,ceiling,…] [--rounds 7] [--seconds 0.7] [--json FILE]';
+const CODEC = 'encode and decode, codec';
+const GARBAGE = 'garbage';
+
+/** Started when first needed, kept until the end. @type {Map<string, Pair>} */
+const pairs = new Map();
 
 /**
- * A server and a client process of a peer, warm.
- * @param {string} peer
+ * A pair of a peer, warm for this shape.
+ * @param {string} peer @param {Group['shape']} shape @param {Plan} plan
  */
-async function startPair(peer) {
-  const { child: server, address } = await start(WORKER, 'server', peer);
-  const { child: client } = await start(WORKER, 'client', peer, address);
-  const order = async (/** @type {import('./rpc-worker.mjs').Order} */ what) => {
-    if (!client.connected) throw new Error('its process is gone');
-    client.send(what);
-    return hear(client, what.seconds * 1_000);
-  };
-  const { failures, error } = await order(WARM_UP);
-  if (failures > 0) throw new Error(`${peer} fails while it warms up: ${error}`);
-  return {
-    /** @returns {Promise<Measured>} */
-    async measure(/** @type {number} */ inFlight, /** @type {number} */ seconds) {
-      try {
-        const before = await order({ inFlight, seconds: seconds * LEAD_IN });
-        const measured = await order({ inFlight, seconds });
-        return { ...measured, failures: before.failures + measured.failures, error: before.error || measured.error };
-      } catch (error) {
-        client.kill('SIGKILL');
-        return { calls: 0, seconds, p50: 0, failures: 1, error: String(error) };
-      }
-    },
-    stop: () => stop(client).then(() => stop(server)),
-  };
+async function warmPair(peer, shape, { warmUp, again }) {
+  const known = pairs.get(peer);
+  const pair = known ?? (await startPair(peer));
+  pairs.set(peer, pair);
+  await pair.warm({ ...shape, seconds: known === undefined ? warmUp : again });
+  return pair;
 }
 
-/** @param {{ peers: string[], levels: number[], rounds: number, seconds: number }} plan */
-async function measureAll({ peers, levels, rounds, seconds }) {
-  /** @type {Row[]} */
-  const rows = levels.flatMap((inFlight) => peers.map((peer) => ({ peer, inFlight, samples: [] })));
-  const pairs = new Map();
-  for (const peer of peers) pairs.set(peer, await startPair(peer));
-  for (let round = 1; round <= rounds; round++) {
-    if (process.stderr.isTTY) process.stderr.write(`round ${round} of ${rounds}\r`);
-    for (const { peer, inFlight, samples } of rows) samples.push(await pairs.get(peer).measure(inFlight, seconds));
+/** The best rate of a side that makes its calls as fast as it can. @param {Pair} pair @param {Group['shape']} shape @param {number} seconds */
+async function bestRate(pair, shape, seconds) {
+  const rates = [];
+  for (let i = 0; i < 3; i++) rates.push((await pair.measure({ ...shape, seconds })).rate);
+  return Math.max(...rates);
+}
+
+/**
+ * The quietest of the rounds of a group: each has a sample for each side. Which they are does not depend on what was measured, but on
+ * how long the processes waited for a processor that others had.
+ * @param {Group} group
+ * @param {Plan} plan
+ */
+async function measureGroup({ name, shape, sides, paced }, plan) {
+  const { rounds, extra, seconds } = plan;
+  for (const side of sides) await warmPair(side, shape, plan);
+  const pacer = paced && (await warmPair(paced.by, shape, plan));
+  const rate = pacer && paced && (await bestRate(pacer, shape, seconds)) * paced.part;
+  // The slow ones make few calls in the time, and a quantile wants many.
+  const order = { ...shape, ...(rate === undefined ? { seconds } : { seconds: Math.max(1, seconds * 2), rate }) };
+  /** @type {Map<string, Sample>[]} */
+  const made = [];
+  const isQuiet = (/** @type {Map<string, Sample>} */ round) => waitedIn(round) <= QUIET;
+  while (made.length < rounds || (made.length < rounds * (1 + extra) && made.filter(isQuiet).length < rounds)) {
+    if (process.stderr.isTTY) process.stderr.write(`${name}: round ${made.length + 1} of ${rounds}   \r`);
+    // Who goes first changes, so that a machine that slows down harms all alike.
+    const turns = sides.map((_, turn) => /** @type {string} */ (sides[(made.length + turn) % sides.length]));
+    /** @type {Map<string, Sample>} */
+    const round = new Map();
+    for (const side of turns) round.set(side, await /** @type {Pair} */ (pairs.get(side)).measure(order));
+    made.push(round);
   }
-  await Promise.all([...pairs.values()].map((pair) => pair.stop()));
+  const quietest = made.sort((a, b) => waitedIn(a) - waitedIn(b)).slice(0, rounds);
+  const samplesOf = (/** @type {string} */ side) => quietest.map((round) => /** @type {Sample} */ (round.get(side)));
+  return { samplesOf, rate };
+}
+
+/** @param {Map<string, Sample>} round */
+function waitedIn(round) {
+  return Math.max(...[...round.values()].map(({ waited }) => waited));
+}
+
+/** @param {Plan} plan @returns {Promise<import('./table.mjs').Row[]>} */
+async function measureCodec({ rounds, codecSeconds }) {
+  const { child, address: rows } = await start('codec.mjs', String(rounds), String(codecSeconds));
+  await stop(child);
+  return /** @type {any} */ (rows);
+}
+
+/** @param {string[]} sides @param {Plan} plan @returns {Promise<import('./table.mjs').Row[]>} */
+async function measureGarbage(sides, { warmUp }) {
+  const rows = [];
+  for (const side of sides) {
+    const row = { what: `garbage per call, client + server: ${side}`, ratio: Number.NaN, ratios: [] };
+    try {
+      const bytes = await garbagePerCall(side, warmUp);
+      rows.push({ ...row, text: `${Math.round(bytes.client)} + ${Math.round(bytes.server)} bytes`, samples: bytes });
+    } catch (error) {
+      rows.push({ ...row, failed: String(error) });
+    }
+  }
   return rows;
 }
 
-/** @param {Row} row @param {Row[]} rows */
-function summary({ peer, inFlight, samples }, rows) {
-  const rates = samples.map((sample) => sample.calls / sample.seconds);
-  const ours = rows.find((row) => row.peer === OURS && row.inFlight === inFlight)?.samples ?? [];
-  const ratios = ours.map((sample, round) => sample.calls / sample.seconds / Number(rates[round]));
-  const failures = samples.reduce((sum, sample) => sum + sample.failures, 0);
-  const error = samples.find((sample) => sample.failures > 0)?.error;
-  return {
-    inFlight,
-    peer,
-    callsPerSecond: median(rates),
-    spread: (Math.max(...rates) - Math.min(...rates)) / median(rates),
-    p50: median(samples.map((sample) => sample.p50)),
-    ratio: median(ratios),
-    ratios,
-    failures,
-    error,
-    failedRatio: failures > 0 || ours.some((sample) => sample.failures > 0),
-    samples,
-  };
-}
-
-/** @param {ReturnType<typeof summary>[]} lines */
-function markdown(lines) {
-  const table = [['in flight', 'peer', 'calls/s', 'spread', 'p50 ms', `${OURS} ÷ peer`, 'from – to', 'failed'], Array(8).fill('---')];
-  for (const { inFlight, peer, callsPerSecond, spread, p50, ratio, ratios, failures, error, failedRatio } of lines) {
-    const speed = failures > 0 ? ['–', '–', '–'] : [String(Math.round(callsPerSecond)), `${Math.round(spread * 100)} %`, p50.toFixed(3)];
-    const noRatio = failedRatio || ratios.length === 0 || peer === OURS;
-    const versus = noRatio ? ['–', '–'] : [ratio.toFixed(2), `${Math.min(...ratios).toFixed(2)} – ${Math.max(...ratios).toFixed(2)}`];
-    table.push([String(inFlight), peer, ...speed, ...versus, failures > 0 ? `${failures}: ${error}` : '0']);
-  }
-  return table.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
-}
-
-/** Throws what says why the command line is wrong. */
 function readCommandLine() {
   const { values } = parseArgs({
     args: process.argv.slice(3),
     options: {
-      seconds: { type: 'string', default: '0.35' },
-      rounds: { type: 'string', default: '7' },
-      'in-flight': { type: 'string', default: '1,64,512' },
+      short: { type: 'boolean', default: false },
+      only: { type: 'string', default: '' },
       peers: { type: 'string' },
+      rounds: { type: 'string' },
+      seconds: { type: 'string' },
       json: { type: 'string' },
     },
   });
-  const known = readdirSync(new URL('peers', import.meta.url)).map((file) => file.replace('.mjs', ''));
-  const peers = values.peers?.split(',') ?? [OURS, ...known.filter((peer) => peer !== OURS)];
-  for (const peer of peers) if (!known.includes(peer)) throw new Error(`the peers are ${known.join(', ')}, not '${peer}'`);
-  const [seconds = 0, rounds = 0, ...levels] = [values.seconds, values.rounds, ...values['in-flight'].split(',')].map(Number);
-  if (!(seconds > 0 && seconds <= 600)) throw new Error(`--seconds is ${values.seconds}, expected up to 600`);
-  for (const count of [rounds, ...levels])
-    if (!(Number.isInteger(count) && count >= 1 && count <= 4096)) throw new Error('--rounds and --in-flight are 1 to 4096');
-  return { peers, levels, rounds, seconds, json: values.json };
+  const { only, json, short } = values;
+  const known = new Set(GROUPS.flatMap(({ sides }) => sides));
+  const peers = new Set(values.peers?.split(',') ?? known);
+  for (const peer of peers) if (!known.has(peer)) throw new Error(`the peers are ${[...known].join(', ')}, not '${peer}'`);
+  const plan = { ...(short ? SHORT : FULL) };
+  if (values.rounds !== undefined) plan.rounds = Number(values.rounds);
+  if (values.seconds !== undefined) plan.seconds = Number(values.seconds);
+  if (!(plan.seconds > 0 && plan.seconds <= 600)) throw new Error(`--seconds is ${values.seconds}, expected up to 600`);
+  if (!(Number.isInteger(plan.rounds) && plan.rounds >= 1 && plan.rounds <= 1_000))
+    throw new Error(`--rounds is ${values.rounds}, expected 1 to 1000`);
+  const wants = (/** @type {string} */ name) => name.includes(only);
+  const groups = GROUPS.map((group) => chosen(group, wants, peers)).filter(({ sides }) => sides.length > 0);
+  const garbage = wants(GARBAGE) ? GARBAGE_SIDES.filter((side) => peers.has(side)) : [];
+  const codec = wants(CODEC) && values.peers === undefined;
+  if (groups.length === 0 && garbage.length === 0 && !codec) throw new Error(`nothing is named '${only}'`);
+  return { plan, groups, garbage, codec, json };
+}
+
+/**
+ * What is left of a group: its name, or the title of a comparison, must be wanted, and the sides be chosen.
+ * @param {Group} group @param {(name: string) => boolean} wants @param {Set<string>} peers @returns {Group}
+ */
+function chosen(group, wants, peers) {
+  const { name, sides } = group;
+  const has = (/** @type {string | undefined} */ side) => side !== undefined && peers.has(side);
+  const wanted = group.wanted.filter((one) => (wants(name) || wants(titleOf(group, one))) && has(sides[0]) && one.peers.every(has));
+  const needed = wants(name) ? sides : sides.filter((side, at) => wanted.length > 0 && (at === 0 || wanted.some((one) => one.peers.includes(side))));
+  return { ...group, wanted, sides: needed.filter(has) };
 }
 
 /** @returns {ReturnType<typeof readCommandLine>} */
-function plan() {
+function commandLine() {
   try {
     return readCommandLine();
   } catch (error) {
@@ -128,10 +151,26 @@ function plan() {
   }
 }
 
-const { json, ...what } = plan();
-const rows = await measureAll(what);
-const lines = rows.map((row) => summary(row, rows));
-console.log(markdown(lines));
-console.log(`\n${machine()}, ${what.rounds} rounds of ${what.seconds} s. Only the ratios mean something.`);
-if (json !== undefined) writeFileSync(json, `${JSON.stringify({ machine: machine(), ...what, lines }, null, 2)}\n`);
-process.exit(lines.some((line) => line.failures > 0) ? 1 : 0);
+const { plan, groups, garbage, codec, json } = commandLine();
+/** @type {import('./table.mjs').Row[]} */
+const rows = [];
+const print = (/** @type {import('./table.mjs').Row} */ row) => {
+  rows.push(row);
+  printRow(row);
+};
+/** @type {ReturnType<typeof summary>[]} */
+const lines = [];
+tableHead();
+for (const group of groups) {
+  const { samplesOf, rate } = await measureGroup(group, plan);
+  const measured = group.sides.map((side) => summary(group, side, samplesOf(side), rate));
+  lines.push(...measured);
+  for (const wanted of group.wanted) print(rowOf(group, wanted, measured));
+}
+await Promise.all([...pairs.values()].map((pair) => pair.stop()));
+for (const row of await measureGarbage(garbage, plan)) print(row);
+if (codec) for (const row of await measureCodec(plan)) print(row);
+if (lines.length > 0) console.log(`\n${details(lines)}`);
+console.log(`\n${machine()}, ${plan.rounds} rounds of ${plan.seconds} s. Only the ratios mean something.`);
+if (json !== undefined) writeFileSync(json, `${JSON.stringify({ machine: machine(), ...plan, rows, lines }, null, 2)}\n`);
+process.exit(lines.some(({ failures }) => failures > 0) || rows.some(({ failed }) => failed !== undefined) ? 1 : 0);

@@ -25,7 +25,9 @@ const IDLE_SESSIONS = 10_000;
 const DEAF_SESSIONS = 1_000;
 const HIGH_WATER_MARK = 256 * 1024;
 const WARM_UP = 1;
-const USAGE = 'usage: npm run bench -- transport [--seconds 0.5] [--rounds 7] [--broadcast 60] [--only WORD] [--json FILE]';
+const FULL = { seconds: '0.5', rounds: '7', broadcast: '60' };
+const SHORT = { seconds: '0.3', rounds: '5', broadcast: '5' };
+const USAGE = 'usage: npm run bench -- transport [--short] [--seconds 0.5] [--rounds 7] [--broadcast 60] [--only WORD] [--json FILE]';
 
 /** @param {string} side @param {Shape} shape */
 async function startPair(side, shape) {
@@ -88,14 +90,17 @@ function readCommandLine() {
   const { values } = parseArgs({
     args: process.argv.slice(3),
     options: {
-      seconds: { type: 'string', default: '0.5' },
-      rounds: { type: 'string', default: '7' },
-      broadcast: { type: 'string', default: '60' },
+      short: { type: 'boolean', default: false },
+      seconds: { type: 'string' },
+      rounds: { type: 'string' },
+      broadcast: { type: 'string' },
       only: { type: 'string', default: '' },
       json: { type: 'string' },
     },
   });
-  const [seconds = 0, rounds = 0, broadcastSeconds = 0] = [values.seconds, values.rounds, values.broadcast].map(Number);
+  const defaults = values.short ? SHORT : FULL;
+  const given = [values.seconds ?? defaults.seconds, values.rounds ?? defaults.rounds, values.broadcast ?? defaults.broadcast];
+  const [seconds = 0, rounds = 0, broadcastSeconds = 0] = given.map(Number);
   if (!(seconds > 0 && seconds <= 60 && rounds >= 1 && rounds <= 100 && broadcastSeconds > 0 && broadcastSeconds <= 600)) {
     throw new Error('--seconds is up to 60, --rounds 1 to 100, --broadcast up to 600');
   }

@@ -1,7 +1,7 @@
 // @ts-check
 /** Ours with a plain JSON contract: no schema, JSON.parse and JSON.stringify. */
 import { contract, connect as dial, implement, serve as listen, unary } from '../../dist/rpc/index.js';
-import { answer, REQUEST } from '../message.mjs';
+import { answer } from '../message.mjs';
 
 /** @typedef {import('../message.mjs').Request} Request */
 /** @typedef {import('../message.mjs').Reply} Reply */
@@ -11,9 +11,9 @@ export function serve() {
   return listen('tcp://127.0.0.1:0', [implement(Test, { Test: answer })]);
 }
 
-/** @param {string} address */
+/** @type {import('../message.mjs').Peer['connect']} */
 export async function connect(address) {
   const client = await dial(address, { connections: 1 });
   const stub = client.stub(Test);
-  return { call: () => stub.Test(REQUEST), close: () => client.close() };
+  return { call: (request) => stub.Test(request), close: () => client.close() };
 }

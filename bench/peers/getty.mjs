@@ -1,7 +1,7 @@
 // @ts-check
 /** Ours: Protobuf, promise API, defaults. */
 import { contract, connect as dial, implement, serve as listen } from '../../dist/rpc/index.js';
-import { answer, REQUEST, TestService } from '../message.mjs';
+import { answer, TestService } from '../message.mjs';
 
 const Test = contract(TestService, { version: 'v1.0' });
 
@@ -10,9 +10,9 @@ export function serve() {
   return listen('tcp://127.0.0.1:0', [implement(Test, { test: answer, add: nothing, err: nothing, event: nothing })]);
 }
 
-/** @param {string} address */
+/** @type {import('../message.mjs').Peer['connect']} */
 export async function connect(address) {
   const client = await dial(address, { connections: 1 });
   const stub = client.stub(Test);
-  return { call: () => stub.test(REQUEST), close: () => client.close() };
+  return { call: (request) => stub.test(request), close: () => client.close() };
 }

@@ -3,7 +3,7 @@
 import { promisify } from 'node:util';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { Client, credentials, Server, ServerCredentials } from '@grpc/grpc-js';
-import { answer, REQUEST, TestReplySchema, TestRequestSchema, TIMEOUT } from '../message.mjs';
+import { answer, TestReplySchema, TestRequestSchema, TIMEOUT } from '../message.mjs';
 
 /** @typedef {import('../message.mjs').Reply} Reply */
 const PATH = '/TestService/Test';
@@ -41,14 +41,14 @@ export async function serve() {
   return { address: `127.0.0.1:${port}`, close: () => server.forceShutdown() };
 }
 
-/** @param {string} address */
+/** @type {import('../message.mjs').Peer['connect']} */
 export async function connect(address) {
   const client = new Client(address, credentials.createInsecure());
   await promisify(client.waitForReady.bind(client))(Date.now() + TIMEOUT);
-  const call = () =>
+  const call = (/** @type {import('../message.mjs').Request} */ request) =>
     /** @type {Promise<Reply>} */ (
       new Promise((resolve, reject) => {
-        client.makeUnaryRequest(PATH, encodeRequest, decodeReply, REQUEST, { deadline: Date.now() + TIMEOUT }, (error, reply) => {
+        client.makeUnaryRequest(PATH, encodeRequest, decodeReply, request, { deadline: Date.now() + TIMEOUT }, (error, reply) => {
           if (error === null && reply !== undefined) resolve(reply);
           else reject(error);
         });

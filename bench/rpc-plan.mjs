@@ -1,0 +1,92 @@
+// @ts-check
+/** What the rpc bench measures, and what is wanted of it. */
+
+/** @typedef {import('./rpc-worker.mjs').Shape} Shape */
+/** @typedef {'rate' | 'p50' | 'p99' | 'cpu'} Metric calls/s; milliseconds; microseconds of both processes per call. */
+/** Ours against the best of `peers`: at least, or at most, so many times as much. Neither: it is only told. */
+/** @typedef {{ peers: string[], metric?: Metric, least?: number, most?: number }} Wanted */
+/**
+ * Sides that take turns under the same load; `ours` is the first. With `paced` the calls come at this part of the best rate of that side.
+ * @typedef {{ name: string, shape: Shape, sides: string[], wanted: Wanted[], paced?: { by: string, part: number } }} Group
+ */
+
+const GRPC = 'grpc-js';
+const SMALL = /** @type {const} */ ('small');
+const LARGE = /** @type {const} */ ('large');
+
+/** @type {Group[]} */
+export const GROUPS = [
+  {
+    name: '1 connection, 512 in flight',
+    shape: { connections: 1, inFlight: 512, message: SMALL },
+    sides: ['getty', GRPC, 'moleculer', 'nest', 'ceiling'],
+    wanted: [
+      { peers: [GRPC], least: 80 },
+      { peers: ['moleculer', 'nest'], least: 6 },
+      { peers: ['ceiling'], least: 0.6 },
+      { peers: ['ceiling'], metric: 'cpu', most: 2.5 },
+      { peers: [GRPC], metric: 'cpu' },
+    ],
+  },
+  {
+    name: '1 connection, 64 in flight',
+    shape: { connections: 1, inFlight: 64, message: SMALL },
+    sides: ['getty', GRPC, 'moleculer', 'nest', 'ceiling', 'connect-node'],
+    wanted: [
+      { peers: [GRPC], least: 60 },
+      { peers: ['moleculer', 'nest'], least: 4 },
+      { peers: ['ceiling'], least: 0.6 },
+      { peers: ['connect-node'] },
+    ],
+  },
+  {
+    name: '64 connections × 8 in flight',
+    shape: { connections: 64, inFlight: 8, message: SMALL },
+    sides: ['getty', 'nest'],
+    wanted: [{ peers: ['nest'], least: 3 }],
+  },
+  {
+    name: '1 in flight',
+    shape: { connections: 1, inFlight: 1, message: SMALL },
+    sides: ['getty', 'net-ping'],
+    wanted: [{ peers: ['net-ping'], metric: 'p50', most: 1.25 }],
+  },
+  {
+    name: '1 KiB body, 64 in flight',
+    shape: { connections: 1, inFlight: 64, message: LARGE },
+    sides: ['getty', GRPC, 'nest'],
+    wanted: [
+      { peers: [GRPC], least: 35 },
+      { peers: ['nest'], least: 3 },
+    ],
+  },
+  {
+    name: 'JSON, 512 in flight',
+    shape: { connections: 1, inFlight: 512, message: SMALL },
+    sides: ['getty-json', 'moleculer'],
+    wanted: [{ peers: ['moleculer'], least: 3 }],
+  },
+  {
+    name: '512 connections × 1 in flight',
+    shape: { connections: 512, inFlight: 1, message: SMALL },
+    sides: ['getty', 'ceiling'],
+    wanted: [{ peers: ['ceiling'] }],
+  },
+  {
+    name: 'p99 with calls in time, half of the best of grpc-js at 64 in flight',
+    shape: { connections: 1, inFlight: 64, message: SMALL },
+    sides: ['getty', GRPC],
+    paced: { by: GRPC, part: 0.5 },
+    wanted: [{ peers: [GRPC], metric: 'p99', most: 0.25 }],
+  },
+];
+
+/** Whose garbage is told; nothing is wanted of it yet. */
+export const GARBAGE_SIDES = ['getty', 'ceiling', GRPC];
+
+/** A round in which a process waited for a processor for more than this part of its time was disturbed by others. */
+export const QUIET = 0.15;
+
+/** `extra`: rounds more, as a part of `rounds`, when some were disturbed. Seconds of one measurement, of a pair's first load, and of another load. */
+export const FULL = { rounds: 7, extra: 1, seconds: 0.7, warmUp: 3, again: 0.7, codecSeconds: 0.3 };
+export const SHORT = { rounds: 5, extra: 0, seconds: 0.2, warmUp: 1.5, again: 0.2, codecSeconds: 0.1 };
