@@ -775,10 +775,10 @@ runForEveryTransport({
       session.write('beat');
     };
     await using p = await pair(row, {
-      near: { cronPeriod: 20, idleTimeout: 250, on: { onCron: beat } },
-      far: { idleTimeout: 250 },
+      near: { cronPeriod: 40, idleTimeout: 600, on: { onCron: beat } },
+      far: { idleTimeout: 600 },
     });
-    await p.nearEvents.crons.take(16);
+    await p.nearEvents.crons.take(17);
     expect(p.far.closed).toBe(false);
     expect(p.near.closed).toBe(false);
   },
