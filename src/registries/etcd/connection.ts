@@ -1,20 +1,19 @@
 /** One connection to one member: a socket, HTTP/2 on it, and etcd's services as Connect's clients. It ends once, and does not come back. */
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
-import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import { type Client, type ConnectError, createClient } from '@connectrpc/connect';
+import { createGrpcTransport } from '@connectrpc/connect-node';
 import { within } from '../../timing.js';
 import { tlsClientOptions } from '../../transport/tls.js';
 import type { TlsOptions } from '../../transport/types.js';
 import type { Endpoint } from './endpoints.js';
+import { Http2, type PingOptions } from './http2.js';
 import { Auth, KV, Lease, Watch } from './rpc_pb.js';
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends PingOptions {
   readonly tls: TlsOptions | undefined;
   readonly dialTimeout: number;
   readonly requestTimeout: number;
-  readonly pingInterval: number;
-  readonly pingTimeout: number;
 }
 
 /** The largest answer that is read, in bytes. A page of entries is asked for again in smaller parts when it is larger. */
@@ -29,38 +28,33 @@ export class Connection {
   /** What the server gave us for our password; undefined: nothing yet, or none is needed. */
   token: string | undefined;
   readonly #gone = new AbortController();
-  readonly #manager: Http2SessionManager;
-  readonly #socket: Socket;
+  #over = false;
+  readonly #http2: Http2;
 
-  private constructor(endpoint: Endpoint, socket: Socket, { requestTimeout, pingInterval, pingTimeout }: ConnectionOptions) {
+  private constructor(endpoint: Endpoint, socket: Socket, options: ConnectionOptions) {
     this.endpoint = endpoint;
-    this.#socket = socket;
-    let used = false;
-    this.#manager = new Http2SessionManager(
-      endpoint.text,
-      { pingIntervalMs: pingInterval, pingTimeoutMs: pingTimeout, idleConnectionTimeoutMs: Number.POSITIVE_INFINITY },
-      {
-        // Connect would dial again by itself; who is dialled, and when, is for the link to say.
-        createConnection: () => {
-          if (used) throw new ConnectError('the connection is lost', Code.Unavailable);
-          used = true;
-          return socket;
-        },
-      },
-    );
-    socket.once('close', () => this.close(new ConnectError('the connection is lost', Code.Unavailable)));
+    this.#http2 = new Http2(endpoint.text, socket, options, (reason) => {
+      this.#over = true;
+      this.#gone.abort(reason);
+    });
     const transport = createGrpcTransport({
       baseUrl: endpoint.text,
-      sessionManager: this.#manager,
+      sessionManager: this.#http2,
       acceptCompression: [],
       readMaxBytes: MAX_ANSWER_BYTES,
       binaryOptions: { readUnknownFields: false },
-      defaultTimeoutMs: requestTimeout,
+      // The protocol knows whole milliseconds only.
+      defaultTimeoutMs: Math.ceil(options.requestTimeout),
     });
     this.kv = createClient(KV, transport);
     this.lease = createClient(Lease, transport);
     this.watch = createClient(Watch, transport);
     this.auth = createClient(Auth, transport);
+  }
+
+  /** Ended, or about to. */
+  get over(): boolean {
+    return this.#over;
   }
 
   /** Aborted when the connection ends; its reason says why. */
@@ -90,12 +84,14 @@ export class Connection {
     }
   }
 
-  /** End it now: what is under way fails with the reason. */
+  /**
+   * End it: what is under way fails with the reason. Not before the next turn of the event loop: we may be called from within the parser of
+   * HTTP/2, where Node goes round for ever when streams are reset.
+   */
   close(reason: ConnectError): void {
-    if (this.gone.aborted) return;
-    this.#gone.abort(reason);
-    this.#manager.abort(reason);
-    this.#socket.destroy();
+    if (this.#over) return;
+    this.#over = true;
+    setImmediate(() => this.#http2.destroy(reason));
   }
 }
 
@@ -105,9 +101,6 @@ function open(endpoint: Endpoint, tls: TlsOptions | undefined): Socket {
   const socket = endpoint.secure
     ? connectTls({ ...tlsClientOptions(tls, { scheme: 'https', path: '', text: endpoint.text, ...target }), ...target, ALPNProtocols: ['h2'] })
     : connectTcp(target);
-  // Neither a registration nor a watch keeps a process alive; a request does, by the timer of its deadline.
-  socket.unref();
-  socket.ref = () => socket;
   return socket.setNoDelay();
 }
 

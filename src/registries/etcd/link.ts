@@ -45,7 +45,7 @@ export class Link {
   /** The present connection, or a new one: every member is tried once. Rejects with the reason of the last one. */
   connection(): Promise<Connection> {
     if (this.closed) return Promise.reject(new ConnectError('the registry is closed', Code.Canceled));
-    if (this.#connection !== undefined && !this.#connection.gone.aborted) return Promise.resolve(this.#connection);
+    if (this.#connection !== undefined && !this.#connection.over) return Promise.resolve(this.#connection);
     // Whoever needs it meanwhile waits for the same attempt.
     this.#dialing ??= this.#dial().finally(() => {
       this.#dialing = undefined;

@@ -25,7 +25,7 @@ export class WatchStream<Tag> {
   }
 
   get ended(): boolean {
-    return this.#abort.signal.aborted || this.connection.gone.aborted;
+    return this.#abort.signal.aborted || this.connection.over;
   }
 
   add(tag: Tag, range: Range): void {
