@@ -3,7 +3,7 @@ import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceQuery } from '../../micro/types.js';
 import { Backoff, type BackoffOptions, Nap } from './backoff.js';
 import type { Connection } from './connection.js';
-import { isTooLarge, registryFailed } from './failure.js';
+import { isTokenRefused, isTooLarge, registryFailed } from './failure.js';
 import { Event_EventType } from './kv_pb.js';
 import type { Link } from './link.js';
 import type { RangeResponse, WatchResponse } from './rpc_pb.js';
@@ -43,6 +43,8 @@ export class Follower {
   #stop: { stopped: boolean } | undefined;
   #running: Promise<void> = Promise.resolve();
   #stream: WatchStream<'root'> | undefined;
+  /** There was an outage since everything was read. */
+  #away = false;
   /** Until it is called, what vanishes is held. */
   #release: NodeJS.Timeout | undefined;
 
@@ -111,13 +113,14 @@ export class Follower {
       } catch (error) {
         if (stop.stopped) return;
         if (performance.now() - began > SHORTEST_LIFE) backoff.reset();
-        this.#lost(error);
+        if (!isTokenRefused(error)) this.#lost(error);
       }
       await this.#nap.sleep(backoff.next());
     }
   }
 
   #lost(error: unknown): void {
+    this.#away = true;
     this.#link.tell(error);
     if (this.#options.waitForRegistry) return;
     for (const [sink, watcher] of [...this.#watchers]) {
@@ -155,7 +158,8 @@ export class Follower {
       limit = Math.min(PAGE, limit * 2);
     }
     // What is missing after an outage was perhaps lost with the providers' leases, and they put it back as soon as they can.
-    if (again) this.#hold();
+    if (again && this.#away) this.#hold();
+    this.#away = false;
     this.#tree.keepOnly(keys, this.#release !== undefined);
     this.#revision = revision;
     this.#tree.takeChanged();

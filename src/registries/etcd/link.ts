@@ -26,6 +26,8 @@ export class Link {
   #connection: Connection | undefined;
   #dialing: Promise<Connection> | undefined;
   #away = false;
+  /** In a row. */
+  #failures = 0;
 
   constructor(endpoints: readonly Endpoint[], options: LinkOptions) {
     this.#endpoints = endpoints;
@@ -35,6 +37,11 @@ export class Link {
 
   get closed(): boolean {
     return this.#closing.signal.aborted;
+  }
+
+  /** As many failures in a row as there are members: it is not just one of them. */
+  get exhausted(): boolean {
+    return this.#failures >= this.#endpoints.length;
   }
 
   /** The members, for messages. */
@@ -69,6 +76,7 @@ export class Link {
         if (this.closed) break;
       }
     }
+    this.#failures = this.#endpoints.length;
     this.tell(failure);
     throw failure;
   }
@@ -93,6 +101,7 @@ export class Link {
   async call<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>): Promise<T> {
     try {
       const answer = await this.#tryTwice(connection, request);
+      this.#failures = 0;
       this.#tellBack();
       return answer;
     } catch (error) {
@@ -120,14 +129,15 @@ export class Link {
     if (isRefusal(error) || (error instanceof ConnectError && error.code === Code.NotFound)) return;
     if (connection === this.#connection) {
       this.#connection = undefined;
+      this.#failures++;
       this.#next = (this.#next + 1) % this.#endpoints.length;
     }
     connection.close(new ConnectError(`given up: ${reasonOf(error)}`, Code.Unavailable));
   }
 
-  /** Say that it is away: once per outage. */
+  /** Say that it is away, once per outage; not while there are members that were not tried. */
   tell(error: unknown): void {
-    if (this.#away || this.closed) return;
+    if (this.#away || this.closed || !(this.exhausted || isRefusal(error))) return;
     this.#away = true;
     const what = isRefusal(error) ? 'refuses what it is asked' : 'is away';
     this.#options.logger.warn({ endpoints: this.name, error }, `registry: etcd ${what}, trying again: ${reasonOf(error)}`);

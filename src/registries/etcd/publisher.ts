@@ -8,7 +8,7 @@ import { atMost, within } from '../../timing.js';
 import { Backoff, type BackoffOptions, Nap } from './backoff.js';
 import type { Connection } from './connection.js';
 import { EntryRequests, LOOK } from './entry-requests.js';
-import { isLeaseLost, isRefusal, reasonOf, registryFailed } from './failure.js';
+import { isLeaseLost, isRefusal, isTokenRefused, reasonOf, registryFailed } from './failure.js';
 import { Event_EventType, type KeyValue } from './kv_pb.js';
 import { OwnLease } from './lease.js';
 import type { Link } from './link.js';
@@ -145,6 +145,7 @@ export class Publisher {
       } catch (error) {
         if (this.#closed) break;
         if (isLeaseLost(error)) await this.#loseLease();
+        else if (isTokenRefused(error)) await this.#nap.sleep(this.#backoff.next());
         else await this.#nap.sleep(this.#failed(error));
       }
     }
@@ -156,6 +157,8 @@ export class Publisher {
   /** How long to rest. */
   #failed(error: unknown): number {
     this.#link.tell(error);
+    // While there are members that were not tried, whoever publishes is not told.
+    if (!this.#link.exhausted && !isRefusal(error)) return this.#backoff.next();
     for (const publication of this.#publications.values()) {
       publication.settle(({ reject }) => reject(error));
       publication.settleWithdrawals();

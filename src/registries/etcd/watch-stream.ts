@@ -75,7 +75,7 @@ export class WatchStream<Tag> {
       this.#byId.delete(watchId);
       if (tag !== undefined) onCompacted(tag);
     } else if (canceled && (created || tag !== undefined)) {
-      throw new ConnectError(`the watch is refused: ${cancelReason}`, cancelReason.includes('permission') ? Code.PermissionDenied : Code.Unavailable);
+      throw new ConnectError(`the watch is refused: ${cancelReason}`, refusalOf(cancelReason));
     } else if (tag !== undefined && !canceled) {
       onAnswer(tag, answer);
     }
@@ -93,6 +93,12 @@ export class WatchStream<Tag> {
     this.#requests.end();
     if (!this.#abort.signal.aborted) this.#abort.abort(new Ended());
   }
+}
+
+/** etcd tells why in words only. A stream keeps the token that it was begun with, which may have expired since. */
+function refusalOf(reason: string): Code {
+  if (/auth token|auth store/.test(reason)) return Code.Unauthenticated;
+  return reason.includes('permission') ? Code.PermissionDenied : Code.Unavailable;
 }
 
 /** Why a stream was aborted: it was not needed any longer. */
