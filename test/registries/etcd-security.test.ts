@@ -99,6 +99,16 @@ describe('etcd with users and passwords', () => {
     await watch.ids('a');
   });
 
+  it('nobody is sent before the password was checked', async () => {
+    for (let i = 0; i < 5; i++) {
+      const registry = open();
+      await using watch = new Watching(registry);
+      const [list] = await Promise.all([watch.next(), registry.register(node('a'))]);
+      if (list?.length === 0) await watch.ids('a');
+      await registry[Symbol.asyncDispose]();
+    }
+  });
+
   it('a token that has expired, or is older than the users, is renewed', async () => {
     const log = new Log();
     const registry = open({ logger: log });

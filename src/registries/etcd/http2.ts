@@ -35,7 +35,6 @@ export class Http2 {
     this.#session.on('error', (error) => {
       this.#why ??= ConnectError.from(error, Code.Unavailable);
     });
-    this.#session.on('goaway', () => this.#session.close());
     this.#session.once('close', () => this.#closed());
     // Neither a registration nor a watch keeps a process alive; a request does, by the timer of its deadline.
     this.#session.unref();

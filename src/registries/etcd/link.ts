@@ -24,6 +24,8 @@ export class Link {
   /** The member that is tried next; random at first, so that the clients of a cluster spread over it. */
   #next: number;
   #connection: Connection | undefined;
+  /** Connected, and not let in yet. */
+  #candidate: Connection | undefined;
   #dialing: Promise<Connection> | undefined;
   #away = false;
   /** In a row. */
@@ -66,14 +68,17 @@ export class Link {
       const endpoint = this.#endpoints[this.#next] as Endpoint;
       try {
         const connection = await Connection.dial(endpoint, this.#options, this.#closing.signal);
-        this.#connection = connection;
+        this.#candidate = connection;
         await this.#authenticate(connection);
+        this.#connection = connection;
         return connection;
       } catch (error) {
         failure = error;
-        this.#connection?.close(new ConnectError('another member is tried', Code.Unavailable));
+        this.#candidate?.close(new ConnectError('another member is tried', Code.Unavailable));
         this.#next = (this.#next + 1) % this.#endpoints.length;
         if (this.closed) break;
+      } finally {
+        this.#candidate = undefined;
       }
     }
     this.#failures = this.#endpoints.length;
@@ -150,10 +155,10 @@ export class Link {
   }
 
   async close(): Promise<void> {
-    const reason = new ConnectError('the registry is closed', Code.Canceled);
+    const reason = new ConnectError('the registry is closed', Code.Unavailable);
     this.#closing.abort(reason);
-    this.#connection?.close(new ConnectError('the registry is closed', Code.Unavailable));
+    this.#candidate?.close(reason);
     await this.#dialing?.catch(() => {});
-    this.#connection?.close(new ConnectError('the registry is closed', Code.Unavailable));
+    this.#connection?.close(reason);
   }
 }

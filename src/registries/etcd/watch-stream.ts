@@ -7,9 +7,6 @@ import { type WatchCreateRequest, type WatchRequest, WatchRequestSchema, type Wa
 /** What is watched, from which revision on. */
 export type Range = Partial<Pick<WatchCreateRequest, 'key' | 'rangeEnd' | 'startRevision'>>;
 
-/** The revision from which a watch was asked for is forgotten: what was missed can only be learnt by reading everything. */
-export class Compacted extends Error {}
-
 export class WatchStream<Tag> {
   readonly connection: Connection;
   readonly #requests = new Requests();
