@@ -59,12 +59,21 @@ describe('an etcd cluster', () => {
       }
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
-    await watch.ids(...ids);
+    if (watch.seen.at(-1)?.length !== ids.length) await watch.ids(...ids);
+    expect(watch.seen.slice(complete).filter((list) => list.length < 6)).toEqual([]);
+
     if (how === 'kill') await leader.start();
     else leader.thaw();
     await open().register(node('p8'));
-    await watch.ids(...ids, 'p8');
-    expect((await leader.entries('/getty')).size).toBe(ids.length + 1);
-    expect(watch.seen.slice(complete).filter((list) => list.length < 6)).toEqual([]);
+    ids.push('p8');
+    // A leader of etcd 3.4 that was frozen lets leases expire that others have kept alive: their entries come back by themselves.
+    await watch.ids(...ids);
+    const deadline = performance.now() + 5_000;
+    for (;;) {
+      const found = await leader.entries('/getty').catch(() => new Map());
+      if (found.size === ids.length) break;
+      if (performance.now() > deadline) throw new Error(`the leader that is back holds ${found.size} of ${ids.length} entries`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   });
 });
