@@ -403,6 +403,26 @@ describe('the etcd registry', () => {
     expect(log.lines).toEqual([]);
   });
 
+  it('many large changes that a slow line has held up arrive, all of them', async () => {
+    nextRoot();
+    const proxy = await proxied();
+    const log = new Log();
+    await using watch = new Watching(open({ logger: log, pingTimeout: 10_000 }, proxy.endpoint));
+    await watch.ids();
+    const registry = open({ requestTimeout: 5_000 });
+    await registry.register(node('gone'));
+    await watch.ids('gone');
+    proxy.hold();
+    const fill = 'x'.repeat(700_000);
+    const ids = Array.from({ length: 16 }, (_, i) => `n${String(i).padStart(2, '0')}`);
+    for (const id of ids) await registry.register(node(id, { metadata: { fill } }));
+    await server.remove(pathOf('gone'));
+    await holds('gone', entryValue(node('gone')));
+    proxy.release();
+    await watch.ids('gone', ...ids);
+    expect(log.lines).toEqual([]);
+  });
+
   it('of much garbage no more is said than of some', async () => {
     nextRoot();
     for (let i = 0; i < 1_010; i += 100) {
