@@ -2,24 +2,48 @@
 import { fileURLToPath } from 'node:url';
 import { gettyError } from '../errors.js';
 import type { Registry } from '../micro/types.js';
+import type { EtcdOptions } from './etcd.js';
 import { type FileRegistryOptions, file } from './file.js';
 import { memory } from './memory.js';
 
 /** Options of every kind of registry; each takes what it knows. */
-export interface RegistryOptions extends FileRegistryOptions {}
+export interface RegistryOptions extends FileRegistryOptions, Omit<EtcdOptions, 'root'> {}
 
-const ALLOWED = 'memory:name or file:///path/of/a/directory';
+const ALLOWED = 'memory:name, file:///path/of/a/directory, etcd://host:port,host:port/root or etcds://host:port/root (TLS)';
 const MEMORY = /^memory:(?:\/\/)?([^/]*)$/;
+const ETCD = /^etcd(s?):\/\/(?:([^\s@/]*)@)?([^\s@/?#]+)(\/[^\s?#]*)?$/;
+const ETCD_PORT = 2379;
 
 /**
- * The registry that a URL names: `memory:name` (`memory:` has no name and is its own), `file:///directory`.
- * Rejects with BAD_ADDRESS, which says what is allowed, or BAD_OPTION. Asynchronous, since a registry's client may be
+ * The registry that a URL names: `memory:name` (`memory:` has no name and is its own), `file:///directory`, or
+ * `etcd://user:password@host:2379,host2:2379/root` (`etcds:` for TLS), where the user and the password are percent-encoded, and may
+ * as well be options. Rejects with BAD_ADDRESS, which says what is allowed, or BAD_OPTION. Asynchronous, since a registry's client is
  * loaded only when it is asked for.
  */
 export async function registry(url: string, options: RegistryOptions = {}): Promise<Registry> {
   const name = typeof url === 'string' ? MEMORY.exec(url)?.[1] : undefined;
   if (name !== undefined) return memory(name === '' ? undefined : name);
+  const cluster = typeof url === 'string' ? ETCD.exec(url) : null;
+  if (cluster !== null) return etcdAt(url, cluster, options);
   return file(directoryOf(url), options);
+}
+
+async function etcdAt(url: string, [, secure, credentials, hosts = '', root]: RegExpExecArray, options: RegistryOptions): Promise<Registry> {
+  const scheme = secure === 's' ? 'https' : 'http';
+  const endpoints = hosts.split(',').map((host) => `${scheme}://${/:\d+$/.test(host) ? host : `${host}:${ETCD_PORT}`}`);
+  const { etcd } = await import('./etcd.js');
+  return etcd(endpoints, { ...options, ...credentialsOf(url, credentials), root: root === '/' ? undefined : root });
+}
+
+function credentialsOf(url: string, text: string | undefined): Pick<EtcdOptions, 'username' | 'password'> {
+  if (text === undefined) return {};
+  const [username = '', ...rest] = text.split(':');
+  try {
+    return { username: decodeURIComponent(username), password: decodeURIComponent(rest.join(':')) };
+  } catch {
+    // Not the cause: it may repeat what it could not read.
+    throw badAddress(url);
+  }
 }
 
 function directoryOf(url: string): string {
@@ -34,6 +58,6 @@ function directoryOf(url: string): string {
 
 function badAddress(url: unknown, cause?: unknown): Error {
   // A URL may carry a password; an error must not.
-  const given = typeof url === 'string' ? JSON.stringify(url.replace(/\/\/[^/]*@/, '//***@')) : String(url);
+  const given = typeof url === 'string' ? JSON.stringify(url.replace(/\/\/.*@/s, '//***@')) : String(url);
   return gettyError('BAD_ADDRESS', `registry: given ${given}, expected ${ALLOWED}`, cause);
 }
