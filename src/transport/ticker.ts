@@ -87,15 +87,17 @@ const expire = (): void => {
   fresh = false;
 };
 
+const { nextTick } = globalThis.process ?? {};
+
 /**
- * Monotonic milliseconds, read from the system once per turn of the event loop: the hot path asks for it per call.
+ * Monotonic milliseconds, read from the system once per tick: the hot path asks for it per call.
  */
 export function now(): number {
   if (fresh) return current;
   current = performance.now();
-  if (globalThis.setImmediate !== undefined) {
+  if (nextTick !== undefined) {
     fresh = true;
-    globalThis.setImmediate(expire);
+    nextTick(expire);
   }
   return current;
 }
