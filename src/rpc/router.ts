@@ -2,8 +2,8 @@
 import { badOption } from '../options.js';
 import type { Bytes } from '../transport/bytes.js';
 import { RpcError } from './errors.js';
-import { HeadCache, LARGEST_HEAD } from './head-cache.js';
 import { type RequestHead, readRequestHead } from './head.js';
+import { HeadCache, LARGEST_HEAD } from './head-cache.js';
 import type { CodecName, Handler, Method, Service } from './types.js';
 
 export interface Route {

@@ -4,10 +4,12 @@
  */
 import { allocate, type Bytes, writeText } from './bytes.js';
 
-/** Also the size at which a session flushes before its tick is over. */
-export const WRITER_BYTES = 64 * 1024;
+/** The size at which a session flushes before its tick is over. */
+export const FLUSH_BYTES = 64 * 1024;
 /** What a tick mostly needs no more than. A buffer that waits for a slow peer waits as a whole, so it begins small. */
 export const SMALL_WRITER_BYTES = 16 * 1024;
+/** So that a message which passes FLUSH_BYTES mostly still fits. */
+export const LARGE_WRITER_BYTES = FLUSH_BYTES + SMALL_WRITER_BYTES;
 const NONE = allocate(0);
 const NONE_VIEW = new DataView(NONE.buffer, 0, 0);
 const POOL_LIMIT = 16;
@@ -27,13 +29,13 @@ export class ByteWriter {
 
   /** Borrow an empty writer; idle sessions hold none. `large`: it will have to hold more than SMALL_WRITER_BYTES. */
   static borrow(large = false): ByteWriter {
-    return large ? (largePool.pop() ?? new ByteWriter(WRITER_BYTES)) : (pool.pop() ?? new ByteWriter());
+    return large ? (largePool.pop() ?? new ByteWriter(LARGE_WRITER_BYTES)) : (pool.pop() ?? new ByteWriter());
   }
 
   /** Give a borrowed writer back; nobody may hold a view of its bytes. */
   static giveBack(writer: ByteWriter): void {
     const size = writer.bytes.length;
-    const from = size === SMALL_WRITER_BYTES ? pool : size === WRITER_BYTES ? largePool : undefined;
+    const from = size === SMALL_WRITER_BYTES ? pool : size === LARGE_WRITER_BYTES ? largePool : undefined;
     if (from === undefined || from.length >= POOL_LIMIT) return;
     writer.length = 0;
     from.push(writer);
@@ -49,7 +51,10 @@ export class ByteWriter {
   }
 
   #grow(needed: number): void {
-    const bytes = allocate(needed <= SMALL_WRITER_BYTES ? SMALL_WRITER_BYTES : Math.max(needed, this.bytes.length * 2, WRITER_BYTES));
+    let capacity = SMALL_WRITER_BYTES;
+    if (needed > LARGE_WRITER_BYTES) capacity = Math.max(needed, this.bytes.length * 2);
+    else if (needed > SMALL_WRITER_BYTES) capacity = LARGE_WRITER_BYTES;
+    const bytes = allocate(capacity);
     bytes.set(this.bytes.subarray(0, this.length), 0);
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer);

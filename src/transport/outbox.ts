@@ -1,7 +1,7 @@
 /** What a session sends: messages of a tick gather in one buffer, and what the connection has not taken is counted and limited. */
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import { checkNumber } from '../options.js';
-import { ByteWriter, SMALL_WRITER_BYTES, WRITER_BYTES } from './byte-writer.js';
+import { ByteWriter, FLUSH_BYTES, SMALL_WRITER_BYTES } from './byte-writer.js';
 import { type Bytes, concat, copy } from './bytes.js';
 import { type Flushable, flushSoon } from './flusher.js';
 import { LONGEST_TIMER, tooLarge } from './session-options.js';
@@ -42,8 +42,10 @@ export class Outbox<In, Out> implements Flushable {
   /** Every byte for the connection, flushed or not, with what it adds to messages: positions in the outgoing stream. */
   #position = 0;
   #output: ByteWriter | undefined;
-  /** The last flush was larger than a small writer; so may the next be. */
+  /** The last tick wrote more than a small writer holds; so may the next. */
   #large = false;
+  /** This tick has passed FLUSH_BYTES. */
+  #spilled = false;
   /** Bytes handed to the connection that it had not passed on when it was last asked. */
   #untaken = 0;
   /** Chunks that wait behind those until they make a larger one: a peer that does not read must not cost a heap of small ones. */
@@ -193,7 +195,10 @@ export class Outbox<In, Out> implements Flushable {
     this.bytesWritten += size;
     this.#position += taken;
     if (this.#connection.unbatched) this.flush();
-    else if (output.length >= WRITER_BYTES) this.#passOn(output);
+    else if (output.length >= FLUSH_BYTES) {
+      this.#passOn(output);
+      this.#spilled = true;
+    }
     return this.#untaken + this.#heldBytes + output.length < this.#limits.highWaterMark;
   }
 
@@ -202,7 +207,8 @@ export class Outbox<In, Out> implements Flushable {
     const output = this.#output;
     if (output === undefined) return;
     this.#output = undefined;
-    this.#large = output.length > SMALL_WRITER_BYTES;
+    this.#large = this.#spilled || output.length > SMALL_WRITER_BYTES;
+    this.#spilled = false;
     this.#passOn(output);
     ByteWriter.giveBack(output);
     if (this.#untaken === 0 && this.#connection.confirm === undefined) this.#settleWaiters();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ByteWriter } from '../../src/index.js';
-import { SMALL_WRITER_BYTES, WRITER_BYTES } from '../../src/transport/byte-writer.js';
+import { LARGE_WRITER_BYTES, SMALL_WRITER_BYTES } from '../../src/transport/byte-writer.js';
 import { BUILDS } from '../fixtures/builds.js';
 import { asBuffer } from '../fixtures/chunks.js';
 import { noLeaks } from '../fixtures/leaks.js';
@@ -61,9 +61,9 @@ describe('ByteWriter', () => {
       parts.push(Buffer.of(0, 0, 0, i));
       expect(writer.view.buffer).toBe(writer.bytes.buffer);
     }
-    expect(writer.length).toBeGreaterThan(4 * WRITER_BYTES);
+    expect(writer.length).toBeGreaterThan(3 * LARGE_WRITER_BYTES);
     expect(written(writer).equals(Buffer.concat(parts))).toBe(true);
-    expect(writer.bytes.length).toBeLessThan(2 * writer.length + WRITER_BYTES);
+    expect(writer.bytes.length).toBeLessThan(2 * writer.length + LARGE_WRITER_BYTES);
   });
 
   it('a shorter length drops what was written last, after growth too', () => {
@@ -108,14 +108,14 @@ describe('ByteWriter', () => {
     const copy = Buffer.from(held);
     writer.renew();
     expect(writer.length).toBe(0);
-    writer.append(Buffer.alloc(WRITER_BYTES, 0xff));
+    writer.append(Buffer.alloc(LARGE_WRITER_BYTES, 0xff));
     expect(held.equals(copy)).toBe(true);
     expect(writer.bytes.buffer).not.toBe(held.buffer);
   });
 
   it.each([
     [false, SMALL_WRITER_BYTES],
-    [true, WRITER_BYTES],
+    [true, LARGE_WRITER_BYTES],
   ])('the pool (large: %s) hands out no writer twice, none that was renewed, and none that has grown; it has a limit', (large, size) => {
     const many = Array.from({ length: 40 }, () => ByteWriter.borrow(large));
     expect(new Set(many).size).toBe(40);
@@ -125,7 +125,7 @@ describe('ByteWriter', () => {
     renewed.uint8(1);
     renewed.renew();
     const grown = many.pop() as ByteWriter;
-    grown.append(Buffer.alloc(WRITER_BYTES + 1));
+    grown.append(Buffer.alloc(LARGE_WRITER_BYTES + 1));
     for (const writer of [renewed, grown, ...many]) {
       if (writer !== renewed && writer !== grown) writer.uint32(7);
       ByteWriter.giveBack(writer);
@@ -142,7 +142,7 @@ describe('ByteWriter', () => {
   it('a writer that has outgrown a small one is lent as a large one', () => {
     const writer = ByteWriter.borrow();
     writer.append(Buffer.alloc(SMALL_WRITER_BYTES + 1));
-    expect(writer.bytes.length).toBe(WRITER_BYTES);
+    expect(writer.bytes.length).toBe(LARGE_WRITER_BYTES);
     const large = Array.from({ length: 20 }, () => ByteWriter.borrow(true));
     ByteWriter.giveBack(writer);
     expect(ByteWriter.borrow(true)).toBe(writer);
