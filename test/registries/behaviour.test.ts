@@ -1,6 +1,7 @@
 /** What every registry does: the table runs once per registry. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Registry } from '../../src/micro/types.js';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { isPending, Log, node, type Place, QUERY, REGISTRIES, Watching } from '../fixtures/registries.js';
 import { noTimersLeft } from '../fixtures/timers.js';
@@ -257,6 +258,8 @@ describe.each(REGISTRIES)('$name', (row) => {
   noLeaks();
   noTimersLeft();
   let place: Place;
+  beforeAll(() => row.start?.(), INSTALL_TIMEOUT);
+  afterAll(() => row.stop?.());
   beforeEach(async () => {
     place = await row.place();
   });
