@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { inspect } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { registry } from '../../src/registries/index.js';
 import { node, Watching } from '../fixtures/registries.js';
@@ -48,15 +49,47 @@ describe('registry(url)', () => {
     await expect(registry(pathToFileURL(directory).href, { ttl: -1 })).rejects.toMatchObject({ code: 'BAD_OPTION' });
   });
 
-  it.each(['', 'memory', 'memory:a/b', 'file:relative', 'file://host/path', 'file:///', 'file:///a?b', 'file:///a%2Fb', 'tcp://h:1', 'etcd://h:1/r'])(
-    'refuses %j and says what is allowed',
-    async (url) => {
-      const message = expect.stringMatching(/given .*expected memory:name or file:\/\/\//);
-      await expect(registry(url)).rejects.toMatchObject({ code: 'BAD_ADDRESS', message });
-    },
-  );
+  it.each([
+    '',
+    'memory',
+    'memory:a/b',
+    'file:relative',
+    'file://host/path',
+    'file:///',
+    'file:///a?b',
+    'file:///a%2Fb',
+    'tcp://h:1',
+    'etcd://h:1/r',
+    'zookeeper:',
+    'zookeeper:///root',
+    'zookeeper://h:1/a?b',
+    'zookeeper://h:1/%',
+  ])('refuses %j and says what is allowed', async (url) => {
+    const message = expect.stringMatching(/given .*expected memory:name, file:\/\/\/.* or zookeeper:\/\//);
+    await expect(registry(url)).rejects.toMatchObject({ code: 'BAD_ADDRESS', message });
+  });
 
-  it('does not repeat a password', async () => {
-    await expect(registry('etcd://user:secret@host:2379')).rejects.toThrow(/^(?!.*secret)/);
+  it.each([
+    'etcd://user:secret@host:2379',
+    'zookeeper://user:secret@host:bad/root',
+    'zookeeper://user:top/secret@host/root',
+    'zookeeper://user:top@secret@host/root',
+    'zookeeper://user:secret%@host/root',
+    'zookeeper://secret@host/root',
+    'zookeeper://user:secret@host/ro?ot',
+    'zookeeper://user:secret@host/ro//ot',
+  ])('does not repeat the password of %s', async (url) => {
+    const error = await registry(url).then(
+      () => undefined,
+      (failure) => failure,
+    );
+    expect(error?.code).toMatch(/^BAD_/);
+    expect(inspect(error)).not.toMatch(/secret|top/);
+  });
+
+  it('a host or port that cannot be is refused, and what is allowed is said', async () => {
+    for (const url of ['zookeeper://h:70000/a', 'zookeeper://h:0', 'zookeeper://h:1,,i:2/a', 'zookeeper://[h]:1/a']) {
+      await expect(registry(url)).rejects.toMatchObject({ code: 'BAD_ADDRESS', message: expect.stringContaining('expected host:port,host:port') });
+    }
   });
 });

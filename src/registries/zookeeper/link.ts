@@ -162,8 +162,11 @@ export class Link {
   }
 
   #write(bytes: Buffer): void {
+    const length = Buffer.allocUnsafe(4);
+    length.writeUInt32BE(bytes.length);
     try {
-      this.#session?.write(bytes);
+      // Past the codec, whose limit is that of what is read.
+      this.#session?.writeBytesArray([length, bytes]);
       this.#sentAt = performance.now();
     } catch (error) {
       this.destroy(error as Error);
