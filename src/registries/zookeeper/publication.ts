@@ -76,6 +76,8 @@ export class Publication {
   }
 
   async #reconcile(): Promise<void> {
+    // What is wanted when there is a connection counts, and not what was wanted while it was waited for.
+    if (this.#client.state !== 'connected') await this.#client.sync(this.#path);
     const wanted = this.#wanted;
     if (wanted === undefined) await this.#remove();
     else await this.#put(wanted.value);
