@@ -25,6 +25,8 @@ export interface KeeperEvents {
 
 /** A connection that ends sooner counts as a failed attempt, so that being accepted and dropped makes no hot loop. */
 const SHORTEST_LIFE = 1_000;
+/** Of the session's timeout: with the silence before it, less than the whole. */
+const FIRST_PATIENCE = 1 / 6;
 /** Sessions of the past whose entries are known as our own; far more than can be alive. */
 const MAX_FORMER = 100;
 
@@ -36,6 +38,8 @@ export class Keeper {
   readonly #abort = new AbortController();
   #running: Promise<void> | undefined;
   #session: SessionIdentity;
+  /** Of the session: as it was granted, or as we want it before. */
+  #timeout: number;
   readonly #former = new Set<bigint>();
   #lastZxid = 0n;
   #state: ClientState = 'connecting';
@@ -50,6 +54,7 @@ export class Keeper {
     this.#events = events;
     this.#hosts = shuffled(options.hosts);
     this.#session = { ...NO_SESSION, timeout: options.sessionTimeout };
+    this.#timeout = options.sessionTimeout;
   }
 
   get state(): ClientState {
@@ -90,7 +95,7 @@ export class Keeper {
     for (let attempt = 0; !signal.aborted; attempt++) {
       if (attempt > 0) await pause(this.#delay(failed), signal);
       if (signal.aborted) return;
-      const lived = await this.#attempt(this.#hosts[attempt % hosts] as string);
+      const lived = await this.#attempt(this.#hosts[attempt % hosts] as string, this.#patience(Math.floor(failed / hosts)));
       failed = lived < SHORTEST_LIFE ? failed + 1 : 0;
       if (failed >= hosts) this.#say('away', this.lastFailure);
     }
@@ -105,17 +110,23 @@ export class Keeper {
     return Math.min(maxDelay, initialDelay * 2 ** Math.min(rounds - 1, 30)) * (0.5 + Math.random() / 2);
   }
 
+  /** Milliseconds for one attempt: short at first, so that the next host is asked while the session lives; longer when a slow server may be all there is. */
+  #patience(rounds: number): number {
+    return Math.min(this.#timeout, Math.ceil(this.#timeout * FIRST_PATIENCE) * 2 ** Math.min(rounds, 10));
+  }
+
   /** One host until it is lost again. Answers for how many milliseconds it had the session; 0: it did not take it. */
-  async #attempt(host: string): Promise<number> {
+  async #attempt(host: string, timeout: number): Promise<number> {
     let link: Link;
     try {
-      link = await this.#open(host);
+      link = await this.#open(host, timeout);
     } catch (error) {
       if (!this.#abort.signal.aborted) this.lastFailure = error as Error;
       return 0;
     }
     const began = performance.now();
     this.#session = { ...link.granted, timeout: this.#options.sessionTimeout };
+    this.#timeout = link.granted.timeout;
     this.link = link;
     this.#say('connected');
     this.#events.onLink(link);
@@ -126,13 +137,13 @@ export class Keeper {
     return this.#contactAt - began;
   }
 
-  async #open(host: string): Promise<Link> {
+  async #open(host: string, timeout: number): Promise<Link> {
     try {
-      return await this.#dial(host);
+      return await this.#dial(host, timeout);
     } catch (error) {
       if (this.#session.id === 0n || !this.#isOver(error as Error)) throw error;
       this.#expire(error as Error);
-      return this.#dial(host);
+      return this.#dial(host, timeout);
     }
   }
 
@@ -141,12 +152,11 @@ export class Keeper {
     if (reason === 'SESSION_EXPIRED') return true;
     // A server whose data was lost has seen less than we have, and refuses us for that. By now no server can have the session still, but
     // for those that were all away; then our entries are known by their owner, and replaced.
-    return reason === 'REFUSED' && performance.now() - this.#contactAt > 2 * this.#options.sessionTimeout;
+    return reason === 'REFUSED' && performance.now() - this.#contactAt > 2 * this.#timeout;
   }
 
-  #dial(host: string): Promise<Link> {
-    const { sessionTimeout, maxResponseBytes, tls } = this.#options;
-    const timeout = Math.ceil(sessionTimeout / (this.#hosts.length + 1));
+  #dial(host: string, timeout: number): Promise<Link> {
+    const { maxResponseBytes, tls } = this.#options;
     const { signal } = this.#abort;
     const options = { host, tls, timeout, maxResponseBytes, session: this.#session, lastZxid: this.#lastZxid, signal };
     return Link.open(options, {

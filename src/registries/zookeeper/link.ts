@@ -52,7 +52,9 @@ const LAST_XID = 2 ** 31 - 1;
 /** A server that is silent for so much of the session's timeout is left: the rest is for finding another one. */
 const SILENCE = 2 / 3;
 const PING_AFTER = 1 / 3;
-const CHECKS_PER_TIMEOUT = 12;
+const CHECKS_PER_TIMEOUT = 24;
+/** A check that comes later than this part of the timeout after the one before it. */
+const LATE_CHECK = 6;
 /** Requests that the socket has not taken. The number of those under way is limited by the client. */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 
@@ -67,8 +69,9 @@ export class Link {
   #greet: { resolve(): void; reject(error: Error): void } | undefined;
   #lastXid = 0;
   #heardAt = 0;
-  #heardBytes = 0;
+  #heardBytes: number | undefined;
   #sentAt = 0;
+  #checkedAt = 0;
   #stopTicking: () => void = () => {};
   #reason: Error | undefined;
   #resolveEnded!: (reason: Error) => void;
@@ -176,7 +179,7 @@ export class Link {
   // ---- what arrives ----
 
   #onFrame(frame: Buffer): void {
-    this.#heardAt = performance.now();
+    this.#heard();
     try {
       if (this.#granted === undefined) this.#onGranted(decodeConnect(frame));
       else this.#onReply(new JuteReader(frame));
@@ -190,6 +193,7 @@ export class Link {
     if (granted === undefined) throw new ZooKeeperError('SESSION_EXPIRED', `ZooKeeper: ${host} says that the session has expired`);
     if (granted.readOnly) throw new ZooKeeperError('READ_ONLY', `ZooKeeper: ${host} has lost its quorum and only lets read`);
     this.#granted = granted;
+    this.#checkedAt = performance.now();
     this.#stopTicking = every(Math.max(5, granted.timeout / CHECKS_PER_TIMEOUT), () => this.#check(granted.timeout));
     this.#greet?.resolve();
   }
@@ -232,12 +236,19 @@ export class Link {
     waiting.succeed(value);
   }
 
+  #heard(): void {
+    this.#heardAt = performance.now();
+    this.#heardBytes = this.#session?.stats.bytesRead;
+  }
+
   /** The ticker calls it after what has arrived was read, so that a process that was stopped for a while is not taken for a silent server. */
   #check(timeout: number): void {
+    // Half a frame is a sign of life too.
+    if (this.#session?.stats.bytesRead !== this.#heardBytes) this.#heard();
     const now = performance.now();
-    const bytes = this.#session?.stats.bytesRead ?? 0;
-    if (bytes !== this.#heardBytes) this.#heardAt = now;
-    this.#heardBytes = bytes;
+    // This process was busy or stopped and has not pinged: the server has had no reason to say anything.
+    if (now - this.#checkedAt > timeout / LATE_CHECK) this.#heardAt = Math.max(this.#heardAt, now - timeout * PING_AFTER);
+    this.#checkedAt = now;
     const silence = now - this.#heardAt;
     if (silence >= timeout * SILENCE) {
       this.destroy(new ZooKeeperError('CONNECTION_LOST', `ZooKeeper: ${this.host} has been silent for ${Math.round(silence)} ms`));

@@ -162,7 +162,13 @@ describe('a server that is none', () => {
 
   it('one that takes everybody and drops them at once is dialled with backoff', async () => {
     const patient = await facing(
-      (session, _, number) => (number === 0 ? session.send(granted()).then(() => session.destroy()) : undefined),
+      (session, _, number) =>
+        number === 0
+          ? session.send(granted()).then(
+              () => session.destroy(),
+              () => {},
+            )
+          : undefined,
       { initialDelay: 50, maxDelay: 400 },
       1_000,
     );

@@ -105,7 +105,7 @@ describe('a session', () => {
 
   it('sets thousands of watches again, beneath a chroot too', async () => {
     const way = await network();
-    const watched = new Watched(`${way.address}/s/chroot`, {});
+    const watched = new Watched(`${way.address}/s/chroot`, { sessionTimeout: 10_000, operationTimeout: 10_000 });
     const { client } = watched;
     clients.push(client);
     await client.makePath('/');
@@ -174,9 +174,9 @@ describe('a session', () => {
   });
 
   it('a process that was busy for a while does not take the server for silent', async () => {
-    const { client, states } = await open([await network()]);
+    const { client, states } = await open([await network()], { sessionTimeout: 4_000 });
     const session = client.sessionId;
-    const end = performance.now() + 1_600;
+    const end = performance.now() + 3_000;
     while (performance.now() < end) {}
     // Some of its checks.
     await sleep(500);
