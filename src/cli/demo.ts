@@ -81,7 +81,9 @@ class Demo {
     // Without this a child's failure before the race below would end the process unheard.
     interrupted.catch(() => {});
     try {
-      this.#display.line(`3 providers of TestService v1.0 and a consumer, registry ${this.#registry}, ${rate} calls/s for ${duration / 1000} s`);
+      this.#display.line(
+        `3 providers of TestService v1.0 and a consumer, registry ${withoutPassword(this.#registry)}, ${rate} calls/s for ${duration / 1000} s`,
+      );
       await Promise.race([this.#start(), interrupted]);
       const figures = await Promise.race([this.#timeline(), interrupted]);
       this.#report(figures, json);
@@ -203,6 +205,11 @@ class Demo {
     this.#stopping = true;
     this.#interrupt(new Error(reason));
   }
+}
+
+/** A URL to show. */
+function withoutPassword(url: string): string {
+  return url.replace(/\/\/.*@/, '//***@');
 }
 
 function send(child: ChildProcess, message: ToChild): void {

@@ -55,7 +55,7 @@ export const ZOOKEEPER_DEFAULTS = {
   sessionTimeout: CLIENT_DEFAULTS.sessionTimeout,
   operationTimeout: CLIENT_DEFAULTS.operationTimeout,
   waitForRegistry: true as boolean,
-  settleTime: 3_000,
+  settleTime: 5_000,
 } satisfies ZooKeeperRegistryOptions;
 const LONGEST = 2 ** 31 - 1;
 
@@ -84,7 +84,15 @@ class ZooKeeperRegistry implements Registry {
     const { credentials, acl, tls } = given;
     const { sessionTimeout, operationTimeout } = options;
     const onState = (state: ClientState, cause?: Error): void => this.#onState(state, cause);
-    this.#client = new ZooKeeperClient(hosts, { sessionTimeout, operationTimeout, credentials, acl, tls, onState });
+    this.#client = new ZooKeeperClient(hosts, {
+      sessionTimeout,
+      operationTimeout,
+      credentials,
+      acl,
+      tls,
+      onState,
+      maxPending: Number.POSITIVE_INFINITY,
+    });
     this.#tree = new Tree(this.#client, this.#root, this.#logger);
   }
 

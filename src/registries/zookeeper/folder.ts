@@ -8,7 +8,7 @@ import { isConnectionTrouble, reasonOf } from './errors.js';
 import { Steady } from './steady.js';
 
 /** Entries that are read at a time. */
-const BATCH = 500;
+const BATCH = 200;
 /** Entries that are read at all: who writes more into one place fills no memory but the server's. */
 export const MAX_ENTRIES = 20_000;
 
@@ -20,6 +20,7 @@ interface Entry {
   node?: ServiceNode;
   /** Why it is passed over. */
   reason?: string;
+  readonly onEvent: () => void;
 }
 
 export class Folder {
@@ -66,6 +67,8 @@ export class Folder {
     this.#stopped = true;
     this.#steady.stop();
     this.#client.unwatch(this.#path, this.#onChildren);
+    for (const [id, { onEvent }] of this.#entries) this.#client.unwatch(`${this.#path}/${id}`, onEvent);
+    this.#entries.clear();
   }
 
   readonly #onChildren = (): void => {
@@ -107,15 +110,17 @@ export class Folder {
 
   async #read(id: string): Promise<void> {
     const path = `${this.#path}/${id}`;
-    const entry: Entry = { stale: false };
     const before = this.#entries.get(id);
-    const onEvent = (): void => {
-      entry.stale = true;
-      // Only of an entry that still counts.
-      if (this.#entries.get(id) === entry) this.#steady.wake();
+    const entry: Entry = {
+      stale: false,
+      onEvent: () => {
+        entry.stale = true;
+        // Only of an entry that still counts.
+        if (this.#entries.get(id) === entry) this.#steady.wake();
+      },
     };
     try {
-      const { data } = await this.#client.getData(path, { watch: onEvent });
+      const { data } = await this.#client.getData(path, { watch: entry.onEvent });
       entry.node = parseEntry({ attributes: this.#name, id }, data.toString());
     } catch (error) {
       if (reasonOf(error) === 'NO_NODE') {
@@ -127,6 +132,10 @@ export class Folder {
       else if (reasonOf(error) !== undefined) throw error;
       entry.reason = messageOf(error);
       if (before?.reason !== entry.reason) this.#logger.warn({ path, error }, 'registry: this is no entry, passed over');
+    }
+    if (this.#stopped) {
+      this.#client.unwatch(path, entry.onEvent);
+      return;
     }
     this.#entries.set(id, entry);
     if (entry.stale && entry.reason === undefined) this.#steady.wake();

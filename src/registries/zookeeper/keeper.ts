@@ -1,4 +1,5 @@
 /** Keeps one session alive: dials the hosts in turn with jittered backoff, takes the session up again, and begins a new one when it has expired. */
+import { gettyError, messageOf } from '../../errors.js';
 import type { TlsOptions } from '../../index.js';
 import { reasonOf } from './errors.js';
 import { Link, type LinkEvents } from './link.js';
@@ -96,7 +97,9 @@ export class Keeper {
       if (attempt > 0) await pause(this.#delay(failed), signal);
       if (signal.aborted) return;
       const lived = await this.#attempt(this.#hosts[attempt % hosts] as string, this.#patience(Math.floor(failed / hosts)));
-      failed = lived < SHORTEST_LIFE ? failed + 1 : 0;
+      if (lived >= SHORTEST_LIFE) failed = 0;
+      // A host that has fallen silent has been tried, in a way.
+      if (lived < SHORTEST_LIFE || reasonOf(this.lastFailure) === 'SILENT') failed++;
       if (failed >= hosts) this.#say('away', this.lastFailure);
     }
   }
@@ -174,13 +177,21 @@ export class Keeper {
     this.#session = { ...NO_SESSION, timeout: this.#options.sessionTimeout };
     this.#lastZxid = 0n;
     this.#events.onExpired();
-    this.#events.onState('expired', cause);
+    this.#tell('expired', cause);
   }
 
   #say(state: ClientState, cause?: Error): void {
     if (this.#state === state || this.#state === 'closed') return;
     this.#state = state;
-    this.#events.onState(state, cause);
+    this.#tell(state, cause);
+  }
+
+  #tell(state: ClientState, cause?: Error): void {
+    try {
+      this.#events.onState(state, cause);
+    } catch (error) {
+      process.emitWarning(gettyError('HANDLER_FAILED', `onState of a ZooKeeper client failed: ${messageOf(error)}`, error));
+    }
   }
 }
 

@@ -251,7 +251,7 @@ export class Link {
     this.#checkedAt = now;
     const silence = now - this.#heardAt;
     if (silence >= timeout * SILENCE) {
-      this.destroy(new ZooKeeperError('CONNECTION_LOST', `ZooKeeper: ${this.host} has been silent for ${Math.round(silence)} ms`));
+      this.destroy(new ZooKeeperError('SILENT', `ZooKeeper: ${this.host} has been silent for ${Math.round(silence)} ms`));
     } else if (now - this.#sentAt >= timeout * (PING_AFTER - 1 / CHECKS_PER_TIMEOUT)) {
       this.#write(PING);
     }

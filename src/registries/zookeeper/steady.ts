@@ -1,8 +1,12 @@
 /** Work that is done again whenever there is reason to, one run at a time, and tried again until it succeeds. */
+import { isConnectionTrouble } from './errors.js';
 
-/** Milliseconds. The client dials by itself; this is for a server that answers with an error. */
+/** Milliseconds. */
 const FIRST_DELAY = 100;
-const LONGEST_DELAY = 2_000;
+/** The client dials by itself, and with its own backoff. */
+const LONGEST_DELAY = 500;
+/** What the server refuses now it will refuse for a while. */
+const LONGEST_AFTER_REFUSAL = 5_000;
 
 export class Steady {
   readonly #work: () => Promise<void>;
@@ -61,7 +65,8 @@ export class Steady {
       this.#running = false;
       this.#failures++;
       if (this.#stopped) return;
-      const backoff = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** Math.min(this.#failures - 1, 30));
+      const longest = isConnectionTrouble(error) ? LONGEST_DELAY : LONGEST_AFTER_REFUSAL;
+      const backoff = Math.min(longest, FIRST_DELAY * 2 ** Math.min(this.#failures - 1, 30));
       this.#runLater(backoff * (0.5 + Math.random() / 2));
       this.#failed(error);
     }

@@ -102,6 +102,6 @@ export interface ZooKeeperClientOptions {
   acl?: AclName | readonly Acl[];
   /** Speak TLS with the servers, which are always verified. Default: plain TCP. */
   tls?: TlsOptions;
-  /** Told of each change of state, after it; `cause` says why for `away` and `expired`. Must not throw. */
+  /** Told of each change of state, after it; `cause` says why for `away` and `expired`. What it throws is a process warning. */
   onState?: (state: ClientState, cause?: Error) => void;
 }

@@ -17,7 +17,7 @@ function frame(write: (to: JuteWriter) => void): Buffer {
   return to.bytes;
 }
 
-function granted({ version = 0, timeout = 2_000, id = 1n, readOnly = false } = {}): Buffer {
+function granted({ version = 0, timeout = 10_000, id = 1n, readOnly = false } = {}): Buffer {
   return frame((to) => {
     to.int(version);
     to.int(timeout);
@@ -69,7 +69,7 @@ describe('a server that is none', () => {
       };
     });
     const onState = (state: ClientState): void => void states.push(state);
-    client = new ZooKeeperClient(server.address.replace('tcp://', ''), { sessionTimeout: 1_000, initialDelay: 2, maxDelay: 20, ...options, onState });
+    client = new ZooKeeperClient(server.address.replace('tcp://', ''), { sessionTimeout: 4_000, initialDelay: 2, maxDelay: 20, ...options, onState });
     return client;
   }
 

@@ -213,7 +213,7 @@ describe('the ZooKeeper client', () => {
   });
 
   it('ten thousand operations at once', async () => {
-    const client = await open();
+    const client = await open({ operationTimeout: 60_000, sessionTimeout: 20_000 });
     const stats = await Promise.all(Array.from({ length: 10_000 }, (_, i) => client.exists(i % 2 === 0 ? '/' : '/none')));
     expect(stats.filter((stat) => stat !== undefined).length).toBe(5_000);
   });
