@@ -24,7 +24,9 @@ const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../fixt
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line));
+/** Milliseconds: of those whose end is waited for, and of those that a busy machine must not lose. */
 const SESSION = 2_000;
+const LONG_SESSION = 8_000;
 const LONG = 10_000;
 
 describe('the ZooKeeper registry', () => {
@@ -57,7 +59,7 @@ describe('the ZooKeeper registry', () => {
   function place(): (options?: ZooKeeperRegistryOptions, network?: Network) => Registry {
     root = `/registry-${++tests}`;
     return (options, network) => {
-      const registry = zookeeper((network ?? server).address, { root, sessionTimeout: SESSION, ...options });
+      const registry = zookeeper((network ?? server).address, { root, sessionTimeout: LONG_SESSION, ...options });
       registries.push(registry);
       return registry;
     };
@@ -85,7 +87,7 @@ describe('the ZooKeeper registry', () => {
 
   it("writes Go's entries byte for byte, persistent and ephemeral, and deletes them at once", async () => {
     root = '/getty-micro';
-    const registry = zookeeper(server.address, { root, sessionTimeout: SESSION });
+    const registry = zookeeper(server.address, { root, sessionTimeout: LONG_SESSION });
     registries.push(registry);
     for (const { path, value } of VECTORS) {
       const registration = await registry.register(parseEntry(path, value));
@@ -149,6 +151,7 @@ describe('the ZooKeeper registry', () => {
     await watch.until(([only]) => only?.address === other.address, 'the other');
     await second[Symbol.asyncDispose]();
     await watch.until(([only]) => only?.address === mine.address, 'the first again');
+    await log.said('published the entry again');
     expect(log.lines.map(({ message }) => message)).toEqual([
       expect.stringContaining('another process has published this entry'),
       expect.stringContaining('published the entry again'),
@@ -228,7 +231,7 @@ describe('the ZooKeeper registry', () => {
     await watch.ids();
     await open().register(node('a'));
     await watch.ids('a');
-    const inner = zookeeper(`${server.address}${root}/deep/chroot`, { root: '/', sessionTimeout: SESSION });
+    const inner = zookeeper(`${server.address}${root}/deep/chroot`, { root: '/', sessionTimeout: LONG_SESSION });
     registries.push(inner);
     await using beneath = new Watching(inner);
     await beneath.ids();
@@ -252,7 +255,10 @@ describe('the ZooKeeper registry', () => {
 
   it('a thousand nodes of a hundred services: one connection, and a change costs a few requests', { timeout: 60_000 }, async () => {
     const open = place();
-    const [providing, consuming] = [open({ operationTimeout: 20_000 }), open({ operationTimeout: 20_000 })];
+    const [providing, consuming] = [
+      open({ operationTimeout: 60_000, sessionTimeout: 30_000 }),
+      open({ operationTimeout: 60_000, sessionTimeout: 30_000 }),
+    ];
     const service = (n: number): string => `Service${n % 100}`;
     const began = performance.now();
     await Promise.all(Array.from({ length: 1_000 }, (_, n) => providing.register(node(`n${n}`, { service: service(n) }))));
@@ -305,13 +311,17 @@ describe('the ZooKeeper registry', () => {
     // A new connection has the watches that are set again: each registration's own.
     await other.register(node('y', { service: 'Other' }));
     const watched = async (): Promise<number> => Number(/Total watches:(\d+)/.exec(await server.command('wchs'))?.[1]);
-    expect(await watched()).toBe(5);
+    const deadline = performance.now() + LONG;
+    while ((await watched()) !== 5) {
+      if (performance.now() > deadline) throw new Error(`expected 5 watches, found ${await watched()}`);
+      await sleep(20);
+    }
   });
 
   it('the owner of an entry that was replaced does not delete the new one, even if it has not heard of it', async () => {
     const open = place();
     await open().register(node('a'));
-    const client = new ZooKeeperClient(server.address, { sessionTimeout: SESSION });
+    const client = new ZooKeeperClient(server.address, { sessionTimeout: LONG_SESSION });
     const before = await client.exists(pathOf(node('a')));
     await open().register(node('a', { metadata: { weight: '2' } }));
     const after = await client.exists(pathOf(node('a')));
@@ -388,7 +398,7 @@ describe('the ZooKeeper registry', () => {
     const open = place();
     const way = await network();
     const log = new Log();
-    const registry = open({ logger: log, sessionTimeout: 4_000 }, way);
+    const registry = open({ logger: log }, way);
     const registration = await registry.register(node('a'));
     await registry.register(node('b'));
     way.refuse();
@@ -417,10 +427,10 @@ describe('the ZooKeeper registry', () => {
     await owner[Symbol.asyncDispose]();
     const shared = open({ credentials: 'me:secret', acl: 'readable' });
     root = `${root}-readable`;
-    const readable = zookeeper(server.address, { root, sessionTimeout: SESSION, credentials: 'me:secret', acl: 'readable' });
+    const readable = zookeeper(server.address, { root, sessionTimeout: LONG_SESSION, credentials: 'me:secret', acl: 'readable' });
     registries.push(readable, shared);
     await readable.register(node('c'));
-    const reader = zookeeper(server.address, { root, sessionTimeout: SESSION });
+    const reader = zookeeper(server.address, { root, sessionTimeout: LONG_SESSION });
     registries.push(reader);
     await using all = new Watching(reader);
     await all.ids('c');

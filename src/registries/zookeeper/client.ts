@@ -28,7 +28,7 @@ export const CLIENT_DEFAULTS = {
   sessionTimeout: 10_000,
   operationTimeout: 5_000,
   initialDelay: 100,
-  maxDelay: 2_000,
+  maxDelay: 1_000,
   maxRequestBytes: 1024 * 1024 - 1,
   maxResponseBytes: 8 * 1024 * 1024,
   maxPending: 20_000,

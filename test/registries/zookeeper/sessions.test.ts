@@ -11,7 +11,7 @@ import { Network } from '../../fixtures/zookeeper-network.js';
 import { startEnsemble, startZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
 
 const bytes = (text: string): Buffer => Buffer.from(text);
-const PATIENCE = 10_000;
+const PATIENCE = 30_000;
 
 /** A client and its changes of state. */
 class Watched {
@@ -24,7 +24,7 @@ class Watched {
       this.causes.push(cause);
       this.states.push(state);
     };
-    this.client = new ZooKeeperClient(hosts, { sessionTimeout: 2_000, initialDelay: 20, ...options, onState });
+    this.client = new ZooKeeperClient(hosts, { sessionTimeout: 6_000, initialDelay: 20, ...options, onState });
   }
 
   async until(state: ClientState): Promise<void> {
@@ -105,12 +105,12 @@ describe('a session', () => {
 
   it('sets thousands of watches again, beneath a chroot too', async () => {
     const way = await network();
-    const watched = new Watched(`${way.address}/s/chroot`, { sessionTimeout: 10_000, operationTimeout: 10_000 });
+    const watched = new Watched(`${way.address}/s/chroot`, { sessionTimeout: 30_000, operationTimeout: 60_000 });
     const { client } = watched;
     clients.push(client);
     await client.makePath('/');
     await watched.until('connected');
-    const names = Array.from({ length: 4_000 }, (_, i) => `/${'x'.repeat(60)}${i}`);
+    const names = Array.from({ length: 3_000 }, (_, i) => `/${'x'.repeat(60)}${i}`);
     const told = new Inbox<string>('an event');
     await Promise.all(names.map((name) => client.exists(name, { watch: ({ path }) => told.push(path) })));
     way.cut();
@@ -152,7 +152,7 @@ describe('a session', () => {
 
   it('without another host a silent server is an outage, and what waits for it has a deadline', async () => {
     const way = await network();
-    const watched = await open([way], { operationTimeout: 800 });
+    const watched = await open([way], { sessionTimeout: 2_000, operationTimeout: 800 });
     const { client } = watched;
     way.freeze();
     await expect(client.exists('/s')).rejects.toMatchObject({
@@ -283,16 +283,14 @@ describe('with an ensemble', () => {
 
   it('a session outlives the leader, and a time without a quorum', { timeout: 60_000 }, async () => {
     const hosts = servers.map(({ address }) => address).join();
-    const watched = new Watched(hosts, { sessionTimeout: 4_000, operationTimeout: 15_000 });
+    const watched = new Watched(hosts, { sessionTimeout: 15_000, operationTimeout: 30_000 });
     await using client = watched.client;
     await client.makePath('/s');
     await client.create('/s/mine', bytes(''), { ephemeral: true });
     const session = client.sessionId;
     const leader = await find(servers, 'Mode: leader');
     await leader.kill();
-    await client.create('/s/after', bytes('')).catch((error) => expect(error).toMatchObject({ reason: 'CONNECTION_LOST' }));
-    await client.sync('/s');
-    expect([client.sessionId, (await client.exists('/s/mine'))?.ephemeralOwner]).toEqual([session, session]);
+    expect((await persistently(() => client.exists('/s/mine')))?.ephemeralOwner).toBe(session);
     // One of three is left: it takes nobody.
     const [second, third] = servers.filter((server) => server !== leader) as [ZooKeeperServer, ZooKeeperServer];
     watched.states.dismiss();
@@ -301,10 +299,22 @@ describe('with an ensemble', () => {
     await second.spawn();
     await leader.spawn();
     await watched.until('connected');
-    expect(await client.exists('/s/mine')).toMatchObject({ ephemeralOwner: session });
+    expect(await persistently(() => client.exists('/s/mine'))).toMatchObject({ ephemeralOwner: session });
+    expect(client.sessionId).toBe(session);
     await third.answering();
   });
 });
+
+/** While servers come and go a connection may be lost more than once. */
+async function persistently<T>(operation: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await operation();
+    } catch (error) {
+      expect(error).toMatchObject({ reason: 'CONNECTION_LOST' });
+    }
+  }
+}
 
 async function find(servers: readonly ZooKeeperServer[], text: string): Promise<ZooKeeperServer> {
   for (const server of servers) if ((await server.command('srvr')).includes(text)) return server;
