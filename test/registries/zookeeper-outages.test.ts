@@ -136,6 +136,8 @@ class Scene implements AsyncDisposable {
       child.kill('SIGKILL');
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     }
+    // Nobody has left a connection.
+    for (const server of this.#servers) await eventually(async () => expect(await server.connections()).toBe(0));
   }
 }
 

@@ -124,7 +124,7 @@ describe('the ZooKeeper registry', () => {
   it('replaces the entry that a killed process has left, and its session takes nothing with it when it ends', async () => {
     const open = place();
     await server.put(`${root}/${attributesOf(node('a'))}`, '');
-    const old = await Stranger.connect(server.port, 0n, SESSION);
+    const old = await Stranger.connect(server, 0n, SESSION);
     await old.put(pathOf(node('a')), Buffer.from(entryValue(node('a', { address: 'tcp://127.0.0.1:1' }))), true);
     old.drop();
     await using watch = new Watching(open());
