@@ -121,6 +121,20 @@ describe('a server that is none', () => {
     expect(conversations).toBe(2);
   });
 
+  it('answers in another order than that of the requests end the connection', async () => {
+    const xids: number[] = [];
+    const patient = await facing((session, request, number) => {
+      if (number === 0) session.write(granted());
+      else xids.push(xidOf(request));
+      if (xids.length < 2) return;
+      for (const xid of xids.reverse()) session.write(answer(xid, NO_NODE));
+    });
+    const outcomes = Promise.all([patient.exists('/a'), patient.exists('/b')].map((outcome) => outcome.catch((error) => error)));
+    const expected = { reason: 'CONNECTION_LOST', cause: { code: 'BAD_FRAME' } };
+    expect(await within(outcomes, 'the outcomes')).toMatchObject([expected, expected]);
+    expect(await patient.exists('/a')).toBeUndefined();
+  });
+
   it('events that nobody waits for, and answers to no request, are passed over', async () => {
     const noise = afterwards((session, xid) => {
       const event = (type: number, path: string): Buffer =>
