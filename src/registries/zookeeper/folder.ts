@@ -5,6 +5,7 @@ import { type Attributes, parseEntry } from '../../micro/attributes.js';
 import type { ServiceNode } from '../../micro/types.js';
 import type { ZooKeeperClient } from './client.js';
 import { isConnectionTrouble, reasonOf } from './errors.js';
+import { listing } from './listing.js';
 import { Steady } from './steady.js';
 
 /** Entries that are read at a time. */
@@ -57,11 +58,6 @@ export class Folder {
     return this.#nodes;
   }
 
-  /** It is there, or there again: when it was not, no watch can have told. */
-  isThere(): void {
-    if (this.#mustList) this.#steady.wake();
-  }
-
   /** It is not watched any more. */
   stop(): void {
     this.#stopped = true;
@@ -78,6 +74,7 @@ export class Folder {
 
   async #refresh(): Promise<void> {
     if (this.#mustList) await this.#list();
+    if (this.#stopped) return;
     const toRead = this.#names.filter((id) => this.#entries.get(id)?.stale !== false);
     for (let at = 0; at < toRead.length && !this.#stopped; at += BATCH) {
       const outcomes = await Promise.allSettled(toRead.slice(at, at + BATCH).map((id) => this.#read(id)));
@@ -93,13 +90,13 @@ export class Folder {
   async #list(): Promise<void> {
     this.#mustList = false;
     try {
-      this.#names = await this.#client.getChildren(this.#path, { watch: this.#onChildren });
+      this.#names = await listing(this.#client, this.#path, this.#onChildren);
     } catch (error) {
       this.#mustList = true;
-      if (reasonOf(error) !== 'NO_NODE') throw error;
-      // Nobody watches it now; who lists the root sees when it is there again.
-      this.#names = [];
+      throw error;
     }
+    // The watch was set after stop() had ended all.
+    if (this.#stopped) this.#client.unwatch(this.#path, this.#onChildren);
     if (this.#names.length > MAX_ENTRIES) {
       this.#say(`${this.#names.length} entries are too many, the first ${MAX_ENTRIES} are read`);
       this.#names = this.#names.slice(0, MAX_ENTRIES);

@@ -5,8 +5,9 @@ import { type Attributes, matches, parseAttributes } from '../../micro/attribute
 import { nodeKey, type SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import type { ZooKeeperClient } from './client.js';
-import { isConnectionTrouble, reasonOf } from './errors.js';
+import { isConnectionTrouble } from './errors.js';
 import { Folder } from './folder.js';
+import { listing } from './listing.js';
 import { Steady } from './steady.js';
 
 interface Watch {
@@ -110,9 +111,7 @@ export class Tree {
     for (const [name, folder] of this.#folders) if (!this.#names.has(name)) this.#drop(name, folder);
     for (const [name, attributes] of this.#names) {
       if (attributes === undefined || !this.#isWanted(attributes)) continue;
-      const folder = this.#folders.get(name);
-      if (folder === undefined) this.#folders.set(name, this.#open(name, attributes));
-      else folder.isThere();
+      if (!this.#folders.has(name)) this.#folders.set(name, this.#open(name, attributes));
     }
     this.#listed = true;
     for (const watch of this.#watches) this.#offer(watch);
@@ -127,25 +126,12 @@ export class Tree {
   async #list(): Promise<void> {
     this.#mustList = false;
     try {
-      const names = await this.#children();
+      const names = await listing(this.#client, this.#root || '/', this.#onChange);
       const before = this.#names;
       this.#names = new Map(names.map((name) => [name, before.has(name) ? before.get(name) : this.#parse(name)]));
     } catch (error) {
       this.#mustList = true;
       throw error;
-    }
-  }
-
-  /** With a watch on the root, or for it. */
-  async #children(): Promise<string[]> {
-    const root = this.#root || '/';
-    for (;;) {
-      try {
-        return await this.#client.getChildren(root, { watch: this.#onChange });
-      } catch (error) {
-        if (reasonOf(error) !== 'NO_NODE') throw error;
-      }
-      if ((await this.#client.exists(root, { watch: this.#onChange })) === undefined) return [];
     }
   }
 
