@@ -169,7 +169,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
 
   test.each([
     ['1 s, the sessions live on', 4_000, 1_000],
-    ['5 s, the sessions would have ended', 2_000, 5_000],
+    ['6 s, the sessions would have ended', 3_000, 6_000],
     ['20 s, with the default session', 10_000, 20_000],
   ])('is killed for %s: calls go on, the list is true again within 5 s', async (_, sessionTimeout, away) => {
     const own = await server();
@@ -193,7 +193,13 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     // The dead one's session lasts as long from the server's return, and its place in the list at least settleTime.
     expect(settled).toBeLessThan(Math.max(sessionTimeout, ZOOKEEPER_DEFAULTS.settleTime) + 3_000);
     expect(play.failures).toEqual([]);
-    expect(play.log.having('ZooKeeper is').map(({ level }) => level)).toEqual(['warn', 'info']);
+    // Once each; but a busy machine may lose a short session's connection once more.
+    expect(
+      play.log
+        .having('ZooKeeper is')
+        .map(({ level }) => level)
+        .join(),
+    ).toMatch(sessionTimeout < 10_000 ? /^(warn,info,?)+$/ : /^warn,info$/);
     // No list was ever short of one that lived.
     for (const list of play.lists.slice(play.lists.indexOf('a,b,c'))) expect(list).toMatch(/^a,b/);
     console.info(`killed for ${away} ms: visible after ${Math.round(visible)} ms, true after ${Math.round(settled)} ms`);
@@ -311,10 +317,13 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     await using _play = play;
     await expect(play.provide('strict', { fails: true })).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
     await within(play.provide('a'), 'a provider without a registry', 2_000);
-    const early = play.consumer.stub(Who, {}).who('', { timeout: 10_000 });
+    const early = play.consumer
+      .stub(Who)
+      .who('', { timeout: 10_000 })
+      .catch((error) => error.code);
     await play.log.said('ZooKeeper is away');
     await own.start();
-    expect(await early.catch((error) => error.code)).toMatch(/^a$|^UNAVAILABLE$/);
+    expect(await early).toMatch(/^a$|^UNAVAILABLE$/);
     await play.listed('a');
     expect(await play.consumer.stub(Who).who('')).toBe('a');
     await play.published(['a']);

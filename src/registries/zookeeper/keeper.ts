@@ -28,6 +28,7 @@ export interface KeeperEvents {
 const SHORTEST_LIFE = 1_000;
 /** Of the session's timeout: with the silence before it, less than the whole. */
 const FIRST_PATIENCE = 1 / 6;
+const LONGEST_FIRST_PATIENCE = 2_500;
 /** Sessions of the past whose entries are known as our own; far more than can be alive. */
 const MAX_FORMER = 100;
 
@@ -44,6 +45,8 @@ export class Keeper {
   readonly #former = new Set<bigint>();
   #lastZxid = 0n;
   #state: ClientState = 'connecting';
+  /** Attempts in a row that a server has accepted and not answered. */
+  #slow = 0;
   /** When a server last had the session, by performance.now(). */
   #contactAt = 0;
   link: Link | undefined;
@@ -96,7 +99,7 @@ export class Keeper {
     for (let attempt = 0; !signal.aborted; attempt++) {
       if (attempt > 0) await pause(this.#delay(failed), signal);
       if (signal.aborted) return;
-      const lived = await this.#attempt(this.#hosts[attempt % hosts] as string, this.#patience(Math.floor(failed / hosts)));
+      const lived = await this.#attempt(this.#hosts[attempt % hosts] as string);
       if (lived >= SHORTEST_LIFE) failed = 0;
       // A host that has fallen silent has been tried, in a way.
       if (lived < SHORTEST_LIFE || reasonOf(this.lastFailure) === 'SILENT') failed++;
@@ -113,21 +116,27 @@ export class Keeper {
     return Math.min(maxDelay, initialDelay * 2 ** Math.min(rounds - 1, 30)) * (0.5 + Math.random() / 2);
   }
 
-  /** Milliseconds for one attempt: short at first, so that the next host is asked while the session lives; longer when a slow server may be all there is. */
-  #patience(rounds: number): number {
-    return Math.min(this.#timeout, Math.ceil(this.#timeout * FIRST_PATIENCE) * 2 ** Math.min(rounds, 10));
+  /**
+   * Milliseconds for one attempt. Short, so that the next host is asked while the session lives, and since a server that starts may forget whom it
+   * has accepted; longer after each server that did not answer in time, since a slow one may be all there is.
+   */
+  #patience(): number {
+    const first = Math.min(LONGEST_FIRST_PATIENCE, Math.ceil(this.#timeout * FIRST_PATIENCE));
+    return Math.min(this.#timeout, first * 2 ** Math.min(this.#slow, 10));
   }
 
   /** One host until it is lost again. Answers for how many milliseconds it had the session; 0: it did not take it. */
-  async #attempt(host: string, timeout: number): Promise<number> {
+  async #attempt(host: string): Promise<number> {
     let link: Link;
     try {
-      link = await this.#open(host, timeout);
+      link = await this.#open(host, this.#patience());
     } catch (error) {
+      this.#slow = reasonOf(error) === 'OPERATION_TIMEOUT' ? this.#slow + 1 : 0;
       if (!this.#abort.signal.aborted) this.lastFailure = error as Error;
       return 0;
     }
     const began = performance.now();
+    this.#slow = 0;
     this.#session = { ...link.granted, timeout: this.#options.sessionTimeout };
     this.#timeout = link.granted.timeout;
     this.link = link;
