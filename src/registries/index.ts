@@ -2,27 +2,33 @@
 import { fileURLToPath } from 'node:url';
 import { gettyError } from '../errors.js';
 import type { Registry } from '../micro/types.js';
+import type { EtcdOptions } from './etcd.js';
 import { type FileRegistryOptions, file } from './file.js';
 import { memory } from './memory.js';
 import type { ZooKeeperRegistryOptions } from './zookeeper.js';
 
 /** Options of every kind of registry; each takes what it knows. */
-export interface RegistryOptions extends FileRegistryOptions, ZooKeeperRegistryOptions {}
+export interface RegistryOptions extends FileRegistryOptions, Omit<EtcdOptions, 'root'>, ZooKeeperRegistryOptions {}
 
-const ALLOWED = 'memory:name, file:///path/of/a/directory or zookeeper://host:2181,host2:2181/root';
+const ALLOWED =
+  'memory:name, file:///path/of/a/directory, etcd://host:port,host:port/root, etcds://host:port/root (TLS) or zookeeper://host:2181,host2:2181/root';
 const MEMORY = /^memory:(?:\/\/)?([^/]*)$/;
+const ETCD = /^etcd(s?):\/\/(?:([^\s@/]*)@)?([^\s@/?#]+)(\/[^\s?#]*)?$/;
+const ETCD_PORT = 2379;
 /** A slash, a question mark, a number sign and an @ in user or password are percent-encoded; an @ elsewhere is none of ours. */
 const ZOOKEEPER = /^zookeeper:\/\/(?:([^/?#@]*)@)?([^/?#@]+)(\/[^?#@]*)?$/;
 
 /**
  * The registry that a URL names: `memory:name` (`memory:` has no name and is its own), `file:///directory`,
- * `zookeeper://host:2181,host2:2181/root`, perhaps with `user:password@` before the hosts; a root or credentials in the URL go before those in the options.
- * Rejects with BAD_ADDRESS, which says what is allowed, or BAD_OPTION. Asynchronous, since a registry's client is
+ * `etcd://user:password@host:2379,host2:2379/root` (`etcds:` for TLS), or `zookeeper://user:password@host:2181,host2:2181/root`, where the user and the
+ * password are percent-encoded, and may as well be options. Rejects with BAD_ADDRESS, which says what is allowed, or BAD_OPTION. Asynchronous, since a registry's client is
  * loaded only when it is asked for.
  */
 export async function registry(url: string, options: RegistryOptions = {}): Promise<Registry> {
   const name = typeof url === 'string' ? MEMORY.exec(url)?.[1] : undefined;
   if (name !== undefined) return memory(name === '' ? undefined : name);
+  const cluster = typeof url === 'string' ? ETCD.exec(url) : null;
+  if (cluster !== null) return etcdAt(url, cluster, options);
   if (typeof url === 'string' && url.startsWith('zookeeper:')) return openZooKeeper(url, options);
   return file(directoryOf(url), options);
 }
@@ -39,6 +45,24 @@ async function openZooKeeper(url: string, options: RegistryOptions): Promise<Reg
   }
   const { zookeeper } = await import('./zookeeper.js');
   return zookeeper(hosts, given);
+}
+
+async function etcdAt(url: string, [, secure, credentials, hosts = '', root]: RegExpExecArray, options: RegistryOptions): Promise<Registry> {
+  const scheme = secure === 's' ? 'https' : 'http';
+  const endpoints = hosts.split(',').map((host) => `${scheme}://${/:\d+$/.test(host) ? host : `${host}:${ETCD_PORT}`}`);
+  const { etcd } = await import('./etcd.js');
+  return etcd(endpoints, { ...options, ...credentialsOf(url, credentials), root: root === '/' ? undefined : root });
+}
+
+function credentialsOf(url: string, text: string | undefined): Pick<EtcdOptions, 'username' | 'password'> {
+  if (text === undefined) return {};
+  const [username = '', ...rest] = text.split(':');
+  try {
+    return { username: decodeURIComponent(username), password: decodeURIComponent(rest.join(':')) };
+  } catch {
+    // Not the cause: it may repeat what it could not read.
+    throw badAddress(url);
+  }
 }
 
 function directoryOf(url: string): string {

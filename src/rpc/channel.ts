@@ -194,11 +194,11 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     if (call.signal?.aborted) return this.#refuse(call, cancelled(call, true));
     if (this.#setup.side === 'server' && this.extended !== true) return this.#sendWhenKnown(call, 'calls from a server to its client');
     const { kind } = call.method;
-    const streams = streamsInput(kind) || streamsReplies(kind);
+    const streams = kind !== 'unary' && (streamsInput(kind) || streamsReplies(kind));
     if (streams && this.extended !== true) return this.#sendWhenKnown(call, 'streams');
     const outgoing = streams ? new OutgoingStream(call, this, this.#count) : new OutgoingCall(call, this.extended === true, this.#count);
     try {
-      checkStreamInput(call);
+      if (streams) checkStreamInput(call);
       if (kind === 'oneway') outgoing.number(this.#pending);
       else {
         if (call.timeout !== undefined) outgoing.deadline = begin(call.timeout) + call.timeout;

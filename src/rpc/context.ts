@@ -125,7 +125,7 @@ export class ServerCall implements CallContext, Tags {
   /** The handler has answered: nothing is left to abort. */
   settled(): void {
     this.#settled = true;
-    clearTimeout(this.#timer);
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
   }
 
   with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): CallContext {

@@ -44,12 +44,14 @@ export class OutgoingCall extends Outgoing {
   /** Bytes that came for it. */
   protected received = 0;
   readonly #count: CallCounter;
-  readonly #startedAt = now();
+  /** Of a call without a timeout; of another its deadline tells, and a number that is no integer costs an object. */
+  readonly #startedAt: number | undefined;
   #counted = false;
 
   constructor(call: Call, extended: boolean, count: CallCounter) {
     super();
     this.#count = count;
+    this.#startedAt = call.timeout === undefined ? now() : undefined;
     this.call = call;
     this.#extended = extended;
     this.promise = new Promise(capture);
@@ -113,7 +115,9 @@ export class OutgoingCall extends Outgoing {
   count(error?: RpcError): void {
     if (this.#counted) return;
     this.#counted = true;
-    this.#count(this.call, error, now() - this.#startedAt, this.bodyLength, this.received);
+    const { call } = this;
+    const startedAt = this.#startedAt ?? this.deadline - (call.timeout as number);
+    this.#count(call, error, Math.max(0, now() - startedAt), this.bodyLength, this.received);
   }
 
   expire(): void {

@@ -78,7 +78,7 @@ export class Responder {
         );
       }
       method = route.method;
-      const stream = isStream(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
+      const stream = method.kind !== 'unary' && isStream(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
       const input = stream?.reader ?? decodeInput(method, codec, frame);
       context = new ServerCall(this.#channel, head, route, input, codec, frame, begin(head.timeout), this.#setup.served.of(method));
       context.stream = stream;

@@ -1,8 +1,9 @@
 /** Finds the handler of a request: by service, version and method. Shared by all channels of a server or client. */
 import { badOption } from '../options.js';
-import { type Bytes, decode } from '../transport/bytes.js';
+import type { Bytes } from '../transport/bytes.js';
 import { RpcError } from './errors.js';
 import { type RequestHead, readRequestHead } from './head.js';
+import { HeadCache, LARGEST_HEAD } from './head-cache.js';
 import type { CodecName, Handler, Method, Service } from './types.js';
 
 export interface Route {
@@ -15,14 +16,10 @@ export interface Routed extends RequestHead {
   readonly route: Route | RpcError;
 }
 
-/** Headers repeat: the same bytes lead to the same place, without being parsed again. */
-const CACHED_HEADS = 1024;
-const LARGEST_CACHED_HEAD = 512;
-
 export class Router {
   /** By name, then by version. Maps, so that `constructor` is a name like any other. */
   readonly #services = new Map<string, Map<string, Service>>();
-  readonly #cache: Readonly<Record<CodecName, Map<string, Routed>>> = { json: new Map(), protobuf: new Map() };
+  readonly #cache: Readonly<Record<CodecName, HeadCache<Routed>>> = { json: new HeadCache(), protobuf: new HeadCache() };
 
   /** Throws BAD_OPTION when two services have the same name and version. */
   constructor(services: readonly Service[]) {
@@ -38,17 +35,13 @@ export class Router {
 
   /** An unknown service, version or method is UNIMPLEMENTED. Throws INVALID_ARGUMENT for a header that does not parse. */
   find(codec: CodecName, bytes: Bytes, start: number, end: number): Routed {
-    if (end - start > LARGEST_CACHED_HEAD) return this.#read(codec, bytes, start, end);
+    if (end - start > LARGEST_HEAD) return this.#read(codec, bytes, start, end);
     const cache = this.#cache[codec];
-    const key = decode(bytes, start, end, 'latin1');
-    const known = cache.get(key);
+    const known = cache.get(bytes, start, end);
     if (known !== undefined) return known;
     const routed = this.#read(codec, bytes, start, end);
     // Metadata differ from call to call, and would push everything else out; so would made-up names.
-    if (routed.metadata === undefined && !(routed.route instanceof RpcError)) {
-      if (cache.size >= CACHED_HEADS) cache.clear();
-      cache.set(key, routed);
-    }
+    if (routed.metadata === undefined && !(routed.route instanceof RpcError)) cache.set(bytes, start, end, routed);
     return routed;
   }
 

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { EtcdServer } from '../fixtures/registry-servers.js';
 import { Inbox, until } from '../fixtures/waiting.js';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/cli/demo.js', import.meta.url));
@@ -88,6 +90,24 @@ describe('the demo', () => {
     expect(errors).toContain('usage: npm start -- [--duration 15s]');
     expect(code).toBe(2);
   });
+
+  it(
+    'runs on etcd',
+    async () => {
+      const server = await EtcdServer.started();
+      try {
+        const { code, out, errors } = await start(['--duration', '6s', '--rate', '200', '--registry', server.url('/getty')]).ended;
+        expect(errors).toBe('');
+        expect(out).toContain(`registry etcd://127.0.0.1:${server.port}/getty,`);
+        expect(out.trimEnd().split('\n').at(-1)).toMatch(/^calls=\d+ failed=0 /);
+        expect(code).toBe(0);
+        expect((await server.entries('/getty')).size).toBe(0);
+      } finally {
+        await server.stop();
+      }
+    },
+    INSTALL_TIMEOUT,
+  );
 
   it('a registry that cannot be opened ends it with the reason', async () => {
     const { code, errors } = await start(['--registry', 'nowhere://x']).ended;

@@ -1,7 +1,8 @@
-/** docs/transport.md lists every option of the transport, docs/interceptors.md those of the interceptors, and no other, with the code's defaults. */
+/** docs/transport.md lists every option of the transport, docs/interceptors.md those of the interceptors, docs/etcd.md its own, and no other, with the code's defaults. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { CLIENT_DEFAULTS, RECONNECT_DEFAULTS, SERVER_DEFAULTS, SESSION_DEFAULTS, UDP_DEFAULTS } from '../../src/index.js';
+import { ETCD_DEFAULTS } from '../../src/registries/etcd.js';
 import {
   CIRCUIT_BREAKER_DEFAULTS,
   CONCURRENCY_LIMIT_DEFAULTS,
@@ -14,8 +15,10 @@ import { TASK_POOL_DEFAULTS } from '../../src/transport/task-pool.js';
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const INTERCEPTORS = ['circuit-breaker', 'concurrency-limit', 'logging', 'rate-limit', 'retry'].map((name) => `src/rpc/interceptors/${name}.ts`);
-const page = ['docs/transport.md', 'docs/interceptors.md'].map(read).join('\n');
-const sources = ['src/transport/types.ts', 'src/transport/task-pool.ts', 'src/rpc/retry-budget.ts', ...INTERCEPTORS].map(read).join('\n');
+const page = ['docs/transport.md', 'docs/interceptors.md', 'docs/etcd.md'].map(read).join('\n');
+const sources = ['src/transport/types.ts', 'src/transport/task-pool.ts', 'src/rpc/retry-budget.ts', 'src/registries/etcd.ts', ...INTERCEPTORS]
+  .map(read)
+  .join('\n');
 const UNITS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1000, bytes: 1, KiB: 1024, MiB: 1024 * 1024 };
 
 /** `60 s` and `4 MiB` as the code has them: milliseconds and bytes. Anything else as it is written. */
@@ -53,6 +56,7 @@ test.each<[string, string, object]>([
   ['ConcurrencyLimitOptions', '', CONCURRENCY_LIMIT_DEFAULTS],
   ['RateLimitOptions', '', RATE_LIMIT_DEFAULTS],
   ['LoggingOptions', '', LOGGING_DEFAULTS],
+  ['EtcdOptions', '', ETCD_DEFAULTS],
 ])('%s', (name, prefix, defaults) => {
   const options = declared(name);
   const rows = documented(name, prefix);

@@ -258,8 +258,11 @@ describe.each(REGISTRIES)('$name', (row) => {
   noLeaks();
   noTimersLeft();
   let place: Place;
-  beforeAll(() => row.start?.(), INSTALL_TIMEOUT);
-  afterAll(() => row.stop?.());
+  let end: (() => Promise<void>) | undefined;
+  beforeAll(async () => {
+    end = await row.begin?.();
+  }, INSTALL_TIMEOUT);
+  afterAll(() => end?.());
   beforeEach(async () => {
     place = await row.place();
   });

@@ -17,7 +17,7 @@ import { within } from '../fixtures/waiting.js';
 import { Network } from '../fixtures/zookeeper-network.js';
 import { startEnsemble, startZooKeeper, type ZooKeeperServer } from '../fixtures/zookeeper-server.js';
 
-const SCRIPT = fileURLToPath(new URL('../fixtures/registry-provider.mjs', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('../fixtures/zookeeper-provider.mjs', import.meta.url));
 const Who = contract('Who', { who: unary<string, string>({ idempotent: true }) }, { version: 'v1' });
 const ROOT = '/outages';
 /** Milliseconds between calls. */

@@ -19,7 +19,7 @@ import { Network } from '../fixtures/zookeeper-network.js';
 import { freePort, startZooKeeper, type ZooKeeperServer } from '../fixtures/zookeeper-server.js';
 import { Stranger } from '../fixtures/zookeeper-stranger.js';
 
-const SCRIPT = fileURLToPath(new URL('../fixtures/registry-provider.mjs', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('../fixtures/zookeeper-provider.mjs', import.meta.url));
 const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
   .trim()
   .split('\n')

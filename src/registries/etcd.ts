@@ -1,0 +1,152 @@
+/** A registry in etcd v3: ROOT/ATTRIBUTES/NODE_ID is a key with exactly the entry's value, under a lease of the process that published it. */
+import { gettyError } from '../errors.js';
+import { type Logger, SILENT } from '../logger.js';
+import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
+import { snapshots } from '../micro/snapshots.js';
+import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
+import { badOption, withDefaults } from '../options.js';
+import { tlsClientOptions } from '../transport/tls.js';
+import type { TlsOptions } from '../transport/types.js';
+import { type Endpoint, parseEndpoints } from './etcd/endpoints.js';
+import { Follower } from './etcd/follower.js';
+import { Link } from './etcd/link.js';
+import { Publisher } from './etcd/publisher.js';
+
+export interface EtcdOptions {
+  /** What the keys begin with. */
+  root?: string;
+  /**
+   * Milliseconds after which the entries of a process that died are gone; etcd counts whole seconds, and may grant more. Also how long what
+   * vanished in an outage is kept in the lists, so that its provider can come back.
+   */
+  ttl?: number;
+  /** Of a user of etcd; the password goes with it. */
+  username?: string;
+  password?: string;
+  /** For https endpoints: the CA, a client certificate and its key. */
+  tls?: TlsOptions;
+  /** Milliseconds for connecting to one endpoint. */
+  dialTimeout?: number;
+  /** Milliseconds for one request; register(), the disposal of a registration and that of the registry take no longer. */
+  requestTimeout?: number;
+  /** Milliseconds of silence after which the server is pinged. Servers forbid less than 5 s unless they are told otherwise. */
+  pingInterval?: number;
+  /** Milliseconds that a ping is waited for; then the server counts as frozen. */
+  pingTimeout?: number;
+  /** Milliseconds before the first attempt after a failure; doubles up to maxDelay, each time random between half of it and the whole. */
+  initialDelay?: number;
+  /** Milliseconds. */
+  maxDelay?: number;
+  /**
+   * What happens while etcd is away: true, register() resolves and the entry is published as soon as etcd is there, and a watch waits; false,
+   * register() rejects with REGISTRY_FAILED, and so does a watch that has had no list yet.
+   */
+  waitForRegistry?: boolean;
+  /** Entries that are kept in memory at most, of all services; more are passed over. */
+  maxEntries?: number;
+  /** The bytes of their keys and values at most. */
+  maxBytes?: number;
+  /** Told, once each: etcd is away and back, an entry is garbage or was taken over. Silent by default. */
+  logger?: Logger;
+}
+
+/** Milliseconds and bytes. */
+export const ETCD_DEFAULTS = {
+  root: '/getty',
+  ttl: 10_000,
+  dialTimeout: 2_000,
+  requestTimeout: 3_000,
+  pingInterval: 5_500,
+  pingTimeout: 2_000,
+  initialDelay: 100,
+  maxDelay: 2_000,
+  waitForRegistry: true as boolean,
+  maxEntries: 200_000,
+  maxBytes: 256 * 1024 * 1024,
+} satisfies EtcdOptions;
+
+const LONGEST = 2 ** 31 - 1;
+const RANGES = {
+  ttl: [1_000, LONGEST],
+  dialTimeout: [1, LONGEST],
+  requestTimeout: [1, LONGEST],
+  pingInterval: [10, LONGEST],
+  pingTimeout: [10, LONGEST],
+  initialDelay: [1, LONGEST],
+  maxDelay: [1, LONGEST],
+  maxEntries: [1, 1e7],
+  maxBytes: [1, Number.MAX_SAFE_INTEGER],
+} as const;
+
+class EtcdRegistry implements Registry {
+  readonly #root: string;
+  readonly #link: Link;
+  readonly #publisher: Publisher;
+  readonly #follower: Follower;
+  #closed: Promise<void> | undefined;
+
+  constructor(endpoints: readonly Endpoint[], options: typeof ETCD_DEFAULTS & EtcdOptions) {
+    const { logger = SILENT, username, password, tls } = options;
+    this.#root = options.root;
+    this.#link = new Link(endpoints, { ...options, logger, username, password, tls });
+    this.#publisher = new Publisher(this.#link, { ...options, logger });
+    this.#follower = new Follower(this.#link, `${this.#root}/`, { ...options, logger });
+  }
+
+  async register(node: ServiceNode): Promise<AsyncDisposable> {
+    const path = entryPath(this.#root, node);
+    const value = entryValue(node);
+    if (this.#closed !== undefined) throw gettyError('REGISTRY_FAILED', `etcd: the registry at ${this.#link.name} is closed`);
+    const owner = {};
+    await this.#publisher.publish(path, value, owner);
+    return { [Symbol.asyncDispose]: () => this.#publisher.withdraw(path, owner) };
+  }
+
+  watch(query: ServiceQuery, options: { signal?: AbortSignal } = {}): AsyncIterable<readonly ServiceNode[]> {
+    checkQuery(query);
+    return snapshots((sink) => {
+      if (this.#closed !== undefined) {
+        sink.end();
+        return () => {};
+      }
+      return this.#follower.follow(sink, query, this.#publisher.revision);
+    }, options.signal);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const followed = this.#follower.close();
+    await this.#publisher.close();
+    await this.#link.close();
+    await Promise.all([followed, this.#publisher.ended()]);
+  }
+}
+
+/**
+ * A registry in the etcd cluster at `endpoints`: `http://host:port` or `https://host:port`, one or a list of members, among which it moves when one
+ * fails. It connects when it is used. Disposing it revokes its lease, so that its entries vanish at once, and ends its watches; while etcd is
+ * away that takes no longer than a request. Throws BAD_OPTION.
+ */
+export function etcd(endpoints: string | readonly string[], options: EtcdOptions = {}): Registry {
+  const known = withDefaults(ETCD_DEFAULTS, options, RANGES);
+  const { username, password, tls } = options;
+  const members = parseEndpoints(endpoints, tls !== undefined);
+  const root = known.root.replace(/\/+$/, '');
+  if (!/^(\/[^\s\p{Cc}]+)?$/u.test(root)) throw badOption('root', known.root, 'a path that begins with a slash, such as /getty');
+  if (username !== undefined && (typeof username !== 'string' || username === '')) throw badOption('username', username, 'the name of a user');
+  // Of a secret no more than its type is shown.
+  if (password !== undefined && typeof password !== 'string') throw badOption('password', typeof password, 'a string');
+  if ((username === undefined) !== (password === undefined)) {
+    throw badOption('username', username === undefined ? 'none' : 'one without a password', 'a username and a password, or neither');
+  }
+  const [first] = members as [Endpoint];
+  if (tls !== undefined && !first.secure) throw badOption('endpoints', first.text, 'https endpoints, since tls is given');
+  // What is wrong with a certificate is told now, and not when somebody connects.
+  if (first.secure) tlsClientOptions(tls, { ...first, scheme: 'https', path: '' });
+  const { logger } = options;
+  return new EtcdRegistry(members, { ...known, root, username, password, tls, logger });
+}

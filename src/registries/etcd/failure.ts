@@ -1,0 +1,47 @@
+/** What a failed request means for a registry: whether trying again can help, and how it is told. */
+import { Code, ConnectError } from '@connectrpc/connect';
+import { type GettyError, gettyError, messageOf } from '../../errors.js';
+
+/** The server has understood and said no: the same request will be refused again until somebody changes something. */
+const REFUSALS = [
+  Code.PermissionDenied,
+  Code.Unauthenticated,
+  Code.InvalidArgument,
+  Code.FailedPrecondition,
+  Code.Unimplemented,
+  Code.ResourceExhausted,
+];
+
+export function isRefusal(error: unknown): boolean {
+  return error instanceof ConnectError && REFUSALS.includes(error.code);
+}
+
+/** The answer is larger than what we read. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.ResourceExhausted;
+}
+
+/** There is no such lease: it expired, or somebody revoked it. */
+export function isLeaseLost(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.NotFound;
+}
+
+/** A token that the server does not know (any more), or that was made before users and roles were changed. */
+export function isTokenRefused(error: unknown): boolean {
+  if (!(error instanceof ConnectError)) return false;
+  // etcd has no code of its own for the second one, only its words.
+  return error.code === Code.Unauthenticated || (error.code === Code.InvalidArgument && error.rawMessage.includes('revision'));
+}
+
+/** The server checks no passwords. */
+export function isAuthDisabled(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.FailedPrecondition;
+}
+
+export function registryFailed(what: string, error: unknown): GettyError {
+  return gettyError('REGISTRY_FAILED', `etcd: ${what}: ${reasonOf(error)}`, error);
+}
+
+export function reasonOf(error: unknown): string {
+  return error instanceof ConnectError ? error.rawMessage : messageOf(error);
+}

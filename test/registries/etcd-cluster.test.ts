@@ -1,0 +1,79 @@
+/** A cluster of three members, whose leader is killed. */
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Registry } from '../../src/micro/types.js';
+import { etcd } from '../../src/registries/etcd.js';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { type Log, node, Watching } from '../fixtures/registries.js';
+import { type EtcdServer, etcdCluster, leaderOf } from '../fixtures/registry-servers.js';
+import { noTimersLeft } from '../fixtures/timers.js';
+
+const QUICK = { ttl: 4_000, pingInterval: 500, pingTimeout: 500, requestTimeout: 1_500, dialTimeout: 500, maxDelay: 300 };
+
+describe('an etcd cluster', () => {
+  noLeaks();
+  noTimersLeft();
+  let members: EtcdServer[];
+  const registries: Registry[] = [];
+  beforeAll(async () => {
+    members = await etcdCluster(3);
+  }, INSTALL_TIMEOUT);
+  afterAll(() => Promise.all(members.map((member) => member.stop())));
+  afterEach(async () => {
+    await Promise.all(registries.splice(0).map((registry) => registry[Symbol.asyncDispose]()));
+  });
+
+  function open(log?: Log): Registry {
+    const registry = etcd(
+      members.map(({ endpoint }) => endpoint),
+      { ...QUICK, logger: log },
+    );
+    registries.push(registry);
+    return registry;
+  }
+
+  it.each<['kill' | 'freeze', string]>([
+    ['kill', 'is killed and started again'],
+    ['freeze', 'is frozen for longer than a lease'],
+  ])('its leader (%s) %s: nobody is lost, and changes go on', { timeout: 60_000 }, async (how) => {
+    const ids = ['p1', 'p2', 'p3', 'p4', 'p5', 'p6'];
+    await Promise.all(ids.map((id) => open().register(node(id))));
+    await using watch = new Watching(open());
+    await watch.ids(...ids);
+    const complete = watch.seen.length;
+    const leader = await leaderOf(members);
+    const others = members.filter((member) => member !== leader);
+    if (how === 'kill') await leader.kill();
+    else leader.freeze();
+
+    const began = performance.now();
+    const late = open();
+    await late.register(node('p7'));
+    ids.push('p7');
+    // While it is away, and after: every entry, all the time.
+    while (performance.now() - began < QUICK.ttl + 2_000) {
+      for (const member of others) {
+        const found = await member.entries('/getty').catch(() => undefined);
+        if (found !== undefined && performance.now() - began > 3_000) expect(found.size).toBe(ids.length);
+        else if (found !== undefined) expect(found.size).toBeGreaterThanOrEqual(ids.length - 1);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    if (watch.seen.at(-1)?.length !== ids.length) await watch.ids(...ids);
+    expect(watch.seen.slice(complete).filter((list) => list.length < 6)).toEqual([]);
+
+    if (how === 'kill') await leader.start();
+    else leader.thaw();
+    await open().register(node('p8'));
+    ids.push('p8');
+    // A leader of etcd 3.4 that was frozen lets leases expire that others have kept alive: their entries come back by themselves.
+    await watch.ids(...ids);
+    const deadline = performance.now() + 5_000;
+    for (;;) {
+      const found = await leader.entries('/getty').catch(() => new Map());
+      if (found.size === ids.length) break;
+      if (performance.now() > deadline) throw new Error(`the leader that is back holds ${found.size} of ${ids.length} entries`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  });
+});

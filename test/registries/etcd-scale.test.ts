@@ -1,0 +1,63 @@
+/** A large registry: a change costs what changed. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { entryPath, entryValue } from '../../src/micro/attributes.js';
+import { etcd } from '../../src/registries/etcd.js';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { node, Watching } from '../fixtures/registries.js';
+import { EtcdServer, encode } from '../fixtures/registry-servers.js';
+import { TcpProxy } from '../fixtures/tcp-proxy.js';
+import { noTimersLeft } from '../fixtures/timers.js';
+
+const SERVICES = 100;
+const NODES = 1_000;
+const PER_REQUEST = 125;
+const CHANGES = 20;
+
+describe('1,000 nodes of 100 services', () => {
+  noLeaks();
+  noTimersLeft();
+  let server: EtcdServer;
+
+  beforeAll(async () => {
+    server = await EtcdServer.started();
+    const entries = Array.from({ length: SERVICES * NODES }, (_, i) => {
+      const entry = node(`n${String(Math.floor(i / SERVICES)).padStart(4, '0')}`, { service: `Service${i % SERVICES}` });
+      return { request_put: { key: encode(entryPath('/getty', entry)), value: encode(entryValue(entry)) } };
+    });
+    const fill = async (): Promise<void> => {
+      while (entries.length > 0) await server.ask('kv/txn', { success: entries.splice(0, PER_REQUEST) });
+    };
+    await Promise.all(Array.from({ length: 8 }, fill));
+  }, INSTALL_TIMEOUT);
+  afterAll(() => server.stop());
+
+  it('is read once, and then a change reaches the consumer by itself', { timeout: 60_000 }, async () => {
+    const proxy = await TcpProxy.to(server);
+    try {
+      await using registry = etcd(`http://127.0.0.1:${proxy.port}`, { requestTimeout: 20_000 });
+      await using watch = new Watching(registry, { service: 'Service7' });
+      const all = await watch.next();
+      expect(all?.length).toBe(NODES);
+      // Others share what was read.
+      await using other = new Watching(registry, { service: 'Service8' });
+      expect((await other.next())?.length).toBe(NODES);
+
+      await using publisher = etcd(server.endpoint);
+      await publisher.register(node('x', { service: 'Service7' }));
+      await watch.until(({ length }) => length === NODES + 1, 'the new node');
+      const [reads, bytes] = [await server.metric('etcd_debugging_mvcc_range_total'), proxy.bytes];
+      const began = performance.now();
+      for (let i = 0; i < CHANGES; i++) {
+        await publisher.register(node('x', { service: 'Service7', metadata: { i: `${i}` } }));
+        await watch.until((nodes) => nodes.at(-1)?.metadata.i === `${i}`, `change ${i}`);
+      }
+      const took = (performance.now() - began) / CHANGES;
+      expect(await server.metric('etcd_debugging_mvcc_range_total')).toBe(reads);
+      expect((proxy.bytes - bytes) / CHANGES).toBeLessThan(2_000);
+      expect(took).toBeLessThan(250);
+    } finally {
+      await proxy.close();
+    }
+  });
+});

@@ -1,0 +1,163 @@
+/** etcd with TLS, client certificates, users and passwords. */
+import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { Registry } from '../../src/micro/types.js';
+import { type EtcdOptions, etcd } from '../../src/registries/etcd.js';
+import { registry as openRegistry } from '../../src/registries/index.js';
+import { identity, pem } from '../fixtures/certificates.js';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { Log, node, Watching } from '../fixtures/registries.js';
+import { EtcdServer, encode } from '../fixtures/registry-servers.js';
+import { noTimersLeft } from '../fixtures/timers.js';
+
+const certificate = (name: string): string => fileURLToPath(new URL(`../fixtures/tls/${name}.pem`, import.meta.url));
+const CERTIFICATES = ['--cert-file', certificate('server'), '--key-file', certificate('server.key'), '--trusted-ca-file', certificate('authority')];
+const QUICK = { ttl: 4_000, requestTimeout: 2_000, maxDelay: 200 } satisfies EtcdOptions;
+const SECRET = 'swordfish:/@';
+
+describe('etcd with TLS and client certificates', () => {
+  noLeaks();
+  noTimersLeft();
+  let server: EtcdServer;
+  const registries: Registry[] = [];
+  beforeAll(async () => {
+    server = await EtcdServer.started({ secure: true, flags: [...CERTIFICATES, '--client-cert-auth'] });
+  }, INSTALL_TIMEOUT);
+  afterAll(() => server.stop());
+  afterEach(async () => {
+    for (const registry of registries.splice(0)) await registry[Symbol.asyncDispose]();
+  });
+
+  function open(options: EtcdOptions): Registry {
+    const registry = etcd(server.endpoint, { ...QUICK, ...options });
+    registries.push(registry);
+    return registry;
+  }
+
+  it('who is trusted and trusts is let in', async () => {
+    const tls = { ca: pem('authority'), ...identity('client') };
+    const registry = open({ tls });
+    await registry.register(node('a'));
+    await using watch = new Watching(open({ tls }));
+    await watch.ids('a');
+  });
+
+  it('etcds:// takes the same options', async () => {
+    const tls = { ca: certificate('authority'), cert: certificate('client'), key: certificate('client.key') };
+    const registry = await openRegistry(`etcds://127.0.0.1:${server.port}/getty`, { ...QUICK, tls });
+    registries.push(registry);
+    await registry.register(node('b'));
+    await using watch = new Watching(registry);
+    await watch.ids('b');
+  });
+
+  it.each<[string, EtcdOptions['tls']]>([
+    ['no certificate', { ca: pem('authority') }],
+    ["a stranger's certificate", { ca: pem('authority'), ...identity('stranger-client') }],
+    ['another authority', { ca: pem('stranger'), ...identity('client') }],
+    ['another name', { ca: pem('authority'), ...identity('client'), serverName: 'elsewhere.example' }],
+  ])('%s: refused', async (_, tls) => {
+    const registry = open({ tls, waitForRegistry: false });
+    await expect(registry.register(node('c'))).rejects.toMatchObject({ code: 'REGISTRY_FAILED', cause: expect.anything() });
+  });
+});
+
+describe('etcd with users and passwords', () => {
+  noLeaks();
+  noTimersLeft();
+  let server: EtcdServer;
+  const registries: Registry[] = [];
+  beforeAll(async () => {
+    server = await EtcdServer.started({ flags: ['--auth-token-ttl', '1', '--bcrypt-cost', '4'] });
+    await server.ask('auth/user/add', { name: 'root', password: SECRET });
+    await server.ask('auth/role/add', { name: 'root' });
+    await server.ask('auth/user/grant', { user: 'root', role: 'root' });
+    await server.ask('auth/user/add', { name: 'getty', password: SECRET });
+    await server.ask('auth/role/add', { name: 'getty' });
+    await server.ask('auth/role/grant', { name: 'getty', perm: { permType: 'READWRITE', key: encode('/getty/'), range_end: encode('/getty0') } });
+    await server.ask('auth/user/grant', { user: 'getty', role: 'getty' });
+    await server.ask('auth/enable', {});
+  }, INSTALL_TIMEOUT);
+  afterAll(() => server.stop());
+  afterEach(async () => {
+    for (const registry of registries.splice(0)) await registry[Symbol.asyncDispose]();
+  });
+
+  function open(options: EtcdOptions = {}): Registry {
+    const registry = etcd(server.endpoint, { ...QUICK, username: 'getty', password: SECRET, ...options });
+    registries.push(registry);
+    return registry;
+  }
+
+  it('who knows the password is let in; a URL can carry it', async () => {
+    await open().register(node('a'));
+    const registry = await openRegistry(`etcd://getty:${encodeURIComponent(SECRET)}@127.0.0.1:${server.port}`, QUICK);
+    registries.push(registry);
+    await using watch = new Watching(registry);
+    await watch.ids('a');
+  });
+
+  it('nobody is sent before the password was checked', async () => {
+    for (let i = 0; i < 5; i++) {
+      const registry = open();
+      await using watch = new Watching(registry);
+      const [list] = await Promise.all([watch.next(), registry.register(node('a'))]);
+      if (list?.length === 0) await watch.ids('a');
+      await registry[Symbol.asyncDispose]();
+    }
+  });
+
+  it('a token that has expired, or is older than the users, is renewed', async () => {
+    const log = new Log();
+    const registry = open({ logger: log });
+    await registry.register(node('a'));
+    await using watch = new Watching(registry);
+    await watch.ids('a');
+    // Time itself is what is waited for: the token lives for a second.
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    await registry.register(node('b'));
+    await watch.ids('a', 'b');
+    const { token } = (await server.ask('auth/authenticate', { name: 'root', password: SECRET })) as { token: string };
+    await server.ask('auth/role/add', { name: 'another' }, token);
+    await registry.register(node('c'));
+    await watch.ids('a', 'b', 'c');
+    expect(log.lines).toEqual([]);
+  });
+
+  it.each<[string, EtcdOptions]>([
+    ['a wrong password', { password: `${SECRET}!` }],
+    ['no password', { username: undefined, password: undefined }],
+    ["another's root", { root: '/elsewhere' }],
+  ])('%s: refused at once, though one waits for the registry; the secret is not told', async (_, options) => {
+    const log = new Log();
+    const told: unknown[] = [];
+    log.warn = (details, message) => void told.push(details, message);
+    const failure = await open({ ...options, logger: log })
+      .register(node('a'))
+      .catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 'REGISTRY_FAILED' });
+    expect(inspect([failure, told], { depth: 20, showHidden: true })).not.toContain('swordfish');
+  });
+
+  it('a watch of what one may not see says so, and fails when one does not wish to wait', async () => {
+    const log = new Log();
+    await using waiting = new Watching(open({ root: '/elsewhere', logger: log }));
+    waiting.next();
+    await log.said('refuses what it is asked');
+    await using failing = new Watching(open({ root: '/elsewhere', waitForRegistry: false }));
+    await expect(failing.next()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
+  });
+
+  it('a password for a server that wants none is no error', async () => {
+    const open = await EtcdServer.started();
+    try {
+      await using registry = etcd(open.endpoint, { ...QUICK, username: 'getty', password: SECRET });
+      await registry.register(node('a'));
+      expect((await open.entries('/getty')).size).toBe(1);
+    } finally {
+      await open.stop();
+    }
+  });
+});

@@ -1,0 +1,479 @@
+/** What only etcd does. The rest is in behaviour.test.ts and outages.test.ts. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer, type Http2Server } from 'node:http2';
+import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { entryPath, entryValue, parseEntry } from '../../src/micro/attributes.js';
+import type { Registry } from '../../src/micro/types.js';
+import { type EtcdOptions, etcd } from '../../src/registries/etcd.js';
+import { registry as openRegistry } from '../../src/registries/index.js';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { isPending, Log, node, Watching } from '../fixtures/registries.js';
+import { EtcdServer } from '../fixtures/registry-servers.js';
+import { TcpProxy } from '../fixtures/tcp-proxy.js';
+import { noTimersLeft } from '../fixtures/timers.js';
+import { until, within } from '../fixtures/waiting.js';
+
+const IDLER = fileURLToPath(new URL('../fixtures/registry-idler.mjs', import.meta.url));
+const QUICK = { ttl: 4_000, pingInterval: 300, pingTimeout: 300, requestTimeout: 1_000, dialTimeout: 500, maxDelay: 300 } satisfies EtcdOptions;
+const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
+  .trim()
+  .split('\n')
+  .map((line) => JSON.parse(line));
+
+setFlagsFromString('--expose-gc');
+const collectGarbage: () => void = runInNewContext('gc');
+
+describe('the etcd registry', () => {
+  noLeaks();
+  noTimersLeft();
+  let server: EtcdServer;
+  let root = '';
+  let count = 0;
+  const cleanUp: (() => unknown)[] = [];
+  const registries: Registry[] = [];
+
+  beforeAll(async () => {
+    server = await EtcdServer.started();
+  }, INSTALL_TIMEOUT);
+  afterAll(() => server.stop());
+  afterEach(async () => {
+    await Promise.all(registries.splice(0).map((registry) => registry[Symbol.asyncDispose]()));
+    for (const clean of cleanUp.splice(0).reverse()) await clean();
+  });
+
+  const nextRoot = (): string => {
+    root = `/test-${++count}`;
+    return root;
+  };
+
+  function open(options: EtcdOptions = {}, endpoints: string | string[] = server.endpoint): Registry {
+    const registry = etcd(endpoints, { ...QUICK, root, ...options });
+    registries.push(registry);
+    return registry;
+  }
+
+  async function proxied(): Promise<TcpProxy & { readonly endpoint: string }> {
+    const proxy = await TcpProxy.to(server);
+    cleanUp.push(() => proxy.close());
+    return Object.assign(proxy, { endpoint: `http://127.0.0.1:${proxy.port}` });
+  }
+
+  async function start(...args: string[]): Promise<ChildProcess> {
+    const child = spawn(process.execPath, [IDLER, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    cleanUp.push(() => child.kill('SIGKILL'));
+    await within(once(child.stdout as NodeJS.ReadableStream, 'data'), 'the process', 10_000);
+    return child;
+  }
+
+  const pathOf = (id: string): string => entryPath(root, node(id));
+
+  /** Until etcd holds this at the entry of `id`. */
+  async function holds(id: string, value: string | undefined): Promise<void> {
+    const deadline = performance.now() + 3_000;
+    while ((await server.entries(root)).get(pathOf(id)) !== value) {
+      if (performance.now() > deadline) throw new Error(`waited for ${value} at ${pathOf(id)}, there is ${[...(await server.entries(root))]}`);
+    }
+  }
+
+  it("writes and reads Go's entries byte for byte", async () => {
+    root = '/getty-micro';
+    const registry = open();
+    for (const { path, value } of VECTORS) {
+      const registration = await registry.register(parseEntry(path, value));
+      expect([...(await server.entries(root))]).toEqual([[path, value]]);
+      await registration[Symbol.asyncDispose]();
+      expect((await server.entries(root)).size).toBe(0);
+    }
+    await using watch = new Watching(registry);
+    await watch.ids();
+    for (const { path, value } of VECTORS) await server.put(path, value);
+    const nodes = await watch.until(({ length }) => length === VECTORS.length, 'the four nodes');
+    expect(nodes.map((each) => [entryPath(root, each), entryValue(each)]).sort()).toEqual(VECTORS.map(({ path, value }) => [path, value]).sort());
+    for (const { path } of VECTORS) await server.remove(path);
+    await watch.ids();
+  });
+
+  it('a root is not mistaken for another that begins like it', async () => {
+    nextRoot();
+    const log = new Log();
+    await using watch = new Watching(open({ logger: log }));
+    await watch.ids();
+    await open({ root: `${root}2` }).register(node('other'));
+    await open().register(node('a'));
+    await watch.ids('a');
+    expect(log.lines).toEqual([]);
+  });
+
+  it('disposing revokes the lease: the entries vanish at once', async () => {
+    nextRoot();
+    const registry = etcd(server.endpoint, { ...QUICK, root, ttl: 60_000 });
+    for (const id of ['a', 'b', 'c']) await registry.register(node(id));
+    const leases = await server.leases();
+    expect(leases.length).toBe(1);
+    await registry[Symbol.asyncDispose]();
+    expect(await server.leases()).toEqual([]);
+    expect((await server.entries(root)).size).toBe(0);
+  });
+
+  it('the last registration that goes takes the lease with it, and the next gets a new one', async () => {
+    nextRoot();
+    const registry = open();
+    const registration = await registry.register(node('a'));
+    await registration[Symbol.asyncDispose]();
+    const deadline = performance.now() + 3_000;
+    while ((await server.leases()).length > 0) if (performance.now() > deadline) throw new Error('the lease is still there');
+    await registry.register(node('b'));
+    await holds('b', entryValue(node('b')));
+  });
+
+  it('a key that somebody deleted is put again', async () => {
+    nextRoot();
+    const log = new Log();
+    await open({ logger: log }).register(node('a'));
+    await server.remove(pathOf('a'));
+    await log.said('published the entry again');
+    await holds('a', entryValue(node('a')));
+  });
+
+  it('a key that a stranger wrote over is told once, left alone, and put again when the stranger is gone', async () => {
+    nextRoot();
+    const log = new Log();
+    const registry = open({ logger: log });
+    const registration = await registry.register(node('a'));
+    await server.put(pathOf('a'), 'mine');
+    await log.said('somebody else has written this entry');
+    await server.put(pathOf('a'), 'mine too');
+    await registry.register(node('b'));
+    await holds('a', 'mine too');
+    expect(log.having('somebody else').length).toBe(1);
+    await server.remove(pathOf('a'));
+    await holds('a', entryValue(node('a')));
+    // What another has written is not ours to remove.
+    await server.put(pathOf('a'), 'mine');
+    await log.said('somebody else', 2);
+    await registration[Symbol.asyncDispose]();
+    await holds('a', 'mine');
+  });
+
+  it('a lease that somebody revoked is replaced, and every entry is put again under the new one', async () => {
+    nextRoot();
+    const log = new Log();
+    await using watch = new Watching(open());
+    const registry = open({ logger: log });
+    const ids = Array.from({ length: 100 }, (_, i) => `n${String(i).padStart(3, '0')}`);
+    await Promise.all(ids.map((id) => registry.register(node(id))));
+    await watch.ids(...ids);
+    const [lease = ''] = await server.leases();
+    await server.revoke(lease);
+    await watch.until(({ length }) => length < ids.length, 'the loss');
+    await watch.ids(...ids);
+    expect(log.having('the lease is lost').length).toBe(1);
+    expect((await server.leases()).length).toBe(1);
+  });
+
+  it('history that was compacted while we were away is no loss: everything is read again', async () => {
+    nextRoot();
+    const proxy = await proxied();
+    const log = new Log();
+    const registry = open();
+    await using watch = new Watching(open({ logger: log, ttl: 1_000 }, proxy.endpoint));
+    const leaving = await registry.register(node('a'));
+    await registry.register(node('b'));
+    await watch.ids('a', 'b');
+    proxy.refuse();
+    await log.said('is away');
+    await leaving[Symbol.asyncDispose]();
+    await registry.register(node('c'));
+    await server.compact();
+    proxy.accept();
+    // What vanished is kept for a ttl, so that a provider which lost its lease can come back.
+    await watch.ids('a', 'b', 'c');
+    await watch.ids('b', 'c');
+    expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
+  });
+
+  it('while etcd is away the last list stands, and a new watch is given it', async () => {
+    nextRoot();
+    const proxy = await proxied();
+    const log = new Log();
+    const registry = open({ logger: log }, proxy.endpoint);
+    await using watch = new Watching(registry);
+    await open().register(node('a'));
+    await watch.ids('a');
+    proxy.refuse();
+    await log.said('is away');
+    expect(await isPending(watch.next())).toBe(true);
+    await using other = new Watching(registry);
+    expect((await other.next())?.map(({ id }) => id)).toEqual(['a']);
+  });
+
+  it('a first list includes what this process has just written, and lacks what it has just removed', async () => {
+    nextRoot();
+    const registry = open();
+    await using watch = new Watching(registry);
+    await watch.ids();
+    for (let i = 0; i < 20; i++) {
+      const registration = await registry.register(node('a'));
+      await using present = new Watching(registry);
+      expect((await present.next())?.length).toBe(1);
+      await registration[Symbol.asyncDispose]();
+      await using absent = new Watching(registry);
+      expect((await absent.next())?.length).toBe(0);
+    }
+  });
+
+  it('a dead endpoint is passed over, in every order', async () => {
+    nextRoot();
+    const proxy = await proxied();
+    proxy.refuse();
+    const dead = proxy.endpoint;
+    await Promise.all(
+      [
+        [dead, server.endpoint],
+        [server.endpoint, dead],
+      ].map(async (endpoints) => {
+        await open({}, endpoints).register(node(endpoints[0] === dead ? 'a' : 'b'));
+      }),
+    );
+    expect((await server.entries(root)).size).toBe(2);
+  });
+
+  it('a server that refuses or drops every connection is not run down', async () => {
+    nextRoot();
+    const proxy = await proxied();
+    const log = new Log();
+    proxy.refuse();
+    const registry = open({ logger: log, maxDelay: 400 }, proxy.endpoint);
+    await using watch = new Watching(registry);
+    const next = watch.next();
+    next.catch(() => {});
+    await registry.register(node('a'));
+    const began = proxy.accepted;
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    // The watch and the registration share a connection, but not their rests.
+    expect(proxy.accepted - began).toBeLessThan(2 * (2_000 / 200) + 4);
+    expect(proxy.accepted - began).toBeGreaterThan(3);
+    expect(log.lines.length).toBe(1);
+  });
+
+  it.each<[string, () => Server | Http2Server]>([
+    ['resets every request', () => createServer().on('stream', (stream) => stream.on('error', () => {}).close(1))],
+    [
+      'answers nonsense',
+      () => createServer().on('stream', (stream) => stream.on('error', () => {}).respond({ ':status': 200 }, { endStream: true })),
+    ],
+    [
+      'ends every request with an error',
+      () =>
+        createServer().on('stream', (stream) =>
+          stream.on('error', () => {}).respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '14' }, { endStream: true }),
+        ),
+    ],
+    ['does not speak HTTP/2', () => createTcpServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'))],
+    ['says nothing', () => createTcpServer((socket) => void socket.on('error', () => {}).resume())],
+  ])('a server that %s is away, and costs little', async (_, make) => {
+    nextRoot();
+    let connections = 0;
+    const sockets = new Set<{ destroy(): void }>();
+    const stranger = make() as Server;
+    stranger.on('connection', (socket) => {
+      connections++;
+      sockets.add(socket);
+    });
+    await once(stranger.listen(0, '127.0.0.1'), 'listening');
+    cleanUp.push(async () => {
+      for (const socket of sockets) socket.destroy();
+      await once(stranger.close(), 'close');
+    });
+    const log = new Log();
+    const registry = open({ logger: log }, `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`);
+    await using watch = new Watching(registry);
+    const next = watch.next();
+    await registry.register(node('a'));
+    await log.said('trying again');
+    const cpu = process.cpuUsage();
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    const { user, system } = process.cpuUsage(cpu);
+    expect((user + system) / 1_000).toBeLessThan(500);
+    expect(connections).toBeLessThan(20);
+    expect(await isPending(next)).toBe(true);
+    expect(log.lines.length).toBe(1);
+  });
+
+  it('connections that are cut again and again leave nothing behind, and memory is flat', async () => {
+    nextRoot();
+    const proxy = await proxied();
+    const registry = open({ initialDelay: 5, maxDelay: 10 }, proxy.endpoint);
+    await registry.register(node('a'));
+    await using watch = new Watching(registry);
+    await watch.ids('a');
+    const cut = async (times: number): Promise<number> => {
+      for (let i = 0; i < times; i++) {
+        const { accepted } = proxy;
+        proxy.cut();
+        await until(() => proxy.accepted > accepted && proxy.open > 0, 'the next connection');
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      collectGarbage();
+      return process.memoryUsage().heapUsed;
+    };
+    // What is compiled and cached at first is not counted.
+    const before = await cut(100);
+    const after = await cut(200);
+    expect(after - before).toBeLessThan(8 * 1024 * 1024);
+    await registry.register(node('b'));
+    await watch.ids('a', 'b');
+    await registry[Symbol.asyncDispose]();
+    await until(() => proxy.open === 0, 'every connection is closed');
+  });
+
+  it('disposing takes no longer than a request while etcd is frozen or away', async () => {
+    nextRoot();
+    const proxy = await proxied();
+    const log = new Log();
+    const registry = open({ logger: log }, proxy.endpoint);
+    await registry.register(node('a'));
+    await using watch = new Watching(registry);
+    await watch.ids('a');
+    proxy.hold();
+    const began = performance.now();
+    await registry[Symbol.asyncDispose]();
+    expect(performance.now() - began).toBeLessThan(QUICK.requestTimeout + 500);
+    // A socket that is held does not learn that it was closed.
+    proxy.release();
+    await until(() => proxy.open === 0, 'every connection is closed');
+  });
+
+  it('neither a registration nor a watch keeps a process alive', async () => {
+    const child = await start(server.url(nextRoot()), JSON.stringify(QUICK), 'leave');
+    const [code] = await within(once(child, 'exit'), 'the end of the process');
+    expect(code).toBe(0);
+  });
+
+  it.each(['there', 'away'])('a process that disposes its registry ends, also when etcd is %s', async (where) => {
+    const proxy = await proxied();
+    if (where === 'away') proxy.refuse();
+    const child = await start(`etcd://127.0.0.1:${proxy.port}${nextRoot()}`, JSON.stringify(QUICK), 'dispose');
+    const [code] = child.exitCode === null ? await within(once(child, 'exit'), 'the end of the process') : [child.exitCode];
+    expect(code).toBe(0);
+    expect((await server.entries(root)).size).toBe(0);
+  });
+
+  it('more entries than are kept are passed over with one line, and taken in when there is room', async () => {
+    nextRoot();
+    const log = new Log();
+    const registry = open();
+    const registrations = [];
+    for (let i = 0; i < 12; i++) registrations.push(await registry.register(node(`n${i}`)));
+    await using watch = new Watching(open({ logger: log, maxEntries: 10 }));
+    expect((await watch.next())?.length).toBe(10);
+    expect(log.having('more entries than are kept').length).toBe(1);
+    for (const registration of registrations.slice(0, 4)) await registration[Symbol.asyncDispose]();
+    await watch.until((nodes) => nodes.length === 8 && nodes.some(({ id }) => id === 'n9'), 'the eight that are left');
+    expect(log.lines.length).toBe(1);
+  });
+
+  it('entries whose bytes are more than are kept are passed over', async () => {
+    nextRoot();
+    const log = new Log();
+    const registry = open();
+    await registry.register(node('a', { metadata: { fill: 'x'.repeat(5_000) } }));
+    await registry.register(node('b', { metadata: { fill: 'x'.repeat(5_000) } }));
+    await using watch = new Watching(open({ logger: log, maxBytes: 8_000 }));
+    await watch.ids('a');
+    expect(log.having('more entries than are kept').length).toBe(1);
+  });
+
+  it('a page that is too large to be read at once is read in smaller ones', async () => {
+    nextRoot();
+    const registry = open({ requestTimeout: 5_000 });
+    const fill = 'x'.repeat(1_000_000);
+    const ids = Array.from({ length: 24 }, (_, i) => `n${String(i).padStart(2, '0')}`);
+    for (const id of ids) await registry.register(node(id, { metadata: { fill } }));
+    const log = new Log();
+    await using watch = new Watching(open({ logger: log, requestTimeout: 5_000 }));
+    await watch.ids(...ids);
+    expect(log.lines).toEqual([]);
+  });
+
+  it('many large changes that a slow line has held up arrive, all of them', async () => {
+    nextRoot();
+    const proxy = await proxied();
+    const log = new Log();
+    await using watch = new Watching(open({ logger: log, pingTimeout: 10_000 }, proxy.endpoint));
+    await watch.ids();
+    const registry = open({ requestTimeout: 5_000 });
+    await registry.register(node('gone'));
+    await watch.ids('gone');
+    proxy.hold();
+    const fill = 'x'.repeat(700_000);
+    const ids = Array.from({ length: 16 }, (_, i) => `n${String(i).padStart(2, '0')}`);
+    for (const id of ids) await registry.register(node(id, { metadata: { fill } }));
+    await server.remove(pathOf('gone'));
+    await holds('gone', entryValue(node('gone')));
+    proxy.release();
+    await watch.ids('gone', ...ids);
+    expect(log.lines).toEqual([]);
+  });
+
+  it('of much garbage no more is said than of some', async () => {
+    nextRoot();
+    for (let i = 0; i < 1_010; i += 100) {
+      const success = Array.from({ length: Math.min(100, 1_010 - i) }, (_, n) => ({
+        request_put: { key: Buffer.from(`${root}/garbage-${i + n}/x`).toString('base64'), value: '' },
+      }));
+      await server.ask('kv/txn', { success });
+    }
+    const log = new Log();
+    await open().register(node('a'));
+    await using watch = new Watching(open({ logger: log }));
+    await watch.ids('a');
+    expect(log.lines.length).toBe(1_001);
+    expect(log.having('no word is said of more').length).toBe(1);
+  });
+
+  it('refuses bad options, and repeats no password', () => {
+    const bad: [string | string[], EtcdOptions][] = [
+      ['', {}],
+      [[], {}],
+      ['tcp://127.0.0.1:1', {}],
+      ['127.0.0.1', {}],
+      ['http://127.0.0.1:0', {}],
+      ['http://user:secret@127.0.0.1:1', {}],
+      [['http://127.0.0.1:1', 'https://127.0.0.1:2'], {}],
+      ['http://127.0.0.1:1', { tls: {} }],
+      ['https://127.0.0.1:1', { tls: { ca: 'no certificate' } }],
+      ['http://127.0.0.1:1', { ttl: 1 }],
+      ['http://127.0.0.1:1', { root: 'getty' }],
+      ['http://127.0.0.1:1', { root: '/a b' }],
+      ['http://127.0.0.1:1', { password: 'secret' }],
+      ['http://127.0.0.1:1', { username: 'me' }],
+      ['http://127.0.0.1:1', { username: '', password: 'secret' }],
+      ['http://127.0.0.1:1', { waitForRegistry: 1 as never }],
+    ];
+    for (const [endpoints, options] of bad) {
+      const message = expect.not.stringContaining('secret');
+      expect(() => etcd(endpoints, options), `${endpoints} ${JSON.stringify(options)}`).toThrowError(
+        expect.objectContaining({ code: 'BAD_OPTION', message }),
+      );
+    }
+  });
+
+  it('registry(url): several hosts, a default port and root', async () => {
+    nextRoot();
+    await using first = await openRegistry(`etcd://127.0.0.1:${server.port},127.0.0.1:${server.port}${root}`, QUICK);
+    await first.register(node('a'));
+    expect([...(await server.entries(root)).keys()]).toEqual([pathOf('a')]);
+    await using second = await openRegistry(`etcd://127.0.0.1:${server.port}`, QUICK);
+    await second.register(node('a'));
+    expect([...(await server.entries('/getty')).keys()]).toEqual([entryPath('/getty', node('a'))]);
+    await expect(openRegistry('etcd://user:%E0%A4%A@127.0.0.1')).rejects.toMatchObject({ code: 'BAD_ADDRESS' });
+  });
+});

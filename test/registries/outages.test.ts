@@ -1,0 +1,370 @@
+/** What must hold when a registry fails: the table runs once per registry, on real servers, with calls going on through the fault. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type Consumer, consume, type Provider, provide } from '../../src/micro/index.js';
+import type { Registry } from '../../src/micro/types.js';
+import { registry as openRegistry, type RegistryOptions } from '../../src/registries/index.js';
+import { contract, implement, unary } from '../../src/rpc/index.js';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { Log } from '../fixtures/registries.js';
+import { EtcdServer, type RegistryServer } from '../fixtures/registry-servers.js';
+import { TcpProxy } from '../fixtures/tcp-proxy.js';
+import { within } from '../fixtures/waiting.js';
+
+const Greeter = contract('Greeter', { hello: unary<string, string>({ idempotent: true }) }, { version: 'v1' });
+const PROVIDER = fileURLToPath(new URL('../fixtures/registry-provider.mjs', import.meta.url));
+const ROOT = '/getty';
+/** Milliseconds within which providers are visible again when the registry is. */
+const VISIBLE_AGAIN = 5_000;
+const GARBAGE_MARK = 'garbage';
+
+interface OutageRow {
+  readonly name: string;
+  /** A server of the test's own, not started. */
+  server(): Promise<RegistryServer>;
+  /** The address of these hosts. */
+  url(hosts: readonly { readonly host: string; readonly port: number }[], root: string): string;
+  /** A lease or session of this many milliseconds, and whatever notices a frozen server within it. */
+  options(ttl: number): RegistryOptions;
+  /** Takes what the providers hold away from them: a lease, a session, an entry. */
+  readonly thefts: Readonly<Record<string, (server: RegistryServer) => Promise<void>>>;
+}
+
+const ROWS: readonly OutageRow[] = [
+  {
+    name: 'etcd',
+    server: () => EtcdServer.create(),
+    url: (hosts, root) => `etcd://${hosts.map(({ host, port }) => `${host}:${port}`).join(',')}${root}`,
+    options: (ttl) => ({ ttl, pingInterval: ttl / 4, pingTimeout: ttl / 4, requestTimeout: ttl / 3, dialTimeout: ttl / 4 }),
+    thefts: {
+      async 'the lease is revoked by hand'(server) {
+        const etcd = server as EtcdServer;
+        for (const lease of await etcd.leases()) await etcd.revoke(lease);
+      },
+      async 'the entry is deleted by hand'(server) {
+        for (const path of (await server.entries(ROOT)).keys()) await server.remove(path);
+      },
+    },
+  },
+];
+
+/** A server, providers and a consumer on it, and calls that go on until the end. */
+class World implements AsyncDisposable {
+  readonly row: OutageRow;
+  readonly server: RegistryServer;
+  readonly options: RegistryOptions;
+  readonly log = new Log();
+  readonly providers: Provider[] = [];
+  readonly failures: unknown[] = [];
+  readonly answers = new Map<string, number>();
+  readonly #registries: Registry[] = [];
+  readonly #children: ChildProcess[] = [];
+  readonly #proxies: TcpProxy[] = [];
+  #consumer: Consumer | undefined;
+  #calling: Promise<void> | undefined;
+  #over = false;
+
+  private constructor(row: OutageRow, server: RegistryServer, ttl: number) {
+    this.row = row;
+    this.server = server;
+    this.options = row.options(ttl);
+  }
+
+  static async make(row: OutageRow, ttl: number, begin: 'started' | 'absent' = 'started'): Promise<World> {
+    const world = new World(row, await row.server(), ttl);
+    if (begin === 'started') await world.server.start();
+    return world;
+  }
+
+  async proxy(): Promise<TcpProxy> {
+    const proxy = await TcpProxy.to(this.server);
+    this.#proxies.push(proxy);
+    return proxy;
+  }
+
+  async registry(url = this.server.url(ROOT), options: RegistryOptions = {}): Promise<Registry> {
+    const opened = await openRegistry(url, { ...this.options, ...options });
+    this.#registries.push(opened);
+    return opened;
+  }
+
+  /** Providers `p1`, `p2` …, each with a registry of its own. */
+  async provide(count: number, url?: string): Promise<void> {
+    for (let i = 1; i <= count; i++) {
+      const id = `p${this.providers.length + 1}`;
+      const services = [implement(Greeter, { hello: (name) => `${id}: ${name}` })];
+      this.providers.push(await provide({ registry: await this.registry(url), id, address: 'tcp://127.0.0.1:0', services }));
+    }
+  }
+
+  async spawn(id: string): Promise<ChildProcess> {
+    const child = spawn(process.execPath, [PROVIDER, this.server.url(ROOT), JSON.stringify(this.options), id], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    this.#children.push(child);
+    await within(once(child.stdout as NodeJS.ReadableStream, 'data'), 'the provider process', 15_000);
+    return child;
+  }
+
+  async consume(url?: string): Promise<void> {
+    this.#consumer = consume({ registry: await this.registry(url, { logger: this.log }), timeout: 5_000 });
+    this.#consumer.resolver(Greeter);
+  }
+
+  /** Call, one after the other and quickly, until the end. */
+  async call(): Promise<void> {
+    const stub = (this.#consumer as Consumer).stub(Greeter);
+    const callOn = async (): Promise<void> => {
+      for (let n = 0; !this.#over; n++) {
+        try {
+          const answer = await stub.hello(`${n}`);
+          const [id = '', echo] = answer.split(': ');
+          if (echo !== `${n}`) throw new Error(`answered ${answer} to ${n}`);
+          this.answers.set(id, (this.answers.get(id) ?? 0) + 1);
+        } catch (error) {
+          this.failures.push(error);
+        }
+        await sleep(5);
+      }
+    };
+    await stub.hello('first');
+    this.#calling = callOn();
+  }
+
+  ids(): string[] {
+    return (this.#consumer as Consumer)
+      .resolver(Greeter)
+      .nodes()
+      .map(({ id }) => id);
+  }
+
+  /** Until the consumer's list is so; how long it took, in milliseconds. */
+  async listed(ids: readonly string[], ms: number): Promise<number> {
+    const began = performance.now();
+    while (JSON.stringify(this.ids()) !== JSON.stringify(ids)) {
+      if (performance.now() - began > ms) throw new Error(`waited ${ms} ms for the list [${ids}], it is [${this.ids()}]`);
+      await sleep(10);
+    }
+    return performance.now() - began;
+  }
+
+  /** Until the consumer's registry has noticed the outage. */
+  async away(ms: number): Promise<void> {
+    const began = performance.now();
+    while (this.log.having('is away').length === 0) {
+      if (performance.now() - began > ms) throw new Error(`the outage was not noticed within ${ms} ms`);
+      await sleep(10);
+    }
+  }
+
+  /** Until the registry itself holds these nodes; how long it took. */
+  async truth(ids: readonly string[], ms: number): Promise<number> {
+    const began = performance.now();
+    for (;;) {
+      const found = await this.inTruth().catch(() => undefined);
+      if (JSON.stringify(found) === JSON.stringify(ids)) return performance.now() - began;
+      if (performance.now() - began > ms) throw new Error(`waited ${ms} ms until the registry holds [${ids}], it holds [${found}]`);
+      await sleep(25);
+    }
+  }
+
+  async inTruth(): Promise<string[]> {
+    const paths = [...(await this.server.entries(ROOT)).keys()].filter((path) => !path.includes(GARBAGE_MARK));
+    return paths.map((path) => path.split('/').at(-1) ?? '').sort();
+  }
+
+  /** The fault is over: no call failed, the providers are there, and what is held for a ttl after an outage was let go. */
+  async allIsWell(ids: readonly string[], since = performance.now()): Promise<void> {
+    await this.truth(ids, VISIBLE_AGAIN - (performance.now() - since));
+    // A consumer that comes now sees them too; a server that was frozen lets leases expire first, when it goes on.
+    await using late = consume({ registry: await this.registry(), timeout: 5_000 });
+    const resolver = late.resolver(Greeter);
+    const seen = (): string => JSON.stringify(resolver.nodes().map(({ id }) => id));
+    while (seen() !== JSON.stringify(ids)) {
+      if (performance.now() - since > VISIBLE_AGAIN) throw new Error(`after ${VISIBLE_AGAIN} ms a new consumer sees ${seen()}`);
+      await sleep(10);
+    }
+    await sleep(((this.options.ttl as number) ?? 0) + 200);
+    await this.listed(ids, 2_000);
+    expect(await this.inTruth()).toEqual(ids);
+    expect(this.failures).toEqual([]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#over = true;
+    this.server.thaw();
+    await this.#calling;
+    await this.#consumer?.close();
+    await Promise.all(this.providers.map((provider) => provider.close()));
+    for (const child of this.#children) {
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    }
+    await Promise.all(this.#registries.map((registry) => registry[Symbol.asyncDispose]()));
+    for (const proxy of this.#proxies) await proxy.close();
+    await this.server.stop();
+  }
+}
+
+/** Two providers and a consumer that calls them. */
+async function usual(row: OutageRow, ttl: number): Promise<World> {
+  const world = await World.make(row, ttl);
+  await world.provide(2);
+  await world.consume();
+  await world.listed(['p1', 'p2'], 5_000);
+  await world.call();
+  return world;
+}
+
+/** name, lease or session, how long it is away. */
+const ABSENCES = [
+  ['within its lease or session', 4_000, 1_000],
+  ['beyond its lease or session', 2_000, 5_000],
+  ['in full length: 20 s', 10_000, 20_000],
+] as const;
+const FREEZES = [
+  ['beyond its lease or session', 2_000, 5_000],
+  ['in full length: 15 s', 10_000, 15_000],
+] as const;
+
+describe.each(ROWS)('$name', (row) => {
+  beforeAll(async () => {
+    await (await row.server()).stop();
+  }, INSTALL_TIMEOUT);
+
+  it.concurrent.each(ABSENCES)('killed with -9 and started again, %s', { timeout: 60_000 }, async (_, ttl, absence) => {
+    await using world = await usual(row, ttl);
+    await world.server.kill();
+    await sleep(absence);
+    expect(world.ids()).toEqual(['p1', 'p2']);
+    await world.server.start();
+    await world.allIsWell(['p1', 'p2']);
+    expect([...world.answers.keys()].sort()).toEqual(['p1', 'p2']);
+    expect(world.log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
+  });
+
+  it.concurrent.each(FREEZES)('frozen, %s: noticed in time, no ghost, no lost provider', { timeout: 60_000 }, async (_, ttl, duration) => {
+    await using world = await usual(row, ttl);
+    world.server.freeze();
+    const frozen = performance.now();
+    await world.away(ttl);
+    await sleep(duration - (performance.now() - frozen));
+    world.server.thaw();
+    await world.allIsWell(['p1', 'p2']);
+  });
+
+  it.concurrent('frozen, with a second host to go to: nobody is lost meanwhile', { timeout: 60_000 }, async () => {
+    await using world = await World.make(row, 4_000);
+    const hosts = [await world.proxy(), await world.proxy()].map((proxy) => ({ host: '127.0.0.1', port: proxy.port, proxy }));
+    const url = row.url(hosts, ROOT);
+    await world.provide(4, url);
+    await world.consume(url);
+    const ids = ['p1', 'p2', 'p3', 'p4'];
+    await world.listed(ids, 5_000);
+    await world.call();
+    for (const { proxy } of hosts) {
+      proxy.hold();
+      const end = performance.now() + 6_000;
+      while (performance.now() < end) {
+        expect(await world.inTruth()).toEqual(ids);
+        await sleep(100);
+      }
+      proxy.release();
+      await sleep(500);
+    }
+    await world.allIsWell(ids);
+  });
+
+  it.concurrent('its connections are cut again and again: nothing is left over', { timeout: 60_000 }, async () => {
+    await using world = await World.make(row, 4_000);
+    const proxy = await world.proxy();
+    const url = row.url([{ host: '127.0.0.1', port: proxy.port }], ROOT);
+    await world.provide(2, url);
+    await world.consume(url);
+    await world.listed(['p1', 'p2'], 5_000);
+    await world.call();
+    for (let cut = 0; cut < 60; cut++) {
+      proxy.cut();
+      await sleep(100 + Math.random() * 200);
+    }
+    await world.allIsWell(['p1', 'p2']);
+    // One for each registry, and none that was forgotten.
+    expect(proxy.open).toBeLessThanOrEqual(3);
+    // Each cut is followed by an attempt or few, not by a storm.
+    expect(proxy.accepted).toBeLessThan(3 * 60 * 3);
+  });
+
+  it.concurrent.each(Object.keys(row.thefts))('%s: registered again, the list is true', { timeout: 30_000 }, async (name) => {
+    await using world = await usual(row, 4_000);
+    const before = await world.server.entries(ROOT);
+    await row.thefts[name]?.(world.server);
+    await world.truth(['p1', 'p2'], VISIBLE_AGAIN);
+    await world.listed(['p1', 'p2'], VISIBLE_AGAIN);
+    expect(await world.server.entries(ROOT)).toEqual(before);
+  });
+
+  it.concurrent('a provider killed with -9 is gone within its lease or session, and no call to it fails', { timeout: 30_000 }, async () => {
+    const ttl = 2_000;
+    await using world = await World.make(row, ttl);
+    await world.provide(1);
+    const child = await world.spawn('p2');
+    await world.consume();
+    await world.listed(['p1', 'p2'], 5_000);
+    await world.call();
+    await sleep(200);
+    child.kill('SIGKILL');
+    const took = await world.listed(['p1'], ttl + 3_000);
+    expect(took).toBeLessThan(ttl + 1_000);
+    expect(await world.inTruth()).toEqual(['p1']);
+    expect(world.failures).toEqual([]);
+    expect(world.answers.get('p2')).toBeGreaterThan(5);
+  });
+
+  it.concurrent('absent at the start: providers and consumers start, say so, and work as soon as it appears', { timeout: 30_000 }, async () => {
+    await using world = await World.make(row, 2_000, 'absent');
+    await world.provide(2);
+    await world.consume();
+    await world.log.said('is away');
+    await world.server.start();
+    await world.listed(['p1', 'p2'], VISIBLE_AGAIN);
+    await world.call();
+    await world.allIsWell(['p1', 'p2']);
+    expect(world.log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
+  });
+
+  it.concurrent('absent at the start, and one does not wish to wait: provide() says why', { timeout: 30_000 }, async () => {
+    await using world = await World.make(row, 4_000, 'absent');
+    const impatient = await world.registry(undefined, { waitForRegistry: false });
+    const began = performance.now();
+    const services = [implement(Greeter, { hello: (name) => name })];
+    const outcome = provide({ registry: impatient, address: 'tcp://127.0.0.1:0', services });
+    await expect(outcome).rejects.toMatchObject({ code: 'REGISTRY_FAILED', cause: expect.anything() });
+    expect(performance.now() - began).toBeLessThan((world.options.requestTimeout as number) + 500);
+    await expect(impatient.watch({ service: 'Greeter' })[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
+    // What was not published does not appear later.
+    await world.server.start();
+    await sleep(1_000);
+    expect(await world.inTruth()).toEqual([]);
+  });
+
+  it.concurrent('garbage: passed over with a line each, the rest works', { timeout: 30_000 }, async () => {
+    await using world = await usual(row, 4_000);
+    const attributes = 'protocol%3Djson%26role%3DSRT_Provider%26service%3DGreeter%26version%3Dv1';
+    const garbage: Readonly<Record<string, string | Uint8Array>> = {
+      [`${attributes}/garbage-json`]: '{',
+      [`${attributes}/garbage-type`]: JSON.stringify({ Attr: 1, Nodes: 'none' }),
+      [`${attributes}/garbage-bytes`]: new Uint8Array([0xff, 0xfe, 0x00]),
+      [`${attributes}/garbage-large`]: 'x'.repeat(1024 * 1024 + 1),
+      'garbage-foreign/path': 'x',
+    };
+    for (const [path, value] of Object.entries(garbage)) await world.server.put(`${ROOT}/${path}`, value);
+    await world.provide(1);
+    await world.listed(['p1', 'p2', 'p3'], 5_000);
+    for (const path of Object.keys(garbage)) expect([path, world.log.having(path).length]).toEqual([path, 1]);
+    expect(world.log.lines.length).toBe(Object.keys(garbage).length);
+    expect(world.failures).toEqual([]);
+  });
+});
