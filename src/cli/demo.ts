@@ -45,7 +45,9 @@ function readOptions(args: string[]): Options {
   const rate = Number(values.rate);
   if (!(rate >= 1 && rate <= 1_000_000)) throw new Error(`--rate: given ${values.rate}, expected calls per second from 1 to 1000000`);
   if (values.registry?.startsWith('memory:'))
-    throw new Error('--registry: given memory:, which other processes do not see; expected file:///directory');
+    throw new Error(
+      '--registry: given memory:, which other processes do not see; expected file:///directory, etcd://host:2379/root or zookeeper://host:2181/root',
+    );
   return { duration, rate, json: values.json, registry: values.registry };
 }
 

@@ -5,19 +5,23 @@ import type { Registry } from '../micro/types.js';
 import type { EtcdOptions } from './etcd.js';
 import { type FileRegistryOptions, file } from './file.js';
 import { memory } from './memory.js';
+import type { ZooKeeperRegistryOptions } from './zookeeper.js';
 
 /** Options of every kind of registry; each takes what it knows. */
-export interface RegistryOptions extends FileRegistryOptions, Omit<EtcdOptions, 'root'> {}
+export interface RegistryOptions extends FileRegistryOptions, Omit<EtcdOptions, 'root'>, ZooKeeperRegistryOptions {}
 
-const ALLOWED = 'memory:name, file:///path/of/a/directory, etcd://host:port,host:port/root or etcds://host:port/root (TLS)';
+const ALLOWED =
+  'memory:name, file:///path/of/a/directory, etcd://host:port,host:port/root, etcds://host:port/root (TLS) or zookeeper://host:2181,host2:2181/root';
 const MEMORY = /^memory:(?:\/\/)?([^/]*)$/;
 const ETCD = /^etcd(s?):\/\/(?:([^\s@/]*)@)?([^\s@/?#]+)(\/[^\s?#]*)?$/;
 const ETCD_PORT = 2379;
+/** A slash, a question mark, a number sign and an @ in user or password are percent-encoded; an @ elsewhere is none of ours. */
+const ZOOKEEPER = /^zookeeper:\/\/(?:([^/?#@]*)@)?([^/?#@]+)(\/[^?#@]*)?$/;
 
 /**
- * The registry that a URL names: `memory:name` (`memory:` has no name and is its own), `file:///directory`, or
- * `etcd://user:password@host:2379,host2:2379/root` (`etcds:` for TLS), where the user and the password are percent-encoded, and may
- * as well be options. Rejects with BAD_ADDRESS, which says what is allowed, or BAD_OPTION. Asynchronous, since a registry's client is
+ * The registry that a URL names: `memory:name` (`memory:` has no name and is its own), `file:///directory`,
+ * `etcd://user:password@host:2379,host2:2379/root` (`etcds:` for TLS), or `zookeeper://user:password@host:2181,host2:2181/root`, where the user and the
+ * password are percent-encoded, and may as well be options. Rejects with BAD_ADDRESS, which says what is allowed, or BAD_OPTION. Asynchronous, since a registry's client is
  * loaded only when it is asked for.
  */
 export async function registry(url: string, options: RegistryOptions = {}): Promise<Registry> {
@@ -25,7 +29,22 @@ export async function registry(url: string, options: RegistryOptions = {}): Prom
   if (name !== undefined) return memory(name === '' ? undefined : name);
   const cluster = typeof url === 'string' ? ETCD.exec(url) : null;
   if (cluster !== null) return etcdAt(url, cluster, options);
+  if (typeof url === 'string' && url.startsWith('zookeeper:')) return openZooKeeper(url, options);
   return file(directoryOf(url), options);
+}
+
+async function openZooKeeper(url: string, options: RegistryOptions): Promise<Registry> {
+  const [, user, hosts, path = ''] = ZOOKEEPER.exec(url) ?? [];
+  if (hosts === undefined) throw badAddress(url);
+  const given = { ...options };
+  try {
+    if (user !== undefined) given.credentials = decodeURIComponent(user);
+    if (path.length > 1) given.root = decodeURIComponent(path.replace(/\/$/, ''));
+  } catch (error) {
+    throw badAddress(url, error);
+  }
+  const { zookeeper } = await import('./zookeeper.js');
+  return zookeeper(hosts, given);
 }
 
 async function etcdAt(url: string, [, secure, credentials, hosts = '', root]: RegExpExecArray, options: RegistryOptions): Promise<Registry> {

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { inspect } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { registry } from '../../src/registries/index.js';
 import { node, Watching } from '../fixtures/registries.js';
@@ -60,6 +61,10 @@ describe('registry(url)', () => {
     'tcp://h:1',
     'etcd://',
     'etcd://h:1/r?x',
+    'zookeeper:',
+    'zookeeper:///root',
+    'zookeeper://h:1/a?b',
+    'zookeeper://h:1/%',
   ])('refuses %j and says what is allowed', async (url) => {
     const message = expect.stringMatching(/given .*expected memory:name, file:\/\/\//);
     await expect(registry(url)).rejects.toMatchObject({ code: 'BAD_ADDRESS', message });
@@ -67,5 +72,25 @@ describe('registry(url)', () => {
 
   it('does not repeat a password', async () => {
     await expect(registry('etcd://user:secret@host:2379?x')).rejects.toThrow(/^(?!.*secret)/);
+  });
+
+  it.each([
+    'zookeeper://user:secret@host:bad/root',
+    'zookeeper://user:top/secret@host/root',
+    'zookeeper://user:top@secret@host/root',
+    'zookeeper://user:secret%@host/root',
+    'zookeeper://secret@host/root',
+    'zookeeper://user:secret@host/ro?ot',
+    'zookeeper://user:secret@host/ro//ot',
+  ])('does not repeat the password of %s', async (url) => {
+    const error = await registry(url).catch((failure) => failure);
+    expect(error?.code).toMatch(/^BAD_/);
+    expect(inspect(error)).not.toMatch(/secret|top/);
+  });
+
+  it('a ZooKeeper host or port that cannot be is refused, and what is allowed is said', async () => {
+    for (const url of ['zookeeper://h:70000/a', 'zookeeper://h:0', 'zookeeper://h:1,,i:2/a', 'zookeeper://[h]:1/a']) {
+      await expect(registry(url)).rejects.toMatchObject({ code: 'BAD_ADDRESS', message: expect.stringContaining('expected host:port,host:port') });
+    }
   });
 });

@@ -1,0 +1,217 @@
+/**
+ * A registry in ZooKeeper: ROOT/ATTRIBUTES is a persistent node, ROOT/ATTRIBUTES/NODE_ID an ephemeral one with exactly the entry's value,
+ * which lives as long as the session of the process that published it.
+ */
+import { gettyError, messageOf } from '../errors.js';
+import type { TlsOptions } from '../index.js';
+import { type Logger, SILENT } from '../logger.js';
+import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
+import { snapshots } from '../micro/snapshots.js';
+import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
+import { withDefaults } from '../options.js';
+import { within } from '../timing.js';
+import { checkPath } from './zookeeper/addresses.js';
+import { CLIENT_DEFAULTS, ZooKeeperClient } from './zookeeper/client.js';
+import { Publication } from './zookeeper/publication.js';
+import { Tree } from './zookeeper/tree.js';
+import type { Acl, AclName, ClientState } from './zookeeper/types.js';
+
+export { digestId } from './zookeeper/addresses.js';
+export { CLIENT_DEFAULTS, ZooKeeperClient } from './zookeeper/client.js';
+export { ZooKeeperError, type ZooKeeperReason } from './zookeeper/errors.js';
+export * from './zookeeper/types.js';
+
+/** Times in milliseconds. Defaults: ZOOKEEPER_DEFAULTS. */
+export interface ZooKeeperRegistryOptions {
+  /** The path above all entries; it is made when something is published. */
+  root?: string;
+  /**
+   * How long the entries of a process that was killed stay; the server may grant another time. A server that is silent for two thirds of it is left for
+   * another one.
+   */
+  sessionTimeout?: number;
+  /** How long one question to the registry may take, the wait for a connection included. */
+  operationTimeout?: number;
+  /**
+   * While the registry cannot be reached, register() settles all the same, and the entry is published when the registry is there.
+   * False: register() rejects with REGISTRY_FAILED after operationTimeout, and leaves nothing behind.
+   */
+  waitForRegistry?: boolean;
+  /** For so long after an outage nobody is taken from a list: providers whose session has ended with it publish themselves again. */
+  settleTime?: number;
+  /** `user:password` of ZooKeeper's digest scheme. It is sent as it is: use TLS where others may listen. */
+  credentials?: string;
+  /** Who may do what with the nodes that are made. Default: `anyone`; with credentials `creator`. */
+  acl?: AclName | readonly Acl[];
+  /** Speak TLS with the servers, which are always verified. Default: plain TCP. */
+  tls?: TlsOptions;
+  /** Told, once each: the registry is away and back, the session has expired, an entry is garbage or cannot be published. Silent by default. */
+  logger?: Logger;
+}
+
+/** Milliseconds. */
+export const ZOOKEEPER_DEFAULTS = {
+  root: '/getty',
+  sessionTimeout: CLIENT_DEFAULTS.sessionTimeout,
+  operationTimeout: CLIENT_DEFAULTS.operationTimeout,
+  waitForRegistry: true as boolean,
+  settleTime: 5_000,
+} satisfies ZooKeeperRegistryOptions;
+const LONGEST = 2 ** 31 - 1;
+
+class ZooKeeperRegistry implements Registry {
+  readonly #hosts: string;
+  readonly #root: string;
+  readonly #options: typeof ZOOKEEPER_DEFAULTS;
+  readonly #logger: Logger;
+  readonly #client: ZooKeeperClient;
+  readonly #tree: Tree;
+  /** By path. */
+  readonly #publications = new Map<string, Publication>();
+  /** Those who wait for no longer than it is known that the registry is away. */
+  readonly #whenAway = new Set<() => void>();
+  /** It was said that the registry is away. */
+  #away = false;
+  /** Since it was last connected, sessions may have ended. */
+  #outage = false;
+  #closed: Promise<void> | undefined;
+
+  constructor(hosts: string, options: typeof ZOOKEEPER_DEFAULTS, given: ZooKeeperRegistryOptions) {
+    this.#hosts = hosts;
+    this.#options = options;
+    this.#root = options.root === '/' ? '' : options.root;
+    this.#logger = given.logger ?? SILENT;
+    const { credentials, acl, tls } = given;
+    const { sessionTimeout, operationTimeout } = options;
+    const onState = (state: ClientState, cause?: Error): void => this.#onState(state, cause);
+    this.#client = new ZooKeeperClient(hosts, {
+      sessionTimeout,
+      operationTimeout,
+      credentials,
+      acl,
+      tls,
+      onState,
+      maxPending: Number.POSITIVE_INFINITY,
+    });
+    this.#tree = new Tree(this.#client, this.#root, this.#logger);
+  }
+
+  async register(node: ServiceNode): Promise<AsyncDisposable> {
+    if (this.#closed !== undefined) throw this.#failure('it is closed');
+    const path = entryPath(this.#root, node);
+    const value = entryValue(node);
+    const owner = {};
+    const publication = this.#publications.get(path) ?? new Publication(this.#client, path, this.#logger);
+    this.#publications.set(path, publication);
+    const published = publication.publish(value, owner);
+    try {
+      if (this.#options.waitForRegistry) await this.#orBehind(published, path);
+      else await within(this.#options.operationTimeout, published, () => this.#client.lastFailure ?? this.#failure('it does not answer'));
+    } catch (error) {
+      published.catch(() => {});
+      this.#withdraw(publication, path, owner).catch(() => {});
+      throw this.#failure(`the entry ${path} cannot be published: ${messageOf(error)}`, error);
+    }
+    return {
+      [Symbol.asyncDispose]: () => this.#unregister(publication, path, owner),
+    };
+  }
+
+  /** Until it is published or refused, or until it is clear that it cannot be yet. */
+  async #orBehind(published: Promise<void>, path: string): Promise<void> {
+    if (!(await this.#beforeAway(published))) {
+      this.#logger.warn({ path }, 'registry: the entry is published when ZooKeeper is there');
+      published.catch((error) => {
+        if (this.#closed === undefined) this.#logger.warn({ path, error }, 'registry: the entry cannot be published, trying again');
+      });
+    }
+  }
+
+  /** Whether it is done before it is known that the registry is away, and within operationTimeout. Rejects as `done` does. */
+  async #beforeAway(done: Promise<void>): Promise<boolean> {
+    let giveUp: () => void = () => {};
+    const away = new Promise<boolean>((resolve) => {
+      giveUp = () => resolve(false);
+      if (this.#away) giveUp();
+      else this.#whenAway.add(giveUp);
+    });
+    try {
+      const outcome = Promise.race([done.then(() => true), away]);
+      return (await within(this.#options.operationTimeout, outcome, undefined)) ?? false;
+    } finally {
+      this.#whenAway.delete(giveUp);
+    }
+  }
+
+  async #unregister(publication: Publication, path: string, owner: object): Promise<void> {
+    if (this.#closed !== undefined) return this.#closed;
+    const withdrawn = this.#withdraw(publication, path, owner);
+    const isGone = await this.#beforeAway(withdrawn).catch((error) => {
+      if (this.#closed !== undefined) return true;
+      throw this.#failure(`the entry ${path} cannot be deleted: ${messageOf(error)}`, error);
+    });
+    if (isGone) return;
+    withdrawn.catch(() => {});
+    this.#logger.warn({ path }, 'registry: the entry is deleted when ZooKeeper is there, or goes with the session');
+  }
+
+  async #withdraw(publication: Publication, path: string, owner: object): Promise<void> {
+    await publication.withdraw(owner);
+    if (publication.idle && this.#publications.get(path) === publication) this.#publications.delete(path);
+  }
+
+  watch(query: ServiceQuery, options: { signal?: AbortSignal } = {}): AsyncIterable<readonly ServiceNode[]> {
+    checkQuery(query);
+    return snapshots((sink) => {
+      if (this.#closed === undefined) return this.#tree.watch(query, sink);
+      sink.end();
+      return () => {};
+    }, options.signal);
+  }
+
+  #onState(state: ClientState, cause?: Error): void {
+    const registry = { hosts: this.#hosts };
+    if (state === 'away') {
+      this.#away = true;
+      this.#outage = true;
+      this.#logger.warn({ ...registry, error: cause }, 'registry: ZooKeeper is away, waiting for it');
+      for (const giveUp of [...this.#whenAway]) giveUp();
+    } else if (state === 'expired') {
+      this.#outage = true;
+      this.#logger.warn({ ...registry, error: cause }, 'registry: the ZooKeeper session has expired, a new one begins');
+    } else if (state === 'connected') {
+      if (this.#away) this.#logger.info(registry, 'registry: ZooKeeper is there');
+      if (this.#outage) this.#tree.settle(this.#options.settleTime);
+      this.#away = false;
+      this.#outage = false;
+    }
+  }
+
+  #failure(why: string, cause?: unknown): Error {
+    return gettyError('REGISTRY_FAILED', `the ZooKeeper registry ${this.#hosts}${this.#root}: ${why}`, cause);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#tree.stop();
+    for (const publication of this.#publications.values()) publication.stop();
+    this.#publications.clear();
+    await this.#client.close();
+  }
+}
+
+/**
+ * A registry in ZooKeeper. `hosts` is a connect string, `host:port,host:port/chroot`; one session with one of them serves all
+ * registrations and watches. It connects when it is first used. Who may write beneath the root decides where calls go. Disposing the registry ends its session, and with it
+ * its entries, at once, and its watches. Throws BAD_ADDRESS or BAD_OPTION.
+ */
+export function zookeeper(hosts: string, options: ZooKeeperRegistryOptions = {}): Registry {
+  const ranges = { sessionTimeout: [100, LONGEST], operationTimeout: [1, LONGEST], settleTime: [0, LONGEST] } as const;
+  const resolved = withDefaults(ZOOKEEPER_DEFAULTS, options, ranges);
+  checkPath(resolved.root, 'root');
+  return new ZooKeeperRegistry(hosts, resolved, options);
+}

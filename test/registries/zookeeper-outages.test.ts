@@ -1,0 +1,386 @@
+/** Outages of ZooKeeper as providers and consumers meet them: real servers, killed, frozen and cut off, while calls go on. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterAll, describe, expect, test } from 'vitest';
+import { type Consumer, consume, type Provider, provide, type Resolver } from '../../src/micro/index.js';
+import type { Registry } from '../../src/micro/types.js';
+import { ZOOKEEPER_DEFAULTS, type ZooKeeperRegistryOptions, zookeeper } from '../../src/registries/zookeeper.js';
+import { contract, implement, unary } from '../../src/rpc/index.js';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { Log } from '../fixtures/registries.js';
+import { within } from '../fixtures/waiting.js';
+import { Network } from '../fixtures/zookeeper-network.js';
+import { startEnsemble, startZooKeeper, type ZooKeeperServer } from '../fixtures/zookeeper-server.js';
+
+const SCRIPT = fileURLToPath(new URL('../fixtures/zookeeper-provider.mjs', import.meta.url));
+const Who = contract('Who', { who: unary<string, string>({ idempotent: true }) }, { version: 'v1' });
+const ROOT = '/outages';
+/** Milliseconds between calls. */
+const PACE = 5;
+
+/** Providers, a consumer that calls all the time, and what came of it. */
+class Scene implements AsyncDisposable {
+  readonly log = new Log();
+  readonly failures: unknown[] = [];
+  /** Calls answered since the last look, by provider. */
+  answers = new Map<string, number>();
+  readonly #servers: readonly ZooKeeperServer[];
+  readonly #hosts: string;
+  readonly #options: ZooKeeperRegistryOptions;
+  readonly #registries: Registry[] = [];
+  readonly #providers: Provider[] = [];
+  readonly #children: ChildProcess[] = [];
+  readonly consumer: Consumer;
+  readonly resolver: Resolver;
+  /** Every list, as ids. */
+  readonly lists: string[] = [];
+  #calling: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(servers: readonly ZooKeeperServer[], options: ZooKeeperRegistryOptions, hosts = servers.map(({ address }) => address).join()) {
+    this.#servers = servers;
+    this.#hosts = hosts;
+    this.#options = options;
+    this.consumer = consume({ registry: this.#open(this.log) });
+    this.resolver = this.consumer.resolver(Who);
+    this.resolver.onChange((_, nodes) => void this.lists.push(nodes.map(({ id }) => id).join()));
+  }
+
+  #open(logger?: Log): Registry {
+    const registry = zookeeper(this.#hosts, { root: ROOT, logger, ...this.#options });
+    this.#registries.push(registry);
+    return registry;
+  }
+
+  async provide(id: string, options: { fails?: boolean } = {}): Promise<Provider> {
+    const registry = zookeeper(this.#hosts, { root: ROOT, ...this.#options, waitForRegistry: !options.fails });
+    this.#registries.push(registry);
+    const provider = await provide({ registry, id, address: 'tcp://127.0.0.1:0', services: [implement(Who, { who: () => id })] });
+    this.#providers.push(provider);
+    return provider;
+  }
+
+  /** A provider in a process of its own. */
+  async spawn(id: string): Promise<ChildProcess> {
+    const url = `zookeeper://${this.#hosts}${ROOT}`;
+    const child = spawn(process.execPath, [SCRIPT, url, JSON.stringify(this.#options), id], { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.#children.push(child);
+    await within(once(child.stdout as NodeJS.ReadableStream, 'data'), 'the provider process', 10_000);
+    return child;
+  }
+
+  /** Until the consumer's list is this one. Answers how many milliseconds that took. */
+  async listed(...ids: string[]): Promise<number> {
+    const began = performance.now();
+    const wanted = ids.join();
+    const deadline = began + 30_000;
+    const present = (): string =>
+      this.resolver
+        .nodes()
+        .map(({ id }) => id)
+        .join();
+    while (present() !== wanted) {
+      if (performance.now() > deadline) throw new Error(`no list [${wanted}]; lists so far: ${this.lists.join(' | ')}`);
+      await sleep(5);
+    }
+    return performance.now() - began;
+  }
+
+  /** Until the registry itself has these, and nobody else but `perhaps`. */
+  async published(ids: readonly string[], perhaps = ''): Promise<number> {
+    const began = performance.now();
+    const deadline = began + 30_000;
+    for (;;) {
+      const entries = await this.#servers[0]?.entries(ROOT).catch(() => new Map<string, string>());
+      const found = [...(entries?.keys() ?? [])]
+        .map((path) => path.split('/').at(-1) as string)
+        .filter((id) => id !== perhaps)
+        .sort();
+      if (found.join() === ids.join()) return performance.now() - began;
+      if (performance.now() > deadline) throw new Error(`no entries [${ids}], found [${found}]`);
+      await sleep(20);
+    }
+  }
+
+  /** Call from now on, at a steady pace. */
+  call(): void {
+    const stub = this.consumer.stub(Who);
+    const one = async (): Promise<void> => {
+      try {
+        const id = await stub.who('');
+        this.answers.set(id, (this.answers.get(id) ?? 0) + 1);
+      } catch (error) {
+        this.failures.push(error);
+      }
+    };
+    this.#calling = (async () => {
+      while (!this.#stopped) {
+        void one();
+        await sleep(PACE);
+      }
+    })();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopped = true;
+    await this.#calling;
+    await this.consumer.close();
+    for (const provider of this.#providers) await provider.close();
+    for (const registry of this.#registries) await registry[Symbol.asyncDispose]();
+    for (const child of this.#children) {
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    }
+    // Nobody has left a connection.
+    for (const server of this.#servers) await eventually(async () => expect(await server.connections()).toBe(0));
+  }
+}
+
+/** The cases wait most of the time, so they do it together; each has its own server. */
+describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
+  const servers: ZooKeeperServer[] = [];
+  const networks: Network[] = [];
+  afterAll(async () => {
+    for (const server of servers) await server.stop();
+    for (const network of networks) await network.close();
+  });
+
+  async function server(): Promise<ZooKeeperServer> {
+    const started = await startZooKeeper();
+    servers.push(started);
+    return started;
+  }
+
+  /** Providers a, b and a process c, listed and called. */
+  async function scene(own: ZooKeeperServer, options: ZooKeeperRegistryOptions, hosts?: string): Promise<{ scene: Scene; c: ChildProcess }> {
+    const made = new Scene([own], options, hosts);
+    await made.provide('a');
+    await made.provide('b');
+    const c = await made.spawn('c');
+    await made.listed('a', 'b', 'c');
+    made.call();
+    return { scene: made, c };
+  }
+
+  test.each([
+    ['1 s, the sessions live on', 4_000, 1_000],
+    ['6 s, the sessions would have ended', 3_000, 6_000],
+    ['20 s, with the default session', 10_000, 20_000],
+  ])('is killed for %s: calls go on, the list is true again within 5 s', async (_, sessionTimeout, away) => {
+    const own = await server();
+    const { scene: play, c } = await scene(own, { sessionTimeout });
+    await using _play = play;
+    await own.kill();
+    await play.log.said('ZooKeeper is away');
+    await sleep(away / 2);
+    // One dies meanwhile, one comes.
+    c.kill('SIGKILL');
+    await within(play.provide('d'), 'a provider without a registry', 10_000);
+    await sleep(away / 2);
+    expect(play.resolver.nodes().length).toBe(3);
+    await own.start();
+    const back = performance.now();
+    await play.published(['a', 'b', 'd'], 'c');
+    const visible = performance.now() - back;
+    expect(visible).toBeLessThan(5_000);
+    await play.listed('a', 'b', 'd');
+    const settled = performance.now() - back;
+    // The dead one's session lasts as long from the server's return, and its place in the list at least settleTime.
+    expect(settled).toBeLessThan(Math.max(sessionTimeout, ZOOKEEPER_DEFAULTS.settleTime) + 3_000);
+    expect(play.failures).toEqual([]);
+    // Once each; but a busy machine may lose a short session's connection once more.
+    expect(
+      play.log
+        .having('ZooKeeper is')
+        .map(({ level }) => level)
+        .join(),
+    ).toMatch(sessionTimeout < 10_000 ? /^(warn,info,?)+$/ : /^warn,info$/);
+    // No list was ever short of one that lived.
+    for (const list of play.lists.slice(play.lists.indexOf('a,b,c'))) expect(list).toMatch(/^a,b/);
+    console.info(`killed for ${away} ms: visible after ${Math.round(visible)} ms, true after ${Math.round(settled)} ms`);
+  });
+
+  test.each([
+    // A short session leaves a busy machine some time.
+    ['6 s, beyond the sessions', 3_000, 6_000, 4_500],
+    ['15 s, with the default session', 10_000, 15_000, 10_000],
+  ])('is frozen for %s: it is noticed within the session timeout, nobody is lost, nobody is a ghost', async (_, sessionTimeout, frozen, limit) => {
+    const own = await server();
+    const { scene: play, c } = await scene(own, { sessionTimeout });
+    await using _play = play;
+    own.freeze();
+    const began = performance.now();
+    await eventually(async () => expect(play.log.having('ZooKeeper is away').length).toBe(1));
+    const noticed = performance.now() - began;
+    expect(noticed).toBeLessThan(limit);
+    c.kill('SIGKILL');
+    await sleep(frozen - noticed);
+    own.thaw();
+    const back = performance.now();
+    await play.listed('a', 'b');
+    const settled = performance.now() - back;
+    await play.published(['a', 'b']);
+    expect(play.failures).toEqual([]);
+    for (const list of play.lists.slice(play.lists.indexOf('a,b,c'))) expect(list).toMatch(/^a,b/);
+    console.info(`frozen for ${frozen} ms: noticed after ${Math.round(noticed)} ms, true ${Math.round(settled)} ms after the thaw`);
+  });
+
+  test('has one of three servers frozen: the sessions go to the others, and nothing is seen of it', async () => {
+    const ensemble = await startEnsemble(3);
+    servers.push(...ensemble);
+    const play = new Scene(ensemble, { sessionTimeout: 4_000 });
+    await using _play = play;
+    for (const id of ['a', 'b', 'c', 'd', 'e']) await play.provide(id);
+    await play.listed('a', 'b', 'c', 'd', 'e');
+    play.call();
+    const frozen = ensemble[1] as ZooKeeperServer;
+    frozen.freeze();
+    await sleep(6_000);
+    await play.published(['a', 'b', 'c', 'd', 'e']);
+    frozen.thaw();
+    await sleep(1_000);
+    expect(play.failures).toEqual([]);
+    for (const list of play.lists.slice(play.lists.indexOf('a,b,c,d,e'))) expect(list).toBe('a,b,c,d,e');
+    await play.published(['a', 'b', 'c', 'd', 'e']);
+  });
+
+  test('is cut off again and again: nothing is left over, memory is flat', async () => {
+    const own = await server();
+    const way = await Network.open(own.port);
+    networks.push(way);
+    const { scene: play } = await scene(own, { sessionTimeout: 4_000, settleTime: 200 }, way.address);
+    await using _play = play;
+    const settle = async (): Promise<number> => {
+      await play.listed('a', 'b', 'c');
+      return used();
+    };
+    let first = 0;
+    const began = performance.now();
+    for (let round = 0; round < 60; round++) {
+      way.cut();
+      await sleep(100 + Math.random() * 200);
+      if (round === 20) first = await settle();
+    }
+    const grown = (await settle()) - first;
+    // Two providers and the consumer here, one process.
+    await play.published(['a', 'b', 'c']);
+    expect(way.connections).toBeLessThanOrEqual(4);
+    await eventually(async () => expect(await own.connections()).toBe(4));
+    expect(grown).toBeLessThan(4 * 1024 * 1024);
+    expect(play.failures).toEqual([]);
+    console.info(`cut 60 times in ${Math.round(performance.now() - began)} ms: the heap grew by ${Math.round(grown / 1024)} KiB over the last 40`);
+  });
+
+  test('ends a session by hand, or loses an entry by hand: calls go on, everything is published again', async () => {
+    const own = await server();
+    const { scene: play } = await scene(own, { sessionTimeout: 4_000 });
+    await using _play = play;
+    const [path = ''] = (await own.entries(ROOT)).keys();
+    const began = performance.now();
+    await own.expire((await own.owner(path)) as bigint);
+    await play.published(['a', 'b', 'c']);
+    await own.remove(path);
+    await play.published(['a', 'b', 'c']);
+    const took = performance.now() - began;
+    expect(took).toBeLessThan(5_000);
+    expect(play.failures).toEqual([]);
+    // Then nobody is there, which is the truth, until all have come back.
+    await own.remove(ROOT);
+    await play.published(['a', 'b', 'c']);
+    await play.listed('a', 'b', 'c');
+    console.info(`a session and an entry lost by hand: back after ${Math.round(took)} ms`);
+  });
+
+  test('loses a provider with kill -9: its calls fail over at once, and it is gone within the session timeout and a second', async () => {
+    const own = await server();
+    const { scene: play, c } = await scene(own, { sessionTimeout: 3_000 });
+    await using _play = play;
+    c.kill('SIGKILL');
+    await once(c, 'exit');
+    play.answers = new Map();
+    const gone = await play.listed('a', 'b');
+    expect(gone).toBeLessThan(4_000);
+    expect(play.failures).toEqual([]);
+    expect([...play.answers.keys()].sort()).toEqual(['a', 'b']);
+    console.info(`killed provider: gone after ${Math.round(gone)} ms, no call failed`);
+  });
+
+  test('is not there yet: providers and consumers start, say so, and work when it appears', async () => {
+    const own = await server();
+    await own.kill();
+    const play = new Scene([own], { sessionTimeout: 4_000, operationTimeout: 500 });
+    await using _play = play;
+    await expect(play.provide('strict', { fails: true })).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
+    await within(play.provide('a'), 'a provider without a registry', 2_000);
+    const early = play.consumer
+      .stub(Who)
+      .who('', { timeout: 10_000 })
+      .catch((error) => error.code);
+    await play.log.said('ZooKeeper is away');
+    await own.start();
+    expect(await early).toMatch(/^a$|^UNAVAILABLE$/);
+    await play.listed('a');
+    expect(await play.consumer.stub(Who).who('')).toBe('a');
+    await play.published(['a']);
+  });
+
+  test('is what the demo runs on: no call fails', async () => {
+    const own = await server();
+    const demo = fileURLToPath(new URL('../../dist/cli/demo.js', import.meta.url));
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      demo,
+      '--duration',
+      '3s',
+      '--rate',
+      '200',
+      '--json',
+      '--registry',
+      own.url(ROOT),
+    ]);
+    expect(JSON.parse(stdout.trim().split('\n').at(-1) as string)).toMatchObject({ failed: 0 });
+    expect(await own.entries(ROOT)).toEqual(new Map());
+  });
+
+  test('holds garbage: the rest works', async () => {
+    const own = await server();
+    const { scene: play } = await scene(own, { sessionTimeout: 4_000 });
+    await using _play = play;
+    const [path = ''] = (await own.entries(ROOT)).keys();
+    const folder = path.slice(0, path.lastIndexOf('/'));
+    await own.put(`${folder}/megabyte`, Buffer.alloc(1024 * 1024 + 100, 'x'));
+    await own.put(`${folder}/binary`, Buffer.from([0xff, 0xfe, 0x00]));
+    await own.put(`${folder}/null`, 'null');
+    await own.put(`${ROOT}/foreign/a/b`, 'x');
+    await play.provide('d');
+    await play.listed('a', 'b', 'c', 'd');
+    for (const name of ['megabyte', 'binary', 'null', 'foreign']) expect([name, play.log.having(name).length]).toEqual([name, 1]);
+    expect(play.failures).toEqual([]);
+  });
+});
+
+async function eventually(check: () => Promise<void>): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  for (;;) {
+    try {
+      await check();
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await sleep(50);
+    }
+  }
+}
+
+/** Bytes of the heap after a collection. */
+function used(): number {
+  setFlagsFromString('--expose-gc');
+  const collect: () => void = runInNewContext('gc');
+  collect();
+  collect();
+  return process.memoryUsage().heapUsed;
+}

@@ -1,0 +1,598 @@
+/** What only the ZooKeeper registry does, on a real server. What all registries do is in behaviour.test.ts. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { inspect, promisify } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { attributesOf, entryPath, entryValue, parseEntry } from '../../src/micro/attributes.js';
+import type { Registry, ServiceNode } from '../../src/micro/types.js';
+import { ZooKeeperClient, type ZooKeeperRegistryOptions, zookeeper } from '../../src/registries/zookeeper.js';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { fc } from '../fixtures/property.js';
+import { isPending, Log, node, QUERY, Watching } from '../fixtures/registries.js';
+import { noTimersLeft } from '../fixtures/timers.js';
+import { within } from '../fixtures/waiting.js';
+import { Network } from '../fixtures/zookeeper-network.js';
+import { freePort, startZooKeeper, type ZooKeeperServer } from '../fixtures/zookeeper-server.js';
+import { Stranger } from '../fixtures/zookeeper-stranger.js';
+
+const SCRIPT = fileURLToPath(new URL('../fixtures/zookeeper-provider.mjs', import.meta.url));
+const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
+  .trim()
+  .split('\n')
+  .map((line) => JSON.parse(line));
+/** Milliseconds: of those whose end is waited for, and of those that a busy machine must not lose. */
+const SESSION = 2_000;
+const LONG_SESSION = 8_000;
+const LONG = 10_000;
+
+describe('the ZooKeeper registry', () => {
+  noLeaks();
+  noTimersLeft();
+  let server: ZooKeeperServer;
+  let registries: Registry[] = [];
+  let networks: Network[] = [];
+  let children: ChildProcess[] = [];
+  let root = '';
+  let tests = 0;
+
+  beforeAll(async () => {
+    server = await startZooKeeper();
+  }, INSTALL_TIMEOUT);
+  afterAll(() => server.stop());
+  afterEach(async () => {
+    for (const registry of registries) await registry[Symbol.asyncDispose]();
+    for (const network of networks) await network.close();
+    for (const child of children) {
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    }
+    registries = [];
+    networks = [];
+    children = [];
+  });
+
+  /** Opens registries in a place of this test's own. */
+  function place(): (options?: ZooKeeperRegistryOptions, network?: Network) => Registry {
+    root = `/registry-${++tests}`;
+    return (options, network) => {
+      const registry = zookeeper((network ?? server).address, { root, sessionTimeout: LONG_SESSION, ...options });
+      registries.push(registry);
+      return registry;
+    };
+  }
+
+  async function network(port = server.port): Promise<Network> {
+    const opened = await Network.open(port);
+    networks.push(opened);
+    return opened;
+  }
+
+  const pathOf = (given: ServiceNode): string => entryPath(root, given);
+  const ids = async (): Promise<string[]> => [...(await server.entries(root)).keys()].map((path) => path.split('/').at(-1) as string).sort();
+
+  /** Until the server itself has these entries. */
+  async function truth(...expected: string[]): Promise<void> {
+    const deadline = performance.now() + LONG;
+    let found = await ids();
+    while (JSON.stringify(found) !== JSON.stringify(expected)) {
+      if (performance.now() > deadline) throw new Error(`waited ${LONG} ms for the entries [${expected}], found [${found}]`);
+      await sleep(20);
+      found = await ids();
+    }
+  }
+
+  it("writes Go's entries byte for byte, persistent and ephemeral, and deletes them at once", async () => {
+    root = '/getty-micro';
+    const registry = zookeeper(server.address, { root, sessionTimeout: LONG_SESSION });
+    registries.push(registry);
+    for (const { path, value } of VECTORS) {
+      const registration = await registry.register(parseEntry(path, value));
+      expect(await server.entries(root)).toEqual(new Map([[path, value]]));
+      expect(await server.owner(path)).not.toBe(0n);
+      expect(await server.owner(path.slice(0, path.lastIndexOf('/')))).toBe(0n);
+      await registration[Symbol.asyncDispose]();
+      expect(await server.entries(root)).toEqual(new Map());
+    }
+  });
+
+  it("ZooKeeper's own client reads what we write, and we read what it writes", { timeout: 60_000 }, async () => {
+    const open = place();
+    const written = VECTORS.map(({ path, value }) => ({ path: path.replace('/getty-micro', root), value }));
+    const [ours, theirs] = [written.slice(0, 2), written.slice(2)];
+    const registry = open();
+    for (const { path, value } of ours) await registry.register(parseEntry(path, value));
+    for (const { path, value } of ours) expect(await command('get', path)).toContain(value);
+    await command('create', (theirs[0]?.path ?? '').replace(/\/[^/]*$/, ''));
+    for (const { path, value } of theirs) await command('create', path, value);
+    await using watch = new Watching(registry);
+    const nodes = await watch.until(({ length }) => length === VECTORS.length, 'all vectors');
+    const order = (a: ServiceNode, b: ServiceNode): number => (a.id < b.id ? -1 : 1);
+    expect(nodes).toEqual(VECTORS.map(({ path, value }) => parseEntry(path, value)).sort(order));
+  });
+
+  async function command(...args: string[]): Promise<string> {
+    const jars = ['zookeeper', 'commons-cli', 'netty-codec'].map((name) => `/usr/share/java/${name}.jar`).join(':');
+    const main = 'org.apache.zookeeper.ZooKeeperMain';
+    const { stdout } = await promisify(execFile)('java', ['-XX:TieredStopAtLevel=1', '-cp', jars, main, '-server', server.address, ...args]);
+    return stdout;
+  }
+
+  it('replaces the entry that a killed process has left, and its session takes nothing with it when it ends', async () => {
+    const open = place();
+    await server.put(`${root}/${attributesOf(node('a'))}`, '');
+    const old = await Stranger.connect(server, 0n, SESSION);
+    await old.put(pathOf(node('a')), Buffer.from(entryValue(node('a', { address: 'tcp://127.0.0.1:1' }))), true);
+    old.drop();
+    await using watch = new Watching(open());
+    await watch.ids('a');
+    await open().register(node('a', { address: 'tcp://127.0.0.1:2' }));
+    await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the new life');
+    // Time itself is what is waited for here: the old session ends.
+    await sleep(SESSION * 1.5);
+    expect([...(await server.entries(root)).values()]).toEqual([entryValue(node('a', { address: 'tcp://127.0.0.1:2' }))]);
+    expect(watch.seen).toEqual([['a'], ['a']]);
+  });
+
+  it('who was taken over leaves the entry alone, and comes back when the other is gone', async () => {
+    const open = place();
+    const log = new Log();
+    const [mine, other] = [node('a', { address: 'tcp://127.0.0.1:1' }), node('a', { address: 'tcp://127.0.0.1:2' })];
+    const first = open({ logger: log });
+    const registration = await first.register(mine);
+    await using watch = new Watching(open());
+    await watch.ids('a');
+    const second = open();
+    await second.register(other);
+    await log.said('another process has published this entry');
+    await watch.until(([only]) => only?.address === other.address, 'the other');
+    await second[Symbol.asyncDispose]();
+    await watch.until(([only]) => only?.address === mine.address, 'the first again');
+    await log.said('published the entry again');
+    expect(log.lines.map(({ message }) => message)).toEqual([
+      expect.stringContaining('another process has published this entry'),
+      expect.stringContaining('published the entry again'),
+    ]);
+    await registration[Symbol.asyncDispose]();
+    await truth();
+  });
+
+  it('an entry that is deleted, changed or lost with its whole root by hand is put back', async () => {
+    const open = place();
+    const log = new Log();
+    const registry = open({ logger: log });
+    await registry.register(node('a'));
+    await registry.register(node('b', { service: 'Other' }));
+    await server.remove(pathOf(node('a')));
+    await truth('a', 'b');
+    await log.said('published the entry again');
+    await server.put(pathOf(node('a')), 'garbage');
+    await using watch = new Watching(open());
+    await watch.ids('a');
+    await server.remove(root);
+    await truth('a', 'b');
+    expect((await server.entries(root)).get(pathOf(node('a')))).toBe(entryValue(node('a')));
+    await using later = new Watching(open());
+    await later.ids('a');
+    expect(await server.owner(pathOf(node('a')))).not.toBe(0n);
+  });
+
+  it('a session that ends by hand is followed by a new one, everything is published again, and no list is ever short', async () => {
+    const open = place();
+    const log = new Log();
+    const registry = open({ logger: log });
+    await using watch = new Watching(registry);
+    await using other = new Watching(registry, { service: 'Other' });
+    await registry.register(node('a'));
+    await registry.register(node('b'));
+    await registry.register(node('c', { service: 'Other' }));
+    await watch.ids('a', 'b');
+    await other.ids('c');
+    const first = await server.owner(pathOf(node('a')));
+    const next = watch.next();
+    await server.expire(first as bigint);
+    await log.said('the ZooKeeper session has expired');
+    await truth('a', 'b', 'c');
+    await log.said('published the entry again', 3);
+    expect(await server.owner(pathOf(node('a')))).not.toBe(first);
+    expect(await isPending(next)).toBe(true);
+    await open().register(node('d'));
+    expect((await within(next, 'the next list'))?.map(({ id }) => id)).toEqual(['a', 'b', 'd']);
+    expect(log.having('expired').length).toBe(1);
+  });
+
+  it('who does not come back after an outage is kept for settleTime, and then gone', async () => {
+    const open = place();
+    const way = await network();
+    await open().register(node('stays'));
+    const leaving = await open().register(node('leaves'));
+    const log = new Log();
+    await using watch = new Watching(open({ settleTime: 500, logger: log }, way));
+    await watch.ids('leaves', 'stays');
+    way.refuse();
+    await log.said('ZooKeeper is away');
+    await leaving[Symbol.asyncDispose]();
+    await open().register(node('comes'));
+    way.accept();
+    await log.said('ZooKeeper is there');
+    const back = performance.now();
+    await watch.ids('comes', 'leaves', 'stays');
+    await watch.ids('comes', 'stays');
+    expect(performance.now() - back).toBeGreaterThan(400);
+    expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
+  });
+
+  it('a watch waits for a root that is not there, also beneath a chroot, and sees it go and come', async () => {
+    const open = place();
+    await using watch = new Watching(open());
+    await watch.ids();
+    await open().register(node('a'));
+    await watch.ids('a');
+    const inner = zookeeper(`${server.address}${root}/deep/chroot`, { root: '/', sessionTimeout: LONG_SESSION });
+    registries.push(inner);
+    await using beneath = new Watching(inner);
+    await beneath.ids();
+    await inner.register(node('x'));
+    await beneath.ids('x');
+    expect([...(await server.entries(`${root}/deep/chroot`)).keys()]).toEqual([`${root}/deep/chroot${entryPath('', node('x'))}`]);
+  });
+
+  it('a folder of entries that is deleted and made again by hand is followed', async () => {
+    const open = place();
+    const put = (id: string): Promise<void> => server.put(pathOf(node(id)), entryValue(node(id)));
+    await put('a');
+    await using watch = new Watching(open());
+    await watch.ids('a');
+    for (let round = 0; round < 5; round++) {
+      await server.remove(`${root}/${attributesOf(node('a'))}`);
+      await put(`${round}`);
+      await watch.ids(`${round}`);
+    }
+  });
+
+  it('a thousand nodes of a hundred services: one connection, and a change costs a few requests', { timeout: 60_000 }, async () => {
+    const open = place();
+    const [providing, consuming] = [
+      open({ operationTimeout: 60_000, sessionTimeout: 30_000 }),
+      open({ operationTimeout: 60_000, sessionTimeout: 30_000 }),
+    ];
+    const service = (n: number): string => `Service${n % 100}`;
+    const began = performance.now();
+    await Promise.all(Array.from({ length: 1_000 }, (_, n) => providing.register(node(`n${n}`, { service: service(n) }))));
+    const registered = performance.now();
+    const watches = Array.from({ length: 100 }, (_, n) => new Watching(consuming, { service: service(n) }));
+    await Promise.all(watches.map(tenNodes));
+    const listed = performance.now();
+    expect(await server.connections()).toBe(2);
+    const packets = async (): Promise<number> => Number(/zk_packets_received\s+(\d+)/.exec(await server.command('mntr'))?.[1]);
+    const before = await packets();
+    await using one = watches[7] as Watching;
+    await providing.register(node('new', { service: service(7) }));
+    await one.until(({ length }) => length === 11, 'the new node');
+    await providing.register(node('new', { service: service(7), metadata: { weight: '2' } }));
+    await one.until((nodes) => nodes.some(({ metadata }) => metadata.weight === '2'), 'its change');
+    const took = (await packets()) - before;
+    // To create and to check it twice, to list one folder and to read one node twice; the questions of this test; perhaps pings.
+    expect(took).toBeLessThan(25);
+    console.info(
+      `1,000 registered in ${Math.round(registered - began)} ms, listed in ${Math.round(listed - registered)} ms; two changes: ${took} packets`,
+    );
+    for (const watch of watches) await watch[Symbol.asyncDispose]();
+  });
+
+  /** As long as it takes: there are a thousand. */
+  async function tenNodes(watch: Watching): Promise<void> {
+    while ((await watch.next())?.length !== 10) {}
+  }
+
+  it('who watches and ends again and again leaves no watch behind', async () => {
+    const open = place();
+    const way = await network();
+    const log = new Log();
+    const registry = open({ logger: log }, way);
+    const other = open();
+    for (const id of ['a', 'b', 'c']) await other.register(node(id));
+    for (let round = 0; round < 10; round++) {
+      await using watch = new Watching(registry);
+      await watch.ids('a', 'b', 'c');
+    }
+    const abandoned = new Watching(registry);
+    const first = abandoned.next();
+    await abandoned[Symbol.asyncDispose]();
+    await first;
+    await registry.register(node('x', { service: 'Other' }));
+    way.refuse();
+    await log.said('ZooKeeper is away');
+    way.accept();
+    await log.said('ZooKeeper is there');
+    // A new connection has the watches that are set again: each registration's own.
+    await other.register(node('y', { service: 'Other' }));
+    const watched = async (): Promise<number> => Number(/Total watches:(\d+)/.exec(await server.command('wchs'))?.[1]);
+    const deadline = performance.now() + LONG;
+    while ((await watched()) !== 5) {
+      if (performance.now() > deadline) throw new Error(`expected 5 watches, found ${await watched()}`);
+      await sleep(20);
+    }
+  });
+
+  it('the owner of an entry that was replaced does not delete the new one, even if it has not heard of it', async () => {
+    const open = place();
+    await open().register(node('a'));
+    const client = new ZooKeeperClient(server.address, { sessionTimeout: LONG_SESSION });
+    const before = await client.exists(pathOf(node('a')));
+    await open().register(node('a', { metadata: { weight: '2' } }));
+    const after = await client.exists(pathOf(node('a')));
+    expect(after?.czxid).not.toBe(before?.czxid);
+    await expect(client.delete(pathOf(node('a')), before?.version)).rejects.toMatchObject({ reason: 'BAD_VERSION' });
+    await client.close();
+  });
+
+  it('a registry without watches asks for nothing, and one that watches again sees the truth', async () => {
+    const open = place();
+    const registry = open();
+    const watch = new Watching(registry);
+    await open().register(node('a'));
+    await watch.ids('a');
+    await watch[Symbol.asyncDispose]();
+    await open().register(node('b'));
+    await using again = new Watching(registry);
+    expect((await again.next())?.map(({ id }) => id)).toEqual(['a', 'b']);
+  });
+
+  it('register() does not wait for a registry that is not there: it says so, and publishes when it appears', async () => {
+    const open = place();
+    const way = await network();
+    way.refuse();
+    const log = new Log();
+    const registry = open({ logger: log }, way);
+    await using watch = new Watching(registry);
+    const first = watch.next();
+    const registration = await within(registry.register(node('a')), 'register()');
+    await within(registry.register(node('b')), 'register() again', 200);
+    await registration[Symbol.asyncDispose]();
+    expect(await isPending(first)).toBe(true);
+    expect(log.lines.map(({ level, message }) => `${level} ${message}`)).toEqual([
+      'warn registry: ZooKeeper is away, waiting for it',
+      'warn registry: the entry is published when ZooKeeper is there',
+      'warn registry: the entry is published when ZooKeeper is there',
+      'warn registry: the entry is deleted when ZooKeeper is there, or goes with the session',
+    ]);
+    way.accept();
+    await log.said('ZooKeeper is there');
+    await truth('b');
+    if ((await first)?.length === 0) await watch.ids('b');
+    // What was taken back while it waited was never there.
+    expect(watch.seen.flat()).not.toContain('a');
+  });
+
+  it('with waitForRegistry: false register() rejects after its deadline, and leaves nothing behind', async () => {
+    const open = place();
+    const way = await network();
+    way.refuse();
+    const log = new Log();
+    const registry = open({ waitForRegistry: false, operationTimeout: 800, logger: log }, way);
+    const error = await registry.register(node('a')).catch((failure) => failure);
+    expect(error).toMatchObject({ code: 'REGISTRY_FAILED', message: expect.stringContaining(pathOf(node('a'))), cause: expect.any(Error) });
+    way.accept();
+    await log.said('ZooKeeper is there');
+    await registry.register(node('b'));
+    expect(await ids()).toEqual(['b']);
+  });
+
+  it('a silent registry is as good as none: register() settles after its deadline, or rejects', async () => {
+    const open = place();
+    const way = await network();
+    way.freeze();
+    const patient = open({ operationTimeout: 200, sessionTimeout: 10_000 }, way);
+    await within(patient.register(node('a')), 'register()', 1_000);
+    const strict = open({ operationTimeout: 200, sessionTimeout: 10_000, waitForRegistry: false }, way);
+    await expect(strict.register(node('b'))).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
+    way.thaw();
+    await truth('a');
+  });
+
+  it('what is deregistered while the registry is away is deleted when it is back', async () => {
+    const open = place();
+    const way = await network();
+    const log = new Log();
+    const registry = open({ logger: log }, way);
+    const registration = await registry.register(node('a'));
+    await registry.register(node('b'));
+    way.refuse();
+    await log.said('ZooKeeper is away');
+    await within(Promise.resolve(registration[Symbol.asyncDispose]()), 'the end of the registration');
+    expect(await ids()).toEqual(['a', 'b']);
+    way.accept();
+    await truth('b');
+  });
+
+  it('what the server refuses is an error of register, and what may not be read is passed over', async () => {
+    const open = place();
+    const log = new Log();
+    const owner = open({ credentials: 'me:secret', acl: 'creator' });
+    await owner.register(node('a'));
+    const error = await open()
+      .register(node('b'))
+      .catch((failure) => failure);
+    expect(error).toMatchObject({ code: 'REGISTRY_FAILED', cause: { reason: 'NO_AUTH' } });
+    await using watch = new Watching(open({ logger: log, credentials: 'you:other' }));
+    const next = watch.next();
+    await log.said('cannot be read');
+    expect(await isPending(next)).toBe(true);
+    await using mine = new Watching(open({ credentials: 'me:secret' }));
+    await mine.ids('a');
+    await owner[Symbol.asyncDispose]();
+    const shared = open({ credentials: 'me:secret', acl: 'readable' });
+    root = `${root}-readable`;
+    const readable = zookeeper(server.address, { root, sessionTimeout: LONG_SESSION, credentials: 'me:secret', acl: 'readable' });
+    registries.push(readable, shared);
+    await readable.register(node('c'));
+    const reader = zookeeper(server.address, { root, sessionTimeout: LONG_SESSION });
+    registries.push(reader);
+    await using all = new Watching(reader);
+    await all.ids('c');
+    expect(inspect(log.lines) + inspect(error, { depth: 9 })).not.toMatch(/secret|other/);
+  });
+
+  it('an entry that is too large for ZooKeeper is refused at once', async () => {
+    const open = place();
+    const registry = open();
+    const large = node('a', { metadata: { x: 'x'.repeat(1024 * 1024 - 300) } });
+    await expect(registry.register(large)).rejects.toMatchObject({ code: 'REGISTRY_FAILED', cause: { reason: 'NOT_SENT' } });
+    await registry.register(node('b'));
+    expect(await ids()).toEqual(['b']);
+  });
+
+  it('disposing it ends the session, and with it its entries and watches', async () => {
+    const open = place();
+    const before = await server.connections();
+    const registry = open();
+    await registry.register(node('a'));
+    const watch = new Watching(registry);
+    await watch.ids('a');
+    expect(await server.connections()).toBe(before + 1);
+    const next = watch.next();
+    await registry[Symbol.asyncDispose]();
+    expect(await next).toBeUndefined();
+    expect(await ids()).toEqual([]);
+    expect(await server.connections()).toBe(before);
+  });
+
+  it('a process ends by itself when it has disposed its registry, and leaves nothing', async () => {
+    place();
+    const child = await start('a');
+    expect(await ids()).toEqual(['a']);
+    child.stdin?.end();
+    const began = performance.now();
+    const [code] = await within(once(child, 'exit'), 'the end of the process');
+    expect([code, await ids()]).toEqual([0, []]);
+    expect(performance.now() - began).toBeLessThan(2_000);
+  });
+
+  async function start(id: string, options: ZooKeeperRegistryOptions = {}): Promise<ChildProcess> {
+    const given = JSON.stringify({ sessionTimeout: SESSION, ...options });
+    const child = spawn(process.execPath, [SCRIPT, server.url(root), given, id], { stdio: ['pipe', 'pipe', 'inherit'] });
+    children.push(child);
+    await within(once(child.stdout as NodeJS.ReadableStream, 'data'), 'the provider process', LONG);
+    return child;
+  }
+
+  it('a killed process is gone within its session timeout and a second', async () => {
+    const open = place();
+    const child = await start('a');
+    await using watch = new Watching(open(), { service: 'Who' });
+    await watch.ids('a');
+    const killed = performance.now();
+    child.kill('SIGKILL');
+    await within(watch.ids(), 'the list without it', LONG);
+    expect(performance.now() - killed).toBeLessThan(SESSION + 1_000);
+  });
+
+  it('no server ever: a registry is disposed at once', async () => {
+    const registry = zookeeper(`127.0.0.1:${await freePort()}`, { operationTimeout: 300 });
+    registries.push(registry);
+    const watch = new Watching(registry);
+    const next = watch.next();
+    await registry.register(node('a'));
+    await within(Promise.resolve(registry[Symbol.asyncDispose]()), 'the end of the registry', 500);
+    expect(await next).toBeUndefined();
+  });
+
+  it('refuses bad options', () => {
+    const cases: ZooKeeperRegistryOptions[] = [
+      { root: 'getty' },
+      { root: '/a/' },
+      { sessionTimeout: 5 },
+      { operationTimeout: 0 },
+      { settleTime: -1 },
+      { waitForRegistry: 'yes' as never },
+      { credentials: 'nobody' },
+      { acl: 'all' as never },
+      { tls: { key: 'x' } },
+    ];
+    for (const options of cases) expect(() => zookeeper('h:1', options)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+    expect(() => zookeeper('')).toThrowError(expect.objectContaining({ code: 'BAD_ADDRESS' }));
+  });
+
+  /** What may happen to a registry and the way to it. */
+  const STEPS = ['put', 'put', 'put', 'remove', 'removeFolder', 'garbage', 'cut', 'refuse', 'accept', 'expire', 'register', 'withdraw'] as const;
+
+  it('whatever happens in whatever order, the list is the truth in the end', { timeout: 120_000 }, async () => {
+    const step = fc.tuple(fc.constantFrom(...STEPS), fc.integer({ min: 0, max: 4 }));
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
+        const open = place();
+        const way = await network();
+        const registry = open({ settleTime: 50 }, way);
+        const watch = new Watching(registry);
+        const mine = node('mine');
+        let registration: AsyncDisposable | undefined = await registry.register(mine);
+        for (const [name, n] of steps) {
+          const given = node(`${n}`, { version: n % 2 === 0 ? 'v1' : 'v2' });
+          if (name === 'put') await server.put(pathOf(given), entryValue(given));
+          else if (name === 'remove') await server.remove(pathOf(given)).catch(() => {});
+          else if (name === 'removeFolder') await server.remove(`${root}/${attributesOf(given)}`).catch(() => {});
+          else if (name === 'garbage') await server.put(pathOf(given), '{');
+          else if (name === 'cut') way.cut();
+          else if (name === 'refuse') way.refuse();
+          else if (name === 'accept') way.accept();
+          else if (name === 'expire') await expireOwner(pathOf(mine));
+          else if (name === 'register') registration ??= await registry.register(mine);
+          else {
+            await registration?.[Symbol.asyncDispose]();
+            registration = undefined;
+          }
+        }
+        way.accept();
+        const deadline = performance.now() + LONG;
+        let listed: readonly string[] = [];
+        const read = (async () => {
+          for (let nodes = await watch.next(); nodes !== undefined; nodes = await watch.next()) listed = nodes.map(({ id }) => id);
+        })();
+        const expected = async (): Promise<string[]> => (await good(await server.entries(root))).sort();
+        while (JSON.stringify(listed) !== JSON.stringify(await expected()) || (registration !== undefined) !== listed.includes('mine')) {
+          if (performance.now() > deadline) throw new Error(`the list is [${listed}], the truth [${await expected()}]`);
+          await sleep(20);
+        }
+        await registry[Symbol.asyncDispose]();
+        await read;
+        await server.remove(root).catch(() => {});
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  async function expireOwner(path: string): Promise<void> {
+    const owner = await server.owner(path);
+    if (owner !== undefined && owner !== 0n) await server.expire(owner).catch(() => {});
+  }
+
+  async function good(entries: Map<string, string>): Promise<string[]> {
+    return [...entries].flatMap(([path, value]) => {
+      try {
+        return [parseEntry(path, value).id];
+      } catch {
+        return [];
+      }
+    });
+  }
+
+  it('watches of one service in several queries share what is read', async () => {
+    const open = place();
+    const registry = open();
+    await open().register(node('a', { version: 'v1' }));
+    await open().register(node('b', { version: 'v2' }));
+    await using all = new Watching(registry);
+    await using one = new Watching(registry, { ...QUERY, version: 'v1' });
+    await using none = new Watching(registry, { ...QUERY, version: 'v3' });
+    await all.ids('a', 'b');
+    await one.ids('a');
+    await none.ids();
+    await open().register(node('c', { version: 'v3' }));
+    await none.ids('c');
+    await all.ids('a', 'b', 'c');
+  });
+});

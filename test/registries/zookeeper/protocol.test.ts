@@ -1,0 +1,196 @@
+/** ZooKeeper's bytes: known frames, round trips, forged lengths and garbage. */
+import { describe, expect, it } from 'vitest';
+import { GettyError } from '../../../src/errors.js';
+import { parseEnsemble } from '../../../src/registries/zookeeper/addresses.js';
+import { JuteReader, JuteWriter } from '../../../src/registries/zookeeper/jute.js';
+import * as protocol from '../../../src/registries/zookeeper/protocol.js';
+import { digestId } from '../../../src/registries/zookeeper.js';
+import { fc } from '../../fixtures/property.js';
+
+const hex = (...parts: string[]): Buffer => Buffer.from(parts.join('').replaceAll(' ', ''), 'hex');
+const int = (value: number): string => (value >>> 0).toString(16).padStart(8, '0');
+
+describe('known frames', () => {
+  it('the first request of a connection', () => {
+    const session = { id: 0x1234n, password: Buffer.alloc(16, 7), timeout: 10_000 };
+    expect(protocol.encodeConnect(session, 0x99n)).toEqual(
+      hex('00000000', '0000000000000099', '00002710', '0000000000001234', '00000010', '07'.repeat(16), '00'),
+    );
+  });
+
+  it('requests', () => {
+    const acl = [{ permissions: 31, scheme: 'world', id: 'anyone' }];
+    const created = protocol.encodeRequest(5, protocol.create('/a', Buffer.from('xy'), acl, true));
+    const world = `00000001 0000001f 00000005 ${Buffer.from('world').toString('hex')} 00000006 ${Buffer.from('anyone').toString('hex')}`;
+    expect(created).toEqual(hex('00000005 00000001 00000002 2f61 00000002 7879', world, '00000001'));
+    expect(protocol.encodeRequest(6, protocol.remove('/a', -1))).toEqual(hex('00000006 00000002 00000002 2f61 ffffffff'));
+    expect(protocol.encodeRequest(7, protocol.exists('/a', true))).toEqual(hex('00000007 00000003 00000002 2f61 01'));
+    expect(protocol.encodeRequest(8, protocol.getData('/a', false))).toEqual(hex('00000008 00000004 00000002 2f61 00'));
+    expect(protocol.encodeRequest(9, protocol.getChildren('/a', true))).toEqual(hex('00000009 0000000c 00000002 2f61 01'));
+    expect(protocol.encodeRequest(1, protocol.closeSession())).toEqual(hex('00000001 fffffff5'));
+    expect(protocol.PING).toEqual(hex('fffffffe 0000000b'));
+    expect(protocol.encodeAuth('digest', 'u:p')).toEqual(hex('fffffffc 00000064 00000000 00000006 646967657374 00000003 753a70'));
+    const parts = protocol.multi([protocol.check('/a', 3), protocol.setData('/a', Buffer.from('z'), 4)]);
+    expect(protocol.encodeRequest(2, parts)).toEqual(
+      hex(
+        '00000002 0000000e',
+        '0000000d 00 ffffffff 00000002 2f61 00000003',
+        '00000005 00 ffffffff 00000002 2f61 00000001 7a 00000004',
+        'ffffffff 01 ffffffff',
+      ),
+    );
+  });
+
+  it('answers', () => {
+    const granted = hex('00000000 00000fa0 0000000000001234 00000010', '05'.repeat(16));
+    const session = { id: 0x1234n, timeout: 4_000, password: Buffer.alloc(16, 5) };
+    // A server before 3.4 says nothing of read-only.
+    expect(protocol.decodeConnect(granted)).toEqual({ ...session, readOnly: false });
+    expect(protocol.decodeConnect(hex(granted.toString('hex'), '01'))).toEqual({ ...session, readOnly: true });
+    expect(protocol.decodeConnect(hex('00000000 00000000 0000000000000000 00000010', '00'.repeat(16), '00'))).toBeUndefined();
+    expect(() => protocol.decodeConnect(hex('00000001 00000fa0 0000000000001234 00000000'))).toThrowError(
+      expect.objectContaining({ code: 'BAD_FRAME' }),
+    );
+    expect(() => protocol.decodeConnect(hex('00000000 00000fa0 0000000000001234 00000100', '05'.repeat(256)))).toThrowError(
+      expect.objectContaining({ code: 'BAD_FRAME' }),
+    );
+    expect(protocol.decodeHeader(new JuteReader(hex('00000005 0000000000000063 ffffff9b')))).toEqual({ xid: 5, zxid: 99n, error: -101 });
+    expect(protocol.decodeEvent(new JuteReader(hex('00000004 00000003 00000002 2f61')))).toEqual({ type: 'children', path: '/a' });
+    expect(protocol.decodeEvent(new JuteReader(hex('ffffffff 00000003 00000000')))).toBeUndefined();
+  });
+
+  it('the digest of a password', () => {
+    // As ZooKeeper's DigestAuthenticationProvider prints it.
+    expect(digestId('super', 'admin')).toBe('super:xQJmxLMiHGwaqBvst5y6rkB6HQs=');
+  });
+});
+
+describe('jute', () => {
+  it('gives back what was written', () => {
+    const values = fc.record({
+      int: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+      long: fc.bigInt({ min: -(1n << 63n), max: (1n << 63n) - 1n }),
+      bool: fc.boolean(),
+      buffer: fc.uint8Array({ maxLength: 1_000 }),
+      string: fc.string({ unit: 'grapheme', maxLength: 300 }),
+      strings: fc.array(fc.string({ maxLength: 40 }), { maxLength: 50 }),
+    });
+    fc.assert(
+      fc.property(values, (given) => {
+        const to = new JuteWriter();
+        to.int(given.int);
+        to.long(given.long);
+        to.bool(given.bool);
+        to.buffer(given.buffer);
+        to.string(given.string);
+        to.vector(given.strings, (value) => to.string(value));
+        const from = new JuteReader(to.bytes);
+        expect(from.int()).toBe(given.int);
+        expect(from.long()).toBe(given.long);
+        expect(from.bool()).toBe(given.bool);
+        expect(from.buffer()).toEqual(Buffer.from(given.buffer));
+        expect(from.string()).toBe(given.string);
+        expect(from.vector(4, () => from.string())).toEqual(given.strings);
+        expect(from.rest).toBe(0);
+      }),
+    );
+  });
+
+  it('a length of -1 is null, which is empty', () => {
+    expect(new JuteReader(hex('ffffffff')).string()).toBe('');
+    expect(new JuteReader(hex('ffffffff')).buffer().length).toBe(0);
+    expect(new JuteReader(hex('ffffffff')).vector(4, () => 0)).toEqual([]);
+  });
+
+  it.each([-2, -(2 ** 31), 5, 2 ** 31 - 1])('a forged length of %i is seen before anything is made of it', (length) => {
+    const forged = hex(int(length), '00000000');
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 1_000; i++) {
+      expect(() => new JuteReader(forged).buffer()).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
+      expect(() => new JuteReader(forged).string()).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
+      expect(() => new JuteReader(forged).vector(4, () => 0)).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1024 * 1024);
+  });
+});
+
+describe('garbage', () => {
+  const READERS: Readonly<Record<string, (bytes: Buffer) => unknown>> = {
+    decodeConnect: protocol.decodeConnect,
+    decodeHeader: (bytes) => protocol.decodeHeader(new JuteReader(bytes)),
+    decodeEvent: (bytes) => protocol.decodeEvent(new JuteReader(bytes)),
+    create: (bytes) => protocol.create('/a', bytes, [], false).read(new JuteReader(bytes)),
+    exists: (bytes) => protocol.exists('/a', false).read(new JuteReader(bytes)),
+    getData: (bytes) => protocol.getData('/a', false).read(new JuteReader(bytes)),
+    getChildren: (bytes) => protocol.getChildren('/a', false).read(new JuteReader(bytes)),
+    multi: (bytes) =>
+      protocol
+        .multi([protocol.remove('/a', 1), protocol.setData('/a', bytes, 1), protocol.create('/a', bytes, [], true)])
+        .read(new JuteReader(bytes)),
+  };
+  // Small numbers make lengths that nearly fit.
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 200 }),
+    fc.array(fc.integer({ min: -3, max: 40 }), { maxLength: 50 }).map((numbers) => hex(...numbers.map(int))),
+  );
+
+  it.each(Object.keys(READERS))('%s reads it or throws a typed error', (name) => {
+    fc.assert(
+      fc.property(bytes, (given) => {
+        try {
+          READERS[name]?.(Buffer.from(given));
+        } catch (error) {
+          expect(error).toBeInstanceOf(GettyError);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it('every beginning of a good answer is no answer', () => {
+    const stat = '00'.repeat(68);
+    const good: [string, Buffer][] = [
+      ['getData', hex('00000003 616263', stat)],
+      ['getChildren', hex('00000002 00000001 61 00000002 6162')],
+      ['exists', hex(stat)],
+      ['create', hex('00000002 2f61')],
+      ['multi', hex('00000002 00 00000000', '00000005 00 00000000', stat, '00000001 00 00000000 00000002 2f61', 'ffffffff 01 ffffffff')],
+    ];
+    for (const [name, whole] of good) {
+      READERS[name]?.(whole);
+      const length = name === 'multi' ? whole.length - 9 : whole.length;
+      for (let end = 0; end < length; end++) {
+        expect(() => READERS[name]?.(whole.subarray(0, end)), `${name} ${end}`).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
+      }
+    }
+  });
+});
+
+describe('setWatches', () => {
+  it('is split below the size of a request, and holds every path once', () => {
+    const paths = (kind: string, count: number): string[] => Array.from({ length: count }, (_, i) => `/${kind}/${'x'.repeat(i % 90)}${i}`);
+    const watched = { data: paths('data', 5_000), exist: paths('exist', 3), child: paths('child', 2_000) };
+    const seen = { data: [] as string[], exist: [] as string[], child: [] as string[] };
+    const requests = [...protocol.encodeSetWatches(77n, watched)];
+    expect(requests.length).toBeGreaterThan(2);
+    for (const request of requests) {
+      expect(request.length).toBeLessThan(129 * 1024);
+      const from = new JuteReader(request);
+      expect([from.int(), from.int(), from.long()]).toEqual([-8, 101, 77n]);
+      for (const kind of ['data', 'exist', 'child'] as const) seen[kind].push(...from.vector(4, () => from.string()));
+    }
+    expect(seen).toEqual(watched);
+    expect([...protocol.encodeSetWatches(1n, { data: [], exist: [], child: [] })]).toEqual([]);
+  });
+});
+
+describe('connect strings', () => {
+  it.each([
+    ['h', ['h:2181'], ''],
+    ['h:1, g:2/a/b/', ['h:1', 'g:2'], '/a/b'],
+    ['[::1]:7,zk.example.org/x', ['[::1]:7', 'zk.example.org:2181'], '/x'],
+    ['h/', ['h:2181'], ''],
+  ])('%s', (text, hosts, chroot) => {
+    expect(parseEnsemble(text)).toEqual({ hosts, chroot });
+  });
+});
