@@ -5,10 +5,11 @@
 import { GettyError, messageOf } from '../errors.js';
 import { atMost, within } from '../timing.js';
 import type { ByteReader } from '../transport/byte-reader.js';
-import type { ByteWriter } from '../transport/byte-writer.js';
+import { ByteWriter } from '../transport/byte-writer.js';
 import { every, now } from '../transport/ticker.js';
 import type { Codec, EventListener, Peer, PeerCertificate, Session, WebSocketRequest } from '../transport/types.js';
 import { cancelled, streamsInput, streamsReplies, unlessCancelled, withTimeLeft } from './call.js';
+import { RecentRequests, Resends } from './datagrams.js';
 import { RpcError } from './errors.js';
 import { COMMAND, Frame, LARGEST_PLAIN_BODY, readFrame } from './frame.js';
 import { Heartbeat, type Outgoing, OutgoingCall } from './outgoing.js';
@@ -51,6 +52,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   readonly certificate: PeerCertificate | undefined;
   readonly request: WebSocketRequest | undefined;
   readonly invoke: Invoke;
+  recent: RecentRequests | undefined;
+  #resends: Resends | undefined;
   /** Only while the setup says so is it called at all; see EventListener. */
   readonly onCron: (() => void) | undefined;
   readonly #setup: ChannelSetup;
@@ -123,6 +126,10 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   onOpen(session: RpcSession): void {
     this.#session = session;
+    if (session.lossy) {
+      this.recent = new RecentRequests();
+      this.#resends = new Resends();
+    }
     this.#peer = session.remoteAddress;
     this.#setup.changed(this);
     // Its answer tells early whether the peer is extended.
@@ -195,6 +202,12 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     if (this.#setup.side === 'server' && this.extended !== true) return this.#sendWhenKnown(call, 'calls from a server to its client');
     const { kind } = call.method;
     const streams = kind !== 'unary' && (streamsInput(kind) || streamsReplies(kind));
+    if (streams && session.lossy) {
+      return this.#refuse(
+        call,
+        new RpcError('FAILED_PRECONDITION', `${this.#peer} is reached over datagrams, which streams cannot`, { unsent: true }),
+      );
+    }
     if (streams && this.extended !== true) return this.#sendWhenKnown(call, 'streams');
     const outgoing = streams ? new OutgoingStream(call, this, this.#count) : new OutgoingCall(call, this.extended === true, this.#count);
     try {
@@ -206,6 +219,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
         this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep());
       }
       session.write(outgoing);
+      if (call.method.idempotent) this.#resends?.add(outgoing, now());
     } catch (error) {
       this.#pending.take(outgoing.sequenceLow, outgoing.sequenceHigh);
       if (outgoing.bodyLength > LARGEST_PLAIN_BODY && this.extended !== true) {
@@ -317,10 +331,23 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   #sweep(): void {
     this.#pending.sweep(now());
+    this.#resends?.sweep(
+      now(),
+      (outgoing) => this.#pending.find(outgoing.sequenceLow, outgoing.sequenceHigh) === outgoing,
+      (outgoing) => this.#resend(outgoing),
+    );
     this.oneLess();
     if (this.#pending.size > 0) return;
     this.#stopSweep?.();
     this.#stopSweep = undefined;
+  }
+
+  #resend(outgoing: Outgoing): void {
+    try {
+      this.#session?.write(outgoing);
+    } catch {
+      // The first try was taken; this one is as good as lost.
+    }
   }
 
   #onResponse(frame: Frame): void {
@@ -345,6 +372,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     heartbeat.deadline = now() + this.#setup.heartbeatTimeout;
     this.#pending.add(heartbeat);
     this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep());
+    this.#resends?.add(heartbeat, now());
     try {
       session.write(heartbeat);
     } catch {
@@ -367,7 +395,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     if (session === undefined || session.closed) return;
     let room: boolean;
     try {
-      room = session.write(reply);
+      room = this.recent === undefined ? session.write(reply) : this.#sendRemembered(session, this.recent, reply);
     } catch (error) {
       if (!(error instanceof GettyError) || error.code !== 'SESSION_BLOCKED') throw error;
       // It asks and does not read the answers; they cannot be kept for ever.
@@ -381,6 +409,28 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
         () => session.resume(),
         () => {},
       );
+    }
+  }
+
+  /** Over datagrams an answer may have to be given again. */
+  #sendRemembered(session: RpcSession, recent: RecentRequests, reply: Reply): boolean {
+    const output = ByteWriter.borrow();
+    try {
+      reply.write(output);
+      const room = session.writeBytes(output.bytes.subarray(0, output.length));
+      // A copy: the buffer is used again.
+      recent.answered(reply, new Uint8Array(output.bytes.subarray(0, output.length)));
+      return room;
+    } finally {
+      ByteWriter.giveBack(output);
+    }
+  }
+
+  sendAgain(answer: Uint8Array): void {
+    try {
+      this.#session?.writeBytes(answer);
+    } catch {
+      // It may be lost; the request will come again.
     }
   }
 

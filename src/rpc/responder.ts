@@ -5,6 +5,7 @@ import { now } from '../transport/ticker.js';
 import { warn as warnProgram } from '../warning.js';
 import { streamsInput, streamsReplies } from './call.js';
 import { ServerCall } from './context.js';
+import type { RecentRequests } from './datagrams.js';
 import { RpcError } from './errors.js';
 import { CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
 import { CALL_TYPE } from './head.js';
@@ -29,6 +30,9 @@ export interface ResponderSetup {
 export interface ResponderOwner extends Channel, StreamOwner {
   /** Throws what encoding throws. */
   sendReply(reply: Reply): void;
+  /** Over datagrams: the requests that came lately. */
+  readonly recent: RecentRequests | undefined;
+  sendAgain(answer: Uint8Array): void;
   /** A handler has answered. */
   oneLess(): void;
 }
@@ -61,6 +65,12 @@ export class Responder {
   }
 
   onRequest(frame: Frame): void {
+    const { recent } = this.#channel;
+    if (recent !== undefined) {
+      const before = recent.meet(frame);
+      if (before?.answer !== undefined) this.#channel.sendAgain(before.answer);
+      if (before !== undefined) return;
+    }
     const codec: CodecName = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
     let context: ServerCall;
     let callType: number = CALL_TYPE.twoWay;

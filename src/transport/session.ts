@@ -75,6 +75,10 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     return { bytesRead, messagesRead, bytesWritten, messagesWritten };
   }
 
+  get lossy(): boolean {
+    return this.#connection.lossy === true;
+  }
+
   get attributes(): Map<unknown, unknown> {
     this.#attributes ??= new Map();
     return this.#attributes;

@@ -74,6 +74,8 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   readonly active: number;
   updateActive(): void;
   readonly stats: SessionStats;
+  /** True: messages may be lost, come twice or in another order (UDP). */
+  readonly lossy: boolean;
   /** For the user's own state. */
   readonly attributes: Map<unknown, unknown>;
   readonly maxMessageBytes: number;
