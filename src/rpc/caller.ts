@@ -1,0 +1,287 @@
+/** The calling half of a channel: calls go out, wait for their answers, and settle once. */
+import { GettyError, messageOf } from '../errors.js';
+import { within } from '../timing.js';
+import { every, now } from '../transport/ticker.js';
+import type { Session } from '../transport/types.js';
+import { cancelled, streamsInput, streamsReplies, unlessCancelled, withTimeLeft } from './call.js';
+import { Resends } from './datagrams.js';
+import type { Dialect } from './dialect.js';
+import { RpcError } from './errors.js';
+import { COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
+import { Heartbeat, type Outgoing, OutgoingCall } from './outgoing.js';
+import { checkStreamInput, OutgoingStream, type OutgoingStreamOwner } from './outgoing-stream.js';
+import { PendingCalls } from './pending.js';
+import { begin } from './responder.js';
+import { tell } from './server-stream.js';
+import type { Meters, Tally } from './statistics.js';
+import { ControlPacket } from './stream-packets.js';
+import type { Call } from './types.js';
+
+/** How often deadlines are looked at: what a timeout may be late. Milliseconds. */
+const SWEEP_PERIOD = 20;
+
+/** Milliseconds. */
+export interface CallerSetup {
+  readonly side: 'client' | 'server';
+  readonly timeout: number;
+  readonly heartbeatTimeout: number;
+  readonly maxPendingCalls: number;
+  /** Of the calls that are made. */
+  readonly calls: Meters;
+}
+
+/** The channel, as its caller sees it. */
+export interface CallerOwner extends Omit<OutgoingStreamOwner, 'drop'> {
+  readonly peer: string;
+  readonly closed: boolean;
+  /** False from goaway on, or when the session is closed. */
+  readonly usable: boolean;
+  readonly session: Session<never, Outgoing> | undefined;
+  readonly dialect: Dialect;
+  /** A call is over. */
+  oneLess(): void;
+}
+
+export class Caller {
+  readonly #setup: CallerSetup;
+  readonly #owner: CallerOwner;
+  readonly #tally: Tally;
+  readonly #pending: PendingCalls<Outgoing>;
+  /** For the streams that are called. */
+  readonly #streams: OutgoingStreamOwner;
+  #resends: Resends | undefined;
+  #stopSweep: (() => void) | undefined;
+
+  constructor(setup: CallerSetup, owner: CallerOwner, tally: Tally) {
+    this.#setup = setup;
+    this.#owner = owner;
+    this.#tally = tally;
+    this.#pending = new PendingCalls(this.parity, setup.maxPendingCalls);
+    this.#streams = {
+      get streamWindow() {
+        return owner.streamWindow;
+      },
+      get maxMessageBytes() {
+        return owner.maxMessageBytes;
+      },
+      sendPacket: (packet) => owner.sendPacket(packet),
+      room: () => owner.room(),
+      drop: (stream) => this.#drop(stream),
+    };
+  }
+
+  /** Of our sequences: a client's are odd. */
+  get parity(): 0 | 1 {
+    return this.#setup.side === 'client' ? 1 : 0;
+  }
+
+  /** Calls that wait for their answers. */
+  get calls(): number {
+    return this.#pending.calls;
+  }
+
+  /** The same, and heartbeats. */
+  get waiting(): number {
+    return this.#pending.size;
+  }
+
+  /** The session is open. */
+  open(lossy: boolean): void {
+    if (lossy) this.#resends = new Resends();
+  }
+
+  /** The session is lost. */
+  close(): void {
+    this.#stopSweep?.();
+    this.#stopSweep = undefined;
+    this.#resends = undefined;
+    this.#pending.failAll(new RpcError('UNAVAILABLE', `the session with ${this.#owner.peer} was lost before the answer came`));
+  }
+
+  // ---- calls ----
+
+  readonly #count = (call: Call, error: RpcError | undefined, latency: number, sent: number, received: number): void => {
+    if (error === undefined) this.#tally.succeeded++;
+    else this.#tally.failed++;
+    this.#setup.calls.of(call.method).end(error, latency, sent, received);
+  };
+
+  #begin(call: Call): void {
+    this.#tally.started++;
+    this.#setup.calls.of(call.method).begin();
+  }
+
+  /** It was not sent: that is a failed call too. */
+  #refuse(call: Call, error: RpcError): Promise<never> {
+    this.#begin(call);
+    this.#count(call, error, 0, 0, 0);
+    return Promise.reject(error);
+  }
+
+  /** Send one call, past all interceptors, and wait for its answer. Rejects with an RpcError. */
+  send(call: Call): Promise<unknown> {
+    const { session, dialect, usable, peer } = this.#owner;
+    if (session === undefined || !usable) {
+      const why = `the session with ${peer} is ${this.#owner.closed ? 'closed' : 'going away'}`;
+      return this.#refuse(call, new RpcError('UNAVAILABLE', why, { unsent: true }));
+    }
+    if (call.signal?.aborted) return this.#refuse(call, cancelled(call, true));
+    const extended = dialect.extended === true;
+    if (this.#setup.side === 'server' && !extended) return this.#sendWhenKnown(call, 'calls from a server to its client');
+    const { kind } = call.method;
+    const streams = kind !== 'unary' && (streamsInput(kind) || streamsReplies(kind));
+    if (streams && session.lossy) {
+      return this.#refuse(call, new RpcError('FAILED_PRECONDITION', `${peer} is reached over datagrams, which streams cannot`, { unsent: true }));
+    }
+    if (streams && !extended) return this.#sendWhenKnown(call, 'streams');
+    const outgoing = streams ? new OutgoingStream(call, this.#streams, this.#count) : new OutgoingCall(call, extended, this.#count);
+    try {
+      if (streams) checkStreamInput(call);
+      if (kind === 'oneway') outgoing.number(this.#pending);
+      else {
+        if (call.timeout !== undefined) outgoing.deadline = begin(call.timeout) + call.timeout;
+        this.#wait(outgoing, call.method.idempotent);
+      }
+      session.write(outgoing);
+    } catch (error) {
+      this.#pending.take(outgoing.sequenceLow, outgoing.sequenceHigh);
+      if (outgoing.bodyLength > LARGEST_PLAIN_BODY && !extended) {
+        return this.#sendWhenKnown(call, `bodies over ${LARGEST_PLAIN_BODY} bytes (this one has ${outgoing.bodyLength})`);
+      }
+      return this.#refuse(call, notSent(error, call));
+    }
+    this.#begin(call);
+    if (kind === 'oneway') {
+      outgoing.count();
+      outgoing.resolve(undefined);
+    } else if (call.signal !== undefined) this.#followSignal(outgoing, call.signal);
+    if (outgoing instanceof OutgoingStream) outgoing.begin();
+    return outgoing.promise;
+  }
+
+  /** Keep it until its answer comes. `again`: over datagrams it may be sent again. */
+  #wait(outgoing: Outgoing, again: boolean): void {
+    this.#pending.add(outgoing);
+    this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep());
+    if (again) this.#resends?.add(outgoing, now());
+  }
+
+  /** Wait for the peer's first word, then send if it speaks the extensions. */
+  async #sendWhenKnown(call: Call, what: string): Promise<unknown> {
+    const began = performance.now();
+    const { dialect, peer } = this.#owner;
+    if (dialect.extended === undefined) {
+      if (dialect.waiting >= this.#setup.maxPendingCalls) {
+        throw new RpcError('RESOURCE_EXHAUSTED', `too many calls wait to know ${peer}`, { unsent: true });
+      }
+      const limit = call.timeout ?? this.#setup.timeout;
+      let settle!: () => void;
+      const known = new Promise<void>((resolve) => {
+        settle = resolve;
+      });
+      const forget = dialect.whenKnown(settle);
+      const late = (): Error =>
+        new RpcError('DEADLINE_EXCEEDED', `${peer} did not say within ${limit} ms whether it takes ${what}`, { unsent: true });
+      await within(limit, unlessCancelled(call, known), late).finally(() => {
+        forget();
+        // So that what waits for it lets go of the signal.
+        settle();
+      });
+    }
+    if (this.#owner.closed) throw new RpcError('UNAVAILABLE', `the session with ${peer} is closed`, { unsent: true });
+    if (dialect.extended !== true)
+      throw new RpcError('FAILED_PRECONDITION', `${peer} does not take ${what}: it speaks the plain Go protocol`, { unsent: true });
+    return this.send(withTimeLeft(call, began));
+  }
+
+  #followSignal(outgoing: OutgoingCall, signal: AbortSignal): void {
+    const abort = (): void => {
+      if (!this.#drop(outgoing)) return;
+      this.#tellCancelled(outgoing);
+      outgoing.fail(cancelled(outgoing.call, false));
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    const forget = (): void => signal.removeEventListener('abort', abort);
+    (outgoing instanceof OutgoingStream ? outgoing.over : outgoing.promise).then(forget, forget);
+  }
+
+  /** A word for an extended peer, also one of whom that is not known yet; for another there is none. */
+  #tellCancelled(outgoing: OutgoingCall): void {
+    const { dialect } = this.#owner;
+    if (dialect.extended === undefined && dialect.waiting >= this.#setup.maxPendingCalls) return;
+    const packet = ControlPacket.cancel(outgoing);
+    dialect.whenKnown(() => dialect.extended === true && tell(this.#owner, packet));
+  }
+
+  /** Forget the call: no answer is wanted. False: it is over already. */
+  #drop({ sequenceLow, sequenceHigh }: Outgoing): boolean {
+    const dropped = this.#pending.take(sequenceLow, sequenceHigh) !== undefined;
+    if (dropped) this.#owner.oneLess();
+    return dropped;
+  }
+
+  // ---- answers ----
+
+  /** Nothing waits for the answer of a call that timed out or was cancelled. */
+  onAnswer(frame: Frame): void {
+    this.#pending.take(frame.sequenceLow, frame.sequenceHigh)?.answer(frame);
+    this.#owner.oneLess();
+  }
+
+  /** A message of a stream that we called, its end, or a credit. */
+  onStream(frame: Frame): void {
+    const { command, sequenceLow, sequenceHigh } = frame;
+    if (command === COMMAND.end) return this.onAnswer(frame);
+    const outgoing = this.#pending.find(sequenceLow, sequenceHigh);
+    if (outgoing?.onStream(frame) === false) this.#drop(outgoing);
+  }
+
+  #sweep(): void {
+    this.#pending.sweep(now());
+    this.#resends?.sweep(
+      now(),
+      (outgoing) => this.#pending.find(outgoing.sequenceLow, outgoing.sequenceHigh) === outgoing,
+      (outgoing) => this.#resend(outgoing),
+    );
+    this.#owner.oneLess();
+    if (this.#pending.size > 0) return;
+    this.#stopSweep?.();
+    this.#stopSweep = undefined;
+  }
+
+  #resend(outgoing: Outgoing): void {
+    try {
+      this.#owner.session?.write(outgoing);
+    } catch {
+      // The first try was taken; this one is as good as lost.
+    }
+  }
+
+  // ---- heartbeats ----
+
+  /** Ask for a sign of life. `missed` is called when there was none of any kind within heartbeatTimeout. */
+  sendHeartbeat(missed: () => void): void {
+    const { session } = this.#owner;
+    if (session === undefined || session.closed) return;
+    const heartbeat = new Heartbeat(session.active, (activeBefore) => {
+      if (session.active <= activeBefore) missed();
+    });
+    heartbeat.deadline = now() + this.#setup.heartbeatTimeout;
+    this.#wait(heartbeat, true);
+    try {
+      session.write(heartbeat);
+    } catch {
+      // Too much is queued. It waits all the same: a peer that takes nothing and says nothing is given up.
+    }
+  }
+}
+
+/** Why a call could not be written, in the terms of a caller. */
+function notSent(error: unknown, { method }: Call): RpcError {
+  if (error instanceof RpcError) return error;
+  const code = error instanceof GettyError ? error.code : '';
+  const what = `${method.service}.${method.name} was not sent: ${messageOf(error)}`;
+  if (code === 'SESSION_CLOSED') return new RpcError('UNAVAILABLE', what, { cause: error, unsent: true });
+  if (code === 'SESSION_BLOCKED' || code === 'MESSAGE_TOO_LARGE') return new RpcError('RESOURCE_EXHAUSTED', what, { cause: error, unsent: true });
+  return new RpcError('INVALID_ARGUMENT', what, { cause: error, unsent: true });
+}
