@@ -256,6 +256,8 @@ export interface CallCounts {
 }
 
 export interface RpcStatistics {
+  /** When counting began, in ms since the epoch: a later instant than before means that it began anew. */
+  readonly since: number;
   /** Calls that this side made, each attempt by itself. */
   readonly calls: readonly MethodStatistics[];
   /** Calls that came, for methods that there are. */
