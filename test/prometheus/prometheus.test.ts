@@ -270,7 +270,8 @@ describe('add() and close()', () => {
   test('what cannot be is refused, and leaves nothing behind', async () => {
     await using s = await shop();
     const register = new Registry();
-    const refused = (options: object) => expect(() => rpcMetrics({ register, ...options })).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+    const refused = (options: object) =>
+      expect(() => rpcMetrics({ register, ...options })).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
     refused({ prefix: '1st_' });
     refused({ prefix: 'with space_' });
     refused({ prefix: 7 });
