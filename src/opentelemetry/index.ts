@@ -13,7 +13,7 @@ import {
   trace,
 } from '@opentelemetry/api';
 import { badOption } from '../options.js';
-import { type Call, type CallContext, type Interceptor, type Invoke, isServed, type Method, RpcError } from '../rpc/index.js';
+import { type Call, type CallContext, type Interceptor, type Invoke, isReceived, type Method, RpcError } from '../rpc/index.js';
 import { CallSpan } from './call-span.js';
 import { isIterable, TracedReplies } from './replies.js';
 
@@ -35,7 +35,7 @@ export interface TracingOptions {
 export function tracing({ tracer = trace.getTracer('getty'), publicEndpoint = false }: TracingOptions = {}): Interceptor {
   if (typeof tracer?.startSpan !== 'function') throw badOption('tracer', tracer, 'a Tracer of OpenTelemetry');
   if (typeof publicEndpoint !== 'boolean') throw badOption('publicEndpoint', publicEndpoint, 'a boolean');
-  return (next) => (call) => (isServed(call) ? serve(tracer, publicEndpoint, next, call) : make(tracer, next, call));
+  return (next) => (call) => (isReceived(call) ? serve(tracer, publicEndpoint, next, call) : make(tracer, next, call));
 }
 
 /** What is the same for all calls of a method. */

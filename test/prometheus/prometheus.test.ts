@@ -36,7 +36,7 @@ async function shop(open = Promise.resolve()) {
     },
   });
   const server = await serve(freeMemory(), [service]);
-  const client = await connect(server.address, { reconnect: false });
+  const client = await connect(server.address, { reconnect: false, connections: 1 });
   return {
     server,
     client,
