@@ -1,5 +1,5 @@
 /** What a scrape tells: prom-client's own text, of real calls. */
-import { Counter, Registry } from 'prom-client';
+import { Counter, type OpenMetricsContentType, Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
 import { RPC_METRICS_DEFAULTS, type RpcMetricsOptions, rpcMetrics } from '../../src/prometheus/index.js';
 import { clientStream, connect, contract, implement, type RpcClient, RpcError, serve, serverStream, unary } from '../../src/rpc/index.js';
@@ -219,7 +219,8 @@ describe('a scrape', () => {
 
   test('is the same in the OpenMetrics form', async () => {
     await using s = await shop();
-    const register = new Registry(Registry.OPENMETRICS_CONTENT_TYPE);
+    const register = new Registry<OpenMetricsContentType>();
+    register.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
     using all = rpcMetrics({ register });
     all.add('shop', s.client);
     await s.stub.price('a');
