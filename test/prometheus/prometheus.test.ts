@@ -1,8 +1,21 @@
 /** What a scrape tells: prom-client's own text, of real calls. */
 import { Counter, type OpenMetricsContentType, Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
+import { consume, provide } from '../../src/micro/index.js';
 import { RPC_METRICS_DEFAULTS, type RpcMetricsOptions, rpcMetrics } from '../../src/prometheus/index.js';
-import { clientStream, connect, contract, implement, type RpcClient, RpcError, serve, serverStream, unary } from '../../src/rpc/index.js';
+import { memory } from '../../src/registries/memory.js';
+import {
+  clientStream,
+  connect,
+  contract,
+  Introspection,
+  implement,
+  type RpcClient,
+  RpcError,
+  serve,
+  serverStream,
+  unary,
+} from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { freeMemory } from '../fixtures/rpc.js';
 import { gate, until } from '../fixtures/waiting.js';
@@ -233,6 +246,22 @@ describe('a scrape', () => {
 });
 
 describe('add() and close()', () => {
+  test('a provider is told of as its server is, introspection among its services', async () => {
+    await using registry = memory();
+    const service = implement(Shop, { price: (item) => item.length, wait: () => 'done', list: () => [], sum: async () => 0 });
+    await using provider = await provide({ registry, address: freeMemory(), services: [service], introspection: true });
+    await using consumer = consume({ registry });
+    expect(provider.nodes.map((node) => node.service)).toEqual(['Shop']);
+    const { register, all } = metrics();
+    all.add('shop', provider);
+    await consumer.stub(Shop).price('a');
+    provider.resetStatistics();
+    await consumer.stub(Shop).price('a');
+    expect((await scrape(register)).get(key('server_calls_started_total', { method: 'price' }))).toBe(1);
+    await using client = await connect(provider.address, { reconnect: false });
+    expect(await client.stub(Introspection).services()).toHaveLength(2);
+  });
+
   test('two servers in one registry have their own names, and go one by one', async () => {
     await using one = await shop();
     await using two = await shop();
