@@ -2,7 +2,7 @@
 import { networkInterfaces } from 'node:os';
 import { gettyError, messageOf } from '../errors.js';
 import { badOption } from '../options.js';
-import { type RpcServer, type RpcServerOptions, type Service, serve } from '../rpc/index.js';
+import { type RpcServer, type RpcServerOptions, type RpcStatistics, type Service, serve } from '../rpc/index.js';
 import { META_KEY } from './attributes.js';
 import type { Registry, ServiceNode } from './types.js';
 
@@ -28,6 +28,9 @@ export interface Provider extends AsyncDisposable {
   readonly address: string;
   /** What it has published. */
   readonly nodes: readonly ServiceNode[];
+  /** As those of the server that it is. */
+  statistics(): RpcStatistics;
+  resetStatistics(): void;
   /** Deregister, send goaway, let calls under way finish, close. */
   close(): Promise<void>;
 }
@@ -45,6 +48,14 @@ class ServiceProvider implements Provider {
 
   get address(): string {
     return this.#server.address;
+  }
+
+  statistics(): RpcStatistics {
+    return this.#server.statistics();
+  }
+
+  resetStatistics(): void {
+    this.#server.resetStatistics();
   }
 
   async publish(registry: Registry): Promise<void> {

@@ -3,6 +3,7 @@ import { create, type DescMessage, fromJsonString, isMessage, type MessageInitSh
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { jsonText, parseJson } from './json.js';
 import { protobufCodec } from './protobuf/codec.js';
+import { describeSchema } from './protobuf/describe.js';
 import type { MessageCodec } from './types.js';
 
 /** Any JSON value; undefined is an empty body. */
@@ -28,6 +29,7 @@ export function protobufJsonBody<Desc extends DescMessage>(schema: Desc): Messag
       output.text(toJsonString(schema, messageOf(schema, message), { alwaysEmitImplicit: true, useProtoFieldName: true, enumAsInteger: true })),
     decode: (bytes, start, end) =>
       fromJsonString(schema, jsonText(bytes, start, end) || '{}', { ignoreUnknownFields: true }) as MessageInitShape<Desc>,
+    describe: () => describeSchema(schema),
   };
 }
 

@@ -15,6 +15,17 @@ export { RATE_LIMIT_DEFAULTS, type RateLimitOptions, rateLimit } from './interce
 export { RETRY_DEFAULTS, type RetryOptions, retry } from './interceptors/retry.js';
 export { isReceived } from './interceptors/side.js';
 export { timeout } from './interceptors/timeout.js';
+export {
+  Introspection,
+  type LatencyReport,
+  type MethodDescription,
+  type MethodReport,
+  type ServiceDescription,
+  type SessionReport,
+  type SessionsReport,
+  type SessionsRequest,
+  type StatisticsReport,
+} from './introspection.js';
 export { type MessageClass, type MethodClasses, messageClass } from './message-class.js';
 export { clientStream, duplex, type MethodOptions, noReply, oneway, type StreamOptions, serverStream, unary } from './method-spec.js';
 export { compose, RPC_DEFAULTS } from './options.js';
@@ -30,12 +41,14 @@ export type {
   Channel,
   CodecName,
   Contract,
+  FieldDescription,
   Handlers,
   Identity,
   Interceptor,
   Invoke,
   LatencyStatistics,
   MessageCodec,
+  MessageDescription,
   Messages,
   Metadata,
   Method,

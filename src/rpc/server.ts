@@ -1,10 +1,12 @@
 /** Serves contracts at an address. */
+import { badOption } from '../options.js';
 import { atMost } from '../timing.js';
 import type { Server, ServerOptions, Setup } from '../transport/types.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import type { ServerCall } from './context.js';
 import { RpcError } from './errors.js';
 import type { Frame } from './frame.js';
+import { withIntrospection } from './introspection.js';
 import { compose, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { Router } from './router.js';
 import { Meters, statisticsOf } from './statistics.js';
@@ -32,14 +34,15 @@ class ContractServer implements RpcServer {
     return this.#server?.address ?? '';
   }
 
-  async listen(listen: Listen, address: string, services: readonly Service[], { server }: RpcServerOptions): Promise<this> {
+  async listen(listen: Listen, address: string, services: readonly Service[], { server, introspection = false }: RpcServerOptions): Promise<this> {
     const options = this.#options;
+    if (typeof introspection !== 'boolean') throw badOption('introspection', introspection, 'a boolean');
     const setup: ChannelSetup = {
       ...options,
       side: 'server',
       calls: this.#calls,
       served: this.#served,
-      router: new Router(services),
+      router: new Router(introspection ? withIntrospection(services, this) : services),
       handle: handlerChain(options.interceptors),
       wrap: (invoke) => compose(options.interceptors, invoke),
       changed: (channel) => {

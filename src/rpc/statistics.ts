@@ -144,12 +144,14 @@ function latencyOf(histogram: Histogram): LatencyStatistics {
 }
 
 export function statisticsOf(calls: Meters, served: Meters, channels: Iterable<Channel>): RpcStatistics {
-  return { calls: calls.snapshot(), served: served.snapshot(), peers: [...channels].map(({ statistics }) => statistics) };
+  return { since: served.since, calls: calls.snapshot(), served: served.snapshot(), peers: [...channels].map(({ statistics }) => statistics) };
 }
 
 /** The meters of one direction. Methods are a contract's, so a peer cannot make them more. */
 export class Meters {
   readonly #meters = new Map<Method, MethodMeter>();
+  /** When it began to count, in ms since the epoch. */
+  since = Date.now();
   #last: MethodMeter | undefined;
 
   of(method: Method): MethodMeter {
@@ -164,6 +166,8 @@ export class Meters {
   }
 
   reset(): void {
+    // Whoever compares two snapshots must see it, be the clock coarse or set back.
+    this.since = Math.max(Date.now(), this.since + 1);
     for (const meter of this.#meters.values()) meter.reset();
   }
 

@@ -22,6 +22,26 @@ export interface MessageCodec<T = unknown> {
   encode(output: ByteWriter, message: T): void;
   /** Read a message from `bytes`, from `start` to `end`; views of them stay valid. */
   decode(bytes: Bytes, start: number, end: number): T;
+  /** For introspection: what its messages are, where that is known. */
+  describe?(): MessageDescription;
+}
+
+/** What a message is, as far as its contract says. */
+export interface MessageDescription {
+  /** `protobuf`, or the library of its schema. */
+  readonly vendor: string;
+  /** The name of a Protobuf message. */
+  readonly type?: string;
+  readonly fields?: readonly FieldDescription[];
+}
+
+export interface FieldDescription {
+  readonly name: string;
+  readonly number: number;
+  /** As in a .proto file: `string`, `repeated shop.Item`, `map<string, int32>`. */
+  readonly type: string;
+  /** The oneof that it belongs to. */
+  readonly oneof?: string;
 }
 
 /** How one message of a method is written in each codec that its contract has. */
@@ -256,6 +276,8 @@ export interface CallCounts {
 }
 
 export interface RpcStatistics {
+  /** When counting began, in ms since the epoch: a later instant than before means that it began anew. */
+  readonly since: number;
   /** Calls that this side made, each attempt by itself. */
   readonly calls: readonly MethodStatistics[];
   /** Calls that came, for methods that there are. */
@@ -311,6 +333,8 @@ export interface RpcOptions {
 
 export interface RpcServerOptions extends RpcOptions {
   server?: ServerOptions;
+  /** Offer the service Introspection too, which tells callers what there is and who is connected. Default: false. */
+  introspection?: boolean;
 }
 
 export interface RpcClientOptions extends RpcOptions, ClientOptions {

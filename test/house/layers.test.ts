@@ -59,6 +59,8 @@ const ARROWS: Record<string, (to: string, found: Import) => boolean> = {
   micro: (to, { erased }) => to === 'rpc' || (to === 'transport' && erased),
   'registries/*': (to, found) => to === 'transport' || MICRO_FOR_REGISTRIES.includes(found.to),
   registries: (to, found) => to.startsWith('registries/') || MICRO_FOR_REGISTRIES.includes(found.to),
+  prometheus: (_, found) => found.to === 'rpc/index.ts',
+  opentelemetry: (_, found) => found.to === 'rpc/index.ts',
   cli: (_, found) => PUBLIC.includes(found.to) || found.to === 'registries/index.ts',
 };
 
@@ -119,6 +121,9 @@ describe('the layers', () => {
       ['registries/file.ts', 'micro/consumer.ts'],
       ['registries/file.ts', 'rpc/index.ts'],
       ['cli/demo.ts', 'rpc/router.ts'],
+      ['prometheus/index.ts', 'rpc/statistics.ts'],
+      ['opentelemetry/index.ts', 'transport/types.ts'],
+      ['rpc/index.ts', 'prometheus/index.ts'],
       ['newroom/index.ts', 'rpc/index.ts'],
     ];
     for (const [from, to] of wrong) expect([from, to, allowed({ from, to, bare: false, erased: false })]).toEqual([from, to, false]);

@@ -93,6 +93,20 @@ describe('statistics()', () => {
     expect(s.server.statistics().peers[0]?.served).toMatchObject({ started: 1, succeeded: 1 });
   });
 
+  test('says since when it counts, and each reset is later', async () => {
+    const before = Date.now();
+    await using s = await shop();
+    const { since } = s.server.statistics();
+    expect(since).toBeGreaterThanOrEqual(before);
+    expect(since).toBeLessThanOrEqual(Date.now());
+    expect(s.server.statistics().since).toBe(since);
+    const instants = Array.from({ length: 5 }, () => {
+      s.server.resetStatistics();
+      return s.server.statistics().since;
+    });
+    expect([...new Set([since, ...instants])].sort((a, b) => a - b)).toEqual([since, ...instants]);
+  });
+
   test('quick handlers are timed now and then, and all are counted', async () => {
     await using s = await shop();
     for (let n = 0; n < 100; n++) await s.stub.price('quick');

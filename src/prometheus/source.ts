@@ -1,0 +1,53 @@
+/** A server or client whose statistics are told as metrics. */
+import type { MethodStatistics, RpcStatistics } from '../rpc/index.js';
+import { MethodTotals } from './totals.js';
+
+/** An RpcServer, an RpcClient, or whatever else counts as they do. */
+export interface StatisticsSource {
+  statistics(): RpcStatistics;
+}
+
+/** Of which side of its calls: those that came, or those that were made. */
+export type Side = 'server' | 'client';
+
+export class Source {
+  readonly name: string;
+  readonly #from: StatisticsSource;
+  readonly #limits: readonly number[];
+  #since: number | undefined;
+  readonly #totals: Record<Side, Map<string, MethodTotals>> = { server: new Map(), client: new Map() };
+  sessions = 0;
+
+  /** `limits`: of the histogram's buckets, in ms. */
+  constructor(name: string, from: StatisticsSource, limits: readonly number[]) {
+    this.name = name;
+    this.#from = from;
+    this.#limits = limits;
+  }
+
+  update(): void {
+    const { since, calls, served, peers } = this.#from.statistics();
+    const reset = this.#since !== undefined && this.#since !== since;
+    this.#since = since;
+    this.sessions = peers.length;
+    this.#take('server', served, reset);
+    this.#take('client', calls, reset);
+  }
+
+  #take(side: Side, list: readonly MethodStatistics[], reset: boolean): void {
+    const totals = this.#totals[side];
+    for (const method of list) {
+      const key = JSON.stringify([method.service, method.version, method.method]);
+      let total = totals.get(key);
+      if (total === undefined) {
+        total = new MethodTotals(this.#limits, method);
+        totals.set(key, total);
+      }
+      total.update(method, reset);
+    }
+  }
+
+  methods(side: Side): Iterable<MethodTotals> {
+    return this.#totals[side].values();
+  }
+}

@@ -1,0 +1,195 @@
+/** What a server tells of itself, and to whom. */
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { protobufJsonBody } from '../../src/rpc/body.js';
+import {
+  auth,
+  connect,
+  contract,
+  Introspection,
+  implement,
+  oneway,
+  type RpcError,
+  type RpcServerOptions,
+  type Service,
+  type SessionsRequest,
+  serve,
+  serverStream,
+  unary,
+} from '../../src/rpc/index.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { ListsSchema, MapValuesSchema, OneofsSchema, ScalarsSchema } from '../fixtures/protobuf/proto3_pb.js';
+import { freeMemory, RawPeer, testService } from '../fixtures/rpc.js';
+import { gate, until } from '../fixtures/waiting.js';
+
+noLeaks();
+
+const Shop = contract(
+  'Shop',
+  {
+    price: unary({ input: z.object({ item: z.string() }), output: z.number(), idempotent: true, timeout: 700 }),
+    wait: unary<void, string>(),
+    tell: oneway<string>(),
+    list: serverStream<number, string>(),
+  },
+  { version: 'v2' },
+);
+
+function shopService(open: Promise<void> = Promise.resolve()): Service {
+  return implement(Shop, {
+    price: ({ item }) => item.length,
+    async wait() {
+      await open;
+      return 'done';
+    },
+    tell() {},
+    list: () => [],
+  });
+}
+
+async function rig(options: RpcServerOptions = { introspection: true }, services: readonly Service[] = [shopService()]) {
+  const server = await serve(freeMemory(), services, options);
+  const client = await connect(server.address, { reconnect: false, connections: 1 });
+  return {
+    server,
+    client,
+    looking: client.stub(Introspection),
+    shop: client.stub(Shop),
+    async [Symbol.asyncDispose]() {
+      client.destroy();
+      server.destroy();
+      await Promise.all([client.close(), server.close()]);
+    },
+  };
+}
+
+const failure = (promise: Promise<unknown>): Promise<RpcError> =>
+  promise.then(
+    () => Promise.reject(new Error('it did not fail')),
+    (error) => error,
+  );
+
+describe('Introspection', () => {
+  test('is not there unless it is asked for', async () => {
+    for (const options of [{}, { introspection: false }]) {
+      await using s = await rig(options);
+      for (const call of [s.looking.services(), s.looking.statistics(), s.looking.sessions()]) {
+        expect((await failure(call)).code).toBe('UNIMPLEMENTED');
+      }
+    }
+  });
+
+  test('tells of services, their methods and what their messages are', async () => {
+    await using s = await rig({ introspection: true }, [shopService(), testService()]);
+    const [shop, demo, itself, ...others] = await s.looking.services();
+    expect(others).toEqual([]);
+    expect(shop).toEqual({
+      name: 'Shop',
+      version: 'v2',
+      codecs: ['json'],
+      methods: [
+        { name: 'price', kind: 'unary', idempotent: true, timeout: 700, input: { vendor: 'zod' }, output: { vendor: 'zod' } },
+        { name: 'wait', kind: 'unary', idempotent: false },
+        { name: 'tell', kind: 'oneway', idempotent: false },
+        { name: 'list', kind: 'serverStream', idempotent: false },
+      ],
+    });
+    expect(demo).toMatchObject({ version: 'v1.0', codecs: ['protobuf', 'json'] });
+    const add = demo?.methods.find(({ name }) => name === 'Add');
+    expect(add?.input).toMatchObject({ vendor: 'protobuf', fields: [{ name: 'A', number: 1, type: 'int32' }, {}] });
+    const event = demo?.methods.find(({ name }) => name === 'Event');
+    expect(event).toMatchObject({ kind: 'oneway', input: { vendor: 'protobuf' } });
+    expect(event?.output).toBeUndefined();
+    expect(itself).toMatchObject({
+      name: 'getty.Introspection',
+      version: '',
+      methods: [{ name: 'services' }, { name: 'statistics' }, { name: 'sessions' }],
+    });
+  });
+
+  test('tells the fields of Protobuf messages as a .proto file does', () => {
+    const typesOf = (schema: Parameters<typeof protobufJsonBody>[0]) =>
+      protobufJsonBody(schema)
+        .describe?.()
+        .fields?.map(({ type }) => type) ?? [];
+    expect(typesOf(ScalarsSchema)).toEqual(expect.arrayContaining(['double', 'int64', 'sfixed32', 'bool', 'string', 'bytes']));
+    expect(typesOf(ListsSchema)).toEqual(
+      expect.arrayContaining(['repeated double', 'repeated getty.test.proto3.Color', 'repeated getty.test.proto3.Small']),
+    );
+    expect(typesOf(MapValuesSchema)).toEqual(expect.arrayContaining(['map<string, double>', 'map<string, getty.test.proto3.Small>']));
+    const { vendor, type, fields = [] } = protobufJsonBody(OneofsSchema).describe?.() ?? {};
+    expect([vendor, type]).toEqual(['protobuf', OneofsSchema.typeName]);
+    expect(fields.some(({ oneof }) => oneof !== undefined)).toBe(true);
+    for (const { name, number } of fields) expect(OneofsSchema.fields.find((field) => field.name === name)?.number).toBe(number);
+  });
+
+  test('tells what it has counted, as JSON', async () => {
+    await using s = await rig();
+    for (const item of ['a', 'bb']) await s.shop.price({ item });
+    await failure(s.shop.price({ item: 7 as unknown as string }));
+    const { since, calls, served } = await s.looking.statistics();
+    expect(since).toBe(s.server.statistics().since);
+    expect(calls).toEqual([]);
+    const [price, itself] = served;
+    expect(price).toMatchObject({ service: 'Shop', method: 'price', started: 3, succeeded: 2, failed: { INVALID_ARGUMENT: 1 }, inFlight: 0 });
+    expect(Object.keys(price?.latency ?? {}).sort()).toEqual(['count', 'max', 'mean', 'p50', 'p90', 'p99', 'sum']);
+    expect(itself).toMatchObject({ service: 'getty.Introspection', started: 1, inFlight: 1 });
+  });
+
+  test('tells who is connected, and no more of them than is asked', async () => {
+    const open = gate();
+    await using s = await rig({ introspection: true }, [shopService(open.promise)]);
+    await using stranger = await RawPeer.connect(s.server.address);
+    const waits = s.shop.wait();
+    await until(() => [...s.server.channels].some(({ serving }) => serving === 1), 'the call has come');
+    await until(() => s.server.channels.size === 2, 'both are connected');
+    const { total, sessions } = await s.looking.sessions();
+    expect(total).toBe(2);
+    const peers = [...s.server.channels].map(({ peer }) => peer);
+    expect(sessions.map(({ peer }) => peer)).toEqual(peers);
+    expect(sessions[0]).toEqual({
+      peer: peers[0],
+      extended: true,
+      pending: 0,
+      serving: 1,
+      calls: { started: 0, succeeded: 0, failed: 0 },
+      served: { started: 2, succeeded: 0, failed: 0 },
+    });
+    expect(sessions[1]).not.toHaveProperty('extended');
+    expect(stranger.errors).toEqual([]);
+    expect((await s.looking.sessions({ limit: 1 })).sessions.map(({ peer }) => peer)).toEqual(peers.slice(0, 1));
+    expect(await s.looking.sessions({ limit: 0 })).toEqual({ total: 2, sessions: [] });
+    open.open();
+    await waits;
+  });
+
+  test.each<[unknown]>([[{ limit: 10_001 }], [{ limit: -1 }], [{ limit: 0.5 }], [{ limit: '5' }], [{ limit: null }]])(
+    'a limit that is none is INVALID_ARGUMENT: %j',
+    async (request) => {
+      await using s = await rig();
+      expect((await failure(s.looking.sessions(request as SessionsRequest))).code).toBe('INVALID_ARGUMENT');
+    },
+  );
+
+  test('is behind the interceptors, as every service', async () => {
+    const authenticate = ({ token }: { token: string | undefined }) => {
+      if (token !== 'sesame') throw new Error('no');
+      return { subject: 'anna' };
+    };
+    await using s = await rig({ introspection: true, interceptors: [auth({ authenticate })] });
+    for (const call of [s.looking.services(), s.looking.statistics(), s.looking.sessions()]) {
+      expect((await failure(call)).code).toBe('UNAUTHENTICATED');
+    }
+    const metadata = { authorization: 'Bearer sesame' };
+    expect(await s.looking.services(undefined, { metadata })).toHaveLength(2);
+  });
+
+  test('has its name to itself', async () => {
+    const mine = implement(contract('getty.Introspection', { services: unary() }, { version: 'v7' }), { services: () => 'mine' });
+    await expect(serve(freeMemory(), [mine], { introspection: true })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+    const server = await serve(freeMemory(), [mine]);
+    await server.close();
+    await expect(serve(freeMemory(), [], { introspection: 'yes' as unknown as boolean })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+    await expect(serve(freeMemory(), {} as Service[], { introspection: true })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+  });
+});
