@@ -25,7 +25,8 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   readonly #connection: Connection;
   readonly #setup: ResolvedSetup<In, Out>;
   readonly #inbox: Inbox<In, Out>;
-  readonly #outbox: Outbox<In, Out>;
+  /** Made by the first write: many sessions only listen. */
+  #outbox: Outbox<In, Out> | undefined;
   #state: State = 'open';
   #gone = false;
   #attributes: Map<unknown, unknown> | undefined;
@@ -42,7 +43,6 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     this.#connection = connection;
     this.#setup = setup;
     this.#inbox = new Inbox(this, connection, setup);
-    this.#outbox = new Outbox(connection, setup);
   }
 
   get name(): string {
@@ -71,7 +71,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   get stats(): SessionStats {
     const { bytesRead, messagesRead } = this.#inbox;
-    const { bytesWritten, messagesWritten } = this.#outbox;
+    const { bytesWritten = 0, messagesWritten = 0 } = this.#outbox ?? {};
     return { bytesRead, messagesRead, bytesWritten, messagesWritten };
   }
 
@@ -85,7 +85,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   }
 
   get queuedBytes(): number {
-    return this.#outbox.queuedBytes;
+    return this.#outbox?.queuedBytes ?? 0;
   }
 
   updateActive(): void {
@@ -121,7 +121,8 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     let period = Number.POSITIVE_INFINITY;
     if (this.#hasCron()) {
       period = cronPeriod;
-      this.#cronAt = now() + cronPeriod;
+      // Whole, for a number that is not costs an object.
+      this.#cronAt = Math.ceil(now()) + cronPeriod;
     }
     if (this.#idleTimeout() > 0) period = Math.min(period, Math.ceil(this.#idleTimeout() / 4));
     if (this.#watchesMessages()) period = Math.min(period, Math.ceil(messageTimeout / 4));
@@ -153,7 +154,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     const time = now();
     // The tick that is nearest to the time.
     if (time < this.#cronAt - this.#tickPeriod / 2) return;
-    this.#cronAt = Math.max(this.#cronAt, time - this.#tickPeriod) + this.#setup.cronPeriod;
+    this.#cronAt = Math.ceil(Math.max(this.#cronAt, time - this.#tickPeriod)) + this.#setup.cronPeriod;
     this.#connection.ping?.();
     this.#call(() => this.#setup.listener.onCron?.(this));
   }
@@ -193,7 +194,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   }
 
   onTaken(): void {
-    this.#outbox.onTaken();
+    this.#outbox?.onTaken();
   }
 
   onEnd(): void {
@@ -220,23 +221,31 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   }
 
   write(message: Out): boolean {
-    return this.#outbox.write(message, this.#setup.codec, this);
+    return (this.#outbox ?? this.#makeOutbox()).write(message, this.#setup.codec, this);
   }
 
   writeBytes(bytes: Uint8Array): boolean {
-    return this.#outbox.writeChunks([bytes]);
+    return (this.#outbox ?? this.#makeOutbox()).writeChunks([bytes]);
   }
 
   writeBytesArray(chunks: readonly Uint8Array[]): boolean {
-    return this.#outbox.writeChunks(chunks);
+    return (this.#outbox ?? this.#makeOutbox()).writeChunks(chunks);
   }
 
   send(message: Out, options?: SendOptions): Promise<SendResult> {
-    return this.#outbox.send(() => this.write(message), options);
+    return (this.#outbox ?? this.#makeOutbox()).send(() => this.write(message), options);
   }
 
   drained(): Promise<void> {
-    return this.#outbox.drained();
+    return (this.#outbox ?? this.#makeOutbox()).drained();
+  }
+
+  #makeOutbox(): Outbox<In, Out> {
+    const outbox = new Outbox<In, Out>(this.#connection, this.#setup);
+    if (this.#state !== 'open') outbox.close();
+    if (this.#state === 'closed') outbox.stop();
+    this.#outbox = outbox;
+    return outbox;
   }
 
   // ---- the end ----
@@ -244,7 +253,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   close(): Promise<void> {
     const closed = this.#closedPromise();
     if (this.#state === 'open') {
-      this.#outbox.close();
+      this.#outbox?.close();
       this.#state = 'closing';
       this.#connection.end();
       // Somebody who paused must not keep a closing session from seeing the peer's end.
@@ -272,7 +281,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   #stop(): void {
     this.#state = 'closed';
     this.#inbox.stop();
-    this.#outbox.stop();
+    this.#outbox?.stop();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -287,7 +296,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     if (error !== undefined && !wasClosed) this.report(error);
     clearTimeout(this.#waitTimer);
     if (this.#tickPeriod > 0) removeTick(this.#tickPeriod, this);
-    this.#outbox.onGone(error);
+    this.#outbox?.onGone(error);
     this.#call(() => this.#setup.listener.onClose?.(this));
     this.#owner.forget(this);
     this.#resolveClosed?.();
