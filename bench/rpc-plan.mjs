@@ -52,6 +52,12 @@ export const GROUPS = [
     wanted: [{ peers: ['net-ping'], metric: 'p50', most: 1.25 }],
   },
   {
+    name: '1 in flight with busyPoll',
+    shape: { connections: 1, inFlight: 1, message: SMALL },
+    sides: ['getty-busy', 'getty'],
+    wanted: [{ peers: ['getty'], metric: 'p50', most: 0.4 }],
+  },
+  {
     name: '1 KiB body, 64 in flight',
     shape: { connections: 1, inFlight: 64, message: LARGE },
     sides: ['getty', GRPC, 'nest'],

@@ -1,6 +1,7 @@
 /** The calling half of a channel: calls go out, wait for their answers, and settle once. */
 import { GettyError, messageOf } from '../errors.js';
 import { within } from '../timing.js';
+import { spinFor } from '../transport/busy-poll.js';
 import { every, now } from '../transport/ticker.js';
 import type { Session } from '../transport/types.js';
 import { cancelled, streamsInput, streamsReplies, unlessCancelled, withTimeLeft } from './call.js';
@@ -26,6 +27,7 @@ export interface CallerSetup {
   readonly timeout: number;
   readonly heartbeatTimeout: number;
   readonly maxPendingCalls: number;
+  readonly busyPoll: number;
   /** Of the calls that are made. */
   readonly calls: Meters;
 }
@@ -151,6 +153,7 @@ export class Caller {
       return this.#refuse(call, notSent(error, call));
     }
     this.#begin(call);
+    if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
     if (kind === 'oneway') {
       outgoing.count();
       outgoing.resolve(undefined);

@@ -13,6 +13,7 @@ export const RPC_DEFAULTS = {
   heartbeatTimeout: 5_000,
   maxPendingCalls: 65_536,
   streamWindow: 256 * 1024,
+  busyPoll: 0,
   drainTimeout: 10_000,
   interceptors: [] as readonly Interceptor[],
   logger: SILENT,
@@ -28,6 +29,7 @@ const RANGES: Ranges<ResolvedRpcOptions> = {
   heartbeatTimeout: [1, LONGEST_TIMER],
   maxPendingCalls: [1, 2 ** 24],
   streamWindow: [FIRST_WINDOW, 2 ** 30],
+  busyPoll: [0, 1_000],
   drainTimeout: [0, LONGEST_TIMER],
 };
 

@@ -1,6 +1,7 @@
 /** The serving half of a channel: requests become calls of handlers, and what handlers answer becomes replies. */
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import type { Logger } from '../logger.js';
+import { spinFor } from '../transport/busy-poll.js';
 import { now } from '../transport/ticker.js';
 import { warn as warnProgram } from '../warning.js';
 import { streamsInput, streamsReplies } from './call.js';
@@ -20,6 +21,7 @@ import type { Channel, CodecName, Invoke, MessageCodec, Method, MethodKind } fro
 export interface ResponderSetup {
   readonly router: Router;
   readonly maxPendingCalls: number;
+  readonly busyPoll: number;
   readonly logger: Logger;
   readonly served: Meters;
   /** Runs a handler; undefined where no interceptor stands before it. */
@@ -65,6 +67,7 @@ export class Responder {
   }
 
   onRequest(frame: Frame): void {
+    if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
     const { recent } = this.#channel;
     if (recent !== undefined) {
       const before = recent.meet(frame);

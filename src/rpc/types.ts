@@ -321,6 +321,11 @@ export interface RpcOptions {
   maxPendingCalls?: number;
   /** Bytes of a stream that may wait for its reader, and by one message more; at least 65,536. */
   streamWindow?: number;
+  /**
+   * For those who have a core to give: after each request, made or received, the process spins for so long instead of sleeping until it is woken, which more than
+   * halves the time of a call on one machine or a fast network. 0: never.
+   */
+  busyPoll?: number;
   /** How long close() waits for calls under way. */
   drainTimeout?: number;
   /** The first sees the call first. */

@@ -1,0 +1,43 @@
+import { performance } from 'node:perf_hooks';
+import { setTimeout as wait } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { connect, contract, implement, serve, unary } from '../../src/rpc/index.js';
+import { spinFor } from '../../src/transport/busy-poll.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { freeMemory } from '../fixtures/rpc.js';
+import { until } from '../fixtures/waiting.js';
+
+noLeaks();
+
+/** The part of some milliseconds in which the event loop slept. */
+async function idlePart(ms: number): Promise<number> {
+  const before = performance.eventLoopUtilization();
+  await wait(ms);
+  const { idle, active } = performance.eventLoopUtilization(before);
+  return idle / (idle + active);
+}
+
+test('the loop does not sleep while it spins, and sleeps again when the time is over', async () => {
+  expect(await idlePart(60)).toBeGreaterThan(0.3);
+  spinFor(1_000);
+  spinFor(120);
+  expect(await idlePart(60)).toBeLessThan(0.05);
+  spinFor(0);
+  await wait(1);
+  expect(await idlePart(60)).toBeGreaterThan(0.3);
+});
+
+test('calls keep it spinning for busyPoll after the last of them', async () => {
+  const Echo = contract('Echo', { echo: unary<string, string>() });
+  const server = await serve(freeMemory(), [implement(Echo, { echo: (text) => text })], { busyPoll: 150 });
+  const client = await connect(server.address, { connections: 1, busyPoll: 150 });
+  await client.stub(Echo).echo('x');
+  expect(await idlePart(60)).toBeLessThan(0.05);
+  const began = performance.now();
+  client.destroy();
+  server.destroy();
+  await Promise.all([client.close(), server.close()]);
+  await until(() => performance.now() > began + 200, 'busyPoll is over');
+  expect(await idlePart(60)).toBeGreaterThan(0.3);
+  await expect(connect(server.address, { busyPoll: -1 })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+});
