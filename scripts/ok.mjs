@@ -6,7 +6,8 @@ const bin = `${ROOT}node_modules/`;
 /** @type {[name: string, ...args: string[]][]} */
 const steps = [
   ['types', TSC],
-  ['page types', TSC, '-p', 'examples/echo-web/page'],
+  ['echo page', TSC, '-p', 'examples/echo-web/page'],
+  ['rpc page', TSC, '-p', 'examples/rpc-web/page'],
   ['lint', `${bin}@biomejs/biome/bin/biome`, 'ci', '--error-on-warnings', '--colors=off'],
   ['dead code', `${bin}knip/bin/knip.js`, '--no-progress'],
   ['package', `${bin}publint/src/cli.js`, '--strict'],

@@ -1,7 +1,7 @@
 /**
  * The TypeScript in README.md and docs: blocks that begin with ```ts, perhaps with `name=NAME` or `nocheck` after it.
  *   node scripts/snippets.mjs --check      compiles them all
- *   node scripts/snippets.mjs run NAME     compiles and runs README.md's block NAME
+ *   node scripts/snippets.mjs run NAME     compiles and runs README.md's block NAME; `run NAME docs/rpc.md` that of another document
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -46,18 +46,18 @@ function compile(blocks, folder) {
 }
 
 setup();
-const [mode, name] = process.argv.slice(2);
+const [mode, name, document = 'README.md'] = process.argv.slice(2);
 if (mode === '--check') {
   const docs = readdirSync(join(ROOT, 'docs')).filter((file) => file.endsWith('.md'));
   const blocks = ['README.md', ...docs.map((file) => `docs/${file}`)].flatMap(blocksOf).filter(({ checked }) => checked);
   compile(blocks, 'check');
   console.log(`${blocks.length} snippets compile`);
 } else {
-  const blocks = blocksOf('README.md').filter((block) => !block.name.startsWith('line-'));
+  const blocks = blocksOf(document).filter((block) => !block.name.startsWith('line-'));
   const block = blocks.find((other) => other.name === name);
   if (mode !== 'run' || block === undefined) {
-    console.error(`snippet: given ${JSON.stringify(name)}, expected one of README.md's: ${blocks.map((other) => other.name).join(', ')}`);
+    console.error(`snippet: given ${JSON.stringify(name)}, expected one of ${document}'s: ${blocks.map((other) => other.name).join(', ')}`);
     process.exit(1);
   }
-  await import(pathToFileURL(join(compile([block], `run-${name}`), `README.md-${name}.js`)).href);
+  await import(pathToFileURL(join(compile([block], `run-${document.replaceAll(/\W/g, '-')}-${name}`), `${document}-${name}.js`)).href);
 }

@@ -285,7 +285,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   async drain(): Promise<void> {
     if (this.extended === undefined && !this.closed) await atMost(FIRST_WORD, new Promise<void>((resolve) => void this.dialect.whenKnown(resolve)));
     await this.idle();
-    while (!this.closed && this.extended === true) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    // Over datagrams nobody says that he has gone.
+    while (!this.closed && this.extended === true && this.recent === undefined) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }
 
   #settleIdle(): void {

@@ -351,7 +351,7 @@ function decodeInput(method: Method, codec: CodecName, frame: Frame): unknown {
 
 /** What went wrong with a value that was to be sent, or before it. */
 function answerable(failure: unknown): RpcError {
-  const tooLarge = failure instanceof GettyError && failure.code === 'MESSAGE_TOO_LARGE';
+  const tooLarge = failure instanceof GettyError && (failure.code === 'MESSAGE_TOO_LARGE' || failure.code === 'PEER_NOT_TRUSTED');
   return tooLarge ? new RpcError('RESOURCE_EXHAUSTED', failure.message, { cause: failure }) : RpcError.from(failure);
 }
 

@@ -1,14 +1,22 @@
-/** README's programs do what README says, and the documents' snippets compile. */
+/** README's programs, and those of the guides that end, do what is said of them; all snippets compile. */
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-async function snippets(...args: string[]): Promise<string | undefined> {
+async function snippets(...args: string[]): Promise<string[]> {
   const { stdout } = await promisify(execFile)(process.execPath, ['scripts/snippets.mjs', ...args], { cwd: ROOT });
-  return stdout.trim().split('\n').at(-1);
+  return stdout.trim().split('\n');
+}
+
+/** The block of output that stands behind a document's program NAME. */
+function outputOf(document: string, name: string): string[] {
+  const text = readFileSync(`${ROOT}${document}`, 'utf8');
+  const [, output = ''] = new RegExp(`^\`\`\`ts name=${name}\\n[\\s\\S]*?^\`\`\`\\n\\n\`\`\`\\n([\\s\\S]*?)^\`\`\``, 'm').exec(text) ?? [];
+  return output.trim().split('\n');
 }
 
 test.each([
@@ -16,9 +24,20 @@ test.each([
   ['rpc', 'hello, world'],
   ['micro', 'hello, world'],
 ])('the program %s prints "%s" and ends', async (name, lastLine) => {
-  expect(await snippets('run', name)).toBe(lastLine);
+  expect((await snippets('run', name)).at(-1)).toBe(lastLine);
+});
+
+test.each([
+  ['first', ['hello, world']],
+  ['errors', outputOf('docs/rpc.md', 'errors')],
+  ['metadata', ['from north-2', 'hello, Ann']],
+  ['streams', ['1', '2', '3', 'sum 6', '20', '40']],
+  ['back', ['Ann is fine']],
+  ['auth', outputOf('docs/rpc.md', 'auth')],
+])('the program %s of docs/rpc.md prints %j and ends', async (name, lines) => {
+  expect(await snippets('run', name, 'docs/rpc.md')).toEqual(lines);
 });
 
 test('every snippet of the documents compiles', async () => {
-  expect(await snippets('--check')).toMatch(/^\d+ snippets compile$/);
+  expect((await snippets('--check')).at(-1)).toMatch(/^\d+ snippets compile$/);
 });

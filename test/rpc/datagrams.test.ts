@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { RecentRequests } from '../../src/rpc/datagrams.js';
 import { connect, contract, implement, type RpcError, serve, serverStream, unary } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { gate, turns, until } from '../fixtures/waiting.js';
+import { gate, turns, until, within } from '../fixtures/waiting.js';
 
 const Sensor = contract('Sensor', {
   read: unary<string, string>({ idempotent: true }),
@@ -163,6 +163,25 @@ describe('over datagrams', () => {
     };
     expect(await failure(loop())).toMatchObject({ code: 'FAILED_PRECONDITION', unsent: true, message: expect.stringContaining('datagrams') });
     expect(s.calls).toEqual([]);
+  });
+
+  test('an answer larger than a peer that is not trusted may be sent is RESOURCE_EXHAUSTED', async () => {
+    const service = implement(Sensor, { read: () => 'x'.repeat(2_000), count: () => 1, wait: () => '', live: () => [] });
+    const server = await serve('udp://127.0.0.1:0', [service]);
+    const client = await connect(server.address, { connections: 1, reconnect: false });
+    try {
+      expect(await failure(client.stub(Sensor).read('one'))).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: false });
+      expect(await client.stub(Sensor).count('one')).toBe(1);
+    } finally {
+      await client.close();
+      await server.close();
+    }
+  });
+
+  test('a server that closes does not wait for goodbyes, which nobody says', async () => {
+    await using s = await sensor();
+    expect(await s.stub.read('one')).toBe('one: 21 degrees');
+    await within(s.server.close(), 'the server to close');
   });
 
   test('what is remembered of a peer is bounded, in number and in bytes', () => {
