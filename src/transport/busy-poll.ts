@@ -12,11 +12,11 @@ export function spinFor(ms: number): void {
   until = performance.now() + ms;
   if (spinning || globalThis.setImmediate === undefined) return;
   spinning = true;
-  setImmediate(turn);
+  globalThis.setImmediate(turn);
 }
 
 /** With an immediate waiting, the loop does not sleep in its poll phase. */
 function turn(): void {
-  if (performance.now() < until) setImmediate(turn);
+  if (performance.now() < until) globalThis.setImmediate(turn);
   else spinning = false;
 }
