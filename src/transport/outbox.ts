@@ -2,7 +2,7 @@
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import { checkNumber } from '../options.js';
 import { ByteWriter, FLUSH_BYTES, SMALL_WRITER_BYTES } from './byte-writer.js';
-import { type Bytes, concat, copy } from './bytes.js';
+import { allocate, type Bytes, copy } from './bytes.js';
 import { type Flushable, flushSoon } from './flusher.js';
 import { LONGEST_TIMER, tooLarge } from './session-options.js';
 import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from './types.js';
@@ -49,7 +49,7 @@ export class Outbox<In, Out> implements Flushable {
   /** Bytes handed to the connection that it had not passed on when it was last asked. */
   #untaken = 0;
   /** Chunks that wait behind those until they make a larger one: a peer that does not read must not cost a heap of small ones. */
-  #held: Bytes[] | undefined;
+  #held: Bytes | undefined;
   #heldBytes = 0;
   #waiters: Waiter[] | undefined;
   #closed = false;
@@ -219,7 +219,7 @@ export class Outbox<In, Out> implements Flushable {
     if (length === 0 || this.#gone) return;
     const view = output.bytes.subarray(0, length);
     if (this.#untaken > 0 && length < HELD && !this.#connection.unbatched) {
-      this.#hold(copy(view));
+      this.#hold(view);
       output.length = 0;
       return;
     }
@@ -237,20 +237,22 @@ export class Outbox<In, Out> implements Flushable {
     this.#untaken = this.#connection.bufferedBytes;
   }
 
-  #hold(bytes: Bytes): void {
-    this.#held ??= [];
-    this.#held.push(bytes);
+  #hold(bytes: Uint8Array): void {
+    if (this.#heldBytes + bytes.length > HELD) this.#release();
+    // One buffer, filled in place: many small ones, gathered later, leave the memory of the process in holes.
+    this.#held ??= allocate(HELD);
+    this.#held.set(bytes, this.#heldBytes);
     this.#heldBytes += bytes.length;
-    if (this.#heldBytes >= HELD) this.#release();
   }
 
   /** Hand on what was held, as one. */
   #release(): void {
     const held = this.#held;
     if (held === undefined) return;
+    const bytes = held.subarray(0, this.#heldBytes);
     this.#held = undefined;
     this.#heldBytes = 0;
-    this.#hand(concat(held));
+    this.#hand(bytes);
   }
 
   /** The connection has passed on more. */
