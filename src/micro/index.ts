@@ -6,8 +6,9 @@ export { consistentHash, leastActive, p2cEwma, type RandomOptions, random, round
 export { CONSUME_DEFAULTS, type ConsumeOptions, type Consumer, type ContractName, consume } from './consumer.js';
 export { EJECTION_DEFAULTS, type EjectionOptions } from './ejection.js';
 export type { ExplainedNode, Explanation } from './explain.js';
+export { HEDGE_DEFAULTS, type HedgeOptions, hedge } from './hedge.js';
 export { type ProvideOptions, type Provider, provide } from './provider.js';
 export { type ChangeListener, Resolver, type ResolverOptions } from './resolver.js';
 export { compareSnapshots, type SnapshotChange } from './snapshots.js';
-export { type FailoverOptions, failfast, failover } from './strategies.js';
+export { FAILOVER_DEFAULTS, type FailoverOptions, failfast, failover } from './strategies.js';
 export type { Attempt, Balancer, NodeLoad, Picker, Registry, ServiceNode, ServiceQuery, Strategy } from './types.js';
