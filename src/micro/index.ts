@@ -7,7 +7,7 @@ export { CONSUME_DEFAULTS, type ConsumeOptions, type Consumer, type ContractName
 export { EJECTION_DEFAULTS, type EjectionOptions } from './ejection.js';
 export type { ExplainedNode, Explanation } from './explain.js';
 export { HEDGE_DEFAULTS, type HedgeOptions, hedge } from './hedge.js';
-export { type ProvideOptions, type Provider, provide } from './provider.js';
+export { type ProvideOptions, type Provider, type ProviderUpdate, provide } from './provider.js';
 export { type ChangeListener, Resolver, type ResolverOptions } from './resolver.js';
 export { compareSnapshots, type SnapshotChange } from './snapshots.js';
 export { FAILOVER_DEFAULTS, type FailoverOptions, failfast, failover } from './strategies.js';
