@@ -264,7 +264,7 @@ const ABSENCES = [
   ['in full length: 20 s', 10_000, 20_000],
 ] as const;
 const FREEZES = [
-  ['beyond its lease or session', 2_000, 5_000],
+  ['beyond its lease or session', 3_000, 7_000],
   ['in full length: 15 s', 10_000, 15_000],
 ] as const;
 
