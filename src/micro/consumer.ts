@@ -191,7 +191,7 @@ class ServiceConsumer implements Consumer {
     const answer = link.invoke(call);
     // On the side: the caller's answer is not a turn later for it.
     answer.then(
-      () => state.end(took(), undefined),
+      () => (kind === 'oneway' ? state.leave() : state.end(took(), undefined)),
       (error) => state.end(took(), error),
     );
     return answer;

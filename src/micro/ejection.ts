@@ -1,6 +1,7 @@
 /** Nodes whose calls fail are left out for a while, and come back when a call to them has succeeded. */
 import { badOption, withDefaults } from '../options.js';
 import type { RpcCode } from '../rpc/index.js';
+import { isFree } from './safe.js';
 
 /** Milliseconds. Defaults: EJECTION_DEFAULTS. */
 export interface EjectionOptions {
@@ -64,6 +65,7 @@ export class NodeHealth {
   /** Since when it is in or, out, until when it is. */
   #at = performance.now();
   #timer: NodeJS.Timeout | undefined;
+  #forgotten = false;
 
   constructor(settings: EjectionSettings, host: HealthHost) {
     this.#settings = settings;
@@ -93,15 +95,23 @@ export class NodeHealth {
 
   /** A call has ended, with this error. */
   end(error: unknown): void {
+    // Without a connection the link rests by itself.
+    if (isFree(error)) return this.unknown();
     const { code } = (typeof error === 'object' && error !== null ? error : {}) as { code?: unknown };
     if (error !== undefined && this.#settings.codes.includes(code as RpcCode)) this.#failed();
     // That the caller gave up tells nothing; any other error is an answer.
-    else if (code === 'CANCELLED') this.#probedInVain();
+    else if (code === 'CANCELLED') this.unknown();
     else this.#succeeded();
+  }
+
+  /** A call has ended, and nobody knows how. */
+  unknown(): void {
+    if (this.#phase === 'probed') this.#become('due');
   }
 
   /** The node is gone. */
   forget(): void {
+    this.#forgotten = true;
     clearTimeout(this.#timer);
   }
 
@@ -109,10 +119,6 @@ export class NodeHealth {
     this.#failures++;
     if (this.#phase === 'probed') this.#eject();
     else if (this.#phase === 'in' && this.#failures >= this.#settings.failures && this.#host.mayEject()) this.#eject();
-  }
-
-  #probedInVain(): void {
-    if (this.#phase === 'probed') this.#become('due');
   }
 
   #succeeded(): void {
@@ -146,6 +152,7 @@ export class NodeHealth {
   }
 
   #after(ms: number, phase: HealthPhase): void {
-    this.#timer = setTimeout(() => this.#become(phase), ms).unref();
+    // A call to a node that is gone may end later.
+    if (!this.#forgotten) this.#timer = setTimeout(() => this.#become(phase), ms).unref();
   }
 }

@@ -28,6 +28,12 @@ export class NodeState implements NodeLoad {
     this.health?.begin();
   }
 
+  /** It is sent, and nobody will know more of it. */
+  leave(): void {
+    this.inFlight--;
+    this.health?.unknown();
+  }
+
   /** `ms`: undefined where it says nothing of the node, as of a stream. */
   end(ms: number | undefined, error: unknown): void {
     this.inFlight--;
