@@ -13,6 +13,11 @@ export const MAX_ENTRY_BYTES = 1024 * 1024;
 export const META_KEY = 'getty-micro-meta-key';
 /** The metadata key that holds a node's address when it is not plain `tcp://host:port`, which Go's fields cannot say. */
 export const ADDRESS_KEY = 'getty-address';
+/** The metadata key of a node's weight. */
+export const WEIGHT_KEY = 'getty-weight';
+/** The weight of a node that says none. */
+export const DEFAULT_WEIGHT = 100;
+export const MAX_WEIGHT = 1_000_000;
 
 export type Role = 'SRT_Provider' | 'SRT_Consumer';
 

@@ -1,7 +1,7 @@
 /** A consumer: finds the nodes of a service, follows them, and balances calls over them. */
 import { messageOf } from '../errors.js';
 import { SILENT } from '../logger.js';
-import { badOption } from '../options.js';
+import { badOption, withDefaults } from '../options.js';
 import {
   type Call,
   type CodecName,
@@ -17,11 +17,16 @@ import {
   type Stub,
   type StubOptions,
 } from '../rpc/index.js';
-import { roundRobin } from './balancers.js';
+import { invokeUntilEnd } from '../rpc/stream-end.js';
+import { roundRobin } from './balancers/index.js';
+import { type EjectionOptions, resolveEjection } from './ejection.js';
+import { type Explanation, everyNode, explain } from './explain.js';
 import { Links } from './links.js';
-import { Resolver } from './resolver.js';
+import type { NodeState } from './node-state.js';
+import { Pool, type PoolSettings } from './pool.js';
+import { type ChangeListener, Resolver } from './resolver.js';
 import { failover } from './strategies.js';
-import type { Balancer, Picker, Registry, ServiceNode, Strategy } from './types.js';
+import type { Balancer, Registry, ServiceNode, Strategy } from './types.js';
 
 /** The rpc options are those of the connection to each node; interceptors see a call once, before its attempts. */
 export interface ConsumeOptions extends Omit<RpcClientOptions, 'signal' | 'onReady'> {
@@ -32,66 +37,44 @@ export interface ConsumeOptions extends Omit<RpcClientOptions, 'signal' | 'onRea
   balancer?: Balancer;
   /** Default: failover(). */
   strategy?: Strategy;
+  /** When nodes whose calls fail are left out, and for how long; false: never. */
+  ejection?: EjectionOptions | false;
+  /** Milliseconds over which a node that comes later is given more and more of its share of the calls. 0: its whole share at once. */
+  slowStart?: number;
+  /**
+   * Milliseconds after which the connections to a node that no call has used are closed; the next call dials again. It may take a quarter
+   * longer. 0: never, which is the default where `services` are offered to the providers.
+   */
+  idleTimeout?: number;
 }
+
+/** Milliseconds. */
+export const CONSUME_DEFAULTS = { slowStart: 0, idleTimeout: 600_000 } satisfies Partial<ConsumeOptions>;
+const LONGEST = 2 ** 31 - 1;
+/** Milliseconds that explain() waits for nodes of other groups and versions. */
+const EXPLAIN_LIMIT = 1_000;
+
+/** What a consumer needs to know of a contract to find its nodes. */
+export type ContractName = Pick<Contract, 'name' | 'version' | 'codec'>;
 
 export interface Consumer extends AsyncDisposable {
   /** A typed caller. It asks the registry for nodes that speak its codec: the contract's own, unless `options` says another. */
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs>;
   /** Follows the nodes that calls of this contract go to; the consumer closes it. */
-  resolver(contract: Pick<Contract, 'name' | 'version' | 'codec'>, options?: StubOptions): Resolver;
+  resolver(contract: ContractName, options?: StubOptions): Resolver;
+  /**
+   * Tell of the nodes of this contract: once of those that there are, as added, then of each change. Answers the function that ends it.
+   * What the listener throws is logged.
+   */
+  notify(contract: ContractName, listener: ChangeListener, options?: StubOptions): () => void;
+  /**
+   * Which nodes calls of this contract may go to, which they do not go to, and why. It asks the registry for nodes of other groups, versions
+   * and codecs too, and waits for them for a second at most.
+   */
+  explain(contract: ContractName, options?: StubOptions): Promise<Explanation>;
   readonly invoke: Invoke;
   /** Stop following, let calls under way finish, close. */
   close(): Promise<void>;
-}
-
-/** The nodes of one service, version and codec, and the picker among them. */
-class Pool {
-  readonly resolver: Resolver;
-  readonly #picker: Picker;
-  readonly #links: Links;
-  /** Those of the list that are worth a call; undefined when it has to be found out anew. */
-  #available: readonly ServiceNode[] | undefined;
-  ready = false;
-
-  constructor(resolver: Resolver, picker: Picker, links: Links) {
-    this.resolver = resolver;
-    this.#picker = picker;
-    this.#links = links;
-  }
-
-  changed(): void {
-    this.#available = undefined;
-  }
-
-  /** Throws UNAVAILABLE when no node is left. */
-  pick(call: Call, tried: ReadonlySet<ServiceNode>): ServiceNode {
-    this.#available ??= this.#findAvailable();
-    let nodes = this.#available;
-    if (tried.size > 0) {
-      // A node that rests is better than none, and one at an address that has just failed is none.
-      const addresses = new Set([...tried].map((node) => node.address));
-      const isLeft = (node: ServiceNode): boolean => !addresses.has(node.address);
-      nodes = nodes.filter(isLeft);
-      if (nodes.length === 0) nodes = this.resolver.nodes().filter(isLeft);
-    }
-    if (nodes.length === 0) throw new RpcError('UNAVAILABLE', this.#noNode(tried.size), { unsent: true });
-    const node = this.#picker(nodes, call);
-    if (typeof node?.address !== 'string')
-      throw new RpcError('INTERNAL', 'the balancer answered none of the nodes that it was given', { unsent: true });
-    return node;
-  }
-
-  #findAvailable(): readonly ServiceNode[] {
-    const all = this.resolver.nodes();
-    const available = all.filter((node) => this.#links.isAvailable(node.address));
-    return available.length === 0 || available.length === all.length ? all : available;
-  }
-
-  #noNode(tried: number): string {
-    const { service, version, group, protocol } = this.resolver.query;
-    const what = [service, version && `version ${version}`, group && `group ${group}`, protocol].filter(Boolean).join(', ');
-    return tried > 0 ? `no other node offers ${what}` : `no node offers ${what}`;
-  }
 }
 
 class ServiceConsumer implements Consumer {
@@ -102,6 +85,7 @@ class ServiceConsumer implements Consumer {
   /** The same pools, where each call finds its own. */
   readonly #byMethod: Readonly<Record<CodecName, Map<Method, Pool>>> = { json: new Map(), protobuf: new Map() };
   readonly #timeout: number;
+  readonly #settings: PoolSettings;
   #closing: Promise<void> | undefined;
 
   constructor(options: ConsumeOptions) {
@@ -111,7 +95,11 @@ class ServiceConsumer implements Consumer {
     if (typeof strategy !== 'function') throw badOption('strategy', strategy, 'what failover() or failfast() returns');
     this.#options = { ...options, balancer };
     this.#timeout = timeout;
-    this.#links = new Links({ ...options, interceptors: [] }, () => {
+    const { slowStart, idleTimeout } = withDefaults(CONSUME_DEFAULTS, options, { slowStart: [0, LONGEST], idleTimeout: [0, LONGEST] });
+    this.#settings = { slowStart, ejection: resolveEjection(options.ejection) };
+    // A provider may call back whenever it likes.
+    const offers = options.services !== undefined && options.services.length > 0;
+    this.#links = new Links({ ...options, interceptors: [] }, offers ? (options.idleTimeout ?? 0) : idleTimeout, () => {
       for (const pool of this.#pools.values()) pool.changed();
     });
     this.invoke = compose(
@@ -127,8 +115,24 @@ class ServiceConsumer implements Consumer {
     return stub;
   }
 
-  resolver({ name, version, codec }: Pick<Contract, 'name' | 'version' | 'codec'>, options: StubOptions = {}): Resolver {
-    return this.#pool(name, version, options.codec ?? codec).resolver;
+  resolver(contract: ContractName, options: StubOptions = {}): Resolver {
+    return this.#poolOf(contract, options).resolver;
+  }
+
+  notify(contract: ContractName, listener: ChangeListener, options: StubOptions = {}): () => void {
+    if (typeof listener !== 'function') throw badOption('listener', listener, 'a function');
+    return this.resolver(contract, options).notify(listener);
+  }
+
+  async explain(contract: ContractName, options: StubOptions = {}): Promise<Explanation> {
+    const pool = this.#poolOf(contract, options);
+    const { query } = pool.resolver;
+    const every = await everyNode(this.#options.registry, query.service, EXPLAIN_LIMIT);
+    return explain(query, pool.resolver.isReady, pool.explain(), every);
+  }
+
+  #poolOf({ name, version, codec }: ContractName, options: StubOptions): Pool {
+    return this.#pool(name, version, options.codec ?? codec);
   }
 
   #pool(service: string, version: string, protocol: CodecName): Pool {
@@ -138,17 +142,16 @@ class ServiceConsumer implements Consumer {
     if (pool === undefined) {
       const { registry, group, balancer = roundRobin(), logger = SILENT } = this.#options;
       const resolver = new Resolver(registry, { service, group, version: version || undefined, protocol }, { logger });
-      pool = new Pool(resolver, balancer(), this.#links);
+      pool = new Pool(resolver, balancer(), this.#links, this.#settings);
       this.#pools.set(key, pool);
-      resolver.onChange(() => this.#listChanged());
+      resolver.onChange(() => this.#keepLinks());
     }
     return pool;
   }
 
-  #listChanged(): void {
+  #keepLinks(): void {
     const addresses = new Set<string>();
     for (const pool of this.#pools.values()) {
-      pool.changed();
       for (const node of pool.resolver.nodes()) addresses.add(node.address);
     }
     this.#links.keepOnly(addresses);
@@ -166,10 +169,32 @@ class ServiceConsumer implements Consumer {
     try {
       const node = pool.pick(call, tried);
       tried.add(node);
-      return this.#links.of(node.address).invoke(call);
+      return this.#invokeAt(node, pool.stateOf(node), call);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  #invokeAt(node: ServiceNode, state: NodeState, call: Call): Promise<unknown> {
+    const link = this.#links.of(node.address);
+    const { kind } = call.method;
+    state.begin();
+    if (kind === 'serverStream' || kind === 'duplex')
+      return invokeUntilEnd(
+        (made) => link.invoke(made),
+        call,
+        (error) => state.end(undefined, error),
+      );
+    const isTimed = kind === 'unary' || kind === 'noReply';
+    const began = isTimed ? performance.now() : 0;
+    const took = (): number | undefined => (isTimed ? performance.now() - began : undefined);
+    const answer = link.invoke(call);
+    // On the side: the caller's answer is not a turn later for it.
+    answer.then(
+      () => (kind === 'oneway' ? state.leave() : state.end(took(), undefined)),
+      (error) => state.end(took(), error),
+    );
+    return answer;
   }
 
   /** The first list has not come yet. */
@@ -191,6 +216,7 @@ class ServiceConsumer implements Consumer {
   async #close(): Promise<void> {
     await Promise.all([...this.#pools.values()].map((pool) => pool.resolver.close()));
     await this.#links.close();
+    for (const pool of this.#pools.values()) pool.forget();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

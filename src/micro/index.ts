@@ -1,11 +1,14 @@
 /** The micro layer: services that publish themselves, consumers that find them and balance over them. */
 
 export type { RetryBudgetOptions } from '../rpc/index.js';
-export { META_KEY } from './attributes.js';
-export { random, roundRobin } from './balancers.js';
-export { type ConsumeOptions, type Consumer, consume } from './consumer.js';
-export { type ProvideOptions, type Provider, provide } from './provider.js';
-export { Resolver, type ResolverOptions } from './resolver.js';
+export { META_KEY, WEIGHT_KEY } from './attributes.js';
+export { consistentHash, leastActive, p2cEwma, type RandomOptions, random, roundRobin, weighted } from './balancers/index.js';
+export { CONSUME_DEFAULTS, type ConsumeOptions, type Consumer, type ContractName, consume } from './consumer.js';
+export { EJECTION_DEFAULTS, type EjectionOptions } from './ejection.js';
+export type { ExplainedNode, Explanation } from './explain.js';
+export { HEDGE_DEFAULTS, type HedgeOptions, hedge } from './hedge.js';
+export { type ProvideOptions, type Provider, type ProviderUpdate, provide } from './provider.js';
+export { type ChangeListener, Resolver, type ResolverOptions } from './resolver.js';
 export { compareSnapshots, type SnapshotChange } from './snapshots.js';
-export { type FailoverOptions, failfast, failover } from './strategies.js';
-export type { Attempt, Balancer, Picker, Registry, ServiceNode, ServiceQuery, Strategy } from './types.js';
+export { FAILOVER_DEFAULTS, type FailoverOptions, failfast, failover } from './strategies.js';
+export type { Attempt, Balancer, NodeLoad, Picker, Registry, ServiceNode, ServiceQuery, Strategy } from './types.js';

@@ -1,9 +1,9 @@
 /** A provider: services that listen, publish themselves, and leave in good order. */
 import { networkInterfaces } from 'node:os';
 import { gettyError, messageOf } from '../errors.js';
-import { badOption } from '../options.js';
+import { badOption, checkNumber } from '../options.js';
 import { type RpcServer, type RpcServerOptions, type RpcStatistics, type Service, serve } from '../rpc/index.js';
-import { META_KEY } from './attributes.js';
+import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './attributes.js';
 import type { Registry, ServiceNode } from './types.js';
 
 export interface ProvideOptions extends RpcServerOptions {
@@ -21,7 +21,12 @@ export interface ProvideOptions extends RpcServerOptions {
   /** Go's meta string: balancers of the user's own see it. */
   meta?: string;
   metadata?: Readonly<Record<string, string>>;
+  /** A whole number from 0 to 1,000,000, for weighted(); 0: no calls, unless all have 0. Default: 100, which is not written. */
+  weight?: number;
 }
+
+/** What a provider may change while it is published; what is not given stays. `metadata` replaces all that was given before. */
+export type ProviderUpdate = Pick<ProvideOptions, 'meta' | 'metadata' | 'weight'>;
 
 export interface Provider extends AsyncDisposable {
   /** Where it listens, with the real port. */
@@ -31,19 +36,34 @@ export interface Provider extends AsyncDisposable {
   /** As those of the server that it is. */
   statistics(): RpcStatistics;
   resetStatistics(): void;
+  /**
+   * Publish other metadata, in the place of what is there: no list is without the node meanwhile. Updates are done one after the other.
+   * Rejects with BAD_OPTION, ENDPOINT_CLOSED after close(), or REGISTRY_FAILED; then it is published as before, or is again soon.
+   */
+  update(changes: ProviderUpdate): Promise<void>;
   /** Deregister, send goaway, let calls under way finish, close. */
   close(): Promise<void>;
 }
 
 class ServiceProvider implements Provider {
-  readonly nodes: readonly ServiceNode[];
   readonly #server: RpcServer;
+  readonly #registry: Registry;
+  #options: ProvideOptions;
+  #nodes: readonly ServiceNode[];
   #registrations: AsyncDisposable[] = [];
+  /** The updates, one after the other. */
+  #updating: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
-  constructor(server: RpcServer, nodes: readonly ServiceNode[]) {
+  constructor(server: RpcServer, options: ProvideOptions) {
     this.#server = server;
-    this.nodes = nodes;
+    this.#registry = options.registry;
+    this.#options = options;
+    this.#nodes = nodesOf(server.address, options);
+  }
+
+  get nodes(): readonly ServiceNode[] {
+    return this.#nodes;
   }
 
   get address(): string {
@@ -58,11 +78,40 @@ class ServiceProvider implements Provider {
     this.#server.resetStatistics();
   }
 
-  async publish(registry: Registry): Promise<void> {
-    const outcomes = await Promise.allSettled(this.nodes.map((node) => registry.register(node)));
-    this.#registrations = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+  async publish(): Promise<void> {
+    this.#registrations = [];
+    await this.#register(this.#nodes);
+  }
+
+  /** All of them, even if one fails. An entry belongs to who registered it last, so a newer registration is put before the older one. */
+  async #register(nodes: readonly ServiceNode[]): Promise<void> {
+    const outcomes = await Promise.allSettled(nodes.map((node) => this.#registry.register(node)));
+    const made = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    this.#registrations = failed === undefined ? made : [...made, ...this.#registrations];
     if (failed !== undefined) throw failed.reason;
+  }
+
+  update(changes: ProviderUpdate): Promise<void> {
+    const done = this.#updating.then(() => this.#update(changes));
+    this.#updating = done.catch(() => {});
+    return done;
+  }
+
+  async #update({ meta, metadata, weight }: ProviderUpdate): Promise<void> {
+    if (this.#closing !== undefined) throw gettyError('ENDPOINT_CLOSED', `the provider at ${this.address} is closed`);
+    const before = this.#options;
+    const options = { ...before, meta: meta ?? before.meta, metadata: metadata ?? before.metadata, weight: weight ?? before.weight };
+    const nodes = nodesOf(this.#server.address, options);
+    try {
+      await this.#register(nodes);
+    } catch (error) {
+      // Some may be as they shall be, and others not; together they are as they were.
+      await this.#register(this.#nodes).catch(() => {});
+      throw error;
+    }
+    this.#options = options;
+    this.#nodes = nodes;
   }
 
   close(): Promise<void> {
@@ -71,6 +120,7 @@ class ServiceProvider implements Provider {
   }
 
   async #close(): Promise<void> {
+    await this.#updating;
     // A registry that is away forgets the entries by itself; that must not keep the calls under way from finishing.
     const outcomes = await Promise.allSettled(this.#registrations.map((registration) => registration[Symbol.asyncDispose]()));
     await this.#server.close();
@@ -95,8 +145,8 @@ export async function provide(options: ProvideOptions): Promise<Provider> {
   const server = await serve(address, services, options);
   let provider: ServiceProvider | undefined;
   try {
-    provider = new ServiceProvider(server, nodesOf(server.address, options));
-    await provider.publish(registry);
+    provider = new ServiceProvider(server, options);
+    await provider.publish();
     return provider;
   } catch (error) {
     await (provider ?? server).close().catch(() => {});
@@ -104,9 +154,11 @@ export async function provide(options: ProvideOptions): Promise<Provider> {
   }
 }
 
-function nodesOf(listening: string, { services, group = '', advertise, id, meta, metadata = {} }: ProvideOptions): ServiceNode[] {
+function nodesOf(listening: string, { services, group = '', advertise, id, meta, metadata = {}, weight }: ProvideOptions): ServiceNode[] {
   const address = advertised(listening, advertise);
-  const all = meta === undefined ? metadata : { ...metadata, [META_KEY]: meta };
+  if (weight !== undefined) checkNumber('weight', weight, 0, MAX_WEIGHT);
+  if (weight !== undefined && !Number.isInteger(weight)) throw badOption('weight', weight, 'a whole number');
+  const all = { ...metadata, ...(meta !== undefined && { [META_KEY]: meta }), ...(weight !== undefined && { [WEIGHT_KEY]: `${weight}` }) };
   return services.flatMap(({ contract }) =>
     contract.codecs.map((protocol) => ({
       id: id ?? address.replace(/^[a-z]+:\/\//, ''),

@@ -55,6 +55,11 @@ export class Resolver implements AsyncDisposable {
     return this.#nodes;
   }
 
+  /** Whether there was a list yet, which may be empty. */
+  get isReady(): boolean {
+    return this.#ready;
+  }
+
   /**
    * The list, once there is one, which may be empty. `timeout` is in milliseconds; without it: as long as it takes.
    * Rejects with REGISTRY_FAILED (timed out, see its cause; or the registry is disposed), ABORTED_BY_CALLER or ENDPOINT_CLOSED.
@@ -96,6 +101,21 @@ export class Resolver implements AsyncDisposable {
     return () => {
       this.#listeners.delete(added);
     };
+  }
+
+  /** As onChange(), and a list that is there already is told of first, as added, before this returns. */
+  notify(listener: ChangeListener): () => void {
+    const stop = this.onChange(listener);
+    if (this.#nodes.length > 0) this.#tell(listener, { added: this.#nodes, removed: [], updated: [] });
+    return stop;
+  }
+
+  #tell(listener: ChangeListener, change: SnapshotChange): void {
+    try {
+      listener(change, this.#nodes);
+    } catch (error) {
+      this.#logger.warn({ query: this.query, error }, 'resolver: a change listener threw');
+    }
   }
 
   /** End the watch; the last list stays. */
@@ -141,13 +161,7 @@ export class Resolver implements AsyncDisposable {
     if (changed) this.#nodes = nodes;
     for (const waiter of [...this.#waiters]) waiter.resolve(this.#nodes);
     if (!changed) return;
-    for (const listener of [...this.#listeners]) {
-      try {
-        listener(change, nodes);
-      } catch (error) {
-        this.#logger.warn({ query: this.query, error }, 'resolver: a change listener threw');
-      }
-    }
+    for (const listener of [...this.#listeners]) this.#tell(listener, change);
   }
 
   #lost(error: unknown): void {

@@ -1,6 +1,7 @@
 /** Strategies: what happens when a call to a node fails. */
 import { badOption, withDefaults } from '../options.js';
 import { type Call, RetryBudget, type RetryBudgetOptions } from '../rpc/index.js';
+import { isFree, isSafe } from './safe.js';
 import type { Attempt, ServiceNode, Strategy } from './types.js';
 
 /** One attempt; its error is the caller's. */
@@ -43,7 +44,14 @@ export function failover(options: FailoverOptions = {}): Strategy {
   };
 }
 
-async function tryInTurn(attempt: Attempt, call: Call, attempts: number, budget: RetryBudget, onRetry: FailoverOptions['onRetry']): Promise<unknown> {
+/** One attempt after the other, as failover() says. */
+export async function tryInTurn(
+  attempt: Attempt,
+  call: Call,
+  attempts: number,
+  budget: RetryBudget,
+  onRetry: FailoverOptions['onRetry'],
+): Promise<unknown> {
   const tried = new Set<ServiceNode>();
   const began = performance.now();
   let current = call;
@@ -66,20 +74,4 @@ async function tryInTurn(attempt: Attempt, call: Call, attempts: number, budget:
       onRetry?.(error, call);
     }
   }
-}
-
-/** An RpcError has these two; anything else that is thrown has not, and is not tried again. */
-function read(error: unknown): { readonly code?: unknown; readonly unsent?: unknown } {
-  return typeof error === 'object' && error !== null ? error : {};
-}
-
-function isSafe(error: unknown, call: Call): boolean {
-  if (call.signal?.aborted) return false;
-  const { code, unsent } = read(error);
-  return unsent === true || (call.method.idempotent && code === 'UNAVAILABLE');
-}
-
-function isFree(error: unknown): boolean {
-  const { code, unsent } = read(error);
-  return unsent === true && code === 'UNAVAILABLE';
 }

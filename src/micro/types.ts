@@ -36,8 +36,16 @@ export interface Registry extends AsyncDisposable {
   watch(query: ServiceQuery, options?: { signal?: AbortSignal }): AsyncIterable<readonly ServiceNode[]>;
 }
 
-/** Picks one of at least one node for a call. */
-export type Picker = (nodes: readonly ServiceNode[], call: Call) => ServiceNode;
+/** What a consumer knows of a node from its own calls. */
+export interface NodeLoad {
+  /** Calls under way; a stream is, until its end. */
+  readonly inFlight: number;
+  /** Milliseconds that calls have taken of late; falls while there are none, and is 0 before the first answer. */
+  readonly latency: number;
+}
+
+/** Picks one of at least one node for a call. The list is the same array until it changes. `load` tells how busy a node is. */
+export type Picker = (nodes: readonly ServiceNode[], call: Call, load: (node: ServiceNode) => NodeLoad) => ServiceNode;
 /** Makes a picker; its state lives in the closure. */
 export type Balancer = () => Picker;
 

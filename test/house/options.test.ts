@@ -1,8 +1,11 @@
-/** docs/transport.md lists every option of the transport, docs/rpc.md and docs/interceptors.md those of rpc, docs/etcd.md its own, and no other, with the code's defaults. */
+/** docs/transport.md lists every option of the transport, docs/rpc.md and docs/interceptors.md those of rpc, docs/micro.md those of micro, docs/etcd.md its own, and no other, with the code's defaults. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { CLIENT_DEFAULTS, RECONNECT_DEFAULTS, SERVER_DEFAULTS, SESSION_DEFAULTS, UDP_DEFAULTS } from '../../src/index.js';
+import { CONSUME_DEFAULTS, EJECTION_DEFAULTS, FAILOVER_DEFAULTS, HEDGE_DEFAULTS } from '../../src/micro/index.js';
+import { RESOLVER_DEFAULTS } from '../../src/micro/resolver.js';
 import { ETCD_DEFAULTS } from '../../src/registries/etcd.js';
+import { FILE_REGISTRY_DEFAULTS } from '../../src/registries/file.js';
 import { RPC_CLIENT_DEFAULTS } from '../../src/rpc/client.js';
 import {
   CIRCUIT_BREAKER_DEFAULTS,
@@ -19,9 +22,20 @@ import { TASK_POOL_DEFAULTS } from '../../src/transport/task-pool.js';
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const INTERCEPTORS = ['circuit-breaker', 'concurrency-limit', 'logging', 'rate-limit', 'retry'].map((name) => `src/rpc/interceptors/${name}.ts`);
 const RPC = ['types', 'contract', 'method-spec', 'auth', 'jwt', 'retry-budget'].map((name) => `src/rpc/${name}.ts`);
+const MICRO = ['consumer', 'provider', 'ejection', 'hedge', 'resolver', 'strategies'].map((name) => `src/micro/${name}.ts`);
 /** A heading between them: the last table of one ends with it. */
-const page = ['docs/transport.md', 'docs/rpc.md', 'docs/interceptors.md', 'docs/etcd.md'].map(read).join('\n### \n');
-const sources = ['src/transport/types.ts', 'src/transport/task-pool.ts', 'src/registries/etcd.ts', ...RPC, ...INTERCEPTORS].map(read).join('\n');
+const page = ['docs/transport.md', 'docs/rpc.md', 'docs/interceptors.md', 'docs/micro.md', 'docs/etcd.md'].map(read).join('\n### \n');
+const sources = [
+  'src/transport/types.ts',
+  'src/transport/task-pool.ts',
+  'src/registries/etcd.ts',
+  'src/registries/file.ts',
+  ...RPC,
+  ...INTERCEPTORS,
+  ...MICRO,
+]
+  .map(read)
+  .join('\n');
 const UNITS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1000, bytes: 1, KiB: 1024, MiB: 1024 * 1024 };
 
 /** `60 s` and `4 MiB` as the code has them: milliseconds and bytes. Anything else as it is written. */
@@ -72,6 +86,13 @@ test.each<[string, string, object]>([
   ['RateLimitOptions', '', RATE_LIMIT_DEFAULTS],
   ['LoggingOptions', '', LOGGING_DEFAULTS],
   ['EtcdOptions', '', ETCD_DEFAULTS],
+  ['FileRegistryOptions', '', FILE_REGISTRY_DEFAULTS],
+  ['ProvideOptions', '', {}],
+  ['ConsumeOptions', '', CONSUME_DEFAULTS],
+  ['ResolverOptions', '', RESOLVER_DEFAULTS],
+  ['FailoverOptions', '', FAILOVER_DEFAULTS],
+  ['HedgeOptions', '', HEDGE_DEFAULTS],
+  ['EjectionOptions', '', { ...EJECTION_DEFAULTS, codes: `\`${EJECTION_DEFAULTS.codes.join()}\`` }],
 ])('%s', (name, prefix, defaults) => {
   // connect() of rpc has another default for an option of the transport.
   const options = [...new Set([...declared(name), ...Object.keys(defaults)])];

@@ -1,6 +1,8 @@
 /** What every registry does: the table runs once per registry. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { provide } from '../../src/micro/index.js';
 import type { Registry } from '../../src/micro/types.js';
+import { contract, implement, unary } from '../../src/rpc/index.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { isPending, Log, node, type Place, QUERY, REGISTRIES, Watching } from '../fixtures/registries.js';
@@ -59,6 +61,21 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
         await watch.until(([first]) => first?.metadata.weight === `${weight}`, `weight ${weight}`);
       }
       expect(new Set(watch.seen.map((ids) => ids.join()))).toEqual(new Set(['a']));
+    });
+  },
+
+  'a provider says something else of itself, without a gap, and leaves'(place) {
+    return watching(place, async (registry, watch) => {
+      const Test = contract('TestService', { test: unary<string, string>() }, { version: 'v1.0' });
+      const provider = await provide({ registry, id: 'a', address: 'tcp://127.0.0.1:0', services: [implement(Test, { test: (text) => text })] });
+      await watch.ids('a');
+      for (let weight = 0; weight < 10; weight++) {
+        await provider.update({ weight });
+        await watch.until(([first]) => first?.metadata['getty-weight'] === `${weight}`, `weight ${weight}`);
+      }
+      expect(new Set(watch.seen.map((ids) => ids.join()))).toEqual(new Set(['a']));
+      await provider.close();
+      await watch.ids();
     });
   },
 

@@ -1,20 +1,7 @@
-/** Balancers. A self-defined one is a function that makes a function: `() => (nodes, call) => nodes[…]`. */
-import { compareNodes } from './snapshots.js';
-import type { Balancer, ServiceNode } from './types.js';
-
-export interface RandomOptions {
-  /** A number from 0 up to 1, 1 excluded. Default: Math.random. */
-  random?: () => number;
-}
-
-function anyIndex(random: () => number, length: number): number {
-  return Math.min(length - 1, Math.floor(random() * length));
-}
-
-/** Each node with the same chance. */
-export function random({ random: next = Math.random }: RandomOptions = {}): Balancer {
-  return () => (nodes) => nodes[anyIndex(next, nodes.length)] as ServiceNode;
-}
+/** One node after the other, whatever happens to the list. */
+import { compareNodes } from '../snapshots.js';
+import type { Balancer, ServiceNode } from '../types.js';
+import { anyIndex, type RandomOptions } from './random.js';
 
 /**
  * One node after the other, in the order of the list; begins anywhere, so that consumers that start together do not

@@ -1,0 +1,27 @@
+/** The better of two random nodes: by how long its calls take, and how many are under way. */
+import type { Balancer, NodeLoad, ServiceNode } from '../types.js';
+import { anyIndex, type RandomOptions } from './random.js';
+
+/** Milliseconds: what a call is taken to cost at a node that has one under way and has not answered any yet. */
+const UNKNOWN_COST = 1e6;
+
+function costOf({ inFlight, latency }: NodeLoad): number {
+  // One call finds out how a new node does; until it has answered, the others wait.
+  if (latency === 0) return inFlight * UNKNOWN_COST;
+  return latency * (inFlight + 1);
+}
+
+/**
+ * Two different nodes at random, and of these the one whose recent latency times the calls under way is less. Costs the same whatever the
+ * number of nodes, and consumers that do not know of each other do not all choose the same node.
+ */
+export function p2cEwma({ random: next = Math.random }: RandomOptions = {}): Balancer {
+  return () => (nodes, _, load) => {
+    const first = anyIndex(next, nodes.length);
+    const one = nodes[first] as ServiceNode;
+    if (nodes.length === 1) return one;
+    const second = anyIndex(next, nodes.length - 1);
+    const other = nodes[second < first ? second : second + 1] as ServiceNode;
+    return costOf(load(other)) < costOf(load(one)) ? other : one;
+  };
+}

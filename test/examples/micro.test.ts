@@ -1,0 +1,82 @@
+/** The examples of the micro layer, each program a process, on real registries. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { type Program, runExample } from '../fixtures/programs.js';
+import { EtcdServer } from '../fixtures/registry-servers.js';
+import { startZooKeeper } from '../fixtures/zookeeper-server.js';
+
+interface Place {
+  /** Of the registry. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+const PLACES: readonly { readonly name: string; begin(): Promise<Place> }[] = [
+  {
+    name: 'etcd',
+    async begin() {
+      const server = await EtcdServer.started();
+      return { url: server.url('/getty'), stop: () => server.stop() };
+    },
+  },
+  {
+    name: 'zookeeper',
+    async begin() {
+      const server = await startZooKeeper();
+      return { url: server.url('/getty'), stop: () => server.stop() };
+    },
+  },
+  {
+    name: 'file',
+    async begin() {
+      const directory = await mkdtemp(join(tmpdir(), 'getty-example-'));
+      return { url: pathToFileURL(directory).href, stop: () => rm(directory, { recursive: true, force: true }) };
+    },
+  },
+];
+
+describe.each(PLACES)('in $name', ({ begin }) => {
+  let place: Place;
+  beforeAll(async () => {
+    place = await begin();
+  }, INSTALL_TIMEOUT);
+  afterAll(() => place.stop());
+
+  const provider = (id: string): Program => runExample('micro', '--provider', '--id', id, '--registry', place.url);
+
+  it('micro: a consumer is told of providers that come and go, and calls those that are there', { timeout: 60_000 }, async () => {
+    await using a = provider('a');
+    await a.line(/a offers Greeter/);
+    await using consumer = runExample('micro', '--consumer', '--registry', place.url, '--interval', '20');
+    expect(await consumer.line(/added (\w+) at tcp:/)).toBe('a');
+    expect(await consumer.line(/hello, \d+, from (\w+)/)).toBe('a');
+    await using b = provider('b');
+    expect(await consumer.line(/added (\w+) at tcp:/)).toBe('b');
+    a.child.kill('SIGINT');
+    expect(await consumer.line(/removed (\w+)/)).toBe('a');
+    expect(await a.ended).toBe(0);
+    expect(a.lines.all.at(-1)).toBe('left in good order');
+    expect(await consumer.line(/hello, \d+, from (\w+)/)).toBe('b');
+    consumer.child.kill('SIGINT');
+    expect(await consumer.ended).toBe(0);
+    expect(consumer.lines.all.at(-1)).toMatch(/^b: (takes calls|new: takes \d+ % of its share)$/);
+    // No call has failed, whoever came and went.
+    expect(consumer.lines.all.filter((line) => line.includes('Error'))).toEqual([]);
+    b.child.kill('SIGINT');
+    expect(await b.ended).toBe(0);
+  });
+
+  it('micro-self-defined-balancer: a call goes to a provider of the group that it names', { timeout: 60_000 }, async () => {
+    await using program = runExample('micro-self-defined-balancer', '--registry', place.url);
+    expect(await program.ended).toBe(0);
+    const [, , third = '', fourth = ''] = program.lines.all;
+    expect(program.lines.all.slice(0, 2)).toEqual(['group 1: user 10 found by first', 'group 1: user 11 found by first']);
+    expect([third, fourth].map((line) => line.replace(/.* by /, '')).sort()).toEqual(['another-second', 'second']);
+    expect(program.lines.all[4]).toBe('group 3: RpcError: no node of group 3');
+    expect(program.lines.all).toHaveLength(5);
+  });
+});

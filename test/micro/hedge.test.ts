@@ -1,0 +1,266 @@
+/** Hedging: when a second node is asked, who wins, and what becomes of the others. */
+import { describe, expect, it } from 'vitest';
+import { type HedgeOptions, hedge, RecentLatency } from '../../src/micro/hedge.js';
+import { consume, leastActive, provide } from '../../src/micro/index.js';
+import type { Attempt, ServiceNode } from '../../src/micro/types.js';
+import { memory } from '../../src/registries/memory.js';
+import { type CallContext, contract, implement, RetryBudget, type RpcCode, RpcError, unary } from '../../src/rpc/index.js';
+import type { Call, Method, MethodKind } from '../../src/rpc/types.js';
+import { fakeTime, pass } from '../fixtures/fake-time.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { node } from '../fixtures/registries.js';
+import { gate, Inbox } from '../fixtures/waiting.js';
+
+const NODES = ['a', 'b', 'c', 'd', 'e'].map((id) => node(id));
+const METHOD = { idempotent: true, kind: 'unary' } as Method;
+
+function call(given: { method?: Partial<Method>; timeout?: number; signal?: AbortSignal } = {}): Call {
+  const made: Call = {
+    method: given.method === undefined ? METHOD : ({ ...METHOD, ...given.method } as Method),
+    input: undefined,
+    codec: 'json',
+    timeout: given.timeout,
+    metadata: {},
+    signal: given.signal,
+    with: (changes) => ({ ...made, ...changes }),
+  };
+  return made;
+}
+
+const failure = (code: RpcCode, unsent = false): RpcError => new RpcError(code, code, { unsent });
+
+/** Attempts that end when the test says so. */
+class Attempts {
+  readonly calls: Call[] = [];
+  readonly tried: ServiceNode[] = [];
+  readonly #nodes: number;
+  readonly #gates: ReturnType<typeof gate<unknown>>[] = [];
+
+  constructor(nodes = NODES.length) {
+    this.#nodes = nodes;
+  }
+
+  readonly attempt: Attempt = async (made, tried) => {
+    const next = NODES.slice(0, this.#nodes).find((each) => !tried.has(each));
+    if (next === undefined) throw failure('UNAVAILABLE', true);
+    tried.add(next);
+    this.tried.push(next);
+    this.calls.push(made);
+    const held = gate<unknown>();
+    this.#gates.push(held);
+    made.signal?.addEventListener('abort', () => held.fail(failure('CANCELLED')));
+    return held.promise;
+  };
+
+  answer(index: number, answer: unknown): void {
+    this.#gates[index]?.open(answer);
+  }
+
+  fail(index: number, error: unknown): void {
+    this.#gates[index]?.fail(error);
+  }
+
+  get cancelled(): boolean[] {
+    return this.calls.map(({ signal }) => signal?.aborted ?? false);
+  }
+}
+
+function hedged(attempts: Attempts, options: HedgeOptions, made = call()): Promise<unknown> {
+  const answer = hedge(options)(attempts.attempt)(made);
+  answer.catch(() => {});
+  return answer;
+}
+
+describe('hedge', () => {
+  fakeTime();
+
+  it('asks another node after the time given, the first answer wins, and the other is cancelled', async () => {
+    for (const winner of [0, 1]) {
+      const attempts = new Attempts();
+      const answer = hedged(attempts, { after: 50 });
+      await pass(49);
+      expect(attempts.tried).toHaveLength(1);
+      await pass(1);
+      expect(attempts.tried).toEqual([NODES[0], NODES[1]]);
+      attempts.answer(winner, `of ${winner}`);
+      expect(await answer).toBe(`of ${winner}`);
+      expect(attempts.cancelled).toEqual([winner === 1, winner === 0]);
+    }
+  });
+
+  it('asks nobody else when the answer comes in time', async () => {
+    const attempts = new Attempts();
+    const answer = hedged(attempts, { after: 50 });
+    await pass(40);
+    attempts.answer(0, 'done');
+    expect(await answer).toBe('done');
+    await pass(100);
+    expect(attempts.tried).toHaveLength(1);
+  });
+
+  it('asks as many as it may, each after the same time, and all share the timeout', async () => {
+    const attempts = new Attempts();
+    const answer = hedged(attempts, { after: 10, attempts: 3 }, call({ timeout: 100 }));
+    await pass(60);
+    expect(attempts.calls.map(({ timeout }) => timeout)).toEqual([100, 90, 80]);
+    attempts.answer(2, 'third');
+    expect(await answer).toBe('third');
+    expect(attempts.cancelled).toEqual([true, true, false]);
+  });
+
+  it('an error that is an answer wins too', async () => {
+    const attempts = new Attempts();
+    const answer = hedged(attempts, { after: 10 });
+    await pass(10);
+    const error = failure('NOT_FOUND');
+    attempts.fail(1, error);
+    await expect(answer).rejects.toBe(error);
+    expect(attempts.cancelled).toEqual([true, false]);
+  });
+
+  it('one that was lost is no answer while another may have one', async () => {
+    const attempts = new Attempts();
+    const answer = hedged(attempts, { after: 10 });
+    await pass(10);
+    attempts.fail(0, failure('UNAVAILABLE'));
+    await pass(1);
+    attempts.answer(1, 'done');
+    expect(await answer).toBe('done');
+  });
+
+  it('a lost one is followed by another node at once', async () => {
+    const attempts = new Attempts();
+    const answer = hedged(attempts, { after: 1000 });
+    attempts.fail(0, failure('UNAVAILABLE'));
+    await pass(0);
+    expect(attempts.tried).toHaveLength(2);
+    const last = failure('UNAVAILABLE');
+    attempts.fail(1, last);
+    await expect(answer).rejects.toBe(last);
+  });
+
+  it('when there is no other node, the first one is waited for', async () => {
+    const attempts = new Attempts(1);
+    const answer = hedged(attempts, { after: 10, attempts: 3 });
+    await pass(50);
+    attempts.answer(0, 'done');
+    expect(await answer).toBe('done');
+    const failing = new Attempts(1);
+    const failed = hedged(failing, { after: 10 });
+    await pass(20);
+    const error = failure('DEADLINE_EXCEEDED');
+    failing.fail(0, error);
+    await expect(failed).rejects.toBe(error);
+  });
+
+  it('the caller who gives up cancels all, and nothing follows', async () => {
+    const abort = new AbortController();
+    const attempts = new Attempts();
+    const answer = hedged(attempts, { after: 10, attempts: 5 }, call({ signal: abort.signal }));
+    await pass(10);
+    abort.abort();
+    await expect(answer).rejects.toMatchObject({ code: 'CANCELLED' });
+    await pass(50);
+    expect(attempts.cancelled).toEqual([true, true]);
+  });
+
+  it('is paid from a budget', async () => {
+    const attempts = new Attempts();
+    const budget = new RetryBudget({ ratio: 0, perSecond: 0 });
+    const answer = hedged(attempts, { after: 10, budget });
+    await pass(50);
+    expect(attempts.tried).toHaveLength(1);
+    const lost = failure('UNAVAILABLE');
+    attempts.fail(0, lost);
+    await expect(answer).rejects.toBe(lost);
+  });
+
+  it.each<[string, Partial<Method>]>([
+    ['methods that are not idempotent', { idempotent: false }],
+    ...(['oneway', 'serverStream', 'clientStream', 'duplex'] satisfies MethodKind[]).map((kind): [string, Partial<Method>] => [kind, { kind }]),
+  ])('is not for %s: these fail over', async (_, method) => {
+    const attempts = new Attempts();
+    const answer = hedged(attempts, { after: 10 }, call({ method }));
+    await pass(50);
+    expect(attempts.tried).toHaveLength(1);
+    attempts.fail(0, failure('UNAVAILABLE', true));
+    await pass(0);
+    expect(attempts.tried).toHaveLength(2);
+    attempts.answer(1, 'done');
+    expect(await answer).toBe('done');
+  });
+
+  it('without a time it learns one: that in which 95 of 100 recent calls of the method were answered', async () => {
+    const attempts = new Attempts();
+    const strategy = hedge()(attempts.attempt);
+    for (let i = 1; i <= 20; i++) {
+      const answer = strategy(call());
+      await pass(i === 20 ? 200 : 10);
+      // Too little is known yet.
+      expect(attempts.tried).toHaveLength(i);
+      attempts.answer(i - 1, i);
+      await answer;
+    }
+    const slow = strategy(call());
+    await pass(9);
+    expect(attempts.tried).toHaveLength(21);
+    await pass(3);
+    expect(attempts.tried).toHaveLength(22);
+    attempts.answer(21, 'second');
+    expect(await slow).toBe('second');
+  });
+
+  it.each([
+    { attempts: 0 },
+    { attempts: 2.5 },
+    { attempts: 11 },
+    { after: -1 },
+    { after: '5' as never },
+    { percentile: 1 },
+    { budget: { ratio: -1 } },
+  ])('refuses %j', (options) => {
+    expect(() => hedge(options)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+  });
+});
+
+describe('what is recent', () => {
+  it('forgets what was long ago', () => {
+    const latency = new RecentLatency(0.95);
+    for (let i = 0; i < 5_000; i++) latency.add(100);
+    expect(latency.delay).toBeGreaterThan(94);
+    for (let i = 0; i < 2_500; i++) latency.add(5);
+    expect(latency.delay).toBeLessThan(6);
+  });
+});
+
+describe('over the wire', () => {
+  noLeaks();
+
+  it('the node that lost is told to stop', async () => {
+    const Greeter = contract('Greeter', { hello: unary<string, string>({ idempotent: true }) });
+    const entered = new Inbox<string>('a call');
+    const stopped = new Inbox<string>('a cancelled call');
+    let slow = '';
+    const greeter = (name: string) =>
+      implement(Greeter, {
+        async hello(_: string, context: CallContext) {
+          if (slow === '') slow = name;
+          entered.push(name);
+          if (name !== slow) return name;
+          context.signal.addEventListener('abort', () => stopped.push(name));
+          return new Promise<string>(() => {});
+        },
+      });
+    await using registry = memory();
+    const options = { registry, address: 'tcp://127.0.0.1:0', drainTimeout: 0 };
+    await using _a = await provide({ ...options, id: 'a', services: [greeter('a')] });
+    await using _b = await provide({ ...options, id: 'b', services: [greeter('b')] });
+    await using consumer = consume({ registry, balancer: leastActive(), strategy: hedge({ after: 20 }) });
+    const answer = await consumer.stub(Greeter).hello('x');
+    expect(await entered.take(2)).toEqual([slow, answer]);
+    expect(answer).not.toBe(slow);
+    expect(await stopped.next()).toBe(slow);
+    const { candidates } = await consumer.explain(Greeter);
+    expect(candidates.map(({ inFlight }) => inFlight)).toEqual([0, 0]);
+  });
+});
