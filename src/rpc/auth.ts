@@ -3,7 +3,8 @@ import { messageOf } from '../errors.js';
 import { badOption } from '../options.js';
 import type { PeerCertificate, WebSocketRequest } from '../transport/types.js';
 import { RpcError } from './errors.js';
-import type { Call, CallContext, Channel, Identity, Interceptor, Metadata } from './types.js';
+import { isReceived } from './interceptors/side.js';
+import type { CallContext, Channel, Identity, Interceptor, Metadata } from './types.js';
 
 /** The metadata key of a token, and what stands before it, as HTTP has them. */
 const AUTHORIZATION = 'authorization';
@@ -38,11 +39,6 @@ export interface AuthOptions {
   per?: 'call' | 'session';
 }
 
-/** True: the call has come to us, and is about to be handled. */
-function isServed(call: Call): call is CallContext {
-  return 'channel' in call;
-}
-
 interface Accepted {
   readonly token: string | undefined;
   readonly identity: Identity;
@@ -68,7 +64,7 @@ export function auth({ authenticate, authorize, per = 'call' }: AuthOptions): In
   };
 
   return (next) => async (call) => {
-    if (!isServed(call)) return next(call);
+    if (!isReceived(call)) return next(call);
     (call as { identity: Identity | undefined }).identity = await identify(call);
     if (authorize !== undefined && (await allowed(authorize, call)) !== true) {
       throw new RpcError('PERMISSION_DENIED', `you may not call ${call.method.service}.${call.method.name}`);
@@ -118,7 +114,7 @@ async function allowed(authorize: NonNullable<AuthOptions['authorize']>, context
 export function bearer(token: string | (() => string | Promise<string>)): Interceptor {
   if (typeof token !== 'function') checkToken(token);
   return (next) => async (call) => {
-    if (isServed(call)) return next(call);
+    if (isReceived(call)) return next(call);
     let current: string;
     try {
       current = typeof token === 'function' ? checkToken(await token()) : token;

@@ -95,6 +95,11 @@ export function streamsInput(kind: MethodKind): boolean {
   return kind === 'clientStream' || kind === 'duplex';
 }
 
+/** Whether messages stream, in either direction. */
+export function streams(kind: MethodKind): boolean {
+  return kind !== 'unary' && (streamsReplies(kind) || streamsInput(kind));
+}
+
 /** The error of a call whose signal has aborted. */
 export function cancelled({ method, signal }: Call, unsent: boolean): RpcError {
   return new RpcError('CANCELLED', `the caller gave up ${method.service}.${method.name}`, { cause: signal?.reason, unsent });

@@ -4,7 +4,7 @@ import { within } from '../timing.js';
 import { spinFor } from '../transport/busy-poll.js';
 import { every, now } from '../transport/ticker.js';
 import type { Session } from '../transport/types.js';
-import { cancelled, streamsInput, streamsReplies, unlessCancelled, withTimeLeft } from './call.js';
+import { cancelled, streams, unlessCancelled, withTimeLeft } from './call.js';
 import { Resends } from './datagrams.js';
 import type { Dialect } from './dialect.js';
 import { RpcError } from './errors.js';
@@ -131,14 +131,14 @@ export class Caller {
     const extended = dialect.extended === true;
     if (this.#setup.side === 'server' && !extended) return this.#sendWhenKnown(call, 'calls from a server to its client');
     const { kind } = call.method;
-    const streams = kind !== 'unary' && (streamsInput(kind) || streamsReplies(kind));
-    if (streams && session.lossy) {
+    const streaming = streams(kind);
+    if (streaming && session.lossy) {
       return this.#refuse(call, new RpcError('FAILED_PRECONDITION', `${peer} is reached over datagrams, which streams cannot`, { unsent: true }));
     }
-    if (streams && !extended) return this.#sendWhenKnown(call, 'streams');
-    const outgoing = streams ? new OutgoingStream(call, this.#streams, this.#count) : new OutgoingCall(call, extended, this.#count);
+    if (streaming && !extended) return this.#sendWhenKnown(call, 'streams');
+    const outgoing = streaming ? new OutgoingStream(call, this.#streams, this.#count) : new OutgoingCall(call, extended, this.#count);
     try {
-      if (streams) checkStreamInput(call);
+      if (streaming) checkStreamInput(call);
       if (kind === 'oneway') outgoing.number(this.#pending);
       else {
         if (call.timeout !== undefined) outgoing.deadline = begin(call.timeout) + call.timeout;

@@ -1,15 +1,15 @@
 /** What a channel sends and waits for: a call, or a heartbeat. */
-import { gettyError, messageOf } from '../errors.js';
+import { messageOf } from '../errors.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { now } from '../transport/ticker.js';
-import { warn } from '../warning.js';
 import { RpcError } from './errors.js';
 import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
 import { isPlainSuccess, readResponseError } from './head.js';
+import { tell } from './hook.js';
 import { NO_METADATA } from './metadata.js';
 import { type PendingCalls, Waiting } from './pending.js';
 import { EXTENDED_REQUEST, writeRequest } from './request.js';
-import type { Call, CallOptions, CodecName, Metadata } from './types.js';
+import type { Call, CodecName } from './types.js';
 
 export abstract class Outgoing extends Waiting {
   abstract write(output: ByteWriter): void;
@@ -78,7 +78,7 @@ export class OutgoingCall extends Outgoing {
       if (frame.command !== COMMAND.response && frame.command !== COMMAND.end) throw new TypeError('it came as the answer to a heartbeat');
       if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headEnd - frame.headStart)) {
         const error = readResponseError(codec, frame.bytes, frame.headStart, frame.headEnd);
-        if (onMetadata !== undefined && error.metadata !== NO_METADATA) tellMetadata(onMetadata, error.metadata);
+        if (onMetadata !== undefined && error.metadata !== NO_METADATA) tell('onMetadata of a call', () => onMetadata(error.metadata));
         if (frame.code !== CODE.ok || error.message !== '') return this.fail(error);
       }
       this.succeed(frame, codec);
@@ -123,14 +123,6 @@ export class OutgoingCall extends Outgoing {
   expire(): void {
     const { method, timeout } = this.call;
     this.fail(new RpcError('DEADLINE_EXCEEDED', `${method.service}.${method.name} was not answered within ${timeout} ms`));
-  }
-}
-
-function tellMetadata(onMetadata: NonNullable<CallOptions['onMetadata']>, metadata: Metadata): void {
-  try {
-    onMetadata(metadata);
-  } catch (error) {
-    warn(gettyError('HANDLER_FAILED', `onMetadata of a call failed: ${messageOf(error)}`, error));
   }
 }
 

@@ -4,7 +4,7 @@ import type { Logger } from '../logger.js';
 import { spinFor } from '../transport/busy-poll.js';
 import { now } from '../transport/ticker.js';
 import { warn as warnProgram } from '../warning.js';
-import { streamsInput, streamsReplies } from './call.js';
+import { streams } from './call.js';
 import { ServerCall } from './context.js';
 import type { RecentRequests } from './datagrams.js';
 import { RpcError } from './errors.js';
@@ -16,7 +16,7 @@ import type { Router } from './router.js';
 import { ServerStream, type StreamOwner } from './server-stream.js';
 import type { Meters, Tally } from './statistics.js';
 import { isIterable, type StreamWriter } from './stream.js';
-import type { Channel, CodecName, Invoke, MessageCodec, Method, MethodKind } from './types.js';
+import type { Channel, CodecName, Invoke, MessageCodec, Method } from './types.js';
 
 export interface ResponderSetup {
   readonly router: Router;
@@ -91,7 +91,7 @@ export class Responder {
         );
       }
       method = route.method;
-      const stream = method.kind !== 'unary' && isStream(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
+      const stream = streams(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
       const input = stream?.reader ?? decodeInput(method, codec, frame);
       context = new ServerCall(this.#channel, head, route, input, codec, frame, begin(head.timeout), this.#setup.served.of(method));
       context.stream = stream;
@@ -315,10 +315,6 @@ export class Responder {
       `a oneway call failed: ${error.message}`,
     );
   }
-}
-
-function isStream(kind: MethodKind): boolean {
-  return streamsInput(kind) || streamsReplies(kind);
 }
 
 /** The number of a credit. */

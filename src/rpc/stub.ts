@@ -3,7 +3,7 @@
 import { gettyError, messageOf } from '../errors.js';
 import { badOption } from '../options.js';
 import { warn } from '../warning.js';
-import { ClientCall, checkTimeout, streamsInput, streamsReplies } from './call.js';
+import { ClientCall, checkTimeout, streams, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import type { Callback, CallOptions, CodecName, Contract, Invoke, Method, MethodSpecs, Replies, Stub, StubOptions } from './types.js';
 
@@ -23,8 +23,7 @@ export function makeStub<Specs extends MethodSpecs>(
 }
 
 function stubMethod(method: Method, codec: CodecName, invoke: Invoke, timeout: number): unknown {
-  const streams = streamsInput(method.kind) || streamsReplies(method.kind);
-  const limit = checkTimeout(method.timeout ?? (streams ? Number.POSITIVE_INFINITY : timeout));
+  const limit = checkTimeout(method.timeout ?? (streams(method.kind) ? Number.POSITIVE_INFINITY : timeout));
   if (streamsReplies(method.kind)) {
     return (input: unknown, options?: CallOptions): Replies<unknown> =>
       new ReplyStream(async () => invoke(ClientCall.make(method, input, codec, limit, options)) as Promise<AsyncIterable<unknown>>);

@@ -1,9 +1,9 @@
 /** Leaving a service alone that fails, until it has recovered. */
 import { badOption, withDefaults } from '../../options.js';
 import { type RpcCode, RpcError } from '../errors.js';
+import { checkHook, tell } from '../hook.js';
 import { invokeUntilEnd } from '../stream-end.js';
 import type { Call, Interceptor } from '../types.js';
-import { checkHook, tell } from './hook.js';
 import { KeyedStates } from './keyed.js';
 import { RollingCount } from './rolling-count.js';
 

@@ -2,9 +2,9 @@
 import type { Logger } from '../../logger.js';
 import { badOption, withDefaults } from '../../options.js';
 import type { RpcError } from '../errors.js';
+import { checkHook, tell } from '../hook.js';
 import { invokeUntilEnd } from '../stream-end.js';
 import type { Call, Interceptor } from '../types.js';
-import { checkHook, tell } from './hook.js';
 import { isReceived, nameOf } from './side.js';
 
 /** Milliseconds. Defaults: LOGGING_DEFAULTS. */

@@ -1,8 +1,8 @@
 /** No more than so many calls a second. */
 import { badOption, withDefaults } from '../../options.js';
 import { RpcError } from '../errors.js';
+import { checkHook } from '../hook.js';
 import type { Call, Interceptor } from '../types.js';
-import { checkHook } from './hook.js';
 import { KeyedStates } from './keyed.js';
 import { nameOf } from './side.js';
 

@@ -1,11 +1,11 @@
 /** Trying again, where it is safe, after a pause. */
 import { badOption, withDefaults } from '../../options.js';
-import { cancelled, streamsInput, streamsReplies, withTimeLeft } from '../call.js';
+import { cancelled, streams, withTimeLeft } from '../call.js';
 import { isRpcCode, type RpcCode, RpcError } from '../errors.js';
+import { checkHook, tell } from '../hook.js';
 import { RetryBudget, type RetryBudgetOptions } from '../retry-budget.js';
 import { invokeSafely } from '../stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
-import { checkHook, tell } from './hook.js';
 import { deadlineOf, isReceived } from './side.js';
 
 /** Milliseconds. Defaults: RETRY_DEFAULTS. */
@@ -50,7 +50,7 @@ export function retry(options: RetryOptions = {}): Interceptor {
     const budget = RetryBudget.of(given);
     return (call) => {
       const { kind } = call.method;
-      if (streamsInput(kind) || streamsReplies(kind)) return next(call);
+      if (streams(kind)) return next(call);
       budget.deposit();
       const began = performance.now();
       return invokeSafely(next, call).catch((error) => tryAgain(next, call, error, began, budget, resolved));
