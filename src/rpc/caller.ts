@@ -2,7 +2,8 @@
 import { GettyError, messageOf } from '../errors.js';
 import { within } from '../timing.js';
 import { spinFor } from '../transport/busy-poll.js';
-import { every, now } from '../transport/ticker.js';
+import { now } from '../transport/tick.js';
+import { every } from '../transport/ticker.js';
 import type { Session } from '../transport/types.js';
 import { cancelled, streams, unlessCancelled, withTimeLeft } from './call.js';
 import { Resends } from './datagrams.js';

@@ -1,7 +1,7 @@
 /** What a channel sends and waits for: a call, or a heartbeat. */
 import { messageOf } from '../errors.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
-import { now } from '../transport/ticker.js';
+import { now } from '../transport/tick.js';
 import { RpcError } from './errors.js';
 import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
 import { isPlainSuccess, readResponseError } from './head.js';

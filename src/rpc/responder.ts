@@ -2,7 +2,7 @@
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import type { Logger } from '../logger.js';
 import { spinFor } from '../transport/busy-poll.js';
-import { now } from '../transport/ticker.js';
+import { now } from '../transport/tick.js';
 import { warn as warnProgram } from '../warning.js';
 import { streams } from './call.js';
 import { ServerCall } from './context.js';

@@ -4,7 +4,7 @@ import { ByteReader } from './byte-reader.js';
 import type { Bytes } from './bytes.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';
 import type { TaskPool } from './task-pool.js';
-import { now } from './ticker.js';
+import { now } from './tick.js';
 import type { Connection, Session } from './types.js';
 
 /** What the inbox tells its session. */

@@ -3,12 +3,19 @@ import { GettyError, gettyError, messageOf } from '../errors.js';
 import { checkNumber } from '../options.js';
 import { ByteWriter, FLUSH_BYTES, SMALL_WRITER_BYTES } from './byte-writer.js';
 import { allocate, type Bytes, copy } from './bytes.js';
-import { type Flushable, flushSoon } from './flusher.js';
 import { LONGEST_TIMER, tooLarge } from './session-options.js';
+import { type Flushable, flushSoon } from './tick.js';
 import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from './types.js';
 
 /** Below so many bytes a copy costs next to nothing, for Node cuts it from a slab that it keeps. */
 const SMALL = 2048;
+/**
+ * While so few sessions write, none waits for another: the peer would have nothing to do until all of a tick is written, and then we until
+ * it has answered. So the first portion of a tick leaves early, and both work at once; each next one is larger, for system calls cost.
+ */
+const FEW = 2;
+const FIRST_PORTION = 1024;
+const PORTION_GROWTH = 8;
 /** What is held back, at most, while the connection has not taken what it has. */
 const HELD = 16 * 1024;
 
@@ -44,8 +51,12 @@ export class Outbox<In, Out> implements Flushable {
   #output: ByteWriter | undefined;
   /** The last tick wrote more than a small writer holds; so may the next. */
   #large = false;
-  /** This tick has passed FLUSH_BYTES. */
+  /** This tick has passed on more than a small writer holds. */
   #spilled = false;
+  /** So many bytes leave before the tick is over. */
+  #portion = FLUSH_BYTES;
+  /** As flushSoon() numbers them. */
+  #lastFlush = 0;
   /** Bytes handed to the connection that it had not passed on when it was last asked. */
   #untaken = 0;
   /** Chunks that wait behind those until they make a larger one: a peer that does not read must not cost a heap of small ones. */
@@ -178,9 +189,16 @@ export class Outbox<In, Out> implements Flushable {
     if (output === undefined) {
       output = ByteWriter.borrow(this.#large);
       this.#output = output;
-      if (!this.#connection.unbatched) flushSoon(this);
+      if (!this.#connection.unbatched) this.#beginTick();
     }
     return output;
+  }
+
+  #beginTick(): void {
+    const flush = flushSoon(this);
+    const isBusy = ((flush - this.#lastFlush) | 0) <= FEW;
+    this.#lastFlush = flush;
+    this.#portion = isBusy ? FIRST_PORTION : FLUSH_BYTES;
   }
 
   /** Of the message that began at `start` nothing is sent. */
@@ -195,9 +213,10 @@ export class Outbox<In, Out> implements Flushable {
     this.bytesWritten += size;
     this.#position += taken;
     if (this.#connection.unbatched) this.flush();
-    else if (output.length >= FLUSH_BYTES) {
+    else if (output.length >= this.#portion) {
+      this.#spilled ||= output.length > SMALL_WRITER_BYTES;
       this.#passOn(output);
-      this.#spilled = true;
+      this.#portion = Math.min(this.#portion * PORTION_GROWTH, FLUSH_BYTES);
     }
     return this.#untaken + this.#heldBytes + output.length < this.#limits.highWaterMark;
   }
@@ -257,8 +276,8 @@ export class Outbox<In, Out> implements Flushable {
 
   /** The connection has passed on more. */
   onTaken(): void {
-    // What a destroyed connection drops is not taken.
-    if (this.#gone) return;
+    // What a destroyed connection drops is not taken. Mostly all was taken as it was written.
+    if (this.#gone || (this.#untaken === 0 && this.#waiters === undefined)) return;
     this.#untaken = this.#connection.bufferedBytes;
     if (this.#untaken === 0) this.#release();
     this.#settleWaiters();

@@ -5,7 +5,8 @@ import type { Bytes } from './bytes.js';
 import { Inbox, type InboxOwner } from './inbox.js';
 import { Outbox } from './outbox.js';
 import type { ResolvedSetup } from './session-options.js';
-import { addTick, now, removeTick, type Tickable } from './ticker.js';
+import { now } from './tick.js';
+import { addTick, removeTick, type Tickable } from './ticker.js';
 import type { Connection, ConnectionEvents, Endpoint, SendOptions, SendResult, Session, SessionStats } from './types.js';
 
 /** What a session needs of the server or client that made it. */

@@ -1,7 +1,7 @@
 /** Snappy on a stream, wrapped round a connection: whole chunks of the framing format for every write, as Go's snappy.Writer makes them. */
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import { chunksOf, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';
-import { now } from './ticker.js';
+import { now } from './tick.js';
 import type { Connection, ConnectionEvents, MessageLimits } from './types.js';
 import { Untaken } from './untaken.js';
 

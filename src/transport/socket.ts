@@ -2,6 +2,7 @@
 import type { Server, Socket } from 'node:net';
 import { gettyError, messageOf } from '../errors.js';
 import type { Address } from './address.js';
+import { beginEvent, endEvent } from './tick.js';
 import type { Connection, ConnectionEvents, Listener, Peer, PeerCertificate } from './types.js';
 
 const KEEP_ALIVE_DELAY = 60_000;
@@ -15,7 +16,12 @@ const CONNECTION = Symbol('connection');
 type Owned = Socket & { [CONNECTION]: SocketConnection };
 
 function onData(this: Socket, chunk: Buffer): void {
-  (this as Owned)[CONNECTION].events?.onData(chunk);
+  beginEvent();
+  try {
+    (this as Owned)[CONNECTION].events?.onData(chunk);
+  } finally {
+    endEvent();
+  }
 }
 
 function onEnd(this: Socket): void {

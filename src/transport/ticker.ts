@@ -80,24 +80,3 @@ export function every(period: number, task: () => void): () => void {
 export function runningWheels(): number {
   return wheels.size;
 }
-
-let current = 0;
-let fresh = false;
-const expire = (): void => {
-  fresh = false;
-};
-
-const { nextTick } = globalThis.process ?? {};
-
-/**
- * Monotonic milliseconds, read from the system once per tick: the hot path asks for it per call.
- */
-export function now(): number {
-  if (fresh) return current;
-  current = performance.now();
-  if (nextTick !== undefined) {
-    fresh = true;
-    nextTick(expire);
-  }
-  return current;
-}

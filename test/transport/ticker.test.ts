@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { every, now, runningWheels } from '../../src/transport/ticker.js';
+import { every, runningWheels } from '../../src/transport/ticker.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Inbox, turns } from '../fixtures/waiting.js';
 
@@ -104,33 +104,5 @@ describe('every', () => {
     const stop = every(1_000, () => {});
     expect(process.getActiveResourcesInfo().filter((type) => type === 'Timeout').length).toBe(before);
     stop();
-  });
-});
-
-describe('now', () => {
-  it('never goes back, and is the clock of performance.now()', async () => {
-    let last = now();
-    for (let turn = 0; turn < 50; turn++) {
-      for (let i = 0; i < 10; i++) {
-        const next = now();
-        expect(next).toBeGreaterThanOrEqual(last);
-        expect(next).toBeLessThanOrEqual(performance.now());
-        last = next;
-      }
-      await turns();
-    }
-    const before = performance.now();
-    await turns(2);
-    expect(now()).toBeGreaterThanOrEqual(before);
-  });
-
-  it('is read once per turn of the event loop', async () => {
-    await turns(2);
-    const first = now();
-    const busyUntil = performance.now() + 3;
-    while (performance.now() < busyUntil);
-    expect(now()).toBe(first);
-    await turns(2);
-    expect(now()).toBeGreaterThan(first + 2);
   });
 });

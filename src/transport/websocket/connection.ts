@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { GettyError, gettyError } from '../../errors.js';
 import type { ByteWriter } from '../byte-writer.js';
-import { now } from '../ticker.js';
+import { now } from '../tick.js';
 import type { Connection, ConnectionEvents, MessageLimits, PeerCertificate, WebSocketRequest } from '../types.js';
 import type { MessageDeflate } from './deflate.js';
 import {

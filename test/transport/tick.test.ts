@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { raw } from '../../src/index.js';
+import { StreamSession } from '../../src/transport/session.js';
+import { resolveSetup } from '../../src/transport/session-options.js';
+import { beginEvent, endEvent, flushSoon, now } from '../../src/transport/tick.js';
+import type { Connection, ConnectionEvents } from '../../src/transport/types.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { turns } from '../fixtures/waiting.js';
+
+describe('now', () => {
+  it('never goes back, and is the clock of performance.now()', async () => {
+    let last = now();
+    for (let turn = 0; turn < 50; turn++) {
+      for (let i = 0; i < 10; i++) {
+        const next = now();
+        expect(next).toBeGreaterThanOrEqual(last);
+        expect(next).toBeLessThanOrEqual(performance.now());
+        last = next;
+      }
+      await turns();
+    }
+    const before = performance.now();
+    await turns(2);
+    expect(now()).toBeGreaterThanOrEqual(before);
+  });
+
+  it('is read once per turn of the event loop', async () => {
+    await turns(2);
+    const first = now();
+    const busyUntil = performance.now() + 3;
+    while (performance.now() < busyUntil);
+    expect(now()).toBe(first);
+    await turns(2);
+    expect(now()).toBeGreaterThan(first + 2);
+  });
+});
+
+describe('a flush', () => {
+  it('comes at the end of the tick, in the order of those who asked', async () => {
+    const flushed: string[] = [];
+    for (const name of ['one', 'other']) flushSoon({ flush: () => flushed.push(name) });
+    expect(flushed).toEqual([]);
+    await Promise.resolve();
+    await turns();
+    expect(flushed).toEqual(['one', 'other']);
+  });
+
+  it('comes as an event ends, and again after the continuations that it set off', async () => {
+    const seen: string[] = [];
+    const write = (what: string): void => {
+      seen.push(`${what} writes`);
+      flushSoon({ flush: () => seen.push(`${what} is flushed`) });
+    };
+    const before = performance.now();
+    beginEvent();
+    write('the event');
+    const time = now();
+    void Promise.resolve().then(() => write('a continuation'));
+    void Promise.resolve().then(() => write('another'));
+    endEvent();
+    expect(seen).toEqual(['the event writes', 'the event is flushed']);
+    expect(time).toBeGreaterThanOrEqual(before);
+    await turns();
+    expect(seen.slice(2)).toEqual(['a continuation writes', 'another writes', 'a continuation is flushed', 'another is flushed']);
+    expect(now()).toBeGreaterThan(time);
+  });
+});
+
+/** The sizes of the writes, in their order. */
+async function quickSession(): Promise<{ session: StreamSession<Buffer, Uint8Array>; writes: number[] }> {
+  const writes: number[] = [];
+  let events: ConnectionEvents | undefined;
+  const connection: Connection = {
+    localAddress: 'test://near',
+    remoteAddress: 'test://far',
+    bufferedBytes: 0,
+    attach: (listener) => {
+      events = listener;
+    },
+    write: (bytes) => writes.push(bytes.length),
+    pause() {},
+    resume() {},
+    end() {},
+    destroy: () => events?.onClose(),
+  };
+  const owner = { forget() {}, type: 'client' } as never;
+  const session = new StreamSession<Buffer, Uint8Array>(owner, connection, resolveSetup({ codec: raw(), listener: { onMessage() {} } }));
+  await session.open();
+  return { session, writes };
+}
+
+const MESSAGE = Buffer.alloc(100);
+
+describe('what sessions write in a tick', () => {
+  noLeaks();
+
+  it('leaves in portions of 1, 8 and 64 KiB while one or two write, so that the peer works meanwhile', async () => {
+    const sides = [await quickSession(), await quickSession()];
+    for (let tick = 0; tick < 2; tick++) {
+      for (const { session } of sides) session.write(MESSAGE);
+      await turns();
+      for (const { writes } of sides) expect(writes.splice(0)).toEqual([100]);
+    }
+    for (let tick = 0; tick < 3; tick++) {
+      for (const { session } of sides) for (let i = 0; i < 2_000; i++) session.write(MESSAGE);
+      await turns();
+      for (const { writes } of sides) expect(writes.splice(0)).toEqual([1_100, 8_200, 65_600, 65_600, 59_500]);
+    }
+    for (const { session } of sides) session.destroy();
+  });
+
+  it('leaves at its end where three or more write, and every 64 KiB', async () => {
+    const sides = [await quickSession(), await quickSession(), await quickSession()];
+    for (let tick = 0; tick < 3; tick++) {
+      for (const { session } of sides) for (let i = 0; i < 700; i++) session.write(MESSAGE);
+      await turns();
+      for (const { writes } of sides) expect(writes.splice(0)).toEqual([65_600, 4_400]);
+    }
+    for (const { session } of sides) session.destroy();
+  });
+});
