@@ -6,15 +6,21 @@ import { allocate, type Bytes, writeText } from './bytes.js';
 
 /** The size at which a session flushes before its tick is over. */
 export const FLUSH_BYTES = 64 * 1024;
-/** What a tick mostly needs no more than. A buffer that waits for a slow peer waits as a whole, so it begins small. */
-export const SMALL_WRITER_BYTES = 16 * 1024;
-/** So that a message which passes FLUSH_BYTES mostly still fits. */
-export const LARGE_WRITER_BYTES = FLUSH_BYTES + SMALL_WRITER_BYTES;
+/**
+ * Sizes of the buffers that are lent and used again. One that waits for a slow peer waits as a whole, and a thousand sessions may write in one tick, so who mostly
+ * writes little begins small. In the last one a message that passes FLUSH_BYTES mostly still fits.
+ */
+export const WRITER_SIZES = [2 * 1024, 16 * 1024, FLUSH_BYTES + 16 * 1024] as const;
+const [SMALL, MIDDLE, LARGE] = WRITER_SIZES;
 const NONE = allocate(0);
 const NONE_VIEW = new DataView(NONE.buffer, 0, 0);
-const POOL_LIMIT = 16;
-const pool: ByteWriter[] = [];
-const largePool: ByteWriter[] = [];
+const POOL_LIMITS = [1024, 16, 16] as const;
+const pools: ByteWriter[][] = WRITER_SIZES.map(() => []);
+
+/** Of the pool whose writers hold `bytes`; the last one, if none does. */
+function poolFor(bytes: number): number {
+  return bytes <= SMALL ? 0 : bytes <= MIDDLE ? 1 : 2;
+}
 
 export class ByteWriter {
   /** Bytes before `length` are written; what comes after is not initialised and never leaves. */
@@ -22,23 +28,25 @@ export class ByteWriter {
   view: DataView;
   length = 0;
 
-  constructor(capacity = SMALL_WRITER_BYTES) {
+  constructor(capacity: number = SMALL) {
     this.bytes = allocate(capacity);
     this.view = new DataView(this.bytes.buffer);
   }
 
-  /** Borrow an empty writer; idle sessions hold none. `large`: it will have to hold more than SMALL_WRITER_BYTES. */
-  static borrow(large = false): ByteWriter {
-    return large ? (largePool.pop() ?? new ByteWriter(LARGE_WRITER_BYTES)) : (pool.pop() ?? new ByteWriter());
+  /** Borrow an empty writer, for about so many bytes; idle sessions hold none. */
+  static borrow(bytes = 0): ByteWriter {
+    const at = poolFor(bytes);
+    return pools[at]?.pop() ?? new ByteWriter(WRITER_SIZES[at]);
   }
 
   /** Give a borrowed writer back; nobody may hold a view of its bytes. */
   static giveBack(writer: ByteWriter): void {
     const size = writer.bytes.length;
-    const from = size === SMALL_WRITER_BYTES ? pool : size === LARGE_WRITER_BYTES ? largePool : undefined;
-    if (from === undefined || from.length >= POOL_LIMIT) return;
+    const at = poolFor(size);
+    const pool = pools[at] as ByteWriter[];
+    if (size !== WRITER_SIZES[at] || pool.length >= (POOL_LIMITS[at] as number)) return;
     writer.length = 0;
-    from.push(writer);
+    pool.push(writer);
   }
 
   /** Make room for `count` bytes and return where they begin; the caller must write every one of them. */
@@ -51,10 +59,7 @@ export class ByteWriter {
   }
 
   #grow(needed: number): void {
-    let capacity = SMALL_WRITER_BYTES;
-    if (needed > LARGE_WRITER_BYTES) capacity = Math.max(needed, this.bytes.length * 2);
-    else if (needed > SMALL_WRITER_BYTES) capacity = LARGE_WRITER_BYTES;
-    const bytes = allocate(capacity);
+    const bytes = allocate(needed > LARGE ? Math.max(needed, this.bytes.length * 2) : (WRITER_SIZES[poolFor(needed)] as number));
     bytes.set(this.bytes.subarray(0, this.length), 0);
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer);

@@ -1,14 +1,12 @@
 /** What a session sends: messages of a tick gather in one buffer, and what the connection has not taken is counted and limited. */
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import { checkNumber } from '../options.js';
-import { ByteWriter, FLUSH_BYTES, SMALL_WRITER_BYTES } from './byte-writer.js';
+import { ByteWriter, FLUSH_BYTES } from './byte-writer.js';
 import { allocate, type Bytes, copy } from './bytes.js';
 import { LONGEST_TIMER, tooLarge } from './session-options.js';
 import { type Flushable, flushSoon } from './tick.js';
 import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from './types.js';
 
-/** Below so many bytes a copy costs next to nothing, for Node cuts it from a slab that it keeps. */
-const SMALL = 2048;
 /**
  * While so few sessions write, none waits for another: the peer would have nothing to do until all of a tick is written, and then we until
  * it has answered. So the first portion of a tick leaves early, and both work at once; each next one is larger, for system calls cost.
@@ -16,6 +14,8 @@ const SMALL = 2048;
 const FEW = 2;
 const FIRST_PORTION = 1024;
 const PORTION_GROWTH = 8;
+/** Below so many bytes a copy costs next to nothing. */
+const SMALL = 2048;
 /** What is held back, at most, while the connection has not taken what it has. */
 const HELD = 16 * 1024;
 
@@ -49,19 +49,25 @@ export class Outbox<In, Out> implements Flushable {
   /** Every byte for the connection, flushed or not, with what it adds to messages: positions in the outgoing stream. */
   #position = 0;
   #output: ByteWriter | undefined;
-  /** The last tick wrote more than a small writer holds; so may the next. */
-  #large = false;
-  /** This tick has passed on more than a small writer holds. */
-  #spilled = false;
+  /** The largest portion of this tick, so far. */
+  #largest = 0;
+  /** That of the last tick: so much may the next one need. */
+  #expected = 0;
   /** So many bytes leave before the tick is over. */
   #portion = FLUSH_BYTES;
   /** As flushSoon() numbers them. */
   #lastFlush = 0;
   /** Bytes handed to the connection that it had not passed on when it was last asked. */
   #untaken = 0;
-  /** Chunks that wait behind those until they make a larger one: a peer that does not read must not cost a heap of small ones. */
+  /** Something was left untaken when last the connection was given bytes. */
+  #slow = false;
+  /**
+   * Where chunks wait behind those until they make a larger one: a peer that does not read must not cost a heap of small ones. It is what is
+   * left of a buffer that the connection has, or one of its own; it holds bytes from #heldStart to #heldEnd.
+   */
   #held: Bytes | undefined;
-  #heldBytes = 0;
+  #heldStart = 0;
+  #heldEnd = 0;
   #waiters: Waiter[] | undefined;
   #closed = false;
   #gone = false;
@@ -72,7 +78,7 @@ export class Outbox<In, Out> implements Flushable {
   }
 
   get queuedBytes(): number {
-    return this.#untaken + this.#heldBytes + (this.#output?.length ?? 0);
+    return this.#untaken + this.#heldEnd - this.#heldStart + (this.#output?.length ?? 0);
   }
 
   /** See Session.write. */
@@ -187,7 +193,7 @@ export class Outbox<In, Out> implements Flushable {
     }
     let output = this.#output;
     if (output === undefined) {
-      output = ByteWriter.borrow(this.#large);
+      output = ByteWriter.borrow(this.#expected);
       this.#output = output;
       if (!this.#connection.unbatched) this.#beginTick();
     }
@@ -214,11 +220,11 @@ export class Outbox<In, Out> implements Flushable {
     this.#position += taken;
     if (this.#connection.unbatched) this.flush();
     else if (output.length >= this.#portion) {
-      this.#spilled ||= output.length > SMALL_WRITER_BYTES;
+      this.#largest = Math.max(this.#largest, output.length);
       this.#passOn(output);
       this.#portion = Math.min(this.#portion * PORTION_GROWTH, FLUSH_BYTES);
     }
-    return this.#untaken + this.#heldBytes + output.length < this.#limits.highWaterMark;
+    return this.#untaken + this.#heldEnd - this.#heldStart + output.length < this.#limits.highWaterMark;
   }
 
   /** Hand what is queued to the connection. The flusher calls it at the end of the tick. */
@@ -226,52 +232,74 @@ export class Outbox<In, Out> implements Flushable {
     const output = this.#output;
     if (output === undefined) return;
     this.#output = undefined;
-    this.#large = this.#spilled || output.length > SMALL_WRITER_BYTES;
-    this.#spilled = false;
+    this.#expected = Math.max(this.#largest, output.length, this.#expected - (this.#expected >> 3));
+    this.#largest = 0;
     this.#passOn(output);
     ByteWriter.giveBack(output);
     if (this.#untaken === 0 && this.#connection.confirm === undefined) this.#settleWaiters();
   }
 
   #passOn(output: ByteWriter): void {
-    const { length } = output;
+    const { bytes, length } = output;
     if (length === 0 || this.#gone) return;
-    const view = output.bytes.subarray(0, length);
-    if (this.#untaken > 0 && length < HELD && !this.#connection.unbatched) {
+    const { unbatched, copies } = this.#connection;
+    const view = bytes.subarray(0, length);
+    if (this.#untaken > 0 && length < HELD && !unbatched) {
       this.#hold(view);
       output.length = 0;
       return;
     }
     this.#release();
-    // What is small for its buffer goes as a copy of its own size: a view that has to wait would keep the whole buffer waiting with it.
-    // Not so a datagram: hardly ever does one wait.
-    const copies = !this.#connection.unbatched && (length < SMALL || length * 8 < output.bytes.length);
-    this.#hand(copies ? copy(view) : view);
-    if (copies || this.#untaken === 0 || this.#connection.copies) output.length = 0;
-    else output.renew();
+    // What has to wait keeps its whole buffer waiting. What may have to and is small goes as a copy, which Node cuts from a slab; so does what is small for a large buffer.
+    const copied = !unbatched && (this.#slow ? length < SMALL : length * 8 < bytes.length);
+    this.#hand(copied ? copy(view) : view);
+    if (copied || !this.#slow || copies) output.length = 0;
+    else {
+      if (!unbatched) this.#holdIn(bytes, length);
+      output.renew();
+    }
   }
 
   #hand(bytes: Uint8Array): void {
     this.#connection.write(bytes);
     this.#untaken = this.#connection.bufferedBytes;
+    this.#slow = this.#untaken > 0;
+  }
+
+  #holdIn(buffer: Bytes | undefined, start = 0): void {
+    this.#held = buffer;
+    this.#heldStart = start;
+    this.#heldEnd = start;
   }
 
   #hold(bytes: Uint8Array): void {
-    if (this.#heldBytes + bytes.length > HELD) this.#release();
-    // One buffer, filled in place: many small ones, gathered later, leave the memory of the process in holes.
-    this.#held ??= allocate(HELD);
-    this.#held.set(bytes, this.#heldBytes);
-    this.#heldBytes += bytes.length;
+    let rest = bytes;
+    if (this.#held !== undefined && rest.length > this.#held.length - this.#heldEnd) {
+      // To the brim, but for a transport that puts frames of its own between ours.
+      const room = this.#connection.endMessage === undefined ? this.#held.length - this.#heldEnd : 0;
+      this.#append(this.#held, rest.subarray(0, room));
+      rest = rest.subarray(room);
+      this.#release();
+    }
+    if (this.#held === undefined) this.#holdIn(allocate(Math.min(FLUSH_BYTES, Math.max(HELD, this.#untaken))));
+    this.#append(this.#held as Bytes, rest);
+    // It may have taken all of that at once, and will not tell of it.
+    if (this.#untaken === 0) this.#release();
+  }
+
+  /** In place: many small buffers, gathered later, leave the memory of the process in holes. */
+  #append(held: Bytes, bytes: Uint8Array): void {
+    held.set(bytes, this.#heldEnd);
+    this.#heldEnd += bytes.length;
   }
 
   /** Hand on what was held, as one. */
   #release(): void {
     const held = this.#held;
     if (held === undefined) return;
-    const bytes = held.subarray(0, this.#heldBytes);
-    this.#held = undefined;
-    this.#heldBytes = 0;
-    this.#hand(bytes);
+    const bytes = held.subarray(this.#heldStart, this.#heldEnd);
+    this.#holdIn(undefined);
+    if (bytes.length > 0) this.#hand(bytes);
   }
 
   /** The connection has passed on more. */

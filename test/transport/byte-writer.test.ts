@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { ByteWriter } from '../../src/index.js';
-import { LARGE_WRITER_BYTES, SMALL_WRITER_BYTES } from '../../src/transport/byte-writer.js';
+import { WRITER_SIZES } from '../../src/transport/byte-writer.js';
 import { BUILDS } from '../fixtures/builds.js';
 import { asBuffer } from '../fixtures/chunks.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
+
+const [SMALL, MIDDLE, LARGE] = WRITER_SIZES;
 
 noLeaks();
 
@@ -61,9 +63,9 @@ describe('ByteWriter', () => {
       parts.push(Buffer.of(0, 0, 0, i));
       expect(writer.view.buffer).toBe(writer.bytes.buffer);
     }
-    expect(writer.length).toBeGreaterThan(3 * LARGE_WRITER_BYTES);
+    expect(writer.length).toBeGreaterThan(3 * LARGE);
     expect(written(writer).equals(Buffer.concat(parts))).toBe(true);
-    expect(writer.bytes.length).toBeLessThan(2 * writer.length + LARGE_WRITER_BYTES);
+    expect(writer.bytes.length).toBeLessThan(2 * writer.length + LARGE);
   });
 
   it('a shorter length drops what was written last, after growth too', () => {
@@ -108,44 +110,51 @@ describe('ByteWriter', () => {
     const copy = Buffer.from(held);
     writer.renew();
     expect(writer.length).toBe(0);
-    writer.append(Buffer.alloc(LARGE_WRITER_BYTES, 0xff));
+    writer.append(Buffer.alloc(LARGE, 0xff));
     expect(held.equals(copy)).toBe(true);
     expect(writer.bytes.buffer).not.toBe(held.buffer);
   });
 
   it.each([
-    [false, SMALL_WRITER_BYTES],
-    [true, LARGE_WRITER_BYTES],
-  ])('the pool (large: %s) hands out no writer twice, none that was renewed, and none that has grown; it has a limit', (large, size) => {
-    const many = Array.from({ length: 40 }, () => ByteWriter.borrow(large));
-    expect(new Set(many).size).toBe(40);
-    expect(new Set(many.map((writer) => writer.bytes.buffer)).size).toBe(40);
+    [0, SMALL, 1024],
+    [SMALL, SMALL, 1024],
+    [SMALL + 1, MIDDLE, 16],
+    [MIDDLE + 1, LARGE, 16],
+    [LARGE + 1, LARGE, 16],
+  ])('for %d bytes a writer of %d is lent, none twice, none that was renewed or has grown; %d at most are kept', (bytes, size, limit) => {
+    const borrow = (): ByteWriter[] => Array.from({ length: limit + 24 }, () => ByteWriter.borrow(bytes));
+    const many = borrow();
+    expect(new Set(many).size).toBe(many.length);
+    expect(new Set(many.map((writer) => writer.bytes.buffer)).size).toBe(many.length);
 
     const renewed = many.pop() as ByteWriter;
     renewed.uint8(1);
     renewed.renew();
     const grown = many.pop() as ByteWriter;
-    grown.append(Buffer.alloc(LARGE_WRITER_BYTES + 1));
+    grown.append(Buffer.alloc(LARGE + 1));
     for (const writer of [renewed, grown, ...many]) {
       if (writer !== renewed && writer !== grown) writer.uint32(7);
       ByteWriter.giveBack(writer);
     }
 
-    const again = Array.from({ length: 40 }, () => ByteWriter.borrow(large));
+    const again = borrow();
     expect(again).not.toContain(renewed);
     expect(again).not.toContain(grown);
-    expect(new Set(again.map((writer) => writer.bytes.buffer)).size).toBe(40);
-    expect(again.filter((writer) => many.includes(writer)).length).toBe(16);
+    expect(new Set(again.map((writer) => writer.bytes.buffer)).size).toBe(again.length);
+    expect(again.filter((writer) => many.includes(writer)).length).toBe(limit);
     for (const writer of again) expect([writer.length, writer.bytes.length]).toEqual([0, size]);
   });
 
-  it('a writer that has outgrown a small one is lent as a large one', () => {
+  it.each([
+    [MIDDLE, MIDDLE],
+    [MIDDLE + 1, LARGE],
+  ])('a writer that has grown for %d bytes is lent as one of %d', (bytes, size) => {
     const writer = ByteWriter.borrow();
-    writer.append(Buffer.alloc(SMALL_WRITER_BYTES + 1));
-    expect(writer.bytes.length).toBe(LARGE_WRITER_BYTES);
-    const large = Array.from({ length: 20 }, () => ByteWriter.borrow(true));
+    writer.append(Buffer.alloc(bytes));
+    expect(writer.bytes.length).toBe(size);
+    const others = Array.from({ length: 20 }, () => ByteWriter.borrow(bytes));
     ByteWriter.giveBack(writer);
-    expect(ByteWriter.borrow(true)).toBe(writer);
-    expect(large).not.toContain(writer);
+    expect(ByteWriter.borrow(bytes)).toBe(writer);
+    expect(others).not.toContain(writer);
   });
 });

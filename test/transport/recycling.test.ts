@@ -32,9 +32,10 @@ class HoldingConnection implements Connection {
     else this.#held.push(bytes);
   }
 
-  take(count: number): void {
+  /** `tells`: at once; else with the next that does. */
+  take(count: number, tells = true): void {
     for (const bytes of this.#held.splice(0, count)) this.taken.push(Buffer.from(bytes));
-    this.#events?.onTaken();
+    if (tells) this.#events?.onTaken();
   }
 
   pause(): void {}
@@ -59,11 +60,17 @@ function noise(seed: number): () => number {
 
 const bytesCodec: Codec<Buffer, Uint8Array> = { read: (input) => input.take(input.length), write: (output, bytes) => output.append(bytes) };
 
-type Step = { write: number; size: number } | { take: number; count: number } | { quick: number } | { tick: true };
+type Step = { write: number; size: number } | { take: number; count: number; tells: boolean } | { quick: number } | { tick: true };
 const which = fc.nat({ max: 2 });
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 5, arbitrary: fc.record({ write: which, size: fc.oneof(fc.nat({ max: 300 }), fc.integer({ min: 60_000, max: 70_000 })) }) },
-  { weight: 2, arbitrary: fc.record({ take: which, count: fc.nat({ max: 3 }) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      write: which,
+      size: fc.oneof(fc.nat({ max: 300 }), fc.integer({ min: 3_000, max: 9_000 }), fc.integer({ min: 60_000, max: 70_000 })),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ take: which, count: fc.nat({ max: 3 }), tells: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ quick: which }) },
   { weight: 2, arbitrary: fc.constant({ tick: true as const }) },
 );
@@ -95,7 +102,7 @@ describe('a session over a connection that holds what it is given', () => {
             const message = Buffer.alloc(doing.size, ++fill);
             session.write(message);
             expected.push(message);
-          } else if ('take' in doing) sides[doing.take]?.connection.take(doing.count);
+          } else if ('take' in doing) sides[doing.take]?.connection.take(doing.count, doing.tells);
           else if ('quick' in doing) {
             const { connection } = sides[doing.quick] as (typeof sides)[0];
             connection.quick = !connection.quick;
@@ -111,8 +118,25 @@ describe('a session over a connection that holds what it is given', () => {
           session.destroy();
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 200 },
     );
+  });
+
+  it('nothing stays behind with a connection that took all, before it says so', async () => {
+    const connection = new HoldingConnection();
+    const setup = resolveSetup<Buffer, Uint8Array>({ codec: bytesCodec, listener: { onMessage() {} } });
+    const session = new StreamSession<Buffer, Uint8Array>({ forget() {}, type: 'client' } as never, connection, setup);
+    await session.open();
+    connection.quick = false;
+    session.write(Buffer.alloc(1_000));
+    await turns();
+    connection.take(1, false);
+    connection.quick = true;
+    session.write(Buffer.alloc(9_000));
+    await turns();
+    expect(session.queuedBytes).toBe(0);
+    expect(Buffer.concat(connection.taken).length).toBe(10_000);
+    session.destroy();
   });
 
   it('a codec that throws, at any place, leaves only whole messages behind', async () => {
