@@ -1,0 +1,117 @@
+/**
+ * Several cores behind one service: a process for each. Callers find the workers in a registry, and balance their calls over them; it is
+ * measured with one worker, then with all. With --shared-port the workers share one port instead, and connections are spread.
+ *
+ *   npm run example -- cluster --workers 2
+ *   npm run example -- cluster --workers 2 --shared-port
+ */
+import { fork } from 'node:child_process';
+import cluster from 'node:cluster';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { file } from 'getty/file';
+import { consume, leastActive } from 'getty/micro';
+import { connect, retry } from 'getty/rpc';
+import { Hasher } from './hasher.js';
+import { type Figures, load } from './load.js';
+import { Workers } from './workers.js';
+
+const { values } = parseArgs({
+  options: {
+    workers: { type: 'string', default: '2' },
+    'in-flight': { type: 'string', default: '16' },
+    seconds: { type: 'string', default: '3' },
+    // Of SHA-256: some hundred microseconds of one core for each call.
+    rounds: { type: 'string', default: '400' },
+    'shared-port': { type: 'boolean', default: false },
+  },
+});
+
+/** With node:cluster a client has so many connections for each worker: one could not be spread. */
+const CONNECTIONS = 4;
+const PROGRAM = fileURLToPath(new URL('./worker.js', import.meta.url));
+
+const count = given('workers', 2, 64);
+const inFlight = given('in-flight', 1, 10_000);
+const seconds = given('seconds', 0.1, 3_600);
+const rounds = given('rounds', 1, 1_000_000);
+
+const folder = mkdtempSync(join(tmpdir(), 'getty-cluster-'));
+const workers = new Workers(values['shared-port'] ? forkAtOnePort : forkInRegistry);
+const stopped = new AbortController();
+for (const [signal, number] of [
+  ['SIGINT', 2],
+  ['SIGTERM', 15],
+] as const) {
+  process.on(signal, async () => {
+    process.exitCode = 128 + number;
+    stopped.abort();
+    await stop();
+    process.exit();
+  });
+}
+
+try {
+  await run();
+} catch (error) {
+  // What is stopped under way may fail.
+  if (!stopped.signal.aborted) throw error;
+} finally {
+  await stop();
+}
+
+async function stop(): Promise<void> {
+  await workers.stop();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function run(): Promise<void> {
+  const names = Array.from({ length: count }, (_, i) => `worker-${i + 1}`);
+  console.log(`${inFlight} calls in flight for ${seconds} s, to 1 worker and then to ${count}; cores of this machine: ${availableParallelism()}`);
+  const address = await workers.start('worker-1');
+  const alone = await measure(address, 1);
+  await Promise.all(names.slice(1).map((name) => workers.start(name)));
+  const all = await measure(address, count);
+  if (stopped.signal.aborted) return;
+
+  const total = [...all.spread.values()].reduce((sum, calls) => sum + calls, 0);
+  const shares = names.map((name) => `${name} ${Math.round((100 * (all.spread.get(name) ?? 0)) / total)} %`);
+  const failed = alone.failed + all.failed;
+  console.log(`${alone.rate} calls/s with 1 worker, ${all.rate} with ${count}: ${(all.rate / alone.rate).toFixed(2)} times as many`);
+  console.log(`failed ${failed}; spread: ${shares.join(', ')}`);
+  if (failed > 0) process.exitCode = 1;
+}
+
+/** Call by a client that is new, as it finds the workers that there are. */
+async function measure(address: string, many: number): Promise<Figures> {
+  const options = { title: many === 1 ? '1 worker' : `${many} workers`, inFlight, seconds, signal: stopped.signal };
+  if (values['shared-port']) {
+    await using client = await connect(address, { connections: CONNECTIONS * many, interceptors: [retry()] });
+    const stub = client.stub(Hasher);
+    return await load(() => stub.hash('getty'), options);
+  }
+  await using registry = file(folder);
+  await using consumer = consume({ registry, balancer: leastActive() });
+  const stub = consumer.stub(Hasher);
+  return await load(() => stub.hash('getty'), options);
+}
+
+function forkInRegistry(name: string) {
+  return fork(PROGRAM, [name, `${rounds}`, folder]);
+}
+
+/** node:cluster listens in this process, and hands each connection to the next worker. */
+function forkAtOnePort(name: string) {
+  cluster.setupPrimary({ exec: PROGRAM, args: [name, `${rounds}`] });
+  return cluster.fork().process;
+}
+
+function given(name: 'workers' | 'in-flight' | 'seconds' | 'rounds', least: number, most: number): number {
+  const number = Number(values[name]);
+  if (number >= least && number <= most && (Number.isInteger(number) || name === 'seconds')) return number;
+  console.error(`cluster: --${name}: given ${values[name]}, expected from ${least} to ${most}`);
+  process.exit(1);
+}
