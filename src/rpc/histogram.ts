@@ -24,9 +24,24 @@ export class Histogram {
   #count = 0;
   #sum = 0;
   #max = 0;
+  /** Calls of one tick, answered in one tick, took the same time. So many of the last latency are not in the rest yet. */
+  #times = 0;
+  #last = 0;
 
   /** `latency` in milliseconds; `times`: so many of them. */
   add(latency: number, times = 1): void {
+    if (latency !== this.#last) {
+      this.#apply();
+      this.#last = latency;
+    }
+    this.#times += times;
+  }
+
+  #apply(): void {
+    const latency = this.#last;
+    const times = this.#times;
+    if (times === 0) return;
+    this.#times = 0;
     const microseconds = Math.min(LARGEST, Math.max(0, Math.round(latency * 1000))) >>> 0;
     const bucket = bucketOf(microseconds);
     this.#counts[bucket] = (this.#counts[bucket] as number) + times;
@@ -36,21 +51,25 @@ export class Histogram {
   }
 
   get count(): number {
+    this.#apply();
     return this.#count;
   }
 
   /** Of all latencies, in ms. */
   get sum(): number {
+    this.#apply();
     return this.#sum;
   }
 
   /** In ms, exact; 0 when there are none. */
   get max(): number {
+    this.#apply();
     return this.#max;
   }
 
   /** The latency, in ms, that the given share of them did not exceed; 0 when there are none. */
   percentile(share: number): number {
+    this.#apply();
     const wanted = this.#count * share;
     let seen = 0;
     for (let bucket = 0; bucket < BUCKETS; bucket++) {
@@ -62,6 +81,7 @@ export class Histogram {
 
   /** How many did not exceed each of `limits`, which are in ms and ascending; within a bucket's width. */
   cumulative(limits: readonly number[]): number[] {
+    this.#apply();
     let bucket = 0;
     let seen = 0;
     return limits.map((limit) => {
@@ -71,6 +91,7 @@ export class Histogram {
   }
 
   reset(): void {
+    this.#times = 0;
     this.#counts.fill(0);
     this.#count = 0;
     this.#sum = 0;

@@ -4,7 +4,7 @@
  */
 import { RpcError } from './errors.js';
 
-const FIRST_CAPACITY = 64;
+const FIRST_CAPACITY = 8;
 
 /** Something that was sent and waits. It is answered or it fails, once. */
 export abstract class Waiting {
