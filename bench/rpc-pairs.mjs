@@ -19,7 +19,7 @@ const LEAST_CALLS = 2;
 
 /**
  * A process that ended, or does not answer, is a failure like any other.
- * @param {string} peer
+ * @param {string} peer or several, divided by commas, in the same two processes
  * @param {string[]} [flags] for both processes
  */
 export async function startPair(peer, flags = []) {

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * One process of a measurement: `rpc-worker.mjs server PEER` or `rpc-worker.mjs client PEER ADDRESS`. It talks with rpc-pairs.mjs over
- * the IPC channel, and ends when that does.
+ * One process of a measurement: `rpc-worker.mjs server PEER` or `rpc-worker.mjs client PEER ADDRESS`. Several peers, and their addresses,
+ * are divided by commas. It talks with rpc-pairs.mjs over the IPC channel, and ends when that does.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { PerformanceObserver } from 'node:perf_hooks';
@@ -10,7 +10,7 @@ import { getHeapStatistics } from 'node:v8';
 import { answer, atMostASecond, REQUESTS } from './message.mjs';
 
 /** @typedef {{ connections: number, inFlight: number, message: import('./message.mjs').Size }} Shape `inFlight` on each connection. */
-/** @typedef {Shape & { seconds: number, leastCalls?: number, rate?: number }} Order `rate`: calls/s that do not wait for each other. */
+/** @typedef {Shape & { side?: string, seconds: number, leastCalls?: number, rate?: number }} Order `side`: one of several peers. `rate`: calls/s that do not wait for each other. */
 /** @typedef {{ calls: number, seconds: number, p50: number, p99: number, failures: number, error: string }} Measured Milliseconds. */
 /** @typedef {{ cpu: number, waited: number, heap: number, collections: number }} State Microseconds and bytes, of a process. */
 
@@ -185,15 +185,20 @@ function clientsOf(peer, address) {
   };
 }
 
-const [role, name, address = ''] = process.argv.slice(2);
-/** @type {import('./message.mjs').Peer} */
-const peer = await import(`./peers/${name}.mjs`);
-const server = role === 'server' ? await peer.serve() : undefined;
-const clients = clientsOf(peer, address);
+const [role, names = '', addresses = ''] = process.argv.slice(2);
+const sides = await Promise.all(
+  names.split(',').map(async (name, at) => {
+    /** @type {import('./message.mjs').Peer} */
+    const peer = await import(`./peers/${name}.mjs`);
+    const server = role === 'server' ? await peer.serve() : undefined;
+    return { name, server, clients: clientsOf(peer, addresses.split(',')[at] ?? '') };
+  }),
+);
 
 /** @param {Order} order */
 async function measure(order) {
   try {
+    const { clients } = /** @type {typeof sides[0]} */ (sides.find(({ name }) => name === order.side) ?? sides[0]);
     const opened = await clients.for(order);
     return await (order.rate === undefined ? measureLanes : measurePaced)(opened, order);
   } catch (failure) {
@@ -208,7 +213,7 @@ process.on('message', async (/** @type {Order | 'state' | 'collect'} */ order) =
   process.send?.(typeof order === 'string' ? state() : await measure(order));
 });
 process.on('disconnect', async () => {
-  await atMostASecond(server === undefined ? clients.close() : server.close());
+  await Promise.all(sides.map(({ server, clients }) => atMostASecond(server === undefined ? clients.close() : server.close())));
   process.exit();
 });
-process.send?.(server?.address ?? '');
+process.send?.(sides.map(({ server }) => server?.address ?? '').join(','));

@@ -13,6 +13,7 @@ const steps = [
   ['package', `${bin}publint/src/cli.js`, '--strict'],
   ['snippets', 'scripts/snippets.mjs', '--check'],
   ['line counts', 'scripts/lines.mjs', '--check'],
+  ['speed', 'bench/guard.mjs'],
   // The layers' arrows, the error tables and the README's programs are tests: test/house.
   ['tests', 'scripts/test.mjs'],
 ];
@@ -23,8 +24,8 @@ for (const [name, ...args] of steps) {
   const start = performance.now();
   const { ok, output } = run(process.execPath, args);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  const counts = name === 'tests' ? (output.match(/^\d+ passed, .*$/gm)?.at(-1) ?? '') : '';
-  console.log(`${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(11)} ${seconds.padStart(5)} s  ${counts}`.trimEnd());
+  const said = name === 'tests' ? output.match(/^\d+ passed, .*$/gm) : name === 'speed' ? output.trim().split('\n') : [];
+  console.log(`${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(11)} ${seconds.padStart(5)} s  ${said?.at(-1) ?? ''}`.trimEnd());
   if (!ok) failed.push({ name, output });
 }
 for (const { name, output } of failed) console.log(`\n---- ${name} ----\n${output.trim()}`);

@@ -1,0 +1,79 @@
+// @ts-check
+/**
+ * The gate's look at speed: ours beside the ceiling, in the same two processes. A ratio that falls below a part of the recorded one, three
+ * times in a row, is a fault. `node scripts/setup.mjs bench/guard.mjs` measures alone, and prints what could be recorded.
+ */
+import { availableParallelism } from 'node:os';
+import { median } from './processes.mjs';
+import { startPair } from './rpc-pairs.mjs';
+
+/** What this program measured with nothing else on the machine. */
+const RECORDED = [
+  { shape: { connections: 1, inFlight: 64 }, rate: 1.35 },
+  { shape: { connections: 1, inFlight: 512 }, rate: 1.1 },
+];
+const PART = 0.8;
+const TRIES = 3;
+const ROUNDS = 5;
+const SECONDS = 0.35;
+const WARM_UP = 1.5;
+const SIDES = /** @type {const} */ (['getty', 'ceiling']);
+/** Who waits for a processor for more than this part of the time tells nothing: half of the lead is that both processes work at once. */
+const DISTURBED = 0.3;
+
+if (availableParallelism() < 2) {
+  console.log('speed is not looked at: client and server need a processor each');
+  process.exit();
+}
+const pair = await startPair(SIDES.join(','));
+
+/** @param {{ connections: number, inFlight: number }} shape */
+async function measure(shape) {
+  const ratios = [];
+  const waited = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    /** @type {Record<string, import('./rpc-pairs.mjs').Sample>} */
+    const samples = {};
+    for (const side of round % 2 === 0 ? SIDES : [...SIDES].reverse()) {
+      const sample = await pair.measure({ ...shape, message: 'small', side, seconds: SECONDS });
+      if (sample.failures > 0) throw new Error(`${side}: ${sample.error}`);
+      samples[side] = sample;
+      waited.push(sample.waited);
+    }
+    ratios.push(Number(samples.getty?.rate) / Number(samples.ceiling?.rate));
+  }
+  return { ratio: median(ratios), waited: median(waited) };
+}
+
+/**
+ * Whether it is as fast as it was; undefined: nobody can tell.
+ * @param {typeof RECORDED[0]} recorded
+ */
+async function look({ shape, rate }) {
+  const name = `${shape.inFlight} in flight`;
+  const least = PART * rate;
+  let disturbed = true;
+  for (let attempt = 1; attempt <= TRIES; attempt++) {
+    const { ratio, waited } = await measure(shape);
+    const enough = ratio >= least;
+    const verdict = enough ? '' : `; at least ${least.toFixed(2)} is wanted; try ${attempt} of ${TRIES}`;
+    const busy = waited < DISTURBED ? '' : `; ${Math.round(waited * 100)} % of the time without a processor`;
+    console.log(`${name}: ${ratio.toFixed(2)} of the ceiling, ${rate} when it was recorded${verdict}${busy}`);
+    if (enough) return true;
+    if (waited < DISTURBED) disturbed = false;
+  }
+  return disturbed ? undefined : false;
+}
+
+try {
+  for (const { shape } of RECORDED) {
+    for (const side of SIDES) await pair.warm({ ...shape, message: 'small', side, seconds: WARM_UP });
+  }
+  const seen = [];
+  for (const recorded of RECORDED) seen.push(await look(recorded));
+  if (seen.includes(false)) process.exitCode = 1;
+  else console.log(seen.includes(undefined) ? 'nobody can tell how fast it is: others had the processors' : 'as fast as it was');
+} finally {
+  await pair.stop();
+}
+process.exit();
