@@ -5,7 +5,7 @@
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { protobufCodec } from '../dist/rpc/protobuf/codec.js';
-import { ByteWriter, WRITER_BYTES } from '../dist/transport/byte-writer.js';
+import { ByteWriter, WRITER_SIZES } from '../dist/transport/byte-writer.js';
 import { TestRequestSchema } from './message.mjs';
 import { median } from './processes.mjs';
 import { printRow, tableHead } from './table.mjs';
@@ -21,7 +21,7 @@ const word = (/** @type {number} */ index) => /** @type {string} */ (WORDS[index
 const messages = Array.from({ length: MESSAGES }, (_, i) => create(TestRequestSchema, { A: word(i), B: word(i >> 3), C: word(i + (i >> 3)) }));
 const encoded = messages.map((message) => Buffer.from(toBinary(TestRequestSchema, message)));
 const codec = protobufCodec(TestRequestSchema);
-const writer = new ByteWriter(WRITER_BYTES);
+const writer = new ByteWriter(WRITER_SIZES[2]);
 
 /** Each returns a number that depends on every message, so that none can be left out. */
 const SIDES = {
@@ -29,7 +29,7 @@ const SIDES = {
     ours() {
       let sum = 0;
       for (let i = 0; i < BATCH; i++) {
-        if (writer.length > WRITER_BYTES - 1024) writer.length = 0;
+        if (writer.length > writer.bytes.length - 1024) writer.length = 0;
         const start = writer.length;
         codec.encode(writer, /** @type {any} */ (messages[i % MESSAGES]));
         sum += writer.length - start;
