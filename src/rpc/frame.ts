@@ -64,13 +64,13 @@ export class Frame {
 export function readFrame(input: ByteReader, frame: Frame, maxBytes: number): boolean {
   const available = input.length;
   if (available < 4) return false;
-  const { view, position } = input;
-  const magic = view.getUint32(position, true);
+  const { bytes, position } = input;
+  const magic = uint32(bytes, position);
   if (magic !== MAGIC) throw badFrame(`magic is 0x${magic.toString(16)}, expected 0x${MAGIC.toString(16)}`);
   if (available < HEADER_BYTES) return false;
-  const command = view.getInt16(position + 4, true);
-  const codec = view.getInt16(position + 26, true);
-  const length = view.getInt32(position + 28, true);
+  const command = int16(bytes, position + 4);
+  const codec = int16(bytes, position + 26);
+  const length = uint32(bytes, position + 28) | 0;
   if (command < COMMAND.heartbeat || command > COMMAND.goaway) throw badFrame(`command is ${command}, expected 1 to 9`);
   const isCall = command >= COMMAND.request && command <= COMMAND.end;
   if (isCall && codec !== CODEC_NUMBER.json && codec !== CODEC_NUMBER.protobuf)
@@ -87,16 +87,16 @@ export function readFrame(input: ByteReader, frame: Frame, maxBytes: number): bo
     return false;
   }
   frame.command = command;
-  frame.serviceId = view.getInt16(position + 6, true);
-  frame.sequenceLow = view.getUint32(position + 8, true);
-  frame.sequenceHigh = view.getUint32(position + 12, true);
-  frame.logIdLow = view.getUint32(position + 16, true);
-  frame.logIdHigh = view.getUint32(position + 20, true);
-  frame.code = view.getInt16(position + 24, true);
+  frame.serviceId = int16(bytes, position + 6);
+  frame.sequenceLow = uint32(bytes, position + 8);
+  frame.sequenceHigh = uint32(bytes, position + 12);
+  frame.logIdLow = uint32(bytes, position + 16);
+  frame.logIdHigh = uint32(bytes, position + 20);
+  frame.code = int16(bytes, position + 24);
   frame.codec = codec;
-  frame.bytes = input.bytes;
+  frame.bytes = bytes;
   frame.size = total;
-  if (isCall && length > 0) findSections(frame, view, position + HEADER_BYTES, position + total);
+  if (isCall && length > 0) findSections(frame, bytes, position + HEADER_BYTES, position + total);
   else {
     frame.headStart = frame.headEnd = frame.bodyStart = position + HEADER_BYTES;
     frame.bodyEnd = position + total;
@@ -106,17 +106,30 @@ export function readFrame(input: ByteReader, frame: Frame, maxBytes: number): bo
 }
 
 /** The body's own length is what remains: its uint16 holds only the low 16 bits, and serves as a check. */
-function findSections(frame: Frame, view: DataView, start: number, end: number): void {
+function findSections(frame: Frame, bytes: Bytes, start: number, end: number): void {
   const headStart = start + SECTION_BYTES;
-  const headEnd = headStart + view.getUint16(start, true);
+  const headEnd = headStart + uint16(bytes, start);
   const bodyStart = headEnd + SECTION_BYTES;
   if (bodyStart > end) throw badFrame(`headerLength is ${headEnd - headStart}, more than the ${end - start} bytes of the package hold`);
-  const told = view.getUint16(headEnd, true);
+  const told = uint16(bytes, headEnd);
   if (told !== ((end - bodyStart) & 0xffff)) throw badFrame(`bodyLength is ${told}, but the package leaves ${end - bodyStart} bytes for the body`);
   frame.headStart = headStart;
   frame.headEnd = headEnd;
   frame.bodyStart = bodyStart;
   frame.bodyEnd = end;
+}
+
+// By hand, for a DataView of each chunk costs more than it saves where a chunk holds one package.
+function uint16(bytes: Bytes, at: number): number {
+  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+}
+
+function int16(bytes: Bytes, at: number): number {
+  return (uint16(bytes, at) << 16) >> 16;
+}
+
+function uint32(bytes: Bytes, at: number): number {
+  return (uint16(bytes, at) | (uint16(bytes, at + 2) << 16)) >>> 0;
 }
 
 function badFrame(reason: string): Error {
