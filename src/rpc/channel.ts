@@ -6,6 +6,7 @@ import { GettyError } from '../errors.js';
 import { atMost } from '../timing.js';
 import type { ByteReader } from '../transport/byte-reader.js';
 import { ByteWriter } from '../transport/byte-writer.js';
+import { tooLarge } from '../transport/session-options.js';
 import type { Codec, EventListener, Peer, PeerCertificate, Session, WebSocketRequest } from '../transport/types.js';
 import { Caller, type CallerOwner, type CallerSetup } from './caller.js';
 import { RecentRequests } from './datagrams.js';
@@ -227,6 +228,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     const output = ByteWriter.borrow();
     try {
       reply.write(output);
+      // Bytes go out as they are; it is the codec's messages that a session measures.
+      if (output.length > session.maxMessageBytes) throw tooLarge(output.length, session.maxMessageBytes, `is for ${this.#peer}`);
       const room = session.writeBytes(output.bytes.subarray(0, output.length));
       // A copy: the buffer is used again.
       recent.answered(reply, new Uint8Array(output.bytes.subarray(0, output.length)));
