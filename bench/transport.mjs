@@ -25,9 +25,13 @@ const IDLE_SESSIONS = 10_000;
 const DEAF_SESSIONS = 1_000;
 const HIGH_WATER_MARK = 256 * 1024;
 const WARM_UP = 1;
-const FULL = { seconds: '0.5', rounds: '7', broadcast: '60' };
+const FULL = { seconds: '0.5', rounds: '11', broadcast: '60' };
 const SHORT = { seconds: '0.3', rounds: '5', broadcast: '5' };
-const USAGE = 'usage: npm run bench -- transport [--short] [--seconds 0.5] [--rounds 7] [--broadcast 60] [--only WORD] [--json FILE]';
+/** How often the idle ones are counted: the room for young objects grows in steps, so one time tells little. */
+const IDLE_ROUNDS = { full: 3, short: 1 };
+/** Seconds of a broadcast until the system takes no more, with room to spare. */
+const FILLED = 20;
+const USAGE = 'usage: npm run bench -- transport [--short] [--seconds 0.5] [--rounds 11] [--broadcast 60] [--only WORD] [--json FILE]';
 
 /** @param {string} side @param {Shape} shape */
 async function startPair(side, shape) {
@@ -104,11 +108,13 @@ function readCommandLine() {
   if (!(seconds > 0 && seconds <= 60 && rounds >= 1 && rounds <= 100 && broadcastSeconds > 0 && broadcastSeconds <= 600)) {
     throw new Error('--seconds is up to 60, --rounds 1 to 100, --broadcast up to 600');
   }
-  return { seconds, rounds, broadcastSeconds, only: values.only, json: values.json };
+  const idleRounds = values.short ? IDLE_ROUNDS.short : IDLE_ROUNDS.full;
+  return { seconds, rounds, idleRounds, broadcastSeconds, only: values.only, json: values.json };
 }
 
-/** @param {string} what @param {string} measured @param {string} target @param {boolean} met */
-const line = (what, measured, target, met) => console.log(`| ${what} | ${measured} | ${target} | ${met ? 'met' : 'missed'} |`);
+/** @param {string} what @param {string} measured @param {string} target @param {boolean | undefined} met undefined: it does not tell. */
+const line = (what, measured, target, met) =>
+  console.log(`| ${what} | ${measured} | ${target} | ${met === undefined ? '–' : met ? 'met' : 'missed'} |`);
 
 let options;
 try {
@@ -117,7 +123,7 @@ try {
   console.error(`${error instanceof Error ? error.message : error}\n${USAGE}`);
   process.exit(2);
 }
-const { seconds, rounds, broadcastSeconds, only, json } = options;
+const { seconds, rounds, idleRounds, broadcastSeconds, only, json } = options;
 const results = [];
 console.log('| what | ours ÷ peer, from – to | wanted | |\n| --- | --- | --- | --- |');
 for (const row of ECHO.filter(({ name }) => name.includes(only))) {
@@ -128,11 +134,15 @@ for (const row of ECHO.filter(({ name }) => name.includes(only))) {
   line(`${row.name}: ${row.ours} ÷ ${row.peer}`, `${ratio.toFixed(2)}, ${range}`, `${row.target}`, ratio >= row.target);
 }
 if ('idle session'.includes(only)) {
-  const [ours, net] = [await idleBytes('getty-tcp'), await idleBytes('net-listeners')];
-  results.push({ name: 'idle', ours, net });
+  /** @type {{ ours: number, net: number }[]} */
+  const pairs = [];
+  while (pairs.length < idleRounds) pairs.push({ ours: await idleBytes('getty-tcp'), net: await idleBytes('net-listeners') });
+  const [ours, net] = [median(pairs.map((pair) => pair.ours)), median(pairs.map((pair) => pair.net))];
+  const more = median(pairs.map((pair) => pair.ours - pair.net));
+  results.push({ name: 'idle', ours, net, pairs });
   const kilobytes = (/** @type {number} */ bytes) => `${(bytes / 1024).toFixed(1)} KB`;
   line(`idle session, ${IDLE_SESSIONS}`, `${kilobytes(ours)}`, '6.5 KB', ours <= 6.5 * 1024);
-  line(`idle session, over ${kilobytes(net)} of net with five listeners`, `${kilobytes(ours - net)}`, '1.5 KB', ours - net <= 1.5 * 1024);
+  line(`idle session, over ${kilobytes(net)} of net with five listeners`, `${kilobytes(more)}`, '1.5 KB', more <= 1.5 * 1024);
 }
 if ('broadcast'.includes(only)) {
   const part = await broadcast(broadcastSeconds);
@@ -141,7 +151,8 @@ if ('broadcast'.includes(only)) {
     `broadcast for ${broadcastSeconds} s to ${DEAF_SESSIONS} that do not read: growth ÷ (sessions × high-water mark)`,
     part.toFixed(2),
     '1.1',
-    part <= 1.1,
+    // Before it is over the system takes all that is sent.
+    broadcastSeconds < FILLED ? undefined : part <= 1.1,
   );
 }
 console.log(`\n${machine()}, ${rounds} rounds of ${seconds} s. Only the ratios mean something.`);
