@@ -2,6 +2,7 @@
 /**
  * Draws what `npm run bench -- rpc --json FILE` measured, or the report's file: bars of calls/s relative to grpc-js.
  *   node bench/chart.mjs FILE > docs/benchmark.svg
+ *   node bench/chart.mjs FILE --table                the same as a Markdown table, for the README
  */
 import { readFileSync } from 'node:fs';
 
@@ -84,11 +85,30 @@ ${parts.join('\n')}
 </svg>`;
 }
 
-const [file] = process.argv.slice(2);
-if (file === undefined) {
-  console.error('usage: node bench/chart.mjs FILE > docs/benchmark.svg');
+/** The same as a Markdown table. @param {Line[]} lines @param {string} machine */
+function table(lines, machine) {
+  const columns = GROUPS.map((name) => new Map(barsOf(lines.filter(({ group }) => group === name)).map(({ side, ratio }) => [side, ratio])));
+  const rows = [...new Set(columns.flatMap((column) => [...column.keys()]))].map((side) => {
+    const cells = columns.map((column) => {
+      const ratio = column.get(side);
+      return ratio === undefined ? '–' : times(ratio);
+    });
+    return `| ${NAMES.get(side) ?? side} | ${cells.join(' | ')} |`;
+  });
+  return [
+    `| calls/s, ${BASE} = 1 | ${GROUPS.join(' | ')} |`,
+    `|---${'|---'.repeat(GROUPS.length)}|`,
+    ...rows,
+    '',
+    `${machine}, client and server in two processes.`,
+  ].join('\n');
+}
+
+const [file, form] = process.argv.slice(2);
+if (file === undefined || (form !== undefined && form !== '--table')) {
+  console.error('usage: node bench/chart.mjs FILE > docs/benchmark.svg\n       node bench/chart.mjs FILE --table');
   process.exit(2);
 }
 const read = JSON.parse(readFileSync(file, 'utf8'));
 const { lines, machine } = read.rpc ?? read;
-console.log(draw(lines, machine));
+console.log(form === '--table' ? table(lines, machine) : draw(lines, machine));
