@@ -26,7 +26,7 @@ export class Inbox<In, Out> {
   /** Whole messages of a message transport that wait to be read. */
   #whole: Bytes[] | undefined;
   /** onOpen has not settled: messages wait, whatever else happens. */
-  #opening = true;
+  #opening: boolean;
   #paused = false;
   /** As many messages are being handled as may be, by this session or by its pool. */
   #full = false;
@@ -40,7 +40,9 @@ export class Inbox<In, Out> {
   /** When the message at the front began to come, by now(); 0: there is none. */
   #partialSince = 0;
 
-  constructor(session: InboxOwner<In, Out>, connection: Connection, setup: ResolvedSetup<In, Out>) {
+  /** `opened`: onOpen has settled already. */
+  constructor(session: InboxOwner<In, Out>, connection: Connection, setup: ResolvedSetup<In, Out>, opened: boolean) {
+    this.#opening = !opened;
     this.#session = session;
     this.#connection = connection;
     this.#setup = setup;

@@ -25,10 +25,13 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   readonly #owner: SessionOwner<In, Out>;
   readonly #connection: Connection;
   readonly #setup: ResolvedSetup<In, Out>;
-  readonly #inbox: Inbox<In, Out>;
+  /** Made when something comes or has to wait: many sessions only keep a connection. */
+  #inbox: Inbox<In, Out> | undefined;
   /** Made by the first write: many sessions only listen. */
   #outbox: Outbox<In, Out> | undefined;
   #state: State = 'open';
+  /** onOpen has settled. */
+  #opened = false;
   #gone = false;
   #attributes: Map<unknown, unknown> | undefined;
   /** 0: it is not in the ticker. */
@@ -43,7 +46,6 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     this.#owner = owner;
     this.#connection = connection;
     this.#setup = setup;
-    this.#inbox = new Inbox(this, connection, setup);
   }
 
   get name(): string {
@@ -71,7 +73,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   }
 
   get stats(): SessionStats {
-    const { bytesRead, messagesRead } = this.#inbox;
+    const { bytesRead = 0, messagesRead = 0 } = this.#inbox ?? {};
     const { bytesWritten = 0, messagesWritten = 0 } = this.#outbox ?? {};
     return { bytesRead, messagesRead, bytesWritten, messagesWritten };
   }
@@ -105,7 +107,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     try {
       const opened = this.#setup.listener.onOpen?.(this);
       if (opened !== undefined) {
-        this.#inbox.hold();
+        (this.#inbox ?? this.#makeInbox()).hold();
         await Promise.race([opened, this.#closedPromise()]);
       }
     } catch (error) {
@@ -113,7 +115,15 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
       this.destroy(refused);
       throw refused;
     }
-    this.#inbox.open();
+    this.#opened = true;
+    if (this.#inbox !== undefined) this.#inbox.open();
+    else if (this.#state !== 'closed') this.#connection.resume();
+  }
+
+  #makeInbox(): Inbox<In, Out> {
+    const inbox = new Inbox(this, this.#connection, this.#setup, this.#opened);
+    this.#inbox = inbox;
+    return inbox;
   }
 
   /** All that is periodic shares one tick, of the shortest period that anything needs; 0: nothing does. */
@@ -164,13 +174,14 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     const silence = Date.now() - this.active;
     if (silence < idleTimeout) return;
     // We do not read: that is our doing, unless we wait for the peer to read.
-    if (this.#inbox.deaf && this.queuedBytes === 0) return;
+    const isDeaf = this.#inbox?.deaf ?? !this.#opened;
+    if (isDeaf && this.queuedBytes === 0) return;
     this.destroy(gettyError('IDLE_TIMEOUT', `${this.remoteAddress} has been silent for ${silence} ms; idleTimeout is ${idleTimeout} ms`));
   }
 
   #checkPartial(): void {
     const { messageTimeout } = this.#setup;
-    const since = Math.floor(Math.max(this.#connection.partialFor?.() ?? 0, this.#inbox.partialFor()));
+    const since = Math.floor(Math.max(this.#connection.partialFor?.() ?? 0, this.#inbox?.partialFor() ?? 0));
     if (since < messageTimeout) return;
     const what = `${this.remoteAddress} began a message ${since} ms ago and has not ended it; messageTimeout is ${messageTimeout} ms`;
     this.destroy(gettyError('MESSAGE_TIMEOUT', what));
@@ -181,13 +192,13 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   onData(bytes: Bytes): void {
     if (this.#state === 'closed') return;
     this.active = Date.now();
-    this.#inbox.onData(bytes);
+    (this.#inbox ?? this.#makeInbox()).onData(bytes);
   }
 
   onMessage(bytes: Bytes): void {
     if (this.#state === 'closed') return;
     this.active = Date.now();
-    this.#inbox.onMessage(bytes);
+    (this.#inbox ?? this.#makeInbox()).onMessage(bytes);
   }
 
   onAlive(): void {
@@ -199,7 +210,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   }
 
   onEnd(): void {
-    this.#inbox.onEnd();
+    if (this.#state !== 'closed') (this.#inbox ?? this.#makeInbox()).onEnd();
   }
 
   /** The peer ended its side and has been answered: we end ours. */
@@ -210,11 +221,11 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   // ---- what the user does ----
 
   pause(): void {
-    if (!this.closed) this.#inbox.pause();
+    if (!this.closed) (this.#inbox ?? this.#makeInbox()).pause();
   }
 
   resume(): void {
-    this.#inbox.resume();
+    this.#inbox?.resume();
   }
 
   trust(): void {
@@ -258,7 +269,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
       this.#state = 'closing';
       this.#connection.end();
       // Somebody who paused must not keep a closing session from seeing the peer's end.
-      this.#inbox.resume();
+      this.#inbox?.resume();
       this.#waitTimer = setTimeout(() => this.destroy(), this.#setup.waitTime);
     }
     return closed;
@@ -281,7 +292,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   #stop(): void {
     this.#state = 'closed';
-    this.#inbox.stop();
+    this.#inbox?.stop();
     this.#outbox?.stop();
   }
 
