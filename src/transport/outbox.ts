@@ -16,7 +16,7 @@ const FIRST_PORTION = 1024;
 const PORTION_GROWTH = 8;
 /** Below so many bytes a copy costs next to nothing. */
 const SMALL = 2048;
-/** What is held back, at most, while the connection has not taken what it has. */
+/** Chunks below this size are held back while the connection has not taken what it has; the buffer in which they wait is as large, or larger. */
 const HELD = 16 * 1024;
 
 /** The rejection of send(): how far the message got, and why not further. */
@@ -250,7 +250,8 @@ export class Outbox<In, Out> implements Flushable {
       return;
     }
     this.#release();
-    // What has to wait keeps its whole buffer waiting. What may have to and is small goes as a copy, which Node cuts from a slab; so does what is small for a large buffer.
+    // What has to wait keeps its whole buffer waiting. So what may have to and is small goes as a copy, which Node cuts from a slab, and so
+    // does what is small for its buffer.
     const copied = !unbatched && (this.#slow ? length < SMALL : length * 8 < bytes.length);
     this.#hand(copied ? copy(view) : view);
     if (copied || !this.#slow || copies) output.length = 0;
