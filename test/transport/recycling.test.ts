@@ -3,49 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { type Codec, lengthPrefixed } from '../../src/index.js';
 import { StreamSession } from '../../src/transport/session.js';
 import { resolveSetup } from '../../src/transport/session-options.js';
-import type { Connection, ConnectionEvents } from '../../src/transport/types.js';
+import { HoldingConnection } from '../fixtures/holding-connection.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
 import { pair, TRANSPORTS } from '../fixtures/transports.js';
 import { turns, within } from '../fixtures/waiting.js';
-
-/** Keeps what it is given without a copy until take(), as a socket does whose peer is slow. */
-class HoldingConnection implements Connection {
-  readonly localAddress = 'test://near';
-  readonly remoteAddress = 'test://far';
-  /** Take at once what comes while nothing is held. */
-  quick = true;
-  readonly taken: Buffer[] = [];
-  #held: Uint8Array[] = [];
-  #events: ConnectionEvents | undefined;
-
-  attach(events: ConnectionEvents): void {
-    this.#events = events;
-  }
-
-  get bufferedBytes(): number {
-    return this.#held.reduce((sum, bytes) => sum + bytes.length, 0);
-  }
-
-  write(bytes: Uint8Array): void {
-    if (this.quick && this.#held.length === 0) this.taken.push(Buffer.from(bytes));
-    else this.#held.push(bytes);
-  }
-
-  /** `tells`: at once; else with the next that does. */
-  take(count: number, tells = true): void {
-    for (const bytes of this.#held.splice(0, count)) this.taken.push(Buffer.from(bytes));
-    if (tells) this.#events?.onTaken();
-  }
-
-  pause(): void {}
-  resume(): void {}
-  end(): void {}
-  destroy(): void {
-    this.#held = [];
-    this.#events?.onClose();
-  }
-}
 
 /** Mulberry32: the same noise in every run. */
 function noise(seed: number): () => number {
