@@ -49,7 +49,6 @@ class ContractClient implements RpcClient {
     if (onReady !== undefined && typeof onReady !== 'function') throw badOption('onReady', onReady, 'a function');
     this.#onReady = onReady;
     const setup: ChannelSetup = {
-      ...options,
       side: 'client',
       calls: this.#calls,
       served: this.#served,
@@ -57,6 +56,7 @@ class ContractClient implements RpcClient {
       handle: handlerChain(options.interceptors),
       wrap: (invoke) => compose(options.interceptors, invoke),
       changed: (channel) => this.#changed(channel),
+      ...options,
     };
     const heartbeats = options.heartbeatPeriod > 0;
     const session = { ...options.session, ...(heartbeats && { cronPeriod: options.heartbeatPeriod }) };
@@ -64,7 +64,7 @@ class ContractClient implements RpcClient {
       this.address,
       (peer) => {
         const channel = new RpcChannel(setup, heartbeats, peer);
-        return { ...session, codec: channel, listener: channel };
+        return { codec: channel, listener: channel, ...session };
       },
       { ...RPC_CLIENT_DEFAULTS, ...transport },
     );

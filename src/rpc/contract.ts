@@ -106,7 +106,7 @@ function isIdempotent({ idempotency }: DescMethod): boolean {
 }
 
 function method(fields: Omit<Method, 'templates'>): Method {
-  return { ...fields, templates: { json: requestTemplate('json', fields), protobuf: requestTemplate('protobuf', fields) } };
+  return { templates: { json: requestTemplate('json', fields), protobuf: requestTemplate('protobuf', fields) }, ...fields };
 }
 
 function finish(name: string, version: string, codec: CodecName, codecs: readonly CodecName[], methods: [string, Method][]): Contract {

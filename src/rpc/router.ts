@@ -47,7 +47,7 @@ export class Router {
 
   #read(codec: CodecName, bytes: Bytes, start: number, end: number): Routed {
     const head = parse(codec, bytes, start, end);
-    return { ...head, route: this.#route(head) };
+    return { route: this.#route(head), ...head };
   }
 
   #route({ service, version, method }: RequestHead): Route | RpcError {

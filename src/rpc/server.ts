@@ -38,7 +38,6 @@ class ContractServer implements RpcServer {
     const options = this.#options;
     if (typeof introspection !== 'boolean') throw badOption('introspection', introspection, 'a boolean');
     const setup: ChannelSetup = {
-      ...options,
       side: 'server',
       calls: this.#calls,
       served: this.#served,
@@ -49,13 +48,14 @@ class ContractServer implements RpcServer {
         if (channel.closed) this.channels.delete(channel);
         else this.channels.add(channel);
       },
+      ...options,
     };
     const session = { idleTimeout: IDLE_TIMEOUT, ...options.session };
     this.#server = await listen(
       address,
       (peer) => {
         const channel = new RpcChannel(setup, false, peer);
-        return { ...session, codec: channel, listener: channel };
+        return { codec: channel, listener: channel, ...session };
       },
       server,
     );

@@ -45,7 +45,8 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
   if (taskPool !== undefined && (typeof taskPool?.run !== 'function' || typeof taskPool.room !== 'function'))
     throw badOption('taskPool', taskPool, 'what taskPool() returns');
   checkCompression(compression);
-  return { ...withDefaults(SESSION_DEFAULTS, setup, RANGES), codec, listener, taskPool, compression };
+  // What is spread comes last: an object that gets fields after a spread has a hidden class of its own, and whoever reads many such looks up each field anew.
+  return { codec, listener, taskPool, compression, ...withDefaults(SESSION_DEFAULTS, setup, RANGES) };
 }
 
 /**

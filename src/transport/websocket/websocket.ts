@@ -99,7 +99,7 @@ function connectionOf(scheme: Scheme, socket: Socket, head: Buffer, path: string
   const addresses =
     settings.role === 'server' ? { localAddress: localAddress + path, remoteAddress } : { localAddress, remoteAddress: remoteAddress + path };
   if (head.length > 0) socket.unshift(head);
-  return new WebSocketConnection(new SocketConnection(socket, { ...addresses, certificate: peer.certificate }), settings);
+  return new WebSocketConnection(new SocketConnection(socket, { certificate: peer.certificate, ...addresses }), settings);
 }
 
 async function dial(scheme: Scheme, address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection> {
