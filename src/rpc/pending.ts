@@ -26,6 +26,7 @@ export class PendingCalls<W extends Waiting> {
   #mask = FIRST_CAPACITY - 1;
   #size = 0;
   #calls = 0;
+  /** Halves of the last sequence, as int32. */
   #low: number;
   #high: number;
   /** No deadline is nearer than this. */
@@ -35,9 +36,8 @@ export class PendingCalls<W extends Waiting> {
   /** `parity` 1 gives odd sequences, those of clients; 0 even ones. They begin at random, as Go's do, and grow by 2. */
   constructor(parity: 0 | 1, limit: number) {
     this.#limit = limit;
-    this.#high = (Math.random() * 0x4000_0000) >>> 0;
-    this.#low = Math.random() * 0x4000_0000 * 2 + parity;
-    this.#low = (Math.floor(this.#low / 2) * 2 + parity) >>> 0;
+    this.#high = (Math.random() * 0x4000_0000) | 0;
+    this.#low = ((Math.random() * 0x8000_0000) & ~1) | parity;
   }
 
   get size(): number {
@@ -59,11 +59,8 @@ export class PendingCalls<W extends Waiting> {
     if (this.#size * 2 >= this.#slots.length) this.#grow();
     let slot: number;
     do {
-      this.#low += 2;
-      if (this.#low > 0xffff_ffff) {
-        this.#low -= 0x1_0000_0000;
-        this.#high = (this.#high + 1) & 0x7fff_ffff;
-      }
+      this.#low = (this.#low + 2) | 0;
+      if (this.#low >>> 1 === 0) this.#high = (this.#high + 1) & 0x7fff_ffff;
       slot = (this.#low >>> 1) & this.#mask;
     } while (this.#slots[slot] !== undefined);
     waiting.sequenceLow = this.#low;

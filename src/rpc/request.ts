@@ -33,8 +33,8 @@ export function writeRequest(output: ByteWriter, call: Call, sequenceLow: number
   const at = output.length;
   output.append(method.templates[codec]);
   const { view } = output;
-  view.setUint32(at + 8, sequenceLow, true);
-  view.setUint32(at + 12, sequenceHigh, true);
+  view.setInt32(at + 8, sequenceLow, true);
+  view.setInt32(at + 12, sequenceHigh, true);
   // The log id only has to tell calls apart in somebody's logs.
   view.setUint32(at + 16, (Math.random() * 0x1_0000_0000) >>> 0, true);
   writeRequestRest(output, codec, call.timeout, metadata === NO_METADATA ? undefined : metadata);

@@ -8,7 +8,7 @@ import { type Draft, frameBytes } from '../fixtures/rpc-frames.js';
 import { thrown } from '../fixtures/transports.js';
 
 const LARGEST = 1024 * 1024;
-const join = (low: number, high: number): bigint => (BigInt(high) << 32n) | BigInt(low);
+const join = (low: number, high: number): bigint => (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 
 /** Feed `chunks`, and answer the packages that were read, with the chunk at which each was whole. */
 function read(chunks: readonly Buffer[]): { frame: Draft; chunk: number }[] {

@@ -13,7 +13,7 @@ class Probe extends Waiting {
   }
 
   get sequence(): bigint {
-    return (BigInt(this.sequenceHigh) << 32n) | BigInt(this.sequenceLow);
+    return (BigInt(this.sequenceHigh) << 32n) | BigInt(this.sequenceLow >>> 0);
   }
 
   fail(error: RpcError): void {
@@ -96,7 +96,7 @@ describe('adding and taking', () => {
     const pending = new PendingCalls<Probe>(1, LIMIT);
     const probe = added(pending);
     expect(pending.take(probe.sequenceLow, probe.sequenceHigh ^ 1)).toBeUndefined();
-    for (const bits of [7, 8, 16, 31]) expect(pending.take((probe.sequenceLow ^ (2 ** bits)) >>> 0, probe.sequenceHigh)).toBeUndefined();
+    for (const bits of [7, 8, 16, 31]) expect(pending.take(probe.sequenceLow ^ (2 ** bits), probe.sequenceHigh)).toBeUndefined();
     expect(pending.size).toBe(1);
   });
 

@@ -27,7 +27,7 @@ const LARGEST = 4 * 1024 * 1024;
 const TO_SERVER = 'client-to-server';
 const TO_CLIENT = 'server-to-client';
 const methodNamed = (name: string): Method => [...TestService.methods.values()].find((method) => method.name === name) as Method;
-const join = (low: number, high: number): bigint => (BigInt(high) << 32n) | BigInt(low);
+const join = (low: number, high: number): bigint => (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 const codecName = (number: number): CodecName => (number === 1 ? 'json' : 'protobuf');
 const inflate = (bytes: Buffer): Buffer => inflateRawSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH });
 
