@@ -13,6 +13,7 @@ export { TestReplySchema, TestRequestSchema, TestService };
  * @typedef {object} Peer
  * @property {() => Promise<Server>} serve Listens at a free port of 127.0.0.1.
  * @property {(address: string, inFlight: number) => Promise<Client>} connect Opens one connection, for at most so many calls at a time.
+ * @property {(address: string, count: number) => Promise<Client[]>} [connectAll] In its place, where many connections are one thing.
  */
 /** @typedef {{ address: string, close: () => unknown }} Server */
 /** @typedef {{ call: (request: Request) => Promise<Reply>, close: () => unknown }} Client */

@@ -75,8 +75,8 @@ export const GROUPS = [
   {
     name: '512 connections × 1 in flight',
     shape: { connections: 512, inFlight: 1, message: SMALL },
-    sides: ['getty', 'ceiling'],
-    wanted: [{ peers: ['ceiling'], least: 0.85 }],
+    sides: ['getty-pool', 'ceiling', 'getty'],
+    wanted: [{ peers: ['ceiling'], least: 0.85 }, { peers: ['getty'] }],
   },
   {
     name: 'p99 with calls in time, half of the best of grpc-js at 64 in flight',

@@ -175,6 +175,7 @@ function clientsOf(peer, address) {
       if (clients.length === shape.connections && inFlight >= shape.inFlight) return clients;
       await this.close();
       inFlight = shape.inFlight;
+      if (peer.connectAll !== undefined) clients = await peer.connectAll(address, shape.connections);
       while (clients.length < shape.connections) clients.push(await peer.connect(address, inFlight));
       return clients;
     },

@@ -10,9 +10,17 @@ export function serve() {
   return listen('tcp://127.0.0.1:0', [implement(Test, { test: answer, add: nothing, err: nothing, event: nothing })]);
 }
 
+/**
+ * @param {import('../../dist/rpc/index.js').RpcClient} client
+ * @param {Pick<import('../../dist/rpc/index.js').RpcClient, 'stub'>} callee the client, or one of its channels
+ */
+export function callable(client, callee) {
+  const stub = callee.stub(Test);
+  return { call: (/** @type {import('../message.mjs').Request} */ request) => stub.test(request), close: () => client.close() };
+}
+
 /** @type {import('../message.mjs').Peer['connect']} */
 export async function connect(address) {
   const client = await dial(address, { connections: 1 });
-  const stub = client.stub(Test);
-  return { call: (request) => stub.test(request), close: () => client.close() };
+  return callable(client, client);
 }

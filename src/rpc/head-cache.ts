@@ -13,20 +13,22 @@ interface Entry<T> {
 
 /** Bytes to values. Made for speed: text as the key of a Map costs four times as much. */
 export class HeadCache<T> {
-  readonly #entries: (Entry<T> | undefined)[] = new Array(SLOTS).fill(undefined);
+  /** Made by the first: who serves nothing keeps none. */
+  #entries: (Entry<T> | undefined)[] | undefined;
   #last: Entry<T> | undefined;
 
   get(bytes: Bytes, start: number, end: number): T | undefined {
     const last = this.#last;
     // Mostly it is the one that came before.
     if (last !== undefined && isEqual(last.bytes, bytes, start, end)) return last.value;
-    const entry = this.#entries[slotOf(bytes, start, end)];
+    const entry = this.#entries?.[slotOf(bytes, start, end)];
     if (entry === undefined || !isEqual(entry.bytes, bytes, start, end)) return undefined;
     this.#last = entry;
     return entry.value;
   }
 
   set(bytes: Bytes, start: number, end: number, value: T): void {
+    this.#entries ??= new Array(SLOTS).fill(undefined);
     this.#entries[slotOf(bytes, start, end)] = { bytes: new Uint8Array(bytes.subarray(start, end)), value };
   }
 }

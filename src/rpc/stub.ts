@@ -17,7 +17,8 @@ export function makeStub<Specs extends MethodSpecs>(
   if (!(contract?.methods instanceof Map)) throw badOption('contract', contract, 'what contract() returns');
   const codec = options.codec ?? contract.codec;
   if (!contract.codecs.includes(codec)) throw badOption('codec', codec, `one of ${contract.name}'s: ${contract.codecs.join(', ')}`);
-  const stub: Record<string, unknown> = Object.create(null);
+  // Without a prototype, for a method may be called toString; and not from Object.create(null), which V8 makes a dictionary.
+  const stub: Record<string, unknown> = Object.setPrototypeOf({}, null);
   for (const [name, method] of contract.methods) stub[name] = stubMethod(method, codec, invoke, timeout);
   return stub as Stub<Specs>;
 }
