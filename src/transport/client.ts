@@ -218,13 +218,14 @@ export async function connectOn<In, Out>(
   options: ClientOptions = {},
 ): Promise<Client<In, Out>> {
   const target = transportFor(platform, address);
+  const checked = withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, 2 ** 31 - 1] });
   const resolved = {
     tls: options.tls,
     udp: options.udp,
     websocket: withCompression(options.websocket, setup),
     onState: options.onState,
     reconnect: resolveReconnect(options.reconnect),
-    ...withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, 2 ** 31 - 1] }),
+    ...checked,
   };
   if (options.onState !== undefined && typeof options.onState !== 'function') throw badOption('onState', options.onState, 'a function');
   return new TransportClient<In, Out>(platform, target.address, target.transport, setup, resolved).connect(options.signal);

@@ -23,7 +23,7 @@ export class Inbox<In, Out> {
   readonly #setup: ResolvedSetup<In, Out>;
   /** Made when bytes come: many sessions only wait. */
   #input: ByteReader | undefined;
-  /** Whole messages of a message transport that wait to be read. */
+  /** Whole messages of a message transport that wait to be read; undefined: none does. */
   #whole: Bytes[] | undefined;
   /** onOpen has not settled: messages wait, whatever else happens. */
   #opening: boolean;
@@ -84,9 +84,12 @@ export class Inbox<In, Out> {
 
   onMessage(bytes: Bytes): void {
     this.bytesRead += bytes.length;
-    this.#whole ??= [];
-    this.#whole.push(bytes);
-    this.#read();
+    if (this.#whole === undefined && this.#setup.taskPool === undefined && this.#mayBegin()) this.#readAlone(bytes);
+    else {
+      this.#whole ??= [];
+      this.#whole.push(bytes);
+      this.#read();
+    }
   }
 
   onEnd(): void {
@@ -114,14 +117,30 @@ export class Inbox<In, Out> {
     return !this.#paused && !this.#full && !this.#stopped;
   }
 
+  #mayBegin(): boolean {
+    // A listener may resume() from within onMessage; who reads goes on then by himself.
+    return !this.#reading && !this.#opening && this.#mayRead();
+  }
+
+  /** The one message that is there: mostly none has to wait. */
+  #readAlone(bytes: Bytes): void {
+    this.#reading = true;
+    try {
+      this.#readMessage(bytes);
+    } finally {
+      this.#reading = false;
+    }
+    if (this.#whole !== undefined) this.#read();
+    else if (this.#ended) this.#afterEnd();
+  }
+
   #read(): void {
-    // A listener may resume() from within onMessage; the loop below goes on then by itself.
-    if (this.#reading || this.#opening || !this.#mayRead()) return;
+    if (!this.#mayBegin()) return;
     // Other sessions may have filled the pool meanwhile.
     if (this.#setup.taskPool?.full && this.#hasUnread()) return this.#waitForRoom(this.#setup.taskPool);
     this.#reading = true;
     try {
-      if (this.#whole !== undefined) this.#readWhole(this.#whole);
+      if (this.#whole !== undefined) this.#readWaiting(this.#whole);
       else if (this.#input !== undefined) this.#readStream(this.#input);
     } finally {
       this.#reading = false;
@@ -159,28 +178,29 @@ export class Inbox<In, Out> {
     }
   }
 
-  /** Each is one message of the codec, neither more nor less. */
-  #readWhole(messages: Bytes[]): void {
+  #readWaiting(messages: Bytes[]): void {
+    while (messages.length > 0 && this.#mayRead()) this.#readMessage(messages.shift() as Bytes);
+    if (messages.length === 0) this.#whole = undefined;
+  }
+
+  /** It is one message of the codec, neither more nor less. */
+  #readMessage(bytes: Bytes): void {
     this.#input ??= new ByteReader();
     const input = this.#input;
     const { codec, maxMessageBytes } = this.#setup;
-    while (this.#mayRead()) {
-      const bytes = messages.shift();
-      if (bytes === undefined) return;
-      input.feed(bytes);
-      let message: In | undefined;
-      try {
-        if (bytes.length > maxMessageBytes) throw this.#tooLarge(bytes.length);
-        message = codec.read(input, this.#session);
-        if (message === undefined) throw new Error('it is not whole');
-        if (input.length > 0) throw new Error(`${input.length} of its bytes are left over`);
-      } catch (error) {
-        input.skip(input.length);
-        this.#badMessage(this.#unreadable(error, `sent a message of ${bytes.length} bytes that the codec cannot read`));
-        continue;
-      }
-      this.#deliver(message);
+    input.feed(bytes);
+    let message: In | undefined;
+    try {
+      if (bytes.length > maxMessageBytes) throw this.#tooLarge(bytes.length);
+      message = codec.read(input, this.#session);
+      if (message === undefined) throw new Error('it is not whole');
+      if (input.length > 0) throw new Error(`${input.length} of its bytes are left over`);
+    } catch (error) {
+      input.skip(input.length);
+      this.#badMessage(this.#unreadable(error, `sent a message of ${bytes.length} bytes that the codec cannot read`));
+      return;
     }
+    this.#deliver(message);
   }
 
   /** A stream is out of step after it; a datagram is lost, and its sender may not even be the peer. */
@@ -235,7 +255,7 @@ export class Inbox<In, Out> {
   }
 
   #hasUnread(): boolean {
-    return (this.#input?.length ?? 0) > 0 || (this.#whole !== undefined && this.#whole.length > 0);
+    return (this.#input?.length ?? 0) > 0 || this.#whole !== undefined;
   }
 
   #fill(): void {

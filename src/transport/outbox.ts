@@ -243,7 +243,7 @@ export class Outbox<In, Out> implements Flushable {
     const { bytes, length } = output;
     if (length === 0 || this.#gone) return;
     const { unbatched, copies } = this.#connection;
-    const view = bytes.subarray(0, length);
+    const view = output.written;
     if (this.#untaken > 0 && length < HELD && !unbatched) {
       this.#hold(view);
       output.length = 0;

@@ -82,6 +82,8 @@ export class UdpListener implements Listener {
   readonly #port: number;
   /** By host, then by port: no key has to be built for each datagram. */
   readonly #peers = new Map<string, Map<number, UdpPeer>>();
+  /** Whom we heard last; mostly it is the one who comes next. */
+  #last: UdpPeer | undefined;
   #closed: Promise<void> | undefined;
   #done: (() => void) | undefined;
 
@@ -100,7 +102,9 @@ export class UdpListener implements Listener {
   }
 
   readonly #receive = (datagram: Buffer, { address, port }: RemoteInfo): void => {
-    let peer = this.#peers.get(address)?.get(port);
+    let peer = this.#last;
+    if (peer === undefined || peer.port !== port || peer.host !== address) peer = this.#peers.get(address)?.get(port);
+    this.#last = peer;
     if (peer !== undefined) peer.credit(datagram.length);
     else {
       // Nothing can be sent to port 0, and to answer ourselves would never end: both are forged.
@@ -147,6 +151,7 @@ export class UdpListener implements Listener {
   }
 
   forget(peer: UdpPeer): void {
+    if (this.#last === peer) this.#last = undefined;
     const ports = this.#peers.get(peer.host);
     if (ports?.get(peer.port) !== peer) return;
     ports.delete(peer.port);
