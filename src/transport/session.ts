@@ -17,11 +17,15 @@ export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
 
 type State = 'open' | 'closing' | 'closed';
 
+/** When now() was 0, in whole ms since the epoch. */
+const ORIGIN = Math.round(performance.timeOrigin);
+
 let lastId = 0;
 
 export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEvents, Tickable {
   readonly id = ++lastId;
-  active = Date.now();
+  /** When the peer was last heard, by now(); whole, for a number that is not costs an object. */
+  #heard = Math.floor(now());
   readonly #owner: SessionOwner<In, Out>;
   readonly #connection: Connection;
   readonly #setup: ResolvedSetup<In, Out>;
@@ -91,8 +95,12 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     return this.#outbox?.queuedBytes ?? 0;
   }
 
+  get active(): number {
+    return ORIGIN + this.#heard;
+  }
+
   updateActive(): void {
-    this.active = Date.now();
+    this.#heard = Math.floor(now());
   }
 
   // ---- the beginning ----
@@ -171,7 +179,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   }
 
   #checkIdle(idleTimeout: number): void {
-    const silence = Date.now() - this.active;
+    const silence = Math.floor(now()) - this.#heard;
     if (silence < idleTimeout) return;
     // We do not read: that is our doing, unless we wait for the peer to read.
     const isDeaf = this.#inbox?.deaf ?? !this.#opened;
@@ -191,18 +199,18 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   onData(bytes: Bytes): void {
     if (this.#state === 'closed') return;
-    this.active = Date.now();
+    this.#heard = Math.floor(now());
     (this.#inbox ?? this.#makeInbox()).onData(bytes);
   }
 
   onMessage(bytes: Bytes): void {
     if (this.#state === 'closed') return;
-    this.active = Date.now();
+    this.#heard = Math.floor(now());
     (this.#inbox ?? this.#makeInbox()).onMessage(bytes);
   }
 
   onAlive(): void {
-    this.active = Date.now();
+    this.#heard = Math.floor(now());
   }
 
   onTaken(): void {

@@ -70,7 +70,7 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   readonly endpoint: Endpoint<In, Out>;
   /** True from the first close() or destroy(), or from the loss of the connection. */
   readonly closed: boolean;
-  /** When the peer was last heard, in ms since the epoch. */
+  /** When the peer was last heard, in ms since the epoch; by a clock that nobody sets while the program runs. */
   readonly active: number;
   updateActive(): void;
   readonly stats: SessionStats;

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:dgram';
 import { gettyError } from '../errors.js';
 import type { ByteWriter } from './byte-writer.js';
+import { beginEvent, endEvent } from './tick.js';
 import type { Connection, ConnectionEvents, Peer } from './types.js';
 
 /** While a session is paused it keeps datagrams as long as those that are kept take less than this; the rest are lost. */
@@ -62,10 +63,19 @@ export abstract class UdpConnection implements Connection {
   protected deliver(datagram: Buffer): void {
     if (this.#closed) return;
     this.#heard = true;
-    if (!this.#paused) this.#events?.onMessage(datagram);
+    if (!this.#paused) this.#tell(datagram);
     else if (this.#heldBytes < HELD_BYTES) {
       this.#held.push(datagram);
       this.#heldBytes += datagram.length + HELD_OVERHEAD;
+    }
+  }
+
+  #tell(datagram: Buffer): void {
+    beginEvent();
+    try {
+      this.#events?.onMessage(datagram);
+    } finally {
+      endEvent();
     }
   }
 

@@ -444,7 +444,7 @@ describe('floods', () => {
 
 describe('idle', () => {
   it('a server forgets a peer after 60 s of silence, though nobody asked for it', async () => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
     try {
       await using s = await served(echo);
       using peer = new Stranger(s.server.address);
@@ -462,6 +462,21 @@ describe('idle', () => {
       expect(s.server.sessions.size).toBe(0);
       expect(await peer.ask('hello again')).toBe('hello again');
       expect(s.events.opened.all.length).toBe(2);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('a system clock that is set an hour on makes nobody silent', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'Date'] });
+    try {
+      await using s = await served(echo);
+      using peer = new Stranger(s.server.address);
+      await peer.ask('hello');
+      vi.setSystemTime(Date.now() + 3_600_000);
+      vi.advanceTimersByTime(30_000);
+      await turns(QUIET);
+      expect(s.server.sessions.size).toBe(1);
     } finally {
       vi.useRealTimers();
     }
