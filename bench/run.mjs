@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * `npm run bench -- NAME …` runs the benchmark of that name. Without a name, the short form of transport and rpc makes one report, and
- * `--json FILE` holds the samples of both.
+ * `npm run bench -- NAME …` runs the benchmark of that name. Without a name, the short form of transport and rpc makes one report, with
+ * `--full` the long one; `--json FILE` holds the samples of both.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,10 +16,10 @@ const REPORT = /** @type {const} */ (['transport', 'rpc']);
 
 /**
  * The exit code of a benchmark, whose report goes to stdout and whose samples go to `file`.
- * @param {string} name @param {string} file
+ * @param {string} name @param {boolean} full @param {string} file
  */
-async function runShort(name, file) {
-  const args = [...process.execArgv, fileURLToPath(import.meta.url), name, '--short', '--json', file];
+async function runOne(name, full, file) {
+  const args = [...process.execArgv, fileURLToPath(import.meta.url), name, ...(full ? [] : ['--short']), '--json', file];
   const child = spawn(process.execPath, args, { stdio: 'inherit' });
   // It gets the signals of the terminal too, and ends its processes itself.
   const stop = () => child.kill('SIGTERM');
@@ -30,7 +30,7 @@ async function runShort(name, file) {
 }
 
 async function report() {
-  const { values } = parseArgs({ args: process.argv.slice(2), options: { json: { type: 'string' } } });
+  const { values } = parseArgs({ args: process.argv.slice(2), options: { full: { type: 'boolean', default: false }, json: { type: 'string' } } });
   const folder = mkdtempSync(join(tmpdir(), 'getty-bench-'));
   try {
     /** @type {Record<string, unknown>} */
@@ -40,7 +40,7 @@ async function report() {
     for (const name of REPORT) {
       console.log(`\n## ${name}\n`);
       const file = join(folder, `${name}.json`);
-      const code = await runShort(name, file);
+      const code = await runOne(name, values.full, file);
       if (code > 1) return code;
       worst = Math.max(worst, code);
       results[name] = JSON.parse(readFileSync(file, 'utf8'));
@@ -56,7 +56,7 @@ const [name = ''] = process.argv.slice(2);
 if (NAMES.includes(name)) await import(`./${name}.mjs`);
 else if (name === '' || name.startsWith('--')) {
   process.exitCode = await report().catch((error) => {
-    console.error(`${error instanceof Error ? error.message : error}\nusage: npm run bench -- [${NAMES.join(' | ')}] [--json FILE]`);
+    console.error(`${error instanceof Error ? error.message : error}\nusage: npm run bench -- [${NAMES.join(' | ')}] [--full] [--json FILE]`);
     return 2;
   });
 } else {

@@ -26,7 +26,7 @@ const DEAF_SESSIONS = 1_000;
 const HIGH_WATER_MARK = 256 * 1024;
 const WARM_UP = 1;
 const FULL = { seconds: '0.5', rounds: '11', broadcast: '60' };
-const SHORT = { seconds: '0.3', rounds: '5', broadcast: '5' };
+const SHORT = { seconds: '0.2', rounds: '9', broadcast: '5' };
 /** How often the idle ones are counted: the room for young objects grows in steps, so one time tells little. */
 const IDLE_ROUNDS = { full: 3, short: 1 };
 /** Seconds of a broadcast until the system takes no more, with room to spare. */

@@ -211,14 +211,14 @@ export class Outbox<In, Out> implements Flushable {
   #undo(output: ByteWriter, start: number): void {
     output.length = start;
     // No flush of this tick will give it back.
-    if (this.#connection.unbatched) this.flush();
+    if (this.#connection.unbatched) this.#sendAlone(output);
   }
 
   /** `size` as the codec made it, `taken` of the output. */
   #wrote(output: ByteWriter, size: number, taken: number): boolean {
     this.bytesWritten += size;
     this.#position += taken;
-    if (this.#connection.unbatched) this.flush();
+    if (this.#connection.unbatched) this.#sendAlone(output);
     else if (output.length >= this.#portion) {
       this.#largest = Math.max(this.#largest, output.length);
       this.#passOn(output);
@@ -239,12 +239,20 @@ export class Outbox<In, Out> implements Flushable {
     if (this.#untaken === 0 && this.#connection.confirm === undefined) this.#settleWaiters();
   }
 
+  /** One message, for a connection that gathers none. */
+  #sendAlone(output: ByteWriter): void {
+    this.#output = undefined;
+    if (output.length > 0 && !this.#gone) this.#hand(output.written);
+    if (this.#slow && !this.#connection.copies) output.renew();
+    else output.length = 0;
+    ByteWriter.giveBack(output);
+  }
+
   #passOn(output: ByteWriter): void {
     const { bytes, length } = output;
     if (length === 0 || this.#gone) return;
-    const { unbatched, copies } = this.#connection;
     const view = output.written;
-    if (this.#untaken > 0 && length < HELD && !unbatched) {
+    if (this.#untaken > 0 && length < HELD) {
       this.#hold(view);
       output.length = 0;
       return;
@@ -252,11 +260,11 @@ export class Outbox<In, Out> implements Flushable {
     this.#release();
     // What has to wait keeps its whole buffer waiting. So what may have to and is small goes as a copy, which Node cuts from a slab, and so
     // does what is small for its buffer.
-    const copied = !unbatched && (this.#slow ? length < SMALL : length * 8 < bytes.length);
+    const copied = this.#slow ? length < SMALL : length * 8 < bytes.length;
     this.#hand(copied ? copy(view) : view);
-    if (copied || !this.#slow || copies) output.length = 0;
+    if (copied || !this.#slow) output.length = 0;
     else {
-      if (!unbatched) this.#holdIn(bytes, length);
+      this.#holdIn(bytes, length);
       output.renew();
     }
   }

@@ -357,7 +357,7 @@ export interface Connection extends Peer {
   readonly lossy?: boolean;
   /** True: messages gain nothing by leaving together, so each is passed on as it is written; a write() is one message. */
   readonly unbatched?: boolean;
-  /** True: write() copies the bytes, so that they may be recycled at once in any case. */
+  /** True, of an unbatched one: write() copies the bytes, so that they may be recycled at once in any case. */
   readonly copies?: boolean;
   /** Somebody waits for the next message: onTaken comes when it has left. Without this method bufferedBytes alone tells. */
   confirm?(): void;
