@@ -2,7 +2,8 @@
 import { GettyError, gettyError, messageOf } from '../errors.js';
 import { checkNumber } from '../options.js';
 import { ByteWriter, FLUSH_BYTES } from './byte-writer.js';
-import { allocate, type Bytes, copy } from './bytes.js';
+import { allocate, copy } from './bytes.js';
+import { HeldBytes } from './held-bytes.js';
 import { LONGEST_TIMER, tooLarge } from './session-options.js';
 import { type Flushable, flushSoon } from './tick.js';
 import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from './types.js';
@@ -62,12 +63,10 @@ export class Outbox<In, Out> implements Flushable {
   /** Something was left untaken when last the connection was given bytes. */
   #slow = false;
   /**
-   * Where chunks wait behind those until they make a larger one: a peer that does not read must not cost a heap of small ones. It is what is
-   * left of a buffer that the connection has, or one of its own; it holds bytes from #heldStart to #heldEnd.
+   * What waits behind those: a peer that does not read must not cost a heap of small chunks. It lies in what is left of a buffer that the
+   * connection has, or in one of its own.
    */
-  #held: Bytes | undefined;
-  #heldStart = 0;
-  #heldEnd = 0;
+  #held: HeldBytes | undefined;
   #waiters: Waiter[] | undefined;
   #closed = false;
   #gone = false;
@@ -78,7 +77,12 @@ export class Outbox<In, Out> implements Flushable {
   }
 
   get queuedBytes(): number {
-    return this.#untaken + this.#heldEnd - this.#heldStart + (this.#output?.length ?? 0);
+    return this.#waiting + (this.#output?.length ?? 0);
+  }
+
+  /** What was passed on, and is not taken. */
+  get #waiting(): number {
+    return this.#held === undefined ? this.#untaken : this.#untaken + this.#held.length;
   }
 
   /** See Session.write. */
@@ -224,7 +228,7 @@ export class Outbox<In, Out> implements Flushable {
       this.#passOn(output);
       this.#portion = Math.min(this.#portion * PORTION_GROWTH, FLUSH_BYTES);
     }
-    return this.#untaken + this.#heldEnd - this.#heldStart + output.length < this.#limits.highWaterMark;
+    return this.#waiting + output.length < this.#limits.highWaterMark;
   }
 
   /** Hand what is queued to the connection. The flusher calls it at the end of the tick. */
@@ -264,7 +268,7 @@ export class Outbox<In, Out> implements Flushable {
     this.#hand(copied ? copy(view) : view);
     if (copied || !this.#slow) output.length = 0;
     else {
-      this.#holdIn(bytes, length);
+      this.#held = new HeldBytes(bytes, length);
       output.renew();
     }
   }
@@ -275,40 +279,26 @@ export class Outbox<In, Out> implements Flushable {
     this.#slow = this.#untaken > 0;
   }
 
-  #holdIn(buffer: Bytes | undefined, start = 0): void {
-    this.#held = buffer;
-    this.#heldStart = start;
-    this.#heldEnd = start;
-  }
-
   #hold(bytes: Uint8Array): void {
     let rest = bytes;
-    if (this.#held !== undefined && rest.length > this.#held.length - this.#heldEnd) {
+    if (this.#held !== undefined && rest.length > this.#held.room) {
       // To the brim, but for a transport that puts frames of its own between ours.
-      const room = this.#connection.endMessage === undefined ? this.#held.length - this.#heldEnd : 0;
-      this.#append(this.#held, rest.subarray(0, room));
+      const room = this.#connection.endMessage === undefined ? this.#held.room : 0;
+      this.#held.append(rest.subarray(0, room));
       rest = rest.subarray(room);
       this.#release();
     }
-    if (this.#held === undefined) this.#holdIn(allocate(Math.min(FLUSH_BYTES, Math.max(HELD, this.#untaken))));
-    this.#append(this.#held as Bytes, rest);
+    this.#held ??= new HeldBytes(allocate(Math.min(FLUSH_BYTES, Math.max(HELD, this.#untaken))), 0);
+    this.#held.append(rest);
     // It may have taken all of that at once, and will not tell of it.
     if (this.#untaken === 0) this.#release();
-  }
-
-  /** In place: many small buffers, gathered later, leave the memory of the process in holes. */
-  #append(held: Bytes, bytes: Uint8Array): void {
-    held.set(bytes, this.#heldEnd);
-    this.#heldEnd += bytes.length;
   }
 
   /** Hand on what was held, as one. */
   #release(): void {
     const held = this.#held;
-    if (held === undefined) return;
-    const bytes = held.subarray(this.#heldStart, this.#heldEnd);
-    this.#holdIn(undefined);
-    if (bytes.length > 0) this.#hand(bytes);
+    this.#held = undefined;
+    if (held !== undefined && held.length > 0) this.#hand(held.bytes);
   }
 
   /** The connection has passed on more. */
