@@ -14,7 +14,6 @@ export interface ByteTools {
   /** A buffer that is shared with nobody. In Node.js it is not initialised. */
   allocate(size: number): Bytes;
   copy(bytes: Uint8Array): Bytes;
-  concat(chunks: readonly Uint8Array[]): Bytes;
   /** All of `buffer`, without a copy. */
   wrap(buffer: ArrayBuffer): Bytes;
   /** As UTF-8, with U+FFFD for what is no character. */
@@ -33,7 +32,6 @@ function nodeTools(Buffer: BufferConstructor): ByteTools {
   return {
     allocate: (size) => Buffer.allocUnsafeSlow(size),
     copy: (bytes) => Buffer.from(bytes),
-    concat: (chunks) => Buffer.concat(chunks),
     wrap: (buffer) => Buffer.from(buffer),
     encode: (text) => Buffer.from(text),
     textBytes: (text) => Buffer.byteLength(text),
@@ -58,18 +56,6 @@ function findArray(bytes: Uint8Array, pattern: Uint8Array, from: number): number
   return -1;
 }
 
-function concatArrays(chunks: readonly Uint8Array[]): Uint8Array {
-  let size = 0;
-  for (const { length } of chunks) size += length;
-  const all = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, at);
-    at += chunk.length;
-  }
-  return all;
-}
-
 function decodeArray(bytes: Uint8Array, start: number, end: number, encoding: string = 'utf8'): string {
   if (encoding === 'utf8') return decoder.decode(bytes.subarray(start, end));
   if (encoding !== 'latin1') throw badOption('encoding', encoding, "'utf8' or 'latin1' in a browser");
@@ -82,7 +68,6 @@ function decodeArray(bytes: Uint8Array, start: number, end: number, encoding: st
 export const WEB_TOOLS: ByteTools = {
   allocate: (size) => new Uint8Array(size) as Bytes,
   copy: (bytes) => new Uint8Array(bytes) as Bytes,
-  concat: (chunks) => concatArrays(chunks) as Bytes,
   wrap: (buffer) => new Uint8Array(buffer) as Bytes,
   encode: (text) => encoder.encode(text) as Bytes,
   textBytes: (text) => encoder.encode(text).length,
@@ -94,4 +79,4 @@ export const WEB_TOOLS: ByteTools = {
 /** Those of this program. */
 export const TOOLS: ByteTools = globalThis.Buffer === undefined ? WEB_TOOLS : nodeTools(globalThis.Buffer);
 
-export const { allocate, copy, concat, wrap, encode, textBytes, writeText, decode, find } = TOOLS;
+export const { allocate, copy, wrap, encode, textBytes, writeText, decode, find } = TOOLS;

@@ -84,12 +84,11 @@ export class Inbox<In, Out> {
 
   onMessage(bytes: Bytes): void {
     this.bytesRead += bytes.length;
-    if (this.#whole === undefined && this.#setup.taskPool === undefined && this.#mayBegin()) this.#readAlone(bytes);
-    else {
-      this.#whole ??= [];
-      this.#whole.push(bytes);
-      this.#read();
-    }
+    // Mostly nothing waits, and nobody has to.
+    if (this.#whole === undefined && this.#setup.taskPool === undefined && this.#mayBegin()) return this.#read(bytes);
+    this.#whole ??= [];
+    this.#whole.push(bytes);
+    this.#read();
   }
 
   onEnd(): void {
@@ -122,24 +121,14 @@ export class Inbox<In, Out> {
     return !this.#reading && !this.#opening && this.#mayRead();
   }
 
-  /** The one message that is there: mostly none has to wait. */
-  #readAlone(bytes: Bytes): void {
-    this.#reading = true;
-    try {
-      this.#readMessage(bytes);
-    } finally {
-      this.#reading = false;
-    }
-    if (this.#whole !== undefined) this.#read();
-    else if (this.#ended) this.#afterEnd();
-  }
-
-  #read(): void {
+  /** `first`: a message that goes before those that wait. */
+  #read(first?: Bytes): void {
     if (!this.#mayBegin()) return;
     // Other sessions may have filled the pool meanwhile.
     if (this.#setup.taskPool?.full && this.#hasUnread()) return this.#waitForRoom(this.#setup.taskPool);
     this.#reading = true;
     try {
+      if (first !== undefined) this.#readMessage(first);
       if (this.#whole !== undefined) this.#readWaiting(this.#whole);
       else if (this.#input !== undefined) this.#readStream(this.#input);
     } finally {
