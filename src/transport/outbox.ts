@@ -77,12 +77,7 @@ export class Outbox<In, Out> implements Flushable {
   }
 
   get queuedBytes(): number {
-    return this.#waiting + (this.#output?.length ?? 0);
-  }
-
-  /** What was passed on, and is not taken. */
-  get #waiting(): number {
-    return this.#held === undefined ? this.#untaken : this.#untaken + this.#held.length;
+    return this.#untaken + (this.#held?.length ?? 0) + (this.#output?.length ?? 0);
   }
 
   /** See Session.write. */
@@ -228,7 +223,7 @@ export class Outbox<In, Out> implements Flushable {
       this.#passOn(output);
       this.#portion = Math.min(this.#portion * PORTION_GROWTH, FLUSH_BYTES);
     }
-    return this.#waiting + output.length < this.#limits.highWaterMark;
+    return this.#untaken + (this.#held?.length ?? 0) + output.length < this.#limits.highWaterMark;
   }
 
   /** Hand what is queued to the connection. The flusher calls it at the end of the tick. */
