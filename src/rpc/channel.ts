@@ -230,9 +230,9 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
       reply.write(output);
       // Bytes go out as they are; it is the codec's messages that a session measures.
       if (output.length > session.maxMessageBytes) throw tooLarge(output.length, session.maxMessageBytes, `is for ${this.#peer}`);
-      const room = session.writeBytes(output.bytes.subarray(0, output.length));
+      const room = session.writeBytes(output.written);
       // A copy: the buffer is used again.
-      recent.answered(reply, new Uint8Array(output.bytes.subarray(0, output.length)));
+      recent.answered(reply, new Uint8Array(output.written));
       return room;
     } finally {
       ByteWriter.giveBack(output);

@@ -64,7 +64,7 @@ class ContractClient implements RpcClient {
       this.address,
       (peer) => {
         const channel = new RpcChannel(setup, heartbeats, peer);
-        return { codec: channel, listener: channel, ...session };
+        return { ...session, codec: channel, listener: channel };
       },
       { ...RPC_CLIENT_DEFAULTS, ...transport },
     );

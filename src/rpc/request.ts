@@ -24,7 +24,7 @@ export function requestTemplate(
   beginFrame(output, COMMAND.request, CODE.ok, CODEC_NUMBER[codec], NO_TAGS);
   beginSection(output);
   constantRequestHead(output, codec, service, name, version, CALL_TYPE_OF[kind] ?? CALL_TYPE.twoWay);
-  return new Uint8Array(output.bytes.subarray(0, output.length));
+  return new Uint8Array(output.written);
 }
 
 /** Append a whole request and return the bytes of its body. `timeout` is what is left of the call's. */

@@ -55,7 +55,7 @@ class ContractServer implements RpcServer {
       address,
       (peer) => {
         const channel = new RpcChannel(setup, false, peer);
-        return { codec: channel, listener: channel, ...session };
+        return { ...session, codec: channel, listener: channel };
       },
       server,
     );

@@ -199,18 +199,18 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   onData(bytes: Bytes): void {
     if (this.#state === 'closed') return;
-    this.#heard = Math.floor(now());
+    this.updateActive();
     (this.#inbox ?? this.#makeInbox()).onData(bytes);
   }
 
   onMessage(bytes: Bytes): void {
     if (this.#state === 'closed') return;
-    this.#heard = Math.floor(now());
+    this.updateActive();
     (this.#inbox ?? this.#makeInbox()).onMessage(bytes);
   }
 
   onAlive(): void {
-    this.#heard = Math.floor(now());
+    this.updateActive();
   }
 
   onTaken(): void {

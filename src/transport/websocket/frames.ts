@@ -153,7 +153,7 @@ export class FrameParser {
     let bytes = payload;
     if (this.#gathered !== undefined) {
       this.#gather(payload);
-      bytes = this.#gathered.bytes.subarray(0, this.#gathered.length);
+      bytes = this.#gathered.written;
       this.#gathered = undefined;
       this.#fragments = 0;
     }
