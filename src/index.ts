@@ -1,5 +1,5 @@
 /** The transport layer: sessions with a codec and a listener over any connection. */
-export { type ErrorCode, GettyError } from './errors.js';
+export { type ErrorCode, GettyError } from './core/errors.js';
 export { ByteReader } from './transport/byte-reader.js';
 export { ByteWriter } from './transport/byte-writer.js';
 export type { Bytes } from './transport/bytes.js';

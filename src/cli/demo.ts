@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { messageOf } from '../errors.js';
-import { within } from '../timing.js';
+import { messageOf } from '../core/errors.js';
+import { within } from '../core/timers.js';
 import { Display } from './demo/display.js';
 import type { Figures, FromConsumer, FromProvider, ToChild } from './demo/messages.js';
 

@@ -2,8 +2,8 @@
  * A service node as a registry entry and back, in the layout that Go's registries have: the path
  * `ROOT/ATTRIBUTES/NODE_ID` and a JSON value. Pure functions; everything read is taken for a stranger's.
  */
-import { gettyError, messageOf } from '../errors.js';
-import { badOption } from '../options.js';
+import { gettyError, messageOf } from '../core/errors.js';
+import { badOption } from '../core/options.js';
 import type { CodecName } from '../rpc/types.js';
 import type { ServiceNode, ServiceQuery } from './types.js';
 

@@ -1,7 +1,7 @@
 /** A consumer: finds the nodes of a service, follows them, and balances calls over them. */
-import { messageOf } from '../errors.js';
-import { SILENT } from '../logger.js';
-import { badOption, withDefaults } from '../options.js';
+import { messageOf } from '../core/errors.js';
+import { SILENT } from '../core/logger.js';
+import { badOption, withDefaults } from '../core/options.js';
 import {
   type Call,
   type CodecName,

@@ -1,5 +1,5 @@
 /** Nodes whose calls fail are left out for a while, and come back when a call to them has succeeded. */
-import { badOption, withDefaults } from '../options.js';
+import { badOption, withDefaults } from '../core/options.js';
 import type { RpcCode } from '../rpc/index.js';
 import { isFree } from './safe.js';
 

@@ -1,5 +1,5 @@
 /** A second request where the first one is slow: what is rarely slow by itself becomes rarely slow in whole. */
-import { badOption, checkNumber, withDefaults } from '../options.js';
+import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { type Call, Histogram, type Method, RetryBudget, type RetryBudgetOptions, RpcError } from '../rpc/index.js';
 import { isFree, isSafe } from './safe.js';
 import { tryInTurn } from './strategies.js';

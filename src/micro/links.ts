@@ -1,7 +1,7 @@
 /** The connections of a consumer: one client per address, dialled when a call first needs it. */
-import { messageOf } from '../errors.js';
+import { messageOf } from '../core/errors.js';
+import { within } from '../core/timers.js';
 import { type Call, connect, type RpcClient, type RpcClientOptions, RpcError } from '../rpc/index.js';
-import { within } from '../timing.js';
 
 /** Milliseconds that an address rests after it could not be dialled; doubles with each failure up to the longest. */
 const FIRST_REST = 200;

@@ -1,7 +1,7 @@
 /** A provider: services that listen, publish themselves, and leave in good order. */
 import { networkInterfaces } from 'node:os';
-import { gettyError, messageOf } from '../errors.js';
-import { badOption, checkNumber } from '../options.js';
+import { gettyError, messageOf } from '../core/errors.js';
+import { badOption, checkNumber } from '../core/options.js';
 import { type RpcServer, type RpcServerOptions, type RpcStatistics, type Service, serve } from '../rpc/index.js';
 import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './attributes.js';
 import type { Registry, ServiceNode } from './types.js';

@@ -1,7 +1,7 @@
 /** Follows one query on a registry, and keeps the last good list while the registry is away. */
-import { gettyError, messageOf } from '../errors.js';
-import { type Logger, SILENT } from '../logger.js';
-import { withDefaults } from '../options.js';
+import { gettyError, messageOf } from '../core/errors.js';
+import { type Logger, SILENT } from '../core/logger.js';
+import { withDefaults } from '../core/options.js';
 import { compareSnapshots, type SnapshotChange } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
 

@@ -1,5 +1,5 @@
 /** Strategies: what happens when a call to a node fails. */
-import { badOption, withDefaults } from '../options.js';
+import { badOption, withDefaults } from '../core/options.js';
 import { type Call, RetryBudget, type RetryBudgetOptions } from '../rpc/index.js';
 import { isFree, isSafe } from './safe.js';
 import type { Attempt, ServiceNode, Strategy } from './types.js';

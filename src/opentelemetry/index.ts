@@ -12,7 +12,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
-import { badOption } from '../options.js';
+import { badOption } from '../core/options.js';
 import { type Call, type CallContext, type Interceptor, type Invoke, isReceived, type Method, RpcError } from '../rpc/index.js';
 import { CallSpan } from './call-span.js';
 import { isIterable, TracedReplies } from './replies.js';

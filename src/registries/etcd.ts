@@ -1,10 +1,10 @@
 /** A registry in etcd v3: ROOT/ATTRIBUTES/NODE_ID is a key with exactly the entry's value, under a lease of the process that published it. */
-import { gettyError } from '../errors.js';
-import { type Logger, SILENT } from '../logger.js';
+import { gettyError } from '../core/errors.js';
+import { type Logger, SILENT } from '../core/logger.js';
+import { badOption, withDefaults } from '../core/options.js';
 import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
 import { snapshots } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
-import { badOption, withDefaults } from '../options.js';
 import { tlsClientOptions } from '../transport/tls.js';
 import type { TlsOptions } from '../transport/types.js';
 import { type Endpoint, parseEndpoints } from './etcd/endpoints.js';

@@ -3,12 +3,12 @@
  * the entry's value. A provider touches its files; one that is not touched for `ttl` is gone.
  */
 import { join, resolve } from 'node:path';
-import { gettyError, messageOf } from '../errors.js';
-import { type Logger, SILENT } from '../logger.js';
+import { gettyError, messageOf } from '../core/errors.js';
+import { type Logger, SILENT } from '../core/logger.js';
+import { badOption, withDefaults } from '../core/options.js';
 import { checkQuery, entryPath, entryValue, matches } from '../micro/attributes.js';
 import { type SnapshotSink, snapshots } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
-import { badOption, withDefaults } from '../options.js';
 import { codeOf, Publication } from './file/publication.js';
 import { FileScanner } from './file/scanner.js';
 

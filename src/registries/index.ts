@@ -1,6 +1,6 @@
 /** Registries by address: the scheme picks the registry. */
 import { fileURLToPath } from 'node:url';
-import { gettyError } from '../errors.js';
+import { gettyError } from '../core/errors.js';
 import type { Registry } from '../micro/types.js';
 import type { EtcdOptions } from './etcd.js';
 import { type FileRegistryOptions, file } from './file.js';

@@ -1,5 +1,5 @@
 /** A registry within this process, for tests and for programs that are their own providers. */
-import { gettyError } from '../errors.js';
+import { gettyError } from '../core/errors.js';
 import { checkQuery, entryPath, entryValue, matches, parseEntry } from '../micro/attributes.js';
 import { type SnapshotSink, snapshots } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';

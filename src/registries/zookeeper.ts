@@ -2,14 +2,14 @@
  * A registry in ZooKeeper: ROOT/ATTRIBUTES is a persistent node, ROOT/ATTRIBUTES/NODE_ID an ephemeral one with exactly the entry's value,
  * which lives as long as the session of the process that published it.
  */
-import { gettyError, messageOf } from '../errors.js';
+import { gettyError, messageOf } from '../core/errors.js';
+import { type Logger, SILENT } from '../core/logger.js';
+import { withDefaults } from '../core/options.js';
+import { within } from '../core/timers.js';
 import type { TlsOptions } from '../index.js';
-import { type Logger, SILENT } from '../logger.js';
 import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
 import { snapshots } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
-import { withDefaults } from '../options.js';
-import { within } from '../timing.js';
 import { checkPath } from './zookeeper/addresses.js';
 import { CLIENT_DEFAULTS, ZooKeeperClient } from './zookeeper/client.js';
 import { Publication } from './zookeeper/publication.js';

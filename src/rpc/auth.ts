@@ -1,6 +1,6 @@
 /** Who calls, and what they may: interceptors for the side that serves, and for the side that calls. */
-import { messageOf } from '../errors.js';
-import { badOption } from '../options.js';
+import { messageOf } from '../core/errors.js';
+import { badOption } from '../core/options.js';
 import type { PeerCertificate, WebSocketRequest } from '../transport/types.js';
 import { RpcError } from './errors.js';
 import { isReceived } from './interceptors/side.js';

@@ -1,5 +1,5 @@
 /** A call as its caller makes it. */
-import { badOption, checkNumber } from '../options.js';
+import { badOption, checkNumber } from '../core/options.js';
 import { RpcError } from './errors.js';
 import { checkMetadata, NO_METADATA } from './metadata.js';
 import type { Call, CallContext, CallOptions, CodecName, Metadata, Method, MethodKind } from './types.js';

@@ -1,6 +1,6 @@
 /** The calling half of a channel: calls go out, wait for their answers, and settle once. */
-import { GettyError, messageOf } from '../errors.js';
-import { within } from '../timing.js';
+import { GettyError, messageOf } from '../core/errors.js';
+import { within } from '../core/timers.js';
 import { spinFor } from '../transport/busy-poll.js';
 import { now } from '../transport/tick.js';
 import { every } from '../transport/ticker.js';

@@ -2,8 +2,8 @@
  * One session as rpc sees it: both sides may call and serve. It is the session's listener and codec; calls are its Caller's, requests
  * its Responder's, and what concerns both is its own.
  */
-import { GettyError } from '../errors.js';
-import { atMost } from '../timing.js';
+import { GettyError } from '../core/errors.js';
+import { atMost } from '../core/timers.js';
 import type { ByteReader } from '../transport/byte-reader.js';
 import { ByteWriter } from '../transport/byte-writer.js';
 import { tooLarge } from '../transport/session-options.js';

@@ -1,7 +1,7 @@
 /** Calls contracts at an address, and serves those that it offers to the server. */
-import { messageOf } from '../errors.js';
-import { badOption } from '../options.js';
-import { atMost, within } from '../timing.js';
+import { messageOf } from '../core/errors.js';
+import { badOption } from '../core/options.js';
+import { atMost, within } from '../core/timers.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
 import { unlessCancelled, withTimeLeft } from './call.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';

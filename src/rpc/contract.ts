@@ -1,7 +1,7 @@
 /** Contracts: a service's name, version and methods, written by hand or taken from a Protobuf descriptor. */
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
-import { badOption } from '../options.js';
+import { badOption } from '../core/options.js';
 import { protobufBody, protobufJsonBody } from './body.js';
 import { checkTimeout } from './call.js';
 import { codecsOf, commonCodecs } from './message-class.js';

@@ -1,5 +1,5 @@
 /** Errors of calls: the canonical gRPC codes, the same on both sides of the wire. */
-import { GettyError, messageOf } from '../errors.js';
+import { GettyError, messageOf } from '../core/errors.js';
 import { NO_METADATA } from './metadata.js';
 import type { Metadata } from './types.js';
 

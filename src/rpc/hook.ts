@@ -1,7 +1,7 @@
 /** Functions that a user gives to be told of something: one that fails must not harm the call. */
-import { gettyError, messageOf } from '../errors.js';
-import { badOption } from '../options.js';
-import { warn } from '../warning.js';
+import { gettyError, messageOf } from '../core/errors.js';
+import { badOption } from '../core/options.js';
+import { warn } from '../core/warning.js';
 
 /** Throws BAD_OPTION. */
 export function checkHook(name: string, hook: unknown): void {

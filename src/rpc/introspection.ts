@@ -1,5 +1,5 @@
 /** A service that tells what a server offers, what it has counted and who is connected: for consoles and people who look. */
-import { badOption } from '../options.js';
+import { badOption } from '../core/options.js';
 import { contract, implement } from './contract.js';
 import { RpcError } from './errors.js';
 import { unary } from './method-spec.js';

@@ -1,6 +1,6 @@
 /** Tokens that are JSON Web Tokens (RFC 7519), verified by the jose package, which is loaded with the first. */
 import type { CryptoKey, JSONWebKeySet, JWTPayload, JWTVerifyGetKey, JWTVerifyOptions, KeyObject } from 'jose';
-import { badOption, withDefaults } from '../options.js';
+import { badOption, withDefaults } from '../core/options.js';
 import type { Authenticate } from './auth.js';
 import { RpcError } from './errors.js';
 import type { Identity } from './types.js';

@@ -1,5 +1,5 @@
 /** Messages of Protobuf classes that encode and decode themselves, as protobufjs and ts-proto generate them. */
-import { badOption } from '../options.js';
+import { badOption } from '../core/options.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { json } from './body.js';
 import { parseJson } from './json.js';

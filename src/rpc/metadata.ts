@@ -1,5 +1,5 @@
 /** What travels beside a call. */
-import { badOption } from '../options.js';
+import { badOption } from '../core/options.js';
 import type { Metadata } from './types.js';
 
 /** The one empty metadata: compare with it to know that there is none. */

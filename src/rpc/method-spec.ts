@@ -1,5 +1,5 @@
 /** The methods of a contract that is written by hand: their kinds, options and types. */
-import { badOption } from '../options.js';
+import { badOption } from '../core/options.js';
 import { checkTimeout } from './call.js';
 import { checkClass, type MessageClass, type MethodClasses } from './message-class.js';
 import { isSchema, type SchemaInput, type SchemaOutput, type StandardSchemaV1 } from './standard-schema.js';

@@ -1,6 +1,6 @@
 /** Defaults of the rpc layer, and what clients and servers make of the options. */
-import { SILENT } from '../logger.js';
-import { badOption, type Ranges, withDefaults } from '../options.js';
+import { SILENT } from '../core/logger.js';
+import { badOption, type Ranges, withDefaults } from '../core/options.js';
 import { resolveSetup } from '../transport/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
 import { FIRST_WINDOW } from './stream.js';

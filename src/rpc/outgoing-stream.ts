@@ -1,5 +1,5 @@
 /** A streaming call as its caller's channel holds it. */
-import { messageOf } from '../errors.js';
+import { messageOf } from '../core/errors.js';
 import { streamsInput, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import { COMMAND, type Frame } from './frame.js';

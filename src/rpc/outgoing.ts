@@ -1,5 +1,5 @@
 /** What a channel sends and waits for: a call, or a heartbeat. */
-import { messageOf } from '../errors.js';
+import { messageOf } from '../core/errors.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { now } from '../transport/tick.js';
 import { RpcError } from './errors.js';

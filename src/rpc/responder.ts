@@ -1,9 +1,9 @@
 /** The serving half of a channel: requests become calls of handlers, and what handlers answer becomes replies. */
-import { GettyError, gettyError, messageOf } from '../errors.js';
-import type { Logger } from '../logger.js';
+import { GettyError, gettyError, messageOf } from '../core/errors.js';
+import type { Logger } from '../core/logger.js';
+import { warn as warnProgram } from '../core/warning.js';
 import { spinFor } from '../transport/busy-poll.js';
 import { now } from '../transport/tick.js';
-import { warn as warnProgram } from '../warning.js';
 import { streams } from './call.js';
 import { ServerCall } from './context.js';
 import type { RecentRequests } from './datagrams.js';

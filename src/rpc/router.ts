@@ -1,5 +1,5 @@
 /** Finds the handler of a request: by service, version and method. Shared by all channels of a server or client. */
-import { badOption } from '../options.js';
+import { badOption } from '../core/options.js';
 import type { Bytes } from '../transport/bytes.js';
 import { RpcError } from './errors.js';
 import { type RequestHead, readRequestHead } from './head.js';

@@ -1,6 +1,6 @@
 /** Serves contracts at an address. */
-import { badOption } from '../options.js';
-import { atMost } from '../timing.js';
+import { badOption } from '../core/options.js';
+import { atMost } from '../core/timers.js';
 import type { Server, ServerOptions, Setup } from '../transport/types.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import type { ServerCall } from './context.js';

@@ -1,8 +1,8 @@
 /** Makes the object whose methods are a contract's. */
 
-import { gettyError, messageOf } from '../errors.js';
-import { badOption } from '../options.js';
-import { warn } from '../warning.js';
+import { gettyError, messageOf } from '../core/errors.js';
+import { badOption } from '../core/options.js';
+import { warn } from '../core/warning.js';
 import { ClientCall, checkTimeout, streams, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import type { Callback, CallOptions, CodecName, Contract, Invoke, Method, MethodSpecs, Replies, Stub, StubOptions } from './types.js';

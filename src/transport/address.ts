@@ -1,5 +1,5 @@
 /** Addresses: the scheme picks the transport. */
-import { gettyError } from '../errors.js';
+import { gettyError } from '../core/errors.js';
 
 export interface Address {
   /** Without the colon: `tcp`. */

@@ -1,7 +1,7 @@
 /** Keeps sessions with one address alive: one loop dials, with jittered exponential backoff. */
-import { type GettyError, gettyError, messageOf } from '../errors.js';
-import { badOption, withDefaults } from '../options.js';
-import { warn } from '../warning.js';
+import { type GettyError, gettyError, messageOf } from '../core/errors.js';
+import { badOption, withDefaults } from '../core/options.js';
+import { warn } from '../core/warning.js';
 import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
 import { type Platform, transportFor } from './platform.js';

@@ -1,6 +1,6 @@
 /** Ready codecs. Each call makes one; none keeps state, so one object may serve all sessions. */
-import { gettyError, messageOf } from '../errors.js';
-import { badOption } from '../options.js';
+import { gettyError, messageOf } from '../core/errors.js';
+import { badOption } from '../core/options.js';
 import type { ByteReader } from './byte-reader.js';
 import type { ByteWriter } from './byte-writer.js';
 import { type Bytes, copy, encode, find } from './bytes.js';

@@ -3,8 +3,8 @@
  * flush after every write, as Go's compress/flate does (every write ends 00 00 ff ff).
  */
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
-import { gettyError, messageOf } from '../errors.js';
-import { badOption } from '../options.js';
+import { gettyError, messageOf } from '../core/errors.js';
+import { badOption } from '../core/options.js';
 import { SnappyConnection } from './snappy.js';
 import type { Compression, Connection, ConnectionEvents, MessageLimits } from './types.js';
 import { Untaken } from './untaken.js';

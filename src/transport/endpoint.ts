@@ -1,5 +1,5 @@
 /** What a server and a client have in common: sessions, made from connections and closed together. */
-import { GettyError, gettyError, messageOf } from '../errors.js';
+import { GettyError, gettyError, messageOf } from '../core/errors.js';
 import type { Platform } from './platform.js';
 import { type SessionOwner, StreamSession } from './session.js';
 import { type ResolvedSetup, resolveSetup } from './session-options.js';

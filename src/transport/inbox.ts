@@ -1,5 +1,5 @@
 /** What a session receives: bytes become messages and go to the listener, no faster than the listener wants them. */
-import { GettyError, gettyError, messageOf } from '../errors.js';
+import { GettyError, gettyError, messageOf } from '../core/errors.js';
 import { ByteReader } from './byte-reader.js';
 import type { Bytes } from './bytes.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';

@@ -1,5 +1,5 @@
 /** Connections within this process: `memory://name`. No sockets, the same rules: copied bytes, back-pressure, an orderly end. */
-import { gettyError } from '../errors.js';
+import { gettyError } from '../core/errors.js';
 import type { Connection, ConnectionEvents, Listener, Transport } from './types.js';
 
 const listeners = new Map<string, (connection: Connection) => void>();

@@ -1,6 +1,6 @@
 /** What a session sends: messages of a tick gather in one buffer, and what the connection has not taken is counted and limited. */
-import { GettyError, gettyError, messageOf } from '../errors.js';
-import { checkNumber } from '../options.js';
+import { GettyError, gettyError, messageOf } from '../core/errors.js';
+import { checkNumber } from '../core/options.js';
 import { ByteWriter, FLUSH_BYTES } from './byte-writer.js';
 import { allocate, copy } from './bytes.js';
 import { HeldBytes } from './held-bytes.js';

@@ -1,6 +1,6 @@
 /** Accepts connections at an address and makes sessions of them. */
-import { gettyError } from '../errors.js';
-import { badOption, checkNumber, withDefaults } from '../options.js';
+import { gettyError } from '../core/errors.js';
+import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { type Address, parseAddress } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
 import { type Platform, transportFor } from './platform.js';

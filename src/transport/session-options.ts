@@ -1,6 +1,6 @@
 /** The defaults of a session, and the check of what a user gives. */
-import { type GettyError, gettyError } from '../errors.js';
-import { badOption, checkNumber, type Ranges, withDefaults } from '../options.js';
+import { type GettyError, gettyError } from '../core/errors.js';
+import { badOption, checkNumber, type Ranges, withDefaults } from '../core/options.js';
 import type { Compression, SessionOptions, SessionSetup, Setup, WebSocketOptions } from './types.js';
 
 /** Milliseconds and bytes. */

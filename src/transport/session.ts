@@ -1,6 +1,6 @@
 /** A session: one codec and one listener over one connection. It alone calls the connection. */
-import { GettyError, gettyError, messageOf } from '../errors.js';
-import { warn } from '../warning.js';
+import { GettyError, gettyError, messageOf } from '../core/errors.js';
+import { warn } from '../core/warning.js';
 import type { Bytes } from './bytes.js';
 import { Inbox, type InboxOwner } from './inbox.js';
 import { Outbox } from './outbox.js';

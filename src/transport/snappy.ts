@@ -1,5 +1,5 @@
 /** Snappy on a stream, wrapped round a connection: whole chunks of the framing format for every write, as Go's snappy.Writer makes them. */
-import { GettyError, gettyError, messageOf } from '../errors.js';
+import { GettyError, gettyError, messageOf } from '../core/errors.js';
 import { chunksOf, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';
 import { now } from './tick.js';
 import type { Connection, ConnectionEvents, MessageLimits } from './types.js';

@@ -1,6 +1,6 @@
 /** What TCP, TLS and Unix sockets share: a stream socket of Node as a connection. */
 import type { Server, Socket } from 'node:net';
-import { gettyError, messageOf } from '../errors.js';
+import { gettyError, messageOf } from '../core/errors.js';
 import type { Address } from './address.js';
 import { beginEvent, endEvent } from './tick.js';
 import type { Connection, ConnectionEvents, Listener, Peer, PeerCertificate } from './types.js';

@@ -1,6 +1,6 @@
 /** Runs handlers no more than so many at once. The session that fills it waits, and so does its peer. */
-import { gettyError } from '../errors.js';
-import { withDefaults } from '../options.js';
+import { gettyError } from '../core/errors.js';
+import { withDefaults } from '../core/options.js';
 
 export interface TaskPoolOptions {
   /** Tasks that run at once. */

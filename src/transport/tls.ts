@@ -13,8 +13,8 @@ import {
   type SecureContextOptions,
   type TLSSocket,
 } from 'node:tls';
-import { messageOf } from '../errors.js';
-import { badOption } from '../options.js';
+import { messageOf } from '../core/errors.js';
+import { badOption } from '../core/options.js';
 import { type Address, formatAddress } from './address.js';
 import { dialled, listenWith, SocketConnection } from './socket.js';
 import { SocketPeer } from './tcp.js';

@@ -1,6 +1,6 @@
 /** A peer over UDP as a message transport: each message is one datagram, each datagram one message. */
 import type { Socket } from 'node:dgram';
-import { gettyError } from '../errors.js';
+import { gettyError } from '../core/errors.js';
 import type { ByteWriter } from './byte-writer.js';
 import { beginEvent, endEvent } from './tick.js';
 import type { Connection, ConnectionEvents, Peer } from './types.js';

@@ -1,5 +1,5 @@
 /** The defaults of UDP, and the check of what a user gives. */
-import { type Ranges, withDefaults } from '../options.js';
+import { type Ranges, withDefaults } from '../core/options.js';
 import type { UdpOptions } from './types.js';
 
 /** The most that fits in a packet of IPv4. */

@@ -1,7 +1,7 @@
 /** The server's side of UDP: one socket, and a connection for each peer that it has heard. */
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
-import { gettyError, messageOf } from '../errors.js';
+import { gettyError, messageOf } from '../core/errors.js';
 import { type Address, formatAddress } from './address.js';
 import type { Connection, Listener } from './types.js';
 import { UdpConnection } from './udp-connection.js';

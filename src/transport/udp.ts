@@ -14,7 +14,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import dns from 'node:dns';
 import { type AddressInfo, isIP } from 'node:net';
-import { gettyError, messageOf } from '../errors.js';
+import { gettyError, messageOf } from '../core/errors.js';
 import { formatAddress } from './address.js';
 import type { Transport } from './types.js';
 import { UdpConnection } from './udp-connection.js';

@@ -1,5 +1,5 @@
 /** connect() in a browser. */
-import { badOption } from '../options.js';
+import { badOption } from '../core/options.js';
 import { connectOn } from '../transport/client.js';
 import type { Platform } from '../transport/platform.js';
 import type { Client, ClientOptions, Setup, WebSocketOptions } from '../transport/types.js';

@@ -1,5 +1,5 @@
 /** The transport in a browser: connect() over its WebSocket, with the same sessions, codecs and listeners. No module of Node.js is behind it. */
-export { type ErrorCode, GettyError } from '../errors.js';
+export { type ErrorCode, GettyError } from '../core/errors.js';
 export { ByteReader } from '../transport/byte-reader.js';
 export { ByteWriter } from '../transport/byte-writer.js';
 export type { Bytes } from '../transport/bytes.js';

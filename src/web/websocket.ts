@@ -1,6 +1,6 @@
 /** The browser's own WebSocket as a connection: a message transport, of which the browser does the frames and this file the rest. */
-import { type GettyError, gettyError, messageOf } from '../errors.js';
-import { badOption } from '../options.js';
+import { type GettyError, gettyError, messageOf } from '../core/errors.js';
+import { badOption } from '../core/options.js';
 import { type Address, formatAddress } from '../transport/address.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { allocate, type Bytes, encode, wrap } from '../transport/bytes.js';

@@ -1,5 +1,5 @@
 /** The consumer process of the demo: `consumer.js REGISTRY RATE`. It calls at a steady rate and tells how that goes. */
-import { messageOf } from '../../errors.js';
+import { messageOf } from '../../core/errors.js';
 import { consume, failover, roundRobin } from '../../micro/index.js';
 import { registry as openRegistry } from '../../registries/index.js';
 import { Histogram } from '../../rpc/index.js';

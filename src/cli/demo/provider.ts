@@ -1,5 +1,5 @@
 /** A provider process of the demo: `provider.js REGISTRY NAME`. */
-import { messageOf } from '../../errors.js';
+import { messageOf } from '../../core/errors.js';
 import { provide } from '../../micro/index.js';
 import { registry as openRegistry } from '../../registries/index.js';
 import { followParent, tell } from './messages.js';

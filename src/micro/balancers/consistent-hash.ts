@@ -1,5 +1,5 @@
 /** Calls with the same key go to the same node, as long as it is there. */
-import { badOption } from '../../options.js';
+import { badOption } from '../../core/options.js';
 import { type Call, RpcError } from '../../rpc/index.js';
 import { nodeKey } from '../snapshots.js';
 import type { Balancer, ServiceNode } from '../types.js';

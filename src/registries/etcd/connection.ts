@@ -3,7 +3,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { type Client, type ConnectError, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { within } from '../../timing.js';
+import { within } from '../../core/timers.js';
 import { tlsClientOptions } from '../../transport/tls.js';
 import type { TlsOptions } from '../../transport/types.js';
 import type { Endpoint } from './endpoints.js';

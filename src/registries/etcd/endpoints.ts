@@ -1,5 +1,5 @@
 /** Where the members of a cluster listen, as a user writes it. */
-import { badOption } from '../../options.js';
+import { badOption } from '../../core/options.js';
 
 export interface Endpoint {
   readonly host: string;

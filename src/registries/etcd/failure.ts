@@ -1,6 +1,6 @@
 /** What a failed request means for a registry: whether trying again can help, and how it is told. */
 import { Code, ConnectError } from '@connectrpc/connect';
-import { type GettyError, gettyError, messageOf } from '../../errors.js';
+import { type GettyError, gettyError, messageOf } from '../../core/errors.js';
 
 /** The server has understood and said no: the same request will be refused again until somebody changes something. */
 const REFUSALS = [

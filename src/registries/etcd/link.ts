@@ -1,6 +1,6 @@
 /** The way to a cluster: one connection, to a member that answers; another member when it fails. It tells of an outage once, and when it is over. */
 import { Code, ConnectError } from '@connectrpc/connect';
-import type { Logger } from '../../logger.js';
+import type { Logger } from '../../core/logger.js';
 import { Connection, type ConnectionOptions } from './connection.js';
 import type { Endpoint } from './endpoints.js';
 import { isAuthDisabled, isRefusal, isTokenRefused, reasonOf } from './failure.js';

@@ -2,9 +2,9 @@
  * Keeps the entries of this process in etcd, under one lease. One loop does all there is to do, in rounds: connection, lease, entries;
  * whatever happens marks entries and wakes it, so there is one place where anything is written.
  */
-import { gettyError } from '../../errors.js';
-import type { Logger } from '../../logger.js';
-import { atMost, within } from '../../timing.js';
+import { gettyError } from '../../core/errors.js';
+import type { Logger } from '../../core/logger.js';
+import { atMost, within } from '../../core/timers.js';
 import { Backoff, type BackoffOptions, Nap } from './backoff.js';
 import type { Connection } from './connection.js';
 import { EntryRequests, LOOK } from './entry-requests.js';

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Logger } from '../../logger.js';
+import type { Logger } from '../../core/logger.js';
 
 /** Who published a value: the registration that made it, so that an older one does not withdraw it. */
 export type Owner = object;

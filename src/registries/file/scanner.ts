@@ -2,8 +2,8 @@
 import type { Stats } from 'node:fs';
 import { lstat, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf } from '../../errors.js';
-import type { Logger } from '../../logger.js';
+import { messageOf } from '../../core/errors.js';
+import type { Logger } from '../../core/logger.js';
 import { MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../micro/attributes.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import { codeOf, TEMPORARY } from './publication.js';

@@ -1,7 +1,7 @@
 /** Connect strings, paths and ACLs: what a user gives, checked. */
 import { createHash } from 'node:crypto';
-import { gettyError } from '../../errors.js';
-import { badOption } from '../../options.js';
+import { gettyError } from '../../core/errors.js';
+import { badOption } from '../../core/options.js';
 import { type Acl, type AclName, PERMISSIONS } from './types.js';
 
 export interface Ensemble {

@@ -1,6 +1,6 @@
 /** A ZooKeeper client: operations and watches of one session, whichever server has it. */
-import { gettyError, messageOf } from '../../errors.js';
-import { badOption, type Ranges, withDefaults } from '../../options.js';
+import { gettyError, messageOf } from '../../core/errors.js';
+import { badOption, type Ranges, withDefaults } from '../../core/options.js';
 import { tlsClientOptions } from '../../transport/tls.js';
 import { aclOf, checkPath, parentOf, parseEnsemble } from './addresses.js';
 import { reasonOf, ZooKeeperError } from './errors.js';

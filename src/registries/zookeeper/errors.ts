@@ -1,5 +1,5 @@
 /** What ZooKeeper answers besides success, and what becomes of an operation without an answer. */
-import { GettyError } from '../../errors.js';
+import { GettyError } from '../../core/errors.js';
 
 /** ZooKeeper's own numbers. */
 const REASONS = {

@@ -1,5 +1,5 @@
 /** Jute, ZooKeeper's serialization: big-endian numbers; strings, buffers and vectors with their length before them. */
-import { gettyError } from '../../errors.js';
+import { gettyError } from '../../core/errors.js';
 
 /** Reads what a server sent. Every length is checked against the bytes that are there before anything is made of it; throws BAD_FRAME. */
 export class JuteReader {

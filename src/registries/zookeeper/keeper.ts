@@ -1,5 +1,5 @@
 /** Keeps one session alive: dials the hosts in turn with jittered backoff, takes the session up again, and begins a new one when it has expired. */
-import { gettyError, messageOf } from '../../errors.js';
+import { gettyError, messageOf } from '../../core/errors.js';
 import type { TlsOptions } from '../../index.js';
 import { reasonOf } from './errors.js';
 import { Link, type LinkEvents } from './link.js';

@@ -1,5 +1,5 @@
 /** One connection with one server: the handshake, requests and their answers in order, pings, and one end. */
-import { gettyError } from '../../errors.js';
+import { gettyError } from '../../core/errors.js';
 import { type Client, connect, lengthPrefixed, type Session, type TlsOptions } from '../../index.js';
 import { every } from '../../transport/ticker.js';
 import { answered, ZooKeeperError } from './errors.js';

@@ -1,5 +1,5 @@
 /** ZooKeeper's requests and answers as functions of bytes: what is in a frame, after its length. */
-import { gettyError } from '../../errors.js';
+import { gettyError } from '../../core/errors.js';
 import { answered } from './errors.js';
 import { JuteReader, JuteWriter } from './jute.js';
 import type { Acl, NodeData, Stat, WatchEventType } from './types.js';

@@ -1,6 +1,6 @@
 /** One entry that this process publishes: an ephemeral node, put back whenever it is not there, and taken away for good. */
-import { messageOf } from '../../errors.js';
-import type { Logger } from '../../logger.js';
+import { messageOf } from '../../core/errors.js';
+import type { Logger } from '../../core/logger.js';
 import { parentOf } from './addresses.js';
 import type { ZooKeeperClient } from './client.js';
 import { isConnectionTrouble, reasonOf, ZooKeeperError, type ZooKeeperReason } from './errors.js';

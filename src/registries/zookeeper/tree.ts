@@ -1,6 +1,6 @@
 /** What all watches of a registry share: the entries that any of them looks for, kept as the server has them. */
-import { messageOf } from '../../errors.js';
-import type { Logger } from '../../logger.js';
+import { messageOf } from '../../core/errors.js';
+import type { Logger } from '../../core/logger.js';
 import { type Attributes, matches, parseAttributes } from '../../micro/attributes.js';
 import { nodeKey, type SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';

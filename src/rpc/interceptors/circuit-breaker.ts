@@ -1,5 +1,5 @@
 /** Leaving a service alone that fails, until it has recovered. */
-import { badOption, withDefaults } from '../../options.js';
+import { badOption, withDefaults } from '../../core/options.js';
 import { type RpcCode, RpcError } from '../errors.js';
 import { checkHook, tell } from '../hook.js';
 import { invokeUntilEnd } from '../stream-end.js';

@@ -1,5 +1,5 @@
 /** No more than so many calls at once; a few more wait for their turn. */
-import { badOption, withDefaults } from '../../options.js';
+import { badOption, withDefaults } from '../../core/options.js';
 import { cancelled, withTimeLeft } from '../call.js';
 import { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../stream-end.js';

@@ -1,6 +1,6 @@
 /** One line for each call, when it has ended. */
-import type { Logger } from '../../logger.js';
-import { badOption, withDefaults } from '../../options.js';
+import type { Logger } from '../../core/logger.js';
+import { badOption, withDefaults } from '../../core/options.js';
 import type { RpcError } from '../errors.js';
 import { checkHook, tell } from '../hook.js';
 import { invokeUntilEnd } from '../stream-end.js';

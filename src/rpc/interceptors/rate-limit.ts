@@ -1,5 +1,5 @@
 /** No more than so many calls a second. */
-import { badOption, withDefaults } from '../../options.js';
+import { badOption, withDefaults } from '../../core/options.js';
 import { RpcError } from '../errors.js';
 import { checkHook } from '../hook.js';
 import type { Call, Interceptor } from '../types.js';

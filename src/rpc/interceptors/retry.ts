@@ -1,5 +1,5 @@
 /** Trying again, where it is safe, after a pause. */
-import { badOption, withDefaults } from '../../options.js';
+import { badOption, withDefaults } from '../../core/options.js';
 import { cancelled, streams, withTimeLeft } from '../call.js';
 import { isRpcCode, type RpcCode, RpcError } from '../errors.js';
 import { checkHook, tell } from '../hook.js';

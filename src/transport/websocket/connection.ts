@@ -1,6 +1,6 @@
 /** A WebSocket as a connection: frames over a stream, when the handshake is done. */
 import { isUtf8 } from 'node:buffer';
-import { GettyError, gettyError } from '../../errors.js';
+import { GettyError, gettyError } from '../../core/errors.js';
 import type { ByteWriter } from '../byte-writer.js';
 import { now } from '../tick.js';
 import type { Connection, ConnectionEvents, MessageLimits, PeerCertificate, WebSocketRequest } from '../types.js';

@@ -3,7 +3,7 @@
  * connections, and lets a message be compressed where it is written, so that the order of messages takes no queue.
  */
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
-import { gettyError, messageOf } from '../../errors.js';
+import { gettyError, messageOf } from '../../core/errors.js';
 import type { Compression } from '../types.js';
 import { CLOSE, FrameError } from './frames.js';
 

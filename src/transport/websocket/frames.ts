@@ -1,6 +1,6 @@
 /** WebSocket frames (RFC 6455, section 5) as functions of bytes: what arrives becomes events, what is sent gets its header. */
 import { isUtf8 } from 'node:buffer';
-import { type ErrorCode, GettyError } from '../../errors.js';
+import { type ErrorCode, GettyError } from '../../core/errors.js';
 import { ByteReader } from '../byte-reader.js';
 import { ByteWriter } from '../byte-writer.js';
 import { applyMask, newMask } from './mask.js';

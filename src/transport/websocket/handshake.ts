@@ -1,7 +1,7 @@
 /** The opening handshake (RFC 6455, section 4) as functions of headers: what each side asks, checks and answers. */
 import { createHash, randomBytes } from 'node:crypto';
 import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http';
-import { gettyError } from '../../errors.js';
+import { gettyError } from '../../core/errors.js';
 import type { WebSocketOptions } from '../types.js';
 import { acceptAnswer, acceptOffer, DEFLATE_OFFER, type MessageDeflate } from './deflate.js';
 

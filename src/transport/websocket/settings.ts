@@ -1,5 +1,5 @@
 /** The options of a WebSocket, checked. */
-import { badOption } from '../../options.js';
+import { badOption } from '../../core/options.js';
 import { checkCompression } from '../session-options.js';
 import type { WebSocketOptions } from '../types.js';
 

@@ -3,7 +3,7 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { gettyError, messageOf } from '../../errors.js';
+import { gettyError, messageOf } from '../../core/errors.js';
 import { type Address, formatAddress } from '../address.js';
 import { dialled, listenWith, SocketConnection } from '../socket.js';
 import { SocketPeer } from '../tcp.js';

@@ -1,6 +1,6 @@
 /** ZooKeeper's bytes: known frames, round trips, forged lengths and garbage. */
 import { describe, expect, it } from 'vitest';
-import { GettyError } from '../../../src/errors.js';
+import { GettyError } from '../../../src/core/errors.js';
 import { parseEnsemble } from '../../../src/registries/zookeeper/addresses.js';
 import { JuteReader, JuteWriter } from '../../../src/registries/zookeeper/jute.js';
 import * as protocol from '../../../src/registries/zookeeper/protocol.js';

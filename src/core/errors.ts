@@ -44,11 +44,11 @@ export function gettyError(code: ErrorCode, message: string, cause?: unknown): G
   return new GettyError(code, message, cause);
 }
 
-/** The text of anything thrown, for messages: an Error's own message, or the value's string. */
+/** The text of anything thrown, for messages: an Error's own message, or the value's string. Never throws. */
 export function messageOf(error: unknown): string {
-  // Node's failure to reach any address of a name says nothing itself.
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join(', ');
   try {
+    // Node's failure to reach any address of a name has no message of its own.
+    if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join(', ');
     return String(error instanceof Error ? error.message : error);
   } catch {
     return 'a value that has no string form';

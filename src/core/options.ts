@@ -42,3 +42,42 @@ export function checkNumber(name: string, value: unknown, min: number, max: numb
   const expected = max === Number.POSITIVE_INFINITY ? `a number from ${min}` : `a number from ${min} to ${max}`;
   throw badOption(name, value, expected);
 }
+
+/**
+ * Throws BAD_OPTION for a name in `given` that is not in `known`; the message names the nearest known one. `of`: what the options are for, such as
+ * `serve()` or `reconnect`.
+ */
+export function checkNames(of: string, given: object | undefined, known: readonly string[]): void {
+  if (given === undefined || given === null) return;
+  for (const name of Object.keys(given)) {
+    if (known.includes(name)) continue;
+    const nearest = nearestTo(name, known);
+    const hint = nearest === undefined ? `the options are ${known.join(', ')}` : `did you mean ${nearest}?`;
+    throw gettyError('BAD_OPTION', `${name} is not an option of ${of}; ${hint}`);
+  }
+}
+
+/** The known name with the smallest edit distance, if a third of the letters or fewer differ. */
+function nearestTo(name: string, known: readonly string[]): string | undefined {
+  let nearest: string | undefined;
+  let least = Math.max(2, Math.floor(name.length / 3)) + 1;
+  for (const candidate of known) {
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
+    if (distance < least) [nearest, least] = [candidate, distance];
+  }
+  return nearest;
+}
+
+/** Levenshtein: how many letters must be added, removed or replaced. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] as number;
+}

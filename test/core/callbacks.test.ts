@@ -1,0 +1,67 @@
+import { runInNewContext } from 'node:vm';
+import { expect, test } from 'vitest';
+import { notify, promiseOf } from '../../src/core/callbacks.js';
+import { messageOf } from '../../src/core/errors.js';
+
+/** A value that throws whenever it is looked at. */
+function hostile(): object {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+}
+
+const failure = new Error('no');
+
+test.each<[string, () => unknown]>([
+  [
+    'throws',
+    () => {
+      throw failure;
+    },
+  ],
+  ['returns a rejected promise', () => Promise.reject(failure)],
+  // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested.
+  ['returns a thenable that rejects', () => ({ then: (_: unknown, reject: (error: unknown) => void) => reject(failure) })],
+  ['returns a rejected promise of another realm', () => runInNewContext('(error) => Promise.reject(error)')(failure)],
+  [
+    'returns an object whose then throws',
+    () => ({
+      // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested.
+      get then() {
+        throw failure;
+      },
+    }),
+  ],
+])('notify tells the failure of a callback that %s, once', async (_, callback) => {
+  const failures: unknown[] = [];
+  await new Promise<void>((resolve) =>
+    notify(callback, (error) => {
+      failures.push(error);
+      resolve();
+    }),
+  );
+  expect(failures).toEqual([failure]);
+});
+
+test('notify survives a callback that throws or returns a revoked proxy', async () => {
+  const failures: string[] = [];
+  notify(
+    () => {
+      throw hostile();
+    },
+    (error) => failures.push(messageOf(error)),
+  );
+  await new Promise<void>((resolve) =>
+    notify(hostile, (error) => {
+      failures.push(messageOf(error));
+      resolve();
+    }),
+  );
+  expect(failures[0]).toBe('a value that has no string form');
+  expect(failures[1]).toMatch(/revoked/);
+});
+
+test('promiseOf answers undefined for plain values', () => {
+  // biome-ignore lint/suspicious/noThenProperty: it is no function, so this is a plain value.
+  for (const value of [undefined, null, 0, '', 'then', Symbol('then'), {}, [], { then: 1 }, () => {}]) expect(promiseOf(value)).toBeUndefined();
+});

@@ -1,0 +1,18 @@
+import { expect, test } from 'vitest';
+import { checkNames } from '../../src/core/options.js';
+
+const KNOWN = ['maxSessions', 'maxSessionsPerAddress', 'allowOrigin', 'tls'];
+
+test.each([
+  ['maxSesions', 'maxSesions is not an option of serve(); did you mean maxSessions?'],
+  ['allowOrigins', 'allowOrigins is not an option of serve(); did you mean allowOrigin?'],
+  ['TLS', 'TLS is not an option of serve(); did you mean tls?'],
+  ['colour', 'colour is not an option of serve(); the options are maxSessions, maxSessionsPerAddress, allowOrigin, tls'],
+])('checkNames refuses %s', (name, message) => {
+  expect(() => checkNames('serve()', { [name]: 1 }, KNOWN)).toThrow(expect.objectContaining({ code: 'BAD_OPTION', message }));
+});
+
+test('checkNames accepts every known name, and no options at all', () => {
+  checkNames('serve()', { tls: undefined, maxSessions: 1 }, KNOWN);
+  checkNames('serve()', undefined, KNOWN);
+});
