@@ -5,7 +5,10 @@ import type { Authenticate } from './auth.js';
 import { RpcError } from './errors.js';
 import type { Identity } from './types.js';
 
-/** A key set, or a function that gives the present one: it is asked again when a token names a key that is not in it. */
+/**
+ * A key set, or a function that gives the present one. The function is called again when a token names a key that is not in the set; while it fails, the
+ * set that it gave last stays in use.
+ */
 export type JwtKeys = JSONWebKeySet | (() => JSONWebKeySet | Promise<JSONWebKeySet>);
 
 export interface JwtOptions {
@@ -87,51 +90,69 @@ function checkKeys(keys: JwtOptions['keys']): void {
     throw badOption('keys', `a ${typeof keys}`, 'a URL, a key set, or a key');
 }
 
+type FindKey = (...asked: Parameters<JWTVerifyGetKey>) => Promise<Awaited<ReturnType<JWTVerifyGetKey>>>;
+
+/** The keys could not be had. The token may be a good one. */
+class KeysUnavailable extends Error {}
+
 async function verifier(keys: JwtOptions['keys'], options: JWTVerifyOptions, cooldown: number): Promise<(token: string) => Promise<JWTPayload>> {
   const jose = await import('jose');
-  const check = async (token: string, key: JWTVerifyGetKey): Promise<JWTPayload> => {
+  const { JWKSNoMatchingKey, JWKSMultipleMatchingKeys, JOSENotSupported, JWSSignatureVerificationFailed } = jose.errors;
+  const find = keyFinder(jose, keys, cooldown);
+  const findOrFail: FindKey = async (header, input) => {
     try {
-      return (await jose.jwtVerify(token, key, options)).payload;
+      return await find(header, input);
     } catch (error) {
-      // Whose fault it is that the keys cannot be had is nothing that the caller could mend.
-      const ours = !(error instanceof jose.errors.JOSEError) || error instanceof jose.errors.JWKSTimeout || error instanceof jose.errors.JWKSInvalid;
-      if (ours) throw new RpcError('UNAVAILABLE', 'the keys of tokens cannot be had now', { cause: error });
-      throw error;
+      const isOfToken = [JWKSNoMatchingKey, JWKSMultipleMatchingKeys, JOSENotSupported].some((type) => error instanceof type);
+      throw isOfToken ? error : new KeysUnavailable('the keys could not be loaded', { cause: error });
     }
   };
-  if (keys instanceof URL) {
-    const set = jose.createRemoteJWKSet(keys, { cooldownDuration: cooldown });
-    return (token) => check(token, set);
-  }
-  if (typeof keys === 'function') {
-    const set = new RotatingKeys(
-      keys,
-      cooldown,
-      (given) => jose.createLocalJWKSet(given),
-      (error) => error instanceof jose.errors.JWKSNoMatchingKey,
-    );
-    return (token) => check(token, (header, input) => set.find(header, input));
-  }
-  if (Array.isArray((keys as Partial<JSONWebKeySet>).keys)) {
-    const set = jose.createLocalJWKSet(keys as JSONWebKeySet);
-    return (token) => check(token, set);
-  }
-  return (token) => check(token, async () => keys as CryptoKey | KeyObject | Uint8Array);
+  return async (token) => {
+    try {
+      return (await jose.jwtVerify(token, findOrFail, options)).payload;
+    } catch (error) {
+      if (error instanceof KeysUnavailable) throw new RpcError('UNAVAILABLE', 'the keys of tokens cannot be had now', { cause: error.cause });
+      if (!(error instanceof JWKSMultipleMatchingKeys)) throw error;
+      // The token names no key, and several keys are of its kind (RFC 7517, section 4.5, makes `kid` optional): try each.
+      for await (const key of error) {
+        try {
+          return (await jose.jwtVerify(token, key, options)).payload;
+        } catch (failure) {
+          if (!(failure instanceof JWSSignatureVerificationFailed)) throw failure;
+        }
+      }
+      throw new JWSSignatureVerificationFailed();
+    }
+  };
 }
 
-/** A key set that is fetched again when a token names a key that is not in it, but not more often than `cooldown`. */
+function keyFinder(jose: typeof import('jose'), keys: JwtOptions['keys'], cooldown: number): FindKey {
+  if (keys instanceof URL) return jose.createRemoteJWKSet(keys, { cooldownDuration: cooldown });
+  if (typeof keys === 'function') {
+    const isUnknown = (error: unknown): boolean => error instanceof jose.errors.JWKSNoMatchingKey;
+    const set = new RotatingKeys(keys, cooldown, (given) => jose.createLocalJWKSet(given), isUnknown);
+    return (header, input) => set.find(header, input);
+  }
+  if (Array.isArray((keys as Partial<JSONWebKeySet>).keys)) return jose.createLocalJWKSet(keys as JSONWebKeySet);
+  return async () => keys as CryptoKey | KeyObject | Uint8Array;
+}
+
+/** A key set that is loaded again when a token names a key that is not in it, but not more often than `cooldown`. */
 class RotatingKeys {
   readonly #fetch: () => JSONWebKeySet | Promise<JSONWebKeySet>;
   readonly #cooldown: number;
-  readonly #setOf: (keys: JSONWebKeySet) => JWTVerifyGetKey;
+  readonly #setOf: (keys: JSONWebKeySet) => FindKey;
   readonly #isUnknown: (error: unknown) => boolean;
-  #set: Promise<JWTVerifyGetKey> | undefined;
-  #fetchedAt = Number.NEGATIVE_INFINITY;
+  /** The set in use, or the load that will give it. */
+  #set: Promise<FindKey> | undefined;
+  #loadedAt = Number.NEGATIVE_INFINITY;
+  /** Why the last load failed. */
+  #failure: unknown;
 
   constructor(
     fetch: () => JSONWebKeySet | Promise<JSONWebKeySet>,
     cooldown: number,
-    setOf: (keys: JSONWebKeySet) => JWTVerifyGetKey,
+    setOf: (keys: JSONWebKeySet) => FindKey,
     isUnknown: (error: unknown) => boolean,
   ) {
     this.#fetch = fetch;
@@ -140,25 +161,32 @@ class RotatingKeys {
     this.#isUnknown = isUnknown;
   }
 
-  async find(...asked: Parameters<JWTVerifyGetKey>): Promise<Awaited<ReturnType<JWTVerifyGetKey>>> {
-    this.#set ??= this.#load();
+  /** All callers that miss a key while a load is under way share that load. Rejects as the load does, or with what `isUnknown` knows. */
+  async find(...asked: Parameters<FindKey>): ReturnType<FindKey> {
+    this.#set ??= this.#load(undefined);
+    const set = this.#set;
     try {
-      return await (await this.#set)(...asked);
+      return await (await set)(...asked);
     } catch (error) {
-      if (!this.#isUnknown(error) || performance.now() - this.#fetchedAt < this.#cooldown) throw error;
-      this.#set = this.#load();
-      return (await this.#set)(...asked);
+      if (!this.#isUnknown(error)) throw error;
+      if (this.#set === set) {
+        if (performance.now() - this.#loadedAt < this.#cooldown) throw this.#failure ?? error;
+        this.#set = this.#load(set);
+      }
+      return (await (this.#set ?? this.#load(undefined)))(...asked);
     }
   }
 
-  #load(): Promise<JWTVerifyGetKey> {
-    this.#fetchedAt = performance.now();
+  /** When the load fails, `previous` stays in use; without one, the next token loads again. */
+  #load(previous: Promise<FindKey> | undefined): Promise<FindKey> {
+    this.#loadedAt = performance.now();
+    this.#failure = undefined;
     const loading = Promise.resolve()
       .then(() => this.#fetch())
       .then(this.#setOf);
-    // What failed is tried again by the next token.
-    loading.catch(() => {
-      if (this.#set === loading) this.#set = undefined;
+    loading.catch((error) => {
+      this.#failure = error;
+      if (this.#set === loading) this.#set = previous;
     });
     return loading;
   }

@@ -1,5 +1,5 @@
 /** Who calls, and what they may. */
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
@@ -254,13 +254,14 @@ describe('bearer()', () => {
 
 const [ISSUER, AUDIENCE] = ['https://issuer.example', 'vault'];
 
-async function signer(kid: string) {
+async function signer(kid?: string) {
   const { publicKey, privateKey } = await generateKeyPair('ES256');
-  const jwk = { ...(await exportJWK(publicKey)), kid, alg: 'ES256' };
+  const named = kid === undefined ? {} : { kid };
+  const jwk = { ...(await exportJWK(publicKey)), ...named, alg: 'ES256' };
   const sign = (claims: Record<string, unknown> = {}, change: (token: SignJWT) => SignJWT = (token) => token): Promise<string> =>
     change(
       new SignJWT(claims)
-        .setProtectedHeader({ alg: 'ES256', kid })
+        .setProtectedHeader({ alg: 'ES256', ...named })
         .setSubject('anna')
         .setIssuer(ISSUER)
         .setAudience(AUDIENCE)
@@ -349,7 +350,7 @@ describe('jwt()', () => {
     expect(fetched).toBe(3);
   });
 
-  test('keys that cannot be had are nobody’s fault: UNAVAILABLE, and had by the next', async () => {
+  test('keys that cannot be loaded make the call UNAVAILABLE, and the next token loads them again', async () => {
     const { jwk, sign } = await signer('one');
     let there = false;
     const verify = jwt(options(() => (there ? { keys: [jwk] } : Promise.reject(new Error('the disk is full')))));
@@ -370,6 +371,67 @@ describe('jwt()', () => {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
     expect(await failure(jwt(options(url))(shown(await sign())) as Promise<never>)).toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  test.each([
+    ['503', (response: ServerResponse) => response.writeHead(503).end('busy')],
+    ['HTML', (response: ServerResponse) => response.end('<html>please log in</html>')],
+    ['JSON that is no key set', (response: ServerResponse) => response.setHeader('Content-Type', 'application/json').end('{"keys":1}')],
+    [
+      'an answer that is cut off',
+      (response: ServerResponse) => response.writeHead(200, { 'Content-Length': 100 }).write('{', () => response.destroy()),
+    ],
+  ])('a key set address that answers %s makes the call UNAVAILABLE', async (_, answer) => {
+    const { sign } = await signer('one');
+    const server = createServer((_request, response) => void answer(response));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`);
+    expect(await failure(jwt(options(url))(shown(await sign())) as Promise<never>)).toMatchObject({ code: 'UNAVAILABLE' });
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  test('a burst of tokens of a new key shares one load, and every token is accepted', async () => {
+    const [old, young] = [await signer('old'), await signer('young')];
+    let keys: JSONWebKeySet = { keys: [old.jwk] };
+    let loads = 0;
+    const verify = jwt(
+      options(
+        async () => {
+          loads++;
+          return keys;
+        },
+        { cooldown: 0, cacheFor: 0 },
+      ),
+    );
+    await verify(shown(await old.sign()));
+    keys = { keys: [old.jwk, young.jwk] };
+    const tokens = await Promise.all(Array.from({ length: 10 }, (_, n) => young.sign({ n })));
+    const identities = await Promise.all(tokens.map((token) => verify(shown(token))));
+    expect(identities.map(({ subject }) => subject)).toEqual(Array.from({ length: 10 }, () => 'anna'));
+    expect(loads).toBe(2);
+  });
+
+  test('the last good keys stay in use while new ones cannot be loaded', async () => {
+    const [known, unknown] = [await signer('known'), await signer('unknown')];
+    let fails = false;
+    const load = (): JSONWebKeySet => {
+      if (fails) throw new Error('the disk is full');
+      return { keys: [known.jwk] };
+    };
+    const verify = jwt(options(load, { cooldown: 0, cacheFor: 0 }));
+    await verify(shown(await known.sign()));
+    fails = true;
+    expect(await failure(verify(shown(await unknown.sign())) as Promise<never>)).toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await verify(shown(await known.sign()))).toMatchObject({ subject: 'anna' });
+  });
+
+  test('a token without kid is tried with each key of its kind', async () => {
+    const [one, two, stranger] = [await signer(), await signer(), await signer()];
+    const verify = jwt(options({ keys: [one.jwk, two.jwk] }));
+    expect(await verify(shown(await one.sign()))).toMatchObject({ subject: 'anna' });
+    expect(await verify(shown(await two.sign()))).toMatchObject({ subject: 'anna' });
+    expect(await failure(verify(shown(await stranger.sign())) as Promise<never>)).toMatchObject({ code: 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED' });
   });
 
   test('a token that was verified is not verified again, until it is time', async () => {
