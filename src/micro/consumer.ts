@@ -21,6 +21,7 @@ import { invokeUntilEnd } from '../rpc/stream-end.js';
 import { roundRobin } from './balancers/index.js';
 import { type EjectionOptions, resolveEjection } from './ejection.js';
 import { type Explanation, everyNode, explain } from './explain.js';
+import { isOvertaken } from './hedge.js';
 import { Links } from './links.js';
 import type { NodeState } from './node-state.js';
 import { Pool, type PoolSettings } from './pool.js';
@@ -192,7 +193,7 @@ class ServiceConsumer implements Consumer {
     // On the side: the caller's answer is not a turn later for it.
     answer.then(
       () => (kind === 'oneway' ? state.leave() : state.end(took(), undefined)),
-      (error) => state.end(took(), error),
+      (error) => state.end(took(), error, isOvertaken(call)),
     );
     return answer;
   }

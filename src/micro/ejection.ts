@@ -104,6 +104,11 @@ export class NodeHealth {
     else this.#succeeded();
   }
 
+  /** A call was cancelled because a node that was asked later answered first. It counts as a failure: a node that never answers shows no other sign. */
+  overtaken(): void {
+    this.#failed();
+  }
+
   /** A call has ended, and nobody knows how. */
   unknown(): void {
     if (this.#phase === 'probed') this.#become('due');

@@ -89,6 +89,14 @@ export function hedge(options: HedgeOptions = {}): Strategy {
   };
 }
 
+/** Why an attempt is cancelled when a node that was asked later has answered. */
+const OVERTAKEN = new RpcError('CANCELLED', 'another node, asked later, has answered');
+
+/** Whether the call was cancelled because a node that was asked later has answered. That says that its own node is slow. */
+export function isOvertaken(call: Call): boolean {
+  return call.signal?.aborted === true && call.signal.reason === OVERTAKEN;
+}
+
 /** One call, and its attempts under way. */
 class Hedge {
   readonly answer: Promise<unknown>;
@@ -99,6 +107,7 @@ class Hedge {
   readonly #latency: RecentLatency;
   readonly #began = performance.now();
   readonly #tried = new Set<ServiceNode>();
+  /** In the order in which they began. */
   readonly #underWay = new Set<AbortController>();
   #left: number;
   #timer: NodeJS.Timeout | undefined;
@@ -151,8 +160,12 @@ class Hedge {
   }
 
   #answered(cancel: AbortController, answer: unknown): void {
-    this.#underWay.delete(cancel);
     if (this.#settled) return;
+    for (const earlier of this.#underWay) {
+      if (earlier === cancel) break;
+      earlier.abort(OVERTAKEN);
+    }
+    this.#underWay.delete(cancel);
     // Of the whole, so that a slow node which others answer for does not make the wait shorter and shorter.
     this.#latency.add(performance.now() - this.#began);
     this.#settle();

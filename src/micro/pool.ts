@@ -16,7 +16,7 @@ export interface PoolSettings {
   readonly slowStart: number;
 }
 
-const IDLE: NodeLoad = { inFlight: 0, latency: 0 };
+const IDLE: NodeLoad = { inFlight: 0, latency: 0, failureRate: 0 };
 
 export class Pool implements HealthHost {
   readonly resolver: Resolver;

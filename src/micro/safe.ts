@@ -6,6 +6,11 @@ function read(error: unknown): { readonly code?: unknown; readonly unsent?: unkn
   return typeof error === 'object' && error !== null ? error : {};
 }
 
+/** The error's code, or undefined when it has none. */
+export function codeOf(error: unknown): unknown {
+  return read(error).code;
+}
+
 /** The call certainly did not run (`unsent`), or its node was lost (UNAVAILABLE) and its method is idempotent; and the caller still waits. */
 export function isSafe(error: unknown, call: Call): boolean {
   if (call.signal?.aborted) return false;

@@ -42,6 +42,11 @@ export interface NodeLoad {
   readonly inFlight: number;
   /** Milliseconds that calls have taken of late; falls while there are none, and is 0 before the first answer. */
   readonly latency: number;
+  /**
+   * The part of recent calls that failed through the node, from 0 to 1; falls while there are no calls. A node that fails fast has a small latency and few
+   * calls under way, so a picker that looks at these must look at this too.
+   */
+  readonly failureRate: number;
 }
 
 /** Picks one of at least one node for a call. The list is the same array until it changes. `load` tells how busy a node is. */

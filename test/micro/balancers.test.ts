@@ -8,7 +8,7 @@ import { node } from '../fixtures/registries.js';
 
 const CALL = {} as Call;
 /** Nobody has anything to do. */
-const idle = (): NodeLoad => ({ inFlight: 0, latency: 0 });
+const idle = (): NodeLoad => ({ inFlight: 0, latency: 0, failureRate: 0 });
 /** Loads by id; idle where none is given. */
 const loads =
   (given: Readonly<Record<string, Partial<NodeLoad>>>) =>
@@ -160,6 +160,14 @@ describe('leastActive', () => {
   });
 });
 
+describe('leastActive and failures', () => {
+  it('prefers a busy node to a node whose calls fail', () => {
+    const picker = leastActive({ random: seeded(7) })();
+    const load = loads({ a: { inFlight: 0, failureRate: 0.9 }, b: { inFlight: 50 } });
+    expect(new Set(Array.from({ length: 20 }, () => picker(some('a', 'b'), CALL, load).id))).toEqual(new Set(['b']));
+  });
+});
+
 describe('p2cEwma', () => {
   const pickedBy = (load: (node: ServiceNode) => NodeLoad, nodes = some('a', 'b')): Set<string> => {
     const picker = p2cEwma({ random: seeded(8) })();
@@ -171,6 +179,8 @@ describe('p2cEwma', () => {
     ['has less to do', { a: { latency: 1, inFlight: 2 }, b: { latency: 1, inFlight: 1 } }],
     ['is slow and idle rather than quick and very busy', { a: { latency: 1, inFlight: 9 }, b: { latency: 5 } }],
     ['is new and idle', { a: { latency: 1 }, b: {} }],
+    ['does not fail, though the other answers quicker', { a: { latency: 0.1, failureRate: 0.5 }, b: { latency: 20, inFlight: 4 } }],
+    ['does not fail, though the other has never answered', { a: { failureRate: 0.05 }, b: { latency: 20 } }],
     ['is known, when the new one has a call already', { a: { inFlight: 1 }, b: { latency: 50, inFlight: 20 } }],
   ])('of two, picks the one that %s', (_, given) => {
     expect([...pickedBy(loads(given))]).toEqual(['b']);
@@ -257,7 +267,7 @@ describe('the work of a pick', () => {
     const picker = balancer();
     const load = ({ id }: ServiceNode): NodeLoad => {
       count++;
-      return { inFlight: 1, latency: 1 + Number(id.slice(1)) };
+      return { inFlight: 1, latency: 1 + Number(id.slice(1)), failureRate: 0 };
     };
     // What it does once for each list does not count.
     picker(nodes, { input: 'first' } as Call, load);

@@ -71,6 +71,15 @@ describe('the health of a node', () => {
     node.forget();
   });
 
+  it('a node that is overtaken in every call is left out as one that fails', () => {
+    const node = health({ failures: 3 });
+    node.overtaken();
+    node.end(undefined);
+    for (let i = 0; i < 3; i++) node.overtaken();
+    expect(node.phase).toBe('out');
+    node.forget();
+  });
+
   it('a probe that goes on for very long is not waited for', async () => {
     const node = health({ failures: 1 });
     node.end(lost);

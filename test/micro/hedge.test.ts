@@ -1,6 +1,6 @@
 /** Hedging: when a second node is asked, who wins, and what becomes of the others. */
 import { describe, expect, it } from 'vitest';
-import { type HedgeOptions, hedge, RecentLatency } from '../../src/micro/hedge.js';
+import { type HedgeOptions, hedge, isOvertaken, RecentLatency } from '../../src/micro/hedge.js';
 import { consume, leastActive, provide } from '../../src/micro/index.js';
 import type { Attempt, ServiceNode } from '../../src/micro/types.js';
 import { memory } from '../../src/registries/memory.js';
@@ -86,6 +86,16 @@ describe('hedge', () => {
       expect(await answer).toBe(`of ${winner}`);
       expect(attempts.cancelled).toEqual([winner === 1, winner === 0]);
     }
+  });
+
+  it('tells an attempt that was overtaken from one that was asked too late', async () => {
+    const attempts = new Attempts();
+    const answer = hedged(attempts, { after: 10, attempts: 3 });
+    await pass(25);
+    attempts.answer(1, 'second');
+    expect(await answer).toBe('second');
+    expect(attempts.calls.map(isOvertaken)).toEqual([true, false, false]);
+    expect(attempts.cancelled).toEqual([true, false, true]);
   });
 
   it('asks nobody else when the answer comes in time', async () => {

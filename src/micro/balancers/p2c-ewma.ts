@@ -5,15 +5,19 @@ import { anyIndex, type RandomOptions } from './random.js';
 /** Milliseconds: what a call is taken to cost at a node that has one under way and has not answered any yet. */
 const UNKNOWN_COST = 1e6;
 
-function costOf({ inFlight, latency }: NodeLoad): number {
+/** Milliseconds that a failed call is taken to cost its caller, in time to try again and in work that is lost. */
+const FAILURE_COST = 1_000;
+
+function costOf({ inFlight, latency, failureRate }: NodeLoad): number {
+  const expected = latency + failureRate * FAILURE_COST;
   // One call finds out how a new node does; until it has answered, the others wait.
-  if (latency === 0) return inFlight * UNKNOWN_COST;
-  return latency * (inFlight + 1);
+  if (expected === 0) return inFlight * UNKNOWN_COST;
+  return expected * (inFlight + 1);
 }
 
 /**
- * Two different nodes at random, and of these the one whose recent latency times the calls under way is less. Costs the same whatever the
- * number of nodes, and consumers that do not know of each other do not all choose the same node.
+ * Two different nodes at random, and of these the one whose recent latency times the calls under way is less. A failed call counts as one that took a
+ * second longer, so a node that fails fast draws no calls. Costs the same whatever the number of nodes, and consumers that do not know of each other do not all choose the same node.
  */
 export function p2cEwma({ random: next = Math.random }: RandomOptions = {}): Balancer {
   return () => (nodes, _, load) => {

@@ -1,0 +1,47 @@
+/** What a consumer keeps of the calls to one node. */
+import { expect, it } from 'vitest';
+import { NodeState } from '../../src/micro/node-state.js';
+import { type RpcCode, RpcError } from '../../src/rpc/errors.js';
+import { fakeTime, pass } from '../fixtures/fake-time.js';
+
+fakeTime();
+
+function state(): NodeState {
+  return new NodeState(Number.NEGATIVE_INFINITY, undefined);
+}
+
+function call(node: NodeState, error?: unknown): void {
+  node.begin();
+  node.end(1, error);
+}
+
+it.each<RpcCode>(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED', 'INTERNAL', 'UNKNOWN', 'UNIMPLEMENTED'])(
+  '%s raises the failure rate',
+  (code) => {
+    const node = state();
+    call(node, new RpcError(code, code));
+    expect(node.failureRate).toBeGreaterThan(0);
+  },
+);
+
+it.each<RpcCode>(['NOT_FOUND', 'INVALID_ARGUMENT', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'CANCELLED'])('%s says nothing of the node', (code) => {
+  const node = state();
+  call(node, new RpcError(code, code));
+  expect(node.failureRate).toBe(0);
+});
+
+it('the failure rate nears the part of calls that fail', () => {
+  const node = state();
+  for (let i = 0; i < 400; i++) call(node, i % 2 === 0 ? new RpcError('INTERNAL', 'no') : undefined);
+  expect(node.failureRate).toBeCloseTo(0.5, 1);
+  for (let i = 0; i < 400; i++) call(node);
+  expect(node.failureRate).toBe(0);
+});
+
+it('the failure rate falls while there are no calls, so that the node is tried again', async () => {
+  const node = state();
+  for (let i = 0; i < 100; i++) call(node, new RpcError('INTERNAL', 'no'));
+  expect(node.failureRate).toBeGreaterThan(0.9);
+  await pass(20_000);
+  expect(node.failureRate).toBeLessThan(0.001);
+});
