@@ -10,6 +10,7 @@ import { Resends } from './datagrams.js';
 import type { Dialect } from './dialect.js';
 import { RpcError } from './errors.js';
 import { COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
+import { Liveness } from './liveness.js';
 import { Heartbeat, type Outgoing, OutgoingCall } from './outgoing.js';
 import { checkStreamInput, OutgoingStream, type OutgoingStreamOwner } from './outgoing-stream.js';
 import { PendingCalls } from './pending.js';
@@ -21,11 +22,14 @@ import type { Call } from './types.js';
 
 /** How often deadlines are looked at: what a timeout may be late. Milliseconds. */
 const SWEEP_PERIOD = 20;
+/** The longest silence where there are no periodic heartbeats. Milliseconds. */
+const NO_HEARTBEATS = 15_000;
 
 /** Milliseconds. */
 export interface CallerSetup {
   readonly side: 'client' | 'server';
   readonly timeout: number;
+  readonly heartbeatPeriod: number;
   readonly heartbeatTimeout: number;
   readonly maxPendingCalls: number;
   readonly busyPoll: number;
@@ -43,6 +47,10 @@ export interface CallerOwner extends Omit<OutgoingStreamOwner, 'drop'> {
   readonly dialect: Dialect;
   /** A call is over. */
   oneLess(): void;
+  /** The peer has begun to owe a sign of life, or has given it. */
+  onResponsive(): void;
+  /** The peer has given no sign of life within heartbeatTimeout. */
+  heartbeatMissed(): void;
 }
 
 export class Caller {
@@ -54,11 +62,13 @@ export class Caller {
   readonly #streams: OutgoingStreamOwner;
   #resends: Resends | undefined;
   #stopSweep: (() => void) | undefined;
+  readonly #liveness: Liveness;
 
   constructor(setup: CallerSetup, owner: CallerOwner, tally: Tally) {
     this.#setup = setup;
     this.#owner = owner;
     this.#tally = tally;
+    this.#liveness = new Liveness(setup.heartbeatPeriod || NO_HEARTBEATS);
     this.#pending = new PendingCalls(this.parity, setup.maxPendingCalls);
     this.#streams = {
       get streamWindow() {
@@ -86,6 +96,11 @@ export class Caller {
   /** The same, and heartbeats. */
   get waiting(): number {
     return this.#pending.size;
+  }
+
+  /** False while the peer owes a sign of life: calls have better prospects elsewhere. */
+  get isResponsive(): boolean {
+    return !this.#liveness.isOverdue;
   }
 
   /** The session is open. */
@@ -241,6 +256,7 @@ export class Caller {
   }
 
   #sweep(): void {
+    this.#look();
     this.#pending.sweep(now());
     this.#resends?.sweep(
       now(),
@@ -251,6 +267,19 @@ export class Caller {
     if (this.#pending.size > 0) return;
     this.#stopSweep?.();
     this.#stopSweep = undefined;
+    this.#liveness.rest();
+  }
+
+  /** Asks a peer that has long been silent for a sign of life, so that calls do not wait for their deadlines to find out that it is frozen. */
+  #look(): void {
+    const { session, dialect } = this.#owner;
+    if (session === undefined || session.closed) return;
+    const { succeeded, failed } = this.#tally;
+    const wasOverdue = this.#liveness.isOverdue;
+    const isSilent = this.#liveness.look({ active: session.active, settled: succeeded + failed, time: now() });
+    if (isSilent && dialect.extended === true && this.#setup.heartbeatPeriod > 0 && this.#pending.calls > 0)
+      this.sendHeartbeat(() => this.#owner.heartbeatMissed());
+    if (this.#liveness.isOverdue !== wasOverdue) this.#owner.onResponsive();
   }
 
   #resend(outgoing: Outgoing): void {
@@ -267,10 +296,15 @@ export class Caller {
   sendHeartbeat(missed: () => void): void {
     const { session } = this.#owner;
     if (session === undefined || session.closed) return;
+    const sentAt = now();
     const heartbeat = new Heartbeat(session.active, (activeBefore) => {
-      if (session.active <= activeBefore) missed();
+      if (session.active > activeBefore) return;
+      // While this process stood still (a suspended machine), the peer had no chance.
+      if (this.#liveness.stoodStillSince(sentAt)) this.sendHeartbeat(missed);
+      else missed();
     });
-    heartbeat.deadline = now() + this.#setup.heartbeatTimeout;
+    heartbeat.deadline = sentAt + this.#setup.heartbeatTimeout;
+    this.#liveness.asked(session.active, sentAt);
     this.#wait(heartbeat, true);
     try {
       session.write(heartbeat);

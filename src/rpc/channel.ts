@@ -68,7 +68,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     this.#caller = new Caller(setup, this, this.#made);
     this.#responder = new Responder(setup, this, this.#served);
     this.invoke = setup.wrap((call) => this.send(call));
-    this.onCron = heartbeats ? () => this.#caller.sendHeartbeat(() => this.#heartbeatMissed()) : undefined;
+    this.onCron = heartbeats ? () => this.#caller.sendHeartbeat(() => this.heartbeatMissed()) : undefined;
   }
 
   get peer(): string {
@@ -82,6 +82,11 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   /** False from goaway on, or when the session is closed. */
   get usable(): boolean {
     return !this.#goingAway && !this.closed;
+  }
+
+  /** The peer has been heard, and does not owe a sign of life. */
+  get responsive(): boolean {
+    return this.usable && this.dialect.extended !== undefined && this.#caller.isResponsive;
   }
 
   get extended(): boolean | undefined {
@@ -133,7 +138,9 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     this.#peer = session.remoteAddress;
     this.#setup.changed(this);
     // Its answer tells early whether the peer is extended. With heartbeats off nobody is given up for not answering it.
-    if (this.#setup.side === 'client') this.#caller.sendHeartbeat(() => this.onCron !== undefined && this.#heartbeatMissed());
+    if (this.#setup.side === 'server') return;
+    this.#caller.sendHeartbeat(() => this.onCron !== undefined && this.heartbeatMissed());
+    this.dialect.whenKnown(() => this.onResponsive());
   }
 
   onMessage(_session: RpcSession, frame: Frame): void {
@@ -170,7 +177,13 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     this.#setup.changed(this);
   }
 
-  #heartbeatMissed(): void {
+  /** Part of CallerOwner. */
+  onResponsive(): void {
+    this.#setup.changed(this);
+  }
+
+  /** Part of CallerOwner. */
+  heartbeatMissed(): void {
     this.session?.destroy(new RpcError('UNAVAILABLE', `${this.#peer} did not answer a heartbeat within ${this.#setup.heartbeatTimeout} ms`));
   }
 

@@ -26,8 +26,10 @@ class ContractClient implements RpcClient {
   readonly invoke: Invoke;
   readonly #options: ResolvedRpcOptions;
   #onReady: ((ready: boolean) => void) | undefined;
+  #onResponsive: ((responsive: boolean) => void) | undefined;
+  #responsive = false;
   #client: Client<Frame, Packet> | undefined;
-  /** Channels that take calls. */
+  /** Channels that take calls; of these the responsive ones, if there are any. */
   #usable: RpcChannel[] = [];
   #next = 0;
   #closing: Promise<void> | undefined;
@@ -44,10 +46,12 @@ class ContractClient implements RpcClient {
     return this.#closing !== undefined;
   }
 
-  async connect(dial: Dial, { services = [], onReady, ...transport }: RpcClientOptions): Promise<this> {
+  async connect(dial: Dial, { services = [], onReady, onResponsive, ...transport }: RpcClientOptions): Promise<this> {
     const options = this.#options;
     if (onReady !== undefined && typeof onReady !== 'function') throw badOption('onReady', onReady, 'a function');
+    if (onResponsive !== undefined && typeof onResponsive !== 'function') throw badOption('onResponsive', onResponsive, 'a function');
     this.#onReady = onReady;
+    this.#onResponsive = onResponsive;
     const setup: ChannelSetup = {
       side: 'client',
       calls: this.#calls,
@@ -75,9 +79,15 @@ class ContractClient implements RpcClient {
     if (channel.closed) this.channels.delete(channel);
     else this.channels.add(channel);
     const wasReady = this.#usable.length > 0;
-    this.#usable = [...this.channels].filter((one) => one.usable);
-    const isReady = this.#usable.length > 0;
+    const usable = [...this.channels].filter((one) => one.usable);
+    const responsive = usable.filter((one) => one.responsive);
+    const isResponsive = responsive.length > 0;
+    this.#usable = isResponsive ? responsive : usable;
+    const isReady = usable.length > 0;
     if (isReady !== wasReady) this.#onReady?.(isReady);
+    if (isResponsive === this.#responsive) return;
+    this.#responsive = isResponsive;
+    this.#onResponsive?.(isResponsive);
   }
 
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs> {

@@ -347,6 +347,11 @@ export interface RpcClientOptions extends RpcOptions, ClientOptions {
   services?: readonly Service[];
   /** Told when the client begins to have a session that takes calls, and when it has none any more. */
   onReady?: (ready: boolean) => void;
+  /**
+   * Told when the server begins to answer, and when it owes a sign of life. While calls wait and the server is silent, the client sends a heartbeat after
+   * 500 ms; without a sign of life for another 250 ms the client is not responsive. Calls are sent all the same; a caller that has other servers may prefer them.
+   */
+  onResponsive?: (responsive: boolean) => void;
 }
 
 export interface RpcServer extends AsyncDisposable {

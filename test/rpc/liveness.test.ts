@@ -1,0 +1,79 @@
+/** When a peer owes a sign of life, and what a client makes of it. */
+import { describe, expect, test } from 'vitest';
+import { connect, contract, implement, serve, unary } from '../../src/rpc/index.js';
+import { Liveness } from '../../src/rpc/liveness.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { TcpProxy } from '../fixtures/tcp-proxy.js';
+import { Inbox } from '../fixtures/waiting.js';
+
+describe('Liveness', () => {
+  /** Looks every 20 ms from `from` to `to`; answers the instants at which the peer should be asked. */
+  function looks(liveness: Liveness, from: number, to: number, signs: { active: number; settled?: number }): number[] {
+    const asks: number[] = [];
+    for (let time = from; time <= to; time += 20) if (liveness.look({ settled: 0, ...signs, time })) asks.push(time);
+    return asks;
+  }
+
+  test('asks a silent peer after 500 ms, and finds the answer overdue 250 ms later', () => {
+    const liveness = new Liveness(15_000);
+    expect(looks(liveness, 1_000, 1_500, { active: 1 })[0]).toBe(1_500);
+    liveness.asked(1, 1_500);
+    expect(looks(liveness, 1_520, 1_740, { active: 1 })).toEqual([]);
+    expect(liveness.isOverdue).toBe(false);
+    looks(liveness, 1_760, 1_760, { active: 1 });
+    expect(liveness.isOverdue).toBe(true);
+    looks(liveness, 1_780, 1_780, { active: 2 });
+    expect(liveness.isOverdue).toBe(false);
+  });
+
+  test('asks less and less often while only heartbeats are answered, and at most as rarely as the longest silence', () => {
+    const liveness = new Liveness(4_000);
+    const gaps: number[] = [];
+    let active = 1;
+    let before = 1_000;
+    for (let time = 1_000; time < 60_000; time += 20) {
+      if (!liveness.look({ active, settled: 0, time })) continue;
+      gaps.push(time - before);
+      before = time;
+      liveness.asked(active, time);
+      active++;
+    }
+    expect(gaps.map((gap) => Math.round(gap / 500))).toEqual([1, 2, 4, 8, ...gaps.slice(4).map(() => 8)]);
+  });
+
+  test('time in which this process stood still does not count against the peer', () => {
+    const liveness = new Liveness(15_000);
+    looks(liveness, 1_000, 1_100, { active: 1 });
+    liveness.asked(1, 1_100);
+    expect(liveness.look({ active: 1, settled: 0, time: 61_000 })).toBe(false);
+    expect(liveness.isOverdue).toBe(false);
+    expect(liveness.stoodStillSince(1_100)).toBe(true);
+    expect(liveness.stoodStillSince(61_000)).toBe(false);
+    looks(liveness, 61_020, 61_260, { active: 1 });
+    expect(liveness.isOverdue).toBe(true);
+  });
+});
+
+describe('a client whose server freezes', () => {
+  noLeaks();
+
+  test('is not responsive while the server gives no sign of life, and is again when it does', async () => {
+    const Work = contract('Work', { wait: unary<void, string>() });
+    await using server = await serve('tcp://127.0.0.1:0', [implement(Work, { wait: () => 'done' })]);
+    const proxy = await TcpProxy.to({ host: '127.0.0.1', port: Number(new URL(server.address).port) });
+    try {
+      const told = new Inbox<boolean>('onResponsive');
+      await using client = await connect(`tcp://127.0.0.1:${proxy.port}`, { onResponsive: (responsive) => told.push(responsive) });
+      expect(await told.next()).toBe(true);
+      proxy.hold();
+      const answer = client.stub(Work).wait(undefined, { timeout: 60_000 });
+      const other = client.stub(Work).wait(undefined, { timeout: 60_000 });
+      expect(await told.next()).toBe(false);
+      proxy.release();
+      expect(await told.next()).toBe(true);
+      expect([await answer, await other]).toEqual(['done', 'done']);
+    } finally {
+      await proxy.close();
+    }
+  });
+});
