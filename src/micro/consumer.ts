@@ -2,6 +2,8 @@
 import { messageOf } from '../core/errors.js';
 import { SILENT } from '../core/logger.js';
 import { badOption, withDefaults } from '../core/options.js';
+import { atMost, within } from '../core/timers.js';
+import { cancelled, unlessCancelled, withTimeLeft } from '../rpc/call.js';
 import {
   type Call,
   type CodecName,
@@ -23,14 +25,13 @@ import { type EjectionOptions, resolveEjection } from './ejection.js';
 import { type Explanation, everyNode, explain } from './explain.js';
 import { isOvertaken } from './hedge.js';
 import { Links } from './links.js';
-import type { NodeState } from './node-state.js';
 import { Pool, type PoolSettings } from './pool.js';
 import { type ChangeListener, Resolver } from './resolver.js';
 import { failover } from './strategies.js';
 import type { Balancer, Registry, ServiceNode, Strategy } from './types.js';
 
 /** The rpc options are those of the connection to each node; interceptors see a call once, before its attempts. */
-export interface ConsumeOptions extends Omit<RpcClientOptions, 'signal' | 'onReady'> {
+export interface ConsumeOptions extends Omit<RpcClientOptions, 'signal' | 'onReady' | 'onResponsive'> {
   registry: Registry;
   /** Default: providers of any group. */
   group?: string;
@@ -52,6 +53,8 @@ export interface ConsumeOptions extends Omit<RpcClientOptions, 'signal' | 'onRea
 /** Milliseconds. */
 export const CONSUME_DEFAULTS = { slowStart: 0, idleTimeout: 600_000 } satisfies Partial<ConsumeOptions>;
 const LONGEST = 2 ** 31 - 1;
+/** How many nodes are dialed for a call when none is connected. */
+const DIALS_AT_ONCE = 8;
 /** Milliseconds that explain() waits for nodes of other groups and versions. */
 const EXPLAIN_LIMIT = 1_000;
 
@@ -169,15 +172,69 @@ class ServiceConsumer implements Consumer {
     if (!pool.ready) return this.#attemptLater(pool, call, tried);
     try {
       const node = pool.pick(call, tried);
-      tried.add(node);
-      return this.#invokeAt(node, pool.stateOf(node), call);
+      return this.#links.isConnected(node.address) ? this.#invokeAt(pool, node, call, tried) : this.#connectFirst(pool, node, call, tried);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  #invokeAt(node: ServiceNode, state: NodeState, call: Call): Promise<unknown> {
+  /**
+   * The node is not connected. The call waits for it for a moment, so that a balancer which must have this node gets it, and then goes to a connected node:
+   * an address that swallows packets must not cost a call its timeout.
+   */
+  async #connectFirst(pool: Pool, picked: ServiceNode, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
+    const began = performance.now();
+    const link = this.#links.of(picked.address);
+    const dial = link.connect();
+    dial.catch(() => {});
+    if (link.grace > 0) await atMost(Math.min(link.grace, (call.timeout ?? link.grace * 2) / 2), unlessCancelled(call, dial)).catch(() => {});
+    if (call.signal?.aborted) throw cancelled(call, true);
+    // A hedged call may have tried the node meanwhile.
+    const node = this.#links.isConnected(picked.address) && !tried.has(picked) ? picked : pool.pickConnected(call, tried);
+    if (node === undefined) return this.#waitForConnection(pool, picked, dial, call, tried, began);
+    return this.#invokeAt(pool, node, withTimeLeft(call, began), tried);
+  }
+
+  /** No node is connected: dial several, and send the call to the first that is, or to one of the next list. `began`: when the call did. */
+  async #waitForConnection(
+    pool: Pool,
+    picked: ServiceNode,
+    dial: Promise<void>,
+    call: Call,
+    tried: Set<ServiceNode>,
+    began: number,
+  ): Promise<unknown> {
+    const dials = [dial];
+    const limit = call.timeout === undefined ? Number.POSITIVE_INFINITY : Math.max(1, call.timeout - (performance.now() - began));
+    const others = pool.candidates(tried).filter((node) => node !== picked);
+    for (let i = others.length; i > 0 && dials.length < DIALS_AT_ONCE; i--) {
+      const [other] = others.splice(Math.floor(Math.random() * i), 1);
+      if (other !== undefined) dials.push(this.#links.of(other.address).connect());
+    }
+    let stop!: () => void;
+    const otherList = new Promise<void>((resolve) => {
+      stop = pool.resolver.onChange(() => resolve());
+    });
+    try {
+      await within(
+        limit,
+        unlessCancelled(call, Promise.race([Promise.any(dials), otherList])),
+        () => new Error(`no connection within ${call.timeout} ms`),
+      );
+    } catch (error) {
+      if (error instanceof RpcError) throw error;
+      const cause = error instanceof AggregateError ? error.errors[0] : error;
+      throw new RpcError('UNAVAILABLE', `${picked.address} cannot be called: ${messageOf(cause)}`, { cause, unsent: true });
+    } finally {
+      stop();
+    }
+    return this.#attempt(withTimeLeft(call, began), tried);
+  }
+
+  #invokeAt(pool: Pool, node: ServiceNode, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
     const link = this.#links.of(node.address);
+    const state = pool.stateOf(node);
+    tried.add(node);
     const { kind } = call.method;
     state.begin();
     if (kind === 'serverStream' || kind === 'duplex')

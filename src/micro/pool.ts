@@ -29,6 +29,8 @@ export class Pool implements HealthHost {
   readonly #load = (node: ServiceNode): NodeLoad => this.#byNode.get(node) ?? IDLE;
   /** Those of the list that are worth a call; undefined when it has to be found out anew. */
   #available: readonly ServiceNode[] | undefined;
+  /** Those of them that a call can be sent to at once. */
+  #connected: readonly ServiceNode[] | undefined;
   #slowStart: SlowStart | undefined;
   #hadNodes = false;
   ready = false;
@@ -44,6 +46,7 @@ export class Pool implements HealthHost {
   /** Part of HealthHost; and for whatever else may change which nodes are worth a call. */
   changed(): void {
     this.#available = undefined;
+    this.#connected = undefined;
   }
 
   /** Part of HealthHost. */
@@ -63,17 +66,29 @@ export class Pool implements HealthHost {
     return this.#byNode.get(node) ?? new NodeState(Number.NEGATIVE_INFINITY, undefined);
   }
 
-  /** Throws UNAVAILABLE when no node is left. */
+  /** The node may not be connected yet. Throws UNAVAILABLE when no node is left. */
   pick(call: Call, tried: ReadonlySet<ServiceNode>): ServiceNode {
-    let nodes = this.#candidates();
-    if (tried.size > 0) {
-      // A node that rests is better than none, and one at an address that has just failed is none.
-      const addresses = new Set([...tried].map((node) => node.address));
-      const isLeft = (node: ServiceNode): boolean => !addresses.has(node.address);
-      nodes = nodes.filter(isLeft);
-      if (nodes.length === 0) nodes = this.resolver.nodes().filter(isLeft);
-    }
+    return this.#pickOf(this.candidates(tried), call);
+  }
+
+  /** A node that a call can be sent to at once; undefined when there is none. */
+  pickConnected(call: Call, tried: ReadonlySet<ServiceNode>): ServiceNode | undefined {
+    this.#available ??= this.#findAvailable();
+    this.#connected ??= this.#available.filter((node) => this.#links.isConnected(node.address));
+    const nodes = untried(this.#connected, tried);
+    return nodes.length === 0 ? undefined : this.#pickOf(nodes, call);
+  }
+
+  /** The nodes that a call may go to, not at an address that it has tried. Throws UNAVAILABLE when no node is left. */
+  candidates(tried: ReadonlySet<ServiceNode>): readonly ServiceNode[] {
+    let nodes = untried(this.#candidates(), tried);
+    // If every node left is in backoff, use one of them.
+    if (nodes.length === 0) nodes = untried(this.resolver.nodes(), tried);
     if (nodes.length === 0) throw new RpcError('UNAVAILABLE', this.#noNode(tried.size), { unsent: true });
+    return nodes;
+  }
+
+  #pickOf(nodes: readonly ServiceNode[], call: Call): ServiceNode {
     const node = this.#picker(nodes, call, this.#load);
     if (typeof node?.address !== 'string')
       throw new RpcError('INTERNAL', 'the balancer answered none of the nodes that it was given', { unsent: true });
@@ -154,6 +169,13 @@ export class Pool implements HealthHost {
     if (share < 1) return `new: takes ${Math.round(share * 100)} % of its share`;
     return health?.phase === 'due' ? 'failed; one call finds out whether it is well again' : 'takes calls';
   }
+}
+
+/** Without the addresses that the call has tried; the same array when it has tried none, which balancers know theirs by. */
+function untried(nodes: readonly ServiceNode[], tried: ReadonlySet<ServiceNode>): readonly ServiceNode[] {
+  if (tried.size === 0) return nodes;
+  const addresses = new Set([...tried].map((node) => node.address));
+  return nodes.filter((node) => !addresses.has(node.address));
 }
 
 function healthFault(health: NodeHealth | undefined): string | undefined {

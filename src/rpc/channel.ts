@@ -84,8 +84,9 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     return !this.#goingAway && !this.closed;
   }
 
-  /** The peer has been heard, and does not owe a sign of life. */
+  /** The peer has been heard, and does not owe a sign of life. Without heartbeats only the session counts. */
   get responsive(): boolean {
+    if (this.onCron === undefined) return this.usable;
     return this.usable && this.dialect.extended !== undefined && this.#caller.isResponsive;
   }
 

@@ -213,6 +213,8 @@ describe('a new node', () => {
     await town.add('c');
     await seen.next();
     const shares: number[] = [];
+    // It joins the others when it is connected.
+    while ((await town.ask(1))[0] !== 'c') await turns();
     for (const age of [0, 3_000, 6_000, 11_000]) {
       offset = age;
       shares.push(times(await town.ask(300), 'c') / 100);
@@ -250,6 +252,8 @@ describe('a new node', () => {
     consumer.resolver(Greeter).onChange((_, nodes) => seen.push(nodes.length));
     await town.add('b');
     await seen.next();
+    // It joins the others when it is connected.
+    while ((await town.ask(1))[0] !== 'b') await turns();
     expect(times(await town.ask(20), 'b')).toBe(10);
   });
 });
@@ -307,7 +311,7 @@ describe('explain', () => {
     expect(ready).toBe(true);
     expect(candidates.map(({ node, reason }) => [node.id, reason])).toEqual([['a', 'takes calls']]);
     expect(leftOut.map(({ node, reason }) => [node.id, reason])).toEqual([
-      ['dead', expect.stringMatching(/^it could not be dialled, and rests for a while: .*ECONNREFUSED/)],
+      ['dead', expect.stringMatching(/^it could not be dialed, and is dialed again later: .*ECONNREFUSED/)],
       ['other', 'its protocol is "protobuf", asked for is "json"'],
     ]);
   });

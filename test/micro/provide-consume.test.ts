@@ -169,13 +169,12 @@ describe('provide and consume', () => {
         address: 'tcp://127.0.0.1:1',
         metadata: {},
       });
-      await using _b = await provide({ registry, id: 'b', address: ADDRESS, services: [greeter('b')] });
       await using consumer = consume({ registry, balancer: () => (nodes) => nodes[0] as ServiceNode, strategy: failfast() });
-      await expect(consumer.stub(Greeter).hello('x')).rejects.toMatchObject({
-        code: 'UNAVAILABLE',
-        unsent: true,
-        message: expect.stringContaining('ECONNREFUSED'),
-      });
+      const stub = consumer.stub(Greeter);
+      await expect(stub.hello('x')).rejects.toMatchObject({ code: 'UNAVAILABLE', unsent: true, message: expect.stringContaining('ECONNREFUSED') });
+      // An address that cannot be dialed is no attempt.
+      await using _b = await provide({ registry, id: 'b', address: ADDRESS, services: [greeter('b')] });
+      expect(await stub.hello('x')).toBe('b: x');
     });
 
     it("a handler's own error is the caller's, and nothing is tried again", async () => {

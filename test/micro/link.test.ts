@@ -1,0 +1,172 @@
+/** When a consumer dials its nodes, what calls do meanwhile, and when connections go. */
+import { createServer } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { consume, failfast, provide, roundRobin, type ServiceNode } from '../../src/micro/index.js';
+import { memory } from '../../src/registries/memory.js';
+import { contract, implement, serverStream, unary } from '../../src/rpc/index.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { node } from '../fixtures/registries.js';
+import { TcpProxy } from '../fixtures/tcp-proxy.js';
+import { gate, Inbox, turns, until } from '../fixtures/waiting.js';
+
+const Work = contract('Work', { who: unary<void, string>({ idempotent: true }), wait: unary<void, string>(), ticks: serverStream<void, number>() });
+const ADDRESS = 'tcp://127.0.0.1:0';
+
+noLeaks();
+
+/** A node of Work at an address. */
+function workAt(id: string, address: string): ServiceNode {
+  return { ...node(id), service: 'Work', group: '', version: '', protocol: 'json', address, metadata: {} };
+}
+
+async function provider(registry: ReturnType<typeof memory>, id: string, wait: () => unknown = () => id) {
+  const ticks = async function* (): AsyncGenerator<number> {
+    for (let i = 0; ; i++) {
+      yield i;
+      await wait();
+    }
+  };
+  return provide({ registry, id, address: ADDRESS, services: [implement(Work, { who: () => id, wait: async () => `${await wait()}`, ticks })] });
+}
+
+/** An address that accepts connections and never answers, as that of a frozen process does. */
+async function silence() {
+  const server = createServer((socket) => socket.on('error', () => {}).resume());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  return { address: `tcp://127.0.0.1:${port}`, close: () => new Promise((resolve) => server.close(resolve)) };
+}
+
+describe('a node that is not connected', () => {
+  it('costs no call anything beside a connected one, though it accepts connections and never answers', async () => {
+    await using registry = memory();
+    await using _a = await provider(registry, 'a');
+    const silent = await silence();
+    await using _silent = await registry.register(workAt('silent', silent.address));
+    {
+      await using consumer = consume({ registry, balancer: roundRobin(), strategy: failfast(), heartbeatTimeout: 60_000, drainTimeout: 0 });
+      const stub = consumer.stub(Work);
+      for (let i = 0; i < 20; i++) expect(await stub.who(undefined, { timeout: 10_000 })).toBe('a');
+      const { leftOut } = await consumer.explain(Work);
+      expect(leftOut.map(({ node, reason }) => [node.id, reason])).toEqual([['silent', 'it is being connected']]);
+    }
+    await silent.close();
+  });
+
+  it('is waited for when no node is connected, but no longer than the call may take', async () => {
+    await using registry = memory();
+    const silent = await silence();
+    await using _silent = await registry.register(workAt('silent', silent.address));
+    {
+      await using consumer = consume({ registry, heartbeatTimeout: 60_000, drainTimeout: 0 });
+      const stub = consumer.stub(Work);
+      await expect(stub.who(undefined, { timeout: 300 })).rejects.toMatchObject({ code: 'UNAVAILABLE', unsent: true });
+      const abort = new AbortController();
+      const cancelled = stub.who(undefined, { timeout: 60_000, signal: abort.signal });
+      abort.abort();
+      await expect(cancelled).rejects.toMatchObject({ code: 'CANCELLED', unsent: true });
+      // The first node that is connected takes the call, though it comes later.
+      const waiting = stub.who(undefined, { timeout: 60_000 });
+      await turns(2);
+      await using _a = await provider(registry, 'a');
+      expect(await waiting).toBe('a');
+    }
+    await silent.close();
+  });
+
+  it('gets the calls that a balancer has for it as soon as it is connected', async () => {
+    await using registry = memory();
+    await using _a = await provider(registry, 'a');
+    await using _b = await provider(registry, 'b');
+    await using consumer = consume({ registry, balancer: () => (nodes) => nodes.find(({ id }) => id === 'b') ?? (nodes[0] as ServiceNode) });
+    const stub = consumer.stub(Work);
+    expect(await Promise.all(Array.from({ length: 20 }, () => stub.who()))).toEqual(Array.from({ length: 20 }, () => 'b'));
+  });
+});
+
+describe('a node that freezes', () => {
+  it('takes no further calls once it owes a sign of life, and takes calls again when it has given one', async () => {
+    await using registry = memory();
+    await using hidden = memory();
+    await using _a = await provider(registry, 'a');
+    await using frozen = await provider(hidden, 'frozen');
+    const proxy = await TcpProxy.to({ host: '127.0.0.1', port: Number(new URL(frozen.address).port) });
+    try {
+      await using _frozen = await registry.register(workAt('frozen', `tcp://127.0.0.1:${proxy.port}`));
+      await using consumer = consume({ registry, balancer: roundRobin(), strategy: failfast(), heartbeatTimeout: 60_000, ejection: false });
+      const stub = consumer.stub(Work);
+      const ask = async (): Promise<Set<string>> =>
+        new Set(await Promise.all(Array.from({ length: 10 }, () => stub.who(undefined, { timeout: 60_000 }))));
+      while ((await ask()).size < 2) await turns();
+      proxy.hold();
+      // One of them goes to each node.
+      const held = Promise.all([stub.who(undefined, { timeout: 60_000 }), stub.who(undefined, { timeout: 60_000 })]);
+      const isLeftOut = async (): Promise<boolean> =>
+        (await consumer.explain(Work)).leftOut.some(({ reason }) => reason === 'it owes a sign of life');
+      while (!(await isLeftOut())) await turns();
+      expect(await ask()).toEqual(new Set(['a']));
+      proxy.release();
+      expect(new Set(await held)).toEqual(new Set(['a', 'frozen']));
+      while ((await ask()).size < 2) await turns();
+    } finally {
+      await proxy.close();
+    }
+  });
+});
+
+describe('a node that leaves the list', () => {
+  it('finishes what is under way, and keeps its connection when it comes back', async () => {
+    await using registry = memory();
+    await using hidden = memory();
+    const held = gate<string>();
+    await using work = await provider(hidden, 'a', () => held.promise);
+    const proxy = await TcpProxy.to({ host: '127.0.0.1', port: Number(new URL(work.address).port) });
+    try {
+      const entry = workAt('a', `tcp://127.0.0.1:${proxy.port}`);
+      const registration = await registry.register(entry);
+      await using consumer = consume({ registry, connections: 1, drainTimeout: 0 });
+      const resolver = consumer.resolver(Work);
+      const stub = consumer.stub(Work);
+      const answer = stub.wait(undefined, { timeout: 60_000 });
+      const ticks = (await stub.ticks())[Symbol.asyncIterator]();
+      expect(await ticks.next()).toEqual({ done: false, value: 0 });
+      await registration[Symbol.asyncDispose]();
+      await until(() => resolver.nodes().length === 0, 'the node has left');
+      await using _back = await registry.register(entry);
+      await until(() => resolver.nodes().length === 1, 'the node is back');
+      expect(await stub.who()).toBe('a');
+      expect(proxy.accepted).toBe(1);
+      held.open('done');
+      expect(await answer).toBe('done');
+      expect(await ticks.next()).toEqual({ done: false, value: 1 });
+      await ticks.return?.();
+    } finally {
+      await proxy.close();
+    }
+  });
+
+  it('is left when its last call is over', async () => {
+    await using registry = memory();
+    await using hidden = memory();
+    const held = gate<string>();
+    const entered = new Inbox<void>('a call');
+    const wait = (): Promise<string> => {
+      entered.push();
+      return held.promise;
+    };
+    await using work = await provider(hidden, 'a', wait);
+    const proxy = await TcpProxy.to({ host: '127.0.0.1', port: Number(new URL(work.address).port) });
+    try {
+      const registration = await registry.register(workAt('a', `tcp://127.0.0.1:${proxy.port}`));
+      await using consumer = consume({ registry, connections: 1, drainTimeout: 0 });
+      const answer = consumer.stub(Work).wait(undefined, { timeout: 60_000 });
+      await entered.next();
+      await registration[Symbol.asyncDispose]();
+      held.open('done');
+      expect(await answer).toBe('done');
+      await until(() => proxy.open === 0, 'the connection is closed');
+    } finally {
+      await proxy.close();
+    }
+  });
+});
