@@ -257,13 +257,15 @@ class ServiceConsumer implements Consumer {
 
   /** The first list has not come yet. */
   async #attemptLater(pool: Pool, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
+    const began = performance.now();
     try {
       await pool.resolver.ready({ timeout: call.timeout, signal: call.signal });
     } catch (error) {
+      if (call.signal?.aborted) throw cancelled(call, true);
       throw new RpcError('UNAVAILABLE', messageOf(error), { cause: error, unsent: true });
     }
     pool.ready = true;
-    return this.#attempt(call, tried);
+    return this.#attempt(withTimeLeft(call, began), tried);
   }
 
   close(): Promise<void> {

@@ -272,13 +272,12 @@ export class Caller {
 
   /** Asks a peer that has long been silent for a sign of life, so that calls do not wait for their deadlines to find out that it is frozen. */
   #look(): void {
-    const { session, dialect } = this.#owner;
+    const { session } = this.#owner;
     if (session === undefined || session.closed) return;
     const { succeeded, failed } = this.#tally;
     const wasOverdue = this.#liveness.isOverdue;
     const isSilent = this.#liveness.look({ active: session.active, settled: succeeded + failed, time: now() });
-    if (isSilent && dialect.extended === true && this.#setup.heartbeatPeriod > 0 && this.#pending.calls > 0)
-      this.sendHeartbeat(() => this.#owner.heartbeatMissed());
+    if (isSilent && this.#pending.calls > 0) this.askForLife();
     if (this.#liveness.isOverdue !== wasOverdue) this.#owner.onResponsive();
   }
 
@@ -291,6 +290,13 @@ export class Caller {
   }
 
   // ---- heartbeats ----
+
+  /** Sends a heartbeat to an extended peer, unless one is under way already. */
+  askForLife(): void {
+    const { dialect } = this.#owner;
+    if (dialect.extended !== true || this.#setup.heartbeatPeriod === 0 || this.#liveness.isAsked) return;
+    this.sendHeartbeat(() => this.#owner.heartbeatMissed());
+  }
 
   /** Ask for a sign of life. `missed` is called when there was none of any kind within heartbeatTimeout. */
   sendHeartbeat(missed: () => void): void {

@@ -90,6 +90,11 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     return this.usable && this.dialect.extended !== undefined && this.#caller.isResponsive;
   }
 
+  /** Find out whether the peer is alive. */
+  askForLife(): void {
+    this.#caller.askForLife();
+  }
+
   get extended(): boolean | undefined {
     return this.dialect.extended;
   }

@@ -85,6 +85,8 @@ class ContractClient implements RpcClient {
     this.#usable = isResponsive ? responsive : usable;
     const isReady = usable.length > 0;
     if (isReady !== wasReady) this.#onReady?.(isReady);
+    // All channels lead to the same process: what makes one of them silent may have made the others so.
+    if (channel.usable && !channel.responsive) for (const other of responsive) other.askForLife();
     if (isResponsive === this.#responsive) return;
     this.#responsive = isResponsive;
     this.#onResponsive?.(isResponsive);

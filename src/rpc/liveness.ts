@@ -35,6 +35,11 @@ export class Liveness {
     this.#longestSilence = longestSilence;
   }
 
+  /** A heartbeat was sent, and no sign of life has followed yet. */
+  get isAsked(): boolean {
+    return this.#askedAt > 0;
+  }
+
   /** A heartbeat was sent. */
   asked(active: number, time: number): void {
     if (this.#askedAt > 0) return;

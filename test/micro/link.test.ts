@@ -1,9 +1,10 @@
 /** When a consumer dials its nodes, what calls do meanwhile, and when connections go. */
+import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { consume, failfast, provide, roundRobin, type ServiceNode } from '../../src/micro/index.js';
+import { consume, failfast, provide, type Registry, roundRobin, type ServiceNode } from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
-import { contract, implement, serverStream, unary } from '../../src/rpc/index.js';
+import { type CallContext, contract, implement, serverStream, unary } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { node } from '../fixtures/registries.js';
 import { TcpProxy } from '../fixtures/tcp-proxy.js';
@@ -81,6 +82,50 @@ describe('a node that is not connected', () => {
     await using consumer = consume({ registry, balancer: () => (nodes) => nodes.find(({ id }) => id === 'b') ?? (nodes[0] as ServiceNode) });
     const stub = consumer.stub(Work);
     expect(await Promise.all(Array.from({ length: 20 }, () => stub.who()))).toEqual(Array.from({ length: 20 }, () => 'b'));
+  });
+});
+
+describe('the first list', () => {
+  /** A registry whose first list comes when `come` settles. */
+  function lateRegistry(inner: Registry, come: Promise<unknown>): Registry {
+    return {
+      register: (entry) => inner.register(entry),
+      async *watch(query, options) {
+        await Promise.race([come, once(options?.signal as AbortSignal, 'abort')]);
+        yield* inner.watch(query, options);
+      },
+      [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+    };
+  }
+
+  it('is waited for within the timeout of the call: what is left of it goes with the call', async () => {
+    await using inner = memory();
+    const timeouts = new Inbox<number>('the time that a handler has');
+    const who = (_: void, context: CallContext): string => {
+      timeouts.push((context.deadline as number) - performance.now());
+      return 'a';
+    };
+    const ticks = async function* (): AsyncGenerator<number> {};
+    await using _a = await provide({ registry: inner, id: 'a', address: ADDRESS, services: [implement(Work, { who, wait: () => '', ticks })] });
+    const come = gate();
+    await using consumer = consume({ registry: lateRegistry(inner, come.promise) });
+    const began = performance.now();
+    const answer = consumer.stub(Work).who(undefined, { timeout: 60_000 });
+    await until(() => performance.now() - began > 50, 'some of the timeout has passed');
+    come.open();
+    expect(await answer).toBe('a');
+    expect(await timeouts.next()).toBeLessThanOrEqual(60_000 - 50);
+  });
+
+  it('that does not come is UNAVAILABLE after the timeout, and a cancel ends the wait at once', async () => {
+    await using inner = memory();
+    await using consumer = consume({ registry: lateRegistry(inner, new Promise(() => {})) });
+    const stub = consumer.stub(Work);
+    await expect(stub.who(undefined, { timeout: 20 })).rejects.toMatchObject({ code: 'UNAVAILABLE', unsent: true });
+    const abort = new AbortController();
+    const waiting = stub.who(undefined, { timeout: 60_000, signal: abort.signal });
+    abort.abort();
+    await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED', unsent: true });
   });
 });
 
