@@ -6,7 +6,7 @@ import { tryInTurn } from './strategies.js';
 import type { Attempt, ServiceNode, Strategy } from './types.js';
 
 export interface HedgeOptions {
-  /** Milliseconds without an answer after which another node is asked too. Default: as long as `percentile` of the recent calls of this method took. */
+  /** Milliseconds without an answer after which another node is asked too. Default: as long as `percentile` of the recent calls of this method took; before 20 answers 500 ms, or a quarter of the call's timeout if that is less. */
   after?: number;
   /** Such a part of the recent calls was quicker than the wait for another: from 0.5 to 0.999. */
   percentile?: number;
@@ -19,8 +19,12 @@ export interface HedgeOptions {
 export const HEDGE_DEFAULTS = { percentile: 0.95, attempts: 2 } satisfies HedgeOptions;
 
 const LONGEST_TIMER = 2 ** 31 - 1;
-/** So many answers make a percentile; before that nobody is asked twice. */
+/** So many answers make a percentile. */
 const ENOUGH = 20;
+/** Milliseconds to wait for an answer before that; a quarter of the call's timeout, if that is less. */
+const FIRST_DELAY = 500;
+/** Milliseconds before the budget is asked again. */
+const BUDGET_DELAY = 20;
 /** A percentile is reckoned anew after so many answers … */
 const REFRESH = 64;
 /** … and what was before so many is forgotten. */
@@ -149,14 +153,19 @@ class Hedge {
     );
   }
 
-  /** For an answer, or until another node is asked too. */
-  #wait(): void {
+  /** For an answer, or until another node is asked too; for at least `least` ms. */
+  #wait(least = 0): void {
     clearTimeout(this.#timer);
-    const delay = this.#after ?? this.#latency.delay;
-    if (this.#left === 0 || delay === undefined) return;
-    this.#timer = setTimeout(() => {
-      if (this.#budget.withdraw()) this.#begin();
-    }, delay);
+    if (this.#left === 0) return;
+    const delay = this.#after ?? this.#latency.delay ?? Math.min(FIRST_DELAY, (this.#call.timeout ?? Number.POSITIVE_INFINITY) / 4);
+    this.#timer = setTimeout(
+      () => {
+        // The budget may have more by the next time.
+        if (this.#budget.withdraw()) this.#begin();
+        else this.#wait(BUDGET_DELAY);
+      },
+      Math.max(least, delay),
+    );
   }
 
   #answered(cancel: AbortController, answer: unknown): void {

@@ -98,6 +98,34 @@ describe('hedge', () => {
     expect(attempts.cancelled).toEqual([true, false, true]);
   });
 
+  it.each([
+    [undefined, 500],
+    [60_000, 500],
+    [400, 100],
+  ])('before it knows how long calls take, with a timeout of %s ms, it asks another node after %i ms', async (timeout, delay) => {
+    const attempts = new Attempts();
+    const answer = hedged(attempts, {}, call({ timeout }));
+    await pass(delay - 1);
+    expect(attempts.tried).toHaveLength(1);
+    await pass(1);
+    expect(attempts.tried).toHaveLength(2);
+    attempts.answer(1, 'done');
+    expect(await answer).toBe('done');
+  });
+
+  it('asks another node later when the budget has nothing left at first', async () => {
+    const attempts = new Attempts();
+    const budget = new RetryBudget({ ratio: 0, perSecond: 1 });
+    while (budget.withdraw());
+    const answer = hedged(attempts, { after: 10, budget });
+    await pass(50);
+    expect(attempts.tried).toHaveLength(1);
+    await pass(2_000);
+    expect(attempts.tried).toHaveLength(2);
+    attempts.answer(1, 'done');
+    expect(await answer).toBe('done');
+  });
+
   it('asks nobody else when the answer comes in time', async () => {
     const attempts = new Attempts();
     const answer = hedged(attempts, { after: 50 });
