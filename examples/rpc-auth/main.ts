@@ -62,7 +62,7 @@ if (withCertificates) {
     },
   });
   const { cert, key, ca } = values;
-  await using server = await serve(values.address, [vault], { interceptors: [guard], server: { tls: { cert, key, ca } } });
+  await using server = await serve(values.address, [vault], { interceptors: [guard], tls: { cert, key, ca } });
   await tryBoth('certificate', server.address);
 } else {
   const issuer = await makeIssuer();

@@ -17,7 +17,8 @@ const server: RpcServer = await serve(values.address, [taskService(() => server.
   // A page's limits: calls under way, bytes of a message, connections.
   maxPendingCalls: 100,
   session: { maxMessageBytes: 64 * 1024 },
-  server: { maxSessions: 1_000, websocket: { allowOrigin: [...pages.origins] } },
+  maxSessions: 1_000,
+  websocket: { allowOrigin: [...pages.origins] },
 });
 console.log(`tasks at ${server.address}`);
 await pages.show(new URL('page/', import.meta.url), server.address);

@@ -43,21 +43,62 @@ export function checkNumber(name: string, value: unknown, min: number, max: numb
   throw badOption(name, value, expected);
 }
 
+/** A set of option names. Declare it as `{ … } satisfies NamesOf<XOptions>`: the compiler then refuses a name that is missing or too many. */
+export type NamesOf<T> = { readonly [Name in keyof Required<T>]: true };
+export type Names = Readonly<Record<string, true>>;
+
+const NOWHERE: Readonly<Record<string, Names>> = {};
+
 /**
- * Throws BAD_OPTION for a name in `given` that is not in `known`; the message names the nearest known one. `of`: what the options are for, such as
- * `serve()` or `reconnect`.
+ * Throws BAD_OPTION for an own enumerable name in `given` that is not in `known`; the message names the nearest known one. `of`: the function or
+ * option that takes the options, such as `serve()` or `reconnect`. `elsewhere`: names that belong to another place, by that place.
+ * It runs once per call for call options, so it allocates nothing unless it throws.
  */
-export function checkNames(of: string, given: object | undefined, known: readonly string[]): void {
-  if (given === undefined || given === null) return;
-  for (const name of Object.keys(given)) {
-    if (known.includes(name)) continue;
-    const nearest = nearestTo(name, known);
-    const hint = nearest === undefined ? `the options are ${known.join(', ')}` : `did you mean ${nearest}?`;
-    throw gettyError('BAD_OPTION', `${name} is not an option of ${of}; ${hint}`);
+export function checkNames(of: string, given: object | null | undefined, known: Names, elsewhere = NOWHERE): void {
+  if (typeof given !== 'object') return;
+  for (const name in given) {
+    if (known[name] !== true && Object.hasOwn(given as object, name)) throw unknownName(of, name, known, elsewhere);
   }
 }
 
-/** The known name with the smallest edit distance, if a third of the letters or fewer differ. */
+function unknownName(of: string, name: string, known: Names, elsewhere: Readonly<Record<string, Names>>): Error {
+  const refused = `${name} is not an option of ${of}`;
+  for (const [place, names] of Object.entries(elsewhere)) {
+    if (names[name] === true) return gettyError('BAD_OPTION', `${refused}; it is an option of ${place}`);
+  }
+  const all = Object.keys(known);
+  const nearest = nearestTo(name, all);
+  return gettyError('BAD_OPTION', `${refused}; ${nearest === undefined ? `the options are ${all.join(', ')}` : `did you mean ${nearest}?`}`);
+}
+
+/** The options of `given` that are in `known`. */
+export function pickNames<T extends object, N extends Names>(given: T, known: N): Pick<T, keyof T & keyof N> {
+  return Object.fromEntries(Object.entries(given).filter(([name]) => known[name] === true)) as Pick<T, keyof T & keyof N>;
+}
+
+/**
+ * Throws BAD_OPTION for a method of `given` whose name differs from a known one by case or by one letter, such as `onmessage`. Other methods and
+ * properties are the user's own.
+ */
+export function checkMethods(of: string, given: object, known: Names): void {
+  const all = Object.keys(known);
+  for (let owner: object | null = given; owner !== null && owner !== Object.prototype; owner = Object.getPrototypeOf(owner)) {
+    for (const name of Object.getOwnPropertyNames(owner)) {
+      if (known[name] === true) continue;
+      const nearest = all.find((candidate) => isOneLetterOff(name.toLowerCase(), candidate.toLowerCase()));
+      // The descriptor, because a getter must not run.
+      const isMethod = nearest !== undefined && typeof Object.getOwnPropertyDescriptor(owner, name)?.value === 'function';
+      if (isMethod) throw gettyError('BAD_OPTION', `${name} is not a method of ${of}; did you mean ${nearest}?`);
+    }
+  }
+}
+
+/** The first letter must be the same: an underscore at the front marks a private method. */
+function isOneLetterOff(name: string, known: string): boolean {
+  return name[0] === known[0] && Math.abs(name.length - known.length) <= 1 && editDistance(name, known) <= 1;
+}
+
+/** The name of `known` with the smallest edit distance, if a third of the letters or fewer differ. */
 function nearestTo(name: string, known: readonly string[]): string | undefined {
   let nearest: string | undefined;
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
@@ -68,15 +109,19 @@ function nearestTo(name: string, known: readonly string[]): string | undefined {
   return nearest;
 }
 
-/** Levenshtein: how many letters must be added, removed or replaced. */
+/** How many letters must be added, removed or replaced, or swapped with their neighbor (optimal string alignment). */
 function editDistance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1));
+      const isSwapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swapped = isSwapped ? (before[j - 2] as number) + 1 : Number.POSITIVE_INFINITY;
+      next.push(Math.min(replaced, swapped, (row[j] as number) + 1, (next[j - 1] as number) + 1));
     }
+    before = row;
     row = next;
   }
   return row[b.length] as number;

@@ -3,7 +3,7 @@
  * `ROOT/ATTRIBUTES/NODE_ID` and a JSON value. Pure functions; everything read is taken for a stranger's.
  */
 import { gettyError, messageOf } from '../core/errors.js';
-import { badOption } from '../core/options.js';
+import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import type { CodecName } from '../rpc/types.js';
 import type { ServiceNode, ServiceQuery } from './types.js';
 
@@ -30,6 +30,7 @@ export interface Attributes {
   readonly version: string;
 }
 
+const QUERY_NAMES = { service: true, group: true, version: true, protocol: true } satisfies NamesOf<ServiceQuery>;
 const PROTOCOLS: readonly string[] = ['json', 'protobuf'] satisfies CodecName[];
 /** Roles by their number in the value. */
 const ROLES: readonly (Role | undefined)[] = [undefined, 'SRT_Provider', 'SRT_Consumer'];
@@ -71,8 +72,10 @@ function checkAttribute(name: string, given: unknown): void {
   if (typeof given !== 'string' || UNSAFE.test(given)) throw badOption(name, given, 'a string without control or private characters');
 }
 
-/** Throws BAD_OPTION unless the query names a service and is made of strings. */
-export function checkQuery(query: ServiceQuery): void {
+/** Of Registry.watch(). Throws BAD_OPTION unless the query names a service and is made of strings. */
+export function checkQuery(query: ServiceQuery, options: { signal?: AbortSignal }): void {
+  checkNames('a query', query, QUERY_NAMES);
+  checkNames('watch()', options, { signal: true });
   attributesOf(query);
 }
 

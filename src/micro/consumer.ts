@@ -1,7 +1,7 @@
 /** A consumer: finds the nodes of a service, follows them, and balances calls over them. */
 import { messageOf } from '../core/errors.js';
 import { SILENT } from '../core/logger.js';
-import { badOption, withDefaults } from '../core/options.js';
+import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
 import { atMost, within } from '../core/timers.js';
 import { cancelled, unlessCancelled, withTimeLeft } from '../rpc/call.js';
 import {
@@ -19,6 +19,7 @@ import {
   type Stub,
   type StubOptions,
 } from '../rpc/index.js';
+import { checkRpcClientNames, RPC_CLIENT_NAMES } from '../rpc/option-names.js';
 import { invokeUntilEnd } from '../rpc/stream-end.js';
 import { roundRobin } from './balancers/index.js';
 import { type EjectionOptions, resolveEjection } from './ejection.js';
@@ -49,6 +50,17 @@ export interface ConsumeOptions extends Omit<RpcClientOptions, 'signal' | 'onRea
    */
   idleTimeout?: number;
 }
+
+const { signal: _signal, onReady: _onReady, ...CONNECTION_NAMES } = RPC_CLIENT_NAMES;
+const NAMES = {
+  registry: true,
+  group: true,
+  balancer: true,
+  strategy: true,
+  ejection: true,
+  slowStart: true,
+  idleTimeout: true,
+} satisfies NamesOf<Omit<ConsumeOptions, keyof typeof CONNECTION_NAMES>>;
 
 /** Milliseconds. */
 export const CONSUME_DEFAULTS = { slowStart: 0, idleTimeout: 600_000 } satisfies Partial<ConsumeOptions>;
@@ -93,6 +105,7 @@ class ServiceConsumer implements Consumer {
   #closing: Promise<void> | undefined;
 
   constructor(options: ConsumeOptions) {
+    checkRpcClientNames(options, 'consume()', NAMES, CONNECTION_NAMES);
     const { registry, balancer = roundRobin(), strategy = failover(), interceptors = [], timeout = RPC_DEFAULTS.timeout } = options;
     if (typeof registry?.watch !== 'function') throw badOption('registry', registry, 'a Registry');
     if (typeof balancer !== 'function') throw badOption('balancer', balancer, 'a function that returns a picker, as roundRobin() is');
@@ -103,7 +116,7 @@ class ServiceConsumer implements Consumer {
     this.#settings = { slowStart, ejection: resolveEjection(options.ejection) };
     // A provider may call back whenever it likes.
     const offers = options.services !== undefined && options.services.length > 0;
-    this.#links = new Links({ ...options, interceptors: [] }, offers ? (options.idleTimeout ?? 0) : idleTimeout, () => {
+    this.#links = new Links({ ...pickNames(options, CONNECTION_NAMES), interceptors: [] }, offers ? (options.idleTimeout ?? 0) : idleTimeout, () => {
       for (const pool of this.#pools.values()) pool.changed();
     });
     this.invoke = compose(

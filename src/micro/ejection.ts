@@ -1,5 +1,5 @@
 /** Nodes whose calls fail are left out for a while, and come back when a call to them has succeeded. */
-import { badOption, withDefaults } from '../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import type { RpcCode } from '../rpc/index.js';
 import { isFree } from './safe.js';
 
@@ -17,6 +17,8 @@ export interface EjectionOptions {
   codes?: readonly RpcCode[];
 }
 
+const NAMES = { failures: true, time: true, maxTime: true, share: true, codes: true } satisfies NamesOf<EjectionOptions>;
+
 /** Milliseconds. */
 export const EJECTION_DEFAULTS = {
   failures: 5,
@@ -33,6 +35,7 @@ const LONGEST_TIMER = 2 ** 31 - 1;
 /** `false`: nobody is ever left out. Throws BAD_OPTION. */
 export function resolveEjection(options: EjectionOptions | false | undefined): EjectionSettings | undefined {
   if (options === false) return undefined;
+  checkNames('ejection', options, NAMES);
   const settings = withDefaults(EJECTION_DEFAULTS, options, {
     failures: [1, 1e9],
     time: [1, LONGEST_TIMER],

@@ -1,5 +1,5 @@
 /** A second request where the first one is slow: what is rarely slow by itself becomes rarely slow in whole. */
-import { badOption, checkNumber, withDefaults } from '../core/options.js';
+import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../core/options.js';
 import { type Call, Histogram, type Method, RetryBudget, type RetryBudgetOptions, RpcError } from '../rpc/index.js';
 import { isFree, isSafe } from './safe.js';
 import { tryInTurn } from './strategies.js';
@@ -15,6 +15,8 @@ export interface HedgeOptions {
   /** How many further attempts there are at most, those after a failure among them. A RetryBudget is shared by all who are given it. */
   budget?: RetryBudgetOptions | RetryBudget;
 }
+
+const NAMES = { after: true, percentile: true, attempts: true, budget: true } satisfies NamesOf<HedgeOptions>;
 
 export const HEDGE_DEFAULTS = { percentile: 0.95, attempts: 2 } satisfies HedgeOptions;
 
@@ -66,6 +68,7 @@ export class RecentLatency {
  * attempts share the call's timeout. Throws BAD_OPTION.
  */
 export function hedge(options: HedgeOptions = {}): Strategy {
+  checkNames('hedge()', options, NAMES);
   const { attempts, percentile } = withDefaults(HEDGE_DEFAULTS, options, { attempts: [1, 10], percentile: [0.5, 0.999] });
   if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
   const { after, budget: limits } = options;

@@ -1,8 +1,9 @@
 /** A provider: services that listen, publish themselves, and leave in good order. */
 import { networkInterfaces } from 'node:os';
 import { gettyError, messageOf } from '../core/errors.js';
-import { badOption, checkNumber } from '../core/options.js';
+import { badOption, checkNames, checkNumber, type NamesOf, pickNames } from '../core/options.js';
 import { type RpcServer, type RpcServerOptions, type RpcStatistics, type Service, serve } from '../rpc/index.js';
+import { checkRpcServerNames, RPC_SERVER_NAMES } from '../rpc/option-names.js';
 import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './attributes.js';
 import type { Registry, ServiceNode } from './types.js';
 
@@ -27,6 +28,17 @@ export interface ProvideOptions extends RpcServerOptions {
 
 /** What a provider may change while it is published; what is not given stays. `metadata` replaces all that was given before. */
 export type ProviderUpdate = Pick<ProvideOptions, 'meta' | 'metadata' | 'weight'>;
+
+const UPDATE_NAMES = { meta: true, metadata: true, weight: true } satisfies NamesOf<ProviderUpdate>;
+const NAMES = {
+  registry: true,
+  services: true,
+  address: true,
+  group: true,
+  advertise: true,
+  id: true,
+  ...UPDATE_NAMES,
+} satisfies NamesOf<Omit<ProvideOptions, keyof RpcServerOptions>>;
 
 export interface Provider extends AsyncDisposable {
   /** Where it listens, with the real port. */
@@ -98,7 +110,9 @@ class ServiceProvider implements Provider {
     return done;
   }
 
-  async #update({ meta, metadata, weight }: ProviderUpdate): Promise<void> {
+  async #update(changes: ProviderUpdate): Promise<void> {
+    checkNames('update()', changes, UPDATE_NAMES, { 'provide()': { ...NAMES, ...RPC_SERVER_NAMES } });
+    const { meta, metadata, weight } = changes;
     if (this.#closing !== undefined) throw gettyError('ENDPOINT_CLOSED', `the provider at ${this.address} is closed`);
     const before = this.#options;
     const options = { ...before, meta: meta ?? before.meta, metadata: metadata ?? before.metadata, weight: weight ?? before.weight };
@@ -139,10 +153,11 @@ class ServiceProvider implements Provider {
  * Rejects with BAD_OPTION, BAD_ADDRESS, LISTEN_FAILED, or REGISTRY_FAILED when the registry refuses; then nothing is left behind.
  */
 export async function provide(options: ProvideOptions): Promise<Provider> {
+  checkRpcServerNames(options, 'provide()', NAMES);
   const { registry, services, address = 'tcp://0.0.0.0:0' } = options;
   if (typeof registry?.register !== 'function') throw badOption('registry', registry, 'a Registry');
   if (!Array.isArray(services) || services.length === 0) throw badOption('services', services, 'at least one of what implement() returns');
-  const server = await serve(address, services, options);
+  const server = await serve(address, services, pickNames(options, RPC_SERVER_NAMES));
   let provider: ServiceProvider | undefined;
   try {
     provider = new ServiceProvider(server, options);

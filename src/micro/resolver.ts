@@ -1,7 +1,7 @@
 /** Follows one query on a registry, and keeps the last good list while the registry is away. */
 import { gettyError, messageOf } from '../core/errors.js';
 import { type Logger, SILENT } from '../core/logger.js';
-import { withDefaults } from '../core/options.js';
+import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { compareSnapshots, type SnapshotChange } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
 
@@ -13,6 +13,9 @@ export interface ResolverOptions {
   /** Told when the registry is away and when it is back. Silent by default. */
   logger?: Logger;
 }
+
+const NAMES = { initialDelay: true, maxDelay: true, logger: true } satisfies NamesOf<ResolverOptions>;
+const READY_NAMES = { timeout: true, signal: true } satisfies NamesOf<NonNullable<Parameters<Resolver['ready']>[0]>>;
 
 /** Milliseconds. */
 export const RESOLVER_DEFAULTS = { initialDelay: 100, maxDelay: 5_000 } satisfies ResolverOptions;
@@ -43,6 +46,7 @@ export class Resolver implements AsyncDisposable {
 
   /** Follows at once. Throws BAD_OPTION. */
   constructor(registry: Registry, query: ServiceQuery, options: ResolverOptions = {}) {
+    checkNames('a Resolver', options, NAMES);
     this.query = query;
     this.#registry = registry;
     this.#logger = options.logger ?? SILENT;
@@ -65,6 +69,7 @@ export class Resolver implements AsyncDisposable {
    * Rejects with REGISTRY_FAILED (timed out, see its cause; or the registry is disposed), ABORTED_BY_CALLER or ENDPOINT_CLOSED.
    */
   ready(options: { timeout?: number; signal?: AbortSignal } = {}): Promise<readonly ServiceNode[]> {
+    checkNames('ready()', options, READY_NAMES);
     if (this.#ready) return Promise.resolve(this.#nodes);
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const { timeout, signal } = options;

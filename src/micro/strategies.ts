@@ -1,5 +1,5 @@
 /** Strategies: what happens when a call to a node fails. */
-import { badOption, withDefaults } from '../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { type Call, RetryBudget, type RetryBudgetOptions } from '../rpc/index.js';
 import { isFree, isSafe } from './safe.js';
 import type { Attempt, ServiceNode, Strategy } from './types.js';
@@ -22,6 +22,8 @@ export interface FailoverOptions {
   onRetry?: (error: unknown, call: Call) => void;
 }
 
+const NAMES = { attempts: true, budget: true, onRetry: true } satisfies NamesOf<FailoverOptions>;
+
 export const FAILOVER_DEFAULTS = { attempts: 3 } satisfies FailoverOptions;
 
 /**
@@ -30,6 +32,7 @@ export const FAILOVER_DEFAULTS = { attempts: 3 } satisfies FailoverOptions;
  * the call's timeout. Throws BAD_OPTION.
  */
 export function failover(options: FailoverOptions = {}): Strategy {
+  checkNames('failover()', options, NAMES);
   const { attempts } = withDefaults(FAILOVER_DEFAULTS, options, { attempts: [1, 100] });
   if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
   const { budget: limits, onRetry } = options;

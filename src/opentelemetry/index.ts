@@ -12,7 +12,7 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
-import { badOption } from '../core/options.js';
+import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import { type Call, type CallContext, type Interceptor, type Invoke, isReceived, type Method, RpcError } from '../rpc/index.js';
 import { CallSpan } from './call-span.js';
 import { isIterable, TracedReplies } from './replies.js';
@@ -27,12 +27,16 @@ export interface TracingOptions {
   publicEndpoint?: boolean;
 }
 
+const NAMES = { tracer: true, publicEndpoint: true } satisfies NamesOf<TracingOptions>;
+
 /**
  * A span for each call that we make (CLIENT) and for each that comes to us (SERVER); while a handler runs, its span is the active one. The name and
  * the error's code are recorded, no arguments and no texts. The trace travels in the metadata, as the global propagator writes it. Where nobody has set up
  * OpenTelemetry, calls pass as they are. Throws BAD_OPTION.
  */
-export function tracing({ tracer = trace.getTracer('getty'), publicEndpoint = false }: TracingOptions = {}): Interceptor {
+export function tracing(options: TracingOptions = {}): Interceptor {
+  checkNames('tracing()', options, NAMES);
+  const { tracer = trace.getTracer('getty'), publicEndpoint = false } = options;
   if (typeof tracer?.startSpan !== 'function') throw badOption('tracer', tracer, 'a Tracer of OpenTelemetry');
   if (typeof publicEndpoint !== 'boolean') throw badOption('publicEndpoint', publicEndpoint, 'a boolean');
   return (next) => (call) => (isReceived(call) ? serve(tracer, publicEndpoint, next, call) : make(tracer, next, call));

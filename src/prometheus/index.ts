@@ -1,6 +1,6 @@
 /** The statistics of rpc as metrics of prom-client. They are read when Prometheus asks, so no call pays for them. */
 import { Counter, register as common, Gauge, type OpenMetricsContentType, type PrometheusContentType, type Registry } from 'prom-client';
-import { badOption, withDefaults } from '../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { type HistogramTotals, histogramOf } from './histogram.js';
 import { type Side, Source, type StatisticsSource } from './source.js';
 import type { MethodTotals } from './totals.js';
@@ -15,6 +15,8 @@ export interface RpcMetricsOptions {
   /** The upper ends of the buckets of durations, in milliseconds, ascending; their labels are seconds, as Prometheus wants them. */
   buckets?: readonly number[];
 }
+
+const NAMES = { register: true, prefix: true, buckets: true } satisfies NamesOf<RpcMetricsOptions>;
 
 export const RPC_METRICS_DEFAULTS = {
   prefix: 'getty_rpc_',
@@ -178,6 +180,7 @@ function labelsOf({ name }: Source, { method: { service, version, method } }: Me
  * of these names.
  */
 export function rpcMetrics(options: RpcMetricsOptions = {}): RpcMetrics {
+  checkNames('rpcMetrics()', options, NAMES);
   const { prefix, buckets } = withDefaults(RPC_METRICS_DEFAULTS, options);
   const { register = common } = options;
   if (typeof register?.registerMetric !== 'function') throw badOption('register', register, 'a Registry of prom-client');

@@ -1,7 +1,7 @@
 /** A registry in etcd v3: ROOT/ATTRIBUTES/NODE_ID is a key with exactly the entry's value, under a lease of the process that published it. */
 import { gettyError } from '../core/errors.js';
 import { type Logger, SILENT } from '../core/logger.js';
-import { badOption, withDefaults } from '../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
 import { snapshots } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
@@ -49,6 +49,24 @@ export interface EtcdOptions {
   /** Told, once each: etcd is away and back, an entry is garbage or was taken over. Silent by default. */
   logger?: Logger;
 }
+
+export const ETCD_NAMES = {
+  root: true,
+  ttl: true,
+  username: true,
+  password: true,
+  tls: true,
+  dialTimeout: true,
+  requestTimeout: true,
+  pingInterval: true,
+  pingTimeout: true,
+  initialDelay: true,
+  maxDelay: true,
+  waitForRegistry: true,
+  maxEntries: true,
+  maxBytes: true,
+  logger: true,
+} satisfies NamesOf<EtcdOptions>;
 
 /** Milliseconds and bytes. */
 export const ETCD_DEFAULTS = {
@@ -103,7 +121,7 @@ class EtcdRegistry implements Registry {
   }
 
   watch(query: ServiceQuery, options: { signal?: AbortSignal } = {}): AsyncIterable<readonly ServiceNode[]> {
-    checkQuery(query);
+    checkQuery(query, options);
     return snapshots((sink) => {
       if (this.#closed !== undefined) {
         sink.end();
@@ -132,6 +150,7 @@ class EtcdRegistry implements Registry {
  * away that takes no longer than a request. Throws BAD_OPTION.
  */
 export function etcd(endpoints: string | readonly string[], options: EtcdOptions = {}): Registry {
+  checkNames('etcd()', options, ETCD_NAMES);
   const known = withDefaults(ETCD_DEFAULTS, options, RANGES);
   const { username, password, tls } = options;
   const members = parseEndpoints(endpoints, tls !== undefined);

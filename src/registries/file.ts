@@ -5,7 +5,7 @@
 import { join, resolve } from 'node:path';
 import { gettyError, messageOf } from '../core/errors.js';
 import { type Logger, SILENT } from '../core/logger.js';
-import { badOption, withDefaults } from '../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { checkQuery, entryPath, entryValue, matches } from '../micro/attributes.js';
 import { type SnapshotSink, snapshots } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
@@ -23,6 +23,8 @@ export interface FileRegistryOptions {
   /** Told, once each: the directory is away and back, an entry is garbage or cannot be kept. Silent by default. */
   logger?: Logger;
 }
+
+export const FILE_REGISTRY_NAMES = { ttl: true, pollInterval: true, logger: true } satisfies NamesOf<FileRegistryOptions>;
 
 /** Milliseconds. */
 export const FILE_REGISTRY_DEFAULTS = { ttl: 2_000, pollInterval: 200 } satisfies FileRegistryOptions;
@@ -103,7 +105,7 @@ class FileRegistry implements Registry {
   }
 
   watch(query: ServiceQuery, options: { signal?: AbortSignal } = {}): AsyncIterable<readonly ServiceNode[]> {
-    checkQuery(query);
+    checkQuery(query, options);
     return snapshots((sink) => {
       if (this.#closed !== undefined) {
         sink.end();
@@ -186,6 +188,7 @@ class FileRegistry implements Registry {
  */
 export function file(directory: string, options: FileRegistryOptions = {}): Registry {
   if (typeof directory !== 'string' || directory === '') throw badOption('directory', directory, 'the path of a directory');
+  checkNames('file()', options, FILE_REGISTRY_NAMES);
   const numbers = withDefaults(FILE_REGISTRY_DEFAULTS, options, { ttl: [20, LONGEST], pollInterval: [1, LONGEST] });
   return new FileRegistry(resolve(directory), { ...numbers, logger: options.logger ?? SILENT });
 }

@@ -1,18 +1,43 @@
 /** Registries by address: the scheme picks the registry. */
 import { fileURLToPath } from 'node:url';
 import { gettyError } from '../core/errors.js';
+import { badOption, checkNames, type NamesOf, pickNames } from '../core/options.js';
 import type { Registry } from '../micro/types.js';
 import type { EtcdOptions } from './etcd.js';
-import { type FileRegistryOptions, file } from './file.js';
+import { FILE_REGISTRY_NAMES, type FileRegistryOptions, file } from './file.js';
 import { memory } from './memory.js';
 import type { ZooKeeperRegistryOptions } from './zookeeper.js';
 
 /** Options of every kind of registry; each takes what it knows. */
 export interface RegistryOptions extends FileRegistryOptions, Omit<EtcdOptions, 'root'>, ZooKeeperRegistryOptions {}
 
+const NAMES = {
+  ttl: true,
+  pollInterval: true,
+  logger: true,
+  root: true,
+  username: true,
+  password: true,
+  tls: true,
+  dialTimeout: true,
+  requestTimeout: true,
+  pingInterval: true,
+  pingTimeout: true,
+  initialDelay: true,
+  maxDelay: true,
+  waitForRegistry: true,
+  maxEntries: true,
+  maxBytes: true,
+  sessionTimeout: true,
+  operationTimeout: true,
+  settleTime: true,
+  credentials: true,
+  acl: true,
+} satisfies NamesOf<RegistryOptions>;
+
 const ALLOWED =
   'memory:name, file:///path/of/a/directory, etcd://host:port,host:port/root, etcds://host:port/root (TLS) or zookeeper://host:2181,host2:2181/root';
-const MEMORY = /^memory:(?:\/\/)?([^/]*)$/;
+const MEMORY = /^memory:(?:\/\/)?([^/?#]*)$/;
 const ETCD = /^etcd(s?):\/\/(?:([^\s@/]*)@)?([^\s@/?#]+)(\/[^\s?#]*)?$/;
 const ETCD_PORT = 2379;
 /** A slash, a question mark, a number sign and an @ in user or password are percent-encoded; an @ elsewhere is none of ours. */
@@ -25,12 +50,14 @@ const ZOOKEEPER = /^zookeeper:\/\/(?:([^/?#@]*)@)?([^/?#@]+)(\/[^?#@]*)?$/;
  * loaded only when it is asked for.
  */
 export async function registry(url: string, options: RegistryOptions = {}): Promise<Registry> {
+  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
+  checkNames('registry()', options, NAMES);
   const name = typeof url === 'string' ? MEMORY.exec(url)?.[1] : undefined;
   if (name !== undefined) return memory(name === '' ? undefined : name);
   const cluster = typeof url === 'string' ? ETCD.exec(url) : null;
   if (cluster !== null) return etcdAt(url, cluster, options);
   if (typeof url === 'string' && url.startsWith('zookeeper:')) return openZooKeeper(url, options);
-  return file(directoryOf(url), options);
+  return file(directoryOf(url), pickNames(options, FILE_REGISTRY_NAMES));
 }
 
 async function openZooKeeper(url: string, options: RegistryOptions): Promise<Registry> {
@@ -43,15 +70,17 @@ async function openZooKeeper(url: string, options: RegistryOptions): Promise<Reg
   } catch (error) {
     throw badAddress(url, error);
   }
-  const { zookeeper } = await import('./zookeeper.js');
-  return zookeeper(hosts, given);
+  const { zookeeper, ZOOKEEPER_NAMES } = await import('./zookeeper.js');
+  return zookeeper(hosts, pickNames(given, ZOOKEEPER_NAMES));
 }
 
 async function etcdAt(url: string, [, secure, credentials, hosts = '', root]: RegExpExecArray, options: RegistryOptions): Promise<Registry> {
   const scheme = secure === 's' ? 'https' : 'http';
   const endpoints = hosts.split(',').map((host) => `${scheme}://${/:\d+$/.test(host) ? host : `${host}:${ETCD_PORT}`}`);
-  const { etcd } = await import('./etcd.js');
-  return etcd(endpoints, { ...options, ...credentialsOf(url, credentials), root: root === '/' ? undefined : root });
+  const { etcd, ETCD_NAMES } = await import('./etcd.js');
+  const given = pickNames(options, ETCD_NAMES);
+  const path = root === undefined || root === '/' ? given.root : root;
+  return etcd(endpoints, { ...given, ...credentialsOf(url, credentials), root: path });
 }
 
 function credentialsOf(url: string, text: string | undefined): Pick<EtcdOptions, 'username' | 'password'> {

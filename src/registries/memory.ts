@@ -1,5 +1,6 @@
 /** A registry within this process, for tests and for programs that are their own providers. */
 import { gettyError } from '../core/errors.js';
+import { badOption } from '../core/options.js';
 import { checkQuery, entryPath, entryValue, matches, parseEntry } from '../micro/attributes.js';
 import { type SnapshotSink, snapshots } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
@@ -66,7 +67,7 @@ class MemoryRegistry implements Registry {
   }
 
   watch(query: ServiceQuery, options: { signal?: AbortSignal } = {}): AsyncIterable<readonly ServiceNode[]> {
-    checkQuery(query);
+    checkQuery(query, options);
     return snapshots((sink) => {
       if (this.#closed) {
         sink.end();
@@ -94,8 +95,9 @@ class MemoryRegistry implements Registry {
 
 /**
  * A registry within this process. Registries of one name share their entries; one without a name has its own.
- * Disposing it ends its watches and removes what it registered.
+ * Disposing it ends its watches and removes what it registered. Throws BAD_OPTION.
  */
 export function memory(name?: string): Registry {
+  if (name !== undefined && typeof name !== 'string') throw badOption('name', name, 'a string');
   return new MemoryRegistry(name);
 }

@@ -4,7 +4,7 @@
  */
 import { gettyError, messageOf } from '../core/errors.js';
 import { type Logger, SILENT } from '../core/logger.js';
-import { withDefaults } from '../core/options.js';
+import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { within } from '../core/timers.js';
 import type { TlsOptions } from '../index.js';
 import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
@@ -48,6 +48,18 @@ export interface ZooKeeperRegistryOptions {
   /** Told, once each: the registry is away and back, the session has expired, an entry is garbage or cannot be published. Silent by default. */
   logger?: Logger;
 }
+
+export const ZOOKEEPER_NAMES = {
+  root: true,
+  sessionTimeout: true,
+  operationTimeout: true,
+  waitForRegistry: true,
+  settleTime: true,
+  credentials: true,
+  acl: true,
+  tls: true,
+  logger: true,
+} satisfies NamesOf<ZooKeeperRegistryOptions>;
 
 /** Milliseconds. */
 export const ZOOKEEPER_DEFAULTS = {
@@ -161,7 +173,7 @@ class ZooKeeperRegistry implements Registry {
   }
 
   watch(query: ServiceQuery, options: { signal?: AbortSignal } = {}): AsyncIterable<readonly ServiceNode[]> {
-    checkQuery(query);
+    checkQuery(query, options);
     return snapshots((sink) => {
       if (this.#closed === undefined) return this.#tree.watch(query, sink);
       sink.end();
@@ -211,6 +223,7 @@ class ZooKeeperRegistry implements Registry {
  */
 export function zookeeper(hosts: string, options: ZooKeeperRegistryOptions = {}): Registry {
   const ranges = { sessionTimeout: [100, LONGEST], operationTimeout: [1, LONGEST], settleTime: [0, LONGEST] } as const;
+  checkNames('zookeeper()', options, ZOOKEEPER_NAMES);
   const resolved = withDefaults(ZOOKEEPER_DEFAULTS, options, ranges);
   checkPath(resolved.root, 'root');
   return new ZooKeeperRegistry(hosts, resolved, options);

@@ -1,6 +1,6 @@
 /** Who calls, and what they may: interceptors for the side that serves, and for the side that calls. */
 import { messageOf } from '../core/errors.js';
-import { badOption } from '../core/options.js';
+import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import type { PeerCertificate, WebSocketRequest } from '../transport/types.js';
 import { RpcError } from './errors.js';
 import { isReceived } from './interceptors/side.js';
@@ -39,13 +39,17 @@ export interface AuthOptions {
   per?: 'call' | 'session';
 }
 
+const NAMES = { authenticate: true, authorize: true, per: true } satisfies NamesOf<AuthOptions>;
+
 interface Accepted {
   readonly token: string | undefined;
   readonly identity: Identity;
 }
 
 /** For who serves: finds out who calls (`context.identity`), and whether they may. Calls that we make ourselves pass. Throws BAD_OPTION. */
-export function auth({ authenticate, authorize, per = 'call' }: AuthOptions): Interceptor {
+export function auth(options: AuthOptions): Interceptor {
+  checkNames('auth()', options, NAMES);
+  const { authenticate, authorize, per = 'call' } = options;
   if (typeof authenticate !== 'function') throw badOption('authenticate', authenticate, 'a function');
   if (authorize !== undefined && typeof authorize !== 'function') throw badOption('authorize', authorize, 'a function');
   if (per !== 'call' && per !== 'session') throw badOption('per', per, '"call" or "session"');

@@ -2,6 +2,7 @@
 import { badOption, checkNumber } from '../core/options.js';
 import { RpcError } from './errors.js';
 import { checkMetadata, NO_METADATA } from './metadata.js';
+import { checkCallNames, checkChangeNames } from './option-names.js';
 import type { Call, CallContext, CallOptions, CodecName, Metadata, Method, MethodKind } from './types.js';
 
 /** What travels as a uint32 of milliseconds. */
@@ -38,6 +39,7 @@ export class ClientCall implements Call {
   static make(method: Method, input: unknown, codec: CodecName, defaultTimeout: number | undefined, options: CallOptions | undefined): ClientCall {
     if (options === undefined) return new ClientCall(method, input, codec, defaultTimeout, NO_METADATA, undefined, undefined);
     if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
+    checkCallNames(options);
     const { metadata, onMetadata, parent } = options;
     if (onMetadata !== undefined && typeof onMetadata !== 'function') throw badOption('onMetadata', onMetadata, 'a function');
     let timeout = options.timeout === undefined ? defaultTimeout : checkTimeout(options.timeout);
@@ -50,6 +52,7 @@ export class ClientCall implements Call {
   }
 
   with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): ClientCall {
+    checkChangeNames(changes);
     return new ClientCall(
       this.method,
       'input' in changes ? changes.input : this.input,

@@ -1,12 +1,14 @@
 /** Calls contracts at an address, and serves those that it offers to the server. */
 import { messageOf } from '../core/errors.js';
-import { badOption } from '../core/options.js';
+import { badOption, pickNames } from '../core/options.js';
 import { atMost, within } from '../core/timers.js';
+import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
 import { unlessCancelled, withTimeLeft } from './call.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import { RpcError } from './errors.js';
 import type { Frame } from './frame.js';
+import { checkRpcClientNames } from './option-names.js';
 import { compose, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { Router } from './router.js';
 import { handlerChain } from './server.js';
@@ -46,7 +48,8 @@ class ContractClient implements RpcClient {
     return this.#closing !== undefined;
   }
 
-  async connect(dial: Dial, { services = [], onReady, onResponsive, ...transport }: RpcClientOptions): Promise<this> {
+  async connect(dial: Dial, given: RpcClientOptions): Promise<this> {
+    const { services = [], onReady, onResponsive } = given;
     const options = this.#options;
     if (onReady !== undefined && typeof onReady !== 'function') throw badOption('onReady', onReady, 'a function');
     if (onResponsive !== undefined && typeof onResponsive !== 'function') throw badOption('onResponsive', onResponsive, 'a function');
@@ -70,7 +73,7 @@ class ContractClient implements RpcClient {
         const channel = new RpcChannel(setup, heartbeats, peer);
         return { ...session, codec: channel, listener: channel };
       },
-      { ...RPC_CLIENT_DEFAULTS, ...transport },
+      { ...RPC_CLIENT_DEFAULTS, ...pickNames(given, CLIENT_OPTION_NAMES) },
     );
     return this;
   }
@@ -152,5 +155,6 @@ class ContractClient implements RpcClient {
 
 /** connect() over sessions that `dial` makes. */
 export async function connectOver(dial: Dial, address: string, options: RpcClientOptions = {}): Promise<RpcClient> {
+  checkRpcClientNames(options);
   return new ContractClient(address, resolveRpcOptions(options)).connect(dial, options);
 }

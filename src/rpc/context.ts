@@ -4,6 +4,7 @@ import { RpcError } from './errors.js';
 import type { Frame, Tags } from './frame.js';
 import type { RequestHead } from './head.js';
 import { checkMetadata, NO_METADATA } from './metadata.js';
+import { checkChangeNames } from './option-names.js';
 import type { Route } from './router.js';
 import type { ServerStream } from './server-stream.js';
 import type { MethodMeter } from './statistics.js';
@@ -129,6 +130,7 @@ export class ServerCall implements CallContext, Tags {
   }
 
   with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): CallContext {
+    checkChangeNames(changes);
     const { timeout, metadata, signal } = changes;
     const fixed: PropertyDescriptorMap = {};
     if ('input' in changes) fixed.input = { value: changes.input, enumerable: true };

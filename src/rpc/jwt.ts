@@ -1,6 +1,6 @@
 /** Tokens that are JSON Web Tokens (RFC 7519), verified by the jose package, which is loaded with the first. */
 import type { CryptoKey, JSONWebKeySet, JWTPayload, JWTVerifyGetKey, JWTVerifyOptions, KeyObject } from 'jose';
-import { badOption, withDefaults } from '../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import type { Authenticate } from './auth.js';
 import { RpcError } from './errors.js';
 import type { Identity } from './types.js';
@@ -31,6 +31,16 @@ export interface JwtOptions {
   cooldown?: number;
 }
 
+const NAMES = {
+  keys: true,
+  issuer: true,
+  audience: true,
+  algorithms: true,
+  clockTolerance: true,
+  cacheFor: true,
+  cooldown: true,
+} satisfies NamesOf<JwtOptions>;
+
 export const JWT_DEFAULTS = { clockTolerance: 5_000, cacheFor: 60_000, cooldown: 30_000 } satisfies Partial<JwtOptions>;
 
 const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'];
@@ -49,6 +59,7 @@ interface Cached {
  * `exp` are refused. Throws BAD_OPTION.
  */
 export function jwt(options: JwtOptions): Authenticate {
+  checkNames('jwt()', options, NAMES);
   const { clockTolerance, cacheFor, cooldown } = withDefaults(JWT_DEFAULTS, options, {
     clockTolerance: [0, 3_600_000],
     cacheFor: [0, 86_400_000],

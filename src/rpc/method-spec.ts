@@ -1,6 +1,6 @@
 /** The methods of a contract that is written by hand: their kinds, options and types. */
-import { badOption } from '../core/options.js';
-import { checkTimeout } from './call.js';
+import { badOption, checkNames, type Names, type NamesOf } from '../core/options.js';
+import { checkTimeout, streams } from './call.js';
 import { checkClass, type MessageClass, type MethodClasses } from './message-class.js';
 import { isSchema, type SchemaInput, type SchemaOutput, type StandardSchemaV1 } from './standard-schema.js';
 import type { MethodKind, MethodSpec } from './types.js';
@@ -79,16 +79,25 @@ interface SpecOptions extends MethodOptions, Partial<InputSchema<StandardSchemaV
   protobuf?: Partial<MethodClasses>;
 }
 
+const STREAM_NAMES = { timeout: true } satisfies NamesOf<StreamOptions>;
+const METHOD_NAMES = { idempotent: true, ...STREAM_NAMES } satisfies NamesOf<MethodOptions>;
+const ONEWAY_NAMES = { idempotent: true } satisfies NamesOf<Pick<MethodOptions, 'idempotent'>>;
+const CLASS_NAMES = { input: true, output: true } satisfies NamesOf<MethodClasses>;
+
 // biome-ignore lint/suspicious/noExplicitAny: the overloads say which types
 function maker<Kind extends MethodKind>(kind: Kind): (options?: SpecOptions) => MethodSpec<any, any, any, any, Kind> {
   const answers = kind !== 'oneway' && kind !== 'noReply';
+  const ofKind: Names = kind === 'oneway' ? ONEWAY_NAMES : streams(kind) ? STREAM_NAMES : METHOD_NAMES;
+  const known: Names = { ...ofKind, input: true, protobuf: true, ...(answers && { output: true }) };
   return (options = {}) => {
     if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
+    checkNames(`${kind}()`, options, known);
     const { idempotent = false, timeout, input, output, protobuf } = options;
     if (timeout !== undefined) checkTimeout(timeout);
     checkSchema('input', input);
     checkSchema('output', output);
     if (protobuf !== undefined) {
+      checkNames('protobuf', protobuf, CLASS_NAMES);
       checkClass('protobuf.input', protobuf?.input);
       if (answers) checkClass('protobuf.output', protobuf?.output);
     }

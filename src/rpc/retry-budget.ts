@@ -1,5 +1,5 @@
 /** How many second tries a busy or broken service is to bear. */
-import { withDefaults } from '../core/options.js';
+import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
 
 export interface RetryBudgetOptions {
   /** Retries earned by each call: 0.2 lets retries add 20 % to the load. */
@@ -7,6 +7,8 @@ export interface RetryBudgetOptions {
   /** Retries earned by each second, so that a caller of few calls has some too. */
   perSecond?: number;
 }
+
+const NAMES = { ratio: true, perSecond: true } satisfies NamesOf<RetryBudgetOptions>;
 
 export const RETRY_BUDGET_DEFAULTS = { ratio: 0.2, perSecond: 10 } satisfies RetryBudgetOptions;
 /** What was earned is forgotten within about this time, in ms: a good day does not pay for the storm of a bad one. */
@@ -24,6 +26,7 @@ export class RetryBudget {
 
   /** `now` is in milliseconds, monotonic. Throws BAD_OPTION. */
   constructor(options: RetryBudgetOptions = {}, now: () => number = () => performance.now()) {
+    checkNames('budget', options, NAMES);
     const { ratio, perSecond } = withDefaults(RETRY_BUDGET_DEFAULTS, options, { ratio: [0, 10], perSecond: [0, 1e6] });
     this.#ratio = ratio;
     this.#perSecond = perSecond;

@@ -1,12 +1,14 @@
 /** Serves contracts at an address. */
-import { badOption } from '../core/options.js';
+import { badOption, pickNames } from '../core/options.js';
 import { atMost } from '../core/timers.js';
+import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
 import type { Server, ServerOptions, Setup } from '../transport/types.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import type { ServerCall } from './context.js';
 import { RpcError } from './errors.js';
 import type { Frame } from './frame.js';
 import { withIntrospection } from './introspection.js';
+import { checkRpcServerNames } from './option-names.js';
 import { compose, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { Router } from './router.js';
 import { Meters, statisticsOf } from './statistics.js';
@@ -34,7 +36,8 @@ class ContractServer implements RpcServer {
     return this.#server?.address ?? '';
   }
 
-  async listen(listen: Listen, address: string, services: readonly Service[], { server, introspection = false }: RpcServerOptions): Promise<this> {
+  async listen(listen: Listen, address: string, services: readonly Service[], given: RpcServerOptions): Promise<this> {
+    const { introspection = false } = given;
     const options = this.#options;
     if (typeof introspection !== 'boolean') throw badOption('introspection', introspection, 'a boolean');
     const setup: ChannelSetup = {
@@ -57,7 +60,7 @@ class ContractServer implements RpcServer {
         const channel = new RpcChannel(setup, false, peer);
         return { ...session, codec: channel, listener: channel };
       },
-      server,
+      pickNames(given, SERVER_OPTION_NAMES),
     );
     return this;
   }
@@ -110,5 +113,6 @@ export function handlerChain(interceptors: readonly Interceptor[]): Invoke | und
 
 /** serve() over sessions that `listen` makes. */
 export async function serveOver(listen: Listen, address: string, services: readonly Service[], options: RpcServerOptions = {}): Promise<RpcServer> {
+  checkRpcServerNames(options);
   return new ContractServer(resolveRpcOptions(options)).listen(listen, address, services, options);
 }

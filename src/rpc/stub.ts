@@ -5,6 +5,7 @@ import { badOption } from '../core/options.js';
 import { warn } from '../core/warning.js';
 import { ClientCall, checkTimeout, streams, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
+import { checkStubNames } from './option-names.js';
 import type { Callback, CallOptions, CodecName, Contract, Invoke, Method, MethodSpecs, Replies, Stub, StubOptions } from './types.js';
 
 /** `timeout`: milliseconds for calls and methods that do not say; not for streams. Throws BAD_OPTION. */
@@ -15,6 +16,7 @@ export function makeStub<Specs extends MethodSpecs>(
   options: StubOptions = {},
 ): Stub<Specs> {
   if (!(contract?.methods instanceof Map)) throw badOption('contract', contract, 'what contract() returns');
+  checkStubNames(options);
   const codec = options.codec ?? contract.codec;
   if (!contract.codecs.includes(codec)) throw badOption('codec', codec, `one of ${contract.name}'s: ${contract.codecs.join(', ')}`);
   // Without a prototype, for a method may be called toString; and not from Object.create(null), which V8 makes a dictionary.

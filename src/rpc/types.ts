@@ -336,8 +336,7 @@ export interface RpcOptions {
   session?: SessionOptions;
 }
 
-export interface RpcServerOptions extends RpcOptions {
-  server?: ServerOptions;
+export interface RpcServerOptions extends RpcOptions, ServerOptions {
   /** Offer the service Introspection too, which tells callers what there is and who is connected. Default: false. */
   introspection?: boolean;
 }

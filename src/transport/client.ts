@@ -4,6 +4,7 @@ import { badOption, withDefaults } from '../core/options.js';
 import { warn } from '../core/warning.js';
 import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
+import { checkClientNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
 import type { StreamSession } from './session.js';
 import { withCompression } from './session-options.js';
@@ -218,6 +219,7 @@ export async function connectOn<In, Out>(
   options: ClientOptions = {},
 ): Promise<Client<In, Out>> {
   const target = transportFor(platform, address);
+  checkClientNames(options);
   const checked = withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, 2 ** 31 - 1] });
   const resolved = {
     tls: options.tls,

@@ -1,6 +1,6 @@
 /** Ready codecs. Each call makes one; none keeps state, so one object may serve all sessions. */
 import { gettyError, messageOf } from '../core/errors.js';
-import { badOption } from '../core/options.js';
+import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import type { ByteReader } from './byte-reader.js';
 import type { ByteWriter } from './byte-writer.js';
 import { type Bytes, copy, encode, find } from './bytes.js';
@@ -141,6 +141,14 @@ export interface LengthPrefixedOptions {
   strip?: number;
 }
 
+const LENGTH_PREFIXED_NAMES = {
+  width: true,
+  littleEndian: true,
+  offset: true,
+  adjustment: true,
+  strip: true,
+} satisfies NamesOf<LengthPrefixedOptions>;
+
 /**
  * A length field, then so many bytes. A message is a view without the stripped bytes; it stays valid. Writing puts zeros where
  * bytes were stripped, then the message, and fills in the length field: with `strip: 0` the message is the whole frame.
@@ -148,6 +156,7 @@ export interface LengthPrefixedOptions {
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Bytes, Uint8Array> {
   if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
+  checkNames('lengthPrefixed()', options, LENGTH_PREFIXED_NAMES);
   const { width = 4, littleEndian = false, offset = 0, adjustment = 0 } = options;
   if (typeof littleEndian !== 'boolean') throw badOption('littleEndian', littleEndian, 'a boolean');
   if (![1, 2, 4, 8].includes(width)) throw badOption('width', width, '1, 2, 4 or 8');

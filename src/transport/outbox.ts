@@ -1,9 +1,10 @@
 /** What a session sends: messages of a tick gather in one buffer, and what the connection has not taken is counted and limited. */
 import { GettyError, gettyError, messageOf } from '../core/errors.js';
-import { checkNumber } from '../core/options.js';
+import { checkNames, checkNumber } from '../core/options.js';
 import { ByteWriter, FLUSH_BYTES } from './byte-writer.js';
 import { allocate, copy } from './bytes.js';
 import { HeldBytes } from './held-bytes.js';
+import { SEND_OPTION_NAMES } from './option-names.js';
 import { LONGEST_TIMER, tooLarge } from './session-options.js';
 import { type Flushable, flushSoon } from './tick.js';
 import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from './types.js';
@@ -125,6 +126,7 @@ export class Outbox<In, Out> implements Flushable {
     const start = this.#position;
     const before = this.bytesWritten;
     try {
+      checkNames('send()', options, SEND_OPTION_NAMES);
       if (timeout !== undefined) checkNumber('timeout', timeout, 0, LONGEST_TIMER);
       if (signal?.aborted) throw gettyError('ABORTED_BY_CALLER', 'the caller gave up before anything was sent', signal.reason);
       this.#connection.confirm?.();

@@ -3,6 +3,7 @@ import { gettyError } from '../core/errors.js';
 import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { type Address, parseAddress } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
+import { checkServerNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
 import type { StreamSession } from './session.js';
 import { withCompression } from './session-options.js';
@@ -133,6 +134,7 @@ export async function serveOn<In, Out>(
   options?: ServerOptions,
 ): Promise<Server<In, Out>> {
   const target = transportFor(platform, address);
+  checkServerNames(options);
   const resolved = { ...options, ...withDefaults(SERVER_DEFAULTS, options, { backlog: [1, 65535], handshakeTimeout: [1, 2 ** 31 - 1] }) };
   for (const name of ['maxSessions', 'maxSessionsPerAddress'] as const) {
     if (resolved[name] !== undefined) checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY);

@@ -1,6 +1,7 @@
 /** The defaults of a session, and the check of what a user gives. */
 import { type GettyError, gettyError } from '../core/errors.js';
-import { badOption, checkNumber, type Ranges, withDefaults } from '../core/options.js';
+import { badOption, checkMethods, checkNames, checkNumber, type Ranges, withDefaults } from '../core/options.js';
+import { checkSetupNames, EVENT_NAMES } from './option-names.js';
 import type { Compression, SessionOptions, SessionSetup, Setup, WebSocketOptions } from './types.js';
 
 /** Milliseconds and bytes. */
@@ -39,8 +40,10 @@ const RANGES: Ranges<Defaulted> = {
 export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSetup<In, Out> {
   if (typeof setup !== 'object' || setup === null)
     throw badOption('setup', setup, 'an object with a codec and a listener, or a function that returns one');
+  checkSetupNames(setup);
   const { codec, listener, taskPool, compression = 'none' } = setup;
   if (typeof codec?.read !== 'function' || typeof codec.write !== 'function') throw badOption('codec', codec, 'an object with read and write');
+  if (typeof listener === 'object' && listener !== null) checkMethods('the listener', listener, EVENT_NAMES);
   if (typeof listener?.onMessage !== 'function') throw badOption('listener', listener, 'an object with onMessage');
   if (taskPool !== undefined && (typeof taskPool?.run !== 'function' || typeof taskPool.room !== 'function'))
     throw badOption('taskPool', taskPool, 'what taskPool() returns');
@@ -64,6 +67,7 @@ export function checkCompression(compression: Compression): void {
   if (typeof compression !== 'object' || compression === null) {
     throw badOption('compression', compression, "'none', 'deflate', { deflate: level } or 'snappy'");
   }
+  checkNames('compression', compression, { deflate: true });
   checkNumber('compression.deflate', compression.deflate, -1, 9);
 }
 

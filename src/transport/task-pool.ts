@@ -1,6 +1,6 @@
 /** Runs handlers no more than so many at once. The session that fills it waits, and so does its peer. */
 import { gettyError } from '../core/errors.js';
-import { withDefaults } from '../core/options.js';
+import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
 
 export interface TaskPoolOptions {
   /** Tasks that run at once. */
@@ -8,6 +8,8 @@ export interface TaskPoolOptions {
   /** Tasks that wait. */
   queue?: number;
 }
+
+const NAMES = { concurrency: true, queue: true } satisfies NamesOf<TaskPoolOptions>;
 
 export const TASK_POOL_DEFAULTS = { concurrency: 16, queue: 256 } satisfies TaskPoolOptions;
 
@@ -70,5 +72,6 @@ class BoundedPool implements TaskPool {
 
 /** A pool for the `taskPool` option. Throws BAD_OPTION. */
 export function taskPool(options?: TaskPoolOptions): TaskPool {
+  checkNames('taskPool()', options, NAMES);
   return new BoundedPool(withDefaults(TASK_POOL_DEFAULTS, options, { concurrency: [1, 1e6], queue: [0, 1e6] }));
 }

@@ -16,6 +16,7 @@ import {
 import { messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { type Address, formatAddress } from './address.js';
+import { checkTlsNames } from './option-names.js';
 import { dialled, listenWith, SocketConnection } from './socket.js';
 import { SocketPeer } from './tcp.js';
 import type { Listener, PeerCertificate, TlsOptions, Transport } from './types.js';
@@ -24,6 +25,7 @@ const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 
 /** What both sides give Node. Throws BAD_OPTION for a file, certificate, key or password that is no good. */
 function contextOptions(options: TlsOptions): SecureContextOptions {
+  checkTlsNames(options);
   const { minVersion = 'TLSv1.2', passphrase } = options;
   if (!MIN_VERSIONS.includes(minVersion))
     throw badOption('tls.minVersion', minVersion, MIN_VERSIONS.map((version) => JSON.stringify(version)).join(' or '));

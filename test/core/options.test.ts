@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { checkNames } from '../../src/core/options.js';
 
-const KNOWN = ['maxSessions', 'maxSessionsPerAddress', 'allowOrigin', 'tls'];
+const KNOWN = { maxSessions: true, maxSessionsPerAddress: true, allowOrigin: true, tls: true } as const;
 
 test.each([
   ['maxSesions', 'maxSesions is not an option of serve(); did you mean maxSessions?'],

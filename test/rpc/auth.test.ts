@@ -32,7 +32,7 @@ const Vault = contract('Vault', { whoAmI: unary<void, string>(), open: unary<voi
 interface VaultOptions {
   readonly address?: string;
   readonly interceptors?: readonly Interceptor[];
-  readonly server?: RpcServerOptions['server'];
+  readonly server?: RpcServerOptions;
   readonly client?: RpcClientOptions;
 }
 
@@ -48,7 +48,7 @@ async function vault(options: AuthOptions, { address = freeMemory(), interceptor
       for (let n = 0; n < count; n++) yield context.identity?.subject === 'anna' ? n : -1;
     },
   });
-  const server = await serve(address, [service], { interceptors: [auth(options), ...interceptors], logger: log, server: at });
+  const server = await serve(address, [service], { interceptors: [auth(options), ...interceptors], logger: log, ...at });
   const client = await connect(server.address, { connections: 1, reconnect: false, ...how });
   return {
     server,

@@ -415,7 +415,7 @@ describe('a wrong option is refused at the call, with what was given and what is
     ['no services', () => serve(freeMemory(), anything(undefined))],
     ['a contract instead of a service', () => serve(freeMemory(), [anything(A)])],
     ['a service null', () => serve(freeMemory(), [anything(null)])],
-    ['a wrong backlog', () => serve(TCP, [service], { server: { backlog: 0 } })],
+    ['a wrong backlog', () => serve(TCP, [service], { backlog: 0 })],
     ['services of a client that are none', () => connect('memory://nobody', { services: anything([1]) })],
     ['services of a client null', () => connect('memory://nobody', { services: anything(null) })],
     ['no connections', () => connect('memory://nobody', { connections: 0 })],

@@ -55,7 +55,7 @@ class Bench {
       session: row.options,
       codec,
       ...options,
-      server: { server: row.serverOptions, ...options.server },
+      server: { ...row.serverOptions, ...options.server },
       client: { ...row.clientOptions, ...options.client },
     });
   }
@@ -553,7 +553,7 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     await until(() => pair.client.channels.size === 0, 'the client has seen it');
     await pair.server.close();
     expect(await outcome(pair.stub.add({}))).toBe('UNAVAILABLE');
-    await using _again = await serve(pair.server.address, [testService()], { session: row.options, server: row.serverOptions });
+    await using _again = await serve(pair.server.address, [testService()], { session: row.options, ...row.serverOptions });
     await until(() => pair.client.channels.size === 1, 'the client is back');
     expect(await pair.stub.add({ A: 1, B: 2 })).toMatchObject({ Sum: 3 });
   },

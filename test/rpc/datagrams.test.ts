@@ -82,7 +82,7 @@ async function sensor(waiting: Promise<string> = Promise.resolve('at once')) {
     },
     live: () => [1],
   });
-  const server = await serve('udp://127.0.0.1:0', [service], { server: { udp: { amplification: 10 } } });
+  const server = await serve('udp://127.0.0.1:0', [service], { udp: { amplification: 10 } });
   const between = await Middleman.before(server.address);
   const client = await connect(between.address, { connections: 1, reconnect: false });
   return {

@@ -62,7 +62,7 @@ interface PairOptions {
 
 async function pairOf(row: TransportRow, codec: CodecName, { handlers, offered, streamWindow, maxMessageBytes }: PairOptions = {}): Promise<Pair> {
   const options = { session: { ...row.options, ...(maxMessageBytes && { maxMessageBytes }) }, ...(streamWindow && { streamWindow }) };
-  const server = await serve(row.free(), [implement(Kinds, { ...HANDLERS, ...handlers })], { ...options, server: row.serverOptions });
+  const server = await serve(row.free(), [implement(Kinds, { ...HANDLERS, ...handlers })], { ...options, ...row.serverOptions });
   const services = [implement(Kinds, { ...HANDLERS, ...offered })];
   const client = await connect(server.address, { ...options, ...row.clientOptions, reconnect: false, services });
   return {

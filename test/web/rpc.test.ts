@@ -137,7 +137,7 @@ describe('in chromium', () => {
     const http = createServer((_, response) => response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>Page</title>'));
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
     const origin = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
-    await using server = await serve('ws://127.0.0.1:0/rpc', services, { server: { websocket: { allowOrigin: [origin] } } });
+    await using server = await serve('ws://127.0.0.1:0/rpc', services, { websocket: { allowOrigin: [origin] } });
     try {
       const tab = await browser.newPage();
       await tab.goto(origin);

@@ -1,6 +1,7 @@
 /** The better of two random nodes: by how long its calls take, and how many are under way. */
+import { checkNames } from '../../core/options.js';
 import type { Balancer, NodeLoad, ServiceNode } from '../types.js';
-import { anyIndex, type RandomOptions } from './random.js';
+import { anyIndex, RANDOM_NAMES, type RandomOptions } from './random.js';
 
 /** Milliseconds: what a call is taken to cost at a node that has one under way and has not answered any yet. */
 const UNKNOWN_COST = 1e6;
@@ -19,7 +20,9 @@ function costOf({ inFlight, latency, failureRate }: NodeLoad): number {
  * Two different nodes at random, and of these the one whose recent latency times the calls under way is less. A failed call counts as one that took a
  * second longer, so a node that fails fast draws no calls. Costs the same whatever the number of nodes, and consumers that do not know of each other do not all choose the same node.
  */
-export function p2cEwma({ random: next = Math.random }: RandomOptions = {}): Balancer {
+export function p2cEwma(options: RandomOptions = {}): Balancer {
+  checkNames('p2cEwma()', options, RANDOM_NAMES);
+  const { random: next = Math.random } = options;
   return () => (nodes, _, load) => {
     const first = anyIndex(next, nodes.length);
     const one = nodes[first] as ServiceNode;

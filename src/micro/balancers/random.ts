@@ -1,4 +1,5 @@
 /** Each node with the same chance; and the numbers by which balancers choose. */
+import { checkNames, type NamesOf } from '../../core/options.js';
 import type { Balancer, ServiceNode } from '../types.js';
 
 export interface RandomOptions {
@@ -6,11 +7,15 @@ export interface RandomOptions {
   random?: () => number;
 }
 
+export const RANDOM_NAMES = { random: true } satisfies NamesOf<RandomOptions>;
+
 export function anyIndex(random: () => number, length: number): number {
   return Math.min(length - 1, Math.floor(random() * length));
 }
 
 /** Each node with the same chance. */
-export function random({ random: next = Math.random }: RandomOptions = {}): Balancer {
+export function random(options: RandomOptions = {}): Balancer {
+  checkNames('random()', options, RANDOM_NAMES);
+  const { random: next = Math.random } = options;
   return () => (nodes) => nodes[anyIndex(next, nodes.length)] as ServiceNode;
 }

@@ -1,7 +1,8 @@
 /** Each node with a chance in proportion to the weight that its provider gave it. */
+import { checkNames } from '../../core/options.js';
 import { DEFAULT_WEIGHT, MAX_WEIGHT, WEIGHT_KEY } from '../attributes.js';
 import type { Balancer, ServiceNode } from '../types.js';
-import { anyIndex, type RandomOptions } from './random.js';
+import { anyIndex, RANDOM_NAMES, type RandomOptions } from './random.js';
 
 /** What the node says of itself under `getty-weight`: a whole number from 0 to 1,000,000. Whatever else is there counts as 100. */
 export function weightOf(node: ServiceNode): number {
@@ -36,7 +37,9 @@ function firstAbove(sums: Float64Array, point: number): number {
  * At random, each node with a chance in proportion to its weight; 0: none, unless all have 0. At random rather than in turn, because consumers
  * that do not know of each other would otherwise begin with the heaviest all together.
  */
-export function weighted({ random: next = Math.random }: RandomOptions = {}): Balancer {
+export function weighted(options: RandomOptions = {}): Balancer {
+  checkNames('weighted()', options, RANDOM_NAMES);
+  const { random: next = Math.random } = options;
   return () => {
     // A list stays the same object until it changes, and is summed up once.
     const known = new WeakMap<readonly ServiceNode[], Float64Array>();

@@ -1,6 +1,6 @@
 /** A ZooKeeper client: operations and watches of one session, whichever server has it. */
 import { gettyError, messageOf } from '../../core/errors.js';
-import { badOption, type Ranges, withDefaults } from '../../core/options.js';
+import { badOption, checkNames, type NamesOf, type Ranges, withDefaults } from '../../core/options.js';
 import { tlsClientOptions } from '../../transport/tls.js';
 import { aclOf, checkPath, parentOf, parseEnsemble } from './addresses.js';
 import { reasonOf, ZooKeeperError } from './errors.js';
@@ -33,6 +33,28 @@ export const CLIENT_DEFAULTS = {
   maxResponseBytes: 8 * 1024 * 1024,
   maxPending: 20_000,
 } satisfies ZooKeeperClientOptions;
+
+const NAMES = {
+  sessionTimeout: true,
+  operationTimeout: true,
+  initialDelay: true,
+  maxDelay: true,
+  maxRequestBytes: true,
+  maxResponseBytes: true,
+  maxPending: true,
+  credentials: true,
+  acl: true,
+  tls: true,
+  onState: true,
+} satisfies NamesOf<ZooKeeperClientOptions>;
+const WATCH_NAMES = { watch: true } satisfies NamesOf<WatchOptions>;
+const CREATE_NAMES = { ephemeral: true, acl: true } satisfies NamesOf<CreateOptions>;
+const MULTI_NAMES = {
+  create: { type: true, path: true, data: true, ...CREATE_NAMES },
+  delete: { type: true, path: true, version: true },
+  setData: { type: true, path: true, data: true, version: true },
+  check: { type: true, path: true, version: true },
+} satisfies { [Type in MultiOperation['type']]: NamesOf<Extract<MultiOperation, { type: Type }>> };
 
 const LONGEST = 2 ** 31 - 1;
 const RANGES: Ranges<typeof CLIENT_DEFAULTS> = {
@@ -72,6 +94,7 @@ export class ZooKeeperClient implements AsyncDisposable {
 
   /** `hosts`: `host:port,host:port/chroot`. Connects with the first operation. Throws BAD_ADDRESS or BAD_OPTION. */
   constructor(hosts: string, options: ZooKeeperClientOptions = {}) {
+    checkNames('ZooKeeperClient', options, NAMES);
     const ensemble = parseEnsemble(hosts);
     const { credentials, tls, onState } = options;
     this.#options = withDefaults(CLIENT_DEFAULTS, options, RANGES);
@@ -116,11 +139,13 @@ export class ZooKeeperClient implements AsyncDisposable {
   // ---- operations. All reject with a ZooKeeperError, see its reason; a bad path is thrown as BAD_OPTION ----
 
   async create(path: string, data: Uint8Array, options: CreateOptions = {}): Promise<void> {
+    checkNames('create()', options, CREATE_NAMES);
     await this.#submit(this.#create(path, data, options));
   }
 
   /** The persistent nodes of a path that are not there, those of the chroot included, without data. */
   async makePath(path: string, options: Pick<CreateOptions, 'acl'> = {}): Promise<void> {
+    checkNames('makePath()', options, { acl: true });
     await this.#makePath(this.#absolute(path), options.acl === undefined ? this.#acl : aclOf(options.acl));
   }
 
@@ -146,7 +171,8 @@ export class ZooKeeperClient implements AsyncDisposable {
   }
 
   /** Undefined: there is no such node; a watch waits for it. */
-  async exists(path: string, { watch }: WatchOptions = {}): Promise<Stat | undefined> {
+  async exists(path: string, options: WatchOptions = {}): Promise<Stat | undefined> {
+    const watch = watchOf(options);
     const absolute = this.#absolute(path);
     const settled: Settled = (error) => {
       if (error === undefined) this.#watch('data', absolute, watch);
@@ -160,7 +186,8 @@ export class ZooKeeperClient implements AsyncDisposable {
     }
   }
 
-  async getData(path: string, { watch }: WatchOptions = {}): Promise<NodeData> {
+  async getData(path: string, options: WatchOptions = {}): Promise<NodeData> {
+    const watch = watchOf(options);
     const absolute = this.#absolute(path);
     return this.#submit(protocol.getData(absolute, watch !== undefined), this.#watchIfDone('data', absolute, watch));
   }
@@ -170,7 +197,8 @@ export class ZooKeeperClient implements AsyncDisposable {
   }
 
   /** Names, in no order. */
-  async getChildren(path: string, { watch }: WatchOptions = {}): Promise<string[]> {
+  async getChildren(path: string, options: WatchOptions = {}): Promise<string[]> {
+    const watch = watchOf(options);
     const absolute = this.#absolute(path);
     return this.#submit(protocol.getChildren(absolute, watch !== undefined), this.#watchIfDone('child', absolute, watch));
   }
@@ -183,6 +211,7 @@ export class ZooKeeperClient implements AsyncDisposable {
   /** All or nothing. */
   async multi(operations: readonly MultiOperation[]): Promise<void> {
     const parts = operations.map((operation): Operation<unknown> => {
+      checkNames(`the ${operation.type} of multi()`, operation, MULTI_NAMES[operation.type]);
       if (operation.type === 'create') return this.#create(operation.path, operation.data, operation);
       const { path, version = ANY_VERSION } = operation;
       if (operation.type === 'setData') return protocol.setData(this.#absolute(path), operation.data, version);
@@ -323,4 +352,10 @@ export class ZooKeeperClient implements AsyncDisposable {
 
 function closed({ name, path }: Operation<unknown>): Error {
   return new ZooKeeperError('CLOSED', `ZooKeeper: ${name} ${path}: the client is closed`);
+}
+
+/** Throws BAD_OPTION. */
+function watchOf(options: WatchOptions): Watcher | undefined {
+  checkNames('a watch', options, WATCH_NAMES);
+  return options.watch;
 }

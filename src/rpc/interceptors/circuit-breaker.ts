@@ -1,5 +1,5 @@
 /** Leaving a service alone that fails, until it has recovered. */
-import { badOption, withDefaults } from '../../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { type RpcCode, RpcError } from '../errors.js';
 import { checkHook, tell } from '../hook.js';
 import { invokeUntilEnd } from '../stream-end.js';
@@ -33,6 +33,19 @@ export interface CircuitBreakerOptions {
   now?: () => number;
 }
 
+const NAMES = {
+  failures: true,
+  ratio: true,
+  window: true,
+  openFor: true,
+  probes: true,
+  maxKeys: true,
+  key: true,
+  isFailure: true,
+  onState: true,
+  now: true,
+} satisfies NamesOf<CircuitBreakerOptions>;
+
 /** Milliseconds. */
 export const CIRCUIT_BREAKER_DEFAULTS = {
   failures: 10,
@@ -52,6 +65,7 @@ type Settings = typeof CIRCUIT_BREAKER_DEFAULTS & Required<Pick<CircuitBreakerOp
  * has peace to recover and its callers do not wait for nothing; after a while a few may try. Throws BAD_OPTION.
  */
 export function circuitBreaker(options: CircuitBreakerOptions = {}): Interceptor {
+  checkNames('circuitBreaker()', options, NAMES);
   const settings = resolve(options);
   const { key, maxKeys, now } = settings;
   return (next) => {

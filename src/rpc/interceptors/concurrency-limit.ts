@@ -1,5 +1,5 @@
 /** No more than so many calls at once; a few more wait for their turn. */
-import { badOption, withDefaults } from '../../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { cancelled, withTimeLeft } from '../call.js';
 import { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../stream-end.js';
@@ -16,6 +16,8 @@ export interface ConcurrencyLimitOptions {
   queueTimeout?: number;
 }
 
+const NAMES = { limit: true, queue: true, queueTimeout: true } satisfies NamesOf<ConcurrencyLimitOptions>;
+
 /** Milliseconds. */
 export const CONCURRENCY_LIMIT_DEFAULTS = { limit: 256, queue: 1_024, queueTimeout: 1_000 } satisfies ConcurrencyLimitOptions;
 
@@ -26,6 +28,7 @@ const LONGEST_TIMER = 2 ** 31 - 1;
  * allow. All else is refused with RESOURCE_EXHAUSTED (`unsent`). Throws BAD_OPTION.
  */
 export function concurrencyLimit(options: ConcurrencyLimitOptions = {}): Interceptor {
+  checkNames('concurrencyLimit()', options, NAMES);
   const settings = withDefaults(CONCURRENCY_LIMIT_DEFAULTS, options, { limit: [1, 2 ** 31], queue: [0, 2 ** 24], queueTimeout: [1, LONGEST_TIMER] });
   for (const name of ['limit', 'queue'] as const) if (!Number.isInteger(settings[name])) throw badOption(name, settings[name], 'a whole number');
   return (next) => {

@@ -1,6 +1,6 @@
 /** One line for each call, when it has ended. */
 import type { Logger } from '../../core/logger.js';
-import { badOption, withDefaults } from '../../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import type { RpcError } from '../errors.js';
 import { checkHook, tell } from '../hook.js';
 import { invokeUntilEnd } from '../stream-end.js';
@@ -21,6 +21,8 @@ export interface LoggingOptions {
   now?: () => number;
 }
 
+const NAMES = { logger: true, slow: true, all: true, details: true, now: true } satisfies NamesOf<LoggingOptions>;
+
 /** Milliseconds. */
 export const LOGGING_DEFAULTS = { slow: 1_000, all: true as boolean } satisfies Partial<LoggingOptions>;
 
@@ -38,6 +40,7 @@ export interface CallLine {
 
 /** Writes a CallLine for each call when it has ended: no arguments, no metadata, no message of an error. Throws BAD_OPTION. */
 export function logging(options: LoggingOptions): Interceptor {
+  checkNames('logging()', options, NAMES);
   if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object with a logger');
   const { slow, all } = withDefaults(LOGGING_DEFAULTS, options);
   const { logger, details, now = () => performance.now() } = options;

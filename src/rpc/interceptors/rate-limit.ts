@@ -1,5 +1,5 @@
 /** No more than so many calls a second. */
-import { badOption, withDefaults } from '../../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { RpcError } from '../errors.js';
 import { checkHook } from '../hook.js';
 import type { Call, Interceptor } from '../types.js';
@@ -20,6 +20,8 @@ export interface RateLimitOptions {
   now?: () => number;
 }
 
+const NAMES = { perSecond: true, burst: true, maxKeys: true, key: true, now: true } satisfies NamesOf<RateLimitOptions>;
+
 export const RATE_LIMIT_DEFAULTS = { perSecond: 1_000, burst: 0, maxKeys: 10_000 } satisfies RateLimitOptions;
 
 /**
@@ -27,6 +29,7 @@ export const RATE_LIMIT_DEFAULTS = { perSecond: 1_000, burst: 0, maxKeys: 10_000
  * RESOURCE_EXHAUSTED (`unsent`). Throws BAD_OPTION.
  */
 export function rateLimit(options: RateLimitOptions = {}): Interceptor {
+  checkNames('rateLimit()', options, NAMES);
   const {
     perSecond,
     burst: given,

@@ -1,5 +1,5 @@
 /** Trying again, where it is safe, after a pause. */
-import { badOption, withDefaults } from '../../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { cancelled, streams, withTimeLeft } from '../call.js';
 import { isRpcCode, type RpcCode, RpcError } from '../errors.js';
 import { checkHook, tell } from '../hook.js';
@@ -23,6 +23,8 @@ export interface RetryOptions {
   onRetry?: (error: RpcError, call: Call, delay: number) => void;
 }
 
+const NAMES = { attempts: true, initialDelay: true, maxDelay: true, codes: true, budget: true, onRetry: true } satisfies NamesOf<RetryOptions>;
+
 /** Milliseconds. */
 export const RETRY_DEFAULTS = {
   attempts: 3,
@@ -43,6 +45,7 @@ type Resolved = typeof RETRY_DEFAULTS & Pick<RetryOptions, 'onRetry'>;
  * stream. On a server, where the handler would run again, only idempotent methods are. Throws BAD_OPTION.
  */
 export function retry(options: RetryOptions = {}): Interceptor {
+  checkNames('retry()', options, NAMES);
   const resolved = resolve(options);
   const { budget: given } = options;
   RetryBudget.of(given);

@@ -1,0 +1,130 @@
+/** The names of the transport's options. The compiler holds each set to its type, so that a new option is listed here before it can be used. */
+import { checkNames, type NamesOf } from '../core/options.js';
+import type {
+  ClientOptions,
+  EventListener,
+  ReconnectOptions,
+  SendOptions,
+  ServerOptions,
+  SessionOptions,
+  SessionSetup,
+  TlsOptions,
+  UdpOptions,
+  WebSocketOptions,
+} from './types.js';
+
+export const SESSION_OPTION_NAMES = {
+  name: true,
+  maxMessageBytes: true,
+  cronPeriod: true,
+  idleTimeout: true,
+  messageTimeout: true,
+  waitTime: true,
+  highWaterMark: true,
+  maxQueuedBytes: true,
+  maxHandling: true,
+  taskPool: true,
+  compression: true,
+  maxInflatedBytes: true,
+} satisfies NamesOf<SessionOptions>;
+
+const SETUP_NAMES = { codec: true, listener: true, ...SESSION_OPTION_NAMES } satisfies NamesOf<SessionSetup<unknown>>;
+
+export const EVENT_NAMES = { onOpen: true, onMessage: true, onError: true, onClose: true, onCron: true } satisfies NamesOf<EventListener<unknown>>;
+
+export const SEND_OPTION_NAMES = { timeout: true, signal: true } satisfies NamesOf<SendOptions>;
+
+export const SERVER_OPTION_NAMES = {
+  maxSessions: true,
+  maxSessionsPerAddress: true,
+  backlog: true,
+  tls: true,
+  handshakeTimeout: true,
+  udp: true,
+  websocket: true,
+} satisfies NamesOf<ServerOptions>;
+
+export const CLIENT_OPTION_NAMES = {
+  connections: true,
+  connectTimeout: true,
+  reconnect: true,
+  onState: true,
+  tls: true,
+  udp: true,
+  websocket: true,
+  signal: true,
+} satisfies NamesOf<ClientOptions>;
+
+const RECONNECT_NAMES = { initialDelay: true, maxDelay: true } satisfies NamesOf<ReconnectOptions>;
+
+const WEBSOCKET_NAMES = { protocols: true, compression: true, text: true, allowOrigin: true, headers: true } satisfies NamesOf<WebSocketOptions>;
+
+const UDP_NAMES = {
+  maxDatagramBytes: true,
+  amplification: true,
+  connectPing: true,
+  receiveBufferBytes: true,
+  sendBufferBytes: true,
+} satisfies NamesOf<UdpOptions>;
+
+const TLS_NAMES = {
+  cert: true,
+  key: true,
+  passphrase: true,
+  ca: true,
+  clientCertificate: true,
+  serverName: true,
+  minVersion: true,
+} satisfies NamesOf<TlsOptions>;
+
+const BESIDE_SETUP = {
+  'serve(), its third argument': SERVER_OPTION_NAMES,
+  'connect(), its third argument': CLIENT_OPTION_NAMES,
+  websocket: WEBSOCKET_NAMES,
+};
+const BESIDE_SERVER = {
+  'the setup, the second argument': SETUP_NAMES,
+  'connect()': CLIENT_OPTION_NAMES,
+  tls: TLS_NAMES,
+  udp: UDP_NAMES,
+  websocket: WEBSOCKET_NAMES,
+};
+const BESIDE_CLIENT = {
+  'the setup, the second argument': SETUP_NAMES,
+  'serve()': SERVER_OPTION_NAMES,
+  reconnect: RECONNECT_NAMES,
+  tls: TLS_NAMES,
+  udp: UDP_NAMES,
+  websocket: WEBSOCKET_NAMES,
+};
+
+/** Throws BAD_OPTION. */
+export function checkSetupNames(setup: object): void {
+  checkNames('the setup', setup, SETUP_NAMES, BESIDE_SETUP);
+}
+
+/** Throws BAD_OPTION. */
+export function checkServerNames(options: ServerOptions | undefined): void {
+  checkNames('serve()', options, SERVER_OPTION_NAMES, BESIDE_SERVER);
+  checkNestedNames(options);
+}
+
+/** Throws BAD_OPTION. */
+export function checkClientNames(options: ClientOptions | undefined): void {
+  checkNames('connect()', options, CLIENT_OPTION_NAMES, BESIDE_CLIENT);
+  checkNestedNames(options);
+}
+
+/** The names of the options within options. Throws BAD_OPTION. */
+export function checkNestedNames(options: ClientOptions | undefined): void {
+  const { reconnect, tls, udp, websocket } = options ?? {};
+  if (typeof reconnect === 'object') checkNames('reconnect', reconnect, RECONNECT_NAMES);
+  checkTlsNames(tls);
+  checkNames('udp', udp, UDP_NAMES);
+  checkNames('websocket', websocket, WEBSOCKET_NAMES);
+}
+
+/** Throws BAD_OPTION. */
+export function checkTlsNames(tls: TlsOptions | undefined): void {
+  checkNames('tls', tls, TLS_NAMES);
+}
