@@ -1,5 +1,5 @@
 /** Compiles the examples and runs one: `npm run example -- NAME ARGS…` runs examples/NAME/main.ts. */
-import { cpSync, existsSync, readdirSync, renameSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { fingerprint, ROOT, run, setup, TSC } from './setup.mjs';
@@ -24,13 +24,46 @@ function compileExamples() {
   return out;
 }
 
+/**
+ * What the comment at the top of an example says: what it does, and how it is run.
+ * @param {string} source
+ */
+function usageOf(source) {
+  const [, comment = ''] = /^\/\*\*\n(.*?)\n \*\//s.exec(source) ?? [];
+  return comment.replace(/^ \* ?/gm, '').replace(/\n+(?= +npm run)/, '\n\nusage:\n');
+}
+
+/**
+ * Print the usage of an example and end this process, when its flags ask for that or are wrong.
+ * @param {string} name
+ * @param {string[]} args
+ */
+async function checkFlags(name, args) {
+  const source = readFileSync(join(ROOT, 'examples', name, 'main.ts'), 'utf8');
+  /** @type {typeof import('../src/cli/flags.js')} */
+  const { parseFlags } = await import(pathToFileURL(join(ROOT, 'dist/cli/flags.js')).href);
+  /** @type {Record<string, { type: 'string' | 'boolean' }>} */
+  const flags = Object.fromEntries([...source.matchAll(/([\w-]+)'?: \{ type: '(string|boolean)'/g)].map(([, flag, type]) => [flag, { type }]));
+  try {
+    if (!parseFlags(args, { ...flags, help: { type: 'boolean', short: 'h' } }).help) return;
+    console.log(usageOf(source));
+    process.exit(0);
+  } catch (error) {
+    console.error(`${/** @type {Error} */ (error).message}\n\n${usageOf(source)}`);
+    process.exit(2);
+  }
+}
+
 setup();
 const names = readdirSync(join(ROOT, 'examples')).filter((name) => existsSync(join(ROOT, 'examples', name, 'main.ts')));
 const name = process.argv[2] ?? '';
 if (!names.includes(name)) {
-  console.error(`example: given ${JSON.stringify(name)}, expected one of ${names.join(', ')}`);
-  process.exit(1);
+  console.error(
+    `example: given ${JSON.stringify(name)}, expected one of ${names.join(', ')}\nusage: npm run example -- NAME [FLAGS]; --help after the name tells of its flags`,
+  );
+  process.exit(2);
 }
+await checkFlags(name, process.argv.slice(3));
 const folder = compileExamples();
 process.argv.splice(1, 2, join(folder, name, 'main.js'));
 await import(pathToFileURL(/** @type {string} */ (process.argv[1])).href);

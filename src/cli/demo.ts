@@ -7,11 +7,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { messageOf } from '../core/errors.js';
 import { within } from '../core/timers.js';
 import { Display } from './demo/display.js';
 import type { Figures, FromConsumer, FromProvider, ToChild } from './demo/messages.js';
+import { parseFlags } from './flags.js';
 
 const PROVIDERS = ['provider-1', 'provider-2', 'provider-3'];
 const VICTIM = 'provider-2';
@@ -19,7 +19,14 @@ const VICTIM = 'provider-2';
 const HANG = 25;
 const START_LIMIT = 15_000;
 const STOP_LIMIT = 5_000;
-const USAGE = 'npm start -- [--duration 15s] [--rate 2000] [--json] [--registry URL]';
+const USAGE = 'usage: npm start -- [--duration 15s] [--rate 2000] [--json] [--registry URL]';
+const HELP = `Three providers and a consumer, each a process of its own. One provider is killed and started again, and no call fails.
+${USAGE}
+  --duration  how long calls are made, such as 15s or 2m; from 3s to 1440m; default: 15s
+  --rate      calls per second, from 1 to 1000000; default: 2000
+  --json      print one JSON object at the end, and nothing else
+  --registry  file:///directory, etcd://host:2379/root or zookeeper://host:2181/root; default: a temporary directory
+  --help      print this text`;
 
 interface Options {
   /** Milliseconds. */
@@ -29,16 +36,16 @@ interface Options {
   registry: string | undefined;
 }
 
-function readOptions(args: string[]): Options {
-  const { values } = parseArgs({
-    args,
-    options: {
-      duration: { type: 'string', default: '15s' },
-      rate: { type: 'string', default: '2000' },
-      json: { type: 'boolean', default: false },
-      registry: { type: 'string' },
-    },
+/** Undefined: the user asks for help. */
+function readOptions(args: string[]): Options | undefined {
+  const values = parseFlags(args, {
+    duration: { type: 'string', default: '15s' },
+    rate: { type: 'string', default: '2000' },
+    json: { type: 'boolean', default: false },
+    registry: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
   });
+  if (values.help) return undefined;
   const [, amount, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(values.duration) ?? [];
   const duration = Number(amount) * { ms: 1, s: 1_000, m: 60_000 }[unit as 'ms' | 's' | 'm'];
   if (!(duration >= 3_000 && duration <= 86_400_000)) throw new Error(`--duration: given ${values.duration}, expected from 3s to 1440m`);
@@ -235,12 +242,16 @@ function stopChild(child: ChildProcess): Promise<void> {
 }
 
 async function main(): Promise<number> {
-  let options: Options;
+  let options: Options | undefined;
   try {
     options = readOptions(process.argv.slice(2));
   } catch (error) {
-    console.error(`${messageOf(error)}\nusage: ${USAGE}`);
+    console.error(`${messageOf(error)}\n${USAGE}`);
     return 2;
+  }
+  if (options === undefined) {
+    console.log(HELP);
+    return 0;
   }
   const demo = new Demo(options);
   let signalled = 0;

@@ -99,7 +99,7 @@ function isOneLetterOff(name: string, known: string): boolean {
 }
 
 /** The name of `known` with the smallest edit distance, if a third of the letters or fewer differ. */
-function nearestTo(name: string, known: readonly string[]): string | undefined {
+export function nearestTo(name: string, known: readonly string[]): string | undefined {
   let nearest: string | undefined;
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
   for (const candidate of known) {

@@ -19,7 +19,7 @@ import {
   type Stub,
   type StubOptions,
 } from '../rpc/index.js';
-import { checkRpcClientNames, RPC_CLIENT_NAMES } from '../rpc/option-names.js';
+import { checkRpcClientNames, checkStubNames, RPC_CLIENT_NAMES } from '../rpc/option-names.js';
 import { invokeUntilEnd } from '../rpc/stream-end.js';
 import { roundRobin } from './balancers/index.js';
 import { type EjectionOptions, resolveEjection } from './ejection.js';
@@ -149,6 +149,7 @@ class ServiceConsumer implements Consumer {
   }
 
   #poolOf({ name, version, codec }: ContractName, options: StubOptions): Pool {
+    checkStubNames(options);
     return this.#pool(name, version, options.codec ?? codec);
   }
 

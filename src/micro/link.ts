@@ -145,6 +145,8 @@ export class Link {
     const { onState } = this.#options;
     return {
       ...this.#options,
+      // The registry decides which nodes use TLS; connect() refuses the option for those that do not.
+      tls: /^(?:tls|wss):/.test(this.address) ? this.#options.tls : undefined,
       onResponsive: (responsive) => {
         if (connection.left) return;
         this.#responsive = responsive;

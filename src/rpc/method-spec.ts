@@ -17,6 +17,11 @@ export interface StreamOptions {
   timeout?: number;
 }
 
+const STREAM_NAMES = { timeout: true } satisfies NamesOf<StreamOptions>;
+const METHOD_NAMES = { idempotent: true, ...STREAM_NAMES } satisfies NamesOf<MethodOptions>;
+const ONEWAY_NAMES = { idempotent: true } satisfies NamesOf<Pick<MethodOptions, 'idempotent'>>;
+const CLASS_NAMES = { input: true, output: true } satisfies NamesOf<MethodClasses>;
+
 /** What the serving side makes of an argument before the handler gets it; a wrong one is INVALID_ARGUMENT. Of a stream: of each message. */
 interface InputSchema<Schema> {
   input: Schema;
@@ -78,11 +83,6 @@ export const duplex: MakeMethod<'duplex', StreamOptions> = maker('duplex');
 interface SpecOptions extends MethodOptions, Partial<InputSchema<StandardSchemaV1> & OutputSchema<StandardSchemaV1>> {
   protobuf?: Partial<MethodClasses>;
 }
-
-const STREAM_NAMES = { timeout: true } satisfies NamesOf<StreamOptions>;
-const METHOD_NAMES = { idempotent: true, ...STREAM_NAMES } satisfies NamesOf<MethodOptions>;
-const ONEWAY_NAMES = { idempotent: true } satisfies NamesOf<Pick<MethodOptions, 'idempotent'>>;
-const CLASS_NAMES = { input: true, output: true } satisfies NamesOf<MethodClasses>;
 
 // biome-ignore lint/suspicious/noExplicitAny: the overloads say which types
 function maker<Kind extends MethodKind>(kind: Kind): (options?: SpecOptions) => MethodSpec<any, any, any, any, Kind> {

@@ -219,7 +219,7 @@ export async function connectOn<In, Out>(
   options: ClientOptions = {},
 ): Promise<Client<In, Out>> {
   const target = transportFor(platform, address);
-  checkClientNames(options);
+  checkClientNames(options, target.address);
   const checked = withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, 2 ** 31 - 1] });
   const resolved = {
     tls: options.tls,

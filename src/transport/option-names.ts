@@ -1,5 +1,6 @@
 /** The names of the transport's options. The compiler holds each set to its type, so that a new option is listed here before it can be used. */
-import { checkNames, type NamesOf } from '../core/options.js';
+import { badOption, checkNames, type NamesOf } from '../core/options.js';
+import type { Address } from './address.js';
 import type {
   ClientOptions,
   EventListener,
@@ -103,16 +104,25 @@ export function checkSetupNames(setup: object): void {
   checkNames('the setup', setup, SETUP_NAMES, BESIDE_SETUP);
 }
 
-/** Throws BAD_OPTION. */
-export function checkServerNames(options: ServerOptions | undefined): void {
+const PLAINTEXT = ['tcp', 'ws', 'udp'];
+
+/** Throws BAD_OPTION, also for `tls` at an address where everything would travel in plain text. */
+export function checkServerNames(options: ServerOptions | undefined, address: Address): void {
+  checkTlsAddress(options, address);
   checkNames('serve()', options, SERVER_OPTION_NAMES, BESIDE_SERVER);
   checkNestedNames(options);
 }
 
-/** Throws BAD_OPTION. */
-export function checkClientNames(options: ClientOptions | undefined): void {
+/** As checkServerNames(). */
+export function checkClientNames(options: ClientOptions | undefined, address: Address): void {
+  checkTlsAddress(options, address);
   checkNames('connect()', options, CLIENT_OPTION_NAMES, BESIDE_CLIENT);
   checkNestedNames(options);
+}
+
+function checkTlsAddress(options: ServerOptions | ClientOptions | undefined, { scheme, text }: Address): void {
+  const tls = options?.tls;
+  if (tls !== undefined && PLAINTEXT.includes(scheme)) throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
 }
 
 /** The names of the options within options. Throws BAD_OPTION. */

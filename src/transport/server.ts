@@ -134,7 +134,7 @@ export async function serveOn<In, Out>(
   options?: ServerOptions,
 ): Promise<Server<In, Out>> {
   const target = transportFor(platform, address);
-  checkServerNames(options);
+  checkServerNames(options, target.address);
   const resolved = { ...options, ...withDefaults(SERVER_DEFAULTS, options, { backlog: [1, 65535], handshakeTimeout: [1, 2 ** 31 - 1] }) };
   for (const name of ['maxSessions', 'maxSessionsPerAddress'] as const) {
     if (resolved[name] !== undefined) checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY);

@@ -83,7 +83,9 @@ describe('the demo', () => {
     [['--duration', 'soon'], '--duration: given soon, expected from 3s to 1440m'],
     [['--rate', '-1'], '--rate'],
     [['--registry', 'memory:'], '--registry: given memory:, which other processes do not see'],
-    [['--nonsense'], "Unknown option '--nonsense'"],
+    [['--nonsense'], "Unknown option '--nonsense'; the flags are --duration, --rate, --json, --registry, --help"],
+    [['--regestry', 'x'], "Unknown option '--regestry'; did you mean --registry?"],
+    [['15s'], "Unexpected argument '15s'"],
   ])('%j is refused with the usage', async (args, complaint) => {
     const { code, errors } = await start(args).ended;
     expect(errors).toContain(complaint);
@@ -108,6 +110,14 @@ describe('the demo', () => {
     },
     INSTALL_TIMEOUT,
   );
+
+  it('--help prints the usage and every flag, and starts nothing', async () => {
+    const { code, out, errors } = await start(['--help']).ended;
+    for (const part of ['usage: npm start --', '--duration', '--rate', '--json', '--registry', '--help']) expect(out).toContain(part);
+    expect(errors).toBe('');
+    expect(code).toBe(0);
+    expect(readdirSync(folder)).toEqual([]);
+  });
 
   it('a registry that cannot be opened ends it with the reason', async () => {
     const { code, errors } = await start(['--registry', 'nowhere://x']).ended;
