@@ -52,7 +52,7 @@ const NOWHERE: Readonly<Record<string, Names>> = {};
 /**
  * Throws BAD_OPTION for an own enumerable name in `given` that is not in `known`; the message names the nearest known one. `of`: the function or
  * option that takes the options, such as `serve()` or `reconnect`. `elsewhere`: names that belong to another place, by that place.
- * It runs once per call for call options, so it allocates nothing unless it throws.
+ * It allocates nothing unless it throws.
  */
 export function checkNames(of: string, given: object | null | undefined, known: Names, elsewhere = NOWHERE): void {
   if (typeof given !== 'object') return;

@@ -8,7 +8,7 @@ import { FILE_REGISTRY_NAMES, type FileRegistryOptions, file } from './file.js';
 import { memory } from './memory.js';
 import type { ZooKeeperRegistryOptions } from './zookeeper.js';
 
-/** Options of every kind of registry; each takes what it knows. */
+/** Options of every kind of registry. Each kind uses those that it knows; a name that no kind knows is a BAD_OPTION. */
 export interface RegistryOptions extends FileRegistryOptions, Omit<EtcdOptions, 'root'>, ZooKeeperRegistryOptions {}
 
 const NAMES = {

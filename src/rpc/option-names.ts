@@ -47,7 +47,11 @@ function checkBeneath(options: RpcServerOptions & RpcClientOptions): void {
 
 /** Throws BAD_OPTION. */
 export function checkCallNames(options: CallOptions): void {
-  checkNames('a call', options, CALL_OPTION_NAMES);
+  // This runs once per call: comparing with constants takes a quarter of the time of looking names up.
+  for (const name in options) {
+    const isKnown = name === 'timeout' || name === 'signal' || name === 'metadata' || name === 'parent' || name === 'onMetadata';
+    if (!isKnown) return checkNames('a call', options, CALL_OPTION_NAMES);
+  }
 }
 
 /** Throws BAD_OPTION. */
@@ -57,5 +61,9 @@ export function checkStubNames(options: StubOptions): void {
 
 /** Throws BAD_OPTION. */
 export function checkChangeNames(changes: Parameters<Call['with']>[0]): void {
-  checkNames('with()', changes, CHANGE_NAMES);
+  // As in checkCallNames().
+  for (const name in changes) {
+    const isKnown = name === 'input' || name === 'timeout' || name === 'metadata' || name === 'signal';
+    if (!isKnown) return checkNames('with()', changes, CHANGE_NAMES);
+  }
 }

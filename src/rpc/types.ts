@@ -336,6 +336,7 @@ export interface RpcOptions {
   session?: SessionOptions;
 }
 
+/** Of serve(): the options of the transport stand beside those of rpc, as in RpcClientOptions. */
 export interface RpcServerOptions extends RpcOptions, ServerOptions {
   /** Offer the service Introspection too, which tells callers what there is and who is connected. Default: false. */
   introspection?: boolean;

@@ -221,7 +221,7 @@ export interface ServerOptions {
   maxSessionsPerAddress?: number;
   /** The longest queue of connections that the operating system holds for us. */
   backlog?: number;
-  /** For `tls://` and `wss://`: cert and key are needed. */
+  /** For `tls://` and `wss://`: cert and key are needed. BAD_OPTION at `tcp://`, `ws://` and `udp://`. */
   tls?: TlsOptions;
   /** Milliseconds that a peer has for the handshake of TLS or WebSocket. */
   handshakeTimeout?: number;
@@ -318,7 +318,7 @@ export interface ClientOptions {
    * was lost or the last attempt failed. It is called at once, after the listener's own events. A throw is reported as that of a listener without onError.
    */
   onState?: (state: ClientState, reason?: Error) => void;
-  /** For `tls://` and `wss://`. The server is always verified; a CA of your own goes here. */
+  /** For `tls://` and `wss://`. The server is always verified; a CA of your own goes here. BAD_OPTION at `tcp://`, `ws://` and `udp://`. */
   tls?: TlsOptions;
   /** For `udp://`. */
   udp?: UdpOptions;

@@ -324,7 +324,7 @@ describe('listeners', () => {
       [Symbol.iterator](): void {}
     }
     await using _server = await serve('memory://', { codec: { ...lines(), Read() {}, state: 1 }, listener: new Own() } as SessionSetup<string>);
-    rpc.implement(Greeter, { hello: (name) => name, tell() {}, async *count() {}, sum: () => 1, Hello() {} } as never);
+    rpc.implement(Greeter, { hello: (name: string) => name, tell() {}, async *count() {}, sum: () => 1, Hello() {} } as never);
   });
 });
 
