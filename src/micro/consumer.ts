@@ -51,7 +51,7 @@ export interface ConsumeOptions extends Omit<RpcClientOptions, 'signal' | 'onRea
   idleTimeout?: number;
 }
 
-const { signal: _signal, onReady: _onReady, ...CONNECTION_NAMES } = RPC_CLIENT_NAMES;
+const { signal: _signal, onReady: _onReady, onResponsive: _onResponsive, ...CONNECTION_NAMES } = RPC_CLIENT_NAMES;
 const NAMES = {
   registry: true,
   group: true,

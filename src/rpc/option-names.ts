@@ -18,7 +18,13 @@ const RPC_OPTION_NAMES = {
 
 export const RPC_SERVER_NAMES = { introspection: true, ...RPC_OPTION_NAMES, ...SERVER_OPTION_NAMES } satisfies NamesOf<RpcServerOptions>;
 
-export const RPC_CLIENT_NAMES = { services: true, onReady: true, ...RPC_OPTION_NAMES, ...CLIENT_OPTION_NAMES } satisfies NamesOf<RpcClientOptions>;
+export const RPC_CLIENT_NAMES = {
+  services: true,
+  onReady: true,
+  onResponsive: true,
+  ...RPC_OPTION_NAMES,
+  ...CLIENT_OPTION_NAMES,
+} satisfies NamesOf<RpcClientOptions>;
 
 const CALL_OPTION_NAMES = { timeout: true, signal: true, metadata: true, parent: true, onMetadata: true } satisfies NamesOf<CallOptions>;
 

@@ -261,7 +261,7 @@ async function refusal(attempt: () => unknown): Promise<Error & { code?: unknown
 }
 
 /** consume() manages these by itself. */
-const NOT_OF_CONSUME = ['signal', 'onReady'];
+const NOT_OF_CONSUME = ['signal', 'onReady', 'onResponsive'];
 
 test('every options type that programs can import is walked', () => {
   expect([...DECLARED.keys()].filter((name) => name !== 'EventListener').sort()).toEqual(Object.keys(TAKERS).sort());
