@@ -15,7 +15,7 @@ import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper.js';
 import * as rpc from '../../src/rpc/index.js';
 import { connect as connectInBrowser } from '../../src/web/connect.js';
 import { connect as connectRpcInBrowser } from '../../src/web/rpc.js';
-import { identity, SERVER_TLS } from '../fixtures/certificates.js';
+import { CLIENT_TLS, identity, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';
 
 noLeaks();
@@ -391,5 +391,15 @@ test('registry() gives each kind the options that it knows', async () => {
   for (const url of ['memory:', 'file:///nowhere', `etcd://127.0.0.1:${port}`, `zookeeper://127.0.0.1:${port}`]) {
     await using _ = await registry(url, all);
   }
+  expect(await refusal(() => registry(`etcd://127.0.0.1:${port}`, { root: 'no slash' }))).toMatchObject({
+    message: expect.stringContaining('root: given'),
+  });
   expect(await refusal(() => registry('memory:name?ttl=5'))).toMatchObject({ code: 'BAD_ADDRESS' });
+});
+
+test('a consumer with tls also calls nodes that have none', async () => {
+  await using nodes = memory();
+  await using _ = await provide({ registry: nodes, services: [greeter], address: FREE, advertise: '127.0.0.1' });
+  await using consumer = consume({ registry: nodes, tls: CLIENT_TLS });
+  expect(await consumer.stub(Greeter).hello('Ann')).toBe('Ann');
 });
