@@ -32,6 +32,7 @@ export type {
   Setup,
   TlsOptions,
   UdpOptions,
+  UnixOptions,
   WebSocketOptions,
   WebSocketRequest,
 } from './transport/types.js';

@@ -8,7 +8,7 @@ export interface Address {
   readonly host: string;
   /** 0 asks for any free port. */
   readonly port: number;
-  /** What follows them, with its slash: the file of a Unix socket, or the path of a WebSocket. */
+  /** What follows them, with its slash: the file of a Unix socket (or `@` and a name that is no file), or the path of a WebSocket. */
   readonly path: string;
   /** As it was given. */
   readonly text: string;
@@ -21,14 +21,19 @@ const FORMS: Readonly<Record<string, string>> = {
   udp: 'udp://host:port',
   ws: 'ws://host:port/path',
   wss: 'wss://host:port/path',
-  unix: 'unix:///path/of/the/socket',
+  unix: 'unix:///path/of/the/socket or unix://@name',
   memory: 'memory://name',
 };
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { ws: 80, wss: 443 };
 const PARTS = /^([a-z]+):\/\/(\[[0-9a-fA-F:.]+\]|[^\s/:[\]]*)(?::(\d{1,5}))?(\/[^\s]*)?$/;
 
+/** `unix://@name`: a name that is no file. */
+const ABSTRACT = /^unix:\/\/(@\S+)$/;
+
 /** Read an address. Throws BAD_ADDRESS, which names the forms that are allowed. */
 export function parseAddress(text: string, schemes: readonly string[]): Address {
+  const [, name] = (typeof text === 'string' && schemes.includes('unix') && ABSTRACT.exec(text)) || [];
+  if (name !== undefined) return { scheme: 'unix', host: '', port: 0, path: name, text };
   const [, scheme = '', host = '', digits, path = ''] = (typeof text === 'string' && PARTS.exec(text)) || [];
   const port = digits === undefined ? DEFAULT_PORTS[scheme] : Number(digits);
   if (!schemes.includes(scheme) || !isWhole(scheme, host, port, path)) throw badAddress(text, schemes);

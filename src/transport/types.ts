@@ -227,8 +227,18 @@ export interface ServerOptions {
   handshakeTimeout?: number;
   /** For `udp://`. */
   udp?: UdpOptions;
+  /** For `unix://`: who may connect. */
+  unix?: UnixOptions;
   /** For `ws://` and `wss://`. */
   websocket?: WebSocketOptions;
+}
+
+/** Who may connect to a Unix socket. They hold from the moment at which the path exists. A name that is no file (`unix://@name`) has neither. */
+export interface UnixOptions {
+  /** Permissions of the socket's file, from 0 to 0o777. A peer needs the permission to write. Default: 0o777 without the process's umask. */
+  mode?: number;
+  /** Number of the group that the file belongs to. Default: that of the process, or of the directory. */
+  group?: number;
 }
 
 export interface WebSocketOptions {

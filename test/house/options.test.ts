@@ -67,6 +67,7 @@ test.each<[string, string, object]>([
   ['ReconnectOptions', 'reconnect.', RECONNECT_DEFAULTS],
   ['TaskPoolOptions', 'taskPool.', TASK_POOL_DEFAULTS],
   ['UdpOptions', 'udp.', UDP_DEFAULTS],
+  ['UnixOptions', 'unix.', {}],
   ['TlsOptions', 'tls.', {}],
   ['WebSocketOptions', 'websocket.', {}],
   ['RpcOptions', '', RPC_NUMBERS],
