@@ -35,10 +35,7 @@ function contextOptions(options: TlsOptions): SecureContextOptions {
   const certificate = (bytes: string | Buffer) => new X509Certificate(bytes);
   const context = {
     cert: pem('cert', options.cert, certificate),
-    key: pem('key', options.key, (bytes) => {
-      if (passphrase === undefined && bytes.includes('ENCRYPTED')) throw new Error('it is locked, and tls.passphrase is not given');
-      createPrivateKey({ key: bytes, passphrase });
-    }),
+    key: pem('key', options.key, (bytes) => checkKey(bytes, passphrase)),
     // Node takes a CA without any certificate for one by whom nobody is signed.
     ca: pem('ca', options.ca, certificate),
     passphrase,
@@ -50,6 +47,19 @@ function contextOptions(options: TlsOptions): SecureContextOptions {
     throw badOption('tls', options, `a certificate and a key that fit each other: ${messageOf(error)}`);
   }
   return context;
+}
+
+/** The codes with which Node.js and OpenSSL say that a key is encrypted and a password is missing. */
+const NEEDS_PASSPHRASE: readonly unknown[] = ['ERR_MISSING_PASSPHRASE', 'ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED'];
+
+/** Throws unless it is a private key in PEM that the password opens. Only OpenSSL knows: a comment may hold any word. */
+function checkKey(bytes: string | Buffer, passphrase: string | undefined): void {
+  try {
+    createPrivateKey({ key: bytes, passphrase });
+  } catch (error) {
+    const isLocked = passphrase === undefined && NEEDS_PASSPHRASE.includes((error as NodeJS.ErrnoException).code);
+    throw isLocked ? new Error('it is locked, and tls.passphrase is not given') : error;
+  }
 }
 
 /** Text that may be a key in another form than PEM, rather than a path. */

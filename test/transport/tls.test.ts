@@ -335,6 +335,20 @@ describe('20: what is no good is BAD_OPTION at the start', () => {
     });
   });
 
+  it('the comment of a PEM file decides nothing', async () => {
+    const comment = 'Proc-Type: 4,ENCRYPTED is not said here, for the key is UNENCRYPTED\n';
+    for (const bytes of [comment + pem('server.key'), Buffer.from(comment + pem('server.key'))]) {
+      await using server = await echo({ key: bytes, cert: comment + pem('server') });
+      await expectEcho(server.address, { ca: comment + CA });
+    }
+    await using locked = await echo({ key: comment + pem('server.locked.key'), passphrase: PASSWORD });
+    await expectEcho(locked.address);
+    expect(await rejection(echo({ key: `${comment}${pem('server.locked.key')}` }))).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining('locked, and tls.passphrase is not given'),
+    });
+  });
+
   it('the right password opens the key, from a file or bytes', async () => {
     for (const locked of [path('server.locked.key'), pem('server.locked.key')]) {
       await using server = await echo({ key: locked, passphrase: PASSWORD });
