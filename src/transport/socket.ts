@@ -121,6 +121,13 @@ export class SocketConnection implements Connection {
   }
 }
 
+/** Stops listening; settles when the address is free. Node.js calls the callback of close() only when the last connection has ended. */
+function stopListening(server: Server): Promise<void> {
+  server.close();
+  // close() has closed the descriptor; what it does besides takes until the end of this turn.
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** Listen with a server of Node. `addressOf` says the listener's address once it is bound. Rejects with LISTEN_FAILED. */
 export function listenWith(server: Server, at: object, address: Address, addressOf: (server: Server) => string): Promise<Listener> {
   return new Promise((resolve, reject) => {
@@ -129,7 +136,7 @@ export function listenWith(server: Server, at: object, address: Address, address
       server.removeAllListeners('error');
       // Failing to accept one connection (out of file descriptors) must not end the process.
       server.on('error', (error) => process.emitWarning(gettyError('LISTEN_FAILED', `at ${address.text}: ${messageOf(error)}`, error)));
-      resolve({ address: addressOf(server), close: () => new Promise((done) => server.close(() => done())) });
+      resolve({ address: addressOf(server), close: () => stopListening(server) });
     });
   });
 }

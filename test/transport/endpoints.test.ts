@@ -172,6 +172,19 @@ runForEveryTransport({
     expect(p.server.closed).toBe(false);
   },
 
+  async 'stopListening settles when the address is free, while sessions go on'(row) {
+    await using p = await pair(row);
+    await within(p.server.stopListening(), 'the address to be free');
+    await using next = await serveAs(row, setupOf(row, new Recorder<string>('the next server')), p.server.address);
+    expect(next.address).toBe(p.server.address);
+    p.near.write('still here');
+    expect(await p.farEvents.messages.next()).toBe('still here');
+    p.far.write('me too');
+    expect(await p.nearEvents.messages.next()).toBe('me too');
+    await within(p.server.close(), 'the server to close');
+    expect(p.farEvents.closed.all.length).toBe(1);
+  },
+
   async 'a server that closes while a session opens does not wait for ever'(row) {
     const opening = gate();
     await using p = await pair(row, { far: { waitTime: 30, on: { onOpen: () => opening.promise } } });
