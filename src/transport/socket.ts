@@ -142,6 +142,15 @@ export function listenWith(server: Server, at: object, address: Address, address
 }
 
 /**
+ * Both ends of a TCP connection are the same socket: the simultaneous open of RFC 9293, section 3.5. It happens on loopback when a client
+ * redials a port from the range out of which the system takes the ports of clients.
+ */
+function isOwnPeer(socket: Socket): boolean {
+  const { remotePort } = socket;
+  return remotePort !== undefined && socket.localPort === remotePort && socket.localAddress === socket.remoteAddress;
+}
+
+/**
  * Settles when the socket is `ready`, the name of the event that says so; until a SocketConnection is attached to it, its errors are
  * kept for that. Rejects with CONNECT_FAILED; the socket is destroyed then.
  */
@@ -155,7 +164,12 @@ export function dialled(socket: Socket, ready: 'connect' | 'secureConnect', addr
     const abort = (): void => fail(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
     socket.once('error', fail);
+    socket.once('connect', () => {
+      if (isOwnPeer(socket))
+        fail(new Error('the connection leads back to itself: no server listens at the port, and the system chose it for our own end'));
+    });
     socket.once(ready, () => {
+      if (socket.destroyed) return;
       // The peer may break the connection in the same breath, before whoever waits for us can listen.
       socket.on('error', unheard);
       socket.off('error', fail);
