@@ -1,6 +1,6 @@
 /** Keeps sessions with one address alive: one loop dials, with jittered exponential backoff. */
-import { type GettyError, gettyError, messageOf } from '../core/errors.js';
-import { badOption, withDefaults } from '../core/options.js';
+import { GettyError, gettyError, messageOf } from '../core/errors.js';
+import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { warn } from '../core/warning.js';
 import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
@@ -12,13 +12,16 @@ import type { Client, ClientOptions, ClientState, Connection, ReconnectOptions, 
 
 /** Milliseconds. */
 export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfies ClientOptions;
-export const RECONNECT_DEFAULTS = { initialDelay: 100, maxDelay: 10_000 } satisfies ReconnectOptions;
+export const RECONNECT_DEFAULTS = { initialDelay: 100, maxDelay: 10_000, retryFirst: false as boolean } satisfies ReconnectOptions;
 
 /** A session that ends sooner than this counts as a failed attempt, so that being accepted and dropped makes no hot loop. */
 const SHORTEST_LIFE = 1_000;
 
-type Resolved = Pick<ClientOptions, 'tls' | 'udp' | 'websocket' | 'onState'> &
-  typeof CLIENT_DEFAULTS & { reconnect: typeof RECONNECT_DEFAULTS | undefined };
+/** Failures that another attempt cannot mend. */
+const FINAL: readonly string[] = ['BAD_ADDRESS', 'BAD_OPTION', 'ENDPOINT_CLOSED'];
+
+type ResolvedReconnect = typeof RECONNECT_DEFAULTS & { maxAttempts: number };
+type Resolved = Pick<ClientOptions, 'tls' | 'udp' | 'websocket' | 'onState'> & typeof CLIENT_DEFAULTS & { reconnect: ResolvedReconnect | undefined };
 
 class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<In, Out> {
   readonly type = 'client';
@@ -36,7 +39,8 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   #dials = 0;
   #failures = 0;
   #lastFailure: GettyError | undefined;
-  #retry: NodeJS.Timeout | undefined;
+  /** Ends the delay before the next attempt; undefined: there is none. */
+  #endDelay: (() => void) | undefined;
   #state: ClientState = 'connecting';
 
   constructor(platform: Platform, target: Address, transport: Transport, setup: Setup<In, Out>, options: Resolved) {
@@ -65,12 +69,12 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     }
   }
 
-  /** The first session. Its failure is the caller's: nothing is tried again. */
+  /** The first session. Its failure is the caller's: nothing is tried again, unless reconnect.retryFirst is set. */
   async connect(signal: AbortSignal | undefined): Promise<this> {
     const giveUp = (): void => this.destroy();
     signal?.addEventListener('abort', giveUp, { once: true });
     try {
-      if (!signal?.aborted) await this.#dial();
+      if (!signal?.aborted) await this.#dialFirst();
     } catch (error) {
       this.destroy();
       if (!signal?.aborted) throw error;
@@ -83,6 +87,19 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     }
     this.#maintain();
     return this;
+  }
+
+  async #dialFirst(): Promise<void> {
+    for (;;) {
+      try {
+        return await this.#dial();
+      } catch (error) {
+        const isFinal = this.closed || this.#gaveUp() || FINAL.includes((error as GettyError).code);
+        if (isFinal || !this.#options.reconnect?.retryFirst) throw error;
+        await this.#delay();
+        if (this.closed) throw error;
+      }
+    }
   }
 
   async session(): Promise<Session<In, Out>> {
@@ -118,7 +135,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
 
   /** The one place that decides whether to dial. */
   #maintain(): void {
-    if (this.closed || this.#attempt !== undefined || this.#retry !== undefined) return;
+    if (this.closed || this.#attempt !== undefined || this.#endDelay !== undefined || this.#gaveUp()) return;
     const { connections, reconnect } = this.#options;
     if (this.#live.length >= connections || (reconnect === undefined && this.#dials >= connections)) return;
     this.#dial().then(
@@ -128,16 +145,41 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   }
 
   #maintainLater(): void {
-    const { reconnect } = this.#options;
-    if (this.closed || this.#retry !== undefined || reconnect === undefined) return;
-    const backoff = Math.min(reconnect.maxDelay, reconnect.initialDelay * 2 ** Math.min(this.#failures - 1, 30));
-    this.#retry = setTimeout(
-      () => {
-        this.#retry = undefined;
-        this.#maintain();
-      },
-      backoff * (0.5 + Math.random() / 2),
-    );
+    if (this.closed || this.#endDelay !== undefined || this.#options.reconnect === undefined || this.#gaveUp()) return;
+    void this.#delay().then(() => this.#maintain());
+  }
+
+  /** Settles when the next attempt is due, or when the client is closed. */
+  #delay(): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#endDelay = undefined;
+        resolve();
+      };
+      const timer = setTimeout(end, this.#nextDelay());
+      this.#endDelay = end;
+    });
+  }
+
+  /** Milliseconds. */
+  #nextDelay(): number {
+    const { initialDelay, maxDelay } = this.#options.reconnect ?? RECONNECT_DEFAULTS;
+    // All clients of a server lose it in the same instant. Their first attempts are spread over a whole initialDelay.
+    if (this.#failures === 0) return Math.min(initialDelay, maxDelay / 1.5) * (0.5 + Math.random());
+    return Math.min(maxDelay, initialDelay * 2 ** Math.min(this.#failures - 1, 30)) * (0.5 + Math.random() / 2);
+  }
+
+  #gaveUp(): boolean {
+    return this.#failures >= (this.#options.reconnect?.maxAttempts ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** An attempt failed, or its session ended at once. */
+  #countFailure(reason: GettyError): GettyError {
+    this.#failures++;
+    const why = `${reason.message}; maxAttempts, ${this.#options.reconnect?.maxAttempts}, is reached`;
+    this.#lastFailure = this.#gaveUp() ? new GettyError(reason.code, why, reason) : reason;
+    return this.#lastFailure;
   }
 
   #dial(): Promise<void> {
@@ -164,9 +206,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
       await this.#opened(connection);
       this.#lastFailure = undefined;
     } catch (error) {
-      this.#failures++;
-      this.#lastFailure = error as GettyError;
-      throw error;
+      throw this.#countFailure(error as GettyError);
     } finally {
       clearTimeout(timer);
       this.#abort = undefined;
@@ -191,21 +231,18 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     super.forget(session);
     if (this.#live.length === before) return;
     const age = performance.now() - (this.#openedAt.get(session) ?? 0);
-    this.#lastFailure = this.#lost(age);
-    if (age < SHORTEST_LIFE) {
-      this.#failures++;
-      this.#maintainLater();
-    } else {
+    if (age < SHORTEST_LIFE) this.#countFailure(this.#lost(age));
+    else {
       this.#failures = 0;
-      this.#maintain();
+      this.#lastFailure = this.#lost(age);
     }
+    this.#maintainLater();
     this.#changed();
   }
 
   protected override async stop(): Promise<void> {
     queueMicrotask(() => this.#changed());
-    clearTimeout(this.#retry);
-    this.#retry = undefined;
+    this.#endDelay?.();
     this.#abort?.abort(gettyError('ENDPOINT_CLOSED', `the client of ${this.address} was closed`));
     await this.#attempt?.catch(() => {});
   }
@@ -233,9 +270,12 @@ export async function connectOn<In, Out>(
   return new TransportClient<In, Out>(platform, target.address, target.transport, setup, resolved).connect(options.signal);
 }
 
-function resolveReconnect(given: ClientOptions['reconnect']): typeof RECONNECT_DEFAULTS | undefined {
+function resolveReconnect(given: ClientOptions['reconnect']): ResolvedReconnect | undefined {
   if (given === false) return undefined;
-  if (given === undefined || given === true) return RECONNECT_DEFAULTS;
-  if (typeof given !== 'object') throw badOption('reconnect', given, 'true, false, or { initialDelay, maxDelay }');
-  return withDefaults(RECONNECT_DEFAULTS, given, { initialDelay: [1, 2 ** 31 - 1], maxDelay: [1, 2 ** 31 - 1] });
+  if (given === undefined || given === true) return { maxAttempts: Number.POSITIVE_INFINITY, ...RECONNECT_DEFAULTS };
+  if (typeof given !== 'object') throw badOption('reconnect', given, 'true, false, or { initialDelay, maxDelay, maxAttempts, retryFirst }');
+  const maxAttempts = given?.maxAttempts ?? Number.POSITIVE_INFINITY;
+  checkNumber('reconnect.maxAttempts', maxAttempts, 1, Number.POSITIVE_INFINITY);
+  const delays = withDefaults(RECONNECT_DEFAULTS, given, { initialDelay: [1, 2 ** 31 - 1], maxDelay: [1, 2 ** 31 - 1] });
+  return { maxAttempts, ...delays };
 }

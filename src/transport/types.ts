@@ -334,13 +334,30 @@ export interface ClientOptions {
   udp?: UdpOptions;
   /** For `ws://` and `wss://`. */
   websocket?: WebSocketOptions;
+  /** Gives up the first attempt, and with reconnect.retryFirst those that follow it: ABORTED_BY_CALLER. */
   signal?: AbortSignal;
 }
 
-/** Delays between attempts, in ms: each is random between half of the backoff and the whole, which doubles up to maxDelay. */
+/**
+ * Delays between attempts, in ms. The first attempt after the loss of a session comes after half of initialDelay to one and a half of it, at random, so that
+ * the clients that a server loses at once come back spread over a whole initialDelay. After a failed attempt the delay is random between half
+ * of the backoff and the whole; the backoff doubles from initialDelay up to maxDelay.
+ */
 export interface ReconnectOptions {
+  /** Milliseconds. Default: 100. For a server with many clients, as long as it takes to accept all of them. */
   initialDelay?: number;
+  /** Milliseconds. Default: 10,000. */
   maxDelay?: number;
+  /**
+   * Give up after so many failed attempts in a row; a session that ends within a second counts as one. The client is `down` then, and session() rejects with the
+   * last failure. Default: no limit.
+   */
+  maxAttempts?: number;
+  /**
+   * connect() tries again too while its first attempts fail, until one succeeds, maxAttempts is reached, or its signal aborts. A BAD_ADDRESS or a
+   * BAD_OPTION rejects at once. Default: false.
+   */
+  retryFirst?: boolean;
 }
 
 /**

@@ -60,7 +60,7 @@ const CLIENTS: readonly [given: unknown, parts: readonly string[]][] = [
   [{ connections: 0 }, ['connections', 'given 0', 'a number from 1 to 10000']],
   [{ connections: [] }, ['connections', 'given an array', 'a number']],
   [{ connectTimeout: 0 }, ['connectTimeout', 'given 0', 'a number from 1']],
-  [{ reconnect: 'yes' }, ['reconnect', 'given "yes"', 'true, false, or { initialDelay, maxDelay }']],
+  [{ reconnect: 'yes' }, ['reconnect', 'given "yes"', 'true, false, or { initialDelay, maxDelay, maxAttempts, retryFirst }']],
   [{ reconnect: { initialDelay: 0 } }, ['initialDelay', 'given 0', 'a number from 1']],
   [{ reconnect: { maxDelay: -5 } }, ['maxDelay', 'given -5', 'a number from 1']],
 ];
