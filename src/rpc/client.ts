@@ -71,7 +71,7 @@ class ContractClient implements RpcClient {
       this.address,
       (peer) => {
         const channel = new RpcChannel(setup, heartbeats, peer);
-        return { ...session, codec: channel, listener: channel };
+        return { ...session, allowHalfOpen: false, codec: channel, listener: channel };
       },
       { ...RPC_CLIENT_DEFAULTS, ...pickNames(given, CLIENT_OPTION_NAMES) },
     );

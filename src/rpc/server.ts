@@ -58,7 +58,7 @@ class ContractServer implements RpcServer {
       address,
       (peer) => {
         const channel = new RpcChannel(setup, false, peer);
-        return { ...session, codec: channel, listener: channel };
+        return { ...session, allowHalfOpen: false, codec: channel, listener: channel };
       },
       pickNames(given, SERVER_OPTION_NAMES),
     );

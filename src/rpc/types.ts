@@ -332,7 +332,7 @@ export interface RpcOptions {
   interceptors?: readonly Interceptor[];
   /** Told of sessions that broke the protocol and of failed oneway calls. Silent by default. */
   logger?: Logger;
-  /** Options of the sessions beneath. */
+  /** Options of the sessions beneath. allowHalfOpen is always false: a peer that has ended its side answers no call. */
   session?: SessionOptions;
 }
 

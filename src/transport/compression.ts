@@ -73,6 +73,10 @@ class DeflateConnection implements Connection, ConnectionEvents {
     return this.#inner.remoteAddress;
   }
 
+  get canHalfOpen(): boolean {
+    return true;
+  }
+
   attach(events: ConnectionEvents, limits: MessageLimits): void {
     this.#events = events;
     this.#inner.attach(this, limits);

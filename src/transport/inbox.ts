@@ -11,7 +11,9 @@ import type { Connection, Session } from './types.js';
 export interface InboxOwner<In, Out> extends Session<In, Out> {
   report(error: Error): void;
   handlerFailed(cause: unknown): void;
-  /** The peer has said its last word, and everything that it said has been handled. */
+  /** The peer has ended its side, and its last message has been delivered. Called once. */
+  peerEnded(): void;
+  /** The peer has ended its side, and everything that it sent has been handled. */
   finished(): void;
 }
 
@@ -34,6 +36,8 @@ export class Inbox<In, Out> {
   #queueing = false;
   #reading = false;
   #ended = false;
+  /** The session knows of the end. */
+  #endDelivered = false;
   #stopped = false;
   /** onMessage promises that have not settled. */
   #handling = 0;
@@ -266,7 +270,13 @@ export class Inbox<In, Out> {
     if (rest > 0) {
       const what = `${this.#session.remoteAddress} ended the stream inside a message, after ${rest} bytes of it`;
       this.#session.destroy(gettyError('BAD_FRAME', what));
-    } else if (this.#handling === 0) this.#session.finished();
+      return;
+    }
+    if (!this.#endDelivered) {
+      this.#endDelivered = true;
+      this.#session.peerEnded();
+    }
+    if (this.#handling === 0) this.#session.finished();
   }
 
   #unreadable(error: unknown, what: string): GettyError {

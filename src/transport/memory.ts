@@ -26,6 +26,10 @@ class MemoryConnection implements Connection {
     this.remoteAddress = remoteAddress;
   }
 
+  get canHalfOpen(): boolean {
+    return true;
+  }
+
   attach(events: ConnectionEvents): void {
     this.#events = events;
     this.#schedule();

@@ -11,6 +11,7 @@ export const SESSION_DEFAULTS = {
   cronPeriod: 60_000,
   idleTimeout: 0,
   messageTimeout: 60_000,
+  allowHalfOpen: false as boolean,
   waitTime: 3_000,
   highWaterMark: 256 * 1024,
   maxQueuedBytes: 16 * 1024 * 1024,

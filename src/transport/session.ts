@@ -221,9 +221,14 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     if (this.#state !== 'closed') (this.#inbox ?? this.#makeInbox()).onEnd();
   }
 
-  /** The peer ended its side and has been answered: we end ours. */
+  peerEnded(): void {
+    this.#call(() => this.#setup.listener.onEnd?.(this));
+  }
+
+  /** The peer ended its side, and every promise of onMessage has settled: we end ours. */
   finished(): void {
-    if (this.#state === 'open') void this.close();
+    const staysOpen = this.#setup.allowHalfOpen && this.#connection.canHalfOpen;
+    if (this.#state === 'open' && !staysOpen) void this.close();
   }
 
   // ---- what the user does ----

@@ -36,6 +36,10 @@ export class SnappyConnection implements Connection, ConnectionEvents {
     return this.#inner.remoteAddress;
   }
 
+  get canHalfOpen(): boolean {
+    return true;
+  }
+
   attach(events: ConnectionEvents, limits: MessageLimits): void {
     this.#events = events;
     this.#inner.attach(this, limits);

@@ -70,6 +70,10 @@ export class SocketConnection implements Connection {
     return this.#peer.certificate;
   }
 
+  get canHalfOpen(): boolean {
+    return true;
+  }
+
   attach(events: ConnectionEvents): void {
     const socket = this.#socket;
     this.events = events;

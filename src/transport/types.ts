@@ -20,7 +20,7 @@ export interface Codec<In, Out = In> {
   write(output: ByteWriter, message: Out, session: Session<In, Out>): void;
 }
 
-/** The five events of a session. A throw or rejection in any of them reaches onError, never the process. */
+/** The events of a session. A throw or rejection in any of them reaches onError, never the process. */
 export interface EventListener<In, Out = In> {
   /** The session is open; messages wait until a returned promise settles. Throw or reject to refuse the session. */
   onOpen?(session: Session<In, Out>): void | Promise<void>;
@@ -31,6 +31,11 @@ export interface EventListener<In, Out = In> {
    * method a failing callback is a warning of the process (in a browser, an uncaught error of the page); the rest shows in onClose alone.
    */
   onError?(session: Session<In, Out>, error: Error): void;
+  /**
+   * The peer has ended its side, and nothing more comes from it: called once, after its last message. The session closes when all promises of
+   * onMessage have settled; with allowHalfOpen it stays open until you close it. A lost connection has no such end.
+   */
+  onEnd?(session: Session<In, Out>): void;
   /** The session is over. Called once, last, for every session whose onOpen was called. */
   onClose?(session: Session<In, Out>): void;
   /** Every cronPeriod: the place for heartbeats and idle checks. */
@@ -125,6 +130,11 @@ export interface SessionOptions {
   idleTimeout?: number;
   /** Close a session (MESSAGE_TIMEOUT) that has not ended a message so long after its first bytes. 0: never. */
   messageTimeout?: number;
+  /**
+   * Stay open when the peer has ended its side (half-closed), so that answers may be written later; close() ends the session. idleTimeout goes on.
+   * Streams only: a WebSocket closes both sides at once, and UDP has no end. Default: false.
+   */
+  allowHalfOpen?: boolean;
   /** How long close() waits for the queue and the peer before it destroys. */
   waitTime?: number;
   /** write() answers false while more than this is queued. */
@@ -380,6 +390,8 @@ export interface Connection extends Peer {
   end(): void;
   /** Release everything now. onClose follows. */
   destroy(): void;
+  /** True: a stream, of which one side may end while the other goes on. */
+  readonly canHalfOpen?: boolean;
   /** True: messages may be lost or come from a stranger (UDP), so one that cannot be read is reported and ends nothing. */
   readonly lossy?: boolean;
   /** True: messages gain nothing by leaving together, so each is passed on as it is written; a write() is one message. */

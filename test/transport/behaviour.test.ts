@@ -6,7 +6,7 @@ import { expect, vi } from 'vitest';
 import { type Codec, GettyError, lengthPrefixed, lines, raw, SendError, type Session } from '../../src/index.js';
 import { Recorder } from '../fixtures/recorder.js';
 import { connectAs, pair, rejection, runForEveryTransport, setupOf, type TransportRow, thrown } from '../fixtures/transports.js';
-import { gate, turns, until, within } from '../fixtures/waiting.js';
+import { gate, turns, until, Inbox as Waiting, within } from '../fixtures/waiting.js';
 
 /** Turns of the loop after which whatever could come has come. */
 const QUIET = 20;
@@ -716,6 +716,55 @@ runForEveryTransport({
     await p.nearEvents.closed.next();
     p.nearEvents.errors.dismiss();
     await expectServerGoesOn(row, p.server.address, p.farEvents);
+  },
+
+  async 'onEnd is called once, after the last message, and the session closes when all is handled'(row) {
+    const ended = new Waiting<boolean>('the end');
+    const working = gate();
+    await using p = await pair(row, {
+      near: { waitTime: 60_000 },
+      far: { on: { onMessage: (_, line) => (line === 'one' ? working.promise : undefined), onEnd: (session) => ended.push(session.closed) } },
+    });
+    p.near.write('one');
+    p.near.write('two');
+    const closing = p.near.close();
+    expect(await ended.next()).toBe(false);
+    await turns(QUIET);
+    expect(p.farEvents.log).toEqual(['open', 'message', 'message', 'end']);
+    working.open();
+    await within(closing, 'the client to close');
+    await p.farEvents.closed.next();
+    expect(p.farEvents.log).toEqual(['open', 'message', 'message', 'end', 'close']);
+  },
+
+  async 'allowHalfOpen: answers can be written after the peer has ended its side, until the session is closed'(row) {
+    const ended = new Waiting<Session<string>>('the end');
+    await using p = await pair(row, {
+      near: { waitTime: 60_000 },
+      far: { allowHalfOpen: true, on: { onEnd: (session) => ended.push(session) } },
+    });
+    p.near.write('question');
+    const closing = p.near.close();
+    expect(await ended.next()).toBe(p.far);
+    await turns(QUIET);
+    expect(p.farEvents.log).toEqual(['open', 'message', 'end']);
+    for (const line of ['first answer', 'second answer']) {
+      p.far.write(line);
+      expect(await p.nearEvents.messages.next()).toBe(line);
+    }
+    await within(p.far.close(), 'the server to close');
+    await within(closing, 'the client to close');
+    expect(p.farEvents.log).toEqual(['open', 'message', 'end', 'close']);
+    expect(p.nearEvents.log).toEqual(['open', 'message', 'message', 'close']);
+  },
+
+  async 'allowHalfOpen: idleTimeout ends a session that nobody closes'(row) {
+    await using p = await pair(row, { near: { waitTime: 60_000 }, far: { allowHalfOpen: true, idleTimeout: 200 } });
+    void p.near.close();
+    expect(await p.farEvents.errors.next()).toMatchObject({ code: 'IDLE_TIMEOUT' });
+    await p.farEvents.closed.next();
+    await p.nearEvents.closed.next();
+    p.nearEvents.errors.dismiss();
   },
 
   async 'what came before the end is read, even by a session that was paused'(row) {
