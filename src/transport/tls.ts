@@ -32,12 +32,10 @@ function contextOptions(options: TlsOptions): SecureContextOptions {
   // Of a secret no more than its type is shown.
   if (passphrase !== undefined && typeof passphrase !== 'string') throw badOption('tls.passphrase', typeof passphrase, 'a string');
   if ((options.cert === undefined) !== (options.key === undefined)) throw badOption('tls', options, 'a cert and a key, or neither');
-  const certificate = (bytes: string | Buffer) => new X509Certificate(bytes);
   const context = {
-    cert: pem('cert', options.cert, certificate),
+    cert: pem('cert', options.cert, checkCertificates),
     key: pem('key', options.key, (bytes) => checkKey(bytes, passphrase)),
-    // Node takes a CA without any certificate for one by whom nobody is signed.
-    ca: pem('ca', options.ca, certificate),
+    ca: pem('ca', options.ca, checkCertificates),
     passphrase,
     minVersion,
   };
@@ -60,6 +58,18 @@ function checkKey(bytes: string | Buffer, passphrase: string | undefined): void 
     const isLocked = passphrase === undefined && NEEDS_PASSPHRASE.includes((error as NodeJS.ErrnoException).code);
     throw isLocked ? new Error('it is locked, and tls.passphrase is not given') : error;
   }
+}
+
+/**
+ * Throws unless it is one or more certificates in PEM, among which other things may stand. Node.js takes a CA without a certificate, and of
+ * several certificates only those before the first that is broken.
+ */
+function checkCertificates(bytes: string | Buffer): void {
+  const blocks = String(bytes)
+    .split(/^(?=-----BEGIN )/m)
+    .filter((block) => /^-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/.test(block));
+  if (blocks.length === 0) throw new Error('it holds no certificate');
+  for (const block of blocks) new X509Certificate(block);
 }
 
 /** Text that may be a key in another form than PEM, rather than a path. */

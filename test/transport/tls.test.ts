@@ -1,6 +1,6 @@
 /** TLS as only TLS is: who is trusted, what a bad certificate does, and peers who mean no good. The behaviour tables hold the rest. */
 import { randomBytes, X509Certificate } from 'node:crypto';
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -281,6 +281,8 @@ describe('20: what is no good is BAD_OPTION at the start', () => {
     ['a folder', { cert: folder }, ['tls.cert', folder]],
     ['an empty cert', { cert: empty }, ['tls.cert', empty, 'no PEM']],
     ['an empty CA', { ca: empty }, ['tls.ca', empty, 'no PEM']],
+    ['a broken certificate after one that is whole', { ca: CA + readFileSync(broken, 'utf8') }, ['tls.ca', 'that can be read']],
+    ['a certificate that is cut off after one that is whole', { ca: `${CA}${String(CA).slice(0, 200)}` }, ['tls.ca', 'that can be read']],
     ['a broken CA', { ca: broken }, ['tls.ca', broken]],
     ['a broken cert', { cert: broken }, ['tls.cert', broken]],
     ['a key in the place of the CA', { ca: path('server.key') }, ['tls.ca', path('server.key')]],
