@@ -8,6 +8,7 @@ import {
   connect,
   createSecureContext,
   createServer,
+  type PeerCertificate as NodeCertificate,
   type Server as NodeServer,
   type TlsOptions as NodeTlsOptions,
   type SecureContextOptions,
@@ -124,8 +125,16 @@ export function tlsClientOptions(
   return {
     ...contextOptions(options),
     servername: isIP(name) ? '' : name,
-    checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
+    checkServerIdentity: (_, certificate) => checkName(name, certificate),
   };
+}
+
+/** The error of a certificate that is not for `name`, a host name or an IP address. */
+function checkName(name: string, certificate: NodeCertificate): Error | undefined {
+  const error = checkServerIdentity(name, certificate);
+  if (error === undefined || isIP(name) !== 6) return error;
+  // Node.js 22.23, and some releases of 24 and 26, match no IPv6 address: https://github.com/nodejs/node/issues/64144
+  return new X509Certificate(certificate.raw).checkIP(name) === undefined ? error : undefined;
 }
 
 /** Peers of a TLS or HTTPS server of Node whose handshake is under way. Node leaves more of them to us than one would think. */
