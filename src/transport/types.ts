@@ -312,7 +312,7 @@ export interface TlsOptions {
 
 /**
  * Where a client is: `ready`, it has a session; `connecting`, it has none and an attempt is under way; `down`, it has none and the next attempt is not
- * due (or never will be: reconnect is off); `closed`, by close() or destroy().
+ * due (or never will be: reconnect is off, or reconnect.maxAttempts is reached); `closed`, by close() or destroy().
  */
 export type ClientState = 'connecting' | 'ready' | 'down' | 'closed';
 

@@ -2,7 +2,7 @@
  * Puts a listening Unix socket at its path, and takes it away. Several processes may do so at once. The only files that are ever deleted
  * are our own, and sockets at which no process listens.
  */
-import { linkSync, lstatSync, renameSync, unlinkSync } from 'node:fs';
+import { linkSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -63,7 +63,7 @@ async function replaceStale(own: string, identity: FileIdentity, path: string): 
   const lock = join(dirname(path), `.${basename(path)}.lock`);
   if (!link(own, lock)) {
     const age = Date.now() - Number(fileAt(lock)?.ctimeMs ?? Date.now());
-    if (age > LOCK_MAX_AGE) unlinkSync(lock);
+    if (age > LOCK_MAX_AGE) rmSync(lock, { force: true });
     return false;
   }
   try {
@@ -92,7 +92,7 @@ function isListening(path: string): Promise<boolean> {
   });
 }
 
-/** Deletes the file at `path` if it is the socket that placeSocket() put there. */
+/** Deletes the file at `path` if it is the socket that placeSocket() put there. Throws when the system does not allow it. */
 export function removeSocket(path: string, identity: FileIdentity): void {
-  if (isSame(identity, fileAt(path))) unlinkSync(path);
+  if (isSame(identity, fileAt(path))) rmSync(path, { force: true });
 }

@@ -88,8 +88,12 @@ async function listenAtPath(server: Server, address: Address, options: ListenOpt
       return {
         ...listener,
         close() {
-          // First, while this server listens: another server takes a path only when no process listens there.
-          removeSocket(path, identity);
+          try {
+            // First, while this server listens: another server takes a path only when no process listens there.
+            removeSocket(path, identity);
+          } catch {
+            // The directory may not be changed any more. The socket stays, and the next server replaces it.
+          }
           return listener.close();
         },
       };

@@ -1,6 +1,7 @@
 /** What went wrong elsewhere with frames and calls, one rule after the other; each test has its rule in its name. */
 import { BytesValueSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { connect as connectTransport, raw } from '../../src/index.js';
 import { protobufBody } from '../../src/rpc/body.js';
 import { connect, contract, implement, oneway, type RpcClient, type RpcCode, RpcError, serve, unary } from '../../src/rpc/index.js';
 import type { MessageCodec } from '../../src/rpc/types.js';
@@ -521,6 +522,14 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
     expect(await rejection(client.stub(TestService).add({ A: 1 }))).toMatchObject({ code: 'UNAVAILABLE' });
     expect(performance.now() - start).toBeLessThan(1_000);
     expect(client.channels.size).toBe(0);
+  });
+
+  test('a session closes when the peer has ended its side, whatever the session options say', async () => {
+    await using server = await serve(TCP, [testService()], { session: { allowHalfOpen: true } });
+    const silent = { codec: raw(), waitTime: LONG, listener: { onMessage() {} } };
+    const client = await connectTransport(server.address, silent, { reconnect: false });
+    await until(() => server.channels.size === 1, 'the server has the channel');
+    await within(client.close(), 'the server to end its side too');
   });
 
   test('a call that timed out leaves a live session alone, and a dead one is replaced', async () => {

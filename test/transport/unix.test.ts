@@ -157,6 +157,17 @@ describe('the file at the path', () => {
     await other.close();
   });
 
+  it('closes also when it cannot delete its socket', async () => {
+    mkdirSync(join(directory, 'sub'));
+    const address = `unix://${join(directory, 'sub', 's')}`;
+    const server = await serveNamed('a', address);
+    // Its directory has become a file: neither lstat() nor unlink() can follow the path.
+    renameSync(join(directory, 'sub'), join(directory, 'moved'));
+    writeFileSync(join(directory, 'sub'), '');
+    await within(server.close(), 'the server to close');
+    expect(await rejection(answerAt(`unix://${join(directory, 'moved', 's')}`))).toMatchObject({ code: 'CONNECT_FAILED' });
+  });
+
   it('tells why a directory cannot be used', async () => {
     const missing = `unix://${join(directory, 'missing', 's')}`;
     expect(await rejection(serveNamed('a', missing))).toMatchObject({ code: 'LISTEN_FAILED', cause: { code: 'ENOENT' } });
