@@ -11,6 +11,7 @@ import type {
   SessionSetup,
   TlsOptions,
   UdpOptions,
+  UnixOptions,
   WebSocketOptions,
 } from './types.js';
 
@@ -20,6 +21,7 @@ export const SESSION_OPTION_NAMES = {
   cronPeriod: true,
   idleTimeout: true,
   messageTimeout: true,
+  allowHalfOpen: true,
   waitTime: true,
   highWaterMark: true,
   maxQueuedBytes: true,
@@ -31,7 +33,9 @@ export const SESSION_OPTION_NAMES = {
 
 const SETUP_NAMES = { codec: true, listener: true, ...SESSION_OPTION_NAMES } satisfies NamesOf<SessionSetup<unknown>>;
 
-export const EVENT_NAMES = { onOpen: true, onMessage: true, onError: true, onClose: true, onCron: true } satisfies NamesOf<EventListener<unknown>>;
+export const EVENT_NAMES = { onOpen: true, onMessage: true, onError: true, onEnd: true, onClose: true, onCron: true } satisfies NamesOf<
+  EventListener<unknown>
+>;
 
 export const SEND_OPTION_NAMES = { timeout: true, signal: true } satisfies NamesOf<SendOptions>;
 
@@ -42,6 +46,7 @@ export const SERVER_OPTION_NAMES = {
   tls: true,
   handshakeTimeout: true,
   udp: true,
+  unix: true,
   websocket: true,
 } satisfies NamesOf<ServerOptions>;
 
@@ -56,7 +61,7 @@ export const CLIENT_OPTION_NAMES = {
   signal: true,
 } satisfies NamesOf<ClientOptions>;
 
-const RECONNECT_NAMES = { initialDelay: true, maxDelay: true } satisfies NamesOf<ReconnectOptions>;
+const RECONNECT_NAMES = { initialDelay: true, maxDelay: true, maxAttempts: true, retryFirst: true } satisfies NamesOf<ReconnectOptions>;
 
 const WEBSOCKET_NAMES = { protocols: true, compression: true, text: true, allowOrigin: true, headers: true } satisfies NamesOf<WebSocketOptions>;
 
@@ -67,6 +72,8 @@ const UDP_NAMES = {
   receiveBufferBytes: true,
   sendBufferBytes: true,
 } satisfies NamesOf<UdpOptions>;
+
+const UNIX_NAMES = { mode: true, group: true } satisfies NamesOf<UnixOptions>;
 
 const TLS_NAMES = {
   cert: true,
@@ -88,6 +95,7 @@ const BESIDE_SERVER = {
   'connect()': CLIENT_OPTION_NAMES,
   tls: TLS_NAMES,
   udp: UDP_NAMES,
+  unix: UNIX_NAMES,
   websocket: WEBSOCKET_NAMES,
 };
 const BESIDE_CLIENT = {
@@ -126,11 +134,12 @@ function checkTlsAddress(options: ServerOptions | ClientOptions | undefined, { s
 }
 
 /** The names of the options within options. Throws BAD_OPTION. */
-export function checkNestedNames(options: ClientOptions | undefined): void {
-  const { reconnect, tls, udp, websocket } = options ?? {};
+export function checkNestedNames(options: (ClientOptions & ServerOptions) | undefined): void {
+  const { reconnect, tls, udp, unix, websocket } = options ?? {};
   if (typeof reconnect === 'object') checkNames('reconnect', reconnect, RECONNECT_NAMES);
   checkTlsNames(tls);
   checkNames('udp', udp, UDP_NAMES);
+  checkNames('unix', unix, UNIX_NAMES);
   checkNames('websocket', websocket, WEBSOCKET_NAMES);
 }
 

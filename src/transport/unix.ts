@@ -5,7 +5,7 @@ import { chmodSync, chownSync, closeSync, mkdtempSync, openSync, rmSync } from '
 import { connect, createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { type GettyError, gettyError, messageOf } from '../core/errors.js';
-import { badOption, checkNames, checkNumber } from '../core/options.js';
+import { badOption, checkNumber } from '../core/options.js';
 import type { Address } from './address.js';
 import { dialled, listenWith, SocketConnection } from './socket.js';
 import type { Listener, ListenOptions, Peer, Transport, UnixOptions } from './types.js';
@@ -45,7 +45,6 @@ function systemPath(address: Address): string {
 function checkUnixOptions(options: UnixOptions | undefined, address: Address): UnixOptions {
   if (options === undefined) return {};
   if (typeof options !== 'object' || options === null) throw badOption('unix', options, '{ mode, group }');
-  checkNames('unix', options, ['mode', 'group']);
   const { mode, group } = options;
   if (mode !== undefined) checkInteger('unix.mode', mode, 0o777);
   if (group !== undefined) checkInteger('unix.group', group, 2 ** 32 - 2);

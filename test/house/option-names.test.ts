@@ -126,6 +126,7 @@ const TAKERS: Readonly<Record<string, Readonly<Record<string, Attempt>>>> = {
   ReconnectOptions: dialling((reconnect) => ({ reconnect })),
   WebSocketOptions: anywhere((websocket) => ({ websocket })),
   UdpOptions: anywhere((udp) => ({ udp })),
+  UnixOptions: serving((unix) => ({ unix })),
   TlsOptions: {
     'serve()': (wrong) => serve(FREE_TLS, setup, { tls: { ...SERVER_TLS, ...wrong } }),
     'connect()': (tls) => connect(`tls://127.0.0.1:${port}`, setup, { tls }),
