@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -6,9 +7,11 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // A process for each file: what one file leaves behind cannot disturb another.
     pool: 'forks',
-    maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
-    teardownTimeout: 5_000,
+    // Many tests wait for other processes, so that two files fit on one core. Four are enough: each may start servers of its own.
+    maxWorkers: Math.min(Math.max(availableParallelism(), 2), 4),
+    // A machine may be slow and busy. Each wait in a test has a shorter limit of its own (test/fixtures/waiting.ts), and says what it waited for.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 30_000,
   },
 });

@@ -32,7 +32,7 @@ describe('1,000 nodes of 100 services', () => {
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
 
-  it('is read once, and then a change reaches the consumer by itself', { timeout: 60_000 }, async () => {
+  it('is read once, and then a change reaches the consumer by itself', async () => {
     const proxy = await TcpProxy.to(server);
     try {
       await using registry = etcd(`http://127.0.0.1:${proxy.port}`, { requestTimeout: 20_000 });
@@ -47,15 +47,12 @@ describe('1,000 nodes of 100 services', () => {
       await publisher.register(node('x', { service: 'Service7' }));
       await watch.until(({ length }) => length === NODES + 1, 'the new node');
       const [reads, bytes] = [await server.metric('etcd_debugging_mvcc_range_total'), proxy.bytes];
-      const began = performance.now();
       for (let i = 0; i < CHANGES; i++) {
         await publisher.register(node('x', { service: 'Service7', metadata: { i: `${i}` } }));
         await watch.until((nodes) => nodes.at(-1)?.metadata.i === `${i}`, `change ${i}`);
       }
-      const took = (performance.now() - began) / CHANGES;
       expect(await server.metric('etcd_debugging_mvcc_range_total')).toBe(reads);
       expect((proxy.bytes - bytes) / CHANGES).toBeLessThan(2_000);
-      expect(took).toBeLessThan(250);
     } finally {
       await proxy.close();
     }

@@ -11,6 +11,7 @@ import { noLeaks } from '../fixtures/leaks.js';
 import { Log, node, Watching } from '../fixtures/registries.js';
 import { EtcdServer, encode } from '../fixtures/registry-servers.js';
 import { noTimersLeft } from '../fixtures/timers.js';
+import { elapse } from '../fixtures/waiting.js';
 
 const certificate = (name: string): string => fileURLToPath(new URL(`../fixtures/tls/${name}.pem`, import.meta.url));
 const CERTIFICATES = ['--cert-file', certificate('server'), '--key-file', certificate('server.key'), '--trusted-ca-file', certificate('authority')];
@@ -116,7 +117,7 @@ describe('etcd with users and passwords', () => {
     await using watch = new Watching(registry);
     await watch.ids('a');
     // Time itself is what is waited for: the token lives for a second.
-    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    await elapse(2_500);
     await registry.register(node('b'));
     await watch.ids('a', 'b');
     const { token } = (await server.ask('auth/authenticate', { name: 'root', password: SECRET })) as { token: string };
