@@ -53,7 +53,7 @@ const LAST_XID = 2 ** 31 - 1;
 const SILENCE = 2 / 3;
 const PING_AFTER = 1 / 3;
 const CHECKS_PER_TIMEOUT = 24;
-/** A check that comes later than this part of the timeout after the one before it. */
+/** A check adds at most this part of the timeout to the silence: a later one shows that this process was busy or stopped. */
 const LATE_CHECK = 6;
 /** Requests that the socket has not taken. The number of those under way is limited by the client. */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
@@ -68,7 +68,8 @@ export class Link {
   #granted: Granted | undefined;
   #greet: { resolve(): void; reject(error: Error): void } | undefined;
   #lastXid = 0;
-  #heardAt = 0;
+  /** Milliseconds since the last byte of the server, without the time for which this process was busy or stopped. */
+  #silence = 0;
   #heardBytes: number | undefined;
   #sentAt = 0;
   #checkedAt = 0;
@@ -237,21 +238,20 @@ export class Link {
   }
 
   #heard(): void {
-    this.#heardAt = performance.now();
+    this.#silence = 0;
     this.#heardBytes = this.#session?.stats.bytesRead;
   }
 
   /** The ticker calls it after what has arrived was read, so that a process that was stopped for a while is not taken for a silent server. */
   #check(timeout: number): void {
+    const now = performance.now();
+    // While this process was busy or stopped it has not pinged, and the server has had no reason to answer.
+    this.#silence += Math.min(now - this.#checkedAt, timeout / LATE_CHECK);
+    this.#checkedAt = now;
     // Half a frame is a sign of life too.
     if (this.#session?.stats.bytesRead !== this.#heardBytes) this.#heard();
-    const now = performance.now();
-    // This process was busy or stopped and has not pinged: the server has had no reason to say anything.
-    if (now - this.#checkedAt > timeout / LATE_CHECK) this.#heardAt = Math.max(this.#heardAt, now - timeout * PING_AFTER);
-    this.#checkedAt = now;
-    const silence = now - this.#heardAt;
-    if (silence >= timeout * SILENCE) {
-      this.destroy(new ZooKeeperError('SILENT', `ZooKeeper: ${this.host} has been silent for ${Math.round(silence)} ms`));
+    if (this.#silence >= timeout * SILENCE) {
+      this.destroy(new ZooKeeperError('SILENT', `ZooKeeper: ${this.host} has been silent for ${Math.round(this.#silence)} ms`));
     } else if (now - this.#sentAt >= timeout * (PING_AFTER - 1 / CHECKS_PER_TIMEOUT)) {
       this.#write(PING);
     }

@@ -7,7 +7,7 @@ import { type ClientState, ZooKeeperClient, type ZooKeeperClientOptions } from '
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
-import { until, within } from '../../fixtures/waiting.js';
+import { elapse, until, within } from '../../fixtures/waiting.js';
 
 type Conversation = (session: Session<Buffer, Uint8Array>, frame: Buffer, number: number) => void;
 
@@ -190,6 +190,25 @@ describe('a server that is none', () => {
     patient.exists('/a').catch(() => {});
     await until(() => conversations >= 6, 'six conversations');
     expect(performance.now() - began).toBeGreaterThan(300);
+  });
+
+  it('a silent server is left also by a process that is busy again and again', async () => {
+    const timeout = 1_200;
+    const patient = await facing(
+      (session, _, number) => {
+        if (number === 0) session.write(granted({ timeout }));
+      },
+      { operationTimeout: 60_000 },
+    );
+    const outcome = patient.exists('/a').catch((error) => error);
+    await until(async () => {
+      // Longer than a check of the connection may be late, each time.
+      const end = performance.now() + timeout / 4;
+      while (performance.now() < end);
+      await elapse(timeout / 12);
+      return conversations > 1;
+    }, 'the server is left');
+    expect(await outcome).toMatchObject({ reason: 'CONNECTION_LOST', cause: { reason: 'SILENT' } });
   });
 
   it('random bytes never do more than end a connection', async () => {
