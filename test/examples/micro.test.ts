@@ -48,7 +48,7 @@ describe.each(PLACES)('in $name', ({ begin }) => {
 
   const provider = (id: string): Program => runExample('micro', '--provider', '--id', id, '--registry', place.url);
 
-  it('micro: a consumer is told of providers that come and go, and calls those that are there', { timeout: 60_000 }, async () => {
+  it('micro: a consumer is told of providers that come and go, and calls those that are there', async () => {
     await using a = provider('a');
     await a.line(/a offers Greeter/);
     await using consumer = runExample('micro', '--consumer', '--registry', place.url, '--interval', '20');
@@ -71,7 +71,7 @@ describe.each(PLACES)('in $name', ({ begin }) => {
     expect(await b.ended).toBe(0);
   });
 
-  it('micro-self-defined-balancer: a call goes to a provider of the group that it names', { timeout: 60_000 }, async () => {
+  it('micro-self-defined-balancer: a call goes to a provider of the group that it names', async () => {
     await using program = runExample('micro-self-defined-balancer', '--registry', place.url);
     expect(await program.ended).toBe(0);
     const [, , third = '', fourth = ''] = program.lines.all;

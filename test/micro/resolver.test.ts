@@ -103,7 +103,7 @@ describe('Resolver', () => {
     (await watches.next()).fail(new Error('refused'));
     await expect(resolver.ready({ timeout: 20 })).rejects.toMatchObject({ code: 'REGISTRY_FAILED', message: expect.stringContaining('refused') });
     const abort = new AbortController();
-    const waiting = resolver.ready({ signal: abort.signal, timeout: 60_000 });
+    const waiting = resolver.ready({ signal: abort.signal, timeout: 300_000 });
     abort.abort('enough');
     await expect(waiting).rejects.toMatchObject({ code: 'ABORTED_BY_CALLER', cause: 'enough' });
     await expect(resolver.ready({ signal: abort.signal })).rejects.toMatchObject({ code: 'ABORTED_BY_CALLER' });
@@ -115,7 +115,7 @@ describe('Resolver', () => {
 
   it('close() ends the watch, the waiting and the trying again', async () => {
     const { registry, watches, live } = played();
-    const resolver = new Resolver(registry, QUERY, { initialDelay: 60_000, maxDelay: 60_000 });
+    const resolver = new Resolver(registry, QUERY, { initialDelay: 300_000, maxDelay: 300_000 });
     const waiting = resolver.ready();
     const first = await watches.next();
     await Promise.all([resolver.close(), expect(waiting).rejects.toMatchObject({ code: 'ENDPOINT_CLOSED' })]);
@@ -123,7 +123,7 @@ describe('Resolver', () => {
     first.offer([node('a')]);
     expect(resolver.nodes()).toEqual([]);
     await expect(resolver.ready()).rejects.toMatchObject({ code: 'ENDPOINT_CLOSED' });
-    const retrying = new Resolver(registry, QUERY, { initialDelay: 60_000, maxDelay: 60_000 });
+    const retrying = new Resolver(registry, QUERY, { initialDelay: 300_000, maxDelay: 300_000 });
     (await watches.next()).fail(new Error('away'));
     await turns(2);
     await retrying.close();

@@ -51,7 +51,7 @@ class Load implements AsyncDisposable {
 
   async more(count: number): Promise<void> {
     const enough = this.answered + count;
-    await until(() => this.answered >= enough, `another ${count} calls were answered`, 10_000);
+    await until(() => this.answered >= enough, `another ${count} calls were answered`);
   }
 
   /** Calls per second. */
@@ -140,7 +140,7 @@ it.each([
       await load.more(PACE);
       await shared.provider(id, 2, old.address);
       // It takes calls before the next one goes.
-      await until(() => load.answers.has(`${id}2`), `${id} has answered again`, 10_000);
+      await until(() => load.answers.has(`${id}2`), `${id} has answered again`);
     }
     await load.more(PACE);
     load.answers = new Map();
@@ -151,6 +151,5 @@ it.each([
     expect([...load.answers.keys()].sort()).toEqual(IDS.map((id) => `${id}2`));
     const share = [...load.answers.values()].reduce((sum, count) => sum + count, 0) / IDS.length;
     for (const count of load.answers.values()) expect(count / share).toBeGreaterThan(least);
-    expect(load.rate).toBeGreaterThan(2_000);
   },
 );

@@ -116,7 +116,7 @@ describe('failover', () => {
     await failover()(attempt)(call({ timeout: 1000 }));
     expect(calls[0]?.timeout).toBe(1000);
     expect(calls[1]?.timeout).toBeLessThan(1000);
-    expect(calls[1]?.timeout).toBeGreaterThan(500);
+    expect(calls[1]?.timeout).toBeGreaterThan(0);
     const late = attempts(lost, 'too late');
     await expect(failover()(late.attempt)(call({ timeout: 0 }))).rejects.toBe(lost);
   });

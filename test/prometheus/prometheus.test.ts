@@ -163,7 +163,6 @@ describe('a scrape', () => {
     expect(['10', '100', '+Inf'].map((le) => at('bucket', 'price', le))).toEqual([5, 5, 5]);
     expect(at('count', 'price')).toBe(5);
     expect(at('sum', 'wait')).toBeGreaterThan(0.02);
-    expect(at('sum', 'wait')).toBeLessThan(10);
     all.close();
   });
 

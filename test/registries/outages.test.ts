@@ -285,7 +285,7 @@ describe.each(ROWS)('$name', (row) => {
   });
 
   it.concurrent('frozen, with a second host to go to: nobody is lost meanwhile', async () => {
-    await using world = await World.make(row, 6_000);
+    await using world = await World.make(row, 10_000);
     const hosts = [await world.proxy(), await world.proxy()].map((proxy) => ({ host: '127.0.0.1', port: proxy.port, proxy }));
     const url = row.url(hosts, ROOT);
     await world.provide(4, url);
@@ -295,7 +295,7 @@ describe.each(ROWS)('$name', (row) => {
     await world.call();
     for (const { proxy } of hosts) {
       proxy.hold();
-      const end = performance.now() + 8_000;
+      const end = performance.now() + 12_000;
       while (performance.now() < end) {
         expect(await world.inTruth()).toEqual(ids);
         await elapse(100);

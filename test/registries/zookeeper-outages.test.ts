@@ -210,9 +210,10 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     const own = await server();
     const { scene: play, c } = await scene(own, { sessionTimeout });
     await using _play = play;
+    const outages = play.log.having('ZooKeeper is away').length;
     own.freeze();
     const began = performance.now();
-    await play.log.said('ZooKeeper is away');
+    await play.log.said('ZooKeeper is away', outages + 1);
     const noticed = performance.now() - began;
     c.kill('SIGKILL');
     await elapse(frozen - noticed);

@@ -274,11 +274,11 @@ describe('the ZooKeeper registry', () => {
     await one.until(({ length }) => length === 11, 'the new node');
     await providing.register(node('new', { service: service(7), metadata: { weight: '2' } }));
     await one.until((nodes) => nodes.some(({ metadata }) => metadata.weight === '2'), 'its change');
-    const took = (await packets()) - before;
+    const received = (await packets()) - before;
     // To create and to check it twice, to list one folder and to read one node twice; the questions of this test; perhaps pings.
-    expect(took).toBeLessThan(25);
+    expect(received).toBeLessThan(25);
     console.info(
-      `1,000 registered in ${Math.round(registered - began)} ms, listed in ${Math.round(listed - registered)} ms; two changes: ${took} packets`,
+      `1,000 registered in ${Math.round(registered - began)} ms, listed in ${Math.round(listed - registered)} ms; two changes: ${received} packets`,
     );
     for (const watch of watches) await watch[Symbol.asyncDispose]();
   });
@@ -485,7 +485,7 @@ describe('the ZooKeeper registry', () => {
   });
 
   it('no server ever: a registry is disposed at once', async () => {
-    const registry = zookeeper(`127.0.0.1:${await freePort()}`, { operationTimeout: 300 });
+    const registry = zookeeper(`127.0.0.1:${await freePort()}`, { operationTimeout: 300_000 });
     registries.push(registry);
     const watch = new Watching(registry);
     const next = watch.next();

@@ -48,5 +48,5 @@ describe.each(TRANSPORTS.filter(({ name }) => ['tcp', 'memory', 'ws'].includes(n
     client.destroy();
     server.destroy();
     await Promise.all([client.close(), server.close()]);
-  }, 60_000);
+  });
 });

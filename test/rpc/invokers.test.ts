@@ -25,7 +25,7 @@ type Specs = SpecsOf<typeof descriptor>;
 type KindHandlers = Handlers<Specs>;
 
 /** Long enough to be never, and to see that it is not what ended a call. */
-const LONG = 60_000;
+const LONG = 300_000;
 
 async function* numbers(from: number, to: number): AsyncGenerator<{ value: number }> {
   for (let value = from; value <= to; value++) yield { value };

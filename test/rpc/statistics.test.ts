@@ -114,7 +114,6 @@ describe('statistics()', () => {
     // Not each of the quick ones was timed; each is counted in the end.
     expect(latency.count).toBeGreaterThan(80);
     expect(latency.count).toBeLessThanOrEqual(100);
-    expect(latency.p50).toBeLessThan(50);
   });
 
   test('calls that were not sent, and names that nobody knows', async () => {

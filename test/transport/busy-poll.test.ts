@@ -1,18 +1,17 @@
 import { performance } from 'node:perf_hooks';
-import { setTimeout as wait } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { connect, contract, implement, serve, unary } from '../../src/rpc/index.js';
 import { spinFor } from '../../src/transport/busy-poll.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { freeMemory } from '../fixtures/rpc.js';
-import { until } from '../fixtures/waiting.js';
+import { elapse, until } from '../fixtures/waiting.js';
 
 noLeaks();
 
 /** The part of some milliseconds in which the event loop slept. */
 async function idlePart(ms: number): Promise<number> {
   const before = performance.eventLoopUtilization();
-  await wait(ms);
+  await elapse(ms);
   const { idle, active } = performance.eventLoopUtilization(before);
   return idle / (idle + active);
 }
@@ -23,7 +22,7 @@ test('the loop does not sleep while it spins, and sleeps again when the time is 
   spinFor(120);
   expect(await idlePart(60)).toBeLessThan(0.05);
   spinFor(0);
-  await wait(1);
+  await elapse(1);
   expect(await idlePart(60)).toBeGreaterThan(0.3);
 });
 

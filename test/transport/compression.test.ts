@@ -298,7 +298,7 @@ describe.each(PLAIN)('$name', (row) => {
     expect(p.near.queuedBytes).toBeGreaterThanOrEqual(20_000_000);
     expect(taken).toBe(0);
     p.far.resume();
-    await until(() => taken === 20, 'all were taken', 15_000);
+    await until(() => taken === 20, 'all were taken');
     expect(p.near.queuedBytes).toBe(0);
   });
 });

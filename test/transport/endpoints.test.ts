@@ -144,7 +144,7 @@ runForEveryTransport({
   },
 
   async 'destroy of a server ends its sessions now, whatever they wait for'(row) {
-    await using p = await pair(row, { far: { waitTime: 20_000 }, near: { waitTime: 20_000 } });
+    await using p = await pair(row, { far: { waitTime: 300_000 }, near: { waitTime: 300_000 } });
     p.near.pause();
     void p.server.close();
     await turns(QUIET);
@@ -282,19 +282,19 @@ runForEveryTransport({
 
   async '9: a dead address fails fast, with the reason'(row) {
     const address = await deadAddress(row);
-    const before = performance.now();
-    const error = await rejection(connectAs(row, address, setupOf(row, new Recorder<string>('the client'))));
-    expect(performance.now() - before).toBeLessThan(500);
+    const setup = setupOf(row, new Recorder<string>('the client'));
+    // An attempt that waited would outlast the test.
+    const error = await rejection(connectAs(row, address, setup, { connectTimeout: 300_000 }));
     expect(error).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining(`cannot connect to ${address}: `) });
   },
 
   async '9: while the server is away session() rejects at once, with the reason'(row) {
-    await using p = await pair(row, { client: { reconnect: { initialDelay: 1, maxDelay: 10_000 } } });
+    await using p = await pair(row, { client: { reconnect: { initialDelay: 1, maxDelay: 300_000 } } });
     await p.server.close();
     await p.nearEvents.closed.next();
     let error: Error & { code: string };
     do {
-      error = await rejection(within(p.client.session(), 'session()', 500));
+      error = await rejection(within(p.client.session(), 'session()'));
       await turns();
     } while (error.code === 'CONNECTION_LOST');
     expect(error).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining(p.server.address) });
@@ -313,10 +313,10 @@ runForEveryTransport({
   },
 
   async '18: closing between two attempts returns at once'(row) {
-    await using p = await pair(row, { client: { reconnect: { initialDelay: 20_000, maxDelay: 20_000 } } });
+    await using p = await pair(row, { client: { reconnect: { initialDelay: 300_000, maxDelay: 300_000 } } });
     await p.server.close();
     await p.nearEvents.closed.next();
-    await within(p.client.close(), 'the client to close', 500);
+    await within(p.client.close(), 'the client to close');
   },
 
   async 'close during an attempt: session() rejects with ENDPOINT_CLOSED, and the session that was opening is gone'(row) {

@@ -13,6 +13,7 @@ import {
 import { formatAddress, parseAddress } from '../../src/transport/address.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { rejection, thrown } from '../fixtures/transports.js';
+import { processorTime } from '../fixtures/waiting.js';
 
 noLeaks();
 
@@ -133,12 +134,13 @@ it('a formatted address is read again', () => {
   }
 });
 
-it('a hostile address is refused in no time', () => {
-  const before = performance.now();
-  for (const text of [`tcp://${'a'.repeat(100_000)}`, `tcp://[${':'.repeat(100_000)}`, `${'a.'.repeat(50_000)}:`]) {
-    expect(thrown(() => parseAddress(text, ['tcp'])).code).toBe('BAD_ADDRESS');
-  }
-  expect(performance.now() - before).toBeLessThan(200);
+it('a hostile address is refused, at a cost that does not grow with its square', () => {
+  const took = processorTime(() => {
+    for (const text of [`tcp://${'a'.repeat(1_000_000)}`, `tcp://[${':'.repeat(1_000_000)}`, `${'a.'.repeat(500_000)}:`]) {
+      expect(thrown(() => parseAddress(text, ['tcp'])).code).toBe('BAD_ADDRESS');
+    }
+  });
+  expect(took).toBeLessThan(10_000);
 });
 
 it.each([3, 0, '4', null])('lengthPrefixed refuses width %o', (width) => {

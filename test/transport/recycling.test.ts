@@ -186,7 +186,7 @@ describe.each([
         await within(p.near.drained(), 'drained()');
       } else if (sizes() < 0.05) await turns();
     }
-    await within(p.near.close(), 'the close', 10_000);
+    await within(p.near.close(), 'the close');
     expect({ got, wrong }).toEqual({ got: sent, wrong: 0 });
     expect(messages).toBe(p.near.stats.messagesWritten);
     expect(slowed).toBeGreaterThan(0);

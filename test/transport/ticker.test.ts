@@ -3,9 +3,6 @@ import { every, runningWheels } from '../../src/transport/ticker.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Inbox, turns } from '../fixtures/waiting.js';
 
-/** What one late turn of the loop may add on a busy machine. */
-const LATE = 1_000;
-
 describe('every', () => {
   noLeaks();
 
@@ -18,7 +15,6 @@ describe('every', () => {
     // A wheel turns in slices of a whole number of milliseconds, so a period may be short by a millisecond for each.
     expect((times[0] as number) - start).toBeGreaterThan(period * 0.8 - 1.5);
     expect((times[3] as number) - start).toBeGreaterThan(4 * (period * 0.8 - 1.5));
-    expect((times[3] as number) - start).toBeLessThan(4 * period * 1.5 + LATE);
   });
 
   it('a cancelled task is not called again, and the last one takes its wheel along', async () => {

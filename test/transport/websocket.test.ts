@@ -95,19 +95,19 @@ describe('with itself', () => {
   });
 
   it('pings itself each cronPeriod, and pongs keep an idle session alive', async () => {
-    await using server = await echo({ idleTimeout: 400, cronPeriod: 10_000 });
+    await using server = await echo({ idleTimeout: 1_000, cronPeriod: 10_000 });
     let crons = 0;
     await using ours = await connect(server.address, {
       codec: raw(),
       cronPeriod: 20,
-      idleTimeout: 400,
+      idleTimeout: 1_000,
       listener: { onMessage: () => {}, onCron: () => void crons++ },
     });
     const session = await ours.session();
     const before = session.active;
-    await until(() => crons >= 30, 'thirty crons');
+    await until(() => crons >= 60, 'sixty crons');
     expect(session.closed).toBe(false);
-    expect(session.active).toBeGreaterThan(before + 400);
+    expect(session.active).toBeGreaterThan(before + 1_000);
     expect(server.events.errors.all).toEqual([]);
     expect(server.events.messages.all).toEqual([]);
   });
@@ -198,10 +198,10 @@ describe('with the ws package', () => {
 
   it('pings of ours are answered, and their pongs are heard', async () => {
     await using server = await wsServer();
-    await using ours = await ourClient(server.address, { cronPeriod: 20, idleTimeout: 400 });
+    await using ours = await ourClient(server.address, { cronPeriod: 20, idleTimeout: 1_000 });
     const peer = await server.peers.next();
     const before = ours.session.active;
-    await peer.pings.take(30);
+    await peer.pings.take(60);
     expect(ours.session.closed).toBe(false);
     expect(ours.session.active).toBeGreaterThan(before);
   });

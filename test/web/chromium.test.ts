@@ -8,7 +8,7 @@ import { raw, type ServerOptions, type Session, type SessionOptions, serve } fro
 import { launchChromium } from '../fixtures/chromium.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { Recorder } from '../fixtures/recorder.js';
-import { until, within } from '../fixtures/waiting.js';
+import { PROCESS_PATIENCE, until, within } from '../fixtures/waiting.js';
 import { bundleWeb, type Web } from '../fixtures/web.js';
 
 /** What the scripts of the page see: the build, and what happened to the session. */
@@ -175,10 +175,9 @@ describe('in chromium', () => {
       await within(
         tab.evaluate(() => (page as unknown as { waiting: Promise<string> }).waiting),
         'drained()',
-        10_000,
       ),
     ).toBe('drained');
-    await until(() => server.events.messages.all.length === first.written, 'all messages came', 10_000);
+    await until(() => server.events.messages.all.length === first.written, 'all messages came');
   });
 
   it('send() settles when the browser has sent it', async () => {
@@ -237,7 +236,9 @@ describe('in chromium', () => {
     const again = await serve(address, { codec: raw(), listener }, { websocket: { allowOrigin: [origin] } });
     try {
       // A browser makes those wait whose attempts fail.
-      expect((await within(logged('open'), 'the page to connect again', 15_000)).join()).toMatch(/^open(,error CONNECTION_LOST.*)?,close,open$/);
+      expect((await within(logged('open'), 'the page to connect again', PROCESS_PATIENCE)).join()).toMatch(
+        /^open(,error CONNECTION_LOST.*)?,close,open$/,
+      );
       expect(
         await tab.evaluate(async () => {
           (await page.client.session()).write(Uint8Array.of(5));

@@ -132,7 +132,7 @@ describe('a session', () => {
 
   it('leaves a silent server within its timeout, for another one, with the session', async () => {
     const ways = [await network(), await network()];
-    const { client, states, until } = bound(await open(ways, { sessionTimeout: 8_000 }));
+    const { client, states, until } = bound(await open(ways, { sessionTimeout: 8_000, operationTimeout: 60_000 }));
     const session = client.sessionId;
     await client.create('/s/mine', bytes(''), { ephemeral: true });
     const began = performance.now();
