@@ -150,7 +150,7 @@ describe('a session', () => {
 
   it('without another host a silent server is an outage, and what waits for it has a deadline', async () => {
     const way = await network();
-    const watched = await open([way], { sessionTimeout: 2_000, operationTimeout: 800 });
+    const watched = await open([way], { sessionTimeout: 6_000, operationTimeout: 800 });
     const { client } = watched;
     way.freeze();
     await expect(client.exists('/s')).rejects.toMatchObject({
