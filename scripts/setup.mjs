@@ -69,6 +69,31 @@ export function fingerprint(folder) {
   return hash.digest('hex');
 }
 
+/**
+ * Put the folder `fresh` in the place of `target`. Other processes may do the same at once: the last one wins, and `target` is never a mixture.
+ * @param {string} fresh
+ * @param {string} target
+ */
+export function replaceFolder(fresh, target) {
+  const old = `${fresh}-old`;
+  for (;;) {
+    rmSync(old, { recursive: true, force: true });
+    try {
+      renameSync(target, old);
+    } catch (error) {
+      if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'ENOENT') throw error;
+    }
+    try {
+      renameSync(fresh, target);
+      break;
+    } catch (error) {
+      // Another process has put its folder there since.
+      if (!existsSync(target)) throw error;
+    }
+  }
+  rmSync(old, { recursive: true, force: true });
+}
+
 /** Build beside dist and swap, so that a program which runs from dist meanwhile meets all of it or nothing. */
 function build() {
   const stamp = join(ROOT, 'build/dist.stamp');
@@ -78,8 +103,7 @@ function build() {
   const fresh = join(ROOT, `build/dist-${process.pid}`);
   mkdirSync(dirname(fresh), { recursive: true });
   must('building dist', process.execPath, [TSC, '-p', 'tsconfig.build.json', '--outDir', fresh]);
-  rmSync(dist, { recursive: true, force: true });
-  renameSync(fresh, dist);
+  replaceFolder(fresh, dist);
   writeFileSync(stamp, print);
 }
 
