@@ -481,15 +481,15 @@ describe('peers who mean no good', () => {
   }
 
   it.each(['tls', 'wss'])('%s: who says nothing is cut off after handshakeTimeout', async (scheme) => {
-    await using server = await echo({}, { handshakeTimeout: 50 }, `${scheme}://127.0.0.1:0`);
+    await using server = await echo({}, { handshakeTimeout: 300 }, `${scheme}://127.0.0.1:0`);
     const before = performance.now();
     await closed(await silent(server.port));
-    expect(performance.now() - before).toBeGreaterThan(40);
+    expect(performance.now() - before).toBeGreaterThan(290);
     await expectEcho(server.address);
   });
 
   it.each(['tls', 'wss'])('%s: who is slow is cut off too: the deadline is for the whole handshake', async (scheme) => {
-    await using server = await echo({}, { handshakeTimeout: 100 }, `${scheme}://127.0.0.1:0`);
+    await using server = await echo({}, { handshakeTimeout: 300 }, `${scheme}://127.0.0.1:0`);
     const hello = await clientHello();
     const before = performance.now();
     const socket = await silent(server.port);
@@ -497,7 +497,7 @@ describe('peers who mean no good', () => {
     const drip = setInterval(() => void socket.write(hello.subarray(sent, ++sent)), 10);
     await closed(socket).finally(() => clearInterval(drip));
     expect(sent).toBeLessThan(hello.length);
-    expect(performance.now() - before).toBeGreaterThan(90);
+    expect(performance.now() - before).toBeGreaterThan(290);
     await expectEcho(server.address);
   });
 
@@ -540,7 +540,7 @@ describe('peers who mean no good', () => {
 
   it('garbage, plain text and strangers: no crash, no flood of warnings, and the server goes on', async () => {
     const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
-    await using server = await echo({ ca: CA }, { handshakeTimeout: 50 });
+    await using server = await echo({ ca: CA }, { handshakeTimeout: 300 });
     for (let i = 0; i < 20; i++) {
       const socket = await silent(server.port);
       socket.write(i % 2 === 0 ? randomBytes(1 + 97 * i) : 'GET / HTTP/1.1\r\n\r\n');
