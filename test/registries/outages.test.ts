@@ -250,11 +250,11 @@ const SAID = /^warn,info(?:,warn,info)*$/;
 /** name, lease or session, how long it is away. */
 const ABSENCES = [
   ['within its lease or session', 4_000, 1_000],
-  ['beyond its lease or session', 2_000, 5_000],
+  ['beyond its lease or session', 4_000, 8_000],
   ['in full length: 20 s', 10_000, 20_000],
 ] as const;
 const FREEZES = [
-  ['beyond its lease or session', 3_000, 7_000],
+  ['beyond its lease or session', 5_000, 10_000],
   ['in full length: 15 s', 10_000, 15_000],
 ] as const;
 

@@ -168,8 +168,8 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
   }
 
   test.each([
-    ['1 s, the sessions live on', 4_000, 1_000],
-    ['6 s, the sessions would have ended', 3_000, 6_000],
+    ['1 s, the sessions live on', 8_000, 1_000],
+    ['9 s, the sessions would have ended', 5_000, 9_000],
     ['20 s, with the default session', 10_000, 20_000],
   ])('is killed for %s: calls go on, the list is true again', async (_, sessionTimeout, away) => {
     const own = await server();
@@ -204,7 +204,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
 
   test.each([
     // A short session leaves a busy machine some time.
-    ['6 s, beyond the sessions', 3_000, 6_000],
+    ['9 s, beyond the sessions', 5_000, 9_000],
     ['15 s, with the default session', 10_000, 15_000],
   ])('is frozen for %s: it is noticed meanwhile, nobody is lost, nobody is a ghost', async (_, sessionTimeout, frozen) => {
     const own = await server();
@@ -250,7 +250,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     const own = await server();
     const way = await Network.open(own.port);
     networks.push(way);
-    const { scene: play } = await scene(own, { sessionTimeout: 4_000, settleTime: 200 }, way.address);
+    const { scene: play } = await scene(own, { sessionTimeout: 10_000, settleTime: 200 }, way.address);
     await using _play = play;
     const settle = async (): Promise<number> => {
       await play.listed('a', 'b', 'c');
