@@ -4,7 +4,8 @@ import { gettyError } from './errors.js';
 /** The least and the most that a numeric option may be; without a range: any number from 0. */
 export type Ranges<T> = { [K in keyof T]?: readonly [min: number, max: number] };
 
-function show(value: unknown): string {
+/** A value for a message. An object may hold secrets, so its content is not shown. */
+export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';

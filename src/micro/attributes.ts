@@ -4,6 +4,7 @@
  */
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
+import { redactUrl } from '../core/redact.js';
 import type { CodecName } from '../rpc/types.js';
 import type { ServiceNode, ServiceQuery } from './types.js';
 
@@ -89,10 +90,10 @@ function checkNode(node: ServiceNode): void {
   if (!isSafeId(node.id)) {
     throw badOption('id', node.id, 'a name that can stand in a path: not empty, "." or "..", without "/" and control characters');
   }
-  if (!isAddress(node.address)) throw badOption('address', node.address, 'an address such as tcp://host:port');
+  if (!isAddress(node.address)) throw badOption('address', redactUrl(node.address), 'an address such as tcp://host:port');
   if (typeof node.metadata !== 'object' || node.metadata === null) throw badOption('metadata', node.metadata, 'an object of strings');
   for (const [key, value] of Object.entries(node.metadata)) {
-    if (key === ADDRESS_KEY) throw badOption(`metadata.${key}`, value, 'nothing: the address says it');
+    if (key === ADDRESS_KEY) throw badOption(`metadata.${key}`, redactUrl(value), 'nothing: the address says it');
     if (typeof value !== 'string') throw badOption(`metadata.${key}`, value, 'a string');
   }
 }
@@ -251,12 +252,12 @@ function readAddress(name: string, node: Record<string, unknown>): Pick<ServiceN
 
   const told = metadata[ADDRESS_KEY];
   if (told !== undefined) {
-    if (!isAddress(told)) throw badEntry(name, `${ADDRESS_KEY} is ${quote(told)}, expected an address such as udp://host:port`);
+    if (!isAddress(told)) throw badEntry(name, `${ADDRESS_KEY} is ${quote(redactUrl(told))}, expected an address such as udp://host:port`);
     delete metadata[ADDRESS_KEY];
     return { address: told, metadata: Object.freeze(metadata) };
   }
   const plain = host.replace(/^\[(.*)\]$/, '$1');
-  if (!HOST.test(plain) || UNSAFE.test(plain)) throw badEntry(name, `Address is ${quote(host)}, expected a host`);
+  if (!HOST.test(plain) || UNSAFE.test(plain)) throw badEntry(name, `Address is ${quote(redactUrl(host))}, expected a host`);
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw badEntry(name, `Port is ${port}, expected 1 to 65535`);
   return { address: joinAddress(plain, port), metadata: Object.freeze(metadata) };
 }

@@ -2,6 +2,7 @@
 import { networkInterfaces } from 'node:os';
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNames, checkNumber, type NamesOf, pickNames } from '../core/options.js';
+import { redactUrl } from '../core/redact.js';
 import { type RpcServer, type RpcServerOptions, type RpcStatistics, type Service, serve } from '../rpc/index.js';
 import { checkRpcServerNames, RPC_SERVER_NAMES } from '../rpc/option-names.js';
 import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './attributes.js';
@@ -193,7 +194,8 @@ function advertised(listening: string, advertise: string | undefined): string {
   if (found === null) return listening;
   const [, scheme, host = '', port = ''] = found;
   if (advertise !== undefined) {
-    if (!/^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+)(:\d+)?$/.test(advertise)) throw badOption('advertise', advertise, 'a host, or host:port');
+    if (!/^(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s:/[\]@?#]+)(:\d+)?$/.test(advertise))
+      throw badOption('advertise', redactUrl(advertise), 'a host, or host:port');
     return `${scheme}${advertise}${/:\d+$/.test(advertise.replace(/^\[.*\]/, '')) ? '' : port}`;
   }
   const everywhere = host === '' || host === '0.0.0.0' || host === '[::]';

@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { gettyError } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf, pickNames } from '../core/options.js';
+import { showUrl } from '../core/redact.js';
 import type { Registry } from '../micro/types.js';
 import type { EtcdOptions } from './etcd.js';
 import { FILE_REGISTRY_NAMES, type FileRegistryOptions, file } from './file.js';
@@ -67,8 +68,8 @@ async function openZooKeeper(url: string, options: RegistryOptions): Promise<Reg
   try {
     if (user !== undefined) given.credentials = decodeURIComponent(user);
     if (path.length > 1) given.root = decodeURIComponent(path.replace(/\/$/, ''));
-  } catch (error) {
-    throw badAddress(url, error);
+  } catch {
+    throw badAddress(url);
   }
   const { zookeeper, ZOOKEEPER_NAMES } = await import('./zookeeper.js');
   return zookeeper(hosts, pickNames(given, ZOOKEEPER_NAMES));
@@ -89,7 +90,6 @@ function credentialsOf(url: string, text: string | undefined): Pick<EtcdOptions,
   try {
     return { username: decodeURIComponent(username), password: decodeURIComponent(rest.join(':')) };
   } catch {
-    // Not the cause: it may repeat what it could not read.
     throw badAddress(url);
   }
 }
@@ -99,13 +99,12 @@ function directoryOf(url: string): string {
   if (typeof url !== 'string' || !/^file:\/\/\/[^?#]+$/.test(url)) throw badAddress(url);
   try {
     return fileURLToPath(url);
-  } catch (error) {
-    throw badAddress(url, error);
+  } catch {
+    throw badAddress(url);
   }
 }
 
-function badAddress(url: unknown, cause?: unknown): Error {
-  // A URL may carry a password; an error must not.
-  const given = typeof url === 'string' ? JSON.stringify(url.replace(/\/\/.*@/s, '//***@')) : String(url);
-  return gettyError('BAD_ADDRESS', `registry: given ${given}, expected ${ALLOWED}`, cause);
+/** It has no cause: errors of URL functions repeat the URL. */
+function badAddress(url: unknown): Error {
+  return gettyError('BAD_ADDRESS', `registry: given ${showUrl(url)}, expected ${ALLOWED}`);
 }

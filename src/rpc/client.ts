@@ -23,7 +23,7 @@ export const RPC_CLIENT_DEFAULTS = { connections: 2 } satisfies RpcClientOptions
 export type Dial = <In, Out>(address: string, setup: Setup<In, Out>, options?: ClientOptions) => Promise<Client<In, Out>>;
 
 class ContractClient implements RpcClient {
-  readonly address: string;
+  readonly #target: string;
   readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
   readonly invoke: Invoke;
   readonly #options: ResolvedRpcOptions;
@@ -39,9 +39,13 @@ class ContractClient implements RpcClient {
   readonly #served = new Meters();
 
   constructor(address: string, options: ResolvedRpcOptions) {
-    this.address = address;
+    this.#target = address;
     this.#options = options;
     this.invoke = compose(options.interceptors, (call) => this.#send(call));
+  }
+
+  get address(): string {
+    return this.#client?.address ?? '';
   }
 
   get closed(): boolean {
@@ -68,7 +72,7 @@ class ContractClient implements RpcClient {
     const heartbeats = options.heartbeatPeriod > 0;
     const session = { ...options.session, ...(heartbeats && { cronPeriod: options.heartbeatPeriod }) };
     this.#client = await dial(
-      this.address,
+      this.#target,
       (peer) => {
         const channel = new RpcChannel(setup, heartbeats, peer);
         return { ...session, allowHalfOpen: false, codec: channel, listener: channel };

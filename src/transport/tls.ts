@@ -16,7 +16,7 @@ import {
 } from 'node:tls';
 import { messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
-import { type Address, formatAddress } from './address.js';
+import { type Address, formatAddress, withoutZone } from './address.js';
 import { checkTlsNames } from './option-names.js';
 import { dialled, listenWith, SocketConnection } from './socket.js';
 import { SocketPeer } from './tcp.js';
@@ -120,7 +120,7 @@ export function tlsClientOptions(
   if (serverName !== undefined && (typeof serverName !== 'string' || serverName === '')) {
     throw badOption('tls.serverName', serverName, 'a name or an IP address');
   }
-  const name = serverName ?? (host || 'localhost');
+  const name = serverName ?? (withoutZone(host) || 'localhost');
   // SNI has no IP addresses; certificates do.
   return {
     ...contextOptions(options),

@@ -48,6 +48,14 @@ function urlOf({ scheme, host, port, path }: Address): string {
   return formatAddress(scheme, host || 'localhost', port) + (path === '/' ? '' : path);
 }
 
+/** The same with its secrets, for the browser, which decides whether to send the user and the password. */
+function secretUrlOf(address: Address): string {
+  const { credentials, query } = address;
+  const url = urlOf(address) + (query === undefined ? '' : `?${query}`);
+  if (credentials === undefined) return url;
+  return url.replace('://', () => `://${encodeURIComponent(credentials.user)}:${encodeURIComponent(credentials.password)}@`);
+}
+
 /** In words. */
 function endOf(code: number, reason: string): string {
   if (code === BROKEN) return 'broke; a browser does not say why';
@@ -241,7 +249,7 @@ function checkOptions({ tls, udp, websocket }: ClientOptions): { protocols: read
 function open(address: Address, protocols: readonly string[]): BrowserSocket {
   const { WebSocket } = globalThis as unknown as { WebSocket?: SocketClass };
   if (WebSocket === undefined) throw new Error("there is no global WebSocket here; in Node.js use connect() of 'getty'");
-  return new WebSocket(urlOf(address), [...protocols]);
+  return new WebSocket(secretUrlOf(address), [...protocols]);
 }
 
 async function dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection> {
@@ -252,7 +260,9 @@ async function dial(address: Address, options: ClientOptions, signal: AbortSigna
     signal.throwIfAborted();
     socket = open(address, protocols);
   } catch (error) {
-    throw failed(error);
+    const isSecret = address.credentials !== undefined || address.query !== undefined;
+    // A browser repeats the URL in its message.
+    throw failed(isSecret && !signal.aborted ? new Error(`the browser refused it: ${(error as Error).name}`) : error);
   }
   socket.binaryType = 'arraybuffer';
   return new Promise((resolve, reject) => {

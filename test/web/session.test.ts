@@ -4,7 +4,7 @@
  */
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { type Session, type SessionOptions, serve } from '../../src/index.js';
+import { raw, type Session, type SessionOptions, serve } from '../../src/index.js';
 import type { WebClientOptions } from '../../src/web/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
@@ -377,7 +377,7 @@ describe('connect()', () => {
     return web.connect(address, { codec: web.raw(), listener: { onMessage() {} } }, { reconnect: false, ...options });
   };
 
-  it.each(['tcp://127.0.0.1:80', 'http://127.0.0.1/', '127.0.0.1:80', 'memory://here', 'ws://host:99999', '', undefined])(
+  it.each(['tcp://127.0.0.1:80', 'http://127.0.0.1/', '127.0.0.1:80', 'memory://here', 'ws://host:99999', 'ws://host#part', '', undefined])(
     'BAD_ADDRESS: %s',
     async (address) => {
       expect(await rejection(connectTo(address as string))).toMatchObject({
@@ -398,9 +398,37 @@ describe('connect()', () => {
       });
     };
     await fails(`ws://${address.host}/dead`);
-    await fails(`${server.address}#part`);
     await server.server.stopListening();
     await fails(server.address);
+  });
+
+  it('gives the browser the user information and the query, and shows them in no error', async () => {
+    const given: string[] = [];
+    class Refusing {
+      constructor(url: string) {
+        given.push(url);
+        throw new DOMException(`the URL ${url} is refused`, 'SyntaxError');
+      }
+    }
+    const error = await rejection(connectTo('ws://me:se%3Acret@127.0.0.1:1/path?token=secret', {}, { WebSocket: Refusing }));
+    expect(given).toEqual(['ws://me:se%3Acret@127.0.0.1:1/path?token=secret']);
+    expect(error).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: 'cannot connect to ws://***@127.0.0.1:1/path?***: the browser refused it: SyntaxError',
+    });
+    expect(String(error.cause)).not.toContain('secret');
+  });
+
+  it('reaches a server with a query, and shows it in no address', async () => {
+    const urls: unknown[] = [];
+    const web = await loadWeb();
+    await using server = await serve('ws://127.0.0.1:0/live', ({ request }) => {
+      urls.push(request?.url);
+      return { codec: raw(), listener: { onMessage() {} } };
+    });
+    await using client = await web.connect(`${server.address}?token=secret`, { codec: web.raw(), listener: { onMessage() {} } });
+    expect(urls).toEqual(['/live?token=secret']);
+    expect([client.address, (await client.session()).remoteAddress]).toEqual([`${server.address}?***`, server.address]);
   });
 
   it('CONNECT_FAILED: a page may not connect there, or has no WebSocket', async () => {

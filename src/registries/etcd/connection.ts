@@ -33,12 +33,12 @@ export class Connection {
 
   private constructor(endpoint: Endpoint, socket: Socket, options: ConnectionOptions) {
     this.endpoint = endpoint;
-    this.#http2 = new Http2(endpoint.text, socket, options, (reason) => {
+    this.#http2 = new Http2(endpoint.origin, socket, options, (reason) => {
       this.#over = true;
       this.#gone.abort(reason);
     });
     const transport = createGrpcTransport({
-      baseUrl: endpoint.text,
+      baseUrl: endpoint.origin,
       sessionManager: this.#http2,
       acceptCompression: [],
       readMaxBytes: MAX_ANSWER_BYTES,

@@ -1,5 +1,6 @@
 /** Where the members of a cluster listen, as a user writes it. */
 import { badOption } from '../../core/options.js';
+import { redactUrl } from '../../core/redact.js';
 
 export interface Endpoint {
   readonly host: string;
@@ -7,9 +8,11 @@ export interface Endpoint {
   readonly secure: boolean;
   /** `http://host:port` or `https://host:port`, for messages. */
   readonly text: string;
+  /** The same without the zone of an IPv6 address, which a URL cannot have. */
+  readonly origin: string;
 }
 
-const FORM = /^(?:(https?):\/\/)?(\[[0-9a-fA-F:.]+\]|[^\s/:[\]@?#]+):(\d{1,5})\/?$/;
+const FORM = /^(?:(https?):\/\/)?(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s/:[\]@?#]+):(\d{1,5})\/?$/;
 const EXPECTED = 'http://host:port, https://host:port, or a list of them';
 
 /** Read endpoints; without a scheme they are as `secure` says. Throws BAD_OPTION, which repeats no password. */
@@ -23,15 +26,12 @@ export function parseEndpoints(given: string | readonly string[], secure: boolea
 
 function parseEndpoint(text: unknown, secureByDefault: boolean): Endpoint {
   if (typeof text === 'string' && text.includes('@')) {
-    throw badOption(
-      'endpoints',
-      text.replace(/^([a-z]*:\/\/)?.*@/, '$1***@'),
-      `${EXPECTED}; a user and a password are the options username and password`,
-    );
+    throw badOption('endpoints', redactUrl(text), `${EXPECTED}; a user and a password are the options username and password`);
   }
   const [, scheme, host = '', digits = ''] = (typeof text === 'string' ? FORM.exec(text) : null) ?? [];
   const port = Number(digits);
-  if (host === '' || port < 1 || port > 65535) throw badOption('endpoints', text, EXPECTED);
+  if (host === '' || port < 1 || port > 65535) throw badOption('endpoints', redactUrl(text), EXPECTED);
   const secure = scheme === undefined ? secureByDefault : scheme === 'https';
-  return { host: host.replace(/^\[(.*)\]$/, '$1'), port, secure, text: `${secure ? 'https' : 'http'}://${host}:${port}` };
+  const url = `${secure ? 'https' : 'http'}://${host}:${port}`;
+  return { host: host.replace(/^\[(.*)\]$/, '$1').replace(/%25(?=.)/, '%'), port, secure, text: url, origin: url.replace(/%[^\]]*/, '') };
 }

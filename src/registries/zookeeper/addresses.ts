@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { gettyError } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
+import { showUrl } from '../../core/redact.js';
 import { type Acl, type AclName, PERMISSIONS } from './types.js';
 
 export interface Ensemble {
@@ -12,7 +13,7 @@ export interface Ensemble {
 }
 
 const DEFAULT_PORT = 2181;
-const HOST = /^(\[[0-9a-fA-F:.]+\]|[^\s/:[\]@,]+)(?::(\d{1,5}))?$/;
+const HOST = /^(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s/:[\]@,?#]+)(?::(\d{1,5}))?$/;
 // ZooKeeper refuses these characters in a path.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: to find them is its purpose
 const REFUSED = /[\u0000-\u001f\u007f-\u009f\ud800-\udfff\ue000-\uf8ff\ufff0-\uffff]/u;
@@ -26,9 +27,7 @@ export function parseEnsemble(text: string): Ensemble {
   });
   const chroot = path.replace(/\/$/, '');
   if (hosts.some((host) => host === undefined) || !(chroot === '' || isPath(chroot))) {
-    // Before an @ there may be a password, which an error must not repeat.
-    const given = typeof text === 'string' ? JSON.stringify(text.replace(/^.*@/s, '***@')) : String(text);
-    throw gettyError('BAD_ADDRESS', `ZooKeeper: given ${given}, expected host:port,host:port/chroot`);
+    throw gettyError('BAD_ADDRESS', `ZooKeeper: given ${showUrl(text)}, expected host:port,host:port/chroot`);
   }
   return { hosts: hosts as string[], chroot };
 }

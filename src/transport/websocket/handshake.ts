@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http';
 import { gettyError } from '../../core/errors.js';
+import { encodePath } from '../address.js';
 import type { WebSocketOptions } from '../types.js';
 import { acceptAnswer, acceptOffer, DEFLATE_OFFER, type MessageDeflate } from './deflate.js';
 
@@ -42,7 +43,7 @@ export function answerUpgrade({ method, url = '', headers }: UpgradeRequest, pat
   if (headers['sec-websocket-version'] !== VERSION)
     return refuse(426, `only version ${VERSION} is spoken here`, ['Upgrade: websocket', `Sec-WebSocket-Version: ${VERSION}`]);
   if (!KEY.test(key)) return refuse(400, 'Sec-WebSocket-Key is no key');
-  if (path !== '' && url.split('?', 1)[0] !== path) return refuse(404, 'nothing listens at this path');
+  if (path !== '' && encodePath(url.split('?', 1)[0] as string) !== path) return refuse(404, 'nothing listens at this path');
   if (!isWelcome(headers.origin, headers.host, options.allowOrigin)) return refuse(403, 'this origin is not allowed');
   const protocol = chooseProtocol(headers['sec-websocket-protocol'], options.protocols);
   const { compression = 'none' } = options;

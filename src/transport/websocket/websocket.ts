@@ -4,7 +4,7 @@ import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
-import { type Address, formatAddress } from '../address.js';
+import { type Address, type Credentials, formatAddress, withoutZone } from '../address.js';
 import { dialled, listenWith, SocketConnection } from '../socket.js';
 import { SocketPeer } from '../tcp.js';
 import { secured, TlsPeer, tlsClientOptions, tlsServerOptions } from '../tls.js';
@@ -26,6 +26,9 @@ function pathOf({ path }: Address): string {
 
 async function listen(scheme: Scheme, address: Address, options: ListenOptions, accept: (connection: Connection) => void): Promise<Listener> {
   const settings = checkWebSocketOptions(options.websocket);
+  if (address.query !== undefined || address.credentials !== undefined) {
+    throw gettyError('BAD_ADDRESS', `address: given ${JSON.stringify(address.text)}, expected no user and no query: a server checks neither`);
+  }
   const { handshakeTimeout } = options;
   // The deadline is ours, for the whole of the handshake.
   const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0 };
@@ -118,22 +121,28 @@ async function dial(scheme: Scheme, address: Address, options: ClientOptions, si
   }
 }
 
+/** RFC 7617. */
+function basic({ user, password }: Credentials): string {
+  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+}
+
 /** Send the request, and wait for the answer that it is granted. */
 function upgrade(
   scheme: Scheme,
   socket: Socket,
-  { host, port, path }: Address,
+  { host, port, path, query, credentials }: Address,
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<{ headers: IncomingMessage['headers']; head: Buffer }> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({
       createConnection: () => socket,
-      host: host || 'localhost',
+      // For the header Host alone; the socket is connected.
+      host: withoutZone(host) || 'localhost',
       port,
       defaultPort: PORTS[scheme],
-      path: path || '/',
-      headers,
+      path: (path || '/') + (query === undefined ? '' : `?${query}`),
+      headers: credentials === undefined ? headers : { Authorization: basic(credentials), ...headers },
       maxHeaderSize: MAX_HEADER_BYTES,
     });
     const abort = (): void => void request.destroy(signal.reason as Error);
