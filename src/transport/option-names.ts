@@ -69,6 +69,11 @@ const UDP_NAMES = {
   maxDatagramBytes: true,
   amplification: true,
   connectPing: true,
+  broadcast: true,
+  multicast: true,
+  multicastInterface: true,
+  multicastTtl: true,
+  multicastLoopback: true,
   receiveBufferBytes: true,
   sendBufferBytes: true,
 } satisfies NamesOf<UdpOptions>;

@@ -218,7 +218,8 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
   reloadTls(options: TlsOptions): void;
   /**
    * `udp://` only: write to a peer by its address (`udp://10.0.0.7:514`, no names), in its session, which is made when there is none; a
-   * session made so is trusted. Answers and throws as Session.write does, and also throws BAD_OPTION (the server is not at `udp://`),
+   * session made so is trusted. A broadcast address needs `udp.broadcast`. When the system refuses the datagram, `onError` hears CONNECTION_LOST with the
+   * system's error as cause, and the session ends. Answers and throws as Session.write does, and also throws BAD_OPTION (the server is not at `udp://`),
    * BAD_ADDRESS, SESSION_REFUSED (by the setup, or by maxSessions) or ENDPOINT_CLOSED.
    */
   writeTo(message: Out, peer: string): boolean;
@@ -284,10 +285,24 @@ export interface UdpOptions {
    */
   amplification?: number;
   /**
-   * Of a client: open with the datagram `connect-ping`, as Go getty does, so that the server has the session before the first message. A server
-   * swallows it. Default: true; false for servers that are no getty.
+   * A client opens with the datagram `connect-ping`, as Go getty does, so that the server has the session before the first message. A server takes a
+   * datagram `connect-ping` for this opening, and delivers it to no listener. Default: true. False: a client sends no such datagram, and a server
+   * delivers it like any other message.
    */
   connectPing?: boolean;
+  /** Permit datagrams to broadcast addresses, such as `udp://192.168.1.255:9000`. Default: false; the system refuses them then. */
+  broadcast?: boolean;
+  /** Of a server: the IP addresses of the multicast groups to join. Port and interface are those of the server. Default: none. */
+  multicast?: readonly string[];
+  /**
+   * The interface of multicast groups, both to join them and to send to them: its IPv4 address, or `::%` and its name for IPv6 (`::%eth0`). Default: empty,
+   * the system chooses.
+   */
+  multicastInterface?: string;
+  /** Routers that a datagram to a multicast group may pass, from 0 (this machine) to 255. Default: 1, the local network. */
+  multicastTtl?: number;
+  /** Whether other sockets of this machine receive what is sent to a multicast group. A server never hears itself. Default: true. */
+  multicastLoopback?: boolean;
   /** The operating system's buffers, in bytes. Default: 0, as the system has them. */
   receiveBufferBytes?: number;
   sendBufferBytes?: number;

@@ -23,6 +23,8 @@ export abstract class UdpConnection implements Connection {
   readonly remoteAddress: string;
   readonly #socket: Socket;
   readonly #maxDatagramBytes: number;
+  /** False: the socket does not tell what it has queued, so the outcome of every datagram is asked for. Some versions of Deno and Bun are so. */
+  readonly #tellsQueue: boolean;
   #events: ConnectionEvents | undefined;
   /** Until the session resumes it for the first time, which says that it is open. */
   #paused = true;
@@ -45,6 +47,7 @@ export abstract class UdpConnection implements Connection {
     this.localAddress = peer.localAddress;
     this.remoteAddress = peer.remoteAddress;
     this.#maxDatagramBytes = maxDatagramBytes;
+    this.#tellsQueue = typeof socket.getSendQueueSize === 'function';
   }
 
   /** Give one datagram to the socket, which tells `sent` what came of it, but never before this returns. */
@@ -102,7 +105,7 @@ export abstract class UdpConnection implements Connection {
   // ---- writing ----
 
   get bufferedBytes(): number {
-    return this.#queuedBytes;
+    return this.#tellsQueue ? this.#queuedBytes : this.#askedBytes;
   }
 
   confirm(): void {
@@ -126,7 +129,7 @@ export abstract class UdpConnection implements Connection {
     if (this.#closed) return;
     // To be told what came of a datagram costs a tenth of sending it. While the peer is heard between one and the next, asking for one in
     // ASK_EACH is enough: when sending fails the peer falls silent, and then we ask for each.
-    const ask = this.#askNext || !this.#heard || ++this.#unasked >= ASK_EACH;
+    const ask = this.#askNext || !this.#heard || ++this.#unasked >= ASK_EACH || !this.#tellsQueue;
     this.#heard = false;
     if (ask) {
       this.#askNext = false;
@@ -136,7 +139,7 @@ export abstract class UdpConnection implements Connection {
     if (this.#asked > 0) this.#askedBytes += datagram.length;
     this.transmit(datagram, ask ? this.#told : undefined);
     // Mostly the system takes it at once. What is queued is told as taken by #watchQueue alone, for somebody may wait for that.
-    if (this.#queuedBytes > 0 || this.#socket.getSendQueueSize() > 0) this.#queue(datagram.length);
+    if (this.#tellsQueue && (this.#queuedBytes > 0 || this.#socket.getSendQueueSize() > 0)) this.#queue(datagram.length);
   }
 
   #queue(bytes: number): void {
@@ -190,7 +193,8 @@ export abstract class UdpConnection implements Connection {
   }
 
   protected lose(cause: Error): void {
-    this.#finish(gettyError('CONNECTION_LOST', `${this.remoteAddress} cannot be reached: ${cause.message}`, cause));
+    const hint = (cause as NodeJS.ErrnoException).code === 'EACCES' ? '; a broadcast address needs the option udp.broadcast' : '';
+    this.#finish(gettyError('CONNECTION_LOST', `${this.remoteAddress} cannot be reached: ${cause.message}${hint}`, cause));
   }
 
   #finish(error?: Error): void {

@@ -1,5 +1,6 @@
 /** The defaults of UDP, and the check of what a user gives. */
-import { type Ranges, withDefaults } from '../core/options.js';
+import { isIP, isIPv4 } from 'node:net';
+import { badOption, type Ranges, withDefaults } from '../core/options.js';
 import type { UdpOptions } from './types.js';
 
 /** The most that fits in a packet of IPv4. */
@@ -10,6 +11,11 @@ export const UDP_DEFAULTS: Required<UdpOptions> = {
   maxDatagramBytes: LARGEST_DATAGRAM,
   amplification: 1,
   connectPing: true,
+  broadcast: false,
+  multicast: [],
+  multicastInterface: '',
+  multicastTtl: 1,
+  multicastLoopback: true,
   receiveBufferBytes: 0,
   sendBufferBytes: 0,
 };
@@ -19,11 +25,27 @@ export type ResolvedUdpOptions = Required<UdpOptions>;
 const RANGES: Ranges<ResolvedUdpOptions> = {
   maxDatagramBytes: [1, LARGEST_DATAGRAM],
   amplification: [0, Number.POSITIVE_INFINITY],
+  multicastTtl: [0, 255],
   receiveBufferBytes: [0, 2 ** 30],
   sendBufferBytes: [0, 2 ** 30],
 };
 
 /** Throws BAD_OPTION. */
 export function resolveUdp(given: UdpOptions | undefined): ResolvedUdpOptions {
-  return withDefaults(UDP_DEFAULTS, given, RANGES);
+  const options = withDefaults(UDP_DEFAULTS, given, RANGES);
+  const { multicast, multicastInterface, multicastTtl } = options;
+  if (!Array.isArray(multicast) || !multicast.every(isMulticast)) {
+    throw badOption('udp.multicast', multicast, 'a list of multicast addresses, such as 239.1.2.3 or ff02::1234');
+  }
+  if (multicastInterface !== '' && isIP(multicastInterface) === 0) {
+    throw badOption('udp.multicastInterface', multicastInterface, 'the IPv4 address of an interface, or ::%eth0 for IPv6');
+  }
+  if (!Number.isInteger(multicastTtl)) throw badOption('udp.multicastTtl', multicastTtl, 'a whole number from 0 to 255');
+  return options;
+}
+
+function isMulticast(ip: unknown): boolean {
+  if (typeof ip !== 'string' || isIP(ip) === 0) return false;
+  const first = Number.parseInt(ip, 10);
+  return isIPv4(ip) ? first >= 224 && first <= 239 : /^ff/i.test(ip);
 }

@@ -1,8 +1,9 @@
 /** The server's side of UDP: one socket, and a connection for each peer that it has heard. */
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { gettyError, messageOf } from '../core/errors.js';
-import { type Address, formatAddress } from './address.js';
+import { type Address, formatAddress, withoutZone } from './address.js';
 import type { Connection, Listener } from './types.js';
 import { UdpConnection } from './udp-connection.js';
 import type { ResolvedUdpOptions } from './udp-options.js';
@@ -12,6 +13,13 @@ export const CONNECT_PING = Buffer.from('connect-ping');
 /** Milliseconds after which a silent peer is forgotten, unless the setup has an idleTimeout: a peer does not say that it goes. */
 const IDLE_TIMEOUT = 60_000;
 
+/** Milliseconds for which the list of this machine's addresses counts. */
+const OWN_ADDRESSES_MS = 1_000;
+
+function ownAddresses(): ReadonlySet<string> {
+  return new Set(Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address)));
+}
+
 /** One peer of a server. */
 class UdpPeer extends UdpConnection {
   readonly idleTimeout = IDLE_TIMEOUT;
@@ -19,6 +27,7 @@ class UdpPeer extends UdpConnection {
   readonly port: number;
   readonly #server: UdpListener;
   readonly #amplification: number;
+  readonly #connectPing: boolean;
   #trusted: boolean;
   /** What may still be sent to a peer that is not trusted. */
   #bytesLeft = 0;
@@ -31,6 +40,7 @@ class UdpPeer extends UdpConnection {
     this.port = port;
     this.#server = server;
     this.#amplification = options.amplification;
+    this.#connectPing = options.connectPing;
     this.#trusted = trusted || options.amplification === Number.POSITIVE_INFINITY;
   }
 
@@ -41,7 +51,7 @@ class UdpPeer extends UdpConnection {
   }
 
   receive(datagram: Buffer): void {
-    if (datagram.length === CONNECT_PING.length && datagram.equals(CONNECT_PING)) this.alive();
+    if (datagram.length === CONNECT_PING.length && this.#connectPing && datagram.equals(CONNECT_PING)) this.alive();
     else this.deliver(datagram);
   }
 
@@ -84,6 +94,8 @@ export class UdpListener implements Listener {
   readonly #peers = new Map<string, Map<number, UdpPeer>>();
   /** Whom we heard last; mostly it is the one who comes next. */
   #last: UdpPeer | undefined;
+  #own: ReadonlySet<string> = new Set();
+  #ownAt = Number.NEGATIVE_INFINITY;
   #closed: Promise<void> | undefined;
   #done: (() => void) | undefined;
 
@@ -107,8 +119,8 @@ export class UdpListener implements Listener {
     this.#last = peer;
     if (peer !== undefined) peer.credit(datagram.length);
     else {
-      // Nothing can be sent to port 0, and to answer ourselves would never end: both are forged.
-      if (this.#closed !== undefined || port === 0 || (port === this.#port && address === this.#host)) return;
+      // Nothing can be sent to port 0. To answer ourselves would never end; such a datagram is forged, or ours to a multicast group.
+      if (this.#closed !== undefined || port === 0 || (port === this.#port && this.#isOwn(address))) return;
       peer = this.#add(address, port, false);
       // Before onOpen, which may answer already.
       peer.credit(datagram.length);
@@ -116,6 +128,20 @@ export class UdpListener implements Listener {
     }
     peer.receive(datagram);
   };
+
+  /** Whether a datagram from this address, with our port, may come from this socket. */
+  #isOwn(address: string): boolean {
+    if (address === this.#host) return true;
+    if (this.#host !== '::' && this.#host !== '0.0.0.0') return false;
+    const now = performance.now();
+    // The system takes some 50 µs to list its interfaces: too long for each datagram of a flood.
+    if (now - this.#ownAt > OWN_ADDRESSES_MS) {
+      this.#own = ownAddresses();
+      this.#ownAt = now;
+    }
+    const ip = address.replace(/^::ffff:/, '');
+    return ip.startsWith('127.') || this.#own.has(withoutZone(ip));
+  }
 
   #add(host: string, port: number, trusted: boolean): UdpPeer {
     const peer = new UdpPeer(this, host, port, trusted);
@@ -146,7 +172,10 @@ export class UdpListener implements Listener {
       if (ours === 4) return host;
       // A socket for all interfaces has both kinds.
       if (this.#host === '::') return `::ffff:${host}`;
-    } else if (port > 0 && isIPv6(host) && ours === 6) return new SocketAddress({ address: host, family: 'ipv6' }).address;
+    } else if (port > 0 && isIPv6(host) && ours === 6) {
+      const address = withoutZone(host);
+      return new SocketAddress({ address, family: 'ipv6' }).address + host.slice(address.length);
+    }
     throw gettyError('BAD_ADDRESS', `peer: given ${JSON.stringify(text)}, expected udp://, an IPv${ours} address, and a port from 1 to 65535`);
   }
 

@@ -15,10 +15,11 @@ import { createSocket, type Socket } from 'node:dgram';
 import dns from 'node:dns';
 import { type AddressInfo, isIP } from 'node:net';
 import { gettyError, messageOf } from '../core/errors.js';
-import { formatAddress } from './address.js';
+import { badOption } from '../core/options.js';
+import { type Address, formatAddress } from './address.js';
 import type { Transport } from './types.js';
 import { UdpConnection } from './udp-connection.js';
-import { type ResolvedUdpOptions, resolveUdp } from './udp-options.js';
+import { type ResolvedUdpOptions, resolveUdp, UDP_DEFAULTS } from './udp-options.js';
 import { CONNECT_PING, UdpListener } from './udp-server.js';
 
 interface Host {
@@ -33,11 +34,15 @@ function makeSocket({ family }: Host): Socket {
   return createSocket({ type: family === 6 ? 'udp6' : 'udp4', lookup: asGiven as never });
 }
 
-function resolveHost(host: string): Promise<Host> {
+/** Every address of a name, in the order of the system; rejects when there is none. */
+function resolveHosts(host: string): Promise<readonly Host[]> {
   const family = isIP(host);
-  if (family > 0) return Promise.resolve({ ip: host, family });
+  if (family > 0) return Promise.resolve([{ ip: host, family }]);
   return new Promise((resolve, reject) => {
-    dns.lookup(host, {}, (error, ip, found) => (error === null ? resolve({ ip, family: found }) : reject(error)));
+    dns.lookup(host, { all: true }, (error, found) => {
+      if (error === null) resolve(found.map(({ address, family }) => ({ ip: address, family })));
+      else reject(error);
+    });
   });
 }
 
@@ -53,16 +58,29 @@ function ready(socket: Socket, begin: (done: (error?: Error) => void) => void): 
   });
 }
 
-function setBuffers(socket: Socket, { receiveBufferBytes, sendBufferBytes }: ResolvedUdpOptions): void {
+/** Of a bound socket. */
+function configure(socket: Socket, options: ResolvedUdpOptions): void {
+  const { receiveBufferBytes, sendBufferBytes, broadcast, multicast, multicastInterface, multicastTtl, multicastLoopback } = options;
   if (receiveBufferBytes > 0) socket.setRecvBufferSize(receiveBufferBytes);
   if (sendBufferBytes > 0) socket.setSendBufferSize(sendBufferBytes);
+  if (broadcast) socket.setBroadcast(true);
+  if (multicastInterface !== '') socket.setMulticastInterface(multicastInterface);
+  if (multicastTtl !== UDP_DEFAULTS.multicastTtl) socket.setMulticastTTL(multicastTtl);
+  if (!multicastLoopback) socket.setMulticastLoopback(false);
+  for (const group of multicast) {
+    try {
+      socket.addMembership(group, multicastInterface || undefined);
+    } catch (error) {
+      throw new Error(`the multicast group ${group} cannot be joined: ${messageOf(error)}`, { cause: error });
+    }
+  }
 }
 
 async function bound(host: Host, port: number, options: ResolvedUdpOptions): Promise<Socket> {
   const socket = makeSocket(host);
   try {
     await ready(socket, (done) => socket.bind({ port, address: host.ip }, done));
-    setBuffers(socket, options);
+    configure(socket, options);
     return socket;
   } catch (error) {
     socket.close();
@@ -83,14 +101,30 @@ async function boundToAll(port: number, options: ResolvedUdpOptions): Promise<So
 
 const textOf = ({ address, port }: AddressInfo): string => formatAddress('udp', address, port);
 
-/** The client's side: a socket of its own, connected, so that the system drops what others send and tells when nobody is there. */
+/**
+ * The address of a name that a client's last session was lost with: the next attempt begins with the address after it. A datagram socket connects to an
+ * address where no server is, so an attempt itself cannot try the next one.
+ */
+const lostWith = new WeakMap<Address, string>();
+
+/** The client's side: a socket of its own, connected, so that the system drops what others send and tells when no server is there. */
 class UdpClientConnection extends UdpConnection {
   readonly #socket: Socket;
+  readonly #target: Address;
+  readonly #ip: string;
+  /** The server has sent something. */
+  #answered = false;
 
-  constructor(socket: Socket, { maxDatagramBytes, connectPing }: ResolvedUdpOptions) {
-    super(socket, { localAddress: textOf(socket.address()), remoteAddress: textOf(socket.remoteAddress()) }, maxDatagramBytes);
+  constructor(socket: Socket, target: Address, { maxDatagramBytes, connectPing }: ResolvedUdpOptions) {
+    const remote = socket.remoteAddress();
+    super(socket, { localAddress: textOf(socket.address()), remoteAddress: textOf(remote) }, maxDatagramBytes);
     this.#socket = socket;
-    socket.on('message', (datagram) => this.deliver(datagram));
+    this.#target = target;
+    this.#ip = remote.address;
+    socket.on('message', (datagram) => {
+      this.#answered = true;
+      this.deliver(datagram);
+    });
     socket.on('error', (error) => this.lose(error));
     if (connectPing) {
       socket.send(CONNECT_PING, (error) => {
@@ -99,11 +133,17 @@ class UdpClientConnection extends UdpConnection {
     }
   }
 
+  protected override lose(cause: Error): void {
+    this.#answered = false;
+    super.lose(cause);
+  }
+
   protected override transmit(datagram: Uint8Array, sent: ((error: Error | null) => void) | undefined): void {
     this.#socket.send(datagram, sent);
   }
 
   protected override release(): void {
+    if (!this.#answered) lostWith.set(this.#target, this.#ip);
     this.#socket.close();
   }
 }
@@ -116,7 +156,7 @@ export const udp: Transport = {
     try {
       const socket = await (address.host === ''
         ? boundToAll(address.port, settings)
-        : bound(await resolveHost(address.host), address.port, settings));
+        : bound((await resolveHosts(address.host))[0] as Host, address.port, settings));
       return new UdpListener(socket, address, settings, accept);
     } catch (error) {
       throw gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: ${messageOf(error)}`, error);
@@ -125,20 +165,39 @@ export const udp: Transport = {
 
   async dial(address, options, signal) {
     const settings = resolveUdp(options.udp);
-    let socket: Socket | undefined;
+    if (settings.multicast.length > 0) throw badOption('udp.multicast', settings.multicast, 'none for a client: only a server can join groups');
+    let failure: unknown;
     try {
-      const host = await notAborted(resolveHost(address.host || 'localhost'), signal);
-      const made = makeSocket(host);
-      socket = made;
-      await ready(made, (done) => made.connect(address.port, host.ip, done));
-      setBuffers(made, settings);
-      return new UdpClientConnection(made, settings);
+      const hosts = await notAborted(resolveHosts(address.host || 'localhost'), signal);
+      const first = hosts.findIndex(({ ip }) => ip === lostWith.get(address)) + 1;
+      for (const host of [...hosts.slice(first), ...hosts.slice(0, first)]) {
+        try {
+          return new UdpClientConnection(await connected(host, address.port, settings), address, settings);
+        } catch (error) {
+          // Without IPv6 on this machine, for instance, the system has no route to one of the addresses.
+          failure = error;
+        }
+      }
     } catch (error) {
-      socket?.close();
-      throw gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(error)}`, error);
+      failure = error;
     }
+    throw gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(failure)}`, failure);
   },
 };
+
+/** Bound first: some options must be set before the socket is connected. */
+async function connected(host: Host, port: number, options: ResolvedUdpOptions): Promise<Socket> {
+  const socket = makeSocket(host);
+  try {
+    await ready(socket, (done) => socket.bind({ port: 0, exclusive: true }, done));
+    configure(socket, options);
+    await ready(socket, (done) => socket.connect(port, host.ip, done));
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
 
 /** `promise`, or a rejection with the signal's reason as soon as there is one. */
 function notAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -42,6 +42,7 @@ const UNITS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1000, bytes: 
 function meantBy(text: string): unknown {
   const [, digits, unit = ''] = /^([\d,.]+)(?: (ms|s|bytes|KiB|MiB))?$/.exec(text) ?? [];
   if (digits !== undefined) return Number(digits.replaceAll(',', '')) * (UNITS[unit] as number);
+  if (text === '`[]`') return [];
   const [, literal] = /^`(?:'(.*)'|true|false)`$/.exec(text) ?? [];
   return literal ?? (text === '`true`' ? true : text === '`false`' ? false : text);
 }

@@ -29,7 +29,7 @@ const FORMS: readonly ((scheme: string) => string)[] = [
   (scheme) => `${scheme}://me:${SECRET}@${HOST}`,
   (scheme) => `${scheme}://${SECRET}@${HOST}/path`,
   (scheme) => `${scheme}://me:${SECRET}@`,
-  (scheme) => `${scheme}://me:${SECRET}@/tmp/path`,
+  (scheme) => `${scheme}://me:${SECRET}@/srv/path`,
   (scheme) => `${scheme}://${HOST}?token=${SECRET}`,
   (scheme) => `${scheme}://${HOST}/path?token=a@${SECRET}`,
   (scheme) => `${scheme}:///no/such/directory/a?token=${SECRET}`,
