@@ -2,6 +2,7 @@
 import { messageOf } from '../core/errors.js';
 import { SILENT } from '../core/logger.js';
 import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
+import { redactUrl } from '../core/redact.js';
 import { atMost, within } from '../core/timers.js';
 import { cancelled, unlessCancelled, withTimeLeft } from '../rpc/call.js';
 import {
@@ -238,7 +239,7 @@ class ServiceConsumer implements Consumer {
     } catch (error) {
       if (error instanceof RpcError) throw error;
       const cause = error instanceof AggregateError ? error.errors[0] : error;
-      throw new RpcError('UNAVAILABLE', `${picked.address} cannot be called: ${messageOf(cause)}`, { cause, unsent: true });
+      throw new RpcError('UNAVAILABLE', `${redactUrl(picked.address)} cannot be called: ${messageOf(cause)}`, { cause, unsent: true });
     } finally {
       stop();
     }

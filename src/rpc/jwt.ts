@@ -1,6 +1,7 @@
 /** Tokens that are JSON Web Tokens (RFC 7519), verified by the jose package, which is loaded with the first. */
 import type { CryptoKey, JSONWebKeySet, JWTPayload, JWTVerifyGetKey, JWTVerifyOptions, KeyObject } from 'jose';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
+import { redactUrl } from '../core/redact.js';
 import type { Authenticate } from './auth.js';
 import { RpcError } from './errors.js';
 import type { Identity } from './types.js';
@@ -99,6 +100,10 @@ function checkKeys(keys: JwtOptions['keys']): void {
     throw badOption('keys', `a secret of ${keys.length} bytes`, `at least ${SHORTEST_SECRET}`);
   if (typeof keys !== 'function' && (typeof keys !== 'object' || keys === null))
     throw badOption('keys', `a ${typeof keys}`, 'a URL, a key set, or a key');
+  // fetch() takes no such URL, and repeats it in its error.
+  if (keys instanceof URL && (keys.username !== '' || keys.password !== '')) {
+    throw badOption('keys', redactUrl(keys.href), 'a URL without a user and a password');
+  }
 }
 
 type FindKey = (...asked: Parameters<JWTVerifyGetKey>) => Promise<Awaited<ReturnType<JWTVerifyGetKey>>>;

@@ -233,6 +233,10 @@ describe('auth()', () => {
     ['token', () => bearer(undefined as never)],
     ['keys', () => jwt({ keys: new Uint8Array(8), issuer: 'i', audience: 'a' })],
     ['keys', () => jwt({ keys: 'https://example.org' as never, issuer: 'i', audience: 'a' })],
+    [
+      'keys: given "https://***@example.org/?***"',
+      () => jwt({ keys: new URL('https://me:secret@example.org/?a=secret'), issuer: 'i', audience: 'a' }),
+    ],
     ['issuer', () => jwt({ keys: { keys: [] }, issuer: '', audience: 'a' })],
     ['audience', () => jwt({ keys: { keys: [] }, issuer: 'i' } as never)],
     ['cacheFor', () => jwt({ keys: { keys: [] }, issuer: 'i', audience: 'a', cacheFor: -1 })],
