@@ -42,7 +42,8 @@ export class Http2 {
 
   async request(method: string, path: string, headers: Headers, options: Options): Promise<ClientHttp2Stream> {
     if (this.#session.closed || this.#session.destroyed) throw this.#why ?? new ConnectError('the connection is lost', Code.Unavailable);
-    const stream = this.#session.request({ ...headers, ':method': method, ':path': path }, options);
+    // Node.js 20 leaves the brackets of an IPv6 address out of the authority that it makes itself.
+    const stream = this.#session.request({ ...headers, ':method': method, ':path': path, ':authority': new URL(this.authority).host }, options);
     this.#streams++;
     if (this.#streams === 1) this.#listen();
     stream.once('response', () => this.#heard());

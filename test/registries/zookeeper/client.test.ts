@@ -298,7 +298,7 @@ describe('the ZooKeeper client', () => {
         expect.objectContaining({ code: 'BAD_OPTION', message: expect.not.stringContaining('secret') }),
       );
     }
-    for (const hosts of ['', ',', 'h:0', 'h:65536', 'h:x', 'h/a//b', 'a b:1', '::1', 'user@h:1', undefined as never]) {
+    for (const hosts of ['', ',', 'h:0', 'h:65536', 'h:x', 'h/a//b', 'a b:1', '::1', 'user@h:1', 'h?x=1', 'h#x', undefined as never]) {
       expect(() => new ZooKeeperClient(hosts)).toThrowError(expect.objectContaining({ code: 'BAD_ADDRESS' }));
     }
     for (const hosts of ['h', 'h:1', '[::1]:1, g', 'h:1,g:2/a/b', 'h:1/', 'h:1/a/']) expect(new ZooKeeperClient(hosts).state).toBe('connecting');

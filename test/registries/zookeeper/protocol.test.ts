@@ -190,6 +190,7 @@ describe('connect strings', () => {
     ['h:1, g:2/a/b/', ['h:1', 'g:2'], '/a/b'],
     ['[::1]:7,zk.example.org/x', ['[::1]:7', 'zk.example.org:2181'], '/x'],
     ['h/', ['h:2181'], ''],
+    ['[fe80::1%eth0]:1,[fe80::2%25eth0]', ['[fe80::1%eth0]:1', '[fe80::2%25eth0]:2181'], ''],
   ])('%s', (text, hosts, chroot) => {
     expect(parseEnsemble(text)).toEqual({ hosts, chroot });
   });
