@@ -7,6 +7,7 @@ export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from './transport/client.js';
 export { delimiter, fixedLength, jsonLines, type LengthPrefixedOptions, lengthPrefixed, lines, raw, varintPrefixed } from './transport/codecs.js';
 export { connect, serve } from './transport/node.js';
 export { SendError } from './transport/outbox.js';
+export { RefusedError } from './transport/refused-error.js';
 export { SERVER_DEFAULTS } from './transport/server.js';
 export { SESSION_DEFAULTS } from './transport/session-options.js';
 export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from './transport/task-pool.js';
@@ -21,6 +22,7 @@ export type {
   Peer,
   PeerCertificate,
   ReconnectOptions,
+  RefusalReason,
   SendOptions,
   SendResult,
   Server,
@@ -33,6 +35,7 @@ export type {
   TlsOptions,
   UdpOptions,
   UnixOptions,
+  WebSocketHeaders,
   WebSocketOptions,
   WebSocketRequest,
 } from './transport/types.js';

@@ -36,6 +36,11 @@ class ContractServer implements RpcServer {
     return this.#server?.address ?? '';
   }
 
+  get refusals(): RpcServer['refusals'] {
+    // There is a server as soon as serve() has settled.
+    return (this.#server as Server<Frame, Packet>).refusals;
+  }
+
   async listen(listen: Listen, address: string, services: readonly Service[], given: RpcServerOptions): Promise<this> {
     const { introspection = false } = given;
     const options = this.#options;

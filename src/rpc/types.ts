@@ -5,7 +5,7 @@
 import type { Logger } from '../core/logger.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import type { Bytes } from '../transport/bytes.js';
-import type { ClientOptions, PeerCertificate, ServerOptions, SessionOptions, WebSocketRequest } from '../transport/types.js';
+import type { ClientOptions, PeerCertificate, RefusalReason, ServerOptions, SessionOptions, WebSocketRequest } from '../transport/types.js';
 import type { RpcCode } from './errors.js';
 import type { MethodClasses } from './message-class.js';
 import type { MethodSchemas } from './standard-schema.js';
@@ -356,6 +356,8 @@ export interface RpcClientOptions extends RpcOptions, ClientOptions {
 
 export interface RpcServer extends AsyncDisposable {
   readonly address: string;
+  /** As Server.refusals of the transport: how many peers were refused since the start, by reason. */
+  readonly refusals: Readonly<Record<RefusalReason, number>>;
   readonly channels: ReadonlySet<Channel>;
   statistics(): RpcStatistics;
   /** Begin to count anew; calls under way stay so. */

@@ -46,12 +46,20 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
       const compressed = this.#platform.compress(connection, setup.compression, setup.maxInflatedBytes);
       session = new StreamSession(this, compressed, setup);
     } catch (error) {
-      connection.destroy();
-      if (error instanceof GettyError) throw error;
-      throw gettyError('SESSION_REFUSED', `the setup refused the session with ${connection.remoteAddress}: ${messageOf(error)}`, error);
+      const refused =
+        error instanceof GettyError
+          ? error
+          : gettyError('SESSION_REFUSED', `the setup refused the session with ${connection.remoteAddress}: ${messageOf(error)}`, error);
+      this.refuse(connection, refused);
+      throw refused;
     }
     this.sessions.add(session);
     return session;
+  }
+
+  /** The setup threw `error`: close the connection, of which no session is made. */
+  protected refuse(connection: Connection, _error: GettyError): void {
+    connection.destroy();
   }
 
   forget(session: Session<In, Out>): void {

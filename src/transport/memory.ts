@@ -1,10 +1,19 @@
 /** Connections within this process: `memory://name`. No sockets, the same rules: copied bytes, back-pressure, an orderly end. */
 import { gettyError } from '../core/errors.js';
+import { faultError, guard } from '../core/guard.js';
 import type { Connection, ConnectionEvents, Listener, Transport } from './types.js';
 
 const listeners = new Map<string, (connection: Connection) => void>();
 let lastName = 0;
 let lastPeer = 0;
+
+function deliver(connection: MemoryConnection): void {
+  connection.deliver();
+}
+
+function deliverFailed(connection: MemoryConnection, error: unknown): void {
+  connection.fail(error);
+}
 
 class MemoryConnection implements Connection {
   readonly localAddress: string;
@@ -20,6 +29,7 @@ class MemoryConnection implements Connection {
   #endDelivered = false;
   #ended = false;
   #destroyed = false;
+  #error: Error | undefined;
 
   constructor(localAddress: string, remoteAddress: string) {
     this.localAddress = localAddress;
@@ -82,7 +92,7 @@ class MemoryConnection implements Connection {
     this.#inbox = [];
     const { peer } = this;
     setImmediate(() => {
-      this.#events?.onClose();
+      this.#events?.onClose(this.#error);
       peer?.lose();
     });
   }
@@ -97,13 +107,17 @@ class MemoryConnection implements Connection {
   #schedule(): void {
     if (this.#scheduled || this.#events === undefined) return;
     this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#deliver();
-    });
+    setImmediate(guard<MemoryConnection, undefined>, deliver, deliverFailed, this, undefined);
   }
 
-  #deliver(): void {
+  /** Handling what the peer sent threw: that is the end of this connection alone. */
+  fail(error: unknown): void {
+    this.#error = faultError(this.remoteAddress, error);
+    this.destroy();
+  }
+
+  deliver(): void {
+    this.#scheduled = false;
     while (this.#inbox.length > 0 && !this.#paused && !this.#destroyed) {
       const bytes = this.#inbox.shift() as Buffer;
       this.#inboxBytes -= bytes.length;

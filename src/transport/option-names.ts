@@ -42,6 +42,7 @@ export const SEND_OPTION_NAMES = { timeout: true, signal: true } satisfies Names
 export const SERVER_OPTION_NAMES = {
   maxSessions: true,
   maxSessionsPerAddress: true,
+  onRefused: true,
   backlog: true,
   tls: true,
   handshakeTimeout: true,
@@ -63,7 +64,14 @@ export const CLIENT_OPTION_NAMES = {
 
 const RECONNECT_NAMES = { initialDelay: true, maxDelay: true, maxAttempts: true, retryFirst: true } satisfies NamesOf<ReconnectOptions>;
 
-const WEBSOCKET_NAMES = { protocols: true, compression: true, text: true, allowOrigin: true, headers: true } satisfies NamesOf<WebSocketOptions>;
+const WEBSOCKET_NAMES = {
+  protocols: true,
+  compression: true,
+  text: true,
+  allowOrigin: true,
+  allowHost: true,
+  headers: true,
+} satisfies NamesOf<WebSocketOptions>;
 
 const UDP_NAMES = {
   maxDatagramBytes: true,

@@ -1,33 +1,28 @@
 /** Accepts connections at an address and makes sessions of them. */
-import { gettyError } from '../core/errors.js';
+import { type GettyError, gettyError } from '../core/errors.js';
 import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { type Address, parseAddress } from './address.js';
+import { Admission } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
+import { RefusedError } from './refused-error.js';
 import type { StreamSession } from './session.js';
 import { withCompression } from './session-options.js';
-import type { Connection, Listener, ListenOptions, Peer, Server, ServerOptions, Session, Setup, TlsOptions, Transport } from './types.js';
+import type { Connection, Listener, RefusalReason, Server, ServerOptions, Session, Setup, TlsOptions, Transport } from './types.js';
 
 /** Milliseconds. */
 export const SERVER_DEFAULTS = { backlog: 511, handshakeTimeout: 10_000 } satisfies ServerOptions;
 
-/** Milliseconds. */
-const BETWEEN_WARNINGS = 60_000;
+/** ServerOptions with their defaults. */
+type ResolvedServerOptions = ServerOptions & typeof SERVER_DEFAULTS;
 
 class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<In, Out> {
   readonly type = 'server';
   #listener: Listener | undefined;
   #stopped: Promise<void> | undefined;
   #scheme = '';
-  #maxSessions = Number.POSITIVE_INFINITY;
-  #maxSessionsPerAddress = Number.POSITIVE_INFINITY;
-  /** How many sessions each host has, where that is limited; a host that has none is not there. */
-  readonly #sessionsOf = new Map<string, number>();
-  /** Those refused by these limits since the last warning of it. */
-  #refused = 0;
-  /** When the process was last warned of a code. */
-  readonly #warnedAt = new Map<string, number>();
+  #admission = new Admission({}, () => this.address);
   /** For writeTo(), where peers can be reached. */
   readonly #sessionOf = new WeakMap<Connection, StreamSession<In, Out>>();
 
@@ -35,70 +30,43 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     return this.#listener?.address ?? '';
   }
 
-  async listen(address: Address, transport: Transport, options: ListenOptions): Promise<this> {
+  async listen(address: Address, transport: Transport, options: ResolvedServerOptions): Promise<this> {
     this.#scheme = address.scheme;
-    this.#maxSessions = options.maxSessions ?? transport.maxSessions ?? Number.POSITIVE_INFINITY;
-    this.#maxSessionsPerAddress = options.maxSessionsPerAddress ?? Number.POSITIVE_INFINITY;
-    this.#listener = await transport.listen(address, options, (connection) => this.#accept(connection));
+    const { maxSessions = transport.maxSessions } = options;
+    this.#admission = new Admission({ ...options, maxSessions }, () => this.address);
+    this.#listener = await transport.listen(address, { ...options, admission: this.#admission }, (connection) => this.#accept(connection));
     return this;
   }
 
+  get refusals(): Readonly<Record<RefusalReason, number>> {
+    return this.#admission.refusals;
+  }
+
   #accept(connection: Connection): void {
-    const limit = this.closed ? undefined : this.#limitReached(connection);
-    if (this.closed) connection.destroy();
-    else if (limit !== undefined) this.#refuse(connection, limit);
-    // The refused session has told its listener; a setup function that throws refuses without words, unless it is wrong itself.
-    else this.open(connection).catch((error) => error.code === 'BAD_OPTION' && this.#mayWarn(error.code) && process.emitWarning(error));
-  }
-
-  /** The limit that lets nobody else in, in words. */
-  #limitReached(connection: Connection): string | undefined {
-    if (this.sessions.size >= this.#maxSessions) return `maxSessions, ${this.#maxSessions}, are open`;
-    const host = this.#limitedHost(connection);
-    if (host === undefined || (this.#sessionsOf.get(host) ?? 0) < this.#maxSessionsPerAddress) return undefined;
-    return `maxSessionsPerAddress, ${this.#maxSessionsPerAddress}, are open from ${host}`;
-  }
-
-  /** The host of a peer, where its sessions are limited and peers have hosts. */
-  #limitedHost(peer: Peer): string | undefined {
-    // The address is made when it is asked for: where nothing is limited it costs nothing.
-    return this.#maxSessionsPerAddress === Number.POSITIVE_INFINITY ? undefined : /^[a-z]+:\/\/(.+):\d+$/.exec(peer.remoteAddress)?.[1];
-  }
-
-  #count(peer: Peer, change: 1 | -1): void {
-    const host = this.#limitedHost(peer);
-    if (host === undefined) return;
-    const count = (this.#sessionsOf.get(host) ?? 0) + change;
-    if (count > 0) this.#sessionsOf.set(host, count);
-    else this.#sessionsOf.delete(host);
-  }
-
-  /** A flood of peers must not become a flood of warnings. */
-  #mayWarn(code: string): boolean {
-    const now = performance.now();
-    if (now - (this.#warnedAt.get(code) ?? Number.NEGATIVE_INFINITY) < BETWEEN_WARNINGS) return false;
-    this.#warnedAt.set(code, now);
-    return true;
-  }
-
-  #refuse(connection: Connection, limit: string): void {
-    connection.destroy();
-    this.#refused++;
-    if (!this.#mayWarn('SESSION_REFUSED')) return;
-    const what = `${this.#refused} refused at ${this.address}, the last of them ${connection.remoteAddress}: ${limit}`;
-    this.#refused = 0;
-    process.emitWarning(gettyError('SESSION_REFUSED', what));
+    if (this.closed) return connection.destroy();
+    const limit = this.#admission.sessionLimit(connection);
+    if (limit !== undefined) return this.refuse(connection, limit);
+    // refuse() has counted a refusal of the setup; the session has told its listener of a refusal of onOpen.
+    this.open(connection).catch(() => {});
   }
 
   protected override make(connection: Connection): StreamSession<In, Out> {
     const session = super.make(connection);
-    this.#count(session, 1);
+    this.#admission.countSession(session, 1);
     if (this.#listener?.reach !== undefined) this.#sessionOf.set(connection, session);
     return session;
   }
 
+  protected override refuse(connection: Connection, error: GettyError): void {
+    const refused =
+      error instanceof RefusedError ? error : new RefusedError(error.message, { status: error.code === 'BAD_OPTION' ? 500 : 403, cause: error });
+    if (connection.refuse === undefined) connection.destroy();
+    else connection.refuse(refused.status);
+    this.#admission.refused(connection, refused);
+  }
+
   override forget(session: Session<In, Out>): void {
-    this.#count(session, -1);
+    this.#admission.countSession(session, -1);
     super.forget(session);
   }
 
@@ -139,6 +107,7 @@ export async function serveOn<In, Out>(
   for (const name of ['maxSessions', 'maxSessionsPerAddress'] as const) {
     if (resolved[name] !== undefined) checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY);
   }
+  if (resolved.onRefused !== undefined && typeof resolved.onRefused !== 'function') throw badOption('onRefused', resolved.onRefused, 'a function');
   const withSetup = { ...resolved, websocket: withCompression(resolved.websocket, setup) };
   return new TransportServer<In, Out>(platform, setup).listen(target.address, target.transport, withSetup);
 }

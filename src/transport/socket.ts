@@ -1,7 +1,10 @@
 /** What TCP, TLS and Unix sockets share: a stream socket of Node as a connection. */
 import type { Server, Socket } from 'node:net';
 import { gettyError, messageOf } from '../core/errors.js';
+import { faultError, guard } from '../core/guard.js';
+import { warn } from '../core/warning.js';
 import type { Address } from './address.js';
+import type { Admission } from './admission.js';
 import { beginEvent, endEvent } from './tick.js';
 import type { Connection, ConnectionEvents, Listener, Peer, PeerCertificate } from './types.js';
 
@@ -16,24 +19,40 @@ const CONNECTION = Symbol('connection');
 type Owned = Socket & { [CONNECTION]: SocketConnection };
 
 function onData(this: Socket, chunk: Buffer): void {
+  guard(handData, failed, (this as Owned)[CONNECTION], chunk);
+}
+
+function onEnd(this: Socket): void {
+  guard(handEnd, failed, (this as Owned)[CONNECTION], undefined);
+}
+
+function onClose(this: Socket): void {
+  guard(handClose, failed, (this as Owned)[CONNECTION], undefined);
+}
+
+function onError(this: Socket, error: Error): void {
+  (this as Owned)[CONNECTION].broke(error);
+}
+
+function handData({ events }: SocketConnection, chunk: Buffer): void {
   beginEvent();
   try {
-    (this as Owned)[CONNECTION].events?.onData(chunk);
+    events?.onData(chunk);
   } finally {
     endEvent();
   }
 }
 
-function onEnd(this: Socket): void {
-  (this as Owned)[CONNECTION].events?.onEnd();
+function handEnd({ events }: SocketConnection): void {
+  events?.onEnd();
 }
 
-function onClose(this: Socket): void {
-  (this as Owned)[CONNECTION].closed();
+function handClose(connection: SocketConnection): void {
+  connection.closed();
 }
 
-function onError(this: Socket, error: Error): void {
-  (this as Owned)[CONNECTION].broke(error);
+function failed(connection: SocketConnection, error: unknown): void {
+  connection.fail(error);
 }
 
 export class SocketConnection implements Connection {
@@ -89,6 +108,15 @@ export class SocketConnection implements Connection {
     this.#socket.destroy();
   }
 
+  /** Handling an event of the socket threw: that is the end of this connection alone. */
+  fail(cause: unknown): void {
+    const error = faultError(this.remoteAddress, cause);
+    this.#error = error;
+    // After its close a socket has no further event that could tell the session.
+    if (this.#socket.closed) warn(error);
+    else this.#socket.destroy();
+  }
+
   /** For the socket's listeners. */
   closed(): void {
     this.events?.onClose(this.#error);
@@ -132,13 +160,27 @@ function stopListening(server: Server): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
+/**
+ * A listener for the event by which a server of Node hands over a socket. `open` makes a connection of it. If that throws, the socket is
+ * destroyed and counted as refused.
+ */
+export function guardedOpen<S extends Socket>(open: (socket: S) => void, peerOf: (socket: S) => Peer, admission: Admission): (socket: S) => void {
+  const openFailed = (socket: S, error: unknown): void => {
+    // A socket whose error has no listener would end the process.
+    socket.on('error', () => {});
+    socket.destroy();
+    admission.fault(peerOf(socket), error);
+  };
+  return (socket) => guard(open, openFailed, socket, undefined);
+}
+
 /** Listen with a server of Node. `addressOf` says the listener's address once it is bound. Rejects with LISTEN_FAILED. */
 export function listenWith(server: Server, at: object, address: Address, addressOf: (server: Server) => string): Promise<Listener> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => reject(gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: ${error.message}`, error)));
     server.listen(at, () => {
       server.removeAllListeners('error');
-      // Failing to accept one connection (out of file descriptors) must not end the process.
+      // Without a listener an error would end the process. Node.js does not tell that a connection was dropped for want of descriptors.
       server.on('error', (error) => process.emitWarning(gettyError('LISTEN_FAILED', `at ${address.text}: ${messageOf(error)}`, error)));
       resolve({ address: addressOf(server), close: () => stopListening(server) });
     });

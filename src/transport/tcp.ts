@@ -1,7 +1,8 @@
 /** TCP. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { formatAddress } from './address.js';
-import { dialled, listenWith, SocketConnection } from './socket.js';
+import { defaultMaxSessions } from './descriptors.js';
+import { dialled, guardedOpen, listenWith, SocketConnection } from './socket.js';
 import type { Peer, Transport } from './types.js';
 
 /** The addresses of both ends of a socket, with the transport's scheme; made when they are asked for, since most never are. */
@@ -31,9 +32,15 @@ export class SocketPeer implements Peer {
 }
 
 export const tcp: Transport = {
+  get maxSessions() {
+    return defaultMaxSessions();
+  },
+
   listen(address, options, accept) {
     // Half-open, so that what is being handled when the peer ends can still be answered.
-    const server = createServer({ allowHalfOpen: true }, (socket) => accept(new SocketConnection(socket, new SocketPeer('tcp', socket))));
+    const peerOf = (socket: Socket): Peer => new SocketPeer('tcp', socket);
+    const open = guardedOpen<Socket>((socket) => accept(new SocketConnection(socket, peerOf(socket))), peerOf, options.admission);
+    const server = createServer({ allowHalfOpen: true }, open);
     const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
     return listenWith(server, at, address, () => formatAddress('tcp', address.host, (server.address() as AddressInfo).port));
   },

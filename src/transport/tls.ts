@@ -1,7 +1,7 @@
 /** TLS over TCP. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { type AddressInfo, isIP, type Socket } from 'node:net';
+import { type AddressInfo, isIP } from 'node:net';
 import {
   type ConnectionOptions,
   checkServerIdentity,
@@ -17,10 +17,13 @@ import {
 import { messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { type Address, formatAddress, withoutZone } from './address.js';
+import { defaultMaxSessions } from './descriptors.js';
+import { HandshakeTracker } from './handshakes.js';
 import { checkTlsNames } from './option-names.js';
-import { dialled, listenWith, SocketConnection } from './socket.js';
+import { LONGEST_TIMER } from './session-options.js';
+import { dialled, guardedOpen, listenWith, SocketConnection } from './socket.js';
 import { SocketPeer } from './tcp.js';
-import type { Listener, PeerCertificate, TlsOptions, Transport } from './types.js';
+import type { Listener, Peer, PeerCertificate, TlsOptions, Transport } from './types.js';
 
 const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 
@@ -105,10 +108,11 @@ function wantsCertificates({ ca, clientCertificate = ca === undefined ? 'none' :
 }
 
 /** Options for a TLS or HTTPS server of Node. Throws BAD_OPTION. */
-export function tlsServerOptions(options: TlsOptions | undefined, handshakeTimeout: number): NodeTlsOptions {
+export function tlsServerOptions(options: TlsOptions | undefined): NodeTlsOptions {
   if (options?.cert === undefined || options.key === undefined) throw badOption('tls', options, 'a cert and a key: a TLS server needs both');
   const required = wantsCertificates(options);
-  return { ...contextOptions(options), requestCert: required, rejectUnauthorized: required, handshakeTimeout };
+  // HandshakeTracker has the deadline.
+  return { ...contextOptions(options), requestCert: required, rejectUnauthorized: required, handshakeTimeout: LONGEST_TIMER };
 }
 
 /** Options for a TLS or HTTPS connection of Node; the server's certificate is verified. Throws BAD_OPTION. */
@@ -137,56 +141,30 @@ function checkName(name: string, certificate: NodeCertificate): Error | undefine
   return new X509Certificate(certificate.raw).checkIP(name) === undefined ? error : undefined;
 }
 
-/** Peers of a TLS or HTTPS server of Node whose handshake is under way. Node leaves more of them to us than one would think. */
-class Handshakes {
-  readonly #peers = new Map<string, { readonly socket: Socket; readonly gone: () => void }>();
-
-  constructor(server: NodeServer) {
-    server.on('connection', (socket) => {
-      const ends = endsOf(socket);
-      const gone = (): void => void this.#peers.delete(ends);
-      this.#peers.set(ends, { socket, gone });
-      socket.once('close', gone);
-    });
-    server.on('secureConnection', (secure) => {
-      // Not sooner: a peer that ends within the handshake is gone, and is not waited for until the deadline.
-      secure.allowHalfOpen = true;
-      const peer = this.#peers.get(endsOf(secure));
-      peer?.socket.off('close', peer.gone);
-      peer?.gone();
-    });
-    // Node tells of a handshake that takes too long, and does not end it.
-    server.on('tlsClientError', (_error, secure) => secure.destroy());
-  }
-
-  end(): void {
-    for (const { socket } of this.#peers.values()) socket.destroy();
-  }
-}
-
-/** The same for a socket and for the TLS socket over it. */
-function endsOf(socket: Socket): string {
-  return `${socket.localAddress} ${socket.remoteAddress} ${socket.remotePort}`;
-}
-
-/**
- * The listener of a TLS or HTTPS server: it waits for nobody's handshake when it closes, and its certificate can be replaced; what is not
- * given anew is as in `options`, read again where it is a file.
- */
-export function secured(listener: Listener, server: NodeServer, options: TlsOptions = {}): Listener {
-  const handshakes = new Handshakes(server);
-  let current = options;
+/** A listener that waits for no handshake when it closes. */
+export function closingHandshakes(listener: Listener, handshakes: HandshakeTracker): Listener {
   return {
     ...listener,
     close() {
       const closed = listener.close();
-      handshakes.end();
+      handshakes.stop();
       return closed;
     },
+  };
+}
+
+/**
+ * The listener of a TLS or HTTPS server: its certificate can be replaced; what is not given anew is as in `options`, read again where it
+ * is a file.
+ */
+export function reloadable(listener: Listener, server: NodeServer, options: TlsOptions = {}): Listener {
+  let current = options;
+  return {
+    ...listener,
     reloadTls(given) {
       if (typeof given !== 'object' || given === null) throw badOption('reloadTls', given, 'an object');
       const next = { ...current, ...given };
-      const { requestCert, ...context } = tlsServerOptions(next, 0);
+      const { requestCert, ...context } = tlsServerOptions(next);
       // Node asks for certificates as it did at the start, whatever the context says.
       if (requestCert !== wantsCertificates(current)) {
         throw badOption('tls.clientCertificate', given.clientCertificate, `what it was at the start: ${requestCert ? '"none"' : '"required"'}`);
@@ -220,13 +198,24 @@ export class TlsPeer extends SocketPeer {
 }
 
 export const tls: Transport = {
+  get maxSessions() {
+    return defaultMaxSessions();
+  },
+
   async listen(address, options, accept) {
-    const server = createServer(tlsServerOptions(options.tls, options.handshakeTimeout), (socket) => {
-      accept(new SocketConnection(socket, new TlsPeer('tls', socket)));
-    });
+    const { admission, handshakeTimeout } = options;
+    const server = createServer(tlsServerOptions(options.tls));
+    const handshakes = new HandshakeTracker(server, true, { scheme: 'tls', handshakeTimeout, admission });
+    const peerOf = (socket: TLSSocket): Peer => new TlsPeer('tls', socket);
+    const open = (socket: TLSSocket): void => {
+      const handshake = handshakes.find(socket);
+      if (handshake !== undefined) handshakes.end(handshake);
+      accept(new SocketConnection(socket, peerOf(socket)));
+    };
+    server.on('secureConnection', guardedOpen(open, peerOf, admission));
     const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
     const listener = await listenWith(server, at, address, () => formatAddress('tls', address.host, (server.address() as AddressInfo).port));
-    return secured(listener, server, options.tls);
+    return reloadable(closingHandshakes(listener, handshakes), server, options.tls);
   },
 
   async dial(address, options, signal) {

@@ -3,9 +3,11 @@
  * Client), and the one seam that a transport implements (Connection).
  */
 import type { Address } from './address.js';
+import type { Admission } from './admission.js';
 import type { ByteReader } from './byte-reader.js';
 import type { ByteWriter } from './byte-writer.js';
 import type { Bytes } from './bytes.js';
+import type { RefusedError } from './refused-error.js';
 import type { TaskPool } from './task-pool.js';
 
 /** Turns bytes into messages and back. One object may serve many sessions if it keeps no state. */
@@ -160,7 +162,7 @@ export interface SessionSetup<In, Out = In> extends SessionOptions {
   listener: EventListener<In, Out>;
 }
 
-/** One setup for all sessions, or a function of each new one; throw in it to refuse the session. */
+/** One setup for all sessions, or a function of each new one; throw in it to refuse the session, a RefusedError to choose a WebSocket's HTTP status. */
 export type Setup<In, Out = In> = SessionSetup<In, Out> | ((peer: Peer) => SessionSetup<In, Out>);
 
 /** Who is at the other end of a connection that is about to become a session. */
@@ -209,6 +211,8 @@ export interface Endpoint<In, Out = In> extends AsyncDisposable {
 
 export interface Server<In, Out = In> extends Endpoint<In, Out> {
   readonly type: 'server';
+  /** How many peers were refused since the start, by reason: a copy of the counters. */
+  readonly refusals: Readonly<Record<RefusalReason, number>>;
   /** Take no new connections; those that are open go on. Settles when the port is free. */
   stopListening(): Promise<void>;
   /**
@@ -225,11 +229,27 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
   writeTo(message: Out, peer: string): boolean;
 }
 
+/**
+ * Why a server refused a peer. `tls`: the TLS handshake failed. `timeout`: no whole handshake within handshakeTimeout. `request`: not an
+ * upgrade request, or a wrong one. `path`: no server at this path. `host`, `origin`: see WebSocketOptions. `setup`: the setup function
+ * threw, or returned a wrong setup. `limit`: maxSessions or maxSessionsPerAddress. `fault`: a fault of this package.
+ */
+export type RefusalReason = 'tls' | 'timeout' | 'request' | 'path' | 'host' | 'origin' | 'setup' | 'limit' | 'fault';
+
 export interface ServerOptions {
-  /** Refuse those who come when so many sessions are open. Default: no limit; `udp://`: 10,000, for there anybody can open sessions in others' names. */
+  /**
+   * Refuse further peers while so many sessions are open. Handshakes of TLS and WebSocket count too: at most 16 more connections than
+   * this may be open. Default: at `tcp://`, `tls://`, `unix://`, `ws://` and `wss://` what the process's limit of open files leaves, where it
+   * has one (not on Windows); `udp://`: 10,000; `memory://`: no limit.
+   */
   maxSessions?: number;
   /** The same for the peers of one host, where peers have hosts. Default: no limit. */
   maxSessionsPerAddress?: number;
+  /**
+   * Called for each peer that is refused before it has a session, with the reason in `error.reason`. Default: limits and wrong setups are
+   * process warnings, at most one a minute. `server.refusals` counts in either case. What it throws is a process warning.
+   */
+  onRefused?: (peer: Peer, error: RefusedError) => void;
   /** The longest queue of connections that the operating system holds for us. */
   backlog?: number;
   /** For `tls://` and `wss://`: cert and key are needed. BAD_OPTION at `tcp://`, `ws://` and `udp://`. */
@@ -252,6 +272,9 @@ export interface UnixOptions {
   group?: number;
 }
 
+/** Headers of a request by name. */
+export type WebSocketHeaders = Readonly<Record<string, string>>;
+
 export interface WebSocketOptions {
   /** Subprotocols: a client offers them in this order, and needs one of them; a server takes the first offer that is among its own. */
   protocols?: readonly string[];
@@ -263,12 +286,22 @@ export interface WebSocketOptions {
   /** Send messages as text; write() throws ENCODE_FAILED for what is not UTF-8. Both kinds are received. Default: false, binary. */
   text?: boolean;
   /**
-   * Of a server: origins, such as `https://example.org`, whose pages may connect besides those of this host, or a function that answers true for
-   * them. Other browsers' requests are answered 403; who sends no Origin is no browser.
+   * Of a server: origins, such as `https://example.org`, whose pages may connect besides those of this host, or a function that returns
+   * true, or a promise of true, for them. Requests of other pages are answered with status 403. A request without an Origin header does
+   * not come from a browser, and is not checked. Default: none.
    */
-  allowOrigin?: readonly string[] | ((origin: string) => boolean);
-  /** Of a client: more headers of the request. */
-  headers?: Readonly<Record<string, string>>;
+  allowOrigin?: readonly string[] | ((origin: string) => boolean | Promise<boolean>);
+  /**
+   * Of a server: host names, such as `game.example`, by which pages of the same host reach it, or `'any'`. A page whose origin has the
+   * same host as the request's Host header may connect only if that host is one of these names, the host of the server's address, an IP
+   * address, `localhost` or a name under `.localhost`. Default: none.
+   */
+  allowHost?: readonly string[] | 'any';
+  /**
+   * Of a client: more headers of the request, or a function that returns them, or a promise of them, and is called for each attempt. A
+   * name or value that HTTP does not allow is a BAD_OPTION. What the function throws is the cause of the attempt's CONNECT_FAILED.
+   */
+  headers?: WebSocketHeaders | (() => WebSocketHeaders | Promise<WebSocketHeaders>);
 }
 
 /** Defaults: UDP_DEFAULTS. */
@@ -407,6 +440,8 @@ export interface Connection extends Peer {
   destroy(): void;
   /** True: a stream, of which one side may end while the other goes on. */
   readonly canHalfOpen?: boolean;
+  /** Of a WebSocket server, before attach(): answer the request with this HTTP status, then close. Other connections are destroyed. */
+  refuse?(status: number): void;
   /** True: messages may be lost or come from a stranger (UDP), so one that cannot be read is reported and ends nothing. */
   readonly lossy?: boolean;
   /** True: messages gain nothing by leaving together, so each is passed on as it is written; a write() is one message. */
@@ -463,8 +498,8 @@ export interface Transport {
   dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection>;
 }
 
-/** ServerOptions with their defaults. */
-export type ListenOptions = ServerOptions & Required<Pick<ServerOptions, 'backlog' | 'handshakeTimeout'>>;
+/** ServerOptions with their defaults, and the server's own count of its peers. */
+export type ListenOptions = ServerOptions & Required<Pick<ServerOptions, 'backlog' | 'handshakeTimeout'>> & { readonly admission: Admission };
 
 export interface Listener {
   /** With the real port. */

@@ -1,6 +1,7 @@
 /** A peer over UDP as a message transport: each message is one datagram, each datagram one message. */
 import type { Socket } from 'node:dgram';
 import { gettyError } from '../core/errors.js';
+import { faultError, guard } from '../core/guard.js';
 import type { ByteWriter } from './byte-writer.js';
 import { beginEvent, endEvent } from './tick.js';
 import type { Connection, ConnectionEvents, Peer } from './types.js';
@@ -14,6 +15,14 @@ const ASK_EACH = 32;
 const EMPTY = Buffer.alloc(0);
 
 type Sent = (error: Error | null) => void;
+
+function handDatagram(connection: UdpConnection, datagram: Buffer): void {
+  connection.hand(datagram);
+}
+
+function datagramFailed(connection: UdpConnection, error: unknown): void {
+  connection.fail(error);
+}
 
 export abstract class UdpConnection implements Connection {
   readonly lossy = true;
@@ -66,14 +75,15 @@ export abstract class UdpConnection implements Connection {
   protected deliver(datagram: Buffer): void {
     if (this.#closed) return;
     this.#heard = true;
-    if (!this.#paused) this.#tell(datagram);
+    if (!this.#paused) guard(handDatagram, datagramFailed, this, datagram);
     else if (this.#heldBytes < HELD_BYTES) {
       this.#held.push(datagram);
       this.#heldBytes += datagram.length + HELD_OVERHEAD;
     }
   }
 
-  #tell(datagram: Buffer): void {
+  /** Hands a datagram to the session. For guard(). */
+  hand(datagram: Buffer): void {
     beginEvent();
     try {
       this.#events?.onMessage(datagram);
@@ -195,6 +205,11 @@ export abstract class UdpConnection implements Connection {
   protected lose(cause: Error): void {
     const hint = (cause as NodeJS.ErrnoException).code === 'EACCES' ? '; a broadcast address needs the option udp.broadcast' : '';
     this.#finish(gettyError('CONNECTION_LOST', `${this.remoteAddress} cannot be reached: ${cause.message}${hint}`, cause));
+  }
+
+  /** Handling a datagram threw: that is the end of this session alone. For guard(). */
+  fail(error: unknown): void {
+    this.#finish(faultError(this.remoteAddress, error));
   }
 
   #finish(error?: Error): void {

@@ -3,7 +3,9 @@ import type { RemoteInfo, Socket } from 'node:dgram';
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { gettyError, messageOf } from '../core/errors.js';
+import { guard } from '../core/guard.js';
 import { type Address, formatAddress, withoutZone } from './address.js';
+import type { Admission } from './admission.js';
 import type { Connection, Listener } from './types.js';
 import { UdpConnection } from './udp-connection.js';
 import type { ResolvedUdpOptions } from './udp-options.js';
@@ -87,6 +89,7 @@ export class UdpListener implements Listener {
   readonly localAddress: string;
   readonly socket: Socket;
   readonly options: ResolvedUdpOptions;
+  readonly #admission: Admission;
   readonly #accept: (connection: Connection) => void;
   readonly #host: string;
   readonly #port: number;
@@ -100,10 +103,11 @@ export class UdpListener implements Listener {
   #done: (() => void) | undefined;
 
   /** `socket` is bound. */
-  constructor(socket: Socket, address: Address, options: ResolvedUdpOptions, accept: (connection: Connection) => void) {
+  constructor(socket: Socket, address: Address, options: ResolvedUdpOptions, admission: Admission, accept: (connection: Connection) => void) {
     const bound = socket.address();
     this.socket = socket;
     this.options = options;
+    this.#admission = admission;
     this.#accept = accept;
     this.#host = bound.address;
     this.#port = bound.port;
@@ -112,6 +116,11 @@ export class UdpListener implements Listener {
     socket.on('message', this.#receive);
     socket.on('error', (error) => process.emitWarning(gettyError('LISTEN_FAILED', `at ${this.address}: ${messageOf(error)}`, error)));
   }
+
+  readonly #acceptFailed = (peer: Connection, error: unknown): void => {
+    peer.destroy();
+    this.#admission.fault(peer, error);
+  };
 
   readonly #receive = (datagram: Buffer, { address, port }: RemoteInfo): void => {
     let peer = this.#last;
@@ -124,7 +133,7 @@ export class UdpListener implements Listener {
       peer = this.#add(address, port, false);
       // Before onOpen, which may answer already.
       peer.credit(datagram.length);
-      this.#accept(peer);
+      guard(this.#accept, this.#acceptFailed, peer, undefined);
     }
     peer.receive(datagram);
   };

@@ -14,6 +14,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import dns from 'node:dns';
 import { type AddressInfo, isIP } from 'node:net';
+import { untilAborted } from '../core/abort.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { type Address, formatAddress } from './address.js';
@@ -157,7 +158,7 @@ export const udp: Transport = {
       const socket = await (address.host === ''
         ? boundToAll(address.port, settings)
         : bound((await resolveHosts(address.host))[0] as Host, address.port, settings));
-      return new UdpListener(socket, address, settings, accept);
+      return new UdpListener(socket, address, settings, options.admission, accept);
     } catch (error) {
       throw gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: ${messageOf(error)}`, error);
     }
@@ -168,7 +169,7 @@ export const udp: Transport = {
     if (settings.multicast.length > 0) throw badOption('udp.multicast', settings.multicast, 'none for a client: only a server can join groups');
     let failure: unknown;
     try {
-      const hosts = await notAborted(resolveHosts(address.host || 'localhost'), signal);
+      const hosts = await untilAborted(resolveHosts(address.host || 'localhost'), signal);
       const first = hosts.findIndex(({ ip }) => ip === lostWith.get(address)) + 1;
       for (const host of [...hosts.slice(first), ...hosts.slice(0, first)]) {
         try {
@@ -197,14 +198,4 @@ async function connected(host: Host, port: number, options: ResolvedUdpOptions):
     socket.close();
     throw error;
   }
-}
-
-/** `promise`, or a rejection with the signal's reason as soon as there is one. */
-function notAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-    if (signal.aborted) abort();
-  });
 }

@@ -2,12 +2,13 @@
 import cluster from 'node:cluster';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { type GettyError, gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNumber } from '../core/options.js';
 import type { Address } from './address.js';
-import { dialled, listenWith, SocketConnection } from './socket.js';
+import { defaultMaxSessions } from './descriptors.js';
+import { dialled, guardedOpen, listenWith, SocketConnection } from './socket.js';
 import type { Listener, ListenOptions, Peer, Transport, UnixOptions } from './types.js';
 import { placeSocket, removeSocket } from './unix-path.js';
 
@@ -119,9 +120,15 @@ async function bind(server: Server, own: string, address: Address, options: List
 }
 
 export const unix: Transport = {
+  get maxSessions() {
+    return defaultMaxSessions();
+  },
+
   async listen(address, options, accept) {
     const path = systemPath(address);
-    const server = createServer({ allowHalfOpen: true }, (socket) => accept(new SocketConnection(socket, serverSide(address))));
+    const peerOf = (): Peer => serverSide(address);
+    const open = guardedOpen<Socket>((socket) => accept(new SocketConnection(socket, peerOf())), peerOf, options.admission);
+    const server = createServer({ allowHalfOpen: true }, open);
     if (!isAbstract(address) && !cluster.isWorker) return listenAtPath(server, address, options);
     checkUnixOptions(options.unix, address);
     // The workers of node:cluster share the socket that their primary process has at the path.

@@ -158,3 +158,13 @@ describe('Histogram', () => {
     expect([histogram.percentile(0.5), histogram.sum, histogram.cumulative([1e9])]).toEqual([0, 0, [0]]);
   });
 });
+
+test('a server counts the peers that it refuses', async () => {
+  await using server = await serve(freeMemory(), [], { maxSessions: 1, onRefused() {} });
+  await using _first = await connect(server.address, { connections: 1, reconnect: false });
+  await connect(server.address, { connections: 1, reconnect: false }).then(
+    (client) => client.close(),
+    () => {},
+  );
+  expect(server.refusals.limit).toBe(1);
+});

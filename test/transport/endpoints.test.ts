@@ -20,6 +20,19 @@ async function deadAddress(row: TransportRow): Promise<string> {
   return server.address;
 }
 
+/** Connects, and finds that the server's setup refuses it: a WebSocket request is answered so, other connections are closed at once. */
+async function expectRefused(row: TransportRow, address: string): Promise<void> {
+  const refused = new Recorder<string>('the refused client');
+  const attempt = connectAs(row, address, setupOf(row, refused), { reconnect: false });
+  if (/^wss?:/.test(address)) {
+    expect((await rejection(attempt)).code).toBe('CONNECT_FAILED');
+    return;
+  }
+  await using client = await attempt;
+  await refused.closed.next();
+  expect(client.sessions.size).toBe(0);
+}
+
 runForEveryTransport({
   async 'an endpoint says who it is'(row) {
     await using p = await pair(row);
@@ -89,10 +102,7 @@ runForEveryTransport({
       if (refuse) throw new Error('not today');
       return setupOf(row, events);
     });
-    const refused = new Recorder<string>('the refused client');
-    await using client = await connectAs(row, server.address, setupOf(row, refused), { reconnect: false });
-    await refused.closed.next();
-    expect(client.sessions.size).toBe(0);
+    await expectRefused(row, server.address);
     expect(server.sessions.size).toBe(0);
     refuse = false;
     await using welcome = await connectAs(row, server.address, setupOf(row, new Recorder<string>('the welcome client')));
@@ -119,9 +129,7 @@ runForEveryTransport({
     const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     try {
       await using server = await serveAs(row, () => ({ ...setupOf(row, new Recorder<string>('x')), idleTimeout: -1 }));
-      const events = new Recorder<string>('the client');
-      await using _client = await connectAs(row, server.address, setupOf(row, events), { reconnect: false });
-      await events.closed.next();
+      await expectRefused(row, server.address);
       expect(warning.mock.calls[0]?.[0]).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('idleTimeout: given -1') });
     } finally {
       warning.mockRestore();
@@ -251,13 +259,18 @@ runForEveryTransport({
   async '18: a listener that refuses sessions does not make a hot loop: the delays grow'(row) {
     const attempts: number[] = [];
     const enough = gate();
+    const events = new Recorder<string>('the client');
+    let isFull = false;
     await using server = await serveAs<string>(row, () => {
+      if (!isFull) return setupOf(row, new Recorder<string>('the server'));
       attempts.push(performance.now());
       if (attempts.length === 5) enough.open();
       throw new Error('full');
     });
-    const events = new Recorder<string>('the client');
     await using client = await connectAs(row, server.address, setupOf(row, events), { reconnect: { initialDelay: 16, maxDelay: 10_000 } });
+    await until(() => server.sessions.size === 1, 'the server has the first session');
+    isFull = true;
+    for (const session of server.sessions) session.destroy();
     await within(enough.promise, 'five attempts');
     // At least half of 16, 32, 64 and 128 ms, less a millisecond each for the timers' rounding.
     expect((attempts[4] as number) - (attempts[0] as number)).toBeGreaterThan(8 + 16 + 32 + 64 - 4);

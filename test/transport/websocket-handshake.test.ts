@@ -156,9 +156,67 @@ describe('the handshake of a server', () => {
     ['an origin of another port', withHeaders({ origin: 'http://here:81' }), 403],
     ['an origin that is none', withHeaders({ origin: 'here' }), 403],
     ['two origins', withHeaders({ origin: 'http://here, http://evil' }), 403],
-    ['no host, but an origin', withHeaders({ host: undefined, origin: 'http://here' }), 403],
+    ['no Host header', withHeaders({ host: undefined }), 400],
+    ['no Host header, but an origin', withHeaders({ host: undefined, origin: 'http://here' }), 400],
+    ['two Host headers', { ...good, headersDistinct: { host: ['here', 'there'] } }, 400],
+    ['a malformed Host header', withHeaders({ host: 'here/there' }), 400],
+    ['a Host header with user info', withHeaders({ host: 'evil@here' }), 400],
+    ['an empty Host header', withHeaders({ host: '' }), 400],
+    ['a port over 65,535', withHeaders({ host: 'here:65536' }), 400],
+    ['HTTP/1.0', { ...good, httpVersion: '1.0' }, 400],
+    ['a body', withHeaders({ 'content-length': '5' }), 400],
+    ['a body of no bytes', withHeaders({ 'content-length': '0' }), 101],
+    ['Transfer-Encoding', withHeaders({ 'transfer-encoding': 'chunked' }), 400],
+    ['an absolute request target', { ...good, url: 'http://here/live' }, 101],
+    ['an absolute request target without a path', { ...good, url: 'ws://here?x' }, 101],
+    ['an absolute request target with user info', { ...good, url: 'http://evil@here/live' }, 400],
+    ['a request target that is no path', { ...good, url: '*' }, 400],
+    ['an empty request target', { ...good, url: '' }, 400],
+    [
+      'an absolute request target of the origin, whatever Host says',
+      { ...withHeaders({ host: 'x', origin: 'http://here' }), url: 'http://here/' },
+      101,
+    ],
+    ['an origin with the default port in Host', withHeaders({ host: 'here:80', origin: 'http://here' }), 101],
+    ['an origin by TLS with the default port in Host', withHeaders({ host: 'here:443', origin: 'https://here' }), 101],
+    ['an origin by TLS with the other default port in Host', withHeaders({ host: 'here:80', origin: 'https://here' }), 403],
+    ['an origin with the other default port in Host', withHeaders({ host: 'here:443', origin: 'http://here' }), 403],
+    ['an origin with a port that Host has too', withHeaders({ host: 'here:8080', origin: 'http://here:8080' }), 101],
+    ['an origin with a path', withHeaders({ origin: 'http://here/' }), 403],
+    ['an origin of bytes over 127', withHeaders({ origin: 'http://a\xc4\x82.b' }), 403],
   ])('%s: %o', (_what, request, status) => {
-    expect(answerUpgrade(request, '', {}).response).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(answerUpgrade(request, '', { allowHost: ['here'] }).response).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  });
+
+  test.each<[host: string, allowHost: readonly string[] | 'any', listenHost: string, status: number]>([
+    ['evil.example', [], '', 403],
+    ['evil.example', ['game.example'], '', 403],
+    ['sub.game.example', ['game.example'], '', 403],
+    ['game.example', ['game.example'], '', 101],
+    ['GAME.example:8443', ['game.example'], '', 101],
+    ['evil.example', 'any', '', 101],
+    ['game.example', [], 'Game.Example', 101],
+    ['localhost:8080', [], '', 101],
+    ['app.localhost', [], '', 101],
+    ['localhost.evil.example', [], '', 403],
+    ['127.0.0.1.evil.example', [], '', 403],
+    ['192.168.1.7:8080', [], '', 101],
+    ['[::1]:8080', [], '', 101],
+  ])('a page of the host %s, with allowHost %o and a server at "%s": %i', (host, allowHost, listenHost, status) => {
+    const request = withHeaders({ host, origin: `http://${host.toLowerCase()}` });
+    const answer = answerUpgrade(request, '', { allowHost }, listenHost);
+    expect(answer.response).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    if (status === 403) expect(answer.refusal?.reason).toBe('host');
+    // A program has no origin, and may use any name.
+    expect(answerUpgrade(withHeaders({ host }), '', { allowHost }, listenHost).response).toMatch(/^HTTP\/1.1 101 /);
+    const allowed = { allowHost, allowOrigin: [`http://${host.toLowerCase()}`] };
+    expect(answerUpgrade(request, '', allowed, listenHost).response).toMatch(/^HTTP\/1.1 101 /);
+  });
+
+  it('gives the setup the path and query of an absolute request target', () => {
+    expect(answerUpgrade({ ...good, url: 'http://here/live?a=1' }, '/live', {})).toMatchObject({ request: { url: '/live?a=1' } });
+    expect(answerUpgrade({ ...good, url: 'http://here?a=1' }, '', {})).toMatchObject({ request: { url: '/?a=1' } });
+    expect(answerUpgrade({ ...good, url: 'http://here/other' }, '/live', {}).refusal).toMatchObject({ reason: 'path', status: 404 });
   });
 
   test.each<[offer: string | undefined, answer: string | undefined]>([
@@ -198,7 +256,25 @@ describe('the handshake of a server', () => {
     ['allowOrigin', { allowOrigin: 'https://good.example' }],
     ['allowOrigin', { allowOrigin: ['good.example'] }],
     ['allowOrigin', { allowOrigin: ['https://good.example/'] }],
+    ['allowOrigin', { allowOrigin: ['https://*.good.example'] }],
+    ['allowOrigin', { allowOrigin: ['*'] }],
+    ['allowOrigin', { allowOrigin: ['https://good.example:443'] }],
+    ['allowOrigin', { allowOrigin: ['https://GOOD.example'] }],
+    ['allowOrigin', { allowOrigin: ['https://grün.example'] }],
+    ['allowOrigin', { allowOrigin: ['wss://good.example'] }],
+    ['allowOrigin', { allowOrigin: ['null'] }],
+    ['allowOrigin', { allowOrigin: ['capacitor://*'] }],
+    ['allowHost', { allowHost: 'game.example' }],
+    ['allowHost', { allowHost: ['*.game.example'] }],
+    ['allowHost', { allowHost: ['game.example:8080'] }],
+    ['allowHost', { allowHost: ['Game.example'] }],
+    ['allowHost', { allowHost: ['https://game.example'] }],
     ['headers', { headers: 1 }],
+    ['headers', { headers: ['a'] }],
+    ['headers', { headers: { 'X Bad': 'a' } }],
+    ['headers.X-Bad', { headers: { 'X-Bad': 'a\r\nb' } }],
+    ['headers.X-Bad', { headers: { 'X-Bad': 1 } }],
+    ['headers', { headers: { 'Content-Length': '3' } }],
   ])('a bad option is refused: %s', async (name, websocket) => {
     const error = await rejection(echo({}, { websocket } as ServerOptions));
     expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(name) });
@@ -265,11 +341,6 @@ describe('the handshake of a client', () => {
     });
   });
 
-  it('what cannot be sent: CONNECT_FAILED and not a crash', async () => {
-    await using server = await echo();
-    expect((await rejection(ourClient(server.address, {}, { websocket: { headers: { 'X-Bad': 'a\r\nb' } } }))).code).toBe('CONNECT_FAILED');
-  });
-
   it('sends the headers that it is given, and the path with its query', async () => {
     await using server = await wsServer({
       verifyClient: ({ req }: { req: UpgradeRequest }) => req.headers.authorization === 'Bearer x' && req.url === '/chat?room=7',
@@ -283,6 +354,40 @@ describe('the handshake of a client', () => {
     expect((await rejection(ourClient(server.address))).message).toContain('401');
   });
 
+  it('asks a headers function anew for each attempt, and waits for its promise', async () => {
+    const seen: unknown[] = [];
+    await using server = await wsServer({
+      verifyClient: ({ req }: { req: UpgradeRequest }) => seen.push(req.headers.authorization) > 0,
+    });
+    let count = 0;
+    const headers = async (): Promise<Record<string, string>> => ({ authorization: `Bearer ${++count}` });
+    await using _ours = await ourClient(server.address, {}, { websocket: { headers }, reconnect: { initialDelay: 1 } });
+    (await server.peers.next()).socket.terminate();
+    await server.peers.next();
+    expect(seen).toEqual(['Bearer 1', 'Bearer 2']);
+  });
+
+  test.each<[what: string, headers: () => unknown, code: string, message: string]>([
+    [
+      'throws',
+      () => {
+        throw new Error('no token');
+      },
+      'CONNECT_FAILED',
+      'no token',
+    ],
+    ['rejects', () => Promise.reject(new Error('no token')), 'CONNECT_FAILED', 'no token'],
+    ['returns no headers', () => 'Bearer 1', 'BAD_OPTION', 'websocket.headers'],
+    ['returns a value that HTTP does not allow', async () => ({ token: 'secret\n' }), 'BAD_OPTION', 'websocket.headers.token'],
+    ['never settles', () => new Promise(() => {}), 'CONNECT_FAILED', 'connectTimeout, 50 ms'],
+  ])('a headers function that %s fails the attempt', async (_what, headers, code, message) => {
+    await using server = await echo();
+    const error = await rejection(ourClient(server.address, {}, { websocket: { headers }, connectTimeout: 50 } as object));
+    expect(error).toMatchObject({ code, message: expect.stringContaining(message) });
+    expect(error.message).not.toContain('secret');
+    expect(server.server.refusals).toEqual(expect.objectContaining({ request: 0, timeout: 0 }));
+  });
+
   test.each([
     [DEFLATE, true],
     ['permessage-deflate; server_no_context_takeover', true],
@@ -294,7 +399,11 @@ describe('the handshake of a client', () => {
   ])('the answer %s', (answer, good) => {
     const offer = new Offer({ compression: 'deflate' });
     const key = offer.headers['Sec-WebSocket-Key'] as string;
-    const request = { method: 'GET', url: '/', headers: { upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': key } };
+    const request = {
+      method: 'GET',
+      url: '/',
+      headers: { host: 'here', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': key },
+    };
     const accept = /Accept: (.*)\r\n/.exec(answerUpgrade(request, '', {}).response)?.[1];
     const headers = { upgrade: 'websocket', 'sec-websocket-accept': accept, 'sec-websocket-extensions': answer };
     if (good) expect(offer.judge(headers).deflate).toBeDefined();

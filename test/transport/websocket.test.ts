@@ -67,9 +67,10 @@ describe('with itself', () => {
     const options = { reconnect: false, websocket: { headers: { Authorization: 'Bearer sesame' } } };
     await using _welcome = await connect(`${server.address}/room?seat=4`, setup, options);
     expect((await events.opened.next()).name).toBe('/room?seat=4');
-    const turnedAway = new Recorder<Buffer>('who is turned away');
-    await using _other = await connect(server.address, { ...setup, listener: turnedAway }, { reconnect: false });
-    await turnedAway.closed.next();
+    expect(await rejection(connect(server.address, setup, { reconnect: false }))).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringContaining('403 Forbidden'),
+    });
     expect(server.sessions.size).toBe(1);
   });
 

@@ -19,7 +19,7 @@ const freely = (code: string, names: string): string[] => code.match(new RegExp(
 const namesOf = (entry: object): string[] => Object.keys(entry).sort();
 
 it('a page has what Node.js has, but for what only servers need, and UDP', () => {
-  expect([...namesOf(web), 'SERVER_DEFAULTS', 'UDP_DEFAULTS', 'serve'].sort()).toEqual(namesOf(node));
+  expect([...namesOf(web), 'RefusedError', 'SERVER_DEFAULTS', 'UDP_DEFAULTS', 'serve'].sort()).toEqual(namesOf(node));
   expect([...namesOf(webRpc), 'JWT_DEFAULTS', 'jwt', 'serve'].sort()).toEqual(namesOf(rpc));
 });
 

@@ -254,6 +254,11 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     this.#stream.destroy();
   }
 
+  refuse(status: number): void {
+    if (this.#stream.refuse === undefined) this.#stream.destroy();
+    else this.#stream.refuse(status);
+  }
+
   onMessage(): void {}
 
   onAlive(): void {}

@@ -1,9 +1,11 @@
 /** The opening handshake (RFC 6455, section 4) as functions of headers: what each side asks, checks and answers. */
 import { createHash, randomBytes } from 'node:crypto';
 import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http';
+import { isIPv4 } from 'node:net';
 import { gettyError } from '../../core/errors.js';
 import { encodePath } from '../address.js';
-import type { WebSocketOptions } from '../types.js';
+import { RefusedError } from '../refused-error.js';
+import type { RefusalReason, WebSocketHeaders, WebSocketOptions, WebSocketRequest } from '../types.js';
 import { acceptAnswer, acceptOffer, DEFLATE_OFFER, type MessageDeflate } from './deflate.js';
 
 const MAGIC = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -16,17 +18,41 @@ export interface Agreement {
   readonly deflate: MessageDeflate | undefined;
 }
 
-/** As much of a request as the handshake looks at. */
+/** The parts of a request that the handshake reads. */
 export interface UpgradeRequest {
   readonly method?: string;
+  /** The request target. */
   readonly url?: string;
+  readonly httpVersion?: string;
   readonly headers: IncomingHttpHeaders;
+  /** Headers with each of their lines. */
+  readonly headersDistinct?: NodeJS.Dict<string[]>;
 }
 
-/** `response` is the whole head of the answer. Without an agreement it is a refusal. */
-export interface Answer {
+/** `response` is the whole header of the answer; of a refusal, its body too. */
+export type Answer = Grant | Refusal;
+
+export interface Grant {
   readonly response: string;
-  readonly agreement?: Agreement;
+  readonly agreement: Agreement;
+  readonly request: WebSocketRequest;
+  /** The function `allowOrigin` must return true for this origin before the answer is sent: see isOriginAllowed(). */
+  readonly originToAsk: string | undefined;
+  readonly refusal?: undefined;
+}
+
+export interface Refusal {
+  readonly response: string;
+  readonly refusal: RefusedError;
+  readonly agreement?: undefined;
+}
+
+/** The target of a request: path and query, and the host that the peer asked for. */
+interface Target {
+  readonly url: string;
+  readonly hostname: string;
+  /** Undefined: the default port of the scheme. */
+  readonly port: number | undefined;
 }
 
 function acceptOf(key: string): string {
@@ -35,46 +61,145 @@ function acceptOf(key: string): string {
     .digest('base64');
 }
 
-/** A server's answer. `path`: the only one to listen at, or empty for any. */
-export function answerUpgrade({ method, url = '', headers }: UpgradeRequest, path: string, options: WebSocketOptions): Answer {
+/**
+ * A server's answer. `path`: the only path that is served; empty: any. `listenHost`: the host of the server's address; empty: all
+ * interfaces.
+ */
+export function answerUpgrade(request: UpgradeRequest, path: string, options: WebSocketOptions, listenHost = ''): Answer {
+  const { method, headers } = request;
   const key = headers['sec-websocket-key'] ?? '';
-  if (method !== 'GET') return refuse(405, 'a WebSocket begins with GET');
-  if (headers.upgrade?.toLowerCase() !== 'websocket') return refuse(426, 'this is a WebSocket server', ['Upgrade: websocket']);
+  const target = targetOf(request);
+  if (method !== 'GET') return refuse(405, 'request', 'a WebSocket begins with GET');
+  if (target === undefined) return refuse(400, 'request', 'the request target, its Host header or its HTTP version is wrong');
+  if (hasBody(headers)) return refuse(400, 'request', 'the request of a WebSocket has no body');
+  if (headers.upgrade?.toLowerCase() !== 'websocket') return refuse(426, 'request', 'this is a WebSocket server', ['Upgrade: websocket']);
   if (headers['sec-websocket-version'] !== VERSION)
-    return refuse(426, `only version ${VERSION} is spoken here`, ['Upgrade: websocket', `Sec-WebSocket-Version: ${VERSION}`]);
-  if (!KEY.test(key)) return refuse(400, 'Sec-WebSocket-Key is no key');
-  if (path !== '' && encodePath(url.split('?', 1)[0] as string) !== path) return refuse(404, 'nothing listens at this path');
-  if (!isWelcome(headers.origin, headers.host, options.allowOrigin)) return refuse(403, 'this origin is not allowed');
+    return refuse(426, 'request', `the version must be ${VERSION}`, ['Upgrade: websocket', `Sec-WebSocket-Version: ${VERSION}`]);
+  if (!KEY.test(key)) return refuse(400, 'request', 'Sec-WebSocket-Key is no key');
+  if (path !== '' && encodePath(target.url.split('?', 1)[0] as string) !== path) return refuse(404, 'path', 'no server listens at this path');
+  const origin = checkOrigin(headers.origin, target, listenHost, options);
+  if (origin === 'bad host') return refuseHost(target.hostname);
+  if (origin === 'bad origin') return refuseOrigin(headers.origin);
   const protocol = chooseProtocol(headers['sec-websocket-protocol'], options.protocols);
   const { compression = 'none' } = options;
   const accepted = compression === 'none' ? undefined : acceptOffer(headers['sec-websocket-extensions'], compression);
   const lines = ['Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${acceptOf(key)}`];
   if (protocol !== undefined) lines.push(`Sec-WebSocket-Protocol: ${protocol}`);
   if (accepted !== undefined) lines.push(`Sec-WebSocket-Extensions: ${accepted.answer}`);
-  return { response: head(101, lines), agreement: { protocol, deflate: accepted?.deflate } };
+  return {
+    response: head(101, lines),
+    request: { url: target.url, headers },
+    agreement: { protocol, deflate: accepted?.deflate },
+    originToAsk: origin === 'ask' ? headers.origin : undefined,
+  };
 }
 
-function refuse(status: number, why: string, lines: readonly string[] = []): Answer {
-  const body = `${why}\n`;
-  return { response: head(status, [...lines, 'Connection: close', 'Content-Type: text/plain', `Content-Length: ${body.length}`]) + body };
+/** An answer of an HTTP status, in plain text; the connection is closed after it. */
+export function statusAnswer(status: number, text = STATUS_CODES[status] ?? 'refused', lines: readonly string[] = []): string {
+  const body = `${text}\n`;
+  const length = Buffer.byteLength(body);
+  return head(status, [...lines, 'Connection: close', 'Content-Type: text/plain', `Content-Length: ${length}`]) + body;
+}
+
+function refuse(status: number, reason: RefusalReason, why: string, lines: readonly string[] = []): Refusal {
+  return { response: statusAnswer(status, why, lines), refusal: new RefusedError(why, { status, reason }) };
+}
+
+function refuseHost(hostname: string): Refusal {
+  const why = `a page of ${JSON.stringify(hostname)} connects, and this host is not in websocket.allowHost`;
+  return { response: statusAnswer(403, 'this host is not allowed'), refusal: new RefusedError(why, { reason: 'host' }) };
+}
+
+export function refuseOrigin(origin: string | undefined): Refusal {
+  const why = `the origin ${JSON.stringify(origin)} is not allowed`;
+  return { response: statusAnswer(403, 'this origin is not allowed'), refusal: new RefusedError(why, { reason: 'origin' }) };
 }
 
 function head(status: number, lines: readonly string[]): string {
-  return [`HTTP/1.1 ${status} ${STATUS_CODES[status]}`, ...lines, '', ''].join('\r\n');
+  return [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, ...lines, '', ''].join('\r\n');
+}
+
+/** An upgrade request has no body. Node.js takes the body's bytes for the first bytes of the new protocol, which they are not. */
+function hasBody(headers: IncomingHttpHeaders): boolean {
+  const length = headers['content-length'];
+  return headers['transfer-encoding'] !== undefined || (length !== undefined && !/^0+$/.test(length));
 }
 
 /**
- * Browsers let any page connect to any server, with the cookies that they have for it, and say where the page is from. Who
- * says nothing is no browser.
+ * The path with its query, and the host, of a request. Undefined: HTTP/1.0, a Host header that is missing, doubled or malformed, or a
+ * target that is neither a path nor an absolute URL. The host of an absolute URL replaces the Host header (RFC 9112, section 3.2.2).
  */
-function isWelcome(origin: string | undefined, host: string | undefined, allowed: WebSocketOptions['allowOrigin'] = []): boolean {
-  if (origin === undefined) return true;
-  if (host !== undefined && URL.canParse(origin) && new URL(origin).host === host.toLowerCase()) return true;
-  if (typeof allowed !== 'function') return allowed.includes(origin);
+function targetOf({ url = '', httpVersion = '1.1', headers, headersDistinct }: UpgradeRequest): Target | undefined {
+  if (httpVersion !== '1.1' || headers.host === undefined || (headersDistinct?.host?.length ?? 1) > 1) return undefined;
+  const [, authority, rest = ''] = /^(?:https?|wss?):\/\/([^/?#]+)([^#]*)$/i.exec(url) ?? [];
+  if (authority === undefined && !url.startsWith('/')) return undefined;
+  const host = hostOf(headers.host);
+  const asked = authority === undefined ? host : hostOf(authority);
+  if (host === undefined || asked === undefined) return undefined;
+  return { url: authority === undefined ? url : rest.startsWith('/') ? rest : `/${rest}`, ...asked };
+}
+
+/** The parts of `host` or `host:port`, the name in its canonical form; undefined: malformed. */
+function hostOf(text: string): Pick<Target, 'hostname' | 'port'> | undefined {
+  const [, name = '', port] = /^([^\s/?#@\\]+?)(?::(\d*))?$/.exec(text) ?? [];
+  const hostname = name === '' ? undefined : parseUrl(`http://${name}`)?.hostname;
+  if (hostname === undefined || Number(port) > 65_535) return undefined;
+  return { hostname, port: port === undefined || port === '' ? undefined : Number(port) };
+}
+
+/** A URL, parsed once: URL.canParse() and new URL() do not agree on every text in every version of Node.js. */
+function parseUrl(text: string): URL | undefined {
   try {
-    return allowed(origin) === true;
+    return new URL(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Browsers let any page connect to any server, with the cookies that they have for it, and name the page's origin. A request without an
+ * origin does not come from a page. A page of the server's own host is allowed if that host is known to be the server's: by DNS
+ * rebinding a page of any name can reach any address, and then its origin and the Host header are equal.
+ */
+function checkOrigin(
+  origin: string | undefined,
+  target: Target,
+  listenHost: string,
+  { allowOrigin = [], allowHost = [] }: WebSocketOptions,
+): 'good' | 'ask' | 'bad origin' | 'bad host' {
+  if (origin === undefined) return 'good';
+  const isSameHost = isOriginOf(target, origin);
+  if (isSameHost && isOwnHost(target.hostname, listenHost, allowHost)) return 'good';
+  if (typeof allowOrigin === 'function') return 'ask';
+  if (allowOrigin.includes(origin)) return 'good';
+  return isSameHost ? 'bad host' : 'bad origin';
+}
+
+/** The scheme of the origin tells the default port of both: a proxy may end TLS before this server. */
+function isOriginOf({ hostname, port }: Target, origin: string): boolean {
+  const page = parseUrl(origin);
+  if (page === undefined || page.hostname !== hostname || page.origin !== origin.toLowerCase()) return false;
+  const defaultPort = page.protocol === 'https:' ? 443 : 80;
+  return (page.port === '' ? defaultPort : Number(page.port)) === (port ?? defaultPort);
+}
+
+function isOwnHost(hostname: string, listenHost: string, allowHost: NonNullable<WebSocketOptions['allowHost']>): boolean {
+  if (allowHost === 'any' || allowHost.includes(hostname) || hostname === listenHost.toLowerCase()) return true;
+  if (hostname === 'localhost' || hostname.endsWith('.localhost')) return true;
+  // No name, no DNS rebinding.
+  return hostname.startsWith('[') || isIPv4(hostname);
+}
+
+/** Asks the function `allowOrigin`. `failed` is called with what it throws, or rejects with; the origin is not allowed then. */
+export async function isOriginAllowed(
+  allowOrigin: WebSocketOptions['allowOrigin'],
+  origin: string,
+  failed: (error: unknown) => void,
+): Promise<boolean> {
+  try {
+    return typeof allowOrigin === 'function' && (await allowOrigin(origin)) === true;
   } catch (error) {
-    process.emitWarning(gettyError('HANDLER_FAILED', 'allowOrigin failed, so the origin was refused', error));
+    failed(error);
     return false;
   }
 }
@@ -92,8 +217,9 @@ export class Offer {
   readonly #key = randomBytes(16).toString('base64');
   readonly #options: WebSocketOptions;
 
-  constructor(options: WebSocketOptions) {
-    const { protocols = [], compression = 'none', headers } = options;
+  /** `headers`: more headers of the request, checked. */
+  constructor(options: WebSocketOptions, headers: WebSocketHeaders = {}) {
+    const { protocols = [], compression = 'none' } = options;
     this.#options = options;
     this.headers = {
       ...headers,

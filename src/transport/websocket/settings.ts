@@ -1,14 +1,20 @@
 /** The options of a WebSocket, checked. */
+import { untilAborted } from '../../core/abort.js';
+import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
+import type { Address } from '../address.js';
 import { checkCompression } from '../session-options.js';
-import type { WebSocketOptions } from '../types.js';
+import type { WebSocketHeaders, WebSocketOptions } from '../types.js';
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** RFC 9110, section 5.5. */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+const BODY_HEADERS = ['content-length', 'transfer-encoding'];
 
 /** Throws BAD_OPTION. */
 export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocketOptions {
   if (typeof options !== 'object' || options === null) throw badOption('websocket', options, 'an object');
-  const { protocols = [], compression = 'none', text = false, allowOrigin = [], headers = {} } = options;
+  const { protocols = [], compression = 'none', text = false, allowOrigin = [], allowHost = [], headers = {} } = options;
   if (
     !Array.isArray(protocols) ||
     !protocols.every((name) => typeof name === 'string' && TOKEN.test(name)) ||
@@ -19,13 +25,67 @@ export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocket
   checkCompression(compression);
   if (compression === 'snappy') throw badOption('websocket.compression', compression, "'none', 'deflate' or { deflate: level }");
   if (typeof text !== 'boolean') throw badOption('websocket.text', text, 'true or false');
-  const origins = typeof allowOrigin === 'function' ? [] : allowOrigin;
-  if (
-    !Array.isArray(origins) ||
-    !origins.every((origin) => typeof origin === 'string' && URL.canParse(origin) && new URL(origin).origin === origin)
-  ) {
-    throw badOption('websocket.allowOrigin', allowOrigin, 'origins such as https://example.org, or a function');
+  if (typeof allowOrigin !== 'function' && (!Array.isArray(allowOrigin) || !allowOrigin.every(isOrigin))) {
+    throw badOption('websocket.allowOrigin', allowOrigin, 'origins as browsers send them, such as https://example.org, or a function');
   }
-  if (typeof headers !== 'object' || headers === null) throw badOption('websocket.headers', headers, 'an object');
+  if (allowHost !== 'any' && (!Array.isArray(allowHost) || !allowHost.every(isHostName))) {
+    throw badOption('websocket.allowHost', allowHost, "host names in lower case and without ports, such as game.example, or 'any'");
+  }
+  if (typeof headers !== 'function') checkHeaders(headers);
   return options;
+}
+
+/**
+ * Whether a browser can send this text as an Origin header. No page of http or https has a pattern, a path, a default port or capital
+ * letters in its origin, and no page has the scheme ws. Other schemes are those of apps and extensions.
+ */
+function isOrigin(origin: unknown): boolean {
+  if (typeof origin !== 'string') return false;
+  const [, scheme = '', host = ''] = /^([a-z][a-z0-9+.-]*):\/\/([^\s/?#@*]+)$/.exec(origin) ?? [];
+  if (host === '' || ['ws', 'wss', 'ftp', 'file', 'data', 'blob'].includes(scheme)) return false;
+  if (scheme !== 'http' && scheme !== 'https') return true;
+  return urlOf(origin)?.origin === origin;
+}
+
+/** A host name or an address as a URL has it. */
+function isHostName(name: unknown): boolean {
+  return typeof name === 'string' && name !== '' && !name.includes('*') && urlOf(`http://${name}`)?.hostname === name;
+}
+
+function urlOf(text: string): URL | undefined {
+  try {
+    return new URL(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Throws BAD_OPTION, which names the header and never its value: that may be a secret. */
+function checkHeaders(headers: unknown): asserts headers is WebSocketHeaders {
+  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) {
+    throw badOption('websocket.headers', headers, 'an object of strings, or a function that returns one');
+  }
+  for (const [name, value] of Object.entries(headers)) {
+    if (!TOKEN.test(name)) throw badOption('websocket.headers', name, 'names that HTTP allows');
+    if (typeof value !== 'string' || !HEADER_VALUE.test(value)) {
+      throw badOption(`websocket.headers.${name}`, typeof value === 'string' ? 'another string' : typeof value, 'a string that HTTP allows');
+    }
+    if (BODY_HEADERS.includes(name.toLowerCase())) throw badOption('websocket.headers', name, 'headers of a request without a body');
+  }
+}
+
+/**
+ * The headers of one attempt: those given, or those that the given function makes for it. Rejects with BAD_OPTION for wrong ones, and with
+ * CONNECT_FAILED when the function fails or the signal is aborted.
+ */
+export async function headersOf({ headers = {} }: WebSocketOptions, address: Address, signal: AbortSignal): Promise<WebSocketHeaders> {
+  if (typeof headers !== 'function') return headers;
+  let made: unknown;
+  try {
+    made = await untilAborted(Promise.resolve().then(headers), signal);
+  } catch (error) {
+    throw gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(error)}`, error);
+  }
+  checkHeaders(made);
+  return made;
 }

@@ -2,21 +2,28 @@
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
+import { guard } from '../../core/guard.js';
 import { type Address, type Credentials, formatAddress, withoutZone } from '../address.js';
+import type { Admission } from '../admission.js';
+import { defaultMaxSessions } from '../descriptors.js';
+import { type Handshake, HandshakeTracker } from '../handshakes.js';
+import { RefusedError } from '../refused-error.js';
 import { dialled, listenWith, SocketConnection } from '../socket.js';
 import { SocketPeer } from '../tcp.js';
-import { secured, TlsPeer, tlsClientOptions, tlsServerOptions } from '../tls.js';
-import type { ClientOptions, Connection, Listener, ListenOptions, Peer, Transport } from '../types.js';
+import { closingHandshakes, reloadable, TlsPeer, tlsClientOptions, tlsServerOptions } from '../tls.js';
+import type { ClientOptions, Connection, ConnectionEvents, Listener, ListenOptions, Peer, Transport, WebSocketOptions } from '../types.js';
 import { WebSocketConnection, type WebSocketSettings } from './connection.js';
-import { answerUpgrade, Offer } from './handshake.js';
-import { checkWebSocketOptions } from './settings.js';
+import { answerUpgrade, type Grant, isOriginAllowed, Offer, type Refusal, refuseOrigin, statusAnswer } from './handshake.js';
+import { checkWebSocketOptions, headersOf } from './settings.js';
 
 type Scheme = 'ws' | 'wss';
 
 /** The most that the head of a request or an answer may take. */
 const MAX_HEADER_BYTES = 16 * 1024;
+const NOT_AN_UPGRADE = 'this is a WebSocket server';
 const PORTS = { ws: 80, wss: 443 };
 
 /** A path of only a slash is any path. */
@@ -29,92 +36,183 @@ async function listen(scheme: Scheme, address: Address, options: ListenOptions, 
   if (address.query !== undefined || address.credentials !== undefined) {
     throw gettyError('BAD_ADDRESS', `address: given ${JSON.stringify(address.text)}, expected no user and no query: a server checks neither`);
   }
-  const { handshakeTimeout } = options;
-  // The deadline is ours, for the whole of the handshake.
-  const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0 };
+  const { admission, handshakeTimeout } = options;
   const path = pathOf(address);
-  const secure = scheme === 'wss' ? createSecureServer({ ...limits, ...tlsServerOptions(options.tls, handshakeTimeout) }) : undefined;
+  // HandshakeTracker has the deadline, for the whole of the handshake.
+  const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0 };
+  const secure = scheme === 'wss' ? createSecureServer({ ...limits, ...tlsServerOptions(options.tls) }) : undefined;
   const server: Server = secure ?? createServer(limits);
-  const shaking = new Shaking(handshakeTimeout);
-  server.on(secure === undefined ? 'connection' : 'secureConnection', (socket: Socket) => shaking.begin(socket));
-  server.on('request', (_request, response) => {
-    response.writeHead(426, { Upgrade: 'websocket', Connection: 'close', 'Content-Type': 'text/plain' }).end('this is a WebSocket server\n');
-  });
-  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    const { response, agreement } = answerUpgrade(request, path, settings);
-    if (agreement === undefined) return turnAway(socket, response);
-    shaking.end(socket);
-    socket.write(response);
-    const { url = '', headers } = request;
-    accept(connectionOf(scheme, socket, head, path, { role: 'server', text: settings.text ?? false, request: { url, headers }, ...agreement }));
-  });
+  const handshakes = new HandshakeTracker(server, secure !== undefined, { scheme, handshakeTimeout, admission });
+  new Upgrader(scheme, path, address.host, settings, admission, handshakes, accept).serve(server);
   const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
   const bound = await listenWith(server, at, address, () => formatAddress(scheme, address.host, (server.address() as AddressInfo).port) + path);
-  const listener: Listener = {
-    address: bound.address,
-    close() {
-      const closed = bound.close();
-      shaking.stop();
-      return closed;
-    },
-  };
-  return secure === undefined ? listener : secured(listener, secure, options.tls);
+  const listener = closingHandshakes({ address: bound.address, close: () => bound.close() }, handshakes);
+  return secure === undefined ? listener : reloadable(listener, secure, options.tls);
 }
 
-/** Sockets whose handshake is under way: each has its deadline, and none is waited for when the listener closes. */
-class Shaking {
-  readonly #timeout: number;
-  readonly #timers = new Map<Socket, NodeJS.Timeout>();
+/** Answers the HTTP requests of a server, and makes connections of those that ask for a WebSocket. */
+class Upgrader {
+  readonly #scheme: Scheme;
+  readonly #path: string;
+  readonly #host: string;
+  readonly #settings: WebSocketOptions;
+  readonly #admission: Admission;
+  readonly #handshakes: HandshakeTracker;
+  readonly #accept: (connection: Connection) => void;
 
-  constructor(timeout: number) {
-    this.#timeout = timeout;
+  constructor(
+    scheme: Scheme,
+    path: string,
+    host: string,
+    settings: WebSocketOptions,
+    admission: Admission,
+    handshakes: HandshakeTracker,
+    accept: (connection: Connection) => void,
+  ) {
+    this.#scheme = scheme;
+    this.#path = path;
+    this.#host = host;
+    this.#settings = settings;
+    this.#admission = admission;
+    this.#handshakes = handshakes;
+    this.#accept = accept;
   }
 
-  begin(socket: Socket): void {
-    this.#timers.set(
-      socket,
-      setTimeout(() => socket.destroy(), this.#timeout),
+  serve(server: Server): void {
+    server.on('request', (request, response) => {
+      this.#refused(request, new RefusedError(NOT_AN_UPGRADE, { status: 426, reason: 'request' }));
+      response.writeHead(426, { Upgrade: 'websocket', Connection: 'close', 'Content-Type': 'text/plain' }).end(`${NOT_AN_UPGRADE}\n`);
+    });
+    server.on('clientError', (error: Error & { code?: string }, socket) => this.#malformed(error, socket as Socket));
+    const failed = (request: IncomingMessage, error: unknown): void => this.#failed(request, error);
+    const upgrade = (request: IncomingMessage, head: Buffer): void => this.#upgrade(request, head);
+    server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+      // Node.js listens to neither any more; an error without a listener would end the process. They differ when there is a body.
+      stream.on('error', () => {});
+      request.socket.on('error', () => {});
+      guard(upgrade, failed, request, head);
+    });
+  }
+
+  /** Bytes that are no HTTP, or a header that is too large. */
+  #malformed(error: Error & { code?: string }, socket: Socket): void {
+    const handshake = this.#handshakes.find(socket);
+    // HTTPS servers tell here of TLS errors too, which the tracker counts.
+    if (handshake?.isSecuring) return;
+    if (handshake === undefined || handshake.isRefused || !socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+    const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
+    this.#handshakes.refused(
+      handshake,
+      new RefusedError(`the request cannot be read: ${error.message}`, { status, reason: 'request', cause: error }),
     );
-    socket.once('close', () => this.end(socket));
+    this.#handshakes.answer(handshake, socket, statusAnswer(status));
   }
 
-  end(socket: Socket): void {
-    clearTimeout(this.#timers.get(socket));
-    this.#timers.delete(socket);
+  /** A fault of ours costs this connection alone. */
+  #failed(request: IncomingMessage, error: unknown): void {
+    this.#admission.fault(this.#peerOf(request), error);
+    request.socket.destroy();
   }
 
-  stop(): void {
-    for (const socket of this.#timers.keys()) socket.destroy();
+  #upgrade(request: IncomingMessage, head: Buffer): void {
+    const answer = answerUpgrade(request, this.#path, this.#settings, this.#host);
+    if (answer.refusal !== undefined) return this.#refuse(request, answer);
+    const { originToAsk: origin } = answer;
+    if (origin === undefined) return this.#open(request, head, answer);
+    void isOriginAllowed(this.#settings.allowOrigin, origin, (error) => {
+      this.#admission.warnSometimes(gettyError('HANDLER_FAILED', 'allowOrigin failed, so the origin was refused', error));
+    }).then((isAllowed) => {
+      const decided = (): void => (isAllowed ? this.#open(request, head, answer) : this.#refuse(request, refuseOrigin(origin)));
+      guard(decided, (_: unknown, error) => this.#failed(request, error), undefined, undefined);
+    });
+  }
+
+  #refuse(request: IncomingMessage, { response, refusal }: Refusal): void {
+    this.#refused(request, refusal);
+    const handshake = this.#handshakes.find(request.socket);
+    if (handshake === undefined) request.socket.destroy();
+    else this.#handshakes.answer(handshake, request.socket, response);
+  }
+
+  #refused(request: IncomingMessage, refusal: RefusedError): void {
+    const handshake = this.#handshakes.find(request.socket);
+    if (handshake !== undefined) this.#handshakes.refused(handshake, refusal, this.#peerOf(request));
+  }
+
+  #peerOf({ socket, url = '', headers }: IncomingMessage): Peer {
+    const { localAddress, remoteAddress } = new SocketPeer(this.#scheme, socket);
+    return { localAddress: localAddress + this.#path, remoteAddress, request: { url, headers } };
+  }
+
+  #open({ socket }: IncomingMessage, head: Buffer, answer: Grant): void {
+    const handshake = this.#handshakes.find(socket);
+    // The deadline passed, the server closed or the peer ended while allowOrigin was asked. A session would not hear of an end before it.
+    if (handshake === undefined || socket.destroyed || socket.readableEnded) return void socket.destroy();
+    const { request, agreement, response } = answer;
+    const settings: WebSocketSettings = { role: 'server', text: this.#settings.text ?? false, request, ...agreement };
+    const peer = peerOf(this.#scheme, socket, '', this.#path);
+    const stream = new UpgradedConnection(peer, { socket, handshake, handshakes: this.#handshakes, response, head });
+    this.#accept(new WebSocketConnection(stream, settings));
   }
 }
 
-/** Refused: the deadline still stands for those who do not take the answer. */
-function turnAway(socket: Socket, response: string): void {
-  // Node has let go of the socket; an error without a listener would end the process.
-  socket.on('error', () => {});
-  socket.end(response);
-  socket.destroySoon();
+/** A request that is not answered yet. */
+interface PendingUpgrade {
+  readonly socket: Socket;
+  readonly handshake: Handshake;
+  readonly handshakes: HandshakeTracker;
+  /** The answer of status 101. */
+  readonly response: string;
+  /** What came after the request. */
+  readonly head: Buffer;
 }
 
-function connectionOf(scheme: Scheme, socket: Socket, head: Buffer, path: string, settings: WebSocketSettings): WebSocketConnection {
+/** The stream of an upgrade request: the session's setup decides between the answer of status 101 and a refusal. */
+class UpgradedConnection extends SocketConnection {
+  /** Undefined once the request is answered. */
+  #pending: PendingUpgrade | undefined;
+
+  constructor(peer: Peer, pending: PendingUpgrade) {
+    super(pending.socket, peer);
+    this.#pending = pending;
+  }
+
+  override attach(events: ConnectionEvents): void {
+    const { socket, handshake, handshakes, response, head } = this.#pending as PendingUpgrade;
+    this.#pending = undefined;
+    handshakes.end(handshake);
+    socket.write(response);
+    if (head.length > 0) socket.unshift(head);
+    super.attach(events);
+  }
+
+  /** The server counts this refusal. */
+  refuse(status: number): void {
+    const { socket, handshake, handshakes } = this.#pending as PendingUpgrade;
+    handshake.isRefused = true;
+    handshakes.answer(handshake, socket, statusAnswer(status));
+  }
+}
+
+/** The peer of a socket, with the paths of both ends. */
+function peerOf(scheme: Scheme, socket: Socket, remotePath: string, localPath: string): Peer {
   const peer: Peer = scheme === 'wss' ? new TlsPeer(scheme, socket as TLSSocket) : new SocketPeer(scheme, socket);
-  const { localAddress, remoteAddress } = peer;
-  const addresses =
-    settings.role === 'server' ? { localAddress: localAddress + path, remoteAddress } : { localAddress, remoteAddress: remoteAddress + path };
-  if (head.length > 0) socket.unshift(head);
-  return new WebSocketConnection(new SocketConnection(socket, { certificate: peer.certificate, ...addresses }), settings);
+  const { localAddress, remoteAddress, certificate } = peer;
+  return { certificate, localAddress: localAddress + localPath, remoteAddress: remoteAddress + remotePath };
 }
 
 async function dial(scheme: Scheme, address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection> {
   const settings = checkWebSocketOptions(options.websocket);
+  const offer = new Offer(settings, await headersOf(settings, address, signal));
   const at = { host: address.host || 'localhost', port: address.port, allowHalfOpen: true };
   const socket = scheme === 'wss' ? connectTls({ ...tlsClientOptions(options.tls, address), ...at }) : connect(at);
   await dialled(socket, scheme === 'wss' ? 'secureConnect' : 'connect', address, signal);
-  const offer = new Offer(settings);
   try {
     const { headers, head } = await upgrade(scheme, socket, address, offer.headers, signal);
     const agreement = offer.judge(headers);
-    return connectionOf(scheme, socket, head, pathOf(address), { role: 'client', text: settings.text ?? false, ...agreement });
+    if (head.length > 0) socket.unshift(head);
+    const stream = new SocketConnection(socket, peerOf(scheme, socket, pathOf(address), ''));
+    return new WebSocketConnection(stream, { role: 'client', text: settings.text ?? false, ...agreement });
   } catch (error) {
     socket.destroy();
     throw gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(error)}`, error);
@@ -163,11 +261,17 @@ function upgrade(
 }
 
 export const ws: Transport = {
+  get maxSessions() {
+    return defaultMaxSessions();
+  },
   listen: (address, options, accept) => listen('ws', address, options, accept),
   dial: (address, options, signal) => dial('ws', address, options, signal),
 };
 
 export const wss: Transport = {
+  get maxSessions() {
+    return defaultMaxSessions();
+  },
   listen: (address, options, accept) => listen('wss', address, options, accept),
   dial: (address, options, signal) => dial('wss', address, options, signal),
 };

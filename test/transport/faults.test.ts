@@ -1,0 +1,116 @@
+/** A fault in the handling of what a peer sends, on every transport: it costs that connection alone, with one error, and never the process. */
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { ServerOptions } from '../../src/index.js';
+import { parseAddress } from '../../src/transport/address.js';
+import { Admission } from '../../src/transport/admission.js';
+import { CLIENT_DEFAULTS } from '../../src/transport/client.js';
+import { memory } from '../../src/transport/memory.js';
+import { SERVER_DEFAULTS } from '../../src/transport/server.js';
+import { tcp } from '../../src/transport/tcp.js';
+import { tls } from '../../src/transport/tls.js';
+import type { Connection, ConnectionEvents, Transport } from '../../src/transport/types.js';
+import { udp } from '../../src/transport/udp.js';
+import { unix } from '../../src/transport/unix.js';
+import { ws, wss } from '../../src/transport/websocket/websocket.js';
+import { CLIENT_TLS, SERVER_TLS } from '../fixtures/certificates.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { Inbox, until } from '../fixtures/waiting.js';
+
+const transports: Readonly<Record<string, Transport>> = { tcp, tls, unix, udp, ws, wss, memory };
+const ADDRESSES: Readonly<Record<string, string>> = { unix: `unix:///tmp/getty-faults-${process.pid}.sock`, memory: 'memory://faults' };
+const LIMITS = { maxMessageBytes: 1_000, maxInflatedBytes: 1_000, maxQueuedBytes: 1_000 };
+const IDLE: ConnectionEvents = { onData() {}, onMessage() {}, onAlive() {}, onTaken() {}, onEnd() {}, onClose() {} };
+
+noLeaks();
+afterEach(() => vi.restoreAllMocks());
+
+async function listening(scheme: string, accept: (connection: Connection) => void) {
+  const transport = transports[scheme] as Transport;
+  const options: ServerOptions & typeof SERVER_DEFAULTS = { ...SERVER_DEFAULTS, tls: SERVER_TLS };
+  const refusals = new Inbox<string>('a refusal');
+  const admission = new Admission({ onRefused: (_, { message }) => refusals.push(message) }, () => 'here');
+  const address = parseAddress(ADDRESSES[scheme] ?? `${scheme}://127.0.0.1:0`, [scheme]);
+  const listener = await transport.listen(address, { ...options, admission }, accept);
+  const dialled: Connection[] = [];
+  return {
+    admission,
+    refusals,
+    async dial(events: Partial<ConnectionEvents> = {}): Promise<Connection> {
+      const options = { ...CLIENT_DEFAULTS, tls: CLIENT_TLS };
+      const connection = await transport.dial(parseAddress(listener.address, [scheme]), options, new AbortController().signal);
+      connection.attach({ ...IDLE, ...events }, LIMITS);
+      connection.resume();
+      dialled.push(connection);
+      return connection;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const connection of dialled) connection.destroy();
+      await listener.close();
+    },
+  };
+}
+
+/** One small message, in a masked frame where there are frames. */
+function message(scheme: string): Buffer {
+  return scheme.startsWith('w') ? Buffer.from('828100000000aa', 'hex') : Buffer.from('x');
+}
+
+describe.each(Object.keys(transports))('%s', (scheme) => {
+  it.each<(keyof ConnectionEvents)[]>([['onData', 'onMessage'], ['onEnd']])('a fault in %s ends the connection with one error', async (...names) => {
+    if (scheme === 'udp' && names.includes('onEnd')) return;
+    const fail = (): void => {
+      throw new Error('an unforeseen fault');
+    };
+    const ends = new Inbox<Error | undefined>('the end of a connection');
+    const accepted: Connection[] = [];
+    await using server = await listening(scheme, (connection) => {
+      const isFirst = accepted.push(connection) === 1;
+      const faults = isFirst ? Object.fromEntries(names.map((name) => [name, fail])) : {};
+      connection.attach({ ...IDLE, ...faults, onClose: (error) => ends.push(error) }, LIMITS);
+      connection.resume();
+    });
+    const first = await server.dial();
+    first.write(message(scheme));
+    if (names.includes('onEnd')) {
+      await until(() => accepted.length === 1, 'the connection is accepted');
+      first.end();
+      // A WebSocket tells its end by a frame; then the stream ends.
+    }
+    expect(await ends.next()).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringContaining('an unforeseen fault') });
+    const second = await server.dial();
+    second.write(message(scheme));
+    await until(() => accepted.length === 2, 'the listener goes on');
+    for (const connection of accepted) connection.destroy();
+    await until(() => ends.all.length === 2, 'both connections have ended');
+    expect(server.admission.refusals.fault).toBe(0);
+  });
+
+  it.runIf(scheme !== 'memory')('a fault in the making of a session is a refusal', async () => {
+    let count = 0;
+    await using server = await listening(scheme, (connection) => {
+      if (++count === 1) throw new Error('an unforeseen fault');
+      connection.destroy();
+    });
+    // A WebSocket is never answered then.
+    const dial = async (): Promise<void> => (await server.dial()).write(message(scheme));
+    await dial().catch(() => {});
+    expect(await server.refusals.next()).toContain('an unforeseen fault');
+    await dial().catch(() => {});
+    await until(() => count >= 2, 'the listener goes on');
+    expect(server.admission.refusals.fault).toBe(1);
+  });
+});
+
+it('a fault in onClose is a warning', async () => {
+  const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+  await using server = await listening('tcp', (connection) => {
+    const onClose = (): void => {
+      throw new Error('an unforeseen fault');
+    };
+    connection.attach({ ...IDLE, onClose }, LIMITS);
+    connection.destroy();
+  });
+  await server.dial();
+  await until(() => warning.mock.calls.length === 1, 'the warning');
+  expect(warning.mock.calls[0]?.[0]).toMatchObject({ code: 'CONNECTION_LOST' });
+});
