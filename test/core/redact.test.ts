@@ -1,6 +1,7 @@
 /** What an error may show of a URL. */
 import { expect, it } from 'vitest';
 import { redactUrl, showUrl } from '../../src/core/redact.js';
+import { processorTime } from '../fixtures/waiting.js';
 
 it.each([
   ['tcp://127.0.0.1:80', 'tcp://127.0.0.1:80'],
@@ -55,8 +56,9 @@ it('shows no content of what is no string', () => {
   expect(showUrl('ws://me:secret@host')).toBe('"ws://***@host"');
 });
 
-it('takes no time over a hostile text', () => {
-  const before = performance.now();
-  for (const part of [' ', '@', ':', ',', 'a', '/', '[', '?@']) redactUrl(`tcp://${part.repeat(100_000)}x y`);
-  expect(performance.now() - before).toBeLessThan(2_000);
+it('takes a time over a hostile text that does not grow with its square', () => {
+  const took = processorTime(() => {
+    for (const part of [' ', '@', ':', ',', 'a', '/', '[', '?@']) redactUrl(`tcp://${part.repeat(1_000_000)}x y`);
+  });
+  expect(took).toBeLessThan(10_000);
 });

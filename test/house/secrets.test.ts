@@ -130,7 +130,7 @@ const FUNCTIONS: Readonly<Record<string, (address: string) => Promise<Opened>>> 
   'micro/consumer.ts node': called,
 };
 
-it.each(Object.keys(FUNCTIONS))('%s shows no secret of an address', { timeout: 60_000 }, async (name) => {
+it.each(Object.keys(FUNCTIONS))('%s shows no secret of an address', async (name) => {
   const warned = vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void logged.push(warning));
   const call = FUNCTIONS[name] as (address: string) => Promise<Opened>;
   let refused = 0;
