@@ -4,6 +4,7 @@ export { ByteReader } from './transport/byte-reader.js';
 export { ByteWriter } from './transport/byte-writer.js';
 export type { Bytes } from './transport/bytes.js';
 export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from './transport/client.js';
+export { CloseError } from './transport/close-code.js';
 export { delimiter, fixedLength, jsonLines, type LengthPrefixedOptions, lengthPrefixed, lines, raw, varintPrefixed } from './transport/codecs.js';
 export { connect, serve } from './transport/node.js';
 export { SendError } from './transport/outbox.js';
@@ -15,6 +16,7 @@ export type {
   Client,
   ClientOptions,
   ClientState,
+  CloseOptions,
   Codec,
   Compression,
   Endpoint,

@@ -11,6 +11,8 @@ export class ByteReader {
   bytes: Bytes = EMPTY;
   position = 0;
   end = 0;
+  /** The kind of the message (WebSocket): true for text, false for binary; undefined where messages have no kind. */
+  text: boolean | undefined = undefined;
   #view: DataView | undefined;
   /** True while `bytes` is our own gathering buffer, whose room after `end` nobody else sees. */
   #gathering = false;

@@ -27,6 +27,8 @@ export class ByteWriter {
   bytes: Bytes;
   view: DataView;
   length = 0;
+  /** A codec sets it to send this message as text (true) or binary (false) on a WebSocket. Without it `websocket.text` counts. */
+  asText: boolean | undefined = undefined;
   #written: Bytes = NONE;
 
   constructor(capacity: number = SMALL) {

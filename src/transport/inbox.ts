@@ -17,6 +17,12 @@ export interface InboxOwner<In, Out> extends Session<In, Out> {
   finished(): void;
 }
 
+/** A message of a message transport; `text` as in ConnectionEvents.onMessage. */
+interface WholeMessage {
+  readonly bytes: Bytes;
+  readonly text: boolean | undefined;
+}
+
 export class Inbox<In, Out> {
   bytesRead = 0;
   messagesRead = 0;
@@ -26,7 +32,7 @@ export class Inbox<In, Out> {
   /** Made when bytes come: many sessions only wait. */
   #input: ByteReader | undefined;
   /** Whole messages of a message transport that wait to be read; undefined: none does. */
-  #whole: Bytes[] | undefined;
+  #whole: WholeMessage[] | undefined;
   /** onOpen has not settled: messages wait, whatever else happens. */
   #opening: boolean;
   #paused = false;
@@ -75,8 +81,9 @@ export class Inbox<In, Out> {
 
   #go(): void {
     if (this.#opening || this.#paused || this.#full || this.#stopped) return;
-    this.#connection.resume();
+    // What is here goes before what the connection holds.
     this.#read();
+    if (this.#mayRead()) this.#connection.resume();
   }
 
   onData(bytes: Bytes): void {
@@ -86,12 +93,12 @@ export class Inbox<In, Out> {
     this.#read();
   }
 
-  onMessage(bytes: Bytes): void {
+  onMessage(bytes: Bytes, text: boolean | undefined): void {
     this.bytesRead += bytes.length;
     // Mostly nothing waits, and nobody has to.
-    if (this.#whole === undefined && this.#setup.taskPool === undefined && this.#mayBegin()) return this.#read(bytes);
+    if (this.#whole === undefined && this.#setup.taskPool === undefined && this.#mayBegin()) return this.#read(bytes, text);
     this.#whole ??= [];
-    this.#whole.push(bytes);
+    this.#whole.push({ bytes, text });
     this.#read();
   }
 
@@ -126,13 +133,13 @@ export class Inbox<In, Out> {
   }
 
   /** `first`: a message that goes before those that wait. */
-  #read(first?: Bytes): void {
+  #read(first?: Bytes, text?: boolean): void {
     if (!this.#mayBegin()) return;
     // Other sessions may have filled the pool meanwhile.
     if (this.#setup.taskPool?.full && this.#hasUnread()) return this.#waitForRoom(this.#setup.taskPool);
     this.#reading = true;
     try {
-      if (first !== undefined) this.#readMessage(first);
+      if (first !== undefined) this.#readMessage(first, text);
       if (this.#whole !== undefined) this.#readWaiting(this.#whole);
       else if (this.#input !== undefined) this.#readStream(this.#input);
     } finally {
@@ -171,17 +178,21 @@ export class Inbox<In, Out> {
     }
   }
 
-  #readWaiting(messages: Bytes[]): void {
-    while (messages.length > 0 && this.#mayRead()) this.#readMessage(messages.shift() as Bytes);
+  #readWaiting(messages: WholeMessage[]): void {
+    while (messages.length > 0 && this.#mayRead()) {
+      const { bytes, text } = messages.shift() as WholeMessage;
+      this.#readMessage(bytes, text);
+    }
     if (messages.length === 0) this.#whole = undefined;
   }
 
   /** It is one message of the codec, neither more nor less. */
-  #readMessage(bytes: Bytes): void {
+  #readMessage(bytes: Bytes, text: boolean | undefined): void {
     this.#input ??= new ByteReader();
     const input = this.#input;
     const { codec, maxMessageBytes } = this.#setup;
     input.feed(bytes);
+    input.text = text;
     let message: In | undefined;
     try {
       if (bytes.length > maxMessageBytes) throw this.#tooLarge(bytes.length);

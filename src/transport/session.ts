@@ -2,12 +2,13 @@
 import { GettyError, gettyError, messageOf } from '../core/errors.js';
 import { warn } from '../core/warning.js';
 import type { Bytes } from './bytes.js';
+import { checkCloseOptions, NORMAL_CLOSE } from './close-code.js';
 import { Inbox, type InboxOwner } from './inbox.js';
 import { Outbox } from './outbox.js';
 import type { ResolvedSetup } from './session-options.js';
 import { now } from './tick.js';
 import { addTick, removeTick, type Tickable } from './ticker.js';
-import type { Connection, ConnectionEvents, Endpoint, SendOptions, SendResult, Session, SessionStats } from './types.js';
+import type { CloseOptions, Connection, ConnectionEvents, Endpoint, SendOptions, SendResult, Session, SessionStats } from './types.js';
 
 /** What a session needs of the server or client that made it. */
 export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
@@ -74,6 +75,14 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   get closed(): boolean {
     return this.#state !== 'open';
+  }
+
+  get closeCode(): number | undefined {
+    return this.#connection.closeCode;
+  }
+
+  get closeReason(): string | undefined {
+    return this.#connection.closeReason;
   }
 
   get stats(): SessionStats {
@@ -203,10 +212,10 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     (this.#inbox ?? this.#makeInbox()).onData(bytes);
   }
 
-  onMessage(bytes: Bytes): void {
+  onMessage(bytes: Bytes, text?: boolean): void {
     if (this.#state === 'closed') return;
     this.updateActive();
-    (this.#inbox ?? this.#makeInbox()).onMessage(bytes);
+    (this.#inbox ?? this.#makeInbox()).onMessage(bytes, text);
   }
 
   onAlive(): void {
@@ -215,6 +224,10 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   onTaken(): void {
     this.#outbox?.onTaken();
+  }
+
+  onClosing(): void {
+    this.#outbox?.close();
   }
 
   onEnd(): void {
@@ -275,12 +288,14 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   // ---- the end ----
 
-  close(): Promise<void> {
+  close(options?: CloseOptions): Promise<void> {
+    if (options !== undefined) checkCloseOptions(options);
+    if (options?.code !== undefined) this.#connection.checkCloseCode?.(options.code);
     const closed = this.#closedPromise();
     if (this.#state === 'open') {
       this.#outbox?.close();
       this.#state = 'closing';
-      this.#connection.end();
+      this.#connection.end(options === undefined ? undefined : (options.code ?? NORMAL_CLOSE), options?.reason);
       // Somebody who paused must not keep a closing session from seeing the peer's end.
       this.#inbox?.resume();
       this.#waitTimer = setTimeout(() => this.destroy(), this.#setup.waitTime);

@@ -15,10 +15,14 @@ export interface Codec<In, Out = In> {
   /**
    * Take one message off `input`, or return undefined while it is not whole (then take nothing).
    * A view that `input` hands out stays valid for ever: its bytes are never recycled.
+   * On a WebSocket `input.text` is true for a text message, whose bytes are UTF-8, and false for a binary one.
    * Throw when this is not the protocol: the error reaches onError and the session closes.
    */
   read(input: ByteReader, session: Session<In, Out>): In | undefined;
-  /** Append the encoded message to `output`. Throw: nothing is sent, and the writer gets the error. */
+  /**
+   * Append the encoded message to `output`. On a WebSocket `output.asText = true` sends it as text, which must be UTF-8, and `false` as binary;
+   * other transports ignore that. Throw: nothing is sent, and the writer gets the error.
+   */
   write(output: ByteWriter, message: Out, session: Session<In, Out>): void;
 }
 
@@ -80,6 +84,13 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /** When the peer was last heard, in ms since the epoch; by a clock that nobody sets while the program runs. */
   readonly active: number;
   updateActive(): void;
+  /**
+   * The code with which the peer closed a WebSocket, such as 1000 (normal) or 1001 (going away). Undefined until then, when the peer sent no code, and
+   * on other transports.
+   */
+  readonly closeCode: number | undefined;
+  /** The reason that the peer gave with it, in a stranger's words; empty when it gave none. Undefined where no close came. */
+  readonly closeReason: string | undefined;
   readonly stats: SessionStats;
   /** True: messages may be lost, come twice or in another order (UDP). */
   readonly lossy: boolean;
@@ -115,10 +126,21 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    */
   pause(): void;
   resume(): void;
-  /** Send what is queued, tell the peer, take what it still sends, and close: at the latest after waitTime. */
-  close(): Promise<void>;
+  /**
+   * Send what is queued, tell the peer, take what it still sends, and close: at the latest after waitTime. A WebSocket tells the peer the code
+   * and the reason that are given here; other transports have none to tell. Only the first call counts. Throws BAD_OPTION.
+   */
+  close(options?: CloseOptions): Promise<void>;
   /** Close now; what is queued is lost. An error given here reaches onError. */
   destroy(error?: Error): void;
+}
+
+/** What a WebSocket tells its peer when it closes. */
+export interface CloseOptions {
+  /** 1000 to 1003, 1007 to 1014, or 3000 to 4999, of which 4000 and above are the application's own. In a browser 1000, or 3000 to 4999. Default: 1000. */
+  code?: number;
+  /** At most 123 bytes in UTF-8. Default: empty. */
+  reason?: string;
 }
 
 /** Options of each session. Times in milliseconds, sizes in bytes. Defaults: SESSION_DEFAULTS. */
@@ -283,7 +305,10 @@ export interface WebSocketOptions {
    * the setup counts, if that is no function.
    */
   compression?: Compression;
-  /** Send messages as text; write() throws ENCODE_FAILED for what is not UTF-8. Both kinds are received. Default: false, binary. */
+  /**
+   * Send messages as text where the codec does not say (see ByteWriter.asText); write() throws ENCODE_FAILED for what is not UTF-8. Both kinds are
+   * received. Default: false, binary.
+   */
   text?: boolean;
   /**
    * Of a server: origins, such as `https://example.org`, whose pages may connect besides those of this host, or a function that returns
@@ -434,8 +459,13 @@ export interface Connection extends Peer {
   write(bytes: Uint8Array): void;
   pause(): void;
   resume(): void;
-  /** Send what was written, then tell the peer that nothing more comes. Reading goes on. */
-  end(): void;
+  /** Send what was written, then tell the peer that nothing more comes, where possible with the code and reason. Reading goes on. */
+  end(code?: number, reason?: string): void;
+  /** Throws BAD_OPTION for a code that this transport may not send, though others may. */
+  checkCloseCode?(code: number): void;
+  /** See Session. Only on WebSocket. */
+  readonly closeCode?: number | undefined;
+  readonly closeReason?: string | undefined;
   /** Release everything now. onClose follows. */
   destroy(): void;
   /** True: a stream, of which one side may end while the other goes on. */
@@ -477,12 +507,14 @@ export interface MessageLimits {
 export interface ConnectionEvents {
   /** Bytes of the stream; they belong to the receiver. */
   onData(bytes: Bytes): void;
-  /** One whole message of a message transport; it belongs to the receiver. */
-  onMessage(bytes: Bytes): void;
+  /** One whole message of a message transport; it belongs to the receiver. `text`: whether it is text or binary, where messages have a kind. */
+  onMessage(bytes: Bytes, text?: boolean): void;
   /** The peer gave a sign of life that is no message (a pong). */
   onAlive(): void;
   /** The operating system has taken more: bufferedBytes is smaller than before. */
   onTaken(): void;
+  /** The peer broke the protocol, and onClose follows: hand over what was written, for it still leaves. */
+  onClosing?(): void;
   /** The peer sends nothing more. */
   onEnd(): void;
   /** Gone, once, last; with the reason when it was not by plan. */

@@ -4,6 +4,7 @@ export { ByteReader } from '../transport/byte-reader.js';
 export { ByteWriter } from '../transport/byte-writer.js';
 export type { Bytes } from '../transport/bytes.js';
 export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from '../transport/client.js';
+export { CloseError } from '../transport/close-code.js';
 export { delimiter, fixedLength, jsonLines, type LengthPrefixedOptions, lengthPrefixed, lines, raw, varintPrefixed } from '../transport/codecs.js';
 export { SendError } from '../transport/outbox.js';
 export { SESSION_DEFAULTS } from '../transport/session-options.js';
@@ -11,6 +12,7 @@ export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } fro
 export type {
   Client,
   ClientState,
+  CloseOptions,
   Codec,
   Compression,
   Endpoint,

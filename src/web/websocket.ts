@@ -4,6 +4,7 @@ import { badOption } from '../core/options.js';
 import { type Address, formatAddress } from '../transport/address.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { allocate, type Bytes, encode, wrap } from '../transport/bytes.js';
+import { CloseError, NORMAL_CLOSE } from '../transport/close-code.js';
 import type { ClientOptions, Connection, ConnectionEvents, MessageLimits, Transport } from '../transport/types.js';
 import { checkWebSocketOptions } from '../transport/websocket/settings.js';
 
@@ -28,12 +29,15 @@ interface CloseEvent {
 type SocketClass = new (url: string, protocols: string[]) => BrowserSocket;
 
 const OPEN = 1;
-const NORMAL = 1000;
+/** What a browser says when a close came without a code. */
+const NO_CODE = 1005;
 /** Normal, going away, and no code at all. */
-const ORDERLY: readonly number[] = [NORMAL, 1001, 1005];
+const ORDERLY: readonly number[] = [NORMAL_CLOSE, 1001, NO_CODE];
 /** What a browser says when no close came. */
 const BROKEN = 1006;
-/** What a browser may say when it ends at once: of the codes below 3000 it may only send 1000. */
+/** Of the codes below it a browser may send 1000 alone. */
+const FIRST_FREE_CODE = 3000;
+/** What a browser may say when it ends at once. */
 const DESTROYED = 4000;
 /** What a message that waits to be read costs in memory besides its bytes: empty ones must not be free. */
 const HELD_OVERHEAD = 256;
@@ -62,6 +66,11 @@ function endOf(code: number, reason: string): string {
   return `closed with code ${code}${reason === '' ? '' : `: ${JSON.stringify(reason)}`}`;
 }
 
+interface HeldMessage {
+  readonly bytes: Bytes;
+  readonly text: boolean;
+}
+
 class BrowserConnection implements Connection {
   /** Each message is a call of the browser, whatever else leaves in the same tick. */
   readonly unbatched = true;
@@ -70,6 +79,8 @@ class BrowserConnection implements Connection {
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly protocol: string | undefined;
+  closeCode: number | undefined;
+  closeReason: string | undefined;
   readonly #socket: BrowserSocket;
   readonly #text: boolean;
   #events: ConnectionEvents | undefined;
@@ -77,7 +88,7 @@ class BrowserConnection implements Connection {
   /** Until the session resumes it for the first time, which says that it is open. */
   #paused = true;
   /** A browser goes on receiving, whatever we do: what came while we do not read. */
-  #held: Bytes[] = [];
+  #held: HeldMessage[] = [];
   #heldBytes = 0;
   /** The message that is about to be written, as text. */
   #nextText: string | undefined;
@@ -101,7 +112,10 @@ class BrowserConnection implements Connection {
     this.localAddress = (globalThis as { location?: { origin: string } }).location?.origin ?? '';
     this.remoteAddress = remoteAddress;
     this.protocol = socket.protocol || undefined;
-    socket.onmessage = ({ data }) => this.#receive(typeof data === 'string' ? encode(data) : wrap(data as ArrayBuffer));
+    socket.onmessage = ({ data }) => {
+      if (typeof data === 'string') this.#receive(encode(data), true);
+      else this.#receive(wrap(data as ArrayBuffer), false);
+    };
     socket.onclose = (event) => this.#closed(event);
   }
 
@@ -112,11 +126,11 @@ class BrowserConnection implements Connection {
 
   // ---- reading ----
 
-  #receive(message: Bytes): void {
+  #receive(bytes: Bytes, text: boolean): void {
     if (this.#look !== undefined) this.#tellTaken();
-    if (!this.#paused) return this.#events?.onMessage(message);
-    this.#held.push(message);
-    this.#heldBytes += message.length + HELD_OVERHEAD;
+    if (!this.#paused) return this.#events?.onMessage(bytes, text);
+    this.#held.push({ bytes, text });
+    this.#heldBytes += bytes.length + HELD_OVERHEAD;
     if (this.#heldBytes <= this.#maxHeldBytes || this.#events === undefined) return;
     const what = `${this.remoteAddress} sent ${this.#heldBytes} bytes while the session did not read; maxQueuedBytes is ${this.#maxHeldBytes}`;
     this.#end(gettyError('SESSION_BLOCKED', what));
@@ -132,8 +146,8 @@ class BrowserConnection implements Connection {
     while (!this.#paused) {
       const message = this.#held.shift();
       if (message === undefined) break;
-      this.#heldBytes -= message.length + HELD_OVERHEAD;
-      this.#events?.onMessage(message);
+      this.#heldBytes -= message.bytes.length + HELD_OVERHEAD;
+      this.#events?.onMessage(message.bytes, message.text);
     }
     // Not at once: the session may still read what it holds.
     if (this.#socketClosed) queueMicrotask(() => this.#finishWhenRead());
@@ -149,9 +163,13 @@ class BrowserConnection implements Connection {
     this.#asked = true;
   }
 
+  beginMessage(output: ByteWriter): void {
+    output.asText = this.#text;
+  }
+
   /** The session is told to write each message for itself, so this one is all that there is. */
   endMessage(output: ByteWriter, start: number): void {
-    if (this.#text) {
+    if (output.asText === true) {
       try {
         this.#nextText = strict.decode(output.bytes.subarray(start, output.length));
       } catch (error) {
@@ -193,16 +211,26 @@ class BrowserConnection implements Connection {
   // ---- the end ----
 
   /** A browser sends what was written and then its close. It hands on nothing that comes after that. */
-  end(): void {
+  end(code = NORMAL_CLOSE, reason = ''): void {
     if (this.#socket.readyState !== OPEN) return;
     this.#ended = this.#dropped === 0;
-    this.#socket.close(NORMAL);
+    this.#socket.close(code, reason);
+  }
+
+  checkCloseCode(code: number): void {
+    if (code !== NORMAL_CLOSE && code < FIRST_FREE_CODE) throw badOption('code', code, '1000, or 3000 to 4999: a browser sends no other');
   }
 
   #closed({ code, reason, wasClean }: CloseEvent): void {
     this.#socketClosed = true;
-    if (!ORDERLY.includes(code))
-      return this.#finish(gettyError('CONNECTION_LOST', `the connection with ${this.remoteAddress} ${endOf(code, reason)}`));
+    if (code !== BROKEN) {
+      this.closeCode = code === NO_CODE ? undefined : code;
+      this.closeReason = reason;
+    }
+    if (!ORDERLY.includes(code)) {
+      const what = `the connection with ${this.remoteAddress} ${endOf(code, reason)}`;
+      return this.#finish(code === BROKEN ? gettyError('CONNECTION_LOST', what) : new CloseError(what, code, reason));
+    }
     if (wasClean && this.#ended) {
       this.#sent = true;
       this.#tellTaken();

@@ -1,7 +1,8 @@
 /** A WebSocket as a connection: frames over a stream, when the handshake is done. */
 import { isUtf8 } from 'node:buffer';
 import { GettyError, gettyError } from '../../core/errors.js';
-import type { ByteWriter } from '../byte-writer.js';
+import { ByteWriter } from '../byte-writer.js';
+import { CloseError } from '../close-code.js';
 import { now } from '../tick.js';
 import type { Connection, ConnectionEvents, MessageLimits, PeerCertificate, WebSocketRequest } from '../types.js';
 import type { MessageDeflate } from './deflate.js';
@@ -21,9 +22,17 @@ import {
 
 /** How long a peer that broke the protocol may take to read why, in ms. */
 const LINGER = 1_000;
+/**
+ * Bytes that a paused session takes in, so that it answers the pings and hears the close behind them. Then the stream is paused too. What a
+ * message takes in memory besides its bytes counts as well: empty ones must not be free.
+ */
+const MAX_HELD_BYTES = 64 * 1024;
+const HELD_OVERHEAD = 256;
+/** Bytes of pongs that wait for the peer to read. Beyond them only the latest ping is answered (RFC 6455, section 5.5.3). */
+const MAX_PONG_BYTES = 64 * 1024;
 const EMPTY = Buffer.alloc(0);
 /** Going away, and no code at all, are orderly ends too. */
-const ORDERLY: readonly (number | undefined)[] = [CLOSE.normal, 1001, undefined];
+const ORDERLY: readonly number[] = [CLOSE.normal, 1001];
 
 /** What the handshake led to. */
 export interface WebSocketSettings {
@@ -31,11 +40,13 @@ export interface WebSocketSettings {
   /** The subprotocol that both sides speak. */
   readonly protocol: string | undefined;
   readonly deflate: MessageDeflate | undefined;
-  /** Messages are sent as text. */
+  /** Messages are sent as text where the codec does not say. */
   readonly text: boolean;
   /** Of a server. */
   readonly request?: WebSocketRequest;
 }
+
+type Message = Extract<FrameEvent, { type: 'message' }>;
 
 export class WebSocketConnection implements Connection, ConnectionEvents {
   readonly localAddress: string;
@@ -48,15 +59,27 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   #events: ConnectionEvents | undefined;
   #parser: FrameParser | undefined;
   #written = 0;
-  /** The latest ping that is not answered. */
-  #ping: Buffer | undefined;
+  /** Pongs that leave when what has come is read. */
+  #pongs: ByteWriter | undefined;
+  /** Bytes of pongs that the stream may not have taken yet. */
+  #pongBytes = 0;
   /** Where the last pong ends in the stream of what was written. */
   #pongEnd = 0;
+  /** The latest ping, while too many pongs wait for it to be answered. */
+  #ping: Buffer | undefined;
   #paused = false;
+  /** Messages that came while paused. */
+  #held: Message[] | undefined;
+  #heldBytes = 0;
+  /** What the peer did wrong. It takes effect when the messages before it are delivered. */
+  #failure: FrameError | undefined;
   #reading = false;
   #closeSent = false;
   #closeReceived = false;
-  #peerCode: number | undefined;
+  /** The session knows that the peer has closed. */
+  #endTold = false;
+  #closeCode: number | undefined;
+  #closeReason: string | undefined;
   #streamEnded = false;
   /** When the message that is under way began to come, by now(); 0: none is. */
   #partialSince = 0;
@@ -80,6 +103,15 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     return this.#stream.certificate;
   }
 
+  /** See Session. */
+  get closeCode(): number | undefined {
+    return this.#closeCode;
+  }
+
+  get closeReason(): string | undefined {
+    return this.#closeReason;
+  }
+
   attach(events: ConnectionEvents, limits: MessageLimits): void {
     const { deflate } = this.#settings;
     const { maxMessageBytes, maxInflatedBytes } = limits;
@@ -95,7 +127,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   // ---- reading ----
 
   onData(chunk: Buffer): void {
-    if (this.#over || this.#closeReceived) return;
+    if (this.#over || this.#closeReceived || this.#failure !== undefined) return;
     this.#parser?.feed(chunk);
     this.#events?.onAlive();
     this.#read();
@@ -104,7 +136,13 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   #read(): void {
     if (this.#reading) return;
     this.#reading = true;
-    while (!this.#paused && !this.#closeReceived && !this.#over) {
+    while (!this.#over) {
+      if (this.#held !== undefined && !this.#paused) {
+        this.#deliverHeld(this.#held);
+        continue;
+      }
+      if (this.#closeReceived || this.#failure !== undefined) break;
+      if (this.#paused && this.#heldBytes >= MAX_HELD_BYTES) break;
       const event = this.#next();
       if (event === undefined) break;
       this.#take(event);
@@ -112,15 +150,20 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     this.#reading = false;
     if (!this.#parser?.midway) this.#partialSince = 0;
     else if (this.#partialSince === 0) this.#partialSince = now();
-    this.#answerPing();
-    if (this.#streamEnded && !this.#paused) this.#afterStreamEnd();
+    this.#answerPings();
+    if (this.#paused) this.#pauseWhenFull();
+    else if (this.#failure !== undefined) this.#fail(this.#failure);
+    else {
+      if (this.#closeReceived) this.#tellEnd();
+      if (this.#streamEnded) this.#afterStreamEnd();
+    }
   }
 
   #next(): FrameEvent | undefined {
     try {
       return this.#parser?.next();
     } catch (error) {
-      this.#fail(error as FrameError);
+      this.#failure = error as FrameError;
       return undefined;
     }
   }
@@ -128,24 +171,53 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   #take(event: FrameEvent): void {
     if (event.type === 'message') {
       this.#partialSince = 0;
-      this.#events?.onMessage(event.bytes);
-    } else if (event.type === 'ping') this.#ping = event.bytes;
+      if (this.#paused) this.#hold(event);
+      else this.#events?.onMessage(event.bytes, event.text);
+    } else if (event.type === 'ping') this.#takePing(event.bytes);
     else if (event.type === 'close') this.#takeClose(event.code, event.reason);
+  }
+
+  #hold(message: Message): void {
+    this.#held ??= [];
+    this.#held.push(message);
+    this.#heldBytes += message.bytes.length + HELD_OVERHEAD;
+  }
+
+  /** One by one: the session may pause at any of them. */
+  #deliverHeld(held: Message[]): void {
+    const message = held.shift();
+    if (held.length === 0) this.#held = undefined;
+    if (message === undefined) return;
+    this.#heldBytes -= message.bytes.length + HELD_OVERHEAD;
+    this.#events?.onMessage(message.bytes, message.text);
+  }
+
+  /** A message that is not whole counts too. */
+  #pauseWhenFull(): void {
+    if (this.#heldBytes + (this.#parser?.bufferedBytes ?? 0) >= MAX_HELD_BYTES) this.#stream.pause();
   }
 
   #takeClose(code: number | undefined, reason: string): void {
     this.#closeReceived = true;
-    this.#peerCode = code;
-    if (!ORDERLY.includes(code)) {
-      const why = reason === '' ? '' : `: ${JSON.stringify(reason)}`;
-      this.#error = gettyError('CONNECTION_LOST', `${this.remoteAddress} closed with code ${code}${why}`);
-    }
+    this.#closeCode = code;
+    this.#closeReason = reason;
+    if (code === undefined || ORDERLY.includes(code)) return;
+    const why = reason === '' ? '' : `: ${JSON.stringify(reason)}`;
+    this.#error = new CloseError(`${this.remoteAddress} closed with code ${code}${why}`, code, reason);
+  }
+
+  /** The peer has closed, and every message before its close is delivered. */
+  #tellEnd(): void {
+    if (this.#endTold || this.#over) return;
+    this.#endTold = true;
     if (this.#closeSent) this.#endStream();
     this.#events?.onEnd();
   }
 
-  /** The peer broke the protocol or a limit: for us it is over; the peer is told why. */
+  /** The peer broke the protocol or a limit: for us it is over; the peer is told why, after what was written for it. */
   #fail(cause: FrameError): void {
+    if (this.#over) return;
+    this.#events?.onClosing?.();
     const { message, code, closeCode } = cause;
     const error = new GettyError(code, `${this.remoteAddress}: ${message}`, cause.cause);
     if (!this.#closeSent) this.#sendClose(closeCode);
@@ -168,12 +240,32 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     }
   }
 
-  /** Only the latest ping is answered, and only when the pong before is on its way: a flood of them must not fill our queue. */
-  #answerPing(): void {
-    if (this.#ping === undefined || this.#closeSent || this.#over) return;
-    if (this.#written - this.#stream.bufferedBytes < this.#pongEnd) return;
-    this.#control(OPCODE.pong, this.#ping);
-    this.#ping = undefined;
+  /** Each ping has its pong, as long as the peer reads them: a flood of pings must not fill our queue. */
+  #takePing(payload: Buffer): void {
+    if (this.#ping !== undefined || !this.#addPong(payload)) this.#ping = payload;
+  }
+
+  /** False: too many wait for the peer to read. */
+  #addPong(payload: Buffer): boolean {
+    if (this.#pongBytes >= MAX_PONG_BYTES) return false;
+    this.#pongs ??= new ByteWriter(128);
+    const start = this.#pongs.reserve(headerRoom(this.#masked));
+    this.#pongs.append(payload);
+    completeFrame(this.#pongs, start, FIN | OPCODE.pong, this.#masked);
+    this.#pongBytes += this.#pongs.length - start;
+    return true;
+  }
+
+  #answerPings(): void {
+    if (this.#pongs === undefined && this.#ping === undefined) return;
+    if (this.#closeSent || this.#over) return;
+    // Those before them have left.
+    if (this.#written - this.#stream.bufferedBytes >= this.#pongEnd) this.#pongBytes = this.#pongs?.length ?? 0;
+    if (this.#ping !== undefined && this.#addPong(this.#ping)) this.#ping = undefined;
+    if (this.#pongs === undefined) return;
+    const { written } = this.#pongs;
+    this.#pongs = undefined;
+    this.write(written);
     this.#pongEnd = this.#written;
   }
 
@@ -182,9 +274,10 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     return this.#partialSince > 0 ? now() - this.#partialSince : 0;
   }
 
+  /** Frames are still read until enough is held: a peer whose pings are not answered would think that we are gone. */
   pause(): void {
     this.#paused = true;
-    this.#stream.pause();
+    if (!this.#reading) this.#pauseWhenFull();
   }
 
   resume(): void {
@@ -201,11 +294,13 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   }
 
   beginMessage(output: ByteWriter): void {
+    output.asText = this.#settings.text;
     output.reserve(headerRoom(this.#masked));
   }
 
   endMessage(output: ByteWriter, start: number): void {
-    const { deflate, text } = this.#settings;
+    const { deflate } = this.#settings;
+    const text = output.asText === true;
     let first = FIN | (text ? OPCODE.text : OPCODE.binary);
     const content = start + headerRoom(this.#masked);
     if (text && !isUtf8(output.bytes.subarray(content, output.length))) throw gettyError('ENCODE_FAILED', 'a text message must be UTF-8');
@@ -234,15 +329,15 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
 
   // ---- the end ----
 
-  end(): void {
+  end(code?: number, reason?: string): void {
     if (this.#closeSent || this.#over) return;
-    this.#sendClose(this.#closeReceived ? this.#peerCode : CLOSE.normal);
+    this.#sendClose(code ?? (this.#closeReceived ? this.#closeCode : CLOSE.normal), reason);
     if (this.#closeReceived) this.#endStream();
   }
 
-  #sendClose(code: number | undefined): void {
+  #sendClose(code: number | undefined, reason?: string): void {
     this.#closeSent = true;
-    this.#control(OPCODE.close, closePayload(code));
+    this.#control(OPCODE.close, closePayload(code, reason));
   }
 
   /** Both sides have sent their close; then it is the server that ends the stream first (RFC 6455, section 7.1.1). */
@@ -264,7 +359,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   onAlive(): void {}
 
   onTaken(): void {
-    this.#answerPing();
+    this.#answerPings();
     if (!this.#over) this.#events?.onTaken();
   }
 
@@ -282,6 +377,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   #finish(error: Error | undefined): void {
     if (this.#over) return;
     this.#over = true;
+    this.#held = undefined;
     this.#events?.onClose(error);
   }
 }

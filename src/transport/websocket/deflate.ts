@@ -1,8 +1,10 @@
 /**
- * permessage-deflate (RFC 7692), without context takeover: each message is compressed by itself. That keeps no memory for idle
- * connections, and lets a message be compressed where it is written, so that the order of messages takes no queue.
+ * permessage-deflate (RFC 7692). What is sent goes without context takeover: each message is compressed by itself. That keeps no memory for idle
+ * connections, and lets a message be compressed where it is written, so that the order of messages takes no queue. A server that keeps its
+ * window (context takeover) is understood: the end of what it sent is kept, as the dictionary of the next message.
  */
-import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
+import { randomBytes } from 'node:crypto';
+import { constants, deflateRawSync, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import { gettyError, messageOf } from '../../core/errors.js';
 import type { Compression } from '../types.js';
 import { CLOSE, FrameError } from './frames.js';
@@ -12,49 +14,124 @@ const NAME = 'permessage-deflate';
 const THRESHOLD = 1024;
 const TAIL_BYTES = 4;
 const LARGEST_WINDOW = 15;
+/** zlib knows none below it. */
+const SMALLEST_WINDOW = 9;
+const WINDOW_BYTES = 2 ** LARGEST_WINDOW;
+const NO_TAKEOVER = 'server_no_context_takeover; client_no_context_takeover';
 
-/** What a client sends as Sec-WebSocket-Extensions. */
-export const DEFLATE_OFFER = `${NAME}; server_no_context_takeover; client_no_context_takeover`;
+/** What a client sends as Sec-WebSocket-Extensions. The second offer is for servers that keep their window in any case. */
+export const DEFLATE_OFFER = `${NAME}; ${NO_TAKEOVER}; client_max_window_bits, ${NAME}; client_max_window_bits`;
+
+/** The content of the block that shows where a message ends. It is random, so that no peer can send what looks like it. */
+const MARK = randomBytes(16);
+/** A block that holds nothing and is the last one. */
+const LAST_BLOCK = Buffer.from('010000ffff', 'hex');
+const ENDINGS = [endingOf(MARK), endingOf(MARK.subarray(1))] as const;
+
+/**
+ * What is put behind a message in place of the 4 bytes that its sender removed (an empty stored block's lengths): the lengths and the content of
+ * a stored block that holds `mark`, then a last block.
+ */
+function endingOf(mark: Buffer): Ending {
+  const lengths = Buffer.alloc(TAIL_BYTES);
+  lengths.writeUInt16LE(mark.length);
+  lengths.writeUInt16LE(mark.length ^ 0xffff, 2);
+  return { bytes: Buffer.concat([lengths, mark, LAST_BLOCK]), marked: Buffer.concat([lengths, mark]), size: mark.length };
+}
+
+interface Ending {
+  readonly bytes: Buffer;
+  /** The lengths and the mark. */
+  readonly marked: Buffer;
+  /** Bytes of the mark. */
+  readonly size: number;
+}
+
+/** What an ending tells: `whole`, `broken`, or `unclear`, when the content of the message looks like the ending. */
+type Outcome = { readonly state: 'whole'; readonly bytes: Buffer } | { readonly state: 'broken' | 'unclear' };
 
 /** Compresses and inflates the messages of one connection. */
 export class MessageDeflate {
   readonly #level: number;
   readonly #windowBits: number;
+  readonly #keepsWindow: boolean;
+  /** The last bytes that the peer sent compressed, where it may refer to them. */
+  #window: Buffer | undefined;
 
-  /** `windowBits` is what the peer can inflate. */
-  constructor(compression: Compression, windowBits = LARGEST_WINDOW) {
+  /** `windowBits` is what the peer can inflate. `keepsWindow`: a message of the peer may refer to those before it. */
+  constructor(compression: Compression, windowBits = LARGEST_WINDOW, keepsWindow = false) {
     this.#level = typeof compression === 'object' ? compression.deflate : constants.Z_DEFAULT_COMPRESSION;
     this.#windowBits = windowBits;
+    this.#keepsWindow = keepsWindow;
   }
 
   /** Undefined when the message is better sent as it is. */
   deflate(message: Buffer): Buffer | undefined {
     if (message.length < THRESHOLD) return undefined;
-    const options = { level: this.#level, windowBits: this.#windowBits, finishFlush: constants.Z_SYNC_FLUSH };
+    const options: ZlibOptions = {
+      level: this.#level,
+      windowBits: Math.max(this.#windowBits, SMALLEST_WINDOW),
+      // It refers to the byte before, and to none further back: that fits in a window of any size.
+      strategy: this.#windowBits < SMALLEST_WINDOW ? constants.Z_RLE : constants.Z_DEFAULT_STRATEGY,
+      finishFlush: constants.Z_SYNC_FLUSH,
+    };
     const bytes = deflateRawSync(message, options);
     // A sync flush ends with an empty block, 00 00 ff ff, which both sides know.
     const length = bytes.length - TAIL_BYTES;
     return length < message.length ? bytes.subarray(0, length) : undefined;
   }
 
-  /** Throws FrameError: it cannot be inflated, or not within the limits. */
+  /** Throws FrameError: it cannot be inflated, it is cut short, it goes on after its end, or it inflates to more than a limit. */
   inflate(bytes: Buffer, maxMessageBytes: number, maxInflatedBytes: number): Buffer {
+    const limit = Math.min(maxMessageBytes, maxInflatedBytes);
+    let outcome: Outcome = { state: 'unclear' };
     try {
-      return inflateRawSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH, maxOutputLength: Math.min(maxMessageBytes, maxInflatedBytes) });
+      // Data cut short can look whole with one ending, but not with two of different lengths.
+      for (const ending of ENDINGS) if (outcome.state === 'unclear') outcome = inflateWith(ending, bytes, limit, this.#window);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') {
-        throw new FrameError(CLOSE.badText, `a message cannot be inflated: ${messageOf(error)}`, 'BAD_FRAME', error);
-      }
-      if (maxInflatedBytes < maxMessageBytes) {
-        throw new FrameError(CLOSE.tooLarge, `a message inflates to more than maxInflatedBytes, ${maxInflatedBytes}`, 'INFLATE_LIMIT');
-      }
-      throw new FrameError(
-        CLOSE.tooLarge,
-        `a message inflates to more bytes than allowed; maxMessageBytes is ${maxMessageBytes}`,
-        'MESSAGE_TOO_LARGE',
-      );
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(maxMessageBytes, maxInflatedBytes);
+      throw new FrameError(CLOSE.badText, `a message cannot be inflated: ${messageOf(error)}`, 'BAD_FRAME', error);
     }
+    if (outcome.state !== 'whole') throw new FrameError(CLOSE.badText, 'a compressed message is cut short, or goes on after its end');
+    if (outcome.bytes.length > limit) throw tooLarge(maxMessageBytes, maxInflatedBytes);
+    if (this.#keepsWindow) this.#window = lastBytes(this.#window, outcome.bytes);
+    return outcome.bytes;
   }
+}
+
+/** Throws what zlib throws. */
+function inflateWith(ending: Ending, bytes: Buffer, limit: number, dictionary: Buffer | undefined): Outcome {
+  const input = Buffer.allocUnsafe(bytes.length + ending.bytes.length);
+  input.set(bytes, 0);
+  input.set(ending.bytes, bytes.length);
+  // With `info` the result is an object, of which the types of Node.js do not know.
+  const { buffer, engine } = inflateRawSync(input, { info: true, maxOutputLength: limit + ending.size, dictionary }) as unknown as {
+    buffer: Buffer;
+    engine: { readonly bytesWritten: number };
+  };
+  const taken = engine.bytesWritten;
+  // The message has a last block of its own. Behind it may be the first byte of the empty block whose other bytes the sender removed.
+  if (taken <= bytes.length) {
+    const isWhole = taken === bytes.length || (taken === bytes.length - 1 && bytes[taken] === 0);
+    return isWhole ? { state: 'whole', bytes: buffer } : { state: 'broken' };
+  }
+  const size = buffer.length - ending.size;
+  if (taken < input.length || size < 0 || ending.marked.compare(buffer, size, buffer.length, TAIL_BYTES) !== 0) return { state: 'broken' };
+  // The lengths are data too: a stored block was cut short. Or else the message ends in the same bytes.
+  if (size >= TAIL_BYTES && ending.marked.compare(buffer, size - TAIL_BYTES) === 0) return { state: 'unclear' };
+  return { state: 'whole', bytes: buffer.subarray(0, size) };
+}
+
+function tooLarge(maxMessageBytes: number, maxInflatedBytes: number): FrameError {
+  return maxInflatedBytes < maxMessageBytes
+    ? new FrameError(CLOSE.tooLarge, `a message inflates to more than maxInflatedBytes, ${maxInflatedBytes}`, 'INFLATE_LIMIT')
+    : new FrameError(CLOSE.tooLarge, `a message inflates to more bytes than allowed; maxMessageBytes is ${maxMessageBytes}`, 'MESSAGE_TOO_LARGE');
+}
+
+/** The end of what was sent, as long as a window. It is a copy: the message belongs to its receiver. */
+function lastBytes(before: Buffer | undefined, message: Buffer): Buffer {
+  if (before === undefined || message.length >= WINDOW_BYTES) return Buffer.from(message.subarray(-WINDOW_BYTES));
+  return Buffer.concat([before.subarray(Math.min(before.length, Math.max(0, before.length + message.length - WINDOW_BYTES))), message]);
 }
 
 /** A server's choice among the offers of a client: the first that we can keep; undefined when there is none. */
@@ -66,9 +143,7 @@ export function acceptOffer(
     const parameters = parametersOf(offer);
     if (parameters === undefined) continue;
     const asked = parameters.get('server_max_window_bits');
-    // zlib has no raw window of 8 bits.
-    if (asked === '8') continue;
-    const answer = `${DEFLATE_OFFER}${asked === undefined ? '' : `; server_max_window_bits=${asked}`}`;
+    const answer = `${NAME}; ${NO_TAKEOVER}${asked === undefined ? '' : `; server_max_window_bits=${asked}`}`;
     return { answer, deflate: new MessageDeflate(compression, asked === undefined ? LARGEST_WINDOW : Number(asked)) };
   }
   return undefined;
@@ -77,10 +152,11 @@ export function acceptOffer(
 /** What a server's answer to DEFLATE_OFFER means. Throws CONNECT_FAILED when it is none that we can keep. */
 export function acceptAnswer(header: string, compression: Compression): MessageDeflate {
   const parameters = parametersOf(header);
-  if (parameters === undefined || !parameters.has('server_no_context_takeover') || parameters.has('client_max_window_bits')) {
+  const window = parameters?.get('client_max_window_bits');
+  // An offer may leave the size of the window to the server; an answer says it.
+  if (parameters === undefined || window === '')
     throw gettyError('CONNECT_FAILED', `the server agreed to what was not offered: ${JSON.stringify(header)}`);
-  }
-  return new MessageDeflate(compression);
+  return new MessageDeflate(compression, window === undefined ? LARGEST_WINDOW : Number(window), !parameters.has('server_no_context_takeover'));
 }
 
 const WINDOW = /^(?:8|9|1[0-5])$/;

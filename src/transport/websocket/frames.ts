@@ -3,7 +3,9 @@ import { isUtf8 } from 'node:buffer';
 import { type ErrorCode, GettyError } from '../../core/errors.js';
 import { ByteReader } from '../byte-reader.js';
 import { ByteWriter } from '../byte-writer.js';
-import { applyMask, newMask } from './mask.js';
+import { isCloseCode } from '../close-code.js';
+import { applyMask, keyAt, newMask } from './mask.js';
+import { Utf8Validator } from './utf8.js';
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 /** In a frame's first byte, beside the opcode: the last frame of its message; its message is compressed. */
@@ -14,10 +16,11 @@ const MASKED = 0x80;
 const LENGTH_16 = 126;
 const LENGTH_64 = 127;
 const LARGEST_CONTROL = 125;
-const MAX_FRAGMENTS = 16_384;
+/** The headers of a message's fragments may take so many bytes besides maxMessageBytes: empty fragments are bounded by them. */
+const FRAGMENT_HEADERS = 64 * 1024;
 
 /** Why a connection is closed: RFC 6455, section 7.4.1. */
-export const CLOSE = { normal: 1000, protocolError: 1002, badText: 1007, policy: 1008, tooLarge: 1009 } as const;
+export const CLOSE = { normal: 1000, protocolError: 1002, badText: 1007, tooLarge: 1009 } as const;
 
 /** The peer broke the protocol or a limit; `closeCode` says it to the peer. */
 export class FrameError extends GettyError {
@@ -50,11 +53,15 @@ export interface FrameRules {
 export class FrameParser {
   readonly #rules: FrameRules;
   readonly #input = new ByteReader();
-  /** Of the message that is under way: its opcode (0: none is), its first byte's COMPRESSED, and the frames so far. */
+  /** Of the message that is under way: its opcode (0: none is), its first byte's COMPRESSED, and the bytes of its headers so far. */
   #opcode = 0;
   #compressed = false;
-  #fragments = 0;
+  #headerBytes = 0;
   #gathered: ByteWriter | undefined;
+  /** Of a text message that arrives in pieces and is not compressed. */
+  #utf8: Utf8Validator | undefined;
+  /** Bytes at the front of an incomplete text frame's payload that are unmasked and checked. */
+  #checked = 0;
 
   constructor(rules: FrameRules) {
     this.#rules = rules;
@@ -68,6 +75,11 @@ export class FrameParser {
   /** Whether a frame or a message has begun and not ended. */
   get midway(): boolean {
     return this.#input.length > 0 || this.#opcode !== 0;
+  }
+
+  /** Bytes that wait for the rest of their frame or message. */
+  get bufferedBytes(): number {
+    return this.#input.length + (this.#gathered?.length ?? 0);
   }
 
   /** The next event, or undefined while it is not whole. Throws FrameError. */
@@ -84,13 +96,16 @@ export class FrameParser {
       const header = 2 + lengthBytes + (this.#rules.masked ? 4 : 0);
       if (input.length < header + size) {
         input.want(header + size);
+        if (input.length > header && this.#isPlainText(first)) this.#checkIncomplete(first, header);
         return undefined;
       }
       input.skip(header);
       const key = this.#rules.masked ? input.bytes.readUInt32BE(input.position - 4) : 0;
       const payload = input.take(size);
-      if (key !== 0) applyMask(payload, 0, size, key);
-      const event = (first & 0x08) === 0 ? this.#dataFrame(first, payload) : controlEvent(first & 0x0f, payload);
+      const checked = this.#checked;
+      this.#checked = 0;
+      if (key !== 0) applyMask(payload, checked, size, keyAt(key, checked));
+      const event = (first & 0x08) === 0 ? this.#dataFrame(first, header, payload, checked) : controlEvent(first & 0x0f, payload);
       if (event !== undefined) return event;
     }
     return undefined;
@@ -140,13 +155,38 @@ export class FrameParser {
       throw new FrameError(CLOSE.tooLarge, `a message of at least ${total} bytes came; maxMessageBytes is ${maxMessageBytes}`, 'MESSAGE_TOO_LARGE');
   }
 
-  #dataFrame(first: number, payload: Buffer): FrameEvent | undefined {
+  /** Whether the frame that `first` begins is of a text message that is not compressed. */
+  #isPlainText(first: number): boolean {
+    if (opens(first)) return (first & 0x0f) === OPCODE.text && (first & COMPRESSED) === 0;
+    return (first & 0x08) === 0 && this.#opcode === OPCODE.text && !this.#compressed;
+  }
+
+  /** Text is checked as it comes: a peer that sends a bad byte is told at once, and not after megabytes. */
+  #checkIncomplete(first: number, header: number): void {
+    const { bytes, position, length } = this.#input;
+    const start = position + header + this.#checked;
+    const end = position + length;
+    if (this.#rules.masked) applyMask(bytes, start, end, keyAt(bytes.readUInt32BE(position + header - 4), this.#checked));
+    if (opens(first) && this.#checked === 0) this.#utf8 = new Utf8Validator();
+    this.#checkText(bytes, start, end);
+    this.#checked = length - header;
+  }
+
+  #checkText(bytes: Uint8Array, start: number, end: number): void {
+    this.#utf8 ??= new Utf8Validator();
+    if (!this.#utf8.push(bytes, start, end)) throw badText();
+  }
+
+  /** `header`: its bytes. `checked`: bytes at the front of `payload` that checkIncomplete() has seen. */
+  #dataFrame(first: number, header: number, payload: Buffer, checked: number): FrameEvent | undefined {
+    const isLast = (first & FIN) !== 0;
     if (opens(first)) {
       this.#opcode = first & 0x0f;
       this.#compressed = (first & COMPRESSED) !== 0;
     }
-    if ((first & FIN) === 0) {
-      if (++this.#fragments > MAX_FRAGMENTS) throw new FrameError(CLOSE.policy, `a message has more than ${MAX_FRAGMENTS} fragments`);
+    if (this.#isPlainText(first) && (!isLast || this.#utf8 !== undefined)) this.#checkText(payload, checked, payload.length);
+    if (!isLast) {
+      this.#countHeader(header);
       this.#gather(payload);
       return undefined;
     }
@@ -155,13 +195,27 @@ export class FrameParser {
       this.#gather(payload);
       bytes = this.#gathered.written;
       this.#gathered = undefined;
-      this.#fragments = 0;
+      this.#headerBytes = 0;
     }
     const text = this.#opcode === OPCODE.text;
     this.#opcode = 0;
     if (this.#compressed && this.#rules.inflate !== undefined) bytes = this.#rules.inflate(bytes);
-    if (text && !isUtf8(bytes)) throw new FrameError(CLOSE.badText, 'a text message is not UTF-8');
+    if (text && !this.#endText(bytes)) throw badText();
     return { type: 'message', bytes, text };
+  }
+
+  #endText(bytes: Buffer): boolean {
+    if (this.#utf8 === undefined) return isUtf8(bytes);
+    const { isComplete } = this.#utf8;
+    this.#utf8 = undefined;
+    return isComplete;
+  }
+
+  #countHeader(header: number): void {
+    this.#headerBytes += header;
+    const limit = this.#rules.maxMessageBytes + FRAGMENT_HEADERS;
+    if (this.#headerBytes > limit)
+      throw new FrameError(CLOSE.tooLarge, `the headers of a message's fragments take more than ${limit} bytes`, 'MESSAGE_TOO_LARGE');
   }
 
   /** Fragments are copied: as views, many small ones would keep as many large chunks in memory. */
@@ -187,15 +241,14 @@ function controlEvent(opcode: number, payload: Buffer): FrameEvent {
   if (payload.length === 0) return { type: 'close', code: undefined, reason: '' };
   if (payload.length === 1) throw protocolError('a close code takes two bytes');
   const code = payload.readUInt16BE(0);
-  if (!maySendCode(code)) throw protocolError(`${code} is no close code that may be sent`);
+  if (!isCloseCode(code)) throw protocolError(`${code} is no close code that may be sent`);
   const reason = payload.subarray(2);
   if (!isUtf8(reason)) throw new FrameError(CLOSE.badText, 'the reason of a close is not UTF-8');
   return { type: 'close', code, reason: reason.toString() };
 }
 
-function maySendCode(code: number): boolean {
-  if (code >= 3000) return code < 5000;
-  return code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006;
+function badText(): FrameError {
+  return new FrameError(CLOSE.badText, 'a text message is not UTF-8');
 }
 
 function protocolError(what: string): FrameError {
@@ -248,6 +301,6 @@ export function controlFrame(opcode: number, payload: Uint8Array, masked: boolea
 }
 
 /** The payload of a close frame; without a code it is empty. */
-export function closePayload(code: number | undefined): Buffer {
-  return code === undefined ? Buffer.alloc(0) : Buffer.of(code >>> 8, code & 0xff);
+export function closePayload(code: number | undefined, reason = ''): Buffer {
+  return code === undefined ? Buffer.alloc(0) : Buffer.concat([Buffer.of(code >>> 8, code & 0xff), Buffer.from(reason)]);
 }

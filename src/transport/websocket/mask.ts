@@ -19,6 +19,13 @@ export function newMask(): number {
   return keys.readUInt32BE(used - 4);
 }
 
+/** The key for the bytes from `offset` on, when `key` is that of the first byte. */
+export function keyAt(key: number, offset: number): number {
+  const bits = 8 * (offset & 3);
+  // A shift by 32 bits is one by 0 in JavaScript, so a key that does not turn stays the same.
+  return (key << bits) | (key >>> (32 - bits));
+}
+
 /** Mask, or unmask, `bytes` from `start` to `end` in place. */
 export function applyMask(bytes: Uint8Array, start: number, end: number, key: number): void {
   let at = start;
@@ -28,7 +35,7 @@ export function applyMask(bytes: Uint8Array, start: number, end: number, key: nu
     const lead = -(bytes.byteOffset + start) & 3;
     applyByBytes(bytes, start, start + lead, key);
     at += lead;
-    turned = lead === 0 ? key : (key << (8 * lead)) | (key >>> (32 - 8 * lead));
+    turned = keyAt(key, lead);
     at = applyByWords(bytes, at, end, turned);
   }
   applyByBytes(bytes, at, end, turned);
