@@ -143,69 +143,87 @@ describe('a peer who means no good', () => {
   });
 });
 
+/** A stream that takes nothing until it is told to. */
+class Stuck implements Connection {
+  readonly localAddress = 'test://here';
+  readonly remoteAddress = 'test://there';
+  readonly written: string[] = [];
+  bufferedBytes = 0;
+  events: ConnectionEvents | undefined;
+  attach(events: ConnectionEvents): void {
+    this.events = events;
+  }
+  write(bytes: Uint8Array): void {
+    this.written.push(Buffer.from(bytes).toString('hex'));
+    this.bufferedBytes += bytes.length;
+  }
+  take(): void {
+    this.bufferedBytes = 0;
+    this.events?.onTaken();
+  }
+  isPaused = false;
+  pause(): void {
+    this.isPaused = true;
+  }
+  resume(): void {
+    this.isPaused = false;
+  }
+  end(): void {}
+  destroy(): void {}
+}
+
+function stuck() {
+  const stream = new Stuck();
+  const connection = new WebSocketConnection(stream, { role: 'server', protocol: undefined, deflate: undefined, text: false });
+  const nothing = (): void => {};
+  const messages: Uint8Array[] = [];
+  const onMessage = (bytes: Uint8Array): void => void messages.push(bytes);
+  const events = { onData: nothing, onMessage, onAlive: nothing, onTaken: nothing, onEnd: nothing, onClose: nothing };
+  connection.attach(events, { maxMessageBytes: 1_000_000, maxInflatedBytes: 1_000, maxQueuedBytes: 1 });
+  const ping = (byte: number): Buffer => Buffer.from([0x89, 0x81, 0, 0, 0, 0, byte]);
+  return { stream, connection, ping, messages };
+}
+
 describe('a flood of pings', () => {
-  /** A stream that takes nothing until it is told to. */
-  class Stuck implements Connection {
-    readonly localAddress = 'test://here';
-    readonly remoteAddress = 'test://there';
-    readonly written: string[] = [];
-    bufferedBytes = 0;
-    events: ConnectionEvents | undefined;
-    attach(events: ConnectionEvents): void {
-      this.events = events;
-    }
-    write(bytes: Uint8Array): void {
-      this.written.push(Buffer.from(bytes).toString('hex'));
-      this.bufferedBytes += bytes.length;
-    }
-    take(): void {
-      this.bufferedBytes = 0;
-      this.events?.onTaken();
-    }
-    pause(): void {}
-    resume(): void {}
-    end(): void {}
-    destroy(): void {}
-  }
+  const PONG = 3;
+  const LIMIT = 64 * 1024;
 
-  function stuck() {
-    const stream = new Stuck();
-    const connection = new WebSocketConnection(stream, { role: 'server', protocol: undefined, deflate: undefined, text: false });
-    const nothing = (): void => {};
-    const events = { onData: nothing, onMessage: nothing, onAlive: nothing, onTaken: nothing, onEnd: nothing, onClose: nothing };
-    connection.attach(events, { maxMessageBytes: 1_000, maxInflatedBytes: 1_000, maxQueuedBytes: 1 });
-    const ping = (byte: number): Buffer => Buffer.from([0x89, 0x81, 0, 0, 0, 0, byte]);
-    return { stream, connection, ping };
-  }
-
-  it('whose pongs are not read is answered once, and once more when they are', () => {
+  it('is answered ping by ping while the peer reads', () => {
     const { stream, ping } = stuck();
-    for (let i = 0; i < 1_000; i++) stream.events?.onData(ping(i & 0xff));
-    expect(stream.written).toEqual(['8a0100']);
-    stream.take();
-    expect(stream.written).toEqual(['8a0100', '8a01e7']);
-    stream.take();
-    expect(stream.written).toHaveLength(2);
+    for (let i = 0; i < 100; i++) {
+      stream.events?.onData(ping(i));
+      stream.take();
+    }
+    expect(stream.written).toEqual(Array.from({ length: 100 }, (_, i) => `8a01${i.toString(16).padStart(2, '0')}`));
   });
 
-  it('in one chunk is answered once', () => {
+  it('in one chunk is answered in one write', () => {
     const { stream, ping } = stuck();
     stream.events?.onData(Buffer.concat(Array.from({ length: 1_000 }, (_, i) => ping(i & 0xff))));
-    expect(stream.written).toEqual(['8a01e7']);
+    expect(stream.written).toEqual([Array.from({ length: 1_000 }, (_, i) => `8a01${(i & 0xff).toString(16).padStart(2, '0')}`).join('')]);
   });
 
-  it('a pong waits for no more than the pong before it: other writes may be stuck', () => {
+  it('whose pongs are not read is answered up to a limit, and then only the latest ping', () => {
+    const { stream, ping } = stuck();
+    const most = Math.ceil(LIMIT / PONG);
+    for (let i = 0; i < most + 1_000; i++) stream.events?.onData(ping(i & 0xff));
+    expect(stream.written).toHaveLength(most);
+    const latest = ((most + 999) & 0xff).toString(16).padStart(2, '0');
+    stream.take();
+    expect(stream.written.slice(most)).toEqual([`8a01${latest}`]);
+    stream.take();
+    expect(stream.written).toHaveLength(most + 1);
+    stream.events?.onData(ping(7));
+    expect(stream.written.at(-1)).toBe('8a0107');
+  });
+
+  it('waits for no more than its own pongs: other writes may be stuck', () => {
     const { stream, connection, ping } = stuck();
+    for (let i = 0; i < Math.ceil(LIMIT / PONG) + 1; i++) stream.events?.onData(ping(1));
+    stream.bufferedBytes = 0;
     connection.write(Buffer.alloc(100));
-    stream.events?.onData(ping(1));
-    stream.bufferedBytes = 50;
-    stream.events?.onData(ping(2));
-    expect(stream.written.slice(1)).toEqual(['8a0101']);
-    stream.take();
-    stream.take();
-    connection.write(Buffer.alloc(100));
-    stream.events?.onData(ping(3));
-    expect(stream.written.at(-1)).toBe('8a0103');
+    stream.events?.onTaken();
+    expect(stream.written.at(-1)).toBe('8a0101');
   });
 
   it('our own pings do not pile up behind what is not read', () => {
@@ -221,5 +239,51 @@ describe('a flood of pings', () => {
     connection.ping();
     stream.events?.onData(ping(1));
     expect(stream.written).toEqual(['880203e8']);
+  });
+});
+
+describe('a session that does not read', () => {
+  const empty = Buffer.from([0x82, 0x80, 0, 0, 0, 0]);
+
+  it.each([
+    ['empty messages', empty],
+    ['small ones', Buffer.concat([Buffer.from([0x82, 0x84, 0, 0, 0, 0]), Buffer.from('abcd')])],
+    ['large ones', Buffer.concat([Buffer.from([0x82, 0xfe, 0x27, 0x10, 0, 0, 0, 0]), Buffer.alloc(10_000)])],
+    ['fragments of one', Buffer.concat([Buffer.from([0x00, 0xfe, 0x27, 0x10, 0, 0, 0, 0]), Buffer.alloc(10_000)])],
+  ])('holds a bounded amount, and then stops the stream: %s', (what, message) => {
+    const { stream, connection, messages } = stuck();
+    connection.pause();
+    if (what === 'fragments of one') stream.events?.onData(Buffer.from([0x02, 0x80, 0, 0, 0, 0]));
+    let sent = 0;
+    for (; !stream.isPaused && sent < 10_000; sent++) stream.events?.onData(Buffer.from(message));
+    expect(sent * Math.max(message.length, 256)).toBeLessThan(100 * 1024);
+    expect(sent).toBeGreaterThan(5);
+    expect(messages).toEqual([]);
+    connection.resume();
+    expect(stream.isPaused).toBe(false);
+    expect(messages).toHaveLength(what === 'fragments of one' ? 0 : sent);
+  });
+
+  it('stops the stream at once when it is paused inside a large message', () => {
+    const { stream, connection } = stuck();
+    stream.events?.onData(Buffer.concat([Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0, 0x0f, 0, 0, 0, 0, 0, 0]), Buffer.alloc(100_000)]));
+    expect(stream.isPaused).toBe(false);
+    connection.pause();
+    expect(stream.isPaused).toBe(true);
+  });
+
+  it('delivers one by one, and stops when the session pauses again', () => {
+    const { stream, connection, messages } = stuck();
+    connection.pause();
+    stream.events?.onData(Buffer.concat([empty, empty, empty]));
+    const push = messages.push.bind(messages);
+    messages.push = (...more) => {
+      connection.pause();
+      return push(...more);
+    };
+    connection.resume();
+    expect(messages).toHaveLength(1);
+    connection.resume();
+    expect(messages).toHaveLength(2);
   });
 });

@@ -1,5 +1,6 @@
 /** WebSocket frames as tables: hex in, event out. The cases are those of RFC 6455, and of the attacks on it. */
 import { randomBytes } from 'node:crypto';
+import { constants, deflateRawSync, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { ByteWriter } from '../../src/index.js';
@@ -147,6 +148,15 @@ const ROWS: readonly Row[] = [
   ['a noncharacter is one', '81 03 efbfbf', ['text \uffff']],
   ['a zero', '81 01 00', ['text \0']],
   ['binary need not be UTF-8', '82 02 c0af', ['binary c0af']],
+  ['a bad byte in a fragment that is not the last', '01 02 61ff', ['BAD_FRAME 1007']],
+  ['past the last character, in the second of three fragments', '01 01 61 00 02 f490', ['BAD_FRAME 1007']],
+  ['a bad byte in a frame of which the rest never comes', '81 7e 1000 61ff', ['BAD_FRAME 1007']],
+  ['a masked bad byte in a frame of which the rest never comes', '81 fe 1000 37fa213d 569b9dc1', ['BAD_FRAME 1007'], FROM_CLIENT],
+  ['half a character in a frame of which the rest never comes', '81 7e 1000 61e282', ['...']],
+  ['a surrogate, as soon as its second byte is there', '01 02 eda0', ['BAD_FRAME 1007']],
+  ['a bad byte in a binary frame that is not whole', '82 7e 1000 61ff', ['...']],
+  ['a bad byte in the second fragment of a binary message', '02 01 61 00 01 ff 80 00', ['binary 61ff']],
+  ['a text after a binary in fragments', '02 01 ff 80 01 ff 81 01 61', ['binary ffff', 'text a']],
 
   // Closes.
   ['a close without a code', '88 00', ['close undefined']],
@@ -178,14 +188,26 @@ describe('what arrives', () => {
     expect(read([hex(`8802${hexCode(code)}`)], FROM_SERVER)).toEqual(['BAD_FRAME 1002']);
   });
 
-  it('keeps no chunk for a fragment: a flood of them is bounded by bytes, and by their number', () => {
-    const parser = new FrameParser(FROM_SERVER);
+  it('bounds empty fragments by the bytes of their headers', () => {
+    const parser = new FrameParser({ ...FROM_SERVER, maxMessageBytes: 1_000 });
+    const flood = (frames: number): void => {
+      for (let i = 0; i < frames; i++) parser.feed(hex('0000'));
+    };
+    const most = (1_000 + 64 * 1024) / 2;
     parser.feed(hex('0200'));
+    flood(most - 1);
     expect(parser.next()).toBeUndefined();
-    for (let i = 1; i < 16_384; i++) parser.feed(hex('0000'));
-    expect(parser.next()).toBeUndefined();
+    expect(parser.bufferedBytes).toBe(0);
     parser.feed(hex('0000'));
-    expect(thrown<FrameError>(() => parser.next())).toMatchObject({ code: 'BAD_FRAME', closeCode: 1008 });
+    expect(thrown<FrameError>(() => parser.next())).toMatchObject({ code: 'MESSAGE_TOO_LARGE', closeCode: 1009 });
+  });
+
+  it('begins to count headers anew with each message', () => {
+    const parser = new FrameParser({ ...FROM_SERVER, maxMessageBytes: 1_000 });
+    for (let message = 0; message < 5; message++) {
+      parser.feed(hex(`0200 ${'0000'.repeat(20_000)} 8000`));
+      expect(parser.next()).toMatchObject({ type: 'message' });
+    }
   });
 
   it('makes no room for what is only announced', () => {
@@ -223,11 +245,83 @@ describe('compressed messages', () => {
     ['not compressed, beside those that are', `81 05 48656c6c6f c1 07 ${HELLO}`, ['text Hello', 'text Hello']],
     ['text that is not UTF-8 within', 'c1 03 fa0700', ['BAD_FRAME 1007']],
     ['what cannot be inflated', 'c2 03 ffffff', ['BAD_FRAME 1007']],
+    ['cut short', 'c1 06 f248cdc9c907', ['BAD_FRAME 1007']],
+    ['a final block without the empty one behind it', 'c1 07 f348cdc9c90700', ['text Hello']],
+    ['a final block that is cut short', 'c1 04 f348cdc9', ['BAD_FRAME 1007']],
+    ['continued after a final block', 'c1 0e f348cdc9c90700f348cdc9c90700', ['BAD_FRAME 1007']],
+    ['a byte after a final block', 'c1 08 f348cdc9c9070001', ['BAD_FRAME 1007']],
+    ['nothing, not even an empty block', 'c1 00', ['BAD_FRAME 1007']],
     ['a compressed continuation', '41 03 f248cd c0 04 c9c90700', ['BAD_FRAME 1002']],
     ['a compressed ping', 'c9 00', ['BAD_FRAME 1002']],
     ['a compressed close', 'c8 00', ['BAD_FRAME 1002']],
   ])('%s', (_what, bytes, events) => {
     for (const chunks of everySplit(hex(bytes))) expect(read(chunks, COMPRESSING)).toEqual(events);
+  });
+
+  /** A message as a peer would send it, of blocks that zlib chooses. */
+  const deflated = (message: Buffer, options: ZlibOptions = {}): Buffer =>
+    deflateRawSync(message, { finishFlush: constants.Z_SYNC_FLUSH, ...options }).subarray(0, -4);
+  const inflate = (bytes: Buffer): Buffer => deflate.inflate(bytes, 100_000, 100_000);
+
+  it.each([0, 1, 6, 9])('refuses a message that is cut short at any byte, at level %i', (level) => {
+    const messages = [
+      Buffer.from('Hello world, hello world'),
+      randomBytes(300),
+      Buffer.from(JSON.stringify(Array.from({ length: 200 }, (_, i) => i * i))),
+    ];
+    for (const message of messages) {
+      const whole = deflated(message, { level });
+      expect(inflate(whole)).toEqual(message);
+      // A stored block begins with a byte that by itself is an empty message.
+      for (let end = whole[0] === 0 ? 2 : 0; end < whole.length; end++)
+        expect(thrown<FrameError>(() => inflate(whole.subarray(0, end)))).toMatchObject({ code: 'BAD_FRAME', closeCode: 1007 });
+    }
+  });
+
+  test('any message is whole, and cut short it is not', () => {
+    const content = fc.array(fc.constantFrom('a', 'b', 'hello ', '00', '\0', 'é', '{"key":'), { maxLength: 400 });
+    const property = fc.property(content, fc.integer({ min: 0, max: 9 }), fc.nat(), (words, level, at) => {
+      const message = Buffer.from(words.join(''));
+      const whole = deflated(message, { level });
+      expect(inflate(whole).equals(message)).toBe(true);
+      const end = at % whole.length;
+      // One zero is an empty message.
+      if (end === 1 && whole[0] === 0) return;
+      expect(() => inflate(whole.subarray(0, end))).toThrow(FrameError);
+    });
+    fc.assert(property, { numRuns: 500 });
+  });
+
+  it.each(['1000efff', '0f00f0ff', '0000ffff', '010000ffff'])('a message may end in bytes that look like an end: %s', (end) => {
+    for (const level of [0, 6]) {
+      const message = Buffer.concat([randomBytes(50), hex(end)]);
+      expect(inflate(deflated(message, { level }))).toEqual(message);
+    }
+  });
+
+  it('understands a peer that refers to the messages before, for as much as its window holds', () => {
+    const keeping = new MessageDeflate('deflate', 15, true);
+    const noise = randomBytes(20_000);
+    const messages = [Buffer.from('one'), noise, noise, Buffer.from('two'), randomBytes(40_000), noise, noise.subarray(0, 10_000), noise];
+    let before = Buffer.alloc(0);
+    for (const message of messages) {
+      const bytes = before.length === 0 ? deflated(message) : deflated(message, { dictionary: before.subarray(-32_768) });
+      expect(keeping.inflate(bytes, 100_000, 100_000).equals(message)).toBe(true);
+      before = Buffer.concat([before, message]);
+    }
+    expect(() => inflate(deflated(noise, { dictionary: before.subarray(-32_768) }))).toThrow(FrameError);
+  });
+
+  it.each([8, 9, 15])('what is sent fits in a window of %i bits', (bits) => {
+    const made = new MessageDeflate('deflate', bits);
+    // Each block repeats what came 300 bytes ago, which a window of 256 bytes does not hold.
+    const block = randomBytes(300);
+    const message = Buffer.concat([block, block, Buffer.alloc(2_000, 7), block]);
+    const bytes = made.deflate(message) as Buffer;
+    expect(inflate(bytes).equals(message)).toBe(true);
+    // zlib inflates with no window below 512 bytes; so the first half must have found nothing to refer to.
+    if (bits === 8) expect(bytes.length).toBeGreaterThan(900);
+    else expect(inflateRawSync(bytes, { windowBits: bits, finishFlush: constants.Z_SYNC_FLUSH }).equals(message)).toBe(true);
   });
 
   it('round trip, at each level and window', () => {
