@@ -10,6 +10,8 @@ import type { Connection, Session } from './types.js';
 /** What the inbox tells its session. */
 export interface InboxOwner<In, Out> extends Session<In, Out> {
   report(error: Error): void;
+  /** The peer's fault: hand over what was written for it, and then destroy the session. */
+  fail(error: Error): void;
   handlerFailed(cause: unknown): void;
   /** The peer has ended its side, and its last message has been delivered. Called once. */
   peerEnded(): void;
@@ -157,7 +159,7 @@ export class Inbox<In, Out> {
       try {
         message = codec.read(input, session);
       } catch (error) {
-        session.destroy(this.#unreadable(error, 'sent what the codec cannot read'));
+        session.fail(this.#unreadable(error, 'sent what the codec cannot read'));
         return;
       }
       const consumed = before - input.length;
@@ -167,13 +169,13 @@ export class Inbox<In, Out> {
           this.#partialSince = 0;
           continue;
         }
-        if (input.length > maxMessageBytes) session.destroy(this.#tooLarge(input.length));
+        if (input.length > maxMessageBytes) session.fail(this.#tooLarge(input.length));
         else if (this.#partialSince === 0) this.#partialSince = now();
         return;
       }
       this.#partialSince = 0;
-      if (consumed === 0) session.destroy(gettyError('BAD_FRAME', 'the codec answered a message and took no bytes for it'));
-      else if (consumed > maxMessageBytes) session.destroy(this.#tooLarge(consumed));
+      if (consumed === 0) session.fail(gettyError('BAD_FRAME', 'the codec answered a message and took no bytes for it'));
+      else if (consumed > maxMessageBytes) session.fail(this.#tooLarge(consumed));
       else this.#deliver(message);
     }
   }
@@ -210,7 +212,7 @@ export class Inbox<In, Out> {
   /** A stream is out of step after it; a datagram is lost, and its sender may not even be the peer. */
   #badMessage(error: Error): void {
     if (this.#connection.lossy) this.#session.report(error);
-    else this.#session.destroy(error);
+    else this.#session.fail(error);
   }
 
   #deliver(message: In): void {
@@ -280,7 +282,7 @@ export class Inbox<In, Out> {
     const rest = this.#input?.length ?? 0;
     if (rest > 0) {
       const what = `${this.#session.remoteAddress} ended the stream inside a message, after ${rest} bytes of it`;
-      this.#session.destroy(gettyError('BAD_FRAME', what));
+      this.#session.fail(gettyError('BAD_FRAME', what));
       return;
     }
     if (!this.#endDelivered) {

@@ -318,6 +318,12 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     this.#connection.destroy();
   }
 
+  /** For the inbox. */
+  fail(error: Error): void {
+    if (this.#state !== 'closed') this.#outbox?.close();
+    this.destroy(error);
+  }
+
   #stop(): void {
     this.#state = 'closed';
     this.#inbox?.stop();

@@ -333,6 +333,16 @@ runForEveryTransport({
     await expectServerGoesOn(row, p.server.address, p.farEvents);
   },
 
+  async 'what was answered before bytes that the codec cannot read still leaves'(row) {
+    const answer = { onMessage: (session: Session<string>, word: string) => void session.write(word) };
+    await using p = await pair(row, { far: { codec: touchy(), on: answer } });
+    for (const word of ['one', 'two', 'bad']) p.near.write(word);
+    expect(await p.nearEvents.messages.take(2)).toEqual(['one', 'two']);
+    await p.nearEvents.closed.next();
+    expect((await p.farEvents.errors.next()).code).toBe('BAD_FRAME');
+    p.nearEvents.errors.dismiss();
+  },
+
   async "a codec's own GettyError reaches onError as it is"(row) {
     await using p = await pair(row, { far: { codec: touchy() } });
     p.near.write('worse');

@@ -3,7 +3,7 @@
  * (fragments, text, closes, limits, compression); the compression matrix has the `ws` package as the peer.
  */
 import { describe, expect, it, test } from 'vitest';
-import { ByteWriter, type Codec, connect, serve } from '../../src/index.js';
+import { ByteWriter, type CloseOptions, type Codec, connect, serve } from '../../src/index.js';
 import { COMPRESSED, completeFrame, FIN, headerRoom, OPCODE } from '../../src/transport/websocket/frames.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
@@ -320,7 +320,7 @@ describe('kinds of messages', () => {
 });
 
 describe('close codes', () => {
-  it.each([
+  it.each<[options: CloseOptions | undefined, told: string]>([
     [{ code: 4001, reason: 'grün' }, '4001 grün'],
     [{ code: 1008 }, '1008'],
     [{ reason: 'x'.repeat(123) }, `1000 ${'x'.repeat(123)}`],

@@ -4,7 +4,7 @@
  */
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { raw, type Session, type SessionOptions, serve } from '../../src/index.js';
+import { type ByteReader, type ByteWriter, raw, type Session, type SessionOptions, serve } from '../../src/index.js';
 import type { WebClientOptions } from '../../src/web/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
@@ -95,6 +95,35 @@ describe('a session', () => {
       page.session.writeBytes(bytes('\ufeffstill here'));
       expect(await peer.messages.next()).toBe('text \ufeffstill here');
     }
+  });
+
+  it('a codec is told the kind of each message, also of one that waits, and chooses it', async () => {
+    await using server = await wsServer();
+    const web = await loadWeb();
+    const kinds = {
+      read: (input: ByteReader) => ({ text: input.text, bytes: input.take(input.length) }),
+      write(output: ByteWriter, message: { text: boolean | undefined; bytes: Uint8Array }) {
+        if (message.text !== undefined) output.asText = message.text;
+        output.append(message.bytes);
+      },
+    };
+    const events = new Recorder<{ text: boolean | undefined; bytes: Uint8Array }>('the page');
+    await using client = await web.connect(server.address, { codec: kinds, listener: events }, { reconnect: false });
+    const session = await client.session();
+    const peer = await server.peers.next();
+    peer.socket.send('one');
+    peer.socket.send(Buffer.from('two'));
+    expect((await events.messages.take(2)).map((message) => message.text)).toEqual([true, false]);
+    session.pause();
+    peer.socket.send('three');
+    peer.socket.send(Buffer.from('four'));
+    peer.socket.ping('all sent');
+    await peer.pongs.next();
+    session.resume();
+    expect((await events.messages.take(2)).map((message) => message.text)).toEqual([true, false]);
+    for (const asText of [true, false, true, undefined]) session.write({ text: asText, bytes: bytes('hi') });
+    expect(await peer.messages.take(4)).toEqual(['text hi', 'binary 6869', 'text hi', 'binary 6869']);
+    expect(thrown(() => session.write({ text: true, bytes: Uint8Array.of(0xff) }))).toMatchObject({ code: 'ENCODE_FAILED' });
   });
 
   it('protocols: the one that both speak is told to the setup function; a server that speaks none is no server for us', async () => {
@@ -285,6 +314,46 @@ describe('the end', () => {
     peer.socket.close(code);
     await page.events.closed.next();
     expect(page.events.log).toEqual(['open', 'message', 'close']);
+  });
+
+  it.each([
+    [{ code: 4001, reason: 'grün' }, '4001 grün'],
+    [{ code: 3000 }, '3000'],
+    [{ reason: 'done' }, '1000 done'],
+  ])('close(%o) tells the peer', async (options, told) => {
+    await using server = await wsServer();
+    await using page = await webClient(server.address);
+    await page.session.close(options);
+    expect(await (await server.peers.next()).closed.next()).toBe(told);
+  });
+
+  it.each([[{ code: 1001 }], [{ code: 1006 }], [{ code: 5000 }], [{ reason: 'ü'.repeat(62) }]])(
+    'close(%o) is a BAD_OPTION in a browser, and the session stays open',
+    async (options) => {
+      await using server = await wsServer();
+      await using page = await webClient(server.address);
+      expect(thrown(() => page.session.close(options))).toMatchObject({ code: 'BAD_OPTION' });
+      expect(page.session.closed).toBe(false);
+    },
+  );
+
+  it('the peer’s code and reason are properties of the session', async () => {
+    await using server = await wsServer();
+    for (const [code, reason] of [
+      [1000, 'done'],
+      [4001, 'why'],
+      [undefined, ''],
+    ] as const) {
+      await using page = await webClient(server.address);
+      (await server.peers.next()).socket.close(code, reason);
+      await page.events.closed.next();
+      expect([page.session.closeCode, page.session.closeReason]).toEqual([code, reason]);
+      if (code === 4001) expect(await page.events.errors.next()).toMatchObject({ closeCode: 4001, closeReason: 'why' });
+    }
+    await using page = await webClient(server.address);
+    (await server.peers.next()).socket.terminate();
+    await page.events.closed.next();
+    expect([page.session.closeCode, page.session.closeReason]).toEqual([undefined, undefined]);
   });
 
   it('what came before the peer’s end is still read after a pause', async () => {
