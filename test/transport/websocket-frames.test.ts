@@ -24,7 +24,11 @@ import { thrown } from '../fixtures/transports.js';
 const FROM_CLIENT: FrameRules = { masked: true, maxMessageBytes: 100_000 };
 const FROM_SERVER: FrameRules = { masked: false, maxMessageBytes: 100_000 };
 const deflate = new MessageDeflate('deflate');
-const COMPRESSING: FrameRules = { ...FROM_SERVER, inflate: (bytes) => deflate.inflate(bytes, 100_000, 100_000) };
+const COMPRESSING: FrameRules = {
+  ...FROM_SERVER,
+  inflate: (bytes) => deflate.inflate(bytes, 100_000, 100_000),
+  inflateStart: (bytes) => deflate.inflateStart(bytes, 100_000, 100_000),
+};
 
 /** What the parser makes of the chunks, in words, up to and with the error that it throws. */
 function read(chunks: readonly Buffer[], rules: FrameRules): string[] {
@@ -290,6 +294,30 @@ describe('compressed messages', () => {
       expect(() => inflate(whole.subarray(0, end))).toThrow(FrameError);
     });
     fc.assert(property, { numRuns: 500 });
+  });
+
+  it('checks compressed text in fragments before it is whole, and in few steps', () => {
+    let steps = 0;
+    const rules: FrameRules = {
+      ...COMPRESSING,
+      inflateStart(bytes) {
+        steps++;
+        return deflate.inflateStart(bytes, 100_000, 100_000);
+      },
+    };
+    const good = 'ü€😀'.repeat(30) + randomBytes(3_000).toString('hex');
+    const fragments = (message: Buffer): Buffer[] => {
+      const bytes = deflated(message);
+      return Array.from(bytes, (byte, i) => Buffer.of((i === 0 ? 0x41 : 0) | (i === bytes.length - 1 ? FIN : 0), 1, byte));
+    };
+    const whole = fragments(Buffer.from(good));
+    expect(read(whole, rules)).toEqual([`text ${good}`]);
+    expect(whole.length).toBeGreaterThan(3_000);
+    expect(steps).toBeLessThan(15);
+    const bad = fragments(Buffer.concat([hex('ff'), Buffer.from(good)]));
+    expect(read(bad.slice(0, bad.length / 2), rules)).toEqual(['BAD_FRAME 1007']);
+    const bomb = fragments(Buffer.alloc(10_000_000));
+    expect(read(bomb.slice(0, (bomb.length * 3) / 4), rules)).toEqual(['MESSAGE_TOO_LARGE 1009']);
   });
 
   it.each(['1000efff', '0f00f0ff', '0000ffff', '010000ffff'])('a message may end in bytes that look like an end: %s', (end) => {

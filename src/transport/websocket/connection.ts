@@ -120,6 +120,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
       masked: !this.#masked,
       maxMessageBytes,
       inflate: deflate && ((bytes) => deflate.inflate(bytes, maxMessageBytes, maxInflatedBytes)),
+      inflateStart: deflate && ((bytes) => deflate.inflateStart(bytes, maxMessageBytes, maxInflatedBytes)),
     });
     this.#stream.attach(this, limits);
   }

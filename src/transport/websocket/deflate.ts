@@ -89,14 +89,31 @@ export class MessageDeflate {
       // Data cut short can look whole with one ending, but not with two of different lengths.
       for (const ending of ENDINGS) if (outcome.state === 'unclear') outcome = inflateWith(ending, bytes, limit, this.#window);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(maxMessageBytes, maxInflatedBytes);
-      throw new FrameError(CLOSE.badText, `a message cannot be inflated: ${messageOf(error)}`, 'BAD_FRAME', error);
+      throw inflateError(error, maxMessageBytes, maxInflatedBytes);
     }
     if (outcome.state !== 'whole') throw new FrameError(CLOSE.badText, 'a compressed message is cut short, or goes on after its end');
     if (outcome.bytes.length > limit) throw tooLarge(maxMessageBytes, maxInflatedBytes);
     if (this.#keepsWindow) this.#window = lastBytes(this.#window, outcome.bytes);
     return outcome.bytes;
   }
+
+  /** Inflates the first bytes of a message, as far as they go. Throws FrameError as inflate() does. */
+  inflateStart(bytes: Buffer, maxMessageBytes: number, maxInflatedBytes: number): Buffer {
+    try {
+      return inflateRawSync(bytes, {
+        finishFlush: constants.Z_SYNC_FLUSH,
+        maxOutputLength: Math.min(maxMessageBytes, maxInflatedBytes),
+        dictionary: this.#window,
+      });
+    } catch (error) {
+      throw inflateError(error, maxMessageBytes, maxInflatedBytes);
+    }
+  }
+}
+
+function inflateError(error: unknown, maxMessageBytes: number, maxInflatedBytes: number): FrameError {
+  if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return tooLarge(maxMessageBytes, maxInflatedBytes);
+  return new FrameError(CLOSE.badText, `a message cannot be inflated: ${messageOf(error)}`, 'BAD_FRAME', error);
 }
 
 /** Throws what zlib throws. */

@@ -47,6 +47,8 @@ export interface FrameRules {
   readonly maxMessageBytes: number;
   /** There when compressed messages were agreed on. Throws FrameError. */
   readonly inflate?: (bytes: Buffer) => Buffer;
+  /** The same for the first bytes of a message, as far as they go. Without it compressed text is only checked as a whole. */
+  readonly inflateStart?: (bytes: Buffer) => Buffer;
 }
 
 /** Feed it chunks, and take events off until there are no more. After it has thrown nothing sensible follows. */
@@ -60,6 +62,8 @@ export class FrameParser {
   #gathered: ByteWriter | undefined;
   /** Of a text message that arrives in pieces and is not compressed. */
   #utf8: Utf8Validator | undefined;
+  /** So many bytes of a compressed text message are inflated and checked before it is whole. */
+  #nextCheck = 0;
   /** Bytes at the front of an incomplete text frame's payload that are unmasked and checked. */
   #checked = 0;
 
@@ -172,6 +176,19 @@ export class FrameParser {
     this.#checked = length - header;
   }
 
+  /**
+   * Inflates what has come of a compressed text in fragments. zlib begins at the front each time, so this happens whenever as much has come again:
+   * all checks of a message cost no more than inflating it twice.
+   */
+  #checkCompressed(): void {
+    const { inflateStart } = this.#rules;
+    const compressed = this.#gathered?.written;
+    if (inflateStart === undefined || compressed === undefined || compressed.length <= this.#nextCheck) return;
+    this.#nextCheck = compressed.length * 2;
+    const bytes = inflateStart(compressed);
+    if (!new Utf8Validator().push(bytes, 0, bytes.length)) throw badText();
+  }
+
   #checkText(bytes: Uint8Array, start: number, end: number): void {
     this.#utf8 ??= new Utf8Validator();
     if (!this.#utf8.push(bytes, start, end)) throw badText();
@@ -188,6 +205,7 @@ export class FrameParser {
     if (!isLast) {
       this.#countHeader(header);
       this.#gather(payload);
+      if (this.#compressed && this.#opcode === OPCODE.text) this.#checkCompressed();
       return undefined;
     }
     let bytes = payload;
@@ -196,6 +214,7 @@ export class FrameParser {
       bytes = this.#gathered.written;
       this.#gathered = undefined;
       this.#headerBytes = 0;
+      this.#nextCheck = 0;
     }
     const text = this.#opcode === OPCODE.text;
     this.#opcode = 0;
