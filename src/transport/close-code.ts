@@ -1,10 +1,11 @@
 /** How a WebSocket is closed (RFC 6455, section 7.4): the codes that may be sent, the options of close(), and the error of a peer's close. */
 import { GettyError } from '../core/errors.js';
-import { badOption, checkNames } from '../core/options.js';
+import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import { encode } from './bytes.js';
 import type { CloseOptions } from './types.js';
 
 export const NORMAL_CLOSE = 1000;
+const NAMES = { code: true, reason: true } satisfies NamesOf<CloseOptions>;
 /** A close frame holds 125 bytes, of which the code takes two. */
 const MAX_REASON_BYTES = 123;
 
@@ -17,7 +18,7 @@ export function isCloseCode(code: number): boolean {
 /** Throws BAD_OPTION. */
 export function checkCloseOptions(options: CloseOptions): void {
   if (typeof options !== 'object' || options === null) throw badOption('close()', options, 'an object with code and reason');
-  checkNames('close()', options, ['code', 'reason']);
+  checkNames('close()', options, NAMES);
   const { code = NORMAL_CLOSE, reason = '' } = options;
   if (!Number.isInteger(code) || !isCloseCode(code)) throw badOption('code', code, '1000 to 1003, 1007 to 1014, or 3000 to 4999');
   if (typeof reason !== 'string' || encode(reason).length > MAX_REASON_BYTES)

@@ -121,6 +121,13 @@ const TAKERS: Readonly<Record<string, Readonly<Record<string, Attempt>>>> = {
       return await (await client.session()).send('text', wrong);
     },
   },
+  CloseOptions: {
+    'close()': async (wrong) => {
+      await using server = await serve('memory://', setup);
+      await using client = await connect(server.address, setup);
+      return await (await client.session()).close(wrong);
+    },
+  },
   ServerOptions: serving((wrong) => wrong),
   ClientOptions: dialling((wrong) => wrong),
   ReconnectOptions: dialling((reconnect) => ({ reconnect })),
