@@ -180,7 +180,7 @@ describe('limits', () => {
   test.each([
     ['9.3.1: text', OPCODE.text],
     ['9.4.1: binary', OPCODE.binary],
-  ])('%s of 4 MiB in fragments of 64 bytes', { timeout: 60_000 }, async (_what, opcode) => {
+  ])('%s of 4 MiB in fragments of 64 bytes', async (_what, opcode) => {
     const size = 4 * 1024 * 1024;
     await using server = await echoKinds({ messageTimeout: 0 });
     using peer = await rawWebSocket(server.address);
@@ -415,7 +415,7 @@ describe('permessage-deflate with the ws package', () => {
     { serverMaxWindowBits: 8 },
   ];
 
-  test.each(MATRIX)('its client asks for %o', { timeout: 30_000 }, async (asked) => {
+  test.each(MATRIX)('its client asks for %o', async (asked) => {
     await using server = await echoKinds({ compression: 'deflate' });
     using peer = wsClient(server.address, { perMessageDeflate: { threshold: 0, ...asked } });
     await peer.opened;

@@ -24,9 +24,9 @@ it('a page has what Node.js has, but for what only servers need, and UDP', () =>
 });
 
 describe('the build of getty/web', () => {
-  it('all of it is at most 14 KiB, minified and compressed', async () => {
+  it('all of it is at most 18 KiB, minified and compressed', async () => {
     const size = gzipSync(await bundleWeb('esm'), { level: 9 }).length;
-    expect(size).toBeLessThanOrEqual(14 * KIB);
+    expect(size).toBeLessThanOrEqual(18 * KIB);
     // Were the build empty, it would be small too.
     expect(size).toBeGreaterThan(6 * KIB);
   });
