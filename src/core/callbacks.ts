@@ -2,6 +2,9 @@
  * Settles what a user's function returns or throws. Every callback of a user is called through this file, so that neither a rejected promise, a thenable,
  * a promise of another realm nor a value that throws when it is looked at (a revoked Proxy) ends the process.
  */
+import { type ErrorCode, gettyError, messageOf } from './errors.js';
+import { badOption } from './options.js';
+import { warn } from './warning.js';
 
 /**
  * The promise of an asynchronous outcome, or undefined when the outcome is a plain value. A thenable and a promise of another realm
@@ -28,4 +31,49 @@ export function notify(callback: () => unknown, failed: (error: unknown) => void
   } catch (error) {
     failed(error);
   }
+}
+
+/** As notify(); a failure becomes a warning of the process, HANDLER_FAILED. `name` says which callback failed. */
+export function notifyOrWarn(name: string, callback: () => unknown): void {
+  notify(callback, (error) => warn(gettyError('HANDLER_FAILED', `${name} failed: ${messageOf(error)}`, error)));
+}
+
+/** Calls an asynchronous `callback`. The result settles as its outcome does, and rejects when it throws. */
+export function settle<T>(callback: () => T | PromiseLike<T>): Promise<T> {
+  try {
+    const outcome = callback();
+    return (promiseOf(outcome) as Promise<T> | undefined) ?? Promise.resolve(outcome);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+/** Throws an error with `code` when `outcome` is a promise, where `name` has to answer at once. A rejection of the promise is ignored. */
+export function refusePromise(code: ErrorCode, name: string, outcome: unknown): void {
+  const promise = promiseOf(outcome);
+  if (promise === undefined) return;
+  promise.catch(() => {});
+  throw gettyError(code, `${name} must answer at once: it returned a promise`);
+}
+
+/**
+ * What `callback` answers, where that has the `type` of `fallback`. If it fails, or answers anything else, the answer is `fallback`, and a warning of
+ * the process, HANDLER_FAILED, tells why.
+ */
+export function answerOf<T extends boolean | number | string>(name: string, callback: () => unknown, fallback: T): T {
+  let answer: T = fallback;
+  notifyOrWarn(name, () => {
+    const outcome = callback();
+    if (typeof outcome === typeof fallback) answer = outcome as T;
+    else {
+      refusePromise('BAD_OPTION', name, outcome);
+      throw badOption(`the answer of ${name}`, outcome, `a ${typeof fallback}`);
+    }
+  });
+  return answer;
+}
+
+/** Throws BAD_OPTION unless `callback` is a function or undefined. */
+export function checkCallback(name: string, callback: unknown): void {
+  if (callback !== undefined && typeof callback !== 'function') throw badOption(name, callback, 'a function');
 }

@@ -25,14 +25,38 @@ export type ErrorCode =
   | 'HANDLER_FAILED'
   | 'ENDPOINT_CLOSED'
   | 'ABORTED_BY_CALLER'
+  | 'SESSION_DESTROYED'
   | 'REGISTRY_FAILED';
+
+/** The canonical names of gRPC, in the order of their numbers from 1 (https://grpc.io/docs/guides/status-codes/). */
+export const RPC_CODES = [
+  'CANCELLED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+] as const;
+
+/** The code of a failed call. */
+export type RpcCode = (typeof RPC_CODES)[number];
 
 /** The base of every error that this package throws or reports. */
 export class GettyError extends Error {
   /** Stable; switch on it rather than on the message. */
-  readonly code: string;
+  readonly code: ErrorCode | RpcCode;
 
-  constructor(code: string, message: string, cause?: unknown) {
+  constructor(code: ErrorCode | RpcCode, message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'GettyError';
     this.code = code;
@@ -42,6 +66,25 @@ export class GettyError extends Error {
 /** Make a GettyError with one of the transport's codes. */
 export function gettyError(code: ErrorCode, message: string, cause?: unknown): GettyError {
   return new GettyError(code, message, cause);
+}
+
+/** `value instanceof type`; false for a value that cannot be looked at, such as a revoked Proxy. Never throws. */
+export function isInstance<T>(value: unknown, type: abstract new (...args: never[]) => T): value is T {
+  try {
+    return value instanceof type;
+  } catch {
+    return false;
+  }
+}
+
+/** The code of a GettyError; undefined for anything else. Never throws. */
+export function codeOf(error: unknown): GettyError['code'] | undefined {
+  return isInstance(error, GettyError) ? error.code : undefined;
+}
+
+/** A GettyError as it is. Anything else that was thrown becomes the cause of one with `code`; `what` begins its message. Never throws. */
+export function asGettyError(thrown: unknown, code: ErrorCode, what: string): GettyError {
+  return isInstance(thrown, GettyError) ? thrown : gettyError(code, `${what}: ${messageOf(thrown)}`, thrown);
 }
 
 /** The text of anything thrown, for messages: an Error's own message, or the value's string. Never throws. */

@@ -1,4 +1,23 @@
-/** Waiting no longer than a limit, without a timer left behind. */
+/** Timers: the one bound of their lengths, and waiting no longer than a limit without a timer left behind. */
+import { followSignal } from './signals.js';
+
+/** Milliseconds: the longest delay of setTimeout(). A longer one would fire at once. */
+export const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** `ms` as a delay that setTimeout() keeps: from 0 to LONGEST_TIMER. NaN becomes 0. */
+export function boundedDelay(ms: number): number {
+  return Math.min(Math.max(ms, 0), LONGEST_TIMER) || 0;
+}
+
+/** setTimeout() with a bounded delay. */
+export function startTimer(callback: () => void, ms: number): NodeJS.Timeout {
+  return setTimeout(callback, boundedDelay(ms));
+}
+
+/** setInterval() with a bounded period. */
+export function startInterval(callback: () => void, ms: number): NodeJS.Timeout {
+  return setInterval(callback, boundedDelay(ms));
+}
 
 /** Settles with `promise`, or after `ms` milliseconds, whichever is first. Rejects as `promise` does. */
 export async function atMost(ms: number, promise: Promise<unknown>): Promise<void> {
@@ -7,14 +26,30 @@ export async function atMost(ms: number, promise: Promise<unknown>): Promise<voi
 
 /** Settles as `promise` does; after `ms` milliseconds it rejects with what `late` makes, or resolves with undefined when there is no `late`. */
 export async function within<T>(ms: number, promise: Promise<T>, late: (() => Error) | undefined): Promise<T> {
-  if (ms > 2 ** 31 - 1) return promise;
+  if (ms > LONGEST_TIMER) return promise;
   let timer: NodeJS.Timeout | undefined;
   const enough = new Promise<T>((resolve, reject) => {
-    timer = setTimeout(() => (late === undefined ? resolve(undefined as T) : reject(late())), ms);
+    timer = startTimer(() => (late === undefined ? resolve(undefined as T) : reject(late())), ms);
   });
   try {
     return await Promise.race([promise, enough]);
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Settles after `ms` milliseconds: true; false, at once, when `signal` aborts. `unref`: the wait does not keep the process alive. */
+export function pause(ms: number, signal: AbortSignal | undefined, unref = false): Promise<boolean> {
+  if (signal?.aborted) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const timer = startTimer(() => {
+      release();
+      resolve(true);
+    }, ms);
+    if (unref) timer.unref();
+    const release = followSignal(signal, () => {
+      clearTimeout(timer);
+      resolve(false);
+    });
+  });
 }

@@ -1,9 +1,11 @@
 /** A consumer: finds the nodes of a service, follows them, and balances calls over them. */
+
+import { refusePromise } from '../core/callbacks.js';
 import { messageOf } from '../core/errors.js';
 import { SILENT } from '../core/logger.js';
 import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
 import { redactUrl } from '../core/redact.js';
-import { atMost, within } from '../core/timers.js';
+import { atMost, LONGEST_TIMER, within } from '../core/timers.js';
 import { cancelled, unlessCancelled, withTimeLeft } from '../rpc/call.js';
 import {
   type Call,
@@ -21,6 +23,7 @@ import {
   type StubOptions,
 } from '../rpc/index.js';
 import { checkRpcClientNames, checkStubNames, RPC_CLIENT_NAMES } from '../rpc/option-names.js';
+import { settled } from '../rpc/options.js';
 import { invokeUntilEnd } from '../rpc/stream-end.js';
 import { roundRobin } from './balancers/index.js';
 import { type EjectionOptions, resolveEjection } from './ejection.js';
@@ -30,7 +33,7 @@ import { Links } from './links.js';
 import { Pool, type PoolSettings } from './pool.js';
 import { type ChangeListener, Resolver } from './resolver.js';
 import { failover } from './strategies.js';
-import type { Balancer, Registry, ServiceNode, Strategy } from './types.js';
+import type { Balancer, Picker, Registry, ServiceNode, Strategy } from './types.js';
 
 /** The rpc options are those of the connection to each node; interceptors see a call once, before its attempts. */
 export interface ConsumeOptions extends Omit<RpcClientOptions, 'signal' | 'onReady' | 'onResponsive'> {
@@ -65,7 +68,6 @@ const NAMES = {
 
 /** Milliseconds. */
 export const CONSUME_DEFAULTS = { slowStart: 0, idleTimeout: 600_000 } satisfies Partial<ConsumeOptions>;
-const LONGEST = 2 ** 31 - 1;
 /** How many nodes are dialed for a call when none is connected. */
 const DIALS_AT_ONCE = 8;
 /** Milliseconds that explain() waits for nodes of other groups and versions. */
@@ -113,17 +115,14 @@ class ServiceConsumer implements Consumer {
     if (typeof strategy !== 'function') throw badOption('strategy', strategy, 'what failover() or failfast() returns');
     this.#options = { ...options, balancer };
     this.#timeout = timeout;
-    const { slowStart, idleTimeout } = withDefaults(CONSUME_DEFAULTS, options, { slowStart: [0, LONGEST], idleTimeout: [0, LONGEST] });
+    const { slowStart, idleTimeout } = withDefaults(CONSUME_DEFAULTS, options, { slowStart: [0, LONGEST_TIMER], idleTimeout: [0, LONGEST_TIMER] });
     this.#settings = { slowStart, ejection: resolveEjection(options.ejection) };
     // A provider may call back whenever it likes.
     const offers = options.services !== undefined && options.services.length > 0;
     this.#links = new Links({ ...pickNames(options, CONNECTION_NAMES), interceptors: [] }, offers ? (options.idleTimeout ?? 0) : idleTimeout, () => {
       for (const pool of this.#pools.values()) pool.changed();
     });
-    this.invoke = compose(
-      interceptors,
-      strategy((call, tried) => this.#attempt(call, tried)),
-    );
+    this.invoke = compose(interceptors, settled(strategy((call, tried) => this.#attempt(call, tried))));
   }
 
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options: StubOptions = {}): Stub<Specs> {
@@ -160,8 +159,10 @@ class ServiceConsumer implements Consumer {
     let pool = this.#pools.get(key);
     if (pool === undefined) {
       const { registry, group, balancer = roundRobin(), logger = SILENT } = this.#options;
+      // First, for it may throw, and nothing would close the resolver.
+      const picker = pickerOf(balancer);
       const resolver = new Resolver(registry, { service, group, version: version || undefined, protocol }, { logger });
-      pool = new Pool(resolver, balancer(), this.#links, this.#settings);
+      pool = new Pool(resolver, picker, this.#links, this.#settings);
       this.#pools.set(key, pool);
       resolver.onChange(() => this.#keepLinks());
     }
@@ -302,4 +303,12 @@ class ServiceConsumer implements Consumer {
 /** A consumer of the services in `registry`. It begins to look and to connect when it is used. Throws BAD_OPTION. */
 export function consume(options: ConsumeOptions): Consumer {
   return new ServiceConsumer(options);
+}
+
+/** Throws what `balancer` throws, and BAD_OPTION when it makes no function. */
+function pickerOf(balancer: Balancer): Picker {
+  const picker = balancer();
+  if (typeof picker === 'function') return picker;
+  refusePromise('BAD_OPTION', 'the balancer', picker);
+  throw badOption('balancer', picker, 'a function that returns a picker, as roundRobin() is');
 }

@@ -1,7 +1,8 @@
 /** Nodes whose calls fail are left out for a while, and come back when a call to them has succeeded. */
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
+import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import type { RpcCode } from '../rpc/index.js';
-import { isFree } from './safe.js';
+import { fateOf, isFree } from './safe.js';
 
 /** Milliseconds. Defaults: EJECTION_DEFAULTS. */
 export interface EjectionOptions {
@@ -29,8 +30,6 @@ export const EJECTION_DEFAULTS = {
 } satisfies EjectionOptions;
 
 export type EjectionSettings = typeof EJECTION_DEFAULTS;
-
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** `false`: nobody is ever left out. Throws BAD_OPTION. */
 export function resolveEjection(options: EjectionOptions | false | undefined): EjectionSettings | undefined {
@@ -100,7 +99,7 @@ export class NodeHealth {
   end(error: unknown): void {
     // Without a connection the link rests by itself.
     if (isFree(error)) return this.unknown();
-    const { code } = (typeof error === 'object' && error !== null ? error : {}) as { code?: unknown };
+    const { code } = fateOf(error);
     if (error !== undefined && this.#settings.codes.includes(code as RpcCode)) this.#failed();
     // That the caller gave up tells nothing; any other error is an answer.
     else if (code === 'CANCELLED') this.unknown();
@@ -161,6 +160,6 @@ export class NodeHealth {
 
   #after(ms: number, phase: HealthPhase): void {
     // A call to a node that is gone may end later.
-    if (!this.#forgotten) this.#timer = setTimeout(() => this.#become(phase), ms).unref();
+    if (!this.#forgotten) this.#timer = startTimer(() => this.#become(phase), ms).unref();
   }
 }

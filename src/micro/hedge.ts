@@ -1,5 +1,7 @@
 /** A second request where the first one is slow: what is rarely slow by itself becomes rarely slow in whole. */
 import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../core/options.js';
+import { linkSignals } from '../core/signals.js';
+import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import { type Call, Histogram, type Method, RetryBudget, type RetryBudgetOptions, RpcError } from '../rpc/index.js';
 import { isFree, isSafe } from './safe.js';
 import { tryInTurn } from './strategies.js';
@@ -20,7 +22,6 @@ const NAMES = { after: true, percentile: true, attempts: true, budget: true } sa
 
 export const HEDGE_DEFAULTS = { percentile: 0.95, attempts: 2 } satisfies HedgeOptions;
 
-const LONGEST_TIMER = 2 ** 31 - 1;
 /** So many answers make a percentile. */
 const ENOUGH = 20;
 /** Milliseconds to wait for an answer before that; a quarter of the call's timeout, if that is less. */
@@ -146,13 +147,20 @@ class Hedge {
     const nodes = this.#tried.size;
     const { signal, timeout } = this.#call;
     const elapsed = performance.now() - this.#began;
+    const linked = signal === undefined ? undefined : linkSignals(signal, cancel.signal);
     const call = this.#call.with({
-      signal: signal === undefined ? cancel.signal : AbortSignal.any([signal, cancel.signal]),
+      signal: linked?.signal ?? cancel.signal,
       ...(timeout !== undefined && { timeout: Math.max(1, timeout - elapsed) }),
     });
     this.#attempt(call, this.#tried).then(
-      (answer) => this.#answered(cancel, answer),
-      (error) => this.#failed(cancel, error, this.#tried.size > nodes),
+      (answer) => {
+        linked?.release();
+        this.#answered(cancel, answer);
+      },
+      (error) => {
+        linked?.release();
+        this.#failed(cancel, error, this.#tried.size > nodes);
+      },
     );
   }
 
@@ -161,7 +169,7 @@ class Hedge {
     clearTimeout(this.#timer);
     if (this.#left === 0) return;
     const delay = this.#after ?? this.#latency.delay ?? Math.min(FIRST_DELAY, (this.#call.timeout ?? Number.POSITIVE_INFINITY) / 4);
-    this.#timer = setTimeout(
+    this.#timer = startTimer(
       () => {
         // The budget may have more by the next time.
         if (this.#budget.withdraw()) this.#begin();

@@ -1,5 +1,7 @@
 /** The connections of a consumer to one address: an rpc client, dialed when a call first needs it. */
+
 import { messageOf } from '../core/errors.js';
+import { startTimer } from '../core/timers.js';
 import { type Call, connect, type RpcClient, type RpcClientOptions } from '../rpc/index.js';
 
 /** Milliseconds between a failed dial and the next; doubles with each failure up to the longest. */
@@ -110,7 +112,7 @@ export class Link {
   async #dial(): Promise<void> {
     clearTimeout(this.#backoff);
     this.#backoff = undefined;
-    if (this.#failures === 0) this.#grace = setTimeout(() => this.#endGrace(), DIAL_GRACE).unref();
+    if (this.#failures === 0) this.#grace = startTimer(() => this.#endGrace(), DIAL_GRACE).unref();
     try {
       if (this.#closed) throw new Error('the node is gone');
       const connection = { left: false };
@@ -177,7 +179,7 @@ export class Link {
     if (this.#client !== undefined || this.#closed) return;
     this.#failures++;
     const delay = Math.min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** Math.min(this.#failures - 1, 10)) * (0.5 + Math.random() / 2);
-    this.#backoff = setTimeout(() => {
+    this.#backoff = startTimer(() => {
       this.#backoff = undefined;
       this.#changed();
     }, delay);

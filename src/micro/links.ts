@@ -1,4 +1,5 @@
 /** The links of a consumer, by address. */
+import { startInterval } from '../core/timers.js';
 import type { RpcClientOptions } from '../rpc/index.js';
 import { Link, LOOKS } from './link.js';
 
@@ -29,7 +30,7 @@ export class Links {
       link = this.#retired.get(address) ?? new Link(address, this.#options, this.#changed);
       this.#retired.delete(address);
       this.#byAddress.set(address, link);
-      if (this.#idleTimeout > 0) this.#looks ??= setInterval(() => this.#look(), this.#idleTimeout / LOOKS).unref();
+      if (this.#idleTimeout > 0) this.#looks ??= startInterval(() => this.#look(), this.#idleTimeout / LOOKS).unref();
     }
     return link;
   }
@@ -63,7 +64,7 @@ export class Links {
       if (link.isBusy) this.#retired.set(address, link);
       else this.#close(link);
     }
-    if (this.#retired.size > 0) this.#retiredLooks ??= setInterval(() => this.#closeRetired(), RETIRED_PERIOD).unref();
+    if (this.#retired.size > 0) this.#retiredLooks ??= startInterval(() => this.#closeRetired(), RETIRED_PERIOD).unref();
     if (this.#byAddress.size > 0) return;
     clearInterval(this.#looks);
     this.#looks = undefined;

@@ -1,4 +1,5 @@
 /** The nodes of one service, version and codec as a consumer sees them, and the picker among them. */
+import { promiseOf } from '../core/callbacks.js';
 import { type Call, RpcError } from '../rpc/index.js';
 import { type EjectionSettings, type HealthHost, NodeHealth } from './ejection.js';
 import type { ExplainedNode } from './explain.js';
@@ -90,6 +91,7 @@ export class Pool implements HealthHost {
 
   #pickOf(nodes: readonly ServiceNode[], call: Call): ServiceNode {
     const node = this.#picker(nodes, call, this.#load);
+    promiseOf(node)?.catch(() => {});
     if (typeof node?.address !== 'string')
       throw new RpcError('INTERNAL', 'the balancer answered none of the nodes that it was given', { unsent: true });
     return node;

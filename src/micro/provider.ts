@@ -1,5 +1,7 @@
 /** A provider: services that listen, publish themselves, and leave in good order. */
+
 import { networkInterfaces } from 'node:os';
+import { settle } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNames, checkNumber, type NamesOf, pickNames } from '../core/options.js';
 import { redactUrl } from '../core/redact.js';
@@ -98,7 +100,7 @@ class ServiceProvider implements Provider {
 
   /** All of them, even if one fails. An entry belongs to who registered it last, so a newer registration is put before the older one. */
   async #register(nodes: readonly ServiceNode[]): Promise<void> {
-    const outcomes = await Promise.allSettled(nodes.map((node) => this.#registry.register(node)));
+    const outcomes = await Promise.allSettled(nodes.map((node) => settle(() => this.#registry.register(node))));
     const made = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     this.#registrations = failed === undefined ? made : [...made, ...this.#registrations];
@@ -137,7 +139,7 @@ class ServiceProvider implements Provider {
   async #close(): Promise<void> {
     await this.#updating;
     // A registry that is away forgets the entries by itself; that must not keep the calls under way from finishing.
-    const outcomes = await Promise.allSettled(this.#registrations.map((registration) => registration[Symbol.asyncDispose]()));
+    const outcomes = await Promise.allSettled(this.#registrations.map((registration) => settle(() => registration[Symbol.asyncDispose]())));
     await this.#server.close();
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined)

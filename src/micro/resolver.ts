@@ -1,7 +1,10 @@
 /** Follows one query on a registry, and keeps the last good list while the registry is away. */
+import { notify, refusePromise } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
-import { type Logger, SILENT } from '../core/logger.js';
+import { guardedLogger, type Logger } from '../core/logger.js';
 import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
+import { followSignal } from '../core/signals.js';
+import { LONGEST_TIMER, pause, startTimer } from '../core/timers.js';
 import { compareSnapshots, type SnapshotChange } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
 
@@ -20,8 +23,8 @@ const READY_NAMES = { timeout: true, signal: true } satisfies NamesOf<NonNullabl
 /** Milliseconds. */
 export const RESOLVER_DEFAULTS = { initialDelay: 100, maxDelay: 5_000 } satisfies ResolverOptions;
 
-/** Told of each change, after nodes() has the new list. The first list is a change from none. Must not throw; what it throws is logged. */
-export type ChangeListener = (change: SnapshotChange, nodes: readonly ServiceNode[]) => void;
+/** Told of each change, after nodes() has the new list. The first list is a change from none. A failure is logged. */
+export type ChangeListener = (change: SnapshotChange, nodes: readonly ServiceNode[]) => unknown;
 
 interface Waiter {
   resolve(nodes: readonly ServiceNode[]): void;
@@ -49,8 +52,8 @@ export class Resolver implements AsyncDisposable {
     checkNames('a Resolver', options, NAMES);
     this.query = query;
     this.#registry = registry;
-    this.#logger = options.logger ?? SILENT;
-    this.#delays = withDefaults(RESOLVER_DEFAULTS, options, { initialDelay: [1, 2 ** 31 - 1], maxDelay: [1, 2 ** 31 - 1] });
+    this.#logger = guardedLogger(options.logger);
+    this.#delays = withDefaults(RESOLVER_DEFAULTS, options, { initialDelay: [1, LONGEST_TIMER], maxDelay: [1, LONGEST_TIMER] });
     this.#following = this.#follow();
   }
 
@@ -78,7 +81,7 @@ export class Resolver implements AsyncDisposable {
     return new Promise((resolve, reject) => {
       const settle = (act: () => void): void => {
         clearTimeout(timer);
-        signal?.removeEventListener('abort', onAbort);
+        release();
         this.#waiters.delete(waiter);
         act();
       };
@@ -86,9 +89,8 @@ export class Resolver implements AsyncDisposable {
         resolve: (nodes) => settle(() => resolve(nodes)),
         reject: (error) => settle(() => reject(error)),
       };
-      const onAbort = (): void => waiter.reject(aborted());
-      const timer = timeout === undefined ? undefined : setTimeout(() => waiter.reject(this.#tooLate(timeout)), timeout);
-      signal?.addEventListener('abort', onAbort, { once: true });
+      const timer = timeout === undefined ? undefined : startTimer(() => waiter.reject(this.#tooLate(timeout)), timeout);
+      const release = followSignal(signal, () => waiter.reject(aborted()));
       this.#waiters.add(waiter);
     });
   }
@@ -116,11 +118,10 @@ export class Resolver implements AsyncDisposable {
   }
 
   #tell(listener: ChangeListener, change: SnapshotChange): void {
-    try {
-      listener(change, this.#nodes);
-    } catch (error) {
-      this.#logger.warn({ query: this.query, error }, 'resolver: a change listener threw');
-    }
+    notify(
+      () => listener(change, this.#nodes),
+      (error) => this.#logger.warn({ query: this.query, error }, 'resolver: a change listener failed'),
+    );
   }
 
   /** End the watch; the last list stays. */
@@ -139,7 +140,9 @@ export class Resolver implements AsyncDisposable {
     const { signal } = this.#abort;
     for (;;) {
       try {
-        for await (const nodes of this.#registry.watch(this.query, { signal })) {
+        const lists = this.#registry.watch(this.query, { signal });
+        refusePromise('BAD_OPTION', 'watch() of the registry', lists);
+        for await (const nodes of lists) {
           if (signal.aborted) return;
           this.#take(nodes);
         }
@@ -181,17 +184,9 @@ export class Resolver implements AsyncDisposable {
     for (const waiter of [...this.#waiters]) waiter.reject(error);
   }
 
-  #backoff(signal: AbortSignal): Promise<void> {
+  #backoff(signal: AbortSignal): Promise<boolean> {
     const { initialDelay, maxDelay } = this.#delays;
     const delay = Math.min(maxDelay, initialDelay * 2 ** Math.min(this.#failures - 1, 30)) * (0.5 + Math.random() / 2);
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, delay).unref();
-      signal.addEventListener('abort', done, { once: true });
-    });
+    return pause(delay, signal, true);
   }
 }

@@ -1,25 +1,36 @@
 /** When another attempt may follow one that failed. */
 import type { Call } from '../rpc/index.js';
 
-/** An RpcError has these two; anything else that is thrown has not, and is not tried again. */
-function read(error: unknown): { readonly code?: unknown; readonly unsent?: unknown } {
-  return typeof error === 'object' && error !== null ? error : {};
+interface Fate {
+  readonly code?: unknown;
+  readonly unsent?: unknown;
+}
+
+/** An RpcError has these two. Any other value that is thrown has neither, and is not tried again. Never throws. */
+export function fateOf(error: unknown): Fate {
+  if (typeof error !== 'object' || error === null) return {};
+  try {
+    const { code, unsent } = error as Fate;
+    return { code, unsent };
+  } catch {
+    return {};
+  }
 }
 
 /** The error's code, or undefined when it has none. */
 export function codeOf(error: unknown): unknown {
-  return read(error).code;
+  return fateOf(error).code;
 }
 
 /** The call certainly did not run (`unsent`), or its node was lost (UNAVAILABLE) and its method is idempotent; and the caller still waits. */
 export function isSafe(error: unknown, call: Call): boolean {
   if (call.signal?.aborted) return false;
-  const { code, unsent } = read(error);
+  const { code, unsent } = fateOf(error);
   return unsent === true || (call.method.idempotent && code === 'UNAVAILABLE');
 }
 
 /** It found its node away before it was sent, and puts no load on anybody. */
 export function isFree(error: unknown): boolean {
-  const { code, unsent } = read(error);
+  const { code, unsent } = fateOf(error);
   return unsent === true && code === 'UNAVAILABLE';
 }

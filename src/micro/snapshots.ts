@@ -1,4 +1,5 @@
 /** Snapshots: whole lists of nodes, ordered, compared, and handed to a reader who may be slow. */
+import { followSignal } from '../core/signals.js';
 import type { ServiceNode } from './types.js';
 
 /** What differs between two snapshots; an updated node is given as it is now. */
@@ -73,6 +74,7 @@ class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefine
   readonly #signal: AbortSignal | undefined;
   #state: 'new' | 'live' | 'done' = 'new';
   #stop: (() => void) | undefined;
+  #release: (() => void) | undefined;
   #newest: readonly ServiceNode[] | undefined;
   #given: readonly ServiceNode[] | undefined;
   #failure: { readonly error: unknown } | undefined;
@@ -128,7 +130,7 @@ class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefine
       return;
     }
     this.#state = 'live';
-    this.#signal?.addEventListener('abort', this.end, { once: true });
+    this.#release = followSignal(this.#signal, this.end);
     const stop = this.#follow(this);
     if (this.#isDone()) stop();
     else this.#stop = stop;
@@ -152,7 +154,7 @@ class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefine
   #finish(): void {
     this.#state = 'done';
     this.#newest = undefined;
-    this.#signal?.removeEventListener('abort', this.end);
+    this.#release?.();
     this.#stop?.();
     this.#stop = undefined;
   }

@@ -1,4 +1,6 @@
 /** Strategies: what happens when a call to a node fails. */
+
+import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { type Call, RetryBudget, type RetryBudgetOptions } from '../rpc/index.js';
 import { isFree, isSafe } from './safe.js';
@@ -18,8 +20,8 @@ export interface FailoverOptions {
    * A RetryBudget is shared by all who are given it.
    */
   budget?: RetryBudgetOptions | RetryBudget;
-  /** Told of each error that another attempt follows. Must not throw. */
-  onRetry?: (error: unknown, call: Call) => void;
+  /** Told of each error that another attempt follows. */
+  onRetry?: (error: unknown, call: Call) => unknown;
 }
 
 const NAMES = { attempts: true, budget: true, onRetry: true } satisfies NamesOf<FailoverOptions>;
@@ -36,7 +38,7 @@ export function failover(options: FailoverOptions = {}): Strategy {
   const { attempts } = withDefaults(FAILOVER_DEFAULTS, options, { attempts: [1, 100] });
   if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
   const { budget: limits, onRetry } = options;
-  if (onRetry !== undefined && typeof onRetry !== 'function') throw badOption('onRetry', onRetry, 'a function');
+  checkCallback('onRetry', onRetry);
   RetryBudget.of(limits);
   return (attempt) => {
     const budget = RetryBudget.of(limits);
@@ -74,7 +76,7 @@ export async function tryInTurn(
       }
       if (!isFree(error) && !budget.withdraw()) throw error;
       before = error;
-      onRetry?.(error, call);
+      if (onRetry !== undefined) notifyOrWarn('onRetry', () => onRetry(error, call));
     }
   }
 }

@@ -1,4 +1,5 @@
 /** A server or client whose statistics are told as metrics. */
+import { notifyOrWarn, refusePromise } from '../core/callbacks.js';
 import type { MethodStatistics, RpcStatistics } from '../rpc/index.js';
 import { MethodTotals } from './totals.js';
 
@@ -25,8 +26,16 @@ export class Source {
     this.#limits = limits;
   }
 
+  /** A source that fails keeps its last figures; a warning tells why, and the other sources go on. */
   update(): void {
-    const { since, calls, served, peers } = this.#from.statistics();
+    notifyOrWarn(`statistics() of ${this.name}`, () => {
+      const statistics = this.#from.statistics();
+      refusePromise('BAD_OPTION', 'statistics()', statistics);
+      this.#read(statistics);
+    });
+  }
+
+  #read({ since, calls, served, peers }: RpcStatistics): void {
     const reset = this.#since !== undefined && this.#since !== since;
     this.#since = since;
     this.sessions = peers.length;

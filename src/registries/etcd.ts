@@ -1,7 +1,9 @@
 /** A registry in etcd v3: ROOT/ATTRIBUTES/NODE_ID is a key with exactly the entry's value, under a lease of the process that published it. */
+
 import { gettyError } from '../core/errors.js';
-import { type Logger, SILENT } from '../core/logger.js';
+import { guardedLogger, type Logger } from '../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
+import { LONGEST_TIMER } from '../core/timers.js';
 import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
 import { snapshots } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
@@ -83,15 +85,14 @@ export const ETCD_DEFAULTS = {
   maxBytes: 256 * 1024 * 1024,
 } satisfies EtcdOptions;
 
-const LONGEST = 2 ** 31 - 1;
 const RANGES = {
-  ttl: [1_000, LONGEST],
-  dialTimeout: [1, LONGEST],
-  requestTimeout: [1, LONGEST],
-  pingInterval: [10, LONGEST],
-  pingTimeout: [10, LONGEST],
-  initialDelay: [1, LONGEST],
-  maxDelay: [1, LONGEST],
+  ttl: [1_000, LONGEST_TIMER],
+  dialTimeout: [1, LONGEST_TIMER],
+  requestTimeout: [1, LONGEST_TIMER],
+  pingInterval: [10, LONGEST_TIMER],
+  pingTimeout: [10, LONGEST_TIMER],
+  initialDelay: [1, LONGEST_TIMER],
+  maxDelay: [1, LONGEST_TIMER],
   maxEntries: [1, 1e7],
   maxBytes: [1, Number.MAX_SAFE_INTEGER],
 } as const;
@@ -104,7 +105,8 @@ class EtcdRegistry implements Registry {
   #closed: Promise<void> | undefined;
 
   constructor(endpoints: readonly Endpoint[], options: typeof ETCD_DEFAULTS & EtcdOptions) {
-    const { logger = SILENT, username, password, tls } = options;
+    const { username, password, tls } = options;
+    const logger = guardedLogger(options.logger);
     this.#root = options.root;
     this.#link = new Link(endpoints, { ...options, logger, username, password, tls });
     this.#publisher = new Publisher(this.#link, { ...options, logger });

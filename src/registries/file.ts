@@ -2,10 +2,12 @@
  * A registry in a directory that the processes of one machine share: ROOT/ATTRIBUTES/NODE_ID is a file with exactly
  * the entry's value. A provider touches its files; one that is not touched for `ttl` is gone.
  */
+
 import { join, resolve } from 'node:path';
 import { gettyError, messageOf } from '../core/errors.js';
-import { type Logger, SILENT } from '../core/logger.js';
+import { guardedLogger, type Logger } from '../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
+import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import { checkQuery, entryPath, entryValue, matches } from '../micro/attributes.js';
 import { type SnapshotSink, snapshots } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
@@ -29,7 +31,6 @@ export const FILE_REGISTRY_NAMES = { ttl: true, pollInterval: true, logger: true
 /** Milliseconds. */
 export const FILE_REGISTRY_DEFAULTS = { ttl: 2_000, pollInterval: 200 } satisfies FileRegistryOptions;
 const HEARTBEATS_PER_TTL = 4;
-const LONGEST = 2 ** 31 - 1;
 
 class FileRegistry implements Registry {
   readonly #root: string;
@@ -90,7 +91,7 @@ class FileRegistry implements Registry {
 
   #beatLater(): void {
     if (this.#heartbeat !== undefined || this.#beating !== undefined || this.#publications.size === 0) return;
-    this.#heartbeat = setTimeout(() => {
+    this.#heartbeat = startTimer(() => {
       this.#heartbeat = undefined;
       this.#beating = Promise.all([...this.#publications.values()].map((publication) => publication.beat())).finally(() => {
         this.#beating = undefined;
@@ -131,7 +132,7 @@ class FileRegistry implements Registry {
       this.#scanning = undefined;
       if (this.#watches.size === 0) return;
       if (this.#scanAgain) this.#scanNow();
-      else this.#poll = setTimeout(() => this.#scanNow(), this.#pollInterval).unref();
+      else this.#poll = startTimer(() => this.#scanNow(), this.#pollInterval).unref();
     });
   }
 
@@ -189,6 +190,6 @@ class FileRegistry implements Registry {
 export function file(directory: string, options: FileRegistryOptions = {}): Registry {
   if (typeof directory !== 'string' || directory === '') throw badOption('directory', directory, 'the path of a directory');
   checkNames('file()', options, FILE_REGISTRY_NAMES);
-  const numbers = withDefaults(FILE_REGISTRY_DEFAULTS, options, { ttl: [20, LONGEST], pollInterval: [1, LONGEST] });
-  return new FileRegistry(resolve(directory), { ...numbers, logger: options.logger ?? SILENT });
+  const numbers = withDefaults(FILE_REGISTRY_DEFAULTS, options, { ttl: [20, LONGEST_TIMER], pollInterval: [1, LONGEST_TIMER] });
+  return new FileRegistry(resolve(directory), { ...numbers, logger: guardedLogger(options.logger) });
 }

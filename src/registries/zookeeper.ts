@@ -3,9 +3,9 @@
  * which lives as long as the session of the process that published it.
  */
 import { gettyError, messageOf } from '../core/errors.js';
-import { type Logger, SILENT } from '../core/logger.js';
+import { guardedLogger, type Logger } from '../core/logger.js';
 import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
-import { within } from '../core/timers.js';
+import { LONGEST_TIMER, within } from '../core/timers.js';
 import type { TlsOptions } from '../index.js';
 import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
 import { snapshots } from '../micro/snapshots.js';
@@ -69,7 +69,6 @@ export const ZOOKEEPER_DEFAULTS = {
   waitForRegistry: true as boolean,
   settleTime: 5_000,
 } satisfies ZooKeeperRegistryOptions;
-const LONGEST = 2 ** 31 - 1;
 
 class ZooKeeperRegistry implements Registry {
   readonly #hosts: string;
@@ -92,7 +91,7 @@ class ZooKeeperRegistry implements Registry {
     this.#hosts = hosts;
     this.#options = options;
     this.#root = options.root === '/' ? '' : options.root;
-    this.#logger = given.logger ?? SILENT;
+    this.#logger = guardedLogger(given.logger);
     const { credentials, acl, tls } = given;
     const { sessionTimeout, operationTimeout } = options;
     const onState = (state: ClientState, cause?: Error): void => this.#onState(state, cause);
@@ -222,7 +221,7 @@ class ZooKeeperRegistry implements Registry {
  * its entries, at once, and its watches. Throws BAD_ADDRESS or BAD_OPTION.
  */
 export function zookeeper(hosts: string, options: ZooKeeperRegistryOptions = {}): Registry {
-  const ranges = { sessionTimeout: [100, LONGEST], operationTimeout: [1, LONGEST], settleTime: [0, LONGEST] } as const;
+  const ranges = { sessionTimeout: [100, LONGEST_TIMER], operationTimeout: [1, LONGEST_TIMER], settleTime: [0, LONGEST_TIMER] } as const;
   checkNames('zookeeper()', options, ZOOKEEPER_NAMES);
   const resolved = withDefaults(ZOOKEEPER_DEFAULTS, options, ranges);
   checkPath(resolved.root, 'root');

@@ -1,5 +1,5 @@
 /** Who calls, and what they may: interceptors for the side that serves, and for the side that calls. */
-import { messageOf } from '../core/errors.js';
+import { isInstance, messageOf } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import type { PeerCertificate, WebSocketRequest } from '../transport/types.js';
 import { RpcError } from './errors.js';
@@ -91,7 +91,7 @@ async function accept(authenticate: Authenticate, credentials: Credentials): Pro
   try {
     identity = await authenticate(credentials);
   } catch (error) {
-    if (error instanceof RpcError) throw error;
+    if (isInstance(error, RpcError)) throw error;
     // Why they were refused helps whoever tries others; it stays here, as the cause.
     throw new RpcError('UNAUTHENTICATED', 'the credentials were not accepted', { cause: error });
   }
@@ -106,7 +106,7 @@ async function allowed(authorize: NonNullable<AuthOptions['authorize']>, context
   try {
     return await authorize(context);
   } catch (error) {
-    if (error instanceof RpcError) throw error;
+    if (isInstance(error, RpcError)) throw error;
     throw new RpcError('INTERNAL', 'whether the call may be made could not be found out', { cause: error });
   }
 }

@@ -1,5 +1,7 @@
 /** A call as its caller makes it. */
+
 import { badOption, checkNumber } from '../core/options.js';
+import { followSignal, type LinkedSignal, linkSignals } from '../core/signals.js';
 import { RpcError } from './errors.js';
 import { checkMetadata, NO_METADATA } from './metadata.js';
 import { checkCallNames, checkChangeNames } from './option-names.js';
@@ -44,11 +46,15 @@ export class ClientCall implements Call {
     if (onMetadata !== undefined && typeof onMetadata !== 'function') throw badOption('onMetadata', onMetadata, 'a function');
     let timeout = options.timeout === undefined ? defaultTimeout : checkTimeout(options.timeout);
     let signal = checkSignal(options.signal);
+    let linked: LinkedSignal | undefined;
     if (parent !== undefined) {
       timeout = withinParent(timeout, parent, method);
-      signal = signal === undefined ? parent.signal : AbortSignal.any([signal, parent.signal]);
+      if (signal !== undefined) linked = linkSignals(signal, parent.signal);
+      signal = linked?.signal ?? parent.signal;
     }
-    return new ClientCall(method, input, codec, timeout, metadata === undefined ? NO_METADATA : checkMetadata(metadata), signal, onMetadata);
+    const sent = metadata === undefined ? NO_METADATA : checkMetadata(metadata);
+    if (linked !== undefined) return new LinkedCall(method, input, codec, timeout, sent, signal, onMetadata, linked.release);
+    return new ClientCall(method, input, codec, timeout, sent, signal, onMetadata);
   }
 
   with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): ClientCall {
@@ -62,6 +68,25 @@ export class ClientCall implements Call {
       changes.signal === undefined ? this.signal : checkSignal(changes.signal),
       this.onMetadata,
     );
+  }
+}
+
+/** A call whose signal follows two others. Its maker calls `release` when the call is over. */
+export class LinkedCall extends ClientCall {
+  readonly release: () => void;
+
+  constructor(
+    method: Method,
+    input: unknown,
+    codec: CodecName,
+    timeout: number | undefined,
+    metadata: Metadata,
+    signal: AbortSignal | undefined,
+    onMetadata: CallOptions['onMetadata'],
+    release: () => void,
+  ) {
+    super(method, input, codec, timeout, metadata, signal, onMetadata);
+    this.release = release;
   }
 }
 
@@ -116,12 +141,12 @@ export async function unlessCancelled<T>(call: Call, promise: Promise<T>): Promi
   const aborted = new Promise<never>((_, reject) => {
     abort = () => reject(cancelled(call, true));
   });
-  signal.addEventListener('abort', abort, { once: true });
+  const release = followSignal(signal, abort);
   if (signal.aborted) abort();
   try {
     return await Promise.race([aborted, promise]);
   } finally {
-    signal.removeEventListener('abort', abort);
+    release();
   }
 }
 

@@ -1,5 +1,7 @@
 /** The calling half of a channel: calls go out, wait for their answers, and settle once. */
-import { GettyError, messageOf } from '../core/errors.js';
+
+import { codeOf, isInstance, messageOf } from '../core/errors.js';
+import { followSignal } from '../core/signals.js';
 import { within } from '../core/timers.js';
 import { spinFor } from '../transport/busy-poll.js';
 import { now } from '../transport/tick.js';
@@ -219,9 +221,8 @@ export class Caller {
       this.#tellCancelled(outgoing);
       outgoing.fail(cancelled(outgoing.call, false));
     };
-    signal.addEventListener('abort', abort, { once: true });
-    const forget = (): void => signal.removeEventListener('abort', abort);
-    (outgoing instanceof OutgoingStream ? outgoing.over : outgoing.promise).then(forget, forget);
+    const release = followSignal(signal, abort);
+    (outgoing instanceof OutgoingStream ? outgoing.over : outgoing.promise).then(release, release);
   }
 
   /** A word for an extended peer, also one of whom that is not known yet; for another there is none. */
@@ -322,8 +323,8 @@ export class Caller {
 
 /** Why a call could not be written, in the terms of a caller. */
 function notSent(error: unknown, { method }: Call): RpcError {
-  if (error instanceof RpcError) return error;
-  const code = error instanceof GettyError ? error.code : '';
+  if (isInstance(error, RpcError)) return error;
+  const code = codeOf(error);
   const what = `${method.service}.${method.name} was not sent: ${messageOf(error)}`;
   if (code === 'SESSION_CLOSED') return new RpcError('UNAVAILABLE', what, { cause: error, unsent: true });
   if (code === 'SESSION_BLOCKED' || code === 'MESSAGE_TOO_LARGE') return new RpcError('RESOURCE_EXHAUSTED', what, { cause: error, unsent: true });

@@ -2,7 +2,7 @@
  * One session as rpc sees it: both sides may call and serve. It is the session's listener and codec; calls are its Caller's, requests
  * its Responder's, and what concerns both is its own.
  */
-import { GettyError } from '../core/errors.js';
+import { codeOf, type GettyError } from '../core/errors.js';
 import { atMost } from '../core/timers.js';
 import type { ByteReader } from '../transport/byte-reader.js';
 import { ByteWriter } from '../transport/byte-writer.js';
@@ -16,7 +16,7 @@ import { COMMAND, Frame, readFrame } from './frame.js';
 import type { Outgoing } from './outgoing.js';
 import type { Reply } from './reply.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
-import { Responder, type ResponderOwner, type ResponderSetup, warn } from './responder.js';
+import { Responder, type ResponderOwner, type ResponderSetup } from './responder.js';
 import { countsOf, Tally } from './statistics.js';
 import { ControlPacket, type ItemPacket } from './stream-packets.js';
 import { makeStub } from './stub.js';
@@ -170,9 +170,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     else this.#responder.onStream(frame);
   }
 
-  onError(session: RpcSession, error: Error): void {
-    const code = error instanceof GettyError ? error.code : undefined;
-    warn(this.#setup.logger, { peer: session.remoteAddress, code, error }, error.message);
+  onError(session: RpcSession, error: GettyError): void {
+    this.#setup.logger.warn({ peer: session.remoteAddress, code: error.code, error }, error.message);
   }
 
   onClose(): void {
@@ -227,9 +226,9 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     try {
       room = this.recent === undefined ? session.write(reply) : this.#sendRemembered(session, this.recent, reply);
     } catch (error) {
-      if (!(error instanceof GettyError) || error.code !== 'SESSION_BLOCKED') throw error;
+      if (codeOf(error) !== 'SESSION_BLOCKED') throw error;
       // It asks and does not read the answers; they cannot be kept for ever.
-      session.destroy(error);
+      session.destroy(error as GettyError);
       return;
     }
     // Read no more requests than answers leave, unless answers to our own calls would wait behind them.

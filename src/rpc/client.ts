@@ -1,6 +1,8 @@
 /** Calls contracts at an address, and serves those that it offers to the server. */
-import { messageOf } from '../core/errors.js';
-import { badOption, pickNames } from '../core/options.js';
+
+import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
+import { isInstance, messageOf } from '../core/errors.js';
+import { pickNames } from '../core/options.js';
 import { atMost, within } from '../core/timers.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
@@ -27,8 +29,8 @@ class ContractClient implements RpcClient {
   readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
   readonly invoke: Invoke;
   readonly #options: ResolvedRpcOptions;
-  #onReady: ((ready: boolean) => void) | undefined;
-  #onResponsive: ((responsive: boolean) => void) | undefined;
+  #onReady: ((ready: boolean) => unknown) | undefined;
+  #onResponsive: ((responsive: boolean) => unknown) | undefined;
   #responsive = false;
   #client: Client<Frame, Packet> | undefined;
   /** Channels that take calls; of these the responsive ones, if there are any. */
@@ -55,8 +57,8 @@ class ContractClient implements RpcClient {
   async connect(dial: Dial, given: RpcClientOptions): Promise<this> {
     const { services = [], onReady, onResponsive } = given;
     const options = this.#options;
-    if (onReady !== undefined && typeof onReady !== 'function') throw badOption('onReady', onReady, 'a function');
-    if (onResponsive !== undefined && typeof onResponsive !== 'function') throw badOption('onResponsive', onResponsive, 'a function');
+    checkCallback('onReady', onReady);
+    checkCallback('onResponsive', onResponsive);
     this.#onReady = onReady;
     this.#onResponsive = onResponsive;
     const setup: ChannelSetup = {
@@ -91,12 +93,12 @@ class ContractClient implements RpcClient {
     const isResponsive = responsive.length > 0;
     this.#usable = isResponsive ? responsive : usable;
     const isReady = usable.length > 0;
-    if (isReady !== wasReady) this.#onReady?.(isReady);
+    if (isReady !== wasReady && this.#onReady !== undefined) notifyOrWarn('onReady', () => this.#onReady?.(isReady));
     // All channels lead to the same process: what makes one of them silent may have made the others so.
     if (channel.usable && !channel.responsive) for (const other of responsive) other.askForLife();
     if (isResponsive === this.#responsive) return;
     this.#responsive = isResponsive;
-    this.#onResponsive?.(isResponsive);
+    if (this.#onResponsive !== undefined) notifyOrWarn('onResponsive', () => this.#onResponsive?.(isResponsive));
   }
 
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs> {
@@ -119,7 +121,7 @@ class ContractClient implements RpcClient {
       if (this.#client === undefined || this.#closing !== undefined) throw new Error('the client is closed');
       await within(limit, unlessCancelled(call, this.#client.session()), () => new Error(`none within ${limit} ms`));
     } catch (error) {
-      if (error instanceof RpcError) throw error;
+      if (isInstance(error, RpcError)) throw error;
       throw new RpcError('UNAVAILABLE', `no session with ${this.address}: ${messageOf(error)}`, { cause: error, unsent: true });
     }
     const channel = this.#usable[0];

@@ -1,4 +1,5 @@
 /** A call as its handler sees it. */
+import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import { checkTimeout } from './call.js';
 import { RpcError } from './errors.js';
 import type { Frame, Tags } from './frame.js';
@@ -9,9 +10,6 @@ import type { Route } from './router.js';
 import type { ServerStream } from './server-stream.js';
 import type { MethodMeter } from './statistics.js';
 import type { CallContext, Channel, CodecName, Handler, Identity, Metadata, Method } from './types.js';
-
-/** No timer takes more milliseconds; a deadline beyond it is none. */
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 export class ServerCall implements CallContext, Tags {
   readonly method: Method;
@@ -106,7 +104,7 @@ export class ServerCall implements CallContext, Tags {
   #watchDeadline(left: number): void {
     if (left > LONGEST_TIMER) return;
     const late = (): void => this.abort(new RpcError('DEADLINE_EXCEEDED', `the caller waits no longer than ${this.timeout} ms`));
-    this.#timer = setTimeout(late, left);
+    this.#timer = startTimer(late, left);
   }
 
   /** Why nobody waits for the answer any more. */

@@ -1,44 +1,22 @@
 /** Errors of calls: the canonical gRPC codes, the same on both sides of the wire. */
-import { GettyError, messageOf } from '../core/errors.js';
+import { GettyError, isInstance, messageOf, RPC_CODES, type RpcCode } from '../core/errors.js';
 import { NO_METADATA } from './metadata.js';
 import type { Metadata } from './types.js';
 
-/** The canonical names in the order of their numbers (https://grpc.io/docs/guides/status-codes/). */
-const NAMES = [
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-] as const;
-
-export type RpcCode = Exclude<(typeof NAMES)[number], 'OK'>;
+export type { RpcCode };
 
 export function isRpcCode(value: unknown): value is RpcCode {
-  return value !== 'OK' && NAMES.includes(value as RpcCode);
+  return RPC_CODES.includes(value as RpcCode);
 }
 
 /** The number that travels for a code. */
 export function codeNumber(code: RpcCode): number {
-  return NAMES.indexOf(code);
+  return RPC_CODES.indexOf(code) + 1;
 }
 
 /** The code of a number that came; UNKNOWN for one that is not in the list. */
 export function codeOfNumber(number: number): RpcCode {
-  const name = NAMES[number];
-  return name === undefined || name === 'OK' ? 'UNKNOWN' : name;
+  return RPC_CODES[number - 1] ?? 'UNKNOWN';
 }
 
 export interface RpcErrorDetail {
@@ -68,6 +46,6 @@ export class RpcError extends GettyError {
 
   /** An RpcError as it is; anything else that was thrown becomes UNKNOWN with its message, and is the cause. */
   static from(thrown: unknown): RpcError {
-    return thrown instanceof RpcError ? thrown : new RpcError('UNKNOWN', messageOf(thrown), { cause: thrown });
+    return isInstance(thrown, RpcError) ? thrown : new RpcError('UNKNOWN', messageOf(thrown), { cause: thrown });
   }
 }

@@ -1,5 +1,7 @@
 /** Tokens that are JSON Web Tokens (RFC 7519), verified by the jose package, which is loaded with the first. */
+
 import type { CryptoKey, JSONWebKeySet, JWTPayload, JWTVerifyGetKey, JWTVerifyOptions, KeyObject } from 'jose';
+import { isInstance } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { redactUrl } from '../core/redact.js';
 import type { Authenticate } from './auth.js';
@@ -119,7 +121,7 @@ async function verifier(keys: JwtOptions['keys'], options: JWTVerifyOptions, coo
     try {
       return await find(header, input);
     } catch (error) {
-      const isOfToken = [JWKSNoMatchingKey, JWKSMultipleMatchingKeys, JOSENotSupported].some((type) => error instanceof type);
+      const isOfToken = [JWKSNoMatchingKey, JWKSMultipleMatchingKeys, JOSENotSupported].some((type) => isInstance(error, type));
       throw isOfToken ? error : new KeysUnavailable('the keys could not be loaded', { cause: error });
     }
   };
@@ -127,14 +129,14 @@ async function verifier(keys: JwtOptions['keys'], options: JWTVerifyOptions, coo
     try {
       return (await jose.jwtVerify(token, findOrFail, options)).payload;
     } catch (error) {
-      if (error instanceof KeysUnavailable) throw new RpcError('UNAVAILABLE', 'the keys of tokens cannot be had now', { cause: error.cause });
-      if (!(error instanceof JWKSMultipleMatchingKeys)) throw error;
+      if (isInstance(error, KeysUnavailable)) throw new RpcError('UNAVAILABLE', 'the keys of tokens cannot be had now', { cause: error.cause });
+      if (!isInstance(error, JWKSMultipleMatchingKeys)) throw error;
       // The token names no key, and several keys are of its kind (RFC 7517, section 4.5, makes `kid` optional): try each.
       for await (const key of error) {
         try {
           return (await jose.jwtVerify(token, key, options)).payload;
         } catch (failure) {
-          if (!(failure instanceof JWSSignatureVerificationFailed)) throw failure;
+          if (!isInstance(failure, JWSSignatureVerificationFailed)) throw failure;
         }
       }
       throw new JWSSignatureVerificationFailed();
@@ -145,7 +147,7 @@ async function verifier(keys: JwtOptions['keys'], options: JWTVerifyOptions, coo
 function keyFinder(jose: typeof import('jose'), keys: JwtOptions['keys'], cooldown: number): FindKey {
   if (keys instanceof URL) return jose.createRemoteJWKSet(keys, { cooldownDuration: cooldown });
   if (typeof keys === 'function') {
-    const isUnknown = (error: unknown): boolean => error instanceof jose.errors.JWKSNoMatchingKey;
+    const isUnknown = (error: unknown): boolean => isInstance(error, jose.errors.JWKSNoMatchingKey);
     const set = new RotatingKeys(keys, cooldown, (given) => jose.createLocalJWKSet(given), isUnknown);
     return (header, input) => set.find(header, input);
   }

@@ -1,4 +1,5 @@
 /** Messages of Protobuf classes that encode and decode themselves, as protobufjs and ts-proto generate them. */
+import { refusePromise } from '../core/callbacks.js';
 import { badOption } from '../core/options.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { json } from './body.js';
@@ -24,9 +25,23 @@ export interface MethodClasses {
 export function messageClass<Init, Message>(Class: MessageClass<Init, Message>): MessageCodec {
   checkClass('messageClass', Class);
   return {
-    encode: (output: ByteWriter, message: unknown) => void output.append(Class.encode((message === undefined ? {} : message) as Init).finish()),
-    decode: (bytes, start, end) => Class.decode(bytes.subarray(start, end)),
+    encode(output: ByteWriter, message: unknown) {
+      const encoded: unknown = Class.encode((message === undefined ? {} : message) as Init);
+      const finished = atOnce('encode() of a message class', encoded) as { finish(): unknown };
+      output.append(bytesOf(atOnce('finish() of a message class', finished.finish())));
+    },
+    decode: (bytes, start, end) => atOnce('decode() of a message class', Class.decode(bytes.subarray(start, end))),
   };
+}
+
+function atOnce(name: string, value: unknown): unknown {
+  refusePromise('ENCODE_FAILED', name, value);
+  return value;
+}
+
+function bytesOf(value: unknown): Uint8Array {
+  if (!ArrayBuffer.isView(value)) throw new TypeError(`finish() of a message class answered a ${typeof value}, expected bytes`);
+  return value as Uint8Array;
 }
 
 /** Throws BAD_OPTION. */
@@ -73,8 +88,8 @@ function jsonOf(Class: Partial<JsonClass>): MessageCodec | undefined {
 
 function jsonCodec(toValue: (message: unknown) => unknown, ofValue: (value: unknown) => unknown): MessageCodec {
   return {
-    encode: (output, message) => json.encode(output, toValue(message === undefined ? {} : message)),
-    decode: (bytes, start, end) => ofValue(start === end ? {} : parseJson(bytes, start, end)),
+    encode: (output, message) => json.encode(output, atOnce('the JSON form of a message class', toValue(message === undefined ? {} : message))),
+    decode: (bytes, start, end) => atOnce('the JSON form of a message class', ofValue(start === end ? {} : parseJson(bytes, start, end))),
   };
 }
 

@@ -1,6 +1,9 @@
 /** Defaults of the rpc layer, and what clients and servers make of the options. */
-import { SILENT } from '../core/logger.js';
+
+import { promiseOf } from '../core/callbacks.js';
+import { guardedLogger, SILENT } from '../core/logger.js';
 import { badOption, type Ranges, withDefaults } from '../core/options.js';
+import { LONGEST_TIMER } from '../core/timers.js';
 import { resolveSetup } from '../transport/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
 import { FIRST_WINDOW } from './stream.js';
@@ -22,7 +25,6 @@ export const RPC_DEFAULTS = {
 
 export type ResolvedRpcOptions = typeof RPC_DEFAULTS;
 
-const LONGEST_TIMER = 2 ** 31 - 1;
 const RANGES: Ranges<ResolvedRpcOptions> = {
   timeout: [1, Number.POSITIVE_INFINITY],
   heartbeatPeriod: [0, LONGEST_TIMER],
@@ -39,11 +41,10 @@ export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcO
   const { interceptors, logger, session, heartbeatPeriod } = resolved;
   if (!Array.isArray(interceptors)) throw badOption('interceptors', interceptors, 'an array of functions');
   for (const interceptor of interceptors) if (typeof interceptor !== 'function') throw badOption('interceptors', interceptor, 'functions');
-  if (typeof logger?.info !== 'function' || typeof logger.warn !== 'function') throw badOption('logger', logger, 'an object with info and warn');
   if (session === null) throw badOption('session', session, 'an object');
   // Sessions are made later, when nobody is there who could be told.
   resolveSetup({ ...session, ...(heartbeatPeriod > 0 && { cronPeriod: heartbeatPeriod }), codec: NO_CODEC, listener: NO_LISTENER });
-  return resolved;
+  return { ...resolved, logger: guardedLogger(logger) };
 }
 
 const NO_CODEC = { read: () => undefined, write() {} };
@@ -51,5 +52,24 @@ const NO_LISTENER = { onMessage() {} };
 
 /** One Invoke of many interceptors; the first sees the call first. */
 export function compose(interceptors: readonly Interceptor[], invoke: Invoke): Invoke {
-  return interceptors.reduceRight((next, interceptor) => interceptor(next), invoke);
+  return interceptors.reduceRight((next, interceptor) => {
+    const made = interceptor(next);
+    return made === next ? next : settled(made);
+  }, invoke);
+}
+
+/** An Invoke of the user's own as one that answers a promise, whatever it throws or answers. Throws BAD_OPTION. */
+export function settled(invoke: Invoke): Invoke {
+  if (typeof invoke !== 'function') {
+    promiseOf(invoke)?.catch(() => {});
+    throw badOption('interceptors', invoke, 'functions that return a function');
+  }
+  return (call) => {
+    try {
+      const outcome: unknown = invoke(call);
+      return promiseOf(outcome) ?? Promise.resolve(outcome);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  };
 }

@@ -1,5 +1,5 @@
 /** A streaming call as its caller's channel holds it. */
-import { messageOf } from '../core/errors.js';
+import { isInstance, messageOf } from '../core/errors.js';
 import { streamsInput, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import { COMMAND, type Frame } from './frame.js';
@@ -95,7 +95,7 @@ export class OutgoingStream extends OutgoingCall {
     } catch (error) {
       const parse = `a reply of ${method.service}.${method.name} does not parse: ${messageOf(error)}`;
       tell(this.#owner, ControlPacket.cancel(this));
-      this.fail(error instanceof RpcError ? error : new RpcError('INTERNAL', parse, { cause: error }));
+      this.fail(isInstance(error, RpcError) ? error : new RpcError('INTERNAL', parse, { cause: error }));
       return false;
     }
   }

@@ -1,11 +1,11 @@
 /** What a channel sends and waits for: a call, or a heartbeat. */
+import { notifyOrWarn } from '../core/callbacks.js';
 import { messageOf } from '../core/errors.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { now } from '../transport/tick.js';
 import { RpcError } from './errors.js';
 import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
 import { isPlainSuccess, readResponseError } from './head.js';
-import { tell } from './hook.js';
 import { NO_METADATA } from './metadata.js';
 import { type PendingCalls, Waiting } from './pending.js';
 import { EXTENDED_REQUEST, writeRequest } from './request.js';
@@ -78,7 +78,7 @@ export class OutgoingCall extends Outgoing {
       if (frame.command !== COMMAND.response && frame.command !== COMMAND.end) throw new TypeError('it came as the answer to a heartbeat');
       if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headEnd - frame.headStart)) {
         const error = readResponseError(codec, frame.bytes, frame.headStart, frame.headEnd);
-        if (onMetadata !== undefined && error.metadata !== NO_METADATA) tell('onMetadata of a call', () => onMetadata(error.metadata));
+        if (onMetadata !== undefined && error.metadata !== NO_METADATA) notifyOrWarn('onMetadata of a call', () => onMetadata(error.metadata));
         if (frame.code !== CODE.ok || error.message !== '') return this.fail(error);
       }
       this.succeed(frame, codec);

@@ -1,4 +1,5 @@
 /** What the rpc layer is on Node.js and in browsers alike: all but connect(), serve() and what only servers need. */
+export type { Logger } from '../core/logger.js';
 export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './auth.js';
 export { type ContractOptions, contract, type DescriptorOptions, implement, type SpecsOf } from './contract.js';
 export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';

@@ -1,7 +1,7 @@
 /** The serving half of a channel: requests become calls of handlers, and what handlers answer becomes replies. */
-import { GettyError, gettyError, messageOf } from '../core/errors.js';
+import { promiseOf } from '../core/callbacks.js';
+import { codeOf, isInstance, messageOf } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
-import { warn as warnProgram } from '../core/warning.js';
 import { spinFor } from '../transport/busy-poll.js';
 import { now } from '../transport/tick.js';
 import { streams } from './call.js';
@@ -107,9 +107,9 @@ export class Responder {
     context.stream?.reader?.open();
     try {
       const outcome = handle === undefined ? context.handler(context.input, context) : handle(context);
-      if (outcome instanceof Promise) this.#await(context, outcome);
-      else if (isThenable(outcome)) this.#await(context, Promise.resolve(outcome));
-      else this.#answer(context, outcome, undefined, true);
+      const promise = promiseOf(outcome);
+      if (promise === undefined) this.#answer(context, outcome, undefined, true);
+      else this.#await(context, promise);
     } catch (error) {
       this.#answer(context, undefined, RpcError.from(error), true);
     }
@@ -235,7 +235,7 @@ export class Responder {
   #refuseItem(context: ServerCall, thrown: unknown): void {
     const { service, name } = context.method;
     const parse = `a message of ${service}.${name} does not parse: ${messageOf(thrown)}`;
-    const error = thrown instanceof RpcError ? thrown : new RpcError('INVALID_ARGUMENT', parse, { cause: thrown });
+    const error = isInstance(thrown, RpcError) ? thrown : new RpcError('INVALID_ARGUMENT', parse, { cause: thrown });
     const reply = this.#reply;
     if (context.stream?.writer === undefined) reply.call(context, EXTENDED_ANSWER, context.codec, false);
     else reply.end(context, EXTENDED_ANSWER, context.codec);
@@ -297,7 +297,7 @@ export class Responder {
         attempt = new RpcError(error.code, messageOf(error).slice(0, length));
       }
     }
-    warn(this.#setup.logger, { peer: this.#channel.peer, code: error.code, error }, 'an answer could not be sent');
+    this.#setup.logger.warn({ peer: this.#channel.peer, code: error.code, error }, 'an answer could not be sent');
   }
 
   /** A request that never became a context. */
@@ -309,8 +309,7 @@ export class Responder {
   }
 
   #logOneway(error: RpcError, method?: Method): void {
-    warn(
-      this.#setup.logger,
+    this.#setup.logger.warn(
       { peer: this.#channel.peer, service: method?.service, method: method?.name, code: error.code, error },
       `a oneway call failed: ${error.message}`,
     );
@@ -347,20 +346,7 @@ function decodeInput(method: Method, codec: CodecName, frame: Frame): unknown {
 
 /** What went wrong with a value that was to be sent, or before it. */
 function answerable(failure: unknown): RpcError {
-  const tooLarge = failure instanceof GettyError && (failure.code === 'MESSAGE_TOO_LARGE' || failure.code === 'PEER_NOT_TRUSTED');
-  return tooLarge ? new RpcError('RESOURCE_EXHAUSTED', failure.message, { cause: failure }) : RpcError.from(failure);
-}
-
-/** A promise of another library than ours. */
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
-}
-
-/** Tell the logger; one that fails must not harm the session. */
-export function warn(logger: Logger, details: object, message: string): void {
-  try {
-    logger.warn(details, message);
-  } catch (failure) {
-    warnProgram(gettyError('HANDLER_FAILED', `the logger failed: ${messageOf(failure)}`, failure));
-  }
+  const code = codeOf(failure);
+  const tooLarge = code === 'MESSAGE_TOO_LARGE' || code === 'PEER_NOT_TRUSTED';
+  return tooLarge ? new RpcError('RESOURCE_EXHAUSTED', messageOf(failure), { cause: failure }) : RpcError.from(failure);
 }

@@ -1,4 +1,6 @@
 /** When a call has ended: with its answer, or, when the answer is a stream, with the end of that. */
+import { followSignal } from '../core/signals.js';
+import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import { cancelled, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import { isIterable, iteratorOf } from './stream.js';
@@ -40,37 +42,33 @@ export function invokeUntilEnd(next: Invoke, call: Call, ended: Ended): Promise<
   );
 }
 
-const LONGEST_TIMER = 2 ** 31 - 1;
-
 type MaybePromise<T> = T | Promise<T>;
 
 class WatchedStream implements AsyncIterable<unknown> {
   readonly #source: Messages<unknown>;
-  readonly #signal: AbortSignal | undefined;
-  readonly #onAbort: () => void;
+  readonly #release: () => void;
   readonly #timer: NodeJS.Timeout | undefined;
   #ended: Ended | undefined;
 
   constructor(source: Messages<unknown>, call: Call, ended: Ended) {
     this.#source = source;
     this.#ended = ended;
-    this.#signal = call.signal;
-    this.#onAbort = () => this.#end(cancelled(call, false));
-    const { timeout } = call;
+    const { signal, timeout } = call;
+    const abort = (): void => this.#end(cancelled(call, false));
+    this.#release = followSignal(signal, abort);
     if (timeout !== undefined && timeout <= LONGEST_TIMER) {
-      this.#timer = setTimeout(() => this.#end(new RpcError('DEADLINE_EXCEEDED', `the stream was not at its end within ${timeout} ms`)), timeout);
+      this.#timer = startTimer(() => this.#end(new RpcError('DEADLINE_EXCEEDED', `the stream was not at its end within ${timeout} ms`)), timeout);
       // Whoever waits for the stream keeps the process; this only counts.
       this.#timer.unref();
     }
-    if (this.#signal?.aborted) this.#onAbort();
-    else this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    if (signal?.aborted) abort();
   }
 
   #end(error: RpcError | undefined): void {
     const ended = this.#ended;
     this.#ended = undefined;
     clearTimeout(this.#timer);
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#release();
     ended?.(error);
   }
 

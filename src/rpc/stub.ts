@@ -3,9 +3,10 @@
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { warn } from '../core/warning.js';
-import { ClientCall, checkTimeout, streams, streamsReplies } from './call.js';
+import { ClientCall, checkTimeout, LinkedCall, streams, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import { checkStubNames } from './option-names.js';
+import { invokeUntilEnd } from './stream-end.js';
 import type { Callback, CallOptions, CodecName, Contract, Invoke, Method, MethodSpecs, Replies, Stub, StubOptions } from './types.js';
 
 /** `timeout`: milliseconds for calls and methods that do not say; not for streams. Throws BAD_OPTION. */
@@ -29,19 +30,24 @@ function stubMethod(method: Method, codec: CodecName, invoke: Invoke, timeout: n
   const limit = checkTimeout(method.timeout ?? (streams(method.kind) ? Number.POSITIVE_INFINITY : timeout));
   if (streamsReplies(method.kind)) {
     return (input: unknown, options?: CallOptions): Replies<unknown> =>
-      new ReplyStream(async () => invoke(ClientCall.make(method, input, codec, limit, options)) as Promise<AsyncIterable<unknown>>);
+      new ReplyStream(async () => begin(invoke, ClientCall.make(method, input, codec, limit, options)) as Promise<AsyncIterable<unknown>>);
   }
   // A plain call is the common case, and must not pay for the others.
   const call = (input: unknown, second?: CallOptions | Callback<unknown>, third?: Callback<unknown>): Promise<unknown> | void => {
     if (typeof second === 'function') return settle(call(input) as Promise<unknown>, second);
     if (third !== undefined) return settle(call(input, second) as Promise<unknown>, third);
     try {
-      return invoke(ClientCall.make(method, input, codec, limit, second));
+      return begin(invoke, ClientCall.make(method, input, codec, limit, second));
     } catch (error) {
       return Promise.reject(error);
     }
   };
   return call;
+}
+
+/** Do the call; what it follows is released at its end. */
+function begin(invoke: Invoke, call: ClientCall): Promise<unknown> {
+  return call instanceof LinkedCall ? invokeUntilEnd(invoke, call, call.release) : invoke(call);
 }
 
 function settle(promise: Promise<unknown>, callback: Callback<unknown>): void {
@@ -79,7 +85,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
         return iterator;
       });
     }
-    return this.#iterator instanceof Promise ? this.#iterator.then((iterator) => iterator.next()) : this.#iterator.next();
+    return 'then' in this.#iterator ? this.#iterator.then((iterator) => iterator.next()) : this.#iterator.next();
   }
 
   async return(): Promise<IteratorResult<unknown, undefined>> {

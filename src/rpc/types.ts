@@ -110,7 +110,7 @@ type Types<Spec> = Spec extends { types?: infer T } ? NonNullable<T> : never;
 type Of<Spec, Name extends string> = Types<Spec> extends Record<Name, infer T> ? T : never;
 
 /** Called when an asynchronous call has ended: with an error, or with null and the reply. Called once. */
-export type Callback<Output> = (error: Error | null, reply?: Output) => void;
+export type Callback<Output> = (error: Error | null, reply?: Output) => unknown;
 
 /** One method of a stub: a promise, or a callback as the last argument. */
 export interface StubMethod<Input, Output> {
@@ -181,7 +181,7 @@ export interface CallOptions {
   /** The call on whose behalf this one is made: it ends at the latest with that one's deadline, and is cancelled when that one is. */
   parent?: CallContext;
   /** Told of the metadata that came with the reply, or at the end of a stream, before the call settles; not called when there are none. */
-  onMetadata?: (metadata: Metadata) => void;
+  onMetadata?: (metadata: Metadata) => unknown;
 }
 
 /** One call, as interceptors, balancers and strategies see it. Treat it as a value: make another with `with`. */
@@ -346,12 +346,12 @@ export interface RpcClientOptions extends RpcOptions, ClientOptions {
   /** What the client offers to the server. */
   services?: readonly Service[];
   /** Told when the client begins to have a session that takes calls, and when it has none any more. */
-  onReady?: (ready: boolean) => void;
+  onReady?: (ready: boolean) => unknown;
   /**
    * Told when the server begins to answer, and when it owes a sign of life. While calls wait and the server is silent, the client sends a heartbeat after
    * 500 ms; without a sign of life for another 250 ms the client is not responsive. Calls are sent all the same; a caller that has other servers may prefer them.
    */
-  onResponsive?: (responsive: boolean) => void;
+  onResponsive?: (responsive: boolean) => unknown;
 }
 
 export interface RpcServer extends AsyncDisposable {

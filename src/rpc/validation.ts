@@ -1,4 +1,7 @@
 /** What schemas make of arguments and answers, on the side that serves: the argument before the handler, the answer after it. */
+
+import { promiseOf } from '../core/callbacks.js';
+import { isInstance } from '../core/errors.js';
 import { streamsInput, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import type { StandardIssue, StandardSchemaV1 } from './standard-schema.js';
@@ -33,17 +36,22 @@ export function outputCheck({ service, name, schemas }: Named): Check | undefine
 function checkOf(schema: StandardSchemaV1 | undefined, what: string, refuse: (issues: readonly StandardIssue[]) => RpcError): Check | undefined {
   if (schema === undefined) return undefined;
   const standard = schema['~standard'];
-  const read = (result: Awaited<ReturnType<typeof standard.validate>>): unknown => {
+  type Result = Awaited<ReturnType<typeof standard.validate>>;
+  const read = (result: Result): unknown => {
     if (result.issues) throw refuse(result.issues);
     return result.value;
   };
   const failed = (error: unknown): never => {
-    throw error instanceof RpcError ? error : new RpcError('INTERNAL', `the schema for ${what} failed`, { cause: error });
+    throw isInstance(error, RpcError) ? error : new RpcError('INTERNAL', `the schema for ${what} failed`, { cause: error });
   };
   return (value) => {
     try {
       const result = standard.validate(value);
-      return result instanceof Promise ? result.then(read).catch(failed) : read(result);
+      return (
+        promiseOf(result)
+          ?.then((given) => read(given as Result))
+          .catch(failed) ?? read(result as Result)
+      );
     } catch (error) {
       return failed(error);
     }
@@ -84,8 +92,7 @@ function eachOf(check: Check | undefined, streams: boolean): Check | undefined {
 
 /** Without a promise where there is none. */
 function after(value: unknown, next: (value: unknown) => unknown): unknown {
-  const { then } = (typeof value === 'object' && value !== null ? value : {}) as { then?: unknown };
-  return typeof then === 'function' ? Promise.resolve(value).then(next) : next(value);
+  return promiseOf(value)?.then(next) ?? next(value);
 }
 
 /** A stream of what the check makes of each item. It ends at the first that is wrong, and its source is left. */

@@ -107,6 +107,65 @@ export class ByteReader {
     return decode(this.bytes, from, from + count, encoding);
   }
 
+  // Numbers, taken off the front. Big-endian, the network's order, unless `littleEndian`. Throw RangeError when fewer bytes are there.
+
+  uint8(): number {
+    return this.view.getUint8(this.#advance(1));
+  }
+
+  int8(): number {
+    return this.view.getInt8(this.#advance(1));
+  }
+
+  uint16(littleEndian = false): number {
+    return this.view.getUint16(this.#advance(2), littleEndian);
+  }
+
+  int16(littleEndian = false): number {
+    return this.view.getInt16(this.#advance(2), littleEndian);
+  }
+
+  uint24(littleEndian = false): number {
+    const at = this.#advance(3);
+    const low = this.view.getUint8(littleEndian ? at : at + 2);
+    return this.view.getUint16(littleEndian ? at + 1 : at, littleEndian) * 256 + low;
+  }
+
+  int24(littleEndian = false): number {
+    return (this.uint24(littleEndian) << 8) >> 8;
+  }
+
+  uint32(littleEndian = false): number {
+    return this.view.getUint32(this.#advance(4), littleEndian);
+  }
+
+  int32(littleEndian = false): number {
+    return this.view.getInt32(this.#advance(4), littleEndian);
+  }
+
+  uint64(littleEndian = false): bigint {
+    return this.view.getBigUint64(this.#advance(8), littleEndian);
+  }
+
+  int64(littleEndian = false): bigint {
+    return this.view.getBigInt64(this.#advance(8), littleEndian);
+  }
+
+  float32(littleEndian = false): number {
+    return this.view.getFloat32(this.#advance(4), littleEndian);
+  }
+
+  float64(littleEndian = false): number {
+    return this.view.getFloat64(this.#advance(8), littleEndian);
+  }
+
+  /** Takes `count` bytes and answers where they begin. */
+  #advance(count: number): number {
+    const at = this.position;
+    this.skip(count);
+    return at;
+  }
+
   /** Drop `count` bytes. Throws RangeError when fewer are there. */
   skip(count: number): void {
     if (count >>> 0 !== count || count > this.end - this.position) {

@@ -88,9 +88,16 @@ export class ByteWriter {
     this.bytes.set(bytes, at);
   }
 
+  // Numbers. Big-endian, the network's order, unless `littleEndian`. A value out of range is cut to its low bits, as a DataView does; the sign is only
+  // in the reader's method.
+
   uint8(value: number): void {
     const at = this.reserve(1);
     this.bytes[at] = value;
+  }
+
+  int8(value: number): void {
+    this.uint8(value);
   }
 
   uint16(value: number, littleEndian = false): void {
@@ -98,9 +105,46 @@ export class ByteWriter {
     this.view.setUint16(at, value, littleEndian);
   }
 
+  int16(value: number, littleEndian = false): void {
+    this.uint16(value, littleEndian);
+  }
+
+  uint24(value: number, littleEndian = false): void {
+    const at = this.reserve(3);
+    this.view.setUint8(littleEndian ? at : at + 2, value & 0xff);
+    this.view.setUint16(littleEndian ? at + 1 : at, value >> 8, littleEndian);
+  }
+
+  int24(value: number, littleEndian = false): void {
+    this.uint24(value, littleEndian);
+  }
+
   uint32(value: number, littleEndian = false): void {
     const at = this.reserve(4);
     this.view.setUint32(at, value, littleEndian);
+  }
+
+  int32(value: number, littleEndian = false): void {
+    this.uint32(value, littleEndian);
+  }
+
+  uint64(value: bigint, littleEndian = false): void {
+    const at = this.reserve(8);
+    this.view.setBigUint64(at, value, littleEndian);
+  }
+
+  int64(value: bigint, littleEndian = false): void {
+    this.uint64(value, littleEndian);
+  }
+
+  float32(value: number, littleEndian = false): void {
+    const at = this.reserve(4);
+    this.view.setFloat32(at, value, littleEndian);
+  }
+
+  float64(value: number, littleEndian = false): void {
+    const at = this.reserve(8);
+    this.view.setFloat64(at, value, littleEndian);
   }
 
   /** Append text as UTF-8 and return how many bytes it took. */

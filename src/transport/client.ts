@@ -1,7 +1,10 @@
 /** Keeps sessions with one address alive: one loop dials, with jittered exponential backoff. */
-import { GettyError, gettyError, messageOf } from '../core/errors.js';
+
+import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
+import { GettyError, gettyError } from '../core/errors.js';
 import { badOption, checkNumber, withDefaults } from '../core/options.js';
-import { warn } from '../core/warning.js';
+import { followSignal } from '../core/signals.js';
+import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkClientNames } from './option-names.js';
@@ -62,24 +65,22 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     else if (this.#live.length > 0) state = 'ready';
     if (state === this.#state) return;
     this.#state = state;
-    try {
-      this.#options.onState?.(state, state === 'ready' || state === 'closed' ? undefined : this.#lastFailure);
-    } catch (error) {
-      warn(gettyError('HANDLER_FAILED', `onState failed: ${messageOf(error)}`, error));
-    }
+    const { onState } = this.#options;
+    if (onState === undefined) return;
+    const reason = state === 'ready' || state === 'closed' ? undefined : this.#lastFailure;
+    notifyOrWarn('onState', () => onState(state, reason));
   }
 
   /** The first session. Its failure is the caller's: nothing is tried again, unless reconnect.retryFirst is set. */
   async connect(signal: AbortSignal | undefined): Promise<this> {
-    const giveUp = (): void => this.destroy();
-    signal?.addEventListener('abort', giveUp, { once: true });
+    const release = followSignal(signal, () => this.destroy());
     try {
       if (!signal?.aborted) await this.#dialFirst();
     } catch (error) {
       this.destroy();
       if (!signal?.aborted) throw error;
     } finally {
-      signal?.removeEventListener('abort', giveUp);
+      release();
     }
     if (signal?.aborted) {
       this.destroy();
@@ -87,6 +88,10 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     }
     this.#maintain();
     return this;
+  }
+
+  get current(): Session<In, Out> | undefined {
+    return this.closed ? undefined : this.#nextLive();
   }
 
   async #dialFirst(): Promise<void> {
@@ -157,7 +162,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
         this.#endDelay = undefined;
         resolve();
       };
-      const timer = setTimeout(end, this.#nextDelay());
+      const timer = startTimer(end, this.#nextDelay());
       this.#endDelay = end;
     });
   }
@@ -197,7 +202,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     const abort = new AbortController();
     this.#abort = abort;
     const { connectTimeout } = this.#options;
-    const timer = setTimeout(
+    const timer = startTimer(
       () => abort.abort(gettyError('CONNECT_FAILED', `no connection within connectTimeout, ${connectTimeout} ms`)),
       connectTimeout,
     );
@@ -257,7 +262,7 @@ export async function connectOn<In, Out>(
 ): Promise<Client<In, Out>> {
   const target = transportFor(platform, address);
   checkClientNames(options, target.address);
-  const checked = withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, 2 ** 31 - 1] });
+  const checked = withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, LONGEST_TIMER] });
   const resolved = {
     tls: options.tls,
     udp: options.udp,
@@ -266,7 +271,7 @@ export async function connectOn<In, Out>(
     reconnect: resolveReconnect(options.reconnect),
     ...checked,
   };
-  if (options.onState !== undefined && typeof options.onState !== 'function') throw badOption('onState', options.onState, 'a function');
+  checkCallback('onState', options.onState);
   return new TransportClient<In, Out>(platform, target.address, target.transport, setup, resolved).connect(options.signal);
 }
 
@@ -276,6 +281,6 @@ function resolveReconnect(given: ClientOptions['reconnect']): ResolvedReconnect 
   if (typeof given !== 'object') throw badOption('reconnect', given, 'true, false, or { initialDelay, maxDelay, maxAttempts, retryFirst }');
   const maxAttempts = given?.maxAttempts ?? Number.POSITIVE_INFINITY;
   checkNumber('reconnect.maxAttempts', maxAttempts, 1, Number.POSITIVE_INFINITY);
-  const delays = withDefaults(RECONNECT_DEFAULTS, given, { initialDelay: [1, 2 ** 31 - 1], maxDelay: [1, 2 ** 31 - 1] });
+  const delays = withDefaults(RECONNECT_DEFAULTS, given, { initialDelay: [1, LONGEST_TIMER], maxDelay: [1, LONGEST_TIMER] });
   return { maxAttempts, ...delays };
 }

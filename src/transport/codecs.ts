@@ -1,4 +1,5 @@
 /** Ready codecs. Each call makes one; none keeps state, so one object may serve all sessions. */
+import { refusePromise } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import type { ByteReader } from './byte-reader.js';
@@ -8,6 +9,8 @@ import type { Codec, Session } from './types.js';
 
 const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
+/** With the flag `u` a whole pair is one character, and does not match. */
+const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
 /** Bytes as they come: each message is what one read brought, at most maxMessageBytes. A message is a view; it stays valid. */
 export function raw(): Codec<Bytes, Uint8Array> {
@@ -28,15 +31,20 @@ function takeLine(input: ByteReader): string | undefined {
 }
 
 /**
- * Text lines in UTF-8. Reads up to `\n` or `\r\n`, which is not part of the message; writes `\n`. Writing a text that
- * holds a newline throws ENCODE_FAILED: it would arrive as two messages.
+ * Text lines in UTF-8. Reads up to `\n` or `\r\n`, which is not part of the message; writes `\n`. Writing throws ENCODE_FAILED for a text that
+ * would not arrive as it is: one that holds `\n`, ends in `\r`, or holds half of a surrogate pair.
  */
 export function lines(): Codec<string> {
   return {
     read: takeLine,
     write(output, line) {
       if (line.includes('\n')) throw gettyError('ENCODE_FAILED', 'a line must not hold a newline: it would arrive as two messages');
-      output.text(line);
+      if (line.endsWith('\r')) throw gettyError('ENCODE_FAILED', 'a line must not end in a carriage return: it would arrive without it');
+      const size = output.text(line);
+      // Text of ASCII alone takes a byte a character, and holds none.
+      if (size !== line.length && LONE_SURROGATE.test(line)) {
+        throw gettyError('ENCODE_FAILED', 'a line must not hold half of a surrogate pair: UTF-8 has no form for it');
+      }
       output.uint8(NEWLINE);
     },
   };
@@ -61,12 +69,21 @@ export function jsonLines<In = unknown, Out = In>(): Codec<In, Out> {
       }
     },
     write(output, message) {
-      const text = JSON.stringify(message);
+      const text = jsonOf(message);
       if (text === undefined) throw gettyError('ENCODE_FAILED', `a ${typeof message} has no JSON form`);
       output.text(text);
       output.uint8(NEWLINE);
     },
   };
+}
+
+/** Throws ENCODE_FAILED for what JSON.stringify() refuses: a circular object, a bigint, a toJSON() that throws. */
+function jsonOf(message: unknown): string | undefined {
+  try {
+    return JSON.stringify(message);
+  } catch (error) {
+    throw gettyError('ENCODE_FAILED', `the message has no JSON form: ${messageOf(error)}`, error);
+  }
 }
 
 /**
@@ -126,8 +143,8 @@ function takeWhole(input: ByteReader, session: Session<never, never>, total: num
 }
 
 export interface LengthPrefixedOptions {
-  /** Bytes of the length field: 1, 2, 4 or 8. Default: 4. */
-  width?: 1 | 2 | 4 | 8;
+  /** Bytes of the length field: 1, 2, 3, 4 or 8. Default: 4. */
+  width?: 1 | 2 | 3 | 4 | 8;
   /** Default: false, the network's order. */
   littleEndian?: boolean;
   /** Bytes before the length field. Default: 0. */
@@ -159,7 +176,7 @@ export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Bytes
   checkNames('lengthPrefixed()', options, LENGTH_PREFIXED_NAMES);
   const { width = 4, littleEndian = false, offset = 0, adjustment = 0 } = options;
   if (typeof littleEndian !== 'boolean') throw badOption('littleEndian', littleEndian, 'a boolean');
-  if (![1, 2, 4, 8].includes(width)) throw badOption('width', width, '1, 2, 4 or 8');
+  if (![1, 2, 3, 4, 8].includes(width)) throw badOption('width', width, '1, 2, 3, 4 or 8');
   if (!Number.isInteger(offset) || offset < 0) throw badOption('offset', offset, 'a whole number of bytes from 0');
   if (!Number.isInteger(adjustment)) throw badOption('adjustment', adjustment, 'a whole number of bytes');
   const head = offset + width;
@@ -206,11 +223,14 @@ function readLength(bytes: Bytes, at: number, width: number, littleEndian: boole
   return value;
 }
 
-function writeLength(view: DataView, at: number, width: 1 | 2 | 4 | 8, littleEndian: boolean, length: number): void {
+function writeLength(view: DataView, at: number, width: 1 | 2 | 3 | 4 | 8, littleEndian: boolean, length: number): void {
   if (width === 4) view.setUint32(at, length, littleEndian);
   else if (width === 2) view.setUint16(at, length, littleEndian);
   else if (width === 1) view.setUint8(at, length);
-  else view.setBigUint64(at, BigInt(length), littleEndian);
+  else if (width === 3) {
+    view.setUint8(littleEndian ? at : at + 2, length & 0xff);
+    view.setUint16(littleEndian ? at + 1 : at, length >>> 8, littleEndian);
+  } else view.setBigUint64(at, BigInt(length), littleEndian);
 }
 
 /** A length as a Protobuf varint (at most 5 bytes), then so many bytes, as Protobuf's delimited streams have it. A message is a view; it stays valid. */
@@ -231,6 +251,36 @@ export function varintPrefixed(): Codec<Bytes, Uint8Array> {
       for (; rest > 0x7f; rest = Math.floor(rest / 128)) output.uint8((rest & 0x7f) | 0x80);
       output.uint8(rest);
       output.append(message);
+    },
+  };
+}
+
+/**
+ * A codec of other messages over `codec`: `decode` makes what is read of a message of `codec`, `encode` makes a message of `codec` of what is
+ * written. A throw in `decode` closes the session with BAD_FRAME; a throw in `encode` is the writer's, and nothing is sent. Both must answer
+ * at once: a promise counts as a throw.
+ */
+export function mapCodec<In, Out, MappedIn, MappedOut = MappedIn>(
+  codec: Codec<In, Out>,
+  decode: (message: In) => MappedIn,
+  encode: (message: MappedOut) => Out,
+): Codec<MappedIn, MappedOut> {
+  if (typeof codec?.read !== 'function' || typeof codec.write !== 'function') throw badOption('codec', codec, 'an object with read and write');
+  if (typeof decode !== 'function') throw badOption('decode', decode, 'a function');
+  if (typeof encode !== 'function') throw badOption('encode', encode, 'a function');
+  return {
+    read(input, session) {
+      const message = codec.read(input, session as unknown as Session<In, Out>);
+      if (message === undefined) return undefined;
+      const mapped = decode(message);
+      refusePromise('BAD_FRAME', 'decode of mapCodec()', mapped);
+      if (mapped === undefined) throw gettyError('BAD_FRAME', 'decode of mapCodec() answered undefined for a whole message');
+      return mapped;
+    },
+    write(output, message, session) {
+      const mapped = encode(message);
+      refusePromise('ENCODE_FAILED', 'encode of mapCodec()', mapped);
+      return codec.write(output, mapped, session as unknown as Session<In, Out>);
     },
   };
 }

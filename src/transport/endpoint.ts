@@ -1,5 +1,6 @@
 /** What a server and a client have in common: sessions, made from connections and closed together. */
-import { GettyError, gettyError, messageOf } from '../core/errors.js';
+import { refusePromise } from '../core/callbacks.js';
+import { asGettyError, type GettyError } from '../core/errors.js';
 import type { Platform } from './platform.js';
 import { type SessionOwner, StreamSession } from './session.js';
 import { type ResolvedSetup, resolveSetup } from './session-options.js';
@@ -18,7 +19,12 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   /** Throws BAD_OPTION when the setup is one for all sessions and is wrong. */
   constructor(platform: Platform, setup: Setup<In, Out>) {
     this.#platform = platform;
-    if (typeof setup === 'function') this.#setupOf = (connection) => resolveSetup(setup(connection));
+    if (typeof setup === 'function')
+      this.#setupOf = (connection) => {
+        const made = setup(connection);
+        refusePromise('BAD_OPTION', 'setup', made);
+        return resolveSetup(made);
+      };
     else {
       const resolved = resolveSetup(setup);
       this.#setupOf = () => resolved;
@@ -46,10 +52,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
       const compressed = this.#platform.compress(connection, setup.compression, setup.maxInflatedBytes);
       session = new StreamSession(this, compressed, setup);
     } catch (error) {
-      const refused =
-        error instanceof GettyError
-          ? error
-          : gettyError('SESSION_REFUSED', `the setup refused the session with ${connection.remoteAddress}: ${messageOf(error)}`, error);
+      const refused = asGettyError(error, 'SESSION_REFUSED', `the setup refused the session with ${connection.remoteAddress}`);
       this.refuse(connection, refused);
       throw refused;
     }

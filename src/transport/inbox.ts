@@ -1,5 +1,6 @@
 /** What a session receives: bytes become messages and go to the listener, no faster than the listener wants them. */
-import { GettyError, gettyError, messageOf } from '../core/errors.js';
+import { promiseOf, refusePromise, settle } from '../core/callbacks.js';
+import { asGettyError, type GettyError, gettyError } from '../core/errors.js';
 import { ByteReader } from './byte-reader.js';
 import type { Bytes } from './bytes.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';
@@ -9,9 +10,9 @@ import type { Connection, Session } from './types.js';
 
 /** What the inbox tells its session. */
 export interface InboxOwner<In, Out> extends Session<In, Out> {
-  report(error: Error): void;
+  report(error: GettyError): void;
   /** The peer's fault: hand over what was written for it, and then destroy the session. */
-  fail(error: Error): void;
+  fail(error: GettyError): void;
   handlerFailed(cause: unknown): void;
   /** The peer has ended its side, and its last message has been delivered. Called once. */
   peerEnded(): void;
@@ -138,7 +139,8 @@ export class Inbox<In, Out> {
   #read(first?: Bytes, text?: boolean): void {
     if (!this.#mayBegin()) return;
     // Other sessions may have filled the pool meanwhile.
-    if (this.#setup.taskPool?.full && this.#hasUnread()) return this.#waitForRoom(this.#setup.taskPool);
+    const { taskPool } = this.#setup;
+    if (taskPool !== undefined && this.#hasUnread() && this.#isFull(taskPool)) return this.#waitForRoom(taskPool);
     this.#reading = true;
     try {
       if (first !== undefined) this.#readMessage(first, text);
@@ -174,6 +176,7 @@ export class Inbox<In, Out> {
         return;
       }
       this.#partialSince = 0;
+      if (this.messagesRead === 0 && this.#isPromise(message)) return;
       if (consumed === 0) session.fail(gettyError('BAD_FRAME', 'the codec answered a message and took no bytes for it'));
       else if (consumed > maxMessageBytes) session.fail(this.#tooLarge(consumed));
       else this.#deliver(message);
@@ -199,18 +202,33 @@ export class Inbox<In, Out> {
     try {
       if (bytes.length > maxMessageBytes) throw this.#tooLarge(bytes.length);
       message = codec.read(input, this.#session);
-      if (message === undefined) throw new Error('it is not whole');
-      if (input.length > 0) throw new Error(`${input.length} of its bytes are left over`);
+      if (message === undefined && (input.length > 0 || bytes.length === 0)) throw new Error('it is not whole');
+      // What is left may be nothing to the codec, such as an empty line.
+      const left = input.length;
+      if (left > 0 && (codec.read(input, this.#session) !== undefined || input.length > 0)) throw new Error(`${left} of its bytes are left over`);
     } catch (error) {
       input.skip(input.length);
       this.#badMessage(this.#unreadable(error, `sent a message of ${bytes.length} bytes that the codec cannot read`));
       return;
     }
+    // The codec passed over what is no message.
+    if (message === undefined || (this.messagesRead === 0 && this.#isPromise(message))) return;
     this.#deliver(message);
   }
 
+  /** True for a codec whose read() is async, which its first message shows: the session cannot go on. */
+  #isPromise(message: In): boolean {
+    try {
+      refusePromise('BAD_FRAME', 'read() of the codec', message);
+      return false;
+    } catch (error) {
+      this.#session.destroy(error as GettyError);
+      return true;
+    }
+  }
+
   /** A stream is out of step after it; a datagram is lost, and its sender may not even be the peer. */
-  #badMessage(error: Error): void {
+  #badMessage(error: GettyError): void {
     if (this.#connection.lossy) this.#session.report(error);
     else this.#session.fail(error);
   }
@@ -225,11 +243,12 @@ export class Inbox<In, Out> {
           ? listener.onMessage(session, message)
           : // A session may end while its message waits in the pool: nothing comes after its onClose.
             taskPool.run(() => (this.#stopped ? undefined : listener.onMessage(session, message)));
-      if (outcome instanceof Promise) this.#await(outcome);
+      const promise = promiseOf(outcome);
+      if (promise !== undefined) this.#await(promise);
     } catch (error) {
       session.handlerFailed(error);
     }
-    if (taskPool?.full) this.#waitForRoom(taskPool);
+    if (taskPool !== undefined && this.#isFull(taskPool)) this.#waitForRoom(taskPool);
   }
 
   #await(outcome: Promise<unknown>): void {
@@ -251,13 +270,23 @@ export class Inbox<In, Out> {
     this.#fill();
     if (this.#queueing) return;
     this.#queueing = true;
-    pool.room().then(
+    settle(() => pool.room()).then(
       () => {
         this.#queueing = false;
         this.#unfill();
       },
-      (error) => this.#session.destroy(gettyError('HANDLER_FAILED', `room() of the task pool failed: ${messageOf(error)}`, error)),
+      (error) => this.#session.destroy(asGettyError(error, 'HANDLER_FAILED', 'room() of the task pool failed')),
     );
+  }
+
+  /** A pool of the user's own may fail here too. */
+  #isFull(pool: TaskPool): boolean {
+    try {
+      return pool.full;
+    } catch (error) {
+      this.#session.destroy(asGettyError(error, 'HANDLER_FAILED', 'full of the task pool failed'));
+      return false;
+    }
   }
 
   #hasUnread(): boolean {
@@ -293,8 +322,7 @@ export class Inbox<In, Out> {
   }
 
   #unreadable(error: unknown, what: string): GettyError {
-    if (error instanceof GettyError) return error;
-    return gettyError('BAD_FRAME', `${this.#session.remoteAddress} ${what}: ${messageOf(error)}`, error);
+    return asGettyError(error, 'BAD_FRAME', `${this.#session.remoteAddress} ${what}`);
   }
 
   #tooLarge(size: number): GettyError {

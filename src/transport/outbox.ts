@@ -1,11 +1,15 @@
 /** What a session sends: messages of a tick gather in one buffer, and what the connection has not taken is counted and limited. */
-import { GettyError, gettyError, messageOf } from '../core/errors.js';
+
+import { refusePromise } from '../core/callbacks.js';
+import { asGettyError, GettyError, gettyError } from '../core/errors.js';
 import { checkNames, checkNumber } from '../core/options.js';
+import { followSignal } from '../core/signals.js';
+import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import { ByteWriter, FLUSH_BYTES } from './byte-writer.js';
 import { allocate, copy } from './bytes.js';
 import { HeldBytes } from './held-bytes.js';
 import { SEND_OPTION_NAMES } from './option-names.js';
-import { LONGEST_TIMER, tooLarge } from './session-options.js';
+import { tooLarge } from './session-options.js';
 import { type Flushable, flushSoon } from './tick.js';
 import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from './types.js';
 
@@ -21,12 +25,14 @@ const SMALL = 2048;
 /** Chunks below this size are held back while the connection has not taken what it has; the buffer in which they wait is as large, or larger. */
 const HELD = 16 * 1024;
 
+const NOT_ENCODING = -1;
+
 /** The rejection of send(): how far the message got, and why not further. */
 export class SendError extends GettyError implements SendResult {
   readonly encodedBytes: number;
   readonly sentBytes: number;
 
-  constructor(code: string, message: string, encodedBytes: number, sentBytes: number, cause?: unknown) {
+  constructor(code: GettyError['code'], message: string, encodedBytes: number, sentBytes: number, cause?: unknown) {
     super(code, message, cause);
     this.name = 'SendError';
     this.encodedBytes = encodedBytes;
@@ -69,6 +75,8 @@ export class Outbox<In, Out> implements Flushable {
    */
   #held: HeldBytes | undefined;
   #waiters: Waiter[] | undefined;
+  /** Where the message begins that the codec is writing now. */
+  #encodingFrom = NOT_ENCODING;
   #closed = false;
   #gone = false;
 
@@ -89,12 +97,17 @@ export class Outbox<In, Out> implements Flushable {
     connection.beginMessage?.(output);
     const content = output.length;
     let size = 0;
+    this.#encodingFrom = start;
     try {
-      codec.write(output, message, session);
+      const outcome: unknown = codec.write(output, message, session);
+      if (outcome !== undefined) refusePromise('ENCODE_FAILED', 'write() of the codec', outcome);
+      if (this.#closed) throw this.#closedError();
+      this.#encodingFrom = NOT_ENCODING;
       size = output.length - content;
       if (size > this.#limits.maxMessageBytes) throw tooLarge(size, this.#limits.maxMessageBytes, `is for ${connection.remoteAddress}`);
       connection.endMessage?.(output, start);
     } catch (error) {
+      this.#encodingFrom = NOT_ENCODING;
       this.#undo(output, start);
       throw error;
     }
@@ -132,9 +145,9 @@ export class Outbox<In, Out> implements Flushable {
       this.#connection.confirm?.();
       write();
     } catch (error) {
-      const known = error instanceof GettyError;
-      const cause = known && error.code === 'ABORTED_BY_CALLER' ? error.cause : error;
-      return Promise.reject(new SendError(known ? error.code : 'ENCODE_FAILED', messageOf(error), 0, 0, cause));
+      const known = asGettyError(error, 'ENCODE_FAILED', 'the codec failed');
+      const cause = known.code === 'ABORTED_BY_CALLER' ? known.cause : error;
+      return Promise.reject(new SendError(known.code, known.message, 0, 0, cause));
     }
     const position = this.#position;
     const encodedBytes = this.bytesWritten - before;
@@ -142,15 +155,14 @@ export class Outbox<In, Out> implements Flushable {
       let timer: NodeJS.Timeout | undefined;
       const done = (): void => {
         clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
+        release();
       };
-      const fail = (code: string, reason: string, cause?: unknown): void => {
+      const fail = (code: GettyError['code'], reason: string, cause?: unknown): void => {
         done();
         this.#waiters = this.#waiters?.filter((other) => other !== waiter);
         const sentBytes = Math.min(encodedBytes, Math.max(0, this.#takenPosition() - start));
         reject(new SendError(code, `${reason}; ${sentBytes} of ${encodedBytes} bytes were sent`, encodedBytes, sentBytes, cause));
       };
-      const abort = (): void => fail('ABORTED_BY_CALLER', 'the caller gave up', signal?.reason);
       const waiter: Waiter = {
         position,
         settle: (error) => {
@@ -161,9 +173,9 @@ export class Outbox<In, Out> implements Flushable {
       };
       if (timeout !== undefined) {
         const late = (): void => fail('SEND_TIMEOUT', `${this.#connection.remoteAddress} did not take the message within ${timeout} ms`);
-        timer = setTimeout(late, timeout);
+        timer = startTimer(late, timeout);
       }
-      signal?.addEventListener('abort', abort, { once: true });
+      const release = followSignal(signal, () => fail('ABORTED_BY_CALLER', 'the caller gave up', signal?.reason));
       this.#wait(waiter);
     });
   }
@@ -187,6 +199,9 @@ export class Outbox<In, Out> implements Flushable {
 
   #writable(): ByteWriter {
     if (this.#closed) throw this.#closedError();
+    if (this.#encodingFrom !== NOT_ENCODING) {
+      throw gettyError('ENCODE_FAILED', 'write() of the codec wrote to its own session; append to the output instead');
+    }
     const { maxQueuedBytes } = this.#limits;
     if (this.queuedBytes >= maxQueuedBytes) {
       const what = `${this.#connection.remoteAddress} does not read: ${this.queuedBytes} bytes are queued, maxQueuedBytes is ${maxQueuedBytes}`;
@@ -210,6 +225,8 @@ export class Outbox<In, Out> implements Flushable {
 
   /** Of the message that began at `start` nothing is sent. */
   #undo(output: ByteWriter, start: number): void {
+    // The codec closed the session as it wrote.
+    if (this.#output !== output) return;
     output.length = start;
     // No flush of this tick will give it back.
     if (this.#connection.unbatched) this.#sendAlone(output);
@@ -322,9 +339,18 @@ export class Outbox<In, Out> implements Flushable {
 
   /** Take nothing more; what is queued still leaves. */
   close(): void {
-    this.flush();
+    if (this.#encodingFrom === NOT_ENCODING) this.flush();
+    else this.#flushBefore(this.#encodingFrom);
     this.#release();
     this.#closed = true;
+  }
+
+  /** The codec closes the session as it writes a message, which began at `end`: hand on the messages before it, as a copy. */
+  #flushBefore(end: number): void {
+    const output = this.#output;
+    this.#output = undefined;
+    this.#release();
+    if (output !== undefined && end > 0 && !this.#gone) this.#hand(copy(output.bytes.subarray(0, end)));
   }
 
   /** Nothing leaves any more; `onGone` tells those who wait. */
@@ -336,7 +362,8 @@ export class Outbox<In, Out> implements Flushable {
   /** The connection is gone, for the reason in `cause`. */
   onGone(cause: Error | undefined): void {
     this.stop();
-    if (this.#output !== undefined) ByteWriter.giveBack(this.#output);
+    // A codec that destroys its session as it writes still writes into the buffer.
+    if (this.#output !== undefined && this.#encodingFrom === NOT_ENCODING) ByteWriter.giveBack(this.#output);
     this.#output = undefined;
     this.#held = undefined;
     const waiters = this.#waiters ?? [];

@@ -1,6 +1,7 @@
 /** Accepts connections at an address and makes sessions of them. */
 import { type GettyError, gettyError } from '../core/errors.js';
 import { badOption, checkNumber, withDefaults } from '../core/options.js';
+import { LONGEST_TIMER } from '../core/timers.js';
 import { type Address, parseAddress } from './address.js';
 import { Admission } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
@@ -103,7 +104,7 @@ export async function serveOn<In, Out>(
 ): Promise<Server<In, Out>> {
   const target = transportFor(platform, address);
   checkServerNames(options, target.address);
-  const resolved = { ...options, ...withDefaults(SERVER_DEFAULTS, options, { backlog: [1, 65535], handshakeTimeout: [1, 2 ** 31 - 1] }) };
+  const resolved = { ...options, ...withDefaults(SERVER_DEFAULTS, options, { backlog: [1, 65535], handshakeTimeout: [1, LONGEST_TIMER] }) };
   for (const name of ['maxSessions', 'maxSessionsPerAddress'] as const) {
     if (resolved[name] !== undefined) checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY);
   }

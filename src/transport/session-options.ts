@@ -1,6 +1,8 @@
 /** The defaults of a session, and the check of what a user gives. */
+
 import { type GettyError, gettyError } from '../core/errors.js';
 import { badOption, checkMethods, checkNames, checkNumber, type Ranges, withDefaults } from '../core/options.js';
+import { LONGEST_TIMER } from '../core/timers.js';
 import { checkSetupNames, EVENT_NAMES } from './option-names.js';
 import type { Compression, SessionOptions, SessionSetup, Setup, WebSocketOptions } from './types.js';
 
@@ -23,8 +25,6 @@ type Defaulted = typeof SESSION_DEFAULTS;
 /** A setup whose every option has its value. */
 export type ResolvedSetup<In, Out> = SessionSetup<In, Out> & Defaulted & { compression: Compression };
 
-/** The longest delay that setTimeout knows. */
-export const LONGEST_TIMER = 2 ** 31 - 1;
 const RANGES: Ranges<Defaulted> = {
   maxMessageBytes: [1, 2 ** 31 - 1],
   cronPeriod: [1, LONGEST_TIMER],

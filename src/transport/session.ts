@@ -1,5 +1,9 @@
 /** A session: one codec and one listener over one connection. It alone calls the connection. */
-import { GettyError, gettyError, messageOf } from '../core/errors.js';
+
+import { notify, notifyOrWarn, promiseOf } from '../core/callbacks.js';
+import { asGettyError, type GettyError, gettyError, messageOf } from '../core/errors.js';
+import { checkNumber } from '../core/options.js';
+import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import { warn } from '../core/warning.js';
 import type { Bytes } from './bytes.js';
 import { checkCloseOptions, NORMAL_CLOSE } from './close-code.js';
@@ -8,7 +12,7 @@ import { Outbox } from './outbox.js';
 import type { ResolvedSetup } from './session-options.js';
 import { now } from './tick.js';
 import { addTick, removeTick, type Tickable } from './ticker.js';
-import type { CloseOptions, Connection, ConnectionEvents, Endpoint, SendOptions, SendResult, Session, SessionStats } from './types.js';
+import type { AttributeMap, CloseOptions, Connection, ConnectionEvents, Endpoint, SendOptions, SendResult, Session, SessionStats } from './types.js';
 
 /** What a session needs of the server or client that made it. */
 export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
@@ -38,7 +42,11 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   /** onOpen has settled. */
   #opened = false;
   #gone = false;
-  #attributes: Map<unknown, unknown> | undefined;
+  /** open() was called: the ticker may run. */
+  #attached = false;
+  #attributes: AttributeMap | undefined;
+  /** Milliseconds; 0: never. */
+  #idleTimeout: number;
   /** 0: it is not in the ticker. */
   #tickPeriod = 0;
   /** When onCron is due, by now(). */
@@ -51,6 +59,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     this.#owner = owner;
     this.#connection = connection;
     this.#setup = setup;
+    this.#idleTimeout = setup.idleTimeout || connection.idleTimeout || 0;
   }
 
   get name(): string {
@@ -95,9 +104,22 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     return this.#connection.lossy === true;
   }
 
-  get attributes(): Map<unknown, unknown> {
-    this.#attributes ??= new Map();
+  get attributes(): AttributeMap {
+    this.#attributes ??= new Map() as AttributeMap;
     return this.#attributes;
+  }
+
+  get idleTimeout(): number {
+    return this.#idleTimeout;
+  }
+
+  set idleTimeout(ms: number) {
+    checkNumber('idleTimeout', ms, 0, LONGEST_TIMER);
+    if (ms === this.#idleTimeout) return;
+    this.#idleTimeout = ms;
+    if (this.#gone || !this.#attached) return;
+    if (this.#tickPeriod > 0) removeTick(this.#tickPeriod, this);
+    this.#startTicking();
   }
 
   get queuedBytes(): number {
@@ -120,9 +142,10 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
    */
   async open(): Promise<void> {
     this.#connection.attach(this, this.#setup);
+    this.#attached = true;
     this.#startTicking();
     try {
-      const opened = this.#setup.listener.onOpen?.(this);
+      const opened = promiseOf(this.#setup.listener.onOpen?.(this));
       if (opened !== undefined) {
         (this.#inbox ?? this.#makeInbox()).hold();
         await Promise.race([opened, this.#closedPromise()]);
@@ -149,22 +172,17 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     let period = Number.POSITIVE_INFINITY;
     if (this.#hasCron()) {
       period = cronPeriod;
-      // Whole, for a number that is not costs an object.
-      this.#cronAt = Math.ceil(now()) + cronPeriod;
+      // Math.ceil keeps the value an integer; V8 boxes doubles stored in fields.
+      if (this.#cronAt === 0) this.#cronAt = Math.ceil(now()) + cronPeriod;
     }
-    if (this.#idleTimeout() > 0) period = Math.min(period, Math.ceil(this.#idleTimeout() / 4));
+    if (this.#idleTimeout > 0) period = Math.min(period, Math.ceil(this.#idleTimeout / 4));
     if (this.#watchesMessages()) period = Math.min(period, Math.ceil(messageTimeout / 4));
-    if (period === Number.POSITIVE_INFINITY) return;
-    this.#tickPeriod = period;
-    addTick(period, this);
+    this.#tickPeriod = period === Number.POSITIVE_INFINITY ? 0 : period;
+    if (this.#tickPeriod > 0) addTick(period, this);
   }
 
   #hasCron(): boolean {
     return this.#setup.listener.onCron !== undefined || this.#connection.ping !== undefined;
-  }
-
-  #idleTimeout(): number {
-    return this.#setup.idleTimeout || this.#connection.idleTimeout || 0;
   }
 
   #watchesMessages(): boolean {
@@ -173,7 +191,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   /** For the ticker. */
   tick(): void {
-    if (this.#idleTimeout() > 0) this.#checkIdle(this.#idleTimeout());
+    if (this.#idleTimeout > 0) this.#checkIdle(this.#idleTimeout);
     if (this.#watchesMessages()) this.#checkPartial();
     if (this.#state !== 'closed' && this.#hasCron()) this.#checkCron();
   }
@@ -298,7 +316,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
       this.#connection.end(options === undefined ? undefined : (options.code ?? NORMAL_CLOSE), options?.reason);
       // Somebody who paused must not keep a closing session from seeing the peer's end.
       this.#inbox?.resume();
-      this.#waitTimer = setTimeout(() => this.destroy(), this.#setup.waitTime);
+      this.#waitTimer = startTimer(() => this.destroy(), this.#setup.waitTime);
     }
     return closed;
   }
@@ -314,7 +332,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   destroy(error?: Error): void {
     if (this.#state === 'closed') return;
     this.#stop();
-    if (error !== undefined) this.report(error);
+    if (error !== undefined) this.report(asGettyError(error, 'SESSION_DESTROYED', 'the session was destroyed with an error'));
     this.#connection.destroy();
   }
 
@@ -339,7 +357,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     this.#gone = true;
     const wasClosed = this.#state === 'closed';
     this.#stop();
-    if (error !== undefined && !wasClosed) this.report(error);
+    if (error !== undefined && !wasClosed) this.report(asGettyError(error, 'CONNECTION_LOST', 'the connection was lost'));
     clearTimeout(this.#waitTimer);
     if (this.#tickPeriod > 0) removeTick(this.#tickPeriod, this);
     this.#outbox?.onGone(error);
@@ -352,32 +370,16 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   /** Call an event of the listener. It returns nothing by its type, but may well be an async function. */
   #call(callback: () => unknown): void {
-    try {
-      const outcome = callback();
-      if (outcome instanceof Promise) outcome.catch((error) => this.handlerFailed(error));
-    } catch (error) {
-      this.handlerFailed(error);
-    }
+    notify(callback, (error) => this.handlerFailed(error));
   }
 
   handlerFailed(cause: unknown): void {
     this.report(gettyError('HANDLER_FAILED', `a callback of the listener failed: ${messageOf(cause)}`, cause));
   }
 
-  report(error: Error): void {
+  report(error: GettyError): void {
     const { listener } = this.#setup;
-    if (listener.onError === undefined) {
-      if (error instanceof GettyError && error.code === 'HANDLER_FAILED') warn(error);
-      return;
-    }
-    const failed = (failure: unknown): void => {
-      warn(gettyError('HANDLER_FAILED', `onError failed: ${messageOf(failure)}`, failure));
-    };
-    try {
-      const outcome: unknown = listener.onError(this, error);
-      if (outcome instanceof Promise) outcome.catch(failed);
-    } catch (failure) {
-      failed(failure);
-    }
+    if (listener.onError !== undefined) notifyOrWarn('onError', () => listener.onError?.(this, error));
+    else if (error.code === 'HANDLER_FAILED') warn(error);
   }
 }

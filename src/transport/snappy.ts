@@ -1,5 +1,5 @@
 /** Snappy on a stream, wrapped round a connection: whole chunks of the framing format for every write, as Go's snappy.Writer makes them. */
-import { GettyError, gettyError, messageOf } from '../core/errors.js';
+import { GettyError, gettyError, isInstance, messageOf } from '../core/errors.js';
 import { chunksOf, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';
 import { now } from './tick.js';
 import type { Connection, ConnectionEvents, MessageLimits } from './types.js';
@@ -127,7 +127,7 @@ export class SnappyConnection implements Connection, ConnectionEvents {
   };
 
   #fail(error: unknown): void {
-    const known = error instanceof GettyError;
+    const known = isInstance(error, GettyError);
     this.#error ??= known ? error : gettyError('BAD_FRAME', `${this.remoteAddress} sent what is no snappy stream: ${messageOf(error)}`, error);
     this.destroy();
   }

@@ -1,7 +1,9 @@
 /** What TCP, TLS and Unix sockets share: a stream socket of Node as a connection. */
+
 import type { Server, Socket } from 'node:net';
 import { gettyError, messageOf } from '../core/errors.js';
 import { faultError, guard } from '../core/guard.js';
+import { followSignal } from '../core/signals.js';
 import { warn } from '../core/warning.js';
 import type { Address } from './address.js';
 import type { Admission } from './admission.js';
@@ -204,11 +206,11 @@ export function dialled(socket: Socket, ready: 'connect' | 'secureConnect', addr
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
       socket.destroy();
-      signal.removeEventListener('abort', abort);
+      release();
       reject(gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(error)}`, error));
     };
     const abort = (): void => fail(signal.reason);
-    signal.addEventListener('abort', abort, { once: true });
+    const release = followSignal(signal, abort);
     socket.once('error', fail);
     socket.once('connect', () => {
       if (isOwnPeer(socket))
@@ -219,7 +221,7 @@ export function dialled(socket: Socket, ready: 'connect' | 'secureConnect', addr
       // The peer may break the connection in the same breath, before whoever waits for us can listen.
       socket.on('error', unheard);
       socket.off('error', fail);
-      signal.removeEventListener('abort', abort);
+      release();
       resolve();
     });
     if (signal.aborted) abort();

@@ -2,6 +2,7 @@
  * The one ticker: everything periodic hangs on it. There is one timer for each distinct period, and the tasks of a
  * period are spread over it, so that ten thousand sessions do not send their heartbeats in the same instant.
  */
+import { startInterval } from '../core/timers.js';
 
 /** Something periodic. It is its own entry in the ticker, so ten thousand of them cost no closures. */
 export interface Tickable {
@@ -26,7 +27,7 @@ class Wheel {
     this.#period = period;
     const slices = Math.max(1, Math.min(SLICES, Math.floor(period / SHORTEST_SLICE)));
     this.#buckets = Array.from({ length: slices }, () => new Set());
-    this.#timer = setInterval(() => afterPoll(this.#turn), period / slices);
+    this.#timer = startInterval(() => afterPoll(this.#turn), period / slices);
     this.#timer.unref?.();
   }
 

@@ -2,6 +2,7 @@
  * The transport layer in one file: what a user implements (Codec, EventListener), what a user holds (Session, Server,
  * Client), and the one seam that a transport implements (Connection).
  */
+import type { GettyError } from '../core/errors.js';
 import type { Address } from './address.js';
 import type { Admission } from './admission.js';
 import type { ByteReader } from './byte-reader.js';
@@ -16,36 +17,42 @@ export interface Codec<In, Out = In> {
    * Take one message off `input`, or return undefined while it is not whole (then take nothing).
    * A view that `input` hands out stays valid for ever: its bytes are never recycled.
    * On a WebSocket `input.text` is true for a text message, whose bytes are UTF-8, and false for a binary one.
-   * Throw when this is not the protocol: the error reaches onError and the session closes.
+   * Throw when this is not the protocol: the error reaches onError and the session closes. It must answer at once: a promise is BAD_FRAME.
+   * Bytes that are no message, such as an empty line, may be taken with undefined as the answer.
    */
   read(input: ByteReader, session: Session<In, Out>): In | undefined;
   /**
    * Append the encoded message to `output`. On a WebSocket `output.asText = true` sends it as text, which must be UTF-8, and `false` as binary;
-   * other transports ignore that. Throw: nothing is sent, and the writer gets the error.
+   * other transports ignore that. Throw: nothing is sent, and the writer gets the error. It must answer at once, and must not write to
+   * `session`, which throws ENCODE_FAILED there.
    */
-  write(output: ByteWriter, message: Out, session: Session<In, Out>): void;
+  write(output: ByteWriter, message: Out, session: Session<In, Out>): unknown;
 }
 
-/** The events of a session. A throw or rejection in any of them reaches onError, never the process. */
+/**
+ * The events of a session. A throw or rejection in any of them reaches onError, never the process; that of a promise of another realm or of a
+ * thenable too.
+ */
 export interface EventListener<In, Out = In> {
   /** The session is open; messages wait until a returned promise settles. Throw or reject to refuse the session. */
-  onOpen?(session: Session<In, Out>): void | Promise<void>;
+  onOpen?(session: Session<In, Out>): unknown;
   /** One message. May be async; the next message does not wait for it. */
   onMessage(session: Session<In, Out>, message: In): unknown;
   /**
    * A callback failed (HANDLER_FAILED, with the cause), the peer sent bad bytes, or the connection broke. Without this
-   * method a failing callback is a warning of the process (in a browser, an uncaught error of the page); the rest shows in onClose alone.
+   * method a failing callback is a warning of the process (in a browser, an uncaught error of the page); the rest shows in onClose alone. An error
+   * that is no GettyError is the cause of one: of the codec BAD_FRAME, of destroy() SESSION_DESTROYED.
    */
-  onError?(session: Session<In, Out>, error: Error): void;
+  onError?(session: Session<In, Out>, error: GettyError): unknown;
   /**
    * The peer has ended its side, and nothing more comes from it: called once, after its last message. The session closes when all promises of
    * onMessage have settled; with allowHalfOpen it stays open until you close it. A lost connection has no such end.
    */
-  onEnd?(session: Session<In, Out>): void;
+  onEnd?(session: Session<In, Out>): unknown;
   /** The session is over. Called once, last, for every session whose onOpen was called. */
-  onClose?(session: Session<In, Out>): void;
+  onClose?(session: Session<In, Out>): unknown;
   /** Every cronPeriod: the place for heartbeats and idle checks. */
-  onCron?(session: Session<In, Out>): void;
+  onCron?(session: Session<In, Out>): unknown;
 }
 
 /** Bytes and messages both ways since the session opened. Bytes are those of the codec, before compression. */
@@ -68,6 +75,19 @@ export interface SendOptions {
   /** Milliseconds to wait for the operating system to take the bytes; then SEND_TIMEOUT. Default: no limit. */
   timeout?: number;
   signal?: AbortSignal;
+}
+
+/**
+ * The types of the values in Session.attributes, by key. Add those of your program:
+ * `declare module 'getty' { interface SessionAttributes { user: User } }`.
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: programs add to it.
+export interface SessionAttributes {}
+
+/** A Map whose values have the types of SessionAttributes. Any other key may be used too; its value is unknown. */
+export interface AttributeMap extends Map<unknown, unknown> {
+  get<const Key>(key: Key): Key extends keyof SessionAttributes ? SessionAttributes[Key] | undefined : unknown;
+  set<const Key>(key: Key, value: Key extends keyof SessionAttributes ? SessionAttributes[Key] : unknown): this;
 }
 
 /** One conversation with one peer. Made by serve() and connect(). */
@@ -95,8 +115,10 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /** True: messages may be lost, come twice or in another order (UDP). */
   readonly lossy: boolean;
   /** For the user's own state. */
-  readonly attributes: Map<unknown, unknown>;
+  readonly attributes: AttributeMap;
   readonly maxMessageBytes: number;
+  /** Milliseconds, 0: never. As SessionOptions.idleTimeout; may be set while the session is open. Setting throws BAD_OPTION. */
+  idleTimeout: number;
   /** Bytes written that the operating system has not taken yet. */
   readonly queuedBytes: number;
 
@@ -131,7 +153,7 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    * and the reason that are given here; other transports have none to tell. Only the first call counts. Throws BAD_OPTION.
    */
   close(options?: CloseOptions): Promise<void>;
-  /** Close now; what is queued is lost. An error given here reaches onError. */
+  /** Close now; what is queued is lost. An error given here reaches onError; one that is no GettyError is the cause of a SESSION_DESTROYED. */
   destroy(error?: Error): void;
 }
 
@@ -184,7 +206,10 @@ export interface SessionSetup<In, Out = In> extends SessionOptions {
   listener: EventListener<In, Out>;
 }
 
-/** One setup for all sessions, or a function of each new one; throw in it to refuse the session, a RefusedError to choose a WebSocket's HTTP status. */
+/**
+ * One setup for all sessions, or a function of each new one; throw in it to refuse the session, a RefusedError to choose a WebSocket's HTTP status. It must
+ * answer at once: a promise refuses the session too.
+ */
 export type Setup<In, Out = In> = SessionSetup<In, Out> | ((peer: Peer) => SessionSetup<In, Out>);
 
 /** Who is at the other end of a connection that is about to become a session. */
@@ -392,6 +417,8 @@ export type ClientState = 'connecting' | 'ready' | 'down' | 'closed';
 export interface Client<In, Out = In> extends Endpoint<In, Out> {
   readonly type: 'client';
   readonly state: ClientState;
+  /** A live session, in turn when there are several; undefined while there is none. */
+  readonly current: Session<In, Out> | undefined;
   /**
    * A live session, in turn when there are several. While none is live it waits for the attempt that is under way, and
    * rejects with the reason of the last failure while the next attempt is not due.
@@ -408,9 +435,9 @@ export interface ClientOptions {
   reconnect?: boolean | ReconnectOptions;
   /**
    * Told of each new state, for those who balance over several clients; with `down` and `connecting` comes why the last session
-   * was lost or the last attempt failed. It is called at once, after the listener's own events. A throw is reported as that of a listener without onError.
+   * was lost or the last attempt failed. It is called at once, after the listener's own events. A failure is a warning of the process.
    */
-  onState?: (state: ClientState, reason?: Error) => void;
+  onState?: (state: ClientState, reason?: GettyError) => unknown;
   /** For `tls://` and `wss://`. The server is always verified; a CA of your own goes here. BAD_OPTION at `tcp://`, `ws://` and `udp://`. */
   tls?: TlsOptions;
   /** For `udp://`. */

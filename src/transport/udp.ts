@@ -11,12 +11,13 @@
  * A session whose datagram the system refuses to send (no route, not permitted, nobody at the port) is lost with CONNECTION_LOST, and a client
  * connects again, as it does with other transports. Mostly a peer that is gone shows by its silence alone: give clients an idleTimeout.
  */
+
 import { createSocket, type Socket } from 'node:dgram';
 import dns from 'node:dns';
 import { type AddressInfo, isIP } from 'node:net';
-import { untilAborted } from '../core/abort.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
+import { untilAborted } from '../core/signals.js';
 import { type Address, formatAddress } from './address.js';
 import type { Transport } from './types.js';
 import { UdpConnection } from './udp-connection.js';

@@ -1,15 +1,26 @@
 /** The transport in a browser: connect() over its WebSocket, with the same sessions, codecs and listeners. No module of Node.js is behind it. */
-export { type ErrorCode, GettyError } from '../core/errors.js';
+export { type ErrorCode, GettyError, type RpcCode } from '../core/errors.js';
 export { ByteReader } from '../transport/byte-reader.js';
 export { ByteWriter } from '../transport/byte-writer.js';
 export type { Bytes } from '../transport/bytes.js';
 export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from '../transport/client.js';
 export { CloseError } from '../transport/close-code.js';
-export { delimiter, fixedLength, jsonLines, type LengthPrefixedOptions, lengthPrefixed, lines, raw, varintPrefixed } from '../transport/codecs.js';
+export {
+  delimiter,
+  fixedLength,
+  jsonLines,
+  type LengthPrefixedOptions,
+  lengthPrefixed,
+  lines,
+  mapCodec,
+  raw,
+  varintPrefixed,
+} from '../transport/codecs.js';
 export { SendError } from '../transport/outbox.js';
 export { SESSION_DEFAULTS } from '../transport/session-options.js';
 export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from '../transport/task-pool.js';
 export type {
+  AttributeMap,
   Client,
   ClientState,
   CloseOptions,
@@ -22,6 +33,7 @@ export type {
   SendOptions,
   SendResult,
   Session,
+  SessionAttributes,
   SessionOptions,
   SessionSetup,
   SessionStats,

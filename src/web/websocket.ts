@@ -1,6 +1,9 @@
 /** The browser's own WebSocket as a connection: a message transport, of which the browser does the frames and this file the rest. */
+
 import { type GettyError, gettyError, messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
+import { followSignal } from '../core/signals.js';
+import { startTimer } from '../core/timers.js';
 import { type Address, formatAddress } from '../transport/address.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { allocate, type Bytes, encode, wrap } from '../transport/bytes.js';
@@ -196,7 +199,7 @@ class BrowserConnection implements Connection {
   #lookLater(delay: number): void {
     this.#lookDelay = delay;
     const before = this.#socket.bufferedAmount;
-    this.#look = setTimeout(() => {
+    this.#look = startTimer(() => {
       this.#look = undefined;
       const left = this.#socket.bufferedAmount;
       if (left > 0) this.#lookLater(left < before ? FIRST_LOOK : Math.min(this.#lookDelay * 2, LAST_LOOK));
@@ -295,7 +298,7 @@ async function dial(address: Address, options: ClientOptions, signal: AbortSigna
   socket.binaryType = 'arraybuffer';
   return new Promise((resolve, reject) => {
     const settle = (): void => {
-      signal.removeEventListener('abort', abort);
+      release();
       socket.onopen = socket.onclose = null;
     };
     const fail = (cause: unknown): void => {
@@ -303,8 +306,7 @@ async function dial(address: Address, options: ClientOptions, signal: AbortSigna
       socket.close();
       reject(failed(cause));
     };
-    const abort = (): void => fail(signal.reason);
-    signal.addEventListener('abort', abort);
+    const release = followSignal(signal, () => fail(signal.reason));
     // What is to be known comes with the close that follows.
     socket.onerror = () => {};
     socket.onclose = ({ code, reason }) => fail(new Error(`the connection ${endOf(code, reason)}`));

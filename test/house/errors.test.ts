@@ -14,7 +14,7 @@ function part(text: string, begin: string, end: string): string {
 
 const codes = [
   ...quoted(part(read('src/core/errors.ts'), 'export type ErrorCode', ';')),
-  ...quoted(part(read('src/rpc/errors.ts'), 'const NAMES', ']')).filter((name) => name !== 'OK'),
+  ...quoted(part(read('src/core/errors.ts'), 'export const RPC_CODES', ']')),
 ];
 const rows = [...read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1] as string);
 

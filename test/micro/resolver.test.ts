@@ -153,7 +153,7 @@ describe('Resolver', () => {
     });
     resolver.onChange(() => told++);
     (await watches.next()).offer([node('a')]);
-    await log.said('listener threw');
+    await log.said('listener failed');
     expect([told, resolver.nodes().length]).toEqual([1, 1]);
   });
 

@@ -17,7 +17,7 @@ function touchy(): Codec<string> {
   const inner = lines();
   const check = (word: string): void => {
     if (word === 'bad') throw new TypeError('a bad word');
-    if (word === 'worse') throw new GettyError('WORSE', 'a worse word');
+    if (word === 'worse') throw new GettyError('BAD_ADDRESS', 'a worse word');
   };
   return {
     read(input, session) {
@@ -307,11 +307,11 @@ runForEveryTransport({
     await using p = await pair(row, { near: { codec: touchy() } });
     p.near.write('good');
     expect(thrown(() => p.near.write('bad'))).toBeInstanceOf(TypeError);
-    expect(thrown(() => p.near.write('worse')).code).toBe('WORSE');
+    expect(thrown(() => p.near.write('worse')).code).toBe('BAD_ADDRESS');
     const refused = await rejection<SendError>(p.near.send('bad'));
     expect(refused).toBeInstanceOf(SendError);
     expect(refused).toMatchObject({ code: 'ENCODE_FAILED', encodedBytes: 0, sentBytes: 0, cause: expect.any(TypeError) });
-    expect((await rejection(p.near.send('worse'))).code).toBe('WORSE');
+    expect((await rejection(p.near.send('worse'))).code).toBe('BAD_ADDRESS');
     p.near.write('good again');
     expect(await p.farEvents.messages.take(2)).toEqual(['good', 'good again']);
     expect(p.near.stats.messagesWritten).toBe(2);
@@ -346,7 +346,7 @@ runForEveryTransport({
   async "a codec's own GettyError reaches onError as it is"(row) {
     await using p = await pair(row, { far: { codec: touchy() } });
     p.near.write('worse');
-    expect((await p.farEvents.errors.next()).code).toBe('WORSE');
+    expect((await p.farEvents.errors.next()).code).toBe('BAD_ADDRESS');
     await p.farEvents.closed.next();
     await p.nearEvents.closed.next();
     p.nearEvents.errors.dismiss();
@@ -697,8 +697,8 @@ runForEveryTransport({
     expect(thrown(() => p.near.write('x')).code).toBe('SESSION_CLOSED');
     p.near.destroy(new Error('a second reason is not heard'));
     await p.nearEvents.closed.next();
-    expect(p.nearEvents.errors.all).toEqual([reason]);
-    expect(p.nearEvents.log).toEqual(['open', 'error undefined', 'close']);
+    expect(p.nearEvents.errors.all).toMatchObject([{ code: 'SESSION_DESTROYED', cause: reason }]);
+    expect(p.nearEvents.log).toEqual(['open', 'error SESSION_DESTROYED', 'close']);
     p.nearEvents.errors.dismiss();
     await p.farEvents.closed.next();
     p.farEvents.errors.dismiss();

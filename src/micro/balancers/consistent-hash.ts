@@ -1,4 +1,5 @@
 /** Calls with the same key go to the same node, as long as it is there. */
+import { refusePromise } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
 import { type Call, RpcError } from '../../rpc/index.js';
 import { nodeKey } from '../snapshots.js';
@@ -106,8 +107,10 @@ export function consistentHash(key: (call: Call) => string): Balancer {
     const rings = new Rings();
     return (nodes, call) => {
       const text: unknown = key(call);
-      if (typeof text !== 'string')
+      if (typeof text !== 'string') {
+        refusePromise('BAD_OPTION', 'the key of consistentHash()', text);
         throw new RpcError('INTERNAL', `the key of consistentHash() is a ${typeof text}, expected a string`, { unsent: true });
+      }
       return rings.find(nodes, hash(text)) as ServiceNode;
     };
   };

@@ -1,6 +1,7 @@
 /** The node with the fewest calls under way. */
+
 import type { Balancer, NodeLoad, ServiceNode } from '../types.js';
-import { anyIndex, type RandomOptions } from './random.js';
+import { anyIndex, guardedRandom, type RandomOptions } from './random.js';
 
 /** A node whose calls all fail counts as one that has so many more calls under way. */
 const FAILURE_WEIGHT = 100;
@@ -14,7 +15,8 @@ function activeAt({ inFlight, failureRate }: NodeLoad): number {
  * one that has up to 100 more calls under way. Looks at all nodes until it finds one without a call: for
  * hundreds of nodes under load p2cEwma() costs less.
  */
-export function leastActive({ random: next = Math.random }: RandomOptions = {}): Balancer {
+export function leastActive(options: RandomOptions = {}): Balancer {
+  const next = guardedRandom(options);
   return () => (nodes, _, load) => {
     const begin = anyIndex(next, nodes.length);
     let least = nodes[begin] as ServiceNode;

@@ -1,7 +1,7 @@
 /** The better of two random nodes: by how long its calls take, and how many are under way. */
 import { checkNames } from '../../core/options.js';
 import type { Balancer, NodeLoad, ServiceNode } from '../types.js';
-import { anyIndex, RANDOM_NAMES, type RandomOptions } from './random.js';
+import { anyIndex, guardedRandom, RANDOM_NAMES, type RandomOptions } from './random.js';
 
 /** Milliseconds: what a call is taken to cost at a node that has one under way and has not answered any yet. */
 const UNKNOWN_COST = 1e6;
@@ -22,7 +22,7 @@ function costOf({ inFlight, latency, failureRate }: NodeLoad): number {
  */
 export function p2cEwma(options: RandomOptions = {}): Balancer {
   checkNames('p2cEwma()', options, RANDOM_NAMES);
-  const { random: next = Math.random } = options;
+  const next = guardedRandom(options);
   return () => (nodes, _, load) => {
     const first = anyIndex(next, nodes.length);
     const one = nodes[first] as ServiceNode;

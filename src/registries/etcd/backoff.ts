@@ -1,4 +1,5 @@
 /** The rest between attempts: it doubles, is random between half of it and the whole, and can be cut short. */
+import { startTimer } from '../../core/timers.js';
 
 export interface BackoffOptions {
   /** Milliseconds. */
@@ -37,7 +38,7 @@ export class Nap {
   async sleep(ms: number): Promise<void> {
     if (!this.#woken) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, ms).unref();
+        const timer = startTimer(resolve, ms).unref();
         this.#wake = () => {
           clearTimeout(timer);
           resolve();

@@ -1,8 +1,10 @@
 /** One connection to one member: a socket, HTTP/2 on it, and etcd's services as Connect's clients. It ends once, and does not come back. */
+
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { type Client, type ConnectError, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
+import { followSignal } from '../../core/signals.js';
 import { within } from '../../core/timers.js';
 import { tlsClientOptions } from '../../transport/tls.js';
 import type { TlsOptions } from '../../transport/types.js';
@@ -70,8 +72,7 @@ export class Connection {
   /** Rejects with the system's error, or with one that says that it took too long. */
   static async dial(endpoint: Endpoint, options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
     const socket = open(endpoint, options.tls);
-    const giveUp = (): void => void socket.destroy(new Error('the registry is closed'));
-    signal.addEventListener('abort', giveUp, { once: true });
+    const release = followSignal(signal, () => socket.destroy(new Error('the registry is closed')));
     try {
       await within(options.dialTimeout, opened(socket, endpoint), () => new Error(`no connection within ${options.dialTimeout} ms`));
       if (signal.aborted) throw new Error('the registry is closed');
@@ -80,7 +81,7 @@ export class Connection {
       socket.on('error', () => {}).destroy();
       throw error;
     } finally {
-      signal.removeEventListener('abort', giveUp);
+      release();
     }
   }
 

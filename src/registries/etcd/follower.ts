@@ -1,4 +1,5 @@
 /** Keeps the tree true for all who watch: everything is read, then every change is followed from that revision on, and again after each loss. */
+import { startTimer } from '../../core/timers.js';
 import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceQuery } from '../../micro/types.js';
 import { Backoff, type BackoffOptions, Nap } from './backoff.js';
@@ -241,7 +242,7 @@ export class Follower {
 
   #hold(): void {
     this.#stopHolding();
-    this.#release = setTimeout(() => {
+    this.#release = startTimer(() => {
       this.#release = undefined;
       this.#tree.releaseHeld();
       this.#offerChanged();

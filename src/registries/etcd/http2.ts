@@ -2,9 +2,11 @@
  * HTTP/2 on one socket, for Connect. It pings a server that is silent while something is asked of it, and never dials: who is dialled, and when, is for
  * the link to say. (Connect's own manager dials by itself, keeps the process alive, and can leave an error of the session that nobody catches.)
  */
+
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
 import type { Socket } from 'node:net';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { startTimer } from '../../core/timers.js';
 
 type Headers = Parameters<ClientHttp2Session['request']>[0];
 type Options = Parameters<ClientHttp2Session['request']>[1];
@@ -67,13 +69,13 @@ export class Http2 {
   #listen(): void {
     clearTimeout(this.#timer);
     if (this.#session.destroyed) return;
-    this.#timer = setTimeout(() => this.#ping(), this.#options.pingInterval).unref();
+    this.#timer = startTimer(() => this.#ping(), this.#options.pingInterval).unref();
   }
 
   #ping(): void {
     const { pingTimeout } = this.#options;
     const lost = (): void => this.destroy(new ConnectError(`no answer to a ping within ${pingTimeout} ms`, Code.Unavailable));
-    this.#timer = setTimeout(lost, pingTimeout).unref();
+    this.#timer = startTimer(lost, pingTimeout).unref();
     // Answered or cancelled; a session that is destroyed meanwhile tells by its close.
     this.#session.ping((error) => {
       if (error === null) this.#heard();

@@ -1,6 +1,8 @@
 /** One stream of watches on a connection: ranges are added while it runs, and each answer is handed on. */
+
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { followSignal } from '../../core/signals.js';
 import type { Connection } from './connection.js';
 import { type WatchCreateRequest, type WatchRequest, WatchRequestSchema, type WatchResponse } from './rpc_pb.js';
 
@@ -47,7 +49,7 @@ export class WatchStream<Tag> {
    */
   async run(onAnswer: (tag: Tag, answer: WatchResponse) => void, onCompacted: (tag: Tag) => void): Promise<void> {
     const lost = (): void => this.#abort.abort(this.connection.gone.reason);
-    this.connection.gone.addEventListener('abort', lost, { once: true });
+    const release = followSignal(this.connection.gone, lost);
     if (this.connection.gone.aborted) lost();
     try {
       // The server is to end the stream when it has lost its leader, for then it would learn of nothing.
@@ -59,7 +61,7 @@ export class WatchStream<Tag> {
     } catch (error) {
       if (!(this.#abort.signal.reason instanceof Ended)) throw error;
     } finally {
-      this.connection.gone.removeEventListener('abort', lost);
+      release();
       this.end();
     }
   }

@@ -1,6 +1,9 @@
 /** A ZooKeeper client: operations and watches of one session, whichever server has it. */
-import { gettyError, messageOf } from '../../core/errors.js';
+
+import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
+import { messageOf } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf, type Ranges, withDefaults } from '../../core/options.js';
+import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { tlsClientOptions } from '../../transport/tls.js';
 import { aclOf, checkPath, parentOf, parseEnsemble } from './addresses.js';
 import { reasonOf, ZooKeeperError } from './errors.js';
@@ -56,14 +59,13 @@ const MULTI_NAMES = {
   check: { type: true, path: true, version: true },
 } satisfies { [Type in MultiOperation['type']]: NamesOf<Extract<MultiOperation, { type: Type }>> };
 
-const LONGEST = 2 ** 31 - 1;
 const RANGES: Ranges<typeof CLIENT_DEFAULTS> = {
-  sessionTimeout: [100, LONGEST],
-  operationTimeout: [1, LONGEST],
-  initialDelay: [1, LONGEST],
-  maxDelay: [1, LONGEST],
-  maxRequestBytes: [1_024, LONGEST],
-  maxResponseBytes: [1_024, LONGEST],
+  sessionTimeout: [100, LONGEST_TIMER],
+  operationTimeout: [1, LONGEST_TIMER],
+  initialDelay: [1, LONGEST_TIMER],
+  maxDelay: [1, LONGEST_TIMER],
+  maxRequestBytes: [1_024, 2 ** 31 - 1],
+  maxResponseBytes: [1_024, 2 ** 31 - 1],
   maxPending: [1, Number.POSITIVE_INFINITY],
 };
 /** Milliseconds that close() waits for the end of the session. */
@@ -104,7 +106,7 @@ export class ZooKeeperClient implements AsyncDisposable {
       throw badOption('credentials', typeof credentials, 'user:password');
     this.#credentials = credentials;
     this.#acl = aclOf(options.acl ?? (credentials === undefined ? 'anyone' : 'creator'));
-    if (onState !== undefined && typeof onState !== 'function') throw badOption('onState', onState, 'a function');
+    checkCallback('onState', onState);
     if (tls !== undefined) tlsClientOptions(tls, { scheme: 'tls', host: 'localhost', port: 1, path: '', text: '' });
     this.#keeper = new Keeper(
       { ...this.#options, hosts: ensemble.hosts, tls },
@@ -266,7 +268,7 @@ export class ZooKeeperClient implements AsyncDisposable {
         fail: (error) => settle(error) && reject(error),
       };
       // The session's connection, or the wait for it, is what keeps the process.
-      const timer = setTimeout(() => task.fail(this.#late(task, timeout)), timeout).unref();
+      const timer = startTimer(() => task.fail(this.#late(task, timeout)), timeout).unref();
       this.#unsent.add(task);
       if (this.#keeper.link !== undefined) this.#send(task, this.#keeper.link);
     });
@@ -313,11 +315,7 @@ export class ZooKeeperClient implements AsyncDisposable {
   #tell(type: WatchEventType, path: string): void {
     const relative = path.slice(this.#chroot.length) || '/';
     for (const watcher of this.#watches.take(type, path)) {
-      try {
-        watcher({ type, path: relative });
-      } catch (error) {
-        process.emitWarning(gettyError('HANDLER_FAILED', `a ZooKeeper watcher of ${relative} failed: ${messageOf(error)}`, error));
-      }
+      notifyOrWarn(`a ZooKeeper watcher of ${relative}`, () => watcher({ type, path: relative }));
     }
   }
 

@@ -1,5 +1,6 @@
 /** Keeps one session alive: dials the hosts in turn with jittered backoff, takes the session up again, and begins a new one when it has expired. */
-import { gettyError, messageOf } from '../../core/errors.js';
+import { notifyOrWarn } from '../../core/callbacks.js';
+import { pause } from '../../core/timers.js';
 import type { TlsOptions } from '../../index.js';
 import { reasonOf } from './errors.js';
 import { Link, type LinkEvents } from './link.js';
@@ -21,7 +22,7 @@ export interface KeeperEvents {
   onLink(link: Link): void;
   /** The session is over, and its watches and ephemeral nodes with it. */
   onExpired(): void;
-  onState(state: ClientState, cause?: Error): void;
+  onState(state: ClientState, cause?: Error): unknown;
 }
 
 /** A connection that ends sooner counts as a failed attempt, so that being accepted and dropped makes no hot loop. */
@@ -196,11 +197,7 @@ export class Keeper {
   }
 
   #tell(state: ClientState, cause?: Error): void {
-    try {
-      this.#events.onState(state, cause);
-    } catch (error) {
-      process.emitWarning(gettyError('HANDLER_FAILED', `onState of a ZooKeeper client failed: ${messageOf(error)}`, error));
-    }
+    notifyOrWarn('onState of a ZooKeeper client', () => this.#events.onState(state, cause));
   }
 }
 
@@ -211,16 +208,4 @@ function shuffled(hosts: readonly string[]): string[] {
     [order[i], order[j]] = [order[j] as string, order[i] as string];
   }
   return order;
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }

@@ -1,5 +1,8 @@
 /** One connection with one server: the handshake, requests and their answers in order, pings, and one end. */
+
 import { gettyError } from '../../core/errors.js';
+import { followSignal } from '../../core/signals.js';
+import { startTimer } from '../../core/timers.js';
 import { type Client, connect, lengthPrefixed, type Session, type TlsOptions } from '../../index.js';
 import { every } from '../../transport/ticker.js';
 import { answered, ZooKeeperError } from './errors.js';
@@ -128,9 +131,8 @@ export class Link {
     const tooLate = (): void =>
       this.destroy(new ZooKeeperError('OPERATION_TIMEOUT', `ZooKeeper: ${host} has not taken the session within ${timeout} ms`));
     const abort = (): void => this.destroy(signal.reason as Error);
-    const timer = setTimeout(tooLate, left);
-    signal.addEventListener('abort', abort, { once: true });
-    void this.ended.then(() => signal.removeEventListener('abort', abort));
+    const timer = startTimer(tooLate, left);
+    void this.ended.then(followSignal(signal, abort));
     try {
       await new Promise<void>((resolve, reject) => {
         this.#greet = { resolve, reject };

@@ -1,4 +1,5 @@
 /** Work that is done again whenever there is reason to, one run at a time, and tried again until it succeeds. */
+import { startTimer } from '../../core/timers.js';
 import { isConnectionTrouble } from './errors.js';
 
 /** Milliseconds. */
@@ -46,7 +47,7 @@ export class Steady {
 
   #runLater(delay: number): void {
     // What keeps the process is the client.
-    this.#timer = setTimeout(() => {
+    this.#timer = startTimer(() => {
       this.#timer = undefined;
       void this.#run();
     }, delay).unref();

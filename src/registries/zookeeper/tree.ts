@@ -1,6 +1,8 @@
 /** What all watches of a registry share: the entries that any of them looks for, kept as the server has them. */
+
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
+import { startTimer } from '../../core/timers.js';
 import { type Attributes, matches, parseAttributes } from '../../micro/attributes.js';
 import { nodeKey, type SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
@@ -61,7 +63,7 @@ export class Tree {
     clearTimeout(this.#settling);
     this.#settling = undefined;
     if (ms <= 0 || this.#watches.size === 0) return;
-    this.#settling = setTimeout(() => {
+    this.#settling = startTimer(() => {
       this.#settling = undefined;
       for (const watch of this.#watches) this.#offer(watch);
     }, ms).unref();

@@ -36,7 +36,7 @@ export interface WatchEvent {
 }
 
 /** Called once, with the first thing that happens; then the watch is over. What it throws is a process warning. */
-export type Watcher = (event: WatchEvent) => void;
+export type Watcher = (event: WatchEvent) => unknown;
 
 /** A watch is set if the operation succeeds (exists: also when there is no node). It survives the loss of the connection, not that of the session. */
 export interface WatchOptions {
@@ -103,5 +103,5 @@ export interface ZooKeeperClientOptions {
   /** Speak TLS with the servers, which are always verified. Default: plain TCP. */
   tls?: TlsOptions;
   /** Told of each change of state, after it; `cause` says why for `away` and `expired`. What it throws is a process warning. */
-  onState?: (state: ClientState, cause?: Error) => void;
+  onState?: (state: ClientState, cause?: Error) => unknown;
 }

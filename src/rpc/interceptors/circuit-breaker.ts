@@ -1,9 +1,11 @@
 /** Leaving a service alone that fails, until it has recovered. */
+
+import { answerOf, checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { type RpcCode, RpcError } from '../errors.js';
-import { checkHook, tell } from '../hook.js';
 import { invokeUntilEnd } from '../stream-end.js';
 import type { Call, Interceptor } from '../types.js';
+import { guardedClock, keyOf } from './guarded.js';
 import { KeyedStates } from './keyed.js';
 import { RollingCount } from './rolling-count.js';
 
@@ -28,7 +30,7 @@ export interface CircuitBreakerOptions {
   /** Which errors count. Default: UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED and INTERNAL. */
   isFailure?: (error: RpcError) => boolean;
   /** Told of each change. */
-  onState?: (key: string, state: CircuitState) => void;
+  onState?: (key: string, state: CircuitState) => unknown;
   /** A clock in milliseconds that never goes back. Default: performance.now(). */
   now?: () => number;
 }
@@ -76,7 +78,7 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): Interceptor
       now,
     );
     return (call) => {
-      const name = key(call);
+      const name = keyOf('circuitBreaker()', key, call);
       const circuit = circuits.of(name);
       const began = circuit.enter(name);
       if (began === undefined) {
@@ -99,14 +101,9 @@ function resolve(options: CircuitBreakerOptions): Settings {
   });
   for (const name of ['failures', 'probes', 'maxKeys'] as const)
     if (!Number.isInteger(resolved[name])) throw badOption(name, resolved[name], 'a whole number');
-  for (const name of ['key', 'isFailure', 'onState', 'now'] as const) checkHook(name, options[name]);
-  const {
-    key = (call) => call.method.service,
-    isFailure = ({ code }) => FAILURES.includes(code),
-    onState = () => {},
-    now = () => performance.now(),
-  } = options;
-  return { ...resolved, key, isFailure, onState, now };
+  for (const name of ['key', 'isFailure', 'onState', 'now'] as const) checkCallback(name, options[name]);
+  const { key = (call) => call.method.service, isFailure = ({ code }) => FAILURES.includes(code), onState = () => {} } = options;
+  return { ...resolved, key, isFailure, onState, now: guardedClock(options.now) };
 }
 
 class Circuit {
@@ -160,11 +157,7 @@ class Circuit {
   }
 
   #isFailure(error: RpcError): boolean {
-    let failed = true;
-    tell('isFailure', () => {
-      failed = this.#settings.isFailure(error);
-    });
-    return failed;
+    return answerOf('isFailure', () => this.#settings.isFailure(error), true);
   }
 
   #count(key: string, failed: boolean): void {
@@ -186,6 +179,6 @@ class Circuit {
     this.#succeeded = 0;
     this.#calls.clear();
     this.#failed.clear();
-    if (changed) tell('onState', () => onState(key, state));
+    if (changed) notifyOrWarn('onState', () => onState(key, state));
   }
 }

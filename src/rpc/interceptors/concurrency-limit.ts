@@ -1,5 +1,7 @@
 /** No more than so many calls at once; a few more wait for their turn. */
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { followSignal } from '../../core/signals.js';
+import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { cancelled, withTimeLeft } from '../call.js';
 import { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../stream-end.js';
@@ -20,8 +22,6 @@ const NAMES = { limit: true, queue: true, queueTimeout: true } satisfies NamesOf
 
 /** Milliseconds. */
 export const CONCURRENCY_LIMIT_DEFAULTS = { limit: 256, queue: 1_024, queueTimeout: 1_000 } satisfies ConcurrencyLimitOptions;
-
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * At most `limit` calls are under way; `queue` more wait, in order, no longer than `queueTimeout`, their own timeout and their signal
@@ -89,7 +89,7 @@ class WaitingCall {
   readonly #began = performance.now();
   readonly #timer: NodeJS.Timeout;
   readonly #resolve: (answer: Promise<unknown>) => void;
-  readonly #abort: () => void;
+  readonly #release: () => void;
 
   constructor(call: Call, queueTimeout: number, resolve: (answer: Promise<unknown>) => void, fail: (error: RpcError) => void) {
     this.#call = call;
@@ -101,12 +101,11 @@ class WaitingCall {
       const text = `${nameOf(call)} waited ${Math.ceil(Math.min(left, queueTimeout))} ms for others to end`;
       fail(new RpcError(left <= queueTimeout ? 'DEADLINE_EXCEEDED' : 'RESOURCE_EXHAUSTED', text, { unsent: true }));
     };
-    this.#abort = () => {
+    this.#timer = startTimer(late, Math.max(0, Math.min(left, queueTimeout)));
+    this.#release = followSignal(call.signal, () => {
       this.#settle();
       fail(cancelled(call, true));
-    };
-    this.#timer = setTimeout(late, Math.max(0, Math.min(left, queueTimeout)));
-    call.signal?.addEventListener('abort', this.#abort, { once: true });
+    });
   }
 
   admit(run: (call: Call) => Promise<unknown>): void {
@@ -116,6 +115,6 @@ class WaitingCall {
 
   #settle(): void {
     clearTimeout(this.#timer);
-    this.#call.signal?.removeEventListener('abort', this.#abort);
+    this.#release();
   }
 }

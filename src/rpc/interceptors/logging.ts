@@ -1,10 +1,11 @@
 /** One line for each call, when it has ended. */
+import { checkCallback, notifyOrWarn, refusePromise } from '../../core/callbacks.js';
 import type { Logger } from '../../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import type { RpcError } from '../errors.js';
-import { checkHook, tell } from '../hook.js';
 import { invokeUntilEnd } from '../stream-end.js';
 import type { Call, Interceptor } from '../types.js';
+import { guardedClock } from './guarded.js';
 import { isReceived, nameOf } from './side.js';
 
 /** Milliseconds. Defaults: LOGGING_DEFAULTS. */
@@ -43,22 +44,24 @@ export function logging(options: LoggingOptions): Interceptor {
   checkNames('logging()', options, NAMES);
   if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object with a logger');
   const { slow, all } = withDefaults(LOGGING_DEFAULTS, options);
-  const { logger, details, now = () => performance.now() } = options;
+  const { logger, details } = options;
+  const now = guardedClock(options.now);
   if (typeof logger?.info !== 'function' || typeof logger.warn !== 'function') throw badOption('logger', logger, 'an object with info and warn');
-  checkHook('details', details);
-  checkHook('now', options.now);
-  const log = (call: Call, ms: number, error: RpcError | undefined): void => {
+  checkCallback('details', details);
+  checkCallback('now', options.now);
+  const log = (call: Call, ms: number, error: RpcError | undefined): unknown => {
     const isSlow = ms >= slow;
     const isNotable = isSlow || error !== undefined;
-    if (!all && !isNotable) return;
-    const line = { ...lineOf(call, ms, error), ...details?.(call, error) };
+    if (!all && !isNotable) return undefined;
+    const more = details?.(call, error);
+    refusePromise('BAD_OPTION', 'details', more);
+    const line = { ...lineOf(call, ms, error), ...more };
     const text = `${nameOf(call)} ${error === undefined ? (isSlow ? 'was slow' : 'done') : `failed: ${error.code}`}, ${line.ms} ms`;
-    if (isNotable) logger.warn(line, text);
-    else logger.info(line, text);
+    return isNotable ? logger.warn(line, text) : logger.info(line, text);
   };
   return (next) => (call) => {
     const began = now();
-    return invokeUntilEnd(next, call, (error) => tell('the logger', () => log(call, now() - began, error)));
+    return invokeUntilEnd(next, call, (error) => notifyOrWarn('the logger', () => log(call, now() - began, error)));
   };
 }
 

@@ -1,8 +1,10 @@
 /** No more than so many calls a second. */
+
+import { checkCallback } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { RpcError } from '../errors.js';
-import { checkHook } from '../hook.js';
 import type { Call, Interceptor } from '../types.js';
+import { guardedClock, keyOf } from './guarded.js';
 import { KeyedStates } from './keyed.js';
 import { nameOf } from './side.js';
 
@@ -40,16 +42,17 @@ export function rateLimit(options: RateLimitOptions = {}): Interceptor {
     ['maxKeys', maxKeys],
   ] as const)
     if (!Number.isInteger(value)) throw badOption(name, value, 'a whole number');
-  const { key, now = () => performance.now() } = options;
-  checkHook('key', key);
-  checkHook('now', options.now);
+  const { key } = options;
+  const now = guardedClock(options.now);
+  checkCallback('key', key);
+  checkCallback('now', options.now);
   const burst = given === 0 ? Math.ceil(perSecond) : given;
   return (next) => {
     const make = (): Bucket => new Bucket(perSecond, burst, now());
     const all = make();
     const buckets = new KeyedStates(make, (bucket) => bucket.isFull(now()), maxKeys, now);
     return (call) => {
-      const bucket = key === undefined ? all : buckets.of(key(call));
+      const bucket = key === undefined ? all : buckets.of(keyOf('rateLimit()', key, call));
       if (bucket.take(now())) return next(call);
       const text = `${nameOf(call)} was refused: more than ${perSecond} calls a second`;
       return Promise.reject(new RpcError('RESOURCE_EXHAUSTED', text, { unsent: true }));

@@ -1,8 +1,11 @@
 /** Trying again, where it is safe, after a pause. */
+
+import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
+import { isInstance } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { LONGEST_TIMER, pause } from '../../core/timers.js';
 import { cancelled, streams, withTimeLeft } from '../call.js';
 import { isRpcCode, type RpcCode, RpcError } from '../errors.js';
-import { checkHook, tell } from '../hook.js';
 import { RetryBudget, type RetryBudgetOptions } from '../retry-budget.js';
 import { invokeSafely } from '../stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
@@ -20,7 +23,7 @@ export interface RetryOptions {
   /** How many second tries there are at most. A RetryBudget is shared by all who are given it; options make a new one. */
   budget?: RetryBudgetOptions | RetryBudget;
   /** Told of each error that another attempt follows, and of the pause before it. */
-  onRetry?: (error: RpcError, call: Call, delay: number) => void;
+  onRetry?: (error: RpcError, call: Call, delay: number) => unknown;
 }
 
 const NAMES = { attempts: true, initialDelay: true, maxDelay: true, codes: true, budget: true, onRetry: true } satisfies NamesOf<RetryOptions>;
@@ -35,7 +38,6 @@ export const RETRY_DEFAULTS = {
 
 /** A call that was not sent may be sent later for these; for any other code the next attempt would fail as the last did. */
 const PASSING: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 type Resolved = typeof RETRY_DEFAULTS & Pick<RetryOptions, 'onRetry'>;
 
@@ -67,7 +69,7 @@ function resolve(options: RetryOptions): Resolved {
   if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
   if (!Array.isArray(codes)) throw badOption('codes', codes, 'an array of codes, such as UNAVAILABLE');
   for (const code of codes) if (!isRpcCode(code)) throw badOption('codes', code, 'a code, such as UNAVAILABLE');
-  checkHook('onRetry', options.onRetry);
+  checkCallback('onRetry', options.onRetry);
   return { ...resolved, onRetry: options.onRetry };
 }
 
@@ -77,14 +79,14 @@ async function tryAgain(next: Invoke, call: Call, first: unknown, began: number,
   let backoff = options.initialDelay;
   let error = first;
   for (let left = options.attempts - 1; ; left--) {
-    if (left === 0 || !(error instanceof RpcError) || !isSafe(error, call, options.codes)) throw error;
+    if (left === 0 || !isInstance(error, RpcError) || !isSafe(error, call, options.codes)) throw error;
     unsent &&= error.unsent;
     const delay = Math.min(backoff, options.maxDelay) * (0.5 + Math.random() / 2);
     if (deadline !== undefined && performance.now() + delay >= deadline) throw error;
     // What found nobody to send to puts no load on anybody.
     if (!(error.unsent && error.code === 'UNAVAILABLE') && !budget.withdraw()) throw error;
     const failure = error;
-    tell('onRetry', () => options.onRetry?.(failure, call, delay));
+    notifyOrWarn('onRetry', () => options.onRetry?.(failure, call, delay));
     if (!(await pause(delay, call.signal))) throw cancelled(call, unsent);
     backoff *= 2;
     try {
@@ -101,20 +103,4 @@ function isSafe(error: RpcError, call: Call, codes: readonly RpcCode[]): boolean
   // What a handler's own calls did not send says nothing of what else it has done.
   if (error.unsent && !isReceived(call)) return PASSING.includes(error.code) || codes.includes(error.code);
   return call.method.idempotent && codes.includes(error.code);
-}
-
-/** True after `ms` milliseconds; false, at once, when the signal aborts. */
-function pause(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
-  if (signal?.aborted) return Promise.resolve(false);
-  return new Promise((resolve) => {
-    const abort = (): void => {
-      clearTimeout(timer);
-      resolve(false);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener('abort', abort);
-      resolve(true);
-    }, ms);
-    signal?.addEventListener('abort', abort, { once: true });
-  });
 }

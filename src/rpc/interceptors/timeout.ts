@@ -1,13 +1,12 @@
 /** An upper bound for the time of each call. */
+import { followSignal } from '../../core/signals.js';
+import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { checkTimeout } from '../call.js';
 import { RpcError } from '../errors.js';
 import { iteratorOf } from '../stream.js';
 import { invokeSafely, isStream } from '../stream-end.js';
 import type { CallContext, Interceptor, Invoke, Messages } from '../types.js';
 import { isReceived, nameOf } from './side.js';
-
-/** No timer takes more milliseconds. */
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * A call may take `ms` milliseconds, or what it has if that is less. On a client that is its timeout, and travels. On a server the
@@ -97,10 +96,10 @@ class BoundedCall {
   late: RpcError | undefined;
   readonly #timer: NodeJS.Timeout;
   #abort: AbortController | undefined;
-  #forget: (() => void) | undefined;
+  #release: (() => void) | undefined;
 
   constructor(call: CallContext, limit: number, deadline: number) {
-    this.#timer = setTimeout(() => this.#pass(new RpcError('DEADLINE_EXCEEDED', `${nameOf(call)} was not done within ${limit} ms`)), limit);
+    this.#timer = startTimer(() => this.#pass(new RpcError('DEADLINE_EXCEEDED', `${nameOf(call)} was not done within ${limit} ms`)), limit);
     this.context = Object.create(call.with({ timeout: limit }), {
       deadline: { value: deadline, enumerable: true },
       // Most handlers never touch it.
@@ -114,10 +113,8 @@ class BoundedCall {
     this.#abort = abort;
     if (this.late !== undefined) abort.abort(this.late);
     const outer = call.signal;
-    const follow = (): void => abort.abort(outer.reason);
-    if (outer.aborted) follow();
-    else outer.addEventListener('abort', follow, { once: true });
-    this.#forget = () => outer.removeEventListener('abort', follow);
+    if (outer.aborted) abort.abort(outer.reason);
+    this.#release = followSignal(outer, () => abort.abort(outer.reason));
     return abort.signal;
   }
 
@@ -125,13 +122,13 @@ class BoundedCall {
     this.late = error;
     this.#abort?.abort(error);
     this.onLate(error);
-    this.#forget?.();
+    this.#release?.();
   }
 
   /** Over, with `outcome`: no timer and no listener is left. */
   end<T>(outcome: T): T {
     clearTimeout(this.#timer);
-    this.#forget?.();
+    this.#release?.();
     return outcome;
   }
 }

@@ -1,6 +1,8 @@
 /** A WebSocket as a connection: frames over a stream, when the handshake is done. */
+
 import { isUtf8 } from 'node:buffer';
 import { GettyError, gettyError } from '../../core/errors.js';
+import { startTimer } from '../../core/timers.js';
 import { ByteWriter } from '../byte-writer.js';
 import { CloseError } from '../close-code.js';
 import { now } from '../tick.js';
@@ -224,7 +226,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     if (!this.#closeSent) this.#sendClose(closeCode);
     this.#stream.end();
     // Destroyed at once, the system would drop what is not sent, and our close with it when the peer goes on sending.
-    this.#linger = setTimeout(() => this.#stream.destroy(), LINGER);
+    this.#linger = startTimer(() => this.#stream.destroy(), LINGER);
     this.#finish(error);
   }
 

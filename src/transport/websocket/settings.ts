@@ -1,7 +1,8 @@
 /** The options of a WebSocket, checked. */
-import { untilAborted } from '../../core/abort.js';
+
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
+import { untilAborted } from '../../core/signals.js';
 import type { Address } from '../address.js';
 import { checkCompression } from '../session-options.js';
 import type { WebSocketHeaders, WebSocketOptions } from '../types.js';

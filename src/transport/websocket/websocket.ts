@@ -1,4 +1,5 @@
 /** WebSocket: `ws://host:port/path`, and `wss://` over TLS. */
+
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
@@ -6,6 +7,7 @@ import type { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guard } from '../../core/guard.js';
+import { followSignal } from '../../core/signals.js';
 import { type Address, type Credentials, formatAddress, withoutZone } from '../address.js';
 import type { Admission } from '../admission.js';
 import { defaultMaxSessions } from '../descriptors.js';
@@ -244,15 +246,15 @@ function upgrade(
       maxHeaderSize: MAX_HEADER_BYTES,
     });
     const abort = (): void => void request.destroy(signal.reason as Error);
-    signal.addEventListener('abort', abort, { once: true });
-    request.once('close', () => signal.removeEventListener('abort', abort));
+    const release = followSignal(signal, abort);
+    request.once('close', release);
     request.on('error', reject);
     request.on('response', (response) => {
       request.destroy();
       reject(new Error(`the server answered ${response.statusCode} ${response.statusMessage}`));
     });
     request.on('upgrade', (response, _socket, head) => {
-      signal.removeEventListener('abort', abort);
+      release();
       resolve({ headers: response.headers, head });
     });
     request.end();

@@ -1,0 +1,43 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { boundedDelay, LONGEST_TIMER, startTimer } from '../../src/core/timers.js';
+
+const SRC = fileURLToPath(new URL('../../src', import.meta.url));
+
+test.each([
+  [0, 0],
+  [-1, 0],
+  [Number.NaN, 0],
+  [1.5, 1.5],
+  [LONGEST_TIMER, LONGEST_TIMER],
+  [LONGEST_TIMER + 1, LONGEST_TIMER],
+  [Number.POSITIVE_INFINITY, LONGEST_TIMER],
+])('a delay of %d ms is %d', (given, bounded) => {
+  expect(boundedDelay(given)).toBe(bounded);
+});
+
+test('a timer that is longer than the system knows does not fire at once', async () => {
+  let fired = false;
+  const timer = startTimer(() => {
+    fired = true;
+  }, Number.POSITIVE_INFINITY);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  clearTimeout(timer);
+  expect(fired).toBe(false);
+});
+
+test('timers, signals and the settling of promises have one place each', () => {
+  const found: string[] = [];
+  for (const file of readdirSync(SRC, { recursive: true, encoding: 'utf8' })) {
+    // The command line's programs are no library.
+    if (!file.endsWith('.ts') || file.startsWith('cli/')) continue;
+    const text = readFileSync(join(SRC, file), 'utf8');
+    const isCore = (name: string): boolean => file === join('core', name);
+    if (!isCore('timers.ts') && /\bset(Timeout|Interval)\(/.test(text)) found.push(`${file}: use startTimer() of core/timers`);
+    if (!isCore('signals.ts') && /\.addEventListener\('abort'|AbortSignal\.any/.test(text)) found.push(`${file}: use followSignal() of core/signals`);
+    if (/instanceof Promise\b/.test(text)) found.push(`${file}: use promiseOf() of core/callbacks`);
+  }
+  expect(found).toEqual([]);
+});
