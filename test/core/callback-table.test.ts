@@ -152,6 +152,7 @@ function once(fail: Fail, then: (...args: never[]) => unknown = () => undefined)
 async function listening(
   setup: Partial<Omit<SessionSetup<string>, 'listener'>> & { listener?: Partial<EventListener<string>> },
   word = 'a',
+  isEnded = false,
 ): Promise<void> {
   const listener: EventListener<string> = {
     onMessage: (session, line) => session.write(line),
