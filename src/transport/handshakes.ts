@@ -2,6 +2,7 @@
 import type { Server as NodeServer, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { messageOf } from '../core/errors.js';
+import { startTimer } from '../core/timers.js';
 import type { Admission } from './admission.js';
 import { RefusedError } from './refused-error.js';
 import { guardedOpen } from './socket.js';
@@ -66,7 +67,7 @@ export class HandshakeTracker {
     this.#byEnds.set(handshake.ends, handshake);
     this.#timers.set(
       handshake,
-      setTimeout(() => this.#expire(handshake), handshakeTimeout),
+      startTimer(() => this.#expire(handshake), handshakeTimeout),
     );
     socket.once('close', handshake.onClose);
   }
@@ -129,7 +130,7 @@ export class HandshakeTracker {
     clearTimeout(timer);
     this.#timers.set(
       handshake,
-      setTimeout(() => handshake.socket.destroy(), LINGER),
+      startTimer(() => handshake.socket.destroy(), LINGER),
     );
     socket.end(response);
     // Unread bytes would make the system reset the connection, and the peer might lose the answer.

@@ -16,11 +16,11 @@ import {
 } from 'node:tls';
 import { messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
+import { LONGEST_TIMER } from '../core/timers.js';
 import { type Address, formatAddress, withoutZone } from './address.js';
 import { defaultMaxSessions } from './descriptors.js';
 import { HandshakeTracker } from './handshakes.js';
 import { checkTlsNames } from './option-names.js';
-import { LONGEST_TIMER } from '../core/timers.js';
 import { dialled, guardedOpen, listenWith, SocketConnection } from './socket.js';
 import { SocketPeer } from './tcp.js';
 import type { Listener, Peer, PeerCertificate, TlsOptions, Transport } from './types.js';

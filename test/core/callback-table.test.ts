@@ -7,7 +7,18 @@ import type { Tracer } from '@opentelemetry/api';
 import { Registry as MetricsRegistry } from 'prom-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { messageOf } from '../../src/core/errors.js';
-import { connect, type EventListener, type Logger, lines, mapCodec, type Session, type SessionSetup, serve, type TaskPool } from '../../src/index.js';
+import {
+  connect,
+  type EventListener,
+  type Logger,
+  lines,
+  mapCodec,
+  RefusedError,
+  type Session,
+  type SessionSetup,
+  serve,
+  type TaskPool,
+} from '../../src/index.js';
 import {
   consistentHash,
   consume,
@@ -306,6 +317,34 @@ const ROWS: Readonly<Record<string, Row>> = {
       'a',
       true,
     ),
+  'ServerOptions.onRefused': async (fail) => {
+    const setup = (): never => {
+      throw new RefusedError('not now');
+    };
+    const server = await serve(freeAddress(), setup, { onRefused: once(fail) });
+    await connect(server.address, { codec: lines(), listener: { onMessage() {} } }, { reconnect: false }).catch(() => {});
+    await until(() => told.what.length > 0, 'the failure was told');
+    expect(server.refusals.setup).toBe(1);
+    await server.close();
+  },
+  'WebSocketOptions.allowOrigin': async (fail) => {
+    const setup: SessionSetup<string> = { codec: lines(), listener: { onMessage() {} } };
+    const server = await serve('ws://127.0.0.1:0', setup, { websocket: { allowOrigin: once(fail, () => true) } });
+    const asPage = () => connect(server.address, setup, { reconnect: false, websocket: { headers: { Origin: 'https://example.org' } } });
+    await expect(asPage()).rejects.toMatchObject({ code: 'CONNECT_FAILED' });
+    await until(() => told.what.length > 0, 'the failure was told');
+    await (await asPage()).close();
+    await server.close();
+  },
+  'WebSocketOptions.headers': async (fail) => {
+    const setup: SessionSetup<string> = { codec: lines(), listener: { onMessage() {} } };
+    const server = await serve('ws://127.0.0.1:0', setup);
+    const headers = once(fail, () => ({ 'X-Attempt': 'second' }));
+    const dial = () => connect(server.address, setup, { reconnect: false, websocket: { headers } });
+    await told.rejection(dial);
+    await (await dial()).close();
+    await server.close();
+  },
   'EventListener.onCron': (fail) => listening({ cronPeriod: 20, listener: { onCron: once(fail) } }),
   'Codec.read': (fail) => {
     const codec = lines();
@@ -495,7 +534,6 @@ const ROWS: Readonly<Record<string, Row>> = {
 const ELSEWHERE: Readonly<Record<string, string>> = {
   'WatchOptions.watch': 'a ZooKeeper server is needed: test/registries/zookeeper/client.test.ts',
   Watcher: 'as WatchOptions.watch',
-  'WebSocketOptions.allowOrigin': 'test/transport/websocket.test.ts',
 };
 
 /** Objects that the package makes and the user holds: their functions are no callbacks. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { boundedDelay, LONGEST_TIMER, startTimer } from '../../src/core/timers.js';
+import { elapse } from '../fixtures/waiting.js';
 
 const SRC = fileURLToPath(new URL('../../src', import.meta.url));
 
@@ -23,7 +24,7 @@ test('a timer that is longer than the system knows does not fire at once', async
   const timer = startTimer(() => {
     fired = true;
   }, Number.POSITIVE_INFINITY);
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  await elapse(5);
   clearTimeout(timer);
   expect(fired).toBe(false);
 });

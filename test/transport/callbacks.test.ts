@@ -16,7 +16,7 @@ import {
 } from '../../src/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { thrown } from '../fixtures/transports.js';
-import { turns, until } from '../fixtures/waiting.js';
+import { elapse, turns, until } from '../fixtures/waiting.js';
 
 noLeaks();
 
@@ -160,7 +160,7 @@ describe('idleTimeout of an open session', () => {
     const [peer] = server.sessions;
     (peer as Session<string>).idleTimeout = 20;
     (peer as Session<string>).idleTimeout = 0;
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await elapse(60);
     expect(session.closed).toBe(false);
     await close();
   });

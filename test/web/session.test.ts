@@ -416,10 +416,10 @@ describe('the end', () => {
     page.session.write(bytes('a'));
     page.session.destroy(new Error('enough'));
     await page.events.closed.next();
-    expect(page.events.errors.all.map(String)).toEqual(['Error: enough']);
+    expect(page.events.errors.all).toMatchObject([{ code: 'SESSION_DESTROYED', cause: { message: 'enough' } }]);
     expect(await server.events.errors.next()).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringContaining('closed with code 4000') });
     await turns(20);
-    expect(page.events.log).toEqual(['open', 'error undefined', 'close']);
+    expect(page.events.log).toEqual(['open', 'error SESSION_DESTROYED', 'close']);
   });
 
   it('18: a lost session is dialled again; closing the client ends that', async () => {
