@@ -1,0 +1,55 @@
+/** First in, first out. Adding and taking cost the same, however many items wait: Array.shift() moves all that are behind the first. */
+
+const FIRST_CAPACITY = 8;
+/** An empty queue with more room than this gives it back. */
+const KEPT_CAPACITY = 8192;
+
+export class Queue<T> {
+  /** A ring; its length is a power of two. Made by the first item. */
+  #ring: (T | undefined)[] | undefined;
+  #first = 0;
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  push(item: T): void {
+    let ring = this.#ring;
+    if (ring === undefined || this.#length === ring.length) ring = this.#grow();
+    ring[(this.#first + this.#length) & (ring.length - 1)] = item;
+    this.#length++;
+  }
+
+  /** The oldest item, which stays. Undefined: there is none. */
+  peek(): T | undefined {
+    return this.#length === 0 ? undefined : this.#ring?.[this.#first];
+  }
+
+  /** Takes the oldest item. Undefined: there is none. */
+  shift(): T | undefined {
+    const ring = this.#ring;
+    if (ring === undefined || this.#length === 0) return undefined;
+    const item = ring[this.#first];
+    ring[this.#first] = undefined;
+    this.#first = (this.#first + 1) & (ring.length - 1);
+    this.#length--;
+    if (this.#length === 0 && ring.length > KEPT_CAPACITY) this.clear();
+    return item;
+  }
+
+  clear(): void {
+    this.#ring = undefined;
+    this.#first = 0;
+    this.#length = 0;
+  }
+
+  #grow(): (T | undefined)[] {
+    const old = this.#ring;
+    const ring: (T | undefined)[] = new Array(old === undefined ? FIRST_CAPACITY : old.length * 2).fill(undefined);
+    if (old !== undefined) for (let i = 0; i < this.#length; i++) ring[i] = old[(this.#first + i) & (old.length - 1)];
+    this.#ring = ring;
+    this.#first = 0;
+    return ring;
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Divides long work among turns of the event loop, so that one busy peer does not hold up timers, signals and other sessions. There is one
+ * share for the whole thread: many sessions that do little each can use it up together.
+ */
+import { Queue } from './queue.js';
+
+/** Milliseconds of work after which the rest waits for the next turn. Up to as many pass before a turn is timed at all. */
+const TURN_SHARE = 10;
+/** The clock is read once in so many units: to read it for each message would cost too much. */
+const UNITS_PER_CHECK = 64;
+/** So many of those that wait go on in one turn; each does a few units of work at least. */
+const RESUMED_PER_TURN = 64;
+
+const waiting = new Queue<() => void>();
+let units = 0;
+/** When a turn began, or, of the turn that is timed, when that was first known. */
+let began = 0;
+let isOver = false;
+/** The next turn will be noticed: until then this one is timed. */
+let isScheduled = false;
+
+/**
+ * Count work that is about to be done; a small message is one unit. True: the share of this turn is used up, so what can wait should wait
+ * for onNextTurn().
+ */
+export function spend(count: number): boolean {
+  units += count;
+  return units < UNITS_PER_CHECK ? isOver : check();
+}
+
+function check(): boolean {
+  units = 0;
+  if (isOver) return true;
+  const time = performance.now();
+  if (time - began < TURN_SHARE) return false;
+  // Many turns may have gone by unnoticed: time this one from here on.
+  if (isScheduled) isOver = true;
+  else {
+    began = time;
+    schedule();
+  }
+  return isOver;
+}
+
+/** Call `resume`, which must not throw, in a later turn of the event loop. First come, first served. */
+export function onNextTurn(resume: () => void): void {
+  waiting.push(resume);
+  schedule();
+}
+
+/** Settles in a later turn of the event loop. */
+export function nextTurn(): Promise<void> {
+  return new Promise(onNextTurn);
+}
+
+function schedule(): void {
+  if (isScheduled) return;
+  isScheduled = true;
+  startTurn(begin);
+}
+
+function begin(): void {
+  isScheduled = false;
+  isOver = false;
+  units = 0;
+  began = performance.now();
+  for (let count = Math.min(waiting.length, RESUMED_PER_TURN); count > 0; count--) waiting.shift()?.();
+  if (waiting.length > 0) schedule();
+}
+
+/** setImmediate() in Node.js. In a page a message to itself: a timer there waits 4 ms, and a second when the page is hidden. */
+const startTurn: (begin: () => void) => void = globalThis.setImmediate ?? pageTurns();
+
+function pageTurns(): (begin: () => void) => void {
+  const { MessageChannel } = globalThis;
+  if (MessageChannel === undefined) return (begin) => void setTimeout(begin, 0);
+  // The compiler knows the ports of Node.js only.
+  const { port1, port2 } = new MessageChannel() as unknown as { port1: { onmessage: () => void }; port2: { postMessage(message: undefined): void } };
+  return (begin) => {
+    port1.onmessage = begin;
+    port2.postMessage(undefined);
+  };
+}

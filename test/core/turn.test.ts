@@ -1,0 +1,86 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { nextTurn, onNextTurn, spend } from '../../src/core/turn.js';
+import { turns } from '../fixtures/waiting.js';
+
+let clock = 0;
+
+/** Longer than the share of a turn. */
+function work(): void {
+  clock += 15;
+}
+
+beforeEach(async () => {
+  vi.spyOn(performance, 'now').mockImplementation(() => clock);
+  await nextTurn();
+});
+afterEach(() => void vi.restoreAllMocks());
+
+describe('the share of a turn', () => {
+  it('is used up by work, and whole again in the next turn', async () => {
+    work();
+    // From here on the turn is timed.
+    expect(spend(64)).toBe(false);
+    work();
+    expect(spend(1)).toBe(false);
+    // The clock is read once in 64 units.
+    expect(spend(64)).toBe(true);
+    expect(spend(0)).toBe(true);
+    await nextTurn();
+    expect(spend(64)).toBe(false);
+  });
+
+  it('is whole again without anyone who waits', async () => {
+    for (const isOver of [false, true]) {
+      work();
+      expect(spend(64)).toBe(isOver);
+    }
+    await turns(2);
+    expect(spend(1)).toBe(false);
+  });
+
+  it('is not timed for small amounts of work', async () => {
+    await turns();
+    for (let units = 0; units < 60; units++) expect(spend(1)).toBe(false);
+  });
+});
+
+describe('what waits for the next turn', () => {
+  it('goes on in its order, and not in this turn', async () => {
+    const order: string[] = [];
+    for (const name of ['a', 'b', 'c']) onNextTurn(() => order.push(name));
+    await Promise.resolve();
+    expect(order).toEqual([]);
+    await nextTurn();
+    expect(order).toEqual(['a', 'b', 'c']);
+  });
+
+  it('goes on in portions, so that timers and input come between', async () => {
+    let resumed = 0;
+    let largest = 0;
+    let before = 0;
+    let isOver = false;
+    const watch = (): void => {
+      largest = Math.max(largest, resumed - before);
+      before = resumed;
+      if (!isOver) setImmediate(watch);
+    };
+    for (let i = 0; i < 1_000; i++) onNextTurn(() => resumed++);
+    watch();
+    await nextTurn();
+    isOver = true;
+    expect(resumed).toBe(1_000);
+    expect(largest).toBeLessThanOrEqual(64);
+  });
+
+  it('comes behind what waits already when it waits again', async () => {
+    const order: string[] = [];
+    onNextTurn(() => {
+      order.push('first');
+      onNextTurn(() => order.push('first again'));
+    });
+    onNextTurn(() => order.push('second'));
+    await nextTurn();
+    await turns();
+    expect(order).toEqual(['first', 'second', 'first again']);
+  });
+});
