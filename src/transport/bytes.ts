@@ -80,3 +80,21 @@ export const WEB_TOOLS: ByteTools = {
 export const TOOLS: ByteTools = globalThis.Buffer === undefined ? WEB_TOOLS : nodeTools(globalThis.Buffer);
 
 export const { allocate, copy, wrap, encode, textBytes, writeText, decode, find } = TOOLS;
+
+// Little-endian integers. Buffer's own methods are not there in a browser.
+
+export function readUint16(bytes: Uint8Array, at: number): number {
+  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+}
+
+export function readInt16(bytes: Uint8Array, at: number): number {
+  return (readUint16(bytes, at) << 16) >> 16;
+}
+
+export function readInt32(bytes: Uint8Array, at: number): number {
+  return readUint16(bytes, at) | (readUint16(bytes, at + 2) << 16);
+}
+
+export function readUint32(bytes: Uint8Array, at: number): number {
+  return readInt32(bytes, at) >>> 0;
+}

@@ -5,6 +5,7 @@
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
+import { Queue } from '../core/queue.js';
 import { SnappyConnection } from './snappy.js';
 import type { Compression, Connection, ConnectionEvents, MessageLimits } from './types.js';
 import { Untaken } from './untaken.js';
@@ -33,7 +34,7 @@ class DeflateConnection implements Connection, ConnectionEvents {
   #compressedBytes = 0;
   #ending = false;
   /** Received chunks that are not inflated yet; one is inflated at a time, so that its output can be limited. */
-  #received: Buffer[] = [];
+  readonly #received = new Queue<Buffer>();
   #inflating = false;
   #inflated = 0;
   #receivedBytes = 0;
@@ -119,7 +120,7 @@ class DeflateConnection implements Connection, ConnectionEvents {
   }
 
   destroy(): void {
-    this.#received = [];
+    this.#received.clear();
     this.#destroyed = true;
     this.#inner.destroy();
     // The inner connection may be gone already, while we were still inflating what it brought.

@@ -1,12 +1,19 @@
 /** What a session receives: bytes become messages and go to the listener, no faster than the listener wants them. */
 import { promiseOf, refusePromise, settle } from '../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError } from '../core/errors.js';
+import { Queue } from '../core/queue.js';
+import { onNextTurn, spend } from '../core/turn.js';
 import { ByteReader } from './byte-reader.js';
 import type { Bytes } from './bytes.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';
 import type { TaskPool } from './task-pool.js';
 import { now } from './tick.js';
 import type { Connection, Session } from './types.js';
+
+/** Bits by which a number of bytes is shifted to KiB, each of which counts as one unit of work. */
+const KIBIBYTE = 10;
+/** Work is counted in portions. */
+const UNITS_PER_SPEND = 16;
 
 /** What the inbox tells its session. */
 export interface InboxOwner<In, Out> extends Session<In, Out> {
@@ -35,7 +42,7 @@ export class Inbox<In, Out> {
   /** Made when bytes come: many sessions only wait. */
   #input: ByteReader | undefined;
   /** Whole messages of a message transport that wait to be read; undefined: none does. */
-  #whole: WholeMessage[] | undefined;
+  #whole: Queue<WholeMessage> | undefined;
   /** onOpen has not settled: messages wait, whatever else happens. */
   #opening: boolean;
   #paused = false;
@@ -43,6 +50,8 @@ export class Inbox<In, Out> {
   #full = false;
   /** Waits until its pool has room. */
   #queueing = false;
+  /** The share of this turn of the event loop is used up: the rest is read in the next. */
+  #waitsForTurn = false;
   #reading = false;
   #ended = false;
   /** The session knows of the end. */
@@ -83,7 +92,7 @@ export class Inbox<In, Out> {
   }
 
   #go(): void {
-    if (this.#opening || this.#paused || this.#full || this.#stopped) return;
+    if (this.#opening || !this.#mayRead()) return;
     // What is here goes before what the connection holds.
     this.#read();
     if (this.#mayRead()) this.#connection.resume();
@@ -91,6 +100,7 @@ export class Inbox<In, Out> {
 
   onData(bytes: Bytes): void {
     this.bytesRead += bytes.length;
+    spend(bytes.length >>> KIBIBYTE);
     this.#input ??= new ByteReader();
     this.#input.feed(bytes);
     this.#read();
@@ -99,8 +109,8 @@ export class Inbox<In, Out> {
   onMessage(bytes: Bytes, text: boolean | undefined): void {
     this.bytesRead += bytes.length;
     // Mostly nothing waits, and nobody has to.
-    if (this.#whole === undefined && this.#setup.taskPool === undefined && this.#mayBegin()) return this.#read(bytes, text);
-    this.#whole ??= [];
+    if (this.#whole === undefined && this.#setup.taskPool === undefined && this.#mayBegin() && this.#hasTurn(bytes)) return this.#read(bytes, text);
+    this.#whole ??= new Queue();
     this.#whole.push({ bytes, text });
     this.#read();
   }
@@ -127,7 +137,7 @@ export class Inbox<In, Out> {
   }
 
   #mayRead(): boolean {
-    return !this.#paused && !this.#full && !this.#stopped;
+    return !this.#paused && !this.#full && !this.#waitsForTurn && !this.#stopped;
   }
 
   #mayBegin(): boolean {
@@ -155,7 +165,8 @@ export class Inbox<In, Out> {
   #readStream(input: ByteReader): void {
     const { codec, maxMessageBytes } = this.#setup;
     const session = this.#session;
-    while (input.length > 0 && this.#mayRead()) {
+    for (let count = 0; input.length > 0 && this.#mayRead(); count++) {
+      if (count % UNITS_PER_SPEND === 0 && spend(UNITS_PER_SPEND)) return this.#waitForTurn();
       const before = input.length;
       let message: In | undefined;
       try {
@@ -183,12 +194,28 @@ export class Inbox<In, Out> {
     }
   }
 
-  #readWaiting(messages: WholeMessage[]): void {
-    while (messages.length > 0 && this.#mayRead()) {
-      const { bytes, text } = messages.shift() as WholeMessage;
-      this.#readMessage(bytes, text);
+  #readWaiting(messages: Queue<WholeMessage>): void {
+    for (let next = messages.peek(); next !== undefined && this.#mayRead() && this.#hasTurn(next.bytes); next = messages.peek()) {
+      messages.shift();
+      this.#readMessage(next.bytes, next.text);
     }
     if (messages.length === 0) this.#whole = undefined;
+  }
+
+  /** False: the share of this turn is used up, and the message waits for the next. Of datagrams the system hands over few in a turn. */
+  #hasTurn(message: Bytes): boolean {
+    if (this.#connection.lossy || !spend(1 + (message.length >>> KIBIBYTE))) return true;
+    this.#waitForTurn();
+    return false;
+  }
+
+  #waitForTurn(): void {
+    this.#waitsForTurn = true;
+    this.#connection.pause();
+    onNextTurn(() => {
+      this.#waitsForTurn = false;
+      this.#go();
+    });
   }
 
   /** It is one message of the codec, neither more nor less. */

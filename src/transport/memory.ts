@@ -1,6 +1,7 @@
 /** Connections within this process: `memory://name`. No sockets, the same rules: copied bytes, back-pressure, an orderly end. */
 import { gettyError } from '../core/errors.js';
 import { faultError, guard } from '../core/guard.js';
+import { Queue } from '../core/queue.js';
 import type { Connection, ConnectionEvents, Listener, Transport } from './types.js';
 
 const listeners = new Map<string, (connection: Connection) => void>();
@@ -20,7 +21,7 @@ class MemoryConnection implements Connection {
   readonly remoteAddress: string;
   peer: MemoryConnection | undefined;
   #events: ConnectionEvents | undefined;
-  #inbox: Buffer[] = [];
+  readonly #inbox = new Queue<Buffer>();
   /** Bytes in the inbox: to the peer they are sent and not taken yet. */
   #inboxBytes = 0;
   #paused = false;
@@ -89,7 +90,7 @@ class MemoryConnection implements Connection {
     if (this.#destroyed) return;
     this.#destroyed = true;
     // The bytes still count: to the peer they were never taken.
-    this.#inbox = [];
+    this.#inbox.clear();
     const { peer } = this;
     setImmediate(() => {
       this.#events?.onClose(this.#error);

@@ -1,6 +1,7 @@
 /** Runs handlers no more than so many at once. The session that fills it waits, and so does its peer. */
 import { gettyError } from '../core/errors.js';
 import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
+import { Queue } from '../core/queue.js';
 
 export interface TaskPoolOptions {
   /** Tasks that run at once. */
@@ -27,8 +28,8 @@ class BoundedPool implements TaskPool {
   readonly #concurrency: number;
   readonly #limit: number;
   #running = 0;
-  #waiting: (() => void)[] = [];
-  #rooms: (() => void)[] = [];
+  readonly #waiting = new Queue<() => void>();
+  readonly #rooms = new Queue<() => void>();
 
   constructor({ concurrency, queue }: typeof TASK_POOL_DEFAULTS) {
     this.#concurrency = concurrency;

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:dgram';
 import { gettyError } from '../core/errors.js';
 import { faultError, guard } from '../core/guard.js';
+import { Queue } from '../core/queue.js';
 import type { ByteWriter } from './byte-writer.js';
 import { beginEvent, endEvent } from './tick.js';
 import type { Connection, ConnectionEvents, Peer } from './types.js';
@@ -37,7 +38,7 @@ export abstract class UdpConnection implements Connection {
   #events: ConnectionEvents | undefined;
   /** Until the session resumes it for the first time, which says that it is open. */
   #paused = true;
-  #held: Buffer[] = [];
+  readonly #held = new Queue<Buffer>();
   #heldBytes = 0;
   /** Bytes that went into the socket's queue since it was last seen empty. */
   #queuedBytes = 0;
@@ -215,7 +216,7 @@ export abstract class UdpConnection implements Connection {
   #finish(error?: Error): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#held = [];
+    this.#held.clear();
     this.release();
     queueMicrotask(() => this.#events?.onClose(error));
   }

@@ -1,4 +1,5 @@
 /** What was written and is not taken, where the bytes that are taken are others than those that were written: they were compressed. */
+import { Queue } from '../core/queue.js';
 
 export interface Write {
   readonly size: number;
@@ -9,7 +10,7 @@ export interface Write {
 /** A write is taken when the last byte of its compressed form is: part of that says nothing about part of the write. */
 export class Untaken {
   /** Oldest first. */
-  #writes: Write[] = [];
+  readonly #writes = new Queue<Write>();
   #bytes = 0;
 
   add(size: number, end = Number.POSITIVE_INFINITY): Write {
@@ -21,13 +22,10 @@ export class Untaken {
 
   /** Bytes that are left when the outgoing stream has been taken up to `taken`. */
   left(taken: number): number {
-    let count = 0;
-    for (const { size, end } of this.#writes) {
-      if (end > taken) break;
-      this.#bytes -= size;
-      count++;
+    for (let write = this.#writes.peek(); write !== undefined && write.end <= taken; write = this.#writes.peek()) {
+      this.#bytes -= write.size;
+      this.#writes.shift();
     }
-    if (count > 0) this.#writes.splice(0, count);
     return this.#bytes;
   }
 }

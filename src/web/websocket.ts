@@ -2,6 +2,7 @@
 
 import { type GettyError, gettyError, messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
+import { Queue } from '../core/queue.js';
 import { followSignal } from '../core/signals.js';
 import { startTimer } from '../core/timers.js';
 import { type Address, formatAddress } from '../transport/address.js';
@@ -91,7 +92,7 @@ class BrowserConnection implements Connection {
   /** Until the session resumes it for the first time, which says that it is open. */
   #paused = true;
   /** A browser goes on receiving, whatever we do: what came while we do not read. */
-  #held: HeldMessage[] = [];
+  readonly #held = new Queue<HeldMessage>();
   #heldBytes = 0;
   /** The message that is about to be written, as text. */
   #nextText: string | undefined;
@@ -261,7 +262,7 @@ class BrowserConnection implements Connection {
   #finish(error?: Error): void {
     if (this.#over) return;
     this.#over = true;
-    this.#held = [];
+    this.#held.clear();
     clearTimeout(this.#look);
     this.#socket.onmessage = this.#socket.onclose = null;
     queueMicrotask(() => this.#events?.onClose(error));

@@ -1,6 +1,8 @@
 /** A WebSocket as a connection: frames over a stream, when the handshake is done. */
 
-import { isUtf8 } from 'node:buffer';
+import {
+import { Queue } from '../../core/queue.js'; isUtf8 } from 'node:buffer';
+
 import { GettyError, gettyError } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
 import { ByteWriter } from '../byte-writer.js';
@@ -71,7 +73,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   #ping: Buffer | undefined;
   #paused = false;
   /** Messages that came while paused. */
-  #held: Message[] | undefined;
+  #held: Queue<Message> | undefined;
   #heldBytes = 0;
   /** What the peer did wrong. It takes effect when the messages before it are delivered. */
   #failure: FrameError | undefined;
@@ -181,13 +183,13 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   }
 
   #hold(message: Message): void {
-    this.#held ??= [];
+    this.#held ??= new Queue();
     this.#held.push(message);
     this.#heldBytes += message.bytes.length + HELD_OVERHEAD;
   }
 
   /** One by one: the session may pause at any of them. */
-  #deliverHeld(held: Message[]): void {
+  #deliverHeld(held: Queue<Message>): void {
     const message = held.shift();
     if (held.length === 0) this.#held = undefined;
     if (message === undefined) return;
