@@ -14,7 +14,7 @@ export const json: MessageCodec = {
     if (text === undefined) throw new TypeError(`a ${typeof message} has no JSON form`);
     output.text(text);
   },
-  decode: (bytes, start, end) => (start === end ? undefined : parseJson(bytes, start, end)),
+  decode: (bytes, start, end, maxObjects) => (start === end ? undefined : parseJson(bytes, start, end, maxObjects)),
 };
 
 /** A message of a Protobuf schema, in the binary form. */
@@ -27,8 +27,8 @@ export function protobufJsonBody<Desc extends DescMessage>(schema: Desc): Messag
   return {
     encode: (output, message) =>
       output.text(toJsonString(schema, messageOf(schema, message), { alwaysEmitImplicit: true, useProtoFieldName: true, enumAsInteger: true })),
-    decode: (bytes, start, end) =>
-      fromJsonString(schema, jsonText(bytes, start, end) || '{}', { ignoreUnknownFields: true }) as MessageInitShape<Desc>,
+    decode: (bytes, start, end, maxObjects) =>
+      fromJsonString(schema, jsonText(bytes, start, end, maxObjects) || '{}', { ignoreUnknownFields: true }) as MessageInitShape<Desc>,
     describe: () => describeSchema(schema),
   };
 }

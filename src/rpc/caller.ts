@@ -34,6 +34,7 @@ export interface CallerSetup {
   readonly heartbeatPeriod: number;
   readonly heartbeatTimeout: number;
   readonly maxPendingCalls: number;
+  readonly maxDecodedObjects: number;
   readonly busyPoll: number;
   /** Of the calls that are made. */
   readonly calls: Meters;
@@ -76,9 +77,7 @@ export class Caller {
       get streamWindow() {
         return owner.streamWindow;
       },
-      get maxMessageBytes() {
-        return owner.maxMessageBytes;
-      },
+      maxDecodedObjects: owner.maxDecodedObjects,
       sendPacket: (packet) => owner.sendPacket(packet),
       room: () => owner.room(),
       drop: (stream) => this.#drop(stream),
@@ -244,7 +243,7 @@ export class Caller {
 
   /** Nothing waits for the answer of a call that timed out or was cancelled. */
   onAnswer(frame: Frame): void {
-    this.#pending.take(frame.sequenceLow, frame.sequenceHigh)?.answer(frame);
+    this.#pending.take(frame.sequenceLow, frame.sequenceHigh)?.answer(frame, this.#setup.maxDecodedObjects);
     this.#owner.oneLess();
   }
 

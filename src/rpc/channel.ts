@@ -198,8 +198,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     return this.#setup.streamWindow;
   }
 
-  get maxMessageBytes(): number {
-    return this.session?.maxMessageBytes ?? 0;
+  get maxDecodedObjects(): number {
+    return this.#setup.maxDecodedObjects;
   }
 
   sendPacket(packet: ItemPacket | ControlPacket): void {

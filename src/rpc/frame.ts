@@ -8,7 +8,7 @@
 import { gettyError } from '../core/errors.js';
 import type { ByteReader } from '../transport/byte-reader.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
-import { allocate, type Bytes } from '../transport/bytes.js';
+import { allocate, type Bytes, readInt16, readInt32, readUint16 } from '../transport/bytes.js';
 
 export const MAGIC = 0x20160905;
 export const HEADER_BYTES = 32;
@@ -65,12 +65,12 @@ export function readFrame(input: ByteReader, frame: Frame, maxBytes: number): bo
   const available = input.length;
   if (available < 4) return false;
   const { bytes, position } = input;
-  const magic = int32(bytes, position);
+  const magic = readInt32(bytes, position);
   if (magic !== MAGIC) throw badFrame(`magic is 0x${(magic >>> 0).toString(16)}, expected 0x${MAGIC.toString(16)}`);
   if (available < HEADER_BYTES) return false;
-  const command = int16(bytes, position + 4);
-  const codec = int16(bytes, position + 26);
-  const length = int32(bytes, position + 28);
+  const command = readInt16(bytes, position + 4);
+  const codec = readInt16(bytes, position + 26);
+  const length = readInt32(bytes, position + 28);
   if (command < COMMAND.heartbeat || command > COMMAND.goaway) throw badFrame(`command is ${command}, expected 1 to 9`);
   const isCall = command >= COMMAND.request && command <= COMMAND.end;
   if (isCall && codec !== CODEC_NUMBER.json && codec !== CODEC_NUMBER.protobuf)
@@ -87,12 +87,12 @@ export function readFrame(input: ByteReader, frame: Frame, maxBytes: number): bo
     return false;
   }
   frame.command = command;
-  frame.serviceId = int16(bytes, position + 6);
-  frame.sequenceLow = int32(bytes, position + 8);
-  frame.sequenceHigh = int32(bytes, position + 12);
-  frame.logIdLow = int32(bytes, position + 16);
-  frame.logIdHigh = int32(bytes, position + 20);
-  frame.code = int16(bytes, position + 24);
+  frame.serviceId = readInt16(bytes, position + 6);
+  frame.sequenceLow = readInt32(bytes, position + 8);
+  frame.sequenceHigh = readInt32(bytes, position + 12);
+  frame.logIdLow = readInt32(bytes, position + 16);
+  frame.logIdHigh = readInt32(bytes, position + 20);
+  frame.code = readInt16(bytes, position + 24);
   frame.codec = codec;
   frame.bytes = bytes;
   frame.size = total;
@@ -108,10 +108,10 @@ export function readFrame(input: ByteReader, frame: Frame, maxBytes: number): bo
 /** The body's own length is what remains: its uint16 holds only the low 16 bits, and serves as a check. */
 function findSections(frame: Frame, bytes: Bytes, start: number, end: number): void {
   const headStart = start + SECTION_BYTES;
-  const headEnd = headStart + uint16(bytes, start);
+  const headEnd = headStart + readUint16(bytes, start);
   const bodyStart = headEnd + SECTION_BYTES;
   if (bodyStart > end) throw badFrame(`headerLength is ${headEnd - headStart}, more than the ${end - start} bytes of the package hold`);
-  const told = uint16(bytes, headEnd);
+  const told = readUint16(bytes, headEnd);
   if (told !== ((end - bodyStart) & 0xffff)) throw badFrame(`bodyLength is ${told}, but the package leaves ${end - bodyStart} bytes for the body`);
   frame.headStart = headStart;
   frame.headEnd = headEnd;
@@ -120,18 +120,6 @@ function findSections(frame: Frame, bytes: Bytes, start: number, end: number): v
 }
 
 // By hand, for a DataView of each chunk costs more than it saves where a chunk holds one package.
-function uint16(bytes: Bytes, at: number): number {
-  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
-}
-
-function int16(bytes: Bytes, at: number): number {
-  return (uint16(bytes, at) << 16) >> 16;
-}
-
-function int32(bytes: Bytes, at: number): number {
-  return uint16(bytes, at) | (uint16(bytes, at + 2) << 16);
-}
-
 function badFrame(reason: string): Error {
   return gettyError('BAD_FRAME', `not a package of the getty rpc: ${reason}`);
 }

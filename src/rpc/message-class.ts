@@ -89,7 +89,8 @@ function jsonOf(Class: Partial<JsonClass>): MessageCodec | undefined {
 function jsonCodec(toValue: (message: unknown) => unknown, ofValue: (value: unknown) => unknown): MessageCodec {
   return {
     encode: (output, message) => json.encode(output, atOnce('the JSON form of a message class', toValue(message === undefined ? {} : message))),
-    decode: (bytes, start, end) => atOnce('the JSON form of a message class', ofValue(start === end ? {} : parseJson(bytes, start, end))),
+    decode: (bytes, start, end, maxObjects) =>
+      atOnce('the JSON form of a message class', ofValue(start === end ? {} : parseJson(bytes, start, end, maxObjects))),
   };
 }
 

@@ -3,9 +3,11 @@
 import { promiseOf } from '../core/callbacks.js';
 import { guardedLogger, SILENT } from '../core/logger.js';
 import { badOption, type Ranges, withDefaults } from '../core/options.js';
+import { rateLimited } from '../core/rate-limited-logger.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { resolveSetup } from '../transport/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
+import { MAX_DECODED_OBJECTS } from './json.js';
 import { FIRST_WINDOW } from './stream.js';
 import type { Interceptor, Invoke, RpcOptions } from './types.js';
 
@@ -16,6 +18,9 @@ export const RPC_DEFAULTS = {
   heartbeatTimeout: 5_000,
   maxPendingCalls: 65_536,
   streamWindow: 256 * 1024,
+  maxStreams: 1_024,
+  maxStreamBytes: 64 * 1024 * 1024,
+  maxDecodedObjects: MAX_DECODED_OBJECTS,
   busyPoll: 0,
   drainTimeout: 10_000,
   interceptors: [] as readonly Interceptor[],
@@ -31,6 +36,9 @@ const RANGES: Ranges<ResolvedRpcOptions> = {
   heartbeatTimeout: [1, LONGEST_TIMER],
   maxPendingCalls: [1, 2 ** 24],
   streamWindow: [FIRST_WINDOW, 2 ** 30],
+  maxStreams: [0, 2 ** 24],
+  maxStreamBytes: [FIRST_WINDOW, Number.POSITIVE_INFINITY],
+  maxDecodedObjects: [1, Number.POSITIVE_INFINITY],
   busyPoll: [0, 1_000],
   drainTimeout: [0, LONGEST_TIMER],
 };
@@ -44,7 +52,7 @@ export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcO
   if (session === null) throw badOption('session', session, 'an object');
   // Sessions are made later, when nobody is there who could be told.
   resolveSetup({ ...session, ...(heartbeatPeriod > 0 && { cronPeriod: heartbeatPeriod }), codec: NO_CODEC, listener: NO_LISTENER });
-  return { ...resolved, logger: guardedLogger(logger) };
+  return { ...resolved, logger: guardedLogger(logger === SILENT ? logger : rateLimited(logger)) };
 }
 
 const NO_CODEC = { read: () => undefined, write() {} };

@@ -6,7 +6,7 @@ import { COMMAND, type Frame } from './frame.js';
 import { type CallCounter, OutgoingCall } from './outgoing.js';
 import { readCredit } from './responder.js';
 import { creditedReader, itemSink, type StreamOwner, tell } from './server-stream.js';
-import { isIterable, type StreamReader, StreamWriter } from './stream.js';
+import { isIterable, StreamMemory, type StreamReader, StreamWriter } from './stream.js';
 import { ControlPacket } from './stream-packets.js';
 import type { Call, CodecName } from './types.js';
 
@@ -37,7 +37,7 @@ export class OutgoingStream extends OutgoingCall {
   begin(): void {
     const { method, codec, input } = this.call;
     if (streamsReplies(method.kind)) {
-      this.#reader = creditedReader(this.#owner, this, () => this.#leave());
+      this.#reader = creditedReader(this.#owner, this, new StreamMemory(Number.POSITIVE_INFINITY), () => this.#leave());
       this.#reader.open();
       this.resolve(this.#reader);
     }
@@ -90,7 +90,7 @@ export class OutgoingStream extends OutgoingCall {
     const { method, codec } = this.call;
     this.received += frame.size;
     try {
-      reader.push(method.output[codec]?.decode(frame.bytes, frame.bodyStart, frame.bodyEnd), frame.size);
+      reader.push(method.output[codec]?.decode(frame.bytes, frame.bodyStart, frame.bodyEnd, this.#owner.maxDecodedObjects), frame.size);
       return true;
     } catch (error) {
       const parse = `a reply of ${method.service}.${method.name} does not parse: ${messageOf(error)}`;
@@ -100,8 +100,8 @@ export class OutgoingStream extends OutgoingCall {
     }
   }
 
-  protected override succeed(frame: Frame, codec: CodecName): void {
-    if (this.#reader === undefined) super.succeed(frame, codec);
+  protected override succeed(frame: Frame, codec: CodecName, maxDecodedObjects: number): void {
+    if (this.#reader === undefined) super.succeed(frame, codec, maxDecodedObjects);
     else if (frame.command !== COMMAND.end) throw new TypeError('it came as one reply, and not as the end of a stream');
     this.#end();
   }

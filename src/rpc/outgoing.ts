@@ -14,7 +14,7 @@ import type { Call, CodecName } from './types.js';
 export abstract class Outgoing extends Waiting {
   abstract write(output: ByteWriter): void;
   /** A response has come, or the end of a stream; nothing waits for more. */
-  abstract answer(frame: Frame): void;
+  abstract answer(frame: Frame, maxDecodedObjects: number): void;
   /** A message of its stream, or a credit for it. True: the call goes on. */
   onStream(_frame: Frame): boolean {
     return true;
@@ -70,7 +70,7 @@ export class OutgoingCall extends Outgoing {
     if (this.bodyLength > LARGEST_PLAIN_BODY && !this.#extended) throw new RangeError('the body is too large for a plain peer');
   }
 
-  answer(frame: Frame): void {
+  answer(frame: Frame, maxDecodedObjects: number): void {
     const codec = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
     const { method, onMetadata } = this.call;
     this.received += frame.bodyEnd - frame.bodyStart;
@@ -81,7 +81,7 @@ export class OutgoingCall extends Outgoing {
         if (onMetadata !== undefined && error.metadata !== NO_METADATA) notifyOrWarn('onMetadata of a call', () => onMetadata(error.metadata));
         if (frame.code !== CODE.ok || error.message !== '') return this.fail(error);
       }
-      this.succeed(frame, codec);
+      this.succeed(frame, codec, maxDecodedObjects);
       this.count();
     } catch (error) {
       this.fail(new RpcError('INTERNAL', `the reply of ${method.service}.${method.name} does not parse: ${messageOf(error)}`, { cause: error }));
@@ -89,13 +89,13 @@ export class OutgoingCall extends Outgoing {
   }
 
   /** The response says that all went well. Throws what decoding throws. */
-  protected succeed(frame: Frame, codec: CodecName): void {
+  protected succeed(frame: Frame, codec: CodecName, maxDecodedObjects: number): void {
     const { method } = this.call;
     if (frame.command !== COMMAND.response) throw new TypeError('it came as the end of a stream');
     if (method.kind === 'noReply') return this.resolve(undefined);
     const bodyCodec = method.output[codec];
     if (bodyCodec === undefined) throw new TypeError(`it came in ${codec}, which ${method.service}.${method.name} does not have`);
-    this.resolve(bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd));
+    this.resolve(bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd, maxDecodedObjects));
   }
 
   /** A unary call has no stream: its peer has another contract. */

@@ -2,7 +2,9 @@
 import { promiseOf } from '../core/callbacks.js';
 import { codeOf, isInstance, messageOf } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
+import { onNextTurn, spend } from '../core/turn.js';
 import { spinFor } from '../transport/busy-poll.js';
+import { readUint32 } from '../transport/bytes.js';
 import { now } from '../transport/tick.js';
 import { streams } from './call.js';
 import { ServerCall } from './context.js';
@@ -15,12 +17,16 @@ import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
 import type { Router } from './router.js';
 import { ServerStream, type StreamOwner } from './server-stream.js';
 import type { Meters, Tally } from './statistics.js';
-import { isIterable, type StreamWriter } from './stream.js';
+import { isIterable, StreamMemory, type StreamWriter } from './stream.js';
 import type { Channel, CodecName, Invoke, MessageCodec, Method } from './types.js';
 
 export interface ResponderSetup {
   readonly router: Router;
   readonly maxPendingCalls: number;
+  readonly maxStreams: number;
+  /** Bytes. */
+  readonly maxStreamBytes: number;
+  readonly maxDecodedObjects: number;
   readonly busyPoll: number;
   readonly logger: Logger;
   readonly served: Meters;
@@ -41,14 +47,21 @@ export interface ResponderOwner extends Channel, StreamOwner {
 
 /** Below it a timeout is measured from the very instant; that costs more than the rest of its bookkeeping. */
 const SHORT_TIMEOUT = 2_000;
+/** So many calls are aborted before it is asked whether the rest waits for the next turn of the event loop. */
+const ABORTED_AT_ONCE = 64;
 /** What is kept of the message of an error that is too large to send. */
 const SHORT_MESSAGE = 1_000;
 
 export class Responder {
   /** Calls whose handlers have not answered. */
   serving = 0;
-  /** The same by the low half of their sequence; a peer that uses one twice cannot cancel the second. */
+  /** The same by the low half of their sequence. */
   readonly #underWay = new Map<number, ServerCall>();
+  /** Those whose peer has used their sequence for an earlier call that is under way: it cannot cancel them. */
+  readonly #sameSequence = new Set<ServerCall>();
+  /** How many of the calls stream. */
+  #streams = 0;
+  readonly #streamMemory: StreamMemory;
   readonly #setup: ResponderSetup;
   readonly #channel: ResponderOwner;
   readonly #reply = new Reply();
@@ -58,6 +71,7 @@ export class Responder {
     this.#tally = tally;
     this.#setup = setup;
     this.#channel = channel;
+    this.#streamMemory = new StreamMemory(setup.maxStreamBytes);
   }
 
   onHeartbeat(frame: Frame): void {
@@ -92,7 +106,7 @@ export class Responder {
       }
       method = route.method;
       const stream = streams(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
-      const input = stream?.reader ?? decodeInput(method, codec, frame);
+      const input = stream?.reader ?? decodeInput(method, codec, frame, this.#setup.maxDecodedObjects);
       context = new ServerCall(this.#channel, head, route, input, codec, frame, begin(head.timeout), this.#setup.served.of(method));
       context.stream = stream;
     } catch (error) {
@@ -148,12 +162,16 @@ export class Responder {
 
   #begin(context: ServerCall): void {
     this.serving++;
-    if (!this.#underWay.has(context.sequenceLow)) this.#underWay.set(context.sequenceLow, context);
+    if (context.stream !== undefined) this.#streams++;
+    if (this.#underWay.has(context.sequenceLow)) this.#sameSequence.add(context);
+    else this.#underWay.set(context.sequenceLow, context);
   }
 
   #end(context: ServerCall): void {
     this.serving--;
+    if (context.stream !== undefined) this.#streams--;
     if (this.#underWay.get(context.sequenceLow) === context) this.#underWay.delete(context.sequenceLow);
+    else this.#sameSequence.delete(context);
     this.#channel.oneLess();
   }
 
@@ -164,7 +182,10 @@ export class Responder {
     const name = `${method.service}.${method.name}`;
     if (this.#channel.extended !== true) throw new RpcError('FAILED_PRECONDITION', `${name} streams, which the plain Go protocol cannot`);
     if (this.#underWay.has(frame.sequenceLow)) throw new RpcError('INVALID_ARGUMENT', `the sequence of ${name} is that of a call under way`);
-    return new ServerStream(this.#channel, method, codec, frame);
+    const { maxStreams } = this.#setup;
+    if (this.#streams >= maxStreams)
+      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#streams} streams of this session are under way; maxStreams is ${maxStreams}`);
+    return new ServerStream(this.#channel, method, codec, frame, this.#streamMemory);
   }
 
   /** The handler's iterable goes out item by item, then its end. */
@@ -225,7 +246,7 @@ export class Responder {
     else if (stream?.reader !== undefined) {
       context.received += frame.size;
       try {
-        stream.push(frame, method, codec);
+        stream.push(frame, method, codec, this.#setup.maxDecodedObjects);
       } catch (error) {
         this.#refuseItem(context, error);
       }
@@ -245,7 +266,15 @@ export class Responder {
 
   /** The session is lost. */
   abortAll(reason: RpcError): void {
-    for (const context of this.#underWay.values()) context.abort(reason);
+    this.#abortNext([...this.#underWay.values(), ...this.#sameSequence], 1, reason);
+  }
+
+  /** A peer may have made so many calls that to abort them all takes long. */
+  #abortNext(contexts: readonly ServerCall[], first: number, reason: RpcError): void {
+    for (let at = first; at <= contexts.length; at++) {
+      contexts[at - 1]?.abort(reason);
+      if (at % ABORTED_AT_ONCE === 0 && spend(ABORTED_AT_ONCE)) return onNextTurn(() => this.#abortNext(contexts, at + 1, reason));
+    }
   }
 
   #answer(context: ServerCall, value: unknown, error?: RpcError, atOnce = false): void {
@@ -318,7 +347,7 @@ export class Responder {
 
 /** The number of a credit. */
 export function readCredit({ bytes, bodyStart }: Frame): number {
-  return bytes.readUInt32LE(bodyStart);
+  return readUint32(bytes, bodyStart);
 }
 
 /** What the answer's serviceId says: that we are extended too, or what the request said. */
@@ -334,11 +363,11 @@ export function begin(timeout = Number.POSITIVE_INFINITY): number {
   return timeout < SHORT_TIMEOUT ? performance.now() : now();
 }
 
-function decodeInput(method: Method, codec: CodecName, frame: Frame): unknown {
+function decodeInput(method: Method, codec: CodecName, frame: Frame, maxObjects: number): unknown {
   const bodyCodec = method.input[codec];
   if (bodyCodec === undefined) throw new RpcError('UNIMPLEMENTED', `${method.service}.${method.name} has no ${codec} form`);
   try {
-    return bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd);
+    return bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd, maxObjects);
   } catch (error) {
     throw new RpcError('INVALID_ARGUMENT', `the argument of ${method.service}.${method.name} does not parse: ${messageOf(error)}`, { cause: error });
   }

@@ -2,14 +2,15 @@
 import { streamsInput, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import type { Frame } from './frame.js';
-import { StreamReader, type StreamSink, StreamWriter } from './stream.js';
+import { type StreamMemory, StreamReader, type StreamSink, StreamWriter } from './stream.js';
 import { ControlPacket, ItemPacket, type Sequence } from './stream-packets.js';
 import type { CodecName, Method } from './types.js';
 
 /** What a stream needs of its channel. */
 export interface StreamOwner {
   readonly streamWindow: number;
-  readonly maxMessageBytes: number;
+  /** Objects of one message. */
+  readonly maxDecodedObjects: number;
   /** Throws what encoding throws, and SESSION_CLOSED. */
   sendPacket(packet: ItemPacket | ControlPacket): void;
   /** As StreamSink.room. */
@@ -41,29 +42,30 @@ export function itemSink(owner: StreamOwner, sequence: Sequence, codec: CodecNam
 }
 
 /** A reader whose credits go to the writer of `sequence`. */
-export function creditedReader(owner: StreamOwner, sequence: Sequence, abandon: () => void): StreamReader {
+export function creditedReader(owner: StreamOwner, sequence: Sequence, memory: StreamMemory, abandon: () => void): StreamReader {
   const grant = (bytes: number): void => tell(owner, ControlPacket.credit(sequence, bytes));
-  return new StreamReader(owner.streamWindow, owner.maxMessageBytes, grant, abandon);
+  return new StreamReader(owner.streamWindow, memory, grant, abandon);
 }
 
 export class ServerStream {
   readonly reader: StreamReader | undefined;
   readonly writer: StreamWriter | undefined;
 
-  constructor(owner: StreamOwner, method: Method, codec: CodecName, tags: Sequence) {
+  /** `memory`: of all streams that the peer of this session has begun. */
+  constructor(owner: StreamOwner, method: Method, codec: CodecName, tags: Sequence, memory: StreamMemory) {
     const sequence = { sequenceLow: tags.sequenceLow, sequenceHigh: tags.sequenceHigh };
-    if (streamsInput(method.kind)) this.reader = creditedReader(owner, sequence, () => {});
+    if (streamsInput(method.kind)) this.reader = creditedReader(owner, sequence, memory, () => {});
     if (streamsReplies(method.kind)) this.writer = new StreamWriter(itemSink(owner, sequence, codec, method.output));
   }
 
   /** Nobody waits for it any more. */
   stop(reason: RpcError): void {
-    this.reader?.end(reason);
+    this.reader?.discard(reason);
     this.writer?.stop();
   }
 
   /** A message of the caller's. Throws when it does not parse, or came without credit. */
-  push(frame: Frame, method: Method, codec: CodecName): void {
-    this.reader?.push(method.input[codec]?.decode(frame.bytes, frame.bodyStart, frame.bodyEnd), frame.size);
+  push(frame: Frame, method: Method, codec: CodecName, maxDecodedObjects: number): void {
+    this.reader?.push(method.input[codec]?.decode(frame.bytes, frame.bodyStart, frame.bodyEnd, maxDecodedObjects), frame.size);
   }
 }

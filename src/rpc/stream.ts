@@ -2,10 +2,44 @@
  * The two ends of a stream of messages. The reader tells the writer by credits how many bytes of packages it takes, so a slow
  * reader holds up its own stream and nothing else of the session.
  */
+import { Queue } from '../core/queue.js';
+import { nextTurn, spend } from '../core/turn.js';
 import { RpcError } from './errors.js';
 
 /** What a writer may send before the first credit: part of the protocol. */
 export const FIRST_WINDOW = 64 * 1024;
+/** What a message that waits costs in memory besides its bytes: many small ones must not be free. Bytes. */
+const ITEM_OVERHEAD = 256;
+/** Bits by which a number of bytes is shifted to KiB, each of which counts as one unit of work. */
+const KIBIBYTE = 10;
+/** Work is counted in portions: to count each message by itself costs a few percent of a stream. */
+const UNITS_PER_SPEND = 16;
+
+/** Counts the bytes that wait to be read in many streams. */
+export class StreamMemory {
+  bytes = 0;
+  readonly #limit: number;
+
+  /** `limit`: bytes. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Throws RESOURCE_EXHAUSTED when the limit would be passed. */
+  add(bytes: number): void {
+    if (this.bytes + bytes > this.#limit) {
+      throw new RpcError(
+        'RESOURCE_EXHAUSTED',
+        `${this.bytes} bytes wait to be read in the streams of this session; maxStreamBytes is ${this.#limit}`,
+      );
+    }
+    this.bytes += bytes;
+  }
+
+  remove(bytes: number): void {
+    this.bytes -= bytes;
+  }
+}
 
 interface Waiter<T> {
   resolve(result: IteratorResult<T, undefined>): void;
@@ -17,51 +51,51 @@ const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
 /** Messages that came and wait for whoever iterates. */
 export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undefined> {
   readonly #window: number;
-  readonly #limit: number;
+  readonly #memory: StreamMemory;
   readonly #grant: (bytes: number) => void;
   readonly #abandon: () => void;
-  #items: { readonly value: T; readonly bytes: number }[] = [];
-  /** Of the items that wait. */
-  #bytes = 0;
+  readonly #items = new Queue<{ readonly value: T; readonly bytes: number }>();
+  /** Bytes that the peer may still send. It may begin a message while this is above 0, so the last one can bring it below. */
+  #credit = FIRST_WINDOW;
   /** Of those that were taken since the last credit. */
   #taken = 0;
-  #waiters: Waiter<T>[] = [];
+  readonly #waiters = new Queue<Waiter<T>>();
+  /** Messages that had waited and were given out since work was counted last. */
+  #given = 0;
   #over = false;
   #error: RpcError | undefined;
 
   /**
-   * `window` is in bytes, at least FIRST_WINDOW; `largest`: by how much a last message may pass it. `grant` is told what the peer may send
-   * more; `abandon`, that nobody reads any further.
+   * `window` is in bytes, at least FIRST_WINDOW. `memory` is that of the session. `grant` is told what the peer may send more; `abandon`,
+   * that nobody reads any further.
    */
-  constructor(window: number, largest: number, grant: (bytes: number) => void, abandon: () => void) {
+  constructor(window: number, memory: StreamMemory, grant: (bytes: number) => void, abandon: () => void) {
     this.#window = window;
-    this.#limit = window + largest;
+    this.#memory = memory;
     this.#grant = grant;
     this.#abandon = abandon;
   }
 
   /** The peer knows of the stream: tell it how much more than FIRST_WINDOW it may send. */
   open(): void {
-    if (this.#window > FIRST_WINDOW) this.#grant(this.#window - FIRST_WINDOW);
+    if (this.#window > FIRST_WINDOW) this.#give(this.#window - FIRST_WINDOW);
   }
 
-  /** A message has come, in a package of `bytes`. Throws RESOURCE_EXHAUSTED when its sender had no credit for it. */
+  /** A message has come, in a package of `bytes`. Throws RESOURCE_EXHAUSTED when its sender had no credit for it, or the session's streams hold too much. */
   push(value: T, bytes: number): void {
     if (this.#over) return;
+    if (this.#credit <= 0) {
+      throw new RpcError('RESOURCE_EXHAUSTED', `a message of the stream came without credit; its window is ${this.#window} bytes, and was not kept`);
+    }
+    this.#credit -= bytes;
     const waiter = this.#waiters.shift();
     if (waiter !== undefined) {
       this.#take(bytes);
       waiter.resolve({ done: false, value });
       return;
     }
-    if (this.#bytes + bytes > this.#limit) {
-      throw new RpcError(
-        'RESOURCE_EXHAUSTED',
-        `${this.#bytes} bytes of the stream wait to be read; its window is ${this.#window} bytes, and was not kept`,
-      );
-    }
+    this.#memory.add(bytes + ITEM_OVERHEAD);
     this.#items.push({ value, bytes });
-    this.#bytes += bytes;
   }
 
   /** Small credits would cost a package for each item. */
@@ -70,7 +104,12 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
     if (this.#taken * 2 < this.#window) return;
     const granted = this.#taken;
     this.#taken = 0;
-    this.#grant(granted);
+    this.#give(granted);
+  }
+
+  #give(bytes: number): void {
+    this.#credit += bytes;
+    this.#grant(bytes);
   }
 
   /** No more comes. What has come can still be read, unless an error says why it is over. */
@@ -79,25 +118,34 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
     this.#over = true;
     this.#error = error;
     if (error !== undefined) this.#drop();
-    const waiters = this.#waiters;
-    this.#waiters = [];
-    for (const waiter of waiters) {
+    for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift()) {
       if (error === undefined) waiter.resolve(DONE);
       else waiter.reject(error);
     }
   }
 
   #drop(): void {
-    this.#items = [];
-    this.#bytes = 0;
+    for (let item = this.#items.shift(); item !== undefined; item = this.#items.shift()) this.#memory.remove(item.bytes + ITEM_OVERHEAD);
+  }
+
+  /** The call is over: what waits is not read any more, also when the stream has ended. */
+  discard(reason: RpcError): void {
+    this.end(reason);
+    if (this.#items.length === 0) return;
+    this.#error = reason;
+    this.#drop();
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
     const item = this.#items.shift();
     if (item !== undefined) {
-      this.#bytes -= item.bytes;
+      this.#memory.remove(item.bytes + ITEM_OVERHEAD);
       if (!this.#over) this.#take(item.bytes);
-      return Promise.resolve({ done: false, value: item.value });
+      const result: IteratorResult<T, undefined> = { done: false, value: item.value };
+      // A window may be large, and a loop over what waits would not let go of the event loop.
+      this.#given = (this.#given + 1) & (UNITS_PER_SPEND - 1);
+      if (this.#given === 0 && spend(UNITS_PER_SPEND)) return nextTurn().then(() => result);
+      return Promise.resolve(result);
     }
     if (this.#error !== undefined) return Promise.reject(this.#error);
     if (this.#over) return Promise.resolve(DONE);
@@ -174,8 +222,13 @@ export class StreamWriter {
     if (this.#stopped) return false;
     const iterator = iteratorOf(source);
     this.#iterator = iterator;
-    for (;;) {
+    for (let units = UNITS_PER_SPEND; ; ) {
       const step = await iterator.next();
+      // Promises alone never let the event loop turn.
+      if (units >= UNITS_PER_SPEND) {
+        if (spend(units)) await nextTurn();
+        units = 0;
+      }
       if (this.#stopped) return false;
       if (step.done === true) {
         this.#iterator = undefined;
@@ -190,7 +243,9 @@ export class StreamWriter {
       try {
         for (let room = this.#sink.room(); room !== undefined; room = this.#sink.room()) await room;
         if (this.#stopped) return false;
-        this.#credit -= this.#sink.send(step.value);
+        const bytes = this.#sink.send(step.value);
+        this.#credit -= bytes;
+        units += 1 + (bytes >>> KIBIBYTE);
       } catch (error) {
         this.#leave();
         throw error;

@@ -20,8 +20,11 @@ export type Metadata = Readonly<Record<string, string>>;
 export interface MessageCodec<T = unknown> {
   /** Append the encoded message. */
   encode(output: ByteWriter, message: T): void;
-  /** Read a message from `bytes`, from `start` to `end`; views of them stay valid. */
-  decode(bytes: Bytes, start: number, end: number): T;
+  /**
+   * Read a message from `bytes`, from `start` to `end`; views of them stay valid. `maxObjects`: throw rather than make more objects of it;
+   * undefined: 100,000.
+   */
+  decode(bytes: Bytes, start: number, end: number, maxObjects?: number): T;
   /** For introspection: what its messages are, where that is known. */
   describe?(): MessageDescription;
 }
@@ -319,8 +322,20 @@ export interface RpcOptions {
   heartbeatTimeout?: number;
   /** The most calls that one session has under way in each direction; more fail with RESOURCE_EXHAUSTED. */
   maxPendingCalls?: number;
-  /** Bytes of a stream that may wait for its reader, and by one message more; at least 65,536. */
+  /** Bytes of a stream that may wait for its reader; the last message may pass it. At least 65,536, default 262,144. */
   streamWindow?: number;
+  /** Streaming calls of a session's peer that may be under way at once; more are RESOURCE_EXHAUSTED. Default 1,024. */
+  maxStreams?: number;
+  /**
+   * Bytes that may wait to be read in all streams that a session's peer sends, 256 more for each message; the call whose message would pass it ends
+   * with RESOURCE_EXHAUSTED. Default 64 MiB.
+   */
+  maxStreamBytes?: number;
+  /**
+   * Objects that may be made of one message: of Protobuf messages, lists, maps and their entries, texts, bytes and 64-bit integers; of JSON objects, arrays and
+   * properties. A message with more does not parse. Default 100,000.
+   */
+  maxDecodedObjects?: number;
   /**
    * For those who have a core to give: after each request, made or received, the process spins for so long instead of sleeping until it is woken, which more than
    * halves the time of a call on one machine or a fast network. 0: never.

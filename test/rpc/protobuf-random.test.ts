@@ -1,6 +1,9 @@
 /** The compiled codec and protobuf-es, side by side: random messages of every kind of field, and random damage to their bytes. */
-import { create, type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
+import { protobufBody } from '../../src/rpc/body.js';
+import { checkObjects } from '../../src/rpc/protobuf/count-objects.js';
+import { cursor } from '../../src/rpc/protobuf/read.js';
 import { fc } from '../fixtures/property.js';
 import { damaged, initOf, messageOf } from '../fixtures/protobuf/arbitrary.js';
 import { encoded, encodedByTheirs, expectSame, expectSameDecoding, outcome } from '../fixtures/protobuf/compare.js';
@@ -52,6 +55,25 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
           outcome(() => encodedByTheirs(schema, message)),
         );
       }),
+      RUNS,
+    );
+  });
+
+  test('objects are counted without a decoder too, of everything that fromBinary() reads, and none is missed', () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          bytesOf(schema).map((bytes) => Buffer.from(bytes)),
+          damaged(bytesOf(schema)),
+        ),
+        (bytes) => {
+          if ('error' in outcome(() => fromBinary(schema, bytes))) return;
+          protobufBody(schema).decode(bytes, 0, bytes.length, Number.MAX_SAFE_INTEGER);
+          const compiled = cursor.limit - cursor.left;
+          checkObjects(schema, bytes, 0, bytes.length, Number.MAX_SAFE_INTEGER);
+          expect(cursor.limit - cursor.left).toBeGreaterThanOrEqual(compiled);
+        },
+      ),
       RUNS,
     );
   });

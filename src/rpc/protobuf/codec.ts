@@ -1,7 +1,10 @@
 /** A message of a Protobuf schema as a body: with compiled code, or by protobuf-es where no code may be generated. */
 import { create, type DescMessage, fromBinary, isMessage, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { MAX_DECODED_OBJECTS } from '../json.js';
 import type { MessageCodec } from '../types.js';
 import { compiledOf } from './compile.js';
+import { checkObjects } from './count-objects.js';
+import { cursor } from './read.js';
 import type { AnyMessage, Compiled } from './types.js';
 
 /** Takes what create() takes, and gives messages. Nothing is compiled before the first message. */
@@ -14,7 +17,7 @@ export function protobufCodec<Desc extends DescMessage>(schema: Desc): MessageCo
   };
   return {
     encode: (output, message) => (codec ?? made()).encode(output, message),
-    decode: (bytes, start, end) => (codec ?? made()).decode(bytes, start, end) as MessageInitShape<Desc>,
+    decode: (bytes, start, end, maxObjects) => (codec ?? made()).decode(bytes, start, end, maxObjects) as MessageInitShape<Desc>,
   };
 }
 
@@ -30,7 +33,8 @@ function compiledCodec(compiled: Compiled): MessageCodec {
         throw error;
       }
     },
-    decode(bytes, start, end) {
+    decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
+      cursor.left = cursor.limit = maxObjects;
       const message = new Message();
       compiled.decode(bytes, start, end, end, message, 1, 0);
       return message;
@@ -44,6 +48,9 @@ function plainCodec(schema: DescMessage): MessageCodec {
       const init = message as MessageInitShape<DescMessage>;
       output.append(toBinary(schema, isMessage(init, schema) ? (init as MessageShape<DescMessage>) : create(schema, init)));
     },
-    decode: (bytes, start, end) => fromBinary(schema, bytes.subarray(start, end)),
+    decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
+      checkObjects(schema, bytes, start, end, maxObjects);
+      return fromBinary(schema, bytes.subarray(start, end));
+    },
   };
 }

@@ -6,7 +6,7 @@ import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf
 import { jsonOf, structOf } from './json-object.js';
 import * as read from './read.js';
 import { scalarOf, valueScalar, zeroLiteral } from './scalars.js';
-import { type Compiled, type Decode, isJsonObject, isUnwrapped, literal, member, own } from './types.js';
+import { type Compiled, type Decode, isJsonObject, isUnwrapped, literal, member, objectsOf, own } from './types.js';
 
 const LENGTH_DELIMITED = 2;
 const END_GROUP = 4;
@@ -90,11 +90,15 @@ const UINT32 = 'x = b[at++]; if (x > 127) { x = varint32(b, at - 1); at = cursor
 /** Reads a length, and puts into `n` where what it is of ends. */
 const LENGTH = `${UINT32} n = at + x; if (n > limit) eof();`;
 
+/** Counts objects that are about to be made. */
+const count = (objects: number): string => `if ((cursor.left -= ${objects}) < 0) tooMany();`;
+const countMessage = (schema: DescMessage): string => count(objectsOf(schema));
+
 /** Reads a scalar into `x`. */
 function scalarCode(field: DescField, type = field.scalar ?? ScalarType.INT32): string {
   const { name } = scalarOf(type);
   if (name === 'string') return `${LENGTH} x = string(b, at, n, ${field.utf8Validation === true}); at = n;`;
-  if (name === 'bytes') return `${LENGTH} x = b.subarray(at, n); at = n;`;
+  if (name === 'bytes') return `${LENGTH} ${count(1)} x = b.subarray(at, n); at = n;`;
   if (name === 'uint32') return UINT32;
   if (name === 'int32') return `${UINT32} x |= 0;`;
   if (name === 'sint32') return `${UINT32} x = (x >>> 1) ^ -(x & 1);`;
@@ -111,7 +115,7 @@ function fieldCode(scope: Scope, field: DescField): string {
   if (field.oneof !== undefined) {
     const oneof = `m[${literal(field.oneof.localName)}]`;
     existing = `${oneof}.case === ${literal(field.localName)} ? ${oneof}.value : undefined`;
-    set = (value) => `${oneof} = { case: ${literal(field.localName)}, value: ${value} };`;
+    set = (value) => `${count(1)} ${oneof} = { case: ${literal(field.localName)}, value: ${value} };`;
   }
   if (field.fieldKind === 'message') return messageCode(scope, field, existing, set);
   if (field.fieldKind === 'enum' && !field.enum.open) {
@@ -129,13 +133,14 @@ function fromBigint(field: DescField, value: string): string {
 /** A message that is there already is read into: two of one field are one. */
 function messageCode(scope: Scope, field: DescField, existing: string, set: (value: string) => string): string {
   const link = scope.link(field.message as DescMessage);
-  let begin = `e = ${existing}; if (e === undefined) e = new ${link}.Message();`;
+  const counted = countMessage(field.message as DescMessage);
+  let begin = `e = ${existing}; if (e === undefined) { ${counted} e = new ${link}.Message(); }`;
   let value = 'e';
   if (isJsonObject(field)) {
-    begin = `e = structOf(${existing});`;
+    begin = `${counted} e = structOf(${existing});`;
     value = 'jsonOf(e)';
   } else if (isUnwrapped(field)) {
-    begin = `e = new ${link}.Message(); x = ${existing}; if (x !== undefined) e.value = x;`;
+    begin = `${counted} e = new ${link}.Message(); x = ${existing}; if (x !== undefined) e.value = x;`;
     value = 'e.value';
   }
   return `${readMessage(field, link, begin)} ${set(value)}`;
@@ -152,9 +157,12 @@ function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }, name: 
   if (field.listKind === 'message') {
     const link = scope.link(field.message);
     const json = isJsonObject(field);
-    return `${readMessage(field, link, `e = new ${link}.Message();`)} ${name}.push(${json ? 'jsonOf(e)' : 'e'});`;
+    return `${readMessage(field, link, `${countMessage(field.message)} e = new ${link}.Message();`)} ${name}.push(${json ? 'jsonOf(e)' : 'e'});`;
   }
-  const one = `${scalarCode(field)} list.push(${fromBigint(field, 'x')});`;
+  // Bytes are counted where they are read.
+  const { name: type, big } = valueScalar(field);
+  const counted = type === 'string' || big ? count(1) : '';
+  const one = `${scalarCode(field)} ${counted} list.push(${fromBigint(field, 'x')});`;
   const list = `const list = ${name};`;
   if (valueScalar(field).wireType === LENGTH_DELIMITED) return `${list} ${one}`;
   return `${list} if ((tag & 7) === ${LENGTH_DELIMITED}) { ${LENGTH} e = n; while (at < e) { ${one} } } else { ${one} }`;
@@ -162,16 +170,16 @@ function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }, name: 
 
 /** An entry is a message of key and value, and what else is in it not even skipped. */
 function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }, name: string): string {
-  let zero = zeroLiteral(field);
+  let zero = `v = ${zeroLiteral(field)};`;
   let value = `${scalarCode(field)} v = x;`;
   if (field.mapKind === 'message') {
     const link = scope.link(field.message);
     const json = isJsonObject(field);
-    zero = json ? '{}' : `new ${link}.Message()`;
-    value = `${LENGTH} v = new ${link}.Message(); at = ${link}.decode(b, at, n, limit, v, depth + 1, 0);${json ? ' v = jsonOf(v);' : ''}`;
+    zero = json ? 'v = {};' : `${countMessage(field.message)} v = new ${link}.Message();`;
+    value = `${LENGTH} ${countMessage(field.message)} v = new ${link}.Message(); at = ${link}.decode(b, at, n, limit, v, depth + 1, 0);${json ? ' v = jsonOf(v);' : ''}`;
   }
   const key = `${scalarCode(field, field.mapKey)} k = x;`;
   const entry = `while (at < e) { ${tagCode('t')} switch (t >>> 3) { case 1: ${key} break; case 2: ${value} break; } }`;
-  const absent = `if (k === undefined) k = ${zeroLiteral(field, field.mapKey)}; if (v === undefined) v = ${zero};`;
-  return `${LENGTH} e = n; let k, v, t; ${entry} ${absent} ${name}[k] = v;`;
+  const absent = `if (k === undefined) k = ${zeroLiteral(field, field.mapKey)}; if (v === undefined) { ${zero} }`;
+  return `${LENGTH} ${count(1)} e = n; let k, v, t; ${entry} ${absent} ${name}[k] = v;`;
 }

@@ -1,10 +1,11 @@
 /** The compiled code of every schema that was asked for. */
-import { create, type DescMessage, protoInt64 } from '@bufbuild/protobuf';
+import { create, type DescMessage, protoInt64, ScalarType } from '@bufbuild/protobuf';
 import { compileDecoder } from './compile-decoder.js';
 import { compileEncoder } from './compile-encoder.js';
 import { zeroLiteral } from './scalars.js';
 import { type AnyMessage, type Compiled, IMPLICIT, literal } from './types.js';
 
+const EMPTY = new Uint8Array(0);
 const known = new WeakMap<DescMessage, Compiled>();
 let allowed: boolean | undefined;
 
@@ -64,9 +65,11 @@ function messageClass(schema: DescMessage, prototype: object): new () => AnyMess
     if (member.kind === 'oneof') lines.push(`${name} = { case: undefined };`);
     else if (member.fieldKind === 'list') lines.push(`${name} = [];`);
     else if (member.fieldKind === 'map') lines.push(`${name} = {};`);
+    else if (member.presence === IMPLICIT && member.scalar === ScalarType.BYTES) lines.push(`${name} = EMPTY;`);
     else if (member.presence === IMPLICIT) lines.push(`${name} = ${zeroLiteral(member)};`);
   }
-  const Message = new Function(`"use strict"; return function Message() { ${lines.join(' ')} };`)();
+  // Lists, maps and oneofs are made for each message, for a program may change them in place; no bytes are there to be changed.
+  const Message = new Function('EMPTY', `"use strict"; return function Message() { ${lines.join(' ')} };`)(EMPTY);
   Message.prototype = prototype;
   return Message;
 }

@@ -1,4 +1,5 @@
 /** google.protobuf.Struct as protobuf-es keeps it in a field: a plain JSON object. The rules are those of its reflect API. */
+import { cursor, tooMany } from './read.js';
 import type { AnyMessage } from './types.js';
 
 const isObject = (value: unknown): value is AnyMessage => typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -25,7 +26,10 @@ function kindOf(json: unknown): { case: string | undefined; value?: unknown } {
   return isObject(json) ? { case: 'structValue', value: structOf(json) } : { case: undefined };
 }
 
-/** The object of a message that has just been decoded. */
+/**
+ * The object of a message that has just been decoded. It counts: a field that comes many times is converted each time, with all that it has
+ * gathered.
+ */
 export function jsonOf(struct: AnyMessage): AnyMessage {
   const json: AnyMessage = {};
   for (const [key, value] of Object.entries(struct.fields as AnyMessage)) json[key] = jsonOfValue(value as AnyMessage);
@@ -33,6 +37,7 @@ export function jsonOf(struct: AnyMessage): AnyMessage {
 }
 
 function jsonOfValue(value: AnyMessage): unknown {
+  if (--cursor.left < 0) tooMany();
   const kind = value.kind as { case: string | undefined; value?: unknown };
   if (kind.case === 'structValue') return jsonOf(kind.value as AnyMessage);
   if (kind.case === 'listValue') return ((kind.value as AnyMessage).values as AnyMessage[]).map(jsonOfValue);

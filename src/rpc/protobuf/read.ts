@@ -3,10 +3,12 @@
  * that is beyond the end is asked by its caller, once, after reading: what lies there are only other bytes of the same chunk.
  */
 import { type Bytes, decode } from '../../transport/bytes.js';
+import { tooManyObjects } from '../json.js';
 import { HIGH, halves, LOW, octets, scratch, signed64, unsigned64 } from './scratch.js';
 import type { AnyMessage } from './types.js';
 
-export const cursor = { at: 0 };
+/** `left`: how many of the `limit` objects may still be made of the message. */
+export const cursor = { at: 0, left: 0, limit: 0 };
 /** How deep messages may be in each other, as protobuf-es has it. */
 export const DEPTH = 100;
 
@@ -29,6 +31,11 @@ export function eof(): never {
 
 function malformed(what: string): never {
   throw new RangeError(`not a Protobuf message: ${what}`);
+}
+
+/** Called when `cursor.left` is below 0. */
+export function tooMany(): never {
+  throw tooManyObjects(cursor.limit);
 }
 
 export function tooDeep(): never {
@@ -174,6 +181,7 @@ export function unknownEnum(message: AnyMessage, no: number, wireType: number, v
 }
 
 function append(fields: unknown, field: UnknownField): UnknownField[] {
+  if (--cursor.left < 0) tooMany();
   const list = (fields as UnknownField[] | undefined) ?? [];
   list.push(field);
   return list;
@@ -186,7 +194,8 @@ export function unknown(bytes: Bytes, at: number, limit: number, tag: number, fi
   return append(fields, { no: tag >>> 3, wireType: tag & 7, data: bytes.subarray(at, to) });
 }
 
-function skip(bytes: Bytes, at: number, limit: number, tag: number, depth: number): number {
+/** Where a field ends of which the value begins at `at`. */
+export function skip(bytes: Bytes, at: number, limit: number, tag: number, depth: number): number {
   let to = at;
   switch (tag & 7) {
     case VARINT:

@@ -43,6 +43,11 @@ export function own(object: object, name: string): unknown {
   return Object.hasOwn(object, name) ? (object as AnyMessage)[name] : undefined;
 }
 
+/** How many objects the message itself takes: its lists, maps and oneofs are made with it. At least 1. */
+export function objectsOf({ members }: DescMessage): number {
+  return 1 + members.filter((member) => member.kind === 'oneof' || member.fieldKind === 'list' || member.fieldKind === 'map').length;
+}
+
 const WRAPPERS = /^google\.protobuf\.(Double|Float|Int64|UInt64|Int32|UInt32|Bool|String|Bytes)Value$/;
 
 /** True: the field holds the wrapper's value itself. protobuf-es does so for a field of its own, not in a list, map or oneof. */

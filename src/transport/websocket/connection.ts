@@ -1,9 +1,8 @@
 /** A WebSocket as a connection: frames over a stream, when the handshake is done. */
 
-import {
-import { Queue } from '../../core/queue.js'; isUtf8 } from 'node:buffer';
-
+import { isUtf8 } from 'node:buffer';
 import { GettyError, gettyError } from '../../core/errors.js';
+import { Queue } from '../../core/queue.js';
 import { startTimer } from '../../core/timers.js';
 import { ByteWriter } from '../byte-writer.js';
 import { CloseError } from '../close-code.js';

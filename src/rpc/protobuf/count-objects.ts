@@ -1,0 +1,129 @@
+/** Counts the objects that protobuf-es would make of a message, where no compiled decoder counts them as it makes them. */
+import type { DescField, DescMessage } from '@bufbuild/protobuf';
+import type { Bytes } from '../../transport/bytes.js';
+import { cursor, DEPTH, eof, longTag, skip, tooDeep, tooMany, varint32, wrongEnd, wrongTag } from './read.js';
+import { scalarOf, valueScalar } from './scalars.js';
+import { isJsonObject, objectsOf } from './types.js';
+
+const LENGTH_DELIMITED = 2;
+const END_GROUP = 4;
+
+/** Throws RangeError when more than `maxObjects` would be made, or the bytes are no message. The count is that of the compiled decoder, or higher. */
+export function checkObjects(schema: DescMessage, bytes: Bytes, start: number, end: number, maxObjects: number): void {
+  cursor.left = cursor.limit = maxObjects;
+  countFields(fieldsOf(schema), bytes, start, end, end, 1, 0);
+}
+
+function count(objects: number): void {
+  cursor.left -= objects;
+  if (cursor.left < 0) tooMany();
+}
+
+type Fields = ReadonlyMap<number, DescField>;
+
+const known = new WeakMap<DescMessage, Fields>();
+
+function fieldsOf(schema: DescMessage): Fields {
+  let fields = known.get(schema);
+  if (fields === undefined) {
+    fields = new Map(schema.fields.map((field) => [field.number, field]));
+    known.set(schema, fields);
+  }
+  return fields;
+}
+
+/**
+ * Answers where the fields end. As protobuf-es does, it takes a known field for what the schema says, whatever its wire type, and lets the last
+ * field pass `end` but not `limit`. `group` is the number of the field when they end with a tag, else 0.
+ */
+function countFields(fields: Fields, bytes: Bytes, start: number, end: number, limit: number, depth: number, group: number): number {
+  if (depth > DEPTH) tooDeep();
+  let at = start;
+  let jsonObjects = 0;
+  while (at < end) {
+    const tag = readTag(bytes, at, limit);
+    at = cursor.at;
+    if (group !== 0 && (tag & 7) === END_GROUP) {
+      if (tag >>> 3 !== group) wrongEnd();
+      return at;
+    }
+    const field = fields.get(tag >>> 3);
+    if (field === undefined) {
+      count(1);
+      at = skip(bytes, at, limit, tag, DEPTH - depth);
+      continue;
+    }
+    const before = cursor.left;
+    at = countField(field, bytes, at, limit, tag, depth);
+    if (!isJsonObject(field)) continue;
+    // It is converted, and what a field has gathered is converted again each time that it comes.
+    const taken = before - cursor.left;
+    count(taken + jsonObjects);
+    if (field.fieldKind === 'message') jsonObjects += taken;
+  }
+  if (group !== 0) wrongEnd();
+  return at;
+}
+
+function readTag(bytes: Bytes, at: number, limit: number): number {
+  const tag = longTag(bytes, at, limit);
+  if ((tag & 7) > 5 || tag < 8) wrongTag(tag);
+  return tag;
+}
+
+function countField(field: DescField, bytes: Bytes, at: number, limit: number, tag: number, depth: number): number {
+  if (field.oneof !== undefined) count(1);
+  if (field.fieldKind === 'map') return countEntry(field, bytes, at, limit, depth);
+  if (field.message !== undefined)
+    return countMessage(field.message, bytes, at, limit, depth, 'delimitedEncoding' in field && field.delimitedEncoding ? field.number : 0);
+  const { name, big, wireType } = valueScalar(field);
+  const isList = field.fieldKind === 'list';
+  // A number that a closed enum does not have is kept as an unknown field.
+  const isObject = field.enum?.open === false || (isList && big === true);
+  if (isList && (tag & 7) === LENGTH_DELIMITED && wireType !== LENGTH_DELIMITED) return skipPacked(bytes, at, limit, wireType, isObject);
+  if (isObject || name === 'bytes' || (isList && name === 'string')) count(1);
+  return skip(bytes, at, limit, (field.number << 3) | wireType, DEPTH - depth);
+}
+
+/** Numbers in a row. The last one may pass the end. `areObjects`: each is one to count. */
+function skipPacked(bytes: Bytes, at: number, limit: number, wireType: number, areObjects: boolean): number {
+  const to = endOf(bytes, at, limit);
+  let next = cursor.at;
+  let numbers = 0;
+  for (; next < to; numbers++) next = skip(bytes, next, limit, 8 | wireType, 0);
+  if (areObjects) count(numbers);
+  return next;
+}
+
+/** `group`: the number of its field if it ends with a tag, else 0. */
+function countMessage(schema: DescMessage, bytes: Bytes, at: number, limit: number, depth: number, group: number): number {
+  count(objectsOf(schema));
+  const fields = fieldsOf(schema);
+  if (group !== 0) return countFields(fields, bytes, at, limit, limit, depth + 1, group);
+  const to = endOf(bytes, at, limit);
+  return countFields(fields, bytes, cursor.at, to, limit, depth + 1, 0);
+}
+
+/** Where the length-delimited value ends; cursor.at is where it begins, behind its length. */
+function endOf(bytes: Bytes, at: number, limit: number): number {
+  const to = varint32(bytes, at) + cursor.at;
+  if (to > limit) eof();
+  return to;
+}
+
+function countEntry(field: DescField & { fieldKind: 'map' }, bytes: Bytes, at: number, limit: number, depth: number): number {
+  count(1 + (field.message === undefined ? 0 : objectsOf(field.message)));
+  const to = endOf(bytes, at, limit);
+  let next = cursor.at;
+  while (next < to) {
+    const number = readTag(bytes, next, limit) >>> 3;
+    next = cursor.at;
+    if (number === 1) next = skip(bytes, next, limit, 8 | scalarOf(field.mapKey).wireType, DEPTH - depth);
+    else if (number === 2 && field.message !== undefined) next = countMessage(field.message, bytes, next, limit, depth, 0);
+    else if (number === 2) {
+      if (valueScalar(field).name === 'bytes') count(1);
+      next = skip(bytes, next, limit, 16 | valueScalar(field).wireType, DEPTH - depth);
+    }
+  }
+  return next;
+}

@@ -1,0 +1,220 @@
+/** One peer does not take the event loop: what it sends at once is handled in many turns. */
+import { constants, deflateRawSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import { connect as dial, lines, serve as listen, raw, type SessionOptions } from '../../src/index.js';
+import { clientStream, connect, contract, implement, serve, serverStream, unary } from '../../src/rpc/index.js';
+import { chunksOf, STREAM_IDENTIFIER } from '../../src/transport/snappy-format.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { freeMemory, RawPeer } from '../fixtures/rpc.js';
+import { frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
+import { until } from '../fixtures/waiting.js';
+
+noLeaks();
+
+const PATIENCE = 60_000;
+/** Milliseconds of CPU. */
+const LONGEST_TURN = 50;
+
+/** Watches how much CPU each turn of the event loop takes while `attack` is under way, and that none takes a large part of the whole. */
+async function expectShortTurns(attack: () => Promise<unknown>): Promise<void> {
+  let longest = 0;
+  let total = 0;
+  let isOver = false;
+  let before = process.cpuUsage();
+  const watch = (): void => {
+    const { user, system } = process.cpuUsage(before);
+    before = process.cpuUsage();
+    longest = Math.max(longest, (user + system) / 1_000);
+    total += (user + system) / 1_000;
+    if (!isOver) setImmediate(watch);
+  };
+  watch();
+  try {
+    await attack();
+  } finally {
+    isOver = true;
+  }
+  // So much work that one turn would be seen, also on a machine on which each of them takes longer.
+  expect(total).toBeGreaterThan(LONGEST_TURN);
+  expect(longest).toBeLessThan(Math.max(LONGEST_TURN, total / 3));
+}
+
+const Feed = contract('Feed', {
+  double: unary<number, number>(),
+  list: serverStream<number, string>(),
+  sum: clientStream<number, number>(),
+});
+
+const feed = implement(Feed, {
+  double: (n) => 2 * n,
+  *list(count) {
+    for (let i = 0; i < count; i++) yield 'a message';
+  },
+  async sum(numbers) {
+    let sum = 0;
+    for await (const n of numbers) sum += n;
+    return sum;
+  },
+});
+
+const manyRequests = (count: number, method: string, argument: unknown): Buffer =>
+  Buffer.concat(Array.from({ length: count }, (_, i) => jsonRequest('Feed', method, argument, { sequence: BigInt(2 * i + 3), serviceId: 1 })));
+
+describe('rpc', () => {
+  test(
+    'many requests in one chunk',
+    async () => {
+      await using server = await serve(freeMemory(), [feed], { session: { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30 } });
+      await using peer = await RawPeer.connect(server.address, { maxQueuedBytes: 2 ** 30 });
+      const count = 30_000;
+      const bytes = manyRequests(count, 'double', 21);
+      const served = (): number => server.statistics().served[0]?.succeeded ?? 0;
+      await expectShortTurns(async () => {
+        peer.session.writeBytes(bytes);
+        await until(() => served() === count, 'all requests are served', PATIENCE);
+      });
+    },
+    2 * PATIENCE,
+  );
+
+  test(
+    'many streams of replies at once, over one session and over many',
+    async () => {
+      const session = { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30 };
+      for (const sessions of [1, 20]) {
+        await using server = await serve(freeMemory(), [feed], { maxStreams: 10_000, session });
+        const peers = await Promise.all(Array.from({ length: sessions }, () => RawPeer.connect(server.address, session)));
+        const count = 1_000 / sessions;
+        const bytes = manyRequests(count, 'list', 200);
+        // What the peers receive would be work too.
+        for (const peer of peers) peer.session.pause();
+        const served = (): number => server.statistics().served[0]?.succeeded ?? 0;
+        try {
+          await expectShortTurns(async () => {
+            for (const peer of peers) peer.session.writeBytes(bytes);
+            await until(() => served() === sessions * count, 'all streams have ended', PATIENCE);
+          });
+        } finally {
+          for (const peer of peers) await peer[Symbol.asyncDispose]();
+        }
+      }
+    },
+    2 * PATIENCE,
+  );
+
+  test(
+    'a large window of small messages that is read at once',
+    async () => {
+      const session = { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30, maxMessageBytes: 2 ** 26 };
+      const count = 800_000;
+      let read = 0;
+      let come = false;
+      const Slow = contract('Feed', { sum: clientStream<number, number>() });
+      const slow = implement(Slow, {
+        async sum(numbers) {
+          await until(() => come, 'all have come', PATIENCE);
+          for await (const n of numbers) read += n;
+          return 0;
+        },
+      });
+      await using server = await serve(freeMemory(), [slow], { streamWindow: 2 ** 30, maxStreamBytes: 2 ** 30, session });
+      await using peer = await RawPeer.connect(server.address, session);
+      peer.session.writeBytes(jsonRequest('Feed', 'sum', undefined, { sequence: 3n, serviceId: 1 }));
+      peer.session.writeBytes(Buffer.concat(Array.from({ length: count }, () => frameBytes({ command: 5, sequence: 3n, serviceId: 1, body: '1' }))));
+      peer.session.writeBytes(frameBytes({ command: 6, sequence: 3n, serviceId: 1 }));
+      // An answer to what is sent behind them says that all have been received.
+      peer.session.writeBytes(frameBytes({ command: 1, sequence: 5n, serviceId: 1 }));
+      await until(() => peer.frames.all.some(({ command }) => command === 2), 'the heartbeat is answered', PATIENCE);
+      await expectShortTurns(async () => {
+        come = true;
+        await until(() => read === count, 'all are read', PATIENCE);
+      });
+    },
+    2 * PATIENCE,
+  );
+
+  test(
+    'a client that sends what it has, to a server in the same process',
+    async () => {
+      await using server = await serve(freeMemory(), [feed]);
+      await using client = await connect(server.address, { connections: 1, reconnect: false });
+      const count = 50_000;
+      await expectShortTurns(async () => {
+        expect(await client.stub(Feed).sum(Array<number>(count).fill(1), { timeout: PATIENCE })).toBe(count);
+      });
+    },
+    2 * PATIENCE,
+  );
+
+  test(
+    'the end of a session with many calls under way',
+    async () => {
+      let aborted = 0;
+      const Wait = contract('Feed', { double: unary<number, number>() });
+      const wait = implement(Wait, {
+        double: (_, { signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(++aborted))),
+      });
+      const count = 20_000;
+      await using server = await serve(freeMemory(), [wait], { maxPendingCalls: count, session: { maxHandling: count } });
+      await using peer = await RawPeer.connect(server.address, { maxQueuedBytes: 2 ** 30 });
+      peer.session.writeBytes(manyRequests(count, 'double', 1));
+      await until(() => [...server.channels].some(({ serving }) => serving === count), 'all are under way', PATIENCE);
+      await expectShortTurns(async () => {
+        peer.session.destroy();
+        await until(() => aborted === count, 'all are aborted', PATIENCE);
+      });
+    },
+    2 * PATIENCE,
+  );
+});
+
+describe('the transport', () => {
+  const count = 1_500_000;
+  const newlines = Buffer.alloc(count, '\n');
+
+  test.each<[string, SessionOptions, () => Buffer]>([
+    ['plain', {}, () => newlines],
+    ['inflated by DEFLATE', { compression: 'deflate' }, () => deflateRawSync(newlines, { finishFlush: constants.Z_SYNC_FLUSH })],
+    ['inflated by snappy', { compression: 'snappy' }, () => Buffer.concat([STREAM_IDENTIFIER, ...chunksOf(newlines)])],
+  ])(
+    'many small messages in one chunk, %s',
+    async (_, options, bytes) => {
+      let received = 0;
+      const listener = { onMessage: () => void received++ };
+      const server = await listen(freeMemory(), { ...options, codec: lines(), listener });
+      const client = await dial(server.address, { codec: raw(), listener: { onMessage() {} }, maxQueuedBytes: 2 ** 30 }, { reconnect: false });
+      const session = await client.session();
+      const chunk = bytes();
+      await expectShortTurns(async () => {
+        session.writeBytes(chunk);
+        await until(() => received === count, 'all have come', PATIENCE);
+      });
+      client.destroy();
+      server.destroy();
+      await Promise.all([client.close(), server.close()]);
+    },
+    2 * PATIENCE,
+  );
+
+  test(
+    'many small messages over WebSocket',
+    async () => {
+      let received = 0;
+      const server = await listen('ws://127.0.0.1:0', { codec: raw(), listener: { onMessage: () => void received++ } });
+      const sent = 200_000;
+      const client = await dial(server.address, { codec: raw(), listener: { onMessage() {} }, maxQueuedBytes: 2 ** 30 }, { reconnect: false });
+      const session = await client.session();
+      await expectShortTurns(async () => {
+        for (let i = 0; i < sent; i += 100) {
+          for (let n = 0; n < 100; n++) session.writeBytes(Buffer.of(1));
+          if (i % 1_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+        }
+        await until(() => received === sent, 'all have come', PATIENCE);
+      });
+      client.destroy();
+      server.destroy();
+      await Promise.all([client.close(), server.close()]);
+    },
+    2 * PATIENCE,
+  );
+});
