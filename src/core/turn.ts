@@ -3,6 +3,7 @@
  * share for the whole thread: many sessions that do little each can use it up together.
  */
 import { Queue } from './queue.js';
+import { startTimer } from './timers.js';
 
 /** Milliseconds of work after which the rest waits for the next turn. Up to as many pass before a turn is timed at all. */
 const TURN_SHARE = 10;
@@ -73,7 +74,7 @@ const startTurn: (begin: () => void) => void = globalThis.setImmediate ?? pageTu
 
 function pageTurns(): (begin: () => void) => void {
   const { MessageChannel } = globalThis;
-  if (MessageChannel === undefined) return (begin) => void setTimeout(begin, 0);
+  if (MessageChannel === undefined) return (begin) => void startTimer(begin, 0);
   // The compiler knows the ports of Node.js only.
   const { port1, port2 } = new MessageChannel() as unknown as { port1: { onmessage: () => void }; port2: { postMessage(message: undefined): void } };
   return (begin) => {

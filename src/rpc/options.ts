@@ -52,7 +52,7 @@ export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcO
   if (session === null) throw badOption('session', session, 'an object');
   // Sessions are made later, when nobody is there who could be told.
   resolveSetup({ ...session, ...(heartbeatPeriod > 0 && { cronPeriod: heartbeatPeriod }), codec: NO_CODEC, listener: NO_LISTENER });
-  return { ...resolved, logger: guardedLogger(logger === SILENT ? logger : rateLimited(logger)) };
+  return { ...resolved, logger: logger === SILENT ? SILENT : rateLimited(guardedLogger(logger)) };
 }
 
 const NO_CODEC = { read: () => undefined, write() {} };

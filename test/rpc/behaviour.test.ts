@@ -1,6 +1,8 @@
 /** What a user of rpc can see: a table of behaviours, run for every transport in both codecs; then what does not depend on them. */
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
+import type { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js';
+import type { Session } from '../../src/index.js';
 import {
   type Call,
   type CallContext,
@@ -13,6 +15,7 @@ import {
   oneway,
   RPC_DEFAULTS,
   RpcError,
+  type Service,
   serve,
   unary,
 } from '../../src/rpc/index.js';
@@ -21,12 +24,14 @@ import {
   channelOf,
   freeMemory,
   outcome,
+  type PageRpc,
   pendingOf,
   RawPeer,
   RawServer,
   type Rig,
   type RigOptions,
   rig,
+  type TestHandlers,
   TestService,
   testService,
   watchSessions,
@@ -34,6 +39,7 @@ import {
 import { frameBytes, JSON_CODEC, PROTOBUF_CODEC } from '../fixtures/rpc-frames.js';
 import { rejection, TRANSPORTS, type TransportRow } from '../fixtures/transports.js';
 import { gate, Inbox, turns, until, within } from '../fixtures/waiting.js';
+import { bundleWeb, runAsPage, WEB_RPC, type WebRpc } from '../fixtures/web.js';
 
 const CODECS = ['json', 'protobuf'] as const;
 /** For timeouts that must not be what ends a call. */
@@ -42,10 +48,12 @@ const LONG = 300_000;
 class Bench {
   readonly row: TransportRow;
   readonly codec: CodecName;
+  readonly page: PageRpc | undefined;
 
-  constructor(row: TransportRow, codec: CodecName) {
+  constructor(row: TransportRow, codec: CodecName, page?: PageRpc) {
     this.row = row;
     this.codec = codec;
+    this.page = page;
   }
 
   rig(options: RigOptions = {}): Promise<Rig> {
@@ -54,10 +62,16 @@ class Bench {
       address: row.free(),
       session: row.options,
       codec,
+      ...(this.page !== undefined && { page: this.page }),
       ...options,
       server: { ...row.serverOptions, ...options.server },
       client: { ...row.clientOptions, ...options.client },
     });
+  }
+
+  /** For the client to offer. */
+  testService(handlers: Partial<TestHandlers>): Service {
+    return testService(handlers, this.page?.TestService);
   }
 
   peer(address: string): Promise<RawPeer> {
@@ -206,7 +220,7 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   },
 
   async 'a server calls its client back, within the call'(bench) {
-    const back = testService({ add: ({ A, B }) => ({ Sum: A * B }) });
+    const back = bench.testService({ add: ({ A, B }) => ({ Sum: A * B }) });
     await using pair = await bench.rig({
       handlers: { add: async (input, { channel }) => ({ Sum: 1_000 + (await channel.stub(TestService, { codec: bench.codec }).add(input)).Sum }) },
       client: { services: [back] },
@@ -238,7 +252,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
       client: {
         timeout: LONG,
         services: [
-          testService({ test: (_, { signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))) }),
+          bench.testService({
+            test: (_, { signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+          }),
         ],
       },
     });
@@ -366,7 +382,6 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   },
 
   async 'the signal aborts when the session is lost'(bench) {
-    using watched = watchSessions();
     const [arrived, aborted] = [gate(), new Inbox<RpcError>('an abort')];
     await using pair = await bench.rig({
       handlers: {
@@ -379,7 +394,7 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     });
     const call = outcome(pair.stub.test({}, { timeout: LONG }));
     await arrived.promise;
-    for (const session of watched.open) if (session.endpoint.type === 'client') session.destroy();
+    for (const channel of pair.client.channels) (channel as unknown as { session: Session<never, never> }).session.destroy();
     expect((await aborted.next()).code).toBe('CANCELLED');
     expect(await call).toBe('UNAVAILABLE');
   },
@@ -456,7 +471,7 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
           return waiting.promise;
         },
       },
-      client: { services: [testService({ add: () => nested.promise })] },
+      client: { services: [bench.testService({ add: () => nested.promise })] },
     });
     const call = pair.stub.test({}, { timeout: LONG });
     await arrived.promise;
@@ -576,6 +591,22 @@ describe.each(ROWS)('$name', (row) => {
       if (reason === undefined) test(name, () => behaviour(new Bench(row, codec)));
       else test.skip(`${name} (${reason})`, () => {});
     }
+  });
+});
+
+/** The client is the build for pages, in a context that has what a browser has, and no Buffer. */
+describe('the build for pages, without Buffer', async () => {
+  const source = `${WEB_RPC}; export { TestService } from '../../src/cli/demo/test_service_pb.js'`;
+  const {
+    connect: dial,
+    contract: make,
+    TestService: schema,
+  } = runAsPage(await bundleWeb('iife', source)) as WebRpc & { TestService: typeof descriptor };
+  const page: PageRpc = { connect: dial, TestService: make(schema, { version: 'v1.0', oneway: ['Event'] }) };
+  const row = TRANSPORTS.find(({ name }) => name === 'ws') as TransportRow;
+  describe.each(CODECS)('%s', (codec) => {
+    noLeaks();
+    for (const [name, behaviour] of Object.entries(BEHAVIOURS)) test(name, () => behaviour(new Bench(row, codec, page)));
   });
 });
 

@@ -5,7 +5,19 @@ import { gzipSync } from 'node:zlib';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js';
-import { contract, duplex, implement, oneway, RpcError, type RpcServer, type Service, serve, unary } from '../../src/rpc/index.js';
+import {
+  clientStream,
+  contract,
+  duplex,
+  implement,
+  oneway,
+  RpcError,
+  type RpcServer,
+  type Service,
+  serve,
+  serverStream,
+  unary,
+} from '../../src/rpc/index.js';
 import { launchChromium } from '../fixtures/chromium.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { noLeaks } from '../fixtures/leaks.js';
@@ -16,6 +28,24 @@ import { bundleWeb, runAsPage, WEB_RPC, type WebRpc } from '../fixtures/web.js';
 
 const Greeter = contract('Greeter', { hello: unary<string, string>(), fail: unary<string, string>(), note: oneway<string>() }, { version: 'v1' });
 const Page = contract('Page', { title: unary<string, string>() });
+
+const Bulk = contract('Bulk', { upload: clientStream<string, number>(), download: serverStream<number, string>(), echo: duplex<string, string>() });
+/** A stream of 10 MB has 160 of these: many windows. */
+const PART = 'x'.repeat(64 * 1024);
+const PARTS = 160;
+const bulk: Service = implement(Bulk, {
+  async upload(parts) {
+    let length = 0;
+    for await (const part of parts) length += part.length;
+    return length;
+  },
+  *download(count) {
+    for (let i = 0; i < count; i++) yield PART;
+  },
+  async *echo(parts) {
+    yield* parts;
+  },
+});
 
 const notes = new Inbox<string>('a note');
 const greeter: Service = implement(Greeter, {
@@ -29,7 +59,7 @@ const greeter: Service = implement(Greeter, {
   },
   note: (text) => notes.push(text),
 });
-const services = [greeter, testService()];
+const services = [greeter, testService(), bulk];
 
 describe('where nothing of Node.js is there', () => {
   noLeaks();
@@ -55,6 +85,28 @@ describe('where nothing of Node.js is there', () => {
     // Most of it is the Protobuf library.
     expect(gzipSync(code, { level: 9 }).length).toBeLessThan(80 * 1024);
   });
+
+  it('streams of 10 MB go each way, and both ways at once', async () => {
+    await using server = await serve('ws://127.0.0.1:0', services);
+    await using page = await client(server);
+    const { web } = page;
+    const stub = page.made.stub(
+      web.contract('Bulk', {
+        upload: web.clientStream<string, number>(),
+        download: web.serverStream<number, string>(),
+        echo: web.duplex<string, string>(),
+      }),
+    );
+    const lengthOf = async (parts: AsyncIterable<string>): Promise<number> => {
+      let length = 0;
+      for await (const part of parts) length += part.length;
+      return length;
+    };
+    const parts = Array<string>(PARTS).fill(PART);
+    expect(await stub.upload(parts, { timeout: 60_000 })).toBe(PARTS * PART.length);
+    expect(await lengthOf(stub.download(PARTS))).toBe(PARTS * PART.length);
+    expect(await lengthOf(stub.echo(parts))).toBe(PARTS * PART.length);
+  }, 120_000);
 
   it('calls go both ways on one session, with metadata', async () => {
     await using server = await serve('ws://127.0.0.1:0', services);
@@ -133,7 +185,7 @@ describe('in chromium', () => {
   }, INSTALL_TIMEOUT);
   afterAll(() => browser?.close());
 
-  it('the same page', async () => {
+  it('the same page, and streams of 10 MB each way and both ways at once', async () => {
     const http = createServer((_, response) => response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>Page</title>'));
     await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
     const origin = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
@@ -165,10 +217,30 @@ describe('in chromium', () => {
         await client.close();
         return answers;
       }, server.address);
+      const streamed = await tab.evaluate(
+        async ([address, part, count]) => {
+          const { clientStream, connect, contract: make, duplex, serverStream } = (globalThis as unknown as { getty: WebRpc }).getty;
+          const client = await connect(address);
+          const stub = client.stub(
+            make('Bulk', { upload: clientStream<string, number>(), download: serverStream<number, string>(), echo: duplex<string, string>() }),
+          );
+          const lengthOf = async (parts: AsyncIterable<string>): Promise<number> => {
+            let length = 0;
+            for await (const { length: more } of parts) length += more;
+            return length;
+          };
+          const parts = Array<string>(count).fill(part);
+          const lengths = [await stub.upload(parts, { timeout: 60_000 }), await lengthOf(stub.download(count)), await lengthOf(stub.echo(parts))];
+          await client.close();
+          return lengths;
+        },
+        [server.address, PART, PARTS] as const,
+      );
+      expect(streamed).toEqual([PARTS * PART.length, PARTS * PART.length, PARTS * PART.length]);
       expect(seen).toEqual(['hello, ann of Page (nobody)', ['NOT_FOUND', 'gone', 'grün', 0, 127, 128, 255], 'ä, 😀, ', -1]);
     } finally {
       http.closeAllConnections();
       await new Promise((resolve) => http.close(resolve));
     }
-  });
+  }, 120_000);
 });
