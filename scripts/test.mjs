@@ -16,13 +16,12 @@ const vitest = await startVitest('test', filter, { ...options, run: true, watch:
 
 const count = { passed: 0, failed: 0, skipped: 0, pending: 0 };
 for (const module of vitest.state.getTestModules()) {
-  let tests = 0;
+  const failedBefore = count.failed;
   for (const test of module.children.allTests()) {
     count[test.result().state]++;
-    tests++;
   }
-  // A file that could not be loaded has no tests to count; it counts as one that failed.
-  if (tests === 0 && module.state() === 'failed') count.failed++;
+  // A file that could not be loaded, or whose hooks failed, has no failed test to count; it counts as one that failed.
+  if (count.failed === failedBefore && module.state() === 'failed') count.failed++;
 }
 // A test that never came to its end (its worker died) is not a passed one; nor is all well when something failed outside of every test.
 count.failed += count.pending;
