@@ -14,6 +14,11 @@ import type { Connection, Session } from './types.js';
 const KIBIBYTE = 10;
 /** Work is counted in portions. */
 const UNITS_PER_SPEND = 16;
+/**
+ * Bytes of a stream that may be here while the session waits for its turn; with more the connection is paused. The next turn mostly comes before
+ * that, and a pause costs system calls.
+ */
+const MAX_WAITING_BYTES = 256 * 1024;
 
 /** What the inbox tells its session. */
 export interface InboxOwner<In, Out> extends Session<In, Out> {
@@ -52,6 +57,8 @@ export class Inbox<In, Out> {
   #queueing = false;
   /** The share of this turn of the event loop is used up: the rest is read in the next. */
   #waitsForTurn = false;
+  /** Work for whole messages that is not counted yet. */
+  #units = 0;
   #reading = false;
   #ended = false;
   /** The session knows of the end. */
@@ -103,6 +110,7 @@ export class Inbox<In, Out> {
     spend(bytes.length >>> KIBIBYTE);
     this.#input ??= new ByteReader();
     this.#input.feed(bytes);
+    if (this.#waitsForTurn && this.#input.length > MAX_WAITING_BYTES) this.#connection.pause();
     this.#read();
   }
 
@@ -166,7 +174,7 @@ export class Inbox<In, Out> {
     const { codec, maxMessageBytes } = this.#setup;
     const session = this.#session;
     for (let count = 0; input.length > 0 && this.#mayRead(); count++) {
-      if (count % UNITS_PER_SPEND === 0 && spend(UNITS_PER_SPEND)) return this.#waitForTurn();
+      if (count % UNITS_PER_SPEND === 0 && spend(UNITS_PER_SPEND)) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
       const before = input.length;
       let message: In | undefined;
       try {
@@ -204,14 +212,21 @@ export class Inbox<In, Out> {
 
   /** False: the share of this turn is used up, and the message waits for the next. Of datagrams the system hands over few in a turn. */
   #hasTurn(message: Bytes): boolean {
-    if (this.#connection.lossy || !spend(1 + (message.length >>> KIBIBYTE))) return true;
-    this.#waitForTurn();
+    this.#units += 1 + (message.length >>> KIBIBYTE);
+    return this.#units < UNITS_PER_SPEND || this.#spendUnits();
+  }
+
+  #spendUnits(): boolean {
+    const units = this.#units;
+    this.#units = 0;
+    if (this.#connection.lossy || !spend(units)) return true;
+    this.#waitForTurn(true);
     return false;
   }
 
-  #waitForTurn(): void {
+  #waitForTurn(pause: boolean): void {
     this.#waitsForTurn = true;
-    this.#connection.pause();
+    if (pause) this.#connection.pause();
     onNextTurn(() => {
       this.#waitsForTurn = false;
       this.#go();
