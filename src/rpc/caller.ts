@@ -11,11 +11,12 @@ import { cancelled, streams, unlessCancelled, withTimeLeft } from './call.js';
 import { Resends } from './datagrams.js';
 import type { Dialect } from './dialect.js';
 import { RpcError } from './errors.js';
-import { COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
+import { COMMAND, type Frame, type HeaderOnlyAnswers, LARGEST_PLAIN_BODY } from './frame.js';
 import { Liveness } from './liveness.js';
 import { Heartbeat, type Outgoing, OutgoingCall } from './outgoing.js';
 import { checkStreamInput, OutgoingStream, type OutgoingStreamOwner } from './outgoing-stream.js';
 import { PendingCalls } from './pending.js';
+import { EXTENDED_ANSWER } from './request.js';
 import { begin } from './responder.js';
 import { tell } from './server-stream.js';
 import type { Meters, Tally } from './statistics.js';
@@ -27,6 +28,9 @@ const SWEEP_PERIOD = 20;
 /** The longest silence where there are no periodic heartbeats. Milliseconds. */
 const NO_HEARTBEATS = 15_000;
 
+/** Of so many calls without a reply is remembered that a Go server answers them with a header alone. */
+const MAX_NO_REPLIES = 10_000;
+
 /** Milliseconds. */
 export interface CallerSetup {
   readonly side: 'client' | 'server';
@@ -35,6 +39,8 @@ export interface CallerSetup {
   readonly heartbeatTimeout: number;
   readonly maxPendingCalls: number;
   readonly maxDecodedObjects: number;
+  /** The session compresses its stream. */
+  readonly isCompressed: boolean;
   readonly busyPoll: number;
   /** Of the calls that are made. */
   readonly calls: Meters;
@@ -56,7 +62,7 @@ export interface CallerOwner extends Omit<OutgoingStreamOwner, 'drop'> {
   heartbeatMissed(): void;
 }
 
-export class Caller {
+export class Caller implements HeaderOnlyAnswers {
   readonly #setup: CallerSetup;
   readonly #owner: CallerOwner;
   readonly #tally: Tally;
@@ -66,6 +72,8 @@ export class Caller {
   #resends: Resends | undefined;
   #stopSweep: (() => void) | undefined;
   readonly #liveness: Liveness;
+  /** The sequences of calls without a reply that a Go server may still answer. */
+  #noReplies: Set<number> | undefined;
 
   constructor(setup: CallerSetup, owner: CallerOwner, tally: Tally) {
     this.#setup = setup;
@@ -145,6 +153,7 @@ export class Caller {
       return this.#refuse(call, new RpcError('UNAVAILABLE', why, { unsent: true }));
     }
     if (call.signal?.aborted) return this.#refuse(call, cancelled(call, true));
+    if (this.#setup.isCompressed && dialect.extended === undefined) return this.#sendAfterFirstAnswer(call);
     const extended = dialect.extended === true;
     if (this.#setup.side === 'server' && !extended) return this.#sendWhenKnown(call, 'calls from a server to its client');
     const { kind } = call.method;
@@ -153,13 +162,14 @@ export class Caller {
       return this.#refuse(call, new RpcError('FAILED_PRECONDITION', `${peer} is reached over datagrams, which streams cannot`, { unsent: true }));
     }
     if (streaming && !extended) return this.#sendWhenKnown(call, 'streams');
-    const outgoing = streaming ? new OutgoingStream(call, this.#streams, this.#count) : new OutgoingCall(call, extended, this.#count);
+    const outgoing = streaming ? new OutgoingStream(call, this.#streams, this.#count) : new OutgoingCall(call, dialect.extended, this.#count);
     try {
       if (streaming) checkStreamInput(call);
       if (kind === 'oneway') outgoing.number(this.#pending);
       else {
         if (call.timeout !== undefined) outgoing.deadline = begin(call.timeout) + call.timeout;
         this.#wait(outgoing, call.method.idempotent);
+        if (kind === 'noReply' && !extended) this.#rememberNoReply(outgoing.sequenceLow);
       }
       session.write(outgoing);
     } catch (error) {
@@ -186,9 +196,8 @@ export class Caller {
     if (again) this.#resends?.add(outgoing, now());
   }
 
-  /** Wait for the peer's first word, then send if it speaks the extensions. */
-  async #sendWhenKnown(call: Call, what: string): Promise<unknown> {
-    const began = performance.now();
+  /** Waits for the peer's first answer. `late`: the message of DEADLINE_EXCEEDED when none comes within `limit` ms. */
+  async #untilKnown(call: Call, late: (limit: number) => string): Promise<void> {
     const { dialect, peer } = this.#owner;
     if (dialect.extended === undefined) {
       if (dialect.waiting >= this.#setup.maxPendingCalls) {
@@ -200,15 +209,30 @@ export class Caller {
         settle = resolve;
       });
       const forget = dialect.whenKnown(settle);
-      const late = (): Error =>
-        new RpcError('DEADLINE_EXCEEDED', `${peer} did not say within ${limit} ms whether it takes ${what}`, { unsent: true });
-      await within(limit, unlessCancelled(call, known), late).finally(() => {
+      await within(limit, unlessCancelled(call, known), () => new RpcError('DEADLINE_EXCEEDED', late(limit), { unsent: true })).finally(() => {
         forget();
         // So that what waits for it lets go of the signal.
         settle();
       });
     }
     if (this.#owner.closed) throw new RpcError('UNAVAILABLE', `the session with ${peer} is closed`, { unsent: true });
+  }
+
+  /**
+   * With compression. A Go server of version 1.3 or later writes packages that leave together past its compressor, and the session is lost. So the answer to the
+   * opening heartbeat comes before the first call is sent.
+   */
+  async #sendAfterFirstAnswer(call: Call): Promise<unknown> {
+    const began = performance.now();
+    await this.#untilKnown(call, (limit) => `${this.#owner.peer} did not answer the opening heartbeat within ${limit} ms`);
+    return this.send(withTimeLeft(call, began));
+  }
+
+  /** Wait for the peer's first word, then send if it speaks the extensions. */
+  async #sendWhenKnown(call: Call, what: string): Promise<unknown> {
+    const began = performance.now();
+    const { dialect, peer } = this.#owner;
+    await this.#untilKnown(call, (limit) => `${peer} did not say within ${limit} ms whether it takes ${what}`);
     if (dialect.extended !== true)
       throw new RpcError('FAILED_PRECONDITION', `${peer} does not take ${what}: it speaks the plain Go protocol`, { unsent: true });
     return this.send(withTimeLeft(call, began));
@@ -240,6 +264,20 @@ export class Caller {
   }
 
   // ---- answers ----
+
+  #rememberNoReply(sequenceLow: number): void {
+    this.#noReplies ??= new Set();
+    if (this.#noReplies.size >= MAX_NO_REPLIES) for (const oldest of this.#noReplies) if (this.#noReplies.delete(oldest)) break;
+    this.#noReplies.add(sequenceLow);
+  }
+
+  /** Part of HeaderOnlyAnswers. The call may have timed out meanwhile. */
+  isHeaderOnly(serviceId: number, sequenceLow: number): boolean {
+    if (this.#noReplies === undefined) return false;
+    if (serviceId !== EXTENDED_ANSWER) return this.#noReplies.delete(sequenceLow);
+    this.#noReplies = undefined;
+    return false;
+  }
 
   /** Nothing waits for the answer of a call that timed out or was cancelled. */
   onAnswer(frame: Frame): void {

@@ -128,7 +128,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   // ---- codec ----
 
   read(input: ByteReader, session: RpcSession): Frame | undefined {
-    return readFrame(input, this.#frame, session.maxMessageBytes) ? this.#frame : undefined;
+    return readFrame(input, this.#frame, session.maxMessageBytes, this.#caller) ? this.#frame : undefined;
   }
 
   write(output: ByteWriter, message: Packet): void {

@@ -11,7 +11,7 @@ import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import { RpcError } from './errors.js';
 import type { Frame } from './frame.js';
 import { checkRpcClientNames } from './option-names.js';
-import { compose, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
+import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { Router } from './router.js';
 import { handlerChain } from './server.js';
 import { Meters, statisticsOf } from './statistics.js';
@@ -69,6 +69,7 @@ class ContractClient implements RpcClient {
       handle: handlerChain(options.interceptors),
       wrap: (invoke) => compose(options.interceptors, invoke),
       changed: (channel) => this.#changed(channel),
+      isCompressed: isCompressed(options.session),
       ...options,
     };
     const heartbeats = options.heartbeatPeriod > 0;

@@ -57,11 +57,17 @@ export class Frame {
   bodyEnd = 0;
 }
 
+/** Knows which answers of a Go server announce bytes that do not follow. */
+export interface HeaderOnlyAnswers {
+  /** Whether the answer with these numbers ends with its header. It is asked once for each answer. */
+  isHeaderOnly(serviceId: number, sequenceLow: number): boolean;
+}
+
 /**
  * Take one package off `input` into `frame`; false while it is not whole. Lengths are checked before the package has come.
  * Throws BAD_FRAME or MESSAGE_TOO_LARGE.
  */
-export function readFrame(input: ByteReader, frame: Frame, maxBytes: number): boolean {
+export function readFrame(input: ByteReader, frame: Frame, maxBytes: number, answers?: HeaderOnlyAnswers): boolean {
   const available = input.length;
   if (available < 4) return false;
   const { bytes, position } = input;
@@ -70,12 +76,13 @@ export function readFrame(input: ByteReader, frame: Frame, maxBytes: number): bo
   if (available < HEADER_BYTES) return false;
   const command = readInt16(bytes, position + 4);
   const codec = readInt16(bytes, position + 26);
-  const length = readInt32(bytes, position + 28);
+  let length = readInt32(bytes, position + 28);
   if (command < COMMAND.heartbeat || command > COMMAND.goaway) throw badFrame(`command is ${command}, expected 1 to 9`);
   const isCall = command >= COMMAND.request && command <= COMMAND.end;
   if (isCall && codec !== CODEC_NUMBER.json && codec !== CODEC_NUMBER.protobuf)
     throw badFrame(`codec is ${codec}, expected 1 (JSON) or 2 (Protobuf)`);
-  // A response may be without sections: so a Go server answers a call that wants no reply.
+  if (command === COMMAND.response && length > 0 && answers?.isHeaderOnly(readInt16(bytes, position + 6), readInt32(bytes, position + 8))) length = 0;
+  // The answer to a call that wants no reply has no sections.
   if (length < 0 || (isCall && length < 2 * SECTION_BYTES && (length > 0 || command !== COMMAND.response))) {
     throw badFrame(`packageLength is ${length}, expected at least ${isCall ? 2 * SECTION_BYTES : 0}`);
   }

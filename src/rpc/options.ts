@@ -58,6 +58,11 @@ export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcO
 const NO_CODEC = { read: () => undefined, write() {} };
 const NO_LISTENER = { onMessage() {} };
 
+/** Whether a session with these options compresses its stream. */
+export function isCompressed({ compression = 'none' }: SessionOptions): boolean {
+  return compression !== 'none';
+}
+
 /** One Invoke of many interceptors; the first sees the call first. */
 export function compose(interceptors: readonly Interceptor[], invoke: Invoke): Invoke {
   return interceptors.reduceRight((next, interceptor) => {

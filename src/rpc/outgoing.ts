@@ -38,7 +38,7 @@ export class OutgoingCall extends Outgoing {
   readonly promise: Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   protected readonly reject: (error: unknown) => void;
-  readonly #extended: boolean;
+  readonly #extended: boolean | undefined;
   /** Known once it is written; of a stream, what was sent so far. */
   bodyLength = 0;
   /** Bytes that came for it. */
@@ -48,7 +48,8 @@ export class OutgoingCall extends Outgoing {
   readonly #startedAt: number | undefined;
   #counted = false;
 
-  constructor(call: Call, extended: boolean, count: CallCounter) {
+  /** `extended`: whether the peer is; undefined while that is not known. */
+  constructor(call: Call, extended: boolean | undefined, count: CallCounter) {
     super();
     this.#count = count;
     this.#startedAt = call.timeout === undefined ? now() : undefined;
@@ -66,7 +67,7 @@ export class OutgoingCall extends Outgoing {
   }
 
   write(output: ByteWriter): void {
-    this.bodyLength = writeRequest(output, this.call, this.sequenceLow, this.sequenceHigh);
+    this.bodyLength = writeRequest(output, this.call, this.sequenceLow, this.sequenceHigh, this.#extended);
     if (this.bodyLength > LARGEST_PLAIN_BODY && !this.#extended) throw new RangeError('the body is too large for a plain peer');
   }
 

@@ -1,7 +1,19 @@
 /** The answer that a channel is about to write. A channel has one and fills it anew for each. */
 import type { ByteWriter } from '../transport/byte-writer.js';
+import { NULL } from './body.js';
 import { RpcError } from './errors.js';
-import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, type Tags } from './frame.js';
+import {
+  beginFrame,
+  beginSection,
+  CODE,
+  CODEC_NUMBER,
+  COMMAND,
+  endFrame,
+  endSection,
+  LARGEST_PLAIN_BODY,
+  SECTION_BYTES,
+  type Tags,
+} from './frame.js';
 import { writeResponseHead } from './head.js';
 import { NO_METADATA } from './metadata.js';
 import type { CodecName, MessageCodec, Metadata } from './types.js';
@@ -44,7 +56,7 @@ export class Reply implements Tags {
     this.#command = COMMAND.end;
   }
 
-  /** `noReply`: both sections are there and empty, whatever the outcome; a Go client crashes when they are not there. */
+  /** `noReply`: the package is its header alone, whatever the outcome. */
   call(tags: Tags, serviceId: number, codec: CodecName, noReply: boolean): void {
     this.#copy(tags, serviceId);
     this.#command = COMMAND.response;
@@ -74,11 +86,19 @@ export class Reply implements Tags {
     const error = isCall ? this.#error : undefined;
     const at = beginFrame(output, this.#command, error === undefined ? CODE.ok : CODE.failed, this.#codecNumber, this);
     if (!isCall) return;
+    if (this.#noReply) {
+      this.bodyLength = 0;
+      return;
+    }
     const head = beginSection(output);
-    if (!this.#noReply) writeResponseHead(output, this.#codec, error, this.#metadata);
+    writeResponseHead(output, this.#codec, error, this.#metadata);
     if (endSection(output, head) > 0xffff) throw new RpcError('INTERNAL', `the error of the handler takes more than ${0xffff} bytes`);
     const body = beginSection(output);
-    if (!this.#noReply && error === undefined) this.#body?.encode(output, this.#value);
+    if (error === undefined && this.#body !== undefined) {
+      this.#body.encode(output, this.#value);
+      // An empty JSON body is an error to a Go client.
+      if (this.#largestBody === LARGEST_PLAIN_BODY && this.#codec === 'json' && output.length === body + SECTION_BYTES) output.append(NULL);
+    }
     const length = endSection(output, body);
     this.bodyLength = length;
     if (length > this.#largestBody && error === undefined) {

@@ -1,7 +1,8 @@
 /** How a request becomes bytes: a constant beginning per method and codec, then what varies. */
 import { ByteWriter } from '../transport/byte-writer.js';
+import { NULL, UNDEFINED } from './body.js';
 import { streamsInput } from './call.js';
-import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, HEADER_BYTES } from './frame.js';
+import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, HEADER_BYTES, SECTION_BYTES } from './frame.js';
 import { CALL_TYPE, constantRequestHead, writeRequestRest } from './head.js';
 import { NO_METADATA } from './metadata.js';
 import type { Call, CodecName, Method, MethodKind } from './types.js';
@@ -27,8 +28,8 @@ export function requestTemplate(
   return new Uint8Array(output.written);
 }
 
-/** Append a whole request and return the bytes of its body. `timeout` is what is left of the call's. */
-export function writeRequest(output: ByteWriter, call: Call, sequenceLow: number, sequenceHigh: number): number {
+/** Append a whole request and return the bytes of its body. `extended`: whether the peer is; undefined while that is not known. */
+export function writeRequest(output: ByteWriter, call: Call, sequenceLow: number, sequenceHigh: number, extended: boolean | undefined): number {
   const { method, codec, metadata } = call;
   const at = output.length;
   output.append(method.templates[codec]);
@@ -44,6 +45,8 @@ export function writeRequest(output: ByteWriter, call: Call, sequenceLow: number
   if (bodyCodec === undefined) throw new TypeError(`${method.service}.${method.name} has no ${codec} form`);
   // What is streamed follows in packages of its own.
   if (!streamsInput(method.kind)) bodyCodec.encode(output, call.input);
+  // An empty JSON body ends the session with a Go server.
+  if (extended !== true && codec === 'json' && output.length === body + SECTION_BYTES) output.append(extended === false ? NULL : UNDEFINED);
   const bodyLength = endSection(output, body);
   endFrame(output, at);
   return bodyLength;

@@ -9,7 +9,7 @@ import { RpcError } from './errors.js';
 import type { Frame } from './frame.js';
 import { withIntrospection } from './introspection.js';
 import { checkRpcServerNames } from './option-names.js';
-import { compose, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
+import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { Router } from './router.js';
 import { Meters, statisticsOf } from './statistics.js';
 import type { Channel, Interceptor, Invoke, RpcServer, RpcServerOptions, RpcStatistics, Service } from './types.js';
@@ -56,6 +56,7 @@ class ContractServer implements RpcServer {
         if (channel.closed) this.channels.delete(channel);
         else this.channels.add(channel);
       },
+      isCompressed: isCompressed(options.session),
       ...options,
     };
     const session = { idleTimeout: IDLE_TIMEOUT, ...options.session };

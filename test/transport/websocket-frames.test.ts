@@ -192,6 +192,12 @@ describe('what arrives', () => {
     expect(read([hex(`8802${hexCode(code)}`)], FROM_SERVER)).toEqual(['BAD_FRAME 1002']);
   });
 
+  it("reads the close of Go's getty as an orderly one, and no other with its code", () => {
+    const close = Buffer.concat([hex('880b'), Buffer.from('bye-bye!!!!')]);
+    for (const chunks of everySplit(close)) expect(read(chunks, FROM_SERVER)).toEqual(['close 1000']);
+    expect(read([Buffer.concat([hex('880b'), Buffer.from('bye-bye!!!?')])], FROM_SERVER)).toEqual(['BAD_FRAME 1002']);
+  });
+
   it('bounds empty fragments by the bytes of their headers', () => {
     const parser = new FrameParser({ ...FROM_SERVER, maxMessageBytes: 1_000 });
     const flood = (frames: number): void => {

@@ -22,6 +22,9 @@ const FRAGMENT_HEADERS = 64 * 1024;
 /** Why a connection is closed: RFC 6455, section 7.4.1. */
 export const CLOSE = { normal: 1000, protocolError: 1002, badText: 1007, tooLarge: 1009 } as const;
 
+/** The orderly close of Go's getty up to version 1.3, as it is sent: its first two bytes stand where RFC 6455 has the code, and are 25209. */
+const GO_CLOSE = Buffer.from('bye-bye!!!!');
+
 /** The peer broke the protocol or a limit; `closeCode` says it to the peer. */
 export class FrameError extends GettyError {
   readonly closeCode: number;
@@ -259,6 +262,7 @@ function controlEvent(opcode: number, payload: Buffer): FrameEvent {
   if (opcode !== OPCODE.close) return { type: opcode === OPCODE.ping ? 'ping' : 'pong', bytes: payload };
   if (payload.length === 0) return { type: 'close', code: undefined, reason: '' };
   if (payload.length === 1) throw protocolError('a close code takes two bytes');
+  if (payload.equals(GO_CLOSE)) return { type: 'close', code: CLOSE.normal, reason: '' };
   const code = payload.readUInt16BE(0);
   if (!isCloseCode(code)) throw protocolError(`${code} is no close code that may be sent`);
   const reason = payload.subarray(2);

@@ -1,0 +1,149 @@
+/** What Go peers do that no other peer does; see docs/from-go.md. */
+import { describe, expect, test } from 'vitest';
+import { connect, contract, implement, noReply, oneway, RpcError, serve, unary } from '../../src/rpc/index.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { freeMemory, outcome, RawPeer, RawServer } from '../fixtures/rpc.js';
+import { type Fields, frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
+import { rejection } from '../fixtures/transports.js';
+import { elapse } from '../fixtures/waiting.js';
+
+noLeaks();
+
+const Service = contract('TestService', {
+  Mark: noReply<unknown>(),
+  Add: unary<{ A: number; B: number }, { Sum: number }>(),
+  Ping: unary<void, unknown>(),
+  Note: oneway<void>(),
+});
+
+/** As Go answers a call without a reply: the header of the request, its packageLength included. */
+function headerOf(request: Fields): Buffer {
+  const header = Buffer.from(request.bytes.subarray(0, 32));
+  header.writeInt16LE(4, 4);
+  return header;
+}
+
+function answerTo(request: Fields, body: string): Buffer {
+  return frameBytes({ command: 4, serviceId: request.serviceId, sequence: request.sequence, head: '{"Error":""}', body });
+}
+
+const isNoReply = ({ head }: Fields): boolean => head.includes('CT_TwoWayNoReply');
+
+describe('a Go server answers a call without a reply by a header that announces bytes', () => {
+  test('the call settles, and so do the calls after it', async () => {
+    await using server = await RawServer.serve({}, (frame, peer) => {
+      if (frame.command === 3) peer.session.write(isNoReply(frame) ? headerOf(frame) : answerTo(frame, '{"Sum":3}'));
+    });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    const stub = client.stub(Service);
+    await Promise.all([stub.Mark({ A: 1 }), stub.Add({ A: 1, B: 2 }), stub.Mark({ A: 2 })]);
+    expect(await stub.Add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
+  });
+
+  test('also when the call has timed out before its answer', async () => {
+    let late: (() => void) | undefined;
+    await using server = await RawServer.serve({}, (frame, peer) => {
+      if (frame.command !== 3) return;
+      if (isNoReply(frame)) late = () => void peer.session.write(headerOf(frame));
+      else peer.session.write(answerTo(frame, '{"Sum":3}'));
+    });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    const stub = client.stub(Service);
+    expect(await outcome(stub.Mark({ A: 1 }, { timeout: 30 }))).toBe('DEADLINE_EXCEEDED');
+    late?.();
+    expect(await stub.Add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
+  });
+
+  test('an answer with its bytes to a call that wants a reply is read whole', async () => {
+    await using server = await RawServer.serve({}, (frame, peer) => {
+      if (frame.command === 3) for (const byte of answerTo(frame, '{"Sum":3}')) peer.session.writeBytes(Buffer.of(byte));
+    });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    expect(await client.stub(Service).Add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
+  });
+});
+
+describe('no value is null for a peer that may be a Go program', () => {
+  test('an argument: whether the peer is known or not', async () => {
+    await using server = await RawServer.serve({}, (frame, peer) => {
+      if (frame.head.includes('Ping')) peer.session.write(answerTo(frame, 'null'));
+    });
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    const stub = client.stub(Service);
+    await stub.Ping();
+    await stub.Ping();
+    await stub.Note();
+    const bodies = (await server.requests.take(3)).map(({ body }) => body.toString());
+    expect(bodies.map((body) => JSON.parse(body))).toEqual([null, null, null]);
+    expect(bodies[2]).toBe('null');
+  });
+
+  test('an answer', async () => {
+    await using server = await serve(freeMemory(), [implement(Service, { Mark() {}, Add: () => undefined as never, Ping() {}, Note() {} })]);
+    await using peer = await RawPeer.connect(server.address);
+    await peer.send(
+      jsonRequest('TestService', 'Ping', {}, { sequence: 1n }),
+      jsonRequest('TestService', 'Mark', {}, { sequence: 3n, callType: 'CT_TwoWayNoReply' }),
+    );
+    expect((await peer.frames.next()).body.toString()).toBe('null');
+    expect((await peer.frames.next()).packageLength).toBe(0);
+  });
+
+  test('between extended peers undefined stays undefined, from the first call on', async () => {
+    const inputs: unknown[] = [];
+    const handlers = { Mark() {}, Add: () => ({ Sum: 0 }), Ping: (...[input]: unknown[]) => void inputs.push(input), Note() {} };
+    await using server = await serve(freeMemory(), [implement(Service, handlers as never)]);
+    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    const stub = client.stub(Service);
+    const early = stub.Ping();
+    expect([await early, await stub.Ping()]).toEqual([undefined, undefined]);
+    await stub.Ping(null as never);
+    expect(inputs).toEqual([undefined, undefined, null]);
+  });
+
+  test('the body of an error stays empty', async () => {
+    const fail = (): never => {
+      throw new RpcError('INTERNAL', 'no');
+    };
+    await using server = await serve(freeMemory(), [implement(Service, { Mark() {}, Add: fail, Ping: fail, Note() {} })]);
+    await using peer = await RawPeer.connect(server.address);
+    await peer.send(jsonRequest('TestService', 'Ping', {}, { sequence: 1n }));
+    const answer = await peer.frames.next();
+    expect([answer.code, answer.body.length]).toEqual([1, 0]);
+  });
+});
+
+describe('with compression the first call waits for the answer to the opening heartbeat', () => {
+  const DEFLATE = { compression: 'deflate' } as const;
+
+  test('no request leaves before it', async () => {
+    let answerHeartbeat: (() => void) | undefined;
+    let calls = 0;
+    await using server = await RawServer.serve({ address: 'tcp://127.0.0.1:0', session: DEFLATE }, (frame, peer) => {
+      if (frame.command === 1) {
+        const answer = Buffer.from(frame.bytes);
+        answer.writeInt16LE(2, 4);
+        answerHeartbeat = () => void peer.session.write(answer);
+        return true;
+      }
+      calls++;
+      peer.session.write(answerTo(frame, '{"Sum":3}'));
+      return true;
+    });
+    await using client = await connect(server.address, { connections: 1, reconnect: false, session: DEFLATE });
+    const call = client.stub(Service).Add({ A: 1, B: 2 });
+    const peer = await server.peers.next();
+    await peer.frames.next();
+    await elapse(20);
+    expect(calls).toBe(0);
+    answerHeartbeat?.();
+    expect(await call).toEqual({ Sum: 3 });
+  });
+
+  test('a call fails at its deadline when no answer comes', async () => {
+    await using server = await RawServer.serve({ address: 'tcp://127.0.0.1:0', session: DEFLATE }, () => true);
+    await using client = await connect(server.address, { connections: 1, reconnect: false, session: DEFLATE });
+    const error = await rejection<RpcError>(client.stub(Service).Add({ A: 1, B: 2 }, { timeout: 30 }));
+    expect([error.code, error.unsent]).toEqual(['DEADLINE_EXCEEDED', true]);
+  });
+});
