@@ -39,7 +39,7 @@ export interface CallerSetup {
   readonly heartbeatTimeout: number;
   readonly maxPendingCalls: number;
   readonly maxDecodedObjects: number;
-  /** The session compresses its stream. */
+  /** The session compresses its stream with DEFLATE. */
   readonly isCompressed: boolean;
   readonly busyPoll: number;
   /** Of the calls that are made. */
@@ -341,8 +341,12 @@ export class Caller implements HeaderOnlyAnswers {
     const { session } = this.#owner;
     if (session === undefined || session.closed) return;
     const sentAt = now();
+    const queued = session.queuedBytes;
+    const taken = takenBytes(session);
     const heartbeat = new Heartbeat(session.active, (activeBefore) => {
       if (session.active > activeBefore) return;
+      // It waits behind bytes that the system goes on taking: the line is slow.
+      if (queued > 0 && takenBytes(session) > taken) return this.sendHeartbeat(missed);
       // While this process stood still (a suspended machine), the peer had no chance.
       if (this.#liveness.stoodStillSince(sentAt)) this.sendHeartbeat(missed);
       else missed();
@@ -356,6 +360,11 @@ export class Caller implements HeaderOnlyAnswers {
       // Too much is queued. It waits all the same: a peer that takes nothing and says nothing is given up.
     }
   }
+}
+
+/** Bytes that were written to the session and that the system has taken. */
+function takenBytes(session: Pick<Session<never, Outgoing>, 'stats' | 'queuedBytes'>): number {
+  return session.stats.bytesWritten - session.queuedBytes;
 }
 
 /** Why a call could not be written, in the terms of a caller. */

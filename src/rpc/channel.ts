@@ -7,6 +7,7 @@ import { atMost } from '../core/timers.js';
 import type { ByteReader } from '../transport/byte-reader.js';
 import { ByteWriter } from '../transport/byte-writer.js';
 import { tooLarge } from '../transport/session-options.js';
+import { now } from '../transport/tick.js';
 import type { Codec, EventListener, Peer, PeerCertificate, Session, WebSocketRequest } from '../transport/types.js';
 import { Caller, type CallerOwner, type CallerSetup } from './caller.js';
 import { RecentRequests } from './datagrams.js';
@@ -40,6 +41,9 @@ type RpcSession = Session<Frame, Packet>;
 /** How long a peer that has just connected may take to say its first word, when we want it to go. Milliseconds. */
 const FIRST_WORD = 200;
 
+/** How often a peer is told that this side is alive, while a package of it is under way. Milliseconds; less than the silence that makes a peer ask. */
+const SIGN_OF_LIFE_PERIOD = 200;
+
 export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Packet>, ResponderOwner, CallerOwner {
   readonly certificate: PeerCertificate | undefined;
   readonly request: WebSocketRequest | undefined;
@@ -55,6 +59,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   readonly #served = new Tally();
   readonly #caller: Caller;
   readonly #responder: Responder;
+  /** When the package that is under way began to come, or when the peer was told since then that this side is alive, by now(); 0: none is. */
+  #incompleteSince = 0;
   #peer = '';
   #goingAway = false;
   #whenIdle: (() => void)[] = [];
@@ -128,7 +134,30 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   // ---- codec ----
 
   read(input: ByteReader, session: RpcSession): Frame | undefined {
-    return readFrame(input, this.#frame, session.maxMessageBytes, this.#caller) ? this.#frame : undefined;
+    if (readFrame(input, this.#frame, session.maxMessageBytes, this.#caller)) {
+      this.#incompleteSince = 0;
+      return this.#frame;
+    }
+    this.#onIncomplete(session);
+    return undefined;
+  }
+
+  /**
+   * More bytes have come of a package that is not whole. On a slow line the peer's heartbeat waits behind them, so the peer is told in time that this side is
+   * alive.
+   */
+  #onIncomplete(session: RpcSession): void {
+    // Math.ceil keeps the value an integer; V8 boxes doubles stored in fields.
+    const time = Math.ceil(now());
+    if (this.#incompleteSince === 0) this.#incompleteSince = time;
+    else if (time - this.#incompleteSince >= SIGN_OF_LIFE_PERIOD && this.extended === true && !session.closed) {
+      this.#incompleteSince = time;
+      try {
+        session.write(ControlPacket.signOfLife());
+      } catch {
+        // The peer does not read, so it needs no sign.
+      }
+    }
   }
 
   write(output: ByteWriter, message: Packet): void {

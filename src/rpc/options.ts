@@ -58,9 +58,9 @@ export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcO
 const NO_CODEC = { read: () => undefined, write() {} };
 const NO_LISTENER = { onMessage() {} };
 
-/** Whether a session with these options compresses its stream. */
+/** Whether a session with these options compresses its stream with DEFLATE. Go's Snappy flushes nothing, so no Go peer is reached with it. */
 export function isCompressed({ compression = 'none' }: SessionOptions): boolean {
-  return compression !== 'none';
+  return compression !== 'none' && compression !== 'snappy';
 }
 
 /** One Invoke of many interceptors; the first sees the call first. */

@@ -11,7 +11,7 @@ import { Inbox, type InboxOwner } from './inbox.js';
 import { Outbox } from './outbox.js';
 import type { ResolvedSetup } from './session-options.js';
 import { now } from './tick.js';
-import { addTick, removeTick, type Tickable } from './ticker.js';
+import { addTick, lastWake, removeTick, type Tickable } from './ticker.js';
 import type { AttributeMap, CloseOptions, Connection, ConnectionEvents, Endpoint, SendOptions, SendResult, Session, SessionStats } from './types.js';
 
 /** What a session needs of the server or client that made it. */
@@ -206,7 +206,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   }
 
   #checkIdle(idleTimeout: number): void {
-    const silence = Math.floor(now()) - this.#heard;
+    const silence = Math.floor(now()) - Math.max(this.#heard, lastWake());
     if (silence < idleTimeout) return;
     // We do not read: that is our doing, unless we wait for the peer to read.
     const isDeaf = this.#inbox?.deaf ?? !this.#opened;
@@ -216,7 +216,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   #checkPartial(): void {
     const { messageTimeout } = this.#setup;
-    const since = Math.floor(Math.max(this.#connection.partialFor?.() ?? 0, this.#inbox?.partialFor() ?? 0));
+    const since = Math.floor(Math.min(now() - lastWake(), Math.max(this.#connection.partialFor?.() ?? 0, this.#inbox?.partialFor() ?? 0)));
     if (since < messageTimeout) return;
     const what = `${this.remoteAddress} began a message ${since} ms ago and has not ended it; messageTimeout is ${messageTimeout} ms`;
     this.destroy(gettyError('MESSAGE_TIMEOUT', what));

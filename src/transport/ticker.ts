@@ -3,6 +3,7 @@
  * period are spread over it, so that ten thousand sessions do not send their heartbeats in the same instant.
  */
 import { startInterval } from '../core/timers.js';
+import { now } from './tick.js';
 
 /** Something periodic. It is its own entry in the ticker, so ten thousand of them cost no closures. */
 export interface Tickable {
@@ -12,7 +13,19 @@ export interface Tickable {
 
 const SLICES = 64;
 const SHORTEST_SLICE = 5;
+/** A timer that is so much later than its period shows that this process stood still: the machine was suspended, or one task took long. Milliseconds. */
+const STANDSTILL = 250;
 const wheels = new Map<number, Wheel>();
+let wokeAt = 0;
+
+/**
+ * When this process last went on after it had stood still, by now(); 0: it never did, as far as a ticker could see. The silence of a peer before that says
+ * nothing about the peer: it may have stood still too.
+ */
+export function lastWake(): number {
+  return wokeAt;
+}
+
 // Ticks come after the poll phase: what has already arrived counts before anybody is found late or silent.
 const afterPoll: (task: () => void) => void = globalThis.setImmediate ?? ((task: () => void) => task());
 
@@ -22,11 +35,14 @@ class Wheel {
   #cursor = 0;
   #size = 0;
   readonly #timer: NodeJS.Timeout;
+  readonly #slice: number;
+  #turnedAt = Math.ceil(now());
 
   constructor(period: number) {
     this.#period = period;
     const slices = Math.max(1, Math.min(SLICES, Math.floor(period / SHORTEST_SLICE)));
     this.#buckets = Array.from({ length: slices }, () => new Set());
+    this.#slice = Math.ceil(period / slices);
     this.#timer = startInterval(() => afterPoll(this.#turn), period / slices);
     this.#timer.unref?.();
   }
@@ -47,6 +63,9 @@ class Wheel {
   }
 
   readonly #turn = (): void => {
+    const time = Math.ceil(now());
+    if (time - this.#turnedAt > this.#slice + STANDSTILL) wokeAt = time;
+    this.#turnedAt = time;
     const bucket = this.#buckets[this.#cursor] as Set<Tickable>;
     this.#cursor = (this.#cursor + 1) % this.#buckets.length;
     // A copy: what is added here meanwhile is due a period from now. What is removed is not called any more.

@@ -314,6 +314,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
       client: { interceptors: [tracing('c1'), tracing('c2')] },
       server: { interceptors: [tracing('s1'), tracing('s2')] },
     });
+    // With compression the first call waits for this, and has less time left then.
+    const far = await channelOf(pair.client);
+    await until(() => far.extended === true, 'the server has answered');
     expect(await pair.stub.add({ A: 1 })).toMatchObject({ Sum: 5 });
     expect(log).toEqual(['c1 Add 1', 'c2 Add 2', 's1 Add 3', 's2 Add 4', 'handler 5', 's2 done', 's1 done', 'c2 done', 'c1 done']);
     const [context] = seen;
@@ -367,6 +370,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
         },
       },
     });
+    // With compression the first call waits for this, and has less time left then.
+    const channel = await channelOf(pair.client);
+    await until(() => channel.extended === true, 'the server has answered');
     const before = performance.now();
     expect(await outcome(pair.stub.test({}, { timeout: 60 }))).toBe('DEADLINE_EXCEEDED');
     expect((await aborted.next()).code).toBe('DEADLINE_EXCEEDED');

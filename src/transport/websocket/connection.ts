@@ -25,6 +25,8 @@ import {
 
 /** How long a peer that broke the protocol may take to read why, in ms. */
 const LINGER = 1_000;
+/** How often a peer is told that this side is alive, while a message of it is under way. Milliseconds. */
+const SIGN_OF_LIFE_PERIOD = 200;
 /**
  * Bytes that a paused session takes in, so that it answers the pings and hears the close behind them. Then the stream is paused too. What a
  * message takes in memory besides its bytes counts as well: empty ones must not be free.
@@ -86,6 +88,8 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   #streamEnded = false;
   /** When the message that is under way began to come, by now(); 0: none is. */
   #partialSince = 0;
+  /** When the last unsolicited pong was sent, by now(). */
+  #signedAt = 0;
   /** onClose has been called. */
   #over = false;
   #error: Error | undefined;
@@ -154,6 +158,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     this.#reading = false;
     if (!this.#parser?.midway) this.#partialSince = 0;
     else if (this.#partialSince === 0) this.#partialSince = now();
+    else this.#giveSignOfLife();
     this.#answerPings();
     if (this.#paused) this.#pauseWhenFull();
     else if (this.#failure !== undefined) this.#fail(this.#failure);
@@ -250,7 +255,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   }
 
   /** False: too many wait for the peer to read. */
-  #addPong(payload: Buffer): boolean {
+  #addPong(payload: Uint8Array): boolean {
     if (this.#pongBytes >= MAX_PONG_BYTES) return false;
     this.#pongs ??= new ByteWriter(128);
     const start = this.#pongs.reserve(headerRoom(this.#masked));
@@ -258,6 +263,14 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     completeFrame(this.#pongs, start, FIN | OPCODE.pong, this.#masked);
     this.#pongBytes += this.#pongs.length - start;
     return true;
+  }
+
+  /** A message is under way for long: an unsolicited pong (RFC 6455, section 5.5.3) tells the peer that this side is alive. */
+  #giveSignOfLife(): void {
+    const time = now();
+    if (time - Math.max(this.#partialSince, this.#signedAt) < SIGN_OF_LIFE_PERIOD) return;
+    this.#signedAt = time;
+    this.#addPong(EMPTY);
   }
 
   #answerPings(): void {
