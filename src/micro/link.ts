@@ -4,9 +4,9 @@ import { messageOf } from '../core/errors.js';
 import { startTimer } from '../core/timers.js';
 import { type Call, connect, type RpcClient, type RpcClientOptions } from '../rpc/index.js';
 
-/** Milliseconds between a failed dial and the next; doubles with each failure up to the longest. */
+/** Milliseconds between a failed dial and the next; doubles with each failure up to the longest. A node is used again within the longest of being reachable. */
 const FIRST_BACKOFF = 200;
-const LONGEST_BACKOFF = 5_000;
+const LONGEST_BACKOFF = 1_000;
 /**
  * Milliseconds that calls wait for the first dial of the node that the balancer picked, before they go to another that is connected. After a dial has failed they
  * do not wait.
@@ -144,9 +144,10 @@ export class Link {
   }
 
   #optionsFor(connection: { readonly left: boolean }): RpcClientOptions {
-    const { onState } = this.#options;
+    const { onState, reconnect = true } = this.#options;
     return {
       ...this.#options,
+      reconnect: reconnect === true ? { maxDelay: LONGEST_BACKOFF } : reconnect,
       // The registry decides which nodes use TLS; connect() refuses the option for those that do not.
       tls: /^(?:tls|wss):/.test(this.address) ? this.#options.tls : undefined,
       onResponsive: (responsive) => {

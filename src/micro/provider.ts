@@ -1,12 +1,12 @@
 /** A provider: services that listen, publish themselves, and leave in good order. */
 
-import { networkInterfaces } from 'node:os';
 import { settle } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNames, checkNumber, type NamesOf, pickNames } from '../core/options.js';
-import { redactUrl } from '../core/redact.js';
 import { type RpcServer, type RpcServerOptions, type RpcStatistics, type Service, serve } from '../rpc/index.js';
 import { checkRpcServerNames, RPC_SERVER_NAMES } from '../rpc/option-names.js';
+import type { TlsOptions } from '../transport/types.js';
+import { advertisedAddress, defaultAddress, defaultId } from './advertised.js';
 import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './attributes.js';
 import type { Registry, ServiceNode } from './types.js';
 
@@ -14,13 +14,19 @@ export interface ProvideOptions extends RpcServerOptions {
   registry: Registry;
   /** Made by implement(). One entry is published for each service and codec. */
   services: readonly Service[];
-  /** Where to listen. Default: a free TCP port of all interfaces. */
+  /** Where to listen. Default: a free TCP port of all interfaces; of IPv6 where the machine has no IPv4 address for others. */
   address?: string;
   /** Consumers of other groups do not see it. Default: none. */
   group?: string;
-  /** The `host`, or `host:port`, that others reach it at. Default: the address, or this machine's when that is all interfaces. */
+  /**
+   * The `host`, or `host:port`, that others reach it at; the port where it has none, and the path, are those of the address. Default: the address. Where that is
+   * all interfaces, it is this machine's first address: IPv4 before IPv6, link-local ones last.
+   */
   advertise?: string;
-  /** The entries' id. Default: the advertised `host:port`, so that a restart replaces its own stale entry. */
+  /**
+   * The entries' id. Default: the advertised `host:port` with the path, percent-encoded; for a Unix socket the machine's name and the path. So a restart
+   * replaces its own stale entry.
+   */
   id?: string;
   /** Go's meta string: balancers of the user's own see it. */
   meta?: string;
@@ -58,6 +64,13 @@ export interface Provider extends AsyncDisposable {
   update(changes: ProviderUpdate): Promise<void>;
   /** Deregister, send goaway, let calls under way finish, close. */
   close(): Promise<void>;
+  /**
+   * Close now, as a crash of the process would leave it: calls under way are lost, and its entries stay until close(), or until the registry is closed or the
+   * process ends.
+   */
+  destroy(): void;
+  /** As RpcServer.reloadTls. */
+  reloadTls(options: TlsOptions): void;
 }
 
 class ServiceProvider implements Provider {
@@ -69,6 +82,7 @@ class ServiceProvider implements Provider {
   /** The updates, one after the other. */
   #updating: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
+  #isDestroyed = false;
 
   constructor(server: RpcServer, options: ProvideOptions) {
     this.#server = server;
@@ -116,7 +130,7 @@ class ServiceProvider implements Provider {
   async #update(changes: ProviderUpdate): Promise<void> {
     checkNames('update()', changes, UPDATE_NAMES, { 'provide()': { ...NAMES, ...RPC_SERVER_NAMES } });
     const { meta, metadata, weight } = changes;
-    if (this.#closing !== undefined) throw gettyError('ENDPOINT_CLOSED', `the provider at ${this.address} is closed`);
+    if (this.#closing !== undefined || this.#isDestroyed) throw gettyError('ENDPOINT_CLOSED', `the provider at ${this.address} is closed`);
     const before = this.#options;
     const options = { ...before, meta: meta ?? before.meta, metadata: metadata ?? before.metadata, weight: weight ?? before.weight };
     const nodes = nodesOf(this.#server.address, options);
@@ -129,6 +143,15 @@ class ServiceProvider implements Provider {
     }
     this.#options = options;
     this.#nodes = nodes;
+  }
+
+  destroy(): void {
+    this.#isDestroyed = true;
+    this.#server.destroy();
+  }
+
+  reloadTls(options: TlsOptions): void {
+    this.#server.reloadTls(options);
   }
 
   close(): Promise<void> {
@@ -157,7 +180,7 @@ class ServiceProvider implements Provider {
  */
 export async function provide(options: ProvideOptions): Promise<Provider> {
   checkRpcServerNames(options, 'provide()', NAMES);
-  const { registry, services, address = 'tcp://0.0.0.0:0' } = options;
+  const { registry, services, address = defaultAddress() } = options;
   if (typeof registry?.register !== 'function') throw badOption('registry', registry, 'a Registry');
   if (!Array.isArray(services) || services.length === 0) throw badOption('services', services, 'at least one of what implement() returns');
   const server = await serve(address, services, pickNames(options, RPC_SERVER_NAMES));
@@ -173,13 +196,13 @@ export async function provide(options: ProvideOptions): Promise<Provider> {
 }
 
 function nodesOf(listening: string, { services, group = '', advertise, id, meta, metadata = {}, weight }: ProvideOptions): ServiceNode[] {
-  const address = advertised(listening, advertise);
+  const address = advertisedAddress(listening, advertise);
   if (weight !== undefined) checkNumber('weight', weight, 0, MAX_WEIGHT);
   if (weight !== undefined && !Number.isInteger(weight)) throw badOption('weight', weight, 'a whole number');
   const all = { ...metadata, ...(meta !== undefined && { [META_KEY]: meta }), ...(weight !== undefined && { [WEIGHT_KEY]: `${weight}` }) };
   return services.flatMap(({ contract }) =>
     contract.codecs.map((protocol) => ({
-      id: id ?? address.replace(/^[a-z]+:\/\//, ''),
+      id: id ?? defaultId(address),
       service: contract.name,
       group,
       version: contract.version,
@@ -188,26 +211,4 @@ function nodesOf(listening: string, { services, group = '', advertise, id, meta,
       metadata: all,
     })),
   );
-}
-
-/** The address for others: `listening` with the host, or host and port, of `advertise`. */
-function advertised(listening: string, advertise: string | undefined): string {
-  const found = /^([a-z]+:\/\/)(.*?)(:\d+)?$/.exec(listening);
-  if (found === null) return listening;
-  const [, scheme, host = '', port = ''] = found;
-  if (advertise !== undefined) {
-    if (!/^(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s:/[\]@?#]+)(:\d+)?$/.test(advertise))
-      throw badOption('advertise', redactUrl(advertise), 'a host, or host:port');
-    return `${scheme}${advertise}${/:\d+$/.test(advertise.replace(/^\[.*\]/, '')) ? '' : port}`;
-  }
-  const everywhere = host === '' || host === '0.0.0.0' || host === '[::]';
-  return everywhere ? `${scheme}${ownHost()}${port}` : listening;
-}
-
-/** The first address of this machine that others can reach. */
-function ownHost(): string {
-  for (const addresses of Object.values(networkInterfaces())) {
-    for (const { family, internal, address } of addresses ?? []) if (family === 'IPv4' && !internal) return address;
-  }
-  return '127.0.0.1';
 }

@@ -2,7 +2,7 @@
 import { badOption, pickNames } from '../core/options.js';
 import { atMost } from '../core/timers.js';
 import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
-import type { Server, ServerOptions, Setup } from '../transport/types.js';
+import type { Server, ServerOptions, Setup, TlsOptions } from '../transport/types.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import type { ServerCall } from './context.js';
 import { RpcError } from './errors.js';
@@ -69,6 +69,10 @@ class ContractServer implements RpcServer {
       pickNames(given, SERVER_OPTION_NAMES),
     );
     return this;
+  }
+
+  reloadTls(options: TlsOptions): void {
+    this.#server?.reloadTls(options);
   }
 
   statistics(): RpcStatistics {

@@ -5,7 +5,15 @@
 import type { Logger } from '../core/logger.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import type { Bytes } from '../transport/bytes.js';
-import type { ClientOptions, PeerCertificate, RefusalReason, ServerOptions, SessionOptions, WebSocketRequest } from '../transport/types.js';
+import type {
+  ClientOptions,
+  PeerCertificate,
+  RefusalReason,
+  ServerOptions,
+  SessionOptions,
+  TlsOptions,
+  WebSocketRequest,
+} from '../transport/types.js';
 import type { RpcCode } from './errors.js';
 import type { MethodClasses } from './message-class.js';
 import type { MethodSchemas } from './standard-schema.js';
@@ -381,6 +389,8 @@ export interface RpcServer extends AsyncDisposable {
   close(): Promise<void>;
   /** Close now; calls under way are lost. */
   destroy(): void;
+  /** As Server.reloadTls of the transport. Throws BAD_OPTION. */
+  reloadTls(options: TlsOptions): void;
 }
 
 export interface RpcClient extends AsyncDisposable {

@@ -35,6 +35,8 @@ const FORMS: Readonly<Record<string, string>> = {
   unix: 'unix:///path/of/the/socket or unix://@name',
   memory: 'memory://name',
 };
+/** Every scheme that an address can have. */
+export const ALL_SCHEMES: readonly string[] = Object.keys(FORMS);
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { ws: 80, wss: 443 };
 const PARTS = /^([a-z]+):\/\/(?:([^\s/?#]*)@)?(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s/:[\]@?#]*)(?::(\d{1,5}))?(\/[^\s?#]*)?(?:\?([^\s#]*))?$/;
 /** Control characters and halves of a surrogate pair. */

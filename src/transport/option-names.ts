@@ -96,6 +96,7 @@ const TLS_NAMES = {
   clientCertificate: true,
   serverName: true,
   minVersion: true,
+  reloadPeriod: true,
 } satisfies NamesOf<TlsOptions>;
 
 const BESIDE_SETUP = {

@@ -1,6 +1,6 @@
 /** TLS over TCP. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { type AddressInfo, isIP } from 'node:net';
 import {
   type ConnectionOptions,
@@ -14,9 +14,10 @@ import {
   type SecureContextOptions,
   type TLSSocket,
 } from 'node:tls';
-import { messageOf } from '../core/errors.js';
-import { badOption } from '../core/options.js';
-import { LONGEST_TIMER } from '../core/timers.js';
+import { gettyError, messageOf } from '../core/errors.js';
+import { badOption, checkNumber } from '../core/options.js';
+import { LONGEST_TIMER, startInterval } from '../core/timers.js';
+import { warn } from '../core/warning.js';
 import { type Address, formatAddress, withoutZone } from './address.js';
 import { defaultMaxSessions } from './descriptors.js';
 import { HandshakeTracker } from './handshakes.js';
@@ -30,7 +31,8 @@ const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 /** What both sides give Node. Throws BAD_OPTION for a file, certificate, key or password that is no good. */
 function contextOptions(options: TlsOptions): SecureContextOptions {
   checkTlsNames(options);
-  const { minVersion = 'TLSv1.2', passphrase } = options;
+  const { minVersion = 'TLSv1.2', passphrase, reloadPeriod = 0 } = options;
+  checkNumber('tls.reloadPeriod', reloadPeriod, 0, LONGEST_TIMER);
   if (!MIN_VERSIONS.includes(minVersion))
     throw badOption('tls.minVersion', minVersion, MIN_VERSIONS.map((version) => JSON.stringify(version)).join(' or '));
   // Of a secret no more than its type is shown.
@@ -159,20 +161,70 @@ export function closingHandshakes(listener: Listener, handshakes: HandshakeTrack
  */
 export function reloadable(listener: Listener, server: NodeServer, options: TlsOptions = {}): Listener {
   let current = options;
+  const reload = (given: TlsOptions): void => {
+    if (typeof given !== 'object' || given === null) throw badOption('reloadTls', given, 'an object');
+    const next = { ...current, ...given };
+    const { requestCert, ...context } = tlsServerOptions(next);
+    // Node asks for certificates as it did at the start, whatever the context says.
+    if (requestCert !== wantsCertificates(current)) {
+      throw badOption('tls.clientCertificate', given.clientCertificate, `what it was at the start: ${requestCert ? '"none"' : '"required"'}`);
+    }
+    server.setSecureContext(context);
+    current = next;
+    files.changed();
+  };
+  const files = new WatchedFiles(() => current);
+  const { reloadPeriod = 0 } = options;
+  const timer = reloadPeriod === 0 ? undefined : startInterval(() => reloadChanged(files, reload, listener.address), reloadPeriod).unref();
   return {
     ...listener,
-    reloadTls(given) {
-      if (typeof given !== 'object' || given === null) throw badOption('reloadTls', given, 'an object');
-      const next = { ...current, ...given };
-      const { requestCert, ...context } = tlsServerOptions(next);
-      // Node asks for certificates as it did at the start, whatever the context says.
-      if (requestCert !== wantsCertificates(current)) {
-        throw badOption('tls.clientCertificate', given.clientCertificate, `what it was at the start: ${requestCert ? '"none"' : '"required"'}`);
-      }
-      server.setSecureContext(context);
-      current = next;
+    reloadTls: reload,
+    close() {
+      clearInterval(timer);
+      return listener.close();
     },
   };
+}
+
+function reloadChanged(files: WatchedFiles, reload: (given: TlsOptions) => void, address: string): void {
+  if (!files.changed()) return;
+  try {
+    reload({});
+  } catch (error) {
+    warn(gettyError('BAD_OPTION', `the changed files of ${address} are not used: ${messageOf(error)}`, error));
+  }
+}
+
+/** The files of a certificate, as they were when they were last looked at. */
+class WatchedFiles {
+  readonly #options: () => TlsOptions;
+  #seen: string;
+
+  constructor(options: () => TlsOptions) {
+    this.#options = options;
+    this.#seen = this.#look();
+  }
+
+  /** Whether they have changed since the last call. A file that cannot be looked at has not: it is being replaced. */
+  changed(): boolean {
+    const before = this.#seen;
+    this.#seen = this.#look() || before;
+    return this.#seen !== before;
+  }
+
+  /** Inode, size and time of change of each; empty when one of them is not there. */
+  #look(): string {
+    const { cert, key, ca } = this.#options();
+    try {
+      const paths = [cert, key, ca].filter((given) => typeof given === 'string' && !given.includes('-----BEGIN '));
+      return paths
+        .map((path) => statSync(path as string))
+        .map(({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`)
+        .join(', ');
+    } catch {
+      return '';
+    }
+  }
 }
 
 /** The peer of a TLS socket. */

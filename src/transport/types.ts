@@ -406,6 +406,11 @@ export interface TlsOptions {
   serverName?: string;
   /** Default: TLSv1.2. */
   minVersion?: 'TLSv1.2' | 'TLSv1.3';
+  /**
+   * Of a server: milliseconds between two looks at the files of `cert`, `key` and `ca`, which are read again when they have changed, as by reloadTls({}). Files that are no
+   * good are a warning of the process, and what was in use stays in use. Default: 0, never. A client reads its files at each attempt to connect.
+   */
+  reloadPeriod?: number;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** A large message on a slow line is no silence. */
 import { once } from 'node:events';
-import { type AddressInfo, connect as dial, createServer, type Socket } from 'node:net';
+import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { connect, contract, implement, serve, unary } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -412,6 +412,31 @@ describe('reloadTls', () => {
     expect(await shown(server.port)).toBe('server2');
   });
 
+  it('with reloadPeriod files that have changed are read again, and those that are no good are not used', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'getty-tls-'));
+    const files = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') };
+    const put = (name: string): void => {
+      copyFileSync(path(name), files.cert);
+      copyFileSync(path(`${name}.key`), files.key);
+    };
+    put('server');
+    await using server = await echo({ ...files, reloadPeriod: 10 });
+    const warnings: Error[] = [];
+    const warned = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', warned);
+    try {
+      copyFileSync(path('server2'), files.cert);
+      await until(() => warnings.length > 0, 'a certificate without its key is a warning');
+      expect(await shown(server.port)).toBe('server');
+      put('server2');
+      await until(async () => (await shown(server.port)) === 'server2', 'the new certificate is in use');
+      rmSync(folder, { recursive: true });
+      expect(await shown(server.port)).toBe('server2');
+    } finally {
+      process.off('warning', warned);
+    }
+  });
+
   it.each([
     ['a cert without its key', { cert: pem('server2') }],
     ['a key of another', { cert: pem('server2'), key: pem('server.key') }],
