@@ -32,6 +32,7 @@ import { isOvertaken } from './hedge.js';
 import { Links } from './links.js';
 import { Pool, type PoolSettings } from './pool.js';
 import { type ChangeListener, Resolver } from './resolver.js';
+import { ConsumerCounters, type ConsumerStatistics } from './statistics.js';
 import { failover } from './strategies.js';
 import type { Balancer, Picker, Registry, ServiceNode, Strategy } from './types.js';
 
@@ -92,6 +93,13 @@ export interface Consumer extends AsyncDisposable {
    */
   explain(contract: ContractName, options?: StubOptions): Promise<Explanation>;
   readonly invoke: Invoke;
+  /**
+   * What happened since the start, or since resetStatistics(): `calls` as their callers see them, whatever attempts they took (their bytes are 0), the attempts, and the nodes
+   * as they are now. `served` is empty: what providers call back is not counted.
+   */
+  statistics(): ConsumerStatistics;
+  /** Begin to count anew; calls under way stay so. */
+  resetStatistics(): void;
   /** Stop following, let calls under way finish, close. */
   close(): Promise<void>;
 }
@@ -105,6 +113,7 @@ class ServiceConsumer implements Consumer {
   readonly #byMethod: Readonly<Record<CodecName, Map<Method, Pool>>> = { json: new Map(), protobuf: new Map() };
   readonly #timeout: number;
   readonly #settings: PoolSettings;
+  readonly #counters = new ConsumerCounters();
   #closing: Promise<void> | undefined;
 
   constructor(options: ConsumeOptions) {
@@ -122,7 +131,7 @@ class ServiceConsumer implements Consumer {
     this.#links = new Links({ ...pickNames(options, CONNECTION_NAMES), interceptors: [] }, offers ? (options.idleTimeout ?? 0) : idleTimeout, () => {
       for (const pool of this.#pools.values()) pool.changed();
     });
-    this.invoke = compose(interceptors, settled(strategy((call, tried) => this.#attempt(call, tried))));
+    this.invoke = compose(interceptors, this.#counters.count(settled(strategy((call, tried) => this.#attempt(call, tried)))));
   }
 
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options: StubOptions = {}): Stub<Specs> {
@@ -148,6 +157,17 @@ class ServiceConsumer implements Consumer {
     return explain(query, pool.resolver.isReady, pool.explain(), every);
   }
 
+  statistics(): ConsumerStatistics {
+    const { attempts, retries, ejections, meters } = this.#counters;
+    const nodes = { ejected: 0, connected: 0, idle: 0, unavailable: 0 };
+    for (const pool of this.#pools.values()) pool.countNodes(nodes);
+    return { since: meters.since, calls: meters.snapshot(), served: [], peers: this.#links.peers(), attempts, retries, ejections, nodes };
+  }
+
+  resetStatistics(): void {
+    this.#counters.reset();
+  }
+
   #poolOf({ name, version, codec }: ContractName, options: StubOptions): Pool {
     checkStubNames(options);
     return this.#pool(name, version, options.codec ?? codec);
@@ -162,7 +182,7 @@ class ServiceConsumer implements Consumer {
       // First, for it may throw, and nothing would close the resolver.
       const picker = pickerOf(balancer);
       const resolver = new Resolver(registry, { service, group, version: version || undefined, protocol }, { logger });
-      pool = new Pool(resolver, picker, this.#links, this.#settings);
+      pool = new Pool(resolver, picker, this.#links, this.#settings, () => this.#counters.ejections++);
       this.#pools.set(key, pool);
       resolver.onChange(() => this.#keepLinks());
     }
@@ -250,6 +270,8 @@ class ServiceConsumer implements Consumer {
   #invokeAt(pool: Pool, node: ServiceNode, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
     const link = this.#links.of(node.address);
     const state = pool.stateOf(node);
+    this.#counters.attempts++;
+    if (tried.size > 0) this.#counters.retries++;
     tried.add(node);
     const { kind } = call.method;
     state.begin();

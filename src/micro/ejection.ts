@@ -55,6 +55,8 @@ export interface HealthHost {
   mayEject(): boolean;
   /** The phase has changed. */
   changed(): void;
+  /** The node is left out from now on. */
+  ejected(): void;
 }
 
 export class NodeHealth {
@@ -149,6 +151,7 @@ export class NodeHealth {
     const rest = this.#restTime();
     this.#at = now + rest;
     this.#become('out');
+    this.#host.ejected();
     this.#after(rest, 'due');
   }
 

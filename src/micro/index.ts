@@ -10,5 +10,6 @@ export { HEDGE_DEFAULTS, type HedgeOptions, hedge } from './hedge.js';
 export { type ProvideOptions, type Provider, type ProviderUpdate, provide } from './provider.js';
 export { type ChangeListener, Resolver, type ResolverOptions } from './resolver.js';
 export { compareSnapshots, type SnapshotChange } from './snapshots.js';
+export type { ConsumerStatistics, NodeCounts } from './statistics.js';
 export { FAILOVER_DEFAULTS, type FailoverOptions, failfast, failover } from './strategies.js';
 export type { Attempt, Balancer, NodeLoad, Picker, Registry, ServiceNode, ServiceQuery, Strategy } from './types.js';

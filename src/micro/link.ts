@@ -2,7 +2,7 @@
 
 import { messageOf } from '../core/errors.js';
 import { startTimer } from '../core/timers.js';
-import { type Call, connect, type RpcClient, type RpcClientOptions } from '../rpc/index.js';
+import { type Call, connect, type PeerStatistics, type RpcClient, type RpcClientOptions } from '../rpc/index.js';
 
 /** Milliseconds between a failed dial and the next; doubles with each failure up to the longest. A node is used again within the longest of being reachable. */
 const FIRST_BACKOFF = 200;
@@ -71,6 +71,11 @@ export class Link {
   get isBusy(): boolean {
     for (const { pending, serving } of this.#client?.channels ?? []) if (pending > 0 || serving > 0) return true;
     return false;
+  }
+
+  /** Its open sessions. */
+  get peers(): PeerStatistics[] {
+    return [...(this.#client?.channels ?? [])].map(({ statistics }) => statistics);
   }
 
   /** Why it is not worth a call, for people to read; undefined when it is. */

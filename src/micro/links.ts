@@ -1,6 +1,6 @@
 /** The links of a consumer, by address. */
 import { startInterval } from '../core/timers.js';
-import type { RpcClientOptions } from '../rpc/index.js';
+import type { PeerStatistics, RpcClientOptions } from '../rpc/index.js';
 import { Link, LOOKS } from './link.js';
 
 /** Milliseconds between two looks at links whose address has left all lists: they close when their last call is over. */
@@ -37,6 +37,11 @@ export class Links {
 
   #look(): void {
     for (const link of this.#byAddress.values()) link.look();
+  }
+
+  /** The open sessions of all links. */
+  peers(): PeerStatistics[] {
+    return [...this.#byAddress.values(), ...this.#retired.values()].flatMap((link) => link.peers);
   }
 
   /** Why the address is not worth a call; undefined when it is. */

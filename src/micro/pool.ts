@@ -8,6 +8,7 @@ import { NodeState } from './node-state.js';
 import type { Resolver } from './resolver.js';
 import { SlowStart, shareAt } from './slow-start.js';
 import { nodeKey } from './snapshots.js';
+import type { NodeCounts } from './statistics.js';
 import type { NodeLoad, Picker, ServiceNode } from './types.js';
 
 export interface PoolSettings {
@@ -21,6 +22,8 @@ const IDLE: NodeLoad = { inFlight: 0, latency: 0, failureRate: 0 };
 
 export class Pool implements HealthHost {
   readonly resolver: Resolver;
+  /** Part of HealthHost. */
+  readonly ejected: () => void;
   readonly #picker: Picker;
   readonly #links: Links;
   readonly #settings: PoolSettings;
@@ -36,7 +39,9 @@ export class Pool implements HealthHost {
   #hadNodes = false;
   ready = false;
 
-  constructor(resolver: Resolver, picker: Picker, links: Links, settings: PoolSettings) {
+  /** `ejected` is called when a node is left out because calls to it failed. */
+  constructor(resolver: Resolver, picker: Picker, links: Links, settings: PoolSettings, ejected: () => void) {
+    this.ejected = ejected;
     this.resolver = resolver;
     this.#picker = picker;
     this.#links = links;
@@ -150,6 +155,17 @@ export class Pool implements HealthHost {
     const { service, version, group, protocol } = this.resolver.query;
     const what = [service, version && `version ${version}`, group && `group ${group}`, protocol].filter(Boolean).join(', ');
     return tried > 0 ? `no other node offers ${what}` : `no node offers ${what}`;
+  }
+
+  /** Adds the nodes of the list to `counts`, by state. */
+  countNodes(counts: Record<keyof NodeCounts, number>): void {
+    for (const node of this.resolver.nodes()) {
+      const phase = this.#byNode.get(node)?.health?.phase ?? 'in';
+      if (phase === 'out' || phase === 'probed') counts.ejected++;
+      else if (this.#links.isConnected(node.address)) counts.connected++;
+      else if (this.#links.isAvailable(node.address)) counts.idle++;
+      else counts.unavailable++;
+    }
   }
 
   /** Every node of the list, and what is thought of it. */

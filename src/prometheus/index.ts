@@ -62,6 +62,42 @@ class Metrics implements RpcMetrics {
       },
     });
     register.registerMetric(sessions);
+    this.#addConsumers(prefix);
+  }
+
+  #addConsumers(prefix: string): void {
+    const counters = [
+      ['attempts', 'Calls of consumers that went to a node, each time by itself.'],
+      ['retries', 'Attempts of consumers that were not the first of their call.'],
+      ['ejections', 'How often consumers left a node out because calls to it failed.'],
+    ] as const;
+    const read = (): Iterable<Source> => this.#read();
+    for (const [figure, help] of counters) {
+      const counter = new Counter({
+        name: this.#free(`${prefix}consumer_${figure}_total`),
+        help,
+        labelNames: ['name'],
+        registers: [],
+        collect() {
+          this.reset();
+          for (const { name, consumer } of read()) if (consumer !== undefined) this.inc({ name }, consumer[figure]);
+        },
+      });
+      this.#register.registerMetric(counter);
+    }
+    const nodes = new Gauge({
+      name: this.#free(`${prefix}consumer_nodes`),
+      help: 'Nodes that consumers know, by state.',
+      labelNames: ['name', 'state'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const { name, consumer } of read()) {
+          for (const [state, count] of Object.entries(consumer?.nodes ?? {})) this.set({ name, state }, count);
+        }
+      },
+    });
+    this.#register.registerMetric(nodes);
   }
 
   #addSide(prefix: string, side: Side): void {

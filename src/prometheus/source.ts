@@ -3,9 +3,17 @@ import { notifyOrWarn, refusePromise } from '../core/callbacks.js';
 import type { MethodStatistics, RpcStatistics } from '../rpc/index.js';
 import { MethodTotals } from './totals.js';
 
-/** An RpcServer, an RpcClient, or whatever else counts as they do. */
+/** What the statistics of a consumer have besides. */
+export interface ConsumerFigures {
+  readonly attempts: number;
+  readonly retries: number;
+  readonly ejections: number;
+  readonly nodes: Readonly<Record<string, number>>;
+}
+
+/** An RpcServer, an RpcClient, a Provider, a Consumer, or what else counts as they do. */
 export interface StatisticsSource {
-  statistics(): RpcStatistics;
+  statistics(): RpcStatistics & Partial<ConsumerFigures>;
 }
 
 /** Of which side of its calls: those that came, or those that were made. */
@@ -18,6 +26,8 @@ export class Source {
   #since: number | undefined;
   readonly #totals: Record<Side, Map<string, MethodTotals>> = { server: new Map(), client: new Map() };
   sessions = 0;
+  /** Undefined unless the source is a consumer. */
+  consumer: ConsumerFigures | undefined;
 
   /** `limits`: of the histogram's buckets, in ms. */
   constructor(name: string, from: StatisticsSource, limits: readonly number[]) {
@@ -35,7 +45,8 @@ export class Source {
     });
   }
 
-  #read({ since, calls, served, peers }: RpcStatistics): void {
+  #read({ since, calls, served, peers, attempts, retries = 0, ejections = 0, nodes = {} }: RpcStatistics & Partial<ConsumerFigures>): void {
+    this.consumer = attempts === undefined ? undefined : { attempts, retries, ejections, nodes };
     const reset = this.#since !== undefined && this.#since !== since;
     this.#since = since;
     this.sessions = peers.length;

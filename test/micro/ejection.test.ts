@@ -5,7 +5,7 @@ import { type RpcCode, RpcError } from '../../src/rpc/errors.js';
 import { fakeTime, pass } from '../fixtures/fake-time.js';
 
 function health(options: EjectionOptions = {}, mayEject = true): NodeHealth {
-  return new NodeHealth(resolveEjection(options) as EjectionSettings, { mayEject: () => mayEject, changed() {} });
+  return new NodeHealth(resolveEjection(options) as EjectionSettings, { mayEject: () => mayEject, ejected() {}, changed() {} });
 }
 
 const failure = (code: RpcCode, unsent = false): RpcError => new RpcError(code, code, { unsent });

@@ -26,11 +26,11 @@ export function isLeaseLost(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.NotFound;
 }
 
-/** A token that the server does not know (any more), or that was made before users and roles were changed. */
+/** A token that the server does not know (any more), that was made before users and roles were changed, or that is missing since the server checks passwords. */
 export function isTokenRefused(error: unknown): boolean {
   if (!(error instanceof ConnectError)) return false;
-  // etcd has no code of its own for the second one, only its words.
-  return error.code === Code.Unauthenticated || (error.code === Code.InvalidArgument && error.rawMessage.includes('revision'));
+  // etcd has no codes of their own for the second and the third, only its words.
+  return error.code === Code.Unauthenticated || (error.code === Code.InvalidArgument && /revision|user name is empty/.test(error.rawMessage));
 }
 
 /** The server checks no passwords. */
