@@ -54,6 +54,8 @@ export interface Provider extends AsyncDisposable {
   readonly address: string;
   /** What it has published. */
   readonly nodes: readonly ServiceNode[];
+  /** As RpcServer.refusals. */
+  readonly refusals: RpcServer['refusals'];
   /** As those of the server that it is. */
   statistics(): RpcStatistics;
   resetStatistics(): void;
@@ -97,6 +99,10 @@ class ServiceProvider implements Provider {
 
   get address(): string {
     return this.#server.address;
+  }
+
+  get refusals(): RpcServer['refusals'] {
+    return this.#server.refusals;
   }
 
   statistics(): RpcStatistics {

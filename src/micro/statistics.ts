@@ -4,7 +4,7 @@ import { Meters } from '../rpc/statistics.js';
 import { invokeUntilEnd } from '../rpc/stream-end.js';
 
 /** Nodes of all lists that a consumer follows. A node counts once, in the first state that applies. */
-export interface NodeCounts {
+export type NodeCounts = {
   /** Left out, as calls to them failed; see EjectionOptions. */
   readonly ejected: number;
   /** Calls go to them at once. */
@@ -13,7 +13,7 @@ export interface NodeCounts {
   readonly idle: number;
   /** Being dialed, waiting for the next attempt, or without a sign of life. */
   readonly unavailable: number;
-}
+};
 
 export interface ConsumerStatistics extends RpcStatistics {
   /** Calls that went to a node, each time by itself. */

@@ -62,7 +62,36 @@ class Metrics implements RpcMetrics {
       },
     });
     register.registerMetric(sessions);
+    this.#addTransport(prefix);
     this.#addConsumers(prefix);
+  }
+
+  #addTransport(prefix: string): void {
+    const read = (): Iterable<Source> => this.#read();
+    const bytes = new Gauge({
+      name: this.#free(`${prefix}session_bytes`),
+      help: 'Bytes of the sessions that are open: read and written since they opened, and queued now.',
+      labelNames: ['name', 'state'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const source of read()) for (const [state, count] of Object.entries(source.bytes)) this.set({ name: source.name, state }, count);
+      },
+    });
+    this.#register.registerMetric(bytes);
+    const refusals = new Counter({
+      name: this.#free(`${prefix}refusals_total`),
+      help: 'Peers that a server refused, by reason.',
+      labelNames: ['name', 'reason'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const { name, refusals: counts } of read()) {
+          for (const [reason, count] of Object.entries(counts ?? {})) this.inc({ name, reason }, count);
+        }
+      },
+    });
+    this.#register.registerMetric(refusals);
   }
 
   #addConsumers(prefix: string): void {

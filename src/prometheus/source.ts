@@ -14,6 +14,8 @@ export interface ConsumerFigures {
 /** An RpcServer, an RpcClient, a Provider, a Consumer, or what else counts as they do. */
 export interface StatisticsSource {
   statistics(): RpcStatistics & Partial<ConsumerFigures>;
+  /** Of a server: peers that were refused, by reason. */
+  readonly refusals?: Readonly<Record<string, number>>;
 }
 
 /** Of which side of its calls: those that came, or those that were made. */
@@ -26,6 +28,10 @@ export class Source {
   #since: number | undefined;
   readonly #totals: Record<Side, Map<string, MethodTotals>> = { server: new Map(), client: new Map() };
   sessions = 0;
+  /** Of the sessions that are open. */
+  bytes = { read: 0, written: 0, queued: 0 };
+  /** By reason; undefined unless the source is a server. */
+  refusals: Readonly<Record<string, number>> | undefined;
   /** Undefined unless the source is a consumer. */
   consumer: ConsumerFigures | undefined;
 
@@ -42,6 +48,7 @@ export class Source {
       const statistics = this.#from.statistics();
       refusePromise('BAD_OPTION', 'statistics()', statistics);
       this.#read(statistics);
+      this.refusals = this.#from.refusals;
     });
   }
 
@@ -50,6 +57,13 @@ export class Source {
     const reset = this.#since !== undefined && this.#since !== since;
     this.#since = since;
     this.sessions = peers.length;
+    const bytes = { read: 0, written: 0, queued: 0 };
+    for (const { bytesRead, bytesWritten, queuedBytes } of peers) {
+      bytes.read += bytesRead;
+      bytes.written += bytesWritten;
+      bytes.queued += queuedBytes;
+    }
+    this.bytes = bytes;
     this.#take('server', served, reset);
     this.#take('client', calls, reset);
   }

@@ -114,7 +114,9 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   }
 
   get statistics(): PeerStatistics {
-    return { peer: this.#peer, calls: countsOf(this.#made), served: countsOf(this.#served) };
+    const { bytesRead = 0, bytesWritten = 0 } = this.session?.stats ?? {};
+    const queuedBytes = this.session?.queuedBytes ?? 0;
+    return { peer: this.#peer, calls: countsOf(this.#made), served: countsOf(this.#served), bytesRead, bytesWritten, queuedBytes };
   }
 
   resetStatistics(): void {

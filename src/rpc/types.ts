@@ -278,6 +278,11 @@ export interface PeerStatistics {
   readonly peer: string;
   readonly calls: CallCounts;
   readonly served: CallCounts;
+  /** Bytes of the session since it opened, before compression. */
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+  /** Bytes that the operating system has not taken yet. */
+  readonly queuedBytes: number;
 }
 
 export interface CallCounts {

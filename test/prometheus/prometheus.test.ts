@@ -96,6 +96,37 @@ function metrics(options: RpcMetricsOptions = {}) {
 }
 
 describe('a scrape', () => {
+  test('tells of the attempts and nodes of a consumer, of sessions and of refusals', async () => {
+    await using registry = memory();
+    const service = implement(contract('Plain', { ask: unary<string, string>() }), { ask: (text) => text });
+    await using provider = await provide({ registry, services: [service], address: 'tcp://127.0.0.1:0', maxSessions: 2 });
+    await using consumer = consume({ registry });
+    const { register, all } = metrics();
+    all.add('provider', provider);
+    all.add('consumer', consumer);
+    const stub = consumer.stub(contract('Plain', { ask: unary<string, string>() }));
+    for (const text of ['a', 'b', 'c']) await stub.ask(text);
+    await until(() => provider.statistics().peers.length === 2, 'the consumer has its two connections');
+    await connect(provider.address, { reconnect: false, connections: 1, onState: () => {} }).then(
+      (refused) => refused.close(),
+      () => {},
+    );
+    await until(() => provider.refusals.limit === 1, 'the third is refused');
+    const series = await scrape(register);
+    const of = (metric: string, labels: Readonly<Record<string, string>>): number | undefined =>
+      [...series].find(
+        ([name]) => name.startsWith(`getty_rpc_${metric}{`) && Object.entries(labels).every(([key, value]) => name.includes(`${key}="${value}"`)),
+      )?.[1];
+    expect(of('consumer_attempts_total', { name: 'consumer' })).toBe(3);
+    expect(of('consumer_retries_total', { name: 'consumer' })).toBe(0);
+    expect(of('consumer_nodes', { state: 'connected' })).toBe(1);
+    expect(of('consumer_attempts_total', { name: 'provider' })).toBeUndefined();
+    expect(of('refusals_total', { name: 'provider', reason: 'limit' })).toBe(1);
+    expect(of('session_bytes', { name: 'provider', state: 'read' })).toBeGreaterThan(100);
+    expect(of('session_bytes', { name: 'consumer', state: 'queued' })).toBe(0);
+    all.close();
+  });
+
   test('tells of the calls of both sides, how they ended, and their bytes', async () => {
     await using s = await shop();
     const { register, all } = metrics();
@@ -141,7 +172,17 @@ describe('a scrape', () => {
       `getty_rpc_${side}_calls_in_flight gauge`,
       `getty_rpc_${side}_duration_seconds histogram`,
     ];
-    expect(types).toEqual([...ofSide('server'), ...ofSide('client'), 'getty_rpc_sessions gauge']);
+    expect(types).toEqual([
+      ...ofSide('server'),
+      ...ofSide('client'),
+      'getty_rpc_sessions gauge',
+      'getty_rpc_session_bytes gauge',
+      'getty_rpc_refusals_total counter',
+      'getty_rpc_consumer_attempts_total counter',
+      'getty_rpc_consumer_retries_total counter',
+      'getty_rpc_consumer_ejections_total counter',
+      'getty_rpc_consumer_nodes gauge',
+    ]);
     for (const type of types) expect(text).toContain(`# HELP ${type.split(' ')[0]} `);
   });
 
@@ -290,7 +331,7 @@ describe('add() and close()', () => {
     mine.inc();
     const before = await register.metrics();
     const all = rpcMetrics({ register });
-    expect(register.getMetricsAsArray()).toHaveLength(12);
+    expect(register.getMetricsAsArray()).toHaveLength(18);
     all.close();
     expect(await register.metrics()).toBe(before);
     rpcMetrics({ register }).close();
@@ -312,7 +353,7 @@ describe('add() and close()', () => {
     expect(register.getMetricsAsArray().map(({ name }) => name)).toEqual(['getty_rpc_client_bytes_total']);
     using all = rpcMetrics({ register, prefix: 'other_' });
     refused({ prefix: 'other_' });
-    expect(register.getMetricsAsArray().length).toBe(12);
+    expect(register.getMetricsAsArray().length).toBe(18);
     all.add('shop', s.server);
     for (const [name, source] of [
       ['shop', s.client],

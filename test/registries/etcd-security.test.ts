@@ -151,6 +151,25 @@ describe('etcd with users and passwords', () => {
     await expect(failing.next()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
   });
 
+  it('a server that begins to ask for passwords while it runs gets them: entries are replaced and seen', async () => {
+    const late = await EtcdServer.started({ flags: ['--bcrypt-cost', '4'] });
+    try {
+      await using registry = etcd(late.endpoint, { ...QUICK, username: 'root', password: SECRET });
+      await registry.register(node('a'));
+      await using watch = new Watching(registry);
+      await watch.ids('a');
+      await late.ask('auth/user/add', { name: 'root', password: SECRET });
+      await late.ask('auth/role/add', { name: 'root' });
+      await late.ask('auth/user/grant', { user: 'root', role: 'root' });
+      await late.ask('auth/enable', {});
+      await registry.register({ ...node('a'), metadata: { version: '2' } });
+      await registry.register(node('b'));
+      await watch.ids('a', 'b');
+    } finally {
+      await late.stop();
+    }
+  });
+
   it('a password for a server that wants none is no error', async () => {
     const open = await EtcdServer.started();
     try {

@@ -1,0 +1,57 @@
+/** A process that stood still, as on a machine that was suspended, has no evidence of its peers' silence. */
+import { afterEach, expect, test, vi } from 'vitest';
+import { connect, lines, raw, type SessionOptions, serve } from '../../src/index.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { Recorder } from '../fixtures/recorder.js';
+import { elapse, turns } from '../fixtures/waiting.js';
+
+noLeaks();
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** Moves performance.now() on by `ms`, as if the process had stood still for so long. */
+function standStill(ms: number): void {
+  const now = performance.now.bind(performance);
+  vi.spyOn(performance, 'now').mockImplementation(() => now() + ms);
+}
+
+async function pair(options: SessionOptions) {
+  const far = new Recorder<string>('the server');
+  const server = await serve('tcp://127.0.0.1:0', { codec: lines(), listener: far, ...options });
+  const client = await connect(server.address, { codec: raw(), listener: new Recorder<Buffer>('the client') }, { reconnect: false });
+  await far.opened.next();
+  return {
+    far,
+    session: await client.session(),
+    async [Symbol.asyncDispose]() {
+      client.destroy();
+      server.destroy();
+      await Promise.all([client.close(), server.close()]);
+    },
+  };
+}
+
+test('idleTimeout counts from its end', async () => {
+  await using p = await pair({ idleTimeout: 1_000 });
+  standStill(60_000);
+  // Several looks are made in this time.
+  await elapse(600);
+  expect(p.far.errors.all).toEqual([]);
+  p.session.write(Buffer.from('still here\n'));
+  expect(await p.far.messages.next()).toBe('still here');
+  // A peer that stays silent is found all the same.
+  expect(await p.far.errors.next()).toMatchObject({ code: 'IDLE_TIMEOUT' });
+});
+
+test('messageTimeout counts from its end', async () => {
+  await using p = await pair({ messageTimeout: 1_000 });
+  p.session.write(Buffer.from('half a '));
+  await turns(50);
+  standStill(60_000);
+  await elapse(600);
+  expect(p.far.errors.all).toEqual([]);
+  p.session.write(Buffer.from('line\nand half '));
+  expect(await p.far.messages.next()).toBe('half a line');
+  expect(await p.far.errors.next()).toMatchObject({ code: 'MESSAGE_TIMEOUT' });
+});
