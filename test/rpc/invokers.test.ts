@@ -222,6 +222,8 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
         },
       },
     });
+    // With compression the first call waits for this, and has less time left then.
+    await until(() => [...p.client.channels].every(({ extended }) => extended === true), 'the server has answered');
     for (const name of hasStreams(row) ? ['Double', 'Sum', 'Count'] : ['Double']) {
       const controller = new AbortController();
       const { signal } = controller;
