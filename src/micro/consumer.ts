@@ -24,6 +24,7 @@ import {
 } from '../rpc/index.js';
 import { checkRpcClientNames, checkStubNames, RPC_CLIENT_NAMES } from '../rpc/option-names.js';
 import { settled } from '../rpc/options.js';
+import { SHARED_METERS } from '../rpc/statistics.js';
 import { invokeUntilEnd } from '../rpc/stream-end.js';
 import { roundRobin } from './balancers/index.js';
 import { type EjectionOptions, resolveEjection } from './ejection.js';
@@ -94,8 +95,8 @@ export interface Consumer extends AsyncDisposable {
   explain(contract: ContractName, options?: StubOptions): Promise<Explanation>;
   readonly invoke: Invoke;
   /**
-   * What happened since the start, or since resetStatistics(): `calls` as their callers see them, whatever attempts they took (their bytes are 0), the attempts, and the nodes
-   * as they are now. `served` is empty: what providers call back is not counted.
+   * What happened since the start, or since resetStatistics(), over all connections: each attempt of a call by itself, how many of them were not the first of their call, and the
+   * nodes as they are now.
    */
   statistics(): ConsumerStatistics;
   /** Begin to count anew; calls under way stay so. */
@@ -128,10 +129,14 @@ class ServiceConsumer implements Consumer {
     this.#settings = { slowStart, ejection: resolveEjection(options.ejection) };
     // A provider may call back whenever it likes.
     const offers = options.services !== undefined && options.services.length > 0;
-    this.#links = new Links({ ...pickNames(options, CONNECTION_NAMES), interceptors: [] }, offers ? (options.idleTimeout ?? 0) : idleTimeout, () => {
-      for (const pool of this.#pools.values()) pool.changed();
-    });
-    this.invoke = compose(interceptors, this.#counters.count(settled(strategy((call, tried) => this.#attempt(call, tried)))));
+    this.#links = new Links(
+      { ...pickNames(options, CONNECTION_NAMES), interceptors: [], [SHARED_METERS]: this.#counters.meters } as RpcClientOptions,
+      offers ? (options.idleTimeout ?? 0) : idleTimeout,
+      () => {
+        for (const pool of this.#pools.values()) pool.changed();
+      },
+    );
+    this.invoke = compose(interceptors, settled(strategy((call, tried) => this.#attempt(call, tried))));
   }
 
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options: StubOptions = {}): Stub<Specs> {
@@ -159,9 +164,19 @@ class ServiceConsumer implements Consumer {
 
   statistics(): ConsumerStatistics {
     const { attempts, retries, ejections, meters } = this.#counters;
+    const { calls, served } = meters;
     const nodes = { ejected: 0, connected: 0, idle: 0, unavailable: 0 };
     for (const pool of this.#pools.values()) pool.countNodes(nodes);
-    return { since: meters.since, calls: meters.snapshot(), served: [], peers: this.#links.peers(), attempts, retries, ejections, nodes };
+    return {
+      since: calls.since,
+      calls: calls.snapshot(),
+      served: served.snapshot(),
+      peers: this.#links.peers(),
+      attempts,
+      retries,
+      ejections,
+      nodes,
+    };
   }
 
   resetStatistics(): void {

@@ -1,7 +1,6 @@
-/** What a consumer counts: calls as their callers see them, the attempts that they took, and its nodes. */
-import { type Invoke, RpcError, type RpcStatistics } from '../rpc/index.js';
-import { Meters } from '../rpc/statistics.js';
-import { invokeUntilEnd } from '../rpc/stream-end.js';
+/** What a consumer counts: the attempts that calls took, and its nodes. */
+import type { RpcStatistics } from '../rpc/index.js';
+import { Meters, type SharedMeters } from '../rpc/statistics.js';
 
 /** Nodes of all lists that a consumer follows. A node counts once, in the first state that applies. */
 export type NodeCounts = {
@@ -30,32 +29,14 @@ export class ConsumerCounters {
   attempts = 0;
   retries = 0;
   ejections = 0;
-  readonly meters = new Meters();
+  /** Shared by its connections: they count each call anyway. */
+  readonly meters: SharedMeters = { calls: new Meters(), served: new Meters() };
 
   reset(): void {
     this.attempts = 0;
     this.retries = 0;
     this.ejections = 0;
-    this.meters.reset();
-  }
-
-  /** `invoke`, each call of which is counted. It must answer a promise. */
-  count(invoke: Invoke): Invoke {
-    return (call) => {
-      const meter = this.meters.of(call.method);
-      meter.begin();
-      const began = performance.now();
-      // Bytes are counted where they are sent.
-      const end = (error: RpcError | undefined): void => meter.end(error, performance.now() - began, 0, 0);
-      const { kind } = call.method;
-      if (kind === 'serverStream' || kind === 'duplex') return invokeUntilEnd(invoke, call, end);
-      const answer = invoke(call) as Promise<unknown>;
-      // On the side: the caller's answer is not a turn later for it.
-      answer.then(
-        () => end(undefined),
-        (error) => end(RpcError.from(error)),
-      );
-      return answer;
-    };
+    this.meters.calls.reset();
+    this.meters.served.reset();
   }
 }

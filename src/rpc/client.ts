@@ -14,7 +14,7 @@ import { checkRpcClientNames } from './option-names.js';
 import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { Router } from './router.js';
 import { handlerChain } from './server.js';
-import { Meters, statisticsOf } from './statistics.js';
+import { Meters, SHARED_METERS, type SharedMeters, statisticsOf } from './statistics.js';
 import { makeStub } from './stub.js';
 import type { Call, Channel, Contract, Invoke, MethodSpecs, RpcClient, RpcClientOptions, RpcStatistics, Stub, StubOptions } from './types.js';
 
@@ -37,10 +37,12 @@ class ContractClient implements RpcClient {
   #usable: RpcChannel[] = [];
   #next = 0;
   #closing: Promise<void> | undefined;
-  readonly #calls = new Meters();
-  readonly #served = new Meters();
+  readonly #calls: Meters;
+  readonly #served: Meters;
 
-  constructor(address: string, options: ResolvedRpcOptions) {
+  constructor(address: string, options: ResolvedRpcOptions, { calls, served }: SharedMeters) {
+    this.#calls = calls;
+    this.#served = served;
     this.#target = address;
     this.#options = options;
     this.invoke = compose(options.interceptors, (call) => this.#send(call));
@@ -163,5 +165,6 @@ class ContractClient implements RpcClient {
 /** connect() over sessions that `dial` makes. */
 export async function connectOver(dial: Dial, address: string, options: RpcClientOptions = {}): Promise<RpcClient> {
   checkRpcClientNames(options);
-  return new ContractClient(address, resolveRpcOptions(options)).connect(dial, options);
+  const { [SHARED_METERS]: meters = { calls: new Meters(), served: new Meters() } } = options as { [SHARED_METERS]?: SharedMeters };
+  return new ContractClient(address, resolveRpcOptions(options), meters).connect(dial, options);
 }

@@ -147,6 +147,14 @@ export function statisticsOf(calls: Meters, served: Meters, channels: Iterable<C
   return { since: served.since, calls: calls.snapshot(), served: served.snapshot(), peers: [...channels].map(({ statistics }) => statistics) };
 }
 
+/** The key of an option of connect() that only a consumer gives: the meters that all its connections share. */
+export const SHARED_METERS = Symbol('shared meters');
+
+export interface SharedMeters {
+  readonly calls: Meters;
+  readonly served: Meters;
+}
+
 /** The meters of one direction. Methods are a contract's, so a peer cannot make them more. */
 export class Meters {
   readonly #meters = new Map<Method, MethodMeter>();
