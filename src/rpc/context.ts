@@ -4,7 +4,7 @@ import { checkTimeout } from './call.js';
 import { RpcError } from './errors.js';
 import type { Frame, Tags } from './frame.js';
 import type { RequestHead } from './head.js';
-import { checkMetadata, NO_METADATA } from './metadata.js';
+import { checkMetadata, hasKeys, NO_METADATA, writableMetadata } from './metadata.js';
 import { checkChangeNames } from './option-names.js';
 import type { Route } from './router.js';
 import type { ServerStream } from './server-stream.js';
@@ -81,13 +81,14 @@ export class ServerCall implements CallContext, Tags {
   }
 
   get replyMetadata(): Record<string, string> {
-    this.#replyMetadata ??= Object.create(null) as Record<string, string>;
+    this.#replyMetadata ??= writableMetadata();
     return this.#replyMetadata;
   }
 
   /** What the handler wants to send beside its reply. */
   get trailer(): Metadata {
-    return this.#replyMetadata ?? NO_METADATA;
+    const metadata = this.#replyMetadata;
+    return metadata !== undefined && hasKeys(metadata) ? metadata : NO_METADATA;
   }
 
   get signal(): AbortSignal {

@@ -1,6 +1,7 @@
 /** Errors of calls: the canonical gRPC codes, the same on both sides of the wire. */
 import { GettyError, isInstance, messageOf, RPC_CODES, type RpcCode } from '../core/errors.js';
-import { NO_METADATA } from './metadata.js';
+import { badOption } from '../core/options.js';
+import { checkMetadata, NO_METADATA } from './metadata.js';
 import type { Metadata } from './types.js';
 
 export type { RpcCode };
@@ -36,10 +37,12 @@ export class RpcError extends GettyError {
   /** True: the call certainly did not run, so trying it again is safe. */
   readonly unsent: boolean;
 
+  /** Throws BAD_OPTION for metadata that is no object of strings, and for details that are no Uint8Array. */
   constructor(code: RpcCode, message: string, { metadata = NO_METADATA, details, cause, unsent = false }: RpcErrorDetail = {}) {
     super(code, message, cause);
     this.name = 'RpcError';
-    this.metadata = metadata;
+    if (details !== undefined && !isBytes(details)) throw badOption('details', details, 'a Uint8Array');
+    this.metadata = checkMetadata(metadata);
     this.details = details;
     this.unsent = unsent;
   }
@@ -48,4 +51,9 @@ export class RpcError extends GettyError {
   static from(thrown: unknown): RpcError {
     return isInstance(thrown, RpcError) ? thrown : new RpcError('UNKNOWN', messageOf(thrown), { cause: thrown });
   }
+}
+
+/** A Uint8Array of another realm (a vm, a test runner) counts. */
+function isBytes(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array || Object.prototype.toString.call(value) === '[object Uint8Array]';
 }

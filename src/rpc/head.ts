@@ -6,7 +6,7 @@ import type { ByteWriter } from '../transport/byte-writer.js';
 import { type Bytes, copy, decode, encode, textBytes } from '../transport/bytes.js';
 import { fromBase64, toBase64 } from './base64.js';
 import { codeNumber, codeOfNumber, RpcError } from './errors.js';
-import { NO_METADATA } from './metadata.js';
+import { hasKeys, NO_METADATA } from './metadata.js';
 import type { CodecName, Metadata } from './types.js';
 import { FieldReader, writeTextField, writeVarint } from './varint.js';
 
@@ -181,11 +181,15 @@ function parseObject(text: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-/** Keys go into an object without prototype, so that `__proto__` is a key like any other. */
+/** Keys go into an object without prototype, so that `__proto__` is a key like any other. Undefined when there is none. */
 function readJsonMap(value: unknown): Metadata | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const map: Record<string, string> = Object.create(null);
-  for (const [key, text] of Object.entries(value)) if (typeof text === 'string') map[key] = text;
+  let map: Record<string, string> | undefined;
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== 'string') continue;
+    map ??= Object.create(null) as Record<string, string>;
+    map[key] = text;
+  }
   return map;
 }
 
@@ -220,9 +224,4 @@ function varintSize(value: number): number {
   let size = 1;
   for (let rest = value; rest > 0x7f; rest >>>= 7) size++;
   return size;
-}
-
-function hasKeys(map: Metadata): boolean {
-  for (const _ in map) return true;
-  return false;
 }

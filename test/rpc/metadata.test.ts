@@ -1,0 +1,125 @@
+/** Metadata of requests, replies and errors: what is no string is refused where it is set, and both codecs carry the rest alike. */
+import { describe, expect, test } from 'vitest';
+import { type Metadata, RpcError } from '../../src/rpc/index.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { rig } from '../fixtures/rpc.js';
+import { rejection, thrown } from '../fixtures/transports.js';
+
+noLeaks();
+
+/** Whatever the type says. */
+const wrong = (metadata: unknown): Metadata => metadata as Metadata;
+
+const NOT_METADATA: readonly (readonly [string, unknown])[] = [
+  ['a number', { a: 1 }],
+  ['undefined', { a: undefined }],
+  ['null', { a: null }],
+  ['a list of texts', { a: ['x'] }],
+  ['a String object', { a: new String('x') }],
+  ['a Map', new Map([['a', 'b']])],
+  ['Headers', new Headers({ a: 'b' })],
+  ['an array', ['a']],
+  ['a text', 'a=b'],
+  ['null instead of an object', null],
+];
+
+const ODD: Metadata = Object.defineProperty({ '': 'empty', constructor: 'c', bom: '\ufeffx', toJSON: 'j' }, '__proto__', {
+  value: 'p',
+  enumerable: true,
+}) as unknown as Metadata;
+
+describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
+  test.each(NOT_METADATA)('a request with %s is refused by the caller', async (_, metadata) => {
+    await using pair = await rig({ codec });
+    const refused = await rejection(pair.stub.test({ A: 'x' }, { metadata: wrong(metadata) }));
+    expect(refused).toMatchObject({ code: 'BAD_OPTION', message: expect.stringMatching(/^metadata/) });
+  });
+
+  test('a handler that sets anything but a text gets BAD_OPTION at that line', async () => {
+    const seen: unknown[] = [];
+    const attempt = (set: () => unknown): void => void seen.push(thrown(set));
+    await using pair = await rig({
+      codec,
+      handlers: {
+        test({ A }, { replyMetadata }) {
+          attempt(() => Reflect.set(replyMetadata, 'a', 1) || undefined);
+          attempt(() => Object.assign(replyMetadata, { ok: 'yes', a: undefined }));
+          attempt(() => Object.defineProperty(replyMetadata, 'a', { get: () => 'x', enumerable: true }));
+          attempt(() => Object.assign(replyMetadata, { [Symbol('a')]: 'x' }));
+          replyMetadata.ok = 'no';
+          replyMetadata.gone = 'x';
+          delete replyMetadata.gone;
+          return { A };
+        },
+      },
+    });
+    const told: Metadata[] = [];
+    await pair.stub.test({ A: 'x' }, { onMetadata: (metadata) => told.push({ ...metadata }) });
+    expect(seen).toHaveLength(4);
+    for (const error of seen) expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringMatching(/^replyMetadata/) });
+    expect(told).toEqual([{ ok: 'no' }]);
+  });
+
+  test('every text and every key arrives, on requests, replies and errors', async () => {
+    await using pair = await rig({
+      codec,
+      handlers: {
+        test({ A }, { metadata, replyMetadata }) {
+          if (A === 'fail') throw new RpcError('ABORTED', 'no', { metadata });
+          for (const [key, value] of Object.entries(metadata)) replyMetadata[key] = value;
+          return { A };
+        },
+      },
+    });
+    let reply: Metadata = {};
+    await pair.stub.test({ A: 'x' }, { metadata: ODD, onMetadata: (metadata) => void (reply = metadata) });
+    expect(Object.entries(reply).sort()).toEqual(Object.entries(ODD).sort());
+    const failed = (await rejection(pair.stub.test({ A: 'fail' }, { metadata: ODD }))) as unknown as RpcError;
+    expect(Object.entries(failed.metadata).sort()).toEqual(Object.entries(ODD).sort());
+  });
+
+  test('metadata without a key is none, whoever sends it', async () => {
+    const received: Metadata[] = [];
+    await using pair = await rig({
+      codec,
+      handlers: {
+        test({ A }, { metadata, replyMetadata }) {
+          received.push(metadata);
+          if (A === 'fail') throw new RpcError('ABORTED', 'no', { metadata: replyMetadata });
+          return { A };
+        },
+      },
+    });
+    const told: Metadata[] = [];
+    const onMetadata = (metadata: Metadata): void => void told.push(metadata);
+    await pair.stub.test({ A: 'x' }, { metadata: {}, onMetadata });
+    await pair.stub.test({ A: 'x' }, { onMetadata });
+    await rejection(pair.stub.test({ A: 'fail' }, { onMetadata }));
+    expect(received[0]).toBe(received[1]);
+    expect(told).toEqual([]);
+  });
+
+  test('a change of the object after the call has no effect on it', async () => {
+    await using pair = await rig({
+      codec,
+      handlers: { test: (_, { metadata }) => ({ A: JSON.stringify(metadata) }) },
+      client: { interceptors: [(next) => async (call) => next(await Promise.resolve(call))] },
+    });
+    const metadata: Record<string, string> = { a: 'first' };
+    const reply = pair.stub.test({ A: '' }, { metadata });
+    Reflect.set(metadata, 'a', 5);
+    expect((await reply).A).toBe('{"a":"first"}');
+  });
+});
+
+describe('an RpcError', () => {
+  test.each(NOT_METADATA)('refuses %s as its metadata', (_, metadata) => {
+    expect(thrown(() => new RpcError('ABORTED', 'x', { metadata: wrong(metadata) }))).toMatchObject({ code: 'BAD_OPTION' });
+  });
+
+  test('refuses details that are no bytes', () => {
+    for (const details of ['text', [1, 2], {}, null, new ArrayBuffer(2)]) {
+      expect(thrown(() => new RpcError('ABORTED', 'x', { details: details as never }))).toMatchObject({ code: 'BAD_OPTION' });
+    }
+  });
+});
