@@ -1,13 +1,10 @@
-/** Contracts: a service's name, version and methods, written by hand or taken from a Protobuf descriptor. */
-import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
-import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
+/** Contracts that are written by hand: a service's name, version and methods. */
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
-import { protobufBody, protobufJsonBody } from './body.js';
 import { checkTimeout } from './call.js';
 import { codecsOf, commonCodecs } from './message-class.js';
 import { isMethodSpec } from './method-spec.js';
 import { requestTemplate } from './request.js';
-import type { CodecName, Contract, Handler, Handlers, Method, MethodKind, MethodSpec, MethodSpecs, Service } from './types.js';
+import type { CodecName, Contract, Handler, Handlers, Method, MethodSpecs, Service } from './types.js';
 import { validated } from './validation.js';
 
 export interface ContractOptions {
@@ -15,48 +12,15 @@ export interface ContractOptions {
   version?: string;
 }
 
-export interface DescriptorOptions extends ContractOptions {
-  /** The service's name on the wire. Default: that of the descriptor, with its package. */
-  name?: string;
-  /** Methods, by their names in the .proto file, that want no reply: oneway() and noReply(). */
-  oneway?: readonly string[];
-  noReply?: readonly string[];
-}
-
-const CONTRACT_NAMES = { version: true } satisfies NamesOf<ContractOptions>;
-const DESCRIPTOR_NAMES = { name: true, oneway: true, noReply: true, ...CONTRACT_NAMES } satisfies NamesOf<DescriptorOptions>;
-
-/** By what a descriptor calls them. */
-const KINDS = {
-  unary: 'unary',
-  server_streaming: 'serverStream',
-  client_streaming: 'clientStream',
-  bidi_streaming: 'duplex',
-} as const;
-
-type SpecOf<M> = M extends { methodKind: infer K extends keyof typeof KINDS; input: infer I extends DescMessage; output: infer O extends DescMessage }
-  ? MethodSpec<MessageInitShape<I>, MessageShape<O>, MessageShape<I>, MessageInitShape<O>, (typeof KINDS)[K]>
-  : never;
-/** The methods of a generated protobuf-es service, by their local names. */
-export type SpecsOf<Desc extends DescService> = { [Name in keyof Desc['method']]: SpecOf<Desc['method'][Name]> };
+export const CONTRACT_NAMES = { version: true } satisfies NamesOf<ContractOptions>;
 
 /**
  * A contract in JSON: `contract('Greeter', { hello: unary<string, string>() }, { version: 'v1' })`. The keys are the names on the wire.
  * When all methods have Protobuf classes it is in Protobuf, and in JSON too if all classes have that form.
- * Throws BAD_OPTION.
+ * Throws BAD_OPTION, also for a method named `then`.
  */
-export function contract<Specs extends MethodSpecs>(name: string, methods: Specs, options?: ContractOptions): Contract<Specs>;
-/** A contract in Protobuf and JSON from a generated protobuf-es service: `contract(TestService)`. Throws BAD_OPTION. */
-export function contract<Desc extends DescService>(service: Desc, options?: DescriptorOptions): Contract<SpecsOf<Desc>>;
-export function contract(
-  first: string | DescService,
-  second: MethodSpecs | DescriptorOptions = {},
-  third: ContractOptions = {},
-): Contract<MethodSpecs> {
-  return typeof first === 'string' ? plainContract(first, second as MethodSpecs, third) : descriptorContract(first, second as DescriptorOptions);
-}
-
-function plainContract(service: string, specs: MethodSpecs, options: ContractOptions): Contract {
+export function contract<Specs extends MethodSpecs>(service: string, specs: Specs, options: ContractOptions = {}): Contract<Specs> {
+  if (typeof service === 'object') throw badOption('contract', service, "a name; for a generated service import contract() of 'getty/web/protobuf'");
   checkName('name', service);
   if (typeof specs !== 'object' || specs === null) throw badOption('methods', specs, 'an object of what unary() and oneway() return');
   checkNames('contract()', options, CONTRACT_NAMES);
@@ -68,65 +32,41 @@ function plainContract(service: string, specs: MethodSpecs, options: ContractOpt
     const input = codecsOf(protobuf?.input);
     // What nobody answers is never written with the codecs of an answer.
     const output = kind === 'oneway' || kind === 'noReply' ? input : codecsOf(protobuf?.output);
-    return [name, method({ service, version, name, kind, idempotent, timeout, input, output, schemas })];
+    return [name, makeMethod({ service, version, name, kind, idempotent, timeout, input, output, schemas })];
   });
   const codecs = commonCodecs(methods.flatMap(([, { input, output }]) => [input, output]));
   if (codecs[0] === undefined) throw badOption('methods', 'some in Protobuf alone, some in JSON alone', 'one codec that all of them have');
-  return finish(service, version, codecs[0], codecs, methods);
+  return makeContract(service, version, codecs[0], codecs, methods);
 }
 
-function descriptorContract(desc: DescService, options: DescriptorOptions): Contract {
-  if (desc?.kind !== 'service') throw badOption('contract', desc, 'a name, or a service generated by protoc-gen-es');
-  checkNames('contract()', options, DESCRIPTOR_NAMES);
-  const version = versionOf(options);
-  const { name = desc.typeName } = options;
-  checkName('name', name);
-  const oneways = namesOf('oneway', options, desc);
-  const withoutReply = namesOf('noReply', options, desc);
-  const methods = desc.methods.map((one): [string, Method] => {
-    let kind: MethodKind = KINDS[one.methodKind];
-    if (oneways.includes(one.name)) kind = 'oneway';
-    else if (withoutReply.includes(one.name)) kind = 'noReply';
-    const input = { json: protobufJsonBody(one.input), protobuf: protobufBody(one.input) };
-    const output = { json: protobufJsonBody(one.output), protobuf: protobufBody(one.output) };
-    return [
-      one.localName,
-      method({ service: name, version, name: one.name, kind, idempotent: isIdempotent(one), timeout: undefined, input, output }),
-    ];
-  });
-  return finish(name, version, 'protobuf', ['protobuf', 'json'], methods);
-}
-
-/** Throws BAD_OPTION unless they are unary methods of the service. */
-function namesOf(option: 'oneway' | 'noReply', options: DescriptorOptions, desc: DescService): readonly string[] {
-  const names = options[option] ?? [];
-  if (!Array.isArray(names)) throw badOption(option, names, 'an array of method names');
-  const possible = desc.methods.filter((one) => one.methodKind === 'unary').map((one) => one.name);
-  for (const wanted of names) if (!possible.includes(wanted)) throw badOption(option, wanted, `one of ${possible.join(', ')}`);
-  return names;
-}
-
-function isIdempotent({ idempotency }: DescMethod): boolean {
-  return idempotency === MethodOptions_IdempotencyLevel.IDEMPOTENT || idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
-}
-
-function method(fields: Omit<Method, 'templates'>): Method {
+export function makeMethod(fields: Omit<Method, 'templates'>): Method {
   return { templates: { json: requestTemplate('json', fields), protobuf: requestTemplate('protobuf', fields) }, ...fields };
 }
 
-function finish(name: string, version: string, codec: CodecName, codecs: readonly CodecName[], methods: [string, Method][]): Contract {
+/** `methods`: by the names that stubs and handlers use. Throws BAD_OPTION. */
+export function makeContract<Specs extends MethodSpecs>(
+  name: string,
+  version: string,
+  codec: CodecName,
+  codecs: readonly CodecName[],
+  methods: [string, Method][],
+): Contract<Specs> {
   if (methods.length === 0) throw badOption('methods', 'none', 'at least one method');
+  // A stub with a method `then` is a thenable: `await` would call the method, and an async function could not return the stub.
+  if (methods.some(([localName]) => localName === 'then')) throw badOption('methods', 'then', 'another name: await calls a method named then');
   return { name, version, codec, codecs, methods: new Map(methods) };
 }
 
-function versionOf(options: ContractOptions): string {
+/** Throws BAD_OPTION. */
+export function versionOf(options: ContractOptions): string {
   if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
   const { version = '' } = options;
   if (typeof version !== 'string') throw badOption('version', version, 'a string');
   return version;
 }
 
-function checkName(option: string, name: unknown): void {
+/** Throws BAD_OPTION. */
+export function checkName(option: string, name: unknown): void {
   if (typeof name !== 'string' || name === '') throw badOption(option, name, 'a name');
 }
 
@@ -141,5 +81,5 @@ export function implement<Specs extends MethodSpecs>(contract: Contract<Specs>, 
       throw badOption(`handlers.${localName}`, handler, `a function for ${contract.name}.${method.name}`);
     byName.set(method.name, { method, handler: validated(method, (handler as Handler).bind(handlers)) });
   }
-  return { contract: contract as unknown as Contract, handlers: byName };
+  return { contract, handlers: byName };
 }

@@ -2,8 +2,8 @@
 import { refusePromise } from '../core/callbacks.js';
 import { badOption } from '../core/options.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
-import { json } from './body.js';
 import { parseJson } from './json.js';
+import { json } from './json-body.js';
 import type { CodecName, MessageCodec, MessageCodecs } from './types.js';
 
 /** A class, or an object, with these two: protobufjs's classes and `Type`s, ts-proto's messages. `Init` is what can be encoded. */

@@ -1,7 +1,7 @@
-/** What the rpc layer is on Node.js and in browsers alike: all but connect(), serve() and what only servers need. */
+/** What the rpc layer is on Node.js and in browsers alike: all but connect(), serve(), what only servers need, and what needs `@bufbuild/protobuf`. */
 export type { Logger } from '../core/logger.js';
 export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './auth.js';
-export { type ContractOptions, contract, type DescriptorOptions, implement, type SpecsOf } from './contract.js';
+export { type ContractOptions, implement } from './contract.js';
 export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
 export { Histogram } from './histogram.js';
 export {
@@ -45,6 +45,7 @@ export type {
   FieldDescription,
   Handlers,
   Identity,
+  InputOf,
   Interceptor,
   Invoke,
   LatencyStatistics,
@@ -57,6 +58,7 @@ export type {
   MethodSpec,
   MethodSpecs,
   MethodStatistics,
+  OutputOf,
   PeerStatistics,
   Replies,
   RpcClient,
@@ -68,5 +70,6 @@ export type {
   Service,
   Stub,
   StubMethod,
+  StubOf,
   StubOptions,
 } from './types.js';

@@ -114,8 +114,13 @@ export interface Contract<Specs extends MethodSpecs = MethodSpecs> {
   /** Every codec that all methods have. */
   readonly codecs: readonly CodecName[];
   /** By the name that stubs and handlers use. */
-  readonly methods: ReadonlyMap<keyof Specs & string, Method>;
+  readonly methods: ReadonlyMap<string, Method>;
+  /** Never set: it carries the types. */
+  readonly specs?: Specs | undefined;
 }
+
+/** The specs of a contract type: `SpecsIn<typeof Greeter>`. */
+type SpecsIn<C> = C extends { specs?: infer Specs } ? Extract<Specs, MethodSpecs> : never;
 
 type Types<Spec> = Spec extends { types?: infer T } ? NonNullable<T> : never;
 type Of<Spec, Name extends string> = Types<Spec> extends Record<Name, infer T> ? T : never;
@@ -125,20 +130,23 @@ export type Callback<Output> = (error: Error | null, reply?: Output) => unknown;
 
 /** One method of a stub: a promise, or a callback as the last argument. */
 export interface StubMethod<Input, Output> {
+  // A call takes the first overload that fits; ReturnType, Parameters and wrappers take the last one. Both are the promise.
   (input: Input, options?: CallOptions): Promise<Output>;
   (input: Input, callback: Callback<Output>): void;
   (input: Input, options: CallOptions, callback: Callback<Output>): void;
+  (input: Input, options?: CallOptions): Promise<Output>;
 }
 
-/** Messages to be sent, one after the other, as fast as their reader takes them. */
-export type Messages<T> = AsyncIterable<T> | Iterable<T>;
+/** Messages to be sent, one after the other, as fast as their reader takes them. A promise among them is awaited. */
+export type Messages<T> = AsyncIterable<T> | Iterable<T | PromiseLike<T>>;
 
 /**
  * The replies of one streaming call. It is made when the iteration begins, and cancelled when that ends early (break, return(), throw). It is
  * iterated once. What the call fails with is thrown out of the loop.
  */
 export interface Replies<T> extends AsyncIterable<T> {
-  [Symbol.asyncIterator](): AsyncIterator<T, undefined>;
+  // void, so that an async generator is one too: for a fake stub.
+  [Symbol.asyncIterator](): AsyncIterator<T, void>;
 }
 
 interface StubMethods<Input, Output> {
@@ -155,12 +163,22 @@ export type Stub<Specs extends MethodSpecs> = {
   readonly [Name in keyof Specs]: StubMethods<Of<Specs[Name], 'stubInput'>, Of<Specs[Name], 'stubOutput'>>[Specs[Name]['kind']];
 };
 
+/** The stub of a contract: `StubOf<typeof Greeter>`. */
+export type StubOf<C extends Contract> = Stub<SpecsIn<C>>;
+
+/** What a stub's method takes: `InputOf<typeof Greeter, 'hello'>`. Of a stream: one message. */
+export type InputOf<C extends Contract, Name extends keyof SpecsIn<C>> = Of<SpecsIn<C>[Name], 'stubInput'>;
+
+/** What a stub's method answers: `OutputOf<typeof Greeter, 'hello'>`. Of a stream: one message. */
+export type OutputOf<C extends Contract, Name extends keyof SpecsIn<C>> = Of<SpecsIn<C>[Name], 'stubOutput'>;
+
 type Answer<T> = T | Promise<T>;
 
 interface HandlerMethods<Input, Output> {
   unary: (input: Input, context: CallContext) => Answer<Output>;
-  oneway: (input: Input, context: CallContext) => Answer<Output>;
-  noReply: (input: Input, context: CallContext) => Answer<Output>;
+  // What they answer is not sent.
+  oneway: (input: Input, context: CallContext) => unknown;
+  noReply: (input: Input, context: CallContext) => unknown;
   serverStream: (input: Input, context: CallContext) => Answer<Messages<Output>>;
   clientStream: (input: AsyncIterable<Input>, context: CallContext) => Answer<Output>;
   duplex: (input: AsyncIterable<Input>, context: CallContext) => Answer<Messages<Output>>;

@@ -1,8 +1,9 @@
-/** The rpc layer in a browser: contracts and stubs, connect(), and services that the page offers to its server. No module of Node.js is behind it. */
+/** The rpc layer in a browser: contracts and stubs, connect(), and services that the page offers to its server. It loads no module of Node.js, and no Protobuf. */
 import { connectOver } from '../rpc/client.js';
 import type { RpcClient, RpcClientOptions } from '../rpc/types.js';
 import { connect as dial, type WebClientOptions } from './connect.js';
 
+export { contract } from '../rpc/contract.js';
 export * from '../rpc/portable.js';
 
 /** RpcClientOptions, without what a browser does not leave to the page. */

@@ -55,7 +55,7 @@ const ARROWS: Record<string, (to: string, found: Import) => boolean> = {
   core: () => false,
   transport: () => false,
   rpc: (to) => to === 'transport',
-  web: (to, { from }) => to === 'transport' || (to === 'rpc' && from === 'web/rpc.ts'),
+  web: (to, { from }) => to === 'transport' || (to === 'rpc' && (from === 'web/rpc.ts' || from === 'web/protobuf.ts')),
   micro: (to, { to: file, erased }) => to === 'rpc' || (to === 'transport' && (erased || file === 'transport/address.ts')),
   'registries/*': (to, found) => to === 'transport' || MICRO_FOR_REGISTRIES.includes(found.to),
   registries: (to, found) => to.startsWith('registries/') || MICRO_FOR_REGISTRIES.includes(found.to),

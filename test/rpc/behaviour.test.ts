@@ -39,7 +39,7 @@ import {
 import { frameBytes, JSON_CODEC, PROTOBUF_CODEC } from '../fixtures/rpc-frames.js';
 import { rejection, TRANSPORTS, type TransportRow } from '../fixtures/transports.js';
 import { gate, Inbox, turns, until, within } from '../fixtures/waiting.js';
-import { bundleWeb, runAsPage, WEB_RPC, type WebRpc } from '../fixtures/web.js';
+import { bundleWeb, runAsPage, WEB_PROTOBUF, type WebProtobuf } from '../fixtures/web.js';
 
 const CODECS = ['json', 'protobuf'] as const;
 /** For timeouts that must not be what ends a call. */
@@ -602,12 +602,12 @@ describe.each(ROWS)('$name', (row) => {
 
 /** The client is the build for pages, in a context that has what a browser has, and no Buffer. */
 describe('the build for pages, without Buffer', async () => {
-  const source = `${WEB_RPC}; export { TestService } from '../../src/cli/demo/test_service_pb.js'`;
+  const source = `${WEB_PROTOBUF}; export { TestService } from '../../src/cli/demo/test_service_pb.js'`;
   const {
     connect: dial,
     contract: make,
     TestService: schema,
-  } = runAsPage(await bundleWeb('iife', source)) as WebRpc & { TestService: typeof descriptor };
+  } = runAsPage(await bundleWeb('iife', source)) as WebProtobuf & { TestService: typeof descriptor };
   const page: PageRpc = { connect: dial, TestService: make(schema, { version: 'v1.0', oneway: ['Event'] }) };
   const row = TRANSPORTS.find(({ name }) => name === 'ws') as TransportRow;
   describe.each(CODECS)('%s', (codec) => {

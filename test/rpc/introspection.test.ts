@@ -1,7 +1,6 @@
 /** What a server tells of itself, and to whom. */
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { protobufJsonBody } from '../../src/rpc/body.js';
 import {
   auth,
   connect,
@@ -17,6 +16,7 @@ import {
   serverStream,
   unary,
 } from '../../src/rpc/index.js';
+import { protobufJsonBody } from '../../src/rpc/protobuf/json-body.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { ListsSchema, MapValuesSchema, OneofsSchema, ScalarsSchema } from '../fixtures/protobuf/proto3_pb.js';
 import { freeMemory, RawPeer, testService } from '../fixtures/rpc.js';

@@ -10,7 +10,6 @@ import {
   type RpcClient,
   RpcError,
   type RpcServer,
-  type SpecsOf,
   type Stub,
   serve,
 } from '../../src/rpc/index.js';
@@ -21,7 +20,7 @@ import { TRANSPORTS, type TransportRow } from '../fixtures/transports.js';
 import { gate, Inbox, turns, until } from '../fixtures/waiting.js';
 
 const Kinds = contract(descriptor, { oneway: ['Note'], noReply: ['Settle'] });
-type Specs = SpecsOf<typeof descriptor>;
+type Specs = NonNullable<(typeof Kinds)['specs']>;
 type KindHandlers = Handlers<Specs>;
 
 /** Long enough to be never, and to see that it is not what ended a call. */

@@ -2,8 +2,8 @@
 import { BytesValueSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { connect as connectTransport, raw } from '../../src/index.js';
-import { protobufBody } from '../../src/rpc/body.js';
 import { connect, contract, implement, oneway, type RpcClient, type RpcCode, RpcError, serve, unary } from '../../src/rpc/index.js';
+import { protobufCodec } from '../../src/rpc/protobuf/codec.js';
 import type { MessageCodec } from '../../src/rpc/types.js';
 import { memory } from '../../src/transport/memory.js';
 import { runningWheels } from '../../src/transport/ticker.js';
@@ -168,7 +168,7 @@ describe('4: bytes handed to a handler are not recycled under it', () => {
   /** The body itself, as a view. */
   const view: MessageCodec = { encode: (output, bytes) => output.append(bytes as Buffer), decode: (bytes, start, end) => bytes.subarray(start, end) };
   const Blobs = contract('Blobs', { keep: unary<unknown, unknown>() });
-  const codecs = { protobuf: protobufBody(BytesValueSchema) as MessageCodec };
+  const codecs = { protobuf: protobufCodec(BytesValueSchema) as MessageCodec };
 
   test.each([TCP, 'memory'])('a view that a handler or a caller keeps stays as it was: %s', async (address) => {
     const kept: Buffer[] = [];

@@ -1,7 +1,7 @@
 /** The compiled codec and protobuf-es, side by side: random messages of every kind of field, and random damage to their bytes. */
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import { protobufBody } from '../../src/rpc/body.js';
+import { protobufCodec } from '../../src/rpc/protobuf/codec.js';
 import { checkObjects } from '../../src/rpc/protobuf/count-objects.js';
 import { cursor } from '../../src/rpc/protobuf/read.js';
 import { fc } from '../fixtures/property.js';
@@ -68,7 +68,7 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
         ),
         (bytes) => {
           if ('error' in outcome(() => fromBinary(schema, bytes))) return;
-          protobufBody(schema).decode(bytes, 0, bytes.length, Number.MAX_SAFE_INTEGER);
+          protobufCodec(schema).decode(bytes, 0, bytes.length, Number.MAX_SAFE_INTEGER);
           const compiled = cursor.limit - cursor.left;
           checkObjects(schema, bytes, 0, bytes.length, Number.MAX_SAFE_INTEGER);
           expect(cursor.limit - cursor.left).toBeGreaterThanOrEqual(compiled);

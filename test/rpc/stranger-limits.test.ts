@@ -2,7 +2,6 @@
 import { create, type DescMessage, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
-import { protobufBody } from '../../src/rpc/body.js';
 import {
   clientStream,
   connect,
@@ -17,6 +16,7 @@ import {
   unary,
 } from '../../src/rpc/index.js';
 import { parseJson } from '../../src/rpc/json.js';
+import { protobufCodec } from '../../src/rpc/protobuf/codec.js';
 import { checkObjects } from '../../src/rpc/protobuf/count-objects.js';
 import { StreamMemory, StreamReader } from '../../src/rpc/stream.js';
 import { noLeaks } from '../fixtures/leaks.js';
@@ -274,7 +274,7 @@ describe('maxDecodedObjects', () => {
 
   /** A list of empty messages: two bytes each. */
   const files = (count: number): Buffer => Buffer.alloc(2 * count, Buffer.from([0x0a, 0]));
-  const decode = (schema: DescMessage, bytes: Buffer, limit?: number): unknown => protobufBody(schema).decode(bytes, 0, bytes.length, limit);
+  const decode = (schema: DescMessage, bytes: Buffer, limit?: number): unknown => protobufCodec(schema).decode(bytes, 0, bytes.length, limit);
 
   test.each<[string, (schema: DescMessage, bytes: Buffer, limit?: number) => unknown]>([
     ['compiled', decode],

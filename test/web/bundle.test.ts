@@ -8,7 +8,7 @@ import * as node from '../../src/index.js';
 import * as rpc from '../../src/rpc/index.js';
 import * as web from '../../src/web/index.js';
 import * as webRpc from '../../src/web/rpc.js';
-import { bundleWeb } from '../fixtures/web.js';
+import { bundleWeb, WEB_PROTOBUF, WEB_RPC } from '../fixtures/web.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const KIB = 1024;
@@ -49,6 +49,20 @@ describe('the build of getty/web', () => {
 
   it('a module of Node.js behind it would fail the build', async () => {
     await expect(bundleWeb('esm', "export * from '../../src/index.js'")).rejects.toThrow('node:');
+  });
+});
+
+describe('the build of getty/web/rpc', () => {
+  const PROTOBUF_LIBRARY = /google\.protobuf|MessageInitShape|@bufbuild/;
+
+  it('has no Protobuf, and is at most 40 KiB, minified and compressed', async () => {
+    const code = await bundleWeb('esm', WEB_RPC);
+    expect(code).not.toMatch(PROTOBUF_LIBRARY);
+    expect(gzipSync(code, { level: 9 }).length).toBeLessThanOrEqual(40 * KIB);
+  });
+
+  it('has it where getty/web/protobuf is imported', async () => {
+    expect(await bundleWeb('esm', WEB_PROTOBUF)).toMatch(PROTOBUF_LIBRARY);
   });
 });
 

@@ -24,7 +24,7 @@ import { noLeaks } from '../fixtures/leaks.js';
 import { testService } from '../fixtures/rpc.js';
 import { rejection } from '../fixtures/transports.js';
 import { gate, Inbox } from '../fixtures/waiting.js';
-import { bundleWeb, runAsPage, WEB_RPC, type WebRpc } from '../fixtures/web.js';
+import { bundleWeb, runAsPage, WEB_PROTOBUF, type WebProtobuf } from '../fixtures/web.js';
 
 const Greeter = contract('Greeter', { hello: unary<string, string>(), fail: unary<string, string>(), note: oneway<string>() }, { version: 'v1' });
 const Page = contract('Page', { title: unary<string, string>() });
@@ -65,12 +65,12 @@ describe('where nothing of Node.js is there', () => {
   noLeaks();
   let code: string;
   beforeAll(async () => {
-    code = await bundleWeb('iife', WEB_RPC);
+    code = await bundleWeb('iife', WEB_PROTOBUF);
   });
 
   /** A client of the build, whose page offers Page. */
   async function client(server: RpcServer, options: object = {}) {
-    const web = runAsPage(code) as WebRpc;
+    const web = runAsPage(code) as WebProtobuf;
     // The contracts of the build are its own: its classes are others than those of the sources.
     const page = web.implement(web.contract('Page', { title: web.unary<string, string>() }), { title: (name) => `${name.toUpperCase()} 😀` });
     const made = await web.connect(server.address, { reconnect: false, services: [page], ...options });
@@ -157,7 +157,7 @@ describe('where nothing of Node.js is there', () => {
   );
 
   it('9: nobody there, a lost session, a call that takes too long', async () => {
-    const web = runAsPage(code) as WebRpc;
+    const web = runAsPage(code) as WebProtobuf;
     expect(await rejection(web.connect('ws://127.0.0.1:1'))).toMatchObject({ code: 'CONNECT_FAILED' });
     expect(await rejection(web.connect('tcp://127.0.0.1:1'))).toMatchObject({ code: 'BAD_ADDRESS' });
     const called = gate();
@@ -193,7 +193,7 @@ describe('in chromium', () => {
     try {
       const tab = await browser.newPage();
       await tab.goto(origin);
-      const source = `${WEB_RPC}; export { TestService } from '../../src/cli/demo/test_service_pb.js'`;
+      const source = `${WEB_PROTOBUF}; export { TestService } from '../../src/cli/demo/test_service_pb.js'`;
       await tab.addScriptTag({ content: await bundleWeb('iife', source, 'getty') });
       const seen = await tab.evaluate(async (address) => {
         const {
@@ -203,7 +203,7 @@ describe('in chromium', () => {
           oneway: once,
           TestService,
           unary: ask,
-        } = (globalThis as unknown as { getty: WebRpc & { TestService: typeof descriptor } }).getty;
+        } = (globalThis as unknown as { getty: WebProtobuf & { TestService: typeof descriptor } }).getty;
         const page = offer(make('Page', { title: ask<string, string>() }), {
           title: (name) => `${name} of ${(globalThis as unknown as { document: { title: string } }).document.title}`,
         });
@@ -219,7 +219,7 @@ describe('in chromium', () => {
       }, server.address);
       const streamed = await tab.evaluate(
         async ([address, part, count]) => {
-          const { clientStream, connect, contract: make, duplex, serverStream } = (globalThis as unknown as { getty: WebRpc }).getty;
+          const { clientStream, connect, contract: make, duplex, serverStream } = (globalThis as unknown as { getty: WebProtobuf }).getty;
           const client = await connect(address);
           const stub = client.stub(
             make('Bulk', { upload: clientStream<string, number>(), download: serverStream<number, string>(), echo: duplex<string, string>() }),

@@ -35,7 +35,7 @@ interface Folder {
 const MAX_REFUSED = 1_000;
 /** A longer key is nobody's entry. */
 const MAX_KEY_BYTES = 16 * 1024;
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export class Tree {
   readonly #prefix: string;

@@ -1,12 +1,13 @@
 /**
  * Makes the decoder of a schema as code: a loop over the tags with a case for each field. What it makes of bytes, also of
  * odd ones, is what fromBinary() of protobuf-es makes of them: wire types are not looked at, for instance, but for packed lists.
+ * Two things differ: a map may have the key `__proto__`, and a text keeps a byte order mark at its beginning.
  */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { jsonOf, structOf } from './json-object.js';
 import * as read from './read.js';
 import { scalarOf, valueScalar, zeroLiteral } from './scalars.js';
-import { type Compiled, type Decode, isJsonObject, isUnwrapped, literal, member, objectsOf, own } from './types.js';
+import { type Compiled, type Decode, isJsonObject, isUnwrapped, literal, member, objectsOf, own, setEntry } from './types.js';
 
 const LENGTH_DELIMITED = 2;
 const END_GROUP = 4;
@@ -54,8 +55,8 @@ return function decode(b, at, end, limit, m, depth, group) {
   if (u !== undefined && u.length > 0) m.$unknown = u;
   return at;
 };`;
-  const make = new Function('links', 'enums', 'read', 'string', 'own', 'jsonOf', 'structOf', code);
-  return make(scope.links, scope.enums, read, stringReader(), own, jsonOf, structOf);
+  const make = new Function('links', 'enums', 'read', 'string', 'own', 'jsonOf', 'structOf', 'setEntry', code);
+  return make(scope.links, scope.enums, read, stringReader(), own, jsonOf, structOf, setEntry);
 }
 
 let reader: unknown;
@@ -181,5 +182,6 @@ function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }, name: st
   const key = `${scalarCode(field, field.mapKey)} k = x;`;
   const entry = `while (at < e) { ${tagCode('t')} switch (t >>> 3) { case 1: ${key} break; case 2: ${value} break; } }`;
   const absent = `if (k === undefined) k = ${zeroLiteral(field, field.mapKey)}; if (v === undefined) { ${zero} }`;
-  return `${LENGTH} ${count(1)} e = n; let k, v, t; ${entry} ${absent} ${name}[k] = v;`;
+  const set = field.mapKey === ScalarType.STRING ? `if (k === "__proto__") setEntry(${name}, k, v); else ${name}[k] = v;` : `${name}[k] = v;`;
+  return `${LENGTH} ${count(1)} e = n; let k, v, t; ${entry} ${absent} ${set}`;
 }

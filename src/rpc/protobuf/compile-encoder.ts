@@ -150,6 +150,5 @@ function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }): string 
   const writeKey = `y = ${key.name}(o, y, ${tagOf(1, key.wireType)}, ${keyValue}, ${described});`;
   const value = field.mapKind === 'message' ? messageCode(scope, field, 'v[key]', 2, undefined, 'y') : scalarCode(scope, field, 'y', 2, 'v[key]');
   const begin = `const entry = y = begin(o, at, ${tagOf(field.number, LENGTH_DELIMITED)}, 1);`;
-  const copied = field.mapKind === 'message' || valueScalar(field).name === 'bytes' ? 'init' : 'false';
-  return `for (const key of keys(v, ${described}, ${copied})) { ${begin} ${writeKey} y = ${value}; at = end(o, entry, y, 1); }`;
+  return `for (const key of keys(v, ${described})) { ${begin} ${writeKey} y = ${value}; at = end(o, entry, y, 1); }`;
 }

@@ -1,6 +1,6 @@
 /** google.protobuf.Struct as protobuf-es keeps it in a field: a plain JSON object. The rules are those of its reflect API. */
 import { cursor, tooMany } from './read.js';
-import type { AnyMessage } from './types.js';
+import { type AnyMessage, setEntry } from './types.js';
 
 const isObject = (value: unknown): value is AnyMessage => typeof value === 'object' && value !== null && !Array.isArray(value);
 const message = (name: string, fields: object): AnyMessage => ({ $typeName: `google.protobuf.${name}`, ...fields });
@@ -9,7 +9,7 @@ const message = (name: string, fields: object): AnyMessage => ({ $typeName: `goo
 export function structOf(json: unknown): AnyMessage {
   if (json !== undefined && !isObject(json)) throw new TypeError('a google.protobuf.Struct is a plain object here');
   const fields: AnyMessage = {};
-  for (const [key, value] of Object.entries(json ?? {})) fields[key] = valueMessage(value);
+  for (const [key, value] of Object.entries(json ?? {})) setEntry(fields, key, valueMessage(value));
   return message('Struct', { fields });
 }
 
@@ -32,7 +32,7 @@ function kindOf(json: unknown): { case: string | undefined; value?: unknown } {
  */
 export function jsonOf(struct: AnyMessage): AnyMessage {
   const json: AnyMessage = {};
-  for (const [key, value] of Object.entries(struct.fields as AnyMessage)) json[key] = jsonOfValue(value as AnyMessage);
+  for (const [key, value] of Object.entries(struct.fields as AnyMessage)) setEntry(json, key, jsonOfValue(value as AnyMessage));
   return json;
 }
 

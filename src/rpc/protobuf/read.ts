@@ -157,17 +157,15 @@ export function double(bytes: Bytes, at: number): number {
   return scratch.getFloat64(0, true);
 }
 
-const lenient = new TextDecoder();
-const strict = new TextDecoder('utf-8', { fatal: true });
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Text of any length. protobuf-es reads it with a TextDecoder, which is slow, and differs from Buffer only in leaving out a
- * byte order mark at the beginning and, where the schema wants valid UTF-8, in refusing what Buffer shows as U+FFFD.
+ * Text of any length. A byte order mark at its beginning is a character like any other. `validated`: the schema wants valid UTF-8, so
+ * bytes that are none are refused instead of read as U+FFFD.
  */
 export function longString(bytes: Bytes, at: number, end: number, validated: boolean): string {
   const text = decode(bytes, at, end);
-  if (text.charCodeAt(0) !== 0xfeff && !(validated && text.includes('\ufffd'))) return text;
-  return (validated ? strict : lenient).decode(bytes.subarray(at, end));
+  return validated && text.includes('\ufffd') ? strict.decode(bytes.subarray(at, end)) : text;
 }
 
 /** Keep a value that a closed enum does not have. */

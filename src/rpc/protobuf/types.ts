@@ -48,6 +48,12 @@ export function objectsOf({ members }: DescMessage): number {
   return 1 + members.filter((member) => member.kind === 'oneof' || member.fieldKind === 'list' || member.fieldKind === 'map').length;
 }
 
+/** Sets an own property. An assignment to `__proto__` would set the prototype. */
+export function setEntry(map: object, key: string, value: unknown): void {
+  if (key !== '__proto__') (map as AnyMessage)[key] = value;
+  else Object.defineProperty(map, key, { value, writable: true, enumerable: true, configurable: true });
+}
+
 const WRAPPERS = /^google\.protobuf\.(Double|Float|Int64|UInt64|Int32|UInt32|Bool|String|Bytes)Value$/;
 
 /** True: the field holds the wrapper's value itself. protobuf-es does so for a field of its own, not in a list, map or oneof. */

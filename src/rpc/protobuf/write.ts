@@ -300,11 +300,10 @@ export function list(value: unknown, field: DescField): ArrayLike<unknown> {
   throw fail(field, 'an array', value);
 }
 
-/** The keys of a map; a Map has none and would be lost. `copied`: create() would copy the object, which loses this one key. */
-export function keys(value: unknown, field: DescField, copied: boolean): string[] {
+/** The keys of a map; a Map has none and would be lost. */
+export function keys(value: unknown, field: DescField): string[] {
   if (typeof value !== 'object' || value === null || value instanceof Map) throw fail(field, 'a plain object', value);
-  const found = Object.keys(value);
-  return copied && found.includes('__proto__') ? found.filter((key) => key !== '__proto__') : found;
+  return Object.keys(value);
 }
 
 /** A key as the map's key type has it; what is no such key is left for its writer to refuse. */

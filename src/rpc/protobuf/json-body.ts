@@ -1,0 +1,46 @@
+/** A message of a Protobuf schema as a JSON body. */
+import {
+  create,
+  type DescMessage,
+  fromJson,
+  fromJsonString,
+  isMessage,
+  type MessageInitShape,
+  type MessageShape,
+  type Registry,
+  toJson,
+  toJsonString,
+} from '@bufbuild/protobuf';
+import { jsonText } from '../json.js';
+import type { MessageCodec } from '../types.js';
+import { describeSchema } from './describe.js';
+import { escapeKey, hasTextKeys, mapJsonKeys, mapMessageKeys, mayHaveProtoKey, unescapeKey } from './text-keys.js';
+
+/**
+ * JSON as Go's encoding/json reads it: the field names of the .proto file, numbers for enums, no field left out.
+ * `registry` has the types that a google.protobuf.Any may contain, and extensions.
+ */
+export function protobufJsonBody<Desc extends DescMessage>(schema: Desc, registry?: Registry): MessageCodec<MessageInitShape<Desc>> {
+  const writing = { alwaysEmitImplicit: true, useProtoFieldName: true, enumAsInteger: true, registry };
+  const reading = { ignoreUnknownFields: true, registry };
+  const withTextKeys = hasTextKeys(schema, registry !== undefined);
+  return {
+    encode(output, message) {
+      // protobuf-es loses a map key __proto__, so such a key has another name while protobuf-es has it.
+      const escaped = withTextKeys ? (mapMessageKeys(schema, message, escapeKey, registry) as typeof message) : message;
+      if (escaped === message) output.text(toJsonString(schema, messageOf(schema, message), writing));
+      else output.text(JSON.stringify(mapJsonKeys(toJson(schema, messageOf(schema, escaped), writing), unescapeKey)));
+    },
+    decode(bytes, start, end, maxObjects) {
+      const text = jsonText(bytes, start, end, maxObjects) || '{}';
+      if (!withTextKeys || !mayHaveProtoKey(text)) return fromJsonString(schema, text, reading) as MessageInitShape<Desc>;
+      const escaped = mapJsonKeys(JSON.parse(text), escapeKey) as Parameters<typeof fromJson>[1];
+      return mapMessageKeys(schema, fromJson(schema, escaped, reading), unescapeKey, registry) as MessageInitShape<Desc>;
+    },
+    describe: () => describeSchema(schema),
+  };
+}
+
+function messageOf<Desc extends DescMessage>(schema: Desc, message: MessageInitShape<Desc>): MessageShape<Desc> {
+  return isMessage(message, schema) ? (message as MessageShape<Desc>) : create(schema, message);
+}
