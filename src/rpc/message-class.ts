@@ -58,8 +58,57 @@ interface JsonClass {
   fromObject(value: unknown): unknown;
 }
 
-/** 64-bit numbers and bytes as text, as Protobuf's JSON has them; all fields, those with default values too. */
-const TO_OBJECT = { longs: String, bytes: String, defaults: true };
+/** 64-bit numbers, bytes, NaN and the infinities as text, as Protobuf's JSON has them; lists and maps also when they are empty. */
+const TO_OBJECT = { longs: String, bytes: String, json: true, arrays: true, objects: true };
+
+/** A field of a protobufjs `Type`. */
+interface ReflectedField {
+  readonly name: string;
+  readonly repeated: boolean;
+  readonly map: boolean;
+  /** False: a field that was never set has its default value. */
+  readonly hasPresence?: boolean;
+  readonly resolvedType: Partial<ReflectedClass> | null;
+}
+
+/** A protobufjs `Type`. The classes that its generator writes do not have the fields. */
+interface ReflectedClass extends JsonClass {
+  readonly fieldsArray: readonly ReflectedField[];
+}
+
+type Fields = Record<string, unknown>;
+
+/** The fields that are set, and the default values of those that have no presence: a field that has it is there only when it is set. */
+function withImplicitDefaults(Class: ReflectedClass, set: Fields): Fields {
+  const defaults = defaultsOf(Class);
+  const fields: Fields = {};
+  for (const { name, repeated, map, hasPresence, resolvedType } of Class.fieldsArray) {
+    const value = set[name];
+    if (value === undefined) {
+      if (hasPresence === false) fields[name] = defaults[name];
+    } else if (isReflected(resolvedType)) {
+      const nested = (message: unknown): Fields => withImplicitDefaults(resolvedType, message as Fields);
+      if (repeated) fields[name] = (value as unknown[]).map(nested);
+      else if (map) fields[name] = Object.fromEntries(Object.entries(value as Fields).map(([key, message]) => [key, nested(message)]));
+      else fields[name] = nested(value);
+    } else fields[name] = value;
+  }
+  return fields;
+}
+
+const knownDefaults = new WeakMap<ReflectedClass, Fields>();
+
+function defaultsOf(Class: ReflectedClass): Fields {
+  const known = knownDefaults.get(Class);
+  if (known !== undefined) return known;
+  const defaults = Class.toObject(Class.fromObject({}), { ...TO_OBJECT, defaults: true }) as Fields;
+  knownDefaults.set(Class, defaults);
+  return defaults;
+}
+
+function isReflected(Class: Partial<ReflectedClass> | null): Class is ReflectedClass {
+  return Array.isArray(Class?.fieldsArray) && typeof Class.toObject === 'function';
+}
 
 /** Protobuf, and JSON if the class can do that; JSON alone when there is no class. Throws BAD_OPTION. */
 // biome-ignore lint/suspicious/noExplicitAny: any class will do
@@ -80,8 +129,11 @@ function jsonOf(Class: Partial<JsonClass>): MessageCodec | undefined {
   }
   if (!has('toObject', 'fromObject')) return undefined;
   return jsonCodec(
-    // It reads what it has made itself, and what the user gives need not be that.
-    (message) => (Class as JsonClass).toObject((Class as JsonClass).fromObject(message), TO_OBJECT),
+    (message) => {
+      // toObject() takes a message of its own, and what the user gives need not be one.
+      const set = (Class as JsonClass).toObject((Class as JsonClass).fromObject(message), TO_OBJECT);
+      return isReflected(Class) ? withImplicitDefaults(Class, set as Fields) : set;
+    },
     (value) => (Class as JsonClass).fromObject(value),
   );
 }

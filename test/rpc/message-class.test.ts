@@ -274,6 +274,56 @@ test('64-bit numbers and bytes are text in JSON, and come back', async () => {
   expect([String(reply.n), [...reply.b]]).toEqual(['9007199254740993', [1, 2, 255]]);
 });
 
+describe('the JSON of protobufjs', () => {
+  const source = (syntax: string): string => `${syntax}
+    message All { repeated double d = 1; float f = 2; map<string, double> m = 3; Some some = 4; repeated Some list = 5; map<string, Some> named = 6; }
+    message Some { OPTIONAL int32 n = 1; OPTIONAL string s = 2; OPTIONAL bool b = 3; OPTIONAL int64 wide = 4; oneof one { string x = 5; bytes y = 6; } int32 plain = 7; }`;
+  const proto3 = protobufjs.parse(source('syntax = "proto3";').replaceAll('OPTIONAL', 'optional')).root;
+  const editions = protobufjs.parse(source('edition = "2023";').replaceAll('OPTIONAL', '')).root;
+
+  /** A class as the generator writes it: without its fields. */
+  const withoutFields = (type: protobufjs.Type): MessageClass<object, object> => ({
+    encode: (message) => type.encode(message as never),
+    decode: (bytes) => type.decode(bytes),
+    ...{ toObject: type.toObject.bind(type), fromObject: type.fromObject.bind(type) },
+  });
+
+  const CLASSES = [
+    ['proto3', proto3.lookupType('All')],
+    ['an edition', editions.lookupType('All')],
+  ].flatMap(([name, type]) => [
+    [name as string, type as unknown as MessageClass<object, object>],
+    [`${name}, generated`, withoutFields(type as protobufjs.Type)],
+  ]) as [string, MessageClass<object, object>][];
+
+  test.each(CLASSES)('has NaN and the infinities: %s', async (_, All) => {
+    const C = contract('C', { echo: unary({ protobuf: { input: All, output: All } }) });
+    await using pair = await rig({ services: [implement(C, { echo: (message) => message })] });
+    const odd = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1.5];
+    for (const codec of ['json', 'protobuf'] as const) {
+      const found = await pair.client.stub(C, { codec }).echo({ d: odd, f: Number.NaN, m: { a: Number.NEGATIVE_INFINITY } });
+      expect({ ...found }).toMatchObject({ d: odd, f: Number.NaN, m: { a: Number.NEGATIVE_INFINITY } });
+    }
+  });
+
+  test.each(CLASSES)('has a field that is unset as unset, and one that is set to its default as set: %s', async (_, All) => {
+    const C = contract('C', { echo: unary({ protobuf: { input: All, output: All } }) });
+    await using pair = await rig({ services: [implement(C, { echo: (message) => message })] });
+    const set = { n: 0, s: '', b: false, x: '' };
+    const given = { some: set, list: [{}, set], named: { __proto: {}, set } };
+    for (const codec of ['json', 'protobuf'] as const) {
+      const { some, list, named } = (await pair.client.stub(C, { codec }).echo(given)) as {
+        some: object;
+        list: object[];
+        named: Record<string, object>;
+      };
+      const own = (message: object | undefined): string[] => ['n', 's', 'b', 'wide', 'x', 'y'].filter((name) => Object.hasOwn(message ?? {}, name));
+      expect([some, ...list, named.__proto, named.set].map(own), codec).toEqual([Object.keys(set), [], Object.keys(set), [], Object.keys(set)]);
+      expect((some as { plain: number }).plain).toBe(0);
+    }
+  });
+});
+
 test('no argument is an empty message', async () => {
   const root = protobufjs.parse('syntax = "proto3"; message Empty {}').root;
   const Empty = root.lookupType('Empty') as unknown as MessageClass<object | undefined | void, object>;
