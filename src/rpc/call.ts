@@ -1,5 +1,6 @@
 /** A call as its caller makes it. */
 
+import { codeOf, isInstance, messageOf } from '../core/errors.js';
 import { badOption, checkNumber } from '../core/options.js';
 import { followSignal, type LinkedSignal, linkSignals } from '../core/signals.js';
 import { RpcError } from './errors.js';
@@ -153,4 +154,18 @@ export async function unlessCancelled<T>(call: Call, promise: Promise<T>): Promi
 /** The call with what is left of its timeout since `began`, an instant of performance.now(). */
 export function withTimeLeft(call: Call, began: number): Call {
   return call.timeout === undefined ? call : call.with({ timeout: Math.max(1, call.timeout - (performance.now() - began)) });
+}
+
+/**
+ * The error of a call, or of one message of its stream (`what`), that could not be written: INVALID_ARGUMENT if it has no form in the codec.
+ * `unsent`: no byte of the call was sent before.
+ */
+export function unsendable(error: unknown, what: string, unsent: boolean): RpcError {
+  if (isInstance(error, RpcError)) return error;
+  const code = codeOf(error);
+  const detail = { cause: error, unsent };
+  const message = `${what} was not sent: ${messageOf(error)}`;
+  if (code === 'SESSION_CLOSED') return new RpcError('UNAVAILABLE', message, detail);
+  if (code === 'SESSION_BLOCKED' || code === 'MESSAGE_TOO_LARGE') return new RpcError('RESOURCE_EXHAUSTED', message, detail);
+  return new RpcError('INVALID_ARGUMENT', message, detail);
 }

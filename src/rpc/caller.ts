@@ -1,13 +1,12 @@
 /** The calling half of a channel: calls go out, wait for their answers, and settle once. */
 
-import { codeOf, isInstance, messageOf } from '../core/errors.js';
 import { followSignal } from '../core/signals.js';
 import { within } from '../core/timers.js';
 import { spinFor } from '../transport/busy-poll.js';
 import { now } from '../transport/tick.js';
 import { every } from '../transport/ticker.js';
 import type { Session } from '../transport/types.js';
-import { cancelled, streams, unlessCancelled, withTimeLeft } from './call.js';
+import { cancelled, streams, unlessCancelled, unsendable, withTimeLeft } from './call.js';
 import { Resends } from './datagrams.js';
 import type { Dialect } from './dialect.js';
 import { RpcError } from './errors.js';
@@ -177,7 +176,7 @@ export class Caller implements HeaderOnlyAnswers {
       if (outgoing.bodyLength > LARGEST_PLAIN_BODY && !extended) {
         return this.#sendWhenKnown(call, `bodies over ${LARGEST_PLAIN_BODY} bytes (this one has ${outgoing.bodyLength})`);
       }
-      return this.#refuse(call, notSent(error, call));
+      return this.#refuse(call, unsendable(error, `${call.method.service}.${call.method.name}`, true));
     }
     this.#begin(call);
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
@@ -365,14 +364,4 @@ export class Caller implements HeaderOnlyAnswers {
 /** Bytes that were written to the session and that the system has taken. */
 function takenBytes(session: Pick<Session<never, Outgoing>, 'stats' | 'queuedBytes'>): number {
   return session.stats.bytesWritten - session.queuedBytes;
-}
-
-/** Why a call could not be written, in the terms of a caller. */
-function notSent(error: unknown, { method }: Call): RpcError {
-  if (isInstance(error, RpcError)) return error;
-  const code = codeOf(error);
-  const what = `${method.service}.${method.name} was not sent: ${messageOf(error)}`;
-  if (code === 'SESSION_CLOSED') return new RpcError('UNAVAILABLE', what, { cause: error, unsent: true });
-  if (code === 'SESSION_BLOCKED' || code === 'MESSAGE_TOO_LARGE') return new RpcError('RESOURCE_EXHAUSTED', what, { cause: error, unsent: true });
-  return new RpcError('INVALID_ARGUMENT', what, { cause: error, unsent: true });
 }

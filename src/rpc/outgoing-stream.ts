@@ -1,6 +1,6 @@
 /** A streaming call as its caller's channel holds it. */
 import { isInstance, messageOf } from '../core/errors.js';
-import { streamsInput, streamsReplies } from './call.js';
+import { streamsInput, streamsReplies, unsendable } from './call.js';
 import { RpcError } from './errors.js';
 import { COMMAND, type Frame } from './frame.js';
 import { type CallCounter, OutgoingCall } from './outgoing.js';
@@ -23,6 +23,8 @@ export class OutgoingStream extends OutgoingCall {
   readonly #owner: OutgoingStreamOwner;
   #reader: StreamReader | undefined;
   #writer: StreamWriter | undefined;
+  /** Why a message could not be written. */
+  #unsendable: unknown;
 
   /** For an extended peer. */
   constructor(call: Call, owner: OutgoingStreamOwner, count: CallCounter) {
@@ -44,9 +46,15 @@ export class OutgoingStream extends OutgoingCall {
     if (!streamsInput(method.kind)) return;
     const sink = itemSink(this.#owner, this, codec, method.input);
     const send = (value: unknown): number => {
-      const bytes = sink.send(value);
-      this.bodyLength += bytes;
-      return bytes;
+      try {
+        const bytes = sink.send(value);
+        this.bodyLength += bytes;
+        return bytes;
+      } catch (error) {
+        const { service, name } = this.call.method;
+        this.#unsendable = unsendable(error, `a message of ${service}.${name}`, false);
+        throw this.#unsendable;
+      }
     };
     this.#writer = new StreamWriter({ send, room: sink.room });
     this.#writer.pump(input as AsyncIterable<unknown>).then(
@@ -58,6 +66,7 @@ export class OutgoingStream extends OutgoingCall {
   #inputFailed(thrown: unknown): void {
     const { service, name } = this.call.method;
     this.#drop();
+    if (thrown === this.#unsendable) return this.fail(thrown as RpcError);
     this.fail(new RpcError('CANCELLED', `the input of ${service}.${name} failed, so the call was given up: ${messageOf(thrown)}`, { cause: thrown }));
   }
 

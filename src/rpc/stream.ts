@@ -2,6 +2,7 @@
  * The two ends of a stream of messages. The reader tells the writer by credits how many bytes of packages it takes, so a slow
  * reader holds up its own stream and nothing else of the session.
  */
+import { promiseOf } from '../core/callbacks.js';
 import { Queue } from '../core/queue.js';
 import { nextTurn, spend } from '../core/turn.js';
 import { RpcError } from './errors.js';
@@ -243,7 +244,11 @@ export class StreamWriter {
       try {
         for (let room = this.#sink.room(); room !== undefined; room = this.#sink.room()) await room;
         if (this.#stopped) return false;
-        const bytes = this.#sink.send(step.value);
+        const item: unknown = step.value;
+        const promise = promiseOf(item);
+        const value = promise === undefined ? item : await promise;
+        if (this.#stopped) return false;
+        const bytes = this.#sink.send(value);
         this.#credit -= bytes;
         units += 1 + (bytes >>> KIBIBYTE);
       } catch (error) {
@@ -260,6 +265,46 @@ export function isIterable(value: unknown): value is AsyncIterable<unknown> | It
   return typeof Reflect.get(value, Symbol.asyncIterator) === 'function' || typeof Reflect.get(value, Symbol.iterator) === 'function';
 }
 
+/** An item of an array, or of a generator that is not async, is awaited if it is a promise, as `for await` does. */
 export function iteratorOf(source: AsyncIterable<unknown> | Iterable<unknown>): AsyncIterator<unknown> | Iterator<unknown> {
-  return Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]();
+  // One of them may be there and undefined.
+  if (typeof Reflect.get(source, Symbol.asyncIterator) === 'function') return (source as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+  return new AwaitedItems((source as Iterable<unknown>)[Symbol.iterator]()) as Iterator<unknown>;
+}
+
+type Step = IteratorResult<unknown>;
+
+/** It answers a promise only for an item that is one. */
+class AwaitedItems {
+  readonly #items: Iterator<unknown>;
+
+  constructor(items: Iterator<unknown>) {
+    this.#items = items;
+  }
+
+  next(): Step | Promise<Step> {
+    const step = this.#items.next();
+    if (step.done === true) return step;
+    const promise = promiseOf(step.value);
+    return promise === undefined ? step : this.#settled(promise);
+  }
+
+  async #settled(promise: Promise<unknown>): Promise<Step> {
+    try {
+      return { done: false, value: await promise };
+    } catch (error) {
+      this.return();
+      throw error;
+    }
+  }
+
+  return(value?: unknown): Step {
+    return this.#items.return?.(value) ?? { done: true, value };
+  }
+
+  throw(error: unknown): Step {
+    if (this.#items.throw !== undefined) return this.#items.throw(error);
+    this.return();
+    throw error;
+  }
 }
