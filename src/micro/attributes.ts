@@ -74,7 +74,7 @@ function checkAttribute(name: string, given: unknown): void {
 }
 
 /** Of Registry.watch(). Throws BAD_OPTION unless the query names a service and is made of strings. */
-export function checkQuery(query: ServiceQuery, options: { signal?: AbortSignal }): void {
+export function checkQuery(query: ServiceQuery, options: { signal?: AbortSignal | undefined }): void {
   checkNames('a query', query, QUERY_NAMES);
   checkNames('watch()', options, { signal: true });
   attributesOf(query);

@@ -41,20 +41,20 @@ import type { Balancer, Picker, Registry, ServiceNode, Strategy } from './types.
 export interface ConsumeOptions extends Omit<RpcClientOptions, 'signal' | 'onReady' | 'onResponsive'> {
   registry: Registry;
   /** Default: providers of any group. */
-  group?: string;
+  group?: string | undefined;
   /** Default: roundRobin(). */
-  balancer?: Balancer;
+  balancer?: Balancer | undefined;
   /** Default: failover(). */
-  strategy?: Strategy;
+  strategy?: Strategy | undefined;
   /** When nodes whose calls fail are left out, and for how long; false: never. */
-  ejection?: EjectionOptions | false;
+  ejection?: EjectionOptions | false | undefined;
   /** Milliseconds over which a node that comes later is given more and more of its share of the calls. 0: its whole share at once. */
-  slowStart?: number;
+  slowStart?: number | undefined;
   /**
    * Milliseconds after which the connections to a node that no call has used are closed; the next call dials again. It may take a quarter
    * longer. 0: never, which is the default where `services` are offered to the providers.
    */
-  idleTimeout?: number;
+  idleTimeout?: number | undefined;
 }
 
 const { signal: _signal, onReady: _onReady, onResponsive: _onResponsive, ...CONNECTION_NAMES } = RPC_CLIENT_NAMES;

@@ -7,15 +7,15 @@ import { fateOf, isFree } from './safe.js';
 /** Milliseconds. Defaults: EJECTION_DEFAULTS. */
 export interface EjectionOptions {
   /** A node is left out when so many calls to it failed in a row. */
-  failures?: number;
+  failures?: number | undefined;
   /** How long at first; it doubles each time … */
-  time?: number;
+  time?: number | undefined;
   /** … up to this. A node that was good for so long begins anew. */
-  maxTime?: number;
+  maxTime?: number | undefined;
   /** The most of all nodes that are left out at once: from 0 (none) to 1 (all), rounded down. */
-  share?: number;
+  share?: number | undefined;
   /** Which errors are a node's fault. Default: UNAVAILABLE and DEADLINE_EXCEEDED. */
-  codes?: readonly RpcCode[];
+  codes?: readonly RpcCode[] | undefined;
 }
 
 const NAMES = { failures: true, time: true, maxTime: true, share: true, codes: true } satisfies NamesOf<EjectionOptions>;

@@ -9,13 +9,13 @@ import type { Attempt, ServiceNode, Strategy } from './types.js';
 
 export interface HedgeOptions {
   /** Milliseconds without an answer after which another node is asked too. Default: as long as `percentile` of the recent calls of this method took; before 20 answers 500 ms, or a quarter of the call's timeout if that is less. */
-  after?: number;
+  after?: number | undefined;
   /** Such a part of the recent calls was quicker than the wait for another: from 0.5 to 0.999. */
-  percentile?: number;
+  percentile?: number | undefined;
   /** The most attempts of one call, the first included. */
-  attempts?: number;
+  attempts?: number | undefined;
   /** How many further attempts there are at most, those after a failure among them. A RetryBudget is shared by all who are given it. */
-  budget?: RetryBudgetOptions | RetryBudget;
+  budget?: RetryBudgetOptions | RetryBudget | undefined;
 }
 
 const NAMES = { after: true, percentile: true, attempts: true, budget: true } satisfies NamesOf<HedgeOptions>;

@@ -15,24 +15,24 @@ export interface ProvideOptions extends RpcServerOptions {
   /** Made by implement(). One entry is published for each service and codec. */
   services: readonly Service[];
   /** Where to listen. Default: a free TCP port of all interfaces; of IPv6 where the machine has no IPv4 address for others. */
-  address?: string;
+  address?: string | undefined;
   /** Consumers of other groups do not see it. Default: none. */
-  group?: string;
+  group?: string | undefined;
   /**
    * The `host`, or `host:port`, that others reach it at; the port where it has none, and the path, are those of the address. Default: the address. Where that is
    * all interfaces, it is this machine's first address: IPv4 before IPv6, link-local ones last.
    */
-  advertise?: string;
+  advertise?: string | undefined;
   /**
    * The entries' id. Default: the advertised `host:port` with the path, percent-encoded; for a Unix socket the machine's name and the path. So a restart
    * replaces its own stale entry.
    */
-  id?: string;
+  id?: string | undefined;
   /** Go's meta string: balancers of the user's own see it. */
-  meta?: string;
-  metadata?: Readonly<Record<string, string>>;
+  meta?: string | undefined;
+  metadata?: Readonly<Record<string, string>> | undefined;
   /** A whole number from 0 to 1,000,000, for weighted(); 0: no calls, unless all have 0. Default: 100, which is not written. */
-  weight?: number;
+  weight?: number | undefined;
 }
 
 /** What a provider may change while it is published; what is not given stays. `metadata` replaces all that was given before. */

@@ -10,11 +10,11 @@ import type { Registry, ServiceNode, ServiceQuery } from './types.js';
 
 export interface ResolverOptions {
   /** Milliseconds before a failed watch is begun again; doubles up to maxDelay, each time random between half of it and the whole. */
-  initialDelay?: number;
+  initialDelay?: number | undefined;
   /** Milliseconds. */
-  maxDelay?: number;
+  maxDelay?: number | undefined;
   /** Told when the registry is away and when it is back. Silent by default. */
-  logger?: Logger;
+  logger?: Logger | undefined;
 }
 
 const NAMES = { initialDelay: true, maxDelay: true, logger: true } satisfies NamesOf<ResolverOptions>;
@@ -71,7 +71,7 @@ export class Resolver implements AsyncDisposable {
    * The list, once there is one, which may be empty. `timeout` is in milliseconds; without it: as long as it takes.
    * Rejects with REGISTRY_FAILED (timed out, see its cause; or the registry is disposed), ABORTED_BY_CALLER or ENDPOINT_CLOSED.
    */
-  ready(options: { timeout?: number; signal?: AbortSignal } = {}): Promise<readonly ServiceNode[]> {
+  ready(options: { timeout?: number | undefined; signal?: AbortSignal | undefined } = {}): Promise<readonly ServiceNode[]> {
     checkNames('ready()', options, READY_NAMES);
     if (this.#ready) return Promise.resolve(this.#nodes);
     if (this.#ended !== undefined) return Promise.reject(this.#ended);

@@ -13,15 +13,15 @@ export function failfast(): Strategy {
 
 export interface FailoverOptions {
   /** The most attempts of one call, the first included. */
-  attempts?: number;
+  attempts?: number | undefined;
   /**
    * How many second tries there are at most. It is for calls that may have reached a node, or that a busy one turned
    * away; a call that found its node UNAVAILABLE before it was sent puts no load on anybody and costs nothing.
    * A RetryBudget is shared by all who are given it.
    */
-  budget?: RetryBudgetOptions | RetryBudget;
+  budget?: RetryBudgetOptions | RetryBudget | undefined;
   /** Told of each error that another attempt follows. */
-  onRetry?: (error: unknown, call: Call) => unknown;
+  onRetry?: ((error: unknown, call: Call) => unknown) | undefined;
 }
 
 const NAMES = { attempts: true, budget: true, onRetry: true } satisfies NamesOf<FailoverOptions>;

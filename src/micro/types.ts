@@ -21,9 +21,9 @@ export interface ServiceNode {
 /** Which nodes: by service, and exactly by whatever else is given. */
 export interface ServiceQuery {
   readonly service: string;
-  readonly group?: string;
-  readonly version?: string;
-  readonly protocol?: CodecName;
+  readonly group?: string | undefined;
+  readonly version?: string | undefined;
+  readonly protocol?: CodecName | undefined;
 }
 
 export interface Registry extends AsyncDisposable {
@@ -33,7 +33,7 @@ export interface Registry extends AsyncDisposable {
    * The whole present list at once, then again at each change, ordered by id. Ends when the signal aborts or the registry is disposed.
    * A slow reader is given the newest list only.
    */
-  watch(query: ServiceQuery, options?: { signal?: AbortSignal }): AsyncIterable<readonly ServiceNode[]>;
+  watch(query: ServiceQuery, options?: { signal?: AbortSignal | undefined }): AsyncIterable<readonly ServiceNode[]>;
 }
 
 /** What a consumer knows of a node from its own calls. */

@@ -19,12 +19,12 @@ import { isIterable, TracedReplies } from './replies.js';
 
 export interface TracingOptions {
   /** Default: that of the global provider, `getty`. */
-  tracer?: Tracer;
+  tracer?: Tracer | undefined;
   /**
    * True where strangers call: a call that comes begins a trace of its own, with a link to the caller's, so that nobody adds to ours or decides
    * what is recorded. Default: false.
    */
-  publicEndpoint?: boolean;
+  publicEndpoint?: boolean | undefined;
 }
 
 const NAMES = { tracer: true, publicEndpoint: true } satisfies NamesOf<TracingOptions>;

@@ -9,11 +9,11 @@ export type { StatisticsSource } from './source.js';
 
 export interface RpcMetricsOptions {
   /** Default: the registry that prom-client has for all. */
-  register?: Registry<PrometheusContentType> | Registry<OpenMetricsContentType>;
+  register?: Registry<PrometheusContentType> | Registry<OpenMetricsContentType> | undefined;
   /** What the name of each metric begins with. */
-  prefix?: string;
+  prefix?: string | undefined;
   /** The upper ends of the buckets of durations, in milliseconds, ascending; their labels are seconds, as Prometheus wants them. */
-  buckets?: readonly number[];
+  buckets?: readonly number[] | undefined;
 }
 
 const NAMES = { register: true, prefix: true, buckets: true } satisfies NamesOf<RpcMetricsOptions>;

@@ -15,7 +15,7 @@ export interface ConsumerFigures {
 export interface StatisticsSource {
   statistics(): RpcStatistics & Partial<ConsumerFigures>;
   /** Of a server: peers that were refused, by reason. */
-  readonly refusals?: Readonly<Record<string, number>>;
+  readonly refusals?: Readonly<Record<string, number>> | undefined;
 }
 
 /** Of which side of its calls: those that came, or those that were made. */

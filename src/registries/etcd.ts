@@ -16,40 +16,40 @@ import { Publisher } from './etcd/publisher.js';
 
 export interface EtcdOptions {
   /** What the keys begin with. */
-  root?: string;
+  root?: string | undefined;
   /**
    * Milliseconds after which the entries of a process that died are gone; etcd counts whole seconds, and may grant more. Also how long what
    * vanished in an outage is kept in the lists, so that its provider can come back.
    */
-  ttl?: number;
+  ttl?: number | undefined;
   /** Of a user of etcd; the password goes with it. */
-  username?: string;
-  password?: string;
+  username?: string | undefined;
+  password?: string | undefined;
   /** For https endpoints: the CA, a client certificate and its key. */
-  tls?: TlsOptions;
+  tls?: TlsOptions | undefined;
   /** Milliseconds for connecting to one endpoint. */
-  dialTimeout?: number;
+  dialTimeout?: number | undefined;
   /** Milliseconds for one request; register(), the disposal of a registration and that of the registry take no longer. */
-  requestTimeout?: number;
+  requestTimeout?: number | undefined;
   /** Milliseconds of silence after which the server is pinged. Servers forbid less than 5 s unless they are told otherwise. */
-  pingInterval?: number;
+  pingInterval?: number | undefined;
   /** Milliseconds that a ping is waited for; then the server counts as frozen. */
-  pingTimeout?: number;
+  pingTimeout?: number | undefined;
   /** Milliseconds before the first attempt after a failure; doubles up to maxDelay, each time random between half of it and the whole. */
-  initialDelay?: number;
+  initialDelay?: number | undefined;
   /** Milliseconds. */
-  maxDelay?: number;
+  maxDelay?: number | undefined;
   /**
    * What happens while etcd is away: true, register() resolves and the entry is published as soon as etcd is there, and a watch waits; false,
    * register() rejects with REGISTRY_FAILED, and so does a watch that has had no list yet.
    */
-  waitForRegistry?: boolean;
+  waitForRegistry?: boolean | undefined;
   /** Entries that are kept in memory at most, of all services; more are passed over. */
-  maxEntries?: number;
+  maxEntries?: number | undefined;
   /** The bytes of their keys and values at most. */
-  maxBytes?: number;
+  maxBytes?: number | undefined;
   /** Told, once each: etcd is away and back, an entry is garbage or was taken over. Silent by default. */
-  logger?: Logger;
+  logger?: Logger | undefined;
 }
 
 export const ETCD_NAMES = {
@@ -122,7 +122,7 @@ class EtcdRegistry implements Registry {
     return { [Symbol.asyncDispose]: () => this.#publisher.withdraw(path, owner) };
   }
 
-  watch(query: ServiceQuery, options: { signal?: AbortSignal } = {}): AsyncIterable<readonly ServiceNode[]> {
+  watch(query: ServiceQuery, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<readonly ServiceNode[]> {
     checkQuery(query, options);
     return snapshots((sink) => {
       if (this.#closed !== undefined) {

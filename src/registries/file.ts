@@ -19,11 +19,11 @@ export interface FileRegistryOptions {
    * Milliseconds without a heartbeat after which an entry is gone; heartbeats come four times as often. The same in
    * all processes that share the directory. A process that does nothing else for so long is gone for the others.
    */
-  ttl?: number;
+  ttl?: number | undefined;
   /** Milliseconds between two looks at the directory while somebody watches. */
-  pollInterval?: number;
+  pollInterval?: number | undefined;
   /** Told, once each: the directory is away and back, an entry is garbage or cannot be kept. Silent by default. */
-  logger?: Logger;
+  logger?: Logger | undefined;
 }
 
 export const FILE_REGISTRY_NAMES = { ttl: true, pollInterval: true, logger: true } satisfies NamesOf<FileRegistryOptions>;
@@ -105,7 +105,7 @@ class FileRegistry implements Registry {
     this.#heartbeat = undefined;
   }
 
-  watch(query: ServiceQuery, options: { signal?: AbortSignal } = {}): AsyncIterable<readonly ServiceNode[]> {
+  watch(query: ServiceQuery, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<readonly ServiceNode[]> {
     checkQuery(query, options);
     return snapshots((sink) => {
       if (this.#closed !== undefined) {

@@ -66,7 +66,7 @@ class MemoryRegistry implements Registry {
     this.#place.changed(entry.node);
   }
 
-  watch(query: ServiceQuery, options: { signal?: AbortSignal } = {}): AsyncIterable<readonly ServiceNode[]> {
+  watch(query: ServiceQuery, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<readonly ServiceNode[]> {
     checkQuery(query, options);
     return snapshots((sink) => {
       if (this.#closed) {

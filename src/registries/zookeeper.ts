@@ -24,29 +24,29 @@ export * from './zookeeper/types.js';
 /** Times in milliseconds. Defaults: ZOOKEEPER_DEFAULTS. */
 export interface ZooKeeperRegistryOptions {
   /** The path above all entries; it is made when something is published. */
-  root?: string;
+  root?: string | undefined;
   /**
    * How long the entries of a process that was killed stay; the server may grant another time. A server that is silent for two thirds of it is left for
    * another one.
    */
-  sessionTimeout?: number;
+  sessionTimeout?: number | undefined;
   /** How long one question to the registry may take, the wait for a connection included. */
-  operationTimeout?: number;
+  operationTimeout?: number | undefined;
   /**
    * While the registry cannot be reached, register() settles all the same, and the entry is published when the registry is there.
    * False: register() rejects with REGISTRY_FAILED after operationTimeout, and leaves nothing behind.
    */
-  waitForRegistry?: boolean;
+  waitForRegistry?: boolean | undefined;
   /** For so long after an outage nobody is taken from a list: providers whose session has ended with it publish themselves again. */
-  settleTime?: number;
+  settleTime?: number | undefined;
   /** `user:password` of ZooKeeper's digest scheme. It is sent as it is: use TLS where others may listen. */
-  credentials?: string;
+  credentials?: string | undefined;
   /** Who may do what with the nodes that are made. Default: `anyone`; with credentials `creator`. */
-  acl?: AclName | readonly Acl[];
+  acl?: AclName | readonly Acl[] | undefined;
   /** Speak TLS with the servers, which are always verified. Default: plain TCP. */
-  tls?: TlsOptions;
+  tls?: TlsOptions | undefined;
   /** Told, once each: the registry is away and back, the session has expired, an entry is garbage or cannot be published. Silent by default. */
-  logger?: Logger;
+  logger?: Logger | undefined;
 }
 
 export const ZOOKEEPER_NAMES = {
@@ -171,7 +171,7 @@ class ZooKeeperRegistry implements Registry {
     if (publication.idle && this.#publications.get(path) === publication) this.#publications.delete(path);
   }
 
-  watch(query: ServiceQuery, options: { signal?: AbortSignal } = {}): AsyncIterable<readonly ServiceNode[]> {
+  watch(query: ServiceQuery, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<readonly ServiceNode[]> {
     checkQuery(query, options);
     return snapshots((sink) => {
       if (this.#closed === undefined) return this.#tree.watch(query, sink);

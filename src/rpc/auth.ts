@@ -31,12 +31,12 @@ export type Authenticate = (credentials: Credentials) => Identity | Promise<Iden
 export interface AuthOptions {
   authenticate: Authenticate;
   /** Whether the call may be made; false is PERMISSION_DENIED. Default: whoever is known may call everything. */
-  authorize?: (context: CallContext) => boolean | Promise<boolean>;
+  authorize?: ((context: CallContext) => boolean | Promise<boolean>) | undefined;
   /**
    * `call`: each call shows its credentials. `session`: once accepted, they hold for the session, until they expire or others are shown. Default:
    * `call`.
    */
-  per?: 'call' | 'session';
+  per?: 'call' | 'session' | undefined;
 }
 
 const NAMES = { authenticate: true, authorize: true, per: true } satisfies NamesOf<AuthOptions>;

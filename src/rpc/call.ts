@@ -58,7 +58,7 @@ export class ClientCall implements Call {
     return new ClientCall(method, input, codec, timeout, sent, signal, onMetadata);
   }
 
-  with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): ClientCall {
+  with(changes: { input?: unknown; timeout?: number | undefined; metadata?: Metadata | undefined; signal?: AbortSignal | undefined }): ClientCall {
     checkChangeNames(changes);
     return new ClientCall(
       this.method,

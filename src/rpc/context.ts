@@ -128,7 +128,7 @@ export class ServerCall implements CallContext, Tags {
     if (this.#timer !== undefined) clearTimeout(this.#timer);
   }
 
-  with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): CallContext {
+  with(changes: { input?: unknown; timeout?: number | undefined; metadata?: Metadata | undefined; signal?: AbortSignal | undefined }): CallContext {
     checkChangeNames(changes);
     const { timeout, metadata, signal } = changes;
     const fixed: PropertyDescriptorMap = {};

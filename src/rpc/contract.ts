@@ -9,7 +9,7 @@ import { validated } from './validation.js';
 
 export interface ContractOptions {
   /** Callers and services of different versions do not meet. Default: none, which meets any. */
-  version?: string;
+  version?: string | undefined;
 }
 
 export const CONTRACT_NAMES = { version: true } satisfies NamesOf<ContractOptions>;

@@ -9,16 +9,16 @@ import type { Contract, MessageCodecs, Method, MethodKind, MethodSpec, MethodSpe
 
 export interface DescriptorOptions extends ContractOptions {
   /** The service's name on the wire. Default: that of the descriptor, with its package. */
-  name?: string;
+  name?: string | undefined;
   /** Methods, by their names in the .proto file, that have no reply: oneway(). */
-  oneway?: readonly string[];
+  oneway?: readonly string[] | undefined;
   /** The same: noReply(). */
-  noReply?: readonly string[];
+  noReply?: readonly string[] | undefined;
   /**
    * The types that a google.protobuf.Any may contain, and extensions: `createRegistry(UserSchema)` of `@bufbuild/protobuf`. JSON needs
    * them; Protobuf does not. Default: none, and a call in JSON with an Any fails.
    */
-  registry?: Registry;
+  registry?: Registry | undefined;
 }
 
 const DESCRIPTOR_NAMES = { name: true, oneway: true, noReply: true, registry: true, ...CONTRACT_NAMES } satisfies NamesOf<DescriptorOptions>;

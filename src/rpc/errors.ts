@@ -21,12 +21,12 @@ export function codeOfNumber(number: number): RpcCode {
 }
 
 export interface RpcErrorDetail {
-  metadata?: Metadata;
+  metadata?: Metadata | undefined;
   /** Bytes of the application's own. */
-  details?: Uint8Array;
+  details?: Uint8Array | undefined;
   cause?: unknown;
   /** True: no byte of the call left this process, or the peer said that it did not begin. */
-  unsent?: boolean;
+  unsent?: boolean | undefined;
 }
 
 /** The error of a call. Throw it in a handler, and the caller gets the same code, message, metadata and details. */

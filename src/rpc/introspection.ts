@@ -22,10 +22,10 @@ export interface MethodDescription {
   readonly kind: MethodKind;
   readonly idempotent: boolean;
   /** Milliseconds. */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
   /** What its argument is, and its reply, or one message of a stream of them; not there: nobody has said. */
-  readonly input?: MessageDescription;
-  readonly output?: MessageDescription;
+  readonly input?: MessageDescription | undefined;
+  readonly output?: MessageDescription | undefined;
 }
 
 export interface ServiceDescription {
@@ -51,7 +51,7 @@ export interface StatisticsReport {
 export interface SessionReport {
   readonly peer: string;
   /** Whether the peer speaks the extensions; not there: it is not known yet. */
-  readonly extended?: boolean;
+  readonly extended?: boolean | undefined;
   /** Calls to the peer that wait for their answer. */
   readonly pending: number;
   /** The peer's calls that are being handled. */
@@ -68,7 +68,7 @@ export interface SessionsReport {
 
 export interface SessionsRequest {
   /** The most sessions to tell of, up to 10,000. Default: 1,000. */
-  readonly limit?: number;
+  readonly limit?: number | undefined;
 }
 
 /** As many as fit into a message. */

@@ -25,13 +25,13 @@ export interface JwtOptions {
   /** Whom it must be for: its `aud`. */
   audience: string | string[];
   /** Signatures that are accepted. Default: the asymmetric ones; with a secret, HS256, HS384 and HS512. */
-  algorithms?: readonly string[];
+  algorithms?: readonly string[] | undefined;
   /** Milliseconds by which clocks may differ. */
-  clockTolerance?: number;
+  clockTolerance?: number | undefined;
   /** Milliseconds that a token that was verified is taken for good, if it does not expire before. 0: each is verified each time. */
-  cacheFor?: number;
+  cacheFor?: number | undefined;
   /** Milliseconds between two requests for the key set, however many tokens name unknown keys. */
-  cooldown?: number;
+  cooldown?: number | undefined;
 }
 
 const NAMES = {

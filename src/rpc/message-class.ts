@@ -67,7 +67,7 @@ interface ReflectedField {
   readonly repeated: boolean;
   readonly map: boolean;
   /** False: a field that was never set has its default value. */
-  readonly hasPresence?: boolean;
+  readonly hasPresence?: boolean | undefined;
   readonly resolvedType: Partial<ReflectedClass> | null;
 }
 

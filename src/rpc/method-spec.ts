@@ -7,14 +7,14 @@ import type { MethodKind, MethodSpec } from './types.js';
 
 export interface MethodOptions {
   /** True: calling twice does what calling once does, so a call whose fate is unknown may be tried again. Default: false. */
-  idempotent?: boolean;
+  idempotent?: boolean | undefined;
   /** Milliseconds; default: the client's. */
-  timeout?: number;
+  timeout?: number | undefined;
 }
 
 export interface StreamOptions {
   /** Milliseconds for the whole of the stream; default: none. */
-  timeout?: number;
+  timeout?: number | undefined;
 }
 
 const STREAM_NAMES = { timeout: true } satisfies NamesOf<StreamOptions>;
@@ -81,7 +81,7 @@ export const clientStream: MakeMethod<'clientStream', StreamOptions> = maker('cl
 export const duplex: MakeMethod<'duplex', StreamOptions> = maker('duplex');
 
 interface SpecOptions extends MethodOptions, Partial<InputSchema<StandardSchemaV1> & OutputSchema<StandardSchemaV1>> {
-  protobuf?: Partial<MethodClasses>;
+  protobuf?: Partial<MethodClasses> | undefined;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the overloads say which types

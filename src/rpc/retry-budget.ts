@@ -3,9 +3,9 @@ import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
 
 export interface RetryBudgetOptions {
   /** Retries earned by each call: 0.2 lets retries add 20 % to the load. */
-  ratio?: number;
+  ratio?: number | undefined;
   /** Retries earned by each second, so that a caller of few calls has some too. */
-  perSecond?: number;
+  perSecond?: number | undefined;
 }
 
 const NAMES = { ratio: true, perSecond: true } satisfies NamesOf<RetryBudgetOptions>;

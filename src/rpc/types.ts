@@ -42,8 +42,8 @@ export interface MessageDescription {
   /** `protobuf`, or the library of its schema. */
   readonly vendor: string;
   /** The name of a Protobuf message. */
-  readonly type?: string;
-  readonly fields?: readonly FieldDescription[];
+  readonly type?: string | undefined;
+  readonly fields?: readonly FieldDescription[] | undefined;
 }
 
 export interface FieldDescription {
@@ -52,7 +52,7 @@ export interface FieldDescription {
   /** As in a .proto file: `string`, `repeated shop.Item`, `map<string, int32>`. */
   readonly type: string;
   /** The oneof that it belongs to. */
-  readonly oneof?: string;
+  readonly oneof?: string | undefined;
 }
 
 /** How one message of a method is written in each codec that its contract has. */
@@ -79,7 +79,7 @@ export interface Method {
   readonly input: MessageCodecs;
   readonly output: MessageCodecs;
   /** What its arguments and answers must be; undefined: whatever they are. The serving side looks. */
-  readonly schemas?: MethodSchemas;
+  readonly schemas?: MethodSchemas | undefined;
   /** The constant beginning of its request packages, per codec: package header, header section. Made once, copied per call. */
   readonly templates: Readonly<Record<CodecName, Uint8Array>>;
 }
@@ -95,10 +95,10 @@ export interface MethodSpec<
   readonly kind: Kind;
   readonly idempotent: boolean;
   readonly timeout: number | undefined;
-  readonly schemas?: MethodSchemas;
-  readonly protobuf?: Partial<MethodClasses>;
+  readonly schemas?: MethodSchemas | undefined;
+  readonly protobuf?: Partial<MethodClasses> | undefined;
   /** Never set: it carries the types. */
-  readonly types?: { stubInput: StubInput; stubOutput: StubOutput; handlerInput: HandlerInput; handlerOutput: HandlerOutput };
+  readonly types?: { stubInput: StubInput; stubOutput: StubOutput; handlerInput: HandlerInput; handlerOutput: HandlerOutput } | undefined;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a constraint that every MethodSpec meets
@@ -120,9 +120,9 @@ export interface Contract<Specs extends MethodSpecs = MethodSpecs> {
 }
 
 /** The specs of a contract type: `SpecsIn<typeof Greeter>`. */
-type SpecsIn<C> = C extends { specs?: infer Specs } ? Extract<Specs, MethodSpecs> : never;
+type SpecsIn<C> = C extends { specs?: infer Specs | undefined } ? Extract<Specs, MethodSpecs> : never;
 
-type Types<Spec> = Spec extends { types?: infer T } ? NonNullable<T> : never;
+type Types<Spec> = Spec extends { types?: infer T | undefined } ? NonNullable<T> : never;
 type Of<Spec, Name extends string> = Types<Spec> extends Record<Name, infer T> ? T : never;
 
 /** Called when an asynchronous call has ended: with an error, or with null and the reply. Called once. */
@@ -203,14 +203,14 @@ export interface Service {
 
 export interface CallOptions {
   /** Milliseconds; DEADLINE_EXCEEDED after them. Of a stream: for the whole of it, and without it there is no deadline. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** Cancels the call: CANCELLED here, and the handler's signal aborts. */
-  signal?: AbortSignal;
-  metadata?: Metadata;
+  signal?: AbortSignal | undefined;
+  metadata?: Metadata | undefined;
   /** The call on whose behalf this one is made: it ends at the latest with that one's deadline, and is cancelled when that one is. */
-  parent?: CallContext;
+  parent?: CallContext | undefined;
   /** Told of the metadata that came with the reply, or at the end of a stream, before the call settles; not called when there are none. */
-  onMetadata?: (metadata: Metadata) => unknown;
+  onMetadata?: ((metadata: Metadata) => unknown) | undefined;
 }
 
 /** One call, as interceptors, balancers and strategies see it. Treat it as a value: make another with `with`. */
@@ -224,18 +224,18 @@ export interface Call {
   /** On the server it is made on first touch, and aborts when the deadline passes or the session is lost. */
   readonly signal: AbortSignal | undefined;
   /** Of a caller: CallOptions.onMetadata. */
-  readonly onMetadata?: CallOptions['onMetadata'];
+  readonly onMetadata?: CallOptions['onMetadata'] | undefined;
   /** The same call with some things changed. */
-  with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): Call;
+  with(changes: { input?: unknown; timeout?: number | undefined; metadata?: Metadata | undefined; signal?: AbortSignal | undefined }): Call;
 }
 
 /** Who calls, as authenticate found out. */
 export interface Identity {
   readonly subject: string;
   /** Whatever else is known of them: a token's claims, for instance. */
-  readonly claims?: Readonly<Record<string, unknown>>;
+  readonly claims?: Readonly<Record<string, unknown>> | undefined;
   /** Ms since the epoch; without it, it does not expire. */
-  readonly expires?: number;
+  readonly expires?: number | undefined;
 }
 
 /** What a handler knows of its call. */
@@ -340,64 +340,64 @@ export interface Channel {
 
 export interface StubOptions {
   /** Default: the contract's own. */
-  codec?: CodecName;
+  codec?: CodecName | undefined;
 }
 
 /** Options of both sides. Milliseconds. Defaults: RPC_DEFAULTS. */
 export interface RpcOptions {
   /** For calls that do not say. */
-  timeout?: number;
+  timeout?: number | undefined;
   /** How often a client asks a silent server for a sign of life. 0: never. */
-  heartbeatPeriod?: number;
+  heartbeatPeriod?: number | undefined;
   /** How long an answer to that may take before the session is given up. */
-  heartbeatTimeout?: number;
+  heartbeatTimeout?: number | undefined;
   /** The most calls that one session has under way in each direction; more fail with RESOURCE_EXHAUSTED. */
-  maxPendingCalls?: number;
+  maxPendingCalls?: number | undefined;
   /** Bytes of a stream that may wait for its reader; the last message may pass it. At least 65,536, default 262,144. */
-  streamWindow?: number;
+  streamWindow?: number | undefined;
   /** Streaming calls of a session's peer that may be under way at once; more are RESOURCE_EXHAUSTED. Default 1,024. */
-  maxStreams?: number;
+  maxStreams?: number | undefined;
   /**
    * Bytes that may wait to be read in all streams that a session's peer sends, 256 more for each message; the call whose message would pass it ends
    * with RESOURCE_EXHAUSTED. Default 64 MiB.
    */
-  maxStreamBytes?: number;
+  maxStreamBytes?: number | undefined;
   /**
    * Objects that may be made of one message: of Protobuf messages, lists, maps and their entries, texts, bytes and 64-bit integers; of JSON objects, arrays and
    * properties. A message with more does not parse. Default 100,000.
    */
-  maxDecodedObjects?: number;
+  maxDecodedObjects?: number | undefined;
   /**
    * For those who have a core to give: after each request, made or received, the process spins for so long instead of sleeping until it is woken, which more than
    * halves the time of a call on one machine or a fast network. 0: never.
    */
-  busyPoll?: number;
+  busyPoll?: number | undefined;
   /** How long close() waits for calls under way. */
-  drainTimeout?: number;
+  drainTimeout?: number | undefined;
   /** The first sees the call first. */
-  interceptors?: readonly Interceptor[];
+  interceptors?: readonly Interceptor[] | undefined;
   /** Told of sessions that broke the protocol and of failed oneway calls. Silent by default. */
-  logger?: Logger;
+  logger?: Logger | undefined;
   /** Options of the sessions beneath. allowHalfOpen is always false: a peer that has ended its side answers no call. */
-  session?: SessionOptions;
+  session?: SessionOptions | undefined;
 }
 
 /** Of serve(): the options of the transport stand beside those of rpc, as in RpcClientOptions. */
 export interface RpcServerOptions extends RpcOptions, ServerOptions {
   /** Offer the service Introspection too, which tells callers what there is and who is connected. Default: false. */
-  introspection?: boolean;
+  introspection?: boolean | undefined;
 }
 
 export interface RpcClientOptions extends RpcOptions, ClientOptions {
   /** What the client offers to the server. */
-  services?: readonly Service[];
+  services?: readonly Service[] | undefined;
   /** Told when the client begins to have a session that takes calls, and when it has none any more. */
-  onReady?: (ready: boolean) => unknown;
+  onReady?: ((ready: boolean) => unknown) | undefined;
   /**
    * Told when the server begins to answer, and when it owes a sign of life. While calls wait and the server is silent, the client sends a heartbeat after
    * 500 ms; without a sign of life for another 250 ms the client is not responsive. Calls are sent all the same; a caller that has other servers may prefer them.
    */
-  onResponsive?: (responsive: boolean) => unknown;
+  onResponsive?: ((responsive: boolean) => unknown) | undefined;
 }
 
 export interface RpcServer extends AsyncDisposable {

@@ -18,9 +18,9 @@ export interface Address {
   /** What follows them, with its slash: the file of a Unix socket (or `@` and a name that is no file), or the path of a WebSocket. */
   readonly path: string;
   /** WebSocket only: what follows the question mark, percent-encoded. Undefined when there is none. */
-  readonly query?: string;
+  readonly query?: string | undefined;
   /** WebSocket only. */
-  readonly credentials?: Credentials;
+  readonly credentials?: Credentials | undefined;
   /** As it was given, with `***` for its user information and its query: for messages. */
   readonly text: string;
 }

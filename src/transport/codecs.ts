@@ -144,18 +144,18 @@ function takeWhole(input: ByteReader, session: Session<never, never>, total: num
 
 export interface LengthPrefixedOptions {
   /** Bytes of the length field: 1, 2, 3, 4 or 8. Default: 4. */
-  width?: 1 | 2 | 3 | 4 | 8;
+  width?: 1 | 2 | 3 | 4 | 8 | undefined;
   /** Default: false, the network's order. */
-  littleEndian?: boolean;
+  littleEndian?: boolean | undefined;
   /** Bytes before the length field. Default: 0. */
-  offset?: number;
+  offset?: number | undefined;
   /**
    * What to add to the field's value to get the number of bytes that follow it: negative when the field counts itself or what
    * stands before it. Default: 0.
    */
-  adjustment?: number;
+  adjustment?: number | undefined;
   /** Bytes at the front that are not part of the message. Default: all up to the end of the length field. */
-  strip?: number;
+  strip?: number | undefined;
 }
 
 const LENGTH_PREFIXED_NAMES = {

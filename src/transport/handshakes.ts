@@ -49,7 +49,7 @@ export class HandshakeTracker {
     );
     if (isSecure) {
       server.on('secureConnection', (secure: TLSSocket) => this.#secured(secure));
-      server.on('tlsClientError', (error: Error & { code?: string }, secure: TLSSocket) => this.#tlsFailed(error, secure));
+      server.on('tlsClientError', (error: Error & { code?: string | undefined }, secure: TLSSocket) => this.#tlsFailed(error, secure));
     }
   }
 
@@ -79,7 +79,7 @@ export class HandshakeTracker {
     if (handshake !== undefined) handshake.isSecuring = false;
   }
 
-  #tlsFailed(error: Error & { code?: string }, secure: TLSSocket): void {
+  #tlsFailed(error: Error & { code?: string | undefined }, secure: TLSSocket): void {
     // Node.js leaves some of these sockets open.
     secure.destroy();
     const handshake = this.find(secure);
@@ -146,7 +146,7 @@ export class HandshakeTracker {
   }
 }
 
-function tlsRefused(cause: Error & { code?: string }): RefusedError {
+function tlsRefused(cause: Error & { code?: string | undefined }): RefusedError {
   return new RefusedError(`the TLS handshake failed: ${messageOf(cause).trim()}`, { reason: 'tls', cause });
 }
 

@@ -19,7 +19,7 @@ export class RefusedError extends GettyError {
   readonly status: number;
   readonly reason: RefusalReason;
 
-  constructor(message: string, options: { status?: number; reason?: RefusalReason; cause?: unknown } = {}) {
+  constructor(message: string, options: { status?: number | undefined; reason?: RefusalReason | undefined; cause?: unknown } = {}) {
     const { status = 403, reason = 'setup', cause } = options;
     super('SESSION_REFUSED', message, cause);
     if (!Number.isInteger(status) || status < 400 || status > 599) throw badOption('status', status, 'an integer from 400 to 599');

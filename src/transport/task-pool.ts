@@ -5,9 +5,9 @@ import { Queue } from '../core/queue.js';
 
 export interface TaskPoolOptions {
   /** Tasks that run at once. */
-  concurrency?: number;
+  concurrency?: number | undefined;
   /** Tasks that wait. */
-  queue?: number;
+  queue?: number | undefined;
 }
 
 const NAMES = { concurrency: true, queue: true } satisfies NamesOf<TaskPoolOptions>;

@@ -73,8 +73,8 @@ export interface SendResult {
 
 export interface SendOptions {
   /** Milliseconds to wait for the operating system to take the bytes; then SEND_TIMEOUT. Default: no limit. */
-  timeout?: number;
-  signal?: AbortSignal;
+  timeout?: number | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -160,41 +160,41 @@ export interface Session<In, Out = In> extends AsyncDisposable {
 /** What a WebSocket tells its peer when it closes. */
 export interface CloseOptions {
   /** 1000 to 1003, 1007 to 1014, or 3000 to 4999, of which 4000 and above are the application's own. In a browser 1000, or 3000 to 4999. Default: 1000. */
-  code?: number;
+  code?: number | undefined;
   /** At most 123 bytes in UTF-8. Default: empty. */
-  reason?: string;
+  reason?: string | undefined;
 }
 
 /** Options of each session. Times in milliseconds, sizes in bytes. Defaults: SESSION_DEFAULTS. */
 export interface SessionOptions {
-  name?: string;
+  name?: string | undefined;
   /** The largest message that is read or written, as encoded bytes. */
-  maxMessageBytes?: number;
+  maxMessageBytes?: number | undefined;
   /** How often onCron is called. */
-  cronPeriod?: number;
+  cronPeriod?: number | undefined;
   /** Close a session (IDLE_TIMEOUT) that has not heard its peer for so long. 0: never; on a UDP server, 60 s, for a peer does not say that it goes. */
-  idleTimeout?: number;
+  idleTimeout?: number | undefined;
   /** Close a session (MESSAGE_TIMEOUT) that has not ended a message so long after its first bytes. 0: never. */
-  messageTimeout?: number;
+  messageTimeout?: number | undefined;
   /**
    * Stay open when the peer has ended its side (half-closed), so that answers may be written later; close() ends the session. idleTimeout goes on.
    * Streams only: a WebSocket closes both sides at once, and UDP has no end. Default: false.
    */
-  allowHalfOpen?: boolean;
+  allowHalfOpen?: boolean | undefined;
   /** How long close() waits for the queue and the peer before it destroys. */
-  waitTime?: number;
+  waitTime?: number | undefined;
   /** write() answers false while more than this is queued. */
-  highWaterMark?: number;
+  highWaterMark?: number | undefined;
   /** write() throws SESSION_BLOCKED when this much is queued already. */
-  maxQueuedBytes?: number;
+  maxQueuedBytes?: number | undefined;
   /** Promises of onMessage that may be pending; the session reads no more until one has settled. */
-  maxHandling?: number;
+  maxHandling?: number | undefined;
   /** Runs onMessage with limits of its own, which many sessions may share; see taskPool(). */
-  taskPool?: TaskPool;
+  taskPool?: TaskPool | undefined;
   /** One continuous compressor per direction; on WebSocket permessage-deflate, if the peer wants it too (see WebSocketOptions). */
-  compression?: Compression;
+  compression?: Compression | undefined;
   /** The most bytes that one received chunk, or message of a WebSocket, may inflate to; more closes the session with INFLATE_LIMIT. */
-  maxInflatedBytes?: number;
+  maxInflatedBytes?: number | undefined;
 }
 
 /** `none`; raw DEFLATE at zlib's default level, or at a level from 0 to 9 (-1: zlib's default); or, on streams, snappy's framing format. */
@@ -217,11 +217,11 @@ export interface Peer {
   readonly localAddress: string;
   readonly remoteAddress: string;
   /** The subprotocol that both sides speak (WebSocket). */
-  readonly protocol?: string;
+  readonly protocol?: string | undefined;
   /** What the peer has shown in the handshake of TLS, verified by its CA; undefined: it has shown none. Ask for it while the connection is new. */
-  readonly certificate?: PeerCertificate;
+  readonly certificate?: PeerCertificate | undefined;
   /** The request that opened a WebSocket, as its server got it: a stranger's words. */
-  readonly request?: WebSocketRequest;
+  readonly request?: WebSocketRequest | undefined;
 }
 
 export interface PeerCertificate {
@@ -289,34 +289,34 @@ export interface ServerOptions {
    * this may be open. Default: at `tcp://`, `tls://`, `unix://`, `ws://` and `wss://` what the process's limit of open files leaves, where it
    * has one (not on Windows); `udp://`: 10,000; `memory://`: no limit.
    */
-  maxSessions?: number;
+  maxSessions?: number | undefined;
   /** The same for the peers of one host, where peers have hosts. Default: no limit. */
-  maxSessionsPerAddress?: number;
+  maxSessionsPerAddress?: number | undefined;
   /**
    * Called for each peer that is refused before it has a session, with the reason in `error.reason`. Default: limits and wrong setups are
    * process warnings, at most one a minute. `server.refusals` counts in either case. What it throws is a process warning.
    */
-  onRefused?: (peer: Peer, error: RefusedError) => void;
+  onRefused?: ((peer: Peer, error: RefusedError) => void) | undefined;
   /** The longest queue of connections that the operating system holds for us. */
-  backlog?: number;
+  backlog?: number | undefined;
   /** For `tls://` and `wss://`: cert and key are needed. BAD_OPTION at `tcp://`, `ws://` and `udp://`. */
-  tls?: TlsOptions;
+  tls?: TlsOptions | undefined;
   /** Milliseconds that a peer has for the handshake of TLS or WebSocket. */
-  handshakeTimeout?: number;
+  handshakeTimeout?: number | undefined;
   /** For `udp://`. */
-  udp?: UdpOptions;
+  udp?: UdpOptions | undefined;
   /** For `unix://`: who may connect. */
-  unix?: UnixOptions;
+  unix?: UnixOptions | undefined;
   /** For `ws://` and `wss://`. */
-  websocket?: WebSocketOptions;
+  websocket?: WebSocketOptions | undefined;
 }
 
 /** Who may connect to a Unix socket. They hold from the moment at which the path exists. A name that is no file (`unix://@name`) has neither. */
 export interface UnixOptions {
   /** Permissions of the socket's file, from 0 to 0o777. A peer needs the permission to write. Default: 0o777 without the process's umask. */
-  mode?: number;
+  mode?: number | undefined;
   /** Number of the group that the file belongs to. Default: that of the process, or of the directory. */
-  group?: number;
+  group?: number | undefined;
 }
 
 /** Headers of a request by name. */
@@ -324,34 +324,34 @@ export type WebSocketHeaders = Readonly<Record<string, string>>;
 
 export interface WebSocketOptions {
   /** Subprotocols: a client offers them in this order, and needs one of them; a server takes the first offer that is among its own. */
-  protocols?: readonly string[];
+  protocols?: readonly string[] | undefined;
   /**
    * permessage-deflate, if both sides want it. It is agreed on before a setup function runs; without this option the `compression` of
    * the setup counts, if that is no function.
    */
-  compression?: Compression;
+  compression?: Compression | undefined;
   /**
    * Send messages as text where the codec does not say (see ByteWriter.asText); write() throws ENCODE_FAILED for what is not UTF-8. Both kinds are
    * received. Default: false, binary.
    */
-  text?: boolean;
+  text?: boolean | undefined;
   /**
    * Of a server: origins, such as `https://example.org`, whose pages may connect besides those of this host, or a function that returns
    * true, or a promise of true, for them. Requests of other pages are answered with status 403. A request without an Origin header does
    * not come from a browser, and is not checked. Default: none.
    */
-  allowOrigin?: readonly string[] | ((origin: string) => boolean | Promise<boolean>);
+  allowOrigin?: readonly string[] | ((origin: string) => boolean | Promise<boolean>) | undefined;
   /**
    * Of a server: host names, such as `game.example`, by which pages of the same host reach it, or `'any'`. A page whose origin has the
    * same host as the request's Host header may connect only if that host is one of these names, the host of the server's address, an IP
    * address, `localhost` or a name under `.localhost`. Default: none.
    */
-  allowHost?: readonly string[] | 'any';
+  allowHost?: readonly string[] | 'any' | undefined;
   /**
    * Of a client: more headers of the request, or a function that returns them, or a promise of them, and is called for each attempt. A
    * name or value that HTTP does not allow is a BAD_OPTION. What the function throws is the cause of the attempt's CONNECT_FAILED.
    */
-  headers?: WebSocketHeaders | (() => WebSocketHeaders | Promise<WebSocketHeaders>);
+  headers?: WebSocketHeaders | (() => WebSocketHeaders | Promise<WebSocketHeaders>) | undefined;
 }
 
 /** Defaults: UDP_DEFAULTS. */
@@ -360,57 +360,57 @@ export interface UdpOptions {
    * The largest datagram that is written, in bytes: a larger message is MESSAGE_TOO_LARGE. The default is all that UDP can carry, 65,507. What is
    * over the MTU of the way (1,472 bytes over Ethernet) travels in fragments, and is lost when one of them is.
    */
-  maxDatagramBytes?: number;
+  maxDatagramBytes?: number | undefined;
   /**
    * Of a server: a peer that is not trusted gets no more than so many times the bytes, and so many times the datagrams, that it has sent; a write
    * over that throws PEER_NOT_TRUSTED. Default: 1, so that forged datagrams cannot make us flood a third party. Infinity: trust
    * everybody, for networks where addresses cannot be forged. See Session.trust().
    */
-  amplification?: number;
+  amplification?: number | undefined;
   /**
    * A client opens with the datagram `connect-ping`, as Go getty does, so that the server has the session before the first message. A server takes a
    * datagram `connect-ping` for this opening, and delivers it to no listener. Default: true. False: a client sends no such datagram, and a server
    * delivers it like any other message.
    */
-  connectPing?: boolean;
+  connectPing?: boolean | undefined;
   /** Permit datagrams to broadcast addresses, such as `udp://192.168.1.255:9000`. Default: false; the system refuses them then. */
-  broadcast?: boolean;
+  broadcast?: boolean | undefined;
   /** Of a server: the IP addresses of the multicast groups to join. Port and interface are those of the server. Default: none. */
-  multicast?: readonly string[];
+  multicast?: readonly string[] | undefined;
   /**
    * The interface of multicast groups, both to join them and to send to them: its IPv4 address, or `::%` and its name for IPv6 (`::%eth0`). Default: empty,
    * the system chooses.
    */
-  multicastInterface?: string;
+  multicastInterface?: string | undefined;
   /** Routers that a datagram to a multicast group may pass, from 0 (this machine) to 255. Default: 1, the local network. */
-  multicastTtl?: number;
+  multicastTtl?: number | undefined;
   /** Whether other sockets of this machine receive what is sent to a multicast group. A server never hears itself. Default: true. */
-  multicastLoopback?: boolean;
+  multicastLoopback?: boolean | undefined;
   /** The operating system's buffers, in bytes. Default: 0, as the system has them. */
-  receiveBufferBytes?: number;
-  sendBufferBytes?: number;
+  receiveBufferBytes?: number | undefined;
+  sendBufferBytes?: number | undefined;
 }
 
 /** PEM text or bytes, or the path of a PEM file. What is no good is a BAD_OPTION at the call. */
 export interface TlsOptions {
   /** Our certificate, with those between it and its CA. */
-  cert?: string | Bytes;
-  key?: string | Bytes;
+  cert?: string | Bytes | undefined;
+  key?: string | Bytes | undefined;
   /** The password of the key. */
-  passphrase?: string;
+  passphrase?: string | undefined;
   /** The authorities whose certificates are accepted. Default of a client: those that Node.js knows. */
-  ca?: string | Bytes;
+  ca?: string | Bytes | undefined;
   /** Of a server: whether clients must show a certificate of `ca`. Default: required when there is a `ca`. */
-  clientCertificate?: 'none' | 'required';
+  clientCertificate?: 'none' | 'required' | undefined;
   /** Of a client: the name that the server's certificate must have, and that is sent as SNI. Default: the address's host. */
-  serverName?: string;
+  serverName?: string | undefined;
   /** Default: TLSv1.2. */
-  minVersion?: 'TLSv1.2' | 'TLSv1.3';
+  minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
   /**
    * Of a server: milliseconds between two looks at the files of `cert`, `key` and `ca`, which are read again when they have changed, as by reloadTls({}). Files that are no
    * good are a warning of the process, and what was in use stays in use. Default: 0, never. A client reads its files at each attempt to connect.
    */
-  reloadPeriod?: number;
+  reloadPeriod?: number | undefined;
 }
 
 /**
@@ -433,24 +433,24 @@ export interface Client<In, Out = In> extends Endpoint<In, Out> {
 
 export interface ClientOptions {
   /** How many sessions to keep alive. */
-  connections?: number;
+  connections?: number | undefined;
   /** Milliseconds for one attempt: name lookup, connection and handshakes. */
-  connectTimeout?: number;
+  connectTimeout?: number | undefined;
   /** Connect again when a session is lost; false: never. */
-  reconnect?: boolean | ReconnectOptions;
+  reconnect?: boolean | ReconnectOptions | undefined;
   /**
    * Told of each new state, for those who balance over several clients; with `down` and `connecting` comes why the last session
    * was lost or the last attempt failed. It is called at once, after the listener's own events. A failure is a warning of the process.
    */
-  onState?: (state: ClientState, reason?: GettyError) => unknown;
+  onState?: ((state: ClientState, reason?: GettyError) => unknown) | undefined;
   /** For `tls://` and `wss://`. The server is always verified; a CA of your own goes here. BAD_OPTION at `tcp://`, `ws://` and `udp://`. */
-  tls?: TlsOptions;
+  tls?: TlsOptions | undefined;
   /** For `udp://`. */
-  udp?: UdpOptions;
+  udp?: UdpOptions | undefined;
   /** For `ws://` and `wss://`. */
-  websocket?: WebSocketOptions;
+  websocket?: WebSocketOptions | undefined;
   /** Gives up the first attempt, and with reconnect.retryFirst those that follow it: ABORTED_BY_CALLER. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /**
@@ -460,19 +460,19 @@ export interface ClientOptions {
  */
 export interface ReconnectOptions {
   /** Milliseconds. Default: 100. For a server with many clients, as long as it takes to accept all of them. */
-  initialDelay?: number;
+  initialDelay?: number | undefined;
   /** Milliseconds. Default: 10,000. */
-  maxDelay?: number;
+  maxDelay?: number | undefined;
   /**
    * Give up after so many failed attempts in a row; a session that ends within a second counts as one. The client is `down` then, and session() rejects with the
    * last failure. Default: no limit.
    */
-  maxAttempts?: number;
+  maxAttempts?: number | undefined;
   /**
    * connect() tries again too while its first attempts fail, until one succeeds, maxAttempts is reached, or its signal aborts. A BAD_ADDRESS or a
    * BAD_OPTION rejects at once. Default: false.
    */
-  retryFirst?: boolean;
+  retryFirst?: boolean | undefined;
 }
 
 /**
@@ -501,19 +501,19 @@ export interface Connection extends Peer {
   /** Release everything now. onClose follows. */
   destroy(): void;
   /** True: a stream, of which one side may end while the other goes on. */
-  readonly canHalfOpen?: boolean;
+  readonly canHalfOpen?: boolean | undefined;
   /** Of a WebSocket server, before attach(): answer the request with this HTTP status, then close. Other connections are destroyed. */
   refuse?(status: number): void;
   /** True: messages may be lost or come from a stranger (UDP), so one that cannot be read is reported and ends nothing. */
-  readonly lossy?: boolean;
+  readonly lossy?: boolean | undefined;
   /** True: messages gain nothing by leaving together, so each is passed on as it is written; a write() is one message. */
-  readonly unbatched?: boolean;
+  readonly unbatched?: boolean | undefined;
   /** True, of an unbatched one: write() copies the bytes, so that they may be recycled at once in any case. */
-  readonly copies?: boolean;
+  readonly copies?: boolean | undefined;
   /** Somebody waits for the next message: onTaken comes when it has left. Without this method bufferedBytes alone tells. */
   confirm?(): void;
   /** Milliseconds: the session's idleTimeout where its setup has none. */
-  readonly idleTimeout?: number;
+  readonly idleTimeout?: number | undefined;
   /** The peer is who it says, and gets more than strangers may. */
   trust?(): void;
   /** Ask the peer for a sign of life, where the protocol has one (WebSocket). */
@@ -556,7 +556,7 @@ export interface ConnectionEvents {
 /** A transport: how an address of its scheme is listened at and dialled. */
 export interface Transport {
   /** The default of ServerOptions.maxSessions; no limit when there is none. */
-  readonly maxSessions?: number;
+  readonly maxSessions?: number | undefined;
   listen(address: Address, options: ListenOptions, accept: (connection: Connection) => void): Promise<Listener>;
   /** Rejects with CONNECT_FAILED and the reason as its cause, or with BAD_OPTION. */
   dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection>;

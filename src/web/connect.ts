@@ -7,7 +7,7 @@ import { webSocket } from './websocket.js';
 
 /** Those of ClientOptions that a browser leaves to the page. */
 export interface WebClientOptions extends Pick<ClientOptions, 'connections' | 'connectTimeout' | 'onState' | 'reconnect' | 'signal'> {
-  websocket?: Pick<WebSocketOptions, 'protocols' | 'text'>;
+  websocket?: Pick<WebSocketOptions, 'protocols' | 'text'> | undefined;
 }
 
 const BROWSER: Platform = {

@@ -113,7 +113,7 @@ class BrowserConnection implements Connection {
     this.#socket = socket;
     this.#text = text;
     // A browser does not tell its port; the server sees the page's origin.
-    this.localAddress = (globalThis as { location?: { origin: string } }).location?.origin ?? '';
+    this.localAddress = (globalThis as { location?: { origin: string } | undefined }).location?.origin ?? '';
     this.remoteAddress = remoteAddress;
     this.protocol = socket.protocol || undefined;
     socket.onmessage = ({ data }) => {
@@ -279,7 +279,7 @@ function checkOptions({ tls, udp, websocket }: ClientOptions): { protocols: read
 }
 
 function open(address: Address, protocols: readonly string[]): BrowserSocket {
-  const { WebSocket } = globalThis as unknown as { WebSocket?: SocketClass };
+  const { WebSocket } = globalThis as unknown as { WebSocket?: SocketClass | undefined };
   if (WebSocket === undefined) throw new Error("there is no global WebSocket here; in Node.js use connect() of 'getty'");
   return new WebSocket(secretUrlOf(address), [...protocols]);
 }

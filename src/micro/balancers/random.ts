@@ -6,7 +6,7 @@ import type { Balancer, ServiceNode } from '../types.js';
 
 export interface RandomOptions {
   /** A number from 0 up to 1, 1 excluded. Default: Math.random. */
-  random?: () => number;
+  random?: (() => number) | undefined;
 }
 
 export const RANDOM_NAMES = { random: true } satisfies NamesOf<RandomOptions>;

@@ -15,24 +15,24 @@ export type CircuitState = 'closed' | 'open' | 'half-open';
 /** Milliseconds. Defaults: CIRCUIT_BREAKER_DEFAULTS. */
 export interface CircuitBreakerOptions {
   /** A circuit opens when so many calls failed within `window` … */
-  failures?: number;
+  failures?: number | undefined;
   /** … and they are such a part of all calls within it: from 0 (however many succeed) to 1 (none may succeed). */
-  ratio?: number;
-  window?: number;
+  ratio?: number | undefined;
+  window?: number | undefined;
   /** How long it is open. Half-open, it waits no longer for the probes under way before it lets others through. */
-  openFor?: number;
+  openFor?: number | undefined;
   /** Half-open, so many calls may pass; when all of them succeeded, the circuit is closed. */
-  probes?: number;
+  probes?: number | undefined;
   /** The most circuits of their own; calls with further keys share one. */
-  maxKeys?: number;
+  maxKeys?: number | undefined;
   /** What a call belongs to. Default: its service. */
-  key?: (call: Call) => string;
+  key?: ((call: Call) => string) | undefined;
   /** Which errors count. Default: UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED and INTERNAL. */
-  isFailure?: (error: RpcError) => boolean;
+  isFailure?: ((error: RpcError) => boolean) | undefined;
   /** Told of each change. */
-  onState?: (key: string, state: CircuitState) => unknown;
+  onState?: ((key: string, state: CircuitState) => unknown) | undefined;
   /** A clock in milliseconds that never goes back. Default: performance.now(). */
-  now?: () => number;
+  now?: (() => number) | undefined;
 }
 
 const NAMES = {

@@ -11,11 +11,11 @@ import { deadlineOf, isReceived, nameOf } from './side.js';
 /** Milliseconds. Defaults: CONCURRENCY_LIMIT_DEFAULTS. */
 export interface ConcurrencyLimitOptions {
   /** The most calls under way at once. A call whose answer is a stream is under way until the stream ends. */
-  limit?: number;
+  limit?: number | undefined;
   /** The most calls that wait for one of them to end; those that wait longest go first. */
-  queue?: number;
+  queue?: number | undefined;
   /** How long a call may wait. */
-  queueTimeout?: number;
+  queueTimeout?: number | undefined;
 }
 
 const NAMES = { limit: true, queue: true, queueTimeout: true } satisfies NamesOf<ConcurrencyLimitOptions>;

@@ -13,13 +13,13 @@ export interface LoggingOptions {
   /** Gets `info` for what went well, and `warn` for what failed or was slow. pino's fits. */
   logger: Logger;
   /** A call that took so long is slow. */
-  slow?: number;
+  slow?: number | undefined;
   /** False: a line for slow and failed calls only. */
-  all?: boolean;
+  all?: boolean | undefined;
   /** More for the line. Arguments, metadata and messages of errors are in it only if this puts them there. */
-  details?: (call: Call, error: RpcError | undefined) => object;
+  details?: ((call: Call, error: RpcError | undefined) => object) | undefined;
   /** A clock in milliseconds that never goes back. Default: performance.now(). */
-  now?: () => number;
+  now?: (() => number) | undefined;
 }
 
 const NAMES = { logger: true, slow: true, all: true, details: true, now: true } satisfies NamesOf<LoggingOptions>;

@@ -11,15 +11,15 @@ import { nameOf } from './side.js';
 /** Defaults: RATE_LIMIT_DEFAULTS. */
 export interface RateLimitOptions {
   /** How many calls a second are allowed on average. */
-  perSecond?: number;
+  perSecond?: number | undefined;
   /** How many may come at once after a rest. 0: as many as one second allows. */
-  burst?: number;
+  burst?: number | undefined;
   /** The most keys that are counted apart; calls with further ones share one count. */
-  maxKeys?: number;
+  maxKeys?: number | undefined;
   /** What is counted apart, such as `(call) => (isReceived(call) ? call.peer : '')`. Default: all calls together. */
-  key?: (call: Call) => string;
+  key?: ((call: Call) => string) | undefined;
   /** A clock in milliseconds that never goes back. Default: performance.now(). */
-  now?: () => number;
+  now?: (() => number) | undefined;
 }
 
 const NAMES = { perSecond: true, burst: true, maxKeys: true, key: true, now: true } satisfies NamesOf<RateLimitOptions>;

@@ -14,16 +14,16 @@ import { deadlineOf, isReceived } from './side.js';
 /** Milliseconds. Defaults: RETRY_DEFAULTS. */
 export interface RetryOptions {
   /** The most attempts of one call, the first included. */
-  attempts?: number;
+  attempts?: number | undefined;
   /** The pause before the second attempt; it doubles with each, and is random between half of that and the whole. */
-  initialDelay?: number;
-  maxDelay?: number;
+  initialDelay?: number | undefined;
+  maxDelay?: number | undefined;
   /** What an idempotent method is called again for although the call may have run. */
-  codes?: readonly RpcCode[];
+  codes?: readonly RpcCode[] | undefined;
   /** How many second tries there are at most. A RetryBudget is shared by all who are given it; options make a new one. */
-  budget?: RetryBudgetOptions | RetryBudget;
+  budget?: RetryBudgetOptions | RetryBudget | undefined;
   /** Told of each error that another attempt follows, and of the pause before it. */
-  onRetry?: (error: RpcError, call: Call, delay: number) => unknown;
+  onRetry?: ((error: RpcError, call: Call, delay: number) => unknown) | undefined;
 }
 
 const NAMES = { attempts: true, initialDelay: true, maxDelay: true, codes: true, budget: true, onRetry: true } satisfies NamesOf<RetryOptions>;

@@ -23,7 +23,7 @@ interface Scalar {
   /** The fewest bytes that a value takes. */
   readonly bytes: number;
   /** 64-bit integers are bigints. */
-  readonly big?: true;
+  readonly big?: true | undefined;
 }
 
 const SCALARS: Readonly<Record<ScalarType, Scalar>> = {

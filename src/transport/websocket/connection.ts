@@ -48,7 +48,7 @@ export interface WebSocketSettings {
   /** Messages are sent as text where the codec does not say. */
   readonly text: boolean;
   /** Of a server. */
-  readonly request?: WebSocketRequest;
+  readonly request?: WebSocketRequest | undefined;
 }
 
 type Message = Extract<FrameEvent, { type: 'message' }>;

@@ -49,9 +49,9 @@ export interface FrameRules {
   readonly masked: boolean;
   readonly maxMessageBytes: number;
   /** There when compressed messages were agreed on. Throws FrameError. */
-  readonly inflate?: (bytes: Buffer) => Buffer;
+  readonly inflate?: ((bytes: Buffer) => Buffer) | undefined;
   /** The same for the first bytes of a message, as far as they go. Without it compressed text is only checked as a whole. */
-  readonly inflateStart?: (bytes: Buffer) => Buffer;
+  readonly inflateStart?: ((bytes: Buffer) => Buffer) | undefined;
 }
 
 /** Feed it chunks, and take events off until there are no more. After it has thrown nothing sensible follows. */

@@ -20,13 +20,13 @@ export interface Agreement {
 
 /** The parts of a request that the handshake reads. */
 export interface UpgradeRequest {
-  readonly method?: string;
+  readonly method?: string | undefined;
   /** The request target. */
-  readonly url?: string;
-  readonly httpVersion?: string;
+  readonly url?: string | undefined;
+  readonly httpVersion?: string | undefined;
   readonly headers: IncomingHttpHeaders;
   /** Headers with each of their lines. */
-  readonly headersDistinct?: NodeJS.Dict<string[]>;
+  readonly headersDistinct?: NodeJS.Dict<string[]> | undefined;
 }
 
 /** `response` is the whole header of the answer; of a refusal, its body too. */

@@ -85,7 +85,7 @@ class Upgrader {
       this.#refused(request, new RefusedError(NOT_AN_UPGRADE, { status: 426, reason: 'request' }));
       response.writeHead(426, { Upgrade: 'websocket', Connection: 'close', 'Content-Type': 'text/plain' }).end(`${NOT_AN_UPGRADE}\n`);
     });
-    server.on('clientError', (error: Error & { code?: string }, socket) => this.#malformed(error, socket as Socket));
+    server.on('clientError', (error: Error & { code?: string | undefined }, socket) => this.#malformed(error, socket as Socket));
     const failed = (request: IncomingMessage, error: unknown): void => this.#failed(request, error);
     const upgrade = (request: IncomingMessage, head: Buffer): void => this.#upgrade(request, head);
     server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
@@ -97,7 +97,7 @@ class Upgrader {
   }
 
   /** Bytes that are no HTTP, or a header that is too large. */
-  #malformed(error: Error & { code?: string }, socket: Socket): void {
+  #malformed(error: Error & { code?: string | undefined }, socket: Socket): void {
     const handshake = this.#handshakes.find(socket);
     // HTTPS servers tell here of TLS errors too, which the tracker counts.
     if (handshake?.isSecuring) return;

@@ -1,0 +1,153 @@
+/**
+ * What a user's compiler makes of the published types: with the oldest TypeScript that is supported, with the last one that is written in
+ * JavaScript and with the newest; under the strictest options; and with the oldest and newest Protobuf library that the package accepts.
+ */
+import { execFile } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const MANIFEST = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { exports: Record<string, { types?: string }> };
+/** `getty/rpc` and its declarations. */
+const ENTRIES = Object.entries(MANIFEST.exports).flatMap(([path, { types }]) =>
+  types === undefined ? [] : [[`getty${path.slice(1)}`, join(ROOT, types)] as const],
+);
+
+const COMPILERS = [
+  ['typescript-5.4', 'protobuf-2.7'],
+  ['typescript-5.9', '@bufbuild/protobuf'],
+  ['typescript', 'protobuf-2.17'],
+] as const;
+
+/** The exported types that users give and that have optional properties, by their names. */
+const OPTIONS = ENTRIES.flatMap(([entry, file]) => {
+  const text = readFileSync(file, 'utf8');
+  const exported = [...text.matchAll(/^export (?:type )?\{([^}]*)\}|^export (?:declare )?(?:interface|type) (\w+)/gm)].map(
+    ([, list, name]) => list ?? name,
+  );
+  return [...new Set(exported.join().match(/\b\w+(?:Options|Detail)\b/g))].map((name) => `import('${entry}').${name}`);
+});
+
+/** Does not compile when one of OPTIONS refuses undefined for a property that may be absent. */
+const UNDEFINED = `
+  type Refusing<T> = { [K in keyof T]-?: {} extends Pick<T, K> ? (undefined extends Required<T>[K] ? never : K) : never }[keyof T];
+  type None<T extends never> = T;
+  // @ts-expect-error this one does
+  export type Check = None<Refusing<{ a?: number; b?: number | undefined }>>;
+  ${OPTIONS.map((type, at) => `export type Check${at} = None<Refusing<${type}>>;`).join('\n')}`;
+
+const PROGRAMS = {
+  'undefined.ts': UNDEFINED,
+  'stubs.ts': `
+    import { type Contract, contract, type InputOf, type Interceptor, oneway, type OutputOf, serverStream, type Stub, type StubOf, unary, connect, implement, clientStream } from 'getty/rpc';
+    import { TestService } from './test_service_pb.js';
+    const Greeter = contract('Greeter', { hello: unary<string, { text: string }>(), list: serverStream<string, number>(), sum: clientStream<number, number>(), tell: oneway<Date>() });
+    type S = StubOf<typeof Greeter>;
+    declare const stub: S;
+    export const answer: Awaited<ReturnType<S['hello']>> = { text: 'x' };
+    export const input: InputOf<typeof Greeter, 'hello'> = 'ann';
+    export const output: OutputOf<typeof Greeter, 'hello'> = { text: 'x' };
+    export const item: OutputOf<typeof Greeter, 'list'> = 5;
+    // @ts-expect-error there is no such method
+    export type None = InputOf<typeof Greeter, 'goodbye'>;
+    // @ts-expect-error the reply is an object
+    export const wrong: OutputOf<typeof Greeter, 'hello'> = 'x';
+    export const same: Stub<typeof Greeter extends Contract<infer Specs> ? Specs : never> = stub;
+    declare function timed<Args extends unknown[], Result>(call: (...args: Args) => Promise<Result>, ...args: Args): Promise<Result>;
+    export const text: string = (await timed(stub.hello, 'ann')).text;
+    stub.hello('ann', (error, reply) => { if (error === null) reply?.text.trim(); });
+    // A fake for a test.
+    export const fake: S = { hello: async (name: string) => ({ text: name }), list: async function* () { yield 1; }, sum: async () => 3, tell: async () => {} };
+    for await (const n of fake.list('x')) n.toFixed();
+    export const twice: Promise<number> = stub.sum([1, Promise.resolve(2)]);
+    export const streamed: Promise<number> = stub.sum((async function* () { yield 1; })());
+    // Any contract.
+    const Tests = contract(TestService, { oneway: ['Event'], noReply: ['Test'] });
+    export const contracts: Contract[] = [Greeter, Tests, contract('Other', { a: unary() })];
+    export const services = [implement(Greeter, { hello: (name) => ({ text: name }), list: () => [1, Promise.resolve(2)], sum: () => 1, tell() {} })];
+    // What the options of a descriptor say.
+    const tests = (await connect('tcp://127.0.0.1:1')).stub(Tests);
+    export const nothing: void = await tests.test({ A: 'x' });
+    // @ts-expect-error there is no reply
+    export const A: string = (await tests.test({ A: 'x' })).A;
+    // @ts-expect-error nor here
+    (await tests.event({ A: 'x' })).A;
+    export const sum: number = (await tests.add({ A: 1, B: 2 })).Sum;
+    // Names that are not literals say nothing.
+    export const unknown: number = (await (await connect('')).stub(contract(TestService, { oneway: ['Event'] as string[] })).add({ A: 1 })).Sum;
+    export const interceptor: Interceptor = (next) => (call) => next(call);
+  `,
+  'options.ts': `
+    import { connect as dial, serve as listen } from 'getty';
+    import { type CallContext, connect, contract, type Interceptor, RpcError, retry, serve, unary } from 'getty/rpc';
+    import { consume, failover, provide } from 'getty/micro';
+    import { memory } from 'getty/memory';
+    import { etcd } from 'getty/etcd';
+    import { zookeeper } from 'getty/zookeeper';
+    declare const env: Record<string, string | undefined>;
+    declare const timeout: number | undefined;
+    declare const signal: AbortSignal | undefined;
+    declare const parent: CallContext | undefined;
+    const C = contract('C', { hello: unary<string, string>({ timeout }) }, { version: env.VERSION });
+    const client = await connect('tcp://127.0.0.1:1', { timeout, onReady: undefined, tls: undefined, session: { name: env.NAME } });
+    await client.stub(C).hello('x', { signal, timeout, parent, metadata: undefined });
+    export const server = serve('tcp://127.0.0.1:0', [], { introspection: undefined, timeout });
+    export const consumer = consume({ registry: memory(), group: env.GROUP, strategy: failover({ attempts: timeout }) });
+    export const provider = provide({ registry: memory(), services: [], group: env.GROUP, advertise: env.POD_IP });
+    export const interceptors: Interceptor[] = [retry({ attempts: timeout }), (next) => (call) => next(call.with({ timeout, signal }))];
+    export const error = new RpcError('NOT_FOUND', 'x', { metadata: undefined, details: undefined });
+    export const registries = [etcd('http://127.0.0.1:2379', { root: env.ROOT }), zookeeper('127.0.0.1:2181', { root: env.ROOT })];
+    export const ends = [dial, listen];
+  `,
+};
+
+describe('the published types', () => {
+  let folder: string;
+
+  beforeAll(() => {
+    folder = realpathSync(mkdtempSync(join(tmpdir(), 'types-')));
+    writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+    for (const [name, text] of Object.entries(PROGRAMS)) writeFileSync(join(folder, name), text);
+    writeFileSync(join(folder, 'test_service_pb.ts'), readFileSync(join(ROOT, 'src/cli/demo/test_service_pb.ts')));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test('there are many options', () => {
+    expect(OPTIONS.length).toBeGreaterThan(30);
+  });
+
+  test.each(COMPILERS)('%s with %s compiles a program that uses them', async (compiler, protobuf) => {
+    const modules = join(ROOT, 'node_modules');
+    const library = (path: string): string => join(modules, protobuf, 'dist/esm', path, 'index.d.ts');
+    const compilerOptions = {
+      target: 'es2022',
+      module: 'nodenext',
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      noEmit: true,
+      skipLibCheck: true,
+      lib: ['es2023', 'esnext.disposable'],
+      types: ['node'],
+      typeRoots: [join(modules, '@types')],
+      paths: {
+        ...Object.fromEntries(ENTRIES.map(([entry, file]) => [entry, [file]])),
+        '@bufbuild/protobuf': [library('')],
+        '@bufbuild/protobuf/*': [library('*')],
+      },
+    };
+    const project = join(folder, compiler);
+    mkdirSync(project);
+    const config = join(project, 'tsconfig.json');
+    writeFileSync(config, JSON.stringify({ compilerOptions, files: Object.keys(PROGRAMS).map((name) => join(dirname(project), name)) }));
+    const tsc = join(modules, compiler, 'bin/tsc');
+    const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', config], { maxBuffer: 2 ** 26 }).catch(
+      (error: { stdout: string }) => error,
+    );
+    expect(stdout).toBe('');
+  });
+});
