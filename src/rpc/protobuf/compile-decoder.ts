@@ -182,6 +182,8 @@ function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }, name: st
   const key = `${scalarCode(field, field.mapKey)} k = x;`;
   const entry = `while (at < e) { ${tagCode('t')} switch (t >>> 3) { case 1: ${key} break; case 2: ${value} break; } }`;
   const absent = `if (k === undefined) k = ${zeroLiteral(field, field.mapKey)}; if (v === undefined) { ${zero} }`;
-  const set = field.mapKey === ScalarType.STRING ? `if (k === "__proto__") setEntry(${name}, k, v); else ${name}[k] = v;` : `${name}[k] = v;`;
+  // Most keys differ in length already, which costs less than comparing texts.
+  const set =
+    field.mapKey === ScalarType.STRING ? `if (k.length === 9 && k === "__proto__") setEntry(${name}, k, v); else ${name}[k] = v;` : `${name}[k] = v;`;
   return `${LENGTH} ${count(1)} e = n; let k, v, t; ${entry} ${absent} ${set}`;
 }
