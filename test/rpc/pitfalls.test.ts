@@ -233,8 +233,9 @@ describe('5: what is wrong with one call answers that call; the session and the 
     throwingMessage: new Odd(),
     endless: new Error('x'.repeat(200_000)),
     endlessMetadata: new RpcError('ABORTED', 'too much', { metadata: { a: 'x'.repeat(200_000) } }),
-    badMetadata: new RpcError('ABORTED', 'not text', { metadata: { a: 5 as unknown as string } }),
-    badDetails: new RpcError('ABORTED', 'no bytes', { details: 'text' as unknown as Uint8Array }),
+    // The constructor refuses these, so they are set past it.
+    badMetadata: Object.assign(new RpcError('ABORTED', 'not text'), { metadata: { a: 5 } }),
+    badDetails: Object.assign(new RpcError('ABORTED', 'no bytes'), { details: 'text' }),
   };
   const REPLIES: Record<string, unknown> = {
     bigint: 1n,
