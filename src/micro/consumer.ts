@@ -157,9 +157,8 @@ class ServiceConsumer implements Consumer {
 
   async explain(contract: ContractName, options: StubOptions = {}): Promise<Explanation> {
     const pool = this.#poolOf(contract, options);
-    const { query } = pool.resolver;
-    const every = await everyNode(this.#options.registry, query.service, EXPLAIN_LIMIT);
-    return explain(query, pool.resolver.isReady, pool.explain(), every);
+    const every = await everyNode(this.#options.registry, pool.resolver.query.service, EXPLAIN_LIMIT);
+    return explain(pool.resolver, pool.explain(), every);
   }
 
   statistics(): ConsumerStatistics {

@@ -1,4 +1,5 @@
 /** Why calls go where they go: what a consumer thinks of each node. */
+import { messageOf } from '../core/errors.js';
 import { Resolver } from './resolver.js';
 import { nodeKey } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
@@ -20,6 +21,8 @@ export interface Explanation {
   readonly query: ServiceQuery;
   /** Whether the registry has given a list yet. */
   readonly ready: boolean;
+  /** Why the registry cannot be asked, with its address, for people to read; undefined: it can, as far as is known. */
+  readonly registryFailure: string | undefined;
   /** Those that calls may go to. */
   readonly candidates: readonly ExplainedNode[];
   /** Those that they do not go to, other groups, versions and codecs of the service among them. */
@@ -36,15 +39,16 @@ export async function everyNode(registry: Registry, service: string, timeout: nu
   }
 }
 
-/** `known`: what is thought of the nodes of `query`; `every`: all nodes of its service. */
-export function explain(query: ServiceQuery, ready: boolean, known: readonly ExplainedNode[], every: readonly ServiceNode[]): Explanation {
+/** `known`: what is thought of the nodes of the resolver's query; `every`: all nodes of its service. */
+export function explain({ query, isReady, failure }: Resolver, known: readonly ExplainedNode[], every: readonly ServiceNode[]): Explanation {
   const keys = new Set(known.map(({ node }) => nodeKey(node)));
   const others = every
     .filter((node) => !keys.has(nodeKey(node)))
     .map((node) => ({ node, candidate: false, reason: difference(node, query), inFlight: 0, latency: 0 }));
   return {
     query,
-    ready,
+    ready: isReady,
+    registryFailure: failure === undefined ? undefined : messageOf(failure),
     candidates: known.filter(({ candidate }) => candidate),
     leftOut: [...known.filter(({ candidate }) => !candidate), ...others],
   };

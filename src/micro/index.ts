@@ -12,4 +12,4 @@ export { type ChangeListener, Resolver, type ResolverOptions } from './resolver.
 export { compareSnapshots, type SnapshotChange } from './snapshots.js';
 export type { ConsumerStatistics, NodeCounts } from './statistics.js';
 export { FAILOVER_DEFAULTS, type FailoverOptions, failfast, failover } from './strategies.js';
-export type { Attempt, Balancer, NodeLoad, Picker, Registry, ServiceNode, ServiceQuery, Strategy } from './types.js';
+export type { Attempt, Balancer, NodeLoad, Picker, PublicationListener, Registry, ServiceNode, ServiceQuery, Strategy } from './types.js';

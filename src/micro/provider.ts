@@ -1,8 +1,9 @@
 /** A provider: services that listen, publish themselves, and leave in good order. */
 
-import { settle } from '../core/callbacks.js';
+import { notify, settle } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNames, checkNumber, type NamesOf, pickNames } from '../core/options.js';
+import { warn } from '../core/warning.js';
 import { type RpcServer, type RpcServerOptions, type RpcStatistics, type Service, serve } from '../rpc/index.js';
 import { checkRpcServerNames, RPC_SERVER_NAMES } from '../rpc/option-names.js';
 import type { TlsOptions } from '../transport/types.js';
@@ -31,6 +32,11 @@ export interface ProvideOptions extends RpcServerOptions {
   /** Go's meta string: balancers of the user's own see it. */
   meta?: string | undefined;
   metadata?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Called when the registry has confirmed or lost entries, with the nodes whose entries are there now: all of them when everything is published, none
+   * while the registry has not confirmed any. First called before provide() resolves. What it throws is a warning of the process.
+   */
+  onPublish?: ((published: readonly ServiceNode[]) => unknown) | undefined;
   /** A whole number from 0 to 1,000,000, for weighted(); 0: no calls, unless all have 0. Default: 100, which is not written. */
   weight?: number | undefined;
 }
@@ -46,16 +52,22 @@ const NAMES = {
   group: true,
   advertise: true,
   id: true,
+  onPublish: true,
   ...UPDATE_NAMES,
 } satisfies NamesOf<Omit<ProvideOptions, keyof RpcServerOptions>>;
 
 export interface Provider extends AsyncDisposable {
   /** Where it listens, with the real port. */
   readonly address: string;
-  /** What it has published. */
+  /** What it publishes: one node for each service and codec. */
   readonly nodes: readonly ServiceNode[];
   /** As RpcServer.refusals. */
   readonly refusals: RpcServer['refusals'];
+  /**
+   * Those of `nodes` whose entries the registry has confirmed. Fewer than `nodes`: the registry is away since before they were written, has lost them, or
+   * another process has written them; they are published again by themselves.
+   */
+  readonly published: readonly ServiceNode[];
   /** As those of the server that it is. */
   statistics(): RpcStatistics;
   resetStatistics(): void;
@@ -81,6 +93,9 @@ class ServiceProvider implements Provider {
   #options: ProvideOptions;
   #nodes: readonly ServiceNode[];
   #registrations: AsyncDisposable[] = [];
+  /** Whose entries are not in the registry, as it has told. */
+  readonly #unpublished = new Set<ServiceNode>();
+  #registering = 0;
   /** The updates, one after the other. */
   #updating: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
@@ -95,6 +110,10 @@ class ServiceProvider implements Provider {
 
   get nodes(): readonly ServiceNode[] {
     return this.#nodes;
+  }
+
+  get published(): readonly ServiceNode[] {
+    return this.#nodes.filter((node) => !this.#unpublished.has(node));
   }
 
   get address(): string {
@@ -115,16 +134,49 @@ class ServiceProvider implements Provider {
 
   async publish(): Promise<void> {
     this.#registrations = [];
+    for (const node of this.#nodes) this.#unpublished.add(node);
     await this.#register(this.#nodes);
+    this.#tellPublished();
+  }
+
+  #onPublished(node: ServiceNode, isPublished: boolean): void {
+    const wasPublished = !this.#unpublished.has(node);
+    if (isPublished) this.#unpublished.delete(node);
+    else this.#unpublished.add(node);
+    // During provide() and update() it is told at their end.
+    if (wasPublished !== isPublished && this.#registering === 0 && this.#nodes.includes(node)) this.#tellPublished();
+  }
+
+  #tellPublished(): void {
+    const { onPublish } = this.#options;
+    if (onPublish === undefined || this.#closing !== undefined) return;
+    const { published } = this;
+    notify(
+      () => onPublish(published),
+      (error) => warn(gettyError('HANDLER_FAILED', `onPublish of the provider at ${this.address} failed: ${messageOf(error)}`, error)),
+    );
   }
 
   /** All of them, even if one fails. An entry belongs to who registered it last, so a newer registration is put before the older one. */
   async #register(nodes: readonly ServiceNode[]): Promise<void> {
-    const outcomes = await Promise.allSettled(nodes.map((node) => settle(() => this.#registry.register(node))));
+    this.#registering++;
+    const outcomes = await Promise.allSettled(nodes.map((node) => this.#registerOne(node)));
+    this.#registering--;
     const made = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     this.#registrations = failed === undefined ? made : [...made, ...this.#registrations];
     if (failed !== undefined) throw failed.reason;
+  }
+
+  async #registerOne(node: ServiceNode): Promise<AsyncDisposable> {
+    let isTold = false;
+    const registration = await this.#registry.register(node, (isPublished) => {
+      isTold = true;
+      this.#onPublished(node, isPublished);
+    });
+    // A registry that tells nothing has published the node by now.
+    if (!isTold) this.#onPublished(node, true);
+    return registration;
   }
 
   update(changes: ProviderUpdate): Promise<void> {
@@ -149,6 +201,8 @@ class ServiceProvider implements Provider {
     }
     this.#options = options;
     this.#nodes = nodes;
+    for (const node of [...this.#unpublished]) if (!nodes.includes(node)) this.#unpublished.delete(node);
+    this.#tellPublished();
   }
 
   destroy(): void {
@@ -188,6 +242,7 @@ export async function provide(options: ProvideOptions): Promise<Provider> {
   checkRpcServerNames(options, 'provide()', NAMES);
   const { registry, services, address = defaultAddress() } = options;
   if (typeof registry?.register !== 'function') throw badOption('registry', registry, 'a Registry');
+  if (options.onPublish !== undefined && typeof options.onPublish !== 'function') throw badOption('onPublish', options.onPublish, 'a function');
   if (!Array.isArray(services) || services.length === 0) throw badOption('services', services, 'at least one of what implement() returns');
   const server = await serve(address, services, pickNames(options, RPC_SERVER_NAMES));
   let provider: ServiceProvider | undefined;

@@ -67,6 +67,11 @@ export class Resolver implements AsyncDisposable {
     return this.#ready;
   }
 
+  /** Why the registry gives no list, or no newer one; undefined: it is there, as far as is known. */
+  get failure(): unknown {
+    return this.#ended ?? this.#lastFailure ?? this.#registry.failure;
+  }
+
   /**
    * The list, once there is one, which may be empty. `timeout` is in milliseconds; without it: as long as it takes.
    * Rejects with REGISTRY_FAILED (timed out, see its cause; or the registry is disposed), ABORTED_BY_CALLER or ENDPOINT_CLOSED.
@@ -96,8 +101,9 @@ export class Resolver implements AsyncDisposable {
   }
 
   #tooLate(timeout: number): Error {
-    const why = this.#lastFailure === undefined ? '' : `: ${messageOf(this.#lastFailure)}`;
-    return gettyError('REGISTRY_FAILED', `the registry gave no list of ${this.query.service} within ${timeout} ms${why}`, this.#lastFailure);
+    const { failure } = this;
+    const why = failure === undefined ? '' : `: ${messageOf(failure)}`;
+    return gettyError('REGISTRY_FAILED', `the registry gave no list of ${this.query.service} within ${timeout} ms${why}`, failure);
   }
 
   /** Answers the function that takes the listener away again. */

@@ -21,6 +21,11 @@ export function compareNodes(a: ServiceNode, b: ServiceNode): number {
   return left === right ? 0 : left < right ? -1 : 1;
 }
 
+/** A frozen copy in the order of every list. */
+export function sortedNodes(nodes: readonly ServiceNode[]): readonly ServiceNode[] {
+  return Object.freeze([...nodes].sort(compareNodes));
+}
+
 /** Whether two nodes of one key say the same. */
 function sameNode(a: ServiceNode, b: ServiceNode): boolean {
   if (a === b) return true;
@@ -144,7 +149,7 @@ class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefine
   /** The one place that gives: the newest list, to one who waits, if it says something new. */
   #give(): void {
     if (this.#waiting.length === 0 || this.#newest === undefined) return;
-    const nodes = Object.freeze([...this.#newest].sort(compareNodes));
+    const nodes = sortedNodes(this.#newest);
     this.#newest = undefined;
     if (this.#given !== undefined && sameList(this.#given, nodes)) return;
     this.#given = nodes;

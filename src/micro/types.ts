@@ -26,14 +26,25 @@ export interface ServiceQuery {
   readonly protocol?: CodecName | undefined;
 }
 
+/** Called with true when the entry of a node is in the registry, and with false when it is not, or not any more. Must not throw. */
+export type PublicationListener = (isPublished: boolean) => void;
+
 export interface Registry extends AsyncDisposable {
-  /** Publish a node; it is kept alive, and published again after an outage, until the result is disposed. Rejects with REGISTRY_FAILED. */
-  register(node: ServiceNode): Promise<AsyncDisposable>;
   /**
-   * The whole present list at once, then again at each change, ordered by id. Ends when the signal aborts or the registry is disposed.
-   * A slow reader is given the newest list only.
+   * Publish a node; it is kept alive, and published again after an outage, until the result is disposed. Rejects with REGISTRY_FAILED.
+   * A registry that waits out an outage resolves before the entry is there: it calls `onPublished` with false before that, and with true when the entry
+   * is there. Without a call, the entry is there when register() resolves.
+   */
+  register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable>;
+  /**
+   * The whole present list at once, then again at each change, ordered by id. The first list has everything that was registered before the watch began.
+   * Ends when the signal aborts or the registry is disposed. A slow reader is given the newest list only.
    */
   watch(query: ServiceQuery, options?: { signal?: AbortSignal | undefined }): AsyncIterable<readonly ServiceNode[]>;
+  /** Every node that is published, of all services, ordered by id. Asks once and does not wait out an outage: rejects with REGISTRY_FAILED. */
+  list(): Promise<readonly ServiceNode[]>;
+  /** Why the registry cannot be reached now, with its address and the cause; undefined: it can, or it was not asked yet. */
+  readonly failure?: Error | undefined;
 }
 
 /** What a consumer knows of a node from its own calls. */

@@ -1,18 +1,21 @@
 /** A registry in etcd v3: ROOT/ATTRIBUTES/NODE_ID is a key with exactly the entry's value, under a lease of the process that published it. */
 
 import { gettyError } from '../core/errors.js';
-import { guardedLogger, type Logger } from '../core/logger.js';
+import { guardedLogger, type Logger, SILENT } from '../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
-import { snapshots } from '../micro/snapshots.js';
-import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
+import { snapshots, sortedNodes } from '../micro/snapshots.js';
+import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
 import { tlsClientOptions } from '../transport/tls.js';
 import type { TlsOptions } from '../transport/types.js';
 import { type Endpoint, parseEndpoints } from './etcd/endpoints.js';
+import { registryFailed } from './etcd/failure.js';
 import { Follower } from './etcd/follower.js';
 import { Link } from './etcd/link.js';
+import { readPages } from './etcd/pages.js';
 import { Publisher } from './etcd/publisher.js';
+import { Tree } from './etcd/tree.js';
 
 export interface EtcdOptions {
   /** What the keys begin with. */
@@ -44,11 +47,16 @@ export interface EtcdOptions {
    * register() rejects with REGISTRY_FAILED, and so does a watch that has had no list yet.
    */
   waitForRegistry?: boolean | undefined;
+  /**
+   * Whether Go consumers watch the entries. An entry that is replaced or updated is then deleted and created again 500 ms later, which they need to see
+   * it; an entry under the id with `-replacing` stands meanwhile. Default: false, an entry is replaced in one step.
+   */
+  goConsumers?: boolean | undefined;
   /** Entries that are kept in memory at most, of all services; more are passed over. */
   maxEntries?: number | undefined;
   /** The bytes of their keys and values at most. */
   maxBytes?: number | undefined;
-  /** Told, once each: etcd is away and back, an entry is garbage or was taken over. Silent by default. */
+  /** Told, once each: etcd is away and back, an entry is garbage or was taken over. Without one, an outage is one warning of the process. */
   logger?: Logger | undefined;
 }
 
@@ -65,6 +73,7 @@ export const ETCD_NAMES = {
   initialDelay: true,
   maxDelay: true,
   waitForRegistry: true,
+  goConsumers: true,
   maxEntries: true,
   maxBytes: true,
   logger: true,
@@ -81,8 +90,9 @@ export const ETCD_DEFAULTS = {
   initialDelay: 100,
   maxDelay: 2_000,
   waitForRegistry: true as boolean,
-  maxEntries: 200_000,
-  maxBytes: 256 * 1024 * 1024,
+  goConsumers: false as boolean,
+  maxEntries: 1_000_000,
+  maxBytes: 512 * 1024 * 1024,
 } satisfies EtcdOptions;
 
 const RANGES = {
@@ -99,26 +109,32 @@ const RANGES = {
 
 class EtcdRegistry implements Registry {
   readonly #root: string;
+  readonly #limits: Pick<typeof ETCD_DEFAULTS, 'maxEntries' | 'maxBytes'>;
   readonly #link: Link;
   readonly #publisher: Publisher;
   readonly #follower: Follower;
   #closed: Promise<void> | undefined;
 
   constructor(endpoints: readonly Endpoint[], options: typeof ETCD_DEFAULTS & EtcdOptions) {
-    const { username, password, tls } = options;
+    const { username, password, tls, maxEntries, maxBytes } = options;
     const logger = guardedLogger(options.logger);
     this.#root = options.root;
-    this.#link = new Link(endpoints, { ...options, logger, username, password, tls });
+    this.#limits = { maxEntries, maxBytes };
+    this.#link = new Link(endpoints, { ...options, logger: options.logger === undefined ? undefined : logger, username, password, tls });
     this.#publisher = new Publisher(this.#link, { ...options, logger });
     this.#follower = new Follower(this.#link, `${this.#root}/`, { ...options, logger });
   }
 
-  async register(node: ServiceNode): Promise<AsyncDisposable> {
+  get failure(): Error | undefined {
+    return this.#link.failure;
+  }
+
+  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable> {
     const path = entryPath(this.#root, node);
     const value = entryValue(node);
     if (this.#closed !== undefined) throw gettyError('REGISTRY_FAILED', `etcd: the registry at ${this.#link.name} is closed`);
     const owner = {};
-    await this.#publisher.publish(path, value, owner);
+    await this.#publisher.publish(path, value, { owner, onPublished });
     return { [Symbol.asyncDispose]: () => this.#publisher.withdraw(path, owner) };
   }
 
@@ -129,8 +145,21 @@ class EtcdRegistry implements Registry {
         sink.end();
         return () => {};
       }
-      return this.#follower.follow(sink, query, this.#publisher.revision);
+      return this.#follower.follow(sink, query);
     }, options.signal);
+  }
+
+  async list(): Promise<readonly ServiceNode[]> {
+    const prefix = `${this.#root}/`;
+    // Garbage is told of by watches, once, and not by each list.
+    const tree = new Tree(prefix, { ...this.#limits, logger: SILENT });
+    try {
+      const connection = await this.#link.connection();
+      for await (const { kvs } of readPages(this.#link, connection, prefix)) for (const kv of kvs) tree.put(kv);
+    } catch (error) {
+      throw registryFailed(this.#link.name, 'the entries cannot be read', error);
+    }
+    return sortedNodes(tree.all());
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -5,14 +5,16 @@
 
 import { join, resolve } from 'node:path';
 import { gettyError, messageOf } from '../core/errors.js';
-import { guardedLogger, type Logger } from '../core/logger.js';
+import { guardedLogger, type Logger, SILENT } from '../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import { checkQuery, entryPath, entryValue, matches } from '../micro/attributes.js';
-import { type SnapshotSink, snapshots } from '../micro/snapshots.js';
-import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
+import { type SnapshotSink, snapshots, sortedNodes } from '../micro/snapshots.js';
+import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
 import { codeOf, Publication } from './file/publication.js';
 import { FileScanner } from './file/scanner.js';
+import { MissingNodes } from './shared/missing-nodes.js';
+import { Outage } from './shared/outage.js';
 
 export interface FileRegistryOptions {
   /**
@@ -22,7 +24,9 @@ export interface FileRegistryOptions {
   ttl?: number | undefined;
   /** Milliseconds between two looks at the directory while somebody watches. */
   pollInterval?: number | undefined;
-  /** Told, once each: the directory is away and back, an entry is garbage or cannot be kept. Silent by default. */
+  /**
+   * Told, once each: the directory is away and back, an entry is garbage or cannot be kept. Without one, what fails is one warning of the process.
+   */
   logger?: Logger | undefined;
 }
 
@@ -32,15 +36,25 @@ export const FILE_REGISTRY_NAMES = { ttl: true, pollInterval: true, logger: true
 export const FILE_REGISTRY_DEFAULTS = { ttl: 2_000, pollInterval: 200 } satisfies FileRegistryOptions;
 const HEARTBEATS_PER_TTL = 4;
 
+interface Watch {
+  readonly query: ServiceQuery;
+  readonly missing: MissingNodes;
+  /** What was last offered. */
+  last: readonly ServiceNode[] | undefined;
+}
+
 class FileRegistry implements Registry {
   readonly #root: string;
   readonly #ttl: number;
   readonly #pollInterval: number;
-  readonly #logger: Logger;
+  readonly #logger: Logger | undefined;
+  readonly #outage: Outage;
   readonly #scanner: FileScanner;
   /** By path. */
   readonly #publications = new Map<string, Publication>();
-  readonly #watches = new Map<SnapshotSink, ServiceQuery>();
+  readonly #watches = new Map<SnapshotSink, Watch>();
+  /** Calls of list() that wait for the next look. */
+  #lists: { resolve(nodes: readonly ServiceNode[]): void; reject(error: unknown): void }[] = [];
   #heartbeat: NodeJS.Timeout | undefined;
   #beating: Promise<unknown> | undefined;
   #poll: NodeJS.Timeout | undefined;
@@ -49,20 +63,25 @@ class FileRegistry implements Registry {
   #scanAgain = false;
   /** The directory was there once; the first wait for it is no outage. */
   #seen = false;
-  #away = false;
-  /** The monotonic instant until which nothing is said after an outage. */
-  #quietUntil = 0;
+  #isAway = false;
+  /** Until when nodes that are missing after an outage stay in the lists, by performance.now(). */
+  #graceEnd = 0;
   #closed: Promise<void> | undefined;
 
-  constructor(root: string, options: Required<FileRegistryOptions>) {
+  constructor(root: string, options: typeof FILE_REGISTRY_DEFAULTS, logger: Logger | undefined) {
     this.#root = root;
     this.#ttl = options.ttl;
     this.#pollInterval = options.pollInterval;
-    this.#logger = options.logger;
-    this.#scanner = new FileScanner(root, options.ttl, options.logger);
+    this.#logger = logger;
+    this.#outage = new Outage(`the file registry ${root}`, { directory: root }, logger);
+    this.#scanner = new FileScanner(root, options.ttl, logger ?? SILENT);
   }
 
-  async register(node: ServiceNode): Promise<AsyncDisposable> {
+  get failure(): Error | undefined {
+    return this.#outage.failure;
+  }
+
+  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable> {
     if (this.#closed !== undefined) throw gettyError('REGISTRY_FAILED', `the file registry ${this.#root} is closed`);
     const path = join(this.#root, entryPath('', node));
     const value = entryValue(node);
@@ -70,7 +89,7 @@ class FileRegistry implements Registry {
     const publication = this.#publications.get(path) ?? new Publication(this.#root, path, this.#ttl, this.#logger);
     this.#publications.set(path, publication);
     try {
-      await publication.publish(value, owner);
+      await publication.publish(value, owner, onPublished);
     } catch (error) {
       this.#forgetIfIdle(path, publication);
       throw gettyError('REGISTRY_FAILED', `cannot write the entry ${path}: ${messageOf(error)}`, error);
@@ -97,7 +116,14 @@ class FileRegistry implements Registry {
         this.#beating = undefined;
         if (this.#closed === undefined) this.#beatLater();
       });
-    }, this.#ttl / HEARTBEATS_PER_TTL).unref();
+    }, this.#heartbeatPause).unref();
+  }
+
+  /** Shorter while another process has an entry of ours: when it goes, calls have no node until the entry is back. */
+  get #heartbeatPause(): number {
+    const pause = this.#ttl / HEARTBEATS_PER_TTL;
+    const isTaken = [...this.#publications.values()].some((publication) => publication.isTaken);
+    return isTaken ? Math.min(pause, this.#pollInterval) : pause;
   }
 
   #stopBeating(): void {
@@ -112,13 +138,24 @@ class FileRegistry implements Registry {
         sink.end();
         return () => {};
       }
-      this.#watches.set(sink, query);
+      this.#watches.set(sink, { query, missing: new MissingNodes(), last: undefined });
       this.#scanNow();
       return () => {
         this.#watches.delete(sink);
-        if (this.#watches.size === 0) clearTimeout(this.#poll);
+        if (this.#watches.size > 0) return;
+        clearTimeout(this.#poll);
+        this.#scanner.forget();
       };
     }, options.signal);
+  }
+
+  async list(): Promise<readonly ServiceNode[]> {
+    if (this.#closed !== undefined) throw gettyError('REGISTRY_FAILED', `the file registry ${this.#root} is closed`);
+    const nodes = await new Promise<readonly ServiceNode[]>((resolve, reject) => {
+      this.#lists.push({ resolve, reject });
+      this.#scanNow();
+    });
+    return sortedNodes(nodes);
   }
 
   #scanNow(): void {
@@ -130,41 +167,45 @@ class FileRegistry implements Registry {
     this.#scanAgain = false;
     this.#scanning = this.#scan().finally(() => {
       this.#scanning = undefined;
-      if (this.#watches.size === 0) return;
       if (this.#scanAgain) this.#scanNow();
-      else this.#poll = startTimer(() => this.#scanNow(), this.#pollInterval).unref();
+      else if (this.#watches.size > 0) this.#poll = startTimer(() => this.#scanNow(), this.#pollInterval).unref();
     });
   }
 
-  /** One look at the directory for all watches. While it cannot be read they are told nothing: the last list stands. */
+  /** One look at the directory for all watches and lists. While it cannot be read, watches are told nothing: the last list stands. */
   async #scan(): Promise<void> {
     const watches = [...this.#watches];
+    const lists = this.#lists.splice(0);
     let nodes: readonly ServiceNode[];
     try {
-      nodes = await this.#scanner.scan(watches.map(([, query]) => query));
+      nodes = await this.#scanner.scan(lists.length > 0 ? 'all' : watches.map(([, { query }]) => query));
     } catch (error) {
-      this.#lost(error);
+      this.#onLost(error);
+      for (const { reject } of lists) reject(this.failure);
       return;
     }
-    this.#found();
-    if (performance.now() < this.#quietUntil) return;
-    for (const [sink, query] of watches) sink.offer(nodes.filter((node) => matches(node, query)));
-  }
-
-  #lost(error: unknown): void {
-    if (this.#away) return;
-    this.#away = true;
-    const why = codeOf(error) === 'ENOENT' ? 'is not there' : 'cannot be read';
-    this.#logger.warn({ directory: this.#root, error }, `registry: the directory ${why}, waiting for it`);
-  }
-
-  #found(): void {
-    if (this.#away) {
-      this.#away = false;
-      // Within one ttl every provider that lives has put its entry back; before that the list would be short of some.
-      if (this.#seen) this.#quietUntil = performance.now() + this.#ttl;
-      this.#logger.info({ directory: this.#root }, 'registry: the directory is there');
+    this.#onFound();
+    for (const { resolve } of lists) resolve(nodes);
+    const isGrace = performance.now() < this.#graceEnd;
+    for (const [sink, watch] of watches) {
+      // Within one ttl every provider that lives has put its entry back; before that a first list would be short of some.
+      if (watch.last === undefined && isGrace) continue;
+      const present = nodes.filter((node) => matches(node, watch.query));
+      watch.last = watch.missing.keep(watch.last ?? [], present, this.#graceEnd);
+      sink.offer(watch.last);
     }
+  }
+
+  #onLost(error: unknown): void {
+    this.#isAway = true;
+    const state = codeOf(error) === 'ENOENT' ? 'is not there' : 'cannot be read';
+    this.#outage.begin(state, error, `the directory ${state}, waiting for it`);
+  }
+
+  #onFound(): void {
+    if (this.#isAway && this.#seen) this.#graceEnd = performance.now() + this.#ttl;
+    this.#isAway = false;
+    this.#outage.end('the directory is there');
     this.#seen = true;
   }
 
@@ -191,5 +232,5 @@ export function file(directory: string, options: FileRegistryOptions = {}): Regi
   if (typeof directory !== 'string' || directory === '') throw badOption('directory', directory, 'the path of a directory');
   checkNames('file()', options, FILE_REGISTRY_NAMES);
   const numbers = withDefaults(FILE_REGISTRY_DEFAULTS, options, { ttl: [20, LONGEST_TIMER], pollInterval: [1, LONGEST_TIMER] });
-  return new FileRegistry(resolve(directory), { ...numbers, logger: guardedLogger(options.logger) });
+  return new FileRegistry(resolve(directory), numbers, options.logger === undefined ? undefined : guardedLogger(options.logger));
 }

@@ -27,6 +27,7 @@ const NAMES = {
   initialDelay: true,
   maxDelay: true,
   waitForRegistry: true,
+  goConsumers: true,
   maxEntries: true,
   maxBytes: true,
   sessionTimeout: true,

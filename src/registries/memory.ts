@@ -2,18 +2,37 @@
 import { gettyError } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { checkQuery, entryPath, entryValue, matches, parseEntry } from '../micro/attributes.js';
-import { type SnapshotSink, snapshots } from '../micro/snapshots.js';
+import { type SnapshotSink, snapshots, sortedNodes } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
+
+interface Entry {
+  readonly node: ServiceNode;
+}
 
 /** What the registries of one name share. */
 class Place {
-  /** By path. The object is the registration's own: who replaced it is not removed by it. */
-  readonly entries = new Map<string, { readonly node: ServiceNode }>();
+  /** By path: what each registry has published there, the newest last, which is the one that counts. */
+  readonly #entries = new Map<string, readonly Entry[]>();
   readonly watches = new Map<SnapshotSink, ServiceQuery>();
   users = 0;
 
   list(query: ServiceQuery): ServiceNode[] {
-    return [...this.entries.values()].map(({ node }) => node).filter((node) => matches(node, query));
+    return this.all().filter((node) => matches(node, query));
+  }
+
+  all(): ServiceNode[] {
+    return [...this.#entries.values()].map((entries) => (entries.at(-1) as Entry).node);
+  }
+
+  add(path: string, entry: Entry): void {
+    this.#entries.set(path, [...(this.#entries.get(path) ?? []), entry]);
+  }
+
+  /** An older entry of another registry counts again. */
+  remove(path: string, entry: Entry): void {
+    const left = (this.#entries.get(path) ?? []).filter((other) => other !== entry);
+    if (left.length > 0) this.#entries.set(path, left);
+    else this.#entries.delete(path);
   }
 
   changed(node: ServiceNode): void {
@@ -38,7 +57,7 @@ function placeOf(name: string | undefined): Place {
 class MemoryRegistry implements Registry {
   readonly #name: string | undefined;
   readonly #place: Place;
-  readonly #own = new Map<string, { readonly node: ServiceNode }>();
+  readonly #own = new Map<string, Entry>();
   readonly #watches = new Set<SnapshotSink>();
   #closed = false;
 
@@ -53,16 +72,18 @@ class MemoryRegistry implements Registry {
     const path = entryPath('', node);
     // Through the entry's form, so that the node is exactly what another registry would have given back.
     const entry = { node: parseEntry(path, entryValue(node)) };
-    this.#place.entries.set(path, entry);
+    const before = this.#own.get(path);
+    this.#place.add(path, entry);
+    if (before !== undefined) this.#place.remove(path, before);
     this.#own.set(path, entry);
     this.#place.changed(entry.node);
     return { [Symbol.asyncDispose]: async () => this.#remove(path, entry) };
   }
 
-  #remove(path: string, entry: { readonly node: ServiceNode }): void {
-    if (this.#own.get(path) === entry) this.#own.delete(path);
-    if (this.#place.entries.get(path) !== entry) return;
-    this.#place.entries.delete(path);
+  #remove(path: string, entry: Entry): void {
+    if (this.#own.get(path) !== entry) return;
+    this.#own.delete(path);
+    this.#place.remove(path, entry);
     this.#place.changed(entry.node);
   }
 
@@ -81,6 +102,11 @@ class MemoryRegistry implements Registry {
         this.#place.watches.delete(sink);
       };
     }, options.signal);
+  }
+
+  async list(): Promise<readonly ServiceNode[]> {
+    if (this.#closed) throw gettyError('REGISTRY_FAILED', 'the memory registry is closed');
+    return sortedNodes(this.#place.all());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

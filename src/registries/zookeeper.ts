@@ -8,10 +8,12 @@ import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER, within } from '../core/timers.js';
 import type { TlsOptions } from '../index.js';
 import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
-import { snapshots } from '../micro/snapshots.js';
-import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
+import { snapshots, sortedNodes } from '../micro/snapshots.js';
+import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
+import { Outage } from './shared/outage.js';
 import { checkPath } from './zookeeper/addresses.js';
 import { CLIENT_DEFAULTS, ZooKeeperClient } from './zookeeper/client.js';
+import { listNodes } from './zookeeper/list-nodes.js';
 import { Publication } from './zookeeper/publication.js';
 import { Tree } from './zookeeper/tree.js';
 import type { Acl, AclName, ClientState } from './zookeeper/types.js';
@@ -34,9 +36,14 @@ export interface ZooKeeperRegistryOptions {
   operationTimeout?: number | undefined;
   /**
    * While the registry cannot be reached, register() settles all the same, and the entry is published when the registry is there.
-   * False: register() rejects with REGISTRY_FAILED after operationTimeout, and leaves nothing behind.
+   * False: register() rejects with REGISTRY_FAILED when no server can be reached, or after operationTimeout, and leaves nothing behind.
    */
   waitForRegistry?: boolean | undefined;
+  /**
+   * Whether Go consumers watch the entries. An entry that is replaced or updated is then deleted and created again 500 ms later, which they need to see
+   * it; an entry under the id with `-replacing` stands meanwhile. Default: false, an entry is replaced in one step.
+   */
+  goConsumers?: boolean | undefined;
   /** For so long after an outage nobody is taken from a list: providers whose session has ended with it publish themselves again. */
   settleTime?: number | undefined;
   /** `user:password` of ZooKeeper's digest scheme. It is sent as it is: use TLS where others may listen. */
@@ -45,7 +52,10 @@ export interface ZooKeeperRegistryOptions {
   acl?: AclName | readonly Acl[] | undefined;
   /** Speak TLS with the servers, which are always verified. Default: plain TCP. */
   tls?: TlsOptions | undefined;
-  /** Told, once each: the registry is away and back, the session has expired, an entry is garbage or cannot be published. Silent by default. */
+  /**
+   * Told, once each: the registry is away and back, the session has expired, an entry is garbage or cannot be published. Without one, an outage is one
+   * warning of the process.
+   */
   logger?: Logger | undefined;
 }
 
@@ -54,6 +64,7 @@ export const ZOOKEEPER_NAMES = {
   sessionTimeout: true,
   operationTimeout: true,
   waitForRegistry: true,
+  goConsumers: true,
   settleTime: true,
   credentials: true,
   acl: true,
@@ -67,6 +78,7 @@ export const ZOOKEEPER_DEFAULTS = {
   sessionTimeout: CLIENT_DEFAULTS.sessionTimeout,
   operationTimeout: CLIENT_DEFAULTS.operationTimeout,
   waitForRegistry: true as boolean,
+  goConsumers: false as boolean,
   settleTime: 5_000,
 } satisfies ZooKeeperRegistryOptions;
 
@@ -81,10 +93,11 @@ class ZooKeeperRegistry implements Registry {
   readonly #publications = new Map<string, Publication>();
   /** Those who wait for no longer than it is known that the registry is away. */
   readonly #whenAway = new Set<() => void>();
-  /** It was said that the registry is away. */
+  /** No server can be reached. */
   #away = false;
+  readonly #outage: Outage;
   /** Since it was last connected, sessions may have ended. */
-  #outage = false;
+  #mayHaveExpired = false;
   #closed: Promise<void> | undefined;
 
   constructor(hosts: string, options: typeof ZOOKEEPER_DEFAULTS, given: ZooKeeperRegistryOptions) {
@@ -92,6 +105,7 @@ class ZooKeeperRegistry implements Registry {
     this.#options = options;
     this.#root = options.root === '/' ? '' : options.root;
     this.#logger = guardedLogger(given.logger);
+    this.#outage = new Outage(`ZooKeeper at ${hosts}`, { hosts }, given.logger === undefined ? undefined : this.#logger);
     const { credentials, acl, tls } = given;
     const { sessionTimeout, operationTimeout } = options;
     const onState = (state: ClientState, cause?: Error): void => this.#onState(state, cause);
@@ -107,17 +121,24 @@ class ZooKeeperRegistry implements Registry {
     this.#tree = new Tree(this.#client, this.#root, this.#logger);
   }
 
-  async register(node: ServiceNode): Promise<AsyncDisposable> {
+  get failure(): Error | undefined {
+    if (this.#client.state === 'connected' || this.#outage.failure !== undefined) return this.#outage.failure;
+    const { lastFailure, isStarted } = this.#client;
+    if (!isStarted) return undefined;
+    return this.#failure(lastFailure === undefined ? 'it has not answered yet' : messageOf(lastFailure), lastFailure);
+  }
+
+  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable> {
     if (this.#closed !== undefined) throw this.#failure('it is closed');
     const path = entryPath(this.#root, node);
     const value = entryValue(node);
     const owner = {};
-    const publication = this.#publications.get(path) ?? new Publication(this.#client, path, this.#logger);
+    const publication = this.#publications.get(path) ?? new Publication(this.#client, path, this.#logger, this.#options.goConsumers);
     this.#publications.set(path, publication);
-    const published = publication.publish(value, owner);
+    const published = publication.publish(value, owner, onPublished);
     try {
-      if (this.#options.waitForRegistry) await this.#orBehind(published, path);
-      else await within(this.#options.operationTimeout, published, () => this.#client.lastFailure ?? this.#failure('it does not answer'));
+      if (this.#options.waitForRegistry) await this.#orBehind(published, publication, path);
+      else if (!(await this.#beforeAway(published))) throw this.#client.lastFailure ?? this.#failure('it does not answer');
     } catch (error) {
       published.catch(() => {});
       this.#withdraw(publication, path, owner).catch(() => {});
@@ -129,8 +150,9 @@ class ZooKeeperRegistry implements Registry {
   }
 
   /** Until it is published or refused, or until it is clear that it cannot be yet. */
-  async #orBehind(published: Promise<void>, path: string): Promise<void> {
+  async #orBehind(published: Promise<void>, publication: Publication, path: string): Promise<void> {
     if (!(await this.#beforeAway(published))) {
+      publication.tellUnpublished();
       this.#logger.warn({ path }, 'registry: the entry is published when ZooKeeper is there');
       published.catch((error) => {
         if (this.#closed === undefined) this.#logger.warn({ path, error }, 'registry: the entry cannot be published, trying again');
@@ -138,8 +160,8 @@ class ZooKeeperRegistry implements Registry {
     }
   }
 
-  /** Whether it is done before it is known that the registry is away, and within operationTimeout. Rejects as `done` does. */
-  async #beforeAway(done: Promise<void>): Promise<boolean> {
+  /** Whether it is done before it is known that the registry is away, and within `limit` ms. Rejects as `done` does. */
+  async #beforeAway(done: Promise<void>, limit = this.#options.operationTimeout): Promise<boolean> {
     let giveUp: () => void = () => {};
     const away = new Promise<boolean>((resolve) => {
       giveUp = () => resolve(false);
@@ -148,7 +170,7 @@ class ZooKeeperRegistry implements Registry {
     });
     try {
       const outcome = Promise.race([done.then(() => true), away]);
-      return (await within(this.#options.operationTimeout, outcome, undefined)) ?? false;
+      return (await within(limit, outcome, undefined)) ?? false;
     } finally {
       this.#whenAway.delete(giveUp);
     }
@@ -180,21 +202,34 @@ class ZooKeeperRegistry implements Registry {
     }, options.signal);
   }
 
+  async list(): Promise<readonly ServiceNode[]> {
+    if (this.#closed !== undefined) throw this.#failure('it is closed');
+    const listed = listNodes(this.#client, this.#root);
+    try {
+      const awayOrDone = listed.then(() => {});
+      awayOrDone.catch(() => {});
+      if (!(await this.#beforeAway(awayOrDone, Number.POSITIVE_INFINITY))) throw this.#client.lastFailure ?? this.#failure('it does not answer');
+      return sortedNodes(await listed);
+    } catch (error) {
+      throw this.#failure(`the entries cannot be read: ${messageOf(error)}`, error);
+    }
+  }
+
   #onState(state: ClientState, cause?: Error): void {
     const registry = { hosts: this.#hosts };
     if (state === 'away') {
       this.#away = true;
-      this.#outage = true;
-      this.#logger.warn({ ...registry, error: cause }, 'registry: ZooKeeper is away, waiting for it');
+      this.#mayHaveExpired = true;
+      this.#outage.begin('is away', cause, 'ZooKeeper is away, waiting for it');
       for (const giveUp of [...this.#whenAway]) giveUp();
     } else if (state === 'expired') {
-      this.#outage = true;
+      this.#mayHaveExpired = true;
       this.#logger.warn({ ...registry, error: cause }, 'registry: the ZooKeeper session has expired, a new one begins');
     } else if (state === 'connected') {
-      if (this.#away) this.#logger.info(registry, 'registry: ZooKeeper is there');
-      if (this.#outage) this.#tree.settle(this.#options.settleTime);
+      this.#outage.end('ZooKeeper is there');
+      if (this.#mayHaveExpired) this.#tree.settle(this.#options.settleTime);
       this.#away = false;
-      this.#outage = false;
+      this.#mayHaveExpired = false;
     }
   }
 

@@ -57,7 +57,7 @@ const ARROWS: Record<string, (to: string, found: Import) => boolean> = {
   rpc: (to) => to === 'transport',
   web: (to, { from }) => to === 'transport' || (to === 'rpc' && (from === 'web/rpc.ts' || from === 'web/protobuf.ts')),
   micro: (to, { to: file, erased }) => to === 'rpc' || (to === 'transport' && (erased || file === 'transport/address.ts')),
-  'registries/*': (to, found) => to === 'transport' || MICRO_FOR_REGISTRIES.includes(found.to),
+  'registries/*': (to, found) => to === 'transport' || to === 'registries/shared' || MICRO_FOR_REGISTRIES.includes(found.to),
   registries: (to, found) => to.startsWith('registries/') || MICRO_FOR_REGISTRIES.includes(found.to),
   prometheus: (_, found) => found.to === 'rpc/index.ts',
   opentelemetry: (_, found) => found.to === 'rpc/index.ts',

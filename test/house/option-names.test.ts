@@ -45,6 +45,7 @@ const untouched: Registry = {
     asked.push(service);
     yield [];
   },
+  list: async () => [],
   async [Symbol.asyncDispose]() {},
 };
 

@@ -94,6 +94,7 @@ describe('the first list', () => {
         await Promise.race([come, once(options?.signal as AbortSignal, 'abort')]);
         yield* inner.watch(query, options);
       },
+      list: () => inner.list(),
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     };
   }

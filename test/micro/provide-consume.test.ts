@@ -234,6 +234,7 @@ describe('provide and consume', () => {
         };
       },
       watch: (query, options) => inner.watch(query, options),
+      list: () => inner.list(),
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     };
     const provider = await provide({ registry, address: ADDRESS, services: [greeter('a')] });
@@ -278,6 +279,7 @@ describe('provide and consume', () => {
     const registry: Registry = {
       register: () => Promise.reject(new Error('no')),
       watch: () => memory().watch({ service: 'x' }),
+      list: async () => [],
       async [Symbol.asyncDispose]() {},
     };
     await expect(provide({ registry, address: ADDRESS, services: [greeter('a')] })).rejects.toThrow('no');

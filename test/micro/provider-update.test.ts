@@ -26,6 +26,7 @@ function moody(): { registry: Registry; mood: { refuse(node: ServiceNode): boole
       return inner.register(node);
     },
     watch: (query, options) => inner.watch(query, options),
+    list: () => inner.list(),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };
   return { registry, mood };

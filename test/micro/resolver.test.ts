@@ -25,6 +25,7 @@ function played(): { registry: Registry; watches: Inbox<SnapshotSink>; live: () 
           live--;
         };
       }, signal),
+    list: async () => [],
     async [Symbol.asyncDispose]() {},
   };
   return { registry, watches, live: () => live };

@@ -40,6 +40,28 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     );
   },
 
+  'the first list of a watch has what was registered before it began, and not what was removed'(place) {
+    return watching(place, async (registry, watch) => {
+      const other = place.open();
+      await using wide = new Watching(other);
+      await watch.next();
+      await wide.next();
+      for (let round = 0; round < 15; round++) {
+        const group = `g${round}`;
+        const registration = await registry.register(node('a', { group }));
+        for (const reader of [registry, other]) {
+          await using fresh = new Watching(reader, { ...QUERY, group });
+          expect([round, (await fresh.next())?.length]).toEqual([round, 1]);
+        }
+        await registration[Symbol.asyncDispose]();
+        for (const reader of [registry, other]) {
+          await using fresh = new Watching(reader, { ...QUERY, group });
+          expect([round, (await fresh.next())?.length]).toEqual([round, 0]);
+        }
+      }
+    });
+  },
+
   'an addition and a removal are notified to every watch'(place) {
     return watching(place, async (registry, watch) => {
       await using other = new Watching(place.open());
@@ -91,6 +113,18 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
+  'when the newer of two registries that publish one node leaves, the entry of the older one is back'(place) {
+    if (place.isSlowToReturn) return Promise.resolve();
+    return watching(place, async (registry, watch) => {
+      await registry.register(node('a', { address: 'tcp://127.0.0.1:1' }));
+      await registry.register(node('a', { address: 'tcp://127.0.0.1:2' }));
+      const newer = await place.open().register(node('a', { address: 'tcp://127.0.0.1:3' }));
+      await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:3', 'the newer one');
+      await newer[Symbol.asyncDispose]();
+      await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the older one');
+    });
+  },
+
   'an updated registration is removed by its newest owner only'(place) {
     return watching(place, async (registry, watch) => {
       const first = await registry.register(node('a'));
@@ -124,6 +158,47 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
       expect(await found({ group: 'bj', version: 'v1.0', protocol: 'json' })).toBe('a');
       expect(await found({ service: 'Other' })).toBe('e');
       expect(await found({ service: 'Nobody' })).toBe('');
+    });
+  },
+
+  'list() gives every node of every service, ordered by id, and no other entries'(place) {
+    return watching(place, async (registry) => {
+      expect(await registry.list()).toEqual([]);
+      const nodes = [node('a', { service: 'Other' }), node('b', { group: '', protocol: 'protobuf' }), node('c', { version: 'v2' })];
+      for (const one of [...nodes].reverse()) await registry.register(one);
+      const leaving = await place.open().register(node('d'));
+      await place.put?.('foreign/path', 'x');
+      await place.put?.('protocol%3Djson%26role%3DSRT_Provider%26service%3DTestService/no-json', '{');
+      await place.put?.('protocol%3Djson%26role%3DSRT_Consumer%26service%3DTestService/consumer', '{}');
+      expect(await place.open().list()).toEqual([...nodes, node('d')]);
+      await leaving[Symbol.asyncDispose]();
+      expect(await registry.list()).toEqual(nodes);
+      // Beside a watch, which looks for one service only.
+      await using watch = new Watching(registry, { service: 'Other' });
+      await watch.ids('a');
+      expect(await registry.list()).toEqual(nodes);
+      const gone = place.open();
+      await gone[Symbol.asyncDispose]();
+      await expect(gone.list()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
+    });
+  },
+
+  'an address of any kind comes back as it was published'(place) {
+    return watching(place, async (registry, watch) => {
+      const addresses = [
+        'tcp://[2001:db8::1]:80',
+        'tcp://[::ffff:127.0.0.1]:1',
+        'tls://example.org:443',
+        'udp://127.0.0.1:53',
+        'unix:///run/service/ünïcode.sock',
+        'memory://name',
+        'ws://example.org:80/rpc?room=1',
+        'ws://[::1]:8080/a/b%20c',
+        'wss://example.org:443/',
+      ];
+      for (const [i, address] of addresses.entries()) await registry.register(node(`n${i}`, { address }));
+      const nodes = await watch.until(({ length }) => length === addresses.length, 'all of them');
+      expect(nodes.map(({ address }) => address)).toEqual(addresses);
     });
   },
 

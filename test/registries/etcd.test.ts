@@ -406,6 +406,33 @@ describe('the etcd registry', () => {
     expect(log.lines).toEqual([]);
   });
 
+  it('is replaced by an older copy, with the same revisions: the lists are those of the copy, and first lists come', async () => {
+    const older = await EtcdServer.started();
+    cleanUp.push(() => older.stop());
+    const copied = await EtcdServer.started();
+    cleanUp.push(() => copied.stop());
+    const put = (to: EtcdServer, port: number): Promise<void> => {
+      const entry = node('a', { address: `tcp://127.0.0.1:${port}` });
+      return to.put(entryPath('/copy', entry), entryValue(entry));
+    };
+    await put(older, 1);
+    await put(copied, 2);
+    const proxy = await TcpProxy.to(older);
+    cleanUp.push(() => proxy.close());
+    root = '/copy';
+    const registry = open({ ttl: 1_000 }, `http://127.0.0.1:${proxy.port}`);
+    await using watch = new Watching(registry);
+    await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:1', 'the first address');
+    // Written by this registry, at a revision that the copy has not reached.
+    for (let i = 0; i < 5; i++) await registry.register(node('b', { metadata: { i: `${i}` } }));
+    proxy.retarget(copied);
+    proxy.cut();
+    await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the address in the copy');
+    await using second = new Watching(registry);
+    expect((await within(second.next(), 'a first list'))?.[0]?.address).toBe('tcp://127.0.0.1:2');
+    await watch.until((nodes) => nodes.length === 2, 'what this registry publishes');
+  });
+
   it('many large changes that a slow line has held up arrive, all of them', async () => {
     nextRoot();
     const proxy = await proxied();

@@ -3,12 +3,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { entryPath, entryValue } from '../../src/micro/attributes.js';
 import { type Consumer, consume, type Provider, provide } from '../../src/micro/index.js';
 import type { Registry } from '../../src/micro/types.js';
 import { registry as openRegistry, type RegistryOptions } from '../../src/registries/index.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
-import { Log } from '../fixtures/registries.js';
+import { Log, Watching } from '../fixtures/registries.js';
 import { EtcdServer, type RegistryServer } from '../fixtures/registry-servers.js';
 import { TcpProxy } from '../fixtures/tcp-proxy.js';
 import { elapse, PROCESS_PATIENCE, until, within } from '../fixtures/waiting.js';
@@ -323,6 +324,40 @@ describe.each(ROWS)('$name', (row) => {
     await until(() => proxy.open <= 3, 'one connection for each registry is left');
     // Each cut is followed by an attempt or few, not by a storm.
     expect(proxy.accepted).toBeLessThan(3 * 60 * 3);
+  });
+
+  it.concurrent('a connection that fails again and again keeps a dead provider for one ttl only', async () => {
+    const ttl = 4_000;
+    await using world = await World.make(row, ttl);
+    const proxy = await world.proxy();
+    const dead = { service: 'Greeter', group: '', version: 'v1', protocol: 'json', address: 'tcp://127.0.0.1:1', metadata: {} } as const;
+    await world.provide(1);
+    const path = entryPath(ROOT, { id: 'dead', ...dead });
+    await world.server.put(path, entryValue({ id: 'dead', ...dead }));
+    const registry = await world.registry(row.url([{ host: '127.0.0.1', port: proxy.port }], ROOT));
+    await using watch = new Watching(registry, { service: 'Greeter' });
+    await watch.ids('dead', 'p1');
+    let isGone = false;
+    const gone = watch.next().then((nodes) => {
+      isGone = true;
+      return nodes?.map(({ id }) => id);
+    });
+    const flap = async (): Promise<void> => {
+      proxy.refuse();
+      await elapse(150);
+      proxy.accept();
+    };
+    proxy.refuse();
+    await world.server.remove(path);
+    await elapse(150);
+    proxy.accept();
+    // As many failures as take several ttl. A ttl that began again with each would not be over before the last.
+    for (let failures = 0; failures < 15 && !isGone; failures++) {
+      await elapse(700);
+      await flap();
+    }
+    expect(isGone).toBe(true);
+    expect(await gone).toEqual(['p1']);
   });
 
   it.concurrent.each(Object.keys(row.thefts))('%s: registered again, the list is true', async (name) => {

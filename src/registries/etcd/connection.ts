@@ -5,9 +5,9 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { type Client, type ConnectError, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { followSignal } from '../../core/signals.js';
-import { within } from '../../core/timers.js';
 import { tlsClientOptions } from '../../transport/tls.js';
 import type { TlsOptions } from '../../transport/types.js';
+import { startDeadline } from './deadline.js';
 import type { Endpoint } from './endpoints.js';
 import { Http2, type PingOptions } from './http2.js';
 import { Auth, KV, Lease, Watch } from './rpc_pb.js';
@@ -15,7 +15,6 @@ import { Auth, KV, Lease, Watch } from './rpc_pb.js';
 export interface ConnectionOptions extends PingOptions {
   readonly tls: TlsOptions | undefined;
   readonly dialTimeout: number;
-  readonly requestTimeout: number;
 }
 
 /** The largest answer that is read, in bytes. A page of entries is asked for again in smaller parts when it is larger. */
@@ -45,8 +44,6 @@ export class Connection {
       acceptCompression: [],
       readMaxBytes: MAX_ANSWER_BYTES,
       binaryOptions: { readUnknownFields: false },
-      // The protocol knows whole milliseconds only.
-      defaultTimeoutMs: Math.ceil(options.requestTimeout),
     });
     this.kv = createClient(KV, transport);
     this.lease = createClient(Lease, transport);
@@ -57,6 +54,11 @@ export class Connection {
   /** Ended, or about to. */
   get over(): boolean {
     return this.#over;
+  }
+
+  /** Grows with everything that is read. */
+  get reads(): number {
+    return this.#http2.reads;
   }
 
   /** Aborted when the connection ends; its reason says why. */
@@ -73,14 +75,19 @@ export class Connection {
   static async dial(endpoint: Endpoint, options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
     const socket = open(endpoint, options.tls);
     const release = followSignal(signal, () => socket.destroy(new Error('the registry is closed')));
+    const stop = startDeadline(options.dialTimeout, () => {
+      socket.destroy(new Error(`no connection within ${options.dialTimeout} ms`));
+      return false;
+    });
     try {
-      await within(options.dialTimeout, opened(socket, endpoint), () => new Error(`no connection within ${options.dialTimeout} ms`));
+      await opened(socket, endpoint);
       if (signal.aborted) throw new Error('the registry is closed');
       return new Connection(endpoint, socket, options);
     } catch (error) {
       socket.on('error', () => {}).destroy();
       throw error;
     } finally {
+      stop();
       release();
     }
   }

@@ -43,7 +43,7 @@ export class EntryRequests {
   }
 
   /** Write it, whatever is there; answers the revision. */
-  async put({ key, value = '' }: Publication, lease: bigint): Promise<bigint> {
+  async put({ key, value = '' }: Pick<Publication, 'key' | 'value'>, lease: bigint): Promise<bigint> {
     const { kv } = this.#connection;
     const { header } = await this.#link.call(this.#connection, (options) => kv.put({ key, value: Buffer.from(value), lease }, options));
     return header?.revision ?? 0n;
@@ -58,13 +58,19 @@ export class EntryRequests {
     return succeeded ? header?.revision : undefined;
   }
 
+  /** Delete it, whosever it is. */
+  async delete({ key }: Pick<Publication, 'key'>): Promise<void> {
+    const { kv } = this.#connection;
+    const success = [operation({ case: 'requestDeleteRange', value: { key } })];
+    await this.#link.call(this.#connection, (options) => kv.txn({ success }, options));
+  }
+
   /** Delete it if it is under this lease. */
-  async deleteIf({ key }: Publication, lease: bigint): Promise<bigint> {
+  async deleteIf({ key }: Publication, lease: bigint): Promise<void> {
     const { kv } = this.#connection;
     const compare = [{ target: Compare_CompareTarget.LEASE, key, targetUnion: { case: 'lease', value: lease } as const }];
     const success = [operation({ case: 'requestDeleteRange', value: { key } })];
-    const { header } = await this.#link.call(this.#connection, (options) => kv.txn({ compare, success }, options));
-    return header?.revision ?? 0n;
+    await this.#link.call(this.#connection, (options) => kv.txn({ compare, success }, options));
   }
 
   /** What is there of at most LOOK entries, without the values, and at which revision. */

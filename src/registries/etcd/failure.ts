@@ -21,6 +21,11 @@ export function isTooLarge(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.ResourceExhausted;
 }
 
+/** There was no answer in time. */
+export function isLate(error: unknown): boolean {
+  return error instanceof ConnectError && error.code === Code.DeadlineExceeded;
+}
+
 /** There is no such lease: it expired, or somebody revoked it. */
 export function isLeaseLost(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.NotFound;
@@ -38,10 +43,12 @@ export function isAuthDisabled(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.FailedPrecondition;
 }
 
-export function registryFailed(what: string, error: unknown): GettyError {
-  return gettyError('REGISTRY_FAILED', `etcd: ${what}: ${reasonOf(error)}`, error);
+/** `name`: the members of the cluster. */
+export function registryFailed(name: string, what: string, error: unknown): GettyError {
+  return gettyError('REGISTRY_FAILED', `etcd at ${name}: ${what}: ${reasonOf(error)}`, error);
 }
 
 export function reasonOf(error: unknown): string {
-  return error instanceof ConnectError ? error.rawMessage : messageOf(error);
+  if (!(error instanceof ConnectError)) return messageOf(error);
+  return error.code === Code.Unimplemented ? `${error.rawMessage}; this is no server of etcd v3` : error.rawMessage;
 }

@@ -27,6 +27,7 @@ export class Http2 {
   #streams = 0;
   #timer: NodeJS.Timeout | undefined;
   #why: ConnectError | undefined;
+  #reads = 0;
 
   /** `onLost` is called once, when the connection has ended, whoever ended it. */
   constructor(authority: string, socket: Socket, options: PingOptions, onLost: (reason: ConnectError) => void) {
@@ -40,6 +41,11 @@ export class Http2 {
     this.#session.once('close', () => this.#closed());
     // Neither a registration nor a watch keeps a process alive; a request does, by the timer of its deadline.
     this.#session.unref();
+  }
+
+  /** How often something was read of any answer: as long as it grows, the server answers. */
+  get reads(): number {
+    return this.#reads;
   }
 
   async request(method: string, path: string, headers: Headers, options: Options): Promise<ClientHttp2Stream> {
@@ -62,6 +68,7 @@ export class Http2 {
   }
 
   #heard(): void {
+    this.#reads++;
     if (this.#streams > 0) this.#listen();
   }
 
@@ -74,8 +81,14 @@ export class Http2 {
 
   #ping(): void {
     const { pingTimeout } = this.#options;
-    const lost = (): void => this.destroy(new ConnectError(`no answer to a ping within ${pingTimeout} ms`, Code.Unavailable));
-    this.#timer = startTimer(lost, pingTimeout).unref();
+    const reads = this.#reads;
+    // In a process that was busy the answer may have arrived and not have been read: sockets are read between the timer and setImmediate().
+    const late = (): void => {
+      setImmediate(() => {
+        if (this.#reads === reads) this.destroy(new ConnectError(`no answer to a ping within ${pingTimeout} ms`, Code.Unavailable));
+      });
+    };
+    this.#timer = startTimer(late, pingTimeout).unref();
     // Answered or cancelled; a session that is destroyed meanwhile tells by its close.
     this.#session.ping((error) => {
       if (error === null) this.#heard();

@@ -1,14 +1,21 @@
 /** The way to a cluster: one connection, to a member that answers; another member when it fails. It tells of an outage once, and when it is over. */
 import { Code, ConnectError } from '@connectrpc/connect';
+import { gettyError } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
+import { followSignal } from '../../core/signals.js';
+import { Outage } from '../shared/outage.js';
 import { Connection, type ConnectionOptions } from './connection.js';
+import { startDeadline } from './deadline.js';
 import type { Endpoint } from './endpoints.js';
-import { isAuthDisabled, isRefusal, isTokenRefused, reasonOf } from './failure.js';
+import { isAuthDisabled, isLate, isRefusal, isTokenRefused, reasonOf } from './failure.js';
 
 export interface LinkOptions extends ConnectionOptions {
+  /** Milliseconds for one request. */
+  readonly requestTimeout: number;
   readonly username: string | undefined;
   readonly password: string | undefined;
-  readonly logger: Logger;
+  /** Without one, an outage is a warning of the process. */
+  readonly logger: Logger | undefined;
 }
 
 /** What a request is given besides its message. */
@@ -16,6 +23,9 @@ export interface RequestOptions {
   readonly headers: Record<string, string>;
   readonly signal: AbortSignal;
 }
+
+/** How many times longer than `requestTimeout` a request may take after requests that were not answered in time. */
+const MOST_PATIENCE = 4;
 
 export class Link {
   readonly #endpoints: readonly Endpoint[];
@@ -27,14 +37,17 @@ export class Link {
   /** Connected, and not let in yet. */
   #candidate: Connection | undefined;
   #dialing: Promise<Connection> | undefined;
-  #away = false;
+  readonly #outage: Outage;
   /** In a row. */
   #failures = 0;
+  #patience = 1;
+  #hasAnswered = false;
 
   constructor(endpoints: readonly Endpoint[], options: LinkOptions) {
     this.#endpoints = endpoints;
     this.#options = options;
     this.#next = Math.floor(Math.random() * endpoints.length);
+    this.#outage = new Outage(`etcd at ${this.name}`, { endpoints: this.name }, options.logger);
   }
 
   get closed(): boolean {
@@ -49,6 +62,13 @@ export class Link {
   /** The members, for messages. */
   get name(): string {
     return this.#endpoints.map(({ text }) => text).join(', ');
+  }
+
+  /** Why the cluster cannot be asked; undefined: it can, or it was not tried. */
+  get failure(): Error | undefined {
+    const isAsked = this.#connection !== undefined || this.#dialing !== undefined;
+    if (this.#outage.failure !== undefined || this.#hasAnswered || !isAsked) return this.#outage.failure;
+    return gettyError('REGISTRY_FAILED', `etcd at ${this.name} has not answered yet`);
   }
 
   /** The present connection, or a new one: every member is tried once. Rejects with the reason of the last one. */
@@ -74,6 +94,7 @@ export class Link {
         return connection;
       } catch (error) {
         failure = error;
+        this.#outage.onFailure(error, reasonOf(error));
         this.#candidate?.close(new ConnectError('another member is tried', Code.Unavailable));
         this.#next = (this.#next + 1) % this.#endpoints.length;
         if (this.closed) break;
@@ -91,7 +112,7 @@ export class Link {
     if (name === undefined) return;
     connection.token = undefined;
     try {
-      const { token } = await connection.auth.authenticate({ name, password }, { signal: connection.gone });
+      const { token } = await this.#inTime(connection, ({ signal }) => connection.auth.authenticate({ name, password }, { signal }), false);
       connection.token = token;
     } catch (error) {
       // The server lets everybody in.
@@ -103,28 +124,61 @@ export class Link {
    * Make a request. A refused token is renewed once. Rejects with Connect's error; unless that is the server's refusal, the
    * connection is given up.
    */
-  async call<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>): Promise<T> {
+  call<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>): Promise<T> {
+    return this.#call(connection, request, false);
+  }
+
+  /** As call(), for an answer that may be long: it may take as long as something is read at least once in `requestTimeout` ms. */
+  callWhileReading<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>): Promise<T> {
+    return this.#call(connection, request, true);
+  }
+
+  async #call<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>, mayGoOn: boolean): Promise<T> {
     try {
-      const answer = await this.#tryTwice(connection, request);
+      const answer = await this.#tryTwice(connection, request, mayGoOn);
       this.#failures = 0;
-      this.#tellBack();
+      this.#patience = 1;
+      this.#hasAnswered = true;
+      this.#outage.end('etcd is back');
       return answer;
     } catch (error) {
+      // A cluster that many clients come to at once answers late. Asking again as often as before would make it later still.
+      if (isLate(error)) this.#patience = Math.min(this.#patience * 2, MOST_PATIENCE);
       this.failed(connection, error);
       throw error;
     }
   }
 
-  async #tryTwice<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>): Promise<T> {
-    const options = (): RequestOptions => ({ headers: connection.headers, signal: connection.gone });
+  async #tryTwice<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>, mayGoOn: boolean): Promise<T> {
     const { token } = connection;
     try {
-      return await request(options());
+      return await this.#inTime(connection, request, mayGoOn);
     } catch (error) {
       if (this.#options.username === undefined || !isTokenRefused(error)) throw error;
       // Somebody else may have renewed it meanwhile.
       if (connection.token === token) await this.#authenticate(connection);
-      return request(options());
+      return this.#inTime(connection, request, mayGoOn);
+    }
+  }
+
+  async #inTime<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>, mayGoOn: boolean): Promise<T> {
+    const { gone } = connection;
+    const abort = new AbortController();
+    const release = followSignal(gone, () => abort.abort(gone.reason));
+    if (gone.aborted) abort.abort(gone.reason);
+    let { reads } = connection;
+    const limit = this.#options.requestTimeout * this.#patience;
+    const stop = startDeadline(limit, () => {
+      const goesOn = mayGoOn && connection.reads !== reads;
+      ({ reads } = connection);
+      if (!goesOn) abort.abort(new ConnectError(`no answer within ${limit} ms`, Code.DeadlineExceeded));
+      return goesOn;
+    });
+    try {
+      return await request({ headers: connection.headers, signal: abort.signal });
+    } finally {
+      stop();
+      release();
     }
   }
 
@@ -133,6 +187,7 @@ export class Link {
     // The answer is clear, and another member would give the same.
     if (isRefusal(error) || (error instanceof ConnectError && error.code === Code.NotFound)) return;
     if (connection === this.#connection) {
+      this.#outage.onFailure(error, reasonOf(error));
       this.#connection = undefined;
       this.#failures++;
       this.#next = (this.#next + 1) % this.#endpoints.length;
@@ -140,18 +195,11 @@ export class Link {
     connection.close(new ConnectError(`given up: ${reasonOf(error)}`, Code.Unavailable));
   }
 
-  /** Say that it is away, once per outage; not while there are members that were not tried. */
+  /** The cluster is away: told once per outage, and not while there are members that were not tried. */
   tell(error: unknown): void {
-    if (this.#away || this.closed || !(this.exhausted || isRefusal(error))) return;
-    this.#away = true;
+    if (this.closed || !(this.exhausted || isRefusal(error))) return;
     const what = isRefusal(error) ? 'refuses what it is asked' : 'is away';
-    this.#options.logger.warn({ endpoints: this.name, error }, `registry: etcd ${what}, trying again: ${reasonOf(error)}`);
-  }
-
-  #tellBack(): void {
-    if (!this.#away) return;
-    this.#away = false;
-    this.#options.logger.info({ endpoints: this.name }, 'registry: etcd is back');
+    this.#outage.begin(what, error, `etcd ${what}, trying again: ${reasonOf(error)}`, reasonOf(error));
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,15 @@
 /** One entry that this process publishes: what is wanted, and what is known of what is there. */
+import type { PublicationListener } from '../../micro/types.js';
 import type { KeyValue } from './kv_pb.js';
 
 /** Who published a value: the registration that made it, so that an older one does not withdraw it. */
 export type Owner = object;
+
+/** The registration that wants a value to be there. */
+export interface Claim {
+  readonly owner: Owner;
+  readonly onPublished: PublicationListener | undefined;
+}
 
 /**
  * `forced`: to be written over whatever is there, which is an older life of the same node. `suspect`: to be looked at, and written
@@ -21,6 +28,8 @@ export class Publication {
   /** undefined: it is to be withdrawn. */
   value: string | undefined;
   owner: Owner | undefined;
+  #onPublished: PublicationListener | undefined;
+  #isPublished: boolean | undefined;
   state: State = 'forced';
   /** The revision at which it was last written by us. */
   revision = 0n;
@@ -39,15 +48,25 @@ export class Publication {
     this.key = Buffer.from(path);
   }
 
-  want(value: string, owner: Owner): void {
+  want(value: string, { owner, onPublished }: Claim): void {
     this.value = value;
     this.owner = owner;
+    this.#onPublished = onPublished;
+    this.#isPublished = undefined;
     this.state = 'forced';
   }
 
   withdraw(): void {
     this.value = undefined;
     this.owner = undefined;
+    this.#onPublished = undefined;
+  }
+
+  /** Tell the registration whether its entry is there, when that has changed. */
+  tellPublished(isPublished: boolean): void {
+    if (this.#isPublished === isPublished) return;
+    this.#isPublished = isPublished;
+    this.#onPublished?.(isPublished);
   }
 
   /** Whether what is there is ours: written by us, or under a lease of ours (an answer may have been lost). */

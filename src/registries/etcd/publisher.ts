@@ -4,7 +4,8 @@
  */
 import { gettyError } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
-import { atMost, within } from '../../core/timers.js';
+import { atMost, pause, within } from '../../core/timers.js';
+import { GO_PAUSE, standIn } from '../shared/go-consumers.js';
 import { Backoff, type BackoffOptions, Nap } from './backoff.js';
 import type { Connection } from './connection.js';
 import { EntryRequests, LOOK } from './entry-requests.js';
@@ -12,7 +13,7 @@ import { isLeaseLost, isRefusal, isTokenRefused, reasonOf, registryFailed } from
 import { Event_EventType, type KeyValue } from './kv_pb.js';
 import { OwnLease } from './lease.js';
 import type { Link } from './link.js';
-import { type Owner, Publication } from './publication.js';
+import { type Claim, type Owner, Publication } from './publication.js';
 import type { WatchResponse } from './rpc_pb.js';
 import { WatchStream } from './watch-stream.js';
 
@@ -21,6 +22,8 @@ export interface PublisherOptions extends BackoffOptions {
   readonly ttl: number;
   readonly requestTimeout: number;
   readonly waitForRegistry: boolean;
+  /** An entry is never replaced in one step. */
+  readonly goConsumers: boolean;
   readonly logger: Logger;
 }
 
@@ -45,8 +48,6 @@ export class Publisher {
   #watchBegan = 0;
   /** Why the watch has ended. */
   #watchFailure: { readonly error: unknown } | undefined;
-  /** Of the last write that was answered. */
-  #revision = 0n;
 
   constructor(link: Link, options: PublisherOptions) {
     this.#link = link;
@@ -55,15 +56,11 @@ export class Publisher {
     this.#lease = new OwnLease(options.ttl);
   }
 
-  get revision(): bigint {
-    return this.#revision;
-  }
-
   /** Resolves when it is there, or, if one is to wait for the registry, when it is known to be away. Rejects with REGISTRY_FAILED. */
-  async publish(path: string, value: string, owner: Owner): Promise<void> {
+  async publish(path: string, value: string, claim: Claim): Promise<void> {
     const publication = this.#publications.get(path) ?? new Publication(path);
     this.#publications.set(path, publication);
-    publication.want(value, owner);
+    publication.want(value, claim);
     const done = new Promise<void>((resolve, reject) => publication.waiters.add({ resolve, reject }));
     this.#wake();
     const { requestTimeout, waitForRegistry } = this.#options;
@@ -73,11 +70,12 @@ export class Publisher {
     } catch (error) {
       if (waitForRegistry && !isRefusal(error) && !this.#closed) {
         this.#link.tell(error);
+        if (publication.owner === claim.owner && publication.state !== 'there') publication.tellPublished(false);
         return;
       }
-      if (publication.owner === owner) publication.withdraw();
+      if (publication.owner === claim.owner) publication.withdraw();
       this.#wake();
-      throw error === late ? late : registryFailed(`cannot publish ${path}`, error);
+      throw error === late ? late : registryFailed(this.#link.name, `cannot publish ${path}`, error);
     }
   }
 
@@ -171,6 +169,7 @@ export class Publisher {
     this.#lease.forget();
     for (const publication of this.#publications.values()) {
       if (publication.state === 'there') publication.state = 'suspect';
+      publication.tellPublished(false);
     }
     const end = performance.now() + Math.random() * LOST_LEASE_SPREAD;
     while (!this.#closed && performance.now() < end) await this.#nap.sleep(end - performance.now());
@@ -194,9 +193,9 @@ export class Publisher {
       all.filter(({ value, state }) => value !== undefined && state === 'suspect'),
       requests,
     );
-    await this.#each(
+    await this.#forceAll(
       all.filter(({ value, state }) => value !== undefined && state === 'forced'),
-      (publication) => this.#force(publication, requests),
+      requests,
     );
     for (const publication of all) this.#watchOne(publication);
     if (performance.now() - this.#watchBegan > SHORTEST_LIFE) this.#backoff.reset();
@@ -226,6 +225,37 @@ export class Publisher {
     this.#say(publication, `the entry is refused, trying again: ${reasonOf(error)}`, error);
   }
 
+  /** Write them, over whatever is there. */
+  async #forceAll(publications: readonly Publication[], requests: EntryRequests): Promise<void> {
+    const standIns = this.#options.goConsumers ? await this.#makeRoom(publications, requests) : [];
+    await this.#each(publications, (publication) => this.#force(publication, requests));
+    for (const other of standIns) await requests.delete(other);
+  }
+
+  /**
+   * Delete the entries that are about to be written over, as Go consumers need it. Another entry of each node stands meanwhile, and goes with the lease
+   * at the latest. Returns those.
+   */
+  async #makeRoom(publications: readonly Publication[], requests: EntryRequests): Promise<readonly { readonly key: Uint8Array }[]> {
+    const taken: Publication[] = [];
+    for (let at = 0; at < publications.length; at += LOOK) {
+      const some = publications.slice(at, at + LOOK);
+      const { found } = await requests.look(some);
+      taken.push(...some.filter((_, i) => found[i] !== undefined));
+    }
+    if (taken.length === 0) return [];
+    const standIns = new Map<Publication, { readonly key: Uint8Array; readonly value: string }>();
+    for (const publication of taken) {
+      if (publication.value === undefined) continue;
+      const { path, value } = standIn(publication.path, publication.value);
+      standIns.set(publication, { key: Buffer.from(path), value });
+    }
+    for (const other of standIns.values()) await requests.put(other, this.#lease.id as bigint);
+    await this.#each([...standIns.keys()], (publication) => requests.delete(publication));
+    await pause(GO_PAUSE, undefined, true);
+    return [...standIns.values()];
+  }
+
   async #force(publication: Publication, requests: EntryRequests): Promise<void> {
     const { value, owner } = publication;
     const revision = await requests.put(publication, this.#lease.id as bigint);
@@ -244,11 +274,11 @@ export class Publisher {
     publication.refused = false;
     publication.revision = revision;
     publication.seen = revision;
-    this.#revision = revision;
+    publication.tellPublished(true);
   }
 
   async #remove(publication: Publication, requests: EntryRequests): Promise<void> {
-    if (!publication.refused) this.#revision = await requests.deleteIf(publication, this.#lease.id as bigint);
+    if (!publication.refused) await requests.deleteIf(publication, this.#lease.id as bigint);
     publication.settleWithdrawals();
     // It may have been published anew meanwhile, which is done next.
     if (publication.value !== undefined) {
@@ -276,11 +306,19 @@ export class Publisher {
     if (kv?.lease === lease && kv.modRevision === publication.revision) {
       publication.state = 'there';
       publication.trouble = '';
+      publication.tellPublished(true);
       return;
     }
     if (kv !== undefined && !publication.isOurs(kv, this.#lease.known)) {
       publication.state = 'taken';
+      publication.tellPublished(false);
       this.#say(publication, 'somebody else has written this entry; it is left alone until it vanishes');
+      return;
+    }
+    // An entry of ours under an earlier lease: it is written over.
+    if (kv !== undefined && this.#options.goConsumers) {
+      publication.state = 'forced';
+      this.#nap.wake();
       return;
     }
     const written = await requests.putIf(publication, lease, kv?.modRevision ?? 0n);

@@ -12,15 +12,17 @@ export interface TreeOptions {
 }
 
 interface Entry {
-  readonly revision: bigint;
   /** Of its key and value. */
   readonly bytes: number;
   /** The value, until somebody asks for it. */
   text: string | undefined;
   /** Once it was asked for; undefined then: garbage. */
   node: ServiceNode | undefined;
-  /** It was there before an outage, and is not now: its provider may be about to come back. */
-  held: boolean;
+  /**
+   * The key is gone, and its provider may be about to write it again: when the entry leaves the lists, by performance.now(). It is set once, so that
+   * further outages do not prolong it. Infinity: the key is there.
+   */
+  leavesAt: number;
 }
 
 /** The entries of one ATTRIBUTES. */
@@ -49,7 +51,8 @@ export class Tree {
   #size = 0;
   #bytes = 0;
   #overflowed = false;
-  #held = 0;
+  /** Entries whose keys are gone. */
+  readonly #leaving = new Set<Entry>();
 
   /** `prefix` is the root with its slash. */
   constructor(prefix: string, options: TreeOptions) {
@@ -70,8 +73,11 @@ export class Tree {
     return this.#overflowed && this.#size < maxEntries * 0.9 && this.#bytes < maxBytes * 0.9;
   }
 
-  get holds(): boolean {
-    return this.#held > 0;
+  /** When the next entry whose key is gone leaves the lists, by performance.now(); Infinity: none does. */
+  get nextLeavesAt(): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const { leavesAt } of this.#leaving) next = Math.min(next, leavesAt);
+    return next;
   }
 
   /** The nodes that a query looks for, in any order. */
@@ -87,96 +93,84 @@ export class Tree {
     return nodes;
   }
 
+  /** All nodes of all services, in any order. */
+  all(): ServiceNode[] {
+    return [...this.#byService.keys()].flatMap((service) => this.list({ service }));
+  }
+
   #parse(folder: Folder, id: string, entry: Entry): void {
     const { text = '' } = entry;
     entry.text = undefined;
     try {
       entry.node = parseEntry({ attributes: folder.name, id }, text);
+      this.#refused.delete(`${this.#prefix}${folder.name}/${id}`);
     } catch (error) {
       this.#refuse(`${this.#prefix}${folder.name}/${id}`, error);
     }
   }
 
+  /** Whatever was known of the key is replaced: a cluster that was restored may use a revision again, with another value. */
   put(kv: KeyValue): void {
     const place = this.#place(kv.key);
     if (place === undefined) return;
     const { folder, id } = place;
     const before = folder.entries.get(id);
-    // The same, read once more.
-    if (before?.revision === kv.modRevision) {
-      this.#release(before);
-      return;
-    }
     if (before !== undefined) this.#drop(folder, id, before);
     this.#changed.add(folder.attributes.service);
-    const path = `${this.#prefix}${folder.name}/${id}`;
-    const text = this.#textOf(path, kv.value);
-    const entry: Entry = {
-      revision: kv.modRevision,
-      bytes: kv.key.length + (text === undefined ? 0 : kv.value.length),
-      text,
-      node: undefined,
-      held: false,
-    };
-    if (this.#size >= this.#options.maxEntries || this.#bytes + entry.bytes > this.#options.maxBytes) {
+    const text = this.#textOf(`${this.#prefix}${folder.name}/${id}`, kv.value);
+    const bytes = kv.key.length + (text === undefined ? 0 : kv.value.length);
+    if (this.#size >= this.#options.maxEntries || this.#bytes + bytes > this.#options.maxBytes) {
       this.#overflow();
       this.#removeIfEmpty(folder);
       return;
     }
     this.#size++;
-    this.#bytes += entry.bytes;
-    folder.entries.set(id, entry);
+    this.#bytes += bytes;
+    folder.entries.set(id, { bytes, text, node: undefined, leavesAt: Number.POSITIVE_INFINITY });
   }
 
   #textOf(path: string, value: Uint8Array): string | undefined {
     try {
       if (value.length > MAX_ENTRY_BYTES) throw new Error(`its value has ${value.length} bytes, at most ${MAX_ENTRY_BYTES} are read`);
-      const text = UTF8.decode(value);
-      this.#refused.delete(path);
-      return text;
+      return UTF8.decode(value);
     } catch (error) {
       this.#refuse(path, error);
       return undefined;
     }
   }
 
-  /** The entry is gone; with `hold` it stays in the lists until it is put again, or releaseHeld(). */
-  delete(key: Uint8Array, hold: boolean): void {
+  /** The key is gone. The entry stays in the lists until `leavesAt`, by performance.now(), unless it is put again. */
+  delete(key: Uint8Array, leavesAt: number): void {
     const place = this.#place(key);
     if (place === undefined) return;
     const entry = place.folder.entries.get(place.id);
-    if (entry !== undefined) this.#remove(place.folder, place.id, entry, hold);
+    if (entry !== undefined) this.#remove(place.folder, place.id, entry, leavesAt);
     this.#removeIfEmpty(place.folder);
   }
 
-  #remove(folder: Folder, id: string, entry: Entry, hold: boolean): void {
-    if (hold) {
-      if (!entry.held) this.#held++;
-      entry.held = true;
+  #remove(folder: Folder, id: string, entry: Entry, leavesAt: number): void {
+    entry.leavesAt = Math.min(entry.leavesAt, leavesAt);
+    if (entry.leavesAt > performance.now()) {
+      this.#leaving.add(entry);
       return;
     }
     this.#drop(folder, id, entry);
+    this.#refused.delete(`${this.#prefix}${folder.name}/${id}`);
     this.#changed.add(folder.attributes.service);
   }
 
   #drop(folder: Folder, id: string, entry: Entry): void {
-    this.#release(entry);
+    this.#leaving.delete(entry);
     folder.entries.delete(id);
     this.#size--;
     this.#bytes -= entry.bytes;
-    this.#refused.delete(`${this.#prefix}${folder.name}/${id}`);
   }
 
-  #release(entry: Entry): void {
-    if (entry.held) this.#held--;
-    entry.held = false;
-  }
-
-  /** All that is there, by its key; whatever is not is deleted. */
-  keepOnly(keys: ReadonlySet<string>, hold: boolean): void {
+  /** `keys` are all that are there: the other entries stay until `leavesAt`. */
+  keepOnly(keys: ReadonlySet<string>, leavesAt: number): void {
     for (const folder of [...this.#folders.values()]) {
       for (const [id, entry] of [...folder.entries]) {
-        if (!keys.has(`${this.#prefix}${folder.name}/${id}`)) this.#remove(folder, id, entry, hold);
+        if (!keys.has(`${this.#prefix}${folder.name}/${id}`)) this.#remove(folder, id, entry, leavesAt);
       }
       this.#removeIfEmpty(folder);
     }
@@ -184,11 +178,13 @@ export class Tree {
     for (const path of [...this.#refused.keys()]) if (!keys.has(path)) this.#refused.delete(path);
   }
 
-  /** What was held did not come back. */
-  releaseHeld(): void {
-    if (this.#held === 0) return;
+  /** Remove the entries whose time is over. */
+  removeLeft(): void {
+    if (this.#leaving.size === 0) return;
     for (const folder of [...this.#folders.values()]) {
-      for (const [id, entry] of [...folder.entries]) if (entry.held) this.#remove(folder, id, entry, false);
+      for (const [id, entry] of [...folder.entries]) {
+        if (this.#leaving.has(entry)) this.#remove(folder, id, entry, entry.leavesAt);
+      }
       this.#removeIfEmpty(folder);
     }
   }

@@ -9,6 +9,9 @@ import { type WatchCreateRequest, type WatchRequest, WatchRequestSchema, type Wa
 /** What is watched, from which revision on. */
 export type Range = Partial<Pick<WatchCreateRequest, 'key' | 'rangeEnd' | 'startRevision'>>;
 
+/** The watch id of an answer to requestProgress(). */
+const NO_WATCH = -1n;
+
 export class WatchStream<Tag> {
   readonly connection: Connection;
   readonly #requests = new Requests();
@@ -32,6 +35,11 @@ export class WatchStream<Tag> {
     this.#requests.push({ case: 'createRequest', value: { ...range, progressNotify: true, fragment: true } });
   }
 
+  /** Ask up to which revision the watches are; `onProgress` of run() is told, unless the server is busy with the watches or older than etcd 3.4. */
+  requestProgress(): void {
+    this.#requests.push({ case: 'progressRequest', value: {} });
+  }
+
   /** Watch no longer what was added with this tag. */
   remove(tag: Tag): void {
     for (const [id, known] of this.#byId) {
@@ -47,7 +55,11 @@ export class WatchStream<Tag> {
    * Follow until end() is called. `onAnswer` is told of each answer of a watch; of one that is compacted, `onCompacted` is told, and that watch is over.
    * Rejects when the stream or the connection fails, or a watch is refused.
    */
-  async run(onAnswer: (tag: Tag, answer: WatchResponse) => void, onCompacted: (tag: Tag) => void): Promise<void> {
+  async run(
+    onAnswer: (tag: Tag, answer: WatchResponse) => void,
+    onCompacted: (tag: Tag) => void,
+    onProgress: (answer: WatchResponse) => void = () => {},
+  ): Promise<void> {
     const lost = (): void => this.#abort.abort(this.connection.gone.reason);
     const release = followSignal(this.connection.gone, lost);
     if (this.connection.gone.aborted) lost();
@@ -56,7 +68,10 @@ export class WatchStream<Tag> {
       const headers = { ...this.connection.headers, hasleader: 'true' };
       // No deadline: 0 is none.
       const answers = this.connection.watch.watch(this.#requests, { signal: this.#abort.signal, headers, timeoutMs: 0 });
-      for await (const answer of answers) this.#take(answer, onAnswer, onCompacted);
+      for await (const answer of answers) {
+        if (answer.watchId === NO_WATCH && !answer.created && !answer.canceled) onProgress(answer);
+        else this.#take(answer, onAnswer, onCompacted);
+      }
       if (!this.#abort.signal.aborted) throw new ConnectError('the server ended the watch', Code.Unavailable);
     } catch (error) {
       if (!(this.#abort.signal.reason instanceof Ended)) throw error;

@@ -8,14 +8,27 @@ import { MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../mic
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import { codeOf, TEMPORARY } from './publication.js';
 
-/** A file that is out of date by this many ttl is nobody's: it is deleted. */
+/** A file is deleted when the clock says that it is out of date by so many ttl, and it has not changed for UNCHANGED_FOR ttl. */
 const DEAD_AFTER = 10;
+const UNCHANGED_FOR = 2;
+/** The part of ttl within which a living entry must change after this process has not looked for longer than ttl. */
+const PATIENCE = 1 / 2;
 /** Trouble with one file, not with the registry. */
 const REFUSED = ['EACCES', 'EPERM', 'ENOTDIR', 'EISDIR', 'ELOOP'];
 
-/** A file as it was last read. */
+/** A file as it was last looked at. Times are those of performance.now(), which does not jump as the clock does. */
 interface Known {
+  /** Differs whenever the file was touched or replaced. */
   readonly version: string;
+  /** When the entry was last known to be alive; -Infinity: it never was. */
+  readonly aliveAt: number;
+  /** When this version was first seen. */
+  readonly firstSeen: number;
+  /** What was read; undefined: nothing yet, as the entry is not alive. */
+  readonly content: Content | undefined;
+}
+
+interface Content {
   readonly text: string | undefined;
   /** undefined: garbage. */
   readonly node: ServiceNode | undefined;
@@ -26,6 +39,9 @@ export class FileScanner {
   readonly #ttl: number;
   readonly #logger: Logger;
   #known = new Map<string, ReadonlyMap<string, Known>>();
+  /** Files that are being written, or were left behind by a killed process. */
+  #unfinished = new Map<string, Known>();
+  #lookedAt = Number.NEGATIVE_INFINITY;
   /** Why a path is passed over, for one line in the log and not one per scan. */
   #refused = new Map<string, string>();
   #refusedBefore = this.#refused;
@@ -36,25 +52,38 @@ export class FileScanner {
     this.#logger = logger;
   }
 
-  /** Every living node that one of the queries looks for. Rejects when the directory cannot be read: the registry is away. */
-  async scan(queries: readonly ServiceQuery[]): Promise<ServiceNode[]> {
+  /** Every living node that one of the queries looks for, or every living node. Rejects when the directory cannot be read: the registry is away. */
+  async scan(queries: readonly ServiceQuery[] | 'all'): Promise<ServiceNode[]> {
     this.#refusedBefore = this.#refused;
     this.#refused = new Map();
     const known = new Map<string, ReadonlyMap<string, Known>>();
+    const unfinished = new Map<string, Known>();
     const nodes: ServiceNode[] = [];
+    const now = performance.now();
+    const isLate = now - this.#lookedAt > this.#ttl;
     for (const entry of await readdir(this.#root, { withFileTypes: true })) {
-      if (entry.name.startsWith('.')) await this.#removeLeftover(entry.name);
-      else if (this.#isWanted(entry.name, entry.isDirectory(), queries)) known.set(entry.name, await this.#scanFolder(entry.name, nodes));
+      const { name } = entry;
+      if (name.startsWith('.')) await this.#lookAtUnfinished(name, unfinished, now);
+      else if (this.#isWanted(name, entry.isDirectory(), queries)) known.set(name, await this.#scanFolder(name, nodes, now, isLate));
     }
     this.#known = known;
+    this.#unfinished = unfinished;
+    this.#lookedAt = now;
     return nodes;
   }
 
-  #isWanted(name: string, isFolder: boolean, queries: readonly ServiceQuery[]): boolean {
+  /** Nothing is looked at any more: what is known gets out of date. */
+  forget(): void {
+    this.#known = new Map();
+    this.#unfinished = new Map();
+    this.#lookedAt = Number.NEGATIVE_INFINITY;
+  }
+
+  #isWanted(name: string, isFolder: boolean, queries: readonly ServiceQuery[] | 'all'): boolean {
     try {
       const attributes = parseAttributes(name);
       if (!isFolder) throw new Error('it is not a directory');
-      return queries.some((query) => matches(attributes, query));
+      return queries === 'all' ? attributes.role === 'SRT_Provider' : queries.some((query) => matches(attributes, query));
     } catch (error) {
       this.#refuse(join(this.#root, name), error);
       return false;
@@ -62,7 +91,7 @@ export class FileScanner {
   }
 
   /** Adds the living nodes to `nodes` and answers what it read. */
-  async #scanFolder(attributes: string, nodes: ServiceNode[]): Promise<ReadonlyMap<string, Known>> {
+  async #scanFolder(attributes: string, nodes: ServiceNode[], now: number, isLate: boolean): Promise<ReadonlyMap<string, Known>> {
     const before = this.#known.get(attributes);
     const after = new Map<string, Known>();
     // A file that is replaced just now may be missing from the listing, so what was there before is looked for by its name.
@@ -71,14 +100,12 @@ export class FileScanner {
       const path = join(this.#root, attributes, id);
       try {
         const stats = await lstat(path);
-        const age = Date.now() - stats.mtimeMs;
-        // A time ahead of the clock is no sign of life either: the clock was set back since.
-        const alive = Math.abs(age) <= this.#ttl;
-        if (age > this.#ttl * DEAD_AFTER && stats.isFile()) await unlink(path);
-        if (!alive) continue;
-        const entry = await this.#read(attributes, id, path, stats, before?.get(id));
+        const seen = this.#see(stats, before?.get(id), now, isLate);
+        const isAlive = now - seen.aliveAt <= this.#ttl;
+        if (!isAlive && (await this.#removeDead(path, stats, seen, now))) continue;
+        const entry = isAlive ? await this.#read(attributes, id, path, stats, seen) : seen;
         after.set(id, entry);
-        if (entry.node !== undefined) nodes.push(entry.node);
+        if (isAlive && entry.content?.node !== undefined) nodes.push(entry.content.node);
       } catch (error) {
         const code = codeOf(error);
         if (code === 'ENOENT') continue;
@@ -87,6 +114,27 @@ export class FileScanner {
       }
     }
     return after;
+  }
+
+  /** An entry is alive as long as it changes. Only at the first look the clock decides, since there is nothing to compare with. */
+  #see(stats: Stats, before: Known | undefined, now: number, isLate: boolean): Known {
+    const version = `${stats.mtimeMs}:${stats.ctimeMs}:${stats.size}:${stats.ino}`;
+    if (before === undefined) {
+      const age = Math.abs(Date.now() - stats.mtimeMs);
+      return { version, aliveAt: age <= this.#ttl ? now - age : Number.NEGATIVE_INFINITY, firstSeen: now, content: undefined };
+    }
+    if (before.version !== version) return { version, aliveAt: now, firstSeen: now, content: before.content };
+    // This process was busy or stopped, and the providers perhaps with it.
+    const isExcused = isLate && before.aliveAt > this.#lookedAt - this.#ttl;
+    return isExcused ? { ...before, aliveAt: Math.max(before.aliveAt, now - this.#ttl * PATIENCE) } : before;
+  }
+
+  /** Whether it was removed. The clock may have jumped, so it does not decide alone. */
+  async #removeDead(path: string, stats: Stats, { firstSeen }: Known, now: number): Promise<boolean> {
+    const isOld = stats.isFile() && Date.now() - stats.mtimeMs > this.#ttl * DEAD_AFTER;
+    if (!isOld || now - firstSeen <= this.#ttl * UNCHANGED_FOR) return false;
+    await unlink(path);
+    return true;
   }
 
   async #list(attributes: string): Promise<string[]> {
@@ -100,11 +148,11 @@ export class FileScanner {
     }
   }
 
-  async #read(attributes: string, id: string, path: string, stats: Stats, before: Known | undefined): Promise<Known> {
-    const version = `${stats.mtimeMs}:${stats.size}:${stats.ino}`;
-    if (before?.version === version) {
-      if (before.node === undefined) this.#refuseAgain(path);
-      return before;
+  async #read(attributes: string, id: string, path: string, stats: Stats, seen: Known): Promise<Known> {
+    const before = this.#known.get(attributes)?.get(id);
+    if (seen.content !== undefined && before?.version === seen.version) {
+      if (seen.content.node === undefined) this.#refuseAgain(path);
+      return seen;
     }
     let text: string | undefined;
     try {
@@ -113,12 +161,12 @@ export class FileScanner {
       if (stats.size > MAX_ENTRY_BYTES) throw new Error(`it has ${stats.size} bytes, at most ${MAX_ENTRY_BYTES} are read`);
       text = await readFile(path, 'utf8');
       // Touched, and not changed: as a heartbeat does.
-      if (before?.node !== undefined && before.text === text) return { ...before, version };
-      return { version, text, node: parseEntry({ attributes, id }, text) };
+      if (seen.content?.node !== undefined && seen.content.text === text) return seen;
+      return { ...seen, content: { text, node: parseEntry({ attributes, id }, text) } };
     } catch (error) {
       if (codeOf(error) !== 'REGISTRY_FAILED' && codeOf(error) !== '') throw error;
       this.#refuse(path, error);
-      return { version, text, node: undefined };
+      return { ...seen, content: { text, node: undefined } };
     }
   }
 
@@ -133,12 +181,14 @@ export class FileScanner {
     if (reason !== undefined) this.#refused.set(path, reason);
   }
 
-  /** What a process left that was killed between writing a file and giving it its name. */
-  async #removeLeftover(name: string): Promise<void> {
+  /** Remove what a process left that was killed between writing a file and giving it its name. */
+  async #lookAtUnfinished(name: string, unfinished: Map<string, Known>, now: number): Promise<void> {
     if (!name.startsWith(TEMPORARY)) return;
     const path = join(this.#root, name);
     try {
-      if (Date.now() - (await lstat(path)).mtimeMs > this.#ttl * DEAD_AFTER) await unlink(path);
+      const stats = await lstat(path);
+      const seen = this.#see(stats, this.#unfinished.get(name), now, false);
+      if (!(await this.#removeDead(path, stats, seen, now))) unfinished.set(name, seen);
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') this.#refuse(path, error);
     }

@@ -128,6 +128,11 @@ export class ZooKeeperClient implements AsyncDisposable {
     return this.#keeper.sessionId;
   }
 
+  /** Whether anything was asked yet: the client connects with its first operation. */
+  get isStarted(): boolean {
+    return this.#keeper.isStarted;
+  }
+
   /** Why there is no connection, or why there was none. */
   get lastFailure(): Error | undefined {
     return this.#keeper.lastFailure;

@@ -40,6 +40,9 @@ export class Folder {
   #mustList = true;
   #stopped = false;
   #trouble = '';
+  /** The number of the read that began last, and of the one that `nodes` is from. */
+  #readsBegun = 0;
+  #readsDone = 0;
   #nodes: readonly ServiceNode[] | undefined;
 
   /** `changed` is called when there is another list. */
@@ -58,6 +61,20 @@ export class Folder {
     return this.#nodes;
   }
 
+  /** The number of the read that `nodes` is from. */
+  get readsDone(): number {
+    return this.#readsDone;
+  }
+
+  /** Read what has changed. Returns the number of the first read that has all changes that the server has told of so far. */
+  refresh(): number {
+    const isStale = this.#mustList || this.#names.some((id) => this.#entries.get(id)?.stale !== false);
+    if (!isStale) return this.#readsBegun;
+    const next = this.#readsBegun + 1;
+    this.#steady.wake();
+    return next;
+  }
+
   /** It is not watched any more. */
   stop(): void {
     this.#stopped = true;
@@ -73,6 +90,7 @@ export class Folder {
   };
 
   async #refresh(): Promise<void> {
+    const read = ++this.#readsBegun;
     if (this.#mustList) await this.#list();
     if (this.#stopped) return;
     const toRead = this.#names.filter((id) => this.#entries.get(id)?.stale !== false);
@@ -83,6 +101,7 @@ export class Folder {
     }
     if (this.#stopped) return;
     this.#trouble = '';
+    this.#readsDone = read;
     this.#nodes = [...this.#entries.values()].flatMap(({ node }) => (node === undefined ? [] : [node]));
     this.#changed();
   }

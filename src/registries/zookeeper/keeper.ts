@@ -80,6 +80,10 @@ export class Keeper {
     return session !== 0n && (session === this.#session.id || this.#former.has(session));
   }
 
+  get isStarted(): boolean {
+    return this.#running !== undefined;
+  }
+
   start(): void {
     if (this.#running !== undefined) return;
     this.#contactAt = performance.now();

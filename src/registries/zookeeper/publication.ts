@@ -1,6 +1,9 @@
 /** One entry that this process publishes: an ephemeral node, put back whenever it is not there, and taken away for good. */
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
+import { pause } from '../../core/timers.js';
+import type { PublicationListener } from '../../micro/types.js';
+import { GO_PAUSE, standIn } from '../shared/go-consumers.js';
 import { parentOf } from './addresses.js';
 import type { ZooKeeperClient } from './client.js';
 import { isConnectionTrouble, reasonOf, ZooKeeperError, type ZooKeeperReason } from './errors.js';
@@ -19,24 +22,31 @@ export class Publication {
   readonly #client: ZooKeeperClient;
   readonly #path: string;
   readonly #logger: Logger;
+  readonly #goConsumers: boolean;
   readonly #steady = new Steady(
     () => this.#reconcile(),
     (error) => this.#failed(error),
   );
   /** What shall be there; undefined: nothing of ours. */
-  #wanted: { readonly value: Buffer; readonly owner: Owner } | undefined;
+  #wanted: { readonly value: Buffer; readonly owner: Owner; readonly onPublished: PublicationListener | undefined } | undefined;
+  /** What the registration was last told; undefined: nothing. */
+  #isToldPublished: boolean | undefined;
   #waiting: { resolve(): void; reject(error: unknown): void }[] = [];
   /** The node may be there and be ours. */
   #present = false;
   /** The entry was there: to write it is to put it back. */
   #published = false;
+  /** The node is as it was written, as far as is known. */
+  #isThere = false;
   /** Whoever has the path now is an older life of ours; later on it is somebody who has taken it over. */
   #takeOver = false;
   #stopped = false;
   /** What was last said in the log, so that it is said once. */
   #trouble = '';
 
-  constructor(client: ZooKeeperClient, path: string, logger: Logger) {
+  /** `goConsumers`: an entry is never replaced in one step. */
+  constructor(client: ZooKeeperClient, path: string, logger: Logger, goConsumers: boolean) {
+    this.#goConsumers = goConsumers;
     this.#client = client;
     this.#path = path;
     this.#logger = logger;
@@ -48,8 +58,9 @@ export class Publication {
   }
 
   /** Have `value` there. Settles when it is; rejects when the server refuses it, and goes on trying until withdraw(). */
-  publish(value: string, owner: Owner): Promise<void> {
-    this.#wanted = { value: Buffer.from(value), owner };
+  publish(value: string, owner: Owner, onPublished?: PublicationListener): Promise<void> {
+    this.#wanted = { value: Buffer.from(value), owner, onPublished };
+    this.#isToldPublished = undefined;
     this.#takeOver = true;
     return this.#settled();
   }
@@ -59,6 +70,17 @@ export class Publication {
     if (this.#wanted?.owner !== owner) return Promise.resolve();
     this.#wanted = undefined;
     return this.#settled();
+  }
+
+  /** Tell the registration that its entry is not there yet. */
+  tellUnpublished(): void {
+    this.#tell(false);
+  }
+
+  #tell(isPublished: boolean): void {
+    if (this.#isToldPublished === isPublished) return;
+    this.#isToldPublished = isPublished;
+    this.#wanted?.onPublished?.(isPublished);
   }
 
   /** The client is about to be closed: the entry goes with its session. */
@@ -83,6 +105,7 @@ export class Publication {
     else await this.#put(wanted.value);
     // Wanted anew meanwhile: another run follows.
     if (wanted !== this.#wanted) return;
+    if (wanted !== undefined && this.#isThere) this.#tell(true);
     this.#trouble = '';
     for (const { resolve } of this.#waiting.splice(0)) resolve();
   }
@@ -96,11 +119,14 @@ export class Publication {
         // An earlier session of ours, in this process or in one before it, is not waited for.
         if (!this.#takeOver && !this.#client.owns(node.stat)) return this.#leaveAlone();
         await this.#replace(node.stat, value);
+      } else if (!node.data.equals(value) && this.#goConsumers) {
+        await this.#replaceInSteps(node.stat, value);
       } else if (!node.data.equals(value)) {
         await ignoring(this.#client.setData(this.#path, value, node.stat.version), 'NO_NODE', 'BAD_VERSION');
       } else {
         if (made && this.#published) this.#logger.info({ path: this.#path }, 'registry: published the entry again');
         this.#published = true;
+        this.#isThere = true;
         this.#takeOver = false;
         return;
       }
@@ -136,12 +162,22 @@ export class Publication {
   }
 
   readonly #onEvent = ({ type }: WatchEvent): void => {
-    if (type !== 'changed') this.#present = false;
-    if (this.#wanted !== undefined) this.#steady.wake(Math.random() * JITTER);
+    const wasTaken = !this.#isThere;
+    this.#isThere = false;
+    if (type !== 'changed') {
+      this.#present = false;
+      this.#tell(false);
+    }
+    if (this.#wanted !== undefined) this.#steady.wake(wasTaken ? 0 : Math.random() * JITTER);
   };
 
+  #replace(old: Stat, value: Buffer): Promise<void> {
+    return this.#goConsumers ? this.#replaceInSteps(old, value) : this.#replaceInOneStep(old, value);
+  }
+
   /** At once and as one, so that no list is ever without it. */
-  async #replace(old: Stat, value: Buffer): Promise<void> {
+  async #replaceInOneStep(old: Stat | undefined, value: Buffer): Promise<void> {
+    if (old === undefined) return;
     const path = this.#path;
     const operations: MultiOperation[] = [
       { type: 'delete', path, version: old.version },
@@ -153,8 +189,25 @@ export class Publication {
     this.#present = true;
   }
 
+  /** Delete the old node; #put() creates the new one. Another entry of the node stands meanwhile, and goes with the session at the latest. */
+  async #replaceInSteps(old: Stat, value: Buffer): Promise<void> {
+    const other = standIn(this.#path, value.toString());
+    await ignoring(this.#client.create(other.path, Buffer.from(other.value), { ephemeral: true }), 'NODE_EXISTS');
+    try {
+      await ignoring(this.#client.delete(this.#path, old.version), 'NO_NODE', 'BAD_VERSION');
+      await pause(GO_PAUSE, undefined, true);
+      if (this.#stopped) return;
+      // Another process publishes this node, too, and has put its entry back: it gives way to one that is replaced in one step only.
+      if (!(await this.#create(value)) && this.#present) await this.#replaceInOneStep((await this.#read())?.stat, value);
+    } finally {
+      if (!this.#stopped) await ignoring(this.#client.delete(other.path), 'NO_NODE');
+    }
+  }
+
   #leaveAlone(): void {
     // To replace it would make the two replace each other for ever. The watch tells when it goes.
+    this.#isThere = false;
+    this.#tell(false);
     this.#say('another process has published this entry; it is left alone as long as it lives');
   }
 

@@ -4,8 +4,9 @@ import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import { startTimer } from '../../core/timers.js';
 import { type Attributes, matches, parseAttributes } from '../../micro/attributes.js';
-import { nodeKey, type SnapshotSink } from '../../micro/snapshots.js';
+import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { MissingNodes } from '../shared/missing-nodes.js';
 import type { ZooKeeperClient } from './client.js';
 import { isConnectionTrouble } from './errors.js';
 import { Folder } from './folder.js';
@@ -17,6 +18,9 @@ interface Watch {
   readonly sink: SnapshotSink;
   /** What it was last given. */
   last?: readonly ServiceNode[];
+  readonly missing: MissingNodes;
+  /** The read of each folder that the first list waits for; undefined: not known before the server has answered a sync. */
+  required?: ReadonlyMap<Folder, number>;
 }
 
 export class Tree {
@@ -35,7 +39,10 @@ export class Tree {
   #mustList = true;
   #listed = false;
   #trouble = '';
-  #settling: NodeJS.Timeout | undefined;
+  /** Until when missing nodes stay, by performance.now(). */
+  #graceEnd = 0;
+  /** Offers the lists again when the time of missing nodes is over. */
+  #release: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
 
   /** `root`: '' for `/`. */
   constructor(client: ZooKeeperClient, root: string, logger: Logger) {
@@ -46,7 +53,7 @@ export class Tree {
 
   /** Answers the function that ends the watch. */
   watch(query: ServiceQuery, sink: SnapshotSink): () => void {
-    const watch: Watch = { query, sink };
+    const watch: Watch = { query, sink, missing: new MissingNodes() };
     this.#watches.add(watch);
     this.#steady.wake();
     return () => {
@@ -56,25 +63,18 @@ export class Tree {
   }
 
   /**
-   * For so many milliseconds nobody is taken from a list: after an outage the providers' sessions may have ended too, and whoever lives publishes
-   * itself again.
+   * An outage is over. Nodes that are missing within the next `ms` milliseconds stay in the lists until then: the providers' sessions may have ended
+   * too, and living providers publish themselves again.
    */
   settle(ms: number): void {
-    clearTimeout(this.#settling);
-    this.#settling = undefined;
-    if (ms <= 0 || this.#watches.size === 0) return;
-    this.#settling = startTimer(() => {
-      this.#settling = undefined;
-      for (const watch of this.#watches) this.#offer(watch);
-    }, ms).unref();
+    this.#graceEnd = performance.now() + ms;
   }
 
   /** The registry is disposed. */
   stop(): void {
     this.#steady.stop();
     for (const { sink } of [...this.#watches]) sink.end();
-    clearTimeout(this.#settling);
-    this.#settling = undefined;
+    this.#cancelRelease();
   }
 
   #forgetUnwanted(): void {
@@ -82,8 +82,8 @@ export class Tree {
       if (!this.#isWanted(folder.attributes)) this.#drop(name, folder);
     }
     if (this.#watches.size > 0) return;
-    clearTimeout(this.#settling);
-    this.#settling = undefined;
+    this.#cancelRelease();
+    this.#graceEnd = 0;
     this.#client.unwatch(this.#root || '/', this.#onChange);
     this.#mustList = true;
     this.#listed = false;
@@ -105,6 +105,8 @@ export class Tree {
   };
 
   async #refresh(): Promise<void> {
+    const begun = [...this.#watches].filter(({ required }) => required === undefined);
+    if (begun.length > 0) await this.#sync();
     if (this.#watches.size === 0) return;
     if (this.#mustList) await this.#list();
     // The last watch may have ended meanwhile.
@@ -116,7 +118,17 @@ export class Tree {
       if (!this.#folders.has(name)) this.#folders.set(name, this.#open(name, attributes));
     }
     this.#listed = true;
+    for (const watch of begun) watch.required = new Map([...this.#folders.values()].map((folder) => [folder, folder.refresh()]));
     for (const watch of this.#watches) this.#offer(watch);
+  }
+
+  /**
+   * Let the server catch up. When it has answered, it has told of every change before the question, so a list that is read from then on has
+   * everything that was published before the watch began. While ZooKeeper is away, the last lists are all there is.
+   */
+  async #sync(): Promise<void> {
+    if (this.#listed && this.#client.state === 'away') return;
+    await this.#client.sync(this.#root || '/');
   }
 
   #open(name: string, attributes: Attributes): Folder {
@@ -148,19 +160,33 @@ export class Tree {
 
   /** The whole list, if all of it has been read. */
   #offer(watch: Watch): void {
-    if (!this.#listed) return;
+    const { required } = watch;
+    if (!this.#listed || required === undefined) return;
     const nodes: ServiceNode[] = [];
     for (const folder of this.#folders.values()) {
       if (!matches(folder.attributes, watch.query)) continue;
-      if (folder.nodes === undefined) return;
+      // Only the first list waits: a folder that changes all the time must not keep later ones back.
+      if (folder.nodes === undefined || (watch.last === undefined && folder.readsDone < (required.get(folder) ?? 0))) return;
       for (const node of folder.nodes) nodes.push(node);
     }
-    if (this.#settling !== undefined && watch.last !== undefined) {
-      const present = new Set(nodes.map(nodeKey));
-      nodes.push(...watch.last.filter((node) => !present.has(nodeKey(node))));
-    }
-    watch.last = nodes;
-    watch.sink.offer(nodes);
+    watch.last = watch.missing.keep(watch.last ?? [], nodes, this.#graceEnd);
+    if (watch.missing.nextDeadline !== undefined) this.#releaseAt(watch.missing.nextDeadline);
+    watch.sink.offer(watch.last);
+  }
+
+  #releaseAt(at: number): void {
+    if (this.#release !== undefined && this.#release.at <= at) return;
+    this.#cancelRelease();
+    const release = (): void => {
+      this.#release = undefined;
+      for (const watch of this.#watches) this.#offer(watch);
+    };
+    this.#release = { at, timer: startTimer(release, Math.max(1, at - performance.now())).unref() };
+  }
+
+  #cancelRelease(): void {
+    clearTimeout(this.#release?.timer);
+    this.#release = undefined;
   }
 
   #failed(error: unknown): void {

@@ -1,0 +1,121 @@
+/** A registry that cannot be reached says so: in the errors of calls, in explain(), at the provider, and once as a warning of the process. */
+import { createServer, type Server, type Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { consume, provide, type Registry, type ServiceNode } from '../../src/micro/index.js';
+import { etcd } from '../../src/registries/etcd.js';
+import { file } from '../../src/registries/file.js';
+import { zookeeper } from '../../src/registries/zookeeper.js';
+import { contract, implement, unary } from '../../src/rpc/index.js';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { Log } from '../fixtures/registries.js';
+import { EtcdServer, type RegistryServer } from '../fixtures/registry-servers.js';
+import { noTimersLeft } from '../fixtures/timers.js';
+import { until } from '../fixtures/waiting.js';
+import { createZooKeeper } from '../fixtures/zookeeper-server.js';
+
+const Greeter = contract('Greeter', { hello: unary<string, string>() });
+const services = [implement(Greeter, { hello: (name) => `hello ${name}` })];
+
+/** The codes and messages of an error and of its causes. */
+function chain(error: unknown): string {
+  const { code, message, cause } = error as { code?: unknown; message?: unknown; cause?: unknown };
+  return `${code}: ${message}${cause === undefined ? '' : ` < ${chain(cause)}`}`;
+}
+
+const ABSENT: readonly (readonly [name: string, address: string, reason: RegExp, open: (logger?: Log) => Registry])[] = [
+  ['etcd', '127.0.0.1:1', /ECONNREFUSED/, (logger) => etcd('http://127.0.0.1:1', { logger })],
+  ['zookeeper', '127.0.0.1:1', /ECONNREFUSED/, (logger) => zookeeper('127.0.0.1:1', { logger })],
+  ['file', '/no/such/directory', /ENOENT/, (logger) => file('/no/such/directory', { logger })],
+];
+
+describe.each(ABSENT)('an absent %s registry', (_, address, reason, open) => {
+  noLeaks();
+  noTimersLeft();
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error): void => void warnings.push(warning);
+  beforeEach(() => void process.on('warning', onWarning));
+  afterEach(() => {
+    process.off('warning', onWarning);
+    warnings.length = 0;
+  });
+
+  it('is named by the error of a call and by explain(), each with the reason', async () => {
+    await using registry = open(new Log());
+    await using consumer = consume({ registry, timeout: 1_000 });
+    const error = await consumer
+      .stub(Greeter)
+      .hello('a')
+      .catch((failure: unknown) => failure);
+    expect(chain(error)).toContain(address);
+    expect(chain(error)).toMatch(reason);
+    const { registryFailure } = await consumer.explain(Greeter);
+    expect(registryFailure).toContain(address);
+    expect(registryFailure).toMatch(reason);
+    await expect(registry.list()).rejects.toMatchObject({ code: 'REGISTRY_FAILED', message: expect.stringContaining(address) });
+  });
+
+  it('is one warning of the process without a logger, and none with one', async () => {
+    await using logged = open(new Log());
+    await using registry = open();
+    await using resolving = consume({ registry: logged, timeout: 500 });
+    await using consumer = consume({ registry, timeout: 500 });
+    for (const one of [resolving, consumer, consumer]) await expect(one.stub(Greeter).hello('a')).rejects.toThrow();
+    await until(() => warnings.length > 0, 'a warning');
+    expect(warnings.map(({ message }) => message)).toEqual([expect.stringContaining(address)]);
+    expect(warnings[0]).toMatchObject({ code: 'REGISTRY_FAILED', cause: expect.anything() });
+  });
+});
+
+describe('a server that accepts connections and is silent', () => {
+  noLeaks();
+  let silent: Server;
+  const sockets = new Set<Socket>();
+  let port = 0;
+  beforeEach(async () => {
+    silent = createServer((socket) => sockets.add(socket.on('error', () => {})));
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    ({ port } = silent.address() as { port: number });
+  });
+
+  it.each([
+    ['etcd', (): Registry => etcd(`http://127.0.0.1:${port}`, { logger: new Log() })],
+    ['zookeeper', (): Registry => zookeeper(`127.0.0.1:${port}`, { logger: new Log() })],
+  ])('is named by the error of a call to %s before any limit of the registry is over', async (_, open) => {
+    await using registry = open();
+    await using consumer = consume({ registry, timeout: 300 });
+    const error = await consumer
+      .stub(Greeter)
+      .hello('a')
+      .catch((failure: unknown) => failure);
+    expect(chain(error)).toContain(`127.0.0.1:${port}`);
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+});
+
+const SERVERS: readonly (readonly [name: string, create: () => Promise<RegistryServer>, open: (at: RegistryServer) => Registry])[] = [
+  ['etcd', () => EtcdServer.create(), (at) => etcd(`http://${at.host}:${at.port}`, { ttl: 1_000, logger: new Log() })],
+  ['zookeeper', () => createZooKeeper(), (at) => zookeeper(`${at.host}:${at.port}`, { sessionTimeout: 1_000, logger: new Log() })],
+];
+
+describe.each(SERVERS)('a provider on %s', (_, create, open) => {
+  it('tells what is published: nothing before the registry is there, and everything then', { timeout: INSTALL_TIMEOUT }, async () => {
+    const server = await create();
+    try {
+      await using registry = open(server);
+      const told: (readonly ServiceNode[])[] = [];
+      await using provider = await provide({ registry, address: 'tcp://127.0.0.1:0', services, onPublish: (nodes) => told.push(nodes) });
+      expect(provider.nodes.length).toBe(1);
+      expect(provider.published).toEqual([]);
+      expect(told).toEqual([[]]);
+      await server.start();
+      await until(() => told.length >= 2, 'onPublish is called again');
+      expect(provider.published).toEqual(provider.nodes);
+      expect(told[1]).toEqual(provider.nodes);
+      expect((await registry.list()).map(({ address }) => address)).toEqual([provider.address]);
+    } finally {
+      await server.stop();
+    }
+  });
+});

@@ -1,0 +1,55 @@
+/** Many clients at once, and a slow line. Without noTimersLeft(): it follows every timer and promise of 1,200 registries, which takes most of the time. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { entryPath, entryValue } from '../../src/micro/attributes.js';
+import { ETCD_DEFAULTS, etcd } from '../../src/registries/etcd.js';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { node, Watching } from '../fixtures/registries.js';
+import { EtcdServer, encode } from '../fixtures/registry-servers.js';
+import { TcpProxy } from '../fixtures/tcp-proxy.js';
+
+const PER_REQUEST = 125;
+
+describe('an etcd', () => {
+  noLeaks();
+  let server: EtcdServer;
+
+  beforeAll(async () => {
+    server = await EtcdServer.started();
+  }, INSTALL_TIMEOUT);
+  afterAll(() => server.stop());
+
+  it('that 1,000 providers register at at once: the lists of 200 consumers become complete', { timeout: 180_000 }, async () => {
+    const options = { root: '/storm' };
+    const registries = Array.from({ length: 1_200 }, () => etcd(server.endpoint, options));
+    const [readers, writers] = [registries.slice(0, 200), registries.slice(200)];
+    const watches = readers.map((registry) => new Watching(registry));
+    await Promise.all(watches.map((watch) => watch.next()));
+    const complete = watches.map(async (watch) => {
+      for (;;) if ((await watch.next())?.length === 1_000) return;
+    });
+    await Promise.all([...writers.map((registry, i) => registry.register(node(`n${i}`))), ...complete]);
+    // Far fewer lists than registrations: each list of a thousand nodes costs the work of a thousand.
+    for (const watch of watches) expect(watch.seen.length).toBeLessThan(500);
+    await Promise.all(registries.map((registry) => registry[Symbol.asyncDispose]()));
+  });
+
+  it('behind a line of 50 KB/s: a list of 1,000 nodes arrives, later than the time of one request', { timeout: 120_000 }, async () => {
+    const root = '/slow';
+    const entries = Array.from({ length: 1_000 }, (_, i) => node(`n${i}`, { metadata: { note: 'x'.repeat(100) } }));
+    const puts = entries.map((entry) => ({ request_put: { key: encode(entryPath(root, entry)), value: encode(entryValue(entry)) } }));
+    while (puts.length > 0) await server.ask('kv/txn', { success: puts.splice(0, PER_REQUEST) });
+    const proxy = await TcpProxy.to(server);
+    proxy.limit(50 * 1024);
+    try {
+      await using registry = etcd(`http://127.0.0.1:${proxy.port}`, { root });
+      await using watch = new Watching(registry);
+      const began = performance.now();
+      expect((await watch.next())?.length).toBe(1_000);
+      expect(performance.now() - began).toBeGreaterThan(ETCD_DEFAULTS.requestTimeout);
+      expect(proxy.accepted).toBe(1);
+    } finally {
+      await proxy.close();
+    }
+  });
+});

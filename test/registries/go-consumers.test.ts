@@ -1,0 +1,69 @@
+/** With `goConsumers`, an entry is deleted and created again instead of being replaced in one step, and no list is without its node meanwhile. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { entryPath, entryValue } from '../../src/micro/attributes.js';
+import type { Registry } from '../../src/micro/types.js';
+import { etcd } from '../../src/registries/etcd.js';
+import { zookeeper } from '../../src/registries/zookeeper.js';
+import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { Log, node, Watching } from '../fixtures/registries.js';
+import { EtcdServer, type RegistryServer } from '../fixtures/registry-servers.js';
+import { noTimersLeft } from '../fixtures/timers.js';
+import { createZooKeeper } from '../fixtures/zookeeper-server.js';
+
+const ROWS: readonly (readonly [
+  name: string,
+  create: () => Promise<RegistryServer>,
+  open: (at: RegistryServer, goConsumers: boolean) => Registry,
+])[] = [
+  ['etcd', () => EtcdServer.create(), (at, goConsumers) => etcd(`http://${at.host}:${at.port}`, { goConsumers, logger: new Log() })],
+  ['zookeeper', () => createZooKeeper(), (at, goConsumers) => zookeeper(`${at.host}:${at.port}`, { goConsumers, logger: new Log() })],
+];
+
+describe.each(ROWS)('%s', (_, create, open) => {
+  noLeaks();
+  noTimersLeft();
+  let server: RegistryServer;
+  let registries: Registry[] = [];
+  beforeAll(async () => {
+    server = await create();
+    await server.start();
+  }, INSTALL_TIMEOUT);
+  afterAll(() => server.stop());
+  beforeEach(() => {
+    registries = [open(server, true), open(server, false)];
+  });
+  afterEach(async () => {
+    for (const registry of registries) await registry[Symbol.asyncDispose]();
+  });
+
+  it.each([
+    ['an update', false],
+    ['a restart under the same id', true],
+  ])('%s is seen as a deletion and a creation', async (_name, isRestart) => {
+    const [first, reader] = registries as [Registry, Registry];
+    await using watch = new Watching(reader);
+    await watch.ids();
+    const old = node('a', { address: 'tcp://127.0.0.1:1' });
+    if (isRestart) await server.put(entryPath('/getty', old), entryValue(old));
+    else await first.register(old);
+    await watch.ids('a');
+    const replaced = first.register(node('a', { address: 'tcp://127.0.0.1:2' }));
+    const [standIn] = await watch.ids('a-replacing');
+    expect(standIn?.address).toBe('tcp://127.0.0.1:2');
+    const [last] = await watch.ids('a');
+    expect(last?.address).toBe('tcp://127.0.0.1:2');
+    await replaced;
+    expect(watch.seen.slice(1).filter((ids) => ids.length === 0)).toEqual([]);
+    expect((await server.entries('/getty')).size).toBe(1);
+  });
+
+  it('an entry that is not there yet is created without another one', async () => {
+    const [first, reader] = registries as [Registry, Registry];
+    await using watch = new Watching(reader);
+    await watch.ids();
+    await first.register(node('b'));
+    await watch.ids('b');
+    expect(watch.seen).toEqual([[], ['b']]);
+  });
+});
