@@ -53,6 +53,18 @@ describe('the demo', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it.each([
+    ['etcd://127.0.0.1:1/getty', /etcd at http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/],
+    ['zookeeper://127.0.0.1:1/getty', /ZooKeeper registry 127\.0\.0\.1:1\/getty: .*ECONNREFUSED/],
+    ['127.0.0.1:2379', /given "127\.0\.0\.1:2379", expected .*etcd:\/\/host:port/],
+  ])('a registry at %s is told of at once', async (url, words) => {
+    const began = performance.now();
+    const { code, errors } = await start(['--registry', url]).ended;
+    expect(errors).toMatch(words);
+    expect(code).toBe(1);
+    expect(performance.now() - began).toBeLessThan(10_000);
+  });
+
   it('--json prints one object and nothing else', async () => {
     const { code, out } = await start(['--duration', '3s', '--rate', '200', '--json']).ended;
     const figures = JSON.parse(out);

@@ -1,19 +1,22 @@
 /** A provider process of the demo: `provider.js REGISTRY NAME`. */
 import { messageOf } from '../../core/errors.js';
-import { provide } from '../../micro/index.js';
+import { provide, type Registry } from '../../micro/index.js';
 import { registry as openRegistry } from '../../registries/index.js';
 import { followParent, tell } from './messages.js';
 import { testService } from './test-service.js';
 
 const [url = '', id = ''] = process.argv.slice(2);
 
+let registry: Registry | undefined;
 try {
-  const registry = await openRegistry(url);
+  // A registry that is not there is told at once, instead of after the demo has waited for its nodes.
+  const opened = await openRegistry(url, { waitForRegistry: false });
+  registry = opened;
   const provider = await provide({ registry, id, address: 'tcp://127.0.0.1:0', services: [testService()] });
   followParent(async ({ type }) => {
     if (type !== 'stop') return;
     await provider.close();
-    await registry[Symbol.asyncDispose]();
+    await opened[Symbol.asyncDispose]();
     process.exit(0);
   });
   tell({ type: 'ready', address: provider.address });
@@ -21,4 +24,5 @@ try {
   tell({ type: 'failure', message: messageOf(error) });
   process.exitCode = 1;
   process.disconnect?.();
+  await registry?.[Symbol.asyncDispose]();
 }
