@@ -26,7 +26,7 @@ export interface ServiceQuery {
   readonly protocol?: CodecName | undefined;
 }
 
-/** Called with true when the entry of a node is in the registry, and with false when it is not, or not any more. Must not throw. */
+/** Called with true when the entry of a node is in the registry, and with false when it is not, or not any more. What it throws is a warning of the process. */
 export type PublicationListener = (isPublished: boolean) => void;
 
 export interface Registry extends AsyncDisposable {

@@ -16,6 +16,7 @@ import { Link } from './etcd/link.js';
 import { readPages } from './etcd/pages.js';
 import { Publisher } from './etcd/publisher.js';
 import { Tree } from './etcd/tree.js';
+import { guardedListener } from './shared/publication-listener.js';
 
 export interface EtcdOptions {
   /** What the keys begin with. */
@@ -134,7 +135,7 @@ class EtcdRegistry implements Registry {
     const value = entryValue(node);
     if (this.#closed !== undefined) throw gettyError('REGISTRY_FAILED', `etcd: the registry at ${this.#link.name} is closed`);
     const owner = {};
-    await this.#publisher.publish(path, value, { owner, onPublished });
+    await this.#publisher.publish(path, value, { owner, onPublished: guardedListener(path, onPublished) });
     return { [Symbol.asyncDispose]: () => this.#publisher.withdraw(path, owner) };
   }
 

@@ -15,6 +15,7 @@ import { codeOf, Publication } from './file/publication.js';
 import { FileScanner } from './file/scanner.js';
 import { MissingNodes } from './shared/missing-nodes.js';
 import { Outage } from './shared/outage.js';
+import { guardedListener } from './shared/publication-listener.js';
 
 export interface FileRegistryOptions {
   /**
@@ -89,7 +90,7 @@ class FileRegistry implements Registry {
     const publication = this.#publications.get(path) ?? new Publication(this.#root, path, this.#ttl, this.#logger);
     this.#publications.set(path, publication);
     try {
-      await publication.publish(value, owner, onPublished);
+      await publication.publish(value, owner, guardedListener(path, onPublished));
     } catch (error) {
       this.#forgetIfIdle(path, publication);
       throw gettyError('REGISTRY_FAILED', `cannot write the entry ${path}: ${messageOf(error)}`, error);

@@ -11,6 +11,7 @@ import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
 import { snapshots, sortedNodes } from '../micro/snapshots.js';
 import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
 import { Outage } from './shared/outage.js';
+import { guardedListener } from './shared/publication-listener.js';
 import { checkPath } from './zookeeper/addresses.js';
 import { CLIENT_DEFAULTS, ZooKeeperClient } from './zookeeper/client.js';
 import { listNodes } from './zookeeper/list-nodes.js';
@@ -135,7 +136,7 @@ class ZooKeeperRegistry implements Registry {
     const owner = {};
     const publication = this.#publications.get(path) ?? new Publication(this.#client, path, this.#logger, this.#options.goConsumers);
     this.#publications.set(path, publication);
-    const published = publication.publish(value, owner, onPublished);
+    const published = publication.publish(value, owner, guardedListener(path, onPublished));
     try {
       if (this.#options.waitForRegistry) await this.#orBehind(published, publication, path);
       else if (!(await this.#beforeAway(published))) throw this.#client.lastFailure ?? this.#failure('it does not answer');

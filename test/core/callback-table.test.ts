@@ -33,6 +33,7 @@ import {
 } from '../../src/micro/index.js';
 import { tracing } from '../../src/opentelemetry/index.js';
 import { rpcMetrics } from '../../src/prometheus/index.js';
+import { etcd } from '../../src/registries/etcd.js';
 import { memory } from '../../src/registries/memory.js';
 import { ZooKeeperClient } from '../../src/registries/zookeeper.js';
 import {
@@ -500,6 +501,16 @@ const ROWS: Readonly<Record<string, Row>> = {
     const registry = { register: fail } as unknown as Registry;
     await told.rejection(() => provide({ registry, address: freeAddress(), services: [implement(Numbers, numbers())] }));
   },
+  async 'ProvideOptions.onPublish'(fail) {
+    await using registry = memory();
+    const options = { registry, address: freeAddress(), services: [implement(Numbers, numbers())] };
+    await using provider = await provide({ ...options, onPublish: once(fail) });
+    expect(provider.published).toEqual(provider.nodes);
+  },
+  async PublicationListener(fail) {
+    await using registry = etcd('http://127.0.0.1:1', { logger: { info() {}, warn() {} } });
+    await registry.register(node('tcp://127.0.0.1:1'), once(fail));
+  },
   'MessageClass.encode': messageClassRow('encode'),
   'MessageClass.decode': messageClassRow('decode'),
   async 'StandardProps.validate'(fail) {
@@ -534,6 +545,7 @@ const ROWS: Readonly<Record<string, Row>> = {
 const ELSEWHERE: Readonly<Record<string, string>> = {
   'WatchOptions.watch': 'a ZooKeeper server is needed: test/registries/zookeeper/client.test.ts',
   Watcher: 'as WatchOptions.watch',
+  'Registry.list': 'no part of the package calls it; the program that calls it gets its rejection',
 };
 
 /** Objects that the package makes and the user holds: their functions are no callbacks. */
