@@ -1,6 +1,5 @@
 /** The answer that a channel is about to write. A channel has one and fills it anew for each. */
 import type { ByteWriter } from '../transport/byte-writer.js';
-import { NULL } from './body.js';
 import { RpcError } from './errors.js';
 import {
   beginFrame,
@@ -15,6 +14,7 @@ import {
   type Tags,
 } from './frame.js';
 import { writeResponseHead } from './head.js';
+import { NULL } from './json-body.js';
 import { NO_METADATA } from './metadata.js';
 import type { CodecName, MessageCodec, Metadata } from './types.js';
 

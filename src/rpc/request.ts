@@ -1,9 +1,9 @@
 /** How a request becomes bytes: a constant beginning per method and codec, then what varies. */
 import { ByteWriter } from '../transport/byte-writer.js';
-import { NULL, UNDEFINED } from './body.js';
 import { streamsInput } from './call.js';
 import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, HEADER_BYTES, SECTION_BYTES } from './frame.js';
 import { CALL_TYPE, constantRequestHead, writeRequestRest } from './head.js';
+import { NULL, UNDEFINED } from './json-body.js';
 import { NO_METADATA } from './metadata.js';
 import type { Call, CodecName, Method, MethodKind } from './types.js';
 
