@@ -1,8 +1,10 @@
 /** A consumer: finds the nodes of a service, follows them, and balances calls over them. */
 
+import { runIn } from '../core/async-context.js';
 import { refusePromise } from '../core/callbacks.js';
 import { messageOf } from '../core/errors.js';
 import { SILENT } from '../core/logger.js';
+import { captureAsyncContext } from '../core/node-async-context.js';
 import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
 import { redactUrl } from '../core/redact.js';
 import { atMost, LONGEST_TIMER, within } from '../core/timers.js';
@@ -113,6 +115,8 @@ class ServiceConsumer implements Consumer {
   /** The same pools, where each call finds its own. */
   readonly #byMethod: Readonly<Record<CodecName, Map<Method, Pool>>> = { json: new Map(), protobuf: new Map() };
   readonly #timeout: number;
+  /** Of consume(): what is begun for a call outlives it. */
+  readonly #asyncContext = captureAsyncContext();
   readonly #settings: PoolSettings;
   readonly #counters = new ConsumerCounters();
   #closing: Promise<void> | undefined;
@@ -132,6 +136,7 @@ class ServiceConsumer implements Consumer {
     this.#links = new Links(
       { ...pickNames(options, CONNECTION_NAMES), interceptors: [], [SHARED_METERS]: this.#counters.meters } as RpcClientOptions,
       offers ? (options.idleTimeout ?? 0) : idleTimeout,
+      this.#asyncContext,
       () => {
         for (const pool of this.#pools.values()) pool.changed();
       },
@@ -195,7 +200,8 @@ class ServiceConsumer implements Consumer {
       const { registry, group, balancer = roundRobin(), logger = SILENT } = this.#options;
       // First, for it may throw, and nothing would close the resolver.
       const picker = pickerOf(balancer);
-      const resolver = new Resolver(registry, { service, group, version: version || undefined, protocol }, { logger });
+      const query = { service, group, version: version || undefined, protocol };
+      const resolver = runIn(this.#asyncContext, () => new Resolver(registry, query, { logger }));
       pool = new Pool(resolver, picker, this.#links, this.#settings, () => this.#counters.ejections++);
       this.#pools.set(key, pool);
       resolver.onChange(() => this.#keepLinks());

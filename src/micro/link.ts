@@ -1,5 +1,6 @@
 /** The connections of a consumer to one address: an rpc client, dialed when a call first needs it. */
 
+import type { AsyncContext } from '../core/async-context.js';
 import { messageOf } from '../core/errors.js';
 import { startTimer } from '../core/timers.js';
 import { type Call, connect, type PeerStatistics, type RpcClient, type RpcClientOptions } from '../rpc/index.js';
@@ -24,6 +25,7 @@ export class Link {
   readonly address: string;
   readonly #options: RpcClientOptions;
   readonly #changed: () => void;
+  readonly #asyncContext: AsyncContext;
   #client: RpcClient | undefined;
   /** Of the client; `left`: its events no longer matter. */
   #connection = { left: false };
@@ -44,10 +46,11 @@ export class Link {
   readonly #leaving = new Set<Promise<void>>();
   #closed = false;
 
-  /** `changed` is called when `available` or `connected` may have changed. */
-  constructor(address: string, options: RpcClientOptions, changed: () => void) {
+  /** It dials in `asyncContext`, and not in that of the call that needs it. `changed` is called when `available` or `connected` may have changed. */
+  constructor(address: string, options: RpcClientOptions, asyncContext: AsyncContext, changed: () => void) {
     this.address = address;
     this.#options = options;
+    this.#asyncContext = asyncContext;
     this.#changed = changed;
   }
 
@@ -101,7 +104,7 @@ export class Link {
     this.#used = true;
     if (this.#responsive) return Promise.resolve();
     if (this.#client === undefined) {
-      this.#dialing ??= this.#dial();
+      this.#dialing ??= this.#asyncContext.run(this.#dial, this, undefined);
       return this.#dialing;
     }
     if (this.#down) return Promise.reject(this.#lastFailure);

@@ -1,4 +1,5 @@
 /** The links of a consumer, by address. */
+import type { AsyncContext } from '../core/async-context.js';
 import { startInterval } from '../core/timers.js';
 import type { PeerStatistics, RpcClientOptions } from '../rpc/index.js';
 import { Link, LOOKS } from './link.js';
@@ -13,13 +14,15 @@ export class Links {
   readonly #closing = new Set<Promise<void>>();
   readonly #options: RpcClientOptions;
   readonly #changed: () => void;
+  readonly #asyncContext: AsyncContext;
   readonly #idleTimeout: number;
   #looks: NodeJS.Timeout | undefined;
   #retiredLooks: NodeJS.Timeout | undefined;
 
   /** `idleTimeout`: milliseconds after which connections that no call has used are closed; 0: never. */
-  constructor(options: RpcClientOptions, idleTimeout: number, changed: () => void) {
+  constructor(options: RpcClientOptions, idleTimeout: number, asyncContext: AsyncContext, changed: () => void) {
     this.#options = options;
+    this.#asyncContext = asyncContext;
     this.#idleTimeout = idleTimeout;
     this.#changed = changed;
   }
@@ -27,7 +30,7 @@ export class Links {
   of(address: string): Link {
     let link = this.#byAddress.get(address);
     if (link === undefined) {
-      link = this.#retired.get(address) ?? new Link(address, this.#options, this.#changed);
+      link = this.#retired.get(address) ?? new Link(address, this.#options, this.#asyncContext, this.#changed);
       this.#retired.delete(address);
       this.#byAddress.set(address, link);
       if (this.#idleTimeout > 0) this.#looks ??= startInterval(() => this.#look(), this.#idleTimeout / LOOKS).unref();

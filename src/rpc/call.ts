@@ -4,6 +4,7 @@ import { codeOf, isInstance, messageOf } from '../core/errors.js';
 import { badOption, checkNumber } from '../core/options.js';
 import { followSignal, type LinkedSignal, linkSignals } from '../core/signals.js';
 import { RpcError } from './errors.js';
+import { handledCall } from './inherited-call.js';
 import { checkMetadata, NO_METADATA } from './metadata.js';
 import { checkCallNames, checkChangeNames } from './option-names.js';
 import type { Call, CallContext, CallOptions, CodecName, Metadata, Method, MethodKind } from './types.js';
@@ -40,15 +41,15 @@ export class ClientCall implements Call {
 
   /** `defaultTimeout`: as checkTimeout() answers. Throws BAD_OPTION, or DEADLINE_EXCEEDED when the parent's deadline has passed. */
   static make(method: Method, input: unknown, codec: CodecName, defaultTimeout: number | undefined, options: CallOptions | undefined): ClientCall {
-    if (options === undefined) return new ClientCall(method, input, codec, defaultTimeout, NO_METADATA, undefined, undefined);
-    if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
-    checkCallNames(options);
-    const { metadata, onMetadata, parent } = options;
+    const inherited = handledCall();
+    if (options === undefined && inherited === undefined) return new ClientCall(method, input, codec, defaultTimeout, NO_METADATA, undefined, undefined);
+    if (options !== undefined) checkOptions(options);
+    const { metadata, onMetadata, parent = inherited, timeout: given, signal: ownSignal } = options ?? NO_OPTIONS;
     if (onMetadata !== undefined && typeof onMetadata !== 'function') throw badOption('onMetadata', onMetadata, 'a function');
-    let timeout = options.timeout === undefined ? defaultTimeout : checkTimeout(options.timeout);
-    let signal = checkSignal(options.signal);
+    let timeout = given === undefined ? defaultTimeout : checkTimeout(given);
+    let signal = checkSignal(ownSignal);
     let linked: LinkedSignal | undefined;
-    if (parent !== undefined) {
+    if (parent !== undefined && parent !== null) {
       timeout = withinParent(timeout, parent, method);
       if (signal !== undefined) linked = linkSignals(signal, parent.signal);
       signal = linked?.signal ?? parent.signal;
@@ -89,6 +90,14 @@ export class LinkedCall extends ClientCall {
     super(method, input, codec, timeout, metadata, signal, onMetadata);
     this.release = release;
   }
+}
+
+const NO_OPTIONS: CallOptions = {};
+
+/** Throws BAD_OPTION. */
+function checkOptions(options: CallOptions): void {
+  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
+  checkCallNames(options);
 }
 
 /** Whole milliseconds; Infinity is no deadline. Throws BAD_OPTION. */

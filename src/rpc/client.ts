@@ -1,5 +1,6 @@
 /** Calls contracts at an address, and serves those that it offers to the server. */
 
+import { type AsyncContext, runIn } from '../core/async-context.js';
 import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
 import { isInstance, messageOf } from '../core/errors.js';
 import { pickNames } from '../core/options.js';
@@ -40,11 +41,14 @@ class ContractClient implements RpcClient {
   readonly #calls: Meters;
   readonly #served: Meters;
 
-  constructor(address: string, options: ResolvedRpcOptions, { calls, served }: SharedMeters) {
+  readonly #asyncContext: AsyncContext | undefined;
+
+  constructor(address: string, options: ResolvedRpcOptions, { calls, served }: SharedMeters, asyncContext: AsyncContext | undefined) {
     this.#calls = calls;
     this.#served = served;
     this.#target = address;
     this.#options = options;
+    this.#asyncContext = asyncContext;
     this.invoke = compose(options.interceptors, (call) => this.#send(call));
   }
 
@@ -68,7 +72,8 @@ class ContractClient implements RpcClient {
       calls: this.#calls,
       served: this.#served,
       router: new Router(services),
-      handle: handlerChain(options.interceptors),
+      handle: handlerChain(options),
+      asyncContext: this.#asyncContext,
       wrap: (invoke) => compose(options.interceptors, invoke),
       changed: (channel) => this.#changed(channel),
       isCompressed: isCompressed(options.session),
@@ -96,12 +101,17 @@ class ContractClient implements RpcClient {
     const isResponsive = responsive.length > 0;
     this.#usable = isResponsive ? responsive : usable;
     const isReady = usable.length > 0;
-    if (isReady !== wasReady && this.#onReady !== undefined) notifyOrWarn('onReady', () => this.#onReady?.(isReady));
+    if (isReady !== wasReady) this.#notify('onReady', this.#onReady, isReady);
     // All channels lead to the same process: what makes one of them silent may have made the others so.
     if (channel.usable && !channel.responsive) for (const other of responsive) other.askForLife();
     if (isResponsive === this.#responsive) return;
     this.#responsive = isResponsive;
-    if (this.#onResponsive !== undefined) notifyOrWarn('onResponsive', () => this.#onResponsive?.(isResponsive));
+    this.#notify('onResponsive', this.#onResponsive, isResponsive);
+  }
+
+  /** The event may come from a timer that some call has started. */
+  #notify(name: string, callback: ((state: boolean) => unknown) | undefined, state: boolean): void {
+    if (callback !== undefined) runIn(this.#asyncContext, () => notifyOrWarn(name, () => callback(state)));
   }
 
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs> {
@@ -162,9 +172,14 @@ class ContractClient implements RpcClient {
   }
 }
 
-/** connect() over sessions that `dial` makes. */
-export async function connectOver(dial: Dial, address: string, options: RpcClientOptions = {}): Promise<RpcClient> {
+/** connect() over sessions that `dial` makes. Handlers and callbacks run in `asyncContext`. */
+export async function connectOver(
+  dial: Dial,
+  address: string,
+  options: RpcClientOptions = {},
+  asyncContext?: AsyncContext,
+): Promise<RpcClient> {
   checkRpcClientNames(options);
   const { [SHARED_METERS]: meters = { calls: new Meters(), served: new Meters() } } = options as { [SHARED_METERS]?: SharedMeters };
-  return new ContractClient(address, resolveRpcOptions(options), meters).connect(dial, options);
+  return new ContractClient(address, resolveRpcOptions(options), meters, asyncContext).connect(dial, options);
 }

@@ -26,6 +26,10 @@ export class ServerCall implements CallContext, Tags {
   readonly logIdLow: number;
   readonly logIdHigh: number;
   identity: Identity | undefined;
+  /** This, also for what with() has made of it. */
+  readonly origin: ServerCall = this;
+  /** An interceptor has let the call through to its handler. */
+  hasBegun = false;
   /** Of a streaming call. */
   stream: ServerStream | undefined;
   readonly meter: MethodMeter;

@@ -1,6 +1,9 @@
 /** serve() and connect() on Node.js. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { captureAsyncContext } from '../core/node-async-context.js';
 import { connect as dial, serve as listen } from '../transport/node.js';
 import { connectOver } from './client.js';
+import { setCallStorage } from './inherited-call.js';
 import { serveOver } from './server.js';
 import type { RpcClient, RpcClientOptions, RpcServer, RpcServerOptions, Service } from './types.js';
 
@@ -9,7 +12,8 @@ import type { RpcClient, RpcClientOptions, RpcServer, RpcServerOptions, Service 
  * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED.
  */
 export function serve(address: string, services: readonly Service[], options?: RpcServerOptions): Promise<RpcServer> {
-  return serveOver(listen, address, services, options);
+  if (options?.inheritContext === true) setCallStorage(new AsyncLocalStorage());
+  return serveOver(listen, address, services, options, captureAsyncContext());
 }
 
 /**
@@ -17,5 +21,6 @@ export function serve(address: string, services: readonly Service[], options?: R
  * Rejects with BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
  */
 export function connect(address: string, options?: RpcClientOptions): Promise<RpcClient> {
-  return connectOver(dial, address, options);
+  if (options?.inheritContext === true) setCallStorage(new AsyncLocalStorage());
+  return connectOver(dial, address, options, captureAsyncContext());
 }

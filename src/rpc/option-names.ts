@@ -13,6 +13,7 @@ const RPC_OPTION_NAMES = {
   maxStreamBytes: true,
   maxDecodedObjects: true,
   busyPoll: true,
+  inheritContext: true,
   drainTimeout: true,
   interceptors: true,
   logger: true,

@@ -22,6 +22,7 @@ export const RPC_DEFAULTS = {
   maxStreamBytes: 64 * 1024 * 1024,
   maxDecodedObjects: MAX_DECODED_OBJECTS,
   busyPoll: 0,
+  inheritContext: false,
   drainTimeout: 10_000,
   interceptors: [] as readonly Interceptor[],
   logger: SILENT,
@@ -46,9 +47,10 @@ const RANGES: Ranges<ResolvedRpcOptions> = {
 /** Throws BAD_OPTION. */
 export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcOptions {
   const resolved = withDefaults(RPC_DEFAULTS, options as Partial<ResolvedRpcOptions> | undefined, RANGES);
-  const { interceptors, logger, session, heartbeatPeriod } = resolved;
+  const { interceptors, logger, session, heartbeatPeriod, inheritContext } = resolved;
   if (!Array.isArray(interceptors)) throw badOption('interceptors', interceptors, 'an array of functions');
   for (const interceptor of interceptors) if (typeof interceptor !== 'function') throw badOption('interceptors', interceptor, 'functions');
+  if (typeof inheritContext !== 'boolean') throw badOption('inheritContext', inheritContext, 'a boolean');
   if (session === null) throw badOption('session', session, 'an object');
   // Sessions are made later, when nobody is there who could be told.
   resolveSetup({ ...session, ...(heartbeatPeriod > 0 && { cronPeriod: heartbeatPeriod }), codec: NO_CODEC, listener: NO_LISTENER });

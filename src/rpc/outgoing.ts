@@ -9,7 +9,7 @@ import { isPlainSuccess, readResponseError } from './head.js';
 import { NO_METADATA } from './metadata.js';
 import { type PendingCalls, Waiting } from './pending.js';
 import { EXTENDED_REQUEST, writeRequest } from './request.js';
-import type { Call, CodecName } from './types.js';
+import type { Call, CallOptions, CodecName, Metadata } from './types.js';
 
 export abstract class Outgoing extends Waiting {
   abstract write(output: ByteWriter): void;
@@ -32,6 +32,15 @@ const capture = (resolve: (value: unknown) => void, reject: (error: unknown) => 
   rejectNext = reject;
 };
 
+/** A promise calls back in the context in which it was asked; and before the call's own, which is settled later. */
+function tellerOf(onMetadata: NonNullable<CallOptions['onMetadata']>): (metadata: Metadata) => void {
+  let tell!: (metadata: Metadata) => void;
+  new Promise<Metadata>((resolve) => {
+    tell = resolve;
+  }).then((metadata) => notifyOrWarn('onMetadata of a call', () => onMetadata(metadata)));
+  return tell;
+}
+
 /** A call with one answer; the base of those with streams. */
 export class OutgoingCall extends Outgoing {
   readonly call: Call;
@@ -46,6 +55,8 @@ export class OutgoingCall extends Outgoing {
   readonly #count: CallCounter;
   /** Of a call without a timeout; of another its deadline tells, and a number that is no integer costs an object. */
   readonly #startedAt: number | undefined;
+  /** Tells onMetadata, in the async context of the caller. */
+  readonly #tellMetadata: ((metadata: Metadata) => void) | undefined;
   #counted = false;
 
   /** `extended`: whether the peer is; undefined while that is not known. */
@@ -57,6 +68,7 @@ export class OutgoingCall extends Outgoing {
     this.#extended = extended;
     this.promise = new Promise(capture);
     this.resolve = resolveNext;
+    this.#tellMetadata = call.onMetadata && tellerOf(call.onMetadata);
     this.reject = rejectNext;
   }
 
@@ -73,13 +85,13 @@ export class OutgoingCall extends Outgoing {
 
   answer(frame: Frame, maxDecodedObjects: number): void {
     const codec = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
-    const { method, onMetadata } = this.call;
+    const { method } = this.call;
     this.received += frame.bodyEnd - frame.bodyStart;
     try {
       if (frame.command !== COMMAND.response && frame.command !== COMMAND.end) throw new TypeError('it came as the answer to a heartbeat');
       if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headEnd - frame.headStart)) {
         const error = readResponseError(codec, frame.bytes, frame.headStart, frame.headEnd);
-        if (onMetadata !== undefined && error.metadata !== NO_METADATA) notifyOrWarn('onMetadata of a call', () => onMetadata(error.metadata));
+        if (error.metadata !== NO_METADATA) this.#tellMetadata?.(error.metadata);
         if (frame.code !== CODE.ok || error.message !== '') return this.fail(error);
       }
       this.succeed(frame, codec, maxDecodedObjects);

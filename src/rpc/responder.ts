@@ -1,4 +1,5 @@
 /** The serving half of a channel: requests become calls of handlers, and what handlers answer becomes replies. */
+import type { AsyncContext } from '../core/async-context.js';
 import { promiseOf } from '../core/callbacks.js';
 import { codeOf, isInstance, messageOf } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
@@ -12,6 +13,7 @@ import type { RecentRequests } from './datagrams.js';
 import { RpcError } from './errors.js';
 import { CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
 import { CALL_TYPE } from './head.js';
+import { handling } from './inherited-call.js';
 import { Reply } from './reply.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
 import type { Router } from './router.js';
@@ -32,6 +34,9 @@ export interface ResponderSetup {
   readonly served: Meters;
   /** Runs a handler; undefined where no interceptor stands before it. */
   readonly handle: Invoke | undefined;
+  /** Where handlers run; undefined where the platform has no async contexts. */
+  readonly asyncContext: AsyncContext | undefined;
+  readonly inheritContext: boolean;
 }
 
 /** The channel, as its responder sees it. */
@@ -116,6 +121,17 @@ export class Responder {
       return;
     }
     this.#tally.started++;
+    const { asyncContext } = this.#setup;
+    if (asyncContext === undefined) this.#handle(context);
+    else asyncContext.run(this.#handle, this, context);
+  }
+
+  #handle(context: ServerCall): void {
+    if (this.#setup.inheritContext) handling(context, () => this.#run(context));
+    else this.#run(context);
+  }
+
+  #run(context: ServerCall): void {
     if (context.stream?.writer !== undefined) return this.#serveReplies(context, context.stream.writer);
     const { handle } = this.#setup;
     context.stream?.reader?.open();

@@ -1,4 +1,5 @@
 /** Serves contracts at an address. */
+import type { AsyncContext } from '../core/async-context.js';
 import { badOption, pickNames } from '../core/options.js';
 import { atMost } from '../core/timers.js';
 import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
@@ -7,12 +8,13 @@ import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import type { ServerCall } from './context.js';
 import { RpcError } from './errors.js';
 import type { Frame } from './frame.js';
+import { handling } from './inherited-call.js';
 import { withIntrospection } from './introspection.js';
 import { checkRpcServerNames } from './option-names.js';
 import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { Router } from './router.js';
 import { Meters, statisticsOf } from './statistics.js';
-import type { Channel, Interceptor, Invoke, RpcServer, RpcServerOptions, RpcStatistics, Service } from './types.js';
+import type { Channel, Invoke, RpcServer, RpcServerOptions, RpcStatistics, Service } from './types.js';
 
 /** A session is given up that has not heard its peer for so long; peers send heartbeats more often. */
 const IDLE_TIMEOUT = 180_000;
@@ -28,8 +30,11 @@ class ContractServer implements RpcServer {
   readonly #calls = new Meters();
   readonly #served = new Meters();
 
-  constructor(options: ResolvedRpcOptions) {
+  readonly #asyncContext: AsyncContext | undefined;
+
+  constructor(options: ResolvedRpcOptions, asyncContext: AsyncContext | undefined) {
     this.#options = options;
+    this.#asyncContext = asyncContext;
   }
 
   get address(): string {
@@ -50,7 +55,8 @@ class ContractServer implements RpcServer {
       calls: this.#calls,
       served: this.#served,
       router: new Router(introspection ? withIntrospection(services, this) : services),
-      handle: handlerChain(options.interceptors),
+      handle: handlerChain(options),
+      asyncContext: this.#asyncContext,
       wrap: (invoke) => compose(options.interceptors, invoke),
       changed: (channel) => {
         if (channel.closed) this.channels.delete(channel);
@@ -110,19 +116,29 @@ class ContractServer implements RpcServer {
 }
 
 /** What runs a handler behind interceptors; undefined where there are none, so that nobody pays for them. */
-export function handlerChain(interceptors: readonly Interceptor[]): Invoke | undefined {
+export function handlerChain({ interceptors, inheritContext }: ResolvedRpcOptions): Invoke | undefined {
   if (interceptors.length === 0) return undefined;
   return compose(interceptors, async (call) => {
+    const context = call as ServerCall;
+    context.origin.hasBegun = true;
     try {
-      return await (call as ServerCall).handler(call.input, call as ServerCall);
+      // An interceptor may have given the handler another context, with a nearer deadline.
+      if (inheritContext && context !== context.origin) return await handling(context, () => context.handler(context.input, context));
+      return await context.handler(context.input, context);
     } catch (error) {
       throw RpcError.from(error);
     }
   });
 }
 
-/** serve() over sessions that `listen` makes. */
-export async function serveOver(listen: Listen, address: string, services: readonly Service[], options: RpcServerOptions = {}): Promise<RpcServer> {
+/** serve() over sessions that `listen` makes. Handlers run in `asyncContext`. */
+export async function serveOver(
+  listen: Listen,
+  address: string,
+  services: readonly Service[],
+  options: RpcServerOptions = {},
+  asyncContext?: AsyncContext,
+): Promise<RpcServer> {
   checkRpcServerNames(options);
-  return new ContractServer(resolveRpcOptions(options)).listen(listen, address, services, options);
+  return new ContractServer(resolveRpcOptions(options), asyncContext).listen(listen, address, services, options);
 }

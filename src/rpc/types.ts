@@ -207,8 +207,8 @@ export interface CallOptions {
   /** Cancels the call: CANCELLED here, and the handler's signal aborts. */
   signal?: AbortSignal | undefined;
   metadata?: Metadata | undefined;
-  /** The call on whose behalf this one is made: it ends at the latest with that one's deadline, and is cancelled when that one is. */
-  parent?: CallContext | undefined;
+  /** The call on whose behalf this one is made: it ends at the latest with that one's deadline, and is cancelled when that one is. null: none, where RpcOptions.inheritContext would give one. */
+  parent?: CallContext | null | undefined;
   /** Told of the metadata that came with the reply, or at the end of a stream, before the call settles; not called when there are none. */
   onMetadata?: ((metadata: Metadata) => unknown) | undefined;
 }
@@ -372,6 +372,11 @@ export interface RpcOptions {
    * halves the time of a call on one machine or a fast network. 0: never.
    */
   busyPoll?: number | undefined;
+  /**
+   * Calls that a handler makes, also through other clients and consumers of this process, have its call as their parent unless they are given another, or
+   * `parent: null`: they end at its deadline and are cancelled with it. Each handled call costs some 0.5 µs more. On Node.js alone. Default: false.
+   */
+  inheritContext?: boolean | undefined;
   /** How long close() waits for calls under way. */
   drainTimeout?: number | undefined;
   /** The first sees the call first. */

@@ -1,0 +1,15 @@
+/**
+ * The async context, which is what AsyncLocalStorage holds, that handlers, callbacks and dials run in. Portable code is given one; where the platform has
+ * none, as in a page, it is given none.
+ */
+export interface AsyncContext {
+  /** Calls `fn` with `self` as `this`. What it sets with AsyncLocalStorage.enterWith() is not seen by the next. */
+  run<A, R>(fn: (argument: A) => R, self: unknown, argument: A): R;
+}
+
+const call = <R>(fn: () => R): R => fn();
+
+/** Calls `fn` in `context`, or as it is where there is none. */
+export function runIn<R>(context: AsyncContext | undefined, fn: () => R): R {
+  return context === undefined ? fn() : context.run(call<R>, undefined, fn);
+}
