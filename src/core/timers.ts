@@ -9,6 +9,33 @@ export function boundedDelay(ms: number): number {
   return Math.min(Math.max(ms, 0), LONGEST_TIMER) || 0;
 }
 
+/** A timer of any length. Calls `callback` once, unless `cancel()` comes first. */
+export class LongTimer {
+  readonly #callback: () => void;
+  readonly #end: number;
+  readonly #keepsProcess: boolean;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** `ms`: Infinity is never. `keepsProcess`: whether the process lives on for it. */
+  constructor(callback: () => void, ms: number, keepsProcess = true) {
+    this.#callback = callback;
+    this.#end = performance.now() + ms;
+    this.#keepsProcess = keepsProcess;
+    this.#start(ms);
+  }
+
+  #start(ms: number): void {
+    if (ms === Number.POSITIVE_INFINITY) return;
+    this.#timer = startTimer(ms > LONGEST_TIMER ? () => this.#start(this.#end - performance.now()) : this.#callback, ms);
+    // In a page a timer is a number.
+    if (!this.#keepsProcess) this.#timer.unref?.();
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
 /** setTimeout() with a bounded delay. */
 export function startTimer(callback: () => void, ms: number): NodeJS.Timeout {
   return setTimeout(callback, boundedDelay(ms));
@@ -26,15 +53,15 @@ export async function atMost(ms: number, promise: Promise<unknown>): Promise<voi
 
 /** Settles as `promise` does; after `ms` milliseconds it rejects with what `late` makes, or resolves with undefined when there is no `late`. */
 export async function within<T>(ms: number, promise: Promise<T>, late: (() => Error) | undefined): Promise<T> {
-  if (ms > LONGEST_TIMER) return promise;
-  let timer: NodeJS.Timeout | undefined;
+  if (ms === Number.POSITIVE_INFINITY) return promise;
+  let timer: LongTimer | undefined;
   const enough = new Promise<T>((resolve, reject) => {
-    timer = startTimer(() => (late === undefined ? resolve(undefined as T) : reject(late())), ms);
+    timer = new LongTimer(() => (late === undefined ? resolve(undefined as T) : reject(late())), ms);
   });
   try {
     return await Promise.race([promise, enough]);
   } finally {
-    clearTimeout(timer);
+    timer?.cancel();
   }
 }
 

@@ -8,7 +8,7 @@ import { captureAsyncContext } from '../core/node-async-context.js';
 import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
 import { redactUrl } from '../core/redact.js';
 import { atMost, LONGEST_TIMER, within } from '../core/timers.js';
-import { cancelled, unlessCancelled, withTimeLeft } from '../rpc/call.js';
+import { cancelled, timeLeft, unlessCancelled } from '../rpc/call.js';
 import {
   type Call,
   type CodecName,
@@ -239,29 +239,21 @@ class ServiceConsumer implements Consumer {
    * an address that swallows packets must not cost a call its timeout.
    */
   async #connectFirst(pool: Pool, picked: ServiceNode, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
-    const began = performance.now();
     const link = this.#links.of(picked.address);
     const dial = link.connect();
     dial.catch(() => {});
-    if (link.grace > 0) await atMost(Math.min(link.grace, (call.timeout ?? link.grace * 2) / 2), unlessCancelled(call, dial)).catch(() => {});
+    if (link.grace > 0) await atMost(Math.min(link.grace, timeLeft(call) / 2), unlessCancelled(call, dial)).catch(() => {});
     if (call.signal?.aborted) throw cancelled(call, true);
     // A hedged call may have tried the node meanwhile.
     const node = this.#links.isConnected(picked.address) && !tried.has(picked) ? picked : pool.pickConnected(call, tried);
-    if (node === undefined) return this.#waitForConnection(pool, picked, dial, call, tried, began);
-    return this.#invokeAt(pool, node, withTimeLeft(call, began), tried);
+    if (node === undefined) return this.#waitForConnection(pool, picked, dial, call, tried);
+    return this.#invokeAt(pool, node, call, tried);
   }
 
-  /** No node is connected: dial several, and send the call to the first that is, or to one of the next list. `began`: when the call did. */
-  async #waitForConnection(
-    pool: Pool,
-    picked: ServiceNode,
-    dial: Promise<void>,
-    call: Call,
-    tried: Set<ServiceNode>,
-    began: number,
-  ): Promise<unknown> {
+  /** No node is connected: dial several, and send the call to the first that is, or to one of the next list. */
+  async #waitForConnection(pool: Pool, picked: ServiceNode, dial: Promise<void>, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
     const dials = [dial];
-    const limit = call.timeout === undefined ? Number.POSITIVE_INFINITY : Math.max(1, call.timeout - (performance.now() - began));
+    const limit = timeLeft(call);
     const others = pool.candidates(tried).filter((node) => node !== picked);
     for (let i = others.length; i > 0 && dials.length < DIALS_AT_ONCE; i--) {
       const [other] = others.splice(Math.floor(Math.random() * i), 1);
@@ -284,7 +276,7 @@ class ServiceConsumer implements Consumer {
     } finally {
       stop();
     }
-    return this.#attempt(withTimeLeft(call, began), tried);
+    return this.#attempt(call, tried);
   }
 
   #invokeAt(pool: Pool, node: ServiceNode, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
@@ -315,15 +307,14 @@ class ServiceConsumer implements Consumer {
 
   /** The first list has not come yet. */
   async #attemptLater(pool: Pool, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
-    const began = performance.now();
     try {
-      await pool.resolver.ready({ timeout: call.timeout, signal: call.signal });
+      await pool.resolver.ready({ timeout: timeoutOf(call), signal: call.signal });
     } catch (error) {
       if (call.signal?.aborted) throw cancelled(call, true);
       throw new RpcError('UNAVAILABLE', messageOf(error), { cause: error, unsent: true });
     }
     pool.ready = true;
-    return this.#attempt(withTimeLeft(call, began), tried);
+    return this.#attempt(call, tried);
   }
 
   close(): Promise<void> {
@@ -345,6 +336,12 @@ class ServiceConsumer implements Consumer {
 /** A consumer of the services in `registry`. It begins to look and to connect when it is used. Throws BAD_OPTION. */
 export function consume(options: ConsumeOptions): Consumer {
   return new ServiceConsumer(options);
+}
+
+/** What is left of a call's timeout, as the resolver takes it. */
+function timeoutOf(call: Call): number | undefined {
+  const left = timeLeft(call);
+  return left === Number.POSITIVE_INFINITY ? undefined : Math.ceil(left);
 }
 
 /** Throws what `balancer` throws, and BAD_OPTION when it makes no function. */

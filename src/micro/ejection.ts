@@ -2,7 +2,7 @@
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import type { RpcCode } from '../rpc/index.js';
-import { fateOf, isFree } from './safe.js';
+import { fateOf, isFree, isNotServed } from './safe.js';
 
 /** Milliseconds. Defaults: EJECTION_DEFAULTS. */
 export interface EjectionOptions {
@@ -101,6 +101,7 @@ export class NodeHealth {
   end(error: unknown): void {
     // Without a connection the link rests by itself.
     if (isFree(error)) return this.unknown();
+    if (isNotServed(error)) return this.#notServed();
     const { code } = fateOf(error);
     if (error !== undefined && this.#settings.codes.includes(code as RpcCode)) this.#failed();
     // That the caller gave up tells nothing; any other error is an answer.
@@ -128,6 +129,12 @@ export class NodeHealth {
     this.#failures++;
     if (this.#phase === 'probed') this.#eject();
     else if (this.#phase === 'in' && this.#failures >= this.#settings.failures && this.#host.mayEject()) this.#eject();
+  }
+
+  /** One answer is proof, so it is left out at once. */
+  #notServed(): void {
+    this.#failures++;
+    if (this.#phase === 'probed' || (this.#phase === 'in' && this.#host.mayEject())) this.#eject();
   }
 
   #succeeded(): void {

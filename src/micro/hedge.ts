@@ -2,6 +2,7 @@
 import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../core/options.js';
 import { linkSignals } from '../core/signals.js';
 import { LONGEST_TIMER, startTimer } from '../core/timers.js';
+import { timeLeft } from '../rpc/call.js';
 import { type Call, Histogram, type Method, RetryBudget, type RetryBudgetOptions, RpcError } from '../rpc/index.js';
 import { isFree, isSafe } from './safe.js';
 import { tryInTurn } from './strategies.js';
@@ -145,13 +146,9 @@ class Hedge {
     const cancel = new AbortController();
     this.#underWay.add(cancel);
     const nodes = this.#tried.size;
-    const { signal, timeout } = this.#call;
-    const elapsed = performance.now() - this.#began;
+    const { signal } = this.#call;
     const linked = signal === undefined ? undefined : linkSignals(signal, cancel.signal);
-    const call = this.#call.with({
-      signal: linked?.signal ?? cancel.signal,
-      ...(timeout !== undefined && { timeout: Math.max(1, timeout - elapsed) }),
-    });
+    const call = this.#call.with({ signal: linked?.signal ?? cancel.signal });
     this.#attempt(call, this.#tried).then(
       (answer) => {
         linked?.release();
@@ -209,8 +206,7 @@ class Hedge {
   }
 
   #hasTime(): boolean {
-    const { timeout } = this.#call;
-    return timeout === undefined || performance.now() - this.#began < timeout;
+    return timeLeft(this.#call) >= 1;
   }
 
   #settle(): void {

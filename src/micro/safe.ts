@@ -4,14 +4,15 @@ import type { Call } from '../rpc/index.js';
 interface Fate {
   readonly code?: unknown;
   readonly unsent?: unknown;
+  readonly reason?: unknown;
 }
 
-/** An RpcError has these two. Any other value that is thrown has neither, and is not tried again. Never throws. */
+/** An RpcError has these. Any other value that is thrown has none, and is not tried again. Never throws. */
 export function fateOf(error: unknown): Fate {
   if (typeof error !== 'object' || error === null) return {};
   try {
-    const { code, unsent } = error as Fate;
-    return { code, unsent };
+    const { code, unsent, reason } = error as Fate;
+    return { code, unsent, reason };
   } catch {
     return {};
   }
@@ -29,8 +30,13 @@ export function isSafe(error: unknown, call: Call): boolean {
   return unsent === true || (call.method.idempotent && code === 'UNAVAILABLE');
 }
 
-/** It found its node away before it was sent, and puts no load on anybody. */
+/** The node is listed for the service and does not have it: its entry is stale, or another program has its address. */
+export function isNotServed(error: unknown): boolean {
+  return fateOf(error).reason === 'not-served';
+}
+
+/** The call found its node away before it was sent, so it put no load on any node. */
 export function isFree(error: unknown): boolean {
-  const { code, unsent } = fateOf(error);
-  return unsent === true && code === 'UNAVAILABLE';
+  const { code, unsent, reason } = fateOf(error);
+  return unsent === true && code === 'UNAVAILABLE' && reason === undefined;
 }

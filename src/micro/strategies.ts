@@ -2,6 +2,7 @@
 
 import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
+import { outOfTime, timeLeft } from '../rpc/call.js';
 import { type Call, RetryBudget, type RetryBudgetOptions } from '../rpc/index.js';
 import { isFree, isSafe } from './safe.js';
 import type { Attempt, ServiceNode, Strategy } from './types.js';
@@ -58,22 +59,16 @@ export async function tryInTurn(
   onRetry: FailoverOptions['onRetry'],
 ): Promise<unknown> {
   const tried = new Set<ServiceNode>();
-  const began = performance.now();
-  let current = call;
   let before: unknown;
   for (let left = attempts - 1; ; left--) {
     const nodes = tried.size;
     try {
-      return await attempt(current, tried);
+      return await attempt(call, tried);
     } catch (error) {
       // No node was left to try: the caller learns why the last one failed rather than that.
       if (tried.size === nodes && !call.signal?.aborted) throw before ?? error;
       if (left === 0 || !isSafe(error, call)) throw error;
-      if (call.timeout !== undefined) {
-        const timeout = call.timeout - (performance.now() - began);
-        if (timeout <= 0) throw error;
-        current = call.with({ timeout });
-      }
+      if (timeLeft(call) < 1) throw outOfTime(call, error);
       if (!isFree(error) && !budget.withdraw()) throw error;
       before = error;
       if (onRetry !== undefined) notifyOrWarn('onRetry', () => onRetry(error, call));

@@ -6,7 +6,7 @@ import { spinFor } from '../transport/busy-poll.js';
 import { now } from '../transport/tick.js';
 import { every } from '../transport/ticker.js';
 import type { Session } from '../transport/types.js';
-import { cancelled, streams, unlessCancelled, unsendable, withTimeLeft } from './call.js';
+import { cancelled, instantFor, outOfTime, signalInUse, streams, timeLeft, unlessCancelled, unsendable } from './call.js';
 import { Resends } from './datagrams.js';
 import type { Dialect } from './dialect.js';
 import { RpcError } from './errors.js';
@@ -16,7 +16,6 @@ import { Heartbeat, type Outgoing, OutgoingCall } from './outgoing.js';
 import { checkStreamInput, OutgoingStream, type OutgoingStreamOwner } from './outgoing-stream.js';
 import { PendingCalls } from './pending.js';
 import { EXTENDED_ANSWER } from './request.js';
-import { begin } from './responder.js';
 import { tell } from './server-stream.js';
 import type { Meters, Tally } from './statistics.js';
 import { ControlPacket } from './stream-packets.js';
@@ -51,6 +50,8 @@ export interface CallerOwner extends Omit<OutgoingStreamOwner, 'drop'> {
   readonly closed: boolean;
   /** False from goaway on, or when the session is closed. */
   readonly usable: boolean;
+  /** The peer has said that it goes. */
+  readonly isGoingAway: boolean;
   readonly session: Session<never, Outgoing> | undefined;
   readonly dialect: Dialect;
   /** A call is over. */
@@ -121,7 +122,9 @@ export class Caller implements HeaderOnlyAnswers {
     this.#stopSweep?.();
     this.#stopSweep = undefined;
     this.#resends = undefined;
-    this.#pending.failAll(new RpcError('UNAVAILABLE', `the session with ${this.#owner.peer} was lost before the answer came`));
+    const { peer, isGoingAway } = this.#owner;
+    const why = isGoingAway ? `${peer} has closed before the answer came` : `the session with ${peer} was lost before the answer came`;
+    this.#pending.failAll(new RpcError('UNAVAILABLE', why, { reason: isGoingAway ? 'moving' : undefined }));
   }
 
   // ---- calls ----
@@ -151,8 +154,11 @@ export class Caller implements HeaderOnlyAnswers {
       const why = `the session with ${peer} is ${this.#owner.closed ? 'closed' : 'going away'}`;
       return this.#refuse(call, new RpcError('UNAVAILABLE', why, { unsent: true }));
     }
-    if (call.signal?.aborted) return this.#refuse(call, cancelled(call, true));
+    const signal = signalInUse(call);
+    if (signal?.aborted) return this.#refuse(call, cancelled(call, true));
     if (this.#setup.isCompressed && dialect.extended === undefined) return this.#sendAfterFirstAnswer(call);
+    // A call that took its time to get here; most are made in this very turn.
+    if (call.deadline !== undefined && call.deadline - now() <= (call.timeout ?? 0) - 1) return this.#sendInTime(call);
     const extended = dialect.extended === true;
     if (this.#setup.side === 'server' && !extended) return this.#sendWhenKnown(call, 'calls from a server to its client');
     const { kind } = call.method;
@@ -166,7 +172,7 @@ export class Caller implements HeaderOnlyAnswers {
       if (streaming) checkStreamInput(call);
       if (kind === 'oneway') outgoing.number(this.#pending);
       else {
-        if (call.timeout !== undefined) outgoing.deadline = begin(call.timeout) + call.timeout;
+        if (call.timeout !== undefined) outgoing.deadline = call.deadline ?? instantFor(call.timeout) + call.timeout;
         this.#wait(outgoing, call.method.idempotent);
         if (kind === 'noReply' && !extended) this.#rememberNoReply(outgoing.sequenceLow);
       }
@@ -183,9 +189,14 @@ export class Caller implements HeaderOnlyAnswers {
     if (kind === 'oneway') {
       outgoing.count();
       outgoing.resolve(undefined);
-    } else if (call.signal !== undefined) this.#followSignal(outgoing, call.signal);
+    } else if (signal !== undefined) this.#followSignal(outgoing, signal);
     if (outgoing instanceof OutgoingStream) outgoing.begin();
     return outgoing.promise;
+  }
+
+  #sendInTime(call: Call): Promise<unknown> {
+    const left = Math.floor(timeLeft(call));
+    return left < 1 ? this.#refuse(call, outOfTime(call)) : this.send(call.with({ timeout: left }));
   }
 
   /** Keep it until its answer comes. `again`: over datagrams it may be sent again. */
@@ -202,13 +213,13 @@ export class Caller implements HeaderOnlyAnswers {
       if (dialect.waiting >= this.#setup.maxPendingCalls) {
         throw new RpcError('RESOURCE_EXHAUSTED', `too many calls wait to know ${peer}`, { unsent: true });
       }
-      const limit = call.timeout ?? this.#setup.timeout;
+      const limit = call.timeout === undefined ? this.#setup.timeout : timeLeft(call);
       let settle!: () => void;
       const known = new Promise<void>((resolve) => {
         settle = resolve;
       });
       const forget = dialect.whenKnown(settle);
-      await within(limit, unlessCancelled(call, known), () => new RpcError('DEADLINE_EXCEEDED', late(limit), { unsent: true })).finally(() => {
+      await within(limit, unlessCancelled(call, known), () => new RpcError('DEADLINE_EXCEEDED', late(Math.ceil(limit)), { unsent: true })).finally(() => {
         forget();
         // So that what waits for it lets go of the signal.
         settle();
@@ -222,19 +233,17 @@ export class Caller implements HeaderOnlyAnswers {
    * opening heartbeat comes before the first call is sent.
    */
   async #sendAfterFirstAnswer(call: Call): Promise<unknown> {
-    const began = performance.now();
     await this.#untilKnown(call, (limit) => `${this.#owner.peer} did not answer the opening heartbeat within ${limit} ms`);
-    return this.send(withTimeLeft(call, began));
+    return this.send(call);
   }
 
   /** Wait for the peer's first word, then send if it speaks the extensions. */
   async #sendWhenKnown(call: Call, what: string): Promise<unknown> {
-    const began = performance.now();
     const { dialect, peer } = this.#owner;
     await this.#untilKnown(call, (limit) => `${peer} did not say within ${limit} ms whether it takes ${what}`);
     if (dialect.extended !== true)
       throw new RpcError('FAILED_PRECONDITION', `${peer} does not take ${what}: it speaks the plain Go protocol`, { unsent: true });
-    return this.send(withTimeLeft(call, began));
+    return this.send(call);
   }
 
   #followSignal(outgoing: OutgoingCall, signal: AbortSignal): void {

@@ -29,6 +29,8 @@ export interface ChannelSetup extends CallerSetup, ResponderSetup {
   readonly streamWindow: number;
   /** Wraps the calls of context.channel.stub() as the client's own. */
   readonly wrap: (invoke: Invoke) => Invoke;
+  /** Aborts when this side begins to close. */
+  readonly draining: AbortSignal;
   /** The channel opened, is going away, or closed. */
   changed(channel: RpcChannel): void;
 }
@@ -103,6 +105,15 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   get extended(): boolean | undefined {
     return this.dialect.extended;
+  }
+
+  get draining(): AbortSignal {
+    return this.#setup.draining;
+  }
+
+  /** The peer has said that it goes. */
+  get isGoingAway(): boolean {
+    return this.#goingAway;
   }
 
   get pending(): number {

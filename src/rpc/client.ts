@@ -7,7 +7,7 @@ import { pickNames } from '../core/options.js';
 import { atMost, within } from '../core/timers.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
-import { unlessCancelled, withTimeLeft } from './call.js';
+import { timeLeft, unlessCancelled } from './call.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import { RpcError } from './errors.js';
 import type { Frame } from './frame.js';
@@ -42,6 +42,7 @@ class ContractClient implements RpcClient {
   readonly #served: Meters;
 
   readonly #asyncContext: AsyncContext | undefined;
+  readonly #draining = new AbortController();
 
   constructor(address: string, options: ResolvedRpcOptions, { calls, served }: SharedMeters, asyncContext: AsyncContext | undefined) {
     this.#calls = calls;
@@ -74,6 +75,7 @@ class ContractClient implements RpcClient {
       router: new Router(services),
       handle: handlerChain(options),
       asyncContext: this.#asyncContext,
+      draining: this.#draining.signal,
       wrap: (invoke) => compose(options.interceptors, invoke),
       changed: (channel) => this.#changed(channel),
       isCompressed: isCompressed(options.session),
@@ -128,18 +130,17 @@ class ContractClient implements RpcClient {
 
   /** No channel takes calls: wait for the attempt that is under way, or learn why there is none. */
   async #sendLater(call: Call): Promise<unknown> {
-    const began = performance.now();
-    const limit = call.timeout ?? this.#options.timeout;
+    const limit = call.timeout === undefined ? this.#options.timeout : timeLeft(call);
     try {
       if (this.#client === undefined || this.#closing !== undefined) throw new Error('the client is closed');
-      await within(limit, unlessCancelled(call, this.#client.session()), () => new Error(`none within ${limit} ms`));
+      await within(limit, unlessCancelled(call, this.#client.session()), () => new Error(`none within ${Math.ceil(limit)} ms`));
     } catch (error) {
       if (isInstance(error, RpcError)) throw error;
       throw new RpcError('UNAVAILABLE', `no session with ${this.address}: ${messageOf(error)}`, { cause: error, unsent: true });
     }
     const channel = this.#usable[0];
     if (channel === undefined) throw new RpcError('UNAVAILABLE', `${this.address} is going away`, { unsent: true });
-    return channel.send(withTimeLeft(call, began));
+    return channel.send(call);
   }
 
   statistics(): RpcStatistics {
@@ -158,6 +159,7 @@ class ContractClient implements RpcClient {
   }
 
   async #close(): Promise<void> {
+    this.#draining.abort();
     await atMost(this.#options.drainTimeout, Promise.all([...this.channels].map((channel) => channel.idle())));
     await this.#client?.close();
   }
@@ -173,12 +175,7 @@ class ContractClient implements RpcClient {
 }
 
 /** connect() over sessions that `dial` makes. Handlers and callbacks run in `asyncContext`. */
-export async function connectOver(
-  dial: Dial,
-  address: string,
-  options: RpcClientOptions = {},
-  asyncContext?: AsyncContext,
-): Promise<RpcClient> {
+export async function connectOver(dial: Dial, address: string, options: RpcClientOptions = {}, asyncContext?: AsyncContext): Promise<RpcClient> {
   checkRpcClientNames(options);
   const { [SHARED_METERS]: meters = { calls: new Meters(), served: new Meters() } } = options as { [SHARED_METERS]?: SharedMeters };
   return new ContractClient(address, resolveRpcOptions(options), meters, asyncContext).connect(dial, options);

@@ -1,5 +1,6 @@
 /** A call as its handler sees it. */
-import { LONGEST_TIMER, startTimer } from '../core/timers.js';
+import { type LinkedSignal, linkSignals } from '../core/signals.js';
+import { LongTimer } from '../core/timers.js';
 import { checkTimeout } from './call.js';
 import { RpcError } from './errors.js';
 import type { Frame, Tags } from './frame.js';
@@ -10,6 +11,12 @@ import type { Route } from './router.js';
 import type { ServerStream } from './server-stream.js';
 import type { MethodMeter } from './statistics.js';
 import type { CallContext, Channel, CodecName, Handler, Identity, Metadata, Method } from './types.js';
+
+/** The channel, as a call sees it. */
+export interface ServerCallOwner extends Channel {
+  /** Aborts when this side begins to close. */
+  readonly draining: AbortSignal;
+}
 
 export class ServerCall implements CallContext, Tags {
   readonly method: Method;
@@ -38,17 +45,19 @@ export class ServerCall implements CallContext, Tags {
   /** Bytes, for the meter. */
   received: number;
   sent = 0;
-  readonly #owner: Channel;
+  readonly #owner: ServerCallOwner;
   #abort: AbortController | undefined;
   /** Why the caller wants no answer any more. */
   #aborted: RpcError | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: LongTimer | undefined;
+  /** Of its own, so that what listens to it goes with the call. */
+  #draining: LinkedSignal | undefined;
   #settled = false;
   #replyMetadata: Record<string, string> | undefined;
 
   /** `receivedAt`: performance.now() when the request came. */
   constructor(
-    owner: Channel,
+    owner: ServerCallOwner,
     head: RequestHead,
     route: Route,
     input: unknown,
@@ -106,10 +115,18 @@ export class ServerCall implements CallContext, Tags {
     return this.#abort.signal;
   }
 
+  get draining(): AbortSignal {
+    if (this.#draining === undefined) {
+      this.#draining = linkSignals(this.#owner.draining);
+      if (this.#settled) this.#draining.release();
+    }
+    return this.#draining.signal;
+  }
+
   #watchDeadline(left: number): void {
-    if (left > LONGEST_TIMER) return;
     const late = (): void => this.abort(new RpcError('DEADLINE_EXCEEDED', `the caller waits no longer than ${this.timeout} ms`));
-    this.#timer = startTimer(late, left);
+    if (left <= 0) late();
+    else this.#timer = new LongTimer(late, left);
   }
 
   /** Why nobody waits for the answer any more. */
@@ -121,7 +138,7 @@ export class ServerCall implements CallContext, Tags {
   abort(reason: RpcError): void {
     if (this.#aborted !== undefined || this.#settled) return;
     this.#aborted = reason;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#abort?.abort(reason);
     this.stream?.stop(reason);
   }
@@ -129,7 +146,8 @@ export class ServerCall implements CallContext, Tags {
   /** The handler has answered: nothing is left to abort. */
   settled(): void {
     this.#settled = true;
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#timer?.cancel();
+    this.#draining?.release();
   }
 
   with(changes: { input?: unknown; timeout?: number | undefined; metadata?: Metadata | undefined; signal?: AbortSignal | undefined }): CallContext {
@@ -141,7 +159,7 @@ export class ServerCall implements CallContext, Tags {
     if (metadata !== undefined) fixed.metadata = { value: checkMetadata(metadata), enumerable: true };
     if (signal !== undefined) fixed.signal = { value: signal, enumerable: true };
     // The signal and the channel stay those of this call, so the copy asks this one for them.
-    for (const name of ['peer', 'channel', 'signal', 'replyMetadata', 'trailer'] as const)
+    for (const name of ['peer', 'channel', 'signal', 'draining', 'replyMetadata', 'trailer'] as const)
       fixed[name] ??= { get: () => this[name], enumerable: true };
     return Object.create(this, fixed);
   }

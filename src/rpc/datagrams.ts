@@ -2,15 +2,26 @@
  * What calls need over datagrams, which may be lost or come twice: requests that are safe to repeat are sent again until their answer comes, and an
  * answer is sent again for a request that comes again, without another call of the handler.
  */
+import { Queue } from '../core/queue.js';
 import type { Outgoing } from './outgoing.js';
 import type { Sequence } from './stream-packets.js';
 
 /** Milliseconds until a request is first sent again; it doubles up to the longest. */
 const FIRST_RESEND = 200;
 const LONGEST_RESEND = 2_000;
-/** Requests that are remembered, and bytes of their answers, for each peer. */
-const REMEMBERED = 512;
-const REMEMBERED_BYTES = 64 * 1024;
+/** Requests that are remembered for each peer, some 10 MiB: 65 s of 1,000 calls a second. */
+export const REMEMBERED = 65_536;
+/** Bytes of their answers. */
+const REMEMBERED_BYTES = 1024 * 1024;
+/** Milliseconds that a request is remembered when its caller does not say how long it waits, … */
+const WITHOUT_TIMEOUT = 30_000;
+/** … at most: a datagram lives for two minutes (RFC 9293, 3.4.1), … */
+const LONGEST_MEMORY = 300_000;
+/** … and longer than its caller waits, as a datagram that the caller sends at its deadline is under way for a while. */
+const MARGIN = 1_000;
+const FIRST_PURGE = 1_024;
+/** Milliseconds: a peer that sends more than is remembered must not cost a look through all of it for each request. */
+const PURGE_PERIOD = 100;
 
 interface Resend {
   at: number;
@@ -40,43 +51,74 @@ export class Resends {
 
 interface Remembered {
   readonly high: number;
-  /** Undefined: it is being handled, or has no answer. */
+  /** An instant of now(): until then it may come again. */
+  readonly until: number;
+  /** Undefined: it is being handled, has no answer, or the answer had to make room for newer ones. */
   answer: Uint8Array | undefined;
 }
 
-/** The latest requests of a peer, and what they were answered. */
+/**
+ * The requests of a peer that may come again, until the deadlines of their calls have passed, and what they were answered. A request is never forgotten
+ * before: where there are too many, new ones are refused.
+ */
 export class RecentRequests {
-  /** By the low half of the sequence, the oldest first. */
+  /** By the low half of the sequence. */
   readonly #requests = new Map<number, Remembered>();
+  /** The low halves of those that have an answer, the oldest first. */
+  #answered = new Queue<number>();
   #bytes = 0;
+  /** So many requests are looked through for those whose time has passed. */
+  #nextPurge = FIRST_PURGE;
+  #purgedAt = Number.NEGATIVE_INFINITY;
 
-  /** The request as it came before; undefined: it is new, and remembered from now on. */
-  meet({ sequenceLow, sequenceHigh }: Sequence): Remembered | undefined {
+  /** The request as it came before; undefined: it is new. */
+  find({ sequenceLow, sequenceHigh }: Sequence): Remembered | undefined {
     const known = this.#requests.get(sequenceLow);
-    if (known?.high === sequenceHigh) return known;
-    this.#forget(sequenceLow);
-    this.#requests.set(sequenceLow, { high: sequenceHigh, answer: undefined });
-    this.#shrink();
-    return undefined;
+    return known?.high === sequenceHigh ? known : undefined;
   }
 
-  answered({ sequenceLow, sequenceHigh }: Sequence, answer: Uint8Array): void {
-    const known = this.#requests.get(sequenceLow);
-    if (known?.high !== sequenceHigh) return;
+  /** Remembers a new request. `timeout`: of its call, in ms. `time`: an instant of now(). False: there is no room, and the call must not run. */
+  remember({ sequenceLow, sequenceHigh }: Sequence, timeout: number | undefined, time: number): boolean {
+    if (this.#requests.size >= this.#nextPurge) this.#purge(time);
+    if (this.#requests.size >= REMEMBERED) return false;
+    this.#forgetAnswer(this.#requests.get(sequenceLow));
+    const until = time + Math.min(timeout ?? WITHOUT_TIMEOUT, LONGEST_MEMORY) + MARGIN;
+    this.#requests.set(sequenceLow, { high: sequenceHigh, until, answer: undefined });
+    return true;
+  }
+
+  answered(sequence: Sequence, answer: Uint8Array): void {
+    const known = this.find(sequence);
+    if (known === undefined) return;
+    this.#forgetAnswer(known);
     known.answer = answer;
     this.#bytes += answer.length;
-    this.#shrink();
-  }
-
-  #shrink(): void {
-    for (const low of this.#requests.keys()) {
-      if (this.#requests.size <= REMEMBERED && this.#bytes <= REMEMBERED_BYTES) return;
-      this.#forget(low);
+    this.#answered.push(sequence.sequenceLow);
+    while (this.#bytes > REMEMBERED_BYTES) {
+      const oldest = this.#answered.shift();
+      if (oldest === undefined) return;
+      this.#forgetAnswer(this.#requests.get(oldest));
     }
   }
 
-  #forget(low: number): void {
-    this.#bytes -= this.#requests.get(low)?.answer?.length ?? 0;
-    this.#requests.delete(low);
+  #forgetAnswer(request: Remembered | undefined): void {
+    if (request?.answer === undefined) return;
+    this.#bytes -= request.answer.length;
+    request.answer = undefined;
+  }
+
+  #purge(time: number): void {
+    if (time - this.#purgedAt < PURGE_PERIOD) return;
+    this.#purgedAt = time;
+    for (const [low, request] of this.#requests) {
+      if (request.until > time) continue;
+      this.#forgetAnswer(request);
+      this.#requests.delete(low);
+    }
+    this.#nextPurge = Math.min(REMEMBERED, Math.max(FIRST_PURGE, this.#requests.size * 2));
+    const answered = new Queue<number>();
+    for (let low = this.#answered.shift(); low !== undefined; low = this.#answered.shift())
+      if (this.#requests.get(low)?.answer !== undefined) answered.push(low);
+    this.#answered = answered;
   }
 }

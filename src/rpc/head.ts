@@ -1,11 +1,11 @@
 /**
  * The rpc header of a request and of a response, in JSON and Protobuf. Fields 1 to 3 are Go's; the others (Timeout,
- * Metadata, Version, Code, Details) are extensions that a Go peer passes over.
+ * Metadata, Version, Code, Details, Reason) are extensions that a Go peer passes over.
  */
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { type Bytes, copy, decode, encode, textBytes } from '../transport/bytes.js';
 import { fromBase64, toBase64 } from './base64.js';
-import { codeNumber, codeOfNumber, RpcError } from './errors.js';
+import { codeNumber, codeOfNumber, RpcError, type RpcReason, reasonOf } from './errors.js';
 import { hasKeys, NO_METADATA } from './metadata.js';
 import type { CodecName, Metadata } from './types.js';
 import { FieldReader, writeTextField, writeVarint } from './varint.js';
@@ -15,7 +15,7 @@ const CALL_TYPE_NAMES = ['CT_UNKNOWN', 'CT_OneWay', 'CT_TwoWay', 'CT_TwoWayNoRep
 
 /** Field number and wire type, as one byte each. */
 const TAG = { service: 0x0a, method: 0x12, callType: 0x18, timeout: 0x50, metadata: 0x5a, version: 0x62 };
-const RESPONSE_TAG = { error: 0x0a, code: 0x50, metadata: 0x5a, details: 0x62 };
+const RESPONSE_TAG = { error: 0x0a, code: 0x50, metadata: 0x5a, details: 0x62, reason: 0x6a };
 const MAP_TAG = { key: 0x0a, value: 0x12 };
 
 export interface RequestHead {
@@ -121,9 +121,9 @@ function writeErrorHead(output: ByteWriter, codec: CodecName, error: RpcError): 
   // UNKNOWN is what a peer assumes that is told no code; leaving it out keeps such answers equal to Go's.
   const code = error.code === 'UNKNOWN' ? undefined : codeNumber(error.code);
   const metadata = hasKeys(error.metadata) ? error.metadata : undefined;
-  const { details } = error;
+  const { details, reason } = error;
   if (codec === 'json') {
-    output.text(JSON.stringify({ Error: error.message, Code: code, Metadata: metadata, Details: details && toBase64(details) }));
+    output.text(JSON.stringify({ Error: error.message, Code: code, Metadata: metadata, Details: details && toBase64(details), Reason: reason }));
     return;
   }
   writeTextField(output, RESPONSE_TAG.error, error.message);
@@ -137,6 +137,7 @@ function writeErrorHead(output: ByteWriter, codec: CodecName, error: RpcError): 
     writeVarint(output, details.length);
     output.append(details);
   }
+  if (reason !== undefined) writeTextField(output, RESPONSE_TAG.reason, reason);
 }
 
 const OK_HEAD = { json: encode('{"Error":""}'), protobuf: copy(Uint8Array.of(0x0a, 0x00)) };
@@ -152,10 +153,11 @@ export function readResponseError(codec: CodecName, bytes: Bytes, start: number,
 }
 
 function readJsonError(text: string): RpcError {
-  const { Error: message, Code, Metadata: metadata, Details } = text === '' ? {} : parseObject(text);
+  const { Error: message, Code, Metadata: metadata, Details, Reason } = text === '' ? {} : parseObject(text);
   return new RpcError(codeOfNumber(typeof Code === 'number' ? Code : 0), typeof message === 'string' ? message : '', {
     metadata: readJsonMap(metadata),
     details: typeof Details === 'string' ? fromBase64(Details) : undefined,
+    ...fateOf(Reason),
   });
 }
 
@@ -164,15 +166,23 @@ function readProtobufError(fields: FieldReader): RpcError {
   let code = 0;
   let metadata: Record<string, string> | undefined;
   let details: Bytes | undefined;
+  let reason = '';
   while (!fields.done) {
     const tag = fields.varint();
     if (tag === RESPONSE_TAG.error) message = fields.text();
     else if (tag === RESPONSE_TAG.code) code = fields.varint();
     else if (tag === RESPONSE_TAG.metadata) metadata = readMapEntry(fields, metadata);
     else if (tag === RESPONSE_TAG.details) details = fields.bytes();
+    else if (tag === RESPONSE_TAG.reason) reason = fields.text();
     else fields.skip(tag);
   }
-  return new RpcError(codeOfNumber(code), message, { metadata, details });
+  return new RpcError(codeOfNumber(code), message, { metadata, details, ...fateOf(reason) });
+}
+
+/** What a reason that came says of the call. */
+function fateOf(value: unknown): { reason: RpcReason | undefined; unsent: boolean } {
+  const reason = reasonOf(value);
+  return { reason, unsent: reason === 'refused' || reason === 'not-served' };
 }
 
 function parseObject(text: string): Record<string, unknown> {

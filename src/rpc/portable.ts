@@ -2,7 +2,7 @@
 export type { Logger } from '../core/logger.js';
 export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './auth.js';
 export { type ContractOptions, implement } from './contract.js';
-export { type RpcCode, RpcError, type RpcErrorDetail } from './errors.js';
+export { type RpcCode, RpcError, type RpcErrorDetail, type RpcReason } from './errors.js';
 export { Histogram } from './histogram.js';
 export {
   CIRCUIT_BREAKER_DEFAULTS,

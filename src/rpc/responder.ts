@@ -1,16 +1,16 @@
 /** The serving half of a channel: requests become calls of handlers, and what handlers answer becomes replies. */
 import type { AsyncContext } from '../core/async-context.js';
 import { promiseOf } from '../core/callbacks.js';
-import { codeOf, isInstance, messageOf } from '../core/errors.js';
+import { codeOf, messageOf } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
 import { onNextTurn, spend } from '../core/turn.js';
 import { spinFor } from '../transport/busy-poll.js';
 import { readUint32 } from '../transport/bytes.js';
 import { now } from '../transport/tick.js';
-import { streams } from './call.js';
+import { instantFor, streams } from './call.js';
 import { ServerCall } from './context.js';
-import type { RecentRequests } from './datagrams.js';
-import { RpcError } from './errors.js';
+import { REMEMBERED, type RecentRequests } from './datagrams.js';
+import { type RpcCode, RpcError, type RpcErrorDetail, rpcErrorOf } from './errors.js';
 import { CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
 import { CALL_TYPE } from './head.js';
 import { handling } from './inherited-call.js';
@@ -48,14 +48,17 @@ export interface ResponderOwner extends Channel, StreamOwner {
   sendAgain(answer: Uint8Array): void;
   /** A handler has answered. */
   oneLess(): void;
+  /** Aborts when this side begins to close. */
+  readonly draining: AbortSignal;
 }
 
-/** Below it a timeout is measured from the very instant; that costs more than the rest of its bookkeeping. */
-const SHORT_TIMEOUT = 2_000;
 /** So many calls are aborted before it is asked whether the rest waits for the next turn of the event loop. */
 const ABORTED_AT_ONCE = 64;
 /** What is kept of the message of an error that is too large to send. */
 const SHORT_MESSAGE = 1_000;
+const REFUSED: RpcErrorDetail = { reason: 'refused', unsent: true };
+/** The codes of a refusal that another node, or a later attempt, may not meet. */
+const PASSING: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
 
 export class Responder {
   /** Calls whose handlers have not answered. */
@@ -89,7 +92,7 @@ export class Responder {
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
     const { recent } = this.#channel;
     if (recent !== undefined) {
-      const before = recent.meet(frame);
+      const before = recent.find(frame);
       if (before?.answer !== undefined) this.#channel.sendAgain(before.answer);
       if (before !== undefined) return;
     }
@@ -102,17 +105,20 @@ export class Responder {
       const { route } = head;
       callType = head.callType;
       if (route instanceof RpcError) throw route;
+      if (recent?.remember(frame, head.timeout, now()) === false)
+        throw new RpcError('RESOURCE_EXHAUSTED', `${REMEMBERED} requests of this peer may still come twice`, REFUSED);
       if (this.serving >= this.#setup.maxPendingCalls) {
         method = route.method;
         throw new RpcError(
           'RESOURCE_EXHAUSTED',
           `${this.serving} calls of this session are being handled; maxPendingCalls is ${this.#setup.maxPendingCalls}`,
+          REFUSED,
         );
       }
       method = route.method;
       const stream = streams(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
       const input = stream?.reader ?? decodeInput(method, codec, frame, this.#setup.maxDecodedObjects);
-      context = new ServerCall(this.#channel, head, route, input, codec, frame, begin(head.timeout), this.#setup.served.of(method));
+      context = new ServerCall(this.#channel, head, route, input, codec, frame, instantFor(head.timeout), this.#setup.served.of(method));
       context.stream = stream;
     } catch (error) {
       const refusal = RpcError.from(error);
@@ -141,7 +147,7 @@ export class Responder {
       if (promise === undefined) this.#answer(context, outcome, undefined, true);
       else this.#await(context, promise);
     } catch (error) {
-      this.#answer(context, undefined, RpcError.from(error), true);
+      this.#answer(context, undefined, this.#errorOf(context, error), true);
     }
   }
 
@@ -162,6 +168,20 @@ export class Responder {
     meter.endHandler(error, began, atOnce, sent, received);
   }
 
+  /**
+   * What the caller is told of `thrown`. Only a call that no interceptor let through to its handler was refused: the reason of a handler's own error may be
+   * that of a call which the handler has made.
+   */
+  #errorOf(context: ServerCall, thrown: unknown): RpcError {
+    const error = RpcError.from(thrown);
+    const { code, message, metadata, details, unsent } = error;
+    const hasBegun = this.#setup.handle === undefined || context.hasBegun;
+    let { reason } = error;
+    if (!hasBegun && unsent && PASSING.includes(code)) reason ??= 'refused';
+    else if (hasBegun && reason !== 'moving') reason = undefined;
+    return reason === error.reason ? error : new RpcError(code, message, { metadata, details, cause: error, unsent, reason });
+  }
+
   #await(context: ServerCall, outcome: Promise<unknown>): void {
     this.#begin(context);
     outcome.then(
@@ -170,7 +190,7 @@ export class Responder {
         this.#end(context);
       },
       (error) => {
-        this.#answer(context, undefined, RpcError.from(error));
+        this.#answer(context, undefined, this.#errorOf(context, error));
         this.#end(context);
       },
     );
@@ -200,7 +220,7 @@ export class Responder {
     if (this.#underWay.has(frame.sequenceLow)) throw new RpcError('INVALID_ARGUMENT', `the sequence of ${name} is that of a call under way`);
     const { maxStreams } = this.#setup;
     if (this.#streams >= maxStreams)
-      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#streams} streams of this session are under way; maxStreams is ${maxStreams}`);
+      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#streams} streams of this session are under way; maxStreams is ${maxStreams}`, REFUSED);
     return new ServerStream(this.#channel, method, codec, frame, this.#streamMemory);
   }
 
@@ -219,7 +239,7 @@ export class Responder {
     };
     pump().then(
       () => this.#endReplies(context),
-      (error) => this.#endReplies(context, answerable(error)),
+      (error) => this.#endReplies(context, this.#errorOf(context, answerable(error))),
     );
   }
 
@@ -272,7 +292,7 @@ export class Responder {
   #refuseItem(context: ServerCall, thrown: unknown): void {
     const { service, name } = context.method;
     const parse = `a message of ${service}.${name} does not parse: ${messageOf(thrown)}`;
-    const error = isInstance(thrown, RpcError) ? thrown : new RpcError('INVALID_ARGUMENT', parse, { cause: thrown });
+    const error = rpcErrorOf(thrown) ?? new RpcError('INVALID_ARGUMENT', parse, { cause: thrown });
     const reply = this.#reply;
     if (context.stream?.writer === undefined) reply.call(context, EXTENDED_ANSWER, context.codec, false);
     else reply.end(context, EXTENDED_ANSWER, context.codec);
@@ -339,7 +359,7 @@ export class Responder {
         this.#channel.sendReply(reply);
         return;
       } catch {
-        attempt = new RpcError(error.code, messageOf(error).slice(0, length));
+        attempt = new RpcError(error.code, messageOf(error).slice(0, length), { reason: error.reason });
       }
     }
     this.#setup.logger.warn({ peer: this.#channel.peer, code: error.code, error }, 'an answer could not be sent');
@@ -371,17 +391,10 @@ function answerId({ serviceId }: { serviceId: number }): number {
   return serviceId === EXTENDED_REQUEST ? EXTENDED_ANSWER : serviceId;
 }
 
-/**
- * The instant when a timeout begins. now() is as old as this turn of the event loop, which a long timeout does not notice
- * and a short one must not lose.
- */
-export function begin(timeout = Number.POSITIVE_INFINITY): number {
-  return timeout < SHORT_TIMEOUT ? performance.now() : now();
-}
-
 function decodeInput(method: Method, codec: CodecName, frame: Frame, maxObjects: number): unknown {
   const bodyCodec = method.input[codec];
-  if (bodyCodec === undefined) throw new RpcError('UNIMPLEMENTED', `${method.service}.${method.name} has no ${codec} form`);
+  if (bodyCodec === undefined)
+    throw new RpcError('UNIMPLEMENTED', `${method.service}.${method.name} has no ${codec} form`, { reason: 'not-served', unsent: true });
   try {
     return bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd, maxObjects);
   } catch (error) {

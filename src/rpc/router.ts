@@ -52,17 +52,23 @@ export class Router {
 
   #route({ service, version, method }: RequestHead): Route | RpcError {
     const versions = this.#services.get(service);
-    if (versions === undefined) return new RpcError('UNIMPLEMENTED', `there is no service ${quote(service)} here`);
+    if (versions === undefined) return notServed(`there is no service ${quote(service)} here`);
     // A caller that names no version, as Go's never do, gets the first; a service without a version serves every caller.
     const found = version === '' ? (versions.get('') ?? versions.values().next().value) : (versions.get(version) ?? versions.get(''));
     if (found === undefined) {
-      return new RpcError(
-        'UNIMPLEMENTED',
-        `service ${quote(service)} is here in version ${[...versions.keys()].join(', ')}, not in ${quote(version)}`,
-      );
+      return notServed(`service ${quote(service)} is here in version ${[...versions.keys()].join(', ')}, not in ${quote(version)}`);
     }
-    return found.handlers.get(method) ?? new RpcError('UNIMPLEMENTED', `service ${quote(service)} has no method ${quote(method)}`);
+    return found.handlers.get(method) ?? noMethod(service, method);
   }
+}
+
+/** Another node may have it; this one does serve the service, so it is not one that is listed in error. */
+function noMethod(service: string, method: string): RpcError {
+  return new RpcError('UNIMPLEMENTED', `service ${quote(service)} has no method ${quote(method)}`, { reason: 'refused', unsent: true });
+}
+
+function notServed(message: string): RpcError {
+  return new RpcError('UNIMPLEMENTED', message, { reason: 'not-served', unsent: true });
 }
 
 function parse(codec: CodecName, bytes: Bytes, start: number, end: number): RequestHead {

@@ -31,6 +31,7 @@ class ContractServer implements RpcServer {
   readonly #served = new Meters();
 
   readonly #asyncContext: AsyncContext | undefined;
+  readonly #draining = new AbortController();
 
   constructor(options: ResolvedRpcOptions, asyncContext: AsyncContext | undefined) {
     this.#options = options;
@@ -57,6 +58,7 @@ class ContractServer implements RpcServer {
       router: new Router(introspection ? withIntrospection(services, this) : services),
       handle: handlerChain(options),
       asyncContext: this.#asyncContext,
+      draining: this.#draining.signal,
       wrap: (invoke) => compose(options.interceptors, invoke),
       changed: (channel) => {
         if (channel.closed) this.channels.delete(channel);
@@ -97,6 +99,7 @@ class ContractServer implements RpcServer {
   }
 
   async #close(): Promise<void> {
+    this.#draining.abort();
     const stopped = this.#server?.stopListening();
     const channels = [...this.channels];
     for (const channel of channels) channel.sendGoaway();

@@ -1,7 +1,7 @@
 /** When a call has ended: with its answer, or, when the answer is a stream, with the end of that. */
 import { followSignal } from '../core/signals.js';
-import { LONGEST_TIMER, startTimer } from '../core/timers.js';
-import { cancelled, streamsReplies } from './call.js';
+import { LongTimer } from '../core/timers.js';
+import { cancelled, signalInUse, streamsReplies, timeLeft } from './call.js';
 import { RpcError } from './errors.js';
 import { isIterable, iteratorOf } from './stream.js';
 import type { Call, Invoke, Messages, Method } from './types.js';
@@ -47,19 +47,24 @@ type MaybePromise<T> = T | Promise<T>;
 class WatchedStream implements AsyncIterable<unknown> {
   readonly #source: Messages<unknown>;
   readonly #release: () => void;
-  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #timer: LongTimer | undefined;
   #ended: Ended | undefined;
 
   constructor(source: Messages<unknown>, call: Call, ended: Ended) {
     this.#source = source;
     this.#ended = ended;
-    const { signal, timeout } = call;
+    const { timeout } = call;
+    const signal = signalInUse(call);
+    const left = timeLeft(call);
     const abort = (): void => this.#end(cancelled(call, false));
     this.#release = followSignal(signal, abort);
-    if (timeout !== undefined && timeout <= LONGEST_TIMER) {
-      this.#timer = startTimer(() => this.#end(new RpcError('DEADLINE_EXCEEDED', `the stream was not at its end within ${timeout} ms`)), timeout);
-      // Whoever waits for the stream keeps the process; this only counts.
-      this.#timer.unref();
+    if (left !== Number.POSITIVE_INFINITY) {
+      // The caller who waits for the stream keeps the process; this only counts.
+      this.#timer = new LongTimer(
+        () => this.#end(new RpcError('DEADLINE_EXCEEDED', `the stream was not at its end within ${timeout} ms`)),
+        left,
+        false,
+      );
     }
     if (signal?.aborted) abort();
   }
@@ -67,7 +72,7 @@ class WatchedStream implements AsyncIterable<unknown> {
   #end(error: RpcError | undefined): void {
     const ended = this.#ended;
     this.#ended = undefined;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#release();
     ended?.(error);
   }

@@ -1,9 +1,10 @@
 /** Makes the object whose methods are a contract's. */
 
+import { settle as settlePromise } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { warn } from '../core/warning.js';
-import { ClientCall, checkTimeout, LinkedCall, streams, streamsReplies } from './call.js';
+import { ClientCall, checkTimeout, LeaveSignal, LinkedCall, StreamCall, streams, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import { checkStubNames } from './option-names.js';
 import { invokeUntilEnd } from './stream-end.js';
@@ -30,7 +31,7 @@ function stubMethod(method: Method, codec: CodecName, invoke: Invoke, timeout: n
   const limit = checkTimeout(method.timeout ?? (streams(method.kind) ? Number.POSITIVE_INFINITY : timeout));
   if (streamsReplies(method.kind)) {
     return (input: unknown, options?: CallOptions): Replies<unknown> =>
-      new ReplyStream(async () => begin(invoke, ClientCall.make(method, input, codec, limit, options)) as Promise<AsyncIterable<unknown>>);
+      new ReplyStream(invoke, () => ClientCall.make(method, input, codec, limit, options));
   }
   // A plain call is the common case, and must not pay for the others.
   const call = (input: unknown, second?: CallOptions | Callback<unknown>, third?: Callback<unknown>): Promise<unknown> | void => {
@@ -59,15 +60,22 @@ function settle(promise: Promise<unknown>, callback: Callback<unknown>): void {
     .catch((error) => warn(gettyError('HANDLER_FAILED', `the callback of a call failed: ${messageOf(error)}`, error)));
 }
 
+const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
+
 /** The call begins with the iteration, so that one which nobody reads is never made. */
 class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined> {
-  readonly #begin: () => Promise<AsyncIterable<unknown>>;
+  readonly #invoke: Invoke;
+  readonly #make: () => ClientCall;
+  #leave: LeaveSignal | undefined;
   #iterator: Promise<AsyncIterator<unknown, undefined>> | AsyncIterator<unknown, undefined> | undefined;
+  /** Those who wait for replies of a call that has not begun. */
+  #waiting: ((end: IteratorResult<never, undefined>) => void)[] = [];
   #iterated = false;
   #left = false;
 
-  constructor(begin: () => Promise<AsyncIterable<unknown>>) {
-    this.#begin = begin;
+  constructor(invoke: Invoke, make: () => ClientCall) {
+    this.#invoke = invoke;
+    this.#make = make;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<unknown, undefined> {
@@ -76,25 +84,69 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
     return this;
   }
 
-  next(): Promise<IteratorResult<unknown, undefined>> {
-    if (this.#left) return Promise.resolve({ done: true, value: undefined });
-    if (this.#iterator === undefined) {
-      this.#iterator = this.#begin().then((replies) => {
-        const iterator = replies[Symbol.asyncIterator]();
-        this.#iterator = iterator;
-        return iterator;
-      });
+  async #begin(): Promise<AsyncIterator<unknown, undefined>> {
+    const made = this.#make();
+    const leave = new LeaveSignal(made.signal);
+    this.#leave = leave;
+    const call = new StreamCall(made, leave);
+    try {
+      const replies = made instanceof LinkedCall ? invokeUntilEnd(this.#invoke, call, made.release) : this.#invoke(call);
+      const iterator = ((await replies) as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+      this.#iterator = iterator;
+      this.#waiting = [];
+      if (this.#left) this.#endEarly(iterator);
+      return iterator;
+    } catch (error) {
+      leave.end();
+      throw error;
     }
-    return 'then' in this.#iterator ? this.#iterator.then((iterator) => iterator.next()) : this.#iterator.next();
   }
 
+  /** It has begun all the same. */
+  #endEarly(iterator: AsyncIterator<unknown, undefined>): void {
+    settlePromise(() => iterator.return?.()).catch(() => {});
+  }
+
+  next(): Promise<IteratorResult<unknown, undefined>> {
+    if (this.#left) return Promise.resolve(DONE);
+    this.#iterator ??= this.#begin();
+    if ('then' in this.#iterator) return this.#firstOf(this.#iterator);
+    return this.#leave?.isLinked ? this.#lastOf(this.#iterator.next(), this.#leave) : this.#iterator.next();
+  }
+
+  #firstOf(begun: Promise<AsyncIterator<unknown, undefined>>): Promise<IteratorResult<unknown, undefined>> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(resolve);
+      begun.then((iterator) => (this.#left ? DONE : iterator.next())).then(resolve, reject);
+    });
+  }
+
+  /** As `step`, and the call lets go of its signal with the last one. */
+  async #lastOf(step: Promise<IteratorResult<unknown, undefined>>, leave: LeaveSignal): Promise<IteratorResult<unknown, undefined>> {
+    let isLast = true;
+    try {
+      const result = await step;
+      isLast = result.done === true;
+      return result;
+    } finally {
+      if (isLast) leave.end();
+    }
+  }
+
+  /** Settles at once, also while the call waits to begin: then it is cancelled. */
   async return(): Promise<IteratorResult<unknown, undefined>> {
     this.#left = true;
+    for (const settleWaiting of this.#waiting) settleWaiting(DONE);
+    this.#waiting = [];
     try {
-      await (await this.#iterator)?.return?.();
+      const begun = this.#iterator !== undefined && !('then' in this.#iterator) ? this.#iterator : undefined;
+      // First the stream ends, so that what waits for an item learns that; then the call, for what an interceptor has wrapped around the stream.
+      const left = begun?.return?.();
+      this.#leave?.leave();
+      await left;
     } catch {
-      // It never began: that was somebody else's to hear.
+      // The reader has left and wants no more.
     }
-    return { done: true, value: undefined };
+    return DONE;
   }
 }

@@ -220,6 +220,8 @@ export interface Call {
   readonly codec: CodecName;
   /** Milliseconds from when it was made (client) or received (server); undefined: no deadline. */
   readonly timeout: number | undefined;
+  /** The monotonic instant (performance.now()) at which the caller gives up. It stays the same in `with`, unless that is given a timeout, which begins then. */
+  readonly deadline?: number | undefined;
   readonly metadata: Metadata;
   /** On the server it is made on first touch, and aborts when the deadline passes or the session is lost. */
   readonly signal: AbortSignal | undefined;
@@ -245,6 +247,11 @@ export interface CallContext extends Call {
   readonly peer: string;
   /** The monotonic instant (performance.now()) at which the caller gives up; undefined when it did not say. */
   readonly deadline: number | undefined;
+  /**
+   * Aborts when this side begins to close: a handler that would go on for long, such as that of an endless stream, ends then. Its calls under way are waited
+   * for, at most for drainTimeout.
+   */
+  readonly draining: AbortSignal;
   /** Who calls; undefined where nobody asks (see auth()). */
   readonly identity: Identity | undefined;
   /** For calls back to the caller. */

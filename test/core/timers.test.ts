@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
-import { boundedDelay, LONGEST_TIMER, startTimer } from '../../src/core/timers.js';
+import { describe, expect, test } from 'vitest';
+import { boundedDelay, LONGEST_TIMER, LongTimer, startTimer } from '../../src/core/timers.js';
+import { fakeTime, pass } from '../fixtures/fake-time.js';
 import { elapse } from '../fixtures/waiting.js';
 
 const SRC = fileURLToPath(new URL('../../src', import.meta.url));
@@ -41,4 +42,23 @@ test('timers, signals and the settling of promises have one place each', () => {
     if (/instanceof Promise\b/.test(text)) found.push(`${file}: use promiseOf() of core/callbacks`);
   }
   expect(found).toEqual([]);
+});
+
+describe('a LongTimer', () => {
+  fakeTime();
+  const days = 24 * 3_600_000;
+
+  test('of 30 days fires once, after 30 days; Infinity is never', async () => {
+    let fired = 0;
+    new LongTimer(() => fired++, 30 * days);
+    const cancelled = new LongTimer(() => fired++, 30 * days);
+    new LongTimer(() => fired++, Number.POSITIVE_INFINITY);
+    await pass(29 * days);
+    cancelled.cancel();
+    expect(fired).toBe(0);
+    await pass(days);
+    expect(fired).toBe(1);
+    await pass(100 * days);
+    expect(fired).toBe(1);
+  });
 });

@@ -940,7 +940,7 @@ describe('handlers', () => {
           .then(() => Promise.reject(new Error('ok'))),
       ),
     );
-    expect(await far[7]).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: false });
+    expect(await far[7]).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true, reason: 'refused' });
     waiting.open({ A: '' });
     expect((await Promise.all([...near.slice(0, 5), ...far.slice(0, 7)])).map(({ message }) => message)).toEqual(Array(12).fill('ok'));
   });

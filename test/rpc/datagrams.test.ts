@@ -1,7 +1,7 @@
 /** Calls over UDP: what is lost, what comes twice, what does not fit. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { describe, expect, test } from 'vitest';
-import { RecentRequests } from '../../src/rpc/datagrams.js';
+import { REMEMBERED, RecentRequests } from '../../src/rpc/datagrams.js';
 import { connect, contract, implement, type RpcError, serve, serverStream, unary } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { gate, turns, until, within } from '../fixtures/waiting.js';
@@ -30,10 +30,12 @@ class Middleman implements AsyncDisposable {
   readonly #near: Socket = createSocket('udp4');
   readonly #far: Socket = createSocket('udp4');
   #client: RemoteInfo | undefined;
+  #port = 0;
 
   static async before(address: string): Promise<Middleman> {
     const middleman = new Middleman();
     const port = Number(address.split(':').at(-1));
+    middleman.#port = port;
     await Promise.all([middleman.#near, middleman.#far].map((socket) => new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))));
     middleman.#near.on('message', (bytes, from) => {
       middleman.#client = from;
@@ -50,6 +52,11 @@ class Middleman implements AsyncDisposable {
     if (verdict === 'lose') return;
     send(bytes);
     if (verdict === 'double') send(bytes);
+  }
+
+  /** Sends a datagram of the client once more. */
+  again(bytes: Buffer): void {
+    this.#far.send(bytes, this.#port, '127.0.0.1');
   }
 
   get address(): string {
@@ -184,21 +191,52 @@ describe('over datagrams', () => {
     await within(s.server.close(), 'the server to close');
   });
 
-  test('what is remembered of a peer is bounded, in number and in bytes', () => {
+  test('duplicates that come until the deadline of a call run nothing, however many calls came meanwhile', async () => {
+    await using s = await sensor();
+    const requests: Buffer[] = [];
+    s.between.up = (bytes) => {
+      if (isRequest(bytes)) requests.push(Buffer.from(bytes));
+      return 'pass';
+    };
+    // More than one datagram queue holds at once would be lost.
+    for (let round = 0; round < 40; round++)
+      await Promise.all(Array.from({ length: 50 }, (_, i) => s.stub.count(`${round}:${i}`, { timeout: 30_000 })));
+    expect(s.calls).toHaveLength(2_000);
+    expect(requests).toHaveLength(2_000);
+    for (let at = 0; at < requests.length; at += 50) {
+      for (const request of requests.slice(at, at + 50)) s.between.again(request);
+      // Datagrams of one socket come in order: the answer shows that those before it were handled.
+      await s.stub.read(`after ${at}`, { timeout: 30_000 });
+    }
+    expect(s.calls.filter((name) => name.startsWith('count'))).toHaveLength(2_000);
+  });
+
+  test('a request is remembered until its deadline has passed, and its answer as long as there is room', () => {
     const recent = new RecentRequests();
     const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 7 });
-    for (let low = 0; low < 10_000; low++) expect(recent.meet(request(low))).toBeUndefined();
-    expect(recent.meet(request(9_999))).toBeDefined();
-    expect(recent.meet(request(9_400))).toBeUndefined();
-    expect(recent.meet({ sequenceLow: 9_999, sequenceHigh: 8 })).toBeUndefined();
-    const other = new RecentRequests();
-    for (let low = 0; low < 200; low++) {
-      other.meet(request(low));
-      other.answered(request(low), new Uint8Array(1_000));
+    for (let low = 0; low < 3_000; low++) {
+      expect(recent.find(request(low))).toBeUndefined();
+      expect(recent.remember(request(low), low % 2 === 0 ? 5_000 : 60_000, 0)).toBe(true);
+      recent.answered(request(low), new Uint8Array(1_000));
     }
-    expect(other.meet(request(199))?.answer).toHaveLength(1_000);
-    // 65 answers of 1,000 bytes are within 64 KiB.
-    expect(other.meet(request(135))?.answer).toHaveLength(1_000);
-    expect(other.meet(request(134))).toBeUndefined();
+    expect(recent.find(request(2_999))?.answer).toHaveLength(1_000);
+    // 1,048 answers of 1,000 bytes are within 1 MiB.
+    expect(recent.find(request(3_000 - 1_048))?.answer).toHaveLength(1_000);
+    expect(recent.find(request(3_000 - 1_049))).toMatchObject({ answer: undefined });
+    expect(recent.find(request(0))).toBeDefined();
+    expect(recent.find({ sequenceLow: 0, sequenceHigh: 8 })).toBeUndefined();
+    for (let low = 3_000; low < 6_000; low++) recent.remember(request(low), 5_000, 20_000);
+    expect(recent.find(request(0))).toBeUndefined();
+    expect(recent.find(request(1))).toBeDefined();
+  });
+
+  test('where too many requests may come twice, new ones are refused and none is forgotten', () => {
+    const recent = new RecentRequests();
+    const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 7 });
+    for (let low = 0; low < REMEMBERED; low++) expect(recent.remember(request(low), 5_000, 0)).toBe(true);
+    expect(recent.remember(request(REMEMBERED), 5_000, 1_000)).toBe(false);
+    expect(recent.find(request(0))).toBeDefined();
+    expect(recent.remember(request(REMEMBERED), 5_000, 7_000)).toBe(true);
+    expect(recent.find(request(0))).toBeUndefined();
   });
 });

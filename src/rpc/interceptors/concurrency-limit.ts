@@ -2,11 +2,11 @@
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { followSignal } from '../../core/signals.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
-import { cancelled, withTimeLeft } from '../call.js';
+import { cancelled } from '../call.js';
 import { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
-import { deadlineOf, isReceived, nameOf } from './side.js';
+import { deadlineOf, nameOf } from './side.js';
 
 /** Milliseconds. Defaults: CONCURRENCY_LIMIT_DEFAULTS. */
 export interface ConcurrencyLimitOptions {
@@ -110,7 +110,7 @@ class WaitingCall {
 
   admit(run: (call: Call) => Promise<unknown>): void {
     this.#settle();
-    this.#resolve(run(isReceived(this.#call) ? this.#call : withTimeLeft(this.#call, this.#began)));
+    this.#resolve(run(this.#call));
   }
 
   #settle(): void {

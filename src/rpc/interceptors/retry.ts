@@ -1,11 +1,10 @@
 /** Trying again, where it is safe, after a pause. */
 
 import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
-import { isInstance } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, pause } from '../../core/timers.js';
-import { cancelled, streams, withTimeLeft } from '../call.js';
-import { isRpcCode, type RpcCode, RpcError } from '../errors.js';
+import { cancelled, streams } from '../call.js';
+import { isRpcCode, type RpcCode, type RpcError, rpcErrorOf } from '../errors.js';
 import { RetryBudget, type RetryBudgetOptions } from '../retry-budget.js';
 import { invokeSafely } from '../stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
@@ -79,19 +78,19 @@ async function tryAgain(next: Invoke, call: Call, first: unknown, began: number,
   let backoff = options.initialDelay;
   let error = first;
   for (let left = options.attempts - 1; ; left--) {
-    if (left === 0 || !isInstance(error, RpcError) || !isSafe(error, call, options.codes)) throw error;
-    unsent &&= error.unsent;
+    const failure = rpcErrorOf(error);
+    if (left === 0 || failure === undefined || !isSafe(failure, call, options.codes)) throw error;
+    unsent &&= failure.unsent;
     const delay = Math.min(backoff, options.maxDelay) * (0.5 + Math.random() / 2);
     if (deadline !== undefined && performance.now() + delay >= deadline) throw error;
     // What found nobody to send to puts no load on anybody.
-    if (!(error.unsent && error.code === 'UNAVAILABLE') && !budget.withdraw()) throw error;
-    const failure = error;
+    const isFree = failure.unsent && failure.code === 'UNAVAILABLE' && failure.reason === undefined;
+    if (!isFree && !budget.withdraw()) throw error;
     notifyOrWarn('onRetry', () => options.onRetry?.(failure, call, delay));
     if (!(await pause(delay, call.signal))) throw cancelled(call, unsent);
     backoff *= 2;
     try {
-      // A context's deadline is an instant, and stays the same.
-      return await next(isReceived(call) ? call : withTimeLeft(call, began));
+      return await next(call);
     } catch (next) {
       error = next;
     }

@@ -6,10 +6,9 @@ export function isReceived(call: Call): call is CallContext {
   return 'channel' in call;
 }
 
-/** The instant of performance.now() when the call's time is over; undefined: never. `began`: when the caller made it. */
+/** The instant of performance.now() when the call's time is over; undefined: never. `began`: when the caller made it, if the call does not know. */
 export function deadlineOf(call: Call, began: number): number | undefined {
-  if (isReceived(call)) return call.deadline;
-  return call.timeout === undefined ? undefined : began + call.timeout;
+  return call.deadline ?? (call.timeout === undefined ? undefined : began + call.timeout);
 }
 
 /** `Greeter.hello`. */

@@ -1,7 +1,7 @@
 /** An upper bound for the time of each call. */
 import { followSignal } from '../../core/signals.js';
-import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
-import { checkTimeout } from '../call.js';
+import { LongTimer } from '../../core/timers.js';
+import { checkTimeout, timeLeft } from '../call.js';
 import { RpcError } from '../errors.js';
 import { iteratorOf } from '../stream.js';
 import { invokeSafely, isStream } from '../stream-end.js';
@@ -18,8 +18,8 @@ export function timeout(ms: number): Interceptor {
   return (next) => {
     if (limit === undefined) return next;
     return (call) => {
-      if (isReceived(call)) return limit > LONGEST_TIMER ? next(call) : answerInTime(next, call, limit);
-      return call.timeout !== undefined && call.timeout <= limit ? next(call) : next(call.with({ timeout: limit }));
+      if (isReceived(call)) return answerInTime(next, call, limit);
+      return timeLeft(call) <= limit ? next(call) : next(call.with({ timeout: limit }));
     };
   };
 }
@@ -94,12 +94,12 @@ class BoundedCall {
   readonly context: CallContext;
   onLate: (error: RpcError) => void = () => {};
   late: RpcError | undefined;
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: LongTimer;
   #abort: AbortController | undefined;
   #release: (() => void) | undefined;
 
   constructor(call: CallContext, limit: number, deadline: number) {
-    this.#timer = startTimer(() => this.#pass(new RpcError('DEADLINE_EXCEEDED', `${nameOf(call)} was not done within ${limit} ms`)), limit);
+    this.#timer = new LongTimer(() => this.#pass(new RpcError('DEADLINE_EXCEEDED', `${nameOf(call)} was not done within ${limit} ms`)), limit);
     this.context = Object.create(call.with({ timeout: limit }), {
       deadline: { value: deadline, enumerable: true },
       // Most handlers never touch it.
@@ -127,7 +127,7 @@ class BoundedCall {
 
   /** Over, with `outcome`: no timer and no listener is left. */
   end<T>(outcome: T): T {
-    clearTimeout(this.#timer);
+    this.#timer.cancel();
     this.#release?.();
     return outcome;
   }

@@ -1,0 +1,220 @@
+/** What AsyncLocalStorage holds where: in handlers, in callbacks, and in connections that outlive the call that needed them. */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { afterAll, describe, expect, test } from 'vitest';
+import { captureAsyncContext } from '../../src/core/node-async-context.js';
+import { consume, provide } from '../../src/micro/index.js';
+import { memory } from '../../src/registries/memory.js';
+import {
+  type CallContext,
+  type Channel,
+  connect,
+  contract,
+  type Interceptor,
+  implement,
+  type RpcError,
+  serve,
+  serverStream,
+  unary,
+} from '../../src/rpc/index.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { gate, until, within } from '../fixtures/waiting.js';
+
+const Who = contract('Who', { ami: unary<string | void, string>(), all: serverStream<string, string>(), join: unary<void, void>() });
+const ADDRESS = 'tcp://127.0.0.1:0';
+const storage = new AsyncLocalStorage<string>();
+afterAll(() => storage.disable());
+noLeaks();
+
+const handlers = {
+  ami: () => storage.getStore() ?? 'nobody',
+  async *all() {
+    yield storage.getStore() ?? 'nobody';
+  },
+  join: () => {},
+};
+/** As a tracer or request scope: sets a store for the calls that name a user. */
+const scope: Interceptor = (next) => (call) => {
+  if (call.metadata.user !== undefined) storage.enterWith(call.metadata.user);
+  return next(call);
+};
+
+describe('the store that is set for one call', () => {
+  test('by an interceptor is not that of the next call of the connection', async () => {
+    await using server = await serve(ADDRESS, [implement(Who, handlers)], { interceptors: [scope] });
+    await using client = await connect(server.address, { connections: 1 });
+    const stub = client.stub(Who);
+    await stub.ami();
+    const asked = ['ann', undefined, 'bob', undefined].map((user) => stub.ami(undefined, user === undefined ? {} : { metadata: { user } }));
+    expect(await Promise.all(asked)).toEqual(['ann', 'nobody', 'bob', 'nobody']);
+    expect(await stub.ami()).toBe('nobody');
+    const streamed = async (user?: string): Promise<unknown> => {
+      for await (const one of stub.all('x', user === undefined ? {} : { metadata: { user } })) return one;
+      return undefined;
+    };
+    expect(await Promise.all([streamed('ann'), streamed(), streamed('bob'), streamed()])).toEqual(['ann', 'nobody', 'bob', 'nobody']);
+  });
+
+  test('by a handler is not that of the next call, whether it answers at once or later', async () => {
+    for (const later of [false, true]) {
+      const ami = (user: string | void) => {
+        const before = storage.getStore() ?? 'nobody';
+        if (user !== undefined) storage.enterWith(user);
+        return later ? Promise.resolve(before) : before;
+      };
+      await using server = await serve(ADDRESS, [implement(Who, { ...handlers, ami })]);
+      await using client = await connect(server.address, { connections: 1 });
+      const stub = client.stub(Who);
+      await stub.ami();
+      expect(await Promise.all([stub.ami('ann'), stub.ami('bob'), stub.ami()])).toEqual(['nobody', 'nobody', 'nobody']);
+    }
+  });
+
+  test('lasts until its handler has ended', async () => {
+    const open = gate();
+    const ami = async () => {
+      await open.promise;
+      return storage.getStore() ?? 'nobody';
+    };
+    await using server = await serve(ADDRESS, [implement(Who, { ...handlers, ami })], { interceptors: [scope] });
+    await using client = await connect(server.address, { connections: 1 });
+    const asked = ['ann', 'bob'].map((user) => client.stub(Who).ami(undefined, { metadata: { user } }));
+    open.open();
+    expect(await Promise.all(asked)).toEqual(['ann', 'bob']);
+  });
+});
+
+describe('the context of what outlives a call', () => {
+  test('handlers run in that of serve() and connect()', async () => {
+    await using server = await storage.run('the server', () => serve(ADDRESS, [implement(Who, handlers)]));
+    await using client = await connect(server.address, { connections: 1 });
+    expect(await storage.run('ann', () => client.stub(Who).ami())).toBe('the server');
+  });
+
+  test('a connection that a call of a consumer has needed does not keep the store of the call', async () => {
+    let channel: Channel | undefined;
+    const join = (_: void, context: CallContext) => {
+      channel = context.channel;
+    };
+    await using registry = memory();
+    await using _provider = await provide({ registry, address: ADDRESS, services: [implement(Who, { ...handlers, join })] });
+    const states: unknown[] = [];
+    const Back = contract('Back', { ami: unary<void, string>() });
+    await using consumer = consume({
+      registry,
+      services: [implement(Back, { ami: () => storage.getStore() ?? 'nobody' })],
+      onState: () => states.push(storage.getStore()),
+    });
+    await storage.run('ann', () => consumer.stub(Who).join());
+    expect(await channel?.stub(Back).ami()).toBe('nobody');
+    expect(states).toContain(undefined);
+    expect(states).not.toContain('ann');
+  });
+
+  test('callbacks of a call run in that of its caller', async () => {
+    const ami = (_: string | void, context: CallContext) => {
+      context.replyMetadata.from = 'here';
+      return 'it';
+    };
+    await using server = await serve(ADDRESS, [implement(Who, { ...handlers, ami })]);
+    await using client = await storage.run('the client', () => connect(server.address, { connections: 1 }));
+    const stub = client.stub(Who);
+    const told: unknown[] = [];
+    await storage.run('ann', () => stub.ami(undefined, { onMetadata: () => told.push(`metadata for ${storage.getStore()}`) }));
+    const called = gate();
+    storage.run('bob', () =>
+      stub.ami(undefined, () => {
+        told.push(`answer for ${storage.getStore()}`);
+        called.open();
+      }),
+    );
+    await within(called.promise, 'the callback');
+    expect(told).toEqual(['metadata for ann', 'answer for bob']);
+  });
+});
+
+describe('captureAsyncContext()', () => {
+  test('runs in the captured context, and forgets what is set there', () => {
+    const read = (): unknown => storage.getStore();
+    const set = (user: string): void => storage.enterWith(user);
+    for (const base of [undefined, 'the base']) {
+      const context = base === undefined ? storage.exit(captureAsyncContext) : storage.run(base, captureAsyncContext);
+      for (let round = 0; round < 3; round++) {
+        storage.run('the caller', () => {
+          expect(context.run(read, undefined, undefined)).toBe(base);
+          context.run(set, undefined, 'ann');
+          expect(context.run(read, undefined, undefined)).toBe(base);
+          expect(storage.getStore()).toBe('the caller');
+        });
+      }
+    }
+  });
+
+  test('sees storages that are made later', () => {
+    const context = captureAsyncContext();
+    const later = new AsyncLocalStorage<string>();
+    context.run(() => later.enterWith('ann'), undefined, undefined);
+    expect(context.run(() => later.getStore(), undefined, undefined)).toBeUndefined();
+    later.disable();
+  });
+});
+
+describe('inheritContext', () => {
+  const Inner = contract('Inner', { wait: unary<void, string>() });
+
+  /** A handler that makes a call without a parent, to a server that answers when it is aborted. */
+  async function nested(
+    options: { inheritContext?: boolean; interceptors?: Interceptor[] },
+    call: (inner: Awaited<ReturnType<typeof connect>>) => unknown,
+  ) {
+    const seen: { left: number | undefined; reason: Promise<unknown> }[] = [];
+    const behind = await serve(ADDRESS, [
+      implement(Inner, {
+        wait: (_, { deadline, signal }) => {
+          const reason = gate<unknown>();
+          signal.addEventListener('abort', () => reason.open(signal.reason));
+          seen.push({ left: deadline === undefined ? undefined : deadline - performance.now(), reason: reason.promise });
+          return reason.promise.then(() => 'aborted');
+        },
+      }),
+    ]);
+    const inner = await connect(behind.address);
+    const server = await serve(ADDRESS, [implement(Who, { ...handlers, join: async () => void (await call(inner)) })], options);
+    const client = await connect(server.address);
+    return {
+      stub: client.stub(Who),
+      seen,
+      async [Symbol.asyncDispose]() {
+        client.destroy();
+        server.destroy();
+        inner.destroy();
+        behind.destroy();
+        await Promise.all([client.close(), server.close(), inner.close(), behind.close()]);
+      },
+    };
+  }
+
+  test('passes the deadline and the cancellation of a call to the calls made within it', async () => {
+    for (const interceptors of [[], [(next: Parameters<Interceptor>[0]) => async (call: Parameters<typeof next>[0]) => next(call)]]) {
+      await using rig = await nested({ inheritContext: true, interceptors }, (inner) => inner.stub(Inner).wait());
+      const abort = new AbortController();
+      const failed = rig.stub.join(undefined, { timeout: 3_000, signal: abort.signal }).catch((error: RpcError) => error.code);
+      await until(() => rig.seen.length === 1, 'the inner call');
+      expect(rig.seen[0]?.left).toBeLessThanOrEqual(3_000);
+      abort.abort();
+      expect(await failed).toBe('CANCELLED');
+      expect(await within(rig.seen[0]?.reason as Promise<unknown>, 'the inner call to be cancelled')).toMatchObject({ code: 'CANCELLED' });
+    }
+  });
+
+  test('is off by default, and off for a call with parent: null', async () => {
+    for (const [options, parent] of [
+      [{}, undefined],
+      [{ inheritContext: true }, null],
+    ] as const) {
+      await using rig = await nested(options, (inner) => inner.stub(Inner).wait(undefined, { parent, timeout: 60_000 }));
+      rig.stub.join(undefined, { timeout: 3_000 }).catch(() => {});
+      await until(() => rig.seen.length === 1, 'the inner call');
+      expect(rig.seen[0]?.left).toBeGreaterThan(3_000);
+    }
+  });
+});

@@ -1,0 +1,105 @@
+/** When a call's time is over: it counts from the call's beginning, whatever happens before it is sent. */
+import { describe, expect, test } from 'vitest';
+import { consume, failover, type Registry } from '../../src/micro/index.js';
+import { memory } from '../../src/registries/memory.js';
+import { type CallContext, connect, contract, type Interceptor, implement, RpcError, serve, unary } from '../../src/rpc/index.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { elapse, gate } from '../fixtures/waiting.js';
+
+const Bank = contract('Bank', { pay: unary<void, number | undefined>(), wait: unary<void, void>() });
+const ADDRESS = 'tcp://127.0.0.1:0';
+const DAYS = 24 * 3_600_000;
+noLeaks();
+
+const failure = (promise: Promise<unknown>): Promise<RpcError> =>
+  promise.then(
+    () => Promise.reject(new Error('it did not fail')),
+    (error) => error,
+  );
+
+test('a signal that is first looked at after the deadline has aborted', async () => {
+  const seen = gate<AbortSignal>();
+  const wait = async (_: void, context: CallContext) => {
+    while (performance.now() <= (context.deadline ?? 0)) await elapse(5);
+    seen.open(context.signal);
+  };
+  await using server = await serve(ADDRESS, [implement(Bank, { pay: () => 1, wait })]);
+  await using client = await connect(server.address);
+  expect(await failure(client.stub(Bank).wait(undefined, { timeout: 20 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  const signal = await seen.promise;
+  expect(signal.aborted).toBe(true);
+  expect(signal.reason).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+});
+
+describe('the time of a call', () => {
+  const pay = (_: void, { deadline }: CallContext): number | undefined => (deadline === undefined ? undefined : deadline - performance.now());
+
+  test('goes on while interceptors prepare it', async () => {
+    const slow: Interceptor = (next) => async (call) => {
+      await elapse(100);
+      return next(call);
+    };
+    await using server = await serve(ADDRESS, [implement(Bank, { pay, wait: () => {} })]);
+    for (const interceptor of [slow, ((next) => slow((call) => next(call.with({ metadata: { token: 'x' } })))) as Interceptor]) {
+      await using client = await connect(server.address, { interceptors: [interceptor] });
+      expect(await client.stub(Bank).pay(undefined, { timeout: 60_000 })).toBeLessThanOrEqual(59_901);
+      expect(await failure(client.stub(Bank).pay(undefined, { timeout: 50 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: true });
+    }
+  });
+
+  test('begins anew where an interceptor gives it a timeout', async () => {
+    const patient: Interceptor = (next) => async (call) => {
+      await elapse(30);
+      return next(call.with({ timeout: 60_000 }));
+    };
+    await using server = await serve(ADDRESS, [implement(Bank, { pay, wait: () => {} })]);
+    await using client = await connect(server.address, { interceptors: [patient] });
+    expect(await client.stub(Bank).pay(undefined, { timeout: 20 })).toBeGreaterThan(50_000);
+  });
+
+  test('goes on while the first list is waited for', async () => {
+    const inner = memory();
+    const listed = gate();
+    const registry: Registry = {
+      register: (node) => inner.register(node),
+      async *watch(query, options) {
+        await listed.promise;
+        yield* inner.watch(query, options);
+      },
+      [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+    };
+    await using server = await serve(ADDRESS, [implement(Bank, { pay, wait: () => {} })]);
+    await inner.register({ id: 'a', service: 'Bank', group: '', version: '', protocol: 'json', address: server.address, metadata: {} });
+    await using consumer = consume({ registry });
+    const left = consumer.stub(Bank).pay(undefined, { timeout: 60_000 });
+    await elapse(150);
+    listed.open();
+    expect(await left).toBeLessThanOrEqual(59_851);
+    await inner[Symbol.asyncDispose]();
+  });
+
+  test('is over for a failover with less than a millisecond left: DEADLINE_EXCEEDED, with the failure as its cause', async () => {
+    const first = new RpcError('UNAVAILABLE', 'away', { unsent: true });
+    const { ClientCall } = await import('../../src/rpc/call.js');
+    const method = Bank.methods.get('pay');
+    if (method === undefined) throw new Error('no method');
+    let attempts = 0;
+    const strategy = failover()(async (call, tried) => {
+      attempts++;
+      tried.add({} as never);
+      while (performance.now() < (call.deadline ?? 0) - 0.5);
+      throw first;
+    });
+    const error = await failure(strategy(new ClientCall(method, undefined, 'json', 20, {}, undefined, undefined)));
+    expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', cause: first });
+    expect(attempts).toBe(1);
+  });
+});
+
+describe('a timeout of 30 days', () => {
+  test('is a timeout of a call, and its handler has a deadline', async () => {
+    await using server = await serve(ADDRESS, [implement(Bank, { pay: (_, { timeout, signal }) => (signal.aborted ? 0 : timeout), wait: () => {} })]);
+    await using client = await connect(server.address, { timeout: 30 * DAYS });
+    expect(await client.stub(Bank).pay()).toBe(30 * DAYS);
+  });
+});

@@ -1,0 +1,82 @@
+/** Whoever reads a stream of replies may leave before it has begun. */
+
+import { once } from 'node:events';
+import { Readable } from 'node:stream';
+import { expect, test } from 'vitest';
+import { consume, type Registry } from '../../src/micro/index.js';
+import { memory } from '../../src/registries/memory.js';
+import { connect, contract, type Interceptor, implement, serve, serverStream } from '../../src/rpc/index.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { gate, until, within } from '../fixtures/waiting.js';
+
+const News = contract('News', { watch: serverStream<void, number>() });
+noLeaks();
+
+/** A registry that is away, so that no first list comes until `listed` is open. */
+function away(listed: Promise<void>): Registry {
+  const inner = memory();
+  return {
+    register: (node) => inner.register(node),
+    async *watch(query, options) {
+      await Promise.race([listed, new Promise((resolve) => options?.signal?.addEventListener('abort', resolve))]);
+      yield* inner.watch(query, options);
+    },
+    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
+  };
+}
+
+test('return() before the first list settles at once, and so does the next() that waits', async () => {
+  await using registry = away(new Promise(() => {}));
+  await using consumer = consume({ registry });
+  const given = new AbortController();
+  for (const options of [undefined, { signal: given.signal }]) {
+    const iterator = consumer.stub(News).watch(undefined, options)[Symbol.asyncIterator]();
+    const waiting = iterator.next();
+    expect(await within(iterator.return?.() as Promise<unknown>, 'return()')).toEqual({ done: true, value: undefined });
+    expect(await within(waiting, 'next()')).toEqual({ done: true, value: undefined });
+    expect(await iterator.next()).toEqual({ done: true, value: undefined });
+  }
+  const readable = Readable.from(consumer.stub(News).watch());
+  readable.on('error', () => {}).resume();
+  await within(Promise.all([once(readable, 'close'), readable.destroy()]), 'the stream to close');
+});
+
+test('a call that its reader has left before it began is not made', async () => {
+  const listed = gate();
+  await using registry = away(listed.promise);
+  let calls = 0;
+  const watch = async function* () {
+    calls++;
+    yield calls;
+  };
+  await using server = await serve('tcp://127.0.0.1:0', [implement(News, { watch })]);
+  await registry.register({ id: 'a', service: 'News', group: '', version: '', protocol: 'json', address: server.address, metadata: {} });
+  await using consumer = consume({ registry });
+  const iterator = consumer.stub(News).watch()[Symbol.asyncIterator]();
+  void iterator.next();
+  await iterator.return?.();
+  listed.open();
+  for await (const item of consumer.stub(News).watch()) expect(item).toBe(1);
+  expect(calls).toBe(1);
+});
+
+test('return() while the first item is waited for settles at once, and cancels the call', async () => {
+  const cancelled = gate();
+  const watch = async function* (_: void, { signal }: { signal: AbortSignal }): AsyncGenerator<number> {
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+    cancelled.open();
+  };
+  const pass: Interceptor = (next) => (call) => next(call);
+  const looking: Interceptor = (next) => (call) => (call.signal?.aborted ? Promise.reject(call.signal.reason) : next(call));
+  for (const interceptors of [[], [pass], [looking]]) {
+    await using server = await serve('tcp://127.0.0.1:0', [implement(News, { watch })]);
+    await using client = await connect(server.address, { interceptors });
+    const given = new AbortController();
+    const iterator = client.stub(News).watch(undefined, { signal: given.signal })[Symbol.asyncIterator]();
+    const waiting = iterator.next();
+    await until(() => [...server.channels].some(({ serving }) => serving > 0), 'the call');
+    await within(iterator.return?.() as Promise<unknown>, 'return()');
+    expect(await within(waiting, 'next()')).toEqual({ done: true, value: undefined });
+    await within(cancelled.promise, 'the handler to be cancelled');
+  }
+});

@@ -1,0 +1,87 @@
+/** RpcError.from(): whatever was thrown becomes an RpcError. */
+import { describe, expect, test, vi } from 'vitest';
+import { RpcError } from '../../src/rpc/errors.js';
+import { retry } from '../../src/rpc/index.js';
+import { clientCall, scripted } from '../fixtures/calls.js';
+
+async function otherCopy(): Promise<typeof RpcError> {
+  vi.resetModules();
+  const { RpcError: Other } = await import('../../src/rpc/errors.js');
+  expect(Other).not.toBe(RpcError);
+  return Other;
+}
+
+describe('RpcError.from()', () => {
+  test('answers an RpcError as it is', () => {
+    const error = new RpcError('NOT_FOUND', 'no such thing');
+    expect(RpcError.from(error)).toBe(error);
+  });
+
+  test('keeps code, message, metadata, details, unsent and reason of an error of another copy of the package', async () => {
+    const Other = await otherCopy();
+    const thrown = new Other('NOT_FOUND', 'no such thing', {
+      metadata: { see: 'there' },
+      details: Uint8Array.of(1, 2),
+      unsent: true,
+      reason: 'refused',
+    });
+    const error = RpcError.from(thrown);
+    expect(error).toBeInstanceOf(RpcError);
+    expect(error).toMatchObject({ code: 'NOT_FOUND', message: 'no such thing', unsent: true, reason: 'refused', cause: thrown });
+    expect({ ...error.metadata }).toEqual({ see: 'there' });
+    expect([...(error.details ?? [])]).toEqual([1, 2]);
+  });
+
+  test('makes UNKNOWN of anything else, and never throws', () => {
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    const hostile = new Proxy(new Error('x'), {
+      get() {
+        throw new Error('do not look');
+      },
+    });
+    const forged = { [Symbol.for('getty.RpcError')]: true, code: 'NO_SUCH_CODE' };
+    const throwing = {
+      [Symbol.for('getty.RpcError')]: true,
+      code: 'NOT_FOUND',
+      get metadata() {
+        throw new Error('do not look');
+      },
+    };
+    for (const thrown of [
+      undefined,
+      null,
+      1,
+      'text',
+      Symbol('s'),
+      () => {},
+      new Error('plain'),
+      {},
+      Object.create(null),
+      proxy,
+      hostile,
+      forged,
+      throwing,
+    ]) {
+      expect(RpcError.from(thrown).code).toBe('UNKNOWN');
+    }
+    const odd = {
+      [Symbol.for('getty.RpcError')]: true,
+      code: 'NOT_FOUND',
+      metadata: { n: 1, s: 's' },
+      details: 'text',
+      unsent: 'yes',
+      reason: 'odd',
+    };
+    const error = RpcError.from(odd);
+    expect(error).toMatchObject({ code: 'NOT_FOUND', details: undefined, unsent: false, reason: undefined });
+    expect({ ...error.metadata }).toEqual({ s: 's' });
+  });
+});
+
+test('retry() tries a call again that failed with an error of another copy', async () => {
+  const Other = await otherCopy();
+  const { invoke, calls } = scripted(new Other('UNAVAILABLE', 'away', { unsent: true }), 'done');
+  expect(await retry({ initialDelay: 1 })(invoke)(clientCall())).toBe('done');
+  expect(calls).toHaveLength(2);
+});

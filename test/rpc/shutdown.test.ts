@@ -1,0 +1,138 @@
+/** What handlers and callers learn of a server that closes. */
+import { expect, test } from 'vitest';
+import {
+  type CallContext,
+  connect,
+  contract,
+  duplex,
+  implement,
+  type RpcError,
+  RpcError as RpcFault,
+  serve,
+  serverStream,
+  timeout,
+  unary,
+} from '../../src/rpc/index.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { gate, until, within } from '../fixtures/waiting.js';
+
+const News = contract('News', { watch: serverStream<void, number>(), talk: duplex<string, string>(), ask: unary<void, string>() });
+noLeaks();
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+
+async function all(stream: AsyncIterable<unknown>): Promise<unknown> {
+  const items: unknown[] = [];
+  try {
+    for await (const item of stream) items.push(item);
+    return items;
+  } catch (error) {
+    return error;
+  }
+}
+
+const idle = { talk: async function* () {}, ask: () => 'it' };
+
+test('close() takes no longer than endless streams need to leave, behind interceptors too', async () => {
+  for (const interceptors of [[], [timeout(60_000)]]) {
+    async function* watch(_: void, { draining }: CallContext) {
+      yield 1;
+      await aborted(draining);
+      yield 2;
+    }
+    const server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch })], { drainTimeout: 600_000, interceptors });
+    await using client = await connect(server.address);
+    const streams = Array.from({ length: 20 }, () => all(client.stub(News).watch()));
+    await until(() => [...server.channels].reduce((sum, { serving }) => sum + serving, 0) === 20, 'the streams');
+    await within(server.close(), 'the server to close');
+    expect(await Promise.all(streams)).toEqual(Array(20).fill([1, 2]));
+  }
+});
+
+test('a handler may tell its caller that the server moves', async () => {
+  async function* watch(_: void, { draining }: CallContext) {
+    yield 1;
+    await aborted(draining);
+    throw new RpcFault('UNAVAILABLE', 'subscribe again', { reason: 'moving' });
+  }
+  const server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch })], { drainTimeout: 600_000 });
+  await using client = await connect(server.address);
+  const stream = all(client.stub(News).watch());
+  await until(() => [...server.channels].some(({ serving }) => serving > 0), 'the stream');
+  await within(server.close(), 'the server to close');
+  expect(await stream).toMatchObject({ code: 'UNAVAILABLE', message: 'subscribe again', reason: 'moving', unsent: false });
+});
+
+test('callers of what does not end in time learn that the server has moved, and those of a lost session do not', async () => {
+  const asked = gate<string>();
+  const watch = async function* (_: void, { signal }: CallContext) {
+    yield 1;
+    await aborted(signal);
+  };
+  for (const end of ['close', 'destroy'] as const) {
+    const server = await serve('tcp://127.0.0.1:0', [implement(News, { watch, talk: idle.talk, ask: () => asked.promise })], { drainTimeout: 50 });
+    await using client = await connect(server.address, { connections: 1 });
+    const stream = all(client.stub(News).watch());
+    const answer = client
+      .stub(News)
+      .ask()
+      .catch((error: RpcError) => error);
+    await until(() => [...server.channels].some(({ serving }) => serving === 2), 'both calls');
+    await within(Promise.resolve(server[end]()), 'the server to end');
+    const expected = { code: 'UNAVAILABLE', reason: end === 'close' ? 'moving' : undefined, unsent: false };
+    expect(await stream).toMatchObject(expected);
+    expect(await answer).toMatchObject(expected);
+    await server.close();
+  }
+});
+
+test('draining has not aborted before, has when first looked at afterwards, and leaves nothing behind', async () => {
+  const open = gate();
+  const seen: boolean[] = [];
+  const contexts: CallContext[] = [];
+  const ask = async (_: void, context: CallContext) => {
+    contexts.push(context);
+    if (contexts.length === 1) {
+      seen.push(context.draining.aborted);
+      return 'first';
+    }
+    await open.promise;
+    seen.push(context.draining.aborted, (context.with({}) as CallContext).draining.aborted);
+    return 'second';
+  };
+  const server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch: async function* () {}, ask })]);
+  await using client = await connect(server.address);
+  expect(await client.stub(News).ask()).toBe('first');
+  const second = client.stub(News).ask();
+  await until(() => contexts.length === 2, 'the second call');
+  const closing = server.close();
+  open.open();
+  expect(await second).toBe('second');
+  await closing;
+  expect(seen).toEqual([false, true, true]);
+  // That call was over.
+  expect(contexts[0]?.draining.aborted).toBe(false);
+});
+
+test('what a client offers learns of the closing of the client', async () => {
+  const Back = contract('Back', { listen: unary<void, string>() });
+  const done = gate<string>();
+  const ask = (_: void, { channel }: CallContext) => {
+    channel.stub(Back).listen(undefined, { timeout: 60_000 }).then(done.open, done.fail);
+    return 'it';
+  };
+  await using server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch: async function* () {}, ask })]);
+  const listen = async (_: void, { draining }: CallContext) => {
+    await aborted(draining);
+    return 'left';
+  };
+  const client = await connect(server.address, { services: [implement(Back, { listen })] });
+  await client.stub(News).ask();
+  await until(() => [...client.channels].some(({ serving }) => serving > 0), 'the call back');
+  await within(client.close(), 'the client to close');
+  expect(await done.promise).toBe('left');
+});
