@@ -140,7 +140,8 @@ describe('hedge', () => {
     const attempts = new Attempts();
     const answer = hedged(attempts, { after: 10, attempts: 3 }, call({ timeout: 100 }));
     await pass(60);
-    expect(attempts.calls.map(({ timeout }) => timeout)).toEqual([100, 90, 80]);
+    expect(attempts.calls).toHaveLength(3);
+    expect(new Set(attempts.calls.map(({ deadline }) => deadline)).size).toBe(1);
     attempts.answer(2, 'third');
     expect(await answer).toBe('third');
     expect(attempts.cancelled).toEqual([true, true, false]);

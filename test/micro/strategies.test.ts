@@ -114,11 +114,10 @@ describe('failover', () => {
   it("all attempts share the call's timeout", async () => {
     const { attempt, calls } = attempts(lost, 'done');
     await failover()(attempt)(call({ timeout: 1000 }));
-    expect(calls[0]?.timeout).toBe(1000);
-    expect(calls[1]?.timeout).toBeLessThan(1000);
-    expect(calls[1]?.timeout).toBeGreaterThan(0);
+    expect(calls).toHaveLength(2);
+    expect(calls[1]?.deadline).toBe(calls[0]?.deadline);
     const late = attempts(lost, 'too late');
-    await expect(failover()(late.attempt)(call({ timeout: 0 }))).rejects.toBe(lost);
+    await expect(failover()(late.attempt)(call({ timeout: 0 }))).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED', cause: lost });
   });
 
   it('when no node is left, the error is that of the last one tried', async () => {

@@ -156,7 +156,7 @@ describe('with other nodes', () => {
 
   test('a listed node that does not have the service is left out at once, and its calls go elsewhere', async () => {
     await using place = await town({ stale: 'other', good: 'free', better: 'free' });
-    await using consumer = consume({ registry: place.registry });
+    await using consumer = consume({ registry: place.registry, ejection: { time: 600_000, maxTime: 600_000 } });
     const stub = consumer.stub(Shop);
     for (let i = 0; i < 200; i++) expect(['good', 'better']).toContain(await stub.order());
     const { candidates, leftOut } = await consumer.explain(Shop);
