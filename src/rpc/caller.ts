@@ -219,11 +219,13 @@ export class Caller implements HeaderOnlyAnswers {
         settle = resolve;
       });
       const forget = dialect.whenKnown(settle);
-      await within(limit, unlessCancelled(call, known), () => new RpcError('DEADLINE_EXCEEDED', late(Math.ceil(limit)), { unsent: true })).finally(() => {
-        forget();
-        // So that what waits for it lets go of the signal.
-        settle();
-      });
+      await within(limit, unlessCancelled(call, known), () => new RpcError('DEADLINE_EXCEEDED', late(Math.ceil(limit)), { unsent: true })).finally(
+        () => {
+          forget();
+          // So that what waits for it lets go of the signal.
+          settle();
+        },
+      );
     }
     if (this.#owner.closed) throw new RpcError('UNAVAILABLE', `the session with ${peer} is closed`, { unsent: true });
   }
