@@ -66,6 +66,7 @@ describe('the time of a call', () => {
         await listed.promise;
         yield* inner.watch(query, options);
       },
+      list: () => inner.list(),
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     };
     await using server = await serve(ADDRESS, [implement(Bank, { pay, wait: () => {} })]);

@@ -21,6 +21,7 @@ function away(listed: Promise<void>): Registry {
       await Promise.race([listed, new Promise((resolve) => options?.signal?.addEventListener('abort', resolve))]);
       yield* inner.watch(query, options);
     },
+    list: () => inner.list(),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };
 }
