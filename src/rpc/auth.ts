@@ -1,7 +1,10 @@
 /** Who calls, and what they may: interceptors for the side that serves, and for the side that calls. */
+import { settle } from '../core/callbacks.js';
 import { isInstance, messageOf } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
+import { within } from '../core/timers.js';
 import type { PeerCertificate, WebSocketRequest } from '../transport/types.js';
+import { cancelled, outOfTime, timeLeft, unlessCancelled } from './call.js';
 import { RpcError } from './errors.js';
 import { isReceived } from './interceptors/side.js';
 import type { CallContext, Channel, Identity, Interceptor, Metadata } from './types.js';
@@ -120,9 +123,16 @@ export function bearer(token: string | (() => string | Promise<string>)): Interc
   return (next) => async (call) => {
     if (isReceived(call)) return next(call);
     let current: string;
+    let late: RpcError | undefined;
+    const tooLate = (): RpcError => {
+      late = outOfTime(call);
+      return late;
+    };
     try {
-      current = typeof token === 'function' ? checkToken(await token()) : token;
+      current = typeof token === 'function' ? checkToken(await within(timeLeft(call), unlessCancelled(call, settle(token)), tooLate)) : token;
     } catch (error) {
+      if (call.signal?.aborted) throw cancelled(call, true);
+      if (late !== undefined) throw late;
       throw new RpcError('UNAUTHENTICATED', `there is no token to show: ${messageOf(error)}`, { cause: error, unsent: true });
     }
     return next(call.with({ metadata: { ...call.metadata, [AUTHORIZATION]: `Bearer ${current}` } }));

@@ -246,6 +246,16 @@ describe('auth()', () => {
 });
 
 describe('bearer()', () => {
+  test('a token that never comes ends the call at its deadline, or when the caller gives up', async () => {
+    const never = (): Promise<string> => new Promise(() => {});
+    await using s = await vault({ authenticate: byToken }, { client: { interceptors: [bearer(never)] } });
+    await expect(s.stub.whoAmI(undefined, { timeout: 20 })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: true });
+    const abort = new AbortController();
+    const waiting = s.stub.whoAmI(undefined, { timeout: 300_000, signal: abort.signal });
+    abort.abort();
+    await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED', unsent: true });
+  });
+
   test('shows the token with each call, a new one when there is one', async () => {
     const tokens = ['sesame', 'swordfish'];
     await using s = await vault({ authenticate: byToken }, { client: { interceptors: [bearer(async () => tokens.shift() ?? '')] } });
