@@ -14,7 +14,7 @@ export interface Tickable {
 const SLICES = 64;
 const SHORTEST_SLICE = 5;
 /** A timer that is so much later than its period shows that this process stood still: the machine was suspended, or one task took long. Milliseconds. */
-const STANDSTILL = 250;
+const STANDSTILL = 2_000;
 const wheels = new Map<number, Wheel>();
 let wokeAt = 0;
 
