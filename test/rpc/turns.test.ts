@@ -154,7 +154,7 @@ describe('rpc', () => {
       const wait = implement(Wait, {
         double: (_, { signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(++aborted))),
       });
-      const count = 20_000;
+      const count = 100_000;
       await using server = await serve(freeMemory(), [wait], { maxPendingCalls: count, session: { maxHandling: count } });
       await using peer = await RawPeer.connect(server.address, { maxQueuedBytes: 2 ** 30 });
       peer.session.writeBytes(manyRequests(count, 'double', 1));
