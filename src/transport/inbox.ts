@@ -128,9 +128,11 @@ export class Inbox<In, Out> {
     this.#read();
   }
 
-  /** Deliver nothing more. */
+  /** Deliver nothing more. A handler that goes on may keep the session, so it must not keep what was not delivered. */
   stop(): void {
     this.#stopped = true;
+    this.#input = undefined;
+    this.#whole = undefined;
   }
 
   /** True while we do not read: what the peer says then is not heard. */

@@ -273,6 +273,12 @@ describe('compressed messages', () => {
     deflateRawSync(message, { finishFlush: constants.Z_SYNC_FLUSH, ...options }).subarray(0, -4);
   const inflate = (bytes: Buffer): Buffer => deflate.inflate(bytes, 100_000, 100_000);
 
+  test('a small message does not keep the large buffer that it was inflated into', () => {
+    const message = inflate(deflated(Buffer.from('a')));
+    expect(message.toString()).toBe('a');
+    expect(message.buffer.byteLength).toBe(1);
+  });
+
   it.each([0, 1, 6, 9])('refuses a message that is cut short at any byte, at level %i', (level) => {
     const messages = [
       Buffer.from('Hello world, hello world'),

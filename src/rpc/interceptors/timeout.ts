@@ -31,10 +31,10 @@ function answerInTime(next: Invoke, call: CallContext, limit: number): Promise<u
   const bounded = new BoundedCall(call, limit, deadline);
   return new Promise((resolve, reject) => {
     bounded.onLate = reject;
-    invokeSafely(next, bounded.context).then(
-      (answer) => resolve(isStream(call.method, answer) ? new BoundedStream(answer, bounded) : bounded.end(answer)),
-      (error) => reject(bounded.end(error)),
-    );
+    invokeSafely(next, bounded.context)
+      // A user's iterable may throw when it is looked at or opened.
+      .then((answer) => (isStream(call.method, answer) ? new BoundedStream(answer, bounded) : bounded.end(answer)))
+      .then(resolve, (error) => reject(bounded.end(error)));
   });
 }
 

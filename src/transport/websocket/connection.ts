@@ -395,6 +395,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     if (this.#over) return;
     this.#over = true;
     this.#held = undefined;
+    this.#parser = undefined;
     this.#events?.onClose(error);
   }
 }

@@ -94,7 +94,7 @@ export class MessageDeflate {
     if (outcome.state !== 'whole') throw new FrameError(CLOSE.badText, 'a compressed message is cut short, or goes on after its end');
     if (outcome.bytes.length > limit) throw tooLarge(maxMessageBytes, maxInflatedBytes);
     if (this.#keepsWindow) this.#window = lastBytes(this.#window, outcome.bytes);
-    return outcome.bytes;
+    return withoutSpare(outcome.bytes);
   }
 
   /** Inflates the first bytes of a message, as far as they go. Throws FrameError as inflate() does. */
@@ -143,6 +143,14 @@ function tooLarge(maxMessageBytes: number, maxInflatedBytes: number): FrameError
   return maxInflatedBytes < maxMessageBytes
     ? new FrameError(CLOSE.tooLarge, `a message inflates to more than maxInflatedBytes, ${maxInflatedBytes}`, 'INFLATE_LIMIT')
     : new FrameError(CLOSE.tooLarge, `a message inflates to more bytes than allowed; maxMessageBytes is ${maxMessageBytes}`, 'MESSAGE_TOO_LARGE');
+}
+
+/** A copy where zlib's buffer is much larger than the message: a handler that keeps a message of one byte must not keep 16 KiB. */
+function withoutSpare(message: Buffer): Buffer {
+  if (message.length * 2 >= message.buffer.byteLength) return message;
+  const copy = Buffer.allocUnsafeSlow(message.length);
+  copy.set(message, 0);
+  return copy;
 }
 
 /** The end of what was sent, as long as a window. It is a copy: the message belongs to its receiver. */

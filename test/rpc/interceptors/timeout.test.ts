@@ -89,6 +89,18 @@ describe('on a server', () => {
 });
 
 describe('a stream on a server', () => {
+  test('an iterable that throws when it is opened is the failure of the call', async () => {
+    const failure = new Error('closed today');
+    const answer = {
+      [Symbol.asyncIterator](): never {
+        throw failure;
+      },
+    };
+    const { invoke } = scripted(answer);
+    const error = await rejection(timeout(100)(invoke)(receivedCall({ kind: 'serverStream' })));
+    expect(error).toBe(failure);
+  });
+
   test('that is at its end in time is the same', async () => {
     const stream = await timeout(100)(scripted(new Source(1, 2)).invoke)(receivedCall({ kind: 'serverStream' }));
     expect(await collect(stream)).toEqual([1, 2]);
