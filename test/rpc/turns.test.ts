@@ -35,8 +35,9 @@ async function expectShortTurns(attack: () => Promise<unknown>): Promise<void> {
     isOver = true;
   }
   // So much work that one turn would be seen, also on a machine on which each of them takes longer.
-  expect(total).toBeGreaterThan(LONGEST_TURN);
-  expect(longest).toBeLessThan(Math.max(LONGEST_TURN, total / 3));
+  expect(total).toBeGreaterThan(1.5 * LONGEST_TURN);
+  // The CPU of the collector's threads counts too, so a turn may look longer than it is; undivided work would be one turn of nearly the whole.
+  expect(longest).toBeLessThan(Math.max(1.5 * LONGEST_TURN, total / 2));
 }
 
 const Feed = contract('Feed', {
@@ -84,7 +85,7 @@ describe('rpc', () => {
       for (const sessions of [1, 20]) {
         await using server = await serve(freeMemory(), [feed], { maxStreams: 10_000, session });
         const peers = await Promise.all(Array.from({ length: sessions }, () => RawPeer.connect(server.address, session)));
-        const count = 1_000 / sessions;
+        const count = 4_000 / sessions;
         const bytes = manyRequests(count, 'list', 200);
         // What the peers receive would be work too.
         for (const peer of peers) peer.session.pause();
