@@ -1,6 +1,7 @@
 /** What a session receives: bytes become messages and go to the listener, no faster than the listener wants them. */
 import { promiseOf, refusePromise, settle } from '../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError } from '../core/errors.js';
+import { faultError, guard } from '../core/guard.js';
 import { Queue } from '../core/queue.js';
 import { onNextTurn, spend } from '../core/turn.js';
 import { ByteReader } from './byte-reader.js';
@@ -12,8 +13,6 @@ import type { Connection, Session } from './types.js';
 
 /** Bits by which a number of bytes is shifted to KiB, each of which counts as one unit of work. */
 const KIBIBYTE = 10;
-/** Work is counted in portions. */
-const UNITS_PER_SPEND = 16;
 /**
  * Bytes of a stream that may be here while the session waits for its turn; with more the connection is paused. The next turn mostly comes before
  * that, and a pause costs system calls.
@@ -57,9 +56,8 @@ export class Inbox<In, Out> {
   #queueing = false;
   /** The share of this turn of the event loop is used up: the rest is read in the next. */
   #waitsForTurn = false;
-  /** Work for whole messages that is not counted yet. */
-  #units = 0;
   #reading = false;
+  readonly #lossy: boolean;
   #ended = false;
   /** The session knows of the end. */
   #endDelivered = false;
@@ -74,6 +72,7 @@ export class Inbox<In, Out> {
     this.#opening = !opened;
     this.#session = session;
     this.#connection = connection;
+    this.#lossy = connection.lossy === true;
     this.#setup = setup;
   }
 
@@ -107,7 +106,6 @@ export class Inbox<In, Out> {
 
   onData(bytes: Bytes): void {
     this.bytesRead += bytes.length;
-    spend(bytes.length >>> KIBIBYTE);
     this.#input ??= new ByteReader();
     this.#input.feed(bytes);
     if (this.#waitsForTurn && this.#input.length > MAX_WAITING_BYTES) this.#connection.pause();
@@ -173,19 +171,21 @@ export class Inbox<In, Out> {
   }
 
   #readStream(input: ByteReader): void {
-    const { codec, maxMessageBytes } = this.#setup;
+    const { maxMessageBytes } = this.#setup;
     const session = this.#session;
-    for (let count = 0; input.length > 0 && this.#mayRead(); count++) {
-      if (count % UNITS_PER_SPEND === 0 && spend(UNITS_PER_SPEND)) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
+    // All that is here may be one message: it is counted before the message is read.
+    for (let size = input.length; input.length > 0 && this.#mayRead(); ) {
+      if (spend(1 + (size >>> KIBIBYTE))) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
       const before = input.length;
       let message: In | undefined;
       try {
-        message = codec.read(input, session);
+        message = this.#decode(input);
       } catch (error) {
         session.fail(this.#unreadable(error, 'sent what the codec cannot read'));
         return;
       }
       const consumed = before - input.length;
+      size = consumed;
       if (message === undefined) {
         if (consumed > 0) {
           // The codec dropped something that is no message.
@@ -197,7 +197,6 @@ export class Inbox<In, Out> {
         return;
       }
       this.#partialSince = 0;
-      if (this.messagesRead === 0 && this.#isPromise(message)) return;
       if (consumed === 0) session.fail(gettyError('BAD_FRAME', 'the codec answered a message and took no bytes for it'));
       else if (consumed > maxMessageBytes) session.fail(this.#tooLarge(consumed));
       else this.#deliver(message);
@@ -214,14 +213,7 @@ export class Inbox<In, Out> {
 
   /** False: the share of this turn is used up, and the message waits for the next. Of datagrams the system hands over few in a turn. */
   #hasTurn(message: Bytes): boolean {
-    this.#units += 1 + (message.length >>> KIBIBYTE);
-    return this.#units < UNITS_PER_SPEND || this.#spendUnits();
-  }
-
-  #spendUnits(): boolean {
-    const units = this.#units;
-    this.#units = 0;
-    if (this.#connection.lossy || !spend(units)) return true;
+    if (this.#lossy || !spend(1 + (message.length >>> KIBIBYTE))) return true;
     this.#waitForTurn(true);
     return false;
   }
@@ -229,51 +221,50 @@ export class Inbox<In, Out> {
   #waitForTurn(pause: boolean): void {
     this.#waitsForTurn = true;
     if (pause) this.#connection.pause();
-    onNextTurn(() => {
+    const goOn = (): void => {
       this.#waitsForTurn = false;
       this.#go();
-    });
+    };
+    const failed = (_: unknown, error: unknown): void => this.#session.destroy(faultError(this.#session.remoteAddress, error));
+    onNextTurn(() => guard(goOn, failed, undefined, undefined));
   }
 
   /** It is one message of the codec, neither more nor less. */
   #readMessage(bytes: Bytes, text: boolean | undefined): void {
     this.#input ??= new ByteReader();
     const input = this.#input;
-    const { codec, maxMessageBytes } = this.#setup;
+    const { maxMessageBytes } = this.#setup;
     input.feed(bytes);
     input.text = text;
     let message: In | undefined;
     try {
       if (bytes.length > maxMessageBytes) throw this.#tooLarge(bytes.length);
-      message = codec.read(input, this.#session);
+      message = this.#decode(input);
       if (message === undefined && (input.length > 0 || bytes.length === 0)) throw new Error('it is not whole');
       // What is left may be nothing to the codec, such as an empty line.
       const left = input.length;
-      if (left > 0 && (codec.read(input, this.#session) !== undefined || input.length > 0)) throw new Error(`${left} of its bytes are left over`);
+      if (left > 0 && (this.#decode(input) !== undefined || input.length > 0)) throw new Error(`${left} of its bytes are left over`);
     } catch (error) {
       input.skip(input.length);
       this.#badMessage(this.#unreadable(error, `sent a message of ${bytes.length} bytes that the codec cannot read`));
       return;
     }
     // The codec passed over what is no message.
-    if (message === undefined || (this.messagesRead === 0 && this.#isPromise(message))) return;
-    this.#deliver(message);
+    if (message !== undefined) this.#deliver(message);
   }
 
-  /** True for a codec whose read() is async, which its first message shows: the session cannot go on. */
-  #isPromise(message: In): boolean {
-    try {
+  /** Throws what the codec throws, and BAD_FRAME when its read() is async. */
+  #decode(input: ByteReader): In | undefined {
+    const message = this.#setup.codec.read(input, this.#session);
+    // To look for the promise of an async function costs less than to look for any thenable, which is done for the first message alone.
+    if ((message as object | undefined)?.constructor === Promise || this.messagesRead === 0)
       refusePromise('BAD_FRAME', 'read() of the codec', message);
-      return false;
-    } catch (error) {
-      this.#session.destroy(error as GettyError);
-      return true;
-    }
+    return message;
   }
 
   /** A stream is out of step after it; a datagram is lost, and its sender may not even be the peer. */
   #badMessage(error: GettyError): void {
-    if (this.#connection.lossy) this.#session.report(error);
+    if (this.#lossy) this.#session.report(error);
     else this.#session.fail(error);
   }
 

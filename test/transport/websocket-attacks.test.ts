@@ -1,7 +1,8 @@
 /** WebSocket peers who break the protocol, its limits, or off. */
 import type { Socket } from 'node:net';
 import { deflateRawSync } from 'node:zlib';
-import { describe, expect, it, test } from 'vitest';
+import { beforeEach, describe, expect, it, test } from 'vitest';
+import { nextTurn } from '../../src/core/turn.js';
 import type { Connection, ConnectionEvents } from '../../src/transport/types.js';
 import { WebSocketConnection } from '../../src/transport/websocket/connection.js';
 import { noLeaks } from '../fixtures/leaks.js';
@@ -172,6 +173,12 @@ class Stuck implements Connection {
   destroy(): void {}
 }
 
+/** A turn of the event loop takes in more chunks than these. */
+const CHUNKS_PER_TURN = 64;
+
+// What a turn has read counts for all connections of the process, and so for all tests of a turn.
+beforeEach(nextTurn);
+
 function stuck() {
   const stream = new Stuck();
   const connection = new WebSocketConnection(stream, { role: 'server', protocol: undefined, deflate: undefined, text: false });
@@ -203,10 +210,13 @@ describe('a flood of pings', () => {
     expect(stream.written).toEqual([Array.from({ length: 1_000 }, (_, i) => `8a01${(i & 0xff).toString(16).padStart(2, '0')}`).join('')]);
   });
 
-  it('whose pongs are not read is answered up to a limit, and then only the latest ping', () => {
+  it('whose pongs are not read is answered up to a limit, and then only the latest ping', async () => {
     const { stream, ping } = stuck();
     const most = Math.ceil(LIMIT / PONG);
-    for (let i = 0; i < most + 1_000; i++) stream.events?.onData(ping(i & 0xff));
+    for (let i = 0; i < most + 1_000; i++) {
+      if (i % CHUNKS_PER_TURN === 0) await nextTurn();
+      stream.events?.onData(ping(i & 0xff));
+    }
     expect(stream.written).toHaveLength(most);
     const latest = ((most + 999) & 0xff).toString(16).padStart(2, '0');
     stream.take();
@@ -217,9 +227,12 @@ describe('a flood of pings', () => {
     expect(stream.written.at(-1)).toBe('8a0107');
   });
 
-  it('waits for no more than its own pongs: other writes may be stuck', () => {
+  it('waits for no more than its own pongs: other writes may be stuck', async () => {
     const { stream, connection, ping } = stuck();
-    for (let i = 0; i < Math.ceil(LIMIT / PONG) + 1; i++) stream.events?.onData(ping(1));
+    for (let i = 0; i < Math.ceil(LIMIT / PONG) + 1; i++) {
+      if (i % CHUNKS_PER_TURN === 0) await nextTurn();
+      stream.events?.onData(ping(1));
+    }
     stream.bufferedBytes = 0;
     connection.write(Buffer.alloc(100));
     stream.events?.onTaken();

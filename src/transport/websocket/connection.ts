@@ -2,8 +2,10 @@
 
 import { isUtf8 } from 'node:buffer';
 import { GettyError, gettyError } from '../../core/errors.js';
+import { faultError, guard } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
 import { startTimer } from '../../core/timers.js';
+import { onNextTurn, spend } from '../../core/turn.js';
 import { ByteWriter } from '../byte-writer.js';
 import { CloseError } from '../close-code.js';
 import { now } from '../tick.js';
@@ -35,6 +37,10 @@ const MAX_HELD_BYTES = 64 * 1024;
 const HELD_OVERHEAD = 256;
 /** Bytes of pongs that wait for the peer to read. Beyond them only the latest ping is answered (RFC 6455, section 5.5.3). */
 const MAX_PONG_BYTES = 64 * 1024;
+/** Bytes that may be here while the connection waits for its turn of the event loop. With more the stream is paused. */
+const MAX_WAITING_BYTES = 256 * 1024;
+/** Bits by which a number of bytes is shifted to KiB, each of which counts as one unit of work. */
+const KIBIBYTE = 10;
 const EMPTY = Buffer.alloc(0);
 /** Going away, and no code at all, are orderly ends too. */
 const ORDERLY: readonly number[] = [CLOSE.normal, 1001];
@@ -79,6 +85,8 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   /** What the peer did wrong. It takes effect when the messages before it are delivered. */
   #failure: FrameError | undefined;
   #reading = false;
+  /** The share of this turn of the event loop is used up: the rest is read in the next. */
+  #waitsForTurn = false;
   #closeSent = false;
   #closeReceived = false;
   /** The session knows that the peer has closed. */
@@ -138,11 +146,14 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     if (this.#over || this.#closeReceived || this.#failure !== undefined) return;
     this.#parser?.feed(chunk);
     this.#events?.onAlive();
-    this.#read();
+    if (this.#waitsForTurn) this.#pauseWhenWaiting();
+    else this.#read();
   }
 
   #read(): void {
-    if (this.#reading) return;
+    if (this.#reading || this.#waitsForTurn) return;
+    // Messages are counted by the session, but not the control frames and fragments that may be here.
+    if (this.#parser !== undefined && spend(1 + (this.#parser.bufferedBytes >>> KIBIBYTE))) return this.#waitForTurn();
     this.#reading = true;
     while (!this.#over) {
       if (this.#held !== undefined && !this.#paused) {
@@ -166,6 +177,25 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
       if (this.#closeReceived) this.#tellEnd();
       if (this.#streamEnded) this.#afterStreamEnd();
     }
+  }
+
+  #waitForTurn(): void {
+    this.#waitsForTurn = true;
+    this.#pauseWhenWaiting();
+    const goOn = (): void => {
+      this.#waitsForTurn = false;
+      this.#read();
+      if (!this.#paused && !this.#waitsForTurn) this.#stream.resume();
+    };
+    const failed = (_: unknown, error: unknown): void => {
+      this.#error = faultError(this.remoteAddress, error);
+      this.#stream.destroy();
+    };
+    onNextTurn(() => guard(goOn, failed, undefined, undefined));
+  }
+
+  #pauseWhenWaiting(): void {
+    if ((this.#parser?.bufferedBytes ?? 0) >= MAX_WAITING_BYTES) this.#stream.pause();
   }
 
   #next(): FrameEvent | undefined {
@@ -301,7 +331,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     this.#paused = false;
     this.#read();
     // A listener may have paused again.
-    if (!this.#paused) this.#stream.resume();
+    if (!this.#paused && !this.#waitsForTurn) this.#stream.resume();
   }
 
   // ---- writing ----
