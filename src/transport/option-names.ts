@@ -67,6 +67,7 @@ const RECONNECT_NAMES = { initialDelay: true, maxDelay: true, maxAttempts: true,
 const WEBSOCKET_NAMES = {
   protocols: true,
   compression: true,
+  maxCompressBytes: true,
   text: true,
   allowOrigin: true,
   allowHost: true,

@@ -331,6 +331,12 @@ export interface WebSocketOptions {
    */
   compression?: Compression | undefined;
   /**
+   * The largest message that permessage-deflate compresses, in bytes; larger messages are sent as they are. Default: 524,288. A message is
+   * compressed at once, on the thread of JavaScript: at worst some 10 ms up to the default, then 20 ms for each MiB. Messages of more than
+   * 16 KiB are compressed at level 6 at most, and of more than 64 KiB at level 1.
+   */
+  maxCompressBytes?: number | undefined;
+  /**
    * Send messages as text where the codec does not say (see ByteWriter.asText); write() throws ENCODE_FAILED for what is not UTF-8. Both kinds are
    * received. Default: false, binary.
    */

@@ -1,5 +1,7 @@
 /** WebSocket frames as tables: hex in, event out. The cases are those of RFC 6455, and of the attacks on it. */
 import { randomBytes } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { constants, deflateRawSync, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
@@ -20,6 +22,9 @@ import {
 import { applyMask, newMask } from '../../src/transport/websocket/mask.js';
 import { cut, cuts, everySplit } from '../fixtures/chunks.js';
 import { thrown } from '../fixtures/transports.js';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage: () => void = runInNewContext('gc');
 
 const FROM_CLIENT: FrameRules = { masked: true, maxMessageBytes: 100_000 };
 const FROM_SERVER: FrameRules = { masked: false, maxMessageBytes: 100_000 };
@@ -382,14 +387,131 @@ describe('compressed messages', () => {
     expect(deflate.deflate(randomBytes(5_000))).toBeUndefined();
   });
 
+  /** Four letters in random order: at level 6 zlib needs ten times as long for them as for JSON. */
+  const slow = (size: number): Buffer => randomBytes(size).map((byte) => 97 + (byte & 3)) as Buffer;
+  const KIB = 1024;
+
+  it.each([
+    [9, 16 * KIB, 9],
+    [9, 16 * KIB + 1, 6],
+    [7, 64 * KIB, 6],
+    [-1, 64 * KIB, 6],
+    [3, 64 * KIB, 3],
+    [-1, 64 * KIB + 1, 1],
+    [9, 512 * KIB, 1],
+    [0, 512 * KIB, 0],
+  ])('at level %i a message of %i bytes is compressed at level %i, to bound its time', (level, size, used) => {
+    const message = Buffer.concat([slow(size - 100), Buffer.alloc(100)]);
+    const expected = deflated(message, { level: used });
+    const made = new MessageDeflate({ deflate: level }).deflate(message);
+    if (used === 0) expect(made).toBeUndefined();
+    else expect(made?.equals(expected)).toBe(true);
+  });
+
+  it('sends a message of more than maxCompressBytes as it is', () => {
+    expect(deflate.deflate(Buffer.alloc(512 * KIB))?.length).toBeLessThan(10_000);
+    expect(deflate.deflate(Buffer.alloc(512 * KIB + 1))).toBeUndefined();
+    const small = new MessageDeflate('deflate', 15, false, 2_000);
+    expect(small.deflate(Buffer.alloc(2_000))?.length).toBeLessThan(30);
+    expect(small.deflate(Buffer.alloc(2_001))).toBeUndefined();
+    const large = new MessageDeflate('deflate', 15, false, Number.POSITIVE_INFINITY);
+    expect(large.deflate(Buffer.alloc(2_000_000))?.length).toBeLessThan(20_000);
+  });
+
+  it('checks of compressed text inflate no more than twice what came, and the limit once', () => {
+    const limit = 1_000_000;
+    let inflated = 0;
+    const rules: FrameRules = {
+      masked: false,
+      maxMessageBytes: limit,
+      inflate: (bytes) => deflate.inflate(bytes, limit, limit),
+      inflateStart(bytes) {
+        const start = deflate.inflateStart(bytes, limit, limit);
+        inflated += start.length;
+        return start;
+      },
+    };
+    // All of the text comes first. Then come blocks that hold nothing.
+    const start = deflateRawSync(Buffer.alloc(limit, 'a'), { finishFlush: constants.Z_SYNC_FLUSH });
+    const nothing = hex('000000ffff');
+    const fragment = (first: number, bytes: Buffer): Buffer => Buffer.concat([Buffer.of(first, 126, bytes.length >>> 8, bytes.length & 0xff), bytes]);
+    const fragments = [fragment(0x41, start)];
+    let came = start.length;
+    for (; came < limit - 1_000; came += 1_000) fragments.push(fragment(0, Buffer.alloc(1_000, nothing)));
+    expect(read(fragments, rules)).toEqual(['...']);
+    expect(inflated).toBeGreaterThanOrEqual(limit);
+    expect(inflated).toBeLessThanOrEqual(2 * came + limit);
+  });
+
   it('a bomb is stopped at the limit, whichever is lower', () => {
-    const bomb = deflate.deflate(Buffer.alloc(50_000_000)) as Buffer;
+    const bomb = deflated(Buffer.alloc(50_000_000));
     expect(bomb.length).toBeLessThan(50_000);
     const before = process.memoryUsage().arrayBuffers;
     expect(thrown<FrameError>(() => deflate.inflate(bomb, 100_000, 1_000_000))).toMatchObject({ code: 'MESSAGE_TOO_LARGE', closeCode: 1009 });
     expect(thrown<FrameError>(() => deflate.inflate(bomb, 1_000_000, 100_000))).toMatchObject({ code: 'INFLATE_LIMIT', closeCode: 1009 });
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(3_000_000);
     expect(deflate.inflate(deflate.deflate(Buffer.alloc(100_000)) as Buffer, 100_000, 100_000).length).toBe(100_000);
+  });
+});
+
+describe('a message in fragments that does not end', () => {
+  const MIB = 1024 * 1024;
+  const LIMIT = 4 * MIB;
+  const CHUNK = 64 * 1024;
+  const RULES: FrameRules = { masked: false, maxMessageBytes: LIMIT };
+
+  /** A fragment that is not the last one. */
+  function fragment(first: boolean, size: number): Buffer {
+    const output = new ByteWriter(size + 16);
+    output.reserve(headerRoom(false));
+    output.append(Buffer.alloc(size));
+    completeFrame(output, 0, first ? OPCODE.binary : OPCODE.continuation, false);
+    return output.written;
+  }
+
+  /** By itself, so that no variable of the test refers to the single fragments. */
+  function fragments(sizes: readonly number[]): Buffer {
+    return Buffer.concat(sizes.map((size, i) => fragment(i === 0, size)));
+  }
+
+  function held(): number {
+    collectGarbage();
+    // It waits for what the first collection frees in the background.
+    collectGarbage();
+    return process.memoryUsage().arrayBuffers;
+  }
+
+  it.each([
+    ['one of nearly all', [LIMIT - 1_000]],
+    ['two of half', [LIMIT / 2, LIMIT / 2 - 1_000]],
+    ['one of three quarters and one of the rest', [LIMIT * 0.75, LIMIT * 0.25]],
+    ['64 KiB each', Array<number>(63).fill(64 * 1024)],
+    ['1 KiB each', Array<number>(4_000).fill(1024)],
+    ['one byte each', Array<number>(500_000).fill(1)],
+    ['one byte and none, by turns', Array.from({ length: 500_000 }, (_, i) => i & 1)],
+  ])('holds at most twice maxMessageBytes: %s', (_what, sizes) => {
+    const wire = fragments(sizes);
+    const parser = new FrameParser(RULES);
+    const before = held();
+    for (let at = 0; at < wire.length; at += CHUNK) {
+      // A copy, as the network delivers it.
+      parser.feed(Buffer.from(wire.subarray(at, at + CHUNK)));
+      expect(parser.next()).toBeUndefined();
+    }
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    expect(parser.bufferedBytes).toBe(total);
+    const after = held() - before;
+    expect(after).toBeGreaterThanOrEqual(total);
+    expect(after).toBeLessThan(Math.min(2 * total, LIMIT) + MIB / 4);
+    // Both are in use until here.
+    expect(parser.midway && wire.length > total).toBe(true);
+  });
+
+  it('refuses empty fragments when their headers take more than 64 KiB besides maxMessageBytes', () => {
+    const rules: FrameRules = { masked: false, maxMessageBytes: 1_000 };
+    const empty = Buffer.alloc(2 * 40_000, hex('0000'));
+    expect(read([hex('0200'), empty], rules)).toEqual(['MESSAGE_TOO_LARGE 1009']);
+    expect(read([hex('0200'), empty.subarray(0, 66_000), hex('8001 61')], rules)).toEqual(['binary 61']);
   });
 });
 

@@ -3,15 +3,34 @@
  * connections, and lets a message be compressed where it is written, so that the order of messages takes no queue. A server that keeps its
  * window (context takeover) is understood: the end of what it sent is kept, as the dictionary of the next message.
  */
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { constants, deflateRawSync, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import { gettyError, messageOf } from '../../core/errors.js';
+import { spend } from '../../core/turn.js';
 import type { Compression } from '../types.js';
 import { CLOSE, FrameError } from './frames.js';
 
 const NAME = 'permessage-deflate';
 /** Smaller messages are sent as they are: they gain nothing. */
 const THRESHOLD = 1024;
+/** Bytes. The default of `websocket.maxCompressBytes`. */
+export const MAX_COMPRESS_BYTES = 512 * 1024;
+/**
+ * The highest level for a message of at most so many bytes. Compression runs on the thread of JavaScript, and a peer may choose what it
+ * is told: at these levels the worst content that we know takes some 10 ms.
+ */
+const HIGHEST_LEVELS = [
+  { bytes: 16 * 1024, level: 9 },
+  { bytes: 64 * 1024, level: 6 },
+] as const;
+const FASTEST_LEVEL = 1;
+/** zlib's. */
+const DEFAULT_LEVEL = 6;
+/** Units of spend() for one call of zlib: as many as make it read the clock. */
+const ZLIB_UNITS = 64;
+/** A compressed message from this size on is inflated in larger pieces of output, which saves a third of the time. Bytes. */
+const LARGE_INPUT = 16 * 1024;
+const LARGE_OUTPUT = 64 * 1024;
 const TAIL_BYTES = 4;
 const LARGEST_WINDOW = 15;
 /** zlib knows none below it. */
@@ -22,22 +41,25 @@ const NO_TAKEOVER = 'server_no_context_takeover; client_no_context_takeover';
 /** What a client sends as Sec-WebSocket-Extensions. The second offer is for servers that keep their window in any case. */
 export const DEFLATE_OFFER = `${NAME}; ${NO_TAKEOVER}; client_max_window_bits, ${NAME}; client_max_window_bits`;
 
-/** The content of the block that shows where a message ends. It is random, so that no peer can send what looks like it. */
-const MARK = randomBytes(16);
 /** A block that holds nothing and is the last one. */
 const LAST_BLOCK = Buffer.from('010000ffff', 'hex');
-const ENDINGS = [endingOf(MARK), endingOf(MARK.subarray(1))] as const;
+const SMALLEST_MARK = 16;
+const LARGEST_MARK = 271;
 
 /**
- * What is put behind a message in place of the 4 bytes that its sender removed (an empty stored block's lengths): the lengths and the content of
- * a stored block that holds `mark`, then a last block.
+ * What is put behind a message in place of the 4 bytes that its sender removed (an empty stored block's lengths): the lengths and the
+ * content of a stored block that holds a mark, then a last block. The mark is random in content and size, so that no peer can send what
+ * looks like it: a message that does has to be inflated again, with another ending.
  */
-function endingOf(mark: Buffer): Ending {
+function newEnding(): Ending {
+  const mark = randomBytes(randomInt(SMALLEST_MARK, LARGEST_MARK + 1));
   const lengths = Buffer.alloc(TAIL_BYTES);
   lengths.writeUInt16LE(mark.length);
   lengths.writeUInt16LE(mark.length ^ 0xffff, 2);
   return { bytes: Buffer.concat([lengths, mark, LAST_BLOCK]), marked: Buffer.concat([lengths, mark]), size: mark.length };
 }
+
+let ending = newEnding();
 
 interface Ending {
   readonly bytes: Buffer;
@@ -53,29 +75,37 @@ type Outcome = { readonly state: 'whole'; readonly bytes: Buffer } | { readonly 
 /** Compresses and inflates the messages of one connection. */
 export class MessageDeflate {
   readonly #level: number;
+  readonly #maxCompressBytes: number;
   readonly #windowBits: number;
   readonly #keepsWindow: boolean;
   /** The last bytes that the peer sent compressed, where it may refer to them. */
   #window: Buffer | undefined;
 
-  /** `windowBits` is what the peer can inflate. `keepsWindow`: a message of the peer may refer to those before it. */
-  constructor(compression: Compression, windowBits = LARGEST_WINDOW, keepsWindow = false) {
-    this.#level = typeof compression === 'object' ? compression.deflate : constants.Z_DEFAULT_COMPRESSION;
+  /**
+   * `windowBits` is what the peer can inflate. `keepsWindow`: a message of the peer may refer to those before it. A message of more than
+   * `maxCompressBytes` is sent as it is.
+   */
+  constructor(compression: Compression, windowBits = LARGEST_WINDOW, keepsWindow = false, maxCompressBytes = MAX_COMPRESS_BYTES) {
+    const level = typeof compression === 'object' ? compression.deflate : constants.Z_DEFAULT_COMPRESSION;
+    this.#level = level === constants.Z_DEFAULT_COMPRESSION ? DEFAULT_LEVEL : level;
+    this.#maxCompressBytes = maxCompressBytes;
     this.#windowBits = windowBits;
     this.#keepsWindow = keepsWindow;
   }
 
   /** Undefined when the message is better sent as it is. */
   deflate(message: Buffer): Buffer | undefined {
-    if (message.length < THRESHOLD) return undefined;
+    if (message.length < THRESHOLD || message.length > this.#maxCompressBytes) return undefined;
     const options: ZlibOptions = {
-      level: this.#level,
+      level: Math.min(this.#level, highestLevel(message.length)),
       windowBits: Math.max(this.#windowBits, SMALLEST_WINDOW),
       // It refers to the byte before, and to none further back: that fits in a window of any size.
       strategy: this.#windowBits < SMALLEST_WINDOW ? constants.Z_RLE : constants.Z_DEFAULT_STRATEGY,
       finishFlush: constants.Z_SYNC_FLUSH,
     };
+    spend(ZLIB_UNITS);
     const bytes = deflateRawSync(message, options);
+    spend(ZLIB_UNITS);
     // A sync flush ends with an empty block, 00 00 ff ff, which both sides know.
     const length = bytes.length - TAIL_BYTES;
     return length < message.length ? bytes.subarray(0, length) : undefined;
@@ -84,10 +114,14 @@ export class MessageDeflate {
   /** Throws FrameError: it cannot be inflated, it is cut short, it goes on after its end, or it inflates to more than a limit. */
   inflate(bytes: Buffer, maxMessageBytes: number, maxInflatedBytes: number): Buffer {
     const limit = Math.min(maxMessageBytes, maxInflatedBytes);
-    let outcome: Outcome = { state: 'unclear' };
+    let outcome: Outcome;
     try {
+      outcome = inflateWith(ending, bytes, limit, this.#window);
       // Data cut short can look whole with one ending, but not with two of different lengths.
-      for (const ending of ENDINGS) if (outcome.state === 'unclear') outcome = inflateWith(ending, bytes, limit, this.#window);
+      while (outcome.state === 'unclear') {
+        ending = newEnding();
+        outcome = inflateWith(ending, bytes, limit, this.#window);
+      }
     } catch (error) {
       throw inflateError(error, maxMessageBytes, maxInflatedBytes);
     }
@@ -100,11 +134,15 @@ export class MessageDeflate {
   /** Inflates the first bytes of a message, as far as they go. Throws FrameError as inflate() does. */
   inflateStart(bytes: Buffer, maxMessageBytes: number, maxInflatedBytes: number): Buffer {
     try {
-      return inflateRawSync(bytes, {
+      spend(ZLIB_UNITS);
+      const start = inflateRawSync(bytes, {
         finishFlush: constants.Z_SYNC_FLUSH,
         maxOutputLength: Math.min(maxMessageBytes, maxInflatedBytes),
         dictionary: this.#window,
+        chunkSize: outputSize(bytes.length),
       });
+      spend(ZLIB_UNITS);
+      return start;
     } catch (error) {
       throw inflateError(error, maxMessageBytes, maxInflatedBytes);
     }
@@ -116,16 +154,28 @@ function inflateError(error: unknown, maxMessageBytes: number, maxInflatedBytes:
   return new FrameError(CLOSE.badText, `a message cannot be inflated: ${messageOf(error)}`, 'BAD_FRAME', error);
 }
 
+function highestLevel(bytes: number): number {
+  return HIGHEST_LEVELS.find((row) => bytes <= row.bytes)?.level ?? FASTEST_LEVEL;
+}
+
+/** How many bytes zlib inflates at a time, for a compressed message of `bytes`. */
+function outputSize(bytes: number): number {
+  return bytes < LARGE_INPUT ? constants.Z_DEFAULT_CHUNK : LARGE_OUTPUT;
+}
+
 /** Throws what zlib throws. */
 function inflateWith(ending: Ending, bytes: Buffer, limit: number, dictionary: Buffer | undefined): Outcome {
   const input = Buffer.allocUnsafe(bytes.length + ending.bytes.length);
   input.set(bytes, 0);
   input.set(ending.bytes, bytes.length);
+  spend(ZLIB_UNITS);
+  const chunkSize = outputSize(bytes.length);
   // With `info` the result is an object, of which the types of Node.js do not know.
-  const { buffer, engine } = inflateRawSync(input, { info: true, maxOutputLength: limit + ending.size, dictionary }) as unknown as {
+  const { buffer, engine } = inflateRawSync(input, { info: true, maxOutputLength: limit + ending.size, dictionary, chunkSize }) as unknown as {
     buffer: Buffer;
     engine: { readonly bytesWritten: number };
   };
+  spend(ZLIB_UNITS);
   const taken = engine.bytesWritten;
   // The message has a last block of its own. Behind it may be the first byte of the empty block whose other bytes the sender removed.
   if (taken <= bytes.length) {
@@ -163,25 +213,28 @@ function lastBytes(before: Buffer | undefined, message: Buffer): Buffer {
 export function acceptOffer(
   header: string | undefined,
   compression: Compression,
+  maxCompressBytes?: number,
 ): { readonly answer: string; readonly deflate: MessageDeflate } | undefined {
   for (const offer of header?.split(',') ?? []) {
     const parameters = parametersOf(offer);
     if (parameters === undefined) continue;
     const asked = parameters.get('server_max_window_bits');
     const answer = `${NAME}; ${NO_TAKEOVER}${asked === undefined ? '' : `; server_max_window_bits=${asked}`}`;
-    return { answer, deflate: new MessageDeflate(compression, asked === undefined ? LARGEST_WINDOW : Number(asked)) };
+    const windowBits = asked === undefined ? LARGEST_WINDOW : Number(asked);
+    return { answer, deflate: new MessageDeflate(compression, windowBits, false, maxCompressBytes) };
   }
   return undefined;
 }
 
 /** What a server's answer to DEFLATE_OFFER means. Throws CONNECT_FAILED when it is none that we can keep. */
-export function acceptAnswer(header: string, compression: Compression): MessageDeflate {
+export function acceptAnswer(header: string, compression: Compression, maxCompressBytes?: number): MessageDeflate {
   const parameters = parametersOf(header);
   const window = parameters?.get('client_max_window_bits');
   // An offer may leave the size of the window to the server; an answer says it.
   if (parameters === undefined || window === '')
     throw gettyError('CONNECT_FAILED', `the server agreed to what was not offered: ${JSON.stringify(header)}`);
-  return new MessageDeflate(compression, window === undefined ? LARGEST_WINDOW : Number(window), !parameters.has('server_no_context_takeover'));
+  const windowBits = window === undefined ? LARGEST_WINDOW : Number(window);
+  return new MessageDeflate(compression, windowBits, !parameters.has('server_no_context_takeover'), maxCompressBytes);
 }
 
 const WINDOW = /^(?:8|9|1[0-5])$/;

@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { type ErrorCode, GettyError } from '../../core/errors.js';
 import { ByteReader } from '../byte-reader.js';
 import { ByteWriter } from '../byte-writer.js';
+import { allocate } from '../bytes.js';
 import { isCloseCode } from '../close-code.js';
 import { applyMask, keyAt, newMask } from './mask.js';
 import { Utf8Validator } from './utf8.js';
@@ -18,6 +19,9 @@ const LENGTH_64 = 127;
 const LARGEST_CONTROL = 125;
 /** The headers of a message's fragments may take so many bytes besides maxMessageBytes: empty fragments are bounded by them. */
 const FRAGMENT_HEADERS = 64 * 1024;
+/** Bytes that the buffer of a message in fragments holds at first. */
+const FIRST_GATHER = 1024;
+const EMPTY = allocate(0);
 
 /** Why a connection is closed: RFC 6455, section 7.4.1. */
 export const CLOSE = { normal: 1000, protocolError: 1002, badText: 1007, tooLarge: 1009 } as const;
@@ -62,7 +66,9 @@ export class FrameParser {
   #opcode = 0;
   #compressed = false;
   #headerBytes = 0;
-  #gathered: ByteWriter | undefined;
+  /** The payloads of its fragments so far, from the front of a buffer that has room for more. Undefined: it has no fragments. */
+  #gathered: Buffer | undefined;
+  #gatheredBytes = 0;
   /** Of a text message that arrives in pieces and is not compressed. */
   #utf8: Utf8Validator | undefined;
   /** So many bytes of a compressed text message are inflated and checked before it is whole. */
@@ -86,7 +92,7 @@ export class FrameParser {
 
   /** Bytes that wait for the rest of their frame or message. */
   get bufferedBytes(): number {
-    return this.#input.length + (this.#gathered?.length ?? 0);
+    return this.#input.length + this.#gatheredBytes;
   }
 
   /** The next event, or undefined while it is not whole. Throws FrameError. */
@@ -154,12 +160,17 @@ export class FrameParser {
   }
 
   #checkSize(size: number, compressed: boolean): void {
+    const total = size + this.#gatheredBytes;
+    if (total <= this.#limit(compressed)) return;
+    const what = `a message of at least ${total} bytes came; maxMessageBytes is ${this.#rules.maxMessageBytes}`;
+    throw new FrameError(CLOSE.tooLarge, what, 'MESSAGE_TOO_LARGE');
+  }
+
+  /** The most bytes that the payloads of a message may have. */
+  #limit(compressed: boolean): number {
     const { maxMessageBytes } = this.#rules;
-    // What cannot be compressed grows a little when somebody tries.
-    const limit = compressed ? maxMessageBytes + (maxMessageBytes >>> 10) + 64 : maxMessageBytes;
-    const total = size + (this.#gathered?.length ?? 0);
-    if (total > limit)
-      throw new FrameError(CLOSE.tooLarge, `a message of at least ${total} bytes came; maxMessageBytes is ${maxMessageBytes}`, 'MESSAGE_TOO_LARGE');
+    // Content that cannot be compressed grows a little.
+    return compressed ? maxMessageBytes + (maxMessageBytes >>> 10) + 64 : maxMessageBytes;
   }
 
   /** Whether the frame that `first` begins is of a text message that is not compressed. */
@@ -180,15 +191,14 @@ export class FrameParser {
   }
 
   /**
-   * Inflates what has come of a compressed text in fragments. zlib begins at the front each time, so this happens whenever as much has come again:
-   * all checks of a message cost no more than inflating it twice.
+   * Inflates what has come of a compressed text in fragments. zlib begins at the front each time. So the next check waits until the
+   * message has twice as many bytes, and as many as this check inflated: all checks but the last cost no more than the bytes that came.
    */
   #checkCompressed(): void {
     const { inflateStart } = this.#rules;
-    const compressed = this.#gathered?.written;
-    if (inflateStart === undefined || compressed === undefined || compressed.length <= this.#nextCheck) return;
-    this.#nextCheck = compressed.length * 2;
-    const bytes = inflateStart(compressed);
+    if (inflateStart === undefined || this.#gathered === undefined || this.#gatheredBytes <= this.#nextCheck) return;
+    const bytes = inflateStart(this.#gathered.subarray(0, this.#gatheredBytes));
+    this.#nextCheck = Math.max(this.#gatheredBytes * 2, bytes.length);
     if (!new Utf8Validator().push(bytes, 0, bytes.length)) throw badText();
   }
 
@@ -207,15 +217,16 @@ export class FrameParser {
     if (this.#isPlainText(first) && (!isLast || this.#utf8 !== undefined)) this.#checkText(payload, checked, payload.length);
     if (!isLast) {
       this.#countHeader(header);
-      this.#gather(payload);
+      this.#gather(payload, false);
       if (this.#compressed && this.#opcode === OPCODE.text) this.#checkCompressed();
       return undefined;
     }
     let bytes = payload;
     if (this.#gathered !== undefined) {
-      this.#gather(payload);
-      bytes = this.#gathered.written;
+      this.#gather(payload, true);
+      bytes = this.#gathered.subarray(0, this.#gatheredBytes);
       this.#gathered = undefined;
+      this.#gatheredBytes = 0;
       this.#headerBytes = 0;
       this.#nextCheck = 0;
     }
@@ -240,10 +251,22 @@ export class FrameParser {
       throw new FrameError(CLOSE.tooLarge, `the headers of a message's fragments take more than ${limit} bytes`, 'MESSAGE_TOO_LARGE');
   }
 
-  /** Fragments are copied: as views, many small ones would keep as many large chunks in memory. */
-  #gather(payload: Buffer): void {
-    this.#gathered ??= new ByteWriter(payload.length * 2);
-    this.#gathered.append(payload);
+  /**
+   * Fragments are copied: as views, many small ones would keep as many large chunks in memory. The buffer doubles, up to what the message
+   * may have.
+   */
+  #gather(payload: Buffer, isLast: boolean): void {
+    const total = this.#gatheredBytes + payload.length;
+    if (this.#gathered === undefined || total > this.#gathered.length) {
+      const roomy = Math.min(Math.max(total * 2, FIRST_GATHER), this.#limit(this.#compressed));
+      const grown = allocate(isLast ? total : roomy);
+      if (this.#gathered !== undefined) grown.set(this.#gathered.subarray(0, this.#gatheredBytes), 0);
+      this.#gathered = grown;
+    }
+    this.#gathered.set(payload, this.#gatheredBytes);
+    this.#gatheredBytes = total;
+    // The reader must not keep the buffer of a large fragment while the rest of the message comes.
+    if (this.#input.length === 0) this.#input.feed(EMPTY);
   }
 }
 

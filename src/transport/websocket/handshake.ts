@@ -82,7 +82,7 @@ export function answerUpgrade(request: UpgradeRequest, path: string, options: We
   if (origin === 'bad origin') return refuseOrigin(headers.origin);
   const protocol = chooseProtocol(headers['sec-websocket-protocol'], options.protocols);
   const { compression = 'none' } = options;
-  const accepted = compression === 'none' ? undefined : acceptOffer(headers['sec-websocket-extensions'], compression);
+  const accepted = compression === 'none' ? undefined : acceptOffer(headers['sec-websocket-extensions'], compression, options.maxCompressBytes);
   const lines = ['Upgrade: websocket', 'Connection: Upgrade', `Sec-WebSocket-Accept: ${acceptOf(key)}`];
   if (protocol !== undefined) lines.push(`Sec-WebSocket-Protocol: ${protocol}`);
   if (accepted !== undefined) lines.push(`Sec-WebSocket-Extensions: ${accepted.answer}`);
@@ -248,6 +248,6 @@ export class Offer {
     }
     if (extensions === undefined) return { protocol, deflate: undefined };
     if (compression === 'none') throw gettyError('CONNECT_FAILED', `the server agreed to what was not offered: ${JSON.stringify(extensions)}`);
-    return { protocol, deflate: acceptAnswer(extensions, compression) };
+    return { protocol, deflate: acceptAnswer(extensions, compression, this.#options.maxCompressBytes) };
   }
 }

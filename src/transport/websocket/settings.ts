@@ -1,11 +1,12 @@
 /** The options of a WebSocket, checked. */
 
 import { gettyError, messageOf } from '../../core/errors.js';
-import { badOption } from '../../core/options.js';
+import { badOption, checkNumber } from '../../core/options.js';
 import { untilAborted } from '../../core/signals.js';
 import type { Address } from '../address.js';
 import { checkCompression } from '../session-options.js';
 import type { WebSocketHeaders, WebSocketOptions } from '../types.js';
+import { MAX_COMPRESS_BYTES } from './deflate.js';
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** RFC 9110, section 5.5. */
@@ -15,7 +16,8 @@ const BODY_HEADERS = ['content-length', 'transfer-encoding'];
 /** Throws BAD_OPTION. */
 export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocketOptions {
   if (typeof options !== 'object' || options === null) throw badOption('websocket', options, 'an object');
-  const { protocols = [], compression = 'none', text = false, allowOrigin = [], allowHost = [], headers = {} } = options;
+  const { protocols = [], compression = 'none', maxCompressBytes = MAX_COMPRESS_BYTES, text = false } = options;
+  const { allowOrigin = [], allowHost = [], headers = {} } = options;
   if (
     !Array.isArray(protocols) ||
     !protocols.every((name) => typeof name === 'string' && TOKEN.test(name)) ||
@@ -25,6 +27,7 @@ export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocket
   }
   checkCompression(compression);
   if (compression === 'snappy') throw badOption('websocket.compression', compression, "'none', 'deflate' or { deflate: level }");
+  checkNumber('websocket.maxCompressBytes', maxCompressBytes, 0, Number.POSITIVE_INFINITY);
   if (typeof text !== 'boolean') throw badOption('websocket.text', text, 'true or false');
   if (typeof allowOrigin !== 'function' && (!Array.isArray(allowOrigin) || !allowOrigin.every(isOrigin))) {
     throw badOption('websocket.allowOrigin', allowOrigin, 'origins as browsers send them, such as https://example.org, or a function');
