@@ -13,7 +13,7 @@ const IDENTIFIER = 0xff;
 const HEAD = 4;
 const CHECKSUM = 4;
 /** Of one chunk, before compression; and the longest that this may become. */
-const MAX_BLOCK = 65_536;
+export const MAX_BLOCK = 65_536;
 const MAX_COMPRESSED = 32 + MAX_BLOCK + Math.floor(MAX_BLOCK / 6);
 
 const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {

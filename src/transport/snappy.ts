@@ -1,9 +1,22 @@
 /** Snappy on a stream, wrapped round a connection: whole chunks of the framing format for every write, as Go's snappy.Writer makes them. */
 import { GettyError, gettyError, isInstance, messageOf } from '../core/errors.js';
-import { chunksOf, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';
+import { Queue } from '../core/queue.js';
+import { onNextTurn, spend } from '../core/turn.js';
+import { chunksOf, MAX_BLOCK, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';
 import { now } from './tick.js';
 import type { Connection, ConnectionEvents, MessageLimits } from './types.js';
-import { Untaken } from './untaken.js';
+import { Untaken, type Write } from './untaken.js';
+
+/** Bytes. A write of more is compressed in several turns of the event loop. 64 KiB take up to 1 ms. */
+const LARGE_WRITE = 128 * 1024;
+/** A unit of spend() for so many bytes, as a power of two. */
+const UNIT_BITS = 10;
+
+/** A write that is not compressed up to its end. */
+interface UncompressedWrite {
+  readonly write: Write;
+  rest: Uint8Array;
+}
 
 export class SnappyConnection implements Connection, ConnectionEvents {
   readonly #inner: Connection;
@@ -13,6 +26,9 @@ export class SnappyConnection implements Connection, ConnectionEvents {
   #events: ConnectionEvents | undefined;
   /** Of the outgoing stream. */
   #compressedBytes = 0;
+  /** Large writes, and those behind them, in order. Their compression goes on in later turns of the event loop. */
+  readonly #uncompressed = new Queue<UncompressedWrite>();
+  #ending = false;
   /** What the last chunk that came from the network has become. */
   #inflated = 0;
   #paused = false;
@@ -50,16 +66,48 @@ export class SnappyConnection implements Connection, ConnectionEvents {
   }
 
   write(bytes: Uint8Array): void {
-    const chunks = [...chunksOf(bytes)];
+    const write = this.#untaken.add(bytes.length);
+    const isFirst = this.#uncompressed.length === 0;
+    if (isFirst && bytes.length <= LARGE_WRITE) {
+      spend(bytes.length >>> UNIT_BITS);
+      this.#writeChunks([...chunksOf(bytes)], write);
+      return;
+    }
+    this.#uncompressed.push({ write, rest: bytes });
+    if (isFirst) this.#compressBlocks();
+  }
+
+  /** Compresses block by block until the share of this turn is used up. */
+  #compressBlocks(): void {
+    const writes = this.#uncompressed;
+    for (let first = writes.peek(); first !== undefined && !spend(MAX_BLOCK >>> UNIT_BITS); first = writes.peek()) {
+      const chunks = [...chunksOf(first.rest.subarray(0, MAX_BLOCK))];
+      first.rest = first.rest.subarray(MAX_BLOCK);
+      if (first.rest.length === 0) writes.shift();
+      this.#writeChunks(chunks, first.rest.length === 0 ? first.write : undefined);
+    }
+    if (writes.length > 0) onNextTurn(this.#compressMore);
+  }
+
+  readonly #compressMore = (): void => {
+    if (this.#destroyed || this.#closed) return;
+    this.#compressBlocks();
+    if (this.#uncompressed.length === 0 && this.#ending) this.#inner.end();
+    this.#events?.onTaken();
+  };
+
+  /** `write` ends with these chunks. */
+  #writeChunks(chunks: Uint8Array[], write: Write | undefined): void {
     if (this.#compressedBytes === 0) chunks.unshift(STREAM_IDENTIFIER);
     const wire = Buffer.concat(chunks);
     this.#compressedBytes += wire.length;
-    this.#untaken.add(bytes.length, this.#compressedBytes);
+    if (write !== undefined) write.end = this.#compressedBytes;
     this.#inner.write(wire);
   }
 
   end(): void {
-    this.#inner.end();
+    this.#ending = true;
+    if (this.#uncompressed.length === 0) this.#inner.end();
   }
 
   pause(): void {
@@ -82,6 +130,7 @@ export class SnappyConnection implements Connection, ConnectionEvents {
 
   destroy(): void {
     this.#destroyed = true;
+    this.#uncompressed.clear();
     this.#inner.destroy();
     // The inner connection may be gone already, while we still had what it brought.
     if (this.#closed) this.#finish();
@@ -153,6 +202,7 @@ export class SnappyConnection implements Connection, ConnectionEvents {
   onClose(error?: Error): void {
     this.#error ??= error;
     this.#closed = true;
+    this.#uncompressed.clear();
     // What came before an orderly end is still read.
     if (this.#destroyed || !this.#peerEnded) this.#finish();
     else this.#deliver();
