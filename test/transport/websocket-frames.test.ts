@@ -22,6 +22,7 @@ import {
 import { applyMask, newMask } from '../../src/transport/websocket/mask.js';
 import { cut, cuts, everySplit } from '../fixtures/chunks.js';
 import { thrown } from '../fixtures/transports.js';
+import { Inbox } from '../fixtures/waiting.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
@@ -419,7 +420,7 @@ describe('compressed messages', () => {
   });
 
   it('checks of compressed text inflate no more than twice what came, and the limit once', () => {
-    const limit = 1_000_000;
+    const limit = 4_000_000;
     let inflated = 0;
     const rules: FrameRules = {
       masked: false,
@@ -437,10 +438,43 @@ describe('compressed messages', () => {
     const fragment = (first: number, bytes: Buffer): Buffer => Buffer.concat([Buffer.of(first, 126, bytes.length >>> 8, bytes.length & 0xff), bytes]);
     const fragments = [fragment(0x41, start)];
     let came = start.length;
-    for (; came < limit - 1_000; came += 1_000) fragments.push(fragment(0, Buffer.alloc(1_000, nothing)));
+    for (; came < 60_000; came += 1_000) fragments.push(fragment(0, Buffer.alloc(1_000, nothing)));
     expect(read(fragments, rules)).toEqual(['...']);
     expect(inflated).toBeGreaterThanOrEqual(limit);
     expect(inflated).toBeLessThanOrEqual(2 * came + limit);
+  });
+
+  it.each<[what: string, bytes: () => Buffer, said: string]>([
+    ['what cannot be inflated', () => Buffer.alloc(70_000, 0xff), 'BAD_FRAME 1007'],
+    ['noise', () => deflated(randomBytes(90_000)), 'binary of 90000 bytes'],
+    ['noise that is cut short', () => deflated(randomBytes(90_000)).subarray(0, -1), 'BAD_FRAME 1007'],
+    ['more than the limit', () => deflated(randomBytes(100_001)), 'MESSAGE_TOO_LARGE 1009'],
+  ])('inflates a message of more than 64 KiB on another thread, and what follows it after it: %s', async (_what, bytes, said) => {
+    const told = new Inbox<string>('the parser');
+    const rules: FrameRules = {
+      ...COMPRESSING,
+      inflate: () => expect.fail('it was inflated in this turn'),
+      inflateLater: (compressed, done) => deflate.inflateLater(compressed, 100_000, 100_000, done),
+      onInflated: () => told.push(parser.isInflating ? 'inflating' : 'inflated'),
+    };
+    const parser = new FrameParser(rules);
+    const payload = bytes();
+    const header = Buffer.concat([hex('c2 7f 00000000'), Buffer.alloc(4)]);
+    header.writeUInt32BE(payload.length, 6);
+    parser.feed(Buffer.concat([header, payload, hex('8900 8201 61')]));
+    expect(parser.next()).toBeUndefined();
+    expect(parser.isInflating && parser.midway).toBe(true);
+    expect(parser.next()).toBeUndefined();
+    expect(await told.next()).toBe('inflated');
+    if (said.startsWith('binary')) {
+      expect(parser.next()).toMatchObject({ type: 'message', text: false, bytes: { length: 90_000 } });
+      expect(parser.next()).toMatchObject({ type: 'ping' });
+      expect(parser.next()).toMatchObject({ type: 'message', bytes: Buffer.from('a') });
+      expect(parser.midway).toBe(false);
+    } else {
+      const error = thrown<FrameError>(() => parser.next());
+      expect(`${error.code} ${error.closeCode}`).toBe(said);
+    }
   });
 
   it('a bomb is stopped at the limit, whichever is lower', () => {

@@ -136,6 +136,8 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
       maxMessageBytes,
       inflate: deflate && ((bytes) => deflate.inflate(bytes, maxMessageBytes, maxInflatedBytes)),
       inflateStart: deflate && ((bytes) => deflate.inflateStart(bytes, maxMessageBytes, maxInflatedBytes)),
+      inflateLater: deflate && ((bytes, done) => deflate.inflateLater(bytes, maxMessageBytes, maxInflatedBytes, done)),
+      onInflated: deflate && (() => this.#onInflated()),
     });
     this.#stream.attach(this, limits);
   }
@@ -171,7 +173,8 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     else if (this.#partialSince === 0) this.#partialSince = now();
     else this.#giveSignOfLife();
     this.#answerPings();
-    if (this.#paused) this.#pauseWhenFull();
+    if (this.#parser?.isInflating) this.#stream.pause();
+    else if (this.#paused) this.#pauseWhenFull();
     else if (this.#failure !== undefined) this.#fail(this.#failure);
     else {
       if (this.#closeReceived) this.#tellEnd();
@@ -196,6 +199,13 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
 
   #pauseWhenWaiting(): void {
     if ((this.#parser?.bufferedBytes ?? 0) >= MAX_WAITING_BYTES) this.#stream.pause();
+  }
+
+  /** A large message is inflated, for which the stream was paused. */
+  #onInflated(): void {
+    if (this.#over) return;
+    this.#stream.resume();
+    this.#read();
   }
 
   #next(): FrameEvent | undefined {

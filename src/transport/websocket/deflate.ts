@@ -4,7 +4,7 @@
  * window (context takeover) is understood: the end of what it sent is kept, as the dictionary of the next message.
  */
 import { randomBytes, randomInt } from 'node:crypto';
-import { constants, deflateRawSync, inflateRawSync, type ZlibOptions } from 'node:zlib';
+import { constants, deflateRawSync, inflateRaw, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { spend } from '../../core/turn.js';
 import type { Compression } from '../types.js';
@@ -69,6 +69,13 @@ interface Ending {
   readonly size: number;
 }
 
+/** What zlib returns with the option `info`. The types of Node.js do not know it. */
+interface Inflated {
+  readonly buffer: Buffer;
+  /** `bytesWritten`: how many bytes of the input it took. */
+  readonly engine: { readonly bytesWritten: number };
+}
+
 /** What an ending tells: `whole`, `broken`, or `unclear`, when the content of the message looks like the ending. */
 type Outcome = { readonly state: 'whole'; readonly bytes: Buffer } | { readonly state: 'broken' | 'unclear' };
 
@@ -113,20 +120,59 @@ export class MessageDeflate {
 
   /** Throws FrameError: it cannot be inflated, it is cut short, it goes on after its end, or it inflates to more than a limit. */
   inflate(bytes: Buffer, maxMessageBytes: number, maxInflatedBytes: number): Buffer {
-    const limit = Math.min(maxMessageBytes, maxInflatedBytes);
-    let outcome: Outcome;
-    try {
-      outcome = inflateWith(ending, bytes, limit, this.#window);
-      // Data cut short can look whole with one ending, but not with two of different lengths.
-      while (outcome.state === 'unclear') {
-        ending = newEnding();
-        outcome = inflateWith(ending, bytes, limit, this.#window);
+    let message: Buffer | undefined;
+    while (message === undefined) {
+      const usedEnding = ending;
+      let inflated: Inflated;
+      spend(ZLIB_UNITS);
+      try {
+        inflated = inflateRawSync(
+          withEnding(bytes, usedEnding),
+          this.#options(bytes, usedEnding, maxMessageBytes, maxInflatedBytes),
+        ) as unknown as Inflated;
+      } catch (error) {
+        throw inflateError(error, maxMessageBytes, maxInflatedBytes);
       }
-    } catch (error) {
-      throw inflateError(error, maxMessageBytes, maxInflatedBytes);
+      spend(ZLIB_UNITS);
+      message = this.#messageOf(inflated, bytes, usedEnding, maxMessageBytes, maxInflatedBytes);
+    }
+    return message;
+  }
+
+  /**
+   * The same on a thread of zlib. Calls `done` in a later turn of the event loop, with the message or what inflate() would throw. Until
+   * then nothing else of this connection may be inflated.
+   */
+  inflateLater(bytes: Buffer, maxMessageBytes: number, maxInflatedBytes: number, done: (result: Buffer | FrameError) => void): void {
+    const usedEnding = ending;
+    inflateRaw(withEnding(bytes, usedEnding), this.#options(bytes, usedEnding, maxMessageBytes, maxInflatedBytes), (error, inflated) => {
+      if (error !== null) return done(inflateError(error, maxMessageBytes, maxInflatedBytes));
+      let result: Buffer | FrameError | undefined;
+      try {
+        result = this.#messageOf(inflated as unknown as Inflated, bytes, usedEnding, maxMessageBytes, maxInflatedBytes);
+      } catch (failure) {
+        result = failure as FrameError;
+      }
+      if (result === undefined) this.inflateLater(bytes, maxMessageBytes, maxInflatedBytes, done);
+      else done(result);
+    });
+  }
+
+  #options(bytes: Buffer, { size }: Ending, maxMessageBytes: number, maxInflatedBytes: number): ZlibOptions {
+    const limit = Math.min(maxMessageBytes, maxInflatedBytes);
+    return { info: true, maxOutputLength: limit + size, dictionary: this.#window, chunkSize: outputSize(bytes.length) };
+  }
+
+  /** Undefined: `bytes` have to be inflated again, with the new ending. Throws FrameError. */
+  #messageOf(inflated: Inflated, bytes: Buffer, usedEnding: Ending, maxMessageBytes: number, maxInflatedBytes: number): Buffer | undefined {
+    const outcome = outcomeOf(inflated, bytes, usedEnding);
+    if (outcome.state === 'unclear') {
+      // Data cut short can look whole with one ending, but not with two of different lengths.
+      ending = newEnding();
+      return undefined;
     }
     if (outcome.state !== 'whole') throw new FrameError(CLOSE.badText, 'a compressed message is cut short, or goes on after its end');
-    if (outcome.bytes.length > limit) throw tooLarge(maxMessageBytes, maxInflatedBytes);
+    if (outcome.bytes.length > Math.min(maxMessageBytes, maxInflatedBytes)) throw tooLarge(maxMessageBytes, maxInflatedBytes);
     if (this.#keepsWindow) this.#window = lastBytes(this.#window, outcome.bytes);
     return withoutSpare(outcome.bytes);
   }
@@ -163,29 +209,25 @@ function outputSize(bytes: number): number {
   return bytes < LARGE_INPUT ? constants.Z_DEFAULT_CHUNK : LARGE_OUTPUT;
 }
 
-/** Throws what zlib throws. */
-function inflateWith(ending: Ending, bytes: Buffer, limit: number, dictionary: Buffer | undefined): Outcome {
-  const input = Buffer.allocUnsafe(bytes.length + ending.bytes.length);
+function withEnding(bytes: Buffer, usedEnding: Ending): Buffer {
+  const input = Buffer.allocUnsafe(bytes.length + usedEnding.bytes.length);
   input.set(bytes, 0);
-  input.set(ending.bytes, bytes.length);
-  spend(ZLIB_UNITS);
-  const chunkSize = outputSize(bytes.length);
-  // With `info` the result is an object, of which the types of Node.js do not know.
-  const { buffer, engine } = inflateRawSync(input, { info: true, maxOutputLength: limit + ending.size, dictionary, chunkSize }) as unknown as {
-    buffer: Buffer;
-    engine: { readonly bytesWritten: number };
-  };
-  spend(ZLIB_UNITS);
+  input.set(usedEnding.bytes, bytes.length);
+  return input;
+}
+
+function outcomeOf({ buffer, engine }: Inflated, bytes: Buffer, usedEnding: Ending): Outcome {
   const taken = engine.bytesWritten;
   // The message has a last block of its own. Behind it may be the first byte of the empty block whose other bytes the sender removed.
   if (taken <= bytes.length) {
     const isWhole = taken === bytes.length || (taken === bytes.length - 1 && bytes[taken] === 0);
     return isWhole ? { state: 'whole', bytes: buffer } : { state: 'broken' };
   }
-  const size = buffer.length - ending.size;
-  if (taken < input.length || size < 0 || ending.marked.compare(buffer, size, buffer.length, TAIL_BYTES) !== 0) return { state: 'broken' };
+  const size = buffer.length - usedEnding.size;
+  if (taken < bytes.length + usedEnding.bytes.length || size < 0 || usedEnding.marked.compare(buffer, size, buffer.length, TAIL_BYTES) !== 0)
+    return { state: 'broken' };
   // The lengths are data too: a stored block was cut short. Or else the message ends in the same bytes.
-  if (size >= TAIL_BYTES && ending.marked.compare(buffer, size - TAIL_BYTES) === 0) return { state: 'unclear' };
+  if (size >= TAIL_BYTES && usedEnding.marked.compare(buffer, size - TAIL_BYTES) === 0) return { state: 'unclear' };
   return { state: 'whole', bytes: buffer.subarray(0, size) };
 }
 

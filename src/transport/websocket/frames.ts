@@ -22,6 +22,11 @@ const FRAGMENT_HEADERS = 64 * 1024;
 /** Bytes that the buffer of a message in fragments holds at first. */
 const FIRST_GATHER = 1024;
 const EMPTY = allocate(0);
+/**
+ * A compressed message of more bytes is inflated on another thread: zlib may take 80 ns for each byte that comes, whatever it inflates to.
+ */
+const LARGE_COMPRESSED = 64 * 1024;
+const UNDER_WAY = 1;
 
 /** Why a connection is closed: RFC 6455, section 7.4.1. */
 export const CLOSE = { normal: 1000, protocolError: 1002, badText: 1007, tooLarge: 1009 } as const;
@@ -56,6 +61,10 @@ export interface FrameRules {
   readonly inflate?: ((bytes: Buffer) => Buffer) | undefined;
   /** The same for the first bytes of a message, as far as they go. Without it compressed text is only checked as a whole. */
   readonly inflateStart?: ((bytes: Buffer) => Buffer) | undefined;
+  /** Inflates a message of more than 64 KiB, and calls `done` in a later turn. Without it `inflate` does all. */
+  readonly inflateLater?: ((bytes: Buffer, done: (result: Buffer | FrameError) => void) => void) | undefined;
+  /** A message is inflated for which next() had to wait. */
+  readonly onInflated?: (() => void) | undefined;
 }
 
 /** Feed it chunks, and take events off until there are no more. After it has thrown nothing sensible follows. */
@@ -75,6 +84,9 @@ export class FrameParser {
   #nextCheck = 0;
   /** Bytes at the front of an incomplete text frame's payload that are unmasked and checked. */
   #checked = 0;
+  /** Of a message that is inflated on another thread: that it is under way, then what came of it. */
+  #inflated: typeof UNDER_WAY | Buffer | FrameError | undefined;
+  #inflatedIsText = false;
 
   constructor(rules: FrameRules) {
     this.#rules = rules;
@@ -87,7 +99,12 @@ export class FrameParser {
 
   /** Whether a frame or a message has begun and not ended. */
   get midway(): boolean {
-    return this.#input.length > 0 || this.#opcode !== 0;
+    return this.#input.length > 0 || this.#opcode !== 0 || this.#inflated !== undefined;
+  }
+
+  /** Whether next() waits for a message that is inflated on another thread. */
+  get isInflating(): boolean {
+    return this.#inflated === UNDER_WAY;
   }
 
   /** Bytes that wait for the rest of their frame or message. */
@@ -97,6 +114,7 @@ export class FrameParser {
 
   /** The next event, or undefined while it is not whole. Throws FrameError. */
   next(): FrameEvent | undefined {
+    if (this.#inflated !== undefined) return this.#takeInflated();
     const input = this.#input;
     while (input.length >= 2) {
       const first = input.bytes[input.position] as number;
@@ -120,8 +138,18 @@ export class FrameParser {
       if (key !== 0) applyMask(payload, checked, size, keyAt(key, checked));
       const event = (first & 0x08) === 0 ? this.#dataFrame(first, header, payload, checked) : controlEvent(first & 0x0f, payload);
       if (event !== undefined) return event;
+      if (this.#inflated !== undefined) return undefined;
     }
     return undefined;
+  }
+
+  #takeInflated(): FrameEvent | undefined {
+    const inflated = this.#inflated;
+    if (inflated === UNDER_WAY || inflated === undefined) return undefined;
+    this.#inflated = undefined;
+    if (inflated instanceof FrameError) throw inflated;
+    if (this.#inflatedIsText && !isUtf8(inflated)) throw badText();
+    return { type: 'message', bytes: inflated, text: this.#inflatedIsText };
   }
 
   /** All that the first two bytes can be wrong in: it is found before anything is waited for or made room for. */
@@ -193,10 +221,12 @@ export class FrameParser {
   /**
    * Inflates what has come of a compressed text in fragments. zlib begins at the front each time. So the next check waits until the
    * message has twice as many bytes, and as many as this check inflated: all checks but the last cost no more than the bytes that came.
+   * A large message is checked when it is whole.
    */
   #checkCompressed(): void {
     const { inflateStart } = this.#rules;
     if (inflateStart === undefined || this.#gathered === undefined || this.#gatheredBytes <= this.#nextCheck) return;
+    if (this.#gatheredBytes > LARGE_COMPRESSED) return;
     const bytes = inflateStart(this.#gathered.subarray(0, this.#gatheredBytes));
     this.#nextCheck = Math.max(this.#gatheredBytes * 2, bytes.length);
     if (!new Utf8Validator().push(bytes, 0, bytes.length)) throw badText();
@@ -232,10 +262,24 @@ export class FrameParser {
     }
     const text = this.#opcode === OPCODE.text;
     this.#opcode = 0;
-    if (this.#compressed && this.#rules.inflate !== undefined) bytes = this.#rules.inflate(bytes);
+    if (this.#compressed && this.#rules.inflate !== undefined) {
+      const { inflateLater } = this.#rules;
+      if (inflateLater !== undefined && bytes.length > LARGE_COMPRESSED) {
+        this.#inflated = UNDER_WAY;
+        this.#inflatedIsText = text;
+        inflateLater(bytes, this.#onInflated);
+        return undefined;
+      }
+      bytes = this.#rules.inflate(bytes);
+    }
     if (text && !this.#endText(bytes)) throw badText();
     return { type: 'message', bytes, text };
   }
+
+  readonly #onInflated = (result: Buffer | FrameError): void => {
+    this.#inflated = result;
+    this.#rules.onInflated?.();
+  };
 
   #endText(bytes: Buffer): boolean {
     if (this.#utf8 === undefined) return isUtf8(bytes);
