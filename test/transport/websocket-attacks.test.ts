@@ -1,6 +1,7 @@
 /** WebSocket peers who break the protocol, its limits, or off. */
+import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { deflateRawSync } from 'node:zlib';
+import { constants, deflateRawSync } from 'node:zlib';
 import { beforeEach, describe, expect, it, test } from 'vitest';
 import { nextTurn } from '../../src/core/turn.js';
 import type { Connection, ConnectionEvents } from '../../src/transport/types.js';
@@ -141,6 +142,79 @@ describe('a peer who means no good', () => {
     session.resume();
     await server.events.messages.take(20);
     expect(session.stats.bytesRead).toBe(20_000_000);
+  });
+});
+
+describe('a compressed message of more than 64 KiB', () => {
+  const DEFLATE = ['Sec-WebSocket-Extensions: permessage-deflate'];
+  const large = randomBytes(300_000);
+  /** With a mask of zeros. */
+  function frame(first: number, payload: Buffer): Buffer {
+    const header = Buffer.alloc(14);
+    header.writeUInt16BE((first << 8) | 0xff);
+    header.writeUInt32BE(payload.length, 6);
+    return Buffer.concat([header, payload]);
+  }
+  const compressed = (message: Buffer): Buffer => frame(0xc2, deflateRawSync(message, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4));
+  const small = (text: string): Buffer => Buffer.concat([Buffer.from([0x82, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
+  const close = Buffer.from('88820000000003e8', 'hex');
+
+  it.each([
+    ['in one chunk', 1_000_000],
+    ['in chunks', 10_000],
+  ])('comes in order with what is around it, and before the end of the stream: %s', async (_what, size) => {
+    await using server = await echo({ compression: 'deflate' });
+    using peer = await rawWebSocket(server.address, DEFLATE);
+    const bytes = Buffer.concat([small('first'), compressed(large), small('second'), compressed(large), small('third'), close]);
+    for (let at = 0; at < bytes.length; at += size) {
+      peer.socket.write(bytes.subarray(at, at + size));
+      await turns(1);
+    }
+    peer.socket.end();
+    await server.events.closed.next();
+    expect(server.events.messages.all.map((message) => (message.length < 100 ? String(message) : message.equals(large)))).toEqual([
+      'first',
+      true,
+      'second',
+      true,
+      'third',
+    ]);
+    expect(server.events.errors.all).toEqual([]);
+  });
+
+  it('waits while the session is paused', async () => {
+    await using server = await echo({ compression: 'deflate' });
+    using peer = await rawWebSocket(server.address, DEFLATE);
+    const session = await server.events.opened.next();
+    session.pause();
+    peer.socket.write(Buffer.concat([compressed(large), small('second')]));
+    await turns(QUIET);
+    expect(session.stats.messagesRead).toBe(0);
+    session.resume();
+    expect((await server.events.messages.take(2)).map((message) => message.length)).toEqual([large.length, 6]);
+  });
+
+  it('is not delivered to a session that was destroyed meanwhile', async () => {
+    await using server = await echo({ compression: 'deflate' });
+    using peer = await rawWebSocket(server.address, DEFLATE);
+    const session = await server.events.opened.next();
+    peer.socket.write(Buffer.concat([small('first'), compressed(large)]));
+    await server.events.messages.next();
+    session.destroy();
+    await server.events.closed.next();
+    await turns(QUIET);
+    expect(server.events.messages.all.length).toBe(1);
+  });
+
+  it('that cannot be inflated ends its session alone, with 1007', async () => {
+    await using server = await echo({ compression: 'deflate' });
+    using peer = await rawWebSocket(server.address, DEFLATE);
+    using other = await rawWebSocket(server.address, DEFLATE);
+    peer.socket.write(frame(0xc2, Buffer.alloc(70_000, 0xff)));
+    expect(await peer.frames(4)).toBe('880203ef');
+    expect((await server.events.errors.next()).code).toBe('BAD_FRAME');
+    other.socket.write(small('a'));
+    expect(await other.frames(3)).toBe('820161');
   });
 });
 
