@@ -77,20 +77,21 @@ export class SnappyConnection implements Connection, ConnectionEvents {
     if (isFirst) this.#compressBlocks();
   }
 
-  /** Compresses block by block until the share of this turn is used up. */
+  /** Compresses block by block until the share of this turn is used up. The rest waits for the next. */
   #compressBlocks(): void {
     const writes = this.#uncompressed;
+    // Before the work: from here on the turn is timed.
+    onNextTurn(this.#compressMore);
     for (let first = writes.peek(); first !== undefined && !spend(MAX_BLOCK >>> UNIT_BITS); first = writes.peek()) {
       const chunks = [...chunksOf(first.rest.subarray(0, MAX_BLOCK))];
       first.rest = first.rest.subarray(MAX_BLOCK);
       if (first.rest.length === 0) writes.shift();
       this.#writeChunks(chunks, first.rest.length === 0 ? first.write : undefined);
     }
-    if (writes.length > 0) onNextTurn(this.#compressMore);
   }
 
   readonly #compressMore = (): void => {
-    if (this.#destroyed || this.#closed) return;
+    if (this.#destroyed || this.#closed || this.#uncompressed.length === 0) return;
     this.#compressBlocks();
     if (this.#uncompressed.length === 0 && this.#ending) this.#inner.end();
     this.#events?.onTaken();
