@@ -1,7 +1,7 @@
 /** The body of a call as plain JSON. */
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { type Bytes, encode } from '../transport/bytes.js';
-import { parseJson } from './json.js';
+import { parseJson } from '../transport/json-text.js';
 import type { MessageCodec } from './types.js';
 
 /** JSON bodies without a value, for peers to which an empty body is an error. */

@@ -2,7 +2,7 @@
 import { refusePromise } from '../core/callbacks.js';
 import { badOption } from '../core/options.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
-import { parseJson } from './json.js';
+import { parseJson } from '../transport/json-text.js';
 import { json } from './json-body.js';
 import type { CodecName, MessageCodec, MessageCodecs } from './types.js';
 

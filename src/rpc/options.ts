@@ -5,9 +5,9 @@ import { guardedLogger, SILENT } from '../core/logger.js';
 import { badOption, type Ranges, withDefaults } from '../core/options.js';
 import { rateLimited } from '../core/rate-limited-logger.js';
 import { LONGEST_TIMER } from '../core/timers.js';
+import { MAX_DECODED_OBJECTS } from '../transport/json-text.js';
 import { resolveSetup } from '../transport/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
-import { MAX_DECODED_OBJECTS } from './json.js';
 import { FIRST_WINDOW } from './stream.js';
 import type { Interceptor, Invoke, RpcOptions } from './types.js';
 

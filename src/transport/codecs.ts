@@ -1,10 +1,11 @@
 /** Ready codecs. Each call makes one; none keeps state, so one object may serve all sessions. */
 import { refusePromise } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
-import { badOption, checkNames, type NamesOf } from '../core/options.js';
+import { badOption, checkNames, checkNumber, type NamesOf } from '../core/options.js';
 import type { ByteReader } from './byte-reader.js';
 import type { ByteWriter } from './byte-writer.js';
 import { type Bytes, copy, encode, find } from './bytes.js';
+import { MAX_DECODED_OBJECTS, parseJson } from './json-text.js';
 import type { Codec, Session } from './types.js';
 
 const NEWLINE = 0x0a;
@@ -50,22 +51,48 @@ export function lines(): Codec<string> {
   };
 }
 
+export interface JsonLinesOptions {
+  /**
+   * Values that a line may have, in all its arrays and objects; the name of a property counts as a value. A line with more closes the session with
+   * BAD_FRAME. From 1. Default: 100,000.
+   */
+  maxDecodedObjects?: number | undefined;
+}
+
+const JSON_LINES_NAMES = { maxDecodedObjects: true } satisfies NamesOf<JsonLinesOptions>;
+/** What JSON allows around a value: space, tab, newline and carriage return. */
+const isSpace = (byte: number | undefined): boolean => byte === NEWLINE || byte === CARRIAGE_RETURN || byte === 0x20 || byte === 0x09;
+
+/** A run of empty lines costs one step a byte, because a peer may send millions of them at once. */
+function skipSpace(input: ByteReader): void {
+  const { bytes, position, end } = input;
+  let at = position;
+  while (at < end && isSpace(bytes[at])) at++;
+  if (at > position) input.skip(at - position);
+}
+
 /**
- * One JSON value a line (NDJSON); empty lines are passed over. A line that is no JSON closes the session with BAD_FRAME.
+ * One JSON value a line (NDJSON); empty lines are passed over. A line that is no JSON, is nested in more than 100 levels or has more than
+ * `maxDecodedObjects` values closes the session with BAD_FRAME. Throws BAD_OPTION.
  * Keys such as `__proto__` arrive as properties of the object's own: do not merge them into others unseen.
  */
-export function jsonLines<In = unknown, Out = In>(): Codec<In, Out> {
+export function jsonLines<In = unknown, Out = In>(options: JsonLinesOptions = {}): Codec<In, Out> {
+  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
+  checkNames('jsonLines()', options, JSON_LINES_NAMES);
+  const { maxDecodedObjects = MAX_DECODED_OBJECTS } = options;
+  checkNumber('maxDecodedObjects', maxDecodedObjects, 1, Number.POSITIVE_INFINITY);
   return {
     read(input) {
-      for (;;) {
-        const line = takeLine(input);
-        if (line === undefined) return undefined;
-        if (line.trim() === '') continue;
-        try {
-          return JSON.parse(line) as In;
-        } catch (error) {
-          throw gettyError('BAD_FRAME', `a line of ${line.length} characters is no JSON: ${messageOf(error)}`, error);
-        }
+      skipSpace(input);
+      const length = input.indexOf(NEWLINE);
+      if (length < 0) return undefined;
+      const { bytes, position } = input;
+      input.skip(length + 1);
+      try {
+        return parseJson(bytes, position, position + length, maxDecodedObjects) as In;
+      } catch (error) {
+        const isTooMany = error instanceof RangeError;
+        throw gettyError('BAD_FRAME', `a line of ${length} bytes ${isTooMany ? 'is too much' : 'is no JSON'}: ${messageOf(error)}`, error);
       }
     },
     write(output, message) {

@@ -15,10 +15,10 @@ import {
   serverStream,
   unary,
 } from '../../src/rpc/index.js';
-import { parseJson } from '../../src/rpc/json.js';
 import { protobufCodec } from '../../src/rpc/protobuf/codec.js';
 import { checkObjects } from '../../src/rpc/protobuf/count-objects.js';
 import { StreamMemory, StreamReader } from '../../src/rpc/stream.js';
+import { parseJson } from '../../src/transport/json-text.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
 import { WellKnownSchema } from '../fixtures/protobuf/proto3_pb.js';

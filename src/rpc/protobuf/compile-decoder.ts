@@ -7,7 +7,20 @@ import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf
 import { jsonOf, structOf } from './json-object.js';
 import * as read from './read.js';
 import { scalarOf, valueScalar, zeroLiteral } from './scalars.js';
-import { type Compiled, type Decode, isJsonObject, isUnwrapped, literal, member, objectsOf, own, setEntry } from './types.js';
+import {
+  type Compiled,
+  type Decode,
+  isJsonObject,
+  isUnwrapped,
+  LONG_KEY_SHIFT,
+  literal,
+  MAP_ENTRY,
+  member,
+  NUMBERS_PER_OBJECT,
+  objectsOf,
+  own,
+  setEntry,
+} from './types.js';
 
 const LENGTH_DELIMITED = 2;
 const END_GROUP = 4;
@@ -92,13 +105,13 @@ const UINT32 = 'x = b[at++]; if (x > 127) { x = varint32(b, at - 1); at = cursor
 const LENGTH = `${UINT32} n = at + x; if (n > limit) eof();`;
 
 /** Counts objects that are about to be made. */
-const count = (objects: number): string => `if ((cursor.left -= ${objects}) < 0) tooMany();`;
+const count = (objects: number | string): string => `if ((cursor.left -= ${objects}) < 0) tooMany();`;
 const countMessage = (schema: DescMessage): string => count(objectsOf(schema));
 
 /** Reads a scalar into `x`. */
 function scalarCode(field: DescField, type = field.scalar ?? ScalarType.INT32): string {
   const { name } = scalarOf(type);
-  if (name === 'string') return `${LENGTH} x = string(b, at, n, ${field.utf8Validation === true}); at = n;`;
+  if (name === 'string') return `${LENGTH} ${count(1)} x = string(b, at, n, ${field.utf8Validation === true}); at = n;`;
   if (name === 'bytes') return `${LENGTH} ${count(1)} x = b.subarray(at, n); at = n;`;
   if (name === 'uint32') return UINT32;
   if (name === 'int32') return `${UINT32} x |= 0;`;
@@ -160,12 +173,12 @@ function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }, name: 
     const json = isJsonObject(field);
     return `${readMessage(field, link, `${countMessage(field.message)} e = new ${link}.Message();`)} ${name}.push(${json ? 'jsonOf(e)' : 'e'});`;
   }
-  // Bytes are counted where they are read.
-  const { name: type, big } = valueScalar(field);
-  const counted = type === 'string' || big ? count(1) : '';
-  const one = `${scalarCode(field)} ${counted} list.push(${fromBigint(field, 'x')});`;
+  const { big, wireType } = valueScalar(field);
+  // Texts and bytes are counted where they are read. Other numbers are no objects, and cheap: a group of them counts as one.
+  const counted = big ? count(1) : wireType === LENGTH_DELIMITED ? '' : `if ((list.length & ${NUMBERS_PER_OBJECT - 1}) === 0) { ${count(1)} }`;
+  const one = `${scalarCode(field)} list.push(${fromBigint(field, 'x')}); ${counted}`;
   const list = `const list = ${name};`;
-  if (valueScalar(field).wireType === LENGTH_DELIMITED) return `${list} ${one}`;
+  if (wireType === LENGTH_DELIMITED) return `${list} ${one}`;
   return `${list} if ((tag & 7) === ${LENGTH_DELIMITED}) { ${LENGTH} e = n; while (at < e) { ${one} } } else { ${one} }`;
 }
 
@@ -179,11 +192,13 @@ function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }, name: st
     zero = json ? 'v = {};' : `${countMessage(field.message)} v = new ${link}.Message();`;
     value = `${LENGTH} ${countMessage(field.message)} v = new ${link}.Message(); at = ${link}.decode(b, at, n, limit, v, depth + 1, 0);${json ? ' v = jsonOf(v);' : ''}`;
   }
-  const key = `${scalarCode(field, field.mapKey)} k = x;`;
+  // A long key costs its hash. It is never negative: a text has fewer than 2 ** 31 characters.
+  const longKey = field.mapKey === ScalarType.STRING ? count(`x.length >> ${LONG_KEY_SHIFT}`) : '';
+  const key = `${scalarCode(field, field.mapKey)} ${longKey} k = x;`;
   const entry = `while (at < e) { ${tagCode('t')} switch (t >>> 3) { case 1: ${key} break; case 2: ${value} break; } }`;
   const absent = `if (k === undefined) k = ${zeroLiteral(field, field.mapKey)}; if (v === undefined) { ${zero} }`;
   // Most keys differ in length already, which costs less than comparing texts.
   const set =
     field.mapKey === ScalarType.STRING ? `if (k.length === 9 && k === "__proto__") setEntry(${name}, k, v); else ${name}[k] = v;` : `${name}[k] = v;`;
-  return `${LENGTH} ${count(1)} e = n; let k, v, t; ${entry} ${absent} ${set}`;
+  return `${LENGTH} ${count(MAP_ENTRY)} e = n; let k, v, t; ${entry} ${absent} ${set}`;
 }

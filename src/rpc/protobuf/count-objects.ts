@@ -1,21 +1,34 @@
 /** Counts the objects that protobuf-es would make of a message, where no compiled decoder counts them as it makes them. */
-import type { DescField, DescMessage } from '@bufbuild/protobuf';
+import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import type { Bytes } from '../../transport/bytes.js';
 import { cursor, DEPTH, eof, longTag, skip, tooDeep, tooMany, varint32, wrongEnd, wrongTag } from './read.js';
 import { scalarOf, valueScalar } from './scalars.js';
-import { isJsonObject, objectsOf } from './types.js';
+import { isJsonObject, LONG_KEY_SHIFT, MAP_ENTRY, NUMBERS_PER_OBJECT, objectsOf } from './types.js';
 
 const LENGTH_DELIMITED = 2;
+const START_GROUP = 3;
 const END_GROUP = 4;
 
-/** Throws RangeError when more than `maxObjects` would be made, or the bytes are no message. The count is that of the compiled decoder, or higher. */
+/**
+ * Throws RangeError when more than `maxObjects` would be made, or the bytes are no message. Each object counts as four and each field as one, because
+ * protobuf-es takes about four times as long as a compiled decoder. So the count is that of the compiled decoder, or higher.
+ */
 export function checkObjects(schema: DescMessage, bytes: Bytes, start: number, end: number, maxObjects: number): void {
   cursor.left = cursor.limit = maxObjects;
   countFields(fieldsOf(schema), bytes, start, end, end, 1, 0);
 }
 
+/** How many times an object counts. */
+const WEIGHT = 4;
+/** Bytes of an unknown group, in which protobuf-es skips field by field. */
+const GROUP_BYTES = 4;
+
 function count(objects: number): void {
-  cursor.left -= objects;
+  charge(objects * WEIGHT);
+}
+
+function charge(units: number): void {
+  cursor.left -= units;
   if (cursor.left < 0) tooMany();
 }
 
@@ -48,9 +61,12 @@ function countFields(fields: Fields, bytes: Bytes, start: number, end: number, l
       return at;
     }
     const field = fields.get(tag >>> 3);
+    charge(1);
     if (field === undefined) {
       count(1);
+      const from = at;
       at = skip(bytes, at, limit, tag, DEPTH - depth);
+      if ((tag & 7) === START_GROUP) charge(Math.floor((at - from) / GROUP_BYTES));
       continue;
     }
     const before = cursor.left;
@@ -58,7 +74,7 @@ function countFields(fields: Fields, bytes: Bytes, start: number, end: number, l
     if (!isJsonObject(field)) continue;
     // It is converted, and what a field has gathered is converted again each time that it comes.
     const taken = before - cursor.left;
-    count(taken + jsonObjects);
+    charge(taken + jsonObjects);
     if (field.fieldKind === 'message') jsonObjects += taken;
   }
   if (group !== 0) wrongEnd();
@@ -81,7 +97,7 @@ function countField(field: DescField, bytes: Bytes, at: number, limit: number, t
   // A number that a closed enum does not have is kept as an unknown field.
   const isObject = field.enum?.open === false || (isList && big === true);
   if (isList && (tag & 7) === LENGTH_DELIMITED && wireType !== LENGTH_DELIMITED) return skipPacked(bytes, at, limit, wireType, isObject);
-  if (isObject || name === 'bytes' || (isList && name === 'string')) count(1);
+  if (isObject || name === 'bytes' || name === 'string') count(1);
   return skip(bytes, at, limit, (field.number << 3) | wireType, DEPTH - depth);
 }
 
@@ -91,7 +107,7 @@ function skipPacked(bytes: Bytes, at: number, limit: number, wireType: number, a
   let next = cursor.at;
   let numbers = 0;
   for (; next < to; numbers++) next = skip(bytes, next, limit, 8 | wireType, 0);
-  if (areObjects) count(numbers);
+  count(areObjects ? numbers : Math.ceil(numbers / NUMBERS_PER_OBJECT));
   return next;
 }
 
@@ -112,16 +128,20 @@ function endOf(bytes: Bytes, at: number, limit: number): number {
 }
 
 function countEntry(field: DescField & { fieldKind: 'map' }, bytes: Bytes, at: number, limit: number, depth: number): number {
-  count(1 + (field.message === undefined ? 0 : objectsOf(field.message)));
+  count(MAP_ENTRY + (field.message === undefined ? 0 : objectsOf(field.message)));
   const to = endOf(bytes, at, limit);
   let next = cursor.at;
   while (next < to) {
     const number = readTag(bytes, next, limit) >>> 3;
     next = cursor.at;
-    if (number === 1) next = skip(bytes, next, limit, 8 | scalarOf(field.mapKey).wireType, DEPTH - depth);
-    else if (number === 2 && field.message !== undefined) next = countMessage(field.message, bytes, next, limit, depth, 0);
+    charge(1);
+    if (number === 1) {
+      const from = next;
+      next = skip(bytes, next, limit, 8 | scalarOf(field.mapKey).wireType, DEPTH - depth);
+      if (field.mapKey === ScalarType.STRING) count(1 + ((next - from) >> LONG_KEY_SHIFT));
+    } else if (number === 2 && field.message !== undefined) next = countMessage(field.message, bytes, next, limit, depth, 0);
     else if (number === 2) {
-      if (valueScalar(field).name === 'bytes') count(1);
+      if (valueScalar(field).wireType === LENGTH_DELIMITED) count(1);
       next = skip(bytes, next, limit, 16 | valueScalar(field).wireType, DEPTH - depth);
     }
   }

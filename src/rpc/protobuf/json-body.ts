@@ -3,17 +3,19 @@ import {
   create,
   type DescMessage,
   fromJson,
-  fromJsonString,
   isMessage,
+  type JsonValue,
   type MessageInitShape,
   type MessageShape,
   type Registry,
   toJson,
   toJsonString,
 } from '@bufbuild/protobuf';
-import { jsonText } from '../json.js';
+import { decode as textOf } from '../../transport/bytes.js';
+import { counted, MAX_DECODED_OBJECTS, scanJson } from '../../transport/json-text.js';
 import type { MessageCodec } from '../types.js';
 import { describeSchema } from './describe.js';
+import { checkJsonCost } from './json-cost.js';
 import { escapeKey, hasTextKeys, mapJsonKeys, mapMessageKeys, mayHaveProtoKey, unescapeKey } from './text-keys.js';
 
 /**
@@ -31,11 +33,18 @@ export function protobufJsonBody<Desc extends DescMessage>(schema: Desc, registr
       if (escaped === message) output.text(toJsonString(schema, messageOf(schema, message), writing));
       else output.text(JSON.stringify(mapJsonKeys(toJson(schema, messageOf(schema, escaped), writing), unescapeKey)));
     },
-    decode(bytes, start, end, maxObjects) {
-      const text = jsonText(bytes, start, end, maxObjects) || '{}';
-      if (!withTextKeys || !mayHaveProtoKey(text)) return fromJsonString(schema, text, reading) as MessageInitShape<Desc>;
-      const escaped = mapJsonKeys(JSON.parse(text), escapeKey) as Parameters<typeof fromJson>[1];
-      return mapMessageKeys(schema, fromJson(schema, escaped, reading), unescapeKey, registry) as MessageInitShape<Desc>;
+    decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
+      scanJson(bytes, start, end, maxObjects);
+      const { values, names } = counted;
+      const text = textOf(bytes, start, end) || '{}';
+      const value = JSON.parse(text) as JsonValue;
+      const escaped = withTextKeys && mayHaveProtoKey(text);
+      // JSON.parse() keeps the last of two properties with one name, and ProtoJSON wants the message refused.
+      if (checkJsonCost(schema, value, values, maxObjects, escaped, registry) !== names)
+        throw new SyntaxError('an object has two properties with one name');
+      if (!escaped) return fromJson(schema, value, reading) as MessageInitShape<Desc>;
+      const renamed = mapJsonKeys(value, escapeKey) as JsonValue;
+      return mapMessageKeys(schema, fromJson(schema, renamed, reading), unescapeKey, registry) as MessageInitShape<Desc>;
     },
     describe: () => describeSchema(schema),
   };

@@ -3,7 +3,7 @@
  * that is beyond the end is asked by its caller, once, after reading: what lies there are only other bytes of the same chunk.
  */
 import { type Bytes, decode } from '../../transport/bytes.js';
-import { tooManyObjects } from '../json.js';
+import { tooManyObjects } from '../../transport/json-text.js';
 import { HIGH, halves, LOW, octets, scratch, signed64, unsigned64 } from './scratch.js';
 import type { AnyMessage } from './types.js';
 

@@ -48,13 +48,20 @@ export function objectsOf({ members }: DescMessage): number {
   return 1 + members.filter((member) => member.kind === 'oneof' || member.fieldKind === 'list' || member.fieldKind === 'map').length;
 }
 
+/** How many objects the entry of a map counts as, without its value and without a key that is a text. */
+export const MAP_ENTRY = 2;
+/** A key counts as one object more for each 32 characters. */
+export const LONG_KEY_SHIFT = 5;
+/** So many numbers of a list that are no 64-bit integers count as one object. A power of two. */
+export const NUMBERS_PER_OBJECT = 8;
+
 /** Sets an own property. An assignment to `__proto__` would set the prototype. */
 export function setEntry(map: object, key: string, value: unknown): void {
   if (key !== '__proto__') (map as AnyMessage)[key] = value;
   else Object.defineProperty(map, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
-const WRAPPERS = /^google\.protobuf\.(Double|Float|Int64|UInt64|Int32|UInt32|Bool|String|Bytes)Value$/;
+export const WRAPPERS = /^google\.protobuf\.(Double|Float|Int64|UInt64|Int32|UInt32|Bool|String|Bytes)Value$/;
 
 /** True: the field holds the wrapper's value itself. protobuf-es does so for a field of its own, not in a list, map or oneof. */
 export function isUnwrapped(field: DescField): boolean {
