@@ -9,6 +9,7 @@ export { CloseError } from './transport/close-code.js';
 export {
   delimiter,
   fixedLength,
+  type JsonLinesOptions,
   jsonLines,
   type LengthPrefixedOptions,
   lengthPrefixed,

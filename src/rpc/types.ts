@@ -370,8 +370,10 @@ export interface RpcOptions {
    */
   maxStreamBytes?: number | undefined;
   /**
-   * Objects that may be made of one message: of Protobuf messages, lists, maps and their entries, texts, bytes and 64-bit integers; of JSON objects, arrays and
-   * properties. A message with more does not parse. Default 100,000.
+   * Work that decoding one message may be, counted in objects. Of JSON: values and names of properties, and an empty array or object as two. Of Protobuf:
+   * messages, lists, maps, oneofs, texts, bytes, 64-bit integers of lists, two for each map entry, and one for 8 other numbers of a list. In the JSON form
+   * of Protobuf, and where no code may be generated, most count several times, because they take longer. A message with more does not parse.
+   * Default 100,000.
    */
   maxDecodedObjects?: number | undefined;
   /**

@@ -248,13 +248,14 @@ describe('maxDecodedObjects', () => {
 
   test('is for replies too', async () => {
     await using s = await rig();
-    await using client = await connect(s.server.address, { connections: 1, reconnect: false, maxDecodedObjects: 5 });
+    await using client = await connect(s.server.address, { connections: 1, reconnect: false, maxDecodedObjects: 9 });
+    // An empty object counts as two.
     const replies = client.stub(Feed).all(5)[Symbol.asyncIterator]();
     await expect(replies.next()).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('maxDecodedObjects') });
     expect((await client.stub(Feed).all(4)[Symbol.asyncIterator]().next()).value).toHaveLength(4);
   });
 
-  test('of JSON counts objects, arrays and properties outside of texts', () => {
+  test('of JSON counts values and names outside of texts', () => {
     const count = (text: string): number => {
       const bytes = Buffer.from(text);
       let limit = 0;
@@ -268,8 +269,8 @@ describe('maxDecodedObjects', () => {
       }
     };
     const long = 'x'.repeat(100);
-    expect(count(JSON.stringify({ a: [1, 2, 3], b: { c: '[]{}::"\\' }, [`:${long}`]: '' }))).toBe(7);
-    expect(count(JSON.stringify(Array(50).fill(1)))).toBe(1);
+    expect(count(JSON.stringify({ a: [1, 2, 3], b: { c: '[]{}::,,"\\' }, [`:${long}`]: '' }))).toBe(11);
+    expect(count(JSON.stringify(Array(50).fill(1)))).toBe(50);
   });
 
   /** A list of empty messages: two bytes each. */
@@ -285,10 +286,12 @@ describe('maxDecodedObjects', () => {
         return fromBinary(schema, bytes);
       },
     ],
-  ])('of Protobuf counts messages with their lists, %s', (_, read) => {
+  ])('of Protobuf counts messages with their lists, %s', (kind, read) => {
     const { members } = FileDescriptorProtoSchema;
-    const each = 1 + members.filter((member) => member.kind === 'field' && member.fieldKind === 'list').length;
-    expect(each).toBeGreaterThan(5);
+    const lists = 1 + members.filter((member) => member.kind === 'field' && member.fieldKind === 'list').length;
+    expect(lists).toBeGreaterThan(5);
+    // protobuf-es takes longer, so there an object counts as four, and a field as one.
+    const each = kind === 'compiled' ? lists : 4 * lists + 1;
     expect(() => read(FileDescriptorSetSchema, files(10), 10 * each - 1)).toThrow(`more than ${10 * each - 1} objects`);
     expect(read(FileDescriptorSetSchema, files(10), 10 * each)).toMatchObject({ file: { length: 10 } });
     const before = process.memoryUsage().heapUsed;
@@ -300,7 +303,7 @@ describe('maxDecodedObjects', () => {
     ['compiled', decode],
     ['interpreted', (schema: DescMessage, bytes: Buffer, limit = 100_000) => checkObjects(schema, bytes, 0, bytes.length, limit)],
   ])('counts a Struct each time that its field comes, since it is converted each time, %s', (_, read) => {
-    const json = Object.fromEntries(Array.from({ length: 1_000 }, (_, n) => [`key ${n}`, n]));
+    const json = Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`key ${n}`, n]));
     const once = toBinary(WellKnownSchema, create(WellKnownSchema, { json }));
     // The field again, empty: three bytes at most.
     const again = toBinary(WellKnownSchema, create(WellKnownSchema, { json: {} }));

@@ -148,7 +148,8 @@ function fromBigint(field: DescField, value: string): string {
 function messageCode(scope: Scope, field: DescField, existing: string, set: (value: string) => string): string {
   const link = scope.link(field.message as DescMessage);
   const counted = countMessage(field.message as DescMessage);
-  let begin = `e = ${existing}; if (e === undefined) { ${counted} e = new ${link}.Message(); }`;
+  // A message that comes again counts too: millions of empty ones fit into one message.
+  let begin = `e = ${existing}; if (e === undefined) { ${counted} e = new ${link}.Message(); } else { ${count(1)} }`;
   let value = 'e';
   if (isJsonObject(field)) {
     begin = `${counted} e = structOf(${existing});`;

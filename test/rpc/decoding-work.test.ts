@@ -1,0 +1,210 @@
+/** The largest messages that take the most work for a byte: each decoder refuses them with the default limits, and reads large ordinary messages. */
+import { createRegistry, type DescMessage, fromBinary } from '@bufbuild/protobuf';
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { describe, expect, test } from 'vitest';
+import { protobufCodec } from '../../src/rpc/protobuf/codec.js';
+import { checkObjects } from '../../src/rpc/protobuf/count-objects.js';
+import { protobufJsonBody } from '../../src/rpc/protobuf/json-body.js';
+import { MAX_DECODED_OBJECTS, parseJson } from '../../src/transport/json-text.js';
+import * as proto3 from '../fixtures/protobuf/proto3_pb.js';
+import { processorTime } from '../fixtures/waiting.js';
+
+const MAX_MESSAGE_BYTES = 4 * 2 ** 20;
+/** Milliseconds of the processor. It is far more than any message takes, so that a slow machine passes, and less than unlimited work takes there. */
+const GENEROUS = 500;
+const TOO_MANY = /more than 100000 objects would be made of it, which is maxDecodedObjects/;
+
+/** The text of `before`, as many parts as fit into the message, and `after`. */
+function filled(before: string, part: string | ((i: number) => string), after: string): string {
+  const partOf = typeof part === 'string' ? () => part : part;
+  const parts: string[] = [];
+  let size = before.length + after.length;
+  for (let i = 0; ; i++) {
+    const next = partOf(i);
+    size += next.length;
+    if (size > MAX_MESSAGE_BYTES) break;
+    parts.push(next);
+  }
+  return before + parts.join('') + after;
+}
+
+const repeated = (part: readonly number[], bytes = MAX_MESSAGE_BYTES): Buffer =>
+  Buffer.alloc(bytes - 32 - ((bytes - 32) % part.length), Buffer.from(part));
+
+function varint(value: number): number[] {
+  return value > 127 ? [(value & 127) | 128, ...varint(value >>> 7)] : [value];
+}
+
+const tag = (field: number, wireType: number): number[] => varint((field << 3) | wireType);
+const delimited = (field: number, body: Uint8Array): Buffer => Buffer.concat([Buffer.from([...tag(field, 2), ...varint(body.length)]), body]);
+
+const plainJson = (text: string): unknown => {
+  const bytes = Buffer.from(text);
+  return parseJson(bytes, 0, bytes.length);
+};
+
+function expectRefused(decode: () => unknown, message: RegExp = TOO_MANY): void {
+  let error: unknown;
+  const took = processorTime(() => {
+    try {
+      decode();
+    } catch (caught) {
+      error = caught;
+    }
+  });
+  expect(error).toBeInstanceOf(RangeError);
+  expect((error as Error).message).toMatch(message);
+  expect(took).toBeLessThan(GENEROUS);
+}
+
+describe('plain JSON', () => {
+  test.each<[string, string, string | ((i: number) => string), string]>([
+    ['numbers', '[', '1,', '1]'],
+    ['decimal numbers', '[', (i) => `${i}.123456789,`, '1]'],
+    ['short texts', '[', (i) => `"${i.toString(36)}",`, '1]'],
+    ['texts with escapes', '[', '"\\u0416",', '1]'],
+    ['literals', '[', 'null,', '1]'],
+    ['empty arrays', '[', '[],', '1]'],
+    ['arrays of one number', '[', '[1],', '1]'],
+    ['objects of ever new shapes', '[', (i) => `{"${i.toString(36)}":1},`, '1]'],
+    ['properties of one object', '{', (i) => `"${i.toString(36)}":1,`, '"":1}'],
+  ])('refuses 4 MiB of %s', (_, before, part, after) => {
+    const text = filled(before, part, after);
+    expectRefused(() => plainJson(text));
+  });
+
+  test('reads 90,000 numbers, a text of 4 MB and a number of 4 million digits', () => {
+    expect(plainJson(JSON.stringify(Array.from({ length: 90_000 }, (_, n) => n / 7)))).toHaveLength(90_000);
+    expect(plainJson(JSON.stringify('[{,:'.repeat(1_000_000)))).toHaveLength(4_000_000);
+    expect(processorTime(() => expect(plainJson('1'.repeat(4_000_000))).toBe(Number.POSITIVE_INFINITY))).toBeLessThan(GENEROUS);
+  });
+});
+
+const { ListsSchema: Lists, MapKeysSchema: MapKeys, MapValuesSchema: MapValues, ScalarsSchema: Scalars, TreeSchema: Tree } = proto3;
+const WellKnown = proto3.WellKnownSchema;
+
+describe('the JSON form of Protobuf', () => {
+  const registry = createRegistry(proto3.TreeSchema, WellKnown, Scalars);
+  const read = (schema: DescMessage, text: string): unknown => {
+    const bytes = Buffer.from(text);
+    return protobufJsonBody(schema, registry).decode(bytes, 0, bytes.length);
+  };
+  const list = (count: number, item: string): string => Array(count).fill(item).join(',');
+  const entries = (count: number, value: string): string => Array.from({ length: count }, (_, i) => `"${i}":${value}`).join(',');
+
+  // Many fewer than the 100,000 values that plain JSON may have.
+  test.each<[string, DescMessage, string]>([
+    ['32-bit integers', Lists, `{"int32Field":[${list(60_000, '1')}]}`],
+    ['64-bit integers', Lists, `{"int64Field":[${list(60_000, '"1"')}]}`],
+    ['doubles', Lists, `{"doubleField":[${list(60_000, '0.1')}]}`],
+    ['enum names', Lists, `{"color":[${list(60_000, '"COLOR_RED"')}]}`],
+    ['bytes', Lists, `{"bytesField":[${list(40_000, '"eHh4"')}]}`],
+    ['texts', Lists, `{"stringField":[${list(60_000, '""')}]}`],
+    ['messages', Lists, `{"small":[${list(20_000, '{}')}]}`],
+    ['messages with many lists', FileDescriptorSetSchema, `{"file":[${list(10_000, '{}')}]}`],
+    ['map entries', MapKeys, `{"stringField":{${entries(20_000, '""')}}}`],
+    ['map entries with numbers as keys', MapKeys, `{"int64Field":{${entries(20_000, '""')}}}`],
+    ['map entries with messages', MapValues, `{"small":{${entries(15_000, '{}')}}}`],
+    ['map entries beside a key __proto__', Tree, `{"byName":{"__proto__":{},${entries(6_000, '{}')}}}`],
+    ['Struct entries', WellKnown, `{"json":{${entries(15_000, '1')}}}`],
+    ['Structs', WellKnown, `{"jsons":[${list(15_000, '{}')}]}`],
+    ['Values', WellKnown, `{"values":[${list(20_000, '1')}]}`],
+    ['a Value with many', WellKnown, `{"value":[${list(20_000, '1')}]}`],
+    ['wrappers', WellKnown, `{"strings":[${list(20_000, '""')}]}`],
+    ['wrappers in a map', WellKnown, `{"int_by_name":{${entries(10_000, '"1"')}}}`],
+    ['unknown fields', WellKnown, `{${entries(40_000, '1')}}`],
+    ['extensions that are unknown', WellKnown, `{${Array.from({ length: 30_000 }, (_, i) => `"[e${i}]":1`).join(',')}}`],
+    ['messages in an Any', WellKnown, `{"any":{"@type":"x/getty.test.proto3.Tree","children":[${list(6_000, '{}')}]}}`],
+    ['paths of a FieldMask', WellKnown, `{"mask":"${'a,'.repeat(200_000)}a"}`],
+    ['values in an array that no field takes', WellKnown, `{"none":[${list(120_000, '1')}]}`],
+  ])('refuses many %s', (_, schema, text) => {
+    expectRefused(() => read(schema, text));
+  });
+
+  const DIGITS = '1'.repeat(4_000_000);
+  test.each<[string, DescMessage, string]>([
+    ['a 64-bit integer', Scalars, `{"int64_field":"${DIGITS}"}`],
+    ['a 32-bit integer', Scalars, `{"int32_field":"${DIGITS}"}`],
+    ['a double', Scalars, `{"double_field":"${DIGITS}"}`],
+    ['an item of a list', Lists, `{"uint64Field":["${DIGITS}"]}`],
+    ['the key of a map', MapKeys, `{"int64_field":{"${DIGITS}":""}}`],
+    ['the value of a map', MapValues, `{"int64_field":{"a":"${DIGITS}"}}`],
+    ['a wrapper', WellKnown, `{"int64":"${DIGITS}"}`],
+    ['a wrapper in an Any', WellKnown, `{"any":{"@type":"x/getty.test.proto3.WellKnown","uint64":"${DIGITS}"}}`],
+    ['a duration', WellKnown, `{"took":"${DIGITS}s"}`],
+  ])('refuses a text of 4 MB for %s', (_, schema, text) => {
+    expectRefused(() => read(schema, text), /a number of \d+ characters; at most 128 are read/);
+  });
+
+  test('refuses an object with two properties of one name, at any depth', () => {
+    for (const text of ['{"name":"a","name":"b"}', '{"name":"a","\\u006eame":"b"}', '{"none":[{"a":1,"a":2}]}', '{"left":{"name":"","name":""}}'])
+      expect(() => read(Tree, text)).toThrow('an object has two properties with one name');
+    expect(() => read(Tree, '{"by_name":{"__proto__":{},"__proto__":{}}}')).toThrow('an object has two properties with one name');
+    expect(read(Tree, '{"by_name":{"__proto__":{"name":"a"},"toString":{}},"none":{"a":[{"a":1},{"a":1}]}}')).toMatchObject({ name: '' });
+    const any = '{"any":{"@type":"x/google.protobuf.Struct","value":{"a":{"b":[{"c":1}]}}},"at":"2020-01-01T00:00:00Z","mask":"a,b","took":"1.5s"}';
+    const wkt = createRegistry(WellKnown.fields.find(({ name }) => name === 'json')?.message as DescMessage);
+    const bytes = Buffer.from(any);
+    expect(protobufJsonBody(WellKnown, wkt).decode(bytes, 0, bytes.length)).toMatchObject({ took: { seconds: 1n } });
+  });
+
+  test('reads 45,000 numbers, 5,000 records and a text of 4 MB', () => {
+    expect(read(Lists, `{"int32Field":[${list(45_000, '12345')}]}`)).toMatchObject({ int32Field: { length: 45_000 } });
+    expect(read(Lists, `{"small":[${list(5_000, '{"A":"a","B":"b"}')}]}`)).toMatchObject({ small: { length: 5_000 } });
+    expect(read(Scalars, `{"string_field":"${'x'.repeat(4_000_000)}"}`)).toHaveProperty('stringField.length', 4_000_000);
+    expect(read(Scalars, `{"bytes_field":"${'eHh4'.repeat(1_000_000)}"}`)).toHaveProperty('bytesField.length', 3_000_000);
+  });
+});
+
+describe.each<[string, (schema: DescMessage, bytes: Buffer) => unknown]>([
+  ['compiled Protobuf', (schema, bytes) => protobufCodec(schema).decode(bytes, 0, bytes.length)],
+  [
+    'Protobuf of protobuf-es',
+    (schema, bytes) => {
+      checkObjects(schema, bytes, 0, bytes.length, MAX_DECODED_OBJECTS);
+      return fromBinary(schema, bytes);
+    },
+  ],
+])('%s', (kind, read) => {
+  const key = (i: number): Buffer => Buffer.from(i.toString(36).padStart(40, 'k'));
+  const many = (make: (i: number) => Buffer): Buffer => Buffer.concat(Array.from({ length: 30_000 }, (_, i) => make(i)));
+
+  test.each<[string, DescMessage, Buffer]>([
+    ['packed integers', Lists, delimited(5, repeated([1]))],
+    ['packed booleans', Lists, delimited(8, repeated([1]))],
+    ['packed 64-bit integers', Lists, delimited(3, repeated([1]))],
+    ['packed floats', Lists, delimited(2, repeated([0, 0, 0, 64]))],
+    ['packed enums', Lists, delimited(16, repeated([1]))],
+    ['packed lists of one integer', Lists, repeated([...tag(5, 2), 1, 1])],
+    ['integers that are not packed', Lists, repeated([...tag(5, 0), 1])],
+    ['texts', Lists, repeated([...tag(9, 2), 1, 65])],
+    ['bytes', Lists, repeated([...tag(10, 2), 0])],
+    ['one text field again and again', Scalars, repeated([...tag(9, 2), 2, 0xd0, 0x90])],
+    ['one message field again and again', Tree, repeated([...tag(2, 2), 0])],
+    ['one wrapper again and again', WellKnown, repeated([...tag(15, 2), 0])],
+    ['messages', Lists, repeated([...tag(17, 2), 0])],
+    ['keys of one map entry', MapKeys, delimited(7, repeated([10, 1, 65]))],
+    ['unknown fields', Tree, repeated([...tag(99, 0), 1])],
+    ['map entries with long keys', MapKeys, many((i) => delimited(7, delimited(1, key(i))))],
+    ['map entries with messages', MapValues, many((i) => delimited(17, Buffer.concat([delimited(1, key(i)), delimited(2, Buffer.alloc(0))])))],
+  ])('refuses many %s', (_, schema, bytes) => {
+    expectRefused(() => read(schema, bytes));
+  });
+
+  test.each<[string, DescMessage, Buffer]>([
+    ['packed doubles', Lists, delimited(1, repeated([0, 0, 0, 0, 0, 0, 0, 64]))],
+    ['an integer field again and again', Scalars, repeated([...tag(5, 0), 1])],
+    ['a double field again and again', Scalars, repeated([...tag(1, 1), 0, 0, 0, 0, 0, 0, 0, 64])],
+    ['empty packed lists', Lists, repeated([...tag(5, 2), 0])],
+    ['integers in an unknown group', Tree, Buffer.concat([Buffer.from(tag(99, 3)), repeated([8, 1]), Buffer.from(tag(99, 4))])],
+  ])('reads 4 MiB of %s in little time, or refuses them', (_, schema, bytes) => {
+    if (kind === 'compiled Protobuf') expect(processorTime(() => expect(read(schema, bytes)).toBeDefined())).toBeLessThan(GENEROUS);
+    else expectRefused(() => read(schema, bytes));
+  });
+
+  test('reads 90,000 packed numbers, also of 64 bits where it is compiled, and a text of 4 MB', () => {
+    expect(read(Lists, delimited(1, Buffer.alloc(8 * 90_000)))).toMatchObject({ doubleField: { length: 90_000 } });
+    expect(read(Lists, delimited(5, Buffer.alloc(90_000, 7)))).toMatchObject({ int32Field: { length: 90_000 } });
+    if (kind === 'compiled Protobuf') expect(read(Lists, delimited(3, Buffer.alloc(90_000, 7)))).toMatchObject({ int64Field: { length: 90_000 } });
+    expect(read(Scalars, delimited(9, Buffer.alloc(4_000_000, 65)))).toHaveProperty('stringField.length', 4_000_000);
+  });
+});
