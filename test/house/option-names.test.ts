@@ -3,7 +3,17 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server as NetServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js';
-import { type ClientOptions, connect, lengthPrefixed, lines, type ServerOptions, type SessionSetup, serve, taskPool } from '../../src/index.js';
+import {
+  type ClientOptions,
+  connect,
+  jsonLines,
+  lengthPrefixed,
+  lines,
+  type ServerOptions,
+  type SessionSetup,
+  serve,
+  taskPool,
+} from '../../src/index.js';
 import { consume, failover, hedge, p2cEwma, provide, type Registry, Resolver, random, type ServiceQuery, weighted } from '../../src/micro/index.js';
 import { tracing } from '../../src/opentelemetry/index.js';
 import { rpcMetrics } from '../../src/prometheus/index.js';
@@ -149,6 +159,7 @@ const TAKERS: Readonly<Record<string, Readonly<Record<string, Attempt>>>> = {
     'zookeeper()': (tls) => zookeeper(`127.0.0.1:${port}`, { tls }),
   },
   TaskPoolOptions: { 'taskPool()': taskPool },
+  JsonLinesOptions: { 'jsonLines()': jsonLines },
   LengthPrefixedOptions: { 'lengthPrefixed()': lengthPrefixed },
   WebClientOptions: {
     'connect() in a browser': (wrong) => connectInBrowser(`ws://127.0.0.1:${port}`, setup, wrong),
