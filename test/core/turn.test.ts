@@ -11,7 +11,7 @@ function work(): void {
 
 beforeEach(async () => {
   vi.spyOn(performance, 'now').mockImplementation(() => clock);
-  await nextTurn();
+  await turns(3);
 });
 afterEach(() => void vi.restoreAllMocks());
 
@@ -27,6 +27,12 @@ describe('the share of a turn', () => {
     expect(spend(0)).toBe(true);
     await nextTurn();
     expect(spend(64)).toBe(false);
+  });
+
+  it('is timed from the beginning of a turn that goes on with earlier work', async () => {
+    await nextTurn();
+    work();
+    expect(spend(64)).toBe(true);
   });
 
   it('is whole again without anyone who waits', async () => {

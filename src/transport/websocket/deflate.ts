@@ -9,12 +9,11 @@ import { gettyError, messageOf } from '../../core/errors.js';
 import { spend } from '../../core/turn.js';
 import type { Compression } from '../types.js';
 import { CLOSE, FrameError } from './frames.js';
+import { MAX_COMPRESS_BYTES } from './settings.js';
 
 const NAME = 'permessage-deflate';
 /** Smaller messages are sent as they are: they gain nothing. */
 const THRESHOLD = 1024;
-/** Bytes. The default of `websocket.maxCompressBytes`. */
-export const MAX_COMPRESS_BYTES = 512 * 1024;
 /**
  * The highest level for a message of at most so many bytes. Compression runs on the thread of JavaScript, and a peer may choose what it
  * is told: at these levels the worst content that we know takes some 10 ms.

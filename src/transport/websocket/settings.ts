@@ -6,8 +6,9 @@ import { untilAborted } from '../../core/signals.js';
 import type { Address } from '../address.js';
 import { checkCompression } from '../session-options.js';
 import type { WebSocketHeaders, WebSocketOptions } from '../types.js';
-import { MAX_COMPRESS_BYTES } from './deflate.js';
 
+/** Bytes. The default of `websocket.maxCompressBytes`. */
+export const MAX_COMPRESS_BYTES = 512 * 1024;
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** RFC 9110, section 5.5. */
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
