@@ -5,10 +5,10 @@ import { RpcError } from './errors.js';
 import { COMMAND, type Frame } from './frame.js';
 import { type CallCounter, OutgoingCall } from './outgoing.js';
 import { readCredit } from './responder.js';
-import { creditedReader, itemSink, type StreamOwner, tell } from './server-stream.js';
-import { isIterable, StreamMemory, type StreamReader, StreamWriter } from './stream.js';
-import { ControlPacket } from './stream-packets.js';
-import type { Call, CodecName } from './types.js';
+import { IncomingItems, itemSink, type StreamOwner, tell } from './server-stream.js';
+import { isIterable, StreamMemory, StreamReader, StreamWriter } from './stream.js';
+import { ControlPacket, type Sequence } from './stream-packets.js';
+import type { Call, CodecName, MessageCodec } from './types.js';
 
 export interface OutgoingStreamOwner extends StreamOwner {
   /** Forget the call: no answer is wanted. False: it is over already. */
@@ -39,7 +39,8 @@ export class OutgoingStream extends OutgoingCall {
   begin(): void {
     const { method, codec, input } = this.call;
     if (streamsReplies(method.kind)) {
-      this.#reader = creditedReader(this.#owner, this, new StreamMemory(Number.POSITIVE_INFINITY), () => this.#leave());
+      const replies = new Replies(this.#owner, this, method.output[codec], this);
+      this.#reader = new StreamReader(this.#owner.streamWindow, new StreamMemory(Number.POSITIVE_INFINITY), replies);
       this.#reader.open();
       this.resolve(this.#reader);
     }
@@ -75,8 +76,8 @@ export class OutgoingStream extends OutgoingCall {
     if (this.#owner.drop(this)) tell(this.#owner, ControlPacket.cancel(this));
   }
 
-  /** Whoever read the replies has left. */
-  #leave(): void {
+  /** The consumer of the replies reads no further. */
+  leave(): void {
     this.#drop();
     this.count(new RpcError('CANCELLED', 'its reader left'));
     this.#end();
@@ -96,17 +97,30 @@ export class OutgoingStream extends OutgoingCall {
     }
     const reader = this.#reader;
     if (reader === undefined) return super.onStream(frame);
-    const { method, codec } = this.call;
     this.received += frame.size;
     try {
-      reader.push(method.output[codec]?.decode(frame.bytes, frame.bodyStart, frame.bodyEnd, this.#owner.maxDecodedObjects), frame.size);
+      reader.push(frame.bytes, frame.bodyStart, frame.bodyEnd, frame.size);
       return true;
     } catch (error) {
-      const parse = `a reply of ${method.service}.${method.name} does not parse: ${messageOf(error)}`;
       tell(this.#owner, ControlPacket.cancel(this));
-      this.fail(isInstance(error, RpcError) ? error : new RpcError('INTERNAL', parse, { cause: error }));
+      this.fail(this.#errorOf(error));
       return false;
     }
+  }
+
+  /** Why a reply could not be taken. */
+  #errorOf(error: unknown): RpcError {
+    if (isInstance(error, RpcError)) return error;
+    const { service, name } = this.call.method;
+    return new RpcError('INTERNAL', `a reply of ${service}.${name} does not parse: ${messageOf(error)}`, { cause: error });
+  }
+
+  /** A reply that had waited does not parse: decode() has thrown `thrown`. */
+  refuseReply(thrown: unknown): RpcError {
+    const error = this.#errorOf(thrown);
+    this.#drop();
+    this.fail(error);
+    return error;
   }
 
   protected override succeed(frame: Frame, codec: CodecName, maxDecodedObjects: number): void {
@@ -118,6 +132,23 @@ export class OutgoingStream extends OutgoingCall {
   override fail(error: RpcError): void {
     super.fail(error);
     this.#end(error);
+  }
+}
+
+class Replies extends IncomingItems {
+  readonly #stream: OutgoingStream;
+
+  constructor(owner: StreamOwner, sequence: Sequence, body: MessageCodec | undefined, stream: OutgoingStream) {
+    super(owner, sequence, body);
+    this.#stream = stream;
+  }
+
+  refuse(error: unknown): RpcError {
+    return this.#stream.refuseReply(error);
+  }
+
+  abandon(): void {
+    this.#stream.leave();
   }
 }
 

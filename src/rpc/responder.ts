@@ -120,6 +120,7 @@ export class Responder {
       const input = stream?.reader ?? decodeInput(method, codec, frame, this.#setup.maxDecodedObjects);
       context = new ServerCall(this.#channel, head, route, input, codec, frame, instantFor(head.timeout), this.#setup.served.of(method));
       context.stream = stream;
+      if (stream !== undefined) stream.onRefusal = (thrown) => this.#refuseItem(context, thrown);
     } catch (error) {
       const refusal = RpcError.from(error);
       this.#countRefusal(method, refusal, frame);
@@ -275,21 +276,22 @@ export class Responder {
   onStream(frame: Frame): void {
     const context = this.#find(frame);
     if (context === undefined) return;
-    const { stream, method, codec } = context;
+    const { stream } = context;
     if (frame.command === COMMAND.cancel) context.abort(new RpcError('CANCELLED', 'the caller gave up'));
     else if (frame.command === COMMAND.credit) stream?.writer?.credit(readCredit(frame));
     else if (frame.command === COMMAND.end) stream?.reader?.end();
     else if (stream?.reader !== undefined) {
       context.received += frame.size;
       try {
-        stream.push(frame, method, codec, this.#setup.maxDecodedObjects);
+        stream.reader.push(frame.bytes, frame.bodyStart, frame.bodyEnd, frame.size);
       } catch (error) {
         this.#refuseItem(context, error);
       }
     }
   }
 
-  #refuseItem(context: ServerCall, thrown: unknown): void {
+  /** Answers the call, and returns its error. */
+  #refuseItem(context: ServerCall, thrown: unknown): RpcError {
     const { service, name } = context.method;
     const parse = `a message of ${service}.${name} does not parse: ${messageOf(thrown)}`;
     const error = rpcErrorOf(thrown) ?? new RpcError('INVALID_ARGUMENT', parse, { cause: thrown });
@@ -298,6 +300,7 @@ export class Responder {
     else reply.end(context, EXTENDED_ANSWER, context.codec);
     this.#sendFailure(reply, error);
     context.abort(error);
+    return error;
   }
 
   /** The session is lost. */

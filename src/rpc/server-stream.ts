@@ -1,10 +1,10 @@
 /** A streaming call as its answering side holds it: what it reads of the caller's messages, and what it writes of its own. */
+import type { Bytes } from '../transport/bytes.js';
 import { streamsInput, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
-import type { Frame } from './frame.js';
-import { type StreamMemory, StreamReader, type StreamSink, StreamWriter } from './stream.js';
+import { type StreamCall, type StreamMemory, StreamReader, type StreamSink, StreamWriter } from './stream.js';
 import { ControlPacket, ItemPacket, type Sequence } from './stream-packets.js';
-import type { CodecName, Method } from './types.js';
+import type { CodecName, MessageCodec, Method } from './types.js';
 
 /** What a stream needs of its channel. */
 export interface StreamOwner {
@@ -41,31 +41,65 @@ export function itemSink(owner: StreamOwner, sequence: Sequence, codec: CodecNam
   };
 }
 
-/** A reader whose credits go to the writer of `sequence`. */
-export function creditedReader(owner: StreamOwner, sequence: Sequence, memory: StreamMemory, abandon: () => void): StreamReader {
-  const grant = (bytes: number): void => tell(owner, ControlPacket.credit(sequence, bytes));
-  return new StreamReader(owner.streamWindow, memory, grant, abandon);
+/** The bodies of a stream's messages, and the credits for its writer: what both sides of a call tell their readers. */
+export abstract class IncomingItems implements StreamCall<unknown> {
+  readonly #owner: StreamOwner;
+  readonly #sequence: Sequence;
+  readonly #body: MessageCodec | undefined;
+
+  /** `sequence`: that of the writer. */
+  constructor(owner: StreamOwner, sequence: Sequence, body: MessageCodec | undefined) {
+    this.#owner = owner;
+    this.#sequence = sequence;
+    this.#body = body;
+  }
+
+  decode(bytes: Bytes, start: number, end: number): unknown {
+    return this.#body?.decode(bytes, start, end, this.#owner.maxDecodedObjects);
+  }
+
+  grant(bytes: number): void {
+    tell(this.#owner, ControlPacket.credit(this.#sequence, bytes));
+  }
+
+  abstract refuse(error: unknown): RpcError;
+  abstract abandon(): void;
+}
+
+class CallerItems extends IncomingItems {
+  /** See ServerStream.onRefusal. */
+  onRefusal: (error: unknown) => RpcError = RpcError.from;
+
+  refuse(error: unknown): RpcError {
+    return this.onRefusal(error);
+  }
+
+  abandon(): void {}
 }
 
 export class ServerStream {
   readonly reader: StreamReader | undefined;
   readonly writer: StreamWriter | undefined;
+  readonly #items: CallerItems | undefined;
 
   /** `memory`: of all streams that the peer of this session has begun. */
   constructor(owner: StreamOwner, method: Method, codec: CodecName, tags: Sequence, memory: StreamMemory) {
     const sequence = { sequenceLow: tags.sequenceLow, sequenceHigh: tags.sequenceHigh };
-    if (streamsInput(method.kind)) this.reader = creditedReader(owner, sequence, memory, () => {});
+    if (streamsInput(method.kind)) {
+      this.#items = new CallerItems(owner, sequence, method.input[codec]);
+      this.reader = new StreamReader(owner.streamWindow, memory, this.#items);
+    }
     if (streamsReplies(method.kind)) this.writer = new StreamWriter(itemSink(owner, sequence, codec, method.output));
+  }
+
+  /** Is called with what decode() has thrown when a message that had waited does not parse; answers the call and returns its error. */
+  set onRefusal(onRefusal: (error: unknown) => RpcError) {
+    if (this.#items !== undefined) this.#items.onRefusal = onRefusal;
   }
 
   /** Nobody waits for it any more. */
   stop(reason: RpcError): void {
     this.reader?.discard(reason);
     this.writer?.stop();
-  }
-
-  /** A message of the caller's. Throws when it does not parse, or came without credit. */
-  push(frame: Frame, method: Method, codec: CodecName, maxDecodedObjects: number): void {
-    this.reader?.push(method.input[codec]?.decode(frame.bytes, frame.bodyStart, frame.bodyEnd, maxDecodedObjects), frame.size);
   }
 }

@@ -5,6 +5,7 @@
 import { promiseOf } from '../core/callbacks.js';
 import { Queue } from '../core/queue.js';
 import { nextTurn, spend } from '../core/turn.js';
+import { allocate, type Bytes, copy } from '../transport/bytes.js';
 import { RpcError } from './errors.js';
 
 /** What a writer may send before the first credit: part of the protocol. */
@@ -49,32 +50,62 @@ interface Waiter<T> {
 
 const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
 
-/** Messages that came and wait for whoever iterates. */
+/** The bytes of a message that waits, from `start` to `end`. */
+interface Item {
+  readonly bytes: Bytes;
+  readonly start: number;
+  readonly end: number;
+  /** Bytes of its package. */
+  readonly size: number;
+}
+
+/** Small bodies share a buffer of so many bytes. */
+const SHARED_BYTES = 4096;
+/** A larger body has a buffer of its own. Bytes. */
+const LARGEST_SHARED = 512;
+/** Below so many bytes a loop copies faster than set(), which needs a view. */
+const LARGEST_LOOPED = 48;
+
+/** What a reader needs of its call. */
+export interface StreamCall<T> {
+  /** Makes a message of its body. Throws when it does not parse. */
+  decode(bytes: Bytes, start: number, end: number): T;
+  /** Ends the call, for a message that had waited does not parse: decode() has thrown `error`. Returns the error of the call. */
+  refuse(error: unknown): RpcError;
+  /** Tells the peer how many bytes more it may send. */
+  grant(bytes: number): void;
+  /** The consumer reads no further. */
+  abandon(): void;
+}
+
+/**
+ * Messages that came and wait for their consumer. They wait as bytes: what is made of a message can take twenty times as much memory, and only the bytes
+ * are counted.
+ */
 export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undefined> {
   readonly #window: number;
   readonly #memory: StreamMemory;
-  readonly #grant: (bytes: number) => void;
-  readonly #abandon: () => void;
-  readonly #items = new Queue<{ readonly value: T; readonly bytes: number }>();
+  readonly #call: StreamCall<T>;
+  readonly #items = new Queue<Item>();
+  /** Nothing in it is overwritten, for a message may hold views of its bytes. */
+  #shared: Bytes | undefined;
+  /** Bytes of `#shared` in use. */
+  #used = 0;
   /** Bytes that the peer may still send. It may begin a message while this is above 0, so the last one can bring it below. */
   #credit = FIRST_WINDOW;
   /** Of those that were taken since the last credit. */
   #taken = 0;
   readonly #waiters = new Queue<Waiter<T>>();
-  /** Messages that had waited and were given out since work was counted last. */
+  /** Units of work for messages that had waited and were given out since work was counted last. */
   #given = 0;
   #over = false;
   #error: RpcError | undefined;
 
-  /**
-   * `window` is in bytes, at least FIRST_WINDOW. `memory` is that of the session. `grant` is told what the peer may send more; `abandon`,
-   * that nobody reads any further.
-   */
-  constructor(window: number, memory: StreamMemory, grant: (bytes: number) => void, abandon: () => void) {
+  /** `window` is in bytes, at least FIRST_WINDOW. `memory` is that of the session. */
+  constructor(window: number, memory: StreamMemory, call: StreamCall<T>) {
     this.#window = window;
     this.#memory = memory;
-    this.#grant = grant;
-    this.#abandon = abandon;
+    this.#call = call;
   }
 
   /** The peer knows of the stream: tell it how much more than FIRST_WINDOW it may send. */
@@ -82,21 +113,40 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
     if (this.#window > FIRST_WINDOW) this.#give(this.#window - FIRST_WINDOW);
   }
 
-  /** A message has come, in a package of `bytes`. Throws RESOURCE_EXHAUSTED when its sender had no credit for it, or the session's streams hold too much. */
-  push(value: T, bytes: number): void {
+  /**
+   * A message has come in a package of `size` bytes; its body is in `bytes` from `start` to `end`, which may be used again afterwards. Throws RESOURCE_EXHAUSTED
+   * when its sender had no credit for it, or the session's streams hold too much, and what decode() throws.
+   */
+  push(bytes: Bytes, start: number, end: number, size: number): void {
     if (this.#over) return;
     if (this.#credit <= 0) {
       throw new RpcError('RESOURCE_EXHAUSTED', `a message of the stream came without credit; its window is ${this.#window} bytes, and was not kept`);
     }
-    this.#credit -= bytes;
-    const waiter = this.#waiters.shift();
-    if (waiter !== undefined) {
-      this.#take(bytes);
-      waiter.resolve({ done: false, value });
+    this.#credit -= size;
+    if (this.#waiters.length > 0) {
+      const value = this.#call.decode(bytes, start, end);
+      this.#take(size);
+      this.#waiters.shift()?.resolve({ done: false, value });
       return;
     }
-    this.#memory.add(bytes + ITEM_OVERHEAD);
-    this.#items.push({ value, bytes });
+    this.#memory.add(size + ITEM_OVERHEAD);
+    this.#items.push(this.#keep(bytes, start, end, size));
+  }
+
+  #keep(bytes: Bytes, start: number, end: number, size: number): Item {
+    const length = end - start;
+    if (length > LARGEST_SHARED) return { bytes: copy(bytes.subarray(start, end)), start: 0, end: length, size };
+    let shared = this.#shared;
+    if (shared === undefined || this.#used + length > SHARED_BYTES) {
+      shared = allocate(SHARED_BYTES);
+      this.#shared = shared;
+      this.#used = 0;
+    }
+    const at = this.#used;
+    this.#used += length;
+    if (length > LARGEST_LOOPED) shared.set(bytes.subarray(start, end), at);
+    else for (let i = 0; i < length; i++) shared[at + i] = bytes[start + i] as number;
+    return { bytes: shared, start: at, end: at + length, size };
   }
 
   /** Small credits would cost a package for each item. */
@@ -110,7 +160,7 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
 
   #give(bytes: number): void {
     this.#credit += bytes;
-    this.#grant(bytes);
+    this.#call.grant(bytes);
   }
 
   /** No more comes. What has come can still be read, unless an error says why it is over. */
@@ -126,7 +176,8 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
   }
 
   #drop(): void {
-    for (let item = this.#items.shift(); item !== undefined; item = this.#items.shift()) this.#memory.remove(item.bytes + ITEM_OVERHEAD);
+    for (let item = this.#items.shift(); item !== undefined; item = this.#items.shift()) this.#memory.remove(item.size + ITEM_OVERHEAD);
+    this.#shared = undefined;
   }
 
   /** The call is over: what waits is not read any more, also when the stream has ended. */
@@ -139,27 +190,41 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
 
   next(): Promise<IteratorResult<T, undefined>> {
     const item = this.#items.shift();
-    if (item !== undefined) {
-      this.#memory.remove(item.bytes + ITEM_OVERHEAD);
-      if (!this.#over) this.#take(item.bytes);
-      const result: IteratorResult<T, undefined> = { done: false, value: item.value };
-      // A window may be large, and a loop over what waits would not let go of the event loop.
-      this.#given = (this.#given + 1) & (UNITS_PER_SPEND - 1);
-      if (this.#given === 0 && spend(UNITS_PER_SPEND)) return nextTurn().then(() => result);
-      return Promise.resolve(result);
-    }
+    if (item !== undefined) return this.#openItem(item);
     if (this.#error !== undefined) return Promise.reject(this.#error);
     if (this.#over) return Promise.resolve(DONE);
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
-  /** Whoever iterated has seen enough. */
+  /** Makes a message of what has waited. */
+  #openItem({ bytes, start, end, size }: Item): Promise<IteratorResult<T, undefined>> {
+    this.#memory.remove(size + ITEM_OVERHEAD);
+    let value: T;
+    try {
+      value = this.#call.decode(bytes, start, end);
+    } catch (error) {
+      const refusal = this.#call.refuse(error);
+      this.discard(refusal);
+      this.#error = refusal;
+      return Promise.reject(refusal);
+    }
+    if (!this.#over) this.#take(size);
+    const result: IteratorResult<T, undefined> = { done: false, value };
+    // A window may be large, and a loop over what waits would not let go of the event loop.
+    this.#given += 1 + (size >>> KIBIBYTE);
+    if (this.#given < UNITS_PER_SPEND) return Promise.resolve(result);
+    const units = this.#given;
+    this.#given = 0;
+    return spend(units) ? nextTurn().then(() => result) : Promise.resolve(result);
+  }
+
+  /** The consumer has seen enough. */
   return(): Promise<IteratorResult<T, undefined>> {
     const wasOver = this.#over;
     this.end();
     this.#drop();
     this.#error = undefined;
-    if (!wasOver) this.#abandon();
+    if (!wasOver) this.#call.abandon();
     return Promise.resolve(DONE);
   }
 

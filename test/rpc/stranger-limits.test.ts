@@ -3,12 +3,16 @@ import { create, type DescMessage, fromBinary, toBinary } from '@bufbuild/protob
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import {
+  type CodecName,
   clientStream,
   connect,
   contract,
   duplex,
+  type Handlers,
   implement,
+  type MessageCodec,
   oneway,
+  RpcError,
   type RpcServer,
   type RpcServerOptions,
   serve,
@@ -22,7 +26,7 @@ import { parseJson } from '../../src/transport/json-text.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
 import { WellKnownSchema } from '../fixtures/protobuf/proto3_pb.js';
-import { freeMemory, Log, RawPeer } from '../fixtures/rpc.js';
+import { freeMemory, Log, RawPeer, withCodecs } from '../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
 import { gate, turns, until } from '../fixtures/waiting.js';
 
@@ -92,6 +96,20 @@ const request = (method: string, sequence: bigint, argument?: unknown): Buffer =
 const item = (sequence: bigint, value: unknown): Buffer => frameBytes({ command: 5, sequence, serviceId: 1, body: JSON.stringify(value) });
 const end = (sequence: bigint): Buffer => frameBytes({ command: 6, sequence, serviceId: 1 });
 
+/** A reader of numbers that tells its peer nothing. */
+const numberCall = {
+  decode: (bytes: Uint8Array, start: number, end: number): number => Number(Buffer.from(bytes.subarray(start, end)).toString()),
+  refuse: RpcError.from,
+  grant() {},
+  abandon() {},
+};
+
+/** `n` comes in a package of `size` bytes. */
+function pushNumber(reader: StreamReader<number>, n: number, size: number): void {
+  const body = Buffer.from(String(n));
+  reader.push(body, 0, body.length, size);
+}
+
 /** The answers to calls: the code of each, or 'ok', by sequence. */
 async function answers(peer: RawPeer, count: number): Promise<Map<bigint, string>> {
   const isAnswer = ({ command }: { command: number }): boolean => command === 4 || command === 6;
@@ -121,20 +139,18 @@ describe('the window of a stream', () => {
 
   test('is whole again with each credit, so that a peer who keeps it is never refused', async () => {
     let credit = 64 * 1024;
-    const reader = new StreamReader<number>(
-      256 * 1024,
-      new StreamMemory(2 ** 20),
-      (bytes) => {
+    const reader = new StreamReader<number>(256 * 1024, new StreamMemory(2 ** 20), {
+      ...numberCall,
+      grant(bytes) {
         credit += bytes;
       },
-      () => {},
-    );
+    });
     reader.open();
     const sizes = fc.sample(fc.integer({ min: 36, max: 50_000 }), 3_000);
     let read = 0;
     for (const [n, size] of sizes.entries()) {
       while (credit <= 0) expect(await reader.next()).toEqual({ done: false, value: read++ });
-      reader.push(n, size);
+      pushNumber(reader, n, size);
       credit -= size;
     }
   });
@@ -180,21 +196,153 @@ describe('maxStreamBytes', () => {
   test('counts no more what a call has not read when it is over', async () => {
     const memory = new StreamMemory(10_000);
     for (const finish of ['end, then discard', 'discard', 'return'] as const) {
-      const reader = new StreamReader<string>(
-        64 * 1024,
-        memory,
-        () => {},
-        () => {},
-      );
-      reader.push('a', 4_000);
-      reader.push('b', 4_000);
-      expect(() => reader.push('c', 4_000)).toThrow(/maxStreamBytes/);
+      const reader = new StreamReader<number>(64 * 1024, memory, numberCall);
+      pushNumber(reader, 1, 4_000);
+      pushNumber(reader, 2, 4_000);
+      expect(() => pushNumber(reader, 3, 4_000)).toThrow(/maxStreamBytes/);
       if (finish === 'end, then discard') reader.end();
       if (finish === 'return') await reader.return();
       else reader.discard(new Error('the call is over') as never);
       expect(memory.bytes).toBe(0);
       if (finish !== 'return') await expect(reader.next()).rejects.toThrow('the call is over');
     }
+  });
+});
+
+describe('messages that wait', () => {
+  test('wait as bytes of their own, and are decoded when they are read', async () => {
+    let decoded = 0;
+    const memory = new StreamMemory(2 ** 20);
+    const reader = new StreamReader<number>(64 * 1024, memory, {
+      ...numberCall,
+      decode(bytes, start, end) {
+        decoded++;
+        return numberCall.decode(bytes, start, end);
+      },
+    });
+    const waiting = reader.next();
+    pushNumber(reader, 1, 40);
+    expect(decoded).toBe(1);
+    // Some small enough to share a buffer, some not.
+    const numbers = Array.from({ length: 300 }, (_, n) => n * 10 ** (n % 20));
+    for (const n of numbers) pushNumber(reader, n, 40 + String(n).length);
+    expect(decoded).toBe(1);
+    expect(await waiting).toEqual({ done: false, value: 1 });
+    for (const n of numbers) expect(await reader.next()).toEqual({ done: false, value: n });
+    expect([decoded, memory.bytes]).toEqual([301, 0]);
+  });
+
+  test('larger ones wait as bytes of their own too', async () => {
+    const texts = [0, 47, 48, 49, 511, 512, 513, 4_095, 4_096, 4_097, 20_000].map((length) => String.fromCharCode(97 + (length % 26)).repeat(length));
+    const reader = new StreamReader<string>(2 ** 20, new StreamMemory(2 ** 20), {
+      ...numberCall,
+      decode: (bytes, start, end) => Buffer.from(bytes.subarray(start, end)).toString(),
+    });
+    reader.open();
+    for (const text of texts) {
+      const bytes = Buffer.from(text);
+      reader.push(bytes, 0, bytes.length, bytes.length + 36);
+      // The buffer of the session is used again.
+      bytes.fill(0);
+    }
+    for (const text of texts) expect((await reader.next()).value).toBe(text);
+  });
+
+  test('take about as much memory as is counted', { timeout: 60_000 }, async () => {
+    await using s = await rig({ streamWindow: 2 ** 24, maxStreamBytes: 2 ** 24 });
+    const before = process.memoryUsage();
+    // Decoded it would be 40 times as large.
+    const bomb = frameBytes({ command: 5, sequence: 3n, serviceId: 1, body: `[${'[],'.repeat(10_000)}[]]` });
+    await s.peer.send(request('sum', 3n), Buffer.concat(Array.from({ length: 500 }, () => bomb)));
+    // The answer to a heartbeat says that all have been received.
+    await s.peer.send(frameBytes({ command: 1, sequence: 5n, serviceId: 1 }));
+    await until(() => s.peer.frames.all.some(({ command }) => command === 2), 'the heartbeat is answered', 30_000);
+    const { heapUsed } = process.memoryUsage();
+    expect(heapUsed - before.heapUsed).toBeLessThan(2 * 2 ** 24);
+  });
+
+  describe.each<CodecName>(['json', 'protobuf'])('one that does not parse, over %s', (codec) => {
+    const text: MessageCodec = {
+      encode: (output, message) => output.text(String(message)),
+      decode(bytes, start, end) {
+        const decoded = Buffer.from(bytes.subarray(start, end)).toString();
+        if (decoded === 'bad') throw new TypeError('it is bad');
+        return decoded;
+      },
+    };
+    const Texts = withCodecs(
+      contract('Texts', { join: clientStream<string, string>(), list: serverStream<string, string>() }),
+      { json: text, protobuf: text },
+      { json: text, protobuf: text },
+    );
+
+    async function texts(handlers: Partial<Handlers<NonNullable<(typeof Texts)['specs']>>>) {
+      const none = (): never => {
+        throw new Error('not called');
+      };
+      const server = await serve(freeMemory(), [implement(Texts, { join: none, list: none, ...handlers })]);
+      const client = await connect(server.address, { connections: 1, reconnect: false });
+      return {
+        stub: client.stub(Texts, { codec }),
+        async [Symbol.asyncDispose]() {
+          await client.close();
+          await server.close();
+        },
+      };
+    }
+
+    test('fails the call when its handler reads it', async () => {
+      const hold = gate();
+      const seen: string[] = [];
+      let failed: unknown;
+      await using s = await texts({
+        async join(items) {
+          await hold.promise;
+          try {
+            for await (const item of items) seen.push(item);
+          } catch (error) {
+            failed = error;
+          }
+          return 'not sent';
+        },
+      });
+      const call = s.stub.join(['good', 'bad', 'unread']);
+      const outcome = expect(call).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', message: 'a message of Texts.join does not parse: it is bad' });
+      await turns(20);
+      hold.open();
+      await outcome;
+      await until(() => failed !== undefined, 'the handler has seen it');
+      expect(seen).toEqual(['good']);
+      expect(failed).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    });
+
+    test('fails the call when its caller reads it, and the peer is told', async () => {
+      let aborted: unknown;
+      await using s = await texts({
+        async *list(_, { signal }) {
+          yield 'good';
+          yield 'bad';
+          await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+          aborted = signal.reason;
+        },
+      });
+      const replies = s.stub.list('all')[Symbol.asyncIterator]();
+      expect(await replies.next()).toEqual({ done: false, value: 'good' });
+      await turns(20);
+      await expect(replies.next()).rejects.toMatchObject({ code: 'INTERNAL', message: 'a reply of Texts.list does not parse: it is bad' });
+      await expect(replies.next()).rejects.toMatchObject({ code: 'INTERNAL' });
+      await until(() => aborted !== undefined, 'the handler is told');
+      expect(aborted).toMatchObject({ code: 'CANCELLED' });
+    });
+
+    test('fails the reader of a call that has ended', async () => {
+      await using s = await texts({ list: () => ['good', 'bad', 'unread'] });
+      const replies = s.stub.list('all')[Symbol.asyncIterator]();
+      expect(await replies.next()).toEqual({ done: false, value: 'good' });
+      await turns(20);
+      await expect(replies.next()).rejects.toMatchObject({ code: 'INTERNAL' });
+      await expect(replies.next()).rejects.toMatchObject({ code: 'INTERNAL' });
+    });
   });
 });
 
@@ -243,6 +391,7 @@ describe('maxDecodedObjects', () => {
   test('a message of a stream with more objects fails its call', async () => {
     await using s = await rig({ maxDecodedObjects: 10 });
     await s.peer.send(request('sum', 3n), item(3n, Array(11).fill([])));
+    s.read();
     expect((await answers(s.peer, 1)).get(3n)).toContain('maxDecodedObjects');
   });
 
