@@ -2,6 +2,7 @@
 import { type LinkedSignal, linkSignals } from '../core/signals.js';
 import { LongTimer } from '../core/timers.js';
 import { checkTimeout } from './call.js';
+import type { CallPlaces, PlacedCall } from './call-places.js';
 import { RpcError } from './errors.js';
 import type { Frame, Tags } from './frame.js';
 import type { RequestHead } from './head.js';
@@ -18,7 +19,7 @@ export interface ServerCallOwner extends Channel {
   readonly draining: AbortSignal;
 }
 
-export class ServerCall implements CallContext, Tags {
+export class ServerCall implements CallContext, PlacedCall, Tags {
   readonly method: Method;
   readonly input: unknown;
   readonly codec: CodecName;
@@ -39,6 +40,13 @@ export class ServerCall implements CallContext, Tags {
   hasBegun = false;
   /** Of a streaming call. */
   stream: ServerStream | undefined;
+  /** Where it counts while its handler runs. */
+  readonly places: CallPlaces;
+  readonly requestBytes: number;
+  hasPlace = false;
+  isAnswered = false;
+  running = 0;
+  replies: PlacedCall['replies'];
   readonly meter: MethodMeter;
   /** What the meter's beginHandler() answered. */
   readonly began: number | undefined;
@@ -65,6 +73,7 @@ export class ServerCall implements CallContext, Tags {
     frame: Frame,
     receivedAt: number,
     meter: MethodMeter,
+    places: CallPlaces,
   ) {
     this.method = route.method;
     this.handler = route.handler;
@@ -79,6 +88,8 @@ export class ServerCall implements CallContext, Tags {
     this.sequenceHigh = frame.sequenceHigh;
     this.logIdLow = frame.logIdLow;
     this.logIdHigh = frame.logIdHigh;
+    this.places = places;
+    this.requestBytes = frame.size;
     this.meter = meter;
     this.began = meter.beginHandler();
     this.received = frame.bodyEnd - frame.bodyStart;

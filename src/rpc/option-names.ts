@@ -8,6 +8,7 @@ const RPC_OPTION_NAMES = {
   heartbeatPeriod: true,
   heartbeatTimeout: true,
   maxPendingCalls: true,
+  maxPendingBytes: true,
   streamWindow: true,
   maxStreams: true,
   maxStreamBytes: true,

@@ -8,6 +8,7 @@ import { spinFor } from '../transport/busy-poll.js';
 import { readUint32 } from '../transport/bytes.js';
 import { now } from '../transport/tick.js';
 import { instantFor, streams } from './call.js';
+import { CallPlaces } from './call-places.js';
 import { ServerCall } from './context.js';
 import { REMEMBERED, type RecentRequests } from './datagrams.js';
 import { type RpcCode, RpcError, type RpcErrorDetail, rpcErrorOf } from './errors.js';
@@ -25,6 +26,8 @@ import type { Channel, CodecName, Invoke, MessageCodec, Method } from './types.j
 export interface ResponderSetup {
   readonly router: Router;
   readonly maxPendingCalls: number;
+  /** Bytes. */
+  readonly maxPendingBytes: number;
   readonly maxStreams: number;
   /** Bytes. */
   readonly maxStreamBytes: number;
@@ -61,14 +64,14 @@ const REFUSED: RpcErrorDetail = { reason: 'refused', unsent: true };
 const PASSING: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
 
 export class Responder {
-  /** Calls whose handlers have not answered. */
+  /** Calls that have not been answered. */
   serving = 0;
   /** The same by the low half of their sequence. */
   readonly #underWay = new Map<number, ServerCall>();
   /** Those whose peer has used their sequence for an earlier call that is under way: it cannot cancel them. */
   readonly #sameSequence = new Set<ServerCall>();
-  /** How many of the calls stream. */
-  #streams = 0;
+  /** Of the calls that have not been answered, and of those whose handlers go on all the same. */
+  readonly #places = new CallPlaces();
   readonly #streamMemory: StreamMemory;
   readonly #setup: ResponderSetup;
   readonly #channel: ResponderOwner;
@@ -107,18 +110,21 @@ export class Responder {
       if (route instanceof RpcError) throw route;
       if (recent?.remember(frame, head.timeout, now()) === false)
         throw new RpcError('RESOURCE_EXHAUSTED', `${REMEMBERED} requests of this peer may still come twice`, REFUSED);
-      if (this.serving >= this.#setup.maxPendingCalls) {
-        method = route.method;
-        throw new RpcError(
-          'RESOURCE_EXHAUSTED',
-          `${this.serving} calls of this session are being handled; maxPendingCalls is ${this.#setup.maxPendingCalls}`,
-          REFUSED,
-        );
-      }
       method = route.method;
+      this.#checkPlaces(frame.size);
       const stream = streams(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
       const input = stream?.reader ?? decodeInput(method, codec, frame, this.#setup.maxDecodedObjects);
-      context = new ServerCall(this.#channel, head, route, input, codec, frame, instantFor(head.timeout), this.#setup.served.of(method));
+      context = new ServerCall(
+        this.#channel,
+        head,
+        route,
+        input,
+        codec,
+        frame,
+        instantFor(head.timeout),
+        this.#setup.served.of(method),
+        this.#places,
+      );
       context.stream = stream;
       if (stream !== undefined) stream.onRefusal = (thrown) => this.#refuseItem(context, thrown);
     } catch (error) {
@@ -131,6 +137,23 @@ export class Responder {
     const { asyncContext } = this.#setup;
     if (asyncContext === undefined) this.#handle(context);
     else asyncContext.run(this.#handle, this, context);
+  }
+
+  /** Throws RESOURCE_EXHAUSTED when there is no place for another request of `bytes`. One has a place however large it is. */
+  #checkPlaces(bytes: number): void {
+    const places = this.#places;
+    const { maxPendingCalls, maxPendingBytes } = this.#setup;
+    if (places.calls >= maxPendingCalls) {
+      throw new RpcError(
+        'RESOURCE_EXHAUSTED',
+        `${places.calls} calls of this session are being handled; maxPendingCalls is ${maxPendingCalls}`,
+        REFUSED,
+      );
+    }
+    if (places.bytes + bytes > maxPendingBytes && places.bytes > 0) {
+      const what = `${places.bytes} bytes of requests of this session are being handled`;
+      throw new RpcError('RESOURCE_EXHAUSTED', `${what}; maxPendingBytes is ${maxPendingBytes}`, REFUSED);
+    }
   }
 
   #handle(context: ServerCall): void {
@@ -199,14 +222,14 @@ export class Responder {
 
   #begin(context: ServerCall): void {
     this.serving++;
-    if (context.stream !== undefined) this.#streams++;
+    this.#places.take(context);
     if (this.#underWay.has(context.sequenceLow)) this.#sameSequence.add(context);
     else this.#underWay.set(context.sequenceLow, context);
   }
 
   #end(context: ServerCall): void {
     this.serving--;
-    if (context.stream !== undefined) this.#streams--;
+    this.#places.answered(context);
     if (this.#underWay.get(context.sequenceLow) === context) this.#underWay.delete(context.sequenceLow);
     else this.#sameSequence.delete(context);
     this.#channel.oneLess();
@@ -220,8 +243,8 @@ export class Responder {
     if (this.#channel.extended !== true) throw new RpcError('FAILED_PRECONDITION', `${name} streams, which the plain Go protocol cannot`);
     if (this.#underWay.has(frame.sequenceLow)) throw new RpcError('INVALID_ARGUMENT', `the sequence of ${name} is that of a call under way`);
     const { maxStreams } = this.#setup;
-    if (this.#streams >= maxStreams)
-      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#streams} streams of this session are under way; maxStreams is ${maxStreams}`, REFUSED);
+    if (this.#places.streams >= maxStreams)
+      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#places.streams} streams of this session are under way; maxStreams is ${maxStreams}`, REFUSED);
     return new ServerStream(this.#channel, method, codec, frame, this.#streamMemory);
   }
 

@@ -123,13 +123,19 @@ export function handlerChain({ interceptors, inheritContext }: ResolvedRpcOption
   if (interceptors.length === 0) return undefined;
   return compose(interceptors, async (call) => {
     const context = call as ServerCall;
-    context.origin.hasBegun = true;
+    const { origin } = context;
+    origin.hasBegun = true;
+    // An interceptor may answer before this handler has settled: only what is counted here is bounded.
+    origin.places.handlerBegan(origin);
     try {
       // An interceptor may have given the handler another context, with a nearer deadline.
-      if (inheritContext && context !== context.origin) return await handling(context, () => context.handler(context.input, context));
-      return await context.handler(context.input, context);
+      const isOther = inheritContext && context !== origin;
+      const answer = await (isOther ? handling(context, () => context.handler(context.input, context)) : context.handler(context.input, context));
+      return origin.stream?.writer === undefined ? answer : origin.places.watch(origin, answer);
     } catch (error) {
       throw RpcError.from(error);
+    } finally {
+      origin.places.handlerEnded(origin);
     }
   });
 }

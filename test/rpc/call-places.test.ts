@@ -1,0 +1,161 @@
+/** The places of calls whose handlers go on after their callers were answered, and the bytes of calls that are being handled. */
+import { describe, expect, test } from 'vitest';
+import {
+  type CodecName,
+  connect,
+  contract,
+  type Interceptor,
+  implement,
+  type RpcServerOptions,
+  serve,
+  serverStream,
+  timeout,
+  unary,
+} from '../../src/rpc/index.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { freeMemory, rig as testRig } from '../fixtures/rpc.js';
+import { gate, turns } from '../fixtures/waiting.js';
+
+noLeaks();
+
+const Work = contract('Work', { work: unary<string, string>(), list: serverStream<string, string>() });
+
+async function rig(options: RpcServerOptions) {
+  const hold = gate();
+  const work = implement(Work, {
+    async work(text) {
+      if (text === 'slow') await hold.promise;
+      return text;
+    },
+    async *list(text) {
+      yield 'first';
+      if (text === 'slow') await hold.promise;
+      yield 'last';
+    },
+  });
+  const server = await serve(freeMemory(), [work], options);
+  const client = await connect(server.address, { connections: 1, reconnect: false });
+  return {
+    stub: client.stub(Work),
+    server,
+    hold,
+    async [Symbol.asyncDispose]() {
+      hold.open();
+      await client.close();
+      await server.close();
+    },
+  };
+}
+
+async function all(replies: AsyncIterable<string>): Promise<string[]> {
+  const items: string[] = [];
+  for await (const item of replies) items.push(item);
+  return items;
+}
+
+/** Answers at once, and lets the handler go on. */
+const hasty: Interceptor = (next) => async (call) => {
+  const answer = next(call);
+  answer.catch(() => {});
+  return call.input === 'slow' ? 'hasty' : answer;
+};
+
+/** Answers first, and calls the handler afterwards. */
+const reversed: Interceptor = (next) => async (call) => {
+  if (call.input !== 'slow') return next(call);
+  setImmediate(() => void next(call));
+  return 'reversed';
+};
+
+describe('a handler that goes on after its caller was answered', () => {
+  test.each<[string, Interceptor, string]>([
+    ['by timeout()', timeout(5), 'DEADLINE_EXCEEDED'],
+    ['by an interceptor that does not wait for it', hasty, 'hasty'],
+    ['by an interceptor that calls it afterwards', reversed, 'reversed'],
+  ])('keeps the place of its call, %s', async (_, interceptor, answer) => {
+    await using s = await rig({ interceptors: [interceptor], maxPendingCalls: 2 });
+    const slow = (): Promise<string> => s.stub.work('slow').catch(({ code }) => code);
+    expect([await slow(), await slow()]).toEqual([answer, answer]);
+    await turns(5);
+    await expect(s.stub.work('more')).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED', reason: 'refused', unsent: true });
+    s.hold.open();
+    await turns(5);
+    expect(await Promise.all([s.stub.work('a'), s.stub.work('b')])).toEqual(['a', 'b']);
+  });
+
+  const left: Interceptor = (next) => async (call) => {
+    const replies = (await next(call)) as AsyncGenerator<string>;
+    if (call.input !== 'slow') return replies;
+    await replies.next();
+    void replies.next();
+    void replies.return(undefined);
+    return ['left'];
+  };
+  const leftUnread: Interceptor = (next) => async (call) => {
+    const replies = (await next(call)) as AsyncGenerator<string>;
+    if (call.input !== 'slow') return replies;
+    setImmediate(() => void replies.next().then(() => replies.next()));
+    return ['left unread'];
+  };
+  test.each<[string, Interceptor, string]>([
+    ['by timeout()', timeout(20), 'DEADLINE_EXCEEDED'],
+    ['by an interceptor that leaves it', left, 'left'],
+    ['by an interceptor that reads it afterwards', leftUnread, 'left unread'],
+  ])('keeps the place of its stream, %s', async (_, interceptor, answer) => {
+    await using s = await rig({ interceptors: [interceptor], maxStreams: 1 });
+    expect(await all(s.stub.list('slow')).catch(({ code }) => code)).toEqual(answer === 'DEADLINE_EXCEEDED' ? answer : [answer]);
+    await turns(5);
+    await expect(all(s.stub.list('more'))).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED', message: expect.stringContaining('maxStreams is 1') });
+    s.hold.open();
+    await turns(5);
+    expect(await all(s.stub.list('more'))).toEqual(['first', 'last']);
+  });
+
+  test('does not hold up close(), and does not count as a call that is served', async () => {
+    const s = await rig({ interceptors: [timeout(5)], drainTimeout: 60_000 });
+    await expect(s.stub.work('slow')).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    await expect(all(s.stub.list('slow'))).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    expect([...s.server.channels].map(({ serving }) => serving)).toEqual([0]);
+    await s.server.close();
+    await s[Symbol.asyncDispose]();
+  });
+});
+
+describe('maxPendingBytes', () => {
+  test.each<CodecName>(['json', 'protobuf'])('bounds the requests of a session that are being handled, over %s', async (codec) => {
+    const hold = gate();
+    await using pair = await testRig({
+      handlers: {
+        async test({ A }) {
+          await hold.promise;
+          return { A };
+        },
+      },
+      server: { maxPendingBytes: 100_000 },
+      codec,
+    });
+    const request = { A: 'x'.repeat(30_000), B: '', C: '' };
+    const calls = [pair.stub.test(request), pair.stub.test(request), pair.stub.test(request)];
+    await expect(pair.stub.test(request)).rejects.toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      reason: 'refused',
+      unsent: true,
+      message: expect.stringMatching(/^9\d{4} bytes of requests of this session are being handled; maxPendingBytes is 100000$/),
+    });
+    hold.open();
+    await Promise.all(calls);
+    expect(await pair.stub.test(request)).toBeDefined();
+  });
+
+  test('lets a request of any size in while there is no other', async () => {
+    await using s = await rig({ maxPendingBytes: 1_000 });
+    const large = 'x'.repeat(10_000);
+    expect(await s.stub.work(large)).toBe(large);
+    const slow = s.stub.work('slow');
+    await expect(s.stub.work(large)).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
+    expect(await s.stub.work('small')).toBe('small');
+    s.hold.open();
+    await slow;
+    expect(await s.stub.work(large)).toBe(large);
+  });
+});
