@@ -3,6 +3,7 @@
 import { refusePromise } from '../core/callbacks.js';
 import { asGettyError, GettyError, gettyError } from '../core/errors.js';
 import { checkNames, checkNumber } from '../core/options.js';
+import { Queue } from '../core/queue.js';
 import { followSignal } from '../core/signals.js';
 import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import { ByteWriter, FLUSH_BYTES } from './byte-writer.js';
@@ -40,10 +41,75 @@ export class SendError extends GettyError implements SendResult {
   }
 }
 
-/** Somebody who waits until all bytes up to `position` of the outgoing stream are taken. */
+/** Waits until all bytes up to `position` of the outgoing stream are taken. */
 interface Waiter {
   readonly position: number;
+  /** Undefined `error`: they are taken. */
   settle(error?: GettyError): void;
+}
+
+/** What a waiter with its promise takes in memory. Bytes. */
+const WAITER_BYTES = 512;
+/** So many waiters of a session are not counted, so that a small `maxQueuedBytes` is that of bytes. */
+const FREE_WAITERS = 64;
+
+/** One send(). Very many may wait at once, so it has no closures. */
+class SendWaiter implements Waiter {
+  readonly position: number;
+  readonly #start: number;
+  readonly #encodedBytes: number;
+  readonly #outbox: { readonly takenPosition: number };
+  readonly #resolve: (result: SendResult) => void;
+  readonly #reject: (error: SendError) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #release: (() => void) | undefined;
+  #isSettled = false;
+
+  /** The message lies between the positions `start` and `position`. */
+  constructor(
+    start: number,
+    position: number,
+    encodedBytes: number,
+    outbox: { readonly takenPosition: number },
+    resolve: (result: SendResult) => void,
+    reject: (error: SendError) => void,
+  ) {
+    this.#start = start;
+    this.position = position;
+    this.#encodedBytes = encodedBytes;
+    this.#outbox = outbox;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  /** It fails after `timeout` milliseconds, or when `signal` aborts. */
+  limit(timeout: number | undefined, signal: AbortSignal | undefined, remoteAddress: string): void {
+    if (timeout !== undefined) {
+      this.#timer = startTimer(() => this.#fail('SEND_TIMEOUT', `${remoteAddress} did not take the message within ${timeout} ms`), timeout);
+    }
+    if (signal !== undefined) this.#release = followSignal(signal, () => this.#fail('ABORTED_BY_CALLER', 'the caller gave up', signal.reason));
+  }
+
+  settle(error?: GettyError): void {
+    if (error !== undefined) return this.#fail(error.code, error.message, error);
+    if (this.#end()) this.#resolve({ encodedBytes: this.#encodedBytes, sentBytes: this.#encodedBytes });
+  }
+
+  #fail(code: GettyError['code'], reason: string, cause?: unknown): void {
+    if (!this.#end()) return;
+    const encodedBytes = this.#encodedBytes;
+    const sentBytes = Math.min(encodedBytes, Math.max(0, this.#outbox.takenPosition - this.#start));
+    this.#reject(new SendError(code, `${reason}; ${sentBytes} of ${encodedBytes} bytes were sent`, encodedBytes, sentBytes, cause));
+  }
+
+  /** False: it has been settled before. */
+  #end(): boolean {
+    if (this.#isSettled) return false;
+    this.#isSettled = true;
+    clearTimeout(this.#timer);
+    this.#release?.();
+    return true;
+  }
 }
 
 type Limits = Required<Pick<SessionOptions, 'highWaterMark' | 'maxQueuedBytes' | 'maxMessageBytes'>>;
@@ -74,7 +140,12 @@ export class Outbox<In, Out> implements Flushable {
    * connection has, or in one of its own.
    */
   #held: HeldBytes | undefined;
-  #waiters: Waiter[] | undefined;
+  /** Of send(). Those that have failed stay until the bytes before them are taken. */
+  #sends: Queue<Waiter> | undefined;
+  /** Of drained(): positions grow in each of the two, not in both together. */
+  #drains: Queue<Waiter> | undefined;
+  /** How many wait in both. */
+  #waiting = 0;
   /** Where the message begins that the codec is writing now. */
   #encodingFrom = NOT_ENCODING;
   #closed = false;
@@ -87,6 +158,11 @@ export class Outbox<In, Out> implements Flushable {
 
   get queuedBytes(): number {
     return this.#untaken + (this.#held?.length ?? 0) + (this.#output?.length ?? 0);
+  }
+
+  /** Up to which position of the outgoing stream bytes are taken. */
+  get takenPosition(): number {
+    return this.#position - this.queuedBytes;
   }
 
   /** See Session.write. */
@@ -149,34 +225,13 @@ export class Outbox<In, Out> implements Flushable {
       const cause = known.code === 'ABORTED_BY_CALLER' ? known.cause : error;
       return Promise.reject(new SendError(known.code, known.message, 0, 0, cause));
     }
-    const position = this.#position;
     const encodedBytes = this.bytesWritten - before;
     return new Promise((resolve, reject) => {
-      let timer: NodeJS.Timeout | undefined;
-      const done = (): void => {
-        clearTimeout(timer);
-        release();
-      };
-      const fail = (code: GettyError['code'], reason: string, cause?: unknown): void => {
-        done();
-        this.#waiters = this.#waiters?.filter((other) => other !== waiter);
-        const sentBytes = Math.min(encodedBytes, Math.max(0, this.#takenPosition() - start));
-        reject(new SendError(code, `${reason}; ${sentBytes} of ${encodedBytes} bytes were sent`, encodedBytes, sentBytes, cause));
-      };
-      const waiter: Waiter = {
-        position,
-        settle: (error) => {
-          if (error !== undefined) return fail(error.code, error.message, error);
-          done();
-          resolve({ encodedBytes, sentBytes: encodedBytes });
-        },
-      };
-      if (timeout !== undefined) {
-        const late = (): void => fail('SEND_TIMEOUT', `${this.#connection.remoteAddress} did not take the message within ${timeout} ms`);
-        timer = startTimer(late, timeout);
-      }
-      const release = followSignal(signal, () => fail('ABORTED_BY_CALLER', 'the caller gave up', signal?.reason));
-      this.#wait(waiter);
+      const waiter = new SendWaiter(start, this.#position, encodedBytes, this, resolve, reject);
+      waiter.limit(timeout, signal, this.#connection.remoteAddress);
+      this.#sends ??= new Queue();
+      this.#sends.push(waiter);
+      this.#waiting++;
     });
   }
 
@@ -186,15 +241,12 @@ export class Outbox<In, Out> implements Flushable {
     const excess = this.queuedBytes - this.#limits.highWaterMark;
     if (excess < 0) return Promise.resolve();
     // Below the mark: one byte more than the excess has to be taken.
-    const position = this.#takenPosition() + excess + 1;
+    const position = this.takenPosition + excess + 1;
     return new Promise((resolve, reject) => {
-      this.#wait({ position, settle: (error) => (error === undefined ? resolve() : reject(error)) });
+      this.#drains ??= new Queue();
+      this.#drains.push({ position, settle: (error) => (error === undefined ? resolve() : reject(error)) });
+      this.#waiting++;
     });
-  }
-
-  #wait(waiter: Waiter): void {
-    this.#waiters ??= [];
-    this.#waiters.push(waiter);
   }
 
   #writable(): ByteWriter {
@@ -203,9 +255,10 @@ export class Outbox<In, Out> implements Flushable {
       throw gettyError('ENCODE_FAILED', 'write() of the codec wrote to its own session; append to the output instead');
     }
     const { maxQueuedBytes } = this.#limits;
-    if (this.queuedBytes >= maxQueuedBytes) {
-      const what = `${this.#connection.remoteAddress} does not read: ${this.queuedBytes} bytes are queued, maxQueuedBytes is ${maxQueuedBytes}`;
-      throw gettyError('SESSION_BLOCKED', what);
+    const waiters = this.#waiting > FREE_WAITERS ? (this.#waiting - FREE_WAITERS) * WAITER_BYTES : 0;
+    if (this.queuedBytes + waiters >= maxQueuedBytes) {
+      const queued = `${this.queuedBytes} bytes are queued${waiters === 0 ? '' : ` and ${this.#waiting} calls of send() or drained() wait`}`;
+      throw gettyError('SESSION_BLOCKED', `${this.#connection.remoteAddress} does not read: ${queued}, maxQueuedBytes is ${maxQueuedBytes}`);
     }
     let output = this.#output;
     if (output === undefined) {
@@ -318,23 +371,26 @@ export class Outbox<In, Out> implements Flushable {
   /** The connection has passed on more. */
   onTaken(): void {
     // What a destroyed connection drops is not taken. Mostly all was taken as it was written.
-    if (this.#gone || (this.#untaken === 0 && this.#waiters === undefined)) return;
+    if (this.#gone || (this.#untaken === 0 && this.#waiting === 0)) return;
     this.#untaken = this.#connection.bufferedBytes;
     if (this.#untaken === 0) this.#release();
     this.#settleWaiters();
   }
 
-  #takenPosition(): number {
-    return this.#position - this.queuedBytes;
+  #settleWaiters(): void {
+    if (this.#waiting === 0) return;
+    const taken = this.takenPosition;
+    this.#settleUpTo(this.#drains, taken);
+    this.#settleUpTo(this.#sends, taken);
   }
 
-  #settleWaiters(): void {
-    if (this.#waiters === undefined) return;
-    const taken = this.#takenPosition();
-    const ready = this.#waiters.filter((waiter) => waiter.position <= taken);
-    if (ready.length === 0) return;
-    this.#waiters = this.#waiters.filter((waiter) => waiter.position > taken);
-    for (const waiter of ready) waiter.settle();
+  #settleUpTo(waiters: Queue<Waiter> | undefined, taken: number, error?: GettyError): void {
+    if (waiters === undefined) return;
+    for (let next = waiters.peek(); next !== undefined && next.position <= taken; next = waiters.peek()) {
+      waiters.shift();
+      this.#waiting--;
+      next.settle(error);
+    }
   }
 
   /** Take nothing more; what is queued still leaves. */
@@ -366,10 +422,10 @@ export class Outbox<In, Out> implements Flushable {
     if (this.#output !== undefined && this.#encodingFrom === NOT_ENCODING) ByteWriter.giveBack(this.#output);
     this.#output = undefined;
     this.#held = undefined;
-    const waiters = this.#waiters ?? [];
-    this.#waiters = undefined;
+    if (this.#waiting === 0) return;
     const lost = this.#closedError(cause);
-    for (const waiter of waiters) waiter.settle(lost);
+    this.#settleUpTo(this.#drains, Number.POSITIVE_INFINITY, lost);
+    this.#settleUpTo(this.#sends, Number.POSITIVE_INFINITY, lost);
   }
 
   #closedError(cause?: unknown): GettyError {

@@ -185,7 +185,7 @@ export interface SessionOptions {
   waitTime?: number | undefined;
   /** write() answers false while more than this is queued. */
   highWaterMark?: number | undefined;
-  /** write() throws SESSION_BLOCKED when this much is queued already. */
+  /** write() throws SESSION_BLOCKED when this much is queued already. Each send() or drained() that waits counts as 512 bytes more, after the first 64. */
   maxQueuedBytes?: number | undefined;
   /** Promises of onMessage that may be pending; the session reads no more until one has settled. */
   maxHandling?: number | undefined;

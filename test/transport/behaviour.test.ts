@@ -236,6 +236,19 @@ runForEveryTransport({
     expect(await p.farEvents.messages.next()).toBe('free again');
   },
 
+  async 'each send() that waits counts as 512 bytes, after the first 64: SESSION_BLOCKED'(row) {
+    await using p = await pair(row, { near: { maxQueuedBytes: 40_000 } });
+    const outcomes = await within(Promise.allSettled(Array.from({ length: 1_000 }, () => p.near.send('x'))), 'all are settled');
+    const sent = outcomes.filter(({ status }) => status === 'fulfilled').length;
+    expect(sent).toBeGreaterThan(120);
+    expect(sent).toBeLessThan(150);
+    const blocked = outcomes.filter((outcome) => outcome.status === 'rejected' && outcome.reason.code === 'SESSION_BLOCKED');
+    expect(blocked).toHaveLength(1_000 - sent);
+    await p.farEvents.messages.take(sent);
+    await p.near.send('free again');
+    expect(await p.farEvents.messages.next()).toBe('free again');
+  },
+
   async 'a slow reader cannot grow our memory: SESSION_BLOCKED'(row) {
     const maxQueuedBytes = 256 * 1024;
     await using p = await pair(row, {
