@@ -23,7 +23,7 @@ export interface CircuitBreakerOptions {
   openFor?: number | undefined;
   /** Half-open, so many calls may pass; when all of them succeeded, the circuit is closed. */
   probes?: number | undefined;
-  /** The most circuits of their own; calls with further keys share one. */
+  /** The most circuits of their own; calls with further keys share one. The keys together have at most 256 characters for each of `maxKeys`, or 65,536. */
   maxKeys?: number | undefined;
   /** What a call belongs to. Default: its service. */
   key?: ((call: Call) => string) | undefined;

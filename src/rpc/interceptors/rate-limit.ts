@@ -14,7 +14,7 @@ export interface RateLimitOptions {
   perSecond?: number | undefined;
   /** How many may come at once after a rest. 0: as many as one second allows. */
   burst?: number | undefined;
-  /** The most keys that are counted apart; calls with further ones share one count. */
+  /** The most keys that are counted apart; calls with further ones share one count. The keys together have at most 256 characters for each of `maxKeys`, or 65,536. */
   maxKeys?: number | undefined;
   /** What is counted apart, such as `(call) => (isReceived(call) ? call.peer : '')`. Default: all calls together. */
   key?: ((call: Call) => string) | undefined;
