@@ -2,9 +2,14 @@
  * What waits for an answer on one channel, found by sequence. A ring rather than a Map: the sequence is ours, so each
  * waiting call gets one whose slot is free, and finding it again is one array access.
  */
+import { onNextTurn, spend } from '../core/turn.js';
 import { RpcError } from './errors.js';
 
 const FIRST_CAPACITY = 8;
+/** So many calls fail before it is asked whether the rest waits for the next turn of the event loop: each goes on in code of its caller. */
+const FAILED_AT_ONCE = 16;
+/** No more calls of a session fail in one turn: their callers go on in promises, after the time of this code is measured. */
+const FAILED_PER_TURN = 2_048;
 
 /** Something that was sent and waits. It is answered or it fails, once. */
 export abstract class Waiting {
@@ -108,13 +113,27 @@ export class PendingCalls<W extends Waiting> {
     for (const waiting of due) this.take(waiting.sequenceLow, waiting.sequenceHigh)?.expire();
   }
 
-  /** Fail everything that waits. */
+  /** Fails everything that waits: in later turns of the event loop what would take long in this one. */
   failAll(error: RpcError): void {
     const slots = this.#slots;
+    const count = this.#size;
     this.#slots = new Array(FIRST_CAPACITY).fill(undefined);
     this.#mask = FIRST_CAPACITY - 1;
     this.#size = 0;
     this.#calls = 0;
-    for (const waiting of slots) waiting?.fail(error);
+    // Many sessions may end at once, each with few calls.
+    if (count > 0 && spend(Math.min(count, FAILED_AT_ONCE))) onNextTurn(() => failNext(slots, 0, error));
+    else if (count > 0) failNext(slots, 0, error);
+  }
+}
+
+function failNext(slots: readonly (Waiting | undefined)[], first: number, error: RpcError): void {
+  let failed = 0;
+  for (let at = first; at < slots.length; ) {
+    const waiting = slots[at++];
+    if (waiting === undefined) continue;
+    waiting.fail(error);
+    failed++;
+    if (failed % FAILED_AT_ONCE === 0 && (spend(FAILED_AT_ONCE) || failed === FAILED_PER_TURN)) return onNextTurn(() => failNext(slots, at, error));
   }
 }

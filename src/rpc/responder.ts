@@ -55,8 +55,10 @@ export interface ResponderOwner extends Channel, StreamOwner {
   readonly draining: AbortSignal;
 }
 
-/** So many calls are aborted before it is asked whether the rest waits for the next turn of the event loop. */
-const ABORTED_AT_ONCE = 64;
+/** So many calls are aborted before it is asked whether the rest waits for the next turn of the event loop: each may call listeners of its handler. */
+const ABORTED_AT_ONCE = 16;
+/** No more calls of a session are aborted in one turn: their handlers may go on in promises, after the time of this code is measured. */
+const ABORTED_PER_TURN = 2_048;
 /** What is kept of the message of an error that is too large to send. */
 const SHORT_MESSAGE = 1_000;
 const REFUSED: RpcErrorDetail = { reason: 'refused', unsent: true };
@@ -328,14 +330,18 @@ export class Responder {
 
   /** The session is lost. */
   abortAll(reason: RpcError): void {
-    this.#abortNext([...this.#underWay.values(), ...this.#sameSequence], 1, reason);
+    const contexts = [...this.#underWay.values(), ...this.#sameSequence];
+    // Many sessions may end at once, each with few calls.
+    if (contexts.length > 0 && spend(Math.min(contexts.length, ABORTED_AT_ONCE))) onNextTurn(() => this.#abortNext(contexts, 0, reason));
+    else this.#abortNext(contexts, 0, reason);
   }
 
   /** A peer may have made so many calls that to abort them all takes long. */
   #abortNext(contexts: readonly ServerCall[], first: number, reason: RpcError): void {
-    for (let at = first; at <= contexts.length; at++) {
-      contexts[at - 1]?.abort(reason);
-      if (at % ABORTED_AT_ONCE === 0 && spend(ABORTED_AT_ONCE)) return onNextTurn(() => this.#abortNext(contexts, at + 1, reason));
+    for (let at = first; at < contexts.length; ) {
+      contexts[at++]?.abort(reason);
+      if (at % ABORTED_AT_ONCE === 0 && (spend(ABORTED_AT_ONCE) || at - first === ABORTED_PER_TURN))
+        return onNextTurn(() => this.#abortNext(contexts, at, reason));
     }
   }
 

@@ -3,6 +3,7 @@ import { describe, expect, test, vi } from 'vitest';
 import type { RpcError } from '../../src/rpc/index.js';
 import { PendingCalls, Waiting } from '../../src/rpc/pending.js';
 import { thrown } from '../fixtures/transports.js';
+import { until } from '../fixtures/waiting.js';
 
 class Probe extends Waiting {
   readonly events: string[] = [];
@@ -181,7 +182,7 @@ describe('deadlines', () => {
   });
 });
 
-test('failAll fails everything once, whatever is called meanwhile', () => {
+test('failAll fails everything once, whatever is called meanwhile', async () => {
   const pending = new PendingCalls<Probe>(1, LIMIT);
   const probes = Array.from({ length: 1000 }, () => added(pending, 10));
   const nosy = new Probe();
@@ -192,6 +193,7 @@ test('failAll fails everything once, whatever is called meanwhile', () => {
   };
   pending.add(nosy);
   pending.failAll({ code: 'UNAVAILABLE' } as RpcError);
+  await until(() => [...probes, nosy].every(({ events }) => events.length > 0), 'all have failed');
   for (const probe of [...probes, nosy]) expect(probe.events).toEqual(['UNAVAILABLE']);
   expect(pending.size).toBe(0);
   expect(take(pending, added(pending))).toBeDefined();

@@ -40,6 +40,25 @@ async function expectShortTurns(attack: () => Promise<unknown>): Promise<void> {
   expect(longest).toBeLessThan(Math.max(1.5 * LONGEST_TURN, total / 2));
 }
 
+/** How much `count` grows in one turn of the event loop at most, while `attack` is under way. */
+async function mostPerTurn(count: () => number, attack: () => Promise<unknown>): Promise<number> {
+  let most = 0;
+  let isOver = false;
+  let before = count();
+  const watch = (): void => {
+    most = Math.max(most, count() - before);
+    before = count();
+    if (!isOver) setImmediate(watch);
+  };
+  watch();
+  try {
+    await attack();
+  } finally {
+    isOver = true;
+  }
+  return Math.max(most, count() - before);
+}
+
 const Feed = contract('Feed', {
   double: unary<number, number>(),
   list: serverStream<number, string>(),
@@ -164,6 +183,70 @@ describe('rpc', () => {
         peer.session.destroy();
         await until(() => aborted === count, 'all are aborted', PATIENCE);
       });
+    },
+    2 * PATIENCE,
+  );
+
+  test(
+    'the end of many sessions with a few calls each',
+    async () => {
+      let aborted = 0;
+      let waiting = 0;
+      const Wait = contract('Feed', { double: unary<number, number>() });
+      const wait = implement(Wait, {
+        double: (_, { signal }) => {
+          waiting++;
+          return new Promise((resolve) => signal.addEventListener('abort', () => resolve(++aborted)));
+        },
+      });
+      const sessions = 1_500;
+      const count = 50;
+      await using server = await serve(freeMemory(), [wait]);
+      const peers: RawPeer[] = [];
+      for (let n = 0; n < sessions; n++) {
+        const peer = await RawPeer.connect(server.address);
+        peer.session.writeBytes(manyRequests(count, 'double', 1));
+        peers.push(peer);
+      }
+      await until(() => waiting === sessions * count, 'all are under way', PATIENCE);
+      const most = await mostPerTurn(
+        () => aborted,
+        async () => {
+          for (const peer of peers) peer.session.destroy();
+          await until(() => aborted === sessions * count, 'all are aborted', PATIENCE);
+        },
+      );
+      expect(most).toBeLessThan((sessions * count) / 2);
+      for (const peer of peers) await peer[Symbol.asyncDispose]();
+    },
+    2 * PATIENCE,
+  );
+
+  test(
+    'the end of a session with many calls that wait for answers',
+    async () => {
+      const count = 100_000;
+      const Wait = contract('Feed', { double: unary<number, number>() });
+      const hold: ((n: number) => void)[] = [];
+      const wait = implement(Wait, { double: () => new Promise((resolve) => hold.push(resolve)) });
+      const session = { maxQueuedBytes: 2 ** 30, maxHandling: count };
+      await using server = await serve(freeMemory(), [wait], { maxPendingCalls: count, session });
+      await using client = await connect(server.address, { connections: 1, reconnect: false, maxPendingCalls: count, session });
+      const stub = client.stub(Wait);
+      let failed = 0;
+      for (let n = 0; n < count; n++) {
+        stub.double(n, { timeout: PATIENCE }).catch(() => failed++);
+        if (n % 1_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      await until(() => hold.length === count, 'all are under way', PATIENCE);
+      const most = await mostPerTurn(
+        () => failed,
+        async () => {
+          server.destroy();
+          await until(() => failed === count, 'all have failed', PATIENCE);
+        },
+      );
+      expect(most).toBeLessThan(count / 2);
     },
     2 * PATIENCE,
   );
