@@ -2,18 +2,28 @@
 import { promiseOf } from '../core/callbacks.js';
 import { iteratorOf } from './stream.js';
 
-/** A call, as CallPlaces sees it. The fields are those of CallPlaces. */
+/** A call, as CallPlaces sees it. */
 export interface PlacedCall {
   /** Bytes of its request. */
   readonly requestBytes: number;
   /** Undefined unless it streams. */
   readonly stream: unknown;
-  hasPlace: boolean;
-  isAnswered: boolean;
+  readonly isAnswered: boolean;
+  /** Belongs to CallPlaces. Undefined where no interceptor has called the handler: then the call's answer is the handler's. */
+  run: HandlerRun | undefined;
+}
+
+/** The handlers of one call behind interceptors. */
+class HandlerRun {
   /** Handlers under way: an interceptor may call the handler many times, and after it has answered. */
-  running: number;
-  /** What its handlers have answered, where interceptors may leave it unread. */
+  running = 0;
+  hasPlace: boolean;
+  /** What they have answered, where interceptors may leave it unread. */
   replies: HandlerReplies[] | undefined;
+
+  constructor(hasPlace: boolean) {
+    this.hasPlace = hasPlace;
+  }
 }
 
 /**
@@ -29,47 +39,57 @@ export class CallPlaces {
 
   /** The call has begun, and is not answered at once. */
   take(call: PlacedCall): void {
-    call.hasPlace = true;
     this.calls++;
     this.bytes += call.requestBytes;
     if (call.stream !== undefined) this.streams++;
   }
 
-  /** The call has been answered. */
-  answered(call: PlacedCall): void {
-    call.isAnswered = true;
-    if (call.replies !== undefined) {
-      for (const replies of call.replies) replies.answered();
-      call.replies = undefined;
-    }
-    if (call.running === 0) this.#leave(call);
-  }
-
-  handlerBegan(call: PlacedCall): void {
-    call.running++;
-    if (call.isAnswered && !call.hasPlace) this.take(call);
-  }
-
-  handlerEnded(call: PlacedCall): void {
-    if (--call.running === 0 && call.isAnswered) this.#leave(call);
-  }
-
   #leave(call: PlacedCall): void {
-    if (!call.hasPlace) return;
-    call.hasPlace = false;
     this.calls--;
     this.bytes -= call.requestBytes;
     if (call.stream !== undefined) this.streams--;
   }
 
+  /** The call has been answered. */
+  answered(call: PlacedCall): void {
+    const { run } = call;
+    if (run === undefined) return this.#leave(call);
+    for (const replies of run.replies ?? []) replies.answered();
+    run.replies = undefined;
+    this.#leaveAfter(run, call);
+  }
+
+  #leaveAfter(run: HandlerRun, call: PlacedCall): void {
+    if (run.running > 0 || !run.hasPlace) return;
+    run.hasPlace = false;
+    this.#leave(call);
+  }
+
+  handlerBegan(call: PlacedCall): void {
+    // A call that has not been answered has its place, or takes it in this turn.
+    const run = call.run ?? new HandlerRun(!call.isAnswered);
+    call.run = run;
+    run.running++;
+    if (!call.isAnswered || run.hasPlace) return;
+    run.hasPlace = true;
+    this.take(call);
+  }
+
+  handlerEnded(call: PlacedCall): void {
+    const { run } = call;
+    if (run === undefined) return;
+    run.running--;
+    if (call.isAnswered) this.#leaveAfter(run, call);
+  }
+
   /** The answer of a handler, such that the handler counts as under way while an item of its stream is awaited. */
   watch(call: PlacedCall, answer: unknown): unknown {
-    if (!isAsyncIterable(answer)) return answer;
+    const { run } = call;
+    if (run === undefined || !isAsyncIterable(answer)) return answer;
     const replies = new HandlerReplies(answer, call, this);
-    if (call.isAnswered) replies.answered();
-    else {
-      call.replies ??= [];
-      call.replies.push(replies);
+    if (!call.isAnswered) {
+      run.replies ??= [];
+      run.replies.push(replies);
     }
     return replies;
   }

@@ -9,6 +9,7 @@ import { ByteWriter } from '../transport/byte-writer.js';
 import { tooLarge } from '../transport/session-options.js';
 import { now } from '../transport/tick.js';
 import type { Codec, EventListener, Peer, PeerCertificate, Session, WebSocketRequest } from '../transport/types.js';
+import type { CallPlaces } from './call-places.js';
 import { Caller, type CallerOwner, type CallerSetup } from './caller.js';
 import { RecentRequests } from './datagrams.js';
 import { Dialect } from './dialect.js';
@@ -105,6 +106,11 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   get extended(): boolean | undefined {
     return this.dialect.extended;
+  }
+
+  /** Part of ResponderOwner. */
+  get places(): CallPlaces {
+    return this.#responder.places;
   }
 
   get draining(): AbortSignal {

@@ -17,6 +17,7 @@ import type { CallContext, Channel, CodecName, Handler, Identity, Metadata, Meth
 export interface ServerCallOwner extends Channel {
   /** Aborts when this side begins to close. */
   readonly draining: AbortSignal;
+  readonly places: CallPlaces;
 }
 
 export class ServerCall implements CallContext, PlacedCall, Tags {
@@ -40,13 +41,8 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
   hasBegun = false;
   /** Of a streaming call. */
   stream: ServerStream | undefined;
-  /** Where it counts while its handler runs. */
-  readonly places: CallPlaces;
   readonly requestBytes: number;
-  hasPlace = false;
-  isAnswered = false;
-  running = 0;
-  replies: PlacedCall['replies'];
+  run: PlacedCall['run'];
   readonly meter: MethodMeter;
   /** What the meter's beginHandler() answered. */
   readonly began: number | undefined;
@@ -73,7 +69,6 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
     frame: Frame,
     receivedAt: number,
     meter: MethodMeter,
-    places: CallPlaces,
   ) {
     this.method = route.method;
     this.handler = route.handler;
@@ -88,12 +83,20 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
     this.sequenceHigh = frame.sequenceHigh;
     this.logIdLow = frame.logIdLow;
     this.logIdHigh = frame.logIdHigh;
-    this.places = places;
     this.requestBytes = frame.size;
     this.meter = meter;
     this.began = meter.beginHandler();
     this.received = frame.bodyEnd - frame.bodyStart;
     this.#owner = owner;
+  }
+
+  /** Where it counts while its handler runs. */
+  get places(): CallPlaces {
+    return this.#owner.places;
+  }
+
+  get isAnswered(): boolean {
+    return this.#settled;
   }
 
   get peer(): string {

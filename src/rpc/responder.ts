@@ -53,6 +53,8 @@ export interface ResponderOwner extends Channel, StreamOwner {
   oneLess(): void;
   /** Aborts when this side begins to close. */
   readonly draining: AbortSignal;
+  /** Those of the responder. */
+  readonly places: CallPlaces;
 }
 
 /** So many calls are aborted before it is asked whether the rest waits for the next turn of the event loop: each may call listeners of its handler. */
@@ -73,7 +75,7 @@ export class Responder {
   /** Those whose peer has used their sequence for an earlier call that is under way: it cannot cancel them. */
   readonly #sameSequence = new Set<ServerCall>();
   /** Of the calls that have not been answered, and of those whose handlers go on all the same. */
-  readonly #places = new CallPlaces();
+  readonly places = new CallPlaces();
   readonly #streamMemory: StreamMemory;
   readonly #setup: ResponderSetup;
   readonly #channel: ResponderOwner;
@@ -116,19 +118,8 @@ export class Responder {
       this.#checkPlaces(frame.size);
       const stream = streams(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
       const input = stream?.reader ?? decodeInput(method, codec, frame, this.#setup.maxDecodedObjects);
-      context = new ServerCall(
-        this.#channel,
-        head,
-        route,
-        input,
-        codec,
-        frame,
-        instantFor(head.timeout),
-        this.#setup.served.of(method),
-        this.#places,
-      );
-      context.stream = stream;
-      if (stream !== undefined) stream.onRefusal = (thrown) => this.#refuseItem(context, thrown);
+      context = new ServerCall(this.#channel, head, route, input, codec, frame, instantFor(head.timeout), this.#setup.served.of(method));
+      if (stream !== undefined) this.#setStream(context, stream);
     } catch (error) {
       const refusal = RpcError.from(error);
       this.#countRefusal(method, refusal, frame);
@@ -143,7 +134,7 @@ export class Responder {
 
   /** Throws RESOURCE_EXHAUSTED when there is no place for another request of `bytes`. One has a place however large it is. */
   #checkPlaces(bytes: number): void {
-    const places = this.#places;
+    const places = this.places;
     const { maxPendingCalls, maxPendingBytes } = this.#setup;
     if (places.calls >= maxPendingCalls) {
       throw new RpcError(
@@ -224,14 +215,14 @@ export class Responder {
 
   #begin(context: ServerCall): void {
     this.serving++;
-    this.#places.take(context);
+    this.places.take(context);
     if (this.#underWay.has(context.sequenceLow)) this.#sameSequence.add(context);
     else this.#underWay.set(context.sequenceLow, context);
   }
 
   #end(context: ServerCall): void {
     this.serving--;
-    this.#places.answered(context);
+    this.places.answered(context);
     if (this.#underWay.get(context.sequenceLow) === context) this.#underWay.delete(context.sequenceLow);
     else this.#sameSequence.delete(context);
     this.#channel.oneLess();
@@ -245,9 +236,14 @@ export class Responder {
     if (this.#channel.extended !== true) throw new RpcError('FAILED_PRECONDITION', `${name} streams, which the plain Go protocol cannot`);
     if (this.#underWay.has(frame.sequenceLow)) throw new RpcError('INVALID_ARGUMENT', `the sequence of ${name} is that of a call under way`);
     const { maxStreams } = this.#setup;
-    if (this.#places.streams >= maxStreams)
-      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#places.streams} streams of this session are under way; maxStreams is ${maxStreams}`, REFUSED);
+    if (this.places.streams >= maxStreams)
+      throw new RpcError('RESOURCE_EXHAUSTED', `${this.places.streams} streams of this session are under way; maxStreams is ${maxStreams}`, REFUSED);
     return new ServerStream(this.#channel, method, codec, frame, this.#streamMemory);
+  }
+
+  #setStream(context: ServerCall, stream: ServerStream): void {
+    context.stream = stream;
+    stream.onRefusal = (thrown) => this.#refuseItem(context, thrown);
   }
 
   /** The handler's iterable goes out item by item, then its end. */
