@@ -4,6 +4,7 @@
  */
 import { Queue } from '../core/queue.js';
 import type { Outgoing } from './outgoing.js';
+import { sequenceKey } from './sequence-key.js';
 import type { Sequence } from './stream-packets.js';
 
 /** Milliseconds until a request is first sent again; it doubles up to the longest. */
@@ -62,9 +63,9 @@ interface Remembered {
  * before: where there are too many, new ones are refused.
  */
 export class RecentRequests {
-  /** By the low half of the sequence. */
+  /** By the sequenceKey() of the low half of the sequence. */
   readonly #requests = new Map<number, Remembered>();
-  /** The low halves of those that have an answer, the oldest first. */
+  /** The keys of those that have an answer, the oldest first. */
   #answered = new Queue<number>();
   #bytes = 0;
   /** So many requests are looked through for those whose time has passed. */
@@ -73,7 +74,7 @@ export class RecentRequests {
 
   /** The request as it came before; undefined: it is new. */
   find({ sequenceLow, sequenceHigh }: Sequence): Remembered | undefined {
-    const known = this.#requests.get(sequenceLow);
+    const known = this.#requests.get(sequenceKey(sequenceLow));
     return known?.high === sequenceHigh ? known : undefined;
   }
 
@@ -81,9 +82,10 @@ export class RecentRequests {
   remember({ sequenceLow, sequenceHigh }: Sequence, timeout: number | undefined, time: number): boolean {
     if (this.#requests.size >= this.#nextPurge) this.#purge(time);
     if (this.#requests.size >= REMEMBERED) return false;
-    this.#forgetAnswer(this.#requests.get(sequenceLow));
+    const key = sequenceKey(sequenceLow);
+    this.#forgetAnswer(this.#requests.get(key));
     const until = time + Math.min(timeout ?? WITHOUT_TIMEOUT, LONGEST_MEMORY) + MARGIN;
-    this.#requests.set(sequenceLow, { high: sequenceHigh, until, answer: undefined });
+    this.#requests.set(key, { high: sequenceHigh, until, answer: undefined });
     return true;
   }
 
@@ -93,7 +95,7 @@ export class RecentRequests {
     this.#forgetAnswer(known);
     known.answer = answer;
     this.#bytes += answer.length;
-    this.#answered.push(sequence.sequenceLow);
+    this.#answered.push(sequenceKey(sequence.sequenceLow));
     while (this.#bytes > REMEMBERED_BYTES) {
       const oldest = this.#answered.shift();
       if (oldest === undefined) return;
@@ -110,15 +112,15 @@ export class RecentRequests {
   #purge(time: number): void {
     if (time - this.#purgedAt < PURGE_PERIOD) return;
     this.#purgedAt = time;
-    for (const [low, request] of this.#requests) {
+    for (const [key, request] of this.#requests) {
       if (request.until > time) continue;
       this.#forgetAnswer(request);
-      this.#requests.delete(low);
+      this.#requests.delete(key);
     }
     this.#nextPurge = Math.min(REMEMBERED, Math.max(FIRST_PURGE, this.#requests.size * 2));
     const answered = new Queue<number>();
-    for (let low = this.#answered.shift(); low !== undefined; low = this.#answered.shift())
-      if (this.#requests.get(low)?.answer !== undefined) answered.push(low);
+    for (let key = this.#answered.shift(); key !== undefined; key = this.#answered.shift())
+      if (this.#requests.get(key)?.answer !== undefined) answered.push(key);
     this.#answered = answered;
   }
 }

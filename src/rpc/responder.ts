@@ -18,6 +18,7 @@ import { handling } from './inherited-call.js';
 import { Reply } from './reply.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
 import type { Router } from './router.js';
+import { sequenceKey } from './sequence-key.js';
 import { ServerStream, type StreamOwner } from './server-stream.js';
 import type { Meters, Tally } from './statistics.js';
 import { isIterable, StreamMemory, type StreamWriter } from './stream.js';
@@ -70,7 +71,7 @@ const PASSING: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
 export class Responder {
   /** Calls that have not been answered. */
   serving = 0;
-  /** The same by the low half of their sequence. */
+  /** The same by the sequenceKey() of the low half of their sequence. */
   readonly #underWay = new Map<number, ServerCall>();
   /** Those whose peer has used their sequence for an earlier call that is under way: it cannot cancel them. */
   readonly #sameSequence = new Set<ServerCall>();
@@ -216,14 +217,16 @@ export class Responder {
   #begin(context: ServerCall): void {
     this.serving++;
     this.places.take(context);
-    if (this.#underWay.has(context.sequenceLow)) this.#sameSequence.add(context);
-    else this.#underWay.set(context.sequenceLow, context);
+    const key = sequenceKey(context.sequenceLow);
+    if (this.#underWay.has(key)) this.#sameSequence.add(context);
+    else this.#underWay.set(key, context);
   }
 
   #end(context: ServerCall): void {
     this.serving--;
     this.places.answered(context);
-    if (this.#underWay.get(context.sequenceLow) === context) this.#underWay.delete(context.sequenceLow);
+    const key = sequenceKey(context.sequenceLow);
+    if (this.#underWay.get(key) === context) this.#underWay.delete(key);
     else this.#sameSequence.delete(context);
     this.#channel.oneLess();
   }
@@ -234,7 +237,8 @@ export class Responder {
   #makeStream(method: Method, codec: CodecName, frame: Frame): ServerStream {
     const name = `${method.service}.${method.name}`;
     if (this.#channel.extended !== true) throw new RpcError('FAILED_PRECONDITION', `${name} streams, which the plain Go protocol cannot`);
-    if (this.#underWay.has(frame.sequenceLow)) throw new RpcError('INVALID_ARGUMENT', `the sequence of ${name} is that of a call under way`);
+    if (this.#underWay.has(sequenceKey(frame.sequenceLow)))
+      throw new RpcError('INVALID_ARGUMENT', `the sequence of ${name} is that of a call under way`);
     const { maxStreams } = this.#setup;
     if (this.places.streams >= maxStreams)
       throw new RpcError('RESOURCE_EXHAUSTED', `${this.places.streams} streams of this session are under way; maxStreams is ${maxStreams}`, REFUSED);
@@ -289,7 +293,7 @@ export class Responder {
   }
 
   #find(frame: Frame): ServerCall | undefined {
-    const context = this.#underWay.get(frame.sequenceLow);
+    const context = this.#underWay.get(sequenceKey(frame.sequenceLow));
     return context?.sequenceHigh === frame.sequenceHigh ? context : undefined;
   }
 

@@ -56,11 +56,18 @@ export class ByteReader {
     this.#adopt(gathered, total, true);
   }
 
+  /** Read a whole message, between `start` and `end` of `bytes`. Nothing may be unread. The bytes belong to the reader from here on. */
+  feedMessage(bytes: Bytes, start: number, end: number): void {
+    this.#adopt(bytes, end, false);
+    this.position = start;
+  }
+
   #adopt(bytes: Bytes, end: number, gathering: boolean): void {
+    // Many messages may lie in one chunk.
+    if (bytes !== this.bytes) this.#view = undefined;
     this.bytes = bytes;
     this.position = 0;
     this.end = end;
-    this.#view = undefined;
     this.#gathering = gathering;
   }
 

@@ -13,6 +13,8 @@ import type { Connection, Session } from './types.js';
 
 /** Bits by which a number of bytes is shifted to KiB, each of which counts as one unit of work. */
 const KIBIBYTE = 10;
+/** The small messages of a chunk are counted in portions: to count each by itself costs 1 % of its time. */
+const UNITS_PER_SPEND = 64;
 /**
  * Bytes of a stream that may be here while the session waits for its turn; with more the connection is paused. The next turn mostly comes before
  * that, and a pause costs system calls.
@@ -31,9 +33,11 @@ export interface InboxOwner<In, Out> extends Session<In, Out> {
   finished(): void;
 }
 
-/** A message of a message transport; `text` as in ConnectionEvents.onMessage. */
+/** A message of a message transport; as in ConnectionEvents.onMessage. */
 interface WholeMessage {
   readonly bytes: Bytes;
+  readonly start: number;
+  readonly end: number;
   readonly text: boolean | undefined;
 }
 
@@ -112,12 +116,13 @@ export class Inbox<In, Out> {
     this.#read();
   }
 
-  onMessage(bytes: Bytes, text: boolean | undefined): void {
-    this.bytesRead += bytes.length;
-    // Mostly nothing waits, and nobody has to.
-    if (this.#whole === undefined && this.#setup.taskPool === undefined && this.#mayBegin() && this.#hasTurn(bytes)) return this.#read(bytes, text);
+  onMessage(bytes: Bytes, text: boolean | undefined, start: number, end: number): void {
+    this.bytesRead += end - start;
+    // In most cases no message waits, and this one does not have to.
+    if (this.#whole === undefined && this.#setup.taskPool === undefined && this.#mayBegin() && this.#hasTurn(end - start))
+      return this.#readOne(bytes, text, start, end);
     this.#whole ??= new Queue();
-    this.#whole.push({ bytes, text });
+    this.#whole.push({ bytes, start, end, text });
     this.#read();
   }
 
@@ -153,15 +158,26 @@ export class Inbox<In, Out> {
     return !this.#reading && !this.#opening && this.#mayRead();
   }
 
-  /** `first`: a message that goes before those that wait. */
-  #read(first?: Bytes, text?: boolean): void {
+  /** A message before which none waits. */
+  #readOne(bytes: Bytes, text: boolean | undefined, start: number, end: number): void {
+    this.#reading = true;
+    try {
+      this.#readMessage(bytes, text, start, end);
+      // A listener may have paused and resumed meanwhile.
+      if (this.#whole !== undefined) this.#readWaiting(this.#whole);
+    } finally {
+      this.#reading = false;
+    }
+    if (this.#ended) this.#afterEnd();
+  }
+
+  #read(): void {
     if (!this.#mayBegin()) return;
     // Other sessions may have filled the pool meanwhile.
     const { taskPool } = this.#setup;
     if (taskPool !== undefined && this.#hasUnread() && this.#isFull(taskPool)) return this.#waitForRoom(taskPool);
     this.#reading = true;
     try {
-      if (first !== undefined) this.#readMessage(first, text);
       if (this.#whole !== undefined) this.#readWaiting(this.#whole);
       else if (this.#input !== undefined) this.#readStream(this.#input);
     } finally {
@@ -171,21 +187,27 @@ export class Inbox<In, Out> {
   }
 
   #readStream(input: ByteReader): void {
-    const { maxMessageBytes } = this.#setup;
+    const { codec, maxMessageBytes } = this.#setup;
     const session = this.#session;
     // All that is here may be one message: it is counted before the message is read.
-    for (let size = input.length; input.length > 0 && this.#mayRead(); ) {
-      if (spend(1 + (size >>> KIBIBYTE))) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
+    if (input.length > 0 && this.#mayRead() && spend(1 + (input.length >>> KIBIBYTE))) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
+    let units = 0;
+    while (input.length > 0 && this.#mayRead()) {
+      if (units >= UNITS_PER_SPEND) {
+        if (spend(units)) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
+        units = 0;
+      }
       const before = input.length;
       let message: In | undefined;
       try {
-        message = this.#decode(input);
+        message = codec.read(input, session);
+        if (this.messagesRead === 0) refusePromise('BAD_FRAME', 'read() of the codec', message);
       } catch (error) {
         session.fail(this.#unreadable(error, 'sent what the codec cannot read'));
         return;
       }
       const consumed = before - input.length;
-      size = consumed;
+      units += 1 + (consumed >>> KIBIBYTE);
       if (message === undefined) {
         if (consumed > 0) {
           // The codec dropped something that is no message.
@@ -204,16 +226,16 @@ export class Inbox<In, Out> {
   }
 
   #readWaiting(messages: Queue<WholeMessage>): void {
-    for (let next = messages.peek(); next !== undefined && this.#mayRead() && this.#hasTurn(next.bytes); next = messages.peek()) {
+    for (let next = messages.peek(); next !== undefined && this.#mayRead() && this.#hasTurn(next.end - next.start); next = messages.peek()) {
       messages.shift();
-      this.#readMessage(next.bytes, next.text);
+      this.#readMessage(next.bytes, next.text, next.start, next.end);
     }
     if (messages.length === 0) this.#whole = undefined;
   }
 
   /** False: the share of this turn is used up, and the message waits for the next. Of datagrams the system hands over few in a turn. */
-  #hasTurn(message: Bytes): boolean {
-    if (this.#lossy || !spend(1 + (message.length >>> KIBIBYTE))) return true;
+  #hasTurn(size: number): boolean {
+    if (this.#lossy || !spend(1 + (size >>> KIBIBYTE))) return true;
     this.#waitForTurn(true);
     return false;
   }
@@ -230,23 +252,24 @@ export class Inbox<In, Out> {
   }
 
   /** It is one message of the codec, neither more nor less. */
-  #readMessage(bytes: Bytes, text: boolean | undefined): void {
+  #readMessage(bytes: Bytes, text: boolean | undefined, start: number, end: number): void {
     this.#input ??= new ByteReader();
     const input = this.#input;
     const { maxMessageBytes } = this.#setup;
-    input.feed(bytes);
+    const size = end - start;
+    input.feedMessage(bytes, start, end);
     input.text = text;
     let message: In | undefined;
     try {
-      if (bytes.length > maxMessageBytes) throw this.#tooLarge(bytes.length);
+      if (size > maxMessageBytes) throw this.#tooLarge(size);
       message = this.#decode(input);
-      if (message === undefined && (input.length > 0 || bytes.length === 0)) throw new Error('it is not whole');
+      if (message === undefined && (input.length > 0 || size === 0)) throw new Error('it is not whole');
       // What is left may be nothing to the codec, such as an empty line.
       const left = input.length;
       if (left > 0 && (this.#decode(input) !== undefined || input.length > 0)) throw new Error(`${left} of its bytes are left over`);
     } catch (error) {
       input.skip(input.length);
-      this.#badMessage(this.#unreadable(error, `sent a message of ${bytes.length} bytes that the codec cannot read`));
+      this.#badMessage(this.#unreadable(error, `sent a message of ${size} bytes that the codec cannot read`));
       return;
     }
     // The codec passed over what is no message.
@@ -256,9 +279,8 @@ export class Inbox<In, Out> {
   /** Throws what the codec throws, and BAD_FRAME when its read() is async. */
   #decode(input: ByteReader): In | undefined {
     const message = this.#setup.codec.read(input, this.#session);
-    // To look for the promise of an async function costs less than to look for any thenable, which is done for the first message alone.
-    if ((message as object | undefined)?.constructor === Promise || this.messagesRead === 0)
-      refusePromise('BAD_FRAME', 'read() of the codec', message);
+    // An async function answers a promise the first time too.
+    if (this.messagesRead === 0) refusePromise('BAD_FRAME', 'read() of the codec', message);
     return message;
   }
 

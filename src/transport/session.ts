@@ -230,10 +230,10 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     (this.#inbox ?? this.#makeInbox()).onData(bytes);
   }
 
-  onMessage(bytes: Bytes, text?: boolean): void {
+  onMessage(bytes: Bytes, text?: boolean, start = 0, end = bytes.length): void {
     if (this.#state === 'closed') return;
     this.updateActive();
-    (this.#inbox ?? this.#makeInbox()).onMessage(bytes, text);
+    (this.#inbox ?? this.#makeInbox()).onMessage(bytes, text, start, end);
   }
 
   onAlive(): void {

@@ -545,8 +545,11 @@ export interface MessageLimits {
 export interface ConnectionEvents {
   /** Bytes of the stream; they belong to the receiver. */
   onData(bytes: Bytes): void;
-  /** One whole message of a message transport; it belongs to the receiver. `text`: whether it is text or binary, where messages have a kind. */
-  onMessage(bytes: Bytes, text?: boolean): void;
+  /**
+   * One whole message of a message transport; it belongs to the receiver. `text`: whether it is text or binary, where messages have a kind. The message lies
+   * between `start` and `end` of `bytes`; without them it is all of it.
+   */
+  onMessage(bytes: Bytes, text?: boolean, start?: number, end?: number): void;
   /** The peer gave a sign of life that is no message (a pong). */
   onAlive(): void;
   /** The operating system has taken more: bufferedBytes is smaller than before. */

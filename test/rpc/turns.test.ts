@@ -8,6 +8,7 @@ import { noLeaks } from '../fixtures/leaks.js';
 import { freeMemory, RawPeer } from '../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
 import { until } from '../fixtures/waiting.js';
+import { handshakeRequest, rawPeer } from '../fixtures/websocket.js';
 
 noLeaks();
 
@@ -38,6 +39,11 @@ async function expectShortTurns(attack: () => Promise<unknown>): Promise<void> {
   expect(total).toBeGreaterThan(1.5 * LONGEST_TURN);
   // The CPU of the collector's threads counts too, so a turn may look longer than it is; undivided work would be one turn of nearly the whole.
   expect(longest).toBeLessThan(Math.max(1.5 * LONGEST_TURN, total / 2));
+}
+
+/** Holds the event loop for `ms` milliseconds. */
+function work(ms: number): void {
+  for (const end = performance.now() + ms; performance.now() < end; );
 }
 
 /** How much `count` grows in one turn of the event loop at most, while `attack` is under way. */
@@ -188,6 +194,42 @@ describe('rpc', () => {
   );
 
   test(
+    'deadlines that fall together',
+    async () => {
+      const count = 500;
+      let aborted = 0;
+      let waiting = 0;
+      const Wait = contract('Feed', { double: unary<number, number>() });
+      const wait = implement(Wait, {
+        double: (_, { signal }) => {
+          waiting++;
+          return new Promise((resolve) =>
+            signal.addEventListener('abort', () => {
+              work(1);
+              resolve(++aborted);
+            }),
+          );
+        },
+      });
+      await using server = await serve(freeMemory(), [wait]);
+      await using peer = await RawPeer.connect(server.address);
+      const requests = Array.from({ length: count }, (_, i) =>
+        jsonRequest('Feed', 'double', 1, { sequence: BigInt(2 * i + 3), serviceId: 1, more: { Timeout: 2_000 } }),
+      );
+      const most = await mostPerTurn(
+        () => aborted,
+        async () => {
+          peer.session.writeBytes(Buffer.concat(requests));
+          await until(() => waiting === count, 'all are under way', PATIENCE);
+          await until(() => aborted === count, 'all are aborted', PATIENCE);
+        },
+      );
+      expect(most).toBeLessThan(count / 2);
+    },
+    2 * PATIENCE,
+  );
+
+  test(
     'the end of many sessions with a few calls each',
     async () => {
       let aborted = 0;
@@ -298,6 +340,42 @@ describe('the transport', () => {
       client.destroy();
       server.destroy();
       await Promise.all([client.close(), server.close()]);
+    },
+    2 * PATIENCE,
+  );
+
+  test(
+    'many WebSocket handshakes that are complete at once',
+    async () => {
+      const count = 200;
+      let opened = 0;
+      const listener = {
+        onOpen: () => {
+          work(1);
+          opened++;
+        },
+        onMessage() {},
+      };
+      const server = await listen('ws://127.0.0.1:0', { codec: raw(), listener });
+      const peers = await Promise.all(
+        Array.from({ length: count }, async () => {
+          const peer = rawPeer(server.address);
+          const request = handshakeRequest(server.address);
+          await new Promise((sent) => peer.socket.write(request.slice(0, -2), sent));
+          return peer;
+        }),
+      );
+      const most = await mostPerTurn(
+        () => opened,
+        async () => {
+          for (const { socket } of peers) socket.write('\r\n');
+          await until(() => opened === count, 'all are open', PATIENCE);
+        },
+      );
+      expect(most).toBeLessThan(count / 2);
+      for (const peer of peers) peer.socket.destroy();
+      server.destroy();
+      await server.close();
     },
     2 * PATIENCE,
   );

@@ -36,6 +36,8 @@ const COMPRESSING: FrameRules = {
   inflateStart: (bytes) => deflate.inflateStart(bytes, 100_000, 100_000),
 };
 
+const messageOf = ({ bytes, start, end }: { bytes: Buffer; start: number; end: number }): Buffer => bytes.subarray(start, end);
+
 /** What the parser makes of the chunks, in words, up to and with the error that it throws. */
 function read(chunks: readonly Buffer[], rules: FrameRules): string[] {
   const parser = new FrameParser(rules);
@@ -45,8 +47,10 @@ function read(chunks: readonly Buffer[], rules: FrameRules): string[] {
       parser.feed(chunk);
       for (let event = parser.next(); event !== undefined; event = parser.next()) {
         if (event.type === 'close') said.push(`close ${event.code} ${event.reason}`.trim());
-        else if (event.type === 'message') said.push(event.text ? `text ${event.bytes}`.trim() : `binary ${event.bytes.toString('hex')}`.trim());
-        else said.push(`${event.type} ${event.bytes}`.trim());
+        else if (event.type === 'message') {
+          const bytes = messageOf(event);
+          said.push(event.text ? `text ${bytes}`.trim() : `binary ${bytes.toString('hex')}`.trim());
+        } else said.push(`${event.type} ${event.bytes}`.trim());
       }
     }
     if (parser.midway) said.push('...');
@@ -242,9 +246,9 @@ describe('what arrives', () => {
     parser.feed(chunk);
     const event = parser.next();
     if (event?.type !== 'message') throw new Error('no message');
-    expect(event.bytes.buffer).toBe(chunk.buffer);
-    expect(event.bytes.byteOffset).toBe(chunk.byteOffset + 6);
-    expect(event.bytes).toEqual(hex('010203'));
+    expect(event.bytes).toBe(chunk);
+    expect(event.start).toBe(6);
+    expect(messageOf(event)).toEqual(hex('010203'));
   });
 });
 
@@ -469,7 +473,8 @@ describe('compressed messages', () => {
     if (said.startsWith('binary')) {
       expect(parser.next()).toMatchObject({ type: 'message', text: false, bytes: { length: 90_000 } });
       expect(parser.next()).toMatchObject({ type: 'ping' });
-      expect(parser.next()).toMatchObject({ type: 'message', bytes: Buffer.from('a') });
+      const next = parser.next();
+      expect(next?.type === 'message' && messageOf(next)).toEqual(Buffer.from('a'));
       expect(parser.midway).toBe(false);
     } else {
       const error = thrown<FrameError>(() => parser.next());

@@ -221,7 +221,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     if (event.type === 'message') {
       this.#partialSince = 0;
       if (this.#paused) this.#hold(event);
-      else this.#events?.onMessage(event.bytes, event.text);
+      else this.#events?.onMessage(event.bytes, event.text, event.start, event.end);
     } else if (event.type === 'ping') this.#takePing(event.bytes);
     else if (event.type === 'close') this.#takeClose(event.code, event.reason);
   }
@@ -229,7 +229,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   #hold(message: Message): void {
     this.#held ??= new Queue();
     this.#held.push(message);
-    this.#heldBytes += message.bytes.length + HELD_OVERHEAD;
+    this.#heldBytes += message.end - message.start + HELD_OVERHEAD;
   }
 
   /** One by one: the session may pause at any of them. */
@@ -237,8 +237,8 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     const message = held.shift();
     if (held.length === 0) this.#held = undefined;
     if (message === undefined) return;
-    this.#heldBytes -= message.bytes.length + HELD_OVERHEAD;
-    this.#events?.onMessage(message.bytes, message.text);
+    this.#heldBytes -= message.end - message.start + HELD_OVERHEAD;
+    this.#events?.onMessage(message.bytes, message.text, message.start, message.end);
   }
 
   /** A message that is not whole counts too. */

@@ -30,6 +30,9 @@ const ZLIB_UNITS = 64;
 /** A compressed message from this size on is inflated in larger pieces of output, which saves a third of the time. Bytes. */
 const LARGE_INPUT = 16 * 1024;
 const LARGE_OUTPUT = 64 * 1024;
+/** Offers of extensions in a request, and parts of an offer, that are looked at. A sixth part is a parameter too many in any case. */
+const MAX_OFFERS = 16;
+const MAX_PARAMETERS = 6;
 const TAIL_BYTES = 4;
 const LARGEST_WINDOW = 15;
 /** zlib knows none below it. */
@@ -256,7 +259,7 @@ export function acceptOffer(
   compression: Compression,
   maxCompressBytes?: number,
 ): { readonly answer: string; readonly deflate: MessageDeflate } | undefined {
-  for (const offer of header?.split(',') ?? []) {
+  for (const offer of header?.split(',', MAX_OFFERS) ?? []) {
     const parameters = parametersOf(offer);
     if (parameters === undefined) continue;
     const asked = parameters.get('server_max_window_bits');
@@ -288,7 +291,7 @@ const PARAMETERS: Readonly<Record<string, (value: string) => boolean>> = {
 
 /** Undefined when it is another extension, or has parameters that nobody knows. */
 function parametersOf(text: string): Map<string, string> | undefined {
-  const [name, ...rest] = text.split(';').map((part) => part.trim());
+  const [name, ...rest] = text.split(';', MAX_PARAMETERS).map((part) => part.trim());
   if (name !== NAME) return undefined;
   const found = new Map<string, string>();
   for (const part of rest) {

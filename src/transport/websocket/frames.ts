@@ -47,7 +47,8 @@ export class FrameError extends GettyError {
 
 /** What a peer sent. The bytes belong to the receiver. */
 export type FrameEvent =
-  | { readonly type: 'message'; readonly bytes: Buffer; readonly text: boolean }
+  /** The message lies between `start` and `end` of `bytes`: a view of each message would cost more than the rest of its frame. */
+  | { readonly type: 'message'; readonly bytes: Buffer; readonly start: number; readonly end: number; readonly text: boolean }
   | { readonly type: 'ping' | 'pong'; readonly bytes: Buffer }
   /** Without a code the peer gave none. */
   | { readonly type: 'close'; readonly code: number | undefined; readonly reason: string };
@@ -132,11 +133,14 @@ export class FrameParser {
       }
       input.skip(header);
       const key = this.#rules.masked ? input.bytes.readUInt32BE(input.position - 4) : 0;
-      const payload = input.take(size);
-      const checked = this.#checked;
+      const { bytes, position: start } = input;
+      const end = start + size;
+      const checked = start + this.#checked;
       this.#checked = 0;
-      if (key !== 0) applyMask(payload, checked, size, keyAt(key, checked));
-      const event = (first & 0x08) === 0 ? this.#dataFrame(first, header, payload, checked) : controlEvent(first & 0x0f, payload);
+      if (key !== 0) applyMask(bytes, checked, end, keyAt(key, checked - start));
+      input.skip(size);
+      const event =
+        (first & 0x08) === 0 ? this.#dataFrame(first, header, bytes, start, end, checked) : controlEvent(first & 0x0f, bytes.subarray(start, end));
       if (event !== undefined) return event;
       if (this.#inflated !== undefined) return undefined;
     }
@@ -149,7 +153,7 @@ export class FrameParser {
     this.#inflated = undefined;
     if (inflated instanceof FrameError) throw inflated;
     if (this.#inflatedIsText && !isUtf8(inflated)) throw badText();
-    return { type: 'message', bytes: inflated, text: this.#inflatedIsText };
+    return messageEvent(inflated, this.#inflatedIsText);
   }
 
   /** All that the first two bytes can be wrong in: it is found before anything is waited for or made room for. */
@@ -237,20 +241,31 @@ export class FrameParser {
     if (!this.#utf8.push(bytes, start, end)) throw badText();
   }
 
-  /** `header`: its bytes. `checked`: bytes at the front of `payload` that checkIncomplete() has seen. */
-  #dataFrame(first: number, header: number, payload: Buffer, checked: number): FrameEvent | undefined {
+  /** The payload lies between `start` and `end`. `header`: its bytes. `checked`: where the text begins that checkIncomplete() has not seen. */
+  #dataFrame(first: number, header: number, bytes: Buffer, start: number, end: number, checked: number): FrameEvent | undefined {
     const isLast = (first & FIN) !== 0;
     if (opens(first)) {
       this.#opcode = first & 0x0f;
       this.#compressed = (first & COMPRESSED) !== 0;
     }
-    if (this.#isPlainText(first) && (!isLast || this.#utf8 !== undefined)) this.#checkText(payload, checked, payload.length);
+    if ((!isLast || this.#utf8 !== undefined) && this.#isPlainText(first)) this.#checkText(bytes, checked, end);
     if (!isLast) {
       this.#countHeader(header);
-      this.#gather(payload, false);
+      this.#gather(bytes.subarray(start, end), false);
       if (this.#compressed && this.#opcode === OPCODE.text) this.#checkCompressed();
       return undefined;
     }
+    const text = this.#opcode === OPCODE.text;
+    this.#opcode = 0;
+    if (this.#gathered === undefined && !this.#compressed) {
+      if (text && !this.#endText(bytes, start, end)) throw badText();
+      return { type: 'message', bytes, start, end, text };
+    }
+    return this.#wholeMessage(bytes.subarray(start, end), text);
+  }
+
+  /** The last frame of a message that has several, or is compressed. Undefined: it is inflated on another thread. */
+  #wholeMessage(payload: Buffer, text: boolean): FrameEvent | undefined {
     let bytes = payload;
     if (this.#gathered !== undefined) {
       this.#gather(payload, true);
@@ -260,8 +275,6 @@ export class FrameParser {
       this.#headerBytes = 0;
       this.#nextCheck = 0;
     }
-    const text = this.#opcode === OPCODE.text;
-    this.#opcode = 0;
     if (this.#compressed && this.#rules.inflate !== undefined) {
       const { inflateLater } = this.#rules;
       if (inflateLater !== undefined && bytes.length > LARGE_COMPRESSED) {
@@ -272,8 +285,8 @@ export class FrameParser {
       }
       bytes = this.#rules.inflate(bytes);
     }
-    if (text && !this.#endText(bytes)) throw badText();
-    return { type: 'message', bytes, text };
+    if (text && !this.#endText(bytes, 0, bytes.length)) throw badText();
+    return messageEvent(bytes, text);
   }
 
   readonly #onInflated = (result: Buffer | FrameError): void => {
@@ -281,8 +294,8 @@ export class FrameParser {
     this.#rules.onInflated?.();
   };
 
-  #endText(bytes: Buffer): boolean {
-    if (this.#utf8 === undefined) return isUtf8(bytes);
+  #endText(bytes: Buffer, start: number, end: number): boolean {
+    if (this.#utf8 === undefined) return isUtf8(bytes.subarray(start, end));
     const { isComplete } = this.#utf8;
     this.#utf8 = undefined;
     return isComplete;
@@ -323,6 +336,10 @@ function opens(first: number): boolean {
 function extraLengthBytes(code: number): 0 | 2 | 8 {
   if (code < LENGTH_16) return 0;
   return code === LENGTH_16 ? 2 : 8;
+}
+
+function messageEvent(bytes: Buffer, text: boolean): FrameEvent {
+  return { type: 'message', bytes, start: 0, end: bytes.length, text };
 }
 
 function controlEvent(opcode: number, payload: Buffer): FrameEvent {

@@ -10,6 +10,12 @@ import { acceptAnswer, acceptOffer, DEFLATE_OFFER, type MessageDeflate } from '.
 
 const MAGIC = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 const VERSION = '13';
+/** Subprotocols of a request that are looked at. */
+const MAX_PROTOCOLS = 64;
+/** Characters of a name in DNS (RFC 1035, section 2.3.4), with room to spare. */
+const MAX_HOST = 255;
+/** Characters of an origin: scheme, host and port. */
+const MAX_ORIGIN = 512;
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
 
 /** What both sides agreed on. */
@@ -25,8 +31,8 @@ export interface UpgradeRequest {
   readonly url?: string | undefined;
   readonly httpVersion?: string | undefined;
   readonly headers: IncomingHttpHeaders;
-  /** Headers with each of their lines. */
-  readonly headersDistinct?: NodeJS.Dict<string[]> | undefined;
+  /** Names and values in turn, as they came. */
+  readonly rawHeaders?: readonly string[] | undefined;
 }
 
 /** `response` is the whole header of the answer; of a refusal, its body too. */
@@ -125,12 +131,17 @@ function hasBody(headers: IncomingHttpHeaders): boolean {
   return headers['transfer-encoding'] !== undefined || (length !== undefined && !/^0+$/.test(length));
 }
 
+/** For the names and values of a request's headers. */
+function isHostName(text: string, index: number): boolean {
+  return index % 2 === 0 && text.length === 4 && text.toLowerCase() === 'host';
+}
+
 /**
  * The path with its query, and the host, of a request. Undefined: HTTP/1.0, a Host header that is missing, doubled or malformed, or a
  * target that is neither a path nor an absolute URL. The host of an absolute URL replaces the Host header (RFC 9112, section 3.2.2).
  */
-function targetOf({ url = '', httpVersion = '1.1', headers, headersDistinct }: UpgradeRequest): Target | undefined {
-  if (httpVersion !== '1.1' || headers.host === undefined || (headersDistinct?.host?.length ?? 1) > 1) return undefined;
+function targetOf({ url = '', httpVersion = '1.1', headers, rawHeaders = [] }: UpgradeRequest): Target | undefined {
+  if (httpVersion !== '1.1' || headers.host === undefined || rawHeaders.filter(isHostName).length > 1) return undefined;
   const [, authority, rest = ''] = /^(?:https?|wss?):\/\/([^/?#]+)([^#]*)$/i.exec(url) ?? [];
   if (authority === undefined && !url.startsWith('/')) return undefined;
   const host = hostOf(headers.host);
@@ -142,7 +153,7 @@ function targetOf({ url = '', httpVersion = '1.1', headers, headersDistinct }: U
 /** The parts of `host` or `host:port`, the name in its canonical form; undefined: malformed. */
 function hostOf(text: string): Pick<Target, 'hostname' | 'port'> | undefined {
   const [, name = '', port] = /^([^\s/?#@\\]+?)(?::(\d*))?$/.exec(text) ?? [];
-  const hostname = name === '' ? undefined : parseUrl(`http://${name}`)?.hostname;
+  const hostname = name === '' || name.length > MAX_HOST ? undefined : parseUrl(`http://${name}`)?.hostname;
   if (hostname === undefined || Number(port) > 65_535) return undefined;
   return { hostname, port: port === undefined || port === '' ? undefined : Number(port) };
 }
@@ -177,7 +188,7 @@ function checkOrigin(
 
 /** The scheme of the origin tells the default port of both: a proxy may end TLS before this server. */
 function isOriginOf({ hostname, port }: Target, origin: string): boolean {
-  const page = parseUrl(origin);
+  const page = origin.length > MAX_ORIGIN ? undefined : parseUrl(origin);
   if (page === undefined || page.hostname !== hostname || page.origin !== origin.toLowerCase()) return false;
   const defaultPort = page.protocol === 'https:' ? 443 : 80;
   return (page.port === '' ? defaultPort : Number(page.port)) === (port ?? defaultPort);
@@ -205,8 +216,9 @@ export async function isOriginAllowed(
 }
 
 function chooseProtocol(offered: string | undefined, ours: readonly string[] = []): string | undefined {
+  if (ours.length === 0) return undefined;
   return offered
-    ?.split(',')
+    ?.split(',', MAX_PROTOCOLS)
     .map((name) => name.trim())
     .find((name) => ours.includes(name));
 }

@@ -8,6 +8,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guard } from '../../core/guard.js';
 import { followSignal } from '../../core/signals.js';
+import { onNextTurn, spend } from '../../core/turn.js';
 import { type Address, type Credentials, formatAddress, withoutZone } from '../address.js';
 import type { Admission } from '../admission.js';
 import { defaultMaxSessions } from '../descriptors.js';
@@ -25,6 +26,8 @@ type Scheme = 'ws' | 'wss';
 
 /** The most that the head of a request or an answer may take. */
 const MAX_HEADER_BYTES = 16 * 1024;
+/** Units of spend() for the answer to a request. */
+const HANDSHAKE_UNITS = 16;
 const NOT_AN_UPGRADE = 'this is a WebSocket server';
 const PORTS = { ws: 80, wss: 443 };
 
@@ -92,7 +95,9 @@ class Upgrader {
       // Node.js listens to neither any more; an error without a listener would end the process. They differ when there is a body.
       stream.on('error', () => {});
       request.socket.on('error', () => {});
-      guard(upgrade, failed, request, head);
+      const handle = (): void => guard(upgrade, failed, request, head);
+      if (spend(HANDSHAKE_UNITS)) onNextTurn(handle);
+      else handle();
     });
   }
 
