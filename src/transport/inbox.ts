@@ -11,8 +11,11 @@ import type { TaskPool } from './task-pool.js';
 import { now } from './tick.js';
 import type { Connection, Session } from './types.js';
 
-/** Bits by which a number of bytes is shifted to KiB, each of which counts as one unit of work. */
-const KIBIBYTE = 10;
+/**
+ * Bits by which a number of bytes is shifted: each 64 bytes count as one unit of work. To decode 4 KiB can take as long as to decode 4 MiB of other content, so
+ * the clock is read after each message of that size.
+ */
+const UNIT_BITS = 6;
 /** The small messages of a chunk are counted in portions: to count each by itself costs 1 % of its time. */
 const UNITS_PER_SPEND = 64;
 /**
@@ -190,7 +193,7 @@ export class Inbox<In, Out> {
     const { codec, maxMessageBytes } = this.#setup;
     const session = this.#session;
     // All that is here may be one message: it is counted before the message is read.
-    if (input.length > 0 && this.#mayRead() && spend(1 + (input.length >>> KIBIBYTE))) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
+    if (input.length > 0 && this.#mayRead() && spend(1 + (input.length >>> UNIT_BITS))) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
     let units = 0;
     while (input.length > 0 && this.#mayRead()) {
       if (units >= UNITS_PER_SPEND) {
@@ -207,7 +210,7 @@ export class Inbox<In, Out> {
         return;
       }
       const consumed = before - input.length;
-      units += 1 + (consumed >>> KIBIBYTE);
+      units += 1 + (consumed >>> UNIT_BITS);
       if (message === undefined) {
         if (consumed > 0) {
           // The codec dropped something that is no message.
@@ -235,7 +238,7 @@ export class Inbox<In, Out> {
 
   /** False: the share of this turn is used up, and the message waits for the next. Of datagrams the system hands over few in a turn. */
   #hasTurn(size: number): boolean {
-    if (this.#lossy || !spend(1 + (size >>> KIBIBYTE))) return true;
+    if (this.#lossy || !spend(1 + (size >>> UNIT_BITS))) return true;
     this.#waitForTurn(true);
     return false;
   }

@@ -27,8 +27,8 @@ function kindOf(json: unknown): { case: string | undefined; value?: unknown } {
 }
 
 /**
- * The object of a message that has just been decoded. It counts: a field that comes many times is converted each time, with all that it has
- * gathered.
+ * The object of a message that has just been decoded. Each value counts twice: a field that comes many times is converted each time, back and forth, with
+ * all that it has gathered.
  */
 export function jsonOf(struct: AnyMessage): AnyMessage {
   const json: AnyMessage = {};
@@ -37,7 +37,8 @@ export function jsonOf(struct: AnyMessage): AnyMessage {
 }
 
 function jsonOfValue(value: AnyMessage): unknown {
-  if (--cursor.left < 0) tooMany();
+  cursor.left -= 2;
+  if (cursor.left < 0) tooMany();
   const kind = value.kind as { case: string | undefined; value?: unknown };
   if (kind.case === 'structValue') return jsonOf(kind.value as AnyMessage);
   if (kind.case === 'listValue') return ((kind.value as AnyMessage).values as AnyMessage[]).map(jsonOfValue);

@@ -165,17 +165,32 @@ const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  */
 export function longString(bytes: Bytes, at: number, end: number, validated: boolean): string {
   const text = decode(bytes, at, end);
-  return validated && text.includes('\ufffd') ? strict.decode(bytes.subarray(at, end)) : text;
+  if (!validated || !text.includes('\ufffd')) return text;
+  // It is decoded twice, and so counts twice.
+  if (--cursor.left < 0) tooMany();
+  return strict.decode(bytes.subarray(at, end));
 }
 
 /** Keep a value that a closed enum does not have. */
 export function unknownEnum(message: AnyMessage, no: number, wireType: number, value: number): void {
+  message.$unknown = append(message.$unknown, { no, wireType, data: value < 0 ? negativeVarint(value) : positiveVarint(value) });
+}
+
+/** A negative number is ten bytes: the upper half of its 64 bits is all ones. */
+function negativeVarint(value: number): Uint8Array {
+  const data = new Uint8Array(10).fill(0xff);
+  for (let i = 0; i < 4; i++) data[i] = (value >>> (7 * i)) | 0x80;
+  data[4] = (value >>> 28) | 0xf0;
+  data[9] = 1;
+  return data;
+}
+
+function positiveVarint(value: number): Uint8Array {
   const data: number[] = [];
-  // A negative one is ten bytes: its upper half is all ones.
-  let rest = BigInt.asUintN(64, BigInt(value));
-  for (; rest > 127n; rest >>= 7n) data.push(Number(rest & 127n) | 128);
-  data.push(Number(rest));
-  message.$unknown = append(message.$unknown, { no, wireType, data: new Uint8Array(data) });
+  let rest = value;
+  for (; rest > 127; rest >>>= 7) data.push((rest & 127) | 128);
+  data.push(rest);
+  return new Uint8Array(data);
 }
 
 function append(fields: unknown, field: UnknownField): UnknownField[] {
