@@ -8,7 +8,6 @@ import { noLeaks } from '../fixtures/leaks.js';
 import { freeMemory, RawPeer } from '../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
 import { until } from '../fixtures/waiting.js';
-import { handshakeRequest, rawPeer } from '../fixtures/websocket.js';
 
 noLeaks();
 
@@ -373,43 +372,6 @@ describe('the transport', () => {
       client.destroy();
       server.destroy();
       await Promise.all([client.close(), server.close()]);
-    },
-    2 * PATIENCE,
-  );
-
-  test(
-    'many WebSocket handshakes that are complete at once',
-    async () => {
-      const count = 200;
-      let opened = 0;
-      const listener = {
-        onOpen: () => {
-          work(1);
-          opened++;
-        },
-        onMessage() {},
-      };
-      const server = await listen('ws://127.0.0.1:0', { codec: raw(), listener });
-      const peers = await Promise.all(
-        Array.from({ length: count }, async () => {
-          const peer = rawPeer(server.address);
-          const request = handshakeRequest(server.address);
-          await new Promise((sent) => peer.socket.write(request.slice(0, -2), sent));
-          return peer;
-        }),
-      );
-      const most = await mostPerTurn(
-        () => opened,
-        async () => {
-          for (const { socket } of peers) socket.write('\r\n');
-          await until(() => opened === count, 'all are open', PATIENCE);
-        },
-      );
-      // 10 ms of work, and as many as are counted before the clock is read.
-      expect(most).toBeLessThan(25);
-      for (const peer of peers) peer.socket.destroy();
-      server.destroy();
-      await server.close();
     },
     2 * PATIENCE,
   );

@@ -241,6 +241,8 @@ describe('the handshake of a server', () => {
     ['permessage-deflate; __proto__=8', undefined],
     ['permessage-deflate;', undefined],
     ['deflate', undefined],
+    [`${'a,'.repeat(15)}permessage-deflate`, DEFLATE],
+    [`${'a,'.repeat(16)}permessage-deflate`, undefined],
   ])('the offer %s', (offer, answer) => {
     const request = withHeaders({ 'sec-websocket-extensions': offer });
     const { response, agreement } = answerUpgrade(request, '', { compression: 'deflate' });
