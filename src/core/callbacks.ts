@@ -14,9 +14,8 @@ export function promiseOf(outcome: unknown): Promise<unknown> | undefined {
   if (outcome === undefined || outcome === null) return undefined;
   if (typeof outcome !== 'object' && typeof outcome !== 'function') return undefined;
   try {
-    // The common case, without a look at the properties of values of many kinds.
-    if (outcome instanceof Promise || typeof (outcome as { then?: unknown }).then === 'function') return Promise.resolve(outcome);
-    return undefined;
+    if (typeof (outcome as { then?: unknown }).then !== 'function') return undefined;
+    return Promise.resolve(outcome);
   } catch (error) {
     return Promise.reject(error);
   }

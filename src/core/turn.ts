@@ -9,6 +9,8 @@ import { startTimer } from './timers.js';
 const TURN_SHARE = 10;
 /** The clock is read once in so many units: to read it for each message would cost too much. */
 const UNITS_PER_CHECK = 64;
+/** Bits by which a number of bytes is shifted: each 64 bytes count as one unit. */
+const UNIT_BITS = 6;
 /** So many of those that wait go on in one turn; each does a few units of work at least. */
 const RESUMED_PER_TURN = 64;
 
@@ -21,12 +23,25 @@ let isOver = false;
 let isScheduled = false;
 
 /**
+ * The units of a message of so many bytes. To decode 4 KiB can take as long as to decode 4 MiB of other content, so the clock is read after each message of
+ * that size.
+ */
+export function unitsOf(bytes: number): number {
+  return 1 + (bytes >>> UNIT_BITS);
+}
+
+/**
  * Count work that is about to be done; a small message is one unit. True: the share of this turn is used up, so what can wait should wait
  * for onNextTurn().
  */
 export function spend(count: number): boolean {
   units += count;
   return units < UNITS_PER_CHECK ? isOver : check();
+}
+
+/** As spend() without work. */
+export function isTurnOver(): boolean {
+  return isOver;
 }
 
 function check(): boolean {

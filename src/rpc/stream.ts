@@ -4,7 +4,7 @@
  */
 import { promiseOf } from '../core/callbacks.js';
 import { Queue } from '../core/queue.js';
-import { nextTurn, spend } from '../core/turn.js';
+import { nextTurn, spend, unitsOf } from '../core/turn.js';
 import { allocate, type Bytes, copy } from '../transport/bytes.js';
 import { RpcError } from './errors.js';
 
@@ -12,8 +12,6 @@ import { RpcError } from './errors.js';
 export const FIRST_WINDOW = 64 * 1024;
 /** What a message that waits costs in memory besides its bytes: many small ones must not be free. Bytes. */
 const ITEM_OVERHEAD = 256;
-/** Bits by which a number of bytes is shifted to KiB, each of which counts as one unit of work. */
-const KIBIBYTE = 10;
 /** Work is counted in portions: to count each message by itself costs a few percent of a stream. */
 const UNITS_PER_SPEND = 16;
 
@@ -211,7 +209,7 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
     if (!this.#over) this.#take(size);
     const result: IteratorResult<T, undefined> = { done: false, value };
     // A window may be large, and a loop over what waits would not let go of the event loop.
-    this.#given += 1 + (size >>> KIBIBYTE);
+    this.#given += unitsOf(size);
     if (this.#given < UNITS_PER_SPEND) return Promise.resolve(result);
     const units = this.#given;
     this.#given = 0;
@@ -315,7 +313,7 @@ export class StreamWriter {
         if (this.#stopped) return false;
         const bytes = this.#sink.send(value);
         this.#credit -= bytes;
-        units += 1 + (bytes >>> KIBIBYTE);
+        units += unitsOf(bytes);
       } catch (error) {
         this.#leave();
         throw error;

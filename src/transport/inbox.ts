@@ -3,7 +3,7 @@ import { promiseOf, refusePromise, settle } from '../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError } from '../core/errors.js';
 import { faultError, guard } from '../core/guard.js';
 import { Queue } from '../core/queue.js';
-import { onNextTurn, spend } from '../core/turn.js';
+import { isTurnOver, onNextTurn, spend, unitsOf } from '../core/turn.js';
 import { ByteReader } from './byte-reader.js';
 import type { Bytes } from './bytes.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';
@@ -11,11 +11,6 @@ import type { TaskPool } from './task-pool.js';
 import { now } from './tick.js';
 import type { Connection, Session } from './types.js';
 
-/**
- * Bits by which a number of bytes is shifted: each 64 bytes count as one unit of work. To decode 4 KiB can take as long as to decode 4 MiB of other content, so
- * the clock is read after each message of that size.
- */
-const UNIT_BITS = 6;
 /** The small messages of a chunk are counted in portions: to count each by itself costs 1 % of its time. */
 const UNITS_PER_SPEND = 64;
 /**
@@ -193,10 +188,11 @@ export class Inbox<In, Out> {
     const { codec, maxMessageBytes } = this.#setup;
     const session = this.#session;
     // All that is here may be one message: it is counted before the message is read.
-    if (input.length > 0 && this.#mayRead() && spend(1 + (input.length >>> UNIT_BITS))) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
+    if (input.length > 0 && this.#mayRead() && spend(unitsOf(input.length))) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
     let units = 0;
     while (input.length > 0 && this.#mayRead()) {
-      if (units >= UNITS_PER_SPEND) {
+      // What a message set off, such as a large answer, may have used up the turn.
+      if (units >= UNITS_PER_SPEND || isTurnOver()) {
         if (spend(units)) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
         units = 0;
       }
@@ -210,7 +206,7 @@ export class Inbox<In, Out> {
         return;
       }
       const consumed = before - input.length;
-      units += 1 + (consumed >>> UNIT_BITS);
+      units += unitsOf(consumed);
       if (message === undefined) {
         if (consumed > 0) {
           // The codec dropped something that is no message.
@@ -238,7 +234,7 @@ export class Inbox<In, Out> {
 
   /** False: the share of this turn is used up, and the message waits for the next. Of datagrams the system hands over few in a turn. */
   #hasTurn(size: number): boolean {
-    if (this.#lossy || !spend(1 + (size >>> UNIT_BITS))) return true;
+    if (this.#lossy || !spend(unitsOf(size))) return true;
     this.#waitForTurn(true);
     return false;
   }

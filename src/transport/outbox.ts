@@ -6,6 +6,7 @@ import { checkNames, checkNumber } from '../core/options.js';
 import { Queue } from '../core/queue.js';
 import { followSignal } from '../core/signals.js';
 import { LONGEST_TIMER, startTimer } from '../core/timers.js';
+import { spend, unitsOf } from '../core/turn.js';
 import { ByteWriter, FLUSH_BYTES } from './byte-writer.js';
 import { allocate, copy } from './bytes.js';
 import { HeldBytes } from './held-bytes.js';
@@ -21,6 +22,8 @@ import type { Codec, Connection, SendOptions, SendResult, Session, SessionOption
 const FEW = 2;
 const FIRST_PORTION = 1024;
 const PORTION_GROWTH = 8;
+/** Bytes. To count smaller messages costs more than it tells. */
+const LARGE_MESSAGE = 4096;
 /** Below so many bytes a copy costs next to nothing. */
 const SMALL = 2048;
 /** Chunks below this size are held back while the connection has not taken what it has; the buffer in which they wait is as large, or larger. */
@@ -289,6 +292,8 @@ export class Outbox<In, Out> implements Flushable {
   #wrote(output: ByteWriter, size: number, taken: number): boolean {
     this.bytesWritten += size;
     this.#position += taken;
+    // A small request may have a large answer: the next request waits until the time that it took is known.
+    if (size > LARGE_MESSAGE) spend(unitsOf(size));
     if (this.#connection.unbatched) this.#sendAlone(output);
     else if (output.length >= this.#portion) {
       this.#largest = Math.max(this.#largest, output.length);

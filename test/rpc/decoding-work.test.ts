@@ -78,6 +78,14 @@ const { ListsSchema: Lists, MapKeysSchema: MapKeys, MapValuesSchema: MapValues, 
 const WellKnown = proto3.WellKnownSchema;
 
 describe('the JSON form of Protobuf', () => {
+  test('bytes that are no UTF-8 are refused, and U+FFFD is a character', () => {
+    const body = protobufJsonBody(FileDescriptorSetSchema);
+    const bad = Buffer.concat([Buffer.from('{"file":[{"name":"'), Buffer.alloc(1_000, 0xff), Buffer.from('"}]}')]);
+    expect(() => body.decode(bad, 0, bad.length)).toThrow(TypeError);
+    const good = Buffer.from('{"file":[{"name":"a\ufffdb"}]}');
+    expect(body.decode(good, 0, good.length)).toMatchObject({ file: [{ name: 'a\ufffdb' }] });
+  });
+
   const registry = createRegistry(proto3.TreeSchema, WellKnown, Scalars);
   const read = (schema: DescMessage, text: string): unknown => {
     const bytes = Buffer.from(text);

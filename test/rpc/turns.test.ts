@@ -1,7 +1,7 @@
 /** One peer does not take the event loop: what it sends at once is handled in many turns. */
 import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { type Codec, connect as dial, lines, serve as listen, raw, type SessionOptions } from '../../src/index.js';
+import { type Codec, connect as dial, lines, serve as listen, raw, type Session, type SessionOptions } from '../../src/index.js';
 import { clientStream, connect, contract, implement, serve, serverStream, unary } from '../../src/rpc/index.js';
 import { chunksOf, STREAM_IDENTIFIER } from '../../src/transport/snappy-format.js';
 import { noLeaks } from '../fixtures/leaks.js';
@@ -336,6 +336,35 @@ describe('the transport', () => {
         }
         await until(() => received === sent, 'all have come', PATIENCE);
       });
+      client.destroy();
+      server.destroy();
+      await Promise.all([client.close(), server.close()]);
+    },
+    2 * PATIENCE,
+  );
+
+  test(
+    'small messages with large answers',
+    async () => {
+      const count = 200;
+      let answered = 0;
+      const answer = Buffer.alloc(64 * 1024);
+      const onMessage = (session: Session<string>): void => {
+        work(1);
+        session.writeBytes(answer);
+        answered++;
+      };
+      const server = await listen(freeMemory(), { codec: lines(), listener: { onMessage }, maxQueuedBytes: 2 ** 30 });
+      const client = await dial(server.address, { codec: raw(), listener: { onMessage() {} } }, { reconnect: false });
+      const session = await client.session();
+      const most = await mostPerTurn(
+        () => answered,
+        async () => {
+          session.writeBytes(Buffer.alloc(count, '\n'));
+          await until(() => answered === count, 'all are answered', PATIENCE);
+        },
+      );
+      expect(most).toBeLessThan(count / 4);
       client.destroy();
       server.destroy();
       await Promise.all([client.close(), server.close()]);

@@ -11,11 +11,11 @@ import {
   toJson,
   toJsonString,
 } from '@bufbuild/protobuf';
-import { decode as textOf } from '../../transport/bytes.js';
 import { counted, MAX_DECODED_OBJECTS, scanJson } from '../../transport/json-text.js';
 import type { MessageCodec } from '../types.js';
 import { describeSchema } from './describe.js';
 import { checkJsonCost } from './json-cost.js';
+import { validText } from './read.js';
 import { escapeKey, hasTextKeys, mapJsonKeys, mapMessageKeys, mayHaveProtoKey, unescapeKey } from './text-keys.js';
 
 /**
@@ -36,7 +36,8 @@ export function protobufJsonBody<Desc extends DescMessage>(schema: Desc, registr
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
       scanJson(bytes, start, end, maxObjects);
       const { values, names } = counted;
-      const text = textOf(bytes, start, end) || '{}';
+      // Bytes that are no UTF-8 are refused: protobuf-es takes long to check what they are read as.
+      const text = validText(bytes, start, end) || '{}';
       const value = JSON.parse(text) as JsonValue;
       const escaped = withTextKeys && mayHaveProtoKey(text);
       // JSON.parse() keeps the last of two properties with one name, and ProtoJSON wants the message refused.

@@ -159,6 +159,12 @@ export function double(bytes: Bytes, at: number): number {
 
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** Text of bytes that must be UTF-8. Throws TypeError when they are not. A byte order mark at the beginning is a character like any other. */
+export function validText(bytes: Bytes, at: number, end: number): string {
+  const text = decode(bytes, at, end);
+  return text.includes('\ufffd') ? strict.decode(bytes.subarray(at, end)) : text;
+}
+
 /**
  * Text of any length. A byte order mark at its beginning is a character like any other. `validated`: the schema wants valid UTF-8, so
  * bytes that are none are refused instead of read as U+FFFD.

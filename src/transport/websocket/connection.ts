@@ -5,7 +5,7 @@ import { GettyError, gettyError } from '../../core/errors.js';
 import { faultError, guard } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
 import { startTimer } from '../../core/timers.js';
-import { onNextTurn, spend } from '../../core/turn.js';
+import { onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter } from '../byte-writer.js';
 import { CloseError } from '../close-code.js';
 import { now } from '../tick.js';
@@ -39,8 +39,6 @@ const HELD_OVERHEAD = 256;
 const MAX_PONG_BYTES = 64 * 1024;
 /** Bytes that may be here while the connection waits for its turn of the event loop. With more the stream is paused. */
 const MAX_WAITING_BYTES = 256 * 1024;
-/** Bits by which a number of bytes is shifted to KiB, each of which counts as one unit of work. */
-const KIBIBYTE = 10;
 const EMPTY = Buffer.alloc(0);
 /** Going away, and no code at all, are orderly ends too. */
 const ORDERLY: readonly number[] = [CLOSE.normal, 1001];
@@ -155,7 +153,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
   #read(): void {
     if (this.#reading || this.#waitsForTurn) return;
     // Messages are counted by the session, but not the control frames and fragments that may be here.
-    if (this.#parser !== undefined && spend(1 + (this.#parser.bufferedBytes >>> KIBIBYTE))) return this.#waitForTurn();
+    if (this.#parser !== undefined && spend(unitsOf(this.#parser.bufferedBytes))) return this.#waitForTurn();
     this.#reading = true;
     while (!this.#over) {
       if (this.#held !== undefined && !this.#paused) {
