@@ -110,7 +110,16 @@ export class PendingCalls<W extends Waiting> {
       if (waiting.deadline <= now) due.push(waiting);
       else if (waiting.deadline < this.#nearest) this.#nearest = waiting.deadline;
     }
-    for (const waiting of due) this.take(waiting.sequenceLow, waiting.sequenceHigh)?.expire();
+    this.#expireNext(due, 0);
+  }
+
+  /** Very many deadlines may fall together. What is answered before its turn is not late. */
+  #expireNext(due: readonly W[], first: number): void {
+    for (let at = first; at < due.length; ) {
+      const waiting = due[at++] as W;
+      if (this.find(waiting.sequenceLow, waiting.sequenceHigh) === waiting) this.take(waiting.sequenceLow, waiting.sequenceHigh)?.expire();
+      if (at % FAILED_AT_ONCE === 0 && (spend(FAILED_AT_ONCE) || at - first >= FAILED_PER_TURN)) return onNextTurn(() => this.#expireNext(due, at));
+    }
   }
 
   /** Fails everything that waits: in later turns of the event loop what would take long in this one. */

@@ -4,8 +4,8 @@
  */
 import { promiseOf } from '../core/callbacks.js';
 import { Queue } from '../core/queue.js';
-import { nextTurn, spend, unitsOf } from '../core/turn.js';
-import { allocate, type Bytes, copy } from '../transport/bytes.js';
+import { isTurnOver, nextTurn, spend, unitsOf } from '../core/turn.js';
+import { allocate, type Bytes } from '../transport/bytes.js';
 import { RpcError } from './errors.js';
 
 /** What a writer may send before the first credit: part of the protocol. */
@@ -133,7 +133,12 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
 
   #keep(bytes: Bytes, start: number, end: number, size: number): Item {
     const length = end - start;
-    if (length > LARGEST_SHARED) return { bytes: copy(bytes.subarray(start, end)), start: 0, end: length, size };
+    if (length > LARGEST_SHARED) {
+      // copy() cuts small buffers from a slab that others share, and each item could keep a slab.
+      const own = allocate(length);
+      own.set(bytes.subarray(start, end), 0);
+      return { bytes: own, start: 0, end: length, size };
+    }
     let shared = this.#shared;
     if (shared === undefined || this.#used + length > SHARED_BYTES) {
       shared = allocate(SHARED_BYTES);
@@ -188,15 +193,31 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
 
   next(): Promise<IteratorResult<T, undefined>> {
     const item = this.#items.shift();
-    if (item !== undefined) return this.#openItem(item);
+    if (item !== undefined) return this.#takeItem(item);
     if (this.#error !== undefined) return Promise.reject(this.#error);
     if (this.#over) return Promise.resolve(DONE);
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
+  /** A window may be large, and a loop over what waits would not let go of the event loop: a message is counted before it is made. */
+  #takeItem(item: Item): Promise<IteratorResult<T, undefined>> {
+    this.#memory.remove(item.size + ITEM_OVERHEAD);
+    this.#given += unitsOf(item.size);
+    if (this.#given < UNITS_PER_SPEND && !isTurnOver()) return this.#openItem(item);
+    const units = this.#given;
+    this.#given = 0;
+    return spend(units) ? this.#openLater(item, units) : this.#openItem(item);
+  }
+
+  /** The items of many streams may wait for the same turn. */
+  async #openLater(item: Item, units: number): Promise<IteratorResult<T, undefined>> {
+    do await nextTurn();
+    while (spend(units));
+    return this.#openItem(item);
+  }
+
   /** Makes a message of what has waited. */
   #openItem({ bytes, start, end, size }: Item): Promise<IteratorResult<T, undefined>> {
-    this.#memory.remove(size + ITEM_OVERHEAD);
     let value: T;
     try {
       value = this.#call.decode(bytes, start, end);
@@ -207,13 +228,7 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
       return Promise.reject(refusal);
     }
     if (!this.#over) this.#take(size);
-    const result: IteratorResult<T, undefined> = { done: false, value };
-    // A window may be large, and a loop over what waits would not let go of the event loop.
-    this.#given += unitsOf(size);
-    if (this.#given < UNITS_PER_SPEND) return Promise.resolve(result);
-    const units = this.#given;
-    this.#given = 0;
-    return spend(units) ? nextTurn().then(() => result) : Promise.resolve(result);
+    return Promise.resolve({ done: false, value });
   }
 
   /** The consumer has seen enough. */

@@ -159,6 +159,45 @@ describe('rpc', () => {
   );
 
   test(
+    'large messages of many streams that are read at once',
+    async () => {
+      const session = { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30 };
+      const streams = 300;
+      let read = 0;
+      let come = false;
+      const Slow = contract('Feed', { sum: clientStream<number[], number>() });
+      const slow = implement(Slow, {
+        async sum(items) {
+          await until(() => come, 'all have come', PATIENCE);
+          for await (const _ of items) read++;
+          return 0;
+        },
+      });
+      await using server = await serve(freeMemory(), [slow], { session });
+      await using peer = await RawPeer.connect(server.address, session);
+      const body = `[${Array(30_000).fill(1).join()}]`;
+      for (let n = 0; n < streams; n++) {
+        const sequence = BigInt(2 * n + 3);
+        peer.session.writeBytes(jsonRequest('Feed', 'sum', undefined, { sequence, serviceId: 1 }));
+        peer.session.writeBytes(frameBytes({ command: 5, sequence, serviceId: 1, body }));
+        peer.session.writeBytes(frameBytes({ command: 6, sequence, serviceId: 1 }));
+      }
+      peer.session.writeBytes(frameBytes({ command: 1, sequence: 1n, serviceId: 1 }));
+      await until(() => peer.frames.all.some(({ command }) => command === 2), 'the heartbeat is answered', PATIENCE);
+      const most = await mostPerTurn(
+        () => read,
+        async () => {
+          come = true;
+          await until(() => read === streams, 'all are read', PATIENCE);
+        },
+      );
+      // Each is 0.3 ms of work or more. As many as 64 that wait for a turn go on in it.
+      expect(most).toBeLessThan(64);
+    },
+    2 * PATIENCE,
+  );
+
+  test(
     'a client that sends what it has, to a server in the same process',
     async () => {
       await using server = await serve(freeMemory(), [feed]);
