@@ -18,6 +18,17 @@ export function guard<Subject, Argument>(
   }
 }
 
+/** `handle` as a function that does not throw: `failed` is called with what it throws. For what goes on later, when a closure is made anyway. */
+export function guarded(handle: () => void, failed: (error: unknown) => void): () => void {
+  return () => {
+    try {
+      handle();
+    } catch (error) {
+      failed(error);
+    }
+  };
+}
+
 /** The CONNECTION_LOST error of a connection that ends because handling what the peer sent threw `error`. */
 export function faultError(remoteAddress: string, error: unknown): GettyError {
   return gettyError('CONNECTION_LOST', `handling what ${remoteAddress} sent failed: ${messageOf(error)}`, error);

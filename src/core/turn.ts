@@ -14,6 +14,16 @@ const UNIT_BITS = 6;
 /** So many of those that wait go on in one turn; each does a few units of work at least. */
 const RESUMED_PER_TURN = 64;
 
+/** inTurns() asks after so many items whether the rest waits: each may set off code of the user's. */
+const ITEMS_AT_ONCE = 16;
+/** inTurns() handles no more in one turn: what the items set off in promises runs after the time is measured. */
+const ITEMS_PER_TURN = 2_048;
+/**
+ * Bytes of a stream that may be here while its reader waits for its turn; with more the stream is paused. The next turn mostly comes before that, and a
+ * pause costs system calls.
+ */
+export const MAX_WAITING_BYTES = 256 * 1024;
+
 const waiting = new Queue<() => void>();
 let units = 0;
 /** When a turn began, or, of the turn that is timed, when that was first known. */
@@ -62,6 +72,20 @@ function check(): boolean {
 export function onNextTurn(resume: () => void): void {
   waiting.push(resume);
   schedule();
+}
+
+/** Call `handle`, which must not throw, for each item in order. Items that would take too long in this turn of the event loop are handled in later turns. */
+export function inTurns<T>(items: readonly T[], handle: (item: T) => void): void {
+  // Many lists of few items may come in one turn.
+  if (items.length > 0 && spend(Math.min(items.length, ITEMS_AT_ONCE))) onNextTurn(() => handleFrom(0, items, handle));
+  else handleFrom(0, items, handle);
+}
+
+function handleFrom<T>(first: number, items: readonly T[], handle: (item: T) => void): void {
+  for (let at = first; at < items.length; ) {
+    handle(items[at++] as T);
+    if (at % ITEMS_AT_ONCE === 0 && (spend(ITEMS_AT_ONCE) || at - first >= ITEMS_PER_TURN)) return onNextTurn(() => handleFrom(at, items, handle));
+  }
 }
 
 /** Settles in a later turn of the event loop. */

@@ -65,7 +65,7 @@ interface Remembered {
 export class RecentRequests {
   /** By the sequenceKey() of the low half of the sequence. */
   readonly #requests = new Map<number, Remembered>();
-  /** The keys of those that have an answer, the oldest first. */
+  /** The keys of the requests with an answer, the oldest first. */
   #answered = new Queue<number>();
   #bytes = 0;
   /** So many requests are looked through for those whose time has passed. */

@@ -2,15 +2,10 @@
  * What waits for an answer on one channel, found by sequence. A ring rather than a Map: the sequence is ours, so each
  * waiting call gets one whose slot is free, and finding it again is one array access.
  */
-import { onNextTurn, spend } from '../core/turn.js';
+import { inTurns } from '../core/turn.js';
 import { RpcError } from './errors.js';
 
 const FIRST_CAPACITY = 8;
-/** So many calls fail before it is asked whether the rest waits for the next turn of the event loop: each goes on in code of its caller. */
-const FAILED_AT_ONCE = 16;
-/** No more calls of a session fail in one turn: their callers go on in promises, after the time of this code is measured. */
-const FAILED_PER_TURN = 2_048;
-
 /** Something that was sent and waits. It is answered or it fails, once. */
 export abstract class Waiting {
   sequenceLow = 0;
@@ -110,39 +105,17 @@ export class PendingCalls<W extends Waiting> {
       if (waiting.deadline <= now) due.push(waiting);
       else if (waiting.deadline < this.#nearest) this.#nearest = waiting.deadline;
     }
-    this.#expireNext(due, 0);
-  }
-
-  /** Very many deadlines may fall together. What is answered before its turn is not late. */
-  #expireNext(due: readonly W[], first: number): void {
-    for (let at = first; at < due.length; ) {
-      const waiting = due[at++] as W;
-      if (this.find(waiting.sequenceLow, waiting.sequenceHigh) === waiting) this.take(waiting.sequenceLow, waiting.sequenceHigh)?.expire();
-      if (at % FAILED_AT_ONCE === 0 && (spend(FAILED_AT_ONCE) || at - first >= FAILED_PER_TURN)) return onNextTurn(() => this.#expireNext(due, at));
-    }
+    // What is answered before its turn is not late.
+    inTurns(due, ({ sequenceLow, sequenceHigh }) => this.take(sequenceLow, sequenceHigh)?.expire());
   }
 
   /** Fails everything that waits: in later turns of the event loop what would take long in this one. */
   failAll(error: RpcError): void {
-    const slots = this.#slots;
-    const count = this.#size;
+    const all = this.#slots.filter((waiting) => waiting !== undefined);
     this.#slots = new Array(FIRST_CAPACITY).fill(undefined);
     this.#mask = FIRST_CAPACITY - 1;
     this.#size = 0;
     this.#calls = 0;
-    // Many sessions may end at once, each with few calls.
-    if (count > 0 && spend(Math.min(count, FAILED_AT_ONCE))) onNextTurn(() => failNext(slots, 0, error));
-    else if (count > 0) failNext(slots, 0, error);
-  }
-}
-
-function failNext(slots: readonly (Waiting | undefined)[], first: number, error: RpcError): void {
-  let failed = 0;
-  for (let at = first; at < slots.length; ) {
-    const waiting = slots[at++];
-    if (waiting === undefined) continue;
-    waiting.fail(error);
-    failed++;
-    if (failed % FAILED_AT_ONCE === 0 && (spend(FAILED_AT_ONCE) || failed === FAILED_PER_TURN)) return onNextTurn(() => failNext(slots, at, error));
+    inTurns(all, (waiting) => waiting.fail(error));
   }
 }

@@ -3,7 +3,7 @@ import type { AsyncContext } from '../core/async-context.js';
 import { promiseOf } from '../core/callbacks.js';
 import { codeOf, messageOf } from '../core/errors.js';
 import type { Logger } from '../core/logger.js';
-import { onNextTurn, spend } from '../core/turn.js';
+import { inTurns } from '../core/turn.js';
 import { spinFor } from '../transport/busy-poll.js';
 import { readUint32 } from '../transport/bytes.js';
 import { now } from '../transport/tick.js';
@@ -58,10 +58,6 @@ export interface ResponderOwner extends Channel, StreamOwner {
   readonly places: CallPlaces;
 }
 
-/** So many calls are aborted before it is asked whether the rest waits for the next turn of the event loop: each may call listeners of its handler. */
-const ABORTED_AT_ONCE = 16;
-/** No more calls of a session are aborted in one turn: their handlers may go on in promises, after the time of this code is measured. */
-const ABORTED_PER_TURN = 2_048;
 /** What is kept of the message of an error that is too large to send. */
 const SHORT_MESSAGE = 1_000;
 const REFUSED: RpcErrorDetail = { reason: 'refused', unsent: true };
@@ -75,7 +71,7 @@ export class Responder {
   readonly #underWay = new Map<number, ServerCall>();
   /** Those whose peer has used their sequence for an earlier call that is under way: it cannot cancel them. */
   readonly #sameSequence = new Set<ServerCall>();
-  /** Of the calls that have not been answered, and of those whose handlers go on all the same. */
+  /** Of calls that have not been answered, and of answered calls whose handlers have not settled. */
   readonly places = new CallPlaces();
   readonly #streamMemory: StreamMemory;
   readonly #setup: ResponderSetup;
@@ -328,21 +324,9 @@ export class Responder {
     return error;
   }
 
-  /** The session is lost. */
+  /** The session is lost. A peer may have made so many calls that to abort them all takes long. */
   abortAll(reason: RpcError): void {
-    const contexts = [...this.#underWay.values(), ...this.#sameSequence];
-    // Many sessions may end at once, each with few calls.
-    if (contexts.length > 0 && spend(Math.min(contexts.length, ABORTED_AT_ONCE))) onNextTurn(() => this.#abortNext(contexts, 0, reason));
-    else this.#abortNext(contexts, 0, reason);
-  }
-
-  /** A peer may have made so many calls that to abort them all takes long. */
-  #abortNext(contexts: readonly ServerCall[], first: number, reason: RpcError): void {
-    for (let at = first; at < contexts.length; ) {
-      contexts[at++]?.abort(reason);
-      if (at % ABORTED_AT_ONCE === 0 && (spend(ABORTED_AT_ONCE) || at - first === ABORTED_PER_TURN))
-        return onNextTurn(() => this.#abortNext(contexts, at, reason));
-    }
+    inTurns([...this.#underWay.values(), ...this.#sameSequence], (context) => context.abort(reason));
   }
 
   #answer(context: ServerCall, value: unknown, error?: RpcError, atOnce = false): void {

@@ -1,9 +1,9 @@
 /** What a session receives: bytes become messages and go to the listener, no faster than the listener wants them. */
 import { promiseOf, refusePromise, settle } from '../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError } from '../core/errors.js';
-import { faultError, guard } from '../core/guard.js';
+import { faultError, guarded } from '../core/guard.js';
 import { Queue } from '../core/queue.js';
-import { isTurnOver, onNextTurn, spend, unitsOf } from '../core/turn.js';
+import { isTurnOver, MAX_WAITING_BYTES, onNextTurn, spend, unitsOf } from '../core/turn.js';
 import { ByteReader } from './byte-reader.js';
 import type { Bytes } from './bytes.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';
@@ -13,12 +13,6 @@ import type { Connection, Session } from './types.js';
 
 /** The small messages of a chunk are counted in portions: to count each by itself costs 1 % of its time. */
 const UNITS_PER_SPEND = 64;
-/**
- * Bytes of a stream that may be here while the session waits for its turn; with more the connection is paused. The next turn mostly comes before
- * that, and a pause costs system calls.
- */
-const MAX_WAITING_BYTES = 256 * 1024;
-
 /** What the inbox tells its session. */
 export interface InboxOwner<In, Out> extends Session<In, Out> {
   report(error: GettyError): void;
@@ -161,12 +155,11 @@ export class Inbox<In, Out> {
     this.#reading = true;
     try {
       this.#readMessage(bytes, text, start, end);
-      // A listener may have paused and resumed meanwhile.
-      if (this.#whole !== undefined) this.#readWaiting(this.#whole);
     } finally {
       this.#reading = false;
     }
-    if (this.#ended) this.#afterEnd();
+    // More may have come meanwhile, or the end.
+    if (this.#whole !== undefined || this.#ended) this.#read();
   }
 
   #read(): void {
@@ -188,7 +181,7 @@ export class Inbox<In, Out> {
     const { codec, maxMessageBytes } = this.#setup;
     const session = this.#session;
     // All that is here may be one message: it is counted before the message is read.
-    if (input.length > 0 && this.#mayRead() && spend(unitsOf(input.length))) return this.#waitForTurn(input.length > MAX_WAITING_BYTES);
+    spend(unitsOf(input.length));
     let units = 0;
     while (input.length > 0 && this.#mayRead()) {
       // What a message set off, such as a large answer, may have used up the turn.
@@ -246,8 +239,7 @@ export class Inbox<In, Out> {
       this.#waitsForTurn = false;
       this.#go();
     };
-    const failed = (_: unknown, error: unknown): void => this.#session.destroy(faultError(this.#session.remoteAddress, error));
-    onNextTurn(() => guard(goOn, failed, undefined, undefined));
+    onNextTurn(guarded(goOn, (error) => this.#session.destroy(faultError(this.#session.remoteAddress, error))));
   }
 
   /** It is one message of the codec, neither more nor less. */

@@ -143,7 +143,7 @@ export class Outbox<In, Out> implements Flushable {
    * connection has, or in one of its own.
    */
   #held: HeldBytes | undefined;
-  /** Of send(). Those that have failed stay until the bytes before them are taken. */
+  /** Of send(). A waiter that has failed stays until the bytes before them are taken. */
   #sends: Queue<Waiter> | undefined;
   /** Of drained(): positions grow in each of the two, not in both together. */
   #drains: Queue<Waiter> | undefined;

@@ -1,7 +1,7 @@
 /** Snappy on a stream, wrapped round a connection: whole chunks of the framing format for every write, as Go's snappy.Writer makes them. */
 import { GettyError, gettyError, isInstance, messageOf } from '../core/errors.js';
 import { Queue } from '../core/queue.js';
-import { onNextTurn, spend } from '../core/turn.js';
+import { onNextTurn, spend, unitsOf } from '../core/turn.js';
 import { chunksOf, MAX_BLOCK, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';
 import { now } from './tick.js';
 import type { Connection, ConnectionEvents, MessageLimits } from './types.js';
@@ -9,8 +9,6 @@ import { Untaken, type Write } from './untaken.js';
 
 /** Bytes. A write of more is compressed in several turns of the event loop. 64 KiB take up to 1 ms. */
 const LARGE_WRITE = 128 * 1024;
-/** A unit of spend() for so many bytes, as a power of two. */
-const UNIT_BITS = 10;
 
 /** A write that is not compressed up to its end. */
 interface UncompressedWrite {
@@ -69,7 +67,7 @@ export class SnappyConnection implements Connection, ConnectionEvents {
     const write = this.#untaken.add(bytes.length);
     const isFirst = this.#uncompressed.length === 0;
     if (isFirst && bytes.length <= LARGE_WRITE) {
-      spend(bytes.length >>> UNIT_BITS);
+      spend(unitsOf(bytes.length));
       this.#writeChunks([...chunksOf(bytes)], write);
       return;
     }
@@ -82,7 +80,7 @@ export class SnappyConnection implements Connection, ConnectionEvents {
     const writes = this.#uncompressed;
     // Before the work: from here on the turn is timed.
     onNextTurn(this.#compressMore);
-    for (let first = writes.peek(); first !== undefined && !spend(MAX_BLOCK >>> UNIT_BITS); first = writes.peek()) {
+    for (let first = writes.peek(); first !== undefined && !spend(unitsOf(MAX_BLOCK)); first = writes.peek()) {
       const chunks = [...chunksOf(first.rest.subarray(0, MAX_BLOCK))];
       first.rest = first.rest.subarray(MAX_BLOCK);
       if (first.rest.length === 0) writes.shift();

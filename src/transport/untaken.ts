@@ -13,8 +13,8 @@ export class Untaken {
   readonly #writes = new Queue<Write>();
   #bytes = 0;
 
-  add(size: number, end = Number.POSITIVE_INFINITY): Write {
-    const write = { size, end };
+  add(size: number): Write {
+    const write = { size, end: Number.POSITIVE_INFINITY };
     this.#writes.push(write);
     this.#bytes += size;
     return write;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { nextTurn, onNextTurn, spend } from '../../src/core/turn.js';
+import { inTurns, nextTurn, onNextTurn, spend } from '../../src/core/turn.js';
 import { turns } from '../fixtures/waiting.js';
 
 let clock = 0;
@@ -88,5 +88,35 @@ describe('what waits for the next turn', () => {
     await nextTurn();
     await turns();
     expect(order).toEqual(['first', 'second', 'first again']);
+  });
+});
+
+describe('many items', () => {
+  it('are handled in order, and in later turns once the share of this turn is used up', async () => {
+    const items = Array.from({ length: 1_000 }, (_, i) => i);
+    const handled: number[] = [];
+    inTurns(items, (item) => {
+      clock += 1;
+      handled.push(item);
+    });
+    expect(handled.length).toBeLessThan(500);
+    for (let turn = 0; handled.length < items.length && turn < 1_000; turn++) await nextTurn();
+    expect(handled).toEqual(items);
+  });
+
+  it('are handled at once when they are few', () => {
+    const handled: number[] = [];
+    inTurns([1, 2], (item) => handled.push(item));
+    expect(handled).toEqual([1, 2]);
+    inTurns([], () => handled.push(3));
+    expect(handled).toHaveLength(2);
+  });
+
+  it('are no more than 2,048 in a turn, however little time they take', async () => {
+    let handled = 0;
+    inTurns(Array(5_000).fill(0), () => handled++);
+    expect(handled).toBe(2_048);
+    await turns(4);
+    expect(handled).toBe(5_000);
   });
 });

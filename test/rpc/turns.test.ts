@@ -1,7 +1,7 @@
 /** One peer does not take the event loop: what it sends at once is handled in many turns. */
 import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { type Codec, connect as dial, lines, serve as listen, raw, type Session, type SessionOptions } from '../../src/index.js';
+import { type Codec, connect as dial, lines, serve as listen, raw, type Session, type SessionOptions, type SessionSetup } from '../../src/index.js';
 import { clientStream, connect, contract, implement, serve, serverStream, unary } from '../../src/rpc/index.js';
 import { chunksOf, STREAM_IDENTIFIER } from '../../src/transport/snappy-format.js';
 import { noLeaks } from '../fixtures/leaks.js';
@@ -332,6 +332,20 @@ describe('rpc', () => {
   );
 });
 
+/** A server, and the session of a client that has connected to it. `over` ends both. */
+async function pair<In>(address: string, setup: SessionSetup<In>): Promise<{ session: Session<Buffer, Uint8Array>; over(): Promise<unknown> }> {
+  const server = await listen(address, setup);
+  const client = await dial(server.address, { codec: raw(), listener: { onMessage() {} }, maxQueuedBytes: 2 ** 30 }, { reconnect: false });
+  return {
+    session: await client.session(),
+    over: () => {
+      client.destroy();
+      server.destroy();
+      return Promise.all([client.close(), server.close()]);
+    },
+  };
+}
+
 describe('the transport', () => {
   const count = 1_500_000;
   const newlines = Buffer.alloc(count, '\n');
@@ -345,17 +359,13 @@ describe('the transport', () => {
     async (_, options, bytes) => {
       let received = 0;
       const listener = { onMessage: () => void received++ };
-      const server = await listen(freeMemory(), { ...options, codec: lines(), listener });
-      const client = await dial(server.address, { codec: raw(), listener: { onMessage() {} }, maxQueuedBytes: 2 ** 30 }, { reconnect: false });
-      const session = await client.session();
+      const { session, over } = await pair(freeMemory(), { ...options, codec: lines(), listener });
       const chunk = bytes();
       await expectShortTurns(async () => {
         session.writeBytes(chunk);
         await until(() => received === count, 'all have come', PATIENCE);
       });
-      client.destroy();
-      server.destroy();
-      await Promise.all([client.close(), server.close()]);
+      await over();
     },
     2 * PATIENCE,
   );
@@ -364,10 +374,8 @@ describe('the transport', () => {
     'many small messages over WebSocket',
     async () => {
       let received = 0;
-      const server = await listen('ws://127.0.0.1:0', { codec: raw(), listener: { onMessage: () => void received++ } });
+      const { session, over } = await pair('ws://127.0.0.1:0', { codec: raw(), listener: { onMessage: () => void received++ } });
       const sent = 200_000;
-      const client = await dial(server.address, { codec: raw(), listener: { onMessage() {} }, maxQueuedBytes: 2 ** 30 }, { reconnect: false });
-      const session = await client.session();
       await expectShortTurns(async () => {
         for (let i = 0; i < sent; i += 100) {
           for (let n = 0; n < 100; n++) session.writeBytes(Buffer.of(1));
@@ -375,9 +383,7 @@ describe('the transport', () => {
         }
         await until(() => received === sent, 'all have come', PATIENCE);
       });
-      client.destroy();
-      server.destroy();
-      await Promise.all([client.close(), server.close()]);
+      await over();
     },
     2 * PATIENCE,
   );
@@ -393,9 +399,7 @@ describe('the transport', () => {
         session.writeBytes(answer);
         answered++;
       };
-      const server = await listen(freeMemory(), { codec: lines(), listener: { onMessage }, maxQueuedBytes: 2 ** 30 });
-      const client = await dial(server.address, { codec: raw(), listener: { onMessage() {} } }, { reconnect: false });
-      const session = await client.session();
+      const { session, over } = await pair(freeMemory(), { codec: lines(), listener: { onMessage }, maxQueuedBytes: 2 ** 30 });
       const most = await mostPerTurn(
         () => answered,
         async () => {
@@ -404,9 +408,7 @@ describe('the transport', () => {
         },
       );
       expect(most).toBeLessThan(count / 4);
-      client.destroy();
-      server.destroy();
-      await Promise.all([client.close(), server.close()]);
+      await over();
     },
     2 * PATIENCE,
   );
@@ -425,9 +427,7 @@ describe('the transport', () => {
           return input.take(size) as Buffer;
         },
       };
-      const server = await listen(freeMemory(), { codec: slow, listener: { onMessage: () => void received++ } });
-      const client = await dial(server.address, { codec: raw(), listener: { onMessage() {} } }, { reconnect: false });
-      const session = await client.session();
+      const { session, over } = await pair(freeMemory(), { codec: slow, listener: { onMessage: () => void received++ } });
       const most = await mostPerTurn(
         () => received,
         async () => {
@@ -437,9 +437,7 @@ describe('the transport', () => {
       );
       // 10 ms of work, and the message that passes them.
       expect(most).toBeLessThan(12);
-      client.destroy();
-      server.destroy();
-      await Promise.all([client.close(), server.close()]);
+      await over();
     },
     2 * PATIENCE,
   );

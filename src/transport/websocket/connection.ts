@@ -2,10 +2,10 @@
 
 import { isUtf8 } from 'node:buffer';
 import { GettyError, gettyError } from '../../core/errors.js';
-import { faultError, guard } from '../../core/guard.js';
+import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
 import { startTimer } from '../../core/timers.js';
-import { onNextTurn, spend, unitsOf } from '../../core/turn.js';
+import { MAX_WAITING_BYTES, onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter } from '../byte-writer.js';
 import { CloseError } from '../close-code.js';
 import { now } from '../tick.js';
@@ -37,8 +37,6 @@ const MAX_HELD_BYTES = 64 * 1024;
 const HELD_OVERHEAD = 256;
 /** Bytes of pongs that wait for the peer to read. Beyond them only the latest ping is answered (RFC 6455, section 5.5.3). */
 const MAX_PONG_BYTES = 64 * 1024;
-/** Bytes that may be here while the connection waits for its turn of the event loop. With more the stream is paused. */
-const MAX_WAITING_BYTES = 256 * 1024;
 const EMPTY = Buffer.alloc(0);
 /** Going away, and no code at all, are orderly ends too. */
 const ORDERLY: readonly number[] = [CLOSE.normal, 1001];
@@ -188,11 +186,11 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
       this.#read();
       if (!this.#paused && !this.#waitsForTurn) this.#stream.resume();
     };
-    const failed = (_: unknown, error: unknown): void => {
+    const failed = (error: unknown): void => {
       this.#error = faultError(this.remoteAddress, error);
       this.#stream.destroy();
     };
-    onNextTurn(() => guard(goOn, failed, undefined, undefined));
+    onNextTurn(guarded(goOn, failed));
   }
 
   #pauseWhenWaiting(): void {

@@ -6,7 +6,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
-import { guard } from '../../core/guard.js';
+import { guarded } from '../../core/guard.js';
 import { followSignal } from '../../core/signals.js';
 import { onNextTurn, spend } from '../../core/turn.js';
 import { type Address, type Credentials, formatAddress, withoutZone } from '../address.js';
@@ -89,13 +89,14 @@ class Upgrader {
       response.writeHead(426, { Upgrade: 'websocket', Connection: 'close', 'Content-Type': 'text/plain' }).end(`${NOT_AN_UPGRADE}\n`);
     });
     server.on('clientError', (error: Error & { code?: string | undefined }, socket) => this.#malformed(error, socket as Socket));
-    const failed = (request: IncomingMessage, error: unknown): void => this.#failed(request, error);
-    const upgrade = (request: IncomingMessage, head: Buffer): void => this.#upgrade(request, head);
     server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
       // Node.js listens to neither any more; an error without a listener would end the process. They differ when there is a body.
       stream.on('error', () => {});
       request.socket.on('error', () => {});
-      const handle = (): void => guard(upgrade, failed, request, head);
+      const handle = guarded(
+        () => this.#upgrade(request, head),
+        (error) => this.#failed(request, error),
+      );
       if (spend(HANDSHAKE_UNITS)) onNextTurn(handle);
       else handle();
     });
@@ -130,7 +131,7 @@ class Upgrader {
       this.#admission.warnSometimes(gettyError('HANDLER_FAILED', 'allowOrigin failed, so the origin was refused', error));
     }).then((isAllowed) => {
       const decided = (): void => (isAllowed ? this.#open(request, head, answer) : this.#refuse(request, refuseOrigin(origin)));
-      guard(decided, (_: unknown, error) => this.#failed(request, error), undefined, undefined);
+      guarded(decided, (error) => this.#failed(request, error))();
     });
   }
 
