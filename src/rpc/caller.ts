@@ -10,16 +10,16 @@ import { cancelled, instantFor, outOfTime, signalInUse, streams, timeLeft, unles
 import { Resends } from './datagrams.js';
 import type { Dialect } from './dialect.js';
 import { RpcError } from './errors.js';
-import { COMMAND, type Frame, type HeaderOnlyAnswers, LARGEST_PLAIN_BODY } from './frame.js';
 import { Liveness } from './liveness.js';
 import { Heartbeat, type Outgoing, OutgoingCall } from './outgoing.js';
 import { checkStreamInput, OutgoingStream, type OutgoingStreamOwner } from './outgoing-stream.js';
 import { PendingCalls } from './pending.js';
-import { EXTENDED_ANSWER } from './request.js';
 import { tell } from './server-stream.js';
 import type { Meters, Tally } from './statistics.js';
-import { ControlPacket } from './stream-packets.js';
 import type { Call } from './types.js';
+import { ControlPacket } from './wire/control-frames.js';
+import { COMMAND, type Frame, type HeaderOnlyAnswers, LARGEST_PLAIN_BODY } from './wire/frame.js';
+import { EXTENDED_ANSWER } from './wire/request.js';
 
 /** How often deadlines are looked at: what a timeout may be late. Milliseconds. */
 const SWEEP_PERIOD = 20;

@@ -14,15 +14,15 @@ import { Caller, type CallerOwner, type CallerSetup } from './caller.js';
 import { RecentRequests } from './datagrams.js';
 import { Dialect } from './dialect.js';
 import { RpcError } from './errors.js';
-import { COMMAND, Frame, readFrame } from './frame.js';
 import type { Outgoing } from './outgoing.js';
-import type { Reply } from './reply.js';
-import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
 import { Responder, type ResponderOwner, type ResponderSetup } from './responder.js';
 import { countsOf, Tally } from './statistics.js';
-import { ControlPacket, type ItemPacket } from './stream-packets.js';
 import { makeStub } from './stub.js';
 import type { Call, Contract, Invoke, MethodSpecs, PeerStatistics, Stub, StubOptions } from './types.js';
+import { ControlPacket, type ItemPacket } from './wire/control-frames.js';
+import { COMMAND, Frame, readFrame } from './wire/frame.js';
+import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './wire/request.js';
+import type { Reply } from './wire/response.js';
 
 /** What all channels of a client or server share. */
 export interface ChannelSetup extends CallerSetup, ResponderSetup {

@@ -10,7 +10,6 @@ import type { Client, ClientOptions, Setup } from '../transport/types.js';
 import { timeLeft, unlessCancelled } from './call.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import { RpcError } from './errors.js';
-import type { Frame } from './frame.js';
 import { checkRpcClientNames } from './option-names.js';
 import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { Router } from './router.js';
@@ -18,6 +17,7 @@ import { handlerChain } from './server.js';
 import { Meters, SHARED_METERS, type SharedMeters, statisticsOf } from './statistics.js';
 import { makeStub } from './stub.js';
 import type { Call, Channel, Contract, Invoke, MethodSpecs, RpcClient, RpcClientOptions, RpcStatistics, Stub, StubOptions } from './types.js';
+import type { Frame } from './wire/frame.js';
 
 /** Two connections overlap the work of both processes, and one that is slow to die does not take all calls with it. */
 export const RPC_CLIENT_DEFAULTS = { connections: 2 } satisfies RpcClientOptions;

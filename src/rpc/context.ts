@@ -5,14 +5,14 @@ import { onNextTurn, spend } from '../core/turn.js';
 import { checkTimeout } from './call.js';
 import type { CallPlaces, PlacedCall } from './call-places.js';
 import { RpcError } from './errors.js';
-import type { Frame, Tags } from './frame.js';
-import type { RequestHead } from './head.js';
 import { checkMetadata, hasKeys, NO_METADATA, writableMetadata } from './metadata.js';
 import { checkChangeNames } from './option-names.js';
 import type { Route } from './router.js';
 import type { ServerStream } from './server-stream.js';
 import type { MethodMeter } from './statistics.js';
 import type { CallContext, Channel, CodecName, Handler, Identity, Metadata, Method } from './types.js';
+import type { Frame, Tags } from './wire/frame.js';
+import type { RequestHead } from './wire/header.js';
 
 /** The channel, as a call sees it. */
 export interface ServerCallOwner extends Channel {

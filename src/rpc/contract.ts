@@ -3,9 +3,9 @@ import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import { checkTimeout } from './call.js';
 import { codecsOf, commonCodecs } from './message-class.js';
 import { isMethodSpec } from './method-spec.js';
-import { requestTemplate } from './request.js';
 import type { CodecName, Contract, Handler, Handlers, Method, MethodSpecs, Service } from './types.js';
 import { validated } from './validation.js';
+import { requestTemplate } from './wire/request.js';
 
 export interface ContractOptions {
   /** Callers and services of different versions do not meet. Default: none, which meets any. */

@@ -5,7 +5,7 @@
 import { Queue } from '../core/queue.js';
 import type { Outgoing } from './outgoing.js';
 import { sequenceKey } from './sequence-key.js';
-import type { Sequence } from './stream-packets.js';
+import type { Sequence } from './wire/control-frames.js';
 
 /** Milliseconds until a request is first sent again; it doubles up to the longest. */
 const FIRST_RESEND = 200;

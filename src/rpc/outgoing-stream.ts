@@ -2,13 +2,13 @@
 import { isInstance, messageOf } from '../core/errors.js';
 import { streamsInput, streamsReplies, unsendable } from './call.js';
 import { RpcError } from './errors.js';
-import { COMMAND, type Frame } from './frame.js';
 import { type CallCounter, OutgoingCall } from './outgoing.js';
 import { readCredit } from './responder.js';
 import { IncomingItems, itemSink, type StreamOwner, tell } from './server-stream.js';
 import { isIterable, StreamMemory, StreamReader, StreamWriter } from './stream.js';
-import { ControlPacket, type Sequence } from './stream-packets.js';
 import type { Call, CodecName, MessageCodec } from './types.js';
+import { ControlPacket, type Sequence } from './wire/control-frames.js';
+import { COMMAND, type Frame } from './wire/frame.js';
 
 export interface OutgoingStreamOwner extends StreamOwner {
   /** Forget the call: no answer is wanted. False: it is over already. */

@@ -4,12 +4,12 @@ import { messageOf } from '../core/errors.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
 import { now } from '../transport/tick.js';
 import { RpcError } from './errors.js';
-import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
-import { isPlainSuccess, readResponseError } from './head.js';
 import { NO_METADATA } from './metadata.js';
 import { type PendingCalls, Waiting } from './pending.js';
-import { EXTENDED_REQUEST, writeRequest } from './request.js';
 import type { Call, CallOptions, CodecName, Metadata } from './types.js';
+import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './wire/frame.js';
+import { isPlainSuccess, readResponseError } from './wire/header.js';
+import { EXTENDED_REQUEST, writeRequest } from './wire/request.js';
 
 export abstract class Outgoing extends Waiting {
   abstract write(output: ByteWriter): void;

@@ -12,17 +12,17 @@ import { CallPlaces } from './call-places.js';
 import { ServerCall } from './context.js';
 import { REMEMBERED, type RecentRequests } from './datagrams.js';
 import { type RpcCode, RpcError, type RpcErrorDetail, rpcErrorOf } from './errors.js';
-import { CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './frame.js';
-import { CALL_TYPE } from './head.js';
 import { handling } from './inherited-call.js';
-import { Reply } from './reply.js';
-import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
 import type { Router } from './router.js';
 import { sequenceKey } from './sequence-key.js';
 import { ServerStream, type StreamOwner } from './server-stream.js';
 import type { Meters, Tally } from './statistics.js';
 import { isIterable, StreamMemory, type StreamWriter } from './stream.js';
 import type { Channel, CodecName, Invoke, MessageCodec, Method } from './types.js';
+import { CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './wire/frame.js';
+import { CALL_TYPE } from './wire/header.js';
+import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './wire/request.js';
+import { Reply } from './wire/response.js';
 
 export interface ResponderSetup {
   readonly router: Router;

@@ -2,9 +2,9 @@
 import { badOption } from '../core/options.js';
 import type { Bytes } from '../transport/bytes.js';
 import { RpcError } from './errors.js';
-import { type RequestHead, readRequestHead } from './head.js';
-import { HeadCache, LARGEST_HEAD } from './head-cache.js';
 import type { CodecName, Handler, Method, Service } from './types.js';
+import { type RequestHead, readRequestHead } from './wire/header.js';
+import { HeadCache, LARGEST_HEAD } from './wire/header-cache.js';
 
 export interface Route {
   readonly method: Method;

@@ -3,8 +3,8 @@ import type { Bytes } from '../transport/bytes.js';
 import { streamsInput, streamsReplies } from './call.js';
 import { RpcError } from './errors.js';
 import { type StreamCall, type StreamMemory, StreamReader, type StreamSink, StreamWriter } from './stream.js';
-import { ControlPacket, ItemPacket, type Sequence } from './stream-packets.js';
 import type { CodecName, MessageCodec, Method } from './types.js';
+import { ControlPacket, ItemPacket, type Sequence } from './wire/control-frames.js';
 
 /** What a stream needs of its channel. */
 export interface StreamOwner {

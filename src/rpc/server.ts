@@ -7,7 +7,6 @@ import type { Server, ServerOptions, Setup, TlsOptions } from '../transport/type
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
 import type { ServerCall } from './context.js';
 import { RpcError } from './errors.js';
-import type { Frame } from './frame.js';
 import { handling } from './inherited-call.js';
 import { withIntrospection } from './introspection.js';
 import { checkRpcServerNames } from './option-names.js';
@@ -15,6 +14,7 @@ import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } fro
 import { Router } from './router.js';
 import { Meters, statisticsOf } from './statistics.js';
 import type { Channel, Invoke, RpcServer, RpcServerOptions, RpcStatistics, Service } from './types.js';
+import type { Frame } from './wire/frame.js';
 
 /** A session is given up that has not heard its peer for so long; peers send heartbeats more often. */
 const IDLE_TIMEOUT = 180_000;

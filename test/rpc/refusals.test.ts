@@ -2,7 +2,6 @@
 import { describe, expect, test } from 'vitest';
 import { consume, failover, p2cEwma, type Registry } from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
-import { readResponseError, writeResponseHead } from '../../src/rpc/head.js';
 import {
   type CodecName,
   concurrencyLimit,
@@ -17,6 +16,7 @@ import {
   serve,
   unary,
 } from '../../src/rpc/index.js';
+import { readResponseError, writeResponseHead } from '../../src/rpc/wire/header.js';
 import { ByteWriter } from '../../src/transport/byte-writer.js';
 import { copy, encode } from '../../src/transport/bytes.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -1,6 +1,9 @@
 /** The answer that a channel is about to write. A channel has one and fills it anew for each. */
-import type { ByteWriter } from '../transport/byte-writer.js';
-import { RpcError } from './errors.js';
+import type { ByteWriter } from '../../transport/byte-writer.js';
+import { RpcError } from '../errors.js';
+import { NULL } from '../json-body.js';
+import { NO_METADATA } from '../metadata.js';
+import type { CodecName, MessageCodec, Metadata } from '../types.js';
 import {
   beginFrame,
   beginSection,
@@ -13,10 +16,7 @@ import {
   SECTION_BYTES,
   type Tags,
 } from './frame.js';
-import { writeResponseHead } from './head.js';
-import { NULL } from './json-body.js';
-import { NO_METADATA } from './metadata.js';
-import type { CodecName, MessageCodec, Metadata } from './types.js';
+import { writeResponseHead } from './header.js';
 
 export class Reply implements Tags {
   serviceId = 0;

@@ -1,11 +1,11 @@
 /** readFrame: any package, cut anywhere, is read once and whole; a wrong one is refused before it has come. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { beginFrame, Frame, MAGIC, readFrame } from '../../src/rpc/frame.js';
-import { ByteReader } from '../../src/transport/byte-reader.js';
-import { ByteWriter } from '../../src/transport/byte-writer.js';
-import { type Draft, frameBytes } from '../fixtures/rpc-frames.js';
-import { thrown } from '../fixtures/transports.js';
+import { beginFrame, Frame, MAGIC, readFrame } from '../../../src/rpc/wire/frame.js';
+import { ByteReader } from '../../../src/transport/byte-reader.js';
+import { ByteWriter } from '../../../src/transport/byte-writer.js';
+import { type Draft, frameBytes } from '../../fixtures/rpc-frames.js';
+import { thrown } from '../../fixtures/transports.js';
 
 const LARGEST = 1024 * 1024;
 const join = (low: number, high: number): bigint => (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);

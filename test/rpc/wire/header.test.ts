@@ -1,6 +1,7 @@
 /** The rpc headers: what is written is read back, in both codecs, and what Go wrote or a stranger made up is taken or refused. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { type CodecName, type RpcCode, RpcError } from '../../../src/rpc/index.js';
 import {
   CALL_TYPE,
   constantRequestHead,
@@ -9,10 +10,9 @@ import {
   readResponseError,
   writeRequestRest,
   writeResponseHead,
-} from '../../src/rpc/head.js';
-import { type CodecName, type RpcCode, RpcError } from '../../src/rpc/index.js';
-import { FieldReader, writeVarint } from '../../src/rpc/varint.js';
-import { ByteWriter } from '../../src/transport/byte-writer.js';
+} from '../../../src/rpc/wire/header.js';
+import { FieldReader, writeVarint } from '../../../src/rpc/wire/varint.js';
+import { ByteWriter } from '../../../src/transport/byte-writer.js';
 
 const CODECS: readonly CodecName[] = ['json', 'protobuf'];
 const RUNS = { seed: 2, numRuns: 300 };

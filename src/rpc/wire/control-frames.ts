@@ -1,8 +1,8 @@
 /** The packages of streams, and those that say a word and no more: what two extended peers send each other. */
-import type { ByteWriter } from '../transport/byte-writer.js';
+import type { ByteWriter } from '../../transport/byte-writer.js';
+import type { CodecName, MessageCodec } from '../types.js';
 import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, type Tags } from './frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
-import type { CodecName, MessageCodec } from './types.js';
 
 /** A call as its packages name it. */
 export interface Sequence {

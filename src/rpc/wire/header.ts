@@ -2,12 +2,12 @@
  * The rpc header of a request and of a response, in JSON and Protobuf. Fields 1 to 3 are Go's; the others (Timeout,
  * Metadata, Version, Code, Details, Reason) are extensions that a Go peer passes over.
  */
-import type { ByteWriter } from '../transport/byte-writer.js';
-import { type Bytes, copy, decode, encode, textBytes } from '../transport/bytes.js';
+import type { ByteWriter } from '../../transport/byte-writer.js';
+import { type Bytes, copy, decode, encode, textBytes } from '../../transport/bytes.js';
+import { codeNumber, codeOfNumber, RpcError, type RpcReason, reasonOf } from '../errors.js';
+import { hasKeys, NO_METADATA } from '../metadata.js';
+import type { CodecName, Metadata } from '../types.js';
 import { fromBase64, toBase64 } from './base64.js';
-import { codeNumber, codeOfNumber, RpcError, type RpcReason, reasonOf } from './errors.js';
-import { hasKeys, NO_METADATA } from './metadata.js';
-import type { CodecName, Metadata } from './types.js';
 import { FieldReader, writeTextField, writeVarint } from './varint.js';
 
 export const CALL_TYPE = { oneWay: 1, twoWay: 2, twoWayNoReply: 3 } as const;

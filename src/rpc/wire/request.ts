@@ -1,11 +1,11 @@
 /** How a request becomes bytes: a constant beginning per method and codec, then what varies. */
-import { ByteWriter } from '../transport/byte-writer.js';
-import { streamsInput } from './call.js';
+import { ByteWriter } from '../../transport/byte-writer.js';
+import { streamsInput } from '../call.js';
+import { NULL, UNDEFINED } from '../json-body.js';
+import { NO_METADATA } from '../metadata.js';
+import type { Call, CodecName, Method, MethodKind } from '../types.js';
 import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, HEADER_BYTES, SECTION_BYTES } from './frame.js';
-import { CALL_TYPE, constantRequestHead, writeRequestRest } from './head.js';
-import { NULL, UNDEFINED } from './json-body.js';
-import { NO_METADATA } from './metadata.js';
-import type { Call, CodecName, Method, MethodKind } from './types.js';
+import { CALL_TYPE, constantRequestHead, writeRequestRest } from './header.js';
 
 /** What a TypeScript client puts into serviceId, and what a TypeScript server answers with: each knows the other by it. */
 export const EXTENDED_REQUEST = 1;

@@ -1,14 +1,14 @@
 /** Bytes recorded from real Go programs: decoded, encoded back, answered, and asked for again. */
 import { constants, inflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { beginFrame, beginSection, CODE, endFrame, endSection, Frame, readFrame } from '../../src/rpc/frame.js';
-import { constantRequestHead, isPlainSuccess, readRequestHead, readResponseError, writeRequestRest } from '../../src/rpc/head.js';
-import { type CodecName, connect, type Method, serve } from '../../src/rpc/index.js';
-import { Reply } from '../../src/rpc/reply.js';
-import { ByteReader } from '../../src/transport/byte-reader.js';
-import { ByteWriter } from '../../src/transport/byte-writer.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { freeMemory, outcome, RawPeer, RawServer, rig, TestService, type TestStub, testService } from '../fixtures/rpc.js';
+import { type CodecName, connect, type Method, serve } from '../../../src/rpc/index.js';
+import { beginFrame, beginSection, CODE, endFrame, endSection, Frame, readFrame } from '../../../src/rpc/wire/frame.js';
+import { constantRequestHead, isPlainSuccess, readRequestHead, readResponseError, writeRequestRest } from '../../../src/rpc/wire/header.js';
+import { Reply } from '../../../src/rpc/wire/response.js';
+import { ByteReader } from '../../../src/transport/byte-reader.js';
+import { ByteWriter } from '../../../src/transport/byte-writer.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { freeMemory, outcome, RawPeer, RawServer, rig, TestService, type TestStub, testService } from '../../fixtures/rpc.js';
 import {
   CHUNKINGS,
   CONNECTIONS,
@@ -20,8 +20,8 @@ import {
   recordedChunks,
   recordedFrames,
   withTags,
-} from '../fixtures/rpc-frames.js';
-import { within } from '../fixtures/waiting.js';
+} from '../../fixtures/rpc-frames.js';
+import { within } from '../../fixtures/waiting.js';
 
 const LARGEST = 4 * 1024 * 1024;
 const TO_SERVER = 'client-to-server';
