@@ -4,7 +4,7 @@
  * sides get ready messages, and take turns. Ours writes into a buffer that a session would have and begins it anew when it is full.
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { protobufCodec } from '../dist/rpc/protobuf/codec.js';
+import { protobufCodec } from '../dist/rpc/codecs/protobuf/codec.js';
 import { ByteWriter, WRITER_SIZES } from '../dist/transport/byte-writer.js';
 import { TestRequestSchema } from './message.mjs';
 import { median } from './processes.mjs';

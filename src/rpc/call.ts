@@ -4,9 +4,9 @@ import { codeOf, messageOf } from '../core/errors.js';
 import { badOption, checkNumber } from '../core/options.js';
 import { followSignal, type LinkedSignal, linkSignals } from '../core/signals.js';
 import { now } from '../transport/tick.js';
+import { checkMetadata, NO_METADATA } from './codecs/metadata.js';
 import { RpcError, rpcErrorOf } from './errors.js';
 import { handledCall } from './inherited-call.js';
-import { checkMetadata, NO_METADATA } from './metadata.js';
 import { checkCallNames, checkChangeNames } from './option-names.js';
 import type { Call, CallContext, CallOptions, CodecName, Metadata, Method, MethodKind } from './types.js';
 

@@ -1,7 +1,7 @@
 /** Contracts that are written by hand: a service's name, version and methods. */
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import { checkTimeout } from './call.js';
-import { codecsOf, commonCodecs } from './message-class.js';
+import { codecsOf, commonCodecs } from './codecs/message-class.js';
 import { isMethodSpec } from './method-spec.js';
 import type { CodecName, Contract, Handler, Handlers, Method, MethodSpecs, Service } from './types.js';
 import { validated } from './validation.js';

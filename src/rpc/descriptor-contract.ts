@@ -2,9 +2,9 @@
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape, Registry } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
+import { protobufCodec } from './codecs/protobuf/codec.js';
+import { protobufJsonBody } from './codecs/protobuf/json-body.js';
 import { CONTRACT_NAMES, type ContractOptions, checkName, makeContract, makeMethod, contract as plainContract, versionOf } from './contract.js';
-import { protobufCodec } from './protobuf/codec.js';
-import { protobufJsonBody } from './protobuf/json-body.js';
 import type { Contract, MessageCodecs, Method, MethodKind, MethodSpec, MethodSpecs } from './types.js';
 
 export interface DescriptorOptions extends ContractOptions {

@@ -1,7 +1,7 @@
 /** Errors of calls: the canonical gRPC codes, the same on both sides of the wire. */
 import { GettyError, isInstance, messageOf, RPC_CODES, type RpcCode } from '../core/errors.js';
 import { badOption } from '../core/options.js';
-import { checkMetadata, NO_METADATA } from './metadata.js';
+import { checkMetadata, NO_METADATA } from './codecs/metadata.js';
 import type { Metadata } from './types.js';
 
 export type { RpcCode };

@@ -1,7 +1,7 @@
 /** The methods of a contract that is written by hand: their kinds, options and types. */
 import { badOption, checkNames, type Names, type NamesOf } from '../core/options.js';
 import { checkTimeout, streams } from './call.js';
-import { checkClass, type MessageClass, type MethodClasses } from './message-class.js';
+import { checkClass, type MessageClass, type MethodClasses } from './codecs/message-class.js';
 import { isSchema, type SchemaInput, type SchemaOutput, type StandardSchemaV1 } from './standard-schema.js';
 import type { MethodKind, MethodSpec } from './types.js';
 

@@ -1,6 +1,7 @@
 /** What the rpc layer is on Node.js and in browsers alike: all but connect(), serve(), what only servers need, and what needs `@bufbuild/protobuf`. */
 export type { Logger } from '../core/logger.js';
 export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './auth.js';
+export { type MessageClass, type MethodClasses, messageClass } from './codecs/message-class.js';
 export { type ContractOptions, implement } from './contract.js';
 export { type RpcCode, RpcError, type RpcErrorDetail, type RpcReason } from './errors.js';
 export { Histogram } from './histogram.js';
@@ -27,7 +28,6 @@ export {
   type SessionsRequest,
   type StatisticsReport,
 } from './introspection.js';
-export { type MessageClass, type MethodClasses, messageClass } from './message-class.js';
 export { clientStream, duplex, type MethodOptions, noReply, oneway, type StreamOptions, serverStream, unary } from './method-spec.js';
 export { compose, RPC_DEFAULTS } from './options.js';
 export { RETRY_BUDGET_DEFAULTS, RetryBudget, type RetryBudgetOptions } from './retry-budget.js';

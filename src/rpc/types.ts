@@ -14,8 +14,8 @@ import type {
   TlsOptions,
   WebSocketRequest,
 } from '../transport/types.js';
+import type { MethodClasses } from './codecs/message-class.js';
 import type { RpcCode } from './errors.js';
-import type { MethodClasses } from './message-class.js';
 import type { MethodSchemas } from './standard-schema.js';
 
 /** The codecs of the wire, for the header and the body of a package. */

@@ -2,8 +2,8 @@
 import { BytesValueSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { connect as connectTransport, raw } from '../../src/index.js';
+import { protobufCodec } from '../../src/rpc/codecs/protobuf/codec.js';
 import { connect, contract, implement, oneway, type RpcClient, type RpcCode, RpcError, serve, unary } from '../../src/rpc/index.js';
-import { protobufCodec } from '../../src/rpc/protobuf/codec.js';
 import type { MessageCodec } from '../../src/rpc/types.js';
 import { memory } from '../../src/transport/memory.js';
 import { runningWheels } from '../../src/transport/ticker.js';

@@ -2,6 +2,8 @@
 import { create, type DescMessage, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
+import { protobufCodec } from '../../src/rpc/codecs/protobuf/codec.js';
+import { checkObjects } from '../../src/rpc/codecs/protobuf/count-objects.js';
 import {
   type CodecName,
   clientStream,
@@ -19,8 +21,6 @@ import {
   serverStream,
   unary,
 } from '../../src/rpc/index.js';
-import { protobufCodec } from '../../src/rpc/protobuf/codec.js';
-import { checkObjects } from '../../src/rpc/protobuf/count-objects.js';
 import { StreamMemory, StreamReader } from '../../src/rpc/stream.js';
 import { parseJson } from '../../src/transport/json-text.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -4,8 +4,8 @@
  */
 import type { ByteWriter } from '../../transport/byte-writer.js';
 import { type Bytes, copy, decode, encode, textBytes } from '../../transport/bytes.js';
+import { hasKeys, NO_METADATA } from '../codecs/metadata.js';
 import { codeNumber, codeOfNumber, RpcError, type RpcReason, reasonOf } from '../errors.js';
-import { hasKeys, NO_METADATA } from '../metadata.js';
 import type { CodecName, Metadata } from '../types.js';
 import { fromBase64, toBase64 } from './base64.js';
 import { FieldReader, writeTextField, writeVarint } from './varint.js';

@@ -1,8 +1,8 @@
 /** How a request becomes bytes: a constant beginning per method and codec, then what varies. */
 import { ByteWriter } from '../../transport/byte-writer.js';
 import { streamsInput } from '../call.js';
-import { NULL, UNDEFINED } from '../json-body.js';
-import { NO_METADATA } from '../metadata.js';
+import { NULL, UNDEFINED } from '../codecs/json.js';
+import { NO_METADATA } from '../codecs/metadata.js';
 import type { Call, CodecName, Method, MethodKind } from '../types.js';
 import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, HEADER_BYTES, SECTION_BYTES } from './frame.js';
 import { CALL_TYPE, constantRequestHead, writeRequestRest } from './header.js';

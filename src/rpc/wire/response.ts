@@ -1,8 +1,8 @@
 /** The answer that a channel is about to write. A channel has one and fills it anew for each. */
 import type { ByteWriter } from '../../transport/byte-writer.js';
+import { NULL } from '../codecs/json.js';
+import { NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';
-import { NULL } from '../json-body.js';
-import { NO_METADATA } from '../metadata.js';
 import type { CodecName, MessageCodec, Metadata } from '../types.js';
 import {
   beginFrame,

@@ -4,7 +4,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import protobufjs from 'protobufjs';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { z } from 'zod';
-import { AddReplySchema, AddRequestSchema } from '../../src/cli/demo/test_service_pb.js';
+import { AddReplySchema, AddRequestSchema } from '../../../src/cli/demo/test_service_pb.js';
 import {
   type CodecName,
   clientStream,
@@ -18,20 +18,20 @@ import {
   type RpcClient,
   serverStream,
   unary,
-} from '../../src/rpc/index.js';
-import { ByteWriter } from '../../src/transport/byte-writer.js';
-import { collect } from '../fixtures/calls.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { ScalarsSchema } from '../fixtures/protobuf/proto3_pb.js';
-import { outcome, RawServer, rig, TestService, testService } from '../fixtures/rpc.js';
-import { rejection, thrown } from '../fixtures/transports.js';
-import { Inbox } from '../fixtures/waiting.js';
+} from '../../../src/rpc/index.js';
+import { ByteWriter } from '../../../src/transport/byte-writer.js';
+import { collect } from '../../fixtures/calls.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { ScalarsSchema } from '../../fixtures/protobuf/proto3_pb.js';
+import { outcome, RawServer, rig, TestService, testService } from '../../fixtures/rpc.js';
+import { rejection, thrown } from '../../fixtures/transports.js';
+import { Inbox } from '../../fixtures/waiting.js';
 
 noLeaks();
 
 const proto = (path: string): protobufjs.Root =>
   protobufjs.parse(readFileSync(new URL(path, import.meta.url), 'utf8'), new protobufjs.Root(), { keepCase: true }).root;
-const demo = proto('../../src/cli/demo/test_service.proto');
+const demo = proto('../../../src/cli/demo/test_service.proto');
 
 interface AddRequest {
   A: number;
@@ -204,7 +204,7 @@ describe.each(FAMILIES)('%s', (_, input, output, codecs) => {
 test('every scalar type of protobufjs has the bytes of protobuf-es', () => {
   const root = new protobufjs.Root();
   // Its imports are of no concern for this message.
-  const text = readFileSync(new URL('../fixtures/protobuf/proto3.proto', import.meta.url), 'utf8').replace(/^import .*$/gm, '');
+  const text = readFileSync(new URL('../../fixtures/protobuf/proto3.proto', import.meta.url), 'utf8').replace(/^import .*$/gm, '');
   const Scalars = protobufjs.parse(text, root, { keepCase: false }).root.lookupType('getty.test.proto3.Scalars');
   const values = {
     doubleField: -1.5,

@@ -1,13 +1,13 @@
 /** JSON from strangers: nesting without end, and keys that are traps elsewhere. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { connect, contract, implement, type RpcError, unary } from '../../src/rpc/index.js';
-import { parseJson } from '../../src/transport/json-text.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { channelOf, outcome, RawPeer, RawServer, rig } from '../fixtures/rpc.js';
-import { frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
-import { rejection, thrown } from '../fixtures/transports.js';
-import { Inbox } from '../fixtures/waiting.js';
+import { connect, contract, implement, type RpcError, unary } from '../../../src/rpc/index.js';
+import { parseJson } from '../../../src/transport/json-text.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { channelOf, outcome, RawPeer, RawServer, rig } from '../../fixtures/rpc.js';
+import { frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
+import { rejection, thrown } from '../../fixtures/transports.js';
+import { Inbox } from '../../fixtures/waiting.js';
 
 noLeaks();
 

@@ -1,9 +1,9 @@
 /** Metadata of requests, replies and errors: what is no string is refused where it is set, and both codecs carry the rest alike. */
 import { describe, expect, test } from 'vitest';
-import { type Metadata, RpcError } from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { rig } from '../fixtures/rpc.js';
-import { rejection, thrown } from '../fixtures/transports.js';
+import { type Metadata, RpcError } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { rig } from '../../fixtures/rpc.js';
+import { rejection, thrown } from '../../fixtures/transports.js';
 
 noLeaks();
 

@@ -1,9 +1,9 @@
 /** Bodies of every size, from none to 16 MiB. */
 import { describe, expect, test } from 'vitest';
-import { connect, contract, implement, serve, unary } from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Kinds as descriptor } from '../fixtures/protobuf/kinds_pb.js';
-import { TRANSPORTS } from '../fixtures/transports.js';
+import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Kinds as descriptor } from '../../fixtures/protobuf/kinds_pb.js';
+import { TRANSPORTS } from '../../fixtures/transports.js';
 
 const LARGEST = 24;
 const SIZES = [0, ...Array.from({ length: LARGEST + 1 }, (_, power) => [2 ** power - 1, 2 ** power, 2 ** power + 1]).flat()];

@@ -1,8 +1,8 @@
 /** The body of a call as plain JSON. */
-import type { ByteWriter } from '../transport/byte-writer.js';
-import { type Bytes, encode } from '../transport/bytes.js';
-import { parseJson } from '../transport/json-text.js';
-import type { MessageCodec } from './types.js';
+import type { ByteWriter } from '../../transport/byte-writer.js';
+import { type Bytes, encode } from '../../transport/bytes.js';
+import { parseJson } from '../../transport/json-text.js';
+import type { MessageCodec } from '../types.js';
 
 /** JSON bodies without a value, for peers to which an empty body is an error. */
 export const NULL = encode('null');

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 
-const dist = (path: string): string => JSON.stringify(new URL(`../../dist/${path}`, import.meta.url).href);
+const dist = (path: string): string => JSON.stringify(new URL(`../../../../dist/${path}`, import.meta.url).href);
 const moduleOf = (code: string): string => `data:text/javascript,${encodeURIComponent(code)}`;
 
 /** Loads the library `name` wherever the installed one is imported. */
@@ -20,8 +20,8 @@ const PROGRAM = `
   import { connect, contract, implement, serve } from ${dist('rpc/index.js')};
   import { TestService } from ${dist('cli/demo/test_service_pb.js')};
   import { etcd } from ${dist('registries/etcd.js')};
-  import { protobufCodec } from ${dist('rpc/protobuf/codec.js')};
-  import { protobufJsonBody } from ${dist('rpc/protobuf/json-body.js')};
+  import { protobufCodec } from ${dist('rpc/codecs/protobuf/codec.js')};
+  import { protobufJsonBody } from ${dist('rpc/codecs/protobuf/json-body.js')};
   import { ByteWriter } from ${dist('transport/byte-writer.js')};
   const C = contract(TestService);
   const handlers = { test: ({ A, B }) => ({ A: A + B }), add: ({ A, B }) => ({ Sum: A + B }), err: () => ({}), event: () => ({}) };
@@ -50,7 +50,7 @@ const PROGRAM = `
 
 test.each(['protobuf-2.7', '@bufbuild/protobuf', 'protobuf-2.17'])('%s', async (name) => {
   const args = ['--import', hooks(name), '--input-type=module', '--eval', PROGRAM, name];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: fileURLToPath(new URL('../..', import.meta.url)) });
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: fileURLToPath(new URL('../../../..', import.meta.url)) });
   const texts = [`\ufeffä${'x'.repeat(40)}`, 2];
   expect(JSON.parse(stdout)).toEqual({ same: true, found: ['function', ...texts, ...texts, '5', '__proto__,a', '5', '__proto__,a'] });
 });

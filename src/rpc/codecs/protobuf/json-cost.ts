@@ -3,7 +3,7 @@
  * about 0.25 µs of work, as in the other decoders, so work that takes longer counts more.
  */
 import { type DescExtension, type DescField, type DescMessage, type Registry, ScalarType } from '@bufbuild/protobuf';
-import { tooManyObjects } from '../../transport/json-text.js';
+import { tooManyObjects } from '../../../transport/json-text.js';
 import { type AnyMessage, objectsOf, WRAPPERS } from './types.js';
 
 type Field = DescField | DescExtension;

@@ -1,10 +1,10 @@
 /** Messages of Protobuf classes that encode and decode themselves, as protobufjs and ts-proto generate them. */
-import { refusePromise } from '../core/callbacks.js';
-import { badOption } from '../core/options.js';
-import type { ByteWriter } from '../transport/byte-writer.js';
-import { parseJson } from '../transport/json-text.js';
-import { json } from './json-body.js';
-import type { CodecName, MessageCodec, MessageCodecs } from './types.js';
+import { refusePromise } from '../../core/callbacks.js';
+import { badOption } from '../../core/options.js';
+import type { ByteWriter } from '../../transport/byte-writer.js';
+import { parseJson } from '../../transport/json-text.js';
+import type { CodecName, MessageCodec, MessageCodecs } from '../types.js';
+import { json } from './json.js';
 
 /** A class, or an object, with these two: protobufjs's classes and `Type`s, ts-proto's messages. `Init` is what can be encoded. */
 export interface MessageClass<Init = unknown, Message = Init> {

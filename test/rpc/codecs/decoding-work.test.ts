@@ -2,11 +2,11 @@
 import { createRegistry, type DescMessage, fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
-import { protobufCodec } from '../../src/rpc/protobuf/codec.js';
-import { checkObjects } from '../../src/rpc/protobuf/count-objects.js';
-import { protobufJsonBody } from '../../src/rpc/protobuf/json-body.js';
-import { MAX_DECODED_OBJECTS, parseJson } from '../../src/transport/json-text.js';
-import * as proto3 from '../fixtures/protobuf/proto3_pb.js';
+import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
+import { checkObjects } from '../../../src/rpc/codecs/protobuf/count-objects.js';
+import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
+import { MAX_DECODED_OBJECTS, parseJson } from '../../../src/transport/json-text.js';
+import * as proto3 from '../../fixtures/protobuf/proto3_pb.js';
 
 const MAX_MESSAGE_BYTES = 4 * 2 ** 20;
 const TOO_MANY = /more than 100000 objects would be made of it, which is maxDecodedObjects/;

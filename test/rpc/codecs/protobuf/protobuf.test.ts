@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { create, createFileRegistry, type DescMessage, fromBinary, getExtension, isMessage, setExtension, toBinary } from '@bufbuild/protobuf';
 import { FieldDescriptorProto_Label, FieldDescriptorProto_Type, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
-import { protobufCodec } from '../../src/rpc/protobuf/codec.js';
-import { compiledOf } from '../../src/rpc/protobuf/compile.js';
-import { decoded, encoded, encodedByTheirs, expectSame, expectSameDecoding, outcome } from '../fixtures/protobuf/compare.js';
-import { FeaturesSchema } from '../fixtures/protobuf/editions_pb.js';
+import { protobufCodec } from '../../../../src/rpc/codecs/protobuf/codec.js';
+import { compiledOf } from '../../../../src/rpc/codecs/protobuf/compile.js';
+import { decoded, encoded, encodedByTheirs, expectSame, expectSameDecoding, outcome } from '../../../fixtures/protobuf/compare.js';
+import { FeaturesSchema } from '../../../fixtures/protobuf/editions_pb.js';
 import {
   DefaultsSchema,
   extension_text,
@@ -15,7 +15,7 @@ import {
   ListsSchema as Proto2ListsSchema,
   OptionalsSchema as Proto2OptionalsSchema,
   RequiredParentSchema,
-} from '../fixtures/protobuf/proto2_pb.js';
+} from '../../../fixtures/protobuf/proto2_pb.js';
 import {
   InheritedSchema,
   JsTypesSchema,
@@ -29,7 +29,7 @@ import {
   SmallSchema,
   TreeSchema,
   WellKnownSchema,
-} from '../fixtures/protobuf/proto3_pb.js';
+} from '../../../fixtures/protobuf/proto3_pb.js';
 
 /** Whatever the type says. */
 // biome-ignore lint/suspicious/noExplicitAny: what is wrong has no type
@@ -389,9 +389,9 @@ describe('as a body', () => {
   });
 
   test('where no code may be generated, protobuf-es does it', () => {
-    const dist = (path: string) => new URL(`../../dist/${path}`, import.meta.url).href;
+    const dist = (path: string) => new URL(`../../../../dist/${path}`, import.meta.url).href;
     const program = `
-      import { protobufCodec } from '${dist('rpc/protobuf/codec.js')}';
+      import { protobufCodec } from '${dist('rpc/codecs/protobuf/codec.js')}';
       import { ByteWriter } from '${dist('transport/byte-writer.js')}';
       import { TestRequestSchema } from '${dist('cli/demo/test_service_pb.js')}';
       let forbidden = false;
@@ -404,7 +404,7 @@ describe('as a body', () => {
     const run = (...flags: string[]) => {
       const args = [...flags, '--input-type=module', '--eval', program];
       const { stdout, stderr, status } = spawnSync(process.execPath, args, {
-        cwd: fileURLToPath(new URL('../..', import.meta.url)),
+        cwd: fileURLToPath(new URL('../../../..', import.meta.url)),
         encoding: 'utf8',
       });
       expect(stderr).toBe('');

@@ -2,18 +2,18 @@
 import { create, createFileRegistry, createRegistry, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
 import { AnySchema, anyUnpack, FileDescriptorProtoSchema, file_google_protobuf_any } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
-import { contract, implement, serverStream, unary } from '../../src/rpc/index.js';
-import { json } from '../../src/rpc/json-body.js';
-import { protobufCodec } from '../../src/rpc/protobuf/codec.js';
-import { protobufJsonBody } from '../../src/rpc/protobuf/json-body.js';
-import { escapeKey, mayHaveProtoKey, unescapeKey } from '../../src/rpc/protobuf/text-keys.js';
-import type { MessageCodec } from '../../src/rpc/types.js';
-import { ByteWriter } from '../../src/transport/byte-writer.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Kinds as KindsDescriptor } from '../fixtures/protobuf/kinds_pb.js';
-import { MapValuesSchema, SmallSchema, WellKnownSchema } from '../fixtures/protobuf/proto3_pb.js';
-import { freeMemory, rig } from '../fixtures/rpc.js';
-import { rejection, thrown } from '../fixtures/transports.js';
+import { json } from '../../../src/rpc/codecs/json.js';
+import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
+import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
+import { escapeKey, mayHaveProtoKey, unescapeKey } from '../../../src/rpc/codecs/protobuf/text-keys.js';
+import { contract, implement, serverStream, unary } from '../../../src/rpc/index.js';
+import type { MessageCodec } from '../../../src/rpc/types.js';
+import { ByteWriter } from '../../../src/transport/byte-writer.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Kinds as KindsDescriptor } from '../../fixtures/protobuf/kinds_pb.js';
+import { MapValuesSchema, SmallSchema, WellKnownSchema } from '../../fixtures/protobuf/proto3_pb.js';
+import { freeMemory, rig } from '../../fixtures/rpc.js';
+import { rejection, thrown } from '../../fixtures/transports.js';
 
 noLeaks();
 
