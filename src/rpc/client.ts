@@ -9,13 +9,13 @@ import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
 import { timeLeft, unlessCancelled } from './call.js';
 import { type ChannelSetup, type Packet, RpcChannel } from './channel.js';
+import { Router } from './contract/router.js';
+import { makeStub } from './contract/stub.js';
 import { RpcError } from './errors.js';
 import { checkRpcClientNames } from './option-names.js';
 import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
-import { Router } from './router.js';
 import { handlerChain } from './server.js';
 import { Meters, SHARED_METERS, type SharedMeters, statisticsOf } from './statistics.js';
-import { makeStub } from './stub.js';
 import type { Call, Channel, Contract, Invoke, MethodSpecs, RpcClient, RpcClientOptions, RpcStatistics, Stub, StubOptions } from './types.js';
 import type { Frame } from './wire/frame.js';
 

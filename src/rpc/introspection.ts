@@ -1,8 +1,8 @@
 /** A service that tells what a server offers, what it has counted and who is connected: for consoles and people who look. */
 import { badOption } from '../core/options.js';
-import { contract, implement } from './contract.js';
+import { contract, implement } from './contract/contract.js';
+import { unary } from './contract/method.js';
 import { RpcError } from './errors.js';
-import { unary } from './method-spec.js';
 import type {
   CallCounts,
   Channel,

@@ -2,7 +2,18 @@
 export type { Logger } from '../core/logger.js';
 export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './auth.js';
 export { type MessageClass, type MethodClasses, messageClass } from './codecs/message-class.js';
-export { type ContractOptions, implement } from './contract.js';
+export { type ContractOptions, implement } from './contract/contract.js';
+export { clientStream, duplex, type MethodOptions, noReply, oneway, type StreamOptions, serverStream, unary } from './contract/method.js';
+export type {
+  MethodSchemas,
+  SchemaInput,
+  SchemaOutput,
+  StandardIssue,
+  StandardProps,
+  StandardResult,
+  StandardSchemaV1,
+} from './contract/standard-schema.js';
+export { makeStub } from './contract/stub.js';
 export { type RpcCode, RpcError, type RpcErrorDetail, type RpcReason } from './errors.js';
 export { Histogram } from './histogram.js';
 export {
@@ -28,11 +39,8 @@ export {
   type SessionsRequest,
   type StatisticsReport,
 } from './introspection.js';
-export { clientStream, duplex, type MethodOptions, noReply, oneway, type StreamOptions, serverStream, unary } from './method-spec.js';
 export { compose, RPC_DEFAULTS } from './options.js';
 export { RETRY_BUDGET_DEFAULTS, RetryBudget, type RetryBudgetOptions } from './retry-budget.js';
-export type { MethodSchemas, SchemaInput, SchemaOutput, StandardIssue, StandardProps, StandardResult, StandardSchemaV1 } from './standard-schema.js';
-export { makeStub } from './stub.js';
 export type {
   Call,
   Callback,

@@ -15,8 +15,8 @@ import type {
   WebSocketRequest,
 } from '../transport/types.js';
 import type { MethodClasses } from './codecs/message-class.js';
+import type { MethodSchemas } from './contract/standard-schema.js';
 import type { RpcCode } from './errors.js';
-import type { MethodSchemas } from './standard-schema.js';
 
 /** The codecs of the wire, for the header and the body of a package. */
 export type CodecName = 'json' | 'protobuf';

@@ -1,2 +1,2 @@
 /** contract() for a page that speaks Protobuf: it takes a service that protoc-gen-es generated, and needs `@bufbuild/protobuf`. */
-export { contract, type DescriptorOptions, type SpecsOf } from '../rpc/descriptor-contract.js';
+export { contract, type DescriptorOptions, type SpecsOf } from '../rpc/contract/descriptor-contract.js';

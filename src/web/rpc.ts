@@ -3,7 +3,7 @@ import { connectOver } from '../rpc/client.js';
 import type { RpcClient, RpcClientOptions } from '../rpc/types.js';
 import { connect as dial, type WebClientOptions } from './connect.js';
 
-export { contract } from '../rpc/contract.js';
+export { contract } from '../rpc/contract/contract.js';
 export * from '../rpc/portable.js';
 
 /** RpcClientOptions, without what a browser does not leave to the page. */

@@ -120,7 +120,7 @@ describe('the layers', () => {
       ['registries/etcd/index.ts', 'registries/file.ts'],
       ['registries/file.ts', 'micro/consumer.ts'],
       ['registries/file.ts', 'rpc/index.ts'],
-      ['cli/demo.ts', 'rpc/router.ts'],
+      ['cli/demo.ts', 'rpc/contract/router.ts'],
       ['prometheus/index.ts', 'rpc/statistics.ts'],
       ['opentelemetry/index.ts', 'transport/types.ts'],
       ['rpc/index.ts', 'prometheus/index.ts'],

@@ -1,14 +1,14 @@
 /** Makes the object whose methods are a contract's. */
 
-import { settle as settlePromise } from '../core/callbacks.js';
-import { gettyError, messageOf } from '../core/errors.js';
-import { badOption } from '../core/options.js';
-import { warn } from '../core/warning.js';
-import { ClientCall, checkTimeout, LeaveSignal, LinkedCall, StreamCall, streams, streamsReplies } from './call.js';
-import { RpcError } from './errors.js';
-import { checkStubNames } from './option-names.js';
-import { invokeUntilEnd } from './stream-end.js';
-import type { Callback, CallOptions, CodecName, Contract, Invoke, Method, MethodSpecs, Replies, Stub, StubOptions } from './types.js';
+import { settle as settlePromise } from '../../core/callbacks.js';
+import { gettyError, messageOf } from '../../core/errors.js';
+import { badOption } from '../../core/options.js';
+import { warn } from '../../core/warning.js';
+import { ClientCall, checkTimeout, LeaveSignal, LinkedCall, StreamCall, streams, streamsReplies } from '../call.js';
+import { RpcError } from '../errors.js';
+import { checkStubNames } from '../option-names.js';
+import { invokeUntilEnd } from '../stream-end.js';
+import type { Callback, CallOptions, CodecName, Contract, Invoke, Method, MethodSpecs, Replies, Stub, StubOptions } from '../types.js';
 
 /** `timeout`: milliseconds for calls and methods that do not say; not for streams. Throws BAD_OPTION. */
 export function makeStub<Specs extends MethodSpecs>(

@@ -1,6 +1,7 @@
 /** Contracts with schemas: types from them, and the serving side that lets nothing past them. */
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { z } from 'zod';
+import { validated } from '../../../src/rpc/contract/validation.js';
 import {
   type CallContext,
   clientStream,
@@ -17,13 +18,12 @@ import {
   type StandardSchemaV1,
   serverStream,
   unary,
-} from '../../src/rpc/index.js';
-import { validated } from '../../src/rpc/validation.js';
-import { clientCall, collect, receivedCall, Source } from '../fixtures/calls.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { outcome, pendingOf, rig } from '../fixtures/rpc.js';
-import { rejection, thrown } from '../fixtures/transports.js';
-import { Inbox } from '../fixtures/waiting.js';
+} from '../../../src/rpc/index.js';
+import { clientCall, collect, receivedCall, Source } from '../../fixtures/calls.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { outcome, pendingOf, rig } from '../../fixtures/rpc.js';
+import { rejection, thrown } from '../../fixtures/transports.js';
+import { Inbox } from '../../fixtures/waiting.js';
 
 noLeaks();
 

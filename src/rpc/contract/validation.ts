@@ -1,12 +1,12 @@
 /** What schemas make of arguments and answers, on the side that serves: the argument before the handler, the answer after it. */
 
-import { promiseOf } from '../core/callbacks.js';
-import { isInstance } from '../core/errors.js';
-import { streamsInput, streamsReplies } from './call.js';
-import { RpcError } from './errors.js';
+import { promiseOf } from '../../core/callbacks.js';
+import { isInstance } from '../../core/errors.js';
+import { streamsInput, streamsReplies } from '../call.js';
+import { RpcError } from '../errors.js';
+import { isIterable, iteratorOf } from '../stream.js';
+import type { CallContext, Handler, Messages, Method } from '../types.js';
 import type { StandardIssue, StandardSchemaV1 } from './standard-schema.js';
-import { isIterable, iteratorOf } from './stream.js';
-import type { CallContext, Handler, Messages, Method } from './types.js';
 
 /** The value that the schema makes of it, or a promise of that. Throws, or rejects with, an RpcError. */
 export type Check = (value: unknown) => unknown;

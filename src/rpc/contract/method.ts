@@ -1,9 +1,9 @@
 /** The methods of a contract that is written by hand: their kinds, options and types. */
-import { badOption, checkNames, type Names, type NamesOf } from '../core/options.js';
-import { checkTimeout, streams } from './call.js';
-import { checkClass, type MessageClass, type MethodClasses } from './codecs/message-class.js';
+import { badOption, checkNames, type Names, type NamesOf } from '../../core/options.js';
+import { checkTimeout, streams } from '../call.js';
+import { checkClass, type MessageClass, type MethodClasses } from '../codecs/message-class.js';
+import type { MethodKind, MethodSpec } from '../types.js';
 import { isSchema, type SchemaInput, type SchemaOutput, type StandardSchemaV1 } from './standard-schema.js';
-import type { MethodKind, MethodSpec } from './types.js';
 
 export interface MethodOptions {
   /** True: calling twice does what calling once does, so a call whose fate is unknown may be tried again. Default: false. */

@@ -1,10 +1,10 @@
 /** Finds the handler of a request: by service, version and method. Shared by all channels of a server or client. */
-import { badOption } from '../core/options.js';
-import type { Bytes } from '../transport/bytes.js';
-import { RpcError } from './errors.js';
-import type { CodecName, Handler, Method, Service } from './types.js';
-import { type RequestHead, readRequestHead } from './wire/header.js';
-import { HeadCache, LARGEST_HEAD } from './wire/header-cache.js';
+import { badOption } from '../../core/options.js';
+import type { Bytes } from '../../transport/bytes.js';
+import { RpcError } from '../errors.js';
+import type { CodecName, Handler, Method, Service } from '../types.js';
+import { type RequestHead, readRequestHead } from '../wire/header.js';
+import { HeadCache, LARGEST_HEAD } from '../wire/header-cache.js';
 
 export interface Route {
   readonly method: Method;

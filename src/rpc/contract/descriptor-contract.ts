@@ -1,11 +1,11 @@
 /** Contracts that are taken from a Protobuf descriptor. This file, and no other of contracts, needs `@bufbuild/protobuf`. */
 import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape, Registry } from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
-import { badOption, checkNames, type NamesOf } from '../core/options.js';
-import { protobufCodec } from './codecs/protobuf/codec.js';
-import { protobufJsonBody } from './codecs/protobuf/json-body.js';
+import { badOption, checkNames, type NamesOf } from '../../core/options.js';
+import { protobufCodec } from '../codecs/protobuf/codec.js';
+import { protobufJsonBody } from '../codecs/protobuf/json-body.js';
+import type { Contract, MessageCodecs, Method, MethodKind, MethodSpec, MethodSpecs } from '../types.js';
 import { CONTRACT_NAMES, type ContractOptions, checkName, makeContract, makeMethod, contract as plainContract, versionOf } from './contract.js';
-import type { Contract, MessageCodecs, Method, MethodKind, MethodSpec, MethodSpecs } from './types.js';
 
 export interface DescriptorOptions extends ContractOptions {
   /** The service's name on the wire. Default: that of the descriptor, with its package. */

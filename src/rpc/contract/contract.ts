@@ -1,11 +1,11 @@
 /** Contracts that are written by hand: a service's name, version and methods. */
-import { badOption, checkNames, type NamesOf } from '../core/options.js';
-import { checkTimeout } from './call.js';
-import { codecsOf, commonCodecs } from './codecs/message-class.js';
-import { isMethodSpec } from './method-spec.js';
-import type { CodecName, Contract, Handler, Handlers, Method, MethodSpecs, Service } from './types.js';
+import { badOption, checkNames, type NamesOf } from '../../core/options.js';
+import { checkTimeout } from '../call.js';
+import { codecsOf, commonCodecs } from '../codecs/message-class.js';
+import type { CodecName, Contract, Handler, Handlers, Method, MethodSpecs, Service } from '../types.js';
+import { requestTemplate } from '../wire/request.js';
+import { isMethodSpec } from './method.js';
 import { validated } from './validation.js';
-import { requestTemplate } from './wire/request.js';
 
 export interface ContractOptions {
   /** Callers and services of different versions do not meet. Default: none, which meets any. */

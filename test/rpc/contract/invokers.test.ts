@@ -12,12 +12,12 @@ import {
   type RpcServer,
   type Stub,
   serve,
-} from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Kinds as descriptor } from '../fixtures/protobuf/kinds_pb.js';
-import { channelOf, pendingOf } from '../fixtures/rpc.js';
-import { TRANSPORTS, type TransportRow } from '../fixtures/transports.js';
-import { gate, Inbox, turns, until } from '../fixtures/waiting.js';
+} from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Kinds as descriptor } from '../../fixtures/protobuf/kinds_pb.js';
+import { channelOf, pendingOf } from '../../fixtures/rpc.js';
+import { TRANSPORTS, type TransportRow } from '../../fixtures/transports.js';
+import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
 
 const Kinds = contract(descriptor, { oneway: ['Note'], noReply: ['Settle'] });
 type Specs = NonNullable<(typeof Kinds)['specs']>;
