@@ -8,7 +8,7 @@ import { captureAsyncContext } from '../core/node-async-context.js';
 import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
 import { redactUrl } from '../core/redact.js';
 import { atMost, LONGEST_TIMER, within } from '../core/timers.js';
-import { cancelled, timeLeft, unlessCancelled } from '../rpc/call.js';
+import { cancelled, timeLeft, unlessCancelled } from '../rpc/calls/client-call.js';
 import {
   type Call,
   type CodecName,

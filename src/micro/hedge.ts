@@ -2,7 +2,7 @@
 import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../core/options.js';
 import { linkSignals } from '../core/signals.js';
 import { LONGEST_TIMER, startTimer } from '../core/timers.js';
-import { timeLeft } from '../rpc/call.js';
+import { timeLeft } from '../rpc/calls/client-call.js';
 import { type Call, Histogram, type Method, RetryBudget, type RetryBudgetOptions, RpcError } from '../rpc/index.js';
 import { isFree, isSafe } from './safe.js';
 import { tryInTurn } from './strategies.js';

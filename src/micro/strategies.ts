@@ -2,7 +2,7 @@
 
 import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
-import { outOfTime, timeLeft } from '../rpc/call.js';
+import { outOfTime, timeLeft } from '../rpc/calls/client-call.js';
 import { type Call, RetryBudget, type RetryBudgetOptions } from '../rpc/index.js';
 import { isFree, isSafe } from './safe.js';
 import type { Attempt, ServiceNode, Strategy } from './types.js';

@@ -4,7 +4,7 @@ import { isInstance, messageOf } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import { within } from '../core/timers.js';
 import type { PeerCertificate, WebSocketRequest } from '../transport/types.js';
-import { cancelled, outOfTime, timeLeft, unlessCancelled } from './call.js';
+import { cancelled, outOfTime, timeLeft, unlessCancelled } from './calls/client-call.js';
 import { RpcError } from './errors.js';
 import { isReceived } from './interceptors/side.js';
 import type { CallContext, Channel, Identity, Interceptor, Metadata } from './types.js';

@@ -2,8 +2,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { captureAsyncContext } from '../core/node-async-context.js';
 import { connect as dial, serve as listen } from '../transport/node.js';
+import { setCallStorage } from './calls/inherited-call.js';
 import { connectOver } from './client.js';
-import { setCallStorage } from './inherited-call.js';
 import { serveOver } from './server.js';
 import type { RpcClient, RpcClientOptions, RpcServer, RpcServerOptions, Service } from './types.js';
 

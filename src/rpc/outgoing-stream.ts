@@ -1,9 +1,9 @@
 /** A streaming call as its caller's channel holds it. */
 import { isInstance, messageOf } from '../core/errors.js';
-import { streamsInput, streamsReplies, unsendable } from './call.js';
+import { streamsInput, streamsReplies, unsendable } from './calls/client-call.js';
+import { type CallCounter, OutgoingCall } from './calls/outgoing.js';
+import { readCredit } from './calls/responder.js';
 import { RpcError } from './errors.js';
-import { type CallCounter, OutgoingCall } from './outgoing.js';
-import { readCredit } from './responder.js';
 import { IncomingItems, itemSink, type StreamOwner, tell } from './server-stream.js';
 import { isIterable, StreamMemory, StreamReader, StreamWriter } from './stream.js';
 import type { Call, CodecName, MessageCodec } from './types.js';

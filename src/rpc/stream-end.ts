@@ -1,7 +1,7 @@
 /** When a call has ended: with its answer, or, when the answer is a stream, with the end of that. */
 import { followSignal } from '../core/signals.js';
 import { LongTimer } from '../core/timers.js';
-import { cancelled, signalInUse, streamsReplies, timeLeft } from './call.js';
+import { cancelled, signalInUse, streamsReplies, timeLeft } from './calls/client-call.js';
 import { RpcError } from './errors.js';
 import { isIterable, iteratorOf } from './stream.js';
 import type { Call, Invoke, Messages, Method } from './types.js';

@@ -1,6 +1,6 @@
 /** Contracts that are written by hand: a service's name, version and methods. */
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
-import { checkTimeout } from '../call.js';
+import { checkTimeout } from '../calls/client-call.js';
 import { codecsOf, commonCodecs } from '../codecs/message-class.js';
 import type { CodecName, Contract, Handler, Handlers, Method, MethodSpecs, Service } from '../types.js';
 import { requestTemplate } from '../wire/request.js';

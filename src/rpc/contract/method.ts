@@ -1,6 +1,6 @@
 /** The methods of a contract that is written by hand: their kinds, options and types. */
 import { badOption, checkNames, type Names, type NamesOf } from '../../core/options.js';
-import { checkTimeout, streams } from '../call.js';
+import { checkTimeout, streams } from '../calls/client-call.js';
 import { checkClass, type MessageClass, type MethodClasses } from '../codecs/message-class.js';
 import type { MethodKind, MethodSpec } from '../types.js';
 import { isSchema, type SchemaInput, type SchemaOutput, type StandardSchemaV1 } from './standard-schema.js';

@@ -4,7 +4,7 @@ import { settle as settlePromise } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import { warn } from '../../core/warning.js';
-import { ClientCall, checkTimeout, LeaveSignal, LinkedCall, StreamCall, streams, streamsReplies } from '../call.js';
+import { ClientCall, checkTimeout, LeaveSignal, LinkedCall, StreamCall, streams, streamsReplies } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { checkStubNames } from '../option-names.js';
 import { invokeUntilEnd } from '../stream-end.js';

@@ -2,7 +2,7 @@
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { followSignal } from '../../core/signals.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
-import { cancelled } from '../call.js';
+import { cancelled } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';

@@ -3,7 +3,7 @@
 import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, pause } from '../../core/timers.js';
-import { cancelled, streams } from '../call.js';
+import { cancelled, streams } from '../calls/client-call.js';
 import { isRpcCode, type RpcCode, type RpcError, rpcErrorOf } from '../errors.js';
 import { RetryBudget, type RetryBudgetOptions } from '../retry-budget.js';
 import { invokeSafely } from '../stream-end.js';

@@ -1,7 +1,7 @@
 /** An upper bound for the time of each call. */
 import { followSignal } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
-import { checkTimeout, timeLeft } from '../call.js';
+import { checkTimeout, timeLeft } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { iteratorOf } from '../stream.js';
 import { invokeSafely, isStream } from '../stream-end.js';

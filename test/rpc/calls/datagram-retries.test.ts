@@ -1,10 +1,10 @@
 /** Calls over UDP: what is lost, what comes twice, what does not fit. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { describe, expect, test } from 'vitest';
-import { REMEMBERED, RecentRequests } from '../../src/rpc/datagrams.js';
-import { connect, contract, implement, type RpcError, serve, serverStream, unary } from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { gate, turns, until, within } from '../fixtures/waiting.js';
+import { REMEMBERED, RecentRequests } from '../../../src/rpc/calls/datagram-retries.js';
+import { connect, contract, implement, type RpcError, serve, serverStream, unary } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { gate, turns, until, within } from '../../fixtures/waiting.js';
 
 const Sensor = contract('Sensor', {
   read: unary<string, string>({ idempotent: true }),

@@ -11,10 +11,10 @@ import {
   serverStream,
   timeout,
   unary,
-} from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { freeMemory, rig as testRig } from '../fixtures/rpc.js';
-import { gate, turns } from '../fixtures/waiting.js';
+} from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { freeMemory, rig as testRig } from '../../fixtures/rpc.js';
+import { gate, turns } from '../../fixtures/waiting.js';
 
 noLeaks();
 

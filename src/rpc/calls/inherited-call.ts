@@ -1,5 +1,5 @@
 /** The call that a handler is handling, which the calls that it makes inherit from; see RpcOptions.inheritContext. */
-import type { CallContext } from './types.js';
+import type { CallContext } from '../types.js';
 
 /** An AsyncLocalStorage, which only Node.js has. */
 interface CallStorage {

@@ -1,10 +1,10 @@
 /** When a call's time is over: it counts from the call's beginning, whatever happens before it is sent. */
 import { describe, expect, test } from 'vitest';
-import { consume, failover, type Registry } from '../../src/micro/index.js';
-import { memory } from '../../src/registries/memory.js';
-import { type CallContext, connect, contract, type Interceptor, implement, RpcError, serve, unary } from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { elapse, gate } from '../fixtures/waiting.js';
+import { consume, failover, type Registry } from '../../../src/micro/index.js';
+import { memory } from '../../../src/registries/memory.js';
+import { type CallContext, connect, contract, type Interceptor, implement, RpcError, serve, unary } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { elapse, gate } from '../../fixtures/waiting.js';
 
 const Bank = contract('Bank', { pay: unary<void, number | undefined>(), wait: unary<void, void>() });
 const ADDRESS = 'tcp://127.0.0.1:0';
@@ -81,7 +81,7 @@ describe('the time of a call', () => {
 
   test('is over for a failover with less than a millisecond left: DEADLINE_EXCEEDED, with the failure as its cause', async () => {
     const first = new RpcError('UNAVAILABLE', 'away', { unsent: true });
-    const { ClientCall } = await import('../../src/rpc/call.js');
+    const { ClientCall } = await import('../../../src/rpc/calls/client-call.js');
     const method = Bank.methods.get('pay');
     if (method === undefined) throw new Error('no method');
     let attempts = 0;

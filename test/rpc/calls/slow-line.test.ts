@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import { connect, contract, implement, serve, unary } from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
+import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
 
 noLeaks();
 

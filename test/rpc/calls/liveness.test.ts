@@ -1,10 +1,10 @@
 /** When a peer owes a sign of life, and what a client makes of it. */
 import { describe, expect, test } from 'vitest';
-import { connect, contract, implement, serve, unary } from '../../src/rpc/index.js';
-import { Liveness } from '../../src/rpc/liveness.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { TcpProxy } from '../fixtures/tcp-proxy.js';
-import { Inbox } from '../fixtures/waiting.js';
+import { Liveness } from '../../../src/rpc/calls/liveness.js';
+import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { TcpProxy } from '../../fixtures/tcp-proxy.js';
+import { Inbox } from '../../fixtures/waiting.js';
 
 describe('Liveness', () => {
   /** Looks every 20 ms from `from` to `to`; answers the instants at which the peer should be asked. */

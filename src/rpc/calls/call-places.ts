@@ -1,6 +1,6 @@
 /** What the calls of one session take while their handlers run. */
-import { promiseOf } from '../core/callbacks.js';
-import { iteratorOf } from './stream.js';
+import { promiseOf } from '../../core/callbacks.js';
+import { iteratorOf } from '../stream.js';
 
 /** A call, as CallPlaces sees it. */
 export interface PlacedCall {

@@ -1,7 +1,7 @@
 /** Calls that a peer refuses before their handlers run: their callers learn that they did not run. */
 import { describe, expect, test } from 'vitest';
-import { consume, failover, p2cEwma, type Registry } from '../../src/micro/index.js';
-import { memory } from '../../src/registries/memory.js';
+import { consume, failover, p2cEwma, type Registry } from '../../../src/micro/index.js';
+import { memory } from '../../../src/registries/memory.js';
 import {
   type CodecName,
   concurrencyLimit,
@@ -15,12 +15,12 @@ import {
   retry,
   serve,
   unary,
-} from '../../src/rpc/index.js';
-import { readResponseError, writeResponseHead } from '../../src/rpc/wire/header.js';
-import { ByteWriter } from '../../src/transport/byte-writer.js';
-import { copy, encode } from '../../src/transport/bytes.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { gate, until } from '../fixtures/waiting.js';
+} from '../../../src/rpc/index.js';
+import { readResponseError, writeResponseHead } from '../../../src/rpc/wire/header.js';
+import { ByteWriter } from '../../../src/transport/byte-writer.js';
+import { copy, encode } from '../../../src/transport/bytes.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { gate, until } from '../../fixtures/waiting.js';
 
 const Shop = contract('Shop', { order: unary<void, string>(), wait: unary<void, void>() });
 const ADDRESS = 'tcp://127.0.0.1:0';

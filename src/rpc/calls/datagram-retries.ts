@@ -2,10 +2,10 @@
  * What calls need over datagrams, which may be lost or come twice: requests that are safe to repeat are sent again until their answer comes, and an
  * answer is sent again for a request that comes again, without another call of the handler.
  */
-import { Queue } from '../core/queue.js';
+import { Queue } from '../../core/queue.js';
+import type { Sequence } from '../wire/control-frames.js';
 import type { Outgoing } from './outgoing.js';
 import { sequenceKey } from './sequence-key.js';
-import type { Sequence } from './wire/control-frames.js';
 
 /** Milliseconds until a request is first sent again; it doubles up to the longest. */
 const FIRST_RESEND = 200;

@@ -2,8 +2,8 @@
  * What waits for an answer on one channel, found by sequence. A ring rather than a Map: the sequence is ours, so each
  * waiting call gets one whose slot is free, and finding it again is one array access.
  */
-import { inTurns } from '../core/turn.js';
-import { RpcError } from './errors.js';
+import { inTurns } from '../../core/turn.js';
+import { RpcError } from '../errors.js';
 
 const FIRST_CAPACITY = 8;
 /** Something that was sent and waits. It is answered or it fails, once. */

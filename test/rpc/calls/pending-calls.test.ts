@@ -1,9 +1,9 @@
 /** The ring of what waits for an answer. */
 import { describe, expect, test, vi } from 'vitest';
-import type { RpcError } from '../../src/rpc/index.js';
-import { PendingCalls, Waiting } from '../../src/rpc/pending.js';
-import { thrown } from '../fixtures/transports.js';
-import { until } from '../fixtures/waiting.js';
+import { PendingCalls, Waiting } from '../../../src/rpc/calls/pending-calls.js';
+import type { RpcError } from '../../../src/rpc/index.js';
+import { thrown } from '../../fixtures/transports.js';
+import { until } from '../../fixtures/waiting.js';
 
 class Probe extends Waiting {
   readonly events: string[] = [];

@@ -1,18 +1,18 @@
 /** A call as its handler sees it. */
-import { type LinkedSignal, linkSignals } from '../core/signals.js';
-import { LongTimer } from '../core/timers.js';
-import { onNextTurn, spend } from '../core/turn.js';
-import { checkTimeout } from './call.js';
+import { type LinkedSignal, linkSignals } from '../../core/signals.js';
+import { LongTimer } from '../../core/timers.js';
+import { onNextTurn, spend } from '../../core/turn.js';
+import { checkMetadata, hasKeys, NO_METADATA, writableMetadata } from '../codecs/metadata.js';
+import type { Route } from '../contract/router.js';
+import { RpcError } from '../errors.js';
+import { checkChangeNames } from '../option-names.js';
+import type { ServerStream } from '../server-stream.js';
+import type { MethodMeter } from '../statistics.js';
+import type { CallContext, Channel, CodecName, Handler, Identity, Metadata, Method } from '../types.js';
+import type { Frame, Tags } from '../wire/frame.js';
+import type { RequestHead } from '../wire/header.js';
 import type { CallPlaces, PlacedCall } from './call-places.js';
-import { checkMetadata, hasKeys, NO_METADATA, writableMetadata } from './codecs/metadata.js';
-import type { Route } from './contract/router.js';
-import { RpcError } from './errors.js';
-import { checkChangeNames } from './option-names.js';
-import type { ServerStream } from './server-stream.js';
-import type { MethodMeter } from './statistics.js';
-import type { CallContext, Channel, CodecName, Handler, Identity, Metadata, Method } from './types.js';
-import type { Frame, Tags } from './wire/frame.js';
-import type { RequestHead } from './wire/header.js';
+import { checkTimeout } from './client-call.js';
 
 /** The channel, as a call sees it. */
 export interface ServerCallOwner extends Channel {

@@ -1,14 +1,14 @@
 /** A call as its caller makes it. */
 
-import { codeOf, messageOf } from '../core/errors.js';
-import { badOption, checkNumber } from '../core/options.js';
-import { followSignal, type LinkedSignal, linkSignals } from '../core/signals.js';
-import { now } from '../transport/tick.js';
-import { checkMetadata, NO_METADATA } from './codecs/metadata.js';
-import { RpcError, rpcErrorOf } from './errors.js';
+import { codeOf, messageOf } from '../../core/errors.js';
+import { badOption, checkNumber } from '../../core/options.js';
+import { followSignal, type LinkedSignal, linkSignals } from '../../core/signals.js';
+import { now } from '../../transport/tick.js';
+import { checkMetadata, NO_METADATA } from '../codecs/metadata.js';
+import { RpcError, rpcErrorOf } from '../errors.js';
+import { checkCallNames, checkChangeNames } from '../option-names.js';
+import type { Call, CallContext, CallOptions, CodecName, Metadata, Method, MethodKind } from '../types.js';
 import { handledCall } from './inherited-call.js';
-import { checkCallNames, checkChangeNames } from './option-names.js';
-import type { Call, CallContext, CallOptions, CodecName, Metadata, Method, MethodKind } from './types.js';
 
 /** What travels as a uint32 of milliseconds. */
 const LONGEST_TIMEOUT = 0xffff_ffff;

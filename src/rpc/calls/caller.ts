@@ -1,25 +1,25 @@
 /** The calling half of a channel: calls go out, wait for their answers, and settle once. */
 
-import { followSignal } from '../core/signals.js';
-import { within } from '../core/timers.js';
-import { spinFor } from '../transport/busy-poll.js';
-import { now } from '../transport/tick.js';
-import { every } from '../transport/ticker.js';
-import type { Session } from '../transport/types.js';
-import { cancelled, instantFor, outOfTime, signalInUse, streams, timeLeft, unlessCancelled, unsendable } from './call.js';
-import { Resends } from './datagrams.js';
-import type { Dialect } from './dialect.js';
-import { RpcError } from './errors.js';
+import { followSignal } from '../../core/signals.js';
+import { within } from '../../core/timers.js';
+import { spinFor } from '../../transport/busy-poll.js';
+import { now } from '../../transport/tick.js';
+import { every } from '../../transport/ticker.js';
+import type { Session } from '../../transport/types.js';
+import { RpcError } from '../errors.js';
+import { checkStreamInput, OutgoingStream, type OutgoingStreamOwner } from '../outgoing-stream.js';
+import { tell } from '../server-stream.js';
+import type { Meters, Tally } from '../statistics.js';
+import type { Call } from '../types.js';
+import { ControlPacket } from '../wire/control-frames.js';
+import { COMMAND, type Frame, type HeaderOnlyAnswers, LARGEST_PLAIN_BODY } from '../wire/frame.js';
+import { EXTENDED_ANSWER } from '../wire/request.js';
+import { cancelled, instantFor, outOfTime, signalInUse, streams, timeLeft, unlessCancelled, unsendable } from './client-call.js';
+import { Resends } from './datagram-retries.js';
 import { Liveness } from './liveness.js';
 import { Heartbeat, type Outgoing, OutgoingCall } from './outgoing.js';
-import { checkStreamInput, OutgoingStream, type OutgoingStreamOwner } from './outgoing-stream.js';
-import { PendingCalls } from './pending.js';
-import { tell } from './server-stream.js';
-import type { Meters, Tally } from './statistics.js';
-import type { Call } from './types.js';
-import { ControlPacket } from './wire/control-frames.js';
-import { COMMAND, type Frame, type HeaderOnlyAnswers, LARGEST_PLAIN_BODY } from './wire/frame.js';
-import { EXTENDED_ANSWER } from './wire/request.js';
+import type { Dialect } from './peer-capabilities.js';
+import { PendingCalls } from './pending-calls.js';
 
 /** How often deadlines are looked at: what a timeout may be late. Milliseconds. */
 const SWEEP_PERIOD = 20;

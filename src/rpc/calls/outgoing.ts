@@ -1,15 +1,15 @@
 /** What a channel sends and waits for: a call, or a heartbeat. */
-import { notifyOrWarn } from '../core/callbacks.js';
-import { messageOf } from '../core/errors.js';
-import type { ByteWriter } from '../transport/byte-writer.js';
-import { now } from '../transport/tick.js';
-import { NO_METADATA } from './codecs/metadata.js';
-import { RpcError } from './errors.js';
-import { type PendingCalls, Waiting } from './pending.js';
-import type { Call, CallOptions, CodecName, Metadata } from './types.js';
-import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from './wire/frame.js';
-import { isPlainSuccess, readResponseError } from './wire/header.js';
-import { EXTENDED_REQUEST, writeRequest } from './wire/request.js';
+import { notifyOrWarn } from '../../core/callbacks.js';
+import { messageOf } from '../../core/errors.js';
+import type { ByteWriter } from '../../transport/byte-writer.js';
+import { now } from '../../transport/tick.js';
+import { NO_METADATA } from '../codecs/metadata.js';
+import { RpcError } from '../errors.js';
+import type { Call, CallOptions, CodecName, Metadata } from '../types.js';
+import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/frame.js';
+import { isPlainSuccess, readResponseError } from '../wire/header.js';
+import { EXTENDED_REQUEST, writeRequest } from '../wire/request.js';
+import { type PendingCalls, Waiting } from './pending-calls.js';
 
 export abstract class Outgoing extends Waiting {
   abstract write(output: ByteWriter): void;

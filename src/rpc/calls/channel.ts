@@ -2,27 +2,27 @@
  * One session as rpc sees it: both sides may call and serve. It is the session's listener and codec; calls are its Caller's, requests
  * its Responder's, and what concerns both is its own.
  */
-import { codeOf, type GettyError } from '../core/errors.js';
-import { atMost } from '../core/timers.js';
-import type { ByteReader } from '../transport/byte-reader.js';
-import { ByteWriter } from '../transport/byte-writer.js';
-import { tooLarge } from '../transport/session-options.js';
-import { now } from '../transport/tick.js';
-import type { Codec, EventListener, Peer, PeerCertificate, Session, WebSocketRequest } from '../transport/types.js';
+import { codeOf, type GettyError } from '../../core/errors.js';
+import { atMost } from '../../core/timers.js';
+import type { ByteReader } from '../../transport/byte-reader.js';
+import { ByteWriter } from '../../transport/byte-writer.js';
+import { tooLarge } from '../../transport/session-options.js';
+import { now } from '../../transport/tick.js';
+import type { Codec, EventListener, Peer, PeerCertificate, Session, WebSocketRequest } from '../../transport/types.js';
+import { makeStub } from '../contract/stub.js';
+import { RpcError } from '../errors.js';
+import { countsOf, Tally } from '../statistics.js';
+import type { Call, Contract, Invoke, MethodSpecs, PeerStatistics, Stub, StubOptions } from '../types.js';
+import { ControlPacket, type ItemPacket } from '../wire/control-frames.js';
+import { COMMAND, Frame, readFrame } from '../wire/frame.js';
+import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
+import type { Reply } from '../wire/response.js';
 import type { CallPlaces } from './call-places.js';
 import { Caller, type CallerOwner, type CallerSetup } from './caller.js';
-import { makeStub } from './contract/stub.js';
-import { RecentRequests } from './datagrams.js';
-import { Dialect } from './dialect.js';
-import { RpcError } from './errors.js';
+import { RecentRequests } from './datagram-retries.js';
 import type { Outgoing } from './outgoing.js';
+import { Dialect } from './peer-capabilities.js';
 import { Responder, type ResponderOwner, type ResponderSetup } from './responder.js';
-import { countsOf, Tally } from './statistics.js';
-import type { Call, Contract, Invoke, MethodSpecs, PeerStatistics, Stub, StubOptions } from './types.js';
-import { ControlPacket, type ItemPacket } from './wire/control-frames.js';
-import { COMMAND, Frame, readFrame } from './wire/frame.js';
-import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './wire/request.js';
-import type { Reply } from './wire/response.js';
 
 /** What all channels of a client or server share. */
 export interface ChannelSetup extends CallerSetup, ResponderSetup {
