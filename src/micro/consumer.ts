@@ -27,7 +27,7 @@ import {
 import { checkRpcClientNames, checkStubNames, RPC_CLIENT_NAMES } from '../rpc/option-names.js';
 import { settled } from '../rpc/options.js';
 import { SHARED_METERS } from '../rpc/statistics.js';
-import { invokeUntilEnd } from '../rpc/stream-end.js';
+import { invokeUntilEnd } from '../rpc/streams/stream-end.js';
 import { roundRobin } from './balancers/index.js';
 import { type EjectionOptions, resolveEjection } from './ejection.js';
 import { type Explanation, everyNode, explain } from './explain.js';

@@ -8,7 +8,7 @@ import { LONGEST_TIMER } from '../core/timers.js';
 import { MAX_DECODED_OBJECTS } from '../transport/json-text.js';
 import { resolveSetup } from '../transport/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
-import { FIRST_WINDOW } from './stream.js';
+import { FIRST_WINDOW } from './streams/flow-control.js';
 import type { Interceptor, Invoke, RpcOptions } from './types.js';
 
 /** Milliseconds. */

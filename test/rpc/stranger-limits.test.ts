@@ -21,7 +21,7 @@ import {
   serverStream,
   unary,
 } from '../../src/rpc/index.js';
-import { StreamMemory, StreamReader } from '../../src/rpc/stream.js';
+import { StreamMemory, StreamReader } from '../../src/rpc/streams/flow-control.js';
 import { parseJson } from '../../src/transport/json-text.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';

@@ -1,6 +1,6 @@
 /** What the calls of one session take while their handlers run. */
 import { promiseOf } from '../../core/callbacks.js';
-import { iteratorOf } from '../stream.js';
+import { iteratorOf } from '../streams/flow-control.js';
 
 /** A call, as CallPlaces sees it. */
 export interface PlacedCall {

@@ -6,8 +6,8 @@ import { checkMetadata, hasKeys, NO_METADATA, writableMetadata } from '../codecs
 import type { Route } from '../contract/router.js';
 import { RpcError } from '../errors.js';
 import { checkChangeNames } from '../option-names.js';
-import type { ServerStream } from '../server-stream.js';
 import type { MethodMeter } from '../statistics.js';
+import type { ServerStream } from '../streams/server-stream.js';
 import type { CallContext, Channel, CodecName, Handler, Identity, Metadata, Method } from '../types.js';
 import type { Frame, Tags } from '../wire/frame.js';
 import type { RequestHead } from '../wire/header.js';

@@ -7,7 +7,7 @@ import { warn } from '../../core/warning.js';
 import { ClientCall, checkTimeout, LeaveSignal, LinkedCall, StreamCall, streams, streamsReplies } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { checkStubNames } from '../option-names.js';
-import { invokeUntilEnd } from '../stream-end.js';
+import { invokeUntilEnd } from '../streams/stream-end.js';
 import type { Callback, CallOptions, CodecName, Contract, Invoke, Method, MethodSpecs, Replies, Stub, StubOptions } from '../types.js';
 
 /** `timeout`: milliseconds for calls and methods that do not say; not for streams. Throws BAD_OPTION. */

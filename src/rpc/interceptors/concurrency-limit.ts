@@ -4,7 +4,7 @@ import { followSignal } from '../../core/signals.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { cancelled } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
-import { invokeUntilEnd } from '../stream-end.js';
+import { invokeUntilEnd } from '../streams/stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
 import { deadlineOf, nameOf } from './side.js';
 

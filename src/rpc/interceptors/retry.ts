@@ -6,7 +6,7 @@ import { LONGEST_TIMER, pause } from '../../core/timers.js';
 import { cancelled, streams } from '../calls/client-call.js';
 import { isRpcCode, type RpcCode, type RpcError, rpcErrorOf } from '../errors.js';
 import { RetryBudget, type RetryBudgetOptions } from '../retry-budget.js';
-import { invokeSafely } from '../stream-end.js';
+import { invokeSafely } from '../streams/stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
 import { deadlineOf, isReceived } from './side.js';
 

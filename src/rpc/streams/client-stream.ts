@@ -1,14 +1,14 @@
 /** A streaming call as its caller's channel holds it. */
-import { isInstance, messageOf } from '../core/errors.js';
-import { streamsInput, streamsReplies, unsendable } from './calls/client-call.js';
-import { type CallCounter, OutgoingCall } from './calls/outgoing.js';
-import { readCredit } from './calls/responder.js';
-import { RpcError } from './errors.js';
+import { isInstance, messageOf } from '../../core/errors.js';
+import { streamsInput, streamsReplies, unsendable } from '../calls/client-call.js';
+import { type CallCounter, OutgoingCall } from '../calls/outgoing.js';
+import { readCredit } from '../calls/responder.js';
+import { RpcError } from '../errors.js';
+import type { Call, CodecName, MessageCodec } from '../types.js';
+import { ControlPacket, type Sequence } from '../wire/control-frames.js';
+import { COMMAND, type Frame } from '../wire/frame.js';
+import { isIterable, StreamMemory, StreamReader, StreamWriter } from './flow-control.js';
 import { IncomingItems, itemSink, type StreamOwner, tell } from './server-stream.js';
-import { isIterable, StreamMemory, StreamReader, StreamWriter } from './stream.js';
-import type { Call, CodecName, MessageCodec } from './types.js';
-import { ControlPacket, type Sequence } from './wire/control-frames.js';
-import { COMMAND, type Frame } from './wire/frame.js';
 
 export interface OutgoingStreamOwner extends StreamOwner {
   /** Forget the call: no answer is wanted. False: it is over already. */

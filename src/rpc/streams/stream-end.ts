@@ -1,10 +1,10 @@
 /** When a call has ended: with its answer, or, when the answer is a stream, with the end of that. */
-import { followSignal } from '../core/signals.js';
-import { LongTimer } from '../core/timers.js';
-import { cancelled, signalInUse, streamsReplies, timeLeft } from './calls/client-call.js';
-import { RpcError } from './errors.js';
-import { isIterable, iteratorOf } from './stream.js';
-import type { Call, Invoke, Messages, Method } from './types.js';
+import { followSignal } from '../../core/signals.js';
+import { LongTimer } from '../../core/timers.js';
+import { cancelled, signalInUse, streamsReplies, timeLeft } from '../calls/client-call.js';
+import { RpcError } from '../errors.js';
+import type { Call, Invoke, Messages, Method } from '../types.js';
+import { isIterable, iteratorOf } from './flow-control.js';
 
 /** Told once: with the error of a call that failed, with undefined of one that did not. Must not throw. */
 export type Ended = (error: RpcError | undefined) => void;

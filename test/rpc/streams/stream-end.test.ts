@@ -1,9 +1,9 @@
 /** The end of a call, for those who count: told once, whatever the answer is and whoever ends it. */
 import { expect, test } from 'vitest';
-import { type MethodKind, RpcError } from '../../src/rpc/index.js';
-import { invokeUntilEnd, isStream } from '../../src/rpc/stream-end.js';
-import { Calls, clientCall, collect, Source, scripted } from '../fixtures/calls.js';
-import { noLeaks } from '../fixtures/leaks.js';
+import { type MethodKind, RpcError } from '../../../src/rpc/index.js';
+import { invokeUntilEnd, isStream } from '../../../src/rpc/streams/stream-end.js';
+import { Calls, clientCall, collect, Source, scripted } from '../../fixtures/calls.js';
+import { noLeaks } from '../../fixtures/leaks.js';
 
 noLeaks();
 

@@ -1,10 +1,10 @@
 /** Streams on the wire: which packages there are, and what a peer that does not keep to them can do. */
 import { describe, expect, test } from 'vitest';
-import { clientStream, connect, contract, duplex, implement, type RpcServer, serve, serverStream, unary } from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { freeMemory, Log, RawPeer, RawServer } from '../fixtures/rpc.js';
-import { type Fields, frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
-import { gate, Inbox, turns, until } from '../fixtures/waiting.js';
+import { clientStream, connect, contract, duplex, implement, type RpcServer, serve, serverStream, unary } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { freeMemory, Log, RawPeer, RawServer } from '../../fixtures/rpc.js';
+import { type Fields, frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
+import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
 
 const CALL = 0xabcdef1234567n;
 const Feed = contract('Feed', {

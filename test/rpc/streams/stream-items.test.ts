@@ -1,13 +1,13 @@
 /** The items of streams: promises among them, items that have no form in the codec, and iterables that misbehave. */
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { type CodecName, clientStream, contract, duplex, implement, type RpcError, serverStream, timeout, unary } from '../../src/rpc/index.js';
-import { collect } from '../fixtures/calls.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Kinds as KindsDescriptor } from '../fixtures/protobuf/kinds_pb.js';
-import { freeMemory, rig } from '../fixtures/rpc.js';
-import { rejection } from '../fixtures/transports.js';
-import { turns } from '../fixtures/waiting.js';
+import { type CodecName, clientStream, contract, duplex, implement, type RpcError, serverStream, timeout, unary } from '../../../src/rpc/index.js';
+import { collect } from '../../fixtures/calls.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Kinds as KindsDescriptor } from '../../fixtures/protobuf/kinds_pb.js';
+import { freeMemory, rig } from '../../fixtures/rpc.js';
+import { rejection } from '../../fixtures/transports.js';
+import { turns } from '../../fixtures/waiting.js';
 
 noLeaks();
 

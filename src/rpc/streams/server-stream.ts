@@ -1,10 +1,10 @@
 /** A streaming call as its answering side holds it: what it reads of the caller's messages, and what it writes of its own. */
-import type { Bytes } from '../transport/bytes.js';
-import { streamsInput, streamsReplies } from './calls/client-call.js';
-import { RpcError } from './errors.js';
-import { type StreamCall, type StreamMemory, StreamReader, type StreamSink, StreamWriter } from './stream.js';
-import type { CodecName, MessageCodec, Method } from './types.js';
-import { ControlPacket, ItemPacket, type Sequence } from './wire/control-frames.js';
+import type { Bytes } from '../../transport/bytes.js';
+import { streamsInput, streamsReplies } from '../calls/client-call.js';
+import { RpcError } from '../errors.js';
+import type { CodecName, MessageCodec, Method } from '../types.js';
+import { ControlPacket, ItemPacket, type Sequence } from '../wire/control-frames.js';
+import { type StreamCall, type StreamMemory, StreamReader, type StreamSink, StreamWriter } from './flow-control.js';
 
 /** What a stream needs of its channel. */
 export interface StreamOwner {

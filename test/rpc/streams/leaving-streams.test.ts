@@ -3,11 +3,11 @@
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
-import { consume, type Registry } from '../../src/micro/index.js';
-import { memory } from '../../src/registries/memory.js';
-import { connect, contract, type Interceptor, implement, serve, serverStream } from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { gate, until, within } from '../fixtures/waiting.js';
+import { consume, type Registry } from '../../../src/micro/index.js';
+import { memory } from '../../../src/registries/memory.js';
+import { connect, contract, type Interceptor, implement, serve, serverStream } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { gate, until, within } from '../../fixtures/waiting.js';
 
 const News = contract('News', { watch: serverStream<void, number>() });
 noLeaks();
