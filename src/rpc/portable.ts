@@ -1,6 +1,5 @@
 /** What the rpc layer is on Node.js and in browsers alike: all but connect(), serve(), what only servers need, and what needs `@bufbuild/protobuf`. */
 export type { Logger } from '../core/logger.js';
-export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './auth.js';
 export { type MessageClass, type MethodClasses, messageClass } from './codecs/message-class.js';
 export { type ContractOptions, implement } from './contract/contract.js';
 export { clientStream, duplex, type MethodOptions, noReply, oneway, type StreamOptions, serverStream, unary } from './contract/method.js';
@@ -16,6 +15,7 @@ export type {
 export { makeStub } from './contract/stub.js';
 export { type RpcCode, RpcError, type RpcErrorDetail, type RpcReason } from './errors.js';
 export { Histogram } from './histogram.js';
+export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './interceptors/auth.js';
 export {
   CIRCUIT_BREAKER_DEFAULTS,
   type CircuitBreakerOptions,
@@ -26,6 +26,7 @@ export { CONCURRENCY_LIMIT_DEFAULTS, type ConcurrencyLimitOptions, concurrencyLi
 export { type CallLine, LOGGING_DEFAULTS, type LoggingOptions, logging } from './interceptors/logging.js';
 export { RATE_LIMIT_DEFAULTS, type RateLimitOptions, rateLimit } from './interceptors/rate-limit.js';
 export { RETRY_DEFAULTS, type RetryOptions, retry } from './interceptors/retry.js';
+export { RETRY_BUDGET_DEFAULTS, RetryBudget, type RetryBudgetOptions } from './interceptors/retry-budget.js';
 export { isReceived } from './interceptors/side.js';
 export { timeout } from './interceptors/timeout.js';
 export {
@@ -40,7 +41,6 @@ export {
   type StatisticsReport,
 } from './introspection.js';
 export { compose, RPC_DEFAULTS } from './options.js';
-export { RETRY_BUDGET_DEFAULTS, RetryBudget, type RetryBudgetOptions } from './retry-budget.js';
 export type {
   Call,
   Callback,

@@ -21,9 +21,15 @@ import { TASK_POOL_DEFAULTS } from '../../src/transport/task-pool.js';
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const INTERCEPTORS = ['circuit-breaker', 'concurrency-limit', 'logging', 'rate-limit', 'retry'].map((name) => `src/rpc/interceptors/${name}.ts`);
-const RPC = ['types', 'contract/contract', 'contract/descriptor-contract', 'contract/method', 'auth', 'jwt', 'retry-budget'].map(
-  (name) => `src/rpc/${name}.ts`,
-);
+const RPC = [
+  'types',
+  'contract/contract',
+  'contract/descriptor-contract',
+  'contract/method',
+  'interceptors/auth',
+  'interceptors/jwt',
+  'interceptors/retry-budget',
+].map((name) => `src/rpc/${name}.ts`);
 const MICRO = ['consumer', 'provider', 'ejection', 'hedge', 'resolver', 'strategies'].map((name) => `src/micro/${name}.ts`);
 /** A heading between them: the last table of one ends with it. */
 const page = ['docs/transport.md', 'docs/rpc.md', 'docs/interceptors.md', 'docs/micro.md', 'docs/etcd.md'].map(read).join('\n### \n');

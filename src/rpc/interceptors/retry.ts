@@ -5,9 +5,9 @@ import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/op
 import { LONGEST_TIMER, pause } from '../../core/timers.js';
 import { cancelled, streams } from '../calls/client-call.js';
 import { isRpcCode, type RpcCode, type RpcError, rpcErrorOf } from '../errors.js';
-import { RetryBudget, type RetryBudgetOptions } from '../retry-budget.js';
 import { invokeSafely } from '../streams/stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
+import { RetryBudget, type RetryBudgetOptions } from './retry-budget.js';
 import { deadlineOf, isReceived } from './side.js';
 
 /** Milliseconds. Defaults: RETRY_DEFAULTS. */

@@ -1,5 +1,5 @@
 /** How many second tries a busy or broken service is to bear. */
-import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
+import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 
 export interface RetryBudgetOptions {
   /** Retries earned by each call: 0.2 lets retries add 20 % to the load. */

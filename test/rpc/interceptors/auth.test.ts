@@ -22,10 +22,10 @@ import {
   serve,
   serverStream,
   unary,
-} from '../../src/rpc/index.js';
-import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../fixtures/certificates.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { channelOf, freeMemory, Log } from '../fixtures/rpc.js';
+} from '../../../src/rpc/index.js';
+import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../../fixtures/certificates.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { channelOf, freeMemory, Log } from '../../fixtures/rpc.js';
 
 const Vault = contract('Vault', { whoAmI: unary<void, string>(), open: unary<void, string>(), coins: serverStream<number, number>() });
 

@@ -1,12 +1,12 @@
 /** Tokens that are JSON Web Tokens (RFC 7519), verified by the jose package, which is loaded with the first. */
 
 import type { CryptoKey, JSONWebKeySet, JWTPayload, JWTVerifyGetKey, JWTVerifyOptions, KeyObject } from 'jose';
-import { isInstance } from '../core/errors.js';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
-import { redactUrl } from '../core/redact.js';
+import { isInstance } from '../../core/errors.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { redactUrl } from '../../core/redact.js';
+import { RpcError } from '../errors.js';
+import type { Identity } from '../types.js';
 import type { Authenticate } from './auth.js';
-import { RpcError } from './errors.js';
-import type { Identity } from './types.js';
 
 /**
  * A key set, or a function that gives the present one. The function is called again when a token names a key that is not in the set; while it fails, the

@@ -1,13 +1,13 @@
 /** Who calls, and what they may: interceptors for the side that serves, and for the side that calls. */
-import { settle } from '../core/callbacks.js';
-import { isInstance, messageOf } from '../core/errors.js';
-import { badOption, checkNames, type NamesOf } from '../core/options.js';
-import { within } from '../core/timers.js';
-import type { PeerCertificate, WebSocketRequest } from '../transport/types.js';
-import { cancelled, outOfTime, timeLeft, unlessCancelled } from './calls/client-call.js';
-import { RpcError } from './errors.js';
-import { isReceived } from './interceptors/side.js';
-import type { CallContext, Channel, Identity, Interceptor, Metadata } from './types.js';
+import { settle } from '../../core/callbacks.js';
+import { isInstance, messageOf } from '../../core/errors.js';
+import { badOption, checkNames, type NamesOf } from '../../core/options.js';
+import { within } from '../../core/timers.js';
+import type { PeerCertificate, WebSocketRequest } from '../../transport/types.js';
+import { cancelled, outOfTime, timeLeft, unlessCancelled } from '../calls/client-call.js';
+import { RpcError } from '../errors.js';
+import type { CallContext, Channel, Identity, Interceptor, Metadata } from '../types.js';
+import { isReceived } from './side.js';
 
 /** The metadata key of a token, and what stands before it, as HTTP has them. */
 const AUTHORIZATION = 'authorization';

@@ -1,6 +1,6 @@
 /** The budget of retries: how many second tries there may be, at most. */
 import { describe, expect, it } from 'vitest';
-import { RetryBudget } from '../../src/rpc/retry-budget.js';
+import { RetryBudget } from '../../../src/rpc/interceptors/retry-budget.js';
 
 describe('RetryBudget', () => {
   /** Seconds of calls of which every one wants a retry; the retries granted. */
