@@ -24,9 +24,9 @@ import {
   type Stub,
   type StubOptions,
 } from '../rpc/index.js';
+import { SHARED_METERS } from '../rpc/metrics/statistics.js';
 import { checkRpcClientNames, checkStubNames, RPC_CLIENT_NAMES } from '../rpc/option-names.js';
 import { settled } from '../rpc/options.js';
-import { SHARED_METERS } from '../rpc/statistics.js';
 import { invokeUntilEnd } from '../rpc/streams/stream-end.js';
 import { roundRobin } from './balancers/index.js';
 import { type EjectionOptions, resolveEjection } from './ejection.js';

@@ -1,6 +1,6 @@
 /** What a consumer counts: the attempts that calls took, and its nodes. */
 import type { RpcStatistics } from '../rpc/index.js';
-import { Meters, type SharedMeters } from '../rpc/statistics.js';
+import { Meters, type SharedMeters } from '../rpc/metrics/statistics.js';
 
 /** Nodes of all lists that a consumer follows. A node counts once, in the first state that applies. */
 export type NodeCounts = {

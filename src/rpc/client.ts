@@ -12,10 +12,10 @@ import { timeLeft, unlessCancelled } from './calls/client-call.js';
 import { Router } from './contract/router.js';
 import { makeStub } from './contract/stub.js';
 import { RpcError } from './errors.js';
+import { Meters, SHARED_METERS, type SharedMeters, statisticsOf } from './metrics/statistics.js';
 import { checkRpcClientNames } from './option-names.js';
 import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { handlerChain } from './server.js';
-import { Meters, SHARED_METERS, type SharedMeters, statisticsOf } from './statistics.js';
 import type { Call, Channel, Contract, Invoke, MethodSpecs, RpcClient, RpcClientOptions, RpcStatistics, Stub, StubOptions } from './types.js';
 import type { Frame } from './wire/frame.js';
 

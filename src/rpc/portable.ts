@@ -14,7 +14,6 @@ export type {
 } from './contract/standard-schema.js';
 export { makeStub } from './contract/stub.js';
 export { type RpcCode, RpcError, type RpcErrorDetail, type RpcReason } from './errors.js';
-export { Histogram } from './histogram.js';
 export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './interceptors/auth.js';
 export {
   CIRCUIT_BREAKER_DEFAULTS,
@@ -29,6 +28,7 @@ export { RETRY_DEFAULTS, type RetryOptions, retry } from './interceptors/retry.j
 export { RETRY_BUDGET_DEFAULTS, RetryBudget, type RetryBudgetOptions } from './interceptors/retry-budget.js';
 export { isReceived } from './interceptors/side.js';
 export { timeout } from './interceptors/timeout.js';
+export { Histogram } from './metrics/histogram.js';
 export {
   Introspection,
   type LatencyReport,
@@ -39,7 +39,7 @@ export {
   type SessionsReport,
   type SessionsRequest,
   type StatisticsReport,
-} from './introspection.js';
+} from './metrics/introspection.js';
 export { compose, RPC_DEFAULTS } from './options.js';
 export type {
   Call,

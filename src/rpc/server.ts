@@ -9,10 +9,10 @@ import { handling } from './calls/inherited-call.js';
 import type { ServerCall } from './calls/server-call.js';
 import { Router } from './contract/router.js';
 import { RpcError } from './errors.js';
-import { withIntrospection } from './introspection.js';
+import { withIntrospection } from './metrics/introspection.js';
+import { Meters, statisticsOf } from './metrics/statistics.js';
 import { checkRpcServerNames } from './option-names.js';
 import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
-import { Meters, statisticsOf } from './statistics.js';
 import type { Channel, Invoke, RpcServer, RpcServerOptions, RpcStatistics, Service } from './types.js';
 import type { Frame } from './wire/frame.js';
 

@@ -121,7 +121,7 @@ describe('the layers', () => {
       ['registries/file.ts', 'micro/consumer.ts'],
       ['registries/file.ts', 'rpc/index.ts'],
       ['cli/demo.ts', 'rpc/contract/router.ts'],
-      ['prometheus/index.ts', 'rpc/statistics.ts'],
+      ['prometheus/index.ts', 'rpc/metrics/statistics.ts'],
       ['opentelemetry/index.ts', 'transport/types.ts'],
       ['rpc/index.ts', 'prometheus/index.ts'],
       ['newroom/index.ts', 'rpc/index.ts'],

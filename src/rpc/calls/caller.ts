@@ -7,7 +7,7 @@ import { now } from '../../transport/tick.js';
 import { every } from '../../transport/ticker.js';
 import type { Session } from '../../transport/types.js';
 import { RpcError } from '../errors.js';
-import type { Meters, Tally } from '../statistics.js';
+import type { Meters, Tally } from '../metrics/statistics.js';
 import { checkStreamInput, OutgoingStream, type OutgoingStreamOwner } from '../streams/client-stream.js';
 import { tell } from '../streams/server-stream.js';
 import type { Call } from '../types.js';

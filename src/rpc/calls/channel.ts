@@ -11,7 +11,7 @@ import { now } from '../../transport/tick.js';
 import type { Codec, EventListener, Peer, PeerCertificate, Session, WebSocketRequest } from '../../transport/types.js';
 import { makeStub } from '../contract/stub.js';
 import { RpcError } from '../errors.js';
-import { countsOf, Tally } from '../statistics.js';
+import { countsOf, Tally } from '../metrics/statistics.js';
 import type { Call, Contract, Invoke, MethodSpecs, PeerStatistics, Stub, StubOptions } from '../types.js';
 import { ControlPacket, type ItemPacket } from '../wire/control-frames.js';
 import { COMMAND, Frame, readFrame } from '../wire/frame.js';

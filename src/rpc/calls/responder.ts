@@ -9,7 +9,7 @@ import { readUint32 } from '../../transport/bytes.js';
 import { now } from '../../transport/tick.js';
 import type { Router } from '../contract/router.js';
 import { type RpcCode, RpcError, type RpcErrorDetail, rpcErrorOf } from '../errors.js';
-import type { Meters, Tally } from '../statistics.js';
+import type { Meters, Tally } from '../metrics/statistics.js';
 import { isIterable, StreamMemory, type StreamWriter } from '../streams/flow-control.js';
 import { ServerStream, type StreamOwner } from '../streams/server-stream.js';
 import type { Channel, CodecName, Invoke, MessageCodec, Method } from '../types.js';

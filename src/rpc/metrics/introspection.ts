@@ -1,8 +1,8 @@
 /** A service that tells what a server offers, what it has counted and who is connected: for consoles and people who look. */
-import { badOption } from '../core/options.js';
-import { contract, implement } from './contract/contract.js';
-import { unary } from './contract/method.js';
-import { RpcError } from './errors.js';
+import { badOption } from '../../core/options.js';
+import { contract, implement } from '../contract/contract.js';
+import { unary } from '../contract/method.js';
+import { RpcError } from '../errors.js';
 import type {
   CallCounts,
   Channel,
@@ -14,7 +14,7 @@ import type {
   MethodStatistics,
   RpcStatistics,
   Service,
-} from './types.js';
+} from '../types.js';
 
 /** JSON has no undefined: what is not known is not there. */
 export interface MethodDescription {

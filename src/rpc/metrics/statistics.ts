@@ -1,7 +1,7 @@
 /** What calls there were, how they ended and how long they took: counted for each method, and for each peer. */
-import { codeNumber, codeOfNumber, type RpcCode, type RpcError } from './errors.js';
+import { codeNumber, codeOfNumber, type RpcCode, type RpcError } from '../errors.js';
+import type { CallCounts, Channel, LatencyStatistics, Method, MethodStatistics, RpcStatistics } from '../types.js';
 import { Histogram } from './histogram.js';
-import type { CallCounts, Channel, LatencyStatistics, Method, MethodStatistics, RpcStatistics } from './types.js';
 
 const CODES = 17;
 /** A handler that answers at once is timed one time in so many, while it is quick: to ask for the time costs as much as a small handler. */

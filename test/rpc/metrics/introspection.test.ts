@@ -1,7 +1,7 @@
 /** What a server tells of itself, and to whom. */
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { protobufJsonBody } from '../../src/rpc/codecs/protobuf/json-body.js';
+import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
 import {
   auth,
   connect,
@@ -16,11 +16,11 @@ import {
   serve,
   serverStream,
   unary,
-} from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { ListsSchema, MapValuesSchema, OneofsSchema, ScalarsSchema } from '../fixtures/protobuf/proto3_pb.js';
-import { freeMemory, RawPeer, testService } from '../fixtures/rpc.js';
-import { gate, until } from '../fixtures/waiting.js';
+} from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { ListsSchema, MapValuesSchema, OneofsSchema, ScalarsSchema } from '../../fixtures/protobuf/proto3_pb.js';
+import { freeMemory, RawPeer, testService } from '../../fixtures/rpc.js';
+import { gate, until } from '../../fixtures/waiting.js';
 
 noLeaks();
 

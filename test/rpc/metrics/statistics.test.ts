@@ -1,10 +1,10 @@
 /** What is counted, and that it adds up. */
 import { describe, expect, test } from 'vitest';
-import { connect, contract, Histogram, implement, type MethodStatistics, RpcError, serve, serverStream, unary } from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { fc } from '../fixtures/property.js';
-import { freeMemory } from '../fixtures/rpc.js';
-import { gate, until } from '../fixtures/waiting.js';
+import { connect, contract, Histogram, implement, type MethodStatistics, RpcError, serve, serverStream, unary } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { fc } from '../../fixtures/property.js';
+import { freeMemory } from '../../fixtures/rpc.js';
+import { gate, until } from '../../fixtures/waiting.js';
 
 const Shop = contract(
   'Shop',
