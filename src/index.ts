@@ -1,9 +1,10 @@
 /** The transport layer: sessions with a codec and a listener over any connection. */
+
+export type { Bytes } from './core/bytes.js';
 export { type ErrorCode, GettyError, type RpcCode } from './core/errors.js';
 export type { Logger } from './core/logger.js';
 export { ByteReader } from './transport/byte-reader.js';
 export { ByteWriter } from './transport/byte-writer.js';
-export type { Bytes } from './transport/bytes.js';
 export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from './transport/client.js';
 export { CloseError } from './transport/close-code.js';
 export {

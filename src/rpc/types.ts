@@ -2,9 +2,10 @@
  * The rpc layer in one file: a Contract names methods, a Service implements it, a Stub calls it; Invoke is the one
  * function between them, and an Interceptor wraps it, the same on both sides.
  */
+
+import type { Bytes } from '../core/bytes.js';
 import type { Logger } from '../core/logger.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
-import type { Bytes } from '../transport/bytes.js';
 import type {
   ClientOptions,
   PeerCertificate,

@@ -1,7 +1,8 @@
 /** How a WebSocket is closed (RFC 6455, section 7.4): the codes that may be sent, the options of close(), and the error of a peer's close. */
+
+import { encode } from '../core/bytes.js';
 import { GettyError } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
-import { encode } from './bytes.js';
 import type { CloseOptions } from './types.js';
 
 export const NORMAL_CLOSE = 1000;

@@ -1,11 +1,12 @@
 /** What a session receives: bytes become messages and go to the listener, no faster than the listener wants them. */
+
+import type { Bytes } from '../core/bytes.js';
 import { promiseOf, refusePromise, settle } from '../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError } from '../core/errors.js';
 import { faultError, guarded } from '../core/guard.js';
 import { Queue } from '../core/queue.js';
 import { isTurnOver, MAX_WAITING_BYTES, onNextTurn, spend, unitsOf } from '../core/turn.js';
 import { ByteReader } from './byte-reader.js';
-import type { Bytes } from './bytes.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';
 import type { TaskPool } from './task-pool.js';
 import { now } from './tick.js';

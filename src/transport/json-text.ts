@@ -1,5 +1,5 @@
 /** JSON text from a peer: limits of its nesting and of its values, which are checked before JSON.parse() makes anything of it. */
-import { type Bytes, decode } from './bytes.js';
+import { type Bytes, decode } from '../core/bytes.js';
 
 const MAX_DEPTH = 100;
 

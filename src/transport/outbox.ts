@@ -1,5 +1,6 @@
 /** What a session sends: messages of a tick gather in one buffer, and what the connection has not taken is counted and limited. */
 
+import { allocate, copy } from '../core/bytes.js';
 import { refusePromise } from '../core/callbacks.js';
 import { asGettyError, GettyError, gettyError } from '../core/errors.js';
 import { checkNames, checkNumber } from '../core/options.js';
@@ -8,7 +9,6 @@ import { followSignal } from '../core/signals.js';
 import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import { spend, unitsOf } from '../core/turn.js';
 import { ByteWriter, FLUSH_BYTES } from './byte-writer.js';
-import { allocate, copy } from './bytes.js';
 import { HeldBytes } from './held-bytes.js';
 import { SEND_OPTION_NAMES } from './option-names.js';
 import { tooLarge } from './session-options.js';

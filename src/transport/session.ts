@@ -1,11 +1,11 @@
 /** A session: one codec and one listener over one connection. It alone calls the connection. */
 
+import type { Bytes } from '../core/bytes.js';
 import { notify, notifyOrWarn, promiseOf } from '../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError, messageOf } from '../core/errors.js';
 import { checkNumber } from '../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../core/timers.js';
 import { warn } from '../core/warning.js';
-import type { Bytes } from './bytes.js';
 import { checkCloseOptions, NORMAL_CLOSE } from './close-code.js';
 import { Inbox, type InboxOwner } from './inbox.js';
 import { Outbox } from './outbox.js';

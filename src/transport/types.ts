@@ -2,12 +2,13 @@
  * The transport layer in one file: what a user implements (Codec, EventListener), what a user holds (Session, Server,
  * Client), and the one seam that a transport implements (Connection).
  */
+
+import type { Bytes } from '../core/bytes.js';
 import type { GettyError } from '../core/errors.js';
 import type { Address } from './address.js';
 import type { Admission } from './admission.js';
 import type { ByteReader } from './byte-reader.js';
 import type { ByteWriter } from './byte-writer.js';
-import type { Bytes } from './bytes.js';
 import type { RefusedError } from './refused-error.js';
 import type { TaskPool } from './task-pool.js';
 

@@ -1,8 +1,9 @@
 /** The transport in a browser: connect() over its WebSocket, with the same sessions, codecs and listeners. No module of Node.js is behind it. */
+
+export type { Bytes } from '../core/bytes.js';
 export { type ErrorCode, GettyError, type RpcCode } from '../core/errors.js';
 export { ByteReader } from '../transport/byte-reader.js';
 export { ByteWriter } from '../transport/byte-writer.js';
-export type { Bytes } from '../transport/bytes.js';
 export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from '../transport/client.js';
 export { CloseError } from '../transport/close-code.js';
 export {

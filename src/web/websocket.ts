@@ -1,5 +1,6 @@
 /** The browser's own WebSocket as a connection: a message transport, of which the browser does the frames and this file the rest. */
 
+import { allocate, type Bytes, encode, wrap } from '../core/bytes.js';
 import { type GettyError, gettyError, messageOf } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { Queue } from '../core/queue.js';
@@ -7,7 +8,6 @@ import { followSignal } from '../core/signals.js';
 import { startTimer } from '../core/timers.js';
 import { type Address, formatAddress } from '../transport/address.js';
 import type { ByteWriter } from '../transport/byte-writer.js';
-import { allocate, type Bytes, encode, wrap } from '../transport/bytes.js';
 import { CloseError, NORMAL_CLOSE } from '../transport/close-code.js';
 import type { ClientOptions, Connection, ConnectionEvents, MessageLimits, Transport } from '../transport/types.js';
 import { checkWebSocketOptions } from '../transport/websocket/settings.js';

@@ -1,6 +1,6 @@
 /** The tools of a browser do with bytes what Node's do. */
 import { describe, expect, it } from 'vitest';
-import { TOOLS, WEB_TOOLS } from '../../src/transport/bytes.js';
+import { TOOLS, WEB_TOOLS } from '../../src/core/bytes.js';
 import { fc } from '../fixtures/property.js';
 import { thrown } from '../fixtures/transports.js';
 

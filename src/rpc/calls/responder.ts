@@ -1,11 +1,11 @@
 /** The serving half of a channel: requests become calls of handlers, and what handlers answer becomes replies. */
 import type { AsyncContext } from '../../core/async-context.js';
+import { readUint32 } from '../../core/bytes.js';
 import { promiseOf } from '../../core/callbacks.js';
 import { codeOf, messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import { inTurns } from '../../core/turn.js';
 import { spinFor } from '../../transport/busy-poll.js';
-import { readUint32 } from '../../transport/bytes.js';
 import { now } from '../../transport/tick.js';
 import type { Router } from '../contract/router.js';
 import { type RpcCode, RpcError, type RpcErrorDetail, rpcErrorOf } from '../errors.js';

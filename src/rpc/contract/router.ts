@@ -1,6 +1,7 @@
 /** Finds the handler of a request: by service, version and method. Shared by all channels of a server or client. */
+
+import type { Bytes } from '../../core/bytes.js';
 import { badOption } from '../../core/options.js';
-import type { Bytes } from '../../transport/bytes.js';
 import { RpcError } from '../errors.js';
 import type { CodecName, Handler, Method, Service } from '../types.js';
 import { type RequestHead, readRequestHead } from '../wire/header.js';

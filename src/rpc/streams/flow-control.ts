@@ -2,10 +2,11 @@
  * The two ends of a stream of messages. The reader tells the writer by credits how many bytes of packages it takes, so a slow
  * reader holds up its own stream and nothing else of the session.
  */
+
+import { allocate, type Bytes } from '../../core/bytes.js';
 import { promiseOf } from '../../core/callbacks.js';
 import { Queue } from '../../core/queue.js';
 import { isTurnOver, nextTurn, spend, unitsOf } from '../../core/turn.js';
-import { allocate, type Bytes } from '../../transport/bytes.js';
 import { RpcError } from '../errors.js';
 
 /** What a writer may send before the first credit: part of the protocol. */

@@ -1,5 +1,5 @@
 /** A streaming call as its answering side holds it: what it reads of the caller's messages, and what it writes of its own. */
-import type { Bytes } from '../../transport/bytes.js';
+import type { Bytes } from '../../core/bytes.js';
 import { streamsInput, streamsReplies } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import type { CodecName, MessageCodec, Method } from '../types.js';

@@ -1,5 +1,5 @@
 /** Base64, on Node.js and in browsers. */
-import { type Bytes, decode, wrap } from '../../transport/bytes.js';
+import { type Bytes, decode, wrap } from '../../core/bytes.js';
 
 export function toBase64(bytes: Uint8Array): string {
   if (globalThis.Buffer !== undefined) return globalThis.Buffer.from(bytes).toString('base64');

@@ -5,10 +5,11 @@
  *   0 int32 magic · 4 int16 command · 6 int16 serviceId · 8 uint64 sequence · 16 int64 logId · 24 int16 code
  *   26 int16 codec · 28 int32 packageLength · then uint16 headerLength, header, uint16 bodyLength, body
  */
+
+import { allocate, type Bytes, readInt16, readInt32, readUint16 } from '../../core/bytes.js';
 import { gettyError } from '../../core/errors.js';
 import type { ByteReader } from '../../transport/byte-reader.js';
 import type { ByteWriter } from '../../transport/byte-writer.js';
-import { allocate, type Bytes, readInt16, readInt32, readUint16 } from '../../transport/bytes.js';
 
 export const MAGIC = 0x20160905;
 export const HEADER_BYTES = 32;

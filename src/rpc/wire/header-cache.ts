@@ -1,5 +1,5 @@
 /** Headers repeat: the same bytes lead to the same place, without being parsed again. */
-import type { Bytes } from '../../transport/bytes.js';
+import type { Bytes } from '../../core/bytes.js';
 
 /** A power of two. One that comes later takes the place of one that has the same hash. */
 const SLOTS = 1024;

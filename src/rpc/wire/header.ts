@@ -2,8 +2,9 @@
  * The rpc header of a request and of a response, in JSON and Protobuf. Fields 1 to 3 are Go's; the others (Timeout,
  * Metadata, Version, Code, Details, Reason) are extensions that a Go peer passes over.
  */
+
+import { type Bytes, copy, decode, encode, textBytes } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/byte-writer.js';
-import { type Bytes, copy, decode, encode, textBytes } from '../../transport/bytes.js';
 import { hasKeys, NO_METADATA } from '../codecs/metadata.js';
 import { codeNumber, codeOfNumber, RpcError, type RpcReason, reasonOf } from '../errors.js';
 import type { CodecName, Metadata } from '../types.js';

@@ -1,9 +1,9 @@
 /** WebSocket frames (RFC 6455, section 5) as functions of bytes: what arrives becomes events, what is sent gets its header. */
 import { isUtf8 } from 'node:buffer';
+import { allocate } from '../../core/bytes.js';
 import { type ErrorCode, GettyError } from '../../core/errors.js';
 import { ByteReader } from '../byte-reader.js';
 import { ByteWriter } from '../byte-writer.js';
-import { allocate } from '../bytes.js';
 import { isCloseCode } from '../close-code.js';
 import { applyMask, keyAt, newMask } from './mask.js';
 import { Utf8Validator } from './utf8.js';

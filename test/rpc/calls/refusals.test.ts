@@ -1,5 +1,6 @@
 /** Calls that a peer refuses before their handlers run: their callers learn that they did not run. */
 import { describe, expect, test } from 'vitest';
+import { copy, encode } from '../../../src/core/bytes.js';
 import { consume, failover, p2cEwma, type Registry } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
 import {
@@ -18,7 +19,6 @@ import {
 } from '../../../src/rpc/index.js';
 import { readResponseError, writeResponseHead } from '../../../src/rpc/wire/header.js';
 import { ByteWriter } from '../../../src/transport/byte-writer.js';
-import { copy, encode } from '../../../src/transport/bytes.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { gate, until } from '../../fixtures/waiting.js';
 

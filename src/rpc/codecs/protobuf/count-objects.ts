@@ -1,6 +1,6 @@
 /** Counts the objects that protobuf-es would make of a message, where no compiled decoder counts them as it makes them. */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
-import type { Bytes } from '../../../transport/bytes.js';
+import type { Bytes } from '../../../core/bytes.js';
 import { cursor, DEPTH, eof, longTag, skip, tooDeep, tooMany, varint32, wrongEnd, wrongTag } from './read.js';
 import { scalarOf, valueScalar } from './scalars.js';
 import { isJsonObject, LONG_KEY_SHIFT, MAP_ENTRY, NUMBERS_PER_OBJECT, objectsOf } from './types.js';

@@ -2,7 +2,7 @@
  * What compiled decoders call. A function that reads answers the value and leaves in `cursor.at` where it came to. Whether
  * that is beyond the end is asked by its caller, once, after reading: what lies there are only other bytes of the same chunk.
  */
-import { type Bytes, decode } from '../../../transport/bytes.js';
+import { type Bytes, decode } from '../../../core/bytes.js';
 import { tooManyObjects } from '../../../transport/json-text.js';
 import { HIGH, halves, LOW, octets, scratch, signed64, unsigned64 } from './scratch.js';
 import type { AnyMessage } from './types.js';

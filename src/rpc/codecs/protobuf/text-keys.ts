@@ -3,8 +3,8 @@
  * a key by setEntry(). Around protobuf-es it is renamed: one more underscore on the way in, one fewer on the way out.
  */
 import { type DescField, type DescMessage, type Registry, ScalarType } from '@bufbuild/protobuf';
+import { copy } from '../../../core/bytes.js';
 import { ByteWriter } from '../../../transport/byte-writer.js';
-import { copy } from '../../../transport/bytes.js';
 import type { MessageCodec } from '../../types.js';
 import { protobufCodec } from './codec.js';
 import { type AnyMessage, isJsonObject, setEntry } from './types.js';

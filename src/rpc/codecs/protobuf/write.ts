@@ -4,8 +4,8 @@
  * would write of it is seldom what was meant.
  */
 import type { DescField } from '@bufbuild/protobuf';
+import { type Bytes, textBytes, writeText } from '../../../core/bytes.js';
 import type { ByteWriter } from '../../../transport/byte-writer.js';
-import { type Bytes, textBytes, writeText } from '../../../transport/bytes.js';
 import { HIGH, halves, LOW, signed64, unsigned64 } from './scratch.js';
 import type { AnyMessage } from './types.js';
 

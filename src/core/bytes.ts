@@ -2,7 +2,7 @@
  * What is done with bytes, in two ways: with Node's Buffer, whose native parts are the quicker ones there, and with what every browser has. Which of them it is, is
  * decided once, when this file is loaded.
  */
-import { badOption } from '../core/options.js';
+import { badOption } from './options.js';
 
 /** The bytes that a session hands out: Buffers where the program knows them (Node.js), else plain Uint8Arrays. */
 export type Bytes = typeof globalThis extends { Buffer: { isBuffer(given: unknown): given is infer B extends Uint8Array } } ? B : Uint8Array;
