@@ -81,7 +81,7 @@ if (role === 'server') {
   }
   process.send?.('');
 } else if (role === 'broadcast') {
-  const { lengthPrefixed, serve } = await import('../dist/index.js');
+  const { lengthPrefixed, serve } = await import('../dist/transport/index.js');
   const server = await serve('tcp://127.0.0.1:0', { codec: lengthPrefixed(), highWaterMark: Number(args[0]), listener: { onMessage() {} } });
   const message = Buffer.alloc(1024);
   process.on('message', async (order) => {

@@ -9,15 +9,14 @@ import { ROOT } from './setup.mjs';
 
 const README = join(ROOT, 'README.md');
 const MARKED = /(<!-- lines -->\n)[\s\S]*?(<!-- \/lines -->)/;
-const ORDER = ['src', 'src/transport', 'src/rpc', 'src/micro', 'src/registries'];
+const ORDER = ['src/transport', 'src/rpc', 'src/micro', 'src/registries'];
 
 /** @type {Map<string, { files: number, lines: number }>} */
 const folders = new Map();
 for (const file of readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })) {
   // Generated code is not ours to read.
   if (!file.endsWith('.ts') || file.endsWith('_pb.ts')) continue;
-  const slash = file.indexOf('/');
-  const folder = slash < 0 ? 'src' : `src/${file.slice(0, slash)}`;
+  const folder = `src/${file.slice(0, file.indexOf('/'))}`;
   const sum = folders.get(folder) ?? { files: 0, lines: 0 };
   folders.set(folder, sum);
   sum.files++;

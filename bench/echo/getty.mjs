@@ -1,6 +1,6 @@
 // @ts-check
 /** Ours, over whatever transport. */
-import { connect, lengthPrefixed, serve as listen } from '../../dist/index.js';
+import { connect, lengthPrefixed, serve as listen } from '../../dist/transport/index.js';
 
 /** @param {string} scheme */
 export async function serveAt(scheme) {

@@ -8,18 +8,6 @@ import { Registry as MetricsRegistry } from 'prom-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { messageOf } from '../../src/core/errors.js';
 import {
-  connect,
-  type EventListener,
-  type Logger,
-  lines,
-  mapCodec,
-  RefusedError,
-  type Session,
-  type SessionSetup,
-  serve,
-  type TaskPool,
-} from '../../src/index.js';
-import {
   consistentHash,
   consume,
   failover,
@@ -60,6 +48,18 @@ import {
   serverStream,
   unary,
 } from '../../src/rpc/index.js';
+import {
+  connect,
+  type EventListener,
+  type Logger,
+  lines,
+  mapCodec,
+  RefusedError,
+  type Session,
+  type SessionSetup,
+  serve,
+  type TaskPool,
+} from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { publicTypes } from '../fixtures/public-types.js';
 import { turns, until, within } from '../fixtures/waiting.js';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type EchoPackage, echoCodec as exampleCodec } from '../../examples/echo/codec.js';
-import type { Codec } from '../../src/index.js';
+import type { Codec } from '../../src/transport/index.js';
 import { launchChromium } from '../fixtures/chromium.js';
 import { decode, encode } from '../fixtures/chunks.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { connect, lines } from '../../src/index.js';
+import { connect, lines } from '../../src/transport/index.js';
 import { runExample } from '../fixtures/programs.js';
 import { Inbox } from '../fixtures/waiting.js';
 

@@ -3,6 +3,15 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server as NetServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js';
+import { consume, failover, hedge, p2cEwma, provide, type Registry, Resolver, random, type ServiceQuery, weighted } from '../../src/micro/index.js';
+import { tracing } from '../../src/opentelemetry/index.js';
+import { rpcMetrics } from '../../src/prometheus/index.js';
+import { etcd } from '../../src/registries/etcd.js';
+import { file } from '../../src/registries/file.js';
+import { registry } from '../../src/registries/index.js';
+import { memory } from '../../src/registries/memory.js';
+import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper.js';
+import * as rpc from '../../src/rpc/index.js';
 import {
   type ClientOptions,
   connect,
@@ -13,16 +22,7 @@ import {
   type SessionSetup,
   serve,
   taskPool,
-} from '../../src/index.js';
-import { consume, failover, hedge, p2cEwma, provide, type Registry, Resolver, random, type ServiceQuery, weighted } from '../../src/micro/index.js';
-import { tracing } from '../../src/opentelemetry/index.js';
-import { rpcMetrics } from '../../src/prometheus/index.js';
-import { etcd } from '../../src/registries/etcd.js';
-import { file } from '../../src/registries/file.js';
-import { registry } from '../../src/registries/index.js';
-import { memory } from '../../src/registries/memory.js';
-import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper.js';
-import * as rpc from '../../src/rpc/index.js';
+} from '../../src/transport/index.js';
 import { connect as connectInBrowser } from '../../src/web/connect.js';
 import { connect as connectRpcInBrowser } from '../../src/web/rpc.js';
 import { CLIENT_TLS, identity, SERVER_TLS } from '../fixtures/certificates.js';

@@ -1,7 +1,6 @@
 /** docs/transport.md lists every option of the transport, docs/rpc.md and docs/interceptors.md those of rpc, docs/micro.md those of micro, docs/etcd.md its own, and no other, with the code's defaults. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { CLIENT_DEFAULTS, RECONNECT_DEFAULTS, SERVER_DEFAULTS, SESSION_DEFAULTS, UDP_DEFAULTS } from '../../src/index.js';
 import { CONSUME_DEFAULTS, EJECTION_DEFAULTS, FAILOVER_DEFAULTS, HEDGE_DEFAULTS } from '../../src/micro/index.js';
 import { RESOLVER_DEFAULTS } from '../../src/micro/resolver.js';
 import { ETCD_DEFAULTS } from '../../src/registries/etcd.js';
@@ -17,6 +16,7 @@ import {
   RETRY_DEFAULTS,
   RPC_DEFAULTS,
 } from '../../src/rpc/index.js';
+import { CLIENT_DEFAULTS, RECONNECT_DEFAULTS, SERVER_DEFAULTS, SESSION_DEFAULTS, UDP_DEFAULTS } from '../../src/transport/index.js';
 import { TASK_POOL_DEFAULTS } from '../../src/transport/task-pool.js';
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');

@@ -2,13 +2,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { afterEach, expect, it, vi } from 'vitest';
-import { connect, raw, serve } from '../../src/index.js';
 import { consume, provide, type Registry } from '../../src/micro/index.js';
 import { type EtcdOptions, etcd } from '../../src/registries/etcd.js';
 import { registry } from '../../src/registries/index.js';
 import { memory } from '../../src/registries/memory.js';
 import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper.js';
 import { contract, implement, connect as rpcConnect, serve as rpcServe, unary } from '../../src/rpc/index.js';
+import { connect, raw, serve } from '../../src/transport/index.js';
 import { connect as webConnect } from '../../src/web/index.js';
 import { connect as webRpcConnect } from '../../src/web/rpc.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -3,7 +3,6 @@ import { constants, deflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js';
-import { type GettyError, serve as listen } from '../../src/index.js';
 import {
   connect,
   contract,
@@ -16,6 +15,7 @@ import {
   unary,
 } from '../../src/rpc/index.js';
 import { Frame, readFrame } from '../../src/rpc/wire/frame.js';
+import { type GettyError, serve as listen } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
 import { channelOf, freeMemory, Log, outcome, pendingOf, RawPeer, RawServer, rig, TestService, testService, watchSessions } from '../fixtures/rpc.js';

@@ -2,7 +2,6 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import type { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js';
-import type { Session } from '../../src/index.js';
 import {
   type Call,
   type CallContext,
@@ -19,6 +18,7 @@ import {
   serve,
   unary,
 } from '../../src/rpc/index.js';
+import type { Session } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import {
   channelOf,

@@ -1,10 +1,10 @@
 /** What went wrong elsewhere with frames and calls, one rule after the other; each test has its rule in its name. */
 import { BytesValueSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { connect as connectTransport, raw } from '../../src/index.js';
 import { protobufCodec } from '../../src/rpc/codecs/protobuf/codec.js';
 import { connect, contract, implement, oneway, type RpcClient, type RpcCode, RpcError, serve, unary } from '../../src/rpc/index.js';
 import type { MessageCodec } from '../../src/rpc/types.js';
+import { connect as connectTransport, raw } from '../../src/transport/index.js';
 import { memory } from '../../src/transport/memory.js';
 import { runningWheels } from '../../src/transport/ticker.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { deflateRaw } from 'node:zlib';
 import { expect, vi } from 'vitest';
-import { type Codec, GettyError, lengthPrefixed, lines, raw, SendError, type Session } from '../../src/index.js';
+import { type Codec, GettyError, lengthPrefixed, lines, raw, SendError, type Session } from '../../src/transport/index.js';
 import { Recorder } from '../fixtures/recorder.js';
 import { connectAs, pair, rejection, runForEveryTransport, setupOf, type TransportRow, thrown } from '../fixtures/transports.js';
 import { gate, turns, until, Inbox as Waiting, within } from '../fixtures/waiting.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { ByteReader } from '../../src/index.js';
+import { ByteReader } from '../../src/transport/index.js';
 import { BUILDS } from '../fixtures/builds.js';
 import { asBuffer, cut, cuts } from '../fixtures/chunks.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ByteWriter } from '../../src/index.js';
 import { WRITER_SIZES } from '../../src/transport/byte-writer.js';
+import { ByteWriter } from '../../src/transport/index.js';
 import { BUILDS } from '../fixtures/builds.js';
 import { asBuffer } from '../fixtures/chunks.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -13,7 +13,7 @@ import {
   raw,
   type Session,
   serve,
-} from '../../src/index.js';
+} from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { thrown } from '../fixtures/transports.js';
 import { elapse, turns, until } from '../fixtures/waiting.js';
@@ -224,7 +224,7 @@ test('values of attributes have the types that the program declares', async () =
   await close();
 });
 
-declare module '../../src/index.js' {
+declare module '../../src/transport/index.js' {
   interface SessionAttributes {
     'callbacks-test': number;
   }

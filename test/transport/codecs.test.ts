@@ -9,7 +9,7 @@ import {
   lines,
   raw,
   varintPrefixed,
-} from '../../src/index.js';
+} from '../../src/transport/index.js';
 import { codecSession, cut, cuts, decode, encode, everySplit } from '../fixtures/chunks.js';
 import { CODECS } from '../fixtures/codecs.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants, createDeflateRaw, createInflateRaw, deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { type Compression, lengthPrefixed, lines, raw, type Session } from '../../src/index.js';
+import { type Compression, lengthPrefixed, lines, raw, type Session } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
 import { Recorder } from '../fixtures/recorder.js';

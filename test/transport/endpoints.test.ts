@@ -1,8 +1,8 @@
 /** What servers and clients do, the same on every transport. Names that begin with a number carry the rule of PITFALLS.md. */
 import dns from 'node:dns';
 import { describe, expect, it, vi } from 'vitest';
-import { CLIENT_DEFAULTS, type ClientState, connect, type GettyError, lines, type Peer, SESSION_DEFAULTS, serve } from '../../src/index.js';
 import { parseAddress } from '../../src/transport/address.js';
+import { CLIENT_DEFAULTS, type ClientState, connect, type GettyError, lines, type Peer, SESSION_DEFAULTS, serve } from '../../src/transport/index.js';
 import { memory } from '../../src/transport/memory.js';
 import type { Connection, ConnectionEvents } from '../../src/transport/types.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -1,9 +1,9 @@
 /** A fault in the handling of what a peer sends, on every transport: it costs that connection alone, with one error, and never the process. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { ServerOptions } from '../../src/index.js';
 import { parseAddress } from '../../src/transport/address.js';
 import { Admission } from '../../src/transport/admission.js';
 import { CLIENT_DEFAULTS } from '../../src/transport/client.js';
+import type { ServerOptions } from '../../src/transport/index.js';
 import { memory } from '../../src/transport/memory.js';
 import { SERVER_DEFAULTS } from '../../src/transport/server.js';
 import { tcp } from '../../src/transport/tcp.js';

@@ -14,7 +14,7 @@ import {
   serve,
   type TaskPool,
   taskPool,
-} from '../../src/index.js';
+} from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
 import { connectAs, pair, rejection, serveAs, setupOf, TRANSPORTS, type TransportRow, thrown } from '../fixtures/transports.js';

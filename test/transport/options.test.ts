@@ -1,5 +1,6 @@
 /** What is given wrong is refused at the call, with a message that says what was given and what is allowed. */
 import { expect, it } from 'vitest';
+import { formatAddress, parseAddress } from '../../src/transport/address.js';
 import {
   type ClientOptions,
   connect,
@@ -9,8 +10,7 @@ import {
   type ServerOptions,
   type SessionSetup,
   serve,
-} from '../../src/index.js';
-import { formatAddress, parseAddress } from '../../src/transport/address.js';
+} from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { rejection, thrown } from '../fixtures/transports.js';
 import { processorTime } from '../fixtures/waiting.js';

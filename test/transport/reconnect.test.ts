@@ -10,7 +10,7 @@ import {
   type Server,
   type Setup,
   serve,
-} from '../../src/index.js';
+} from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { rejection } from '../fixtures/transports.js';
 import { turns, until, Inbox as Waiting, within } from '../fixtures/waiting.js';

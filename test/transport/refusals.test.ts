@@ -2,6 +2,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { sessionsWithin } from '../../src/transport/descriptors.js';
 import {
   connect,
   type Peer,
@@ -12,8 +13,7 @@ import {
   type ServerOptions,
   type SessionSetup,
   serve,
-} from '../../src/index.js';
-import { sessionsWithin } from '../../src/transport/descriptors.js';
+} from '../../src/transport/index.js';
 import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { rejection, thrown } from '../fixtures/transports.js';

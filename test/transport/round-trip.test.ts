@@ -1,6 +1,6 @@
 /** What a ready codec writes its reader gives back as it was; what would arrive otherwise is ENCODE_FAILED. */
 import { expect, test } from 'vitest';
-import { mapCodec } from '../../src/index.js';
+import { mapCodec } from '../../src/transport/index.js';
 import { BUILDS, type Build } from '../fixtures/builds.js';
 import { decode, encode } from '../fixtures/chunks.js';
 import { fc } from '../fixtures/property.js';

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { compress, uncompress } from 'snappyjs';
 import { describe, expect, it } from 'vitest';
-import { connect, lengthPrefixed, lines, raw, type Session, serve } from '../../src/index.js';
 import { compress as compressConnection } from '../../src/transport/compression.js';
+import { connect, lengthPrefixed, lines, raw, type Session, serve } from '../../src/transport/index.js';
 import { chunksOf, crc32c, inflateBlock, maskedChecksum, SnappyReader, STREAM_IDENTIFIER } from '../../src/transport/snappy-format.js';
 import type { Connection } from '../../src/transport/types.js';
 import { cut, cuts, everySplit } from '../fixtures/chunks.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { raw } from '../../src/index.js';
+import { raw } from '../../src/transport/index.js';
 import { StreamSession } from '../../src/transport/session.js';
 import { resolveSetup } from '../../src/transport/session-options.js';
 import { beginEvent, endEvent, flushSoon, now } from '../../src/transport/tick.js';

@@ -26,7 +26,7 @@ import {
   type SessionSetup,
   serve,
   type TlsOptions,
-} from '../../src/index.js';
+} from '../../src/transport/index.js';
 import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';

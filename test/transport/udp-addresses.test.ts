@@ -3,7 +3,7 @@ import { Socket } from 'node:dgram';
 import dns from 'node:dns';
 import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type Client, type ClientOptions, connect, type EventListener, raw, type ServerOptions, serve } from '../../src/index.js';
+import { type Client, type ClientOptions, connect, type EventListener, raw, type ServerOptions, serve } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
 import { rejection } from '../fixtures/transports.js';

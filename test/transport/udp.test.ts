@@ -19,7 +19,7 @@ import {
   type Session,
   serve,
   UDP_DEFAULTS,
-} from '../../src/index.js';
+} from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
 import { rejection, thrown } from '../fixtures/transports.js';

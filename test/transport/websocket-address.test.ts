@@ -1,6 +1,15 @@
 /** The parts of a WebSocket's address: user information, path, query, fragment. */
 import { expect, it } from 'vitest';
-import { type Client, type ClientOptions, connect, lines, type Server, type ServerOptions, serve, type WebSocketRequest } from '../../src/index.js';
+import {
+  type Client,
+  type ClientOptions,
+  connect,
+  lines,
+  type Server,
+  type ServerOptions,
+  serve,
+  type WebSocketRequest,
+} from '../../src/transport/index.js';
 import { CLIENT_TLS, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { rejection } from '../fixtures/transports.js';

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 import { constants, deflateRawSync, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
-import { ByteWriter } from '../../src/index.js';
+import { ByteWriter } from '../../src/transport/index.js';
 import { MessageDeflate } from '../../src/transport/websocket/deflate.js';
 import {
   COMPRESSED,

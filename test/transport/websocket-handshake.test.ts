@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it, test, vi } from 'vitest';
-import type { ServerOptions } from '../../src/index.js';
+import type { ServerOptions } from '../../src/transport/index.js';
 import { answerUpgrade, Offer, type UpgradeRequest } from '../../src/transport/websocket/handshake.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { rejection } from '../fixtures/transports.js';

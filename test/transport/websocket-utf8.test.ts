@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ByteWriter } from '../../src/index.js';
+import { ByteWriter } from '../../src/transport/index.js';
 import { completeFrame, FIN, FrameParser, headerRoom, OPCODE } from '../../src/transport/websocket/frames.js';
 import { Utf8Validator } from '../../src/transport/websocket/utf8.js';
 import { cut, cuts, everySplit } from '../fixtures/chunks.js';

@@ -1,7 +1,7 @@
 /** WebSocket with itself and with the `ws` package. The behaviour tables hold what all transports share. */
 import { Socket } from 'node:net';
 import { afterEach, describe, expect, it, test, vi } from 'vitest';
-import { type ByteWriter, type Codec, connect, lengthPrefixed, lines, raw, serve } from '../../src/index.js';
+import { type ByteWriter, type Codec, connect, lengthPrefixed, lines, raw, serve } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
 import { rejection } from '../fixtures/transports.js';

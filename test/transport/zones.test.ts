@@ -1,7 +1,7 @@
 /** IPv6 addresses with a zone, over every transport that has hosts. UDP has its own test. */
 import { networkInterfaces } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { connect, lines, type Peer, serve } from '../../src/index.js';
+import { connect, lines, type Peer, serve } from '../../src/transport/index.js';
 import { CLIENT_TLS, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { rejection } from '../fixtures/transports.js';

@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import * as node from '../../src/index.js';
 import * as rpc from '../../src/rpc/index.js';
+import * as node from '../../src/transport/index.js';
 import * as web from '../../src/web/index.js';
 import * as webRpc from '../../src/web/rpc.js';
 import { bundleWeb, WEB_PROTOBUF, WEB_RPC } from '../fixtures/web.js';
@@ -48,7 +48,7 @@ describe('the build of getty/web', () => {
   });
 
   it('a module of Node.js behind it would fail the build', async () => {
-    await expect(bundleWeb('esm', "export * from '../../src/index.js'")).rejects.toThrow('node:');
+    await expect(bundleWeb('esm', "export * from '../../src/transport/index.js'")).rejects.toThrow('node:');
   });
 });
 

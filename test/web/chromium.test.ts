@@ -4,7 +4,7 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { raw, type ServerOptions, type Session, type SessionOptions, serve } from '../../src/index.js';
+import { raw, type ServerOptions, type Session, type SessionOptions, serve } from '../../src/transport/index.js';
 import { launchChromium } from '../fixtures/chromium.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { Recorder } from '../fixtures/recorder.js';

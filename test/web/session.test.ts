@@ -4,7 +4,7 @@
  */
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { type ByteReader, type ByteWriter, raw, type Session, type SessionOptions, serve } from '../../src/index.js';
+import { type ByteReader, type ByteWriter, raw, type Session, type SessionOptions, serve } from '../../src/transport/index.js';
 import type { WebClientOptions } from '../../src/web/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';

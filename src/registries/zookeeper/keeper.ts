@@ -1,7 +1,7 @@
 /** Keeps one session alive: dials the hosts in turn with jittered backoff, takes the session up again, and begins a new one when it has expired. */
 import { notifyOrWarn } from '../../core/callbacks.js';
 import { pause } from '../../core/timers.js';
-import type { TlsOptions } from '../../index.js';
+import type { TlsOptions } from '../../transport/index.js';
 import { reasonOf } from './errors.js';
 import { Link, type LinkEvents } from './link.js';
 import { NO_SESSION, type SessionIdentity } from './protocol.js';

@@ -1,5 +1,5 @@
 /** The ZooKeeper client in one file: what a node is, what a watch tells, who may do what, and the client's options. */
-import type { TlsOptions } from '../../index.js';
+import type { TlsOptions } from '../../transport/index.js';
 
 /** What ZooKeeper knows of a node besides its data. Transactions and sessions are 64-bit numbers. */
 export interface Stat {

@@ -1,8 +1,8 @@
 /** One peer does not take the event loop: what it sends at once is handled in many turns. */
 import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { type Codec, connect as dial, lines, serve as listen, raw, type Session, type SessionOptions, type SessionSetup } from '../../../src/index.js';
 import { clientStream, connect, contract, implement, serve, serverStream, unary } from '../../../src/rpc/index.js';
+import { type Codec, connect as dial, lines, serve as listen, raw, type Session, type SessionOptions } from '../../../src/transport/index.js';
 import { chunksOf, STREAM_IDENTIFIER } from '../../../src/transport/snappy-format.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemory, RawPeer } from '../../fixtures/rpc.js';

@@ -1,0 +1,59 @@
+/** The transport layer: sessions with a codec and a listener over any connection. */
+
+export type { Bytes } from '../core/bytes.js';
+export { type ErrorCode, GettyError, type RpcCode } from '../core/errors.js';
+export type { Logger } from '../core/logger.js';
+export { ByteReader } from './byte-reader.js';
+export { ByteWriter } from './byte-writer.js';
+export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from './client.js';
+export { CloseError } from './close-code.js';
+export {
+  delimiter,
+  fixedLength,
+  type JsonLinesOptions,
+  jsonLines,
+  type LengthPrefixedOptions,
+  lengthPrefixed,
+  lines,
+  mapCodec,
+  raw,
+  varintPrefixed,
+} from './codecs.js';
+export { connect, serve } from './node.js';
+export { SendError } from './outbox.js';
+export { RefusedError } from './refused-error.js';
+export { SERVER_DEFAULTS } from './server.js';
+export { SESSION_DEFAULTS } from './session-options.js';
+export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from './task-pool.js';
+export type {
+  AttributeMap,
+  Client,
+  ClientOptions,
+  ClientState,
+  CloseOptions,
+  Codec,
+  Compression,
+  Endpoint,
+  EventListener,
+  Peer,
+  PeerCertificate,
+  ReconnectOptions,
+  RefusalReason,
+  SendOptions,
+  SendResult,
+  Server,
+  ServerOptions,
+  Session,
+  SessionAttributes,
+  SessionOptions,
+  SessionSetup,
+  SessionStats,
+  Setup,
+  TlsOptions,
+  UdpOptions,
+  UnixOptions,
+  WebSocketHeaders,
+  WebSocketOptions,
+  WebSocketRequest,
+} from './types.js';
+export { UDP_DEFAULTS } from './udp-options.js';
