@@ -5,7 +5,7 @@
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { protobufCodec } from '../dist/rpc/codecs/protobuf/codec.js';
-import { ByteWriter, WRITER_SIZES } from '../dist/transport/byte-writer.js';
+import { ByteWriter, WRITER_SIZES } from '../dist/transport/buffers/byte-writer.js';
 import { TestRequestSchema } from './message.mjs';
 import { median } from './processes.mjs';
 import { printRow, tableHead } from './table.mjs';

@@ -5,7 +5,7 @@
 
 import type { Bytes } from '../core/bytes.js';
 import type { Logger } from '../core/logger.js';
-import type { ByteWriter } from '../transport/byte-writer.js';
+import type { ByteWriter } from '../transport/buffers/byte-writer.js';
 import type {
   ClientOptions,
   PeerCertificate,

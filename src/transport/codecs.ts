@@ -4,8 +4,8 @@ import { type Bytes, copy, encode, find } from '../core/bytes.js';
 import { refusePromise } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNames, checkNumber, type NamesOf } from '../core/options.js';
-import type { ByteReader } from './byte-reader.js';
-import type { ByteWriter } from './byte-writer.js';
+import type { ByteReader } from './buffers/byte-reader.js';
+import type { ByteWriter } from './buffers/byte-writer.js';
 import { MAX_DECODED_OBJECTS, parseJson } from './json-text.js';
 import type { Codec, Session } from './types.js';
 

@@ -7,8 +7,8 @@ import type { Bytes } from '../core/bytes.js';
 import type { GettyError } from '../core/errors.js';
 import type { Address } from './address.js';
 import type { Admission } from './admission.js';
-import type { ByteReader } from './byte-reader.js';
-import type { ByteWriter } from './byte-writer.js';
+import type { ByteReader } from './buffers/byte-reader.js';
+import type { ByteWriter } from './buffers/byte-writer.js';
 import type { RefusedError } from './refused-error.js';
 import type { TaskPool } from './task-pool.js';
 

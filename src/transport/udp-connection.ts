@@ -3,7 +3,7 @@ import type { Socket } from 'node:dgram';
 import { gettyError } from '../core/errors.js';
 import { faultError, guard } from '../core/guard.js';
 import { Queue } from '../core/queue.js';
-import type { ByteWriter } from './byte-writer.js';
+import type { ByteWriter } from './buffers/byte-writer.js';
 import { beginEvent, endEvent } from './tick.js';
 import type { Connection, ConnectionEvents, Peer } from './types.js';
 

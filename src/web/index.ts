@@ -2,8 +2,8 @@
 
 export type { Bytes } from '../core/bytes.js';
 export { type ErrorCode, GettyError, type RpcCode } from '../core/errors.js';
-export { ByteReader } from '../transport/byte-reader.js';
-export { ByteWriter } from '../transport/byte-writer.js';
+export { ByteReader } from '../transport/buffers/byte-reader.js';
+export { ByteWriter } from '../transport/buffers/byte-writer.js';
 export { CLIENT_DEFAULTS, RECONNECT_DEFAULTS } from '../transport/client.js';
 export { CloseError } from '../transport/close-code.js';
 export {

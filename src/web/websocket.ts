@@ -7,7 +7,7 @@ import { Queue } from '../core/queue.js';
 import { followSignal } from '../core/signals.js';
 import { startTimer } from '../core/timers.js';
 import { type Address, formatAddress } from '../transport/address.js';
-import type { ByteWriter } from '../transport/byte-writer.js';
+import type { ByteWriter } from '../transport/buffers/byte-writer.js';
 import { CloseError, NORMAL_CLOSE } from '../transport/close-code.js';
 import type { ClientOptions, Connection, ConnectionEvents, MessageLimits, Transport } from '../transport/types.js';
 import { checkWebSocketOptions } from '../transport/websocket/settings.js';

@@ -4,8 +4,8 @@
  */
 import { codeOf, type GettyError } from '../../core/errors.js';
 import { atMost } from '../../core/timers.js';
-import type { ByteReader } from '../../transport/byte-reader.js';
-import { ByteWriter } from '../../transport/byte-writer.js';
+import type { ByteReader } from '../../transport/buffers/byte-reader.js';
+import { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { tooLarge } from '../../transport/session-options.js';
 import { now } from '../../transport/tick.js';
 import type { Codec, EventListener, Peer, PeerCertificate, Session, WebSocketRequest } from '../../transport/types.js';

@@ -1,7 +1,7 @@
 /** What a channel sends and waits for: a call, or a heartbeat. */
 import { notifyOrWarn } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
-import type { ByteWriter } from '../../transport/byte-writer.js';
+import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { now } from '../../transport/tick.js';
 import { NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';

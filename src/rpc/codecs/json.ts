@@ -1,7 +1,7 @@
 /** The body of a call as plain JSON. */
 
 import { type Bytes, encode } from '../../core/bytes.js';
-import type { ByteWriter } from '../../transport/byte-writer.js';
+import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { parseJson } from '../../transport/json-text.js';
 import type { MessageCodec } from '../types.js';
 

@@ -1,7 +1,7 @@
 /** Messages of Protobuf classes that encode and decode themselves, as protobufjs and ts-proto generate them. */
 import { refusePromise } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
-import type { ByteWriter } from '../../transport/byte-writer.js';
+import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { parseJson } from '../../transport/json-text.js';
 import type { CodecName, MessageCodec, MessageCodecs } from '../types.js';
 import { json } from './json.js';

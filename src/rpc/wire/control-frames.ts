@@ -1,5 +1,5 @@
 /** The packages of streams, and those that say a word and no more: what two extended peers send each other. */
-import type { ByteWriter } from '../../transport/byte-writer.js';
+import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import type { CodecName, MessageCodec } from '../types.js';
 import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, type Tags } from './frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';

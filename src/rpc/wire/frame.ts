@@ -8,8 +8,8 @@
 
 import { allocate, type Bytes, readInt16, readInt32, readUint16 } from '../../core/bytes.js';
 import { gettyError } from '../../core/errors.js';
-import type { ByteReader } from '../../transport/byte-reader.js';
-import type { ByteWriter } from '../../transport/byte-writer.js';
+import type { ByteReader } from '../../transport/buffers/byte-reader.js';
+import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 
 export const MAGIC = 0x20160905;
 export const HEADER_BYTES = 32;

@@ -4,7 +4,7 @@
  */
 
 import { type Bytes, copy, decode, encode, textBytes } from '../../core/bytes.js';
-import type { ByteWriter } from '../../transport/byte-writer.js';
+import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { hasKeys, NO_METADATA } from '../codecs/metadata.js';
 import { codeNumber, codeOfNumber, RpcError, type RpcReason, reasonOf } from '../errors.js';
 import type { CodecName, Metadata } from '../types.js';

@@ -1,5 +1,5 @@
 /** How a request becomes bytes: a constant beginning per method and codec, then what varies. */
-import { ByteWriter } from '../../transport/byte-writer.js';
+import { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { streamsInput } from '../calls/client-call.js';
 import { NULL, UNDEFINED } from '../codecs/json.js';
 import { NO_METADATA } from '../codecs/metadata.js';

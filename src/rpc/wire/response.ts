@@ -1,5 +1,5 @@
 /** The answer that a channel is about to write. A channel has one and fills it anew for each. */
-import type { ByteWriter } from '../../transport/byte-writer.js';
+import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { NULL } from '../codecs/json.js';
 import { NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';

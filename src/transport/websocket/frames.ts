@@ -2,8 +2,8 @@
 import { isUtf8 } from 'node:buffer';
 import { allocate } from '../../core/bytes.js';
 import { type ErrorCode, GettyError } from '../../core/errors.js';
-import { ByteReader } from '../byte-reader.js';
-import { ByteWriter } from '../byte-writer.js';
+import { ByteReader } from '../buffers/byte-reader.js';
+import { ByteWriter } from '../buffers/byte-writer.js';
 import { isCloseCode } from '../close-code.js';
 import { applyMask, keyAt, newMask } from './mask.js';
 import { Utf8Validator } from './utf8.js';

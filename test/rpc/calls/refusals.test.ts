@@ -18,7 +18,7 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { readResponseError, writeResponseHead } from '../../../src/rpc/wire/header.js';
-import { ByteWriter } from '../../../src/transport/byte-writer.js';
+import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { gate, until } from '../../fixtures/waiting.js';
 

@@ -19,7 +19,7 @@ import {
   serverStream,
   unary,
 } from '../../../src/rpc/index.js';
-import { ByteWriter } from '../../../src/transport/byte-writer.js';
+import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { collect } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { ScalarsSchema } from '../../fixtures/protobuf/proto3_pb.js';

@@ -8,7 +8,7 @@ import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js'
 import { escapeKey, mayHaveProtoKey, unescapeKey } from '../../../src/rpc/codecs/protobuf/text-keys.js';
 import { contract, implement, serverStream, unary } from '../../../src/rpc/index.js';
 import type { MessageCodec } from '../../../src/rpc/types.js';
-import { ByteWriter } from '../../../src/transport/byte-writer.js';
+import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Kinds as KindsDescriptor } from '../../fixtures/protobuf/kinds_pb.js';
 import { MapValuesSchema, SmallSchema, WellKnownSchema } from '../../fixtures/protobuf/proto3_pb.js';

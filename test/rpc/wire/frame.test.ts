@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { beginFrame, Frame, MAGIC, readFrame } from '../../../src/rpc/wire/frame.js';
-import { ByteReader } from '../../../src/transport/byte-reader.js';
-import { ByteWriter } from '../../../src/transport/byte-writer.js';
+import { ByteReader } from '../../../src/transport/buffers/byte-reader.js';
+import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { type Draft, frameBytes } from '../../fixtures/rpc-frames.js';
 import { thrown } from '../../fixtures/transports.js';
 

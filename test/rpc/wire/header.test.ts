@@ -12,7 +12,7 @@ import {
   writeResponseHead,
 } from '../../../src/rpc/wire/header.js';
 import { FieldReader, writeVarint } from '../../../src/rpc/wire/varint.js';
-import { ByteWriter } from '../../../src/transport/byte-writer.js';
+import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 
 const CODECS: readonly CodecName[] = ['json', 'protobuf'];
 const RUNS = { seed: 2, numRuns: 300 };

@@ -5,8 +5,8 @@ import { type CodecName, connect, type Method, serve } from '../../../src/rpc/in
 import { beginFrame, beginSection, CODE, endFrame, endSection, Frame, readFrame } from '../../../src/rpc/wire/frame.js';
 import { constantRequestHead, isPlainSuccess, readRequestHead, readResponseError, writeRequestRest } from '../../../src/rpc/wire/header.js';
 import { Reply } from '../../../src/rpc/wire/response.js';
-import { ByteReader } from '../../../src/transport/byte-reader.js';
-import { ByteWriter } from '../../../src/transport/byte-writer.js';
+import { ByteReader } from '../../../src/transport/buffers/byte-reader.js';
+import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemory, outcome, RawPeer, RawServer, rig, TestService, type TestStub, testService } from '../../fixtures/rpc.js';
 import {

@@ -1,7 +1,7 @@
 /** What is made of a Protobuf descriptor, and the word for its names in generated code. */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
-import type { ByteWriter } from '../../../transport/byte-writer.js';
+import type { ByteWriter } from '../../../transport/buffers/byte-writer.js';
 
 /** Of FieldDescriptor's presence: google.protobuf.FeatureSet.FieldPresence. */
 export const IMPLICIT = 2;

@@ -5,7 +5,7 @@
  */
 import type { DescField } from '@bufbuild/protobuf';
 import { type Bytes, textBytes, writeText } from '../../../core/bytes.js';
-import type { ByteWriter } from '../../../transport/byte-writer.js';
+import type { ByteWriter } from '../../../transport/buffers/byte-writer.js';
 import { HIGH, halves, LOW, signed64, unsigned64 } from './scratch.js';
 import type { AnyMessage } from './types.js';
 

@@ -22,7 +22,7 @@ const PROGRAM = `
   import { etcd } from ${dist('registries/etcd.js')};
   import { protobufCodec } from ${dist('rpc/codecs/protobuf/codec.js')};
   import { protobufJsonBody } from ${dist('rpc/codecs/protobuf/json-body.js')};
-  import { ByteWriter } from ${dist('transport/byte-writer.js')};
+  import { ByteWriter } from ${dist('transport/buffers/byte-writer.js')};
   const C = contract(TestService);
   const handlers = { test: ({ A, B }) => ({ A: A + B }), add: ({ A, B }) => ({ Sum: A + B }), err: () => ({}), event: () => ({}) };
   const server = await serve('memory://library', [implement(C, handlers)]);

@@ -392,7 +392,7 @@ describe('as a body', () => {
     const dist = (path: string) => new URL(`../../../../dist/${path}`, import.meta.url).href;
     const program = `
       import { protobufCodec } from '${dist('rpc/codecs/protobuf/codec.js')}';
-      import { ByteWriter } from '${dist('transport/byte-writer.js')}';
+      import { ByteWriter } from '${dist('transport/buffers/byte-writer.js')}';
       import { TestRequestSchema } from '${dist('cli/demo/test_service_pb.js')}';
       let forbidden = false;
       try { new Function(''); } catch { forbidden = true; }

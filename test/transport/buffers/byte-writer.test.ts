@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { WRITER_SIZES } from '../../src/transport/byte-writer.js';
-import { ByteWriter } from '../../src/transport/index.js';
-import { BUILDS } from '../fixtures/builds.js';
-import { asBuffer } from '../fixtures/chunks.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { fc } from '../fixtures/property.js';
+import { WRITER_SIZES } from '../../../src/transport/buffers/byte-writer.js';
+import { ByteWriter } from '../../../src/transport/index.js';
+import { BUILDS } from '../../fixtures/builds.js';
+import { asBuffer } from '../../fixtures/chunks.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { fc } from '../../fixtures/property.js';
 
 const [SMALL, MIDDLE, LARGE] = WRITER_SIZES;
 

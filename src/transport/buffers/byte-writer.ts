@@ -2,7 +2,7 @@
  * Where codecs append encoded messages: one contiguous buffer for all messages of a flush, because one large write costs
  * the system a fraction of many small ones. Numbers go through a DataView, which V8 compiles to plain stores.
  */
-import { allocate, type Bytes, writeText } from '../core/bytes.js';
+import { allocate, type Bytes, writeText } from '../../core/bytes.js';
 
 /** The size at which a session flushes before its tick is over. */
 export const FLUSH_BYTES = 64 * 1024;

@@ -1,5 +1,5 @@
 /** What has arrived and is not read yet. A codec takes whole messages off its front. */
-import { allocate, type Bytes, decode, type Encoding, find } from '../core/bytes.js';
+import { allocate, type Bytes, decode, type Encoding, find } from '../../core/bytes.js';
 
 const EMPTY = allocate(0);
 /** A message that straddles chunks is gathered in a buffer that grows with what really came, not with what was announced. */

@@ -1,9 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
-import { ByteReader } from '../../src/transport/index.js';
-import { BUILDS } from '../fixtures/builds.js';
-import { asBuffer, cut, cuts } from '../fixtures/chunks.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { fc } from '../fixtures/property.js';
+import { ByteReader } from '../../../src/transport/index.js';
+import { BUILDS } from '../../fixtures/builds.js';
+import { asBuffer, cut, cuts } from '../../fixtures/chunks.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { fc } from '../../fixtures/property.js';
 
 noLeaks();
 

@@ -1,5 +1,5 @@
 /** Bytes that wait behind a connection which has not taken what it has, until they make one large chunk. */
-import type { Bytes } from '../core/bytes.js';
+import type { Bytes } from '../../core/bytes.js';
 
 /** In place, in a buffer that is there already: many small ones, gathered later, leave the memory of the process in holes. */
 export class HeldBytes {

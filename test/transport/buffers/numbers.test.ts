@@ -1,7 +1,7 @@
 /** Integers and floats of every width, written and read in both orders. */
 import { expect, test } from 'vitest';
-import { BUILDS } from '../fixtures/builds.js';
-import { fc } from '../fixtures/property.js';
+import { BUILDS } from '../../fixtures/builds.js';
+import { fc } from '../../fixtures/property.js';
 
 const WIDTHS = [8, 16, 24, 32] as const;
 const ROWS = [
