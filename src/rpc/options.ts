@@ -6,7 +6,7 @@ import { badOption, type Ranges, withDefaults } from '../core/options.js';
 import { rateLimited } from '../core/rate-limited-logger.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { MAX_DECODED_OBJECTS } from '../transport/json-text.js';
-import { resolveSetup } from '../transport/session-options.js';
+import { resolveSetup } from '../transport/session/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
 import { FIRST_WINDOW } from './streams/flow-control.js';
 import type { Interceptor, Invoke, RpcOptions } from './types.js';

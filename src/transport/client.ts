@@ -9,8 +9,8 @@ import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkClientNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
-import type { StreamSession } from './session.js';
-import { withCompression } from './session-options.js';
+import type { StreamSession } from './session/session.js';
+import { withCompression } from './session/session-options.js';
 import type { Client, ClientOptions, ClientState, Connection, ReconnectOptions, Session, Setup, Transport } from './types.js';
 
 /** Milliseconds. */

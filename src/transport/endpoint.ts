@@ -2,8 +2,8 @@
 import { refusePromise } from '../core/callbacks.js';
 import { asGettyError, type GettyError } from '../core/errors.js';
 import type { Platform } from './platform.js';
-import { type SessionOwner, StreamSession } from './session.js';
-import { type ResolvedSetup, resolveSetup } from './session-options.js';
+import { type SessionOwner, StreamSession } from './session/session.js';
+import { type ResolvedSetup, resolveSetup } from './session/session-options.js';
 import type { Connection, Session, Setup } from './types.js';
 
 let lastId = 0;

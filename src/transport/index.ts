@@ -20,11 +20,11 @@ export {
   varintPrefixed,
 } from './codecs.js';
 export { connect, serve } from './node.js';
-export { SendError } from './outbox.js';
 export { RefusedError } from './refused-error.js';
 export { SERVER_DEFAULTS } from './server.js';
-export { SESSION_DEFAULTS } from './session-options.js';
-export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from './task-pool.js';
+export { SendError } from './session/outbound.js';
+export { SESSION_DEFAULTS } from './session/session-options.js';
+export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from './session/task-pool.js';
 export type {
   AttributeMap,
   Client,

@@ -8,8 +8,8 @@ import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
 import { RefusedError } from './refused-error.js';
-import type { StreamSession } from './session.js';
-import { withCompression } from './session-options.js';
+import type { StreamSession } from './session/session.js';
+import { withCompression } from './session/session-options.js';
 import type { Connection, Listener, RefusalReason, Server, ServerOptions, Session, Setup, TlsOptions, Transport } from './types.js';
 
 /** Milliseconds. */

@@ -7,7 +7,7 @@ import { followSignal } from '../core/signals.js';
 import { warn } from '../core/warning.js';
 import type { Address } from './address.js';
 import type { Admission } from './admission.js';
-import { beginEvent, endEvent } from './tick.js';
+import { beginEvent, endEvent } from './session/flush-scheduler.js';
 import type { Connection, ConnectionEvents, Listener, Peer, PeerCertificate } from './types.js';
 
 const KEEP_ALIVE_DELAY = 60_000;

@@ -10,7 +10,7 @@ import type { Admission } from './admission.js';
 import type { ByteReader } from './buffers/byte-reader.js';
 import type { ByteWriter } from './buffers/byte-writer.js';
 import type { RefusedError } from './refused-error.js';
-import type { TaskPool } from './task-pool.js';
+import type { TaskPool } from './session/task-pool.js';
 
 /** Turns bytes into messages and back. One object may serve many sessions if it keeps no state. */
 export interface Codec<In, Out = In> {

@@ -18,9 +18,9 @@ export {
   raw,
   varintPrefixed,
 } from '../transport/codecs.js';
-export { SendError } from '../transport/outbox.js';
-export { SESSION_DEFAULTS } from '../transport/session-options.js';
-export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from '../transport/task-pool.js';
+export { SendError } from '../transport/session/outbound.js';
+export { SESSION_DEFAULTS } from '../transport/session/session-options.js';
+export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from '../transport/session/task-pool.js';
 export type {
   AttributeMap,
   Client,

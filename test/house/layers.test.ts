@@ -108,7 +108,7 @@ describe('the layers', () => {
 
   test('an arrow that goes up would be seen', () => {
     const wrong: [from: string, to: string][] = [
-      ['transport/session.ts', 'rpc/types.ts'],
+      ['transport/session/session.ts', 'rpc/types.ts'],
       ['transport/index.ts', 'rpc/index.ts'],
       ['core/errors.ts', 'transport/types.ts'],
       ['transport/client.ts', 'web/websocket.ts'],

@@ -17,7 +17,7 @@ import {
   RPC_DEFAULTS,
 } from '../../src/rpc/index.js';
 import { CLIENT_DEFAULTS, RECONNECT_DEFAULTS, SERVER_DEFAULTS, SESSION_DEFAULTS, UDP_DEFAULTS } from '../../src/transport/index.js';
-import { TASK_POOL_DEFAULTS } from '../../src/transport/task-pool.js';
+import { TASK_POOL_DEFAULTS } from '../../src/transport/session/task-pool.js';
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
 const INTERCEPTORS = ['circuit-breaker', 'concurrency-limit', 'logging', 'rate-limit', 'retry'].map((name) => `src/rpc/interceptors/${name}.ts`);
@@ -35,7 +35,7 @@ const MICRO = ['consumer', 'provider', 'ejection', 'hedge', 'resolver', 'strateg
 const page = ['docs/transport.md', 'docs/rpc.md', 'docs/interceptors.md', 'docs/micro.md', 'docs/etcd.md'].map(read).join('\n### \n');
 const sources = [
   'src/transport/types.ts',
-  'src/transport/task-pool.ts',
+  'src/transport/session/task-pool.ts',
   'src/registries/etcd.ts',
   'src/registries/file.ts',
   ...RPC,

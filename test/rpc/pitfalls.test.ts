@@ -6,7 +6,7 @@ import { connect, contract, implement, oneway, type RpcClient, type RpcCode, Rpc
 import type { MessageCodec } from '../../src/rpc/types.js';
 import { connect as connectTransport, raw } from '../../src/transport/index.js';
 import { memory } from '../../src/transport/memory.js';
-import { runningWheels } from '../../src/transport/ticker.js';
+import { runningWheels } from '../../src/transport/session/timer-wheel.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import {
   channelOf,

@@ -4,7 +4,7 @@ import { gettyError } from '../../core/errors.js';
 import { followSignal } from '../../core/signals.js';
 import { startTimer } from '../../core/timers.js';
 import { type Client, connect, lengthPrefixed, type Session, type TlsOptions } from '../../transport/index.js';
-import { every } from '../../transport/ticker.js';
+import { every } from '../../transport/session/timer-wheel.js';
 import { answered, ZooKeeperError } from './errors.js';
 import { JuteReader } from './jute.js';
 import {

@@ -2,9 +2,9 @@
 
 import { followSignal } from '../../core/signals.js';
 import { within } from '../../core/timers.js';
-import { spinFor } from '../../transport/busy-poll.js';
-import { now } from '../../transport/tick.js';
-import { every } from '../../transport/ticker.js';
+import { spinFor } from '../../transport/session/busy-poll.js';
+import { now } from '../../transport/session/flush-scheduler.js';
+import { every } from '../../transport/session/timer-wheel.js';
 import type { Session } from '../../transport/types.js';
 import { RpcError } from '../errors.js';
 import type { Meters, Tally } from '../metrics/statistics.js';

@@ -3,7 +3,7 @@
 import { codeOf, messageOf } from '../../core/errors.js';
 import { badOption, checkNumber } from '../../core/options.js';
 import { followSignal, type LinkedSignal, linkSignals } from '../../core/signals.js';
-import { now } from '../../transport/tick.js';
+import { now } from '../../transport/session/flush-scheduler.js';
 import { checkMetadata, NO_METADATA } from '../codecs/metadata.js';
 import { RpcError, rpcErrorOf } from '../errors.js';
 import { checkCallNames, checkChangeNames } from '../option-names.js';

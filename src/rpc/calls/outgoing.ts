@@ -2,7 +2,7 @@
 import { notifyOrWarn } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
-import { now } from '../../transport/tick.js';
+import { now } from '../../transport/session/flush-scheduler.js';
 import { NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';
 import type { Call, CallOptions, CodecName, Metadata } from '../types.js';

@@ -8,7 +8,7 @@ import { startTimer } from '../../core/timers.js';
 import { onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter } from '../buffers/byte-writer.js';
 import { CloseError } from '../close-code.js';
-import { now } from '../tick.js';
+import { now } from '../session/flush-scheduler.js';
 import type { Connection, ConnectionEvents, MessageLimits, PeerCertificate, WebSocketRequest } from '../types.js';
 import type { MessageDeflate } from './deflate.js';
 import {

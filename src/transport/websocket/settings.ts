@@ -4,7 +4,7 @@ import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption, checkNumber } from '../../core/options.js';
 import { untilAborted } from '../../core/signals.js';
 import type { Address } from '../address.js';
-import { checkCompression } from '../session-options.js';
+import { checkCompression } from '../session/session-options.js';
 import type { WebSocketHeaders, WebSocketOptions } from '../types.js';
 
 /** Bytes. The default of `websocket.maxCompressBytes`. */

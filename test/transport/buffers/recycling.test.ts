@@ -1,8 +1,8 @@
 /** Buffers are used again, and never while somebody holds them: what arrives is what was written, byte for byte. */
 import { describe, expect, it } from 'vitest';
 import { type Codec, lengthPrefixed } from '../../../src/transport/index.js';
-import { StreamSession } from '../../../src/transport/session.js';
-import { resolveSetup } from '../../../src/transport/session-options.js';
+import { StreamSession } from '../../../src/transport/session/session.js';
+import { resolveSetup } from '../../../src/transport/session/session-options.js';
 import { HoldingConnection } from '../../fixtures/holding-connection.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';

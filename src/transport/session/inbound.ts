@@ -1,16 +1,16 @@
 /** What a session receives: bytes become messages and go to the listener, no faster than the listener wants them. */
 
-import type { Bytes } from '../core/bytes.js';
-import { promiseOf, refusePromise, settle } from '../core/callbacks.js';
-import { asGettyError, type GettyError, gettyError } from '../core/errors.js';
-import { faultError, guarded } from '../core/guard.js';
-import { Queue } from '../core/queue.js';
-import { isTurnOver, onNextTurn, spend, unitsOf } from '../core/turn.js';
-import { ByteReader } from './buffers/byte-reader.js';
+import type { Bytes } from '../../core/bytes.js';
+import { promiseOf, refusePromise, settle } from '../../core/callbacks.js';
+import { asGettyError, type GettyError, gettyError } from '../../core/errors.js';
+import { faultError, guard } from '../../core/guard.js';
+import { Queue } from '../../core/queue.js';
+import { isTurnOver, onNextTurn, spend, unitsOf } from '../../core/turn.js';
+import { ByteReader } from '../buffers/byte-reader.js';
+import type { Connection, Session } from '../types.js';
+import { now } from './flush-scheduler.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';
 import type { TaskPool } from './task-pool.js';
-import { now } from './tick.js';
-import type { Connection, Session } from './types.js';
 
 /** The small messages of a chunk are counted in portions: to count each by itself costs 1 % of its time. */
 const UNITS_PER_SPEND = 64;

@@ -1,8 +1,8 @@
 /** What the sessions of a process read all the time is of one hidden class. Where each had its own, V8 looked every field up anew: a fifth of the speed of 512 connections. */
 import { setFlagsFromString } from 'node:v8';
 import { expect, it } from 'vitest';
-import { lines } from '../../src/transport/index.js';
-import { type ResolvedSetup, resolveSetup } from '../../src/transport/session-options.js';
+import { lines } from '../../../src/transport/index.js';
+import { type ResolvedSetup, resolveSetup } from '../../../src/transport/session/session-options.js';
 
 setFlagsFromString('--allow-natives-syntax');
 const haveSameMap = new Function('a', 'b', 'return %HaveSameMap(a, b)') as (a: object, b: object) => boolean;

@@ -2,8 +2,8 @@
  * The one ticker: everything periodic hangs on it. There is one timer for each distinct period, and the tasks of a
  * period are spread over it, so that ten thousand sessions do not send their heartbeats in the same instant.
  */
-import { startInterval } from '../core/timers.js';
-import { now } from './tick.js';
+import { startInterval } from '../../core/timers.js';
+import { now } from './flush-scheduler.js';
 
 /** Something periodic. It is its own entry in the ticker, so ten thousand of them cost no closures. */
 export interface Tickable {

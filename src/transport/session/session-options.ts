@@ -1,10 +1,10 @@
 /** The defaults of a session, and the check of what a user gives. */
 
-import { type GettyError, gettyError } from '../core/errors.js';
-import { badOption, checkMethods, checkNames, checkNumber, type Ranges, withDefaults } from '../core/options.js';
-import { LONGEST_TIMER } from '../core/timers.js';
-import { checkSetupNames, EVENT_NAMES } from './option-names.js';
-import type { Compression, SessionOptions, SessionSetup, Setup, WebSocketOptions } from './types.js';
+import { type GettyError, gettyError } from '../../core/errors.js';
+import { badOption, checkMethods, checkNames, checkNumber, type Ranges, withDefaults } from '../../core/options.js';
+import { LONGEST_TIMER } from '../../core/timers.js';
+import { checkSetupNames, EVENT_NAMES } from '../option-names.js';
+import type { Compression, SessionOptions, SessionSetup, Setup, WebSocketOptions } from '../types.js';
 
 /** Milliseconds and bytes. */
 export const SESSION_DEFAULTS = {

@@ -1,18 +1,18 @@
 /** A session: one codec and one listener over one connection. It alone calls the connection. */
 
-import type { Bytes } from '../core/bytes.js';
-import { notify, notifyOrWarn, promiseOf } from '../core/callbacks.js';
-import { asGettyError, type GettyError, gettyError, messageOf } from '../core/errors.js';
-import { checkNumber } from '../core/options.js';
-import { LONGEST_TIMER, startTimer } from '../core/timers.js';
-import { warn } from '../core/warning.js';
-import { checkCloseOptions, NORMAL_CLOSE } from './close-code.js';
-import { Inbox, type InboxOwner } from './inbox.js';
-import { Outbox } from './outbox.js';
+import type { Bytes } from '../../core/bytes.js';
+import { notify, notifyOrWarn, promiseOf } from '../../core/callbacks.js';
+import { asGettyError, type GettyError, gettyError, messageOf } from '../../core/errors.js';
+import { checkNumber } from '../../core/options.js';
+import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
+import { warn } from '../../core/warning.js';
+import { checkCloseOptions, NORMAL_CLOSE } from '../close-code.js';
+import type { AttributeMap, CloseOptions, Connection, ConnectionEvents, Endpoint, SendOptions, SendResult, Session, SessionStats } from '../types.js';
+import { now } from './flush-scheduler.js';
+import { Inbox, type InboxOwner } from './inbound.js';
+import { Outbox } from './outbound.js';
 import type { ResolvedSetup } from './session-options.js';
-import { now } from './tick.js';
-import { addTick, lastWake, removeTick, type Tickable } from './ticker.js';
-import type { AttributeMap, CloseOptions, Connection, ConnectionEvents, Endpoint, SendOptions, SendResult, Session, SessionStats } from './types.js';
+import { addTick, lastWake, removeTick, type Tickable } from './timer-wheel.js';
 
 /** What a session needs of the server or client that made it. */
 export interface SessionOwner<In, Out> extends Endpoint<In, Out> {

@@ -1,19 +1,19 @@
 /** What a session sends: messages of a tick gather in one buffer, and what the connection has not taken is counted and limited. */
 
-import { allocate, copy } from '../core/bytes.js';
-import { refusePromise } from '../core/callbacks.js';
-import { asGettyError, GettyError, gettyError } from '../core/errors.js';
-import { checkNames, checkNumber } from '../core/options.js';
-import { Queue } from '../core/queue.js';
-import { followSignal } from '../core/signals.js';
-import { LONGEST_TIMER, startTimer } from '../core/timers.js';
-import { spend, unitsOf } from '../core/turn.js';
-import { ByteWriter, FLUSH_BYTES } from './buffers/byte-writer.js';
-import { HeldBytes } from './buffers/pending-buffer.js';
-import { SEND_OPTION_NAMES } from './option-names.js';
+import { allocate, copy } from '../../core/bytes.js';
+import { refusePromise } from '../../core/callbacks.js';
+import { asGettyError, GettyError, gettyError } from '../../core/errors.js';
+import { checkNames, checkNumber } from '../../core/options.js';
+import { Queue } from '../../core/queue.js';
+import { followSignal } from '../../core/signals.js';
+import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
+import { spend, unitsOf } from '../../core/turn.js';
+import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
+import { HeldBytes } from '../buffers/pending-buffer.js';
+import { SEND_OPTION_NAMES } from '../option-names.js';
+import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from '../types.js';
+import { type Flushable, flushSoon } from './flush-scheduler.js';
 import { tooLarge } from './session-options.js';
-import { type Flushable, flushSoon } from './tick.js';
-import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from './types.js';
 
 /**
  * While so few sessions write, none waits for another: the peer would have nothing to do until all of a tick is written, and then we until

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { raw } from '../../src/transport/index.js';
-import { StreamSession } from '../../src/transport/session.js';
-import { resolveSetup } from '../../src/transport/session-options.js';
-import { beginEvent, endEvent, flushSoon, now } from '../../src/transport/tick.js';
-import { HoldingConnection } from '../fixtures/holding-connection.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { turns } from '../fixtures/waiting.js';
+import { raw } from '../../../src/transport/index.js';
+import { beginEvent, endEvent, flushSoon, now } from '../../../src/transport/session/flush-scheduler.js';
+import { StreamSession } from '../../../src/transport/session/session.js';
+import { resolveSetup } from '../../../src/transport/session/session-options.js';
+import { HoldingConnection } from '../../fixtures/holding-connection.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { turns } from '../../fixtures/waiting.js';
 
 describe('now', () => {
   it('never goes back, and is the clock of performance.now()', async () => {

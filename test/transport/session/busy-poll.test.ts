@@ -1,10 +1,10 @@
 import { performance } from 'node:perf_hooks';
 import { expect, test } from 'vitest';
-import { connect, contract, implement, serve, unary } from '../../src/rpc/index.js';
-import { spinFor } from '../../src/transport/busy-poll.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { freeMemory } from '../fixtures/rpc.js';
-import { elapse, until } from '../fixtures/waiting.js';
+import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { spinFor } from '../../../src/transport/session/busy-poll.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { freeMemory } from '../../fixtures/rpc.js';
+import { elapse, until } from '../../fixtures/waiting.js';
 
 noLeaks();
 

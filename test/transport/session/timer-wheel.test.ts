@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { every, runningWheels } from '../../src/transport/ticker.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Inbox, turns } from '../fixtures/waiting.js';
+import { every, runningWheels } from '../../../src/transport/session/timer-wheel.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Inbox, turns } from '../../fixtures/waiting.js';
 
 describe('every', () => {
   noLeaks();

@@ -1,7 +1,7 @@
 /** Runs handlers no more than so many at once. The session that fills it waits, and so does its peer. */
-import { gettyError } from '../core/errors.js';
-import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
-import { Queue } from '../core/queue.js';
+import { gettyError } from '../../core/errors.js';
+import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { Queue } from '../../core/queue.js';
 
 export interface TaskPoolOptions {
   /** Tasks that run at once. */

@@ -1,9 +1,9 @@
 /** A process that stood still, as on a machine that was suspended, has no evidence of its peers' silence. */
 import { afterEach, expect, test, vi } from 'vitest';
-import { connect, lines, raw, type SessionOptions, serve } from '../../src/transport/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Recorder } from '../fixtures/recorder.js';
-import { elapse, turns } from '../fixtures/waiting.js';
+import { connect, lines, raw, type SessionOptions, serve } from '../../../src/transport/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Recorder } from '../../fixtures/recorder.js';
+import { elapse, turns } from '../../fixtures/waiting.js';
 
 noLeaks();
 afterEach(() => {
