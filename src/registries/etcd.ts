@@ -7,7 +7,7 @@ import { LONGEST_TIMER } from '../core/timers.js';
 import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
 import { snapshots, sortedNodes } from '../micro/snapshots.js';
 import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
-import { tlsClientOptions } from '../transport/tls.js';
+import { tlsClientOptions } from '../transport/stream/tls.js';
 import type { TlsOptions } from '../transport/types.js';
 import { type Endpoint, parseEndpoints } from './etcd/endpoints.js';
 import { registryFailed } from './etcd/failure.js';

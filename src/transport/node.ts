@@ -1,14 +1,14 @@
 /** The transport on Node.js: all that it can speak, and serve() and connect() over that. */
 import { connectOn } from './client.js';
 import { compress } from './compression.js';
-import { memory } from './memory.js';
 import type { Platform } from './platform.js';
 import { serveOn } from './server.js';
-import { tcp } from './tcp.js';
-import { tls } from './tls.js';
+import { memory } from './stream/memory.js';
+import { tcp } from './stream/tcp.js';
+import { tls } from './stream/tls.js';
+import { unix } from './stream/unix.js';
 import type { Client, ClientOptions, Server, ServerOptions, Setup } from './types.js';
 import { udp } from './udp.js';
-import { unix } from './unix.js';
 import { ws, wss } from './websocket/websocket.js';
 
 const NODE: Platform = { transports: { tcp, tls, unix, udp, ws, wss, memory }, compress };

@@ -114,7 +114,7 @@ describe('the layers', () => {
       ['transport/client.ts', 'web/websocket.ts'],
       ['web/index.ts', 'rpc/index.ts'],
       ['rpc/client.ts', 'micro/types.ts'],
-      ['micro/consumer.ts', 'transport/tcp.ts'],
+      ['micro/consumer.ts', 'transport/stream/tcp.ts'],
       ['micro/consumer.ts', 'registries/memory.ts'],
       ['registries/file.ts', 'registries/memory.ts'],
       ['registries/etcd/index.ts', 'registries/file.ts'],

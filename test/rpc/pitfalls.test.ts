@@ -5,8 +5,8 @@ import { protobufCodec } from '../../src/rpc/codecs/protobuf/codec.js';
 import { connect, contract, implement, oneway, type RpcClient, type RpcCode, RpcError, serve, unary } from '../../src/rpc/index.js';
 import type { MessageCodec } from '../../src/rpc/types.js';
 import { connect as connectTransport, raw } from '../../src/transport/index.js';
-import { memory } from '../../src/transport/memory.js';
 import { runningWheels } from '../../src/transport/session/timer-wheel.js';
+import { memory } from '../../src/transport/stream/memory.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import {
   channelOf,

@@ -3,7 +3,7 @@ import dns from 'node:dns';
 import { describe, expect, it, vi } from 'vitest';
 import { parseAddress } from '../../src/transport/address.js';
 import { CLIENT_DEFAULTS, type ClientState, connect, type GettyError, lines, type Peer, SESSION_DEFAULTS, serve } from '../../src/transport/index.js';
-import { memory } from '../../src/transport/memory.js';
+import { memory } from '../../src/transport/stream/memory.js';
 import type { Connection, ConnectionEvents } from '../../src/transport/types.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';

@@ -5,7 +5,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { type Client, type ConnectError, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { followSignal } from '../../core/signals.js';
-import { tlsClientOptions } from '../../transport/tls.js';
+import { tlsClientOptions } from '../../transport/stream/tls.js';
 import type { TlsOptions } from '../../transport/types.js';
 import { startDeadline } from './deadline.js';
 import type { Endpoint } from './endpoints.js';

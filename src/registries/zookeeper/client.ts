@@ -4,7 +4,7 @@ import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf, type Ranges, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
-import { tlsClientOptions } from '../../transport/tls.js';
+import { tlsClientOptions } from '../../transport/stream/tls.js';
 import { aclOf, checkPath, parentOf, parseEnsemble } from './addresses.js';
 import { reasonOf, ZooKeeperError } from './errors.js';
 import { Keeper } from './keeper.js';

@@ -1,8 +1,8 @@
 /** Connections within this process: `memory://name`. No sockets, the same rules: copied bytes, back-pressure, an orderly end. */
-import { gettyError } from '../core/errors.js';
-import { faultError, guard } from '../core/guard.js';
-import { Queue } from '../core/queue.js';
-import type { Connection, ConnectionEvents, Listener, Transport } from './types.js';
+import { gettyError } from '../../core/errors.js';
+import { faultError, guard } from '../../core/guard.js';
+import { Queue } from '../../core/queue.js';
+import type { Connection, ConnectionEvents, Listener, Transport } from '../types.js';
 
 const listeners = new Map<string, (connection: Connection) => void>();
 let lastName = 0;

@@ -1,13 +1,13 @@
 /** The connections of a TLS or WebSocket server whose handshake is under way: each has a deadline and counts toward the limits. */
 import type { Server as NodeServer, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { messageOf } from '../core/errors.js';
-import { startTimer } from '../core/timers.js';
-import type { Admission } from './admission.js';
-import { RefusedError } from './refused-error.js';
+import { messageOf } from '../../core/errors.js';
+import { startTimer } from '../../core/timers.js';
+import type { Admission } from '../admission.js';
+import { RefusedError } from '../refused-error.js';
+import type { Peer } from '../types.js';
 import { guardedOpen } from './socket.js';
 import { SocketPeer } from './tcp.js';
-import type { Peer } from './types.js';
 
 /** How long a refused peer may take to read the answer, in ms. */
 const LINGER = 1_000;

@@ -1,9 +1,9 @@
 /** TCP. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { formatAddress } from './address.js';
-import { defaultMaxSessions } from './descriptors.js';
+import { formatAddress } from '../address.js';
+import { defaultMaxSessions } from '../descriptors.js';
+import type { Peer, Transport } from '../types.js';
 import { dialled, guardedOpen, listenWith, SocketConnection } from './socket.js';
-import type { Peer, Transport } from './types.js';
 
 /** The addresses of both ends of a socket, with the transport's scheme; made when they are asked for, since most never are. */
 export class SocketPeer implements Peer {

@@ -14,17 +14,17 @@ import {
   type SecureContextOptions,
   type TLSSocket,
 } from 'node:tls';
-import { gettyError, messageOf } from '../core/errors.js';
-import { badOption, checkNumber } from '../core/options.js';
-import { LONGEST_TIMER, startInterval } from '../core/timers.js';
-import { warn } from '../core/warning.js';
-import { type Address, formatAddress, withoutZone } from './address.js';
-import { defaultMaxSessions } from './descriptors.js';
-import { HandshakeTracker } from './handshakes.js';
-import { checkTlsNames } from './option-names.js';
+import { gettyError, messageOf } from '../../core/errors.js';
+import { badOption, checkNumber } from '../../core/options.js';
+import { LONGEST_TIMER, startInterval } from '../../core/timers.js';
+import { warn } from '../../core/warning.js';
+import { type Address, formatAddress, withoutZone } from '../address.js';
+import { defaultMaxSessions } from '../descriptors.js';
+import { checkTlsNames } from '../option-names.js';
+import type { Listener, Peer, PeerCertificate, TlsOptions, Transport } from '../types.js';
+import { HandshakeTracker } from './handshake-tracker.js';
 import { dialled, guardedOpen, listenWith, SocketConnection } from './socket.js';
 import { SocketPeer } from './tcp.js';
-import type { Listener, Peer, PeerCertificate, TlsOptions, Transport } from './types.js';
 
 const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 

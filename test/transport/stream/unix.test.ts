@@ -17,10 +17,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { connect, lines, type Server, type ServerOptions, serve } from '../../src/transport/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { rejection } from '../fixtures/transports.js';
-import { turns, within } from '../fixtures/waiting.js';
+import { connect, lines, type Server, type ServerOptions, serve } from '../../../src/transport/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { rejection } from '../../fixtures/transports.js';
+import { turns, within } from '../../fixtures/waiting.js';
 
 noLeaks();
 

@@ -1,8 +1,8 @@
 import { Socket } from 'node:net';
 import { expect, it } from 'vitest';
-import { parseAddress } from '../../src/transport/address.js';
-import { dialled, SocketConnection } from '../../src/transport/socket.js';
-import { noLeaks } from '../fixtures/leaks.js';
+import { parseAddress } from '../../../src/transport/address.js';
+import { dialled, SocketConnection } from '../../../src/transport/stream/socket.js';
+import { noLeaks } from '../../fixtures/leaks.js';
 
 noLeaks();
 

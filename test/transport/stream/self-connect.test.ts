@@ -3,11 +3,11 @@ import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
 import tls from 'node:tls';
 import { afterEach, expect, it, vi } from 'vitest';
-import { connect, lines, serve } from '../../src/transport/index.js';
-import { CLIENT_TLS } from '../fixtures/certificates.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { rejection } from '../fixtures/transports.js';
-import { turns } from '../fixtures/waiting.js';
+import { connect, lines, serve } from '../../../src/transport/index.js';
+import { CLIENT_TLS } from '../../fixtures/certificates.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { rejection } from '../../fixtures/transports.js';
+import { turns } from '../../fixtures/waiting.js';
 
 noLeaks();
 afterEach(() => {

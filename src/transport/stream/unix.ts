@@ -4,12 +4,12 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
-import { type GettyError, gettyError, messageOf } from '../core/errors.js';
-import { badOption, checkNumber } from '../core/options.js';
-import type { Address } from './address.js';
-import { defaultMaxSessions } from './descriptors.js';
+import { type GettyError, gettyError, messageOf } from '../../core/errors.js';
+import { badOption, checkNumber } from '../../core/options.js';
+import type { Address } from '../address.js';
+import { defaultMaxSessions } from '../descriptors.js';
+import type { Listener, ListenOptions, Peer, Transport, UnixOptions } from '../types.js';
 import { dialled, guardedOpen, listenWith, SocketConnection } from './socket.js';
-import type { Listener, ListenOptions, Peer, Transport, UnixOptions } from './types.js';
 import { placeSocket, removeSocket } from './unix-path.js';
 
 /** Bytes of sun_path in the system's sockaddr_un without the byte that ends it: unix(7), and sys/un.h of the BSDs and macOS. */

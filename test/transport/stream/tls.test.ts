@@ -26,17 +26,17 @@ import {
   type SessionSetup,
   serve,
   type TlsOptions,
-} from '../../src/transport/index.js';
-import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../fixtures/certificates.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Recorder } from '../fixtures/recorder.js';
-import { rejection, thrown } from '../fixtures/transports.js';
-import { turns, until, within } from '../fixtures/waiting.js';
+} from '../../../src/transport/index.js';
+import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../../fixtures/certificates.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Recorder } from '../../fixtures/recorder.js';
+import { rejection, thrown } from '../../fixtures/transports.js';
+import { turns, until, within } from '../../fixtures/waiting.js';
 
 const ANY = 'tls://127.0.0.1:0';
 const PASSWORD = 'swordfish';
 const CA = pem('authority');
-const path = (name: string): string => fileURLToPath(new URL(`../fixtures/tls/${name}.pem`, import.meta.url));
+const path = (name: string): string => fileURLToPath(new URL(`../../fixtures/tls/${name}.pem`, import.meta.url));
 const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
 
 noLeaks();
