@@ -56,4 +56,4 @@ export type {
   WebSocketOptions,
   WebSocketRequest,
 } from './types.js';
-export { UDP_DEFAULTS } from './udp-options.js';
+export { UDP_DEFAULTS } from './udp/udp-options.js';

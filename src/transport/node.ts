@@ -8,7 +8,7 @@ import { tcp } from './stream/tcp.js';
 import { tls } from './stream/tls.js';
 import { unix } from './stream/unix.js';
 import type { Client, ClientOptions, Server, ServerOptions, Setup } from './types.js';
-import { udp } from './udp.js';
+import { udp } from './udp/udp.js';
 import { ws, wss } from './websocket/websocket.js';
 
 const NODE: Platform = { transports: { tcp, tls, unix, udp, ws, wss, memory }, compress };

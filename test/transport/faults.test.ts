@@ -10,7 +10,7 @@ import { tcp } from '../../src/transport/stream/tcp.js';
 import { tls } from '../../src/transport/stream/tls.js';
 import { unix } from '../../src/transport/stream/unix.js';
 import type { Connection, ConnectionEvents, Transport } from '../../src/transport/types.js';
-import { udp } from '../../src/transport/udp.js';
+import { udp } from '../../src/transport/udp/udp.js';
 import { ws, wss } from '../../src/transport/websocket/websocket.js';
 import { CLIENT_TLS, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -19,11 +19,11 @@ import {
   type Session,
   serve,
   UDP_DEFAULTS,
-} from '../../src/transport/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Recorder } from '../fixtures/recorder.js';
-import { rejection, thrown } from '../fixtures/transports.js';
-import { Inbox, turns, until, within } from '../fixtures/waiting.js';
+} from '../../../src/transport/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Recorder } from '../../fixtures/recorder.js';
+import { rejection, thrown } from '../../fixtures/transports.js';
+import { Inbox, turns, until, within } from '../../fixtures/waiting.js';
 
 noLeaks();
 afterEach(() => void vi.restoreAllMocks());
@@ -212,7 +212,7 @@ describe('the echo package, byte for byte', () => {
   };
 
   it("what a Go client sent is answered as Go's server did", async () => {
-    const file = new URL('../fixtures/vectors/echo-udp.jsonl', import.meta.url);
+    const file = new URL('../../fixtures/vectors/echo-udp.jsonl', import.meta.url);
     type Vector = { peer: number; direction: string; datagramHex: string };
     const vectors = readFileSync(file, 'utf8')
       .trim()

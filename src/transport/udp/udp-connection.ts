@@ -1,11 +1,11 @@
 /** A peer over UDP as a message transport: each message is one datagram, each datagram one message. */
 import type { Socket } from 'node:dgram';
-import { gettyError } from '../core/errors.js';
-import { faultError, guard } from '../core/guard.js';
-import { Queue } from '../core/queue.js';
-import type { ByteWriter } from './buffers/byte-writer.js';
-import { beginEvent, endEvent } from './session/flush-scheduler.js';
-import type { Connection, ConnectionEvents, Peer } from './types.js';
+import { gettyError } from '../../core/errors.js';
+import { faultError, guard } from '../../core/guard.js';
+import { Queue } from '../../core/queue.js';
+import type { ByteWriter } from '../buffers/byte-writer.js';
+import { beginEvent, endEvent } from '../session/flush-scheduler.js';
+import type { Connection, ConnectionEvents, Peer } from '../types.js';
 
 /** While a session is paused it keeps datagrams as long as those that are kept take less than this; the rest are lost. */
 const HELD_BYTES = 64 * 1024;

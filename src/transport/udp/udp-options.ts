@@ -1,7 +1,7 @@
 /** The defaults of UDP, and the check of what a user gives. */
 import { isIP, isIPv4 } from 'node:net';
-import { badOption, type Ranges, withDefaults } from '../core/options.js';
-import type { UdpOptions } from './types.js';
+import { badOption, type Ranges, withDefaults } from '../../core/options.js';
+import type { UdpOptions } from '../types.js';
 
 /** The most that fits in a packet of IPv4. */
 const LARGEST_DATAGRAM = 65_507;

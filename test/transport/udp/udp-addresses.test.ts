@@ -3,11 +3,11 @@ import { Socket } from 'node:dgram';
 import dns from 'node:dns';
 import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type Client, type ClientOptions, connect, type EventListener, raw, type ServerOptions, serve } from '../../src/transport/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Recorder } from '../fixtures/recorder.js';
-import { rejection } from '../fixtures/transports.js';
-import { Inbox } from '../fixtures/waiting.js';
+import { type Client, type ClientOptions, connect, type EventListener, raw, type ServerOptions, serve } from '../../../src/transport/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Recorder } from '../../fixtures/recorder.js';
+import { rejection } from '../../fixtures/transports.js';
+import { Inbox } from '../../fixtures/waiting.js';
 
 noLeaks();
 afterEach(() => void vi.restoreAllMocks());

@@ -2,11 +2,11 @@
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { gettyError, messageOf } from '../core/errors.js';
-import { guard } from '../core/guard.js';
-import { type Address, formatAddress, withoutZone } from './address.js';
-import type { Admission } from './admission.js';
-import type { Connection, Listener } from './types.js';
+import { gettyError, messageOf } from '../../core/errors.js';
+import { guard } from '../../core/guard.js';
+import { type Address, formatAddress, withoutZone } from '../address.js';
+import type { Admission } from '../admission.js';
+import type { Connection, Listener } from '../types.js';
 import { UdpConnection } from './udp-connection.js';
 import type { ResolvedUdpOptions } from './udp-options.js';
 

@@ -15,11 +15,11 @@
 import { createSocket, type Socket } from 'node:dgram';
 import dns from 'node:dns';
 import { type AddressInfo, isIP } from 'node:net';
-import { gettyError, messageOf } from '../core/errors.js';
-import { badOption } from '../core/options.js';
-import { untilAborted } from '../core/signals.js';
-import { type Address, formatAddress } from './address.js';
-import type { Transport } from './types.js';
+import { gettyError, messageOf } from '../../core/errors.js';
+import { badOption } from '../../core/options.js';
+import { untilAborted } from '../../core/signals.js';
+import { type Address, formatAddress } from '../address.js';
+import type { Transport } from '../types.js';
 import { UdpConnection } from './udp-connection.js';
 import { type ResolvedUdpOptions, resolveUdp, UDP_DEFAULTS } from './udp-options.js';
 import { CONNECT_PING, UdpListener } from './udp-server.js';
