@@ -2,12 +2,12 @@
 import { createServer } from 'node:http';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it, test, vi } from 'vitest';
-import type { ServerOptions } from '../../src/transport/index.js';
-import { answerUpgrade, Offer, type UpgradeRequest } from '../../src/transport/websocket/handshake.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { rejection } from '../fixtures/transports.js';
-import { elapse, turns, within } from '../fixtures/waiting.js';
-import { ANY, echo, handshakeRequest, ourClient, rawPeer, type WsPeer, wsClient, wsServer } from '../fixtures/websocket.js';
+import type { ServerOptions } from '../../../src/transport/index.js';
+import { answerUpgrade, Offer, type UpgradeRequest } from '../../../src/transport/websocket/handshake.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { rejection } from '../../fixtures/transports.js';
+import { elapse, turns, within } from '../../fixtures/waiting.js';
+import { ANY, echo, handshakeRequest, ourClient, rawPeer, type WsPeer, wsClient, wsServer } from '../../fixtures/websocket.js';
 
 const QUIET = 20;
 const DEFLATE = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover';

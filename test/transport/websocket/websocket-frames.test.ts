@@ -5,8 +5,8 @@ import { runInNewContext } from 'node:vm';
 import { constants, deflateRawSync, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
-import { ByteWriter } from '../../src/transport/index.js';
-import { MessageDeflate } from '../../src/transport/websocket/deflate.js';
+import { ByteWriter } from '../../../src/transport/index.js';
+import { MessageDeflate } from '../../../src/transport/websocket/deflate.js';
 import {
   COMPRESSED,
   closePayload,
@@ -18,11 +18,11 @@ import {
   type FrameRules,
   headerRoom,
   OPCODE,
-} from '../../src/transport/websocket/frames.js';
-import { applyMask, newMask } from '../../src/transport/websocket/mask.js';
-import { cut, cuts, everySplit } from '../fixtures/chunks.js';
-import { thrown } from '../fixtures/transports.js';
-import { Inbox } from '../fixtures/waiting.js';
+} from '../../../src/transport/websocket/frames.js';
+import { applyMask, newMask } from '../../../src/transport/websocket/mask.js';
+import { cut, cuts, everySplit } from '../../fixtures/chunks.js';
+import { thrown } from '../../fixtures/transports.js';
+import { Inbox } from '../../fixtures/waiting.js';
 
 setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');

@@ -3,12 +3,12 @@
  * (fragments, text, closes, limits, compression); the compression matrix has the `ws` package as the peer.
  */
 import { describe, expect, it, test } from 'vitest';
-import { ByteWriter, type CloseOptions, type Codec, connect, serve } from '../../src/transport/index.js';
-import { COMPRESSED, completeFrame, FIN, headerRoom, OPCODE } from '../../src/transport/websocket/frames.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Recorder } from '../fixtures/recorder.js';
-import { turns } from '../fixtures/waiting.js';
-import { ANY, echo, ourClient, rawWebSocket, wsClient, wsServer } from '../fixtures/websocket.js';
+import { ByteWriter, type CloseOptions, type Codec, connect, serve } from '../../../src/transport/index.js';
+import { COMPRESSED, completeFrame, FIN, headerRoom, OPCODE } from '../../../src/transport/websocket/frames.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Recorder } from '../../fixtures/recorder.js';
+import { turns } from '../../fixtures/waiting.js';
+import { ANY, echo, ourClient, rawWebSocket, wsClient, wsServer } from '../../fixtures/websocket.js';
 
 noLeaks();
 

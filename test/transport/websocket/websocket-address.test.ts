@@ -9,10 +9,10 @@ import {
   type ServerOptions,
   serve,
   type WebSocketRequest,
-} from '../../src/transport/index.js';
-import { CLIENT_TLS, SERVER_TLS } from '../fixtures/certificates.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { rejection } from '../fixtures/transports.js';
+} from '../../../src/transport/index.js';
+import { CLIENT_TLS, SERVER_TLS } from '../../fixtures/certificates.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { rejection } from '../../fixtures/transports.js';
 
 noLeaks();
 

@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { constants, deflateRawSync } from 'node:zlib';
 import { beforeEach, describe, expect, it, test } from 'vitest';
-import { nextTurn } from '../../src/core/turn.js';
-import type { Connection, ConnectionEvents } from '../../src/transport/types.js';
-import { WebSocketConnection } from '../../src/transport/websocket/connection.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { turns, within } from '../fixtures/waiting.js';
-import { echo, ourClient, rawWebSocket, wsClient, wsServer } from '../fixtures/websocket.js';
+import { nextTurn } from '../../../src/core/turn.js';
+import type { Connection, ConnectionEvents } from '../../../src/transport/types.js';
+import { WebSocketConnection } from '../../../src/transport/websocket/connection.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { turns, within } from '../../fixtures/waiting.js';
+import { echo, ourClient, rawWebSocket, wsClient, wsServer } from '../../fixtures/websocket.js';
 
 const QUIET = 20;
 

@@ -2,10 +2,10 @@
 import { isUtf8 } from 'node:buffer';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ByteWriter } from '../../src/transport/index.js';
-import { completeFrame, FIN, FrameParser, headerRoom, OPCODE } from '../../src/transport/websocket/frames.js';
-import { Utf8Validator } from '../../src/transport/websocket/utf8.js';
-import { cut, cuts, everySplit } from '../fixtures/chunks.js';
+import { ByteWriter } from '../../../src/transport/index.js';
+import { completeFrame, FIN, FrameParser, headerRoom, OPCODE } from '../../../src/transport/websocket/frames.js';
+import { Utf8Validator } from '../../../src/transport/websocket/utf8.js';
+import { cut, cuts, everySplit } from '../../fixtures/chunks.js';
 
 /** How many bytes can come before the first that cannot follow; all of them when each can. */
 function goodBytes(bytes: Buffer): number {

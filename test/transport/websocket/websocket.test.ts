@@ -1,12 +1,12 @@
 /** WebSocket with itself and with the `ws` package. The behaviour tables hold what all transports share. */
 import { Socket } from 'node:net';
 import { afterEach, describe, expect, it, test, vi } from 'vitest';
-import { type ByteWriter, type Codec, connect, lengthPrefixed, lines, raw, serve } from '../../src/transport/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Recorder } from '../fixtures/recorder.js';
-import { rejection } from '../fixtures/transports.js';
-import { turns, until } from '../fixtures/waiting.js';
-import { ANY, echo, ourClient, type RawEvents, wsClient, wsServer } from '../fixtures/websocket.js';
+import { type ByteWriter, type Codec, connect, lengthPrefixed, lines, raw, serve } from '../../../src/transport/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Recorder } from '../../fixtures/recorder.js';
+import { rejection } from '../../fixtures/transports.js';
+import { turns, until } from '../../fixtures/waiting.js';
+import { ANY, echo, ourClient, type RawEvents, wsClient, wsServer } from '../../fixtures/websocket.js';
 
 noLeaks();
 afterEach(() => vi.restoreAllMocks());
