@@ -2,12 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import { constants, createDeflateRaw, createInflateRaw, deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { type Compression, lengthPrefixed, lines, raw, type Session } from '../../src/transport/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { fc } from '../fixtures/property.js';
-import { Recorder } from '../fixtures/recorder.js';
-import { connectAs, type Pair, pair, setupOf, TRANSPORTS, type TransportRow } from '../fixtures/transports.js';
-import { turns, until } from '../fixtures/waiting.js';
+import { type Compression, lengthPrefixed, lines, raw, type Session } from '../../../src/transport/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { fc } from '../../fixtures/property.js';
+import { Recorder } from '../../fixtures/recorder.js';
+import { connectAs, type Pair, pair, setupOf, TRANSPORTS, type TransportRow } from '../../fixtures/transports.js';
+import { turns, until } from '../../fixtures/waiting.js';
 
 const SYNC_FLUSH = '0000ffff';
 const WORDS = 'the quick brown fox jumps over the lazy dog '.repeat(20);

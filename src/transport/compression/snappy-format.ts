@@ -1,7 +1,7 @@
 /** The framing format of snappy (framing_format.txt of its authors) and its blocks, as functions of bytes. Throws plain Errors for what is wrong. */
 import { compress } from 'snappyjs';
-import { ByteReader } from './buffers/byte-reader.js';
-import { now } from './session/flush-scheduler.js';
+import { ByteReader } from '../buffers/byte-reader.js';
+import { now } from '../session/flush-scheduler.js';
 
 export const STREAM_IDENTIFIER = Buffer.from('\xff\x06\x00\x00sNaPpY', 'latin1');
 

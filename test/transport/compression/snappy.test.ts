@@ -2,17 +2,17 @@
 import { randomBytes } from 'node:crypto';
 import { compress, uncompress } from 'snappyjs';
 import { describe, expect, it } from 'vitest';
-import { compress as compressConnection } from '../../src/transport/compression.js';
-import { connect, lengthPrefixed, lines, raw, type Session, serve } from '../../src/transport/index.js';
-import { chunksOf, crc32c, inflateBlock, maskedChecksum, SnappyReader, STREAM_IDENTIFIER } from '../../src/transport/snappy-format.js';
-import type { Connection } from '../../src/transport/types.js';
-import { cut, cuts, everySplit } from '../fixtures/chunks.js';
-import { HoldingConnection } from '../fixtures/holding-connection.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { fc } from '../fixtures/property.js';
-import { Recorder } from '../fixtures/recorder.js';
-import { connectAs, type Pair, pair, rejection, setupOf, TRANSPORTS } from '../fixtures/transports.js';
-import { turns, until } from '../fixtures/waiting.js';
+import { compress as compressConnection } from '../../../src/transport/compression/deflate.js';
+import { chunksOf, crc32c, inflateBlock, maskedChecksum, SnappyReader, STREAM_IDENTIFIER } from '../../../src/transport/compression/snappy-format.js';
+import { connect, lengthPrefixed, lines, raw, type Session, serve } from '../../../src/transport/index.js';
+import type { Connection } from '../../../src/transport/types.js';
+import { cut, cuts, everySplit } from '../../fixtures/chunks.js';
+import { HoldingConnection } from '../../fixtures/holding-connection.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { fc } from '../../fixtures/property.js';
+import { Recorder } from '../../fixtures/recorder.js';
+import { connectAs, type Pair, pair, rejection, setupOf, TRANSPORTS } from '../../fixtures/transports.js';
+import { turns, until } from '../../fixtures/waiting.js';
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
 const WORDS = 'the quick brown fox jumps over the lazy dog '.repeat(20);

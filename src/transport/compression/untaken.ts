@@ -1,5 +1,5 @@
 /** What was written and is not taken, where the bytes that are taken are others than those that were written: they were compressed. */
-import { Queue } from '../core/queue.js';
+import { Queue } from '../../core/queue.js';
 
 export interface Write {
   readonly size: number;

@@ -3,11 +3,11 @@
  * flush after every write, as Go's compress/flate does (every write ends 00 00 ff ff).
  */
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
-import { gettyError, messageOf } from '../core/errors.js';
-import { badOption } from '../core/options.js';
-import { Queue } from '../core/queue.js';
+import { gettyError, messageOf } from '../../core/errors.js';
+import { badOption } from '../../core/options.js';
+import { Queue } from '../../core/queue.js';
+import type { Compression, Connection, ConnectionEvents, MessageLimits } from '../types.js';
 import { SnappyConnection } from './snappy.js';
-import type { Compression, Connection, ConnectionEvents, MessageLimits } from './types.js';
 import { Untaken } from './untaken.js';
 
 /** The connection itself for `none`. Throws BAD_OPTION where messages may be lost: the compressor of what follows would be out of step. */
