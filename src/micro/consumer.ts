@@ -29,11 +29,11 @@ import { checkRpcClientNames, checkStubNames, RPC_CLIENT_NAMES } from '../rpc/op
 import { settled } from '../rpc/options.js';
 import { invokeUntilEnd } from '../rpc/streams/stream-end.js';
 import { roundRobin } from './balancers/index.js';
-import { type EjectionOptions, resolveEjection } from './ejection.js';
 import { type Explanation, everyNode, explain } from './explain.js';
 import { isOvertaken } from './hedge.js';
-import { Links } from './links.js';
-import { Pool, type PoolSettings } from './pool.js';
+import { type EjectionOptions, resolveEjection } from './nodes/health.js';
+import { Links } from './nodes/links.js';
+import { Pool, type PoolSettings } from './nodes/pool.js';
 import { type ChangeListener, Resolver } from './resolver.js';
 import { ConsumerCounters, type ConsumerStatistics } from './statistics.js';
 import { failover } from './strategies.js';

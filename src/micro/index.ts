@@ -1,13 +1,13 @@
 /** The micro layer: services that publish themselves, consumers that find them and balance over them. */
 
 export type { RetryBudgetOptions } from '../rpc/index.js';
-export { META_KEY, WEIGHT_KEY } from './attributes.js';
 export { consistentHash, leastActive, p2cEwma, type RandomOptions, random, roundRobin, weighted } from './balancers/index.js';
 export { CONSUME_DEFAULTS, type ConsumeOptions, type Consumer, type ContractName, consume } from './consumer.js';
-export { EJECTION_DEFAULTS, type EjectionOptions } from './ejection.js';
 export type { ExplainedNode, Explanation } from './explain.js';
 export { HEDGE_DEFAULTS, type HedgeOptions, hedge } from './hedge.js';
+export { EJECTION_DEFAULTS, type EjectionOptions } from './nodes/health.js';
 export { type ProvideOptions, type Provider, type ProviderUpdate, provide } from './provider.js';
+export { META_KEY, WEIGHT_KEY } from './registry-entry.js';
 export { type ChangeListener, Resolver, type ResolverOptions } from './resolver.js';
 export { compareSnapshots, type SnapshotChange } from './snapshots.js';
 export type { ConsumerStatistics, NodeCounts } from './statistics.js';

@@ -8,7 +8,7 @@ import { type RpcServer, type RpcServerOptions, type RpcStatistics, type Service
 import { checkRpcServerNames, RPC_SERVER_NAMES } from '../rpc/option-names.js';
 import type { TlsOptions } from '../transport/types.js';
 import { advertisedAddress, defaultAddress, defaultId } from './advertised.js';
-import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './attributes.js';
+import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './registry-entry.js';
 import type { Registry, ServiceNode } from './types.js';
 
 export interface ProvideOptions extends RpcServerOptions {

@@ -4,7 +4,7 @@ import { gettyError } from '../core/errors.js';
 import { guardedLogger, type Logger, SILENT } from '../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
-import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
+import { checkQuery, entryPath, entryValue } from '../micro/registry-entry.js';
 import { snapshots, sortedNodes } from '../micro/snapshots.js';
 import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
 import { tlsClientOptions } from '../transport/stream/tls.js';

@@ -8,7 +8,7 @@ import { gettyError, messageOf } from '../core/errors.js';
 import { guardedLogger, type Logger, SILENT } from '../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../core/timers.js';
-import { checkQuery, entryPath, entryValue, matches } from '../micro/attributes.js';
+import { checkQuery, entryPath, entryValue, matches } from '../micro/registry-entry.js';
 import { type SnapshotSink, snapshots, sortedNodes } from '../micro/snapshots.js';
 import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
 import { codeOf, Publication } from './file/publication.js';

@@ -1,7 +1,7 @@
 /** A registry within this process, for tests and for programs that are their own providers. */
 import { gettyError } from '../core/errors.js';
 import { badOption } from '../core/options.js';
-import { checkQuery, entryPath, entryValue, matches, parseEntry } from '../micro/attributes.js';
+import { checkQuery, entryPath, entryValue, matches, parseEntry } from '../micro/registry-entry.js';
 import { type SnapshotSink, snapshots, sortedNodes } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
 

@@ -6,7 +6,7 @@ import { gettyError, messageOf } from '../core/errors.js';
 import { guardedLogger, type Logger } from '../core/logger.js';
 import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER, within } from '../core/timers.js';
-import { checkQuery, entryPath, entryValue } from '../micro/attributes.js';
+import { checkQuery, entryPath, entryValue } from '../micro/registry-entry.js';
 import { snapshots, sortedNodes } from '../micro/snapshots.js';
 import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
 import type { TlsOptions } from '../transport/index.js';

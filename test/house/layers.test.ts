@@ -43,7 +43,7 @@ function roomOf(file: string): string {
 }
 
 /** The part of micro that is made for registries. */
-const MICRO_FOR_REGISTRIES = ['micro/types.ts', 'micro/attributes.ts', 'micro/snapshots.ts'];
+const MICRO_FOR_REGISTRIES = ['micro/types.ts', 'micro/registry-entry.ts', 'micro/snapshots.ts'];
 /** What programs may import: the files behind package.json's exports. */
 const PUBLIC = Object.values(MANIFEST.exports)
   .map((entry) => (entry as { default?: string }).default)

@@ -1,6 +1,6 @@
 /** A large registry: a change costs what changed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { entryPath, entryValue } from '../../src/micro/attributes.js';
+import { entryPath, entryValue } from '../../src/micro/registry-entry.js';
 import { etcd } from '../../src/registries/etcd.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { entryPath, entryValue, parseEntry } from '../../src/micro/attributes.js';
+import { entryPath, entryValue, parseEntry } from '../../src/micro/registry-entry.js';
 import type { Registry } from '../../src/micro/types.js';
 import { type EtcdOptions, etcd } from '../../src/registries/etcd.js';
 import { registry as openRegistry } from '../../src/registries/index.js';

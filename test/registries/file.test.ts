@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { entryPath, entryValue, parseEntry } from '../../src/micro/attributes.js';
+import { entryPath, entryValue, parseEntry } from '../../src/micro/registry-entry.js';
 import type { Registry, ServiceNode } from '../../src/micro/types.js';
 import { file } from '../../src/registries/file.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { inspect, promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { attributesOf, entryPath, entryValue, parseEntry } from '../../src/micro/attributes.js';
+import { attributesOf, entryPath, entryValue, parseEntry } from '../../src/micro/registry-entry.js';
 import type { Registry, ServiceNode } from '../../src/micro/types.js';
 import { ZooKeeperClient, type ZooKeeperRegistryOptions, zookeeper } from '../../src/registries/zookeeper.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';

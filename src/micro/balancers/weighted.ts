@@ -1,6 +1,6 @@
 /** Each node with a chance in proportion to the weight that its provider gave it. */
 import { checkNames } from '../../core/options.js';
-import { DEFAULT_WEIGHT, MAX_WEIGHT, WEIGHT_KEY } from '../attributes.js';
+import { DEFAULT_WEIGHT, MAX_WEIGHT, WEIGHT_KEY } from '../registry-entry.js';
 import type { Balancer, ServiceNode } from '../types.js';
 import { anyIndex, RANDOM_NAMES, type RandomOptions } from './random.js';
 

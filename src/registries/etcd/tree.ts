@@ -1,7 +1,7 @@
 /** What is known of everything under the root: entries by service, read when somebody asks for their service. */
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
-import { type Attributes, MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../micro/attributes.js';
+import { type Attributes, MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import type { KeyValue } from './kv_pb.js';
 

@@ -4,7 +4,7 @@ import { lstat, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
-import { MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../micro/attributes.js';
+import { MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import { codeOf, TEMPORARY } from './publication.js';
 

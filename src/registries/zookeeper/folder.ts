@@ -1,7 +1,7 @@
 /** The entries beneath one ATTRIBUTES node, read once and then as they change. */
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
-import { type Attributes, parseEntry } from '../../micro/attributes.js';
+import { type Attributes, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode } from '../../micro/types.js';
 import type { ZooKeeperClient } from './client.js';
 import { isConnectionTrouble, reasonOf } from './errors.js';

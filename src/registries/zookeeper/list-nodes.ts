@@ -1,5 +1,5 @@
 /** Reads every entry under a root once. */
-import { parseAttributes, parseEntry } from '../../micro/attributes.js';
+import { parseAttributes, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode } from '../../micro/types.js';
 import type { ZooKeeperClient } from './client.js';
 import { reasonOf } from './errors.js';

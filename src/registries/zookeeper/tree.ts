@@ -3,7 +3,7 @@
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import { startTimer } from '../../core/timers.js';
-import { type Attributes, matches, parseAttributes } from '../../micro/attributes.js';
+import { type Attributes, matches, parseAttributes } from '../../micro/registry-entry.js';
 import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import { MissingNodes } from '../shared/missing-nodes.js';

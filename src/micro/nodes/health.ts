@@ -1,8 +1,8 @@
 /** Nodes whose calls fail are left out for a while, and come back when a call to them has succeeded. */
-import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
-import { LONGEST_TIMER, startTimer } from '../core/timers.js';
-import type { RpcCode } from '../rpc/index.js';
-import { fateOf, isFree, isNotServed } from './safe.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
+import type { RpcCode } from '../../rpc/index.js';
+import { fateOf, isFree, isNotServed } from '../safe.js';
 
 /** Milliseconds. Defaults: EJECTION_DEFAULTS. */
 export interface EjectionOptions {

@@ -1,8 +1,8 @@
 /** What a consumer keeps of the calls to one node. */
 import { expect, it } from 'vitest';
-import { NodeState } from '../../src/micro/node-state.js';
-import { type RpcCode, RpcError } from '../../src/rpc/errors.js';
-import { fakeTime, pass } from '../fixtures/fake-time.js';
+import { NodeState } from '../../../src/micro/nodes/node-state.js';
+import { type RpcCode, RpcError } from '../../../src/rpc/errors.js';
+import { fakeTime, pass } from '../../fixtures/fake-time.js';
 
 fakeTime();
 

@@ -1,8 +1,8 @@
 /** What a consumer knows of one node from its own calls. */
-import type { RpcCode } from '../rpc/index.js';
-import type { NodeHealth } from './ejection.js';
-import { codeOf } from './safe.js';
-import type { NodeLoad } from './types.js';
+import type { RpcCode } from '../../rpc/index.js';
+import { codeOf } from '../safe.js';
+import type { NodeLoad } from '../types.js';
+import type { NodeHealth } from './health.js';
 
 /** Milliseconds: a latency counts for less and less, and after about this time for a third. */
 const MEMORY = 2_000;

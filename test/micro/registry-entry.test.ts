@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GettyError } from '../../src/core/errors.js';
-import { attributesOf, entryPath, entryValue, MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../src/micro/attributes.js';
+import { attributesOf, entryPath, entryValue, MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../src/micro/registry-entry.js';
 import type { ServiceNode } from '../../src/micro/types.js';
 import { node } from '../fixtures/registries.js';
 

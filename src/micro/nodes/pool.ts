@@ -1,15 +1,15 @@
 /** The nodes of one service, version and codec as a consumer sees them, and the picker among them. */
-import { promiseOf } from '../core/callbacks.js';
-import { type Call, RpcError } from '../rpc/index.js';
-import { type EjectionSettings, type HealthHost, NodeHealth } from './ejection.js';
-import type { ExplainedNode } from './explain.js';
+import { promiseOf } from '../../core/callbacks.js';
+import { type Call, RpcError } from '../../rpc/index.js';
+import type { ExplainedNode } from '../explain.js';
+import type { Resolver } from '../resolver.js';
+import { nodeKey } from '../snapshots.js';
+import type { NodeCounts } from '../statistics.js';
+import type { NodeLoad, Picker, ServiceNode } from '../types.js';
+import { type EjectionSettings, type HealthHost, NodeHealth } from './health.js';
 import type { Links } from './links.js';
 import { NodeState } from './node-state.js';
-import type { Resolver } from './resolver.js';
 import { SlowStart, shareAt } from './slow-start.js';
-import { nodeKey } from './snapshots.js';
-import type { NodeCounts } from './statistics.js';
-import type { NodeLoad, Picker, ServiceNode } from './types.js';
 
 export interface PoolSettings {
   /** undefined: nobody is left out for failing. */

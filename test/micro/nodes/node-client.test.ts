@@ -2,13 +2,13 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { consume, failfast, provide, type Registry, roundRobin, type ServiceNode } from '../../src/micro/index.js';
-import { memory } from '../../src/registries/memory.js';
-import { type CallContext, contract, implement, serverStream, unary } from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { node } from '../fixtures/registries.js';
-import { TcpProxy } from '../fixtures/tcp-proxy.js';
-import { gate, Inbox, turns, until } from '../fixtures/waiting.js';
+import { consume, failfast, provide, type Registry, roundRobin, type ServiceNode } from '../../../src/micro/index.js';
+import { memory } from '../../../src/registries/memory.js';
+import { type CallContext, contract, implement, serverStream, unary } from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { node } from '../../fixtures/registries.js';
+import { TcpProxy } from '../../fixtures/tcp-proxy.js';
+import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
 
 const Work = contract('Work', { who: unary<void, string>({ idempotent: true }), wait: unary<void, string>(), ticks: serverStream<void, number>() });
 const ADDRESS = 'tcp://127.0.0.1:0';

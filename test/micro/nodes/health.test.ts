@@ -1,8 +1,8 @@
 /** How the health of one node goes from phase to phase. */
 import { describe, expect, it } from 'vitest';
-import { type EjectionOptions, type EjectionSettings, NodeHealth, resolveEjection } from '../../src/micro/ejection.js';
-import { type RpcCode, RpcError } from '../../src/rpc/errors.js';
-import { fakeTime, pass } from '../fixtures/fake-time.js';
+import { type EjectionOptions, type EjectionSettings, NodeHealth, resolveEjection } from '../../../src/micro/nodes/health.js';
+import { type RpcCode, RpcError } from '../../../src/rpc/errors.js';
+import { fakeTime, pass } from '../../fixtures/fake-time.js';
 
 function health(options: EjectionOptions = {}, mayEject = true): NodeHealth {
   return new NodeHealth(resolveEjection(options) as EjectionSettings, { mayEject: () => mayEject, ejected() {}, changed() {} });

@@ -1,5 +1,5 @@
 /** A new node is given its share of the calls little by little. */
-import type { ServiceNode } from './types.js';
+import type { ServiceNode } from '../types.js';
 
 /** New nodes take at least this part of their share: whoever takes nothing never warms up. */
 const LEAST = 0.05;

@@ -1,8 +1,8 @@
 /** The links of a consumer, by address. */
-import type { AsyncContext } from '../core/async-context.js';
-import { startInterval } from '../core/timers.js';
-import type { PeerStatistics, RpcClientOptions } from '../rpc/index.js';
-import { Link, LOOKS } from './link.js';
+import type { AsyncContext } from '../../core/async-context.js';
+import { startInterval } from '../../core/timers.js';
+import type { PeerStatistics, RpcClientOptions } from '../../rpc/index.js';
+import { Link, LOOKS } from './node-client.js';
 
 /** Milliseconds between two looks at links whose address has left all lists: they close when their last call is over. */
 const RETIRED_PERIOD = 500;

@@ -1,9 +1,9 @@
 /** The connections of a consumer to one address: an rpc client, dialed when a call first needs it. */
 
-import type { AsyncContext } from '../core/async-context.js';
-import { messageOf } from '../core/errors.js';
-import { startTimer } from '../core/timers.js';
-import { type Call, connect, type PeerStatistics, type RpcClient, type RpcClientOptions } from '../rpc/index.js';
+import type { AsyncContext } from '../../core/async-context.js';
+import { messageOf } from '../../core/errors.js';
+import { startTimer } from '../../core/timers.js';
+import { type Call, connect, type PeerStatistics, type RpcClient, type RpcClientOptions } from '../../rpc/index.js';
 
 /** Milliseconds between a failed dial and the next; doubles with each failure up to the longest. A node is used again within the longest of being reachable. */
 const FIRST_BACKOFF = 200;
