@@ -30,13 +30,13 @@ import { settled } from '../rpc/options.js';
 import { invokeUntilEnd } from '../rpc/streams/stream-end.js';
 import { roundRobin } from './balancers/index.js';
 import { type Explanation, everyNode, explain } from './explain.js';
-import { isOvertaken } from './hedge.js';
 import { type EjectionOptions, resolveEjection } from './nodes/health.js';
 import { Links } from './nodes/links.js';
 import { Pool, type PoolSettings } from './nodes/pool.js';
 import { type ChangeListener, Resolver } from './resolver.js';
 import { ConsumerCounters, type ConsumerStatistics } from './statistics.js';
-import { failover } from './strategies.js';
+import { isOvertaken } from './strategies/hedge.js';
+import { failover } from './strategies/strategies.js';
 import type { Balancer, Picker, Registry, ServiceNode, Strategy } from './types.js';
 
 /** The rpc options are those of the connection to each node; interceptors see a call once, before its attempts. */

@@ -30,7 +30,7 @@ const RPC = [
   'interceptors/jwt',
   'interceptors/retry-budget',
 ].map((name) => `src/rpc/${name}.ts`);
-const MICRO = ['consumer', 'provider', 'nodes/health', 'hedge', 'resolver', 'strategies'].map((name) => `src/micro/${name}.ts`);
+const MICRO = ['consumer', 'provider', 'nodes/health', 'resolver', 'strategies/hedge', 'strategies/strategies'].map((name) => `src/micro/${name}.ts`);
 /** A heading between them: the last table of one ends with it. */
 const page = ['docs/transport.md', 'docs/rpc.md', 'docs/interceptors.md', 'docs/micro.md', 'docs/etcd.md'].map(read).join('\n### \n');
 const sources = [

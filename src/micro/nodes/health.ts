@@ -2,7 +2,7 @@
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import type { RpcCode } from '../../rpc/index.js';
-import { fateOf, isFree, isNotServed } from '../safe.js';
+import { fateOf, isFree, isNotServed } from '../strategies/safe.js';
 
 /** Milliseconds. Defaults: EJECTION_DEFAULTS. */
 export interface EjectionOptions {

@@ -1,6 +1,6 @@
 /** What a consumer knows of one node from its own calls. */
 import type { RpcCode } from '../../rpc/index.js';
-import { codeOf } from '../safe.js';
+import { codeOf } from '../strategies/safe.js';
 import type { NodeLoad } from '../types.js';
 import type { NodeHealth } from './health.js';
 

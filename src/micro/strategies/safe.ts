@@ -1,5 +1,5 @@
 /** When another attempt may follow one that failed. */
-import type { Call } from '../rpc/index.js';
+import type { Call } from '../../rpc/index.js';
 
 interface Fate {
   readonly code?: unknown;

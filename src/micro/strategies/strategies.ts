@@ -1,11 +1,11 @@
 /** Strategies: what happens when a call to a node fails. */
 
-import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
-import { outOfTime, timeLeft } from '../rpc/calls/client-call.js';
-import { type Call, RetryBudget, type RetryBudgetOptions } from '../rpc/index.js';
+import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { outOfTime, timeLeft } from '../../rpc/calls/client-call.js';
+import { type Call, RetryBudget, type RetryBudgetOptions } from '../../rpc/index.js';
+import type { Attempt, ServiceNode, Strategy } from '../types.js';
 import { isFree, isSafe } from './safe.js';
-import type { Attempt, ServiceNode, Strategy } from './types.js';
 
 /** One attempt; its error is the caller's. */
 export function failfast(): Strategy {

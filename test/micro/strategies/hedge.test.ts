@@ -1,15 +1,15 @@
 /** Hedging: when a second node is asked, who wins, and what becomes of the others. */
 import { describe, expect, it } from 'vitest';
-import { type HedgeOptions, hedge, isOvertaken, RecentLatency } from '../../src/micro/hedge.js';
-import { consume, leastActive, provide } from '../../src/micro/index.js';
-import type { Attempt, ServiceNode } from '../../src/micro/types.js';
-import { memory } from '../../src/registries/memory.js';
-import { type CallContext, contract, implement, RetryBudget, type RpcCode, RpcError, unary } from '../../src/rpc/index.js';
-import type { Call, Method, MethodKind } from '../../src/rpc/types.js';
-import { fakeTime, pass } from '../fixtures/fake-time.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { node } from '../fixtures/registries.js';
-import { gate, Inbox } from '../fixtures/waiting.js';
+import { consume, leastActive, provide } from '../../../src/micro/index.js';
+import { type HedgeOptions, hedge, isOvertaken, RecentLatency } from '../../../src/micro/strategies/hedge.js';
+import type { Attempt, ServiceNode } from '../../../src/micro/types.js';
+import { memory } from '../../../src/registries/memory.js';
+import { type CallContext, contract, implement, RetryBudget, type RpcCode, RpcError, unary } from '../../../src/rpc/index.js';
+import type { Call, Method, MethodKind } from '../../../src/rpc/types.js';
+import { fakeTime, pass } from '../../fixtures/fake-time.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { node } from '../../fixtures/registries.js';
+import { gate, Inbox } from '../../fixtures/waiting.js';
 
 const NODES = ['a', 'b', 'c', 'd', 'e'].map((id) => node(id));
 const METHOD = { idempotent: true, kind: 'unary' } as Method;

@@ -1,12 +1,12 @@
 /** A second request where the first one is slow: what is rarely slow by itself becomes rarely slow in whole. */
-import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../core/options.js';
-import { linkSignals } from '../core/signals.js';
-import { LONGEST_TIMER, startTimer } from '../core/timers.js';
-import { timeLeft } from '../rpc/calls/client-call.js';
-import { type Call, Histogram, type Method, RetryBudget, type RetryBudgetOptions, RpcError } from '../rpc/index.js';
+import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../../core/options.js';
+import { linkSignals } from '../../core/signals.js';
+import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
+import { timeLeft } from '../../rpc/calls/client-call.js';
+import { type Call, Histogram, type Method, RetryBudget, type RetryBudgetOptions, RpcError } from '../../rpc/index.js';
+import type { Attempt, ServiceNode, Strategy } from '../types.js';
 import { isFree, isSafe } from './safe.js';
 import { tryInTurn } from './strategies.js';
-import type { Attempt, ServiceNode, Strategy } from './types.js';
 
 export interface HedgeOptions {
   /** Milliseconds without an answer after which another node is asked too. Default: as long as `percentile` of the recent calls of this method took; before 20 answers 500 ms, or a quarter of the call's timeout if that is less. */

@@ -1,10 +1,10 @@
 /** Strategies: when a call is tried again, and when not. */
 import { describe, expect, it } from 'vitest';
-import { type FailoverOptions, failfast, failover } from '../../src/micro/strategies.js';
-import type { Attempt, ServiceNode } from '../../src/micro/types.js';
-import { type RpcCode, RpcError } from '../../src/rpc/errors.js';
-import type { Call, Method } from '../../src/rpc/types.js';
-import { node } from '../fixtures/registries.js';
+import { type FailoverOptions, failfast, failover } from '../../../src/micro/strategies/strategies.js';
+import type { Attempt, ServiceNode } from '../../../src/micro/types.js';
+import { type RpcCode, RpcError } from '../../../src/rpc/errors.js';
+import type { Call, Method } from '../../../src/rpc/types.js';
+import { node } from '../../fixtures/registries.js';
 
 const NODES = ['a', 'b', 'c', 'd', 'e'].map((id) => node(id));
 
