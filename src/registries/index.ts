@@ -4,10 +4,10 @@ import { gettyError } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf, pickNames } from '../core/options.js';
 import { showUrl } from '../core/redact.js';
 import type { Registry } from '../micro/types.js';
-import type { EtcdOptions } from './etcd.js';
-import { FILE_REGISTRY_NAMES, type FileRegistryOptions, file } from './file.js';
+import type { EtcdOptions } from './etcd/index.js';
+import { FILE_REGISTRY_NAMES, type FileRegistryOptions, file } from './file/index.js';
 import { memory } from './memory.js';
-import type { ZooKeeperRegistryOptions } from './zookeeper.js';
+import type { ZooKeeperRegistryOptions } from './zookeeper/index.js';
 
 /** Options of every kind of registry. Each kind uses those that it knows; a name that no kind knows is a BAD_OPTION. */
 export interface RegistryOptions extends FileRegistryOptions, Omit<EtcdOptions, 'root'>, ZooKeeperRegistryOptions {}
@@ -72,14 +72,14 @@ async function openZooKeeper(url: string, options: RegistryOptions): Promise<Reg
   } catch {
     throw badAddress(url);
   }
-  const { zookeeper, ZOOKEEPER_NAMES } = await import('./zookeeper.js');
+  const { zookeeper, ZOOKEEPER_NAMES } = await import('./zookeeper/index.js');
   return zookeeper(hosts, pickNames(given, ZOOKEEPER_NAMES));
 }
 
 async function etcdAt(url: string, [, secure, credentials, hosts = '', root]: RegExpExecArray, options: RegistryOptions): Promise<Registry> {
   const scheme = secure === 's' ? 'https' : 'http';
   const endpoints = hosts.split(',').map((host) => `${scheme}://${/:\d+$/.test(host) ? host : `${host}:${ETCD_PORT}`}`);
-  const { etcd, ETCD_NAMES } = await import('./etcd.js');
+  const { etcd, ETCD_NAMES } = await import('./etcd/index.js');
   const given = pickNames(options, ETCD_NAMES);
   const path = root === undefined || root === '/' ? given.root : root;
   return etcd(endpoints, { ...given, ...credentialsOf(url, credentials), root: path });

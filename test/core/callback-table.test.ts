@@ -21,9 +21,9 @@ import {
 } from '../../src/micro/index.js';
 import { tracing } from '../../src/opentelemetry/index.js';
 import { rpcMetrics } from '../../src/prometheus/index.js';
-import { etcd } from '../../src/registries/etcd.js';
+import { etcd } from '../../src/registries/etcd/index.js';
 import { memory } from '../../src/registries/memory.js';
-import { ZooKeeperClient } from '../../src/registries/zookeeper.js';
+import { ZooKeeperClient } from '../../src/registries/zookeeper/index.js';
 import {
   auth,
   bearer,

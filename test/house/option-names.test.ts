@@ -6,11 +6,11 @@ import { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js
 import { consume, failover, hedge, p2cEwma, provide, type Registry, Resolver, random, type ServiceQuery, weighted } from '../../src/micro/index.js';
 import { tracing } from '../../src/opentelemetry/index.js';
 import { rpcMetrics } from '../../src/prometheus/index.js';
-import { etcd } from '../../src/registries/etcd.js';
-import { file } from '../../src/registries/file.js';
+import { etcd } from '../../src/registries/etcd/index.js';
+import { file } from '../../src/registries/file/index.js';
 import { registry } from '../../src/registries/index.js';
 import { memory } from '../../src/registries/memory.js';
-import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper.js';
+import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper/index.js';
 import * as rpc from '../../src/rpc/index.js';
 import {
   type ClientOptions,

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { CONSUME_DEFAULTS, EJECTION_DEFAULTS, FAILOVER_DEFAULTS, HEDGE_DEFAULTS } from '../../src/micro/index.js';
 import { RESOLVER_DEFAULTS } from '../../src/micro/resolver.js';
-import { ETCD_DEFAULTS } from '../../src/registries/etcd.js';
-import { FILE_REGISTRY_DEFAULTS } from '../../src/registries/file.js';
+import { ETCD_DEFAULTS } from '../../src/registries/etcd/index.js';
+import { FILE_REGISTRY_DEFAULTS } from '../../src/registries/file/index.js';
 import { RPC_CLIENT_DEFAULTS } from '../../src/rpc/client.js';
 import {
   CIRCUIT_BREAKER_DEFAULTS,
@@ -36,8 +36,8 @@ const page = ['docs/transport.md', 'docs/rpc.md', 'docs/interceptors.md', 'docs/
 const sources = [
   'src/transport/types.ts',
   'src/transport/session/task-pool.ts',
-  'src/registries/etcd.ts',
-  'src/registries/file.ts',
+  'src/registries/etcd/index.ts',
+  'src/registries/file/index.ts',
   ...RPC,
   ...INTERCEPTORS,
   ...MICRO,

@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { afterEach, expect, it, vi } from 'vitest';
 import { consume, provide, type Registry } from '../../src/micro/index.js';
-import { type EtcdOptions, etcd } from '../../src/registries/etcd.js';
+import { type EtcdOptions, etcd } from '../../src/registries/etcd/index.js';
 import { registry } from '../../src/registries/index.js';
 import { memory } from '../../src/registries/memory.js';
-import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper.js';
+import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper/index.js';
 import { contract, implement, connect as rpcConnect, serve as rpcServe, unary } from '../../src/rpc/index.js';
 import { connect, raw, serve } from '../../src/transport/index.js';
 import { connect as webConnect } from '../../src/web/index.js';
@@ -119,8 +119,8 @@ const FUNCTIONS: Readonly<Record<string, (address: string) => Promise<Opened>>> 
   'web/connect.ts connect': (address) => ended(webConnect(address, setup, once)),
   'web/rpc.ts connect': (address) => closed(webRpcConnect(address, once)),
   'registries/index.ts registry': async (address) => used(await registry(address, { ...soon, operationTimeout: 50, logger })),
-  'registries/etcd.ts etcd': async (address) => used(etcd(address, { ...soon, logger })),
-  'registries/zookeeper.ts zookeeper': async (address) => used(zookeeper(address, { waitForRegistry: false, operationTimeout: 50, logger })),
+  'registries/etcd/index.ts etcd': async (address) => used(etcd(address, { ...soon, logger })),
+  'registries/zookeeper/index.ts zookeeper': async (address) => used(zookeeper(address, { waitForRegistry: false, operationTimeout: 50, logger })),
   'registries/zookeeper/client.ts ZooKeeperClient': async (address) => {
     await new ZooKeeperClient(address).close();
     return {};

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { type Consumer, consume, leastActive, type Provider, p2cEwma, provide, type Registry, roundRobin, weighted } from '../../src/micro/index.js';
-import { file } from '../../src/registries/file.js';
+import { file } from '../../src/registries/file/index.js';
 import { memory } from '../../src/registries/memory.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';

@@ -2,9 +2,9 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { consume, provide, type Registry, type ServiceNode } from '../../src/micro/index.js';
-import { etcd } from '../../src/registries/etcd.js';
-import { file } from '../../src/registries/file.js';
-import { zookeeper } from '../../src/registries/zookeeper.js';
+import { etcd } from '../../src/registries/etcd/index.js';
+import { file } from '../../src/registries/file/index.js';
+import { zookeeper } from '../../src/registries/zookeeper/index.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { noLeaks } from '../fixtures/leaks.js';

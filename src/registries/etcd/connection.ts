@@ -10,7 +10,7 @@ import type { TlsOptions } from '../../transport/types.js';
 import { startDeadline } from './deadline.js';
 import type { Endpoint } from './endpoints.js';
 import { Http2, type PingOptions } from './http2.js';
-import { Auth, KV, Lease, Watch } from './rpc_pb.js';
+import { Auth, KV, Lease, Watch } from './proto/rpc_pb.js';
 
 export interface ConnectionOptions extends PingOptions {
   readonly tls: TlsOptions | undefined;

@@ -1,10 +1,10 @@
 /** What is asked of etcd for one's own entries and their lease. */
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Connection } from './connection.js';
-import type { KeyValue } from './kv_pb.js';
 import type { Link } from './link.js';
+import type { KeyValue } from './proto/kv_pb.js';
+import { Compare_CompareTarget, LeaseKeepAliveRequestSchema, type RequestOpSchema } from './proto/rpc_pb.js';
 import type { Publication } from './publication.js';
-import { Compare_CompareTarget, LeaseKeepAliveRequestSchema, type RequestOpSchema } from './rpc_pb.js';
 
 /** Entries per look; etcd takes at most 128 operations in a transaction. */
 export const LOOK = 64;

@@ -5,10 +5,10 @@ import type { ServiceQuery } from '../../micro/types.js';
 import { Backoff, type BackoffOptions, Nap } from './backoff.js';
 import type { Connection } from './connection.js';
 import { isTokenRefused, registryFailed } from './failure.js';
-import { Event_EventType } from './kv_pb.js';
 import type { Link } from './link.js';
 import { prefixEnd, readPages } from './pages.js';
-import type { WatchResponse } from './rpc_pb.js';
+import { Event_EventType } from './proto/kv_pb.js';
+import type { WatchResponse } from './proto/rpc_pb.js';
 import { keyText, Tree, type TreeOptions } from './tree.js';
 import { WatchStream } from './watch-stream.js';
 

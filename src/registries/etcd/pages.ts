@@ -2,7 +2,7 @@
 import type { Connection } from './connection.js';
 import { isTooLarge } from './failure.js';
 import type { Link } from './link.js';
-import type { RangeResponse } from './rpc_pb.js';
+import type { RangeResponse } from './proto/rpc_pb.js';
 
 /** Entries per request; fewer when they are large. */
 const FIRST_PAGE = 1_000;

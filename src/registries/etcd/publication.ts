@@ -1,6 +1,6 @@
 /** One entry that this process publishes: what is wanted, and what is known of what is there. */
 import type { PublicationListener } from '../../micro/types.js';
-import type { KeyValue } from './kv_pb.js';
+import type { KeyValue } from './proto/kv_pb.js';
 
 /** Who published a value: the registration that made it, so that an older one does not withdraw it. */
 export type Owner = object;

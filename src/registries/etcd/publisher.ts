@@ -10,11 +10,11 @@ import { Backoff, type BackoffOptions, Nap } from './backoff.js';
 import type { Connection } from './connection.js';
 import { EntryRequests, LOOK } from './entry-requests.js';
 import { isLeaseLost, isRefusal, isTokenRefused, reasonOf, registryFailed } from './failure.js';
-import { Event_EventType, type KeyValue } from './kv_pb.js';
 import { OwnLease } from './lease.js';
 import type { Link } from './link.js';
+import { Event_EventType, type KeyValue } from './proto/kv_pb.js';
+import type { WatchResponse } from './proto/rpc_pb.js';
 import { type Claim, type Owner, Publication } from './publication.js';
-import type { WatchResponse } from './rpc_pb.js';
 import { WatchStream } from './watch-stream.js';
 
 export interface PublisherOptions extends BackoffOptions {

@@ -3,7 +3,7 @@ import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import { type Attributes, MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
-import type { KeyValue } from './kv_pb.js';
+import type { KeyValue } from './proto/kv_pb.js';
 
 export interface TreeOptions {
   readonly maxEntries: number;

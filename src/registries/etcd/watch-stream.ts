@@ -4,7 +4,7 @@ import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { followSignal } from '../../core/signals.js';
 import type { Connection } from './connection.js';
-import { type WatchCreateRequest, type WatchRequest, WatchRequestSchema, type WatchResponse } from './rpc_pb.js';
+import { type WatchCreateRequest, type WatchRequest, WatchRequestSchema, type WatchResponse } from './proto/rpc_pb.js';
 
 /** What is watched, from which revision on. */
 export type Range = Partial<Pick<WatchCreateRequest, 'key' | 'rangeEnd' | 'startRevision'>>;

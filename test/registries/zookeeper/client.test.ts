@@ -2,8 +2,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { digestId, PERMISSIONS, ZooKeeperClient, type ZooKeeperClientOptions } from '../../../src/registries/zookeeper/index.js';
 import type { WatchEvent } from '../../../src/registries/zookeeper/types.js';
-import { digestId, PERMISSIONS, ZooKeeperClient, type ZooKeeperClientOptions } from '../../../src/registries/zookeeper.js';
 import { CLIENT_TLS, identity } from '../../fixtures/certificates.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
 import { noLeaks } from '../../fixtures/leaks.js';

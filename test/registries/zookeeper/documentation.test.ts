@@ -1,11 +1,11 @@
 /** docs/zookeeper.md lists every option, and no other, with the default that the code has, and every reason of our own. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { CLIENT_DEFAULTS, ZOOKEEPER_DEFAULTS } from '../../../src/registries/zookeeper.js';
+import { CLIENT_DEFAULTS, ZOOKEEPER_DEFAULTS } from '../../../src/registries/zookeeper/index.js';
 
 const read = (path: string): string => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 const page = read('docs/zookeeper.md');
-const sources = read('src/registries/zookeeper.ts') + read('src/registries/zookeeper/types.ts');
+const sources = read('src/registries/zookeeper/index.ts') + read('src/registries/zookeeper/types.ts');
 
 /** As the page has it. */
 function shown(name: string, value: unknown): string {

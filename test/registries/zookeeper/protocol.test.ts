@@ -2,9 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { GettyError } from '../../../src/core/errors.js';
 import { parseEnsemble } from '../../../src/registries/zookeeper/addresses.js';
+import { digestId } from '../../../src/registries/zookeeper/index.js';
 import { JuteReader, JuteWriter } from '../../../src/registries/zookeeper/jute.js';
 import * as protocol from '../../../src/registries/zookeeper/protocol.js';
-import { digestId } from '../../../src/registries/zookeeper.js';
 import { fc } from '../../fixtures/property.js';
 
 const hex = (...parts: string[]): Buffer => Buffer.from(parts.join('').replaceAll(' ', ''), 'hex');

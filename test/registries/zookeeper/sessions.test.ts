@@ -1,7 +1,7 @@
 /** The session of a ZooKeeper client over lost, silent and changing servers, which are real. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { CLIENT_DEFAULTS, type ClientState, ZooKeeperClient, type ZooKeeperClientOptions } from '../../../src/registries/zookeeper/index.js';
 import type { WatchEvent } from '../../../src/registries/zookeeper/types.js';
-import { CLIENT_DEFAULTS, type ClientState, ZooKeeperClient, type ZooKeeperClientOptions } from '../../../src/registries/zookeeper.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { noTimersLeft } from '../../fixtures/timers.js';

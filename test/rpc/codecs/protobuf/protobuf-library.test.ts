@@ -19,7 +19,7 @@ const PROGRAM = `
   import { DurationSchema, AnySchema, anyPack, anyUnpack, StructSchema } from '@bufbuild/protobuf/wkt';
   import { connect, contract, implement, serve } from ${dist('rpc/index.js')};
   import { TestService } from ${dist('cli/demo/test_service_pb.js')};
-  import { etcd } from ${dist('registries/etcd.js')};
+  import { etcd } from ${dist('registries/etcd/index.js')};
   import { protobufCodec } from ${dist('rpc/codecs/protobuf/codec.js')};
   import { protobufJsonBody } from ${dist('rpc/codecs/protobuf/json-body.js')};
   import { ByteWriter } from ${dist('transport/buffers/byte-writer.js')};

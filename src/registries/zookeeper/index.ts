@@ -2,27 +2,27 @@
  * A registry in ZooKeeper: ROOT/ATTRIBUTES is a persistent node, ROOT/ATTRIBUTES/NODE_ID an ephemeral one with exactly the entry's value,
  * which lives as long as the session of the process that published it.
  */
-import { gettyError, messageOf } from '../core/errors.js';
-import { guardedLogger, type Logger } from '../core/logger.js';
-import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
-import { LONGEST_TIMER, within } from '../core/timers.js';
-import { checkQuery, entryPath, entryValue } from '../micro/registry-entry.js';
-import { snapshots, sortedNodes } from '../micro/snapshots.js';
-import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
-import type { TlsOptions } from '../transport/index.js';
-import { Outage } from './shared/outage.js';
-import { guardedListener } from './shared/publication-listener.js';
-import { checkPath } from './zookeeper/addresses.js';
-import { CLIENT_DEFAULTS, ZooKeeperClient } from './zookeeper/client.js';
-import { listNodes } from './zookeeper/list-nodes.js';
-import { Publication } from './zookeeper/publication.js';
-import { Tree } from './zookeeper/tree.js';
-import type { Acl, AclName, ClientState } from './zookeeper/types.js';
+import { gettyError, messageOf } from '../../core/errors.js';
+import { guardedLogger, type Logger } from '../../core/logger.js';
+import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { LONGEST_TIMER, within } from '../../core/timers.js';
+import { checkQuery, entryPath, entryValue } from '../../micro/registry-entry.js';
+import { snapshots, sortedNodes } from '../../micro/snapshots.js';
+import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../../micro/types.js';
+import type { TlsOptions } from '../../transport/index.js';
+import { Outage } from '../shared/outage.js';
+import { guardedListener } from '../shared/publication-listener.js';
+import { checkPath } from './addresses.js';
+import { CLIENT_DEFAULTS, ZooKeeperClient } from './client.js';
+import { listNodes } from './list-nodes.js';
+import { Publication } from './publication.js';
+import { Tree } from './tree.js';
+import type { Acl, AclName, ClientState } from './types.js';
 
-export { digestId } from './zookeeper/addresses.js';
-export { CLIENT_DEFAULTS, ZooKeeperClient } from './zookeeper/client.js';
-export { ZooKeeperError, type ZooKeeperReason } from './zookeeper/errors.js';
-export * from './zookeeper/types.js';
+export { digestId } from './addresses.js';
+export { CLIENT_DEFAULTS, ZooKeeperClient } from './client.js';
+export { ZooKeeperError, type ZooKeeperReason } from './errors.js';
+export * from './types.js';
 
 /** Times in milliseconds. Defaults: ZOOKEEPER_DEFAULTS. */
 export interface ZooKeeperRegistryOptions {

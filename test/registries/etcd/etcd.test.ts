@@ -8,21 +8,21 @@ import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { entryPath, entryValue, parseEntry } from '../../src/micro/registry-entry.js';
-import type { Registry } from '../../src/micro/types.js';
-import { type EtcdOptions, etcd } from '../../src/registries/etcd.js';
-import { registry as openRegistry } from '../../src/registries/index.js';
-import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { isPending, Log, node, Watching } from '../fixtures/registries.js';
-import { EtcdServer } from '../fixtures/registry-servers.js';
-import { TcpProxy } from '../fixtures/tcp-proxy.js';
-import { noTimersLeft } from '../fixtures/timers.js';
-import { elapse, PROCESS_PATIENCE, until, within } from '../fixtures/waiting.js';
+import { entryPath, entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
+import type { Registry } from '../../../src/micro/types.js';
+import { type EtcdOptions, etcd } from '../../../src/registries/etcd/index.js';
+import { registry as openRegistry } from '../../../src/registries/index.js';
+import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { isPending, Log, node, Watching } from '../../fixtures/registries.js';
+import { EtcdServer } from '../../fixtures/registry-servers.js';
+import { TcpProxy } from '../../fixtures/tcp-proxy.js';
+import { noTimersLeft } from '../../fixtures/timers.js';
+import { elapse, PROCESS_PATIENCE, until, within } from '../../fixtures/waiting.js';
 
-const IDLER = fileURLToPath(new URL('../fixtures/registry-idler.mjs', import.meta.url));
+const IDLER = fileURLToPath(new URL('../../fixtures/registry-idler.mjs', import.meta.url));
 const QUICK = { ttl: 4_000, pingInterval: 300, pingTimeout: 300, requestTimeout: 1_000, dialTimeout: 500, maxDelay: 300 } satisfies EtcdOptions;
-const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
+const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line));

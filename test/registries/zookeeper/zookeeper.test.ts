@@ -5,22 +5,22 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { inspect, promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { attributesOf, entryPath, entryValue, parseEntry } from '../../src/micro/registry-entry.js';
-import type { Registry, ServiceNode } from '../../src/micro/types.js';
-import { ZooKeeperClient, type ZooKeeperRegistryOptions, zookeeper } from '../../src/registries/zookeeper.js';
-import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { freePort } from '../fixtures/ports.js';
-import { fc } from '../fixtures/property.js';
-import { isPending, Log, node, QUERY, Watching } from '../fixtures/registries.js';
-import { noTimersLeft } from '../fixtures/timers.js';
-import { elapse, PROCESS_PATIENCE, until, within } from '../fixtures/waiting.js';
-import { Network } from '../fixtures/zookeeper-network.js';
-import { startZooKeeper, type ZooKeeperServer } from '../fixtures/zookeeper-server.js';
-import { Stranger } from '../fixtures/zookeeper-stranger.js';
+import { attributesOf, entryPath, entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
+import type { Registry, ServiceNode } from '../../../src/micro/types.js';
+import { ZooKeeperClient, type ZooKeeperRegistryOptions, zookeeper } from '../../../src/registries/zookeeper/index.js';
+import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { freePort } from '../../fixtures/ports.js';
+import { fc } from '../../fixtures/property.js';
+import { isPending, Log, node, QUERY, Watching } from '../../fixtures/registries.js';
+import { noTimersLeft } from '../../fixtures/timers.js';
+import { elapse, PROCESS_PATIENCE, until, within } from '../../fixtures/waiting.js';
+import { Network } from '../../fixtures/zookeeper-network.js';
+import { startZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
+import { Stranger } from '../../fixtures/zookeeper-stranger.js';
 
-const SCRIPT = fileURLToPath(new URL('../fixtures/zookeeper-provider.mjs', import.meta.url));
-const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
+const SCRIPT = fileURLToPath(new URL('../../fixtures/zookeeper-provider.mjs', import.meta.url));
+const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line));

@@ -1,22 +1,22 @@
 /** A registry in etcd v3: ROOT/ATTRIBUTES/NODE_ID is a key with exactly the entry's value, under a lease of the process that published it. */
 
-import { gettyError } from '../core/errors.js';
-import { guardedLogger, type Logger, SILENT } from '../core/logger.js';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
-import { LONGEST_TIMER } from '../core/timers.js';
-import { checkQuery, entryPath, entryValue } from '../micro/registry-entry.js';
-import { snapshots, sortedNodes } from '../micro/snapshots.js';
-import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
-import { tlsClientOptions } from '../transport/stream/tls.js';
-import type { TlsOptions } from '../transport/types.js';
-import { type Endpoint, parseEndpoints } from './etcd/endpoints.js';
-import { registryFailed } from './etcd/failure.js';
-import { Follower } from './etcd/follower.js';
-import { Link } from './etcd/link.js';
-import { readPages } from './etcd/pages.js';
-import { Publisher } from './etcd/publisher.js';
-import { Tree } from './etcd/tree.js';
-import { guardedListener } from './shared/publication-listener.js';
+import { gettyError } from '../../core/errors.js';
+import { guardedLogger, type Logger, SILENT } from '../../core/logger.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { LONGEST_TIMER } from '../../core/timers.js';
+import { checkQuery, entryPath, entryValue } from '../../micro/registry-entry.js';
+import { snapshots, sortedNodes } from '../../micro/snapshots.js';
+import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { tlsClientOptions } from '../../transport/stream/tls.js';
+import type { TlsOptions } from '../../transport/types.js';
+import { guardedListener } from '../shared/publication-listener.js';
+import { type Endpoint, parseEndpoints } from './endpoints.js';
+import { registryFailed } from './failure.js';
+import { Follower } from './follower.js';
+import { Link } from './link.js';
+import { readPages } from './pages.js';
+import { Publisher } from './publisher.js';
+import { Tree } from './tree.js';
 
 export interface EtcdOptions {
   /** What the keys begin with. */

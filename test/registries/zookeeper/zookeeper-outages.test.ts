@@ -6,17 +6,17 @@ import { promisify } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type Consumer, consume, type Provider, provide, type Resolver } from '../../src/micro/index.js';
-import type { Registry } from '../../src/micro/types.js';
-import { type ZooKeeperRegistryOptions, zookeeper } from '../../src/registries/zookeeper.js';
-import { contract, implement, unary } from '../../src/rpc/index.js';
-import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
-import { Log } from '../fixtures/registries.js';
-import { elapse, PROCESS_PATIENCE, until, within } from '../fixtures/waiting.js';
-import { Network } from '../fixtures/zookeeper-network.js';
-import { startEnsemble, startZooKeeper, type ZooKeeperServer } from '../fixtures/zookeeper-server.js';
+import { type Consumer, consume, type Provider, provide, type Resolver } from '../../../src/micro/index.js';
+import type { Registry } from '../../../src/micro/types.js';
+import { type ZooKeeperRegistryOptions, zookeeper } from '../../../src/registries/zookeeper/index.js';
+import { contract, implement, unary } from '../../../src/rpc/index.js';
+import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { Log } from '../../fixtures/registries.js';
+import { elapse, PROCESS_PATIENCE, until, within } from '../../fixtures/waiting.js';
+import { Network } from '../../fixtures/zookeeper-network.js';
+import { startEnsemble, startZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
 
-const SCRIPT = fileURLToPath(new URL('../fixtures/zookeeper-provider.mjs', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('../../fixtures/zookeeper-provider.mjs', import.meta.url));
 const Who = contract('Who', { who: unary<string, string>({ idempotent: true }) }, { version: 'v1' });
 const ROOT = '/outages';
 /** Milliseconds between calls. */
@@ -326,7 +326,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
 
   test('is what the demo runs on: no call fails', async () => {
     const own = await server();
-    const demo = fileURLToPath(new URL('../../dist/cli/demo.js', import.meta.url));
+    const demo = fileURLToPath(new URL('../../../dist/cli/demo.js', import.meta.url));
     const { stdout } = await promisify(execFile)(process.execPath, [
       demo,
       '--duration',

@@ -1,13 +1,13 @@
 /** A cluster of three members, whose leader is killed. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Registry } from '../../src/micro/types.js';
-import { etcd } from '../../src/registries/etcd.js';
-import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { type Log, node, Watching } from '../fixtures/registries.js';
-import { type EtcdServer, etcdCluster, leaderOf } from '../fixtures/registry-servers.js';
-import { noTimersLeft } from '../fixtures/timers.js';
-import { elapse, until } from '../fixtures/waiting.js';
+import type { Registry } from '../../../src/micro/types.js';
+import { etcd } from '../../../src/registries/etcd/index.js';
+import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { type Log, node, Watching } from '../../fixtures/registries.js';
+import { type EtcdServer, etcdCluster, leaderOf } from '../../fixtures/registry-servers.js';
+import { noTimersLeft } from '../../fixtures/timers.js';
+import { elapse, until } from '../../fixtures/waiting.js';
 
 const QUICK = { ttl: 5_000, pingInterval: 500, pingTimeout: 500, requestTimeout: 1_500, dialTimeout: 500, maxDelay: 300 };
 

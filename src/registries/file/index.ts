@@ -4,18 +4,18 @@
  */
 
 import { join, resolve } from 'node:path';
-import { gettyError, messageOf } from '../core/errors.js';
-import { guardedLogger, type Logger, SILENT } from '../core/logger.js';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
-import { LONGEST_TIMER, startTimer } from '../core/timers.js';
-import { checkQuery, entryPath, entryValue, matches } from '../micro/registry-entry.js';
-import { type SnapshotSink, snapshots, sortedNodes } from '../micro/snapshots.js';
-import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
-import { codeOf, Publication } from './file/publication.js';
-import { FileScanner } from './file/scanner.js';
-import { MissingNodes } from './shared/missing-nodes.js';
-import { Outage } from './shared/outage.js';
-import { guardedListener } from './shared/publication-listener.js';
+import { gettyError, messageOf } from '../../core/errors.js';
+import { guardedLogger, type Logger, SILENT } from '../../core/logger.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
+import { checkQuery, entryPath, entryValue, matches } from '../../micro/registry-entry.js';
+import { type SnapshotSink, snapshots, sortedNodes } from '../../micro/snapshots.js';
+import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { MissingNodes } from '../shared/missing-nodes.js';
+import { Outage } from '../shared/outage.js';
+import { guardedListener } from '../shared/publication-listener.js';
+import { codeOf, Publication } from './publication.js';
+import { FileScanner } from './scanner.js';
 
 export interface FileRegistryOptions {
   /**

@@ -1,12 +1,12 @@
 /** Many clients at once, and a slow line. Without noTimersLeft(): it follows every timer and promise of 1,200 registries, which takes most of the time. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { entryPath, entryValue } from '../../src/micro/registry-entry.js';
-import { ETCD_DEFAULTS, etcd } from '../../src/registries/etcd.js';
-import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { node, Watching } from '../fixtures/registries.js';
-import { EtcdServer, encode } from '../fixtures/registry-servers.js';
-import { TcpProxy } from '../fixtures/tcp-proxy.js';
+import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
+import { ETCD_DEFAULTS, etcd } from '../../../src/registries/etcd/index.js';
+import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { node, Watching } from '../../fixtures/registries.js';
+import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
+import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 
 const PER_REQUEST = 125;
 

@@ -1,13 +1,13 @@
 /** A large registry: a change costs what changed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { entryPath, entryValue } from '../../src/micro/registry-entry.js';
-import { etcd } from '../../src/registries/etcd.js';
-import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { node, Watching } from '../fixtures/registries.js';
-import { EtcdServer, encode } from '../fixtures/registry-servers.js';
-import { TcpProxy } from '../fixtures/tcp-proxy.js';
-import { noTimersLeft } from '../fixtures/timers.js';
+import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
+import { etcd } from '../../../src/registries/etcd/index.js';
+import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { node, Watching } from '../../fixtures/registries.js';
+import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
+import { TcpProxy } from '../../fixtures/tcp-proxy.js';
+import { noTimersLeft } from '../../fixtures/timers.js';
 
 const SERVICES = 100;
 const NODES = 2_000;

@@ -1,15 +1,15 @@
 /** With `goConsumers`, an entry is deleted and created again instead of being replaced in one step, and no list is without its node meanwhile. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { entryPath, entryValue } from '../../src/micro/registry-entry.js';
-import type { Registry } from '../../src/micro/types.js';
-import { etcd } from '../../src/registries/etcd.js';
-import { zookeeper } from '../../src/registries/zookeeper.js';
-import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { Log, node, Watching } from '../fixtures/registries.js';
-import { EtcdServer, type RegistryServer } from '../fixtures/registry-servers.js';
-import { noTimersLeft } from '../fixtures/timers.js';
-import { createZooKeeper } from '../fixtures/zookeeper-server.js';
+import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
+import type { Registry } from '../../../src/micro/types.js';
+import { etcd } from '../../../src/registries/etcd/index.js';
+import { zookeeper } from '../../../src/registries/zookeeper/index.js';
+import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Log, node, Watching } from '../../fixtures/registries.js';
+import { EtcdServer, type RegistryServer } from '../../fixtures/registry-servers.js';
+import { noTimersLeft } from '../../fixtures/timers.js';
+import { createZooKeeper } from '../../fixtures/zookeeper-server.js';
 
 const ROWS: readonly (readonly [
   name: string,

@@ -3,9 +3,9 @@ import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { expect, it } from 'vitest';
-import { parseEndpoints } from '../../src/registries/etcd/endpoints.js';
-import { etcd } from '../../src/registries/etcd.js';
-import { rejection, thrown } from '../fixtures/transports.js';
+import { parseEndpoints } from '../../../src/registries/etcd/endpoints.js';
+import { etcd } from '../../../src/registries/etcd/index.js';
+import { rejection, thrown } from '../../fixtures/transports.js';
 
 const IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'));
 

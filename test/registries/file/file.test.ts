@@ -7,18 +7,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { entryPath, entryValue, parseEntry } from '../../src/micro/registry-entry.js';
-import type { Registry, ServiceNode } from '../../src/micro/types.js';
-import { file } from '../../src/registries/file.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { isPending, Log, node, putFile, Watching } from '../fixtures/registries.js';
-import { noTimersLeft } from '../fixtures/timers.js';
-import { elapse, PROCESS_PATIENCE, until, within } from '../fixtures/waiting.js';
+import { entryPath, entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
+import type { Registry, ServiceNode } from '../../../src/micro/types.js';
+import { file } from '../../../src/registries/file/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { isPending, Log, node, putFile, Watching } from '../../fixtures/registries.js';
+import { noTimersLeft } from '../../fixtures/timers.js';
+import { elapse, PROCESS_PATIENCE, until, within } from '../../fixtures/waiting.js';
 
 /** Long enough that a busy machine does not miss a heartbeat, short enough to wait for. */
 const TTL = 1_200;
-const SCRIPT = fileURLToPath(new URL('../fixtures/file-provider.mjs', import.meta.url));
-const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
+const SCRIPT = fileURLToPath(new URL('../../fixtures/file-provider.mjs', import.meta.url));
+const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line));
