@@ -6,6 +6,8 @@ import { runInNewContext } from 'node:vm';
 import type { Tracer } from '@opentelemetry/api';
 import { Registry as MetricsRegistry } from 'prom-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { tracing } from '../../src/adapters/opentelemetry/index.js';
+import { rpcMetrics } from '../../src/adapters/prometheus/index.js';
 import { messageOf } from '../../src/core/errors.js';
 import {
   consistentHash,
@@ -19,8 +21,6 @@ import {
   roundRobin,
   type ServiceNode,
 } from '../../src/micro/index.js';
-import { tracing } from '../../src/opentelemetry/index.js';
-import { rpcMetrics } from '../../src/prometheus/index.js';
 import { etcd } from '../../src/registries/etcd/index.js';
 import { memory } from '../../src/registries/memory.js';
 import { ZooKeeperClient } from '../../src/registries/zookeeper/index.js';

@@ -34,10 +34,11 @@ function importsOf(from: string): Import[] {
 
 const IMPORTS = FILES.flatMap(importsOf);
 
-/** The layer of a file: its folder, and for registries the folder below. */
+/** The layer of a file: its folder, and for registries and adapters the folder below. */
 function roomOf(file: string): string {
   const [first = '', second] = file.split('/');
   if (second === undefined) return first;
+  if (first === 'adapters') return `adapters/${second}`;
   if (first === 'registries') return second === 'index.ts' ? 'registries' : `registries/${second.replace(/\.ts$/, '')}`;
   return first;
 }
@@ -59,8 +60,7 @@ const ARROWS: Record<string, (to: string, found: Import) => boolean> = {
   micro: (to, { to: file, erased }) => to === 'rpc' || (to === 'transport' && (erased || file === 'transport/address.ts')),
   'registries/*': (to, found) => to === 'transport' || to === 'registries/shared' || MICRO_FOR_REGISTRIES.includes(found.to),
   registries: (to, found) => to.startsWith('registries/') || MICRO_FOR_REGISTRIES.includes(found.to),
-  prometheus: (_, found) => found.to === 'rpc/index.ts',
-  opentelemetry: (_, found) => found.to === 'rpc/index.ts',
+  'adapters/*': (_, found) => found.to === 'rpc/index.ts',
   cli: (_, found) => PUBLIC.includes(found.to) || found.to === 'registries/index.ts',
 };
 
@@ -68,7 +68,7 @@ function allowed(found: Import): boolean {
   const from = roomOf(found.from);
   const to = roomOf(found.to);
   if (from === to || to === 'core') return true;
-  return ARROWS[from.replace(/^registries\/.*/, 'registries/*')]?.(to, found) ?? false;
+  return ARROWS[from.replace(/^(adapters|registries)\/.*/, '$1/*')]?.(to, found) ?? false;
 }
 
 const show = ({ from, to }: Import): string => `src/${from} imports ${to}`;
@@ -121,9 +121,10 @@ describe('the layers', () => {
       ['registries/file/index.ts', 'micro/consumer.ts'],
       ['registries/file/index.ts', 'rpc/index.ts'],
       ['cli/demo.ts', 'rpc/contract/router.ts'],
-      ['prometheus/index.ts', 'rpc/metrics/statistics.ts'],
-      ['opentelemetry/index.ts', 'transport/types.ts'],
-      ['rpc/index.ts', 'prometheus/index.ts'],
+      ['adapters/prometheus/index.ts', 'rpc/metrics/statistics.ts'],
+      ['adapters/opentelemetry/index.ts', 'transport/types.ts'],
+      ['adapters/opentelemetry/index.ts', 'adapters/prometheus/index.ts'],
+      ['rpc/index.ts', 'adapters/prometheus/index.ts'],
       ['newroom/index.ts', 'rpc/index.ts'],
     ];
     for (const [from, to] of wrong) expect([from, to, allowed({ from, to, bare: false, erased: false })]).toEqual([from, to, false]);

@@ -1,6 +1,6 @@
 /** A server or client whose statistics are told as metrics. */
-import { notifyOrWarn, refusePromise } from '../core/callbacks.js';
-import type { MethodStatistics, RpcStatistics } from '../rpc/index.js';
+import { notifyOrWarn, refusePromise } from '../../core/callbacks.js';
+import type { MethodStatistics, RpcStatistics } from '../../rpc/index.js';
 import { MethodTotals } from './totals.js';
 
 /** What the statistics of a consumer have besides. */

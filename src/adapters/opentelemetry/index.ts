@@ -12,8 +12,8 @@ import {
   type Tracer,
   trace,
 } from '@opentelemetry/api';
-import { badOption, checkNames, type NamesOf } from '../core/options.js';
-import { type Call, type CallContext, type Interceptor, type Invoke, isReceived, type Method, RpcError } from '../rpc/index.js';
+import { badOption, checkNames, type NamesOf } from '../../core/options.js';
+import { type Call, type CallContext, type Interceptor, type Invoke, isReceived, type Method, RpcError } from '../../rpc/index.js';
 import { CallSpan } from './call-span.js';
 import { isIterable, TracedReplies } from './replies.js';
 

@@ -1,5 +1,5 @@
 /** What was counted of one method since it was first seen, whatever resetStatistics() has thrown away in between. */
-import type { MethodStatistics } from '../rpc/index.js';
+import type { MethodStatistics } from '../../rpc/index.js';
 
 /** The name of the outcome of calls that did not fail. */
 const OK = 'OK';

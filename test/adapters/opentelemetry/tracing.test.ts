@@ -4,7 +4,7 @@ import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-ho
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 import { AlwaysOffSampler, BasicTracerProvider, InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type TracingOptions, tracing } from '../../src/opentelemetry/index.js';
+import { type TracingOptions, tracing } from '../../../src/adapters/opentelemetry/index.js';
 import {
   type Call,
   type CallContext,
@@ -22,10 +22,10 @@ import {
   serve,
   serverStream,
   unary,
-} from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { freeMemory } from '../fixtures/rpc.js';
-import { gate, until } from '../fixtures/waiting.js';
+} from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { freeMemory } from '../../fixtures/rpc.js';
+import { gate, until } from '../../fixtures/waiting.js';
 
 noLeaks();
 

@@ -1,9 +1,9 @@
 /** What a scrape tells: prom-client's own text, of real calls. */
 import { Counter, type OpenMetricsContentType, Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
-import { consume, provide } from '../../src/micro/index.js';
-import { RPC_METRICS_DEFAULTS, type RpcMetricsOptions, rpcMetrics } from '../../src/prometheus/index.js';
-import { memory } from '../../src/registries/memory.js';
+import { RPC_METRICS_DEFAULTS, type RpcMetricsOptions, rpcMetrics } from '../../../src/adapters/prometheus/index.js';
+import { consume, provide } from '../../../src/micro/index.js';
+import { memory } from '../../../src/registries/memory.js';
 import {
   clientStream,
   connect,
@@ -15,10 +15,10 @@ import {
   serve,
   serverStream,
   unary,
-} from '../../src/rpc/index.js';
-import { noLeaks } from '../fixtures/leaks.js';
-import { freeMemory } from '../fixtures/rpc.js';
-import { gate, until } from '../fixtures/waiting.js';
+} from '../../../src/rpc/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { freeMemory } from '../../fixtures/rpc.js';
+import { gate, until } from '../../fixtures/waiting.js';
 
 noLeaks();
 

@@ -1,6 +1,6 @@
 /** The statistics of rpc as metrics of prom-client. They are read when Prometheus asks, so no call pays for them. */
 import { Counter, register as common, Gauge, type OpenMetricsContentType, type PrometheusContentType, type Registry } from 'prom-client';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../core/options.js';
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { type HistogramTotals, histogramOf } from './histogram.js';
 import { type Side, Source, type StatisticsSource } from './source.js';
 import type { MethodTotals } from './totals.js';

@@ -1,9 +1,9 @@
 /** The span of one call, which ends once. */
 
 import { type Span, SpanStatusCode } from '@opentelemetry/api';
-import { notifyOrWarn } from '../core/callbacks.js';
-import { followSignal } from '../core/signals.js';
-import { type CallContext, RpcError } from '../rpc/index.js';
+import { notifyOrWarn } from '../../core/callbacks.js';
+import { followSignal } from '../../core/signals.js';
+import { type CallContext, RpcError } from '../../rpc/index.js';
 
 export class CallSpan {
   readonly #span: Span;
