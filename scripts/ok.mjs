@@ -14,7 +14,7 @@ const steps = [
   ['snippets', 'scripts/snippets.mjs', '--check'],
   ['line counts', 'scripts/lines.mjs', '--check'],
   ['speed', 'bench/guard.mjs'],
-  // The layers' arrows, the error tables and the README's programs are tests: test/house.
+  // The layers' arrows, the error tables and the README's programs are tests: test/repository.
   ['tests', 'scripts/test.mjs'],
 ];
 

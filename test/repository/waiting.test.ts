@@ -41,7 +41,7 @@ const HABITS: Readonly<Record<string, Habit>> = {
 };
 
 const files = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter(
-  (name) => /\.(ts|mjs)$/.test(name) && !/^house.waiting\.test\.ts$/.test(name),
+  (name) => /\.(ts|mjs)$/.test(name) && !/^repository.waiting\.test\.ts$/.test(name),
 );
 const textOf = (file: string): string => readFileSync(`${FOLDER}${file}`, 'utf8');
 
