@@ -1,7 +1,7 @@
 // @ts-check
 /** What every peer of the rpc bench sends and answers: `Test` of the demo's TestService, in two sizes. */
 import { setTimeout as wait } from 'node:timers/promises';
-import { TestReplySchema, TestRequestSchema, TestService } from '../dist/cli/demo/test_service_pb.js';
+import { TestReplySchema, TestRequestSchema, TestService } from '../build/demo/test_service_pb.js';
 
 export { TestReplySchema, TestRequestSchema, TestService };
 

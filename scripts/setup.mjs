@@ -1,5 +1,5 @@
 /**
- * Makes this checkout ready: packages installed, dist built. Says so on stderr only when there is something to do.
+ * Makes this checkout ready: packages installed, dist and the demo built. Says so on stderr only when there is something to do.
  *   node scripts/setup.mjs                  just that
  *   node scripts/setup.mjs PROGRAM ARGS…    then runs PROGRAM in this process; packages of its own folder are installed too
  */
@@ -94,22 +94,29 @@ export function replaceFolder(fresh, target) {
   rmSync(old, { recursive: true, force: true });
 }
 
-/** Build beside dist and swap, so that a program which runs from dist meanwhile meets all of it or nothing. */
-function build() {
-  const stamp = join(ROOT, 'build/dist.stamp');
-  const dist = join(ROOT, 'dist');
-  const print = fingerprint('src');
-  if (existsSync(dist) && existsSync(stamp) && readFileSync(stamp, 'utf8') === print) return;
-  const fresh = join(ROOT, `build/dist-${process.pid}`);
+/**
+ * Build beside the target and swap, so that a program which runs from it meanwhile meets all of it or nothing.
+ * @param {string} name
+ * @param {string} source
+ * @param {string} target
+ * @param {string} config
+ */
+function build(name, source, target, config) {
+  const stamp = join(ROOT, `build/${name}.stamp`);
+  const built = join(ROOT, target);
+  const print = fingerprint(source);
+  if (existsSync(built) && existsSync(stamp) && readFileSync(stamp, 'utf8') === print) return;
+  const fresh = join(ROOT, `build/${name}-${process.pid}`);
   mkdirSync(dirname(fresh), { recursive: true });
-  must('building dist', process.execPath, [TSC, '-p', 'tsconfig.build.json', '--outDir', fresh]);
-  replaceFolder(fresh, dist);
+  must(`building ${name}`, process.execPath, [TSC, '-p', config, '--outDir', fresh]);
+  replaceFolder(fresh, built);
   writeFileSync(stamp, print);
 }
 
 export function setup() {
   install(ROOT);
-  build();
+  build('dist', 'src', 'dist', 'tsconfig.build.json');
+  build('demo', 'demo', 'build/demo', 'demo');
 }
 
 if (resolve(process.argv[1] ?? '') === fileURLToPath(import.meta.url)) {

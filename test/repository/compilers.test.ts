@@ -112,7 +112,7 @@ describe('the published types', () => {
     folder = realpathSync(mkdtempSync(join(tmpdir(), 'types-')));
     writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
     for (const [name, text] of Object.entries(PROGRAMS)) writeFileSync(join(folder, name), text);
-    writeFileSync(join(folder, 'test_service_pb.ts'), readFileSync(join(ROOT, 'src/cli/demo/test_service_pb.ts')));
+    writeFileSync(join(folder, 'test_service_pb.ts'), readFileSync(join(ROOT, 'demo/test_service_pb.ts')));
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 

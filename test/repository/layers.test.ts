@@ -61,7 +61,7 @@ const ARROWS: Record<string, (to: string, found: Import) => boolean> = {
   'registries/*': (to, found) => to === 'transport' || to === 'registries/shared' || MICRO_FOR_REGISTRIES.includes(found.to),
   registries: (to, found) => to.startsWith('registries/') || MICRO_FOR_REGISTRIES.includes(found.to),
   'adapters/*': (_, found) => found.to === 'rpc/index.ts',
-  cli: (_, found) => PUBLIC.includes(found.to) || found.to === 'registries/index.ts',
+  cli: (_, found) => PUBLIC.includes(found.to),
 };
 
 function allowed(found: Import): boolean {
@@ -120,7 +120,7 @@ describe('the layers', () => {
       ['registries/etcd/index.ts', 'registries/file/index.ts'],
       ['registries/file/index.ts', 'micro/consumer.ts'],
       ['registries/file/index.ts', 'rpc/index.ts'],
-      ['cli/demo.ts', 'rpc/contract/router.ts'],
+      ['cli/flags.ts', 'rpc/contract/router.ts'],
       ['adapters/prometheus/index.ts', 'rpc/metrics/statistics.ts'],
       ['adapters/opentelemetry/index.ts', 'transport/types.ts'],
       ['adapters/opentelemetry/index.ts', 'adapters/prometheus/index.ts'],
@@ -138,6 +138,14 @@ describe('the layers', () => {
     const edge = (from: string, to: string, erased = false): Import => ({ from, to, bare: false, erased });
     expect(findCycle([edge('a', 'b'), edge('b', 'c'), edge('c', 'b')])).toEqual(['b', 'c', 'b']);
     expect(findCycle([edge('a', 'b'), edge('b', 'a', true)])).toBeUndefined();
+  });
+
+  test('the demo imports the package by its name, and of its internals core and cli alone', () => {
+    const files = readdirSync(join(ROOT, 'demo')).filter((file) => file.endsWith('.ts'));
+    const names = files.flatMap((file) => [...readFileSync(join(ROOT, 'demo', file), 'utf8').matchAll(STATIC)].map((match) => match[2] as string));
+    expect(names).toContain(`${MANIFEST.name}/micro`);
+    const isAllowed = (name: string): boolean => /^(\.\/|node:|@bufbuild\/|#getty\/(core|cli)\/)/.test(name) || name.startsWith(`${MANIFEST.name}/`);
+    expect(names.filter((name) => !isAllowed(name))).toEqual([]);
   });
 
   test("node's own modules are imported as node:, all else is a dependency", () => {

@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server as NetServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { TestService as descriptor } from '../../demo/test_service_pb.js';
 import { tracing } from '../../src/adapters/opentelemetry/index.js';
 import { rpcMetrics } from '../../src/adapters/prometheus/index.js';
-import { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js';
 import { consume, failover, hedge, p2cEwma, provide, type Registry, Resolver, random, type ServiceQuery, weighted } from '../../src/micro/index.js';
 import { etcd } from '../../src/registries/etcd/index.js';
 import { file } from '../../src/registries/file/index.js';

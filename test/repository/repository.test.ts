@@ -21,7 +21,7 @@ function textFiles(folder: string): string[] {
 test('no file names a place on one machine, a registry host or a ticket', () => {
   const forbidden = /(?<![\w.*:/])\/(work|tmp|home|root|Users)\/|registry\.(npmjs|yarnpkg)\.|\bissue #\d/i;
   const documents = readdirSync(ROOT).filter((name) => name.endsWith('.md') || name === 'package.json');
-  const files = [...['src', 'test', 'scripts', 'examples', 'bench', 'docs'].flatMap(textFiles), ...documents];
+  const files = [...['src', 'demo', 'test', 'scripts', 'examples', 'bench', 'docs'].flatMap(textFiles), ...documents];
   const found = files.flatMap((file) => {
     const lines = read(file).split('\n');
     return lines.flatMap((line, at) => (forbidden.test(line) ? [`${file}:${at + 1} ${line.trim()}`] : []));

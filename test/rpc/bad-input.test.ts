@@ -2,7 +2,7 @@
 import { constants, deflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js';
+import { TestService as descriptor } from '../../demo/test_service_pb.js';
 import {
   connect,
   contract,

@@ -1,7 +1,7 @@
 /** What a user of rpc can see: a table of behaviours, run for every transport in both codecs; then what does not depend on them. */
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import type { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js';
+import type { TestService as descriptor } from '../../demo/test_service_pb.js';
 import {
   type Call,
   type CallContext,
@@ -602,7 +602,7 @@ describe.each(ROWS)('$name', (row) => {
 
 /** The client is the build for pages, in a context that has what a browser has, and no Buffer. */
 describe('the build for pages, without Buffer', async () => {
-  const source = `${WEB_PROTOBUF}; export { TestService } from '../../src/cli/demo/test_service_pb.js'`;
+  const source = `${WEB_PROTOBUF}; export { TestService } from '../../demo/test_service_pb.js'`;
   const {
     connect: dial,
     contract: make,

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TestService as descriptor } from '../../src/cli/demo/test_service_pb.js';
+import { TestService as descriptor } from '../../demo/test_service_pb.js';
 import {
   clientStream,
   contract,
@@ -193,7 +193,7 @@ describe('in chromium', () => {
     try {
       const tab = await browser.newPage();
       await tab.goto(origin);
-      const source = `${WEB_PROTOBUF}; export { TestService } from '../../src/cli/demo/test_service_pb.js'`;
+      const source = `${WEB_PROTOBUF}; export { TestService } from '../../demo/test_service_pb.js'`;
       await tab.addScriptTag({ content: await bundleWeb('iife', source, 'getty') });
       const seen = await tab.evaluate(async (address) => {
         const {

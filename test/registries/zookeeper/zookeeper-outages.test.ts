@@ -326,7 +326,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
 
   test('is what the demo runs on: no call fails', async () => {
     const own = await server();
-    const demo = fileURLToPath(new URL('../../../dist/cli/demo.js', import.meta.url));
+    const demo = fileURLToPath(new URL('../../../build/demo/main.js', import.meta.url));
     const { stdout } = await promisify(execFile)(process.execPath, [
       demo,
       '--duration',

@@ -4,7 +4,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import protobufjs from 'protobufjs';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { z } from 'zod';
-import { AddReplySchema, AddRequestSchema } from '../../../src/cli/demo/test_service_pb.js';
+import { AddReplySchema, AddRequestSchema } from '../../../demo/test_service_pb.js';
 import {
   type CodecName,
   clientStream,
@@ -31,7 +31,7 @@ noLeaks();
 
 const proto = (path: string): protobufjs.Root =>
   protobufjs.parse(readFileSync(new URL(path, import.meta.url), 'utf8'), new protobufjs.Root(), { keepCase: true }).root;
-const demo = proto('../../../src/cli/demo/test_service.proto');
+const demo = proto('../../../demo/test_service.proto');
 
 interface AddRequest {
   A: number;

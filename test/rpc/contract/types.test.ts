@@ -1,7 +1,7 @@
 /** The types of stubs and handlers. The compiler checks this file with all others; what must not compile says so. */
 import { create } from '@bufbuild/protobuf';
 import { expect, expectTypeOf, test } from 'vitest';
-import { AddRequestSchema, TestService as descriptor } from '../../../src/cli/demo/test_service_pb.js';
+import { AddRequestSchema, TestService as descriptor } from '../../../demo/test_service_pb.js';
 import {
   type CallContext,
   type Contract,

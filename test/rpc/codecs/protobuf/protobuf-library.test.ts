@@ -18,7 +18,7 @@ const PROGRAM = `
   import * as pb from '@bufbuild/protobuf';
   import { DurationSchema, AnySchema, anyPack, anyUnpack, StructSchema } from '@bufbuild/protobuf/wkt';
   import { connect, contract, implement, serve } from ${dist('rpc/index.js')};
-  import { TestService } from ${dist('cli/demo/test_service_pb.js')};
+  import { TestService } from ${dist('../build/demo/test_service_pb.js')};
   import { etcd } from ${dist('registries/etcd/index.js')};
   import { protobufCodec } from ${dist('rpc/codecs/protobuf/codec.js')};
   import { protobufJsonBody } from ${dist('rpc/codecs/protobuf/json-body.js')};

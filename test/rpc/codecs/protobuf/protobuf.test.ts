@@ -393,7 +393,7 @@ describe('as a body', () => {
     const program = `
       import { protobufCodec } from '${dist('rpc/codecs/protobuf/codec.js')}';
       import { ByteWriter } from '${dist('transport/buffers/byte-writer.js')}';
-      import { TestRequestSchema } from '${dist('cli/demo/test_service_pb.js')}';
+      import { TestRequestSchema } from '${dist('../build/demo/test_service_pb.js')}';
       let forbidden = false;
       try { new Function(''); } catch { forbidden = true; }
       const body = protobufCodec(TestRequestSchema), output = new ByteWriter();

@@ -1,8 +1,9 @@
 /** The consumer process of the demo: `consumer.js REGISTRY RATE`. It calls at a steady rate and tells how that goes. */
-import { messageOf } from '../../core/errors.js';
-import { consume, failover, roundRobin } from '../../micro/index.js';
-import { registry as openRegistry } from '../../registries/index.js';
-import { Histogram } from '../../rpc/index.js';
+
+import { consume, failover, roundRobin } from 'getty/micro';
+import { registry as openRegistry } from 'getty/registry';
+import { Histogram } from 'getty/rpc';
+import { messageOf } from '#getty/core/errors.js';
 import { type Figures, followParent, tell } from './messages.js';
 import { TestService } from './test-service.js';
 

@@ -8,7 +8,7 @@ import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { EtcdServer } from '../fixtures/registry-servers.js';
 import { Inbox, PROCESS_PATIENCE, until } from '../fixtures/waiting.js';
 
-const PROGRAM = fileURLToPath(new URL('../../dist/cli/demo.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../build/demo/main.js', import.meta.url));
 
 interface Outcome {
   code: number | null;

@@ -7,11 +7,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { messageOf } from '../core/errors.js';
-import { within } from '../core/timers.js';
-import { Display } from './demo/display.js';
-import type { Figures, FromConsumer, FromProvider, ToChild } from './demo/messages.js';
-import { parseFlags } from './flags.js';
+import { parseFlags } from '#getty/cli/flags.js';
+import { messageOf } from '#getty/core/errors.js';
+import { within } from '#getty/core/timers.js';
+import { Display } from './display.js';
+import type { Figures, FromConsumer, FromProvider, ToChild } from './messages.js';
 
 const PROVIDERS = ['provider-1', 'provider-2', 'provider-3'];
 const VICTIM = 'provider-2';
@@ -138,7 +138,7 @@ class Demo {
   }
 
   #fork(program: 'provider' | 'consumer', args: string[], name: string = program): ChildProcess {
-    const path = fileURLToPath(new URL(`./demo/${program}.js`, import.meta.url));
+    const path = fileURLToPath(new URL(`./${program}.js`, import.meta.url));
     const child = fork(path, [this.#registry, ...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#children.set(name, child);
     child.on('error', (error) => this.#interrupt(error));

@@ -1,7 +1,8 @@
 /** A provider process of the demo: `provider.js REGISTRY NAME`. */
-import { messageOf } from '../../core/errors.js';
-import { provide, type Registry } from '../../micro/index.js';
-import { registry as openRegistry } from '../../registries/index.js';
+
+import { provide, type Registry } from 'getty/micro';
+import { registry as openRegistry } from 'getty/registry';
+import { messageOf } from '#getty/core/errors.js';
 import { followParent, tell } from './messages.js';
 import { testService } from './test-service.js';
 
