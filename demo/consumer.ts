@@ -1,8 +1,8 @@
 /** The consumer process of the demo: `consumer.js REGISTRY RATE`. It calls at a steady rate and tells how that goes. */
 
-import { consume, failover, roundRobin } from 'getty/micro';
-import { registry as openRegistry } from 'getty/registry';
-import { Histogram } from 'getty/rpc';
+import { consume, failover, roundRobin } from 'getty-ts/micro';
+import { registry as openRegistry } from 'getty-ts/registry';
+import { Histogram } from 'getty-ts/rpc';
 import { messageOf } from '#getty/core/errors.js';
 import { type Figures, followParent, tell } from './messages.js';
 import { TestService } from './test-service.js';

@@ -1,7 +1,7 @@
 /** A provider process of the demo: `provider.js REGISTRY NAME`. */
 
-import { provide, type Registry } from 'getty/micro';
-import { registry as openRegistry } from 'getty/registry';
+import { provide, type Registry } from 'getty-ts/micro';
+import { registry as openRegistry } from 'getty-ts/registry';
 import { messageOf } from '#getty/core/errors.js';
 import { followParent, tell } from './messages.js';
 import { testService } from './test-service.js';

@@ -1,5 +1,5 @@
 /** TestService v1.0, offered by every provider of the demo in JSON and Protobuf. */
-import { contract, implement, type Service } from 'getty/rpc';
+import { contract, implement, type Service } from 'getty-ts/rpc';
 import { TestService as descriptor } from './test_service_pb.js';
 
 export const TestService = contract(descriptor, { version: 'v1.0', oneway: ['Event'] });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { fingerprint, ROOT, run, setup, TSC } from './setup.mjs';
 
-/** Compile examples/ to a folder of this state of theirs, where 'getty' means this package; whoever runs an older state keeps it. */
+/** Compile examples/ to a folder of this state of theirs, where 'getty-ts' means this package; whoever runs an older state keeps it. */
 function compileExamples() {
   const out = join(ROOT, 'build/examples', fingerprint('examples'));
   if (existsSync(out)) return out;

@@ -23,7 +23,7 @@ function blocksOf(document) {
 }
 
 /**
- * Compile blocks in build/snippets/FOLDER, from where 'getty' resolves to this package itself. An error shows its place in the document.
+ * Compile blocks in build/snippets/FOLDER, from where 'getty-ts' resolves to this package itself. An error shows its place in the document.
  * @param {Block[]} blocks
  * @param {string} folder
  */

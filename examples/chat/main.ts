@@ -4,7 +4,7 @@
  *   npm run example -- chat --address tcp://127.0.0.1:8848
  */
 import { parseArgs } from 'node:util';
-import { lines, type Session, serve } from 'getty';
+import { lines, type Session, serve } from 'getty-ts';
 
 const { values } = parseArgs({ options: { address: { type: 'string', default: 'tcp://127.0.0.1:8848' } } });
 /** Who has said a name is in the room. */

@@ -1,5 +1,5 @@
 /** What workers and callers of this example agree on. */
-import { contract, unary } from 'getty/rpc';
+import { contract, unary } from 'getty-ts/rpc';
 
 export interface Hashed {
   readonly digest: string;

@@ -1,8 +1,8 @@
 /** A worker: `worker.js NAME ROUNDS [REGISTRY]`. It publishes itself in the registry; without one it listens at the port that all workers share. */
 import { createHash } from 'node:crypto';
-import { file } from 'getty/file';
-import { provide } from 'getty/micro';
-import { implement, serve } from 'getty/rpc';
+import { file } from 'getty-ts/file';
+import { provide } from 'getty-ts/micro';
+import { implement, serve } from 'getty-ts/rpc';
 import { Hasher } from './hasher.js';
 
 const [worker = '', rounds, directory] = process.argv.slice(2);

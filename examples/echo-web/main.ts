@@ -5,7 +5,7 @@
  *   npm run example -- echo-web --port 8080 --address ws://127.0.0.1:8848/echo
  */
 import { parseArgs } from 'node:util';
-import { serve } from 'getty';
+import { serve } from 'getty-ts';
 import { answering } from '../echo/answering.js';
 import { echoCodec } from '../echo/codec.js';
 import { openPages } from './pages.js';

@@ -1,5 +1,5 @@
 /** The server's side of the echo. */
-import type { EventListener } from 'getty';
+import type { EventListener } from 'getty-ts';
 import { COMMAND, type EchoPackage } from './codec.js';
 
 /** Heartbeats are answered with "pong", everything else with itself. */

@@ -6,7 +6,7 @@
  *   npm run example -- echo --address udp://127.0.0.1:8848 --client    (with --ca for a certificate of your own)
  */
 import { parseArgs } from 'node:util';
-import { connect, serve } from 'getty';
+import { connect, serve } from 'getty-ts';
 import { answering } from './answering.js';
 import { COMMAND, echoCodec } from './codec.js';
 

@@ -4,7 +4,7 @@
  *   npm run example -- line-proxy --listen tcp://127.0.0.1:9000 --to tcp://127.0.0.1:8848
  */
 import { parseArgs } from 'node:util';
-import { type Client, connect, lines, type Session, serve } from 'getty';
+import { type Client, connect, lines, type Session, serve } from 'getty-ts';
 
 const { values } = parseArgs({
   options: {

@@ -1,6 +1,6 @@
 /** A balancer of our own: a call goes to a node of the group that it names. */
-import { type Balancer, META_KEY, type ServiceNode } from 'getty/micro';
-import { RpcError } from 'getty/rpc';
+import { type Balancer, META_KEY, type ServiceNode } from 'getty-ts/micro';
+import { RpcError } from 'getty-ts/rpc';
 
 /** The metadata of a call that says which group it is for. */
 export const GROUP = 'group_id';

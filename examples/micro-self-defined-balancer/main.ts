@@ -7,9 +7,9 @@
  * Three providers and the consumer are one process here; the registry between them may be zookeeper://host:2181/getty or file:///directory too.
  */
 import { parseArgs } from 'node:util';
-import { consume, provide } from 'getty/micro';
-import { registry } from 'getty/registry';
-import { contract, implement, unary } from 'getty/rpc';
+import { consume, provide } from 'getty-ts/micro';
+import { registry } from 'getty-ts/registry';
+import { contract, implement, unary } from 'getty-ts/rpc';
 import { byGroup, GROUP } from './by-group.js';
 
 const { values } = parseArgs({ options: { registry: { type: 'string', default: 'memory:' } } });

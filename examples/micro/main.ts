@@ -13,9 +13,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { consume, hedge, type Provider, provide, type SnapshotChange, weighted } from 'getty/micro';
-import { registry } from 'getty/registry';
-import { implement } from 'getty/rpc';
+import { consume, hedge, type Provider, provide, type SnapshotChange, weighted } from 'getty-ts/micro';
+import { registry } from 'getty-ts/registry';
+import { implement } from 'getty-ts/rpc';
 import { Greeter } from './greeter.js';
 
 const { values } = parseArgs({

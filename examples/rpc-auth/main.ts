@@ -6,7 +6,7 @@
  *                               --client-cert client.pem --client-key client.key.pem      with certificates
  */
 import { parseArgs } from 'node:util';
-import { auth, bearer, connect, contract, type Identity, implement, jwt, RpcError, serve, unary } from 'getty/rpc';
+import { auth, bearer, connect, contract, type Identity, implement, jwt, RpcError, serve, unary } from 'getty-ts/rpc';
 import { makeIssuer } from './issuer.js';
 
 const { values } = parseArgs({

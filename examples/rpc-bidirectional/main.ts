@@ -7,7 +7,7 @@
  *   npm run example -- rpc-bidirectional --agent Ann --address tcp://127.0.0.1:8849
  */
 import { parseArgs } from 'node:util';
-import { type Channel, connect, contract, implement, type RpcClient, type RpcServer, serve, unary } from 'getty/rpc';
+import { type Channel, connect, contract, implement, type RpcClient, type RpcServer, serve, unary } from 'getty-ts/rpc';
 
 const { values } = parseArgs({
   options: { address: { type: 'string', default: 'tcp://127.0.0.1:0' }, office: { type: 'boolean', default: false }, agent: { type: 'string' } },

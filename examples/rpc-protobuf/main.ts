@@ -3,7 +3,7 @@
  *
  *   npm run example -- rpc-protobuf
  */
-import { connect, contract, implement, RpcError, serve } from 'getty/rpc';
+import { connect, contract, implement, RpcError, serve } from 'getty-ts/rpc';
 import { Orders as descriptor } from './orders_pb.js';
 
 /** The generated service is a contract: `Place` of the file is `place` here. */

@@ -3,7 +3,7 @@
  *
  *   npm run example -- rpc-streams
  */
-import { clientStream, connect, contract, duplex, implement, serve, serverStream } from 'getty/rpc';
+import { clientStream, connect, contract, duplex, implement, serve, serverStream } from 'getty-ts/rpc';
 
 const Numbers = contract('Numbers', {
   primes: serverStream<{ from: number }, number>(),

@@ -1,8 +1,8 @@
 /**
- * What the page and its server agree on. `getty/web/rpc` has all that contracts need and nothing of Node.js, so one file serves both; the
- * server takes the rest from `getty/rpc`.
+ * What the page and its server agree on. `getty-ts/web/rpc` has all that contracts need and nothing of Node.js, so one file serves both; the
+ * server takes the rest from `getty-ts/rpc`.
  */
-import { contract, oneway, serverStream, unary } from 'getty/web/rpc';
+import { contract, oneway, serverStream, unary } from 'getty-ts/web/rpc';
 
 export interface Task {
   id: number;

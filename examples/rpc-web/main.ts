@@ -5,7 +5,7 @@
  *   npm run example -- rpc-web --port 8080 --address ws://127.0.0.1:8849/rpc
  */
 import { parseArgs } from 'node:util';
-import { type RpcServer, serve } from 'getty/rpc';
+import { type RpcServer, serve } from 'getty-ts/rpc';
 import { openPages } from '../echo-web/pages.js';
 import { taskService } from './tasks.js';
 

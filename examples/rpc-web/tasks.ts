@@ -1,5 +1,5 @@
 /** The service: a list of tasks that all pages share. */
-import { type Channel, implement, RpcError, type Service } from 'getty/rpc';
+import { type Channel, implement, RpcError, type Service } from 'getty-ts/rpc';
 import { Page, type Task, Tasks } from './contract.js';
 
 const MOST_TASKS = 1_000;

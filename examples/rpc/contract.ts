@@ -1,5 +1,5 @@
 /** What server and client agree on. */
-import { contract, oneway, unary } from 'getty/rpc';
+import { contract, oneway, unary } from 'getty-ts/rpc';
 
 export interface Item {
   name: string;

@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { connect, implement, RpcError, serve } from 'getty/rpc';
+import { connect, implement, RpcError, serve } from 'getty-ts/rpc';
 import { type Item, Shop } from './contract.js';
 
 const { values } = parseArgs({

@@ -5,7 +5,7 @@
  *   npm run example -- workers --address tcp://127.0.0.1:8848 --threads 2
  */
 import { parseArgs } from 'node:util';
-import { lines, serve, taskPool } from 'getty';
+import { lines, serve, taskPool } from 'getty-ts';
 import { Workers } from './workers.js';
 
 const { values } = parseArgs({

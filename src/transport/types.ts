@@ -80,7 +80,7 @@ export interface SendOptions {
 
 /**
  * The types of the values in Session.attributes, by key. Add those of your program:
- * `declare module 'getty' { interface SessionAttributes { user: User } }`.
+ * `declare module 'getty-ts' { interface SessionAttributes { user: User } }`.
  */
 // biome-ignore lint/suspicious/noEmptyInterface: programs add to it.
 export interface SessionAttributes {}

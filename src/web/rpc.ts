@@ -10,7 +10,7 @@ export * from '../rpc/portable.js';
 export type WebRpcClientOptions = Omit<RpcClientOptions, 'tls' | 'udp' | 'websocket'> & WebClientOptions;
 
 /**
- * As connect() of `getty/rpc`, over the browser's own WebSocket, to a server at `ws://` or `wss://`.
+ * As connect() of `getty-ts/rpc`, over the browser's own WebSocket, to a server at `ws://` or `wss://`.
  * Rejects with BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED (a browser does not say why).
  */
 export function connect(address: string, options?: WebRpcClientOptions): Promise<RpcClient> {

@@ -280,7 +280,7 @@ function checkOptions({ tls, udp, websocket }: ClientOptions): { protocols: read
 
 function open(address: Address, protocols: readonly string[]): BrowserSocket {
   const { WebSocket } = globalThis as unknown as { WebSocket?: SocketClass | undefined };
-  if (WebSocket === undefined) throw new Error("there is no global WebSocket here; in Node.js use connect() of 'getty'");
+  if (WebSocket === undefined) throw new Error("there is no global WebSocket here; in Node.js use connect() of 'getty-ts'");
   return new WebSocket(secretUrlOf(address), [...protocols]);
 }
 

@@ -12,9 +12,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MANIFEST = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { exports: Record<string, { types?: string }> };
-/** `getty/rpc` and its declarations. */
+/** `getty-ts/rpc` and its declarations. */
 const ENTRIES = Object.entries(MANIFEST.exports).flatMap(([path, { types }]) =>
-  types === undefined ? [] : [[`getty${path.slice(1)}`, join(ROOT, types)] as const],
+  types === undefined ? [] : [[`getty-ts${path.slice(1)}`, join(ROOT, types)] as const],
 );
 
 const COMPILERS = [
@@ -43,7 +43,7 @@ const UNDEFINED = `
 const PROGRAMS = {
   'undefined.ts': UNDEFINED,
   'stubs.ts': `
-    import { type Contract, contract, type InputOf, type Interceptor, oneway, type OutputOf, serverStream, type Stub, type StubOf, unary, connect, implement, clientStream } from 'getty/rpc';
+    import { type Contract, contract, type InputOf, type Interceptor, oneway, type OutputOf, serverStream, type Stub, type StubOf, unary, connect, implement, clientStream } from 'getty-ts/rpc';
     import { TestService } from './test_service_pb.js';
     const Greeter = contract('Greeter', { hello: unary<string, { text: string }>(), list: serverStream<string, number>(), sum: clientStream<number, number>(), tell: oneway<Date>() });
     type S = StubOf<typeof Greeter>;
@@ -82,12 +82,12 @@ const PROGRAMS = {
     export const interceptor: Interceptor = (next) => (call) => next(call);
   `,
   'options.ts': `
-    import { connect as dial, serve as listen } from 'getty';
-    import { type CallContext, connect, contract, type Interceptor, RpcError, retry, serve, unary } from 'getty/rpc';
-    import { consume, failover, provide } from 'getty/micro';
-    import { memory } from 'getty/memory';
-    import { etcd } from 'getty/etcd';
-    import { zookeeper } from 'getty/zookeeper';
+    import { connect as dial, serve as listen } from 'getty-ts';
+    import { type CallContext, connect, contract, type Interceptor, RpcError, retry, serve, unary } from 'getty-ts/rpc';
+    import { consume, failover, provide } from 'getty-ts/micro';
+    import { memory } from 'getty-ts/memory';
+    import { etcd } from 'getty-ts/etcd';
+    import { zookeeper } from 'getty-ts/zookeeper';
     declare const env: Record<string, string | undefined>;
     declare const timeout: number | undefined;
     declare const signal: AbortSignal | undefined;

@@ -1,4 +1,4 @@
-/** The build of `getty/web` is small, and needs nothing of Node.js. */
+/** The build of `getty-ts/web` is small, and needs nothing of Node.js. */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -23,7 +23,7 @@ it('a page has what Node.js has, but for what only servers need, and UDP', () =>
   expect([...namesOf(webRpc), 'JWT_DEFAULTS', 'jwt', 'serve'].sort()).toEqual(namesOf(rpc));
 });
 
-describe('the build of getty/web', () => {
+describe('the build of getty-ts/web', () => {
   it('all of it is at most 18 KiB, minified and compressed', async () => {
     const size = gzipSync(await bundleWeb('esm'), { level: 9 }).length;
     expect(size).toBeLessThanOrEqual(18 * KIB);
@@ -52,7 +52,7 @@ describe('the build of getty/web', () => {
   });
 });
 
-describe('the build of getty/web/rpc', () => {
+describe('the build of getty-ts/web/rpc', () => {
   const PROTOBUF_LIBRARY = /google\.protobuf|MessageInitShape|@bufbuild/;
 
   it('has no Protobuf, and is at most 48 KiB, minified and compressed', async () => {
@@ -61,7 +61,7 @@ describe('the build of getty/web/rpc', () => {
     expect(gzipSync(code, { level: 9 }).length).toBeLessThanOrEqual(48 * KIB);
   });
 
-  it('has it where getty/web/protobuf is imported', async () => {
+  it('has it where getty-ts/web/protobuf is imported', async () => {
     expect(await bundleWeb('esm', WEB_PROTOBUF)).toMatch(PROTOBUF_LIBRARY);
   });
 });

@@ -1,4 +1,4 @@
-/** `getty/web` in a real browser, against our own server. */
+/** `getty-ts/web` in a real browser, against our own server. */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

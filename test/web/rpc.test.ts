@@ -1,4 +1,4 @@
-/** The build of `getty/web/rpc`, where nothing of Node.js is there, and in Chromium, against our own server. */
+/** The build of `getty-ts/web/rpc`, where nothing of Node.js is there, and in Chromium, against our own server. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';

@@ -1,5 +1,5 @@
 /**
- * The build of `getty/web`, where nothing of Node.js is there, against our own server and that of the `ws` package; the `ws` package's class stands for the browser's. What
+ * The build of `getty-ts/web`, where nothing of Node.js is there, against our own server and that of the `ws` package; the `ws` package's class stands for the browser's. What
  * holds on all transports alike is in the behaviour tables.
  */
 import { createServer } from 'node:net';

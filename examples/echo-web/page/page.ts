@@ -1,5 +1,5 @@
 /** The page: a client of the echo, as examples/echo has one, and what it shows of it. */
-import { ByteWriter, type Client, type ClientState, connect, type Session } from 'getty/web';
+import { ByteWriter, type Client, type ClientState, connect, type Session } from 'getty-ts/web';
 import { COMMAND, type EchoPackage, echoCodec } from '../../echo/codec.js';
 
 const HEARTBEAT_PERIOD = 5_000;

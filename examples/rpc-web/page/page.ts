@@ -1,5 +1,5 @@
 /** The page: a client of the tasks, with a service of its own that the server calls. */
-import { connect, implement, type RpcClient, RpcError } from 'getty/web/rpc';
+import { connect, implement, type RpcClient, RpcError } from 'getty-ts/web/rpc';
 import { Page, type Task, Tasks } from '../contract.js';
 
 const AGAIN_AFTER = 2_000;

@@ -20,7 +20,8 @@ export const CONTRACT_NAMES = { version: true } satisfies NamesOf<ContractOption
  * Throws BAD_OPTION, also for a method named `then`.
  */
 export function contract<Specs extends MethodSpecs>(service: string, specs: Specs, options: ContractOptions = {}): Contract<Specs> {
-  if (typeof service === 'object') throw badOption('contract', service, "a name; for a generated service import contract() of 'getty/web/protobuf'");
+  if (typeof service === 'object')
+    throw badOption('contract', service, "a name; for a generated service import contract() of 'getty-ts/web/protobuf'");
   checkName('name', service);
   if (typeof specs !== 'object' || specs === null) throw badOption('methods', specs, 'an object of what unary() and oneway() return');
   checkNames('contract()', options, CONTRACT_NAMES);
