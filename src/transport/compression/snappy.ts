@@ -1,7 +1,7 @@
 /** Snappy on a stream, wrapped round a connection: whole chunks of the framing format for every write, as Go's snappy.Writer makes them. */
 import { GettyError, gettyError, isInstance, messageOf } from '../../core/errors.js';
 import { Queue } from '../../core/queue.js';
-import { inTurns } from '../../core/turn.js';
+import { onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import { now } from '../session/flush-scheduler.js';
 import type { Connection, ConnectionEvents, MessageLimits } from '../types.js';
 import { chunksOf, MAX_BLOCK, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';

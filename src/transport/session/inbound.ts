@@ -3,9 +3,9 @@
 import type { Bytes } from '../../core/bytes.js';
 import { promiseOf, refusePromise, settle } from '../../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError } from '../../core/errors.js';
-import { faultError, guard } from '../../core/guard.js';
+import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
-import { isTurnOver, onNextTurn, spend, unitsOf } from '../../core/turn.js';
+import { isTurnOver, MAX_WAITING_BYTES, onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import { ByteReader } from '../buffers/byte-reader.js';
 import type { Connection, Session } from '../types.js';
 import { now } from './flush-scheduler.js';
