@@ -5,7 +5,7 @@ import { GettyError, gettyError } from '../../core/errors.js';
 import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
 import { startTimer } from '../../core/timers.js';
-import { onNextTurn, spend, unitsOf } from '../../core/turn.js';
+import { MAX_WAITING_BYTES, onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter } from '../buffers/byte-writer.js';
 import { CloseError } from '../close-code.js';
 import { now } from '../session/flush-scheduler.js';

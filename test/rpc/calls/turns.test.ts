@@ -3,7 +3,16 @@ import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { clientStream, connect, contract, implement, serve, serverStream, unary } from '../../../src/rpc/index.js';
 import { chunksOf, STREAM_IDENTIFIER } from '../../../src/transport/compression/snappy-format.js';
-import { type Codec, connect as dial, lines, serve as listen, raw, type Session, type SessionOptions } from '../../../src/transport/index.js';
+import {
+  type Codec,
+  connect as dial,
+  lines,
+  serve as listen,
+  raw,
+  type Session,
+  type SessionOptions,
+  type SessionSetup,
+} from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemory, RawPeer } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
