@@ -169,7 +169,7 @@ export interface CloseOptions {
 /** Options of each session. Times in milliseconds, sizes in bytes. Defaults: SESSION_DEFAULTS. */
 export interface SessionOptions {
   name?: string | undefined;
-  /** The largest message that is read or written, as encoded bytes. */
+  /** The largest message that is read or written, as encoded bytes. Default: 1 MiB. A message is decoded in one turn of the event loop. */
   maxMessageBytes?: number | undefined;
   /** How often onCron is called. */
   cronPeriod?: number | undefined;

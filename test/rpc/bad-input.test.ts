@@ -26,7 +26,7 @@ import { gate, turns, until, within } from '../fixtures/waiting.js';
 noLeaks();
 
 const TCP = 'tcp://127.0.0.1:0';
-const MAX = 4 * 1024 * 1024;
+const MAX = 1024 * 1024;
 const GARBAGE: readonly [string, Buffer, string][] = [
   ...(
     [

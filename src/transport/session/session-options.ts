@@ -9,7 +9,7 @@ import type { Compression, SessionOptions, SessionSetup, Setup, WebSocketOptions
 /** Milliseconds and bytes. */
 export const SESSION_DEFAULTS = {
   name: '',
-  maxMessageBytes: 4 * 1024 * 1024,
+  maxMessageBytes: 1024 * 1024,
   cronPeriod: 60_000,
   idleTimeout: 0,
   messageTimeout: 60_000,

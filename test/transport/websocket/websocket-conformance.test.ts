@@ -182,7 +182,7 @@ describe('limits', () => {
     ['9.4.1: binary', OPCODE.binary],
   ])('%s of 4 MiB in fragments of 64 bytes', async (_what, opcode) => {
     const size = 4 * 1024 * 1024;
-    await using server = await echoKinds({ messageTimeout: 0 });
+    await using server = await echoKinds({ messageTimeout: 0, maxMessageBytes: size });
     using peer = await rawWebSocket(server.address);
     const part = '*'.repeat(64);
     const count = size / 64;
