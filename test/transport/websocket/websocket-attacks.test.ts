@@ -7,7 +7,7 @@ import { nextTurn } from '../../../src/core/turn.js';
 import type { Connection, ConnectionEvents } from '../../../src/transport/types.js';
 import { WebSocketConnection } from '../../../src/transport/websocket/connection.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { turns, within } from '../../fixtures/waiting.js';
+import { turns, until, within } from '../../fixtures/waiting.js';
 import { echo, ourClient, rawWebSocket, wsClient, wsServer } from '../../fixtures/websocket.js';
 
 const QUIET = 20;
@@ -278,10 +278,13 @@ describe('a flood of pings', () => {
     expect(stream.written).toEqual(Array.from({ length: 100 }, (_, i) => `8a01${i.toString(16).padStart(2, '0')}`));
   });
 
-  it('in one chunk is answered in one write', () => {
+  it('in one chunk is answered in one write for each turn that reads it', async () => {
     const { stream, ping } = stuck();
+    const answers = Array.from({ length: 1_000 }, (_, i) => `8a01${(i & 0xff).toString(16).padStart(2, '0')}`).join('');
     stream.events?.onData(Buffer.concat(Array.from({ length: 1_000 }, (_, i) => ping(i & 0xff))));
-    expect(stream.written).toEqual([Array.from({ length: 1_000 }, (_, i) => `8a01${(i & 0xff).toString(16).padStart(2, '0')}`).join('')]);
+    await until(() => stream.written.join('').length >= answers.length, 'the pongs');
+    expect(stream.written.join('')).toBe(answers);
+    expect(stream.written.length).toBeLessThan(20);
   });
 
   it('whose pongs are not read is answered up to a limit, and then only the latest ping', async () => {
