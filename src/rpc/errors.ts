@@ -2,7 +2,7 @@
 import { GettyError, isInstance, messageOf, RPC_CODES, type RpcCode } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { checkMetadata, NO_METADATA } from './codecs/metadata.js';
-import type { Metadata } from './types.js';
+import type { Metadata } from './codecs/types.js';
 
 export type { RpcCode };
 

@@ -3,7 +3,7 @@
 import { type Bytes, encode } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { parseJson } from '../../transport/json-text.js';
-import type { MessageCodec } from '../types.js';
+import type { MessageCodec } from './types.js';
 
 /** JSON bodies without a value, for peers to which an empty body is an error. */
 export const NULL = encode('null');

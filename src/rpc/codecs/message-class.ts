@@ -3,8 +3,8 @@ import { refusePromise } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { parseJson } from '../../transport/json-text.js';
-import type { CodecName, MessageCodec, MessageCodecs } from '../types.js';
 import { json } from './json.js';
+import type { CodecName, MessageCodec, MessageCodecs } from './types.js';
 
 /** A class, or an object, with these two: protobufjs's classes and `Type`s, ts-proto's messages. `Init` is what can be encoded. */
 export interface MessageClass<Init = unknown, Message = Init> {

@@ -1,6 +1,6 @@
 /** Metadata: an object of strings that travels beside a call, its reply or its error. */
 import { badOption } from '../../core/options.js';
-import type { Metadata } from '../types.js';
+import type { Metadata } from './types.js';
 
 /** The one empty metadata. Every metadata without a key is this object, so compare with it. */
 export const NO_METADATA: Metadata = Object.freeze(Object.create(null));

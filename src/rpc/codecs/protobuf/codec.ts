@@ -1,7 +1,7 @@
 /** A message of a Protobuf schema as a body: with compiled code, or by protobuf-es where no code may be generated. */
 import { create, type DescMessage, fromBinary, isMessage, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { MAX_DECODED_OBJECTS } from '../../../transport/json-text.js';
-import type { MessageCodec } from '../../types.js';
+import type { MessageCodec } from '../types.js';
 import { compiledOf } from './compile.js';
 import { checkObjects } from './count-objects.js';
 import { cursor } from './read.js';

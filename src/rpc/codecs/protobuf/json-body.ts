@@ -12,7 +12,7 @@ import {
   toJsonString,
 } from '@bufbuild/protobuf';
 import { counted, MAX_DECODED_OBJECTS, scanJson } from '../../../transport/json-text.js';
-import type { MessageCodec } from '../../types.js';
+import type { MessageCodec } from '../types.js';
 import { describeSchema } from './describe.js';
 import { checkJsonCost } from './json-cost.js';
 import { validText } from './read.js';

@@ -5,7 +5,7 @@
 import { type DescField, type DescMessage, type Registry, ScalarType } from '@bufbuild/protobuf';
 import { copy } from '../../../core/bytes.js';
 import { ByteWriter } from '../../../transport/buffers/byte-writer.js';
-import type { MessageCodec } from '../../types.js';
+import type { MessageCodec } from '../types.js';
 import { protobufCodec } from './codec.js';
 import { type AnyMessage, isJsonObject, setEntry } from './types.js';
 
