@@ -64,6 +64,50 @@ const ARROWS: Record<string, (to: string, found: Import) => boolean> = {
   cli: (_, found) => PUBLIC.includes(found.to),
 };
 
+/**
+ * Files besides a layer's index.ts and types.ts that a layer above may import, each with its reason. The layers `web` and `registries` are parts of
+ * the layers below them for another place, so they use more of them.
+ */
+const ENTRANCES: Readonly<Record<string, readonly [from: readonly string[], reason: string]>> = {
+  'transport/address.ts': [['micro', 'web'], 'one parser for all addresses'],
+  'transport/buffers/byte-reader.ts': [['rpc', 'web'], 'frames are read where a session received them'],
+  'transport/buffers/byte-writer.ts': [['rpc', 'web'], 'frames are written where a session sends them from'],
+  'transport/client.ts': [['web'], 'a page has the client without the transports of Node.js'],
+  'transport/close-code.ts': [['web'], 'one list of close codes'],
+  'transport/codecs.ts': [['web'], 'the ready codecs run in a page too'],
+  'transport/json-text.ts': [['rpc'], 'one set of limits for JSON of a peer'],
+  'transport/node.ts': [['rpc'], 'serve() and connect() of rpc choose the transports of Node.js'],
+  'transport/option-names.ts': [['rpc'], 'options of the transport stand beside those of rpc'],
+  'transport/platform.ts': [['web'], 'a page is another platform of the transport'],
+  'transport/session/busy-poll.ts': [['rpc'], 'a call tells when its answer is waited for'],
+  'transport/session/flush-scheduler.ts': [['rpc'], 'the time is read once for each event'],
+  'transport/session/outbound.ts': [['web'], 'a session of a page sends in the same way'],
+  'transport/session/session-options.ts': [['rpc', 'web'], 'the defaults and limits of a session'],
+  'transport/session/task-pool.ts': [['web'], 'a page may limit its handlers too'],
+  'transport/session/timer-wheel.ts': [['rpc', 'registries'], 'one timer for the heartbeats of all sessions'],
+  'transport/stream/tls.ts': [['registries'], 'one reading of TLS options'],
+  'transport/websocket/settings.ts': [['web'], 'one check of WebSocket options'],
+  'rpc/calls/client-call.ts': [['micro'], 'a consumer makes the call before it has a connection'],
+  'rpc/client.ts': [['web'], 'a page has the client without the transports of Node.js'],
+  'rpc/contract/contract.ts': [['web'], 'a page has contracts without Protobuf'],
+  'rpc/contract/descriptor-contract.ts': [['web'], 'contracts of Protobuf are an entry point of their own in a page'],
+  'rpc/metrics/statistics.ts': [['micro'], 'consumers count as clients do'],
+  'rpc/option-names.ts': [['micro'], 'options of rpc stand beside those of micro'],
+  'rpc/options.ts': [['micro'], 'a consumer checks the options of its connections'],
+  'rpc/portable.ts': [['web'], 'what rpc exports for every place'],
+  'rpc/streams/stream-end.ts': [['micro'], 'a stream has ended when its consumer says so'],
+  'micro/registry-entry.ts': [['registries'], 'entries are written and read in one way'],
+  'micro/snapshots.ts': [['registries'], 'registries tell lists, not changes'],
+};
+
+const topOf = (file: string): string => file.split('/')[0] as string;
+
+/** A layer is entered by its index or its types, or by what ENTRANCES lists for the layer above. */
+function entersProperly({ from, to, bare }: Import): boolean {
+  if (bare || topOf(from) === topOf(to) || topOf(to) === 'core' || /^[^/]+\/(index|types)\.ts$/.test(to)) return true;
+  return ENTRANCES[to]?.[0].includes(topOf(from)) ?? false;
+}
+
 function allowed(found: Import): boolean {
   const from = roomOf(found.from);
   const to = roomOf(found.to);
@@ -104,6 +148,21 @@ describe('the layers', () => {
 
   test('the arrows go down only', () => {
     expect(IMPORTS.filter((found) => !found.bare && !allowed(found)).map(show)).toEqual([]);
+  });
+
+  test('a layer is entered by its index, its types or a file that is listed with its reason', () => {
+    expect(IMPORTS.filter((found) => !entersProperly(found)).map(show)).toEqual([]);
+    const used = (file: string, layer: string): boolean => IMPORTS.some(({ from, to, bare }) => !bare && to === file && topOf(from) === layer);
+    const unused = Object.entries(ENTRANCES).flatMap(([file, [layers]]) =>
+      layers.filter((layer) => !used(file, layer)).map((layer) => `${layer}: ${file}`),
+    );
+    expect(unused).toEqual([]);
+  });
+
+  test('no folder has more than 16 files of its own', () => {
+    const counts = new Map<string, number>();
+    for (const file of FILES) counts.set(dirname(file), (counts.get(dirname(file)) ?? 0) + 1);
+    expect([...counts].filter(([, count]) => count > 16)).toEqual([]);
   });
 
   test('an arrow that goes up would be seen', () => {
