@@ -81,6 +81,18 @@ export const TOOLS: ByteTools = globalThis.Buffer === undefined ? WEB_TOOLS : no
 
 export const { allocate, copy, wrap, encode, textBytes, writeText, decode, find } = TOOLS;
 
+/**
+ * The bytes from `start` to `end`, to be kept: they hold at most twice their length in memory. A view where they are at least half of their buffer, else a
+ * copy in a buffer of its own. Buffer.from() takes small copies from a pool, and each would keep the pool.
+ */
+export function keepable(bytes: Bytes, start: number, end: number): Bytes {
+  const length = end - start;
+  if (length * 2 >= bytes.buffer.byteLength) return bytes.subarray(start, end);
+  const own = allocate(length);
+  own.set(bytes.subarray(start, end), 0);
+  return own;
+}
+
 // Little-endian integers. Buffer's own methods are not there in a browser.
 
 export function readUint16(bytes: Uint8Array, at: number): number {

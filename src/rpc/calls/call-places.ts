@@ -4,7 +4,7 @@ import { iteratorOf } from '../streams/flow-control.js';
 
 /** A call, as CallPlaces sees it. */
 export interface PlacedCall {
-  /** Bytes of its request. */
+  /** Bytes of its request, and for the objects that were made of it. */
   readonly requestBytes: number;
   /** Undefined unless it streams. */
   readonly stream: unknown;
@@ -34,7 +34,7 @@ export class CallPlaces {
   calls = 0;
   /** How many of them stream. */
   streams = 0;
-  /** Bytes of their requests. */
+  /** The sum of their requestBytes. */
   bytes = 0;
 
   /** The call has begun, and is not answered at once. */

@@ -17,10 +17,12 @@ import { CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/f
 import { CALL_TYPE } from '../wire/header.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
 import { Reply } from '../wire/response.js';
+import { decoded, UNKNOWN } from '../codecs/decoded.js';
 import { CallPlaces } from './call-places.js';
 import { instantFor, streams } from './client-call.js';
 import { REMEMBERED, type RecentRequests } from './datagram-retries.js';
 import { handling } from './inherited-call.js';
+import { headerBytesOf, objectBytesOf } from './pending-bytes.js';
 import { sequenceKey } from './sequence-key.js';
 import { ServerCall } from './server-call.js';
 
@@ -75,6 +77,8 @@ export class Responder {
   readonly places = new CallPlaces();
   readonly #streamMemory: StreamMemory;
   readonly #setup: ResponderSetup;
+  /** Finite, so that decoders can count what they have made. */
+  readonly #maxDecodedObjects: number;
   readonly #channel: ResponderOwner;
   readonly #reply = new Reply();
   readonly #tally: Tally;
@@ -82,6 +86,7 @@ export class Responder {
   constructor(setup: ResponderSetup, channel: ResponderOwner, tally: Tally) {
     this.#tally = tally;
     this.#setup = setup;
+    this.#maxDecodedObjects = Math.min(setup.maxDecodedObjects, Number.MAX_SAFE_INTEGER);
     this.#channel = channel;
     this.#streamMemory = new StreamMemory(setup.maxStreamBytes);
   }
@@ -112,10 +117,17 @@ export class Responder {
       if (recent?.remember(frame, head.timeout, now()) === false)
         throw new RpcError('RESOURCE_EXHAUSTED', `${REMEMBERED} requests of this peer may still come twice`, REFUSED);
       method = route.method;
-      this.#checkPlaces(frame.size);
+      let bytes = headerBytesOf(frame, head.metadata);
+      this.#checkPlaces(bytes);
       const stream = streams(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
-      const input = stream?.reader ?? decodeInput(method, codec, frame, this.#setup.maxDecodedObjects);
-      context = new ServerCall(this.#channel, head, route, input, codec, frame, instantFor(head.timeout), this.#setup.served.of(method));
+      let input: unknown = stream?.reader;
+      if (input === undefined) {
+        decoded.objects = UNKNOWN;
+        input = decodeInput(method, codec, frame, this.#maxDecodedObjects);
+        bytes += objectBytesOf(frame, codec, this.#setup.maxPendingBytes / 2 - this.places.bytes);
+        this.#checkBytes(bytes);
+      }
+      context = new ServerCall(this.#channel, head, route, input, codec, frame, bytes, instantFor(head.timeout), this.#setup.served.of(method));
       if (stream !== undefined) this.#setStream(context, stream);
     } catch (error) {
       const refusal = RpcError.from(error);
@@ -132,7 +144,7 @@ export class Responder {
   /** Throws RESOURCE_EXHAUSTED when there is no place for another request of `bytes`. One has a place however large it is. */
   #checkPlaces(bytes: number): void {
     const places = this.places;
-    const { maxPendingCalls, maxPendingBytes } = this.#setup;
+    const { maxPendingCalls } = this.#setup;
     if (places.calls >= maxPendingCalls) {
       throw new RpcError(
         'RESOURCE_EXHAUSTED',
@@ -140,6 +152,12 @@ export class Responder {
         REFUSED,
       );
     }
+    this.#checkBytes(bytes);
+  }
+
+  #checkBytes(bytes: number): void {
+    const { places } = this;
+    const { maxPendingBytes } = this.#setup;
     if (places.bytes + bytes > maxPendingBytes && places.bytes > 0) {
       const what = `${places.bytes} bytes of requests of this session are being handled`;
       throw new RpcError('RESOURCE_EXHAUSTED', `${what}; maxPendingBytes is ${maxPendingBytes}`, REFUSED);

@@ -63,7 +63,7 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
   #settled = false;
   #replyMetadata: Record<string, string> | undefined;
 
-  /** `receivedAt`: performance.now() when the request came. */
+  /** `requestBytes`: as in PlacedCall. `receivedAt`: performance.now() when the request came. */
   constructor(
     owner: ServerCallOwner,
     head: RequestHead,
@@ -71,6 +71,7 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
     input: unknown,
     codec: CodecName,
     frame: Frame,
+    requestBytes: number,
     receivedAt: number,
     meter: MethodMeter,
   ) {
@@ -87,7 +88,7 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
     this.sequenceHigh = frame.sequenceHigh;
     this.logIdLow = frame.logIdLow;
     this.logIdHigh = frame.logIdHigh;
-    this.requestBytes = frame.size;
+    this.requestBytes = requestBytes;
     this.meter = meter;
     this.began = meter.beginHandler();
     this.received = frame.bodyEnd - frame.bodyStart;

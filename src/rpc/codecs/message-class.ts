@@ -1,4 +1,5 @@
 /** Messages of Protobuf classes that encode and decode themselves, as protobufjs and ts-proto generate them. */
+import { keepable } from '../../core/bytes.js';
 import { refusePromise } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
@@ -30,7 +31,7 @@ export function messageClass<Init, Message>(Class: MessageClass<Init, Message>):
       const finished = atOnce('encode() of a message class', encoded) as { finish(): unknown };
       output.append(bytesOf(atOnce('finish() of a message class', finished.finish())));
     },
-    decode: (bytes, start, end) => atOnce('decode() of a message class', Class.decode(bytes.subarray(start, end))),
+    decode: (bytes, start, end) => atOnce('decode() of a message class', Class.decode(keepable(bytes, start, end))),
   };
 }
 

@@ -13,8 +13,8 @@ export interface MessageCodec<T = unknown> {
   /** Append the encoded message. */
   encode(output: ByteWriter, message: T): void;
   /**
-   * Read a message from `bytes`, from `start` to `end`; views of them stay valid. `maxObjects`: throw rather than make more objects of it;
-   * undefined: 100,000.
+   * Read a message from `bytes`, from `start` to `end`. Views of them stay valid, and keep the whole chunk that was read: copy what a message keeps.
+   * `maxObjects`: throw rather than make more objects of it; undefined: 100,000.
    */
   decode(bytes: Bytes, start: number, end: number, maxObjects?: number): T;
   /** For introspection: what its messages are, where that is known. */

@@ -1,10 +1,12 @@
 /** A message of a Protobuf schema as a body: with compiled code, or by protobuf-es where no code may be generated. */
 import { create, type DescMessage, fromBinary, isMessage, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { keepable } from '../../../core/bytes.js';
 import { MAX_DECODED_OBJECTS } from '../../../transport/json-text.js';
+import { decoded } from '../decoded.js';
 import type { MessageCodec } from '../types.js';
 import { compiledOf } from './compile.js';
-import { checkObjects } from './count-objects.js';
-import { cursor } from './read.js';
+import { checkObjects, WEIGHT } from './count-objects.js';
+import { begin, cursor } from './read.js';
 import type { AnyMessage, Compiled } from './types.js';
 
 /** Takes what create() takes, and gives messages. Nothing is compiled before the first message. */
@@ -34,9 +36,10 @@ function compiledCodec(compiled: Compiled): MessageCodec {
       }
     },
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
-      cursor.left = cursor.limit = maxObjects;
+      begin(start, end, maxObjects);
       const message = new Message();
       compiled.decode(bytes, start, end, end, message, 1, 0);
+      decoded.objects = maxObjects - cursor.left;
       return message;
     },
   };
@@ -50,7 +53,8 @@ function plainCodec(schema: DescMessage): MessageCodec {
     },
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
       checkObjects(schema, bytes, start, end, maxObjects);
-      return fromBinary(schema, bytes.subarray(start, end));
+      decoded.objects = (maxObjects - cursor.left) / WEIGHT;
+      return fromBinary(schema, keepable(bytes, start, end));
     },
   };
 }

@@ -112,7 +112,7 @@ const countMessage = (schema: DescMessage): string => count(objectsOf(schema));
 function scalarCode(field: DescField, type = field.scalar ?? ScalarType.INT32): string {
   const { name } = scalarOf(type);
   if (name === 'string') return `${LENGTH} ${count(1)} x = string(b, at, n, ${field.utf8Validation === true}); at = n;`;
-  if (name === 'bytes') return `${LENGTH} ${count(1)} x = b.subarray(at, n); at = n;`;
+  if (name === 'bytes') return `${LENGTH} ${count(1)} x = view(b, at, n); at = n;`;
   if (name === 'uint32') return UINT32;
   if (name === 'int32') return `${UINT32} x |= 0;`;
   if (name === 'sint32') return `${UINT32} x = (x >>> 1) ^ -(x & 1);`;

@@ -19,7 +19,7 @@ export function checkObjects(schema: DescMessage, bytes: Bytes, start: number, e
 }
 
 /** How many times an object counts. */
-const WEIGHT = 4;
+export const WEIGHT = 4;
 /** Bytes of an unknown group, in which protobuf-es skips field by field. */
 const GROUP_BYTES = 4;
 

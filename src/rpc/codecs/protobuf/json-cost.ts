@@ -4,6 +4,7 @@
  */
 import { type DescExtension, type DescField, type DescMessage, type Registry, ScalarType } from '@bufbuild/protobuf';
 import { tooManyObjects } from '../../../transport/json-text.js';
+import { decoded } from '../decoded.js';
 import { type AnyMessage, objectsOf, WRAPPERS } from './types.js';
 
 type Field = DescField | DescExtension;
@@ -33,6 +34,8 @@ const MASK_CHARACTERS = 2;
 const ENCODED_CHARACTERS = 256;
 /** What is in an Any or in an extension is made, and encoded. */
 const ENCODED = 3;
+/** At least half of what counts is garbage when the message is made, such as the JSON values. */
+const RETAINED_SHARE = 2;
 /** With names to escape, everything is copied twice. */
 const ESCAPED = 3;
 /** The longest text that becomes a number. BigInt() takes a time that grows with the square of it. A 64-bit integer has 20 characters. */
@@ -47,7 +50,7 @@ const CUSTOM =
 class JsonCost {
   /** Properties that the value has. */
   names = 0;
-  #left: number;
+  left: number;
   readonly #limit: number;
   readonly #registry: Registry | undefined;
   /** How many times an object counts. */
@@ -55,7 +58,7 @@ class JsonCost {
   #encodings = 0;
 
   constructor(left: number, limit: number, weight: number, registry: Registry | undefined) {
-    this.#left = left;
+    this.left = left;
     this.#limit = limit;
     this.#weight = weight;
     this.#registry = registry;
@@ -94,8 +97,8 @@ class JsonCost {
   }
 
   #count(objects: number): void {
-    this.#left -= objects * this.#weight;
-    if (this.#left < 0) throw tooManyObjects(this.#limit);
+    this.left -= objects * this.#weight;
+    if (this.left < 0) throw tooManyObjects(this.#limit);
   }
 
   #field(field: Field, json: unknown): void {
@@ -230,5 +233,6 @@ export function checkJsonCost(
 ): number {
   const cost = new JsonCost(maxObjects - values, maxObjects, escaped ? ESCAPED : 1, registry);
   cost.message(schema, json);
+  decoded.objects = (maxObjects - cost.left) / RETAINED_SHARE;
   return cost.names;
 }

@@ -2,13 +2,35 @@
  * What compiled decoders call. A function that reads answers the value and leaves in `cursor.at` where it came to. Whether
  * that is beyond the end is asked by its caller, once, after reading: what lies there are only other bytes of the same chunk.
  */
-import { type Bytes, decode } from '../../../core/bytes.js';
+import { allocate, type Bytes, decode, keepable } from '../../../core/bytes.js';
 import { tooManyObjects } from '../../../transport/json-text.js';
 import { HIGH, halves, LOW, octets, scratch, signed64, unsigned64 } from './scratch.js';
 import type { AnyMessage } from './types.js';
 
 /** `left`: how many of the `limit` objects may still be made of the message. */
 export const cursor = { at: 0, left: 0, limit: 0 };
+const EMPTY = allocate(0);
+
+/** The whole message that is being decoded, from `start` to `end` of what was received. */
+const whole: { start: number; end: number; kept: Bytes | undefined } = { start: 0, end: 0, kept: undefined };
+
+/** Begins a message of at most `maxObjects`. */
+export function begin(start: number, end: number, maxObjects: number): void {
+  cursor.left = cursor.limit = maxObjects;
+  whole.start = start;
+  whole.end = end;
+  whole.kept = undefined;
+}
+
+/** Bytes that the message keeps. All views of a message share one buffer, because a buffer for each costs more memory than most fields. */
+export function view(bytes: Bytes, at: number, end: number): Bytes {
+  if (at === end) return EMPTY;
+  // The last field of a group may pass the end of the message.
+  const { start } = whole;
+  if (end > whole.end) return keepable(bytes, at, end);
+  whole.kept ??= keepable(bytes, start, whole.end);
+  return whole.kept.subarray(at - start, end - start);
+}
 /** How deep messages may be in each other, as protobuf-es has it. */
 export const DEPTH = 100;
 
@@ -210,7 +232,7 @@ function append(fields: unknown, field: UnknownField): UnknownField[] {
 export function unknown(bytes: Bytes, at: number, limit: number, tag: number, fields: unknown, depth: number): UnknownField[] {
   const to = skip(bytes, at, limit, tag, depth);
   cursor.at = to;
-  return append(fields, { no: tag >>> 3, wireType: tag & 7, data: bytes.subarray(at, to) });
+  return append(fields, { no: tag >>> 3, wireType: tag & 7, data: view(bytes, at, to) });
 }
 
 /** Where a field ends of which the value begins at `at`. */

@@ -288,11 +288,27 @@ describe('reading', () => {
     expect(() => decoded(SmallSchema, Buffer.from([0x0a, 1, 0xff]))).toThrow();
   });
 
-  test('bytes are views of what was received, and of its type', () => {
-    const chunk = Buffer.from([0x52, 2, 1, 2]);
-    const { bytesField } = protobufCodec(ScalarsSchema).decode(chunk, 0, 4) as { bytesField: Uint8Array };
+  test('bytes are views of a buffer that is mostly their message, and of its type', () => {
+    const chunk = Buffer.alloc(4, Buffer.from([0x52, 2, 1, 2]));
+    const buffer = Buffer.from(chunk.buffer.slice(chunk.byteOffset, chunk.byteOffset + 4));
+    const { bytesField } = protobufCodec(ScalarsSchema).decode(buffer, 0, 4) as { bytesField: Uint8Array };
     expect(bytesField).toStrictEqual(fromBinary(ScalarsSchema, chunk).bytesField);
-    expect(bytesField.buffer).toBe(chunk.buffer);
+    expect(bytesField.buffer).toBe(buffer.buffer);
+  });
+
+  test('what a message keeps does not hold the large buffer that it came in', () => {
+    const chunk = Buffer.allocUnsafeSlow(65_536);
+    // Twice bytes, then field 1000 that the schema does not have, as a number, a text and a group.
+    const fields = [0x52, 1, 9, 0x52, 2, 1, 2, 0xc0, 0x3e, 5, 0xc2, 0x3e, 1, 0x61, 0xc3, 0x3e, 0x08, 1, 0xc4, 0x3e];
+    chunk.set(fields, 1_000);
+    const message = protobufCodec(ScalarsSchema).decode(chunk, 1_000, 1_000 + fields.length) as { bytesField: Uint8Array; $unknown: { data: Uint8Array }[] };
+    expect(message).toStrictEqual(fromBinary(ScalarsSchema, Buffer.from(fields)));
+    const kept = [message.bytesField, ...message.$unknown.map(({ data }) => data)];
+    expect(kept.map(({ buffer }) => buffer.byteLength)).toEqual(kept.map(() => fields.length));
+    // One copy for all of them, that no later read changes.
+    expect(new Set(kept.map(({ buffer }) => buffer)).size).toBe(1);
+    chunk.fill(0);
+    expect([...message.bytesField]).toEqual([1, 2]);
   });
 
   test('values that a closed enum does not have are kept and written again', () => {
