@@ -323,8 +323,8 @@ export interface RpcOptions {
   /** The most calls that one session has under way in each direction; more fail with RESOURCE_EXHAUSTED. */
   maxPendingCalls?: number | undefined;
   /**
-   * Bytes of the requests of a session's peer that are being handled, as they came; a request that would pass it is RESOURCE_EXHAUSTED, unless it is the only
-   * one. Default 64 MiB.
+   * Bytes that the requests of a session's peer hold while they are being handled: those that came, and 64 for each decoded object. A request that would pass it
+   * is RESOURCE_EXHAUSTED, unless it is the only one. Default 64 MiB.
    */
   maxPendingBytes?: number | undefined;
   /** Bytes of a stream that may wait for its reader; the last message may pass it. At least 65,536, default 262,144. */

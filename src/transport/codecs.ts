@@ -14,7 +14,10 @@ const CARRIAGE_RETURN = 0x0d;
 /** With the flag `u` a whole pair is one character, and does not match. */
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
-/** Bytes as they come: each message is what one read brought, at most maxMessageBytes. A message is a view; it stays valid. */
+/**
+ * Bytes as they come: each message is what one read brought, at most maxMessageBytes. A message is a view; it stays valid, and keeps its whole chunk:
+ * copy what you keep.
+ */
 export function raw(): Codec<Bytes, Uint8Array> {
   return {
     read: (input, session) => input.take(Math.min(input.length, session.maxMessageBytes)),
@@ -115,8 +118,8 @@ function jsonOf(message: unknown): string | undefined {
 }
 
 /**
- * Bytes up to a delimiter, which is not part of the message. A message is a view; it stays valid. Writing one in which the delimiter would be
- * found too soon throws ENCODE_FAILED.
+ * Bytes up to a delimiter, which is not part of the message. A message is a view; it stays valid, and keeps its whole chunk:
+ * copy what you keep. Writing one in which the delimiter would be found too soon throws ENCODE_FAILED.
  */
 export function delimiter(mark: string | Uint8Array): Codec<Bytes, Uint8Array> {
   if ((typeof mark !== 'string' && !(mark instanceof Uint8Array)) || mark.length === 0)
@@ -143,7 +146,10 @@ export function delimiter(mark: string | Uint8Array): Codec<Bytes, Uint8Array> {
   };
 }
 
-/** Messages of `length` bytes each. A message is a view; it stays valid. Writing one of another length throws ENCODE_FAILED. */
+/**
+ * Messages of `length` bytes each. A message is a view; it stays valid, and keeps its whole chunk: copy what you keep. Writing one of another length
+ * throws ENCODE_FAILED.
+ */
 export function fixedLength(length: number): Codec<Bytes, Uint8Array> {
   if (!Number.isInteger(length) || length < 1) throw badOption('length', length, 'a whole number of bytes from 1');
   return {
@@ -195,7 +201,8 @@ const LENGTH_PREFIXED_NAMES = {
 } satisfies NamesOf<LengthPrefixedOptions>;
 
 /**
- * A length field, then so many bytes. A message is a view without the stripped bytes; it stays valid. Writing puts zeros where
+ * A length field, then so many bytes. A message is a view without the stripped bytes; it stays valid, and keeps its whole chunk: copy
+ * what you keep. Writing puts zeros where
  * bytes were stripped, then the message, and fills in the length field: with `strip: 0` the message is the whole frame.
  * Throws BAD_OPTION.
  */
@@ -261,7 +268,10 @@ function writeLength(view: DataView, at: number, width: 1 | 2 | 3 | 4 | 8, littl
   } else view.setBigUint64(at, BigInt(length), littleEndian);
 }
 
-/** A length as a Protobuf varint (at most 5 bytes), then so many bytes, as Protobuf's delimited streams have it. A message is a view; it stays valid. */
+/**
+ * A length as a Protobuf varint (at most 5 bytes), then so many bytes, as Protobuf's delimited streams have it. A message is a view; it stays valid, and
+ * keeps its whole chunk: copy what you keep.
+ */
 export function varintPrefixed(): Codec<Bytes, Uint8Array> {
   return {
     read(input, session) {

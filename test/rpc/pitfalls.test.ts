@@ -611,7 +611,7 @@ describe('8: one connection carries many calls at once', () => {
   test.each([TCP, 'memory'])('calls made while there is no session share one dial: %s', async (address) => {
     using watched = watchSessions();
     await using server = await RawServer.serve({ ...(address === TCP && { address }) });
-    await using client = await connect(server.address, { connections: 1, reconnect: { initialDelay: 40, maxDelay: 40 } });
+    await using client = await connect(server.address, { connections: 1, reconnect: { initialDelay: 500, maxDelay: 500 } });
     await server.peers.next();
     for (const session of watched.open) session.destroy();
     await until(() => client.channels.size === 0, 'the client has seen it');

@@ -17,7 +17,7 @@ export function headerBytesOf(frame: Frame, metadata: Metadata | undefined): num
 
 /**
  * Bytes of the argument beyond those that came, for the objects that were just made of it. JSON is only scanned when the most that its length allows is more than
- * `unscanned`: a scan for each call would cost 1 % of its time.
+ * `unscanned`, because a scan takes time in each call.
  */
 export function objectBytesOf(frame: Frame, codec: CodecName, unscanned: number): number {
   if (decoded.objects !== UNKNOWN) return Math.ceil(decoded.objects) * OBJECT_BYTES;

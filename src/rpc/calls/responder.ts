@@ -7,6 +7,7 @@ import type { Logger } from '../../core/logger.js';
 import { inTurns } from '../../core/turn.js';
 import { spinFor } from '../../transport/session/busy-poll.js';
 import { now } from '../../transport/session/flush-scheduler.js';
+import { decoded, UNKNOWN } from '../codecs/decoded.js';
 import type { Router } from '../contract/router.js';
 import { type RpcCode, RpcError, type RpcErrorDetail, rpcErrorOf } from '../errors.js';
 import type { Meters, Tally } from '../metrics/statistics.js';
@@ -17,7 +18,6 @@ import { CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/f
 import { CALL_TYPE } from '../wire/header.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
 import { Reply } from '../wire/response.js';
-import { decoded, UNKNOWN } from '../codecs/decoded.js';
 import { CallPlaces } from './call-places.js';
 import { instantFor, streams } from './client-call.js';
 import { REMEMBERED, type RecentRequests } from './datagram-retries.js';

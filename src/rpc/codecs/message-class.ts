@@ -10,7 +10,7 @@ import type { CodecName, MessageCodec, MessageCodecs } from './types.js';
 /** A class, or an object, with these two: protobufjs's classes and `Type`s, ts-proto's messages. `Init` is what can be encoded. */
 export interface MessageClass<Init = unknown, Message = Init> {
   encode(message: Init): { finish(): Uint8Array };
-  /** Throws when the bytes are no such message. Views of them stay valid. */
+  /** Throws when the bytes are no such message. Views of them stay valid, and keep at most twice the bytes of the message. */
   decode(bytes: Uint8Array): Message;
 }
 

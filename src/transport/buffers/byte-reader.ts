@@ -100,7 +100,7 @@ export class ByteReader {
     return -1;
   }
 
-  /** Take `count` bytes, behind `dropped` others, as a view that stays valid. Throws RangeError when fewer are there. */
+  /** Take `count` bytes, behind `dropped` others, as a view that stays valid and keeps its whole chunk. Throws RangeError when fewer are there. */
   take(count: number, dropped = 0): Bytes {
     const from = this.position + dropped;
     this.skip(count + dropped);

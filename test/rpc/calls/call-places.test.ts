@@ -1,19 +1,25 @@
 /** The places of calls whose handlers go on after their callers were answered, and the bytes of calls that are being handled. */
+import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
+import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
+import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
 import {
   type CodecName,
   connect,
   contract,
   type Interceptor,
   implement,
+  type MessageCodec,
+  type Metadata,
   type RpcServerOptions,
   serve,
   serverStream,
   timeout,
   unary,
 } from '../../../src/rpc/index.js';
+import type { MessageCodecs } from '../../../src/rpc/types.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, rig as testRig } from '../../fixtures/rpc.js';
+import { freeMemory, rig as testRig, withCodecs } from '../../fixtures/rpc.js';
 import { gate, turns } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -118,6 +124,69 @@ describe('a handler that goes on after its caller was answered', () => {
     expect([...s.server.channels].map(({ serving }) => serving)).toEqual([0]);
     await s.server.close();
     await s[Symbol.asyncDispose]();
+  });
+});
+
+const Hold = contract('Hold', { hold: unary<unknown, string>() });
+
+/** Handlers wait, with at most 1 MiB. */
+async function holding(codecs?: MessageCodecs) {
+  const hold = gate();
+  const used = codecs === undefined ? Hold : withCodecs(Hold, codecs, codecs);
+  const service = implement(used, {
+    async hold() {
+      await hold.promise;
+      return {} as never;
+    },
+  });
+  const server = await serve(freeMemory(), [service], { maxPendingBytes: 1024 * 1024, session: { maxMessageBytes: 4 * 1024 * 1024 } });
+  const client = await connect(server.address, { connections: 1, reconnect: false });
+  return {
+    stub: client.stub(used),
+    hold,
+    async [Symbol.asyncDispose]() {
+      hold.open();
+      await client.close();
+      await server.close();
+    },
+  };
+}
+
+const isRefused = (call: Promise<unknown>): Promise<unknown> =>
+  call.then(
+    () => false,
+    ({ code, unsent }) => code === 'RESOURCE_EXHAUSTED' && unsent,
+  );
+
+describe('objects that a request holds count against maxPendingBytes', () => {
+  const file = (count: number): object => ({ messageType: Array.from({ length: count }, () => ({})) });
+  const metadata = (count: number): Metadata => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, '']));
+  test.each<[string, unknown, Metadata | undefined, MessageCodecs | undefined]>([
+    ['empty arrays of JSON', Array.from({ length: 5_000 }, () => []), undefined, undefined],
+    ['empty objects of JSON', Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`k${i}`, {}])), undefined, undefined],
+    ['keys of metadata', 1, metadata(3_000), undefined],
+    ['Protobuf messages', file(1_200), undefined, { protobuf: protobufCodec(FileDescriptorProtoSchema) as MessageCodec }],
+    ['Protobuf messages in JSON', file(1_200), undefined, { json: protobufJsonBody(FileDescriptorProtoSchema) as MessageCodec }],
+  ])('%s', async (_, input, metadata, codecs) => {
+    await using s = await holding(codecs);
+    const options = metadata === undefined ? {} : { metadata };
+    const held = s.stub.hold(input as never, options);
+    const calls = Array.from({ length: 4 }, () => isRefused(s.stub.hold(input as never, options)));
+    // What is refused is answered while the handlers wait.
+    expect(await calls[3]).toBe(true);
+    s.hold.open();
+    await held;
+    await Promise.all(calls);
+    // The places are free again.
+    expect(await isRefused(s.stub.hold(input as never, options))).toBe(false);
+  });
+
+  test('a long text of JSON counts as little more than its bytes', async () => {
+    await using s = await holding();
+    const calls = Array.from({ length: 9 }, () => isRefused(s.stub.hold('x'.repeat(100_000))));
+    await turns(20);
+    s.hold.open();
+    expect(await Promise.all(calls)).toEqual(calls.map(() => false));
   });
 });
 

@@ -301,7 +301,10 @@ describe('reading', () => {
     // Twice bytes, then field 1000 that the schema does not have, as a number, a text and a group.
     const fields = [0x52, 1, 9, 0x52, 2, 1, 2, 0xc0, 0x3e, 5, 0xc2, 0x3e, 1, 0x61, 0xc3, 0x3e, 0x08, 1, 0xc4, 0x3e];
     chunk.set(fields, 1_000);
-    const message = protobufCodec(ScalarsSchema).decode(chunk, 1_000, 1_000 + fields.length) as { bytesField: Uint8Array; $unknown: { data: Uint8Array }[] };
+    const message = protobufCodec(ScalarsSchema).decode(chunk, 1_000, 1_000 + fields.length) as {
+      bytesField: Uint8Array;
+      $unknown: { data: Uint8Array }[];
+    };
     expect(message).toStrictEqual(fromBinary(ScalarsSchema, Buffer.from(fields)));
     const kept = [message.bytesField, ...message.$unknown.map(({ data }) => data)];
     expect(kept.map(({ buffer }) => buffer.byteLength)).toEqual(kept.map(() => fields.length));
