@@ -7,7 +7,7 @@ import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import { Queue } from '../../core/queue.js';
 import type { Compression, Connection, ConnectionEvents, MessageLimits } from '../types.js';
-import { SnappyConnection } from './snappy.js';
+import { SnappyConnection } from './snappy-connection.js';
 import { Untaken } from './untaken.js';
 
 /** The connection itself for `none`. Throws BAD_OPTION where messages may be lost: the compressor of what follows would be out of step. */

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { compress, uncompress } from 'snappyjs';
 import { describe, expect, it } from 'vitest';
-import { compress as compressConnection } from '../../../src/transport/compression/deflate.js';
+import { compress as compressConnection } from '../../../src/transport/compression/deflate-connection.js';
 import { chunksOf, crc32c, inflateBlock, maskedChecksum, SnappyReader, STREAM_IDENTIFIER } from '../../../src/transport/compression/snappy-format.js';
 import { connect, lengthPrefixed, lines, raw, type Session, serve } from '../../../src/transport/index.js';
 import type { Connection } from '../../../src/transport/types.js';
