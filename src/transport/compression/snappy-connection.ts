@@ -1,7 +1,8 @@
 /** Snappy on a stream, wrapped round a connection: whole chunks of the framing format for every write, as Go's snappy.Writer makes them. */
 import { GettyError, gettyError, isInstance, messageOf } from '../../core/errors.js';
+import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
-import { onNextTurn, spend, unitsOf } from '../../core/turn.js';
+import { isTurnOver, onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import { now } from '../session/flush-scheduler.js';
 import type { Connection, ConnectionEvents, MessageLimits } from '../types.js';
 import { chunksOf, MAX_BLOCK, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';
@@ -31,6 +32,8 @@ export class SnappyConnection implements Connection, ConnectionEvents {
   #inflated = 0;
   #paused = false;
   #delivering = false;
+  /** The share of this turn of the event loop is used up: the rest is inflated in a later turn. */
+  #waitsForTurn = false;
   #peerEnded = false;
   #endDelivered = false;
   #destroyed = false;
@@ -117,7 +120,7 @@ export class SnappyConnection implements Connection, ConnectionEvents {
   resume(): void {
     this.#paused = false;
     this.#deliver();
-    if (!this.#paused && !this.#destroyed) this.#inner.resume();
+    if (!this.#paused && !this.#destroyed && !this.#waitsForTurn) this.#inner.resume();
   }
 
   /** How long a chunk has been coming that is not whole. */
@@ -144,11 +147,11 @@ export class SnappyConnection implements Connection, ConnectionEvents {
   /** Hand on what is whole, as long as it is wanted; then the end, if that has come. */
   #deliver(): void {
     // Who is being handed something may resume us; the loop goes on by itself.
-    if (this.#delivering) return;
+    if (this.#delivering || this.#waitsForTurn) return;
     this.#delivering = true;
     for (let bytes = this.#next(); bytes !== undefined; bytes = this.#next()) this.#events?.onData(bytes);
     this.#delivering = false;
-    if (this.#paused || this.#destroyed || !this.#peerEnded) return;
+    if (this.#paused || this.#destroyed || this.#waitsForTurn || !this.#peerEnded) return;
     if (!this.#endDelivered) {
       this.#endDelivered = true;
       if (this.#reader.partialSince > 0) return this.#fail(new Error('it ended inside a chunk'));
@@ -159,6 +162,10 @@ export class SnappyConnection implements Connection, ConnectionEvents {
 
   #next(): Buffer | undefined {
     if (this.#paused || this.#destroyed) return undefined;
+    if (isTurnOver()) {
+      this.#waitForTurn();
+      return undefined;
+    }
     try {
       return this.#reader.next(this.#spend);
     } catch (error) {
@@ -167,7 +174,25 @@ export class SnappyConnection implements Connection, ConnectionEvents {
     }
   }
 
+  #waitForTurn(): void {
+    this.#waitsForTurn = true;
+    this.#inner.pause();
+    const goOn = (): void => {
+      this.#waitsForTurn = false;
+      // After onClose nothing is delivered.
+      if (this.#closed && !this.#peerEnded) return;
+      this.#deliver();
+      if (!this.#paused && !this.#destroyed && !this.#waitsForTurn) this.#inner.resume();
+    };
+    const failed = (error: unknown): void => {
+      this.#error ??= faultError(this.remoteAddress, error);
+      this.destroy();
+    };
+    onNextTurn(guarded(goOn, failed));
+  }
+
   readonly #spend = (bytes: number): void => {
+    spend(unitsOf(bytes));
     this.#inflated += bytes;
     if (this.#inflated <= this.#maxInflatedBytes) return;
     const what = `a chunk from ${this.remoteAddress} inflates to more than maxInflatedBytes, ${this.#maxInflatedBytes}`;

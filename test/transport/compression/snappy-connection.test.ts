@@ -505,3 +505,57 @@ describe('where there is no stream it is BAD_OPTION', () => {
     expect(await rejection(connect('udp://127.0.0.1:1', setup))).toMatchObject({ code: 'BAD_OPTION', message });
   });
 });
+
+describe('a stream that inflates to much', () => {
+  /** What came with each event, and the end as -1. */
+  function receiver() {
+    const inner = new HoldingConnection();
+    const connection = compressConnection(inner, 'snappy', Number.POSITIVE_INFINITY);
+    const sizes: number[] = [];
+    const ignore = (): void => {};
+    connection.attach(
+      {
+        onData: (bytes) => void sizes.push(bytes.length),
+        onMessage: ignore,
+        onAlive: ignore,
+        onTaken: ignore,
+        onEnd: () => void sizes.push(-1),
+        onClose: () => void sizes.push(-2),
+      },
+      { maxMessageBytes: 1, maxInflatedBytes: 1, maxQueuedBytes: 1 },
+    );
+    const events = connection as unknown as { onData(bytes: Buffer): void; onEnd(): void; onClose(): void };
+    return { connection, events, sizes, inflated: () => sizes.reduce((sum, size) => sum + Math.max(0, size), 0) };
+  }
+
+  const SIZE = 2 ** 20;
+  const stream = Buffer.concat([STREAM_IDENTIFIER, ...chunksOf(Buffer.alloc(SIZE))]);
+
+  it('is inflated in many turns of the event loop when many come at once, in order and up to the end', async () => {
+    const receivers = Array.from({ length: 200 }, receiver);
+    for (const { events } of receivers) {
+      events.onData(Buffer.from(stream));
+      events.onEnd();
+      events.onClose();
+    }
+    const inflated = (): number => receivers.reduce((sum, each) => sum + each.inflated(), 0);
+    expect(inflated()).toBeLessThan((receivers.length * SIZE) / 2);
+    await until(() => receivers.every(({ sizes }) => sizes.at(-1) === -2), 'all are closed');
+    for (const { sizes } of receivers) expect(sizes).toEqual([...Array.from({ length: SIZE / 65_536 }, () => 65_536), -1, -2]);
+  });
+
+  it.each<[what: string, act: (of: ReturnType<typeof receiver>) => void]>([
+    ['destroyed', ({ connection }) => connection.destroy()],
+    ['lost', ({ events }) => events.onClose()],
+  ])('delivers nothing after it is %s while it waits for its turn', async (_what, act) => {
+    const receivers = Array.from({ length: 200 }, receiver);
+    for (const { events } of receivers) events.onData(Buffer.from(stream));
+    const waiting = receivers.filter(({ sizes }) => sizes.length < SIZE / 65_536);
+    expect(waiting.length).toBeGreaterThan(0);
+    for (const each of waiting) act(each);
+    const before = waiting.map(({ sizes }) => [...sizes]);
+    expect(before.every((sizes) => sizes.at(-1) === -2)).toBe(true);
+    await turns(20);
+    expect(waiting.map(({ sizes }) => sizes)).toEqual(before);
+  });
+});
