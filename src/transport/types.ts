@@ -507,6 +507,8 @@ export interface Connection extends Peer {
   readonly closeReason?: string | undefined;
   /** Release everything now. onClose follows. */
   destroy(): void;
+  /** The session ends before this connection is closed. Of a server's connection: it keeps the session's place until it is closed. */
+  linger?(): void;
   /** True: a stream, of which one side may end while the other goes on. */
   readonly canHalfOpen?: boolean | undefined;
   /** Of a WebSocket server, before attach(): answer the request with this HTTP status, then close. Other connections are destroyed. */

@@ -269,6 +269,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     this.#stream.end();
     // Destroyed at once, the system would drop what is not sent, and our close with it when the peer goes on sending.
     this.#linger = startTimer(() => this.#stream.destroy(), LINGER);
+    this.#stream.linger?.();
     this.#finish(error);
   }
 

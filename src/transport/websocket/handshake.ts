@@ -78,7 +78,7 @@ export function answerUpgrade(request: UpgradeRequest, path: string, options: We
   if (method !== 'GET') return refuse(405, 'request', 'a WebSocket begins with GET');
   if (target === undefined) return refuse(400, 'request', 'the request target, its Host header or its HTTP version is wrong');
   if (hasBody(headers)) return refuse(400, 'request', 'the request of a WebSocket has no body');
-  if (headers.upgrade?.toLowerCase() !== 'websocket') return refuse(426, 'request', 'this is a WebSocket server', ['Upgrade: websocket']);
+  if (headers.upgrade?.toLowerCase() !== 'websocket') return refuseRequest();
   if (headers['sec-websocket-version'] !== VERSION)
     return refuse(426, 'request', `the version must be ${VERSION}`, ['Upgrade: websocket', `Sec-WebSocket-Version: ${VERSION}`]);
   if (!KEY.test(key)) return refuse(400, 'request', 'Sec-WebSocket-Key is no key');
@@ -109,6 +109,16 @@ export function statusAnswer(status: number, text = STATUS_CODES[status] ?? 'ref
 
 function refuse(status: number, reason: RefusalReason, why: string, lines: readonly string[] = []): Refusal {
   return { response: statusAnswer(status, why, lines), refusal: new RefusedError(why, { status, reason }) };
+}
+
+/** Of a request that does not ask for a WebSocket. */
+export function refuseRequest(): Refusal {
+  return refuse(426, 'request', 'this is a WebSocket server', ['Upgrade: websocket']);
+}
+
+/** Of a request that asks for a tunnel. */
+export function refuseTunnel(): Refusal {
+  return refuse(405, 'request', 'a WebSocket begins with GET', ['Allow: GET']);
 }
 
 function refuseHost(hostname: string): Refusal {

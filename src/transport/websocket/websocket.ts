@@ -1,34 +1,39 @@
 /** WebSocket: `ws://host:port/path`, and `wss://` over TLS. */
 
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
-import { createServer as createSecureServer } from 'node:https';
-import { type AddressInfo, connect, type Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { type AddressInfo, connect, createServer as createStreamServer, type Socket, type Server as StreamServer } from 'node:net';
+import { connect as connectTls, createServer as createSecureServer, type TLSSocket } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
 import { followSignal } from '../../core/signals.js';
-import { onNextTurn, spend } from '../../core/turn.js';
 import { type Address, type Credentials, formatAddress, withoutZone } from '../address.js';
 import type { Admission } from '../admission.js';
 import { defaultMaxSessions } from '../descriptors.js';
 import { RefusedError } from '../refused-error.js';
 import { type Handshake, HandshakeTracker } from '../stream/handshake-tracker.js';
-import { dialled, listenWith, SocketConnection } from '../stream/socket.js';
+import { dialled, guardedOpen, listenWith, SocketConnection } from '../stream/socket.js';
 import { SocketPeer } from '../stream/tcp.js';
 import { closingHandshakes, reloadable, TlsPeer, tlsClientOptions, tlsServerOptions } from '../stream/tls.js';
 import type { ClientOptions, Connection, ConnectionEvents, Listener, ListenOptions, Peer, Transport, WebSocketOptions } from '../types.js';
 import { WebSocketConnection, type WebSocketSettings } from './connection.js';
-import { answerUpgrade, type Grant, isOriginAllowed, Offer, type Refusal, refuseOrigin, statusAnswer } from './handshake.js';
+import {
+  answerUpgrade,
+  type Grant,
+  isOriginAllowed,
+  Offer,
+  type Refusal,
+  refuseOrigin,
+  refuseRequest,
+  refuseTunnel,
+  statusAnswer,
+} from './handshake.js';
+import { RequestReader } from './request-reader.js';
 import { checkWebSocketOptions, headersOf } from './settings.js';
 
 type Scheme = 'ws' | 'wss';
 
 /** The most that the head of a request or an answer may take. */
 const MAX_HEADER_BYTES = 16 * 1024;
-/** Units of spend() for the answer to a request. */
-const HANDSHAKE_UNITS = 16;
-const NOT_AN_UPGRADE = 'this is a WebSocket server';
 const PORTS = { ws: 80, wss: 443 };
 
 /** A path of only a slash is any path. */
@@ -43,10 +48,9 @@ async function listen(scheme: Scheme, address: Address, options: ListenOptions, 
   }
   const { admission, handshakeTimeout } = options;
   const path = pathOf(address);
-  // HandshakeTracker has the deadline, for the whole of the handshake.
-  const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0 };
-  const secure = scheme === 'wss' ? createSecureServer({ ...limits, ...tlsServerOptions(options.tls) }) : undefined;
-  const server: Server = secure ?? createServer(limits);
+  // As node:https does.
+  const secure = scheme === 'wss' ? createSecureServer({ ALPNProtocols: ['http/1.1'], ...tlsServerOptions(options.tls) }) : undefined;
+  const server = secure ?? createStreamServer({ allowHalfOpen: true });
   const handshakes = new HandshakeTracker(server, secure !== undefined, { scheme, handshakeTimeout, admission });
   new Upgrader(scheme, path, address.host, settings, admission, handshakes, accept).serve(server);
   const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
@@ -83,31 +87,57 @@ class Upgrader {
     this.#accept = accept;
   }
 
-  serve(server: Server): void {
-    server.on('request', (request, response) => {
-      this.#refused(request, new RefusedError(NOT_AN_UPGRADE, { status: 426, reason: 'request' }));
-      response.writeHead(426, { Upgrade: 'websocket', Connection: 'close', 'Content-Type': 'text/plain' }).end(`${NOT_AN_UPGRADE}\n`);
+  /** `server` accepts the connections, whose requests are read one by one. */
+  serve(server: StreamServer): void {
+    const failed = (reader: RequestReader, error: unknown): void => this.#failed(reader.socket, error);
+    const parser = this.#parser(failed);
+    const open = (socket: Socket): void => {
+      // The limits may have refused it.
+      if (this.#handshakes.find(socket) !== undefined) new RequestReader(socket, parser, failed);
+    };
+    const peerOf = (socket: Socket): Peer => new SocketPeer(this.#scheme, socket);
+    server.on(this.#scheme === 'wss' ? 'secureConnection' : 'connection', guardedOpen(open, peerOf, this.#admission));
+  }
+
+  /** A server that does not listen: it parses requests. HandshakeTracker has the deadline, for the whole of the handshake. */
+  #parser(failed: (reader: RequestReader, error: unknown) => void): Server {
+    const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0, requireHostHeader: false };
+    const parser = createServer(limits);
+    const onRequest = (handle: (request: IncomingMessage, socket: Socket, rest: Buffer) => void) => (request: IncomingMessage) => {
+      const reader = request.socket as unknown as RequestReader;
+      const rest = reader.release();
+      if (rest === undefined) return;
+      try {
+        handle(request, reader.socket, rest);
+      } catch (error) {
+        failed(reader, error);
+      }
+    };
+    const refuse = onRequest((request, socket) => this.#refuse(request, socket, refuseRequest()));
+    for (const event of ['request', 'checkContinue', 'checkExpectation']) parser.on(event, refuse);
+    parser.on(
+      'connect',
+      onRequest((request, socket) => this.#refuse(request, socket, refuseTunnel())),
+    );
+    parser.on(
+      'upgrade',
+      onRequest((request, socket, rest) => this.#upgrade(request, socket, rest)),
+    );
+    parser.on('clientError', (error: Error & { code?: string | undefined }, stream) => {
+      const reader = stream as unknown as RequestReader;
+      if (reader.release() !== undefined)
+        guarded(
+          () => this.#malformed(error, reader.socket),
+          (failure) => failed(reader, failure),
+        )();
     });
-    server.on('clientError', (error: Error & { code?: string | undefined }, socket) => this.#malformed(error, socket as Socket));
-    server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
-      // Node.js listens to neither any more; an error without a listener would end the process. They differ when there is a body.
-      stream.on('error', () => {});
-      request.socket.on('error', () => {});
-      const handle = guarded(
-        () => this.#upgrade(request, head),
-        (error) => this.#failed(request, error),
-      );
-      if (spend(HANDSHAKE_UNITS)) onNextTurn(handle);
-      else handle();
-    });
+    return parser;
   }
 
   /** Bytes that are no HTTP, or a header that is too large. */
   #malformed(error: Error & { code?: string | undefined }, socket: Socket): void {
     const handshake = this.#handshakes.find(socket);
-    // HTTPS servers tell here of TLS errors too, which the tracker counts.
-    if (handshake?.isSecuring) return;
-    if (handshake === undefined || handshake.isRefused || !socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
+    if (handshake === undefined || !socket.writable) return void socket.destroy();
     const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
     this.#handshakes.refused(
       handshake,
@@ -117,49 +147,44 @@ class Upgrader {
   }
 
   /** A fault of ours costs this connection alone. */
-  #failed(request: IncomingMessage, error: unknown): void {
-    this.#admission.fault(this.#peerOf(request), error);
-    request.socket.destroy();
+  #failed(socket: Socket, error: unknown): void {
+    this.#admission.fault(new SocketPeer(this.#scheme, socket), error);
+    socket.destroy();
   }
 
-  #upgrade(request: IncomingMessage, head: Buffer): void {
+  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     const answer = answerUpgrade(request, this.#path, this.#settings, this.#host);
-    if (answer.refusal !== undefined) return this.#refuse(request, answer);
+    if (answer.refusal !== undefined) return this.#refuse(request, socket, answer);
     const { originToAsk: origin } = answer;
-    if (origin === undefined) return this.#open(request, head, answer);
+    if (origin === undefined) return this.#open(socket, head, answer);
     void isOriginAllowed(this.#settings.allowOrigin, origin, (error) => {
       this.#admission.warnSometimes(gettyError('HANDLER_FAILED', 'allowOrigin failed, so the origin was refused', error));
     }).then((isAllowed) => {
-      const decided = (): void => (isAllowed ? this.#open(request, head, answer) : this.#refuse(request, refuseOrigin(origin)));
-      guarded(decided, (error) => this.#failed(request, error))();
+      const decided = (): void => (isAllowed ? this.#open(socket, head, answer) : this.#refuse(request, socket, refuseOrigin(origin)));
+      guarded(decided, (error) => this.#failed(socket, error))();
     });
   }
 
-  #refuse(request: IncomingMessage, { response, refusal }: Refusal): void {
-    this.#refused(request, refusal);
-    const handshake = this.#handshakes.find(request.socket);
-    if (handshake === undefined) request.socket.destroy();
-    else this.#handshakes.answer(handshake, request.socket, response);
+  #refuse(request: IncomingMessage, socket: Socket, { response, refusal }: Refusal): void {
+    const handshake = this.#handshakes.find(socket);
+    if (handshake === undefined) return void socket.destroy();
+    this.#handshakes.refused(handshake, refusal, this.#peerOf(request, socket));
+    this.#handshakes.answer(handshake, socket, response);
   }
 
-  #refused(request: IncomingMessage, refusal: RefusedError): void {
-    const handshake = this.#handshakes.find(request.socket);
-    if (handshake !== undefined) this.#handshakes.refused(handshake, refusal, this.#peerOf(request));
-  }
-
-  #peerOf({ socket, url = '', headers }: IncomingMessage): Peer {
+  #peerOf({ url = '', headers }: IncomingMessage, socket: Socket): Peer {
     const { localAddress, remoteAddress } = new SocketPeer(this.#scheme, socket);
     return { localAddress: localAddress + this.#path, remoteAddress, request: { url, headers } };
   }
 
-  #open({ socket }: IncomingMessage, head: Buffer, answer: Grant): void {
+  #open(socket: Socket, head: Buffer, answer: Grant): void {
     const handshake = this.#handshakes.find(socket);
     // The deadline passed, the server closed or the peer ended while allowOrigin was asked. A session would not hear of an end before it.
     if (handshake === undefined || socket.destroyed || socket.readableEnded) return void socket.destroy();
     const { request, agreement, response } = answer;
     const settings: WebSocketSettings = { role: 'server', text: this.#settings.text ?? false, request, ...agreement };
     const peer = peerOf(this.#scheme, socket, '', this.#path);
-    const stream = new UpgradedConnection(peer, { socket, handshake, handshakes: this.#handshakes, response, head });
+    const stream = new UpgradedConnection(peer, { socket, handshake, handshakes: this.#handshakes, response, head }, this.#admission);
     this.#accept(new WebSocketConnection(stream, settings));
   }
 }
@@ -180,9 +205,13 @@ class UpgradedConnection extends SocketConnection {
   /** Undefined once the request is answered. */
   #pending: PendingUpgrade | undefined;
 
-  constructor(peer: Peer, pending: PendingUpgrade) {
+  readonly #admission: Admission;
+  #isLingering = false;
+
+  constructor(peer: Peer, pending: PendingUpgrade, admission: Admission) {
     super(pending.socket, peer);
     this.#pending = pending;
+    this.#admission = admission;
   }
 
   override attach(events: ConnectionEvents): void {
@@ -199,6 +228,18 @@ class UpgradedConnection extends SocketConnection {
     const { socket, handshake, handshakes } = this.#pending as PendingUpgrade;
     handshake.isRefused = true;
     handshakes.answer(handshake, socket, statusAnswer(status));
+  }
+
+  /** The session gives its place back; the socket has it from now on. */
+  linger(): void {
+    this.#isLingering = true;
+    this.#admission.countSession(this, 1);
+  }
+
+  override closed(): void {
+    if (this.#isLingering) this.#admission.countSession(this, -1);
+    this.#isLingering = false;
+    super.closed();
   }
 }
 
