@@ -286,9 +286,9 @@ export type RefusalReason = 'tls' | 'timeout' | 'request' | 'path' | 'host' | 'o
 
 export interface ServerOptions {
   /**
-   * Refuse further peers while so many sessions are open. Handshakes of TLS and WebSocket count too: at most 16 more connections than
-   * this may be open. Default: at `tcp://`, `tls://`, `unix://`, `ws://` and `wss://` what the process's limit of open files leaves, where it
-   * has one (not on Windows); `udp://`: 10,000; `memory://`: no limit.
+   * Refuse further peers while so many sessions are open. A session counts until its socket is closed. Handshakes of TLS and WebSocket
+   * count too: at most 16 more connections than this may be open. Default: at `tcp://`, `tls://`, `unix://`, `ws://` and `wss://` what the
+   * process's limit of open files leaves, where it has one (not on Windows); `udp://`: 10,000; `memory://`: no limit.
    */
   maxSessions?: number | undefined;
   /** The same for the peers of one host, where peers have hosts. Default: no limit. */
