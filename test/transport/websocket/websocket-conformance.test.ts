@@ -194,7 +194,9 @@ describe('limits', () => {
     const { bytes, text: isText } = await server.events.messages.next();
     expect([bytes.length, isText]).toEqual([size, opcode === OPCODE.text]);
     expect(bytes.every((byte) => byte === 0x2a)).toBe(true);
-    expect((await peer.frames(size + 10)).slice(0, 20)).toBe(`8${opcode}7f0000000000400000`);
+    // While a message is under way for long, its receiver sends pongs to tell that it is alive.
+    const answer = (await peer.frames(size + 10)).slice(0, 1_000).replace(/^(8a00)+/, '');
+    expect(answer.slice(0, 20)).toBe(`8${opcode}7f0000000000400000`);
   });
 });
 
