@@ -3,6 +3,8 @@
  * warn of a leak (MaxListenersExceededWarning) nor leave anything behind.
  */
 
+import { inTurns } from './turn.js';
+
 type Follower = () => void;
 
 class FollowedSignal {
@@ -27,9 +29,10 @@ class FollowedSignal {
   /** The event listener of the signal. */
   handleEvent(): void {
     followed.delete(this.#signal);
-    const followers = [...this.#followers];
-    this.#followers.clear();
-    for (const follower of followers) follower();
+    // A follower that is removed before its turn is not called.
+    inTurns([...this.#followers], (follower) => {
+      if (this.#followers.delete(follower)) follower();
+    });
   }
 }
 
@@ -37,7 +40,7 @@ const followed = new WeakMap<AbortSignal, FollowedSignal>();
 const nothing = (): void => {};
 
 /**
- * Calls `follower` once when `signal` aborts. Returns a function that ends this; call it when the signal does not matter any more. A signal that has
+ * Calls `follower` once when `signal` aborts; a later turn of the event loop calls what would take long in this one. Returns a function that ends this; call it when the signal does not matter any more. A signal that has
  * aborted already calls nothing. `follower` must not throw, and each call needs a function of its own.
  */
 export function followSignal(signal: AbortSignal | undefined, follower: Follower): () => void {

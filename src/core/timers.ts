@@ -1,5 +1,6 @@
 /** Timers: the one bound of their lengths, and waiting no longer than a limit without a timer left behind. */
 import { followSignal } from './signals.js';
+import { runInTurn } from './turn.js';
 
 /** Milliseconds: the longest delay of setTimeout(). A longer one would fire at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
@@ -9,12 +10,16 @@ export function boundedDelay(ms: number): number {
   return Math.min(Math.max(ms, 0), LONGEST_TIMER) || 0;
 }
 
-/** A timer of any length. Calls `callback` once, unless `cancel()` comes first. */
+/**
+ * A timer of any length. Calls `callback`, which must not throw, once, unless `cancel()` comes first. Very many timers may end together: what would take long is
+ * called in later turns of the event loop.
+ */
 export class LongTimer {
   readonly #callback: () => void;
   readonly #end: number;
   readonly #keepsProcess: boolean;
   #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
 
   /** `ms`: Infinity is never. `keepsProcess`: whether the process lives on for it. */
   constructor(callback: () => void, ms: number, keepsProcess = true) {
@@ -26,12 +31,19 @@ export class LongTimer {
 
   #start(ms: number): void {
     if (ms === Number.POSITIVE_INFINITY) return;
-    this.#timer = startTimer(ms > LONGEST_TIMER ? () => this.#start(this.#end - performance.now()) : this.#callback, ms);
+    this.#timer = startTimer(() => (ms > LONGEST_TIMER ? this.#start(this.#end - performance.now()) : runInTurn(this.#call)), ms);
     // In a page a timer is a number.
     if (!this.#keepsProcess) this.#timer.unref?.();
   }
 
+  readonly #call = (): void => {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#callback();
+  };
+
   cancel(): void {
+    this.#isOver = true;
     clearTimeout(this.#timer);
   }
 }
@@ -69,13 +81,13 @@ export async function within<T>(ms: number, promise: Promise<T>, late: (() => Er
 export function pause(ms: number, signal: AbortSignal | undefined, unref = false): Promise<boolean> {
   if (signal?.aborted) return Promise.resolve(false);
   return new Promise((resolve) => {
-    const timer = startTimer(() => {
+    const end = (): void => {
       release();
       resolve(true);
-    }, ms);
-    if (unref) timer.unref();
+    };
+    const timer = new LongTimer(end, boundedDelay(ms), !unref);
     const release = followSignal(signal, () => {
-      clearTimeout(timer);
+      timer.cancel();
       resolve(false);
     });
   });

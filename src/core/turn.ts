@@ -3,7 +3,6 @@
  * share for the whole thread: many sessions that do little each can use it up together.
  */
 import { Queue } from './queue.js';
-import { startTimer } from './timers.js';
 
 /** Milliseconds of work after which the rest waits for the next turn. Up to as many pass before a turn is timed at all. */
 const TURN_SHARE = 10;
@@ -16,8 +15,10 @@ const RESUMED_PER_TURN = 64;
 
 /** inTurns() asks after so many items whether the rest waits: each may set off code of the user's. */
 const ITEMS_AT_ONCE = 16;
-/** inTurns() handles no more in one turn: what the items set off in promises runs after the time is measured. */
-const ITEMS_PER_TURN = 2_048;
+/** inTurns() handles no more in one turn, and as many tasks of runInTurn() run: what they set off in promises runs after the time is measured. */
+const ITEMS_PER_TURN = 512;
+/** Units of spend() for a task of runInTurn(). */
+const TASK_UNITS = 4;
 /**
  * Bytes of a stream that may be here while its reader waits for its turn; with more the stream is paused. The next turn mostly comes before that, and a
  * pause costs system calls.
@@ -25,6 +26,8 @@ const ITEMS_PER_TURN = 2_048;
 export const MAX_WAITING_BYTES = 256 * 1024;
 
 const waiting = new Queue<() => void>();
+/** What runInTurn() was given and has not run. */
+const tasks = new Queue<() => void>();
 let units = 0;
 /** When a turn began, or, of the turn that is timed, when that was first known. */
 let began = 0;
@@ -88,6 +91,60 @@ function handleFrom<T>(first: number, items: readonly T[], handle: (item: T) => 
   }
 }
 
+/**
+ * Call `task`, which must not throw: at once, or in a later turn of the event loop when this one's share is used up. Tasks run in order. For the end of a wait,
+ * such as a timer: very many waits may end together.
+ */
+export function runInTurn(task: () => void): void {
+  if (tasks.length === 0 && !spend(TASK_UNITS)) return task();
+  tasks.push(task);
+  if (tasks.length === 1) onNextTurn(runTasks);
+}
+
+function runTasks(): void {
+  try {
+    for (let left = Math.min(tasks.length, ITEMS_PER_TURN); left > 0; left--) {
+      try {
+        tasks.peek()?.();
+      } finally {
+        // It remains in the queue until now, so a task that it adds does not ask for a turn of its own.
+        tasks.shift();
+      }
+      if (spend(TASK_UNITS)) return;
+    }
+  } finally {
+    if (tasks.length > 0) onNextTurn(runTasks);
+  }
+}
+
+interface SharedWait {
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+}
+
+/** The waits of settleInTurns() for each promise. */
+const shared = new WeakMap<Promise<unknown>, SharedWait[]>();
+
+/** Settles as `promise` does. Very many callers may wait for one promise: they go on in several turns of the event loop. */
+export function settleInTurns<T>(promise: Promise<T>): Promise<T> {
+  const waits = shared.get(promise) ?? shareWaits(promise);
+  return new Promise((resolve, reject) => waits.push({ resolve: resolve as SharedWait['resolve'], reject }));
+}
+
+function shareWaits(promise: Promise<unknown>): SharedWait[] {
+  const waits: SharedWait[] = [];
+  const settle = (act: (wait: SharedWait) => void): void => {
+    shared.delete(promise);
+    inTurns(waits, act);
+  };
+  shared.set(promise, waits);
+  promise.then(
+    (value) => settle((wait) => wait.resolve(value)),
+    (error) => settle((wait) => wait.reject(error)),
+  );
+  return waits;
+}
+
 /** Settles in a later turn of the event loop. */
 export function nextTurn(): Promise<void> {
   return new Promise(onNextTurn);
@@ -115,7 +172,7 @@ const startTurn: (begin: () => void) => void = globalThis.setImmediate ?? pageTu
 
 function pageTurns(): (begin: () => void) => void {
   const { MessageChannel } = globalThis;
-  if (MessageChannel === undefined) return (begin) => void startTimer(begin, 0);
+  if (MessageChannel === undefined) return (begin) => void setTimeout(begin, 0);
   // The compiler knows the ports of Node.js only.
   const { port1, port2 } = new MessageChannel() as unknown as { port1: { onmessage: () => void }; port2: { postMessage(message: undefined): void } };
   return (begin) => {

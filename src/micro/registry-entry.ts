@@ -8,8 +8,8 @@ import { redactUrl } from '../core/redact.js';
 import type { CodecName } from '../rpc/types.js';
 import type { ServiceNode, ServiceQuery } from './types.js';
 
-/** The largest value of an entry, in bytes, that is written or read: 1 MiB, which is also what ZooKeeper takes. */
-export const MAX_ENTRY_BYTES = 1024 * 1024;
+/** The largest value of an entry, in bytes, that is written or read: 64 KiB. All entries of a list are parsed and compared, so each must be cheap. */
+export const MAX_ENTRY_BYTES = 64 * 1024;
 /** The metadata key of the service's own string, which Go's providers write and self-defined balancers read. */
 export const META_KEY = 'getty-micro-meta-key';
 /** The metadata key that holds a node's address when it is not plain `tcp://host:port`, which Go's fields cannot say. */
@@ -218,8 +218,9 @@ function isCodec(name: string): name is CodecName {
 function parseJson(name: string, value: string): unknown {
   try {
     return JSON.parse(value);
-  } catch (error) {
-    throw badEntry(name, `its value is not JSON: ${messageOf(error)}`, error);
+  } catch {
+    // The message of JSON.parse() quotes the text, which may hold a secret.
+    throw badEntry(name, 'its value is not JSON');
   }
 }
 
@@ -234,7 +235,7 @@ function checkAttr(name: string, attr: Record<string, unknown>, path: Attributes
   for (const [key, inPath] of expected) {
     const inValue = own(attr, key) ?? '';
     if (typeof inValue !== typeof inPath) throw badEntry(name, `Attr.${key} is ${typeName(inValue)}, expected a ${typeof inPath}`);
-    if (inValue !== inPath) throw badEntry(name, `Attr.${key} is ${quote(inValue)}, and ${quote(inPath)} in its path`);
+    if (inValue !== inPath) throw badEntry(name, `Attr.${key} is not ${quote(inPath)}, as in its path`);
   }
 }
 
@@ -242,7 +243,7 @@ function readAddress(name: string, node: Record<string, unknown>): Pick<ServiceN
   // No prototype: every key is the provider's own.
   const metadata: Record<string, string> = Object.create(null);
   for (const [key, value] of Object.entries(record(name, 'Metadata', own(node, 'Metadata') ?? {}))) {
-    if (typeof value !== 'string') throw badEntry(name, `Metadata ${quote(key)} is ${typeName(value)}, expected a string`);
+    if (typeof value !== 'string') throw badEntry(name, `a value of Metadata is ${typeName(value)}, expected a string`);
     metadata[key] = value;
   }
   const host = own(node, 'Address') ?? '';
@@ -252,12 +253,12 @@ function readAddress(name: string, node: Record<string, unknown>): Pick<ServiceN
 
   const told = metadata[ADDRESS_KEY];
   if (told !== undefined) {
-    if (!isAddress(told)) throw badEntry(name, `${ADDRESS_KEY} is ${quote(redactUrl(told))}, expected an address such as udp://host:port`);
+    if (!isAddress(told)) throw badEntry(name, `its ${ADDRESS_KEY} is no address such as udp://host:port`);
     delete metadata[ADDRESS_KEY];
     return { address: told, metadata: Object.freeze(metadata) };
   }
   const plain = host.replace(/^\[(.*)\]$/, '$1');
-  if (!HOST.test(plain) || UNSAFE.test(plain)) throw badEntry(name, `Address is ${quote(redactUrl(host))}, expected a host`);
+  if (!HOST.test(plain) || UNSAFE.test(plain)) throw badEntry(name, 'its Address is no host');
   if (!Number.isInteger(port) || port < 1 || port > 65535) throw badEntry(name, `Port is ${port}, expected 1 to 65535`);
   return { address: joinAddress(plain, port), metadata: Object.freeze(metadata) };
 }

@@ -4,7 +4,8 @@ import { gettyError, messageOf } from '../core/errors.js';
 import { guardedLogger, type Logger } from '../core/logger.js';
 import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { followSignal } from '../core/signals.js';
-import { LONGEST_TIMER, pause, startTimer } from '../core/timers.js';
+import { LONGEST_TIMER, LongTimer, pause } from '../core/timers.js';
+import { inTurns } from '../core/turn.js';
 import { compareSnapshots, type SnapshotChange } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
 
@@ -85,7 +86,7 @@ export class Resolver implements AsyncDisposable {
     if (signal?.aborted) return Promise.reject(aborted());
     return new Promise((resolve, reject) => {
       const settle = (act: () => void): void => {
-        clearTimeout(timer);
+        timer?.cancel();
         release();
         this.#waiters.delete(waiter);
         act();
@@ -94,7 +95,7 @@ export class Resolver implements AsyncDisposable {
         resolve: (nodes) => settle(() => resolve(nodes)),
         reject: (error) => settle(() => reject(error)),
       };
-      const timer = timeout === undefined ? undefined : startTimer(() => waiter.reject(this.#tooLate(timeout)), timeout);
+      const timer = timeout === undefined ? undefined : new LongTimer(() => waiter.reject(this.#tooLate(timeout)), timeout);
       const release = followSignal(signal, () => waiter.reject(aborted()));
       this.#waiters.add(waiter);
     });
@@ -173,7 +174,9 @@ export class Resolver implements AsyncDisposable {
     this.#ready = true;
     // An equal list keeps the array, which balancers know theirs by.
     if (changed) this.#nodes = nodes;
-    for (const waiter of [...this.#waiters]) waiter.resolve(this.#nodes);
+    inTurns([...this.#waiters], (waiter) => {
+      if (this.#waiters.has(waiter)) waiter.resolve(this.#nodes);
+    });
     if (!changed) return;
     for (const listener of [...this.#listeners]) this.#tell(listener, change);
   }
@@ -187,7 +190,9 @@ export class Resolver implements AsyncDisposable {
 
   #end(error: Error): void {
     this.#ended ??= error;
-    for (const waiter of [...this.#waiters]) waiter.reject(error);
+    inTurns([...this.#waiters], (waiter) => {
+      if (this.#waiters.has(waiter)) waiter.reject(error);
+    });
   }
 
   #backoff(signal: AbortSignal): Promise<boolean> {

@@ -5,6 +5,7 @@ import { GettyError, gettyError } from '../core/errors.js';
 import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { followSignal } from '../core/signals.js';
 import { LONGEST_TIMER, startTimer } from '../core/timers.js';
+import { settleInTurns } from '../core/turn.js';
 import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkClientNames } from './option-names.js';
@@ -113,7 +114,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
       const live = this.#nextLive();
       if (live !== undefined) return live;
       if (this.#attempt === undefined) throw this.#lastFailure ?? this.#lost();
-      await this.#attempt.catch((error) => {
+      await settleInTurns(this.#attempt).catch((error) => {
         if (!this.closed) throw error;
       });
     }

@@ -31,7 +31,16 @@ export const counted = { values: 0, names: 0 };
  */
 export function parseJson(bytes: Bytes, start: number, end: number, maxObjects = MAX_DECODED_OBJECTS): unknown {
   checkJson(bytes, start, end, maxObjects);
-  return JSON.parse(decode(bytes, start, end));
+  return parseText(decode(bytes, start, end));
+}
+
+/** The value of a stranger's JSON text. Throws SyntaxError, which quotes nothing of the text: the message of JSON.parse() does, and texts hold secrets. */
+export function parseText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new SyntaxError(`${text.length} characters are not JSON`);
+  }
 }
 
 /** Throws SyntaxError for more than 100 levels of nesting, and RangeError for more than `maxObjects` values and names. */

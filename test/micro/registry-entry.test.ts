@@ -1,5 +1,6 @@
 /** A node as a registry entry: Go's bytes, every node there and back, and whatever a stranger may write. */
 import { readFileSync } from 'node:fs';
+import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GettyError } from '../../src/core/errors.js';
@@ -126,11 +127,11 @@ describe('entries of strangers', () => {
     [/the value is an array/, []],
     [/Attr is missing/, {}],
     [/Attr is a string/, { ...good, Attr: 'x' }],
-    [/Attr.Service is "T", and "S" in its path/, { ...good, Attr: { ...good.Attr, Service: 'T' } }],
-    [/Attr.Service is "", and "S"/, { ...good, Attr: { ...good.Attr, Service: undefined } }],
-    [/Attr.Group is "g", and ""/, { ...good, Attr: { ...good.Attr, Group: 'g' } }],
+    [/Attr.Service is not "S", as in its path/, { ...good, Attr: { ...good.Attr, Service: 'T' } }],
+    [/Attr.Service is not "S"/, { ...good, Attr: { ...good.Attr, Service: undefined } }],
+    [/Attr.Group is not ""/, { ...good, Attr: { ...good.Attr, Group: 'g' } }],
     [/Attr.Version is a number/, { ...good, Attr: { ...good.Attr, Version: 1 } }],
-    [/Attr.Role is 2, and 1/, { ...good, Attr: { ...good.Attr, Role: 2 } }],
+    [/Attr.Role is not 1/, { ...good, Attr: { ...good.Attr, Role: 2 } }],
     [/Attr.Role is a string/, { ...good, Attr: { ...good.Attr, Role: undefined } }],
     [/Nodes is not an array of one/, { ...good, Nodes: undefined }],
     [/Nodes is not an array of one/, { ...good, Nodes: [] }],
@@ -138,16 +139,16 @@ describe('entries of strangers', () => {
     [/the node is null/, { ...good, Nodes: [null] }],
     [/the ID of its node/, { ...good, Nodes: [{ ...good.Nodes[0], ID: 'b' }] }],
     [/the ID of its node/, { ...good, Nodes: [{ Address: 'h', Port: 1 }] }],
-    [/Address is ""/, { ...good, Nodes: [{ ID: 'a', Port: 1 }] }],
+    [/its Address is no host/, { ...good, Nodes: [{ ID: 'a', Port: 1 }] }],
     [/Address is a number/, { ...good, Nodes: [{ ID: 'a', Address: 1, Port: 1 }] }],
-    [/Address is "h\/x"/, { ...good, Nodes: [{ ID: 'a', Address: 'h/x', Port: 1 }] }],
+    [/its Address is no host/, { ...good, Nodes: [{ ID: 'a', Address: 'h/x', Port: 1 }] }],
     [/Port is 0/, { ...good, Nodes: [{ ID: 'a', Address: 'h' }] }],
     [/Port is 1.5/, { ...good, Nodes: [{ ID: 'a', Address: 'h', Port: 1.5 }] }],
     [/Port is 65536/, { ...good, Nodes: [{ ID: 'a', Address: 'h', Port: 65536 }] }],
     [/Port is a string/, { ...good, Nodes: [{ ID: 'a', Address: 'h', Port: '1' }] }],
     [/Metadata is an array/, { ...good, Nodes: [{ ...good.Nodes[0], Metadata: [] }] }],
-    [/Metadata "a" is a number/, { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { a: 1 } }] }],
-    [/getty-address is "x"/, { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'x' } }] }],
+    [/a value of Metadata is a number/, { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { a: 1 } }] }],
+    [/its getty-address is no address/, { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'x' } }] }],
   ])('refuses %s', (why, value) => failing(`${attributes}/a`, JSON.stringify(value), why));
 
   it.each<[RegExp, string]>([
@@ -170,8 +171,28 @@ describe('entries of strangers', () => {
 
   it('refuses what is not JSON, or too large, with a message that stays short', () => {
     failing(`${attributes}/a`, '{', /not JSON/);
-    failing(`${attributes}/a`, ' '.repeat(MAX_ENTRY_BYTES + 1), /larger than 1048576 bytes/);
+    failing(`${attributes}/a`, ' '.repeat(MAX_ENTRY_BYTES + 1), /larger than 65536 bytes/);
     failing(`${attributes}/${'a'.repeat(10_000)}`, '{', /^.{1,600}$/s);
+  });
+
+  it.each<[string, unknown]>([
+    ['text that is not JSON', 'password=secret-1'],
+    ['JSON that breaks off', '{"Metadata":{"token":"secret-1'],
+    ['JSON with a fault', '{"token":secret-1}'],
+    ['an attribute', { ...good, Attr: { ...good.Attr, Service: 'secret-1' } }],
+    ['an address', { ...good, Nodes: [{ ID: 'a', Address: 'u:secret-1@h/x', Port: 1 }] }],
+    ['an address in the metadata', { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'secret-1' } }] }],
+    ['a key of the metadata', { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'secret-1': 1 } }] }],
+  ])('quotes no content of the value: %s', (_, value) => {
+    const text = typeof value === 'string' ? value : JSON.stringify(value);
+    let error: unknown;
+    try {
+      parseEntry(`${attributes}/a`, text);
+    } catch (refusal) {
+      error = refusal;
+    }
+    expect(error).toMatchObject({ code: 'REGISTRY_FAILED' });
+    expect(inspect(error)).not.toContain('secret');
   });
 
   it('a key such as __proto__ is a key', () => {

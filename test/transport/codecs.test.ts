@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { describe, expect, it, vi } from 'vitest';
 import {
   ByteReader,
@@ -388,6 +389,10 @@ describe('jsonLines', () => {
     const wire = Buffer.from('{"a":1}\r\n\n  \n[]\nnull\n"grün\\n"\n  7 \n\n');
     for (const chunks of everySplit(wire)) expect(decode(jsonLines(), chunks)).toEqual([{ a: 1 }, [], null, 'grün\n', 7]);
     expect(encode(jsonLines(), [{ a: 'x\ny' }, null, 7]).toString()).toBe('{"a":"x\\ny"}\nnull\n7\n');
+  });
+
+  it('quotes nothing of a line that is no JSON', () => {
+    expect(inspect(thrown(() => read('{"password":secret-1}\n')))).not.toContain('secret');
   });
 
   it.each(['{', 'hello', "{'a':1}", '{"a":1}{"b":2}', '[1,]', 'NaN', '\u{feff}1', '\0'])('%j is BAD_FRAME, with its cause', (text) => {

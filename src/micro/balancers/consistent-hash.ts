@@ -23,42 +23,86 @@ function scatter(mixed: number): number {
   return (bits ^ (bits >>> 16)) >>> 0;
 }
 
-/** Where nodes lie on a circle of 32 bits. It depends on nothing but their keys, so that all consumers have the same. */
+/** Points in one part of the circle, on average. */
+const POINTS_PER_PART = 32;
+
+/**
+ * Where nodes lie on a circle of 32 bits. It depends only on their keys, so that all consumers have the same. The circle has equal parts, and a part is sorted
+ * when it is first looked at: to sort the points of thousands of nodes at once takes long.
+ */
 class Ring {
   readonly #owners: readonly string[];
   readonly #points: Float64Array;
+  /** Where each part begins in the points, and their number at last. */
+  readonly #begins: Uint32Array;
+  readonly #isSorted: Uint8Array;
+  /** Bits of a point below the number of its part. */
+  readonly #shift: number;
 
   constructor(owners: readonly string[]) {
-    this.#owners = owners;
-    this.#points = new Float64Array(owners.length * POINTS);
+    const count = owners.length * POINTS;
+    const bits = Math.max(1, Math.floor(Math.log2(Math.max(1, count / POINTS_PER_PART))));
+    const shift = 32 - bits;
+    const hashes = new Uint32Array(count);
+    const begins = new Uint32Array(2 ** bits + 1);
     owners.forEach((owner, number) => {
       let point = hash(owner);
       for (let i = 0; i < POINTS; i++) {
         // An odd step goes round all of 32 bits; scattered it looks like chance.
         point = (point + 0x9e3779b9) >>> 0;
-        this.#points[number * POINTS + i] = scatter(point) * OWNERS + number;
+        const place = scatter(point);
+        hashes[number * POINTS + i] = place;
+        const next = (place >>> shift) + 1;
+        begins[next] = (begins[next] as number) + 1;
       }
     });
-    this.#points.sort();
+    for (let part = 1; part < begins.length; part++) begins[part] = (begins[part] as number) + (begins[part - 1] as number);
+    const ends = begins.slice();
+    const points = new Float64Array(count);
+    for (let i = 0; i < count; i++) {
+      const place = hashes[i] as number;
+      const part = place >>> shift;
+      const end = ends[part] as number;
+      points[end] = place * OWNERS + Math.floor(i / POINTS);
+      ends[part] = end + 1;
+    }
+    this.#owners = owners;
+    this.#points = points;
+    this.#begins = begins;
+    this.#isSorted = new Uint8Array(2 ** bits);
+    this.#shift = shift;
   }
 
   /** The first node at or behind `at` that is among `members`. */
   find(at: number, members: ReadonlyMap<string, ServiceNode>): ServiceNode | undefined {
     const points = this.#points;
-    const begin = firstFrom(points, at * OWNERS);
-    for (let i = 0; i < points.length; i++) {
-      const point = points[(begin + i) % points.length] as number;
-      const node = members.get(this.#owners[point % OWNERS] as string);
-      if (node !== undefined) return node;
+    const parts = this.#isSorted.length;
+    const first = at >>> this.#shift;
+    // The part of `at` comes last too, for its points before `at`.
+    for (let i = 0; i <= parts; i++) {
+      const part = (first + i) % parts;
+      const begin = this.#begins[part] as number;
+      const end = this.#begins[part + 1] as number;
+      this.#sort(part, begin, end);
+      for (let index = i === 0 ? firstFrom(points, begin, end, at * OWNERS) : begin; index < end; index++) {
+        const node = members.get(this.#owners[(points[index] as number) % OWNERS] as string);
+        if (node !== undefined) return node;
+      }
     }
     return undefined;
   }
+
+  #sort(part: number, begin: number, end: number): void {
+    if (this.#isSorted[part] === 1) return;
+    this.#points.subarray(begin, end).sort();
+    this.#isSorted[part] = 1;
+  }
 }
 
-/** The index of the first point that is not less; the length when all are. */
-function firstFrom(points: Float64Array, least: number): number {
-  let low = 0;
-  let high = points.length;
+/** The index of the first point from `begin` to `end` that is not less; `end` when all are. */
+function firstFrom(points: Float64Array, begin: number, end: number, least: number): number {
+  let low = begin;
+  let high = end;
   while (low < high) {
     const middle = (low + high) >>> 1;
     if ((points[middle] as number) < least) low = middle + 1;

@@ -3,6 +3,7 @@
 import type { AsyncContext } from '../../core/async-context.js';
 import { messageOf } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
+import { inTurns, settleInTurns } from '../../core/turn.js';
 import { type Call, connect, type PeerStatistics, type RpcClient, type RpcClientOptions } from '../../rpc/index.js';
 
 /** Milliseconds between a failed dial and the next; doubles with each failure up to the longest. A node is used again within the longest of being reachable. */
@@ -105,7 +106,7 @@ export class Link {
     if (this.#responsive) return Promise.resolve();
     if (this.#client === undefined) {
       this.#dialing ??= this.#asyncContext.run(this.#dial, this, undefined);
-      return this.#dialing;
+      return settleInTurns(this.#dialing);
     }
     if (this.#down) return Promise.reject(this.#lastFailure);
     return new Promise((resolve, reject) => this.#waiters.add({ resolve, reject }));
@@ -114,7 +115,7 @@ export class Link {
   #settleWaiters(act: (waiter: Waiter) => void): void {
     const waiters = [...this.#waiters];
     this.#waiters.clear();
-    for (const waiter of waiters) act(waiter);
+    inTurns(waiters, act);
   }
 
   async #dial(): Promise<void> {

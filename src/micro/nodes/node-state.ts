@@ -1,6 +1,6 @@
 /** What a consumer knows of one node from its own calls. */
 import type { RpcCode } from '../../rpc/index.js';
-import { codeOf } from '../strategies/safe.js';
+import { fateOf } from '../strategies/safe.js';
 import type { NodeLoad } from '../types.js';
 import type { NodeHealth } from './health.js';
 
@@ -61,7 +61,7 @@ export class NodeState implements NodeLoad {
     this.inFlight--;
     if (isOvertaken) this.health?.overtaken();
     else this.health?.end(error);
-    if (error !== undefined ? NODE_FAULTS.has(codeOf(error)) : this.#failureRate > 0) this.#observeFailure(error === undefined ? 0 : 1);
+    if (error !== undefined ? NODE_FAULTS.has(fateOf(error).code) : this.#failureRate > 0) this.#observeFailure(error === undefined ? 0 : 1);
     // An error may come quicker than an answer; that makes no good node.
     if (ms !== undefined && (error === undefined || ms > this.#latency)) this.#observe(ms);
   }

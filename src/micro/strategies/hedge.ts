@@ -1,7 +1,7 @@
 /** A second request where the first one is slow: what is rarely slow by itself becomes rarely slow in whole. */
 import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../../core/options.js';
 import { linkSignals } from '../../core/signals.js';
-import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
+import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
 import { type Call, Histogram, type Method, RetryBudget, type RetryBudgetOptions, RpcError } from '../../rpc/index.js';
 import type { Attempt, ServiceNode, Strategy } from '../types.js';
@@ -119,7 +119,7 @@ class Hedge {
   /** In the order in which they began. */
   readonly #underWay = new Set<AbortController>();
   #left: number;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: LongTimer | undefined;
   /** Why the last attempt that was made at a node failed. */
   #failure: unknown;
   #settled = false;
@@ -163,10 +163,10 @@ class Hedge {
 
   /** For an answer, or until another node is asked too; for at least `least` ms. */
   #wait(least = 0): void {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     if (this.#left === 0) return;
     const delay = this.#after ?? this.#latency.delay ?? Math.min(FIRST_DELAY, (this.#call.timeout ?? Number.POSITIVE_INFINITY) / 4);
-    this.#timer = startTimer(
+    this.#timer = new LongTimer(
       () => {
         // The budget may have more by the next time.
         if (this.#budget.withdraw()) this.#begin();
@@ -211,7 +211,7 @@ class Hedge {
 
   #settle(): void {
     this.#settled = true;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     for (const cancel of this.#underWay) cancel.abort(new RpcError('CANCELLED', 'another node has answered'));
     this.#underWay.clear();
   }

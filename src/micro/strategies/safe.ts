@@ -18,11 +18,6 @@ export function fateOf(error: unknown): Fate {
   }
 }
 
-/** The error's code, or undefined when it has none. */
-export function codeOf(error: unknown): unknown {
-  return fateOf(error).code;
-}
-
 /** The call certainly did not run (`unsent`), or its node was lost (UNAVAILABLE) and its method is idempotent; and the caller still waits. */
 export function isSafe(error: unknown, call: Call): boolean {
   if (call.signal?.aborted) return false;

@@ -224,7 +224,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   onClose(): void {
     this.#caller.close();
-    this.#responder.abortAll(new RpcError('CANCELLED', `the session with ${this.#peer} is lost`));
+    this.#responder.abortAll();
     this.dialect.settle();
     this.#settleIdle();
     this.#setup.changed(this);

@@ -1,4 +1,6 @@
 /** What the peer of a session speaks: the plain Go protocol, or the extensions too. It is known from its first word on. */
+import { inTurns } from '../../core/turn.js';
+
 export class Dialect {
   #extended: boolean | undefined;
   readonly #waiting = new Set<() => void>();
@@ -32,8 +34,8 @@ export class Dialect {
 
   /** The session is over, so nobody needs to wait any more. */
   settle(): void {
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const act of waiting) act();
+    inTurns([...this.#waiting], (act) => {
+      if (this.#waiting.delete(act)) act();
+    });
   }
 }

@@ -284,8 +284,8 @@ export class Responder {
   }
 
   #endReplies(context: ServerCall, error?: RpcError): void {
-    let outcome = context.aborted ?? error;
-    if (context.aborted === undefined) {
+    let outcome = context.aborted ?? (this.#channel.closed ? this.#lost() : error);
+    if (context.aborted === undefined && !this.#channel.closed) {
       const reply = this.#reply;
       reply.end(context, EXTENDED_ANSWER, context.codec);
       outcome ??= this.#sendSuccess(reply, context, undefined);
@@ -342,16 +342,24 @@ export class Responder {
     return error;
   }
 
-  /** The session is lost. A peer may have made so many calls that to abort them all takes long. */
-  abortAll(reason: RpcError): void {
+  #lost(): RpcError {
+    return new RpcError('CANCELLED', `the session with ${this.#channel.peer} is lost`);
+  }
+
+  /** The session is lost. A peer may have made so many calls that to abort them all takes long: calls may end meanwhile. */
+  abortAll(): void {
+    const reason = this.#lost();
     inTurns([...this.#underWay.values(), ...this.#sameSequence], (context) => context.abort(reason));
   }
 
   #answer(context: ServerCall, value: unknown, error?: RpcError, atOnce = false): void {
     if (context.stream !== undefined) this.#finish(context);
     else context.settled();
-    const failure = context.aborted ?? error ?? this.#send(context, value);
-    if (failure !== undefined && context.aborted === undefined) this.#fail(context, failure);
+    let failure = context.aborted ?? error ?? this.#send(context, value);
+    if (failure !== undefined && context.aborted === undefined) {
+      if (this.#channel.closed) failure = this.#lost();
+      else this.#fail(context, failure);
+    }
     this.#count(context, failure, atOnce);
   }
 

@@ -1,7 +1,6 @@
 /** A call as its handler sees it. */
 import { type LinkedSignal, linkSignals } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
-import { onNextTurn, spend } from '../../core/turn.js';
 import { checkMetadata, hasKeys, NO_METADATA, writableMetadata } from '../codecs/metadata.js';
 import type { Route } from '../contract/router.js';
 import { RpcError } from '../errors.js';
@@ -20,9 +19,6 @@ export interface ServerCallOwner extends Channel {
   readonly draining: AbortSignal;
   readonly places: CallPlaces;
 }
-
-/** Units of spend() for a call that ends at its deadline. */
-const DEADLINE_UNITS = 4;
 
 export class ServerCall implements CallContext, PlacedCall, Tags {
   readonly method: Method;
@@ -145,8 +141,7 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
   #watchDeadline(left: number): void {
     const late = (): void => this.abort(new RpcError('DEADLINE_EXCEEDED', `the caller waits no longer than ${this.timeout} ms`));
     if (left <= 0) return late();
-    // The deadlines of very many calls may fall together.
-    this.#timer = new LongTimer(() => (spend(DEADLINE_UNITS) ? onNextTurn(late) : late()), left);
+    this.#timer = new LongTimer(late, left);
   }
 
   /** Why nobody waits for the answer any more. */

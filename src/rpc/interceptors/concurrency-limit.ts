@@ -1,7 +1,8 @@
 /** No more than so many calls at once; a few more wait for their turn. */
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { followSignal } from '../../core/signals.js';
-import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
+import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
+import { runInTurn } from '../../core/turn.js';
 import { cancelled } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../streams/stream-end.js';
@@ -41,7 +42,12 @@ class CallGate {
   readonly #next: Invoke;
   readonly #settings: Required<ConcurrencyLimitOptions>;
   readonly #waiting = new Set<WaitingCall>();
+  /** The place of a call that has ended is kept for a call that waits: very many calls may end together, or one after the other at once. */
   readonly #leave = (): void => {
+    if (this.#waiting.size === 0) this.#active--;
+    else runInTurn(this.#giveUpPlace);
+  };
+  readonly #giveUpPlace = (): void => {
     this.#active--;
     this.#admit();
   };
@@ -87,7 +93,7 @@ class CallGate {
 class WaitingCall {
   readonly #call: Call;
   readonly #began = performance.now();
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: LongTimer;
   readonly #resolve: (answer: Promise<unknown>) => void;
   readonly #release: () => void;
 
@@ -101,7 +107,7 @@ class WaitingCall {
       const text = `${nameOf(call)} waited ${Math.ceil(Math.min(left, queueTimeout))} ms for others to end`;
       fail(new RpcError(left <= queueTimeout ? 'DEADLINE_EXCEEDED' : 'RESOURCE_EXHAUSTED', text, { unsent: true }));
     };
-    this.#timer = startTimer(late, Math.max(0, Math.min(left, queueTimeout)));
+    this.#timer = new LongTimer(late, Math.max(0, Math.min(left, queueTimeout)));
     this.#release = followSignal(call.signal, () => {
       this.#settle();
       fail(cancelled(call, true));
@@ -114,7 +120,7 @@ class WaitingCall {
   }
 
   #settle(): void {
-    clearTimeout(this.#timer);
+    this.#timer.cancel();
     this.#release();
   }
 }

@@ -5,6 +5,7 @@
 
 import { type Bytes, copy, decode, encode, textBytes } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
+import { parseText } from '../../transport/json-text.js';
 import { hasKeys, NO_METADATA } from '../codecs/metadata.js';
 import { codeNumber, codeOfNumber, RpcError, type RpcReason, reasonOf } from '../errors.js';
 import type { CodecName, Metadata } from '../types.js';
@@ -187,7 +188,7 @@ function fateOf(value: unknown): { reason: RpcReason | undefined; unsent: boolea
 }
 
 function parseObject(text: string): Record<string, unknown> {
-  const value: unknown = JSON.parse(text);
+  const value: unknown = parseText(text);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('the header is not a JSON object');
   return value as Record<string, unknown>;
 }

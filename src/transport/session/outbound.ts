@@ -6,8 +6,8 @@ import { asGettyError, GettyError, gettyError } from '../../core/errors.js';
 import { checkNames, checkNumber } from '../../core/options.js';
 import { Queue } from '../../core/queue.js';
 import { followSignal } from '../../core/signals.js';
-import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
-import { spend, unitsOf } from '../../core/turn.js';
+import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
+import { inTurns, spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
 import { HeldBytes } from '../buffers/pending-buffer.js';
 import { SEND_OPTION_NAMES } from '../option-names.js';
@@ -64,7 +64,7 @@ class SendWaiter implements Waiter {
   readonly #outbox: { readonly takenPosition: number };
   readonly #resolve: (result: SendResult) => void;
   readonly #reject: (error: SendError) => void;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: LongTimer | undefined;
   #release: (() => void) | undefined;
   #isSettled = false;
 
@@ -88,7 +88,7 @@ class SendWaiter implements Waiter {
   /** It fails after `timeout` milliseconds, or when `signal` aborts. */
   limit(timeout: number | undefined, signal: AbortSignal | undefined, remoteAddress: string): void {
     if (timeout !== undefined) {
-      this.#timer = startTimer(() => this.#fail('SEND_TIMEOUT', `${remoteAddress} did not take the message within ${timeout} ms`), timeout);
+      this.#timer = new LongTimer(() => this.#fail('SEND_TIMEOUT', `${remoteAddress} did not take the message within ${timeout} ms`), timeout);
     }
     if (signal !== undefined) this.#release = followSignal(signal, () => this.#fail('ABORTED_BY_CALLER', 'the caller gave up', signal.reason));
   }
@@ -109,7 +109,7 @@ class SendWaiter implements Waiter {
   #end(): boolean {
     if (this.#isSettled) return false;
     this.#isSettled = true;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#release?.();
     return true;
   }
@@ -391,11 +391,15 @@ export class Outbox<In, Out> implements Flushable {
 
   #settleUpTo(waiters: Queue<Waiter> | undefined, taken: number, error?: GettyError): void {
     if (waiters === undefined) return;
+    const failed: Waiter[] = [];
     for (let next = waiters.peek(); next !== undefined && next.position <= taken; next = waiters.peek()) {
       waiters.shift();
       this.#waiting--;
-      next.settle(error);
+      if (error === undefined) next.settle();
+      else failed.push(next);
     }
+    // To make so many errors takes long.
+    if (error !== undefined) inTurns(failed, (waiter) => waiter.settle(error));
   }
 
   /** Take nothing more; what is queued still leaves. */

@@ -1,7 +1,21 @@
 /** One peer does not take the event loop: what it sends at once is handled in many turns. */
 import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { clientStream, connect, contract, implement, serve, serverStream, unary } from '../../../src/rpc/index.js';
+import { followSignal } from '../../../src/core/signals.js';
+import { LongTimer } from '../../../src/core/timers.js';
+import { settleInTurns } from '../../../src/core/turn.js';
+import {
+  type CallOptions,
+  clientStream,
+  concurrencyLimit,
+  connect,
+  contract,
+  implement,
+  type RpcClientOptions,
+  serve,
+  serverStream,
+  unary,
+} from '../../../src/rpc/index.js';
 import { chunksOf, STREAM_IDENTIFIER } from '../../../src/transport/compression/snappy-format.js';
 import {
   type Codec,
@@ -13,6 +27,7 @@ import {
   type SessionOptions,
   type SessionSetup,
 } from '../../../src/transport/index.js';
+import { clientCall } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemory, RawPeer } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
@@ -275,6 +290,126 @@ describe('rpc', () => {
     },
     2 * PATIENCE,
   );
+
+  describe('many waits that end together', () => {
+    const count = 20_000;
+    const big = { maxPendingCalls: count + 1, session: { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30, maxHandling: count + 1 } };
+    const Wait = contract('Feed', { double: unary<number, number>() });
+
+    test.each<[string, (signal: AbortSignal) => { options?: RpcClientOptions; call?: CallOptions }]>([
+      ['calls that follow one signal', (signal) => ({ call: { signal } })],
+      [
+        'calls that follow one signal in the queue of concurrencyLimit()',
+        (signal) => ({ call: { signal }, options: { interceptors: [concurrencyLimit({ limit: 1, queue: count, queueTimeout: 2 * PATIENCE })] } }),
+      ],
+    ])(
+      '%s',
+      async (_, optionsFor) => {
+        const abort = new AbortController();
+        const { options, call } = optionsFor(abort.signal);
+        let began = 0;
+        const wait = implement(Wait, { double: () => new Promise(() => began++) });
+        await using server = await serve(freeMemory(), [wait], big);
+        await using client = await connect(server.address, { connections: 1, reconnect: false, ...big, ...options });
+        const stub = client.stub(Wait);
+        let failed = 0;
+        for (let n = 0; n < count; n++) stub.double(n, { timeout: 2 * PATIENCE, ...call }).catch(() => failed++);
+        await until(() => began === (options === undefined ? count : 1), 'the calls are under way', PATIENCE);
+        const most = await mostPerTurn(
+          () => failed,
+          async () => {
+            abort.abort();
+            await until(() => failed === count, 'all have failed', PATIENCE);
+          },
+        );
+        expect(most).toBeLessThan(count / 4);
+        client.destroy();
+        server.destroy();
+      },
+      2 * PATIENCE,
+    );
+
+    test(
+      'calls that wait for the place of one in concurrencyLimit()',
+      async () => {
+        const few = 300;
+        let ended = 0;
+        const limit = concurrencyLimit({ limit: 1, queue: few, queueTimeout: PATIENCE });
+        let release!: () => void;
+        const first = new Promise<void>((resolve) => {
+          release = resolve;
+        });
+        let calls = 0;
+        const invoke = limit(async () => {
+          if (calls++ === 0) return first;
+          work(1);
+          return undefined;
+        });
+        for (let n = 0; n < few; n++) void invoke(clientCall()).then(() => ended++);
+        const most = await mostPerTurn(
+          () => ended,
+          async () => {
+            release();
+            await until(() => ended === few, 'all have ended', PATIENCE);
+          },
+        );
+        expect(most).toBeLessThan(few / 2);
+      },
+      2 * PATIENCE,
+    );
+
+    test('timers that end together', async () => {
+      const few = 500;
+      let ended = 0;
+      const timers: LongTimer[] = [];
+      for (let n = 0; n < few; n++) {
+        timers.push(
+          new LongTimer(() => {
+            work(1);
+            ended++;
+            // It mostly waits for its turn by now.
+            if (ended === few / 2) timers.at(-1)?.cancel();
+          }, 20),
+        );
+      }
+      const most = await mostPerTurn(
+        () => ended,
+        () => until(() => ended === few - 1, 'all have ended', PATIENCE),
+      );
+      expect(most).toBeLessThan(few / 4);
+    });
+
+    test(
+      'calls that wait for one promise',
+      async () => {
+        let settled = 0;
+        const promise = new Promise<number>((resolve) => setImmediate(resolve, 7));
+        for (let n = 0; n < count; n++) void settleInTurns(promise).then((value) => (settled += value));
+        const failing = Promise.reject(new Error('lost'));
+        const failures = settleInTurns(failing);
+        await expect(failures).rejects.toThrow('lost');
+        const most = await mostPerTurn(
+          () => settled / 7,
+          () => until(() => settled === 7 * count, 'all have settled', PATIENCE),
+        );
+        expect(most).toBeLessThan(count / 4);
+        expect(await settleInTurns(promise)).toBe(7);
+      },
+      2 * PATIENCE,
+    );
+
+    test('a follower that is removed before its turn is not called', async () => {
+      const abort = new AbortController();
+      let called = 0;
+      const releases = Array.from({ length: count }, () => followSignal(abort.signal, () => called++));
+      abort.abort();
+      const before = called;
+      for (const release of releases) release();
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(before).toBeLessThan(count);
+      expect(called).toBe(before);
+    });
+  });
 
   test(
     'the end of many sessions with a few calls each',

@@ -50,6 +50,43 @@ const of = (list: readonly MethodStatistics[], method: string): MethodStatistics
 describe('statistics()', () => {
   noLeaks();
 
+  test('counts the streams and calls of a lost session as CANCELLED', async () => {
+    const count = 500;
+    const Endless = contract('Endless', { list: serverStream<void, string>(), wait: unary<void, string>() });
+    let began = 0;
+    let end!: () => void;
+    const over = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    const endless = implement(Endless, {
+      async *list() {
+        began++;
+        for (;;) yield 'an item';
+      },
+      async wait() {
+        began++;
+        await over;
+        return 'done';
+      },
+    });
+    await using server = await serve(freeMemory(), [endless]);
+    const client = await connect(server.address, { connections: 1, reconnect: false });
+    const stub = client.stub(Endless);
+    for (let n = 0; n < count; n++) {
+      stub.wait().catch(() => {});
+      const items = stub.list()[Symbol.asyncIterator]();
+      items.next().catch(() => {});
+    }
+    await until(() => began === 2 * count, 'all are under way');
+    client.destroy();
+    await until(() => [...server.channels].length === 0, 'the session is lost');
+    end();
+    const ended = (method: string) => of(server.statistics().served, method);
+    await until(() => ended('list').inFlight + ended('wait').inFlight === 0, 'all have ended');
+    expect([ended('list').failed, ended('wait').failed]).toEqual([{ CANCELLED: count }, { CANCELLED: count }]);
+    await client.close();
+  });
+
   test('tells of each method, on both sides, what began and how it ended', async () => {
     await using s = await shop();
     for (const item of ['a', 'bb', 'nothing', 'ccc']) await s.stub.price(item).catch(() => {});

@@ -11,7 +11,7 @@ import {
   toJson,
   toJsonString,
 } from '@bufbuild/protobuf';
-import { counted, MAX_DECODED_OBJECTS, scanJson } from '../../../transport/json-text.js';
+import { counted, MAX_DECODED_OBJECTS, parseText, scanJson } from '../../../transport/json-text.js';
 import type { MessageCodec } from '../types.js';
 import { describeSchema } from './describe.js';
 import { checkJsonCost } from './json-cost.js';
@@ -38,7 +38,7 @@ export function protobufJsonBody<Desc extends DescMessage>(schema: Desc, registr
       const { values, names } = counted;
       // Bytes that are no UTF-8 are refused: protobuf-es takes long to check what they are read as.
       const text = validText(bytes, start, end) || '{}';
-      const value = JSON.parse(text) as JsonValue;
+      const value = parseText(text) as JsonValue;
       const escaped = withTextKeys && mayHaveProtoKey(text);
       // JSON.parse() keeps the last of two properties with one name, and ProtoJSON wants the message refused.
       if (checkJsonCost(schema, value, values, maxObjects, escaped, registry) !== names)
