@@ -40,8 +40,8 @@ const followed = new WeakMap<AbortSignal, FollowedSignal>();
 const nothing = (): void => {};
 
 /**
- * Calls `follower` once when `signal` aborts; a later turn of the event loop calls what would take long in this one. Returns a function that ends this; call it when the signal does not matter any more. A signal that has
- * aborted already calls nothing. `follower` must not throw, and each call needs a function of its own.
+ * Calls `follower` once when `signal` aborts. Followers that would take too long in this turn of the event loop are called in later turns. Returns a
+ * function that ends this; call it when the signal does not matter any more. A signal that has aborted already calls nothing. `follower` must not throw, and each call needs a function of its own.
  */
 export function followSignal(signal: AbortSignal | undefined, follower: Follower): () => void {
   if (signal === undefined || signal.aborted) return nothing;
