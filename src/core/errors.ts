@@ -79,12 +79,21 @@ export function isInstance<T>(value: unknown, type: abstract new (...args: never
 
 /** The code of a GettyError; undefined for anything else. Never throws. */
 export function codeOf(error: unknown): GettyError['code'] | undefined {
-  return isInstance(error, GettyError) ? error.code : undefined;
+  return isGettyError(error) ? error.code : undefined;
+}
+
+/** False for a GettyError whose code or message was set to what is no text, or cannot be read. Never throws. */
+function isGettyError(error: unknown): error is GettyError {
+  try {
+    return error instanceof GettyError && typeof error.code === 'string' && typeof error.message === 'string';
+  } catch {
+    return false;
+  }
 }
 
 /** A GettyError as it is. Anything else that was thrown becomes the cause of one with `code`; `what` begins its message. Never throws. */
 export function asGettyError(thrown: unknown, code: ErrorCode, what: string): GettyError {
-  return isInstance(thrown, GettyError) ? thrown : gettyError(code, `${what}: ${messageOf(thrown)}`, thrown);
+  return isGettyError(thrown) ? thrown : gettyError(code, `${what}: ${messageOf(thrown)}`, thrown);
 }
 
 /** The text of anything thrown, for messages: an Error's own message, or the value's string. Never throws. */

@@ -83,11 +83,14 @@ function isBytes(value: unknown): value is Uint8Array {
 const BRAND = Symbol.for('getty.RpcError');
 Object.defineProperty(RpcError.prototype, BRAND, { value: true });
 
-/** An RpcError of this copy of the package as it is, one of another copy as one of this; undefined for anything else. Never throws. */
+/**
+ * An RpcError of this copy of the package as it is, and one of another copy as one of this. One whose fields were changed to what the constructor refuses
+ * becomes one without them. Undefined for anything else. Never throws.
+ */
 export function rpcErrorOf(thrown: unknown): RpcError | undefined {
-  if (isInstance(thrown, RpcError)) return thrown;
   if (typeof thrown !== 'object' || thrown === null) return undefined;
   try {
+    if (isInstance(thrown, RpcError) && isIntact(thrown)) return thrown;
     if (Reflect.get(thrown, BRAND) !== true) return undefined;
     const { code, metadata, details, unsent, reason } = thrown as RpcError;
     if (!isRpcCode(code)) return undefined;
@@ -101,6 +104,15 @@ export function rpcErrorOf(thrown: unknown): RpcError | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Fields of an error can be set from outside, for instance by Object.assign() with what a stranger sent. */
+function isIntact({ code, message, metadata, details, unsent, reason }: RpcError): boolean {
+  if (typeof message !== 'string' || !isRpcCode(code) || typeof unsent !== 'boolean') return false;
+  if ((details !== undefined && !isBytes(details)) || reasonOf(reason) !== reason) return false;
+  if (metadata === NO_METADATA) return true;
+  if (typeof metadata !== 'object' || metadata === null || Symbol.iterator in metadata) return false;
+  return Object.values(metadata).every((value) => typeof value === 'string');
 }
 
 function stringsOf(metadata: unknown): Metadata {

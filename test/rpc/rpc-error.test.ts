@@ -1,7 +1,7 @@
 /** RpcError.from(): whatever was thrown becomes an RpcError. */
 import { describe, expect, test, vi } from 'vitest';
 import { RpcError } from '../../src/rpc/errors.js';
-import { retry } from '../../src/rpc/index.js';
+import { connect, contract, implement, oneway, retry, serve, serverStream, unary } from '../../src/rpc/index.js';
 import { clientCall, scripted } from '../fixtures/calls.js';
 
 async function otherCopy(): Promise<typeof RpcError> {
@@ -76,6 +76,56 @@ describe('RpcError.from()', () => {
     const error = RpcError.from(odd);
     expect(error).toMatchObject({ code: 'NOT_FOUND', details: undefined, unsent: false, reason: undefined });
     expect({ ...error.metadata }).toEqual({ s: 's' });
+  });
+});
+
+describe('an RpcError whose fields were changed', () => {
+  const CHANGES: readonly [string, object][] = [
+    ['a message that is no text', { message: { toString: 1, valueOf: 1 } }],
+    ['a message that is a symbol', { message: Symbol('s') }],
+    ['metadata that is a number', { metadata: 5 }],
+    ['no metadata', { metadata: null }],
+    ['metadata that is a list', { metadata: [] }],
+    ['metadata of numbers', { metadata: { a: 1 } }],
+    ['details that are no bytes', { details: null }],
+    ['an unknown code', { code: 'constructor' }],
+    ['an unknown reason', { reason: 'toString' }],
+    ['a fate that is no boolean', { unsent: 'yes' }],
+  ];
+  const changed = (change: object): RpcError => Object.assign(new RpcError('NOT_FOUND', 'none', { metadata: { see: 'there' } }), change);
+
+  test.each(CHANGES)('becomes one without them: %s', (_, change) => {
+    const thrown = changed(change);
+    const error = RpcError.from(thrown);
+    expect(error).not.toBe(thrown);
+    expect(error.cause).toBe(thrown);
+    expect(error.code).toBe('code' in change ? 'UNKNOWN' : 'NOT_FOUND');
+    expect(typeof `${error.message} ${error.stack}`).toBe('string');
+    expect(Object.values(error.metadata).every((value) => typeof value === 'string')).toBe(true);
+  });
+
+  test.each(CHANGES)('ends its call alone, however it is called: %s', async (_, change) => {
+    const Odd = contract('Odd', { ask: unary<string, string>(), tell: oneway<string>(), list: serverStream<string, string>() });
+    const fails = async (): Promise<never> => {
+      await null;
+      throw changed({ ...change, ...(!('reason' in change) && { reason: 'refused' }) });
+    };
+    const odd = implement(Odd, {
+      ask: (text) => (text === 'fine' ? text : fails()),
+      tell: fails,
+      // biome-ignore lint/correctness/useYield: it fails before
+      async *list() {
+        await fails();
+      },
+    });
+    await using server = await serve('memory://', [odd], { logger: { info() {}, warn() {} } });
+    await using client = await connect(server.address, { connections: 1 });
+    const stub = client.stub(Odd);
+    await stub.tell('x');
+    const code = 'code' in change ? 'UNKNOWN' : 'NOT_FOUND';
+    await expect(stub.ask('x')).rejects.toMatchObject({ code });
+    await expect(stub.list('x')[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code });
+    expect(await stub.ask('fine')).toBe('fine');
   });
 });
 

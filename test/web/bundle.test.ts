@@ -26,7 +26,7 @@ it('a page has what Node.js has, but for what only servers need, and UDP', () =>
 describe('the build of getty-ts/web', () => {
   it('all of it is at most 19 KiB, minified and compressed', async () => {
     const size = gzipSync(await bundleWeb('esm'), { level: 9 }).length;
-    expect(size).toBeLessThanOrEqual(18 * KIB);
+    expect(size).toBeLessThanOrEqual(19 * KIB);
     // Were the build empty, it would be small too.
     expect(size).toBeGreaterThan(6 * KIB);
   });

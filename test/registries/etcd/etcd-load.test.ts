@@ -19,7 +19,7 @@ describe('an etcd', () => {
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
 
-  it('that 1,000 providers register at at once: the lists of 200 consumers become complete', { timeout: 180_000 }, async () => {
+  it('that 1,000 providers register at at once: the lists of 200 consumers become complete', { timeout: 600_000 }, async () => {
     const options = { root: '/storm' };
     const registries = Array.from({ length: 1_200 }, () => etcd(server.endpoint, options));
     const [readers, writers] = [registries.slice(0, 200), registries.slice(200)];
@@ -34,7 +34,7 @@ describe('an etcd', () => {
     await Promise.all(registries.map((registry) => registry[Symbol.asyncDispose]()));
   });
 
-  it('behind a line of 50 KB/s: a list of 1,000 nodes arrives, later than the time of one request', { timeout: 120_000 }, async () => {
+  it('behind a line of 50 KB/s: a list of 1,000 nodes arrives, later than the time of one request', { timeout: 600_000 }, async () => {
     const root = '/slow';
     const entries = Array.from({ length: 1_000 }, (_, i) => node(`n${i}`, { metadata: { note: 'x'.repeat(100) } }));
     const puts = entries.map((entry) => ({ request_put: { key: encode(entryPath(root, entry)), value: encode(entryValue(entry)) } }));

@@ -332,7 +332,7 @@ describe('over TLS', () => {
   afterAll(() => server.stop());
 
   it('both sides show their certificates', async () => {
-    await using client = new ZooKeeperClient(`127.0.0.1:${secure}`, { tls: { ...CLIENT_TLS, ...identity('client') } });
+    await using client = new ZooKeeperClient(`127.0.0.1:${secure}`, { tls: { ...CLIENT_TLS, ...identity('client') }, operationTimeout: 30_000, sessionTimeout: 30_000 });
     await client.create('/tls', bytes('x'.repeat(500_000)));
     expect((await client.getData('/tls')).data.length).toBe(500_000);
   });
@@ -343,7 +343,7 @@ describe('over TLS', () => {
     ['a server that we do not trust', { ca: identity('stranger').cert, ...identity('client') }],
     ['another name than the server has', { ...CLIENT_TLS, ...identity('client'), serverName: 'elsewhere.example' }],
   ])('refused: %s', async (_, tls) => {
-    await using client = new ZooKeeperClient(`127.0.0.1:${secure}`, { tls, operationTimeout: 300, initialDelay: 10 });
+    await using client = new ZooKeeperClient(`127.0.0.1:${secure}`, { tls, operationTimeout: 1_000, initialDelay: 10 });
     await expect(client.exists('/')).rejects.toMatchObject({ reason: 'OPERATION_TIMEOUT', cause: expect.any(Error) });
     expect(client.sessionId).toBe(0n);
   });
