@@ -197,6 +197,11 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
     if (item !== undefined) return this.#takeItem(item);
     if (this.#error !== undefined) return Promise.reject(this.#error);
     if (this.#over) return Promise.resolve(DONE);
+    return this.#wait();
+  }
+
+  /** Apart from next(), which must not pay for the closure where an item is here. */
+  #wait(): Promise<IteratorResult<T, undefined>> {
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
