@@ -48,6 +48,22 @@ export function settle<T>(callback: () => T | PromiseLike<T>): Promise<T> {
   }
 }
 
+/**
+ * Marks the promises among `items` as handled. All of them exist before the first is awaited, so one may reject while another is awaited, and without a handler
+ * that ends the process. A thenable is left alone: to call its then() may begin its work.
+ */
+export function markHandled(items: readonly unknown[]): void {
+  for (const item of items) {
+    if (typeof item !== 'object' || item === null) continue;
+    try {
+      // Throws TypeError for what is no promise, of whatever realm.
+      if (typeof (item as { then?: unknown }).then === 'function') Promise.prototype.then.call(item, undefined, () => {});
+    } catch {
+      // Its own reader will see what is wrong with it.
+    }
+  }
+}
+
 /** Throws an error with `code` when `outcome` is a promise, where `name` has to answer at once. A rejection of the promise is ignored. */
 export function refusePromise(code: ErrorCode, name: string, outcome: unknown): void {
   const promise = promiseOf(outcome);

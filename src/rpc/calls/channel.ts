@@ -225,6 +225,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   onClose(): void {
     this.#caller.close();
     this.#responder.abortAll();
+    this.recent?.forgetAll();
     this.dialect.settle();
     this.#settleIdle();
     this.#setup.changed(this);

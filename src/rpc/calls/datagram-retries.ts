@@ -12,8 +12,13 @@ const FIRST_RESEND = 200;
 const LONGEST_RESEND = 2_000;
 /** Requests that are remembered for each peer, some 10 MiB: 65 s of 1,000 calls a second. */
 export const REMEMBERED = 65_536;
-/** Bytes of their answers. */
+/** Requests that are remembered for all peers together, some 60 MiB, … */
+const REMEMBERED_IN_ALL = 524_288;
+/** … but so many of each peer always: the others may be strangers. */
+const REMEMBERED_ALWAYS = 256;
+/** Bytes of the answers to a peer, with the overhead for each. */
 const REMEMBERED_BYTES = 1024 * 1024;
+const ANSWER_OVERHEAD = 64;
 /** Milliseconds that a request is remembered when its caller does not say how long it waits, … */
 const WITHOUT_TIMEOUT = 30_000;
 /** … at most: a datagram lives for two minutes (RFC 9293, 3.4.1), … */
@@ -51,11 +56,18 @@ export class Resends {
 }
 
 interface Remembered {
-  readonly high: number;
   /** An instant of now(): until then it may come again. */
   readonly until: number;
   /** Undefined: it is being handled, has no answer, or the answer had to make room for newer ones. */
   answer: Uint8Array | undefined;
+}
+
+/** Requests that are remembered for all peers. */
+let total = 0;
+
+/** All 64 bits of a sequence count. The upper half of our own callers is 0. */
+function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
+  return sequenceHigh === 0 ? sequenceKey(sequenceLow) : `${sequenceHigh} ${sequenceLow}`;
 }
 
 /**
@@ -63,64 +75,72 @@ interface Remembered {
  * before: where there are too many, new ones are refused.
  */
 export class RecentRequests {
-  /** By the sequenceKey() of the low half of the sequence. */
-  readonly #requests = new Map<number, Remembered>();
-  /** The keys of the requests with an answer, the oldest first. */
-  #answered = new Queue<number>();
+  readonly #requests = new Map<number | string, Remembered>();
+  /** Those with an answer, the oldest first, and some whose answer is forgotten. */
+  #answered = new Queue<Remembered>();
+  /** Bytes of the answers, with ANSWER_OVERHEAD for each. */
   #bytes = 0;
   /** So many requests are looked through for those whose time has passed. */
   #nextPurge = FIRST_PURGE;
   #purgedAt = Number.NEGATIVE_INFINITY;
 
+  get size(): number {
+    return this.#requests.size;
+  }
+
   /** The request as it came before; undefined: it is new. */
-  find({ sequenceLow, sequenceHigh }: Sequence): Remembered | undefined {
-    const known = this.#requests.get(sequenceKey(sequenceLow));
-    return known?.high === sequenceHigh ? known : undefined;
+  find(sequence: Sequence): Remembered | undefined {
+    return this.#requests.get(keyOf(sequence));
   }
 
   /** Remembers a new request. `timeout`: of its call, in ms. `time`: an instant of now(). False: there is no room, and the call must not run. */
-  remember({ sequenceLow, sequenceHigh }: Sequence, timeout: number | undefined, time: number): boolean {
+  remember(sequence: Sequence, timeout: number | undefined, time: number): boolean {
     if (this.#requests.size >= this.#nextPurge) this.#purge(time);
-    if (this.#requests.size >= REMEMBERED) return false;
-    const key = sequenceKey(sequenceLow);
-    this.#forgetAnswer(this.#requests.get(key));
+    const { size } = this.#requests;
+    if (size >= REMEMBERED || (total >= REMEMBERED_IN_ALL && size >= REMEMBERED_ALWAYS)) return false;
     const until = time + Math.min(timeout ?? WITHOUT_TIMEOUT, LONGEST_MEMORY) + MARGIN;
-    this.#requests.set(key, { high: sequenceHigh, until, answer: undefined });
+    this.#requests.set(keyOf(sequence), { until, answer: undefined });
+    total += this.#requests.size - size;
     return true;
   }
 
   answered(sequence: Sequence, answer: Uint8Array): void {
     const known = this.find(sequence);
-    if (known === undefined) return;
-    this.#forgetAnswer(known);
+    if (known === undefined || known.answer !== undefined) return;
     known.answer = answer;
-    this.#bytes += answer.length;
-    this.#answered.push(sequenceKey(sequence.sequenceLow));
-    while (this.#bytes > REMEMBERED_BYTES) {
-      const oldest = this.#answered.shift();
-      if (oldest === undefined) return;
-      this.#forgetAnswer(this.#requests.get(oldest));
-    }
+    this.#bytes += answer.length + ANSWER_OVERHEAD;
+    this.#answered.push(known);
+    while (this.#bytes > REMEMBERED_BYTES) this.#forgetAnswer(this.#answered.shift());
+  }
+
+  /** The session is over. */
+  forgetAll(): void {
+    total -= this.#requests.size;
+    this.#requests.clear();
+    this.#answered.clear();
+    this.#bytes = 0;
   }
 
   #forgetAnswer(request: Remembered | undefined): void {
     if (request?.answer === undefined) return;
-    this.#bytes -= request.answer.length;
+    this.#bytes -= request.answer.length + ANSWER_OVERHEAD;
     request.answer = undefined;
   }
 
   #purge(time: number): void {
     if (time - this.#purgedAt < PURGE_PERIOD) return;
     this.#purgedAt = time;
+    const { size } = this.#requests;
     for (const [key, request] of this.#requests) {
       if (request.until > time) continue;
       this.#forgetAnswer(request);
       this.#requests.delete(key);
     }
+    total -= size - this.#requests.size;
     this.#nextPurge = Math.min(REMEMBERED, Math.max(FIRST_PURGE, this.#requests.size * 2));
-    const answered = new Queue<number>();
-    for (let key = this.#answered.shift(); key !== undefined; key = this.#answered.shift())
-      if (this.#requests.get(key)?.answer !== undefined) answered.push(key);
+    const answered = new Queue<Remembered>();
+    for (let request = this.#answered.shift(); request !== undefined; request = this.#answered.shift())
+      if (request.answer !== undefined) answered.push(request);
     this.#answered = answered;
   }
 }

@@ -20,7 +20,7 @@ import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
 import { Reply } from '../wire/response.js';
 import { CallPlaces } from './call-places.js';
 import { instantFor, streams } from './client-call.js';
-import { REMEMBERED, type RecentRequests } from './datagram-retries.js';
+import type { RecentRequests } from './datagram-retries.js';
 import { handling } from './inherited-call.js';
 import { headerBytesOf, objectBytesOf } from './pending-bytes.js';
 import { sequenceKey } from './sequence-key.js';
@@ -115,7 +115,7 @@ export class Responder {
       callType = head.callType;
       if (route instanceof RpcError) throw route;
       if (recent?.remember(frame, head.timeout, now()) === false)
-        throw new RpcError('RESOURCE_EXHAUSTED', `${REMEMBERED} requests of this peer may still come twice`, REFUSED);
+        throw new RpcError('RESOURCE_EXHAUSTED', `too many requests may still come twice over UDP: ${recent.size} of this peer`, REFUSED);
       method = route.method;
       let bytes = headerBytesOf(frame, head.metadata);
       this.#checkPlaces(bytes);

@@ -4,7 +4,7 @@
  */
 
 import { allocate, type Bytes } from '../../core/bytes.js';
-import { promiseOf } from '../../core/callbacks.js';
+import { markHandled, promiseOf } from '../../core/callbacks.js';
 import { Queue } from '../../core/queue.js';
 import { isTurnOver, nextTurn, spend, unitsOf } from '../../core/turn.js';
 import { RpcError } from '../errors.js';
@@ -304,7 +304,10 @@ export class StreamWriter {
 
   /** True: all was sent. False: it was stopped. Rejects with what the iterable, or encoding, throws. */
   async pump(source: AsyncIterable<unknown> | Iterable<unknown>): Promise<boolean> {
-    if (this.#stopped) return false;
+    if (this.#stopped) {
+      if (Array.isArray(source)) markHandled(source);
+      return false;
+    }
     const iterator = iteratorOf(source);
     this.#iterator = iterator;
     for (let units = UNITS_PER_SPEND; ; ) {
@@ -351,6 +354,7 @@ export function isIterable(value: unknown): value is AsyncIterable<unknown> | It
 
 /** An item of an array, or of a generator that is not async, is awaited if it is a promise, as `for await` does. */
 export function iteratorOf(source: AsyncIterable<unknown> | Iterable<unknown>): AsyncIterator<unknown> | Iterator<unknown> {
+  if (Array.isArray(source)) markHandled(source);
   // One of them may be there and undefined.
   if (typeof Reflect.get(source, Symbol.asyncIterator) === 'function') return (source as AsyncIterable<unknown>)[Symbol.asyncIterator]();
   return new AwaitedItems((source as Iterable<unknown>)[Symbol.iterator]()) as Iterator<unknown>;

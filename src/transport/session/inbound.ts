@@ -226,9 +226,9 @@ export class Inbox<In, Out> {
     if (messages.length === 0) this.#whole = undefined;
   }
 
-  /** False: the share of this turn is used up, and the message waits for the next. Of datagrams the system hands over few in a turn. */
+  /** False: the share of this turn is used up, and the message waits for the next. */
   #hasTurn(size: number): boolean {
-    if (this.#lossy || !spend(unitsOf(size))) return true;
+    if (!spend(unitsOf(size))) return true;
     this.#waitForTurn(true);
     return false;
   }

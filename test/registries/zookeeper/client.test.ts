@@ -332,7 +332,11 @@ describe('over TLS', () => {
   afterAll(() => server.stop());
 
   it('both sides show their certificates', async () => {
-    await using client = new ZooKeeperClient(`127.0.0.1:${secure}`, { tls: { ...CLIENT_TLS, ...identity('client') }, operationTimeout: 30_000, sessionTimeout: 30_000 });
+    await using client = new ZooKeeperClient(`127.0.0.1:${secure}`, {
+      tls: { ...CLIENT_TLS, ...identity('client') },
+      operationTimeout: 30_000,
+      sessionTimeout: 30_000,
+    });
     await client.create('/tls', bytes('x'.repeat(500_000)));
     expect((await client.getData('/tls')).data.length).toBe(500_000);
   });

@@ -220,14 +220,15 @@ describe('over datagrams', () => {
       recent.answered(request(low), new Uint8Array(1_000));
     }
     expect(recent.find(request(2_999))?.answer).toHaveLength(1_000);
-    // 1,048 answers of 1,000 bytes are within 1 MiB.
-    expect(recent.find(request(3_000 - 1_048))?.answer).toHaveLength(1_000);
-    expect(recent.find(request(3_000 - 1_049))).toMatchObject({ answer: undefined });
+    // 985 answers of 1,000 bytes, with 64 more for each, are within 1 MiB.
+    expect(recent.find(request(3_000 - 985))?.answer).toHaveLength(1_000);
+    expect(recent.find(request(3_000 - 986))).toMatchObject({ answer: undefined });
     expect(recent.find(request(0))).toBeDefined();
     expect(recent.find({ sequenceLow: 0, sequenceHigh: 8 })).toBeUndefined();
     for (let low = 3_000; low < 6_000; low++) recent.remember(request(low), 5_000, 20_000);
     expect(recent.find(request(0))).toBeUndefined();
     expect(recent.find(request(1))).toBeDefined();
+    recent.forgetAll();
   });
 
   test('where too many requests may come twice, new ones are refused and none is forgotten', () => {
@@ -238,5 +239,34 @@ describe('over datagrams', () => {
     expect(recent.find(request(0))).toBeDefined();
     expect(recent.remember(request(REMEMBERED), 5_000, 7_000)).toBe(true);
     expect(recent.find(request(0))).toBeUndefined();
+    recent.forgetAll();
+  });
+
+  test('requests whose sequences share their lower half are all remembered', () => {
+    const recent = new RecentRequests();
+    const request = (high: number) => ({ sequenceLow: 5, sequenceHigh: high });
+    for (let high = 0; high < 5_000; high++) {
+      expect(recent.remember(request(high), 5_000, 0)).toBe(true);
+      recent.answered(request(high), new Uint8Array(4));
+    }
+    expect(recent.size).toBe(5_000);
+    expect(recent.find(request(0))?.answer).toHaveLength(4);
+    for (let high = 5_000; high < 9_000; high++) recent.remember(request(high), 5_000, 20_000);
+    expect(recent.size).toBe(4_000);
+    recent.forgetAll();
+  });
+
+  test('of very many peers each may always send some, and the end of one makes room', () => {
+    const peers = Array.from({ length: 9 }, () => new RecentRequests());
+    const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 0 });
+    const counts = peers.map((recent) => {
+      let count = 0;
+      while (recent.remember(request(count), 60_000, 0)) count++;
+      return count;
+    });
+    expect(counts).toEqual([...Array(8).fill(REMEMBERED), 256]);
+    peers[0]?.forgetAll();
+    expect(peers[8]?.remember(request(256), 60_000, 0)).toBe(true);
+    for (const recent of peers) recent.forgetAll();
   });
 });

@@ -1,13 +1,24 @@
 /** The items of streams: promises among them, items that have no form in the codec, and iterables that misbehave. */
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { type CodecName, clientStream, contract, duplex, implement, type RpcError, serverStream, timeout, unary } from '../../../src/rpc/index.js';
+import {
+  type CodecName,
+  clientStream,
+  concurrencyLimit,
+  contract,
+  duplex,
+  implement,
+  type RpcError,
+  serverStream,
+  timeout,
+  unary,
+} from '../../../src/rpc/index.js';
 import { collect } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Kinds as KindsDescriptor } from '../../fixtures/protobuf/kinds_pb.js';
 import { freeMemory, rig } from '../../fixtures/rpc.js';
 import { rejection } from '../../fixtures/transports.js';
-import { turns } from '../../fixtures/waiting.js';
+import { gate, turns } from '../../fixtures/waiting.js';
 
 noLeaks();
 
@@ -34,7 +45,8 @@ function* generated(values: number[], left: number[]): Generator<Promise<number>
 }
 
 /** What a handler answers to `list`; a test sets it. */
-let answer: (values: number[]) => Iterable<number | Promise<number>> | AsyncIterable<number> = (values) => values;
+type Items = Iterable<number | Promise<number>> | AsyncIterable<number>;
+let answer: (values: number[]) => Items | Promise<Items> = (values) => values;
 
 const feed = implement(Feed, {
   one: (value) => value,
@@ -91,6 +103,40 @@ describe('a promise as an item is awaited', () => {
     expect([seen, failed.code, failed.message, left]).toEqual([[1], 'UNKNOWN', 'no second', 1]);
     expect(await rejection(stub.sum(failing()))).toMatchObject({ code: 'CANCELLED', message: expect.stringContaining('no second') });
     expect(left).toBe(2);
+  });
+});
+
+describe('an array of promises of which several reject', () => {
+  const items = (): Promise<number>[] => [later(1), ...[2, 3, 4].map((n) => later(n).then(() => Promise.reject(new TypeError(`no ${n}`))))];
+
+  test.each(['interceptors', 'no interceptors'])('fails its stream with the first: with %s', async (which) => {
+    const interceptors = which === 'interceptors' ? [timeout(60_000), concurrencyLimit({ limit: 10 })] : [];
+    await using pair = await rig({ address: freeMemory(), services: [feed], server: { interceptors }, client: { interceptors } });
+    const stub = pair.client.stub(Feed);
+    answer = items;
+    expect(await rejection(collect(stub.list([])))).toMatchObject({ message: 'no 2' });
+    expect(await rejection(stub.sum(items()))).toMatchObject({ message: expect.stringContaining('no 2') });
+    await turns(10);
+  });
+
+  test('does no harm when its caller has left before the handler answers', async () => {
+    await using pair = await rig({ address: freeMemory(), services: [feed], client: { connections: 1 } });
+    const stub = pair.client.stub(Feed);
+    const late = gate<Promise<number>[]>();
+    const begun = gate();
+    answer = () => {
+      begun.open();
+      return late.promise;
+    };
+    const replies = stub.list([])[Symbol.asyncIterator]();
+    const first = replies.next();
+    await begun.promise;
+    await replies.return?.();
+    await first;
+    // It is behind the word that the caller has left.
+    await stub.one(1);
+    late.open(items());
+    await turns(10);
   });
 });
 

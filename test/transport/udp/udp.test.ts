@@ -91,6 +91,38 @@ async function timePasses(ms: number): Promise<void> {
   }
 }
 
+describe('datagrams that came together', () => {
+  it('are read in several turns of the event loop when they take long', async () => {
+    const handledIn: number[] = [];
+    let turn = 0;
+    let isOver = false;
+    const count = (): void => {
+      turn++;
+      if (!isOver) setImmediate(count);
+    };
+    count();
+    const spin = (ms: number): void => {
+      for (const end = performance.now() + ms; performance.now() < end; );
+    };
+    const onMessage = (): void => {
+      handledIn.push(turn);
+      spin(12);
+    };
+    await using server = await serve(HERE, { codec: raw(), listener: { onMessage } });
+    using stranger = new Stranger(server.address);
+    await stranger.send('first');
+    await until(() => handledIn.length === 1, 'the server knows the stranger');
+    const large = Buffer.alloc(4_200);
+    const sent = Array.from({ length: 12 }, () => stranger.send(large));
+    spin(20);
+    await Promise.all(sent);
+    await until(() => handledIn.length === 13, 'all are handled');
+    isOver = true;
+    // The first turn is timed only from its second message on.
+    expect(new Set(handledIn.slice(1)).size).toBeGreaterThanOrEqual(6);
+  });
+});
+
 describe('sessions', () => {
   it('each peer has its own, made by its first datagram', async () => {
     await using s = await served(echo);
