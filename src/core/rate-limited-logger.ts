@@ -1,15 +1,13 @@
-/** A logger for what a peer can cause: it passes on few lines a second, so that a peer fills no disk. */
+/** A logger for what a peer can cause: it passes on few lines a second. */
 import type { Logger } from './logger.js';
+import { WarningBudget } from './warning-budget.js';
 
 /** So many warnings are passed on at once. */
 const BURST = 100;
-const PER_SECOND = 10;
 
 class RateLimitedLogger implements Logger {
   readonly #logger: Logger;
-  #left = BURST;
-  #refilledAt = 0;
-  #suppressed = 0;
+  readonly #budget = new WarningBudget(BURST);
 
   constructor(logger: Logger) {
     this.#logger = logger;
@@ -20,16 +18,8 @@ class RateLimitedLogger implements Logger {
   }
 
   warn(details: object, message: string): void {
-    const now = performance.now();
-    this.#left = Math.min(BURST, this.#left + ((now - this.#refilledAt) / 1_000) * PER_SECOND);
-    this.#refilledAt = now;
-    if (this.#left < 1) {
-      this.#suppressed++;
-      return;
-    }
-    this.#left--;
-    const suppressed = this.#suppressed;
-    this.#suppressed = 0;
+    const suppressed = this.#budget.take();
+    if (suppressed === undefined) return;
     this.#logger.warn(suppressed === 0 ? details : { ...details, suppressed }, message);
   }
 }
