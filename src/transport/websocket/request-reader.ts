@@ -35,7 +35,7 @@ export class RequestReader extends Duplex {
     this.socket = socket;
     this.#failed = failed;
     // An error without a listener would end the process. The socket is closed after it.
-    socket.on('error', ignore).on('data', this.#onData).on('end', this.#onEnd);
+    socket.on('error', ignore).on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose);
     parser.emit('connection', this);
   }
 
@@ -43,7 +43,7 @@ export class RequestReader extends Duplex {
   release(): Buffer | undefined {
     if (this.#isReleased) return undefined;
     this.#isReleased = true;
-    this.socket.off('data', this.#onData).off('end', this.#onEnd).pause();
+    this.socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose).pause();
     this.destroy();
     return this.#rest;
   }
@@ -91,6 +91,11 @@ export class RequestReader extends Duplex {
     // The parser tells of a request that is cut off.
     if (this.#hasBegun && !this.#isWhole) this.push(null);
     else if (!this.#isWhole) this.socket.destroy();
+  };
+
+  /** The parser, and the server that it belongs to, keep this stream until it is closed. */
+  readonly #onClose = (): void => {
+    this.destroy();
   };
 
   override _read(): void {}

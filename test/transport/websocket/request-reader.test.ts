@@ -1,0 +1,48 @@
+/** Nothing is left of a connection to a WebSocket server that ends before its request is whole. */
+import { EventEmitter } from 'node:events';
+import { Server } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { afterEach, describe, test, vi } from 'vitest';
+import { raw, type ServerOptions, serve } from '../../../src/transport/index.js';
+import { RequestReader } from '../../../src/transport/websocket/request-reader.js';
+import { CLIENT_TLS, SERVER_TLS } from '../../fixtures/certificates.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { until } from '../../fixtures/waiting.js';
+
+noLeaks();
+afterEach(() => void vi.restoreAllMocks());
+
+const ENDS: readonly [string, (peer: Socket) => void, ServerOptions?][] = [
+  ['ends without a byte', (peer) => peer.end()],
+  ['ends after empty lines', (peer) => peer.end('\r\n\r\n')],
+  ['ends within its request', (peer) => peer.end('GET /live HT')],
+  ['is reset without a byte', (peer) => peer.resetAndDestroy()],
+  ['is reset within its request', (peer) => void peer.write('GET /live HT', () => peer.resetAndDestroy())],
+  ['says nothing until handshakeTimeout', () => {}, { handshakeTimeout: 50 }],
+  ['does not end its request until handshakeTimeout', (peer) => void peer.write('GET /live HT'), { handshakeTimeout: 50 }],
+];
+
+describe.each(['ws', 'wss'])('%s: a connection', (scheme) => {
+  test.each(ENDS)('that %s is closed with its reader', async (_, end, options) => {
+    const readers: RequestReader[] = [];
+    const parse = vi.spyOn(Server.prototype, 'emit');
+    parse.mockImplementation(function (this: Server, event: string | symbol, ...given: unknown[]) {
+      if (given[0] instanceof RequestReader && event === 'connection') readers.push(given[0]);
+      return EventEmitter.prototype.emit.call(this, event, ...given);
+    });
+    const secure = scheme === 'wss';
+    await using server = await serve(
+      `${scheme}://127.0.0.1:0`,
+      { codec: raw(), listener: { onMessage() {} } },
+      { ...options, ...(secure && { tls: SERVER_TLS }) },
+    );
+    const port = Number(new URL(server.address).port);
+    const peer = connect(port, '127.0.0.1').on('error', () => {});
+    const stream = secure ? connectTls({ socket: peer, ...CLIENT_TLS, servername: 'localhost' }).on('error', () => {}) : peer;
+    stream.resume().once(secure ? 'secureConnect' : 'connect', () => end(stream));
+    await until(() => readers.length === 1, 'the connection has a reader');
+    await until(() => readers.every((reader) => reader.closed), 'the reader is closed');
+    peer.destroy();
+  });
+});
