@@ -8,6 +8,7 @@ import { captureAsyncContext } from '../core/node-async-context.js';
 import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
 import { redactUrl } from '../core/redact.js';
 import { atMost, LONGEST_TIMER, within } from '../core/timers.js';
+import { nextTurn } from '../core/turn.js';
 import { cancelled, timeLeft, unlessCancelled } from '../rpc/calls/client-call.js';
 import {
   type Call,
@@ -276,6 +277,8 @@ class ServiceConsumer implements Consumer {
     } finally {
       stop();
     }
+    // A connection that is lost as soon as it is made must not hold the event loop.
+    await nextTurn();
     return this.#attempt(call, tried);
   }
 

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { Registry, ServiceNode } from '../../src/micro/index.js';
-import { consume, failfast, failover, provide, roundRobin } from '../../src/micro/index.js';
+import { consistentHash, consume, failfast, failover, leastActive, p2cEwma, provide, roundRobin } from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
-import { type CallContext, contract, implement, oneway, RpcError, type Service, serve, unary } from '../../src/rpc/index.js';
+import { type CallContext, contract, type Interceptor, implement, oneway, RpcError, type Service, serve, unary } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
+import { freePort } from '../fixtures/ports.js';
 import { Inbox, until } from '../fixtures/waiting.js';
 
 const Greeter = contract('Greeter', {
@@ -30,6 +31,26 @@ describe('provide and consume', () => {
     await using _provider = await provide({ registry, group: 'bj', address: ADDRESS, services: [greeter('a')] });
     await using consumer = consume({ registry, group: 'bj' });
     expect(await consumer.stub(Greeter).hello('world')).toBe('a: world');
+  });
+
+  // Without a turn of the event loop between its attempts, a call would stop the process.
+  it.each([
+    ['p2cEwma', p2cEwma()],
+    ['leastActive', leastActive()],
+    ['consistentHash', consistentHash(() => 'key')],
+    ['the first', () => (nodes: readonly ServiceNode[]) => nodes[0] as ServiceNode],
+  ])('calls settle beside nodes that refuse and one that nobody can connect to: %s', async (_, balancer) => {
+    await using registry = memory();
+    const refuse: Interceptor = () => async () => {
+      throw new RpcError('UNAVAILABLE', 'no');
+    };
+    await using _a = await provide({ registry, id: 'a', address: ADDRESS, services: [greeter('a')], interceptors: [refuse] });
+    await using _b = await provide({ registry, id: 'b', address: ADDRESS, services: [greeter('b')], interceptors: [refuse] });
+    const address = `tcp://127.0.0.1:${await freePort()}`;
+    await registry.register({ id: 'c', service: 'Greeter', group: '', version: '', protocol: 'json', address, metadata: {} });
+    await using consumer = consume({ registry, balancer });
+    const stub = consumer.stub(Greeter);
+    for (let i = 0; i < 15; i++) await expect(stub.hello('x', { timeout: 2_000 })).rejects.toBeInstanceOf(RpcError);
   });
 
   it('round robin reaches every provider in turn', async () => {

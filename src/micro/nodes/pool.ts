@@ -81,7 +81,9 @@ export class Pool implements HealthHost {
   pickConnected(call: Call, tried: ReadonlySet<ServiceNode>): ServiceNode | undefined {
     this.#available ??= this.#findAvailable();
     this.#connected ??= this.#available.filter((node) => this.#links.isConnected(node.address));
-    const nodes = untried(this.#connected, tried);
+    let nodes = untried(this.#connected, tried);
+    // A node in backoff that is connected is better than one that is not.
+    if (nodes.length === 0) nodes = this.candidates(tried).filter((node) => this.#links.isConnected(node.address));
     return nodes.length === 0 ? undefined : this.#pickOf(nodes, call);
   }
 
