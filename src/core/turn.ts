@@ -28,6 +28,7 @@ export const MAX_WAITING_BYTES = 256 * 1024;
 const waiting = new Queue<() => void>();
 /** What runInTurn() was given and has not run. */
 const tasks = new Queue<() => void>();
+let resumesLeft = 0;
 let units = 0;
 /** When a turn began, or, of the turn that is timed, when that was first known. */
 let began = 0;
@@ -164,7 +165,29 @@ function begin(): void {
   if (waiting.length === 0) return;
   // The turn that goes on with such work is timed from its beginning.
   schedule();
-  for (let count = Math.min(waiting.length, RESUMED_PER_TURN); count > 0; count--) waiting.shift()?.();
+  resumesLeft = Math.min(waiting.length, RESUMED_PER_TURN);
+  resumeNext();
+}
+
+/** What one sets off in promises runs, and is timed, before the next goes on. */
+function resumeNext(): void {
+  resumesLeft--;
+  const resume = waiting.shift();
+  if (resumesLeft > 0 && waiting.length > 0) afterPromises(resumeUnlessOver);
+  resume?.();
+}
+
+function resumeUnlessOver(): void {
+  if (performance.now() - began < TURN_SHARE) resumeNext();
+  else isOver = true;
+}
+
+const nextTick = globalThis.process?.nextTick;
+
+/** Calls `task` in this turn, when all promises have gone on. In a page in the next turn, by schedule(). */
+function afterPromises(task: () => void): void {
+  // A tick that is asked for among the promises runs after the last of them.
+  if (nextTick !== undefined) queueMicrotask(() => nextTick(task));
 }
 
 /** setImmediate() in Node.js. In a page a message to itself: a timer there waits 4 ms, and a second when the page is hidden. */

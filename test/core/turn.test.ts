@@ -51,6 +51,24 @@ describe('the share of a turn', () => {
 });
 
 describe('what waits for the next turn', () => {
+  it('shares a turn with what it sets off in promises', async () => {
+    let resumed = 0;
+    for (let i = 0; i < 10; i++) {
+      onNextTurn(() => {
+        resumed++;
+        void Promise.resolve()
+          .then(() => Promise.resolve())
+          .then(work);
+      });
+    }
+    const perTurn: number[] = [];
+    for (let before = 0; resumed < 10; before = resumed) {
+      await turns();
+      perTurn.push(resumed - before);
+    }
+    expect(Math.max(...perTurn)).toBeLessThanOrEqual(2);
+  });
+
   it('goes on in its order, and not in this turn', async () => {
     const order: string[] = [];
     for (const name of ['a', 'b', 'c']) onNextTurn(() => order.push(name));
