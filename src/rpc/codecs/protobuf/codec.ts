@@ -36,7 +36,7 @@ function compiledCodec(compiled: Compiled): MessageCodec {
       }
     },
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
-      begin(start, end, maxObjects);
+      begin(end, maxObjects);
       const message = new Message();
       compiled.decode(bytes, start, end, end, message, 1, 0);
       decoded.objects = maxObjects - cursor.left;

@@ -11,26 +11,34 @@ import type { AnyMessage } from './types.js';
 export const cursor = { at: 0, left: 0, limit: 0 };
 const EMPTY = allocate(0);
 
-/** The whole message that is being decoded, from `start` to `end` of what was received. */
-const whole: { start: number; end: number; kept: Bytes | undefined } = { start: 0, end: 0, kept: undefined };
+/** The message that is being decoded ends at `end`. Its small fields of bytes share `pool`, of which `used` bytes are taken. */
+const kept: { end: number; pool: Bytes; used: number } = { end: 0, pool: EMPTY, used: 0 };
+const POOL_BYTES = 4 * 1024;
 
-/** Begins a message of at most `maxObjects`. */
-export function begin(start: number, end: number, maxObjects: number): void {
+/** Begins a message of at most `maxObjects` that ends at `end`. */
+export function begin(end: number, maxObjects: number): void {
   cursor.left = cursor.limit = maxObjects;
-  whole.start = start;
-  whole.end = end;
-  whole.kept = undefined;
+  kept.end = end;
+  kept.pool = EMPTY;
+  kept.used = 0;
 }
 
-/** Bytes that the message keeps. All views of a message share one buffer, because a buffer for each costs more memory than most fields. */
+/** Bytes that the message keeps. Small fields share a buffer, because a buffer for each costs more memory than most fields. */
 export function view(bytes: Bytes, at: number, end: number): Bytes {
-  if (at === end) return EMPTY;
-  // The last field of a group may pass the end of the message.
-  const { start } = whole;
-  if (end > whole.end) return keepable(bytes, at, end);
-  whole.kept ??= keepable(bytes, start, whole.end);
-  return whole.kept.subarray(at - start, end - start);
+  const length = end - at;
+  if (length === 0) return EMPTY;
+  if (length * 2 > POOL_BYTES) return keepable(bytes, at, end);
+  if (length > kept.pool.length - kept.used) {
+    // The last field of a group may pass the end of the message.
+    kept.pool = allocate(Math.max(length, Math.min(POOL_BYTES, kept.end - at)));
+    kept.used = 0;
+  }
+  const own = kept.pool.subarray(kept.used, kept.used + length);
+  own.set(bytes.subarray(at, end), 0);
+  kept.used += length;
+  return own;
 }
+
 /** How deep messages may be in each other, as protobuf-es has it. */
 export const DEPTH = 100;
 

@@ -288,12 +288,24 @@ describe('reading', () => {
     expect(() => decoded(SmallSchema, Buffer.from([0x0a, 1, 0xff]))).toThrow();
   });
 
-  test('bytes are views of a buffer that is mostly their message, and of its type', () => {
-    const chunk = Buffer.alloc(4, Buffer.from([0x52, 2, 1, 2]));
-    const buffer = Buffer.from(chunk.buffer.slice(chunk.byteOffset, chunk.byteOffset + 4));
-    const { bytesField } = protobufCodec(ScalarsSchema).decode(buffer, 0, 4) as { bytesField: Uint8Array };
-    expect(bytesField).toStrictEqual(fromBinary(ScalarsSchema, chunk).bytesField);
+  test('many bytes are a view of a buffer that is mostly theirs, and of its type', () => {
+    const buffer = Buffer.allocUnsafeSlow(5_003).fill(7);
+    buffer.set([0x52, 0x88, 0x27], 0);
+    const { bytesField } = protobufCodec(ScalarsSchema).decode(buffer, 0, 5_003) as { bytesField: Uint8Array };
+    expect(bytesField).toStrictEqual(fromBinary(ScalarsSchema, buffer).bytesField);
     expect(bytesField.buffer).toBe(buffer.buffer);
+  });
+
+  test('few bytes do not keep the many others of their message', () => {
+    const text = Buffer.alloc(100_000, 'x');
+    const message = Buffer.concat([Buffer.from([0x52, 1, 9, 0x4a, 0xa0, 0x8d, 6]), text]);
+    const { bytesField, stringField } = protobufCodec(ScalarsSchema).decode(message, 0, message.length) as {
+      bytesField: Uint8Array;
+      stringField: string;
+    };
+    expect(stringField).toHaveLength(100_000);
+    expect([...bytesField]).toEqual([9]);
+    expect(bytesField.buffer.byteLength).toBeLessThanOrEqual(4_096);
   });
 
   test('what a message keeps does not hold the large buffer that it came in', () => {
@@ -307,7 +319,7 @@ describe('reading', () => {
     };
     expect(message).toStrictEqual(fromBinary(ScalarsSchema, Buffer.from(fields)));
     const kept = [message.bytesField, ...message.$unknown.map(({ data }) => data)];
-    expect(kept.map(({ buffer }) => buffer.byteLength)).toEqual(kept.map(() => fields.length));
+    expect(kept[0]?.buffer.byteLength).toBeLessThanOrEqual(fields.length);
     // One copy for all of them, that no later read changes.
     expect(new Set(kept.map(({ buffer }) => buffer)).size).toBe(1);
     chunk.fill(0);
