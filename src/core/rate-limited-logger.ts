@@ -1,6 +1,6 @@
 /** A logger for what a peer can cause: it passes on few lines a second. */
 import type { Logger } from './logger.js';
-import { WarningBudget } from './warning-budget.js';
+import { WarningBudget } from './warning.js';
 
 /** So many warnings are passed on at once. */
 const BURST = 100;

@@ -61,6 +61,9 @@ interface Target {
   readonly port: number | undefined;
 }
 
+/** A session keeps the headers of its request. */
+const MAX_HEADERS = 100;
+
 function acceptOf(key: string): string {
   return createHash('sha1')
     .update(key + MAGIC)
@@ -77,6 +80,7 @@ export function answerUpgrade(request: UpgradeRequest, path: string, options: We
   const target = targetOf(request);
   if (method !== 'GET') return refuse(405, 'request', 'a WebSocket begins with GET');
   if (target === undefined) return refuse(400, 'request', 'the request target, its Host header or its HTTP version is wrong');
+  if ((request.rawHeaders?.length ?? 0) > 2 * MAX_HEADERS) return refuse(431, 'request', `the request has more than ${MAX_HEADERS} headers`);
   if (hasBody(headers)) return refuse(400, 'request', 'the request of a WebSocket has no body');
   if (headers.upgrade?.toLowerCase() !== 'websocket') return refuseRequest();
   if (headers['sec-websocket-version'] !== VERSION)

@@ -164,6 +164,8 @@ describe('the handshake of a server', () => {
     ['a Host header with user info', withHeaders({ host: 'evil@here' }), 400],
     ['an empty Host header', withHeaders({ host: '' }), 400],
     ['a port over 65,535', withHeaders({ host: 'here:65536' }), 400],
+    ['100 headers', { ...good, rawHeaders: ['Host', 'here', ...Array(99).fill(['x', '1']).flat()] }, 101],
+    ['more headers', { ...good, rawHeaders: ['Host', 'here', ...Array(100).fill(['x', '1']).flat()] }, 431],
     ['HTTP/1.0', { ...good, httpVersion: '1.0' }, 400],
     ['a body', withHeaders({ 'content-length': '5' }), 400],
     ['a body of no bytes', withHeaders({ 'content-length': '0' }), 101],
