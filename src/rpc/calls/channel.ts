@@ -208,6 +208,7 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
       if (command === COMMAND.request) this.#responder.onRequest(frame);
       else this.#responder.onHeartbeat(frame);
     }
+    frame.release();
   }
 
   /** What only extended peers say. */

@@ -38,6 +38,8 @@ export const CREDIT_BYTES = 4;
 export const CODEC_NUMBER = { json: 1, protobuf: 2 } as const;
 export const CODE = { ok: 0, failed: 1 } as const;
 
+const NO_BYTES = allocate(0);
+
 /** One received package. It is filled anew for each, so take from it what is needed before returning. */
 export class Frame {
   command = 0;
@@ -49,13 +51,18 @@ export class Frame {
   code = 0;
   codec = 0;
   /** Holds the header section from headStart to headEnd, and the body from bodyStart to bodyEnd. */
-  bytes: Bytes = allocate(0);
+  bytes: Bytes = NO_BYTES;
   /** Of the whole package. */
   size = 0;
   headStart = 0;
   headEnd = 0;
   bodyStart = 0;
   bodyEnd = 0;
+
+  /** Keep no bytes of the package, once it is handled: the next one may come late or never. */
+  release(): void {
+    this.bytes = NO_BYTES;
+  }
 }
 
 /** Knows which answers of a Go server announce bytes that do not follow. */

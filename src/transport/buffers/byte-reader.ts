@@ -5,6 +5,8 @@ const EMPTY = allocate(0);
 /** A message that straddles chunks is gathered in a buffer that grows with what really came, not with what was announced. */
 const GROWTH = 4;
 const FIRST_GATHER = 16 * 1024;
+/** The rest of a smaller chunk stays where it is: a copy would cost more than it frees. Bytes. */
+const MIN_CHUNK_TO_LEAVE = 4 * 1024;
 
 export class ByteReader {
   /** The buffer that holds the unread bytes, from `position` to `end`. For codecs that read numbers in place. */
@@ -54,6 +56,22 @@ export class ByteReader {
     gathered.set(this.bytes.subarray(this.position, this.end), 0);
     gathered.set(chunk, rest);
     this.#adopt(gathered, total, true);
+  }
+
+  /**
+   * Keep no more memory than the unread bytes need, at the end of a read event: the next bytes may come late or never. Where nothing is unread, the reader has no
+   * buffer. Where less than half of a chunk is unread, it is copied.
+   */
+  release(): void {
+    const { bytes, position, end } = this;
+    const rest = end - position;
+    if (rest === 0) this.#adopt(EMPTY, 0, false);
+    // A gathering buffer of which nothing is read has room for what is to come.
+    else if (position > 0 && rest * 2 < bytes.length && bytes.length >= MIN_CHUNK_TO_LEAVE) {
+      const kept = allocate(rest);
+      kept.set(bytes.subarray(position, end), 0);
+      this.#adopt(kept, rest, false);
+    }
   }
 
   /** Read a whole message, between `start` and `end` of `bytes`. Nothing may be unread. The bytes belong to the reader from here on. */

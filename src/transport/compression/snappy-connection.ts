@@ -151,6 +151,7 @@ export class SnappyConnection implements Connection, ConnectionEvents {
     this.#delivering = true;
     for (let bytes = this.#next(); bytes !== undefined; bytes = this.#next()) this.#events?.onData(bytes);
     this.#delivering = false;
+    this.#reader.release();
     if (this.#paused || this.#destroyed || this.#waitsForTurn || !this.#peerEnded) return;
     if (!this.#endDelivered) {
       this.#endDelivered = true;

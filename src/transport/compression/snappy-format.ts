@@ -114,6 +114,11 @@ export class SnappyReader {
     this.#input.feed(bytes);
   }
 
+  /** No more is read for now: keep no more memory than the unread bytes need. */
+  release(): void {
+    this.#input.release();
+  }
+
   /** The data of the next chunk that has any; undefined while that is not whole. `spend` is told its size before it is inflated. */
   next(spend: (bytes: number) => void): Buffer | undefined {
     const input = this.#input;

@@ -159,6 +159,7 @@ export class Inbox<In, Out> {
     } finally {
       this.#reading = false;
     }
+    this.#input?.release();
     // More may have come meanwhile, or the end.
     if (this.#whole !== undefined || this.#ended) this.#read();
   }
@@ -175,6 +176,7 @@ export class Inbox<In, Out> {
     } finally {
       this.#reading = false;
     }
+    this.#input?.release();
     if (this.#ended) this.#afterEnd();
   }
 

@@ -1,6 +1,6 @@
 /** What a session sends: messages of a tick gather in one buffer, and what the connection has not taken is counted and limited. */
 
-import { allocate, copy } from '../../core/bytes.js';
+import { allocate, copy, keepable } from '../../core/bytes.js';
 import { refusePromise } from '../../core/callbacks.js';
 import { asGettyError, GettyError, gettyError } from '../../core/errors.js';
 import { checkNames, checkNumber } from '../../core/options.js';
@@ -26,7 +26,10 @@ const PORTION_GROWTH = 8;
 const LARGE_MESSAGE = 4096;
 /** Below so many bytes a copy costs next to nothing. */
 const SMALL = 2048;
-/** Chunks below this size are held back while the connection has not taken what it has; the buffer in which they wait is as large, or larger. */
+/**
+ * Chunks below this size, and chunks that fill less than half of their buffer, are held back while the connection has not taken what it has. The buffer in which they
+ * wait is as large, or larger.
+ */
 const HELD = 16 * 1024;
 
 const NOT_ENCODING = -1;
@@ -318,8 +321,11 @@ export class Outbox<In, Out> implements Flushable {
   /** One message, for a connection that gathers none. */
   #sendAlone(output: ByteWriter): void {
     this.#output = undefined;
-    if (output.length > 0 && !this.#gone) this.#hand(output.written);
-    if (this.#slow && !this.#connection.copies) output.renew();
+    const { bytes, length } = output;
+    const keeps = !this.#connection.copies;
+    const isCopied = keeps && this.#slow && length * 2 < bytes.length;
+    if (length > 0 && !this.#gone) this.#hand(isCopied ? keepable(bytes, 0, length) : output.written);
+    if (keeps && this.#slow && !isCopied) output.renew();
     else output.length = 0;
     ByteWriter.giveBack(output);
   }
@@ -328,7 +334,8 @@ export class Outbox<In, Out> implements Flushable {
     const { bytes, length } = output;
     if (length === 0 || this.#gone) return;
     const view = output.written;
-    if (this.#untaken > 0 && length < HELD) {
+    // What waits keeps its whole buffer waiting, so it must not be much smaller.
+    if (this.#untaken > 0 && (length < HELD || length * 2 < bytes.length)) {
       this.#hold(view);
       output.length = 0;
       return;
@@ -360,7 +367,7 @@ export class Outbox<In, Out> implements Flushable {
       rest = rest.subarray(room);
       this.#release();
     }
-    this.#held ??= new HeldBytes(allocate(Math.min(FLUSH_BYTES, Math.max(HELD, this.#untaken))), 0);
+    this.#held ??= new HeldBytes(allocate(Math.max(rest.length, Math.min(FLUSH_BYTES, Math.max(HELD, this.#untaken)))), 0);
     this.#held.append(rest);
     // It may have taken all of that at once, and will not tell of it.
     if (this.#untaken === 0) this.#release();

@@ -1,6 +1,7 @@
 /** A WebSocket as a connection: frames over a stream, when the handshake is done. */
 
 import { isUtf8 } from 'node:buffer';
+import { keepable } from '../../core/bytes.js';
 import { GettyError, gettyError } from '../../core/errors.js';
 import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
@@ -165,6 +166,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
       this.#take(event);
     }
     this.#reading = false;
+    this.#parser?.release();
     if (!this.#parser?.midway) this.#partialSince = 0;
     else if (this.#partialSince === 0) this.#partialSince = now();
     else this.#giveSignOfLife();
@@ -222,10 +224,12 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     else if (event.type === 'close') this.#takeClose(event.code, event.reason);
   }
 
-  #hold(message: Message): void {
+  /** A view would keep its whole chunk, which may hold little besides pongs. */
+  #hold({ type, bytes, start, end, text }: Message): void {
+    const kept = keepable(bytes, start, end);
     this.#held ??= new Queue();
-    this.#held.push(message);
-    this.#heldBytes += message.end - message.start + HELD_OVERHEAD;
+    this.#held.push({ type, bytes: kept, start: 0, end: kept.length, text });
+    this.#heldBytes += kept.length + HELD_OVERHEAD;
   }
 
   /** One by one: the session may pause at any of them. */
@@ -288,7 +292,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
 
   /** Each ping has its pong, as long as the peer reads them: a flood of pings must not fill our queue. */
   #takePing(payload: Buffer): void {
-    if (this.#ping !== undefined || !this.#addPong(payload)) this.#ping = payload;
+    if (this.#ping !== undefined || !this.#addPong(payload)) this.#ping = keepable(payload, 0, payload.length);
   }
 
   /** False: too many wait for the peer to read. */

@@ -98,6 +98,11 @@ export class FrameParser {
     this.#input.feed(chunk);
   }
 
+  /** No more is read for now: keep no more memory than the unread bytes need. */
+  release(): void {
+    this.#input.release();
+  }
+
   /** Whether a frame or a message has begun and not ended. */
   get midway(): boolean {
     return this.#input.length > 0 || this.#opcode !== 0 || this.#inflated !== undefined;
