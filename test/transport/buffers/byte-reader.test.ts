@@ -39,6 +39,47 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.nat({ max: 100_000 }).map((want) => ({ want })),
 );
 
+describe('release()', () => {
+  const chunkOf = (size: number): Buffer => Buffer.allocUnsafeSlow(size).fill(7);
+
+  it.each([65_536, 10])('lets go of a chunk of %i bytes that is read', (size) => {
+    const reader = new ByteReader();
+    reader.feed(chunkOf(size));
+    reader.skip(size);
+    reader.release();
+    expect([reader.length, reader.bytes.buffer.byteLength]).toEqual([0, 0]);
+    reader.feed(Buffer.from('more'));
+    expect([reader.view.byteLength, reader.takeText(4)]).toEqual([4, 'more']);
+  });
+
+  it('copies the rest of a chunk when it is small, and the reader goes on behind it', () => {
+    const reader = new ByteReader();
+    const chunk = chunkOf(65_536);
+    chunk.write('half', 65_532);
+    reader.feed(chunk);
+    const taken = reader.take(65_532);
+    expect(reader.indexOf(0x0a)).toBe(-1);
+    reader.release();
+    expect([reader.length, reader.bytes.buffer.byteLength, reader.view.byteLength]).toEqual([4, 4, 4]);
+    reader.feed(Buffer.from(' and half\n'));
+    expect([reader.indexOf(0x0a), reader.takeText(13)]).toEqual([13, 'half and half']);
+    expect(taken.every((byte) => byte === 7)).toBe(true);
+  });
+
+  it.each([
+    ['of which most is unread', 65_536, 30_000],
+    ['of which nothing is read', 65_536, 0],
+    ['that is small', 4_095, 4_094],
+  ])('keeps a chunk %s', (_, size, read) => {
+    const reader = new ByteReader();
+    reader.feed(chunkOf(size));
+    reader.skip(read);
+    const { bytes } = reader;
+    reader.release();
+    expect([reader.bytes === bytes, reader.length]).toEqual([true, size - read]);
+  });
+});
+
 describe('ByteReader', () => {
   it.each(BUILDS)('$name it does what one long buffer would do, whatever is fed and taken, and every view stays as it was', ({ build, bytes }) => {
     fc.assert(

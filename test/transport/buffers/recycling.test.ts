@@ -1,6 +1,6 @@
 /** Buffers are used again, and never while somebody holds them: what arrives is what was written, byte for byte. */
 import { describe, expect, it } from 'vitest';
-import { type Codec, lengthPrefixed } from '../../../src/transport/index.js';
+import { type Codec, lengthPrefixed, lines } from '../../../src/transport/index.js';
 import { StreamSession } from '../../../src/transport/session/session.js';
 import { resolveSetup } from '../../../src/transport/session/session-options.js';
 import { HoldingConnection } from '../../fixtures/holding-connection.js';
@@ -98,6 +98,33 @@ describe('a session over a connection that holds what it is given', () => {
     await turns();
     expect(session.queuedBytes).toBe(0);
     expect(Buffer.concat(connection.taken).length).toBe(10_000);
+    session.destroy();
+  });
+
+  it.each([
+    ['lines of 16.5 KB', 16_500],
+    ['lines of 30 KB', 30_000],
+    ['lines of 41 KB', 41_000],
+    ['lines of 66 KB', 66_000],
+    ['lines of 3 KB', 3_000],
+  ])('what waits takes at most twice its bytes in memory: %s', async (_, size) => {
+    const connection = new HoldingConnection();
+    const setup = resolveSetup<string, string>({ codec: lines(), listener: { onMessage() {} }, maxQueuedBytes: 4 * 1024 * 1024 });
+    const session = new StreamSession<string, string>({ forget() {}, type: 'client' } as never, connection, setup);
+    await session.open();
+    connection.quick = false;
+    const expected: string[] = [];
+    for (let i = 0; session.queuedBytes < 4 * 1024 * 1024; i++) {
+      const line = String.fromCharCode(0x61 + (i % 26)).repeat(size);
+      expected.push(`${line}\n`);
+      session.write(line);
+      await turns();
+    }
+    // The first chunk and the last buffer may have more room.
+    expect(connection.keptBytes).toBeLessThan(2 * session.queuedBytes + 256 * 1024);
+    connection.take(Number.POSITIVE_INFINITY);
+    connection.take(Number.POSITIVE_INFINITY);
+    expect(Buffer.concat(connection.taken).equals(Buffer.from(expected.join('')))).toBe(true);
     session.destroy();
   });
 

@@ -6,6 +6,7 @@ import { beforeEach, describe, expect, it, test } from 'vitest';
 import { nextTurn } from '../../../src/core/turn.js';
 import type { Connection, ConnectionEvents } from '../../../src/transport/types.js';
 import { WebSocketConnection } from '../../../src/transport/websocket/connection.js';
+import { bufferBytes } from '../../fixtures/garbage.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { turns, until, within } from '../../fixtures/waiting.js';
 import { echo, ourClient, rawWebSocket, wsClient, wsServer } from '../../fixtures/websocket.js';
@@ -352,6 +353,28 @@ describe('a session that does not read', () => {
     connection.resume();
     expect(stream.isPaused).toBe(false);
     expect(messages).toHaveLength(what === 'fragments of one' ? 0 : sent);
+  });
+
+  it('keeps no chunk that holds little besides pongs', async () => {
+    const { stream, connection, messages } = stuck();
+    const pong = Buffer.from([0x8a, 0x80, 0, 0, 0, 0]);
+    const small = Buffer.concat([Buffer.from([0x82, 0x84, 0, 0, 0, 0]), Buffer.from('abcd')]);
+    const chunk = Buffer.concat([small, ...Array.from({ length: 10_000 }, () => pong)]);
+    connection.pause();
+    const before = bufferBytes();
+    let sent = 0;
+    for (; !stream.isPaused; sent++) {
+      await nextTurn();
+      const own = Buffer.allocUnsafeSlow(chunk.length);
+      chunk.copy(own);
+      stream.events?.onData(own);
+      // The pongs of a chunk may take several turns.
+      await until(() => bufferBytes() - before < 1024 * 1024, 'the chunks to be free');
+    }
+    expect(sent).toBeGreaterThan(100);
+    connection.resume();
+    await until(() => messages.length === sent, 'the messages');
+    expect(messages.every((message) => Buffer.from(message).toString() === 'abcd')).toBe(true);
   });
 
   it('stops the stream at once when it is paused inside a large message', () => {

@@ -1,7 +1,5 @@
 /** WebSocket frames as tables: hex in, event out. The cases are those of RFC 6455, and of the attacks on it. */
 import { randomBytes } from 'node:crypto';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { constants, deflateRawSync, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
@@ -21,11 +19,9 @@ import {
 } from '../../../src/transport/websocket/frames.js';
 import { applyMask, newMask } from '../../../src/transport/websocket/mask.js';
 import { cut, cuts, everySplit } from '../../fixtures/chunks.js';
+import { collectGarbage } from '../../fixtures/garbage.js';
 import { thrown } from '../../fixtures/transports.js';
 import { Inbox } from '../../fixtures/waiting.js';
-
-setFlagsFromString('--expose-gc');
-const collectGarbage: () => void = runInNewContext('gc');
 
 const FROM_CLIENT: FrameRules = { masked: true, maxMessageBytes: 100_000 };
 const FROM_SERVER: FrameRules = { masked: false, maxMessageBytes: 100_000 };

@@ -1,0 +1,63 @@
+/** A session that waits for its next message keeps no buffer of the last one. */
+import { describe, expect, it, test } from 'vitest';
+import { connect, lines, serve } from '../../../src/transport/index.js';
+import { StreamSession } from '../../../src/transport/session/session.js';
+import { resolveSetup } from '../../../src/transport/session/session-options.js';
+import { bufferBytes } from '../../fixtures/garbage.js';
+import { HoldingConnection } from '../../fixtures/holding-connection.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { Recorder } from '../../fixtures/recorder.js';
+import { TRANSPORTS } from '../../fixtures/transports.js';
+import { until } from '../../fixtures/waiting.js';
+
+const SESSIONS = 10;
+const MESSAGE_BYTES = 900_000;
+
+describe('an idle session', () => {
+  noLeaks();
+
+  const rows = TRANSPORTS.filter(({ name }) => name !== 'udp');
+  it.each(rows)('$name: keeps no buffer of its last message', async ({ free, options, serverOptions, clientOptions, connect: dial = connect }) => {
+    const echo = new Recorder<string>('the server', { onMessage: (session, message) => session.write(message) });
+    const server = await serve(free(), { codec: lines(), listener: echo, ...options }, serverOptions);
+    const far = new Recorder<string>('the clients');
+    const clients = await Promise.all(
+      Array.from({ length: SESSIONS }, () =>
+        dial(server.address, { codec: lines(), listener: far, ...options }, { reconnect: false, ...clientOptions }),
+      ),
+    );
+    const message = 'x'.repeat(MESSAGE_BYTES);
+    const before = bufferBytes();
+    for (const client of clients) {
+      (await client.session()).write(message);
+      expect((await far.messages.next()).length).toBe(MESSAGE_BYTES);
+    }
+    let kept = 0;
+    const isFreed = (): boolean => {
+      kept = bufferBytes() - before;
+      return kept < (SESSIONS * MESSAGE_BYTES) / 3;
+    };
+    await until(isFreed, () => `the sessions keep ${kept} bytes`);
+    await Promise.all([...clients.map((client) => client.close()), server.close()]);
+  });
+});
+
+test('a session that waits for the rest of a message keeps no chunk of which little is unread', async () => {
+  const connection = new HoldingConnection();
+  const received: string[] = [];
+  const setup = resolveSetup<string, string>({ codec: lines(), listener: { onMessage: (_, line) => void received.push(line) } });
+  const session = new StreamSession<string, string>({ forget() {}, type: 'client' } as never, connection, setup);
+  await session.open();
+  const before = bufferBytes();
+  for (let i = 0; i < 100; i++) {
+    const chunk = Buffer.allocUnsafeSlow(65_536).fill(0x61);
+    chunk.write('\nhalf ', 65_530);
+    connection.receive(chunk);
+    await until(() => received.length > i, 'the line');
+  }
+  expect(received).toHaveLength(100);
+  expect(bufferBytes() - before).toBeLessThan(32 * 1024);
+  connection.receive(Buffer.from('a line\n'));
+  expect(received.at(-1)).toBe('half a line');
+  session.destroy();
+});
