@@ -4,6 +4,7 @@
  */
 import { gettyError, messageOf } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
+import { setKey } from '../core/records.js';
 import { redactUrl } from '../core/redact.js';
 import type { CodecName } from '../rpc/types.js';
 import type { ServiceNode, ServiceQuery } from './types.js';
@@ -244,7 +245,7 @@ function readAddress(name: string, node: Record<string, unknown>): Pick<ServiceN
   const metadata: Record<string, string> = Object.create(null);
   for (const [key, value] of Object.entries(record(name, 'Metadata', own(node, 'Metadata') ?? {}))) {
     if (typeof value !== 'string') throw badEntry(name, `a value of Metadata is ${typeName(value)}, expected a string`);
-    metadata[key] = value;
+    setKey(metadata, key, value);
   }
   const host = own(node, 'Address') ?? '';
   const port = own(node, 'Port') ?? 0;

@@ -1,6 +1,8 @@
 /** Errors of calls: the canonical gRPC codes, the same on both sides of the wire. */
+
 import { GettyError, isInstance, messageOf, RPC_CODES, type RpcCode } from '../core/errors.js';
 import { badOption } from '../core/options.js';
+import { setKey } from '../core/records.js';
 import { checkMetadata, NO_METADATA } from './codecs/metadata.js';
 import type { Metadata } from './codecs/types.js';
 
@@ -120,6 +122,6 @@ function stringsOf(metadata: unknown): Metadata {
   const entries = Object.entries(metadata).filter(([, value]) => typeof value === 'string');
   if (entries.length === 0) return NO_METADATA;
   const strings: Record<string, string> = Object.create(null);
-  for (const [key, value] of entries) strings[key] = value;
+  for (const [key, value] of entries) setKey(strings, key, value);
   return strings;
 }

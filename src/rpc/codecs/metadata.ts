@@ -1,5 +1,6 @@
 /** Metadata: an object of strings that travels beside a call, its reply or its error. */
 import { badOption } from '../../core/options.js';
+import { setKey } from '../../core/records.js';
 import type { Metadata } from './types.js';
 
 /** The one empty metadata. Every metadata without a key is this object, so compare with it. */
@@ -18,7 +19,7 @@ export function checkMetadata(given: Metadata): Metadata {
     const value = given[key];
     if (typeof value !== 'string') throw badOption(`metadata.${key}`, value, 'a string');
     copy ??= Object.create(null) as Record<string, string>;
-    copy[key] = value;
+    setKey(copy, key, value);
   }
   return copy ?? NO_METADATA;
 }

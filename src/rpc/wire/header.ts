@@ -4,6 +4,7 @@
  */
 
 import { type Bytes, copy, decode, encode, textBytes } from '../../core/bytes.js';
+import { setKey } from '../../core/records.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { parseText } from '../../transport/json-text.js';
 import { hasKeys, NO_METADATA } from '../codecs/metadata.js';
@@ -200,7 +201,7 @@ function readJsonMap(value: unknown): Metadata | undefined {
   for (const [key, text] of Object.entries(value)) {
     if (typeof text !== 'string') continue;
     map ??= Object.create(null) as Record<string, string>;
-    map[key] = text;
+    setKey(map, key, text);
   }
   return map;
 }
@@ -217,7 +218,7 @@ function readMapEntry(fields: FieldReader, into: Record<string, string> | undefi
     else if (tag === MAP_TAG.value) value = entry.text();
     else entry.skip(tag);
   }
-  map[key] = value;
+  setKey(map, key, value);
   return map;
 }
 

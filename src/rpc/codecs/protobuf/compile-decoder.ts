@@ -3,7 +3,9 @@
  * odd ones, is what fromBinary() of protobuf-es makes of them: wire types are not looked at, for instance, but for packed lists.
  * Two things differ: a map may have the key `__proto__`, and a text keeps a byte order mark at its beginning.
  */
+
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
+import { keepDictionary } from '../../../core/records.js';
 import { jsonOf, structOf } from './json-object.js';
 import * as read from './read.js';
 import { scalarOf, valueScalar, zeroLiteral } from './scalars.js';
@@ -68,8 +70,8 @@ return function decode(b, at, end, limit, m, depth, group) {
   if (u !== undefined && u.length > 0) m.$unknown = u;
   return at;
 };`;
-  const make = new Function('links', 'enums', 'read', 'string', 'own', 'jsonOf', 'structOf', 'setEntry', code);
-  return make(scope.links, scope.enums, read, stringReader(), own, jsonOf, structOf, setEntry);
+  const make = new Function('links', 'enums', 'read', 'string', 'own', 'jsonOf', 'structOf', 'setEntry', 'keepDictionary', code);
+  return make(scope.links, scope.enums, read, stringReader(), own, jsonOf, structOf, setEntry, keepDictionary);
 }
 
 let reader: unknown;
@@ -199,7 +201,9 @@ function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }, name: st
   const entry = `while (at < e) { ${tagCode('t')} switch (t >>> 3) { case 1: ${key} break; case 2: ${value} break; } }`;
   const absent = `if (k === undefined) k = ${zeroLiteral(field, field.mapKey)}; if (v === undefined) { ${zero} }`;
   // Most keys differ in length already, which costs less than comparing texts.
-  const set =
-    field.mapKey === ScalarType.STRING ? `if (k.length === 9 && k === "__proto__") setEntry(${name}, k, v); else ${name}[k] = v;` : `${name}[k] = v;`;
+  let set = `${name}[k] = v;`;
+  if (field.mapKey === ScalarType.STRING)
+    set = `const c = k.charCodeAt(0); if ((c >= 48 && c <= 57) || (k.length === 9 && k === "__proto__")) setEntry(${name}, k, v); else ${set}`;
+  else if (field.mapKey !== ScalarType.BOOL) set = `keepDictionary(${name}); ${set}`;
   return `${LENGTH} ${count(MAP_ENTRY)} e = n; let k, v, t; ${entry} ${absent} ${set}`;
 }

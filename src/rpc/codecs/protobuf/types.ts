@@ -1,6 +1,7 @@
 /** What is made of a Protobuf descriptor, and the word for its names in generated code. */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
+import { setKey } from '../../../core/records.js';
 import type { ByteWriter } from '../../../transport/buffers/byte-writer.js';
 
 /** Of FieldDescriptor's presence: google.protobuf.FeatureSet.FieldPresence. */
@@ -57,7 +58,7 @@ export const NUMBERS_PER_OBJECT = 8;
 
 /** Sets an own property. An assignment to `__proto__` would set the prototype. */
 export function setEntry(map: object, key: string, value: unknown): void {
-  if (key !== '__proto__') (map as AnyMessage)[key] = value;
+  if (key !== '__proto__') setKey(map as AnyMessage, key, value);
   else Object.defineProperty(map, key, { value, writable: true, enumerable: true, configurable: true });
 }
 
