@@ -5,6 +5,7 @@ import { badOption } from '../../core/options.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { parseJson } from '../../transport/json-text.js';
 import { json } from './json.js';
+import { setEntry } from './protobuf/types.js';
 import type { CodecName, MessageCodec, MessageCodecs } from './types.js';
 
 /** A class, or an object, with these two: protobufjs's classes and `Type`s, ts-proto's messages. `Init` is what can be encoded. */
@@ -90,11 +91,18 @@ function withImplicitDefaults(Class: ReflectedClass, set: Fields): Fields {
     } else if (isReflected(resolvedType)) {
       const nested = (message: unknown): Fields => withImplicitDefaults(resolvedType, message as Fields);
       if (repeated) fields[name] = (value as unknown[]).map(nested);
-      else if (map) fields[name] = Object.fromEntries(Object.entries(value as Fields).map(([key, message]) => [key, nested(message)]));
+      else if (map) fields[name] = mapped(value as Fields, nested);
       else fields[name] = nested(value);
     } else fields[name] = value;
   }
   return fields;
+}
+
+/** A map with every value changed. */
+function mapped(map: Fields, change: (value: unknown) => unknown): Fields {
+  const result: Fields = {};
+  for (const [key, value] of Object.entries(map)) setEntry(result, key, change(value));
+  return result;
 }
 
 const knownDefaults = new WeakMap<ReflectedClass, Fields>();

@@ -77,6 +77,14 @@ describe('plain JSON', () => {
 const { ListsSchema: Lists, MapKeysSchema: MapKeys, MapValuesSchema: MapValues, ScalarsSchema: Scalars, TreeSchema: Tree } = proto3;
 const WellKnown = proto3.WellKnownSchema;
 
+/** Keys that are indices of an array: pairs that are far from each other behind `count` dense ones, and dense and sparse ones. */
+function indexMaps(count: number): { map: number[]; dense: number[]; sparse: number[] } {
+  const dense = Array.from({ length: count }, (_, i) => i);
+  const map = dense.slice();
+  for (let key = count * 1.5 + 1_200; key < count * 8; key += 1_100) map.push(key, key + 1);
+  return { map, dense, sparse: dense.map((i) => i * 5_000) };
+}
+
 describe('the JSON form of Protobuf', () => {
   test('bytes that are no UTF-8 are refused, and U+FFFD is a character', () => {
     const body = protobufJsonBody(FileDescriptorSetSchema);
@@ -122,6 +130,14 @@ describe('the JSON form of Protobuf', () => {
     ['values in an array that no field takes', WellKnown, `{"none":[${list(120_000, '1')}]}`],
   ])('refuses many %s', (_, schema, text) => {
     expectRefused(() => read(schema, text));
+  });
+
+  test('refuses maps whose indices make V8 convert them again and again, and reads dense and sparse ones', () => {
+    const { map, dense, sparse } = indexMaps(9_000);
+    const text = (keys: readonly number[]): string => `{"stringField":{${keys.map((key) => `"${key}":""`).join(',')}}}`;
+    expectRefused(() => read(MapKeys, text(map)));
+    expect(read(MapKeys, text(dense))).toHaveProperty('stringField');
+    expect(read(MapKeys, text(sparse))).toHaveProperty('stringField');
   });
 
   const DIGITS = '1'.repeat(4_000_000);

@@ -36,6 +36,11 @@ const ENCODED_CHARACTERS = 256;
 const ENCODED = 3;
 /** At least half of what counts is garbage when the message is made, such as the JSON values. */
 const RETAINED_SHARE = 2;
+/** Beyond such a gap an index makes V8 convert, unless the indices are so sparse that it does not convert back. */
+const INDEX_GAP = 1024;
+const INDEX_SHARE = 16;
+/** Values that V8 converts in the time of one object. */
+const CONVERTED = 8;
 /** With names to escape, everything is copied twice. */
 const ESCAPED = 3;
 /** The longest text that becomes a number. BigInt() takes a time that grows with the square of it. A 64-bit integer has 20 characters. */
@@ -127,9 +132,16 @@ class JsonCost {
   }
 
   #map(field: Field & { fieldKind: 'map' }, json: AnyMessage): void {
+    let entries = 0;
+    let largest = -1;
     for (const key of Object.keys(json)) {
       this.names++;
       this.#count(MAP_ENTRY);
+      entries++;
+      const index = indexOf(key);
+      // V8 makes a dictionary of the values of all indices, and an array again at one of the next: see core/records.
+      if (index > largest + INDEX_GAP && index < INDEX_SHARE * entries) this.#count(entries / CONVERTED);
+      largest = Math.max(largest, index);
       if (field.mapKey !== ScalarType.STRING) checkNumberText(key);
       this.#value(field, json[key]);
     }
@@ -200,6 +212,12 @@ class JsonCost {
     this.names += Object.keys(json).length;
     for (const key of Object.keys(json)) if (key !== 'value') this.other(json[key]);
   }
+}
+
+/** -1: it is no index of an array. */
+function indexOf(key: string): number {
+  const index = Number(key) >>> 0;
+  return String(index) === key ? index : -1;
 }
 
 function isObject(json: unknown): json is AnyMessage {
