@@ -397,8 +397,8 @@ describe('the etcd registry', () => {
   it('a page that is too large to be read at once is read in smaller ones', async () => {
     nextRoot();
     const registry = open({ requestTimeout: 5_000 });
-    const fill = 'x'.repeat(1_000_000);
-    const ids = Array.from({ length: 24 }, (_, i) => `n${String(i).padStart(2, '0')}`);
+    const fill = 'x'.repeat(60_000);
+    const ids = Array.from({ length: 400 }, (_, i) => `n${String(i).padStart(3, '0')}`);
     for (const id of ids) await registry.register(node(id, { metadata: { fill } }));
     const log = new Log();
     await using watch = new Watching(open({ logger: log, requestTimeout: 5_000 }));
@@ -443,8 +443,8 @@ describe('the etcd registry', () => {
     await registry.register(node('gone'));
     await watch.ids('gone');
     proxy.hold();
-    const fill = 'x'.repeat(700_000);
-    const ids = Array.from({ length: 16 }, (_, i) => `n${String(i).padStart(2, '0')}`);
+    const fill = 'x'.repeat(60_000);
+    const ids = Array.from({ length: 190 }, (_, i) => `n${String(i).padStart(3, '0')}`);
     for (const id of ids) await registry.register(node(id, { metadata: { fill } }));
     await server.remove(pathOf('gone'));
     await holds('gone', entryValue(node('gone')));

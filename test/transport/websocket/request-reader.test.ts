@@ -2,7 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { Server } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, TLSSocket } from 'node:tls';
 import { afterEach, describe, test, vi } from 'vitest';
 import { raw, type ServerOptions, serve } from '../../../src/transport/index.js';
 import { RequestReader } from '../../../src/transport/websocket/request-reader.js';
@@ -13,12 +13,15 @@ import { until } from '../../fixtures/waiting.js';
 noLeaks();
 afterEach(() => void vi.restoreAllMocks());
 
+/** Node.js resets no socket of TLS. */
+const reset = (peer: Socket): void => void (peer instanceof TLSSocket ? peer.destroy() : peer.resetAndDestroy());
+
 const ENDS: readonly [string, (peer: Socket) => void, ServerOptions?][] = [
   ['ends without a byte', (peer) => peer.end()],
   ['ends after empty lines', (peer) => peer.end('\r\n\r\n')],
   ['ends within its request', (peer) => peer.end('GET /live HT')],
-  ['is reset without a byte', (peer) => peer.resetAndDestroy()],
-  ['is reset within its request', (peer) => void peer.write('GET /live HT', () => peer.resetAndDestroy())],
+  ['is reset without a byte', reset],
+  ['is reset within its request', (peer) => void peer.write('GET /live HT', () => reset(peer))],
   ['says nothing until handshakeTimeout', () => {}, { handshakeTimeout: 50 }],
   ['does not end its request until handshakeTimeout', (peer) => void peer.write('GET /live HT'), { handshakeTimeout: 50 }],
 ];
