@@ -43,8 +43,9 @@ describe.each(['ws', 'wss'])('%s: a connection', (scheme) => {
     const port = Number(new URL(server.address).port);
     const peer = connect(port, '127.0.0.1').on('error', () => {});
     const stream = secure ? connectTls({ socket: peer, ...CLIENT_TLS, servername: 'localhost' }).on('error', () => {}) : peer;
-    stream.resume().once(secure ? 'secureConnect' : 'connect', () => end(stream));
+    stream.resume();
     await until(() => readers.length === 1, 'the connection has a reader');
+    end(stream);
     await until(() => readers.every((reader) => reader.closed), 'the reader is closed');
     peer.destroy();
   });
