@@ -194,6 +194,8 @@ function afterPromises(task: () => void): void {
 const startTurn: (begin: () => void) => void = globalThis.setImmediate ?? pageTurns();
 
 function pageTurns(): (begin: () => void) => void {
+  const { MessageChannel, setTimeout: startLater } = globalThis;
+  if (MessageChannel === undefined) return (begin) => void startLater(begin, 0);
   // The compiler knows the ports of Node.js only.
   const { port1, port2 } = new MessageChannel() as unknown as { port1: { onmessage: () => void }; port2: { postMessage(message: undefined): void } };
   return (begin) => {
