@@ -80,9 +80,10 @@ describe('statistics()', () => {
     await until(() => began === 2 * count, 'all are under way');
     client.destroy();
     await until(() => [...server.channels].length === 0, 'the session is lost');
-    end();
     const ended = (method: string) => of(server.statistics().served, method);
-    await until(() => ended('list').inFlight + ended('wait').inFlight === 0, 'all have ended');
+    await until(() => ended('list').inFlight === 0, 'the streams have ended');
+    end();
+    await until(() => ended('wait').inFlight === 0, 'the calls have ended');
     expect([ended('list').failed, ended('wait').failed]).toEqual([{ CANCELLED: count }, { CANCELLED: count }]);
     await client.close();
   });
