@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * The ceiling: the same frames by hand, for this one method and nothing else – no contracts, no interceptors, no errors, ASCII only.
- * A promise per call, deadlines, one buffer per tick and direction. It is no library: it says how far ours is from the limit.
+ * The ceiling: the same frames by hand, for this one method and nothing else – no contracts, no
+ * interceptors, no errors, ASCII only. A promise per call, deadlines, one buffer per tick and
+ * direction. It is no library: it says how far ours is from the limit.
  */
 import { createConnection, createServer } from 'node:net';
 import { answer, TIMEOUT } from './message.mjs';
@@ -113,7 +114,9 @@ export class Output {
   }
 }
 
-/** @typedef {(bytes: Buffer, view: DataView, at: number, body: number, end: number) => void} OnFrame */
+/**
+ * @typedef {(bytes: Buffer, view: DataView, at: number, body: number, end: number) => void} OnFrame
+ */
 
 /**
  * Cuts chunks into frames.
@@ -156,10 +159,15 @@ export async function serve() {
       const B = body + 2 + /** @type {number} */ (bytes[body + 1]);
       const C = B + 2 + /** @type {number} */ (bytes[B + 1]);
       const all = bytes.toString('latin1', body, end);
-      const reply = answer({ A: all.slice(2, B - body), B: all.slice(B - body + 2, C - body), C: all.slice(C - body + 2) });
+      const reply = answer({
+        A: all.slice(2, B - body),
+        B: all.slice(B - body + 2, C - body),
+        C: all.slice(C - body + 2),
+      });
       const to = output.begin(REPLY_START);
       const start = output.length;
-      for (let i = 8; i < 24; i += 4) output.view.setUint32(to + i, view.getUint32(at + i, true), true);
+      for (let i = 8; i < 24; i += 4)
+        output.view.setUint32(to + i, view.getUint32(at + i, true), true);
       output.text(0x0a, reply.A);
       output.end(to, start);
     });
@@ -187,7 +195,9 @@ setInterval(() => {
 export async function connect(address, inFlight) {
   const RING = 2 ** Math.ceil(Math.log2(inFlight * RING_FACTOR));
   const socket = createConnection({ port: Number(address), host: '127.0.0.1', noDelay: true });
-  await new Promise((resolve, reject) => socket.once('connect', () => resolve(undefined)).once('error', reject));
+  await new Promise((resolve, reject) =>
+    socket.once('connect', () => resolve(undefined)).once('error', reject),
+  );
   const output = new Output(socket);
 
   /** @type {(((reply: Reply) => void) | undefined)[]} */
@@ -212,7 +222,8 @@ export async function connect(address, inFlight) {
   /** @param {Error} error */
   const failAll = (error, before = Number.POSITIVE_INFINITY) => {
     for (let slot = 0; slot < RING; slot++) {
-      if (resolves[slot] === undefined || /** @type {number} */ (deadlines[slot]) > before) continue;
+      if (resolves[slot] === undefined || /** @type {number} */ (deadlines[slot]) > before)
+        continue;
       resolves[slot] = undefined;
       rejects[slot]?.(error);
     }
@@ -244,7 +255,8 @@ export async function connect(address, inFlight) {
       sequenceHigh++;
     }
     const slot = (sequence >>> 1) & (RING - 1);
-    if (resolves[slot] !== undefined) return Promise.reject(new Error(`more than ${RING} calls wait`));
+    if (resolves[slot] !== undefined)
+      return Promise.reject(new Error(`more than ${RING} calls wait`));
     const at = output.begin(REQUEST_START);
     const body = output.length;
     const { view } = output;

@@ -1,6 +1,7 @@
 // @ts-check
 /**
- * Draws what `npm run bench -- rpc --json FILE` measured, or the report's file: bars of calls/s relative to grpc-js.
+ * Draws what `npm run bench -- rpc --json FILE` measured, or the report's file: bars of calls/s
+ * relative to grpc-js.
  *   node bench/chart.mjs FILE > docs/benchmark.svg
  *   node bench/chart.mjs FILE --table                the same as a Markdown table, for the README
  */
@@ -10,7 +11,11 @@ import { readFileSync } from 'node:fs';
 
 const BASE = 'grpc-js';
 const OURS = 'getty';
-const GROUPS = ['1 connection, 512 in flight', '1 connection, 64 in flight', '1 KiB body, 64 in flight'];
+const GROUPS = [
+  '1 connection, 512 in flight',
+  '1 connection, 64 in flight',
+  '1 KiB body, 64 in flight',
+];
 /** What the bars are called. */
 const NAMES = new Map([
   ['ceiling', 'node:net by hand'],
@@ -45,12 +50,17 @@ function barsOf(lines) {
   const base = lines.find(({ side }) => side === BASE);
   if (base === undefined) return [];
   const sound = lines.filter(({ failures, rate }) => failures === 0 && rate > 0);
-  return sound.map(({ side, rate }) => ({ side, ratio: rate / base.rate })).sort((a, b) => b.ratio - a.ratio);
+  return sound
+    .map(({ side, rate }) => ({ side, ratio: rate / base.rate }))
+    .sort((a, b) => b.ratio - a.ratio);
 }
 
 /** @param {Line[]} lines @param {string} machine */
 function draw(lines, machine) {
-  const groups = GROUPS.map((name) => ({ name, bars: barsOf(lines.filter(({ group }) => group === name)) })).filter(({ bars }) => bars.length > 0);
+  const groups = GROUPS.map((name) => ({
+    name,
+    bars: barsOf(lines.filter(({ group }) => group === name)),
+  })).filter(({ bars }) => bars.length > 0);
   if (groups.length === 0) throw new Error(`the file has no calls of ${BASE} without failures`);
   const most = Math.max(...groups.flatMap(({ bars }) => bars.map(({ ratio }) => ratio)));
   let y = TOP;
@@ -70,7 +80,12 @@ function draw(lines, machine) {
     y += GAP;
     return [title, ...drawn].join('\n');
   });
-  const summary = groups.map(({ name, bars }) => `${name}: ${bars.map(({ side, ratio }) => `${side} ${times(ratio)}`).join(', ')}`).join('. ');
+  const summary = groups
+    .map(
+      ({ name, bars }) =>
+        `${name}: ${bars.map(({ side, ratio }) => `${side} ${times(ratio)}`).join(', ')}`,
+    )
+    .join('. ');
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 12}" width="${WIDTH}" height="${y + 12}" role="img" aria-label="${escaped(summary)}">
 <style>
 text { font: 13px system-ui, sans-serif; fill: ${TEXT}; }
@@ -87,7 +102,12 @@ ${parts.join('\n')}
 
 /** The same as a Markdown table. @param {Line[]} lines @param {string} machine */
 function table(lines, machine) {
-  const columns = GROUPS.map((name) => new Map(barsOf(lines.filter(({ group }) => group === name)).map(({ side, ratio }) => [side, ratio])));
+  const columns = GROUPS.map(
+    (name) =>
+      new Map(
+        barsOf(lines.filter(({ group }) => group === name)).map(({ side, ratio }) => [side, ratio]),
+      ),
+  );
   const rows = [...new Set(columns.flatMap((column) => [...column.keys()]))].map((side) => {
     const cells = columns.map((column) => {
       const ratio = column.get(side);
@@ -106,7 +126,9 @@ function table(lines, machine) {
 
 const [file, form] = process.argv.slice(2);
 if (file === undefined || (form !== undefined && form !== '--table')) {
-  console.error('usage: node bench/chart.mjs FILE > docs/benchmark.svg\n       node bench/chart.mjs FILE --table');
+  console.error(
+    'usage: node bench/chart.mjs FILE > docs/benchmark.svg\n       node bench/chart.mjs FILE --table',
+  );
   process.exit(2);
 }
 const read = JSON.parse(readFileSync(file, 'utf8'));

@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * Protobuf as getty compiles it beside the library's own, in one process: `npm run bench -- codec`. A small message of three texts; both
- * sides get ready messages, and take turns. Ours writes into a buffer that a session would have and begins it anew when it is full.
+ * Protobuf as getty compiles it beside the library's own, in one process: `npm run bench -- codec`.
+ * A small message of three texts; both sides get ready messages, and take turns. Ours writes into a
+ * buffer that a session would have and begins it anew when it is full.
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { protobufCodec } from '../dist/rpc/codecs/protobuf/codec.js';
@@ -15,10 +16,21 @@ import { printRow, tableHead } from './table.mjs';
 const MESSAGES = 64;
 /** Messages between two looks at the clock. */
 const BATCH = 6_400;
-const WORDS = ['northern', 'sidewalk', 'umbrella', 'mountain', 'notebook', 'keyboard', 'sunshine', 'birthday'];
+const WORDS = [
+  'northern',
+  'sidewalk',
+  'umbrella',
+  'mountain',
+  'notebook',
+  'keyboard',
+  'sunshine',
+  'birthday',
+];
 
 const word = (/** @type {number} */ index) => /** @type {string} */ (WORDS[index % WORDS.length]);
-const messages = Array.from({ length: MESSAGES }, (_, i) => create(TestRequestSchema, { A: word(i), B: word(i >> 3), C: word(i + (i >> 3)) }));
+const messages = Array.from({ length: MESSAGES }, (_, i) =>
+  create(TestRequestSchema, { A: word(i), B: word(i >> 3), C: word(i + (i >> 3)) }),
+);
 const encoded = messages.map((message) => Buffer.from(toBinary(TestRequestSchema, message)));
 const codec = protobufCodec(TestRequestSchema);
 const writer = new ByteWriter(WRITER_SIZES[2]);
@@ -38,7 +50,8 @@ const SIDES = {
     },
     theirs() {
       let sum = 0;
-      for (let i = 0; i < BATCH; i++) sum += toBinary(TestRequestSchema, /** @type {any} */ (messages[i % MESSAGES])).length;
+      for (let i = 0; i < BATCH; i++)
+        sum += toBinary(TestRequestSchema, /** @type {any} */ (messages[i % MESSAGES])).length;
       return sum;
     },
   },
@@ -53,7 +66,10 @@ const SIDES = {
     },
     theirs() {
       let sum = 0;
-      for (let i = 0; i < BATCH; i++) sum += lengths(fromBinary(TestRequestSchema, /** @type {Buffer} */ (encoded[i % MESSAGES])));
+      for (let i = 0; i < BATCH; i++)
+        sum += lengths(
+          fromBinary(TestRequestSchema, /** @type {Buffer} */ (encoded[i % MESSAGES])),
+        );
       return sum;
     },
   },
@@ -64,7 +80,9 @@ function lengths({ A, B, C }) {
   return A.length + B.length + C.length;
 }
 
-/** Messages per second. @param {() => number} side @param {number} seconds @param {number} expected */
+/**
+ * Messages per second. @param {() => number} side @param {number} seconds @param {number} expected
+ */
 function rate(side, seconds, expected) {
   const began = performance.now();
   let batches = 0;
@@ -84,7 +102,8 @@ function checkAgreement() {
     codec.encode(writer, message);
     if (bytes.compare(writer.bytes, 0, writer.length) !== 0) throw new Error('the bytes differ');
     const { A, B, C } = /** @type {any} */ (codec.decode(bytes, 0, bytes.length));
-    if (A !== message.A || B !== message.B || C !== message.C) throw new Error('the messages differ');
+    if (A !== message.A || B !== message.B || C !== message.C)
+      throw new Error('the messages differ');
   }
 }
 
@@ -94,7 +113,10 @@ function measure({ rounds, seconds }) {
   return /** @type {const} */ (['encode', 'decode']).map((what) => {
     const { ours, theirs } = SIDES[what];
     const expected = theirs();
-    const samples = Array.from({ length: rounds + 1 }, () => [rate(ours, seconds, expected), rate(theirs, seconds, expected)]).slice(1);
+    const samples = Array.from({ length: rounds + 1 }, () => [
+      rate(ours, seconds, expected),
+      rate(theirs, seconds, expected),
+    ]).slice(1);
     const [mine, others] = [0, 1].map((side) => samples.map((sample) => Number(sample[side])));
     return {
       what: `${what} a small Protobuf message ÷ protobuf-es, in one process`,

@@ -1,13 +1,17 @@
 // @ts-check
 /**
- * The gate's look at speed: ours beside the ceiling, in the same two processes. A ratio that falls below a part of the recorded one, three
- * times in a row, is a fault. `node scripts/setup.mjs bench/guard.mjs` measures alone, and prints what could be recorded.
+ * The gate's look at speed: ours beside the ceiling, in the same two processes. A ratio that falls
+ * below a part of the recorded one, three times in a row, is a fault.
+ * `node scripts/setup.mjs bench/guard.mjs` measures alone, and prints what could be recorded.
  */
 import { availableParallelism } from 'node:os';
 import { median } from './processes.mjs';
 import { startPair } from './rpc-pairs.mjs';
 
-/** The lower end of what this program measured with nothing else on the machine: 1.35 to 1.64, and 0.95 to 1.21. */
+/**
+ * The lower end of what this program measured with nothing else on the machine: 1.35 to 1.64, and
+ * 0.95 to 1.21.
+ */
 const RECORDED = [
   { shape: { connections: 1, inFlight: 64 }, rate: 1.35 },
   { shape: { connections: 1, inFlight: 512 }, rate: 1 },
@@ -18,7 +22,10 @@ const ROUNDS = 5;
 const SECONDS = 0.35;
 const WARM_UP = 1.5;
 const SIDES = /** @type {const} */ (['getty', 'ceiling']);
-/** Who waits for a processor for more than this part of the time tells nothing: half of the lead is that both processes work at once. */
+/**
+ * Who waits for a processor for more than this part of the time tells nothing: half of the lead is
+ * that both processes work at once.
+ */
 const DISTURBED = 0.3;
 
 if (availableParallelism() < 2) {
@@ -56,9 +63,14 @@ async function look({ shape, rate }) {
   for (let attempt = 1; attempt <= TRIES; attempt++) {
     const { ratio, waited } = await measure(shape);
     const enough = ratio >= least;
-    const verdict = enough ? '' : `; at least ${least.toFixed(2)} is wanted; try ${attempt} of ${TRIES}`;
-    const busy = waited < DISTURBED ? '' : `; ${Math.round(waited * 100)} % of the time without a processor`;
-    console.log(`${name}: ${ratio.toFixed(2)} of the ceiling, ${rate} when it was recorded${verdict}${busy}`);
+    const verdict = enough
+      ? ''
+      : `; at least ${least.toFixed(2)} is wanted; try ${attempt} of ${TRIES}`;
+    const busy =
+      waited < DISTURBED ? '' : `; ${Math.round(waited * 100)} % of the time without a processor`;
+    console.log(
+      `${name}: ${ratio.toFixed(2)} of the ceiling, ${rate} when it was recorded${verdict}${busy}`,
+    );
     if (enough) return true;
     if (waited < DISTURBED) disturbed = false;
   }
@@ -67,12 +79,18 @@ async function look({ shape, rate }) {
 
 try {
   for (const { shape } of RECORDED) {
-    for (const side of SIDES) await pair.warm({ ...shape, message: 'small', side, seconds: WARM_UP });
+    for (const side of SIDES)
+      await pair.warm({ ...shape, message: 'small', side, seconds: WARM_UP });
   }
   const seen = [];
   for (const recorded of RECORDED) seen.push(await look(recorded));
   if (seen.includes(false)) process.exitCode = 1;
-  else console.log(seen.includes(undefined) ? 'nobody can tell how fast it is: others had the processors' : 'as fast as it was');
+  else
+    console.log(
+      seen.includes(undefined)
+        ? 'nobody can tell how fast it is: others had the processors'
+        : 'as fast as it was',
+    );
 } finally {
   await pair.stop();
 }

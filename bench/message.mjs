@@ -1,5 +1,8 @@
 // @ts-check
-/** What every peer of the rpc bench sends and answers: `Test` of the demo's TestService, in two sizes. */
+/**
+ * What every peer of the rpc bench sends and answers: `Test` of the demo's TestService, in two
+ * sizes.
+ */
 import { setTimeout as wait } from 'node:timers/promises';
 import { TestReplySchema, TestRequestSchema, TestService } from '../build/demo/test_service_pb.js';
 
@@ -12,14 +15,19 @@ export { TestReplySchema, TestRequestSchema, TestService };
  * What a file in peers/ exports; the peer is called as the file is.
  * @typedef {object} Peer
  * @property {() => Promise<Server>} serve Listens at a free port of 127.0.0.1.
- * @property {(address: string, inFlight: number) => Promise<Client>} connect Opens one connection, for at most so many calls at a time.
- * @property {(address: string, count: number) => Promise<Client[]>} [connectAll] In its place, where many connections are one thing.
+ * @property {(address: string, inFlight: number) => Promise<Client>} connect Opens one connection,
+ *   for at most so many calls at a time.
+ * @property {(address: string, count: number) => Promise<Client[]>} [connectAll] In its place,
+ *   where many connections are one thing.
  */
 /** @typedef {{ address: string, close: () => unknown }} Server */
 /** @typedef {{ call: (request: Request) => Promise<Reply>, close: () => unknown }} Client */
 /** @typedef {'small' | 'large'} Size */
 
-/** In Protobuf 30 bytes, with the headers of getty 96, and its reply 68; and a body of 1,024 bytes, its reply about as large. */
+/**
+ * In Protobuf 30 bytes, with the headers of getty 96, and its reply 68; and a body of 1,024 bytes,
+ * its reply about as large.
+ */
 export const REQUESTS = {
   /** @type {Request} */
   small: { A: 'northern', B: 'sidewalk', C: 'umbrella' },

@@ -33,7 +33,10 @@ export function hear(child, milliseconds = 0) {
     };
     const message = (/** @type {unknown} */ word) => resolve(done() ?? word);
     const exit = () => reject(done() ?? new Error(`the process '${name}' ended`));
-    const timer = setTimeout(() => reject(done() ?? new Error(`the process '${name}' does not answer`)), milliseconds + PATIENCE);
+    const timer = setTimeout(
+      () => reject(done() ?? new Error(`the process '${name}' does not answer`)),
+      milliseconds + PATIENCE,
+    );
     child.on('message', message).on('exit', exit);
   });
 }
@@ -74,7 +77,9 @@ export async function stop(child) {
 export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? Number(sorted[middle]) : (Number(sorted[middle - 1]) + Number(sorted[middle])) / 2;
+  return sorted.length % 2 === 1
+    ? Number(sorted[middle])
+    : (Number(sorted[middle - 1]) + Number(sorted[middle])) / 2;
 }
 
 export const machine = () => `Node ${process.version}, ${availableParallelism()} cores`;

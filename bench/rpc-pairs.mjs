@@ -6,7 +6,8 @@ import { hear, startWith, stop } from './processes.mjs';
 /** @typedef {import('./rpc-worker.mjs').Order} Order */
 /** @typedef {import('./rpc-worker.mjs').State} State */
 /**
- * `cpu`: microseconds of both processes per call. `waited`: the part of the time in which either could have run and got no processor.
+ * `cpu`: microseconds of both processes per call. `waited`: the part of the time in which either
+ * could have run and got no processor.
  * @typedef {Measured & { rate: number, cpu: number, waited: number }} Sample
  */
 /** @typedef {{ client: State, server: State }} States */
@@ -14,7 +15,9 @@ import { hear, startWith, stop } from './processes.mjs';
 const WORKER = 'rpc-worker.mjs';
 /** The part of `seconds` that each measurement runs before it counts. */
 const LEAD_IN = 0.25;
-/** So many calls per lane at least: where calls are slow, the first and the last would be all of it. */
+/**
+ * So many calls per lane at least: where calls are slow, the first and the last would be all of it.
+ */
 const LEAST_CALLS = 2;
 
 /**
@@ -25,13 +28,17 @@ const LEAST_CALLS = 2;
 export async function startPair(peer, flags = []) {
   const { child: server, address } = await startWith(flags, WORKER, 'server', peer);
   const { child: client } = await startWith(flags, WORKER, 'client', peer, address);
-  /** @type {(child: import('node:child_process').ChildProcess, what: Order | 'state' | 'collect', seconds?: number) => Promise<any>} */
+  /**
+   * @type {(child: import('node:child_process').ChildProcess, what: Order | 'state' | 'collect',
+   *   seconds?: number) => Promise<any>}
+   */
   const tell = async (child, what, seconds = 0) => {
     if (!child.connected) throw new Error('its process is gone');
     child.send(what);
     return hear(child, seconds * 1_000);
   };
-  const load = (/** @type {Order} */ order, patience = order.seconds) => /** @type {Promise<Measured>} */ (tell(client, order, patience));
+  const load = (/** @type {Order} */ order, patience = order.seconds) =>
+    /** @type {Promise<Measured>} */ (tell(client, order, patience));
   const both = async (/** @type {'state' | 'collect'} */ what) => {
     const [ofServer, ofClient] = await Promise.all([tell(server, what), tell(client, what)]);
     return /** @type {States} */ ({ client: ofClient, server: ofServer });
@@ -52,15 +59,39 @@ export async function startPair(peer, flags = []) {
       try {
         const before = await load({ ...order, seconds: order.seconds * LEAD_IN });
         const from = await both('state');
-        const measured = await load({ ...order, leastCalls: LEAST_CALLS * order.connections * order.inFlight });
+        const measured = await load({
+          ...order,
+          leastCalls: LEAST_CALLS * order.connections * order.inFlight,
+        });
         const to = await both('state');
-        const used = (/** @type {'cpu' | 'waited'} */ what) => to.client[what] - from.client[what] + to.server[what] - from.server[what];
-        const [cpu, waited] = [used('cpu') / measured.calls, used('waited') / measured.seconds / 1e6];
+        const used = (/** @type {'cpu' | 'waited'} */ what) =>
+          to.client[what] - from.client[what] + to.server[what] - from.server[what];
+        const [cpu, waited] = [
+          used('cpu') / measured.calls,
+          used('waited') / measured.seconds / 1e6,
+        ];
         const failures = before.failures + measured.failures;
-        return { ...measured, rate: measured.calls / measured.seconds, cpu, waited, failures, error: before.error || measured.error };
+        return {
+          ...measured,
+          rate: measured.calls / measured.seconds,
+          cpu,
+          waited,
+          failures,
+          error: before.error || measured.error,
+        };
       } catch (error) {
         client.kill('SIGKILL');
-        return { calls: 0, seconds: order.seconds, p50: 0, p99: 0, rate: 0, cpu: 0, waited: 0, failures: 1, error: String(error) };
+        return {
+          calls: 0,
+          seconds: order.seconds,
+          p50: 0,
+          p99: 0,
+          rate: 0,
+          cpu: 0,
+          waited: 0,
+          failures: 1,
+          error: String(error),
+        };
       }
     },
     stop: () => stop(client).then(() => stop(server)),
@@ -78,23 +109,32 @@ const GARBAGE_PATIENCE = 60;
 const WARM = /** @type {const} */ ({ connections: 1, inFlight: 64, message: 'small' });
 
 /**
- * What one call leaves on the heaps of both processes, in bytes: their growth over many calls without a collection between. Buffers lie
- * outside of the heap and are not in it. Throws when something was collected after all.
+ * What one call leaves on the heaps of both processes, in bytes: their growth over many calls
+ * without a collection between. Buffers lie outside of the heap and are not in it. Throws when
+ * something was collected after all.
  * @param {string} peer
  * @param {number} warmUp seconds
  */
 export async function garbagePerCall(peer, warmUp) {
-  const pair = await startPair(peer, [`--min-semi-space-size=${ROOM}`, `--max-semi-space-size=${ROOM}`]);
+  const pair = await startPair(peer, [
+    `--min-semi-space-size=${ROOM}`,
+    `--max-semi-space-size=${ROOM}`,
+  ]);
   try {
     const { failures, error } = await pair.load({ ...WARM, seconds: warmUp });
     if (failures > 0) throw new Error(error);
     // Who leaves much behind fills the room with fewer calls.
     for (let least = GARBAGE_CALLS; least >= LEAST_GARBAGE_CALLS; least /= 2) {
       const from = await pair.both('collect');
-      const { calls } = await pair.load({ ...WARM, seconds: 0, leastCalls: least }, GARBAGE_PATIENCE);
+      const { calls } = await pair.load(
+        { ...WARM, seconds: 0, leastCalls: least },
+        GARBAGE_PATIENCE,
+      );
       const to = await pair.both('state');
-      const perCall = (/** @type {'client' | 'server'} */ side) => (to[side].heap - from[side].heap) / calls;
-      if (to.client.collections + to.server.collections === 0) return { calls, client: perCall('client'), server: perCall('server') };
+      const perCall = (/** @type {'client' | 'server'} */ side) =>
+        (to[side].heap - from[side].heap) / calls;
+      if (to.client.collections + to.server.collections === 0)
+        return { calls, client: perCall('client'), server: perCall('server') };
     }
     throw new Error('something was collected meanwhile');
   } finally {

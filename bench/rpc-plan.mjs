@@ -2,12 +2,20 @@
 /** What the rpc bench measures, and what is wanted of it. */
 
 /** @typedef {import('./rpc-worker.mjs').Shape} Shape */
-/** @typedef {'rate' | 'p50' | 'p99' | 'cpu'} Metric calls/s; milliseconds; microseconds of both processes per call. */
-/** Ours against the best of `peers`: at least, or at most, so many times as much. Neither: it is only told. */
+/**
+ * @typedef {'rate' | 'p50' | 'p99' | 'cpu'} Metric calls/s; milliseconds; microseconds of both
+ *   processes per call.
+ */
+/**
+ * Ours against the best of `peers`: at least, or at most, so many times as much. Neither: it is
+ * only told.
+ */
 /** @typedef {{ peers: string[], metric?: Metric, least?: number, most?: number }} Wanted */
 /**
- * Sides that take turns under the same load; `ours` is the first. With `paced` the calls come at this part of the best rate of that side.
- * @typedef {{ name: string, shape: Shape, sides: string[], wanted: Wanted[], paced?: { by: string, part: number } }} Group
+ * Sides that take turns under the same load; `ours` is the first. With `paced` the calls come at
+ * this part of the best rate of that side.
+ * @typedef {{ name: string, shape: Shape, sides: string[], wanted: Wanted[], paced?: { by: string,
+ *   part: number } }} Group
  */
 
 const GRPC = 'grpc-js';
@@ -90,9 +98,22 @@ export const GROUPS = [
 /** Whose garbage is told; nothing is wanted of it yet. */
 export const GARBAGE_SIDES = ['getty', 'ceiling', GRPC];
 
-/** A round in which a process waited for a processor for more than this part of its time was disturbed by others. */
+/**
+ * A round in which a process waited for a processor for more than this part of its time was
+ * disturbed by others.
+ */
 export const QUIET = 0.15;
 
-/** `extra`: rounds more, as a part of `rounds`, when some were disturbed. Seconds of one measurement, of a pair's first load, and of another load. */
+/**
+ * `extra`: rounds more, as a part of `rounds`, when some were disturbed. Seconds of one
+ * measurement, of a pair's first load, and of another load.
+ */
 export const FULL = { rounds: 7, extra: 1, seconds: 0.7, warmUp: 3, again: 0.7, codecSeconds: 0.3 };
-export const SHORT = { rounds: 5, extra: 0, seconds: 0.2, warmUp: 1.5, again: 0.2, codecSeconds: 0.1 };
+export const SHORT = {
+  rounds: 5,
+  extra: 0,
+  seconds: 0.2,
+  warmUp: 1.5,
+  again: 0.2,
+  codecSeconds: 0.1,
+};

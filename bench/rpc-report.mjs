@@ -43,27 +43,65 @@ export function titleOf({ name, sides }, { peers, metric = 'rate' }) {
   return `${name}, ${NAMES[metric]}: ${sides[0]} ÷ ${better}`;
 }
 
-/** @param {Group} group @param {Wanted} wanted @param {Line[]} lines @returns {import('./table.mjs').Row} */
+/**
+ * @param {Group} group @param {Wanted} wanted @param {Line[]} lines @returns
+ *   {import('./table.mjs').Row}
+ */
 export function rowOf(group, wanted, lines) {
   const { peers, metric = 'rate', least, most } = wanted;
   const mine = /** @type {Line} */ (lines[0]);
   const others = lines.filter(({ side }) => peers.includes(side));
   const failed = [mine, ...others].find(({ failures }) => failures > 0);
-  const better = (/** @type {Line} */ a, /** @type {Line} */ b) => (metric === 'rate' ? b.rate - a.rate : a[metric] - b[metric]);
+  const better = (/** @type {Line} */ a, /** @type {Line} */ b) =>
+    metric === 'rate' ? b.rate - a.rate : a[metric] - b[metric];
   const peer = /** @type {Line} */ (others.sort(better)[0]);
-  const ratios = mine.samples.map((sample, round) => sample[metric] / Number(peer.samples[round]?.[metric]));
+  const ratios = mine.samples.map(
+    (sample, round) => sample[metric] / Number(peer.samples[round]?.[metric]),
+  );
   const what = titleOf(group, wanted) + (peers.length > 1 ? `: ${peer.side}` : '');
-  return { what, ratio: mine[metric] / peer[metric], ratios, least, most, ...(failed && { failed: `${failed.side}: ${failed.error}` }) };
+  return {
+    what,
+    ratio: mine[metric] / peer[metric],
+    ratios,
+    least,
+    most,
+    ...(failed && { failed: `${failed.side}: ${failed.error}` }),
+  };
 }
 
 /** @param {Line[]} lines */
 export function details(lines) {
-  const table = [['load', 'side', 'calls/s', 'spread', 'p50 ms', 'p99 ms', 'CPU µs per call', 'waited', 'failed'], Array(9).fill('---')];
+  const table = [
+    [
+      'load',
+      'side',
+      'calls/s',
+      'spread',
+      'p50 ms',
+      'p99 ms',
+      'CPU µs per call',
+      'waited',
+      'failed',
+    ],
+    Array(9).fill('---'),
+  ];
   for (const { group, side, pace, rate, spread, p50, p99, cpu, waited, failures, error } of lines) {
     // Who keeps a given pace turns its event loop without a pause, and that is most of its CPU.
     const used = pace === undefined ? cpu.toFixed(1) : '–';
-    const speed = [String(Math.round(rate)), `${Math.round(spread * 100)} %`, p50.toFixed(3), p99.toFixed(3), used, `${Math.round(waited * 100)} %`];
-    table.push([group, side, ...(failures > 0 ? Array(6).fill('–') : speed), failures > 0 ? `${failures}: ${error}` : '0']);
+    const speed = [
+      String(Math.round(rate)),
+      `${Math.round(spread * 100)} %`,
+      p50.toFixed(3),
+      p99.toFixed(3),
+      used,
+      `${Math.round(waited * 100)} %`,
+    ];
+    table.push([
+      group,
+      side,
+      ...(failures > 0 ? Array(6).fill('–') : speed),
+      failures > 0 ? `${failures}: ${error}` : '0',
+    ]);
   }
   return table.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

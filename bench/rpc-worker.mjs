@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * One process of a measurement: `rpc-worker.mjs server PEER` or `rpc-worker.mjs client PEER ADDRESS`. Several peers, and their addresses,
- * are divided by commas. It talks with rpc-pairs.mjs over the IPC channel, and ends when that does.
+ * One process of a measurement: `rpc-worker.mjs server PEER` or
+ * `rpc-worker.mjs client PEER ADDRESS`. Several peers, and their addresses, are divided by commas.
+ * It talks with rpc-pairs.mjs over the IPC channel, and ends when that does.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { PerformanceObserver } from 'node:perf_hooks';
@@ -9,10 +10,22 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { getHeapStatistics } from 'node:v8';
 import { answer, atMostASecond, REQUESTS } from './message.mjs';
 
-/** @typedef {{ connections: number, inFlight: number, message: import('./message.mjs').Size }} Shape `inFlight` on each connection. */
-/** @typedef {Shape & { side?: string, seconds: number, leastCalls?: number, rate?: number }} Order `side`: one of several peers. `rate`: calls/s that do not wait for each other. */
-/** @typedef {{ calls: number, seconds: number, p50: number, p99: number, failures: number, error: string }} Measured Milliseconds. */
-/** @typedef {{ cpu: number, waited: number, heap: number, collections: number }} State Microseconds and bytes, of a process. */
+/**
+ * @typedef {{ connections: number, inFlight: number, message: import('./message.mjs').Size }} Shape
+ *   `inFlight` on each connection.
+ */
+/**
+ * @typedef {Shape & { side?: string, seconds: number, leastCalls?: number, rate?: number }} Order
+ *   `side`: one of several peers. `rate`: calls/s that do not wait for each other.
+ */
+/**
+ * @typedef {{ calls: number, seconds: number, p50: number, p99: number, failures: number, error:
+ *   string }} Measured Milliseconds.
+ */
+/**
+ * @typedef {{ cpu: number, waited: number, heap: number, collections: number }} State Microseconds
+ *   and bytes, of a process.
+ */
 
 const MOST_FAILURES = 1_000;
 /** Every call of so many lanes is timed; the clock would cost the others more than it tells. */
@@ -54,8 +67,8 @@ class Tally {
 }
 
 /**
- * Keep `inFlight` calls under way on each connection for `seconds`, and until there were `leastCalls`: each lane makes its next call
- * when it has its answer.
+ * Keep `inFlight` calls under way on each connection for `seconds`, and until there were
+ * `leastCalls`: each lane makes its next call when it has its answer.
  * @param {import('./message.mjs').Client[]} clients
  * @param {Order} order
  */
@@ -63,7 +76,10 @@ async function measureLanes(clients, { inFlight, message, seconds, leastCalls = 
   const request = REQUESTS[message];
   const tally = new Tally(message);
   let late = false;
-  const lane = async (/** @type {import('./message.mjs').Client['call']} */ call, /** @type {boolean} */ timed) => {
+  const lane = async (
+    /** @type {import('./message.mjs').Client['call']} */ call,
+    /** @type {boolean} */ timed,
+  ) => {
     while (!late || tally.calls < leastCalls) {
       const began = timed ? performance.now() : 0;
       try {
@@ -81,7 +97,9 @@ async function measureLanes(clients, { inFlight, message, seconds, leastCalls = 
   const timer = setTimeout(() => {
     late = true;
   }, seconds * 1_000);
-  const lanes = Array.from({ length: inFlight * clients.length }, (_, i) => lane(callOf(clients, i), i < TIMED_LANES));
+  const lanes = Array.from({ length: inFlight * clients.length }, (_, i) =>
+    lane(callOf(clients, i), i < TIMED_LANES),
+  );
   await Promise.all(lanes);
   clearTimeout(timer);
   return tally.result(began);
@@ -94,8 +112,9 @@ function callOf(clients, index) {
 }
 
 /**
- * Make `rate` calls per second, each when it is due and not when another is answered; its time counts from when it was due, so that a
- * slow answer does not hide those behind it. More than `inFlight` wait. The event loop turns without a pause, for timers are too coarse.
+ * Make `rate` calls per second, each when it is due and not when another is answered; its time
+ * counts from when it was due, so that a slow answer does not hide those behind it. More than
+ * `inFlight` wait. The event loop turns without a pause, for timers are too coarse.
  * @param {import('./message.mjs').Client[]} clients
  * @param {Order} order
  */
@@ -152,7 +171,10 @@ async function collect() {
 const SCHEDULER = '/proc/self/schedstat';
 const hasScheduler = existsSync(SCHEDULER);
 
-/** How long the main thread could have run and got no processor, in microseconds; 0 where the system does not tell. */
+/**
+ * How long the main thread could have run and got no processor, in microseconds; 0 where the system
+ * does not tell.
+ */
 function waited() {
   return hasScheduler ? Number(readFileSync(SCHEDULER, 'latin1').split(' ')[1]) / 1_000 : 0;
 }
@@ -161,10 +183,18 @@ function waited() {
 function state() {
   const { user, system } = process.cpuUsage();
   collections += observer?.takeRecords().length ?? 0;
-  return { cpu: user + system, waited: waited(), heap: getHeapStatistics().used_heap_size, collections };
+  return {
+    cpu: user + system,
+    waited: waited(),
+    heap: getHeapStatistics().used_heap_size,
+    collections,
+  };
 }
 
-/** Opens connections anew when there are to be more or fewer, or for more calls than before. @param {import('./message.mjs').Peer} peer @param {string} address */
+/**
+ * Opens connections anew when there are to be more or fewer, or for more calls than before. @param
+ * {import('./message.mjs').Peer} peer @param {string} address
+ */
 function clientsOf(peer, address) {
   /** @type {import('./message.mjs').Client[]} */
   let clients = [];
@@ -175,8 +205,10 @@ function clientsOf(peer, address) {
       if (clients.length === shape.connections && inFlight >= shape.inFlight) return clients;
       await this.close();
       inFlight = shape.inFlight;
-      if (peer.connectAll !== undefined) clients = await peer.connectAll(address, shape.connections);
-      while (clients.length < shape.connections) clients.push(await peer.connect(address, inFlight));
+      if (peer.connectAll !== undefined)
+        clients = await peer.connectAll(address, shape.connections);
+      while (clients.length < shape.connections)
+        clients.push(await peer.connect(address, inFlight));
       return clients;
     },
     async close() {
@@ -199,7 +231,9 @@ const sides = await Promise.all(
 /** @param {Order} order */
 async function measure(order) {
   try {
-    const { clients } = /** @type {typeof sides[0]} */ (sides.find(({ name }) => name === order.side) ?? sides[0]);
+    const { clients } = /** @type {typeof sides[0]} */ (
+      sides.find(({ name }) => name === order.side) ?? sides[0]
+    );
     const opened = await clients.for(order);
     return await (order.rate === undefined ? measureLanes : measurePaced)(opened, order);
   } catch (failure) {
@@ -214,7 +248,11 @@ process.on('message', async (/** @type {Order | 'state' | 'collect'} */ order) =
   process.send?.(typeof order === 'string' ? state() : await measure(order));
 });
 process.on('disconnect', async () => {
-  await Promise.all(sides.map(({ server, clients }) => atMostASecond(server === undefined ? clients.close() : server.close())));
+  await Promise.all(
+    sides.map(({ server, clients }) =>
+      atMostASecond(server === undefined ? clients.close() : server.close()),
+    ),
+  );
   process.exit();
 });
 process.send?.(sides.map(({ server }) => server?.address ?? '').join(','));

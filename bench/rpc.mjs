@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * Measures calls of getty beside its peers: `npm run bench -- rpc`. Each peer has a server and a client process. In each round the
- * sides of a comparison take turns. What counts is the ratio of neighbours in time. bench/README.md says more.
+ * Measures calls of getty beside its peers: `npm run bench -- rpc`. Each peer has a server and a
+ * client process. In each round the sides of a comparison take turns. What counts is the ratio of
+ * neighbours in time. bench/README.md says more.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -16,7 +17,8 @@ import { printRow, tableHead } from './table.mjs';
 /** @typedef {import('./rpc-pairs.mjs').Sample} Sample */
 /** @typedef {typeof FULL} Plan */
 
-const USAGE = 'usage: npm run bench -- rpc [--short] [--only WORD] [--peers getty,ceiling,…] [--rounds 7] [--seconds 0.7] [--json FILE]';
+const USAGE =
+  'usage: npm run bench -- rpc [--short] [--only WORD] [--peers getty,ceiling,…] [--rounds 7] [--seconds 0.7] [--json FILE]';
 const CODEC = 'encode and decode, codec';
 const GARBAGE = 'garbage';
 
@@ -35,7 +37,10 @@ async function warmPair(peer, shape, { warmUp, again }) {
   return pair;
 }
 
-/** The best rate of a side that makes its calls as fast as it can. @param {Pair} pair @param {Group['shape']} shape @param {number} seconds */
+/**
+ * The best rate of a side that makes its calls as fast as it can. @param {Pair} pair @param
+ * {Group['shape']} shape @param {number} seconds
+ */
 async function bestRate(pair, shape, seconds) {
   const rates = [];
   for (let i = 0; i < 3; i++) rates.push((await pair.measure({ ...shape, seconds })).rate);
@@ -43,8 +48,9 @@ async function bestRate(pair, shape, seconds) {
 }
 
 /**
- * The quietest of the rounds of a group: each has a sample for each side. Which they are does not depend on what was measured, but on
- * how long the processes waited for a processor that others had.
+ * The quietest of the rounds of a group: each has a sample for each side. Which they are does not
+ * depend on what was measured, but on how long the processes waited for a processor that others
+ * had.
  * @param {Group} group
  * @param {Plan} plan
  */
@@ -54,21 +60,32 @@ async function measureGroup({ name, shape, sides, paced }, plan) {
   const pacer = paced && (await warmPair(paced.by, shape, plan));
   const rate = pacer && paced && (await bestRate(pacer, shape, seconds)) * paced.part;
   // The slow ones make few calls in the time, and a quantile wants many.
-  const order = { ...shape, ...(rate === undefined ? { seconds } : { seconds: Math.max(1, seconds * 2), rate }) };
+  const order = {
+    ...shape,
+    ...(rate === undefined ? { seconds } : { seconds: Math.max(1, seconds * 2), rate }),
+  };
   /** @type {Map<string, Sample>[]} */
   const made = [];
   const isQuiet = (/** @type {Map<string, Sample>} */ round) => waitedIn(round) <= QUIET;
-  while (made.length < rounds || (made.length < rounds * (1 + extra) && made.filter(isQuiet).length < rounds)) {
-    if (process.stderr.isTTY) process.stderr.write(`${name}: round ${made.length + 1} of ${rounds}   \r`);
+  while (
+    made.length < rounds ||
+    (made.length < rounds * (1 + extra) && made.filter(isQuiet).length < rounds)
+  ) {
+    if (process.stderr.isTTY)
+      process.stderr.write(`${name}: round ${made.length + 1} of ${rounds}   \r`);
     // Who goes first changes, so that a machine that slows down harms all alike.
-    const turns = sides.map((_, turn) => /** @type {string} */ (sides[(made.length + turn) % sides.length]));
+    const turns = sides.map(
+      (_, turn) => /** @type {string} */ (sides[(made.length + turn) % sides.length]),
+    );
     /** @type {Map<string, Sample>} */
     const round = new Map();
-    for (const side of turns) round.set(side, await /** @type {Pair} */ (pairs.get(side)).measure(order));
+    for (const side of turns)
+      round.set(side, await /** @type {Pair} */ (pairs.get(side)).measure(order));
     made.push(round);
   }
   const quietest = made.sort((a, b) => waitedIn(a) - waitedIn(b)).slice(0, rounds);
-  const samplesOf = (/** @type {string} */ side) => quietest.map((round) => /** @type {Sample} */ (round.get(side)));
+  const samplesOf = (/** @type {string} */ side) =>
+    quietest.map((round) => /** @type {Sample} */ (round.get(side)));
   return { samplesOf, rate };
 }
 
@@ -88,10 +105,18 @@ async function measureCodec({ rounds, codecSeconds }) {
 async function measureGarbage(sides, { warmUp }) {
   const rows = [];
   for (const side of sides) {
-    const row = { what: `garbage per call, client + server: ${side}`, ratio: Number.NaN, ratios: [] };
+    const row = {
+      what: `garbage per call, client + server: ${side}`,
+      ratio: Number.NaN,
+      ratios: [],
+    };
     try {
       const bytes = await garbagePerCall(side, warmUp);
-      rows.push({ ...row, text: `${Math.round(bytes.client)} + ${Math.round(bytes.server)} bytes`, samples: bytes });
+      rows.push({
+        ...row,
+        text: `${Math.round(bytes.client)} + ${Math.round(bytes.server)} bytes`,
+        samples: bytes,
+      });
     } catch (error) {
       rows.push({ ...row, failed: String(error) });
     }
@@ -114,30 +139,44 @@ function readCommandLine() {
   const { only, json, short } = values;
   const known = new Set(GROUPS.flatMap(({ sides }) => sides));
   const peers = new Set(values.peers?.split(',') ?? known);
-  for (const peer of peers) if (!known.has(peer)) throw new Error(`the peers are ${[...known].join(', ')}, not '${peer}'`);
+  for (const peer of peers)
+    if (!known.has(peer)) throw new Error(`the peers are ${[...known].join(', ')}, not '${peer}'`);
   const plan = { ...(short ? SHORT : FULL) };
   if (values.rounds !== undefined) plan.rounds = Number(values.rounds);
   if (values.seconds !== undefined) plan.seconds = Number(values.seconds);
-  if (!(plan.seconds > 0 && plan.seconds <= 600)) throw new Error(`--seconds is ${values.seconds}, expected up to 600`);
+  if (!(plan.seconds > 0 && plan.seconds <= 600))
+    throw new Error(`--seconds is ${values.seconds}, expected up to 600`);
   if (!(Number.isInteger(plan.rounds) && plan.rounds >= 1 && plan.rounds <= 1_000))
     throw new Error(`--rounds is ${values.rounds}, expected 1 to 1000`);
   const wants = (/** @type {string} */ name) => name.includes(only);
-  const groups = GROUPS.map((group) => chosen(group, wants, peers)).filter(({ sides }) => sides.length > 0);
+  const groups = GROUPS.map((group) => chosen(group, wants, peers)).filter(
+    ({ sides }) => sides.length > 0,
+  );
   const garbage = wants(GARBAGE) ? GARBAGE_SIDES.filter((side) => peers.has(side)) : [];
   const codec = wants(CODEC) && values.peers === undefined;
-  if (groups.length === 0 && garbage.length === 0 && !codec) throw new Error(`nothing is named '${only}'`);
+  if (groups.length === 0 && garbage.length === 0 && !codec)
+    throw new Error(`nothing is named '${only}'`);
   return { plan, groups, garbage, codec, json };
 }
 
 /**
- * What is left of a group: its name, or the title of a comparison, must be wanted, and the sides be chosen.
- * @param {Group} group @param {(name: string) => boolean} wants @param {Set<string>} peers @returns {Group}
+ * What is left of a group: its name, or the title of a comparison, must be wanted, and the sides be
+ * chosen.
+ * @param {Group} group @param {(name: string) => boolean} wants @param {Set<string>} peers @returns
+ *   {Group}
  */
 function chosen(group, wants, peers) {
   const { name, sides } = group;
   const has = (/** @type {string | undefined} */ side) => side !== undefined && peers.has(side);
-  const wanted = group.wanted.filter((one) => (wants(name) || wants(titleOf(group, one))) && has(sides[0]) && one.peers.every(has));
-  const needed = wants(name) ? sides : sides.filter((side, at) => wanted.length > 0 && (at === 0 || wanted.some((one) => one.peers.includes(side))));
+  const wanted = group.wanted.filter(
+    (one) => (wants(name) || wants(titleOf(group, one))) && has(sides[0]) && one.peers.every(has),
+  );
+  const needed = wants(name)
+    ? sides
+    : sides.filter(
+        (side, at) =>
+          wanted.length > 0 && (at === 0 || wanted.some((one) => one.peers.includes(side))),
+      );
   return { ...group, wanted, sides: needed.filter(has) };
 }
 
@@ -171,6 +210,13 @@ await Promise.all([...pairs.values()].map((pair) => pair.stop()));
 for (const row of await measureGarbage(garbage, plan)) print(row);
 if (codec) for (const row of await measureCodec(plan)) print(row);
 if (lines.length > 0) console.log(`\n${details(lines)}`);
-console.log(`\n${machine()}, ${plan.rounds} rounds of ${plan.seconds} s. Only the ratios mean something.`);
-if (json !== undefined) writeFileSync(json, `${JSON.stringify({ machine: machine(), ...plan, rows, lines }, null, 2)}\n`);
-process.exit(lines.some(({ failures }) => failures > 0) || rows.some(({ failed }) => failed !== undefined) ? 1 : 0);
+console.log(
+  `\n${machine()}, ${plan.rounds} rounds of ${plan.seconds} s. Only the ratios mean something.`,
+);
+if (json !== undefined)
+  writeFileSync(json, `${JSON.stringify({ machine: machine(), ...plan, rows, lines }, null, 2)}\n`);
+process.exit(
+  lines.some(({ failures }) => failures > 0) || rows.some(({ failed }) => failed !== undefined)
+    ? 1
+    : 0,
+);

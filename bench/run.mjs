@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * `npm run bench -- NAME …` runs the benchmark of that name. Without a name, the short form of transport and rpc makes one report, with
- * `--full` the long one; `--json FILE` holds the samples of both.
+ * `npm run bench -- NAME …` runs the benchmark of that name. Without a name, the short form of
+ * transport and rpc makes one report, with `--full` the long one; `--json FILE` holds the samples
+ * of both.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,7 +20,14 @@ const REPORT = /** @type {const} */ (['transport', 'rpc']);
  * @param {string} name @param {boolean} full @param {string} file
  */
 async function runOne(name, full, file) {
-  const args = [...process.execArgv, fileURLToPath(import.meta.url), name, ...(full ? [] : ['--short']), '--json', file];
+  const args = [
+    ...process.execArgv,
+    fileURLToPath(import.meta.url),
+    name,
+    ...(full ? [] : ['--short']),
+    '--json',
+    file,
+  ];
   const child = spawn(process.execPath, args, { stdio: 'inherit' });
   // It gets the signals of the terminal too, and ends its processes itself.
   const stop = () => child.kill('SIGTERM');
@@ -30,7 +38,10 @@ async function runOne(name, full, file) {
 }
 
 async function report() {
-  const { values } = parseArgs({ args: process.argv.slice(2), options: { full: { type: 'boolean', default: false }, json: { type: 'string' } } });
+  const { values } = parseArgs({
+    args: process.argv.slice(2),
+    options: { full: { type: 'boolean', default: false }, json: { type: 'string' } },
+  });
   const folder = mkdtempSync(join(tmpdir(), 'getty-bench-'));
   try {
     /** @type {Record<string, unknown>} */
@@ -45,7 +56,8 @@ async function report() {
       worst = Math.max(worst, code);
       results[name] = JSON.parse(readFileSync(file, 'utf8'));
     }
-    if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
+    if (values.json !== undefined)
+      writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
     return worst;
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -56,7 +68,9 @@ const [name = ''] = process.argv.slice(2);
 if (NAMES.includes(name)) await import(`./${name}.mjs`);
 else if (name === '' || name.startsWith('--')) {
   process.exitCode = await report().catch((error) => {
-    console.error(`${error instanceof Error ? error.message : error}\nusage: npm run bench -- [${NAMES.join(' | ')}] [--full] [--json FILE]`);
+    console.error(
+      `${error instanceof Error ? error.message : error}\nusage: npm run bench -- [${NAMES.join(' | ')}] [--full] [--json FILE]`,
+    );
     return 2;
   });
 } else {

@@ -2,8 +2,10 @@
 /** A table of what was wanted and what was measured. */
 
 /**
- * A comparison of ours with a peer: at least, or at most, so many times as much; neither: it is only told.
- * @typedef {{ what: string, ratio: number, ratios: number[], least?: number, most?: number, failed?: string, text?: string, samples?: unknown }} Row
+ * A comparison of ours with a peer: at least, or at most, so many times as much; neither: it is
+ * only told.
+ * @typedef {{ what: string, ratio: number, ratios: number[], least?: number, most?: number,
+ *   failed?: string, text?: string, samples?: unknown }} Row
  */
 
 export function tableHead() {
@@ -13,7 +15,9 @@ export function tableHead() {
 /** @param {Row} row */
 function met({ ratio, least, most, failed }) {
   if (failed !== undefined || !Number.isFinite(ratio)) return false;
-  return ratio >= (least ?? Number.NEGATIVE_INFINITY) && ratio <= (most ?? Number.POSITIVE_INFINITY);
+  return (
+    ratio >= (least ?? Number.NEGATIVE_INFINITY) && ratio <= (most ?? Number.POSITIVE_INFINITY)
+  );
 }
 
 /** @param {number} ratio */
@@ -26,7 +30,8 @@ export function printRow(row) {
   const { what, ratio, ratios, least, most, failed, text } = row;
   const range = `${digits(ratio)}, ${digits(Math.min(...ratios))} – ${digits(Math.max(...ratios))}`;
   const measured = failed === undefined ? (text ?? range) : `failed: ${failed}`;
-  const wanted = least !== undefined ? `at least ${least}` : most !== undefined ? `at most ${most}` : '–';
+  const wanted =
+    least !== undefined ? `at least ${least}` : most !== undefined ? `at most ${most}` : '–';
   const verdict = wanted === '–' ? '–' : met(row) ? 'met' : 'missed';
   console.log(`| ${what} | ${measured} | ${wanted} | ${verdict} |`);
 }

@@ -1,6 +1,7 @@
 // @ts-check
 /**
- * One process of a transport measurement; it talks with transport.mjs over the IPC channel, and ends when that does.
+ * One process of a transport measurement; it talks with transport.mjs over the IPC channel, and
+ * ends when that does.
  *   server SIDE · client SIDE ADDRESS SHAPE · idle ADDRESS COUNT · broadcast HIGH_WATER_MARK
  */
 import { connect } from 'node:net';
@@ -82,7 +83,11 @@ if (role === 'server') {
   process.send?.('');
 } else if (role === 'broadcast') {
   const { lengthPrefixed, serve } = await import('../dist/transport/index.js');
-  const server = await serve('tcp://127.0.0.1:0', { codec: lengthPrefixed(), highWaterMark: Number(args[0]), listener: { onMessage() {} } });
+  const server = await serve('tcp://127.0.0.1:0', {
+    codec: lengthPrefixed(),
+    highWaterMark: Number(args[0]),
+    listener: { onMessage() {} },
+  });
   const message = Buffer.alloc(1024);
   process.on('message', async (order) => {
     if (order === 'rss') return process.send?.(await residentBytes());

@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * Measures the transport beside what is written by hand: `npm run bench -- transport`. Echo: a server and a client process for each
- * side of a comparison; in each round they take turns. Memory: what many sessions cost the server's process.
+ * Measures the transport beside what is written by hand: `npm run bench -- transport`. Echo: a
+ * server and a client process for each side of a comparison; in each round they take turns. Memory:
+ * what many sessions cost the server's process.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -12,14 +13,62 @@ import { hear, machine, median, start, stop } from './processes.mjs';
 
 /** @type {Row[]} */
 const ECHO = [
-  { name: 'TCP 64 B, 1 × 64, coalesced', ours: 'getty-tcp', peer: 'net-coalesced', shape: { connections: 1, window: 64, size: 64 }, target: 0.85 },
-  { name: 'TCP 64 B, 64 × 64, coalesced', ours: 'getty-tcp', peer: 'net-coalesced', shape: { connections: 64, window: 64, size: 64 }, target: 0.85 },
-  { name: 'TCP 64 B, 1 × 64, a write each', ours: 'getty-tcp', peer: 'net-each', shape: { connections: 1, window: 64, size: 64 }, target: 5 },
-  { name: 'TCP 64 B, 64 × 64, a write each', ours: 'getty-tcp', peer: 'net-each', shape: { connections: 64, window: 64, size: 64 }, target: 15 },
-  { name: 'WebSocket 64 B, 1 × 64', ours: 'getty-ws', peer: 'ws', shape: { connections: 1, window: 64, size: 64 }, target: 4 },
-  { name: 'WebSocket 64 B, 64 × 64', ours: 'getty-ws', peer: 'ws', shape: { connections: 64, window: 64, size: 64 }, target: 5 },
-  { name: 'UDP 64 B, window 64', ours: 'getty-udp', peer: 'dgram', shape: { connections: 1, window: 64, size: 64 }, target: 0.95 },
-  { name: 'TCP 1 MiB, 1 × 4, against pipe', ours: 'getty-tcp', peer: 'net-pipe', shape: { connections: 1, window: 4, size: 2 ** 20 }, target: 0.6 },
+  {
+    name: 'TCP 64 B, 1 × 64, coalesced',
+    ours: 'getty-tcp',
+    peer: 'net-coalesced',
+    shape: { connections: 1, window: 64, size: 64 },
+    target: 0.85,
+  },
+  {
+    name: 'TCP 64 B, 64 × 64, coalesced',
+    ours: 'getty-tcp',
+    peer: 'net-coalesced',
+    shape: { connections: 64, window: 64, size: 64 },
+    target: 0.85,
+  },
+  {
+    name: 'TCP 64 B, 1 × 64, a write each',
+    ours: 'getty-tcp',
+    peer: 'net-each',
+    shape: { connections: 1, window: 64, size: 64 },
+    target: 5,
+  },
+  {
+    name: 'TCP 64 B, 64 × 64, a write each',
+    ours: 'getty-tcp',
+    peer: 'net-each',
+    shape: { connections: 64, window: 64, size: 64 },
+    target: 15,
+  },
+  {
+    name: 'WebSocket 64 B, 1 × 64',
+    ours: 'getty-ws',
+    peer: 'ws',
+    shape: { connections: 1, window: 64, size: 64 },
+    target: 4,
+  },
+  {
+    name: 'WebSocket 64 B, 64 × 64',
+    ours: 'getty-ws',
+    peer: 'ws',
+    shape: { connections: 64, window: 64, size: 64 },
+    target: 5,
+  },
+  {
+    name: 'UDP 64 B, window 64',
+    ours: 'getty-udp',
+    peer: 'dgram',
+    shape: { connections: 1, window: 64, size: 64 },
+    target: 0.95,
+  },
+  {
+    name: 'TCP 1 MiB, 1 × 4, against pipe',
+    ours: 'getty-tcp',
+    peer: 'net-pipe',
+    shape: { connections: 1, window: 4, size: 2 ** 20 },
+    target: 0.6,
+  },
 ];
 const IDLE_SESSIONS = 10_000;
 const DEAF_SESSIONS = 1_000;
@@ -27,16 +76,26 @@ const HIGH_WATER_MARK = 256 * 1024;
 const WARM_UP = 1;
 const FULL = { seconds: '0.5', rounds: '11', broadcast: '60' };
 const SHORT = { seconds: '0.2', rounds: '9', broadcast: '5' };
-/** How often the idle ones are counted: the room for young objects grows in steps, so one time tells little. */
+/**
+ * How often the idle ones are counted: the room for young objects grows in steps, so one time tells
+ * little.
+ */
 const IDLE_ROUNDS = { full: 3, short: 1 };
 /** Seconds of a broadcast until the system takes no more, with room to spare. */
 const FILLED = 20;
-const USAGE = 'usage: npm run bench -- transport [--short] [--seconds 0.5] [--rounds 11] [--broadcast 60] [--only WORD] [--json FILE]';
+const USAGE =
+  'usage: npm run bench -- transport [--short] [--seconds 0.5] [--rounds 11] [--broadcast 60] [--only WORD] [--json FILE]';
 
 /** @param {string} side @param {Shape} shape */
 async function startPair(side, shape) {
   const { child: server, address } = await start('transport-worker.mjs', 'server', side);
-  const { child: client } = await start('transport-worker.mjs', 'client', side, address, JSON.stringify(shape));
+  const { child: client } = await start(
+    'transport-worker.mjs',
+    'client',
+    side,
+    address,
+    JSON.stringify(shape),
+  );
   const measure = async (/** @type {number} */ seconds) => {
     client.send({ seconds });
     const { messages, took, failures } = await hear(client, seconds * 1000);
@@ -72,16 +131,33 @@ async function idleBytes(side) {
   // The first sessions pay for what is loaded and compiled once.
   const { child: first } = await start('transport-worker.mjs', 'idle', address, '500');
   const before = await ask();
-  const { child: rest } = await start('transport-worker.mjs', 'idle', address, String(IDLE_SESSIONS));
+  const { child: rest } = await start(
+    'transport-worker.mjs',
+    'idle',
+    address,
+    String(IDLE_SESSIONS),
+  );
   const after = await ask();
   await Promise.all([stop(first), stop(rest), stop(server)]);
   return (after - before) / IDLE_SESSIONS;
 }
 
-/** How much the server grows under a broadcast that nobody reads, as a part of sessions × high-water mark. @param {number} seconds */
+/**
+ * How much the server grows under a broadcast that nobody reads, as a part of sessions × high-water
+ * mark. @param {number} seconds
+ */
 async function broadcast(seconds) {
-  const { child: server, address } = await start('transport-worker.mjs', 'broadcast', String(HIGH_WATER_MARK));
-  const { child: deaf } = await start('transport-worker.mjs', 'idle', address, String(DEAF_SESSIONS));
+  const { child: server, address } = await start(
+    'transport-worker.mjs',
+    'broadcast',
+    String(HIGH_WATER_MARK),
+  );
+  const { child: deaf } = await start(
+    'transport-worker.mjs',
+    'idle',
+    address,
+    String(DEAF_SESSIONS),
+  );
   server.send('rss');
   const before = await hear(server, 5_000);
   server.send({ seconds });
@@ -103,18 +179,36 @@ function readCommandLine() {
     },
   });
   const defaults = values.short ? SHORT : FULL;
-  const given = [values.seconds ?? defaults.seconds, values.rounds ?? defaults.rounds, values.broadcast ?? defaults.broadcast];
+  const given = [
+    values.seconds ?? defaults.seconds,
+    values.rounds ?? defaults.rounds,
+    values.broadcast ?? defaults.broadcast,
+  ];
   const [seconds = 0, rounds = 0, broadcastSeconds = 0] = given.map(Number);
-  if (!(seconds > 0 && seconds <= 60 && rounds >= 1 && rounds <= 100 && broadcastSeconds > 0 && broadcastSeconds <= 600)) {
+  if (
+    !(
+      seconds > 0 &&
+      seconds <= 60 &&
+      rounds >= 1 &&
+      rounds <= 100 &&
+      broadcastSeconds > 0 &&
+      broadcastSeconds <= 600
+    )
+  ) {
     throw new Error('--seconds is up to 60, --rounds 1 to 100, --broadcast up to 600');
   }
   const idleRounds = values.short ? IDLE_ROUNDS.short : IDLE_ROUNDS.full;
   return { seconds, rounds, idleRounds, broadcastSeconds, only: values.only, json: values.json };
 }
 
-/** @param {string} what @param {string} measured @param {string} target @param {boolean | undefined} met undefined: it does not tell. */
+/**
+ * @param {string} what @param {string} measured @param {string} target @param {boolean | undefined}
+ *   met undefined: it does not tell.
+ */
 const line = (what, measured, target, met) =>
-  console.log(`| ${what} | ${measured} | ${target} | ${met === undefined ? '–' : met ? 'met' : 'missed'} |`);
+  console.log(
+    `| ${what} | ${measured} | ${target} | ${met === undefined ? '–' : met ? 'met' : 'missed'} |`,
+  );
 
 let options;
 try {
@@ -131,18 +225,32 @@ for (const row of ECHO.filter(({ name }) => name.includes(only))) {
   const ratio = median(ratios);
   results.push({ ...row, ratio, ratios });
   const range = `${Math.min(...ratios).toFixed(2)} – ${Math.max(...ratios).toFixed(2)}`;
-  line(`${row.name}: ${row.ours} ÷ ${row.peer}`, `${ratio.toFixed(2)}, ${range}`, `${row.target}`, ratio >= row.target);
+  line(
+    `${row.name}: ${row.ours} ÷ ${row.peer}`,
+    `${ratio.toFixed(2)}, ${range}`,
+    `${row.target}`,
+    ratio >= row.target,
+  );
 }
 if ('idle session'.includes(only)) {
   /** @type {{ ours: number, net: number }[]} */
   const pairs = [];
-  while (pairs.length < idleRounds) pairs.push({ ours: await idleBytes('getty-tcp'), net: await idleBytes('net-listeners') });
-  const [ours, net] = [median(pairs.map((pair) => pair.ours)), median(pairs.map((pair) => pair.net))];
+  while (pairs.length < idleRounds)
+    pairs.push({ ours: await idleBytes('getty-tcp'), net: await idleBytes('net-listeners') });
+  const [ours, net] = [
+    median(pairs.map((pair) => pair.ours)),
+    median(pairs.map((pair) => pair.net)),
+  ];
   const more = median(pairs.map((pair) => pair.ours - pair.net));
   results.push({ name: 'idle', ours, net, pairs });
   const kilobytes = (/** @type {number} */ bytes) => `${(bytes / 1024).toFixed(1)} KB`;
   line(`idle session, ${IDLE_SESSIONS}`, `${kilobytes(ours)}`, '6.5 KB', ours <= 6.5 * 1024);
-  line(`idle session, over ${kilobytes(net)} of net with five listeners`, `${kilobytes(more)}`, '1.5 KB', more <= 1.5 * 1024);
+  line(
+    `idle session, over ${kilobytes(net)} of net with five listeners`,
+    `${kilobytes(more)}`,
+    '1.5 KB',
+    more <= 1.5 * 1024,
+  );
 }
 if ('broadcast'.includes(only)) {
   const part = await broadcast(broadcastSeconds);
@@ -156,5 +264,9 @@ if ('broadcast'.includes(only)) {
   );
 }
 console.log(`\n${machine()}, ${rounds} rounds of ${seconds} s. Only the ratios mean something.`);
-if (json !== undefined) writeFileSync(json, `${JSON.stringify({ machine: machine(), rounds, seconds, results }, null, 2)}\n`);
+if (json !== undefined)
+  writeFileSync(
+    json,
+    `${JSON.stringify({ machine: machine(), rounds, seconds, results }, null, 2)}\n`,
+  );
 process.exit(0);

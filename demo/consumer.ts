@@ -1,4 +1,7 @@
-/** The consumer process of the demo: `consumer.js REGISTRY RATE`. It calls at a steady rate and tells how that goes. */
+/**
+ * The consumer process of the demo: `consumer.js REGISTRY RATE`. It calls at a steady rate and
+ * tells how that goes.
+ */
 
 import { consume, failover, roundRobin } from 'getty-ts/micro';
 import { registry as openRegistry } from 'getty-ts/registry';
@@ -35,9 +38,17 @@ class Load {
       balancer: roundRobin(),
       strategy: failover({ attempts: 3, onRetry: () => this.#totals.failovers++ }),
     });
-    this.#stubs = [this.#consumer.stub(TestService), this.#consumer.stub(TestService, { codec: 'json' })] as const;
+    this.#stubs = [
+      this.#consumer.stub(TestService),
+      this.#consumer.stub(TestService, { codec: 'json' }),
+    ] as const;
     this.#consumer.resolver(TestService).onChange(({ added, removed }, nodes) => {
-      tell({ type: 'nodes', live: nodes.map(({ id }) => id), gone: removed.map(({ id }) => id), back: added.map(({ id }) => id) });
+      tell({
+        type: 'nodes',
+        live: nodes.map(({ id }) => id),
+        gone: removed.map(({ id }) => id),
+        back: added.map(({ id }) => id),
+      });
     });
   }
 
@@ -69,7 +80,8 @@ class Load {
       this.#second.add(latency);
       this.#all.add(latency);
     } catch (error) {
-      if (this.#totals.failed++ < TOLD_FAILURES) tell({ type: 'failure', message: messageOf(error) });
+      if (this.#totals.failed++ < TOLD_FAILURES)
+        tell({ type: 'failure', message: messageOf(error) });
     }
     this.#totals.calls++;
     this.#underWay--;
@@ -79,7 +91,10 @@ class Load {
   #tellSecond(): void {
     const { calls, failed, failovers } = this.#totals;
     const last = this.#last;
-    tell({ type: 'second', figures: figures(this.#second, { calls: calls - last.calls, failed, failovers }) });
+    tell({
+      type: 'second',
+      figures: figures(this.#second, { calls: calls - last.calls, failed, failovers }),
+    });
     this.#last = { calls, failed, failovers };
     this.#second.reset();
   }
@@ -98,7 +113,10 @@ class Load {
   }
 }
 
-function figures(histogram: Histogram, counts: Pick<Figures, 'calls' | 'failed' | 'failovers'>): Figures {
+function figures(
+  histogram: Histogram,
+  counts: Pick<Figures, 'calls' | 'failed' | 'failovers'>,
+): Figures {
   return { ...counts, p50: histogram.percentile(0.5), p99: histogram.percentile(0.99) };
 }
 

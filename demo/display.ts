@@ -1,4 +1,7 @@
-/** What a person sees of the demo: events in lines, and on a terminal one line of figures that is redrawn in place. */
+/**
+ * What a person sees of the demo: events in lines, and on a terminal one line of figures that is
+ * redrawn in place.
+ */
 import type { Figures } from './messages.js';
 
 const CLEAR_LINE = '\r\u001b[K';

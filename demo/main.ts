@@ -1,6 +1,6 @@
 /**
- * The demo: three providers and a consumer, each a process of its own; one provider is killed and started again, and no
- * call fails. `npm start -- --duration 15s --rate 2000 --json --registry URL`
+ * The demo: three providers and a consumer, each a process of its own; one provider is killed and
+ * started again, and no call fails. `npm start -- --duration 15s --rate 2000 --json --registry URL`
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -15,9 +15,15 @@ import type { Figures, FromConsumer, FromProvider, ToChild } from './messages.js
 
 const PROVIDERS = ['provider-1', 'provider-2', 'provider-3'];
 const VICTIM = 'provider-2';
-/** A crash is seldom clean: the victim hangs for so long, in ms, before it is killed, so that calls are under way on it. */
+/**
+ * A crash is seldom clean: the victim hangs for so long, in ms, before it is killed, so that calls
+ * are under way on it.
+ */
 const HANG = 25;
-/** Milliseconds for a process to start, and for the registry to tell of a node that has gone or come. A slow machine needs some. */
+/**
+ * Milliseconds for a process to start, and for the registry to tell of a node that has gone or
+ * come. A slow machine needs some.
+ */
 const START_LIMIT = 30_000;
 const STOP_LIMIT = 10_000;
 const USAGE = 'usage: npm start -- [--duration 15s] [--rate 2000] [--json] [--registry URL]';
@@ -49,9 +55,11 @@ function readOptions(args: string[]): Options | undefined {
   if (values.help) return undefined;
   const [, amount, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(values.duration) ?? [];
   const duration = Number(amount) * { ms: 1, s: 1_000, m: 60_000 }[unit as 'ms' | 's' | 'm'];
-  if (!(duration >= 3_000 && duration <= 86_400_000)) throw new Error(`--duration: given ${values.duration}, expected from 3s to 1440m`);
+  if (!(duration >= 3_000 && duration <= 86_400_000))
+    throw new Error(`--duration: given ${values.duration}, expected from 3s to 1440m`);
   const rate = Number(values.rate);
-  if (!(rate >= 1 && rate <= 1_000_000)) throw new Error(`--rate: given ${values.rate}, expected calls per second from 1 to 1000000`);
+  if (!(rate >= 1 && rate <= 1_000_000))
+    throw new Error(`--rate: given ${values.rate}, expected calls per second from 1 to 1000000`);
   if (values.registry?.startsWith('memory:'))
     throw new Error(
       '--registry: given memory:, which other processes do not see; expected file:///directory, etcd://host:2379/root or zookeeper://host:2181/root',
@@ -80,7 +88,8 @@ class Demo {
   constructor(options: Options) {
     this.#options = options;
     this.#display = new Display(process.stdout, options.json);
-    this.#folder = options.registry === undefined ? mkdtempSync(join(tmpdir(), 'getty-demo-')) : undefined;
+    this.#folder =
+      options.registry === undefined ? mkdtempSync(join(tmpdir(), 'getty-demo-')) : undefined;
     this.#registry = options.registry ?? pathToFileURL(this.#folder as string).href;
   }
 
@@ -93,7 +102,8 @@ class Demo {
     interrupted.catch(() => {});
     try {
       this.#display.line(
-        `3 providers of TestService v1.0 and a consumer, registry ${withoutPassword(this.#registry)}, ${rate} calls/s for ${duration / 1000} s`,
+        `3 providers of TestService v1.0 and a consumer, ${rate} calls/s for ${duration / 1000} s\n` +
+          `registry ${withoutPassword(this.#registry)}`,
       );
       await Promise.race([this.#start(), interrupted]);
       const figures = await Promise.race([this.#timeline(), interrupted]);
@@ -106,14 +116,22 @@ class Demo {
 
   async #start(): Promise<void> {
     await Promise.all(PROVIDERS.map((name) => this.#startProvider(name)));
-    this.#fork('consumer', [String(this.#options.rate)]).on('message', (message: FromConsumer) => this.#onConsumer(message));
+    this.#fork('consumer', [String(this.#options.rate)]).on('message', (message: FromConsumer) =>
+      this.#onConsumer(message),
+    );
     await this.#listed(
       () => this.#live.length === PROVIDERS.length,
-      () => tooLate(`the consumer saw ${this.#live.length} of ${PROVIDERS.length} providers in the registry`),
+      () =>
+        tooLate(
+          `the consumer saw ${this.#live.length} of ${PROVIDERS.length} providers in the registry`,
+        ),
     );
   }
 
-  /** Settles when the consumer's list of nodes meets `condition`. Rejects with `late()` after START_LIMIT. */
+  /**
+   * Settles when the consumer's list of nodes meets `condition`. Rejects with `late()` after
+   * START_LIMIT.
+   */
   async #listed(condition: () => boolean, late: () => Error): Promise<void> {
     const met = new Promise<void>((resolve) => {
       this.#onLive = () => condition() && resolve();
@@ -139,23 +157,32 @@ class Demo {
 
   #fork(program: 'provider' | 'consumer', args: string[], name: string = program): ChildProcess {
     const path = fileURLToPath(new URL(`./${program}.js`, import.meta.url));
-    const child = fork(path, [this.#registry, ...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = fork(path, [this.#registry, ...args], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
     this.#children.set(name, child);
     child.on('error', (error) => this.#interrupt(error));
     child.once('exit', (code, signal) => {
       const expected = this.#stopping || this.#dying.has(child);
       if (this.#children.get(name) === child) this.#children.delete(name);
-      if (!expected) this.#interrupt(new Error(`${name} ended by itself with ${signal ?? `exit code ${code}`}`));
+      if (!expected)
+        this.#interrupt(new Error(`${name} ended by itself with ${signal ?? `exit code ${code}`}`));
     });
     return child;
   }
 
-  /** Begin, kill at a third, start again at two thirds, end. Each step waits until the consumer has seen the one before, so it may come later. */
+  /**
+   * Begin, kill at a third, start again at two thirds, end. Each step waits until the consumer has
+   * seen the one before, so it may come later.
+   */
   async #timeline(): Promise<Figures> {
     const third = this.#options.duration / 3;
     const consumer = this.#children.get('consumer') as ChildProcess;
     const done = new Promise<Figures>((resolve) => {
-      consumer.on('message', (message: FromConsumer) => message.type === 'done' && resolve(message.figures));
+      consumer.on(
+        'message',
+        (message: FromConsumer) => message.type === 'done' && resolve(message.figures),
+      );
     });
     this.#began = performance.now();
     send(consumer, { type: 'start' });
@@ -166,7 +193,8 @@ class Demo {
       () => !this.#live.includes(VICTIM),
       () => tooLate(`the registry did not remove ${VICTIM}`),
     );
-    // Told first: the consumer may see the node before this process hears that the provider is ready.
+    // Told first: the consumer may see the node before this process hears that the provider is
+    // ready.
     this.#event(`${VICTIM} started again`);
     await this.#startProvider(VICTIM);
     await this.#listed(
@@ -216,8 +244,21 @@ class Demo {
   #report({ calls, failed, failovers, p50, p99 }: Figures, json: boolean): void {
     this.#display.end();
     const round = (ms: number): number => Math.round(ms * 1000) / 1000;
-    if (json) console.log(JSON.stringify({ calls, failed, failovers, p50: round(p50), p99: round(p99), events: this.#events }));
-    else console.log(`calls=${calls} failed=${failed} failovers=${failovers} p50=${p50.toFixed(2)}ms p99=${p99.toFixed(2)}ms`);
+    if (json)
+      console.log(
+        JSON.stringify({
+          calls,
+          failed,
+          failovers,
+          p50: round(p50),
+          p99: round(p99),
+          events: this.#events,
+        }),
+      );
+    else
+      console.log(
+        `calls=${calls} failed=${failed} failovers=${failovers} p50=${p50.toFixed(2)}ms p99=${p99.toFixed(2)}ms`,
+      );
   }
 
   /** End every process and remove the folder; whatever state the demo is in. */

@@ -17,7 +17,9 @@ export type FromConsumer =
   | { type: 'done'; figures: Figures };
 
 /** From a provider process. */
-export type FromProvider = { type: 'ready'; address: string } | { type: 'failure'; message: string };
+export type FromProvider =
+  | { type: 'ready'; address: string }
+  | { type: 'failure'; message: string };
 
 /** To any of them. */
 export type ToChild = { type: 'start' } | { type: 'stop' };
@@ -28,8 +30,8 @@ export function tell(message: FromConsumer | FromProvider): void {
 }
 
 /**
- * Ctrl-C reaches every process of a terminal; the one that started the others ends them in order. When it is gone
- * itself, so are they.
+ * Ctrl-C reaches every process of a terminal; the one that started the others ends them in order.
+ * When it is gone itself, so are they.
  */
 export function followParent(onMessage: (message: ToChild) => void): void {
   process.on('SIGINT', () => {});

@@ -10,10 +10,16 @@ const [url = '', id = ''] = process.argv.slice(2);
 
 let registry: Registry | undefined;
 try {
-  // A registry that is not there is told at once, instead of after the demo has waited for its nodes.
+  // A registry that is not there is told at once, instead of after the demo has waited for its
+  // nodes.
   const opened = await openRegistry(url, { waitForRegistry: false });
   registry = opened;
-  const provider = await provide({ registry, id, address: 'tcp://127.0.0.1:0', services: [testService()] });
+  const provider = await provide({
+    registry,
+    id,
+    address: 'tcp://127.0.0.1:0',
+    services: [testService()],
+  });
   followParent(async ({ type }) => {
     if (type !== 'stop') return;
     await provider.close();

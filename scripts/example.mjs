@@ -1,15 +1,28 @@
-/** Compiles the examples and runs one: `npm run example -- NAME ARGS…` runs examples/NAME/main.ts. */
+/**
+ * Compiles the examples and runs one: `npm run example -- NAME ARGS…` runs examples/NAME/main.ts.
+ */
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { fingerprint, ROOT, run, setup, TSC } from './setup.mjs';
 
-/** Compile examples/ to a folder of this state of theirs, where 'getty-ts' means this package; whoever runs an older state keeps it. */
+/**
+ * Compile examples/ to a folder of this state of theirs, where 'getty-ts' means this package;
+ * whoever runs an older state keeps it.
+ */
 function compileExamples() {
   const out = join(ROOT, 'build/examples', fingerprint('examples'));
   if (existsSync(out)) return out;
   const fresh = `${out}-${process.pid}`;
-  const { ok, output } = run(process.execPath, [TSC, '-p', 'examples', '--outDir', fresh, '--pretty', 'false']);
+  const { ok, output } = run(process.execPath, [
+    TSC,
+    '-p',
+    'examples',
+    '--outDir',
+    fresh,
+    '--pretty',
+    'false',
+  ]);
   if (!ok) {
     console.error(output);
     process.exit(1);
@@ -43,7 +56,12 @@ async function checkFlags(name, args) {
   /** @type {typeof import('../src/cli/flags.js')} */
   const { parseFlags } = await import(pathToFileURL(join(ROOT, 'dist/cli/flags.js')).href);
   /** @type {Record<string, { type: 'string' | 'boolean' }>} */
-  const flags = Object.fromEntries([...source.matchAll(/([\w-]+)'?: \{ type: '(string|boolean)'/g)].map(([, flag, type]) => [flag, { type }]));
+  const flags = Object.fromEntries(
+    [...source.matchAll(/([\w-]+)'?: \{ type: '(string|boolean)'/g)].map(([, flag, type]) => [
+      flag,
+      { type },
+    ]),
+  );
   try {
     if (!parseFlags(args, { ...flags, help: { type: 'boolean', short: 'h' } }).help) return;
     console.log(usageOf(source));
@@ -55,7 +73,9 @@ async function checkFlags(name, args) {
 }
 
 setup();
-const names = readdirSync(join(ROOT, 'examples')).filter((name) => existsSync(join(ROOT, 'examples', name, 'main.ts')));
+const names = readdirSync(join(ROOT, 'examples')).filter((name) =>
+  existsSync(join(ROOT, 'examples', name, 'main.ts')),
+);
 const name = process.argv[2] ?? '';
 if (!names.includes(name)) {
   console.error(

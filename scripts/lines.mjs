@@ -32,7 +32,11 @@ for (const [, { files, lines }] of rows) {
   all.lines += lines;
 }
 rows.push(['all', all]);
-const table = ['| folder | files | lines |', '|---|---:|---:|', ...rows.map(([name, { files, lines }]) => `| ${name} | ${files} | ${lines} |`)];
+const table = [
+  '| folder | files | lines |',
+  '|---|---:|---:|',
+  ...rows.map(([name, { files, lines }]) => `| ${name} | ${files} | ${lines} |`),
+];
 
 const before = readFileSync(README, 'utf8');
 const after = before.replace(MARKED, (_, open, close) => `${open}${table.join('\n')}\n${close}`);

@@ -1,6 +1,7 @@
 /**
- * Completes package-lock.json: a registry that does not offer a package's builds for other platforms leaves them out of the file, and
- * then `npm ci` refuses it everywhere. Run it after `npm install` of something new.
+ * Completes package-lock.json: a registry that does not offer a package's builds for other
+ * platforms leaves them out of the file, and then `npm ci` refuses it everywhere. Run it after
+ * `npm install` of something new.
  *   node scripts/lock.mjs [FOLDER]
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -9,7 +10,8 @@ import { ROOT } from './setup.mjs';
 
 const file = join(ROOT, process.argv[2] ?? '', 'package-lock.json');
 const lock = JSON.parse(readFileSync(file, 'utf8'));
-const PLATFORM = /\b(aix|android|darwin|freebsd|linux|netbsd|openbsd|openharmony|sunos|win32)-([a-z\d]+)(?:-(gnu|musl))?\b/;
+const PLATFORM =
+  /\b(aix|android|darwin|freebsd|linux|netbsd|openbsd|openharmony|sunos|win32)-([a-z\d]+)(?:-(gnu|musl))?\b/;
 /** @type {Record<string, string>} */
 const CPUS = { aarch64: 'arm64', armv7: 'arm' };
 
@@ -30,5 +32,7 @@ for (const { optionalDependencies = {}, dev } of Object.values(lock.packages)) {
     console.log(`added ${name} ${version}`);
   }
 }
-lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => a.localeCompare(b, 'en')));
+lock.packages = Object.fromEntries(
+  Object.entries(lock.packages).sort(([a], [b]) => a.localeCompare(b, 'en')),
+);
 writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);

@@ -1,4 +1,7 @@
-/** The gate: every check, one line each; what failed is shown at the end. `--no-tests` leaves the tests out. */
+/**
+ * The gate: every check, one line each; what failed is shown at the end. `--no-tests` leaves the
+ * tests out.
+ */
 import { ROOT, run, setup, TSC } from './setup.mjs';
 
 setup();
@@ -24,10 +27,21 @@ for (const [name, ...args] of steps) {
   const start = performance.now();
   const { ok, output } = run(process.execPath, args);
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  const said = name === 'tests' ? output.match(/^\d+ passed, .*$/gm) : name === 'speed' ? output.trim().split('\n') : [];
-  console.log(`${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(11)} ${seconds.padStart(5)} s  ${said?.at(-1) ?? ''}`.trimEnd());
+  const said =
+    name === 'tests'
+      ? output.match(/^\d+ passed, .*$/gm)
+      : name === 'speed'
+        ? output.trim().split('\n')
+        : [];
+  console.log(
+    `${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(11)} ${seconds.padStart(5)} s  ${said?.at(-1) ?? ''}`.trimEnd(),
+  );
   if (!ok) failed.push({ name, output });
 }
 for (const { name, output } of failed) console.log(`\n---- ${name} ----\n${output.trim()}`);
-console.log(failed.length === 0 ? 'all is well' : `\n${failed.length} failed: ${failed.map(({ name }) => name).join(', ')}`);
+console.log(
+  failed.length === 0
+    ? 'all is well'
+    : `\n${failed.length} failed: ${failed.map(({ name }) => name).join(', ')}`,
+);
 process.exitCode = failed.length === 0 ? 0 : 1;

@@ -1,11 +1,22 @@
 /**
- * Makes this checkout ready: packages installed, dist and the demo built. Says so on stderr only when there is something to do.
+ * Makes this checkout ready: packages installed, dist and the demo built. Says so on stderr only
+ * when there is something to do.
  *   node scripts/setup.mjs                  just that
- *   node scripts/setup.mjs PROGRAM ARGS…    then runs PROGRAM in this process; packages of its own folder are installed too
+ *   node scripts/setup.mjs PROGRAM ARGS…    then runs PROGRAM in this process
+ * If the folder of PROGRAM has a package.json, its packages are installed too.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -24,7 +35,10 @@ export function run(command, args, cwd = ROOT) {
   const env = { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined };
   const shell = command === 'npm' && process.platform === 'win32';
   const done = spawnSync(command, args, { cwd, env, shell, encoding: 'utf8', maxBuffer: 2 ** 28 });
-  return { ok: done.status === 0, output: done.error === undefined ? `${done.stdout}${done.stderr}` : String(done.error) };
+  return {
+    ok: done.status === 0,
+    output: done.error === undefined ? `${done.stdout}${done.stderr}` : String(done.error),
+  };
 }
 
 /**
@@ -50,27 +64,51 @@ const modified = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ??
  * @param {string} folder
  */
 function install(folder) {
-  if (modified(join(folder, 'node_modules/.package-lock.json')) >= modified(join(folder, 'package-lock.json'))) return;
-  // Options on the command line win over those that an outer npm hands down in the environment (--json, --omit=dev, --dry-run …).
-  const options = ['--include=dev', '--loglevel=error', '--json=false', '--dry-run=false', '--global=false', '--no-audit', '--no-fund'];
-  must('installing packages; the first time this takes some seconds', 'npm', ['ci', ...options], folder);
+  if (
+    modified(join(folder, 'node_modules/.package-lock.json')) >=
+    modified(join(folder, 'package-lock.json'))
+  )
+    return;
+  // Options on the command line win over those that an outer npm hands down in the environment
+  // (--json, --omit=dev, --dry-run …).
+  const options = [
+    '--include=dev',
+    '--loglevel=error',
+    '--json=false',
+    '--dry-run=false',
+    '--global=false',
+    '--no-audit',
+    '--no-fund',
+  ];
+  must(
+    'installing packages; the first time this takes some seconds',
+    'npm',
+    ['ci', ...options],
+    folder,
+  );
 }
 
 /**
- * Every file and folder below `folder` with its time: a folder's changes when a file in it is added or removed.
+ * Every file and folder below `folder` with its time: a folder's changes when a file in it is added
+ * or removed.
  * @param {string} folder
  */
 export function fingerprint(folder) {
   const hash = createHash('sha1');
-  for (const name of ['tsconfig.json', 'tsconfig.build.json']) hash.update(`${name} ${modified(join(ROOT, name))}\n`);
-  for (const name of ['', ...readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).sort()]) {
+  for (const name of ['tsconfig.json', 'tsconfig.build.json'])
+    hash.update(`${name} ${modified(join(ROOT, name))}\n`);
+  for (const name of [
+    '',
+    ...readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).sort(),
+  ]) {
     hash.update(`${name} ${modified(join(ROOT, folder, name))}\n`);
   }
   return hash.digest('hex');
 }
 
 /**
- * Put the folder `fresh` in the place of `target`. Other processes may do the same at once: the last one wins, and `target` is never a mixture.
+ * Put the folder `fresh` in the place of `target`. Other processes may do the same at once: the
+ * last one wins, and `target` is never a mixture.
  * @param {string} fresh
  * @param {string} target
  */
@@ -95,7 +133,8 @@ export function replaceFolder(fresh, target) {
 }
 
 /**
- * Build beside the target and swap, so that a program which runs from it meanwhile meets all of it or nothing.
+ * Build beside the target and swap, so that a program which runs from it meanwhile meets all of it
+ * or nothing.
  * @param {string} name
  * @param {string} source
  * @param {string} target

@@ -1,14 +1,18 @@
 /**
- * The TypeScript in README.md and docs: blocks that begin with ```ts, perhaps with `name=NAME` or `nocheck` after it.
+ * The TypeScript in README.md and docs: blocks that begin with ```ts, perhaps with `name=NAME` or
+ * `nocheck` after it.
  *   node scripts/snippets.mjs --check      compiles them all
- *   node scripts/snippets.mjs run NAME     compiles and runs README.md's block NAME; `run NAME docs/rpc.md` that of another document
+ *   node scripts/snippets.mjs run NAME     compiles and runs the block NAME of README.md
+ *   node scripts/snippets.mjs run NAME docs/rpc.md      the same of another document
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ROOT, run, setup, TSC } from './setup.mjs';
 
-/** @typedef {{ document: string, name: string, line: number, code: string, checked: boolean }} Block */
+/**
+ * @typedef {{ document: string, name: string, line: number, code: string, checked: boolean }} Block
+ */
 
 /**
  * @param {string} document
@@ -16,14 +20,23 @@ import { ROOT, run, setup, TSC } from './setup.mjs';
  */
 function blocksOf(document) {
   const text = readFileSync(join(ROOT, document), 'utf8');
-  return [...text.matchAll(/^```ts\b(.*)\n([\s\S]*?)^```/gm)].map(({ 1: info = '', 2: code = '', index }) => {
-    const line = text.slice(0, index).split('\n').length + 1;
-    return { document, line, code, name: /\bname=(\S+)/.exec(info)?.[1] ?? `line-${line}`, checked: !/\bnocheck\b/.test(info) };
-  });
+  return [...text.matchAll(/^```ts\b(.*)\n([\s\S]*?)^```/gm)].map(
+    ({ 1: info = '', 2: code = '', index }) => {
+      const line = text.slice(0, index).split('\n').length + 1;
+      return {
+        document,
+        line,
+        code,
+        name: /\bname=(\S+)/.exec(info)?.[1] ?? `line-${line}`,
+        checked: !/\bnocheck\b/.test(info),
+      };
+    },
+  );
 }
 
 /**
- * Compile blocks in build/snippets/FOLDER, from where 'getty-ts' resolves to this package itself. An error shows its place in the document.
+ * Compile blocks in build/snippets/FOLDER, from where 'getty-ts' resolves to this package itself.
+ * An error shows its place in the document.
  * @param {Block[]} blocks
  * @param {string} folder
  */
@@ -32,11 +45,20 @@ function compile(blocks, folder) {
   rmSync(path, { recursive: true, force: true });
   mkdirSync(path, { recursive: true });
   const compilerOptions = { noEmit: false, noUnusedLocals: false, rootDir: '.', outDir: '.' };
-  writeFileSync(join(path, 'tsconfig.json'), JSON.stringify({ extends: '../../../tsconfig.json', compilerOptions, include: ['.'], exclude: [] }));
+  writeFileSync(
+    join(path, 'tsconfig.json'),
+    JSON.stringify({
+      extends: '../../../tsconfig.json',
+      compilerOptions,
+      include: ['.'],
+      exclude: [],
+    }),
+  );
   for (const { document, name, line, code } of blocks) {
     const file = join(path, `${document}-${name}.ts`);
     mkdirSync(dirname(file), { recursive: true });
-    // As many empty lines before it as in the document: the compiler's line numbers are the document's.
+    // As many empty lines before it as in the document: the compiler's line numbers are the
+    // document's.
     writeFileSync(file, '\n'.repeat(line - 1) + code);
   }
   const { ok, output } = run(process.execPath, [TSC, '-p', path, '--pretty', 'false']);
@@ -49,15 +71,26 @@ setup();
 const [mode, name, document = 'README.md'] = process.argv.slice(2);
 if (mode === '--check') {
   const docs = readdirSync(join(ROOT, 'docs')).filter((file) => file.endsWith('.md'));
-  const blocks = ['README.md', ...docs.map((file) => `docs/${file}`)].flatMap(blocksOf).filter(({ checked }) => checked);
+  const blocks = ['README.md', ...docs.map((file) => `docs/${file}`)]
+    .flatMap(blocksOf)
+    .filter(({ checked }) => checked);
   compile(blocks, 'check');
   console.log(`${blocks.length} snippets compile`);
 } else {
   const blocks = blocksOf(document).filter((block) => !block.name.startsWith('line-'));
   const block = blocks.find((other) => other.name === name);
   if (mode !== 'run' || block === undefined) {
-    console.error(`snippet: given ${JSON.stringify(name)}, expected one of ${document}'s: ${blocks.map((other) => other.name).join(', ')}`);
+    console.error(
+      `snippet: given ${JSON.stringify(name)}, expected one of ${document}'s: ${blocks.map((other) => other.name).join(', ')}`,
+    );
     process.exit(1);
   }
-  await import(pathToFileURL(join(compile([block], `run-${document.replaceAll(/\W/g, '-')}-${name}`), `${document}-${name}.js`)).href);
+  await import(
+    pathToFileURL(
+      join(
+        compile([block], `run-${document.replaceAll(/\W/g, '-')}-${name}`),
+        `${document}-${name}.js`,
+      ),
+    ).href
+  );
 }

@@ -20,10 +20,12 @@ for (const module of vitest.state.getTestModules()) {
   for (const test of module.children.allTests()) {
     count[test.result().state]++;
   }
-  // A file that could not be loaded, or whose hooks failed, has no failed test to count; it counts as one that failed.
+  // A file that could not be loaded, or whose hooks failed, has no failed test to count; it counts
+  // as one that failed.
   if (count.failed === failedBefore && module.state() === 'failed') count.failed++;
 }
-// A test that never came to its end (its worker died) is not a passed one; nor is all well when something failed outside of every test.
+// A test that never came to its end (its worker died) is not a passed one; nor is all well when
+// something failed outside of every test.
 count.failed += count.pending;
 if (count.failed === 0 && vitest.state.getUnhandledErrors().length > 0) count.failed = 1;
 if (count.failed > 0 || count.passed === 0) process.exitCode = 1;

@@ -1,12 +1,17 @@
 // @ts-check
-/** What the sides of the echo benchmark have in common. Messages are a 4-byte length and what follows it. */
+/**
+ * What the sides of the echo benchmark have in common. Messages are a 4-byte length and what
+ * follows it.
+ */
 
 /** @typedef {{ connections: number, window: number, size: number }} Shape */
 /**
  * What a file of this folder exports.
  * @typedef {object} EchoPeer
- * @property {() => Promise<string>} serve Echoes at a free port of 127.0.0.1, and answers its address.
- * @property {(address: string, size: number, onMessages: (count: number) => void) => Promise<Lane>} open One connection.
+ * @property {() => Promise<string>} serve Echoes at a free port of 127.0.0.1, and answers its
+ *   address.
+ * @property {(address: string, size: number, onMessages: (count: number) => void) => Promise<Lane>}
+ *   open One connection.
  */
 /** @typedef {{ send: (count: number) => void }} Lane Sends so many messages of the size. */
 

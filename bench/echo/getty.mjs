@@ -7,7 +7,10 @@ export async function serveAt(scheme) {
   const codec = lengthPrefixed();
   const server = await listen(
     `${scheme}://127.0.0.1:0`,
-    { codec, listener: { onMessage: (session, message) => void session.write(message), onCron() {} } },
+    {
+      codec,
+      listener: { onMessage: (session, message) => void session.write(message), onCron() {} },
+    },
     { udp: { amplification: Infinity } },
   );
   return server.address;
@@ -15,7 +18,10 @@ export async function serveAt(scheme) {
 
 /** @type {import('./echo.mjs').EchoPeer['open']} */
 export async function open(address, size, onMessages) {
-  const client = await connect(address, { codec: lengthPrefixed(), listener: { onMessage: () => onMessages(1) } });
+  const client = await connect(address, {
+    codec: lengthPrefixed(),
+    listener: { onMessage: () => onMessages(1) },
+  });
   const session = await client.session();
   const message = Buffer.alloc(size - 4, 0x78);
   return {

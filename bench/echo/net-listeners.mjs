@@ -4,4 +4,11 @@ import { serveWith } from './net.mjs';
 
 const nothing = () => {};
 export const serve = () =>
-  serveWith((socket) => socket.on('data', nothing).on('end', nothing).on('error', nothing).on('close', nothing).on('drain', nothing));
+  serveWith((socket) =>
+    socket
+      .on('data', nothing)
+      .on('end', nothing)
+      .on('error', nothing)
+      .on('close', nothing)
+      .on('drain', nothing),
+  );

@@ -6,7 +6,8 @@ import { frame, parse } from './echo.mjs';
 const EMPTY = Buffer.alloc(0);
 
 /**
- * A function for 'data' that calls back with each message, without its length, and at the end of the chunk.
+ * A function for 'data' that calls back with each message, without its length, and at the end of
+ * the chunk.
  * @param {(message: Buffer) => void} onMessage
  * @param {() => void} onChunkEnd
  */

@@ -1,12 +1,21 @@
 // @ts-check
-/** gRPC over HTTP/2 by Connect, with the Protobuf library that it is made for: the one of grpc-js here and of getty. */
+/**
+ * gRPC over HTTP/2 by Connect, with the Protobuf library that it is made for: the one of grpc-js
+ * here and of getty.
+ */
 import { createServer } from 'node:http2';
 import { createClient } from '@connectrpc/connect';
-import { connectNodeAdapter, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import {
+  connectNodeAdapter,
+  createGrpcTransport,
+  Http2SessionManager,
+} from '@connectrpc/connect-node';
 import { answer, TestService, TIMEOUT } from '../message.mjs';
 
 export async function serve() {
-  const server = createServer(connectNodeAdapter({ routes: (router) => router.service(TestService, { test: answer }) }));
+  const server = createServer(
+    connectNodeAdapter({ routes: (router) => router.service(TestService, { test: answer }) }),
+  );
   await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
   const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
   return { address: `http://127.0.0.1:${port}`, close: () => server.close() };
@@ -17,5 +26,8 @@ export async function connect(baseUrl) {
   const sessionManager = new Http2SessionManager(baseUrl);
   const client = createClient(TestService, createGrpcTransport({ baseUrl, sessionManager }));
   await sessionManager.connect();
-  return { call: (request) => client.test(request, { timeoutMs: TIMEOUT }), close: () => sessionManager.abort() };
+  return {
+    call: (request) => client.test(request, { timeoutMs: TIMEOUT }),
+    close: () => sessionManager.abort(),
+  };
 }

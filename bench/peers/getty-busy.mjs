@@ -9,7 +9,11 @@ const busyPoll = 5;
 
 export function serve() {
   const nothing = () => ({});
-  return listen('tcp://127.0.0.1:0', [implement(Test, { test: answer, add: nothing, err: nothing, event: nothing })], { busyPoll });
+  return listen(
+    'tcp://127.0.0.1:0',
+    [implement(Test, { test: answer, add: nothing, err: nothing, event: nothing })],
+    { busyPoll },
+  );
 }
 
 /** @type {import('../message.mjs').Peer['connect']} */

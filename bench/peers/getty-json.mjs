@@ -1,11 +1,21 @@
 // @ts-check
 /** Ours with a plain JSON contract: no schema, JSON.parse and JSON.stringify. */
-import { contract, connect as dial, implement, serve as listen, unary } from '../../dist/rpc/index.js';
+import {
+  contract,
+  connect as dial,
+  implement,
+  serve as listen,
+  unary,
+} from '../../dist/rpc/index.js';
 import { answer } from '../message.mjs';
 
 /** @typedef {import('../message.mjs').Request} Request */
 /** @typedef {import('../message.mjs').Reply} Reply */
-const Test = contract('TestService', { Test: /** @type {typeof unary<Request, Reply>} */ (unary)() }, { version: 'v1.0' });
+const Test = contract(
+  'TestService',
+  { Test: /** @type {typeof unary<Request, Reply>} */ (unary)() },
+  { version: 'v1.0' },
+);
 
 export function serve() {
   return listen('tcp://127.0.0.1:0', [implement(Test, { Test: answer })]);

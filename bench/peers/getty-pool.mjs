@@ -1,5 +1,8 @@
 // @ts-check
-/** Ours with all connections in one client, as a program has them that wants many; each is called through its own channel, so that none has more calls than another. */
+/**
+ * Ours with all connections in one client, as a program has them that wants many; each is called
+ * through its own channel, so that none has more calls than another.
+ */
 import { setImmediate as turn } from 'node:timers/promises';
 import { connect as dial } from '../../dist/rpc/index.js';
 import { callable } from './getty.mjs';

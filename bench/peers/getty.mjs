@@ -7,16 +7,22 @@ const Test = contract(TestService, { version: 'v1.0' });
 
 export function serve() {
   const nothing = () => ({});
-  return listen('tcp://127.0.0.1:0', [implement(Test, { test: answer, add: nothing, err: nothing, event: nothing })]);
+  return listen('tcp://127.0.0.1:0', [
+    implement(Test, { test: answer, add: nothing, err: nothing, event: nothing }),
+  ]);
 }
 
 /**
  * @param {import('../../dist/rpc/index.js').RpcClient} client
- * @param {Pick<import('../../dist/rpc/index.js').RpcClient, 'stub'>} callee the client, or one of its channels
+ * @param {Pick<import('../../dist/rpc/index.js').RpcClient, 'stub'>} callee the client, or one of
+ *   its channels
  */
 export function callable(client, callee) {
   const stub = callee.stub(Test);
-  return { call: (/** @type {import('../message.mjs').Request} */ request) => stub.test(request), close: () => client.close() };
+  return {
+    call: (/** @type {import('../message.mjs').Request} */ request) => stub.test(request),
+    close: () => client.close(),
+  };
 }
 
 /** @type {import('../message.mjs').Peer['connect']} */

@@ -1,5 +1,8 @@
 // @ts-check
-/** gRPC in JavaScript, with the same Protobuf library as ours, so that what differs is the rpc and not the codec. */
+/**
+ * gRPC in JavaScript, with the same Protobuf library as ours, so that what differs is the rpc and
+ * not the codec.
+ */
 import { promisify } from 'node:util';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { Client, credentials, Server, ServerCredentials } from '@grpc/grpc-js';
@@ -36,8 +39,17 @@ export async function serve() {
     responseSerialize: encodeReply,
     responseDeserialize: decodeReply,
   };
-  server.addService({ Test: method }, { Test: (/** @type {any} */ call, /** @type {any} */ callback) => callback(null, answer(call.request)) });
-  const port = await promisify(server.bindAsync.bind(server))('127.0.0.1:0', ServerCredentials.createInsecure());
+  server.addService(
+    { Test: method },
+    {
+      Test: (/** @type {any} */ call, /** @type {any} */ callback) =>
+        callback(null, answer(call.request)),
+    },
+  );
+  const port = await promisify(server.bindAsync.bind(server))(
+    '127.0.0.1:0',
+    ServerCredentials.createInsecure(),
+  );
   return { address: `127.0.0.1:${port}`, close: () => server.forceShutdown() };
 }
 
@@ -48,10 +60,17 @@ export async function connect(address) {
   const call = (/** @type {import('../message.mjs').Request} */ request) =>
     /** @type {Promise<Reply>} */ (
       new Promise((resolve, reject) => {
-        client.makeUnaryRequest(PATH, encodeRequest, decodeReply, request, { deadline: Date.now() + TIMEOUT }, (error, reply) => {
-          if (error === null && reply !== undefined) resolve(reply);
-          else reject(error);
-        });
+        client.makeUnaryRequest(
+          PATH,
+          encodeRequest,
+          decodeReply,
+          request,
+          { deadline: Date.now() + TIMEOUT },
+          (error, reply) => {
+            if (error === null && reply !== undefined) resolve(reply);
+            else reject(error);
+          },
+        );
       })
     );
   return { call, close: () => client.close() };

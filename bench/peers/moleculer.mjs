@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Moleculer over its TCP transporter. JSON; nodes find each other by a fixed address. Requests and answers each have a connection of
- * their own, for that is how its nodes speak.
+ * Moleculer over its TCP transporter. JSON; nodes find each other by a fixed address. Requests and
+ * answers each have a connection of their own, for that is how its nodes speak.
  */
 import { Server } from 'node:net';
 import moleculer from 'moleculer';
@@ -37,7 +37,10 @@ export async function serve() {
   const { made, port } = broker(SERVER, []);
   made.createService({
     name: 'TestService',
-    actions: { Test: (/** @type {{ params: import('../message.mjs').Request }} */ { params }) => answer(params) },
+    actions: {
+      Test: (/** @type {{ params: import('../message.mjs').Request }} */ { params }) =>
+        answer(params),
+    },
   });
   await made.start();
   return { address: `${HOST}:${port()}`, close: () => made.stop() };

@@ -1,5 +1,8 @@
 // @ts-check
-/** A Nest microservice over TCP, with decorators applied by hand. JSON; it has no deadline of its own, so its calls have none. */
+/**
+ * A Nest microservice over TCP, with decorators applied by hand. JSON; it has no deadline of its
+ * own, so its calls have none.
+ */
 import 'reflect-metadata';
 import { Controller, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -15,7 +18,11 @@ class TestController {
     return answer(request);
   }
 }
-MessagePattern(PATTERN)(TestController.prototype, 'test', /** @type {any} */ (Object.getOwnPropertyDescriptor(TestController.prototype, 'test')));
+MessagePattern(PATTERN)(
+  TestController.prototype,
+  'test',
+  /** @type {any} */ (Object.getOwnPropertyDescriptor(TestController.prototype, 'test')),
+);
 Controller()(TestController);
 
 class TestModule {}
@@ -23,7 +30,11 @@ Module({ controllers: [TestController] })(TestModule);
 
 export async function serve() {
   const options = { host: '127.0.0.1', port: 0 };
-  const app = await NestFactory.createMicroservice(TestModule, { transport: Transport.TCP, options, logger: false });
+  const app = await NestFactory.createMicroservice(TestModule, {
+    transport: Transport.TCP,
+    options,
+    logger: false,
+  });
   await app.listen();
   const { port } = /** @type {import('node:net').AddressInfo} */ (app.unwrap().address());
   return { address: String(port), close: () => app.close() };
@@ -31,7 +42,13 @@ export async function serve() {
 
 /** @type {import('../message.mjs').Peer['connect']} */
 export async function connect(address) {
-  const client = ClientProxyFactory.create({ transport: Transport.TCP, options: { host: '127.0.0.1', port: Number(address) } });
+  const client = ClientProxyFactory.create({
+    transport: Transport.TCP,
+    options: { host: '127.0.0.1', port: Number(address) },
+  });
   await client.connect();
-  return { call: (request) => firstValueFrom(client.send(PATTERN, request)), close: () => client.close() };
+  return {
+    call: (request) => firstValueFrom(client.send(PATTERN, request)),
+    close: () => client.close(),
+  };
 }

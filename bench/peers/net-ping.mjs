@@ -1,5 +1,8 @@
 // @ts-check
-/** node:net by hand, one message at a time: the bytes of a call go there, those of its answer come back, and nobody looks into them. */
+/**
+ * node:net by hand, one message at a time: the bytes of a call go there, those of its answer come
+ * back, and nobody looks into them.
+ */
 import { createConnection, createServer } from 'node:net';
 import { Output, REPLY_START, REQUEST_START } from '../ceiling.mjs';
 import { answer, REQUESTS } from '../message.mjs';

@@ -6,7 +6,9 @@
 import { parseArgs } from 'node:util';
 import { lines, type Session, serve } from 'getty-ts';
 
-const { values } = parseArgs({ options: { address: { type: 'string', default: 'tcp://127.0.0.1:8848' } } });
+const { values } = parseArgs({
+  options: { address: { type: 'string', default: 'tcp://127.0.0.1:8848' } },
+});
 /** Who has said a name is in the room. */
 const room = new Map<Session<string>, string>();
 

@@ -8,4 +8,8 @@ export interface Hashed {
 }
 
 /** Idempotent, so that a call whose worker dies may go to another. */
-export const Hasher = contract('Hasher', { hash: unary<string, Hashed>({ idempotent: true }) }, { version: 'v1' });
+export const Hasher = contract(
+  'Hasher',
+  { hash: unary<string, Hashed>({ idempotent: true }) },
+  { version: 'v1' },
+);

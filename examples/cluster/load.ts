@@ -1,7 +1,10 @@
 /** Calls at full speed, so many at a time. */
 import type { Hashed } from './hasher.js';
 
-/** Before it counts, connections are made and code is compiled: a fifth of the time, and so many milliseconds at most. */
+/**
+ * Before it counts, connections are made and code is compiled: a fifth of the time, and so many
+ * milliseconds at most.
+ */
 const WARM_UP = 500;
 /** Milliseconds between two lines, or a fourth of the time. */
 const PROGRESS = 1_000;
@@ -23,12 +26,17 @@ export interface Figures {
   readonly failed: number;
 }
 
-export async function load(call: () => Promise<Hashed>, { title, inFlight, seconds, signal }: LoadOptions): Promise<Figures> {
+export async function load(
+  call: () => Promise<Hashed>,
+  { title, inFlight, seconds, signal }: LoadOptions,
+): Promise<Figures> {
   const spread = new Map<string, number>();
   let calls = 0;
   let failed = 0;
 
-  /** One call after the other. Whose call fails calls no more, so that an outage makes no hot loop. */
+  /**
+   * One call after the other. Whose call fails calls no more, so that an outage makes no hot loop.
+   */
   async function caller(end: number): Promise<void> {
     while (performance.now() < end && !signal.aborted) {
       try {
@@ -57,7 +65,9 @@ export async function load(call: () => Promise<Hashed>, { title, inFlight, secon
   const progress = setInterval(
     () => {
       const now = { at: performance.now(), calls };
-      console.log(`${title}: ${perSecond(now.calls - last.calls, now.at - last.at)} calls/s, failed ${failed}`);
+      console.log(
+        `${title}: ${perSecond(now.calls - last.calls, now.at - last.at)} calls/s, failed ${failed}`,
+      );
       last = now;
     },
     Math.min(seconds * 250, PROGRESS),

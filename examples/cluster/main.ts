@@ -1,6 +1,7 @@
 /**
- * Several cores behind one service: a process for each. Callers find the workers in a registry, and balance their calls over them; it is
- * measured with one worker, then with all. With --shared-port the workers share one port instead, and connections are spread.
+ * Several cores behind one service: a process for each. Callers find the workers in a registry, and
+ * balance their calls over them; it is measured with one worker, then with all. With --shared-port
+ * the workers share one port instead, and connections are spread.
  *
  *   npm run example -- cluster --workers 2
  *   npm run example -- cluster --workers 2 --shared-port
@@ -70,7 +71,9 @@ async function stop(): Promise<void> {
 
 async function run(): Promise<void> {
   const names = Array.from({ length: count }, (_, i) => `worker-${i + 1}`);
-  console.log(`${inFlight} calls in flight for ${seconds} s, to 1 worker and then to ${count}; cores of this machine: ${availableParallelism()}`);
+  console.log(
+    `${inFlight} calls in flight for ${seconds} s, to 1 worker and then to ${count}; cores of this machine: ${availableParallelism()}`,
+  );
   const address = await workers.start('worker-1');
   const alone = await measure(address, 1);
   await Promise.all(names.slice(1).map((name) => workers.start(name)));
@@ -78,18 +81,30 @@ async function run(): Promise<void> {
   if (stopped.signal.aborted) return;
 
   const total = [...all.spread.values()].reduce((sum, calls) => sum + calls, 0);
-  const shares = names.map((name) => `${name} ${Math.round((100 * (all.spread.get(name) ?? 0)) / total)} %`);
+  const shares = names.map(
+    (name) => `${name} ${Math.round((100 * (all.spread.get(name) ?? 0)) / total)} %`,
+  );
   const failed = alone.failed + all.failed;
-  console.log(`${alone.rate} calls/s with 1 worker, ${all.rate} with ${count}: ${(all.rate / alone.rate).toFixed(2)} times as many`);
+  console.log(
+    `${alone.rate} calls/s with 1 worker, ${all.rate} with ${count}: ${(all.rate / alone.rate).toFixed(2)} times as many`,
+  );
   console.log(`failed ${failed}; spread: ${shares.join(', ')}`);
   if (failed > 0) process.exitCode = 1;
 }
 
 /** Call by a client that is new, as it finds the workers that there are. */
 async function measure(address: string, many: number): Promise<Figures> {
-  const options = { title: many === 1 ? '1 worker' : `${many} workers`, inFlight, seconds, signal: stopped.signal };
+  const options = {
+    title: many === 1 ? '1 worker' : `${many} workers`,
+    inFlight,
+    seconds,
+    signal: stopped.signal,
+  };
   if (values['shared-port']) {
-    await using client = await connect(address, { connections: CONNECTIONS * many, interceptors: [retry()] });
+    await using client = await connect(address, {
+      connections: CONNECTIONS * many,
+      interceptors: [retry()],
+    });
     const stub = client.stub(Hasher);
     return await load(() => stub.hash('getty'), options);
   }
@@ -109,9 +124,14 @@ function forkAtOnePort(name: string) {
   return cluster.fork().process;
 }
 
-function given(name: 'workers' | 'in-flight' | 'seconds' | 'rounds', least: number, most: number): number {
+function given(
+  name: 'workers' | 'in-flight' | 'seconds' | 'rounds',
+  least: number,
+  most: number,
+): number {
   const number = Number(values[name]);
-  if (number >= least && number <= most && (Number.isInteger(number) || name === 'seconds')) return number;
+  if (number >= least && number <= most && (Number.isInteger(number) || name === 'seconds'))
+    return number;
   console.error(`cluster: --${name}: given ${values[name]}, expected from ${least} to ${most}`);
   process.exit(1);
 }

@@ -1,4 +1,7 @@
-/** A worker: `worker.js NAME ROUNDS [REGISTRY]`. It publishes itself in the registry; without one it listens at the port that all workers share. */
+/**
+ * A worker: `worker.js NAME ROUNDS [REGISTRY]`. It publishes itself in the registry; without one it
+ * listens at the port that all workers share.
+ */
 import { createHash } from 'node:crypto';
 import { file } from 'getty-ts/file';
 import { provide } from 'getty-ts/micro';
@@ -13,14 +16,18 @@ const services = [
   implement(Hasher, {
     hash(text) {
       let digest = text;
-      for (let i = 0; i < Number(rounds); i++) digest = createHash('sha256').update(digest).digest('hex');
+      for (let i = 0; i < Number(rounds); i++)
+        digest = createHash('sha256').update(digest).digest('hex');
       return { digest, worker };
     },
   }),
 ];
 const registry = directory === undefined ? undefined : file(directory);
 // The id stays over restarts, so that the entry of who died is replaced.
-const endpoint = registry === undefined ? await serve(address, services) : await provide({ registry, id: worker, address, services });
+const endpoint =
+  registry === undefined
+    ? await serve(address, services)
+    : await provide({ registry, id: worker, address, services });
 
 /** Leaves the registry, lets calls under way finish, ends. */
 async function stop(): Promise<void> {

@@ -40,7 +40,8 @@ export class Workers {
 
   /** A worker that is gone leaves its core idle; its calls are done by the others meanwhile. */
   async #restart(name: string, end: string): Promise<void> {
-    if (this.#restarts === RESTARTS) return console.log(`${end}, and stays so: there were ${RESTARTS} restarts`);
+    if (this.#restarts === RESTARTS)
+      return console.log(`${end}, and stays so: there were ${RESTARTS} restarts`);
     this.#restarts++;
     console.log(`${end}, and is started again`);
     await this.start(name).catch((error) => this.#stopped || console.log(String(error)));

@@ -1,7 +1,9 @@
 /**
  * The echo example in a browser: the same packages, over the browser's WebSocket.
  *
- *   npm run example -- echo-web                  serves the page and the echo on free ports of this machine, and says where
+ * Without options, the page and the echo are served on free ports. The program prints both.
+ *
+ *   npm run example -- echo-web
  *   npm run example -- echo-web --port 8080 --address ws://127.0.0.1:8848/echo
  */
 import { parseArgs } from 'node:util';
@@ -11,11 +13,18 @@ import { echoCodec } from '../echo/codec.js';
 import { openPages } from './pages.js';
 
 const { values } = parseArgs({
-  options: { port: { type: 'string', default: '0' }, address: { type: 'string', default: 'ws://127.0.0.1:0/echo' } },
+  options: {
+    port: { type: 'string', default: '0' },
+    address: { type: 'string', default: 'ws://127.0.0.1:0/echo' },
+  },
 });
 const pages = await openPages(Number(values.port));
 const websocket = { allowOrigin: [...pages.origins] };
-const server = await serve(values.address, { codec: echoCodec, listener: answering, maxMessageBytes: 1024 }, { websocket });
+const server = await serve(
+  values.address,
+  { codec: echoCodec, listener: answering, maxMessageBytes: 1024 },
+  { websocket },
+);
 console.log(`echo at ${server.address}`);
 await pages.show(new URL('page/', import.meta.url), server.address);
 

@@ -8,7 +8,9 @@ import { build } from 'esbuild';
 export interface Pages {
   /** Browsers let any page connect anywhere: a server for this page takes only these origins. */
   readonly origins: readonly string[];
-  /** Show index.html, page.css and page.ts of this folder. In the html, ADDRESS becomes the address. */
+  /**
+   * Show index.html, page.css and page.ts of this folder. In the html, ADDRESS becomes the address.
+   */
   show(folder: URL, address: string): Promise<void>;
   close(): void;
 }
@@ -18,19 +20,32 @@ export async function openPages(port: number): Promise<Pages> {
   const files = new Map<string, [type: string, content: string | Uint8Array]>();
   const server = createServer(({ url = '' }, response) => {
     const file = files.get(url);
-    if (file === undefined) return void response.writeHead(404, { 'Content-Type': 'text/plain' }).end('not here\n');
+    if (file === undefined)
+      return void response.writeHead(404, { 'Content-Type': 'text/plain' }).end('not here\n');
     response.writeHead(200, { 'Content-Type': file[0] }).end(file[1]);
   });
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
+  await new Promise<void>((resolve, reject) =>
+    server.once('error', reject).listen(port, '127.0.0.1', resolve),
+  );
   const opened = (server.address() as AddressInfo).port;
   return {
     origins: [`http://127.0.0.1:${opened}`, `http://localhost:${opened}`],
     async show(folder, address) {
       const entry = fileURLToPath(new URL('page.ts', folder));
-      const { outputFiles } = await build({ entryPoints: [entry], bundle: true, format: 'esm', platform: 'browser', minify: true, write: false });
+      const { outputFiles } = await build({
+        entryPoints: [entry],
+        bundle: true,
+        format: 'esm',
+        platform: 'browser',
+        minify: true,
+        write: false,
+      });
       const html = await readFile(new URL('index.html', folder), 'utf8');
       files.set('/', ['text/html; charset=utf-8', html.replace('ADDRESS', address)]);
-      files.set('/page.css', ['text/css; charset=utf-8', await readFile(new URL('page.css', folder))]);
+      files.set('/page.css', [
+        'text/css; charset=utf-8',
+        await readFile(new URL('page.css', folder)),
+      ]);
       files.set('/page.js', ['text/javascript; charset=utf-8', outputFiles[0]?.contents ?? '']);
       console.log(`open http://127.0.0.1:${opened}/`);
     },

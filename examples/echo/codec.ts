@@ -1,6 +1,7 @@
 /**
- * The package of the Go getty's echo example, little-endian: magic, log id, sequence, service id, command, code, the length of
- * what follows the header, zeros up to 32 bytes; then a string behind one byte of length. It needs nothing of Node.js: examples/echo-web has it in a page.
+ * The package of the Go getty's echo example, little-endian: magic, log id, sequence, service id,
+ * command, code, the length of what follows the header, zeros up to 32 bytes; then a string behind
+ * one byte of length. It needs nothing of Node.js: examples/echo-web has it in a page.
  */
 import type { Codec } from 'getty-ts';
 

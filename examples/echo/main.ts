@@ -2,8 +2,10 @@
  * Echo over any transport; only the address differs.
  *
  *   npm run example -- echo --address tcp://127.0.0.1:8848             server and client in one
- *   npm run example -- echo --address udp://127.0.0.1:8848 --server    or ws://… or wss://… (with --cert and --key)
- *   npm run example -- echo --address udp://127.0.0.1:8848 --client    (with --ca for a certificate of your own)
+ *   npm run example -- echo --address udp://127.0.0.1:8848 --server
+ *   npm run example -- echo --address udp://127.0.0.1:8848 --client
+ *
+ * A server of wss:// needs --cert and --key, and a client --ca if the certificate is your own.
  */
 import { parseArgs } from 'node:util';
 import { connect, serve } from 'getty-ts';
@@ -25,7 +27,11 @@ const both = values.server === values.client;
 const { cert, key, ca } = values;
 
 async function startServer() {
-  const server = await serve(values.address, { codec: echoCodec, listener: answering }, { tls: cert === undefined ? undefined : { cert, key } });
+  const server = await serve(
+    values.address,
+    { codec: echoCodec, listener: answering },
+    { tls: cert === undefined ? undefined : { cert, key } },
+  );
   console.log(`listening at ${server.address}`);
   return server;
 }
@@ -47,7 +53,8 @@ async function runClient(address: string): Promise<void> {
           console.log(`${sequence}: ${text}`);
           if (++answers === count + 1) done();
         },
-        onCron: (session) => void session.write({ logId: 0, sequence: 0, command: COMMAND.heartbeat, text: 'ping' }),
+        onCron: (session) =>
+          void session.write({ logId: 0, sequence: 0, command: COMMAND.heartbeat, text: 'ping' }),
         onError: (_, error) => console.error(error.message),
       },
     },
@@ -55,7 +62,12 @@ async function runClient(address: string): Promise<void> {
   );
   const session = await client.session();
   for (let sequence = 1; sequence <= count; sequence++) {
-    session.write({ logId: (Math.random() * 2 ** 32) >>> 0, sequence, command: COMMAND.echo, text: 'Hello, getty!' });
+    session.write({
+      logId: (Math.random() * 2 ** 32) >>> 0,
+      sequence,
+      command: COMMAND.echo,
+      text: 'Hello, getty!',
+    });
   }
   session.write({ logId: 0, sequence: count + 1, command: COMMAND.heartbeat, text: 'ping' });
   await finished;

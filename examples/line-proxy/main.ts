@@ -1,5 +1,6 @@
 /**
- * A proxy for a protocol of lines: it shows what passes, and slows down the faster side to the slower one's pace.
+ * A proxy for a protocol of lines: it shows what passes, and slows down the faster side to the
+ * slower one's pace.
  *
  *   npm run example -- line-proxy --listen tcp://127.0.0.1:9000 --to tcp://127.0.0.1:8848
  */
@@ -25,12 +26,16 @@ function pass(arrow: string, line: string, from: Session<string>, to: Session<st
   );
 }
 
-const backends = new WeakMap<Session<string>, { client: Client<string>; session: Session<string> }>();
+const backends = new WeakMap<
+  Session<string>,
+  { client: Client<string>; session: Session<string> }
+>();
 
 const server = await serve(values.listen, {
   codec: lines(),
   listener: {
-    // The caller's lines wait until the connection behind is there; when it cannot be made, the caller is refused.
+    // The caller's lines wait until the connection behind is there; when it cannot be made, the
+    // caller is refused.
     async onOpen(front) {
       const client = await connect(
         values.to,

@@ -5,7 +5,10 @@ import { RpcError } from 'getty-ts/rpc';
 /** The metadata of a call that says which group it is for. */
 export const GROUP = 'group_id';
 
-/** What a provider says in its meta string: `{"group_id":2}`. Whoever may write to the registry may write something else. */
+/**
+ * What a provider says in its meta string: `{"group_id":2}`. Whoever may write to the registry may
+ * write something else.
+ */
 function groupOf({ metadata }: ServiceNode): string | undefined {
   try {
     const group: unknown = JSON.parse(metadata[META_KEY] ?? '{}').group_id;
@@ -34,7 +37,8 @@ export function byGroup(): Balancer {
       const wanted = call.metadata[GROUP];
       const members = known.get(wanted) ?? [];
       const node = members[turn++ % members.length];
-      if (node === undefined) throw new RpcError('UNAVAILABLE', `no node of group ${wanted}`, { unsent: true });
+      if (node === undefined)
+        throw new RpcError('UNAVAILABLE', `no node of group ${wanted}`, { unsent: true });
       return node;
     };
   };

@@ -1,10 +1,12 @@
 /**
- * Calls that choose among providers by what these say of themselves. Each provider publishes `{"group_id":N}` as its meta string, and the
- * consumer's own balancer sends a call to a provider of the group that the call names:
+ * Calls that choose among providers by what these say of themselves. Each provider publishes
+ * `{"group_id":N}` as its meta string, and the consumer's own balancer sends a call to a provider
+ * of the group that the call names:
  *
  *   npm run example -- micro-self-defined-balancer --registry etcd://127.0.0.1:2379/getty
  *
- * Three providers and the consumer are one process here; the registry between them may be zookeeper://host:2181/getty or file:///directory too.
+ * Three providers and the consumer are one process here; the registry between them may be
+ * zookeeper://host:2181/getty or file:///directory too.
  */
 import { parseArgs } from 'node:util';
 import { consume, provide } from 'getty-ts/micro';
@@ -14,7 +16,11 @@ import { byGroup, GROUP } from './by-group.js';
 
 const { values } = parseArgs({ options: { registry: { type: 'string', default: 'memory:' } } });
 
-const Users = contract('Users', { find: unary<number, string>({ idempotent: true }) }, { version: 'v1' });
+const Users = contract(
+  'Users',
+  { find: unary<number, string>({ idempotent: true }) },
+  { version: 'v1' },
+);
 
 const shared = await registry(values.registry);
 const providers = await Promise.all(
@@ -24,7 +30,13 @@ const providers = await Promise.all(
     { id: 'another-second', group: 2 },
   ].map(({ id, group }) => {
     const services = [implement(Users, { find: (user) => `user ${user} found by ${id}` })];
-    return provide({ registry: shared, id, address: 'tcp://127.0.0.1:0', meta: JSON.stringify({ group_id: group }), services });
+    return provide({
+      registry: shared,
+      id,
+      address: 'tcp://127.0.0.1:0',
+      meta: JSON.stringify({ group_id: group }),
+      services,
+    });
   }),
 );
 

@@ -1,19 +1,27 @@
 /**
- * A service that publishes itself in a registry, and a consumer that finds it, is told of every change and calls it. In two or more
- * terminals; Ctrl-C lets a provider leave in good order:
+ * A service that publishes itself in a registry, and a consumer that finds it, is told of every
+ * change and calls it. In two or more terminals; Ctrl-C lets a provider leave in good order:
  *
  *   npm run example -- micro --provider --id a --registry etcd://127.0.0.1:2379/getty
  *   npm run example -- micro --provider --id b --weight 300 --registry etcd://127.0.0.1:2379/getty
  *   npm run example -- micro --consumer --registry etcd://127.0.0.1:2379/getty
  *
- * The registry may be zookeeper://127.0.0.1:2181/getty or file:///some/directory too; without the option it is a directory for temporary files.
+ * The registry may be zookeeper://127.0.0.1:2181/getty or file:///some/directory too; without the
+ * option it is a directory for temporary files.
  */
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { consume, hedge, type Provider, provide, type SnapshotChange, weighted } from 'getty-ts/micro';
+import {
+  consume,
+  hedge,
+  type Provider,
+  provide,
+  type SnapshotChange,
+  weighted,
+} from 'getty-ts/micro';
 import { registry } from 'getty-ts/registry';
 import { implement } from 'getty-ts/rpc';
 import { Greeter } from './greeter.js';
@@ -46,7 +54,9 @@ async function runProvider(): Promise<void> {
     address,
     id,
     weight: Number(weight),
-    services: [implement(Greeter, { hello: (name) => `hello, ${name}, from ${provider.nodes[0]?.id}` })],
+    services: [
+      implement(Greeter, { hello: (name) => `hello, ${name}, from ${provider.nodes[0]?.id}` }),
+    ],
   });
   console.log(`${provider.nodes[0]?.id} offers Greeter at ${provider.address}`);
   process.once('SIGINT', async () => {
@@ -58,7 +68,12 @@ async function runProvider(): Promise<void> {
 }
 
 async function runConsumer(): Promise<void> {
-  const consumer = consume({ registry: shared, balancer: weighted(), strategy: hedge(), slowStart: 5_000 });
+  const consumer = consume({
+    registry: shared,
+    balancer: weighted(),
+    strategy: hedge(),
+    slowStart: 5_000,
+  });
   consumer.notify(Greeter, ({ added, removed, updated }: SnapshotChange) => {
     for (const node of added) console.log(`added ${node.id} at ${node.address}`);
     for (const node of removed) console.log(`removed ${node.id}`);

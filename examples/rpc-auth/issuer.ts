@@ -1,9 +1,16 @@
-/** Who makes the tokens; elsewhere this is a service of its own, and `keys` the address of its key set. */
+/**
+ * Who makes the tokens; elsewhere this is a service of its own, and `keys` the address of its key
+ * set.
+ */
 import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from 'jose';
 
 const NAME = 'https://issuer.example';
 
-export async function makeIssuer(): Promise<{ name: string; keys: JSONWebKeySet; sign(subject: string, scope: string): Promise<string> }> {
+export async function makeIssuer(): Promise<{
+  name: string;
+  keys: JSONWebKeySet;
+  sign(subject: string, scope: string): Promise<string>;
+}> {
   const { privateKey, publicKey } = await generateKeyPair('ES256');
   const header = { alg: 'ES256', kid: 'this year' };
   return {

@@ -1,12 +1,25 @@
 /**
- * Who calls, and what they may: tokens that are signed with a key of ES256, and the certificates of clients.
+ * Who calls, and what they may: tokens that are signed with a key of ES256, and the certificates of
+ * clients.
  *
- *   npm run example -- rpc-auth                                        with tokens
- *   npm run example -- rpc-auth --address tls://127.0.0.1:0 --cert server.pem --key server.key.pem --ca authority.pem
- *                               --client-cert client.pem --client-key client.key.pem      with certificates
+ *   npm run example -- rpc-auth                  with tokens
+ *   npm run example -- rpc-auth --address tls://127.0.0.1:0 --cert server.pem \
+ *     --key server.key.pem --ca authority.pem \
+ *     --client-cert client.pem --client-key client.key.pem      with certificates
  */
 import { parseArgs } from 'node:util';
-import { auth, bearer, connect, contract, type Identity, implement, jwt, RpcError, serve, unary } from 'getty-ts/rpc';
+import {
+  auth,
+  bearer,
+  connect,
+  contract,
+  type Identity,
+  implement,
+  jwt,
+  RpcError,
+  serve,
+  unary,
+} from 'getty-ts/rpc';
 import { makeIssuer } from './issuer.js';
 
 const { values } = parseArgs({
@@ -36,7 +49,11 @@ function scopesOf({ claims }: Identity): string[] {
   return typeof scope === 'string' ? scope.split(' ') : [];
 }
 
-async function tryBoth(name: string, address: string, token?: () => Promise<string>): Promise<void> {
+async function tryBoth(
+  name: string,
+  address: string,
+  token?: () => Promise<string>,
+): Promise<void> {
   const { 'client-cert': cert, 'client-key': key, ca } = values;
   await using client = await connect(address, {
     // Asked for each call: it gives a fresh token before the old one has expired.
@@ -62,13 +79,17 @@ if (withCertificates) {
     },
   });
   const { cert, key, ca } = values;
-  await using server = await serve(values.address, [vault], { interceptors: [guard], tls: { cert, key, ca } });
+  await using server = await serve(values.address, [vault], {
+    interceptors: [guard],
+    tls: { cert, key, ca },
+  });
   await tryBoth('certificate', server.address);
 } else {
   const issuer = await makeIssuer();
   const guard = auth({
     authenticate: jwt({ keys: issuer.keys, issuer: issuer.name, audience: 'vault' }),
-    authorize: ({ identity, method }) => identity !== undefined && scopesOf(identity).includes(SCOPES[method.name] ?? ''),
+    authorize: ({ identity, method }) =>
+      identity !== undefined && scopesOf(identity).includes(SCOPES[method.name] ?? ''),
   });
   await using server = await serve(values.address, [vault], { interceptors: [guard] });
   await tryBoth('Ann', server.address, () => issuer.sign('Ann', 'look open'));

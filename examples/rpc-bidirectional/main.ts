@@ -1,16 +1,30 @@
 /**
- * Calls in both directions over one connection. An agent connects to the office and offers it a service; the office calls it back
- * while it handles its call, and calls all agents when there is news.
+ * Calls in both directions over one connection. An agent connects to the office and offers it a
+ * service; the office calls it back while it handles its call, and calls all agents when there is
+ * news.
  *
- *   npm run example -- rpc-bidirectional                                                    an office and two agents in one
+ *   npm run example -- rpc-bidirectional      an office and two agents in one
  *   npm run example -- rpc-bidirectional --office --address tcp://127.0.0.1:8849
  *   npm run example -- rpc-bidirectional --agent Ann --address tcp://127.0.0.1:8849
  */
 import { parseArgs } from 'node:util';
-import { type Channel, connect, contract, implement, type RpcClient, type RpcServer, serve, unary } from 'getty-ts/rpc';
+import {
+  type Channel,
+  connect,
+  contract,
+  implement,
+  type RpcClient,
+  type RpcServer,
+  serve,
+  unary,
+} from 'getty-ts/rpc';
 
 const { values } = parseArgs({
-  options: { address: { type: 'string', default: 'tcp://127.0.0.1:0' }, office: { type: 'boolean', default: false }, agent: { type: 'string' } },
+  options: {
+    address: { type: 'string', default: 'tcp://127.0.0.1:0' },
+    office: { type: 'boolean', default: false },
+    agent: { type: 'string' },
+  },
 });
 
 /** What the office offers to agents. */
@@ -24,8 +38,11 @@ const agents = new Map<Channel, string>();
 async function openOffice(): Promise<RpcServer> {
   const office = implement(Office, {
     async join(name, context) {
-      // The caller is called back, on the same connection; it gets no more time than it has given us.
-      const mood = await context.channel.stub(Agent).mood(`How are you, ${name}?`, { parent: context });
+      // The caller is called back, on the same connection; it gets no more time than it has given
+      // us.
+      const mood = await context.channel
+        .stub(Agent)
+        .mood(`How are you, ${name}?`, { parent: context });
       const news = `${name} is in, and feels ${mood}`;
       console.log(news);
       await tellAll(news);
@@ -54,7 +71,8 @@ async function beAgent(name: string, address: string): Promise<RpcClient> {
       return 'thanks';
     },
   });
-  // One connection: with the two that are usual, the office would know of two agents here, and tell the news to one.
+  // One connection: with the two that are usual, the office would know of two agents here, and tell
+  // the news to one.
   const client = await connect(address, { connections: 1, services: [agent] });
   console.log(`${name} is told: ${await client.stub(Office).join(name)}`);
   return client;

@@ -49,7 +49,11 @@ console.log(`order ${number} costs ${total}`);
 const { item, amount } = await stub.get({ number });
 console.log(`order ${number} was ${amount} ${item}`);
 
-const all = await stub.placeMany([{ item: 'coffee', amount: 1 }, { item: 'tea' }, { item: 'tea', amount: 4 }]);
+const all = await stub.placeMany([
+  { item: 'coffee', amount: 1 },
+  { item: 'tea' },
+  { item: 'tea', amount: 4 },
+]);
 console.log(`${all.orders} orders by now, the last three for ${all.total}`);
 
 try {

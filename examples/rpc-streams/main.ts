@@ -1,9 +1,18 @@
 /**
- * Streams: from the server, to it, and both ways. Whoever leaves the loop ends the stream; whoever reads slowly slows the writer down.
+ * Streams: from the server, to it, and both ways. Whoever leaves the loop ends the stream; whoever
+ * reads slowly slows the writer down.
  *
  *   npm run example -- rpc-streams
  */
-import { clientStream, connect, contract, duplex, implement, serve, serverStream } from 'getty-ts/rpc';
+import {
+  clientStream,
+  connect,
+  contract,
+  duplex,
+  implement,
+  serve,
+  serverStream,
+} from 'getty-ts/rpc';
 
 const Numbers = contract('Numbers', {
   primes: serverStream<{ from: number }, number>(),
@@ -12,7 +21,9 @@ const Numbers = contract('Numbers', {
   blocks: serverStream<number, string>(),
 });
 
-const isPrime = (n: number): boolean => n > 1 && !Array.from({ length: Math.floor(Math.sqrt(n)) - 1 }, (_, i) => i + 2).some((d) => n % d === 0);
+const isPrime = (n: number): boolean =>
+  n > 1 &&
+  !Array.from({ length: Math.floor(Math.sqrt(n)) - 1 }, (_, i) => i + 2).some((d) => n % d === 0);
 /** Blocks that were made for a reader. */
 let made = 0;
 

@@ -1,6 +1,6 @@
 /**
- * What the page and its server agree on. `getty-ts/web/rpc` has all that contracts need and nothing of Node.js, so one file serves both; the
- * server takes the rest from `getty-ts/rpc`.
+ * What the page and its server agree on. `getty-ts/web/rpc` has all that contracts need and nothing
+ * of Node.js, so one file serves both; the server takes the rest from `getty-ts/rpc`.
  */
 import { contract, oneway, serverStream, unary } from 'getty-ts/web/rpc';
 

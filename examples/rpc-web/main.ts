@@ -1,7 +1,10 @@
 /**
- * A page that calls a service over WebSocket: calls, a stream of the list as it changes, and calls from the server back to all pages.
+ * A page that calls a service over WebSocket: calls, a stream of the list as it changes, and calls
+ * from the server back to all pages.
  *
- *   npm run example -- rpc-web                  serves page and service on free ports of this machine, and says where
+ * Without options, the page and the service are served on free ports. The program prints both.
+ *
+ *   npm run example -- rpc-web
  *   npm run example -- rpc-web --port 8080 --address ws://127.0.0.1:8849/rpc
  */
 import { parseArgs } from 'node:util';
@@ -10,7 +13,10 @@ import { openPages } from '../echo-web/pages.js';
 import { taskService } from './tasks.js';
 
 const { values } = parseArgs({
-  options: { port: { type: 'string', default: '0' }, address: { type: 'string', default: 'ws://127.0.0.1:0/rpc' } },
+  options: {
+    port: { type: 'string', default: '0' },
+    address: { type: 'string', default: 'ws://127.0.0.1:0/rpc' },
+  },
 });
 const pages = await openPages(Number(values.port));
 const server: RpcServer = await serve(values.address, [taskService(() => server.channels)], {

@@ -29,8 +29,13 @@ export function taskService(pages: () => Iterable<Channel>): Service {
     add(given) {
       // The types end at the wire: what comes is looked at.
       const text = typeof given === 'string' ? given.trim() : '';
-      if (text === '' || text.length > LONGEST_TEXT) throw new RpcError('INVALID_ARGUMENT', `a task is a text of 1 to ${LONGEST_TEXT} characters`);
-      if (tasks.length >= MOST_TASKS) throw new RpcError('RESOURCE_EXHAUSTED', `${MOST_TASKS} tasks are enough`);
+      if (text === '' || text.length > LONGEST_TEXT)
+        throw new RpcError(
+          'INVALID_ARGUMENT',
+          `a task is a text of 1 to ${LONGEST_TEXT} characters`,
+        );
+      if (tasks.length >= MOST_TASKS)
+        throw new RpcError('RESOURCE_EXHAUSTED', `${MOST_TASKS} tasks are enough`);
       const task = { id: tasks.length + 1, text, done: false };
       tasks.push(task);
       changed();

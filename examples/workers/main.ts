@@ -1,6 +1,7 @@
 /**
- * CPU-bound work off the event loop: worker threads behind the taskPool option. The sessions keep answering heartbeats while
- * the workers are busy, and read no more requests than the pool has places for.
+ * CPU-bound work off the event loop: worker threads behind the taskPool option. The sessions keep
+ * answering heartbeats while the workers are busy, and read no more requests than the pool has
+ * places for.
  *
  *   npm run example -- workers --address tcp://127.0.0.1:8848 --threads 2
  */

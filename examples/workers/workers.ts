@@ -14,7 +14,8 @@ export class Workers {
 
   /** Settles with what the worker answers to `task`. */
   async run(task: unknown): Promise<unknown> {
-    const worker = this.#free.pop() ?? (await new Promise<Worker>((resolve) => this.#waiting.push(resolve)));
+    const worker =
+      this.#free.pop() ?? (await new Promise<Worker>((resolve) => this.#waiting.push(resolve)));
     try {
       worker.postMessage(task);
       const [answer] = await once(worker, 'message');

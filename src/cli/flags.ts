@@ -4,9 +4,14 @@ import { messageOf } from '../core/errors.js';
 import { nearestTo } from '../core/options.js';
 
 type FlagTypes = NonNullable<ParseArgsConfig['options']>;
-type Values<Flags extends FlagTypes> = ReturnType<typeof parseArgs<{ args: string[]; options: Flags }>>['values'];
+type Values<Flags extends FlagTypes> = ReturnType<
+  typeof parseArgs<{ args: string[]; options: Flags }>
+>['values'];
 
-/** The values of `flags` in `args`. Throws an Error for an unknown flag, a missing value and a positional argument. */
+/**
+ * The values of `flags` in `args`. Throws an Error for an unknown flag, a missing value and a
+ * positional argument.
+ */
 export function parseFlags<Flags extends FlagTypes>(args: string[], flags: Flags): Values<Flags> {
   try {
     return parseArgs({ args, options: flags }).values;
@@ -15,7 +20,10 @@ export function parseFlags<Flags extends FlagTypes>(args: string[], flags: Flags
     if (name === undefined) throw error;
     const known = Object.keys(flags);
     const nearest = nearestTo(name.replace(/^-+/, ''), known);
-    const hint = nearest === undefined ? `the flags are ${known.map((flag) => `--${flag}`).join(', ')}` : `did you mean --${nearest}?`;
+    const hint =
+      nearest === undefined
+        ? `the flags are ${known.map((flag) => `--${flag}`).join(', ')}`
+        : `did you mean --${nearest}?`;
     throw new Error(`Unknown option '${name}'; ${hint}`);
   }
 }

@@ -1,9 +1,12 @@
 /**
- * The async context, which is what AsyncLocalStorage holds, that handlers, callbacks and dials run in. Portable code is given one; where the platform has
- * none, as in a page, it is given none.
+ * The async context, which is what AsyncLocalStorage holds, that handlers, callbacks and dials run
+ * in. Portable code is given one; where the platform has none, as in a page, it is given none.
  */
 export interface AsyncContext {
-  /** Calls `fn` with `self` as `this`. What it sets with AsyncLocalStorage.enterWith() is not seen by the next. */
+  /**
+   * Calls `fn` with `self` as `this`. What it sets with AsyncLocalStorage.enterWith() is not seen
+   * by the next.
+   */
   run<A, R>(fn: (argument: A) => R, self: unknown, argument: A): R;
 }
 

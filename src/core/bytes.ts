@@ -1,14 +1,26 @@
 /**
- * What is done with bytes, in two ways: with Node's Buffer, whose native parts are the quicker ones there, and with what every browser has. Which of them it is, is
- * decided once, when this file is loaded.
+ * What is done with bytes, in two ways: with Node's Buffer, whose native parts are the quicker ones
+ * there, and with what every browser has. Which of them it is, is decided once, when this file is
+ * loaded.
  */
 import { badOption } from './options.js';
 
-/** The bytes that a session hands out: Buffers where the program knows them (Node.js), else plain Uint8Arrays. */
-export type Bytes = typeof globalThis extends { Buffer: { isBuffer(given: unknown): given is infer B extends Uint8Array } } ? B : Uint8Array;
+/**
+ * The bytes that a session hands out: Buffers where the program knows them (Node.js), else plain
+ * Uint8Arrays.
+ */
+export type Bytes = typeof globalThis extends {
+  Buffer: { isBuffer(given: unknown): given is infer B extends Uint8Array };
+}
+  ? B
+  : Uint8Array;
 
 /** The encodings of text that are known. In browsers: `utf8` and `latin1`. */
-export type Encoding = typeof globalThis extends { Buffer: { isEncoding(given: string): given is infer E extends string } } ? E : 'utf8' | 'latin1';
+export type Encoding = typeof globalThis extends {
+  Buffer: { isEncoding(given: string): given is infer E extends string };
+}
+  ? E
+  : 'utf8' | 'latin1';
 
 export interface ByteTools {
   /** A buffer that is shared with nobody. In Node.js it is not initialised. */
@@ -20,7 +32,10 @@ export interface ByteTools {
   encode(text: string): Bytes;
   /** How many bytes encode() makes of it. */
   textBytes(text: string): number;
-  /** Write `text` as UTF-8 at `at`, and return how many bytes it took. There is room for three of them for each of its units. */
+  /**
+   * Write `text` as UTF-8 at `at`, and return how many bytes it took. There is room for three of
+   * them for each of its units.
+   */
   writeText(into: Bytes, at: number, text: string): number;
   /** Text from the bytes between `start` and `end`. */
   decode(bytes: Bytes, start: number, end: number, encoding?: Encoding): string;
@@ -48,7 +63,11 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 function findArray(bytes: Uint8Array, pattern: Uint8Array, from: number): number {
   const [first = 0] = pattern;
   const last = bytes.length - pattern.length;
-  for (let at = bytes.indexOf(first, from); at >= 0 && at <= last; at = bytes.indexOf(first, at + 1)) {
+  for (
+    let at = bytes.indexOf(first, from);
+    at >= 0 && at <= last;
+    at = bytes.indexOf(first, at + 1)
+  ) {
     let same = 1;
     while (same < pattern.length && bytes[at + same] === pattern[same]) same++;
     if (same >= pattern.length) return at;
@@ -56,9 +75,15 @@ function findArray(bytes: Uint8Array, pattern: Uint8Array, from: number): number
   return -1;
 }
 
-function decodeArray(bytes: Uint8Array, start: number, end: number, encoding: string = 'utf8'): string {
+function decodeArray(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  encoding: string = 'utf8',
+): string {
   if (encoding === 'utf8') return decoder.decode(bytes.subarray(start, end));
-  if (encoding !== 'latin1') throw badOption('encoding', encoding, "'utf8' or 'latin1' in a browser");
+  if (encoding !== 'latin1')
+    throw badOption('encoding', encoding, "'utf8' or 'latin1' in a browser");
   let text = '';
   for (let at = start; at < end; at++) text += String.fromCharCode(bytes[at] as number);
   return text;
@@ -73,17 +98,20 @@ export const WEB_TOOLS: ByteTools = {
   textBytes: (text) => encoder.encode(text).length,
   writeText: (into, at, text) => encoder.encodeInto(text, into.subarray(at)).written,
   decode: decodeArray,
-  find: (bytes, pattern, from) => (typeof pattern === 'number' ? bytes.indexOf(pattern, from) : findArray(bytes, pattern, from)),
+  find: (bytes, pattern, from) =>
+    typeof pattern === 'number' ? bytes.indexOf(pattern, from) : findArray(bytes, pattern, from),
 };
 
 /** Those of this program. */
-export const TOOLS: ByteTools = globalThis.Buffer === undefined ? WEB_TOOLS : nodeTools(globalThis.Buffer);
+export const TOOLS: ByteTools =
+  globalThis.Buffer === undefined ? WEB_TOOLS : nodeTools(globalThis.Buffer);
 
 export const { allocate, copy, wrap, encode, textBytes, writeText, decode, find } = TOOLS;
 
 /**
- * The bytes from `start` to `end`, to be kept: they hold at most twice their length in memory. A view where they are at least half of their buffer, else a
- * copy in a buffer of its own. Buffer.from() takes small copies from a pool, and each would keep the pool.
+ * The bytes from `start` to `end`, to be kept: they hold at most twice their length in memory. A
+ * view where they are at least half of their buffer, else a copy in a buffer of its own.
+ * Buffer.from() takes small copies from a pool, and each would keep the pool.
  */
 export function keepable(bytes: Bytes, start: number, end: number): Bytes {
   const length = end - start;

@@ -1,14 +1,16 @@
 /**
- * Settles what a user's function returns or throws. Every callback of a user is called through this file, so that neither a rejected promise, a thenable,
- * a promise of another realm nor a value that throws when it is looked at (a revoked Proxy) ends the process.
+ * Settles what a user's function returns or throws. Every callback of a user is called through this
+ * file, so that neither a rejected promise, a thenable, a promise of another realm nor a value that
+ * throws when it is looked at (a revoked Proxy) ends the process.
  */
 import { type ErrorCode, gettyError, messageOf } from './errors.js';
 import { badOption } from './options.js';
 import { warn } from './warning.js';
 
 /**
- * The promise of an asynchronous outcome, or undefined when the outcome is a plain value. A thenable and a promise of another realm
- * count as promises. The result rejects when the outcome cannot be looked at.
+ * The promise of an asynchronous outcome, or undefined when the outcome is a plain value. A
+ * thenable and a promise of another realm count as promises. The result rejects when the outcome
+ * cannot be looked at.
  */
 export function promiseOf(outcome: unknown): Promise<unknown> | undefined {
   if (outcome === undefined || outcome === null) return undefined;
@@ -22,8 +24,8 @@ export function promiseOf(outcome: unknown): Promise<unknown> | undefined {
 }
 
 /**
- * Calls `callback` and ignores what it answers. `failed` is called once if it throws, or if the promise that it returns rejects.
- * `failed` must not throw.
+ * Calls `callback` and ignores what it answers. `failed` is called once if it throws, or if the
+ * promise that it returns rejects. `failed` must not throw.
  */
 export function notify(callback: () => unknown, failed: (error: unknown) => void): void {
   try {
@@ -33,12 +35,20 @@ export function notify(callback: () => unknown, failed: (error: unknown) => void
   }
 }
 
-/** As notify(); a failure becomes a warning of the process, HANDLER_FAILED. `name` says which callback failed. */
+/**
+ * As notify(); a failure becomes a warning of the process, HANDLER_FAILED. `name` says which
+ * callback failed.
+ */
 export function notifyOrWarn(name: string, callback: () => unknown): void {
-  notify(callback, (error) => warn(gettyError('HANDLER_FAILED', `${name} failed: ${messageOf(error)}`, error)));
+  notify(callback, (error) =>
+    warn(gettyError('HANDLER_FAILED', `${name} failed: ${messageOf(error)}`, error)),
+  );
 }
 
-/** Calls an asynchronous `callback`. The result settles as its outcome does, and rejects when it throws. */
+/**
+ * Calls an asynchronous `callback`. The result settles as its outcome does, and rejects when it
+ * throws.
+ */
 export function settle<T>(callback: () => T | PromiseLike<T>): Promise<T> {
   try {
     const outcome = callback();
@@ -49,22 +59,27 @@ export function settle<T>(callback: () => T | PromiseLike<T>): Promise<T> {
 }
 
 /**
- * Marks the promises among `items` as handled. All of them exist before the first is awaited, so one may reject while another is awaited, and without a handler
- * that ends the process. A thenable is left alone: to call its then() may begin its work.
+ * Marks the promises among `items` as handled. All of them exist before the first is awaited, so
+ * one may reject while another is awaited, and without a handler that ends the process. A thenable
+ * is left alone: to call its then() may begin its work.
  */
 export function markHandled(items: readonly unknown[]): void {
   for (const item of items) {
     if (typeof item !== 'object' || item === null) continue;
     try {
       // Throws TypeError for what is no promise, of whatever realm.
-      if (typeof (item as { then?: unknown }).then === 'function') Promise.prototype.then.call(item, undefined, () => {});
+      if (typeof (item as { then?: unknown }).then === 'function')
+        Promise.prototype.then.call(item, undefined, () => {});
     } catch {
       // Its own reader will see what is wrong with it.
     }
   }
 }
 
-/** Throws an error with `code` when `outcome` is a promise, where `name` has to answer at once. A rejection of the promise is ignored. */
+/**
+ * Throws an error with `code` when `outcome` is a promise, where `name` has to answer at once. A
+ * rejection of the promise is ignored.
+ */
 export function refusePromise(code: ErrorCode, name: string, outcome: unknown): void {
   const promise = promiseOf(outcome);
   if (promise === undefined) return;
@@ -73,10 +88,14 @@ export function refusePromise(code: ErrorCode, name: string, outcome: unknown): 
 }
 
 /**
- * What `callback` answers, where that has the `type` of `fallback`. If it fails, or answers anything else, the answer is `fallback`, and a warning of
- * the process, HANDLER_FAILED, tells why.
+ * What `callback` answers, where that has the `type` of `fallback`. If it fails, or answers
+ * anything else, the answer is `fallback`, and a warning of the process, HANDLER_FAILED, tells why.
  */
-export function answerOf<T extends boolean | number | string>(name: string, callback: () => unknown, fallback: T): T {
+export function answerOf<T extends boolean | number | string>(
+  name: string,
+  callback: () => unknown,
+  fallback: T,
+): T {
   let answer: T = fallback;
   notifyOrWarn(name, () => {
     const outcome = callback();
@@ -91,5 +110,6 @@ export function answerOf<T extends boolean | number | string>(name: string, call
 
 /** Throws BAD_OPTION unless `callback` is a function or undefined. */
 export function checkCallback(name: string, callback: unknown): void {
-  if (callback !== undefined && typeof callback !== 'function') throw badOption(name, callback, 'a function');
+  if (callback !== undefined && typeof callback !== 'function')
+    throw badOption(name, callback, 'a function');
 }

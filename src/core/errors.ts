@@ -1,9 +1,12 @@
 /**
- * Every error of the package is a GettyError: a stable `code` to switch on, a message that says what was given and
- * what was expected, and the cause where there is one. docs/errors.md explains each code.
+ * Every error of the package is a GettyError: a stable `code` to switch on, a message that says
+ * what was given and what was expected, and the cause where there is one. docs/errors.md explains
+ * each code.
  */
 
-/** The codes of the transport and of options; the rpc layer adds the canonical gRPC names (RpcCode). */
+/**
+ * The codes of the transport and of options; the rpc layer adds the canonical gRPC names (RpcCode).
+ */
 export type ErrorCode =
   | 'BAD_ADDRESS'
   | 'BAD_OPTION'
@@ -28,7 +31,10 @@ export type ErrorCode =
   | 'SESSION_DESTROYED'
   | 'REGISTRY_FAILED';
 
-/** The canonical names of gRPC, in the order of their numbers from 1 (https://grpc.io/docs/guides/status-codes/). */
+/**
+ * The canonical names of gRPC, in the order of their numbers from 1
+ * (https://grpc.io/docs/guides/status-codes/).
+ */
 export const RPC_CODES = [
   'CANCELLED',
   'UNKNOWN',
@@ -68,8 +74,14 @@ export function gettyError(code: ErrorCode, message: string, cause?: unknown): G
   return new GettyError(code, message, cause);
 }
 
-/** `value instanceof type`; false for a value that cannot be looked at, such as a revoked Proxy. Never throws. */
-export function isInstance<T>(value: unknown, type: abstract new (...args: never[]) => T): value is T {
+/**
+ * `value instanceof type`; false for a value that cannot be looked at, such as a revoked Proxy.
+ * Never throws.
+ */
+export function isInstance<T>(
+  value: unknown,
+  type: abstract new (...args: never[]) => T,
+): value is T {
   try {
     return value instanceof type;
   } catch {
@@ -82,25 +94,39 @@ export function codeOf(error: unknown): GettyError['code'] | undefined {
   return isGettyError(error) ? error.code : undefined;
 }
 
-/** False for a GettyError whose code or message was set to what is no text, or cannot be read. Never throws. */
+/**
+ * False for a GettyError whose code or message was set to what is no text, or cannot be read. Never
+ * throws.
+ */
 function isGettyError(error: unknown): error is GettyError {
   try {
-    return error instanceof GettyError && typeof error.code === 'string' && typeof error.message === 'string';
+    return (
+      error instanceof GettyError &&
+      typeof error.code === 'string' &&
+      typeof error.message === 'string'
+    );
   } catch {
     return false;
   }
 }
 
-/** A GettyError as it is. Anything else that was thrown becomes the cause of one with `code`; `what` begins its message. Never throws. */
+/**
+ * A GettyError as it is. Anything else that was thrown becomes the cause of one with `code`; `what`
+ * begins its message. Never throws.
+ */
 export function asGettyError(thrown: unknown, code: ErrorCode, what: string): GettyError {
   return isGettyError(thrown) ? thrown : gettyError(code, `${what}: ${messageOf(thrown)}`, thrown);
 }
 
-/** The text of anything thrown, for messages: an Error's own message, or the value's string. Never throws. */
+/**
+ * The text of anything thrown, for messages: an Error's own message, or the value's string. Never
+ * throws.
+ */
 export function messageOf(error: unknown): string {
   try {
     // Node's failure to reach any address of a name has no message of its own.
-    if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join(', ');
+    if (error instanceof AggregateError && error.message === '')
+      return error.errors.map(messageOf).join(', ');
     return String(error instanceof Error ? error.message : error);
   } catch {
     return 'a value that has no string form';

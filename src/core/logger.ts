@@ -1,4 +1,7 @@
-/** Where the package reports events that need no error: shaped like pino's logger, silent by default. */
+/**
+ * Where the package reports events that need no error: shaped like pino's logger, silent by
+ * default.
+ */
 import { notifyOrWarn } from './callbacks.js';
 import { badOption } from './options.js';
 
@@ -26,12 +29,13 @@ class GuardedLogger implements Logger {
 }
 
 /**
- * The user's `logger` in a form that never throws: its failure becomes a warning of the process, HANDLER_FAILED. Silent without a logger.
- * Throws BAD_OPTION.
+ * The user's `logger` in a form that never throws: its failure becomes a warning of the process,
+ * HANDLER_FAILED. Silent without a logger. Throws BAD_OPTION.
  */
 export function guardedLogger(logger: Logger | undefined): Logger {
   if (logger === undefined || logger === SILENT) return SILENT;
   if (logger instanceof GuardedLogger) return logger;
-  if (typeof logger?.info !== 'function' || typeof logger.warn !== 'function') throw badOption('logger', logger, 'an object with info and warn');
+  if (typeof logger?.info !== 'function' || typeof logger.warn !== 'function')
+    throw badOption('logger', logger, 'an object with info and warn');
   return new GuardedLogger(logger);
 }

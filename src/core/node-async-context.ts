@@ -3,8 +3,8 @@ import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 import type { AsyncContext } from './async-context.js';
 
 /**
- * Node.js 24 keeps stores in a frame that runInAsyncScope() puts back. Before it, or with --no-async-context-frame, a store is a property of the resource
- * that runs, and stays there.
+ * Node.js 24 keeps stores in a frame that runInAsyncScope() puts back. Before it, or with
+ * --no-async-context-frame, a store is a property of the resource that runs, and stays there.
  */
 const keepsStoresInResources = '_propagate' in AsyncLocalStorage.prototype;
 
@@ -22,8 +22,8 @@ class FrameContext implements AsyncContext {
 }
 
 /**
- * Runs everything in one resource until a store is set in it, and from then on each call in a resource of its own: that costs 0.1 µs more, and only a
- * program that sets stores pays for it.
+ * Runs everything in one resource until a store is set in it, and from then on each call in a
+ * resource of its own: that costs 0.1 µs more, and only a program that sets stores pays for it.
  */
 class ResourceContext implements AsyncContext {
   readonly #base = makeResource();
@@ -32,8 +32,10 @@ class ResourceContext implements AsyncContext {
 
   constructor() {
     const shared = makeResource();
-    // Where there is an AsyncLocalStorage, a new resource has a property for its store, undefined or not.
-    for (const key of Object.getOwnPropertySymbols(shared)) if (Reflect.get(shared, key) === undefined) Reflect.deleteProperty(shared, key);
+    // Where there is an AsyncLocalStorage, a new resource has a property for its store, undefined
+    // or not.
+    for (const key of Object.getOwnPropertySymbols(shared))
+      if (Reflect.get(shared, key) === undefined) Reflect.deleteProperty(shared, key);
     // What is left besides its two ids is a store of this context.
     if (Object.getOwnPropertySymbols(shared).length > 2) return;
     watchers.set(shared, () => {
@@ -53,10 +55,18 @@ const makeResource = (): AsyncResource => new AsyncResource('GETTY');
 /** What is called when a store is set in a resource. */
 const watchers = new WeakMap<object, () => void>();
 
-/** A new property is looked up in the prototypes of its object first. This one learns of it there, which costs nothing until then. */
+/**
+ * A new property is looked up in the prototypes of its object first. This one learns of it there,
+ * which costs nothing until then.
+ */
 const watch = new Proxy(AsyncResource.prototype, {
   set(_, key, value, resource: object) {
     watchers.get(resource)?.();
-    return Reflect.defineProperty(resource, key, { value, writable: true, enumerable: true, configurable: true });
+    return Reflect.defineProperty(resource, key, {
+      value,
+      writable: true,
+      enumerable: true,
+      configurable: true,
+    });
   },
 });

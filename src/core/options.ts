@@ -1,4 +1,7 @@
-/** Options: defaults in one constant per room, and a check at the call that says what was given and what is allowed. */
+/**
+ * Options: defaults in one constant per room, and a check at the call that says what was given and
+ * what is allowed.
+ */
 import { gettyError } from './errors.js';
 
 /** The least and the most that a numeric option may be; without a range: any number from 0. */
@@ -8,7 +11,8 @@ export type Ranges<T> = { [K in keyof T]?: readonly [min: number, max: number] }
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'function') return 'a function';
-  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object';
+  if (typeof value === 'object' && value !== null)
+    return Array.isArray(value) ? 'an array' : 'an object';
   return String(value);
 }
 
@@ -18,10 +22,14 @@ export function badOption(name: string, given: unknown, expected: string): Error
 }
 
 /**
- * `given` over `defaults`. A value must have the type of its default; a number must be in its range.
- * Throws BAD_OPTION. Options that have no default are not looked at.
+ * `given` over `defaults`. A value must have the type of its default; a number must be in its
+ * range. Throws BAD_OPTION. Options that have no default are not looked at.
  */
-export function withDefaults<T extends object>(defaults: T, given: Partial<T> | undefined, ranges: Ranges<T> = {}): T {
+export function withDefaults<T extends object>(
+  defaults: T,
+  given: Partial<T> | undefined,
+  ranges: Ranges<T> = {},
+): T {
   if (given === undefined) return defaults;
   if (typeof given !== 'object' || given === null) throw badOption('options', given, 'an object');
   const result: T = { ...defaults };
@@ -40,66 +48,110 @@ export function withDefaults<T extends object>(defaults: T, given: Partial<T> | 
 /** Throws BAD_OPTION unless `value` is a number from `min` to `max`. */
 export function checkNumber(name: string, value: unknown, min: number, max: number): void {
   if (typeof value === 'number' && value >= min && value <= max) return;
-  const expected = max === Number.POSITIVE_INFINITY ? `a number from ${min}` : `a number from ${min} to ${max}`;
+  const expected =
+    max === Number.POSITIVE_INFINITY ? `a number from ${min}` : `a number from ${min} to ${max}`;
   throw badOption(name, value, expected);
 }
 
-/** A set of option names. Declare it as `{ … } satisfies NamesOf<XOptions>`: the compiler then refuses a name that is missing or too many. */
+/**
+ * A set of option names. Declare it as `{ … } satisfies NamesOf<XOptions>`: the compiler then
+ * refuses a name that is missing or too many.
+ */
 export type NamesOf<T> = { readonly [Name in keyof Required<T>]: true };
 export type Names = Readonly<Record<string, true>>;
 
 const NOWHERE: Readonly<Record<string, Names>> = {};
 
 /**
- * Throws BAD_OPTION for an own enumerable name in `given` that is not in `known`; the message names the nearest known one. `of`: the function or
- * option that takes the options, such as `serve()` or `reconnect`. `elsewhere`: names that belong to another place, by that place.
- * It allocates nothing unless it throws.
+ * Throws BAD_OPTION for an own enumerable name in `given` that is not in `known`; the message names
+ * the nearest known one. `of`: the function or option that takes the options, such as `serve()` or
+ * `reconnect`. `elsewhere`: names that belong to another place, by that place. It allocates nothing
+ * unless it throws.
  */
-export function checkNames(of: string, given: object | null | undefined, known: Names, elsewhere = NOWHERE): void {
+export function checkNames(
+  of: string,
+  given: object | null | undefined,
+  known: Names,
+  elsewhere = NOWHERE,
+): void {
   if (typeof given !== 'object') return;
   for (const name in given) {
-    if (known[name] !== true && Object.hasOwn(given as object, name)) throw unknownName(of, name, known, elsewhere);
+    if (known[name] !== true && Object.hasOwn(given as object, name))
+      throw unknownName(of, name, known, elsewhere);
   }
 }
 
-function unknownName(of: string, name: string, known: Names, elsewhere: Readonly<Record<string, Names>>): Error {
+function unknownName(
+  of: string,
+  name: string,
+  known: Names,
+  elsewhere: Readonly<Record<string, Names>>,
+): Error {
   const refused = `${name} is not an option of ${of}`;
   for (const [place, names] of Object.entries(elsewhere)) {
-    if (names[name] === true) return gettyError('BAD_OPTION', `${refused}; it is an option of ${place}`);
+    if (names[name] === true)
+      return gettyError('BAD_OPTION', `${refused}; it is an option of ${place}`);
   }
   const all = Object.keys(known);
   const nearest = nearestTo(name, all);
-  return gettyError('BAD_OPTION', `${refused}; ${nearest === undefined ? `the options are ${all.join(', ')}` : `did you mean ${nearest}?`}`);
+  return gettyError(
+    'BAD_OPTION',
+    `${refused}; ${nearest === undefined ? `the options are ${all.join(', ')}` : `did you mean ${nearest}?`}`,
+  );
 }
 
 /** The options of `given` that are in `known`. */
-export function pickNames<T extends object, N extends Names>(given: T, known: N): Pick<T, keyof T & keyof N> {
-  return Object.fromEntries(Object.entries(given).filter(([name]) => known[name] === true)) as Pick<T, keyof T & keyof N>;
+export function pickNames<T extends object, N extends Names>(
+  given: T,
+  known: N,
+): Pick<T, keyof T & keyof N> {
+  return Object.fromEntries(Object.entries(given).filter(([name]) => known[name] === true)) as Pick<
+    T,
+    keyof T & keyof N
+  >;
 }
 
 /**
- * Throws BAD_OPTION for a method of `given` whose name differs from a known one by case or by one letter, such as `onmessage`. Other methods and
- * properties are the user's own.
+ * Throws BAD_OPTION for a method of `given` whose name differs from a known one by case or by one
+ * letter, such as `onmessage`. Other methods and properties are the user's own.
  */
 export function checkMethods(of: string, given: object, known: Names): void {
   const all = Object.keys(known);
-  for (let owner: object | null = given; owner !== null && owner !== Object.prototype; owner = Object.getPrototypeOf(owner)) {
+  for (
+    let owner: object | null = given;
+    owner !== null && owner !== Object.prototype;
+    owner = Object.getPrototypeOf(owner)
+  ) {
     for (const name of Object.getOwnPropertyNames(owner)) {
       if (known[name] === true) continue;
-      const nearest = all.find((candidate) => isOneLetterOff(name.toLowerCase(), candidate.toLowerCase()));
+      const nearest = all.find((candidate) =>
+        isOneLetterOff(name.toLowerCase(), candidate.toLowerCase()),
+      );
       // The descriptor, because a getter must not run.
-      const isMethod = nearest !== undefined && typeof Object.getOwnPropertyDescriptor(owner, name)?.value === 'function';
-      if (isMethod) throw gettyError('BAD_OPTION', `${name} is not a method of ${of}; did you mean ${nearest}?`);
+      const isMethod =
+        nearest !== undefined &&
+        typeof Object.getOwnPropertyDescriptor(owner, name)?.value === 'function';
+      if (isMethod)
+        throw gettyError(
+          'BAD_OPTION',
+          `${name} is not a method of ${of}; did you mean ${nearest}?`,
+        );
     }
   }
 }
 
 /** The first letter must be the same: an underscore at the front marks a private method. */
 function isOneLetterOff(name: string, known: string): boolean {
-  return name[0] === known[0] && Math.abs(name.length - known.length) <= 1 && editDistance(name, known) <= 1;
+  return (
+    name[0] === known[0] &&
+    Math.abs(name.length - known.length) <= 1 &&
+    editDistance(name, known) <= 1
+  );
 }
 
-/** The name of `known` with the smallest edit distance, if a third of the letters or fewer differ. */
+/**
+ * The name of `known` with the smallest edit distance, if a third of the letters or fewer differ.
+ */
 export function nearestTo(name: string, known: readonly string[]): string | undefined {
   let nearest: string | undefined;
   let least = Math.max(2, Math.floor(name.length / 3)) + 1;
@@ -110,7 +162,10 @@ export function nearestTo(name: string, known: readonly string[]): string | unde
   return nearest;
 }
 
-/** How many letters must be added, removed or replaced, or swapped with their neighbor (optimal string alignment). */
+/**
+ * How many letters must be added, removed or replaced, or swapped with their neighbor (optimal
+ * string alignment).
+ */
 function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);

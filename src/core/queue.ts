@@ -1,4 +1,7 @@
-/** First in, first out. Adding and taking cost the same, however many items wait: Array.shift() moves all that are behind the first. */
+/**
+ * First in, first out. Adding and taking cost the same, however many items wait: Array.shift()
+ * moves all that are behind the first.
+ */
 
 const FIRST_CAPACITY = 8;
 /** An empty queue with more room than this gives it back. */
@@ -46,8 +49,11 @@ export class Queue<T> {
 
   #grow(): (T | undefined)[] {
     const old = this.#ring;
-    const ring: (T | undefined)[] = new Array(old === undefined ? FIRST_CAPACITY : old.length * 2).fill(undefined);
-    if (old !== undefined) for (let i = 0; i < this.#length; i++) ring[i] = old[(this.#first + i) & (old.length - 1)];
+    const ring: (T | undefined)[] = new Array(
+      old === undefined ? FIRST_CAPACITY : old.length * 2,
+    ).fill(undefined);
+    if (old !== undefined)
+      for (let i = 0; i < this.#length; i++) ring[i] = old[(this.#first + i) & (old.length - 1)];
     this.#ring = ring;
     this.#first = 0;
     return ring;

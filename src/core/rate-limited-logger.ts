@@ -24,7 +24,10 @@ class RateLimitedLogger implements Logger {
   }
 }
 
-/** Passes on 100 warnings at once and 10 a second after that. The next one that is passed on has the number of the others as `suppressed`. */
+/**
+ * Passes on 100 warnings at once and 10 a second after that. The next one that is passed on has the
+ * number of the others as `suppressed`.
+ */
 export function rateLimited(logger: Logger): Logger {
   return new RateLimitedLogger(logger);
 }

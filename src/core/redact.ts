@@ -1,6 +1,7 @@
 /**
- * Hides the secrets of URLs in errors, warnings, logs and `address` properties. The user information, the query and the fragment of a URL may hold a
- * password or a token; each of them is shown as `***`.
+ * Hides the secrets of URLs in errors, warnings, logs and `address` properties. The user
+ * information, the query and the fragment of a URL may hold a password or a token; each of them is
+ * shown as `***`.
  */
 import { show } from './options.js';
 
@@ -9,8 +10,9 @@ const SCHEME = /^\s*([a-z][a-z0-9+.-]*):\/\//i;
 const HOST = /^(?:\[[^\s[\]]*\]|[^\s:[\]]*)(?::\d*)?$/;
 
 /**
- * A URL without its secrets: `ws://me:secret@host/path?token=1` becomes `ws://***@host/path?***`. A URL without secrets stays as it is, and so does a
- * value that is no string. A text that is no URL loses everything that may be a secret, and with it sometimes more than that.
+ * A URL without its secrets: `ws://me:secret@host/path?token=1` becomes `ws://***@host/path?***`. A
+ * URL without secrets stays as it is, and so does a value that is no string. A text that is no URL
+ * loses everything that may be a secret, and with it sometimes more than that.
  */
 export function redactUrl<T>(given: T): T | string {
   return typeof given === 'string' ? redactText(given) : given;
@@ -22,7 +24,8 @@ function redactText(text: string): string {
   const [before = ''] = /^[^?#]*/.exec(rest) ?? [];
   const tail = before.length === rest.length ? '' : `${rest[before.length]}${HIDDEN}`;
   // The path of a Unix socket or of a file may hold an @, and has no user before it.
-  if ((scheme === 'unix' || scheme === 'file') && /^[/@]/.test(before)) return prefix + before + tail;
+  if ((scheme === 'unix' || scheme === 'file') && /^[/@]/.test(before))
+    return prefix + before + tail;
   const [authority = ''] = /^[^/]*/.exec(before) ?? [];
   const hosts = authority.lastIndexOf('@') + 1;
   // Registries have lists of hosts.

@@ -1,6 +1,7 @@
 /**
- * AbortSignals that the package follows. A signal has one listener of ours however many followers it has, so that many calls with one signal neither
- * warn of a leak (MaxListenersExceededWarning) nor leave anything behind.
+ * AbortSignals that the package follows. A signal has one listener of ours however many followers
+ * it has, so that many calls with one signal neither warn of a leak (MaxListenersExceededWarning)
+ * nor leave anything behind.
  */
 
 import { inTurns } from './turn.js';
@@ -40,8 +41,10 @@ const followed = new WeakMap<AbortSignal, FollowedSignal>();
 const nothing = (): void => {};
 
 /**
- * Calls `follower` once when `signal` aborts. Followers that would take too long in this turn of the event loop are called in later turns. Returns a
- * function that ends this; call it when the signal does not matter any more. A signal that has aborted already calls nothing. `follower` must not throw, and each call needs a function of its own.
+ * Calls `follower` once when `signal` aborts. Followers that would take too long in this turn of
+ * the event loop are called in later turns. Returns a function that ends this; call it when the
+ * signal does not matter any more. A signal that has aborted already calls nothing. `follower` must
+ * not throw, and each call needs a function of its own.
  */
 export function followSignal(signal: AbortSignal | undefined, follower: Follower): () => void {
   if (signal === undefined || signal.aborted) return nothing;
@@ -55,7 +58,10 @@ export function followSignal(signal: AbortSignal | undefined, follower: Follower
   return () => added.remove(follower);
 }
 
-/** A signal that aborts with any of `signals`, with its reason. `release` ends that and leaves nothing behind. */
+/**
+ * A signal that aborts with any of `signals`, with its reason. `release` ends that and leaves
+ * nothing behind.
+ */
 export interface LinkedSignal {
   readonly signal: AbortSignal;
   readonly release: () => void;
@@ -77,7 +83,9 @@ export function linkSignals(...signals: readonly AbortSignal[]): LinkedSignal {
   return { signal: controller.signal, release };
 }
 
-/** Settles as `promise` does, or rejects with the signal's reason as soon as the signal is aborted. */
+/**
+ * Settles as `promise` does, or rejects with the signal's reason as soon as the signal is aborted.
+ */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = (): void => reject(signal.reason);

@@ -1,4 +1,7 @@
-/** Timers: the one bound of their lengths, and waiting no longer than a limit without a timer left behind. */
+/**
+ * Timers: the one bound of their lengths, and waiting no longer than a limit without a timer left
+ * behind.
+ */
 import { followSignal } from './signals.js';
 import { runInTurn } from './turn.js';
 
@@ -11,8 +14,9 @@ export function boundedDelay(ms: number): number {
 }
 
 /**
- * A timer of any length. Calls `callback`, which must not throw, once, unless `cancel()` comes first. Very many timers may end together: what would take long is
- * called in later turns of the event loop.
+ * A timer of any length. Calls `callback`, which must not throw, once, unless `cancel()` comes
+ * first. Very many timers may end together: what would take long is called in later turns of the
+ * event loop.
  */
 export class LongTimer {
   readonly #callback: () => void;
@@ -31,7 +35,11 @@ export class LongTimer {
 
   #start(ms: number): void {
     if (ms === Number.POSITIVE_INFINITY) return;
-    this.#timer = startTimer(() => (ms > LONGEST_TIMER ? this.#start(this.#end - performance.now()) : runInTurn(this.#call)), ms);
+    this.#timer = startTimer(
+      () =>
+        ms > LONGEST_TIMER ? this.#start(this.#end - performance.now()) : runInTurn(this.#call),
+      ms,
+    );
     // In a page a timer is a number.
     if (!this.#keepsProcess) this.#timer.unref?.();
   }
@@ -58,17 +66,30 @@ export function startInterval(callback: () => void, ms: number): NodeJS.Timeout 
   return setInterval(callback, boundedDelay(ms));
 }
 
-/** Settles with `promise`, or after `ms` milliseconds, whichever is first. Rejects as `promise` does. */
+/**
+ * Settles with `promise`, or after `ms` milliseconds, whichever is first. Rejects as `promise`
+ * does.
+ */
 export async function atMost(ms: number, promise: Promise<unknown>): Promise<void> {
   await within(ms, promise, undefined);
 }
 
-/** Settles as `promise` does; after `ms` milliseconds it rejects with what `late` makes, or resolves with undefined when there is no `late`. */
-export async function within<T>(ms: number, promise: Promise<T>, late: (() => Error) | undefined): Promise<T> {
+/**
+ * Settles as `promise` does; after `ms` milliseconds it rejects with what `late` makes, or resolves
+ * with undefined when there is no `late`.
+ */
+export async function within<T>(
+  ms: number,
+  promise: Promise<T>,
+  late: (() => Error) | undefined,
+): Promise<T> {
   if (ms === Number.POSITIVE_INFINITY) return promise;
   let timer: LongTimer | undefined;
   const enough = new Promise<T>((resolve, reject) => {
-    timer = new LongTimer(() => (late === undefined ? resolve(undefined as T) : reject(late())), ms);
+    timer = new LongTimer(
+      () => (late === undefined ? resolve(undefined as T) : reject(late())),
+      ms,
+    );
   });
   try {
     return await Promise.race([promise, enough]);
@@ -77,8 +98,15 @@ export async function within<T>(ms: number, promise: Promise<T>, late: (() => Er
   }
 }
 
-/** Settles after `ms` milliseconds: true; false, at once, when `signal` aborts. `unref`: the wait does not keep the process alive. */
-export function pause(ms: number, signal: AbortSignal | undefined, unref = false): Promise<boolean> {
+/**
+ * Settles after `ms` milliseconds: true; false, at once, when `signal` aborts. `unref`: the wait
+ * does not keep the process alive.
+ */
+export function pause(
+  ms: number,
+  signal: AbortSignal | undefined,
+  unref = false,
+): Promise<boolean> {
   if (signal?.aborted) return Promise.resolve(false);
   return new Promise((resolve) => {
     const end = (): void => {

@@ -1,10 +1,14 @@
 /**
- * Divides long work among turns of the event loop, so that one busy peer does not hold up timers, signals and other sessions. There is one
- * share for the whole thread: many sessions that do little each can use it up together.
+ * Divides long work among turns of the event loop, so that one busy peer does not hold up timers,
+ * signals and other sessions. There is one share for the whole thread: many sessions that do little
+ * each can use it up together.
  */
 import { Queue } from './queue.js';
 
-/** Milliseconds of work after which the rest waits for the next turn. Up to as many pass before a turn is timed at all. */
+/**
+ * Milliseconds of work after which the rest waits for the next turn. Up to as many pass before a
+ * turn is timed at all.
+ */
 const TURN_SHARE = 10;
 /** The clock is read once in so many units: to read it for each message would cost too much. */
 const UNITS_PER_CHECK = 64;
@@ -13,15 +17,20 @@ const UNIT_BITS = 6;
 /** So many of those that wait go on in one turn; each does a few units of work at least. */
 const RESUMED_PER_TURN = 64;
 
-/** inTurns() asks after so many items whether the rest waits: each may set off code of the user's. */
+/**
+ * inTurns() asks after so many items whether the rest waits: each may set off code of the user's.
+ */
 const ITEMS_AT_ONCE = 16;
-/** inTurns() handles no more in one turn, and as many tasks of runInTurn() run: what they set off in promises runs after the time is measured. */
+/**
+ * inTurns() handles no more in one turn, and as many tasks of runInTurn() run: what they set off in
+ * promises runs after the time is measured.
+ */
 const ITEMS_PER_TURN = 512;
 /** Units of spend() for a task of runInTurn(). */
 const TASK_UNITS = 4;
 /**
- * Bytes of a stream that may be here while its reader waits for its turn; with more the stream is paused. The next turn mostly comes before that, and a
- * pause costs system calls.
+ * Bytes of a stream that may be here while its reader waits for its turn; with more the stream is
+ * paused. The next turn mostly comes before that, and a pause costs system calls.
  */
 export const MAX_WAITING_BYTES = 256 * 1024;
 
@@ -37,16 +46,16 @@ let isOver = false;
 let isScheduled = false;
 
 /**
- * The units of a message of so many bytes. To decode 4 KiB can take as long as to decode 4 MiB of other content, so the clock is read after each message of
- * that size.
+ * The units of a message of so many bytes. To decode 4 KiB can take as long as to decode 4 MiB of
+ * other content, so the clock is read after each message of that size.
  */
 export function unitsOf(bytes: number): number {
   return 1 + (bytes >>> UNIT_BITS);
 }
 
 /**
- * Count work that is about to be done; a small message is one unit. True: the share of this turn is used up, so what can wait should wait
- * for onNextTurn().
+ * Count work that is about to be done; a small message is one unit. True: the share of this turn is
+ * used up, so what can wait should wait for onNextTurn().
  */
 export function spend(count: number): boolean {
   units += count;
@@ -72,29 +81,37 @@ function check(): boolean {
   return isOver;
 }
 
-/** Call `resume`, which must not throw, in a later turn of the event loop. First come, first served. */
+/**
+ * Call `resume`, which must not throw, in a later turn of the event loop. First come, first served.
+ */
 export function onNextTurn(resume: () => void): void {
   waiting.push(resume);
   schedule();
 }
 
-/** Call `handle`, which must not throw, for each item in order. Items that would take too long in this turn of the event loop are handled in later turns. */
+/**
+ * Call `handle`, which must not throw, for each item in order. Items that would take too long in
+ * this turn of the event loop are handled in later turns.
+ */
 export function inTurns<T>(items: readonly T[], handle: (item: T) => void): void {
   // Many lists of few items may come in one turn.
-  if (items.length > 0 && spend(Math.min(items.length, ITEMS_AT_ONCE))) onNextTurn(() => handleFrom(0, items, handle));
+  if (items.length > 0 && spend(Math.min(items.length, ITEMS_AT_ONCE)))
+    onNextTurn(() => handleFrom(0, items, handle));
   else handleFrom(0, items, handle);
 }
 
 function handleFrom<T>(first: number, items: readonly T[], handle: (item: T) => void): void {
   for (let at = first; at < items.length; ) {
     handle(items[at++] as T);
-    if (at % ITEMS_AT_ONCE === 0 && (spend(ITEMS_AT_ONCE) || at - first >= ITEMS_PER_TURN)) return onNextTurn(() => handleFrom(at, items, handle));
+    if (at % ITEMS_AT_ONCE === 0 && (spend(ITEMS_AT_ONCE) || at - first >= ITEMS_PER_TURN))
+      return onNextTurn(() => handleFrom(at, items, handle));
   }
 }
 
 /**
- * Call `task`, which must not throw: at once, or in a later turn of the event loop when this one's share is used up. Tasks run in order. For the end of a wait,
- * such as a timer: very many waits may end together.
+ * Call `task`, which must not throw: at once, or in a later turn of the event loop when this one's
+ * share is used up. Tasks run in order. For the end of a wait, such as a timer: very many waits may
+ * end together.
  */
 export function runInTurn(task: () => void): void {
   if (tasks.length === 0 && !spend(TASK_UNITS)) return task();
@@ -108,7 +125,8 @@ function runTasks(): void {
       try {
         tasks.peek()?.();
       } finally {
-        // It remains in the queue until now, so a task that it adds does not ask for a turn of its own.
+        // It remains in the queue until now, so a task that it adds does not ask for a turn of its
+        // own.
         tasks.shift();
       }
       if (spend(TASK_UNITS)) return;
@@ -126,10 +144,15 @@ interface SharedWait {
 /** The waits of settleInTurns() for each promise. */
 const shared = new WeakMap<Promise<unknown>, SharedWait[]>();
 
-/** Settles as `promise` does. Very many callers may wait for one promise: they go on in several turns of the event loop. */
+/**
+ * Settles as `promise` does. Very many callers may wait for one promise: they go on in several
+ * turns of the event loop.
+ */
 export function settleInTurns<T>(promise: Promise<T>): Promise<T> {
   const waits = shared.get(promise) ?? shareWaits(promise);
-  return new Promise((resolve, reject) => waits.push({ resolve: resolve as SharedWait['resolve'], reject }));
+  return new Promise((resolve, reject) =>
+    waits.push({ resolve: resolve as SharedWait['resolve'], reject }),
+  );
 }
 
 function shareWaits(promise: Promise<unknown>): SharedWait[] {
@@ -184,20 +207,29 @@ function resumeUnlessOver(): void {
 
 const nextTick = globalThis.process?.nextTick;
 
-/** Calls `task` in this turn, when all promises have gone on. In a page in the next turn, by schedule(). */
+/**
+ * Calls `task` in this turn, when all promises have gone on. In a page in the next turn, by
+ * schedule().
+ */
 function afterPromises(task: () => void): void {
   // A tick that is asked for among the promises runs after the last of them.
   if (nextTick !== undefined) queueMicrotask(() => nextTick(task));
 }
 
-/** setImmediate() in Node.js. In a page a message to itself: a timer there waits 4 ms, and a second when the page is hidden. */
+/**
+ * setImmediate() in Node.js. In a page a message to itself: a timer there waits 4 ms, and a second
+ * when the page is hidden.
+ */
 const startTurn: (begin: () => void) => void = globalThis.setImmediate ?? pageTurns();
 
 function pageTurns(): (begin: () => void) => void {
   const { MessageChannel, setTimeout: startLater } = globalThis;
   if (MessageChannel === undefined) return (begin) => void startLater(begin, 0);
   // The compiler knows the ports of Node.js only.
-  const { port1, port2 } = new MessageChannel() as unknown as { port1: { onmessage: () => void }; port2: { postMessage(message: undefined): void } };
+  const { port1, port2 } = new MessageChannel() as unknown as {
+    port1: { onmessage: () => void };
+    port2: { postMessage(message: undefined): void };
+  };
   return (begin) => {
     port1.onmessage = begin;
     port2.postMessage(undefined);

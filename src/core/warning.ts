@@ -15,10 +15,16 @@ export class WarningBudget {
     this.#left = burst;
   }
 
-  /** The number of warnings that were suppressed before this one; undefined: this one is suppressed too. */
+  /**
+   * The number of warnings that were suppressed before this one; undefined: this one is suppressed
+   * too.
+   */
   take(): number | undefined {
     const now = performance.now();
-    this.#left = Math.min(this.#burst, this.#left + ((now - this.#refilledAt) / 1_000) * PER_SECOND);
+    this.#left = Math.min(
+      this.#burst,
+      this.#left + ((now - this.#refilledAt) / 1_000) * PER_SECOND,
+    );
     this.#refilledAt = now;
     if (this.#left < 1) {
       this.#suppressed++;
@@ -36,8 +42,9 @@ const BURST = 1_000;
 const budget = new WarningBudget(BURST);
 
 /**
- * As a warning of the process; in a browser as the page's own uncaught errors are told, at its console and to its `error` listeners. A peer may cause
- * a warning with each message, so most of very many are left out.
+ * As a warning of the process; in a browser as the page's own uncaught errors are told, at its
+ * console and to its `error` listeners. A peer may cause a warning with each message, so most of
+ * very many are left out.
  */
 export function warn(error: Error): void {
   const suppressed = budget.take();
@@ -47,7 +54,10 @@ export function warn(error: Error): void {
 }
 
 function emit(error: Error): void {
-  const { process, reportError = console.error } = globalThis as { process?: NodeJS.Process; reportError?: (error: unknown) => void };
+  const { process, reportError = console.error } = globalThis as {
+    process?: NodeJS.Process;
+    reportError?: (error: unknown) => void;
+  };
   if (typeof process?.emitWarning === 'function') process.emitWarning(error);
   else reportError(error);
 }

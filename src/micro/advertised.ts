@@ -16,7 +16,10 @@ function rankOf(address: string, family: string): number | undefined {
   return /^fe[89ab]/i.test(address) ? undefined : 1;
 }
 
-/** The address of this machine that others can best reach: IPv4 before IPv6, link-local ones last. `canIPv6`: the listener takes IPv6. */
+/**
+ * The address of this machine that others can best reach: IPv4 before IPv6, link-local ones last.
+ * `canIPv6`: the listener takes IPv6.
+ */
 function ownHost(canIPv6: boolean): string {
   let best: { readonly rank: number; readonly host: string } | undefined;
   let loopback: string | undefined;
@@ -35,7 +38,10 @@ function ownHost(canIPv6: boolean): string {
   return best?.host ?? loopback ?? '127.0.0.1';
 }
 
-/** Where a provider listens by default: a free port of all interfaces, those of IPv6 where the machine has no address of IPv4 for others. */
+/**
+ * Where a provider listens by default: a free port of all interfaces, those of IPv6 where the
+ * machine has no address of IPv4 for others.
+ */
 export function defaultAddress(): string {
   return ownHost(true).startsWith('[') ? 'tcp://[::]:0' : 'tcp://0.0.0.0:0';
 }
@@ -44,22 +50,37 @@ function parse(listening: string): Address {
   return parseAddress(listening, ALL_SCHEMES);
 }
 
-/** The address for others: `listening` with the host, or host and port, of `advertise`. Its path stays. Throws BAD_OPTION. */
+/**
+ * The address for others: `listening` with the host, or host and port, of `advertise`. Its path
+ * stays. Throws BAD_OPTION.
+ */
 export function advertisedAddress(listening: string, advertise: string | undefined): string {
   const { scheme, host } = parse(listening);
   const hasHost = scheme !== 'unix' && scheme !== 'memory';
   if (advertise !== undefined) {
-    if (!hasHost) throw badOption('advertise', redactUrl(advertise), `nothing: ${scheme}:// has no host`);
+    if (!hasHost)
+      throw badOption('advertise', redactUrl(advertise), `nothing: ${scheme}:// has no host`);
     const [, given, port] = ADVERTISED.exec(advertise) ?? [];
-    if (given === undefined) throw badOption('advertise', redactUrl(advertise), 'a host, or host:port');
-    return listening.replace(PARTS, (_, start, user = '', _host, own = '') => `${start}${user}${given}${port ?? own}`);
+    if (given === undefined)
+      throw badOption('advertise', redactUrl(advertise), 'a host, or host:port');
+    return listening.replace(
+      PARTS,
+      (_, start, user = '', _host, own = '') => `${start}${user}${given}${port ?? own}`,
+    );
   }
   const everywhere = hasHost && (host === '' || host === '0.0.0.0' || host === '::');
   if (!everywhere) return listening;
-  return listening.replace(PARTS, (_, start, user = '', _host, port = '') => `${start}${user}${ownHost(host !== '0.0.0.0')}${port}`);
+  return listening.replace(
+    PARTS,
+    (_, start, user = '', _host, port = '') =>
+      `${start}${user}${ownHost(host !== '0.0.0.0')}${port}`,
+  );
 }
 
-/** `host:port` and the path of an address, as it can stand in the path of an entry; of a Unix socket the machine's name and the path. */
+/**
+ * `host:port` and the path of an address, as it can stand in the path of an entry; of a Unix socket
+ * the machine's name and the path.
+ */
 export function defaultId(advertised: string): string {
   const { scheme, path } = parse(advertised);
   if (scheme === 'unix') return `${hostname()}:${encodeURIComponent(path)}`;

@@ -40,8 +40,12 @@ import { isOvertaken } from './strategies/hedge.js';
 import { failover } from './strategies/strategies.js';
 import type { Balancer, Picker, Registry, ServiceNode, Strategy } from './types.js';
 
-/** The rpc options are those of the connection to each node; interceptors see a call once, before its attempts. */
-export interface ConsumeOptions extends Omit<RpcClientOptions, 'signal' | 'onReady' | 'onResponsive'> {
+/**
+ * The rpc options are those of the connection to each node; interceptors see a call once, before
+ * its attempts.
+ */
+export interface ConsumeOptions
+  extends Omit<RpcClientOptions, 'signal' | 'onReady' | 'onResponsive'> {
   registry: Registry;
   /** Default: providers of any group. */
   group?: string | undefined;
@@ -51,16 +55,25 @@ export interface ConsumeOptions extends Omit<RpcClientOptions, 'signal' | 'onRea
   strategy?: Strategy | undefined;
   /** When nodes whose calls fail are left out, and for how long; false: never. */
   ejection?: EjectionOptions | false | undefined;
-  /** Milliseconds over which a node that comes later is given more and more of its share of the calls. 0: its whole share at once. */
+  /**
+   * Milliseconds over which a node that comes later is given more and more of its share of the
+   * calls. 0: its whole share at once.
+   */
   slowStart?: number | undefined;
   /**
-   * Milliseconds after which the connections to a node that no call has used are closed; the next call dials again. It may take a quarter
-   * longer. 0: never, which is the default where `services` are offered to the providers.
+   * Milliseconds after which the connections to a node that no call has used are closed; the next
+   * call dials again. It may take a quarter longer. 0: never, which is the default where `services`
+   * are offered to the providers.
    */
   idleTimeout?: number | undefined;
 }
 
-const { signal: _signal, onReady: _onReady, onResponsive: _onResponsive, ...CONNECTION_NAMES } = RPC_CLIENT_NAMES;
+const {
+  signal: _signal,
+  onReady: _onReady,
+  onResponsive: _onResponsive,
+  ...CONNECTION_NAMES
+} = RPC_CLIENT_NAMES;
 const NAMES = {
   registry: true,
   group: true,
@@ -72,7 +85,10 @@ const NAMES = {
 } satisfies NamesOf<Omit<ConsumeOptions, keyof typeof CONNECTION_NAMES>>;
 
 /** Milliseconds. */
-export const CONSUME_DEFAULTS = { slowStart: 0, idleTimeout: 600_000 } satisfies Partial<ConsumeOptions>;
+export const CONSUME_DEFAULTS = {
+  slowStart: 0,
+  idleTimeout: 600_000,
+} satisfies Partial<ConsumeOptions>;
 /** How many nodes are dialed for a call when none is connected. */
 const DIALS_AT_ONCE = 8;
 /** Milliseconds that explain() waits for nodes of other groups and versions. */
@@ -82,24 +98,29 @@ const EXPLAIN_LIMIT = 1_000;
 export type ContractName = Pick<Contract, 'name' | 'version' | 'codec'>;
 
 export interface Consumer extends AsyncDisposable {
-  /** A typed caller. It asks the registry for nodes that speak its codec: the contract's own, unless `options` says another. */
+  /**
+   * A typed caller. It asks the registry for nodes that speak its codec: the contract's own, unless
+   * `options` says another.
+   */
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs>;
   /** Follows the nodes that calls of this contract go to; the consumer closes it. */
   resolver(contract: ContractName, options?: StubOptions): Resolver;
   /**
-   * Tell of the nodes of this contract: once of those that there are, as added, then of each change. Answers the function that ends it.
-   * What the listener throws is logged.
+   * Tell of the nodes of this contract: once of those that there are, as added, then of each
+   * change. Answers the function that ends it. What the listener throws is logged.
    */
   notify(contract: ContractName, listener: ChangeListener, options?: StubOptions): () => void;
   /**
-   * Which nodes calls of this contract may go to, which they do not go to, and why. It asks the registry for nodes of other groups, versions
-   * and codecs too, and waits for them for a second at most.
+   * Which nodes calls of this contract may go to, which they do not go to, and why. It asks the
+   * registry for nodes of other groups, versions and codecs too, and waits for them for a second at
+   * most.
    */
   explain(contract: ContractName, options?: StubOptions): Promise<Explanation>;
   readonly invoke: Invoke;
   /**
-   * What happened since the start, or since resetStatistics(), over all connections: each attempt of a call by itself, how many of them were not the first of their call, and the
-   * nodes as they are now.
+   * What happened since the start, or since resetStatistics(), over all connections: each attempt
+   * of a call by itself, how many of them were not the first of their call, and the nodes as they
+   * are now.
    */
   statistics(): ConsumerStatistics;
   /** Begin to count anew; calls under way stay so. */
@@ -114,7 +135,10 @@ class ServiceConsumer implements Consumer {
   readonly #links: Links;
   readonly #pools = new Map<string, Pool>();
   /** The same pools, where each call finds its own. */
-  readonly #byMethod: Readonly<Record<CodecName, Map<Method, Pool>>> = { json: new Map(), protobuf: new Map() };
+  readonly #byMethod: Readonly<Record<CodecName, Map<Method, Pool>>> = {
+    json: new Map(),
+    protobuf: new Map(),
+  };
   readonly #timeout: number;
   /** Of consume(): what is begun for a call outlives it. */
   readonly #asyncContext = captureAsyncContext();
@@ -124,28 +148,49 @@ class ServiceConsumer implements Consumer {
 
   constructor(options: ConsumeOptions) {
     checkRpcClientNames(options, 'consume()', NAMES, CONNECTION_NAMES);
-    const { registry, balancer = roundRobin(), strategy = failover(), interceptors = [], timeout = RPC_DEFAULTS.timeout } = options;
+    const {
+      registry,
+      balancer = roundRobin(),
+      strategy = failover(),
+      interceptors = [],
+      timeout = RPC_DEFAULTS.timeout,
+    } = options;
     if (typeof registry?.watch !== 'function') throw badOption('registry', registry, 'a Registry');
-    if (typeof balancer !== 'function') throw badOption('balancer', balancer, 'a function that returns a picker, as roundRobin() is');
-    if (typeof strategy !== 'function') throw badOption('strategy', strategy, 'what failover() or failfast() returns');
+    if (typeof balancer !== 'function')
+      throw badOption('balancer', balancer, 'a function that returns a picker, as roundRobin() is');
+    if (typeof strategy !== 'function')
+      throw badOption('strategy', strategy, 'what failover() or failfast() returns');
     this.#options = { ...options, balancer };
     this.#timeout = timeout;
-    const { slowStart, idleTimeout } = withDefaults(CONSUME_DEFAULTS, options, { slowStart: [0, LONGEST_TIMER], idleTimeout: [0, LONGEST_TIMER] });
+    const { slowStart, idleTimeout } = withDefaults(CONSUME_DEFAULTS, options, {
+      slowStart: [0, LONGEST_TIMER],
+      idleTimeout: [0, LONGEST_TIMER],
+    });
     this.#settings = { slowStart, ejection: resolveEjection(options.ejection) };
     // A provider may call back whenever it likes.
     const offers = options.services !== undefined && options.services.length > 0;
     this.#links = new Links(
-      { ...pickNames(options, CONNECTION_NAMES), interceptors: [], [SHARED_METERS]: this.#counters.meters } as RpcClientOptions,
+      {
+        ...pickNames(options, CONNECTION_NAMES),
+        interceptors: [],
+        [SHARED_METERS]: this.#counters.meters,
+      } as RpcClientOptions,
       offers ? (options.idleTimeout ?? 0) : idleTimeout,
       this.#asyncContext,
       () => {
         for (const pool of this.#pools.values()) pool.changed();
       },
     );
-    this.invoke = compose(interceptors, settled(strategy((call, tried) => this.#attempt(call, tried))));
+    this.invoke = compose(
+      interceptors,
+      settled(strategy((call, tried) => this.#attempt(call, tried))),
+    );
   }
 
-  stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options: StubOptions = {}): Stub<Specs> {
+  stub<Specs extends MethodSpecs>(
+    contract: Contract<Specs>,
+    options: StubOptions = {},
+  ): Stub<Specs> {
     const stub = makeStub(contract, this.invoke, this.#timeout, options);
     // The list is under way before the first call.
     this.resolver(contract, options);
@@ -163,7 +208,11 @@ class ServiceConsumer implements Consumer {
 
   async explain(contract: ContractName, options: StubOptions = {}): Promise<Explanation> {
     const pool = this.#poolOf(contract, options);
-    const every = await everyNode(this.#options.registry, pool.resolver.query.service, EXPLAIN_LIMIT);
+    const every = await everyNode(
+      this.#options.registry,
+      pool.resolver.query.service,
+      EXPLAIN_LIMIT,
+    );
     return explain(pool.resolver, pool.explain(), every);
   }
 
@@ -194,7 +243,8 @@ class ServiceConsumer implements Consumer {
   }
 
   #pool(service: string, version: string, protocol: CodecName): Pool {
-    if (this.#closing !== undefined) throw new RpcError('UNAVAILABLE', 'the consumer is closed', { unsent: true });
+    if (this.#closing !== undefined)
+      throw new RpcError('UNAVAILABLE', 'the consumer is closed', { unsent: true });
     const key = JSON.stringify([service, version, protocol]);
     let pool = this.#pools.get(key);
     if (pool === undefined) {
@@ -203,7 +253,13 @@ class ServiceConsumer implements Consumer {
       const picker = pickerOf(balancer);
       const query = { service, group, version: version || undefined, protocol };
       const resolver = runIn(this.#asyncContext, () => new Resolver(registry, query, { logger }));
-      pool = new Pool(resolver, picker, this.#links, this.#settings, () => this.#counters.ejections++);
+      pool = new Pool(
+        resolver,
+        picker,
+        this.#links,
+        this.#settings,
+        () => this.#counters.ejections++,
+      );
       this.#pools.set(key, pool);
       resolver.onChange(() => this.#keepLinks());
     }
@@ -219,7 +275,10 @@ class ServiceConsumer implements Consumer {
   }
 
   #attempt(call: Call, tried: Set<ServiceNode>): Promise<unknown> {
-    if (this.#closing !== undefined) return Promise.reject(new RpcError('UNAVAILABLE', 'the consumer is closed', { unsent: true }));
+    if (this.#closing !== undefined)
+      return Promise.reject(
+        new RpcError('UNAVAILABLE', 'the consumer is closed', { unsent: true }),
+      );
     const known = this.#byMethod[call.codec];
     let pool = known.get(call.method);
     if (pool === undefined) {
@@ -229,30 +288,53 @@ class ServiceConsumer implements Consumer {
     if (!pool.ready) return this.#attemptLater(pool, call, tried);
     try {
       const node = pool.pick(call, tried);
-      return this.#links.isConnected(node.address) ? this.#invokeAt(pool, node, call, tried) : this.#connectFirst(pool, node, call, tried);
+      return this.#links.isConnected(node.address)
+        ? this.#invokeAt(pool, node, call, tried)
+        : this.#connectFirst(pool, node, call, tried);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   /**
-   * The node is not connected. The call waits for it for a moment, so that a balancer which must have this node gets it, and then goes to a connected node:
-   * an address that swallows packets must not cost a call its timeout.
+   * The node is not connected. The call waits for it for a moment, so that a balancer which must
+   * have this node gets it, and then goes to a connected node: an address that swallows packets
+   * must not cost a call its timeout.
    */
-  async #connectFirst(pool: Pool, picked: ServiceNode, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
+  async #connectFirst(
+    pool: Pool,
+    picked: ServiceNode,
+    call: Call,
+    tried: Set<ServiceNode>,
+  ): Promise<unknown> {
     const link = this.#links.of(picked.address);
     const dial = link.connect();
     dial.catch(() => {});
-    if (link.grace > 0) await atMost(Math.min(link.grace, timeLeft(call) / 2), unlessCancelled(call, dial)).catch(() => {});
+    if (link.grace > 0)
+      await atMost(Math.min(link.grace, timeLeft(call) / 2), unlessCancelled(call, dial)).catch(
+        () => {},
+      );
     if (call.signal?.aborted) throw cancelled(call, true);
     // A hedged call may have tried the node meanwhile.
-    const node = this.#links.isConnected(picked.address) && !tried.has(picked) ? picked : pool.pickConnected(call, tried);
+    const node =
+      this.#links.isConnected(picked.address) && !tried.has(picked)
+        ? picked
+        : pool.pickConnected(call, tried);
     if (node === undefined) return this.#waitForConnection(pool, picked, dial, call, tried);
     return this.#invokeAt(pool, node, call, tried);
   }
 
-  /** No node is connected: dial several, and send the call to the first that is, or to one of the next list. */
-  async #waitForConnection(pool: Pool, picked: ServiceNode, dial: Promise<void>, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
+  /**
+   * No node is connected: dial several, and send the call to the first that is, or to one of the
+   * next list.
+   */
+  async #waitForConnection(
+    pool: Pool,
+    picked: ServiceNode,
+    dial: Promise<void>,
+    call: Call,
+    tried: Set<ServiceNode>,
+  ): Promise<unknown> {
     const dials = [dial];
     const limit = timeLeft(call);
     const others = pool.candidates(tried).filter((node) => node !== picked);
@@ -273,7 +355,11 @@ class ServiceConsumer implements Consumer {
     } catch (error) {
       if (error instanceof RpcError) throw error;
       const cause = error instanceof AggregateError ? error.errors[0] : error;
-      throw new RpcError('UNAVAILABLE', `${redactUrl(picked.address)} cannot be called: ${messageOf(cause)}`, { cause, unsent: true });
+      throw new RpcError(
+        'UNAVAILABLE',
+        `${redactUrl(picked.address)} cannot be called: ${messageOf(cause)}`,
+        { cause, unsent: true },
+      );
     } finally {
       stop();
     }
@@ -336,7 +422,10 @@ class ServiceConsumer implements Consumer {
   }
 }
 
-/** A consumer of the services in `registry`. It begins to look and to connect when it is used. Throws BAD_OPTION. */
+/**
+ * A consumer of the services in `registry`. It begins to look and to connect when it is used.
+ * Throws BAD_OPTION.
+ */
 export function consume(options: ConsumeOptions): Consumer {
   return new ServiceConsumer(options);
 }

@@ -21,7 +21,10 @@ export interface Explanation {
   readonly query: ServiceQuery;
   /** Whether the registry has given a list yet. */
   readonly ready: boolean;
-  /** Why the registry cannot be asked, with its address, for people to read; undefined: it can, as far as is known. */
+  /**
+   * Why the registry cannot be asked, with its address, for people to read; undefined: it can, as
+   * far as is known.
+   */
   readonly registryFailure: string | undefined;
   /** Those that calls may go to. */
   readonly candidates: readonly ExplainedNode[];
@@ -29,8 +32,15 @@ export interface Explanation {
   readonly leftOut: readonly ExplainedNode[];
 }
 
-/** All nodes of the service, whatever they are. Empty when the registry does not tell within `timeout` ms. */
-export async function everyNode(registry: Registry, service: string, timeout: number): Promise<readonly ServiceNode[]> {
+/**
+ * All nodes of the service, whatever they are. Empty when the registry does not tell within
+ * `timeout` ms.
+ */
+export async function everyNode(
+  registry: Registry,
+  service: string,
+  timeout: number,
+): Promise<readonly ServiceNode[]> {
   await using resolver = new Resolver(registry, { service });
   try {
     return await resolver.ready({ timeout });
@@ -39,12 +49,24 @@ export async function everyNode(registry: Registry, service: string, timeout: nu
   }
 }
 
-/** `known`: what is thought of the nodes of the resolver's query; `every`: all nodes of its service. */
-export function explain({ query, isReady, failure }: Resolver, known: readonly ExplainedNode[], every: readonly ServiceNode[]): Explanation {
+/**
+ * `known`: what is thought of the nodes of the resolver's query; `every`: all nodes of its service.
+ */
+export function explain(
+  { query, isReady, failure }: Resolver,
+  known: readonly ExplainedNode[],
+  every: readonly ServiceNode[],
+): Explanation {
   const keys = new Set(known.map(({ node }) => nodeKey(node)));
   const others = every
     .filter((node) => !keys.has(nodeKey(node)))
-    .map((node) => ({ node, candidate: false, reason: difference(node, query), inFlight: 0, latency: 0 }));
+    .map((node) => ({
+      node,
+      candidate: false,
+      reason: difference(node, query),
+      inFlight: 0,
+      latency: 0,
+    }));
   return {
     query,
     ready: isReady,
@@ -57,6 +79,9 @@ export function explain({ query, isReady, failure }: Resolver, known: readonly E
 function difference(node: ServiceNode, query: ServiceQuery): string {
   const differences = (['group', 'version', 'protocol'] as const)
     .filter((name) => query[name] && query[name] !== node[name])
-    .map((name) => `its ${name} is ${JSON.stringify(node[name])}, asked for is ${JSON.stringify(query[name])}`);
+    .map(
+      (name) =>
+        `its ${name} is ${JSON.stringify(node[name])}, asked for is ${JSON.stringify(query[name])}`,
+    );
   return differences.join('; ') || 'it has just come';
 }

@@ -10,7 +10,10 @@ import { compareSnapshots, type SnapshotChange } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
 
 export interface ResolverOptions {
-  /** Milliseconds before a failed watch is begun again; doubles up to maxDelay, each time random between half of it and the whole. */
+  /**
+   * Milliseconds before a failed watch is begun again; doubles up to maxDelay, each time random
+   * between half of it and the whole.
+   */
   initialDelay?: number | undefined;
   /** Milliseconds. */
   maxDelay?: number | undefined;
@@ -18,13 +21,22 @@ export interface ResolverOptions {
   logger?: Logger | undefined;
 }
 
-const NAMES = { initialDelay: true, maxDelay: true, logger: true } satisfies NamesOf<ResolverOptions>;
-const READY_NAMES = { timeout: true, signal: true } satisfies NamesOf<NonNullable<Parameters<Resolver['ready']>[0]>>;
+const NAMES = {
+  initialDelay: true,
+  maxDelay: true,
+  logger: true,
+} satisfies NamesOf<ResolverOptions>;
+const READY_NAMES = { timeout: true, signal: true } satisfies NamesOf<
+  NonNullable<Parameters<Resolver['ready']>[0]>
+>;
 
 /** Milliseconds. */
 export const RESOLVER_DEFAULTS = { initialDelay: 100, maxDelay: 5_000 } satisfies ResolverOptions;
 
-/** Told of each change, after nodes() has the new list. The first list is a change from none. A failure is logged. */
+/**
+ * Told of each change, after nodes() has the new list. The first list is a change from none. A
+ * failure is logged.
+ */
 export type ChangeListener = (change: SnapshotChange, nodes: readonly ServiceNode[]) => unknown;
 
 interface Waiter {
@@ -54,11 +66,16 @@ export class Resolver implements AsyncDisposable {
     this.query = query;
     this.#registry = registry;
     this.#logger = guardedLogger(options.logger);
-    this.#delays = withDefaults(RESOLVER_DEFAULTS, options, { initialDelay: [1, LONGEST_TIMER], maxDelay: [1, LONGEST_TIMER] });
+    this.#delays = withDefaults(RESOLVER_DEFAULTS, options, {
+      initialDelay: [1, LONGEST_TIMER],
+      maxDelay: [1, LONGEST_TIMER],
+    });
     this.#following = this.#follow();
   }
 
-  /** The last good list, ordered by id; the same array until it changes, and empty before the first. */
+  /**
+   * The last good list, ordered by id; the same array until it changes, and empty before the first.
+   */
   nodes(): readonly ServiceNode[] {
     return this.#nodes;
   }
@@ -68,21 +85,31 @@ export class Resolver implements AsyncDisposable {
     return this.#ready;
   }
 
-  /** Why the registry gives no list, or no newer one; undefined: it is there, as far as is known. */
+  /**
+   * Why the registry gives no list, or no newer one; undefined: it is there, as far as is known.
+   */
   get failure(): unknown {
     return this.#ended ?? this.#lastFailure ?? this.#registry.failure;
   }
 
   /**
-   * The list, once there is one, which may be empty. `timeout` is in milliseconds; without it: as long as it takes.
-   * Rejects with REGISTRY_FAILED (timed out, see its cause; or the registry is disposed), ABORTED_BY_CALLER or ENDPOINT_CLOSED.
+   * The list, once there is one, which may be empty. `timeout` is in milliseconds; without it: as
+   * long as it takes. Rejects with REGISTRY_FAILED (timed out, see its cause; or the registry is
+   * disposed), ABORTED_BY_CALLER or ENDPOINT_CLOSED.
    */
-  ready(options: { timeout?: number | undefined; signal?: AbortSignal | undefined } = {}): Promise<readonly ServiceNode[]> {
+  ready(
+    options: { timeout?: number | undefined; signal?: AbortSignal | undefined } = {},
+  ): Promise<readonly ServiceNode[]> {
     checkNames('ready()', options, READY_NAMES);
     if (this.#ready) return Promise.resolve(this.#nodes);
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const { timeout, signal } = options;
-    const aborted = (): Error => gettyError('ABORTED_BY_CALLER', `the wait for the list of ${this.query.service} was aborted`, signal?.reason);
+    const aborted = (): Error =>
+      gettyError(
+        'ABORTED_BY_CALLER',
+        `the wait for the list of ${this.query.service} was aborted`,
+        signal?.reason,
+      );
     if (signal?.aborted) return Promise.reject(aborted());
     return new Promise((resolve, reject) => {
       const settle = (act: () => void): void => {
@@ -95,7 +122,10 @@ export class Resolver implements AsyncDisposable {
         resolve: (nodes) => settle(() => resolve(nodes)),
         reject: (error) => settle(() => reject(error)),
       };
-      const timer = timeout === undefined ? undefined : new LongTimer(() => waiter.reject(this.#tooLate(timeout)), timeout);
+      const timer =
+        timeout === undefined
+          ? undefined
+          : new LongTimer(() => waiter.reject(this.#tooLate(timeout)), timeout);
       const release = followSignal(signal, () => waiter.reject(aborted()));
       this.#waiters.add(waiter);
     });
@@ -104,7 +134,11 @@ export class Resolver implements AsyncDisposable {
   #tooLate(timeout: number): Error {
     const { failure } = this;
     const why = failure === undefined ? '' : `: ${messageOf(failure)}`;
-    return gettyError('REGISTRY_FAILED', `the registry gave no list of ${this.query.service} within ${timeout} ms${why}`, failure);
+    return gettyError(
+      'REGISTRY_FAILED',
+      `the registry gave no list of ${this.query.service} within ${timeout} ms${why}`,
+      failure,
+    );
   }
 
   /** Answers the function that takes the listener away again. */
@@ -117,17 +151,22 @@ export class Resolver implements AsyncDisposable {
     };
   }
 
-  /** As onChange(), and a list that is there already is told of first, as added, before this returns. */
+  /**
+   * As onChange(), and a list that is there already is told of first, as added, before this
+   * returns.
+   */
   notify(listener: ChangeListener): () => void {
     const stop = this.onChange(listener);
-    if (this.#nodes.length > 0) this.#tell(listener, { added: this.#nodes, removed: [], updated: [] });
+    if (this.#nodes.length > 0)
+      this.#tell(listener, { added: this.#nodes, removed: [], updated: [] });
     return stop;
   }
 
   #tell(listener: ChangeListener, change: SnapshotChange): void {
     notify(
       () => listener(change, this.#nodes),
-      (error) => this.#logger.warn({ query: this.query, error }, 'resolver: a change listener failed'),
+      (error) =>
+        this.#logger.warn({ query: this.query, error }, 'resolver: a change listener failed'),
     );
   }
 
@@ -154,7 +193,13 @@ export class Resolver implements AsyncDisposable {
           this.#take(nodes);
         }
         // Only a disposed registry ends a watch that nobody aborted, and it does not come back.
-        if (!signal.aborted) this.#end(gettyError('REGISTRY_FAILED', `the registry was disposed while ${this.query.service} was watched`));
+        if (!signal.aborted)
+          this.#end(
+            gettyError(
+              'REGISTRY_FAILED',
+              `the registry was disposed while ${this.query.service} was watched`,
+            ),
+          );
         return;
       } catch (error) {
         if (signal.aborted) return;
@@ -166,7 +211,8 @@ export class Resolver implements AsyncDisposable {
   }
 
   #take(nodes: readonly ServiceNode[]): void {
-    if (this.#failures > 0) this.#logger.info({ query: this.query }, 'resolver: the registry is back');
+    if (this.#failures > 0)
+      this.#logger.info({ query: this.query }, 'resolver: the registry is back');
     this.#failures = 0;
     this.#lastFailure = undefined;
     const change = compareSnapshots(this.#nodes, nodes);
@@ -185,7 +231,10 @@ export class Resolver implements AsyncDisposable {
     this.#lastFailure = error;
     this.#failures++;
     if (this.#failures > 1) return;
-    this.#logger.warn({ query: this.query, error, nodes: this.#nodes.length }, 'resolver: the registry is away, the last list stands');
+    this.#logger.warn(
+      { query: this.query, error, nodes: this.#nodes.length },
+      'resolver: the registry is away, the last list stands',
+    );
   }
 
   #end(error: Error): void {
@@ -197,7 +246,9 @@ export class Resolver implements AsyncDisposable {
 
   #backoff(signal: AbortSignal): Promise<boolean> {
     const { initialDelay, maxDelay } = this.#delays;
-    const delay = Math.min(maxDelay, initialDelay * 2 ** Math.min(this.#failures - 1, 30)) * (0.5 + Math.random() / 2);
+    const delay =
+      Math.min(maxDelay, initialDelay * 2 ** Math.min(this.#failures - 1, 30)) *
+      (0.5 + Math.random() / 2);
     return pause(delay, signal, true);
   }
 }

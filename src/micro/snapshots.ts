@@ -9,7 +9,10 @@ export interface SnapshotChange {
   readonly updated: readonly ServiceNode[];
 }
 
-/** What a node is within a list, whatever it says of itself. None of its parts can hold the separator. */
+/**
+ * What a node is within a list, whatever it says of itself. None of its parts can hold the
+ * separator.
+ */
 export function nodeKey(node: ServiceNode): string {
   return `${node.id}\0${node.service}\0${node.group}\0${node.version}\0${node.protocol}`;
 }
@@ -31,15 +34,27 @@ function sameNode(a: ServiceNode, b: ServiceNode): boolean {
   if (a === b) return true;
   if (a.address !== b.address) return false;
   const keys = Object.keys(a.metadata);
-  return keys.length === Object.keys(b.metadata).length && keys.every((key) => Object.hasOwn(b.metadata, key) && a.metadata[key] === b.metadata[key]);
+  return (
+    keys.length === Object.keys(b.metadata).length &&
+    keys.every((key) => Object.hasOwn(b.metadata, key) && a.metadata[key] === b.metadata[key])
+  );
 }
 
 function sameList(a: readonly ServiceNode[], b: readonly ServiceNode[]): boolean {
-  return a.length === b.length && a.every((node, i) => compareNodes(node, b[i] as ServiceNode) === 0 && sameNode(node, b[i] as ServiceNode));
+  return (
+    a.length === b.length &&
+    a.every(
+      (node, i) =>
+        compareNodes(node, b[i] as ServiceNode) === 0 && sameNode(node, b[i] as ServiceNode),
+    )
+  );
 }
 
 /** What changed from one snapshot to another, in whatever order they are. */
-export function compareSnapshots(before: readonly ServiceNode[], after: readonly ServiceNode[]): SnapshotChange {
+export function compareSnapshots(
+  before: readonly ServiceNode[],
+  after: readonly ServiceNode[],
+): SnapshotChange {
   const old = new Map(before.map((node) => [nodeKey(node), node]));
   const added: ServiceNode[] = [];
   const updated: ServiceNode[] = [];
@@ -55,7 +70,9 @@ export function compareSnapshots(before: readonly ServiceNode[], after: readonly
 
 /** Where a registry puts the lists of one watch. */
 export interface SnapshotSink {
-  /** The present list, in any order; the reader is given the newest that differs from what it had. */
+  /**
+   * The present list, in any order; the reader is given the newest that differs from what it had.
+   */
   offer(nodes: readonly ServiceNode[]): void;
   /** The registry is disposed. */
   end(): void;
@@ -66,8 +83,14 @@ export interface SnapshotSink {
 /** Begin a watch; the function that it answers ends it, and is called once, whoever ends it. */
 export type Follow = (sink: SnapshotSink) => () => void;
 
-/** The iterable that Registry.watch answers. Each iteration of it is a watch of its own, begun by its first next(). */
-export function snapshots(follow: Follow, signal?: AbortSignal): AsyncIterable<readonly ServiceNode[]> {
+/**
+ * The iterable that Registry.watch answers. Each iteration of it is a watch of its own, begun by
+ * its first next().
+ */
+export function snapshots(
+  follow: Follow,
+  signal?: AbortSignal,
+): AsyncIterable<readonly ServiceNode[]> {
   return { [Symbol.asyncIterator]: () => new SnapshotIterator(follow, signal) };
 }
 

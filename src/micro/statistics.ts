@@ -2,7 +2,9 @@
 import type { RpcStatistics } from '../rpc/index.js';
 import { Meters, type SharedMeters } from '../rpc/metrics/statistics.js';
 
-/** Nodes of all lists that a consumer follows. A node counts once, in the first state that applies. */
+/**
+ * Nodes of all lists that a consumer follows. A node counts once, in the first state that applies.
+ */
 export type NodeCounts = {
   /** Left out, as calls to them failed; see EjectionOptions. */
   readonly ejected: number;

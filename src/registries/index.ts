@@ -9,8 +9,14 @@ import { FILE_REGISTRY_NAMES, type FileRegistryOptions, file } from './file/inde
 import { memory } from './memory.js';
 import type { ZooKeeperRegistryOptions } from './zookeeper/index.js';
 
-/** Options of every kind of registry. Each kind uses those that it knows; a name that no kind knows is a BAD_OPTION. */
-export interface RegistryOptions extends FileRegistryOptions, Omit<EtcdOptions, 'root'>, ZooKeeperRegistryOptions {}
+/**
+ * Options of every kind of registry. Each kind uses those that it knows; a name that no kind knows
+ * is a BAD_OPTION.
+ */
+export interface RegistryOptions
+  extends FileRegistryOptions,
+    Omit<EtcdOptions, 'root'>,
+    ZooKeeperRegistryOptions {}
 
 const NAMES = {
   ttl: true,
@@ -42,17 +48,23 @@ const ALLOWED =
 const MEMORY = /^memory:(?:\/\/)?([^/?#]*)$/;
 const ETCD = /^etcd(s?):\/\/(?:([^\s@/]*)@)?([^\s@/?#]+)(\/[^\s?#]*)?$/;
 const ETCD_PORT = 2379;
-/** A slash, a question mark, a number sign and an @ in user or password are percent-encoded; an @ elsewhere is none of ours. */
+/**
+ * A slash, a question mark, a number sign and an @ in user or password are percent-encoded; an @
+ * elsewhere is none of ours.
+ */
 const ZOOKEEPER = /^zookeeper:\/\/(?:([^/?#@]*)@)?([^/?#@]+)(\/[^?#@]*)?$/;
 
 /**
- * The registry that a URL names: `memory:name` (`memory:` has no name and is its own), `file:///directory`,
- * `etcd://user:password@host:2379,host2:2379/root` (`etcds:` for TLS), or `zookeeper://user:password@host:2181,host2:2181/root`, where the user and the
- * password are percent-encoded, and may as well be options. Rejects with BAD_ADDRESS, which says what is allowed, or BAD_OPTION. Asynchronous, since a registry's client is
- * loaded only when it is asked for.
+ * The registry that a URL names: `memory:name` (`memory:` has no name and is its own),
+ * `file:///directory`, `etcd://user:password@host:2379,host2:2379/root` (`etcds:` for TLS), or
+ * `zookeeper://user:password@host:2181,host2:2181/root`, where the user and the password are
+ * percent-encoded, and may as well be options. Rejects with BAD_ADDRESS, which says what is
+ * allowed, or BAD_OPTION. Asynchronous, since a registry's client is loaded only when it is asked
+ * for.
  */
 export async function registry(url: string, options: RegistryOptions = {}): Promise<Registry> {
-  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
   checkNames('registry()', options, NAMES);
   const name = typeof url === 'string' ? MEMORY.exec(url)?.[1] : undefined;
   if (name !== undefined) return memory(name === '' ? undefined : name);
@@ -76,16 +88,25 @@ async function openZooKeeper(url: string, options: RegistryOptions): Promise<Reg
   return zookeeper(hosts, pickNames(given, ZOOKEEPER_NAMES));
 }
 
-async function etcdAt(url: string, [, secure, credentials, hosts = '', root]: RegExpExecArray, options: RegistryOptions): Promise<Registry> {
+async function etcdAt(
+  url: string,
+  [, secure, credentials, hosts = '', root]: RegExpExecArray,
+  options: RegistryOptions,
+): Promise<Registry> {
   const scheme = secure === 's' ? 'https' : 'http';
-  const endpoints = hosts.split(',').map((host) => `${scheme}://${/:\d+$/.test(host) ? host : `${host}:${ETCD_PORT}`}`);
+  const endpoints = hosts
+    .split(',')
+    .map((host) => `${scheme}://${/:\d+$/.test(host) ? host : `${host}:${ETCD_PORT}`}`);
   const { etcd, ETCD_NAMES } = await import('./etcd/index.js');
   const given = pickNames(options, ETCD_NAMES);
   const path = root === undefined || root === '/' ? given.root : root;
   return etcd(endpoints, { ...given, ...credentialsOf(url, credentials), root: path });
 }
 
-function credentialsOf(url: string, text: string | undefined): Pick<EtcdOptions, 'username' | 'password'> {
+function credentialsOf(
+  url: string,
+  text: string | undefined,
+): Pick<EtcdOptions, 'username' | 'password'> {
   if (text === undefined) return {};
   const [username = '', ...rest] = text.split(':');
   try {

@@ -11,7 +11,9 @@ interface Entry {
 
 /** What the registries of one name share. */
 class Place {
-  /** By path: what each registry has published there, the newest last, which is the one that counts. */
+  /**
+   * By path: what each registry has published there, the newest last, which is the one that counts.
+   */
   readonly #entries = new Map<string, readonly Entry[]>();
   readonly watches = new Map<SnapshotSink, ServiceQuery>();
   users = 0;
@@ -70,7 +72,8 @@ class MemoryRegistry implements Registry {
   async register(node: ServiceNode): Promise<AsyncDisposable> {
     if (this.#closed) throw gettyError('REGISTRY_FAILED', 'the memory registry is closed');
     const path = entryPath('', node);
-    // Through the entry's form, so that the node is exactly what another registry would have given back.
+    // Through the entry's form, so that the node is exactly what another registry would have given
+    // back.
     const entry = { node: parseEntry(path, entryValue(node)) };
     const before = this.#own.get(path);
     this.#place.add(path, entry);
@@ -87,7 +90,10 @@ class MemoryRegistry implements Registry {
     this.#place.changed(entry.node);
   }
 
-  watch(query: ServiceQuery, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<readonly ServiceNode[]> {
+  watch(
+    query: ServiceQuery,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): AsyncIterable<readonly ServiceNode[]> {
     checkQuery(query, options);
     return snapshots((sink) => {
       if (this.#closed) {
@@ -120,8 +126,8 @@ class MemoryRegistry implements Registry {
 }
 
 /**
- * A registry within this process. Registries of one name share their entries; one without a name has its own.
- * Disposing it ends its watches and removes what it registered. Throws BAD_OPTION.
+ * A registry within this process. Registries of one name share their entries; one without a name
+ * has its own. Disposing it ends its watches and removes what it registered. Throws BAD_OPTION.
  */
 export function memory(name?: string): Registry {
   if (name !== undefined && typeof name !== 'string') throw badOption('name', name, 'a string');

@@ -16,14 +16,32 @@ import { Meters, SHARED_METERS, type SharedMeters, statisticsOf } from './metric
 import { checkRpcClientNames } from './option-names.js';
 import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import { handlerChain } from './server.js';
-import type { Call, Channel, Contract, Invoke, MethodSpecs, RpcClient, RpcClientOptions, RpcStatistics, Stub, StubOptions } from './types.js';
+import type {
+  Call,
+  Channel,
+  Contract,
+  Invoke,
+  MethodSpecs,
+  RpcClient,
+  RpcClientOptions,
+  RpcStatistics,
+  Stub,
+  StubOptions,
+} from './types.js';
 import type { Frame } from './wire/frame.js';
 
-/** Two connections overlap the work of both processes, and one that is slow to die does not take all calls with it. */
+/**
+ * Two connections overlap the work of both processes, and one that is slow to die does not take all
+ * calls with it.
+ */
 export const RPC_CLIENT_DEFAULTS = { connections: 2 } satisfies RpcClientOptions;
 
 /** connect() of a transport. */
-export type Dial = <In, Out>(address: string, setup: Setup<In, Out>, options?: ClientOptions) => Promise<Client<In, Out>>;
+export type Dial = <In, Out>(
+  address: string,
+  setup: Setup<In, Out>,
+  options?: ClientOptions,
+) => Promise<Client<In, Out>>;
 
 class ContractClient implements RpcClient {
   readonly #target: string;
@@ -44,7 +62,12 @@ class ContractClient implements RpcClient {
   readonly #asyncContext: AsyncContext | undefined;
   readonly #draining = new AbortController();
 
-  constructor(address: string, options: ResolvedRpcOptions, { calls, served }: SharedMeters, asyncContext: AsyncContext | undefined) {
+  constructor(
+    address: string,
+    options: ResolvedRpcOptions,
+    { calls, served }: SharedMeters,
+    asyncContext: AsyncContext | undefined,
+  ) {
     this.#calls = calls;
     this.#served = served;
     this.#target = address;
@@ -82,7 +105,10 @@ class ContractClient implements RpcClient {
       ...options,
     };
     const heartbeats = options.heartbeatPeriod > 0;
-    const session = { ...options.session, ...(heartbeats && { cronPeriod: options.heartbeatPeriod }) };
+    const session = {
+      ...options.session,
+      ...(heartbeats && { cronPeriod: options.heartbeatPeriod }),
+    };
     this.#client = await dial(
       this.#target,
       (peer) => {
@@ -104,7 +130,8 @@ class ContractClient implements RpcClient {
     this.#usable = isResponsive ? responsive : usable;
     const isReady = usable.length > 0;
     if (isReady !== wasReady) this.#notify('onReady', this.#onReady, isReady);
-    // All channels lead to the same process: what makes one of them silent may have made the others so.
+    // All channels lead to the same process: what makes one of them silent may have made the others
+    // so.
     if (channel.usable && !channel.responsive) for (const other of responsive) other.askForLife();
     if (isResponsive === this.#responsive) return;
     this.#responsive = isResponsive;
@@ -113,7 +140,8 @@ class ContractClient implements RpcClient {
 
   /** The event may come from a timer that some call has started. */
   #notify(name: string, callback: ((state: boolean) => unknown) | undefined, state: boolean): void {
-    if (callback !== undefined) runIn(this.#asyncContext, () => notifyOrWarn(name, () => callback(state)));
+    if (callback !== undefined)
+      runIn(this.#asyncContext, () => notifyOrWarn(name, () => callback(state)));
   }
 
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs> {
@@ -132,14 +160,23 @@ class ContractClient implements RpcClient {
   async #sendLater(call: Call): Promise<unknown> {
     const limit = call.timeout === undefined ? this.#options.timeout : timeLeft(call);
     try {
-      if (this.#client === undefined || this.#closing !== undefined) throw new Error('the client is closed');
-      await within(limit, unlessCancelled(call, this.#client.session()), () => new Error(`none within ${Math.ceil(limit)} ms`));
+      if (this.#client === undefined || this.#closing !== undefined)
+        throw new Error('the client is closed');
+      await within(
+        limit,
+        unlessCancelled(call, this.#client.session()),
+        () => new Error(`none within ${Math.ceil(limit)} ms`),
+      );
     } catch (error) {
       if (isInstance(error, RpcError)) throw error;
-      throw new RpcError('UNAVAILABLE', `no session with ${this.address}: ${messageOf(error)}`, { cause: error, unsent: true });
+      throw new RpcError('UNAVAILABLE', `no session with ${this.address}: ${messageOf(error)}`, {
+        cause: error,
+        unsent: true,
+      });
     }
     const channel = this.#usable[0];
-    if (channel === undefined) throw new RpcError('UNAVAILABLE', `${this.address} is going away`, { unsent: true });
+    if (channel === undefined)
+      throw new RpcError('UNAVAILABLE', `${this.address} is going away`, { unsent: true });
     return channel.send(call);
   }
 
@@ -160,7 +197,10 @@ class ContractClient implements RpcClient {
 
   async #close(): Promise<void> {
     this.#draining.abort();
-    await atMost(this.#options.drainTimeout, Promise.all([...this.channels].map((channel) => channel.idle())));
+    await atMost(
+      this.#options.drainTimeout,
+      Promise.all([...this.channels].map((channel) => channel.idle())),
+    );
     await this.#client?.close();
   }
 
@@ -175,8 +215,18 @@ class ContractClient implements RpcClient {
 }
 
 /** connect() over sessions that `dial` makes. Handlers and callbacks run in `asyncContext`. */
-export async function connectOver(dial: Dial, address: string, options: RpcClientOptions = {}, asyncContext?: AsyncContext): Promise<RpcClient> {
+export async function connectOver(
+  dial: Dial,
+  address: string,
+  options: RpcClientOptions = {},
+  asyncContext?: AsyncContext,
+): Promise<RpcClient> {
   checkRpcClientNames(options);
-  const { [SHARED_METERS]: meters = { calls: new Meters(), served: new Meters() } } = options as { [SHARED_METERS]?: SharedMeters };
-  return new ContractClient(address, resolveRpcOptions(options), meters, asyncContext).connect(dial, options);
+  const { [SHARED_METERS]: meters = { calls: new Meters(), served: new Meters() } } = options as {
+    [SHARED_METERS]?: SharedMeters;
+  };
+  return new ContractClient(address, resolveRpcOptions(options), meters, asyncContext).connect(
+    dial,
+    options,
+  );
 }

@@ -23,8 +23,9 @@ export function codeOfNumber(number: number): RpcCode {
 }
 
 /**
- * More than the code says of why a call failed. `refused`: the peer did not begin it (too many calls, a rate limit, no such method).
- * `not-served`: the peer does not have the service or version. `moving`: the server closes; another one, or the same after its restart, takes the call.
+ * More than the code says of why a call failed. `refused`: the peer did not begin it (too many
+ * calls, a rate limit, no such method). `not-served`: the peer does not have the service or
+ * version. `moving`: the server closes; another one, or the same after its restart, takes the call.
  */
 export type RpcReason = 'refused' | 'not-served' | 'moving';
 
@@ -46,7 +47,10 @@ export interface RpcErrorDetail {
   reason?: RpcReason | undefined;
 }
 
-/** The error of a call. Throw it in a handler, and the caller gets the same code, message, metadata and details. */
+/**
+ * The error of a call. Throw it in a handler, and the caller gets the same code, message, metadata
+ * and details.
+ */
 export class RpcError extends GettyError {
   declare readonly code: RpcCode;
   readonly metadata: Metadata;
@@ -56,11 +60,19 @@ export class RpcError extends GettyError {
   /** Undefined where the code says all. */
   readonly reason: RpcReason | undefined;
 
-  /** Throws BAD_OPTION for metadata that is no object of strings, and for details that are no Uint8Array. */
-  constructor(code: RpcCode, message: string, { metadata = NO_METADATA, details, cause, unsent = false, reason }: RpcErrorDetail = {}) {
+  /**
+   * Throws BAD_OPTION for metadata that is no object of strings, and for details that are no
+   * Uint8Array.
+   */
+  constructor(
+    code: RpcCode,
+    message: string,
+    { metadata = NO_METADATA, details, cause, unsent = false, reason }: RpcErrorDetail = {},
+  ) {
     super(code, message, cause);
     this.name = 'RpcError';
-    if (details !== undefined && !isBytes(details)) throw badOption('details', details, 'a Uint8Array');
+    if (details !== undefined && !isBytes(details))
+      throw badOption('details', details, 'a Uint8Array');
     this.metadata = checkMetadata(metadata);
     this.details = details;
     this.unsent = unsent;
@@ -68,8 +80,9 @@ export class RpcError extends GettyError {
   }
 
   /**
-   * An RpcError as it is, and one of another copy of this package with its code, metadata and details. Anything else that was thrown becomes UNKNOWN with its
-   * message, and is the cause. Never throws.
+   * An RpcError as it is, and one of another copy of this package with its code, metadata and
+   * details. Anything else that was thrown becomes UNKNOWN with its message, and is the cause.
+   * Never throws.
    */
   static from(thrown: unknown): RpcError {
     return rpcErrorOf(thrown) ?? new RpcError('UNKNOWN', messageOf(thrown), { cause: thrown });
@@ -78,16 +91,22 @@ export class RpcError extends GettyError {
 
 /** A Uint8Array of another realm (a vm, a test runner) counts. */
 function isBytes(value: unknown): value is Uint8Array {
-  return value instanceof Uint8Array || Object.prototype.toString.call(value) === '[object Uint8Array]';
+  return (
+    value instanceof Uint8Array || Object.prototype.toString.call(value) === '[object Uint8Array]'
+  );
 }
 
-/** Marks the RpcErrors of every copy of this package: another version, a bundle, the module registry of a test runner. */
+/**
+ * Marks the RpcErrors of every copy of this package: another version, a bundle, the module registry
+ * of a test runner.
+ */
 const BRAND = Symbol.for('getty.RpcError');
 Object.defineProperty(RpcError.prototype, BRAND, { value: true });
 
 /**
- * An RpcError of this copy of the package as it is, and one of another copy as one of this. One whose fields were changed to what the constructor refuses
- * becomes one without them. Undefined for anything else. Never throws.
+ * An RpcError of this copy of the package as it is, and one of another copy as one of this. One
+ * whose fields were changed to what the constructor refuses becomes one without them. Undefined for
+ * anything else. Never throws.
  */
 export function rpcErrorOf(thrown: unknown): RpcError | undefined {
   if (typeof thrown !== 'object' || thrown === null) return undefined;
@@ -98,7 +117,9 @@ export function rpcErrorOf(thrown: unknown): RpcError | undefined {
     if (!isRpcCode(code)) return undefined;
     return new RpcError(code, messageOf(thrown), {
       metadata: stringsOf(metadata),
-      details: ArrayBuffer.isView(details) ? new Uint8Array(details.buffer, details.byteOffset, details.byteLength) : undefined,
+      details: ArrayBuffer.isView(details)
+        ? new Uint8Array(details.buffer, details.byteOffset, details.byteLength)
+        : undefined,
       cause: thrown,
       unsent: unsent === true,
       reason: reasonOf(reason),
@@ -108,12 +129,16 @@ export function rpcErrorOf(thrown: unknown): RpcError | undefined {
   }
 }
 
-/** Fields of an error can be set from outside, for instance by Object.assign() with what a stranger sent. */
+/**
+ * Fields of an error can be set from outside, for instance by Object.assign() with what a stranger
+ * sent.
+ */
 function isIntact({ code, message, metadata, details, unsent, reason }: RpcError): boolean {
   if (typeof message !== 'string' || !isRpcCode(code) || typeof unsent !== 'boolean') return false;
   if ((details !== undefined && !isBytes(details)) || reasonOf(reason) !== reason) return false;
   if (metadata === NO_METADATA) return true;
-  if (typeof metadata !== 'object' || metadata === null || Symbol.iterator in metadata) return false;
+  if (typeof metadata !== 'object' || metadata === null || Symbol.iterator in metadata)
+    return false;
   return Object.values(metadata).every((value) => typeof value === 'string');
 }
 

@@ -11,7 +11,11 @@ import type { RpcClient, RpcClientOptions, RpcServer, RpcServerOptions, Service 
  * Serve `services` (made by implement()) at `address`.
  * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED.
  */
-export function serve(address: string, services: readonly Service[], options?: RpcServerOptions): Promise<RpcServer> {
+export function serve(
+  address: string,
+  services: readonly Service[],
+  options?: RpcServerOptions,
+): Promise<RpcServer> {
   if (options?.inheritContext === true) setCallStorage(new AsyncLocalStorage());
   return serveOver(listen, address, services, options, captureAsyncContext());
 }

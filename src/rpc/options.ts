@@ -48,21 +48,37 @@ const RANGES: Ranges<ResolvedRpcOptions> = {
 
 /** Throws BAD_OPTION. */
 export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcOptions {
-  const resolved = withDefaults(RPC_DEFAULTS, options as Partial<ResolvedRpcOptions> | undefined, RANGES);
+  const resolved = withDefaults(
+    RPC_DEFAULTS,
+    options as Partial<ResolvedRpcOptions> | undefined,
+    RANGES,
+  );
   const { interceptors, logger, session, heartbeatPeriod, inheritContext } = resolved;
-  if (!Array.isArray(interceptors)) throw badOption('interceptors', interceptors, 'an array of functions');
-  for (const interceptor of interceptors) if (typeof interceptor !== 'function') throw badOption('interceptors', interceptor, 'functions');
-  if (typeof inheritContext !== 'boolean') throw badOption('inheritContext', inheritContext, 'a boolean');
+  if (!Array.isArray(interceptors))
+    throw badOption('interceptors', interceptors, 'an array of functions');
+  for (const interceptor of interceptors)
+    if (typeof interceptor !== 'function')
+      throw badOption('interceptors', interceptor, 'functions');
+  if (typeof inheritContext !== 'boolean')
+    throw badOption('inheritContext', inheritContext, 'a boolean');
   if (session === null) throw badOption('session', session, 'an object');
   // Sessions are made later, when nobody is there who could be told.
-  resolveSetup({ ...session, ...(heartbeatPeriod > 0 && { cronPeriod: heartbeatPeriod }), codec: NO_CODEC, listener: NO_LISTENER });
+  resolveSetup({
+    ...session,
+    ...(heartbeatPeriod > 0 && { cronPeriod: heartbeatPeriod }),
+    codec: NO_CODEC,
+    listener: NO_LISTENER,
+  });
   return { ...resolved, logger: logger === SILENT ? SILENT : rateLimited(guardedLogger(logger)) };
 }
 
 const NO_CODEC = { read: () => undefined, write() {} };
 const NO_LISTENER = { onMessage() {} };
 
-/** Whether a session with these options compresses its stream with DEFLATE. Go's Snappy flushes nothing, so no Go peer is reached with it. */
+/**
+ * Whether a session with these options compresses its stream with DEFLATE. Go's Snappy flushes
+ * nothing, so no Go peer is reached with it.
+ */
 export function isCompressed({ compression = 'none' }: SessionOptions): boolean {
   return compression !== 'none' && compression !== 'snappy';
 }
@@ -75,7 +91,10 @@ export function compose(interceptors: readonly Interceptor[], invoke: Invoke): I
   }, invoke);
 }
 
-/** An Invoke of the user's own as one that answers a promise, whatever it throws or answers. Throws BAD_OPTION. */
+/**
+ * An Invoke of the user's own as one that answers a promise, whatever it throws or answers. Throws
+ * BAD_OPTION.
+ */
 export function settled(invoke: Invoke): Invoke {
   if (typeof invoke !== 'function') {
     promiseOf(invoke)?.catch(() => {});

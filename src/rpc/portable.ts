@@ -1,8 +1,20 @@
-/** What the rpc layer is on Node.js and in browsers alike: all but connect(), serve(), what only servers need, and what needs `@bufbuild/protobuf`. */
+/**
+ * What the rpc layer is on Node.js and in browsers alike: all but connect(), serve(), what only
+ * servers need, and what needs `@bufbuild/protobuf`.
+ */
 export type { Logger } from '../core/logger.js';
 export { type MessageClass, type MethodClasses, messageClass } from './codecs/message-class.js';
 export { type ContractOptions, implement } from './contract/contract.js';
-export { clientStream, duplex, type MethodOptions, noReply, oneway, type StreamOptions, serverStream, unary } from './contract/method.js';
+export {
+  clientStream,
+  duplex,
+  type MethodOptions,
+  noReply,
+  oneway,
+  type StreamOptions,
+  serverStream,
+  unary,
+} from './contract/method.js';
 export type {
   MethodSchemas,
   SchemaInput,
@@ -14,18 +26,41 @@ export type {
 } from './contract/standard-schema.js';
 export { makeStub } from './contract/stub.js';
 export { type RpcCode, RpcError, type RpcErrorDetail, type RpcReason } from './errors.js';
-export { type Authenticate, type AuthOptions, auth, bearer, type Credentials } from './interceptors/auth.js';
+export {
+  type Authenticate,
+  type AuthOptions,
+  auth,
+  bearer,
+  type Credentials,
+} from './interceptors/auth.js';
 export {
   CIRCUIT_BREAKER_DEFAULTS,
   type CircuitBreakerOptions,
   type CircuitState,
   circuitBreaker,
 } from './interceptors/circuit-breaker.js';
-export { CONCURRENCY_LIMIT_DEFAULTS, type ConcurrencyLimitOptions, concurrencyLimit } from './interceptors/concurrency-limit.js';
-export { type CallLine, LOGGING_DEFAULTS, type LoggingOptions, logging } from './interceptors/logging.js';
-export { RATE_LIMIT_DEFAULTS, type RateLimitOptions, rateLimit } from './interceptors/rate-limit.js';
+export {
+  CONCURRENCY_LIMIT_DEFAULTS,
+  type ConcurrencyLimitOptions,
+  concurrencyLimit,
+} from './interceptors/concurrency-limit.js';
+export {
+  type CallLine,
+  LOGGING_DEFAULTS,
+  type LoggingOptions,
+  logging,
+} from './interceptors/logging.js';
+export {
+  RATE_LIMIT_DEFAULTS,
+  type RateLimitOptions,
+  rateLimit,
+} from './interceptors/rate-limit.js';
 export { RETRY_DEFAULTS, type RetryOptions, retry } from './interceptors/retry.js';
-export { RETRY_BUDGET_DEFAULTS, RetryBudget, type RetryBudgetOptions } from './interceptors/retry-budget.js';
+export {
+  RETRY_BUDGET_DEFAULTS,
+  RetryBudget,
+  type RetryBudgetOptions,
+} from './interceptors/retry-budget.js';
 export { isReceived } from './interceptors/side.js';
 export { timeout } from './interceptors/timeout.js';
 export { Histogram } from './metrics/histogram.js';

@@ -13,14 +13,27 @@ import { withIntrospection } from './metrics/introspection.js';
 import { Meters, statisticsOf } from './metrics/statistics.js';
 import { checkRpcServerNames } from './option-names.js';
 import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
-import type { Channel, Invoke, RpcServer, RpcServerOptions, RpcStatistics, Service } from './types.js';
+import type {
+  Channel,
+  Invoke,
+  RpcServer,
+  RpcServerOptions,
+  RpcStatistics,
+  Service,
+} from './types.js';
 import type { Frame } from './wire/frame.js';
 
-/** A session is given up that has not heard its peer for so long; peers send heartbeats more often. */
+/**
+ * A session is given up that has not heard its peer for so long; peers send heartbeats more often.
+ */
 const IDLE_TIMEOUT = 180_000;
 
 /** serve() of a transport. */
-export type Listen = <In, Out>(address: string, setup: Setup<In, Out>, options?: ServerOptions) => Promise<Server<In, Out>>;
+export type Listen = <In, Out>(
+  address: string,
+  setup: Setup<In, Out>,
+  options?: ServerOptions,
+) => Promise<Server<In, Out>>;
 
 class ContractServer implements RpcServer {
   readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
@@ -47,10 +60,16 @@ class ContractServer implements RpcServer {
     return (this.#server as Server<Frame, Packet>).refusals;
   }
 
-  async listen(listen: Listen, address: string, services: readonly Service[], given: RpcServerOptions): Promise<this> {
+  async listen(
+    listen: Listen,
+    address: string,
+    services: readonly Service[],
+    given: RpcServerOptions,
+  ): Promise<this> {
     const { introspection = false } = given;
     const options = this.#options;
-    if (typeof introspection !== 'boolean') throw badOption('introspection', introspection, 'a boolean');
+    if (typeof introspection !== 'boolean')
+      throw badOption('introspection', introspection, 'a boolean');
     const setup: ChannelSetup = {
       side: 'server',
       calls: this.#calls,
@@ -103,7 +122,10 @@ class ContractServer implements RpcServer {
     const stopped = this.#server?.stopListening();
     const channels = [...this.channels];
     for (const channel of channels) channel.sendGoaway();
-    await atMost(this.#options.drainTimeout, Promise.all(channels.map((channel) => channel.drain())));
+    await atMost(
+      this.#options.drainTimeout,
+      Promise.all(channels.map((channel) => channel.drain())),
+    );
     await this.#server?.close();
     await stopped;
   }
@@ -118,19 +140,28 @@ class ContractServer implements RpcServer {
   }
 }
 
-/** What runs a handler behind interceptors; undefined where there are none, so that nobody pays for them. */
-export function handlerChain({ interceptors, inheritContext }: ResolvedRpcOptions): Invoke | undefined {
+/**
+ * What runs a handler behind interceptors; undefined where there are none, so that nobody pays for
+ * them.
+ */
+export function handlerChain({
+  interceptors,
+  inheritContext,
+}: ResolvedRpcOptions): Invoke | undefined {
   if (interceptors.length === 0) return undefined;
   return compose(interceptors, async (call) => {
     const context = call as ServerCall;
     const { origin } = context;
     origin.hasBegun = true;
-    // An interceptor may answer before this handler has settled: only what is counted here is bounded.
+    // An interceptor may answer before this handler has settled: only what is counted here is
+    // bounded.
     origin.places.handlerBegan(origin);
     try {
       // An interceptor may have given the handler another context, with a nearer deadline.
       const isOther = inheritContext && context !== origin;
-      const answer = await (isOther ? handling(context, () => context.handler(context.input, context)) : context.handler(context.input, context));
+      const answer = await (isOther
+        ? handling(context, () => context.handler(context.input, context))
+        : context.handler(context.input, context));
       return origin.stream?.writer === undefined ? answer : origin.places.watch(origin, answer);
     } catch (error) {
       throw RpcError.from(error);
@@ -149,5 +180,10 @@ export async function serveOver(
   asyncContext?: AsyncContext,
 ): Promise<RpcServer> {
   checkRpcServerNames(options);
-  return new ContractServer(resolveRpcOptions(options), asyncContext).listen(listen, address, services, options);
+  return new ContractServer(resolveRpcOptions(options), asyncContext).listen(
+    listen,
+    address,
+    services,
+    options,
+  );
 }

@@ -11,13 +11,21 @@ export interface Credentials {
 export interface Address {
   /** Without the colon: `tcp`. */
   readonly scheme: string;
-  /** A name or an IP address, IPv6 without its brackets and with its zone (`fe80::1%eth0`). Empty: all interfaces of this machine. */
+  /**
+   * A name or an IP address, IPv6 without its brackets and with its zone (`fe80::1%eth0`). Empty:
+   * all interfaces of this machine.
+   */
   readonly host: string;
   /** 0 asks for any free port. */
   readonly port: number;
-  /** What follows them, with its slash: the file of a Unix socket (or `@` and a name that is no file), or the path of a WebSocket. */
+  /**
+   * What follows them, with its slash: the file of a Unix socket (or `@` and a name that is no
+   * file), or the path of a WebSocket.
+   */
   readonly path: string;
-  /** WebSocket only: what follows the question mark, percent-encoded. Undefined when there is none. */
+  /**
+   * WebSocket only: what follows the question mark, percent-encoded. Undefined when there is none.
+   */
   readonly query?: string | undefined;
   /** WebSocket only. */
   readonly credentials?: Credentials | undefined;
@@ -38,7 +46,8 @@ const FORMS: Readonly<Record<string, string>> = {
 /** Every scheme that an address can have. */
 export const ALL_SCHEMES: readonly string[] = Object.keys(FORMS);
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { ws: 80, wss: 443 };
-const PARTS = /^([a-z]+):\/\/(?:([^\s/?#]*)@)?(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s/:[\]@?#]*)(?::(\d{1,5}))?(\/[^\s?#]*)?(?:\?([^\s#]*))?$/;
+const PARTS =
+  /^([a-z]+):\/\/(?:([^\s/?#]*)@)?(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s/:[\]@?#]*)(?::(\d{1,5}))?(\/[^\s?#]*)?(?:\?([^\s#]*))?$/;
 /** Control characters and halves of a surrogate pair. */
 const UNSAFE = /[\p{Cc}\p{Cs}]/u;
 
@@ -53,7 +62,8 @@ export function parseAddress(text: string, schemes: readonly string[]): Address 
   const [, scheme = '', user, host = '', digits, path = '', query] = PARTS.exec(given) ?? [];
   const port = digits === undefined ? DEFAULT_PORTS[scheme] : Number(digits);
   const isWebSocket = scheme === 'ws' || scheme === 'wss';
-  if (!schemes.includes(scheme) || !isWhole(scheme, host, port, path)) throw badAddress(text, schemes);
+  if (!schemes.includes(scheme) || !isWhole(scheme, host, port, path))
+    throw badAddress(text, schemes);
   if (!isWebSocket && (user !== undefined || query !== undefined)) throw badAddress(text, schemes);
   return {
     scheme,
@@ -75,12 +85,17 @@ function isWhole(scheme: string, host: string, port: number | undefined, path: s
 }
 
 /** RFC 7617: no colon in the user, no control character in either. */
-function readCredentials(text: string | undefined, address: string, schemes: readonly string[]): Credentials | undefined {
+function readCredentials(
+  text: string | undefined,
+  address: string,
+  schemes: readonly string[],
+): Credentials | undefined {
   if (!text) return undefined;
   const [, user = '', password = ''] = /^([^:]*):?(.*)$/.exec(text) ?? [];
   try {
     const decoded = { user: decodeURIComponent(user), password: decodeURIComponent(password) };
-    if (!decoded.user.includes(':') && !UNSAFE.test(decoded.user + decoded.password)) return decoded;
+    if (!decoded.user.includes(':') && !UNSAFE.test(decoded.user + decoded.password))
+      return decoded;
   } catch {
     // Not percent-encoded UTF-8.
   }
@@ -88,8 +103,8 @@ function readCredentials(text: string | undefined, address: string, schemes: rea
 }
 
 /**
- * The path or the query of a URL with every character percent-encoded that may not stand there, and hex digits in upper case: the same path has one
- * form.
+ * The path or the query of a URL with every character percent-encoded that may not stand there, and
+ * hex digits in upper case: the same path has one form.
  */
 export function encodePath(path: string): string {
   return path
@@ -99,12 +114,16 @@ export function encodePath(path: string): string {
 
 function badAddress(text: unknown, schemes: readonly string[]): Error {
   const forms = schemes.map((scheme) => FORMS[scheme]).join(' or ');
-  return gettyError('BAD_ADDRESS', `address: given ${showUrl(text)}, expected ${forms}, with a port from 0 to 65535`);
+  return gettyError(
+    'BAD_ADDRESS',
+    `address: given ${showUrl(text)}, expected ${forms}, with a port from 0 to 65535`,
+  );
 }
 
 /** `tcp://127.0.0.1:80`, `tcp://[::1]:80`, `tcp://[fe80::1%eth0]:80`. */
 export function formatAddress(scheme: string, host: string, port: number): string {
-  // A zone that begins with 25 would be read as RFC 6874 writes zones, so it is written in that form.
+  // A zone that begins with 25 would be read as RFC 6874 writes zones, so it is written in that
+  // form.
   return `${scheme}://${host.includes(':') ? `[${host.replace(/%(?=25.)/, '%25')}]` : host}:${port}`;
 }
 

@@ -12,20 +12,37 @@ import { checkClientNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
 import type { StreamSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
-import type { Client, ClientOptions, ClientState, Connection, ReconnectOptions, Session, Setup, Transport } from './types.js';
+import type {
+  Client,
+  ClientOptions,
+  ClientState,
+  Connection,
+  ReconnectOptions,
+  Session,
+  Setup,
+  Transport,
+} from './types.js';
 
 /** Milliseconds. */
 export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfies ClientOptions;
-export const RECONNECT_DEFAULTS = { initialDelay: 100, maxDelay: 10_000, retryFirst: false as boolean } satisfies ReconnectOptions;
+export const RECONNECT_DEFAULTS = {
+  initialDelay: 100,
+  maxDelay: 10_000,
+  retryFirst: false as boolean,
+} satisfies ReconnectOptions;
 
-/** A session that ends sooner than this counts as a failed attempt, so that being accepted and dropped makes no hot loop. */
+/**
+ * A session that ends sooner than this counts as a failed attempt, so that being accepted and
+ * dropped makes no hot loop.
+ */
 const SHORTEST_LIFE = 1_000;
 
 /** Failures that another attempt cannot mend. */
 const FINAL: readonly string[] = ['BAD_ADDRESS', 'BAD_OPTION', 'ENDPOINT_CLOSED'];
 
 type ResolvedReconnect = typeof RECONNECT_DEFAULTS & { maxAttempts: number };
-type Resolved = Pick<ClientOptions, 'tls' | 'udp' | 'websocket' | 'onState'> & typeof CLIENT_DEFAULTS & { reconnect: ResolvedReconnect | undefined };
+type Resolved = Pick<ClientOptions, 'tls' | 'udp' | 'websocket' | 'onState'> &
+  typeof CLIENT_DEFAULTS & { reconnect: ResolvedReconnect | undefined };
 
 class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<In, Out> {
   readonly type = 'client';
@@ -47,7 +64,13 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   #endDelay: (() => void) | undefined;
   #state: ClientState = 'connecting';
 
-  constructor(platform: Platform, target: Address, transport: Transport, setup: Setup<In, Out>, options: Resolved) {
+  constructor(
+    platform: Platform,
+    target: Address,
+    transport: Transport,
+    setup: Setup<In, Out>,
+    options: Resolved,
+  ) {
     super(platform, setup);
     this.address = target.text;
     this.#target = target;
@@ -72,7 +95,10 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     notifyOrWarn('onState', () => onState(state, reason));
   }
 
-  /** The first session. Its failure is the caller's: nothing is tried again, unless reconnect.retryFirst is set. */
+  /**
+   * The first session. Its failure is the caller's: nothing is tried again, unless
+   * reconnect.retryFirst is set.
+   */
   async connect(signal: AbortSignal | undefined): Promise<this> {
     const release = followSignal(signal, () => this.destroy());
     try {
@@ -85,7 +111,11 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     }
     if (signal?.aborted) {
       this.destroy();
-      throw gettyError('ABORTED_BY_CALLER', `the caller gave up connecting to ${this.address}`, signal.reason);
+      throw gettyError(
+        'ABORTED_BY_CALLER',
+        `the caller gave up connecting to ${this.address}`,
+        signal.reason,
+      );
     }
     this.#maintain();
     return this;
@@ -110,7 +140,8 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
 
   async session(): Promise<Session<In, Out>> {
     for (;;) {
-      if (this.closed) throw gettyError('ENDPOINT_CLOSED', `the client of ${this.address} is closed`);
+      if (this.closed)
+        throw gettyError('ENDPOINT_CLOSED', `the client of ${this.address} is closed`);
       const live = this.#nextLive();
       if (live !== undefined) return live;
       if (this.#attempt === undefined) throw this.#lastFailure ?? this.#lost();
@@ -134,16 +165,26 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   /** `age` of the session, in ms. */
   #lost(age = Number.POSITIVE_INFINITY): GettyError {
     // Who refuses says nothing: a server that is full, or one that does not accept our certificate.
-    const soon = age < SHORTEST_LIFE ? ` ${Math.round(age)} ms after it was opened; did the server refuse it?` : '';
+    const soon =
+      age < SHORTEST_LIFE
+        ? ` ${Math.round(age)} ms after it was opened; did the server refuse it?`
+        : '';
     const more = this.#options.reconnect === undefined ? ', and reconnect is off' : '';
     return gettyError('CONNECTION_LOST', `the session with ${this.address} was lost${soon}${more}`);
   }
 
   /** The one place that decides whether to dial. */
   #maintain(): void {
-    if (this.closed || this.#attempt !== undefined || this.#endDelay !== undefined || this.#gaveUp()) return;
+    if (
+      this.closed ||
+      this.#attempt !== undefined ||
+      this.#endDelay !== undefined ||
+      this.#gaveUp()
+    )
+      return;
     const { connections, reconnect } = this.#options;
-    if (this.#live.length >= connections || (reconnect === undefined && this.#dials >= connections)) return;
+    if (this.#live.length >= connections || (reconnect === undefined && this.#dials >= connections))
+      return;
     this.#dial().then(
       () => this.#maintain(),
       () => this.#maintainLater(),
@@ -151,7 +192,13 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   }
 
   #maintainLater(): void {
-    if (this.closed || this.#endDelay !== undefined || this.#options.reconnect === undefined || this.#gaveUp()) return;
+    if (
+      this.closed ||
+      this.#endDelay !== undefined ||
+      this.#options.reconnect === undefined ||
+      this.#gaveUp()
+    )
+      return;
     void this.#delay().then(() => this.#maintain());
   }
 
@@ -171,9 +218,13 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   /** Milliseconds. */
   #nextDelay(): number {
     const { initialDelay, maxDelay } = this.#options.reconnect ?? RECONNECT_DEFAULTS;
-    // All clients of a server lose it in the same instant. Their first attempts are spread over a whole initialDelay.
+    // All clients of a server lose it in the same instant. Their first attempts are spread over a
+    // whole initialDelay.
     if (this.#failures === 0) return Math.min(initialDelay, maxDelay / 1.5) * (0.5 + Math.random());
-    return Math.min(maxDelay, initialDelay * 2 ** Math.min(this.#failures - 1, 30)) * (0.5 + Math.random() / 2);
+    return (
+      Math.min(maxDelay, initialDelay * 2 ** Math.min(this.#failures - 1, 30)) *
+      (0.5 + Math.random() / 2)
+    );
   }
 
   #gaveUp(): boolean {
@@ -204,7 +255,10 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     this.#abort = abort;
     const { connectTimeout } = this.#options;
     const timer = startTimer(
-      () => abort.abort(gettyError('CONNECT_FAILED', `no connection within connectTimeout, ${connectTimeout} ms`)),
+      () =>
+        abort.abort(
+          gettyError('CONNECT_FAILED', `no connection within connectTimeout, ${connectTimeout} ms`),
+        ),
       connectTimeout,
     );
     try {
@@ -222,10 +276,14 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   async #opened(connection: Connection): Promise<void> {
     if (this.closed) {
       connection.destroy();
-      throw gettyError('ENDPOINT_CLOSED', `the client of ${this.address} was closed while it connected`);
+      throw gettyError(
+        'ENDPOINT_CLOSED',
+        `the client of ${this.address} was closed while it connected`,
+      );
     }
     const session = await this.open(connection);
-    if (session.closed) throw gettyError('CONNECTION_LOST', `the session with ${this.address} was lost as it opened`);
+    if (session.closed)
+      throw gettyError('CONNECTION_LOST', `the session with ${this.address} was lost as it opened`);
     this.#openedAt.set(session, performance.now());
     this.#live.push(session);
     this.#changed();
@@ -263,7 +321,10 @@ export async function connectOn<In, Out>(
 ): Promise<Client<In, Out>> {
   const target = transportFor(platform, address);
   checkClientNames(options, target.address);
-  const checked = withDefaults(CLIENT_DEFAULTS, options, { connections: [1, 10_000], connectTimeout: [1, LONGEST_TIMER] });
+  const checked = withDefaults(CLIENT_DEFAULTS, options, {
+    connections: [1, 10_000],
+    connectTimeout: [1, LONGEST_TIMER],
+  });
   const resolved = {
     tls: options.tls,
     udp: options.udp,
@@ -273,15 +334,30 @@ export async function connectOn<In, Out>(
     ...checked,
   };
   checkCallback('onState', options.onState);
-  return new TransportClient<In, Out>(platform, target.address, target.transport, setup, resolved).connect(options.signal);
+  return new TransportClient<In, Out>(
+    platform,
+    target.address,
+    target.transport,
+    setup,
+    resolved,
+  ).connect(options.signal);
 }
 
 function resolveReconnect(given: ClientOptions['reconnect']): ResolvedReconnect | undefined {
   if (given === false) return undefined;
-  if (given === undefined || given === true) return { maxAttempts: Number.POSITIVE_INFINITY, ...RECONNECT_DEFAULTS };
-  if (typeof given !== 'object') throw badOption('reconnect', given, 'true, false, or { initialDelay, maxDelay, maxAttempts, retryFirst }');
+  if (given === undefined || given === true)
+    return { maxAttempts: Number.POSITIVE_INFINITY, ...RECONNECT_DEFAULTS };
+  if (typeof given !== 'object')
+    throw badOption(
+      'reconnect',
+      given,
+      'true, false, or { initialDelay, maxDelay, maxAttempts, retryFirst }',
+    );
   const maxAttempts = given?.maxAttempts ?? Number.POSITIVE_INFINITY;
   checkNumber('reconnect.maxAttempts', maxAttempts, 1, Number.POSITIVE_INFINITY);
-  const delays = withDefaults(RECONNECT_DEFAULTS, given, { initialDelay: [1, LONGEST_TIMER], maxDelay: [1, LONGEST_TIMER] });
+  const delays = withDefaults(RECONNECT_DEFAULTS, given, {
+    initialDelay: [1, LONGEST_TIMER],
+    maxDelay: [1, LONGEST_TIMER],
+  });
   return { maxAttempts, ...delays };
 }

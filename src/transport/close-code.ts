@@ -1,4 +1,7 @@
-/** How a WebSocket is closed (RFC 6455, section 7.4): the codes that may be sent, the options of close(), and the error of a peer's close. */
+/**
+ * How a WebSocket is closed (RFC 6455, section 7.4): the codes that may be sent, the options of
+ * close(), and the error of a peer's close.
+ */
 
 import { encode } from '../core/bytes.js';
 import { GettyError } from '../core/errors.js';
@@ -18,10 +21,12 @@ export function isCloseCode(code: number): boolean {
 
 /** Throws BAD_OPTION. */
 export function checkCloseOptions(options: CloseOptions): void {
-  if (typeof options !== 'object' || options === null) throw badOption('close()', options, 'an object with code and reason');
+  if (typeof options !== 'object' || options === null)
+    throw badOption('close()', options, 'an object with code and reason');
   checkNames('close()', options, NAMES);
   const { code = NORMAL_CLOSE, reason = '' } = options;
-  if (!Number.isInteger(code) || !isCloseCode(code)) throw badOption('code', code, '1000 to 1003, 1007 to 1014, or 3000 to 4999');
+  if (!Number.isInteger(code) || !isCloseCode(code))
+    throw badOption('code', code, '1000 to 1003, 1007 to 1014, or 3000 to 4999');
   if (typeof reason !== 'string' || encode(reason).length > MAX_REASON_BYTES)
     throw badOption('reason', reason, `a text of at most ${MAX_REASON_BYTES} bytes in UTF-8`);
 }

@@ -15,8 +15,8 @@ const CARRIAGE_RETURN = 0x0d;
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
 /**
- * Bytes as they come: each message is what one read brought, at most maxMessageBytes. A message is a view; it stays valid, and keeps its whole chunk:
- * copy what you keep.
+ * Bytes as they come: each message is what one read brought, at most maxMessageBytes. A message is
+ * a view; it stays valid, and keeps its whole chunk: copy what you keep.
  */
 export function raw(): Codec<Bytes, Uint8Array> {
   return {
@@ -36,19 +36,31 @@ function takeLine(input: ByteReader): string | undefined {
 }
 
 /**
- * Text lines in UTF-8. Reads up to `\n` or `\r\n`, which is not part of the message; writes `\n`. Writing throws ENCODE_FAILED for a text that
- * would not arrive as it is: one that holds `\n`, ends in `\r`, or holds half of a surrogate pair.
+ * Text lines in UTF-8. Reads up to `\n` or `\r\n`, which is not part of the message; writes `\n`.
+ * Writing throws ENCODE_FAILED for a text that would not arrive as it is: one that holds `\n`, ends
+ * in `\r`, or holds half of a surrogate pair.
  */
 export function lines(): Codec<string> {
   return {
     read: takeLine,
     write(output, line) {
-      if (line.includes('\n')) throw gettyError('ENCODE_FAILED', 'a line must not hold a newline: it would arrive as two messages');
-      if (line.endsWith('\r')) throw gettyError('ENCODE_FAILED', 'a line must not end in a carriage return: it would arrive without it');
+      if (line.includes('\n'))
+        throw gettyError(
+          'ENCODE_FAILED',
+          'a line must not hold a newline: it would arrive as two messages',
+        );
+      if (line.endsWith('\r'))
+        throw gettyError(
+          'ENCODE_FAILED',
+          'a line must not end in a carriage return: it would arrive without it',
+        );
       const size = output.text(line);
       // Text of ASCII alone takes a byte a character, and holds none.
       if (size !== line.length && LONE_SURROGATE.test(line)) {
-        throw gettyError('ENCODE_FAILED', 'a line must not hold half of a surrogate pair: UTF-8 has no form for it');
+        throw gettyError(
+          'ENCODE_FAILED',
+          'a line must not hold half of a surrogate pair: UTF-8 has no form for it',
+        );
       }
       output.uint8(NEWLINE);
     },
@@ -57,15 +69,16 @@ export function lines(): Codec<string> {
 
 export interface JsonLinesOptions {
   /**
-   * Values that a line may have, in all its arrays and objects; the name of a property counts as a value. A line with more closes the session with
-   * BAD_FRAME. From 1. Default: 100,000.
+   * Values that a line may have, in all its arrays and objects; the name of a property counts as a
+   * value. A line with more closes the session with BAD_FRAME. From 1. Default: 100,000.
    */
   maxDecodedObjects?: number | undefined;
 }
 
 const JSON_LINES_NAMES = { maxDecodedObjects: true } satisfies NamesOf<JsonLinesOptions>;
 /** What JSON allows around a value: space, tab, newline and carriage return. */
-const isSpace = (byte: number | undefined): boolean => byte === NEWLINE || byte === CARRIAGE_RETURN || byte === 0x20 || byte === 0x09;
+const isSpace = (byte: number | undefined): boolean =>
+  byte === NEWLINE || byte === CARRIAGE_RETURN || byte === 0x20 || byte === 0x09;
 
 /** A run of empty lines costs one step a byte, because a peer may send millions of them at once. */
 function skipSpace(input: ByteReader): void {
@@ -76,12 +89,14 @@ function skipSpace(input: ByteReader): void {
 }
 
 /**
- * One JSON value a line (NDJSON); empty lines are passed over. A line that is no JSON, is nested in more than 100 levels or has more than
- * `maxDecodedObjects` values closes the session with BAD_FRAME. Throws BAD_OPTION.
- * Keys such as `__proto__` arrive as properties of the object's own: do not merge them into others unseen.
+ * One JSON value a line (NDJSON); empty lines are passed over. A line that is no JSON, is nested in
+ * more than 100 levels or has more than `maxDecodedObjects` values closes the session with
+ * BAD_FRAME. Throws BAD_OPTION. Keys such as `__proto__` arrive as properties of the object's own:
+ * do not merge them into others unseen.
  */
 export function jsonLines<In = unknown, Out = In>(options: JsonLinesOptions = {}): Codec<In, Out> {
-  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
   checkNames('jsonLines()', options, JSON_LINES_NAMES);
   const { maxDecodedObjects = MAX_DECODED_OBJECTS } = options;
   checkNumber('maxDecodedObjects', maxDecodedObjects, 1, Number.POSITIVE_INFINITY);
@@ -96,19 +111,27 @@ export function jsonLines<In = unknown, Out = In>(options: JsonLinesOptions = {}
         return parseJson(bytes, position, position + length, maxDecodedObjects) as In;
       } catch (error) {
         const isTooMany = error instanceof RangeError;
-        throw gettyError('BAD_FRAME', `a line of ${length} bytes ${isTooMany ? 'is too much' : 'is no JSON'}: ${messageOf(error)}`, error);
+        throw gettyError(
+          'BAD_FRAME',
+          `a line of ${length} bytes ${isTooMany ? 'is too much' : 'is no JSON'}: ${messageOf(error)}`,
+          error,
+        );
       }
     },
     write(output, message) {
       const text = jsonOf(message);
-      if (text === undefined) throw gettyError('ENCODE_FAILED', `a ${typeof message} has no JSON form`);
+      if (text === undefined)
+        throw gettyError('ENCODE_FAILED', `a ${typeof message} has no JSON form`);
       output.text(text);
       output.uint8(NEWLINE);
     },
   };
 }
 
-/** Throws ENCODE_FAILED for what JSON.stringify() refuses: a circular object, a bigint, a toJSON() that throws. */
+/**
+ * Throws ENCODE_FAILED for what JSON.stringify() refuses: a circular object, a bigint, a toJSON()
+ * that throws.
+ */
 function jsonOf(message: unknown): string | undefined {
   try {
     return JSON.stringify(message);
@@ -118,8 +141,9 @@ function jsonOf(message: unknown): string | undefined {
 }
 
 /**
- * Bytes up to a delimiter, which is not part of the message. A message is a view; it stays valid, and keeps its whole chunk:
- * copy what you keep. Writing one in which the delimiter would be found too soon throws ENCODE_FAILED.
+ * Bytes up to a delimiter, which is not part of the message. A message is a view; it stays valid,
+ * and keeps its whole chunk: copy what you keep. Writing one in which the delimiter would be found
+ * too soon throws ENCODE_FAILED.
  */
 export function delimiter(mark: string | Uint8Array): Codec<Bytes, Uint8Array> {
   if ((typeof mark !== 'string' && !(mark instanceof Uint8Array)) || mark.length === 0)
@@ -138,31 +162,48 @@ export function delimiter(mark: string | Uint8Array): Codec<Bytes, Uint8Array> {
       const start = output.length;
       output.append(message);
       output.append(bytes);
-      // The end of a message and the beginning of the delimiter may make one: `a-` and `--` would be read as `a` and `-`.
+      // The end of a message and the beginning of the delimiter may make one: `a-` and `--` would
+      // be read as `a` and `-`.
       if (find(output.bytes.subarray(start, output.length), pattern, 0) < message.length) {
-        throw gettyError('ENCODE_FAILED', 'a message must not hold the delimiter, nor end in its beginning so that it is found too soon');
+        throw gettyError(
+          'ENCODE_FAILED',
+          'a message must not hold the delimiter, nor end in its beginning so that it is found too soon',
+        );
       }
     },
   };
 }
 
 /**
- * Messages of `length` bytes each. A message is a view; it stays valid, and keeps its whole chunk: copy what you keep. Writing one of another length
- * throws ENCODE_FAILED.
+ * Messages of `length` bytes each. A message is a view; it stays valid, and keeps its whole chunk:
+ * copy what you keep. Writing one of another length throws ENCODE_FAILED.
  */
 export function fixedLength(length: number): Codec<Bytes, Uint8Array> {
-  if (!Number.isInteger(length) || length < 1) throw badOption('length', length, 'a whole number of bytes from 1');
+  if (!Number.isInteger(length) || length < 1)
+    throw badOption('length', length, 'a whole number of bytes from 1');
   return {
     read: (input) => (input.length < length ? undefined : input.take(length)),
     write(output, message) {
-      if (message.length !== length) throw gettyError('ENCODE_FAILED', `a message has ${message.length} bytes, expected ${length}`);
+      if (message.length !== length)
+        throw gettyError(
+          'ENCODE_FAILED',
+          `a message has ${message.length} bytes, expected ${length}`,
+        );
       output.append(message);
     },
   };
 }
 
-/** Take a message of `total` bytes and drop its first `strip`; undefined while it is not whole. Throws MESSAGE_TOO_LARGE before it has come. */
-function takeWhole(input: ByteReader, session: Session<never, never>, total: number, strip: number): Bytes | undefined {
+/**
+ * Take a message of `total` bytes and drop its first `strip`; undefined while it is not whole.
+ * Throws MESSAGE_TOO_LARGE before it has come.
+ */
+function takeWhole(
+  input: ByteReader,
+  session: Session<never, never>,
+  total: number,
+  strip: number,
+): Bytes | undefined {
   if (total > session.maxMessageBytes) {
     throw gettyError(
       'MESSAGE_TOO_LARGE',
@@ -184,11 +225,14 @@ export interface LengthPrefixedOptions {
   /** Bytes before the length field. Default: 0. */
   offset?: number | undefined;
   /**
-   * What to add to the field's value to get the number of bytes that follow it: negative when the field counts itself or what
-   * stands before it. Default: 0.
+   * What to add to the field's value to get the number of bytes that follow it: negative when the
+   * field counts itself or what stands before it. Default: 0.
    */
   adjustment?: number | undefined;
-  /** Bytes at the front that are not part of the message. Default: all up to the end of the length field. */
+  /**
+   * Bytes at the front that are not part of the message. Default: all up to the end of the length
+   * field.
+   */
   strip?: number | undefined;
 }
 
@@ -201,22 +245,26 @@ const LENGTH_PREFIXED_NAMES = {
 } satisfies NamesOf<LengthPrefixedOptions>;
 
 /**
- * A length field, then so many bytes. A message is a view without the stripped bytes; it stays valid, and keeps its whole chunk: copy
- * what you keep. Writing puts zeros where
- * bytes were stripped, then the message, and fills in the length field: with `strip: 0` the message is the whole frame.
- * Throws BAD_OPTION.
+ * A length field, then so many bytes. A message is a view without the stripped bytes; it stays
+ * valid, and keeps its whole chunk: copy what you keep. Writing puts zeros where bytes were
+ * stripped, then the message, and fills in the length field: with `strip: 0` the message is the
+ * whole frame. Throws BAD_OPTION.
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Bytes, Uint8Array> {
-  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
   checkNames('lengthPrefixed()', options, LENGTH_PREFIXED_NAMES);
   const { width = 4, littleEndian = false, offset = 0, adjustment = 0 } = options;
   if (typeof littleEndian !== 'boolean') throw badOption('littleEndian', littleEndian, 'a boolean');
   if (![1, 2, 3, 4, 8].includes(width)) throw badOption('width', width, '1, 2, 3, 4 or 8');
-  if (!Number.isInteger(offset) || offset < 0) throw badOption('offset', offset, 'a whole number of bytes from 0');
-  if (!Number.isInteger(adjustment)) throw badOption('adjustment', adjustment, 'a whole number of bytes');
+  if (!Number.isInteger(offset) || offset < 0)
+    throw badOption('offset', offset, 'a whole number of bytes from 0');
+  if (!Number.isInteger(adjustment))
+    throw badOption('adjustment', adjustment, 'a whole number of bytes');
   const head = offset + width;
   const { strip = head } = options;
-  if (!Number.isInteger(strip) || strip < 0 || strip > head) throw badOption('strip', strip, `a whole number of bytes from 0 to ${head}`);
+  if (!Number.isInteger(strip) || strip < 0 || strip > head)
+    throw badOption('strip', strip, `a whole number of bytes from 0 to ${head}`);
   const limit = width === 8 ? Number.MAX_SAFE_INTEGER : 2 ** (8 * width) - 1;
   return {
     read(input, session) {
@@ -249,16 +297,26 @@ export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Bytes
   };
 }
 
-/** A number of `width` bytes at `at`; one beyond 2^53 reads as a number that is too large for any message. */
+/**
+ * A number of `width` bytes at `at`; one beyond 2^53 reads as a number that is too large for any
+ * message.
+ */
 function readLength(bytes: Bytes, at: number, width: number, littleEndian: boolean): number {
   // By hand, for a DataView of each chunk costs more than it saves where a chunk holds one message.
   let value = 0;
-  if (littleEndian) for (let i = width - 1; i >= 0; i--) value = value * 256 + (bytes[at + i] as number);
+  if (littleEndian)
+    for (let i = width - 1; i >= 0; i--) value = value * 256 + (bytes[at + i] as number);
   else for (let i = 0; i < width; i++) value = value * 256 + (bytes[at + i] as number);
   return value;
 }
 
-function writeLength(view: DataView, at: number, width: 1 | 2 | 3 | 4 | 8, littleEndian: boolean, length: number): void {
+function writeLength(
+  view: DataView,
+  at: number,
+  width: 1 | 2 | 3 | 4 | 8,
+  littleEndian: boolean,
+  length: number,
+): void {
   if (width === 4) view.setUint32(at, length, littleEndian);
   else if (width === 2) view.setUint16(at, length, littleEndian);
   else if (width === 1) view.setUint8(at, length);
@@ -269,8 +327,9 @@ function writeLength(view: DataView, at: number, width: 1 | 2 | 3 | 4 | 8, littl
 }
 
 /**
- * A length as a Protobuf varint (at most 5 bytes), then so many bytes, as Protobuf's delimited streams have it. A message is a view; it stays valid, and
- * keeps its whole chunk: copy what you keep.
+ * A length as a Protobuf varint (at most 5 bytes), then so many bytes, as Protobuf's delimited
+ * streams have it. A message is a view; it stays valid, and keeps its whole chunk: copy what you
+ * keep.
  */
 export function varintPrefixed(): Codec<Bytes, Uint8Array> {
   return {
@@ -294,16 +353,18 @@ export function varintPrefixed(): Codec<Bytes, Uint8Array> {
 }
 
 /**
- * A codec of other messages over `codec`: `decode` makes what is read of a message of `codec`, `encode` makes a message of `codec` of what is
- * written. A throw in `decode` closes the session with BAD_FRAME; a throw in `encode` is the writer's, and nothing is sent. Both must answer
- * at once: a promise counts as a throw.
+ * A codec of other messages over `codec`: `decode` makes what is read of a message of `codec`,
+ * `encode` makes a message of `codec` of what is written. A throw in `decode` closes the session
+ * with BAD_FRAME; a throw in `encode` is the writer's, and nothing is sent. Both must answer at
+ * once: a promise counts as a throw.
  */
 export function mapCodec<In, Out, MappedIn, MappedOut = MappedIn>(
   codec: Codec<In, Out>,
   decode: (message: In) => MappedIn,
   encode: (message: MappedOut) => Out,
 ): Codec<MappedIn, MappedOut> {
-  if (typeof codec?.read !== 'function' || typeof codec.write !== 'function') throw badOption('codec', codec, 'an object with read and write');
+  if (typeof codec?.read !== 'function' || typeof codec.write !== 'function')
+    throw badOption('codec', codec, 'an object with read and write');
   if (typeof decode !== 'function') throw badOption('decode', decode, 'a function');
   if (typeof encode !== 'function') throw badOption('encode', encode, 'a function');
   return {
@@ -312,7 +373,11 @@ export function mapCodec<In, Out, MappedIn, MappedOut = MappedIn>(
       if (message === undefined) return undefined;
       const mapped = decode(message);
       refusePromise('BAD_FRAME', 'decode of mapCodec()', mapped);
-      if (mapped === undefined) throw gettyError('BAD_FRAME', 'decode of mapCodec() answered undefined for a whole message');
+      if (mapped === undefined)
+        throw gettyError(
+          'BAD_FRAME',
+          'decode of mapCodec() answered undefined for a whole message',
+        );
       return mapped;
     },
     write(output, message, session) {

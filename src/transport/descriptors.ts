@@ -1,14 +1,21 @@
 /**
- * The process's limit of open files, which bounds the sessions of a server. When no descriptor is left, Node.js accepts and closes each
- * new connection and tells nothing; a limit of our own below that refuses and counts them.
+ * The process's limit of open files, which bounds the sessions of a server. When no descriptor is
+ * left, Node.js accepts and closes each new connection and tells nothing; a limit of our own below
+ * that refuses and counts them.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Part of the limit, and the smallest number, that is left to files, name lookups and outgoing connections. */
+/**
+ * Part of the limit, and the smallest number, that is left to files, name lookups and outgoing
+ * connections.
+ */
 const RESERVED_PART = 0.1;
 const RESERVED_LEAST = 32;
 
-/** The default of ServerOptions.maxSessions for transports with a descriptor per session; undefined: there is no limit. */
+/**
+ * The default of ServerOptions.maxSessions for transports with a descriptor per session; undefined:
+ * there is no limit.
+ */
 export function defaultMaxSessions(): number | undefined {
   const limit = descriptorLimit();
   return limit === undefined ? undefined : sessionsWithin(limit, openDescriptors());
@@ -42,7 +49,8 @@ function limitOfReport(): unknown {
   // Without this a report looks up the names of the network's addresses.
   report.excludeNetwork = true;
   try {
-    return (report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } }).userLimits?.open_files?.soft;
+    return (report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } }).userLimits
+      ?.open_files?.soft;
   } catch {
     return undefined;
   } finally {

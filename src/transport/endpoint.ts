@@ -1,4 +1,6 @@
-/** What a server and a client have in common: sessions, made from connections and closed together. */
+/**
+ * What a server and a client have in common: sessions, made from connections and closed together.
+ */
 import { refusePromise } from '../core/callbacks.js';
 import { asGettyError, type GettyError } from '../core/errors.js';
 import type { Platform } from './platform.js';
@@ -37,7 +39,10 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
     return this.#closing !== undefined;
   }
 
-  /** Make a session of a connection. Rejects when the setup or the listener refuses it; the connection is destroyed then. */
+  /**
+   * Make a session of a connection. Rejects when the setup or the listener refuses it; the
+   * connection is destroyed then.
+   */
   protected async open(connection: Connection): Promise<StreamSession<In, Out>> {
     const session = this.make(connection);
     await session.open();
@@ -49,10 +54,18 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
     let session: StreamSession<In, Out>;
     try {
       const setup = this.#setupOf(connection);
-      const compressed = this.#platform.compress(connection, setup.compression, setup.maxInflatedBytes);
+      const compressed = this.#platform.compress(
+        connection,
+        setup.compression,
+        setup.maxInflatedBytes,
+      );
       session = new StreamSession(this, compressed, setup);
     } catch (error) {
-      const refused = asGettyError(error, 'SESSION_REFUSED', `the setup refused the session with ${connection.remoteAddress}`);
+      const refused = asGettyError(
+        error,
+        'SESSION_REFUSED',
+        `the setup refused the session with ${connection.remoteAddress}`,
+      );
       this.refuse(connection, refused);
       throw refused;
     }
@@ -84,7 +97,8 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   async #close(): Promise<void> {
     const stopped = this.stop();
     // A session that opens while others close is closed by the next round.
-    while (this.sessions.size > 0) await Promise.all([...this.sessions].map((session) => session.close()));
+    while (this.sessions.size > 0)
+      await Promise.all([...this.sessions].map((session) => session.close()));
     await stopped;
   }
 

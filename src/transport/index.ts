@@ -24,7 +24,12 @@ export { RefusedError } from './refused-error.js';
 export { SERVER_DEFAULTS } from './server.js';
 export { SendError } from './session/outbound.js';
 export { SESSION_DEFAULTS } from './session/session-options.js';
-export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from './session/task-pool.js';
+export {
+  TASK_POOL_DEFAULTS,
+  type TaskPool,
+  type TaskPoolOptions,
+  taskPool,
+} from './session/task-pool.js';
 export type {
   AttributeMap,
   Client,

@@ -1,4 +1,7 @@
-/** The names of the transport's options. The compiler holds each set to its type, so that a new option is listed here before it can be used. */
+/**
+ * The names of the transport's options. The compiler holds each set to its type, so that a new
+ * option is listed here before it can be used.
+ */
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import type { Address } from './address.js';
 import type {
@@ -31,11 +34,18 @@ export const SESSION_OPTION_NAMES = {
   maxInflatedBytes: true,
 } satisfies NamesOf<SessionOptions>;
 
-const SETUP_NAMES = { codec: true, listener: true, ...SESSION_OPTION_NAMES } satisfies NamesOf<SessionSetup<unknown>>;
-
-export const EVENT_NAMES = { onOpen: true, onMessage: true, onError: true, onEnd: true, onClose: true, onCron: true } satisfies NamesOf<
-  EventListener<unknown>
+const SETUP_NAMES = { codec: true, listener: true, ...SESSION_OPTION_NAMES } satisfies NamesOf<
+  SessionSetup<unknown>
 >;
+
+export const EVENT_NAMES = {
+  onOpen: true,
+  onMessage: true,
+  onError: true,
+  onEnd: true,
+  onClose: true,
+  onCron: true,
+} satisfies NamesOf<EventListener<unknown>>;
 
 export const SEND_OPTION_NAMES = { timeout: true, signal: true } satisfies NamesOf<SendOptions>;
 
@@ -62,7 +72,12 @@ export const CLIENT_OPTION_NAMES = {
   signal: true,
 } satisfies NamesOf<ClientOptions>;
 
-const RECONNECT_NAMES = { initialDelay: true, maxDelay: true, maxAttempts: true, retryFirst: true } satisfies NamesOf<ReconnectOptions>;
+const RECONNECT_NAMES = {
+  initialDelay: true,
+  maxDelay: true,
+  maxAttempts: true,
+  retryFirst: true,
+} satisfies NamesOf<ReconnectOptions>;
 
 const WEBSOCKET_NAMES = {
   protocols: true,
@@ -143,9 +158,13 @@ export function checkClientNames(options: ClientOptions | undefined, address: Ad
   checkNestedNames(options);
 }
 
-function checkTlsAddress(options: ServerOptions | ClientOptions | undefined, { scheme, text }: Address): void {
+function checkTlsAddress(
+  options: ServerOptions | ClientOptions | undefined,
+  { scheme, text }: Address,
+): void {
   const tls = options?.tls;
-  if (tls !== undefined && PLAINTEXT.includes(scheme)) throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
+  if (tls !== undefined && PLAINTEXT.includes(scheme))
+    throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
 }
 
 /** The names of the options within options. Throws BAD_OPTION. */

@@ -5,11 +5,12 @@ import { badOption } from '../core/options.js';
 import type { RefusalReason } from './types.js';
 
 /**
- * Throw it in a setup function to refuse a session and to choose the HTTP status with which a WebSocket request is answered. Its
- * `code` is SESSION_REFUSED. The peer is told the status and never the message. On transports without HTTP the connection is closed.
+ * Throw it in a setup function to refuse a session and to choose the HTTP status with which a
+ * WebSocket request is answered. Its `code` is SESSION_REFUSED. The peer is told the status and
+ * never the message. On transports without HTTP the connection is closed.
  *
- * `status`: from 400 to 599, default 403. `reason`: the counter in `server.refusals`, default `setup`. Throws BAD_OPTION for a
- * status out of its range.
+ * `status`: from 400 to 599, default 403. `reason`: the counter in `server.refusals`, default
+ * `setup`. Throws BAD_OPTION for a status out of its range.
  *
  * ```ts
  * throw new RefusedError('the token has expired', { status: 401 });
@@ -19,10 +20,18 @@ export class RefusedError extends GettyError {
   readonly status: number;
   readonly reason: RefusalReason;
 
-  constructor(message: string, options: { status?: number | undefined; reason?: RefusalReason | undefined; cause?: unknown } = {}) {
+  constructor(
+    message: string,
+    options: {
+      status?: number | undefined;
+      reason?: RefusalReason | undefined;
+      cause?: unknown;
+    } = {},
+  ) {
     const { status = 403, reason = 'setup', cause } = options;
     super('SESSION_REFUSED', message, cause);
-    if (!Number.isInteger(status) || status < 400 || status > 599) throw badOption('status', status, 'an integer from 400 to 599');
+    if (!Number.isInteger(status) || status < 400 || status > 599)
+      throw badOption('status', status, 'an integer from 400 to 599');
     this.name = 'RefusedError';
     this.status = status;
     this.reason = reason;

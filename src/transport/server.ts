@@ -10,7 +10,17 @@ import { type Platform, transportFor } from './platform.js';
 import { RefusedError } from './refused-error.js';
 import type { StreamSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
-import type { Connection, Listener, RefusalReason, Server, ServerOptions, Session, Setup, TlsOptions, Transport } from './types.js';
+import type {
+  Connection,
+  Listener,
+  RefusalReason,
+  Server,
+  ServerOptions,
+  Session,
+  Setup,
+  TlsOptions,
+  Transport,
+} from './types.js';
 
 /** Milliseconds. */
 export const SERVER_DEFAULTS = { backlog: 511, handshakeTimeout: 10_000 } satisfies ServerOptions;
@@ -31,11 +41,19 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     return this.#listener?.address ?? '';
   }
 
-  async listen(address: Address, transport: Transport, options: ResolvedServerOptions): Promise<this> {
+  async listen(
+    address: Address,
+    transport: Transport,
+    options: ResolvedServerOptions,
+  ): Promise<this> {
     this.#scheme = address.scheme;
     const { maxSessions = transport.maxSessions } = options;
     this.#admission = new Admission({ ...options, maxSessions }, () => this.address);
-    this.#listener = await transport.listen(address, { ...options, admission: this.#admission }, (connection) => this.#accept(connection));
+    this.#listener = await transport.listen(
+      address,
+      { ...options, admission: this.#admission },
+      (connection) => this.#accept(connection),
+    );
     return this;
   }
 
@@ -47,7 +65,8 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     if (this.closed) return connection.destroy();
     const limit = this.#admission.sessionLimit(connection);
     if (limit !== undefined) return this.refuse(connection, limit);
-    // refuse() has counted a refusal of the setup; the session has told its listener of a refusal of onOpen.
+    // refuse() has counted a refusal of the setup; the session has told its listener of a refusal
+    // of onOpen.
     this.open(connection).catch(() => {});
   }
 
@@ -60,7 +79,12 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
 
   protected override refuse(connection: Connection, error: GettyError): void {
     const refused =
-      error instanceof RefusedError ? error : new RefusedError(error.message, { status: error.code === 'BAD_OPTION' ? 500 : 403, cause: error });
+      error instanceof RefusedError
+        ? error
+        : new RefusedError(error.message, {
+            status: error.code === 'BAD_OPTION' ? 500 : 403,
+            cause: error,
+          });
     if (connection.refuse === undefined) connection.destroy();
     else connection.refuse(refused.status);
     this.#admission.refused(connection, refused);
@@ -73,10 +97,15 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
 
   writeTo(message: Out, peer: string): boolean {
     const listener = this.#listener;
-    if (listener?.reach === undefined) throw badOption('writeTo', this.address, 'a server at udp://');
+    if (listener?.reach === undefined)
+      throw badOption('writeTo', this.address, 'a server at udp://');
     if (this.closed) throw gettyError('ENDPOINT_CLOSED', `the server at ${this.address} is closed`);
     const session = this.#sessionOf.get(listener.reach(parseAddress(peer, [this.#scheme])));
-    if (session === undefined) throw gettyError('SESSION_REFUSED', `the setup, maxSessions or maxSessionsPerAddress refused a session with ${peer}`);
+    if (session === undefined)
+      throw gettyError(
+        'SESSION_REFUSED',
+        `the setup, maxSessions or maxSessionsPerAddress refused a session with ${peer}`,
+      );
     return session.write(message);
   }
 
@@ -86,7 +115,8 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   }
 
   reloadTls(options: TlsOptions): void {
-    if (this.#listener?.reloadTls === undefined) throw badOption('reloadTls', this.address, 'a server at tls:// or wss://');
+    if (this.#listener?.reloadTls === undefined)
+      throw badOption('reloadTls', this.address, 'a server at tls:// or wss://');
     this.#listener.reloadTls(options);
   }
 
@@ -104,11 +134,23 @@ export async function serveOn<In, Out>(
 ): Promise<Server<In, Out>> {
   const target = transportFor(platform, address);
   checkServerNames(options, target.address);
-  const resolved = { ...options, ...withDefaults(SERVER_DEFAULTS, options, { backlog: [1, 65535], handshakeTimeout: [1, LONGEST_TIMER] }) };
+  const resolved = {
+    ...options,
+    ...withDefaults(SERVER_DEFAULTS, options, {
+      backlog: [1, 65535],
+      handshakeTimeout: [1, LONGEST_TIMER],
+    }),
+  };
   for (const name of ['maxSessions', 'maxSessionsPerAddress'] as const) {
-    if (resolved[name] !== undefined) checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY);
+    if (resolved[name] !== undefined)
+      checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY);
   }
-  if (resolved.onRefused !== undefined && typeof resolved.onRefused !== 'function') throw badOption('onRefused', resolved.onRefused, 'a function');
+  if (resolved.onRefused !== undefined && typeof resolved.onRefused !== 'function')
+    throw badOption('onRefused', resolved.onRefused, 'a function');
   const withSetup = { ...resolved, websocket: withCompression(resolved.websocket, setup) };
-  return new TransportServer<In, Out>(platform, setup).listen(target.address, target.transport, withSetup);
+  return new TransportServer<In, Out>(platform, setup).listen(
+    target.address,
+    target.transport,
+    withSetup,
+  );
 }

@@ -1,4 +1,7 @@
-/** The transport in a browser: connect() over its WebSocket, with the same sessions, codecs and listeners. No module of Node.js is behind it. */
+/**
+ * The transport in a browser: connect() over its WebSocket, with the same sessions, codecs and
+ * listeners. No module of Node.js is behind it.
+ */
 
 export type { Bytes } from '../core/bytes.js';
 export { type ErrorCode, GettyError, type RpcCode } from '../core/errors.js';
@@ -20,7 +23,12 @@ export {
 } from '../transport/codecs.js';
 export { SendError } from '../transport/session/outbound.js';
 export { SESSION_DEFAULTS } from '../transport/session/session-options.js';
-export { TASK_POOL_DEFAULTS, type TaskPool, type TaskPoolOptions, taskPool } from '../transport/session/task-pool.js';
+export {
+  TASK_POOL_DEFAULTS,
+  type TaskPool,
+  type TaskPoolOptions,
+  taskPool,
+} from '../transport/session/task-pool.js';
 export type {
   AttributeMap,
   Client,

@@ -1,4 +1,7 @@
-/** The browser's own WebSocket as a connection: a message transport, of which the browser does the frames and this file the rest. */
+/**
+ * The browser's own WebSocket as a connection: a message transport, of which the browser does the
+ * frames and this file the rest.
+ */
 
 import { allocate, type Bytes, encode, wrap } from '../core/bytes.js';
 import { type GettyError, gettyError, messageOf } from '../core/errors.js';
@@ -9,7 +12,13 @@ import { startTimer } from '../core/timers.js';
 import { type Address, formatAddress } from '../transport/address.js';
 import type { ByteWriter } from '../transport/buffers/byte-writer.js';
 import { CloseError, NORMAL_CLOSE } from '../transport/close-code.js';
-import type { ClientOptions, Connection, ConnectionEvents, MessageLimits, Transport } from '../transport/types.js';
+import type {
+  ClientOptions,
+  Connection,
+  ConnectionEvents,
+  MessageLimits,
+  Transport,
+} from '../transport/types.js';
 import { checkWebSocketOptions } from '../transport/websocket/settings.js';
 
 /** As much of the browser's WebSocket as is used here. */
@@ -43,9 +52,15 @@ const BROKEN = 1006;
 const FIRST_FREE_CODE = 3000;
 /** What a browser may say when it ends at once. */
 const DESTROYED = 4000;
-/** What a message that waits to be read costs in memory besides its bytes: empty ones must not be free. */
+/**
+ * What a message that waits to be read costs in memory besides its bytes: empty ones must not be
+ * free.
+ */
 const HELD_OVERHEAD = 256;
-/** Milliseconds between two looks at what the browser has sent: the first, and the longest while nothing moves. */
+/**
+ * Milliseconds between two looks at what the browser has sent: the first, and the longest while
+ * nothing moves.
+ */
 const FIRST_LOOK = 1;
 const LAST_LOOK = 64;
 const EMPTY = allocate(0);
@@ -56,12 +71,18 @@ function urlOf({ scheme, host, port, path }: Address): string {
   return formatAddress(scheme, host || 'localhost', port) + (path === '/' ? '' : path);
 }
 
-/** The same with its secrets, for the browser, which decides whether to send the user and the password. */
+/**
+ * The same with its secrets, for the browser, which decides whether to send the user and the
+ * password.
+ */
 function secretUrlOf(address: Address): string {
   const { credentials, query } = address;
   const url = urlOf(address) + (query === undefined ? '' : `?${query}`);
   if (credentials === undefined) return url;
-  return url.replace('://', () => `://${encodeURIComponent(credentials.user)}:${encodeURIComponent(credentials.password)}@`);
+  return url.replace(
+    '://',
+    () => `://${encodeURIComponent(credentials.user)}:${encodeURIComponent(credentials.password)}@`,
+  );
 }
 
 /** In words. */
@@ -113,7 +134,8 @@ class BrowserConnection implements Connection {
     this.#socket = socket;
     this.#text = text;
     // A browser does not tell its port; the server sees the page's origin.
-    this.localAddress = (globalThis as { location?: { origin: string } | undefined }).location?.origin ?? '';
+    this.localAddress =
+      (globalThis as { location?: { origin: string } | undefined }).location?.origin ?? '';
     this.remoteAddress = remoteAddress;
     this.protocol = socket.protocol || undefined;
     socket.onmessage = ({ data }) => {
@@ -190,20 +212,25 @@ class BrowserConnection implements Connection {
     if (socket.readyState !== OPEN) this.#dropped += bytes.length;
     else {
       socket.send(this.#nextText ?? bytes);
-      if (this.#look === undefined && (this.#asked || socket.bufferedAmount > 0)) this.#lookLater(FIRST_LOOK);
+      if (this.#look === undefined && (this.#asked || socket.bufferedAmount > 0))
+        this.#lookLater(FIRST_LOOK);
     }
     this.#asked = false;
     this.#nextText = undefined;
   }
 
-  /** A browser does not tell when it has sent: while something waits we look, less often when nothing moves. */
+  /**
+   * A browser does not tell when it has sent: while something waits we look, less often when
+   * nothing moves.
+   */
   #lookLater(delay: number): void {
     this.#lookDelay = delay;
     const before = this.#socket.bufferedAmount;
     this.#look = startTimer(() => {
       this.#look = undefined;
       const left = this.#socket.bufferedAmount;
-      if (left > 0) this.#lookLater(left < before ? FIRST_LOOK : Math.min(this.#lookDelay * 2, LAST_LOOK));
+      if (left > 0)
+        this.#lookLater(left < before ? FIRST_LOOK : Math.min(this.#lookDelay * 2, LAST_LOOK));
       this.#tellTaken();
     }, delay);
   }
@@ -214,7 +241,9 @@ class BrowserConnection implements Connection {
 
   // ---- the end ----
 
-  /** A browser sends what was written and then its close. It hands on nothing that comes after that. */
+  /**
+   * A browser sends what was written and then its close. It hands on nothing that comes after that.
+   */
   end(code = NORMAL_CLOSE, reason = ''): void {
     if (this.#socket.readyState !== OPEN) return;
     this.#ended = this.#dropped === 0;
@@ -222,7 +251,8 @@ class BrowserConnection implements Connection {
   }
 
   checkCloseCode(code: number): void {
-    if (code !== NORMAL_CLOSE && code < FIRST_FREE_CODE) throw badOption('code', code, '1000, or 3000 to 4999: a browser sends no other');
+    if (code !== NORMAL_CLOSE && code < FIRST_FREE_CODE)
+      throw badOption('code', code, '1000, or 3000 to 4999: a browser sends no other');
   }
 
   #closed({ code, reason, wasClean }: CloseEvent): void {
@@ -233,7 +263,9 @@ class BrowserConnection implements Connection {
     }
     if (!ORDERLY.includes(code)) {
       const what = `the connection with ${this.remoteAddress} ${endOf(code, reason)}`;
-      return this.#finish(code === BROKEN ? gettyError('CONNECTION_LOST', what) : new CloseError(what, code, reason));
+      return this.#finish(
+        code === BROKEN ? gettyError('CONNECTION_LOST', what) : new CloseError(what, code, reason),
+      );
     }
     if (wasClean && this.#ended) {
       this.#sent = true;
@@ -253,7 +285,10 @@ class BrowserConnection implements Connection {
     this.#end();
   }
 
-  /** Now. A browser knows no other way than to close: what it has not sent yet may still leave, and the peer is told. */
+  /**
+   * Now. A browser knows no other way than to close: what it has not sent yet may still leave, and
+   * the peer is told.
+   */
   #end(error?: GettyError): void {
     this.#finish(error);
     this.#socket.close(DESTROYED, 'destroyed');
@@ -270,23 +305,33 @@ class BrowserConnection implements Connection {
 }
 
 /** Throws BAD_OPTION for what a browser does not let a page decide. */
-function checkOptions({ tls, udp, websocket }: ClientOptions): { protocols: readonly string[]; text: boolean } {
+function checkOptions({ tls, udp, websocket }: ClientOptions): {
+  protocols: readonly string[];
+  text: boolean;
+} {
   const { protocols = [], text = false, headers, allowOrigin } = checkWebSocketOptions(websocket);
   const refused = { tls, udp, 'websocket.headers': headers, 'websocket.allowOrigin': allowOrigin };
   for (const [name, given] of Object.entries(refused))
-    if (given !== undefined) throw badOption(name, given, 'none in a browser, which decides that itself');
+    if (given !== undefined)
+      throw badOption(name, given, 'none in a browser, which decides that itself');
   return { protocols, text };
 }
 
 function open(address: Address, protocols: readonly string[]): BrowserSocket {
   const { WebSocket } = globalThis as unknown as { WebSocket?: SocketClass | undefined };
-  if (WebSocket === undefined) throw new Error("there is no global WebSocket here; in Node.js use connect() of 'getty-ts'");
+  if (WebSocket === undefined)
+    throw new Error("there is no global WebSocket here; in Node.js use connect() of 'getty-ts'");
   return new WebSocket(secretUrlOf(address), [...protocols]);
 }
 
-async function dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection> {
+async function dial(
+  address: Address,
+  options: ClientOptions,
+  signal: AbortSignal,
+): Promise<Connection> {
   const { protocols, text } = checkOptions(options);
-  const failed = (cause: unknown): Error => gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(cause)}`, cause);
+  const failed = (cause: unknown): Error =>
+    gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(cause)}`, cause);
   let socket: BrowserSocket;
   try {
     signal.throwIfAborted();
@@ -294,7 +339,11 @@ async function dial(address: Address, options: ClientOptions, signal: AbortSigna
   } catch (error) {
     const isSecret = address.credentials !== undefined || address.query !== undefined;
     // A browser repeats the URL in its message.
-    throw failed(isSecret && !signal.aborted ? new Error(`the browser refused it: ${(error as Error).name}`) : error);
+    throw failed(
+      isSecret && !signal.aborted
+        ? new Error(`the browser refused it: ${(error as Error).name}`)
+        : error,
+    );
   }
   socket.binaryType = 'arraybuffer';
   return new Promise((resolve, reject) => {
@@ -314,7 +363,11 @@ async function dial(address: Address, options: ClientOptions, signal: AbortSigna
     socket.onopen = () => {
       const { protocol } = socket;
       if (protocol === '' ? protocols.length > 0 : !protocols.includes(protocol)) {
-        return fail(new Error(`the server chose ${JSON.stringify(protocol)} of the protocols ${protocols.join(', ') || '(none was offered)'}`));
+        return fail(
+          new Error(
+            `the server chose ${JSON.stringify(protocol)} of the protocols ${protocols.join(', ') || '(none was offered)'}`,
+          ),
+        );
       }
       settle();
       resolve(new BrowserConnection(socket, urlOf(address), text));
@@ -324,6 +377,9 @@ async function dial(address: Address, options: ClientOptions, signal: AbortSigna
 
 /** Serves nobody: a browser cannot listen. */
 export const webSocket: Transport = {
-  listen: (address) => Promise.reject(gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: a browser cannot`)),
+  listen: (address) =>
+    Promise.reject(
+      gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: a browser cannot`),
+    ),
   dial,
 };

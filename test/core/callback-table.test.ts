@@ -1,6 +1,6 @@
 /**
- * Every callback that the public types name, with each way in which it may fail: the process survives, the failure is told once, and what does not depend
- * on the callback goes on.
+ * Every callback that the public types name, with each way in which it may fail: the process
+ * survives, the failure is told once, and what does not depend on the callback goes on.
  */
 import { runInNewContext } from 'node:vm';
 import type { Tracer } from '@opentelemetry/api';
@@ -83,9 +83,11 @@ const FAILURES: Readonly<Record<string, Fail>> = {
     throw new Error('no');
   },
   rejects: () => Promise.reject(new Error('no')) as never,
-  // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested.
-  'returns a thenable that rejects': () => ({ then: (_: unknown, reject: (error: Error) => void) => reject(new Error('no')) }) as never,
-  'returns a rejected promise of another realm': () => runInNewContext('Promise.reject(new Error("no"))') as never,
+  'returns a thenable that rejects': () =>
+    // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested.
+    ({ then: (_: unknown, reject: (error: Error) => void) => reject(new Error('no')) }) as never,
+  'returns a rejected promise of another realm': () =>
+    runInNewContext('Promise.reject(new Error("no"))') as never,
   'throws a revoked proxy': () => {
     throw hostile();
   },
@@ -118,7 +120,10 @@ class Told {
     }
   }
 
-  readonly logger: Logger = { info() {}, warn: (details) => this.add('logger', (details as { error?: unknown }).error) };
+  readonly logger: Logger = {
+    info() {},
+    warn: (details) => this.add('logger', (details as { error?: unknown }).error),
+  };
 }
 
 let told = new Told();
@@ -160,9 +165,14 @@ function once(fail: Fail, then: (...args: never[]) => unknown = () => undefined)
   }) as Fail;
 }
 
-/** A server of lines with `setup`; a message goes to it, and then one of another session is answered. */
+/**
+ * A server of lines with `setup`; a message goes to it, and then one of another session is
+ * answered.
+ */
 async function listening(
-  setup: Partial<Omit<SessionSetup<string>, 'listener'>> & { listener?: Partial<EventListener<string>> },
+  setup: Partial<Omit<SessionSetup<string>, 'listener'>> & {
+    listener?: Partial<EventListener<string>>;
+  },
   word = 'a',
   isEnded = false,
 ): Promise<void> {
@@ -171,8 +181,16 @@ async function listening(
     onError: (_, error) => told.add('onError', error),
     ...setup.listener,
   };
-  const server = await serve<string>(freeAddress(), { codec: lines(), ...setup, listener } as SessionSetup<string>);
-  const first = await connect<string>(server.address, { codec: lines(), listener: { onMessage() {} } }, { reconnect: false });
+  const server = await serve<string>(freeAddress(), {
+    codec: lines(),
+    ...setup,
+    listener,
+  } as SessionSetup<string>);
+  const first = await connect<string>(
+    server.address,
+    { codec: lines(), listener: { onMessage() {} } },
+    { reconnect: false },
+  );
   first.current?.write(word);
   if (isEnded) await first.close();
   await until(() => told.what.length > 0, 'the failure was told');
@@ -199,7 +217,10 @@ interface Rig {
   readonly handlers?: object;
   readonly options?: CallOptions;
   /** The call that meets the callback. Default: double(1). */
-  readonly call?: (stub: Awaited<ReturnType<typeof stubAt>>['stub'], options: CallOptions | undefined) => unknown;
+  readonly call?: (
+    stub: Awaited<ReturnType<typeof stubAt>>['stub'],
+    options: CallOptions | undefined,
+  ) => unknown;
 }
 
 async function stubAt(address: string, client: object = {}) {
@@ -207,8 +228,16 @@ async function stubAt(address: string, client: object = {}) {
   return { client: made, stub: made.stub(Numbers) };
 }
 
-/** The failure is told by the first call's rejection, or otherwise; then a second call is answered. */
-async function calling({ server: serverOptions, client: clientOptions, handlers, options, call }: Rig): Promise<void> {
+/**
+ * The failure is told by the first call's rejection, or otherwise; then a second call is answered.
+ */
+async function calling({
+  server: serverOptions,
+  client: clientOptions,
+  handlers,
+  options,
+  call,
+}: Rig): Promise<void> {
   const service = implement(Numbers, {
     double: (n: number) => 2 * n,
     async *count(n: number) {
@@ -220,7 +249,12 @@ async function calling({ server: serverOptions, client: clientOptions, handlers,
   } as never);
   const server = await serveRpc(freeAddress(), [service], serverOptions);
   let { client, stub } = await stubAt(server.address, clientOptions);
-  await told.rejection(() => within(Promise.resolve(call === undefined ? stub.double(1, options) : call(stub, options)), 'the call'));
+  await told.rejection(() =>
+    within(
+      Promise.resolve(call === undefined ? stub.double(1, options) : call(stub, options)),
+      'the call',
+    ),
+  );
   await until(() => told.what.length > 0, 'the failure was told');
   if (client.closed) ({ client, stub } = await stubAt(server.address));
   expect(await stub.double(2)).toBe(4);
@@ -228,16 +262,29 @@ async function calling({ server: serverOptions, client: clientOptions, handlers,
   await server.close();
 }
 
-const node = (address: string): ServiceNode => ({ id: 'a', service: 'Numbers', group: '', version: '', protocol: 'json', address, metadata: {} });
+const node = (address: string): ServiceNode => ({
+  id: 'a',
+  service: 'Numbers',
+  group: '',
+  version: '',
+  protocol: 'json',
+  address,
+  metadata: {},
+});
 
 /** A call through a consumer that meets the callback; then one more, which is answered. */
-async function consuming(options: object, first?: (consumer: ReturnType<typeof consume>) => unknown): Promise<void> {
+async function consuming(
+  options: object,
+  first?: (consumer: ReturnType<typeof consume>) => unknown,
+): Promise<void> {
   const server = await serveRpc(freeAddress(), [implement(Numbers, numbers())]);
   const registry = memory();
   await registry.register(node(server.address));
   const consumer = consume({ registry, ...options });
   const stub = consumer.stub(Numbers);
-  await told.rejection(() => within(Promise.resolve(first === undefined ? stub.double(1) : first(consumer)), 'the call'));
+  await told.rejection(() =>
+    within(Promise.resolve(first === undefined ? stub.double(1) : first(consumer)), 'the call'),
+  );
   await until(() => told.what.length > 0, 'the failure was told');
   expect(await stub.double(2)).toBe(4);
   await consumer.close();
@@ -281,7 +328,9 @@ function leaping(): () => number {
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 const TOKEN = `${part({ alg: 'RS256', kid: 'a' })}.${part({ sub: 'a', iss: 'i', aud: 'b', exp: 4e9 })}.AAAA`;
 
-const schemaOf = (validate: Fail) => ({ '~standard': { version: 1 as const, vendor: 'test', validate } });
+const schemaOf = (validate: Fail) => ({
+  '~standard': { version: 1 as const, vendor: 'test', validate },
+});
 
 /** What a failing MessageClass is in one of its methods. */
 function messageClassRow(name: 'encode' | 'decode') {
@@ -290,7 +339,9 @@ function messageClassRow(name: 'encode' | 'decode') {
     const good = { encode, decode: (bytes: Uint8Array) => bytes[0] as number };
     const bad = { ...good, [name]: once(fail, good[name] as never) };
     const C = contract('C', { double: unary({ protobuf: { input: bad, output: good } }) });
-    const server = await serveRpc(freeAddress(), [implement(C, { double: (n: number) => 2 * n } as never)]);
+    const server = await serveRpc(freeAddress(), [
+      implement(C, { double: (n: number) => 2 * n } as never),
+    ]);
     const client = await connectRpc(server.address);
     const stub = client.stub(C) as unknown as { double(n: number): Promise<number> };
     await told.rejection(() => stub.double(1));
@@ -307,14 +358,34 @@ type Row = (fail: Fail) => Promise<void>;
 const ROWS: Readonly<Record<string, Row>> = {
   'EventListener.onOpen': (fail) => listening({ listener: { onOpen: once(fail) } }),
   'EventListener.onMessage': (fail) =>
-    listening({ listener: { onMessage: once(fail, ((s: Session<string>, line: string) => s.write(line)) as never) } }),
+    listening({
+      listener: {
+        onMessage: once(fail, ((s: Session<string>, line: string) => s.write(line)) as never),
+      },
+    }),
   'EventListener.onError': (fail) =>
-    listening({ listener: { onMessage: (s, line) => (line === 'a' ? s.destroy(new Error('mine')) : s.write(line)), onError: once(fail) } }),
+    listening({
+      listener: {
+        onMessage: (s, line) => (line === 'a' ? s.destroy(new Error('mine')) : s.write(line)),
+        onError: once(fail),
+      },
+    }),
   'EventListener.onClose': (fail) =>
-    listening({ listener: { onMessage: (s, line) => (line === 'a' ? s.destroy() : s.write(line)), onClose: once(fail) } }),
+    listening({
+      listener: {
+        onMessage: (s, line) => (line === 'a' ? s.destroy() : s.write(line)),
+        onClose: once(fail),
+      },
+    }),
   'EventListener.onEnd': (fail) =>
     listening(
-      { listener: { onMessage: (s, line) => (line === 'a' ? s.writeBytes(Buffer.from('partly\n')) : s.write(line)), onEnd: once(fail) } },
+      {
+        listener: {
+          onMessage: (s, line) =>
+            line === 'a' ? s.writeBytes(Buffer.from('partly\n')) : s.write(line),
+          onEnd: once(fail),
+        },
+      },
       'a',
       true,
     ),
@@ -323,15 +394,25 @@ const ROWS: Readonly<Record<string, Row>> = {
       throw new RefusedError('not now');
     };
     const server = await serve(freeAddress(), setup, { onRefused: once(fail) });
-    await connect(server.address, { codec: lines(), listener: { onMessage() {} } }, { reconnect: false }).catch(() => {});
+    await connect(
+      server.address,
+      { codec: lines(), listener: { onMessage() {} } },
+      { reconnect: false },
+    ).catch(() => {});
     await until(() => told.what.length > 0, 'the failure was told');
     expect(server.refusals.setup).toBe(1);
     await server.close();
   },
   'WebSocketOptions.allowOrigin': async (fail) => {
     const setup: SessionSetup<string> = { codec: lines(), listener: { onMessage() {} } };
-    const server = await serve('ws://127.0.0.1:0', setup, { websocket: { allowOrigin: once(fail, () => true) } });
-    const asPage = () => connect(server.address, setup, { reconnect: false, websocket: { headers: { Origin: 'https://example.org' } } });
+    const server = await serve('ws://127.0.0.1:0', setup, {
+      websocket: { allowOrigin: once(fail, () => true) },
+    });
+    const asPage = () =>
+      connect(server.address, setup, {
+        reconnect: false,
+        websocket: { headers: { Origin: 'https://example.org' } },
+      });
     await expect(asPage()).rejects.toMatchObject({ code: 'CONNECT_FAILED' });
     await until(() => told.what.length > 0, 'the failure was told');
     await (await asPage()).close();
@@ -355,23 +436,51 @@ const ROWS: Readonly<Record<string, Row>> = {
     const codec = lines();
     return listening({ codec: { ...codec, write: once(fail, codec.write as never) } });
   },
-  'mapCodec(decode)': (fail) => listening({ codec: mapCodec(lines(), once(fail, ((line: string) => line) as never), (line: string) => line) }),
-  'mapCodec(encode)': (fail) => listening({ codec: mapCodec(lines(), (line) => line, once(fail, ((line: string) => line) as never)) }),
+  'mapCodec(decode)': (fail) =>
+    listening({
+      codec: mapCodec(
+        lines(),
+        once(fail, ((line: string) => line) as never),
+        (line: string) => line,
+      ),
+    }),
+  'mapCodec(encode)': (fail) =>
+    listening({
+      codec: mapCodec(lines(), (line) => line, once(fail, ((line: string) => line) as never)),
+    }),
   async Setup(fail) {
-    const server = await serve<string>(freeAddress(), { codec: lines(), listener: { onMessage() {} } });
+    const server = await serve<string>(freeAddress(), {
+      codec: lines(),
+      listener: { onMessage() {} },
+    });
     await told.rejection(() => connect(server.address, fail));
-    await (await connect<string>(server.address, { codec: lines(), listener: { onMessage() {} } })).close();
+    await (
+      await connect<string>(server.address, { codec: lines(), listener: { onMessage() {} } })
+    ).close();
     await server.close();
   },
   async 'ClientOptions.onState'(fail) {
-    const server = await serve<string>(freeAddress(), { codec: lines(), listener: { onMessage() {} } });
-    const client = await connect<string>(server.address, { codec: lines(), listener: { onMessage() {} } }, { onState: once(fail) });
+    const server = await serve<string>(freeAddress(), {
+      codec: lines(),
+      listener: { onMessage() {} },
+    });
+    const client = await connect<string>(
+      server.address,
+      { codec: lines(), listener: { onMessage() {} } },
+      { onState: once(fail) },
+    );
     expect(client.current?.closed).toBe(false);
     await client.close();
     await server.close();
   },
   'TaskPool.run': (fail) =>
-    listening({ taskPool: { full: false, room: async () => {}, run: once(fail, ((task: () => unknown) => task()) as never) } as TaskPool }),
+    listening({
+      taskPool: {
+        full: false,
+        room: async () => {},
+        run: once(fail, ((task: () => unknown) => task()) as never),
+      } as TaskPool,
+    }),
   'TaskPool.room': (fail) => {
     let full = true;
     const room = once(() => {
@@ -390,25 +499,43 @@ const ROWS: Readonly<Record<string, Row>> = {
     });
   },
   'Logger.warn': (fail) =>
-    calling({ server: { logger: { info() {}, warn: once(fail) } }, handlers: { log: unavailable() }, call: (stub) => stub.log(1) }),
-  'Logger.info': (fail) => calling({ client: { interceptors: [logging({ logger: { info: once(fail), warn() {} } })] } }),
-  'Handlers (unary)': (fail) => calling({ handlers: { double: once(fail, ((n: number) => 2 * n) as never) } }),
-  'Handlers (serverStream)': (fail) => calling({ handlers: { count: once(fail) }, call: (stub) => readAll(stub.count(1)) }),
-  'Handlers (duplex)': (fail) => calling({ handlers: { echo: once(fail) }, call: (stub) => readAll(stub.echo([1])) }),
-  'Handlers (oneway)': (fail) => calling({ server: { logger: told.logger }, handlers: { log: once(fail) }, call: (stub) => stub.log(1) }),
+    calling({
+      server: { logger: { info() {}, warn: once(fail) } },
+      handlers: { log: unavailable() },
+      call: (stub) => stub.log(1),
+    }),
+  'Logger.info': (fail) =>
+    calling({ client: { interceptors: [logging({ logger: { info: once(fail), warn() {} } })] } }),
+  'Handlers (unary)': (fail) =>
+    calling({ handlers: { double: once(fail, ((n: number) => 2 * n) as never) } }),
+  'Handlers (serverStream)': (fail) =>
+    calling({ handlers: { count: once(fail) }, call: (stub) => readAll(stub.count(1)) }),
+  'Handlers (duplex)': (fail) =>
+    calling({ handlers: { echo: once(fail) }, call: (stub) => readAll(stub.echo([1])) }),
+  'Handlers (oneway)': (fail) =>
+    calling({
+      server: { logger: told.logger },
+      handlers: { log: once(fail) },
+      call: (stub) => stub.log(1),
+    }),
   'Handlers (items)': (fail) =>
     calling({
       handlers: { count: () => ({ [Symbol.asyncIterator]: () => ({ next: once(fail) }) }) },
       call: (stub) => readAll(stub.count(1)),
     }),
-  'Messages (items)': (fail) => calling({ call: (stub) => readAll(stub.echo({ [Symbol.asyncIterator]: () => ({ next: once(fail) }) })) }),
+  'Messages (items)': (fail) =>
+    calling({
+      call: (stub) => readAll(stub.echo({ [Symbol.asyncIterator]: () => ({ next: once(fail) }) })),
+    }),
   async 'RpcOptions.interceptors'(fail) {
     await told.rejection(() => connectRpc(freeAddress(), { interceptors: [fail] }));
   },
   Interceptor: (fail) => (ROWS['RpcOptions.interceptors'] as Row)(fail),
   'compose(interceptors)': (fail) => (ROWS['RpcOptions.interceptors'] as Row)(fail),
-  'Invoke (client)': (fail) => calling({ client: { interceptors: [((next) => once(fail, next as never)) as Interceptor] } }),
-  'Invoke (server)': (fail) => calling({ server: { interceptors: [((next) => once(fail, next as never)) as Interceptor] } }),
+  'Invoke (client)': (fail) =>
+    calling({ client: { interceptors: [((next) => once(fail, next as never)) as Interceptor] } }),
+  'Invoke (server)': (fail) =>
+    calling({ server: { interceptors: [((next) => once(fail, next as never)) as Interceptor] } }),
   'CallOptions.onMetadata': (fail) =>
     calling({
       handlers: {
@@ -422,17 +549,40 @@ const ROWS: Readonly<Record<string, Row>> = {
   Callback: (fail) => calling({ call: (stub) => stub.double(1, once(fail)) }),
   'RpcClientOptions.onReady': (fail) => calling({ client: { onReady: once(fail) } }),
   'RpcClientOptions.onResponsive': (fail) => calling({ client: { onResponsive: once(fail) } }),
-  'AuthOptions.authenticate': (fail) => calling({ server: { interceptors: [auth({ authenticate: once(fail, () => ({ subject: 'a' })) })] } }),
+  'AuthOptions.authenticate': (fail) =>
+    calling({
+      server: { interceptors: [auth({ authenticate: once(fail, () => ({ subject: 'a' })) })] },
+    }),
   'AuthOptions.authorize': (fail) =>
-    calling({ server: { interceptors: [auth({ authenticate: () => ({ subject: 'a' }), authorize: once(fail, () => true) })] } }),
-  'bearer(token)': (fail) => calling({ client: { interceptors: [bearer(once(fail, () => 'token'))] } }),
+    calling({
+      server: {
+        interceptors: [
+          auth({ authenticate: () => ({ subject: 'a' }), authorize: once(fail, () => true) }),
+        ],
+      },
+    }),
+  'bearer(token)': (fail) =>
+    calling({ client: { interceptors: [bearer(once(fail, () => 'token'))] } }),
   async 'JwtOptions.keys'(fail) {
-    const authenticate = jwt({ keys: once(fail, () => ({ keys: [] })), issuer: 'i', audience: 'b' });
-    await told.rejection(() => authenticate({ token: TOKEN, metadata: {}, certificate: undefined, request: undefined, peer: 'p' }));
+    const authenticate = jwt({
+      keys: once(fail, () => ({ keys: [] })),
+      issuer: 'i',
+      audience: 'b',
+    });
+    await told.rejection(() =>
+      authenticate({
+        token: TOKEN,
+        metadata: {},
+        certificate: undefined,
+        request: undefined,
+        peer: 'p',
+      }),
+    );
   },
   JwtKeys: (fail) => (ROWS['JwtOptions.keys'] as Row)(fail),
   Authenticate: (fail) => (ROWS['AuthOptions.authenticate'] as Row)(fail),
-  'CircuitBreakerOptions.key': (fail) => calling({ client: { interceptors: [circuitBreaker({ key: once(fail, () => 'k') })] } }),
+  'CircuitBreakerOptions.key': (fail) =>
+    calling({ client: { interceptors: [circuitBreaker({ key: once(fail, () => 'k') })] } }),
   'CircuitBreakerOptions.isFailure': (fail) =>
     calling({
       client: { interceptors: [circuitBreaker({ isFailure: once(fail, () => false) })] },
@@ -441,17 +591,40 @@ const ROWS: Readonly<Record<string, Row>> = {
     }),
   'CircuitBreakerOptions.onState': (fail) =>
     calling({
-      client: { interceptors: [circuitBreaker({ failures: 1, ratio: 0.1, now: leaping(), onState: once(fail) })] },
+      client: {
+        interceptors: [
+          circuitBreaker({ failures: 1, ratio: 0.1, now: leaping(), onState: once(fail) }),
+        ],
+      },
       handlers: { double: unavailable() },
       call: (stub) => stub.double(1).catch(() => {}),
     }),
-  'CircuitBreakerOptions.now': (fail) => calling({ client: { interceptors: [circuitBreaker({ now: once(fail, () => performance.now()) })] } }),
-  'RateLimitOptions.key': (fail) => calling({ client: { interceptors: [rateLimit({ key: once(fail, () => 'k') })] } }),
-  'RateLimitOptions.now': (fail) => calling({ client: { interceptors: [rateLimit({ now: once(fail, () => performance.now()) })] } }),
+  'CircuitBreakerOptions.now': (fail) =>
+    calling({
+      client: { interceptors: [circuitBreaker({ now: once(fail, () => performance.now()) })] },
+    }),
+  'RateLimitOptions.key': (fail) =>
+    calling({ client: { interceptors: [rateLimit({ key: once(fail, () => 'k') })] } }),
+  'RateLimitOptions.now': (fail) =>
+    calling({
+      client: { interceptors: [rateLimit({ now: once(fail, () => performance.now()) })] },
+    }),
   'LoggingOptions.details': (fail) =>
-    calling({ client: { interceptors: [logging({ logger: { info() {}, warn() {} }, details: once(fail, () => ({})) })] } }),
+    calling({
+      client: {
+        interceptors: [
+          logging({ logger: { info() {}, warn() {} }, details: once(fail, () => ({})) }),
+        ],
+      },
+    }),
   'LoggingOptions.now': (fail) =>
-    calling({ client: { interceptors: [logging({ logger: { info() {}, warn() {} }, now: once(fail, () => performance.now()) })] } }),
+    calling({
+      client: {
+        interceptors: [
+          logging({ logger: { info() {}, warn() {} }, now: once(fail, () => performance.now()) }),
+        ],
+      },
+    }),
   'RetryOptions.onRetry': (fail) =>
     calling({
       client: { interceptors: [retry({ initialDelay: 1, onRetry: once(fail) })] },
@@ -479,18 +652,26 @@ const ROWS: Readonly<Record<string, Row>> = {
   },
   Strategy: (fail) =>
     consuming({
-      strategy: (attempt: (call: Call, tried: Set<ServiceNode>) => unknown) => once(fail, ((call: Call) => attempt(call, new Set())) as never),
+      strategy: (attempt: (call: Call, tried: Set<ServiceNode>) => unknown) =>
+        once(fail, ((call: Call) => attempt(call, new Set())) as never),
     }),
   'consistentHash(key)': (fail) => consuming({ balancer: consistentHash(once(fail, () => 'k')) }),
-  'RandomOptions.random': (fail) => consuming({ balancer: random({ random: once(fail, () => 0.5) }) }),
-  'RandomOptions.random (p2cEwma)': (fail) => consuming({ balancer: p2cEwma({ random: once(fail, () => 0.5) }) }),
-  'RandomOptions.random (leastActive)': (fail) => consuming({ balancer: leastActive({ random: once(fail, () => 0.5) }) }),
-  ChangeListener: (fail) => consuming({ logger: told.logger }, (consumer) => consumer.notify(Numbers, once(fail))),
+  'RandomOptions.random': (fail) =>
+    consuming({ balancer: random({ random: once(fail, () => 0.5) }) }),
+  'RandomOptions.random (p2cEwma)': (fail) =>
+    consuming({ balancer: p2cEwma({ random: once(fail, () => 0.5) }) }),
+  'RandomOptions.random (leastActive)': (fail) =>
+    consuming({ balancer: leastActive({ random: once(fail, () => 0.5) }) }),
+  ChangeListener: (fail) =>
+    consuming({ logger: told.logger }, (consumer) => consumer.notify(Numbers, once(fail))),
   async 'Registry.watch'(fail) {
     const inner = memory();
     const server = await serveRpc(freeAddress(), [implement(Numbers, numbers())]);
     await inner.register(node(server.address));
-    const registry = { watch: once(fail, ((...args: Parameters<Registry['watch']>) => inner.watch(...args)) as never) } as unknown as Registry;
+    const registry = {
+      watch: once(fail, ((...args: Parameters<Registry['watch']>) =>
+        inner.watch(...args)) as never),
+    } as unknown as Registry;
     const consumer = consume({ registry, logger: told.logger });
     expect(await consumer.stub(Numbers).double(2)).toBe(4);
     await consumer.close();
@@ -499,7 +680,9 @@ const ROWS: Readonly<Record<string, Row>> = {
   },
   async 'Registry.register'(fail) {
     const registry = { register: fail } as unknown as Registry;
-    await told.rejection(() => provide({ registry, address: freeAddress(), services: [implement(Numbers, numbers())] }));
+    await told.rejection(() =>
+      provide({ registry, address: freeAddress(), services: [implement(Numbers, numbers())] }),
+    );
   },
   async 'ProvideOptions.onPublish'(fail) {
     await using registry = memory();
@@ -515,8 +698,12 @@ const ROWS: Readonly<Record<string, Row>> = {
   'MessageClass.decode': messageClassRow('decode'),
   async 'StandardProps.validate'(fail) {
     const pass = ((value: unknown) => ({ value })) as never;
-    const C = contract('C', { double: unary({ input: schemaOf(once(fail, pass)), output: schemaOf(pass) }) });
-    const server = await serveRpc(freeAddress(), [implement(C, { double: (n: number) => 2 * n } as never)]);
+    const C = contract('C', {
+      double: unary({ input: schemaOf(once(fail, pass)), output: schemaOf(pass) }),
+    });
+    const server = await serveRpc(freeAddress(), [
+      implement(C, { double: (n: number) => 2 * n } as never),
+    ]);
     const client = await connectRpc(server.address);
     const stub = client.stub(C) as unknown as { double(n: number): Promise<number> };
     await told.rejection(() => stub.double(1));
@@ -527,7 +714,9 @@ const ROWS: Readonly<Record<string, Row>> = {
   async 'StatisticsSource.statistics'(fail) {
     const register = new MetricsRegistry();
     using metrics = rpcMetrics({ register });
-    metrics.add('a', { statistics: once(fail, () => ({ since: 0, calls: [], served: [], peers: [] })) });
+    metrics.add('a', {
+      statistics: once(fail, () => ({ since: 0, calls: [], served: [], peers: [] })),
+    });
     expect(await register.metrics()).toContain('getty_rpc_sessions');
   },
   async 'ZooKeeperClientOptions.onState'(fail) {
@@ -536,8 +725,18 @@ const ROWS: Readonly<Record<string, Row>> = {
     await client.close();
   },
   'a span of TracingOptions.tracer': (fail) => {
-    const span = { isRecording: () => true, spanContext: () => ({}), setAttribute() {}, setStatus() {}, end: once(fail) };
-    return calling({ client: { interceptors: [tracing({ tracer: { startSpan: () => span } as unknown as Tracer })] } });
+    const span = {
+      isRecording: () => true,
+      spanContext: () => ({}),
+      setAttribute() {},
+      setStatus() {},
+      end: once(fail),
+    };
+    return calling({
+      client: {
+        interceptors: [tracing({ tracer: { startSpan: () => span } as unknown as Tracer })],
+      },
+    });
   },
 };
 

@@ -20,9 +20,15 @@ test.each<[string, () => unknown]>([
     },
   ],
   ['returns a rejected promise', () => Promise.reject(failure)],
-  // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested.
-  ['returns a thenable that rejects', () => ({ then: (_: unknown, reject: (error: unknown) => void) => reject(failure) })],
-  ['returns a rejected promise of another realm', () => runInNewContext('(error) => Promise.reject(error)')(failure)],
+  [
+    'returns a thenable that rejects',
+    // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested.
+    () => ({ then: (_: unknown, reject: (error: unknown) => void) => reject(failure) }),
+  ],
+  [
+    'returns a rejected promise of another realm',
+    () => runInNewContext('(error) => Promise.reject(error)')(failure),
+  ],
   [
     'returns an object whose then throws',
     () => ({
@@ -62,6 +68,18 @@ test('notify survives a callback that throws or returns a revoked proxy', async 
 });
 
 test('promiseOf answers undefined for plain values', () => {
-  // biome-ignore lint/suspicious/noThenProperty: it is no function, so this is a plain value.
-  for (const value of [undefined, null, 0, '', 'then', Symbol('then'), {}, [], { then: 1 }, () => {}]) expect(promiseOf(value)).toBeUndefined();
+  for (const value of [
+    undefined,
+    null,
+    0,
+    '',
+    'then',
+    Symbol('then'),
+    {},
+    [],
+    // biome-ignore lint/suspicious/noThenProperty: it is no function, so this is a plain value.
+    { then: 1 },
+    () => {},
+  ])
+    expect(promiseOf(value)).toBeUndefined();
 });

@@ -1,15 +1,25 @@
 import { expect, test } from 'vitest';
 import { checkNames } from '../../src/core/options.js';
 
-const KNOWN = { maxSessions: true, maxSessionsPerAddress: true, allowOrigin: true, tls: true } as const;
+const KNOWN = {
+  maxSessions: true,
+  maxSessionsPerAddress: true,
+  allowOrigin: true,
+  tls: true,
+} as const;
 
 test.each([
   ['maxSesions', 'maxSesions is not an option of serve(); did you mean maxSessions?'],
   ['allowOrigins', 'allowOrigins is not an option of serve(); did you mean allowOrigin?'],
   ['TLS', 'TLS is not an option of serve(); did you mean tls?'],
-  ['colour', 'colour is not an option of serve(); the options are maxSessions, maxSessionsPerAddress, allowOrigin, tls'],
+  [
+    'colour',
+    'colour is not an option of serve(); the options are maxSessions, maxSessionsPerAddress, allowOrigin, tls',
+  ],
 ])('checkNames refuses %s', (name, message) => {
-  expect(() => checkNames('serve()', { [name]: 1 }, KNOWN)).toThrow(expect.objectContaining({ code: 'BAD_OPTION', message }));
+  expect(() => checkNames('serve()', { [name]: 1 }, KNOWN)).toThrow(
+    expect.objectContaining({ code: 'BAD_OPTION', message }),
+  );
 });
 
 test('checkNames accepts every known name, and no options at all', () => {

@@ -33,7 +33,8 @@ describe('Queue', () => {
     const queue = new Queue<number>();
     for (let round = 0; round < 3; round++) {
       for (let i = 0; i < 100_000; i++) queue.push(i);
-      for (let i = 0; i < 100_000; i++) if (queue.shift() !== i) expect.fail(`item ${i} is not in its place`);
+      for (let i = 0; i < 100_000; i++)
+        if (queue.shift() !== i) expect.fail(`item ${i} is not in its place`);
       expect([queue.length, queue.peek(), queue.shift()]).toEqual([0, undefined, undefined]);
     }
   });
@@ -43,7 +44,10 @@ const SOURCES = new URL('../../src/', import.meta.url);
 
 /** Array.shift() moves all items, which a peer that sends many small ones makes into seconds. */
 it.each(['core', 'rpc', 'transport', 'web'])('no queue of src/%s is an array', (folder) => {
-  const files = readdirSync(new URL(`${folder}/`, SOURCES), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+  const files = readdirSync(new URL(`${folder}/`, SOURCES), {
+    recursive: true,
+    encoding: 'utf8',
+  }).filter((name) => name.endsWith('.ts'));
   const arrays: string[] = [];
   for (const file of files) {
     const text = readFileSync(new URL(`${folder}/${file}`, SOURCES), 'utf8');

@@ -21,5 +21,11 @@ test('sets keys that are array indices in linear time', () => {
 test('keeps the largest array index as a key like any other', () => {
   const record: Record<string, string> = {};
   for (const key of ['4294967294', '1', 'a', '4294967295', '']) setKey(record, key, key);
-  expect(record).toEqual({ '4294967294': '4294967294', 1: '1', a: 'a', '4294967295': '4294967295', '': '' });
+  expect(record).toEqual({
+    '4294967294': '4294967294',
+    1: '1',
+    a: 'a',
+    '4294967295': '4294967295',
+    '': '',
+  });
 });

@@ -36,8 +36,10 @@ test('timers, signals and the settling of promises have one place each', () => {
     if (!file.endsWith('.ts')) continue;
     const text = readFileSync(join(SRC, file), 'utf8');
     const isCore = (name: string): boolean => file === join('core', name);
-    if (!isCore('timers.ts') && /\bset(Timeout|Interval)\(/.test(text)) found.push(`${file}: use startTimer() of core/timers`);
-    if (!isCore('signals.ts') && /\.addEventListener\('abort'|AbortSignal\.any/.test(text)) found.push(`${file}: use followSignal() of core/signals`);
+    if (!isCore('timers.ts') && /\bset(Timeout|Interval)\(/.test(text))
+      found.push(`${file}: use startTimer() of core/timers`);
+    if (!isCore('signals.ts') && /\.addEventListener\('abort'|AbortSignal\.any/.test(text))
+      found.push(`${file}: use followSignal() of core/signals`);
     if (/instanceof Promise\b/.test(text)) found.push(`${file}: use promiseOf() of core/callbacks`);
   }
   expect(found).toEqual([]);

@@ -9,7 +9,9 @@ beforeEach(() => {
   clock = 1_000_000;
   told = [];
   vi.spyOn(performance, 'now').mockImplementation(() => clock);
-  vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void told.push((warning as Error).message));
+  vi.spyOn(process, 'emitWarning').mockImplementation(
+    (warning) => void told.push((warning as Error).message),
+  );
 });
 afterEach(() => void vi.restoreAllMocks());
 

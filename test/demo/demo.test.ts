@@ -26,7 +26,10 @@ describe('the demo', () => {
   /** Start the demo with a temporary folder of its own, to see what it leaves there. */
   function start(args: string[]) {
     const lines = new Inbox<string>('a line of the demo');
-    const child = spawn(process.execPath, [PROGRAM, ...args], { env: { ...process.env, TMPDIR: folder }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [PROGRAM, ...args], {
+      env: { ...process.env, TMPDIR: folder },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const outcome: Outcome = { code: null, out: '', errors: '' };
     child.stdout.on('data', (bytes) => {
       outcome.out += bytes;
@@ -35,7 +38,9 @@ describe('the demo', () => {
     child.stderr.on('data', (bytes) => {
       outcome.errors += bytes;
     });
-    const ended = new Promise<Outcome>((resolve) => child.on('close', (code) => resolve({ ...outcome, code })));
+    const ended = new Promise<Outcome>((resolve) =>
+      child.on('close', (code) => resolve({ ...outcome, code })),
+    );
     return { child, lines, ended };
   }
 
@@ -43,12 +48,18 @@ describe('the demo', () => {
     const { code, out, errors } = await start(['--duration', '7500ms', '--rate', '1000']).ended;
     expect(errors).toBe('');
     const last = out.trimEnd().split('\n').at(-1);
-    const found = /^calls=(\d+) failed=0 failovers=(\d+) p50=\d+\.\d\dms p99=\d+\.\d\dms$/.exec(last ?? '');
+    const found = /^calls=(\d+) failed=0 failovers=(\d+) p50=\d+\.\d\dms p99=\d+\.\d\dms$/.exec(
+      last ?? '',
+    );
     expect(found, out).not.toBeNull();
     expect(Number(found?.[1])).toBeGreaterThan(6_000);
     expect(Number(found?.[2])).toBeGreaterThanOrEqual(1);
-    expect(out).toMatch(/provider-2 killed with SIGKILL[\s\S]*node gone: provider-2[\s\S]*provider-2 started again[\s\S]*node back: provider-2/);
-    expect(out).toMatch(/^ {3}1s {2,}\d+ calls\/s {2}failed 0 {2}failovers \d+ {2}p50 [\d.]+ ms {2}p99 [\d.]+ ms {2}live \d$/m);
+    expect(out).toMatch(
+      /provider-2 killed with SIGKILL[\s\S]*node gone: provider-2[\s\S]*provider-2 started again[\s\S]*node back: provider-2/,
+    );
+    expect(out).toMatch(
+      /^ {3}1s {2,}\d+ calls\/s {2}failed 0 {2}failovers \d+ {2}p50 [\d.]+ ms {2}p99 [\d.]+ ms {2}live \d$/m,
+    );
     expect(code).toBe(0);
     expect(readdirSync(folder)).toEqual([]);
   });
@@ -75,27 +86,49 @@ describe('the demo', () => {
       p50: expect.any(Number),
       p99: expect.any(Number),
     });
-    expect(figures.events.map(({ event }: { event: string }) => event)).toContain('provider-2 killed with SIGKILL');
+    expect(figures.events.map(({ event }: { event: string }) => event)).toContain(
+      'provider-2 killed with SIGKILL',
+    );
     expect(code).toBe(0);
   });
 
-  it.each(['SIGINT', 'SIGTERM'] as const)('%s stops every process and leaves nothing behind', async (signal) => {
-    const { child, lines, ended } = start(['--duration', '60s', '--rate', '100', '--registry', `file://${folder}/registry`]);
-    await until(() => lines.all.some((line) => / 1s /.test(line)), 'the first second', PROCESS_PATIENCE);
-    child.kill(signal);
-    const { code, errors } = await ended;
-    expect(errors).toBe(`stopped by ${signal}\n`);
-    expect(code).toBe(signal === 'SIGINT' ? 130 : 143);
-    // The providers took their entries with them, so they ended in good order.
-    const left = readdirSync(join(folder, 'registry'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-    expect(left).toEqual([]);
-  });
+  it.each(['SIGINT', 'SIGTERM'] as const)(
+    '%s stops every process and leaves nothing behind',
+    async (signal) => {
+      const { child, lines, ended } = start([
+        '--duration',
+        '60s',
+        '--rate',
+        '100',
+        '--registry',
+        `file://${folder}/registry`,
+      ]);
+      await until(
+        () => lines.all.some((line) => / 1s /.test(line)),
+        'the first second',
+        PROCESS_PATIENCE,
+      );
+      child.kill(signal);
+      const { code, errors } = await ended;
+      expect(errors).toBe(`stopped by ${signal}\n`);
+      expect(code).toBe(signal === 'SIGINT' ? 130 : 143);
+      // The providers took their entries with them, so they ended in good order.
+      const left = readdirSync(join(folder, 'registry'), {
+        recursive: true,
+        withFileTypes: true,
+      }).filter((entry) => entry.isFile());
+      expect(left).toEqual([]);
+    },
+  );
 
   it.each([
     [['--duration', 'soon'], '--duration: given soon, expected from 3s to 1440m'],
     [['--rate', '-1'], '--rate'],
     [['--registry', 'memory:'], '--registry: given memory:, which other processes do not see'],
-    [['--nonsense'], "Unknown option '--nonsense'; the flags are --duration, --rate, --json, --registry, --help"],
+    [
+      ['--nonsense'],
+      "Unknown option '--nonsense'; the flags are --duration, --rate, --json, --registry, --help",
+    ],
     [['--regestry', 'x'], "Unknown option '--regestry'; did you mean --registry?"],
     [['15s'], "Unexpected argument '15s'"],
   ])('%j is refused with the usage', async (args, complaint) => {
@@ -110,7 +143,14 @@ describe('the demo', () => {
     async () => {
       const server = await EtcdServer.started();
       try {
-        const { code, out, errors } = await start(['--duration', '6s', '--rate', '200', '--registry', server.url('/getty')]).ended;
+        const { code, out, errors } = await start([
+          '--duration',
+          '6s',
+          '--rate',
+          '200',
+          '--registry',
+          server.url('/getty'),
+        ]).ended;
         expect(errors).toBe('');
         expect(out).toContain(`registry etcd://127.0.0.1:${server.port}/getty,`);
         expect(out.trimEnd().split('\n').at(-1)).toMatch(/^calls=\d+ failed=0 /);
@@ -125,7 +165,15 @@ describe('the demo', () => {
 
   it('--help prints the usage and every flag, and starts nothing', async () => {
     const { code, out, errors } = await start(['--help']).ended;
-    for (const part of ['usage: npm start --', '--duration', '--rate', '--json', '--registry', '--help']) expect(out).toContain(part);
+    for (const part of [
+      'usage: npm start --',
+      '--duration',
+      '--rate',
+      '--json',
+      '--registry',
+      '--help',
+    ])
+      expect(out).toContain(part);
     expect(errors).toBe('');
     expect(code).toBe(0);
     expect(readdirSync(folder)).toEqual([]);

@@ -29,37 +29,46 @@ function lives(pid: number): boolean {
 
 /** The program has ended, and so have its workers; answers how many there were. */
 function expectNothingLeft({ lines }: Program): number {
-  const pids = lines.all.flatMap((line) => /^worker-\d+ is process (\d+)/.exec(line)?.[1] ?? []).map(Number);
+  const pids = lines.all
+    .flatMap((line) => /^worker-\d+ is process (\d+)/.exec(line)?.[1] ?? [])
+    .map(Number);
   expect(pids.filter(lives)).toEqual([]);
   expect(readdirSync(folder)).toEqual([]);
   return pids.length;
 }
 
-describe.each<[way: string, ...args: string[]]>([['a registry'], ['one port', '--shared-port']])('by %s', (_, ...args) => {
-  it('every worker has calls, and none fails', async () => {
-    await using program = start(0.3, '--workers', '3', ...args);
-    expect(await program.ended, program.lines.all.join('\n')).toBe(0);
-    const [rates = '', spread = ''] = program.lines.all.slice(-2);
-    expect(rates).toMatch(/^\d+ calls\/s with 1 worker, \d+ with 3: [\d.]+ times as many$/);
-    const [, ...shares] = /^failed 0; spread: worker-1 (\d+) %, worker-2 (\d+) %, worker-3 (\d+) %$/.exec(spread) ?? [];
-    expect(shares, spread).toHaveLength(3);
-    for (const share of shares) expect(Number(share)).toBeGreaterThan(0);
-    expect(expectNothingLeft(program)).toBe(3);
-  });
+describe.each<[way: string, ...args: string[]]>([['a registry'], ['one port', '--shared-port']])(
+  'by %s',
+  (_, ...args) => {
+    it('every worker has calls, and none fails', async () => {
+      await using program = start(0.3, '--workers', '3', ...args);
+      expect(await program.ended, program.lines.all.join('\n')).toBe(0);
+      const [rates = '', spread = ''] = program.lines.all.slice(-2);
+      expect(rates).toMatch(/^\d+ calls\/s with 1 worker, \d+ with 3: [\d.]+ times as many$/);
+      const [, ...shares] =
+        /^failed 0; spread: worker-1 (\d+) %, worker-2 (\d+) %, worker-3 (\d+) %$/.exec(spread) ??
+        [];
+      expect(shares, spread).toHaveLength(3);
+      for (const share of shares) expect(Number(share)).toBeGreaterThan(0);
+      expect(expectNothingLeft(program)).toBe(3);
+    });
 
-  it('a worker that is killed is started again, and no call fails', async () => {
-    await using program = start(1, '--workers', '2', ...args);
-    const pid = await program.line(/^worker-2 is process (\d+)/);
-    await program.line(/^2 workers: /);
-    process.kill(Number(pid), 'SIGKILL');
-    expect(await program.line(/^worker-2 ended with (.*)/)).toBe('SIGKILL, and is started again');
-    expect(await program.ended, program.lines.all.join('\n')).toBe(0);
-    expect(program.lines.all.at(-1)).toMatch(/^failed 0; /);
-    expectNothingLeft(program);
-  });
-});
+    it('a worker that is killed is started again, and no call fails', async () => {
+      await using program = start(1, '--workers', '2', ...args);
+      const pid = await program.line(/^worker-2 is process (\d+)/);
+      await program.line(/^2 workers: /);
+      process.kill(Number(pid), 'SIGKILL');
+      expect(await program.line(/^worker-2 ended with (.*)/)).toBe('SIGKILL, and is started again');
+      expect(await program.ended, program.lines.all.join('\n')).toBe(0);
+      expect(program.lines.all.at(-1)).toMatch(/^failed 0; /);
+      expectNothingLeft(program);
+    });
+  },
+);
 
-it.each<[signal: 'SIGINT' | 'SIGTERM', code: number, seconds: number, when: RegExp, ...args: string[]]>([
+it.each<
+  [signal: 'SIGINT' | 'SIGTERM', code: number, seconds: number, when: RegExp, ...args: string[]]
+>([
   ['SIGINT', 130, 1, /^worker-2 is process/],
   ['SIGTERM', 143, 60, /^worker-1 is process/, '--shared-port'],
 ])('%s ends every process', async (signal, code, seconds, when, ...args) => {

@@ -20,25 +20,37 @@ beforeAll(async () => {
 afterAll(() => browser?.close());
 
 /** What Go's echo clients sent, in hex. */
-const RECORDED = readFileSync(new URL('../fixtures/vectors/echo-udp.jsonl', import.meta.url), 'utf8')
+const RECORDED = readFileSync(
+  new URL('../fixtures/vectors/echo-udp.jsonl', import.meta.url),
+  'utf8',
+)
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line))
-  .filter(({ direction, datagramHex }) => direction === 'client-to-server' && datagramHex.startsWith('05091620'))
+  .filter(
+    ({ direction, datagramHex }) =>
+      direction === 'client-to-server' && datagramHex.startsWith('05091620'),
+  )
   .map(({ datagramHex }) => datagramHex as string);
 
 /** Open the page, with what its WebSocket sends. */
-async function openPage(url: string): Promise<{ tab: Page; frames: Inbox<Buffer> } & AsyncDisposable> {
+async function openPage(
+  url: string,
+): Promise<{ tab: Page; frames: Inbox<Buffer> } & AsyncDisposable> {
   const tab = await browser.newPage();
   const frames = new Inbox<Buffer>('a frame of the page');
-  tab.on('websocket', (socket) => socket.on('framesent', ({ payload }) => frames.push(Buffer.from(payload))));
+  tab.on('websocket', (socket) =>
+    socket.on('framesent', ({ payload }) => frames.push(Buffer.from(payload))),
+  );
   await tab.goto(url);
   return { tab, frames, [Symbol.asyncDispose]: () => tab.close() };
 }
 
-const shown = async (tab: Page, id: string): Promise<string> => (await tab.locator(`#${id}`).textContent()) ?? '';
+const shown = async (tab: Page, id: string): Promise<string> =>
+  (await tab.locator(`#${id}`).textContent()) ?? '';
 /** Until the page shows this at `id`. */
-const shows = (tab: Page, id: string, text: string | RegExp): Promise<void> => tab.locator(`#${id}`, { hasText: text }).waitFor();
+const shows = (tab: Page, id: string, text: string | RegExp): Promise<void> =>
+  tab.locator(`#${id}`, { hasText: text }).waitFor();
 
 it('sends, counts and measures, and its bytes are those of examples/echo and of Go', async () => {
   await using program = runExample('echo-web');
@@ -50,7 +62,9 @@ it('sends, counts and measures, and its bytes are those of examples/echo and of 
   expect(await shown(tab, 'address')).toBe(address);
   await shows(tab, 'beats', '1 × “pong”');
   const heartbeat: EchoPackage = { logId: 0, sequence: 1, command: 0, text: 'ping' };
-  expect((await frames.next()).toString('hex')).toBe(encode(echoCodec, [heartbeat]).toString('hex'));
+  expect((await frames.next()).toString('hex')).toBe(
+    encode(echoCodec, [heartbeat]).toString('hex'),
+  );
 
   for (const text of ['Hello, getty!', 'grüße 😀']) {
     await tab.fill('#text', text);
@@ -63,7 +77,10 @@ it('sends, counts and measures, and its bytes are those of examples/echo and of 
     expect((await shown(tab, 'wire')).replaceAll(/\s/g, '')).toBe(frame.toString('hex'));
   }
   await shows(tab, 'answered', /^2$/);
-  expect([await shown(tab, 'sent'), await shown(tab, 'missing')]).toEqual(['2', 'none is under way']);
+  expect([await shown(tab, 'sent'), await shown(tab, 'missing')]).toEqual([
+    '2',
+    'none is under way',
+  ]);
   expect(await shown(tab, 'trip')).toMatch(/^[\d.]+ ms$/);
 
   // A program's client speaks with the same server.

@@ -34,7 +34,10 @@ const PLACES: readonly { readonly name: string; begin(): Promise<Place> }[] = [
     name: 'file',
     async begin() {
       const directory = await mkdtemp(join(tmpdir(), 'getty-example-'));
-      return { url: pathToFileURL(directory).href, stop: () => rm(directory, { recursive: true, force: true }) };
+      return {
+        url: pathToFileURL(directory).href,
+        stop: () => rm(directory, { recursive: true, force: true }),
+      };
     },
   },
 ];
@@ -46,12 +49,20 @@ describe.each(PLACES)('in $name', ({ begin }) => {
   }, INSTALL_TIMEOUT);
   afterAll(() => place.stop());
 
-  const provider = (id: string): Program => runExample('micro', '--provider', '--id', id, '--registry', place.url);
+  const provider = (id: string): Program =>
+    runExample('micro', '--provider', '--id', id, '--registry', place.url);
 
   it('micro: a consumer is told of providers that come and go, and calls those that are there', async () => {
     await using a = provider('a');
     await a.line(/a offers Greeter/);
-    await using consumer = runExample('micro', '--consumer', '--registry', place.url, '--interval', '20');
+    await using consumer = runExample(
+      'micro',
+      '--consumer',
+      '--registry',
+      place.url,
+      '--interval',
+      '20',
+    );
     expect(await consumer.line(/added (\w+) at tcp:/)).toBe('a');
     expect(await consumer.line(/hello, \d+, from (\w+)/)).toBe('a');
     await using b = provider('b');
@@ -75,8 +86,14 @@ describe.each(PLACES)('in $name', ({ begin }) => {
     await using program = runExample('micro-self-defined-balancer', '--registry', place.url);
     expect(await program.ended).toBe(0);
     const [, , third = '', fourth = ''] = program.lines.all;
-    expect(program.lines.all.slice(0, 2)).toEqual(['group 1: user 10 found by first', 'group 1: user 11 found by first']);
-    expect([third, fourth].map((line) => line.replace(/.* by /, '')).sort()).toEqual(['another-second', 'second']);
+    expect(program.lines.all.slice(0, 2)).toEqual([
+      'group 1: user 10 found by first',
+      'group 1: user 11 found by first',
+    ]);
+    expect([third, fourth].map((line) => line.replace(/.* by /, '')).sort()).toEqual([
+      'another-second',
+      'second',
+    ]);
     expect(program.lines.all[4]).toBe('group 3: RpcError: no node of group 3');
     expect(program.lines.all).toHaveLength(5);
   });

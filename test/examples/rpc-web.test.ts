@@ -18,7 +18,8 @@ async function openPage(url: string): Promise<{ tab: Page } & AsyncDisposable> {
 }
 
 /** Until the page shows this at `id`. */
-const shows = (tab: Page, id: string, text: string | RegExp): Promise<void> => tab.locator(`#${id}`, { hasText: text }).waitFor();
+const shows = (tab: Page, id: string, text: string | RegExp): Promise<void> =>
+  tab.locator(`#${id}`, { hasText: text }).waitFor();
 const tasksOf = (tab: Page): Promise<string[]> => tab.locator('#tasks li').allTextContents();
 
 async function add(tab: Page, text: string): Promise<void> {

@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { runExample } from '../fixtures/programs.js';
 
-const tls = (name: string): string => fileURLToPath(new URL(`../fixtures/tls/${name}.pem`, import.meta.url));
+const tls = (name: string): string =>
+  fileURLToPath(new URL(`../fixtures/tls/${name}.pem`, import.meta.url));
 
 /** Run it to its end, which is a good one; all that it said. */
 async function output(name: string, ...args: string[]): Promise<string[]> {
@@ -45,7 +46,12 @@ it('rpc-protobuf: a service from a .proto file', async () => {
 });
 
 it('rpc-bidirectional: the office calls back whoever calls it, and all agents', async () => {
-  await using office = runExample('rpc-bidirectional', '--office', '--address', 'tcp://127.0.0.1:0');
+  await using office = runExample(
+    'rpc-bidirectional',
+    '--office',
+    '--address',
+    'tcp://127.0.0.1:0',
+  );
   const address = await office.line(/office at (.*)/);
   await using ann = runExample('rpc-bidirectional', '--agent', 'Ann', '--address', address);
   await ann.line(/Ann is told: welcome, Ann; with you we are 1/);
@@ -95,7 +101,19 @@ it('rpc-auth: tokens, and what they permit', async () => {
 });
 
 it('rpc-auth: the certificate of the client', async () => {
-  const server = ['--address', 'tls://127.0.0.1:0', '--cert', tls('server'), '--key', tls('server.key'), '--ca', tls('authority')];
+  const server = [
+    '--address',
+    'tls://127.0.0.1:0',
+    '--cert',
+    tls('server'),
+    '--key',
+    tls('server.key'),
+    '--ca',
+    tls('authority'),
+  ];
   const client = ['--client-cert', tls('client'), '--client-key', tls('client.key')];
-  expect(await output('rpc-auth', ...server, ...client)).toEqual(['certificate: client', 'certificate: it is open for client']);
+  expect(await output('rpc-auth', ...server, ...client)).toEqual([
+    'certificate: client',
+    'certificate: it is open for client',
+  ]);
 });

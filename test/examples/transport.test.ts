@@ -9,7 +9,11 @@ const certificates = fileURLToPath(new URL('../fixtures/tls/', import.meta.url))
 /** A client of lines that collects what it is told. */
 async function talk(address: string) {
   const heard = new Inbox<string>('a line');
-  const client = await connect(address, { codec: lines(), listener: { onMessage: (_, line) => heard.push(line) } }, { reconnect: false });
+  const client = await connect(
+    address,
+    { codec: lines(), listener: { onMessage: (_, line) => heard.push(line) } },
+    { reconnect: false },
+  );
   const session = await client.session();
   return {
     heard,
@@ -22,19 +26,34 @@ async function talk(address: string) {
   };
 }
 
-it.each(['tcp', 'udp', 'ws'])('echo: server and client, each a process, over %s', async (scheme) => {
-  await using server = runExample('echo', '--server', '--address', `${scheme}://127.0.0.1:0`);
-  const address = await server.line(/listening at (.*)/);
-  await using client = runExample('echo', '--client', '--address', address, '--count', '2');
-  expect(await client.ended).toBe(0);
-  expect(client.lines.all).toEqual(['1: Hello, getty!', '2: Hello, getty!', '3: pong']);
-});
+it.each(['tcp', 'udp', 'ws'])(
+  'echo: server and client, each a process, over %s',
+  async (scheme) => {
+    await using server = runExample('echo', '--server', '--address', `${scheme}://127.0.0.1:0`);
+    const address = await server.line(/listening at (.*)/);
+    await using client = runExample('echo', '--client', '--address', address, '--count', '2');
+    expect(await client.ended).toBe(0);
+    expect(client.lines.all).toEqual(['1: Hello, getty!', '2: Hello, getty!', '3: pong']);
+  },
+);
 
 it.each(['tls', 'wss'])('echo: both in one process, over %s', async (scheme) => {
-  const tls = ['--cert', `${certificates}server.pem`, '--key', `${certificates}server.key.pem`, '--ca', `${certificates}authority.pem`];
+  const tls = [
+    '--cert',
+    `${certificates}server.pem`,
+    '--key',
+    `${certificates}server.key.pem`,
+    '--ca',
+    `${certificates}authority.pem`,
+  ];
   await using both = runExample('echo', '--address', `${scheme}://127.0.0.1:0`, ...tls);
   expect(await both.ended).toBe(0);
-  expect(both.lines.all.slice(-4)).toEqual(['1: Hello, getty!', '2: Hello, getty!', '3: Hello, getty!', '4: pong']);
+  expect(both.lines.all.slice(-4)).toEqual([
+    '1: Hello, getty!',
+    '2: Hello, getty!',
+    '3: Hello, getty!',
+    '4: pong',
+  ]);
 });
 
 it('chat: lines go to everybody else', async () => {
@@ -70,7 +89,8 @@ it('line-proxy: lines pass both ways, and the end of one side ends the other', a
   expect(await proxy.line(/-> (Ann)/)).toBe('Ann');
   chat.child.kill('SIGINT');
   await chat.ended;
-  // The proxy has nothing behind it now: a new caller is refused, with the reason in the proxy's log.
+  // The proxy has nothing behind it now: a new caller is refused, with the reason in the proxy's
+  // log.
   await using late = await talk(address);
   expect(await proxy.line(/cannot connect to (\S+):/)).toBe(behind);
   await late.session.close();
@@ -82,5 +102,11 @@ it('workers: answers come from worker threads, whatever their order', async () =
   await using client = await talk(address);
   for (const number of ['7', '91', '2147483647', '1', '2']) client.say(number);
   const answers = await client.heard.take(5);
-  expect(answers.toSorted()).toEqual(['1: not a number to ask for', '2147483647: prime', '2: prime', '7: prime', '91: divided by 7']);
+  expect(answers.toSorted()).toEqual([
+    '1: not a number to ask for',
+    '2147483647: prime',
+    '2: prime',
+    '7: prime',
+    '91: divided by 7',
+  ]);
 });

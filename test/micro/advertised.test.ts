@@ -33,12 +33,18 @@ describe('an address of all interfaces', () => {
     ['IPv4 first', ['2001:db8::7', '10.0.0.5'], '10.0.0.5', '10.0.0.5'],
     ['IPv6 where there is nothing else', ['fe80::1', '2001:db8::7'], '127.0.0.1', '[2001:db8::7]'],
     ['a link-local address of IPv4 last', ['169.254.7.7', '10.0.0.5'], '10.0.0.5', '10.0.0.5'],
-    ['IPv6 before a link-local address of IPv4', ['169.254.7.7', '2001:db8::7'], '169.254.7.7', '[2001:db8::7]'],
+    [
+      'IPv6 before a link-local address of IPv4',
+      ['169.254.7.7', '2001:db8::7'],
+      '169.254.7.7',
+      '[2001:db8::7]',
+    ],
     ['no address with a zone', ['fe80::1', 'FEB0::2'], '127.0.0.1', '127.0.0.1'],
   ])('%s', (_, addresses, four, six) => {
     machineWith(...addresses);
     expect(advertisedAddress('tcp://0.0.0.0:80', undefined)).toBe(`tcp://${four}:80`);
-    for (const all of ['tcp://[::]:80', 'tcp://:80']) expect(advertisedAddress(all, undefined)).toBe(`tcp://${six}:80`);
+    for (const all of ['tcp://[::]:80', 'tcp://:80'])
+      expect(advertisedAddress(all, undefined)).toBe(`tcp://${six}:80`);
   });
 
   test('is one of IPv6 by default where the machine has no address of IPv4 for others', () => {
@@ -72,19 +78,24 @@ test.each([
   ['tcp://127.0.0.1:80', 'example.org/path'],
   ['tcp://127.0.0.1:80', 'ws://example.org'],
 ])('%s cannot be advertised as %s', (listening, advertise) => {
-  expect(() => advertisedAddress(listening, advertise)).toThrow(expect.objectContaining({ code: 'BAD_OPTION' }));
+  expect(() => advertisedAddress(listening, advertise)).toThrow(
+    expect.objectContaining({ code: 'BAD_OPTION' }),
+  );
 });
 
 const Greeter = contract('Greeter', { hello: unary<void, string>() });
 const services = [implement(Greeter, { hello: () => 'hello' })];
 
-test.each(['ws://127.0.0.1:0/rpc', `unix:///tmp/getty-advertised-${process.pid}.sock`])('a provider at %s is found and called', async (address) => {
-  await using registry = memory();
-  await using provider = await provide({ registry, services, address });
-  expect(provider.nodes[0]?.address).toBe(provider.address);
-  await using consumer = consume({ registry });
-  expect(await consumer.stub(Greeter).hello()).toBe('hello');
-});
+test.each(['ws://127.0.0.1:0/rpc', `unix:///tmp/getty-advertised-${process.pid}.sock`])(
+  'a provider at %s is found and called',
+  async (address) => {
+    await using registry = memory();
+    await using provider = await provide({ registry, services, address });
+    expect(provider.nodes[0]?.address).toBe(provider.address);
+    await using consumer = consume({ registry });
+    expect(await consumer.stub(Greeter).hello()).toBe('hello');
+  },
+);
 
 test('destroy() loses the calls under way and leaves the entries, which close() takes out', async () => {
   await using registry = memory();
@@ -109,8 +120,18 @@ test('destroy() loses the calls under way and leaves the entries, which close() 
 
 test('reloadTls() of a provider is that of its server', async () => {
   await using registry = memory();
-  await using secure = await provide({ registry, services, address: 'tls://127.0.0.1:0', tls: identity('server') });
+  await using secure = await provide({
+    registry,
+    services,
+    address: 'tls://127.0.0.1:0',
+    tls: identity('server'),
+  });
   secure.reloadTls(identity('server2'));
-  await using plain = await provide({ registry, services, address: 'tcp://127.0.0.1:0', id: 'other' });
+  await using plain = await provide({
+    registry,
+    services,
+    address: 'tcp://127.0.0.1:0',
+    id: 'other',
+  });
   expect(() => plain.reloadTls({})).toThrow(expect.objectContaining({ code: 'BAD_OPTION' }));
 });

@@ -1,7 +1,14 @@
 /** Balancers: their distribution, and lists that change under them. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { consistentHash, leastActive, p2cEwma, random, roundRobin, weighted } from '../../src/micro/balancers/index.js';
+import {
+  consistentHash,
+  leastActive,
+  p2cEwma,
+  random,
+  roundRobin,
+  weighted,
+} from '../../src/micro/balancers/index.js';
 import type { Balancer, NodeLoad, Picker, ServiceNode } from '../../src/micro/types.js';
 import type { Call } from '../../src/rpc/types.js';
 import { node } from '../fixtures/registries.js';
@@ -13,7 +20,8 @@ const idle = (): NodeLoad => ({ inFlight: 0, latency: 0, failureRate: 0 });
 const loads =
   (given: Readonly<Record<string, Partial<NodeLoad>>>) =>
   ({ id }: ServiceNode): NodeLoad => ({ ...idle(), ...given[id] });
-const many = (size: number): readonly ServiceNode[] => Array.from({ length: size }, (_, i) => node(`n${String(i).padStart(4, '0')}`));
+const many = (size: number): readonly ServiceNode[] =>
+  Array.from({ length: size }, (_, i) => node(`n${String(i).padStart(4, '0')}`));
 const some = (...ids: string[]): readonly ServiceNode[] => ids.map((id) => node(id));
 const pickIds = (picker: Picker, nodes: readonly ServiceNode[], count: number): string =>
   Array.from({ length: count }, () => picker(nodes, CALL, idle).id).join('');
@@ -44,12 +52,15 @@ describe('random', () => {
     const nodes = some(...Array.from({ length: size }, (_, i) => `n${i}`));
     const deviation = Math.sqrt(picks * (1 / size) * (1 - 1 / size));
     // With a hundred nodes some would be beyond three by right: no more than a few are.
-    const beyond = counts(random({ random: seeded(1) })(), nodes, picks).filter((count) => Math.abs(count - picks / size) > 3 * deviation);
+    const beyond = counts(random({ random: seeded(1) })(), nodes, picks).filter(
+      (count) => Math.abs(count - picks / size) > 3 * deviation,
+    );
     expect(beyond.length).toBeLessThanOrEqual(size / 50);
   });
 
   it('stays in the list whatever the numbers', () => {
-    for (const number of [0, 0.999999999999, 1]) expect(random({ random: () => number })()(some('a', 'b'), CALL, idle)).toBeDefined();
+    for (const number of [0, 0.999999999999, 1])
+      expect(random({ random: () => number })()(some('a', 'b'), CALL, idle)).toBeDefined();
   });
 });
 
@@ -85,17 +96,21 @@ describe('roundRobin', () => {
 
   it('a list that changes with every pick skews nothing: nobody is picked twice before all who stay were picked', () => {
     fc.assert(
-      fc.property(fc.infiniteStream(fc.subarray(['v', 'w', 'x', 'y', 'z'])), fc.double({ min: 0, max: 0.99, noNaN: true }), (extras, start) => {
-        const picker = roundRobin({ random: () => start })();
-        const stay = ['a', 'm', 'zz'];
-        const picked: string[] = [];
-        for (const extra of extras) {
-          picked.push(picker(some(...[...stay, ...extra].sort()), CALL, idle).id);
-          if (picked.length === 60) break;
-        }
-        const steady = picked.filter((id) => stay.includes(id));
-        for (let i = 3; i < steady.length; i++) expect(steady[i]).toBe(steady[i - 3]);
-      }),
+      fc.property(
+        fc.infiniteStream(fc.subarray(['v', 'w', 'x', 'y', 'z'])),
+        fc.double({ min: 0, max: 0.99, noNaN: true }),
+        (extras, start) => {
+          const picker = roundRobin({ random: () => start })();
+          const stay = ['a', 'm', 'zz'];
+          const picked: string[] = [];
+          for (const extra of extras) {
+            picked.push(picker(some(...[...stay, ...extra].sort()), CALL, idle).id);
+            if (picked.length === 60) break;
+          }
+          const steady = picked.filter((id) => stay.includes(id));
+          for (let i = 3; i < steady.length; i++) expect(steady[i]).toBe(steady[i - 3]);
+        },
+      ),
     );
   });
 
@@ -112,7 +127,9 @@ describe('roundRobin', () => {
 
 describe('weighted', () => {
   const withWeights = (...weights: (string | undefined)[]): readonly ServiceNode[] =>
-    weights.map((weight, i) => node(`n${i}`, { metadata: weight === undefined ? {} : { 'getty-weight': weight } }));
+    weights.map((weight, i) =>
+      node(`n${i}`, { metadata: weight === undefined ? {} : { 'getty-weight': weight } }),
+    );
 
   it('is within 3 standard deviations of the weights; a node that says none has 100', () => {
     const picks = 100_000;
@@ -125,13 +142,22 @@ describe('weighted', () => {
     expect(found[4]).toBe(0);
   });
 
-  it.each(['', '-1', '1e3', '0x10', '1.5', '1000001', '99999999999999999999', ' 5', 'NaN'])('%j counts as 100', (weight) => {
-    const found = counts(weighted({ random: seeded(4) })(), withWeights(weight, '300'), 10_000);
-    expect(Math.abs((found[0] as number) - 2500)).toBeLessThan(3 * Math.sqrt(10_000 * 0.25 * 0.75));
-  });
+  it.each(['', '-1', '1e3', '0x10', '1.5', '1000001', '99999999999999999999', ' 5', 'NaN'])(
+    '%j counts as 100',
+    (weight) => {
+      const found = counts(weighted({ random: seeded(4) })(), withWeights(weight, '300'), 10_000);
+      expect(Math.abs((found[0] as number) - 2500)).toBeLessThan(
+        3 * Math.sqrt(10_000 * 0.25 * 0.75),
+      );
+    },
+  );
 
   it('is even when nobody has a weight above 0', () => {
-    expect(counts(weighted({ random: seeded(5) })(), withWeights('0', '0'), 1000).every((count) => count > 400)).toBe(true);
+    expect(
+      counts(weighted({ random: seeded(5) })(), withWeights('0', '0'), 1000).every(
+        (count) => count > 400,
+      ),
+    ).toBe(true);
   });
 
   it('follows a list whose weights change, and stays in it whatever the numbers', () => {
@@ -146,7 +172,12 @@ describe('leastActive', () => {
   it('picks the node with the fewest calls under way, and any of several', () => {
     const picker = leastActive({ random: seeded(6) })();
     const nodes = some('a', 'b', 'c', 'd');
-    const load = loads({ a: { inFlight: 3 }, b: { inFlight: 1 }, c: { inFlight: 2 }, d: { inFlight: 1 } });
+    const load = loads({
+      a: { inFlight: 3 },
+      b: { inFlight: 1 },
+      c: { inFlight: 2 },
+      d: { inFlight: 1 },
+    });
     const ids = new Set(Array.from({ length: 50 }, () => picker(nodes, CALL, load).id));
     expect([...ids].sort()).toEqual(['b', 'd']);
   });
@@ -154,8 +185,13 @@ describe('leastActive', () => {
   it('spreads calls that stay under way evenly', () => {
     const picker = leastActive({ random: seeded(7) })();
     const nodes = some('a', 'b', 'c');
-    const busy: Record<string, { inFlight: number }> = { a: { inFlight: 0 }, b: { inFlight: 0 }, c: { inFlight: 0 } };
-    for (let i = 0; i < 30; i++) (busy[picker(nodes, CALL, loads(busy)).id] as { inFlight: number }).inFlight++;
+    const busy: Record<string, { inFlight: number }> = {
+      a: { inFlight: 0 },
+      b: { inFlight: 0 },
+      c: { inFlight: 0 },
+    };
+    for (let i = 0; i < 30; i++)
+      (busy[picker(nodes, CALL, loads(busy)).id] as { inFlight: number }).inFlight++;
     expect(Object.values(busy)).toEqual([{ inFlight: 10 }, { inFlight: 10 }, { inFlight: 10 }]);
   });
 });
@@ -164,7 +200,9 @@ describe('leastActive and failures', () => {
   it('prefers a busy node to a node whose calls fail', () => {
     const picker = leastActive({ random: seeded(7) })();
     const load = loads({ a: { inFlight: 0, failureRate: 0.9 }, b: { inFlight: 50 } });
-    expect(new Set(Array.from({ length: 20 }, () => picker(some('a', 'b'), CALL, load).id))).toEqual(new Set(['b']));
+    expect(
+      new Set(Array.from({ length: 20 }, () => picker(some('a', 'b'), CALL, load).id)),
+    ).toEqual(new Set(['b']));
   });
 });
 
@@ -177,11 +215,23 @@ describe('p2cEwma', () => {
   it.each<[string, Record<string, Partial<NodeLoad>>]>([
     ['answers quicker', { a: { latency: 2 }, b: { latency: 1 } }],
     ['has less to do', { a: { latency: 1, inFlight: 2 }, b: { latency: 1, inFlight: 1 } }],
-    ['is slow and idle rather than quick and very busy', { a: { latency: 1, inFlight: 9 }, b: { latency: 5 } }],
+    [
+      'is slow and idle rather than quick and very busy',
+      { a: { latency: 1, inFlight: 9 }, b: { latency: 5 } },
+    ],
     ['is new and idle', { a: { latency: 1 }, b: {} }],
-    ['does not fail, though the other answers quicker', { a: { latency: 0.1, failureRate: 0.5 }, b: { latency: 20, inFlight: 4 } }],
-    ['does not fail, though the other has never answered', { a: { failureRate: 0.05 }, b: { latency: 20 } }],
-    ['is known, when the new one has a call already', { a: { inFlight: 1 }, b: { latency: 50, inFlight: 20 } }],
+    [
+      'does not fail, though the other answers quicker',
+      { a: { latency: 0.1, failureRate: 0.5 }, b: { latency: 20, inFlight: 4 } },
+    ],
+    [
+      'does not fail, though the other has never answered',
+      { a: { failureRate: 0.05 }, b: { latency: 20 } },
+    ],
+    [
+      'is known, when the new one has a call already',
+      { a: { inFlight: 1 }, b: { latency: 50, inFlight: 20 } },
+    ],
   ])('of two, picks the one that %s', (_, given) => {
     expect([...pickedBy(loads(given))]).toEqual(['b']);
   });
@@ -197,30 +247,36 @@ describe('p2cEwma', () => {
 
   it('is even over nodes that are alike', () => {
     const found = counts(p2cEwma({ random: seeded(9) })(), some('a', 'b', 'c', 'd'), 40_000);
-    for (const count of found) expect(Math.abs(count - 10_000)).toBeLessThan(3 * Math.sqrt(40_000 * 0.25 * 0.75));
+    for (const count of found)
+      expect(Math.abs(count - 10_000)).toBeLessThan(3 * Math.sqrt(40_000 * 0.25 * 0.75));
   });
 });
 
 describe('consistentHash', () => {
   const byKey = (): Picker => consistentHash((call) => call.input as string)();
   const KEYS = Array.from({ length: 10_000 }, (_, i) => ({ input: `customer-${i}` }) as Call);
-  const places = (picker: Picker, nodes: readonly ServiceNode[]): string[] => KEYS.map((call) => picker(nodes, call, idle).id);
-  const moved = (before: string[], after: string[]): number => before.filter((id, i) => id !== after[i]).length / before.length;
+  const places = (picker: Picker, nodes: readonly ServiceNode[]): string[] =>
+    KEYS.map((call) => picker(nodes, call, idle).id);
+  const moved = (before: string[], after: string[]): number =>
+    before.filter((id, i) => id !== after[i]).length / before.length;
 
-  it.each([3, 10, 50])('moves at most 1.5/n keys when one of %i nodes goes, only its own, and as many when it comes back', (size) => {
-    const nodes = many(size);
-    const picker = byKey();
-    const before = places(picker, nodes);
-    for (const gone of [0, size >> 1, size - 1]) {
-      const after = places(
-        picker,
-        nodes.filter((_, i) => i !== gone),
-      );
-      expect(moved(before, after)).toBeLessThanOrEqual(1.5 / size);
-      expect(before.every((id, i) => id === after[i] || id === nodes[gone]?.id)).toBe(true);
-      expect(places(picker, nodes)).toEqual(before);
-    }
-  });
+  it.each([3, 10, 50])(
+    'moves at most 1.5/n keys when one of %i nodes goes, only its own, and as many when it comes back',
+    (size) => {
+      const nodes = many(size);
+      const picker = byKey();
+      const before = places(picker, nodes);
+      for (const gone of [0, size >> 1, size - 1]) {
+        const after = places(
+          picker,
+          nodes.filter((_, i) => i !== gone),
+        );
+        expect(moved(before, after)).toBeLessThanOrEqual(1.5 / size);
+        expect(before.every((id, i) => id === after[i] || id === nodes[gone]?.id)).toBe(true);
+        expect(places(picker, nodes)).toEqual(before);
+      }
+    },
+  );
 
   it('is the same in every consumer, whatever it has seen before', () => {
     const nodes = many(10);
@@ -249,8 +305,12 @@ describe('consistentHash', () => {
 
   it('says so when the key is no string', () => {
     const picker = consistentHash(() => 5 as never)();
-    expect(() => picker(many(2), CALL, idle)).toThrowError(expect.objectContaining({ code: 'INTERNAL', unsent: true }));
-    expect(() => consistentHash('id' as never)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+    expect(() => picker(many(2), CALL, idle)).toThrowError(
+      expect.objectContaining({ code: 'INTERNAL', unsent: true }),
+    );
+    expect(() => consistentHash('id' as never)).toThrowError(
+      expect.objectContaining({ code: 'BAD_OPTION' }),
+    );
   });
 });
 
@@ -288,7 +348,8 @@ describe('the work of a pick', () => {
   });
 
   it('is counted: one that looks at all nodes would be seen', () => {
-    const slow: Balancer = () => (nodes) => nodes.reduce((best, each) => (each.id > best.id ? each : best));
+    const slow: Balancer = () => (nodes) =>
+      nodes.reduce((best, each) => (each.id > best.id ? each : best));
     expect(work(slow, 1000, 10)).toBeGreaterThan(50 * work(slow, 10, 10));
   });
 });
@@ -296,8 +357,13 @@ describe('the work of a pick', () => {
 describe('a self-defined balancer', () => {
   it('is a function over nodes and call', () => {
     const byMeta: Balancer = () => (nodes) =>
-      nodes.find(({ metadata }) => JSON.parse(metadata['getty-micro-meta-key'] ?? '{}').group_id === 2) ?? (nodes[0] as ServiceNode);
-    const nodes = [node('a'), node('b', { metadata: { 'getty-micro-meta-key': '{"group_id":2}' } })];
+      nodes.find(
+        ({ metadata }) => JSON.parse(metadata['getty-micro-meta-key'] ?? '{}').group_id === 2,
+      ) ?? (nodes[0] as ServiceNode);
+    const nodes = [
+      node('a'),
+      node('b', { metadata: { 'getty-micro-meta-key': '{"group_id":2}' } }),
+    ];
     expect(byMeta()(nodes, CALL, idle).id).toBe('b');
   });
 });

@@ -1,4 +1,7 @@
-/** What a consumer makes of its nodes: those that fail, those that are new, those that nobody calls; and what it tells of them. */
+/**
+ * What a consumer makes of its nodes: those that fail, those that are new, those that nobody calls;
+ * and what it tells of them.
+ */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type ConsumeOptions,
@@ -16,12 +19,23 @@ import {
   type SnapshotChange,
 } from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
-import { contract, implement, RpcError, type RpcServer, serve, serverStream, unary } from '../../src/rpc/index.js';
+import {
+  contract,
+  implement,
+  RpcError,
+  type RpcServer,
+  serve,
+  serverStream,
+  unary,
+} from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { noTimersLeft } from '../fixtures/timers.js';
 import { elapse, gate, Inbox, turns, until } from '../fixtures/waiting.js';
 
-const Greeter = contract('Greeter', { hello: unary<string, string>({ idempotent: true }), count: serverStream<number, number>() });
+const Greeter = contract('Greeter', {
+  hello: unary<string, string>({ idempotent: true }),
+  count: serverStream<number, number>(),
+});
 const ADDRESS = 'tcp://127.0.0.1:0';
 
 /** Providers by id, whose answers a test decides, and a consumer of them. */
@@ -43,7 +57,15 @@ class Town implements AsyncDisposable {
       async function* count(to: number) {
         for (let i = 0; i < to; i++) yield i;
       }
-      this.providers.set(id, await provide({ registry: this.registry, id, address: ADDRESS, services: [implement(Greeter, { hello, count })] }));
+      this.providers.set(
+        id,
+        await provide({
+          registry: this.registry,
+          id,
+          address: ADDRESS,
+          services: [implement(Greeter, { hello, count })],
+        }),
+      );
     }
   }
 
@@ -73,7 +95,9 @@ class Town implements AsyncDisposable {
 
   async reasons(): Promise<Record<string, string>> {
     const all = Object.values(await this.explained());
-    return Object.fromEntries(all.map(({ node, candidate, reason }) => [node.id, `${candidate ? '+' : '-'} ${reason}`]));
+    return Object.fromEntries(
+      all.map(({ node, candidate, reason }) => [node.id, `${candidate ? '+' : '-'} ${reason}`]),
+    );
   }
 
   async explained(): Promise<Record<string, ExplainedNode>> {
@@ -88,7 +112,8 @@ class Town implements AsyncDisposable {
   }
 }
 
-const times = (list: readonly string[], what: string): number => list.filter((each) => each === what).length;
+const times = (list: readonly string[], what: string): number =>
+  list.filter((each) => each === what).length;
 
 noLeaks();
 noTimersLeft();
@@ -97,12 +122,16 @@ describe('a node whose calls fail', () => {
   it('is left out after so many failures in a row, and comes back when one call has succeeded', async () => {
     await using town = new Town();
     await town.add('a', 'b');
-    await using patient = town.consume({ ejection: { failures: 3, time: 60_000, maxTime: 60_000 } });
+    await using patient = town.consume({
+      ejection: { failures: 3, time: 60_000, maxTime: 60_000 },
+    });
     town.fail('a');
     const first = await town.ask(8);
     expect(times(first, 'UNAVAILABLE')).toBe(3);
     expect(await town.ask(10)).toEqual(Array(10).fill('b'));
-    expect((await town.reasons()).a).toMatch(/^- 3 calls in a row failed; left out for another \d+ ms$/);
+    expect((await town.reasons()).a).toMatch(
+      /^- 3 calls in a row failed; left out for another \d+ ms$/,
+    );
     await patient.close();
     town.consume({ ejection: { failures: 1, time: 100 } });
     await town.ask(2);
@@ -141,7 +170,9 @@ describe('a node whose calls fail', () => {
     ] as const) {
       await using town = new Town();
       await town.add(...ids);
-      const consumer = town.consume({ ejection: { failures: 1, time: 60_000, maxTime: 60_000, share } });
+      const consumer = town.consume({
+        ejection: { failures: 1, time: 60_000, maxTime: 60_000, share },
+      });
       for (const id of ids) town.fail(id);
       await town.ask(20);
       const { candidates, leftOut } = await consumer.explain(Greeter);
@@ -298,17 +329,30 @@ describe('explain', () => {
   it('tells of other groups, versions and codecs, and of addresses that cannot be dialled', async () => {
     await using town = new Town();
     await town.add('a');
-    const base = { service: 'Greeter', group: '', version: '', protocol: 'json', address: 'tcp://127.0.0.1:1', metadata: {} } as const;
+    const base = {
+      service: 'Greeter',
+      group: '',
+      version: '',
+      protocol: 'json',
+      address: 'tcp://127.0.0.1:1',
+      metadata: {},
+    } as const;
     await town.registry.register({ ...base, id: 'dead' });
     await town.registry.register({ ...base, id: 'other', protocol: 'protobuf' });
     const consumer = town.consume();
-    expect((await consumer.explain(Greeter)).query).toEqual({ service: 'Greeter', protocol: 'json' });
+    expect((await consumer.explain(Greeter)).query).toEqual({
+      service: 'Greeter',
+      protocol: 'json',
+    });
     await town.ask(2);
     const { ready, candidates, leftOut } = await consumer.explain(Greeter);
     expect(ready).toBe(true);
     expect(candidates.map(({ node, reason }) => [node.id, reason])).toEqual([['a', 'takes calls']]);
     expect(leftOut.map(({ node, reason }) => [node.id, reason])).toEqual([
-      ['dead', expect.stringMatching(/^it could not be dialed, and is dialed again later: .*ECONNREFUSED/)],
+      [
+        'dead',
+        expect.stringMatching(/^it could not be dialed, and is dialed again later: .*ECONNREFUSED/),
+      ],
       ['other', 'its protocol is "protobuf", asked for is "json"'],
     ]);
   });
@@ -358,15 +402,28 @@ describe('notify', () => {
     await town.add('c');
     await turns(5);
     expect(told.unread).toEqual([]);
-    expect(() => consumer.notify(Greeter, 'x' as never)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+    expect(() => consumer.notify(Greeter, 'x' as never)).toThrowError(
+      expect.objectContaining({ code: 'BAD_OPTION' }),
+    );
   });
 });
 
 describe('a link that no call uses', () => {
   /** A server whose connections a test can count. */
-  async function lone(registry: Registry, hello: () => string | Promise<string> = () => 'a'): Promise<RpcServer> {
+  async function lone(
+    registry: Registry,
+    hello: () => string | Promise<string> = () => 'a',
+  ): Promise<RpcServer> {
     const server = await serve(ADDRESS, [implement(Greeter, { hello, count: () => [] })]);
-    await registry.register({ id: 'a', service: 'Greeter', group: '', version: '', protocol: 'json', address: server.address, metadata: {} });
+    await registry.register({
+      id: 'a',
+      service: 'Greeter',
+      group: '',
+      version: '',
+      protocol: 'json',
+      address: server.address,
+      metadata: {},
+    });
     return server;
   }
 
@@ -390,7 +447,10 @@ describe('a link that no call uses', () => {
     await using consumer = consume({ registry, idleTimeout: 20 });
     await using faithful = consume({ registry, idleTimeout: 0 });
     const answers = [consumer, faithful].map((each) => each.stub(Greeter).hello('x'));
-    await until(() => [...server.channels].reduce((sum, { serving }) => sum + serving, 0) === 2, 'both calls are under way');
+    await until(
+      () => [...server.channels].reduce((sum, { serving }) => sum + serving, 0) === 2,
+      'both calls are under way',
+    );
     // Each has two connections.
     const all = 4;
     await until(() => server.channels.size === all, 'all connections are open');

@@ -1,4 +1,7 @@
-/** A consumer in a process that has no file descriptor left, and a provider that admits no more sessions. */
+/**
+ * A consumer in a process that has no file descriptor left, and a provider that admits no more
+ * sessions.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -17,11 +20,22 @@ const PROGRAM = fileURLToPath(new URL('../fixtures/descriptor-consumer.mjs', imp
 test.skipIf(process.platform === 'win32').each(['tcp', 'ws', 'udp'])(
   '%s: calls fail with UNAVAILABLE, unsent, and succeed when there are descriptors again',
   async (scheme) => {
-    await using server = await serve(`${scheme}://127.0.0.1:0`, [implement(Greeter, { hello: () => 'hello' })]);
-    const limited = ['-c', 'ulimit -n 256; exec "$0" "$@"', process.execPath, PROGRAM, server.address];
+    await using server = await serve(`${scheme}://127.0.0.1:0`, [
+      implement(Greeter, { hello: () => 'hello' }),
+    ]);
+    const limited = [
+      '-c',
+      'ulimit -n 256; exec "$0" "$@"',
+      process.execPath,
+      PROGRAM,
+      server.address,
+    ];
     const child = spawn('/bin/sh', limited, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     try {
-      const [[outcomes]] = (await Promise.all([once(child, 'message'), once(child, 'exit')])) as [[string[]], unknown];
+      const [[outcomes]] = (await Promise.all([once(child, 'message'), once(child, 'exit')])) as [
+        [string[]],
+        unknown,
+      ];
       expect(child.exitCode).toBe(0);
       expect(outcomes.slice(0, -1)).toEqual(outcomes.slice(0, -1).map(() => 'UNAVAILABLE true'));
       expect(outcomes.at(-1)).toBe('hello');
@@ -36,7 +50,13 @@ test('a provider at its limit of sessions loses no calls, not even those that ar
   await using registry = memory();
   let calls = 0;
   const services = [implement(Greeter, { hello: () => `hello ${++calls}` })];
-  await using full = await provide({ registry, services, address: 'tcp://127.0.0.1:0', maxSessions: 1, onRefused: () => {} });
+  await using full = await provide({
+    registry,
+    services,
+    address: 'tcp://127.0.0.1:0',
+    maxSessions: 1,
+    onRefused: () => {},
+  });
   await using _occupant = await connect(full.address, { connections: 1 });
   await using _good = await provide({ registry, services, address: 'tcp://127.0.0.1:0' });
   await using consumer = consume({ registry });

@@ -1,8 +1,27 @@
 import { describe, expect, it } from 'vitest';
 import type { Registry, ServiceNode } from '../../src/micro/index.js';
-import { consistentHash, consume, failfast, failover, leastActive, p2cEwma, provide, roundRobin } from '../../src/micro/index.js';
+import {
+  consistentHash,
+  consume,
+  failfast,
+  failover,
+  leastActive,
+  p2cEwma,
+  provide,
+  roundRobin,
+} from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
-import { type CallContext, contract, type Interceptor, implement, oneway, RpcError, type Service, serve, unary } from '../../src/rpc/index.js';
+import {
+  type CallContext,
+  contract,
+  type Interceptor,
+  implement,
+  oneway,
+  RpcError,
+  type Service,
+  serve,
+  unary,
+} from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { freePort } from '../fixtures/ports.js';
 import { Inbox, until } from '../fixtures/waiting.js';
@@ -15,10 +34,17 @@ const Greeter = contract('Greeter', {
 const ADDRESS = 'tcp://127.0.0.1:0';
 
 /** A Greeter that says who it is; handlers can be replaced. */
-function greeter(name: string, handlers: Partial<Record<'hello' | 'pay' | 'note', (input: string, context: CallContext) => unknown>> = {}): Service {
+function greeter(
+  name: string,
+  handlers: Partial<
+    Record<'hello' | 'pay' | 'note', (input: string, context: CallContext) => unknown>
+  > = {},
+): Service {
   return implement(Greeter, {
-    hello: (input, context) => (handlers.hello?.(input, context) ?? `${name}: ${input}`) as string | Promise<string>,
-    pay: (input, context) => (handlers.pay?.(input, context) ?? `${name}: ${input}`) as string | Promise<string>,
+    hello: (input, context) =>
+      (handlers.hello?.(input, context) ?? `${name}: ${input}`) as string | Promise<string>,
+    pay: (input, context) =>
+      (handlers.pay?.(input, context) ?? `${name}: ${input}`) as string | Promise<string>,
     note: (input, context) => void handlers.note?.(input, context),
   });
 }
@@ -28,7 +54,12 @@ describe('provide and consume', () => {
 
   it('a consumer finds a provider through the registry', async () => {
     await using registry = memory();
-    await using _provider = await provide({ registry, group: 'bj', address: ADDRESS, services: [greeter('a')] });
+    await using _provider = await provide({
+      registry,
+      group: 'bj',
+      address: ADDRESS,
+      services: [greeter('a')],
+    });
     await using consumer = consume({ registry, group: 'bj' });
     expect(await consumer.stub(Greeter).hello('world')).toBe('a: world');
   });
@@ -39,25 +70,64 @@ describe('provide and consume', () => {
     ['leastActive', leastActive()],
     ['consistentHash', consistentHash(() => 'key')],
     ['the first', () => (nodes: readonly ServiceNode[]) => nodes[0] as ServiceNode],
-  ])('calls settle beside nodes that refuse and one that nobody can connect to: %s', async (_, balancer) => {
-    await using registry = memory();
-    const refuse: Interceptor = () => async () => {
-      throw new RpcError('UNAVAILABLE', 'no');
-    };
-    await using _a = await provide({ registry, id: 'a', address: ADDRESS, services: [greeter('a')], interceptors: [refuse] });
-    await using _b = await provide({ registry, id: 'b', address: ADDRESS, services: [greeter('b')], interceptors: [refuse] });
-    const address = `tcp://127.0.0.1:${await freePort()}`;
-    await registry.register({ id: 'c', service: 'Greeter', group: '', version: '', protocol: 'json', address, metadata: {} });
-    await using consumer = consume({ registry, balancer });
-    const stub = consumer.stub(Greeter);
-    for (let i = 0; i < 15; i++) await expect(stub.hello('x', { timeout: 2_000 })).rejects.toBeInstanceOf(RpcError);
-  });
+  ])(
+    'calls settle beside nodes that refuse and one that nobody can connect to: %s',
+    async (_, balancer) => {
+      await using registry = memory();
+      const refuse: Interceptor = () => async () => {
+        throw new RpcError('UNAVAILABLE', 'no');
+      };
+      await using _a = await provide({
+        registry,
+        id: 'a',
+        address: ADDRESS,
+        services: [greeter('a')],
+        interceptors: [refuse],
+      });
+      await using _b = await provide({
+        registry,
+        id: 'b',
+        address: ADDRESS,
+        services: [greeter('b')],
+        interceptors: [refuse],
+      });
+      const address = `tcp://127.0.0.1:${await freePort()}`;
+      await registry.register({
+        id: 'c',
+        service: 'Greeter',
+        group: '',
+        version: '',
+        protocol: 'json',
+        address,
+        metadata: {},
+      });
+      await using consumer = consume({ registry, balancer });
+      const stub = consumer.stub(Greeter);
+      for (let i = 0; i < 15; i++)
+        await expect(stub.hello('x', { timeout: 2_000 })).rejects.toBeInstanceOf(RpcError);
+    },
+  );
 
   it('round robin reaches every provider in turn', async () => {
     await using registry = memory();
-    await using _a = await provide({ registry, id: 'a', address: ADDRESS, services: [greeter('a')] });
-    await using _b = await provide({ registry, id: 'b', address: ADDRESS, services: [greeter('b')] });
-    await using _c = await provide({ registry, id: 'c', address: ADDRESS, services: [greeter('c')] });
+    await using _a = await provide({
+      registry,
+      id: 'a',
+      address: ADDRESS,
+      services: [greeter('a')],
+    });
+    await using _b = await provide({
+      registry,
+      id: 'b',
+      address: ADDRESS,
+      services: [greeter('b')],
+    });
+    await using _c = await provide({
+      registry,
+      id: 'c',
+      address: ADDRESS,
+      services: [greeter('c')],
+    });
     await using consumer = consume({ registry, balancer: roundRobin() });
     const stub = consumer.stub(Greeter);
     const names: string[] = [];
@@ -67,10 +137,25 @@ describe('provide and consume', () => {
 
   it('a balancer of the user sees the nodes, their metadata and the call', async () => {
     await using registry = memory();
-    await using _a = await provide({ registry, id: 'a', meta: '{"group_id":1}', address: ADDRESS, services: [greeter('a')] });
-    await using _b = await provide({ registry, id: 'b', meta: '{"group_id":2}', address: ADDRESS, services: [greeter('b')] });
+    await using _a = await provide({
+      registry,
+      id: 'a',
+      meta: '{"group_id":1}',
+      address: ADDRESS,
+      services: [greeter('a')],
+    });
+    await using _b = await provide({
+      registry,
+      id: 'b',
+      meta: '{"group_id":2}',
+      address: ADDRESS,
+      services: [greeter('b')],
+    });
     const byGroup = () => (nodes: readonly ServiceNode[], call: { input: unknown }) =>
-      nodes.find((node) => JSON.parse(node.metadata['getty-micro-meta-key'] ?? '{}').group_id === Number(call.input)) as ServiceNode;
+      nodes.find(
+        (node) =>
+          JSON.parse(node.metadata['getty-micro-meta-key'] ?? '{}').group_id === Number(call.input),
+      ) as ServiceNode;
     await using consumer = consume({ registry, balancer: byGroup });
     const stub = consumer.stub(Greeter);
     expect(await stub.hello('2')).toBe('b: 2');
@@ -82,9 +167,27 @@ describe('provide and consume', () => {
     const v1 = contract('Greeter', { hello: unary<string, string>() }, { version: 'v1' });
     const v2 = contract('Greeter', { hello: unary<string, string>() }, { version: 'v2' });
     await using registry = memory();
-    await using _one = await provide({ registry, group: 'bj', id: 'x', address: ADDRESS, services: [implement(v1, { hello: () => 'one' })] });
-    await using _two = await provide({ registry, group: 'bj', id: 'x', address: ADDRESS, services: [implement(v2, { hello: () => 'two' })] });
-    await using _other = await provide({ registry, group: 'sh', id: 'x', address: ADDRESS, services: [implement(v1, { hello: () => 'other' })] });
+    await using _one = await provide({
+      registry,
+      group: 'bj',
+      id: 'x',
+      address: ADDRESS,
+      services: [implement(v1, { hello: () => 'one' })],
+    });
+    await using _two = await provide({
+      registry,
+      group: 'bj',
+      id: 'x',
+      address: ADDRESS,
+      services: [implement(v2, { hello: () => 'two' })],
+    });
+    await using _other = await provide({
+      registry,
+      group: 'sh',
+      id: 'x',
+      address: ADDRESS,
+      services: [implement(v1, { hello: () => 'other' })],
+    });
     await using bj = consume({ registry, group: 'bj' });
     await using sh = consume({ registry, group: 'sh' });
     for (let i = 0; i < 3; i++) {
@@ -92,7 +195,10 @@ describe('provide and consume', () => {
       expect(await bj.stub(v2).hello('')).toBe('two');
       expect(await sh.stub(v1).hello('')).toBe('other');
     }
-    await expect(sh.stub(v2).hello('')).rejects.toMatchObject({ code: 'UNAVAILABLE', message: 'no node offers Greeter, version v2, group sh, json' });
+    await expect(sh.stub(v2).hello('')).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: 'no node offers Greeter, version v2, group sh, json',
+    });
   });
 
   it('a consumer that starts first works as soon as a provider appears', async () => {
@@ -115,7 +221,11 @@ describe('provide and consume', () => {
       return 'x';
     };
     await using registry = memory();
-    await using _provider = await provide({ registry, address: ADDRESS, services: [greeter('a', { hello }), implement(Other, { hello })] });
+    await using _provider = await provide({
+      registry,
+      address: ADDRESS,
+      services: [greeter('a', { hello }), implement(Other, { hello })],
+    });
     await using consumer = consume({ registry });
     const [one, other] = [consumer.stub(Greeter), consumer.stub(Other)];
     await Promise.all(Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? one : other).hello('')));
@@ -145,14 +255,22 @@ describe('provide and consume', () => {
       await using registry = memory();
       const { a, entered } = await withHangingProvider(registry);
       const retried: unknown[] = [];
-      await using consumer = consume({ registry, strategy: failover({ onRetry: (error) => retried.push(error) }) });
+      await using consumer = consume({
+        registry,
+        strategy: failover({ onRetry: (error) => retried.push(error) }),
+      });
       const stub = consumer.stub(Greeter);
       const hello = stub.hello('x');
       const pay = stub.pay('y');
       pay.catch(() => {});
       await entered.next();
       await entered.next();
-      await using _b = await provide({ registry, id: 'b', address: ADDRESS, services: [greeter('b')] });
+      await using _b = await provide({
+        registry,
+        id: 'b',
+        address: ADDRESS,
+        services: [greeter('b')],
+      });
       await a.close();
       expect(await hello).toBe('b: x');
       await expect(pay).rejects.toMatchObject({ code: 'UNAVAILABLE', unsent: false });
@@ -171,8 +289,16 @@ describe('provide and consume', () => {
         address: 'tcp://127.0.0.1:1',
         metadata: {},
       });
-      await using _b = await provide({ registry, id: 'b', address: ADDRESS, services: [greeter('b')] });
-      await using consumer = consume({ registry, balancer: () => (nodes) => nodes[0] as ServiceNode });
+      await using _b = await provide({
+        registry,
+        id: 'b',
+        address: ADDRESS,
+        services: [greeter('b')],
+      });
+      await using consumer = consume({
+        registry,
+        balancer: () => (nodes) => nodes[0] as ServiceNode,
+      });
       const stub = consumer.stub(Greeter);
       expect(await stub.pay('x')).toBe('b: x');
       // While the dead address rests it is not picked at all.
@@ -190,11 +316,24 @@ describe('provide and consume', () => {
         address: 'tcp://127.0.0.1:1',
         metadata: {},
       });
-      await using consumer = consume({ registry, balancer: () => (nodes) => nodes[0] as ServiceNode, strategy: failfast() });
+      await using consumer = consume({
+        registry,
+        balancer: () => (nodes) => nodes[0] as ServiceNode,
+        strategy: failfast(),
+      });
       const stub = consumer.stub(Greeter);
-      await expect(stub.hello('x')).rejects.toMatchObject({ code: 'UNAVAILABLE', unsent: true, message: expect.stringContaining('ECONNREFUSED') });
+      await expect(stub.hello('x')).rejects.toMatchObject({
+        code: 'UNAVAILABLE',
+        unsent: true,
+        message: expect.stringContaining('ECONNREFUSED'),
+      });
       // An address that cannot be dialed is no attempt.
-      await using _b = await provide({ registry, id: 'b', address: ADDRESS, services: [greeter('b')] });
+      await using _b = await provide({
+        registry,
+        id: 'b',
+        address: ADDRESS,
+        services: [greeter('b')],
+      });
       expect(await stub.hello('x')).toBe('b: x');
     });
 
@@ -205,17 +344,35 @@ describe('provide and consume', () => {
         calls++;
         throw new RpcError('NOT_FOUND', 'no such name');
       };
-      await using _a = await provide({ registry, id: 'a', address: ADDRESS, services: [greeter('a', { hello })] });
-      await using _b = await provide({ registry, id: 'b', address: ADDRESS, services: [greeter('b', { hello })] });
+      await using _a = await provide({
+        registry,
+        id: 'a',
+        address: ADDRESS,
+        services: [greeter('a', { hello })],
+      });
+      await using _b = await provide({
+        registry,
+        id: 'b',
+        address: ADDRESS,
+        services: [greeter('b', { hello })],
+      });
       await using consumer = consume({ registry });
-      await expect(consumer.stub(Greeter).hello('x')).rejects.toMatchObject({ code: 'NOT_FOUND', message: 'no such name' });
+      await expect(consumer.stub(Greeter).hello('x')).rejects.toMatchObject({
+        code: 'NOT_FOUND',
+        message: 'no such name',
+      });
       expect(calls).toBe(1);
     });
   });
 
   it('30. a node that left the list is disconnected, and not dialled again', async () => {
     await using registry = memory();
-    await using _a = await provide({ registry, id: 'a', address: ADDRESS, services: [greeter('a')] });
+    await using _a = await provide({
+      registry,
+      id: 'a',
+      address: ADDRESS,
+      services: [greeter('a')],
+    });
     await using lone = await serve(ADDRESS, [greeter('b')]);
     const entry = await registry.register({
       id: 'b',
@@ -270,7 +427,11 @@ describe('provide and consume', () => {
         registry,
         id,
         address: ADDRESS,
-        services: [greeter(id, { pay: (input) => new Promise((resolve) => setImmediate(() => resolve(input))) })],
+        services: [
+          greeter(id, {
+            pay: (input) => new Promise((resolve) => setImmediate(() => resolve(input))),
+          }),
+        ],
       });
     let providers = await Promise.all(['a', 'b', 'c'].map(start));
     await using consumer = consume({ registry, strategy: failfast() });
@@ -303,7 +464,9 @@ describe('provide and consume', () => {
       list: async () => [],
       async [Symbol.asyncDispose]() {},
     };
-    await expect(provide({ registry, address: ADDRESS, services: [greeter('a')] })).rejects.toThrow('no');
+    await expect(provide({ registry, address: ADDRESS, services: [greeter('a')] })).rejects.toThrow(
+      'no',
+    );
   });
 
   it('publishes one entry for each service and codec, at the address that others reach', async () => {
@@ -328,21 +491,38 @@ describe('provide and consume', () => {
         metadata: { zone: 'z1' },
       },
     ]);
-    await using mapped = await provide({ registry, address: ADDRESS, advertise: '10.0.0.7:9000', services: [greeter('a')] });
+    await using mapped = await provide({
+      registry,
+      address: ADDRESS,
+      advertise: '10.0.0.7:9000',
+      services: [greeter('a')],
+    });
     expect(mapped.nodes[0]?.address).toBe('tcp://10.0.0.7:9000');
     await using everywhere = await provide({ registry, services: [greeter('a')] });
     expect(everywhere.nodes[0]?.address).not.toContain('0.0.0.0');
   });
 
   it.each([
-    ['registry', { registry: undefined, services: [greeter('a')] }, 'registry: given undefined, expected a Registry'],
-    ['services', { registry: memory(), services: [] }, 'services: given an array, expected at least one of what implement() returns'],
+    [
+      'registry',
+      { registry: undefined, services: [greeter('a')] },
+      'registry: given undefined, expected a Registry',
+    ],
+    [
+      'services',
+      { registry: memory(), services: [] },
+      'services: given an array, expected at least one of what implement() returns',
+    ],
     [
       'advertise',
       { registry: memory(), services: [greeter('a')], address: ADDRESS, advertise: 'a b' },
       'advertise: given "a b", expected a host, or host:port',
     ],
-    ['timeout', { registry: memory(), services: [greeter('a')], address: ADDRESS, timeout: 0 }, 'timeout: given 0, expected a number from 1'],
+    [
+      'timeout',
+      { registry: memory(), services: [greeter('a')], address: ADDRESS, timeout: 0 },
+      'timeout: given 0, expected a number from 1',
+    ],
   ])('a bad %s is refused by provide()', async (_, options, message) => {
     await expect(provide(options as never)).rejects.toMatchObject({ code: 'BAD_OPTION', message });
   });
@@ -354,9 +534,15 @@ describe('provide and consume', () => {
       { registry: memory(), balancer: 'random' },
       'balancer: given "random", expected a function that returns a picker, as roundRobin() is',
     ],
-    ['strategy', { registry: memory(), strategy: 'failover' }, 'strategy: given "failover", expected what failover() or failfast() returns'],
+    [
+      'strategy',
+      { registry: memory(), strategy: 'failover' },
+      'strategy: given "failover", expected what failover() or failfast() returns',
+    ],
   ])('a bad %s is refused by consume()', (_, options, message) => {
-    expect(() => consume(options as never)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION', message }));
+    expect(() => consume(options as never)).toThrowError(
+      expect.objectContaining({ code: 'BAD_OPTION', message }),
+    );
   });
 
   it('a closed consumer answers UNAVAILABLE', async () => {
@@ -364,6 +550,9 @@ describe('provide and consume', () => {
     const consumer = consume({ registry });
     const stub = consumer.stub(Greeter);
     await consumer.close();
-    await expect(stub.hello('x')).rejects.toMatchObject({ code: 'UNAVAILABLE', message: 'the consumer is closed' });
+    await expect(stub.hello('x')).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: 'the consumer is closed',
+    });
   });
 });

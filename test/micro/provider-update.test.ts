@@ -1,6 +1,13 @@
 /** A provider that says something else of itself while it is published. */
 import { describe, expect, it } from 'vitest';
-import { consume, type Provider, provide, type Registry, type ServiceNode, weighted } from '../../src/micro/index.js';
+import {
+  consume,
+  type Provider,
+  provide,
+  type Registry,
+  type ServiceNode,
+  weighted,
+} from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
@@ -16,9 +23,15 @@ function start(registry: Registry, id: string, options: object = {}): Promise<Pr
 }
 
 /** A memory registry that refuses, or waits, when a test says so. */
-function moody(): { registry: Registry; mood: { refuse(node: ServiceNode): boolean; wait: Promise<void> | undefined } } {
+function moody(): {
+  registry: Registry;
+  mood: { refuse(node: ServiceNode): boolean; wait: Promise<void> | undefined };
+} {
   const inner = memory();
-  const mood = { refuse: (_: ServiceNode): boolean => false, wait: undefined as Promise<void> | undefined };
+  const mood = {
+    refuse: (_: ServiceNode): boolean => false,
+    wait: undefined as Promise<void> | undefined,
+  };
   const registry: Registry = {
     async register(node) {
       await mood.wait;
@@ -41,10 +54,14 @@ describe('update', () => {
     const seen = (): object[] => provider.nodes.map(({ metadata }) => ({ ...metadata }));
     expect(seen()).toEqual(Array(2).fill({ zone: 'z1', 'getty-micro-meta-key': 'm' }));
     await provider.update({ weight: 5 });
-    expect(seen()).toEqual(Array(2).fill({ zone: 'z1', 'getty-micro-meta-key': 'm', 'getty-weight': '5' }));
+    expect(seen()).toEqual(
+      Array(2).fill({ zone: 'z1', 'getty-micro-meta-key': 'm', 'getty-weight': '5' }),
+    );
     await provider.update({ metadata: { rack: 'r' } });
     await provider.update({ meta: 'n' });
-    expect(seen()).toEqual(Array(2).fill({ rack: 'r', 'getty-micro-meta-key': 'n', 'getty-weight': '5' }));
+    expect(seen()).toEqual(
+      Array(2).fill({ rack: 'r', 'getty-micro-meta-key': 'n', 'getty-weight': '5' }),
+    );
     for (const service of ['Greeter', 'Other']) {
       await using watch = new Watching(registry, { service });
       expect((await watch.next())?.map(({ metadata }) => ({ ...metadata }))).toEqual([seen()[0]]);
@@ -57,7 +74,8 @@ describe('update', () => {
     await using _b = await start(registry, 'b');
     await using consumer = consume({ registry, balancer: weighted() });
     const stub = consumer.stub(Greeter);
-    const ask = async (): Promise<Set<string>> => new Set(await Promise.all(Array.from({ length: 60 }, () => stub.hello('x'))));
+    const ask = async (): Promise<Set<string>> =>
+      new Set(await Promise.all(Array.from({ length: 60 }, () => stub.hello('x'))));
     const said = async (weight: number): Promise<void> => {
       const told = gate();
       const stop = consumer.notify(Greeter, ({ updated }) => updated.length > 0 && told.open());
@@ -76,11 +94,13 @@ describe('update', () => {
     const { registry, mood } = moody();
     await using _registry = registry;
     const provider = await start(registry, 'a', { weight: 1 });
-    mood.refuse = ({ service, metadata }) => service === 'Other' && metadata['getty-weight'] === '2';
+    mood.refuse = ({ service, metadata }) =>
+      service === 'Other' && metadata['getty-weight'] === '2';
     await expect(provider.update({ weight: 2 })).rejects.toThrow('refused');
     await using greeter = new Watching(registry, { service: 'Greeter' });
     await using other = new Watching(registry, { service: 'Other' });
-    for (const watch of [greeter, other]) expect((await watch.next())?.[0]?.metadata['getty-weight']).toBe('1');
+    for (const watch of [greeter, other])
+      expect((await watch.next())?.[0]?.metadata['getty-weight']).toBe('1');
     expect(provider.nodes[0]?.metadata['getty-weight']).toBe('1');
     await provider.update({ weight: 3 });
     expect((await greeter.next())?.[0]?.metadata['getty-weight']).toBe('3');
@@ -107,14 +127,17 @@ describe('update', () => {
     await expect(provider.update({ weight: 3 })).rejects.toMatchObject({ code: 'ENDPOINT_CLOSED' });
   });
 
-  it.each([{ weight: -1 }, { weight: 1.5 }, { weight: 1_000_001 }, { weight: '5' as never }, { metadata: { x: 1 as never } }])(
-    'refuses %j',
-    async (changes) => {
-      await using registry = memory();
-      await expect(start(registry, 'a', changes)).rejects.toMatchObject({ code: 'BAD_OPTION' });
-      await using provider = await start(registry, 'a');
-      await expect(provider.update(changes)).rejects.toMatchObject({ code: 'BAD_OPTION' });
-      expect(provider.nodes[0]?.metadata).toEqual({});
-    },
-  );
+  it.each([
+    { weight: -1 },
+    { weight: 1.5 },
+    { weight: 1_000_001 },
+    { weight: '5' as never },
+    { metadata: { x: 1 as never } },
+  ])('refuses %j', async (changes) => {
+    await using registry = memory();
+    await expect(start(registry, 'a', changes)).rejects.toMatchObject({ code: 'BAD_OPTION' });
+    await using provider = await start(registry, 'a');
+    await expect(provider.update(changes)).rejects.toMatchObject({ code: 'BAD_OPTION' });
+    expect(provider.nodes[0]?.metadata).toEqual({});
+  });
 });

@@ -1,20 +1,40 @@
-/** A node as a registry entry: Go's bytes, every node there and back, and whatever a stranger may write. */
+/**
+ * A node as a registry entry: Go's bytes, every node there and back, and whatever a stranger may
+ * write.
+ */
 import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { GettyError } from '../../src/core/errors.js';
-import { attributesOf, entryPath, entryValue, MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../src/micro/registry-entry.js';
+import {
+  attributesOf,
+  entryPath,
+  entryValue,
+  MAX_ENTRY_BYTES,
+  matches,
+  parseAttributes,
+  parseEntry,
+} from '../../src/micro/registry-entry.js';
 import type { ServiceNode } from '../../src/micro/types.js';
 import { node } from '../fixtures/registries.js';
 
-const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
+const VECTORS: { path: string; value: string }[] = readFileSync(
+  new URL('../fixtures/vectors/registry.jsonl', import.meta.url),
+  'utf8',
+)
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line));
 
 const safe = (text: string): boolean => !/[\p{Cc}\p{Cs}\p{Co}\ufff0-\uffff]/u.test(text);
-const text = fc.oneof(fc.string(), fc.string({ unit: 'grapheme' }), fc.constantFrom("!'()*~ -_.", '&=+%;/?#', '__proto__', '%3D')).filter(safe);
+const text = fc
+  .oneof(
+    fc.string(),
+    fc.string({ unit: 'grapheme' }),
+    fc.constantFrom("!'()*~ -_.", '&=+%;/?#', '__proto__', '%3D'),
+  )
+  .filter(safe);
 const name = text.filter((value) => value !== '');
 const port = fc.integer({ min: 1, max: 65535 });
 const address = fc.oneof(
@@ -53,38 +73,60 @@ describe('registry entries', () => {
   });
 
   it("escapes as Go's url.QueryEscape does, twice", () => {
-    expect(attributesOf({ service: "!'()*~ -_." })).toBe('role%3DSRT_Provider%26service%3D%2521%2527%2528%2529%252A~%2B-_.');
-    expect(attributesOf({ service: 'a/b&c=d%+é', group: '' })).toBe('role%3DSRT_Provider%26service%3Da%252Fb%2526c%253Dd%2525%252B%25C3%25A9');
-    expect(attributesOf(node('a', { group: '', version: '' }))).toBe('protocol%3Djson%26role%3DSRT_Provider%26service%3DTestService');
+    expect(attributesOf({ service: "!'()*~ -_." })).toBe(
+      'role%3DSRT_Provider%26service%3D%2521%2527%2528%2529%252A~%2B-_.',
+    );
+    expect(attributesOf({ service: 'a/b&c=d%+é', group: '' })).toBe(
+      'role%3DSRT_Provider%26service%3Da%252Fb%2526c%253Dd%2525%252B%25C3%25A9',
+    );
+    expect(attributesOf(node('a', { group: '', version: '' }))).toBe(
+      'protocol%3Djson%26role%3DSRT_Provider%26service%3DTestService',
+    );
   });
 
   it.each([
     ['tcp://127.0.0.1:80', { Address: '127.0.0.1', Port: 80 }],
     ['tcp://[::1]:80', { Address: '::1', Port: 80 }],
     ['udp://h:80', { Address: 'h', Port: 80, Metadata: { 'getty-address': 'udp://h:80' } }],
-    ['ws://[::1]:80/p', { Address: '::1', Port: 80, Metadata: { 'getty-address': 'ws://[::1]:80/p' } }],
+    [
+      'ws://[::1]:80/p',
+      { Address: '::1', Port: 80, Metadata: { 'getty-address': 'ws://[::1]:80/p' } },
+    ],
     ['unix:///run/a', { Metadata: { 'getty-address': 'unix:///run/a' } }],
     ['memory://n', { Metadata: { 'getty-address': 'memory://n' } }],
   ])('Go sees host and port of %s', (given, expected) => {
-    expect(JSON.parse(entryValue(node('a', { address: given }))).Nodes).toEqual([{ ID: 'a', ...expected }]);
+    expect(JSON.parse(entryValue(node('a', { address: given }))).Nodes).toEqual([
+      { ID: 'a', ...expected },
+    ]);
   });
 
   it('omits what is empty, and writes metadata in the order of its keys', () => {
-    expect(entryValue(node('a', { group: '', version: '', metadata: {} }))).not.toMatch(/Group|Version|Metadata/);
+    expect(entryValue(node('a', { group: '', version: '', metadata: {} }))).not.toMatch(
+      /Group|Version|Metadata/,
+    );
     expect(entryValue(node('a', { metadata: { b: '', a: '' } }))).toContain('{"a":"","b":""}');
   });
 
   it('reads an address in brackets', () => {
     const { path, value } = VECTORS[0] as { path: string; value: string };
-    expect(parseEntry(path, value.replace('"127.0.0.1"', '"[::1]"')).address).toBe('tcp://[::1]:12000');
+    expect(parseEntry(path, value.replace('"127.0.0.1"', '"[::1]"')).address).toBe(
+      'tcp://[::1]:12000',
+    );
   });
 
   it('every node comes back as it was', () => {
     fc.assert(
       fc.property(anyNode, text, (given, root) => {
         const back = parseEntry(entryPath(root, given), entryValue(given));
-        expect({ ...back, metadata: Object.entries(back.metadata).sort() }).toEqual({ ...given, metadata: Object.entries(given.metadata).sort() });
-        expect(parseAttributes(attributesOf(given))).toMatchObject({ role: 'SRT_Provider', service: given.service, group: given.group });
+        expect({ ...back, metadata: Object.entries(back.metadata).sort() }).toEqual({
+          ...given,
+          metadata: Object.entries(given.metadata).sort(),
+        });
+        expect(parseAttributes(attributesOf(given))).toMatchObject({
+          role: 'SRT_Provider',
+          service: given.service,
+          group: given.group,
+        });
         expect(Object.getPrototypeOf(back.metadata)).toBeNull();
       }),
     );
@@ -107,18 +149,30 @@ describe('registry entries', () => {
     ['too much metadata', { metadata: { a: 'x'.repeat(MAX_ENTRY_BYTES) } }],
   ])('refuses to write %s', (_, given) => {
     const bad = node('a', given as Partial<ServiceNode>);
-    expect(() => [entryPath('', bad), entryValue(bad)]).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+    expect(() => [entryPath('', bad), entryValue(bad)]).toThrowError(
+      expect.objectContaining({ code: 'BAD_OPTION' }),
+    );
   });
 });
 
 describe('entries of strangers', () => {
-  const good = { Attr: { Service: 'S', Protocol: 'json', Role: 1 }, Nodes: [{ ID: 'a', Address: 'h', Port: 1 }] };
+  const good = {
+    Attr: { Service: 'S', Protocol: 'json', Role: 1 },
+    Nodes: [{ ID: 'a', Address: 'h', Port: 1 }],
+  };
   const attributes = 'protocol%3Djson%26role%3DSRT_Provider%26service%3DS';
   const failing = (path: string, value: string, why: RegExp): void =>
-    expect(() => parseEntry(path, value)).toThrowError(expect.objectContaining({ code: 'REGISTRY_FAILED', message: expect.stringMatching(why) }));
+    expect(() => parseEntry(path, value)).toThrowError(
+      expect.objectContaining({ code: 'REGISTRY_FAILED', message: expect.stringMatching(why) }),
+    );
 
   it('the one that the others are made from is good', () => {
-    expect(parseEntry(`/r/${attributes}/a`, JSON.stringify(good))).toMatchObject({ id: 'a', service: 'S', group: '', address: 'tcp://h:1' });
+    expect(parseEntry(`/r/${attributes}/a`, JSON.stringify(good))).toMatchObject({
+      id: 'a',
+      service: 'S',
+      group: '',
+      address: 'tcp://h:1',
+    });
     expect(parseEntry({ attributes, id: 'a' }, JSON.stringify(good))).toMatchObject({ id: 'a' });
   });
 
@@ -147,8 +201,14 @@ describe('entries of strangers', () => {
     [/Port is 65536/, { ...good, Nodes: [{ ID: 'a', Address: 'h', Port: 65536 }] }],
     [/Port is a string/, { ...good, Nodes: [{ ID: 'a', Address: 'h', Port: '1' }] }],
     [/Metadata is an array/, { ...good, Nodes: [{ ...good.Nodes[0], Metadata: [] }] }],
-    [/a value of Metadata is a number/, { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { a: 1 } }] }],
-    [/its getty-address is no address/, { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'x' } }] }],
+    [
+      /a value of Metadata is a number/,
+      { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { a: 1 } }] },
+    ],
+    [
+      /its getty-address is no address/,
+      { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'x' } }] },
+    ],
   ])('refuses %s', (why, value) => failing(`${attributes}/a`, JSON.stringify(value), why));
 
   it.each<[RegExp, string]>([
@@ -181,8 +241,14 @@ describe('entries of strangers', () => {
     ['JSON with a fault', '{"token":secret-1}'],
     ['an attribute', { ...good, Attr: { ...good.Attr, Service: 'secret-1' } }],
     ['an address', { ...good, Nodes: [{ ID: 'a', Address: 'u:secret-1@h/x', Port: 1 }] }],
-    ['an address in the metadata', { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'secret-1' } }] }],
-    ['a key of the metadata', { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'secret-1': 1 } }] }],
+    [
+      'an address in the metadata',
+      { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'secret-1' } }] },
+    ],
+    [
+      'a key of the metadata',
+      { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'secret-1': 1 } }] },
+    ],
   ])('quotes no content of the value: %s', (_, value) => {
     const text = typeof value === 'string' ? value : JSON.stringify(value);
     let error: unknown;
@@ -196,11 +262,19 @@ describe('entries of strangers', () => {
   });
 
   it('a key such as __proto__ is a key', () => {
-    const value = JSON.stringify(good).replace('"Port":1', '"Port":1,"Metadata":{"__proto__":"x","constructor":"y"}');
+    const value = JSON.stringify(good).replace(
+      '"Port":1',
+      '"Port":1,"Metadata":{"__proto__":"x","constructor":"y"}',
+    );
     const { metadata } = parseEntry(`${attributes}/a`, value);
     expect(Object.keys(metadata)).toEqual(['__proto__', 'constructor']);
     expect(
-      Object.keys(parseEntry(`${attributes}/a`, entryValue({ ...node('a', { service: 'S', group: '', version: '' }), metadata })).metadata),
+      Object.keys(
+        parseEntry(
+          `${attributes}/a`,
+          entryValue({ ...node('a', { service: 'S', group: '', version: '' }), metadata }),
+        ).metadata,
+      ),
     ).toEqual(Object.keys(metadata));
     failing(`${attributes}/a`, '{"__proto__":{"Attr":{},"Nodes":[]}}', /Attr is missing/);
     failing('__proto__/a', JSON.stringify(good), /name no service/);
@@ -210,13 +284,17 @@ describe('entries of strangers', () => {
   it('whatever it reads, it answers a node or says why not', () => {
     const nearly = fc.json().map((json) => JSON.stringify(good).replace('"h"', json));
     fc.assert(
-      fc.property(fc.oneof(fc.string(), fc.constant(`${attributes}/a`)), fc.oneof(fc.string(), fc.json(), nearly), (path, value) => {
-        try {
-          expect(parseEntry(path, value).address).toMatch(/^tcp:\/\//);
-        } catch (error) {
-          expect(error).toBeInstanceOf(GettyError);
-        }
-      }),
+      fc.property(
+        fc.oneof(fc.string(), fc.constant(`${attributes}/a`)),
+        fc.oneof(fc.string(), fc.json(), nearly),
+        (path, value) => {
+          try {
+            expect(parseEntry(path, value).address).toMatch(/^tcp:\/\//);
+          } catch (error) {
+            expect(error).toBeInstanceOf(GettyError);
+          }
+        },
+      ),
     );
   });
 });

@@ -102,12 +102,17 @@ describe('Resolver', () => {
     const { registry, watches } = played();
     await using resolver = new Resolver(registry, QUERY, FAST);
     (await watches.next()).fail(new Error('refused'));
-    await expect(resolver.ready({ timeout: 20 })).rejects.toMatchObject({ code: 'REGISTRY_FAILED', message: expect.stringContaining('refused') });
+    await expect(resolver.ready({ timeout: 20 })).rejects.toMatchObject({
+      code: 'REGISTRY_FAILED',
+      message: expect.stringContaining('refused'),
+    });
     const abort = new AbortController();
     const waiting = resolver.ready({ signal: abort.signal, timeout: 300_000 });
     abort.abort('enough');
     await expect(waiting).rejects.toMatchObject({ code: 'ABORTED_BY_CALLER', cause: 'enough' });
-    await expect(resolver.ready({ signal: abort.signal })).rejects.toMatchObject({ code: 'ABORTED_BY_CALLER' });
+    await expect(resolver.ready({ signal: abort.signal })).rejects.toMatchObject({
+      code: 'ABORTED_BY_CALLER',
+    });
     const unsettled = resolver.ready();
     expect(await isPending(unsettled)).toBe(true);
     (await watches.next()).offer([]);
@@ -119,7 +124,10 @@ describe('Resolver', () => {
     const resolver = new Resolver(registry, QUERY, { initialDelay: 300_000, maxDelay: 300_000 });
     const waiting = resolver.ready();
     const first = await watches.next();
-    await Promise.all([resolver.close(), expect(waiting).rejects.toMatchObject({ code: 'ENDPOINT_CLOSED' })]);
+    await Promise.all([
+      resolver.close(),
+      expect(waiting).rejects.toMatchObject({ code: 'ENDPOINT_CLOSED' }),
+    ]);
     expect(live()).toBe(0);
     first.offer([node('a')]);
     expect(resolver.nodes()).toEqual([]);
@@ -159,6 +167,8 @@ describe('Resolver', () => {
   });
 
   it('refuses bad options', () => {
-    expect(() => new Resolver(memory(), QUERY, { initialDelay: 0 })).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+    expect(() => new Resolver(memory(), QUERY, { initialDelay: 0 })).toThrowError(
+      expect.objectContaining({ code: 'BAD_OPTION' }),
+    );
   });
 });

@@ -1,9 +1,22 @@
-/** Providers that are restarted one after the other while calls go on: none is lost, and who is new takes its share. */
+/**
+ * Providers that are restarted one after the other while calls go on: none is lost, and who is new
+ * takes its share.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { type Consumer, consume, leastActive, type Provider, p2cEwma, provide, type Registry, roundRobin, weighted } from '../../src/micro/index.js';
+import {
+  type Consumer,
+  consume,
+  leastActive,
+  type Provider,
+  p2cEwma,
+  provide,
+  type Registry,
+  roundRobin,
+  weighted,
+} from '../../src/micro/index.js';
 import { file } from '../../src/registries/file/index.js';
 import { memory } from '../../src/registries/memory.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
@@ -18,9 +31,18 @@ const CALLERS = 16;
 /** Calls between two restarts. */
 const PACE = 800;
 
-/** One life of a provider. Its answer comes a turn later, so that calls are under way when it closes. */
-function start(registry: Registry, id: string, life: number, address = 'tcp://127.0.0.1:0'): Promise<Provider> {
-  const pay = (): Promise<string> => new Promise((resolve) => setImmediate(() => resolve(`${id}${life}`)));
+/**
+ * One life of a provider. Its answer comes a turn later, so that calls are under way when it
+ * closes.
+ */
+function start(
+  registry: Registry,
+  id: string,
+  life: number,
+  address = 'tcp://127.0.0.1:0',
+): Promise<Provider> {
+  const pay = (): Promise<string> =>
+    new Promise((resolve) => setImmediate(() => resolve(`${id}${life}`)));
   return provide({ registry, id, address, services: [implement(Shop, { pay })] });
 }
 
@@ -116,7 +138,10 @@ const PLACES: Readonly<Record<string, () => Promise<Place>>> = {
 noLeaks();
 noTimersLeft();
 
-/** Registry, balancer, and the least part of an even share that each must have at the end: those that go by latency are not even. */
+/**
+ * Registry, balancer, and the least part of an even share that each must have at the end: those
+ * that go by latency are not even.
+ */
 it.each([
   ['memory', 'roundRobin', roundRobin(), 0.5],
   ['memory', 'p2cEwma', p2cEwma(), 0.05],
@@ -146,7 +171,9 @@ it.each([
     load.answers = new Map();
     await load.more(5 * PACE);
     await load.stop();
-    console.info(`${place}, ${name}: ${load.answered} calls at ${load.rate} calls/s, ${load.failures.length} failed`);
+    console.info(
+      `${place}, ${name}: ${load.answered} calls at ${load.rate} calls/s, ${load.failures.length} failed`,
+    );
     expect(load.failures).toEqual([]);
     expect([...load.answers.keys()].sort()).toEqual(IDS.map((id) => `${id}2`));
     const share = [...load.answers.values()].reduce((sum, count) => sum + count, 0) / IDS.length;

@@ -1,13 +1,23 @@
 /** Comparing snapshots, and giving them to a reader. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compareNodes, compareSnapshots, nodeKey, type SnapshotSink, snapshots } from '../../src/micro/snapshots.js';
+import {
+  compareNodes,
+  compareSnapshots,
+  nodeKey,
+  type SnapshotSink,
+  snapshots,
+} from '../../src/micro/snapshots.js';
 import type { ServiceNode } from '../../src/micro/types.js';
 import { isPending, node } from '../fixtures/registries.js';
 
 const list = fc.uniqueArray(
   fc
-    .record({ id: fc.constantFrom('a', 'b', 'c', 'd'), version: fc.constantFrom('1', '2'), port: fc.integer({ min: 1, max: 3 }) })
+    .record({
+      id: fc.constantFrom('a', 'b', 'c', 'd'),
+      version: fc.constantFrom('1', '2'),
+      port: fc.integer({ min: 1, max: 3 }),
+    })
     .map(({ id, version, port }) => node(id, { version, address: `tcp://h:${port}` })),
   { selector: nodeKey },
 );
@@ -17,8 +27,16 @@ describe('compareSnapshots', () => {
   it('says what was added, removed and updated', () => {
     const [a, b, c] = [node('a'), node('b'), node('c')];
     const heavier = node('b', { metadata: { weight: '2' } });
-    expect(compareSnapshots([a, b], [heavier, c])).toEqual({ added: [c], removed: [a], updated: [heavier] });
-    expect(compareSnapshots([a, b], [node('b'), node('a')])).toEqual({ added: [], removed: [], updated: [] });
+    expect(compareSnapshots([a, b], [heavier, c])).toEqual({
+      added: [c],
+      removed: [a],
+      updated: [heavier],
+    });
+    expect(compareSnapshots([a, b], [node('b'), node('a')])).toEqual({
+      added: [],
+      removed: [],
+      updated: [],
+    });
   });
 
   it.each<[string, Partial<ServiceNode>]>([
@@ -48,7 +66,11 @@ describe('compareSnapshots', () => {
 
 describe('snapshots', () => {
   /** An iterator with its sink, and how often it was stopped. */
-  function begin(signal?: AbortSignal): { iterator: AsyncIterator<readonly ServiceNode[]>; sink: () => SnapshotSink; stopped: () => number } {
+  function begin(signal?: AbortSignal): {
+    iterator: AsyncIterator<readonly ServiceNode[]>;
+    sink: () => SnapshotSink;
+    stopped: () => number;
+  } {
     let sink: SnapshotSink | undefined;
     let stopped = 0;
     const iterable = snapshots((given) => {
@@ -57,7 +79,11 @@ describe('snapshots', () => {
         stopped++;
       };
     }, signal);
-    return { iterator: iterable[Symbol.asyncIterator](), sink: () => sink as SnapshotSink, stopped: () => stopped };
+    return {
+      iterator: iterable[Symbol.asyncIterator](),
+      sink: () => sink as SnapshotSink,
+      stopped: () => stopped,
+    };
   }
 
   it('gives the newest, ordered and frozen, and only what differs', async () => {

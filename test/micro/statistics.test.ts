@@ -8,12 +8,16 @@ import { outcome } from '../fixtures/rpc.js';
 
 noLeaks();
 
-const Work = contract('Work', { do: unary<string, string>({ idempotent: true }), list: serverStream<number, number>() });
+const Work = contract('Work', {
+  do: unary<string, string>({ idempotent: true }),
+  list: serverStream<number, number>(),
+});
 
 function work(name: string) {
   return implement(Work, {
     do(what) {
-      if (what === 'fail' || name === 'bad') throw new RpcError(what === 'fail' ? 'NOT_FOUND' : 'UNAVAILABLE', 'no');
+      if (what === 'fail' || name === 'bad')
+        throw new RpcError(what === 'fail' ? 'NOT_FOUND' : 'UNAVAILABLE', 'no');
       return what;
     },
     async *list(count) {
@@ -24,16 +28,33 @@ function work(name: string) {
 
 test('calls by method, the attempts, and the nodes by state', async () => {
   await using registry = memory();
-  await using _good = await provide({ registry, services: [work('good')], address: 'tcp://127.0.0.1:0' });
+  await using _good = await provide({
+    registry,
+    services: [work('good')],
+    address: 'tcp://127.0.0.1:0',
+  });
   await using consumer = consume({ registry });
   const stub = consumer.stub(Work);
   await consumer.resolver(Work).ready();
-  expect(consumer.statistics().nodes).toEqual({ ejected: 0, connected: 0, idle: 1, unavailable: 0 });
+  expect(consumer.statistics().nodes).toEqual({
+    ejected: 0,
+    connected: 0,
+    idle: 1,
+    unavailable: 0,
+  });
   await stub.do('a');
   expect(await outcome(stub.do('fail'))).toBe('NOT_FOUND');
   for await (const _ of stub.list(3));
   const { calls, attempts, retries, ejections, nodes, peers, served } = consumer.statistics();
-  expect(calls.map(({ method, started, succeeded, failed, inFlight }) => [method, started, succeeded, failed, inFlight])).toEqual([
+  expect(
+    calls.map(({ method, started, succeeded, failed, inFlight }) => [
+      method,
+      started,
+      succeeded,
+      failed,
+      inFlight,
+    ]),
+  ).toEqual([
     ['do', 2, 1, { NOT_FOUND: 1 }, 0],
     ['list', 1, 1, {}, 0],
   ]);
@@ -46,9 +67,21 @@ test('calls by method, the attempts, and the nodes by state', async () => {
 
 test('second tries and ejections', async () => {
   await using registry = memory();
-  await using _bad = await provide({ registry, services: [work('bad')], address: 'tcp://127.0.0.1:0' });
-  await using _good = await provide({ registry, services: [work('good')], address: 'tcp://127.0.0.1:0' });
-  await using consumer = consume({ registry, strategy: failover({ attempts: 2 }), ejection: { failures: 3, time: 60_000 } });
+  await using _bad = await provide({
+    registry,
+    services: [work('bad')],
+    address: 'tcp://127.0.0.1:0',
+  });
+  await using _good = await provide({
+    registry,
+    services: [work('good')],
+    address: 'tcp://127.0.0.1:0',
+  });
+  await using consumer = consume({
+    registry,
+    strategy: failover({ attempts: 2 }),
+    ejection: { failures: 3, time: 60_000 },
+  });
   const stub = consumer.stub(Work);
   while (consumer.statistics().nodes.ejected === 0) expect(await stub.do('a')).toBe('a');
   const { calls, attempts, retries, ejections } = consumer.statistics();

@@ -1,4 +1,7 @@
-/** A registry that cannot be reached says so: in the errors of calls, in explain(), at the provider, and once as a warning of the process. */
+/**
+ * A registry that cannot be reached says so: in the errors of calls, in explain(), at the provider,
+ * and once as a warning of the process.
+ */
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { consume, provide, type Registry, type ServiceNode } from '../../src/micro/index.js';
@@ -23,7 +26,12 @@ function chain(error: unknown): string {
   return `${code}: ${message}${cause === undefined ? '' : ` < ${chain(cause)}`}`;
 }
 
-const ABSENT: readonly (readonly [name: string, address: string, reason: RegExp, open: (logger?: Log) => Registry])[] = [
+const ABSENT: readonly (readonly [
+  name: string,
+  address: string,
+  reason: RegExp,
+  open: (logger?: Log) => Registry,
+])[] = [
   ['etcd', '127.0.0.1:1', /ECONNREFUSED/, (logger) => etcd('http://127.0.0.1:1', { logger })],
   ['zookeeper', '127.0.0.1:1', /ECONNREFUSED/, (logger) => zookeeper('127.0.0.1:1', { logger })],
   ['file', '/no/such/directory', /ENOENT/, (logger) => file('/no/such/directory', { logger })],
@@ -52,7 +60,10 @@ describe.each(ABSENT)('an absent %s registry', (_, address, reason, open) => {
     const { registryFailure } = await consumer.explain(Greeter);
     expect(registryFailure).toContain(address);
     expect(registryFailure).toMatch(reason);
-    await expect(registry.list()).rejects.toMatchObject({ code: 'REGISTRY_FAILED', message: expect.stringContaining(address) });
+    await expect(registry.list()).rejects.toMatchObject({
+      code: 'REGISTRY_FAILED',
+      message: expect.stringContaining(address),
+    });
   });
 
   it('is one warning of the process without a logger, and none with one', async () => {
@@ -60,7 +71,8 @@ describe.each(ABSENT)('an absent %s registry', (_, address, reason, open) => {
     await using registry = open();
     await using resolving = consume({ registry: logged, timeout: 500 });
     await using consumer = consume({ registry, timeout: 500 });
-    for (const one of [resolving, consumer, consumer]) await expect(one.stub(Greeter).hello('a')).rejects.toThrow();
+    for (const one of [resolving, consumer, consumer])
+      await expect(one.stub(Greeter).hello('a')).rejects.toThrow();
     await until(() => warnings.length > 0, 'a warning');
     expect(warnings.map(({ message }) => message)).toEqual([expect.stringContaining(address)]);
     expect(warnings[0]).toMatchObject({ code: 'REGISTRY_FAILED', cause: expect.anything() });
@@ -81,31 +93,53 @@ describe('a server that accepts connections and is silent', () => {
   it.each([
     ['etcd', (): Registry => etcd(`http://127.0.0.1:${port}`, { logger: new Log() })],
     ['zookeeper', (): Registry => zookeeper(`127.0.0.1:${port}`, { logger: new Log() })],
-  ])('is named by the error of a call to %s before any limit of the registry is over', async (_, open) => {
-    await using registry = open();
-    await using consumer = consume({ registry, timeout: 300 });
-    const error = await consumer
-      .stub(Greeter)
-      .hello('a')
-      .catch((failure: unknown) => failure);
-    expect(chain(error)).toContain(`127.0.0.1:${port}`);
-    for (const socket of sockets) socket.destroy();
-    silent.close();
-  });
+  ])(
+    'is named by the error of a call to %s before any limit of the registry is over',
+    async (_, open) => {
+      await using registry = open();
+      await using consumer = consume({ registry, timeout: 300 });
+      const error = await consumer
+        .stub(Greeter)
+        .hello('a')
+        .catch((failure: unknown) => failure);
+      expect(chain(error)).toContain(`127.0.0.1:${port}`);
+      for (const socket of sockets) socket.destroy();
+      silent.close();
+    },
+  );
 });
 
-const SERVERS: readonly (readonly [name: string, create: () => Promise<RegistryServer>, open: (at: RegistryServer) => Registry])[] = [
-  ['etcd', () => EtcdServer.create(), (at) => etcd(`http://${at.host}:${at.port}`, { ttl: 1_000, logger: new Log() })],
-  ['zookeeper', () => createZooKeeper(), (at) => zookeeper(`${at.host}:${at.port}`, { sessionTimeout: 1_000, logger: new Log() })],
+const SERVERS: readonly (readonly [
+  name: string,
+  create: () => Promise<RegistryServer>,
+  open: (at: RegistryServer) => Registry,
+])[] = [
+  [
+    'etcd',
+    () => EtcdServer.create(),
+    (at) => etcd(`http://${at.host}:${at.port}`, { ttl: 1_000, logger: new Log() }),
+  ],
+  [
+    'zookeeper',
+    () => createZooKeeper(),
+    (at) => zookeeper(`${at.host}:${at.port}`, { sessionTimeout: 1_000, logger: new Log() }),
+  ],
 ];
 
 describe.each(SERVERS)('a provider on %s', (_, create, open) => {
-  it('tells what is published: nothing before the registry is there, and everything then', { timeout: INSTALL_TIMEOUT }, async () => {
+  it('tells what is published: nothing before the registry is there, and everything then', {
+    timeout: INSTALL_TIMEOUT,
+  }, async () => {
     const server = await create();
     try {
       await using registry = open(server);
       const told: (readonly ServiceNode[])[] = [];
-      await using provider = await provide({ registry, address: 'tcp://127.0.0.1:0', services, onPublish: (nodes) => told.push(nodes) });
+      await using provider = await provide({
+        registry,
+        address: 'tcp://127.0.0.1:0',
+        services,
+        onPublish: (nodes) => told.push(nodes),
+      });
       expect(provider.nodes.length).toBe(1);
       expect(provider.published).toEqual([]);
       expect(told).toEqual([[]]);

@@ -5,7 +5,15 @@ import type { Registry } from '../../src/micro/types.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { isPending, Log, node, type Place, QUERY, REGISTRIES, Watching } from '../fixtures/registries.js';
+import {
+  isPending,
+  Log,
+  node,
+  type Place,
+  QUERY,
+  REGISTRIES,
+  Watching,
+} from '../fixtures/registries.js';
 import { noTimersLeft } from '../fixtures/timers.js';
 import { within } from '../fixtures/waiting.js';
 
@@ -40,7 +48,9 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     );
   },
 
-  'the first list of a watch has what was registered before it began, and not what was removed'(place) {
+  'the first list of a watch has what was registered before it began, and not what was removed'(
+    place,
+  ) {
     return watching(place, async (registry, watch) => {
       const other = place.open();
       await using wide = new Watching(other);
@@ -89,11 +99,19 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
   'a provider says something else of itself, without a gap, and leaves'(place) {
     return watching(place, async (registry, watch) => {
       const Test = contract('TestService', { test: unary<string, string>() }, { version: 'v1.0' });
-      const provider = await provide({ registry, id: 'a', address: 'tcp://127.0.0.1:0', services: [implement(Test, { test: (text) => text })] });
+      const provider = await provide({
+        registry,
+        id: 'a',
+        address: 'tcp://127.0.0.1:0',
+        services: [implement(Test, { test: (text) => text })],
+      });
       await watch.ids('a');
       for (let weight = 0; weight < 10; weight++) {
         await provider.update({ weight });
-        await watch.until(([first]) => first?.metadata['getty-weight'] === `${weight}`, `weight ${weight}`);
+        await watch.until(
+          ([first]) => first?.metadata['getty-weight'] === `${weight}`,
+          `weight ${weight}`,
+        );
       }
       expect(new Set(watch.seen.map((ids) => ids.join()))).toEqual(new Set(['a']));
       await provider.close();
@@ -101,7 +119,9 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'who restarts under its old id replaces the stale entry, and the old life does not remove the new one'(place) {
+  'who restarts under its old id replaces the stale entry, and the old life does not remove the new one'(
+    place,
+  ) {
     return watching(place, async (registry, watch) => {
       const old = await registry.register(node('a', { address: 'tcp://127.0.0.1:1' }));
       await watch.ids('a');
@@ -113,7 +133,9 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'when the newer of two registries that publish one node leaves, the entry of the older one is back'(place) {
+  'when the newer of two registries that publish one node leaves, the entry of the older one is back'(
+    place,
+  ) {
     if (place.isSlowToReturn) return Promise.resolve();
     return watching(place, async (registry, watch) => {
       await registry.register(node('a', { address: 'tcp://127.0.0.1:1' }));
@@ -164,12 +186,22 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
   'list() gives every node of every service, ordered by id, and no other entries'(place) {
     return watching(place, async (registry) => {
       expect(await registry.list()).toEqual([]);
-      const nodes = [node('a', { service: 'Other' }), node('b', { group: '', protocol: 'protobuf' }), node('c', { version: 'v2' })];
+      const nodes = [
+        node('a', { service: 'Other' }),
+        node('b', { group: '', protocol: 'protobuf' }),
+        node('c', { version: 'v2' }),
+      ];
       for (const one of [...nodes].reverse()) await registry.register(one);
       const leaving = await place.open().register(node('d'));
       await place.put?.('foreign/path', 'x');
-      await place.put?.('protocol%3Djson%26role%3DSRT_Provider%26service%3DTestService/no-json', '{');
-      await place.put?.('protocol%3Djson%26role%3DSRT_Consumer%26service%3DTestService/consumer', '{}');
+      await place.put?.(
+        'protocol%3Djson%26role%3DSRT_Provider%26service%3DTestService/no-json',
+        '{',
+      );
+      await place.put?.(
+        'protocol%3Djson%26role%3DSRT_Consumer%26service%3DTestService/consumer',
+        '{}',
+      );
       expect(await place.open().list()).toEqual([...nodes, node('d')]);
       await leaving[Symbol.asyncDispose]();
       expect(await registry.list()).toEqual(nodes);
@@ -196,7 +228,8 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
         'ws://[::1]:8080/a/b%20c',
         'wss://example.org:443/',
       ];
-      for (const [i, address] of addresses.entries()) await registry.register(node(`n${i}`, { address }));
+      for (const [i, address] of addresses.entries())
+        await registry.register(node(`n${i}`, { address }));
       const nodes = await watch.until(({ length }) => length === addresses.length, 'all of them');
       expect(nodes.map(({ address }) => address)).toEqual(addresses);
     });
@@ -301,10 +334,16 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
   'what cannot be published or asked for is refused at the call'(place) {
     return watching(place, async (registry) => {
       for (const id of ['', 'a/b', '.', '..', 'a\nb', 'a\0', '\ud800']) {
-        await expect(registry.register(node(id)), JSON.stringify(id)).rejects.toMatchObject({ code: 'BAD_OPTION' });
+        await expect(registry.register(node(id)), JSON.stringify(id)).rejects.toMatchObject({
+          code: 'BAD_OPTION',
+        });
       }
-      await expect(registry.register(node('a', { address: '127.0.0.1:80' }))).rejects.toMatchObject({ code: 'BAD_OPTION' });
-      expect(() => registry.watch({ service: '' })).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+      await expect(registry.register(node('a', { address: '127.0.0.1:80' }))).rejects.toMatchObject(
+        { code: 'BAD_OPTION' },
+      );
+      expect(() => registry.watch({ service: '' })).toThrowError(
+        expect.objectContaining({ code: 'BAD_OPTION' }),
+      );
     });
   },
 
@@ -340,7 +379,11 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
 };
 
 /** A registry and a watch on it for the length of a test. */
-async function watching(place: Place, test: (registry: Registry, watch: Watching) => Promise<void>, query = QUERY): Promise<void> {
+async function watching(
+  place: Place,
+  test: (registry: Registry, watch: Watching) => Promise<void>,
+  query = QUERY,
+): Promise<void> {
   const registry = place.open();
   await using watch = new Watching(registry, query);
   await test(registry, watch);

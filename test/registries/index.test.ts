@@ -41,12 +41,17 @@ describe('registry(url)', () => {
 
   it('file:///path is a directory, and takes its options', async () => {
     directory = await mkdtemp(join(tmpdir(), 'getty url '));
-    await using first = await registry(pathToFileURL(directory).href, { ttl: 60_000, pollInterval: 5 });
+    await using first = await registry(pathToFileURL(directory).href, {
+      ttl: 60_000,
+      pollInterval: 5,
+    });
     await using second = await registry(pathToFileURL(directory).href);
     await first.register(node('a'));
     await using watch = new Watching(second);
     expect(await watch.next()).toHaveLength(1);
-    await expect(registry(pathToFileURL(directory).href, { ttl: -1 })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+    await expect(registry(pathToFileURL(directory).href, { ttl: -1 })).rejects.toMatchObject({
+      code: 'BAD_OPTION',
+    });
   });
 
   it.each([
@@ -89,8 +94,16 @@ describe('registry(url)', () => {
   });
 
   it('a ZooKeeper host or port that cannot be is refused, and what is allowed is said', async () => {
-    for (const url of ['zookeeper://h:70000/a', 'zookeeper://h:0', 'zookeeper://h:1,,i:2/a', 'zookeeper://[h]:1/a']) {
-      await expect(registry(url)).rejects.toMatchObject({ code: 'BAD_ADDRESS', message: expect.stringContaining('expected host:port,host:port') });
+    for (const url of [
+      'zookeeper://h:70000/a',
+      'zookeeper://h:0',
+      'zookeeper://h:1,,i:2/a',
+      'zookeeper://[h]:1/a',
+    ]) {
+      await expect(registry(url)).rejects.toMatchObject({
+        code: 'BAD_ADDRESS',
+        message: expect.stringContaining('expected host:port,host:port'),
+      });
     }
   });
 });

@@ -1,4 +1,7 @@
-/** What must hold when a registry fails: the table runs once per registry, on real servers, with calls going on through the fault. */
+/**
+ * What must hold when a registry fails: the table runs once per registry, on real servers, with
+ * calls going on through the fault.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +18,11 @@ import { TcpProxy } from '../fixtures/tcp-proxy.js';
 import { elapse, PROCESS_PATIENCE, until, within } from '../fixtures/waiting.js';
 import { createZooKeeper, type ZooKeeperServer } from '../fixtures/zookeeper-server.js';
 
-const Greeter = contract('Greeter', { hello: unary<string, string>({ idempotent: true }) }, { version: 'v1' });
+const Greeter = contract(
+  'Greeter',
+  { hello: unary<string, string>({ idempotent: true }) },
+  { version: 'v1' },
+);
 const PROVIDER = fileURLToPath(new URL('../fixtures/registry-provider.mjs', import.meta.url));
 const ROOT = '/getty';
 const GARBAGE_MARK = 'garbage';
@@ -26,13 +33,18 @@ interface OutageRow {
   server(): Promise<RegistryServer>;
   /** The address of these hosts. */
   url(hosts: readonly { readonly host: string; readonly port: number }[], root: string): string;
-  /** A lease or session of this many milliseconds, and whatever notices a frozen server within it. */
+  /**
+   * A lease or session of this many milliseconds, and whatever notices a frozen server within it.
+   */
   options(ttl: number): RegistryOptions;
   /** Of log lines that belong to an outage, besides that the registry is away and back. */
   readonly alsoSaid?: RegExp;
   /** What the log says of an entry outside of all attributes that is put at this path. */
   foreign(path: string): string;
-  /** With `waitForRegistry: false` a watch fails while there is no registry; else it waits, as calls do for their first list. */
+  /**
+   * With `waitForRegistry: false` a watch fails while there is no registry; else it waits, as calls
+   * do for their first list.
+   */
   readonly watchFails: boolean;
   /** Takes what the providers hold away from them: a lease, a session, an entry. */
   readonly thefts: Readonly<Record<string, (server: RegistryServer) => Promise<void>>>;
@@ -42,8 +54,15 @@ const ROWS: readonly OutageRow[] = [
   {
     name: 'etcd',
     server: () => EtcdServer.create(),
-    url: (hosts, root) => `etcd://${hosts.map(({ host, port }) => `${host}:${port}`).join(',')}${root}`,
-    options: (ttl) => ({ ttl, pingInterval: ttl / 4, pingTimeout: ttl / 4, requestTimeout: ttl / 3, dialTimeout: ttl / 4 }),
+    url: (hosts, root) =>
+      `etcd://${hosts.map(({ host, port }) => `${host}:${port}`).join(',')}${root}`,
+    options: (ttl) => ({
+      ttl,
+      pingInterval: ttl / 4,
+      pingTimeout: ttl / 4,
+      requestTimeout: ttl / 3,
+      dialTimeout: ttl / 4,
+    }),
     foreign: (path) => path,
     watchFails: true,
     thefts: {
@@ -59,9 +78,16 @@ const ROWS: readonly OutageRow[] = [
   {
     name: 'zookeeper',
     server: () => createZooKeeper(),
-    url: (hosts, root) => `zookeeper://${hosts.map(({ host, port }) => `${host}:${port}`).join(',')}${root}`,
+    url: (hosts, root) =>
+      `zookeeper://${hosts.map(({ host, port }) => `${host}:${port}`).join(',')}${root}`,
     // The names of etcd's say what the table waits for.
-    options: (ttl) => ({ ttl, requestTimeout: ttl / 3, sessionTimeout: ttl, settleTime: ttl / 2, operationTimeout: ttl / 3 }),
+    options: (ttl) => ({
+      ttl,
+      requestTimeout: ttl / 3,
+      sessionTimeout: ttl,
+      settleTime: ttl / 2,
+      operationTimeout: ttl / 3,
+    }),
     alsoSaid: /the ZooKeeper session has expired/,
     // Names are looked at, and not what is beneath them.
     foreign: (path) => path.split('/')[0] as string,
@@ -103,7 +129,11 @@ class World implements AsyncDisposable {
     this.options = row.options(ttl);
   }
 
-  static async make(row: OutageRow, ttl: number, begin: 'started' | 'absent' = 'started'): Promise<World> {
+  static async make(
+    row: OutageRow,
+    ttl: number,
+    begin: 'started' | 'absent' = 'started',
+  ): Promise<World> {
     const world = new World(row, await row.server(), ttl);
     if (begin === 'started') await world.server.start();
     return world;
@@ -126,21 +156,39 @@ class World implements AsyncDisposable {
     for (let i = 1; i <= count; i++) {
       const id = `p${this.providers.length + 1}`;
       const services = [implement(Greeter, { hello: (name) => `${id}: ${name}` })];
-      this.providers.push(await provide({ registry: await this.registry(url), id, address: 'tcp://127.0.0.1:0', services }));
+      this.providers.push(
+        await provide({
+          registry: await this.registry(url),
+          id,
+          address: 'tcp://127.0.0.1:0',
+          services,
+        }),
+      );
     }
   }
 
   async spawn(id: string): Promise<ChildProcess> {
-    const child = spawn(process.execPath, [PROVIDER, this.server.url(ROOT), JSON.stringify(this.options), id], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
+    const child = spawn(
+      process.execPath,
+      [PROVIDER, this.server.url(ROOT), JSON.stringify(this.options), id],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      },
+    );
     this.#children.push(child);
-    await within(once(child.stdout as NodeJS.ReadableStream, 'data'), 'the provider process', PROCESS_PATIENCE);
+    await within(
+      once(child.stdout as NodeJS.ReadableStream, 'data'),
+      'the provider process',
+      PROCESS_PATIENCE,
+    );
     return child;
   }
 
   async consume(url?: string): Promise<void> {
-    this.#consumer = consume({ registry: await this.registry(url, { logger: this.log }), timeout: 30_000 });
+    this.#consumer = consume({
+      registry: await this.registry(url, { logger: this.log }),
+      timeout: 30_000,
+    });
     this.#consumer.resolver(Greeter);
   }
 
@@ -167,7 +215,9 @@ class World implements AsyncDisposable {
   /** The levels of what the consumer's registry has said. */
   levels(): string[] {
     const { alsoSaid } = this.row;
-    return this.log.lines.filter(({ message }) => alsoSaid?.test(message) !== true).map(({ level }) => level);
+    return this.log.lines
+      .filter(({ message }) => alsoSaid?.test(message) !== true)
+      .map(({ level }) => level);
   }
 
   ids(): string[] {
@@ -198,14 +248,20 @@ class World implements AsyncDisposable {
   }
 
   async inTruth(): Promise<string[]> {
-    const paths = [...(await this.server.entries(ROOT)).keys()].filter((path) => !path.includes(GARBAGE_MARK));
+    const paths = [...(await this.server.entries(ROOT)).keys()].filter(
+      (path) => !path.includes(GARBAGE_MARK),
+    );
     return paths.map((path) => path.split('/').at(-1) ?? '').sort();
   }
 
-  /** The fault is over: no call failed, the providers are there, and what is held for a ttl after an outage was let go. */
+  /**
+   * The fault is over: no call failed, the providers are there, and what is held for a ttl after an
+   * outage was let go.
+   */
   async allIsWell(ids: readonly string[]): Promise<void> {
     await this.truth(ids);
-    // A consumer that comes now sees them too; a server that was frozen lets leases expire first, when it goes on.
+    // A consumer that comes now sees them too; a server that was frozen lets leases expire first,
+    // when it goes on.
     await using late = consume({ registry: await this.registry(), timeout: 30_000 });
     const resolver = late.resolver(Greeter);
     const seen = (): string[] => resolver.nodes().map(({ id }) => id);
@@ -275,19 +331,26 @@ describe.each(ROWS)('$name', (row) => {
     expect(world.levels().join()).toMatch(SAID);
   });
 
-  it.concurrent.each(FREEZES)('frozen, %s: noticed in time, no ghost, no lost provider', async (_, ttl, duration) => {
-    await using world = await usual(row, ttl);
-    world.server.freeze();
-    const frozen = performance.now();
-    await until(() => world.log.having('is away').length > 0, 'the outage was noticed');
-    await elapse(duration - (performance.now() - frozen));
-    world.server.thaw();
-    await world.allIsWell(['p1', 'p2']);
-  });
+  it.concurrent.each(FREEZES)(
+    'frozen, %s: noticed in time, no ghost, no lost provider',
+    async (_, ttl, duration) => {
+      await using world = await usual(row, ttl);
+      world.server.freeze();
+      const frozen = performance.now();
+      await until(() => world.log.having('is away').length > 0, 'the outage was noticed');
+      await elapse(duration - (performance.now() - frozen));
+      world.server.thaw();
+      await world.allIsWell(['p1', 'p2']);
+    },
+  );
 
   it.concurrent('frozen, with a second host to go to: nobody is lost meanwhile', async () => {
     await using world = await World.make(row, 10_000);
-    const hosts = [await world.proxy(), await world.proxy()].map((proxy) => ({ host: '127.0.0.1', port: proxy.port, proxy }));
+    const hosts = [await world.proxy(), await world.proxy()].map((proxy) => ({
+      host: '127.0.0.1',
+      port: proxy.port,
+      proxy,
+    }));
     const url = row.url(hosts, ROOT);
     await world.provide(4, url);
     await world.consume(url);
@@ -330,7 +393,14 @@ describe.each(ROWS)('$name', (row) => {
     const ttl = 4_000;
     await using world = await World.make(row, ttl);
     const proxy = await world.proxy();
-    const dead = { service: 'Greeter', group: '', version: 'v1', protocol: 'json', address: 'tcp://127.0.0.1:1', metadata: {} } as const;
+    const dead = {
+      service: 'Greeter',
+      group: '',
+      version: 'v1',
+      protocol: 'json',
+      address: 'tcp://127.0.0.1:1',
+      metadata: {},
+    } as const;
     await world.provide(1);
     const path = entryPath(ROOT, { id: 'dead', ...dead });
     await world.server.put(path, entryValue({ id: 'dead', ...dead }));
@@ -351,7 +421,8 @@ describe.each(ROWS)('$name', (row) => {
     await world.server.remove(path);
     await elapse(150);
     proxy.accept();
-    // As many failures as take several ttl. A ttl that began again with each would not be over before the last.
+    // As many failures as take several ttl. A ttl that began again with each would not be over
+    // before the last.
     for (let failures = 0; failures < 15 && !isGone; failures++) {
       await elapse(700);
       await flap();
@@ -360,14 +431,17 @@ describe.each(ROWS)('$name', (row) => {
     expect(await gone).toEqual(['p1']);
   });
 
-  it.concurrent.each(Object.keys(row.thefts))('%s: registered again, the list is true', async (name) => {
-    await using world = await usual(row, 4_000);
-    const before = await world.server.entries(ROOT);
-    await row.thefts[name]?.(world.server);
-    await world.truth(['p1', 'p2']);
-    await world.listed(['p1', 'p2']);
-    expect(await world.server.entries(ROOT)).toEqual(before);
-  });
+  it.concurrent.each(Object.keys(row.thefts))(
+    '%s: registered again, the list is true',
+    async (name) => {
+      await using world = await usual(row, 4_000);
+      const before = await world.server.entries(ROOT);
+      await row.thefts[name]?.(world.server);
+      await world.truth(['p1', 'p2']);
+      await world.listed(['p1', 'p2']);
+      expect(await world.server.entries(ROOT)).toEqual(before);
+    },
+  );
 
   it.concurrent('a provider killed with -9 is gone within its lease or session, and no call to it fails', async () => {
     const ttl = 2_000;
@@ -401,8 +475,12 @@ describe.each(ROWS)('$name', (row) => {
     const impatient = await world.registry(undefined, { waitForRegistry: false });
     const services = [implement(Greeter, { hello: (name) => name })];
     const outcome = provide({ registry: impatient, address: 'tcp://127.0.0.1:0', services });
-    await expect(outcome).rejects.toMatchObject({ code: 'REGISTRY_FAILED', cause: expect.anything() });
-    const first = (): Promise<unknown> => impatient.watch({ service: 'Greeter' })[Symbol.asyncIterator]().next();
+    await expect(outcome).rejects.toMatchObject({
+      code: 'REGISTRY_FAILED',
+      cause: expect.anything(),
+    });
+    const first = (): Promise<unknown> =>
+      impatient.watch({ service: 'Greeter' })[Symbol.asyncIterator]().next();
     if (row.watchFails) await expect(first()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
     // What was not published does not appear later.
     await world.server.start();
@@ -420,10 +498,13 @@ describe.each(ROWS)('$name', (row) => {
       [`${attributes}/garbage-large`]: 'x'.repeat(1024 * 1024 + 1),
       'garbage-foreign/path': 'x',
     };
-    for (const [path, value] of Object.entries(garbage)) await world.server.put(`${ROOT}/${path}`, value);
+    for (const [path, value] of Object.entries(garbage))
+      await world.server.put(`${ROOT}/${path}`, value);
     await world.provide(1);
     await world.listed(['p1', 'p2', 'p3']);
-    const said = Object.keys(garbage).map((path) => (path.includes('foreign') ? row.foreign(path) : path));
+    const said = Object.keys(garbage).map((path) =>
+      path.includes('foreign') ? row.foreign(path) : path,
+    );
     for (const path of said) expect([path, world.log.having(path).length]).toEqual([path, 1]);
     expect(world.log.lines.length).toBe(Object.keys(garbage).length);
     expect(world.failures).toEqual([]);

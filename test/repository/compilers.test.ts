@@ -1,6 +1,7 @@
 /**
- * What a user's compiler makes of the published types: with the oldest TypeScript that is supported, with the last one that is written in
- * JavaScript and with the newest; under the strictest options; and with the oldest and newest Protobuf library that the package accepts.
+ * What a user's compiler makes of the published types: with the oldest TypeScript that is
+ * supported, with the last one that is written in JavaScript and with the newest; under the
+ * strictest options; and with the oldest and newest Protobuf library that the package accepts.
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +12,9 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const MANIFEST = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { exports: Record<string, { types?: string }> };
+const MANIFEST = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  exports: Record<string, { types?: string }>;
+};
 /** `getty-ts/rpc` and its declarations. */
 const ENTRIES = Object.entries(MANIFEST.exports).flatMap(([path, { types }]) =>
   types === undefined ? [] : [[`getty-ts${path.slice(1)}`, join(ROOT, types)] as const],
@@ -26,10 +29,14 @@ const COMPILERS = [
 /** The exported types that users give and that have optional properties, by their names. */
 const OPTIONS = ENTRIES.flatMap(([entry, file]) => {
   const text = readFileSync(file, 'utf8');
-  const exported = [...text.matchAll(/^export (?:type )?\{([^}]*)\}|^export (?:declare )?(?:interface|type) (\w+)/gm)].map(
-    ([, list, name]) => list ?? name,
+  const exported = [
+    ...text.matchAll(
+      /^export (?:type )?\{([^}]*)\}|^export (?:declare )?(?:interface|type) (\w+)/gm,
+    ),
+  ].map(([, list, name]) => list ?? name);
+  return [...new Set(exported.join().match(/\b\w+(?:Options|Detail)\b/g))].map(
+    (name) => `import('${entry}').${name}`,
   );
-  return [...new Set(exported.join().match(/\b\w+(?:Options|Detail)\b/g))].map((name) => `import('${entry}').${name}`);
 });
 
 /** Does not compile when one of OPTIONS refuses undefined for a property that may be absent. */
@@ -57,18 +64,33 @@ const PROGRAMS = {
     // @ts-expect-error the reply is an object
     export const wrong: OutputOf<typeof Greeter, 'hello'> = 'x';
     export const same: Stub<typeof Greeter extends Contract<infer Specs> ? Specs : never> = stub;
-    declare function timed<Args extends unknown[], Result>(call: (...args: Args) => Promise<Result>, ...args: Args): Promise<Result>;
+    declare function timed<Args extends unknown[], Result>(
+      call: (...args: Args) => Promise<Result>,
+      ...args: Args
+    ): Promise<Result>;
     export const text: string = (await timed(stub.hello, 'ann')).text;
     stub.hello('ann', (error, reply) => { if (error === null) reply?.text.trim(); });
     // A fake for a test.
-    export const fake: S = { hello: async (name: string) => ({ text: name }), list: async function* () { yield 1; }, sum: async () => 3, tell: async () => {} };
+    export const fake: S = {
+      hello: async (name: string) => ({ text: name }),
+      list: async function* () { yield 1; },
+      sum: async () => 3,
+      tell: async () => {},
+    };
     for await (const n of fake.list('x')) n.toFixed();
     export const twice: Promise<number> = stub.sum([1, Promise.resolve(2)]);
     export const streamed: Promise<number> = stub.sum((async function* () { yield 1; })());
     // Any contract.
     const Tests = contract(TestService, { oneway: ['Event'], noReply: ['Test'] });
     export const contracts: Contract[] = [Greeter, Tests, contract('Other', { a: unary() })];
-    export const services = [implement(Greeter, { hello: (name) => ({ text: name }), list: () => [1, Promise.resolve(2)], sum: () => 1, tell() {} })];
+    export const services = [
+      implement(Greeter, {
+        hello: (name) => ({ text: name }),
+        list: () => [1, Promise.resolve(2)],
+        sum: () => 1,
+        tell() {},
+      }),
+    ];
     // What the options of a descriptor say.
     const tests = (await connect('tcp://127.0.0.1:1')).stub(Tests);
     export const nothing: void = await tests.test({ A: 'x' });
@@ -93,14 +115,24 @@ const PROGRAMS = {
     declare const signal: AbortSignal | undefined;
     declare const parent: CallContext | undefined;
     const C = contract('C', { hello: unary<string, string>({ timeout }) }, { version: env.VERSION });
-    const client = await connect('tcp://127.0.0.1:1', { timeout, onReady: undefined, tls: undefined, session: { name: env.NAME } });
+    const session = { name: env.NAME };
+    const options = { timeout, onReady: undefined, tls: undefined, session };
+    const client = await connect('tcp://127.0.0.1:1', options);
     await client.stub(C).hello('x', { signal, timeout, parent, metadata: undefined });
     export const server = serve('tcp://127.0.0.1:0', [], { introspection: undefined, timeout });
-    export const consumer = consume({ registry: memory(), group: env.GROUP, strategy: failover({ attempts: timeout }) });
-    export const provider = provide({ registry: memory(), services: [], group: env.GROUP, advertise: env.POD_IP });
-    export const interceptors: Interceptor[] = [retry({ attempts: timeout }), (next) => (call) => next(call.with({ timeout, signal }))];
+    const registry = memory();
+    const group = env.GROUP;
+    const strategy = failover({ attempts: timeout });
+    export const consumer = consume({ registry, group, strategy });
+    export const provider = provide({ registry, services: [], group, advertise: env.POD_IP });
+    const limited: Interceptor = (next) => (call) => next(call.with({ timeout, signal }));
+    export const interceptors: Interceptor[] = [retry({ attempts: timeout }), limited];
     export const error = new RpcError('NOT_FOUND', 'x', { metadata: undefined, details: undefined });
-    export const registries = [etcd('http://127.0.0.1:2379', { root: env.ROOT }), zookeeper('127.0.0.1:2181', { root: env.ROOT })];
+    const root = env.ROOT;
+    export const registries = [
+      etcd('http://127.0.0.1:2379', { root }),
+      zookeeper('127.0.0.1:2181', { root }),
+    ];
     export const ends = [dial, listen];
   `,
 };
@@ -112,7 +144,10 @@ describe('the published types', () => {
     folder = realpathSync(mkdtempSync(join(tmpdir(), 'types-')));
     writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
     for (const [name, text] of Object.entries(PROGRAMS)) writeFileSync(join(folder, name), text);
-    writeFileSync(join(folder, 'test_service_pb.ts'), readFileSync(join(ROOT, 'demo/test_service_pb.ts')));
+    writeFileSync(
+      join(folder, 'test_service_pb.ts'),
+      readFileSync(join(ROOT, 'demo/test_service_pb.ts')),
+    );
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -120,34 +155,44 @@ describe('the published types', () => {
     expect(OPTIONS.length).toBeGreaterThan(30);
   });
 
-  test.each(COMPILERS)('%s with %s compiles a program that uses them', async (compiler, protobuf) => {
-    const modules = join(ROOT, 'node_modules');
-    const library = (path: string): string => join(modules, protobuf, 'dist/esm', path, 'index.d.ts');
-    const compilerOptions = {
-      target: 'es2022',
-      module: 'nodenext',
-      strict: true,
-      exactOptionalPropertyTypes: true,
-      noUncheckedIndexedAccess: true,
-      noEmit: true,
-      skipLibCheck: true,
-      lib: ['es2023', 'esnext.disposable'],
-      types: ['node'],
-      typeRoots: [join(modules, '@types')],
-      paths: {
-        ...Object.fromEntries(ENTRIES.map(([entry, file]) => [entry, [file]])),
-        '@bufbuild/protobuf': [library('')],
-        '@bufbuild/protobuf/*': [library('*')],
-      },
-    };
-    const project = join(folder, compiler);
-    mkdirSync(project);
-    const config = join(project, 'tsconfig.json');
-    writeFileSync(config, JSON.stringify({ compilerOptions, files: Object.keys(PROGRAMS).map((name) => join(dirname(project), name)) }));
-    const tsc = join(modules, compiler, 'bin/tsc');
-    const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', config], { maxBuffer: 2 ** 26 }).catch(
-      (error: { stdout: string }) => error,
-    );
-    expect(stdout).toBe('');
-  });
+  test.each(COMPILERS)(
+    '%s with %s compiles a program that uses them',
+    async (compiler, protobuf) => {
+      const modules = join(ROOT, 'node_modules');
+      const library = (path: string): string =>
+        join(modules, protobuf, 'dist/esm', path, 'index.d.ts');
+      const compilerOptions = {
+        target: 'es2022',
+        module: 'nodenext',
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+        noEmit: true,
+        skipLibCheck: true,
+        lib: ['es2023', 'esnext.disposable'],
+        types: ['node'],
+        typeRoots: [join(modules, '@types')],
+        paths: {
+          ...Object.fromEntries(ENTRIES.map(([entry, file]) => [entry, [file]])),
+          '@bufbuild/protobuf': [library('')],
+          '@bufbuild/protobuf/*': [library('*')],
+        },
+      };
+      const project = join(folder, compiler);
+      mkdirSync(project);
+      const config = join(project, 'tsconfig.json');
+      writeFileSync(
+        config,
+        JSON.stringify({
+          compilerOptions,
+          files: Object.keys(PROGRAMS).map((name) => join(dirname(project), name)),
+        }),
+      );
+      const tsc = join(modules, compiler, 'bin/tsc');
+      const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', config], {
+        maxBuffer: 2 ** 26,
+      }).catch((error: { stdout: string }) => error);
+      expect(stdout).toBe('');
+    },
+  );
 });

@@ -2,8 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 
-const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
-const quoted = (text: string): string[] => [...text.matchAll(/'([A-Z_]+)'/g)].map((match) => match[1] as string);
+const read = (path: string): string =>
+  readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+const quoted = (text: string): string[] =>
+  [...text.matchAll(/'([A-Z_]+)'/g)].map((match) => match[1] as string);
 
 /** The part of a source file from `begin` to the first `end` after it. */
 function part(text: string, begin: string, end: string): string {
@@ -16,7 +18,9 @@ const codes = [
   ...quoted(part(read('src/core/errors.ts'), 'export type ErrorCode', ';')),
   ...quoted(part(read('src/core/errors.ts'), 'export const RPC_CODES', ']')),
 ];
-const rows = [...read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` \|/gm)].map((match) => match[1] as string);
+const rows = [...read('docs/errors.md').matchAll(/^\| `([A-Z_]+)` \|/gm)].map(
+  (match) => match[1] as string,
+);
 
 test('every code has its row in docs/errors.md, once', () => {
   expect(codes.length).toBeGreaterThan(30);

@@ -14,21 +14,35 @@ interface Import {
   /** A path relative to src, or a bare name as it is written. */
   readonly to: string;
   readonly bare: boolean;
-  /** Erased by the compiler: `import type`. An `import { type A }` is not, it still loads the module. */
+  /**
+   * Erased by the compiler: `import type`. An `import { type A }` is not, it still loads the
+   * module.
+   */
   readonly erased: boolean;
 }
 
-const FILES = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+const FILES = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' }).filter((file) =>
+  file.endsWith('.ts'),
+);
 const STATIC = /^\s*(?:import|export)\s+(type\s+)?(?:[\w$*{}\s,]+?\sfrom\s+)?['"]([^'"]+)['"]/gm;
 const DYNAMIC = /\bimport\(\s*['"]([^'"]+)['"]/g;
 
 function importsOf(from: string): Import[] {
   const text = readFileSync(join(ROOT, 'src', from), 'utf8');
-  const found = [...text.matchAll(STATIC)].map((match) => ({ name: match[2] as string, erased: match[1] !== undefined }));
-  for (const match of text.matchAll(DYNAMIC)) found.push({ name: match[1] as string, erased: false });
+  const found = [...text.matchAll(STATIC)].map((match) => ({
+    name: match[2] as string,
+    erased: match[1] !== undefined,
+  }));
+  for (const match of text.matchAll(DYNAMIC))
+    found.push({ name: match[1] as string, erased: false });
   return found.map(({ name, erased }) => {
     const bare = !name.startsWith('.');
-    return { from, to: bare ? name : posix.join(dirname(from), name).replace(/\.js$/, '.ts'), bare, erased };
+    return {
+      from,
+      to: bare ? name : posix.join(dirname(from), name).replace(/\.js$/, '.ts'),
+      bare,
+      erased,
+    };
   });
 }
 
@@ -39,7 +53,8 @@ function roomOf(file: string): string {
   const [first = '', second] = file.split('/');
   if (second === undefined) return first;
   if (first === 'adapters') return `adapters/${second}`;
-  if (first === 'registries') return second === 'index.ts' ? 'registries' : `registries/${second.replace(/\.ts$/, '')}`;
+  if (first === 'registries')
+    return second === 'index.ts' ? 'registries' : `registries/${second.replace(/\.ts$/, '')}`;
   return first;
 }
 
@@ -56,22 +71,33 @@ const ARROWS: Record<string, (to: string, found: Import) => boolean> = {
   core: () => false,
   transport: () => false,
   rpc: (to) => to === 'transport',
-  web: (to, { from }) => to === 'transport' || (to === 'rpc' && (from === 'web/rpc.ts' || from === 'web/protobuf.ts')),
-  micro: (to, { to: file, erased }) => to === 'rpc' || (to === 'transport' && (erased || file === 'transport/address.ts')),
-  'registries/*': (to, found) => to === 'transport' || to === 'registries/shared' || MICRO_FOR_REGISTRIES.includes(found.to),
-  registries: (to, found) => to.startsWith('registries/') || MICRO_FOR_REGISTRIES.includes(found.to),
+  web: (to, { from }) =>
+    to === 'transport' || (to === 'rpc' && (from === 'web/rpc.ts' || from === 'web/protobuf.ts')),
+  micro: (to, { to: file, erased }) =>
+    to === 'rpc' || (to === 'transport' && (erased || file === 'transport/address.ts')),
+  'registries/*': (to, found) =>
+    to === 'transport' || to === 'registries/shared' || MICRO_FOR_REGISTRIES.includes(found.to),
+  registries: (to, found) =>
+    to.startsWith('registries/') || MICRO_FOR_REGISTRIES.includes(found.to),
   'adapters/*': (_, found) => found.to === 'rpc/index.ts',
   cli: (_, found) => PUBLIC.includes(found.to),
 };
 
 /**
- * Files besides a layer's index.ts and types.ts that a layer above may import, each with its reason. The layers `web` and `registries` are parts of
- * the layers below them for another place, so they use more of them.
+ * Files besides a layer's index.ts and types.ts that a layer above may import, each with its
+ * reason. The layers `web` and `registries` are parts of the layers below them for another place,
+ * so they use more of them.
  */
 const ENTRANCES: Readonly<Record<string, readonly [from: readonly string[], reason: string]>> = {
   'transport/address.ts': [['micro', 'web'], 'one parser for all addresses'],
-  'transport/buffers/byte-reader.ts': [['rpc', 'web'], 'frames are read where a session received them'],
-  'transport/buffers/byte-writer.ts': [['rpc', 'web'], 'frames are written where a session sends them from'],
+  'transport/buffers/byte-reader.ts': [
+    ['rpc', 'web'],
+    'frames are read where a session received them',
+  ],
+  'transport/buffers/byte-writer.ts': [
+    ['rpc', 'web'],
+    'frames are written where a session sends them from',
+  ],
   'transport/client.ts': [['web'], 'a page has the client without the transports of Node.js'],
   'transport/close-code.ts': [['web'], 'one list of close codes'],
   'transport/codecs.ts': [['web'], 'the ready codecs run in a page too'],
@@ -84,13 +110,19 @@ const ENTRANCES: Readonly<Record<string, readonly [from: readonly string[], reas
   'transport/session/outbound.ts': [['web'], 'a session of a page sends in the same way'],
   'transport/session/session-options.ts': [['rpc', 'web'], 'the defaults and limits of a session'],
   'transport/session/task-pool.ts': [['web'], 'a page may limit its handlers too'],
-  'transport/session/timer-wheel.ts': [['rpc', 'registries'], 'one timer for the heartbeats of all sessions'],
+  'transport/session/timer-wheel.ts': [
+    ['rpc', 'registries'],
+    'one timer for the heartbeats of all sessions',
+  ],
   'transport/stream/tls.ts': [['registries'], 'one reading of TLS options'],
   'transport/websocket/settings.ts': [['web'], 'one check of WebSocket options'],
   'rpc/calls/client-call.ts': [['micro'], 'a consumer makes the call before it has a connection'],
   'rpc/client.ts': [['web'], 'a page has the client without the transports of Node.js'],
   'rpc/contract/contract.ts': [['web'], 'a page has contracts without Protobuf'],
-  'rpc/contract/descriptor-contract.ts': [['web'], 'contracts of Protobuf are an entry point of their own in a page'],
+  'rpc/contract/descriptor-contract.ts': [
+    ['web'],
+    'contracts of Protobuf are an entry point of their own in a page',
+  ],
   'rpc/metrics/statistics.ts': [['micro'], 'consumers count as clients do'],
   'rpc/option-names.ts': [['micro'], 'options of rpc stand beside those of micro'],
   'rpc/options.ts': [['micro'], 'a consumer checks the options of its connections'],
@@ -104,7 +136,13 @@ const topOf = (file: string): string => file.split('/')[0] as string;
 
 /** A layer is entered by its index or its types, or by what ENTRANCES lists for the layer above. */
 function entersProperly({ from, to, bare }: Import): boolean {
-  if (bare || topOf(from) === topOf(to) || topOf(to) === 'core' || /^[^/]+\/(index|types)\.ts$/.test(to)) return true;
+  if (
+    bare ||
+    topOf(from) === topOf(to) ||
+    topOf(to) === 'core' ||
+    /^[^/]+\/(index|types)\.ts$/.test(to)
+  )
+    return true;
   return ENTRANCES[to]?.[0].includes(topOf(from)) ?? false;
 }
 
@@ -120,7 +158,8 @@ const show = ({ from, to }: Import): string => `src/${from} imports ${to}`;
 /** The first cycle of imports that load each other, as a path; undefined when there is none. */
 function findCycle(imports: readonly Import[]): string[] | undefined {
   const next = new Map<string, string[]>();
-  for (const { from, to, bare, erased } of imports) if (!bare && !erased) next.set(from, [...(next.get(from) ?? []), to]);
+  for (const { from, to, bare, erased } of imports)
+    if (!bare && !erased) next.set(from, [...(next.get(from) ?? []), to]);
   const done = new Set<string>();
   const visit = (file: string, path: string[]): string[] | undefined => {
     const at = path.indexOf(file);
@@ -152,7 +191,8 @@ describe('the layers', () => {
 
   test('a layer is entered by its index, its types or a file that is listed with its reason', () => {
     expect(IMPORTS.filter((found) => !entersProperly(found)).map(show)).toEqual([]);
-    const used = (file: string, layer: string): boolean => IMPORTS.some(({ from, to, bare }) => !bare && to === file && topOf(from) === layer);
+    const used = (file: string, layer: string): boolean =>
+      IMPORTS.some(({ from, to, bare }) => !bare && to === file && topOf(from) === layer);
     const unused = Object.entries(ENTRANCES).flatMap(([file, [layers]]) =>
       layers.filter((layer) => !used(file, layer)).map((layer) => `${layer}: ${file}`),
     );
@@ -186,7 +226,12 @@ describe('the layers', () => {
       ['rpc/index.ts', 'adapters/prometheus/index.ts'],
       ['newroom/index.ts', 'rpc/index.ts'],
     ];
-    for (const [from, to] of wrong) expect([from, to, allowed({ from, to, bare: false, erased: false })]).toEqual([from, to, false]);
+    for (const [from, to] of wrong)
+      expect([from, to, allowed({ from, to, bare: false, erased: false })]).toEqual([
+        from,
+        to,
+        false,
+      ]);
   });
 
   test('no files load each other in a circle', () => {
@@ -194,24 +239,42 @@ describe('the layers', () => {
   });
 
   test('a circle would be seen', () => {
-    const edge = (from: string, to: string, erased = false): Import => ({ from, to, bare: false, erased });
+    const edge = (from: string, to: string, erased = false): Import => ({
+      from,
+      to,
+      bare: false,
+      erased,
+    });
     expect(findCycle([edge('a', 'b'), edge('b', 'c'), edge('c', 'b')])).toEqual(['b', 'c', 'b']);
     expect(findCycle([edge('a', 'b'), edge('b', 'a', true)])).toBeUndefined();
   });
 
   test('the demo imports the package by its name, and of its internals core and cli alone', () => {
     const files = readdirSync(join(ROOT, 'demo')).filter((file) => file.endsWith('.ts'));
-    const names = files.flatMap((file) => [...readFileSync(join(ROOT, 'demo', file), 'utf8').matchAll(STATIC)].map((match) => match[2] as string));
+    const names = files.flatMap((file) =>
+      [...readFileSync(join(ROOT, 'demo', file), 'utf8').matchAll(STATIC)].map(
+        (match) => match[2] as string,
+      ),
+    );
     expect(names).toContain(`${MANIFEST.name}/micro`);
-    const isAllowed = (name: string): boolean => /^(\.\/|node:|@bufbuild\/|#getty\/(core|cli)\/)/.test(name) || name.startsWith(`${MANIFEST.name}/`);
+    const isAllowed = (name: string): boolean =>
+      /^(\.\/|node:|@bufbuild\/|#getty\/(core|cli)\/)/.test(name) ||
+      name.startsWith(`${MANIFEST.name}/`);
     expect(names.filter((name) => !isAllowed(name))).toEqual([]);
   });
 
   test("node's own modules are imported as node:, all else is a dependency", () => {
-    const dependencies = [MANIFEST.dependencies, MANIFEST.peerDependencies, MANIFEST.optionalDependencies].flatMap((list) => Object.keys(list ?? {}));
-    const packageOf = (name: string): string => name.split('/', name.startsWith('@') ? 2 : 1).join('/');
+    const dependencies = [
+      MANIFEST.dependencies,
+      MANIFEST.peerDependencies,
+      MANIFEST.optionalDependencies,
+    ].flatMap((list) => Object.keys(list ?? {}));
+    const packageOf = (name: string): string =>
+      name.split('/', name.startsWith('@') ? 2 : 1).join('/');
     const known = (name: string): boolean =>
-      name.startsWith('node:') ? builtinModules.includes(name.slice(5)) || name === 'node:test' : dependencies.includes(packageOf(name));
+      name.startsWith('node:')
+        ? builtinModules.includes(name.slice(5)) || name === 'node:test'
+        : dependencies.includes(packageOf(name));
     expect(IMPORTS.filter(({ to, bare }) => bare && !known(to)).map(show)).toEqual([]);
   });
 });

@@ -1,11 +1,25 @@
-/** Every function that takes options refuses a name that it does not know, names the nearest right one, and does nothing else. */
+/**
+ * Every function that takes options refuses a name that it does not know, names the nearest right
+ * one, and does nothing else.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server as NetServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TestService as descriptor } from '../../demo/test_service_pb.js';
 import { tracing } from '../../src/adapters/opentelemetry/index.js';
 import { rpcMetrics } from '../../src/adapters/prometheus/index.js';
-import { consume, failover, hedge, p2cEwma, provide, type Registry, Resolver, random, type ServiceQuery, weighted } from '../../src/micro/index.js';
+import {
+  consume,
+  failover,
+  hedge,
+  p2cEwma,
+  provide,
+  type Registry,
+  Resolver,
+  random,
+  type ServiceQuery,
+  weighted,
+} from '../../src/micro/index.js';
 import { etcd } from '../../src/registries/etcd/index.js';
 import { file } from '../../src/registries/file/index.js';
 import { registry } from '../../src/registries/index.js';
@@ -66,7 +80,12 @@ const Greeter = rpc.contract('Greeter', {
   count: rpc.serverStream<number, number>(),
   sum: rpc.clientStream<number, number>(),
 });
-const greeter = rpc.implement(Greeter, { hello: (name) => name, tell() {}, async *count() {}, sum: () => 1 });
+const greeter = rpc.implement(Greeter, {
+  hello: (name) => name,
+  tell() {},
+  async *count() {},
+  sum: () => 1,
+});
 const FREE = 'tcp://127.0.0.1:0';
 const FREE_TLS = 'tls://127.0.0.1:0';
 
@@ -84,7 +103,9 @@ const dialling = (options: (wrong: Wrong) => ClientOptions): Record<string, Atte
   'connect() of rpc': (wrong) => rpc.connect(`tcp://127.0.0.1:${port}`, options(wrong)),
   'consume()': (wrong) => consume({ registry: untouched, ...options(wrong) }),
 });
-const anywhere = (options: (wrong: Wrong) => ServerOptions & ClientOptions): Record<string, Attempt> => ({
+const anywhere = (
+  options: (wrong: Wrong) => ServerOptions & ClientOptions,
+): Record<string, Attempt> => ({
   ...serving(options),
   ...dialling(options),
 });
@@ -148,7 +169,8 @@ const TAKERS: Readonly<Record<string, Readonly<Record<string, Attempt>>>> = {
   TlsOptions: {
     'serve()': (wrong) => serve(FREE_TLS, setup, { tls: { ...SERVER_TLS, ...wrong } }),
     'connect()': (tls) => connect(`tls://127.0.0.1:${port}`, setup, { tls }),
-    'serve() of rpc': (wrong) => rpc.serve(FREE_TLS, [greeter], { tls: { ...SERVER_TLS, ...wrong } }),
+    'serve() of rpc': (wrong) =>
+      rpc.serve(FREE_TLS, [greeter], { tls: { ...SERVER_TLS, ...wrong } }),
     'connect() of rpc': (tls) => rpc.connect(`tls://127.0.0.1:${port}`, { tls }),
     'consume()': (tls) => consume({ registry: untouched, tls }),
     'reloadTls()': async (wrong) => {
@@ -163,20 +185,25 @@ const TAKERS: Readonly<Record<string, Readonly<Record<string, Attempt>>>> = {
   LengthPrefixedOptions: { 'lengthPrefixed()': lengthPrefixed },
   WebClientOptions: {
     'connect() in a browser': (wrong) => connectInBrowser(`ws://127.0.0.1:${port}`, setup, wrong),
-    'connect() of rpc in a browser': (wrong) => connectRpcInBrowser(`ws://127.0.0.1:${port}`, wrong),
+    'connect() of rpc in a browser': (wrong) =>
+      connectRpcInBrowser(`ws://127.0.0.1:${port}`, wrong),
   },
   RpcOptions: inSession((wrong) => wrong),
   RpcServerOptions: { 'serve() of rpc': (wrong) => rpc.serve(FREE, [greeter], wrong) },
-  RpcClientOptions: { 'connect() of rpc': (wrong) => rpc.connect(`tcp://127.0.0.1:${port}`, wrong) },
+  RpcClientOptions: {
+    'connect() of rpc': (wrong) => rpc.connect(`tcp://127.0.0.1:${port}`, wrong),
+  },
   CallOptions: {
     'a call': (wrong) => withRpc((client) => client.stub(Greeter).hello('Ann', wrong)),
     'a oneway call': (wrong) => withRpc((client) => client.stub(Greeter).tell('Ann', wrong)),
-    'a stream of replies': (wrong) => withRpc((client) => collect(client.stub(Greeter).count(1, wrong))),
+    'a stream of replies': (wrong) =>
+      withRpc((client) => collect(client.stub(Greeter).count(1, wrong))),
     'a stream of arguments': (wrong) => withRpc((client) => client.stub(Greeter).sum([], wrong)),
   },
   StubOptions: {
     'stub()': (wrong) => withRpc((client) => client.stub(Greeter, wrong)),
-    'stub() of a channel': (wrong) => withRpc((client) => [...client.channels][0]?.stub(Greeter, wrong)),
+    'stub() of a channel': (wrong) =>
+      withRpc((client) => [...client.channels][0]?.stub(Greeter, wrong)),
     'stub() of a consumer': (wrong) => consume({ registry: untouched }).stub(Greeter, wrong),
     'resolver()': (wrong) => consume({ registry: untouched }).resolver(Greeter, wrong),
     'notify()': (wrong) => consume({ registry: untouched }).notify(Greeter, () => {}, wrong),
@@ -188,8 +215,14 @@ const TAKERS: Readonly<Record<string, Readonly<Record<string, Attempt>>>> = {
   },
   DescriptorOptions: { 'contract() of a descriptor': (wrong) => rpc.contract(descriptor, wrong) },
   MethodOptions: { 'unary()': rpc.unary, 'noReply()': rpc.noReply },
-  StreamOptions: { 'serverStream()': rpc.serverStream, 'clientStream()': rpc.clientStream, 'duplex()': rpc.duplex },
-  AuthOptions: { 'auth()': (wrong) => rpc.auth({ authenticate: () => ({ subject: 'Ann' }), ...wrong }) },
+  StreamOptions: {
+    'serverStream()': rpc.serverStream,
+    'clientStream()': rpc.clientStream,
+    'duplex()': rpc.duplex,
+  },
+  AuthOptions: {
+    'auth()': (wrong) => rpc.auth({ authenticate: () => ({ subject: 'Ann' }), ...wrong }),
+  },
   JwtOptions: { 'jwt()': (wrong) => rpc.jwt({ keys, issuer: 'a', audience: 'b', ...wrong }) },
   RetryOptions: { 'retry()': rpc.retry },
   RetryBudgetOptions: {
@@ -202,21 +235,31 @@ const TAKERS: Readonly<Record<string, Readonly<Record<string, Attempt>>>> = {
   ConcurrencyLimitOptions: { 'concurrencyLimit()': rpc.concurrencyLimit },
   RateLimitOptions: { 'rateLimit()': rpc.rateLimit },
   LoggingOptions: { 'logging()': (wrong) => rpc.logging({ logger: console, ...wrong }) },
-  ProvideOptions: { 'provide()': (wrong) => provide({ registry: untouched, services: [greeter], ...wrong }) },
+  ProvideOptions: {
+    'provide()': (wrong) => provide({ registry: untouched, services: [greeter], ...wrong }),
+  },
   ConsumeOptions: { 'consume()': (wrong) => consume({ registry: untouched, ...wrong }) },
   ResolverOptions: { Resolver: (wrong) => new Resolver(untouched, { service: 'A' }, wrong) },
   FailoverOptions: { 'failover()': failover },
   HedgeOptions: { 'hedge()': hedge },
   EjectionOptions: { 'consume()': (ejection) => consume({ registry: untouched, ejection }) },
   RandomOptions: { 'random()': random, 'weighted()': weighted, 'p2cEwma()': p2cEwma },
-  FileRegistryOptions: { 'file()': (wrong) => file('/nowhere', wrong), 'registry()': (wrong) => registry('file:///nowhere', wrong) },
-  EtcdOptions: { 'etcd()': (wrong) => etcd(`127.0.0.1:${port}`, wrong), 'registry()': (wrong) => registry(`etcd://127.0.0.1:${port}`, wrong) },
+  FileRegistryOptions: {
+    'file()': (wrong) => file('/nowhere', wrong),
+    'registry()': (wrong) => registry('file:///nowhere', wrong),
+  },
+  EtcdOptions: {
+    'etcd()': (wrong) => etcd(`127.0.0.1:${port}`, wrong),
+    'registry()': (wrong) => registry(`etcd://127.0.0.1:${port}`, wrong),
+  },
   ZooKeeperRegistryOptions: {
     'zookeeper()': (wrong) => zookeeper(`127.0.0.1:${port}`, wrong),
     'registry()': (wrong) => registry(`zookeeper://127.0.0.1:${port}`, wrong),
   },
   RegistryOptions: { 'registry() of memory': (wrong) => registry('memory:', wrong) },
-  ZooKeeperClientOptions: { ZooKeeperClient: (wrong) => new ZooKeeperClient(`127.0.0.1:${port}`, wrong) },
+  ZooKeeperClientOptions: {
+    ZooKeeperClient: (wrong) => new ZooKeeperClient(`127.0.0.1:${port}`, wrong),
+  },
   WatchOptions: {
     'exists()': (wrong) => withZooKeeper((client) => client.exists('/a', wrong)),
     'getData()': (wrong) => withZooKeeper((client) => client.getData('/a', wrong)),
@@ -224,7 +267,10 @@ const TAKERS: Readonly<Record<string, Readonly<Record<string, Attempt>>>> = {
   },
   CreateOptions: {
     'create()': (wrong) => withZooKeeper((client) => client.create('/a', keys, wrong)),
-    'multi()': (wrong) => withZooKeeper((client) => client.multi([{ type: 'create', path: '/a', data: keys, ...wrong }])),
+    'multi()': (wrong) =>
+      withZooKeeper((client) =>
+        client.multi([{ type: 'create', path: '/a', data: keys, ...wrong }]),
+      ),
   },
   RpcMetricsOptions: { 'rpcMetrics()': rpcMetrics },
   TracingOptions: { 'tracing()': tracing },
@@ -240,25 +286,41 @@ function exportsOf(path: string): string {
   const folder = path.slice(0, path.lastIndexOf('/') + 1);
   return [
     text,
-    ...[...text.matchAll(/^export \* from '\.\/(.*)\.js'/gm)].map(([, name]) => exportsOf(`${folder}${name}.ts`)),
+    ...[...text.matchAll(/^export \* from '\.\/(.*)\.js'/gm)].map(([, name]) =>
+      exportsOf(`${folder}${name}.ts`),
+    ),
     ...parents(text, folder),
   ].join('\n');
 }
 
 function parents(text: string, folder: string): string[] {
-  return [...text.matchAll(/^export \* from '\.\.\/(.*)\.js'/gm)].map(([, name]) => exportsOf(`${folder.replace(/[^/]+\/$/, '')}${name}.ts`));
+  return [...text.matchAll(/^export \* from '\.\.\/(.*)\.js'/gm)].map(([, name]) =>
+    exportsOf(`${folder.replace(/[^/]+\/$/, '')}${name}.ts`),
+  );
 }
 
-const ENTRIES = Object.values<{ default?: string }>(MANIFEST.exports).flatMap(({ default: path }) => (path === undefined ? [] : [path]));
-const PUBLIC = ENTRIES.map((path) => exportsOf(path.replace('./dist/', '').replace(/\.js$/, '.ts'))).join('\n');
+const ENTRIES = Object.values<{ default?: string }>(MANIFEST.exports).flatMap(
+  ({ default: path }) => (path === undefined ? [] : [path]),
+);
+const PUBLIC = ENTRIES.map((path) =>
+  exportsOf(path.replace('./dist/', '').replace(/\.js$/, '.ts')),
+).join('\n');
 
-/** The options types of all sources that programs can import, with the names that they declare themselves. */
+/**
+ * The options types of all sources that programs can import, with the names that they declare
+ * themselves.
+ */
 const DECLARED = new Map<string, string[]>();
-for (const path of readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))) {
+for (const path of readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((name) =>
+  name.endsWith('.ts'),
+)) {
   for (const [, name = '', body = ''] of sourceOf(path).matchAll(
     /^export interface (\w+(?:Options|Setup|Listener))\b[^{]*\{(?:\}|\n([\s\S]*?)^\})$/gm,
   )) {
-    const isPublic = new RegExp(`^export (?:interface ${name}\\b|(?:type )?\\{[^}]*\\b${name}\\b)`, 'm').test(PUBLIC);
+    const isPublic = new RegExp(
+      `^export (?:interface ${name}\\b|(?:type )?\\{[^}]*\\b${name}\\b)`,
+      'm',
+    ).test(PUBLIC);
     if (isPublic)
       DECLARED.set(
         name,
@@ -284,26 +346,35 @@ async function refusal(attempt: () => unknown): Promise<Error & { code?: unknown
 const NOT_OF_CONSUME = ['signal', 'onReady', 'onResponsive'];
 
 test('every options type that programs can import is walked', () => {
-  expect([...DECLARED.keys()].filter((name) => name !== 'EventListener').sort()).toEqual(Object.keys(TAKERS).sort());
+  expect([...DECLARED.keys()].filter((name) => name !== 'EventListener').sort()).toEqual(
+    Object.keys(TAKERS).sort(),
+  );
 });
 
 describe.each(Object.entries(TAKERS))('%s', (type, takers) => {
   const names = DECLARED.get(type) ?? [];
   const walked = type === 'RegistryOptions' ? ['ttl', 'sessionTimeout'] : names;
 
-  test.each(Object.entries(takers))('%s refuses each name that is misspelled, and does nothing', async (taker, attempt) => {
-    expect(walked.length).toBeGreaterThan(0);
-    for (const name of walked) {
-      for (const wrong of misspelled(name)) {
-        const error = await refusal(() => attempt({ [wrong]: undefined }));
-        expect(error, wrong).toMatchObject({ code: 'BAD_OPTION' });
-        const isNamed = !(taker === 'consume()' && NOT_OF_CONSUME.includes(name));
-        expect(error.message).toMatch(isNamed ? new RegExp(`^${wrong} is not an option of .*; did you mean ${name}\\?$`) : wrong);
+  test.each(Object.entries(takers))(
+    '%s refuses each name that is misspelled, and does nothing',
+    async (taker, attempt) => {
+      expect(walked.length).toBeGreaterThan(0);
+      for (const name of walked) {
+        for (const wrong of misspelled(name)) {
+          const error = await refusal(() => attempt({ [wrong]: undefined }));
+          expect(error, wrong).toMatchObject({ code: 'BAD_OPTION' });
+          const isNamed = !(taker === 'consume()' && NOT_OF_CONSUME.includes(name));
+          expect(error.message).toMatch(
+            isNamed
+              ? new RegExp(`^${wrong} is not an option of .*; did you mean ${name}\\?$`)
+              : wrong,
+          );
+        }
       }
-    }
-    expect(visits).toBe(0);
-    expect(asked).toEqual([]);
-  });
+      expect(visits).toBe(0);
+      expect(asked).toEqual([]);
+    },
+  );
 });
 
 describe('listeners', () => {
@@ -323,9 +394,21 @@ describe('listeners', () => {
   ])('%s with a misspelled event is refused', async (_, listenerOf) => {
     expect(events.length).toBeGreaterThan(4);
     for (const event of events) {
-      for (const wrong of [event.toLowerCase(), `${event}${event.at(-1)}`, event.replace(/(.)(.)$/, '$2$1')]) {
-        const error = await refusal(() => serve(FREE, { ...setup, listener: listenerOf(wrong) as SessionSetup<string>['listener'] }));
-        expect(error).toMatchObject({ code: 'BAD_OPTION', message: `${wrong} is not a method of the listener; did you mean ${event}?` });
+      for (const wrong of [
+        event.toLowerCase(),
+        `${event}${event.at(-1)}`,
+        event.replace(/(.)(.)$/, '$2$1'),
+      ]) {
+        const error = await refusal(() =>
+          serve(FREE, {
+            ...setup,
+            listener: listenerOf(wrong) as SessionSetup<string>['listener'],
+          }),
+        );
+        expect(error).toMatchObject({
+          code: 'BAD_OPTION',
+          message: `${wrong} is not a method of the listener; did you mean ${event}?`,
+        });
       }
     }
   });
@@ -343,57 +426,121 @@ describe('listeners', () => {
       }
       [Symbol.iterator](): void {}
     }
-    await using _server = await serve('memory://', { codec: { ...lines(), Read() {}, state: 1 }, listener: new Own() } as SessionSetup<string>);
-    rpc.implement(Greeter, { hello: (name: string) => name, tell() {}, async *count() {}, sum: () => 1, Hello() {} } as never);
+    await using _server = await serve('memory://', {
+      codec: { ...lines(), Read() {}, state: 1 },
+      listener: new Own(),
+    } as SessionSetup<string>);
+    rpc.implement(Greeter, {
+      hello: (name: string) => name,
+      tell() {},
+      async *count() {},
+      sum: () => 1,
+      Hello() {},
+    } as never);
   });
 });
 
 test('inherited names and symbols are not options', async () => {
-  const options = Object.assign(Object.create({ inherited: 1 }), { [Symbol('own')]: 1, maxSessions: 5 });
+  const options = Object.assign(Object.create({ inherited: 1 }), {
+    [Symbol('own')]: 1,
+    maxSessions: 5,
+  });
   await using server = await serve('memory://', setup, options);
   await using _ = await connect(server.address, setup, Object.create({ conections: 1 }));
 });
 
 describe('a name that belongs to another place is refused with that place', () => {
   test.each<[string, string, () => unknown]>([
-    ['maxSessions', 'serve(), its third argument', () => serve(FREE, { ...setup, maxSessions: 5 } as SessionSetup<string>)],
-    ['idleTimeout', 'the setup, the second argument', () => serve(FREE, setup, { idleTimeout: 5 } as ServerOptions)],
+    [
+      'maxSessions',
+      'serve(), its third argument',
+      () => serve(FREE, { ...setup, maxSessions: 5 } as SessionSetup<string>),
+    ],
+    [
+      'idleTimeout',
+      'the setup, the second argument',
+      () => serve(FREE, setup, { idleTimeout: 5 } as ServerOptions),
+    ],
     ['connections', 'connect()', () => serve(FREE, setup, { connections: 5 } as ServerOptions)],
     ['backlog', 'serve()', () => connect(FREE, setup, { backlog: 5 } as ClientOptions)],
     ['maxDelay', 'reconnect', () => connect(FREE, setup, { maxDelay: 5 } as ClientOptions)],
     ['ca', 'tls', () => connect(FREE, setup, { ca: '' } as ClientOptions)],
-    ['idleTimeout', 'session', () => rpc.serve(FREE, [], { idleTimeout: 5 } as rpc.RpcServerOptions)],
-    ['maxSessions', 'serve()', () => rpc.serve(FREE, [], { session: { maxSessions: 5 } as rpc.RpcOptions['session'] })],
-    ['onReady', 'connect()', () => consume({ registry: untouched, onReady: () => {} } as Parameters<typeof consume>[0])],
+    [
+      'idleTimeout',
+      'session',
+      () => rpc.serve(FREE, [], { idleTimeout: 5 } as rpc.RpcServerOptions),
+    ],
+    [
+      'maxSessions',
+      'serve()',
+      () => rpc.serve(FREE, [], { session: { maxSessions: 5 } as rpc.RpcOptions['session'] }),
+    ],
+    [
+      'onReady',
+      'connect()',
+      () => consume({ registry: untouched, onReady: () => {} } as Parameters<typeof consume>[0]),
+    ],
   ])('%s: %s', async (name, place, attempt) => {
     const error = await refusal(attempt);
     expect(error).toMatchObject({ code: 'BAD_OPTION' });
-    expect(error.message).toMatch(new RegExp(`^${name} is not an option of .*; it is an option of ${place.replace(/[()]/g, '\\$&')}$`));
+    expect(error.message).toMatch(
+      new RegExp(
+        `^${name} is not an option of .*; it is an option of ${place.replace(/[()]/g, '\\$&')}$`,
+      ),
+    );
   });
 
   test('idempotent of a stream, timeout and output of a method without reply', () => {
-    expect(() => rpc.serverStream({ idempotent: true } as never)).toThrow('idempotent is not an option of serverStream()');
-    expect(() => rpc.oneway({ timeout: 5 } as never)).toThrow('timeout is not an option of oneway()');
-    expect(() => rpc.noReply({ output: one } as never)).toThrow('output is not an option of noReply()');
+    expect(() => rpc.serverStream({ idempotent: true } as never)).toThrow(
+      'idempotent is not an option of serverStream()',
+    );
+    expect(() => rpc.oneway({ timeout: 5 } as never)).toThrow(
+      'timeout is not an option of oneway()',
+    );
+    expect(() => rpc.noReply({ output: one } as never)).toThrow(
+      'output is not an option of noReply()',
+    );
   });
 
-  test.each(['tcp', 'ws', 'udp'])('tls at %s://, where everything would travel in plain text', async (scheme) => {
-    const error = await refusal(() => serve(`${scheme}://127.0.0.1:0`, setup, { tls: SERVER_TLS }));
-    expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('expected an address at tls:// or wss:// with it') });
-    expect(await refusal(() => connect(`${scheme}://127.0.0.1:${port}`, setup, { tls: {} }))).toMatchObject({ code: 'BAD_OPTION' });
-  });
+  test.each(['tcp', 'ws', 'udp'])(
+    'tls at %s://, where everything would travel in plain text',
+    async (scheme) => {
+      const error = await refusal(() =>
+        serve(`${scheme}://127.0.0.1:0`, setup, { tls: SERVER_TLS }),
+      );
+      expect(error).toMatchObject({
+        code: 'BAD_OPTION',
+        message: expect.stringContaining('expected an address at tls:// or wss:// with it'),
+      });
+      expect(
+        await refusal(() => connect(`${scheme}://127.0.0.1:${port}`, setup, { tls: {} })),
+      ).toMatchObject({ code: 'BAD_OPTION' });
+    },
+  );
 });
 
 test('queries, updates, changes of a call and the options of watch() and ready() are checked too', async () => {
   const query = { service: 'A', verison: '1' } as ServiceQuery;
-  for (const one of [memory(), file('/nowhere'), etcd(`127.0.0.1:${port}`), zookeeper(`127.0.0.1:${port}`)]) {
+  for (const one of [
+    memory(),
+    file('/nowhere'),
+    etcd(`127.0.0.1:${port}`),
+    zookeeper(`127.0.0.1:${port}`),
+  ]) {
     await using asking = one;
     expect(() => asking.watch(query)).toThrow('did you mean version?');
-    expect(() => asking.watch({ service: 'A' }, { signall: undefined } as never)).toThrow('did you mean signal?');
+    expect(() => asking.watch({ service: 'A' }, { signall: undefined } as never)).toThrow(
+      'did you mean signal?',
+    );
   }
   await using resolver = new Resolver(memory(), { service: 'A' });
   expect(() => resolver.ready({ timeOut: 5 } as never)).toThrow('did you mean timeout?');
-  await using provider = await provide({ registry: memory(), services: [greeter], address: FREE, advertise: '127.0.0.1' });
+  await using provider = await provide({
+    registry: memory(),
+    services: [greeter],
+    address: FREE,
+    advertise: '127.0.0.1',
+  });
   await expect(provider.update({ wieght: 5 } as never)).rejects.toThrow('did you mean weight?');
   const seen: unknown[] = [];
   const changing: rpc.Interceptor = (next) => (call) => {
@@ -408,10 +555,17 @@ test('queries, updates, changes of a call and the options of watch() and ready()
 
 test('registry() gives each kind the options that it knows', async () => {
   const all = { ttl: 5_000, pollInterval: 100, sessionTimeout: 10_000, dialTimeout: 100 };
-  for (const url of ['memory:', 'file:///nowhere', `etcd://127.0.0.1:${port}`, `zookeeper://127.0.0.1:${port}`]) {
+  for (const url of [
+    'memory:',
+    'file:///nowhere',
+    `etcd://127.0.0.1:${port}`,
+    `zookeeper://127.0.0.1:${port}`,
+  ]) {
     await using _ = await registry(url, all);
   }
-  expect(await refusal(() => registry(`etcd://127.0.0.1:${port}`, { root: 'no slash' }))).toMatchObject({
+  expect(
+    await refusal(() => registry(`etcd://127.0.0.1:${port}`, { root: 'no slash' })),
+  ).toMatchObject({
     message: expect.stringContaining('root: given'),
   });
   expect(await refusal(() => registry('memory:name?ttl=5'))).toMatchObject({ code: 'BAD_ADDRESS' });
@@ -419,7 +573,12 @@ test('registry() gives each kind the options that it knows', async () => {
 
 test('a consumer with tls also calls nodes that have none', async () => {
   await using nodes = memory();
-  await using _ = await provide({ registry: nodes, services: [greeter], address: FREE, advertise: '127.0.0.1' });
+  await using _ = await provide({
+    registry: nodes,
+    services: [greeter],
+    address: FREE,
+    advertise: '127.0.0.1',
+  });
   await using consumer = consume({ registry: nodes, tls: CLIENT_TLS });
   expect(await consumer.stub(Greeter).hello('Ann')).toBe('Ann');
 });

@@ -1,7 +1,16 @@
-/** docs/transport.md lists every option of the transport, docs/rpc.md and docs/interceptors.md those of rpc, docs/micro.md those of micro, docs/etcd.md its own, and no other, with the code's defaults. */
+/**
+ * docs/transport.md lists every option of the transport, docs/rpc.md and docs/interceptors.md those
+ * of rpc, docs/micro.md those of micro, docs/etcd.md its own, and no other, with the code's
+ * defaults.
+ */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { CONSUME_DEFAULTS, EJECTION_DEFAULTS, FAILOVER_DEFAULTS, HEDGE_DEFAULTS } from '../../src/micro/index.js';
+import {
+  CONSUME_DEFAULTS,
+  EJECTION_DEFAULTS,
+  FAILOVER_DEFAULTS,
+  HEDGE_DEFAULTS,
+} from '../../src/micro/index.js';
 import { RESOLVER_DEFAULTS } from '../../src/micro/resolver.js';
 import { ETCD_DEFAULTS } from '../../src/registries/etcd/index.js';
 import { FILE_REGISTRY_DEFAULTS } from '../../src/registries/file/index.js';
@@ -16,11 +25,20 @@ import {
   RETRY_DEFAULTS,
   RPC_DEFAULTS,
 } from '../../src/rpc/index.js';
-import { CLIENT_DEFAULTS, RECONNECT_DEFAULTS, SERVER_DEFAULTS, SESSION_DEFAULTS, UDP_DEFAULTS } from '../../src/transport/index.js';
+import {
+  CLIENT_DEFAULTS,
+  RECONNECT_DEFAULTS,
+  SERVER_DEFAULTS,
+  SESSION_DEFAULTS,
+  UDP_DEFAULTS,
+} from '../../src/transport/index.js';
 import { TASK_POOL_DEFAULTS } from '../../src/transport/session/task-pool.js';
 
-const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
-const INTERCEPTORS = ['circuit-breaker', 'concurrency-limit', 'logging', 'rate-limit', 'retry'].map((name) => `src/rpc/interceptors/${name}.ts`);
+const read = (path: string): string =>
+  readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+const INTERCEPTORS = ['circuit-breaker', 'concurrency-limit', 'logging', 'rate-limit', 'retry'].map(
+  (name) => `src/rpc/interceptors/${name}.ts`,
+);
 const RPC = [
   'types',
   'contract/contract',
@@ -30,9 +48,24 @@ const RPC = [
   'interceptors/jwt',
   'interceptors/retry-budget',
 ].map((name) => `src/rpc/${name}.ts`);
-const MICRO = ['consumer', 'provider', 'nodes/health', 'resolver', 'strategies/hedge', 'strategies/strategies'].map((name) => `src/micro/${name}.ts`);
+const MICRO = [
+  'consumer',
+  'provider',
+  'nodes/health',
+  'resolver',
+  'strategies/hedge',
+  'strategies/strategies',
+].map((name) => `src/micro/${name}.ts`);
 /** A heading between them: the last table of one ends with it. */
-const page = ['docs/transport.md', 'docs/rpc.md', 'docs/interceptors.md', 'docs/micro.md', 'docs/etcd.md'].map(read).join('\n### \n');
+const page = [
+  'docs/transport.md',
+  'docs/rpc.md',
+  'docs/interceptors.md',
+  'docs/micro.md',
+  'docs/etcd.md',
+]
+  .map(read)
+  .join('\n### \n');
 const sources = [
   'src/transport/types.ts',
   'src/transport/session/task-pool.ts',
@@ -44,9 +77,18 @@ const sources = [
 ]
   .map(read)
   .join('\n');
-const UNITS: Readonly<Record<string, number>> = { '': 1, ms: 1, s: 1000, bytes: 1, KiB: 1024, MiB: 1024 * 1024 };
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  ms: 1,
+  s: 1000,
+  bytes: 1,
+  KiB: 1024,
+  MiB: 1024 * 1024,
+};
 
-/** `60 s` and `4 MiB` as the code has them: milliseconds and bytes. Anything else as it is written. */
+/**
+ * `60 s` and `4 MiB` as the code has them: milliseconds and bytes. Anything else as it is written.
+ */
 function meantBy(text: string): unknown {
   const [, digits, unit = ''] = /^([\d,.]+)(?: (ms|s|bytes|KiB|MiB))?$/.exec(text) ?? [];
   if (digits !== undefined) return Number(digits.replaceAll(',', '')) * (UNITS[unit] as number);
@@ -55,15 +97,26 @@ function meantBy(text: string): unknown {
   return literal ?? (text === '`true`' ? true : text === '`false`' ? false : text);
 }
 
-/** All rows of the option tables: under a heading with the name of the options, or with a prefix and a dot. */
+/**
+ * All rows of the option tables: under a heading with the name of the options, or with a prefix and
+ * a dot.
+ */
 function documented(name: string, prefix: string): Record<string, unknown> {
-  const section = prefix === '' ? (page.split(/^### /m).find((part) => part.startsWith(`${name}:`)) ?? '') : page;
-  const rows = [...section.matchAll(/^\| `([\w.]+)` \| (.*?) \|/gm)].filter(([, option = '']) => option.startsWith(prefix));
-  return Object.fromEntries(rows.map(([, option = '', value = '']) => [option.slice(prefix.length), meantBy(value)]));
+  const section =
+    prefix === '' ? (page.split(/^### /m).find((part) => part.startsWith(`${name}:`)) ?? '') : page;
+  const rows = [...section.matchAll(/^\| `([\w.]+)` \| (.*?) \|/gm)].filter(([, option = '']) =>
+    option.startsWith(prefix),
+  );
+  return Object.fromEntries(
+    rows.map(([, option = '', value = '']) => [option.slice(prefix.length), meantBy(value)]),
+  );
 }
 
 function declared(name: string): string[] {
-  const [, body = ''] = new RegExp(`^export interface ${name}(?: extends [^{]+)? \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(sources) ?? [];
+  const [, body = ''] =
+    new RegExp(`^export interface ${name}(?:\\s+extends [^{]+)? \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(
+      sources,
+    ) ?? [];
   return [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option);
 }
 

@@ -14,7 +14,8 @@ const TEMPLATES = readdirSync(ROOT).filter((name) => /^buf\.gen.*\.yaml$/.test(n
 test('`npm run proto` uses every template', () => {
   const { proto } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).scripts;
   expect(TEMPLATES.length).toBeGreaterThan(0);
-  for (const name of TEMPLATES.filter((one) => one !== 'buf.gen.yaml')) expect(proto).toContain(`--template ${name}`);
+  for (const name of TEMPLATES.filter((one) => one !== 'buf.gen.yaml'))
+    expect(proto).toContain(`--template ${name}`);
 });
 
 test.each(TEMPLATES)('%s gives what is there (else run `npm run proto`)', async (name) => {
@@ -22,14 +23,24 @@ test.each(TEMPLATES)('%s gives what is there (else run `npm run proto`)', async 
   const [, folder = ''] = /^ {4}out: (.*)$/m.exec(template) ?? [];
   const fresh = await mkdtemp(join(tmpdir(), 'getty-proto-'));
   try {
-    await writeFile(join(fresh, 'template.yaml'), template.replace(/^ {4}out: .*$/m, `    out: ${JSON.stringify(fresh)}`));
+    await writeFile(
+      join(fresh, 'template.yaml'),
+      template.replace(/^ {4}out: .*$/m, `    out: ${JSON.stringify(fresh)}`),
+    );
     const bin = join(ROOT, 'node_modules/.bin');
     const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` };
-    await promisify(execFile)(join(bin, 'buf'), ['generate', '--template', join(fresh, 'template.yaml')], { cwd: ROOT, env });
+    await promisify(execFile)(
+      join(bin, 'buf'),
+      ['generate', '--template', join(fresh, 'template.yaml')],
+      { cwd: ROOT, env },
+    );
     const files = readdirSync(join(ROOT, folder)).filter((file) => file.endsWith('_pb.ts'));
     expect(files.length).toBeGreaterThan(0);
     expect(readdirSync(fresh).filter((file) => file.endsWith('_pb.ts'))).toEqual(files);
-    for (const file of files) expect(await readFile(join(ROOT, folder, file), 'utf8')).toBe(await readFile(join(fresh, file), 'utf8'));
+    for (const file of files)
+      expect(await readFile(join(ROOT, folder, file), 'utf8')).toBe(
+        await readFile(join(fresh, file), 'utf8'),
+      );
   } finally {
     await rm(fresh, { recursive: true });
   }

@@ -1,4 +1,7 @@
-/** README's programs, and those of the guides that end, do what is said of them; all snippets compile. */
+/**
+ * README's programs, and those of the guides that end, do what is said of them; all snippets
+ * compile.
+ */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -8,14 +11,22 @@ import { expect, test } from 'vitest';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 async function snippets(...args: string[]): Promise<string[]> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['scripts/snippets.mjs', ...args], { cwd: ROOT });
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['scripts/snippets.mjs', ...args],
+    { cwd: ROOT },
+  );
   return stdout.trim().split('\n');
 }
 
 /** The block of output that stands behind a document's program NAME. */
 function outputOf(document: string, name: string): string[] {
   const text = readFileSync(`${ROOT}${document}`, 'utf8');
-  const [, output = ''] = new RegExp(`^\`\`\`ts name=${name}\\n[\\s\\S]*?^\`\`\`\\n\\n\`\`\`\\n([\\s\\S]*?)^\`\`\``, 'm').exec(text) ?? [];
+  const [, output = ''] =
+    new RegExp(
+      `^\`\`\`ts name=${name}\\n[\\s\\S]*?^\`\`\`\\n\\n\`\`\`\\n([\\s\\S]*?)^\`\`\``,
+      'm',
+    ).exec(text) ?? [];
   return output.trim().split('\n');
 }
 

@@ -14,36 +14,54 @@ function textFiles(folder: string): string[] {
     const path = join(folder, entry.name);
     if (entry.name === 'node_modules') return [];
     if (entry.isDirectory()) return textFiles(path);
-    return /\.(ts|mjs|js|json|md|proto)$/.test(entry.name) && entry.name !== 'package-lock.json' ? [path] : [];
+    return /\.(ts|mjs|js|json|md|proto)$/.test(entry.name) && entry.name !== 'package-lock.json'
+      ? [path]
+      : [];
   });
 }
 
 test('no file names a place on one machine, a registry host or a ticket', () => {
-  const forbidden = /(?<![\w.*:/])\/(work|tmp|home|root|Users)\/|registry\.(npmjs|yarnpkg)\.|\bissue #\d/i;
-  const documents = readdirSync(ROOT).filter((name) => name.endsWith('.md') || name === 'package.json');
-  const files = [...['src', 'demo', 'test', 'scripts', 'examples', 'bench', 'docs'].flatMap(textFiles), ...documents];
+  const forbidden =
+    /(?<![\w.*:/])\/(work|tmp|home|root|Users)\/|registry\.(npmjs|yarnpkg)\.|\bissue #\d/i;
+  const documents = readdirSync(ROOT).filter(
+    (name) => name.endsWith('.md') || name === 'package.json',
+  );
+  const files = [
+    ...['src', 'demo', 'test', 'scripts', 'examples', 'bench', 'docs'].flatMap(textFiles),
+    ...documents,
+  ];
   const found = files.flatMap((file) => {
     const lines = read(file).split('\n');
-    return lines.flatMap((line, at) => (forbidden.test(line) ? [`${file}:${at + 1} ${line.trim()}`] : []));
+    return lines.flatMap((line, at) =>
+      forbidden.test(line) ? [`${file}:${at + 1} ${line.trim()}`] : [],
+    );
   });
   expect(found).toEqual([]);
 });
 
 test('versions are exact, except of what must be the same copy as that of the program', () => {
   const manifest = JSON.parse(read('package.json'));
-  const versions = [manifest.dependencies, manifest.devDependencies].flatMap((list) => Object.entries<string>(list ?? {}));
-  const inexact = versions.filter(([, version]) => !/^(npm:[@/\w-]+@)?\d+\.\d+\.\d+$/.test(version));
+  const versions = [manifest.dependencies, manifest.devDependencies].flatMap((list) =>
+    Object.entries<string>(list ?? {}),
+  );
+  const inexact = versions.filter(
+    ([, version]) => !/^(npm:[@/\w-]+@)?\d+\.\d+\.\d+$/.test(version),
+  );
   expect(inexact).toEqual([['@bufbuild/protobuf', '^2.7.0']]);
 });
 
-test.each(['package-lock.json', 'bench/package-lock.json'].filter((file) => existsSync(join(ROOT, file))))(
-  '%s names no hosts, and every platform (else run `node scripts/lock.mjs`)',
-  (file) => {
-    const text = read(file);
-    expect(text).not.toContain('"resolved"');
-    const packages: Record<string, { optionalDependencies?: Record<string, string> }> = JSON.parse(text).packages;
-    const optional = Object.values(packages).flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}));
-    const paths = Object.keys(packages);
-    expect(optional.filter((name) => !paths.some((path) => path.endsWith(`node_modules/${name}`)))).toEqual([]);
-  },
-);
+test.each(
+  ['package-lock.json', 'bench/package-lock.json'].filter((file) => existsSync(join(ROOT, file))),
+)('%s names no hosts, and every platform (else run `node scripts/lock.mjs`)', (file) => {
+  const text = read(file);
+  expect(text).not.toContain('"resolved"');
+  const packages: Record<string, { optionalDependencies?: Record<string, string> }> =
+    JSON.parse(text).packages;
+  const optional = Object.values(packages).flatMap((entry) =>
+    Object.keys(entry.optionalDependencies ?? {}),
+  );
+  const paths = Object.keys(packages);
+  expect(
+    optional.filter((name) => !paths.some((path) => path.endsWith(`node_modules/${name}`))),
+  ).toEqual([]);
+});

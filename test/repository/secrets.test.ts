@@ -1,4 +1,7 @@
-/** No error, warning, log or address property shows a secret of an address. Every public function that takes an address is called with each form of it. */
+/**
+ * No error, warning, log or address property shows a secret of an address. Every public function
+ * that takes an address is called with each form of it.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import { afterEach, expect, it, vi } from 'vitest';
@@ -7,7 +10,13 @@ import { type EtcdOptions, etcd } from '../../src/registries/etcd/index.js';
 import { registry } from '../../src/registries/index.js';
 import { memory } from '../../src/registries/memory.js';
 import { ZooKeeperClient, zookeeper } from '../../src/registries/zookeeper/index.js';
-import { contract, implement, connect as rpcConnect, serve as rpcServe, unary } from '../../src/rpc/index.js';
+import {
+  contract,
+  implement,
+  connect as rpcConnect,
+  serve as rpcServe,
+  unary,
+} from '../../src/rpc/index.js';
 import { connect, raw, serve } from '../../src/transport/index.js';
 import { connect as webConnect } from '../../src/web/index.js';
 import { connect as webRpcConnect } from '../../src/web/rpc.js';
@@ -23,7 +32,22 @@ const setup = { codec: raw(), listener: { onMessage() {}, onError() {} } };
 const Echo = contract('Echo', { say: unary<string, string>() });
 const services = [implement(Echo, { say: (text) => text })];
 
-const SCHEMES = ['tcp', 'tls', 'udp', 'ws', 'wss', 'memory', 'unix', 'etcd', 'etcds', 'zookeeper', 'file', 'http', 'tpc', 'WS'];
+const SCHEMES = [
+  'tcp',
+  'tls',
+  'udp',
+  'ws',
+  'wss',
+  'memory',
+  'unix',
+  'etcd',
+  'etcds',
+  'zookeeper',
+  'file',
+  'http',
+  'tpc',
+  'WS',
+];
 /** Well formed or not. */
 const FORMS: readonly ((scheme: string) => string)[] = [
   (scheme) => `${scheme}://me:${SECRET}@${HOST}`,
@@ -61,11 +85,22 @@ interface Opened {
   readonly sessions?: Iterable<{ remoteAddress: string; localAddress: string }>;
 }
 
-const node = (address: string) => ({ id: 'a', service: 'Echo', group: '', version: '', protocol: 'json' as const, address, metadata: {} });
+const node = (address: string) => ({
+  id: 'a',
+  service: 'Echo',
+  group: '',
+  version: '',
+  protocol: 'json' as const,
+  address,
+  metadata: {},
+});
 const soon: EtcdOptions = { requestTimeout: 1_000, dialTimeout: 1_000, waitForRegistry: false };
 /** Where the functions below log. */
 let logged: unknown[] = [];
-const logger = { info: (...line: unknown[]) => void logged.push(line), warn: (...line: unknown[]) => void logged.push(line) };
+const logger = {
+  info: (...line: unknown[]) => void logged.push(line),
+  warn: (...line: unknown[]) => void logged.push(line),
+};
 
 /** A registry is used, so that its failures are seen. */
 async function used(registry: Registry): Promise<Opened> {
@@ -81,13 +116,18 @@ async function ended<T extends Opened & { destroy(): void }>(opening: Promise<T>
   const opened = await opening;
   const shown = {
     address: opened.address,
-    sessions: [...(opened.sessions ?? [])].map(({ remoteAddress, localAddress }) => ({ remoteAddress, localAddress })),
+    sessions: [...(opened.sessions ?? [])].map(({ remoteAddress, localAddress }) => ({
+      remoteAddress,
+      localAddress,
+    })),
   };
   opened.destroy();
   return shown;
 }
 
-async function closed<T extends { readonly address: string; close(): Promise<void> }>(opening: Promise<T>): Promise<Opened> {
+async function closed<T extends { readonly address: string; close(): Promise<void> }>(
+  opening: Promise<T>,
+): Promise<Opened> {
   const opened = await opening;
   await opened.close();
   return { address: opened.address };
@@ -118,20 +158,26 @@ const FUNCTIONS: Readonly<Record<string, (address: string) => Promise<Opened>>> 
   'rpc/node.ts connect': (address) => closed(rpcConnect(address, once)),
   'web/connect.ts connect': (address) => ended(webConnect(address, setup, once)),
   'web/rpc.ts connect': (address) => closed(webRpcConnect(address, once)),
-  'registries/index.ts registry': async (address) => used(await registry(address, { ...soon, operationTimeout: 50, logger })),
+  'registries/index.ts registry': async (address) =>
+    used(await registry(address, { ...soon, operationTimeout: 50, logger })),
   'registries/etcd/index.ts etcd': async (address) => used(etcd(address, { ...soon, logger })),
-  'registries/zookeeper/index.ts zookeeper': async (address) => used(zookeeper(address, { waitForRegistry: false, operationTimeout: 50, logger })),
+  'registries/zookeeper/index.ts zookeeper': async (address) =>
+    used(zookeeper(address, { waitForRegistry: false, operationTimeout: 50, logger })),
   'registries/zookeeper/client.ts ZooKeeperClient': async (address) => {
     await new ZooKeeperClient(address).close();
     return {};
   },
-  'micro/provider.ts provide': (address) => closed(provide({ registry: memory(), services, address })),
-  'micro/provider.ts advertise': (advertise) => closed(provide({ registry: memory(), services, address: 'tcp://127.0.0.1:0', advertise })),
+  'micro/provider.ts provide': (address) =>
+    closed(provide({ registry: memory(), services, address })),
+  'micro/provider.ts advertise': (advertise) =>
+    closed(provide({ registry: memory(), services, address: 'tcp://127.0.0.1:0', advertise })),
   'micro/consumer.ts node': called,
 };
 
 it.each(Object.keys(FUNCTIONS))('%s shows no secret of an address', async (name) => {
-  const warned = vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void logged.push(warning));
+  const warned = vi
+    .spyOn(process, 'emitWarning')
+    .mockImplementation((warning) => void logged.push(warning));
   const call = FUNCTIONS[name] as (address: string) => Promise<Opened>;
   let refused = 0;
   for (const address of ADDRESSES) {
@@ -144,7 +190,11 @@ it.each(Object.keys(FUNCTIONS))('%s shows no secret of an address', async (name)
       `${name} with ${inspect(address)}`,
     );
     // Hidden properties too: Node's errors of URLs have the URL as one.
-    const shown = inspect([outcome, logged], { depth: 12, showHidden: true, maxStringLength: null });
+    const shown = inspect([outcome, logged], {
+      depth: 12,
+      showHidden: true,
+      maxStringLength: null,
+    });
     expect(shown, inspect(address)).not.toContain(SECRET);
   }
   expect(refused).toBeGreaterThan(0);
@@ -157,7 +207,8 @@ it('every public function that takes an address is in the list', () => {
     .filter((file) => file.endsWith('.ts'))
     .flatMap((file) => {
       const text = readFileSync(new URL(file, root), 'utf8');
-      const names = /^export (?:async )?function (\w+)(?:<[^>]*>)?\((?:address|url|hosts|endpoints)\b/gm;
+      const names =
+        /^export (?:async )?function (\w+)(?:<[^>]*>)?\(\s*(?:address|url|hosts|endpoints)\b/gm;
       return [...text.matchAll(names)].map(([, name]) => `${file} ${name}`);
     });
   expect(found.length).toBeGreaterThan(5);

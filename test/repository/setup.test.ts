@@ -24,10 +24,14 @@ test('several processes replace one folder at once: it is whole in the end, and 
         }
         replaceFolder(fresh, 'dist');
       }`;
-    const run = () => promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], { cwd: place });
+    const run = () =>
+      promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], {
+        cwd: place,
+      });
     await Promise.all(Array.from({ length: 4 }, run));
     expect(readdirSync(place)).toEqual(['dist']);
-    for (let folder = 0; folder < FOLDERS; folder++) expect(readdirSync(join(place, 'dist', String(folder))).length).toBe(FILES);
+    for (let folder = 0; folder < FOLDERS; folder++)
+      expect(readdirSync(join(place, 'dist', String(folder))).length).toBe(FILES);
   } finally {
     rmSync(place, { recursive: true, force: true });
   }

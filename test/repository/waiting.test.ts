@@ -16,25 +16,31 @@ interface Habit {
 const HABITS: Readonly<Record<string, Habit>> = {
   'a sleep': {
     pattern: /\bsetTimeout\((?:resolve|r|done|\(\) => resolve\b)|node:timers\/promises/g,
-    instead: 'wait for the event with within(), until() or an Inbox; where time itself has an effect, use fakeTime() or elapse()',
+    instead:
+      'wait for the event with within(), until() or an Inbox; where time itself has an effect, use fakeTime() or elapse()',
     allowed: {
       'web/chromium.test.ts': 'code that runs in the page, which has no fixtures',
-      'fixtures/registry-idler.mjs': 'a program of its own, with a limit for a list that may never come',
+      'fixtures/registry-idler.mjs':
+        'a program of its own, with a limit for a list that may never come',
     },
   },
   'an upper bound of less than 10 s on a measured time': {
     pattern:
       /expect\(\s*(?:Math\.abs\()?(?:(?:performance|Date)\.now\(\) - \w+|elapsed|took|duration)\)*\s*\.toBeLessThan(?:OrEqual)?\((?!\d{2,3}_000\))/g,
-    instead: 'give the wrong outcome a long time instead (a timeout of 300 s), assert a lower bound or a count, or use fakeTime()',
+    instead:
+      'give the wrong outcome a long time instead (a timeout of 300 s), assert a lower bound or a count, or use fakeTime()',
     allowed: {},
   },
   'a wait with a short limit of its own': {
-    pattern: /\b(?:within|until|eventually)\((?:[^;]|\n)*?['`],?\s*(?:\d{1,3}|\d_\d{3}|1\d_\d{3}|2\d_\d{3})\s*\)/g,
-    instead: 'leave the limit out: PATIENCE of test/fixtures/waiting.ts; for a process, PROCESS_PATIENCE',
+    pattern:
+      /\b(?:within|until|eventually)\((?:[^;]|\n)*?['`],?\s*(?:\d{1,3}|\d_\d{3}|1\d_\d{3}|2\d_\d{3})\s*\)/g,
+    instead:
+      'leave the limit out: PATIENCE of test/fixtures/waiting.ts; for a process, PROCESS_PATIENCE',
     allowed: {},
   },
   'a time limit of a test below the one for all': {
-    pattern: /['`], \{ timeout: (?:\d{1,5}|\d{1,2}_000|10\d_000|11\d_000) \}, (?:async )?\(|^ {0,4}\}, (?:\d{1,5}|\d{1,2}_000)\);$/gm,
+    pattern:
+      /['`\])], \{ timeout: (?:\d{1,5}|\d{1,2}_000|10\d_000|11\d_000) \}, (?:async )?\(|^ {0,4}\},\s(?:\d{1,5}|\d{1,2}_000)\);$/gm,
     instead: 'leave it out: testTimeout of vitest.config.ts',
     allowed: {},
   },
@@ -59,17 +65,28 @@ describe.each(Object.entries(HABITS))('%s', (_, habit) => {
   });
 
   test('is in every file that is allowed to have it', () => {
-    expect(Object.keys(habit.allowed).filter((file) => linesOf(habit, textOf(file)).length === 0)).toEqual([]);
+    expect(
+      Object.keys(habit.allowed).filter((file) => linesOf(habit, textOf(file)).length === 0),
+    ).toEqual([]);
   });
 });
 
 test.each([
   ['a sleep', 'await new Promise((resolve) => setTimeout(resolve, 20));'],
   ['a sleep', "import { setTimeout as sleep } from 'node:timers/promises';"],
-  ['an upper bound of less than 10 s on a measured time', 'expect(performance.now() - start).toBeLessThan(1_000);'],
-  ['an upper bound of less than 10 s on a measured time', 'expect(elapsed).toBeLessThan(period + 200);'],
+  [
+    'an upper bound of less than 10 s on a measured time',
+    'expect(performance.now() - start).toBeLessThan(1_000);',
+  ],
+  [
+    'an upper bound of less than 10 s on a measured time',
+    'expect(elapsed).toBeLessThan(period + 200);',
+  ],
   ['a wait with a short limit of its own', "await within(closed, 'the close', 500);"],
-  ['a wait with a short limit of its own', "await until(\n  () => done,\n  'it is done',\n  10_000,\n);".replace(',\n);', ')')],
+  [
+    'a wait with a short limit of its own',
+    "await until(\n  () => done,\n  'it is done',\n  10_000,\n);".replace(',\n);', ')'),
+  ],
   ['a time limit of a test below the one for all', "it('x', { timeout: 30_000 }, async () => {"],
 ])('%s is found in %j', (name, text) => {
   expect(linesOf(HABITS[name] as Habit, text)).toHaveLength(1);

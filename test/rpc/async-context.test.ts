@@ -1,4 +1,7 @@
-/** What AsyncLocalStorage holds where: in handlers, in callbacks, and in connections that outlive the call that needed them. */
+/**
+ * What AsyncLocalStorage holds where: in handlers, in callbacks, and in connections that outlive
+ * the call that needed them.
+ */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterAll, describe, expect, test } from 'vitest';
 import { captureAsyncContext } from '../../src/core/node-async-context.js';
@@ -19,7 +22,11 @@ import {
 import { noLeaks } from '../fixtures/leaks.js';
 import { gate, until, within } from '../fixtures/waiting.js';
 
-const Who = contract('Who', { ami: unary<string | void, string>(), all: serverStream<string, string>(), join: unary<void, void>() });
+const Who = contract('Who', {
+  ami: unary<string | void, string>(),
+  all: serverStream<string, string>(),
+  join: unary<void, void>(),
+});
 const ADDRESS = 'tcp://127.0.0.1:0';
 const storage = new AsyncLocalStorage<string>();
 afterAll(() => storage.disable());
@@ -40,18 +47,28 @@ const scope: Interceptor = (next) => (call) => {
 
 describe('the store that is set for one call', () => {
   test('by an interceptor is not that of the next call of the connection', async () => {
-    await using server = await serve(ADDRESS, [implement(Who, handlers)], { interceptors: [scope] });
+    await using server = await serve(ADDRESS, [implement(Who, handlers)], {
+      interceptors: [scope],
+    });
     await using client = await connect(server.address, { connections: 1 });
     const stub = client.stub(Who);
     await stub.ami();
-    const asked = ['ann', undefined, 'bob', undefined].map((user) => stub.ami(undefined, user === undefined ? {} : { metadata: { user } }));
+    const asked = ['ann', undefined, 'bob', undefined].map((user) =>
+      stub.ami(undefined, user === undefined ? {} : { metadata: { user } }),
+    );
     expect(await Promise.all(asked)).toEqual(['ann', 'nobody', 'bob', 'nobody']);
     expect(await stub.ami()).toBe('nobody');
     const streamed = async (user?: string): Promise<unknown> => {
-      for await (const one of stub.all('x', user === undefined ? {} : { metadata: { user } })) return one;
+      for await (const one of stub.all('x', user === undefined ? {} : { metadata: { user } }))
+        return one;
       return undefined;
     };
-    expect(await Promise.all([streamed('ann'), streamed(), streamed('bob'), streamed()])).toEqual(['ann', 'nobody', 'bob', 'nobody']);
+    expect(await Promise.all([streamed('ann'), streamed(), streamed('bob'), streamed()])).toEqual([
+      'ann',
+      'nobody',
+      'bob',
+      'nobody',
+    ]);
   });
 
   test('by a handler is not that of the next call, whether it answers at once or later', async () => {
@@ -65,7 +82,11 @@ describe('the store that is set for one call', () => {
       await using client = await connect(server.address, { connections: 1 });
       const stub = client.stub(Who);
       await stub.ami();
-      expect(await Promise.all([stub.ami('ann'), stub.ami('bob'), stub.ami()])).toEqual(['nobody', 'nobody', 'nobody']);
+      expect(await Promise.all([stub.ami('ann'), stub.ami('bob'), stub.ami()])).toEqual([
+        'nobody',
+        'nobody',
+        'nobody',
+      ]);
     }
   });
 
@@ -75,9 +96,13 @@ describe('the store that is set for one call', () => {
       await open.promise;
       return storage.getStore() ?? 'nobody';
     };
-    await using server = await serve(ADDRESS, [implement(Who, { ...handlers, ami })], { interceptors: [scope] });
+    await using server = await serve(ADDRESS, [implement(Who, { ...handlers, ami })], {
+      interceptors: [scope],
+    });
     await using client = await connect(server.address, { connections: 1 });
-    const asked = ['ann', 'bob'].map((user) => client.stub(Who).ami(undefined, { metadata: { user } }));
+    const asked = ['ann', 'bob'].map((user) =>
+      client.stub(Who).ami(undefined, { metadata: { user } }),
+    );
     open.open();
     expect(await Promise.all(asked)).toEqual(['ann', 'bob']);
   });
@@ -85,7 +110,9 @@ describe('the store that is set for one call', () => {
 
 describe('the context of what outlives a call', () => {
   test('handlers run in that of serve() and connect()', async () => {
-    await using server = await storage.run('the server', () => serve(ADDRESS, [implement(Who, handlers)]));
+    await using server = await storage.run('the server', () =>
+      serve(ADDRESS, [implement(Who, handlers)]),
+    );
     await using client = await connect(server.address, { connections: 1 });
     expect(await storage.run('ann', () => client.stub(Who).ami())).toBe('the server');
   });
@@ -96,7 +123,11 @@ describe('the context of what outlives a call', () => {
       channel = context.channel;
     };
     await using registry = memory();
-    await using _provider = await provide({ registry, address: ADDRESS, services: [implement(Who, { ...handlers, join })] });
+    await using _provider = await provide({
+      registry,
+      address: ADDRESS,
+      services: [implement(Who, { ...handlers, join })],
+    });
     const states: unknown[] = [];
     const Back = contract('Back', { ami: unary<void, string>() });
     await using consumer = consume({
@@ -116,10 +147,14 @@ describe('the context of what outlives a call', () => {
       return 'it';
     };
     await using server = await serve(ADDRESS, [implement(Who, { ...handlers, ami })]);
-    await using client = await storage.run('the client', () => connect(server.address, { connections: 1 }));
+    await using client = await storage.run('the client', () =>
+      connect(server.address, { connections: 1 }),
+    );
     const stub = client.stub(Who);
     const told: unknown[] = [];
-    await storage.run('ann', () => stub.ami(undefined, { onMetadata: () => told.push(`metadata for ${storage.getStore()}`) }));
+    await storage.run('ann', () =>
+      stub.ami(undefined, { onMetadata: () => told.push(`metadata for ${storage.getStore()}`) }),
+    );
     const called = gate();
     storage.run('bob', () =>
       stub.ami(undefined, () => {
@@ -137,7 +172,10 @@ describe('captureAsyncContext()', () => {
     const read = (): unknown => storage.getStore();
     const set = (user: string): void => storage.enterWith(user);
     for (const base of [undefined, 'the base']) {
-      const context = base === undefined ? storage.exit(captureAsyncContext) : storage.run(base, captureAsyncContext);
+      const context =
+        base === undefined
+          ? storage.exit(captureAsyncContext)
+          : storage.run(base, captureAsyncContext);
       for (let round = 0; round < 3; round++) {
         storage.run('the caller', () => {
           expect(context.run(read, undefined, undefined)).toBe(base);
@@ -172,13 +210,20 @@ describe('inheritContext', () => {
         wait: (_, { deadline, signal }) => {
           const reason = gate<unknown>();
           signal.addEventListener('abort', () => reason.open(signal.reason));
-          seen.push({ left: deadline === undefined ? undefined : deadline - performance.now(), reason: reason.promise });
+          seen.push({
+            left: deadline === undefined ? undefined : deadline - performance.now(),
+            reason: reason.promise,
+          });
           return reason.promise.then(() => 'aborted');
         },
       }),
     ]);
     const inner = await connect(behind.address);
-    const server = await serve(ADDRESS, [implement(Who, { ...handlers, join: async () => void (await call(inner)) })], options);
+    const server = await serve(
+      ADDRESS,
+      [implement(Who, { ...handlers, join: async () => void (await call(inner)) })],
+      options,
+    );
     const client = await connect(server.address);
     return {
       stub: client.stub(Who),
@@ -194,15 +239,27 @@ describe('inheritContext', () => {
   }
 
   test('passes the deadline and the cancellation of a call to the calls made within it', async () => {
-    for (const interceptors of [[], [(next: Parameters<Interceptor>[0]) => async (call: Parameters<typeof next>[0]) => next(call)]]) {
-      await using rig = await nested({ inheritContext: true, interceptors }, (inner) => inner.stub(Inner).wait());
+    for (const interceptors of [
+      [],
+      [
+        (next: Parameters<Interceptor>[0]) => async (call: Parameters<typeof next>[0]) =>
+          next(call),
+      ],
+    ]) {
+      await using rig = await nested({ inheritContext: true, interceptors }, (inner) =>
+        inner.stub(Inner).wait(),
+      );
       const abort = new AbortController();
-      const failed = rig.stub.join(undefined, { timeout: 3_000, signal: abort.signal }).catch((error: RpcError) => error.code);
+      const failed = rig.stub
+        .join(undefined, { timeout: 3_000, signal: abort.signal })
+        .catch((error: RpcError) => error.code);
       await until(() => rig.seen.length === 1, 'the inner call');
       expect(rig.seen[0]?.left).toBeLessThanOrEqual(3_000);
       abort.abort();
       expect(await failed).toBe('CANCELLED');
-      expect(await within(rig.seen[0]?.reason as Promise<unknown>, 'the inner call to be cancelled')).toMatchObject({ code: 'CANCELLED' });
+      expect(
+        await within(rig.seen[0]?.reason as Promise<unknown>, 'the inner call to be cancelled'),
+      ).toMatchObject({ code: 'CANCELLED' });
     }
   });
 
@@ -211,7 +268,9 @@ describe('inheritContext', () => {
       [{}, undefined],
       [{ inheritContext: true }, null],
     ] as const) {
-      await using rig = await nested(options, (inner) => inner.stub(Inner).wait(undefined, { parent, timeout: 60_000 }));
+      await using rig = await nested(options, (inner) =>
+        inner.stub(Inner).wait(undefined, { parent, timeout: 60_000 }),
+      );
       rig.stub.join(undefined, { timeout: 3_000 }).catch(() => {});
       await until(() => rig.seen.length === 1, 'the inner call');
       expect(rig.seen[0]?.left).toBeGreaterThan(3_000);

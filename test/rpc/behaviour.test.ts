@@ -1,4 +1,7 @@
-/** What a user of rpc can see: a table of behaviours, run for every transport in both codecs; then what does not depend on them. */
+/**
+ * What a user of rpc can see: a table of behaviours, run for every transport in both codecs; then
+ * what does not depend on them.
+ */
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import type { TestService as descriptor } from '../../demo/test_service_pb.js';
@@ -94,7 +97,8 @@ class Bench {
 }
 
 /** A text field of a Protobuf message. */
-const field = (number: number, text: string): Buffer => Buffer.concat([Buffer.from([number * 8 + 2, Buffer.byteLength(text)]), Buffer.from(text)]);
+const field = (number: number, text: string): Buffer =>
+  Buffer.concat([Buffer.from([number * 8 + 2, Buffer.byteLength(text)]), Buffer.from(text)]);
 
 /** The reasons that `signal` aborted with. */
 function watch(signal: AbortSignal, into: Inbox<RpcError>): void {
@@ -131,22 +135,45 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   async 'a callback gets the reply, or the error, once'(bench) {
     await using pair = await bench.rig();
     const settled = new Inbox<[Error | null, unknown]>('a callback');
-    expect(pair.stub.add({ A: 1, B: 2 }, (error, reply) => settled.push([error, reply]))).toBeUndefined();
+    expect(
+      pair.stub.add({ A: 1, B: 2 }, (error, reply) => settled.push([error, reply])),
+    ).toBeUndefined();
     expect(await settled.next()).toMatchObject([null, { Sum: 3 }]);
     pair.stub.err({ A: 1 }, { timeout: LONG }, (error, reply) => settled.push([error, reply]));
     const [error, reply] = await settled.next();
-    expect([(error as RpcError).code, error?.message, reply]).toEqual(['UNKNOWN', 'this is a error test', undefined]);
+    expect([(error as RpcError).code, error?.message, reply]).toEqual([
+      'UNKNOWN',
+      'this is a error test',
+      undefined,
+    ]);
     pair.stub.event({ A: 'x' }, (failure) => settled.push([failure, 'queued']));
     expect(await settled.next()).toEqual([null, 'queued']);
   },
 
   async 'an error of the handler is the error of the caller'(bench) {
     await using pair = await bench.rig({
-      handlers: { add: () => Promise.reject(new RpcError('ABORTED', 'not now', { metadata: { retry: 'never' }, details: Uint8Array.of(0, 255) })) },
+      handlers: {
+        add: () =>
+          Promise.reject(
+            new RpcError('ABORTED', 'not now', {
+              metadata: { retry: 'never' },
+              details: Uint8Array.of(0, 255),
+            }),
+          ),
+      },
     });
-    expect(await rejection(pair.stub.err({ A: 1 }))).toMatchObject({ name: 'RpcError', code: 'UNKNOWN', message: 'this is a error test' });
+    expect(await rejection(pair.stub.err({ A: 1 }))).toMatchObject({
+      name: 'RpcError',
+      code: 'UNKNOWN',
+      message: 'this is a error test',
+    });
     const error = await rejection<RpcError>(pair.stub.add({}));
-    expect([error.code, error.message, error.metadata.retry, [...(error.details ?? [])]]).toEqual(['ABORTED', 'not now', 'never', [0, 255]]);
+    expect([error.code, error.message, error.metadata.retry, [...(error.details ?? [])]]).toEqual([
+      'ABORTED',
+      'not now',
+      'never',
+      [0, 255],
+    ]);
   },
 
   async 'a call that is not answered in time is DEADLINE_EXCEEDED, and the others go on'(bench) {
@@ -178,7 +205,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
       },
     });
     const reason = new Error('changed my mind');
-    expect(await rejection(pair.stub.add({ A: 1 }, { signal: AbortSignal.abort(reason) }))).toMatchObject({
+    expect(
+      await rejection(pair.stub.add({ A: 1 }, { signal: AbortSignal.abort(reason) })),
+    ).toMatchObject({
       code: 'CANCELLED',
       unsent: true,
       cause: reason,
@@ -187,7 +216,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     expect(heard).toEqual([]);
   },
 
-  async 'a call that is aborted while it waits is CANCELLED at once, and its late answer dropped'(bench) {
+  async 'a call that is aborted while it waits is CANCELLED at once, and its late answer dropped'(
+    bench,
+  ) {
     const [arrived, waiting] = [gate(), gate<{ A: string }>()];
     await using pair = await bench.rig({
       handlers: {
@@ -217,7 +248,14 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
         },
       },
     });
-    const metadata = { trace: '42', empty: '', '': 'no key', 漢: '字 "\\\n', constructor: 'c', long: 'x'.repeat(1_000) };
+    const metadata = {
+      trace: '42',
+      empty: '',
+      '': 'no key',
+      漢: '字 "\\\n',
+      constructor: 'c',
+      long: 'x'.repeat(1_000),
+    };
     await pair.stub.add({}, { metadata });
     await pair.stub.add({});
     expect({ ...heard[0] }).toEqual(metadata);
@@ -227,20 +265,32 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   async 'a server calls its client back, within the call'(bench) {
     const back = bench.testService({ add: ({ A, B }) => ({ Sum: A * B }) });
     await using pair = await bench.rig({
-      handlers: { add: async (input, { channel }) => ({ Sum: 1_000 + (await channel.stub(TestService, { codec: bench.codec }).add(input)).Sum }) },
+      handlers: {
+        add: async (input, { channel }) => ({
+          Sum: 1_000 + (await channel.stub(TestService, { codec: bench.codec }).add(input)).Sum,
+        }),
+      },
       client: { services: [back] },
     });
-    expect(await Promise.all([2, 3, 4].map(async (n) => (await pair.stub.add({ A: n, B: n })).Sum))).toEqual([1_004, 1_009, 1_016]);
+    expect(
+      await Promise.all([2, 3, 4].map(async (n) => (await pair.stub.add({ A: n, B: n })).Sum)),
+    ).toEqual([1_004, 1_009, 1_016]);
     // Not only within a call.
     const channel = await channelOf(pair.server);
-    expect(await channel.stub(TestService, { codec: bench.codec }).add({ A: 6, B: 7 })).toMatchObject({ Sum: 42 });
+    expect(
+      await channel.stub(TestService, { codec: bench.codec }).add({ A: 6, B: 7 }),
+    ).toMatchObject({ Sum: 42 });
     expect(pendingOf(pair.client, pair.server)).toBe(0);
   },
 
   async 'what a client does not offer is UNIMPLEMENTED to its server'(bench) {
     await using pair = await bench.rig();
     await pair.stub.test({});
-    expect(await outcome((await channelOf(pair.server)).stub(TestService, { codec: bench.codec }).add({}))).toBe('UNIMPLEMENTED');
+    expect(
+      await outcome(
+        (await channelOf(pair.server)).stub(TestService, { codec: bench.codec }).add({}),
+      ),
+    ).toBe('UNIMPLEMENTED');
   },
 
   async 'calls in flight fail at once on both sides when the session is lost'(bench) {
@@ -249,7 +299,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     await using pair = await bench.rig({
       handlers: {
         test: async (input, { channel }) => {
-          const code = await outcome(channel.stub(TestService, { codec: bench.codec }).test(input, { timeout: LONG }));
+          const code = await outcome(
+            channel.stub(TestService, { codec: bench.codec }).test(input, { timeout: LONG }),
+          );
           lost.push(code);
           return {};
         },
@@ -258,7 +310,10 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
         timeout: LONG,
         services: [
           bench.testService({
-            test: (_, { signal }) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+            test: (_, { signal }) =>
+              new Promise((_resolve, reject) =>
+                signal.addEventListener('abort', () => reject(signal.reason)),
+              ),
           }),
         ],
       },
@@ -284,13 +339,13 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
       [5n, 1],
     ]) {
       const answer = await peer.frames.next();
-      expect([answer.command, answer.sequence, answer.code, answer.packageLength, answer.bytes.subarray(32).toString('hex')]).toEqual([
-        4,
-        sequence,
-        code,
-        0,
-        '',
-      ]);
+      expect([
+        answer.command,
+        answer.sequence,
+        answer.code,
+        answer.packageLength,
+        answer.bytes.subarray(32).toString('hex'),
+      ]).toEqual([4, sequence, code, 0, '']);
     }
   },
 
@@ -302,7 +357,10 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
       async (call) => {
         log.push(`${name} ${call.method.name} ${(call.input as { A: number }).A}`);
         const reply = await next(
-          call.with({ input: { A: (call.input as { A: number }).A + 1, B: 0 }, metadata: { ...call.metadata, [name]: 'was here' } }),
+          call.with({
+            input: { A: (call.input as { A: number }).A + 1, B: 0 },
+            metadata: { ...call.metadata, [name]: 'was here' },
+          }),
         );
         log.push(`${name} done`);
         return reply;
@@ -323,9 +381,24 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     const far = await channelOf(pair.client);
     await until(() => far.extended === true, 'the server has answered');
     expect(await pair.stub.add({ A: 1 })).toMatchObject({ Sum: 5 });
-    expect(log).toEqual(['c1 Add 1', 'c2 Add 2', 's1 Add 3', 's2 Add 4', 'handler 5', 's2 done', 's1 done', 'c2 done', 'c1 done']);
+    expect(log).toEqual([
+      'c1 Add 1',
+      'c2 Add 2',
+      's1 Add 3',
+      's2 Add 4',
+      'handler 5',
+      's2 done',
+      's1 done',
+      'c2 done',
+      'c1 done',
+    ]);
     const [context] = seen;
-    expect({ ...context?.metadata }).toEqual({ c1: 'was here', c2: 'was here', s1: 'was here', s2: 'was here' });
+    expect({ ...context?.metadata }).toEqual({
+      c1: 'was here',
+      c2: 'was here',
+      s1: 'was here',
+      s2: 'was here',
+    });
     expect([context?.peer, context?.channel, context?.timeout]).toEqual([
       (await channelOf(pair.server)).peer,
       await channelOf(pair.server),
@@ -335,9 +408,12 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   },
 
   async 'an interceptor may answer itself, and may turn errors into others'(bench) {
-    const shortCut: Interceptor = (next) => async (call) => (call.metadata.cached === undefined ? next(call) : { Sum: 99 });
+    const shortCut: Interceptor = (next) => async (call) =>
+      call.metadata.cached === undefined ? next(call) : { Sum: 99 };
     const mapping: Interceptor = (next) => (call) =>
-      next(call).catch((error: RpcError) => Promise.reject(new RpcError('DATA_LOSS', `mapped ${error.code}: ${error.message}`)));
+      next(call).catch((error: RpcError) =>
+        Promise.reject(new RpcError('DATA_LOSS', `mapped ${error.code}: ${error.message}`)),
+      );
     const throwing: Interceptor = (next) => (call) => {
       if (call.metadata.throws !== undefined) throw new RpcError('PERMISSION_DENIED', 'not you');
       return next(call);
@@ -348,13 +424,20 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     ]) {
       for (const side of ['client', 'server'] as const) {
         await using pair = await bench.rig({ [side]: { interceptors } });
-        expect((await pair.stub.add({ A: 1, B: 1 }, { metadata: { cached: 'yes' } })).Sum).toBe(interceptors.includes(shortCut) ? 99 : 2);
-        expect(await rejection(pair.stub.err({}))).toMatchObject({ code: 'DATA_LOSS', message: 'mapped UNKNOWN: this is a error test' });
+        expect((await pair.stub.add({ A: 1, B: 1 }, { metadata: { cached: 'yes' } })).Sum).toBe(
+          interceptors.includes(shortCut) ? 99 : 2,
+        );
+        expect(await rejection(pair.stub.err({}))).toMatchObject({
+          code: 'DATA_LOSS',
+          message: 'mapped UNKNOWN: this is a error test',
+        });
       }
     }
     for (const side of ['client', 'server'] as const) {
       await using pair = await bench.rig({ [side]: { interceptors: [throwing] } });
-      expect(await outcome(pair.stub.add({}, { metadata: { throws: 'yes' } }))).toBe('PERMISSION_DENIED');
+      expect(await outcome(pair.stub.add({}, { metadata: { throws: 'yes' } }))).toBe(
+        'PERMISSION_DENIED',
+      );
       expect(await outcome(pair.stub.add({}))).toBe('ok');
     }
   },
@@ -367,7 +450,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
         test(_, context) {
           seen.push(context);
           watch(context.signal, aborted);
-          return new Promise((_resolve, reject) => context.signal.addEventListener('abort', () => reject(context.signal.reason)));
+          return new Promise((_resolve, reject) =>
+            context.signal.addEventListener('abort', () => reject(context.signal.reason)),
+          );
         },
         add(_, context) {
           seen.push(context);
@@ -399,13 +484,16 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
         test(_, { signal }) {
           watch(signal, aborted);
           arrived.open();
-          return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+          return new Promise((_resolve, reject) =>
+            signal.addEventListener('abort', () => reject(signal.reason)),
+          );
         },
       },
     });
     const call = outcome(pair.stub.test({}, { timeout: LONG }));
     await arrived.promise;
-    for (const channel of pair.client.channels) (channel as unknown as { session: Session<never, never> }).session.destroy();
+    for (const channel of pair.client.channels)
+      (channel as unknown as { session: Session<never, never> }).session.destroy();
     expect((await aborted.next()).code).toBe('CANCELLED');
     expect(await call).toBe('UNAVAILABLE');
   },
@@ -463,7 +551,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     await within(closing, 'the server to close');
     await until(() => pair.client.channels.size === 0, 'the client has closed its session');
     expect(pair.server.channels.size).toBe(0);
-    expect(await outcome(connect(pair.server.address, { ...bench.row.clientOptions, reconnect: false }))).toBe('CONNECT_FAILED');
+    expect(
+      await outcome(connect(pair.server.address, { ...bench.row.clientOptions, reconnect: false })),
+    ).toBe('CONNECT_FAILED');
   },
 
   async 'an idle client closes when the server goes away'(bench) {
@@ -473,7 +563,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     await until(() => pair.client.channels.size === 0, 'the client has closed its session');
   },
 
-  async 'client.close() lets calls under way finish, in both directions, and takes no new ones'(bench) {
+  async 'client.close() lets calls under way finish, in both directions, and takes no new ones'(
+    bench,
+  ) {
     const [arrived, waiting, nested] = [gate(), gate<{ A: string }>(), gate<{ Sum: number }>()];
     await using pair = await bench.rig({
       handlers: {
@@ -486,7 +578,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     });
     const call = pair.stub.test({}, { timeout: LONG });
     await arrived.promise;
-    const back = (await channelOf(pair.server)).stub(TestService, { codec: bench.codec }).add({}, { timeout: LONG });
+    const back = (await channelOf(pair.server))
+      .stub(TestService, { codec: bench.codec })
+      .add({}, { timeout: LONG });
     await turns(3);
     const closing = pair.client.close();
     expect(pair.client.closed).toBe(true);
@@ -526,18 +620,30 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     expect([near.peer, pair.client.address]).toEqual([pair.server.address, pair.server.address]);
   },
 
-  async 'a plain client, as Go’s are, is answered with its own serviceId, and is not called'(bench) {
+  async 'a plain client, as Go’s are, is answered with its own serviceId, and is not called'(
+    bench,
+  ) {
     await using pair = await bench.rig();
     await using peer = await bench.peer(pair.server.address);
-    await peer.send(frameBytes({ command: 1, sequence: 9n }), bench.request('Add', 2), bench.request('Add', 2, { serviceId: 7 }));
-    expect((await peer.frames.take(3)).map(({ command, serviceId }) => [command, serviceId])).toEqual([
+    await peer.send(
+      frameBytes({ command: 1, sequence: 9n }),
+      bench.request('Add', 2),
+      bench.request('Add', 2, { serviceId: 7 }),
+    );
+    expect(
+      (await peer.frames.take(3)).map(({ command, serviceId }) => [command, serviceId]),
+    ).toEqual([
       [2, 0],
       [4, 0],
       [4, 7],
     ]);
     const channel = [...pair.server.channels].find(({ extended }) => extended === false) as Channel;
-    expect(await rejection(channel.stub(TestService, { codec: bench.codec }).add({}))).toMatchObject({ code: 'FAILED_PRECONDITION', unsent: true });
-    expect(await rejection(channel.stub(TestService, { codec: bench.codec }).event({}))).toMatchObject({ code: 'FAILED_PRECONDITION', unsent: true });
+    expect(
+      await rejection(channel.stub(TestService, { codec: bench.codec }).add({})),
+    ).toMatchObject({ code: 'FAILED_PRECONDITION', unsent: true });
+    expect(
+      await rejection(channel.stub(TestService, { codec: bench.codec }).event({})),
+    ).toMatchObject({ code: 'FAILED_PRECONDITION', unsent: true });
     await peer.send(bench.request('Add', 2));
     expect((await peer.frames.next()).command).toBe(4);
     expect(peer.frames.unread).toEqual([]);
@@ -556,16 +662,26 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   async 'an extended client is answered with serviceId 2, in answers and heartbeats'(bench) {
     await using pair = await bench.rig();
     await using peer = await bench.peer(pair.server.address);
-    await peer.send(frameBytes({ command: 1, serviceId: 1 }), bench.request('Add', 2, { serviceId: 1 }), bench.request('Err', 2, { serviceId: 1 }));
+    await peer.send(
+      frameBytes({ command: 1, serviceId: 1 }),
+      bench.request('Add', 2, { serviceId: 1 }),
+      bench.request('Err', 2, { serviceId: 1 }),
+    );
     expect((await peer.frames.take(3)).map(({ serviceId }) => serviceId)).toEqual([2, 2, 2]);
   },
 
   async 'the extension fields are on the wire'(bench) {
-    await using pair = await bench.rig({ handlers: { err: () => Promise.reject(new RpcError('NOT_FOUND', 'no')) } });
+    await using pair = await bench.rig({
+      handlers: { err: () => Promise.reject(new RpcError('NOT_FOUND', 'no')) },
+    });
     await using peer = await bench.peer(pair.server.address);
     await peer.send(bench.request('Err', 2));
     const { head } = await peer.frames.next();
-    expect(head.toString('hex')).toBe(bench.codec === 'json' ? Buffer.from('{"Error":"no","Code":5}').toString('hex') : '0a026e6f5005');
+    expect(head.toString('hex')).toBe(
+      bench.codec === 'json'
+        ? Buffer.from('{"Error":"no","Code":5}').toString('hex')
+        : '0a026e6f5005',
+    );
   },
 
   async 'a client finds its server again after a restart'(bench) {
@@ -576,22 +692,37 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     await until(() => pair.client.channels.size === 0, 'the client has seen it');
     await pair.server.close();
     expect(await outcome(pair.stub.add({}))).toBe('UNAVAILABLE');
-    await using _again = await serve(pair.server.address, [testService()], { session: row.options, ...row.serverOptions });
+    await using _again = await serve(pair.server.address, [testService()], {
+      session: row.options,
+      ...row.serverOptions,
+    });
     await until(() => pair.client.channels.size === 1, 'the client is back');
     expect(await pair.stub.add({ A: 1, B: 2 })).toMatchObject({ Sum: 3 });
   },
 
   async 'many calls of many clients, all at once'(bench) {
     await using pair = await bench.rig({ client: { connections: 2 } });
-    await using other = await connect(pair.server.address, { ...bench.row.clientOptions, reconnect: false, session: bench.row.options });
+    await using other = await connect(pair.server.address, {
+      ...bench.row.clientOptions,
+      reconnect: false,
+      session: bench.row.options,
+    });
     await until(() => pair.client.channels.size === 2, 'both sessions are open');
     const stubs = [pair.stub, other.stub(TestService, { codec: bench.codec })];
-    const sums = await Promise.all(Array.from({ length: 500 }, async (_, n) => (await (stubs[n % 2] as typeof pair.stub).add({ A: n, B: n })).Sum));
+    const sums = await Promise.all(
+      Array.from(
+        { length: 500 },
+        async (_, n) => (await (stubs[n % 2] as typeof pair.stub).add({ A: n, B: n })).Sum,
+      ),
+    );
     expect(sums).toEqual(Array.from({ length: 500 }, (_, n) => 2 * n));
   },
 };
 
-/** Calls over datagrams are a thing of their own: nobody is told there that the other side is gone, and what is lost is not sent again. */
+/**
+ * Calls over datagrams are a thing of their own: nobody is told there that the other side is gone,
+ * and what is lost is not sent again.
+ */
 const ROWS = TRANSPORTS.filter(({ name }) => !name.startsWith('udp'));
 
 describe.each(ROWS)('$name', (row) => {
@@ -612,12 +743,18 @@ describe('the build for pages, without Buffer', async () => {
     connect: dial,
     contract: make,
     TestService: schema,
-  } = runAsPage(await bundleWeb('iife', source)) as WebProtobuf & { TestService: typeof descriptor };
-  const page: PageRpc = { connect: dial, TestService: make(schema, { version: 'v1.0', oneway: ['Event'] }) };
+  } = runAsPage(await bundleWeb('iife', source)) as WebProtobuf & {
+    TestService: typeof descriptor;
+  };
+  const page: PageRpc = {
+    connect: dial,
+    TestService: make(schema, { version: 'v1.0', oneway: ['Event'] }),
+  };
   const row = TRANSPORTS.find(({ name }) => name === 'ws') as TransportRow;
   describe.each(CODECS)('%s', (codec) => {
     noLeaks();
-    for (const [name, behaviour] of Object.entries(BEHAVIOURS)) test(name, () => behaviour(new Bench(row, codec, page)));
+    for (const [name, behaviour] of Object.entries(BEHAVIOURS))
+      test(name, () => behaviour(new Bench(row, codec, page)));
   });
 });
 
@@ -634,7 +771,12 @@ describe('the fields of a request', () => {
       '{"Service":"TestService","Method":"Add","CallType":"CT_TwoWay","Version":"v1.0","Timeout":1234,"Metadata":{"a":"b"}}',
     );
     expect(body.toString()).toBe('{"A":1,"B":0}');
-    expect([serviceId, sequence & 1n, sequence < 2n ** 63n, logId >= 0n]).toEqual([1, 1n, true, true]);
+    expect([serviceId, sequence & 1n, sequence < 2n ** 63n, logId >= 0n]).toEqual([
+      1,
+      1n,
+      true,
+      true,
+    ]);
     client.destroy();
     expect(await call).toBe('UNAVAILABLE');
   });
@@ -660,9 +802,16 @@ describe('the fields of a request', () => {
   });
 
   test('a contract without a version, a call without a deadline and a oneway call', async () => {
-    const Plain = contract('Plain', { ask: unary<number, number>({ timeout: Number.POSITIVE_INFINITY }), tell: oneway<number>() });
+    const Plain = contract('Plain', {
+      ask: unary<number, number>({ timeout: Number.POSITIVE_INFINITY }),
+      tell: oneway<number>(),
+    });
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false, timeout: Number.POSITIVE_INFINITY });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      timeout: Number.POSITIVE_INFINITY,
+    });
     const calls = [
       outcome(client.stub(Plain).ask(1)),
       outcome(client.stub(Plain).tell(2)),
@@ -671,7 +820,8 @@ describe('the fields of a request', () => {
     const heads = (await server.requests.take(3)).map(({ head }) => head.toString());
     expect(heads).toEqual(
       ['CT_TwoWay', 'CT_OneWay', 'CT_TwoWay'].map(
-        (type) => `{"Service":"Plain","Method":"${type === 'CT_OneWay' ? 'tell' : 'ask'}","CallType":"${type}"}`,
+        (type) =>
+          `{"Service":"Plain","Method":"${type === 'CT_OneWay' ? 'tell' : 'ask'}","CallType":"${type}"}`,
       ),
     );
     client.destroy();
@@ -681,70 +831,105 @@ describe('the fields of a request', () => {
 
 describe('timeouts', () => {
   noLeaks();
-  const Slow = contract('Slow', { ask: unary<number, number>(), own: unary<number, number>({ timeout: 20 }) });
+  const Slow = contract('Slow', {
+    ask: unary<number, number>(),
+    own: unary<number, number>({ timeout: 20 }),
+  });
 
   test.each([
     ['of the call', {}, { timeout: 20 }, 'ask'],
     ['of the method', {}, undefined, 'own'],
     ['of the client', { timeout: 20 }, undefined, 'ask'],
-    ['of the call, before that of the method and the client', { timeout: LONG }, { timeout: 20.5 }, 'own'],
+    [
+      'of the call, before that of the method and the client',
+      { timeout: LONG },
+      { timeout: 20.5 },
+      'own',
+    ],
   ] as const)('that %s', async (_, client, options, method) => {
     await using server = await RawServer.serve();
-    await using caller = await connect(server.address, { connections: 1, reconnect: false, ...client });
+    await using caller = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      ...client,
+    });
     expect(await outcome(caller.stub(Slow)[method](1, options))).toBe('DEADLINE_EXCEEDED');
-    expect(JSON.parse((await server.requests.next()).head.toString()).Timeout).toBe(options?.timeout === 20.5 ? 21 : 20);
+    expect(JSON.parse((await server.requests.next()).head.toString()).Timeout).toBe(
+      options?.timeout === 20.5 ? 21 : 20,
+    );
   });
 
-  test.each([2 ** 31, 3_000_000_000, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY])(
-    'a timeout of %d ms is not cut short by a timer that is too small for it',
-    async (timeout) => {
-      let waiting = gate<{ A: string }>();
-      const aborted: unknown[] = [];
-      await using pair = await rig({
-        handlers: {
-          test(_, { signal }) {
-            signal.addEventListener('abort', () => aborted.push(signal.reason));
-            return waiting.promise;
-          },
+  test.each([
+    2 ** 31,
+    3_000_000_000,
+    2 ** 32 - 1,
+    2 ** 32,
+    Number.MAX_SAFE_INTEGER,
+    Number.POSITIVE_INFINITY,
+  ])('a timeout of %d ms is not cut short by a timer that is too small for it', async (timeout) => {
+    let waiting = gate<{ A: string }>();
+    const aborted: unknown[] = [];
+    await using pair = await rig({
+      handlers: {
+        test(_, { signal }) {
+          signal.addEventListener('abort', () => aborted.push(signal.reason));
+          return waiting.promise;
         },
+      },
+    });
+    for (const [client, options] of [
+      [await connect(pair.server.address, { connections: 1, reconnect: false }), { timeout }],
+      [
+        await connect(pair.server.address, { connections: 1, reconnect: false, timeout }),
+        undefined,
+      ],
+    ] as const) {
+      const call = client.stub(TestService).test({}, options);
+      let settled = false;
+      void outcome(call).then(() => {
+        settled = true;
       });
-      for (const [client, options] of [
-        [await connect(pair.server.address, { connections: 1, reconnect: false }), { timeout }],
-        [await connect(pair.server.address, { connections: 1, reconnect: false, timeout }), undefined],
-      ] as const) {
-        const call = client.stub(TestService).test({}, options);
-        let settled = false;
-        void outcome(call).then(() => {
-          settled = true;
-        });
-        expect(await outcome(pair.stub.test({}, { timeout: 40 }))).toBe('DEADLINE_EXCEEDED');
-        await until(() => aborted.length > 0, 'the short one aborts');
-        expect([settled, aborted.length]).toEqual([false, 1]);
-        waiting.open({ A: '' });
-        expect(await call).toMatchObject({ A: '' });
-        await client.close();
-        aborted.length = 0;
-        waiting = gate();
-      }
-    },
-  );
+      expect(await outcome(pair.stub.test({}, { timeout: 40 }))).toBe('DEADLINE_EXCEEDED');
+      await until(() => aborted.length > 0, 'the short one aborts');
+      expect([settled, aborted.length]).toEqual([false, 1]);
+      waiting.open({ A: '' });
+      expect(await call).toMatchObject({ A: '' });
+      await client.close();
+      aborted.length = 0;
+      waiting = gate();
+    }
+  });
 
   test('a server that waits to know its client does so no longer than the call’s timeout, and the signal ends it', async () => {
     await using server = await serve(freeMemory(), [testService()], { maxPendingCalls: 3 });
     await using peer = await RawPeer.connect(server.address);
     const stub = (await channelOf(server)).stub(TestService, { codec: 'json' });
-    expect(await rejection(stub.add({}, { timeout: 20 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: true });
+    expect(await rejection(stub.add({}, { timeout: 20 }))).toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      unsent: true,
+    });
     // Those that gave up do not count among those that wait.
-    for (let n = 0; n < 5; n++) expect(await outcome(stub.add({}, { timeout: 1 }))).toBe('DEADLINE_EXCEEDED');
+    for (let n = 0; n < 5; n++)
+      expect(await outcome(stub.add({}, { timeout: 1 }))).toBe('DEADLINE_EXCEEDED');
     const abort = new AbortController();
-    const calls = [rejection(stub.add({}, { signal: abort.signal })), rejection(stub.add({}, { signal: AbortSignal.abort() }))];
+    const calls = [
+      rejection(stub.add({}, { signal: abort.signal })),
+      rejection(stub.add({}, { signal: AbortSignal.abort() })),
+    ];
     abort.abort();
     for (const call of calls) expect(await call).toMatchObject({ code: 'CANCELLED', unsent: true });
     const patient = stub.add({ A: 1 }, { timeout: Number.POSITIVE_INFINITY });
     await peer.send(frameBytes({ command: 1, serviceId: 1 }));
     const [heartbeat, request] = await peer.frames.take(2);
-    expect([heartbeat?.command, heartbeat?.serviceId, request?.command, (request?.sequence ?? 1n) & 1n]).toEqual([2, 2, 3, 0n]);
-    await peer.send(frameBytes({ command: 4, sequence: request?.sequence as bigint, body: '{"Sum":5}' }));
+    expect([
+      heartbeat?.command,
+      heartbeat?.serviceId,
+      request?.command,
+      (request?.sequence ?? 1n) & 1n,
+    ]).toEqual([2, 2, 3, 0n]);
+    await peer.send(
+      frameBytes({ command: 4, sequence: request?.sequence as bigint, body: '{"Sum":5}' }),
+    );
     expect(await patient).toMatchObject({ Sum: 5 });
     expect(peer.frames.unread).toEqual([]);
   });
@@ -752,11 +937,15 @@ describe('timeouts', () => {
   test('of a call that waited for something, what is left travels', async () => {
     await using server = await serve(freeMemory(), [testService()]);
     await using peer = await RawPeer.connect(server.address);
-    const call = outcome((await channelOf(server)).stub(TestService, { codec: 'json' }).add({}, { timeout: 2_000 }));
+    const call = outcome(
+      (await channelOf(server)).stub(TestService, { codec: 'json' }).add({}, { timeout: 2_000 }),
+    );
     const start = performance.now();
     await until(() => performance.now() - start > 50, 'some time has gone');
     await peer.send(frameBytes({ command: 1, serviceId: 1 }));
-    const { Timeout } = JSON.parse(`${(await peer.frames.take(2))[1]?.head}`) as { Timeout: number };
+    const { Timeout } = JSON.parse(`${(await peer.frames.take(2))[1]?.head}`) as {
+      Timeout: number;
+    };
     expect(Timeout).toBeLessThanOrEqual(1_951);
     expect(Timeout).toBeGreaterThan(0);
     expect(await call).toBe('DEADLINE_EXCEEDED');
@@ -791,7 +980,11 @@ describe('a handler’s context', () => {
         err: async (_, { signal }) => Promise.reject(signal.reason ?? new Error('no')),
       },
     });
-    await Promise.all(Array.from({ length: 50 }, (_, n) => outcome(n % 2 === 0 ? pair.stub.add({}) : pair.stub.err({}))));
+    await Promise.all(
+      Array.from({ length: 50 }, (_, n) =>
+        outcome(n % 2 === 0 ? pair.stub.add({}) : pair.stub.err({})),
+      ),
+    );
     expect((await channelOf(pair.server)).serving).toBe(0);
   });
 
@@ -842,19 +1035,35 @@ describe('a handler’s context', () => {
         [undefined, 18, { x: 'y' }, 'Add', 'json'],
       ]);
       if (side === 'server')
-        expect(seen.map((call) => [(call as CallContext).peer, (call as CallContext).channel])).toEqual(
+        expect(
+          seen.map((call) => [(call as CallContext).peer, (call as CallContext).channel]),
+        ).toEqual(
           Array(3).fill([(await channelOf(pair.server)).peer, await channelOf(pair.server)]),
         );
     }
   });
 
-  test.each(['client', 'server'] as const)('with() refuses what a call cannot have: %s', async (side) => {
-    for (const changes of [{ timeout: 0 }, { timeout: '5' }, { metadata: { a: 1 } }, { metadata: 'x' }] as unknown as { timeout: number }[]) {
-      await using pair = await rig({ [side]: { interceptors: [((next) => (call) => next(call.with(changes))) satisfies Interceptor] } });
-      const error = await rejection(pair.stub.add({}));
-      expect(side === 'client' ? error.code : error.message).toMatch(side === 'client' ? 'BAD_OPTION' : /^(timeout|metadata)/);
-    }
-  });
+  test.each(['client', 'server'] as const)(
+    'with() refuses what a call cannot have: %s',
+    async (side) => {
+      for (const changes of [
+        { timeout: 0 },
+        { timeout: '5' },
+        { metadata: { a: 1 } },
+        { metadata: 'x' },
+      ] as unknown as { timeout: number }[]) {
+        await using pair = await rig({
+          [side]: {
+            interceptors: [((next) => (call) => next(call.with(changes))) satisfies Interceptor],
+          },
+        });
+        const error = await rejection(pair.stub.add({}));
+        expect(side === 'client' ? error.code : error.message).toMatch(
+          side === 'client' ? 'BAD_OPTION' : /^(timeout|metadata)/,
+        );
+      }
+    },
+  );
 });
 
 describe('handlers', () => {
@@ -868,7 +1077,10 @@ describe('handlers', () => {
       },
     });
     await using pair = await rig({
-      handlers: { add: () => thenable({ Sum: 8 }) as never, err: () => thenable(undefined, new RpcError('ABORTED', 'x')) as never },
+      handlers: {
+        add: () => thenable({ Sum: 8 }) as never,
+        err: () => thenable(undefined, new RpcError('ABORTED', 'x')) as never,
+      },
     });
     expect(await pair.stub.add({})).toMatchObject({ Sum: 8 });
     expect(await outcome(pair.stub.err({}))).toBe('ABORTED');
@@ -885,24 +1097,46 @@ describe('handlers', () => {
     const Counting = contract('Counting', { hit: unary<number, number>() });
     await using server = await serve(freeMemory(), [implement(Counting, new Counter())]);
     await using client = await connect(server.address, { connections: 1, reconnect: false });
-    expect([await client.stub(Counting).hit(2), await client.stub(Counting).hit(3)]).toEqual([2, 5]);
+    expect([await client.stub(Counting).hit(2), await client.stub(Counting).hit(3)]).toEqual([
+      2, 5,
+    ]);
   });
 
   test('any JSON value is an argument and a reply, also none', async () => {
     const Any = contract('Any', { echo: unary<unknown, unknown>() });
     await using server = await serve(freeMemory(), [implement(Any, { echo: (value) => value })]);
     await using client = await connect(server.address, { connections: 1, reconnect: false });
-    for (const value of [undefined, null, 0, '', false, [], {}, [null], { a: { b: [1, '漢'] } }, 'x'.repeat(70_000)])
+    for (const value of [
+      undefined,
+      null,
+      0,
+      '',
+      false,
+      [],
+      {},
+      [null],
+      { a: { b: [1, '漢'] } },
+      'x'.repeat(70_000),
+    ])
       expect(await client.stub(Any).echo(value)).toEqual(value);
   });
 
   test('an argument that has no form in the codec is INVALID_ARGUMENT at the caller, unsent', async () => {
     const Any = contract('Any', { echo: unary<unknown, unknown>() });
-    await using pair = await rig({ services: [implement(Any, { echo: (value) => value }), testService()] });
+    await using pair = await rig({
+      services: [implement(Any, { echo: (value) => value }), testService()],
+    });
     for (const value of [1n, Symbol('s'), () => {}])
-      expect(await rejection(pair.client.stub(Any).echo(value))).toMatchObject({ code: 'INVALID_ARGUMENT', unsent: true });
+      expect(await rejection(pair.client.stub(Any).echo(value))).toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        unsent: true,
+      });
     for (const codec of CODECS)
-      expect(await rejection(pair.client.stub(TestService, { codec }).add({ A: 'text' as unknown as number }))).toMatchObject({
+      expect(
+        await rejection(
+          pair.client.stub(TestService, { codec }).add({ A: 'text' as unknown as number }),
+        ),
+      ).toMatchObject({
         code: 'INVALID_ARGUMENT',
         unsent: true,
       });
@@ -914,7 +1148,10 @@ describe('handlers', () => {
     await using pair = await rig();
     for (const codec of CODECS) {
       const stub = pair.client.stub(TestService, { codec });
-      expect(await rejection(stub.add({}, { metadata: { a: 'x'.repeat(66_000) } }))).toMatchObject({ code: 'INVALID_ARGUMENT', unsent: true });
+      expect(await rejection(stub.add({}, { metadata: { a: 'x'.repeat(66_000) } }))).toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        unsent: true,
+      });
       expect(await outcome(stub.add({}, { metadata: { a: 'x'.repeat(65_000) } }))).toBe('ok');
     }
   });
@@ -922,7 +1159,11 @@ describe('handlers', () => {
   test('a signal that lives long is left alone by calls that are over, however they ended', async () => {
     await using pair = await rig();
     const { signal } = new AbortController();
-    const calls = [pair.stub.add({}, { signal }), pair.stub.err({}, { signal }), pair.stub.event({}, { signal })];
+    const calls = [
+      pair.stub.add({}, { signal }),
+      pair.stub.err({}, { signal }),
+      pair.stub.event({}, { signal }),
+    ];
     await using server = await serve(freeMemory(), [testService()]);
     await using _peer = await RawPeer.connect(server.address);
     calls.push((await channelOf(server)).stub(TestService).add({}, { signal, timeout: 1 }));
@@ -933,9 +1174,15 @@ describe('handlers', () => {
 
   test('beyond maxPendingCalls calls are refused, at the caller and at the server', async () => {
     const waiting = gate<{ A: string }>();
-    await using pair = await rig({ handlers: { test: () => waiting.promise }, client: { maxPendingCalls: 5 }, server: { maxPendingCalls: 7 } });
+    await using pair = await rig({
+      handlers: { test: () => waiting.promise },
+      client: { maxPendingCalls: 5 },
+      server: { maxPendingCalls: 7 },
+    });
     await using other = await connect(pair.server.address, { connections: 1, reconnect: false });
-    const near = Array.from({ length: 6 }, () => rejection<RpcError>(pair.stub.test({}).then(() => Promise.reject(new Error('ok')))));
+    const near = Array.from({ length: 6 }, () =>
+      rejection<RpcError>(pair.stub.test({}).then(() => Promise.reject(new Error('ok')))),
+    );
     expect(await near[5]).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true });
     const far = Array.from({ length: 8 }, () =>
       rejection<RpcError>(
@@ -945,9 +1192,15 @@ describe('handlers', () => {
           .then(() => Promise.reject(new Error('ok'))),
       ),
     );
-    expect(await far[7]).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true, reason: 'refused' });
+    expect(await far[7]).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      unsent: true,
+      reason: 'refused',
+    });
     waiting.open({ A: '' });
-    expect((await Promise.all([...near.slice(0, 5), ...far.slice(0, 7)])).map(({ message }) => message)).toEqual(Array(12).fill('ok'));
+    expect(
+      (await Promise.all([...near.slice(0, 5), ...far.slice(0, 7)])).map(({ message }) => message),
+    ).toEqual(Array(12).fill('ok'));
   });
 });
 
@@ -973,7 +1226,10 @@ describe('the end', () => {
   test('after goaway a client with another server’s session uses that', async () => {
     const address = freeMemory();
     const first = await serve(address, [testService({ add: () => ({ Sum: 1 }) })]);
-    await using client = await connect(address, { connections: 1, reconnect: { initialDelay: 1, maxDelay: 2 } });
+    await using client = await connect(address, {
+      connections: 1,
+      reconnect: { initialDelay: 1, maxDelay: 2 },
+    });
     const stub = client.stub(TestService);
     expect(await stub.add({})).toMatchObject({ Sum: 1 });
     const closing = first.close();
@@ -984,7 +1240,10 @@ describe('the end', () => {
   });
 
   test('destroy() is at once, and close() after it waits until all is gone', async () => {
-    const pair = await rig({ address: 'tcp://127.0.0.1:0', handlers: { test: () => new Promise(() => {}) } });
+    const pair = await rig({
+      address: 'tcp://127.0.0.1:0',
+      handlers: { test: () => new Promise(() => {}) },
+    });
     const call = outcome(pair.stub.test({}));
     await turns(3);
     pair.client.destroy();
@@ -998,7 +1257,12 @@ describe('the end', () => {
 
   test('close() and destroy() may be called in any order, again and again', async () => {
     const pair = await rig();
-    const closing = [pair.client.close(), pair.server.close(), pair.client.close(), pair.server.close()];
+    const closing = [
+      pair.client.close(),
+      pair.server.close(),
+      pair.client.close(),
+      pair.server.close(),
+    ];
     pair.client.destroy();
     pair.server.destroy();
     await Promise.all(closing);

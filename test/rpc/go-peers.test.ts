@@ -1,6 +1,15 @@
 /** What Go peers do that no other peer does; see docs/from-go.md. */
 import { describe, expect, test } from 'vitest';
-import { connect, contract, implement, noReply, oneway, RpcError, serve, unary } from '../../src/rpc/index.js';
+import {
+  connect,
+  contract,
+  implement,
+  noReply,
+  oneway,
+  RpcError,
+  serve,
+  unary,
+} from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { freeMemory, outcome, RawPeer, RawServer } from '../fixtures/rpc.js';
 import { type Fields, frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
@@ -24,7 +33,13 @@ function headerOf(request: Fields): Buffer {
 }
 
 function answerTo(request: Fields, body: string): Buffer {
-  return frameBytes({ command: 4, serviceId: request.serviceId, sequence: request.sequence, head: '{"Error":""}', body });
+  return frameBytes({
+    command: 4,
+    serviceId: request.serviceId,
+    sequence: request.sequence,
+    head: '{"Error":""}',
+    body,
+  });
 }
 
 const isNoReply = ({ head }: Fields): boolean => head.includes('CT_TwoWayNoReply');
@@ -32,7 +47,8 @@ const isNoReply = ({ head }: Fields): boolean => head.includes('CT_TwoWayNoReply
 describe('a Go server answers a call without a reply by a header that announces bytes', () => {
   test('the call settles, and so do the calls after it', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
-      if (frame.command === 3) peer.session.write(isNoReply(frame) ? headerOf(frame) : answerTo(frame, '{"Sum":3}'));
+      if (frame.command === 3)
+        peer.session.write(isNoReply(frame) ? headerOf(frame) : answerTo(frame, '{"Sum":3}'));
     });
     await using client = await connect(server.address, { connections: 1, reconnect: false });
     const stub = client.stub(Service);
@@ -56,7 +72,8 @@ describe('a Go server answers a call without a reply by a header that announces 
 
   test('an answer with its bytes to a call that wants a reply is read whole', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
-      if (frame.command === 3) for (const byte of answerTo(frame, '{"Sum":3}')) peer.session.writeBytes(Buffer.of(byte));
+      if (frame.command === 3)
+        for (const byte of answerTo(frame, '{"Sum":3}')) peer.session.writeBytes(Buffer.of(byte));
     });
     await using client = await connect(server.address, { connections: 1, reconnect: false });
     expect(await client.stub(Service).Add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
@@ -79,7 +96,9 @@ describe('no value is null for a peer that may be a Go program', () => {
   });
 
   test('an answer', async () => {
-    await using server = await serve(freeMemory(), [implement(Service, { Mark() {}, Add: () => undefined as never, Ping() {}, Note() {} })]);
+    await using server = await serve(freeMemory(), [
+      implement(Service, { Mark() {}, Add: () => undefined as never, Ping() {}, Note() {} }),
+    ]);
     await using peer = await RawPeer.connect(server.address);
     await peer.send(
       jsonRequest('TestService', 'Ping', {}, { sequence: 1n }),
@@ -91,7 +110,12 @@ describe('no value is null for a peer that may be a Go program', () => {
 
   test('between extended peers undefined stays undefined, from the first call on', async () => {
     const inputs: unknown[] = [];
-    const handlers = { Mark() {}, Add: () => ({ Sum: 0 }), Ping: (...[input]: unknown[]) => void inputs.push(input), Note() {} };
+    const handlers = {
+      Mark() {},
+      Add: () => ({ Sum: 0 }),
+      Ping: (...[input]: unknown[]) => void inputs.push(input),
+      Note() {},
+    };
     await using server = await serve(freeMemory(), [implement(Service, handlers as never)]);
     await using client = await connect(server.address, { connections: 1, reconnect: false });
     const stub = client.stub(Service);
@@ -105,7 +129,9 @@ describe('no value is null for a peer that may be a Go program', () => {
     const fail = (): never => {
       throw new RpcError('INTERNAL', 'no');
     };
-    await using server = await serve(freeMemory(), [implement(Service, { Mark() {}, Add: fail, Ping: fail, Note() {} })]);
+    await using server = await serve(freeMemory(), [
+      implement(Service, { Mark() {}, Add: fail, Ping: fail, Note() {} }),
+    ]);
     await using peer = await RawPeer.connect(server.address);
     await peer.send(jsonRequest('TestService', 'Ping', {}, { sequence: 1n }));
     const answer = await peer.frames.next();
@@ -119,18 +145,25 @@ describe('with compression the first call waits for the answer to the opening he
   test('no request leaves before it', async () => {
     let answerHeartbeat: (() => void) | undefined;
     let calls = 0;
-    await using server = await RawServer.serve({ address: 'tcp://127.0.0.1:0', session: DEFLATE }, (frame, peer) => {
-      if (frame.command === 1) {
-        const answer = Buffer.from(frame.bytes);
-        answer.writeInt16LE(2, 4);
-        answerHeartbeat = () => void peer.session.write(answer);
+    await using server = await RawServer.serve(
+      { address: 'tcp://127.0.0.1:0', session: DEFLATE },
+      (frame, peer) => {
+        if (frame.command === 1) {
+          const answer = Buffer.from(frame.bytes);
+          answer.writeInt16LE(2, 4);
+          answerHeartbeat = () => void peer.session.write(answer);
+          return true;
+        }
+        calls++;
+        peer.session.write(answerTo(frame, '{"Sum":3}'));
         return true;
-      }
-      calls++;
-      peer.session.write(answerTo(frame, '{"Sum":3}'));
-      return true;
+      },
+    );
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      session: DEFLATE,
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false, session: DEFLATE });
     const call = client.stub(Service).Add({ A: 1, B: 2 });
     const peer = await server.peers.next();
     await peer.frames.next();
@@ -141,9 +174,18 @@ describe('with compression the first call waits for the answer to the opening he
   });
 
   test('a call fails at its deadline when no answer comes', async () => {
-    await using server = await RawServer.serve({ address: 'tcp://127.0.0.1:0', session: DEFLATE }, () => true);
-    await using client = await connect(server.address, { connections: 1, reconnect: false, session: DEFLATE });
-    const error = await rejection<RpcError>(client.stub(Service).Add({ A: 1, B: 2 }, { timeout: 30 }));
+    await using server = await RawServer.serve(
+      { address: 'tcp://127.0.0.1:0', session: DEFLATE },
+      () => true,
+    );
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      session: DEFLATE,
+    });
+    const error = await rejection<RpcError>(
+      client.stub(Service).Add({ A: 1, B: 2 }, { timeout: 30 }),
+    );
     expect([error.code, error.unsent]).toEqual(['DEADLINE_EXCEEDED', true]);
   });
 });

@@ -10,16 +10,24 @@ const ARGUMENT_BYTES = 900_000;
 
 noLeaks();
 
-it.each(['tcp://127.0.0.1:0', 'ws://127.0.0.1:0', 'memory'])('%s: a session that is idle keeps no buffer of its last call', async (address) => {
-  const rigs = await Promise.all(Array.from({ length: SESSIONS }, () => rig({ address: address === 'memory' ? freeMemory() : address })));
-  const A = 'x'.repeat(ARGUMENT_BYTES);
-  const before = bufferBytes();
-  for (const { stub } of rigs) expect((await stub.test({ A, B: '', C: '' })).A.length).toBeGreaterThan(ARGUMENT_BYTES);
-  let kept = 0;
-  const isFreed = (): boolean => {
-    kept = bufferBytes() - before;
-    return kept < (SESSIONS * ARGUMENT_BYTES) / 3;
-  };
-  await until(isFreed, () => `the sessions keep ${kept} bytes`);
-  for (const each of rigs) await each[Symbol.asyncDispose]();
-});
+it.each(['tcp://127.0.0.1:0', 'ws://127.0.0.1:0', 'memory'])(
+  '%s: a session that is idle keeps no buffer of its last call',
+  async (address) => {
+    const rigs = await Promise.all(
+      Array.from({ length: SESSIONS }, () =>
+        rig({ address: address === 'memory' ? freeMemory() : address }),
+      ),
+    );
+    const A = 'x'.repeat(ARGUMENT_BYTES);
+    const before = bufferBytes();
+    for (const { stub } of rigs)
+      expect((await stub.test({ A, B: '', C: '' })).A.length).toBeGreaterThan(ARGUMENT_BYTES);
+    let kept = 0;
+    const isFreed = (): boolean => {
+      kept = bufferBytes() - before;
+      return kept < (SESSIONS * ARGUMENT_BYTES) / 3;
+    };
+    await until(isFreed, () => `the sessions keep ${kept} bytes`);
+    for (const each of rigs) await each[Symbol.asyncDispose]();
+  },
+);

@@ -1,8 +1,21 @@
-/** What went wrong elsewhere with frames and calls, one rule after the other; each test has its rule in its name. */
+/**
+ * What went wrong elsewhere with frames and calls, one rule after the other; each test has its rule
+ * in its name.
+ */
 import { BytesValueSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { protobufCodec } from '../../src/rpc/codecs/protobuf/codec.js';
-import { connect, contract, implement, oneway, type RpcClient, type RpcCode, RpcError, serve, unary } from '../../src/rpc/index.js';
+import {
+  connect,
+  contract,
+  implement,
+  oneway,
+  type RpcClient,
+  type RpcCode,
+  RpcError,
+  serve,
+  unary,
+} from '../../src/rpc/index.js';
 import type { MessageCodec } from '../../src/rpc/types.js';
 import { connect as connectTransport, raw } from '../../src/transport/index.js';
 import { runningWheels } from '../../src/transport/session/timer-wheel.js';
@@ -21,7 +34,13 @@ import {
   watchSessions,
   withCodecs,
 } from '../fixtures/rpc.js';
-import { frameBytes, jsonRequest, PROTOBUF_CODEC, parseFrames, recordedFrames } from '../fixtures/rpc-frames.js';
+import {
+  frameBytes,
+  jsonRequest,
+  PROTOBUF_CODEC,
+  parseFrames,
+  recordedFrames,
+} from '../fixtures/rpc-frames.js';
 import { rejection } from '../fixtures/transports.js';
 import { gate, Inbox, turns, until, within } from '../fixtures/waiting.js';
 
@@ -34,7 +53,12 @@ const LONG = 300_000;
 
 const Things = contract(
   'Things',
-  { size: unary<string, number>(), echo: unary<unknown, unknown>(), make: unary<number, string>(), slow: unary<unknown, unknown>() },
+  {
+    size: unary<string, number>(),
+    echo: unary<unknown, unknown>(),
+    make: unary<number, string>(),
+    slow: unary<unknown, unknown>(),
+  },
   { version: 'v1' },
 );
 
@@ -43,11 +67,20 @@ describe('1: a package that is split across reads waits for the rest', () => {
   test('however the reads fall, also with another package behind it', async () => {
     await using server = await serve(freeMemory(), [testService()]);
     await using peer = await RawPeer.connect(server.address);
-    const stream = Buffer.concat([1n, 2n, 3n].map((sequence) => jsonRequest('TestService', 'Add', { A: 1, B: Number(sequence) }, { sequence })));
-    await peer.send(stream.subarray(0, 40), stream.subarray(40, 41), stream.subarray(41, 200), stream.subarray(200));
-    expect((await peer.frames.take(3)).map(({ sequence, body }) => [sequence, body.toString()])).toEqual(
-      [1n, 2n, 3n].map((n) => [n, `{"Sum":${n + 1n}}`]),
+    const stream = Buffer.concat(
+      [1n, 2n, 3n].map((sequence) =>
+        jsonRequest('TestService', 'Add', { A: 1, B: Number(sequence) }, { sequence }),
+      ),
     );
+    await peer.send(
+      stream.subarray(0, 40),
+      stream.subarray(40, 41),
+      stream.subarray(41, 200),
+      stream.subarray(200),
+    );
+    expect(
+      (await peer.frames.take(3)).map(({ sequence, body }) => [sequence, body.toString()]),
+    ).toEqual([1n, 2n, 3n].map((n) => [n, `{"Sum":${n + 1n}}`]));
   });
 
   test('half a package keeps nobody else waiting', async () => {
@@ -64,20 +97,28 @@ describe('2: lengths are checked before anything is allocated', () => {
     ['the most negative', -(2 ** 31), 'BAD_FRAME'],
     ['overflowing with the header', 2 ** 31 - 1, 'MESSAGE_TOO_LARGE'],
     ['just too large', 1024 * 1024 - 31, 'MESSAGE_TOO_LARGE'],
-  ])('a length that is %s closes the session by its header alone', async (_, packageLength, code) => {
-    await using pair = await rig();
-    await using peer = await RawPeer.connect(pair.server.address);
-    await peer.send(frameBytes({ packageLength }).subarray(0, 32));
-    await peer.end();
-    expect((await pair.serverLog.warnings.next()).details.code).toBe(code);
-    expect(await pair.stub.add({ A: 1, B: 2 })).toMatchObject({ Sum: 3 });
-  });
+  ])(
+    'a length that is %s closes the session by its header alone',
+    async (_, packageLength, code) => {
+      await using pair = await rig();
+      await using peer = await RawPeer.connect(pair.server.address);
+      await peer.send(frameBytes({ packageLength }).subarray(0, 32));
+      await peer.end();
+      expect((await pair.serverLog.warnings.next()).details.code).toBe(code);
+      expect(await pair.stub.add({ A: 1, B: 2 })).toMatchObject({ Sum: 3 });
+    },
+  );
 
   test('an announced length takes no memory before its bytes come', async () => {
     await using server = await serve(freeMemory(), [testService()]);
     const before = process.memoryUsage().arrayBuffers;
-    const peers = await Promise.all(Array.from({ length: 50 }, () => RawPeer.connect(server.address)));
-    const announced = Buffer.concat([frameBytes({ packageLength: 1024 * 1024 - 32 }).subarray(0, 32), Buffer.alloc(100)]);
+    const peers = await Promise.all(
+      Array.from({ length: 50 }, () => RawPeer.connect(server.address)),
+    );
+    const announced = Buffer.concat([
+      frameBytes({ packageLength: 1024 * 1024 - 32 }).subarray(0, 32),
+      Buffer.alloc(100),
+    ]);
     for (const peer of peers) await peer.send(announced.subarray(0, 60), announced.subarray(60));
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(20 * 1024 * 1024);
     for (const peer of peers) await peer[Symbol.asyncDispose]();
@@ -98,7 +139,10 @@ describe('3: a body over 65,535 bytes never wraps silently', () => {
     // Also the first call, made before anybody knows what the peer speaks.
     for (const [index, length] of [65_534, 100_000, 65_534].entries()) {
       const error = await rejection<RpcError>(client.stub(Things).size('x'.repeat(length)));
-      expect([error.code, error.unsent], `call ${index + 1}`).toEqual(['FAILED_PRECONDITION', true]);
+      expect([error.code, error.unsent], `call ${index + 1}`).toEqual([
+        'FAILED_PRECONDITION',
+        true,
+      ]);
     }
     expect(server.requests.all).toEqual([]);
     expect(pendingOf(client)).toBe(0);
@@ -106,14 +150,28 @@ describe('3: a body over 65,535 bytes never wraps silently', () => {
     const fits = client.stub(Things).size('x'.repeat(65_533));
     const request = await server.requests.next();
     expect(request.body.length).toBe(65_535);
-    request.peer.session.write(frameBytes({ command: 4, serviceId: 1, sequence: request.sequence, head: '{"Error":""}', body: '65533' }));
+    request.peer.session.write(
+      frameBytes({
+        command: 4,
+        serviceId: 1,
+        sequence: request.sequence,
+        head: '{"Error":""}',
+        body: '65533',
+      }),
+    );
     expect(await fits).toBe(65_533);
   });
 
   test('to a peer that does not say what it speaks, too', async () => {
     await using server = await RawServer.serve({}, () => true);
-    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 0 });
-    expect(await rejection(client.stub(Things).size('x'.repeat(70_000), { timeout: 30 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: true });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      heartbeatPeriod: 0,
+    });
+    expect(
+      await rejection(client.stub(Things).size('x'.repeat(70_000), { timeout: 30 })),
+    ).toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: true });
     const peer = await server.peers.next();
     expect(peer.frames.all.filter(({ command }) => command === 3)).toEqual([]);
   });
@@ -132,16 +190,29 @@ describe('3: a body over 65,535 bytes never wraps silently', () => {
     await using client = await connect(server.address, { connections: 1, reconnect: false });
     const answer = client.stub(Things).make(100_000);
     const { sequence, peer } = await server.requests.next();
-    peer.session.write(frameBytes({ command: 4, sequence, serviceId: 1, head: '{"Error":""}', body: JSON.stringify('x'.repeat(100_000)) }));
+    peer.session.write(
+      frameBytes({
+        command: 4,
+        sequence,
+        serviceId: 1,
+        head: '{"Error":""}',
+        body: JSON.stringify('x'.repeat(100_000)),
+      }),
+    );
     expect(await answer).toHaveLength(100_000);
   });
 
   test('a reply that a plain peer cannot take is an error of that call', async () => {
     await using server = await serve(freeMemory(), [handlers]);
     await using peer = await RawPeer.connect(server.address);
-    await peer.send(jsonRequest('Things', 'make', 65_534), jsonRequest('Things', 'make', 65_533, { sequence: 2n }));
+    await peer.send(
+      jsonRequest('Things', 'make', 65_534),
+      jsonRequest('Things', 'make', 65_533, { sequence: 2n }),
+    );
     const [refused, largest] = await peer.frames.take(2);
-    expect([refused?.code, JSON.parse(`${refused?.head}`).Code, refused?.body.length]).toEqual([1, 8, 0]);
+    expect([refused?.code, JSON.parse(`${refused?.head}`).Code, refused?.body.length]).toEqual([
+      1, 8, 0,
+    ]);
     expect([largest?.code, largest?.body.length]).toEqual([0, 65_535]);
   });
 
@@ -155,43 +226,68 @@ describe('3: a body over 65,535 bytes never wraps silently', () => {
   });
 
   test('beyond maxMessageBytes it is RESOURCE_EXHAUSTED on either side, and the session lives', async () => {
-    await using server = await serve(freeMemory(), [handlers], { session: { maxMessageBytes: 100_000 } });
-    await using client = await connect(server.address, { connections: 1, reconnect: false, session: { maxMessageBytes: 200_000 } });
+    await using server = await serve(freeMemory(), [handlers], {
+      session: { maxMessageBytes: 100_000 },
+    });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      session: { maxMessageBytes: 200_000 },
+    });
     const stub = client.stub(Things);
-    expect(await rejection(stub.size('x'.repeat(300_000)))).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true });
-    expect(await rejection(stub.make(150_000))).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: false });
+    expect(await rejection(stub.size('x'.repeat(300_000)))).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      unsent: true,
+    });
+    expect(await rejection(stub.make(150_000))).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      unsent: false,
+    });
     expect(await stub.make(50_000)).toHaveLength(50_000);
   });
 });
 
 describe('4: bytes handed to a handler are not recycled under it', () => {
   /** The body itself, as a view. */
-  const view: MessageCodec = { encode: (output, bytes) => output.append(bytes as Buffer), decode: (bytes, start, end) => bytes.subarray(start, end) };
+  const view: MessageCodec = {
+    encode: (output, bytes) => output.append(bytes as Buffer),
+    decode: (bytes, start, end) => bytes.subarray(start, end),
+  };
   const Blobs = contract('Blobs', { keep: unary<unknown, unknown>() });
   const codecs = { protobuf: protobufCodec(BytesValueSchema) as MessageCodec };
 
-  test.each([TCP, 'memory'])('a view that a handler or a caller keeps stays as it was: %s', async (address) => {
-    const kept: Buffer[] = [];
-    const replies: Buffer[] = [];
-    const Views = withCodecs(Blobs, { json: view }, { json: view });
-    await using server = await serve(address === 'memory' ? freeMemory() : address, [
-      implement(Views, {
-        keep(bytes) {
-          kept.push(bytes as Buffer);
-          return bytes;
-        },
-      }),
-    ]);
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
-    const stub = client.stub(Views);
-    const size = (index: number): number => [10, 500, 5_000, 60_000][index % 4] as number;
-    for (let round = 0; round < 10; round++) {
-      const answers = Array.from({ length: 20 }, (_, index) => stub.keep(Buffer.alloc(size(index), round * 20 + index)) as Promise<Buffer>);
-      replies.push(...(await Promise.all(answers)));
-    }
-    const wrong = [kept, replies].map((list) => list.filter((bytes, index) => !bytes.equals(Buffer.alloc(size(index % 20), index))).length);
-    expect([kept.length, replies.length, ...wrong]).toEqual([200, 200, 0, 0]);
-  });
+  test.each([TCP, 'memory'])(
+    'a view that a handler or a caller keeps stays as it was: %s',
+    async (address) => {
+      const kept: Buffer[] = [];
+      const replies: Buffer[] = [];
+      const Views = withCodecs(Blobs, { json: view }, { json: view });
+      await using server = await serve(address === 'memory' ? freeMemory() : address, [
+        implement(Views, {
+          keep(bytes) {
+            kept.push(bytes as Buffer);
+            return bytes;
+          },
+        }),
+      ]);
+      await using client = await connect(server.address, { connections: 1, reconnect: false });
+      const stub = client.stub(Views);
+      const size = (index: number): number => [10, 500, 5_000, 60_000][index % 4] as number;
+      for (let round = 0; round < 10; round++) {
+        const answers = Array.from(
+          { length: 20 },
+          (_, index) => stub.keep(Buffer.alloc(size(index), round * 20 + index)) as Promise<Buffer>,
+        );
+        replies.push(...(await Promise.all(answers)));
+      }
+      const wrong = [kept, replies].map(
+        (list) =>
+          list.filter((bytes, index) => !bytes.equals(Buffer.alloc(size(index % 20), index)))
+            .length,
+      );
+      expect([kept.length, replies.length, ...wrong]).toEqual([200, 200, 0, 0]);
+    },
+  );
 
   test('the bytes field of a Protobuf message stays as it was', async () => {
     const kept: Uint8Array[] = [];
@@ -205,8 +301,14 @@ describe('4: bytes handed to a handler are not recycled under it', () => {
       }),
     ]);
     await using client = await connect(server.address, { connections: 1, reconnect: false });
-    for (let index = 0; index < 200; index++) await client.stub(Messages).keep({ value: new Uint8Array(100 + index).fill(index) });
-    expect(kept.filter((bytes, index) => bytes.length !== 100 + index || !bytes.every((byte) => byte === index % 256))).toEqual([]);
+    for (let index = 0; index < 200; index++)
+      await client.stub(Messages).keep({ value: new Uint8Array(100 + index).fill(index) });
+    expect(
+      kept.filter(
+        (bytes, index) =>
+          bytes.length !== 100 + index || !bytes.every((byte) => byte === index % 256),
+      ),
+    ).toEqual([]);
     expect(kept).toHaveLength(200);
   });
 });
@@ -269,18 +371,40 @@ describe('5: what is wrong with one call answers that call; the session and the 
     ['an unknown version', jsonRequest('TestService', 'Add', {}, { more: { Version: 'v9' } }), 12],
     [
       'a codec that the service does not have',
-      frameBytes({ codec: PROTOBUF_CODEC, head: Buffer.from('\x0a\x06Faults\x12\x04fine\x18\x02', 'latin1') }),
+      frameBytes({
+        codec: PROTOBUF_CODEC,
+        head: Buffer.from('\x0a\x06Faults\x12\x04fine\x18\x02', 'latin1'),
+      }),
       12,
     ],
-    ['an argument that is no JSON', frameBytes({ head: '{"Service":"Faults","Method":"fine","CallType":"CT_TwoWay"}', body: '{' }), 3],
+    [
+      'an argument that is no JSON',
+      frameBytes({
+        head: '{"Service":"Faults","Method":"fine","CallType":"CT_TwoWay"}',
+        body: '{',
+      }),
+      3,
+    ],
     ['an argument of another type', jsonRequest('TestService', 'Add', { A: 'text' }), 3],
-    ['an argument of another type, with a long text in it', jsonRequest('TestService', 'Add', { A: 'x'.repeat(200_000) }), 3],
-    ['an argument that is no Protobuf', frameBytes({ codec: PROTOBUF_CODEC, head: protobufHead, body: Buffer.from([0xff]) }), 3],
+    [
+      'an argument of another type, with a long text in it',
+      jsonRequest('TestService', 'Add', { A: 'x'.repeat(200_000) }),
+      3,
+    ],
+    [
+      'an argument that is no Protobuf',
+      frameBytes({ codec: PROTOBUF_CODEC, head: protobufHead, body: Buffer.from([0xff]) }),
+      3,
+    ],
     ['a header that is no JSON', frameBytes({ head: '{"Service"' }), 3],
     ['a header that is no object', frameBytes({ head: '[]' }), 3],
     ['a header without names', frameBytes({ head: '{}' }), 3],
     ['an empty header', frameBytes({ head: '' }), 3],
-    ['a header that is no Protobuf', frameBytes({ codec: PROTOBUF_CODEC, head: Buffer.from([0x0a, 0x7f]) }), 3],
+    [
+      'a header that is no Protobuf',
+      frameBytes({ codec: PROTOBUF_CODEC, head: Buffer.from([0x0a, 0x7f]) }),
+      3,
+    ],
     ...Object.keys(THROWN).flatMap((name): [string, Buffer, number | undefined][] => {
       const code = { endlessMetadata: 10, badMetadata: 10, badDetails: 10 }[name];
       return [
@@ -296,11 +420,19 @@ describe('5: what is wrong with one call answers that call; the session and the 
 
   test.each(BAD_CALLS)('%s', async (_, bytes, code) => {
     const waiting = gate<{ Sum: number }>();
-    await using server = await serve(freeMemory(), [faults, testService({ add: () => waiting.promise })]);
+    await using server = await serve(freeMemory(), [
+      faults,
+      testService({ add: () => waiting.promise }),
+    ]);
     await using peer = await RawPeer.connect(server.address);
     await peer.send(jsonRequest('TestService', 'Add', { A: 1, B: 2 }, { sequence: 11n }), bytes);
     const answer = await peer.frames.next();
-    expect([answer.command, answer.sequence, answer.code, answer.body.length]).toEqual([4, 1n, 1, 0]);
+    expect([answer.command, answer.sequence, answer.code, answer.body.length]).toEqual([
+      4,
+      1n,
+      1,
+      0,
+    ]);
     if (answer.codec === 1) expect(JSON.parse(answer.head.toString()).Code).toBe(code);
     await peer.send(request('fine', 'still here'));
     expect((await peer.frames.next()).body.toString()).toBe('"still here"');
@@ -312,8 +444,13 @@ describe('5: what is wrong with one call answers that call; the session and the 
   });
 
   test('a Protobuf reply of a wrong type, with a long text in it', async () => {
-    await using pair = await rig({ codec: 'protobuf', handlers: { add: async () => ({ Sum: 'x'.repeat(200_000) as unknown as number }) } });
-    expect(['UNKNOWN', 'INTERNAL', 'INVALID_ARGUMENT']).toContain(await outcome(pair.stub.add({ A: 1, B: 2 })));
+    await using pair = await rig({
+      codec: 'protobuf',
+      handlers: { add: async () => ({ Sum: 'x'.repeat(200_000) as unknown as number }) },
+    });
+    expect(['UNKNOWN', 'INTERNAL', 'INVALID_ARGUMENT']).toContain(
+      await outcome(pair.stub.add({ A: 1, B: 2 })),
+    );
     expect(await pair.stub.test({ A: 'a', B: 'b', C: 'c' })).toMatchObject({ A: 'a, b, c' });
   });
 
@@ -335,7 +472,10 @@ describe('5: what is wrong with one call answers that call; the session and the 
     const boom = (): never => {
       throw new Error('the disk is full');
     };
-    await using pair = await rig({ server: { logger: { info: boom, warn: boom } }, handlers: { event: () => reject(new Error('logged')) } });
+    await using pair = await rig({
+      server: { logger: { info: boom, warn: boom } },
+      handlers: { event: () => reject(new Error('logged')) },
+    });
     const warnings = new Inbox<Error>('a warning of the process');
     const listen = (warning: Error): void => warnings.push(warning);
     process.on('warning', listen);
@@ -352,7 +492,10 @@ describe('5: what is wrong with one call answers that call; the session and the 
 describe('6: every call settles exactly once', () => {
   test('a lost session fails its calls at once, not at their timeouts', async () => {
     using watched = watchSessions();
-    await using pair = await rig({ handlers: { test: () => new Promise(() => {}) }, client: { timeout: LONG } });
+    await using pair = await rig({
+      handlers: { test: () => new Promise(() => {}) },
+      client: { timeout: LONG },
+    });
     const settled = new Inbox<Error | null>('a callback');
     const calls = Array.from({ length: 100 }, () => outcome(pair.stub.test({})));
     pair.stub.test({}, (error) => settled.push(error));
@@ -365,11 +508,18 @@ describe('6: every call settles exactly once', () => {
 
   test('the callback form has a timeout too, and its callback is called once', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false, timeout: 30 });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      timeout: 30,
+    });
     const settled = new Inbox<Error | null>('a callback');
     client.stub(TestService).add({ A: 1 }, (error) => settled.push(error));
     client.stub(TestService).add({ A: 1 }, { timeout: 40 }, (error) => settled.push(error));
-    expect((await settled.take(2)).map((error) => (error as RpcError).code)).toEqual(['DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED']);
+    expect((await settled.take(2)).map((error) => (error as RpcError).code)).toEqual([
+      'DEADLINE_EXCEEDED',
+      'DEADLINE_EXCEEDED',
+    ]);
     // The answers come too late, twice each.
     for (const { sequence, peer } of await server.requests.take(2)) {
       const answer = frameBytes({ command: 4, sequence, head: '{"Error":""}', body: '{}' });
@@ -385,10 +535,16 @@ describe('6: every call settles exactly once', () => {
     await using client = await connect(server.address, { connections: 1, reconnect: false });
     const first = client.stub(TestService).test({ A: 'x' });
     const { sequence, peer } = await server.requests.next();
-    const answer = (to: bigint, text: string) => frameBytes({ command: 4, sequence: to, codec: 2, body: Buffer.from(`\n\x01${text}`) });
+    const answer = (to: bigint, text: string) =>
+      frameBytes({ command: 4, sequence: to, codec: 2, body: Buffer.from(`\n\x01${text}`) });
     const second = client.stub(TestService).test({ A: 'y' });
     const other = await server.requests.next();
-    await peer.send(answer(sequence, 'a'), answer(sequence, 'b'), answer(12_345n, 'c'), answer(other.sequence, 'd'));
+    await peer.send(
+      answer(sequence, 'a'),
+      answer(sequence, 'b'),
+      answer(12_345n, 'c'),
+      answer(other.sequence, 'd'),
+    );
     expect([(await first).A, (await second).A]).toEqual(['a', 'd']);
     expect(pendingOf(client)).toBe(0);
   });
@@ -398,9 +554,17 @@ describe('6: every call settles exactly once', () => {
     ['no header', frameBytes({ command: 4, head: '{"Error', code: 1 }), 'INTERNAL'],
     ['a heartbeat', frameBytes({ command: 2 }), 'INTERNAL'],
     ['failed without a header', frameBytes({ command: 4, code: 1 }), 'UNKNOWN'],
-    ['failed without sections', frameBytes({ command: 4, code: 1, packageLength: 0 }).subarray(0, 32), 'UNKNOWN'],
+    [
+      'failed without sections',
+      frameBytes({ command: 4, code: 1, packageLength: 0 }).subarray(0, 32),
+      'UNKNOWN',
+    ],
     ['an error with code 0', frameBytes({ command: 4, head: '{"Error":"no"}' }), 'UNKNOWN'],
-    ['a codec that the method does not have', frameBytes({ command: 4, codec: 2, body: 'xx' }), 'INTERNAL'],
+    [
+      'a codec that the method does not have',
+      frameBytes({ command: 4, codec: 2, body: 'xx' }),
+      'INTERNAL',
+    ],
   ])('an answer that is %s settles its call', async (_, bytes, code) => {
     await using server = await RawServer.serve();
     await using client = await connect(server.address, { connections: 1, reconnect: false });
@@ -445,7 +609,9 @@ describe('6: every call settles exactly once', () => {
       tell: oneway<number>(),
     });
     const untilAborted = (signal: AbortSignal): Promise<never> =>
-      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+      new Promise((_, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+      );
     const services = [
       implement(Chaos, {
         now: (n) => n,
@@ -469,7 +635,12 @@ describe('6: every call settles exactly once', () => {
     ];
     const address = freeMemory();
     await using server = await serve(address, services);
-    await using client = await connect(address, { connections: 3, reconnect: { initialDelay: 1, maxDelay: 2 }, services: offered, timeout: 200 });
+    await using client = await connect(address, {
+      connections: 3,
+      reconnect: { initialDelay: 1, maxDelay: 2 },
+      services: offered,
+      timeout: 200,
+    });
     const stub = client.stub(Chaos);
     const methods = ['now', 'soon', 'never', 'back', 'tell'] as const;
     const settled: number[] = [];
@@ -483,9 +654,19 @@ describe('6: every call settles exactly once', () => {
     for (let n = 0; n < CALLS; n++) {
       const method = methods[random(methods.length)] as (typeof methods)[number];
       const abort = random(4) === 0 ? new AbortController() : undefined;
-      const options = { ...(random(2) === 0 && { timeout: 1 + random(30) }), ...(abort && { signal: abort.signal }) };
+      const options = {
+        ...(random(2) === 0 && { timeout: 1 + random(30) }),
+        ...(abort && { signal: abort.signal }),
+      };
       const finish = (error: unknown, value?: unknown): void =>
-        count(n, error ? (error as RpcError).code : value === n || method === 'tell' ? 'ok' : 'wrong value');
+        count(
+          n,
+          error
+            ? (error as RpcError).code
+            : value === n || method === 'tell'
+              ? 'ok'
+              : 'wrong value',
+        );
       if (random(3) === 0) {
         promises.push(
           new Promise<void>((resolve) => {
@@ -495,7 +676,10 @@ describe('6: every call settles exactly once', () => {
             });
           }),
         );
-      } else promises.push(stub[method](n, options).then((value: unknown) => finish(null, value), finish));
+      } else
+        promises.push(
+          stub[method](n, options).then((value: unknown) => finish(null, value), finish),
+        );
       if (abort) {
         if (random(4) === 0) abort.abort();
         else void turns(random(4)).then(() => abort.abort());
@@ -503,10 +687,19 @@ describe('6: every call settles exactly once', () => {
       if (random(200) === 0) [...watched.open][random(watched.open.size)]?.destroy();
       if (random(20) === 0) await turns(random(3));
     }
-    await within(Promise.all(promises), () => `all calls to settle; ${settled.filter((times) => times > 0).length} of ${CALLS} have`, 240_000);
+    await within(
+      Promise.all(promises),
+      () => `all calls to settle; ${settled.filter((times) => times > 0).length} of ${CALLS} have`,
+      240_000,
+    );
     expect([...settled].map((times) => times ?? 0).filter((times) => times !== 1)).toEqual([]);
     expect(settled).toHaveLength(CALLS);
-    expect([...results.keys()].sort()).toEqual(['CANCELLED', 'DEADLINE_EXCEEDED', 'UNAVAILABLE', 'ok']);
+    expect([...results.keys()].sort()).toEqual([
+      'CANCELLED',
+      'DEADLINE_EXCEEDED',
+      'UNAVAILABLE',
+      'ok',
+    ]);
     await until(() => pendingOf(client, server) === 0, 'nothing is pending');
   }, 300_000);
 });
@@ -516,8 +709,15 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
 
   test('a peer that takes calls and says nothing', async () => {
     await using server = await RawServer.serve({}, () => true);
-    await using client = await connect(server.address, { connections: 1, reconnect: false, timeout: LONG, ...HEARTBEATS });
-    expect(await rejection(client.stub(TestService).add({ A: 1 }))).toMatchObject({ code: 'UNAVAILABLE' });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      timeout: LONG,
+      ...HEARTBEATS,
+    });
+    expect(await rejection(client.stub(TestService).add({ A: 1 }))).toMatchObject({
+      code: 'UNAVAILABLE',
+    });
     expect(client.channels.size).toBe(0);
   });
 
@@ -532,9 +732,15 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
   test('a call that timed out leaves a live session alone, and a dead one is replaced', async () => {
     let dead = false;
     await using server = await RawServer.serve({}, () => dead);
-    await using client = await connect(server.address, { connections: 1, reconnect: { initialDelay: 1, maxDelay: 1 }, timeout: 20, ...HEARTBEATS });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: { initialDelay: 1, maxDelay: 1 },
+      timeout: 20,
+      ...HEARTBEATS,
+    });
     const peer = await server.peers.next();
-    for (let i = 0; i < 3; i++) expect(await outcome(client.stub(TestService).add({ A: 1 }))).toBe('DEADLINE_EXCEEDED');
+    for (let i = 0; i < 3; i++)
+      expect(await outcome(client.stub(TestService).add({ A: 1 }))).toBe('DEADLINE_EXCEEDED');
     expect([peer.session.closed, client.channels.size]).toEqual([false, 1]);
     dead = true;
     await peer.end();
@@ -543,7 +749,11 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
   });
 
   test.each([
-    ['a peer that does not read, when the queue is full', { session: { maxQueuedBytes: 2_000, highWaterMark: 1_000 } }, 1_000],
+    [
+      'a peer that does not read, when the queue is full',
+      { session: { maxQueuedBytes: 2_000, highWaterMark: 1_000 } },
+      1_000,
+    ],
     ['a peer that does not answer, when no more calls may wait', { maxPendingCalls: 3 }, 10],
   ])('%s', async (_, options, size) => {
     let alive = true;
@@ -552,8 +762,17 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
       session.pause();
       return true;
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false, timeout: LONG, ...HEARTBEATS, ...options });
-    await until(() => [...client.channels][0]?.extended === false, 'the first heartbeat is answered');
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      timeout: LONG,
+      ...HEARTBEATS,
+      ...options,
+    });
+    await until(
+      () => [...client.channels][0]?.extended === false,
+      'the first heartbeat is answered',
+    );
     alive = false;
     const stub = client.stub(TestService, { codec: 'json' });
     const calls = Array.from({ length: 10 }, () => outcome(stub.test({ A: 'x'.repeat(size) })));
@@ -567,10 +786,20 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
   test('any sign of life counts, also when the heartbeat itself is not answered', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
       // It does not know heartbeats, but it goes on talking.
-      if (frame.command === 1) setTimeout(() => peer.session.closed || peer.session.write(frameBytes({ command: 4, sequence: 99n })), 20);
+      if (frame.command === 1)
+        setTimeout(
+          () =>
+            peer.session.closed || peer.session.write(frameBytes({ command: 4, sequence: 99n })),
+          20,
+        );
       return true;
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 200, heartbeatTimeout: 1_000 });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      heartbeatPeriod: 200,
+      heartbeatTimeout: 1_000,
+    });
     const peer = await server.peers.next();
     // The first of them would be missed long before the last is sent.
     await until(() => peer.frames.all.length >= 7, 'seven heartbeats came');
@@ -579,9 +808,16 @@ describe('7: silence beyond the heartbeat closes the session; no half-dead one i
 
   test('with heartbeats off, silence is nobody’s business', async () => {
     await using server = await RawServer.serve({}, () => true);
-    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 0, heartbeatTimeout: 20 });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      heartbeatPeriod: 0,
+      heartbeatTimeout: 20,
+    });
     const peer = await server.peers.next();
-    expect(await outcome(client.stub(TestService).add({ A: 1 }, { timeout: 100 }))).toBe('DEADLINE_EXCEEDED');
+    expect(await outcome(client.stub(TestService).add({ A: 1 }, { timeout: 100 }))).toBe(
+      'DEADLINE_EXCEEDED',
+    );
     expect([peer.session.closed, client.channels.size]).toEqual([false, 1]);
   });
 });
@@ -594,7 +830,8 @@ describe('8: one connection carries many calls at once', () => {
     const calls = Array.from({ length: 1_000 }, (_, n) => stub.echo(n));
     const requests = await server.requests.take(1_000);
     expect(new Set(requests.map(({ peer }) => peer)).size).toBe(1);
-    for (const { sequence, body, peer } of requests.reverse()) peer.session.write(frameBytes({ command: 4, sequence, body }));
+    for (const { sequence, body, peer } of requests.reverse())
+      peer.session.write(frameBytes({ command: 4, sequence, body }));
     expect(await Promise.all(calls)).toEqual(Array.from({ length: 1_000 }, (_, n) => n));
     expect(server.peers.all).toHaveLength(1);
   });
@@ -608,34 +845,40 @@ describe('8: one connection carries many calls at once', () => {
     expect(await slow).toMatchObject({ A: 'at last' });
   });
 
-  test.each([TCP, 'memory'])('calls made while there is no session share one dial: %s', async (address) => {
-    using watched = watchSessions();
-    await using server = await RawServer.serve({ ...(address === TCP && { address }) });
-    await using client = await connect(server.address, { connections: 1, reconnect: { initialDelay: 500, maxDelay: 500 } });
-    await server.peers.next();
-    for (const session of watched.open) session.destroy();
-    await until(() => client.channels.size === 0, 'the client has seen it');
-    const calls: Promise<string>[] = [];
-    while (server.peers.all.length < 2) {
-      for (let i = 0; i < 3; i++) calls.push(outcome(client.stub(Things).echo(i)));
-      await turns();
-    }
-    calls.push(outcome(client.stub(Things).echo(0)));
-    const peer = await server.peers.next();
-    for (;;) {
-      const request = await server.requests.next();
-      peer.session.write(frameBytes({ command: 4, sequence: request.sequence, body: 'true' }));
-      if (server.requests.unread.length === 0) {
-        await turns(3);
-        if (server.requests.unread.length === 0) break;
+  test.each([TCP, 'memory'])(
+    'calls made while there is no session share one dial: %s',
+    async (address) => {
+      using watched = watchSessions();
+      await using server = await RawServer.serve({ ...(address === TCP && { address }) });
+      await using client = await connect(server.address, {
+        connections: 1,
+        reconnect: { initialDelay: 500, maxDelay: 500 },
+      });
+      await server.peers.next();
+      for (const session of watched.open) session.destroy();
+      await until(() => client.channels.size === 0, 'the client has seen it');
+      const calls: Promise<string>[] = [];
+      while (server.peers.all.length < 2) {
+        for (let i = 0; i < 3; i++) calls.push(outcome(client.stub(Things).echo(i)));
+        await turns();
       }
-    }
-    const codes = await within(Promise.all(calls), 'all calls to settle');
-    expect(codes.at(-1)).toBe('ok');
-    // Those that came before the attempt was due learned at once that there is no session.
-    expect(new Set([...codes, 'UNAVAILABLE'])).toEqual(new Set(['ok', 'UNAVAILABLE']));
-    expect(server.peers.all).toHaveLength(2);
-  });
+      calls.push(outcome(client.stub(Things).echo(0)));
+      const peer = await server.peers.next();
+      for (;;) {
+        const request = await server.requests.next();
+        peer.session.write(frameBytes({ command: 4, sequence: request.sequence, body: 'true' }));
+        if (server.requests.unread.length === 0) {
+          await turns(3);
+          if (server.requests.unread.length === 0) break;
+        }
+      }
+      const codes = await within(Promise.all(calls), 'all calls to settle');
+      expect(codes.at(-1)).toBe('ok');
+      // Those that came before the attempt was due learned at once that there is no session.
+      expect(new Set([...codes, 'UNAVAILABLE'])).toEqual(new Set(['ok', 'UNAVAILABLE']));
+      expect(server.peers.all).toHaveLength(2);
+    },
+  );
 });
 
 describe('9: a dead address fails fast, with the reason', () => {
@@ -643,7 +886,10 @@ describe('9: a dead address fails fast, with the reason', () => {
     const server = await serve(TCP, [testService()]);
     const { address } = server;
     await server.close();
-    expect(await rejection(connect(address, { connectTimeout: LONG }))).toMatchObject({ code: 'CONNECT_FAILED', cause: { code: 'ECONNREFUSED' } });
+    expect(await rejection(connect(address, { connectTimeout: LONG }))).toMatchObject({
+      code: 'CONNECT_FAILED',
+      cause: { code: 'ECONNREFUSED' },
+    });
   });
 
   test('a name that nobody listens at', async () => {
@@ -651,7 +897,10 @@ describe('9: a dead address fails fast, with the reason', () => {
   });
 
   test('a call while the server is away: UNAVAILABLE at once, unsent, with the cause', async () => {
-    await using pair = await rig({ address: TCP, client: { reconnect: { initialDelay: 1, maxDelay: 5 }, timeout: LONG } });
+    await using pair = await rig({
+      address: TCP,
+      client: { reconnect: { initialDelay: 1, maxDelay: 5 }, timeout: LONG },
+    });
     pair.server.destroy();
     await until(() => pair.client.channels.size === 0, 'the client has seen it');
     const causes = new Set<unknown>();
@@ -661,12 +910,19 @@ describe('9: a dead address fails fast, with the reason', () => {
       );
       return causes.has('UNAVAILABLE true CONNECT_FAILED');
     }, 'a call says why');
-    expect([...causes].filter((cause) => !/^UNAVAILABLE true CONNECT(ION_LOST|_FAILED)$/.test(`${cause}`))).toEqual([]);
+    expect(
+      [...causes].filter(
+        (cause) => !/^UNAVAILABLE true CONNECT(ION_LOST|_FAILED)$/.test(`${cause}`),
+      ),
+    ).toEqual([]);
   });
 
   test('a call that waited for an attempt takes what is left of its timeout along', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: { initialDelay: 1, maxDelay: 1 } });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: { initialDelay: 1, maxDelay: 1 },
+    });
     const { dial } = memory;
     const [stalled, goOn] = [gate(), gate()];
     vi.spyOn(memory, 'dial').mockImplementation(async (...given) => {
@@ -688,21 +944,30 @@ describe('9: a dead address fails fast, with the reason', () => {
   });
 
   test('a call that waits for an attempt is cancelled by its signal, and ended by its timeout', async () => {
-    await using pair = await rig({ client: { reconnect: { initialDelay: 1, maxDelay: 1 }, timeout: Number.POSITIVE_INFINITY } });
+    await using pair = await rig({
+      client: { reconnect: { initialDelay: 1, maxDelay: 1 }, timeout: Number.POSITIVE_INFINITY },
+    });
     const { client } = pair;
     let dials = 0;
     // An attempt that never ends by itself.
     vi.spyOn(memory, 'dial').mockImplementation((_address, _options, signal) => {
       dials++;
-      return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
+      return new Promise((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+      );
     });
     onTestFinished(() => void vi.restoreAllMocks());
     pair.server.destroy();
     await until(() => client.channels.size === 0, 'the client has seen it');
-    expect(await rejection(pair.stub.add({ A: 1 }, { signal: AbortSignal.abort() }))).toMatchObject({ code: 'CANCELLED', unsent: true });
+    expect(await rejection(pair.stub.add({ A: 1 }, { signal: AbortSignal.abort() }))).toMatchObject(
+      { code: 'CANCELLED', unsent: true },
+    );
     await until(() => dials > 0, 'an attempt is under way');
     const abort = new AbortController();
-    const [cancelled, late] = [rejection(pair.stub.add({ A: 1 }, { signal: abort.signal })), rejection(pair.stub.add({ A: 1 }, { timeout: 20 }))];
+    const [cancelled, late] = [
+      rejection(pair.stub.add({ A: 1 }, { signal: abort.signal })),
+      rejection(pair.stub.add({ A: 1 }, { timeout: 20 })),
+    ];
     abort.abort();
     expect(await cancelled).toMatchObject({ code: 'CANCELLED', unsent: true });
     expect(await late).toMatchObject({ code: 'UNAVAILABLE', unsent: true });
@@ -715,7 +980,10 @@ describe('9: a dead address fails fast, with the reason', () => {
 });
 
 describe('10: heartbeats leave no entries behind, and silence is noticed in period + timeout', () => {
-  /** The sweep is one wheel of the ticker: it begins with a heartbeat, and stops when nothing waits any more. The other wheels stay. */
+  /**
+   * The sweep is one wheel of the ticker: it begins with a heartbeat, and stops when nothing waits
+   * any more. The other wheels stay.
+   */
   async function sweepStops(): Promise<void> {
     const seen = new Set<number>();
     await until(() => seen.add(runningWheels()).size > 1, 'the sweep has stopped');
@@ -723,7 +991,11 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
 
   test('answered heartbeats leave nothing that is swept', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 30 });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      heartbeatPeriod: 30,
+    });
     await until(() => server.heartbeats >= 6, 'six heartbeats were answered');
     expect(pendingOf(client)).toBe(0);
     await sweepStops();
@@ -731,10 +1003,20 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
 
   test('heartbeats that get no answer expire', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
-      if (frame.command === 1) setTimeout(() => peer.session.closed || peer.session.write(frameBytes({ command: 4, sequence: 99n })), 5);
+      if (frame.command === 1)
+        setTimeout(
+          () =>
+            peer.session.closed || peer.session.write(frameBytes({ command: 4, sequence: 99n })),
+          5,
+        );
       return true;
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 200, heartbeatTimeout: 100 });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      heartbeatPeriod: 200,
+      heartbeatTimeout: 100,
+    });
     const peer = await server.peers.next();
     await until(() => peer.frames.all.length >= 3, 'three heartbeats came');
     await sweepStops();
@@ -764,7 +1046,12 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
   test('a frozen peer is noticed', async () => {
     await using server = await RawServer.serve({}, () => true);
     const [heartbeatPeriod, heartbeatTimeout] = [100, 80];
-    await using client: RpcClient = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod, heartbeatTimeout });
+    await using client: RpcClient = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      heartbeatPeriod,
+      heartbeatTimeout,
+    });
     await (await server.peers.next()).end();
     await until(() => client.channels.size === 0, 'the client has seen it');
   });
@@ -772,7 +1059,12 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
   test('a peer that freezes after a while is noticed, too', async () => {
     let frozen = false;
     await using server = await RawServer.serve({}, () => frozen);
-    await using client = await connect(server.address, { connections: 1, reconnect: false, heartbeatPeriod: 150, heartbeatTimeout: 150 });
+    await using client = await connect(server.address, {
+      connections: 1,
+      reconnect: false,
+      heartbeatPeriod: 150,
+      heartbeatTimeout: 150,
+    });
     const peer = await server.peers.next();
     await until(() => server.heartbeats >= 4, 'four heartbeats were answered');
     frozen = true;
@@ -781,7 +1073,10 @@ describe('10: heartbeats leave no entries behind, and silence is noticed in peri
   });
 
   test('a server closes a session that is idle beyond idleTimeout, and keeps one that sends heartbeats', async () => {
-    await using pair = await rig({ server: { session: { idleTimeout: 500 } }, client: { heartbeatPeriod: 20 } });
+    await using pair = await rig({
+      server: { session: { idleTimeout: 500 } },
+      client: { heartbeatPeriod: 20 },
+    });
     const start = performance.now();
     await using silent = await RawPeer.connect(pair.server.address);
     await silent.end();
@@ -820,7 +1115,10 @@ describe('11: an error keeps its code, message, details and metadata across the 
       codec,
       handlers: {
         err() {
-          throw new RpcError(code, `no 汉字 "${code}"`, { details, metadata: { why: 'because', __proto__: 'x' } as Record<string, string> });
+          throw new RpcError(code, `no 汉字 "${code}"`, {
+            details,
+            metadata: { why: 'because', __proto__: 'x' } as Record<string, string>,
+          });
         },
       },
     });
@@ -838,31 +1136,57 @@ describe('11: an error keeps its code, message, details and metadata across the 
   });
 
   test.each(CODECS)('an empty message is still an error, in %s', async (codec) => {
-    for (const thrown of [new Error(''), new RpcError('NOT_FOUND', ''), new RpcError('UNKNOWN', '')]) {
+    for (const thrown of [
+      new Error(''),
+      new RpcError('NOT_FOUND', ''),
+      new RpcError('UNKNOWN', ''),
+    ]) {
       await using pair = await rig({ codec, handlers: { err: () => Promise.reject(thrown) } });
-      expect(await rejection(pair.stub.err({}))).toMatchObject({ message: '', code: thrown instanceof RpcError ? thrown.code : 'UNKNOWN' });
+      expect(await rejection(pair.stub.err({}))).toMatchObject({
+        message: '',
+        code: thrown instanceof RpcError ? thrown.code : 'UNKNOWN',
+      });
     }
   });
 
   test('an error too large to send keeps its code and the beginning of its message', async () => {
     await using pair = await rig({
-      handlers: { err: () => Promise.reject(new RpcError('NOT_FOUND', 'lost '.repeat(100_000), { details: new Uint8Array(100_000) })) },
+      handlers: {
+        err: () =>
+          Promise.reject(
+            new RpcError('NOT_FOUND', 'lost '.repeat(100_000), {
+              details: new Uint8Array(100_000),
+            }),
+          ),
+      },
     });
     const error = await rejection<RpcError>(pair.stub.err({}));
     expect([error.code, error.message.slice(0, 10)]).toEqual(['NOT_FOUND', 'lost lost ']);
   });
 
   test('the callback form gets the same error', async () => {
-    await using pair = await rig({ handlers: { err: () => Promise.reject(new RpcError('NOT_FOUND', 'x', { metadata: { a: 'b' } })) } });
+    await using pair = await rig({
+      handlers: {
+        err: () => Promise.reject(new RpcError('NOT_FOUND', 'x', { metadata: { a: 'b' } })),
+      },
+    });
     const settled = new Inbox<Error | null>('a callback');
     pair.stub.err({}, (error) => settled.push(error));
-    expect(await settled.next()).toMatchObject({ code: 'NOT_FOUND', message: 'x', metadata: { a: 'b' } });
+    expect(await settled.next()).toMatchObject({
+      code: 'NOT_FOUND',
+      message: 'x',
+      metadata: { a: 'b' },
+    });
   });
 });
 
 describe('12: dispatch is by service and version', () => {
   const make = (name: string, version?: string) => {
-    const made = contract(name, { who: unary<void, string>() }, version === undefined ? {} : { version });
+    const made = contract(
+      name,
+      { who: unary<void, string>() },
+      version === undefined ? {} : { version },
+    );
     return { made, service: implement(made, { who: () => `${name} ${version}` }) };
   };
 
@@ -871,7 +1195,12 @@ describe('12: dispatch is by service and version', () => {
     await using server = await serve(freeMemory(), [a1.service, a2.service, b1.service]);
     await using client = await connect(server.address, { connections: 1, reconnect: false });
     const who = (from: typeof a1) => client.stub(from.made).who();
-    expect([await who(a1), await who(a2), await who(b1), await who(a1)]).toEqual(['A v1', 'A v2', 'B v1', 'A v1']);
+    expect([await who(a1), await who(a2), await who(b1), await who(a1)]).toEqual([
+      'A v1',
+      'A v2',
+      'B v1',
+      'A v1',
+    ]);
     expect(await outcome(who(a3))).toBe('UNIMPLEMENTED');
   });
 
@@ -881,7 +1210,10 @@ describe('12: dispatch is by service and version', () => {
     await using all = await serve(freeMemory(), [v1.service, plain.service, v2.service]);
     await using one = await connect(some.address, { connections: 1, reconnect: false });
     await using two = await connect(all.address, { connections: 1, reconnect: false });
-    expect([await one.stub(plain.made).who(), await two.stub(plain.made).who()]).toEqual(['A v1', 'A undefined']);
+    expect([await one.stub(plain.made).who(), await two.stub(plain.made).who()]).toEqual([
+      'A v1',
+      'A undefined',
+    ]);
   });
 
   test('a service without a version serves callers of every version', async () => {
@@ -892,19 +1224,27 @@ describe('12: dispatch is by service and version', () => {
   });
 
   test('the same name and version twice is refused at the call', async () => {
-    expect(await rejection(serve(freeMemory(), [make('A', 'v1').service, make('A', 'v1').service]))).toMatchObject({ code: 'BAD_OPTION' });
+    expect(
+      await rejection(serve(freeMemory(), [make('A', 'v1').service, make('A', 'v1').service])),
+    ).toMatchObject({ code: 'BAD_OPTION' });
   });
 
   test('every answer of a conversation in which versions alternate is its own', () => {
     // The router remembers headers; the bytes of another version are another header.
-    const frames = parseFrames(Buffer.concat(['v1', 'v2'].map((Version) => jsonRequest('A', 'who', undefined, { more: { Version } }))));
+    const frames = parseFrames(
+      Buffer.concat(
+        ['v1', 'v2'].map((Version) => jsonRequest('A', 'who', undefined, { more: { Version } })),
+      ),
+    );
     expect(frames[0]?.head.equals(frames[1]?.head as Buffer)).toBe(false);
   });
 });
 
 test('a client has two connections to its peer, and calls take turns on them', async () => {
   const peers = new Set<string>();
-  await using server = await serve(freeMemory(), [testService({ add: (_, { peer }) => ({ Sum: peers.add(peer).size }) })]);
+  await using server = await serve(freeMemory(), [
+    testService({ add: (_, { peer }) => ({ Sum: peers.add(peer).size }) }),
+  ]);
   await using client = await connect(server.address, { reconnect: false });
   await until(() => client.channels.size === 2, 'both are there');
   const stub = client.stub(TestService);

@@ -1,7 +1,16 @@
 /** RpcError.from(): whatever was thrown becomes an RpcError. */
 import { describe, expect, test, vi } from 'vitest';
 import { RpcError } from '../../src/rpc/errors.js';
-import { connect, contract, implement, oneway, retry, serve, serverStream, unary } from '../../src/rpc/index.js';
+import {
+  connect,
+  contract,
+  implement,
+  oneway,
+  retry,
+  serve,
+  serverStream,
+  unary,
+} from '../../src/rpc/index.js';
 import { clientCall, scripted } from '../fixtures/calls.js';
 
 async function otherCopy(): Promise<typeof RpcError> {
@@ -27,7 +36,13 @@ describe('RpcError.from()', () => {
     });
     const error = RpcError.from(thrown);
     expect(error).toBeInstanceOf(RpcError);
-    expect(error).toMatchObject({ code: 'NOT_FOUND', message: 'no such thing', unsent: true, reason: 'refused', cause: thrown });
+    expect(error).toMatchObject({
+      code: 'NOT_FOUND',
+      message: 'no such thing',
+      unsent: true,
+      reason: 'refused',
+      cause: thrown,
+    });
     expect({ ...error.metadata }).toEqual({ see: 'there' });
     expect([...(error.details ?? [])]).toEqual([1, 2]);
   });
@@ -74,7 +89,12 @@ describe('RpcError.from()', () => {
       reason: 'odd',
     };
     const error = RpcError.from(odd);
-    expect(error).toMatchObject({ code: 'NOT_FOUND', details: undefined, unsent: false, reason: undefined });
+    expect(error).toMatchObject({
+      code: 'NOT_FOUND',
+      details: undefined,
+      unsent: false,
+      reason: undefined,
+    });
     expect({ ...error.metadata }).toEqual({ s: 's' });
   });
 });
@@ -92,7 +112,8 @@ describe('an RpcError whose fields were changed', () => {
     ['an unknown reason', { reason: 'toString' }],
     ['a fate that is no boolean', { unsent: 'yes' }],
   ];
-  const changed = (change: object): RpcError => Object.assign(new RpcError('NOT_FOUND', 'none', { metadata: { see: 'there' } }), change);
+  const changed = (change: object): RpcError =>
+    Object.assign(new RpcError('NOT_FOUND', 'none', { metadata: { see: 'there' } }), change);
 
   test.each(CHANGES)('becomes one without them: %s', (_, change) => {
     const thrown = changed(change);
@@ -105,7 +126,11 @@ describe('an RpcError whose fields were changed', () => {
   });
 
   test.each(CHANGES)('ends its call alone, however it is called: %s', async (_, change) => {
-    const Odd = contract('Odd', { ask: unary<string, string>(), tell: oneway<string>(), list: serverStream<string, string>() });
+    const Odd = contract('Odd', {
+      ask: unary<string, string>(),
+      tell: oneway<string>(),
+      list: serverStream<string, string>(),
+    });
     const fails = async (): Promise<never> => {
       await null;
       throw changed({ ...change, ...(!('reason' in change) && { reason: 'refused' }) });

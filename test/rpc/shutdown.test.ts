@@ -16,7 +16,11 @@ import {
 import { noLeaks } from '../fixtures/leaks.js';
 import { gate, until, within } from '../fixtures/waiting.js';
 
-const News = contract('News', { watch: serverStream<void, number>(), talk: duplex<string, string>(), ask: unary<void, string>() });
+const News = contract('News', {
+  watch: serverStream<void, number>(),
+  talk: duplex<string, string>(),
+  ask: unary<void, string>(),
+});
 noLeaks();
 
 const aborted = (signal: AbortSignal): Promise<void> =>
@@ -44,10 +48,16 @@ test('close() takes no longer than endless streams need to leave, behind interce
       await aborted(draining);
       yield 2;
     }
-    const server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch })], { drainTimeout: 600_000, interceptors });
+    const server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch })], {
+      drainTimeout: 600_000,
+      interceptors,
+    });
     await using client = await connect(server.address);
     const streams = Array.from({ length: 20 }, () => all(client.stub(News).watch()));
-    await until(() => [...server.channels].reduce((sum, { serving }) => sum + serving, 0) === 20, 'the streams');
+    await until(
+      () => [...server.channels].reduce((sum, { serving }) => sum + serving, 0) === 20,
+      'the streams',
+    );
     await within(server.close(), 'the server to close');
     expect(await Promise.all(streams)).toEqual(Array(20).fill([1, 2]));
   }
@@ -59,12 +69,19 @@ test('a handler may tell its caller that the server moves', async () => {
     await aborted(draining);
     throw new RpcFault('UNAVAILABLE', 'subscribe again', { reason: 'moving' });
   }
-  const server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch })], { drainTimeout: 600_000 });
+  const server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch })], {
+    drainTimeout: 600_000,
+  });
   await using client = await connect(server.address);
   const stream = all(client.stub(News).watch());
   await until(() => [...server.channels].some(({ serving }) => serving > 0), 'the stream');
   await within(server.close(), 'the server to close');
-  expect(await stream).toMatchObject({ code: 'UNAVAILABLE', message: 'subscribe again', reason: 'moving', unsent: false });
+  expect(await stream).toMatchObject({
+    code: 'UNAVAILABLE',
+    message: 'subscribe again',
+    reason: 'moving',
+    unsent: false,
+  });
 });
 
 test('callers of what does not end in time learn that the server has moved, and those of a lost session do not', async () => {
@@ -74,7 +91,11 @@ test('callers of what does not end in time learn that the server has moved, and 
     await aborted(signal);
   };
   for (const end of ['close', 'destroy'] as const) {
-    const server = await serve('tcp://127.0.0.1:0', [implement(News, { watch, talk: idle.talk, ask: () => asked.promise })], { drainTimeout: 50 });
+    const server = await serve(
+      'tcp://127.0.0.1:0',
+      [implement(News, { watch, talk: idle.talk, ask: () => asked.promise })],
+      { drainTimeout: 50 },
+    );
     await using client = await connect(server.address, { connections: 1 });
     const stream = all(client.stub(News).watch());
     const answer = client
@@ -83,7 +104,11 @@ test('callers of what does not end in time learn that the server has moved, and 
       .catch((error: RpcError) => error);
     await until(() => [...server.channels].some(({ serving }) => serving === 2), 'both calls');
     await within(Promise.resolve(server[end]()), 'the server to end');
-    const expected = { code: 'UNAVAILABLE', reason: end === 'close' ? 'moving' : undefined, unsent: false };
+    const expected = {
+      code: 'UNAVAILABLE',
+      reason: end === 'close' ? 'moving' : undefined,
+      unsent: false,
+    };
     expect(await stream).toMatchObject(expected);
     expect(await answer).toMatchObject(expected);
     await server.close();
@@ -104,7 +129,9 @@ test('draining has not aborted before, has when first looked at afterwards, and 
     seen.push(context.draining.aborted, (context.with({}) as CallContext).draining.aborted);
     return 'second';
   };
-  const server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch: async function* () {}, ask })]);
+  const server = await serve('tcp://127.0.0.1:0', [
+    implement(News, { ...idle, watch: async function* () {}, ask }),
+  ]);
   await using client = await connect(server.address);
   expect(await client.stub(News).ask()).toBe('first');
   const second = client.stub(News).ask();
@@ -125,7 +152,9 @@ test('what a client offers learns of the closing of the client', async () => {
     channel.stub(Back).listen(undefined, { timeout: 60_000 }).then(done.open, done.fail);
     return 'it';
   };
-  await using server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch: async function* () {}, ask })]);
+  await using server = await serve('tcp://127.0.0.1:0', [
+    implement(News, { ...idle, watch: async function* () {}, ask }),
+  ]);
   const listen = async (_: void, { draining }: CallContext) => {
     await aborted(draining);
     return 'left';

@@ -1,4 +1,7 @@
-/** Limits that a peer meets: of streams, of the objects of a message, of calls with one sequence, of log lines. */
+/**
+ * Limits that a peer meets: of streams, of the objects of a message, of calls with one sequence, of
+ * log lines.
+ */
 import { create, type DescMessage, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
@@ -61,7 +64,10 @@ async function rig(options: RpcServerOptions = {}): Promise<Rig> {
       for await (const text of texts) sum += text.length;
       return sum;
     },
-    wait: (name, { signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(`${aborted.push(name)}`))),
+    wait: (name, { signal }) =>
+      new Promise((resolve) =>
+        signal.addEventListener('abort', () => resolve(`${aborted.push(name)}`)),
+      ),
     fail(text) {
       throw new Error(text);
     },
@@ -76,7 +82,10 @@ async function rig(options: RpcServerOptions = {}): Promise<Rig> {
   });
   const session = { maxQueuedBytes: 2 ** 28, ...options.session };
   const server = await serve(freeMemory(), [service], { logger: log, ...options, session });
-  const peer = await RawPeer.connect(server.address, { maxQueuedBytes: 2 ** 28, maxMessageBytes: 2 ** 28 });
+  const peer = await RawPeer.connect(server.address, {
+    maxQueuedBytes: 2 ** 28,
+    maxMessageBytes: 2 ** 28,
+  });
   return {
     server,
     peer,
@@ -92,13 +101,16 @@ async function rig(options: RpcServerOptions = {}): Promise<Rig> {
   };
 }
 
-const request = (method: string, sequence: bigint, argument?: unknown): Buffer => jsonRequest('Feed', method, argument, { sequence, serviceId: 1 });
-const item = (sequence: bigint, value: unknown): Buffer => frameBytes({ command: 5, sequence, serviceId: 1, body: JSON.stringify(value) });
+const request = (method: string, sequence: bigint, argument?: unknown): Buffer =>
+  jsonRequest('Feed', method, argument, { sequence, serviceId: 1 });
+const item = (sequence: bigint, value: unknown): Buffer =>
+  frameBytes({ command: 5, sequence, serviceId: 1, body: JSON.stringify(value) });
 const end = (sequence: bigint): Buffer => frameBytes({ command: 6, sequence, serviceId: 1 });
 
 /** A reader of numbers that tells its peer nothing. */
 const numberCall = {
-  decode: (bytes: Uint8Array, start: number, end: number): number => Number(Buffer.from(bytes.subarray(start, end)).toString()),
+  decode: (bytes: Uint8Array, start: number, end: number): number =>
+    Number(Buffer.from(bytes.subarray(start, end)).toString()),
   refuse: RpcError.from,
   grant() {},
   abandon() {},
@@ -113,8 +125,16 @@ function pushNumber(reader: StreamReader<number>, n: number, size: number): void
 /** The answers to calls: the code of each, or 'ok', by sequence. */
 async function answers(peer: RawPeer, count: number): Promise<Map<bigint, string>> {
   const isAnswer = ({ command }: { command: number }): boolean => command === 4 || command === 6;
-  await until(() => peer.frames.all.filter(isAnswer).length >= count, `${count} calls are answered`, 30_000);
-  return new Map(peer.frames.all.filter(isAnswer).map(({ sequence, code, head }) => [sequence, code === 0 ? 'ok' : head.toString()]));
+  await until(
+    () => peer.frames.all.filter(isAnswer).length >= count,
+    `${count} calls are answered`,
+    30_000,
+  );
+  return new Map(
+    peer.frames.all
+      .filter(isAnswer)
+      .map(({ sequence, code, head }) => [sequence, code === 0 ? 'ok' : head.toString()]),
+  );
 }
 
 describe('the window of a stream', () => {
@@ -132,7 +152,12 @@ describe('the window of a stream', () => {
 
   test('may be passed by the last message', async () => {
     await using s = await rig({ streamWindow: 64 * 1024 });
-    await s.peer.send(request('sum', 3n), item(3n, 'x'.repeat(60_000)), item(3n, 'x'.repeat(1_000_000)), end(3n));
+    await s.peer.send(
+      request('sum', 3n),
+      item(3n, 'x'.repeat(60_000)),
+      item(3n, 'x'.repeat(1_000_000)),
+      end(3n),
+    );
     s.read();
     expect((await answers(s.peer, 1)).get(3n)).toBe('ok');
   });
@@ -171,7 +196,9 @@ describe('maxStreams', () => {
 
   test('is 1,024 by default', async () => {
     await using s = await rig();
-    await s.peer.send(Buffer.concat(Array.from({ length: 1_030 }, (_, n) => request('chat', BigInt(2 * n + 3)))));
+    await s.peer.send(
+      Buffer.concat(Array.from({ length: 1_030 }, (_, n) => request('chat', BigInt(2 * n + 3)))),
+    );
     expect((await answers(s.peer, 6)).size).toBe(6);
     await turns(5);
     expect((await answers(s.peer, 6)).size).toBe(6);
@@ -182,12 +209,19 @@ describe('maxStreamBytes', () => {
   test('bounds what waits in all streams of a session', async () => {
     await using s = await rig({ maxStreamBytes: 1_000_000 });
     const part = 'x'.repeat(100_000);
-    for (let n = 0; n < 12; n++) await s.peer.send(request('sum', BigInt(2 * n + 3)), item(BigInt(2 * n + 3), part), end(BigInt(2 * n + 3)));
+    for (let n = 0; n < 12; n++)
+      await s.peer.send(
+        request('sum', BigInt(2 * n + 3)),
+        item(BigInt(2 * n + 3), part),
+        end(BigInt(2 * n + 3)),
+      );
     const refused = await answers(s.peer, 3);
     expect([...refused.keys()]).toEqual([21n, 23n, 25n]);
     expect(refused.get(21n)).toContain('maxStreamBytes is 1000000');
     s.read();
-    expect([...(await answers(s.peer, 12)).values()].filter((answer) => answer === 'ok')).toHaveLength(9);
+    expect(
+      [...(await answers(s.peer, 12)).values()].filter((answer) => answer === 'ok'),
+    ).toHaveLength(9);
     // What is read, and what was dropped, counts no more.
     await s.peer.send(request('sum', 101n), item(101n, 'x'.repeat(900_000)), end(101n));
     expect((await answers(s.peer, 13)).get(101n)).toBe('ok');
@@ -233,7 +267,9 @@ describe('messages that wait', () => {
   });
 
   test('larger ones wait as bytes of their own too', async () => {
-    const texts = [0, 47, 48, 49, 511, 512, 513, 4_095, 4_096, 4_097, 20_000].map((length) => String.fromCharCode(97 + (length % 26)).repeat(length));
+    const texts = [0, 47, 48, 49, 511, 512, 513, 4_095, 4_096, 4_097, 20_000].map((length) =>
+      String.fromCharCode(97 + (length % 26)).repeat(length),
+    );
     const reader = new StreamReader<string>(2 ** 20, new StreamMemory(2 ** 20), {
       ...numberCall,
       decode: (bytes, start, end) => Buffer.from(bytes.subarray(start, end)).toString(),
@@ -252,11 +288,20 @@ describe('messages that wait', () => {
     await using s = await rig({ streamWindow: 2 ** 24, maxStreamBytes: 2 ** 24 });
     const before = process.memoryUsage();
     // Decoded it would be 40 times as large.
-    const bomb = frameBytes({ command: 5, sequence: 3n, serviceId: 1, body: `[${'[],'.repeat(10_000)}[]]` });
+    const bomb = frameBytes({
+      command: 5,
+      sequence: 3n,
+      serviceId: 1,
+      body: `[${'[],'.repeat(10_000)}[]]`,
+    });
     await s.peer.send(request('sum', 3n), Buffer.concat(Array.from({ length: 500 }, () => bomb)));
     // The answer to a heartbeat says that all have been received.
     await s.peer.send(frameBytes({ command: 1, sequence: 5n, serviceId: 1 }));
-    await until(() => s.peer.frames.all.some(({ command }) => command === 2), 'the heartbeat is answered', 30_000);
+    await until(
+      () => s.peer.frames.all.some(({ command }) => command === 2),
+      'the heartbeat is answered',
+      30_000,
+    );
     const { heapUsed } = process.memoryUsage();
     expect(heapUsed - before.heapUsed).toBeLessThan(2 * 2 ** 24);
   });
@@ -271,7 +316,10 @@ describe('messages that wait', () => {
       },
     };
     const Texts = withCodecs(
-      contract('Texts', { join: clientStream<string, string>(), list: serverStream<string, string>() }),
+      contract('Texts', {
+        join: clientStream<string, string>(),
+        list: serverStream<string, string>(),
+      }),
       { json: text, protobuf: text },
       { json: text, protobuf: text },
     );
@@ -280,7 +328,9 @@ describe('messages that wait', () => {
       const none = (): never => {
         throw new Error('not called');
       };
-      const server = await serve(freeMemory(), [implement(Texts, { join: none, list: none, ...handlers })]);
+      const server = await serve(freeMemory(), [
+        implement(Texts, { join: none, list: none, ...handlers }),
+      ]);
       const client = await connect(server.address, { connections: 1, reconnect: false });
       return {
         stub: client.stub(Texts, { codec }),
@@ -307,7 +357,10 @@ describe('messages that wait', () => {
         },
       });
       const call = s.stub.join(['good', 'bad', 'unread']);
-      const outcome = expect(call).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', message: 'a message of Texts.join does not parse: it is bad' });
+      const outcome = expect(call).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        message: 'a message of Texts.join does not parse: it is bad',
+      });
       await turns(20);
       hold.open();
       await outcome;
@@ -322,14 +375,19 @@ describe('messages that wait', () => {
         async *list(_, { signal }) {
           yield 'good';
           yield 'bad';
-          await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+          await new Promise<void>((resolve) =>
+            signal.addEventListener('abort', () => resolve(), { once: true }),
+          );
           aborted = signal.reason;
         },
       });
       const replies = s.stub.list('all')[Symbol.asyncIterator]();
       expect(await replies.next()).toEqual({ done: false, value: 'good' });
       await turns(20);
-      await expect(replies.next()).rejects.toMatchObject({ code: 'INTERNAL', message: 'a reply of Texts.list does not parse: it is bad' });
+      await expect(replies.next()).rejects.toMatchObject({
+        code: 'INTERNAL',
+        message: 'a reply of Texts.list does not parse: it is bad',
+      });
       await expect(replies.next()).rejects.toMatchObject({ code: 'INTERNAL' });
       await until(() => aborted !== undefined, 'the handler is told');
       expect(aborted).toMatchObject({ code: 'CANCELLED' });
@@ -363,7 +421,11 @@ test('calls that fail write 100 lines at once to the log, not one each', async (
       frameBytes({
         sequence: BigInt(2 * n + 3),
         serviceId: 1,
-        head: JSON.stringify({ Service: 'Feed', Method: n % 2 === 0 ? 'fail' : 'isNot', CallType: 'CT_OneWay' }),
+        head: JSON.stringify({
+          Service: 'Feed',
+          Method: n % 2 === 0 ? 'fail' : 'isNot',
+          CallType: 'CT_OneWay',
+        }),
         body: '"x"',
       }),
     ),
@@ -382,9 +444,14 @@ describe('maxDecodedObjects', () => {
   test('an argument of more objects fails its call, and the session lives on', async () => {
     await using s = await rig();
     const head = JSON.stringify({ Service: 'Feed', Method: 'ask', CallType: 'CT_TwoWay' });
-    await s.peer.send(frameBytes({ sequence: 3n, serviceId: 1, head, body: bomb }), request('ask', 5n, [{}]));
+    await s.peer.send(
+      frameBytes({ sequence: 3n, serviceId: 1, head, body: bomb }),
+      request('ask', 5n, [{}]),
+    );
     const all = await answers(s.peer, 2);
-    expect(all.get(3n)).toContain('more than 100000 objects would be made of it, which is maxDecodedObjects');
+    expect(all.get(3n)).toContain(
+      'more than 100000 objects would be made of it, which is maxDecodedObjects',
+    );
     expect(all.get(5n)).toBe('ok');
   });
 
@@ -397,10 +464,17 @@ describe('maxDecodedObjects', () => {
 
   test('is for replies too', async () => {
     await using s = await rig();
-    await using client = await connect(s.server.address, { connections: 1, reconnect: false, maxDecodedObjects: 9 });
+    await using client = await connect(s.server.address, {
+      connections: 1,
+      reconnect: false,
+      maxDecodedObjects: 9,
+    });
     // An empty object counts as two.
     const replies = client.stub(Feed).all(5)[Symbol.asyncIterator]();
-    await expect(replies.next()).rejects.toMatchObject({ code: 'INTERNAL', message: expect.stringContaining('maxDecodedObjects') });
+    await expect(replies.next()).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: expect.stringContaining('maxDecodedObjects'),
+    });
     expect((await client.stub(Feed).all(4)[Symbol.asyncIterator]().next()).value).toHaveLength(4);
   });
 
@@ -418,13 +492,16 @@ describe('maxDecodedObjects', () => {
       }
     };
     const long = 'x'.repeat(100);
-    expect(count(JSON.stringify({ a: [1, 2, 3], b: { c: '[]{}::,,"\\' }, [`:${long}`]: '' }))).toBe(11);
+    expect(count(JSON.stringify({ a: [1, 2, 3], b: { c: '[]{}::,,"\\' }, [`:${long}`]: '' }))).toBe(
+      11,
+    );
     expect(count(JSON.stringify(Array(50).fill(1)))).toBe(50);
   });
 
   /** A list of empty messages: two bytes each. */
   const files = (count: number): Buffer => Buffer.alloc(2 * count, Buffer.from([0x0a, 0]));
-  const decode = (schema: DescMessage, bytes: Buffer, limit?: number): unknown => protobufCodec(schema).decode(bytes, 0, bytes.length, limit);
+  const decode = (schema: DescMessage, bytes: Buffer, limit?: number): unknown =>
+    protobufCodec(schema).decode(bytes, 0, bytes.length, limit);
 
   test.each<[string, (schema: DescMessage, bytes: Buffer, limit?: number) => unknown]>([
     ['compiled', decode],
@@ -437,26 +514,42 @@ describe('maxDecodedObjects', () => {
     ],
   ])('of Protobuf counts messages with their lists, %s', (kind, read) => {
     const { members } = FileDescriptorProtoSchema;
-    const lists = 1 + members.filter((member) => member.kind === 'field' && member.fieldKind === 'list').length;
+    const lists =
+      1 + members.filter((member) => member.kind === 'field' && member.fieldKind === 'list').length;
     expect(lists).toBeGreaterThan(5);
     // protobuf-es takes longer, so there an object counts as four, and a field as one.
     const each = kind === 'compiled' ? lists : 4 * lists + 1;
-    expect(() => read(FileDescriptorSetSchema, files(10), 10 * each - 1)).toThrow(`more than ${10 * each - 1} objects`);
-    expect(read(FileDescriptorSetSchema, files(10), 10 * each)).toMatchObject({ file: { length: 10 } });
+    expect(() => read(FileDescriptorSetSchema, files(10), 10 * each - 1)).toThrow(
+      `more than ${10 * each - 1} objects`,
+    );
+    expect(read(FileDescriptorSetSchema, files(10), 10 * each)).toMatchObject({
+      file: { length: 10 },
+    });
     const before = process.memoryUsage().heapUsed;
-    expect(() => read(FileDescriptorSetSchema, files(2_000_000))).toThrow('more than 100000 objects');
+    expect(() => read(FileDescriptorSetSchema, files(2_000_000))).toThrow(
+      'more than 100000 objects',
+    );
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(50 * 2 ** 20);
   });
 
   test.each([
     ['compiled', decode],
-    ['interpreted', (schema: DescMessage, bytes: Buffer, limit = 100_000) => checkObjects(schema, bytes, 0, bytes.length, limit)],
-  ])('counts a Struct each time that its field comes, since it is converted each time, %s', (_, read) => {
-    const json = Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`key ${n}`, n]));
-    const once = toBinary(WellKnownSchema, create(WellKnownSchema, { json }));
-    // The field again, empty: three bytes at most.
-    const again = toBinary(WellKnownSchema, create(WellKnownSchema, { json: {} }));
-    expect(() => read(WellKnownSchema, Buffer.from(once))).not.toThrow();
-    expect(() => read(WellKnownSchema, Buffer.concat([once, ...Array<Uint8Array>(1_000).fill(again)]))).toThrow('more than 100000 objects');
-  });
+    [
+      'interpreted',
+      (schema: DescMessage, bytes: Buffer, limit = 100_000) =>
+        checkObjects(schema, bytes, 0, bytes.length, limit),
+    ],
+  ])(
+    'counts a Struct each time that its field comes, since it is converted each time, %s',
+    (_, read) => {
+      const json = Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`key ${n}`, n]));
+      const once = toBinary(WellKnownSchema, create(WellKnownSchema, { json }));
+      // The field again, empty: three bytes at most.
+      const again = toBinary(WellKnownSchema, create(WellKnownSchema, { json: {} }));
+      expect(() => read(WellKnownSchema, Buffer.from(once))).not.toThrow();
+      expect(() =>
+        read(WellKnownSchema, Buffer.concat([once, ...Array<Uint8Array>(1_000).fill(again)])),
+      ).toThrow('more than 100000 objects');
+    },
+  );
 });

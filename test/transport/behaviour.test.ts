@@ -1,11 +1,30 @@
-/** What a session does, the same on every transport. Names that begin with a number carry the rule of PITFALLS.md. */
+/**
+ * What a session does, the same on every transport. Names that begin with a number carry the rule
+ * of PITFALLS.md.
+ */
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { deflateRaw } from 'node:zlib';
 import { expect, vi } from 'vitest';
-import { type Codec, GettyError, lengthPrefixed, lines, raw, SendError, type Session } from '../../src/transport/index.js';
+import {
+  type Codec,
+  GettyError,
+  lengthPrefixed,
+  lines,
+  raw,
+  SendError,
+  type Session,
+} from '../../src/transport/index.js';
 import { Recorder } from '../fixtures/recorder.js';
-import { connectAs, pair, rejection, runForEveryTransport, setupOf, type TransportRow, thrown } from '../fixtures/transports.js';
+import {
+  connectAs,
+  pair,
+  rejection,
+  runForEveryTransport,
+  setupOf,
+  type TransportRow,
+  thrown,
+} from '../fixtures/transports.js';
 import { gate, turns, until, Inbox as Waiting, within } from '../fixtures/waiting.js';
 
 /** Turns of the loop after which whatever could come has come. */
@@ -34,7 +53,10 @@ function touchy(): Codec<string> {
 
 const compressSomething = promisify(deflateRaw);
 
-/** Fill what the operating system holds for a peer that does not read, until the session itself has to queue. */
+/**
+ * Fill what the operating system holds for a peer that does not read, until the session itself has
+ * to queue.
+ */
 async function fillUp(session: Session<Buffer, Uint8Array>): Promise<number> {
   const noise = randomBytes(CHUNK);
   for (let count = 1; ; count++) {
@@ -54,10 +76,21 @@ async function fillUp(session: Session<Buffer, Uint8Array>): Promise<number> {
 }
 
 /** A second client of the pair's server: proof that the server goes on. */
-async function expectServerGoesOn(row: TransportRow, address: string, farEvents: Recorder<string>): Promise<void> {
-  await using client = await connectAs(row, address, setupOf(row, new Recorder<string>('the second client')));
+async function expectServerGoesOn(
+  row: TransportRow,
+  address: string,
+  farEvents: Recorder<string>,
+): Promise<void> {
+  await using client = await connectAs(
+    row,
+    address,
+    setupOf(row, new Recorder<string>('the second client')),
+  );
   (await client.session()).write('still there?');
-  await until(() => farEvents.messages.all.includes('still there?'), 'the server got a message of the second client');
+  await until(
+    () => farEvents.messages.all.includes('still there?'),
+    'the server got a message of the second client',
+  );
 }
 
 runForEveryTransport({
@@ -80,12 +113,16 @@ runForEveryTransport({
   },
 
   async 'messages arrive in order, both ways'(row) {
-    await using p = await pair(row, { far: { on: { onMessage: (session, line) => session.write(`${line} back`) } } });
+    await using p = await pair(row, {
+      far: { on: { onMessage: (session, line) => session.write(`${line} back`) } },
+    });
     for (let i = 0; i < 300; i++) {
       p.near.write(`${i}`);
       if (i % 7 === 0) await turns();
     }
-    expect(await p.nearEvents.messages.take(300)).toEqual(Array.from({ length: 300 }, (_, i) => `${i} back`));
+    expect(await p.nearEvents.messages.take(300)).toEqual(
+      Array.from({ length: 300 }, (_, i) => `${i} back`),
+    );
   },
 
   async 'many messages of one tick arrive in order'(row) {
@@ -127,14 +164,20 @@ runForEveryTransport({
   },
 
   async 'a message of maxMessageBytes arrives unharmed'(row) {
-    await using p = await pair(row, { near: { codec: lengthPrefixed() }, far: { codec: lengthPrefixed() } });
+    await using p = await pair(row, {
+      near: { codec: lengthPrefixed() },
+      far: { codec: lengthPrefixed() },
+    });
     const sent = randomBytes(p.near.maxMessageBytes - 4);
     p.near.write(sent);
     expect((await p.farEvents.messages.next()).equals(sent)).toBe(true);
   },
 
   async 'bytes that a handler keeps are not recycled under it (4)'(row) {
-    await using p = await pair(row, { near: { codec: lengthPrefixed() }, far: { codec: lengthPrefixed() } });
+    await using p = await pair(row, {
+      near: { codec: lengthPrefixed() },
+      far: { codec: lengthPrefixed() },
+    });
     const sent = Array.from({ length: 200 }, (_, i) => Buffer.alloc(1 + ((i * 379) % 3_000), i));
     for (const message of sent) {
       p.near.write(message);
@@ -145,7 +188,10 @@ runForEveryTransport({
   },
 
   async 'bytes given to write are copied: the caller may use them again'(row) {
-    await using p = await pair(row, { near: { codec: lengthPrefixed() }, far: { codec: lengthPrefixed() } });
+    await using p = await pair(row, {
+      near: { codec: lengthPrefixed() },
+      far: { codec: lengthPrefixed() },
+    });
     const mine = Buffer.alloc(100, 1);
     p.near.write(mine);
     mine.fill(2);
@@ -155,7 +201,9 @@ runForEveryTransport({
   },
 
   async 'pause: no message comes while paused, and none is lost'(row) {
-    await using p = await pair(row, { far: { on: { onMessage: (session, line) => line === 'stop' && session.pause() } } });
+    await using p = await pair(row, {
+      far: { on: { onMessage: (session, line) => line === 'stop' && session.pause() } },
+    });
     p.near.write('stop');
     for (let i = 0; i < 50; i++) p.near.write(`${i}`);
     await p.farEvents.messages.next();
@@ -166,7 +214,9 @@ runForEveryTransport({
     await turns(QUIET);
     expect(p.farEvents.messages.unread).toEqual([]);
     p.far.resume();
-    expect(await p.farEvents.messages.take(100)).toEqual(Array.from({ length: 100 }, (_, i) => `${i}`));
+    expect(await p.farEvents.messages.take(100)).toEqual(
+      Array.from({ length: 100 }, (_, i) => `${i}`),
+    );
   },
 
   async 'resume from within onMessage goes on, in order'(row) {
@@ -228,7 +278,10 @@ runForEveryTransport({
         accepted.push(`${i}`.padStart(99, '0'));
       }
     });
-    expect(error).toMatchObject({ code: 'SESSION_BLOCKED', message: expect.stringMatching(/1\d\d\d bytes are queued, maxQueuedBytes is 1000/) });
+    expect(error).toMatchObject({
+      code: 'SESSION_BLOCKED',
+      message: expect.stringMatching(/1\d\d\d bytes are queued, maxQueuedBytes is 1000/),
+    });
     expect(accepted.length).toBe(10);
     expect(await p.farEvents.messages.take(10)).toEqual(accepted);
     await until(() => p.near.queuedBytes === 0, 'the queue is empty');
@@ -238,11 +291,16 @@ runForEveryTransport({
 
   async 'each send() that waits counts as 512 bytes, after the first 64: SESSION_BLOCKED'(row) {
     await using p = await pair(row, { near: { maxQueuedBytes: 40_000 } });
-    const outcomes = await within(Promise.allSettled(Array.from({ length: 1_000 }, () => p.near.send('x'))), 'all are settled');
+    const outcomes = await within(
+      Promise.allSettled(Array.from({ length: 1_000 }, () => p.near.send('x'))),
+      'all are settled',
+    );
     const sent = outcomes.filter(({ status }) => status === 'fulfilled').length;
     expect(sent).toBeGreaterThan(120);
     expect(sent).toBeLessThan(150);
-    const blocked = outcomes.filter((outcome) => outcome.status === 'rejected' && outcome.reason.code === 'SESSION_BLOCKED');
+    const blocked = outcomes.filter(
+      (outcome) => outcome.status === 'rejected' && outcome.reason.code === 'SESSION_BLOCKED',
+    );
     expect(blocked).toHaveLength(1_000 - sent);
     await p.farEvents.messages.take(sent);
     await p.near.send('free again');
@@ -271,18 +329,26 @@ runForEveryTransport({
     await using p = await pair(row, { near: { maxMessageBytes: 1_000 } });
     p.near.write('before');
     const error = thrown(() => p.near.write('x'.repeat(1_000)));
-    expect(error).toMatchObject({ code: 'MESSAGE_TOO_LARGE', message: expect.stringMatching(/1001 bytes.*maxMessageBytes is 1000/) });
+    expect(error).toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+      message: expect.stringMatching(/1001 bytes.*maxMessageBytes is 1000/),
+    });
     p.near.write('after');
     expect(await p.farEvents.messages.take(2)).toEqual(['before', 'after']);
     expect(p.near.stats).toMatchObject({ messagesWritten: 2, bytesWritten: 13 });
   },
 
-  async '2: a message over maxMessageBytes closes its session with MESSAGE_TOO_LARGE; the server goes on'(row) {
+  async '2: a message over maxMessageBytes closes its session with MESSAGE_TOO_LARGE; the server goes on'(
+    row,
+  ) {
     await using p = await pair(row, { far: { maxMessageBytes: 1_000 } });
     p.near.write('x'.repeat(999));
     expect((await p.farEvents.messages.next()).length).toBe(999);
     p.near.write('x'.repeat(1_000));
-    expect(await p.farEvents.errors.next()).toMatchObject({ code: 'MESSAGE_TOO_LARGE', message: expect.stringContaining('maxMessageBytes is 1000') });
+    expect(await p.farEvents.errors.next()).toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+      message: expect.stringContaining('maxMessageBytes is 1000'),
+    });
     await p.farEvents.closed.next();
     await p.nearEvents.closed.next();
     p.nearEvents.errors.dismiss();
@@ -310,7 +376,10 @@ runForEveryTransport({
       },
       write: inner.write,
     };
-    await using p = await pair(row, { near: { codec: raw() }, far: { codec: dropping, maxMessageBytes: 100 } });
+    await using p = await pair(row, {
+      near: { codec: raw() },
+      far: { codec: dropping, maxMessageBytes: 100 },
+    });
     const line = `${'x'.repeat(60)}\n`;
     p.near.writeBytes(Buffer.from(`\0${line}\0\0${line}\0${line}`));
     expect(await p.farEvents.messages.take(3)).toEqual(Array(3).fill('x'.repeat(60)));
@@ -323,7 +392,12 @@ runForEveryTransport({
     expect(thrown(() => p.near.write('worse')).code).toBe('BAD_ADDRESS');
     const refused = await rejection<SendError>(p.near.send('bad'));
     expect(refused).toBeInstanceOf(SendError);
-    expect(refused).toMatchObject({ code: 'ENCODE_FAILED', encodedBytes: 0, sentBytes: 0, cause: expect.any(TypeError) });
+    expect(refused).toMatchObject({
+      code: 'ENCODE_FAILED',
+      encodedBytes: 0,
+      sentBytes: 0,
+      cause: expect.any(TypeError),
+    });
     expect((await rejection(p.near.send('worse'))).code).toBe('BAD_ADDRESS');
     p.near.write('good again');
     expect(await p.farEvents.messages.take(2)).toEqual(['good', 'good again']);
@@ -347,7 +421,9 @@ runForEveryTransport({
   },
 
   async 'what was answered before bytes that the codec cannot read still leaves'(row) {
-    const answer = { onMessage: (session: Session<string>, word: string) => void session.write(word) };
+    const answer = {
+      onMessage: (session: Session<string>, word: string) => void session.write(word),
+    };
     await using p = await pair(row, { far: { codec: touchy(), on: answer } });
     for (const word of ['one', 'two', 'bad']) p.near.write(word);
     expect(await p.nearEvents.messages.take(2)).toEqual(['one', 'two']);
@@ -365,7 +441,9 @@ runForEveryTransport({
     p.nearEvents.errors.dismiss();
   },
 
-  async 'a codec that takes nothing, or an impossible count, is BAD_FRAME and not a loop or a crash'(row) {
+  async 'a codec that takes nothing, or an impossible count, is BAD_FRAME and not a loop or a crash'(
+    row,
+  ) {
     for (const take of [
       () => 'nothing taken',
       (input: { take(n: number): Buffer }) => input.take(Number.NaN).toString(),
@@ -382,16 +460,20 @@ runForEveryTransport({
 
   async 'send settles when the bytes are taken, and says how many'(row) {
     await using p = await pair(row);
-    expect(await Promise.all([p.near.send('hello'), p.near.send(''), p.near.send('grün')])).toEqual([
-      { encodedBytes: 6, sentBytes: 6 },
-      { encodedBytes: 1, sentBytes: 1 },
-      { encodedBytes: 6, sentBytes: 6 },
-    ]);
+    expect(await Promise.all([p.near.send('hello'), p.near.send(''), p.near.send('grün')])).toEqual(
+      [
+        { encodedBytes: 6, sentBytes: 6 },
+        { encodedBytes: 1, sentBytes: 1 },
+        { encodedBytes: 6, sentBytes: 6 },
+      ],
+    );
     expect(p.near.queuedBytes).toBe(0);
     expect(await p.farEvents.messages.take(3)).toEqual(['hello', '', 'grün']);
   },
 
-  async '14: send times out by itself or is aborted, says how far it got, and the session lives'(row) {
+  async '14: send times out by itself or is aborted, says how far it got, and the session lives'(
+    row,
+  ) {
     await using p = await pair(row, {
       near: { codec: lengthPrefixed(), maxQueuedBytes: Number.POSITIVE_INFINITY },
       far: { codec: lengthPrefixed(), on: { onOpen: (session) => session.pause() } },
@@ -399,7 +481,9 @@ runForEveryTransport({
     const count = await fillUp(p.near);
     const caller = new AbortController();
     const late = rejection<SendError>(p.near.send(Buffer.from('late'), { timeout: 30 }));
-    const unwanted = rejection<SendError>(p.near.send(Buffer.from('unwanted'), { signal: caller.signal }));
+    const unwanted = rejection<SendError>(
+      p.near.send(Buffer.from('unwanted'), { signal: caller.signal }),
+    );
     const patient = p.near.send(Buffer.from('patient'));
     expect(await late).toMatchObject({
       name: 'SendError',
@@ -409,16 +493,26 @@ runForEveryTransport({
       message: expect.stringMatching(/within 30 ms; 0 of 8 bytes/),
     });
     caller.abort('changed my mind');
-    expect(await unwanted).toMatchObject({ code: 'ABORTED_BY_CALLER', encodedBytes: 12, sentBytes: 0, cause: 'changed my mind' });
+    expect(await unwanted).toMatchObject({
+      code: 'ABORTED_BY_CALLER',
+      encodedBytes: 12,
+      sentBytes: 0,
+      cause: 'changed my mind',
+    });
     p.far.resume();
-    expect(await within(patient, 'the send without a limit')).toEqual({ encodedBytes: 11, sentBytes: 11 });
+    expect(await within(patient, 'the send without a limit')).toEqual({
+      encodedBytes: 11,
+      sentBytes: 11,
+    });
     const got = await p.farEvents.messages.take(count + 3);
     expect(got.slice(-3).map(String)).toEqual(['late', 'unwanted', 'patient']);
   },
 
   async 'send with a signal that is aborted already, or a bad timeout, sends nothing'(row) {
     await using p = await pair(row);
-    expect(await rejection(p.near.send('never', { signal: AbortSignal.abort('no') }))).toMatchObject({
+    expect(
+      await rejection(p.near.send('never', { signal: AbortSignal.abort('no') })),
+    ).toMatchObject({
       code: 'ABORTED_BY_CALLER',
       encodedBytes: 0,
       sentBytes: 0,
@@ -438,7 +532,9 @@ runForEveryTransport({
       far: { codec: lengthPrefixed(), on: { onOpen: (session) => session.pause() } },
     });
     await fillUp(p.near);
-    const sends = Array.from({ length: 20 }, () => rejection<SendError>(p.near.send(randomBytes(1_000))));
+    const sends = Array.from({ length: 20 }, () =>
+      rejection<SendError>(p.near.send(randomBytes(1_000))),
+    );
     const drained = rejection(p.near.drained());
     await turns(QUIET);
     p.near.destroy();
@@ -454,7 +550,9 @@ runForEveryTransport({
       far: { codec: lengthPrefixed(), on: { onOpen: (session) => session.pause() } },
     });
     await fillUp(p.near);
-    const sends = Array.from({ length: 20 }, () => rejection<SendError>(p.near.send(randomBytes(1_000))));
+    const sends = Array.from({ length: 20 }, () =>
+      rejection<SendError>(p.near.send(randomBytes(1_000))),
+    );
     await turns(QUIET);
     p.far.destroy();
     // Writing on before the loss is noticed must not make the lost bytes look taken.
@@ -462,7 +560,8 @@ runForEveryTransport({
       p.near.write(randomBytes(50_000));
       await turns();
     }
-    for (const error of await within(Promise.all(sends), 'the sends to fail')) expect(error).toMatchObject({ code: 'SESSION_CLOSED', sentBytes: 0 });
+    for (const error of await within(Promise.all(sends), 'the sends to fail'))
+      expect(error).toMatchObject({ code: 'SESSION_CLOSED', sentBytes: 0 });
     await p.nearEvents.closed.next();
     p.nearEvents.errors.dismiss();
   },
@@ -470,14 +569,27 @@ runForEveryTransport({
   async 'writing to a closed session throws SESSION_CLOSED, each way of writing'(row) {
     await using p = await pair(row);
     await p.near.close();
-    for (const write of [() => p.near.write('x'), () => p.near.writeBytes(Buffer.from('x')), () => p.near.writeBytesArray([])]) {
-      expect(thrown(write)).toMatchObject({ code: 'SESSION_CLOSED', message: expect.stringContaining(p.near.remoteAddress) });
+    for (const write of [
+      () => p.near.write('x'),
+      () => p.near.writeBytes(Buffer.from('x')),
+      () => p.near.writeBytesArray([]),
+    ]) {
+      expect(thrown(write)).toMatchObject({
+        code: 'SESSION_CLOSED',
+        message: expect.stringContaining(p.near.remoteAddress),
+      });
     }
-    expect(await rejection(p.near.send('x'))).toMatchObject({ code: 'SESSION_CLOSED', encodedBytes: 0, sentBytes: 0 });
+    expect(await rejection(p.near.send('x'))).toMatchObject({
+      code: 'SESSION_CLOSED',
+      encodedBytes: 0,
+      sentBytes: 0,
+    });
     expect((await rejection(p.near.drained())).code).toBe('SESSION_CLOSED');
   },
 
-  async '19: a session that onOpen refuses is fully closed: connect rejects with SESSION_REFUSED'(row) {
+  async '19: a session that onOpen refuses is fully closed: connect rejects with SESSION_REFUSED'(
+    row,
+  ) {
     const refusals = {
       throws: () => {
         throw new Error('not you');
@@ -490,7 +602,11 @@ runForEveryTransport({
     for (const onOpen of Object.values(refusals)) {
       const events = new Recorder<string>('the client', { onOpen });
       const error = await rejection(pair(row, { near: { on: events } }));
-      expect(error).toMatchObject({ code: 'SESSION_REFUSED', message: expect.stringContaining('not you'), cause: expect.any(Error) });
+      expect(error).toMatchObject({
+        code: 'SESSION_REFUSED',
+        message: expect.stringContaining('not you'),
+        cause: expect.any(Error),
+      });
       const session = await events.closed.next();
       expect(session.closed).toBe(true);
       expect(events.log).toEqual(['open', 'error SESSION_REFUSED', 'close']);
@@ -532,7 +648,9 @@ runForEveryTransport({
     expect(await p.farEvents.messages.take(2)).toEqual(['one', 'two']);
   },
 
-  async 'close while onOpen is still at work: messages still wait for it, and what was written goes out'(row) {
+  async 'close while onOpen is still at work: messages still wait for it, and what was written goes out'(
+    row,
+  ) {
     const opening = gate();
     await using p = await pair(row, { far: { on: { onOpen: () => opening.promise } } });
     p.near.write('question');
@@ -548,7 +666,9 @@ runForEveryTransport({
     expect(p.farEvents.log).toEqual(['open', 'message', 'close']);
   },
 
-  async 'a session destroyed while onOpen is at work: connect rejects, and a late failure of onOpen harms nobody'(row) {
+  async 'a session destroyed while onOpen is at work: connect rejects, and a late failure of onOpen harms nobody'(
+    row,
+  ) {
     const opening = gate();
     const events = new Recorder<string>('the client', { onOpen: () => opening.promise });
     const connecting = rejection(pair(row, { near: { on: events } }));
@@ -560,7 +680,9 @@ runForEveryTransport({
     expect(events.log).toEqual(['open', 'close']);
   },
 
-  async '24: a throw or rejection in onMessage reaches onError as HANDLER_FAILED with its cause; the session lives'(row) {
+  async '24: a throw or rejection in onMessage reaches onError as HANDLER_FAILED with its cause; the session lives'(
+    row,
+  ) {
     const handlers = {
       throws: (): never => {
         throw new RangeError('oh');
@@ -568,7 +690,9 @@ runForEveryTransport({
       rejects: () => Promise.reject(new RangeError('oh')),
     };
     for (const fail of Object.values(handlers)) {
-      await using p = await pair(row, { far: { on: { onMessage: (_, line) => (line === 'fail' ? fail() : undefined) } } });
+      await using p = await pair(row, {
+        far: { on: { onMessage: (_, line) => (line === 'fail' ? fail() : undefined) } },
+      });
       p.near.write('fail');
       p.near.write('go on');
       expect(await p.farEvents.errors.next()).toMatchObject({
@@ -589,13 +713,21 @@ runForEveryTransport({
       rejects: (): Promise<never> => Promise.reject(new RangeError('oh')),
     };
     for (const fail of Object.values(handlers)) {
-      await using p = await pair(row, { far: { cronPeriod: 10, on: { onCron: fail, onClose: fail } } });
-      expect(await p.farEvents.errors.next()).toMatchObject({ code: 'HANDLER_FAILED', cause: expect.any(RangeError) });
+      await using p = await pair(row, {
+        far: { cronPeriod: 10, on: { onCron: fail, onClose: fail } },
+      });
+      expect(await p.farEvents.errors.next()).toMatchObject({
+        code: 'HANDLER_FAILED',
+        cause: expect.any(RangeError),
+      });
       expect(p.far.closed).toBe(false);
       await p.near.close();
       await p.farEvents.closed.next();
       await turns(2);
-      expect(p.farEvents.log.slice(p.farEvents.log.lastIndexOf('close'))).toEqual(['close', 'error HANDLER_FAILED']);
+      expect(p.farEvents.log.slice(p.farEvents.log.lastIndexOf('close'))).toEqual([
+        'close',
+        'error HANDLER_FAILED',
+      ]);
       p.farEvents.errors.dismiss();
     }
   },
@@ -610,11 +742,21 @@ runForEveryTransport({
     for (const onError of Object.values(handlers)) {
       const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
       try {
-        await using p = await pair(row, { far: { on: { onError: onError as () => void, onMessage: () => Promise.reject(new Error('first')) } } });
+        await using p = await pair(row, {
+          far: {
+            on: {
+              onError: onError as () => void,
+              onMessage: () => Promise.reject(new Error('first')),
+            },
+          },
+        });
         p.near.write('x');
         await p.farEvents.errors.next();
         await until(() => warning.mock.calls.length > 0, 'a warning is emitted');
-        expect(warning.mock.calls[0]?.[0]).toMatchObject({ code: 'HANDLER_FAILED', message: expect.stringContaining('onError too') });
+        expect(warning.mock.calls[0]?.[0]).toMatchObject({
+          code: 'HANDLER_FAILED',
+          message: expect.stringContaining('onError too'),
+        });
         expect(p.far.closed).toBe(false);
       } finally {
         warning.mockRestore();
@@ -626,12 +768,19 @@ runForEveryTransport({
     const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     try {
       await using p = await pair(row);
-      const bare = { codec: lines(), listener: { onMessage: () => Promise.reject(new Error('unheard')) }, ...row.options };
+      const bare = {
+        codec: lines(),
+        listener: { onMessage: () => Promise.reject(new Error('unheard')) },
+        ...row.options,
+      };
       await using client = await connectAs(row, p.server.address, bare);
       await client.session();
       (await p.farEvents.opened.next()).write('x');
       await until(() => warning.mock.calls.length > 0, 'a warning is emitted');
-      expect(warning.mock.calls[0]?.[0]).toMatchObject({ code: 'HANDLER_FAILED', message: expect.stringContaining('unheard') });
+      expect(warning.mock.calls[0]?.[0]).toMatchObject({
+        code: 'HANDLER_FAILED',
+        message: expect.stringContaining('unheard'),
+      });
     } finally {
       warning.mockRestore();
     }
@@ -672,7 +821,10 @@ runForEveryTransport({
   async 'close sends what is queued and takes what the peer still sends'(row) {
     await using p = await pair(row, {
       near: { codec: lengthPrefixed() },
-      far: { codec: lengthPrefixed(), on: { onMessage: (session, message) => void session.write(message) } },
+      far: {
+        codec: lengthPrefixed(),
+        on: { onMessage: (session, message) => void session.write(message) },
+      },
     });
     const sent = Array.from({ length: 100 }, (_, i) => Buffer.alloc(10_000, i));
     for (const message of sent) p.near.write(message);
@@ -691,7 +843,10 @@ runForEveryTransport({
   },
 
   async 'close ends at waitTime when the peer does not: what is left is destroyed'(row) {
-    await using p = await pair(row, { near: { waitTime: 40 }, far: { on: { onOpen: (session) => session.pause() } } });
+    await using p = await pair(row, {
+      near: { waitTime: 40 },
+      far: { on: { onOpen: (session) => session.pause() } },
+    });
     const before = performance.now();
     p.near.write('never read');
     await within(p.near.close(), 'the close');
@@ -702,7 +857,9 @@ runForEveryTransport({
     p.farEvents.errors.dismiss();
   },
 
-  async 'destroy(error): the error reaches onError, the session is over at once, the peer sees it'(row) {
+  async 'destroy(error): the error reaches onError, the session is over at once, the peer sees it'(
+    row,
+  ) {
     await using p = await pair(row);
     const reason = new Error('enough');
     p.near.destroy(reason);
@@ -741,12 +898,19 @@ runForEveryTransport({
     await expectServerGoesOn(row, p.server.address, p.farEvents);
   },
 
-  async 'onEnd is called once, after the last message, and the session closes when all is handled'(row) {
+  async 'onEnd is called once, after the last message, and the session closes when all is handled'(
+    row,
+  ) {
     const ended = new Waiting<boolean>('the end');
     const working = gate();
     await using p = await pair(row, {
       near: { waitTime: 60_000 },
-      far: { on: { onMessage: (_, line) => (line === 'one' ? working.promise : undefined), onEnd: (session) => ended.push(session.closed) } },
+      far: {
+        on: {
+          onMessage: (_, line) => (line === 'one' ? working.promise : undefined),
+          onEnd: (session) => ended.push(session.closed),
+        },
+      },
     });
     p.near.write('one');
     p.near.write('two');
@@ -760,7 +924,9 @@ runForEveryTransport({
     expect(p.farEvents.log).toEqual(['open', 'message', 'message', 'end', 'close']);
   },
 
-  async 'allowHalfOpen: answers can be written after the peer has ended its side, until the session is closed'(row) {
+  async 'allowHalfOpen: answers can be written after the peer has ended its side, until the session is closed'(
+    row,
+  ) {
     const ended = new Waiting<Session<string>>('the end');
     await using p = await pair(row, {
       near: { waitTime: 60_000 },
@@ -782,7 +948,10 @@ runForEveryTransport({
   },
 
   async 'allowHalfOpen: idleTimeout ends a session that nobody closes'(row) {
-    await using p = await pair(row, { near: { waitTime: 60_000 }, far: { allowHalfOpen: true, idleTimeout: 200 } });
+    await using p = await pair(row, {
+      near: { waitTime: 60_000 },
+      far: { allowHalfOpen: true, idleTimeout: 200 },
+    });
     void p.near.close();
     expect(await p.farEvents.errors.next()).toMatchObject({ code: 'IDLE_TIMEOUT' });
     await p.farEvents.closed.next();
@@ -791,7 +960,9 @@ runForEveryTransport({
   },
 
   async 'what came before the end is read, even by a session that was paused'(row) {
-    await using p = await pair(row, { far: { on: { onMessage: (session, line) => line === 'one' && session.pause() } } });
+    await using p = await pair(row, {
+      far: { on: { onMessage: (session, line) => line === 'one' && session.pause() } },
+    });
     for (const line of ['one', 'two', 'three']) p.near.write(line);
     const closing = p.near.close();
     await p.farEvents.messages.next();
@@ -827,7 +998,9 @@ runForEveryTransport({
     await p.farEvents.closed.next();
   },
 
-  async 'idle: a session that has not heard its peer for idleTimeout is closed with IDLE_TIMEOUT'(row) {
+  async 'idle: a session that has not heard its peer for idleTimeout is closed with IDLE_TIMEOUT'(
+    row,
+  ) {
     await using p = await pair(row, { far: { idleTimeout: 40 } });
     const before = p.far.active;
     expect(await p.farEvents.errors.next()).toMatchObject({
@@ -875,14 +1048,31 @@ runForEveryTransport({
   },
 
   async 'stats count bytes and messages both ways'(row) {
-    await using p = await pair(row, { far: { on: { onMessage: (session, line) => session.write(line) } } });
-    expect(p.near.stats).toEqual({ bytesRead: 0, messagesRead: 0, bytesWritten: 0, messagesWritten: 0 });
+    await using p = await pair(row, {
+      far: { on: { onMessage: (session, line) => session.write(line) } },
+    });
+    expect(p.near.stats).toEqual({
+      bytesRead: 0,
+      messagesRead: 0,
+      bytesWritten: 0,
+      messagesWritten: 0,
+    });
     p.near.write('four');
     p.near.write('grün');
     p.near.writeBytes(Buffer.from('raw\n'));
     await p.nearEvents.messages.take(3);
-    expect(p.near.stats).toEqual({ bytesRead: 15, messagesRead: 3, bytesWritten: 15, messagesWritten: 2 });
-    expect(p.far.stats).toEqual({ bytesRead: 15, messagesRead: 3, bytesWritten: 15, messagesWritten: 3 });
+    expect(p.near.stats).toEqual({
+      bytesRead: 15,
+      messagesRead: 3,
+      bytesWritten: 15,
+      messagesWritten: 2,
+    });
+    expect(p.far.stats).toEqual({
+      bytesRead: 15,
+      messagesRead: 3,
+      bytesWritten: 15,
+      messagesWritten: 3,
+    });
   },
 
   async 'active is when the peer was last heard'(row) {

@@ -19,12 +19,17 @@ import { thrown } from '../fixtures/transports.js';
 
 noLeaks();
 
-const bytes = (max: number): fc.Arbitrary<Buffer> => fc.uint8Array({ maxLength: max }).map((array) => Buffer.from(array));
+const bytes = (max: number): fc.Arbitrary<Buffer> =>
+  fc.uint8Array({ maxLength: max }).map((array) => Buffer.from(array));
 
 describe.each(CODECS)('$name', ({ codec, message, bytes: chunk, newReader, newWriter }) => {
-  const reading = (chunks: readonly Buffer[], reader: ByteReader, session = codecSession()): unknown[] =>
-    decode(codec, chunks.map(chunk), session, reader);
-  const writing = (messages: readonly unknown[]): Buffer => encode(codec, messages, codecSession(), newWriter());
+  const reading = (
+    chunks: readonly Buffer[],
+    reader: ByteReader,
+    session = codecSession(),
+  ): unknown[] => decode(codec, chunks.map(chunk), session, reader);
+  const writing = (messages: readonly unknown[]): Buffer =>
+    encode(codec, messages, codecSession(), newWriter());
   it('random messages over random chunks come back as they were', () => {
     fc.assert(
       fc.property(fc.array(message, { maxLength: 30 }), cuts, (messages, places) => {
@@ -81,11 +86,15 @@ describe('lines', () => {
     ['grün 😀\n', ['grün 😀']],
     ['a\nrest', ['a']],
   ])('%j is read as %j, however it is split', (wire, expected) => {
-    for (const chunks of everySplit(Buffer.from(wire))) expect(decode(lines(), chunks)).toEqual(expected);
+    for (const chunks of everySplit(Buffer.from(wire)))
+      expect(decode(lines(), chunks)).toEqual(expected);
   });
 
   it('refuses to write a text that would arrive as two', () => {
-    expect(thrown(() => encode(lines(), ['one\ntwo']))).toMatchObject({ code: 'ENCODE_FAILED', message: expect.stringContaining('newline') });
+    expect(thrown(() => encode(lines(), ['one\ntwo']))).toMatchObject({
+      code: 'ENCODE_FAILED',
+      message: expect.stringContaining('newline'),
+    });
   });
 });
 
@@ -110,7 +119,11 @@ describe('lengthPrefixed', () => {
       code: 'ENCODE_FAILED',
       message: expect.stringContaining(`${size} bytes`),
     });
-    expect(decode(lengthPrefixed({ width }), [encode(lengthPrefixed({ width }), [Buffer.alloc(size - 1, 5)])])).toEqual([Buffer.alloc(size - 1, 5)]);
+    expect(
+      decode(lengthPrefixed({ width }), [
+        encode(lengthPrefixed({ width }), [Buffer.alloc(size - 1, 5)]),
+      ]),
+    ).toEqual([Buffer.alloc(size - 1, 5)]);
   });
 
   it('2: a length over maxMessageBytes is refused as soon as it is seen, before anything is allocated', () => {
@@ -127,7 +140,14 @@ describe('lengthPrefixed', () => {
     const reader = new ByteReader();
     const head = Buffer.alloc(4);
     head.writeUInt32BE(4 * 1024 * 1024 - 4);
-    expect(decode(lengthPrefixed(), [head, ...Array.from({ length: 1_000 }, () => Buffer.of(1))], codecSession(), reader)).toEqual([]);
+    expect(
+      decode(
+        lengthPrefixed(),
+        [head, ...Array.from({ length: 1_000 }, () => Buffer.of(1))],
+        codecSession(),
+        reader,
+      ),
+    ).toEqual([]);
     expect(reader.length).toBe(1_004);
     expect(reader.bytes.length).toBeLessThanOrEqual(16 * 1024);
   });
@@ -135,7 +155,9 @@ describe('lengthPrefixed', () => {
   it('maxMessageBytes counts the prefix, exactly', () => {
     const wire = encode(lengthPrefixed(), [Buffer.alloc(96)]);
     expect(decode(lengthPrefixed(), [wire], codecSession(100)).length).toBe(1);
-    expect(thrown(() => decode(lengthPrefixed(), [wire], codecSession(99))).code).toBe('MESSAGE_TOO_LARGE');
+    expect(thrown(() => decode(lengthPrefixed(), [wire], codecSession(99))).code).toBe(
+      'MESSAGE_TOO_LARGE',
+    );
   });
 
   it('a message in one chunk is a view of it', () => {
@@ -160,12 +182,21 @@ describe('lengthPrefixed, all of its options', () => {
   ] as const)('%j writes abc as %s, and reads that', (options, hex) => {
     const wire = encode(lengthPrefixed(options), [Buffer.from('abc')]);
     expect(wire.toString('hex')).toBe(hex);
-    const { width, offset = 0, strip = width + offset } = { offset: 0, ...options } as Required<LengthPrefixedOptions>;
-    for (const chunks of everySplit(wire)) expect(decode(lengthPrefixed(options), chunks)).toEqual([wire.subarray(strip)]);
+    const {
+      width,
+      offset = 0,
+      strip = width + offset,
+    } = { offset: 0, ...options } as Required<LengthPrefixedOptions>;
+    for (const chunks of everySplit(wire))
+      expect(decode(lengthPrefixed(options), chunks)).toEqual([wire.subarray(strip)]);
   });
 
   it.each([
-    [{ width: 4, adjustment: -4 }, '00000003616263', 'a length of 3, which with the adjustment of -4 is negative'],
+    [
+      { width: 4, adjustment: -4 },
+      '00000003616263',
+      'a length of 3, which with the adjustment of -4 is negative',
+    ],
     [{ width: 4, adjustment: -4 }, '00000000', 'a length of 0'],
     [{ width: 2, offset: 2, adjustment: -4 }, '000000030000', 'a length of 3'],
   ] as const)('2: %j: a negative length is BAD_FRAME', (options, hex, text) => {
@@ -183,9 +214,14 @@ describe('lengthPrefixed, all of its options', () => {
     [{ width: 2, offset: 100_000 }, ''],
   ] as const)('2: %j %s: too large, before anything is allocated', (options, hex) => {
     const reader = new ByteReader();
-    const head = Buffer.concat([Buffer.alloc('offset' in options ? options.offset + 2 : 0), Buffer.from(hex, 'hex')]);
+    const head = Buffer.concat([
+      Buffer.alloc('offset' in options ? options.offset + 2 : 0),
+      Buffer.from(hex, 'hex'),
+    ]);
     const wire = head;
-    expect(thrown(() => decode(lengthPrefixed(options), [wire], codecSession(65_536), reader)).code).toBe('MESSAGE_TOO_LARGE');
+    expect(
+      thrown(() => decode(lengthPrefixed(options), [wire], codecSession(65_536), reader)).code,
+    ).toBe('MESSAGE_TOO_LARGE');
     expect(reader.bytes).toBe(wire);
   });
 
@@ -196,12 +232,15 @@ describe('lengthPrefixed, all of its options', () => {
     [{ width: 1, adjustment: 2 }, 1],
     [{ width: 2, strip: 0 }, 1],
     [{ width: 2, offset: 2, strip: 2 }, 1],
-  ] as const)('3: %j refuses to write %d bytes: a length that does not fit never wraps', (options, size) => {
-    expect(thrown(() => encode(lengthPrefixed(options), [Buffer.alloc(size)]))).toMatchObject({
-      code: 'ENCODE_FAILED',
-      message: expect.stringContaining(`${size} bytes does not fit`),
-    });
-  });
+  ] as const)(
+    '3: %j refuses to write %d bytes: a length that does not fit never wraps',
+    (options, size) => {
+      expect(thrown(() => encode(lengthPrefixed(options), [Buffer.alloc(size)]))).toMatchObject({
+        code: 'ENCODE_FAILED',
+        message: expect.stringContaining(`${size} bytes does not fit`),
+      });
+    },
+  );
 
   it('nothing of what lay in the buffer before gets onto the wire', () => {
     const codec = lengthPrefixed({ width: 2, offset: 6 });
@@ -224,7 +263,10 @@ describe('lengthPrefixed, all of its options', () => {
     [{ width: 2, offset: 1, strip: 4 }, 'from 0 to 3'],
     [{ littleEndian: 'yes' }, 'littleEndian: given "yes"'],
   ])('BAD_OPTION: %j', (given, text) => {
-    expect(thrown(() => lengthPrefixed(given as never))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(text) });
+    expect(thrown(() => lengthPrefixed(given as never))).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining(text),
+    });
   });
 });
 
@@ -239,7 +281,8 @@ describe('delimiter', () => {
     ['ü', 'süß üü', ['s', 'ß ', '']],
     [Uint8Array.of(0), 'a\0b', ['a']],
   ])('%j: %j is read as %j, however it is split', (mark, wire, expected) => {
-    for (const chunks of everySplit(Buffer.from(wire))) expect(decode(delimiter(mark), chunks).map(String)).toEqual(expected);
+    for (const chunks of everySplit(Buffer.from(wire)))
+      expect(decode(delimiter(mark), chunks).map(String)).toEqual(expected);
   });
 
   it.each([
@@ -294,26 +337,36 @@ describe('delimiter', () => {
     expect(decode(delimiter('\r\n'), [wire])[0]?.buffer).toBe(wire.buffer);
   });
 
-  it.each(['\n', '\r\n', '--a-long-delimiter--'])('%j: bytes that were searched are not searched again', (mark) => {
-    const size = 200_000;
-    const step = 50;
-    const wire = Buffer.concat([Buffer.alloc(size, mark[0] === '-' ? '-' : 'x'), Buffer.from(mark)]);
-    let searched = 0;
-    const { indexOf } = Buffer.prototype;
-    const spy = vi.spyOn(Buffer.prototype, 'indexOf').mockImplementation(function (this: Buffer, ...given: unknown[]) {
-      searched += this.length - Number(given[1] ?? 0);
-      return (indexOf as (...given: unknown[]) => number).apply(this, given);
-    });
-    try {
-      const chunks: Buffer[] = [];
-      for (let at = 0; at < wire.length; at += step) chunks.push(Buffer.from(wire.subarray(at, at + step)));
-      expect(decode(delimiter(mark), chunks).map((message) => message.length)).toEqual([size]);
-      expect(searched).toBeGreaterThanOrEqual(size);
-      expect(searched).toBeLessThanOrEqual(wire.length + chunks.length * (mark.length - 1));
-    } finally {
-      spy.mockRestore();
-    }
-  });
+  it.each(['\n', '\r\n', '--a-long-delimiter--'])(
+    '%j: bytes that were searched are not searched again',
+    (mark) => {
+      const size = 200_000;
+      const step = 50;
+      const wire = Buffer.concat([
+        Buffer.alloc(size, mark[0] === '-' ? '-' : 'x'),
+        Buffer.from(mark),
+      ]);
+      let searched = 0;
+      const { indexOf } = Buffer.prototype;
+      const spy = vi.spyOn(Buffer.prototype, 'indexOf').mockImplementation(function (
+        this: Buffer,
+        ...given: unknown[]
+      ) {
+        searched += this.length - Number(given[1] ?? 0);
+        return (indexOf as (...given: unknown[]) => number).apply(this, given);
+      });
+      try {
+        const chunks: Buffer[] = [];
+        for (let at = 0; at < wire.length; at += step)
+          chunks.push(Buffer.from(wire.subarray(at, at + step)));
+        expect(decode(delimiter(mark), chunks).map((message) => message.length)).toEqual([size]);
+        expect(searched).toBeGreaterThanOrEqual(size);
+        expect(searched).toBeLessThanOrEqual(wire.length + chunks.length * (mark.length - 1));
+      } finally {
+        spy.mockRestore();
+      }
+    },
+  );
 
   it.each([
     ['', 'given ""'],
@@ -323,7 +376,10 @@ describe('delimiter', () => {
     [7, 'given 7'],
     [{}, 'given an object'],
   ])('BAD_OPTION: %o', (given, text) => {
-    expect(thrown(() => delimiter(given as never))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(`delimiter: ${text}`) });
+    expect(thrown(() => delimiter(given as never))).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining(`delimiter: ${text}`),
+    });
   });
 });
 
@@ -331,17 +387,27 @@ describe('fixedLength', () => {
   it('is the bytes and nothing else', () => {
     const wire = encode(fixedLength(3), [Buffer.from('abc'), Buffer.from('def')]);
     expect(wire.toString()).toBe('abcdef');
-    for (const chunks of everySplit(wire)) expect(decode(fixedLength(3), chunks).map(String)).toEqual(['abc', 'def']);
+    for (const chunks of everySplit(wire))
+      expect(decode(fixedLength(3), chunks).map(String)).toEqual(['abc', 'def']);
   });
 
   it.each([0, 2, 4])('refuses to write %d bytes of 3', (size) => {
     const error = thrown(() => encode(fixedLength(3), [Buffer.alloc(size)]));
-    expect(error).toMatchObject({ code: 'ENCODE_FAILED', message: `a message has ${size} bytes, expected 3` });
+    expect(error).toMatchObject({
+      code: 'ENCODE_FAILED',
+      message: `a message has ${size} bytes, expected 3`,
+    });
   });
 
-  it.each([0, -1, 1.5, '4', undefined, null, Number.POSITIVE_INFINITY, Number.NaN])('BAD_OPTION: %o', (given) => {
-    expect(thrown(() => fixedLength(given as never))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('length: given') });
-  });
+  it.each([0, -1, 1.5, '4', undefined, null, Number.POSITIVE_INFINITY, Number.NaN])(
+    'BAD_OPTION: %o',
+    (given) => {
+      expect(thrown(() => fixedLength(given as never))).toMatchObject({
+        code: 'BAD_OPTION',
+        message: expect.stringContaining('length: given'),
+      });
+    },
+  );
 });
 
 describe('varintPrefixed', () => {
@@ -358,7 +424,10 @@ describe('varintPrefixed', () => {
     const wire = encode(varintPrefixed(), [Buffer.alloc(size, 5)]);
     expect(wire.subarray(0, hex.length / 2).toString('hex')).toBe(hex);
     expect(wire.length).toBe(size + hex.length / 2);
-    const got = decode(varintPrefixed(), [Buffer.from(wire.subarray(0, 1)), Buffer.from(wire.subarray(1))]);
+    const got = decode(varintPrefixed(), [
+      Buffer.from(wire.subarray(0, 1)),
+      Buffer.from(wire.subarray(1)),
+    ]);
     expect(got.map((message) => message.length)).toEqual([size]);
   });
 
@@ -366,7 +435,9 @@ describe('varintPrefixed', () => {
     for (const hex of ['ffffffff7f', 'ffffffff0f', '8080808008']) {
       const reader = new ByteReader();
       const wire = Buffer.from(hex, 'hex');
-      expect(thrown(() => decode(varintPrefixed(), [wire], codecSession(), reader)).code).toBe('MESSAGE_TOO_LARGE');
+      expect(thrown(() => decode(varintPrefixed(), [wire], codecSession(), reader)).code).toBe(
+        'MESSAGE_TOO_LARGE',
+      );
       expect(reader.bytes).toBe(wire);
     }
   });
@@ -387,26 +458,32 @@ describe('jsonLines', () => {
 
   it('one value a line; empty lines are passed over', () => {
     const wire = Buffer.from('{"a":1}\r\n\n  \n[]\nnull\n"grün\\n"\n  7 \n\n');
-    for (const chunks of everySplit(wire)) expect(decode(jsonLines(), chunks)).toEqual([{ a: 1 }, [], null, 'grün\n', 7]);
-    expect(encode(jsonLines(), [{ a: 'x\ny' }, null, 7]).toString()).toBe('{"a":"x\\ny"}\nnull\n7\n');
+    for (const chunks of everySplit(wire))
+      expect(decode(jsonLines(), chunks)).toEqual([{ a: 1 }, [], null, 'grün\n', 7]);
+    expect(encode(jsonLines(), [{ a: 'x\ny' }, null, 7]).toString()).toBe(
+      '{"a":"x\\ny"}\nnull\n7\n',
+    );
   });
 
   it('quotes nothing of a line that is no JSON', () => {
     expect(inspect(thrown(() => read('{"password":secret-1}\n')))).not.toContain('secret');
   });
 
-  it.each(['{', 'hello', "{'a':1}", '{"a":1}{"b":2}', '[1,]', 'NaN', '\u{feff}1', '\0'])('%j is BAD_FRAME, with its cause', (text) => {
-    expect(thrown(() => read(`${text}\n`))).toMatchObject({
-      code: 'BAD_FRAME',
-      message: expect.stringContaining(`a line of ${Buffer.byteLength(text)} bytes is no JSON`),
-      cause: expect.any(SyntaxError),
-    });
-  });
+  it.each(['{', 'hello', "{'a':1}", '{"a":1}{"b":2}', '[1,]', 'NaN', '\u{feff}1', '\0'])(
+    '%j is BAD_FRAME, with its cause',
+    (text) => {
+      expect(thrown(() => read(`${text}\n`))).toMatchObject({
+        code: 'BAD_FRAME',
+        message: expect.stringContaining(`a line of ${Buffer.byteLength(text)} bytes is no JSON`),
+        cause: expect.any(SyntaxError),
+      });
+    },
+  );
 
   it('keys of a prototype are keys like any other, and change nobody else', () => {
-    const [message] = read('{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":"mine"}\n') as [
-      Record<string, unknown>,
-    ];
+    const [message] = read(
+      '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}},"toString":"mine"}\n',
+    ) as [Record<string, unknown>];
     expect(Object.keys(message)).toEqual(['__proto__', 'constructor', 'toString']);
     expect(Object.getPrototypeOf(message)).toBe(Object.prototype);
     expect((message as { polluted?: number }).polluted).toBeUndefined();
@@ -417,17 +494,30 @@ describe('jsonLines', () => {
   it('reads 100 levels of nesting and refuses more, whether the brackets are closed or not', () => {
     const nested = (depth: number): string => `${'['.repeat(depth)}${']'.repeat(depth)}\n`;
     expect(read(nested(100))).toHaveLength(1);
-    for (const text of [nested(101), nested(1_000_000), `${'['.repeat(1_000_000)}\n`, `${'{"a":'.repeat(500_000)}\n`])
-      expect(thrown(() => read(text))).toMatchObject({ code: 'BAD_FRAME', message: expect.stringContaining('nested in more than 100 levels') });
+    for (const text of [
+      nested(101),
+      nested(1_000_000),
+      `${'['.repeat(1_000_000)}\n`,
+      `${'{"a":'.repeat(500_000)}\n`,
+    ])
+      expect(thrown(() => read(text))).toMatchObject({
+        code: 'BAD_FRAME',
+        message: expect.stringContaining('nested in more than 100 levels'),
+      });
   });
 
   it('refuses a line of more values and names than maxDecodedObjects, and reads the next one', () => {
     const codec = jsonLines({ maxDecodedObjects: 4 });
-    expect(decode(codec, [Buffer.from('[1,2,3,4]\n{"a":1,"b":2}\n')])).toEqual([[1, 2, 3, 4], { a: 1, b: 2 }]);
+    expect(decode(codec, [Buffer.from('[1,2,3,4]\n{"a":1,"b":2}\n')])).toEqual([
+      [1, 2, 3, 4],
+      { a: 1, b: 2 },
+    ]);
     for (const text of ['[1,2,3,4,5]\n', '{"a":1,"b":2,"c":3}\n', '[[],[],[]]\n'])
       expect(thrown(() => decode(codec, [Buffer.from(text)]))).toMatchObject({
         code: 'BAD_FRAME',
-        message: expect.stringContaining('more than 4 objects would be made of it, which is maxDecodedObjects'),
+        message: expect.stringContaining(
+          'more than 4 objects would be made of it, which is maxDecodedObjects',
+        ),
         cause: expect.any(RangeError),
       });
     expect(decode(codec, [Buffer.from('"[,,,,,,,]"\n')])).toEqual(['[,,,,,,,]']);
@@ -440,9 +530,14 @@ describe('jsonLines', () => {
     ['objects', '{"a":1},'],
   ])('refuses 4 MiB of %s with the defaults, and reads 30,000 and a text of 4 MB', (_, part) => {
     const array = (count: number): string => `[${part.repeat(count)}0]\n`;
-    expect(thrown(() => read(array(Math.floor(2 ** 22 / part.length))))).toMatchObject({ code: 'BAD_FRAME', cause: expect.any(RangeError) });
+    expect(thrown(() => read(array(Math.floor(2 ** 22 / part.length))))).toMatchObject({
+      code: 'BAD_FRAME',
+      cause: expect.any(RangeError),
+    });
     expect(read(array(30_000))).toHaveLength(1);
-    expect(read(`"${part.replaceAll('"', "'").repeat(4_000_000 / part.length)}"\n`)).toHaveLength(1);
+    expect(read(`"${part.replaceAll('"', "'").repeat(4_000_000 / part.length)}"\n`)).toHaveLength(
+      1,
+    );
   });
 
   it('passes over a million empty lines without a search for each', () => {
@@ -454,9 +549,17 @@ describe('jsonLines', () => {
   });
 
   it('rejects options that are none with BAD_OPTION', () => {
-    for (const options of [{ maxDecodedObjects: 0 }, { maxDecodedObjects: '9' }, { maxDecodedObject: 9 }, null, 5])
+    for (const options of [
+      { maxDecodedObjects: 0 },
+      { maxDecodedObjects: '9' },
+      { maxDecodedObject: 9 },
+      null,
+      5,
+    ])
       expect(thrown(() => jsonLines(options as never))).toMatchObject({ code: 'BAD_OPTION' });
-    expect(thrown(() => jsonLines({ maxDecodedObject: 9 } as never)).message).toContain('did you mean maxDecodedObjects?');
+    expect(thrown(() => jsonLines({ maxDecodedObject: 9 } as never)).message).toContain(
+      'did you mean maxDecodedObjects?',
+    );
   });
 
   it.each([
@@ -464,14 +567,20 @@ describe('jsonLines', () => {
     ['function', () => {}],
     ['symbol', Symbol('x')],
   ])('a %s has no JSON form: ENCODE_FAILED', (what, value) => {
-    expect(thrown(() => encode(jsonLines(), [value]))).toMatchObject({ code: 'ENCODE_FAILED', message: `a ${what} has no JSON form` });
+    expect(thrown(() => encode(jsonLines(), [value]))).toMatchObject({
+      code: 'ENCODE_FAILED',
+      message: `a ${what} has no JSON form`,
+    });
   });
 
   it('what cannot be written throws to the writer', () => {
     const circle: { self?: unknown } = {};
     circle.self = circle;
     for (const value of [circle, 7n]) {
-      expect(thrown(() => encode(jsonLines(), [value]))).toMatchObject({ code: 'ENCODE_FAILED', cause: expect.any(TypeError) });
+      expect(thrown(() => encode(jsonLines(), [value]))).toMatchObject({
+        code: 'ENCODE_FAILED',
+        cause: expect.any(TypeError),
+      });
     }
   });
 });

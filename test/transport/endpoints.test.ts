@@ -1,13 +1,33 @@
-/** What servers and clients do, the same on every transport. Names that begin with a number carry the rule of PITFALLS.md. */
+/**
+ * What servers and clients do, the same on every transport. Names that begin with a number carry
+ * the rule of PITFALLS.md.
+ */
 import dns from 'node:dns';
 import { describe, expect, it, vi } from 'vitest';
 import { parseAddress } from '../../src/transport/address.js';
-import { CLIENT_DEFAULTS, type ClientState, connect, type GettyError, lines, type Peer, SESSION_DEFAULTS, serve } from '../../src/transport/index.js';
+import {
+  CLIENT_DEFAULTS,
+  type ClientState,
+  connect,
+  type GettyError,
+  lines,
+  type Peer,
+  SESSION_DEFAULTS,
+  serve,
+} from '../../src/transport/index.js';
 import { memory } from '../../src/transport/stream/memory.js';
 import type { Connection, ConnectionEvents } from '../../src/transport/types.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
-import { connectAs, pair, rejection, runForEveryTransport, serveAs, setupOf, type TransportRow } from '../fixtures/transports.js';
+import {
+  connectAs,
+  pair,
+  rejection,
+  runForEveryTransport,
+  serveAs,
+  setupOf,
+  type TransportRow,
+} from '../fixtures/transports.js';
 import { gate, turns, until, Inbox as Waiting, within } from '../fixtures/waiting.js';
 
 const QUIET = 20;
@@ -20,7 +40,10 @@ async function deadAddress(row: TransportRow): Promise<string> {
   return server.address;
 }
 
-/** Connects, and finds that the server's setup refuses it: a WebSocket request is answered so, other connections are closed at once. */
+/**
+ * Connects, and finds that the server's setup refuses it: a WebSocket request is answered so, other
+ * connections are closed at once.
+ */
 async function expectRefused(row: TransportRow, address: string): Promise<void> {
   const refused = new Recorder<string>('the refused client');
   const attempt = connectAs(row, address, setupOf(row, refused), { reconnect: false });
@@ -45,7 +68,9 @@ runForEveryTransport({
   },
 
   async 'many clients at once, each with its own answers'(row) {
-    const events = new Recorder<string>('the server', { onMessage: (session, line) => session.write(`to ${line}`) });
+    const events = new Recorder<string>('the server', {
+      onMessage: (session, line) => session.write(`to ${line}`),
+    });
     await using server = await serveAs(row, setupOf(row, events));
     await Promise.all(
       Array.from({ length: 20 }, async (_, i) => {
@@ -53,7 +78,9 @@ runForEveryTransport({
         await using client = await connectAs(row, server.address, setupOf(row, mine));
         const session = await client.session();
         for (let n = 0; n < 5; n++) session.write(`${i}.${n}`);
-        expect(await mine.messages.take(5)).toEqual(Array.from({ length: 5 }, (_, n) => `to ${i}.${n}`));
+        expect(await mine.messages.take(5)).toEqual(
+          Array.from({ length: 5 }, (_, n) => `to ${i}.${n}`),
+        );
       }),
     );
   },
@@ -67,10 +94,20 @@ runForEveryTransport({
     };
     const warnings = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     try {
-      const client = await connectAs(row, server.address, setupOf(row, new Recorder<string>('the client')), { reconnect: SOON, onState });
+      const client = await connectAs(
+        row,
+        server.address,
+        setupOf(row, new Recorder<string>('the client')),
+        { reconnect: SOON, onState },
+      );
       expect(client.state).toBe('ready');
       (await client.session()).destroy();
-      expect(await states.take(4)).toEqual(['ready', 'down: CONNECTION_LOST', 'connecting: CONNECTION_LOST', 'ready']);
+      expect(await states.take(4)).toEqual([
+        'ready',
+        'down: CONNECTION_LOST',
+        'connecting: CONNECTION_LOST',
+        'ready',
+      ]);
       expect(client.state).toBe('ready');
       await client.close();
       expect([await states.next(), client.state]).toEqual(['closed', 'closed']);
@@ -88,11 +125,21 @@ runForEveryTransport({
       peers.push({ localAddress: peer.localAddress, remoteAddress: peer.remoteAddress });
       return { ...setupOf(row, events), name: `peer ${peers.length}` };
     });
-    await using _first = await connectAs(row, server.address, setupOf(row, new Recorder<string>('the first client')));
-    await using _second = await connectAs(row, server.address, setupOf(row, new Recorder<string>('the second client')));
+    await using _first = await connectAs(
+      row,
+      server.address,
+      setupOf(row, new Recorder<string>('the first client')),
+    );
+    await using _second = await connectAs(
+      row,
+      server.address,
+      setupOf(row, new Recorder<string>('the second client')),
+    );
     const sessions = await events.opened.take(2);
     expect(sessions.map((session) => session.name)).toEqual(['peer 1', 'peer 2']);
-    expect(peers).toEqual(sessions.map(({ localAddress, remoteAddress }) => ({ localAddress, remoteAddress })));
+    expect(peers).toEqual(
+      sessions.map(({ localAddress, remoteAddress }) => ({ localAddress, remoteAddress })),
+    );
   },
 
   async '19: a setup function that throws refuses the session; the server goes on'(row) {
@@ -105,12 +152,18 @@ runForEveryTransport({
     await expectRefused(row, server.address);
     expect(server.sessions.size).toBe(0);
     refuse = false;
-    await using welcome = await connectAs(row, server.address, setupOf(row, new Recorder<string>('the welcome client')));
+    await using welcome = await connectAs(
+      row,
+      server.address,
+      setupOf(row, new Recorder<string>('the welcome client')),
+    );
     (await welcome.session()).write('hello');
     expect(await events.messages.next()).toBe('hello');
   },
 
-  async 'a setup function that throws on the client: connect rejects with SESSION_REFUSED and its cause'(row) {
+  async 'a setup function that throws on the client: connect rejects with SESSION_REFUSED and its cause'(
+    row,
+  ) {
     await using server = await serveAs(row, setupOf(row, new Recorder<string>('the server')));
     const refused = connectAs(row, server.address, () => {
       throw new RangeError('not today');
@@ -120,7 +173,14 @@ runForEveryTransport({
       message: expect.stringContaining('not today'),
       cause: expect.any(RangeError),
     });
-    expect(await rejection(connectAs(row, server.address, () => ({ ...setupOf(row, new Recorder<string>('x')), idleTimeout: -1 })))).toMatchObject({
+    expect(
+      await rejection(
+        connectAs(row, server.address, () => ({
+          ...setupOf(row, new Recorder<string>('x')),
+          idleTimeout: -1,
+        })),
+      ),
+    ).toMatchObject({
       code: 'BAD_OPTION',
     });
   },
@@ -128,9 +188,15 @@ runForEveryTransport({
   async 'a setup function with a bad option is not a silent refusal: the process is warned'(row) {
     const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     try {
-      await using server = await serveAs(row, () => ({ ...setupOf(row, new Recorder<string>('x')), idleTimeout: -1 }));
+      await using server = await serveAs(row, () => ({
+        ...setupOf(row, new Recorder<string>('x')),
+        idleTimeout: -1,
+      }));
       await expectRefused(row, server.address);
-      expect(warning.mock.calls[0]?.[0]).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('idleTimeout: given -1') });
+      expect(warning.mock.calls[0]?.[0]).toMatchObject({
+        code: 'BAD_OPTION',
+        message: expect.stringContaining('idleTimeout: given -1'),
+      });
     } finally {
       warning.mockRestore();
     }
@@ -145,8 +211,18 @@ runForEveryTransport({
     expect(p.farEvents.log).toEqual(['open', 'close']);
     await p.nearEvents.closed.next();
     expect(p.nearEvents.log).toEqual(['open', 'message', 'close']);
-    expect((await rejection(connectAs(row, p.server.address, setupOf(row, new Recorder<string>('late'))))).code).toBe('CONNECT_FAILED');
-    await using again = await serveAs(row, setupOf(row, new Recorder<string>('the next server')), p.server.address);
+    expect(
+      (
+        await rejection(
+          connectAs(row, p.server.address, setupOf(row, new Recorder<string>('late'))),
+        )
+      ).code,
+    ).toBe('CONNECT_FAILED');
+    await using again = await serveAs(
+      row,
+      setupOf(row, new Recorder<string>('the next server')),
+      p.server.address,
+    );
     expect(again.address).toBe(p.server.address);
     await p.server.close();
   },
@@ -166,15 +242,26 @@ runForEveryTransport({
 
   async 'an address that is taken: LISTEN_FAILED says so'(row) {
     await using server = await serveAs(row, setupOf(row, new Recorder<string>('the first server')));
-    const error = await rejection(serveAs(row, setupOf(row, new Recorder<string>('the second server')), server.address));
-    expect(error).toMatchObject({ code: 'LISTEN_FAILED', message: expect.stringContaining(server.address) });
+    const error = await rejection(
+      serveAs(row, setupOf(row, new Recorder<string>('the second server')), server.address),
+    );
+    expect(error).toMatchObject({
+      code: 'LISTEN_FAILED',
+      message: expect.stringContaining(server.address),
+    });
   },
 
   async 'stopListening: no new connections, and those that are open go on'(row) {
     await using p = await pair(row);
     void p.server.stopListening();
     await until(() => true, 'the next turn');
-    expect((await rejection(connectAs(row, p.server.address, setupOf(row, new Recorder<string>('late'))))).code).toBe('CONNECT_FAILED');
+    expect(
+      (
+        await rejection(
+          connectAs(row, p.server.address, setupOf(row, new Recorder<string>('late'))),
+        )
+      ).code,
+    ).toBe('CONNECT_FAILED');
     p.near.write('still here');
     expect(await p.farEvents.messages.next()).toBe('still here');
     expect(p.server.closed).toBe(false);
@@ -183,7 +270,11 @@ runForEveryTransport({
   async 'stopListening settles when the address is free, while sessions go on'(row) {
     await using p = await pair(row);
     await within(p.server.stopListening(), 'the address to be free');
-    await using next = await serveAs(row, setupOf(row, new Recorder<string>('the next server')), p.server.address);
+    await using next = await serveAs(
+      row,
+      setupOf(row, new Recorder<string>('the next server')),
+      p.server.address,
+    );
     expect(next.address).toBe(p.server.address);
     p.near.write('still here');
     expect(await p.farEvents.messages.next()).toBe('still here');
@@ -195,19 +286,25 @@ runForEveryTransport({
 
   async 'a server that closes while a session opens does not wait for ever'(row) {
     const opening = gate();
-    await using p = await pair(row, { far: { waitTime: 30, on: { onOpen: () => opening.promise } } });
+    await using p = await pair(row, {
+      far: { waitTime: 30, on: { onOpen: () => opening.promise } },
+    });
     await within(p.server.close(), 'the server to close');
     expect(p.farEvents.log).toEqual(['open', 'close']);
     opening.open();
   },
 
-  async '18: a lost session is connected again: the server was closed and served again at its address'(row) {
+  async '18: a lost session is connected again: the server was closed and served again at its address'(
+    row,
+  ) {
     await using p = await pair(row, { client: { reconnect: SOON } });
     await p.server.close();
     await p.nearEvents.closed.next();
     const away = await rejection(p.client.session());
     expect(['CONNECTION_LOST', 'CONNECT_FAILED']).toContain(away.code);
-    const events = new Recorder<string>('the next server', { onMessage: (session, line) => session.write(`${line} again`) });
+    const events = new Recorder<string>('the next server', {
+      onMessage: (session, line) => session.write(`${line} again`),
+    });
     await using _again = await serveAs(row, setupOf(row, events), p.server.address);
     await p.nearEvents.opened.take(2);
     const session = await p.client.session();
@@ -220,7 +317,10 @@ runForEveryTransport({
   async '18: a client of several connections keeps so many, and hands them out in turn'(row) {
     await using p = await pair(row, { client: { connections: 3, reconnect: SOON } });
     await p.nearEvents.opened.take(3);
-    await until(() => p.client.sessions.size === 3 && p.server.sessions.size === 3, 'there are three sessions on both sides');
+    await until(
+      () => p.client.sessions.size === 3 && p.server.sessions.size === 3,
+      'there are three sessions on both sides',
+    );
     const turn = [await p.client.session(), await p.client.session(), await p.client.session()];
     expect(new Set(turn)).toEqual(new Set(p.client.sessions));
     expect(await p.client.session()).toBe(turn[0]);
@@ -240,7 +340,10 @@ runForEveryTransport({
     await p.nearEvents.closed.take(3);
     await turns(QUIET);
     expect(p.nearEvents.opened.all.length).toBe(3);
-    expect(await rejection(p.client.session())).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringContaining('reconnect is off') });
+    expect(await rejection(p.client.session())).toMatchObject({
+      code: 'CONNECTION_LOST',
+      message: expect.stringContaining('reconnect is off'),
+    });
     for (const errors of [p.farEvents.errors, p.nearEvents.errors]) errors.dismiss();
   },
 
@@ -267,7 +370,9 @@ runForEveryTransport({
       if (attempts.length === 5) enough.open();
       throw new Error('full');
     });
-    await using client = await connectAs(row, server.address, setupOf(row, events), { reconnect: { initialDelay: 16, maxDelay: 10_000 } });
+    await using client = await connectAs(row, server.address, setupOf(row, events), {
+      reconnect: { initialDelay: 16, maxDelay: 10_000 },
+    });
     await until(() => server.sessions.size === 1, 'the server has the first session');
     isFull = true;
     for (const session of server.sessions) session.destroy();
@@ -284,7 +389,10 @@ runForEveryTransport({
       attempts.push(performance.now());
       if (refuse) throw new Error('not now');
     };
-    await using p = await pair(row, { near: { on: { onOpen } }, client: { reconnect: { initialDelay: 16 } } });
+    await using p = await pair(row, {
+      near: { on: { onOpen } },
+      client: { reconnect: { initialDelay: 16 } },
+    });
     refuse = true;
     p.near.destroy();
     await until(() => attempts.length === 5, 'five attempts');
@@ -298,11 +406,16 @@ runForEveryTransport({
     const setup = setupOf(row, new Recorder<string>('the client'));
     // An attempt that waited would outlast the test.
     const error = await rejection(connectAs(row, address, setup, { connectTimeout: 300_000 }));
-    expect(error).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining(`cannot connect to ${address}: `) });
+    expect(error).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringContaining(`cannot connect to ${address}: `),
+    });
   },
 
   async '9: while the server is away session() rejects at once, with the reason'(row) {
-    await using p = await pair(row, { client: { reconnect: { initialDelay: 1, maxDelay: 300_000 } } });
+    await using p = await pair(row, {
+      client: { reconnect: { initialDelay: 1, maxDelay: 300_000 } },
+    });
     await p.server.close();
     await p.nearEvents.closed.next();
     let error: Error & { code: string };
@@ -310,7 +423,10 @@ runForEveryTransport({
       error = await rejection(within(p.client.session(), 'session()'));
       await turns();
     } while (error.code === 'CONNECTION_LOST');
-    expect(error).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining(p.server.address) });
+    expect(error).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringContaining(p.server.address),
+    });
   },
 
   async '18: a closed client is ENDPOINT_CLOSED, and dials no more'(row) {
@@ -318,7 +434,10 @@ runForEveryTransport({
     await p.client.close();
     expect(p.client.closed).toBe(true);
     expect(p.client.sessions.size).toBe(0);
-    expect(await rejection(p.client.session())).toMatchObject({ code: 'ENDPOINT_CLOSED', message: expect.stringContaining(p.client.address) });
+    expect(await rejection(p.client.session())).toMatchObject({
+      code: 'ENDPOINT_CLOSED',
+      message: expect.stringContaining(p.client.address),
+    });
     const opened = p.nearEvents.opened.all.length;
     // A retry that was left would also be seen as a timer that is left.
     await turns(QUIET);
@@ -326,13 +445,17 @@ runForEveryTransport({
   },
 
   async '18: closing between two attempts returns at once'(row) {
-    await using p = await pair(row, { client: { reconnect: { initialDelay: 300_000, maxDelay: 300_000 } } });
+    await using p = await pair(row, {
+      client: { reconnect: { initialDelay: 300_000, maxDelay: 300_000 } },
+    });
     await p.server.close();
     await p.nearEvents.closed.next();
     await within(p.client.close(), 'the client to close');
   },
 
-  async 'close during an attempt: session() rejects with ENDPOINT_CLOSED, and the session that was opening is gone'(row) {
+  async 'close during an attempt: session() rejects with ENDPOINT_CLOSED, and the session that was opening is gone'(
+    row,
+  ) {
     const opening = gate();
     let wait = false;
     await using p = await pair(row, {
@@ -355,7 +478,10 @@ runForEveryTransport({
   async 'session() waits for the attempt that is under way'(row) {
     const opening = gate();
     let wait = false;
-    await using p = await pair(row, { near: { on: { onOpen: () => (wait ? opening.promise : undefined) } }, client: { reconnect: SOON } });
+    await using p = await pair(row, {
+      near: { on: { onOpen: () => (wait ? opening.promise : undefined) } },
+      client: { reconnect: SOON },
+    });
     wait = true;
     p.near.destroy();
     await p.nearEvents.opened.take(2);
@@ -372,7 +498,11 @@ runForEveryTransport({
     const events = new Recorder<string>('the server');
     await using server = await serveAs(row, setupOf(row, events));
     const never = new Recorder<string>('the client that is never made');
-    expect(await rejection(connectAs(row, server.address, setupOf(row, never), { signal: AbortSignal.abort('no') }))).toMatchObject({
+    expect(
+      await rejection(
+        connectAs(row, server.address, setupOf(row, never), { signal: AbortSignal.abort('no') }),
+      ),
+    ).toMatchObject({
       code: 'ABORTED_BY_CALLER',
       cause: 'no',
     });
@@ -381,7 +511,9 @@ runForEveryTransport({
     const opening = gate();
     const late = new Recorder<string>('the client', { onOpen: () => opening.promise });
     const caller = new AbortController();
-    const connecting = rejection(connectAs(row, server.address, setupOf(row, late), { signal: caller.signal }));
+    const connecting = rejection(
+      connectAs(row, server.address, setupOf(row, late), { signal: caller.signal }),
+    );
     await late.opened.next();
     caller.abort('enough');
     expect(await within(connecting, 'connect to reject')).toMatchObject({
@@ -406,7 +538,11 @@ runForEveryTransport({
 describe('tcp alone', () => {
   noLeaks();
   const setup = { codec: lines(), listener: { onMessage: () => {} } };
-  type Lookup = (host: string, options: object, done: (error: Error | null, found?: { address: string; family: number }[]) => void) => void;
+  type Lookup = (
+    host: string,
+    options: object,
+    done: (error: Error | null, found?: { address: string; family: number }[]) => void,
+  ) => void;
   const withLookup = async (lookup: Lookup, action: () => Promise<void>): Promise<void> => {
     const spy = vi.spyOn(dns, 'lookup').mockImplementation(lookup as unknown as typeof dns.lookup);
     try {
@@ -421,11 +557,14 @@ describe('tcp alone', () => {
       () => {},
       async () => {
         const before = performance.now();
-        const error = await rejection(connect('tcp://silent.example:1', setup, { connectTimeout: 40 }));
+        const error = await rejection(
+          connect('tcp://silent.example:1', setup, { connectTimeout: 40 }),
+        );
         expect(performance.now() - before).toBeGreaterThan(35);
         expect(error).toMatchObject({
           code: 'CONNECT_FAILED',
-          message: 'cannot connect to tcp://silent.example:1: no connection within connectTimeout, 40 ms',
+          message:
+            'cannot connect to tcp://silent.example:1: no connection within connectTimeout, 40 ms',
         });
       },
     ));
@@ -435,10 +574,14 @@ describe('tcp alone', () => {
       () => {},
       async () => {
         const caller = new AbortController();
-        const connecting = rejection(connect('tcp://silent.example:1', setup, { signal: caller.signal }));
+        const connecting = rejection(
+          connect('tcp://silent.example:1', setup, { signal: caller.signal }),
+        );
         await turns(2);
         caller.abort('enough');
-        expect(await within(connecting, 'connect to reject', CLIENT_DEFAULTS.connectTimeout / 2)).toMatchObject({
+        expect(
+          await within(connecting, 'connect to reject', CLIENT_DEFAULTS.connectTimeout / 2),
+        ).toMatchObject({
           code: 'ABORTED_BY_CALLER',
           cause: 'enough',
         });
@@ -447,11 +590,13 @@ describe('tcp alone', () => {
 
   it('9: an unknown name is told as such', () =>
     withLookup(
-      (host, _options, done) => done(Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' })),
+      (host, _options, done) =>
+        done(Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' })),
       async () => {
         expect(await rejection(connect('tcp://nowhere.example:1', setup))).toMatchObject({
           code: 'CONNECT_FAILED',
-          message: 'cannot connect to tcp://nowhere.example:1: getaddrinfo ENOTFOUND nowhere.example',
+          message:
+            'cannot connect to tcp://nowhere.example:1: getaddrinfo ENOTFOUND nowhere.example',
           cause: { code: 'ENOTFOUND' },
         });
       },
@@ -467,9 +612,13 @@ describe('tcp alone', () => {
     await withLookup(
       (_host, _options, done) => done(null, both),
       async () => {
-        const error = await rejection(connect(server.address.replace('127.0.0.1', 'two.example'), setup));
+        const error = await rejection(
+          connect(server.address.replace('127.0.0.1', 'two.example'), setup),
+        );
         expect(error.cause).toBeInstanceOf(AggregateError);
-        expect(error.message).toMatch(/cannot connect to tcp:\/\/two\.example:\d+: connect E.*::1.*, connect ECONNREFUSED 127\.0\.0\.1/);
+        expect(error.message).toMatch(
+          /cannot connect to tcp:\/\/two\.example:\d+: connect E.*::1.*, connect ECONNREFUSED 127\.0\.0\.1/,
+        );
       },
     );
   });

@@ -1,4 +1,7 @@
-/** A fault in the handling of what a peer sends, on every transport: it costs that connection alone, with one error, and never the process. */
+/**
+ * A fault in the handling of what a peer sends, on every transport: it costs that connection alone,
+ * with one error, and never the process.
+ */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseAddress } from '../../src/transport/address.js';
 import { Admission } from '../../src/transport/admission.js';
@@ -17,9 +20,19 @@ import { noLeaks } from '../fixtures/leaks.js';
 import { Inbox, until } from '../fixtures/waiting.js';
 
 const transports: Readonly<Record<string, Transport>> = { tcp, tls, unix, udp, ws, wss, memory };
-const ADDRESSES: Readonly<Record<string, string>> = { unix: `unix:///tmp/getty-faults-${process.pid}.sock`, memory: 'memory://faults' };
+const ADDRESSES: Readonly<Record<string, string>> = {
+  unix: `unix:///tmp/getty-faults-${process.pid}.sock`,
+  memory: 'memory://faults',
+};
 const LIMITS = { maxMessageBytes: 1_000, maxInflatedBytes: 1_000, maxQueuedBytes: 1_000 };
-const IDLE: ConnectionEvents = { onData() {}, onMessage() {}, onAlive() {}, onTaken() {}, onEnd() {}, onClose() {} };
+const IDLE: ConnectionEvents = {
+  onData() {},
+  onMessage() {},
+  onAlive() {},
+  onTaken() {},
+  onEnd() {},
+  onClose() {},
+};
 
 noLeaks();
 afterEach(() => vi.restoreAllMocks());
@@ -28,7 +41,10 @@ async function listening(scheme: string, accept: (connection: Connection) => voi
   const transport = transports[scheme] as Transport;
   const options: ServerOptions & typeof SERVER_DEFAULTS = { ...SERVER_DEFAULTS, tls: SERVER_TLS };
   const refusals = new Inbox<string>('a refusal');
-  const admission = new Admission({ onRefused: (_, { message }) => refusals.push(message) }, () => 'here');
+  const admission = new Admission(
+    { onRefused: (_, { message }) => refusals.push(message) },
+    () => 'here',
+  );
   const address = parseAddress(ADDRESSES[scheme] ?? `${scheme}://127.0.0.1:0`, [scheme]);
   const listener = await transport.listen(address, { ...options, admission }, accept);
   const dialled: Connection[] = [];
@@ -37,7 +53,11 @@ async function listening(scheme: string, accept: (connection: Connection) => voi
     refusals,
     async dial(events: Partial<ConnectionEvents> = {}): Promise<Connection> {
       const options = { ...CLIENT_DEFAULTS, tls: CLIENT_TLS };
-      const connection = await transport.dial(parseAddress(listener.address, [scheme]), options, new AbortController().signal);
+      const connection = await transport.dial(
+        parseAddress(listener.address, [scheme]),
+        options,
+        new AbortController().signal,
+      );
       connection.attach({ ...IDLE, ...events }, LIMITS);
       connection.resume();
       dialled.push(connection);
@@ -56,34 +76,40 @@ function message(scheme: string): Buffer {
 }
 
 describe.each(Object.keys(transports))('%s', (scheme) => {
-  it.each<(keyof ConnectionEvents)[]>([['onData', 'onMessage'], ['onEnd']])('a fault in %s ends the connection with one error', async (...names) => {
-    if (scheme === 'udp' && names.includes('onEnd')) return;
-    const fail = (): void => {
-      throw new Error('an unforeseen fault');
-    };
-    const ends = new Inbox<Error | undefined>('the end of a connection');
-    const accepted: Connection[] = [];
-    await using server = await listening(scheme, (connection) => {
-      const isFirst = accepted.push(connection) === 1;
-      const faults = isFirst ? Object.fromEntries(names.map((name) => [name, fail])) : {};
-      connection.attach({ ...IDLE, ...faults, onClose: (error) => ends.push(error) }, LIMITS);
-      connection.resume();
-    });
-    const first = await server.dial();
-    first.write(message(scheme));
-    if (names.includes('onEnd')) {
-      await until(() => accepted.length === 1, 'the connection is accepted');
-      first.end();
-      // A WebSocket tells its end by a frame; then the stream ends.
-    }
-    expect(await ends.next()).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringContaining('an unforeseen fault') });
-    const second = await server.dial();
-    second.write(message(scheme));
-    await until(() => accepted.length === 2, 'the listener goes on');
-    for (const connection of accepted) connection.destroy();
-    await until(() => ends.all.length === 2, 'both connections have ended');
-    expect(server.admission.refusals.fault).toBe(0);
-  });
+  it.each<(keyof ConnectionEvents)[]>([['onData', 'onMessage'], ['onEnd']])(
+    'a fault in %s ends the connection with one error',
+    async (...names) => {
+      if (scheme === 'udp' && names.includes('onEnd')) return;
+      const fail = (): void => {
+        throw new Error('an unforeseen fault');
+      };
+      const ends = new Inbox<Error | undefined>('the end of a connection');
+      const accepted: Connection[] = [];
+      await using server = await listening(scheme, (connection) => {
+        const isFirst = accepted.push(connection) === 1;
+        const faults = isFirst ? Object.fromEntries(names.map((name) => [name, fail])) : {};
+        connection.attach({ ...IDLE, ...faults, onClose: (error) => ends.push(error) }, LIMITS);
+        connection.resume();
+      });
+      const first = await server.dial();
+      first.write(message(scheme));
+      if (names.includes('onEnd')) {
+        await until(() => accepted.length === 1, 'the connection is accepted');
+        first.end();
+        // A WebSocket tells its end by a frame; then the stream ends.
+      }
+      expect(await ends.next()).toMatchObject({
+        code: 'CONNECTION_LOST',
+        message: expect.stringContaining('an unforeseen fault'),
+      });
+      const second = await server.dial();
+      second.write(message(scheme));
+      await until(() => accepted.length === 2, 'the listener goes on');
+      for (const connection of accepted) connection.destroy();
+      await until(() => ends.all.length === 2, 'both connections have ended');
+      expect(server.admission.refusals.fault).toBe(0);
+    },
+  );
 
   it.runIf(scheme !== 'memory')('a fault in the making of a session is a refusal', async () => {
     let count = 0;

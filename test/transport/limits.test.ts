@@ -1,4 +1,7 @@
-/** What one peer, and all of them, may ask of us at once. Bytes queued for a peer are in the behaviour table. */
+/**
+ * What one peer, and all of them, may ask of us at once. Bytes queued for a peer are in the
+ * behaviour table.
+ */
 import { describe, expect, it, vi } from 'vitest';
 import {
   type Codec,
@@ -17,13 +20,23 @@ import {
 } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
-import { connectAs, pair, rejection, serveAs, setupOf, TRANSPORTS, type TransportRow, thrown } from '../fixtures/transports.js';
+import {
+  connectAs,
+  pair,
+  rejection,
+  serveAs,
+  setupOf,
+  TRANSPORTS,
+  type TransportRow,
+  thrown,
+} from '../fixtures/transports.js';
 import { gate, turns, until, within } from '../fixtures/waiting.js';
 
 const QUIET = 20;
 /** Whoever is refused here is told so. */
 const CONNECTED = TRANSPORTS.filter((row) => row.name !== 'udp');
-const rowsOf = (...names: string[]): TransportRow[] => TRANSPORTS.filter((row) => names.includes(row.name));
+const rowsOf = (...names: string[]): TransportRow[] =>
+  TRANSPORTS.filter((row) => names.includes(row.name));
 
 /** The warnings of the process while `action` runs. */
 async function warningsOf(action: (warnings: () => GettyError[]) => Promise<void>): Promise<void> {
@@ -38,7 +51,11 @@ async function warningsOf(action: (warnings: () => GettyError[]) => Promise<void
 describe.each(CONNECTED)('sessions of a server: $name', (row) => {
   noLeaks();
 
-  async function limited(options: ServerOptions, address?: string, on: Partial<Recorder<string>> = {}) {
+  async function limited(
+    options: ServerOptions,
+    address?: string,
+    on: Partial<Recorder<string>> = {},
+  ) {
     const events = new Recorder<string>('the server', on);
     const server = await serveAs(row, setupOf(row, events), address, options);
     return { server, events, [Symbol.asyncDispose]: () => server.close() };
@@ -56,7 +73,9 @@ describe.each(CONNECTED)('sessions of a server: $name', (row) => {
   async function refused(address: string): Promise<void> {
     const events = new Recorder<string>('the client that is refused');
     try {
-      await using _client = await connectAs(row, address, setupOf(row, events), { reconnect: false });
+      await using _client = await connectAs(row, address, setupOf(row, events), {
+        reconnect: false,
+      });
       await events.closed.next();
     } catch (error) {
       expect(['CONNECTION_LOST', 'CONNECT_FAILED']).toContain((error as GettyError).code);
@@ -75,7 +94,9 @@ describe.each(CONNECTED)('sessions of a server: $name', (row) => {
       expect(warnings()).toEqual([
         expect.objectContaining({
           code: 'SESSION_REFUSED',
-          message: expect.stringMatching(/^1 refused at .*, the last of them .*: maxSessions, 2, are open$/),
+          message: expect.stringMatching(
+            /^1 refused at .*, the last of them .*: maxSessions, 2, are open$/,
+          ),
         }),
       ]);
       first.session.write('still here');
@@ -97,10 +118,20 @@ describe.each(CONNECTED)('sessions of a server: $name', (row) => {
         },
       });
       const { server, events } = limit;
-      for (const how of ['close', 'destroy', 'close here', 'destroy here', 'onOpen', 'onOpen', 'onOpen']) {
+      for (const how of [
+        'close',
+        'destroy',
+        'close here',
+        'destroy here',
+        'onOpen',
+        'onOpen',
+        'onOpen',
+      ]) {
         fail = how;
         const mine = new Recorder<string>('a client');
-        const client = await connectAs(row, server.address, setupOf(row, mine), { reconnect: false });
+        const client = await connectAs(row, server.address, setupOf(row, mine), {
+          reconnect: false,
+        });
         const far = await events.opened.next();
         if (how === 'close') await client.close();
         if (how === 'destroy') client.destroy();
@@ -123,13 +154,23 @@ describe.each(rowsOf('tcp', 'tls', 'ws', 'wss'))('maxSessionsPerAddress: $name',
     warningsOf(async (warnings) => {
       const events = new Recorder<string>('the server');
       const everywhere = `${row.free().split(':')[0]}://:0`;
-      await using server = await serveAs(row, setupOf(row, events), everywhere, { maxSessionsPerAddress: 2, maxSessions: 3 });
+      await using server = await serveAs(row, setupOf(row, events), everywhere, {
+        maxSessionsPerAddress: 2,
+        maxSessions: 3,
+      });
       const port = server.address.split(':').at(-1);
-      const [four, six] = ['127.0.0.1', '[::1]'].map((host) => server.address.replace(/:\/\/.*/, `://${host}:${port}`)) as [string, string];
+      const [four, six] = ['127.0.0.1', '[::1]'].map((host) =>
+        server.address.replace(/:\/\/.*/, `://${host}:${port}`),
+      ) as [string, string];
       const client = async (address: string) => {
         const mine = new Recorder<string>('a client');
-        const it = await connectAs(row, address, setupOf(row, mine), { reconnect: false }).catch(() => undefined);
-        return { close: () => it?.close(), closed: it === undefined ? Promise.resolve() : mine.closed.next() };
+        const it = await connectAs(row, address, setupOf(row, mine), { reconnect: false }).catch(
+          () => undefined,
+        );
+        return {
+          close: () => it?.close(),
+          closed: it === undefined ? Promise.resolve() : mine.closed.next(),
+        };
       };
       const first = await client(four);
       const second = await client(four);
@@ -142,7 +183,9 @@ describe.each(rowsOf('tcp', 'tls', 'ws', 'wss'))('maxSessionsPerAddress: $name',
       expect(warnings()).toEqual([
         expect.objectContaining({
           code: 'SESSION_REFUSED',
-          message: expect.stringMatching(/^1 refused at .*: maxSessionsPerAddress, 2, are open from \[?::ffff:127\.0\.0\.1\]?$/),
+          message: expect.stringMatching(
+            /^1 refused at .*: maxSessionsPerAddress, 2, are open from \[?::ffff:127\.0\.0\.1\]?$/,
+          ),
         }),
       ]);
       await first.close();
@@ -158,9 +201,19 @@ describe.each(rowsOf('unix', 'memory'))('maxSessionsPerAddress: $name', (row) =>
 
   it('does not count peers that have no host', async () => {
     const events = new Recorder<string>('the server');
-    await using server = await serveAs(row, setupOf(row, events), undefined, { maxSessionsPerAddress: 1 });
-    await using _one = await connectAs(row, server.address, setupOf(row, new Recorder<string>('one')));
-    await using _two = await connectAs(row, server.address, setupOf(row, new Recorder<string>('two')));
+    await using server = await serveAs(row, setupOf(row, events), undefined, {
+      maxSessionsPerAddress: 1,
+    });
+    await using _one = await connectAs(
+      row,
+      server.address,
+      setupOf(row, new Recorder<string>('one')),
+    );
+    await using _two = await connectAs(
+      row,
+      server.address,
+      setupOf(row, new Recorder<string>('two')),
+    );
     await events.opened.take(2);
   });
 });
@@ -172,14 +225,27 @@ describe('maxSessionsPerAddress: udp', () => {
     warningsOf(async (warnings) => {
       const events = new Recorder<string>('the server');
       const [row] = rowsOf('udp') as [TransportRow];
-      await using server = await serveAs(row, setupOf(row, events), undefined, { ...row.serverOptions, maxSessionsPerAddress: 1 });
-      await using one = await connectAs(row, server.address, setupOf(row, new Recorder<string>('one')));
+      await using server = await serveAs(row, setupOf(row, events), undefined, {
+        ...row.serverOptions,
+        maxSessionsPerAddress: 1,
+      });
+      await using one = await connectAs(
+        row,
+        server.address,
+        setupOf(row, new Recorder<string>('one')),
+      );
       (await one.session()).write('one');
       expect(await events.messages.next()).toBe('one');
-      await using two = await connectAs(row, server.address, setupOf(row, new Recorder<string>('two')));
+      await using two = await connectAs(
+        row,
+        server.address,
+        setupOf(row, new Recorder<string>('two')),
+      );
       (await two.session()).write('two');
       await until(() => warnings().length > 0, 'the second was refused');
-      expect(warnings()[0]?.message).toMatch(/maxSessionsPerAddress, 1, are open from 127\.0\.0\.1$/);
+      expect(warnings()[0]?.message).toMatch(
+        /maxSessionsPerAddress, 1, are open from 127\.0\.0\.1$/,
+      );
       expect(server.sessions.size).toBe(1);
       for (const session of server.sessions) session.destroy();
       await until(() => server.sessions.size === 0, 'it is over');
@@ -190,109 +256,128 @@ describe('maxSessionsPerAddress: udp', () => {
 
 it.each(['maxSessions', 'maxSessionsPerAddress'])('%s: BAD_OPTION', async (name) => {
   for (const given of [0, -1, '7', null, Number.NaN]) {
-    const error = await rejection(serve('memory://limits', { codec: lines(), listener: { onMessage() {} } }, { [name]: given } as ServerOptions));
-    expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(`${name}: given`) });
+    const error = await rejection(
+      serve('memory://limits', { codec: lines(), listener: { onMessage() {} } }, {
+        [name]: given,
+      } as ServerOptions),
+    );
+    expect(error).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining(`${name}: given`),
+    });
   }
 });
 
-describe.each(rowsOf('tcp', 'memory', 'tls', 'tcp+deflate', 'tcp+snappy'))('messageTimeout: $name', (row) => {
-  noLeaks();
-  const TIMEOUT = 150;
-  const PERIOD = 50;
-  const tick = { cronPeriod: PERIOD, on: { onCron() {} } };
-  const limited = (far: object = {}) => pair<Buffer, Uint8Array>(row, { near: { codec: raw(), ...tick }, far: { messageTimeout: TIMEOUT, ...far } });
-  type Limited = Awaited<ReturnType<typeof limited>>;
-  /** Long enough for the deadline to have passed twice. */
-  const wait = (p: Limited): Promise<unknown> => p.nearEvents.crons.take(Math.ceil((2.5 * TIMEOUT) / PERIOD));
+describe.each(rowsOf('tcp', 'memory', 'tls', 'tcp+deflate', 'tcp+snappy'))(
+  'messageTimeout: $name',
+  (row) => {
+    noLeaks();
+    const TIMEOUT = 150;
+    const PERIOD = 50;
+    const tick = { cronPeriod: PERIOD, on: { onCron() {} } };
+    const limited = (far: object = {}) =>
+      pair<Buffer, Uint8Array>(row, {
+        near: { codec: raw(), ...tick },
+        far: { messageTimeout: TIMEOUT, ...far },
+      });
+    type Limited = Awaited<ReturnType<typeof limited>>;
+    /** Long enough for the deadline to have passed twice. */
+    const wait = (p: Limited): Promise<unknown> =>
+      p.nearEvents.crons.take(Math.ceil((2.5 * TIMEOUT) / PERIOD));
 
-  it('half a message is cut off with MESSAGE_TIMEOUT', async () => {
-    await using p = await limited();
-    p.near.writeBytes(Buffer.from('whole\nhal'));
-    expect(await p.farEvents.errors.next()).toMatchObject({
-      code: 'MESSAGE_TIMEOUT',
-      message: expect.stringMatching(/began a message \d+ ms ago and has not ended it; messageTimeout is 150 ms/),
+    it('half a message is cut off with MESSAGE_TIMEOUT', async () => {
+      await using p = await limited();
+      p.near.writeBytes(Buffer.from('whole\nhal'));
+      expect(await p.farEvents.errors.next()).toMatchObject({
+        code: 'MESSAGE_TIMEOUT',
+        message: expect.stringMatching(
+          /began a message \d+ ms ago and has not ended it; messageTimeout is 150 ms/,
+        ),
+      });
+      await p.farEvents.closed.next();
+      expect(p.farEvents.messages.all).toEqual(['whole']);
+      await p.nearEvents.closed.next();
+      p.nearEvents.errors.dismiss();
     });
-    await p.farEvents.closed.next();
-    expect(p.farEvents.messages.all).toEqual(['whole']);
-    await p.nearEvents.closed.next();
-    p.nearEvents.errors.dismiss();
-  });
 
-  it('a drip does not help: the deadline is for the whole message', async () => {
-    await using p = await limited();
-    const drip = setInterval(() => p.near.closed || p.near.writeBytes(Buffer.from('x')), 5);
-    const error = await p.farEvents.errors.next().finally(() => clearInterval(drip));
-    expect(error.code).toBe('MESSAGE_TIMEOUT');
-    await p.farEvents.closed.next();
-    await p.nearEvents.closed.next();
-    p.nearEvents.errors.dismiss();
-  });
-
-  it('who is between messages has all the time in the world', async () => {
-    await using p = await limited();
-    await wait(p);
-    p.near.writeBytes(Buffer.from('whole\n'));
-    expect(await p.farEvents.messages.next()).toBe('whole');
-    await wait(p);
-    expect(p.far.closed).toBe(false);
-  });
-
-  it('bytes that the codec drops are no message', async () => {
-    await using p = await limited({ codec: jsonLines() as unknown as Codec<string> });
-    p.near.writeBytes(Buffer.from('  '));
-    await until(() => p.far.stats.bytesRead === 2, 'it came');
-    p.near.writeBytes(Buffer.from('\n'));
-    await wait(p);
-    expect(p.far.closed).toBe(false);
-    p.near.writeBytes(Buffer.from('7\n'));
-    expect(await p.farEvents.messages.next()).toBe(7);
-  });
-
-  it('a paused session does not count the time', async () => {
-    await using p = await limited();
-    p.near.writeBytes(Buffer.from('hal'));
-    await until(() => p.far.stats.bytesRead === 3, 'half of it came');
-    p.far.pause();
-    await wait(p);
-    expect(p.far.closed).toBe(false);
-    p.near.writeBytes(Buffer.from('f\n'));
-    p.far.resume();
-    expect(await p.farEvents.messages.next()).toBe('half');
-  });
-
-  it('a session that has its hands full does not count the time', async () => {
-    const working = gate();
-    await using p = await limited({
-      maxHandling: 1,
-      on: { onMessage: (_: unknown, line: string) => (line === 'work' ? working.promise : undefined) },
+    it('a drip does not help: the deadline is for the whole message', async () => {
+      await using p = await limited();
+      const drip = setInterval(() => p.near.closed || p.near.writeBytes(Buffer.from('x')), 5);
+      const error = await p.farEvents.errors.next().finally(() => clearInterval(drip));
+      expect(error.code).toBe('MESSAGE_TIMEOUT');
+      await p.farEvents.closed.next();
+      await p.nearEvents.closed.next();
+      p.nearEvents.errors.dismiss();
     });
-    p.near.writeBytes(Buffer.from('work\nhal'));
-    await p.farEvents.messages.next();
-    await wait(p);
-    expect(p.far.closed).toBe(false);
-    working.open();
-    p.near.writeBytes(Buffer.from('f\n'));
-    expect(await p.farEvents.messages.next()).toBe('half');
-  });
 
-  it('a large message that comes steadily within the time is fine', async () => {
-    await using p = await limited({ messageTimeout: 30_000 });
-    for (let i = 0; i < 10; i++) {
-      p.near.writeBytes(Buffer.alloc(20_000, 'x'));
-      await p.nearEvents.crons.next();
-    }
-    p.near.writeBytes(Buffer.from('\n'));
-    expect((await p.farEvents.messages.next()).length).toBe(200_000);
-  });
+    it('who is between messages has all the time in the world', async () => {
+      await using p = await limited();
+      await wait(p);
+      p.near.writeBytes(Buffer.from('whole\n'));
+      expect(await p.farEvents.messages.next()).toBe('whole');
+      await wait(p);
+      expect(p.far.closed).toBe(false);
+    });
 
-  it('0: never', async () => {
-    await using p = await limited({ messageTimeout: 0 });
-    p.near.writeBytes(Buffer.from('hal'));
-    await wait(p);
-    p.near.writeBytes(Buffer.from('f\n'));
-    expect(await p.farEvents.messages.next()).toBe('half');
-  });
-});
+    it('bytes that the codec drops are no message', async () => {
+      await using p = await limited({ codec: jsonLines() as unknown as Codec<string> });
+      p.near.writeBytes(Buffer.from('  '));
+      await until(() => p.far.stats.bytesRead === 2, 'it came');
+      p.near.writeBytes(Buffer.from('\n'));
+      await wait(p);
+      expect(p.far.closed).toBe(false);
+      p.near.writeBytes(Buffer.from('7\n'));
+      expect(await p.farEvents.messages.next()).toBe(7);
+    });
+
+    it('a paused session does not count the time', async () => {
+      await using p = await limited();
+      p.near.writeBytes(Buffer.from('hal'));
+      await until(() => p.far.stats.bytesRead === 3, 'half of it came');
+      p.far.pause();
+      await wait(p);
+      expect(p.far.closed).toBe(false);
+      p.near.writeBytes(Buffer.from('f\n'));
+      p.far.resume();
+      expect(await p.farEvents.messages.next()).toBe('half');
+    });
+
+    it('a session that has its hands full does not count the time', async () => {
+      const working = gate();
+      await using p = await limited({
+        maxHandling: 1,
+        on: {
+          onMessage: (_: unknown, line: string) => (line === 'work' ? working.promise : undefined),
+        },
+      });
+      p.near.writeBytes(Buffer.from('work\nhal'));
+      await p.farEvents.messages.next();
+      await wait(p);
+      expect(p.far.closed).toBe(false);
+      working.open();
+      p.near.writeBytes(Buffer.from('f\n'));
+      expect(await p.farEvents.messages.next()).toBe('half');
+    });
+
+    it('a large message that comes steadily within the time is fine', async () => {
+      await using p = await limited({ messageTimeout: 30_000 });
+      for (let i = 0; i < 10; i++) {
+        p.near.writeBytes(Buffer.alloc(20_000, 'x'));
+        await p.nearEvents.crons.next();
+      }
+      p.near.writeBytes(Buffer.from('\n'));
+      expect((await p.farEvents.messages.next()).length).toBe(200_000);
+    });
+
+    it('0: never', async () => {
+      await using p = await limited({ messageTimeout: 0 });
+      p.near.writeBytes(Buffer.from('hal'));
+      await wait(p);
+      p.near.writeBytes(Buffer.from('f\n'));
+      expect(await p.farEvents.messages.next()).toBe('half');
+    });
+  },
+);
 
 describe.each(CONNECTED)('maxHandling: $name', (row) => {
   noLeaks();
@@ -303,7 +388,9 @@ describe.each(CONNECTED)('maxHandling: $name', (row) => {
   /** A server whose handlers wait at their gates, and a client that has sent it COUNT messages. */
   async function busy() {
     const gates = sent.map(() => gate());
-    const p = await pair(row, { far: { maxHandling: MAX, on: { onMessage: (_, line) => gates[Number(line)]?.promise } } });
+    const p = await pair(row, {
+      far: { maxHandling: MAX, on: { onMessage: (_, line) => gates[Number(line)]?.promise } },
+    });
     for (const line of sent) p.near.write(line);
     return { p, gates, [Symbol.asyncDispose]: () => p[Symbol.asyncDispose]() };
   }
@@ -328,7 +415,10 @@ describe.each(CONNECTED)('maxHandling: $name', (row) => {
       expect(next).toBe(`${messages.all.length - 1}`);
       held.push(Number(next));
     }
-    await until(() => b.p.farEvents.errors.all.length === COUNT / 2, 'the errors of half of them came');
+    await until(
+      () => b.p.farEvents.errors.all.length === COUNT / 2,
+      'the errors of half of them came',
+    );
     expect(b.p.farEvents.errors.all.every((error) => error.code === 'HANDLER_FAILED')).toBe(true);
     b.p.farEvents.errors.dismiss();
     expect(messages.all).toEqual(sent);
@@ -394,8 +484,17 @@ describe.each(CONNECTED)('maxHandling: $name', (row) => {
   it('a flood of messages waits at the peer, not in our memory', async () => {
     const working = gate();
     await using p = await pair<Buffer, Uint8Array, Buffer, Uint8Array>(row, {
-      near: { codec: delimiter('\n'), maxQueuedBytes: Number.POSITIVE_INFINITY, compression: 'none' },
-      far: { codec: delimiter('\n'), maxHandling: 1, on: { onMessage: () => working.promise }, compression: 'none' },
+      near: {
+        codec: delimiter('\n'),
+        maxQueuedBytes: Number.POSITIVE_INFINITY,
+        compression: 'none',
+      },
+      far: {
+        codec: delimiter('\n'),
+        maxHandling: 1,
+        on: { onMessage: () => working.promise },
+        compression: 'none',
+      },
     });
     const message = Buffer.alloc(10_000, 'x');
     for (let i = 0; i < 1_000; i++) p.near.write(message);
@@ -440,7 +539,10 @@ describe('taskPool by itself', () => {
     });
     expect(ran).toBe(true);
     expect(await done).toBe('done');
-    for (const fail of [() => Promise.reject(new RangeError('oh')), () => Promise.reject(new RangeError('oh')).finally(turns)]) {
+    for (const fail of [
+      () => Promise.reject(new RangeError('oh')),
+      () => Promise.reject(new RangeError('oh')).finally(turns),
+    ]) {
       await expect(pool.run(fail)).rejects.toThrow(RangeError);
     }
     await expect(
@@ -513,20 +615,36 @@ describe('taskPool by itself', () => {
     [{ queue: -1 }, 'queue: given -1'],
     [7, 'options: given 7'],
   ])('BAD_OPTION: %o', (given, text) => {
-    expect(thrown(() => taskPool(given as never))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(text) });
+    expect(thrown(() => taskPool(given as never))).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining(text),
+    });
   });
 
-  it.each([{}, { run() {} }, { room() {} }, 7, null])('an option that is no pool: %o', async (given) => {
-    const setup = { codec: lines(), listener: { onMessage() {} }, taskPool: given as never };
-    expect(await rejection(connect('memory://nobody', setup))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('taskPool') });
-  });
+  it.each([{}, { run() {} }, { room() {} }, 7, null])(
+    'an option that is no pool: %o',
+    async (given) => {
+      const setup = { codec: lines(), listener: { onMessage() {} }, taskPool: given as never };
+      expect(await rejection(connect('memory://nobody', setup))).toMatchObject({
+        code: 'BAD_OPTION',
+        message: expect.stringContaining('taskPool'),
+      });
+    },
+  );
 });
 
 describe.each(CONNECTED)('taskPool: $name', (row) => {
   noLeaks();
 
-  /** A server with a pool and `clients` of it, whose handlers wait at gates that are opened by the name of the message. */
-  async function pooled(clients: number, options: { concurrency: number; queue: number }, on: Partial<Recorder<string>> = {}) {
+  /**
+   * A server with a pool and `clients` of it, whose handlers wait at gates that are opened by the
+   * name of the message.
+   */
+  async function pooled(
+    clients: number,
+    options: { concurrency: number; queue: number },
+    on: Partial<Recorder<string>> = {},
+  ) {
     const pool = taskPool(options);
     const running = new Set<string>();
     const gates = new Map<string, ReturnType<typeof gate<void>>>();
@@ -552,7 +670,9 @@ describe.each(CONNECTED)('taskPool: $name', (row) => {
     const all = await Promise.all(
       Array.from({ length: clients }, async (_, i) => {
         const mine = new Recorder<string>(`client ${i}`);
-        const client = await connectAs(row, server.address, setupOf(row, mine), { reconnect: false });
+        const client = await connectAs(row, server.address, setupOf(row, mine), {
+          reconnect: false,
+        });
         return { client, events: mine, session: await client.session() };
       }),
     );
@@ -581,7 +701,8 @@ describe.each(CONNECTED)('taskPool: $name', (row) => {
   it('never more at once than it may, over all sessions; nothing is lost, and each session in its order', async () => {
     await using p = await pooled(3, { concurrency: 2, queue: 3 });
     const sent = [0, 1, 2].map((client) => Array.from({ length: 10 }, (_, i) => `${client}.${i}`));
-    for (const [client, lines] of sent.entries()) for (const line of lines) p.clients[client]?.session.write(line);
+    for (const [client, lines] of sent.entries())
+      for (const line of lines) p.clients[client]?.session.write(line);
     for (let done = 0; done < 30; done++) {
       await until(() => p.running.size > 0, 'a task runs');
       const [oldest] = p.running;
@@ -593,14 +714,20 @@ describe.each(CONNECTED)('taskPool: $name', (row) => {
     expect(p.most()).toBe(2);
     for (const [client, lines] of sent.entries()) {
       expect(p.started.filter((line) => line.startsWith(`${client}.`))).toEqual(lines);
-      expect((await p.clients[client]?.events.messages.take(10))?.sort()).toEqual(lines.map((line) => `${line} done`).sort());
+      expect((await p.clients[client]?.events.messages.take(10))?.sort()).toEqual(
+        lines.map((line) => `${line} done`).sort(),
+      );
     }
     expect(p.events.errors.all).toEqual([]);
   });
 
   it('full: every session that shares it stops reading, and all go on', async () => {
     await using p = await pooled(3, { concurrency: 1, queue: 1 });
-    const [one, two, three] = p.clients as [(typeof p.clients)[0], (typeof p.clients)[0], (typeof p.clients)[0]];
+    const [one, two, three] = p.clients as [
+      (typeof p.clients)[0],
+      (typeof p.clients)[0],
+      (typeof p.clients)[0],
+    ];
     one.session.write('a');
     one.session.write('b');
     await until(() => p.pool.full, 'it is full');
@@ -629,7 +756,11 @@ describe.each(CONNECTED)('taskPool: $name', (row) => {
 
   it('a session that is gone while it waits for room leaves the room to others', async () => {
     await using p = await pooled(3, { concurrency: 1, queue: 0 });
-    const [one, two, three] = p.clients as [(typeof p.clients)[0], (typeof p.clients)[0], (typeof p.clients)[0]];
+    const [one, two, three] = p.clients as [
+      (typeof p.clients)[0],
+      (typeof p.clients)[0],
+      (typeof p.clients)[0],
+    ];
     one.session.write('a');
     await until(() => p.started.length === 1, 'the first runs');
     two.session.write('never');
@@ -702,10 +833,17 @@ describe("a pool of the user's own", () => {
   const [row] = rowsOf('memory') as [TransportRow];
 
   it('that breaks its promises ends the session, not the process', async () => {
-    const broken: TaskPool = { full: true, run: async (task) => await task(), room: () => Promise.reject(new Error('no room, ever')) };
+    const broken: TaskPool = {
+      full: true,
+      run: async (task) => await task(),
+      room: () => Promise.reject(new Error('no room, ever')),
+    };
     await using p = await pair(row, { far: { taskPool: broken } });
     p.near.write('x');
-    expect(await p.farEvents.errors.next()).toMatchObject({ code: 'HANDLER_FAILED', message: expect.stringContaining('no room, ever') });
+    expect(await p.farEvents.errors.next()).toMatchObject({
+      code: 'HANDLER_FAILED',
+      message: expect.stringContaining('no room, ever'),
+    });
     await p.farEvents.closed.next();
     await p.nearEvents.closed.next();
   });
@@ -721,7 +859,12 @@ describe("a pool of the user's own", () => {
         return task();
       },
     };
-    await using p = await pair(row, { far: { taskPool: own, on: { onMessage: (session: Session<string>, line) => session.write(line) } } });
+    await using p = await pair(row, {
+      far: {
+        taskPool: own,
+        on: { onMessage: (session: Session<string>, line) => session.write(line) },
+      },
+    });
     p.near.write('x');
     expect(await p.nearEvents.messages.next()).toBe('x');
     expect(sessions).toEqual(['ran']);

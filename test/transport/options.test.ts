@@ -1,4 +1,7 @@
-/** What is given wrong is refused at the call, with a message that says what was given and what is allowed. */
+/**
+ * What is given wrong is refused at the call, with a message that says what was given and what is
+ * allowed.
+ */
 import { expect, it } from 'vitest';
 import { formatAddress, parseAddress } from '../../src/transport/address.js';
 import {
@@ -36,18 +39,26 @@ const SETUPS: readonly [given: object | unknown, parts: readonly string[]][] = [
   [{ cronPeriod: 0 }, ['cronPeriod', 'given 0', 'a number from 1']],
   [{ cronPeriod: 2 ** 31 }, ['cronPeriod', 'given 2147483648', 'to 2147483647']],
   [{ idleTimeout: -1 }, ['idleTimeout', 'given -1', 'a number from 0']],
-  [{ waitTime: Number.POSITIVE_INFINITY }, ['waitTime', 'given Infinity', 'a number from 0 to 2147483647']],
+  [
+    { waitTime: Number.POSITIVE_INFINITY },
+    ['waitTime', 'given Infinity', 'a number from 0 to 2147483647'],
+  ],
   [{ highWaterMark: 0 }, ['highWaterMark', 'given 0', 'a number from 1']],
   [{ maxQueuedBytes: null }, ['maxQueuedBytes', 'given null', 'a number from 1']],
   [{ maxInflatedBytes: 0 }, ['maxInflatedBytes', 'given 0', 'a number from 1']],
-  [{ compression: 'zip' }, ['compression', 'given "zip"', "'none', 'deflate', { deflate: level } or 'snappy'"]],
+  [
+    { compression: 'zip' },
+    ['compression', 'given "zip"', "'none', 'deflate', { deflate: level } or 'snappy'"],
+  ],
   [{ compression: null }, ['compression', 'given null']],
   [{ compression: { deflate: 10 } }, ['compression.deflate', 'given 10', 'a number from -1 to 9']],
   [{ compression: {} }, ['compression.deflate', 'given undefined', 'a number from -1 to 9']],
 ];
 
 it.each(SETUPS)('setup %o is refused by serve and connect', async (given, parts) => {
-  const setup = (typeof given === 'object' && given !== null ? { ...good, ...given } : given) as SessionSetup<string>;
+  const setup = (
+    typeof given === 'object' && given !== null ? { ...good, ...given } : given
+  ) as SessionSetup<string>;
   for (const attempt of [serve(nobody, setup), connect(nobody, setup)]) {
     const error = await rejection(attempt);
     expect(error.code).toBe('BAD_OPTION');
@@ -61,7 +72,14 @@ const CLIENTS: readonly [given: unknown, parts: readonly string[]][] = [
   [{ connections: 0 }, ['connections', 'given 0', 'a number from 1 to 10000']],
   [{ connections: [] }, ['connections', 'given an array', 'a number']],
   [{ connectTimeout: 0 }, ['connectTimeout', 'given 0', 'a number from 1']],
-  [{ reconnect: 'yes' }, ['reconnect', 'given "yes"', 'true, false, or { initialDelay, maxDelay, maxAttempts, retryFirst }']],
+  [
+    { reconnect: 'yes' },
+    [
+      'reconnect',
+      'given "yes"',
+      'true, false, or { initialDelay, maxDelay, maxAttempts, retryFirst }',
+    ],
+  ],
   [{ reconnect: { initialDelay: 0 } }, ['initialDelay', 'given 0', 'a number from 1']],
   [{ reconnect: { maxDelay: -5 } }, ['maxDelay', 'given -5', 'a number from 1']],
 ];
@@ -136,7 +154,15 @@ it.each([
 });
 
 it('a formatted address is read again', () => {
-  for (const host of ['127.0.0.1', '::1', 'example.com', '', 'fe80::1%eth0', 'fe80::1%25', 'fe80::1%251']) {
+  for (const host of [
+    '127.0.0.1',
+    '::1',
+    'example.com',
+    '',
+    'fe80::1%eth0',
+    'fe80::1%25',
+    'fe80::1%251',
+  ]) {
     expect(parseAddress(formatAddress('tcp', host, 80), ['tcp'])).toMatchObject({ host, port: 80 });
   }
 });
@@ -158,5 +184,8 @@ it('a hostile address is refused, at a cost that does not grow with its square',
 
 it.each([5, 0, '4', null])('lengthPrefixed refuses width %o', (width) => {
   const error = thrown(() => lengthPrefixed({ width: width as LengthPrefixedOptions['width'] }));
-  expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(`width: given ${JSON.stringify(width)}, expected 1, 2`) });
+  expect(error).toMatchObject({
+    code: 'BAD_OPTION',
+    message: expect.stringContaining(`width: given ${JSON.stringify(width)}, expected 1, 2`),
+  });
 });

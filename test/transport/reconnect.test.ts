@@ -26,10 +26,15 @@ afterEach(() => {
 let lastName = 0;
 const newAddress = (): string => `memory://reconnect-${++lastName}`;
 const SETUP: Setup<string> = { codec: lines(), listener: { onMessage() {} } };
-const open = (address: string, reconnect: boolean | ReconnectOptions, options?: ClientOptions): Promise<Client<string>> =>
-  connect(address, SETUP, { reconnect, ...options });
+const open = (
+  address: string,
+  reconnect: boolean | ReconnectOptions,
+  options?: ClientOptions,
+): Promise<Client<string>> => connect(address, SETUP, { reconnect, ...options });
 
-/** Sets the clock forward, so that no test has to wait until a session counts as one that lasted. */
+/**
+ * Sets the clock forward, so that no test has to wait until a session counts as one that lasted.
+ */
 function makeSessionsOld(): void {
   ahead += 2_000;
   vi.spyOn(performance, 'now').mockImplementation(() => now() + ahead);
@@ -57,18 +62,21 @@ describe('after the loss of a session', () => {
     [0, 400],
     [0.5, 800],
     [0.999, 1_199.2],
-  ])('waits for initialDelay, spread over its whole length (random: %d)', async (random, expected) => {
-    await using server = await serve(newAddress(), SETUP);
-    await using client = await open(server.address, { initialDelay: 800 });
-    await client.session();
-    makeSessionsOld();
-    vi.spyOn(Math, 'random').mockReturnValue(random);
-    const delays = recordDelays();
-    await loseSession(server, client);
-    expect(delays.some((delay) => Math.abs(delay - expected) < 0.001)).toBe(true);
-    expect(client.state).toBe('down');
-    expect(await rejection(client.session())).toMatchObject({ code: 'CONNECTION_LOST' });
-  });
+  ])(
+    'waits for initialDelay, spread over its whole length (random: %d)',
+    async (random, expected) => {
+      await using server = await serve(newAddress(), SETUP);
+      await using client = await open(server.address, { initialDelay: 800 });
+      await client.session();
+      makeSessionsOld();
+      vi.spyOn(Math, 'random').mockReturnValue(random);
+      const delays = recordDelays();
+      await loseSession(server, client);
+      expect(delays.some((delay) => Math.abs(delay - expected) < 0.001)).toBe(true);
+      expect(client.state).toBe('down');
+      expect(await rejection(client.session())).toMatchObject({ code: 'CONNECTION_LOST' });
+    },
+  );
 
   it('never waits longer than maxDelay', async () => {
     await using server = await serve(newAddress(), SETUP);
@@ -83,7 +91,10 @@ describe('after the loss of a session', () => {
 
   it('is connected again when the delay is over', async () => {
     const opened = new Waiting<number>('a session');
-    await using server = await serve(newAddress(), { codec: lines(), listener: { onOpen: () => opened.push(performance.now()), onMessage() {} } });
+    await using server = await serve(newAddress(), {
+      codec: lines(),
+      listener: { onOpen: () => opened.push(performance.now()), onMessage() {} },
+    });
     await using client = await open(server.address, { initialDelay: 60 });
     await opened.next();
     makeSessionsOld();
@@ -101,12 +112,22 @@ describe('reconnect.maxAttempts', () => {
     const states = new Waiting<string>('a state');
     const onState = (state: ClientState, reason?: Error): void =>
       states.push(`${state} ${reason?.message.includes('maxAttempts, 3, is reached') ?? ''}`);
-    await using client = await open(server.address, { initialDelay: 1, maxDelay: 2, maxAttempts: 3 }, { onState });
+    await using client = await open(
+      server.address,
+      { initialDelay: 1, maxDelay: 2, maxAttempts: 3 },
+      { onState },
+    );
     makeSessionsOld();
     await server.close();
     const lost = ['ready ', 'down false'];
     const failed = ['connecting false', 'down false'];
-    expect(await states.take(8)).toEqual([...lost, ...failed, ...failed, 'connecting false', 'down true']);
+    expect(await states.take(8)).toEqual([
+      ...lost,
+      ...failed,
+      ...failed,
+      'connecting false',
+      'down true',
+    ]);
     const error = await rejection(client.session());
     expect(error).toMatchObject({ code: 'CONNECT_FAILED', cause: { code: 'CONNECT_FAILED' } });
     expect(error.message).toContain('maxAttempts, 3, is reached');
@@ -121,11 +142,18 @@ describe('reconnect.maxAttempts', () => {
       attempts++;
       throw new Error('full');
     });
-    await using client = await open(server.address, { initialDelay: 1, maxDelay: 1, maxAttempts: 4 });
+    await using client = await open(server.address, {
+      initialDelay: 1,
+      maxDelay: 1,
+      maxAttempts: 4,
+    });
     await until(() => attempts === 4 && client.state === 'down', 'four attempts');
     await turns(20);
     expect(attempts).toBe(4);
-    expect(await rejection(client.session())).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringContaining('maxAttempts, 4') });
+    expect(await rejection(client.session())).toMatchObject({
+      code: 'CONNECTION_LOST',
+      message: expect.stringContaining('maxAttempts, 4'),
+    });
   });
 
   it('counts anew after a session that lasted', async () => {
@@ -136,7 +164,14 @@ describe('reconnect.maxAttempts', () => {
     await using client = await open(address, reconnect, { onState: (state) => states.push(state) });
     makeSessionsOld();
     await first.close();
-    expect(await states.take(6)).toEqual(['ready', 'down', 'connecting', 'down', 'connecting', 'down']);
+    expect(await states.take(6)).toEqual([
+      'ready',
+      'down',
+      'connecting',
+      'down',
+      'connecting',
+      'down',
+    ]);
     const second = await serve(address, SETUP);
     await until(() => client.state === 'ready', 'the client is back');
     makeSessionsOld();
@@ -153,8 +188,15 @@ describe('reconnect.retryFirst', () => {
   it('tries on until a server is there', async () => {
     const address = newAddress();
     const states: string[] = [];
-    const connecting = open(address, { initialDelay: 1, maxDelay: 2, retryFirst: true }, { onState: (state) => void states.push(state) });
-    await until(() => states.filter((state) => state === 'connecting').length >= 3, 'three attempts');
+    const connecting = open(
+      address,
+      { initialDelay: 1, maxDelay: 2, retryFirst: true },
+      { onState: (state) => void states.push(state) },
+    );
+    await until(
+      () => states.filter((state) => state === 'connecting').length >= 3,
+      'three attempts',
+    );
     await using _server = await serve(address, SETUP);
     await using client = await within(connecting, 'the client to connect');
     expect(client.state).toBe('ready');
@@ -163,14 +205,21 @@ describe('reconnect.retryFirst', () => {
 
   it('is off by default: the first failure rejects', async () => {
     for (const reconnect of [true, false, {}, { retryFirst: false }]) {
-      expect(await rejection(open(newAddress(), reconnect))).toMatchObject({ code: 'CONNECT_FAILED' });
+      expect(await rejection(open(newAddress(), reconnect))).toMatchObject({
+        code: 'CONNECT_FAILED',
+      });
     }
   });
 
   it('rejects when maxAttempts is reached', async () => {
     const delays = recordDelays();
-    const error = await rejection(open(newAddress(), { initialDelay: 1, maxDelay: 2, retryFirst: true, maxAttempts: 3 }));
-    expect(error).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining('maxAttempts, 3, is reached') });
+    const error = await rejection(
+      open(newAddress(), { initialDelay: 1, maxDelay: 2, retryFirst: true, maxAttempts: 3 }),
+    );
+    expect(error).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringContaining('maxAttempts, 3, is reached'),
+    });
     // Two delays between three attempts, without the timers of connectTimeout.
     expect(delays.filter((delay) => delay <= 2).length).toBe(2);
   });
@@ -181,8 +230,13 @@ describe('reconnect.retryFirst', () => {
     const onOpen = (): void => {
       if (refusals-- > 0) throw new Error('not yet');
     };
-    const setup: Setup<string> = { codec: lines(), listener: { onOpen, onMessage() {}, onError() {} } };
-    await using client = await connect(server.address, setup, { reconnect: { initialDelay: 1, maxDelay: 2, retryFirst: true } });
+    const setup: Setup<string> = {
+      codec: lines(),
+      listener: { onOpen, onMessage() {}, onError() {} },
+    };
+    await using client = await connect(server.address, setup, {
+      reconnect: { initialDelay: 1, maxDelay: 2, retryFirst: true },
+    });
     expect(client.state).toBe('ready');
     expect(refusals).toBe(-1);
   });
@@ -199,18 +253,31 @@ describe('reconnect.retryFirst', () => {
     );
     await until(() => states.includes('down'), 'the first failure');
     caller.abort('enough');
-    expect(await within(connecting, 'connect to reject')).toMatchObject({ code: 'ABORTED_BY_CALLER', cause: 'enough' });
+    expect(await within(connecting, 'connect to reject')).toMatchObject({
+      code: 'ABORTED_BY_CALLER',
+      cause: 'enough',
+    });
   });
 
   it('does not repeat what cannot succeed', async () => {
     const reconnect = { initialDelay: 60_000, maxDelay: 60_000, retryFirst: true };
     const wrong = connect(newAddress(), SETUP, { reconnect, connections: 0 });
-    expect(await rejection(within(wrong, 'connect to reject'))).toMatchObject({ code: 'BAD_OPTION' });
+    expect(await rejection(within(wrong, 'connect to reject'))).toMatchObject({
+      code: 'BAD_OPTION',
+    });
     const tooLong = open(`unix:///${'x'.repeat(200)}`, reconnect);
-    expect(await rejection(within(tooLong, 'connect to reject'))).toMatchObject({ code: 'BAD_ADDRESS' });
+    expect(await rejection(within(tooLong, 'connect to reject'))).toMatchObject({
+      code: 'BAD_ADDRESS',
+    });
     await using server = await serve(newAddress(), SETUP);
-    const badSetup = connect(server.address, () => ({ ...(SETUP as object), idleTimeout: -1 }) as never, { reconnect });
-    expect(await rejection(within(badSetup, 'connect to reject'))).toMatchObject({ code: 'BAD_OPTION' });
+    const badSetup = connect(
+      server.address,
+      () => ({ ...(SETUP as object), idleTimeout: -1 }) as never,
+      { reconnect },
+    );
+    expect(await rejection(within(badSetup, 'connect to reject'))).toMatchObject({
+      code: 'BAD_OPTION',
+    });
   });
 });
 
@@ -219,5 +286,8 @@ it.each<[object, string]>([
   [{ maxAttempts: '3' }, 'maxAttempts: given "3"'],
   [{ retryFirst: 1 }, 'retryFirst: given 1, expected a boolean'],
 ])('rejects %o', async (reconnect, message) => {
-  expect(await rejection(open(newAddress(), reconnect))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(message) });
+  expect(await rejection(open(newAddress(), reconnect))).toMatchObject({
+    code: 'BAD_OPTION',
+    message: expect.stringContaining(message),
+  });
 });

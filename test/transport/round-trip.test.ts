@@ -1,4 +1,7 @@
-/** What a ready codec writes its reader gives back as it was; what would arrive otherwise is ENCODE_FAILED. */
+/**
+ * What a ready codec writes its reader gives back as it was; what would arrive otherwise is
+ * ENCODE_FAILED.
+ */
 import { expect, test } from 'vitest';
 import { mapCodec } from '../../src/transport/index.js';
 import { BUILDS, type Build } from '../fixtures/builds.js';
@@ -21,7 +24,10 @@ interface Row {
 /** UTF-16 units of every kind, the ones with a meaning for a codec more often. */
 const text = fc
   .array(
-    fc.oneof(fc.constantFrom('\r', '\n', '\r\n', '\ufeff', '\ud800', '\udc00', '\0', 'é', '😀', '-'), fc.string({ unit: 'binary', maxLength: 4 })),
+    fc.oneof(
+      fc.constantFrom('\r', '\n', '\r\n', '\ufeff', '\ud800', '\udc00', '\0', 'é', '😀', '-'),
+      fc.string({ unit: 'binary', maxLength: 4 }),
+    ),
     {
       maxLength: 8,
     },
@@ -40,15 +46,25 @@ const ROWS: Readonly<Record<string, (build: Build) => Row>> = {
     ),
     message: text.map((line) => ({ text: line })),
   }),
-  jsonLines: ({ jsonLines }) => ({ codec: jsonLines(), message: fc.oneof(text, fc.anything()), arrives: json }),
-  delimiter: ({ delimiter }) => ({ codec: delimiter(new Uint8Array([1, 2, 1])), message: bytes(12) }),
+  jsonLines: ({ jsonLines }) => ({
+    codec: jsonLines(),
+    message: fc.oneof(text, fc.anything()),
+    arrives: json,
+  }),
+  delimiter: ({ delimiter }) => ({
+    codec: delimiter(new Uint8Array([1, 2, 1])),
+    message: bytes(12),
+  }),
   'delimiter of one byte': ({ delimiter }) => ({ codec: delimiter('\x03'), message: bytes(6) }),
   fixedLength: ({ fixedLength }) => ({ codec: fixedLength(3), message: bytes(4) }),
   varintPrefixed: ({ varintPrefixed }) => ({ codec: varintPrefixed(), message: bytes(300) }),
   ...Object.fromEntries(
     ([1, 2, 3, 4, 8] as const).map((width) => [
       `lengthPrefixed of ${width}`,
-      ({ lengthPrefixed }: Build): Row => ({ codec: lengthPrefixed({ width }), message: bytes(300) }),
+      ({ lengthPrefixed }: Build): Row => ({
+        codec: lengthPrefixed({ width }),
+        message: bytes(300),
+      }),
     ]),
   ),
 };
@@ -57,35 +73,46 @@ test('every ready codec has its row', async () => {
   const source = await import('../../src/transport/codecs.js');
   // raw() has no messages of its own: each is whatever a read brought.
   const names = Object.keys(source).filter((name) => name !== 'raw' && name !== 'mapCodec');
-  for (const name of names) expect(Object.keys(ROWS).some((row) => row.startsWith(name))).toBe(true);
+  for (const name of names)
+    expect(Object.keys(ROWS).some((row) => row.startsWith(name))).toBe(true);
 });
 
 for (const { name: where, build, bytes: chunk } of BUILDS) {
-  test.each(Object.keys(ROWS))(`%s ${where}: a message arrives as it was, or its writer throws ENCODE_FAILED`, (name) => {
-    const { codec, message, arrives = (value: never) => value } = (ROWS[name] as (build: Build) => Row)(build);
-    fc.assert(
-      fc.property(message, message, (first, second) => {
-        let written: Uint8Array;
-        try {
-          written = encode(codec as never, [first as never], undefined, new build.ByteWriter());
-        } catch (error) {
-          expect((error as { code?: string }).code).toBe('ENCODE_FAILED');
-          return;
-        }
-        // Another message behind it shows that neither takes a byte of the other.
-        let both = written;
-        let expected = [arrives(first as never)];
-        try {
-          both = Buffer.concat([written, encode(codec as never, [second as never], undefined, new build.ByteWriter())]);
-          expected = [arrives(first as never), arrives(second as never)];
-        } catch {
-          // The first alone, then.
-        }
-        const read = decode(codec as never, [chunk(both)], undefined, new build.ByteReader());
-        expect(read.map(plain)).toEqual(expected.map(plain));
-      }),
-    );
-  });
+  test.each(Object.keys(ROWS))(
+    `%s ${where}: a message arrives as it was, or its writer throws ENCODE_FAILED`,
+    (name) => {
+      const {
+        codec,
+        message,
+        arrives = (value: never) => value,
+      } = (ROWS[name] as (build: Build) => Row)(build);
+      fc.assert(
+        fc.property(message, message, (first, second) => {
+          let written: Uint8Array;
+          try {
+            written = encode(codec as never, [first as never], undefined, new build.ByteWriter());
+          } catch (error) {
+            expect((error as { code?: string }).code).toBe('ENCODE_FAILED');
+            return;
+          }
+          // Another message behind it shows that neither takes a byte of the other.
+          let both = written;
+          let expected = [arrives(first as never)];
+          try {
+            both = Buffer.concat([
+              written,
+              encode(codec as never, [second as never], undefined, new build.ByteWriter()),
+            ]);
+            expected = [arrives(first as never), arrives(second as never)];
+          } catch {
+            // The first alone, then.
+          }
+          const read = decode(codec as never, [chunk(both)], undefined, new build.ByteReader());
+          expect(read.map(plain)).toEqual(expected.map(plain));
+        }),
+      );
+    },
+  );
 }
 
 function plain(value: unknown): unknown {

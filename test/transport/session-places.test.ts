@@ -31,13 +31,20 @@ function spyOnListen(): () => StreamServer {
 }
 
 function connectionsOf(server: StreamServer): Promise<number> {
-  return new Promise((resolve, reject) => server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))));
+  return new Promise((resolve, reject) =>
+    server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+  );
 }
 
-/** A peer that never ends its side. Settles `answered` when the server has answered, ended or closed. */
+/**
+ * A peer that never ends its side. Settles `answered` when the server has answered, ended or
+ * closed.
+ */
 function hostilePeer(address: string, isSecure: boolean, bytes: readonly (string | Buffer)[]) {
   const url = new URL(address);
-  const at = address.startsWith('unix:') ? { path: url.pathname } : { host: '127.0.0.1', port: Number(url.port) };
+  const at = address.startsWith('unix:')
+    ? { path: url.pathname }
+    : { host: '127.0.0.1', port: Number(url.port) };
   const options = { ...at, allowHalfOpen: true };
   const socket = isSecure ? connectTls({ ...CLIENT_TLS, ...options }) : connectTcp(options);
   const [first = '', second] = bytes;
@@ -57,7 +64,15 @@ describe('hostile peers', () => {
   const path = join(tmpdir(), `getty-places-${process.pid}.sock`);
   const tls = SERVER_TLS;
 
-  it.each<[what: string, address: string, options: ServerOptions, spare: number, bytes: readonly (string | Buffer)[]]>([
+  it.each<
+    [
+      what: string,
+      address: string,
+      options: ServerOptions,
+      spare: number,
+      bytes: readonly (string | Buffer)[],
+    ]
+  >([
     ['break the protocol', 'tcp://127.0.0.1:0', {}, 0, [BAD_LENGTH]],
     ['break the protocol', `unix://${path}`, {}, 0, [BAD_LENGTH]],
     ['break the protocol', 'tls://127.0.0.1:0', { tls }, SPARE, [BAD_LENGTH]],
@@ -70,35 +85,68 @@ describe('hostile peers', () => {
       [request, BAD_FRAME],
     ],
     ['break the protocol', 'wss://127.0.0.1:0/live', { tls }, SPARE, [request, BAD_FRAME]],
-    ['ask for no WebSocket', 'ws://127.0.0.1:0/live', {}, SPARE, ['GET / HTTP/1.1\r\nHost: a\r\n\r\n']],
-    ['ask for a tunnel', 'ws://127.0.0.1:0/live', {}, SPARE, ['CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n']],
+    [
+      'ask for no WebSocket',
+      'ws://127.0.0.1:0/live',
+      {},
+      SPARE,
+      ['GET / HTTP/1.1\r\nHost: a\r\n\r\n'],
+    ],
+    [
+      'ask for a tunnel',
+      'ws://127.0.0.1:0/live',
+      {},
+      SPARE,
+      ['CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
+    ],
     ['send no HTTP', 'ws://127.0.0.1:0/live', {}, SPARE, ['\0\0\0\0']],
-    ['ask for another path', 'wss://127.0.0.1:0/live', { tls }, SPARE, [request.replace('/live', '/dead')]],
-  ])('that %s, at %s, hold their places until their sockets are closed', async (_what, address, options, spare, bytes) => {
-    const nodeServer = spyOnListen();
-    const codec = lengthPrefixed();
-    const setup = { codec: address.startsWith('ws') ? raw() : codec, listener: { onMessage() {}, onError() {} } };
-    await using server = await serve<Buffer, Uint8Array>(address, setup, { maxSessions: MAX_SESSIONS, onRefused() {}, ...options });
-    const peers: ReturnType<typeof hostilePeer>[] = [];
-    try {
-      for (let i = 0; i < PEERS; i++) {
-        const peer = hostilePeer(server.address, options.tls !== undefined, bytes);
-        peers.push(peer);
-        await within(peer.answered, 'the server to answer or to close');
-        expect(await connectionsOf(nodeServer())).toBeLessThanOrEqual(MAX_SESSIONS + spare);
+    [
+      'ask for another path',
+      'wss://127.0.0.1:0/live',
+      { tls },
+      SPARE,
+      [request.replace('/live', '/dead')],
+    ],
+  ])(
+    'that %s, at %s, hold their places until their sockets are closed',
+    async (_what, address, options, spare, bytes) => {
+      const nodeServer = spyOnListen();
+      const codec = lengthPrefixed();
+      const setup = {
+        codec: address.startsWith('ws') ? raw() : codec,
+        listener: { onMessage() {}, onError() {} },
+      };
+      await using server = await serve<Buffer, Uint8Array>(address, setup, {
+        maxSessions: MAX_SESSIONS,
+        onRefused() {},
+        ...options,
+      });
+      const peers: ReturnType<typeof hostilePeer>[] = [];
+      try {
+        for (let i = 0; i < PEERS; i++) {
+          const peer = hostilePeer(server.address, options.tls !== undefined, bytes);
+          peers.push(peer);
+          await within(peer.answered, 'the server to answer or to close');
+          expect(await connectionsOf(nodeServer())).toBeLessThanOrEqual(MAX_SESSIONS + spare);
+        }
+        // The peers stay, and the server closes.
+        await until(
+          async () => (await connectionsOf(nodeServer())) === 0,
+          'the server has closed each socket',
+        );
+      } finally {
+        for (const { socket } of peers) socket.destroy();
       }
-      // The peers stay, and the server closes.
-      await until(async () => (await connectionsOf(nodeServer())) === 0, 'the server has closed each socket');
-    } finally {
-      for (const { socket } of peers) socket.destroy();
-    }
-    // No place is lost.
-    const last = hostilePeer(server.address, options.tls !== undefined, [bytes.length > 1 ? request : Buffer.from([0])]);
-    if (address.startsWith('ws') && bytes.length === 1) last.socket.destroy();
-    else await until(() => server.sessions.size === 1, 'a session is open');
-    last.socket.destroy();
-    await until(() => server.sessions.size === 0, 'the session is over');
-  });
+      // No place is lost.
+      const last = hostilePeer(server.address, options.tls !== undefined, [
+        bytes.length > 1 ? request : Buffer.from([0]),
+      ]);
+      if (address.startsWith('ws') && bytes.length === 1) last.socket.destroy();
+      else await until(() => server.sessions.size === 1, 'a session is open');
+      last.socket.destroy();
+      await until(() => server.sessions.size === 0, 'the session is over');
+    },
+  );
 });
 
 describe('a WebSocket server', () => {
@@ -109,7 +157,11 @@ describe('a WebSocket server', () => {
     ['a thousand requests', PLAIN.repeat(1_000)],
   ])('reads nothing after a request that it refuses: %s', async (_what, more) => {
     const onRefused = vi.fn();
-    await using server = await serve('ws://127.0.0.1:0/live', { codec: raw(), listener: { onMessage() {} } }, { onRefused });
+    await using server = await serve(
+      'ws://127.0.0.1:0/live',
+      { codec: raw(), listener: { onMessage() {} } },
+      { onRefused },
+    );
     using peer = rawPeer(server.address);
     peer.socket.write(PLAIN + more);
     await within(peer.ended, 'the end of the connection');
@@ -125,13 +177,21 @@ describe('a WebSocket server', () => {
   it.each([
     ['CONNECT', 405, 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['a request without Host', 426, 'GET / HTTP/1.1\r\n\r\n'],
-    ['Expect: 100-continue', 426, 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n'],
+    [
+      'Expect: 100-continue',
+      426,
+      'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n',
+    ],
     ['an unknown expectation', 426, 'GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n'],
     ['a request that is cut off', 400, 'GET / HTTP/1.1\r\nHo'],
     ['empty lines before the request', 426, '\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n'],
   ])('counts %s as refused, with status %i', async (_what, status, bytes) => {
     for (const isWhole of [true, false]) {
-      await using server = await serve('ws://127.0.0.1:0', { codec: raw(), listener: { onMessage() {} } }, { onRefused() {} });
+      await using server = await serve(
+        'ws://127.0.0.1:0',
+        { codec: raw(), listener: { onMessage() {} } },
+        { onRefused() {} },
+      );
       using peer = rawPeer(server.address);
       if (isWhole) peer.socket.write(bytes);
       else
@@ -147,7 +207,10 @@ describe('a WebSocket server', () => {
   });
 
   it('closes a connection that ends before it asks for anything', async () => {
-    await using server = await serve('ws://127.0.0.1:0', { codec: raw(), listener: { onMessage() {} } });
+    await using server = await serve('ws://127.0.0.1:0', {
+      codec: raw(),
+      listener: { onMessage() {} },
+    });
     using peer = rawPeer(server.address);
     peer.socket.end();
     await within(peer.ended, 'the end of the connection');
@@ -168,7 +231,11 @@ describe('a WebSocket server', () => {
       for (const end = performance.now() + 1; performance.now() < end; );
     };
     const nodeServer = spyOnListen();
-    await using server = await serve('ws://127.0.0.1:0/live', { codec: raw(), listener: { onMessage() {} } }, { onRefused });
+    await using server = await serve(
+      'ws://127.0.0.1:0/live',
+      { codec: raw(), listener: { onMessage() {} } },
+      { onRefused },
+    );
     const peers = Array.from({ length: count }, () => rawPeer(server.address));
     try {
       await until(async () => (await connectionsOf(nodeServer())) === count, 'all are connected');

@@ -9,40 +9,53 @@ import { Inbox } from '../fixtures/waiting.js';
 
 noLeaks();
 
-const IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'));
+const IPV6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ address }) => address === '::1'),
+);
 
 describe.runIf(IPV6 && process.platform === 'linux')('an address with a zone', () => {
-  it.each(['tcp', 'tls', 'ws', 'wss'].flatMap((scheme) => [`${scheme}://[::1%lo]:0`, `${scheme}://[::1%25lo]:0`]))(
-    '%s is listened at and connected to',
-    async (address) => {
-      const isSecure = /^(tls|wss):/.test(address);
-      const peers: Peer[] = [];
-      const got = new Inbox<string>('a line for the client');
-      await using server = await serve<string>(
-        address,
-        (peer) => {
-          peers.push(peer);
-          return { codec: lines(), listener: { onMessage: (session, line) => session.write(line) } };
-        },
-        isSecure ? { tls: SERVER_TLS } : {},
-      );
-      const port = /\d+$/.exec(server.address)?.[0];
-      expect(server.address).toBe(address.replace('%25', '%').replace(/0$/, String(port)));
-      // The certificate is for ::1; a zone is no part of it.
-      const listener = {
-        onOpen: (session: { write(line: string): boolean }) => void session.write('hi'),
-        onMessage: (_: unknown, line: string) => got.push(line),
-      };
-      await using client = await connect<string>(server.address, { codec: lines(), listener }, isSecure ? { tls: CLIENT_TLS } : {});
-      expect(await got.next()).toBe('hi');
-      expect(client.address).toBe(server.address);
-      // RFC 6874: a client removes the zone from what it sends.
-      if (address.startsWith('ws')) expect(peers[0]?.request?.headers.host).toBe(`[::1]:${port}`);
-    },
-  );
+  it.each(
+    ['tcp', 'tls', 'ws', 'wss'].flatMap((scheme) => [
+      `${scheme}://[::1%lo]:0`,
+      `${scheme}://[::1%25lo]:0`,
+    ]),
+  )('%s is listened at and connected to', async (address) => {
+    const isSecure = /^(tls|wss):/.test(address);
+    const peers: Peer[] = [];
+    const got = new Inbox<string>('a line for the client');
+    await using server = await serve<string>(
+      address,
+      (peer) => {
+        peers.push(peer);
+        return { codec: lines(), listener: { onMessage: (session, line) => session.write(line) } };
+      },
+      isSecure ? { tls: SERVER_TLS } : {},
+    );
+    const port = /\d+$/.exec(server.address)?.[0];
+    expect(server.address).toBe(address.replace('%25', '%').replace(/0$/, String(port)));
+    // The certificate is for ::1; a zone is no part of it.
+    const listener = {
+      onOpen: (session: { write(line: string): boolean }) => void session.write('hi'),
+      onMessage: (_: unknown, line: string) => got.push(line),
+    };
+    await using client = await connect<string>(
+      server.address,
+      { codec: lines(), listener },
+      isSecure ? { tls: CLIENT_TLS } : {},
+    );
+    expect(await got.next()).toBe('hi');
+    expect(client.address).toBe(server.address);
+    // RFC 6874: a client removes the zone from what it sends.
+    if (address.startsWith('ws')) expect(peers[0]?.request?.headers.host).toBe(`[::1]:${port}`);
+  });
 
   it('a zone that this machine does not have is LISTEN_FAILED', async () => {
-    const error = await rejection(serve('tcp://[fe80::1%nosuchzone0]:0', { codec: lines(), listener: { onMessage() {} } }));
-    expect(error).toMatchObject({ code: 'LISTEN_FAILED', message: expect.stringContaining('tcp://[fe80::1%nosuchzone0]:0') });
+    const error = await rejection(
+      serve('tcp://[fe80::1%nosuchzone0]:0', { codec: lines(), listener: { onMessage() {} } }),
+    );
+    expect(error).toMatchObject({
+      code: 'LISTEN_FAILED',
+      message: expect.stringContaining('tcp://[fe80::1%nosuchzone0]:0'),
+    });
   });
 });

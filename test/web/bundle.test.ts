@@ -14,12 +14,15 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const KIB = 1024;
 
 /** What is used as a free name: not `globalThis.Buffer`, not `{ process: … }`. */
-const freely = (code: string, names: string): string[] => code.match(new RegExp(`(?<![.\\w$])(?:${names})(?![\\w$]|\\s*:)`, 'g')) ?? [];
+const freely = (code: string, names: string): string[] =>
+  code.match(new RegExp(`(?<![.\\w$])(?:${names})(?![\\w$]|\\s*:)`, 'g')) ?? [];
 
 const namesOf = (entry: object): string[] => Object.keys(entry).sort();
 
 it('a page has what Node.js has, but for what only servers need, and UDP', () => {
-  expect([...namesOf(web), 'RefusedError', 'SERVER_DEFAULTS', 'UDP_DEFAULTS', 'serve'].sort()).toEqual(namesOf(node));
+  expect(
+    [...namesOf(web), 'RefusedError', 'SERVER_DEFAULTS', 'UDP_DEFAULTS', 'serve'].sort(),
+  ).toEqual(namesOf(node));
   expect([...namesOf(webRpc), 'JWT_DEFAULTS', 'jwt', 'serve'].sort()).toEqual(namesOf(rpc));
 });
 
@@ -32,8 +35,13 @@ describe('the build of getty-ts/web', () => {
   });
 
   it('what is not used costs nothing', async () => {
-    const small = await bundleWeb('esm', "import { connect, lines } from '../../src/web/index.js'; connect('', { codec: lines(), listener: {} });");
-    expect(gzipSync(small, { level: 9 }).length).toBeLessThan(gzipSync(await bundleWeb('esm'), { level: 9 }).length - 512);
+    const small = await bundleWeb(
+      'esm',
+      "import { connect, lines } from '../../src/web/index.js'; connect('', { codec: lines(), listener: {} });",
+    );
+    expect(gzipSync(small, { level: 9 }).length).toBeLessThan(
+      gzipSync(await bundleWeb('esm'), { level: 9 }).length - 512,
+    );
   });
 
   it('imports nothing, and names nothing that only Node.js has', async () => {
@@ -43,12 +51,17 @@ describe('the build of getty-ts/web', () => {
   });
 
   it('a name that only Node.js has would be seen', () => {
-    expect(freely('a=Buffer.from(b),process.nextTick(c)', 'Buffer|process')).toEqual(['Buffer', 'process']);
+    expect(freely('a=Buffer.from(b),process.nextTick(c)', 'Buffer|process')).toEqual([
+      'Buffer',
+      'process',
+    ]);
     expect(freely('globalThis.Buffer,{process:e},myprocess', 'Buffer|process')).toEqual([]);
   });
 
   it('a module of Node.js behind it would fail the build', async () => {
-    await expect(bundleWeb('esm', "export * from '../../src/transport/index.js'")).rejects.toThrow('node:');
+    await expect(bundleWeb('esm', "export * from '../../src/transport/index.js'")).rejects.toThrow(
+      'node:',
+    );
   });
 });
 
@@ -67,10 +80,15 @@ describe('the build of getty-ts/web/rpc', () => {
 });
 
 it('its types need none of Node.js', async () => {
-  // The page of an example, which a browser's program is compiled as: with the types of a browser and no others.
-  const { stdout } = await promisify(execFile)(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'test/fixtures/page', '--listFiles'], {
-    cwd: ROOT,
-  });
+  // The page of an example, which a browser's program is compiled as: with the types of a browser
+  // and no others.
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['node_modules/typescript/bin/tsc', '-p', 'test/fixtures/page', '--listFiles'],
+    {
+      cwd: ROOT,
+    },
+  );
   for (const entry of ['index', 'rpc']) expect(stdout).toContain(`dist/web/${entry}.d.ts`);
   expect(stdout).not.toContain('@types/node');
 });

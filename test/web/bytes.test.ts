@@ -14,7 +14,9 @@ const text = fc.oneof(
 /** Much of it well-formed, with pieces cut out of characters. */
 const almostText = fc
   .tuple(text, fc.nat({ max: 8 }), bytes)
-  .map(([content, cut, rest]) => Buffer.concat([Buffer.from(content).subarray(cut), rest.subarray(0, cut)]));
+  .map(([content, cut, rest]) =>
+    Buffer.concat([Buffer.from(content).subarray(cut), rest.subarray(0, cut)]),
+  );
 
 const equal = (web: Uint8Array, node: Uint8Array): void => {
   expect(Buffer.from(web).toString('hex')).toBe(Buffer.from(node).toString('hex'));
@@ -32,7 +34,10 @@ describe('the tools of a browser', () => {
       fc.property(text, fc.nat({ max: 5 }), (content, at) => {
         equal(WEB_TOOLS.encode(content), TOOLS.encode(content));
         expect(WEB_TOOLS.textBytes(content)).toBe(TOOLS.textBytes(content));
-        const [web, node] = [WEB_TOOLS.allocate(at + 3 * content.length), Buffer.alloc(at + 3 * content.length)];
+        const [web, node] = [
+          WEB_TOOLS.allocate(at + 3 * content.length),
+          Buffer.alloc(at + 3 * content.length),
+        ];
         expect(WEB_TOOLS.writeText(web, at, content)).toBe(TOOLS.writeText(node, at, content));
         equal(web, node);
       }),
@@ -42,11 +47,18 @@ describe('the tools of a browser', () => {
 
   it('bytes become the same text, whether they are text or not', () => {
     fc.assert(
-      fc.property(fc.oneof(bytes, almostText), fc.nat({ max: 10 }), fc.nat({ max: 10 }), (content, start, left) => {
-        const end = Math.max(start, content.length - left);
-        expect(WEB_TOOLS.decode(content, start, end)).toBe(TOOLS.decode(content, start, end));
-        expect(WEB_TOOLS.decode(content, start, end, 'latin1')).toBe(TOOLS.decode(content, start, end, 'latin1'));
-      }),
+      fc.property(
+        fc.oneof(bytes, almostText),
+        fc.nat({ max: 10 }),
+        fc.nat({ max: 10 }),
+        (content, start, left) => {
+          const end = Math.max(start, content.length - left);
+          expect(WEB_TOOLS.decode(content, start, end)).toBe(TOOLS.decode(content, start, end));
+          expect(WEB_TOOLS.decode(content, start, end, 'latin1')).toBe(
+            TOOLS.decode(content, start, end, 'latin1'),
+          );
+        },
+      ),
       { numRuns: 2_000 },
     );
   });
@@ -61,11 +73,20 @@ describe('the tools of a browser', () => {
   it('a pattern is found at the same place', () => {
     const few = fc.uint8Array({ maxLength: 60, max: 2 });
     fc.assert(
-      fc.property(few, fc.uint8Array({ minLength: 1, maxLength: 4, max: 2 }), fc.nat({ max: 70 }), (content, pattern, from) => {
-        const web = new Uint8Array(content) as Buffer;
-        expect(WEB_TOOLS.find(web, pattern, from)).toBe(TOOLS.find(Buffer.from(content), pattern, from));
-        expect(WEB_TOOLS.find(web, pattern[0] as number, from)).toBe(TOOLS.find(Buffer.from(content), pattern[0] as number, from));
-      }),
+      fc.property(
+        few,
+        fc.uint8Array({ minLength: 1, maxLength: 4, max: 2 }),
+        fc.nat({ max: 70 }),
+        (content, pattern, from) => {
+          const web = new Uint8Array(content) as Buffer;
+          expect(WEB_TOOLS.find(web, pattern, from)).toBe(
+            TOOLS.find(Buffer.from(content), pattern, from),
+          );
+          expect(WEB_TOOLS.find(web, pattern[0] as number, from)).toBe(
+            TOOLS.find(Buffer.from(content), pattern[0] as number, from),
+          );
+        },
+      ),
       { numRuns: 2_000 },
     );
   });

@@ -4,7 +4,13 @@ import { createServer, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { raw, type ServerOptions, type Session, type SessionOptions, serve } from '../../src/transport/index.js';
+import {
+  raw,
+  type ServerOptions,
+  type Session,
+  type SessionOptions,
+  serve,
+} from '../../src/transport/index.js';
 import { launchChromium } from '../fixtures/chromium.js';
 import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { Recorder } from '../fixtures/recorder.js';
@@ -31,8 +37,15 @@ beforeAll(async () => {
   http = createServer(({ url = '' }, response) => {
     response.setHeader('Content-Type', url.endsWith('.js') ? 'text/javascript' : 'text/html');
     // A URL's path has no dots that lead out of dist.
-    const built = url.startsWith('/dist/') ? readFileSync(new URL(`../..${new URL(url, 'http://page').pathname}`, import.meta.url)) : undefined;
-    response.end(built ?? (url === '/getty.js' ? script : '<!doctype html><title>getty</title><script src="/getty.js"></script>'));
+    const built = url.startsWith('/dist/')
+      ? readFileSync(new URL(`../..${new URL(url, 'http://page').pathname}`, import.meta.url))
+      : undefined;
+    response.end(
+      built ??
+        (url === '/getty.js'
+          ? script
+          : '<!doctype html><title>getty</title><script src="/getty.js"></script>'),
+    );
   });
   await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
   origin = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
@@ -54,9 +67,18 @@ type Events = Recorder<Buffer, Uint8Array>;
 
 /** A server that echoes, and welcomes the page. */
 async function echo(session: SessionOptions = {}, options: ServerOptions['websocket'] = {}) {
-  const events: Events = new Recorder('the server', { onMessage: (from, message) => from.write(message) });
-  const setup = { codec: raw(), listener: events, maxQueuedBytes: Number.POSITIVE_INFINITY, ...session };
-  const server = await serve('ws://127.0.0.1:0/echo', setup, { websocket: { allowOrigin: [origin], ...options } });
+  const events: Events = new Recorder('the server', {
+    onMessage: (from, message) => from.write(message),
+  });
+  const setup = {
+    codec: raw(),
+    listener: events,
+    maxQueuedBytes: Number.POSITIVE_INFINITY,
+    ...session,
+  };
+  const server = await serve('ws://127.0.0.1:0/echo', setup, {
+    websocket: { allowOrigin: [origin], ...options },
+  });
   return {
     server,
     events,
@@ -69,7 +91,11 @@ async function echo(session: SessionOptions = {}, options: ServerOptions['websoc
 }
 
 /** Connect from the page; everything about it is `page` there. */
-async function connectPage(address: string, session: SessionOptions = {}, reconnect: false | object = false): Promise<void> {
+async function connectPage(
+  address: string,
+  session: SessionOptions = {},
+  reconnect: false | object = false,
+): Promise<void> {
   await tab.evaluate(
     async ([where, options, again]) => {
       const log: string[] = [];
@@ -77,11 +103,18 @@ async function connectPage(address: string, session: SessionOptions = {}, reconn
       const listener = {
         onOpen: () => void log.push('open'),
         onMessage: (_: unknown, message: Uint8Array) => void messages.push(message),
-        onError: (_: unknown, error: Error) => void log.push(`error ${(error as { code?: string }).code}: ${error.message}`),
+        onError: (_: unknown, error: Error) =>
+          void log.push(`error ${(error as { code?: string }).code}: ${error.message}`),
         onClose: () => void log.push('close'),
       };
-      const client = await getty.connect<Uint8Array>(where, { codec: getty.raw(), listener, ...options }, { reconnect: again });
-      Object.assign(globalThis, { page: { client, session: await client.session(), log, messages } });
+      const client = await getty.connect<Uint8Array>(
+        where,
+        { codec: getty.raw(), listener, ...options },
+        { reconnect: again },
+      );
+      Object.assign(globalThis, {
+        page: { client, session: await client.session(), log, messages },
+      });
     },
     [address, session, reconnect] as const,
   );
@@ -110,19 +143,30 @@ describe('in chromium', () => {
         remote: page.session.remoteAddress,
       };
     });
-    expect(seen).toEqual({ node: [], plain: true, message: [1, 2, 3], local: origin, remote: server.address });
+    expect(seen).toEqual({
+      node: [],
+      plain: true,
+      message: [1, 2, 3],
+      local: origin,
+      remote: server.address,
+    });
   });
 
   it('a page without a bundler loads dist/web as it is', async () => {
     await using server = await echo();
-    await tab.addScriptTag({ type: 'module', content: "import * as unbundled from '/dist/web/index.js'; Object.assign(globalThis, { unbundled });" });
+    await tab.addScriptTag({
+      type: 'module',
+      content:
+        "import * as unbundled from '/dist/web/index.js'; Object.assign(globalThis, { unbundled });",
+    });
     await tab.waitForFunction(() => 'unbundled' in globalThis);
     const answer = await tab.evaluate(async (address) => {
       const { connect, lines } = (globalThis as unknown as { unbundled: Web }).unbundled;
       return new Promise<string>((resolve) => {
         const listener = {
           onOpen: (session: Session<string>) => void session.write('hello'),
-          onMessage: (session: Session<string>, line: string) => session.endpoint.close().then(() => resolve(line)),
+          onMessage: (session: Session<string>, line: string) =>
+            session.endpoint.close().then(() => resolve(line)),
         };
         void connect<string>(address, { codec: lines(), listener });
       });
@@ -134,10 +178,25 @@ describe('in chromium', () => {
     await using server = await echo();
     await connectPage(server.address, { maxQueuedBytes: 2 ** 30 });
     const wrong = await tab.evaluate(async () => {
-      const sizes = [0, 1, 125, 126, 4_096, 65_535, 65_536, 1_000_000, ...Array.from({ length: 2_000 }, (_, i) => i)];
+      const sizes = [
+        0,
+        1,
+        125,
+        126,
+        4_096,
+        65_535,
+        65_536,
+        1_000_000,
+        ...Array.from({ length: 2_000 }, (_, i) => i),
+      ];
       for (const [i, size] of sizes.entries()) page.session.write(new Uint8Array(size).fill(i));
-      while (page.messages.length < sizes.length) await new Promise((resolve) => setTimeout(resolve, 1));
-      return sizes.filter((size, i) => page.messages[i]?.length !== size || page.messages[i]?.some((byte) => byte !== (i & 0xff)));
+      while (page.messages.length < sizes.length)
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      return sizes.filter(
+        (size, i) =>
+          page.messages[i]?.length !== size ||
+          page.messages[i]?.some((byte) => byte !== (i & 0xff)),
+      );
     });
     expect(wrong).toEqual([]);
   });
@@ -160,7 +219,10 @@ describe('in chromium', () => {
         } catch (error) {
           const queued = page.session.queuedBytes;
           const waiting = page.session.drained().then(() => 'drained');
-          const first = await Promise.race([waiting, new Promise((resolve) => setTimeout(() => resolve('it waits'), 100))]);
+          const first = await Promise.race([
+            waiting,
+            new Promise((resolve) => setTimeout(() => resolve('it waits'), 100)),
+          ]);
           if (first === 'drained') continue;
           Object.assign(page, { waiting });
           return { written, full, code: (error as { code: string }).code, queued };
@@ -183,7 +245,10 @@ describe('in chromium', () => {
   it('send() settles when the browser has sent it', async () => {
     await using server = await echo();
     await connectPage(server.address);
-    expect(await tab.evaluate(() => page.session.send(new Uint8Array(300_000)))).toEqual({ encodedBytes: 300_000, sentBytes: 300_000 });
+    expect(await tab.evaluate(() => page.session.send(new Uint8Array(300_000)))).toEqual({
+      encodedBytes: 300_000,
+      sentBytes: 300_000,
+    });
     expect(await tab.evaluate(() => page.session.queuedBytes)).toBe(0);
     expect((await server.events.messages.next()).length).toBe(300_000);
   });
@@ -209,8 +274,14 @@ describe('in chromium', () => {
     await using server = await echo({ maxMessageBytes: 1_000 });
     for (const [end, expected] of [
       [(far: Session<Buffer, Uint8Array>) => void far.close(), /^open,close$/],
-      [(far: Session<Buffer, Uint8Array>) => far.destroy(), /^open,error CONNECTION_LOST: .*broke; a browser does not say why.*,close$/],
-      [() => void tab.evaluate(() => page.session.write(new Uint8Array(1_001))), /^open,error CONNECTION_LOST: .*code 1009.*,close$/],
+      [
+        (far: Session<Buffer, Uint8Array>) => far.destroy(),
+        /^open,error CONNECTION_LOST: .*broke; a browser does not say why.*,close$/,
+      ],
+      [
+        () => void tab.evaluate(() => page.session.write(new Uint8Array(1_001))),
+        /^open,error CONNECTION_LOST: .*code 1009.*,close$/,
+      ],
     ] as const) {
       await connectPage(server.address);
       end(await server.events.opened.next());
@@ -223,7 +294,10 @@ describe('in chromium', () => {
     await connectPage(server.address, { maxMessageBytes: 1_000 });
     (await server.events.opened.next()).writeBytes(new Uint8Array(1_001));
     expect((await logged('close')).join()).toMatch(/^open,error MESSAGE_TOO_LARGE: .*,close$/);
-    expect(await server.events.errors.next()).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringContaining('code 4000') });
+    expect(await server.events.errors.next()).toMatchObject({
+      code: 'CONNECTION_LOST',
+      message: expect.stringContaining('code 4000'),
+    });
   });
 
   it('18: a server that is gone and comes back is found again', async () => {
@@ -232,13 +306,20 @@ describe('in chromium', () => {
     await connectPage(address, {}, { initialDelay: 1, maxDelay: 20 });
     await first[Symbol.asyncDispose]();
     await logged('close');
-    const listener = { onMessage: (session: Session<Buffer, Uint8Array>, message: Buffer) => void session.write(message) };
-    const again = await serve(address, { codec: raw(), listener }, { websocket: { allowOrigin: [origin] } });
+    const listener = {
+      onMessage: (session: Session<Buffer, Uint8Array>, message: Buffer) =>
+        void session.write(message),
+    };
+    const again = await serve(
+      address,
+      { codec: raw(), listener },
+      { websocket: { allowOrigin: [origin] } },
+    );
     try {
       // A browser makes those wait whose attempts fail.
-      expect((await within(logged('open'), 'the page to connect again', PROCESS_PATIENCE)).join()).toMatch(
-        /^open(,error CONNECTION_LOST.*)?,close,open$/,
-      );
+      expect(
+        (await within(logged('open'), 'the page to connect again', PROCESS_PATIENCE)).join(),
+      ).toMatch(/^open(,error CONNECTION_LOST.*)?,close,open$/);
       expect(
         await tab.evaluate(async () => {
           (await page.client.session()).write(Uint8Array.of(5));
@@ -259,7 +340,11 @@ describe('in chromium', () => {
       async (attempts) => {
         const failures: string[] = [];
         for (const [address, options] of attempts) {
-          const connecting = getty.connect(address, { codec: getty.raw(), listener: { onMessage() {} } }, options);
+          const connecting = getty.connect(
+            address,
+            { codec: getty.raw(), listener: { onMessage() {} } },
+            options,
+          );
           failures.push(
             await connecting.then(
               () => 'connected',
@@ -277,7 +362,8 @@ describe('in chromium', () => {
         ['tcp://127.0.0.1:80', {}],
       ] as const,
     );
-    for (const code of codes.slice(0, 4)) expect(code).toMatch(/^CONNECT_FAILED: cannot connect to ws:.*a browser does not say why$/);
+    for (const code of codes.slice(0, 4))
+      expect(code).toMatch(/^CONNECT_FAILED: cannot connect to ws:.*a browser does not say why$/);
     expect(codes[4]).toMatch(/^BAD_ADDRESS: .*expected ws:/);
   });
 
@@ -288,9 +374,15 @@ describe('in chromium', () => {
       const onMessage = (): void => {
         throw new Error('my own fault');
       };
-      const client = await getty.connect(address, { codec: getty.raw(), listener: { onMessage } }, { reconnect: false });
+      const client = await getty.connect(
+        address,
+        { codec: getty.raw(), listener: { onMessage } },
+        { reconnect: false },
+      );
       (await client.session()).writeBytes(Uint8Array.of(1));
     }, server.address);
-    expect((await within(uncaught, 'an uncaught error')).message).toBe('a callback of the listener failed: my own fault');
+    expect((await within(uncaught, 'an uncaught error')).message).toBe(
+      'a callback of the listener failed: my own fault',
+    );
   });
 });

@@ -1,10 +1,18 @@
 /**
- * The build of `getty-ts/web`, where nothing of Node.js is there, against our own server and that of the `ws` package; the `ws` package's class stands for the browser's. What
- * holds on all transports alike is in the behaviour tables.
+ * The build of `getty-ts/web`, where nothing of Node.js is there, against our own server and that
+ * of the `ws` package; the `ws` package's class stands for the browser's. What holds on all
+ * transports alike is in the behaviour tables.
  */
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { type ByteReader, type ByteWriter, raw, type Session, type SessionOptions, serve } from '../../src/transport/index.js';
+import {
+  type ByteReader,
+  type ByteWriter,
+  raw,
+  type Session,
+  type SessionOptions,
+  serve,
+} from '../../src/transport/index.js';
 import type { WebClientOptions } from '../../src/web/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Recorder } from '../fixtures/recorder.js';
@@ -27,7 +35,11 @@ async function webClient(
   const { on, ...session } = setup;
   const web = await loadWeb(page);
   const events: Events = new Recorder('the page', on as never);
-  const client = await web.connect<Uint8Array>(address, { codec: web.raw(), listener: events, ...session }, { reconnect: false, ...options });
+  const client = await web.connect<Uint8Array>(
+    address,
+    { codec: web.raw(), listener: events, ...session },
+    { reconnect: false, ...options },
+  );
   return {
     web,
     client,
@@ -52,7 +64,19 @@ describe('a session', () => {
       {},
       { location: { origin: 'http://page.example' } },
     );
-    const sizes = [0, 1, 125, 126, 4_096, 4_097, 16_384, 65_535, 65_536, 1_000_000, ...Array.from({ length: 1_000 }, (_, i) => i)];
+    const sizes = [
+      0,
+      1,
+      125,
+      126,
+      4_096,
+      4_097,
+      16_384,
+      65_535,
+      65_536,
+      1_000_000,
+      ...Array.from({ length: 1_000 }, (_, i) => i),
+    ];
     const sent = sizes.map((size, i) => new Uint8Array(size).fill(i));
     for (const message of sent) page.session.write(message);
     for (const message of sent) {
@@ -60,7 +84,10 @@ describe('a session', () => {
       expect(Object.getPrototypeOf(came)).toBe(Uint8Array.prototype);
       expect(Buffer.compare(came, message)).toBe(0);
     }
-    expect(page.session.stats).toMatchObject({ messagesRead: sent.length, messagesWritten: sent.length });
+    expect(page.session.stats).toMatchObject({
+      messagesRead: sent.length,
+      messagesWritten: sent.length,
+    });
     expect(page.session.localAddress).toBe('http://page.example');
     expect(page.session.remoteAddress).toBe(server.address);
   });
@@ -91,7 +118,10 @@ describe('a session', () => {
       peer.socket.send(Buffer.from('\ufeffgrau'));
       expect(await page.events.messages.next()).toEqual(bytes('\ufeffgrau'));
       if (!asText) continue;
-      expect(thrown(() => page.session.write(Uint8Array.of(0xff)))).toMatchObject({ code: 'ENCODE_FAILED', message: 'a text message must be UTF-8' });
+      expect(thrown(() => page.session.write(Uint8Array.of(0xff)))).toMatchObject({
+        code: 'ENCODE_FAILED',
+        message: 'a text message must be UTF-8',
+      });
       page.session.writeBytes(bytes('\ufeffstill here'));
       expect(await peer.messages.next()).toBe('text \ufeffstill here');
     }
@@ -108,7 +138,11 @@ describe('a session', () => {
       },
     };
     const events = new Recorder<{ text: boolean | undefined; bytes: Uint8Array }>('the page');
-    await using client = await web.connect(server.address, { codec: kinds, listener: events }, { reconnect: false });
+    await using client = await web.connect(
+      server.address,
+      { codec: kinds, listener: events },
+      { reconnect: false },
+    );
     const session = await client.session();
     const peer = await server.peers.next();
     peer.socket.send('one');
@@ -121,9 +155,17 @@ describe('a session', () => {
     await peer.pongs.next();
     session.resume();
     expect((await events.messages.take(2)).map((message) => message.text)).toEqual([true, false]);
-    for (const asText of [true, false, true, undefined]) session.write({ text: asText, bytes: bytes('hi') });
-    expect(await peer.messages.take(4)).toEqual(['text hi', 'binary 6869', 'text hi', 'binary 6869']);
-    expect(thrown(() => session.write({ text: true, bytes: Uint8Array.of(0xff) }))).toMatchObject({ code: 'ENCODE_FAILED' });
+    for (const asText of [true, false, true, undefined])
+      session.write({ text: asText, bytes: bytes('hi') });
+    expect(await peer.messages.take(4)).toEqual([
+      'text hi',
+      'binary 6869',
+      'text hi',
+      'binary 6869',
+    ]);
+    expect(thrown(() => session.write({ text: true, bytes: Uint8Array.of(0xff) }))).toMatchObject({
+      code: 'ENCODE_FAILED',
+    });
   });
 
   it('protocols: the one that both speak is told to the setup function; a server that speaks none is no server for us', async () => {
@@ -134,17 +176,23 @@ describe('a session', () => {
       return { codec: web.raw(), listener: { onMessage() {} } };
     };
     await using server = await echo({}, { websocket: { protocols: ['v2', 'v1'] } });
-    await using client = await web.connect(server.address, setup, { websocket: { protocols: ['v1', 'v0'] } });
+    await using client = await web.connect(server.address, setup, {
+      websocket: { protocols: ['v1', 'v0'] },
+    });
     expect(client.sessions.size).toBe(1);
     expect(peers).toEqual(['v1']);
-    expect(await rejection(web.connect(server.address, setup, { websocket: { protocols: ['v9'] } }))).toMatchObject({ code: 'CONNECT_FAILED' });
+    expect(
+      await rejection(web.connect(server.address, setup, { websocket: { protocols: ['v9'] } })),
+    ).toMatchObject({ code: 'CONNECT_FAILED' });
   });
 
   it('23: a message over maxMessageBytes ends the session, and is not sent', async () => {
     await using server = await wsServer();
     await using page = await webClient(server.address, { maxMessageBytes: 1_000 });
     const peer = await server.peers.next();
-    expect(thrown(() => page.session.write(new Uint8Array(1_001)))).toMatchObject({ code: 'MESSAGE_TOO_LARGE' });
+    expect(thrown(() => page.session.write(new Uint8Array(1_001)))).toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+    });
     peer.socket.send(Buffer.alloc(1_000));
     expect((await page.events.messages.next()).length).toBe(1_000);
     peer.socket.send(Buffer.alloc(1_001));
@@ -159,7 +207,11 @@ describe('a session', () => {
     await using page = await webClient(server.address, { compression: { deflate: 9 } });
     page.session.write(new Uint8Array(10_000));
     expect((await page.events.messages.next()).length).toBe(10_000);
-    const snappy = { codec: web.raw(), listener: { onMessage() {} }, compression: 'snappy' } as const;
+    const snappy = {
+      codec: web.raw(),
+      listener: { onMessage() {} },
+      compression: 'snappy',
+    } as const;
     for (const setup of [snappy, () => snappy]) {
       expect(await rejection(web.connect(server.address, setup))).toMatchObject({
         code: 'BAD_OPTION',
@@ -170,9 +222,14 @@ describe('a session', () => {
 
   it('onCron sends heartbeats, for a browser has no pings', async () => {
     await using server = await wsServer();
-    await using page = await webClient(server.address, { cronPeriod: 10, on: { onCron: (session) => void session.write(bytes('beat')) } });
+    await using page = await webClient(server.address, {
+      cronPeriod: 10,
+      on: { onCron: (session) => void session.write(bytes('beat')) },
+    });
     const peer = await server.peers.next();
-    expect(await peer.messages.take(2)).toEqual(Array(2).fill(`binary ${Buffer.from('beat').toString('hex')}`));
+    expect(await peer.messages.take(2)).toEqual(
+      Array(2).fill(`binary ${Buffer.from('beat').toString('hex')}`),
+    );
     expect(peer.pings.all).toEqual([]);
     expect(page.session.closed).toBe(false);
   });
@@ -197,10 +254,21 @@ describe('a session', () => {
       { onMessage: failing('first'), onError: failing('second') },
       { onMessage: failing('first'), onError: () => Promise.reject(new Error('second')) as never },
     ]) {
-      await using client = await web.connect(server.address, { codec: web.raw(), listener }, { reconnect: false });
+      await using client = await web.connect(
+        server.address,
+        { codec: web.raw(), listener },
+        { reconnect: false },
+      );
       (await client.session()).write(bytes('a'));
-      const message = 'onError' in listener ? 'onError failed: second' : 'a callback of the listener failed: first';
-      expect(await uncaught.next()).toMatchObject({ name: 'GettyError', code: 'HANDLER_FAILED', message });
+      const message =
+        'onError' in listener
+          ? 'onError failed: second'
+          : 'a callback of the listener failed: first';
+      expect(await uncaught.next()).toMatchObject({
+        name: 'GettyError',
+        code: 'HANDLER_FAILED',
+        message,
+      });
       expect((await client.session()).closed).toBe(false);
     }
   });
@@ -219,7 +287,9 @@ describe('queues', () => {
 
   it('a peer that does not read: write() says so, drained() and send() wait, and nothing is lost', async () => {
     await using server = await echo();
-    await using page = await webClient(server.address, { maxQueuedBytes: Number.POSITIVE_INFINITY });
+    await using page = await webClient(server.address, {
+      maxQueuedBytes: Number.POSITIVE_INFINITY,
+    });
     const far = await server.events.opened.next();
     far.pause();
     const count = await fillUp(page.session);
@@ -250,7 +320,10 @@ describe('queues', () => {
     const error = thrown(() => {
       for (;;) page.session.write(chunk);
     });
-    expect(error).toMatchObject({ code: 'SESSION_BLOCKED', message: expect.stringContaining('maxQueuedBytes is 1048576') });
+    expect(error).toMatchObject({
+      code: 'SESSION_BLOCKED',
+      message: expect.stringContaining('maxQueuedBytes is 1048576'),
+    });
     expect(page.session.queuedBytes).toBeLessThan(maxQueuedBytes + 2 * 65_536);
   });
 
@@ -266,20 +339,26 @@ describe('queues', () => {
     await turns(5);
     expect(page.events.messages.all).toEqual([]);
     page.session.resume();
-    expect((await page.events.messages.take(20)).map(text)).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`));
+    expect((await page.events.messages.take(20)).map(text)).toEqual(
+      Array.from({ length: 20 }, (_, i) => `${i}`),
+    );
     page.session.pause();
     // Empty ones cost memory too.
     for (let i = 0; i < 100; i++) peer.socket.send('');
     expect(await page.events.errors.next()).toMatchObject({
       code: 'SESSION_BLOCKED',
-      message: expect.stringMatching(/sent \d+ bytes while the session did not read; maxQueuedBytes is 10000/),
+      message: expect.stringMatching(
+        /sent \d+ bytes while the session did not read; maxQueuedBytes is 10000/,
+      ),
     });
     expect(await peer.closed.next()).toBe('4000 destroyed');
   });
 
   it('a listener may pause at any message, and takes one at a time then', async () => {
     await using server = await wsServer();
-    await using page = await webClient(server.address, { on: { onMessage: (session) => session.pause() } });
+    await using page = await webClient(server.address, {
+      on: { onMessage: (session) => session.pause() },
+    });
     const peer = await server.peers.next();
     for (let i = 0; i < 5; i++) peer.socket.send(`${i}`);
     for (let i = 0; i < 5; i++) {
@@ -300,21 +379,28 @@ describe('the end', () => {
     const sent = page.session.send(bytes('bye'));
     await page.session.close();
     expect(await sent).toEqual({ encodedBytes: 3, sentBytes: 3 });
-    expect((await peer.messages.take(51)).at(-1)).toBe(`binary ${Buffer.from('bye').toString('hex')}`);
+    expect((await peer.messages.take(51)).at(-1)).toBe(
+      `binary ${Buffer.from('bye').toString('hex')}`,
+    );
     expect(await peer.closed.next()).toBe('1000');
     expect(page.events.log.at(-1)).toBe('close');
-    expect(thrown(() => page.session.write(bytes('late')))).toMatchObject({ code: 'SESSION_CLOSED' });
+    expect(thrown(() => page.session.write(bytes('late')))).toMatchObject({
+      code: 'SESSION_CLOSED',
+    });
   });
 
-  it.each([[1000], [1001], [undefined]])('the peer closes with %s: an orderly end', async (code) => {
-    await using server = await wsServer();
-    await using page = await webClient(server.address);
-    const peer = await server.peers.next();
-    peer.socket.send('last words');
-    peer.socket.close(code);
-    await page.events.closed.next();
-    expect(page.events.log).toEqual(['open', 'message', 'close']);
-  });
+  it.each([[1000], [1001], [undefined]])(
+    'the peer closes with %s: an orderly end',
+    async (code) => {
+      await using server = await wsServer();
+      await using page = await webClient(server.address);
+      const peer = await server.peers.next();
+      peer.socket.send('last words');
+      peer.socket.close(code);
+      await page.events.closed.next();
+      expect(page.events.log).toEqual(['open', 'message', 'close']);
+    },
+  );
 
   it.each([
     [{ code: 4001, reason: 'grün' }, '4001 grün'],
@@ -348,7 +434,11 @@ describe('the end', () => {
       (await server.peers.next()).socket.close(code, reason);
       await page.events.closed.next();
       expect([page.session.closeCode, page.session.closeReason]).toEqual([code, reason]);
-      if (code === 4001) expect(await page.events.errors.next()).toMatchObject({ closeCode: 4001, closeReason: 'why' });
+      if (code === 4001)
+        expect(await page.events.errors.next()).toMatchObject({
+          closeCode: 4001,
+          closeReason: 'why',
+        });
     }
     await using page = await webClient(server.address);
     (await server.peers.next()).socket.terminate();
@@ -392,8 +482,14 @@ describe('the end', () => {
     await using server = await wsServer();
     await using page = await webClient(server.address);
     (await server.peers.next()).socket.close(code, reason);
-    const expected = typeof message === 'string' ? expect.stringContaining(message) : expect.stringMatching(message);
-    expect(await page.events.errors.next()).toMatchObject({ code: 'CONNECTION_LOST', message: expected });
+    const expected =
+      typeof message === 'string'
+        ? expect.stringContaining(message)
+        : expect.stringMatching(message);
+    expect(await page.events.errors.next()).toMatchObject({
+      code: 'CONNECTION_LOST',
+      message: expected,
+    });
     await page.events.closed.next();
   });
 
@@ -416,15 +512,24 @@ describe('the end', () => {
     page.session.write(bytes('a'));
     page.session.destroy(new Error('enough'));
     await page.events.closed.next();
-    expect(page.events.errors.all).toMatchObject([{ code: 'SESSION_DESTROYED', cause: { message: 'enough' } }]);
-    expect(await server.events.errors.next()).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringContaining('closed with code 4000') });
+    expect(page.events.errors.all).toMatchObject([
+      { code: 'SESSION_DESTROYED', cause: { message: 'enough' } },
+    ]);
+    expect(await server.events.errors.next()).toMatchObject({
+      code: 'CONNECTION_LOST',
+      message: expect.stringContaining('closed with code 4000'),
+    });
     await turns(20);
     expect(page.events.log).toEqual(['open', 'error SESSION_DESTROYED', 'close']);
   });
 
   it('18: a lost session is dialled again; closing the client ends that', async () => {
     await using server = await echo();
-    await using page = await webClient(server.address, {}, { reconnect: { initialDelay: 1, maxDelay: 5 } });
+    await using page = await webClient(
+      server.address,
+      {},
+      { reconnect: { initialDelay: 1, maxDelay: 5 } },
+    );
     (await server.events.opened.next()).destroy();
     await page.events.closed.next();
     const second = await server.events.opened.next();
@@ -443,18 +548,28 @@ describe('the end', () => {
 describe('connect()', () => {
   const connectTo = async (address: string, options: WebClientOptions = {}, page: Page = {}) => {
     const web = await loadWeb(page);
-    return web.connect(address, { codec: web.raw(), listener: { onMessage() {} } }, { reconnect: false, ...options });
+    return web.connect(
+      address,
+      { codec: web.raw(), listener: { onMessage() {} } },
+      { reconnect: false, ...options },
+    );
   };
 
-  it.each(['tcp://127.0.0.1:80', 'http://127.0.0.1/', '127.0.0.1:80', 'memory://here', 'ws://host:99999', 'ws://host#part', '', undefined])(
-    'BAD_ADDRESS: %s',
-    async (address) => {
-      expect(await rejection(connectTo(address as string))).toMatchObject({
-        code: 'BAD_ADDRESS',
-        message: expect.stringContaining('expected ws://host:port/path or wss://host:port/path'),
-      });
-    },
-  );
+  it.each([
+    'tcp://127.0.0.1:80',
+    'http://127.0.0.1/',
+    '127.0.0.1:80',
+    'memory://here',
+    'ws://host:99999',
+    'ws://host#part',
+    '',
+    undefined,
+  ])('BAD_ADDRESS: %s', async (address) => {
+    expect(await rejection(connectTo(address as string))).toMatchObject({
+      code: 'BAD_ADDRESS',
+      message: expect.stringContaining('expected ws://host:port/path or wss://host:port/path'),
+    });
+  });
 
   it('CONNECT_FAILED: nobody is there, another path, no WebSocket server, what the browser itself refuses', async () => {
     await using server = await echo({}, {}, 'ws://127.0.0.1:0/live');
@@ -479,11 +594,14 @@ describe('connect()', () => {
         throw new DOMException(`the URL ${url} is refused`, 'SyntaxError');
       }
     }
-    const error = await rejection(connectTo('ws://me:se%3Acret@127.0.0.1:1/path?token=secret', {}, { WebSocket: Refusing }));
+    const error = await rejection(
+      connectTo('ws://me:se%3Acret@127.0.0.1:1/path?token=secret', {}, { WebSocket: Refusing }),
+    );
     expect(given).toEqual(['ws://me:se%3Acret@127.0.0.1:1/path?token=secret']);
     expect(error).toMatchObject({
       code: 'CONNECT_FAILED',
-      message: 'cannot connect to ws://***@127.0.0.1:1/path?***: the browser refused it: SyntaxError',
+      message:
+        'cannot connect to ws://***@127.0.0.1:1/path?***: the browser refused it: SyntaxError',
     });
     expect(String(error.cause)).not.toContain('secret');
   });
@@ -495,22 +613,36 @@ describe('connect()', () => {
       urls.push(request?.url);
       return { codec: raw(), listener: { onMessage() {} } };
     });
-    await using client = await web.connect(`${server.address}?token=secret`, { codec: web.raw(), listener: { onMessage() {} } });
+    await using client = await web.connect(`${server.address}?token=secret`, {
+      codec: web.raw(),
+      listener: { onMessage() {} },
+    });
     expect(urls).toEqual(['/live?token=secret']);
-    expect([client.address, (await client.session()).remoteAddress]).toEqual([`${server.address}?***`, server.address]);
+    expect([client.address, (await client.session()).remoteAddress]).toEqual([
+      `${server.address}?***`,
+      server.address,
+    ]);
   });
 
   it('CONNECT_FAILED: a page may not connect there, or has no WebSocket', async () => {
     class Forbidding {
       constructor() {
-        throw new DOMException('an insecure WebSocket may not be made from a page loaded over HTTPS', 'SecurityError');
+        throw new DOMException(
+          'an insecure WebSocket may not be made from a page loaded over HTTPS',
+          'SecurityError',
+        );
       }
     }
-    expect(await rejection(connectTo('ws://127.0.0.1:1', {}, { WebSocket: Forbidding }))).toMatchObject({
+    expect(
+      await rejection(connectTo('ws://127.0.0.1:1', {}, { WebSocket: Forbidding })),
+    ).toMatchObject({
       code: 'CONNECT_FAILED',
-      message: 'cannot connect to ws://127.0.0.1:1: an insecure WebSocket may not be made from a page loaded over HTTPS',
+      message:
+        'cannot connect to ws://127.0.0.1:1: an insecure WebSocket may not be made from a page loaded over HTTPS',
     });
-    expect(await rejection(connectTo('ws://127.0.0.1:1', {}, { WebSocket: undefined }))).toMatchObject({
+    expect(
+      await rejection(connectTo('ws://127.0.0.1:1', {}, { WebSocket: undefined })),
+    ).toMatchObject({
       code: 'CONNECT_FAILED',
       message: expect.stringContaining('there is no global WebSocket here'),
     });
@@ -531,7 +663,9 @@ describe('connect()', () => {
       await sockets.take(2);
       caller.abort(new Error('never mind'));
       expect(await given).toMatchObject({ code: 'ABORTED_BY_CALLER' });
-      expect(await rejection(connectTo(address, { signal: AbortSignal.abort() }))).toMatchObject({ code: 'ABORTED_BY_CALLER' });
+      expect(await rejection(connectTo(address, { signal: AbortSignal.abort() }))).toMatchObject({
+        code: 'ABORTED_BY_CALLER',
+      });
     } finally {
       for (const socket of sockets.all) socket.destroy();
       await new Promise((resolve) => silent.close(resolve));

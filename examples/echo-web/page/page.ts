@@ -7,7 +7,8 @@ const AGAIN_AFTER = 2_000;
 const SHOWN = 8;
 const MEASURED = 500;
 
-const element = <T extends HTMLElement = HTMLElement>(id: string): T => document.getElementById(id) as T;
+const element = <T extends HTMLElement = HTMLElement>(id: string): T =>
+  document.getElementById(id) as T;
 const show = (id: string, text: string): void => {
   element(id).textContent = text;
 };
@@ -20,7 +21,10 @@ let sequence = 0;
 let sent = 0;
 let answered = 0;
 let beats = 0;
-/** When each message left whose answer is not there, by its sequence. Those of a lost session are forgotten. */
+/**
+ * When each message left whose answer is not there, by its sequence. Those of a lost session are
+ * forgotten.
+ */
 const waiting = new Map<number, number>();
 /** The latest round trips in ms. */
 const trips: number[] = [];
@@ -64,7 +68,12 @@ const listener = {
   },
 };
 
-const STATES: Readonly<Record<ClientState, string>> = { connecting: 'connecting', ready: 'connected', down: 'trying again', closed: 'closed' };
+const STATES: Readonly<Record<ClientState, string>> = {
+  connecting: 'connecting',
+  ready: 'connected',
+  down: 'trying again',
+  closed: 'closed',
+};
 
 function onState(state: ClientState, reason?: Error): void {
   element('state').dataset.state = state;
@@ -76,7 +85,12 @@ function onState(state: ClientState, reason?: Error): void {
 async function start(): Promise<void> {
   onState('connecting');
   try {
-    const setup = { codec: echoCodec, listener, cronPeriod: HEARTBEAT_PERIOD, idleTimeout: 3 * HEARTBEAT_PERIOD };
+    const setup = {
+      codec: echoCodec,
+      listener,
+      cronPeriod: HEARTBEAT_PERIOD,
+      idleTimeout: 3 * HEARTBEAT_PERIOD,
+    };
     client = await connect(address, setup, { onState, reconnect: { maxDelay: AGAIN_AFTER } });
   } catch (error) {
     // The first attempt is the caller's: later ones are made by the client.
@@ -86,7 +100,12 @@ async function start(): Promise<void> {
 }
 
 function write(session: Session<EchoPackage>, text: string): boolean {
-  const message: EchoPackage = { logId: crypto.getRandomValues(new Uint32Array(1))[0] ?? 0, sequence: sequence + 1, command: COMMAND.echo, text };
+  const message: EchoPackage = {
+    logId: crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
+    sequence: sequence + 1,
+    command: COMMAND.echo,
+    text,
+  };
   const goOn = session.write(message);
   sequence++;
   sent++;
@@ -114,7 +133,9 @@ async function send(times: number): Promise<void> {
 function hexOf(message: EchoPackage): string {
   const output = new ByteWriter();
   echoCodec.write(output, message, undefined as never);
-  return Array.from(output.bytes.subarray(0, output.length), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return Array.from(output.bytes.subarray(0, output.length), (byte) =>
+    byte.toString(16).padStart(2, '0'),
+  ).join('');
 }
 
 // ---- what is shown ----
@@ -144,7 +165,15 @@ function drawNow(): void {
   if (lastMessage !== undefined) drawWire(hexOf(lastMessage));
 }
 
-function tableRow({ number, text, trip }: { number: number; text: string; trip?: number }): HTMLTableRowElement {
+function tableRow({
+  number,
+  text,
+  trip,
+}: {
+  number: number;
+  text: string;
+  trip?: number;
+}): HTMLTableRowElement {
   const row = document.createElement('tr');
   const cells: [name: string, content: string][] = [
     ['number', `${number}`],
@@ -184,7 +213,10 @@ function drawWire(hex: string): void {
     spans.push(span);
   }
   element('wire').replaceChildren(...spans);
-  show('legend', 'magic · log id · sequence · service id · command · code · length · zeros · length of the text · text');
+  show(
+    'legend',
+    'magic · log id · sequence · service id · command · code · length · zeros · length of the text · text',
+  );
 }
 
 show('address', address);

@@ -4,7 +4,8 @@ import { Page, type Task, Tasks } from '../contract.js';
 
 const AGAIN_AFTER = 2_000;
 
-const element = <T extends HTMLElement = HTMLElement>(id: string): T => document.getElementById(id) as T;
+const element = <T extends HTMLElement = HTMLElement>(id: string): T =>
+  document.getElementById(id) as T;
 const show = (id: string, text: string): void => {
   element(id).textContent = text;
 };
@@ -18,7 +19,12 @@ const page = implement(Page, { say: (text) => show('said', text) });
 function start(): void {
   showState('connecting', 'connecting');
   // One connection: the server tells something to each that it has.
-  const options = { connections: 1, services: [page], onReady, reconnect: { maxDelay: AGAIN_AFTER } };
+  const options = {
+    connections: 1,
+    services: [page],
+    onReady,
+    reconnect: { maxDelay: AGAIN_AFTER },
+  };
   client = connect(address, options);
   // The first attempt is the caller's: later ones are made by the client.
   client.catch(() => {
@@ -27,7 +33,10 @@ function start(): void {
   });
 }
 
-/** The connection is there, or is lost. A stream ends with its connection, so it is begun anew with each. */
+/**
+ * The connection is there, or is lost. A stream ends with its connection, so it is begun anew with
+ * each.
+ */
 function onReady(ready: boolean): void {
   if (ready) showState('ready', 'connected');
   else showState('down', 'trying again');
@@ -49,7 +58,9 @@ async function service() {
 }
 
 /** Do something with the service; what it fails with is shown. */
-async function attempt(work: (stub: Awaited<ReturnType<typeof service>>) => Promise<unknown>): Promise<boolean> {
+async function attempt(
+  work: (stub: Awaited<ReturnType<typeof service>>) => Promise<unknown>,
+): Promise<boolean> {
   show('problem', '');
   try {
     await work(await service());
@@ -65,7 +76,10 @@ async function attempt(work: (stub: Awaited<ReturnType<typeof service>>) => Prom
 function showState(state: string, text: string): void {
   element('state').dataset.state = state;
   show('state', text);
-  for (const control of document.querySelectorAll<HTMLButtonElement | HTMLInputElement>('button, li input')) control.disabled = state !== 'ready';
+  for (const control of document.querySelectorAll<HTMLButtonElement | HTMLInputElement>(
+    'button, li input',
+  ))
+    control.disabled = state !== 'ready';
 }
 
 function showTasks(tasks: readonly Task[]): void {

@@ -17,7 +17,10 @@ export class CallSpan {
     this.#served = served;
   }
 
-  /** Where a stream is served: what nobody reads any more may never end by itself, nor ever be begun. */
+  /**
+   * Where a stream is served: what nobody reads any more may never end by itself, nor ever be
+   * begun.
+   */
   endWithCaller(): void {
     if (this.#served === undefined) return;
     this.#release = followSignal(this.#served.signal, () => this.end());
@@ -42,6 +45,7 @@ export class CallSpan {
   #fail(code: string, givenUp: boolean): void {
     this.#span.setAttribute('error.type', code);
     // That a caller has changed its mind is no error of who serves.
-    if (!(givenUp && code === 'CANCELLED')) this.#span.setStatus({ code: SpanStatusCode.ERROR, message: code });
+    if (!(givenUp && code === 'CANCELLED'))
+      this.#span.setStatus({ code: SpanStatusCode.ERROR, message: code });
   }
 }

@@ -1,5 +1,15 @@
-/** The statistics of rpc as metrics of prom-client. They are read when Prometheus asks, so no call pays for them. */
-import { Counter, register as common, Gauge, type OpenMetricsContentType, type PrometheusContentType, type Registry } from 'prom-client';
+/**
+ * The statistics of rpc as metrics of prom-client. They are read when Prometheus asks, so no call
+ * pays for them.
+ */
+import {
+  Counter,
+  register as common,
+  Gauge,
+  type OpenMetricsContentType,
+  type PrometheusContentType,
+  type Registry,
+} from 'prom-client';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { type HistogramTotals, histogramOf } from './histogram.js';
 import { type Side, Source, type StatisticsSource } from './source.js';
@@ -12,7 +22,10 @@ export interface RpcMetricsOptions {
   register?: Registry<PrometheusContentType> | Registry<OpenMetricsContentType> | undefined;
   /** What the name of each metric begins with. */
   prefix?: string | undefined;
-  /** The upper ends of the buckets of durations, in milliseconds, ascending; their labels are seconds, as Prometheus wants them. */
+  /**
+   * The upper ends of the buckets of durations, in milliseconds, ascending; their labels are
+   * seconds, as Prometheus wants them.
+   */
   buckets?: readonly number[] | undefined;
 }
 
@@ -20,14 +33,16 @@ const NAMES = { register: true, prefix: true, buckets: true } satisfies NamesOf<
 
 export const RPC_METRICS_DEFAULTS = {
   prefix: 'getty_rpc_',
-  buckets: [0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000] as readonly number[],
+  buckets: [
+    0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000,
+  ] as readonly number[],
 } satisfies RpcMetricsOptions;
 
 /** The metrics of one registry, and the servers and clients that they tell of. */
 export interface RpcMetrics extends Disposable {
   /**
-   * Tell of a server or client under the label `name`, until the function that is answered is called; its series are gone then. Throws BAD_OPTION
-   * for a name that is taken.
+   * Tell of a server or client under the label `name`, until the function that is answered is
+   * called; its series are gone then. Throws BAD_OPTION for a name that is taken.
    */
   add(name: string, source: StatisticsSource): () => void;
   /** Take the metrics out of the registry. */
@@ -46,7 +61,11 @@ class Metrics implements RpcMetrics {
   readonly #sources = new Map<string, Source>();
   #fresh = false;
 
-  constructor(register: Registry<PrometheusContentType>, prefix: string, limits: readonly number[]) {
+  constructor(
+    register: Registry<PrometheusContentType>,
+    prefix: string,
+    limits: readonly number[],
+  ) {
     this.#register = register;
     this.#limits = limits;
     for (const side of ['server', 'client'] as const) this.#addSide(prefix, side);
@@ -75,7 +94,9 @@ class Metrics implements RpcMetrics {
       registers: [],
       collect() {
         this.reset();
-        for (const source of read()) for (const [state, count] of Object.entries(source.bytes)) this.set({ name: source.name, state }, count);
+        for (const source of read())
+          for (const [state, count] of Object.entries(source.bytes))
+            this.set({ name: source.name, state }, count);
       },
     });
     this.#register.registerMetric(bytes);
@@ -87,7 +108,8 @@ class Metrics implements RpcMetrics {
       collect() {
         this.reset();
         for (const { name, refusals: counts } of read()) {
-          for (const [reason, count] of Object.entries(counts ?? {})) this.inc({ name, reason }, count);
+          for (const [reason, count] of Object.entries(counts ?? {}))
+            this.inc({ name, reason }, count);
         }
       },
     });
@@ -109,7 +131,8 @@ class Metrics implements RpcMetrics {
         registers: [],
         collect() {
           this.reset();
-          for (const { name, consumer } of read()) if (consumer !== undefined) this.inc({ name }, consumer[figure]);
+          for (const { name, consumer } of read())
+            if (consumer !== undefined) this.inc({ name }, consumer[figure]);
         },
       });
       this.#register.registerMetric(counter);
@@ -122,7 +145,8 @@ class Metrics implements RpcMetrics {
       collect() {
         this.reset();
         for (const { name, consumer } of read()) {
-          for (const [state, count] of Object.entries(consumer?.nodes ?? {})) this.set({ name, state }, count);
+          for (const [state, count] of Object.entries(consumer?.nodes ?? {}))
+            this.set({ name, state }, count);
         }
       },
     });
@@ -132,14 +156,26 @@ class Metrics implements RpcMetrics {
   #addSide(prefix: string, side: Side): void {
     const which = side === 'server' ? 'Calls that came' : 'Calls that were made';
     const what = `${prefix}${side}_`;
-    this.#counter(side, `${what}calls_started_total`, `${which}.`, [], ({ started }) => [[{}, started]]);
-    this.#counter(side, `${what}calls_completed_total`, `${which} and are over, by code; OK did not fail.`, ['code'], ({ completed }) =>
-      completed.map(([code, count]) => [{ code }, count]),
-    );
-    this.#counter(side, `${what}bytes_total`, `Bytes of bodies, and of the packages of streams. ${which}.`, ['direction'], (totals) => [
-      [{ direction: 'sent' }, totals.bytesSent],
-      [{ direction: 'received' }, totals.bytesReceived],
+    this.#counter(side, `${what}calls_started_total`, `${which}.`, [], ({ started }) => [
+      [{}, started],
     ]);
+    this.#counter(
+      side,
+      `${what}calls_completed_total`,
+      `${which} and are over, by code; OK did not fail.`,
+      ['code'],
+      ({ completed }) => completed.map(([code, count]) => [{ code }, count]),
+    );
+    this.#counter(
+      side,
+      `${what}bytes_total`,
+      `Bytes of bodies, and of the packages of streams. ${which}.`,
+      ['direction'],
+      (totals) => [
+        [{ direction: 'sent' }, totals.bytesSent],
+        [{ direction: 'received' }, totals.bytesReceived],
+      ],
+    );
     const read = (): Iterable<[Source, MethodTotals]> => this.#methods(side);
     const inFlight = new Gauge({
       name: this.#free(`${what}calls_in_flight`),
@@ -152,7 +188,11 @@ class Metrics implements RpcMetrics {
       },
     });
     this.#register.registerMetric(inFlight);
-    this.#histogram(side, `${what}duration_seconds`, side === 'server' ? 'How long handlers took.' : 'How long calls took until their answer.');
+    this.#histogram(
+      side,
+      `${what}duration_seconds`,
+      side === 'server' ? 'How long handlers took.' : 'How long calls took until their answer.',
+    );
   }
 
   #counter<Label extends string>(
@@ -171,7 +211,8 @@ class Metrics implements RpcMetrics {
       collect() {
         this.reset();
         for (const [source, totals] of read()) {
-          for (const [labels, value] of values(totals)) this.inc({ ...labelsOf(source, totals), ...labels }, value);
+          for (const [labels, value] of values(totals))
+            this.inc({ ...labelsOf(source, totals), ...labels }, value);
         }
       },
     });
@@ -182,7 +223,12 @@ class Metrics implements RpcMetrics {
     const read = (): HistogramTotals[] =>
       [...this.#methods(side)].map(([source, totals]) => {
         const { buckets, milliseconds, latencies } = totals;
-        return { labels: labelsOf(source, totals), buckets, sum: milliseconds / 1_000, count: latencies };
+        return {
+          labels: labelsOf(source, totals),
+          buckets,
+          sum: milliseconds / 1_000,
+          count: latencies,
+        };
       });
     const seconds = this.#limits.map((limit) => limit / 1_000);
     this.#register.registerMetric(histogramOf(this.#free(name), help, seconds, read));
@@ -192,7 +238,11 @@ class Metrics implements RpcMetrics {
   #free(name: string): string {
     if (this.#register.getSingleMetric(name) !== undefined) {
       this.close();
-      throw badOption('register', `a registry with ${name}`, 'one without it: metrics are made once for a registry, or have another prefix');
+      throw badOption(
+        'register',
+        `a registry with ${name}`,
+        'one without it: metrics are made once for a registry, or have another prefix',
+      );
     }
     this.#names.push(name);
     return name;
@@ -200,8 +250,10 @@ class Metrics implements RpcMetrics {
 
   add(name: string, source: StatisticsSource): () => void {
     if (typeof name !== 'string' || name === '') throw badOption('name', name, 'a name');
-    if (typeof source?.statistics !== 'function') throw badOption('source', source, 'a server or client of rpc');
-    if (this.#sources.has(name)) throw badOption('name', name, 'one that no other server or client here has');
+    if (typeof source?.statistics !== 'function')
+      throw badOption('source', source, 'a server or client of rpc');
+    if (this.#sources.has(name))
+      throw badOption('name', name, 'one that no other server or client here has');
     const added = new Source(name, source, this.#limits);
     this.#sources.set(name, added);
     this.#fresh = false;
@@ -223,7 +275,8 @@ class Metrics implements RpcMetrics {
   }
 
   *#methods(side: Side): Iterable<[Source, MethodTotals]> {
-    for (const source of this.#read()) for (const totals of source.methods(side)) yield [source, totals];
+    for (const source of this.#read())
+      for (const totals of source.methods(side)) yield [source, totals];
   }
 
   close(): void {
@@ -236,24 +289,40 @@ class Metrics implements RpcMetrics {
   }
 }
 
-function labelsOf({ name }: Source, { method: { service, version, method } }: MethodTotals): Record<(typeof METHOD)[number], string> {
+function labelsOf(
+  { name }: Source,
+  { method: { service, version, method } }: MethodTotals,
+): Record<(typeof METHOD)[number], string> {
   return { name, service, version, method };
 }
 
 /**
- * Make the metrics of rpc in a registry; add() says of which servers and clients they tell. Throws BAD_OPTION, also where the registry has metrics
- * of these names.
+ * Make the metrics of rpc in a registry; add() says of which servers and clients they tell. Throws
+ * BAD_OPTION, also where the registry has metrics of these names.
  */
 export function rpcMetrics(options: RpcMetricsOptions = {}): RpcMetrics {
   checkNames('rpcMetrics()', options, NAMES);
   const { prefix, buckets } = withDefaults(RPC_METRICS_DEFAULTS, options);
   const { register = common } = options;
-  if (typeof register?.registerMetric !== 'function') throw badOption('register', register, 'a Registry of prom-client');
-  if (!METRIC_NAME.test(prefix)) throw badOption('prefix', prefix, 'letters, digits, _ and :, and no digit first');
+  if (typeof register?.registerMetric !== 'function')
+    throw badOption('register', register, 'a Registry of prom-client');
+  if (!METRIC_NAME.test(prefix))
+    throw badOption('prefix', prefix, 'letters, digits, _ and :, and no digit first');
   const ascending = (limit: unknown, at: number, all: readonly unknown[]): boolean =>
-    typeof limit === 'number' && Number.isFinite(limit) && limit > (at === 0 ? 0 : Number(all[at - 1]));
-  if (!Array.isArray(buckets) || buckets.length === 0 || buckets.length > MOST_BUCKETS || !buckets.every(ascending)) {
-    throw badOption('buckets', buckets, `up to ${MOST_BUCKETS} ascending numbers of milliseconds, above 0`);
+    typeof limit === 'number' &&
+    Number.isFinite(limit) &&
+    limit > (at === 0 ? 0 : Number(all[at - 1]));
+  if (
+    !Array.isArray(buckets) ||
+    buckets.length === 0 ||
+    buckets.length > MOST_BUCKETS ||
+    !buckets.every(ascending)
+  ) {
+    throw badOption(
+      'buckets',
+      buckets,
+      `up to ${MOST_BUCKETS} ascending numbers of milliseconds, above 0`,
+    );
   }
   return new Metrics(register as Registry<PrometheusContentType>, prefix, [...buckets]);
 }

@@ -26,7 +26,10 @@ export class Source {
   readonly #from: StatisticsSource;
   readonly #limits: readonly number[];
   #since: number | undefined;
-  readonly #totals: Record<Side, Map<string, MethodTotals>> = { server: new Map(), client: new Map() };
+  readonly #totals: Record<Side, Map<string, MethodTotals>> = {
+    server: new Map(),
+    client: new Map(),
+  };
   sessions = 0;
   /** Of the sessions that are open. */
   bytes = { read: 0, written: 0, queued: 0 };
@@ -42,7 +45,9 @@ export class Source {
     this.#limits = limits;
   }
 
-  /** A source that fails keeps its last figures; a warning tells why, and the other sources go on. */
+  /**
+   * A source that fails keeps its last figures; a warning tells why, and the other sources go on.
+   */
   update(): void {
     notifyOrWarn(`statistics() of ${this.name}`, () => {
       const statistics = this.#from.statistics();
@@ -52,7 +57,16 @@ export class Source {
     });
   }
 
-  #read({ since, calls, served, peers, attempts, retries = 0, ejections = 0, nodes = {} }: RpcStatistics & Partial<ConsumerFigures>): void {
+  #read({
+    since,
+    calls,
+    served,
+    peers,
+    attempts,
+    retries = 0,
+    ejections = 0,
+    nodes = {},
+  }: RpcStatistics & Partial<ConsumerFigures>): void {
     this.consumer = attempts === undefined ? undefined : { attempts, retries, ejections, nodes };
     const reset = this.#since !== undefined && this.#since !== since;
     this.#since = since;

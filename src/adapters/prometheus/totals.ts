@@ -1,4 +1,7 @@
-/** What was counted of one method since it was first seen, whatever resetStatistics() has thrown away in between. */
+/**
+ * What was counted of one method since it was first seen, whatever resetStatistics() has thrown
+ * away in between.
+ */
 import type { MethodStatistics } from '../../rpc/index.js';
 
 /** The name of the outcome of calls that did not fail. */
@@ -6,7 +9,10 @@ const OK = 'OK';
 
 type Counts = ReadonlyMap<string, number>;
 
-/** A counter of Prometheus never goes down: what was counted before a reset is added to what was counted since. */
+/**
+ * A counter of Prometheus never goes down: what was counted before a reset is added to what was
+ * counted since.
+ */
 export class MethodTotals {
   readonly #limits: readonly number[];
   #now: MethodStatistics;
@@ -23,12 +29,21 @@ export class MethodTotals {
 
   /** `reset`: counting has begun anew since the last snapshot. */
   update(now: MethodStatistics, reset: boolean): void {
-    if (reset) for (const [key, count] of this.#last) this.#before.set(key, (this.#before.get(key) ?? 0) + count);
+    if (reset)
+      for (const [key, count] of this.#last)
+        this.#before.set(key, (this.#before.get(key) ?? 0) + count);
     this.#now = now;
     this.#last = this.#countsOf(now);
   }
 
-  #countsOf({ started, succeeded, failed, bytesSent, bytesReceived, latency }: MethodStatistics): Counts {
+  #countsOf({
+    started,
+    succeeded,
+    failed,
+    bytesSent,
+    bytesReceived,
+    latency,
+  }: MethodStatistics): Counts {
     const counts = new Map([
       ['started', started],
       ['sent', bytesSent],
@@ -70,7 +85,9 @@ export class MethodTotals {
 
   /** By code, OK among them. */
   get completed(): [code: string, count: number][] {
-    const keys = new Set([...this.#before.keys(), ...this.#last.keys()].filter((key) => key.startsWith('code ')));
+    const keys = new Set(
+      [...this.#before.keys(), ...this.#last.keys()].filter((key) => key.startsWith('code ')),
+    );
     return [...keys].map((key) => [key.slice('code '.length), this.#total(key)]);
   }
 

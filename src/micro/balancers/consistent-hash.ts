@@ -5,7 +5,10 @@ import { type Call, RpcError } from '../../rpc/index.js';
 import { nodeKey } from '../snapshots.js';
 import type { Balancer, ServiceNode } from '../types.js';
 
-/** Points of each node on the ring: its share is then within some 9 % (one standard deviation) of even. */
+/**
+ * Points of each node on the ring: its share is then within some 9 % (one standard deviation) of
+ * even.
+ */
 const POINTS = 128;
 /** A point and the number of its node are one number: the upper 32 bits and the lower 20. */
 const OWNERS = 2 ** 20;
@@ -27,8 +30,9 @@ function scatter(mixed: number): number {
 const POINTS_PER_PART = 32;
 
 /**
- * Where nodes lie on a circle of 32 bits. It depends only on their keys, so that all consumers have the same. The circle has equal parts, and a part is sorted
- * when it is first looked at: to sort the points of thousands of nodes at once takes long.
+ * Where nodes lie on a circle of 32 bits. It depends only on their keys, so that all consumers have
+ * the same. The circle has equal parts, and a part is sorted when it is first looked at: to sort
+ * the points of thousands of nodes at once takes long.
  */
 class Ring {
   readonly #owners: readonly string[];
@@ -56,7 +60,8 @@ class Ring {
         begins[next] = (begins[next] as number) + 1;
       }
     });
-    for (let part = 1; part < begins.length; part++) begins[part] = (begins[part] as number) + (begins[part - 1] as number);
+    for (let part = 1; part < begins.length; part++)
+      begins[part] = (begins[part] as number) + (begins[part - 1] as number);
     const ends = begins.slice();
     const points = new Float64Array(count);
     for (let i = 0; i < count; i++) {
@@ -84,7 +89,11 @@ class Ring {
       const begin = this.#begins[part] as number;
       const end = this.#begins[part + 1] as number;
       this.#sort(part, begin, end);
-      for (let index = i === 0 ? firstFrom(points, begin, end, at * OWNERS) : begin; index < end; index++) {
+      for (
+        let index = i === 0 ? firstFrom(points, begin, end, at * OWNERS) : begin;
+        index < end;
+        index++
+      ) {
         const node = members.get(this.#owners[(points[index] as number) % OWNERS] as string);
         if (node !== undefined) return node;
       }
@@ -129,9 +138,14 @@ class Rings {
     return this.#ring.find(at, members);
   }
 
-  /** A shorter list, of a second try for instance, is found on the ring of the longer one, which costs less than another ring. */
+  /**
+   * A shorter list, of a second try for instance, is found on the ring of the longer one, which
+   * costs less than another ring.
+   */
   #prepare(members: ReadonlyMap<string, ServiceNode>): void {
-    const fits = members.size * 2 >= this.#owners.size && [...members.keys()].every((owner) => this.#owners.has(owner));
+    const fits =
+      members.size * 2 >= this.#owners.size &&
+      [...members.keys()].every((owner) => this.#owners.has(owner));
     if (!fits) {
       this.#owners = new Set(members.keys());
       this.#ring = new Ring([...this.#owners]);
@@ -142,18 +156,25 @@ class Rings {
 }
 
 /**
- * The same node for the same key, in every consumer that sees the same nodes. When a node comes or goes, about one in n keys moves; keys of a node that
- * is left out for a while, or was tried, go to the next one and come back. `key` answers a string; else the call fails with INTERNAL. Throws BAD_OPTION.
+ * The same node for the same key, in every consumer that sees the same nodes. When a node comes or
+ * goes, about one in n keys moves; keys of a node that is left out for a while, or was tried, go to
+ * the next one and come back. `key` answers a string; else the call fails with INTERNAL. Throws
+ * BAD_OPTION.
  */
 export function consistentHash(key: (call: Call) => string): Balancer {
-  if (typeof key !== 'function') throw badOption('key', key, 'a function of the call that answers a string');
+  if (typeof key !== 'function')
+    throw badOption('key', key, 'a function of the call that answers a string');
   return () => {
     const rings = new Rings();
     return (nodes, call) => {
       const text: unknown = key(call);
       if (typeof text !== 'string') {
         refusePromise('BAD_OPTION', 'the key of consistentHash()', text);
-        throw new RpcError('INTERNAL', `the key of consistentHash() is a ${typeof text}, expected a string`, { unsent: true });
+        throw new RpcError(
+          'INTERNAL',
+          `the key of consistentHash() is a ${typeof text}, expected a string`,
+          { unsent: true },
+        );
       }
       return rings.find(nodes, hash(text)) as ServiceNode;
     };

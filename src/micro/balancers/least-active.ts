@@ -11,9 +11,9 @@ function activeAt({ inFlight, failureRate }: NodeLoad): number {
 }
 
 /**
- * The node that has the fewest calls of this consumer under way; of several, any. A node whose calls fail counts as
- * one that has up to 100 more calls under way. Looks at all nodes until it finds one without a call: for
- * hundreds of nodes under load p2cEwma() costs less.
+ * The node that has the fewest calls of this consumer under way; of several, any. A node whose
+ * calls fail counts as one that has up to 100 more calls under way. Looks at all nodes until it
+ * finds one without a call: for hundreds of nodes under load p2cEwma() costs less.
  */
 export function leastActive(options: RandomOptions = {}): Balancer {
   const next = guardedRandom(options);

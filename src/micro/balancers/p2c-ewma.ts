@@ -3,10 +3,16 @@ import { checkNames } from '../../core/options.js';
 import type { Balancer, NodeLoad, ServiceNode } from '../types.js';
 import { anyIndex, guardedRandom, RANDOM_NAMES, type RandomOptions } from './random.js';
 
-/** Milliseconds: what a call is taken to cost at a node that has one under way and has not answered any yet. */
+/**
+ * Milliseconds: what a call is taken to cost at a node that has one under way and has not answered
+ * any yet.
+ */
 const UNKNOWN_COST = 1e6;
 
-/** Milliseconds that a failed call is taken to cost its caller, in time to try again and in work that is lost. */
+/**
+ * Milliseconds that a failed call is taken to cost its caller, in time to try again and in work
+ * that is lost.
+ */
 const FAILURE_COST = 1_000;
 
 function costOf({ inFlight, latency, failureRate }: NodeLoad): number {
@@ -17,8 +23,10 @@ function costOf({ inFlight, latency, failureRate }: NodeLoad): number {
 }
 
 /**
- * Two different nodes at random, and of these the one whose recent latency times the calls under way is less. A failed call counts as one that took a
- * second longer, so a node that fails fast draws no calls. Costs the same whatever the number of nodes, and consumers that do not know of each other do not all choose the same node.
+ * Two different nodes at random, and of these the one whose recent latency times the calls under
+ * way is less. A failed call counts as one that took a second longer, so a node that fails fast
+ * draws no calls. Costs the same whatever the number of nodes, and consumers that do not know of
+ * each other do not all choose the same node.
  */
 export function p2cEwma(options: RandomOptions = {}): Balancer {
   checkNames('p2cEwma()', options, RANDOM_NAMES);

@@ -4,8 +4,9 @@ import type { Balancer, ServiceNode } from '../types.js';
 import { anyIndex, type RandomOptions } from './random.js';
 
 /**
- * One node after the other, in the order of the list; begins anywhere, so that consumers that start together do not
- * all begin with the same. When the list has changed it goes on behind the node that it picked last.
+ * One node after the other, in the order of the list; begins anywhere, so that consumers that start
+ * together do not all begin with the same. When the list has changed it goes on behind the node
+ * that it picked last.
  */
 export function roundRobin({ random: next = Math.random }: RandomOptions = {}): Balancer {
   return () => {
@@ -24,7 +25,10 @@ export function roundRobin({ random: next = Math.random }: RandomOptions = {}): 
   };
 }
 
-/** The index of the first node that comes behind `last` in the order of lists; the list's length when none does. */
+/**
+ * The index of the first node that comes behind `last` in the order of lists; the list's length
+ * when none does.
+ */
 function firstBehind(nodes: readonly ServiceNode[], last: ServiceNode): number {
   let low = 0;
   let high = nodes.length;

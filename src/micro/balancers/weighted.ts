@@ -4,7 +4,10 @@ import { DEFAULT_WEIGHT, MAX_WEIGHT, WEIGHT_KEY } from '../registry-entry.js';
 import type { Balancer, ServiceNode } from '../types.js';
 import { anyIndex, RANDOM_NAMES, type RandomOptions } from './random.js';
 
-/** What the node says of itself under `getty-weight`: a whole number from 0 to 1,000,000. Whatever else is there counts as 100. */
+/**
+ * What the node says of itself under `getty-weight`: a whole number from 0 to 1,000,000. Whatever
+ * else is there counts as 100.
+ */
 export function weightOf(node: ServiceNode): number {
   const text = node.metadata[WEIGHT_KEY];
   if (text === undefined || !/^\d{1,7}$/.test(text)) return DEFAULT_WEIGHT;
@@ -34,8 +37,9 @@ function firstAbove(sums: Float64Array, point: number): number {
 }
 
 /**
- * At random, each node with a chance in proportion to its weight; 0: none, unless all have 0. At random rather than in turn, because consumers
- * that do not know of each other would otherwise begin with the heaviest all together.
+ * At random, each node with a chance in proportion to its weight; 0: none, unless all have 0. At
+ * random rather than in turn, because consumers that do not know of each other would otherwise
+ * begin with the heaviest all together.
  */
 export function weighted(options: RandomOptions = {}): Balancer {
   checkNames('weighted()', options, RANDOM_NAMES);

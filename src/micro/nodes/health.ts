@@ -1,4 +1,6 @@
-/** Nodes whose calls fail are left out for a while, and come back when a call to them has succeeded. */
+/**
+ * Nodes whose calls fail are left out for a while, and come back when a call to them has succeeded.
+ */
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import type { RpcCode } from '../../rpc/index.js';
@@ -18,7 +20,13 @@ export interface EjectionOptions {
   codes?: readonly RpcCode[] | undefined;
 }
 
-const NAMES = { failures: true, time: true, maxTime: true, share: true, codes: true } satisfies NamesOf<EjectionOptions>;
+const NAMES = {
+  failures: true,
+  time: true,
+  maxTime: true,
+  share: true,
+  codes: true,
+} satisfies NamesOf<EjectionOptions>;
 
 /** Milliseconds. */
 export const EJECTION_DEFAULTS = {
@@ -32,7 +40,9 @@ export const EJECTION_DEFAULTS = {
 export type EjectionSettings = typeof EJECTION_DEFAULTS;
 
 /** `false`: nobody is ever left out. Throws BAD_OPTION. */
-export function resolveEjection(options: EjectionOptions | false | undefined): EjectionSettings | undefined {
+export function resolveEjection(
+  options: EjectionOptions | false | undefined,
+): EjectionSettings | undefined {
   if (options === false) return undefined;
   checkNames('ejection', options, NAMES);
   const settings = withDefaults(EJECTION_DEFAULTS, options, {
@@ -41,12 +51,17 @@ export function resolveEjection(options: EjectionOptions | false | undefined): E
     maxTime: [1, LONGEST_TIMER],
     share: [0, 1],
   });
-  if (!Number.isInteger(settings.failures)) throw badOption('ejection.failures', settings.failures, 'a whole number');
-  if (!Array.isArray(settings.codes)) throw badOption('ejection.codes', settings.codes, 'an array of error codes');
+  if (!Number.isInteger(settings.failures))
+    throw badOption('ejection.failures', settings.failures, 'a whole number');
+  if (!Array.isArray(settings.codes))
+    throw badOption('ejection.codes', settings.codes, 'an array of error codes');
   return settings;
 }
 
-/** in: takes calls. out: takes none. due: takes one, to see how it is. probed: that one is under way. */
+/**
+ * in: takes calls. out: takes none. due: takes one, to see how it is. probed: that one is under
+ * way.
+ */
 export type HealthPhase = 'in' | 'out' | 'due' | 'probed';
 
 /** What those decide who know all nodes. */
@@ -109,7 +124,10 @@ export class NodeHealth {
     else this.#succeeded();
   }
 
-  /** A call was cancelled because a node that was asked later answered first. It counts as a failure: a node that never answers shows no other sign. */
+  /**
+   * A call was cancelled because a node that was asked later answered first. It counts as a
+   * failure: a node that never answers shows no other sign.
+   */
   overtaken(): void {
     this.#failed();
   }
@@ -128,7 +146,12 @@ export class NodeHealth {
   #failed(): void {
     this.#failures++;
     if (this.#phase === 'probed') this.#eject();
-    else if (this.#phase === 'in' && this.#failures >= this.#settings.failures && this.#host.mayEject()) this.#eject();
+    else if (
+      this.#phase === 'in' &&
+      this.#failures >= this.#settings.failures &&
+      this.#host.mayEject()
+    )
+      this.#eject();
   }
 
   /** One answer is proof, so it is left out at once. */

@@ -4,7 +4,10 @@ import { startInterval } from '../../core/timers.js';
 import type { PeerStatistics, RpcClientOptions } from '../../rpc/index.js';
 import { Link, LOOKS } from './node-client.js';
 
-/** Milliseconds between two looks at links whose address has left all lists: they close when their last call is over. */
+/**
+ * Milliseconds between two looks at links whose address has left all lists: they close when their
+ * last call is over.
+ */
 const RETIRED_PERIOD = 500;
 
 export class Links {
@@ -19,8 +22,15 @@ export class Links {
   #looks: NodeJS.Timeout | undefined;
   #retiredLooks: NodeJS.Timeout | undefined;
 
-  /** `idleTimeout`: milliseconds after which connections that no call has used are closed; 0: never. */
-  constructor(options: RpcClientOptions, idleTimeout: number, asyncContext: AsyncContext, changed: () => void) {
+  /**
+   * `idleTimeout`: milliseconds after which connections that no call has used are closed; 0: never.
+   */
+  constructor(
+    options: RpcClientOptions,
+    idleTimeout: number,
+    asyncContext: AsyncContext,
+    changed: () => void,
+  ) {
     this.#options = options;
     this.#asyncContext = asyncContext;
     this.#idleTimeout = idleTimeout;
@@ -30,10 +40,13 @@ export class Links {
   of(address: string): Link {
     let link = this.#byAddress.get(address);
     if (link === undefined) {
-      link = this.#retired.get(address) ?? new Link(address, this.#options, this.#asyncContext, this.#changed);
+      link =
+        this.#retired.get(address) ??
+        new Link(address, this.#options, this.#asyncContext, this.#changed);
       this.#retired.delete(address);
       this.#byAddress.set(address, link);
-      if (this.#idleTimeout > 0) this.#looks ??= startInterval(() => this.#look(), this.#idleTimeout / LOOKS).unref();
+      if (this.#idleTimeout > 0)
+        this.#looks ??= startInterval(() => this.#look(), this.#idleTimeout / LOOKS).unref();
     }
     return link;
   }
@@ -52,7 +65,10 @@ export class Links {
     return this.#byAddress.get(address)?.fault;
   }
 
-  /** False while the address is being dialed, is in backoff after a failure, or gives no sign of life. */
+  /**
+   * False while the address is being dialed, is in backoff after a failure, or gives no sign of
+   * life.
+   */
   isAvailable(address: string): boolean {
     return this.#byAddress.get(address)?.available ?? true;
   }
@@ -62,8 +78,9 @@ export class Links {
   }
 
   /**
-   * Use no other address any more: a provider that is gone is not dialed for ever. A link with calls under way is kept until they are over, and is
-   * taken back when its address returns: an entry that was away for a moment costs no call.
+   * Use no other address any more: a provider that is gone is not dialed for ever. A link with
+   * calls under way is kept until they are over, and is taken back when its address returns: an
+   * entry that was away for a moment costs no call.
    */
   keepOnly(addresses: ReadonlySet<string>): void {
     for (const [address, link] of this.#byAddress) {
@@ -72,7 +89,8 @@ export class Links {
       if (link.isBusy) this.#retired.set(address, link);
       else this.#close(link);
     }
-    if (this.#retired.size > 0) this.#retiredLooks ??= startInterval(() => this.#closeRetired(), RETIRED_PERIOD).unref();
+    if (this.#retired.size > 0)
+      this.#retiredLooks ??= startInterval(() => this.#closeRetired(), RETIRED_PERIOD).unref();
     if (this.#byAddress.size > 0) return;
     clearInterval(this.#looks);
     this.#looks = undefined;

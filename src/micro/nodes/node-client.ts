@@ -1,17 +1,28 @@
-/** The connections of a consumer to one address: an rpc client, dialed when a call first needs it. */
+/**
+ * The connections of a consumer to one address: an rpc client, dialed when a call first needs it.
+ */
 
 import type { AsyncContext } from '../../core/async-context.js';
 import { messageOf } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
 import { inTurns, settleInTurns } from '../../core/turn.js';
-import { type Call, connect, type PeerStatistics, type RpcClient, type RpcClientOptions } from '../../rpc/index.js';
+import {
+  type Call,
+  connect,
+  type PeerStatistics,
+  type RpcClient,
+  type RpcClientOptions,
+} from '../../rpc/index.js';
 
-/** Milliseconds between a failed dial and the next; doubles with each failure up to the longest. A node is used again within the longest of being reachable. */
+/**
+ * Milliseconds between a failed dial and the next; doubles with each failure up to the longest. A
+ * node is used again within the longest of being reachable.
+ */
 const FIRST_BACKOFF = 200;
 const LONGEST_BACKOFF = 1_000;
 /**
- * Milliseconds that calls wait for the first dial of the node that the balancer picked, before they go to another that is connected. After a dial has failed they
- * do not wait.
+ * Milliseconds that calls wait for the first dial of the node that the balancer picked, before they
+ * go to another that is connected. After a dial has failed they do not wait.
  */
 const DIAL_GRACE = 250;
 /** How many looks within an idle timeout find out whether a link was used. */
@@ -47,8 +58,16 @@ export class Link {
   readonly #leaving = new Set<Promise<void>>();
   #closed = false;
 
-  /** It dials in `asyncContext`, and not in that of the call that needs it. `changed` is called when `available` or `connected` may have changed. */
-  constructor(address: string, options: RpcClientOptions, asyncContext: AsyncContext, changed: () => void) {
+  /**
+   * It dials in `asyncContext`, and not in that of the call that needs it. `changed` is called when
+   * `available` or `connected` may have changed.
+   */
+  constructor(
+    address: string,
+    options: RpcClientOptions,
+    asyncContext: AsyncContext,
+    changed: () => void,
+  ) {
     this.address = address;
     this.#options = options;
     this.#asyncContext = asyncContext;
@@ -73,7 +92,8 @@ export class Link {
 
   /** Calls that are under way, in either direction. */
   get isBusy(): boolean {
-    for (const { pending, serving } of this.#client?.channels ?? []) if (pending > 0 || serving > 0) return true;
+    for (const { pending, serving } of this.#client?.channels ?? [])
+      if (pending > 0 || serving > 0) return true;
     return false;
   }
 
@@ -86,7 +106,8 @@ export class Link {
   get fault(): string | undefined {
     if (this.available) return undefined;
     if (this.#dialing !== undefined) return 'it is being connected';
-    if (this.#client === undefined) return `it could not be dialed, and is dialed again later: ${messageOf(this.#lastFailure)}`;
+    if (this.#client === undefined)
+      return `it could not be dialed, and is dialed again later: ${messageOf(this.#lastFailure)}`;
     if (this.#client.channels.size > 0) return 'it owes a sign of life';
     return 'its connection is lost, and tried again';
   }
@@ -98,8 +119,8 @@ export class Link {
   }
 
   /**
-   * Settles when the link is connected, dialing if need be. Concurrent callers share one dial. Rejects with the reason when that dial fails, or at
-   * once while the next attempt is not due.
+   * Settles when the link is connected, dialing if need be. Concurrent callers share one dial.
+   * Rejects with the reason when that dial fails, or at once while the next attempt is not due.
    */
   connect(): Promise<void> {
     this.#used = true;
@@ -126,7 +147,9 @@ export class Link {
       if (this.#closed) throw new Error('the node is gone');
       const connection = { left: false };
       this.#connection = connection;
-      const responsive = new Promise<void>((resolve, reject) => this.#waiters.add({ resolve, reject }));
+      const responsive = new Promise<void>((resolve, reject) =>
+        this.#waiters.add({ resolve, reject }),
+      );
       // When connect() rejects, nothing waits for it.
       responsive.catch(() => {});
       const client = await connect(this.address, this.#optionsFor(connection));
@@ -157,7 +180,8 @@ export class Link {
     return {
       ...this.#options,
       reconnect: reconnect === true ? { maxDelay: LONGEST_BACKOFF } : reconnect,
-      // The registry decides which nodes use TLS; connect() refuses the option for those that do not.
+      // The registry decides which nodes use TLS; connect() refuses the option for those that do
+      // not.
       tls: /^(?:tls|wss):/.test(this.address) ? this.#options.tls : undefined,
       onResponsive: (responsive) => {
         if (connection.left) return;
@@ -188,7 +212,9 @@ export class Link {
     // A client that was connected once dials again by itself.
     if (this.#client !== undefined || this.#closed) return;
     this.#failures++;
-    const delay = Math.min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** Math.min(this.#failures - 1, 10)) * (0.5 + Math.random() / 2);
+    const delay =
+      Math.min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** Math.min(this.#failures - 1, 10)) *
+      (0.5 + Math.random() / 2);
     this.#backoff = startTimer(() => {
       this.#backoff = undefined;
       this.#changed();
@@ -196,7 +222,10 @@ export class Link {
     this.#backoff.unref();
   }
 
-  /** Whether it was used since the last look; after LOOKS looks in vain its connections are closed, and the next call dials again. */
+  /**
+   * Whether it was used since the last look; after LOOKS looks in vain its connections are closed,
+   * and the next call dials again.
+   */
   look(): void {
     const client = this.#client;
     if (client === undefined) return;

@@ -8,7 +8,10 @@ import type { NodeHealth } from './health.js';
 const MEMORY = 2_000;
 /** The weight of the newest call in the failure rate. */
 const NEWEST = 0.05;
-/** Errors that say something of the node. The others are answers to a request that was wrong, or the caller's own doing. */
+/**
+ * Errors that say something of the node. The others are answers to a request that was wrong, or the
+ * caller's own doing.
+ */
 const NODE_FAULTS: ReadonlySet<unknown> = new Set<RpcCode>([
   'UNAVAILABLE',
   'DEADLINE_EXCEEDED',
@@ -36,13 +39,20 @@ export class NodeState implements NodeLoad {
     this.health = health;
   }
 
-  /** A mean that later calls count for more in. It falls while there are none, so that a node which was slow is tried again. */
+  /**
+   * A mean that later calls count for more in. It falls while there are none, so that a node which
+   * was slow is tried again.
+   */
   get latency(): number {
-    return this.#latency === 0 ? 0 : this.#latency * Math.exp((this.#at - performance.now()) / MEMORY);
+    return this.#latency === 0
+      ? 0
+      : this.#latency * Math.exp((this.#at - performance.now()) / MEMORY);
   }
 
   get failureRate(): number {
-    return this.#failureRate === 0 ? 0 : this.#failureRate * Math.exp((this.#failureAt - performance.now()) / MEMORY);
+    return this.#failureRate === 0
+      ? 0
+      : this.#failureRate * Math.exp((this.#failureAt - performance.now()) / MEMORY);
   }
 
   begin(): void {
@@ -56,12 +66,16 @@ export class NodeState implements NodeLoad {
     this.health?.unknown();
   }
 
-  /** `ms`: undefined where it says nothing of the node, as of a stream. `isOvertaken`: a node that was asked later answered first. */
+  /**
+   * `ms`: undefined where it says nothing of the node, as of a stream. `isOvertaken`: a node that
+   * was asked later answered first.
+   */
   end(ms: number | undefined, error: unknown, isOvertaken = false): void {
     this.inFlight--;
     if (isOvertaken) this.health?.overtaken();
     else this.health?.end(error);
-    if (error !== undefined ? NODE_FAULTS.has(fateOf(error).code) : this.#failureRate > 0) this.#observeFailure(error === undefined ? 0 : 1);
+    if (error !== undefined ? NODE_FAULTS.has(fateOf(error).code) : this.#failureRate > 0)
+      this.#observeFailure(error === undefined ? 0 : 1);
     // An error may come quicker than an answer; that makes no good node.
     if (ms !== undefined && (error === undefined || ms > this.#latency)) this.#observe(ms);
   }

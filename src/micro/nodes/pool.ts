@@ -1,4 +1,6 @@
-/** The nodes of one service, version and codec as a consumer sees them, and the picker among them. */
+/**
+ * The nodes of one service, version and codec as a consumer sees them, and the picker among them.
+ */
 import { promiseOf } from '../../core/callbacks.js';
 import { type Call, RpcError } from '../../rpc/index.js';
 import type { ExplainedNode } from '../explain.js';
@@ -40,7 +42,13 @@ export class Pool implements HealthHost {
   ready = false;
 
   /** `ejected` is called when a node is left out because calls to it failed. */
-  constructor(resolver: Resolver, picker: Picker, links: Links, settings: PoolSettings, ejected: () => void) {
+  constructor(
+    resolver: Resolver,
+    picker: Picker,
+    links: Links,
+    settings: PoolSettings,
+    ejected: () => void,
+  ) {
     this.ejected = ejected;
     this.resolver = resolver;
     this.#picker = picker;
@@ -58,7 +66,8 @@ export class Pool implements HealthHost {
   /** Part of HealthHost. */
   mayEject(): boolean {
     let out = 0;
-    for (const { health } of this.#states.values()) if (health !== undefined && health.phase !== 'in') out++;
+    for (const { health } of this.#states.values())
+      if (health !== undefined && health.phase !== 'in') out++;
     return out < this.#mostOut();
   }
 
@@ -83,16 +92,21 @@ export class Pool implements HealthHost {
     this.#connected ??= this.#available.filter((node) => this.#links.isConnected(node.address));
     let nodes = untried(this.#connected, tried);
     // A node in backoff that is connected is better than one that is not.
-    if (nodes.length === 0) nodes = this.candidates(tried).filter((node) => this.#links.isConnected(node.address));
+    if (nodes.length === 0)
+      nodes = this.candidates(tried).filter((node) => this.#links.isConnected(node.address));
     return nodes.length === 0 ? undefined : this.#pickOf(nodes, call);
   }
 
-  /** The nodes that a call may go to, not at an address that it has tried. Throws UNAVAILABLE when no node is left. */
+  /**
+   * The nodes that a call may go to, not at an address that it has tried. Throws UNAVAILABLE when
+   * no node is left.
+   */
   candidates(tried: ReadonlySet<ServiceNode>): readonly ServiceNode[] {
     let nodes = untried(this.#candidates(), tried);
     // If every node left is in backoff, use one of them.
     if (nodes.length === 0) nodes = untried(this.resolver.nodes(), tried);
-    if (nodes.length === 0) throw new RpcError('UNAVAILABLE', this.#noNode(tried.size), { unsent: true });
+    if (nodes.length === 0)
+      throw new RpcError('UNAVAILABLE', this.#noNode(tried.size), { unsent: true });
     return nodes;
   }
 
@@ -100,7 +114,9 @@ export class Pool implements HealthHost {
     const node = this.#picker(nodes, call, this.#load);
     promiseOf(node)?.catch(() => {});
     if (typeof node?.address !== 'string')
-      throw new RpcError('INTERNAL', 'the balancer answered none of the nodes that it was given', { unsent: true });
+      throw new RpcError('INTERNAL', 'the balancer answered none of the nodes that it was given', {
+        unsent: true,
+      });
     return node;
   }
 
@@ -122,7 +138,10 @@ export class Pool implements HealthHost {
       return phase === 'in' || phase === 'due' || left-- <= 0;
     });
     const nodes = available.length === 0 || available.length === all.length ? all : available;
-    this.#slowStart = this.#settings.slowStart > 0 ? new SlowStart(nodes, this.#settings.slowStart, (node) => this.stateOf(node).since) : undefined;
+    this.#slowStart =
+      this.#settings.slowStart > 0
+        ? new SlowStart(nodes, this.#settings.slowStart, (node) => this.stateOf(node).since)
+        : undefined;
     return nodes;
   }
 
@@ -155,7 +174,9 @@ export class Pool implements HealthHost {
 
   #noNode(tried: number): string {
     const { service, version, group, protocol } = this.resolver.query;
-    const what = [service, version && `version ${version}`, group && `group ${group}`, protocol].filter(Boolean).join(', ');
+    const what = [service, version && `version ${version}`, group && `group ${group}`, protocol]
+      .filter(Boolean)
+      .join(', ');
     return tried > 0 ? `no other node offers ${what}` : `no node offers ${what}`;
   }
 
@@ -187,18 +208,29 @@ export class Pool implements HealthHost {
     if (fault !== undefined) return candidate ? `${fault}; no other is better` : fault;
     const share = shareAt(performance.now() - since, this.#settings.slowStart);
     if (share < 1) return `new: takes ${Math.round(share * 100)} % of its share`;
-    return health?.phase === 'due' ? 'failed; one call finds out whether it is well again' : 'takes calls';
+    return health?.phase === 'due'
+      ? 'failed; one call finds out whether it is well again'
+      : 'takes calls';
   }
 }
 
-/** Without the addresses that the call has tried; the same array when it has tried none, which balancers know theirs by. */
-function untried(nodes: readonly ServiceNode[], tried: ReadonlySet<ServiceNode>): readonly ServiceNode[] {
+/**
+ * Without the addresses that the call has tried; the same array when it has tried none, which
+ * balancers know theirs by.
+ */
+function untried(
+  nodes: readonly ServiceNode[],
+  tried: ReadonlySet<ServiceNode>,
+): readonly ServiceNode[] {
   if (tried.size === 0) return nodes;
   const addresses = new Set([...tried].map((node) => node.address));
   return nodes.filter((node) => !addresses.has(node.address));
 }
 
 function healthFault(health: NodeHealth | undefined): string | undefined {
-  if (health?.phase === 'out') return `${health.failures} calls in a row failed; left out for another ${Math.ceil(health.restsFor)} ms`;
-  return health?.phase === 'probed' ? 'failed; one call is finding out whether it is well again' : undefined;
+  if (health?.phase === 'out')
+    return `${health.failures} calls in a row failed; left out for another ${Math.ceil(health.restsFor)} ms`;
+  return health?.phase === 'probed'
+    ? 'failed; one call is finding out whether it is well again'
+    : undefined;
 }

@@ -10,8 +10,9 @@ export function shareAt(age: number, slowStart: number): number {
 }
 
 /**
- * Answers, for each call, the list that it picks from: each new node is in it with the chance of its share. What came at one instant is
- * one group, so that there are few lists, and each is the same array as long as it is used.
+ * Answers, for each call, the list that it picks from: each new node is in it with the chance of
+ * its share. What came at one instant is one group, so that there are few lists, and each is the
+ * same array as long as it is used.
  */
 export class SlowStart {
   readonly #nodes: readonly ServiceNode[];
@@ -22,7 +23,11 @@ export class SlowStart {
   /** By the number of groups that are in it. */
   readonly #lists: (readonly ServiceNode[] | undefined)[] = [];
 
-  constructor(nodes: readonly ServiceNode[], slowStart: number, sinceOf: (node: ServiceNode) => number) {
+  constructor(
+    nodes: readonly ServiceNode[],
+    slowStart: number,
+    sinceOf: (node: ServiceNode) => number,
+  ) {
     this.#nodes = nodes;
     this.#slowStart = slowStart;
     this.#sinceOf = sinceOf;
@@ -41,7 +46,11 @@ export class SlowStart {
   list(chance: number): readonly ServiceNode[] {
     const now = performance.now();
     let count = 0;
-    while (count < this.#groups.length && shareAt(now - (this.#groups[count] as number), this.#slowStart) > chance) count++;
+    while (
+      count < this.#groups.length &&
+      shareAt(now - (this.#groups[count] as number), this.#slowStart) > chance
+    )
+      count++;
     this.#lists[count] ??= this.#first(count);
     return this.#lists[count] as readonly ServiceNode[];
   }

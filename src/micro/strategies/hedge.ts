@@ -1,31 +1,61 @@
-/** A second request where the first one is slow: what is rarely slow by itself becomes rarely slow in whole. */
-import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../../core/options.js';
+/**
+ * A second request where the first one is slow: what is rarely slow by itself becomes rarely slow
+ * in whole.
+ */
+import {
+  badOption,
+  checkNames,
+  checkNumber,
+  type NamesOf,
+  withDefaults,
+} from '../../core/options.js';
 import { linkSignals } from '../../core/signals.js';
 import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
-import { type Call, Histogram, type Method, RetryBudget, type RetryBudgetOptions, RpcError } from '../../rpc/index.js';
+import {
+  type Call,
+  Histogram,
+  type Method,
+  RetryBudget,
+  type RetryBudgetOptions,
+  RpcError,
+} from '../../rpc/index.js';
 import type { Attempt, ServiceNode, Strategy } from '../types.js';
 import { isFree, isSafe } from './safe.js';
 import { tryInTurn } from './strategies.js';
 
 export interface HedgeOptions {
-  /** Milliseconds without an answer after which another node is asked too. Default: as long as `percentile` of the recent calls of this method took; before 20 answers 500 ms, or a quarter of the call's timeout if that is less. */
+  /**
+   * Milliseconds without an answer after which another node is asked too. Default: as long as
+   * `percentile` of the recent calls of this method took; before 20 answers 500 ms, or a quarter of
+   * the call's timeout if that is less.
+   */
   after?: number | undefined;
   /** Such a part of the recent calls was quicker than the wait for another: from 0.5 to 0.999. */
   percentile?: number | undefined;
   /** The most attempts of one call, the first included. */
   attempts?: number | undefined;
-  /** How many further attempts there are at most, those after a failure among them. A RetryBudget is shared by all who are given it. */
+  /**
+   * How many further attempts there are at most, those after a failure among them. A RetryBudget is
+   * shared by all who are given it.
+   */
   budget?: RetryBudgetOptions | RetryBudget | undefined;
 }
 
-const NAMES = { after: true, percentile: true, attempts: true, budget: true } satisfies NamesOf<HedgeOptions>;
+const NAMES = {
+  after: true,
+  percentile: true,
+  attempts: true,
+  budget: true,
+} satisfies NamesOf<HedgeOptions>;
 
 export const HEDGE_DEFAULTS = { percentile: 0.95, attempts: 2 } satisfies HedgeOptions;
 
 /** So many answers make a percentile. */
 const ENOUGH = 20;
-/** Milliseconds to wait for an answer before that; a quarter of the call's timeout, if that is less. */
+/**
+ * Milliseconds to wait for an answer before that; a quarter of the call's timeout, if that is less.
+ */
 const FIRST_DELAY = 500;
 /** Milliseconds before the budget is asked again. */
 const BUDGET_DELAY = 20;
@@ -56,8 +86,14 @@ export class RecentLatency {
     const few = this.#new.count + this.#old.count < ENOUGH;
     if (few || (this.#delay !== undefined && ++this.#since < REFRESH)) return;
     this.#since = 0;
-    // Half of what counts is always full, so that the figure does not jump when the other half begins.
-    this.#delay = Math.max(1, this.#old.count > this.#new.count ? this.#old.percentile(this.#share) : this.#new.percentile(this.#share));
+    // Half of what counts is always full, so that the figure does not jump when the other half
+    // begins.
+    this.#delay = Math.max(
+      1,
+      this.#old.count > this.#new.count
+        ? this.#old.percentile(this.#share)
+        : this.#new.percentile(this.#share),
+    );
     if (this.#new.count < RECENT / 2) return;
     [this.#old, this.#new] = [this.#new, this.#old];
     this.#new.reset();
@@ -65,13 +101,17 @@ export class RecentLatency {
 }
 
 /**
- * Ask another node too when the first is slow; the first answer wins, and the others are cancelled. A failure that may be tried again (see failover())
- * is followed by another node at once. Only for calls of idempotent methods without streams; all others are done as failover() does. All
- * attempts share the call's timeout. Throws BAD_OPTION.
+ * Ask another node too when the first is slow; the first answer wins, and the others are cancelled.
+ * A failure that may be tried again (see failover()) is followed by another node at once. Only for
+ * calls of idempotent methods without streams; all others are done as failover() does. All attempts
+ * share the call's timeout. Throws BAD_OPTION.
  */
 export function hedge(options: HedgeOptions = {}): Strategy {
   checkNames('hedge()', options, NAMES);
-  const { attempts, percentile } = withDefaults(HEDGE_DEFAULTS, options, { attempts: [1, 10], percentile: [0.5, 0.999] });
+  const { attempts, percentile } = withDefaults(HEDGE_DEFAULTS, options, {
+    attempts: [1, 10],
+    percentile: [0.5, 0.999],
+  });
   if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
   const { after, budget: limits } = options;
   if (after !== undefined) checkNumber('after', after, 0, LONGEST_TIMER);
@@ -92,7 +132,8 @@ export function hedge(options: HedgeOptions = {}): Strategy {
       budget.deposit();
       const { idempotent, kind } = call.method;
       const isPlain = kind === 'unary' || kind === 'noReply';
-      if (!idempotent || !isPlain || attempts === 1) return tryInTurn(attempt, call, attempts, budget, undefined);
+      if (!idempotent || !isPlain || attempts === 1)
+        return tryInTurn(attempt, call, attempts, budget, undefined);
       return new Hedge(attempt, call, attempts, budget, after, latencyOf(call.method)).answer;
     };
   };
@@ -101,7 +142,10 @@ export function hedge(options: HedgeOptions = {}): Strategy {
 /** Why an attempt is cancelled when a node that was asked later has answered. */
 const OVERTAKEN = new RpcError('CANCELLED', 'another node, asked later, has answered');
 
-/** Whether the call was cancelled because a node that was asked later has answered. That says that its own node is slow. */
+/**
+ * Whether the call was cancelled because a node that was asked later has answered. That says that
+ * its own node is slow.
+ */
 export function isOvertaken(call: Call): boolean {
   return call.signal?.aborted === true && call.signal.reason === OVERTAKEN;
 }
@@ -126,7 +170,14 @@ class Hedge {
   #resolve!: (answer: unknown) => void;
   #reject!: (error: unknown) => void;
 
-  constructor(attempt: Attempt, call: Call, attempts: number, budget: RetryBudget, after: number | undefined, latency: RecentLatency) {
+  constructor(
+    attempt: Attempt,
+    call: Call,
+    attempts: number,
+    budget: RetryBudget,
+    after: number | undefined,
+    latency: RecentLatency,
+  ) {
     this.#attempt = attempt;
     this.#call = call;
     this.#left = attempts;
@@ -165,7 +216,10 @@ class Hedge {
   #wait(least = 0): void {
     this.#timer?.cancel();
     if (this.#left === 0) return;
-    const delay = this.#after ?? this.#latency.delay ?? Math.min(FIRST_DELAY, (this.#call.timeout ?? Number.POSITIVE_INFINITY) / 4);
+    const delay =
+      this.#after ??
+      this.#latency.delay ??
+      Math.min(FIRST_DELAY, (this.#call.timeout ?? Number.POSITIVE_INFINITY) / 4);
     this.#timer = new LongTimer(
       () => {
         // The budget may have more by the next time.
@@ -183,7 +237,8 @@ class Hedge {
       earlier.abort(OVERTAKEN);
     }
     this.#underWay.delete(cancel);
-    // Of the whole, so that a slow node which others answer for does not make the wait shorter and shorter.
+    // Of the whole, so that a slow node which others answer for does not make the wait shorter and
+    // shorter.
     this.#latency.add(performance.now() - this.#began);
     this.#settle();
     this.#resolve(answer);
@@ -195,7 +250,13 @@ class Hedge {
     if (this.#settled) return;
     if (reached || this.#failure === undefined) this.#failure = error;
     const mayFollow = isSafe(error, this.#call);
-    if (mayFollow && reached && this.#left > 0 && this.#hasTime() && (isFree(error) || this.#budget.withdraw())) {
+    if (
+      mayFollow &&
+      reached &&
+      this.#left > 0 &&
+      this.#hasTime() &&
+      (isFree(error) || this.#budget.withdraw())
+    ) {
       this.#begin();
       return;
     }
@@ -212,7 +273,8 @@ class Hedge {
   #settle(): void {
     this.#settled = true;
     this.#timer?.cancel();
-    for (const cancel of this.#underWay) cancel.abort(new RpcError('CANCELLED', 'another node has answered'));
+    for (const cancel of this.#underWay)
+      cancel.abort(new RpcError('CANCELLED', 'another node has answered'));
     this.#underWay.clear();
   }
 }

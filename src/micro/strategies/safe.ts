@@ -7,7 +7,10 @@ interface Fate {
   readonly reason?: unknown;
 }
 
-/** An RpcError has these. Any other value that is thrown has none, and is not tried again. Never throws. */
+/**
+ * An RpcError has these. Any other value that is thrown has none, and is not tried again. Never
+ * throws.
+ */
 export function fateOf(error: unknown): Fate {
   if (typeof error !== 'object' || error === null) return {};
   try {
@@ -18,14 +21,20 @@ export function fateOf(error: unknown): Fate {
   }
 }
 
-/** The call certainly did not run (`unsent`), or its node was lost (UNAVAILABLE) and its method is idempotent; and the caller still waits. */
+/**
+ * The call certainly did not run (`unsent`), or its node was lost (UNAVAILABLE) and its method is
+ * idempotent; and the caller still waits.
+ */
 export function isSafe(error: unknown, call: Call): boolean {
   if (call.signal?.aborted) return false;
   const { code, unsent } = fateOf(error);
   return unsent === true || (call.method.idempotent && code === 'UNAVAILABLE');
 }
 
-/** The node is listed for the service and does not have it: its entry is stale, or another program has its address. */
+/**
+ * The node is listed for the service and does not have it: its entry is stale, or another program
+ * has its address.
+ */
 export function isNotServed(error: unknown): boolean {
   return fateOf(error).reason === 'not-served';
 }

@@ -16,9 +16,9 @@ export interface FailoverOptions {
   /** The most attempts of one call, the first included. */
   attempts?: number | undefined;
   /**
-   * How many second tries there are at most. It is for calls that may have reached a node, or that a busy one turned
-   * away; a call that found its node UNAVAILABLE before it was sent puts no load on anybody and costs nothing.
-   * A RetryBudget is shared by all who are given it.
+   * How many second tries there are at most. It is for calls that may have reached a node, or that
+   * a busy one turned away; a call that found its node UNAVAILABLE before it was sent puts no load
+   * on anybody and costs nothing. A RetryBudget is shared by all who are given it.
    */
   budget?: RetryBudgetOptions | RetryBudget | undefined;
   /** Told of each error that another attempt follows. */
@@ -30,9 +30,9 @@ const NAMES = { attempts: true, budget: true, onRetry: true } satisfies NamesOf<
 export const FAILOVER_DEFAULTS = { attempts: 3 } satisfies FailoverOptions;
 
 /**
- * Another node, as long as a second try is safe: the call certainly did not run (`unsent`), or its node was lost
- * (UNAVAILABLE) and its method is idempotent. Not after the caller aborted or its timeout passed; all attempts share
- * the call's timeout. Throws BAD_OPTION.
+ * Another node, as long as a second try is safe: the call certainly did not run (`unsent`), or its
+ * node was lost (UNAVAILABLE) and its method is idempotent. Not after the caller aborted or its
+ * timeout passed; all attempts share the call's timeout. Throws BAD_OPTION.
  */
 export function failover(options: FailoverOptions = {}): Strategy {
   checkNames('failover()', options, NAMES);

@@ -1,4 +1,7 @@
-/** The rest between attempts: it doubles, is random between half of it and the whole, and can be cut short. */
+/**
+ * The rest between attempts: it doubles, is random between half of it and the whole, and can be cut
+ * short.
+ */
 import { startTimer } from '../../core/timers.js';
 
 export interface BackoffOptions {
@@ -34,7 +37,10 @@ export class Nap {
   #wake: (() => void) | undefined;
   #woken = false;
 
-  /** Resolves after `ms`, or when wake() is called, or at once when it was called since the last sleep. Does not keep the process alive. */
+  /**
+   * Resolves after `ms`, or when wake() is called, or at once when it was called since the last
+   * sleep. Does not keep the process alive.
+   */
   async sleep(ms: number): Promise<void> {
     if (!this.#woken) {
       await new Promise<void>((resolve) => {

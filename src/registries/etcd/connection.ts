@@ -1,4 +1,7 @@
-/** One connection to one member: a socket, HTTP/2 on it, and etcd's services as Connect's clients. It ends once, and does not come back. */
+/**
+ * One connection to one member: a socket, HTTP/2 on it, and etcd's services as Connect's clients.
+ * It ends once, and does not come back.
+ */
 
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -17,7 +20,10 @@ export interface ConnectionOptions extends PingOptions {
   readonly dialTimeout: number;
 }
 
-/** The largest answer that is read, in bytes. A page of entries is asked for again in smaller parts when it is larger. */
+/**
+ * The largest answer that is read, in bytes. A page of entries is asked for again in smaller parts
+ * when it is larger.
+ */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 export class Connection {
@@ -72,7 +78,11 @@ export class Connection {
   }
 
   /** Rejects with the system's error, or with one that says that it took too long. */
-  static async dial(endpoint: Endpoint, options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
+  static async dial(
+    endpoint: Endpoint,
+    options: ConnectionOptions,
+    signal: AbortSignal,
+  ): Promise<Connection> {
     const socket = open(endpoint, options.tls);
     const release = followSignal(signal, () => socket.destroy(new Error('the registry is closed')));
     const stop = startDeadline(options.dialTimeout, () => {
@@ -93,8 +103,9 @@ export class Connection {
   }
 
   /**
-   * End it: what is under way fails with the reason. Not before the next turn of the event loop: we may be called from within the parser of
-   * HTTP/2, where Node goes round for ever when streams are reset.
+   * End it: what is under way fails with the reason. Not before the next turn of the event loop: we
+   * may be called from within the parser of HTTP/2, where Node goes round for ever when streams are
+   * reset.
    */
   close(reason: ConnectError): void {
     if (this.#over) return;
@@ -107,7 +118,11 @@ function open(endpoint: Endpoint, tls: TlsOptions | undefined): Socket {
   const { host, port } = endpoint;
   const target = { host, port };
   const socket = endpoint.secure
-    ? connectTls({ ...tlsClientOptions(tls, { scheme: 'https', path: '', text: endpoint.text, ...target }), ...target, ALPNProtocols: ['h2'] })
+    ? connectTls({
+        ...tlsClientOptions(tls, { scheme: 'https', path: '', text: endpoint.text, ...target }),
+        ...target,
+        ALPNProtocols: ['h2'],
+      })
     : connectTcp(target);
   return socket.setNoDelay();
 }
@@ -118,7 +133,8 @@ function opened(socket: Socket, endpoint: Endpoint): Promise<void> {
     socket.once('close', () => reject(new Error('the connection was closed')));
     socket.once(endpoint.secure ? 'secureConnect' : 'connect', () => {
       socket.off('error', reject);
-      if (endpoint.secure && (socket as TLSSocket).alpnProtocol !== 'h2') reject(new Error('the server does not speak HTTP/2'));
+      if (endpoint.secure && (socket as TLSSocket).alpnProtocol !== 'h2')
+        reject(new Error('the server does not speak HTTP/2'));
       else resolve();
     });
   });

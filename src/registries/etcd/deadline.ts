@@ -1,4 +1,7 @@
-/** A time limit that a busy process does not shorten: an answer that has arrived and was not read yet is read first. */
+/**
+ * A time limit that a busy process does not shorten: an answer that has arrived and was not read
+ * yet is read first.
+ */
 
 import { startInterval } from '../../core/timers.js';
 
@@ -6,8 +9,8 @@ import { startInterval } from '../../core/timers.js';
 const TURNS = 8;
 
 /**
- * Calls `expired` after `ms` milliseconds in which the event loop has turned a few times, and again after as many if it returns true. Returns the
- * function that ends it. Keeps the process alive.
+ * Calls `expired` after `ms` milliseconds in which the event loop has turned a few times, and again
+ * after as many if it returns true. Returns the function that ends it. Keeps the process alive.
  */
 export function startDeadline(ms: number, expired: () => boolean): () => void {
   let turns = 0;

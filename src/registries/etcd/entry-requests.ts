@@ -3,7 +3,11 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Connection } from './connection.js';
 import type { Link } from './link.js';
 import type { KeyValue } from './proto/kv_pb.js';
-import { Compare_CompareTarget, LeaseKeepAliveRequestSchema, type RequestOpSchema } from './proto/rpc_pb.js';
+import {
+  Compare_CompareTarget,
+  LeaseKeepAliveRequestSchema,
+  type RequestOpSchema,
+} from './proto/rpc_pb.js';
 import type { Publication } from './publication.js';
 
 /** Entries per look; etcd takes at most 128 operations in a transaction. */
@@ -21,7 +25,9 @@ export class EntryRequests {
   /** A lease of at least so many milliseconds, and how many they are. */
   async grant(ttl: number): Promise<{ id: bigint; ttl: number }> {
     const { lease } = this.#connection;
-    const granted = await this.#link.call(this.#connection, (options) => lease.leaseGrant({ TTL: BigInt(Math.ceil(ttl / 1000)) }, options));
+    const granted = await this.#link.call(this.#connection, (options) =>
+      lease.leaseGrant({ TTL: BigInt(Math.ceil(ttl / 1000)) }, options),
+    );
     return { id: granted.ID, ttl: Number(granted.TTL) * 1000 };
   }
 
@@ -43,18 +49,40 @@ export class EntryRequests {
   }
 
   /** Write it, whatever is there; answers the revision. */
-  async put({ key, value = '' }: Pick<Publication, 'key' | 'value'>, lease: bigint): Promise<bigint> {
+  async put(
+    { key, value = '' }: Pick<Publication, 'key' | 'value'>,
+    lease: bigint,
+  ): Promise<bigint> {
     const { kv } = this.#connection;
-    const { header } = await this.#link.call(this.#connection, (options) => kv.put({ key, value: Buffer.from(value), lease }, options));
+    const { header } = await this.#link.call(this.#connection, (options) =>
+      kv.put({ key, value: Buffer.from(value), lease }, options),
+    );
     return header?.revision ?? 0n;
   }
 
-  /** Write it if it was last written at `revision`, 0 for: not at all. Answers the revision of the write, or undefined if it was not so. */
-  async putIf({ key, value = '' }: Publication, lease: bigint, revision: bigint): Promise<bigint | undefined> {
+  /**
+   * Write it if it was last written at `revision`, 0 for: not at all. Answers the revision of the
+   * write, or undefined if it was not so.
+   */
+  async putIf(
+    { key, value = '' }: Publication,
+    lease: bigint,
+    revision: bigint,
+  ): Promise<bigint | undefined> {
     const { kv } = this.#connection;
-    const compare = [{ target: Compare_CompareTarget.MOD, key, targetUnion: { case: 'modRevision', value: revision } as const }];
-    const success = [operation({ case: 'requestPut', value: { key, value: Buffer.from(value), lease } })];
-    const { succeeded, header } = await this.#link.call(this.#connection, (options) => kv.txn({ compare, success }, options));
+    const compare = [
+      {
+        target: Compare_CompareTarget.MOD,
+        key,
+        targetUnion: { case: 'modRevision', value: revision } as const,
+      },
+    ];
+    const success = [
+      operation({ case: 'requestPut', value: { key, value: Buffer.from(value), lease } }),
+    ];
+    const { succeeded, header } = await this.#link.call(this.#connection, (options) =>
+      kv.txn({ compare, success }, options),
+    );
     return succeeded ? header?.revision : undefined;
   }
 
@@ -68,17 +96,31 @@ export class EntryRequests {
   /** Delete it if it is under this lease. */
   async deleteIf({ key }: Publication, lease: bigint): Promise<void> {
     const { kv } = this.#connection;
-    const compare = [{ target: Compare_CompareTarget.LEASE, key, targetUnion: { case: 'lease', value: lease } as const }];
+    const compare = [
+      {
+        target: Compare_CompareTarget.LEASE,
+        key,
+        targetUnion: { case: 'lease', value: lease } as const,
+      },
+    ];
     const success = [operation({ case: 'requestDeleteRange', value: { key } })];
     await this.#link.call(this.#connection, (options) => kv.txn({ compare, success }, options));
   }
 
   /** What is there of at most LOOK entries, without the values, and at which revision. */
-  async look(publications: readonly Publication[]): Promise<{ found: (KeyValue | undefined)[]; revision: bigint }> {
+  async look(
+    publications: readonly Publication[],
+  ): Promise<{ found: (KeyValue | undefined)[]; revision: bigint }> {
     const { kv } = this.#connection;
-    const success = publications.map(({ key }) => operation({ case: 'requestRange', value: { key, keysOnly: true } }));
-    const { responses, header } = await this.#link.call(this.#connection, (options) => kv.txn({ success }, options));
-    const found = responses.map(({ response }) => (response.case === 'responseRange' ? response.value.kvs[0] : undefined));
+    const success = publications.map(({ key }) =>
+      operation({ case: 'requestRange', value: { key, keysOnly: true } }),
+    );
+    const { responses, header } = await this.#link.call(this.#connection, (options) =>
+      kv.txn({ success }, options),
+    );
+    const found = responses.map(({ response }) =>
+      response.case === 'responseRange' ? response.value.kvs[0] : undefined,
+    );
     return { found, revision: header?.revision ?? 0n };
   }
 }

@@ -1,8 +1,13 @@
-/** What a failed request means for a registry: whether trying again can help, and how it is told. */
+/**
+ * What a failed request means for a registry: whether trying again can help, and how it is told.
+ */
 import { Code, ConnectError } from '@connectrpc/connect';
 import { type GettyError, gettyError, messageOf } from '../../core/errors.js';
 
-/** The server has understood and said no: the same request will be refused again until somebody changes something. */
+/**
+ * The server has understood and said no: the same request will be refused again until somebody
+ * changes something.
+ */
 const REFUSALS = [
   Code.PermissionDenied,
   Code.Unauthenticated,
@@ -31,11 +36,17 @@ export function isLeaseLost(error: unknown): boolean {
   return error instanceof ConnectError && error.code === Code.NotFound;
 }
 
-/** A token that the server does not know (any more), that was made before users and roles were changed, or that is missing since the server checks passwords. */
+/**
+ * A token that the server does not know (any more), that was made before users and roles were
+ * changed, or that is missing since the server checks passwords.
+ */
 export function isTokenRefused(error: unknown): boolean {
   if (!(error instanceof ConnectError)) return false;
   // etcd has no codes of their own for the second and the third, only its words.
-  return error.code === Code.Unauthenticated || (error.code === Code.InvalidArgument && /revision|user name is empty/.test(error.rawMessage));
+  return (
+    error.code === Code.Unauthenticated ||
+    (error.code === Code.InvalidArgument && /revision|user name is empty/.test(error.rawMessage))
+  );
 }
 
 /** The server checks no passwords. */
@@ -50,5 +61,7 @@ export function registryFailed(name: string, what: string, error: unknown): Gett
 
 export function reasonOf(error: unknown): string {
   if (!(error instanceof ConnectError)) return messageOf(error);
-  return error.code === Code.Unimplemented ? `${error.rawMessage}; this is no server of etcd v3` : error.rawMessage;
+  return error.code === Code.Unimplemented
+    ? `${error.rawMessage}; this is no server of etcd v3`
+    : error.rawMessage;
 }

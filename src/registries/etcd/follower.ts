@@ -1,4 +1,7 @@
-/** Keeps the tree true for all who watch: everything is read, then every change is followed from that revision on, and again after each loss. */
+/**
+ * Keeps the tree true for all who watch: everything is read, then every change is followed from
+ * that revision on, and again after each loss.
+ */
 import { startTimer } from '../../core/timers.js';
 import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceQuery } from '../../micro/types.js';
@@ -20,22 +23,37 @@ export interface FollowerOptions extends BackoffOptions, TreeOptions {
 
 interface Watcher {
   readonly query: ServiceQuery;
-  /** The first list has everything up to this revision, which is what etcd had when the watcher began; undefined: not known yet. */
+  /**
+   * The first list has everything up to this revision, which is what etcd had when the watcher
+   * began; undefined: not known yet.
+   */
   from: bigint | undefined;
   served: boolean;
 }
 
 /** Milliseconds between two questions for the revision of the stream. */
 const PROGRESS_INTERVAL = 200;
-/** Of etcd before 3.4.25 and 3.5.8 an answer may overtake the events before it; the answer to a second question cannot. */
+/**
+ * Of etcd before 3.4.25 and 3.5.8 an answer may overtake the events before it; the answer to a
+ * second question cannot.
+ */
 const PROGRESS_ANSWERS = 2;
-/** Lists of `n` nodes are offered at most once in n / NODES_PER_MS ms, so that a thousand registrations do not make a thousand lists of a thousand. */
+/**
+ * Lists of `n` nodes are offered at most once in n / NODES_PER_MS ms, so that a thousand
+ * registrations do not make a thousand lists of a thousand.
+ */
 const NODES_PER_MS = 20;
 const LONGEST_PAUSE = 1_000;
-/** A watch that lasted for less, in ms, counts as a failure, so that a server that ends every watch makes no hot loop. */
+/**
+ * A watch that lasted for less, in ms, counts as a failure, so that a server that ends every watch
+ * makes no hot loop.
+ */
 const SHORTEST_LIFE = 2_000;
 
-/** `replaced`: the data are others than those that were read. `room`: entries that did not fit before fit now. */
+/**
+ * `replaced`: the data are others than those that were read. `room`: entries that did not fit
+ * before fit now.
+ */
 type EndOfStream = 'compacted' | 'room' | 'replaced' | 'ended';
 
 export class Follower {
@@ -75,7 +93,10 @@ export class Follower {
     this.#tree = new Tree(prefix, options);
   }
 
-  /** Everything that was published before now is in the first list. Returns the function that ends it. */
+  /**
+   * Everything that was published before now is in the first list. Returns the function that ends
+   * it.
+   */
   follow(sink: SnapshotSink, query: ServiceQuery): () => void {
     this.#watchers.set(sink, { query, from: undefined, served: false });
     this.#byService.set(query.service, (this.#byService.get(query.service) ?? new Set()).add(sink));
@@ -137,7 +158,10 @@ export class Follower {
         if (stop.stopped) return;
         if (why === 'replaced') this.#away = true;
         else if (why === 'compacted')
-          this.#options.logger.info({ path: this.#prefix }, 'registry: etcd has forgotten what was missed, everything is read again');
+          this.#options.logger.info(
+            { path: this.#prefix },
+            'registry: etcd has forgotten what was missed, everything is read again',
+          );
       } catch (error) {
         if (stop.stopped) return;
         if (performance.now() - began > SHORTEST_LIFE) backoff.reset();
@@ -152,7 +176,14 @@ export class Follower {
     this.#link.tell(error);
     if (this.#options.waitForRegistry) return;
     for (const [sink, watcher] of [...this.#watchers]) {
-      if (!watcher.served) sink.fail(registryFailed(this.#link.name, `the list of ${watcher.query.service} cannot be read`, error));
+      if (!watcher.served)
+        sink.fail(
+          registryFailed(
+            this.#link.name,
+            `the list of ${watcher.query.service} cannot be read`,
+            error,
+          ),
+        );
     }
   }
 
@@ -175,7 +206,8 @@ export class Follower {
       }
     }
     if (stop.stopped) return 0n;
-    // What is missing after an outage was perhaps lost with the providers' leases, and they put it back as soon as they can.
+    // What is missing after an outage was perhaps lost with the providers' leases, and they put it
+    // back as soon as they can.
     if (isAgain && this.#away) this.#graceEnd = performance.now() + this.#options.ttl;
     this.#away = false;
     this.#tree.keepOnly(keys, this.#graceEnd);
@@ -191,7 +223,11 @@ export class Follower {
     const stream = new WatchStream<'root'>(connection);
     let why: EndOfStream = 'ended';
     this.#stream = stream;
-    stream.add('root', { key: Buffer.from(this.#prefix), rangeEnd: prefixEnd(this.#prefix), startRevision: revision + 1n });
+    stream.add('root', {
+      key: Buffer.from(this.#prefix),
+      rangeEnd: prefixEnd(this.#prefix),
+      startRevision: revision + 1n,
+    });
     const end = (reason: EndOfStream): void => {
       why = reason;
       stream.end();
@@ -239,7 +275,10 @@ export class Follower {
 
   // ---- first lists of watchers that began while the stream was open ----
 
-  /** Find out which revision the new watchers' first lists must have. One question serves all that wait when it is asked. */
+  /**
+   * Find out which revision the new watchers' first lists must have. One question serves all that
+   * wait when it is asked.
+   */
   async #askRevision(): Promise<void> {
     const stream = this.#stream;
     if (this.#asking || stream === undefined) return;
@@ -249,7 +288,9 @@ export class Follower {
         const asked = [...this.#watchers.values()].filter(({ from }) => from === undefined);
         if (asked.length === 0 || this.#stream !== stream) return;
         const { connection } = stream;
-        const { header } = await this.#link.call(connection, (options) => connection.kv.range({ key: Buffer.from(this.#prefix) }, options));
+        const { header } = await this.#link.call(connection, (options) =>
+          connection.kv.range({ key: Buffer.from(this.#prefix) }, options),
+        );
         for (const watcher of asked) watcher.from ??= header?.revision ?? 0n;
         this.#offerToWaiting();
         this.#askProgress();
@@ -263,9 +304,16 @@ export class Follower {
     if (this.#stream !== stream) void this.#askRevision();
   }
 
-  /** The stream tells of changes under the root only. Whether it is up to date has to be asked, until it is. */
+  /**
+   * The stream tells of changes under the root only. Whether it is up to date has to be asked,
+   * until it is.
+   */
   #askProgress(): void {
-    if (this.#progressTimer !== undefined || ![...this.#watchers.values()].some(({ served }) => !served)) return;
+    if (
+      this.#progressTimer !== undefined ||
+      ![...this.#watchers.values()].some(({ served }) => !served)
+    )
+      return;
     this.#progressAnswers = 0;
     this.#stream?.requestProgress();
     this.#progressTimer = startTimer(() => {
@@ -285,13 +333,15 @@ export class Follower {
   }
 
   #offerToWaiting(): void {
-    for (const [sink, { served, from }] of [...this.#watchers]) if (!served && from !== undefined) this.#offerTo(sink);
+    for (const [sink, { served, from }] of [...this.#watchers])
+      if (!served && from !== undefined) this.#offerTo(sink);
   }
 
   // ---- later lists ----
 
   #offerChanged(): void {
-    for (const service of this.#tree.takeChanged()) if (this.#byService.has(service)) this.#changed.add(service);
+    for (const service of this.#tree.takeChanged())
+      if (this.#byService.has(service)) this.#changed.add(service);
     if (this.#changed.size === 0 || this.#offerTimer !== undefined) return;
     const pause = this.#nextOfferAt - performance.now();
     if (pause <= 0) this.#offerNow();
@@ -313,7 +363,12 @@ export class Follower {
     const watcher = this.#watchers.get(sink);
     if (watcher === undefined || this.#revision === 0n) return 0;
     // While etcd is away, the last list is all there is.
-    if (!watcher.served && !this.#away && (watcher.from === undefined || this.#revision < watcher.from)) return 0;
+    if (
+      !watcher.served &&
+      !this.#away &&
+      (watcher.from === undefined || this.#revision < watcher.from)
+    )
+      return 0;
     watcher.served = true;
     const nodes = this.#tree.list(watcher.query);
     sink.offer(nodes);

@@ -1,6 +1,8 @@
 /**
- * HTTP/2 on one socket, for Connect. It pings a server that is silent while something is asked of it, and never dials: who is dialled, and when, is for
- * the link to say. (Connect's own manager dials by itself, keeps the process alive, and can leave an error of the session that nobody catches.)
+ * HTTP/2 on one socket, for Connect. It pings a server that is silent while something is asked of
+ * it, and never dials: who is dialled, and when, is for the link to say. (Connect's own manager
+ * dials by itself, keeps the process alive, and can leave an error of the session that nobody
+ * catches.)
  */
 
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
@@ -30,7 +32,12 @@ export class Http2 {
   #reads = 0;
 
   /** `onLost` is called once, when the connection has ended, whoever ended it. */
-  constructor(authority: string, socket: Socket, options: PingOptions, onLost: (reason: ConnectError) => void) {
+  constructor(
+    authority: string,
+    socket: Socket,
+    options: PingOptions,
+    onLost: (reason: ConnectError) => void,
+  ) {
     this.authority = authority;
     this.#options = options;
     this.#onLost = onLost;
@@ -39,7 +46,8 @@ export class Http2 {
       this.#why ??= ConnectError.from(error, Code.Unavailable);
     });
     this.#session.once('close', () => this.#closed());
-    // Neither a registration nor a watch keeps a process alive; a request does, by the timer of its deadline.
+    // Neither a registration nor a watch keeps a process alive; a request does, by the timer of its
+    // deadline.
     this.#session.unref();
   }
 
@@ -48,10 +56,19 @@ export class Http2 {
     return this.#reads;
   }
 
-  async request(method: string, path: string, headers: Headers, options: Options): Promise<ClientHttp2Stream> {
-    if (this.#session.closed || this.#session.destroyed) throw this.#why ?? new ConnectError('the connection is lost', Code.Unavailable);
+  async request(
+    method: string,
+    path: string,
+    headers: Headers,
+    options: Options,
+  ): Promise<ClientHttp2Stream> {
+    if (this.#session.closed || this.#session.destroyed)
+      throw this.#why ?? new ConnectError('the connection is lost', Code.Unavailable);
     // Node.js 20 leaves the brackets of an IPv6 address out of the authority that it makes itself.
-    const stream = this.#session.request({ ...headers, ':method': method, ':path': path, ':authority': new URL(this.authority).host }, options);
+    const stream = this.#session.request(
+      { ...headers, ':method': method, ':path': path, ':authority': new URL(this.authority).host },
+      options,
+    );
     this.#streams++;
     if (this.#streams === 1) this.#listen();
     stream.once('response', () => this.#heard());
@@ -82,10 +99,14 @@ export class Http2 {
   #ping(): void {
     const { pingTimeout } = this.#options;
     const reads = this.#reads;
-    // In a process that was busy the answer may have arrived and not have been read: sockets are read between the timer and setImmediate().
+    // In a process that was busy the answer may have arrived and not have been read: sockets are
+    // read between the timer and setImmediate().
     const late = (): void => {
       setImmediate(() => {
-        if (this.#reads === reads) this.destroy(new ConnectError(`no answer to a ping within ${pingTimeout} ms`, Code.Unavailable));
+        if (this.#reads === reads)
+          this.destroy(
+            new ConnectError(`no answer to a ping within ${pingTimeout} ms`, Code.Unavailable),
+          );
       });
     };
     this.#timer = startTimer(late, pingTimeout).unref();
@@ -95,7 +116,10 @@ export class Http2 {
     });
   }
 
-  /** Now; what is under way fails. Never called by the parser of HTTP/2 itself: Node would go round for ever. */
+  /**
+   * Now; what is under way fails. Never called by the parser of HTTP/2 itself: Node would go round
+   * for ever.
+   */
   destroy(reason: ConnectError): void {
     this.#why ??= reason;
     clearTimeout(this.#timer);

@@ -1,4 +1,7 @@
-/** A registry in etcd v3: ROOT/ATTRIBUTES/NODE_ID is a key with exactly the entry's value, under a lease of the process that published it. */
+/**
+ * A registry in etcd v3: ROOT/ATTRIBUTES/NODE_ID is a key with exactly the entry's value, under a
+ * lease of the process that published it.
+ */
 
 import { gettyError } from '../../core/errors.js';
 import { guardedLogger, type Logger, SILENT } from '../../core/logger.js';
@@ -6,7 +9,12 @@ import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/op
 import { LONGEST_TIMER } from '../../core/timers.js';
 import { checkQuery, entryPath, entryValue } from '../../micro/registry-entry.js';
 import { snapshots, sortedNodes } from '../../micro/snapshots.js';
-import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../../micro/types.js';
+import type {
+  PublicationListener,
+  Registry,
+  ServiceNode,
+  ServiceQuery,
+} from '../../micro/types.js';
 import { tlsClientOptions } from '../../transport/stream/tls.js';
 import type { TlsOptions } from '../../transport/types.js';
 import { guardedListener } from '../shared/publication-listener.js';
@@ -22,8 +30,9 @@ export interface EtcdOptions {
   /** What the keys begin with. */
   root?: string | undefined;
   /**
-   * Milliseconds after which the entries of a process that died are gone; etcd counts whole seconds, and may grant more. Also how long what
-   * vanished in an outage is kept in the lists, so that its provider can come back.
+   * Milliseconds after which the entries of a process that died are gone; etcd counts whole
+   * seconds, and may grant more. Also how long what vanished in an outage is kept in the lists, so
+   * that its provider can come back.
    */
   ttl?: number | undefined;
   /** Of a user of etcd; the password goes with it. */
@@ -33,31 +42,45 @@ export interface EtcdOptions {
   tls?: TlsOptions | undefined;
   /** Milliseconds for connecting to one endpoint. */
   dialTimeout?: number | undefined;
-  /** Milliseconds for one request; register(), the disposal of a registration and that of the registry take no longer. */
+  /**
+   * Milliseconds for one request; register(), the disposal of a registration and that of the
+   * registry take no longer.
+   */
   requestTimeout?: number | undefined;
-  /** Milliseconds of silence after which the server is pinged. Servers forbid less than 5 s unless they are told otherwise. */
+  /**
+   * Milliseconds of silence after which the server is pinged. Servers forbid less than 5 s unless
+   * they are told otherwise.
+   */
   pingInterval?: number | undefined;
   /** Milliseconds that a ping is waited for; then the server counts as frozen. */
   pingTimeout?: number | undefined;
-  /** Milliseconds before the first attempt after a failure; doubles up to maxDelay, each time random between half of it and the whole. */
+  /**
+   * Milliseconds before the first attempt after a failure; doubles up to maxDelay, each time random
+   * between half of it and the whole.
+   */
   initialDelay?: number | undefined;
   /** Milliseconds. */
   maxDelay?: number | undefined;
   /**
-   * What happens while etcd is away: true, register() resolves and the entry is published as soon as etcd is there, and a watch waits; false,
-   * register() rejects with REGISTRY_FAILED, and so does a watch that has had no list yet.
+   * What happens while etcd is away: true, register() resolves and the entry is published as soon
+   * as etcd is there, and a watch waits; false, register() rejects with REGISTRY_FAILED, and so
+   * does a watch that has had no list yet.
    */
   waitForRegistry?: boolean | undefined;
   /**
-   * Whether Go consumers watch the entries. An entry that is replaced or updated is then deleted and created again 500 ms later, which they need to see
-   * it; an entry under the id with `-replacing` stands meanwhile. Default: false, an entry is replaced in one step.
+   * Whether Go consumers watch the entries. An entry that is replaced or updated is then deleted
+   * and created again 500 ms later, which they need to see it; an entry under the id with
+   * `-replacing` stands meanwhile. Default: false, an entry is replaced in one step.
    */
   goConsumers?: boolean | undefined;
   /** Entries that are kept in memory at most, of all services; more are passed over. */
   maxEntries?: number | undefined;
   /** The bytes of their keys and values at most. */
   maxBytes?: number | undefined;
-  /** Told, once each: etcd is away and back, an entry is garbage or was taken over. Without one, an outage is one warning of the process. */
+  /**
+   * Told, once each: etcd is away and back, an entry is garbage or was taken over. Without one, an
+   * outage is one warning of the process.
+   */
   logger?: Logger | undefined;
 }
 
@@ -121,7 +144,13 @@ class EtcdRegistry implements Registry {
     const logger = guardedLogger(options.logger);
     this.#root = options.root;
     this.#limits = { maxEntries, maxBytes };
-    this.#link = new Link(endpoints, { ...options, logger: options.logger === undefined ? undefined : logger, username, password, tls });
+    this.#link = new Link(endpoints, {
+      ...options,
+      logger: options.logger === undefined ? undefined : logger,
+      username,
+      password,
+      tls,
+    });
     this.#publisher = new Publisher(this.#link, { ...options, logger });
     this.#follower = new Follower(this.#link, `${this.#root}/`, { ...options, logger });
   }
@@ -133,13 +162,20 @@ class EtcdRegistry implements Registry {
   async register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable> {
     const path = entryPath(this.#root, node);
     const value = entryValue(node);
-    if (this.#closed !== undefined) throw gettyError('REGISTRY_FAILED', `etcd: the registry at ${this.#link.name} is closed`);
+    if (this.#closed !== undefined)
+      throw gettyError('REGISTRY_FAILED', `etcd: the registry at ${this.#link.name} is closed`);
     const owner = {};
-    await this.#publisher.publish(path, value, { owner, onPublished: guardedListener(path, onPublished) });
+    await this.#publisher.publish(path, value, {
+      owner,
+      onPublished: guardedListener(path, onPublished),
+    });
     return { [Symbol.asyncDispose]: () => this.#publisher.withdraw(path, owner) };
   }
 
-  watch(query: ServiceQuery, options: { signal?: AbortSignal | undefined } = {}): AsyncIterable<readonly ServiceNode[]> {
+  watch(
+    query: ServiceQuery,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): AsyncIterable<readonly ServiceNode[]> {
     checkQuery(query, options);
     return snapshots((sink) => {
       if (this.#closed !== undefined) {
@@ -156,7 +192,8 @@ class EtcdRegistry implements Registry {
     const tree = new Tree(prefix, { ...this.#limits, logger: SILENT });
     try {
       const connection = await this.#link.connection();
-      for await (const { kvs } of readPages(this.#link, connection, prefix)) for (const kv of kvs) tree.put(kv);
+      for await (const { kvs } of readPages(this.#link, connection, prefix))
+        for (const kv of kvs) tree.put(kv);
     } catch (error) {
       throw registryFailed(this.#link.name, 'the entries cannot be read', error);
     }
@@ -177,9 +214,10 @@ class EtcdRegistry implements Registry {
 }
 
 /**
- * A registry in the etcd cluster at `endpoints`: `http://host:port` or `https://host:port`, one or a list of members, among which it moves when one
- * fails. It connects when it is used. Disposing it revokes its lease, so that its entries vanish at once, and ends its watches; while etcd is
- * away that takes no longer than a request. Throws BAD_OPTION.
+ * A registry in the etcd cluster at `endpoints`: `http://host:port` or `https://host:port`, one or
+ * a list of members, among which it moves when one fails. It connects when it is used. Disposing it
+ * revokes its lease, so that its entries vanish at once, and ends its watches; while etcd is away
+ * that takes no longer than a request. Throws BAD_OPTION.
  */
 export function etcd(endpoints: string | readonly string[], options: EtcdOptions = {}): Registry {
   checkNames('etcd()', options, ETCD_NAMES);
@@ -187,15 +225,23 @@ export function etcd(endpoints: string | readonly string[], options: EtcdOptions
   const { username, password, tls } = options;
   const members = parseEndpoints(endpoints, tls !== undefined);
   const root = known.root.replace(/\/+$/, '');
-  if (!/^(\/[^\s\p{Cc}]+)?$/u.test(root)) throw badOption('root', known.root, 'a path that begins with a slash, such as /getty');
-  if (username !== undefined && (typeof username !== 'string' || username === '')) throw badOption('username', username, 'the name of a user');
+  if (!/^(\/[^\s\p{Cc}]+)?$/u.test(root))
+    throw badOption('root', known.root, 'a path that begins with a slash, such as /getty');
+  if (username !== undefined && (typeof username !== 'string' || username === ''))
+    throw badOption('username', username, 'the name of a user');
   // Of a secret no more than its type is shown.
-  if (password !== undefined && typeof password !== 'string') throw badOption('password', typeof password, 'a string');
+  if (password !== undefined && typeof password !== 'string')
+    throw badOption('password', typeof password, 'a string');
   if ((username === undefined) !== (password === undefined)) {
-    throw badOption('username', username === undefined ? 'none' : 'one without a password', 'a username and a password, or neither');
+    throw badOption(
+      'username',
+      username === undefined ? 'none' : 'one without a password',
+      'a username and a password, or neither',
+    );
   }
   const [first] = members as [Endpoint];
-  if (tls !== undefined && !first.secure) throw badOption('endpoints', first.text, 'https endpoints, since tls is given');
+  if (tls !== undefined && !first.secure)
+    throw badOption('endpoints', first.text, 'https endpoints, since tls is given');
   // What is wrong with a certificate is told now, and not when somebody connects.
   if (first.secure) tlsClientOptions(tls, { ...first, scheme: 'https', path: '' });
   const { logger } = options;

@@ -1,4 +1,7 @@
-/** The lease of all entries of this process: granted when it is needed, kept alive, granted anew when it was lost. */
+/**
+ * The lease of all entries of this process: granted when it is needed, kept alive, granted anew
+ * when it was lost.
+ */
 import type { EntryRequests } from './entry-requests.js';
 
 const KEEP_ALIVES_PER_TTL = 3;

@@ -1,4 +1,7 @@
-/** The way to a cluster: one connection, to a member that answers; another member when it fails. It tells of an outage once, and when it is over. */
+/**
+ * The way to a cluster: one connection, to a member that answers; another member when it fails. It
+ * tells of an outage once, and when it is over.
+ */
 import { Code, ConnectError } from '@connectrpc/connect';
 import { gettyError } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
@@ -24,14 +27,20 @@ export interface RequestOptions {
   readonly signal: AbortSignal;
 }
 
-/** How many times longer than `requestTimeout` a request may take after requests that were not answered in time. */
+/**
+ * How many times longer than `requestTimeout` a request may take after requests that were not
+ * answered in time.
+ */
 const MOST_PATIENCE = 4;
 
 export class Link {
   readonly #endpoints: readonly Endpoint[];
   readonly #options: LinkOptions;
   readonly #closing = new AbortController();
-  /** The member that is tried next; random at first, so that the clients of a cluster spread over it. */
+  /**
+   * The member that is tried next; random at first, so that the clients of a cluster spread over
+   * it.
+   */
   #next: number;
   #connection: Connection | undefined;
   /** Connected, and not let in yet. */
@@ -67,14 +76,20 @@ export class Link {
   /** Why the cluster cannot be asked; undefined: it can, or it was not tried. */
   get failure(): Error | undefined {
     const isAsked = this.#connection !== undefined || this.#dialing !== undefined;
-    if (this.#outage.failure !== undefined || this.#hasAnswered || !isAsked) return this.#outage.failure;
+    if (this.#outage.failure !== undefined || this.#hasAnswered || !isAsked)
+      return this.#outage.failure;
     return gettyError('REGISTRY_FAILED', `etcd at ${this.name} has not answered yet`);
   }
 
-  /** The present connection, or a new one: every member is tried once. Rejects with the reason of the last one. */
+  /**
+   * The present connection, or a new one: every member is tried once. Rejects with the reason of
+   * the last one.
+   */
   connection(): Promise<Connection> {
-    if (this.closed) return Promise.reject(new ConnectError('the registry is closed', Code.Canceled));
-    if (this.#connection !== undefined && !this.#connection.over) return Promise.resolve(this.#connection);
+    if (this.closed)
+      return Promise.reject(new ConnectError('the registry is closed', Code.Canceled));
+    if (this.#connection !== undefined && !this.#connection.over)
+      return Promise.resolve(this.#connection);
     // Whoever needs it meanwhile waits for the same attempt.
     this.#dialing ??= this.#dial().finally(() => {
       this.#dialing = undefined;
@@ -112,7 +127,11 @@ export class Link {
     if (name === undefined) return;
     connection.token = undefined;
     try {
-      const { token } = await this.#inTime(connection, ({ signal }) => connection.auth.authenticate({ name, password }, { signal }), false);
+      const { token } = await this.#inTime(
+        connection,
+        ({ signal }) => connection.auth.authenticate({ name, password }, { signal }),
+        false,
+      );
       connection.token = token;
     } catch (error) {
       // The server lets everybody in.
@@ -121,19 +140,29 @@ export class Link {
   }
 
   /**
-   * Make a request. A refused token is renewed once. Rejects with Connect's error; unless that is the server's refusal, the
-   * connection is given up.
+   * Make a request. A refused token is renewed once. Rejects with Connect's error; unless that is
+   * the server's refusal, the connection is given up.
    */
   call<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>): Promise<T> {
     return this.#call(connection, request, false);
   }
 
-  /** As call(), for an answer that may be long: it may take as long as something is read at least once in `requestTimeout` ms. */
-  callWhileReading<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>): Promise<T> {
+  /**
+   * As call(), for an answer that may be long: it may take as long as something is read at least
+   * once in `requestTimeout` ms.
+   */
+  callWhileReading<T>(
+    connection: Connection,
+    request: (options: RequestOptions) => Promise<T>,
+  ): Promise<T> {
     return this.#call(connection, request, true);
   }
 
-  async #call<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>, mayGoOn: boolean): Promise<T> {
+  async #call<T>(
+    connection: Connection,
+    request: (options: RequestOptions) => Promise<T>,
+    mayGoOn: boolean,
+  ): Promise<T> {
     try {
       const answer = await this.#tryTwice(connection, request, mayGoOn);
       this.#failures = 0;
@@ -142,14 +171,19 @@ export class Link {
       this.#outage.end('etcd is back');
       return answer;
     } catch (error) {
-      // A cluster that many clients come to at once answers late. Asking again as often as before would make it later still.
+      // A cluster that many clients come to at once answers late. Asking again as often as before
+      // would make it later still.
       if (isLate(error)) this.#patience = Math.min(this.#patience * 2, MOST_PATIENCE);
       this.failed(connection, error);
       throw error;
     }
   }
 
-  async #tryTwice<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>, mayGoOn: boolean): Promise<T> {
+  async #tryTwice<T>(
+    connection: Connection,
+    request: (options: RequestOptions) => Promise<T>,
+    mayGoOn: boolean,
+  ): Promise<T> {
     const { token } = connection;
     try {
       return await this.#inTime(connection, request, mayGoOn);
@@ -161,7 +195,11 @@ export class Link {
     }
   }
 
-  async #inTime<T>(connection: Connection, request: (options: RequestOptions) => Promise<T>, mayGoOn: boolean): Promise<T> {
+  async #inTime<T>(
+    connection: Connection,
+    request: (options: RequestOptions) => Promise<T>,
+    mayGoOn: boolean,
+  ): Promise<T> {
     const { gone } = connection;
     const abort = new AbortController();
     const release = followSignal(gone, () => abort.abort(gone.reason));
@@ -171,7 +209,8 @@ export class Link {
     const stop = startDeadline(limit, () => {
       const goesOn = mayGoOn && connection.reads !== reads;
       ({ reads } = connection);
-      if (!goesOn) abort.abort(new ConnectError(`no answer within ${limit} ms`, Code.DeadlineExceeded));
+      if (!goesOn)
+        abort.abort(new ConnectError(`no answer within ${limit} ms`, Code.DeadlineExceeded));
       return goesOn;
     });
     try {
@@ -182,7 +221,10 @@ export class Link {
     }
   }
 
-  /** A request or a stream of this connection failed. The next connection is to another member, if there is one. */
+  /**
+   * A request or a stream of this connection failed. The next connection is to another member, if
+   * there is one.
+   */
   failed(connection: Connection, error: unknown): void {
     // The answer is clear, and another member would give the same.
     if (isRefusal(error) || (error instanceof ConnectError && error.code === Code.NotFound)) return;
@@ -195,11 +237,18 @@ export class Link {
     connection.close(new ConnectError(`given up: ${reasonOf(error)}`, Code.Unavailable));
   }
 
-  /** The cluster is away: told once per outage, and not while there are members that were not tried. */
+  /**
+   * The cluster is away: told once per outage, and not while there are members that were not tried.
+   */
   tell(error: unknown): void {
     if (this.closed || !(this.exhausted || isRefusal(error))) return;
     const what = isRefusal(error) ? 'refuses what it is asked' : 'is away';
-    this.#outage.begin(what, error, `etcd ${what}, trying again: ${reasonOf(error)}`, reasonOf(error));
+    this.#outage.begin(
+      what,
+      error,
+      `etcd ${what}, trying again: ${reasonOf(error)}`,
+      reasonOf(error),
+    );
   }
 
   async close(): Promise<void> {

@@ -10,13 +10,22 @@ const LARGEST_PAGE = 8_000;
 const END = new Uint8Array([0]);
 
 /** Rejects with Connect's error. All pages are of the revision of the first one. */
-export async function* readPages(link: Link, connection: Connection, prefix: string): AsyncGenerator<RangeResponse> {
+export async function* readPages(
+  link: Link,
+  connection: Connection,
+  prefix: string,
+): AsyncGenerator<RangeResponse> {
   const rangeEnd = prefixEnd(prefix);
   let key: Uint8Array = Buffer.from(prefix);
   let revision = 0n;
   let limit = FIRST_PAGE;
   for (;;) {
-    const page = await readPage(link, connection, { key, rangeEnd, revision, limit: BigInt(limit) });
+    const page = await readPage(link, connection, {
+      key,
+      rangeEnd,
+      revision,
+      limit: BigInt(limit),
+    });
     if (page === undefined) {
       limit = Math.max(1, Math.floor(limit / 8));
       continue;
@@ -37,7 +46,9 @@ async function readPage(
   range: { key: Uint8Array; rangeEnd: Uint8Array; revision: bigint; limit: bigint },
 ): Promise<RangeResponse | undefined> {
   try {
-    return await link.callWhileReading(connection, (options) => connection.kv.range(range, options));
+    return await link.callWhileReading(connection, (options) =>
+      connection.kv.range(range, options),
+    );
   } catch (error) {
     if (isTooLarge(error) && range.limit > 1n) return undefined;
     throw error;

@@ -2,7 +2,9 @@
 import type { PublicationListener } from '../../micro/types.js';
 import type { KeyValue } from './proto/kv_pb.js';
 
-/** Who published a value: the registration that made it, so that an older one does not withdraw it. */
+/**
+ * Who published a value: the registration that made it, so that an older one does not withdraw it.
+ */
 export type Owner = object;
 
 /** The registration that wants a value to be there. */
@@ -12,8 +14,9 @@ export interface Claim {
 }
 
 /**
- * `forced`: to be written over whatever is there, which is an older life of the same node. `suspect`: to be looked at, and written
- * again if it is missing. `there`: as we wrote it. `taken`: another process has published this node since; it is left alone.
+ * `forced`: to be written over whatever is there, which is an older life of the same node.
+ * `suspect`: to be looked at, and written again if it is missing. `there`: as we wrote it. `taken`:
+ * another process has published this node since; it is left alone.
  */
 export type State = 'forced' | 'suspect' | 'there' | 'taken';
 
@@ -69,7 +72,10 @@ export class Publication {
     this.#onPublished?.(isPublished);
   }
 
-  /** Whether what is there is ours: written by us, or under a lease of ours (an answer may have been lost). */
+  /**
+   * Whether what is there is ours: written by us, or under a lease of ours (an answer may have been
+   * lost).
+   */
   isOurs(kv: KeyValue, leases: ReadonlySet<bigint>): boolean {
     return kv.modRevision === this.revision || leases.has(kv.lease);
   }

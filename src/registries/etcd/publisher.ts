@@ -1,6 +1,7 @@
 /**
- * Keeps the entries of this process in etcd, under one lease. One loop does all there is to do, in rounds: connection, lease, entries;
- * whatever happens marks entries and wakes it, so there is one place where anything is written.
+ * Keeps the entries of this process in etcd, under one lease. One loop does all there is to do, in
+ * rounds: connection, lease, entries; whatever happens marks entries and wakes it, so there is one
+ * place where anything is written.
  */
 import { gettyError } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
@@ -31,7 +32,10 @@ export interface PublisherOptions extends BackoffOptions {
 const CONCURRENCY = 16;
 /** Milliseconds; the providers that lost their leases at one moment come back spread over it. */
 const LOST_LEASE_SPREAD = 500;
-/** A watch that lasted for less, in ms, does not end a series of failures: a server that ends every watch makes no hot loop. */
+/**
+ * A watch that lasted for less, in ms, does not end a series of failures: a server that ends every
+ * watch makes no hot loop.
+ */
 const SHORTEST_LIFE = 2_000;
 
 export class Publisher {
@@ -56,30 +60,44 @@ export class Publisher {
     this.#lease = new OwnLease(options.ttl);
   }
 
-  /** Resolves when it is there, or, if one is to wait for the registry, when it is known to be away. Rejects with REGISTRY_FAILED. */
+  /**
+   * Resolves when it is there, or, if one is to wait for the registry, when it is known to be away.
+   * Rejects with REGISTRY_FAILED.
+   */
   async publish(path: string, value: string, claim: Claim): Promise<void> {
     const publication = this.#publications.get(path) ?? new Publication(path);
     this.#publications.set(path, publication);
     publication.want(value, claim);
-    const done = new Promise<void>((resolve, reject) => publication.waiters.add({ resolve, reject }));
+    const done = new Promise<void>((resolve, reject) =>
+      publication.waiters.add({ resolve, reject }),
+    );
     this.#wake();
     const { requestTimeout, waitForRegistry } = this.#options;
-    const late = gettyError('REGISTRY_FAILED', `etcd: ${this.#link.name} did not answer within ${requestTimeout} ms`);
+    const late = gettyError(
+      'REGISTRY_FAILED',
+      `etcd: ${this.#link.name} did not answer within ${requestTimeout} ms`,
+    );
     try {
       await within(requestTimeout, done, () => late);
     } catch (error) {
       if (waitForRegistry && !isRefusal(error) && !this.#closed) {
         this.#link.tell(error);
-        if (publication.owner === claim.owner && publication.state !== 'there') publication.tellPublished(false);
+        if (publication.owner === claim.owner && publication.state !== 'there')
+          publication.tellPublished(false);
         return;
       }
       if (publication.owner === claim.owner) publication.withdraw();
       this.#wake();
-      throw error === late ? late : registryFailed(this.#link.name, `cannot publish ${path}`, error);
+      throw error === late
+        ? late
+        : registryFailed(this.#link.name, `cannot publish ${path}`, error);
     }
   }
 
-  /** Remove the entry, if it is still this owner's. Does not reject: what cannot be deleted now is deleted later, or expires with the lease. */
+  /**
+   * Remove the entry, if it is still this owner's. Does not reject: what cannot be deleted now is
+   * deleted later, or expires with the lease.
+   */
   async withdraw(path: string, owner: Owner): Promise<void> {
     const publication = this.#publications.get(path);
     if (publication === undefined || publication.owner !== owner || this.#closed) return;
@@ -89,7 +107,9 @@ export class Publisher {
     await atMost(this.#options.requestTimeout, done);
   }
 
-  /** Revoke the lease, with which all entries vanish at once. Takes at most the time of a request. */
+  /**
+   * Revoke the lease, with which all entries vanish at once. Takes at most the time of a request.
+   */
   async close(): Promise<void> {
     this.#closed = true;
     this.#nap.wake();
@@ -121,7 +141,10 @@ export class Publisher {
       await new EntryRequests(this.#link, await this.#link.connection()).revoke(id);
     } catch (error) {
       if (isLeaseLost(error)) return;
-      this.#options.logger.warn({ error }, `registry: the lease could not be revoked, its entries expire after ${ttl} ms: ${reasonOf(error)}`);
+      this.#options.logger.warn(
+        { error },
+        `registry: the lease could not be revoked, its entries expire after ${ttl} ms: ${reasonOf(error)}`,
+      );
     }
   }
 
@@ -165,7 +188,10 @@ export class Publisher {
   }
 
   async #loseLease(): Promise<void> {
-    this.#options.logger.warn({ endpoints: this.#link.name }, 'registry: the lease is lost, the entries are published again under a new one');
+    this.#options.logger.warn(
+      { endpoints: this.#link.name },
+      'registry: the lease is lost, the entries are published again under a new one',
+    );
     this.#lease.forget();
     for (const publication of this.#publications.values()) {
       if (publication.state === 'there') publication.state = 'suspect';
@@ -180,7 +206,8 @@ export class Publisher {
     this.#watchFailure = undefined;
     if (failure !== undefined) throw failure.error;
     const connection = await this.#link.connection();
-    if (this.#watch === undefined || this.#watch.ended || this.#watch.connection !== connection) this.#watchOn(connection);
+    if (this.#watch === undefined || this.#watch.ended || this.#watch.connection !== connection)
+      this.#watchOn(connection);
     const requests = new EntryRequests(this.#link, connection);
     while (!this.#closed && !(await this.#lease.keep(requests))) await this.#loseLease();
     if (this.#closed) return;
@@ -202,7 +229,10 @@ export class Publisher {
   }
 
   /** A few at a time. What is refused concerns that entry alone; any other error ends the round. */
-  async #each(publications: readonly Publication[], act: (publication: Publication) => Promise<void>): Promise<void> {
+  async #each(
+    publications: readonly Publication[],
+    act: (publication: Publication) => Promise<void>,
+  ): Promise<void> {
     const rest = publications[Symbol.iterator]();
     const work = async (): Promise<void> => {
       for (const publication of rest) {
@@ -214,7 +244,9 @@ export class Publisher {
         }
       }
     };
-    const outcomes = await Promise.allSettled(Array.from({ length: Math.min(CONCURRENCY, publications.length) }, work));
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: Math.min(CONCURRENCY, publications.length) }, work),
+    );
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
@@ -233,10 +265,13 @@ export class Publisher {
   }
 
   /**
-   * Delete the entries that are about to be written over, as Go consumers need it. Another entry of each node stands meanwhile, and goes with the lease
-   * at the latest. Returns those.
+   * Delete the entries that are about to be written over, as Go consumers need it. Another entry of
+   * each node stands meanwhile, and goes with the lease at the latest. Returns those.
    */
-  async #makeRoom(publications: readonly Publication[], requests: EntryRequests): Promise<readonly { readonly key: Uint8Array }[]> {
+  async #makeRoom(
+    publications: readonly Publication[],
+    requests: EntryRequests,
+  ): Promise<readonly { readonly key: Uint8Array }[]> {
     const taken: Publication[] = [];
     for (let at = 0; at < publications.length; at += LOOK) {
       const some = publications.slice(at, at + LOOK);
@@ -295,11 +330,18 @@ export class Publisher {
       const some = publications.slice(at, at + LOOK);
       const { found, revision } = await requests.look(some);
       const now = new Map(some.map((publication, i) => [publication, found[i]]));
-      await this.#each(some, (publication) => this.#mend(publication, now.get(publication), revision, requests));
+      await this.#each(some, (publication) =>
+        this.#mend(publication, now.get(publication), revision, requests),
+      );
     }
   }
 
-  async #mend(publication: Publication, kv: KeyValue | undefined, revision: bigint, requests: EntryRequests): Promise<void> {
+  async #mend(
+    publication: Publication,
+    kv: KeyValue | undefined,
+    revision: bigint,
+    requests: EntryRequests,
+  ): Promise<void> {
     if (publication.state !== 'suspect' || publication.value === undefined) return;
     const lease = this.#lease.id as bigint;
     publication.seen = revision;
@@ -312,7 +354,10 @@ export class Publisher {
     if (kv !== undefined && !publication.isOurs(kv, this.#lease.known)) {
       publication.state = 'taken';
       publication.tellPublished(false);
-      this.#say(publication, 'somebody else has written this entry; it is left alone until it vanishes');
+      this.#say(
+        publication,
+        'somebody else has written this entry; it is left alone until it vanishes',
+      );
       return;
     }
     // An entry of ours under an earlier lease: it is written over.
@@ -337,7 +382,10 @@ export class Publisher {
     this.#options.logger.warn({ path: publication.path, error }, `registry: ${message}`);
   }
 
-  /** Watch our own entries on a connection: somebody may delete them, or write over them. What was missed until then is looked for. */
+  /**
+   * Watch our own entries on a connection: somebody may delete them, or write over them. What was
+   * missed until then is looked for.
+   */
   #watchOn(connection: Connection): void {
     this.#watch?.end();
     const watch = new WatchStream<Publication>(connection);
@@ -345,7 +393,8 @@ export class Publisher {
     this.#watchBegan = performance.now();
     for (const publication of this.#publications.values()) {
       publication.watched = false;
-      if (publication.state === 'there' || publication.state === 'taken') publication.state = 'suspect';
+      if (publication.state === 'there' || publication.state === 'taken')
+        publication.state = 'suspect';
     }
     const over = watch.run(
       (publication, answer) => this.#onAnswer(publication, answer),
@@ -363,14 +412,21 @@ export class Publisher {
   }
 
   #watchOne(publication: Publication): void {
-    if (publication.watched || publication.value === undefined || publication.seen === 0n || this.#watch === undefined) return;
+    if (
+      publication.watched ||
+      publication.value === undefined ||
+      publication.seen === 0n ||
+      this.#watch === undefined
+    )
+      return;
     publication.watched = true;
     this.#watch.add(publication, { key: publication.key, startRevision: publication.seen + 1n });
   }
 
   #onAnswer(publication: Publication, { events }: WatchResponse): void {
     for (const { type, kv } of events) {
-      const isOurs = type === Event_EventType.PUT && kv !== undefined && kv.lease === this.#lease.id;
+      const isOurs =
+        type === Event_EventType.PUT && kv !== undefined && kv.lease === this.#lease.id;
       if (!isOurs) this.#suspect(publication, true);
     }
   }

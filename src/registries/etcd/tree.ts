@@ -1,7 +1,16 @@
-/** What is known of everything under the root: entries by service, read when somebody asks for their service. */
+/**
+ * What is known of everything under the root: entries by service, read when somebody asks for their
+ * service.
+ */
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
-import { type Attributes, MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../micro/registry-entry.js';
+import {
+  type Attributes,
+  MAX_ENTRY_BYTES,
+  matches,
+  parseAttributes,
+  parseEntry,
+} from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import type { KeyValue } from './proto/kv_pb.js';
 
@@ -19,8 +28,9 @@ interface Entry {
   /** Once it was asked for; undefined then: garbage. */
   node: ServiceNode | undefined;
   /**
-   * The key is gone, and its provider may be about to write it again: when the entry leaves the lists, by performance.now(). It is set once, so that
-   * further outages do not prolong it. Infinity: the key is there.
+   * The key is gone, and its provider may be about to write it again: when the entry leaves the
+   * lists, by performance.now(). It is set once, so that further outages do not prolong it.
+   * Infinity: the key is there.
    */
   leavesAt: number;
 }
@@ -73,7 +83,10 @@ export class Tree {
     return this.#overflowed && this.#size < maxEntries * 0.9 && this.#bytes < maxBytes * 0.9;
   }
 
-  /** When the next entry whose key is gone leaves the lists, by performance.now(); Infinity: none does. */
+  /**
+   * When the next entry whose key is gone leaves the lists, by performance.now(); Infinity: none
+   * does.
+   */
   get nextLeavesAt(): number {
     let next = Number.POSITIVE_INFINITY;
     for (const { leavesAt } of this.#leaving) next = Math.min(next, leavesAt);
@@ -109,7 +122,10 @@ export class Tree {
     }
   }
 
-  /** Whatever was known of the key is replaced: a cluster that was restored may use a revision again, with another value. */
+  /**
+   * Whatever was known of the key is replaced: a cluster that was restored may use a revision
+   * again, with another value.
+   */
   put(kv: KeyValue): void {
     const place = this.#place(kv.key);
     if (place === undefined) return;
@@ -131,7 +147,8 @@ export class Tree {
 
   #textOf(path: string, value: Uint8Array): string | undefined {
     try {
-      if (value.length > MAX_ENTRY_BYTES) throw new Error(`its value has ${value.length} bytes, at most ${MAX_ENTRY_BYTES} are read`);
+      if (value.length > MAX_ENTRY_BYTES)
+        throw new Error(`its value has ${value.length} bytes, at most ${MAX_ENTRY_BYTES} are read`);
       return UTF8.decode(value);
     } catch (error) {
       this.#refuse(path, error);
@@ -139,7 +156,10 @@ export class Tree {
     }
   }
 
-  /** The key is gone. The entry stays in the lists until `leavesAt`, by performance.now(), unless it is put again. */
+  /**
+   * The key is gone. The entry stays in the lists until `leavesAt`, by performance.now(), unless it
+   * is put again.
+   */
   delete(key: Uint8Array, leavesAt: number): void {
     const place = this.#place(key);
     if (place === undefined) return;
@@ -170,7 +190,8 @@ export class Tree {
   keepOnly(keys: ReadonlySet<string>, leavesAt: number): void {
     for (const folder of [...this.#folders.values()]) {
       for (const [id, entry] of [...folder.entries]) {
-        if (!keys.has(`${this.#prefix}${folder.name}/${id}`)) this.#remove(folder, id, entry, leavesAt);
+        if (!keys.has(`${this.#prefix}${folder.name}/${id}`))
+          this.#remove(folder, id, entry, leavesAt);
       }
       this.#removeIfEmpty(folder);
     }
@@ -198,7 +219,10 @@ export class Tree {
     if (this.#overflowed) return;
     this.#overflowed = true;
     const { maxEntries, maxBytes, logger } = this.#options;
-    logger.warn({ path: this.#prefix, maxEntries, maxBytes }, 'registry: there are more entries than are kept, some are passed over');
+    logger.warn(
+      { path: this.#prefix, maxEntries, maxBytes },
+      'registry: there are more entries than are kept, some are passed over',
+    );
   }
 
   /** Where a key belongs; undefined for what is no provider's entry. */
@@ -208,7 +232,10 @@ export class Tree {
     const [name = '', id = ''] = parts;
     let folder = this.#folders.get(name);
     if (folder === undefined) {
-      const attributes = this.#readAttributes(path ?? `${this.#prefix}…`, path === undefined ? '' : name);
+      const attributes = this.#readAttributes(
+        path ?? `${this.#prefix}…`,
+        path === undefined ? '' : name,
+      );
       if (attributes === undefined || attributes.role !== 'SRT_Provider') return undefined;
       folder = { name, attributes, entries: new Map() };
     }
@@ -248,7 +275,11 @@ export class Tree {
     if (this.#refused.get(path) === reason || this.#refused.size > MAX_REFUSED) return;
     this.#refused.set(path, reason);
     const { logger } = this.#options;
-    if (this.#refused.size > MAX_REFUSED) logger.warn({ path }, `registry: over ${MAX_REFUSED} entries are none, no word is said of more`);
+    if (this.#refused.size > MAX_REFUSED)
+      logger.warn(
+        { path },
+        `registry: over ${MAX_REFUSED} entries are none, no word is said of more`,
+      );
     else logger.warn({ path, error }, 'registry: this is no entry, passed over');
   }
 }

@@ -1,10 +1,18 @@
-/** One stream of watches on a connection: ranges are added while it runs, and each answer is handed on. */
+/**
+ * One stream of watches on a connection: ranges are added while it runs, and each answer is handed
+ * on.
+ */
 
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { followSignal } from '../../core/signals.js';
 import type { Connection } from './connection.js';
-import { type WatchCreateRequest, type WatchRequest, WatchRequestSchema, type WatchResponse } from './proto/rpc_pb.js';
+import {
+  type WatchCreateRequest,
+  type WatchRequest,
+  WatchRequestSchema,
+  type WatchResponse,
+} from './proto/rpc_pb.js';
 
 /** What is watched, from which revision on. */
 export type Range = Partial<Pick<WatchCreateRequest, 'key' | 'rangeEnd' | 'startRevision'>>;
@@ -16,7 +24,10 @@ export class WatchStream<Tag> {
   readonly connection: Connection;
   readonly #requests = new Requests();
   readonly #abort = new AbortController();
-  /** Watches that the server has not confirmed, in the order of the requests, which is that of the confirmations. */
+  /**
+   * Watches that the server has not confirmed, in the order of the requests, which is that of the
+   * confirmations.
+   */
   readonly #unconfirmed: Tag[] = [];
   readonly #byId = new Map<bigint, Tag>();
   /** To be ended as soon as their ids are known. */
@@ -32,10 +43,16 @@ export class WatchStream<Tag> {
 
   add(tag: Tag, range: Range): void {
     this.#unconfirmed.push(tag);
-    this.#requests.push({ case: 'createRequest', value: { ...range, progressNotify: true, fragment: true } });
+    this.#requests.push({
+      case: 'createRequest',
+      value: { ...range, progressNotify: true, fragment: true },
+    });
   }
 
-  /** Ask up to which revision the watches are; `onProgress` of run() is told, unless the server is busy with the watches or older than etcd 3.4. */
+  /**
+   * Ask up to which revision the watches are; `onProgress` of run() is told, unless the server is
+   * busy with the watches or older than etcd 3.4.
+   */
   requestProgress(): void {
     this.#requests.push({ case: 'progressRequest', value: {} });
   }
@@ -52,8 +69,9 @@ export class WatchStream<Tag> {
   }
 
   /**
-   * Follow until end() is called. `onAnswer` is told of each answer of a watch; of one that is compacted, `onCompacted` is told, and that watch is over.
-   * Rejects when the stream or the connection fails, or a watch is refused.
+   * Follow until end() is called. `onAnswer` is told of each answer of a watch; of one that is
+   * compacted, `onCompacted` is told, and that watch is over. Rejects when the stream or the
+   * connection fails, or a watch is refused.
    */
   async run(
     onAnswer: (tag: Tag, answer: WatchResponse) => void,
@@ -64,15 +82,21 @@ export class WatchStream<Tag> {
     const release = followSignal(this.connection.gone, lost);
     if (this.connection.gone.aborted) lost();
     try {
-      // The server is to end the stream when it has lost its leader, for then it would learn of nothing.
+      // The server is to end the stream when it has lost its leader, for then it would learn of
+      // nothing.
       const headers = { ...this.connection.headers, hasleader: 'true' };
       // No deadline: 0 is none.
-      const answers = this.connection.watch.watch(this.#requests, { signal: this.#abort.signal, headers, timeoutMs: 0 });
+      const answers = this.connection.watch.watch(this.#requests, {
+        signal: this.#abort.signal,
+        headers,
+        timeoutMs: 0,
+      });
       for await (const answer of answers) {
         if (answer.watchId === NO_WATCH && !answer.created && !answer.canceled) onProgress(answer);
         else this.#take(answer, onAnswer, onCompacted);
       }
-      if (!this.#abort.signal.aborted) throw new ConnectError('the server ended the watch', Code.Unavailable);
+      if (!this.#abort.signal.aborted)
+        throw new ConnectError('the server ended the watch', Code.Unavailable);
     } catch (error) {
       if (!(this.#abort.signal.reason instanceof Ended)) throw error;
     } finally {
@@ -81,7 +105,11 @@ export class WatchStream<Tag> {
     }
   }
 
-  #take(answer: WatchResponse, onAnswer: (tag: Tag, answer: WatchResponse) => void, onCompacted: (tag: Tag) => void): void {
+  #take(
+    answer: WatchResponse,
+    onAnswer: (tag: Tag, answer: WatchResponse) => void,
+    onCompacted: (tag: Tag) => void,
+  ): void {
     const { watchId, created, canceled, compactRevision, cancelReason } = answer;
     if (created) this.#confirm(watchId, canceled);
     const tag = this.#byId.get(watchId);
@@ -109,7 +137,10 @@ export class WatchStream<Tag> {
   }
 }
 
-/** etcd tells why in words only. A stream keeps the token that it was begun with, which may have expired since. */
+/**
+ * etcd tells why in words only. A stream keeps the token that it was begun with, which may have
+ * expired since.
+ */
 function refusalOf(reason: string): Code {
   if (/auth token|auth store/.test(reason)) return Code.Unauthenticated;
   return reason.includes('permission') ? Code.PermissionDenied : Code.Unavailable;

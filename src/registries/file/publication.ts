@@ -1,4 +1,7 @@
-/** One entry that this process publishes: a file with exactly the value, alive as long as it is touched. */
+/**
+ * One entry that this process publishes: a file with exactly the value, alive as long as it is
+ * touched.
+ */
 import { randomUUID } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
@@ -7,7 +10,9 @@ import { gettyError, messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import { warn } from '../../core/warning.js';
 
-/** Who published a value: the registration that made it, so that an older one does not withdraw it. */
+/**
+ * Who published a value: the registration that made it, so that an older one does not withdraw it.
+ */
 export type Owner = object;
 
 /** Names that begin so are not entries; every registry may remove those that were left behind. */
@@ -21,11 +26,17 @@ export class Publication {
   readonly #logger: Logger | undefined;
   #onPublished: (isPublished: boolean) => void = () => {};
   #isPublished = true;
-  /** Another process's file in the place of ours, and when it was first seen so, by performance.now(). */
+  /**
+   * Another process's file in the place of ours, and when it was first seen so, by
+   * performance.now().
+   */
   #foreign: { readonly version: string; readonly firstSeen: number } | undefined;
   #value: string | undefined;
   #owner: Owner | undefined;
-  /** The file as we wrote it. Kept open: as long as it is, no other file has its inode number, so that we know ours again. */
+  /**
+   * The file as we wrote it. Kept open: as long as it is, no other file has its inode number, so
+   * that we know ours again.
+   */
   #file: FileHandle | undefined;
   #inode = 0;
   #publishing = 0;
@@ -51,8 +62,15 @@ export class Publication {
     return this.#value === undefined && this.#publishing === 0;
   }
 
-  /** Write the value, over whatever is there: it is an older life of the same node. Rejects with the file system's error. */
-  async publish(value: string, owner: Owner, onPublished: (isPublished: boolean) => void = () => {}): Promise<void> {
+  /**
+   * Write the value, over whatever is there: it is an older life of the same node. Rejects with the
+   * file system's error.
+   */
+  async publish(
+    value: string,
+    owner: Owner,
+    onPublished: (isPublished: boolean) => void = () => {},
+  ): Promise<void> {
     this.#publishing++;
     try {
       await this.#enqueue(async () => {
@@ -68,7 +86,10 @@ export class Publication {
     }
   }
 
-  /** Keep the entry alive, or write it again. Trouble is logged, and tried again by the next heartbeat. */
+  /**
+   * Keep the entry alive, or write it again. Trouble is logged, and tried again by the next
+   * heartbeat.
+   */
   beat(): Promise<void> {
     return this.#enqueue(async () => {
       if (this.#value === undefined) return;
@@ -87,7 +108,10 @@ export class Publication {
     this.#onPublished(isPublished);
   }
 
-  /** Remove the entry, if it is still this owner's; without one: whosever it is. Does not reject: what cannot be deleted expires. */
+  /**
+   * Remove the entry, if it is still this owner's; without one: whosever it is. Does not reject:
+   * what cannot be deleted expires.
+   */
   withdraw(owner?: Owner): Promise<void> {
     return this.#enqueue(async () => {
       if (this.#value === undefined || (owner !== undefined && this.#owner !== owner)) return;
@@ -116,7 +140,8 @@ export class Publication {
       const now = Date.now() / 1000;
       await this.#file.utimes(now, now);
     } else if (found !== undefined && this.#isAlive(found)) {
-      // Another process has published this node since. To touch its file would keep it alive after that process is gone.
+      // Another process has published this node since. To touch its file would keep it alive after
+      // that process is gone.
       this.#say('another process has published this entry; it is left alone as long as it lives');
       return false;
     } else {
@@ -128,10 +153,14 @@ export class Publication {
     return true;
   }
 
-  /** Whether the other process's file has changed within one ttl. The clock is not asked: it may have jumped. */
+  /**
+   * Whether the other process's file has changed within one ttl. The clock is not asked: it may
+   * have jumped.
+   */
   #isAlive(stats: Stats): boolean {
     const version = `${stats.mtimeMs}:${stats.ctimeMs}:${stats.ino}`;
-    if (this.#foreign?.version !== version) this.#foreign = { version, firstSeen: performance.now() };
+    if (this.#foreign?.version !== version)
+      this.#foreign = { version, firstSeen: performance.now() };
     return performance.now() - this.#foreign.firstSeen <= this.#ttl;
   }
 
@@ -170,8 +199,10 @@ export class Publication {
     const trouble = `${message} ${codeOf(error)}`;
     if (trouble === this.#trouble) return;
     this.#trouble = trouble;
-    if (this.#logger !== undefined) this.#logger.warn({ path: this.#path, error }, `registry: ${message}`);
-    else if (error !== undefined) warn(gettyError('REGISTRY_FAILED', `${this.#path}: ${message}: ${messageOf(error)}`, error));
+    if (this.#logger !== undefined)
+      this.#logger.warn({ path: this.#path, error }, `registry: ${message}`);
+    else if (error !== undefined)
+      warn(gettyError('REGISTRY_FAILED', `${this.#path}: ${message}: ${messageOf(error)}`, error));
   }
 }
 

@@ -4,19 +4,33 @@ import { lstat, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
-import { MAX_ENTRY_BYTES, matches, parseAttributes, parseEntry } from '../../micro/registry-entry.js';
+import {
+  MAX_ENTRY_BYTES,
+  matches,
+  parseAttributes,
+  parseEntry,
+} from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 import { codeOf, TEMPORARY } from './publication.js';
 
-/** A file is deleted when the clock says that it is out of date by so many ttl, and it has not changed for UNCHANGED_FOR ttl. */
+/**
+ * A file is deleted when the clock says that it is out of date by so many ttl, and it has not
+ * changed for UNCHANGED_FOR ttl.
+ */
 const DEAD_AFTER = 10;
 const UNCHANGED_FOR = 2;
-/** The part of ttl within which a living entry must change after this process has not looked for longer than ttl. */
+/**
+ * The part of ttl within which a living entry must change after this process has not looked for
+ * longer than ttl.
+ */
 const PATIENCE = 1 / 2;
 /** Trouble with one file, not with the registry. */
 const REFUSED = ['EACCES', 'EPERM', 'ENOTDIR', 'EISDIR', 'ELOOP'];
 
-/** A file as it was last looked at. Times are those of performance.now(), which does not jump as the clock does. */
+/**
+ * A file as it was last looked at. Times are those of performance.now(), which does not jump as the
+ * clock does.
+ */
 interface Known {
   /** Differs whenever the file was touched or replaced. */
   readonly version: string;
@@ -52,7 +66,10 @@ export class FileScanner {
     this.#logger = logger;
   }
 
-  /** Every living node that one of the queries looks for, or every living node. Rejects when the directory cannot be read: the registry is away. */
+  /**
+   * Every living node that one of the queries looks for, or every living node. Rejects when the
+   * directory cannot be read: the registry is away.
+   */
   async scan(queries: readonly ServiceQuery[] | 'all'): Promise<ServiceNode[]> {
     this.#refusedBefore = this.#refused;
     this.#refused = new Map();
@@ -64,7 +81,8 @@ export class FileScanner {
     for (const entry of await readdir(this.#root, { withFileTypes: true })) {
       const { name } = entry;
       if (name.startsWith('.')) await this.#lookAtUnfinished(name, unfinished, now);
-      else if (this.#isWanted(name, entry.isDirectory(), queries)) known.set(name, await this.#scanFolder(name, nodes, now, isLate));
+      else if (this.#isWanted(name, entry.isDirectory(), queries))
+        known.set(name, await this.#scanFolder(name, nodes, now, isLate));
     }
     this.#known = known;
     this.#unfinished = unfinished;
@@ -83,7 +101,9 @@ export class FileScanner {
     try {
       const attributes = parseAttributes(name);
       if (!isFolder) throw new Error('it is not a directory');
-      return queries === 'all' ? attributes.role === 'SRT_Provider' : queries.some((query) => matches(attributes, query));
+      return queries === 'all'
+        ? attributes.role === 'SRT_Provider'
+        : queries.some((query) => matches(attributes, query));
     } catch (error) {
       this.#refuse(join(this.#root, name), error);
       return false;
@@ -91,10 +111,16 @@ export class FileScanner {
   }
 
   /** Adds the living nodes to `nodes` and answers what it read. */
-  async #scanFolder(attributes: string, nodes: ServiceNode[], now: number, isLate: boolean): Promise<ReadonlyMap<string, Known>> {
+  async #scanFolder(
+    attributes: string,
+    nodes: ServiceNode[],
+    now: number,
+    isLate: boolean,
+  ): Promise<ReadonlyMap<string, Known>> {
     const before = this.#known.get(attributes);
     const after = new Map<string, Known>();
-    // A file that is replaced just now may be missing from the listing, so what was there before is looked for by its name.
+    // A file that is replaced just now may be missing from the listing, so what was there before is
+    // looked for by its name.
     const names = new Set([...(await this.#list(attributes)), ...(before?.keys() ?? [])]);
     for (const id of names) {
       const path = join(this.#root, attributes, id);
@@ -116,21 +142,37 @@ export class FileScanner {
     return after;
   }
 
-  /** An entry is alive as long as it changes. Only at the first look the clock decides, since there is nothing to compare with. */
+  /**
+   * An entry is alive as long as it changes. Only at the first look the clock decides, since there
+   * is nothing to compare with.
+   */
   #see(stats: Stats, before: Known | undefined, now: number, isLate: boolean): Known {
     const version = `${stats.mtimeMs}:${stats.ctimeMs}:${stats.size}:${stats.ino}`;
     if (before === undefined) {
       const age = Math.abs(Date.now() - stats.mtimeMs);
-      return { version, aliveAt: age <= this.#ttl ? now - age : Number.NEGATIVE_INFINITY, firstSeen: now, content: undefined };
+      return {
+        version,
+        aliveAt: age <= this.#ttl ? now - age : Number.NEGATIVE_INFINITY,
+        firstSeen: now,
+        content: undefined,
+      };
     }
-    if (before.version !== version) return { version, aliveAt: now, firstSeen: now, content: before.content };
+    if (before.version !== version)
+      return { version, aliveAt: now, firstSeen: now, content: before.content };
     // This process was busy or stopped, and the providers perhaps with it.
     const isExcused = isLate && before.aliveAt > this.#lookedAt - this.#ttl;
-    return isExcused ? { ...before, aliveAt: Math.max(before.aliveAt, now - this.#ttl * PATIENCE) } : before;
+    return isExcused
+      ? { ...before, aliveAt: Math.max(before.aliveAt, now - this.#ttl * PATIENCE) }
+      : before;
   }
 
   /** Whether it was removed. The clock may have jumped, so it does not decide alone. */
-  async #removeDead(path: string, stats: Stats, { firstSeen }: Known, now: number): Promise<boolean> {
+  async #removeDead(
+    path: string,
+    stats: Stats,
+    { firstSeen }: Known,
+    now: number,
+  ): Promise<boolean> {
     const isOld = stats.isFile() && Date.now() - stats.mtimeMs > this.#ttl * DEAD_AFTER;
     if (!isOld || now - firstSeen <= this.#ttl * UNCHANGED_FOR) return false;
     await unlink(path);
@@ -148,7 +190,13 @@ export class FileScanner {
     }
   }
 
-  async #read(attributes: string, id: string, path: string, stats: Stats, seen: Known): Promise<Known> {
+  async #read(
+    attributes: string,
+    id: string,
+    path: string,
+    stats: Stats,
+    seen: Known,
+  ): Promise<Known> {
     const before = this.#known.get(attributes)?.get(id);
     if (seen.content !== undefined && before?.version === seen.version) {
       if (seen.content.node === undefined) this.#refuseAgain(path);
@@ -158,7 +206,8 @@ export class FileScanner {
     try {
       // Not to be opened before: a named pipe would wait for its writer.
       if (!stats.isFile()) throw new Error('it is not a regular file');
-      if (stats.size > MAX_ENTRY_BYTES) throw new Error(`it has ${stats.size} bytes, at most ${MAX_ENTRY_BYTES} are read`);
+      if (stats.size > MAX_ENTRY_BYTES)
+        throw new Error(`it has ${stats.size} bytes, at most ${MAX_ENTRY_BYTES} are read`);
       text = await readFile(path, 'utf8');
       // Touched, and not changed: as a heartbeat does.
       if (seen.content?.node !== undefined && seen.content.text === text) return seen;
@@ -173,7 +222,8 @@ export class FileScanner {
   #refuse(path: string, error: unknown): void {
     const reason = messageOf(error);
     this.#refused.set(path, reason);
-    if (this.#refusedBefore.get(path) !== reason) this.#logger.warn({ path, error }, 'registry: this is no entry, passed over');
+    if (this.#refusedBefore.get(path) !== reason)
+      this.#logger.warn({ path, error }, 'registry: this is no entry, passed over');
   }
 
   #refuseAgain(path: string): void {
@@ -182,7 +232,11 @@ export class FileScanner {
   }
 
   /** Remove what a process left that was killed between writing a file and giving it its name. */
-  async #lookAtUnfinished(name: string, unfinished: Map<string, Known>, now: number): Promise<void> {
+  async #lookAtUnfinished(
+    name: string,
+    unfinished: Map<string, Known>,
+    now: number,
+  ): Promise<void> {
     if (!name.startsWith(TEMPORARY)) return;
     const path = join(this.#root, name);
     try {

@@ -1,10 +1,16 @@
-/** Keeps nodes that are missing after an outage in a list for a limited time, in which their providers can publish them again. */
+/**
+ * Keeps nodes that are missing after an outage in a list for a limited time, in which their
+ * providers can publish them again.
+ */
 import { nodeKey } from '../../micro/snapshots.js';
 import type { ServiceNode } from '../../micro/types.js';
 
 /** One list's missing nodes. All times are those of performance.now(), in milliseconds. */
 export class MissingNodes {
-  /** By nodeKey: until when the node stays in the list. It is set once, so that further outages do not prolong it. */
+  /**
+   * By nodeKey: until when the node stays in the list. It is set once, so that further outages do
+   * not prolong it.
+   */
   readonly #deadlines = new Map<string, number>();
 
   /** The earliest time at which a node leaves the list; undefined: no node is missing. */
@@ -12,12 +18,20 @@ export class MissingNodes {
     return this.#deadlines.size === 0 ? undefined : Math.min(...this.#deadlines.values());
   }
 
-  /** `present`, and those of `before` that are missing. A node that becomes missing now stays until `graceEnd`. */
-  keep(before: readonly ServiceNode[], present: readonly ServiceNode[], graceEnd: number): readonly ServiceNode[] {
+  /**
+   * `present`, and those of `before` that are missing. A node that becomes missing now stays until
+   * `graceEnd`.
+   */
+  keep(
+    before: readonly ServiceNode[],
+    present: readonly ServiceNode[],
+    graceEnd: number,
+  ): readonly ServiceNode[] {
     if (this.#deadlines.size === 0 && performance.now() >= graceEnd) return present;
     const now = performance.now();
     const presentKeys = new Set(present.map(nodeKey));
-    for (const key of [...this.#deadlines.keys()]) if (presentKeys.has(key)) this.#deadlines.delete(key);
+    for (const key of [...this.#deadlines.keys()])
+      if (presentKeys.has(key)) this.#deadlines.delete(key);
     const nodes = [...present];
     for (const node of before) {
       const key = nodeKey(node);

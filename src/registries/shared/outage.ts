@@ -1,4 +1,7 @@
-/** Tells of each outage of a registry once, and of its end: to the logger, or as a warning of the process when there is none. */
+/**
+ * Tells of each outage of a registry once, and of its end: to the logger, or as a warning of the
+ * process when there is none.
+ */
 import { type GettyError, gettyError, messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import { warn } from '../../core/warning.js';
@@ -10,7 +13,10 @@ export class Outage {
   #isTold = false;
   #failure: GettyError | undefined;
 
-  /** `name`: the registry with its address, for people to read. `details`: what the log lines hold besides. */
+  /**
+   * `name`: the registry with its address, for people to read. `details`: what the log lines hold
+   * besides.
+   */
   constructor(name: string, details: object, logger: Logger | undefined) {
     this.#name = name;
     this.#details = details;
@@ -22,7 +28,10 @@ export class Outage {
     return this.#isTold;
   }
 
-  /** REGISTRY_FAILED with the registry's address and the cause; undefined: nothing has failed since the registry last answered. */
+  /**
+   * REGISTRY_FAILED with the registry's address and the cause; undefined: nothing has failed since
+   * the registry last answered.
+   */
   get failure(): GettyError | undefined {
     return this.#failure;
   }
@@ -37,7 +46,8 @@ export class Outage {
     this.#failure = gettyError('REGISTRY_FAILED', `${this.#name} ${state}: ${reason}`, error);
     if (this.#isTold) return;
     this.#isTold = true;
-    if (this.#logger !== undefined) this.#logger.warn({ ...this.#details, error }, `registry: ${message}`);
+    if (this.#logger !== undefined)
+      this.#logger.warn({ ...this.#details, error }, `registry: ${message}`);
     else warn(this.#failure);
   }
 

@@ -20,26 +20,40 @@ const REFUSED = /[\u0000-\u001f\u007f-\u009f\ud800-\udfff\ue000-\uf8ff\ufff0-\uf
 
 /** `host:2181,other:2181/chroot`; the port may be left out. Throws BAD_ADDRESS. */
 export function parseEnsemble(text: string): Ensemble {
-  const [, list = '', path = ''] = (typeof text === 'string' && /^([^/]*)(\/.*)?$/s.exec(text)) || [];
+  const [, list = '', path = ''] =
+    (typeof text === 'string' && /^([^/]*)(\/.*)?$/s.exec(text)) || [];
   const hosts = list.split(',').map((host) => {
     const [, name, port = String(DEFAULT_PORT)] = HOST.exec(host.trim()) ?? [];
-    return name === undefined || Number(port) < 1 || Number(port) > 65535 ? undefined : `${name}:${port}`;
+    return name === undefined || Number(port) < 1 || Number(port) > 65535
+      ? undefined
+      : `${name}:${port}`;
   });
   const chroot = path.replace(/\/$/, '');
   if (hosts.some((host) => host === undefined) || !(chroot === '' || isPath(chroot))) {
-    throw gettyError('BAD_ADDRESS', `ZooKeeper: given ${showUrl(text)}, expected host:port,host:port/chroot`);
+    throw gettyError(
+      'BAD_ADDRESS',
+      `ZooKeeper: given ${showUrl(text)}, expected host:port,host:port/chroot`,
+    );
   }
   return { hosts: hosts as string[], chroot };
 }
 
 function isPath(path: unknown): path is string {
   if (typeof path !== 'string' || !path.startsWith('/') || REFUSED.test(path)) return false;
-  return path === '/' || path.split('/').every((part, at) => at === 0 || (part !== '' && part !== '.' && part !== '..'));
+  return (
+    path === '/' ||
+    path.split('/').every((part, at) => at === 0 || (part !== '' && part !== '.' && part !== '..'))
+  );
 }
 
 /** Throws BAD_OPTION. */
 export function checkPath(path: string, name = 'path'): void {
-  if (!isPath(path)) throw badOption(name, path, 'a path such as /a/b, without control characters, ".", ".." and a slash at its end');
+  if (!isPath(path))
+    throw badOption(
+      name,
+      path,
+      'a path such as /a/b, without control characters, ".", ".." and a slash at its end',
+    );
 }
 
 /** Of a path other than `/`. */
@@ -60,9 +74,21 @@ const ACLS: Readonly<Record<AclName, readonly Acl[]>> = {
 export function aclOf(given: AclName | readonly Acl[]): readonly Acl[] {
   const acl = typeof given === 'string' && Object.hasOwn(ACLS, given) ? ACLS[given] : given;
   const isAcl = ({ permissions, scheme, id }: Acl): boolean =>
-    Number.isInteger(permissions) && permissions > 0 && permissions <= PERMISSIONS.all && typeof scheme === 'string' && typeof id === 'string';
-  if (!Array.isArray(acl) || acl.length === 0 || !acl.every((entry) => typeof entry === 'object' && entry !== null && isAcl(entry))) {
-    throw badOption('acl', given, "'anyone', 'creator', 'readable', or at least one { permissions, scheme, id }");
+    Number.isInteger(permissions) &&
+    permissions > 0 &&
+    permissions <= PERMISSIONS.all &&
+    typeof scheme === 'string' &&
+    typeof id === 'string';
+  if (
+    !Array.isArray(acl) ||
+    acl.length === 0 ||
+    !acl.every((entry) => typeof entry === 'object' && entry !== null && isAcl(entry))
+  ) {
+    throw badOption(
+      'acl',
+      given,
+      "'anyone', 'creator', 'readable', or at least one { permissions, scheme, id }",
+    );
   }
   return acl;
 }

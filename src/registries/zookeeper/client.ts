@@ -2,7 +2,13 @@
 
 import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
-import { badOption, checkNames, type NamesOf, type Ranges, withDefaults } from '../../core/options.js';
+import {
+  badOption,
+  checkNames,
+  type NamesOf,
+  type Ranges,
+  withDefaults,
+} from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { tlsClientOptions } from '../../transport/stream/tls.js';
 import { aclOf, checkPath, parentOf, parseEnsemble } from './addresses.js';
@@ -79,7 +85,10 @@ interface Task {
   fail(error: Error): void;
 }
 
-/** Called with the outcome of an operation before anything else that arrives is looked at: the place to add its watch. */
+/**
+ * Called with the outcome of an operation before anything else that arrives is looked at: the place
+ * to add its watch.
+ */
 type Settled = (error: Error | undefined) => void;
 
 export class ZooKeeperClient implements AsyncDisposable {
@@ -94,7 +103,10 @@ export class ZooKeeperClient implements AsyncDisposable {
   #pending = 0;
   #closed: Promise<void> | undefined;
 
-  /** `hosts`: `host:port,host:port/chroot`. Connects with the first operation. Throws BAD_ADDRESS or BAD_OPTION. */
+  /**
+   * `hosts`: `host:port,host:port/chroot`. Connects with the first operation. Throws BAD_ADDRESS or
+   * BAD_OPTION.
+   */
   constructor(hosts: string, options: ZooKeeperClientOptions = {}) {
     checkNames('ZooKeeperClient', options, NAMES);
     const ensemble = parseEnsemble(hosts);
@@ -102,12 +114,16 @@ export class ZooKeeperClient implements AsyncDisposable {
     this.#options = withDefaults(CLIENT_DEFAULTS, options, RANGES);
     this.#chroot = ensemble.chroot;
     // Of a secret no more than its type is shown.
-    if (credentials !== undefined && !(typeof credentials === 'string' && /^[^:]+:/.test(credentials)))
+    if (
+      credentials !== undefined &&
+      !(typeof credentials === 'string' && /^[^:]+:/.test(credentials))
+    )
       throw badOption('credentials', typeof credentials, 'user:password');
     this.#credentials = credentials;
     this.#acl = aclOf(options.acl ?? (credentials === undefined ? 'anyone' : 'creator'));
     checkCallback('onState', onState);
-    if (tls !== undefined) tlsClientOptions(tls, { scheme: 'tls', host: 'localhost', port: 1, path: '', text: '' });
+    if (tls !== undefined)
+      tlsClientOptions(tls, { scheme: 'tls', host: 'localhost', port: 1, path: '', text: '' });
     this.#keeper = new Keeper(
       { ...this.#options, hosts: ensemble.hosts, tls },
       {
@@ -143,23 +159,30 @@ export class ZooKeeperClient implements AsyncDisposable {
     return this.#keeper.isOwn(ephemeralOwner);
   }
 
-  // ---- operations. All reject with a ZooKeeperError, see its reason; a bad path is thrown as BAD_OPTION ----
+  // ---- operations. All reject with a ZooKeeperError, see its reason; a bad path is thrown as
+  // BAD_OPTION ----
 
   async create(path: string, data: Uint8Array, options: CreateOptions = {}): Promise<void> {
     checkNames('create()', options, CREATE_NAMES);
     await this.#submit(this.#create(path, data, options));
   }
 
-  /** The persistent nodes of a path that are not there, those of the chroot included, without data. */
+  /**
+   * The persistent nodes of a path that are not there, those of the chroot included, without data.
+   */
   async makePath(path: string, options: Pick<CreateOptions, 'acl'> = {}): Promise<void> {
     checkNames('makePath()', options, { acl: true });
-    await this.#makePath(this.#absolute(path), options.acl === undefined ? this.#acl : aclOf(options.acl));
+    await this.#makePath(
+      this.#absolute(path),
+      options.acl === undefined ? this.#acl : aclOf(options.acl),
+    );
   }
 
   async #makePath(path: string, acl: readonly Acl[]): Promise<void> {
     if (path === '/') return;
     try {
-      // Asked first: who may not create beneath a parent is told so, and not that the node is there.
+      // Asked first: who may not create beneath a parent is told so, and not that the node is
+      // there.
       await this.#submit(protocol.exists(path, false));
       return;
     } catch (error) {
@@ -196,7 +219,10 @@ export class ZooKeeperClient implements AsyncDisposable {
   async getData(path: string, options: WatchOptions = {}): Promise<NodeData> {
     const watch = watchOf(options);
     const absolute = this.#absolute(path);
-    return this.#submit(protocol.getData(absolute, watch !== undefined), this.#watchIfDone('data', absolute, watch));
+    return this.#submit(
+      protocol.getData(absolute, watch !== undefined),
+      this.#watchIfDone('data', absolute, watch),
+    );
   }
 
   async setData(path: string, data: Uint8Array, version = ANY_VERSION): Promise<Stat> {
@@ -207,7 +233,10 @@ export class ZooKeeperClient implements AsyncDisposable {
   async getChildren(path: string, options: WatchOptions = {}): Promise<string[]> {
     const watch = watchOf(options);
     const absolute = this.#absolute(path);
-    return this.#submit(protocol.getChildren(absolute, watch !== undefined), this.#watchIfDone('child', absolute, watch));
+    return this.#submit(
+      protocol.getChildren(absolute, watch !== undefined),
+      this.#watchIfDone('child', absolute, watch),
+    );
   }
 
   /** Let the server that we are connected with catch up with what was written before. */
@@ -219,10 +248,15 @@ export class ZooKeeperClient implements AsyncDisposable {
   async multi(operations: readonly MultiOperation[]): Promise<void> {
     const parts = operations.map((operation): Operation<unknown> => {
       checkNames(`the ${operation.type} of multi()`, operation, MULTI_NAMES[operation.type]);
-      if (operation.type === 'create') return this.#create(operation.path, operation.data, operation);
+      if (operation.type === 'create')
+        return this.#create(operation.path, operation.data, operation);
       const { path, version = ANY_VERSION } = operation;
-      if (operation.type === 'setData') return protocol.setData(this.#absolute(path), operation.data, version);
-      return (operation.type === 'delete' ? protocol.remove : protocol.check)(this.#absolute(path), version);
+      if (operation.type === 'setData')
+        return protocol.setData(this.#absolute(path), operation.data, version);
+      return (operation.type === 'delete' ? protocol.remove : protocol.check)(
+        this.#absolute(path),
+        version,
+      );
     });
     await this.#submit(protocol.multi(parts));
   }
@@ -232,8 +266,17 @@ export class ZooKeeperClient implements AsyncDisposable {
     this.#watches.remove(this.#absolute(path), watcher);
   }
 
-  #create(path: string, data: Uint8Array, { ephemeral = false, acl }: { ephemeral?: boolean; acl?: AclName | readonly Acl[] }): Operation<string> {
-    return protocol.create(this.#absolute(path), data, acl === undefined ? this.#acl : aclOf(acl), ephemeral);
+  #create(
+    path: string,
+    data: Uint8Array,
+    { ephemeral = false, acl }: { ephemeral?: boolean; acl?: AclName | readonly Acl[] },
+  ): Operation<string> {
+    return protocol.create(
+      this.#absolute(path),
+      data,
+      acl === undefined ? this.#acl : aclOf(acl),
+      ephemeral,
+    );
   }
 
   #absolute(path: string): string {
@@ -296,7 +339,11 @@ export class ZooKeeperClient implements AsyncDisposable {
       return new ZooKeeperError('OPERATION_TIMEOUT', why);
     }
     const reason = lastFailure === undefined ? '' : `: ${messageOf(lastFailure)}`;
-    return new ZooKeeperError('OPERATION_TIMEOUT', `ZooKeeper: ${name} ${path}: no connection within ${timeout} ms${reason}`, lastFailure);
+    return new ZooKeeperError(
+      'OPERATION_TIMEOUT',
+      `ZooKeeper: ${name} ${path}: no connection within ${timeout} ms${reason}`,
+      lastFailure,
+    );
   }
 
   #onLink(link: Link): void {
@@ -331,7 +378,10 @@ export class ZooKeeperClient implements AsyncDisposable {
 
   // ---- the end ----
 
-  /** End the session, so that its ephemeral nodes go at once, and disconnect. Without a connection they go when the session expires. Does not reject. */
+  /**
+   * End the session, so that its ephemeral nodes go at once, and disconnect. Without a connection
+   * they go when the session expires. Does not reject.
+   */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -340,9 +390,13 @@ export class ZooKeeperClient implements AsyncDisposable {
   async #close(): Promise<void> {
     const reason = new ZooKeeperError('CLOSED', 'ZooKeeper: the client is closed');
     const { state, sessionId } = this.#keeper;
-    for (const task of state === 'connected' ? [] : [...this.#unsent]) task.fail(closed(task.operation));
+    for (const task of state === 'connected' ? [] : [...this.#unsent])
+      task.fail(closed(task.operation));
     if (sessionId !== 0n && state !== 'away') {
-      await this.#perform(protocol.closeSession(), Math.min(CLOSE_LIMIT, this.#options.operationTimeout)).catch(() => {});
+      await this.#perform(
+        protocol.closeSession(),
+        Math.min(CLOSE_LIMIT, this.#options.operationTimeout),
+      ).catch(() => {});
     }
     await this.#keeper.stop(reason);
     for (const task of [...this.#unsent]) task.fail(closed(task.operation));

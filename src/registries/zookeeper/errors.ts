@@ -27,9 +27,11 @@ const REASONS = {
 } as const;
 
 /**
- * Why an operation failed. The server's answers, and our own: `CONNECTION_LOST` (the operation was under way: whether it was
- * done is not known), `SILENT` (why the connection was given up), `OPERATION_TIMEOUT` (the same, unless it was not sent), `NOT_SENT` (too large, or too many are pending),
- * `REFUSED` (no server takes the session), `READ_ONLY`, `CLOSED`, and `UNKNOWN` for a number that has no name here.
+ * Why an operation failed. The server's answers, and our own: `CONNECTION_LOST` (the operation was
+ * under way: whether it was done is not known), `SILENT` (why the connection was given up),
+ * `OPERATION_TIMEOUT` (the same, unless it was not sent), `NOT_SENT` (too large, or too many are
+ * pending), `REFUSED` (no server takes the session), `READ_ONLY`, `CLOSED`, and `UNKNOWN` for a
+ * number that has no name here.
  */
 export type ZooKeeperReason =
   | (typeof REASONS)[keyof typeof REASONS]
@@ -54,8 +56,12 @@ export class ZooKeeperError extends GettyError {
 
 /** The error of a number that the server answered. */
 export function answered(number: number, name: string, path: string): ZooKeeperError {
-  const reason: ZooKeeperReason = (REASONS as Readonly<Record<number, ZooKeeperReason>>)[number] ?? 'UNKNOWN';
-  return new ZooKeeperError(reason, `ZooKeeper: ${name} ${path}: ${reason === 'UNKNOWN' ? `error ${number}` : reason}`);
+  const reason: ZooKeeperReason =
+    (REASONS as Readonly<Record<number, ZooKeeperReason>>)[number] ?? 'UNKNOWN';
+  return new ZooKeeperError(
+    reason,
+    `ZooKeeper: ${name} ${path}: ${reason === 'UNKNOWN' ? `error ${number}` : reason}`,
+  );
 }
 
 /** Undefined for what is no ZooKeeperError. */
@@ -72,7 +78,10 @@ const CONNECTION: readonly (ZooKeeperReason | undefined)[] = [
   'THROTTLED',
 ];
 
-/** Whether it failed for want of a connection or a quorum, so that the same may succeed later; otherwise the server refuses it. */
+/**
+ * Whether it failed for want of a connection or a quorum, so that the same may succeed later;
+ * otherwise the server refuses it.
+ */
 export function isConnectionTrouble(error: unknown): boolean {
   return CONNECTION.includes(reasonOf(error));
 }

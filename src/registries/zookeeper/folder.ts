@@ -10,7 +10,9 @@ import { Steady } from './steady.js';
 
 /** Entries that are read at a time. */
 const BATCH = 200;
-/** Entries that are read at all: who writes more into one place fills no memory but the server's. */
+/**
+ * Entries that are read at all: who writes more into one place fills no memory but the server's.
+ */
 export const MAX_ENTRIES = 20_000;
 
 /** One entry as it was last read. */
@@ -46,7 +48,14 @@ export class Folder {
   #nodes: readonly ServiceNode[] | undefined;
 
   /** `changed` is called when there is another list. */
-  constructor(client: ZooKeeperClient, root: string, name: string, attributes: Attributes, logger: Logger, changed: () => void) {
+  constructor(
+    client: ZooKeeperClient,
+    root: string,
+    name: string,
+    attributes: Attributes,
+    logger: Logger,
+    changed: () => void,
+  ) {
     this.attributes = attributes;
     this.#client = client;
     this.#path = `${root}/${name}`;
@@ -66,9 +75,13 @@ export class Folder {
     return this.#readsDone;
   }
 
-  /** Read what has changed. Returns the number of the first read that has all changes that the server has told of so far. */
+  /**
+   * Read what has changed. Returns the number of the first read that has all changes that the
+   * server has told of so far.
+   */
   refresh(): number {
-    const isStale = this.#mustList || this.#names.some((id) => this.#entries.get(id)?.stale !== false);
+    const isStale =
+      this.#mustList || this.#names.some((id) => this.#entries.get(id)?.stale !== false);
     if (!isStale) return this.#readsBegun;
     const next = this.#readsBegun + 1;
     this.#steady.wake();
@@ -80,7 +93,8 @@ export class Folder {
     this.#stopped = true;
     this.#steady.stop();
     this.#client.unwatch(this.#path, this.#onChildren);
-    for (const [id, { onEvent }] of this.#entries) this.#client.unwatch(`${this.#path}/${id}`, onEvent);
+    for (const [id, { onEvent }] of this.#entries)
+      this.#client.unwatch(`${this.#path}/${id}`, onEvent);
     this.#entries.clear();
   }
 
@@ -95,14 +109,18 @@ export class Folder {
     if (this.#stopped) return;
     const toRead = this.#names.filter((id) => this.#entries.get(id)?.stale !== false);
     for (let at = 0; at < toRead.length && !this.#stopped; at += BATCH) {
-      const outcomes = await Promise.allSettled(toRead.slice(at, at + BATCH).map((id) => this.#read(id)));
+      const outcomes = await Promise.allSettled(
+        toRead.slice(at, at + BATCH).map((id) => this.#read(id)),
+      );
       const failed = outcomes.find((outcome) => outcome.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
     }
     if (this.#stopped) return;
     this.#trouble = '';
     this.#readsDone = read;
-    this.#nodes = [...this.#entries.values()].flatMap(({ node }) => (node === undefined ? [] : [node]));
+    this.#nodes = [...this.#entries.values()].flatMap(({ node }) =>
+      node === undefined ? [] : [node],
+    );
     this.#changed();
   }
 
@@ -147,7 +165,8 @@ export class Folder {
       if (reasonOf(error) === 'NO_AUTH') entry.stale = true;
       else if (reasonOf(error) !== undefined) throw error;
       entry.reason = messageOf(error);
-      if (before?.reason !== entry.reason) this.#logger.warn({ path, error }, 'registry: this is no entry, passed over');
+      if (before?.reason !== entry.reason)
+        this.#logger.warn({ path, error }, 'registry: this is no entry, passed over');
     }
     if (this.#stopped) {
       this.#client.unwatch(path, entry.onEvent);

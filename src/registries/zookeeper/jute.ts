@@ -1,7 +1,13 @@
-/** Jute, ZooKeeper's serialization: big-endian numbers; strings, buffers and vectors with their length before them. */
+/**
+ * Jute, ZooKeeper's serialization: big-endian numbers; strings, buffers and vectors with their
+ * length before them.
+ */
 import { gettyError } from '../../core/errors.js';
 
-/** Reads what a server sent. Every length is checked against the bytes that are there before anything is made of it; throws BAD_FRAME. */
+/**
+ * Reads what a server sent. Every length is checked against the bytes that are there before
+ * anything is made of it; throws BAD_FRAME.
+ */
 export class JuteReader {
   readonly #bytes: Buffer;
   #at = 0;
@@ -38,7 +44,10 @@ export class JuteReader {
     return this.buffer().toString('utf8');
   }
 
-  /** `least`: the fewest bytes that an element can take, so that a forged count is seen before an array is made for it. */
+  /**
+   * `least`: the fewest bytes that an element can take, so that a forged count is seen before an
+   * array is made for it.
+   */
   vector<T>(least: number, read: () => T): T[] {
     const count = this.#length('a vector');
     if (count * least > this.rest) throw badFrame(`a vector of ${count} elements`, this.rest);
@@ -62,7 +71,10 @@ export class JuteReader {
 }
 
 function badFrame(what: string, rest: number): Error {
-  return gettyError('BAD_FRAME', `the ZooKeeper server announces ${what}, and ${rest} bytes are left`);
+  return gettyError(
+    'BAD_FRAME',
+    `the ZooKeeper server announces ${what}, and ${rest} bytes are left`,
+  );
 }
 
 const FIRST_SIZE = 256;

@@ -1,4 +1,7 @@
-/** Keeps one session alive: dials the hosts in turn with jittered backoff, takes the session up again, and begins a new one when it has expired. */
+/**
+ * Keeps one session alive: dials the hosts in turn with jittered backoff, takes the session up
+ * again, and begins a new one when it has expired.
+ */
 import { notifyOrWarn } from '../../core/callbacks.js';
 import { pause } from '../../core/timers.js';
 import type { TlsOptions } from '../../transport/index.js';
@@ -25,7 +28,10 @@ export interface KeeperEvents {
   onState(state: ClientState, cause?: Error): unknown;
 }
 
-/** A connection that ends sooner counts as a failed attempt, so that being accepted and dropped makes no hot loop. */
+/**
+ * A connection that ends sooner counts as a failed attempt, so that being accepted and dropped
+ * makes no hot loop.
+ */
 const SHORTEST_LIFE = 1_000;
 /** Of the session's timeout: with the silence before it, less than the whole. */
 const FIRST_PATIENCE = 1 / 6;
@@ -118,19 +124,25 @@ export class Keeper {
     if (failed === 0) return Math.random() * initialDelay;
     if (failed % this.#hosts.length !== 0) return 0;
     const rounds = failed / this.#hosts.length;
-    return Math.min(maxDelay, initialDelay * 2 ** Math.min(rounds - 1, 30)) * (0.5 + Math.random() / 2);
+    return (
+      Math.min(maxDelay, initialDelay * 2 ** Math.min(rounds - 1, 30)) * (0.5 + Math.random() / 2)
+    );
   }
 
   /**
-   * Milliseconds for one attempt. Short, so that the next host is asked while the session lives, and since a server that starts may forget whom it
-   * has accepted; longer after each server that did not answer in time, since a slow one may be all there is.
+   * Milliseconds for one attempt. Short, so that the next host is asked while the session lives,
+   * and since a server that starts may forget whom it has accepted; longer after each server that
+   * did not answer in time, since a slow one may be all there is.
    */
   #patience(): number {
     const first = Math.min(LONGEST_FIRST_PATIENCE, Math.ceil(this.#timeout * FIRST_PATIENCE));
     return Math.min(this.#timeout, first * 2 ** Math.min(this.#slow, 10));
   }
 
-  /** One host until it is lost again. Answers for how many milliseconds it had the session; 0: it did not take it. */
+  /**
+   * One host until it is lost again. Answers for how many milliseconds it had the session; 0: it
+   * did not take it.
+   */
   async #attempt(host: string): Promise<number> {
     let link: Link;
     try {
@@ -167,15 +179,24 @@ export class Keeper {
   #isOver(error: Error): boolean {
     const reason = reasonOf(error);
     if (reason === 'SESSION_EXPIRED') return true;
-    // A server whose data was lost has seen less than we have, and refuses us for that. By now no server can have the session still, but
-    // for those that were all away; then our entries are known by their owner, and replaced.
+    // A server whose data was lost has seen less than we have, and refuses us for that. By now no
+    // server can have the session still, but for those that were all away; then our entries are
+    // known by their owner, and replaced.
     return reason === 'REFUSED' && performance.now() - this.#contactAt > 2 * this.#timeout;
   }
 
   #dial(host: string, timeout: number): Promise<Link> {
     const { maxResponseBytes, tls } = this.#options;
     const { signal } = this.#abort;
-    const options = { host, tls, timeout, maxResponseBytes, session: this.#session, lastZxid: this.#lastZxid, signal };
+    const options = {
+      host,
+      tls,
+      timeout,
+      maxResponseBytes,
+      session: this.#session,
+      lastZxid: this.#lastZxid,
+      signal,
+    };
     return Link.open(options, {
       onZxid: (zxid) => {
         if (zxid > this.#lastZxid) this.#lastZxid = zxid;

@@ -1,9 +1,18 @@
-/** One connection with one server: the handshake, requests and their answers in order, pings, and one end. */
+/**
+ * One connection with one server: the handshake, requests and their answers in order, pings, and
+ * one end.
+ */
 
 import { gettyError } from '../../core/errors.js';
 import { followSignal } from '../../core/signals.js';
 import { startTimer } from '../../core/timers.js';
-import { type Client, connect, lengthPrefixed, type Session, type TlsOptions } from '../../transport/index.js';
+import {
+  type Client,
+  connect,
+  lengthPrefixed,
+  type Session,
+  type TlsOptions,
+} from '../../transport/index.js';
 import { every } from '../../transport/session/timer-wheel.js';
 import { answered, ZooKeeperError } from './errors.js';
 import { JuteReader } from './jute.js';
@@ -41,37 +50,57 @@ export interface LinkOptions {
 export interface LinkEvents {
   /** Any answer with a transaction's number. */
   onZxid(zxid: bigint): void;
-  /** At once, within the frame's turn: an answer that sets a watch comes before the event of that watch. */
+  /**
+   * At once, within the frame's turn: an answer that sets a watch comes before the event of that
+   * watch.
+   */
   onEvent(type: WatchEventType, path: string): void;
 }
 
-/** Who waits for an answer. One of both is called, once, within the turn in which the answer is read. */
+/**
+ * Who waits for an answer. One of both is called, once, within the turn in which the answer is
+ * read.
+ */
 export interface Waiting<T> {
   succeed(value: T): void;
   fail(error: Error): void;
 }
 
 const LAST_XID = 2 ** 31 - 1;
-/** A server that is silent for so much of the session's timeout is left: the rest is for finding another one. */
+/**
+ * A server that is silent for so much of the session's timeout is left: the rest is for finding
+ * another one.
+ */
 const SILENCE = 2 / 3;
 const PING_AFTER = 1 / 3;
 const CHECKS_PER_TIMEOUT = 24;
-/** A check adds at most this part of the timeout to the silence: a later one shows that this process was busy or stopped. */
+/**
+ * A check adds at most this part of the timeout to the silence: a later one shows that this process
+ * was busy or stopped.
+ */
 const LATE_CHECK = 6;
-/** Requests that the socket has not taken. The number of those under way is limited by the client. */
+/**
+ * Requests that the socket has not taken. The number of those under way is limited by the client.
+ */
 const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
 
 export class Link {
   readonly host: string;
   readonly #options: LinkOptions;
   readonly #events: LinkEvents;
-  readonly #inFlight = new Map<number, { readonly operation: Operation<unknown>; readonly waiting: Waiting<unknown> }>();
+  readonly #inFlight = new Map<
+    number,
+    { readonly operation: Operation<unknown>; readonly waiting: Waiting<unknown> }
+  >();
   #client: Client<Buffer, Uint8Array> | undefined;
   #session: Session<Buffer, Uint8Array> | undefined;
   #granted: Granted | undefined;
   #greet: { resolve(): void; reject(error: Error): void } | undefined;
   #lastXid = 0;
-  /** Milliseconds since the last byte of the server, without the time for which this process was busy or stopped. */
+  /**
+   * Milliseconds since the last byte of the server, without the time for which this process was
+   * busy or stopped.
+   */
   #silence = 0;
   #heardBytes: number | undefined;
   #sentAt = 0;
@@ -91,8 +120,9 @@ export class Link {
   }
 
   /**
-   * Connect and take the session up, or begin one. Rejects with CONNECT_FAILED or BAD_OPTION (the transport's), or with a
-   * ZooKeeperError: SESSION_EXPIRED, REFUSED (the server closed without an answer), READ_ONLY, OPERATION_TIMEOUT.
+   * Connect and take the session up, or begin one. Rejects with CONNECT_FAILED or BAD_OPTION (the
+   * transport's), or with a ZooKeeperError: SESSION_EXPIRED, REFUSED (the server closed without an
+   * answer), READ_ONLY, OPERATION_TIMEOUT.
    */
   static async open(options: LinkOptions, events: LinkEvents): Promise<Link> {
     const link = new Link(options, events);
@@ -117,7 +147,8 @@ export class Link {
       codec: lengthPrefixed({ width: 4 }),
       listener: {
         onMessage: (_: unknown, frame: Buffer) => this.#onFrame(frame),
-        onError: (_: unknown, error: Error) => this.#note(this.#granted === undefined ? this.#refused(error) : error),
+        onError: (_: unknown, error: Error) =>
+          this.#note(this.#granted === undefined ? this.#refused(error) : error),
         onClose: () => this.#end(),
       },
       name: `zookeeper ${host}`,
@@ -125,11 +156,21 @@ export class Link {
       maxQueuedBytes: MAX_QUEUED_BYTES,
     };
     const address = `${tls === undefined ? 'tcp' : 'tls'}://${host}`;
-    this.#client = await connect<Buffer, Uint8Array>(address, setup, { connectTimeout: timeout, reconnect: false, tls, signal });
+    this.#client = await connect<Buffer, Uint8Array>(address, setup, {
+      connectTimeout: timeout,
+      reconnect: false,
+      tls,
+      signal,
+    });
     this.#session = await this.#client.session();
     const left = Math.max(1, timeout - (performance.now() - began));
     const tooLate = (): void =>
-      this.destroy(new ZooKeeperError('OPERATION_TIMEOUT', `ZooKeeper: ${host} has not taken the session within ${timeout} ms`));
+      this.destroy(
+        new ZooKeeperError(
+          'OPERATION_TIMEOUT',
+          `ZooKeeper: ${host} has not taken the session within ${timeout} ms`,
+        ),
+      );
     const abort = (): void => this.destroy(signal.reason as Error);
     const timer = startTimer(tooLate, left);
     void this.ended.then(followSignal(signal, abort));
@@ -145,7 +186,10 @@ export class Link {
 
   // ---- what is sent ----
 
-  /** Authenticate before anything else is asked; what the server says against it ends the connection. */
+  /**
+   * Authenticate before anything else is asked; what the server says against it ends the
+   * connection.
+   */
   authenticate(scheme: string, secret: string): void {
     this.#write(encodeAuth(scheme, secret));
   }
@@ -161,7 +205,10 @@ export class Link {
     const bytes = encodeRequest(this.#lastXid, operation);
     if (bytes.length > maxBytes) {
       const what = `${operation.name} ${operation.path.slice(0, 200)}`;
-      throw new ZooKeeperError('NOT_SENT', `ZooKeeper: ${what}: the request has ${bytes.length} bytes; maxRequestBytes is ${maxBytes}`);
+      throw new ZooKeeperError(
+        'NOT_SENT',
+        `ZooKeeper: ${what}: the request has ${bytes.length} bytes; maxRequestBytes is ${maxBytes}`,
+      );
     }
     this.#inFlight.set(this.#lastXid, { operation, waiting: waiting as Waiting<unknown> });
     this.#write(bytes);
@@ -193,11 +240,21 @@ export class Link {
 
   #onGranted(granted: Granted | undefined): void {
     const { host } = this.#options;
-    if (granted === undefined) throw new ZooKeeperError('SESSION_EXPIRED', `ZooKeeper: ${host} says that the session has expired`);
-    if (granted.readOnly) throw new ZooKeeperError('READ_ONLY', `ZooKeeper: ${host} has lost its quorum and only lets read`);
+    if (granted === undefined)
+      throw new ZooKeeperError(
+        'SESSION_EXPIRED',
+        `ZooKeeper: ${host} says that the session has expired`,
+      );
+    if (granted.readOnly)
+      throw new ZooKeeperError(
+        'READ_ONLY',
+        `ZooKeeper: ${host} has lost its quorum and only lets read`,
+      );
     this.#granted = granted;
     this.#checkedAt = performance.now();
-    this.#stopTicking = every(Math.max(5, granted.timeout / CHECKS_PER_TIMEOUT), () => this.#check(granted.timeout));
+    this.#stopTicking = every(Math.max(5, granted.timeout / CHECKS_PER_TIMEOUT), () =>
+      this.#check(granted.timeout),
+    );
     this.#greet?.resolve();
   }
 
@@ -208,7 +265,12 @@ export class Link {
       const event = decodeEvent(from);
       if (event !== undefined) this.#events.onEvent(event.type, event.path);
     } else if (header.xid === XID.auth || header.xid === XID.setWatches) {
-      if (header.error !== 0) throw answered(header.error, header.xid === XID.auth ? 'addauth' : 'setWatches', this.#options.host);
+      if (header.error !== 0)
+        throw answered(
+          header.error,
+          header.xid === XID.auth ? 'addauth' : 'setWatches',
+          this.#options.host,
+        );
     } else if (header.xid !== XID.ping) {
       this.#onAnswer(header, from);
     }
@@ -219,7 +281,10 @@ export class Link {
     const [expected] = this.#inFlight.keys();
     const found = this.#inFlight.get(xid);
     if (found === undefined || xid !== expected) {
-      throw gettyError('BAD_FRAME', `${this.#options.host} answers request ${xid}, expected ${expected ?? 'none'}`);
+      throw gettyError(
+        'BAD_FRAME',
+        `${this.#options.host} answers request ${xid}, expected ${expected ?? 'none'}`,
+      );
     }
     const { operation, waiting } = found;
     this.#inFlight.delete(xid);
@@ -244,16 +309,25 @@ export class Link {
     this.#heardBytes = this.#session?.stats.bytesRead;
   }
 
-  /** The ticker calls it after what has arrived was read, so that a process that was stopped for a while is not taken for a silent server. */
+  /**
+   * The ticker calls it after what has arrived was read, so that a process that was stopped for a
+   * while is not taken for a silent server.
+   */
   #check(timeout: number): void {
     const now = performance.now();
-    // While this process was busy or stopped it has not pinged, and the server has had no reason to answer.
+    // While this process was busy or stopped it has not pinged, and the server has had no reason to
+    // answer.
     this.#silence += Math.min(now - this.#checkedAt, timeout / LATE_CHECK);
     this.#checkedAt = now;
     // Half a frame is a sign of life too.
     if (this.#session?.stats.bytesRead !== this.#heardBytes) this.#heard();
     if (this.#silence >= timeout * SILENCE) {
-      this.destroy(new ZooKeeperError('SILENT', `ZooKeeper: ${this.host} has been silent for ${Math.round(this.#silence)} ms`));
+      this.destroy(
+        new ZooKeeperError(
+          'SILENT',
+          `ZooKeeper: ${this.host} has been silent for ${Math.round(this.#silence)} ms`,
+        ),
+      );
     } else if (now - this.#sentAt >= timeout * (PING_AFTER - 1 / CHECKS_PER_TIMEOUT)) {
       this.#write(PING);
     }
@@ -273,11 +347,16 @@ export class Link {
   }
 
   #refused(cause?: unknown): Error {
-    return new ZooKeeperError('REFUSED', `ZooKeeper: ${this.host} closed the connection instead of taking the session`, cause);
+    return new ZooKeeperError(
+      'REFUSED',
+      `ZooKeeper: ${this.host} closed the connection instead of taking the session`,
+      cause,
+    );
   }
 
   #end(): void {
-    const closed = (): Error => new ZooKeeperError('CONNECTION_LOST', `ZooKeeper: ${this.host} closed the connection`);
+    const closed = (): Error =>
+      new ZooKeeperError('CONNECTION_LOST', `ZooKeeper: ${this.host} closed the connection`);
     const reason = this.#reason ?? (this.#granted === undefined ? this.#refused() : closed());
     this.#note(reason);
     this.#stopTicking();

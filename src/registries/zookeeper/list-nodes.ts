@@ -7,7 +7,10 @@ import { reasonOf } from './errors.js';
 /** Entries that are read at a time. */
 const BATCH = 200;
 
-/** All nodes, in any order; what is no entry is passed over. `root`: '' for `/`. Rejects with a ZooKeeperError. */
+/**
+ * All nodes, in any order; what is no entry is passed over. `root`: '' for `/`. Rejects with a
+ * ZooKeeperError.
+ */
 export async function listNodes(client: ZooKeeperClient, root: string): Promise<ServiceNode[]> {
   await client.sync(root || '/');
   const nodes: ServiceNode[] = [];
@@ -39,7 +42,12 @@ function isProviders(name: string): boolean {
   }
 }
 
-async function readNode(client: ZooKeeperClient, path: string, attributes: string, id: string): Promise<ServiceNode | undefined> {
+async function readNode(
+  client: ZooKeeperClient,
+  path: string,
+  attributes: string,
+  id: string,
+): Promise<ServiceNode | undefined> {
   let data: Buffer;
   try {
     ({ data } = await client.getData(`${path}/${id}`));

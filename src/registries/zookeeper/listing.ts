@@ -3,8 +3,15 @@ import type { ZooKeeperClient } from './client.js';
 import { reasonOf } from './errors.js';
 import type { Watcher } from './types.js';
 
-/** Their names, and a watch that tells of any change of them; when the node is not there: none, and a watch that tells when it is. */
-export async function listing(client: ZooKeeperClient, path: string, watch: Watcher): Promise<string[]> {
+/**
+ * Their names, and a watch that tells of any change of them; when the node is not there: none, and
+ * a watch that tells when it is.
+ */
+export async function listing(
+  client: ZooKeeperClient,
+  path: string,
+  watch: Watcher,
+): Promise<string[]> {
   for (;;) {
     try {
       return await client.getChildren(path, { watch });

@@ -43,8 +43,13 @@ export interface Granted extends SessionIdentity {
 export const NO_SESSION = { id: 0n, password: Buffer.alloc(16) } as const;
 const LONGEST_PASSWORD = 64;
 
-/** The first frame of a connection. A server that has seen less than `lastZxid` does not take it. */
-export function encodeConnect({ id, password, timeout }: SessionIdentity, lastZxid: bigint): Buffer {
+/**
+ * The first frame of a connection. A server that has seen less than `lastZxid` does not take it.
+ */
+export function encodeConnect(
+  { id, password, timeout }: SessionIdentity,
+  lastZxid: bigint,
+): Buffer {
   const to = new JuteWriter();
   to.int(0);
   to.long(lastZxid);
@@ -59,13 +64,22 @@ export function encodeConnect({ id, password, timeout }: SessionIdentity, lastZx
 export function decodeConnect(bytes: Buffer): Granted | undefined {
   const from = new JuteReader(bytes);
   const version = from.int();
-  if (version !== 0) throw gettyError('BAD_FRAME', `the server answers with version ${version} of ZooKeeper's protocol, expected 0`);
+  if (version !== 0)
+    throw gettyError(
+      'BAD_FRAME',
+      `the server answers with version ${version} of ZooKeeper's protocol, expected 0`,
+    );
   const timeout = from.int();
   const id = from.long();
   const password = from.buffer();
   if (timeout <= 0 || id === 0n) return undefined;
-  if (password.length > LONGEST_PASSWORD) throw gettyError('BAD_FRAME', `the server gives a session's password of ${password.length} bytes`);
-  // Servers before 3.4 do not say it. The password is copied, so that it does not keep the chunk it came in.
+  if (password.length > LONGEST_PASSWORD)
+    throw gettyError(
+      'BAD_FRAME',
+      `the server gives a session's password of ${password.length} bytes`,
+    );
+  // Servers before 3.4 do not say it. The password is copied, so that it does not keep the chunk it
+  // came in.
   return { timeout, id, password: Buffer.from(password), readOnly: from.rest > 0 && from.bool() };
 }
 
@@ -79,10 +93,17 @@ export function decodeHeader(from: JuteReader): ReplyHeader {
   return { xid: from.int(), zxid: from.long(), error: from.int() };
 }
 
-const EVENTS: Readonly<Record<number, WatchEventType>> = { 1: 'created', 2: 'deleted', 3: 'changed', 4: 'children' };
+const EVENTS: Readonly<Record<number, WatchEventType>> = {
+  1: 'created',
+  2: 'deleted',
+  3: 'changed',
+  4: 'children',
+};
 
 /** What a watch tells, after its header; undefined for what is no change of a node. */
-export function decodeEvent(from: JuteReader): { readonly type: WatchEventType; readonly path: string } | undefined {
+export function decodeEvent(
+  from: JuteReader,
+): { readonly type: WatchEventType; readonly path: string } | undefined {
   const type = EVENTS[from.int()];
   from.int();
   const path = from.string();
@@ -108,7 +129,13 @@ export function encodeRequest(xid: number, operation: Operation<unknown>): Buffe
   return to.bytes;
 }
 
-export const PING = encodeRequest(XID.ping, { name: 'ping', type: TYPE.ping, path: '', write() {}, read() {} });
+export const PING = encodeRequest(XID.ping, {
+  name: 'ping',
+  type: TYPE.ping,
+  path: '',
+  write() {},
+  read() {},
+});
 
 export function encodeAuth(scheme: string, secret: string): Buffer {
   const to = new JuteWriter();
@@ -127,7 +154,10 @@ export interface WatchedPaths {
   readonly child: readonly string[];
 }
 
-/** Sets watches again on a new connection, in as many requests as their size takes; the server tells at once of all that changed after `lastZxid`. */
+/**
+ * Sets watches again on a new connection, in as many requests as their size takes; the server tells
+ * at once of all that changed after `lastZxid`.
+ */
 export function* encodeSetWatches(lastZxid: bigint, watched: WatchedPaths): Generator<Buffer> {
   const kinds = ['data', 'exist', 'child'] as const;
   let part = { data: [] as string[], exist: [] as string[], child: [] as string[] };
@@ -164,11 +194,28 @@ function readStat(from: JuteReader): Stat {
   const ephemeralOwner = from.long();
   const dataLength = from.int();
   const numChildren = from.int();
-  return { czxid, mzxid, pzxid: from.long(), ctime, mtime, version, cversion, aversion, ephemeralOwner, dataLength, numChildren };
+  return {
+    czxid,
+    mzxid,
+    pzxid: from.long(),
+    ctime,
+    mtime,
+    version,
+    cversion,
+    aversion,
+    ephemeralOwner,
+    dataLength,
+    numChildren,
+  };
 }
 
 /** Answers the path. */
-export function create(path: string, data: Uint8Array, acl: readonly Acl[], ephemeral: boolean): Operation<string> {
+export function create(
+  path: string,
+  data: Uint8Array,
+  acl: readonly Acl[],
+  ephemeral: boolean,
+): Operation<string> {
   return {
     name: 'create',
     type: TYPE.create,
@@ -189,11 +236,23 @@ export function create(path: string, data: Uint8Array, acl: readonly Acl[], ephe
 
 /** `remove`, for `delete` is a word of the language. */
 export function remove(path: string, version: number): Operation<void> {
-  return { name: 'delete', type: TYPE.delete, path, write: (to) => writeVersioned(to, path, version), read() {} };
+  return {
+    name: 'delete',
+    type: TYPE.delete,
+    path,
+    write: (to) => writeVersioned(to, path, version),
+    read() {},
+  };
 }
 
 export function check(path: string, version: number): Operation<void> {
-  return { name: 'check', type: TYPE.check, path, write: (to) => writeVersioned(to, path, version), read() {} };
+  return {
+    name: 'check',
+    type: TYPE.check,
+    path,
+    write: (to) => writeVersioned(to, path, version),
+    read() {},
+  };
 }
 
 function writeVersioned(to: JuteWriter, path: string, version: number): void {
@@ -207,7 +266,13 @@ function writeWatched(to: JuteWriter, path: string, watch: boolean): void {
 }
 
 export function exists(path: string, watch: boolean): Operation<Stat> {
-  return { name: 'exists', type: TYPE.exists, path, write: (to) => writeWatched(to, path, watch), read: readStat };
+  return {
+    name: 'exists',
+    type: TYPE.exists,
+    path,
+    write: (to) => writeWatched(to, path, watch),
+    read: readStat,
+  };
 }
 
 export function getData(path: string, watch: boolean): Operation<NodeData> {
@@ -279,7 +344,11 @@ function readMulti(from: JuteReader, operations: readonly Operation<unknown>[]):
   let failed: Error | undefined;
   for (const operation of operations) {
     const type = from.int();
-    if (from.bool()) throw gettyError('BAD_FRAME', 'the server answers fewer operations of a multi than it was asked for');
+    if (from.bool())
+      throw gettyError(
+        'BAD_FRAME',
+        'the server answers fewer operations of a multi than it was asked for',
+      );
     from.int();
     if (type !== TYPE.error) {
       operation.read(from);
@@ -287,7 +356,8 @@ function readMulti(from: JuteReader, operations: readonly Operation<unknown>[]):
     }
     const number = from.int();
     // 0: taken back since a later one failed; -2: not tried since an earlier one did.
-    if (number !== 0 && number !== -2) failed ??= answered(number, `multi, ${operation.name}`, operation.path);
+    if (number !== 0 && number !== -2)
+      failed ??= answered(number, `multi, ${operation.name}`, operation.path);
   }
   if (failed !== undefined) throw failed;
 }

@@ -1,4 +1,7 @@
-/** One entry that this process publishes: an ephemeral node, put back whenever it is not there, and taken away for good. */
+/**
+ * One entry that this process publishes: an ephemeral node, put back whenever it is not there, and
+ * taken away for good.
+ */
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import { pause } from '../../core/timers.js';
@@ -10,12 +13,17 @@ import { isConnectionTrouble, reasonOf, ZooKeeperError, type ZooKeeperReason } f
 import { Steady } from './steady.js';
 import type { MultiOperation, NodeData, Stat, WatchEvent } from './types.js';
 
-/** Who published a value: the registration that made it, so that an older one does not withdraw it. */
+/**
+ * Who published a value: the registration that made it, so that an older one does not withdraw it.
+ */
 export type Owner = object;
 
 /** Somebody deletes what we put back; so often in a row, then after a while. */
 const MAX_TRIES = 5;
-/** Milliseconds at most, random: whoever deletes the entries of a thousand providers is not answered by all of them at once. */
+/**
+ * Milliseconds at most, random: whoever deletes the entries of a thousand providers is not answered
+ * by all of them at once.
+ */
 const JITTER = 200;
 
 export class Publication {
@@ -28,7 +36,13 @@ export class Publication {
     (error) => this.#failed(error),
   );
   /** What shall be there; undefined: nothing of ours. */
-  #wanted: { readonly value: Buffer; readonly owner: Owner; readonly onPublished: PublicationListener | undefined } | undefined;
+  #wanted:
+    | {
+        readonly value: Buffer;
+        readonly owner: Owner;
+        readonly onPublished: PublicationListener | undefined;
+      }
+    | undefined;
   /** What the registration was last told; undefined: nothing. */
   #isToldPublished: boolean | undefined;
   #waiting: { resolve(): void; reject(error: unknown): void }[] = [];
@@ -38,7 +52,10 @@ export class Publication {
   #published = false;
   /** The node is as it was written, as far as is known. */
   #isThere = false;
-  /** Whoever has the path now is an older life of ours; later on it is somebody who has taken it over. */
+  /**
+   * Whoever has the path now is an older life of ours; later on it is somebody who has taken it
+   * over.
+   */
   #takeOver = false;
   #stopped = false;
   /** What was last said in the log, so that it is said once. */
@@ -57,7 +74,10 @@ export class Publication {
     return this.#wanted === undefined && !this.#present;
   }
 
-  /** Have `value` there. Settles when it is; rejects when the server refuses it, and goes on trying until withdraw(). */
+  /**
+   * Have `value` there. Settles when it is; rejects when the server refuses it, and goes on trying
+   * until withdraw().
+   */
   publish(value: string, owner: Owner, onPublished?: PublicationListener): Promise<void> {
     this.#wanted = { value: Buffer.from(value), owner, onPublished };
     this.#isToldPublished = undefined;
@@ -98,7 +118,8 @@ export class Publication {
   }
 
   async #reconcile(): Promise<void> {
-    // What is wanted when there is a connection counts, and not what was wanted while it was waited for.
+    // What is wanted when there is a connection counts, and not what was wanted while it was waited
+    // for.
     if (this.#client.state !== 'connected') await this.#client.sync(this.#path);
     const wanted = this.#wanted;
     if (wanted === undefined) await this.#remove();
@@ -122,16 +143,24 @@ export class Publication {
       } else if (!node.data.equals(value) && this.#goConsumers) {
         await this.#replaceInSteps(node.stat, value);
       } else if (!node.data.equals(value)) {
-        await ignoring(this.#client.setData(this.#path, value, node.stat.version), 'NO_NODE', 'BAD_VERSION');
+        await ignoring(
+          this.#client.setData(this.#path, value, node.stat.version),
+          'NO_NODE',
+          'BAD_VERSION',
+        );
       } else {
-        if (made && this.#published) this.#logger.info({ path: this.#path }, 'registry: published the entry again');
+        if (made && this.#published)
+          this.#logger.info({ path: this.#path }, 'registry: published the entry again');
         this.#published = true;
         this.#isThere = true;
         this.#takeOver = false;
         return;
       }
     }
-    if (!this.#stopped) throw new Error(`somebody changes or deletes it as often as it is written, ${MAX_TRIES} times`);
+    if (!this.#stopped)
+      throw new Error(
+        `somebody changes or deletes it as often as it is written, ${MAX_TRIES} times`,
+      );
   }
 
   /** Whether it was made; false: the path is taken. */
@@ -172,7 +201,9 @@ export class Publication {
   };
 
   #replace(old: Stat, value: Buffer): Promise<void> {
-    return this.#goConsumers ? this.#replaceInSteps(old, value) : this.#replaceInOneStep(old, value);
+    return this.#goConsumers
+      ? this.#replaceInSteps(old, value)
+      : this.#replaceInOneStep(old, value);
   }
 
   /** At once and as one, so that no list is ever without it. */
@@ -183,22 +214,31 @@ export class Publication {
       { type: 'delete', path, version: old.version },
       { type: 'create', path, data: value, ephemeral: true },
     ];
-    // A version other than that of the old node: its owner deletes it by its version, and must not delete ours.
+    // A version other than that of the old node: its owner deletes it by its version, and must not
+    // delete ours.
     if (old.version === 0) operations.push({ type: 'setData', path, data: value });
     await ignoring(this.#client.multi(operations), 'NO_NODE', 'BAD_VERSION', 'NODE_EXISTS');
     this.#present = true;
   }
 
-  /** Delete the old node; #put() creates the new one. Another entry of the node stands meanwhile, and goes with the session at the latest. */
+  /**
+   * Delete the old node; #put() creates the new one. Another entry of the node stands meanwhile,
+   * and goes with the session at the latest.
+   */
   async #replaceInSteps(old: Stat, value: Buffer): Promise<void> {
     const other = standIn(this.#path, value.toString());
-    await ignoring(this.#client.create(other.path, Buffer.from(other.value), { ephemeral: true }), 'NODE_EXISTS');
+    await ignoring(
+      this.#client.create(other.path, Buffer.from(other.value), { ephemeral: true }),
+      'NODE_EXISTS',
+    );
     try {
       await ignoring(this.#client.delete(this.#path, old.version), 'NO_NODE', 'BAD_VERSION');
       await pause(GO_PAUSE, undefined, true);
       if (this.#stopped) return;
-      // Another process publishes this node, too, and has put its entry back: it gives way to one that is replaced in one step only.
-      if (!(await this.#create(value)) && this.#present) await this.#replaceInOneStep((await this.#read())?.stat, value);
+      // Another process publishes this node, too, and has put its entry back: it gives way to one
+      // that is replaced in one step only.
+      if (!(await this.#create(value)) && this.#present)
+        await this.#replaceInOneStep((await this.#read())?.stat, value);
     } finally {
       if (!this.#stopped) await ignoring(this.#client.delete(other.path), 'NO_NODE');
     }
@@ -236,7 +276,11 @@ export class Publication {
     if (isConnectionTrouble(error)) return;
     const waiting = this.#waiting.splice(0);
     for (const { reject } of waiting) reject(error);
-    if (waiting.length === 0) this.#say(`the entry cannot be ${this.#wanted === undefined ? 'deleted' : 'published'}, trying again`, error);
+    if (waiting.length === 0)
+      this.#say(
+        `the entry cannot be ${this.#wanted === undefined ? 'deleted' : 'published'}, trying again`,
+        error,
+      );
   }
 
   #say(message: string, error?: unknown): void {

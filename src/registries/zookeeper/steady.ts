@@ -1,4 +1,7 @@
-/** Work that is done again whenever there is reason to, one run at a time, and tried again until it succeeds. */
+/**
+ * Work that is done again whenever there is reason to, one run at a time, and tried again until it
+ * succeeds.
+ */
 import { startTimer } from '../../core/timers.js';
 import { isConnectionTrouble } from './errors.js';
 
@@ -24,7 +27,10 @@ export class Steady {
     this.#failed = failed;
   }
 
-  /** There is something to do: now, or after `delay` ms, which a call without a delay cuts short. While a run is under way another one follows it. */
+  /**
+   * There is something to do: now, or after `delay` ms, which a call without a delay cuts short.
+   * While a run is under way another one follows it.
+   */
   wake(delay = 0): void {
     if (this.#stopped) return;
     if (this.#running) {

@@ -1,4 +1,7 @@
-/** What all watches of a registry share: the entries that any of them looks for, kept as the server has them. */
+/**
+ * What all watches of a registry share: the entries that any of them looks for, kept as the server
+ * has them.
+ */
 
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
@@ -19,7 +22,10 @@ interface Watch {
   /** What it was last given. */
   last?: readonly ServiceNode[];
   readonly missing: MissingNodes;
-  /** The read of each folder that the first list waits for; undefined: not known before the server has answered a sync. */
+  /**
+   * The read of each folder that the first list waits for; undefined: not known before the server
+   * has answered a sync.
+   */
   required?: ReadonlyMap<Folder, number>;
 }
 
@@ -63,8 +69,9 @@ export class Tree {
   }
 
   /**
-   * An outage is over. Nodes that are missing within the next `ms` milliseconds stay in the lists until then: the providers' sessions may have ended
-   * too, and living providers publish themselves again.
+   * An outage is over. Nodes that are missing within the next `ms` milliseconds stay in the lists
+   * until then: the providers' sessions may have ended too, and living providers publish themselves
+   * again.
    */
   settle(ms: number): void {
     this.#graceEnd = performance.now() + ms;
@@ -112,19 +119,24 @@ export class Tree {
     // The last watch may have ended meanwhile.
     if (this.#watches.size === 0) return;
     this.#trouble = '';
-    for (const [name, folder] of this.#folders) if (!this.#names.has(name)) this.#drop(name, folder);
+    for (const [name, folder] of this.#folders)
+      if (!this.#names.has(name)) this.#drop(name, folder);
     for (const [name, attributes] of this.#names) {
       if (attributes === undefined || !this.#isWanted(attributes)) continue;
       if (!this.#folders.has(name)) this.#folders.set(name, this.#open(name, attributes));
     }
     this.#listed = true;
-    for (const watch of begun) watch.required = new Map([...this.#folders.values()].map((folder) => [folder, folder.refresh()]));
+    for (const watch of begun)
+      watch.required = new Map(
+        [...this.#folders.values()].map((folder) => [folder, folder.refresh()]),
+      );
     for (const watch of this.#watches) this.#offer(watch);
   }
 
   /**
-   * Let the server catch up. When it has answered, it has told of every change before the question, so a list that is read from then on has
-   * everything that was published before the watch began. While ZooKeeper is away, the last lists are all there is.
+   * Let the server catch up. When it has answered, it has told of every change before the question,
+   * so a list that is read from then on has everything that was published before the watch began.
+   * While ZooKeeper is away, the last lists are all there is.
    */
   async #sync(): Promise<void> {
     if (this.#listed && this.#client.state === 'away') return;
@@ -142,7 +154,9 @@ export class Tree {
     try {
       const names = await listing(this.#client, this.#root || '/', this.#onChange);
       const before = this.#names;
-      this.#names = new Map(names.map((name) => [name, before.has(name) ? before.get(name) : this.#parse(name)]));
+      this.#names = new Map(
+        names.map((name) => [name, before.has(name) ? before.get(name) : this.#parse(name)]),
+      );
     } catch (error) {
       this.#mustList = true;
       throw error;
@@ -153,7 +167,10 @@ export class Tree {
     try {
       return parseAttributes(name);
     } catch (error) {
-      this.#logger.warn({ path: `${this.#root}/${name}`, error }, 'registry: this is no entry, passed over');
+      this.#logger.warn(
+        { path: `${this.#root}/${name}`, error },
+        'registry: this is no entry, passed over',
+      );
       return undefined;
     }
   }
@@ -165,8 +182,13 @@ export class Tree {
     const nodes: ServiceNode[] = [];
     for (const folder of this.#folders.values()) {
       if (!matches(folder.attributes, watch.query)) continue;
-      // Only the first list waits: a folder that changes all the time must not keep later ones back.
-      if (folder.nodes === undefined || (watch.last === undefined && folder.readsDone < (required.get(folder) ?? 0))) return;
+      // Only the first list waits: a folder that changes all the time must not keep later ones
+      // back.
+      if (
+        folder.nodes === undefined ||
+        (watch.last === undefined && folder.readsDone < (required.get(folder) ?? 0))
+      )
+        return;
       for (const node of folder.nodes) nodes.push(node);
     }
     watch.last = watch.missing.keep(watch.last ?? [], nodes, this.#graceEnd);
@@ -193,6 +215,9 @@ export class Tree {
     // Of an outage the registry says it itself.
     if (isConnectionTrouble(error) || messageOf(error) === this.#trouble) return;
     this.#trouble = messageOf(error);
-    this.#logger.warn({ path: this.#root || '/', error }, 'registry: the root cannot be read, trying again');
+    this.#logger.warn(
+      { path: this.#root || '/', error },
+      'registry: the root cannot be read, trying again',
+    );
   }
 }

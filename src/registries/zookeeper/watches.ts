@@ -1,4 +1,7 @@
-/** The watches of a session: what the server will tell of, and who wants to know. Each is called once. */
+/**
+ * The watches of a session: what the server will tell of, and who wants to know. Each is called
+ * once.
+ */
 import type { WatchedPaths } from './protocol.js';
 import type { WatchEventType, Watcher } from './types.js';
 
@@ -13,7 +16,11 @@ const KINDS: Readonly<Record<WatchEventType, readonly WatchKind[]>> = {
 };
 
 export class Watches {
-  readonly #watchers: Readonly<Record<WatchKind, Map<string, Set<Watcher>>>> = { data: new Map(), exist: new Map(), child: new Map() };
+  readonly #watchers: Readonly<Record<WatchKind, Map<string, Set<Watcher>>>> = {
+    data: new Map(),
+    exist: new Map(),
+    child: new Map(),
+  };
 
   /** A watcher that is there already is there once. */
   add(kind: WatchKind, path: string, watcher: Watcher): void {

@@ -9,13 +9,18 @@ export interface PlacedCall {
   /** Undefined unless it streams. */
   readonly stream: unknown;
   readonly isAnswered: boolean;
-  /** Belongs to CallPlaces. Undefined where no interceptor has called the handler: then the call's answer is the handler's. */
+  /**
+   * Belongs to CallPlaces. Undefined where no interceptor has called the handler: then the call's
+   * answer is the handler's.
+   */
   run: HandlerRun | undefined;
 }
 
 /** The handlers of one call behind interceptors. */
 class HandlerRun {
-  /** Handlers under way: an interceptor may call the handler many times, and after it has answered. */
+  /**
+   * Handlers under way: an interceptor may call the handler many times, and after it has answered.
+   */
   running = 0;
   hasPlace: boolean;
   /** What they have answered, where interceptors may leave it unread. */
@@ -27,8 +32,9 @@ class HandlerRun {
 }
 
 /**
- * The calls of a session that are being handled, and the sum of what they hold. A call has its place until it has been answered and its handler has settled:
- * an interceptor may answer earlier than the handler, which goes on with its argument.
+ * The calls of a session that are being handled, and the sum of what they hold. A call has its
+ * place until it has been answered and its handler has settled: an interceptor may answer earlier
+ * than the handler, which goes on with its argument.
  */
 export class CallPlaces {
   calls = 0;
@@ -82,7 +88,10 @@ export class CallPlaces {
     if (call.isAnswered) this.#leaveAfter(run, call);
   }
 
-  /** The answer of a handler, such that the handler counts as under way while an item of its stream is awaited. */
+  /**
+   * The answer of a handler, such that the handler counts as under way while an item of its stream
+   * is awaited.
+   */
   watch(call: PlacedCall, answer: unknown): unknown {
     const { run } = call;
     if (run === undefined || !isAsyncIterable(answer)) return answer;
@@ -96,12 +105,19 @@ export class CallPlaces {
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
-  return typeof value === 'object' && value !== null && typeof Reflect.get(value, Symbol.asyncIterator) === 'function';
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof Reflect.get(value, Symbol.asyncIterator) === 'function'
+  );
 }
 
 type Step = Promise<IteratorResult<unknown>>;
 
-/** A handler's stream of replies. Until the call has been answered, it only remembers what it was asked for last: that costs next to nothing. */
+/**
+ * A handler's stream of replies. Until the call has been answered, it only remembers what it was
+ * asked for last: that costs next to nothing.
+ */
 class HandlerReplies implements AsyncIterableIterator<unknown> {
   readonly #source: AsyncIterable<unknown>;
   readonly #call: PlacedCall;

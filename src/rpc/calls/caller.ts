@@ -8,13 +8,26 @@ import { every } from '../../transport/session/timer-wheel.js';
 import type { Session } from '../../transport/types.js';
 import { RpcError } from '../errors.js';
 import type { Meters, Tally } from '../metrics/statistics.js';
-import { checkStreamInput, OutgoingStream, type OutgoingStreamOwner } from '../streams/client-stream.js';
+import {
+  checkStreamInput,
+  OutgoingStream,
+  type OutgoingStreamOwner,
+} from '../streams/client-stream.js';
 import { tell } from '../streams/server-stream.js';
 import type { Call } from '../types.js';
 import { ControlPacket } from '../wire/control-frames.js';
 import { COMMAND, type Frame, type HeaderOnlyAnswers, LARGEST_PLAIN_BODY } from '../wire/frame.js';
 import { EXTENDED_ANSWER } from '../wire/request.js';
-import { cancelled, instantFor, outOfTime, signalInUse, streams, timeLeft, unlessCancelled, unsendable } from './client-call.js';
+import {
+  cancelled,
+  instantFor,
+  outOfTime,
+  signalInUse,
+  streams,
+  timeLeft,
+  unlessCancelled,
+  unsendable,
+} from './client-call.js';
 import { Resends } from './datagram-retries.js';
 import { Liveness } from './liveness.js';
 import { Heartbeat, type Outgoing, OutgoingCall } from './outgoing.js';
@@ -26,7 +39,9 @@ const SWEEP_PERIOD = 20;
 /** The longest silence where there are no periodic heartbeats. Milliseconds. */
 const NO_HEARTBEATS = 15_000;
 
-/** Of so many calls without a reply is remembered that a Go server answers them with a header alone. */
+/**
+ * Of so many calls without a reply is remembered that a Go server answers them with a header alone.
+ */
 const MAX_NO_REPLIES = 10_000;
 
 /** Milliseconds. */
@@ -123,13 +138,23 @@ export class Caller implements HeaderOnlyAnswers {
     this.#stopSweep = undefined;
     this.#resends = undefined;
     const { peer, isGoingAway } = this.#owner;
-    const why = isGoingAway ? `${peer} has closed before the answer came` : `the session with ${peer} was lost before the answer came`;
-    this.#pending.failAll(new RpcError('UNAVAILABLE', why, { reason: isGoingAway ? 'moving' : undefined }));
+    const why = isGoingAway
+      ? `${peer} has closed before the answer came`
+      : `the session with ${peer} was lost before the answer came`;
+    this.#pending.failAll(
+      new RpcError('UNAVAILABLE', why, { reason: isGoingAway ? 'moving' : undefined }),
+    );
   }
 
   // ---- calls ----
 
-  readonly #count = (call: Call, error: RpcError | undefined, latency: number, sent: number, received: number): void => {
+  readonly #count = (
+    call: Call,
+    error: RpcError | undefined,
+    latency: number,
+    sent: number,
+    received: number,
+  ): void => {
     if (error === undefined) this.#tally.succeeded++;
     else this.#tally.failed++;
     this.#setup.calls.of(call.method).end(error, latency, sent, received);
@@ -156,23 +181,36 @@ export class Caller implements HeaderOnlyAnswers {
     }
     const signal = signalInUse(call);
     if (signal?.aborted) return this.#refuse(call, cancelled(call, true));
-    if (this.#setup.isCompressed && dialect.extended === undefined) return this.#sendAfterFirstAnswer(call);
+    if (this.#setup.isCompressed && dialect.extended === undefined)
+      return this.#sendAfterFirstAnswer(call);
     // A call that took its time to get here; most are made in this very turn.
-    if (call.deadline !== undefined && call.deadline - now() <= (call.timeout ?? 0) - 1) return this.#sendInTime(call);
+    if (call.deadline !== undefined && call.deadline - now() <= (call.timeout ?? 0) - 1)
+      return this.#sendInTime(call);
     const extended = dialect.extended === true;
-    if (this.#setup.side === 'server' && !extended) return this.#sendWhenKnown(call, 'calls from a server to its client');
+    if (this.#setup.side === 'server' && !extended)
+      return this.#sendWhenKnown(call, 'calls from a server to its client');
     const { kind } = call.method;
     const streaming = streams(kind);
     if (streaming && session.lossy) {
-      return this.#refuse(call, new RpcError('FAILED_PRECONDITION', `${peer} is reached over datagrams, which streams cannot`, { unsent: true }));
+      return this.#refuse(
+        call,
+        new RpcError(
+          'FAILED_PRECONDITION',
+          `${peer} is reached over datagrams, which streams cannot`,
+          { unsent: true },
+        ),
+      );
     }
     if (streaming && !extended) return this.#sendWhenKnown(call, 'streams');
-    const outgoing = streaming ? new OutgoingStream(call, this.#streams, this.#count) : new OutgoingCall(call, dialect.extended, this.#count);
+    const outgoing = streaming
+      ? new OutgoingStream(call, this.#streams, this.#count)
+      : new OutgoingCall(call, dialect.extended, this.#count);
     try {
       if (streaming) checkStreamInput(call);
       if (kind === 'oneway') outgoing.number(this.#pending);
       else {
-        if (call.timeout !== undefined) outgoing.deadline = call.deadline ?? instantFor(call.timeout) + call.timeout;
+        if (call.timeout !== undefined)
+          outgoing.deadline = call.deadline ?? instantFor(call.timeout) + call.timeout;
         this.#wait(outgoing, call.method.idempotent);
         if (kind === 'noReply' && !extended) this.#rememberNoReply(outgoing.sequenceLow);
       }
@@ -180,9 +218,15 @@ export class Caller implements HeaderOnlyAnswers {
     } catch (error) {
       this.#pending.take(outgoing.sequenceLow, outgoing.sequenceHigh);
       if (outgoing.bodyLength > LARGEST_PLAIN_BODY && !extended) {
-        return this.#sendWhenKnown(call, `bodies over ${LARGEST_PLAIN_BODY} bytes (this one has ${outgoing.bodyLength})`);
+        return this.#sendWhenKnown(
+          call,
+          `bodies over ${LARGEST_PLAIN_BODY} bytes (this one has ${outgoing.bodyLength})`,
+        );
       }
-      return this.#refuse(call, unsendable(error, `${call.method.service}.${call.method.name}`, true));
+      return this.#refuse(
+        call,
+        unsendable(error, `${call.method.service}.${call.method.name}`, true),
+      );
     }
     this.#begin(call);
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
@@ -206,12 +250,17 @@ export class Caller implements HeaderOnlyAnswers {
     if (again) this.#resends?.add(outgoing, now());
   }
 
-  /** Waits for the peer's first answer. `late`: the message of DEADLINE_EXCEEDED when none comes within `limit` ms. */
+  /**
+   * Waits for the peer's first answer. `late`: the message of DEADLINE_EXCEEDED when none comes
+   * within `limit` ms.
+   */
   async #untilKnown(call: Call, late: (limit: number) => string): Promise<void> {
     const { dialect, peer } = this.#owner;
     if (dialect.extended === undefined) {
       if (dialect.waiting >= this.#setup.maxPendingCalls) {
-        throw new RpcError('RESOURCE_EXHAUSTED', `too many calls wait to know ${peer}`, { unsent: true });
+        throw new RpcError('RESOURCE_EXHAUSTED', `too many calls wait to know ${peer}`, {
+          unsent: true,
+        });
       }
       const limit = call.timeout === undefined ? this.#setup.timeout : timeLeft(call);
       let settle!: () => void;
@@ -219,32 +268,46 @@ export class Caller implements HeaderOnlyAnswers {
         settle = resolve;
       });
       const forget = dialect.whenKnown(settle);
-      await within(limit, unlessCancelled(call, known), () => new RpcError('DEADLINE_EXCEEDED', late(Math.ceil(limit)), { unsent: true })).finally(
-        () => {
-          forget();
-          // So that what waits for it lets go of the signal.
-          settle();
-        },
-      );
+      await within(
+        limit,
+        unlessCancelled(call, known),
+        () => new RpcError('DEADLINE_EXCEEDED', late(Math.ceil(limit)), { unsent: true }),
+      ).finally(() => {
+        forget();
+        // So that what waits for it lets go of the signal.
+        settle();
+      });
     }
-    if (this.#owner.closed) throw new RpcError('UNAVAILABLE', `the session with ${peer} is closed`, { unsent: true });
+    if (this.#owner.closed)
+      throw new RpcError('UNAVAILABLE', `the session with ${peer} is closed`, { unsent: true });
   }
 
   /**
-   * With compression. A Go server of version 1.3 or later writes packages that leave together past its compressor, and the session is lost. So the answer to the
-   * opening heartbeat comes before the first call is sent.
+   * With compression. A Go server of version 1.3 or later writes packages that leave together past
+   * its compressor, and the session is lost. So the answer to the opening heartbeat comes before
+   * the first call is sent.
    */
   async #sendAfterFirstAnswer(call: Call): Promise<unknown> {
-    await this.#untilKnown(call, (limit) => `${this.#owner.peer} did not answer the opening heartbeat within ${limit} ms`);
+    await this.#untilKnown(
+      call,
+      (limit) => `${this.#owner.peer} did not answer the opening heartbeat within ${limit} ms`,
+    );
     return this.send(call);
   }
 
   /** Wait for the peer's first word, then send if it speaks the extensions. */
   async #sendWhenKnown(call: Call, what: string): Promise<unknown> {
     const { dialect, peer } = this.#owner;
-    await this.#untilKnown(call, (limit) => `${peer} did not say within ${limit} ms whether it takes ${what}`);
+    await this.#untilKnown(
+      call,
+      (limit) => `${peer} did not say within ${limit} ms whether it takes ${what}`,
+    );
     if (dialect.extended !== true)
-      throw new RpcError('FAILED_PRECONDITION', `${peer} does not take ${what}: it speaks the plain Go protocol`, { unsent: true });
+      throw new RpcError(
+        'FAILED_PRECONDITION',
+        `${peer} does not take ${what}: it speaks the plain Go protocol`,
+        { unsent: true },
+      );
     return this.send(call);
   }
 
@@ -258,7 +321,9 @@ export class Caller implements HeaderOnlyAnswers {
     (outgoing instanceof OutgoingStream ? outgoing.over : outgoing.promise).then(release, release);
   }
 
-  /** A word for an extended peer, also one of whom that is not known yet; for another there is none. */
+  /**
+   * A word for an extended peer, also one of whom that is not known yet; for another there is none.
+   */
   #tellCancelled(outgoing: OutgoingCall): void {
     const { dialect } = this.#owner;
     if (dialect.extended === undefined && dialect.waiting >= this.#setup.maxPendingCalls) return;
@@ -277,7 +342,8 @@ export class Caller implements HeaderOnlyAnswers {
 
   #rememberNoReply(sequenceLow: number): void {
     this.#noReplies ??= new Set();
-    if (this.#noReplies.size >= MAX_NO_REPLIES) for (const oldest of this.#noReplies) if (this.#noReplies.delete(oldest)) break;
+    if (this.#noReplies.size >= MAX_NO_REPLIES)
+      for (const oldest of this.#noReplies) if (this.#noReplies.delete(oldest)) break;
     this.#noReplies.add(sequenceLow);
   }
 
@@ -291,7 +357,9 @@ export class Caller implements HeaderOnlyAnswers {
 
   /** Nothing waits for the answer of a call that timed out or was cancelled. */
   onAnswer(frame: Frame): void {
-    this.#pending.take(frame.sequenceLow, frame.sequenceHigh)?.answer(frame, this.#setup.maxDecodedObjects);
+    this.#pending
+      .take(frame.sequenceLow, frame.sequenceHigh)
+      ?.answer(frame, this.#setup.maxDecodedObjects);
     this.#owner.oneLess();
   }
 
@@ -318,13 +386,20 @@ export class Caller implements HeaderOnlyAnswers {
     this.#liveness.rest();
   }
 
-  /** Asks a peer that has long been silent for a sign of life, so that calls do not wait for their deadlines to find out that it is frozen. */
+  /**
+   * Asks a peer that has long been silent for a sign of life, so that calls do not wait for their
+   * deadlines to find out that it is frozen.
+   */
   #look(): void {
     const { session } = this.#owner;
     if (session === undefined || session.closed) return;
     const { succeeded, failed } = this.#tally;
     const wasOverdue = this.#liveness.isOverdue;
-    const isSilent = this.#liveness.look({ active: session.active, settled: succeeded + failed, time: now() });
+    const isSilent = this.#liveness.look({
+      active: session.active,
+      settled: succeeded + failed,
+      time: now(),
+    });
     if (isSilent && this.#pending.calls > 0) this.askForLife();
     if (this.#liveness.isOverdue !== wasOverdue) this.#owner.onResponsive();
   }
@@ -342,11 +417,15 @@ export class Caller implements HeaderOnlyAnswers {
   /** Sends a heartbeat to an extended peer, unless one is under way already. */
   askForLife(): void {
     const { dialect } = this.#owner;
-    if (dialect.extended !== true || this.#setup.heartbeatPeriod === 0 || this.#liveness.isAsked) return;
+    if (dialect.extended !== true || this.#setup.heartbeatPeriod === 0 || this.#liveness.isAsked)
+      return;
     this.sendHeartbeat(() => this.#owner.heartbeatMissed());
   }
 
-  /** Ask for a sign of life. `missed` is called when there was none of any kind within heartbeatTimeout. */
+  /**
+   * Ask for a sign of life. `missed` is called when there was none of any kind within
+   * heartbeatTimeout.
+   */
   sendHeartbeat(missed: () => void): void {
     const { session } = this.#owner;
     if (session === undefined || session.closed) return;
@@ -367,7 +446,8 @@ export class Caller implements HeaderOnlyAnswers {
     try {
       session.write(heartbeat);
     } catch {
-      // Too much is queued. It waits all the same: a peer that takes nothing and says nothing is given up.
+      // Too much is queued. It waits all the same: a peer that takes nothing and says nothing is
+      // given up.
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * One session as rpc sees it: both sides may call and serve. It is the session's listener and codec; calls are its Caller's, requests
- * its Responder's, and what concerns both is its own.
+ * One session as rpc sees it: both sides may call and serve. It is the session's listener and
+ * codec; calls are its Caller's, requests its Responder's, and what concerns both is its own.
  */
 import { codeOf, type GettyError } from '../../core/errors.js';
 import { atMost } from '../../core/timers.js';
@@ -8,11 +8,26 @@ import type { ByteReader } from '../../transport/buffers/byte-reader.js';
 import { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { now } from '../../transport/session/flush-scheduler.js';
 import { tooLarge } from '../../transport/session/session-options.js';
-import type { Codec, EventListener, Peer, PeerCertificate, Session, WebSocketRequest } from '../../transport/types.js';
+import type {
+  Codec,
+  EventListener,
+  Peer,
+  PeerCertificate,
+  Session,
+  WebSocketRequest,
+} from '../../transport/types.js';
 import { makeStub } from '../contract/stub.js';
 import { RpcError } from '../errors.js';
 import { countsOf, Tally } from '../metrics/statistics.js';
-import type { Call, Contract, Invoke, MethodSpecs, PeerStatistics, Stub, StubOptions } from '../types.js';
+import type {
+  Call,
+  Contract,
+  Invoke,
+  MethodSpecs,
+  PeerStatistics,
+  Stub,
+  StubOptions,
+} from '../types.js';
 import { ControlPacket, type ItemPacket } from '../wire/control-frames.js';
 import { COMMAND, Frame, readFrame } from '../wire/frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
@@ -41,13 +56,21 @@ export type Packet = Outgoing | Reply | ItemPacket | ControlPacket;
 
 type RpcSession = Session<Frame, Packet>;
 
-/** How long a peer that has just connected may take to say its first word, when we want it to go. Milliseconds. */
+/**
+ * How long a peer that has just connected may take to say its first word, when we want it to go.
+ * Milliseconds.
+ */
 const FIRST_WORD = 200;
 
-/** How often a peer is told that this side is alive, while a package of it is under way. Milliseconds; less than the silence that makes a peer ask. */
+/**
+ * How often a peer is told that this side is alive, while a package of it is under way.
+ * Milliseconds; less than the silence that makes a peer ask.
+ */
 const SIGN_OF_LIFE_PERIOD = 200;
 
-export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Packet>, ResponderOwner, CallerOwner {
+export class RpcChannel
+  implements EventListener<Frame, Packet>, Codec<Frame, Packet>, ResponderOwner, CallerOwner
+{
   readonly certificate: PeerCertificate | undefined;
   readonly request: WebSocketRequest | undefined;
   readonly invoke: Invoke;
@@ -62,7 +85,10 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   readonly #served = new Tally();
   readonly #caller: Caller;
   readonly #responder: Responder;
-  /** When the package that is under way began to come, or when the peer was told since then that this side is alive, by now(); 0: none is. */
+  /**
+   * When the package that is under way began to come, or when the peer was told since then that
+   * this side is alive, by now(); 0: none is.
+   */
   #incompleteSince = 0;
   #peer = '';
   #goingAway = false;
@@ -77,7 +103,9 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     this.#caller = new Caller(setup, this, this.#made);
     this.#responder = new Responder(setup, this, this.#served);
     this.invoke = setup.wrap((call) => this.send(call));
-    this.onCron = heartbeats ? () => this.#caller.sendHeartbeat(() => this.heartbeatMissed()) : undefined;
+    this.onCron = heartbeats
+      ? () => this.#caller.sendHeartbeat(() => this.heartbeatMissed())
+      : undefined;
   }
 
   get peer(): string {
@@ -93,7 +121,10 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     return !this.#goingAway && !this.closed;
   }
 
-  /** The peer has been heard, and does not owe a sign of life. Without heartbeats only the session counts. */
+  /**
+   * The peer has been heard, and does not owe a sign of life. Without heartbeats only the session
+   * counts.
+   */
   get responsive(): boolean {
     if (this.onCron === undefined) return this.usable;
     return this.usable && this.dialect.extended !== undefined && this.#caller.isResponsive;
@@ -133,7 +164,14 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   get statistics(): PeerStatistics {
     const { bytesRead = 0, bytesWritten = 0 } = this.session?.stats ?? {};
     const queuedBytes = this.session?.queuedBytes ?? 0;
-    return { peer: this.#peer, calls: countsOf(this.#made), served: countsOf(this.#served), bytesRead, bytesWritten, queuedBytes };
+    return {
+      peer: this.#peer,
+      calls: countsOf(this.#made),
+      served: countsOf(this.#served),
+      bytesRead,
+      bytesWritten,
+      queuedBytes,
+    };
   }
 
   resetStatistics(): void {
@@ -162,14 +200,18 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   }
 
   /**
-   * More bytes have come of a package that is not whole. On a slow line the peer's heartbeat waits behind them, so the peer is told in time that this side is
-   * alive.
+   * More bytes have come of a package that is not whole. On a slow line the peer's heartbeat waits
+   * behind them, so the peer is told in time that this side is alive.
    */
   #onIncomplete(session: RpcSession): void {
     // Math.ceil keeps the value an integer; V8 boxes doubles stored in fields.
     const time = Math.ceil(now());
     if (this.#incompleteSince === 0) this.#incompleteSince = time;
-    else if (time - this.#incompleteSince >= SIGN_OF_LIFE_PERIOD && this.extended === true && !session.closed) {
+    else if (
+      time - this.#incompleteSince >= SIGN_OF_LIFE_PERIOD &&
+      this.extended === true &&
+      !session.closed
+    ) {
       this.#incompleteSince = time;
       try {
         session.write(ControlPacket.signOfLife());
@@ -191,7 +233,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     this.#caller.open(session.lossy);
     this.#peer = session.remoteAddress;
     this.#setup.changed(this);
-    // Its answer tells early whether the peer is extended. With heartbeats off nobody is given up for not answering it.
+    // Its answer tells early whether the peer is extended. With heartbeats off nobody is given up
+    // for not answering it.
     if (this.#setup.side === 'server') return;
     this.#caller.sendHeartbeat(() => this.onCron !== undefined && this.heartbeatMissed());
     this.dialect.whenKnown(() => this.onResponsive());
@@ -220,7 +263,10 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
   }
 
   onError(session: RpcSession, error: GettyError): void {
-    this.#setup.logger.warn({ peer: session.remoteAddress, code: error.code, error }, error.message);
+    this.#setup.logger.warn(
+      { peer: session.remoteAddress, code: error.code, error },
+      error.message,
+    );
   }
 
   onClose(): void {
@@ -239,7 +285,12 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   /** Part of CallerOwner. */
   heartbeatMissed(): void {
-    this.session?.destroy(new RpcError('UNAVAILABLE', `${this.#peer} did not answer a heartbeat within ${this.#setup.heartbeatTimeout} ms`));
+    this.session?.destroy(
+      new RpcError(
+        'UNAVAILABLE',
+        `${this.#peer} did not answer a heartbeat within ${this.#setup.heartbeatTimeout} ms`,
+      ),
+    );
   }
 
   // ---- for streams ----
@@ -274,14 +325,18 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     if (session === undefined || session.closed) return;
     let room: boolean;
     try {
-      room = this.recent === undefined ? session.write(reply) : this.#sendRemembered(session, this.recent, reply);
+      room =
+        this.recent === undefined
+          ? session.write(reply)
+          : this.#sendRemembered(session, this.recent, reply);
     } catch (error) {
       if (codeOf(error) !== 'SESSION_BLOCKED') throw error;
       // It asks and does not read the answers; they cannot be kept for ever.
       session.destroy(error as GettyError);
       return;
     }
-    // Read no more requests than answers leave, unless answers to our own calls would wait behind them.
+    // Read no more requests than answers leave, unless answers to our own calls would wait behind
+    // them.
     if (!room && this.#caller.waiting === 0) {
       session.pause();
       session.drained().then(
@@ -297,7 +352,8 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
     try {
       reply.write(output);
       // Bytes go out as they are; it is the codec's messages that a session measures.
-      if (output.length > session.maxMessageBytes) throw tooLarge(output.length, session.maxMessageBytes, `is for ${this.#peer}`);
+      if (output.length > session.maxMessageBytes)
+        throw tooLarge(output.length, session.maxMessageBytes, `is for ${this.#peer}`);
       const room = session.writeBytes(output.written);
       // A copy: the buffer is used again.
       recent.answered(reply, new Uint8Array(output.written));
@@ -317,7 +373,10 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   // ---- the end ----
 
-  /** Tell an extended peer to send no new calls; one that has not said a word yet is told when it has. */
+  /**
+   * Tell an extended peer to send no new calls; one that has not said a word yet is told when it
+   * has.
+   */
   sendGoaway(): void {
     this.dialect.whenKnown(() => {
       if (this.closed || this.extended !== true) return;
@@ -354,10 +413,15 @@ export class RpcChannel implements EventListener<Frame, Packet>, Codec<Frame, Pa
 
   /** Settles when nothing is under way and a peer that was told to go has gone. */
   async drain(): Promise<void> {
-    if (this.extended === undefined && !this.closed) await atMost(FIRST_WORD, new Promise<void>((resolve) => void this.dialect.whenKnown(resolve)));
+    if (this.extended === undefined && !this.closed)
+      await atMost(
+        FIRST_WORD,
+        new Promise<void>((resolve) => void this.dialect.whenKnown(resolve)),
+      );
     await this.idle();
     // Over datagrams nobody says that he has gone.
-    while (!this.closed && this.extended === true && this.recent === undefined) await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    while (!this.closed && this.extended === true && this.recent === undefined)
+      await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
   }
 
   #settleIdle(): void {

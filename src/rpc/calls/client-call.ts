@@ -7,23 +7,37 @@ import { now } from '../../transport/session/flush-scheduler.js';
 import { checkMetadata, NO_METADATA } from '../codecs/metadata.js';
 import { RpcError, rpcErrorOf } from '../errors.js';
 import { checkCallNames, checkChangeNames } from '../option-names.js';
-import type { Call, CallContext, CallOptions, CodecName, Metadata, Method, MethodKind } from '../types.js';
+import type {
+  Call,
+  CallContext,
+  CallOptions,
+  CodecName,
+  Metadata,
+  Method,
+  MethodKind,
+} from '../types.js';
 import { handledCall } from './inherited-call.js';
 
 /** What travels as a uint32 of milliseconds. */
 const LONGEST_TIMEOUT = 0xffff_ffff;
 
-/** The deadline of a call that is made now. Whole where that loses nothing: V8 boxes doubles stored in fields. */
+/**
+ * The deadline of a call that is made now. Whole where that loses nothing: V8 boxes doubles stored
+ * in fields.
+ */
 function deadlineOf(timeout: number): number {
   return timeout < SHORT_TIMEOUT ? performance.now() + timeout : Math.ceil(now()) + timeout;
 }
 
-/** Below it a timeout is measured from the very instant; that costs more than the rest of its bookkeeping. Milliseconds. */
+/**
+ * Below it a timeout is measured from the very instant; that costs more than the rest of its
+ * bookkeeping. Milliseconds.
+ */
 const SHORT_TIMEOUT = 2_000;
 
 /**
- * The instant that a timeout is reckoned from. now() is as old as this turn of the event loop, which a long timeout does not notice and a short one must not
- * lose.
+ * The instant that a timeout is reckoned from. now() is as old as this turn of the event loop,
+ * which a long timeout does not notice and a short one must not lose.
  */
 export function instantFor(timeout = Number.POSITIVE_INFINITY): number {
   return timeout < SHORT_TIMEOUT ? performance.now() : now();
@@ -63,14 +77,38 @@ export class ClientCall implements Call {
     return this.givenSignal;
   }
 
-  /** `defaultTimeout`: as checkTimeout() answers. Throws BAD_OPTION, or DEADLINE_EXCEEDED when the parent's deadline has passed. */
-  static make(method: Method, input: unknown, codec: CodecName, defaultTimeout: number | undefined, options: CallOptions | undefined): ClientCall {
+  /**
+   * `defaultTimeout`: as checkTimeout() answers. Throws BAD_OPTION, or DEADLINE_EXCEEDED when the
+   * parent's deadline has passed.
+   */
+  static make(
+    method: Method,
+    input: unknown,
+    codec: CodecName,
+    defaultTimeout: number | undefined,
+    options: CallOptions | undefined,
+  ): ClientCall {
     const inherited = handledCall();
     if (options === undefined && inherited === undefined)
-      return new ClientCall(method, input, codec, defaultTimeout, NO_METADATA, undefined, undefined);
+      return new ClientCall(
+        method,
+        input,
+        codec,
+        defaultTimeout,
+        NO_METADATA,
+        undefined,
+        undefined,
+      );
     if (options !== undefined) checkOptions(options);
-    const { metadata, onMetadata, parent = inherited, timeout: given, signal: ownSignal } = options ?? NO_OPTIONS;
-    if (onMetadata !== undefined && typeof onMetadata !== 'function') throw badOption('onMetadata', onMetadata, 'a function');
+    const {
+      metadata,
+      onMetadata,
+      parent = inherited,
+      timeout: given,
+      signal: ownSignal,
+    } = options ?? NO_OPTIONS;
+    if (onMetadata !== undefined && typeof onMetadata !== 'function')
+      throw badOption('onMetadata', onMetadata, 'a function');
     let timeout = given === undefined ? defaultTimeout : checkTimeout(given);
     let signal = checkSignal(ownSignal);
     let linked: LinkedSignal | undefined;
@@ -80,11 +118,26 @@ export class ClientCall implements Call {
       signal = linked?.signal ?? parent.signal;
     }
     const sent = metadata === undefined ? NO_METADATA : checkMetadata(metadata);
-    if (linked !== undefined) return new LinkedCall(method, input, codec, timeout, sent, signal, onMetadata, linked.release);
+    if (linked !== undefined)
+      return new LinkedCall(
+        method,
+        input,
+        codec,
+        timeout,
+        sent,
+        signal,
+        onMetadata,
+        linked.release,
+      );
     return new ClientCall(method, input, codec, timeout, sent, signal, onMetadata);
   }
 
-  with(changes: { input?: unknown; timeout?: number | undefined; metadata?: Metadata | undefined; signal?: AbortSignal | undefined }): ClientCall {
+  with(changes: {
+    input?: unknown;
+    timeout?: number | undefined;
+    metadata?: Metadata | undefined;
+    signal?: AbortSignal | undefined;
+  }): ClientCall {
     checkChangeNames(changes);
     return new ClientCall(
       this.method,
@@ -99,7 +152,10 @@ export class ClientCall implements Call {
   }
 }
 
-/** How the reader of a stream cancels its call before it has begun. Few calls wait to begin, so the signal is made when something looks at it. */
+/**
+ * How the reader of a stream cancels its call before it has begun. Few calls wait to begin, so the
+ * signal is made when something looks at it.
+ */
 export class LeaveSignal {
   readonly #given: AbortSignal | undefined;
   #abort: AbortController | undefined;
@@ -118,7 +174,8 @@ export class LeaveSignal {
       this.#abort = abort;
       if (this.#left) abort.abort();
       else if (given?.aborted) abort.abort(given.reason);
-      else if (given !== undefined) this.#release = followSignal(given, () => abort.abort(given.reason));
+      else if (given !== undefined)
+        this.#release = followSignal(given, () => abort.abort(given.reason));
     }
     return this.#abort.signal;
   }
@@ -152,7 +209,16 @@ export class StreamCall extends ClientCall {
   readonly #leave: LeaveSignal;
 
   constructor(call: ClientCall, leave: LeaveSignal) {
-    super(call.method, call.input, call.codec, call.timeout, call.metadata, undefined, call.onMetadata, call.deadline);
+    super(
+      call.method,
+      call.input,
+      call.codec,
+      call.timeout,
+      call.metadata,
+      undefined,
+      call.onMetadata,
+      call.deadline,
+    );
     this.#leave = leave;
   }
 
@@ -165,7 +231,12 @@ export class StreamCall extends ClientCall {
     return this.#leave.inUse;
   }
 
-  override with(changes: { input?: unknown; timeout?: number; metadata?: Metadata; signal?: AbortSignal }): ClientCall {
+  override with(changes: {
+    input?: unknown;
+    timeout?: number;
+    metadata?: Metadata;
+    signal?: AbortSignal;
+  }): ClientCall {
     const changed = super.with(changes);
     return changes.signal === undefined ? new StreamCall(changed, this.#leave) : changed;
   }
@@ -199,7 +270,8 @@ const NO_OPTIONS: CallOptions = {};
 
 /** Throws BAD_OPTION. */
 function checkOptions(options: CallOptions): void {
-  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
   checkCallNames(options);
 }
 
@@ -210,8 +282,13 @@ export function checkTimeout(timeout: number): number | undefined {
 }
 
 /** What is left of the parent's time, if that is less. */
-function withinParent(timeout: number | undefined, parent: CallContext, method: Method): number | undefined {
-  if (!(parent?.signal instanceof AbortSignal)) throw badOption('parent', parent, 'the context of a call that is being handled');
+function withinParent(
+  timeout: number | undefined,
+  parent: CallContext,
+  method: Method,
+): number | undefined {
+  if (!(parent?.signal instanceof AbortSignal))
+    throw badOption('parent', parent, 'the context of a call that is being handled');
   if (parent.deadline === undefined) return timeout;
   const left = Math.floor(parent.deadline - performance.now());
   if (left < 1) {
@@ -222,7 +299,8 @@ function withinParent(timeout: number | undefined, parent: CallContext, method: 
 }
 
 function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
-  if (signal !== undefined && typeof signal?.addEventListener !== 'function') throw badOption('signal', signal, 'an AbortSignal');
+  if (signal !== undefined && typeof signal?.addEventListener !== 'function')
+    throw badOption('signal', signal, 'an AbortSignal');
   return signal;
 }
 
@@ -243,10 +321,16 @@ export function streams(kind: MethodKind): boolean {
 
 /** The error of a call whose signal has aborted. */
 export function cancelled({ method, signal }: Call, unsent: boolean): RpcError {
-  return new RpcError('CANCELLED', `the caller gave up ${method.service}.${method.name}`, { cause: signal?.reason, unsent });
+  return new RpcError('CANCELLED', `the caller gave up ${method.service}.${method.name}`, {
+    cause: signal?.reason,
+    unsent,
+  });
 }
 
-/** Settles as `promise` does; rejects with CANCELLED when the call's signal aborts before. For a call that is not sent yet. */
+/**
+ * Settles as `promise` does; rejects with CANCELLED when the call's signal aborts before. For a
+ * call that is not sent yet.
+ */
 export async function unlessCancelled<T>(call: Call, promise: Promise<T>): Promise<T> {
   const { signal } = call;
   if (signal === undefined) return promise;
@@ -272,12 +356,16 @@ export function timeLeft({ deadline, timeout }: Call): number {
 
 /** The error of a call whose time is over before it was sent. */
 export function outOfTime({ method }: Call, cause?: unknown): RpcError {
-  return new RpcError('DEADLINE_EXCEEDED', `${method.service}.${method.name} was not sent within its timeout`, { cause, unsent: true });
+  return new RpcError(
+    'DEADLINE_EXCEEDED',
+    `${method.service}.${method.name} was not sent within its timeout`,
+    { cause, unsent: true },
+  );
 }
 
 /**
- * The error of a call, or of one message of its stream (`what`), that could not be written: INVALID_ARGUMENT if it has no form in the codec.
- * `unsent`: no byte of the call was sent before.
+ * The error of a call, or of one message of its stream (`what`), that could not be written:
+ * INVALID_ARGUMENT if it has no form in the codec. `unsent`: no byte of the call was sent before.
  */
 export function unsendable(error: unknown, what: string, unsent: boolean): RpcError {
   const known = rpcErrorOf(error);
@@ -286,6 +374,7 @@ export function unsendable(error: unknown, what: string, unsent: boolean): RpcEr
   const detail = { cause: error, unsent };
   const message = `${what} was not sent: ${messageOf(error)}`;
   if (code === 'SESSION_CLOSED') return new RpcError('UNAVAILABLE', message, detail);
-  if (code === 'SESSION_BLOCKED' || code === 'MESSAGE_TOO_LARGE') return new RpcError('RESOURCE_EXHAUSTED', message, detail);
+  if (code === 'SESSION_BLOCKED' || code === 'MESSAGE_TOO_LARGE')
+    return new RpcError('RESOURCE_EXHAUSTED', message, detail);
   return new RpcError('INVALID_ARGUMENT', message, detail);
 }

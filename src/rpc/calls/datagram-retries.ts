@@ -1,6 +1,7 @@
 /**
- * What calls need over datagrams, which may be lost or come twice: requests that are safe to repeat are sent again until their answer comes, and an
- * answer is sent again for a request that comes again, without another call of the handler.
+ * What calls need over datagrams, which may be lost or come twice: requests that are safe to repeat
+ * are sent again until their answer comes, and an answer is sent again for a request that comes
+ * again, without another call of the handler.
  */
 import { Queue } from '../../core/queue.js';
 import type { Sequence } from '../wire/control-frames.js';
@@ -23,10 +24,16 @@ const ANSWER_OVERHEAD = 64;
 const WITHOUT_TIMEOUT = 30_000;
 /** … at most: a datagram lives for two minutes (RFC 9293, 3.4.1), … */
 const LONGEST_MEMORY = 300_000;
-/** … and longer than its caller waits, as a datagram that the caller sends at its deadline is under way for a while. */
+/**
+ * … and longer than its caller waits, as a datagram that the caller sends at its deadline is under
+ * way for a while.
+ */
 const MARGIN = 1_000;
 const FIRST_PURGE = 1_024;
-/** Milliseconds: a peer that sends more than is remembered must not cost a look through all of it for each request. */
+/**
+ * Milliseconds: a peer that sends more than is remembered must not cost a look through all of it
+ * for each request.
+ */
 const PURGE_PERIOD = 100;
 
 interface Resend {
@@ -43,7 +50,11 @@ export class Resends {
   }
 
   /** Send what is due; `isWaiting` says for what there is no answer yet. */
-  sweep(now: number, isWaiting: (outgoing: Outgoing) => boolean, send: (outgoing: Outgoing) => void): void {
+  sweep(
+    now: number,
+    isWaiting: (outgoing: Outgoing) => boolean,
+    send: (outgoing: Outgoing) => void,
+  ): void {
     for (const [outgoing, resend] of this.#waiting) {
       if (!isWaiting(outgoing)) this.#waiting.delete(outgoing);
       else if (resend.at <= now) {
@@ -58,7 +69,9 @@ export class Resends {
 interface Remembered {
   /** An instant of now(): until then it may come again. */
   readonly until: number;
-  /** Undefined: it is being handled, has no answer, or the answer had to make room for newer ones. */
+  /**
+   * Undefined: it is being handled, has no answer, or the answer had to make room for newer ones.
+   */
   answer: Uint8Array | undefined;
 }
 
@@ -71,8 +84,9 @@ function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
 }
 
 /**
- * The requests of a peer that may come again, until the deadlines of their calls have passed, and what they were answered. A request is never forgotten
- * before: where there are too many, new ones are refused.
+ * The requests of a peer that may come again, until the deadlines of their calls have passed, and
+ * what they were answered. A request is never forgotten before: where there are too many, new ones
+ * are refused.
  */
 export class RecentRequests {
   readonly #requests = new Map<number | string, Remembered>();
@@ -93,11 +107,15 @@ export class RecentRequests {
     return this.#requests.get(keyOf(sequence));
   }
 
-  /** Remembers a new request. `timeout`: of its call, in ms. `time`: an instant of now(). False: there is no room, and the call must not run. */
+  /**
+   * Remembers a new request. `timeout`: of its call, in ms. `time`: an instant of now(). False:
+   * there is no room, and the call must not run.
+   */
   remember(sequence: Sequence, timeout: number | undefined, time: number): boolean {
     if (this.#requests.size >= this.#nextPurge) this.#purge(time);
     const { size } = this.#requests;
-    if (size >= REMEMBERED || (total >= REMEMBERED_IN_ALL && size >= REMEMBERED_ALWAYS)) return false;
+    if (size >= REMEMBERED || (total >= REMEMBERED_IN_ALL && size >= REMEMBERED_ALWAYS))
+      return false;
     const until = time + Math.min(timeout ?? WITHOUT_TIMEOUT, LONGEST_MEMORY) + MARGIN;
     this.#requests.set(keyOf(sequence), { until, answer: undefined });
     total += this.#requests.size - size;
@@ -139,7 +157,11 @@ export class RecentRequests {
     total -= size - this.#requests.size;
     this.#nextPurge = Math.min(REMEMBERED, Math.max(FIRST_PURGE, this.#requests.size * 2));
     const answered = new Queue<Remembered>();
-    for (let request = this.#answered.shift(); request !== undefined; request = this.#answered.shift())
+    for (
+      let request = this.#answered.shift();
+      request !== undefined;
+      request = this.#answered.shift()
+    )
       if (request.answer !== undefined) answered.push(request);
     this.#answered = answered;
   }

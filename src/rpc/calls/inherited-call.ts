@@ -1,4 +1,7 @@
-/** The call that a handler is handling, which the calls that it makes inherit from; see RpcOptions.inheritContext. */
+/**
+ * The call that a handler is handling, which the calls that it makes inherit from; see
+ * RpcOptions.inheritContext.
+ */
 import type { CallContext } from '../types.js';
 
 /** An AsyncLocalStorage, which only Node.js has. */
@@ -7,7 +10,10 @@ interface CallStorage {
   getStore(): CallContext | undefined;
 }
 
-/** Undefined until an endpoint of this process has inheritContext: until then nothing is paid for it. */
+/**
+ * Undefined until an endpoint of this process has inheritContext: until then nothing is paid for
+ * it.
+ */
 let storage: CallStorage | undefined;
 
 /** Where handled calls are kept. The first one given stays. */

@@ -1,17 +1,26 @@
 /** Whether the peer of a channel owes a sign of life. */
 
-/** Milliseconds of silence, while calls wait, after which the peer is asked for a sign of life. It doubles while only heartbeats are answered. */
+/**
+ * Milliseconds of silence, while calls wait, after which the peer is asked for a sign of life. It
+ * doubles while only heartbeats are answered.
+ */
 const SILENCE = 500;
 /** Milliseconds that a sign of life may take before calls go elsewhere. */
 const OVERDUE = 250;
-/** Milliseconds between two looks that show that this process stood still. The peer's silence says nothing then. */
+/**
+ * Milliseconds between two looks that show that this process stood still. The peer's silence says
+ * nothing then.
+ */
 const STANDSTILL = 250;
 
 /** What one look needs to know. */
 export interface Signs {
   /** When the peer was last heard; see Session.active. */
   readonly active: number;
-  /** Calls that are over: more of them than before mean that the peer does more than answer heartbeats. */
+  /**
+   * Calls that are over: more of them than before mean that the peer does more than answer
+   * heartbeats.
+   */
   readonly settled: number;
   /** An instant of now(). */
   readonly time: number;
@@ -47,7 +56,10 @@ export class Liveness {
     this.#active = active;
   }
 
-  /** Looks at the peer; to be called many times a second while something waits for it. True: it has been silent for long, ask it. */
+  /**
+   * Looks at the peer; to be called many times a second while something waits for it. True: it has
+   * been silent for long, ask it.
+   */
   look({ active, settled, time }: Signs): boolean {
     if (this.#lookedAt > 0 && time - this.#lookedAt > STANDSTILL) this.#stoodStill(time);
     else if (this.#lookedAt === 0) this.#silentSince = time;

@@ -6,7 +6,14 @@ import { now } from '../../transport/session/flush-scheduler.js';
 import { NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';
 import type { Call, CallOptions, CodecName, Metadata } from '../types.js';
-import { beginFrame, CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/frame.js';
+import {
+  beginFrame,
+  CODE,
+  CODEC_NUMBER,
+  COMMAND,
+  type Frame,
+  LARGEST_PLAIN_BODY,
+} from '../wire/frame.js';
 import { isPlainSuccess, readResponseError } from '../wire/header.js';
 import { EXTENDED_REQUEST, writeRequest } from '../wire/request.js';
 import { type PendingCalls, Waiting } from './pending-calls.js';
@@ -22,7 +29,13 @@ export abstract class Outgoing extends Waiting {
 }
 
 /** Told once of each call that is over: `latency` in ms, bytes of bodies. */
-export type CallCounter = (call: Call, error: RpcError | undefined, latency: number, sent: number, received: number) => void;
+export type CallCounter = (
+  call: Call,
+  error: RpcError | undefined,
+  latency: number,
+  sent: number,
+  received: number,
+) => void;
 
 let resolveNext: (value: unknown) => void;
 let rejectNext: (error: unknown) => void;
@@ -32,8 +45,13 @@ const capture = (resolve: (value: unknown) => void, reject: (error: unknown) => 
   rejectNext = reject;
 };
 
-/** A promise calls back in the context in which it was asked; and before the call's own, which is settled later. */
-function tellerOf(onMetadata: NonNullable<CallOptions['onMetadata']>): (metadata: Metadata) => void {
+/**
+ * A promise calls back in the context in which it was asked; and before the call's own, which is
+ * settled later.
+ */
+function tellerOf(
+  onMetadata: NonNullable<CallOptions['onMetadata']>,
+): (metadata: Metadata) => void {
   let tell!: (metadata: Metadata) => void;
   new Promise<Metadata>((resolve) => {
     tell = resolve;
@@ -53,7 +71,10 @@ export class OutgoingCall extends Outgoing {
   /** Bytes that came for it. */
   protected received = 0;
   readonly #count: CallCounter;
-  /** Of a call without a timeout; of another its deadline tells, and a number that is no integer costs an object. */
+  /**
+   * Of a call without a timeout; of another its deadline tells, and a number that is no integer
+   * costs an object.
+   */
   readonly #startedAt: number | undefined;
   /** Tells onMetadata, in the async context of the caller. */
   readonly #tellMetadata: ((metadata: Metadata) => void) | undefined;
@@ -79,8 +100,15 @@ export class OutgoingCall extends Outgoing {
   }
 
   write(output: ByteWriter): void {
-    this.bodyLength = writeRequest(output, this.call, this.sequenceLow, this.sequenceHigh, this.#extended);
-    if (this.bodyLength > LARGEST_PLAIN_BODY && !this.#extended) throw new RangeError('the body is too large for a plain peer');
+    this.bodyLength = writeRequest(
+      output,
+      this.call,
+      this.sequenceLow,
+      this.sequenceHigh,
+      this.#extended,
+    );
+    if (this.bodyLength > LARGEST_PLAIN_BODY && !this.#extended)
+      throw new RangeError('the body is too large for a plain peer');
   }
 
   answer(frame: Frame, maxDecodedObjects: number): void {
@@ -88,7 +116,8 @@ export class OutgoingCall extends Outgoing {
     const { method } = this.call;
     this.received += frame.bodyEnd - frame.bodyStart;
     try {
-      if (frame.command !== COMMAND.response && frame.command !== COMMAND.end) throw new TypeError('it came as the answer to a heartbeat');
+      if (frame.command !== COMMAND.response && frame.command !== COMMAND.end)
+        throw new TypeError('it came as the answer to a heartbeat');
       if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headEnd - frame.headStart)) {
         const error = readResponseError(codec, frame.bytes, frame.headStart, frame.headEnd);
         if (error.metadata !== NO_METADATA) this.#tellMetadata?.(error.metadata);
@@ -97,7 +126,13 @@ export class OutgoingCall extends Outgoing {
       this.succeed(frame, codec, maxDecodedObjects);
       this.count();
     } catch (error) {
-      this.fail(new RpcError('INTERNAL', `the reply of ${method.service}.${method.name} does not parse: ${messageOf(error)}`, { cause: error }));
+      this.fail(
+        new RpcError(
+          'INTERNAL',
+          `the reply of ${method.service}.${method.name} does not parse: ${messageOf(error)}`,
+          { cause: error },
+        ),
+      );
     }
   }
 
@@ -107,7 +142,10 @@ export class OutgoingCall extends Outgoing {
     if (frame.command !== COMMAND.response) throw new TypeError('it came as the end of a stream');
     if (method.kind === 'noReply') return this.resolve(undefined);
     const bodyCodec = method.output[codec];
-    if (bodyCodec === undefined) throw new TypeError(`it came in ${codec}, which ${method.service}.${method.name} does not have`);
+    if (bodyCodec === undefined)
+      throw new TypeError(
+        `it came in ${codec}, which ${method.service}.${method.name} does not have`,
+      );
     this.resolve(bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd, maxDecodedObjects));
   }
 
@@ -115,7 +153,12 @@ export class OutgoingCall extends Outgoing {
   override onStream(frame: Frame): boolean {
     if (frame.command === COMMAND.credit) return true;
     const { service, name } = this.call.method;
-    this.fail(new RpcError('INTERNAL', `the peer answers ${service}.${name} with a stream, which is none by the contract here`));
+    this.fail(
+      new RpcError(
+        'INTERNAL',
+        `the peer answers ${service}.${name} with a stream, which is none by the contract here`,
+      ),
+    );
     return false;
   }
 
@@ -135,7 +178,12 @@ export class OutgoingCall extends Outgoing {
 
   expire(): void {
     const { method, timeout } = this.call;
-    this.fail(new RpcError('DEADLINE_EXCEEDED', `${method.service}.${method.name} was not answered within ${timeout} ms`));
+    this.fail(
+      new RpcError(
+        'DEADLINE_EXCEEDED',
+        `${method.service}.${method.name} was not answered within ${timeout} ms`,
+      ),
+    );
   }
 }
 

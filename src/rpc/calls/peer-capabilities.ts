@@ -1,4 +1,7 @@
-/** What the peer of a session speaks: the plain Go protocol, or the extensions too. It is known from its first word on. */
+/**
+ * What the peer of a session speaks: the plain Go protocol, or the extensions too. It is known from
+ * its first word on.
+ */
 import { inTurns } from '../../core/turn.js';
 
 export class Dialect {
@@ -22,7 +25,10 @@ export class Dialect {
     return this.#waiting.size;
   }
 
-  /** `act` is called, once, as soon as it is known, or when it never will be; now when it is. Answers what takes it back. */
+  /**
+   * `act` is called, once, as soon as it is known, or when it never will be; now when it is.
+   * Answers what takes it back.
+   */
   whenKnown(act: () => void): () => void {
     if (this.#extended !== undefined) {
       act();

@@ -4,7 +4,10 @@ import { decoded, UNKNOWN } from '../codecs/decoded.js';
 import type { CodecName, Metadata } from '../types.js';
 import type { Frame } from '../wire/frame.js';
 
-/** Bytes of memory that V8 takes at most for what counts as one object: for instance half of an empty array, or a short text, with its slot. */
+/**
+ * Bytes of memory that V8 takes at most for what counts as one object: for instance half of an
+ * empty array, or a short text, with its slot.
+ */
 const OBJECT_BYTES = 64;
 
 /** Bytes of a request without its argument. */
@@ -16,8 +19,9 @@ export function headerBytesOf(frame: Frame, metadata: Metadata | undefined): num
 }
 
 /**
- * Bytes of the argument beyond those that came, for the objects that were just made of it. JSON is only scanned when the most that its length allows is more than
- * `unscanned`, because a scan takes time in each call.
+ * Bytes of the argument beyond those that came, for the objects that were just made of it. JSON is
+ * only scanned when the most that its length allows is more than `unscanned`, because a scan takes
+ * time in each call.
  */
 export function objectBytesOf(frame: Frame, codec: CodecName, unscanned: number): number {
   if (decoded.objects !== UNKNOWN) return Math.ceil(decoded.objects) * OBJECT_BYTES;

@@ -1,6 +1,7 @@
 /**
- * What waits for an answer on one channel, found by sequence. A ring rather than a Map: the sequence is ours, so each
- * waiting call gets one whose slot is free, and finding it again is one array access.
+ * What waits for an answer on one channel, found by sequence. A ring rather than a Map: the
+ * sequence is ours, so each waiting call gets one whose slot is free, and finding it again is one
+ * array access.
  */
 import { inTurns } from '../../core/turn.js';
 import { RpcError } from '../errors.js';
@@ -33,7 +34,10 @@ export class PendingCalls<W extends Waiting> {
   #nearest = Number.POSITIVE_INFINITY;
   readonly #limit: number;
 
-  /** `parity` 1 gives odd sequences, those of clients; 0 even ones. They begin at random, as Go's do, and grow by 2. */
+  /**
+   * `parity` 1 gives odd sequences, those of clients; 0 even ones. They begin at random, as Go's
+   * do, and grow by 2.
+   */
   constructor(parity: 0 | 1, limit: number) {
     this.#limit = limit;
     this.#high = (Math.random() * 0x4000_0000) | 0;
@@ -52,9 +56,13 @@ export class PendingCalls<W extends Waiting> {
   /** Give `waiting` a sequence and keep it. Throws RESOURCE_EXHAUSTED when too many calls wait. */
   add(waiting: W): void {
     if (waiting.isCall && this.#calls >= this.#limit) {
-      throw new RpcError('RESOURCE_EXHAUSTED', `${this.#calls} calls wait for their answers on this session; maxPendingCalls is ${this.#limit}`, {
-        unsent: true,
-      });
+      throw new RpcError(
+        'RESOURCE_EXHAUSTED',
+        `${this.#calls} calls wait for their answers on this session; maxPendingCalls is ${this.#limit}`,
+        {
+          unsent: true,
+        },
+      );
     }
     if (this.#size * 2 >= this.#slots.length) this.#grow();
     let slot: number;
@@ -75,14 +83,16 @@ export class PendingCalls<W extends Waiting> {
     const old = this.#slots;
     this.#mask = old.length * 2 - 1;
     this.#slots = new Array(old.length * 2).fill(undefined);
-    for (const waiting of old) if (waiting !== undefined) this.#slots[(waiting.sequenceLow >>> 1) & this.#mask] = waiting;
+    for (const waiting of old)
+      if (waiting !== undefined) this.#slots[(waiting.sequenceLow >>> 1) & this.#mask] = waiting;
   }
 
   /** Remove and return what waits for this sequence; undefined when nothing does (any more). */
   take(low: number, high: number): W | undefined {
     const slot = (low >>> 1) & this.#mask;
     const waiting = this.#slots[slot];
-    if (waiting === undefined || waiting.sequenceLow !== low || waiting.sequenceHigh !== high) return undefined;
+    if (waiting === undefined || waiting.sequenceLow !== low || waiting.sequenceHigh !== high)
+      return undefined;
     this.#slots[slot] = undefined;
     this.#size--;
     if (waiting.isCall) this.#calls--;
@@ -92,10 +102,15 @@ export class PendingCalls<W extends Waiting> {
   /** What waits for this sequence, which goes on waiting. */
   find(low: number, high: number): W | undefined {
     const waiting = this.#slots[(low >>> 1) & this.#mask];
-    return waiting !== undefined && waiting.sequenceLow === low && waiting.sequenceHigh === high ? waiting : undefined;
+    return waiting !== undefined && waiting.sequenceLow === low && waiting.sequenceHigh === high
+      ? waiting
+      : undefined;
   }
 
-  /** Expire what is due. One timer sweeps all: a timer per call costs more than the rest of the call. */
+  /**
+   * Expire what is due. One timer sweeps all: a timer per call costs more than the rest of the
+   * call.
+   */
   sweep(now: number): void {
     if (now < this.#nearest) return;
     const due: W[] = [];
@@ -109,7 +124,9 @@ export class PendingCalls<W extends Waiting> {
     inTurns(due, ({ sequenceLow, sequenceHigh }) => this.take(sequenceLow, sequenceHigh)?.expire());
   }
 
-  /** Fails everything that waits: in later turns of the event loop what would take long in this one. */
+  /**
+   * Fails everything that waits: in later turns of the event loop what would take long in this one.
+   */
   failAll(error: RpcError): void {
     const all = this.#slots.filter((waiting) => waiting !== undefined);
     this.#slots = new Array(FIRST_CAPACITY).fill(undefined);

@@ -1,4 +1,7 @@
-/** The serving half of a channel: requests become calls of handlers, and what handlers answer becomes replies. */
+/**
+ * The serving half of a channel: requests become calls of handlers, and what handlers answer
+ * becomes replies.
+ */
 import type { AsyncContext } from '../../core/async-context.js';
 import { readUint32 } from '../../core/bytes.js';
 import { promiseOf } from '../../core/callbacks.js';
@@ -71,9 +74,14 @@ export class Responder {
   serving = 0;
   /** The same by the sequenceKey() of the low half of their sequence. */
   readonly #underWay = new Map<number, ServerCall>();
-  /** Those whose peer has used their sequence for an earlier call that is under way: it cannot cancel them. */
+  /**
+   * Those whose peer has used their sequence for an earlier call that is under way: it cannot
+   * cancel them.
+   */
   readonly #sameSequence = new Set<ServerCall>();
-  /** Of calls that have not been answered, and of answered calls whose handlers have not settled. */
+  /**
+   * Of calls that have not been answered, and of answered calls whose handlers have not settled.
+   */
   readonly places = new CallPlaces();
   readonly #streamMemory: StreamMemory;
   readonly #setup: ResponderSetup;
@@ -115,7 +123,11 @@ export class Responder {
       callType = head.callType;
       if (route instanceof RpcError) throw route;
       if (recent?.remember(frame, head.timeout, now()) === false)
-        throw new RpcError('RESOURCE_EXHAUSTED', `too many requests may still come twice over UDP: ${recent.size} of this peer`, REFUSED);
+        throw new RpcError(
+          'RESOURCE_EXHAUSTED',
+          `too many requests may still come twice over UDP: ${recent.size} of this peer`,
+          REFUSED,
+        );
       method = route.method;
       let bytes = headerBytesOf(frame, head.metadata);
       this.#checkPlaces(bytes);
@@ -127,7 +139,17 @@ export class Responder {
         bytes += objectBytesOf(frame, codec, this.#setup.maxPendingBytes / 2 - this.places.bytes);
         this.#checkBytes(bytes);
       }
-      context = new ServerCall(this.#channel, head, route, input, codec, frame, bytes, instantFor(head.timeout), this.#setup.served.of(method));
+      context = new ServerCall(
+        this.#channel,
+        head,
+        route,
+        input,
+        codec,
+        frame,
+        bytes,
+        instantFor(head.timeout),
+        this.#setup.served.of(method),
+      );
       if (stream !== undefined) this.#setStream(context, stream);
     } catch (error) {
       const refusal = RpcError.from(error);
@@ -142,7 +164,10 @@ export class Responder {
     else asyncContext.run(handle, this, context);
   }
 
-  /** Throws RESOURCE_EXHAUSTED when there is no place for another request of `bytes`. One has a place however large it is. */
+  /**
+   * Throws RESOURCE_EXHAUSTED when there is no place for another request of `bytes`. One has a
+   * place however large it is.
+   */
   #checkPlaces(bytes: number): void {
     const places = this.places;
     const { maxPendingCalls } = this.#setup;
@@ -161,21 +186,30 @@ export class Responder {
     const { maxPendingBytes } = this.#setup;
     if (places.bytes + bytes > maxPendingBytes && places.bytes > 0) {
       const what = `${places.bytes} bytes of requests of this session are being handled`;
-      throw new RpcError('RESOURCE_EXHAUSTED', `${what}; maxPendingBytes is ${maxPendingBytes}`, REFUSED);
+      throw new RpcError(
+        'RESOURCE_EXHAUSTED',
+        `${what}; maxPendingBytes is ${maxPendingBytes}`,
+        REFUSED,
+      );
     }
   }
 
-  /** Apart from #handle(), which must not pay for the closure: a parameter that a closure uses costs an object in each call. */
+  /**
+   * Apart from #handle(), which must not pay for the closure: a parameter that a closure uses costs
+   * an object in each call.
+   */
   #handleInherited(context: ServerCall): void {
     handling(context, () => this.#handle(context));
   }
 
   #handle(context: ServerCall): void {
-    if (context.stream?.writer !== undefined) return this.#serveReplies(context, context.stream.writer);
+    if (context.stream?.writer !== undefined)
+      return this.#serveReplies(context, context.stream.writer);
     const { handle } = this.#setup;
     context.stream?.reader?.open();
     try {
-      const outcome = handle === undefined ? context.handler(context.input, context) : handle(context);
+      const outcome =
+        handle === undefined ? context.handler(context.input, context) : handle(context);
       const promise = promiseOf(outcome);
       if (promise === undefined) this.#answer(context, outcome, undefined, true);
       else this.#await(context, promise);
@@ -184,7 +218,10 @@ export class Responder {
     }
   }
 
-  /** What could not be handled counts too, where the method is known: what a peer makes up must not take memory. */
+  /**
+   * What could not be handled counts too, where the method is known: what a peer makes up must not
+   * take memory.
+   */
   #countRefusal(method: Method | undefined, error: RpcError, frame: Frame): void {
     this.#tally.started++;
     this.#tally.failed++;
@@ -195,15 +232,20 @@ export class Responder {
   }
 
   /** Count a call that is over. `atOnce`: its handler answered no promise. */
-  #count({ meter, began, sent, received }: ServerCall, error: RpcError | undefined, atOnce: boolean): void {
+  #count(
+    { meter, began, sent, received }: ServerCall,
+    error: RpcError | undefined,
+    atOnce: boolean,
+  ): void {
     if (error === undefined) this.#tally.succeeded++;
     else this.#tally.failed++;
     meter.endHandler(error, began, atOnce, sent, received);
   }
 
   /**
-   * What the caller is told of `thrown`. Only a call that no interceptor let through to its handler was refused: the reason of a handler's own error may be
-   * that of a call which the handler has made.
+   * What the caller is told of `thrown`. Only a call that no interceptor let through to its handler
+   * was refused: the reason of a handler's own error may be that of a call which the handler has
+   * made.
    */
   #errorOf(context: ServerCall, thrown: unknown): RpcError {
     const error = RpcError.from(thrown);
@@ -212,7 +254,9 @@ export class Responder {
     let { reason } = error;
     if (!hasBegun && unsent && PASSING.includes(code)) reason ??= 'refused';
     else if (hasBegun && reason !== 'moving') reason = undefined;
-    return reason === error.reason ? error : new RpcError(code, message, { metadata, details, cause: error, unsent, reason });
+    return reason === error.reason
+      ? error
+      : new RpcError(code, message, { metadata, details, cause: error, unsent, reason });
   }
 
   #await(context: ServerCall, outcome: Promise<unknown>): void {
@@ -251,12 +295,20 @@ export class Responder {
   /** Throws when the peer, or the codec, has none. */
   #makeStream(method: Method, codec: CodecName, frame: Frame): ServerStream {
     const name = `${method.service}.${method.name}`;
-    if (this.#channel.extended !== true) throw new RpcError('FAILED_PRECONDITION', `${name} streams, which the plain Go protocol cannot`);
+    if (this.#channel.extended !== true)
+      throw new RpcError(
+        'FAILED_PRECONDITION',
+        `${name} streams, which the plain Go protocol cannot`,
+      );
     if (this.#underWay.has(sequenceKey(frame.sequenceLow)))
       throw new RpcError('INVALID_ARGUMENT', `the sequence of ${name} is that of a call under way`);
     const { maxStreams } = this.#setup;
     if (this.places.streams >= maxStreams)
-      throw new RpcError('RESOURCE_EXHAUSTED', `${this.places.streams} streams of this session are under way; maxStreams is ${maxStreams}`, REFUSED);
+      throw new RpcError(
+        'RESOURCE_EXHAUSTED',
+        `${this.places.streams} streams of this session are under way; maxStreams is ${maxStreams}`,
+        REFUSED,
+      );
     return new ServerStream(this.#channel, method, codec, frame, this.#streamMemory);
   }
 
@@ -273,9 +325,14 @@ export class Responder {
     void context.signal;
     context.stream?.reader?.open();
     const pump = async (): Promise<boolean> => {
-      const replies = await (handle === undefined ? context.handler(context.input, context) : handle(context));
+      const replies = await (handle === undefined
+        ? context.handler(context.input, context)
+        : handle(context));
       if (!isIterable(replies))
-        throw new RpcError('INTERNAL', `${context.method.service}.${context.method.name} answered nothing that can be iterated`);
+        throw new RpcError(
+          'INTERNAL',
+          `${context.method.service}.${context.method.name} answered nothing that can be iterated`,
+        );
       return writer.pump(replies);
     };
     pump().then(
@@ -312,12 +369,16 @@ export class Responder {
     return context?.sequenceHigh === frame.sequenceHigh ? context : undefined;
   }
 
-  /** A message of the caller's stream, its end, a credit for ours, or its cancellation. What is over already is none of ours. */
+  /**
+   * A message of the caller's stream, its end, a credit for ours, or its cancellation. What is over
+   * already is none of ours.
+   */
   onStream(frame: Frame): void {
     const context = this.#find(frame);
     if (context === undefined) return;
     const { stream } = context;
-    if (frame.command === COMMAND.cancel) context.abort(new RpcError('CANCELLED', 'the caller gave up'));
+    if (frame.command === COMMAND.cancel)
+      context.abort(new RpcError('CANCELLED', 'the caller gave up'));
     else if (frame.command === COMMAND.credit) stream?.writer?.credit(readCredit(frame));
     else if (frame.command === COMMAND.end) stream?.reader?.end();
     else if (stream?.reader !== undefined) {
@@ -336,7 +397,8 @@ export class Responder {
     const parse = `a message of ${service}.${name} does not parse: ${messageOf(thrown)}`;
     const error = rpcErrorOf(thrown) ?? new RpcError('INVALID_ARGUMENT', parse, { cause: thrown });
     const reply = this.#reply;
-    if (context.stream?.writer === undefined) reply.call(context, EXTENDED_ANSWER, context.codec, false);
+    if (context.stream?.writer === undefined)
+      reply.call(context, EXTENDED_ANSWER, context.codec, false);
     else reply.end(context, EXTENDED_ANSWER, context.codec);
     this.#sendFailure(reply, error);
     context.abort(error);
@@ -347,10 +409,15 @@ export class Responder {
     return new RpcError('CANCELLED', `the session with ${this.#channel.peer} is lost`);
   }
 
-  /** The session is lost. A peer may have made so many calls that to abort them all takes long: calls may end meanwhile. */
+  /**
+   * The session is lost. A peer may have made so many calls that to abort them all takes long:
+   * calls may end meanwhile.
+   */
   abortAll(): void {
     const reason = this.#lost();
-    inTurns([...this.#underWay.values(), ...this.#sameSequence], (context) => context.abort(reason));
+    inTurns([...this.#underWay.values(), ...this.#sameSequence], (context) =>
+      context.abort(reason),
+    );
   }
 
   #answer(context: ServerCall, value: unknown, error?: RpcError, atOnce = false): void {
@@ -382,9 +449,19 @@ export class Responder {
   }
 
   /** Answers why it cannot be sent, if so. */
-  #sendSuccess(reply: Reply, context: ServerCall, body: MessageCodec | undefined, value?: unknown): RpcError | undefined {
+  #sendSuccess(
+    reply: Reply,
+    context: ServerCall,
+    body: MessageCodec | undefined,
+    value?: unknown,
+  ): RpcError | undefined {
     try {
-      reply.success(body, value, this.#channel.extended === true ? Number.POSITIVE_INFINITY : LARGEST_PLAIN_BODY, context.trailer);
+      reply.success(
+        body,
+        value,
+        this.#channel.extended === true ? Number.POSITIVE_INFINITY : LARGEST_PLAIN_BODY,
+        context.trailer,
+      );
       this.#channel.sendReply(reply);
       context.sent += reply.bodyLength;
       return undefined;
@@ -393,7 +470,10 @@ export class Responder {
     }
   }
 
-  /** Never throws: an error that cannot be sent as it is keeps its code and the beginning of its message. */
+  /**
+   * Never throws: an error that cannot be sent as it is keeps its code and the beginning of its
+   * message.
+   */
   #sendFailure(reply: Reply, error: RpcError): void {
     let attempt = error;
     for (const length of [SHORT_MESSAGE, 0, 0]) {
@@ -402,10 +482,15 @@ export class Responder {
         this.#channel.sendReply(reply);
         return;
       } catch {
-        attempt = new RpcError(error.code, messageOf(error).slice(0, length), { reason: error.reason });
+        attempt = new RpcError(error.code, messageOf(error).slice(0, length), {
+          reason: error.reason,
+        });
       }
     }
-    this.#setup.logger.warn({ peer: this.#channel.peer, code: error.code, error }, 'an answer could not be sent');
+    this.#setup.logger.warn(
+      { peer: this.#channel.peer, code: error.code, error },
+      'an answer could not be sent',
+    );
   }
 
   /** A request that never became a context. */
@@ -418,7 +503,13 @@ export class Responder {
 
   #logOneway(error: RpcError, method?: Method): void {
     this.#setup.logger.warn(
-      { peer: this.#channel.peer, service: method?.service, method: method?.name, code: error.code, error },
+      {
+        peer: this.#channel.peer,
+        service: method?.service,
+        method: method?.name,
+        code: error.code,
+        error,
+      },
       `a oneway call failed: ${error.message}`,
     );
   }
@@ -437,11 +528,18 @@ function answerId({ serviceId }: { serviceId: number }): number {
 function decodeInput(method: Method, codec: CodecName, frame: Frame, maxObjects: number): unknown {
   const bodyCodec = method.input[codec];
   if (bodyCodec === undefined)
-    throw new RpcError('UNIMPLEMENTED', `${method.service}.${method.name} has no ${codec} form`, { reason: 'not-served', unsent: true });
+    throw new RpcError('UNIMPLEMENTED', `${method.service}.${method.name} has no ${codec} form`, {
+      reason: 'not-served',
+      unsent: true,
+    });
   try {
     return bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd, maxObjects);
   } catch (error) {
-    throw new RpcError('INVALID_ARGUMENT', `the argument of ${method.service}.${method.name} does not parse: ${messageOf(error)}`, { cause: error });
+    throw new RpcError(
+      'INVALID_ARGUMENT',
+      `the argument of ${method.service}.${method.name} does not parse: ${messageOf(error)}`,
+      { cause: error },
+    );
   }
 }
 
@@ -449,5 +547,7 @@ function decodeInput(method: Method, codec: CodecName, frame: Frame, maxObjects:
 function answerable(failure: unknown): RpcError {
   const code = codeOf(failure);
   const tooLarge = code === 'MESSAGE_TOO_LARGE' || code === 'PEER_NOT_TRUSTED';
-  return tooLarge ? new RpcError('RESOURCE_EXHAUSTED', messageOf(failure), { cause: failure }) : RpcError.from(failure);
+  return tooLarge
+    ? new RpcError('RESOURCE_EXHAUSTED', messageOf(failure), { cause: failure })
+    : RpcError.from(failure);
 }

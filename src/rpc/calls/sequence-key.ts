@@ -1,8 +1,9 @@
 /** Keys of a Map for the sequences that a peer chooses. */
 
 /**
- * V8 hashes integers without a secret. A peer that chose sequences of one bucket would make each access to the Map walk through all of them, so the keys are
- * sequences that are permuted with a secret of this process.
+ * V8 hashes integers without a secret. A peer that chose sequences of one bucket would make each
+ * access to the Map walk through all of them, so the keys are sequences that are permuted with a
+ * secret of this process.
  */
 const [OFFSET, FACTOR] = secrets();
 

@@ -7,7 +7,15 @@ import { RpcError } from '../errors.js';
 import type { MethodMeter } from '../metrics/statistics.js';
 import { checkChangeNames } from '../option-names.js';
 import type { ServerStream } from '../streams/server-stream.js';
-import type { CallContext, Channel, CodecName, Handler, Identity, Metadata, Method } from '../types.js';
+import type {
+  CallContext,
+  Channel,
+  CodecName,
+  Handler,
+  Identity,
+  Metadata,
+  Method,
+} from '../types.js';
 import type { Frame, Tags } from '../wire/frame.js';
 import type { RequestHead } from '../wire/header.js';
 import type { CallPlaces, PlacedCall } from './call-places.js';
@@ -122,10 +130,12 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();
-      if (this.#aborted === undefined && this.#owner.closed) this.#aborted = new RpcError('CANCELLED', `the session with ${this.peer} is lost`);
+      if (this.#aborted === undefined && this.#owner.closed)
+        this.#aborted = new RpcError('CANCELLED', `the session with ${this.peer} is lost`);
       if (this.#aborted !== undefined) this.#abort.abort(this.#aborted);
       // Touched after the answer: there is nothing left to abort, and nothing may stay behind.
-      else if (!this.#settled && this.deadline !== undefined) this.#watchDeadline(this.deadline - performance.now());
+      else if (!this.#settled && this.deadline !== undefined)
+        this.#watchDeadline(this.deadline - performance.now());
     }
     return this.#abort.signal;
   }
@@ -139,7 +149,10 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
   }
 
   #watchDeadline(left: number): void {
-    const late = (): void => this.abort(new RpcError('DEADLINE_EXCEEDED', `the caller waits no longer than ${this.timeout} ms`));
+    const late = (): void =>
+      this.abort(
+        new RpcError('DEADLINE_EXCEEDED', `the caller waits no longer than ${this.timeout} ms`),
+      );
     if (left <= 0) return late();
     this.#timer = new LongTimer(late, left);
   }
@@ -165,16 +178,29 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
     this.#draining?.release();
   }
 
-  with(changes: { input?: unknown; timeout?: number | undefined; metadata?: Metadata | undefined; signal?: AbortSignal | undefined }): CallContext {
+  with(changes: {
+    input?: unknown;
+    timeout?: number | undefined;
+    metadata?: Metadata | undefined;
+    signal?: AbortSignal | undefined;
+  }): CallContext {
     checkChangeNames(changes);
     const { timeout, metadata, signal } = changes;
     const fixed: PropertyDescriptorMap = {};
     if ('input' in changes) fixed.input = { value: changes.input, enumerable: true };
     if (timeout !== undefined) fixed.timeout = { value: checkTimeout(timeout), enumerable: true };
-    if (metadata !== undefined) fixed.metadata = { value: checkMetadata(metadata), enumerable: true };
+    if (metadata !== undefined)
+      fixed.metadata = { value: checkMetadata(metadata), enumerable: true };
     if (signal !== undefined) fixed.signal = { value: signal, enumerable: true };
     // The signal and the channel stay those of this call, so the copy asks this one for them.
-    for (const name of ['peer', 'channel', 'signal', 'draining', 'replyMetadata', 'trailer'] as const)
+    for (const name of [
+      'peer',
+      'channel',
+      'signal',
+      'draining',
+      'replyMetadata',
+      'trailer',
+    ] as const)
       fixed[name] ??= { get: () => this[name], enumerable: true };
     return Object.create(this, fixed);
   }

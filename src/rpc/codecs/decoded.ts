@@ -3,5 +3,8 @@
 /** The codec does not tell. */
 export const UNKNOWN = -1;
 
-/** Of the last message. One object for all messages, because a result object would be an allocation for each. */
+/**
+ * Of the last message. One object for all messages, because a result object would be an allocation
+ * for each.
+ */
 export const decoded = { objects: UNKNOWN };

@@ -13,7 +13,11 @@ export const UNDEFINED = encode('null ');
 function isUndefined(bytes: Bytes, start: number, end: number): boolean {
   if (start === end) return true;
   // No other JSON value of this length begins with an n.
-  return end - start === UNDEFINED.length && bytes[start] === UNDEFINED[0] && bytes[end - 1] === UNDEFINED[UNDEFINED.length - 1];
+  return (
+    end - start === UNDEFINED.length &&
+    bytes[start] === UNDEFINED[0] &&
+    bytes[end - 1] === UNDEFINED[UNDEFINED.length - 1]
+  );
 }
 
 /** Any JSON value; undefined is an empty body. */
@@ -24,5 +28,6 @@ export const json: MessageCodec = {
     if (text === undefined) throw new TypeError(`a ${typeof message} has no JSON form`);
     output.text(text);
   },
-  decode: (bytes, start, end, maxObjects) => (isUndefined(bytes, start, end) ? undefined : parseJson(bytes, start, end, maxObjects)),
+  decode: (bytes, start, end, maxObjects) =>
+    isUndefined(bytes, start, end) ? undefined : parseJson(bytes, start, end, maxObjects),
 };

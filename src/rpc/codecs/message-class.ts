@@ -1,4 +1,7 @@
-/** Messages of Protobuf classes that encode and decode themselves, as protobufjs and ts-proto generate them. */
+/**
+ * Messages of Protobuf classes that encode and decode themselves, as protobufjs and ts-proto
+ * generate them.
+ */
 import { keepable } from '../../core/bytes.js';
 import { refusePromise } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
@@ -8,10 +11,16 @@ import { json } from './json.js';
 import { setEntry } from './protobuf/types.js';
 import type { CodecName, MessageCodec, MessageCodecs } from './types.js';
 
-/** A class, or an object, with these two: protobufjs's classes and `Type`s, ts-proto's messages. `Init` is what can be encoded. */
+/**
+ * A class, or an object, with these two: protobufjs's classes and `Type`s, ts-proto's messages.
+ * `Init` is what can be encoded.
+ */
 export interface MessageClass<Init = unknown, Message = Init> {
   encode(message: Init): { finish(): Uint8Array };
-  /** Throws when the bytes are no such message. Views of them stay valid, and keep at most twice the bytes of the message. */
+  /**
+   * Throws when the bytes are no such message. Views of them stay valid, and keep at most twice the
+   * bytes of the message.
+   */
   decode(bytes: Uint8Array): Message;
 }
 
@@ -32,7 +41,8 @@ export function messageClass<Init, Message>(Class: MessageClass<Init, Message>):
       const finished = atOnce('encode() of a message class', encoded) as { finish(): unknown };
       output.append(bytesOf(atOnce('finish() of a message class', finished.finish())));
     },
-    decode: (bytes, start, end) => atOnce('decode() of a message class', Class.decode(keepable(bytes, start, end))),
+    decode: (bytes, start, end) =>
+      atOnce('decode() of a message class', Class.decode(keepable(bytes, start, end))),
   };
 }
 
@@ -42,14 +52,16 @@ function atOnce(name: string, value: unknown): unknown {
 }
 
 function bytesOf(value: unknown): Uint8Array {
-  if (!ArrayBuffer.isView(value)) throw new TypeError(`finish() of a message class answered a ${typeof value}, expected bytes`);
+  if (!ArrayBuffer.isView(value))
+    throw new TypeError(`finish() of a message class answered a ${typeof value}, expected bytes`);
   return value as Uint8Array;
 }
 
 /** Throws BAD_OPTION. */
 export function checkClass(name: string, Class: unknown): void {
   const { encode, decode } = (Class ?? {}) as Partial<MessageClass>;
-  if (typeof encode !== 'function' || typeof decode !== 'function') throw badOption(name, Class, 'a class with encode() and decode()');
+  if (typeof encode !== 'function' || typeof decode !== 'function')
+    throw badOption(name, Class, 'a class with encode() and decode()');
 }
 
 /** How ts-proto's messages turn into JSON values and back, and how protobufjs's do. */
@@ -60,7 +72,10 @@ interface JsonClass {
   fromObject(value: unknown): unknown;
 }
 
-/** 64-bit numbers, bytes, NaN and the infinities as text, as Protobuf's JSON has them; lists and maps also when they are empty. */
+/**
+ * 64-bit numbers, bytes, NaN and the infinities as text, as Protobuf's JSON has them; lists and
+ * maps also when they are empty.
+ */
 const TO_OBJECT = { longs: String, bytes: String, json: true, arrays: true, objects: true };
 
 /** A field of a protobufjs `Type`. */
@@ -80,7 +95,10 @@ interface ReflectedClass extends JsonClass {
 
 type Fields = Record<string, unknown>;
 
-/** The fields that are set, and the default values of those that have no presence: a field that has it is there only when it is set. */
+/**
+ * The fields that are set, and the default values of those that have no presence: a field that has
+ * it is there only when it is set.
+ */
 function withImplicitDefaults(Class: ReflectedClass, set: Fields): Fields {
   const defaults = defaultsOf(Class);
   const fields: Fields = {};
@@ -89,7 +107,8 @@ function withImplicitDefaults(Class: ReflectedClass, set: Fields): Fields {
     if (value === undefined) {
       if (hasPresence === false) fields[name] = defaults[name];
     } else if (isReflected(resolvedType)) {
-      const nested = (message: unknown): Fields => withImplicitDefaults(resolvedType, message as Fields);
+      const nested = (message: unknown): Fields =>
+        withImplicitDefaults(resolvedType, message as Fields);
       if (repeated) fields[name] = (value as unknown[]).map(nested);
       else if (map) fields[name] = mapped(value as Fields, nested);
       else fields[name] = nested(value);
@@ -119,7 +138,10 @@ function isReflected(Class: Partial<ReflectedClass> | null): Class is ReflectedC
   return Array.isArray(Class?.fieldsArray) && typeof Class.toObject === 'function';
 }
 
-/** Protobuf, and JSON if the class can do that; JSON alone when there is no class. Throws BAD_OPTION. */
+/**
+ * Protobuf, and JSON if the class can do that; JSON alone when there is no class. Throws
+ * BAD_OPTION.
+ */
 // biome-ignore lint/suspicious/noExplicitAny: any class will do
 export function codecsOf(Class: MessageClass<any, any> | undefined): MessageCodecs {
   if (Class === undefined) return { json };
@@ -129,7 +151,8 @@ export function codecsOf(Class: MessageClass<any, any> | undefined): MessageCode
 }
 
 function jsonOf(Class: Partial<JsonClass>): MessageCodec | undefined {
-  const has = (...names: (keyof JsonClass)[]): boolean => names.every((name) => typeof Class[name] === 'function');
+  const has = (...names: (keyof JsonClass)[]): boolean =>
+    names.every((name) => typeof Class[name] === 'function');
   if (has('toJSON', 'fromJSON')) {
     return jsonCodec(
       (message) => (Class as JsonClass).toJSON(message),
@@ -140,22 +163,37 @@ function jsonOf(Class: Partial<JsonClass>): MessageCodec | undefined {
   return jsonCodec(
     (message) => {
       // toObject() takes a message of its own, and what the user gives need not be one.
-      const set = (Class as JsonClass).toObject((Class as JsonClass).fromObject(message), TO_OBJECT);
+      const set = (Class as JsonClass).toObject(
+        (Class as JsonClass).fromObject(message),
+        TO_OBJECT,
+      );
       return isReflected(Class) ? withImplicitDefaults(Class, set as Fields) : set;
     },
     (value) => (Class as JsonClass).fromObject(value),
   );
 }
 
-function jsonCodec(toValue: (message: unknown) => unknown, ofValue: (value: unknown) => unknown): MessageCodec {
+function jsonCodec(
+  toValue: (message: unknown) => unknown,
+  ofValue: (value: unknown) => unknown,
+): MessageCodec {
   return {
-    encode: (output, message) => json.encode(output, atOnce('the JSON form of a message class', toValue(message === undefined ? {} : message))),
+    encode: (output, message) =>
+      json.encode(
+        output,
+        atOnce('the JSON form of a message class', toValue(message === undefined ? {} : message)),
+      ),
     decode: (bytes, start, end, maxObjects) =>
-      atOnce('the JSON form of a message class', ofValue(start === end ? {} : parseJson(bytes, start, end, maxObjects))),
+      atOnce(
+        'the JSON form of a message class',
+        ofValue(start === end ? {} : parseJson(bytes, start, end, maxObjects)),
+      ),
   };
 }
 
 /** The codecs that all of these have, the preferred one first. */
 export function commonCodecs(all: readonly MessageCodecs[]): CodecName[] {
-  return (['protobuf', 'json'] as const).filter((name) => all.every((codecs) => codecs[name] !== undefined));
+  return (['protobuf', 'json'] as const).filter((name) =>
+    all.every((codecs) => codecs[name] !== undefined),
+  );
 }

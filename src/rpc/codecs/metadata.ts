@@ -7,13 +7,16 @@ import type { Metadata } from './types.js';
 export const NO_METADATA: Metadata = Object.freeze(Object.create(null));
 
 /**
- * A copy without a prototype, or NO_METADATA when there is no key. Throws BAD_OPTION unless `given` is an object of strings.
- * It is a copy, so that a later change of `given` changes no call that is under way.
+ * A copy without a prototype, or NO_METADATA when there is no key. Throws BAD_OPTION unless `given`
+ * is an object of strings. It is a copy, so that a later change of `given` changes no call that is
+ * under way.
  */
 export function checkMetadata(given: Metadata): Metadata {
   if (given === NO_METADATA) return given;
-  // A Map, an array and Headers have no own keys or meaningless ones. Without this check they would be sent as nothing.
-  if (typeof given !== 'object' || given === null || Symbol.iterator in given) throw badOption('metadata', given, 'an object of strings');
+  // A Map, an array and Headers have no own keys or meaningless ones. Without this check they would
+  // be sent as nothing.
+  if (typeof given !== 'object' || given === null || Symbol.iterator in given)
+    throw badOption('metadata', given, 'an object of strings');
   let copy: Record<string, string> | undefined;
   for (const key of Object.keys(given)) {
     const value = given[key];
@@ -34,8 +37,11 @@ const STRINGS_ONLY: ProxyHandler<Record<string, string>> = {
   defineProperty(target, key, descriptor) {
     if (typeof key !== 'string') throw badOption('replyMetadata', key, 'a string as its key');
     // An existing property may change its attributes without a value.
-    const isString = typeof descriptor.value === 'string' || (!('value' in descriptor) && descriptor.get === undefined && Object.hasOwn(target, key));
-    if (!isString || descriptor.set !== undefined) throw badOption(`replyMetadata.${key}`, descriptor.value ?? descriptor.get, 'a string');
+    const isString =
+      typeof descriptor.value === 'string' ||
+      (!('value' in descriptor) && descriptor.get === undefined && Object.hasOwn(target, key));
+    if (!isString || descriptor.set !== undefined)
+      throw badOption(`replyMetadata.${key}`, descriptor.value ?? descriptor.get, 'a string');
     return Reflect.defineProperty(target, key, descriptor);
   },
 };

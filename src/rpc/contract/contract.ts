@@ -2,7 +2,15 @@
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
 import { checkTimeout } from '../calls/client-call.js';
 import { codecsOf, commonCodecs } from '../codecs/message-class.js';
-import type { CodecName, Contract, Handler, Handlers, Method, MethodSpecs, Service } from '../types.js';
+import type {
+  CodecName,
+  Contract,
+  Handler,
+  Handlers,
+  Method,
+  MethodSpecs,
+  Service,
+} from '../types.js';
 import { requestTemplate } from '../wire/request.js';
 import { isMethodSpec } from './method.js';
 import { validated } from './validation.js';
@@ -15,33 +23,57 @@ export interface ContractOptions {
 export const CONTRACT_NAMES = { version: true } satisfies NamesOf<ContractOptions>;
 
 /**
- * A contract in JSON: `contract('Greeter', { hello: unary<string, string>() }, { version: 'v1' })`. The keys are the names on the wire.
- * When all methods have Protobuf classes it is in Protobuf, and in JSON too if all classes have that form.
- * Throws BAD_OPTION, also for a method named `then`.
+ * A contract in JSON: `contract('Greeter', { hello: unary<string, string>() }, { version: 'v1' })`.
+ * The keys are the names on the wire. When all methods have Protobuf classes it is in Protobuf, and
+ * in JSON too if all classes have that form. Throws BAD_OPTION, also for a method named `then`.
  */
-export function contract<Specs extends MethodSpecs>(service: string, specs: Specs, options: ContractOptions = {}): Contract<Specs> {
+export function contract<Specs extends MethodSpecs>(
+  service: string,
+  specs: Specs,
+  options: ContractOptions = {},
+): Contract<Specs> {
   if (typeof service === 'object')
-    throw badOption('contract', service, "a name; for a generated service import contract() of 'getty-ts/web/protobuf'");
+    throw badOption(
+      'contract',
+      service,
+      "a name; for a generated service import contract() of 'getty-ts/web/protobuf'",
+    );
   checkName('name', service);
-  if (typeof specs !== 'object' || specs === null) throw badOption('methods', specs, 'an object of what unary() and oneway() return');
+  if (typeof specs !== 'object' || specs === null)
+    throw badOption('methods', specs, 'an object of what unary() and oneway() return');
   checkNames('contract()', options, CONTRACT_NAMES);
   const version = versionOf(options);
   const methods = Object.entries(specs).map(([name, spec]): [string, Method] => {
-    if (!isMethodSpec(spec)) throw badOption(`methods.${name}`, spec, 'what unary(), oneway(), serverStream() … return');
+    if (!isMethodSpec(spec))
+      throw badOption(`methods.${name}`, spec, 'what unary(), oneway(), serverStream() … return');
     const { kind, idempotent, timeout, schemas, protobuf } = spec;
     if (timeout !== undefined) checkTimeout(timeout);
     const input = codecsOf(protobuf?.input);
     // What nobody answers is never written with the codecs of an answer.
     const output = kind === 'oneway' || kind === 'noReply' ? input : codecsOf(protobuf?.output);
-    return [name, makeMethod({ service, version, name, kind, idempotent, timeout, input, output, schemas })];
+    return [
+      name,
+      makeMethod({ service, version, name, kind, idempotent, timeout, input, output, schemas }),
+    ];
   });
   const codecs = commonCodecs(methods.flatMap(([, { input, output }]) => [input, output]));
-  if (codecs[0] === undefined) throw badOption('methods', 'some in Protobuf alone, some in JSON alone', 'one codec that all of them have');
+  if (codecs[0] === undefined)
+    throw badOption(
+      'methods',
+      'some in Protobuf alone, some in JSON alone',
+      'one codec that all of them have',
+    );
   return makeContract(service, version, codecs[0], codecs, methods);
 }
 
 export function makeMethod(fields: Omit<Method, 'templates'>): Method {
-  return { templates: { json: requestTemplate('json', fields), protobuf: requestTemplate('protobuf', fields) }, ...fields };
+  return {
+    templates: {
+      json: requestTemplate('json', fields),
+      protobuf: requestTemplate('protobuf', fields),
+    },
+    ...fields,
+  };
 }
 
 /** `methods`: by the names that stubs and handlers use. Throws BAD_OPTION. */
@@ -53,14 +85,17 @@ export function makeContract<Specs extends MethodSpecs>(
   methods: [string, Method][],
 ): Contract<Specs> {
   if (methods.length === 0) throw badOption('methods', 'none', 'at least one method');
-  // A stub with a method `then` is a thenable: `await` would call the method, and an async function could not return the stub.
-  if (methods.some(([localName]) => localName === 'then')) throw badOption('methods', 'then', 'another name: await calls a method named then');
+  // A stub with a method `then` is a thenable: `await` would call the method, and an async function
+  // could not return the stub.
+  if (methods.some(([localName]) => localName === 'then'))
+    throw badOption('methods', 'then', 'another name: await calls a method named then');
   return { name, version, codec, codecs, methods: new Map(methods) };
 }
 
 /** Throws BAD_OPTION. */
 export function versionOf(options: ContractOptions): string {
-  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object');
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
   const { version = '' } = options;
   if (typeof version !== 'string') throw badOption('version', version, 'a string');
   return version;
@@ -72,15 +107,26 @@ export function checkName(option: string, name: unknown): void {
 }
 
 /** Give a contract its handlers. Throws BAD_OPTION when one is missing. */
-export function implement<Specs extends MethodSpecs>(contract: Contract<Specs>, handlers: Handlers<Specs>): Service {
-  if (!(contract?.methods instanceof Map)) throw badOption('contract', contract, 'what contract() returns');
+export function implement<Specs extends MethodSpecs>(
+  contract: Contract<Specs>,
+  handlers: Handlers<Specs>,
+): Service {
+  if (!(contract?.methods instanceof Map))
+    throw badOption('contract', contract, 'what contract() returns');
   const byName = new Map<string, { method: Method; handler: Handler }>();
   for (const [localName, method] of contract.methods) {
     const handler = handlers?.[localName];
     // A method named toString must be the user's own, not what every object has.
     if (typeof handler !== 'function' || handler === Reflect.get(Object.prototype, localName))
-      throw badOption(`handlers.${localName}`, handler, `a function for ${contract.name}.${method.name}`);
-    byName.set(method.name, { method, handler: validated(method, (handler as Handler).bind(handlers)) });
+      throw badOption(
+        `handlers.${localName}`,
+        handler,
+        `a function for ${contract.name}.${method.name}`,
+      );
+    byName.set(method.name, {
+      method,
+      handler: validated(method, (handler as Handler).bind(handlers)),
+    });
   }
   return { contract, handlers: byName };
 }

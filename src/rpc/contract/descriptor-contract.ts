@@ -1,11 +1,36 @@
-/** Contracts that are taken from a Protobuf descriptor. This file, and no other of contracts, needs `@bufbuild/protobuf`. */
-import type { DescMessage, DescMethod, DescService, MessageInitShape, MessageShape, Registry } from '@bufbuild/protobuf';
+/**
+ * Contracts that are taken from a Protobuf descriptor. This file, and no other of contracts, needs
+ * `@bufbuild/protobuf`.
+ */
+import type {
+  DescMessage,
+  DescMethod,
+  DescService,
+  MessageInitShape,
+  MessageShape,
+  Registry,
+} from '@bufbuild/protobuf';
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
 import { protobufCodec } from '../codecs/protobuf/codec.js';
 import { protobufJsonBody } from '../codecs/protobuf/json-body.js';
-import type { Contract, MessageCodecs, Method, MethodKind, MethodSpec, MethodSpecs } from '../types.js';
-import { CONTRACT_NAMES, type ContractOptions, checkName, makeContract, makeMethod, contract as plainContract, versionOf } from './contract.js';
+import type {
+  Contract,
+  MessageCodecs,
+  Method,
+  MethodKind,
+  MethodSpec,
+  MethodSpecs,
+} from '../types.js';
+import {
+  CONTRACT_NAMES,
+  type ContractOptions,
+  checkName,
+  makeContract,
+  makeMethod,
+  contract as plainContract,
+  versionOf,
+} from './contract.js';
 
 export interface DescriptorOptions extends ContractOptions {
   /** The service's name on the wire. Default: that of the descriptor, with its package. */
@@ -15,13 +40,20 @@ export interface DescriptorOptions extends ContractOptions {
   /** The same: noReply(). */
   noReply?: readonly string[] | undefined;
   /**
-   * The types that a google.protobuf.Any may contain, and extensions: `createRegistry(UserSchema)` of `@bufbuild/protobuf`. JSON needs
-   * them; Protobuf does not. Default: none, and a call in JSON with an Any fails.
+   * The types that a google.protobuf.Any may contain, and extensions: `createRegistry(UserSchema)`
+   * of `@bufbuild/protobuf`. JSON needs them; Protobuf does not. Default: none, and a call in JSON
+   * with an Any fails.
    */
   registry?: Registry | undefined;
 }
 
-const DESCRIPTOR_NAMES = { name: true, oneway: true, noReply: true, registry: true, ...CONTRACT_NAMES } satisfies NamesOf<DescriptorOptions>;
+const DESCRIPTOR_NAMES = {
+  name: true,
+  oneway: true,
+  noReply: true,
+  registry: true,
+  ...CONTRACT_NAMES,
+} satisfies NamesOf<DescriptorOptions>;
 
 /** By what a descriptor calls them. */
 const KINDS = {
@@ -32,7 +64,11 @@ const KINDS = {
 } as const;
 
 /** A name of a .proto file and its local name in TypeScript are alike in this form. */
-type Folded<Name> = Name extends `${infer Before}_${infer After}` ? Folded<`${Before}${After}`> : Name extends string ? Lowercase<Name> : never;
+type Folded<Name> = Name extends `${infer Before}_${infer After}`
+  ? Folded<`${Before}${After}`>
+  : Name extends string
+    ? Lowercase<Name>
+    : never;
 
 /** True: an option has the method's name, as a literal. */
 type IsNamed<Names, LocalName> = Names extends readonly (infer Name)[]
@@ -50,7 +86,11 @@ type KindOf<MethodKind extends keyof typeof KINDS, LocalName, Options> =
       ? 'noReply'
       : (typeof KINDS)[MethodKind];
 
-type SpecOfKind<I extends DescMessage, O extends DescMessage, Kind extends MethodKind> = Kind extends 'oneway' | 'noReply'
+type SpecOfKind<
+  I extends DescMessage,
+  O extends DescMessage,
+  Kind extends MethodKind,
+> = Kind extends 'oneway' | 'noReply'
   ? MethodSpec<MessageInitShape<I>, void, MessageShape<I>, void, Kind>
   : MethodSpec<MessageInitShape<I>, MessageShape<O>, MessageShape<I>, MessageInitShape<O>, Kind>;
 
@@ -62,18 +102,28 @@ type SpecOf<M, LocalName, Options> = M extends {
   ? SpecOfKind<I, O, KindOf<K, LocalName, Options>>
   : never;
 
-/** The methods of a generated protobuf-es service, by their local names. `Options`: those of contract(), as literals. */
+/**
+ * The methods of a generated protobuf-es service, by their local names. `Options`: those of
+ * contract(), as literals.
+ */
 export type SpecsOf<Desc extends DescService, Options = unknown> = {
   [Name in keyof Desc['method']]: SpecOf<Desc['method'][Name], Name, Options>;
 };
 
 /**
- * A contract in JSON: `contract('Greeter', { hello: unary<string, string>() }, { version: 'v1' })`. The keys are the names on the wire.
- * When all methods have Protobuf classes it is in Protobuf, and in JSON too if all classes have that form.
- * Throws BAD_OPTION, also for a method named `then`.
+ * A contract in JSON: `contract('Greeter', { hello: unary<string, string>() }, { version: 'v1' })`.
+ * The keys are the names on the wire. When all methods have Protobuf classes it is in Protobuf, and
+ * in JSON too if all classes have that form. Throws BAD_OPTION, also for a method named `then`.
  */
-export function contract<Specs extends MethodSpecs>(name: string, methods: Specs, options?: ContractOptions): Contract<Specs>;
-/** A contract in Protobuf and JSON from a generated protobuf-es service: `contract(TestService)`. Throws BAD_OPTION. */
+export function contract<Specs extends MethodSpecs>(
+  name: string,
+  methods: Specs,
+  options?: ContractOptions,
+): Contract<Specs>;
+/**
+ * A contract in Protobuf and JSON from a generated protobuf-es service: `contract(TestService)`.
+ * Throws BAD_OPTION.
+ */
 export function contract<Desc extends DescService, const Options extends DescriptorOptions>(
   service: Desc,
   options?: Options,
@@ -83,19 +133,26 @@ export function contract(
   second: MethodSpecs | DescriptorOptions = {},
   third: ContractOptions = {},
 ): Contract<MethodSpecs> {
-  return typeof first === 'string' ? plainContract(first, second as MethodSpecs, third) : descriptorContract(first, second as DescriptorOptions);
+  return typeof first === 'string'
+    ? plainContract(first, second as MethodSpecs, third)
+    : descriptorContract(first, second as DescriptorOptions);
 }
 
 function descriptorContract(desc: DescService, options: DescriptorOptions): Contract {
-  if (desc?.kind !== 'service') throw badOption('contract', desc, 'a name, or a service generated by protoc-gen-es');
+  if (desc?.kind !== 'service')
+    throw badOption('contract', desc, 'a name, or a service generated by protoc-gen-es');
   checkNames('contract()', options, DESCRIPTOR_NAMES);
   const version = versionOf(options);
   const { name = desc.typeName, registry } = options;
   checkName('name', name);
-  if (registry !== undefined && typeof registry?.getMessage !== 'function') throw badOption('registry', registry, 'what createRegistry() returns');
+  if (registry !== undefined && typeof registry?.getMessage !== 'function')
+    throw badOption('registry', registry, 'what createRegistry() returns');
   const oneways = namesOf('oneway', options, desc);
   const withoutReply = namesOf('noReply', options, desc);
-  const codecsOf = (schema: DescMessage): MessageCodecs => ({ json: protobufJsonBody(schema, registry), protobuf: protobufCodec(schema) });
+  const codecsOf = (schema: DescMessage): MessageCodecs => ({
+    json: protobufJsonBody(schema, registry),
+    protobuf: protobufCodec(schema),
+  });
   const methods = desc.methods.map((one): [string, Method] => {
     let kind: MethodKind = KINDS[one.methodKind];
     if (oneways.includes(one.name)) kind = 'oneway';
@@ -104,21 +161,39 @@ function descriptorContract(desc: DescService, options: DescriptorOptions): Cont
     const output = codecsOf(one.output);
     return [
       one.localName,
-      makeMethod({ service: name, version, name: one.name, kind, idempotent: isIdempotent(one), timeout: undefined, input, output }),
+      makeMethod({
+        service: name,
+        version,
+        name: one.name,
+        kind,
+        idempotent: isIdempotent(one),
+        timeout: undefined,
+        input,
+        output,
+      }),
     ];
   });
   return makeContract(name, version, 'protobuf', ['protobuf', 'json'], methods);
 }
 
 /** Throws BAD_OPTION unless they are unary methods of the service. */
-function namesOf(option: 'oneway' | 'noReply', options: DescriptorOptions, desc: DescService): readonly string[] {
+function namesOf(
+  option: 'oneway' | 'noReply',
+  options: DescriptorOptions,
+  desc: DescService,
+): readonly string[] {
   const names = options[option] ?? [];
   if (!Array.isArray(names)) throw badOption(option, names, 'an array of method names');
   const possible = desc.methods.filter((one) => one.methodKind === 'unary').map((one) => one.name);
-  for (const wanted of names) if (!possible.includes(wanted)) throw badOption(option, wanted, `one of ${possible.join(', ')}`);
+  for (const wanted of names)
+    if (!possible.includes(wanted))
+      throw badOption(option, wanted, `one of ${possible.join(', ')}`);
   return names;
 }
 
 function isIdempotent({ idempotency }: DescMethod): boolean {
-  return idempotency === MethodOptions_IdempotencyLevel.IDEMPOTENT || idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+  return (
+    idempotency === MethodOptions_IdempotencyLevel.IDEMPOTENT ||
+    idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS
+  );
 }

@@ -1,4 +1,7 @@
-/** Standard Schema, version 1: what zod, valibot, arktype and others have in common (https://standardschema.dev). */
+/**
+ * Standard Schema, version 1: what zod, valibot, arktype and others have in common
+ * (https://standardschema.dev).
+ */
 
 /** A schema of any library that follows the standard. */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
@@ -15,7 +18,9 @@ export interface StandardProps<Input = unknown, Output = Input> {
 }
 
 /** The value that the schema makes of what it was given, or what is wrong with that. */
-export type StandardResult<Output> = { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly StandardIssue[] };
+export type StandardResult<Output> =
+  | { readonly value: Output; readonly issues?: undefined }
+  | { readonly issues: readonly StandardIssue[] };
 
 export interface StandardIssue {
   readonly message: string;
@@ -23,11 +28,18 @@ export interface StandardIssue {
 }
 
 /** What a schema takes. */
-export type SchemaInput<Schema extends StandardSchemaV1> = NonNullable<Schema['~standard']['types']>['input'];
+export type SchemaInput<Schema extends StandardSchemaV1> = NonNullable<
+  Schema['~standard']['types']
+>['input'];
 /** What it makes of that: the same, or what its defaults and transformations make of it. */
-export type SchemaOutput<Schema extends StandardSchemaV1> = NonNullable<Schema['~standard']['types']>['output'];
+export type SchemaOutput<Schema extends StandardSchemaV1> = NonNullable<
+  Schema['~standard']['types']
+>['output'];
 
-/** The schemas of a method; a side without one takes whatever comes. Of a stream they are for each item. */
+/**
+ * The schemas of a method; a side without one takes whatever comes. Of a stream they are for each
+ * item.
+ */
 export interface MethodSchemas {
   readonly input: StandardSchemaV1 | undefined;
   readonly output: StandardSchemaV1 | undefined;

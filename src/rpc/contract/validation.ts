@@ -1,4 +1,7 @@
-/** What schemas make of arguments and answers, on the side that serves: the argument before the handler, the answer after it. */
+/**
+ * What schemas make of arguments and answers, on the side that serves: the argument before the
+ * handler, the answer after it.
+ */
 
 import { promiseOf } from '../../core/callbacks.js';
 import { isInstance } from '../../core/errors.js';
@@ -8,32 +11,56 @@ import { isIterable, iteratorOf } from '../streams/flow-control.js';
 import type { CallContext, Handler, Messages, Method } from '../types.js';
 import type { StandardIssue, StandardSchemaV1 } from './standard-schema.js';
 
-/** The value that the schema makes of it, or a promise of that. Throws, or rejects with, an RpcError. */
+/**
+ * The value that the schema makes of it, or a promise of that. Throws, or rejects with, an
+ * RpcError.
+ */
 export type Check = (value: unknown) => unknown;
 
 type Named = Pick<Method, 'service' | 'name' | 'schemas'>;
 
-/** How many things that are wrong are said, and how much of each: keys are the caller's, and may be long. */
+/**
+ * How many things that are wrong are said, and how much of each: keys are the caller's, and may be
+ * long.
+ */
 const MOST_ISSUES = 5;
 const LONGEST_ISSUE = 200;
 
-/** For an argument, or one message of a stream of them: INVALID_ARGUMENT that says what is wrong, and where. */
+/**
+ * For an argument, or one message of a stream of them: INVALID_ARGUMENT that says what is wrong,
+ * and where.
+ */
 export function inputCheck({ service, name, schemas }: Named): Check | undefined {
   const what = `the argument of ${service}.${name}`;
-  return checkOf(schemas?.input, what, (issues) => new RpcError('INVALID_ARGUMENT', `${what} is not what it takes: ${describe(issues)}`));
+  return checkOf(
+    schemas?.input,
+    what,
+    (issues) =>
+      new RpcError('INVALID_ARGUMENT', `${what} is not what it takes: ${describe(issues)}`),
+  );
 }
 
-/** For an answer, or one message of a stream of them: INTERNAL. What is wrong is the server's affair, and stays in the cause. */
+/**
+ * For an answer, or one message of a stream of them: INTERNAL. What is wrong is the server's
+ * affair, and stays in the cause.
+ */
 export function outputCheck({ service, name, schemas }: Named): Check | undefined {
   const what = `the answer of ${service}.${name}`;
   return checkOf(
     schemas?.output,
     what,
-    (issues) => new RpcError('INTERNAL', `${what} is not what its contract says`, { cause: new TypeError(describe(issues)) }),
+    (issues) =>
+      new RpcError('INTERNAL', `${what} is not what its contract says`, {
+        cause: new TypeError(describe(issues)),
+      }),
   );
 }
 
-function checkOf(schema: StandardSchemaV1 | undefined, what: string, refuse: (issues: readonly StandardIssue[]) => RpcError): Check | undefined {
+function checkOf(
+  schema: StandardSchemaV1 | undefined,
+  what: string,
+  refuse: (issues: readonly StandardIssue[]) => RpcError,
+): Check | undefined {
   if (schema === undefined) return undefined;
   const standard = schema['~standard'];
   type Result = Awaited<ReturnType<typeof standard.validate>>;
@@ -42,7 +69,9 @@ function checkOf(schema: StandardSchemaV1 | undefined, what: string, refuse: (is
     return result.value;
   };
   const failed = (error: unknown): never => {
-    throw isInstance(error, RpcError) ? error : new RpcError('INTERNAL', `the schema for ${what} failed`, { cause: error });
+    throw isInstance(error, RpcError)
+      ? error
+      : new RpcError('INTERNAL', `the schema for ${what} failed`, { cause: error });
   };
   return (value) => {
     try {
@@ -72,16 +101,27 @@ function shorten(text: string): string {
   return text.length > LONGEST_ISSUE ? `${text.slice(0, LONGEST_ISSUE)}…` : text;
 }
 
-/** The handler between the checks of its method's schemas; the very handler where there are none. Of a stream each message is checked. */
+/**
+ * The handler between the checks of its method's schemas; the very handler where there are none. Of
+ * a stream each message is checked.
+ */
 export function validated(method: Method, handler: Handler): Handler {
   const { kind } = method;
   const checkInput = eachOf(inputCheck(method), streamsInput(kind));
-  const checkOutput = kind === 'oneway' || kind === 'noReply' ? undefined : eachOf(outputCheck(method), streamsReplies(kind));
+  const checkOutput =
+    kind === 'oneway' || kind === 'noReply'
+      ? undefined
+      : eachOf(outputCheck(method), streamsReplies(kind));
   const checked: Handler =
     checkInput === undefined
       ? handler
-      : (given, context) => after(checkInput(given), (input) => handler(input, input === given ? context : (context.with({ input }) as CallContext)));
-  return checkOutput === undefined ? checked : (input, context) => after(checked(input, context), checkOutput);
+      : (given, context) =>
+          after(checkInput(given), (input) =>
+            handler(input, input === given ? context : (context.with({ input }) as CallContext)),
+          );
+  return checkOutput === undefined
+    ? checked
+    : (input, context) => after(checked(input, context), checkOutput);
 }
 
 function eachOf(check: Check | undefined, streams: boolean): Check | undefined {
@@ -95,7 +135,10 @@ function after(value: unknown, next: (value: unknown) => unknown): unknown {
   return promiseOf(value)?.then(next) ?? next(value);
 }
 
-/** A stream of what the check makes of each item. It ends at the first that is wrong, and its source is left. */
+/**
+ * A stream of what the check makes of each item. It ends at the first that is wrong, and its source
+ * is left.
+ */
 class CheckedStream implements AsyncIterable<unknown> {
   readonly #source: Messages<unknown>;
   readonly #check: Check;

@@ -1,4 +1,6 @@
-/** Who calls, and what they may: interceptors for the side that serves, and for the side that calls. */
+/**
+ * Who calls, and what they may: interceptors for the side that serves, and for the side that calls.
+ */
 import { settle } from '../../core/callbacks.js';
 import { isInstance, messageOf } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
@@ -26,18 +28,21 @@ export interface Credentials {
 }
 
 /**
- * Says who shows these credentials. A throw or rejection is UNAUTHENTICATED for the caller, who learns no reason; an RpcError is sent
- * as it is.
+ * Says who shows these credentials. A throw or rejection is UNAUTHENTICATED for the caller, who
+ * learns no reason; an RpcError is sent as it is.
  */
 export type Authenticate = (credentials: Credentials) => Identity | Promise<Identity>;
 
 export interface AuthOptions {
   authenticate: Authenticate;
-  /** Whether the call may be made; false is PERMISSION_DENIED. Default: whoever is known may call everything. */
+  /**
+   * Whether the call may be made; false is PERMISSION_DENIED. Default: whoever is known may call
+   * everything.
+   */
   authorize?: ((context: CallContext) => boolean | Promise<boolean>) | undefined;
   /**
-   * `call`: each call shows its credentials. `session`: once accepted, they hold for the session, until they expire or others are shown. Default:
-   * `call`.
+   * `call`: each call shows its credentials. `session`: once accepted, they hold for the session,
+   * until they expire or others are shown. Default: `call`.
    */
   per?: 'call' | 'session' | undefined;
 }
@@ -49,12 +54,17 @@ interface Accepted {
   readonly identity: Identity;
 }
 
-/** For who serves: finds out who calls (`context.identity`), and whether they may. Calls that we make ourselves pass. Throws BAD_OPTION. */
+/**
+ * For who serves: finds out who calls (`context.identity`), and whether they may. Calls that we
+ * make ourselves pass. Throws BAD_OPTION.
+ */
 export function auth(options: AuthOptions): Interceptor {
   checkNames('auth()', options, NAMES);
   const { authenticate, authorize, per = 'call' } = options;
-  if (typeof authenticate !== 'function') throw badOption('authenticate', authenticate, 'a function');
-  if (authorize !== undefined && typeof authorize !== 'function') throw badOption('authorize', authorize, 'a function');
+  if (typeof authenticate !== 'function')
+    throw badOption('authenticate', authenticate, 'a function');
+  if (authorize !== undefined && typeof authorize !== 'function')
+    throw badOption('authorize', authorize, 'a function');
   if (per !== 'call' && per !== 'session') throw badOption('per', per, '"call" or "session"');
   const sessions = new WeakMap<Channel, Accepted>();
 
@@ -63,7 +73,12 @@ export function auth(options: AuthOptions): Interceptor {
     const { token } = credentials;
     if (per === 'session') {
       const accepted = sessions.get(context.channel);
-      if (accepted !== undefined && (token === undefined || token === accepted.token) && isCurrent(accepted.identity)) return accepted.identity;
+      if (
+        accepted !== undefined &&
+        (token === undefined || token === accepted.token) &&
+        isCurrent(accepted.identity)
+      )
+        return accepted.identity;
     }
     const identity = await accept(authenticate, credentials);
     if (per === 'session') sessions.set(context.channel, { token, identity });
@@ -74,7 +89,10 @@ export function auth(options: AuthOptions): Interceptor {
     if (!isReceived(call)) return next(call);
     (call as { identity: Identity | undefined }).identity = await identify(call);
     if (authorize !== undefined && (await allowed(authorize, call)) !== true) {
-      throw new RpcError('PERMISSION_DENIED', `you may not call ${call.method.service}.${call.method.name}`);
+      throw new RpcError(
+        'PERMISSION_DENIED',
+        `you may not call ${call.method.service}.${call.method.name}`,
+      );
     }
     return next(call);
   };
@@ -82,7 +100,13 @@ export function auth(options: AuthOptions): Interceptor {
 
 function credentialsOf({ metadata, channel, peer }: CallContext): Credentials {
   const { certificate, request } = channel;
-  return { token: BEARER.exec(metadata[AUTHORIZATION] ?? '')?.[1], metadata, certificate, request, peer };
+  return {
+    token: BEARER.exec(metadata[AUTHORIZATION] ?? '')?.[1],
+    metadata,
+    certificate,
+    request,
+    peer,
+  };
 }
 
 function isCurrent({ expires }: Identity): boolean {
@@ -99,24 +123,32 @@ async function accept(authenticate: Authenticate, credentials: Credentials): Pro
     throw new RpcError('UNAUTHENTICATED', 'the credentials were not accepted', { cause: error });
   }
   if (typeof identity?.subject !== 'string') {
-    throw new RpcError('INTERNAL', 'authenticate answered no identity', { cause: new TypeError(`given ${typeof identity}, expected { subject }`) });
+    throw new RpcError('INTERNAL', 'authenticate answered no identity', {
+      cause: new TypeError(`given ${typeof identity}, expected { subject }`),
+    });
   }
   if (!isCurrent(identity)) throw new RpcError('UNAUTHENTICATED', 'the credentials have expired');
   return identity;
 }
 
-async function allowed(authorize: NonNullable<AuthOptions['authorize']>, context: CallContext): Promise<boolean> {
+async function allowed(
+  authorize: NonNullable<AuthOptions['authorize']>,
+  context: CallContext,
+): Promise<boolean> {
   try {
     return await authorize(context);
   } catch (error) {
     if (isInstance(error, RpcError)) throw error;
-    throw new RpcError('INTERNAL', 'whether the call may be made could not be found out', { cause: error });
+    throw new RpcError('INTERNAL', 'whether the call may be made could not be found out', {
+      cause: error,
+    });
   }
 }
 
 /**
- * For who calls: shows a token with each call that we make. A function is asked for each, so that it can give a new token when the old one is about
- * to expire; when it fails the call fails with UNAUTHENTICATED and is not sent. Throws BAD_OPTION.
+ * For who calls: shows a token with each call that we make. A function is asked for each, so that
+ * it can give a new token when the old one is about to expire; when it fails the call fails with
+ * UNAUTHENTICATED and is not sent. Throws BAD_OPTION.
  */
 export function bearer(token: string | (() => string | Promise<string>)): Interceptor {
   if (typeof token !== 'function') checkToken(token);
@@ -129,18 +161,27 @@ export function bearer(token: string | (() => string | Promise<string>)): Interc
       return late;
     };
     try {
-      current = typeof token === 'function' ? checkToken(await within(timeLeft(call), unlessCancelled(call, settle(token)), tooLate)) : token;
+      current =
+        typeof token === 'function'
+          ? checkToken(await within(timeLeft(call), unlessCancelled(call, settle(token)), tooLate))
+          : token;
     } catch (error) {
       if (call.signal?.aborted) throw cancelled(call, true);
       if (late !== undefined) throw late;
-      throw new RpcError('UNAUTHENTICATED', `there is no token to show: ${messageOf(error)}`, { cause: error, unsent: true });
+      throw new RpcError('UNAUTHENTICATED', `there is no token to show: ${messageOf(error)}`, {
+        cause: error,
+        unsent: true,
+      });
     }
-    return next(call.with({ metadata: { ...call.metadata, [AUTHORIZATION]: `Bearer ${current}` } }));
+    return next(
+      call.with({ metadata: { ...call.metadata, [AUTHORIZATION]: `Bearer ${current}` } }),
+    );
   };
 }
 
 /** Throws BAD_OPTION, which does not repeat it. */
 function checkToken(token: unknown): string {
-  if (typeof token !== 'string' || !/^\S+$/.test(token)) throw badOption('token', `a ${typeof token}`, 'a token, without spaces');
+  if (typeof token !== 'string' || !/^\S+$/.test(token))
+    throw badOption('token', `a ${typeof token}`, 'a token, without spaces');
   return token;
 }

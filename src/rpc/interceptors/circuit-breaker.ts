@@ -9,25 +9,38 @@ import { guardedClock, keyOf } from './guarded.js';
 import { KeyedStates } from './keyed.js';
 import { RollingCount } from './rolling-count.js';
 
-/** closed: calls pass. open: they are refused. half-open: a few may try whether all is well again. */
+/**
+ * closed: calls pass. open: they are refused. half-open: a few may try whether all is well again.
+ */
 export type CircuitState = 'closed' | 'open' | 'half-open';
 
 /** Milliseconds. Defaults: CIRCUIT_BREAKER_DEFAULTS. */
 export interface CircuitBreakerOptions {
   /** A circuit opens when so many calls failed within `window` … */
   failures?: number | undefined;
-  /** … and they are such a part of all calls within it: from 0 (however many succeed) to 1 (none may succeed). */
+  /**
+   * … and they are such a part of all calls within it: from 0 (however many succeed) to 1 (none may
+   * succeed).
+   */
   ratio?: number | undefined;
   window?: number | undefined;
-  /** How long it is open. Half-open, it waits no longer for the probes under way before it lets others through. */
+  /**
+   * How long it is open. Half-open, it waits no longer for the probes under way before it lets
+   * others through.
+   */
   openFor?: number | undefined;
   /** Half-open, so many calls may pass; when all of them succeeded, the circuit is closed. */
   probes?: number | undefined;
-  /** The most circuits of their own; calls with further keys share one. The keys together have at most 256 characters for each of `maxKeys`, or 65,536. */
+  /**
+   * The most circuits of their own; calls with further keys share one. The keys together have at
+   * most 256 characters for each of `maxKeys`, or 65,536.
+   */
   maxKeys?: number | undefined;
   /** What a call belongs to. Default: its service. */
   key?: ((call: Call) => string) | undefined;
-  /** Which errors count. Default: UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED and INTERNAL. */
+  /**
+   * Which errors count. Default: UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED and INTERNAL.
+   */
   isFailure?: ((error: RpcError) => boolean) | undefined;
   /** Told of each change. */
   onState?: ((key: string, state: CircuitState) => unknown) | undefined;
@@ -58,13 +71,20 @@ export const CIRCUIT_BREAKER_DEFAULTS = {
   maxKeys: 1_024,
 } satisfies CircuitBreakerOptions;
 
-const FAILURES: readonly RpcCode[] = ['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED', 'INTERNAL'];
+const FAILURES: readonly RpcCode[] = [
+  'UNAVAILABLE',
+  'DEADLINE_EXCEEDED',
+  'RESOURCE_EXHAUSTED',
+  'INTERNAL',
+];
 
-type Settings = typeof CIRCUIT_BREAKER_DEFAULTS & Required<Pick<CircuitBreakerOptions, 'key' | 'isFailure' | 'onState' | 'now'>>;
+type Settings = typeof CIRCUIT_BREAKER_DEFAULTS &
+  Required<Pick<CircuitBreakerOptions, 'key' | 'isFailure' | 'onState' | 'now'>>;
 
 /**
- * Counts the failures of each service. When they are too many, calls to it are refused at once with UNAVAILABLE (`unsent`), so that it
- * has peace to recover and its callers do not wait for nothing; after a while a few may try. Throws BAD_OPTION.
+ * Counts the failures of each service. When they are too many, calls to it are refused at once with
+ * UNAVAILABLE (`unsent`), so that it has peace to recover and its callers do not wait for nothing;
+ * after a while a few may try. Throws BAD_OPTION.
  */
 export function circuitBreaker(options: CircuitBreakerOptions = {}): Interceptor {
   checkNames('circuitBreaker()', options, NAMES);
@@ -101,8 +121,13 @@ function resolve(options: CircuitBreakerOptions): Settings {
   });
   for (const name of ['failures', 'probes', 'maxKeys'] as const)
     if (!Number.isInteger(resolved[name])) throw badOption(name, resolved[name], 'a whole number');
-  for (const name of ['key', 'isFailure', 'onState', 'now'] as const) checkCallback(name, options[name]);
-  const { key = (call) => call.method.service, isFailure = ({ code }) => FAILURES.includes(code), onState = () => {} } = options;
+  for (const name of ['key', 'isFailure', 'onState', 'now'] as const)
+    checkCallback(name, options[name]);
+  const {
+    key = (call) => call.method.service,
+    isFailure = ({ code }) => FAILURES.includes(code),
+    onState = () => {},
+  } = options;
   return { ...resolved, key, isFailure, onState, now: guardedClock(options.now) };
 }
 
@@ -137,7 +162,8 @@ class Circuit {
   enter(key: string): number | undefined {
     if (this.state === 'closed') return this.#era;
     if (this.#settings.now() >= this.#until) this.#turn(key, 'half-open');
-    if (this.state === 'open' || this.#probing + this.#succeeded >= this.#settings.probes) return undefined;
+    if (this.state === 'open' || this.#probing + this.#succeeded >= this.#settings.probes)
+      return undefined;
     this.#probing++;
     return this.#era;
   }

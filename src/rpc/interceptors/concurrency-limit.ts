@@ -11,7 +11,10 @@ import { deadlineOf, nameOf } from './side.js';
 
 /** Milliseconds. Defaults: CONCURRENCY_LIMIT_DEFAULTS. */
 export interface ConcurrencyLimitOptions {
-  /** The most calls under way at once. A call whose answer is a stream is under way until the stream ends. */
+  /**
+   * The most calls under way at once. A call whose answer is a stream is under way until the stream
+   * ends.
+   */
   limit?: number | undefined;
   /** The most calls that wait for one of them to end; those that wait longest go first. */
   queue?: number | undefined;
@@ -19,19 +22,33 @@ export interface ConcurrencyLimitOptions {
   queueTimeout?: number | undefined;
 }
 
-const NAMES = { limit: true, queue: true, queueTimeout: true } satisfies NamesOf<ConcurrencyLimitOptions>;
+const NAMES = {
+  limit: true,
+  queue: true,
+  queueTimeout: true,
+} satisfies NamesOf<ConcurrencyLimitOptions>;
 
 /** Milliseconds. */
-export const CONCURRENCY_LIMIT_DEFAULTS = { limit: 256, queue: 1_024, queueTimeout: 1_000 } satisfies ConcurrencyLimitOptions;
+export const CONCURRENCY_LIMIT_DEFAULTS = {
+  limit: 256,
+  queue: 1_024,
+  queueTimeout: 1_000,
+} satisfies ConcurrencyLimitOptions;
 
 /**
- * At most `limit` calls are under way; `queue` more wait, in order, no longer than `queueTimeout`, their own timeout and their signal
- * allow. All else is refused with RESOURCE_EXHAUSTED (`unsent`). Throws BAD_OPTION.
+ * At most `limit` calls are under way; `queue` more wait, in order, no longer than `queueTimeout`,
+ * their own timeout and their signal allow. All else is refused with RESOURCE_EXHAUSTED (`unsent`).
+ * Throws BAD_OPTION.
  */
 export function concurrencyLimit(options: ConcurrencyLimitOptions = {}): Interceptor {
   checkNames('concurrencyLimit()', options, NAMES);
-  const settings = withDefaults(CONCURRENCY_LIMIT_DEFAULTS, options, { limit: [1, 2 ** 31], queue: [0, 2 ** 24], queueTimeout: [1, LONGEST_TIMER] });
-  for (const name of ['limit', 'queue'] as const) if (!Number.isInteger(settings[name])) throw badOption(name, settings[name], 'a whole number');
+  const settings = withDefaults(CONCURRENCY_LIMIT_DEFAULTS, options, {
+    limit: [1, 2 ** 31],
+    queue: [0, 2 ** 24],
+    queueTimeout: [1, LONGEST_TIMER],
+  });
+  for (const name of ['limit', 'queue'] as const)
+    if (!Number.isInteger(settings[name])) throw badOption(name, settings[name], 'a whole number');
   return (next) => {
     const gate = new CallGate(next, settings);
     return (call) => gate.invoke(call);
@@ -42,7 +59,10 @@ class CallGate {
   readonly #next: Invoke;
   readonly #settings: Required<ConcurrencyLimitOptions>;
   readonly #waiting = new Set<WaitingCall>();
-  /** The place of a call that has ended is kept for a call that waits: very many calls may end together, or one after the other at once. */
+  /**
+   * The place of a call that has ended is kept for a call that waits: very many calls may end
+   * together, or one after the other at once.
+   */
   readonly #leave = (): void => {
     if (this.#waiting.size === 0) this.#active--;
     else runInTurn(this.#giveUpPlace);
@@ -97,7 +117,12 @@ class WaitingCall {
   readonly #resolve: (answer: Promise<unknown>) => void;
   readonly #release: () => void;
 
-  constructor(call: Call, queueTimeout: number, resolve: (answer: Promise<unknown>) => void, fail: (error: RpcError) => void) {
+  constructor(
+    call: Call,
+    queueTimeout: number,
+    resolve: (answer: Promise<unknown>) => void,
+    fail: (error: RpcError) => void,
+  ) {
     this.#call = call;
     this.#resolve = resolve;
     const deadline = deadlineOf(call, this.#began);
@@ -105,7 +130,11 @@ class WaitingCall {
     const late = (): void => {
       this.#settle();
       const text = `${nameOf(call)} waited ${Math.ceil(Math.min(left, queueTimeout))} ms for others to end`;
-      fail(new RpcError(left <= queueTimeout ? 'DEADLINE_EXCEEDED' : 'RESOURCE_EXHAUSTED', text, { unsent: true }));
+      fail(
+        new RpcError(left <= queueTimeout ? 'DEADLINE_EXCEEDED' : 'RESOURCE_EXHAUSTED', text, {
+          unsent: true,
+        }),
+      );
     };
     this.#timer = new LongTimer(late, Math.max(0, Math.min(left, queueTimeout)));
     this.#release = followSignal(call.signal, () => {

@@ -1,4 +1,6 @@
-/** The functions that a user gives to interceptors, in a form that cannot harm the calls of others. */
+/**
+ * The functions that a user gives to interceptors, in a form that cannot harm the calls of others.
+ */
 import { answerOf, refusePromise } from '../../core/callbacks.js';
 import { RpcError } from '../errors.js';
 import type { Call } from '../types.js';
@@ -14,5 +16,7 @@ export function keyOf(name: string, key: (call: Call) => string, call: Call): st
   const answer: unknown = key(call);
   if (typeof answer === 'string') return answer;
   refusePromise('BAD_OPTION', `the key of ${name}`, answer);
-  throw new RpcError('INTERNAL', `the key of ${name} is a ${typeof answer}, expected a string`, { unsent: true });
+  throw new RpcError('INTERNAL', `the key of ${name} is a ${typeof answer}, expected a string`, {
+    unsent: true,
+  });
 }

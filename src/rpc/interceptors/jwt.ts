@@ -1,6 +1,16 @@
-/** Tokens that are JSON Web Tokens (RFC 7519), verified by the jose package, which is loaded with the first. */
+/**
+ * Tokens that are JSON Web Tokens (RFC 7519), verified by the jose package, which is loaded with
+ * the first.
+ */
 
-import type { CryptoKey, JSONWebKeySet, JWTPayload, JWTVerifyGetKey, JWTVerifyOptions, KeyObject } from 'jose';
+import type {
+  CryptoKey,
+  JSONWebKeySet,
+  JWTPayload,
+  JWTVerifyGetKey,
+  JWTVerifyOptions,
+  KeyObject,
+} from 'jose';
 import { isInstance } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { redactUrl } from '../../core/redact.js';
@@ -9,26 +19,32 @@ import type { Identity } from '../types.js';
 import type { Authenticate } from './auth.js';
 
 /**
- * A key set, or a function that gives the present one. The function is called again when a token names a key that is not in the set; while it fails, the
- * set that it gave last stays in use.
+ * A key set, or a function that gives the present one. The function is called again when a token
+ * names a key that is not in the set; while it fails, the set that it gave last stays in use.
  */
 export type JwtKeys = JSONWebKeySet | (() => JSONWebKeySet | Promise<JSONWebKeySet>);
 
 export interface JwtOptions {
   /**
-   * The keys that tokens are signed with: the address of a key set (`https://…/jwks.json`), a key set, a function that gives one, or a single key (a secret
-   * as bytes, of at least 32).
+   * The keys that tokens are signed with: the address of a key set (`https://…/jwks.json`), a key
+   * set, a function that gives one, or a single key (a secret as bytes, of at least 32).
    */
   keys: URL | JwtKeys | CryptoKey | KeyObject | Uint8Array;
   /** Who must have made the token: its `iss`. */
   issuer: string | string[];
   /** Whom it must be for: its `aud`. */
   audience: string | string[];
-  /** Signatures that are accepted. Default: the asymmetric ones; with a secret, HS256, HS384 and HS512. */
+  /**
+   * Signatures that are accepted. Default: the asymmetric ones; with a secret, HS256, HS384 and
+   * HS512.
+   */
   algorithms?: readonly string[] | undefined;
   /** Milliseconds by which clocks may differ. */
   clockTolerance?: number | undefined;
-  /** Milliseconds that a token that was verified is taken for good, if it does not expire before. 0: each is verified each time. */
+  /**
+   * Milliseconds that a token that was verified is taken for good, if it does not expire before. 0:
+   * each is verified each time.
+   */
   cacheFor?: number | undefined;
   /** Milliseconds between two requests for the key set, however many tokens name unknown keys. */
   cooldown?: number | undefined;
@@ -44,9 +60,25 @@ const NAMES = {
   cooldown: true,
 } satisfies NamesOf<JwtOptions>;
 
-export const JWT_DEFAULTS = { clockTolerance: 5_000, cacheFor: 60_000, cooldown: 30_000 } satisfies Partial<JwtOptions>;
+export const JWT_DEFAULTS = {
+  clockTolerance: 5_000,
+  cacheFor: 60_000,
+  cooldown: 30_000,
+} satisfies Partial<JwtOptions>;
 
-const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519'];
+const ASYMMETRIC = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+];
 const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
 const SHORTEST_SECRET = 32;
 const LARGEST_TOKEN = 16 * 1024;
@@ -58,8 +90,8 @@ interface Cached {
 }
 
 /**
- * For auth(): takes the token of a call for an identity, whose subject is `sub` and whose claims are all of the token's. Tokens without `sub` or
- * `exp` are refused. Throws BAD_OPTION.
+ * For auth(): takes the token of a call for an identity, whose subject is `sub` and whose claims
+ * are all of the token's. Tokens without `sub` or `exp` are refused. Throws BAD_OPTION.
  */
 export function jwt(options: JwtOptions): Authenticate {
   checkNames('jwt()', options, NAMES);
@@ -72,16 +104,26 @@ export function jwt(options: JwtOptions): Authenticate {
   const secret = keys instanceof Uint8Array;
   checkKeys(keys);
   for (const [name, value] of Object.entries({ issuer, audience })) {
-    if (![value].flat().every((one) => typeof one === 'string' && one !== '')) throw badOption(name, value, 'a name, or several');
+    if (![value].flat().every((one) => typeof one === 'string' && one !== ''))
+      throw badOption(name, value, 'a name, or several');
   }
   const algorithms = [...(options.algorithms ?? (secret ? SYMMETRIC : ASYMMETRIC))];
-  const verifyOptions: JWTVerifyOptions = { issuer, audience, algorithms, clockTolerance: clockTolerance / 1000, requiredClaims: ['exp', 'sub'] };
+  const verifyOptions: JWTVerifyOptions = {
+    issuer,
+    audience,
+    algorithms,
+    clockTolerance: clockTolerance / 1000,
+    requiredClaims: ['exp', 'sub'],
+  };
   const known = new Map<string, Cached>();
   let verify: ((token: string) => Promise<JWTPayload>) | undefined;
 
   return async ({ token }) => {
     if (token === undefined) throw new Error('there is no token');
-    if (token.length > LARGEST_TOKEN) throw new Error(`the token has ${token.length} characters; at most ${LARGEST_TOKEN} are looked at`);
+    if (token.length > LARGEST_TOKEN)
+      throw new Error(
+        `the token has ${token.length} characters; at most ${LARGEST_TOKEN} are looked at`,
+      );
     const cached = known.get(token);
     if (cached !== undefined && cached.until > Date.now()) return cached.identity;
     known.delete(token);
@@ -108,30 +150,49 @@ function checkKeys(keys: JwtOptions['keys']): void {
   }
 }
 
-type FindKey = (...asked: Parameters<JWTVerifyGetKey>) => Promise<Awaited<ReturnType<JWTVerifyGetKey>>>;
+type FindKey = (
+  ...asked: Parameters<JWTVerifyGetKey>
+) => Promise<Awaited<ReturnType<JWTVerifyGetKey>>>;
 
 /** The keys could not be had. The token may be a good one. */
 class KeysUnavailable extends Error {}
 
-async function verifier(keys: JwtOptions['keys'], options: JWTVerifyOptions, cooldown: number): Promise<(token: string) => Promise<JWTPayload>> {
+async function verifier(
+  keys: JwtOptions['keys'],
+  options: JWTVerifyOptions,
+  cooldown: number,
+): Promise<(token: string) => Promise<JWTPayload>> {
   const jose = await import('jose');
-  const { JWKSNoMatchingKey, JWKSMultipleMatchingKeys, JOSENotSupported, JWSSignatureVerificationFailed } = jose.errors;
+  const {
+    JWKSNoMatchingKey,
+    JWKSMultipleMatchingKeys,
+    JOSENotSupported,
+    JWSSignatureVerificationFailed,
+  } = jose.errors;
   const find = keyFinder(jose, keys, cooldown);
   const findOrFail: FindKey = async (header, input) => {
     try {
       return await find(header, input);
     } catch (error) {
-      const isOfToken = [JWKSNoMatchingKey, JWKSMultipleMatchingKeys, JOSENotSupported].some((type) => isInstance(error, type));
-      throw isOfToken ? error : new KeysUnavailable('the keys could not be loaded', { cause: error });
+      const isOfToken = [JWKSNoMatchingKey, JWKSMultipleMatchingKeys, JOSENotSupported].some(
+        (type) => isInstance(error, type),
+      );
+      throw isOfToken
+        ? error
+        : new KeysUnavailable('the keys could not be loaded', { cause: error });
     }
   };
   return async (token) => {
     try {
       return (await jose.jwtVerify(token, findOrFail, options)).payload;
     } catch (error) {
-      if (isInstance(error, KeysUnavailable)) throw new RpcError('UNAVAILABLE', 'the keys of tokens cannot be had now', { cause: error.cause });
+      if (isInstance(error, KeysUnavailable))
+        throw new RpcError('UNAVAILABLE', 'the keys of tokens cannot be had now', {
+          cause: error.cause,
+        });
       if (!isInstance(error, JWKSMultipleMatchingKeys)) throw error;
-      // The token names no key, and several keys are of its kind (RFC 7517, section 4.5, makes `kid` optional): try each.
+      // The token names no key, and several keys are of its kind (RFC 7517, section 4.5, makes
+      // `kid` optional): try each.
       for await (const key of error) {
         try {
           return (await jose.jwtVerify(token, key, options)).payload;
@@ -144,18 +205,31 @@ async function verifier(keys: JwtOptions['keys'], options: JWTVerifyOptions, coo
   };
 }
 
-function keyFinder(jose: typeof import('jose'), keys: JwtOptions['keys'], cooldown: number): FindKey {
+function keyFinder(
+  jose: typeof import('jose'),
+  keys: JwtOptions['keys'],
+  cooldown: number,
+): FindKey {
   if (keys instanceof URL) return jose.createRemoteJWKSet(keys, { cooldownDuration: cooldown });
   if (typeof keys === 'function') {
     const isUnknown = (error: unknown): boolean => isInstance(error, jose.errors.JWKSNoMatchingKey);
-    const set = new RotatingKeys(keys, cooldown, (given) => jose.createLocalJWKSet(given), isUnknown);
+    const set = new RotatingKeys(
+      keys,
+      cooldown,
+      (given) => jose.createLocalJWKSet(given),
+      isUnknown,
+    );
     return (header, input) => set.find(header, input);
   }
-  if (Array.isArray((keys as Partial<JSONWebKeySet>).keys)) return jose.createLocalJWKSet(keys as JSONWebKeySet);
+  if (Array.isArray((keys as Partial<JSONWebKeySet>).keys))
+    return jose.createLocalJWKSet(keys as JSONWebKeySet);
   return async () => keys as CryptoKey | KeyObject | Uint8Array;
 }
 
-/** A key set that is loaded again when a token names a key that is not in it, but not more often than `cooldown`. */
+/**
+ * A key set that is loaded again when a token names a key that is not in it, but not more often
+ * than `cooldown`.
+ */
 class RotatingKeys {
   readonly #fetch: () => JSONWebKeySet | Promise<JSONWebKeySet>;
   readonly #cooldown: number;
@@ -179,7 +253,10 @@ class RotatingKeys {
     this.#isUnknown = isUnknown;
   }
 
-  /** All callers that miss a key while a load is under way share that load. Rejects as the load does, or with what `isUnknown` knows. */
+  /**
+   * All callers that miss a key while a load is under way share that load. Rejects as the load
+   * does, or with what `isUnknown` knows.
+   */
   async find(...asked: Parameters<FindKey>): ReturnType<FindKey> {
     this.#set ??= this.#load(undefined);
     const set = this.#set;

@@ -3,13 +3,18 @@
 /** How often the states are looked through for idle ones when there is no room, in ms. */
 const SWEEP_PERIOD = 1_000;
 
-/** How many characters all keys may have together: so many for each of the most keys, and no fewer than MIN_CHARACTERS. */
+/**
+ * How many characters all keys may have together: so many for each of the most keys, and no fewer
+ * than MIN_CHARACTERS.
+ */
 const CHARACTERS_PER_KEY = 256;
 const MIN_CHARACTERS = 65_536;
 
 /**
- * At most `max` keys have a state of their own, and together these have at most 256 characters for each of `max` (65,536 if that is more). When there are so many, idle ones make room; while there are none, further keys
- * share one state, so that nobody escapes a limit by coming under ever new names, and nobody is thrown out by it.
+ * At most `max` keys have a state of their own, and together these have at most 256 characters for
+ * each of `max` (65,536 if that is more). When there are so many, idle ones make room; while there
+ * are none, further keys share one state, so that nobody escapes a limit by coming under ever new
+ * names, and nobody is thrown out by it.
  */
 export class KeyedStates<State> {
   readonly #make: () => State;
@@ -24,7 +29,12 @@ export class KeyedStates<State> {
   #sweptAt = Number.NEGATIVE_INFINITY;
 
   /** `isIdle`: the state is as good as a new one. `now` in ms. */
-  constructor(make: () => State, isIdle: (state: State) => boolean, max: number, now: () => number) {
+  constructor(
+    make: () => State,
+    isIdle: (state: State) => boolean,
+    max: number,
+    now: () => number,
+  ) {
     this.#make = make;
     this.#isIdle = isIdle;
     this.#max = max;
@@ -67,7 +77,10 @@ export class KeyedStates<State> {
   }
 }
 
-/** The same text in memory of its own: a part of a longer text, such as what slice() answers, keeps the whole of it. */
+/**
+ * The same text in memory of its own: a part of a longer text, such as what slice() answers, keeps
+ * the whole of it.
+ */
 function ownText(text: string): string {
   return ` ${text}`.slice(1);
 }

@@ -16,16 +16,28 @@ export interface LoggingOptions {
   slow?: number | undefined;
   /** False: a line for slow and failed calls only. */
   all?: boolean | undefined;
-  /** More for the line. Arguments, metadata and messages of errors are in it only if this puts them there. */
+  /**
+   * More for the line. Arguments, metadata and messages of errors are in it only if this puts them
+   * there.
+   */
   details?: ((call: Call, error: RpcError | undefined) => object) | undefined;
   /** A clock in milliseconds that never goes back. Default: performance.now(). */
   now?: (() => number) | undefined;
 }
 
-const NAMES = { logger: true, slow: true, all: true, details: true, now: true } satisfies NamesOf<LoggingOptions>;
+const NAMES = {
+  logger: true,
+  slow: true,
+  all: true,
+  details: true,
+  now: true,
+} satisfies NamesOf<LoggingOptions>;
 
 /** Milliseconds. */
-export const LOGGING_DEFAULTS = { slow: 1_000, all: true as boolean } satisfies Partial<LoggingOptions>;
+export const LOGGING_DEFAULTS = {
+  slow: 1_000,
+  all: true as boolean,
+} satisfies Partial<LoggingOptions>;
 
 /** What a line says. */
 export interface CallLine {
@@ -39,14 +51,19 @@ export interface CallLine {
   readonly ms: number;
 }
 
-/** Writes a CallLine for each call when it has ended: no arguments, no metadata, no message of an error. Throws BAD_OPTION. */
+/**
+ * Writes a CallLine for each call when it has ended: no arguments, no metadata, no message of an
+ * error. Throws BAD_OPTION.
+ */
 export function logging(options: LoggingOptions): Interceptor {
   checkNames('logging()', options, NAMES);
-  if (typeof options !== 'object' || options === null) throw badOption('options', options, 'an object with a logger');
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object with a logger');
   const { slow, all } = withDefaults(LOGGING_DEFAULTS, options);
   const { logger, details } = options;
   const now = guardedClock(options.now);
-  if (typeof logger?.info !== 'function' || typeof logger.warn !== 'function') throw badOption('logger', logger, 'an object with info and warn');
+  if (typeof logger?.info !== 'function' || typeof logger.warn !== 'function')
+    throw badOption('logger', logger, 'an object with info and warn');
   checkCallback('details', details);
   checkCallback('now', options.now);
   const log = (call: Call, ms: number, error: RpcError | undefined): unknown => {
@@ -61,12 +78,20 @@ export function logging(options: LoggingOptions): Interceptor {
   };
   return (next) => (call) => {
     const began = now();
-    return invokeUntilEnd(next, call, (error) => notifyOrWarn('the logger', () => log(call, now() - began, error)));
+    return invokeUntilEnd(next, call, (error) =>
+      notifyOrWarn('the logger', () => log(call, now() - began, error)),
+    );
   };
 }
 
 function lineOf(call: Call, ms: number, error: RpcError | undefined): CallLine {
   const { service, name } = call.method;
   const peer = isReceived(call) ? call.peer : undefined;
-  return { service, method: name, peer, code: error?.code ?? 'OK', ms: Math.round(ms * 1000) / 1000 };
+  return {
+    service,
+    method: name,
+    peer,
+    code: error?.code ?? 'OK',
+    ms: Math.round(ms * 1000) / 1000,
+  };
 }

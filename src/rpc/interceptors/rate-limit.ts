@@ -14,21 +14,37 @@ export interface RateLimitOptions {
   perSecond?: number | undefined;
   /** How many may come at once after a rest. 0: as many as one second allows. */
   burst?: number | undefined;
-  /** The most keys that are counted apart; calls with further ones share one count. The keys together have at most 256 characters for each of `maxKeys`, or 65,536. */
+  /**
+   * The most keys that are counted apart; calls with further ones share one count. The keys
+   * together have at most 256 characters for each of `maxKeys`, or 65,536.
+   */
   maxKeys?: number | undefined;
-  /** What is counted apart, such as `(call) => (isReceived(call) ? call.peer : '')`. Default: all calls together. */
+  /**
+   * What is counted apart, such as `(call) => (isReceived(call) ? call.peer : '')`. Default: all
+   * calls together.
+   */
   key?: ((call: Call) => string) | undefined;
   /** A clock in milliseconds that never goes back. Default: performance.now(). */
   now?: (() => number) | undefined;
 }
 
-const NAMES = { perSecond: true, burst: true, maxKeys: true, key: true, now: true } satisfies NamesOf<RateLimitOptions>;
+const NAMES = {
+  perSecond: true,
+  burst: true,
+  maxKeys: true,
+  key: true,
+  now: true,
+} satisfies NamesOf<RateLimitOptions>;
 
-export const RATE_LIMIT_DEFAULTS = { perSecond: 1_000, burst: 0, maxKeys: 10_000 } satisfies RateLimitOptions;
+export const RATE_LIMIT_DEFAULTS = {
+  perSecond: 1_000,
+  burst: 0,
+  maxKeys: 10_000,
+} satisfies RateLimitOptions;
 
 /**
- * A bucket of tokens: `perSecond` fill it up to `burst`, each call takes one. A call that finds none is refused with
- * RESOURCE_EXHAUSTED (`unsent`). Throws BAD_OPTION.
+ * A bucket of tokens: `perSecond` fill it up to `burst`, each call takes one. A call that finds
+ * none is refused with RESOURCE_EXHAUSTED (`unsent`). Throws BAD_OPTION.
  */
 export function rateLimit(options: RateLimitOptions = {}): Interceptor {
   checkNames('rateLimit()', options, NAMES);
@@ -36,7 +52,11 @@ export function rateLimit(options: RateLimitOptions = {}): Interceptor {
     perSecond,
     burst: given,
     maxKeys,
-  } = withDefaults(RATE_LIMIT_DEFAULTS, options, { perSecond: [1e-6, 1e9], burst: [0, 1e9], maxKeys: [1, 2 ** 24] });
+  } = withDefaults(RATE_LIMIT_DEFAULTS, options, {
+    perSecond: [1e-6, 1e9],
+    burst: [0, 1e9],
+    maxKeys: [1, 2 ** 24],
+  });
   for (const [name, value] of [
     ['burst', given],
     ['maxKeys', maxKeys],

@@ -11,12 +11,18 @@ export interface RetryBudgetOptions {
 const NAMES = { ratio: true, perSecond: true } satisfies NamesOf<RetryBudgetOptions>;
 
 export const RETRY_BUDGET_DEFAULTS = { ratio: 0.2, perSecond: 10 } satisfies RetryBudgetOptions;
-/** What was earned is forgotten within about this time, in ms: a good day does not pay for the storm of a bad one. */
+/**
+ * What was earned is forgotten within about this time, in ms: a good day does not pay for the storm
+ * of a bad one.
+ */
 const BUDGET_MEMORY = 10_000;
 /** How often that is reckoned, in ms. */
 const BUDGET_STEP = 100;
 
-/** A bucket of tokens: calls and time fill it, retries empty it, and it leaks. May be shared by everything that tries again. */
+/**
+ * A bucket of tokens: calls and time fill it, retries empty it, and it leaks. May be shared by
+ * everything that tries again.
+ */
 export class RetryBudget {
   readonly #ratio: number;
   readonly #perSecond: number;
@@ -27,7 +33,10 @@ export class RetryBudget {
   /** `now` is in milliseconds, monotonic. Throws BAD_OPTION. */
   constructor(options: RetryBudgetOptions = {}, now: () => number = () => performance.now()) {
     checkNames('budget', options, NAMES);
-    const { ratio, perSecond } = withDefaults(RETRY_BUDGET_DEFAULTS, options, { ratio: [0, 10], perSecond: [0, 1e6] });
+    const { ratio, perSecond } = withDefaults(RETRY_BUDGET_DEFAULTS, options, {
+      ratio: [0, 10],
+      perSecond: [0, 1e6],
+    });
     this.#ratio = ratio;
     this.#perSecond = perSecond;
     this.#now = now;

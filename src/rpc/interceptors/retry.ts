@@ -14,18 +14,31 @@ import { deadlineOf, isReceived } from './side.js';
 export interface RetryOptions {
   /** The most attempts of one call, the first included. */
   attempts?: number | undefined;
-  /** The pause before the second attempt; it doubles with each, and is random between half of that and the whole. */
+  /**
+   * The pause before the second attempt; it doubles with each, and is random between half of that
+   * and the whole.
+   */
   initialDelay?: number | undefined;
   maxDelay?: number | undefined;
   /** What an idempotent method is called again for although the call may have run. */
   codes?: readonly RpcCode[] | undefined;
-  /** How many second tries there are at most. A RetryBudget is shared by all who are given it; options make a new one. */
+  /**
+   * How many second tries there are at most. A RetryBudget is shared by all who are given it;
+   * options make a new one.
+   */
   budget?: RetryBudgetOptions | RetryBudget | undefined;
   /** Told of each error that another attempt follows, and of the pause before it. */
   onRetry?: ((error: RpcError, call: Call, delay: number) => unknown) | undefined;
 }
 
-const NAMES = { attempts: true, initialDelay: true, maxDelay: true, codes: true, budget: true, onRetry: true } satisfies NamesOf<RetryOptions>;
+const NAMES = {
+  attempts: true,
+  initialDelay: true,
+  maxDelay: true,
+  codes: true,
+  budget: true,
+  onRetry: true,
+} satisfies NamesOf<RetryOptions>;
 
 /** Milliseconds. */
 export const RETRY_DEFAULTS = {
@@ -35,15 +48,19 @@ export const RETRY_DEFAULTS = {
   codes: ['UNAVAILABLE'] as readonly RpcCode[],
 } satisfies RetryOptions;
 
-/** A call that was not sent may be sent later for these; for any other code the next attempt would fail as the last did. */
+/**
+ * A call that was not sent may be sent later for these; for any other code the next attempt would
+ * fail as the last did.
+ */
 const PASSING: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
 
 type Resolved = typeof RETRY_DEFAULTS & Pick<RetryOptions, 'onRetry'>;
 
 /**
- * Tries a call again that failed, where that is safe: it certainly did not run (`unsent`), or its method is idempotent and the error
- * has one of `codes`. Not past the call's timeout, which all attempts share, not after its signal, not beyond the budget, and never a
- * stream. On a server, where the handler would run again, only idempotent methods are. Throws BAD_OPTION.
+ * Tries a call again that failed, where that is safe: it certainly did not run (`unsent`), or its
+ * method is idempotent and the error has one of `codes`. Not past the call's timeout, which all
+ * attempts share, not after its signal, not beyond the budget, and never a stream. On a server,
+ * where the handler would run again, only idempotent methods are. Throws BAD_OPTION.
  */
 export function retry(options: RetryOptions = {}): Interceptor {
   checkNames('retry()', options, NAMES);
@@ -57,22 +74,37 @@ export function retry(options: RetryOptions = {}): Interceptor {
       if (streams(kind)) return next(call);
       budget.deposit();
       const began = performance.now();
-      return invokeSafely(next, call).catch((error) => tryAgain(next, call, error, began, budget, resolved));
+      return invokeSafely(next, call).catch((error) =>
+        tryAgain(next, call, error, began, budget, resolved),
+      );
     };
   };
 }
 
 function resolve(options: RetryOptions): Resolved {
-  const resolved = withDefaults(RETRY_DEFAULTS, options, { attempts: [1, 100], initialDelay: [0, LONGEST_TIMER], maxDelay: [0, LONGEST_TIMER] });
+  const resolved = withDefaults(RETRY_DEFAULTS, options, {
+    attempts: [1, 100],
+    initialDelay: [0, LONGEST_TIMER],
+    maxDelay: [0, LONGEST_TIMER],
+  });
   const { attempts, codes } = resolved;
   if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
-  if (!Array.isArray(codes)) throw badOption('codes', codes, 'an array of codes, such as UNAVAILABLE');
-  for (const code of codes) if (!isRpcCode(code)) throw badOption('codes', code, 'a code, such as UNAVAILABLE');
+  if (!Array.isArray(codes))
+    throw badOption('codes', codes, 'an array of codes, such as UNAVAILABLE');
+  for (const code of codes)
+    if (!isRpcCode(code)) throw badOption('codes', code, 'a code, such as UNAVAILABLE');
   checkCallback('onRetry', options.onRetry);
   return { ...resolved, onRetry: options.onRetry };
 }
 
-async function tryAgain(next: Invoke, call: Call, first: unknown, began: number, budget: RetryBudget, options: Resolved): Promise<unknown> {
+async function tryAgain(
+  next: Invoke,
+  call: Call,
+  first: unknown,
+  began: number,
+  budget: RetryBudget,
+  options: Resolved,
+): Promise<unknown> {
   const deadline = deadlineOf(call, began);
   let unsent = true;
   let backoff = options.initialDelay;
@@ -100,6 +132,7 @@ async function tryAgain(next: Invoke, call: Call, first: unknown, began: number,
 function isSafe(error: RpcError, call: Call, codes: readonly RpcCode[]): boolean {
   if (call.signal?.aborted) return false;
   // What a handler's own calls did not send says nothing of what else it has done.
-  if (error.unsent && !isReceived(call)) return PASSING.includes(error.code) || codes.includes(error.code);
+  if (error.unsent && !isReceived(call))
+    return PASSING.includes(error.code) || codes.includes(error.code);
   return call.method.idempotent && codes.includes(error.code);
 }

@@ -9,9 +9,9 @@ import type { CallContext, Interceptor, Invoke, Messages } from '../types.js';
 import { isReceived, nameOf } from './side.js';
 
 /**
- * A call may take `ms` milliseconds, or what it has if that is less. On a client that is its timeout, and travels. On a server the
- * caller is answered DEADLINE_EXCEEDED after it, and the context has the nearer deadline, with a signal that aborts when it passes.
- * Throws BAD_OPTION.
+ * A call may take `ms` milliseconds, or what it has if that is less. On a client that is its
+ * timeout, and travels. On a server the caller is answered DEADLINE_EXCEEDED after it, and the
+ * context has the nearer deadline, with a signal that aborts when it passes. Throws BAD_OPTION.
  */
 export function timeout(ms: number): Interceptor {
   const limit = checkTimeout(ms);
@@ -33,7 +33,9 @@ function answerInTime(next: Invoke, call: CallContext, limit: number): Promise<u
     bounded.onLate = reject;
     invokeSafely(next, bounded.context)
       // A user's iterable may throw when it is looked at or opened.
-      .then((answer) => (isStream(call.method, answer) ? new BoundedStream(answer, bounded) : bounded.end(answer)))
+      .then((answer) =>
+        isStream(call.method, answer) ? new BoundedStream(answer, bounded) : bounded.end(answer),
+      )
       .then(resolve, (error) => reject(bounded.end(error)));
   });
 }
@@ -99,7 +101,13 @@ class BoundedCall {
   #release: (() => void) | undefined;
 
   constructor(call: CallContext, limit: number, deadline: number) {
-    this.#timer = new LongTimer(() => this.#pass(new RpcError('DEADLINE_EXCEEDED', `${nameOf(call)} was not done within ${limit} ms`)), limit);
+    this.#timer = new LongTimer(
+      () =>
+        this.#pass(
+          new RpcError('DEADLINE_EXCEEDED', `${nameOf(call)} was not done within ${limit} ms`),
+        ),
+      limit,
+    );
     this.context = Object.create(call.with({ timeout: limit }), {
       deadline: { value: deadline, enumerable: true },
       // Most handlers never touch it.

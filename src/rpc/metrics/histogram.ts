@@ -1,4 +1,7 @@
-/** Latencies in constant memory: sixteen buckets for each doubling, so a percentile is right within 6 %. */
+/**
+ * Latencies in constant memory: sixteen buckets for each doubling, so a percentile is right within
+ * 6 %.
+ */
 
 /** Whole microseconds below this have a bucket of their own. */
 const LINEAR = 16;
@@ -24,7 +27,10 @@ export class Histogram {
   #count = 0;
   #sum = 0;
   #max = 0;
-  /** Calls of one tick, answered in one tick, took the same time. So many of the last latency are not in the rest yet. */
+  /**
+   * Calls of one tick, answered in one tick, took the same time. So many of the last latency are
+   * not in the rest yet.
+   */
   #times = 0;
   #last = 0;
 
@@ -79,13 +85,17 @@ export class Histogram {
     return this.#max;
   }
 
-  /** How many did not exceed each of `limits`, which are in ms and ascending; within a bucket's width. */
+  /**
+   * How many did not exceed each of `limits`, which are in ms and ascending; within a bucket's
+   * width.
+   */
   cumulative(limits: readonly number[]): number[] {
     this.#apply();
     let bucket = 0;
     let seen = 0;
     return limits.map((limit) => {
-      while (bucket < BUCKETS && endOf(bucket) <= limit * 1000) seen += this.#counts[bucket++] as number;
+      while (bucket < BUCKETS && endOf(bucket) <= limit * 1000)
+        seen += this.#counts[bucket++] as number;
       return seen;
     });
   }

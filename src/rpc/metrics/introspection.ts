@@ -1,4 +1,7 @@
-/** A service that tells what a server offers, what it has counted and who is connected: for consoles and people who look. */
+/**
+ * A service that tells what a server offers, what it has counted and who is connected: for consoles
+ * and people who look.
+ */
 import { badOption } from '../../core/options.js';
 import { contract, implement } from '../contract/contract.js';
 import { unary } from '../contract/method.js';
@@ -23,7 +26,10 @@ export interface MethodDescription {
   readonly idempotent: boolean;
   /** Milliseconds. */
   readonly timeout?: number | undefined;
-  /** What its argument is, and its reply, or one message of a stream of them; not there: nobody has said. */
+  /**
+   * What its argument is, and its reply, or one message of a stream of them; not there: nobody has
+   * said.
+   */
   readonly input?: MessageDescription | undefined;
   readonly output?: MessageDescription | undefined;
 }
@@ -75,7 +81,10 @@ export interface SessionsRequest {
 const MOST_SESSIONS = 10_000;
 const SESSIONS = 1_000;
 
-/** The contract of what `serve(…, { introspection: true })` offers: `client.stub(Introspection).services()`. */
+/**
+ * The contract of what `serve(…, { introspection: true })` offers:
+ * `client.stub(Introspection).services()`.
+ */
 export const Introspection = contract('getty.Introspection', {
   services: unary<void, ServiceDescription[]>({ idempotent: true }),
   statistics: unary<void, StatisticsReport>({ idempotent: true }),
@@ -88,8 +97,14 @@ interface Introspected {
   statistics(): RpcStatistics;
 }
 
-/** `services` and one that tells of them and of `server`. Throws BAD_OPTION when one of them has its name. */
-export function withIntrospection(services: readonly Service[], server: Introspected): readonly Service[] {
+/**
+ * `services` and one that tells of them and of `server`. Throws BAD_OPTION when one of them has its
+ * name.
+ */
+export function withIntrospection(
+  services: readonly Service[],
+  server: Introspected,
+): readonly Service[] {
   // Whatever else is wrong with them is the router's to say.
   if (!Array.isArray(services)) return services;
   const { name } = Introspection;
@@ -106,11 +121,27 @@ export function withIntrospection(services: readonly Service[], server: Introspe
   return all;
 }
 
-function describeService({ contract: { name, version, codecs }, handlers }: Service): ServiceDescription {
-  return { name, version, codecs, methods: [...handlers.values()].map(({ method }) => describeMethod(method)) };
+function describeService({
+  contract: { name, version, codecs },
+  handlers,
+}: Service): ServiceDescription {
+  return {
+    name,
+    version,
+    codecs,
+    methods: [...handlers.values()].map(({ method }) => describeMethod(method)),
+  };
 }
 
-function describeMethod({ name, kind, idempotent, timeout, input, output, schemas }: Method): MethodDescription {
+function describeMethod({
+  name,
+  kind,
+  idempotent,
+  timeout,
+  input,
+  output,
+  schemas,
+}: Method): MethodDescription {
   const answers = kind !== 'oneway' && kind !== 'noReply';
   return {
     name,
@@ -122,7 +153,10 @@ function describeMethod({ name, kind, idempotent, timeout, input, output, schema
   };
 }
 
-function describeMessage(codecs: Method['input'], schema: NonNullable<Method['schemas']>['input']): MessageDescription | undefined {
+function describeMessage(
+  codecs: Method['input'],
+  schema: NonNullable<Method['schemas']>['input'],
+): MessageDescription | undefined {
   if (schema !== undefined) return { vendor: schema['~standard'].vendor };
   return codecs.json?.describe?.();
 }
@@ -139,7 +173,8 @@ function reportOf({ since, calls, served }: RpcStatistics): StatisticsReport {
 /** What a stranger asks for. Throws INVALID_ARGUMENT. */
 function limitOf(request: unknown): number {
   const { limit = SESSIONS } = (request ?? {}) as SessionsRequest;
-  if (typeof limit === 'number' && Number.isInteger(limit) && limit >= 0 && limit <= MOST_SESSIONS) return limit;
+  if (typeof limit === 'number' && Number.isInteger(limit) && limit >= 0 && limit <= MOST_SESSIONS)
+    return limit;
   throw new RpcError('INVALID_ARGUMENT', `limit: expected a whole number up to ${MOST_SESSIONS}`);
 }
 

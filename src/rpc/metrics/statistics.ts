@@ -1,10 +1,23 @@
-/** What calls there were, how they ended and how long they took: counted for each method, and for each peer. */
+/**
+ * What calls there were, how they ended and how long they took: counted for each method, and for
+ * each peer.
+ */
 import { codeNumber, codeOfNumber, type RpcCode, type RpcError } from '../errors.js';
-import type { CallCounts, Channel, LatencyStatistics, Method, MethodStatistics, RpcStatistics } from '../types.js';
+import type {
+  CallCounts,
+  Channel,
+  LatencyStatistics,
+  Method,
+  MethodStatistics,
+  RpcStatistics,
+} from '../types.js';
 import { Histogram } from './histogram.js';
 
 const CODES = 17;
-/** A handler that answers at once is timed one time in so many, while it is quick: to ask for the time costs as much as a small handler. */
+/**
+ * A handler that answers at once is timed one time in so many, while it is quick: to ask for the
+ * time costs as much as a small handler.
+ */
 const TIMED = 16;
 /** Milliseconds. */
 const QUICK = 0.05;
@@ -57,14 +70,22 @@ export class MethodMeter {
     this.#latency.add(latency);
   }
 
-  /** A handler is about to be called: when that is, or undefined when this one need not be timed. */
+  /**
+   * A handler is about to be called: when that is, or undefined when this one need not be timed.
+   */
   beginHandler(): number | undefined {
     this.#started++;
     return this.#untimed < TIMED - 1 ? undefined : performance.now();
   }
 
   /** `began`: what beginHandler() answered. `atOnce`: the handler answered no promise. */
-  endHandler(error: RpcError | undefined, began: number | undefined, atOnce: boolean, sent: number, received: number): void {
+  endHandler(
+    error: RpcError | undefined,
+    began: number | undefined,
+    atOnce: boolean,
+    sent: number,
+    received: number,
+  ): void {
     this.#count(error, sent, received);
     if (began === undefined) {
       this.#untimed++;
@@ -143,11 +164,23 @@ function latencyOf(histogram: Histogram): LatencyStatistics {
   };
 }
 
-export function statisticsOf(calls: Meters, served: Meters, channels: Iterable<Channel>): RpcStatistics {
-  return { since: served.since, calls: calls.snapshot(), served: served.snapshot(), peers: [...channels].map(({ statistics }) => statistics) };
+export function statisticsOf(
+  calls: Meters,
+  served: Meters,
+  channels: Iterable<Channel>,
+): RpcStatistics {
+  return {
+    since: served.since,
+    calls: calls.snapshot(),
+    served: served.snapshot(),
+    peers: [...channels].map(({ statistics }) => statistics),
+  };
 }
 
-/** The key of an option of connect() that only a consumer gives: the meters that all its connections share. */
+/**
+ * The key of an option of connect() that only a consumer gives: the meters that all its connections
+ * share.
+ */
 export const SHARED_METERS = Symbol('shared meters');
 
 export interface SharedMeters {

@@ -40,7 +40,11 @@ export class OutgoingStream extends OutgoingCall {
     const { method, codec, input } = this.call;
     if (streamsReplies(method.kind)) {
       const replies = new Replies(this.#owner, this, method.output[codec], this);
-      this.#reader = new StreamReader(this.#owner.streamWindow, new StreamMemory(Number.POSITIVE_INFINITY), replies);
+      this.#reader = new StreamReader(
+        this.#owner.streamWindow,
+        new StreamMemory(Number.POSITIVE_INFINITY),
+        replies,
+      );
       this.#reader.open();
       this.resolve(this.#reader);
     }
@@ -68,7 +72,13 @@ export class OutgoingStream extends OutgoingCall {
     const { service, name } = this.call.method;
     this.#drop();
     if (thrown === this.#unsendable) return this.fail(thrown as RpcError);
-    this.fail(new RpcError('CANCELLED', `the input of ${service}.${name} failed, so the call was given up: ${messageOf(thrown)}`, { cause: thrown }));
+    this.fail(
+      new RpcError(
+        'CANCELLED',
+        `the input of ${service}.${name} failed, so the call was given up: ${messageOf(thrown)}`,
+        { cause: thrown },
+      ),
+    );
   }
 
   /** We want no answer any more. */
@@ -112,7 +122,11 @@ export class OutgoingStream extends OutgoingCall {
   #errorOf(error: unknown): RpcError {
     if (isInstance(error, RpcError)) return error;
     const { service, name } = this.call.method;
-    return new RpcError('INTERNAL', `a reply of ${service}.${name} does not parse: ${messageOf(error)}`, { cause: error });
+    return new RpcError(
+      'INTERNAL',
+      `a reply of ${service}.${name} does not parse: ${messageOf(error)}`,
+      { cause: error },
+    );
   }
 
   /** A reply that had waited does not parse: decode() has thrown `thrown`. */
@@ -125,7 +139,8 @@ export class OutgoingStream extends OutgoingCall {
 
   protected override succeed(frame: Frame, codec: CodecName, maxDecodedObjects: number): void {
     if (this.#reader === undefined) super.succeed(frame, codec, maxDecodedObjects);
-    else if (frame.command !== COMMAND.end) throw new TypeError('it came as one reply, and not as the end of a stream');
+    else if (frame.command !== COMMAND.end)
+      throw new TypeError('it came as one reply, and not as the end of a stream');
     this.#end();
   }
 
@@ -138,7 +153,12 @@ export class OutgoingStream extends OutgoingCall {
 class Replies extends IncomingItems {
   readonly #stream: OutgoingStream;
 
-  constructor(owner: StreamOwner, sequence: Sequence, body: MessageCodec | undefined, stream: OutgoingStream) {
+  constructor(
+    owner: StreamOwner,
+    sequence: Sequence,
+    body: MessageCodec | undefined,
+    stream: OutgoingStream,
+  ) {
     super(owner, sequence, body);
     this.#stream = stream;
   }
@@ -155,7 +175,11 @@ class Replies extends IncomingItems {
 /** Throws INVALID_ARGUMENT for a call whose messages cannot be iterated. */
 export function checkStreamInput({ method, input }: Call): void {
   if (!streamsInput(method.kind) || isIterable(input)) return;
-  throw new RpcError('INVALID_ARGUMENT', `${method.service}.${method.name} was not sent: given ${typeof input}, expected messages to iterate`, {
-    unsent: true,
-  });
+  throw new RpcError(
+    'INVALID_ARGUMENT',
+    `${method.service}.${method.name} was not sent: given ${typeof input}, expected messages to iterate`,
+    {
+      unsent: true,
+    },
+  );
 }

@@ -1,6 +1,6 @@
 /**
- * The two ends of a stream of messages. The reader tells the writer by credits how many bytes of packages it takes, so a slow
- * reader holds up its own stream and nothing else of the session.
+ * The two ends of a stream of messages. The reader tells the writer by credits how many bytes of
+ * packages it takes, so a slow reader holds up its own stream and nothing else of the session.
  */
 
 import { allocate, type Bytes } from '../../core/bytes.js';
@@ -11,7 +11,10 @@ import { RpcError } from '../errors.js';
 
 /** What a writer may send before the first credit: part of the protocol. */
 export const FIRST_WINDOW = 64 * 1024;
-/** What a message that waits costs in memory besides its bytes: many small ones must not be free. Bytes. */
+/**
+ * What a message that waits costs in memory besides its bytes: many small ones must not be free.
+ * Bytes.
+ */
 const ITEM_OVERHEAD = 256;
 /** Work is counted in portions: to count each message by itself costs a few percent of a stream. */
 const UNITS_PER_SPEND = 16;
@@ -69,7 +72,10 @@ const LARGEST_LOOPED = 48;
 export interface StreamCall<T> {
   /** Makes a message of its body. Throws when it does not parse. */
   decode(bytes: Bytes, start: number, end: number): T;
-  /** Ends the call, for a message that had waited does not parse: decode() has thrown `error`. Returns the error of the call. */
+  /**
+   * Ends the call, for a message that had waited does not parse: decode() has thrown `error`.
+   * Returns the error of the call.
+   */
   refuse(error: unknown): RpcError;
   /** Tells the peer how many bytes more it may send. */
   grant(bytes: number): void;
@@ -78,8 +84,8 @@ export interface StreamCall<T> {
 }
 
 /**
- * Messages that came and wait for their consumer. They wait as bytes: what is made of a message can take twenty times as much memory, and only the bytes
- * are counted.
+ * Messages that came and wait for their consumer. They wait as bytes: what is made of a message can
+ * take twenty times as much memory, and only the bytes are counted.
  */
 export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undefined> {
   readonly #window: number;
@@ -90,7 +96,10 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
   #shared: Bytes | undefined;
   /** Bytes of `#shared` in use. */
   #used = 0;
-  /** Bytes that the peer may still send. It may begin a message while this is above 0, so the last one can bring it below. */
+  /**
+   * Bytes that the peer may still send. It may begin a message while this is above 0, so the last
+   * one can bring it below.
+   */
   #credit = FIRST_WINDOW;
   /** Of those that were taken since the last credit. */
   #taken = 0;
@@ -113,13 +122,17 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
   }
 
   /**
-   * A message has come in a package of `size` bytes; its body is in `bytes` from `start` to `end`, which may be used again afterwards. Throws RESOURCE_EXHAUSTED
-   * when its sender had no credit for it, or the session's streams hold too much, and what decode() throws.
+   * A message has come in a package of `size` bytes; its body is in `bytes` from `start` to `end`,
+   * which may be used again afterwards. Throws RESOURCE_EXHAUSTED when its sender had no credit for
+   * it, or the session's streams hold too much, and what decode() throws.
    */
   push(bytes: Bytes, start: number, end: number, size: number): void {
     if (this.#over) return;
     if (this.#credit <= 0) {
-      throw new RpcError('RESOURCE_EXHAUSTED', `a message of the stream came without credit; its window is ${this.#window} bytes, and was not kept`);
+      throw new RpcError(
+        'RESOURCE_EXHAUSTED',
+        `a message of the stream came without credit; its window is ${this.#window} bytes, and was not kept`,
+      );
     }
     this.#credit -= size;
     if (this.#waiters.length > 0) {
@@ -180,7 +193,8 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
   }
 
   #drop(): void {
-    for (let item = this.#items.shift(); item !== undefined; item = this.#items.shift()) this.#memory.remove(item.size + ITEM_OVERHEAD);
+    for (let item = this.#items.shift(); item !== undefined; item = this.#items.shift())
+      this.#memory.remove(item.size + ITEM_OVERHEAD);
     this.#shared = undefined;
   }
 
@@ -205,7 +219,10 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
-  /** A window may be large, and a loop over what waits would not let go of the event loop: a message is counted before it is made. */
+  /**
+   * A window may be large, and a loop over what waits would not let go of the event loop: a message
+   * is counted before it is made.
+   */
   #takeItem(item: Item): Promise<IteratorResult<T, undefined>> {
     this.#memory.remove(item.size + ITEM_OVERHEAD);
     this.#given += unitsOf(item.size);
@@ -254,7 +271,10 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
 
 /** What a writer needs of its channel. */
 export interface StreamSink {
-  /** Send one message and say how many bytes its package took. Throws what encoding throws, or because the session is over. */
+  /**
+   * Send one message and say how many bytes its package took. Throws what encoding throws, or
+   * because the session is over.
+   */
   send(value: unknown): number;
   /** Settles when the session has room; undefined when it has now. */
   room(): Promise<void> | undefined;
@@ -302,7 +322,9 @@ export class StreamWriter {
     }
   }
 
-  /** True: all was sent. False: it was stopped. Rejects with what the iterable, or encoding, throws. */
+  /**
+   * True: all was sent. False: it was stopped. Rejects with what the iterable, or encoding, throws.
+   */
   async pump(source: AsyncIterable<unknown> | Iterable<unknown>): Promise<boolean> {
     if (this.#stopped) {
       if (Array.isArray(source)) markHandled(source);
@@ -349,14 +371,23 @@ export class StreamWriter {
 /** True for what a stream can be made of. Text has an iterator too, and is hardly meant. */
 export function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
   if (typeof value !== 'object' || value === null) return false;
-  return typeof Reflect.get(value, Symbol.asyncIterator) === 'function' || typeof Reflect.get(value, Symbol.iterator) === 'function';
+  return (
+    typeof Reflect.get(value, Symbol.asyncIterator) === 'function' ||
+    typeof Reflect.get(value, Symbol.iterator) === 'function'
+  );
 }
 
-/** An item of an array, or of a generator that is not async, is awaited if it is a promise, as `for await` does. */
-export function iteratorOf(source: AsyncIterable<unknown> | Iterable<unknown>): AsyncIterator<unknown> | Iterator<unknown> {
+/**
+ * An item of an array, or of a generator that is not async, is awaited if it is a promise, as
+ * `for await` does.
+ */
+export function iteratorOf(
+  source: AsyncIterable<unknown> | Iterable<unknown>,
+): AsyncIterator<unknown> | Iterator<unknown> {
   if (Array.isArray(source)) markHandled(source);
   // One of them may be there and undefined.
-  if (typeof Reflect.get(source, Symbol.asyncIterator) === 'function') return (source as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+  if (typeof Reflect.get(source, Symbol.asyncIterator) === 'function')
+    return (source as AsyncIterable<unknown>)[Symbol.asyncIterator]();
   return new AwaitedItems((source as Iterable<unknown>)[Symbol.iterator]()) as Iterator<unknown>;
 }
 

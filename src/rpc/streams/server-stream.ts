@@ -1,10 +1,19 @@
-/** A streaming call as its answering side holds it: what it reads of the caller's messages, and what it writes of its own. */
+/**
+ * A streaming call as its answering side holds it: what it reads of the caller's messages, and what
+ * it writes of its own.
+ */
 import type { Bytes } from '../../core/bytes.js';
 import { streamsInput, streamsReplies } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import type { CodecName, MessageCodec, Method } from '../types.js';
 import { ControlPacket, ItemPacket, type Sequence } from '../wire/control-frames.js';
-import { type StreamCall, type StreamMemory, StreamReader, type StreamSink, StreamWriter } from './flow-control.js';
+import {
+  type StreamCall,
+  type StreamMemory,
+  StreamReader,
+  type StreamSink,
+  StreamWriter,
+} from './flow-control.js';
 
 /** What a stream needs of its channel. */
 export interface StreamOwner {
@@ -27,9 +36,15 @@ export function tell(owner: StreamOwner, packet: ControlPacket): void {
 }
 
 /** A sink that writes messages as the items of a stream. */
-export function itemSink(owner: StreamOwner, sequence: Sequence, codec: CodecName, body: Method['input']): StreamSink {
+export function itemSink(
+  owner: StreamOwner,
+  sequence: Sequence,
+  codec: CodecName,
+  body: Method['input'],
+): StreamSink {
   const encoder = body[codec];
-  if (encoder === undefined) throw new RpcError('UNIMPLEMENTED', `the messages have no ${codec} form`);
+  if (encoder === undefined)
+    throw new RpcError('UNIMPLEMENTED', `the messages have no ${codec} form`);
   const packet = new ItemPacket(sequence, codec, encoder);
   return {
     send(value) {
@@ -41,7 +56,10 @@ export function itemSink(owner: StreamOwner, sequence: Sequence, codec: CodecNam
   };
 }
 
-/** The bodies of a stream's messages, and the credits for its writer: what both sides of a call tell their readers. */
+/**
+ * The bodies of a stream's messages, and the credits for its writer: what both sides of a call tell
+ * their readers.
+ */
 export abstract class IncomingItems implements StreamCall<unknown> {
   readonly #owner: StreamOwner;
   readonly #sequence: Sequence;
@@ -83,16 +101,26 @@ export class ServerStream {
   readonly #items: CallerItems | undefined;
 
   /** `memory`: of all streams that the peer of this session has begun. */
-  constructor(owner: StreamOwner, method: Method, codec: CodecName, tags: Sequence, memory: StreamMemory) {
+  constructor(
+    owner: StreamOwner,
+    method: Method,
+    codec: CodecName,
+    tags: Sequence,
+    memory: StreamMemory,
+  ) {
     const sequence = { sequenceLow: tags.sequenceLow, sequenceHigh: tags.sequenceHigh };
     if (streamsInput(method.kind)) {
       this.#items = new CallerItems(owner, sequence, method.input[codec]);
       this.reader = new StreamReader(owner.streamWindow, memory, this.#items);
     }
-    if (streamsReplies(method.kind)) this.writer = new StreamWriter(itemSink(owner, sequence, codec, method.output));
+    if (streamsReplies(method.kind))
+      this.writer = new StreamWriter(itemSink(owner, sequence, codec, method.output));
   }
 
-  /** Is called with what decode() has thrown when a message that had waited does not parse; answers the call and returns its error. */
+  /**
+   * Is called with what decode() has thrown when a message that had waited does not parse; answers
+   * the call and returns its error.
+   */
   set onRefusal(onRefusal: (error: unknown) => RpcError) {
     if (this.#items !== undefined) this.#items.onRefusal = onRefusal;
   }

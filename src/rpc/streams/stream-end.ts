@@ -1,4 +1,6 @@
-/** When a call has ended: with its answer, or, when the answer is a stream, with the end of that. */
+/**
+ * When a call has ended: with its answer, or, when the answer is a stream, with the end of that.
+ */
 import { followSignal } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
 import { cancelled, signalInUse, streamsReplies, timeLeft } from '../calls/client-call.js';
@@ -6,10 +8,16 @@ import { RpcError } from '../errors.js';
 import type { Call, Invoke, Messages, Method } from '../types.js';
 import { isIterable, iteratorOf } from './flow-control.js';
 
-/** Told once: with the error of a call that failed, with undefined of one that did not. Must not throw. */
+/**
+ * Told once: with the error of a call that failed, with undefined of one that did not. Must not
+ * throw.
+ */
 export type Ended = (error: RpcError | undefined) => void;
 
-/** Whether the answer to a call of `method` is a stream; of one that was not made yet it may be an array too. */
+/**
+ * Whether the answer to a call of `method` is a stream; of one that was not made yet it may be an
+ * array too.
+ */
 export function isStream(method: Method, answer: unknown): answer is Messages<unknown> {
   return streamsReplies(method.kind) && isIterable(answer);
 }
@@ -24,9 +32,9 @@ export function invokeSafely(next: Invoke, call: Call): Promise<unknown> {
 }
 
 /**
- * Do the call and be told of its end. The answer is the same, but for streams: there it is one round the other. A stream ends when
- * it is read to its end, fails or is left, when the call's signal aborts, and when its deadline passes; else one that nobody reads
- * would never end.
+ * Do the call and be told of its end. The answer is the same, but for streams: there it is one
+ * round the other. A stream ends when it is read to its end, fails or is left, when the call's
+ * signal aborts, and when its deadline passes; else one that nobody reads would never end.
  */
 export function invokeUntilEnd(next: Invoke, call: Call, ended: Ended): Promise<unknown> {
   return invokeSafely(next, call).then(
@@ -61,7 +69,10 @@ class WatchedStream implements AsyncIterable<unknown> {
     if (left !== Number.POSITIVE_INFINITY) {
       // The caller who waits for the stream keeps the process; this only counts.
       this.#timer = new LongTimer(
-        () => this.#end(new RpcError('DEADLINE_EXCEEDED', `the stream was not at its end within ${timeout} ms`)),
+        () =>
+          this.#end(
+            new RpcError('DEADLINE_EXCEEDED', `the stream was not at its end within ${timeout} ms`),
+          ),
         left,
         false,
       );
@@ -78,7 +89,10 @@ class WatchedStream implements AsyncIterable<unknown> {
   }
 
   /** What `step` of the source comes to; the end of the source is ours. */
-  async #watch(step: () => MaybePromise<IteratorResult<unknown> | undefined>, leaves: unknown): Promise<IteratorResult<unknown>> {
+  async #watch(
+    step: () => MaybePromise<IteratorResult<unknown> | undefined>,
+    leaves: unknown,
+  ): Promise<IteratorResult<unknown>> {
     try {
       const result = (await step()) ?? { done: true, value: leaves };
       if (result.done) this.#end(undefined);
@@ -94,7 +108,11 @@ class WatchedStream implements AsyncIterable<unknown> {
     return {
       next: () => this.#watch(() => source.next(), undefined),
       return: (value) => this.#watch(async () => source.return?.(await value), value),
-      throw: (error) => this.#watch(() => (source.throw === undefined ? Promise.reject(error) : source.throw(error)), undefined),
+      throw: (error) =>
+        this.#watch(
+          () => (source.throw === undefined ? Promise.reject(error) : source.throw(error)),
+          undefined,
+        ),
       [Symbol.asyncIterator]() {
         return this;
       },

@@ -1,7 +1,19 @@
-/** The packages of streams, and those that say a word and no more: what two extended peers send each other. */
+/**
+ * The packages of streams, and those that say a word and no more: what two extended peers send each
+ * other.
+ */
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import type { CodecName, MessageCodec } from '../types.js';
-import { beginFrame, beginSection, CODE, CODEC_NUMBER, COMMAND, endFrame, endSection, type Tags } from './frame.js';
+import {
+  beginFrame,
+  beginSection,
+  CODE,
+  CODEC_NUMBER,
+  COMMAND,
+  endFrame,
+  endSection,
+  type Tags,
+} from './frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
 
 /** A call as its packages name it. */
@@ -48,7 +60,13 @@ export class ControlPacket {
   readonly #codec: number;
   readonly #credit: number;
 
-  private constructor(command: number, sequence: Sequence, codec: CodecName, credit = 0, serviceId = EXTENDED_REQUEST) {
+  private constructor(
+    command: number,
+    sequence: Sequence,
+    codec: CodecName,
+    credit = 0,
+    serviceId = EXTENDED_REQUEST,
+  ) {
     this.#command = command;
     this.#tags = { ...tagsOf(sequence), serviceId };
     this.#codec = CODEC_NUMBER[codec];
@@ -57,7 +75,13 @@ export class ControlPacket {
 
   /** An answer that no heartbeat waits for: the peer hears that this side is alive. */
   static signOfLife(): ControlPacket {
-    return new ControlPacket(COMMAND.heartbeatReply, { sequenceLow: 0, sequenceHigh: 0 }, 'json', 0, EXTENDED_ANSWER);
+    return new ControlPacket(
+      COMMAND.heartbeatReply,
+      { sequenceLow: 0, sequenceHigh: 0 },
+      'json',
+      0,
+      EXTENDED_ANSWER,
+    );
   }
 
   static goaway(): ControlPacket {

@@ -1,9 +1,11 @@
 /**
- * The package of the wire: a 32-byte header, then a section with the rpc header and a section with the body.
- * All integers are little-endian; the layout is that of the Go getty's rpc package, version 1.
+ * The package of the wire: a 32-byte header, then a section with the rpc header and a section with
+ * the body. All integers are little-endian; the layout is that of the Go getty's rpc package,
+ * version 1.
  *
- *   0 int32 magic · 4 int16 command · 6 int16 serviceId · 8 uint64 sequence · 16 int64 logId · 24 int16 code
- *   26 int16 codec · 28 int32 packageLength · then uint16 headerLength, header, uint16 bodyLength, body
+ *   0 int32 magic · 4 int16 command · 6 int16 serviceId · 8 uint64 sequence · 16 int64 logId
+ *   24 int16 code · 26 int16 codec · 28 int32 packageLength
+ *   32 uint16 headerLength, header, uint16 bodyLength, body
  */
 
 import { allocate, type Bytes, readInt16, readInt32, readUint16 } from '../../core/bytes.js';
@@ -15,7 +17,10 @@ export const MAGIC = 0x20160905;
 export const HEADER_BYTES = 32;
 /** The uint16 length of a section. */
 export const SECTION_BYTES = 2;
-/** The largest body whose length the uint16 tells; beyond it only extended peers find the length, from packageLength. */
+/**
+ * The largest body whose length the uint16 tells; beyond it only extended peers find the length,
+ * from packageLength.
+ */
 export const LARGEST_PLAIN_BODY = 0xffff;
 
 /** Those from 5 on are for extended peers alone. */
@@ -26,7 +31,9 @@ export const COMMAND = {
   response: 4,
   /** One message of a stream: the sections of a request, its header empty. */
   item: 5,
-  /** A side sends no more on its stream. The answering side says so with the header of a response. */
+  /**
+   * A side sends no more on its stream. The answering side says so with the header of a response.
+   */
   end: 6,
   /** The caller wants no answer any more. */
   cancel: 7,
@@ -40,7 +47,10 @@ export const CODE = { ok: 0, failed: 1 } as const;
 
 const NO_BYTES = allocate(0);
 
-/** One received package. It is filled anew for each, so take from it what is needed before returning. */
+/**
+ * One received package. It is filled anew for each, so take from it what is needed before
+ * returning.
+ */
 export class Frame {
   command = 0;
   serviceId = 0;
@@ -67,36 +77,60 @@ export class Frame {
 
 /** Knows which answers of a Go server announce bytes that do not follow. */
 export interface HeaderOnlyAnswers {
-  /** Whether the answer with these numbers ends with its header. It is asked once for each answer. */
+  /**
+   * Whether the answer with these numbers ends with its header. It is asked once for each answer.
+   */
   isHeaderOnly(serviceId: number, sequenceLow: number): boolean;
 }
 
 /**
- * Take one package off `input` into `frame`; false while it is not whole. Lengths are checked before the package has come.
- * Throws BAD_FRAME or MESSAGE_TOO_LARGE.
+ * Take one package off `input` into `frame`; false while it is not whole. Lengths are checked
+ * before the package has come. Throws BAD_FRAME or MESSAGE_TOO_LARGE.
  */
-export function readFrame(input: ByteReader, frame: Frame, maxBytes: number, answers?: HeaderOnlyAnswers): boolean {
+export function readFrame(
+  input: ByteReader,
+  frame: Frame,
+  maxBytes: number,
+  answers?: HeaderOnlyAnswers,
+): boolean {
   const available = input.length;
   if (available < 4) return false;
   const { bytes, position } = input;
   const magic = readInt32(bytes, position);
-  if (magic !== MAGIC) throw badFrame(`magic is 0x${(magic >>> 0).toString(16)}, expected 0x${MAGIC.toString(16)}`);
+  if (magic !== MAGIC)
+    throw badFrame(`magic is 0x${(magic >>> 0).toString(16)}, expected 0x${MAGIC.toString(16)}`);
   if (available < HEADER_BYTES) return false;
   const command = readInt16(bytes, position + 4);
   const codec = readInt16(bytes, position + 26);
   let length = readInt32(bytes, position + 28);
-  if (command < COMMAND.heartbeat || command > COMMAND.goaway) throw badFrame(`command is ${command}, expected 1 to 9`);
+  if (command < COMMAND.heartbeat || command > COMMAND.goaway)
+    throw badFrame(`command is ${command}, expected 1 to 9`);
   const isCall = command >= COMMAND.request && command <= COMMAND.end;
   if (isCall && codec !== CODEC_NUMBER.json && codec !== CODEC_NUMBER.protobuf)
     throw badFrame(`codec is ${codec}, expected 1 (JSON) or 2 (Protobuf)`);
-  if (command === COMMAND.response && length > 0 && answers?.isHeaderOnly(readInt16(bytes, position + 6), readInt32(bytes, position + 8))) length = 0;
+  if (
+    command === COMMAND.response &&
+    length > 0 &&
+    answers?.isHeaderOnly(readInt16(bytes, position + 6), readInt32(bytes, position + 8))
+  )
+    length = 0;
   // The answer to a call that wants no reply has no sections.
-  if (length < 0 || (isCall && length < 2 * SECTION_BYTES && (length > 0 || command !== COMMAND.response))) {
-    throw badFrame(`packageLength is ${length}, expected at least ${isCall ? 2 * SECTION_BYTES : 0}`);
+  if (
+    length < 0 ||
+    (isCall && length < 2 * SECTION_BYTES && (length > 0 || command !== COMMAND.response))
+  ) {
+    throw badFrame(
+      `packageLength is ${length}, expected at least ${isCall ? 2 * SECTION_BYTES : 0}`,
+    );
   }
-  if (command === COMMAND.credit && length !== CREDIT_BYTES) throw badFrame(`packageLength is ${length}, expected ${CREDIT_BYTES} for a credit`);
+  if (command === COMMAND.credit && length !== CREDIT_BYTES)
+    throw badFrame(`packageLength is ${length}, expected ${CREDIT_BYTES} for a credit`);
   const total = HEADER_BYTES + length;
-  if (total > maxBytes) throw gettyError('MESSAGE_TOO_LARGE', `a package of ${total} bytes is announced; maxMessageBytes is ${maxBytes}`);
+  if (total > maxBytes)
+    throw gettyError(
+      'MESSAGE_TOO_LARGE',
+      `a package of ${total} bytes is announced; maxMessageBytes is ${maxBytes}`,
+    );
   if (available < total) {
     input.want(total);
     return false;
@@ -120,14 +154,23 @@ export function readFrame(input: ByteReader, frame: Frame, maxBytes: number, ans
   return true;
 }
 
-/** The body's own length is what remains: its uint16 holds only the low 16 bits, and serves as a check. */
+/**
+ * The body's own length is what remains: its uint16 holds only the low 16 bits, and serves as a
+ * check.
+ */
 function findSections(frame: Frame, bytes: Bytes, start: number, end: number): void {
   const headStart = start + SECTION_BYTES;
   const headEnd = headStart + readUint16(bytes, start);
   const bodyStart = headEnd + SECTION_BYTES;
-  if (bodyStart > end) throw badFrame(`headerLength is ${headEnd - headStart}, more than the ${end - start} bytes of the package hold`);
+  if (bodyStart > end)
+    throw badFrame(
+      `headerLength is ${headEnd - headStart}, more than the ${end - start} bytes of the package hold`,
+    );
   const told = readUint16(bytes, headEnd);
-  if (told !== ((end - bodyStart) & 0xffff)) throw badFrame(`bodyLength is ${told}, but the package leaves ${end - bodyStart} bytes for the body`);
+  if (told !== ((end - bodyStart) & 0xffff))
+    throw badFrame(
+      `bodyLength is ${told}, but the package leaves ${end - bodyStart} bytes for the body`,
+    );
   frame.headStart = headStart;
   frame.headEnd = headEnd;
   frame.bodyStart = bodyStart;
@@ -140,8 +183,8 @@ function badFrame(reason: string): Error {
 }
 
 /**
- * The numbers that an answer copies from its request, as two int32 each: BigInt costs a third of the speed, and of uint32 the upper half are
- * objects on the heap.
+ * The numbers that an answer copies from its request, as two int32 each: BigInt costs a third of
+ * the speed, and of uint32 the upper half are objects on the heap.
  */
 export interface Tags {
   readonly serviceId: number;
@@ -152,7 +195,13 @@ export interface Tags {
 }
 
 /** Append a package header with packageLength 0, and return where it begins. */
-export function beginFrame(output: ByteWriter, command: number, code: number, codec: number, tags: Tags): number {
+export function beginFrame(
+  output: ByteWriter,
+  command: number,
+  code: number,
+  codec: number,
+  tags: Tags,
+): number {
   const at = output.reserve(HEADER_BYTES);
   const { view } = output;
   view.setUint32(at, MAGIC, true);

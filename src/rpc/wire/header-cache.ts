@@ -29,7 +29,10 @@ export class HeadCache<T> {
 
   set(bytes: Bytes, start: number, end: number, value: T): void {
     this.#entries ??= new Array(SLOTS).fill(undefined);
-    this.#entries[slotOf(bytes, start, end)] = { bytes: new Uint8Array(bytes.subarray(start, end)), value };
+    this.#entries[slotOf(bytes, start, end)] = {
+      bytes: new Uint8Array(bytes.subarray(start, end)),
+      value,
+    };
   }
 }
 

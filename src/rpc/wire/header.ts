@@ -1,6 +1,7 @@
 /**
- * The rpc header of a request and of a response, in JSON and Protobuf. Fields 1 to 3 are Go's; the others (Timeout,
- * Metadata, Version, Code, Details, Reason) are extensions that a Go peer passes over.
+ * The rpc header of a request and of a response, in JSON and Protobuf. Fields 1 to 3 are Go's; the
+ * others (Timeout, Metadata, Version, Code, Details, Reason) are extensions that a Go peer passes
+ * over.
  */
 
 import { type Bytes, copy, decode, encode, textBytes } from '../../core/bytes.js';
@@ -17,7 +18,14 @@ export const CALL_TYPE = { oneWay: 1, twoWay: 2, twoWayNoReply: 3 } as const;
 const CALL_TYPE_NAMES = ['CT_UNKNOWN', 'CT_OneWay', 'CT_TwoWay', 'CT_TwoWayNoReply'];
 
 /** Field number and wire type, as one byte each. */
-const TAG = { service: 0x0a, method: 0x12, callType: 0x18, timeout: 0x50, metadata: 0x5a, version: 0x62 };
+const TAG = {
+  service: 0x0a,
+  method: 0x12,
+  callType: 0x18,
+  timeout: 0x50,
+  metadata: 0x5a,
+  version: 0x62,
+};
 const RESPONSE_TAG = { error: 0x0a, code: 0x50, metadata: 0x5a, details: 0x62, reason: 0x6a };
 const MAP_TAG = { key: 0x0a, value: 0x12 };
 
@@ -33,8 +41,18 @@ export interface RequestHead {
   readonly metadata: Metadata | undefined;
 }
 
-/** The bytes of a request header that are the same for every call of a method; writeRequestRest follows them. */
-export function constantRequestHead(output: ByteWriter, codec: CodecName, service: string, method: string, version: string, callType: number): void {
+/**
+ * The bytes of a request header that are the same for every call of a method; writeRequestRest
+ * follows them.
+ */
+export function constantRequestHead(
+  output: ByteWriter,
+  codec: CodecName,
+  service: string,
+  method: string,
+  version: string,
+  callType: number,
+): void {
   if (codec === 'json') {
     const fields: Record<string, string | undefined> = {
       Service: service,
@@ -53,7 +71,12 @@ export function constantRequestHead(output: ByteWriter, codec: CodecName, servic
 }
 
 /** The fields that vary from call to call. */
-export function writeRequestRest(output: ByteWriter, codec: CodecName, timeout: number | undefined, metadata: Metadata | undefined): void {
+export function writeRequestRest(
+  output: ByteWriter,
+  codec: CodecName,
+  timeout: number | undefined,
+  metadata: Metadata | undefined,
+): void {
   if (codec === 'json') {
     if (timeout !== undefined) output.text(`,"Timeout":${timeout}`);
     if (metadata !== undefined) output.text(`,"Metadata":${JSON.stringify(metadata)}`);
@@ -68,8 +91,15 @@ export function writeRequestRest(output: ByteWriter, codec: CodecName, timeout: 
 }
 
 /** Throws when the bytes are no request header. */
-export function readRequestHead(codec: CodecName, bytes: Bytes, start: number, end: number): RequestHead {
-  return codec === 'json' ? readJsonRequest(decode(bytes, start, end)) : readProtobufRequest(new FieldReader(bytes, start, end));
+export function readRequestHead(
+  codec: CodecName,
+  bytes: Bytes,
+  start: number,
+  end: number,
+): RequestHead {
+  return codec === 'json'
+    ? readJsonRequest(decode(bytes, start, end))
+    : readProtobufRequest(new FieldReader(bytes, start, end));
 }
 
 function readJsonRequest(text: string): RequestHead {
@@ -84,7 +114,8 @@ function readJsonRequest(text: string): RequestHead {
     method: Method,
     callType,
     version: typeof Version === 'string' ? Version : '',
-    timeout: typeof Timeout === 'number' && Timeout >= 0 && Timeout <= 0xffff_ffff ? Timeout : undefined,
+    timeout:
+      typeof Timeout === 'number' && Timeout >= 0 && Timeout <= 0xffff_ffff ? Timeout : undefined,
     metadata: readJsonMap(metadata),
   };
 }
@@ -109,8 +140,16 @@ function readProtobufRequest(fields: FieldReader): RequestHead {
   return { service, method, callType, version, timeout, metadata };
 }
 
-/** The header of an answer that succeeded, with `metadata`, or of one that failed with `error` and the error's own. */
-export function writeResponseHead(output: ByteWriter, codec: CodecName, error: RpcError | undefined, metadata: Metadata = NO_METADATA): void {
+/**
+ * The header of an answer that succeeded, with `metadata`, or of one that failed with `error` and
+ * the error's own.
+ */
+export function writeResponseHead(
+  output: ByteWriter,
+  codec: CodecName,
+  error: RpcError | undefined,
+  metadata: Metadata = NO_METADATA,
+): void {
   if (error !== undefined) return writeErrorHead(output, codec, error);
   if (metadata === NO_METADATA) output.append(OK_HEAD[codec]);
   else if (codec === 'json') output.text(JSON.stringify({ Error: '', Metadata: metadata }));
@@ -121,12 +160,21 @@ export function writeResponseHead(output: ByteWriter, codec: CodecName, error: R
 }
 
 function writeErrorHead(output: ByteWriter, codec: CodecName, error: RpcError): void {
-  // UNKNOWN is what a peer assumes that is told no code; leaving it out keeps such answers equal to Go's.
+  // UNKNOWN is what a peer assumes that is told no code; leaving it out keeps such answers equal to
+  // Go's.
   const code = error.code === 'UNKNOWN' ? undefined : codeNumber(error.code);
   const metadata = hasKeys(error.metadata) ? error.metadata : undefined;
   const { details, reason } = error;
   if (codec === 'json') {
-    output.text(JSON.stringify({ Error: error.message, Code: code, Metadata: metadata, Details: details && toBase64(details), Reason: reason }));
+    output.text(
+      JSON.stringify({
+        Error: error.message,
+        Code: code,
+        Metadata: metadata,
+        Details: details && toBase64(details),
+        Reason: reason,
+      }),
+    );
     return;
   }
   writeTextField(output, RESPONSE_TAG.error, error.message);
@@ -145,23 +193,46 @@ function writeErrorHead(output: ByteWriter, codec: CodecName, error: RpcError): 
 
 const OK_HEAD = { json: encode('{"Error":""}'), protobuf: copy(Uint8Array.of(0x0a, 0x00)) };
 
-/** True for the header of a success, recognised by its length: no other header that a peer sends is so short. */
+/**
+ * True for the header of a success, recognised by its length: no other header that a peer sends is
+ * so short.
+ */
 export function isPlainSuccess(codec: CodecName, length: number): boolean {
   return length <= OK_HEAD[codec].length;
 }
 
-/** The error in the header of an answer that failed; an empty message is still an error. Throws when the bytes are no response header. */
-export function readResponseError(codec: CodecName, bytes: Bytes, start: number, end: number): RpcError {
-  return codec === 'json' ? readJsonError(decode(bytes, start, end)) : readProtobufError(new FieldReader(bytes, start, end));
+/**
+ * The error in the header of an answer that failed; an empty message is still an error. Throws when
+ * the bytes are no response header.
+ */
+export function readResponseError(
+  codec: CodecName,
+  bytes: Bytes,
+  start: number,
+  end: number,
+): RpcError {
+  return codec === 'json'
+    ? readJsonError(decode(bytes, start, end))
+    : readProtobufError(new FieldReader(bytes, start, end));
 }
 
 function readJsonError(text: string): RpcError {
-  const { Error: message, Code, Metadata: metadata, Details, Reason } = text === '' ? {} : parseObject(text);
-  return new RpcError(codeOfNumber(typeof Code === 'number' ? Code : 0), typeof message === 'string' ? message : '', {
-    metadata: readJsonMap(metadata),
-    details: typeof Details === 'string' ? fromBase64(Details) : undefined,
-    ...fateOf(Reason),
-  });
+  const {
+    Error: message,
+    Code,
+    Metadata: metadata,
+    Details,
+    Reason,
+  } = text === '' ? {} : parseObject(text);
+  return new RpcError(
+    codeOfNumber(typeof Code === 'number' ? Code : 0),
+    typeof message === 'string' ? message : '',
+    {
+      metadata: readJsonMap(metadata),
+      details: typeof Details === 'string' ? fromBase64(Details) : undefined,
+      ...fateOf(Reason),
+    },
+  );
 }
 
 function readProtobufError(fields: FieldReader): RpcError {
@@ -190,11 +261,15 @@ function fateOf(value: unknown): { reason: RpcReason | undefined; unsent: boolea
 
 function parseObject(text: string): Record<string, unknown> {
   const value: unknown = parseText(text);
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('the header is not a JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new TypeError('the header is not a JSON object');
   return value as Record<string, unknown>;
 }
 
-/** Keys go into an object without prototype, so that `__proto__` is a key like any other. Undefined when there is none. */
+/**
+ * Keys go into an object without prototype, so that `__proto__` is a key like any other. Undefined
+ * when there is none.
+ */
 function readJsonMap(value: unknown): Metadata | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   let map: Record<string, string> | undefined;
@@ -206,7 +281,10 @@ function readJsonMap(value: unknown): Metadata | undefined {
   return map;
 }
 
-function readMapEntry(fields: FieldReader, into: Record<string, string> | undefined): Record<string, string> {
+function readMapEntry(
+  fields: FieldReader,
+  into: Record<string, string> | undefined,
+): Record<string, string> {
   const map: Record<string, string> = into ?? Object.create(null);
   const bytes = fields.bytes();
   const entry = new FieldReader(bytes, 0, bytes.length);

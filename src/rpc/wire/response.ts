@@ -70,7 +70,12 @@ export class Reply implements Tags {
   }
 
   /** `metadata` travels with a success; an error has its own. */
-  success(body: MessageCodec | undefined, value: unknown, largestBody: number, metadata: Metadata = NO_METADATA): void {
+  success(
+    body: MessageCodec | undefined,
+    value: unknown,
+    largestBody: number,
+    metadata: Metadata = NO_METADATA,
+  ): void {
     this.#body = body;
     this.#value = value;
     this.#largestBody = largestBody;
@@ -84,7 +89,13 @@ export class Reply implements Tags {
   write(output: ByteWriter): void {
     const isCall = this.#command !== COMMAND.heartbeatReply;
     const error = isCall ? this.#error : undefined;
-    const at = beginFrame(output, this.#command, error === undefined ? CODE.ok : CODE.failed, this.#codecNumber, this);
+    const at = beginFrame(
+      output,
+      this.#command,
+      error === undefined ? CODE.ok : CODE.failed,
+      this.#codecNumber,
+      this,
+    );
     if (!isCall) return;
     if (this.#noReply) {
       this.bodyLength = 0;
@@ -92,17 +103,26 @@ export class Reply implements Tags {
     }
     const head = beginSection(output);
     writeResponseHead(output, this.#codec, error, this.#metadata);
-    if (endSection(output, head) > 0xffff) throw new RpcError('INTERNAL', `the error of the handler takes more than ${0xffff} bytes`);
+    if (endSection(output, head) > 0xffff)
+      throw new RpcError('INTERNAL', `the error of the handler takes more than ${0xffff} bytes`);
     const body = beginSection(output);
     if (error === undefined && this.#body !== undefined) {
       this.#body.encode(output, this.#value);
       // An empty JSON body is an error to a Go client.
-      if (this.#largestBody === LARGEST_PLAIN_BODY && this.#codec === 'json' && output.length === body + SECTION_BYTES) output.append(NULL);
+      if (
+        this.#largestBody === LARGEST_PLAIN_BODY &&
+        this.#codec === 'json' &&
+        output.length === body + SECTION_BYTES
+      )
+        output.append(NULL);
     }
     const length = endSection(output, body);
     this.bodyLength = length;
     if (length > this.#largestBody && error === undefined) {
-      throw new RpcError('RESOURCE_EXHAUSTED', `the reply has ${length} bytes; a peer that speaks the plain Go protocol takes ${this.#largestBody}`);
+      throw new RpcError(
+        'RESOURCE_EXHAUSTED',
+        `the reply has ${length} bytes; a peer that speaks the plain Go protocol takes ${this.#largestBody}`,
+      );
     }
     endFrame(output, at);
     this.#value = undefined;

@@ -1,4 +1,7 @@
-/** The two pieces of the Protobuf encoding that the rpc header needs (https://protobuf.dev/programming-guides/encoding/). */
+/**
+ * The two pieces of the Protobuf encoding that the rpc header needs
+ * (https://protobuf.dev/programming-guides/encoding/).
+ */
 
 import { type Bytes, decode, textBytes } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';

@@ -2,18 +2,27 @@
 import { allocate, type Bytes, decode, type Encoding, find } from '../../core/bytes.js';
 
 const EMPTY = allocate(0);
-/** A message that straddles chunks is gathered in a buffer that grows with what really came, not with what was announced. */
+/**
+ * A message that straddles chunks is gathered in a buffer that grows with what really came, not
+ * with what was announced.
+ */
 const GROWTH = 4;
 const FIRST_GATHER = 16 * 1024;
 /** The rest of a smaller chunk stays where it is: a copy would cost more than it frees. Bytes. */
 const MIN_CHUNK_TO_LEAVE = 4 * 1024;
 
 export class ByteReader {
-  /** The buffer that holds the unread bytes, from `position` to `end`. For codecs that read numbers in place. */
+  /**
+   * The buffer that holds the unread bytes, from `position` to `end`. For codecs that read numbers
+   * in place.
+   */
   bytes: Bytes = EMPTY;
   position = 0;
   end = 0;
-  /** The kind of the message (WebSocket): true for text, false for binary; undefined where messages have no kind. */
+  /**
+   * The kind of the message (WebSocket): true for text, false for binary; undefined where messages
+   * have no kind.
+   */
   text: boolean | undefined = undefined;
   #view: DataView | undefined;
   /** True while `bytes` is our own gathering buffer, whose room after `end` nobody else sees. */
@@ -34,7 +43,10 @@ export class ByteReader {
     return this.#view;
   }
 
-  /** Add a chunk; it belongs to the reader from here on. Copied only when a message straddles chunks. */
+  /**
+   * Add a chunk; it belongs to the reader from here on. Copied only when a message straddles
+   * chunks.
+   */
   feed(chunk: Bytes): void {
     const rest = this.end - this.position;
     if (rest === 0) {
@@ -48,8 +60,10 @@ export class ByteReader {
       return;
     }
     let capacity = total;
-    if (this.#wanted >= total) capacity = Math.min(this.#wanted, Math.max(FIRST_GATHER, total * GROWTH));
-    // Nobody knows how much comes: where most is copied again, make room for as much once more, so that a drip costs no copy each time.
+    if (this.#wanted >= total)
+      capacity = Math.min(this.#wanted, Math.max(FIRST_GATHER, total * GROWTH));
+    // Nobody knows how much comes: where most is copied again, make room for as much once more, so
+    // that a drip costs no copy each time.
     else if (rest >= chunk.length) capacity = total * 2;
     // The old buffer is left as it is: views of it may be in somebody's hands.
     const gathered = allocate(capacity);
@@ -59,8 +73,9 @@ export class ByteReader {
   }
 
   /**
-   * Keep no more memory than the unread bytes need, at the end of a read event: the next bytes may come late or never. Where nothing is unread, the reader has no
-   * buffer. Where less than half of a chunk is unread, it is copied.
+   * Keep no more memory than the unread bytes need, at the end of a read event: the next bytes may
+   * come late or never. Where nothing is unread, the reader has no buffer. Where less than half of
+   * a chunk is unread, it is copied.
    */
   release(): void {
     const { bytes, position, end } = this;
@@ -74,7 +89,10 @@ export class ByteReader {
     }
   }
 
-  /** Read a whole message, between `start` and `end` of `bytes`. Nothing may be unread. The bytes belong to the reader from here on. */
+  /**
+   * Read a whole message, between `start` and `end` of `bytes`. Nothing may be unread. The bytes
+   * belong to the reader from here on.
+   */
   feedMessage(bytes: Bytes, start: number, end: number): void {
     this.#adopt(bytes, end, false);
     this.position = start;
@@ -89,7 +107,10 @@ export class ByteReader {
     this.#gathering = gathering;
   }
 
-  /** Say how many bytes the next message takes in all, so that a large one is gathered with few copies. */
+  /**
+   * Say how many bytes the next message takes in all, so that a large one is gathered with few
+   * copies.
+   */
   want(total: number): void {
     this.#wanted = total;
   }
@@ -101,8 +122,9 @@ export class ByteReader {
   }
 
   /**
-   * How many unread bytes come before the first `pattern`, a byte or several in a row, or -1. Bytes that were searched in
-   * vain are not searched again when more have come; take or skip begins anew.
+   * How many unread bytes come before the first `pattern`, a byte or several in a row, or -1. Bytes
+   * that were searched in vain are not searched again when more have come; take or skip begins
+   * anew.
    */
   indexOf(pattern: number | Uint8Array): number {
     if (pattern !== this.#scannedFor) this.#scanned = 0;
@@ -118,21 +140,28 @@ export class ByteReader {
     return -1;
   }
 
-  /** Take `count` bytes, behind `dropped` others, as a view that stays valid and keeps its whole chunk. Throws RangeError when fewer are there. */
+  /**
+   * Take `count` bytes, behind `dropped` others, as a view that stays valid and keeps its whole
+   * chunk. Throws RangeError when fewer are there.
+   */
   take(count: number, dropped = 0): Bytes {
     const from = this.position + dropped;
     this.skip(count + dropped);
     return this.bytes.subarray(from, from + count);
   }
 
-  /** Take `count` bytes as text. Throws RangeError when fewer are there; in a browser BAD_OPTION for encodings other than `utf8` and `latin1`. */
+  /**
+   * Take `count` bytes as text. Throws RangeError when fewer are there; in a browser BAD_OPTION for
+   * encodings other than `utf8` and `latin1`.
+   */
   takeText(count: number, encoding?: Encoding): string {
     const from = this.position;
     this.skip(count);
     return decode(this.bytes, from, from + count, encoding);
   }
 
-  // Numbers, taken off the front. Big-endian, the network's order, unless `littleEndian`. Throw RangeError when fewer bytes are there.
+  // Numbers, taken off the front. Big-endian, the network's order, unless `littleEndian`. Throw
+  // RangeError when fewer bytes are there.
 
   uint8(): number {
     return this.view.getUint8(this.#advance(1));

@@ -1,14 +1,16 @@
 /**
- * Where codecs append encoded messages: one contiguous buffer for all messages of a flush, because one large write costs
- * the system a fraction of many small ones. Numbers go through a DataView, which V8 compiles to plain stores.
+ * Where codecs append encoded messages: one contiguous buffer for all messages of a flush, because
+ * one large write costs the system a fraction of many small ones. Numbers go through a DataView,
+ * which V8 compiles to plain stores.
  */
 import { allocate, type Bytes, writeText } from '../../core/bytes.js';
 
 /** The size at which a session flushes before its tick is over. */
 export const FLUSH_BYTES = 64 * 1024;
 /**
- * Sizes of the buffers that are lent and used again. One that waits for a slow peer waits as a whole, and a thousand sessions may write in one tick, so who mostly
- * writes little begins small. In the last one a message that passes FLUSH_BYTES mostly still fits.
+ * Sizes of the buffers that are lent and used again. One that waits for a slow peer waits as a
+ * whole, and a thousand sessions may write in one tick, so who mostly writes little begins small.
+ * In the last one a message that passes FLUSH_BYTES mostly still fits.
  */
 export const WRITER_SIZES = [2 * 1024, 16 * 1024, FLUSH_BYTES + 16 * 1024] as const;
 const [SMALL, MIDDLE, LARGE] = WRITER_SIZES;
@@ -27,7 +29,10 @@ export class ByteWriter {
   bytes: Bytes;
   view: DataView;
   length = 0;
-  /** A codec sets it to send this message as text (true) or binary (false) on a WebSocket. Without it `websocket.text` counts. */
+  /**
+   * A codec sets it to send this message as text (true) or binary (false) on a WebSocket. Without
+   * it `websocket.text` counts.
+   */
   asText: boolean | undefined = undefined;
   #written: Bytes = NONE;
 
@@ -52,13 +57,19 @@ export class ByteWriter {
     pool.push(writer);
   }
 
-  /** A view of what is written. Messages are often of one size, so the last view is kept: to make one costs 40 ns. */
+  /**
+   * A view of what is written. Messages are often of one size, so the last view is kept: to make
+   * one costs 40 ns.
+   */
   get written(): Bytes {
     if (this.#written.length !== this.length) this.#written = this.bytes.subarray(0, this.length);
     return this.#written;
   }
 
-  /** Make room for `count` bytes and return where they begin; the caller must write every one of them. */
+  /**
+   * Make room for `count` bytes and return where they begin; the caller must write every one of
+   * them.
+   */
   reserve(count: number): number {
     const at = this.length;
     const end = at + count;
@@ -68,14 +79,21 @@ export class ByteWriter {
   }
 
   #grow(needed: number): void {
-    const bytes = allocate(needed > LARGE ? Math.max(needed, this.bytes.length * 2) : (WRITER_SIZES[poolFor(needed)] as number));
+    const bytes = allocate(
+      needed > LARGE
+        ? Math.max(needed, this.bytes.length * 2)
+        : (WRITER_SIZES[poolFor(needed)] as number),
+    );
     bytes.set(this.written, 0);
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer);
     this.#written = NONE;
   }
 
-  /** Leave the written bytes to whoever holds them, and begin anew with a buffer that is made when it is needed. */
+  /**
+   * Leave the written bytes to whoever holds them, and begin anew with a buffer that is made when
+   * it is needed.
+   */
   renew(): void {
     this.bytes = NONE;
     this.view = NONE_VIEW;
@@ -88,8 +106,8 @@ export class ByteWriter {
     this.bytes.set(bytes, at);
   }
 
-  // Numbers. Big-endian, the network's order, unless `littleEndian`. A value out of range is cut to its low bits, as a DataView does; the sign is only
-  // in the reader's method.
+  // Numbers. Big-endian, the network's order, unless `littleEndian`. A value out of range is cut to
+  // its low bits, as a DataView does; the sign is only in the reader's method.
 
   uint8(value: number): void {
     const at = this.reserve(1);

@@ -1,7 +1,13 @@
-/** Bytes that wait behind a connection which has not taken what it has, until they make one large chunk. */
+/**
+ * Bytes that wait behind a connection which has not taken what it has, until they make one large
+ * chunk.
+ */
 import type { Bytes } from '../../core/bytes.js';
 
-/** In place, in a buffer that is there already: many small ones, gathered later, leave the memory of the process in holes. */
+/**
+ * In place, in a buffer that is there already: many small ones, gathered later, leave the memory of
+ * the process in holes.
+ */
 export class HeldBytes {
   readonly #buffer: Bytes;
   readonly #start: number;

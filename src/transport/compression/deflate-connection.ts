@@ -1,6 +1,7 @@
 /**
- * Compression of a stream, wrapped round a connection. Snappy has its own file; here is raw DEFLATE, one continuous compressor per direction, with a sync
- * flush after every write, as Go's compress/flate does (every write ends 00 00 ff ff).
+ * Compression of a stream, wrapped round a connection. Snappy has its own file; here is raw
+ * DEFLATE, one continuous compressor per direction, with a sync flush after every write, as Go's
+ * compress/flate does (every write ends 00 00 ff ff).
  */
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
 import { gettyError, messageOf } from '../../core/errors.js';
@@ -10,12 +11,25 @@ import type { Compression, Connection, ConnectionEvents, MessageLimits } from '.
 import { SnappyConnection } from './snappy-connection.js';
 import { Untaken } from './untaken.js';
 
-/** The connection itself for `none`. Throws BAD_OPTION where messages may be lost: the compressor of what follows would be out of step. */
-export function compress(connection: Connection, compression: Compression, maxInflatedBytes: number): Connection {
+/**
+ * The connection itself for `none`. Throws BAD_OPTION where messages may be lost: the compressor of
+ * what follows would be out of step.
+ */
+export function compress(
+  connection: Connection,
+  compression: Compression,
+  maxInflatedBytes: number,
+): Connection {
   if (compression === 'none') return connection;
-  if (connection.lossy) throw badOption('compression', compression, `'none' for ${connection.remoteAddress}`);
+  if (connection.lossy)
+    throw badOption('compression', compression, `'none' for ${connection.remoteAddress}`);
   const ownMessages = connection.endMessage !== undefined;
-  if (ownMessages && compression === 'snappy') throw badOption('compression', compression, `'none' or DEFLATE for ${connection.remoteAddress}`);
+  if (ownMessages && compression === 'snappy')
+    throw badOption(
+      'compression',
+      compression,
+      `'none' or DEFLATE for ${connection.remoteAddress}`,
+    );
   // A WebSocket compresses by itself, message by message.
   if (ownMessages) return connection;
   if (compression === 'snappy') return new SnappyConnection(connection, maxInflatedBytes);
@@ -33,7 +47,10 @@ class DeflateConnection implements Connection, ConnectionEvents {
   #compressing = 0;
   #compressedBytes = 0;
   #ending = false;
-  /** Received chunks that are not inflated yet; one is inflated at a time, so that its output can be limited. */
+  /**
+   * Received chunks that are not inflated yet; one is inflated at a time, so that its output can be
+   * limited.
+   */
   readonly #received = new Queue<Buffer>();
   #inflating = false;
   #inflated = 0;
@@ -62,7 +79,13 @@ class DeflateConnection implements Connection, ConnectionEvents {
     });
     for (const stream of [this.#deflate, this.#inflate])
       stream.on('error', (error) =>
-        this.#fail(gettyError('BAD_FRAME', `${this.remoteAddress} sent what cannot be inflated: ${messageOf(error)}`, error)),
+        this.#fail(
+          gettyError(
+            'BAD_FRAME',
+            `${this.remoteAddress} sent what cannot be inflated: ${messageOf(error)}`,
+            error,
+          ),
+        ),
       );
   }
 
@@ -93,7 +116,8 @@ class DeflateConnection implements Connection, ConnectionEvents {
     this.#deflate.write(bytes);
     this.#deflate.flush(constants.Z_SYNC_FLUSH, () => {
       if (this.#destroyed) return;
-      // Output may still wait in the stream: its callback comes before its 'data'. In flowing mode read() emits 'data'.
+      // Output may still wait in the stream: its callback comes before its 'data'. In flowing mode
+      // read() emits 'data'.
       while (this.#deflate.read() !== null);
       write.end = this.#compressedBytes;
       this.#compressing--;
@@ -158,7 +182,12 @@ class DeflateConnection implements Connection, ConnectionEvents {
     if (this.#error !== undefined) return;
     this.#inflated += bytes.length;
     if (this.#inflated > this.#maxInflatedBytes) {
-      this.#fail(gettyError('INFLATE_LIMIT', `a chunk from ${this.remoteAddress} inflates to more than maxInflatedBytes, ${this.#maxInflatedBytes}`));
+      this.#fail(
+        gettyError(
+          'INFLATE_LIMIT',
+          `a chunk from ${this.remoteAddress} inflates to more than maxInflatedBytes, ${this.#maxInflatedBytes}`,
+        ),
+      );
     } else this.#events?.onData(bytes);
   }
 
@@ -181,7 +210,12 @@ class DeflateConnection implements Connection, ConnectionEvents {
   }
 
   #failAfterEnd(): void {
-    this.#fail(gettyError('BAD_FRAME', `${this.remoteAddress} sent more after the end of its compressed stream`));
+    this.#fail(
+      gettyError(
+        'BAD_FRAME',
+        `${this.remoteAddress} sent more after the end of its compressed stream`,
+      ),
+    );
   }
 
   #fail(error: Error): void {

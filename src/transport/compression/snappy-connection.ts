@@ -1,4 +1,7 @@
-/** Snappy on a stream, wrapped round a connection: whole chunks of the framing format for every write, as Go's snappy.Writer makes them. */
+/**
+ * Snappy on a stream, wrapped round a connection: whole chunks of the framing format for every
+ * write, as Go's snappy.Writer makes them.
+ */
 import { GettyError, gettyError, isInstance, messageOf } from '../../core/errors.js';
 import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
@@ -8,7 +11,9 @@ import type { Connection, ConnectionEvents, MessageLimits } from '../types.js';
 import { chunksOf, MAX_BLOCK, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';
 import { Untaken, type Write } from './untaken.js';
 
-/** Bytes. A write of more is compressed in several turns of the event loop. 64 KiB take up to 1 ms. */
+/**
+ * Bytes. A write of more is compressed in several turns of the event loop. 64 KiB take up to 1 ms.
+ */
 const LARGE_WRITE = 128 * 1024;
 
 /** A write that is not compressed up to its end. */
@@ -25,7 +30,10 @@ export class SnappyConnection implements Connection, ConnectionEvents {
   #events: ConnectionEvents | undefined;
   /** Of the outgoing stream. */
   #compressedBytes = 0;
-  /** Large writes, and those behind them, in order. Their compression goes on in later turns of the event loop. */
+  /**
+   * Large writes, and those behind them, in order. Their compression goes on in later turns of the
+   * event loop.
+   */
   readonly #uncompressed = new Queue<UncompressedWrite>();
   #ending = false;
   /** What the last chunk that came from the network has become. */
@@ -78,12 +86,18 @@ export class SnappyConnection implements Connection, ConnectionEvents {
     if (isFirst) this.#compressBlocks();
   }
 
-  /** Compresses block by block until the share of this turn is used up. The rest waits for the next. */
+  /**
+   * Compresses block by block until the share of this turn is used up. The rest waits for the next.
+   */
   #compressBlocks(): void {
     const writes = this.#uncompressed;
     // Before the work: from here on the turn is timed.
     onNextTurn(this.#compressMore);
-    for (let first = writes.peek(); first !== undefined && !spend(unitsOf(MAX_BLOCK)); first = writes.peek()) {
+    for (
+      let first = writes.peek();
+      first !== undefined && !spend(unitsOf(MAX_BLOCK));
+      first = writes.peek()
+    ) {
       const chunks = [...chunksOf(first.rest.subarray(0, MAX_BLOCK))];
       first.rest = first.rest.subarray(MAX_BLOCK);
       if (first.rest.length === 0) writes.shift();
@@ -149,7 +163,8 @@ export class SnappyConnection implements Connection, ConnectionEvents {
     // Who is being handed something may resume us; the loop goes on by itself.
     if (this.#delivering || this.#waitsForTurn) return;
     this.#delivering = true;
-    for (let bytes = this.#next(); bytes !== undefined; bytes = this.#next()) this.#events?.onData(bytes);
+    for (let bytes = this.#next(); bytes !== undefined; bytes = this.#next())
+      this.#events?.onData(bytes);
     this.#delivering = false;
     this.#reader.release();
     if (this.#paused || this.#destroyed || this.#waitsForTurn || !this.#peerEnded) return;
@@ -202,7 +217,13 @@ export class SnappyConnection implements Connection, ConnectionEvents {
 
   #fail(error: unknown): void {
     const known = isInstance(error, GettyError);
-    this.#error ??= known ? error : gettyError('BAD_FRAME', `${this.remoteAddress} sent what is no snappy stream: ${messageOf(error)}`, error);
+    this.#error ??= known
+      ? error
+      : gettyError(
+          'BAD_FRAME',
+          `${this.remoteAddress} sent what is no snappy stream: ${messageOf(error)}`,
+          error,
+        );
     this.destroy();
   }
 

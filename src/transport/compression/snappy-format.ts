@@ -1,4 +1,7 @@
-/** The framing format of snappy (framing_format.txt of its authors) and its blocks, as functions of bytes. Throws plain Errors for what is wrong. */
+/**
+ * The framing format of snappy (framing_format.txt of its authors) and its blocks, as functions of
+ * bytes. Throws plain Errors for what is wrong.
+ */
 import { compress } from 'snappyjs';
 import { ByteReader } from '../buffers/byte-reader.js';
 import { now } from '../session/flush-scheduler.js';
@@ -25,11 +28,15 @@ const CRC_TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
 /** CRC-32C, as of RFC 3720. */
 export function crc32c(bytes: Uint8Array): number {
   let crc = -1;
-  for (let i = 0; i < bytes.length; i++) crc = (CRC_TABLE[(crc ^ (bytes[i] as number)) & 0xff] as number) ^ (crc >>> 8);
+  for (let i = 0; i < bytes.length; i++)
+    crc = (CRC_TABLE[(crc ^ (bytes[i] as number)) & 0xff] as number) ^ (crc >>> 8);
   return ~crc >>> 0;
 }
 
-/** The checksum of data that holds its own checksum is no good one: the format turns it and adds a constant. */
+/**
+ * The checksum of data that holds its own checksum is no good one: the format turns it and adds a
+ * constant.
+ */
 export function maskedChecksum(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
@@ -66,8 +73,8 @@ function sizeOf(block: Buffer): { size: number; begin: number } {
 }
 
 /**
- * Inflate a block. Ours, for it reads what may be hostile: at a negative length snappyjs goes back in its input, for ever, and a block that holds
- * less than it says is fine with it.
+ * Inflate a block. Ours, for it reads what may be hostile: at a negative length snappyjs goes back
+ * in its input, for ever, and a block that holds less than it says is fine with it.
  */
 export function inflateBlock(block: Buffer): Buffer {
   const { size, begin } = sizeOf(block);
@@ -84,13 +91,15 @@ export function inflateBlock(block: Buffer): Buffer {
     let length = (tag >>> 2) + 1;
     if (kind === 0) {
       if (width > 0) length = number + 1;
-      if (length > block.length - at || length > size - to) throw new Error('a literal is longer than its block');
+      if (length > block.length - at || length > size - to)
+        throw new Error('a literal is longer than its block');
       block.copy(out, to, at, at + length);
       at += length;
     } else {
       const offset = kind === 1 ? number + ((tag >>> 5) << 8) : number;
       if (kind === 1) length = ((tag >>> 2) & 7) + 4;
-      if (offset === 0 || offset > to || length > size - to) throw new Error('a copy reaches out of its block');
+      if (offset === 0 || offset > to || length > size - to)
+        throw new Error('a copy reaches out of its block');
       // A copy of what it is just writing goes byte by byte.
       if (offset >= length) out.copyWithin(to, to - offset, to - offset + length);
       else for (let i = to; i < to + length; i++) out[i] = out[i - offset] as number;
@@ -119,12 +128,16 @@ export class SnappyReader {
     this.#input.release();
   }
 
-  /** The data of the next chunk that has any; undefined while that is not whole. `spend` is told its size before it is inflated. */
+  /**
+   * The data of the next chunk that has any; undefined while that is not whole. `spend` is told its
+   * size before it is inflated.
+   */
   next(spend: (bytes: number) => void): Buffer | undefined {
     const input = this.#input;
     while (this.#pass()) {
       const type = input.peek(0) as number;
-      const length = input.length < HEAD ? undefined : input.bytes.readUIntLE(input.position + 1, 3);
+      const length =
+        input.length < HEAD ? undefined : input.bytes.readUIntLE(input.position + 1, 3);
       this.#check(type, length);
       if (length === undefined || (!isSkippable(type) && input.length < HEAD + length)) {
         if (length !== undefined) input.want(HEAD + length);
@@ -148,31 +161,40 @@ export class SnappyReader {
     const count = Math.min(this.#skipping, input.length);
     input.skip(count);
     this.#skipping -= count;
-    this.partialSince = this.#skipping > 0 ? this.partialSince || now() : input.length > 0 ? this.partialSince : 0;
+    this.partialSince =
+      this.#skipping > 0 ? this.partialSince || now() : input.length > 0 ? this.partialSince : 0;
     return input.length > 0;
   }
 
   /** Throws as soon as the beginning of a chunk is wrong, whether its length has come or not. */
   #check(type: number, length: number | undefined): void {
-    if (!this.#identified && type !== IDENTIFIER) throw new Error('it does not begin with ff 06 00 00 sNaPpY');
-    if (type > UNCOMPRESSED && type < SKIPPABLE) throw new Error(`a chunk has the unknown type ${type}`);
+    if (!this.#identified && type !== IDENTIFIER)
+      throw new Error('it does not begin with ff 06 00 00 sNaPpY');
+    if (type > UNCOMPRESSED && type < SKIPPABLE)
+      throw new Error(`a chunk has the unknown type ${type}`);
     if (length === undefined || isSkippable(type)) return;
     const data = STREAM_IDENTIFIER.length - HEAD;
-    const [least, most] = type === IDENTIFIER ? [data, data] : [CHECKSUM, CHECKSUM + (type === COMPRESSED ? MAX_COMPRESSED : MAX_BLOCK)];
-    if (length < least || length > most) throw new Error(`a chunk of type ${type} has ${length} bytes`);
+    const [least, most] =
+      type === IDENTIFIER
+        ? [data, data]
+        : [CHECKSUM, CHECKSUM + (type === COMPRESSED ? MAX_COMPRESSED : MAX_BLOCK)];
+    if (length < least || length > most)
+      throw new Error(`a chunk of type ${type} has ${length} bytes`);
   }
 
   /** What a whole chunk brings. */
   #open(type: number, body: Buffer, spend: (bytes: number) => void): Buffer {
     if (type === IDENTIFIER) {
-      if (!body.equals(STREAM_IDENTIFIER.subarray(HEAD))) throw new Error('its identifier is another');
+      if (!body.equals(STREAM_IDENTIFIER.subarray(HEAD)))
+        throw new Error('its identifier is another');
       this.#identified = true;
       return body.subarray(body.length);
     }
     const data = body.subarray(CHECKSUM);
     spend(type === COMPRESSED ? sizeOf(data).size : data.length);
     const bytes = type === COMPRESSED ? inflateBlock(data) : data;
-    if (body.readUInt32LE(0) !== maskedChecksum(bytes)) throw new Error('the checksum of a chunk is wrong');
+    if (body.readUInt32LE(0) !== maskedChecksum(bytes))
+      throw new Error('the checksum of a chunk is wrong');
     return bytes;
   }
 }

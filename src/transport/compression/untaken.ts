@@ -1,4 +1,7 @@
-/** What was written and is not taken, where the bytes that are taken are others than those that were written: they were compressed. */
+/**
+ * What was written and is not taken, where the bytes that are taken are others than those that were
+ * written: they were compressed.
+ */
 import { Queue } from '../../core/queue.js';
 
 export interface Write {
@@ -7,7 +10,10 @@ export interface Write {
   end: number;
 }
 
-/** A write is taken when the last byte of its compressed form is: part of that says nothing about part of the write. */
+/**
+ * A write is taken when the last byte of its compressed form is: part of that says nothing about
+ * part of the write.
+ */
 export class Untaken {
   /** Oldest first. */
   readonly #writes = new Queue<Write>();
@@ -22,7 +28,11 @@ export class Untaken {
 
   /** Bytes that are left when the outgoing stream has been taken up to `taken`. */
   left(taken: number): number {
-    for (let write = this.#writes.peek(); write !== undefined && write.end <= taken; write = this.#writes.peek()) {
+    for (
+      let write = this.#writes.peek();
+      write !== undefined && write.end <= taken;
+      write = this.#writes.peek()
+    ) {
       this.#bytes -= write.size;
       this.#writes.shift();
     }

@@ -1,6 +1,7 @@
 /**
- * Spinning: while something is expected, the event loop asks the system for news again and again instead of sleeping until it is woken. It takes a whole core, and
- * saves the time that waking takes: more than half of a call's on one machine.
+ * Spinning: while something is expected, the event loop asks the system for news again and again
+ * instead of sleeping until it is woken. It takes a whole core, and saves the time that waking
+ * takes: more than half of a call's on one machine.
  */
 
 /** By performance.now(): until when it spins. */

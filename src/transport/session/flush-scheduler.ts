@@ -1,13 +1,14 @@
 /**
- * A tick: an event of the system and all that it sets off before the next. The time is read once in it, and sessions that wrote are
- * flushed together at its end.
+ * A tick: an event of the system and all that it sets off before the next. The time is read once in
+ * it, and sessions that wrote are flushed together at its end.
  */
 
 export interface Flushable {
   flush(): void;
 }
 
-// After the event's own callback, and then again after the promise continuations that it set off: each leaves in one system call.
+// After the event's own callback, and then again after the promise continuations that it set off:
+// each leaves in one system call.
 const schedule: (task: () => void) => void = globalThis.process?.nextTick ?? queueMicrotask;
 
 let dirty: Flushable[] = [];
@@ -17,7 +18,10 @@ let isFresh = false;
 let inEvent = false;
 let scheduled = false;
 
-/** Flush `session` at the end of this tick. Call it once per flush. Answers how many flushes there were, of all sessions, as an int32. */
+/**
+ * Flush `session` at the end of this tick. Call it once per flush. Answers how many flushes there
+ * were, of all sessions, as an int32.
+ */
 export function flushSoon(session: Flushable): number {
   dirty.push(session);
   endSoon();
@@ -25,7 +29,9 @@ export function flushSoon(session: Flushable): number {
   return flushes;
 }
 
-/** Monotonic milliseconds, read from the system once per tick: the hot path asks for it per call. */
+/**
+ * Monotonic milliseconds, read from the system once per tick: the hot path asks for it per call.
+ */
 export function now(): number {
   if (!isFresh) {
     time = performance.now();
@@ -35,7 +41,10 @@ export function now(): number {
   return time;
 }
 
-/** The system has something for us. Whoever is called by it may call this first and endEvent() last, which spares the tick a detour through Node's queue. */
+/**
+ * The system has something for us. Whoever is called by it may call this first and endEvent() last,
+ * which spares the tick a detour through Node's queue.
+ */
 export function beginEvent(): void {
   inEvent = true;
 }

@@ -1,4 +1,7 @@
-/** What a session receives: bytes become messages and go to the listener, no faster than the listener wants them. */
+/**
+ * What a session receives: bytes become messages and go to the listener, no faster than the
+ * listener wants them.
+ */
 
 import type { Bytes } from '../../core/bytes.js';
 import { promiseOf, refusePromise, settle } from '../../core/callbacks.js';
@@ -12,7 +15,10 @@ import { now } from './flush-scheduler.js';
 import { type ResolvedSetup, tooLarge } from './session-options.js';
 import type { TaskPool } from './task-pool.js';
 
-/** The small messages of a chunk are counted in portions: to count each by itself costs 1 % of its time. */
+/**
+ * The small messages of a chunk are counted in portions: to count each by itself costs 1 % of its
+ * time.
+ */
 const UNITS_PER_SPEND = 64;
 /** What the inbox tells its session. */
 export interface InboxOwner<In, Out> extends Session<In, Out> {
@@ -65,7 +71,12 @@ export class Inbox<In, Out> {
   #partialSince = 0;
 
   /** `opened`: onOpen has settled already. */
-  constructor(session: InboxOwner<In, Out>, connection: Connection, setup: ResolvedSetup<In, Out>, opened: boolean) {
+  constructor(
+    session: InboxOwner<In, Out>,
+    connection: Connection,
+    setup: ResolvedSetup<In, Out>,
+    opened: boolean,
+  ) {
     this.#opening = !opened;
     this.#session = session;
     this.#connection = connection;
@@ -112,7 +123,12 @@ export class Inbox<In, Out> {
   onMessage(bytes: Bytes, text: boolean | undefined, start: number, end: number): void {
     this.bytesRead += end - start;
     // In most cases no message waits, and this one does not have to.
-    if (this.#whole === undefined && this.#setup.taskPool === undefined && this.#mayBegin() && this.#hasTurn(end - start))
+    if (
+      this.#whole === undefined &&
+      this.#setup.taskPool === undefined &&
+      this.#mayBegin() &&
+      this.#hasTurn(end - start)
+    )
       return this.#readOne(bytes, text, start, end);
     this.#whole ??= new Queue();
     this.#whole.push({ bytes, start, end, text });
@@ -124,7 +140,10 @@ export class Inbox<In, Out> {
     this.#read();
   }
 
-  /** Deliver nothing more. A handler that goes on may keep the session, so it must not keep what was not delivered. */
+  /**
+   * Deliver nothing more. A handler that goes on may keep the session, so it must not keep what was
+   * not delivered.
+   */
   stop(): void {
     this.#stopped = true;
     this.#input = undefined;
@@ -136,7 +155,10 @@ export class Inbox<In, Out> {
     return this.#paused || this.#full || this.#opening;
   }
 
-  /** How long the peer has been sending one message, in ms; 0 when it is between messages or we do not read. */
+  /**
+   * How long the peer has been sending one message, in ms; 0 when it is between messages or we do
+   * not read.
+   */
   partialFor(): number {
     if (this.deaf) this.#partialSince = this.#partialSince > 0 ? now() : 0;
     return this.#partialSince > 0 ? now() - this.#partialSince : 0;
@@ -168,7 +190,8 @@ export class Inbox<In, Out> {
     if (!this.#mayBegin()) return;
     // Other sessions may have filled the pool meanwhile.
     const { taskPool } = this.#setup;
-    if (taskPool !== undefined && this.#hasUnread() && this.#isFull(taskPool)) return this.#waitForRoom(taskPool);
+    if (taskPool !== undefined && this.#hasUnread() && this.#isFull(taskPool))
+      return this.#waitForRoom(taskPool);
     this.#reading = true;
     try {
       if (this.#whole !== undefined) this.#readWaiting(this.#whole);
@@ -214,14 +237,21 @@ export class Inbox<In, Out> {
         return;
       }
       this.#partialSince = 0;
-      if (consumed === 0) session.fail(gettyError('BAD_FRAME', 'the codec answered a message and took no bytes for it'));
+      if (consumed === 0)
+        session.fail(
+          gettyError('BAD_FRAME', 'the codec answered a message and took no bytes for it'),
+        );
       else if (consumed > maxMessageBytes) session.fail(this.#tooLarge(consumed));
       else this.#deliver(message);
     }
   }
 
   #readWaiting(messages: Queue<WholeMessage>): void {
-    for (let next = messages.peek(); next !== undefined && this.#mayRead() && this.#hasTurn(next.end - next.start); next = messages.peek()) {
+    for (
+      let next = messages.peek();
+      next !== undefined && this.#mayRead() && this.#hasTurn(next.end - next.start);
+      next = messages.peek()
+    ) {
       messages.shift();
       this.#readMessage(next.bytes, next.text, next.start, next.end);
     }
@@ -242,7 +272,11 @@ export class Inbox<In, Out> {
       this.#waitsForTurn = false;
       this.#go();
     };
-    onNextTurn(guarded(goOn, (error) => this.#session.destroy(faultError(this.#session.remoteAddress, error))));
+    onNextTurn(
+      guarded(goOn, (error) =>
+        this.#session.destroy(faultError(this.#session.remoteAddress, error)),
+      ),
+    );
   }
 
   /** It is one message of the codec, neither more nor less. */
@@ -257,13 +291,17 @@ export class Inbox<In, Out> {
     try {
       if (size > maxMessageBytes) throw this.#tooLarge(size);
       message = this.#decode(input);
-      if (message === undefined && (input.length > 0 || size === 0)) throw new Error('it is not whole');
+      if (message === undefined && (input.length > 0 || size === 0))
+        throw new Error('it is not whole');
       // What is left may be nothing to the codec, such as an empty line.
       const left = input.length;
-      if (left > 0 && (this.#decode(input) !== undefined || input.length > 0)) throw new Error(`${left} of its bytes are left over`);
+      if (left > 0 && (this.#decode(input) !== undefined || input.length > 0))
+        throw new Error(`${left} of its bytes are left over`);
     } catch (error) {
       input.skip(input.length);
-      this.#badMessage(this.#unreadable(error, `sent a message of ${size} bytes that the codec cannot read`));
+      this.#badMessage(
+        this.#unreadable(error, `sent a message of ${size} bytes that the codec cannot read`),
+      );
       return;
     }
     // The codec passed over what is no message.
@@ -278,7 +316,9 @@ export class Inbox<In, Out> {
     return message;
   }
 
-  /** A stream is out of step after it; a datagram is lost, and its sender may not even be the peer. */
+  /**
+   * A stream is out of step after it; a datagram is lost, and its sender may not even be the peer.
+   */
   #badMessage(error: GettyError): void {
     if (this.#lossy) this.#session.report(error);
     else this.#session.fail(error);
@@ -326,7 +366,10 @@ export class Inbox<In, Out> {
         this.#queueing = false;
         this.#unfill();
       },
-      (error) => this.#session.destroy(asGettyError(error, 'HANDLER_FAILED', 'room() of the task pool failed')),
+      (error) =>
+        this.#session.destroy(
+          asGettyError(error, 'HANDLER_FAILED', 'room() of the task pool failed'),
+        ),
     );
   }
 
@@ -377,6 +420,10 @@ export class Inbox<In, Out> {
   }
 
   #tooLarge(size: number): GettyError {
-    return tooLarge(size, this.#setup.maxMessageBytes, `or more came from ${this.#session.remoteAddress}`);
+    return tooLarge(
+      size,
+      this.#setup.maxMessageBytes,
+      `or more came from ${this.#session.remoteAddress}`,
+    );
   }
 }

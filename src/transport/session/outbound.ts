@@ -1,4 +1,7 @@
-/** What a session sends: messages of a tick gather in one buffer, and what the connection has not taken is counted and limited. */
+/**
+ * What a session sends: messages of a tick gather in one buffer, and what the connection has not
+ * taken is counted and limited.
+ */
 
 import { allocate, copy, keepable } from '../../core/bytes.js';
 import { refusePromise } from '../../core/callbacks.js';
@@ -11,13 +14,21 @@ import { inTurns, spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
 import { HeldBytes } from '../buffers/pending-buffer.js';
 import { SEND_OPTION_NAMES } from '../option-names.js';
-import type { Codec, Connection, SendOptions, SendResult, Session, SessionOptions } from '../types.js';
+import type {
+  Codec,
+  Connection,
+  SendOptions,
+  SendResult,
+  Session,
+  SessionOptions,
+} from '../types.js';
 import { type Flushable, flushSoon } from './flush-scheduler.js';
 import { tooLarge } from './session-options.js';
 
 /**
- * While so few sessions write, none waits for another: the peer would have nothing to do until all of a tick is written, and then we until
- * it has answered. So the first portion of a tick leaves early, and both work at once; each next one is larger, for system calls cost.
+ * While so few sessions write, none waits for another: the peer would have nothing to do until all
+ * of a tick is written, and then we until it has answered. So the first portion of a tick leaves
+ * early, and both work at once; each next one is larger, for system calls cost.
  */
 const FEW = 2;
 const FIRST_PORTION = 1024;
@@ -27,8 +38,8 @@ const LARGE_MESSAGE = 4096;
 /** Below so many bytes a copy costs next to nothing. */
 const SMALL = 2048;
 /**
- * Chunks below this size, and chunks that fill less than half of their buffer, are held back while the connection has not taken what it has. The buffer in which they
- * wait is as large, or larger.
+ * Chunks below this size, and chunks that fill less than half of their buffer, are held back while
+ * the connection has not taken what it has. The buffer in which they wait is as large, or larger.
  */
 const HELD = 16 * 1024;
 
@@ -39,7 +50,13 @@ export class SendError extends GettyError implements SendResult {
   readonly encodedBytes: number;
   readonly sentBytes: number;
 
-  constructor(code: GettyError['code'], message: string, encodedBytes: number, sentBytes: number, cause?: unknown) {
+  constructor(
+    code: GettyError['code'],
+    message: string,
+    encodedBytes: number,
+    sentBytes: number,
+    cause?: unknown,
+  ) {
     super(code, message, cause);
     this.name = 'SendError';
     this.encodedBytes = encodedBytes;
@@ -56,7 +73,9 @@ interface Waiter {
 
 /** What a waiter with its promise takes in memory. Bytes. */
 const WAITER_BYTES = 512;
-/** So many waiters of a session are not counted, so that a small `maxQueuedBytes` is that of bytes. */
+/**
+ * So many waiters of a session are not counted, so that a small `maxQueuedBytes` is that of bytes.
+ */
 const FREE_WAITERS = 64;
 
 /** One send(). Very many may wait at once, so it has no closures. */
@@ -91,21 +110,40 @@ class SendWaiter implements Waiter {
   /** It fails after `timeout` milliseconds, or when `signal` aborts. */
   limit(timeout: number | undefined, signal: AbortSignal | undefined, remoteAddress: string): void {
     if (timeout !== undefined) {
-      this.#timer = new LongTimer(() => this.#fail('SEND_TIMEOUT', `${remoteAddress} did not take the message within ${timeout} ms`), timeout);
+      this.#timer = new LongTimer(
+        () =>
+          this.#fail(
+            'SEND_TIMEOUT',
+            `${remoteAddress} did not take the message within ${timeout} ms`,
+          ),
+        timeout,
+      );
     }
-    if (signal !== undefined) this.#release = followSignal(signal, () => this.#fail('ABORTED_BY_CALLER', 'the caller gave up', signal.reason));
+    if (signal !== undefined)
+      this.#release = followSignal(signal, () =>
+        this.#fail('ABORTED_BY_CALLER', 'the caller gave up', signal.reason),
+      );
   }
 
   settle(error?: GettyError): void {
     if (error !== undefined) return this.#fail(error.code, error.message, error);
-    if (this.#end()) this.#resolve({ encodedBytes: this.#encodedBytes, sentBytes: this.#encodedBytes });
+    if (this.#end())
+      this.#resolve({ encodedBytes: this.#encodedBytes, sentBytes: this.#encodedBytes });
   }
 
   #fail(code: GettyError['code'], reason: string, cause?: unknown): void {
     if (!this.#end()) return;
     const encodedBytes = this.#encodedBytes;
     const sentBytes = Math.min(encodedBytes, Math.max(0, this.#outbox.takenPosition - this.#start));
-    this.#reject(new SendError(code, `${reason}; ${sentBytes} of ${encodedBytes} bytes were sent`, encodedBytes, sentBytes, cause));
+    this.#reject(
+      new SendError(
+        code,
+        `${reason}; ${sentBytes} of ${encodedBytes} bytes were sent`,
+        encodedBytes,
+        sentBytes,
+        cause,
+      ),
+    );
   }
 
   /** False: it has been settled before. */
@@ -118,7 +156,9 @@ class SendWaiter implements Waiter {
   }
 }
 
-type Limits = Required<Pick<SessionOptions, 'highWaterMark' | 'maxQueuedBytes' | 'maxMessageBytes'>>;
+type Limits = Required<
+  Pick<SessionOptions, 'highWaterMark' | 'maxQueuedBytes' | 'maxMessageBytes'>
+>;
 
 export class Outbox<In, Out> implements Flushable {
   /** As the codec made them. */
@@ -126,7 +166,10 @@ export class Outbox<In, Out> implements Flushable {
   messagesWritten = 0;
   readonly #connection: Connection;
   readonly #limits: Limits;
-  /** Every byte for the connection, flushed or not, with what it adds to messages: positions in the outgoing stream. */
+  /**
+   * Every byte for the connection, flushed or not, with what it adds to messages: positions in the
+   * outgoing stream.
+   */
   #position = 0;
   #output: ByteWriter | undefined;
   /** The largest portion of this tick, so far. */
@@ -142,8 +185,8 @@ export class Outbox<In, Out> implements Flushable {
   /** Something was left untaken when last the connection was given bytes. */
   #slow = false;
   /**
-   * What waits behind those: a peer that does not read must not cost a heap of small chunks. It lies in what is left of a buffer that the
-   * connection has, or in one of its own.
+   * What waits behind those: a peer that does not read must not cost a heap of small chunks. It
+   * lies in what is left of a buffer that the connection has, or in one of its own.
    */
   #held: HeldBytes | undefined;
   /** Of send(). A waiter that has failed stays until the bytes before them are taken. */
@@ -186,7 +229,8 @@ export class Outbox<In, Out> implements Flushable {
       if (this.#closed) throw this.#closedError();
       this.#encodingFrom = NOT_ENCODING;
       size = output.length - content;
-      if (size > this.#limits.maxMessageBytes) throw tooLarge(size, this.#limits.maxMessageBytes, `is for ${connection.remoteAddress}`);
+      if (size > this.#limits.maxMessageBytes)
+        throw tooLarge(size, this.#limits.maxMessageBytes, `is for ${connection.remoteAddress}`);
       connection.endMessage?.(output, start);
     } catch (error) {
       this.#encodingFrom = NOT_ENCODING;
@@ -223,7 +267,12 @@ export class Outbox<In, Out> implements Flushable {
     try {
       checkNames('send()', options, SEND_OPTION_NAMES);
       if (timeout !== undefined) checkNumber('timeout', timeout, 0, LONGEST_TIMER);
-      if (signal?.aborted) throw gettyError('ABORTED_BY_CALLER', 'the caller gave up before anything was sent', signal.reason);
+      if (signal?.aborted)
+        throw gettyError(
+          'ABORTED_BY_CALLER',
+          'the caller gave up before anything was sent',
+          signal.reason,
+        );
       this.#connection.confirm?.();
       write();
     } catch (error) {
@@ -250,7 +299,10 @@ export class Outbox<In, Out> implements Flushable {
     const position = this.takenPosition + excess + 1;
     return new Promise((resolve, reject) => {
       this.#drains ??= new Queue();
-      this.#drains.push({ position, settle: (error) => (error === undefined ? resolve() : reject(error)) });
+      this.#drains.push({
+        position,
+        settle: (error) => (error === undefined ? resolve() : reject(error)),
+      });
       this.#waiting++;
     });
   }
@@ -258,13 +310,20 @@ export class Outbox<In, Out> implements Flushable {
   #writable(): ByteWriter {
     if (this.#closed) throw this.#closedError();
     if (this.#encodingFrom !== NOT_ENCODING) {
-      throw gettyError('ENCODE_FAILED', 'write() of the codec wrote to its own session; append to the output instead');
+      throw gettyError(
+        'ENCODE_FAILED',
+        'write() of the codec wrote to its own session; append to the output instead',
+      );
     }
     const { maxQueuedBytes } = this.#limits;
-    const waiters = this.#waiting > FREE_WAITERS ? (this.#waiting - FREE_WAITERS) * WAITER_BYTES : 0;
+    const waiters =
+      this.#waiting > FREE_WAITERS ? (this.#waiting - FREE_WAITERS) * WAITER_BYTES : 0;
     if (this.queuedBytes + waiters >= maxQueuedBytes) {
       const queued = `${this.queuedBytes} bytes are queued${waiters === 0 ? '' : ` and ${this.#waiting} calls of send() or drained() wait`}`;
-      throw gettyError('SESSION_BLOCKED', `${this.#connection.remoteAddress} does not read: ${queued}, maxQueuedBytes is ${maxQueuedBytes}`);
+      throw gettyError(
+        'SESSION_BLOCKED',
+        `${this.#connection.remoteAddress} does not read: ${queued}, maxQueuedBytes is ${maxQueuedBytes}`,
+      );
     }
     let output = this.#output;
     if (output === undefined) {
@@ -295,7 +354,8 @@ export class Outbox<In, Out> implements Flushable {
   #wrote(output: ByteWriter, size: number, taken: number): boolean {
     this.bytesWritten += size;
     this.#position += taken;
-    // A small request may have a large answer: the next request waits until the time that it took is known.
+    // A small request may have a large answer: the next request waits until the time that it took
+    // is known.
     if (size > LARGE_MESSAGE) spend(unitsOf(size));
     if (this.#connection.unbatched) this.#sendAlone(output);
     else if (output.length >= this.#portion) {
@@ -324,7 +384,8 @@ export class Outbox<In, Out> implements Flushable {
     const { bytes, length } = output;
     const keeps = !this.#connection.copies;
     const isCopied = keeps && this.#slow && length * 2 < bytes.length;
-    if (length > 0 && !this.#gone) this.#hand(isCopied ? keepable(bytes, 0, length) : output.written);
+    if (length > 0 && !this.#gone)
+      this.#hand(isCopied ? keepable(bytes, 0, length) : output.written);
     if (keeps && this.#slow && !isCopied) output.renew();
     else output.length = 0;
     ByteWriter.giveBack(output);
@@ -341,8 +402,8 @@ export class Outbox<In, Out> implements Flushable {
       return;
     }
     this.#release();
-    // What has to wait keeps its whole buffer waiting. So what may have to and is small goes as a copy, which Node cuts from a slab, and so
-    // does what is small for its buffer.
+    // What has to wait keeps its whole buffer waiting. So what may have to and is small goes as a
+    // copy, which Node cuts from a slab, and so does what is small for its buffer.
     const copied = this.#slow ? length < SMALL : length * 8 < bytes.length;
     this.#hand(copied ? copy(view) : view);
     if (copied || !this.#slow) output.length = 0;
@@ -367,7 +428,10 @@ export class Outbox<In, Out> implements Flushable {
       rest = rest.subarray(room);
       this.#release();
     }
-    this.#held ??= new HeldBytes(allocate(Math.max(rest.length, Math.min(FLUSH_BYTES, Math.max(HELD, this.#untaken)))), 0);
+    this.#held ??= new HeldBytes(
+      allocate(Math.max(rest.length, Math.min(FLUSH_BYTES, Math.max(HELD, this.#untaken)))),
+      0,
+    );
     this.#held.append(rest);
     // It may have taken all of that at once, and will not tell of it.
     if (this.#untaken === 0) this.#release();
@@ -399,7 +463,11 @@ export class Outbox<In, Out> implements Flushable {
   #settleUpTo(waiters: Queue<Waiter> | undefined, taken: number, error?: GettyError): void {
     if (waiters === undefined) return;
     const failed: Waiter[] = [];
-    for (let next = waiters.peek(); next !== undefined && next.position <= taken; next = waiters.peek()) {
+    for (
+      let next = waiters.peek();
+      next !== undefined && next.position <= taken;
+      next = waiters.peek()
+    ) {
       waiters.shift();
       this.#waiting--;
       if (error === undefined) next.settle();
@@ -417,12 +485,16 @@ export class Outbox<In, Out> implements Flushable {
     this.#closed = true;
   }
 
-  /** The codec closes the session as it writes a message, which began at `end`: hand on the messages before it, as a copy. */
+  /**
+   * The codec closes the session as it writes a message, which began at `end`: hand on the messages
+   * before it, as a copy.
+   */
   #flushBefore(end: number): void {
     const output = this.#output;
     this.#output = undefined;
     this.#release();
-    if (output !== undefined && end > 0 && !this.#gone) this.#hand(copy(output.bytes.subarray(0, end)));
+    if (output !== undefined && end > 0 && !this.#gone)
+      this.#hand(copy(output.bytes.subarray(0, end)));
   }
 
   /** Nothing leaves any more; `onGone` tells those who wait. */
@@ -435,7 +507,8 @@ export class Outbox<In, Out> implements Flushable {
   onGone(cause: Error | undefined): void {
     this.stop();
     // A codec that destroys its session as it writes still writes into the buffer.
-    if (this.#output !== undefined && this.#encodingFrom === NOT_ENCODING) ByteWriter.giveBack(this.#output);
+    if (this.#output !== undefined && this.#encodingFrom === NOT_ENCODING)
+      ByteWriter.giveBack(this.#output);
     this.#output = undefined;
     this.#held = undefined;
     if (this.#waiting === 0) return;
@@ -445,6 +518,10 @@ export class Outbox<In, Out> implements Flushable {
   }
 
   #closedError(cause?: unknown): GettyError {
-    return gettyError('SESSION_CLOSED', `the session with ${this.#connection.remoteAddress} is closed`, cause);
+    return gettyError(
+      'SESSION_CLOSED',
+      `the session with ${this.#connection.remoteAddress} is closed`,
+      cause,
+    );
   }
 }

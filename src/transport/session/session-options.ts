@@ -1,10 +1,23 @@
 /** The defaults of a session, and the check of what a user gives. */
 
 import { type GettyError, gettyError } from '../../core/errors.js';
-import { badOption, checkMethods, checkNames, checkNumber, type Ranges, withDefaults } from '../../core/options.js';
+import {
+  badOption,
+  checkMethods,
+  checkNames,
+  checkNumber,
+  type Ranges,
+  withDefaults,
+} from '../../core/options.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
 import { checkSetupNames, EVENT_NAMES } from '../option-names.js';
-import type { Compression, SessionOptions, SessionSetup, Setup, WebSocketOptions } from '../types.js';
+import type {
+  Compression,
+  SessionOptions,
+  SessionSetup,
+  Setup,
+  WebSocketOptions,
+} from '../types.js';
 
 /** Milliseconds and bytes. */
 export const SESSION_DEFAULTS = {
@@ -23,7 +36,8 @@ export const SESSION_DEFAULTS = {
 
 type Defaulted = typeof SESSION_DEFAULTS;
 /** A setup whose every option has its value. */
-export type ResolvedSetup<In, Out> = SessionSetup<In, Out> & Defaulted & { compression: Compression };
+export type ResolvedSetup<In, Out> = SessionSetup<In, Out> &
+  Defaulted & { compression: Compression };
 
 const RANGES: Ranges<Defaulted> = {
   maxMessageBytes: [1, 2 ** 31 - 1],
@@ -40,24 +54,44 @@ const RANGES: Ranges<Defaulted> = {
 /** Throws BAD_OPTION. */
 export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSetup<In, Out> {
   if (typeof setup !== 'object' || setup === null)
-    throw badOption('setup', setup, 'an object with a codec and a listener, or a function that returns one');
+    throw badOption(
+      'setup',
+      setup,
+      'an object with a codec and a listener, or a function that returns one',
+    );
   checkSetupNames(setup);
   const { codec, listener, taskPool, compression = 'none' } = setup;
-  if (typeof codec?.read !== 'function' || typeof codec.write !== 'function') throw badOption('codec', codec, 'an object with read and write');
-  if (typeof listener === 'object' && listener !== null) checkMethods('the listener', listener, EVENT_NAMES);
-  if (typeof listener?.onMessage !== 'function') throw badOption('listener', listener, 'an object with onMessage');
-  if (taskPool !== undefined && (typeof taskPool?.run !== 'function' || typeof taskPool.room !== 'function'))
+  if (typeof codec?.read !== 'function' || typeof codec.write !== 'function')
+    throw badOption('codec', codec, 'an object with read and write');
+  if (typeof listener === 'object' && listener !== null)
+    checkMethods('the listener', listener, EVENT_NAMES);
+  if (typeof listener?.onMessage !== 'function')
+    throw badOption('listener', listener, 'an object with onMessage');
+  if (
+    taskPool !== undefined &&
+    (typeof taskPool?.run !== 'function' || typeof taskPool.room !== 'function')
+  )
     throw badOption('taskPool', taskPool, 'what taskPool() returns');
   checkCompression(compression);
-  // What is spread comes last: an object that gets fields after a spread has a hidden class of its own, and whoever reads many such looks up each field anew.
-  return { codec, listener, taskPool, compression, ...withDefaults(SESSION_DEFAULTS, setup, RANGES) };
+  // What is spread comes last: an object that gets fields after a spread has a hidden class of its
+  // own, and whoever reads many such looks up each field anew.
+  return {
+    codec,
+    listener,
+    taskPool,
+    compression,
+    ...withDefaults(SESSION_DEFAULTS, setup, RANGES),
+  };
 }
 
 /**
- * The options of a WebSocket with the compression of a setup: it is agreed on in the handshake, before a setup function can be
- * asked.
+ * The options of a WebSocket with the compression of a setup: it is agreed on in the handshake,
+ * before a setup function can be asked.
  */
-export function withCompression<In, Out>(options: WebSocketOptions | undefined, setup: Setup<In, Out>): WebSocketOptions | undefined {
+export function withCompression<In, Out>(
+  options: WebSocketOptions | undefined,
+  setup: Setup<In, Out>,
+): WebSocketOptions | undefined {
   if (typeof setup === 'function' || setup?.compression === undefined) return options;
   return { compression: setup.compression, ...options };
 }
@@ -66,7 +100,11 @@ export function withCompression<In, Out>(options: WebSocketOptions | undefined, 
 export function checkCompression(compression: Compression): void {
   if (compression === 'none' || compression === 'deflate' || compression === 'snappy') return;
   if (typeof compression !== 'object' || compression === null) {
-    throw badOption('compression', compression, "'none', 'deflate', { deflate: level } or 'snappy'");
+    throw badOption(
+      'compression',
+      compression,
+      "'none', 'deflate', { deflate: level } or 'snappy'",
+    );
   }
   checkNames('compression', compression, { deflate: true });
   checkNumber('compression.deflate', compression.deflate, -1, 9);
@@ -74,5 +112,8 @@ export function checkCompression(compression: Compression): void {
 
 /** A MESSAGE_TOO_LARGE error; `whose` goes on after the number of bytes. */
 export function tooLarge(size: number, maxMessageBytes: number, whose: string): GettyError {
-  return gettyError('MESSAGE_TOO_LARGE', `a message of ${size} bytes ${whose}; maxMessageBytes is ${maxMessageBytes}`);
+  return gettyError(
+    'MESSAGE_TOO_LARGE',
+    `a message of ${size} bytes ${whose}; maxMessageBytes is ${maxMessageBytes}`,
+  );
 }

@@ -7,7 +7,17 @@ import { checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { warn } from '../../core/warning.js';
 import { checkCloseOptions, NORMAL_CLOSE } from '../close-code.js';
-import type { AttributeMap, CloseOptions, Connection, ConnectionEvents, Endpoint, SendOptions, SendResult, Session, SessionStats } from '../types.js';
+import type {
+  AttributeMap,
+  CloseOptions,
+  Connection,
+  ConnectionEvents,
+  Endpoint,
+  SendOptions,
+  SendResult,
+  Session,
+  SessionStats,
+} from '../types.js';
 import { now } from './flush-scheduler.js';
 import { Inbox, type InboxOwner } from './inbound.js';
 import { Outbox } from './outbound.js';
@@ -137,8 +147,8 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   // ---- the beginning ----
 
   /**
-   * Attach to the connection and call onOpen. Rejects when the listener refuses; the session is destroyed then. A session
-   * that is closed as it opens is no refusal.
+   * Attach to the connection and call onOpen. Rejects when the listener refuses; the session is
+   * destroyed then. A session that is closed as it opens is no refusal.
    */
   async open(): Promise<void> {
     this.#connection.attach(this, this.#setup);
@@ -151,7 +161,11 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
         await Promise.race([opened, this.#closedPromise()]);
       }
     } catch (error) {
-      const refused = gettyError('SESSION_REFUSED', `onOpen refused the session with ${this.remoteAddress}: ${messageOf(error)}`, error);
+      const refused = gettyError(
+        'SESSION_REFUSED',
+        `onOpen refused the session with ${this.remoteAddress}: ${messageOf(error)}`,
+        error,
+      );
       this.destroy(refused);
       throw refused;
     }
@@ -166,7 +180,10 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     return inbox;
   }
 
-  /** All that is periodic shares one tick, of the shortest period that anything needs; 0: nothing does. */
+  /**
+   * All that is periodic shares one tick, of the shortest period that anything needs; 0: nothing
+   * does.
+   */
   #startTicking(): void {
     const { cronPeriod, messageTimeout } = this.#setup;
     let period = Number.POSITIVE_INFINITY;
@@ -200,7 +217,8 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     const time = now();
     // The tick that is nearest to the time.
     if (time < this.#cronAt - this.#tickPeriod / 2) return;
-    this.#cronAt = Math.ceil(Math.max(this.#cronAt, time - this.#tickPeriod)) + this.#setup.cronPeriod;
+    this.#cronAt =
+      Math.ceil(Math.max(this.#cronAt, time - this.#tickPeriod)) + this.#setup.cronPeriod;
     this.#connection.ping?.();
     this.#call(() => this.#setup.listener.onCron?.(this));
   }
@@ -211,12 +229,22 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     // We do not read: that is our doing, unless we wait for the peer to read.
     const isDeaf = this.#inbox?.deaf ?? !this.#opened;
     if (isDeaf && this.queuedBytes === 0) return;
-    this.destroy(gettyError('IDLE_TIMEOUT', `${this.remoteAddress} has been silent for ${silence} ms; idleTimeout is ${idleTimeout} ms`));
+    this.destroy(
+      gettyError(
+        'IDLE_TIMEOUT',
+        `${this.remoteAddress} has been silent for ${silence} ms; idleTimeout is ${idleTimeout} ms`,
+      ),
+    );
   }
 
   #checkPartial(): void {
     const { messageTimeout } = this.#setup;
-    const since = Math.floor(Math.min(now() - lastWake(), Math.max(this.#connection.partialFor?.() ?? 0, this.#inbox?.partialFor() ?? 0)));
+    const since = Math.floor(
+      Math.min(
+        now() - lastWake(),
+        Math.max(this.#connection.partialFor?.() ?? 0, this.#inbox?.partialFor() ?? 0),
+      ),
+    );
     if (since < messageTimeout) return;
     const what = `${this.remoteAddress} began a message ${since} ms ago and has not ended it; messageTimeout is ${messageTimeout} ms`;
     this.destroy(gettyError('MESSAGE_TIMEOUT', what));
@@ -313,7 +341,10 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     if (this.#state === 'open') {
       this.#outbox?.close();
       this.#state = 'closing';
-      this.#connection.end(options === undefined ? undefined : (options.code ?? NORMAL_CLOSE), options?.reason);
+      this.#connection.end(
+        options === undefined ? undefined : (options.code ?? NORMAL_CLOSE),
+        options?.reason,
+      );
       // Somebody who paused must not keep a closing session from seeing the peer's end.
       this.#inbox?.resume();
       this.#waitTimer = startTimer(() => this.destroy(), this.#setup.waitTime);
@@ -332,7 +363,10 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   destroy(error?: Error): void {
     if (this.#state === 'closed') return;
     this.#stop();
-    if (error !== undefined) this.report(asGettyError(error, 'SESSION_DESTROYED', 'the session was destroyed with an error'));
+    if (error !== undefined)
+      this.report(
+        asGettyError(error, 'SESSION_DESTROYED', 'the session was destroyed with an error'),
+      );
     this.#connection.destroy();
   }
 
@@ -357,7 +391,8 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     this.#gone = true;
     const wasClosed = this.#state === 'closed';
     this.#stop();
-    if (error !== undefined && !wasClosed) this.report(asGettyError(error, 'CONNECTION_LOST', 'the connection was lost'));
+    if (error !== undefined && !wasClosed)
+      this.report(asGettyError(error, 'CONNECTION_LOST', 'the connection was lost'));
     clearTimeout(this.#waitTimer);
     if (this.#tickPeriod > 0) removeTick(this.#tickPeriod, this);
     this.#outbox?.onGone(error);
@@ -368,18 +403,24 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   // ---- errors ----
 
-  /** Call an event of the listener. It returns nothing by its type, but may well be an async function. */
+  /**
+   * Call an event of the listener. It returns nothing by its type, but may well be an async
+   * function.
+   */
   #call(callback: () => unknown): void {
     notify(callback, (error) => this.handlerFailed(error));
   }
 
   handlerFailed(cause: unknown): void {
-    this.report(gettyError('HANDLER_FAILED', `a callback of the listener failed: ${messageOf(cause)}`, cause));
+    this.report(
+      gettyError('HANDLER_FAILED', `a callback of the listener failed: ${messageOf(cause)}`, cause),
+    );
   }
 
   report(error: GettyError): void {
     const { listener } = this.#setup;
-    if (listener.onError !== undefined) notifyOrWarn('onError', () => listener.onError?.(this, error));
+    if (listener.onError !== undefined)
+      notifyOrWarn('onError', () => listener.onError?.(this, error));
     else if (error.code === 'HANDLER_FAILED') warn(error);
   }
 }

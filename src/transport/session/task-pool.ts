@@ -1,4 +1,7 @@
-/** Runs handlers no more than so many at once. The session that fills it waits, and so does its peer. */
+/**
+ * Runs handlers no more than so many at once. The session that fills it waits, and so does its
+ * peer.
+ */
 import { gettyError } from '../../core/errors.js';
 import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { Queue } from '../../core/queue.js';
@@ -14,13 +17,19 @@ const NAMES = { concurrency: true, queue: true } satisfies NamesOf<TaskPoolOptio
 
 export const TASK_POOL_DEFAULTS = { concurrency: 16, queue: 256 } satisfies TaskPoolOptions;
 
-/** One pool may serve many endpoints. Worker threads of the user's own fit, if they keep these promises. */
+/**
+ * One pool may serve many endpoints. Worker threads of the user's own fit, if they keep these
+ * promises.
+ */
 export interface TaskPool {
   /** True when no task may wait any more. Sessions stop reading then. */
   readonly full: boolean;
   /** Settles when it is not full; whoever waits longest is first. */
   room(): Promise<void>;
-  /** Run a task when there is a place for it; settles as the task does. Rejects with POOL_FULL when it may not even wait. */
+  /**
+   * Run a task when there is a place for it; settles as the task does. Rejects with POOL_FULL when
+   * it may not even wait.
+   */
   run<T>(task: () => T | Promise<T>): Promise<T>;
 }
 
@@ -46,9 +55,13 @@ class BoundedPool implements TaskPool {
 
   async run<T>(task: () => T | Promise<T>): Promise<T> {
     if (this.full) {
-      throw gettyError('POOL_FULL', `the pool runs ${this.#running} tasks and ${this.#waiting.length} wait: as many as it may`);
+      throw gettyError(
+        'POOL_FULL',
+        `the pool runs ${this.#running} tasks and ${this.#waiting.length} wait: as many as it may`,
+      );
     }
-    if (this.#running >= this.#concurrency) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#running >= this.#concurrency)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
     else this.#running++;
     try {
       return await task();
@@ -61,7 +74,10 @@ class BoundedPool implements TaskPool {
     }
   }
 
-  /** One after the other, for whoever is first may fill it again: a thousand sessions must not wake for one place. */
+  /**
+   * One after the other, for whoever is first may fill it again: a thousand sessions must not wake
+   * for one place.
+   */
   #wake(): void {
     if (this.full) return;
     const resolve = this.#rooms.shift();
@@ -74,5 +90,7 @@ class BoundedPool implements TaskPool {
 /** A pool for the `taskPool` option. Throws BAD_OPTION. */
 export function taskPool(options?: TaskPoolOptions): TaskPool {
   checkNames('taskPool()', options, NAMES);
-  return new BoundedPool(withDefaults(TASK_POOL_DEFAULTS, options, { concurrency: [1, 1e6], queue: [0, 1e6] }));
+  return new BoundedPool(
+    withDefaults(TASK_POOL_DEFAULTS, options, { concurrency: [1, 1e6], queue: [0, 1e6] }),
+  );
 }

@@ -1,11 +1,14 @@
 /**
- * The one ticker: everything periodic hangs on it. There is one timer for each distinct period, and the tasks of a
- * period are spread over it, so that ten thousand sessions do not send their heartbeats in the same instant.
+ * The one ticker: everything periodic hangs on it. There is one timer for each distinct period, and
+ * the tasks of a period are spread over it, so that ten thousand sessions do not send their
+ * heartbeats in the same instant.
  */
 import { startInterval } from '../../core/timers.js';
 import { now } from './flush-scheduler.js';
 
-/** Something periodic. It is its own entry in the ticker, so ten thousand of them cost no closures. */
+/**
+ * Something periodic. It is its own entry in the ticker, so ten thousand of them cost no closures.
+ */
 export interface Tickable {
   /** Must not throw. */
   tick(): void;
@@ -13,21 +16,27 @@ export interface Tickable {
 
 const SLICES = 64;
 const SHORTEST_SLICE = 5;
-/** A timer that is so much later than its period shows that this process stood still: the machine was suspended, or one task took long. Milliseconds. */
+/**
+ * A timer that is so much later than its period shows that this process stood still: the machine
+ * was suspended, or one task took long. Milliseconds.
+ */
 const STANDSTILL = 2_000;
 const wheels = new Map<number, Wheel>();
 let wokeAt = 0;
 
 /**
- * When this process last went on after it had stood still, by now(); 0: it never did, as far as a ticker could see. The silence of a peer before that says
- * nothing about the peer: it may have stood still too.
+ * When this process last went on after it had stood still, by now(); 0: it never did, as far as a
+ * ticker could see. The silence of a peer before that says nothing about the peer: it may have
+ * stood still too.
  */
 export function lastWake(): number {
   return wokeAt;
 }
 
-// Ticks come after the poll phase: what has already arrived counts before anybody is found late or silent.
-const afterPoll: (task: () => void) => void = globalThis.setImmediate ?? ((task: () => void) => task());
+// Ticks come after the poll phase: what has already arrived counts before anybody is found late or
+// silent.
+const afterPoll: (task: () => void) => void =
+  globalThis.setImmediate ?? ((task: () => void) => task());
 
 class Wheel {
   readonly #period: number;
@@ -68,12 +77,16 @@ class Wheel {
     this.#turnedAt = time;
     const bucket = this.#buckets[this.#cursor] as Set<Tickable>;
     this.#cursor = (this.#cursor + 1) % this.#buckets.length;
-    // A copy: what is added here meanwhile is due a period from now. What is removed is not called any more.
+    // A copy: what is added here meanwhile is due a period from now. What is removed is not called
+    // any more.
     for (const tickable of [...bucket]) if (bucket.has(tickable)) tickable.tick();
   };
 }
 
-/** Call `tickable.tick()` every `period` ms until it is removed. Add it once. Does not keep a process alive. */
+/**
+ * Call `tickable.tick()` every `period` ms until it is removed. Add it once. Does not keep a
+ * process alive.
+ */
 export function addTick(period: number, tickable: Tickable): void {
   let wheel = wheels.get(period);
   if (wheel === undefined) {
@@ -88,7 +101,10 @@ export function removeTick(period: number, tickable: Tickable): void {
   wheels.get(period)?.remove(tickable);
 }
 
-/** Call `task` every `period` ms until the returned function is called. `task` must not throw. Does not keep a process alive. */
+/**
+ * Call `task` every `period` ms until the returned function is called. `task` must not throw. Does
+ * not keep a process alive.
+ */
 export function every(period: number, task: () => void): () => void {
   // An entry of its own, so that a function may be there twice.
   const entry: Tickable = { tick: task };

@@ -1,4 +1,7 @@
-/** The connections of a TLS or WebSocket server whose handshake is under way: each has a deadline and counts toward the limits. */
+/**
+ * The connections of a TLS or WebSocket server whose handshake is under way: each has a deadline
+ * and counts toward the limits.
+ */
 import type { Server as NodeServer, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { messageOf } from '../../core/errors.js';
@@ -36,7 +39,9 @@ interface TrackerOptions {
 export class HandshakeTracker {
   readonly #options: TrackerOptions;
   readonly #timers = new Map<Handshake, NodeJS.Timeout>();
-  /** By both ends' addresses, which are the same for a TCP socket and for the TLS socket over it. */
+  /**
+   * By both ends' addresses, which are the same for a TCP socket and for the TLS socket over it.
+   */
   readonly #byEnds = new Map<string, Handshake>();
 
   /** `server` is a TLS or HTTPS server if `isSecure`. */
@@ -49,7 +54,11 @@ export class HandshakeTracker {
     );
     if (isSecure) {
       server.on('secureConnection', (secure: TLSSocket) => this.#secured(secure));
-      server.on('tlsClientError', (error: Error & { code?: string | undefined }, secure: TLSSocket) => this.#tlsFailed(error, secure));
+      server.on(
+        'tlsClientError',
+        (error: Error & { code?: string | undefined }, secure: TLSSocket) =>
+          this.#tlsFailed(error, secure),
+      );
     }
   }
 
@@ -62,7 +71,14 @@ export class HandshakeTracker {
       admission.refused(peer, limit);
       return;
     }
-    const handshake: Handshake = { socket, peer, ends: endsOf(socket), onClose: () => this.#closed(handshake), isSecuring, isRefused: false };
+    const handshake: Handshake = {
+      socket,
+      peer,
+      ends: endsOf(socket),
+      onClose: () => this.#closed(handshake),
+      isSecuring,
+      isRefused: false,
+    };
     admission.countHandshake(peer, 1);
     this.#byEnds.set(handshake.ends, handshake);
     this.#timers.set(
@@ -73,7 +89,8 @@ export class HandshakeTracker {
   }
 
   #secured(secure: TLSSocket): void {
-    // Not sooner: a peer that ends within the handshake is gone, and is not waited for until the deadline.
+    // Not sooner: a peer that ends within the handshake is gone, and is not waited for until the
+    // deadline.
     secure.allowHalfOpen = true;
     const handshake = this.find(secure);
     if (handshake !== undefined) handshake.isSecuring = false;
@@ -95,7 +112,8 @@ export class HandshakeTracker {
 
   #closed(handshake: Handshake): void {
     if (!this.#timers.has(handshake)) return;
-    if (handshake.isSecuring) this.refused(handshake, tlsRefused(new Error('the peer closed the connection')));
+    if (handshake.isSecuring)
+      this.refused(handshake, tlsRefused(new Error('the peer closed the connection')));
     this.end(handshake);
   }
 
@@ -116,14 +134,19 @@ export class HandshakeTracker {
     this.#options.admission.countHandshake(handshake.peer, -1);
   }
 
-  /** Counts and tells a refusal, once for each handshake. `peer`: what is known of the peer by now. */
+  /**
+   * Counts and tells a refusal, once for each handshake. `peer`: what is known of the peer by now.
+   */
   refused(handshake: Handshake, error: RefusedError, peer: Peer = handshake.peer): void {
     if (handshake.isRefused || !this.#timers.has(handshake)) return;
     handshake.isRefused = true;
     this.#options.admission.refused(peer, error);
   }
 
-  /** Sends the last bytes to a refused peer. What it still sends is dropped, and the connection is closed soon. */
+  /**
+   * Sends the last bytes to a refused peer. What it still sends is dropped, and the connection is
+   * closed soon.
+   */
   answer(handshake: Handshake, socket: Socket, response: string): void {
     const timer = this.#timers.get(handshake);
     if (timer === undefined) return;
@@ -147,7 +170,10 @@ export class HandshakeTracker {
 }
 
 function tlsRefused(cause: Error & { code?: string | undefined }): RefusedError {
-  return new RefusedError(`the TLS handshake failed: ${messageOf(cause).trim()}`, { reason: 'tls', cause });
+  return new RefusedError(`the TLS handshake failed: ${messageOf(cause).trim()}`, {
+    reason: 'tls',
+    cause,
+  });
 }
 
 function endsOf(socket: Socket): string {

@@ -1,4 +1,7 @@
-/** Connections within this process: `memory://name`. No sockets, the same rules: copied bytes, back-pressure, an orderly end. */
+/**
+ * Connections within this process: `memory://name`. No sockets, the same rules: copied bytes,
+ * back-pressure, an orderly end.
+ */
 import { gettyError } from '../../core/errors.js';
 import { faultError, guard } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
@@ -98,7 +101,9 @@ class MemoryConnection implements Connection {
     });
   }
 
-  /** The other side was destroyed: what it had sent is still read, as from a socket that was closed. */
+  /**
+   * The other side was destroyed: what it had sent is still read, as from a socket that was closed.
+   */
   lose(): void {
     if (this.#destroyed) return;
     this.#ended = true;
@@ -147,7 +152,11 @@ class MemoryConnection implements Connection {
 export const memory: Transport = {
   async listen(address, _options, accept) {
     const name = address.host || `unnamed-${++lastName}`;
-    if (listeners.has(name)) throw gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: the name is taken in this process`);
+    if (listeners.has(name))
+      throw gettyError(
+        'LISTEN_FAILED',
+        `cannot listen at ${address.text}: the name is taken in this process`,
+      );
     listeners.set(name, accept);
     const listener: Listener = {
       address: `memory://${name}`,
@@ -160,7 +169,11 @@ export const memory: Transport = {
 
   async dial(address) {
     const accept = listeners.get(address.host);
-    if (accept === undefined) throw gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: nobody in this process listens at that name`);
+    if (accept === undefined)
+      throw gettyError(
+        'CONNECT_FAILED',
+        `cannot connect to ${address.text}: nobody in this process listens at that name`,
+      );
     const server = `memory://${address.host}`;
     const client = `${server}/${++lastPeer}`;
     const near = new MemoryConnection(client, server);

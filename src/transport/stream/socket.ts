@@ -16,7 +16,10 @@ function unheard(this: Socket, error: Error): void {
   this.destroy(error);
 }
 
-/** The connection of a socket, for listeners that all sockets share: a closure for each would double what an idle session costs. */
+/**
+ * The connection of a socket, for listeners that all sockets share: a closure for each would double
+ * what an idle session costs.
+ */
 const CONNECTION = Symbol('connection');
 type Owned = Socket & { [CONNECTION]: SocketConnection };
 
@@ -105,7 +108,11 @@ export class SocketConnection implements Connection {
 
   /** For the socket's listeners. */
   broke(error: Error): void {
-    this.#error = gettyError('CONNECTION_LOST', `the connection with ${this.remoteAddress} broke: ${error.message}`, error);
+    this.#error = gettyError(
+      'CONNECTION_LOST',
+      `the connection with ${this.remoteAddress} broke: ${error.message}`,
+      error,
+    );
     // After some errors Node leaves a TLS socket open, and deaf.
     this.#socket.destroy();
   }
@@ -125,8 +132,10 @@ export class SocketConnection implements Connection {
   }
 
   get bufferedBytes(): number {
-    // A broken socket drops its queue and then says that nothing is left of it; what was not taken before never is.
-    if (!this.#socket.destroyed && this.#socket.errored === null) this.#takenBytes = this.#written - this.#socket.writableLength;
+    // A broken socket drops its queue and then says that nothing is left of it; what was not taken
+    // before never is.
+    if (!this.#socket.destroyed && this.#socket.errored === null)
+      this.#takenBytes = this.#written - this.#socket.writableLength;
     return this.#written - this.#takenBytes;
   }
 
@@ -155,7 +164,10 @@ export class SocketConnection implements Connection {
   }
 }
 
-/** Stops listening; settles when the address is free. Node.js calls the callback of close() only when the last connection has ended. */
+/**
+ * Stops listening; settles when the address is free. Node.js calls the callback of close() only
+ * when the last connection has ended.
+ */
 function stopListening(server: Server): Promise<void> {
   server.close();
   // close() has closed the descriptor; what it does besides takes until the end of this turn.
@@ -163,10 +175,14 @@ function stopListening(server: Server): Promise<void> {
 }
 
 /**
- * A listener for the event by which a server of Node hands over a socket. `open` makes a connection of it. If that throws, the socket is
- * destroyed and counted as refused.
+ * A listener for the event by which a server of Node hands over a socket. `open` makes a connection
+ * of it. If that throws, the socket is destroyed and counted as refused.
  */
-export function guardedOpen<S extends Socket>(open: (socket: S) => void, peerOf: (socket: S) => Peer, admission: Admission): (socket: S) => void {
+export function guardedOpen<S extends Socket>(
+  open: (socket: S) => void,
+  peerOf: (socket: S) => Peer,
+  admission: Admission,
+): (socket: S) => void {
   const openFailed = (socket: S, error: unknown): void => {
     // A socket whose error has no listener would end the process.
     socket.on('error', () => {});
@@ -176,49 +192,88 @@ export function guardedOpen<S extends Socket>(open: (socket: S) => void, peerOf:
   return (socket) => guard(open, openFailed, socket, undefined);
 }
 
-/** Listen with a server of Node. `addressOf` says the listener's address once it is bound. Rejects with LISTEN_FAILED. */
-export function listenWith(server: Server, at: object, address: Address, addressOf: (server: Server) => string): Promise<Listener> {
+/**
+ * Listen with a server of Node. `addressOf` says the listener's address once it is bound. Rejects
+ * with LISTEN_FAILED.
+ */
+export function listenWith(
+  server: Server,
+  at: object,
+  address: Address,
+  addressOf: (server: Server) => string,
+): Promise<Listener> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: ${error.message}`, error)));
+    server.once('error', (error) =>
+      reject(
+        gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: ${error.message}`, error),
+      ),
+    );
     server.listen(at, () => {
       server.removeAllListeners('error');
-      // Without a listener an error would end the process. Node.js does not tell that a connection was dropped for want of descriptors.
-      server.on('error', (error) => process.emitWarning(gettyError('LISTEN_FAILED', `at ${address.text}: ${messageOf(error)}`, error)));
+      // Without a listener an error would end the process. Node.js does not tell that a connection
+      // was dropped for want of descriptors.
+      server.on('error', (error) =>
+        process.emitWarning(
+          gettyError('LISTEN_FAILED', `at ${address.text}: ${messageOf(error)}`, error),
+        ),
+      );
       resolve({ address: addressOf(server), close: () => stopListening(server) });
     });
   });
 }
 
 /**
- * Both ends of a TCP connection are the same socket: the simultaneous open of RFC 9293, section 3.5. It happens on loopback when a client
- * redials a port from the range out of which the system takes the ports of clients.
+ * Both ends of a TCP connection are the same socket: the simultaneous open of RFC 9293, section
+ * 3.5. It happens on loopback when a client redials a port from the range out of which the system
+ * takes the ports of clients.
  */
 function isOwnPeer(socket: Socket): boolean {
   const { remotePort } = socket;
-  return remotePort !== undefined && socket.localPort === remotePort && socket.localAddress === socket.remoteAddress;
+  return (
+    remotePort !== undefined &&
+    socket.localPort === remotePort &&
+    socket.localAddress === socket.remoteAddress
+  );
 }
 
 /**
- * Settles when the socket is `ready`, the name of the event that says so; until a SocketConnection is attached to it, its errors are
- * kept for that. Rejects with CONNECT_FAILED; the socket is destroyed then.
+ * Settles when the socket is `ready`, the name of the event that says so; until a SocketConnection
+ * is attached to it, its errors are kept for that. Rejects with CONNECT_FAILED; the socket is
+ * destroyed then.
  */
-export function dialled(socket: Socket, ready: 'connect' | 'secureConnect', address: Address, signal: AbortSignal): Promise<void> {
+export function dialled(
+  socket: Socket,
+  ready: 'connect' | 'secureConnect',
+  address: Address,
+  signal: AbortSignal,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
       socket.destroy();
       release();
-      reject(gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(error)}`, error));
+      reject(
+        gettyError(
+          'CONNECT_FAILED',
+          `cannot connect to ${address.text}: ${messageOf(error)}`,
+          error,
+        ),
+      );
     };
     const abort = (): void => fail(signal.reason);
     const release = followSignal(signal, abort);
     socket.once('error', fail);
     socket.once('connect', () => {
       if (isOwnPeer(socket))
-        fail(new Error('the connection leads back to itself: no server listens at the port, and the system chose it for our own end'));
+        fail(
+          new Error(
+            'the connection leads back to itself: no server listens at the port, and the system chose it for our own end',
+          ),
+        );
     });
     socket.once(ready, () => {
       if (socket.destroyed) return;
-      // The peer may break the connection in the same breath, before whoever waits for us can listen.
+      // The peer may break the connection in the same breath, before whoever waits for us can
+      // listen.
       socket.on('error', unheard);
       socket.off('error', fail);
       release();

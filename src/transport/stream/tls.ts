@@ -28,16 +28,25 @@ import { SocketPeer } from './tcp.js';
 
 const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
 
-/** What both sides give Node. Throws BAD_OPTION for a file, certificate, key or password that is no good. */
+/**
+ * What both sides give Node. Throws BAD_OPTION for a file, certificate, key or password that is no
+ * good.
+ */
 function contextOptions(options: TlsOptions): SecureContextOptions {
   checkTlsNames(options);
   const { minVersion = 'TLSv1.2', passphrase, reloadPeriod = 0 } = options;
   checkNumber('tls.reloadPeriod', reloadPeriod, 0, LONGEST_TIMER);
   if (!MIN_VERSIONS.includes(minVersion))
-    throw badOption('tls.minVersion', minVersion, MIN_VERSIONS.map((version) => JSON.stringify(version)).join(' or '));
+    throw badOption(
+      'tls.minVersion',
+      minVersion,
+      MIN_VERSIONS.map((version) => JSON.stringify(version)).join(' or '),
+    );
   // Of a secret no more than its type is shown.
-  if (passphrase !== undefined && typeof passphrase !== 'string') throw badOption('tls.passphrase', typeof passphrase, 'a string');
-  if ((options.cert === undefined) !== (options.key === undefined)) throw badOption('tls', options, 'a cert and a key, or neither');
+  if (passphrase !== undefined && typeof passphrase !== 'string')
+    throw badOption('tls.passphrase', typeof passphrase, 'a string');
+  if ((options.cert === undefined) !== (options.key === undefined))
+    throw badOption('tls', options, 'a cert and a key, or neither');
   const context = {
     cert: pem('cert', options.cert, checkCertificates),
     key: pem('key', options.key, (bytes) => checkKey(bytes, passphrase)),
@@ -48,27 +57,41 @@ function contextOptions(options: TlsOptions): SecureContextOptions {
   try {
     createSecureContext(context);
   } catch (error) {
-    throw badOption('tls', options, `a certificate and a key that fit each other: ${messageOf(error)}`);
+    throw badOption(
+      'tls',
+      options,
+      `a certificate and a key that fit each other: ${messageOf(error)}`,
+    );
   }
   return context;
 }
 
-/** The codes with which Node.js and OpenSSL say that a key is encrypted and a password is missing. */
-const NEEDS_PASSPHRASE: readonly unknown[] = ['ERR_MISSING_PASSPHRASE', 'ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED'];
+/**
+ * The codes with which Node.js and OpenSSL say that a key is encrypted and a password is missing.
+ */
+const NEEDS_PASSPHRASE: readonly unknown[] = [
+  'ERR_MISSING_PASSPHRASE',
+  'ERR_OSSL_CRYPTO_INTERRUPTED_OR_CANCELLED',
+];
 
-/** Throws unless it is a private key in PEM that the password opens. Only OpenSSL knows: a comment may hold any word. */
+/**
+ * Throws unless it is a private key in PEM that the password opens. Only OpenSSL knows: a comment
+ * may hold any word.
+ */
 function checkKey(bytes: string | Buffer, passphrase: string | undefined): void {
   try {
     createPrivateKey({ key: bytes, passphrase });
   } catch (error) {
-    const isLocked = passphrase === undefined && NEEDS_PASSPHRASE.includes((error as NodeJS.ErrnoException).code);
+    const isLocked =
+      passphrase === undefined && NEEDS_PASSPHRASE.includes((error as NodeJS.ErrnoException).code);
     throw isLocked ? new Error('it is locked, and tls.passphrase is not given') : error;
   }
 }
 
 /**
- * Throws unless it is one or more certificates in PEM, among which other things may stand. Node.js takes a CA without a certificate, and of
- * several certificates only those before the first that is broken.
+ * Throws unless it is one or more certificates in PEM, among which other things may stand. Node.js
+ * takes a CA without a certificate, and of several certificates only those before the first that is
+ * broken.
  */
 function checkCertificates(bytes: string | Buffer): void {
   const blocks = String(bytes)
@@ -81,11 +104,19 @@ function checkCertificates(bytes: string | Buffer): void {
 /** Text that may be a key in another form than PEM, rather than a path. */
 const LIKE_A_SECRET = /\n|^[\w+/=-]{100,}$/;
 
-/** PEM text or bytes as they are; any other text is the path of a file. `parse` throws when it is not what it should be. */
-function pem(name: string, given: string | Buffer | undefined, parse: (bytes: string | Buffer) => unknown): string | Buffer | undefined {
+/**
+ * PEM text or bytes as they are; any other text is the path of a file. `parse` throws when it is
+ * not what it should be.
+ */
+function pem(
+  name: string,
+  given: string | Buffer | undefined,
+  parse: (bytes: string | Buffer) => unknown,
+): string | Buffer | undefined {
   const expected = 'PEM text or bytes, or the path of a PEM file';
   if (given === undefined) return undefined;
-  if (typeof given !== 'string' && !Buffer.isBuffer(given)) throw badOption(`tls.${name}`, given, expected);
+  if (typeof given !== 'string' && !Buffer.isBuffer(given))
+    throw badOption(`tls.${name}`, given, expected);
   const isPath = typeof given === 'string' && !given.includes('-----BEGIN ');
   const secret = isPath && LIKE_A_SECRET.test(given);
   try {
@@ -96,28 +127,46 @@ function pem(name: string, given: string | Buffer | undefined, parse: (bytes: st
   } catch (error) {
     // OpenSSL's words name no secret, but those of the file system repeat the path.
     const why = secret ? 'it is no PEM, and no file' : messageOf(error);
-    throw badOption(`tls.${name}`, isPath && !secret ? given : 'text or bytes', `${expected}, that can be read: ${why}`);
+    throw badOption(
+      `tls.${name}`,
+      isPath && !secret ? given : 'text or bytes',
+      `${expected}, that can be read: ${why}`,
+    );
   }
 }
 
 /** Whether clients have to show a certificate. Throws BAD_OPTION. */
-function wantsCertificates({ ca, clientCertificate = ca === undefined ? 'none' : 'required' }: TlsOptions): boolean {
-  if (!['none', 'required'].includes(clientCertificate)) throw badOption('tls.clientCertificate', clientCertificate, '"none" or "required"');
+function wantsCertificates({
+  ca,
+  clientCertificate = ca === undefined ? 'none' : 'required',
+}: TlsOptions): boolean {
+  if (!['none', 'required'].includes(clientCertificate))
+    throw badOption('tls.clientCertificate', clientCertificate, '"none" or "required"');
   const required = clientCertificate === 'required';
   // Without a CA of ours every certificate that any public authority has ever signed would do.
-  if (required && ca === undefined) throw badOption('tls.ca', undefined, 'the CA whose client certificates are accepted');
+  if (required && ca === undefined)
+    throw badOption('tls.ca', undefined, 'the CA whose client certificates are accepted');
   return required;
 }
 
 /** Options for a TLS or HTTPS server of Node. Throws BAD_OPTION. */
 export function tlsServerOptions(options: TlsOptions | undefined): NodeTlsOptions {
-  if (options?.cert === undefined || options.key === undefined) throw badOption('tls', options, 'a cert and a key: a TLS server needs both');
+  if (options?.cert === undefined || options.key === undefined)
+    throw badOption('tls', options, 'a cert and a key: a TLS server needs both');
   const required = wantsCertificates(options);
   // HandshakeTracker has the deadline.
-  return { ...contextOptions(options), requestCert: required, rejectUnauthorized: required, handshakeTimeout: LONGEST_TIMER };
+  return {
+    ...contextOptions(options),
+    requestCert: required,
+    rejectUnauthorized: required,
+    handshakeTimeout: LONGEST_TIMER,
+  };
 }
 
-/** Options for a TLS or HTTPS connection of Node; the server's certificate is verified. Throws BAD_OPTION. */
+/**
+ * Options for a TLS or HTTPS connection of Node; the server's certificate is verified. Throws
+ * BAD_OPTION.
+ */
 export function tlsClientOptions(
   options: TlsOptions = {},
   { host }: Address,
@@ -139,7 +188,8 @@ export function tlsClientOptions(
 function checkName(name: string, certificate: NodeCertificate): Error | undefined {
   const error = checkServerIdentity(name, certificate);
   if (error === undefined || isIP(name) !== 6) return error;
-  // Node.js 22.23, and some releases of 24 and 26, match no IPv6 address: https://github.com/nodejs/node/issues/64144
+  // Node.js 22.23, and some releases of 24 and 26, match no IPv6 address:
+  // https://github.com/nodejs/node/issues/64144
   return new X509Certificate(certificate.raw).checkIP(name) === undefined ? error : undefined;
 }
 
@@ -156,18 +206,27 @@ export function closingHandshakes(listener: Listener, handshakes: HandshakeTrack
 }
 
 /**
- * The listener of a TLS or HTTPS server: its certificate can be replaced; what is not given anew is as in `options`, read again where it
- * is a file.
+ * The listener of a TLS or HTTPS server: its certificate can be replaced; what is not given anew is
+ * as in `options`, read again where it is a file.
  */
-export function reloadable(listener: Listener, server: NodeServer, options: TlsOptions = {}): Listener {
+export function reloadable(
+  listener: Listener,
+  server: NodeServer,
+  options: TlsOptions = {},
+): Listener {
   let current = options;
   const reload = (given: TlsOptions): void => {
-    if (typeof given !== 'object' || given === null) throw badOption('reloadTls', given, 'an object');
+    if (typeof given !== 'object' || given === null)
+      throw badOption('reloadTls', given, 'an object');
     const next = { ...current, ...given };
     const { requestCert, ...context } = tlsServerOptions(next);
     // Node asks for certificates as it did at the start, whatever the context says.
     if (requestCert !== wantsCertificates(current)) {
-      throw badOption('tls.clientCertificate', given.clientCertificate, `what it was at the start: ${requestCert ? '"none"' : '"required"'}`);
+      throw badOption(
+        'tls.clientCertificate',
+        given.clientCertificate,
+        `what it was at the start: ${requestCert ? '"none"' : '"required"'}`,
+      );
     }
     server.setSecureContext(context);
     current = next;
@@ -175,7 +234,10 @@ export function reloadable(listener: Listener, server: NodeServer, options: TlsO
   };
   const files = new WatchedFiles(() => current);
   const { reloadPeriod = 0 } = options;
-  const timer = reloadPeriod === 0 ? undefined : startInterval(() => reloadChanged(files, reload, listener.address), reloadPeriod).unref();
+  const timer =
+    reloadPeriod === 0
+      ? undefined
+      : startInterval(() => reloadChanged(files, reload, listener.address), reloadPeriod).unref();
   return {
     ...listener,
     reloadTls: reload,
@@ -186,12 +248,22 @@ export function reloadable(listener: Listener, server: NodeServer, options: TlsO
   };
 }
 
-function reloadChanged(files: WatchedFiles, reload: (given: TlsOptions) => void, address: string): void {
+function reloadChanged(
+  files: WatchedFiles,
+  reload: (given: TlsOptions) => void,
+  address: string,
+): void {
   if (!files.changed()) return;
   try {
     reload({});
   } catch (error) {
-    warn(gettyError('BAD_OPTION', `the changed files of ${address} are not used: ${messageOf(error)}`, error));
+    warn(
+      gettyError(
+        'BAD_OPTION',
+        `the changed files of ${address} are not used: ${messageOf(error)}`,
+        error,
+      ),
+    );
   }
 }
 
@@ -205,7 +277,10 @@ class WatchedFiles {
     this.#seen = this.#look();
   }
 
-  /** Whether they have changed since the last call. A file that cannot be looked at has not: it is being replaced. */
+  /**
+   * Whether they have changed since the last call. A file that cannot be looked at has not: it is
+   * being replaced.
+   */
   changed(): boolean {
     const before = this.#seen;
     this.#seen = this.#look() || before;
@@ -216,7 +291,9 @@ class WatchedFiles {
   #look(): string {
     const { cert, key, ca } = this.#options();
     try {
-      const paths = [cert, key, ca].filter((given) => typeof given === 'string' && !given.includes('-----BEGIN '));
+      const paths = [cert, key, ca].filter(
+        (given) => typeof given === 'string' && !given.includes('-----BEGIN '),
+      );
       return paths
         .map((path) => statSync(path as string))
         .map(({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`)
@@ -257,7 +334,11 @@ export const tls: Transport = {
   async listen(address, options, accept) {
     const { admission, handshakeTimeout } = options;
     const server = createServer(tlsServerOptions(options.tls));
-    const handshakes = new HandshakeTracker(server, true, { scheme: 'tls', handshakeTimeout, admission });
+    const handshakes = new HandshakeTracker(server, true, {
+      scheme: 'tls',
+      handshakeTimeout,
+      admission,
+    });
     const peerOf = (socket: TLSSocket): Peer => new TlsPeer('tls', socket);
     const open = (socket: TLSSocket): void => {
       const handshake = handshakes.find(socket);
@@ -266,7 +347,9 @@ export const tls: Transport = {
     };
     server.on('secureConnection', guardedOpen(open, peerOf, admission));
     const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
-    const listener = await listenWith(server, at, address, () => formatAddress('tls', address.host, (server.address() as AddressInfo).port));
+    const listener = await listenWith(server, at, address, () =>
+      formatAddress('tls', address.host, (server.address() as AddressInfo).port),
+    );
     return reloadable(closingHandshakes(listener, handshakes), server, options.tls);
   },
 

@@ -1,6 +1,6 @@
 /**
- * Puts a listening Unix socket at its path, and takes it away. Several processes may do so at once. The only files that are ever deleted
- * are our own, and sockets at which no process listens.
+ * Puts a listening Unix socket at its path, and takes it away. Several processes may do so at once.
+ * The only files that are ever deleted are our own, and sockets at which no process listens.
  */
 import { linkSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -9,7 +9,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Milliseconds between two attempts to take the lock. */
 const LOCK_RETRY = 10;
-/** Milliseconds. A lock is held for one attempt to connect on this machine; an older one is of a process that died. */
+/**
+ * Milliseconds. A lock is held for one attempt to connect on this machine; an older one is of a
+ * process that died.
+ */
 const LOCK_MAX_AGE = 5_000;
 
 /** A file, whatever its path is. */
@@ -26,7 +29,12 @@ function fileAt(path: string) {
 }
 
 function isSame(one: FileIdentity | undefined, other: FileIdentity | undefined): boolean {
-  return one !== undefined && one.dev === other?.dev && one.ino === other.ino && one.mtimeNs === other.mtimeNs;
+  return (
+    one !== undefined &&
+    one.dev === other?.dev &&
+    one.ino === other.ino &&
+    one.mtimeNs === other.mtimeNs
+  );
 }
 
 /** Gives a file a second path. False: there is a file at that path already, which stays. */
@@ -41,12 +49,16 @@ function link(file: string, path: string): boolean {
 }
 
 function addressInUse(path: string, why: string): Error {
-  return Object.assign(new Error(`listen EADDRINUSE: ${path} ${why}`), { code: 'EADDRINUSE', path });
+  return Object.assign(new Error(`listen EADDRINUSE: ${path} ${why}`), {
+    code: 'EADDRINUSE',
+    path,
+  });
 }
 
 /**
- * Gives the socket `own`, which listens already, the path `path` as a further one, or as its only one. A socket at which no process listens is replaced. Rejects
- * with EADDRINUSE when a process listens at the path, or when the file there is not a socket.
+ * Gives the socket `own`, which listens already, the path `path` as a further one, or as its only
+ * one. A socket at which no process listens is replaced. Rejects with EADDRINUSE when a process
+ * listens at the path, or when the file there is not a socket.
  */
 export async function placeSocket(own: string, path: string): Promise<FileIdentity> {
   const identity = lstatSync(own, { bigint: true });
@@ -56,8 +68,9 @@ export async function placeSocket(own: string, path: string): Promise<FileIdenti
 }
 
 /**
- * False: another process is at it, or the file is gone; try again. The lock is another path of our own socket. It is needed so that the
- * dead socket that was looked at is the file that is replaced: its owner is dead, other processes wait for the lock, and link() does not replace.
+ * False: another process is at it, or the file is gone; try again. The lock is another path of our
+ * own socket. It is needed so that the dead socket that was looked at is the file that is replaced:
+ * its owner is dead, other processes wait for the lock, and link() does not replace.
  */
 async function replaceStale(own: string, identity: FileIdentity, path: string): Promise<boolean> {
   const lock = join(dirname(path), `.${basename(path)}.lock`);
@@ -88,11 +101,16 @@ function isListening(path: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    socket.on('error', ({ code }: NodeJS.ErrnoException) => resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'));
+    socket.on('error', ({ code }: NodeJS.ErrnoException) =>
+      resolve(code !== 'ECONNREFUSED' && code !== 'ENOENT'),
+    );
   });
 }
 
-/** Deletes the file at `path` if it is the socket that placeSocket() put there. Throws when the system does not allow it. */
+/**
+ * Deletes the file at `path` if it is the socket that placeSocket() put there. Throws when the
+ * system does not allow it.
+ */
 export function removeSocket(path: string, identity: FileIdentity): void {
   if (isSame(identity, fileAt(path))) rmSync(path, { force: true });
 }

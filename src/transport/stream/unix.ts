@@ -1,4 +1,7 @@
-/** Unix domain sockets: `unix:///path/of/the/socket`; on Linux also `unix://@name`, a name that is no file. */
+/**
+ * Unix domain sockets: `unix:///path/of/the/socket`; on Linux also `unix://@name`, a name that is
+ * no file.
+ */
 import cluster from 'node:cluster';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
@@ -12,7 +15,10 @@ import type { Listener, ListenOptions, Peer, Transport, UnixOptions } from '../t
 import { dialled, guardedOpen, listenWith, SocketConnection } from './socket.js';
 import { placeSocket, removeSocket } from './unix-path.js';
 
-/** Bytes of sun_path in the system's sockaddr_un without the byte that ends it: unix(7), and sys/un.h of the BSDs and macOS. */
+/**
+ * Bytes of sun_path in the system's sockaddr_un without the byte that ends it: unix(7), and
+ * sys/un.h of the BSDs and macOS.
+ */
 const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
 
 let lastPeer = 0;
@@ -31,13 +37,23 @@ function systemPath(address: Address): string {
   const { path, text } = address;
   const abstract = isAbstract(address);
   if (abstract && process.platform !== 'linux')
-    throw gettyError('BAD_ADDRESS', `address: given "${text}", but only Linux has names that are no files`);
+    throw gettyError(
+      'BAD_ADDRESS',
+      `address: given "${text}", but only Linux has names that are no files`,
+    );
   const name = abstract ? path.slice(1) : path;
   const size = Buffer.byteLength(name);
-  if (name.includes('\0')) throw gettyError('BAD_ADDRESS', `address: given ${JSON.stringify(text)}, expected no zero byte`);
+  if (name.includes('\0'))
+    throw gettyError(
+      'BAD_ADDRESS',
+      `address: given ${JSON.stringify(text)}, expected no zero byte`,
+    );
   // Some releases of Node.js cut a longer path, and use another file.
   if (size > MAX_PATH_BYTES) {
-    throw gettyError('BAD_ADDRESS', `address: given "${text}", whose path has ${size} bytes, expected at most ${MAX_PATH_BYTES}`);
+    throw gettyError(
+      'BAD_ADDRESS',
+      `address: given "${text}", whose path has ${size} bytes, expected at most ${MAX_PATH_BYTES}`,
+    );
   }
   return abstract ? `\0${name}` : name;
 }
@@ -45,12 +61,17 @@ function systemPath(address: Address): string {
 /** Throws BAD_OPTION. */
 function checkUnixOptions(options: UnixOptions | undefined, address: Address): UnixOptions {
   if (options === undefined) return {};
-  if (typeof options !== 'object' || options === null) throw badOption('unix', options, '{ mode, group }');
+  if (typeof options !== 'object' || options === null)
+    throw badOption('unix', options, '{ mode, group }');
   const { mode, group } = options;
   if (mode !== undefined) checkInteger('unix.mode', mode, 0o777);
   if (group !== undefined) checkInteger('unix.group', group, 2 ** 32 - 2);
   if ((mode ?? group) !== undefined && (isAbstract(address) || cluster.isWorker)) {
-    throw badOption('unix', options, 'no mode and no group for a name that is no file, or in a worker of node:cluster');
+    throw badOption(
+      'unix',
+      options,
+      'no mode and no group for a name that is no file, or in a worker of node:cluster',
+    );
   }
   return options;
 }
@@ -65,10 +86,15 @@ function listenFailed({ text }: Address, error: unknown): GettyError {
 }
 
 /**
- * The socket is made in a directory that only this user may enter, and moves to its path when it listens and has its mode and group. So a peer finds it
- * complete or not at all, and Node.js, which deletes the path that it made when the server closes, deletes nothing at ours.
+ * The socket is made in a directory that only this user may enter, and moves to its path when it
+ * listens and has its mode and group. So a peer finds it complete or not at all, and Node.js, which
+ * deletes the path that it made when the server closes, deletes nothing at ours.
  */
-async function listenAtPath(server: Server, address: Address, options: ListenOptions): Promise<Listener> {
+async function listenAtPath(
+  server: Server,
+  address: Address,
+  options: ListenOptions,
+): Promise<Listener> {
   const { path } = address;
   const { mode, group } = checkUnixOptions(options.unix, address);
   let directory: string;
@@ -89,10 +115,12 @@ async function listenAtPath(server: Server, address: Address, options: ListenOpt
         ...listener,
         close() {
           try {
-            // First, while this server listens: another server takes a path only when no process listens there.
+            // First, while this server listens: another server takes a path only when no process
+            // listens there.
             removeSocket(path, identity);
           } catch {
-            // The directory may not be changed any more. The socket stays, and the next server replaces it.
+            // The directory may not be changed any more. The socket stays, and the next server
+            // replaces it.
           }
           return listener.close();
         },
@@ -106,11 +134,23 @@ async function listenAtPath(server: Server, address: Address, options: ListenOpt
   }
 }
 
-/** Listens at `own`, a longer path than that of the address, which may be too long for the system. */
-async function bind(server: Server, own: string, address: Address, options: ListenOptions): Promise<Listener> {
-  const at = (path: string) => listenWith(server, { path, backlog: options.backlog }, address, () => `unix://${address.path}`);
+/**
+ * Listens at `own`, a longer path than that of the address, which may be too long for the system.
+ */
+async function bind(
+  server: Server,
+  own: string,
+  address: Address,
+  options: ListenOptions,
+): Promise<Listener> {
+  const at = (path: string) =>
+    listenWith(server, { path, backlog: options.backlog }, address, () => `unix://${address.path}`);
   if (Buffer.byteLength(own) <= MAX_PATH_BYTES) return at(own);
-  if (process.platform !== 'linux') throw gettyError('BAD_ADDRESS', `address: given "${address.text}", whose directory has too long a path`);
+  if (process.platform !== 'linux')
+    throw gettyError(
+      'BAD_ADDRESS',
+      `address: given "${address.text}", whose directory has too long a path`,
+    );
   const directory = openSync(dirname(own), 'r');
   try {
     return await at(own.replace(dirname(own), `/proc/self/fd/${directory}`));
@@ -127,18 +167,30 @@ export const unix: Transport = {
   async listen(address, options, accept) {
     const path = systemPath(address);
     const peerOf = (): Peer => serverSide(address);
-    const open = guardedOpen<Socket>((socket) => accept(new SocketConnection(socket, peerOf())), peerOf, options.admission);
+    const open = guardedOpen<Socket>(
+      (socket) => accept(new SocketConnection(socket, peerOf())),
+      peerOf,
+      options.admission,
+    );
     const server = createServer({ allowHalfOpen: true }, open);
     if (!isAbstract(address) && !cluster.isWorker) return listenAtPath(server, address, options);
     checkUnixOptions(options.unix, address);
     // The workers of node:cluster share the socket that their primary process has at the path.
-    return listenWith(server, { path, backlog: options.backlog }, address, () => `unix://${address.path}`);
+    return listenWith(
+      server,
+      { path, backlog: options.backlog },
+      address,
+      () => `unix://${address.path}`,
+    );
   },
 
   async dial(address, _options, signal) {
     const socket = connect({ path: systemPath(address), allowHalfOpen: true });
     await dialled(socket, 'connect', address, signal);
     const path = `unix://${address.path}`;
-    return new SocketConnection(socket, { localAddress: `${path}#client-${++lastPeer}`, remoteAddress: path });
+    return new SocketConnection(socket, {
+      localAddress: `${path}#client-${++lastPeer}`,
+      remoteAddress: path,
+    });
   },
 };

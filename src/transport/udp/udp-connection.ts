@@ -1,4 +1,6 @@
-/** A peer over UDP as a message transport: each message is one datagram, each datagram one message. */
+/**
+ * A peer over UDP as a message transport: each message is one datagram, each datagram one message.
+ */
 import type { Socket } from 'node:dgram';
 import { gettyError } from '../../core/errors.js';
 import { faultError, guard } from '../../core/guard.js';
@@ -7,7 +9,10 @@ import type { ByteWriter } from '../buffers/byte-writer.js';
 import { beginEvent, endEvent } from '../session/flush-scheduler.js';
 import type { Connection, ConnectionEvents, Peer } from '../types.js';
 
-/** While a session is paused it keeps datagrams as long as those that are kept take less than this; the rest are lost. */
+/**
+ * While a session is paused it keeps datagrams as long as those that are kept take less than this;
+ * the rest are lost.
+ */
 const HELD_BYTES = 64 * 1024;
 /** What a datagram costs in memory besides its bytes: empty ones must not be free. */
 const HELD_OVERHEAD = 256;
@@ -33,7 +38,10 @@ export abstract class UdpConnection implements Connection {
   readonly remoteAddress: string;
   readonly #socket: Socket;
   readonly #maxDatagramBytes: number;
-  /** False: the socket does not tell what it has queued, so the outcome of every datagram is asked for. Some versions of Deno and Bun are so. */
+  /**
+   * False: the socket does not tell what it has queued, so the outcome of every datagram is asked
+   * for. Some versions of Deno and Bun are so.
+   */
   readonly #tellsQueue: boolean;
   #events: ConnectionEvents | undefined;
   /** Until the session resumes it for the first time, which says that it is open. */
@@ -42,7 +50,10 @@ export abstract class UdpConnection implements Connection {
   #heldBytes = 0;
   /** Bytes that went into the socket's queue since it was last seen empty. */
   #queuedBytes = 0;
-  /** Datagrams whose outcome we asked for and do not know yet, and the bytes written since the oldest of them. */
+  /**
+   * Datagrams whose outcome we asked for and do not know yet, and the bytes written since the
+   * oldest of them.
+   */
   #asked = 0;
   #askedBytes = 0;
   #unasked = 0;
@@ -60,7 +71,10 @@ export abstract class UdpConnection implements Connection {
     this.#tellsQueue = typeof socket.getSendQueueSize === 'function';
   }
 
-  /** Give one datagram to the socket, which tells `sent` what came of it, but never before this returns. */
+  /**
+   * Give one datagram to the socket, which tells `sent` what came of it, but never before this
+   * returns.
+   */
   protected abstract transmit(datagram: Uint8Array, sent: Sent | undefined): void;
   /** It is over: let go of the socket, or of the share of it. Called once. */
   protected abstract release(): void;
@@ -104,7 +118,8 @@ export abstract class UdpConnection implements Connection {
 
   resume(): void {
     this.#paused = false;
-    // One by one: the session may pause at any of them, and what it has not taken stays bounded here.
+    // One by one: the session may pause at any of them, and what it has not taken stays bounded
+    // here.
     while (!this.#paused) {
       const datagram = this.#held.shift();
       if (datagram === undefined) return;
@@ -138,8 +153,9 @@ export abstract class UdpConnection implements Connection {
 
   write(datagram: Uint8Array): void {
     if (this.#closed) return;
-    // To be told what came of a datagram costs a tenth of sending it. While the peer is heard between one and the next, asking for one in
-    // ASK_EACH is enough: when sending fails the peer falls silent, and then we ask for each.
+    // To be told what came of a datagram costs a tenth of sending it. While the peer is heard
+    // between one and the next, asking for one in ASK_EACH is enough: when sending fails the peer
+    // falls silent, and then we ask for each.
     const ask = this.#askNext || !this.#heard || ++this.#unasked >= ASK_EACH || !this.#tellsQueue;
     this.#heard = false;
     if (ask) {
@@ -149,8 +165,10 @@ export abstract class UdpConnection implements Connection {
     }
     if (this.#asked > 0) this.#askedBytes += datagram.length;
     this.transmit(datagram, ask ? this.#told : undefined);
-    // Mostly the system takes it at once. What is queued is told as taken by #watchQueue alone, for somebody may wait for that.
-    if (this.#tellsQueue && (this.#queuedBytes > 0 || this.#socket.getSendQueueSize() > 0)) this.#queue(datagram.length);
+    // Mostly the system takes it at once. What is queued is told as taken by #watchQueue alone, for
+    // somebody may wait for that.
+    if (this.#tellsQueue && (this.#queuedBytes > 0 || this.#socket.getSendQueueSize() > 0))
+      this.#queue(datagram.length);
   }
 
   #queue(bytes: number): void {
@@ -158,7 +176,10 @@ export abstract class UdpConnection implements Connection {
     this.#queuedBytes += bytes;
   }
 
-  /** The queue is the socket's, which a server's connections share, and nothing tells when it is empty. */
+  /**
+   * The queue is the socket's, which a server's connections share, and nothing tells when it is
+   * empty.
+   */
   readonly #watchQueue = (): void => {
     if (this.#closed || this.#queuedBytes === 0) return;
     const before = this.#queuedBytes;
@@ -170,7 +191,8 @@ export abstract class UdpConnection implements Connection {
   readonly #told: Sent = (error) => {
     if (this.#closed) return;
     if (error !== null) {
-      // This datagram did not leave, and of those after it nobody knows: send() must not succeed for them, so the session ends.
+      // This datagram did not leave, and of those after it nobody knows: send() must not succeed
+      // for them, so the session ends.
       this.#queuedBytes = this.#askedBytes;
       this.#events?.onTaken();
       this.lose(error);
@@ -204,8 +226,17 @@ export abstract class UdpConnection implements Connection {
   }
 
   protected lose(cause: Error): void {
-    const hint = (cause as NodeJS.ErrnoException).code === 'EACCES' ? '; a broadcast address needs the option udp.broadcast' : '';
-    this.#finish(gettyError('CONNECTION_LOST', `${this.remoteAddress} cannot be reached: ${cause.message}${hint}`, cause));
+    const hint =
+      (cause as NodeJS.ErrnoException).code === 'EACCES'
+        ? '; a broadcast address needs the option udp.broadcast'
+        : '';
+    this.#finish(
+      gettyError(
+        'CONNECTION_LOST',
+        `${this.remoteAddress} cannot be reached: ${cause.message}${hint}`,
+        cause,
+      ),
+    );
   }
 
   /** Handling a datagram threw: that is the end of this session alone. For guard(). */

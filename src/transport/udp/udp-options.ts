@@ -35,12 +35,21 @@ export function resolveUdp(given: UdpOptions | undefined): ResolvedUdpOptions {
   const options = withDefaults(UDP_DEFAULTS, given, RANGES);
   const { multicast, multicastInterface, multicastTtl } = options;
   if (!Array.isArray(multicast) || !multicast.every(isMulticast)) {
-    throw badOption('udp.multicast', multicast, 'a list of multicast addresses, such as 239.1.2.3 or ff02::1234');
+    throw badOption(
+      'udp.multicast',
+      multicast,
+      'a list of multicast addresses, such as 239.1.2.3 or ff02::1234',
+    );
   }
   if (multicastInterface !== '' && isIP(multicastInterface) === 0) {
-    throw badOption('udp.multicastInterface', multicastInterface, 'the IPv4 address of an interface, or ::%eth0 for IPv6');
+    throw badOption(
+      'udp.multicastInterface',
+      multicastInterface,
+      'the IPv4 address of an interface, or ::%eth0 for IPv6',
+    );
   }
-  if (!Number.isInteger(multicastTtl)) throw badOption('udp.multicastTtl', multicastTtl, 'a whole number from 0 to 255');
+  if (!Number.isInteger(multicastTtl))
+    throw badOption('udp.multicastTtl', multicastTtl, 'a whole number from 0 to 255');
   return options;
 }
 

@@ -12,14 +12,19 @@ import type { ResolvedUdpOptions } from './udp-options.js';
 
 /** What a Go client opens with. It is no message, and expects no answer. */
 export const CONNECT_PING = Buffer.from('connect-ping');
-/** Milliseconds after which a silent peer is forgotten, unless the setup has an idleTimeout: a peer does not say that it goes. */
+/**
+ * Milliseconds after which a silent peer is forgotten, unless the setup has an idleTimeout: a peer
+ * does not say that it goes.
+ */
 const IDLE_TIMEOUT = 60_000;
 
 /** Milliseconds for which the list of this machine's addresses counts. */
 const OWN_ADDRESSES_MS = 1_000;
 
 function ownAddresses(): ReadonlySet<string> {
-  return new Set(Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address)));
+  return new Set(
+    Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => address)),
+  );
 }
 
 /** One peer of a server. */
@@ -37,7 +42,11 @@ class UdpPeer extends UdpConnection {
 
   constructor(server: UdpListener, host: string, port: number, trusted: boolean) {
     const { socket, options, localAddress } = server;
-    super(socket, { localAddress, remoteAddress: formatAddress('udp', host, port) }, options.maxDatagramBytes);
+    super(
+      socket,
+      { localAddress, remoteAddress: formatAddress('udp', host, port) },
+      options.maxDatagramBytes,
+    );
     this.host = host;
     this.port = port;
     this.#server = server;
@@ -53,7 +62,12 @@ class UdpPeer extends UdpConnection {
   }
 
   receive(datagram: Buffer): void {
-    if (datagram.length === CONNECT_PING.length && this.#connectPing && datagram.equals(CONNECT_PING)) this.alive();
+    if (
+      datagram.length === CONNECT_PING.length &&
+      this.#connectPing &&
+      datagram.equals(CONNECT_PING)
+    )
+      this.alive();
     else this.deliver(datagram);
   }
 
@@ -61,7 +75,10 @@ class UdpPeer extends UdpConnection {
     this.#trusted = true;
   }
 
-  /** Anybody can write a stranger's address on a datagram; then the stranger gets our answers. So they are never more than what came. */
+  /**
+   * Anybody can write a stranger's address on a datagram; then the stranger gets our answers. So
+   * they are never more than what came.
+   */
   protected override admit(bytes: number): void {
     if (this.#trusted) return;
     if (bytes > this.#bytesLeft || this.#datagramsLeft < 1) {
@@ -75,7 +92,10 @@ class UdpPeer extends UdpConnection {
     this.#datagramsLeft--;
   }
 
-  protected override transmit(datagram: Uint8Array, sent: ((error: Error | null) => void) | undefined): void {
+  protected override transmit(
+    datagram: Uint8Array,
+    sent: ((error: Error | null) => void) | undefined,
+  ): void {
     this.#server.socket.send(datagram, this.port, this.host, sent);
   }
 
@@ -103,7 +123,13 @@ export class UdpListener implements Listener {
   #done: (() => void) | undefined;
 
   /** `socket` is bound. */
-  constructor(socket: Socket, address: Address, options: ResolvedUdpOptions, admission: Admission, accept: (connection: Connection) => void) {
+  constructor(
+    socket: Socket,
+    address: Address,
+    options: ResolvedUdpOptions,
+    admission: Admission,
+    accept: (connection: Connection) => void,
+  ) {
     const bound = socket.address();
     this.socket = socket;
     this.options = options;
@@ -114,7 +140,11 @@ export class UdpListener implements Listener {
     this.address = formatAddress('udp', address.host, bound.port);
     this.localAddress = formatAddress('udp', bound.address, bound.port);
     socket.on('message', this.#receive);
-    socket.on('error', (error) => process.emitWarning(gettyError('LISTEN_FAILED', `at ${this.address}: ${messageOf(error)}`, error)));
+    socket.on('error', (error) =>
+      process.emitWarning(
+        gettyError('LISTEN_FAILED', `at ${this.address}: ${messageOf(error)}`, error),
+      ),
+    );
   }
 
   readonly #acceptFailed = (peer: Connection, error: unknown): void => {
@@ -124,12 +154,15 @@ export class UdpListener implements Listener {
 
   readonly #receive = (datagram: Buffer, { address, port }: RemoteInfo): void => {
     let peer = this.#last;
-    if (peer === undefined || peer.port !== port || peer.host !== address) peer = this.#peers.get(address)?.get(port);
+    if (peer === undefined || peer.port !== port || peer.host !== address)
+      peer = this.#peers.get(address)?.get(port);
     this.#last = peer;
     if (peer !== undefined) peer.credit(datagram.length);
     else {
-      // Nothing can be sent to port 0. To answer ourselves would never end; such a datagram is forged, or ours to a multicast group.
-      if (this.#closed !== undefined || port === 0 || (port === this.#port && this.#isOwn(address))) return;
+      // Nothing can be sent to port 0. To answer ourselves would never end; such a datagram is
+      // forged, or ours to a multicast group.
+      if (this.#closed !== undefined || port === 0 || (port === this.#port && this.#isOwn(address)))
+        return;
       peer = this.#add(address, port, false);
       // Before onOpen, which may answer already.
       peer.credit(datagram.length);
@@ -168,7 +201,8 @@ export class UdpListener implements Listener {
     const host = this.#hostOf(address);
     const known = this.#peers.get(host)?.get(address.port);
     if (known !== undefined) return known;
-    if (this.#closed !== undefined) throw gettyError('ENDPOINT_CLOSED', `the server at ${this.address} takes no new peers`);
+    if (this.#closed !== undefined)
+      throw gettyError('ENDPOINT_CLOSED', `the server at ${this.address} takes no new peers`);
     const peer = this.#add(host, address.port, true);
     this.#accept(peer);
     return peer;
@@ -185,7 +219,10 @@ export class UdpListener implements Listener {
       const address = withoutZone(host);
       return new SocketAddress({ address, family: 'ipv6' }).address + host.slice(address.length);
     }
-    throw gettyError('BAD_ADDRESS', `peer: given ${JSON.stringify(text)}, expected udp://, an IPv${ours} address, and a port from 1 to 65535`);
+    throw gettyError(
+      'BAD_ADDRESS',
+      `peer: given ${JSON.stringify(text)}, expected udp://, an IPv${ours} address, and a port from 1 to 65535`,
+    );
   }
 
   forget(peer: UdpPeer): void {
@@ -197,7 +234,10 @@ export class UdpListener implements Listener {
     this.#closeWhenAlone();
   }
 
-  /** The socket belongs to those that are still there, so the port is free when the last of them is gone. */
+  /**
+   * The socket belongs to those that are still there, so the port is free when the last of them is
+   * gone.
+   */
   close(): Promise<void> {
     if (this.#closed === undefined) {
       this.#closed = new Promise((resolve) => {

@@ -1,15 +1,18 @@
 /**
- * UDP. A peer is an address and a port, and its datagrams are messages of one session. What UDP does not have, nothing here invents: datagrams
- * may be lost, doubled or out of order, and nobody is told of an end.
+ * UDP. A peer is an address and a port, and its datagrams are messages of one session. What UDP
+ * does not have, nothing here invents: datagrams may be lost, doubled or out of order, and nobody
+ * is told of an end.
  *
- * Who sent a datagram is not known: the sender's address on it can be forged. So a server sends a peer that is not trusted no more than came
- * from its address (`udp.amplification`), and is no use for flooding a third party. Further datagrams prove nothing, for a forger can send
- * many: only the protocol above can find out who a peer is, for instance by a secret that the peer must repeat, and then says trust(). The limit
- * does not keep a forger from speaking in a peer's name, nor from taking places of `maxSessions` until they are idle; a protocol that
- * cares proves each message.
+ * Who sent a datagram is not known: the sender's address on it can be forged. So a server sends a
+ * peer that is not trusted no more than came from its address (`udp.amplification`), and is no use
+ * for flooding a third party. Further datagrams prove nothing, for a forger can send many: only the
+ * protocol above can find out who a peer is, for instance by a secret that the peer must repeat,
+ * and then says trust(). The limit does not keep a forger from speaking in a peer's name, nor from
+ * taking places of `maxSessions` until they are idle; a protocol that cares proves each message.
  *
- * A session whose datagram the system refuses to send (no route, not permitted, nobody at the port) is lost with CONNECTION_LOST, and a client
- * connects again, as it does with other transports. Mostly a peer that is gone shows by its silence alone: give clients an idleTimeout.
+ * A session whose datagram the system refuses to send (no route, not permitted, nobody at the port)
+ * is lost with CONNECTION_LOST, and a client connects again, as it does with other transports.
+ * Mostly a peer that is gone shows by its silence alone: give clients an idleTimeout.
  */
 
 import { createSocket, type Socket } from 'node:dgram';
@@ -29,8 +32,15 @@ interface Host {
   readonly family: number;
 }
 
-/** Names are resolved once, before there is a socket; Node would ask for each datagram otherwise, and wait a tick even for an IP address. */
-const asGiven = (ip: string, family: unknown, done: (error: null, ip: string, family: unknown) => void): void => done(null, ip, family);
+/**
+ * Names are resolved once, before there is a socket; Node would ask for each datagram otherwise,
+ * and wait a tick even for an IP address.
+ */
+const asGiven = (
+  ip: string,
+  family: unknown,
+  done: (error: null, ip: string, family: unknown) => void,
+): void => done(null, ip, family);
 
 function makeSocket({ family }: Host): Socket {
   return createSocket({ type: family === 6 ? 'udp6' : 'udp4', lookup: asGiven as never });
@@ -62,7 +72,15 @@ function ready(socket: Socket, begin: (done: (error?: Error) => void) => void): 
 
 /** Of a bound socket. */
 function configure(socket: Socket, options: ResolvedUdpOptions): void {
-  const { receiveBufferBytes, sendBufferBytes, broadcast, multicast, multicastInterface, multicastTtl, multicastLoopback } = options;
+  const {
+    receiveBufferBytes,
+    sendBufferBytes,
+    broadcast,
+    multicast,
+    multicastInterface,
+    multicastTtl,
+    multicastLoopback,
+  } = options;
   if (receiveBufferBytes > 0) socket.setRecvBufferSize(receiveBufferBytes);
   if (sendBufferBytes > 0) socket.setSendBufferSize(sendBufferBytes);
   if (broadcast) socket.setBroadcast(true);
@@ -73,7 +91,9 @@ function configure(socket: Socket, options: ResolvedUdpOptions): void {
     try {
       socket.addMembership(group, multicastInterface || undefined);
     } catch (error) {
-      throw new Error(`the multicast group ${group} cannot be joined: ${messageOf(error)}`, { cause: error });
+      throw new Error(`the multicast group ${group} cannot be joined: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
   }
 }
@@ -104,12 +124,16 @@ async function boundToAll(port: number, options: ResolvedUdpOptions): Promise<So
 const textOf = ({ address, port }: AddressInfo): string => formatAddress('udp', address, port);
 
 /**
- * The address of a name that a client's last session was lost with: the next attempt begins with the address after it. A datagram socket connects to an
- * address where no server is, so an attempt itself cannot try the next one.
+ * The address of a name that a client's last session was lost with: the next attempt begins with
+ * the address after it. A datagram socket connects to an address where no server is, so an attempt
+ * itself cannot try the next one.
  */
 const lostWith = new WeakMap<Address, string>();
 
-/** The client's side: a socket of its own, connected, so that the system drops what others send and tells when no server is there. */
+/**
+ * The client's side: a socket of its own, connected, so that the system drops what others send and
+ * tells when no server is there.
+ */
 class UdpClientConnection extends UdpConnection {
   readonly #socket: Socket;
   readonly #target: Address;
@@ -117,9 +141,17 @@ class UdpClientConnection extends UdpConnection {
   /** The server has sent something. */
   #answered = false;
 
-  constructor(socket: Socket, target: Address, { maxDatagramBytes, connectPing }: ResolvedUdpOptions) {
+  constructor(
+    socket: Socket,
+    target: Address,
+    { maxDatagramBytes, connectPing }: ResolvedUdpOptions,
+  ) {
     const remote = socket.remoteAddress();
-    super(socket, { localAddress: textOf(socket.address()), remoteAddress: textOf(remote) }, maxDatagramBytes);
+    super(
+      socket,
+      { localAddress: textOf(socket.address()), remoteAddress: textOf(remote) },
+      maxDatagramBytes,
+    );
     this.#socket = socket;
     this.#target = target;
     this.#ip = remote.address;
@@ -140,7 +172,10 @@ class UdpClientConnection extends UdpConnection {
     super.lose(cause);
   }
 
-  protected override transmit(datagram: Uint8Array, sent: ((error: Error | null) => void) | undefined): void {
+  protected override transmit(
+    datagram: Uint8Array,
+    sent: ((error: Error | null) => void) | undefined,
+  ): void {
     this.#socket.send(datagram, sent);
   }
 
@@ -161,29 +196,47 @@ export const udp: Transport = {
         : bound((await resolveHosts(address.host))[0] as Host, address.port, settings));
       return new UdpListener(socket, address, settings, options.admission, accept);
     } catch (error) {
-      throw gettyError('LISTEN_FAILED', `cannot listen at ${address.text}: ${messageOf(error)}`, error);
+      throw gettyError(
+        'LISTEN_FAILED',
+        `cannot listen at ${address.text}: ${messageOf(error)}`,
+        error,
+      );
     }
   },
 
   async dial(address, options, signal) {
     const settings = resolveUdp(options.udp);
-    if (settings.multicast.length > 0) throw badOption('udp.multicast', settings.multicast, 'none for a client: only a server can join groups');
+    if (settings.multicast.length > 0)
+      throw badOption(
+        'udp.multicast',
+        settings.multicast,
+        'none for a client: only a server can join groups',
+      );
     let failure: unknown;
     try {
       const hosts = await untilAborted(resolveHosts(address.host || 'localhost'), signal);
       const first = hosts.findIndex(({ ip }) => ip === lostWith.get(address)) + 1;
       for (const host of [...hosts.slice(first), ...hosts.slice(0, first)]) {
         try {
-          return new UdpClientConnection(await connected(host, address.port, settings), address, settings);
+          return new UdpClientConnection(
+            await connected(host, address.port, settings),
+            address,
+            settings,
+          );
         } catch (error) {
-          // Without IPv6 on this machine, for instance, the system has no route to one of the addresses.
+          // Without IPv6 on this machine, for instance, the system has no route to one of the
+          // addresses.
           failure = error;
         }
       }
     } catch (error) {
       failure = error;
     }
-    throw gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(failure)}`, failure);
+    throw gettyError(
+      'CONNECT_FAILED',
+      `cannot connect to ${address.text}: ${messageOf(failure)}`,
+      failure,
+    );
   },
 };
 

@@ -10,7 +10,13 @@ import { MAX_WAITING_BYTES, onNextTurn, spend, unitsOf } from '../../core/turn.j
 import { ByteWriter } from '../buffers/byte-writer.js';
 import { CloseError } from '../close-code.js';
 import { now } from '../session/flush-scheduler.js';
-import type { Connection, ConnectionEvents, MessageLimits, PeerCertificate, WebSocketRequest } from '../types.js';
+import type {
+  Connection,
+  ConnectionEvents,
+  MessageLimits,
+  PeerCertificate,
+  WebSocketRequest,
+} from '../types.js';
 import type { MessageDeflate } from './deflate.js';
 import {
   CLOSE,
@@ -28,15 +34,22 @@ import {
 
 /** How long a peer that broke the protocol may take to read why, in ms. */
 const LINGER = 1_000;
-/** How often a peer is told that this side is alive, while a message of it is under way. Milliseconds. */
+/**
+ * How often a peer is told that this side is alive, while a message of it is under way.
+ * Milliseconds.
+ */
 const SIGN_OF_LIFE_PERIOD = 200;
 /**
- * Bytes that a paused session takes in, so that it answers the pings and hears the close behind them. Then the stream is paused too. What a
- * message takes in memory besides its bytes counts as well: empty ones must not be free.
+ * Bytes that a paused session takes in, so that it answers the pings and hears the close behind
+ * them. Then the stream is paused too. What a message takes in memory besides its bytes counts as
+ * well: empty ones must not be free.
  */
 const MAX_HELD_BYTES = 64 * 1024;
 const HELD_OVERHEAD = 256;
-/** Bytes of pongs that wait for the peer to read. Beyond them only the latest ping is answered (RFC 6455, section 5.5.3). */
+/**
+ * Bytes of pongs that wait for the peer to read. Beyond them only the latest ping is answered (RFC
+ * 6455, section 5.5.3).
+ */
 const MAX_PONG_BYTES = 64 * 1024;
 const EMPTY = Buffer.alloc(0);
 /** Going away, and no code at all, are orderly ends too. */
@@ -132,8 +145,11 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
       masked: !this.#masked,
       maxMessageBytes,
       inflate: deflate && ((bytes) => deflate.inflate(bytes, maxMessageBytes, maxInflatedBytes)),
-      inflateStart: deflate && ((bytes) => deflate.inflateStart(bytes, maxMessageBytes, maxInflatedBytes)),
-      inflateLater: deflate && ((bytes, done) => deflate.inflateLater(bytes, maxMessageBytes, maxInflatedBytes, done)),
+      inflateStart:
+        deflate && ((bytes) => deflate.inflateStart(bytes, maxMessageBytes, maxInflatedBytes)),
+      inflateLater:
+        deflate &&
+        ((bytes, done) => deflate.inflateLater(bytes, maxMessageBytes, maxInflatedBytes, done)),
       onInflated: deflate && (() => this.#onInflated()),
     });
     this.#stream.attach(this, limits);
@@ -151,8 +167,10 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
 
   #read(): void {
     if (this.#reading || this.#waitsForTurn) return;
-    // Messages are counted by the session, but not the control frames and fragments that may be here.
-    if (this.#parser !== undefined && spend(unitsOf(this.#parser.bufferedBytes))) return this.#waitForTurn();
+    // Messages are counted by the session, but not the control frames and fragments that may be
+    // here.
+    if (this.#parser !== undefined && spend(unitsOf(this.#parser.bufferedBytes)))
+      return this.#waitForTurn();
     this.#reading = true;
     while (!this.#over) {
       if (this.#held !== undefined && !this.#paused) {
@@ -243,7 +261,8 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
 
   /** A message that is not whole counts too. */
   #pauseWhenFull(): void {
-    if (this.#heldBytes + (this.#parser?.bufferedBytes ?? 0) >= MAX_HELD_BYTES) this.#stream.pause();
+    if (this.#heldBytes + (this.#parser?.bufferedBytes ?? 0) >= MAX_HELD_BYTES)
+      this.#stream.pause();
   }
 
   #takeClose(code: number | undefined, reason: string): void {
@@ -252,7 +271,11 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     this.#closeReason = reason;
     if (code === undefined || ORDERLY.includes(code)) return;
     const why = reason === '' ? '' : `: ${JSON.stringify(reason)}`;
-    this.#error = new CloseError(`${this.remoteAddress} closed with code ${code}${why}`, code, reason);
+    this.#error = new CloseError(
+      `${this.remoteAddress} closed with code ${code}${why}`,
+      code,
+      reason,
+    );
   }
 
   /** The peer has closed, and every message before its close is delivered. */
@@ -263,7 +286,10 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     this.#events?.onEnd();
   }
 
-  /** The peer broke the protocol or a limit: for us it is over; the peer is told why, after what was written for it. */
+  /**
+   * The peer broke the protocol or a limit: for us it is over; the peer is told why, after what was
+   * written for it.
+   */
   #fail(cause: FrameError): void {
     if (this.#over) return;
     this.#events?.onClosing?.();
@@ -271,7 +297,8 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     const error = new GettyError(code, `${this.remoteAddress}: ${message}`, cause.cause);
     if (!this.#closeSent) this.#sendClose(closeCode);
     this.#stream.end();
-    // Destroyed at once, the system would drop what is not sent, and our close with it when the peer goes on sending.
+    // Destroyed at once, the system would drop what is not sent, and our close with it when the
+    // peer goes on sending.
     this.#linger = startTimer(() => this.#stream.destroy(), LINGER);
     this.#stream.linger?.();
     this.#finish(error);
@@ -290,9 +317,13 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     }
   }
 
-  /** Each ping has its pong, as long as the peer reads them: a flood of pings must not fill our queue. */
+  /**
+   * Each ping has its pong, as long as the peer reads them: a flood of pings must not fill our
+   * queue.
+   */
   #takePing(payload: Buffer): void {
-    if (this.#ping !== undefined || !this.#addPong(payload)) this.#ping = keepable(payload, 0, payload.length);
+    if (this.#ping !== undefined || !this.#addPong(payload))
+      this.#ping = keepable(payload, 0, payload.length);
   }
 
   /** False: too many wait for the peer to read. */
@@ -306,7 +337,10 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     return true;
   }
 
-  /** A message is under way for long: an unsolicited pong (RFC 6455, section 5.5.3) tells the peer that this side is alive. */
+  /**
+   * A message is under way for long: an unsolicited pong (RFC 6455, section 5.5.3) tells the peer
+   * that this side is alive.
+   */
   #giveSignOfLife(): void {
     const time = now();
     if (time - Math.max(this.#partialSince, this.#signedAt) < SIGN_OF_LIFE_PERIOD) return;
@@ -318,7 +352,8 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     if (this.#pongs === undefined && this.#ping === undefined) return;
     if (this.#closeSent || this.#over) return;
     // Those before them have left.
-    if (this.#written - this.#stream.bufferedBytes >= this.#pongEnd) this.#pongBytes = this.#pongs?.length ?? 0;
+    if (this.#written - this.#stream.bufferedBytes >= this.#pongEnd)
+      this.#pongBytes = this.#pongs?.length ?? 0;
     if (this.#ping !== undefined && this.#addPong(this.#ping)) this.#ping = undefined;
     if (this.#pongs === undefined) return;
     const { written } = this.#pongs;
@@ -332,7 +367,10 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     return this.#partialSince > 0 ? now() - this.#partialSince : 0;
   }
 
-  /** Frames are still read until enough is held: a peer whose pings are not answered would think that we are gone. */
+  /**
+   * Frames are still read until enough is held: a peer whose pings are not answered would think
+   * that we are gone.
+   */
   pause(): void {
     this.#paused = true;
     if (!this.#reading) this.#pauseWhenFull();
@@ -361,7 +399,8 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     const text = output.asText === true;
     let first = FIN | (text ? OPCODE.text : OPCODE.binary);
     const content = start + headerRoom(this.#masked);
-    if (text && !isUtf8(output.bytes.subarray(content, output.length))) throw gettyError('ENCODE_FAILED', 'a text message must be UTF-8');
+    if (text && !isUtf8(output.bytes.subarray(content, output.length)))
+      throw gettyError('ENCODE_FAILED', 'a text message must be UTF-8');
     const compressed = deflate?.deflate(output.bytes.subarray(content, output.length));
     if (compressed !== undefined) {
       output.length = content;
@@ -398,7 +437,10 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     this.#control(OPCODE.close, closePayload(code, reason));
   }
 
-  /** Both sides have sent their close; then it is the server that ends the stream first (RFC 6455, section 7.1.1). */
+  /**
+   * Both sides have sent their close; then it is the server that ends the stream first (RFC 6455,
+   * section 7.1.1).
+   */
   #endStream(): void {
     if (this.#settings.role === 'server' || this.#streamEnded) this.#stream.end();
   }

@@ -1,4 +1,7 @@
-/** The mask of a client's frames: four bytes that nobody can guess, XORed over the payload (RFC 6455, section 5.3). */
+/**
+ * The mask of a client's frames: four bytes that nobody can guess, XORed over the payload (RFC
+ * 6455, section 5.3).
+ */
 import { randomFillSync } from 'node:crypto';
 
 /** Below it a plain loop is faster than going by words. */
@@ -52,5 +55,6 @@ function applyByWords(bytes: Uint8Array, start: number, end: number, key: number
 }
 
 function applyByBytes(bytes: Uint8Array, start: number, end: number, key: number): void {
-  for (let at = start; at < end; at++) bytes[at] = (bytes[at] as number) ^ (key >>> (24 - 8 * ((at - start) & 3)));
+  for (let at = start; at < end; at++)
+    bytes[at] = (bytes[at] as number) ^ (key >>> (24 - 8 * ((at - start) & 3)));
 }

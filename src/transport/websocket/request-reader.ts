@@ -1,4 +1,7 @@
-/** Reads the one HTTP request of a connection with the parser of Node.js, and hands that parser no byte beyond it. */
+/**
+ * Reads the one HTTP request of a connection with the parser of Node.js, and hands that parser no
+ * byte beyond it.
+ */
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
@@ -14,8 +17,9 @@ const LF = 10;
 function ignore(): void {}
 
 /**
- * The parser has this stream for a socket. So it cannot read a second request, nor bytes that come after a refusal; what it writes is dropped. The socket
- * itself is read here: its request waits for a later turn of the event loop when the share of this turn is used up.
+ * The parser has this stream for a socket. So it cannot read a second request, nor bytes that come
+ * after a refusal; what it writes is dropped. The socket itself is read here: its request waits for
+ * a later turn of the event loop when the share of this turn is used up.
  */
 export class RequestReader extends Duplex {
   readonly socket: Socket;
@@ -29,28 +33,48 @@ export class RequestReader extends Duplex {
   #isWhole = false;
   #isReleased = false;
 
-  /** `parser` emits the request with this stream as its socket. `failed` is called when the handling throws. It must not throw. */
-  constructor(socket: Socket, parser: Server, failed: (reader: RequestReader, error: unknown) => void) {
+  /**
+   * `parser` emits the request with this stream as its socket. `failed` is called when the handling
+   * throws. It must not throw.
+   */
+  constructor(
+    socket: Socket,
+    parser: Server,
+    failed: (reader: RequestReader, error: unknown) => void,
+  ) {
     super();
     this.socket = socket;
     this.#failed = failed;
     // An error without a listener would end the process. The socket is closed after it.
-    socket.on('error', ignore).on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClose);
+    socket
+      .on('error', ignore)
+      .on('data', this.#onData)
+      .on('end', this.#onEnd)
+      .on('close', this.#onClose);
     parser.emit('connection', this);
   }
 
-  /** The request is decided: nothing more is read. Returns the bytes after it; undefined: it was decided before. */
+  /**
+   * The request is decided: nothing more is read. Returns the bytes after it; undefined: it was
+   * decided before.
+   */
   release(): Buffer | undefined {
     if (this.#isReleased) return undefined;
     this.#isReleased = true;
-    this.socket.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClose).pause();
+    this.socket
+      .off('data', this.#onData)
+      .off('end', this.#onEnd)
+      .off('close', this.#onClose)
+      .pause();
     this.destroy();
     return this.#rest;
   }
 
   readonly #onData = (chunk: Buffer): void => {
     // A part of a request takes little work, and the end of it is answered.
-    const isOver = spend(this.#hasBegun && chunk.length < 4 ? 1 : REQUEST_UNITS + unitsOf(chunk.length));
+    const isOver = spend(
+      this.#hasBegun && chunk.length < 4 ? 1 : REQUEST_UNITS + unitsOf(chunk.length),
+    );
     if (!isOver) return this.#read(chunk);
     this.socket.pause();
     const goOn = (): void => {

@@ -16,8 +16,14 @@ const BODY_HEADERS = ['content-length', 'transfer-encoding'];
 
 /** Throws BAD_OPTION. */
 export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocketOptions {
-  if (typeof options !== 'object' || options === null) throw badOption('websocket', options, 'an object');
-  const { protocols = [], compression = 'none', maxCompressBytes = MAX_COMPRESS_BYTES, text = false } = options;
+  if (typeof options !== 'object' || options === null)
+    throw badOption('websocket', options, 'an object');
+  const {
+    protocols = [],
+    compression = 'none',
+    maxCompressBytes = MAX_COMPRESS_BYTES,
+    text = false,
+  } = options;
   const { allowOrigin = [], allowHost = [], headers = {} } = options;
   if (
     !Array.isArray(protocols) ||
@@ -27,22 +33,39 @@ export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocket
     throw badOption('websocket.protocols', protocols, 'different names without spaces');
   }
   checkCompression(compression);
-  if (compression === 'snappy') throw badOption('websocket.compression', compression, "'none', 'deflate' or { deflate: level }");
+  if (compression === 'snappy')
+    throw badOption(
+      'websocket.compression',
+      compression,
+      "'none', 'deflate' or { deflate: level }",
+    );
   checkNumber('websocket.maxCompressBytes', maxCompressBytes, 0, Number.POSITIVE_INFINITY);
   if (typeof text !== 'boolean') throw badOption('websocket.text', text, 'true or false');
-  if (typeof allowOrigin !== 'function' && (!Array.isArray(allowOrigin) || !allowOrigin.every(isOrigin))) {
-    throw badOption('websocket.allowOrigin', allowOrigin, 'origins as browsers send them, such as https://example.org, or a function');
+  if (
+    typeof allowOrigin !== 'function' &&
+    (!Array.isArray(allowOrigin) || !allowOrigin.every(isOrigin))
+  ) {
+    throw badOption(
+      'websocket.allowOrigin',
+      allowOrigin,
+      'origins as browsers send them, such as https://example.org, or a function',
+    );
   }
   if (allowHost !== 'any' && (!Array.isArray(allowHost) || !allowHost.every(isHostName))) {
-    throw badOption('websocket.allowHost', allowHost, "host names in lower case and without ports, such as game.example, or 'any'");
+    throw badOption(
+      'websocket.allowHost',
+      allowHost,
+      "host names in lower case and without ports, such as game.example, or 'any'",
+    );
   }
   if (typeof headers !== 'function') checkHeaders(headers);
   return options;
 }
 
 /**
- * Whether a browser can send this text as an Origin header. No page of http or https has a pattern, a path, a default port or capital
- * letters in its origin, and no page has the scheme ws. Other schemes are those of apps and extensions.
+ * Whether a browser can send this text as an Origin header. No page of http or https has a pattern,
+ * a path, a default port or capital letters in its origin, and no page has the scheme ws. Other
+ * schemes are those of apps and extensions.
  */
 function isOrigin(origin: unknown): boolean {
   if (typeof origin !== 'string') return false;
@@ -54,7 +77,12 @@ function isOrigin(origin: unknown): boolean {
 
 /** A host name or an address as a URL has it. */
 function isHostName(name: unknown): boolean {
-  return typeof name === 'string' && name !== '' && !name.includes('*') && urlOf(`http://${name}`)?.hostname === name;
+  return (
+    typeof name === 'string' &&
+    name !== '' &&
+    !name.includes('*') &&
+    urlOf(`http://${name}`)?.hostname === name
+  );
 }
 
 function urlOf(text: string): URL | undefined {
@@ -68,28 +96,46 @@ function urlOf(text: string): URL | undefined {
 /** Throws BAD_OPTION, which names the header and never its value: that may be a secret. */
 function checkHeaders(headers: unknown): asserts headers is WebSocketHeaders {
   if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) {
-    throw badOption('websocket.headers', headers, 'an object of strings, or a function that returns one');
+    throw badOption(
+      'websocket.headers',
+      headers,
+      'an object of strings, or a function that returns one',
+    );
   }
   for (const [name, value] of Object.entries(headers)) {
     if (!TOKEN.test(name)) throw badOption('websocket.headers', name, 'names that HTTP allows');
     if (typeof value !== 'string' || !HEADER_VALUE.test(value)) {
-      throw badOption(`websocket.headers.${name}`, typeof value === 'string' ? 'another string' : typeof value, 'a string that HTTP allows');
+      throw badOption(
+        `websocket.headers.${name}`,
+        typeof value === 'string' ? 'another string' : typeof value,
+        'a string that HTTP allows',
+      );
     }
-    if (BODY_HEADERS.includes(name.toLowerCase())) throw badOption('websocket.headers', name, 'headers of a request without a body');
+    if (BODY_HEADERS.includes(name.toLowerCase()))
+      throw badOption('websocket.headers', name, 'headers of a request without a body');
   }
 }
 
 /**
- * The headers of one attempt: those given, or those that the given function makes for it. Rejects with BAD_OPTION for wrong ones, and with
- * CONNECT_FAILED when the function fails or the signal is aborted.
+ * The headers of one attempt: those given, or those that the given function makes for it. Rejects
+ * with BAD_OPTION for wrong ones, and with CONNECT_FAILED when the function fails or the signal is
+ * aborted.
  */
-export async function headersOf({ headers = {} }: WebSocketOptions, address: Address, signal: AbortSignal): Promise<WebSocketHeaders> {
+export async function headersOf(
+  { headers = {} }: WebSocketOptions,
+  address: Address,
+  signal: AbortSignal,
+): Promise<WebSocketHeaders> {
   if (typeof headers !== 'function') return headers;
   let made: unknown;
   try {
     made = await untilAborted(Promise.resolve().then(headers), signal);
   } catch (error) {
-    throw gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(error)}`, error);
+    throw gettyError(
+      'CONNECT_FAILED',
+      `cannot connect to ${address.text}: ${messageOf(error)}`,
+      error,
+    );
   }
   checkHeaders(made);
   return made;

@@ -1,4 +1,7 @@
-/** UTF-8 that arrives in pieces (RFC 3629): checks each piece as it comes, and knows whether the last character is whole. */
+/**
+ * UTF-8 that arrives in pieces (RFC 3629): checks each piece as it comes, and knows whether the
+ * last character is whole.
+ */
 import { isUtf8 } from 'node:buffer';
 
 const FIRST_MULTIBYTE = 0x80;
@@ -16,7 +19,10 @@ export class Utf8Validator {
     return this.#missing === 0;
   }
 
-  /** Checks the next bytes, from `start` to `end`. False: one of them cannot follow what came before. */
+  /**
+   * Checks the next bytes, from `start` to `end`. False: one of them cannot follow what came
+   * before.
+   */
   push(bytes: Uint8Array, start: number, end: number): boolean {
     let at = start;
     while (at < end && this.#missing > 0) if (!this.#continue(bytes[at++] as number)) return false;
@@ -28,7 +34,10 @@ export class Utf8Validator {
     return true;
   }
 
-  /** The ranges are those of RFC 3629, section 4: no overlong form, no surrogate, nothing past U+10FFFF. */
+  /**
+   * The ranges are those of RFC 3629, section 4: no overlong form, no surrogate, nothing past
+   * U+10FFFF.
+   */
   #begin(lead: number): boolean {
     if (lead < 0xc2 || lead > 0xf4) return false;
     this.#missing = lead < 0xe0 ? 1 : lead < 0xf0 ? 2 : 3;
@@ -46,7 +55,10 @@ export class Utf8Validator {
   }
 }
 
-/** Where a last character begins that needs more bytes than there are before `end`; `end` when there is none. */
+/**
+ * Where a last character begins that needs more bytes than there are before `end`; `end` when there
+ * is none.
+ */
 function incompleteFrom(bytes: Uint8Array, start: number, end: number): number {
   for (let at = end - 1; at >= start && at >= end - 3; at--) {
     const byte = bytes[at] as number;

@@ -1,8 +1,18 @@
 /** WebSocket: `ws://host:port/path`, and `wss://` over TLS. */
 
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http';
-import { type AddressInfo, connect, createServer as createStreamServer, type Socket, type Server as StreamServer } from 'node:net';
-import { connect as connectTls, createServer as createSecureServer, type TLSSocket } from 'node:tls';
+import {
+  type AddressInfo,
+  connect,
+  createServer as createStreamServer,
+  type Socket,
+  type Server as StreamServer,
+} from 'node:net';
+import {
+  connect as connectTls,
+  createServer as createSecureServer,
+  type TLSSocket,
+} from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
 import { followSignal } from '../../core/signals.js';
@@ -13,8 +23,23 @@ import { RefusedError } from '../refused-error.js';
 import { type Handshake, HandshakeTracker } from '../stream/handshake-tracker.js';
 import { dialled, guardedOpen, listenWith, SocketConnection } from '../stream/socket.js';
 import { SocketPeer } from '../stream/tcp.js';
-import { closingHandshakes, reloadable, TlsPeer, tlsClientOptions, tlsServerOptions } from '../stream/tls.js';
-import type { ClientOptions, Connection, ConnectionEvents, Listener, ListenOptions, Peer, Transport, WebSocketOptions } from '../types.js';
+import {
+  closingHandshakes,
+  reloadable,
+  TlsPeer,
+  tlsClientOptions,
+  tlsServerOptions,
+} from '../stream/tls.js';
+import type {
+  ClientOptions,
+  Connection,
+  ConnectionEvents,
+  Listener,
+  ListenOptions,
+  Peer,
+  Transport,
+  WebSocketOptions,
+} from '../types.js';
 import { WebSocketConnection, type WebSocketSettings } from './connection.js';
 import {
   answerUpgrade,
@@ -41,25 +66,50 @@ function pathOf({ path }: Address): string {
   return path === '/' ? '' : path;
 }
 
-async function listen(scheme: Scheme, address: Address, options: ListenOptions, accept: (connection: Connection) => void): Promise<Listener> {
+async function listen(
+  scheme: Scheme,
+  address: Address,
+  options: ListenOptions,
+  accept: (connection: Connection) => void,
+): Promise<Listener> {
   const settings = checkWebSocketOptions(options.websocket);
   if (address.query !== undefined || address.credentials !== undefined) {
-    throw gettyError('BAD_ADDRESS', `address: given ${JSON.stringify(address.text)}, expected no user and no query: a server checks neither`);
+    throw gettyError(
+      'BAD_ADDRESS',
+      `address: given ${JSON.stringify(address.text)}, expected no user and no query: a server checks neither`,
+    );
   }
   const { admission, handshakeTimeout } = options;
   const path = pathOf(address);
   // As node:https does.
-  const secure = scheme === 'wss' ? createSecureServer({ ALPNProtocols: ['http/1.1'], ...tlsServerOptions(options.tls) }) : undefined;
+  const secure =
+    scheme === 'wss'
+      ? createSecureServer({ ALPNProtocols: ['http/1.1'], ...tlsServerOptions(options.tls) })
+      : undefined;
   const server = secure ?? createStreamServer({ allowHalfOpen: true });
-  const handshakes = new HandshakeTracker(server, secure !== undefined, { scheme, handshakeTimeout, admission });
+  const handshakes = new HandshakeTracker(server, secure !== undefined, {
+    scheme,
+    handshakeTimeout,
+    admission,
+  });
   new Upgrader(scheme, path, address.host, settings, admission, handshakes, accept).serve(server);
   const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
-  const bound = await listenWith(server, at, address, () => formatAddress(scheme, address.host, (server.address() as AddressInfo).port) + path);
-  const listener = closingHandshakes({ address: bound.address, close: () => bound.close() }, handshakes);
+  const bound = await listenWith(
+    server,
+    at,
+    address,
+    () => formatAddress(scheme, address.host, (server.address() as AddressInfo).port) + path,
+  );
+  const listener = closingHandshakes(
+    { address: bound.address, close: () => bound.close() },
+    handshakes,
+  );
   return secure === undefined ? listener : reloadable(listener, secure, options.tls);
 }
 
-/** Answers the HTTP requests of a server, and makes connections of those that ask for a WebSocket. */
+/**
+ * Answers the HTTP requests of a server, and makes connections of those that ask for a WebSocket.
+ */
 class Upgrader {
   readonly #scheme: Scheme;
   readonly #path: string;
@@ -89,30 +139,45 @@ class Upgrader {
 
   /** `server` accepts the connections, whose requests are read one by one. */
   serve(server: StreamServer): void {
-    const failed = (reader: RequestReader, error: unknown): void => this.#failed(reader.socket, error);
+    const failed = (reader: RequestReader, error: unknown): void =>
+      this.#failed(reader.socket, error);
     const parser = this.#parser(failed);
     const open = (socket: Socket): void => {
       // The limits may have refused it.
       if (this.#handshakes.find(socket) !== undefined) new RequestReader(socket, parser, failed);
     };
     const peerOf = (socket: Socket): Peer => new SocketPeer(this.#scheme, socket);
-    server.on(this.#scheme === 'wss' ? 'secureConnection' : 'connection', guardedOpen(open, peerOf, this.#admission));
+    server.on(
+      this.#scheme === 'wss' ? 'secureConnection' : 'connection',
+      guardedOpen(open, peerOf, this.#admission),
+    );
   }
 
-  /** A server that does not listen: it parses requests. HandshakeTracker has the deadline, for the whole of the handshake. */
+  /**
+   * A server that does not listen: it parses requests. HandshakeTracker has the deadline, for the
+   * whole of the handshake.
+   */
   #parser(failed: (reader: RequestReader, error: unknown) => void): Server {
-    const limits = { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0, requireHostHeader: false };
-    const parser = createServer(limits);
-    const onRequest = (handle: (request: IncomingMessage, socket: Socket, rest: Buffer) => void) => (request: IncomingMessage) => {
-      const reader = request.socket as unknown as RequestReader;
-      const rest = reader.release();
-      if (rest === undefined) return;
-      try {
-        handle(request, reader.socket, rest);
-      } catch (error) {
-        failed(reader, error);
-      }
+    const limits = {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: 0,
+      requestTimeout: 0,
+      keepAliveTimeout: 0,
+      requireHostHeader: false,
     };
+    const parser = createServer(limits);
+    const onRequest =
+      (handle: (request: IncomingMessage, socket: Socket, rest: Buffer) => void) =>
+      (request: IncomingMessage) => {
+        const reader = request.socket as unknown as RequestReader;
+        const rest = reader.release();
+        if (rest === undefined) return;
+        try {
+          handle(request, reader.socket, rest);
+        } catch (error) {
+          failed(reader, error);
+        }
+      };
     const refuse = onRequest((request, socket) => this.#refuse(request, socket, refuseRequest()));
     for (const event of ['request', 'checkContinue', 'checkExpectation']) parser.on(event, refuse);
     parser.on(
@@ -141,7 +206,11 @@ class Upgrader {
     const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
     this.#handshakes.refused(
       handshake,
-      new RefusedError(`the request cannot be read: ${error.message}`, { status, reason: 'request', cause: error }),
+      new RefusedError(`the request cannot be read: ${error.message}`, {
+        status,
+        reason: 'request',
+        cause: error,
+      }),
     );
     this.#handshakes.answer(handshake, socket, statusAnswer(status));
   }
@@ -158,9 +227,14 @@ class Upgrader {
     const { originToAsk: origin } = answer;
     if (origin === undefined) return this.#open(socket, head, answer);
     void isOriginAllowed(this.#settings.allowOrigin, origin, (error) => {
-      this.#admission.warnSometimes(gettyError('HANDLER_FAILED', 'allowOrigin failed, so the origin was refused', error));
+      this.#admission.warnSometimes(
+        gettyError('HANDLER_FAILED', 'allowOrigin failed, so the origin was refused', error),
+      );
     }).then((isAllowed) => {
-      const decided = (): void => (isAllowed ? this.#open(socket, head, answer) : this.#refuse(request, socket, refuseOrigin(origin)));
+      const decided = (): void =>
+        isAllowed
+          ? this.#open(socket, head, answer)
+          : this.#refuse(request, socket, refuseOrigin(origin));
       guarded(decided, (error) => this.#failed(socket, error))();
     });
   }
@@ -179,12 +253,23 @@ class Upgrader {
 
   #open(socket: Socket, head: Buffer, answer: Grant): void {
     const handshake = this.#handshakes.find(socket);
-    // The deadline passed, the server closed or the peer ended while allowOrigin was asked. A session would not hear of an end before it.
-    if (handshake === undefined || socket.destroyed || socket.readableEnded) return void socket.destroy();
+    // The deadline passed, the server closed or the peer ended while allowOrigin was asked. A
+    // session would not hear of an end before it.
+    if (handshake === undefined || socket.destroyed || socket.readableEnded)
+      return void socket.destroy();
     const { request, agreement, response } = answer;
-    const settings: WebSocketSettings = { role: 'server', text: this.#settings.text ?? false, request, ...agreement };
+    const settings: WebSocketSettings = {
+      role: 'server',
+      text: this.#settings.text ?? false,
+      request,
+      ...agreement,
+    };
     const peer = peerOf(this.#scheme, socket, '', this.#path);
-    const stream = new UpgradedConnection(peer, { socket, handshake, handshakes: this.#handshakes, response, head }, this.#admission);
+    const stream = new UpgradedConnection(
+      peer,
+      { socket, handshake, handshakes: this.#handshakes, response, head },
+      this.#admission,
+    );
     this.#accept(new WebSocketConnection(stream, settings));
   }
 }
@@ -200,7 +285,10 @@ interface PendingUpgrade {
   readonly head: Buffer;
 }
 
-/** The stream of an upgrade request: the session's setup decides between the answer of status 101 and a refusal. */
+/**
+ * The stream of an upgrade request: the session's setup decides between the answer of status 101
+ * and a refusal.
+ */
 class UpgradedConnection extends SocketConnection {
   /** Undefined once the request is answered. */
   #pending: PendingUpgrade | undefined;
@@ -245,26 +333,47 @@ class UpgradedConnection extends SocketConnection {
 
 /** The peer of a socket, with the paths of both ends. */
 function peerOf(scheme: Scheme, socket: Socket, remotePath: string, localPath: string): Peer {
-  const peer: Peer = scheme === 'wss' ? new TlsPeer(scheme, socket as TLSSocket) : new SocketPeer(scheme, socket);
+  const peer: Peer =
+    scheme === 'wss' ? new TlsPeer(scheme, socket as TLSSocket) : new SocketPeer(scheme, socket);
   const { localAddress, remoteAddress, certificate } = peer;
-  return { certificate, localAddress: localAddress + localPath, remoteAddress: remoteAddress + remotePath };
+  return {
+    certificate,
+    localAddress: localAddress + localPath,
+    remoteAddress: remoteAddress + remotePath,
+  };
 }
 
-async function dial(scheme: Scheme, address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection> {
+async function dial(
+  scheme: Scheme,
+  address: Address,
+  options: ClientOptions,
+  signal: AbortSignal,
+): Promise<Connection> {
   const settings = checkWebSocketOptions(options.websocket);
   const offer = new Offer(settings, await headersOf(settings, address, signal));
   const at = { host: address.host || 'localhost', port: address.port, allowHalfOpen: true };
-  const socket = scheme === 'wss' ? connectTls({ ...tlsClientOptions(options.tls, address), ...at }) : connect(at);
+  const socket =
+    scheme === 'wss'
+      ? connectTls({ ...tlsClientOptions(options.tls, address), ...at })
+      : connect(at);
   await dialled(socket, scheme === 'wss' ? 'secureConnect' : 'connect', address, signal);
   try {
     const { headers, head } = await upgrade(scheme, socket, address, offer.headers, signal);
     const agreement = offer.judge(headers);
     if (head.length > 0) socket.unshift(head);
     const stream = new SocketConnection(socket, peerOf(scheme, socket, pathOf(address), ''));
-    return new WebSocketConnection(stream, { role: 'client', text: settings.text ?? false, ...agreement });
+    return new WebSocketConnection(stream, {
+      role: 'client',
+      text: settings.text ?? false,
+      ...agreement,
+    });
   } catch (error) {
     socket.destroy();
-    throw gettyError('CONNECT_FAILED', `cannot connect to ${address.text}: ${messageOf(error)}`, error);
+    throw gettyError(
+      'CONNECT_FAILED',
+      `cannot connect to ${address.text}: ${messageOf(error)}`,
+      error,
+    );
   }
 }
 
@@ -289,7 +398,8 @@ function upgrade(
       port,
       defaultPort: PORTS[scheme],
       path: (path || '/') + (query === undefined ? '' : `?${query}`),
-      headers: credentials === undefined ? headers : { Authorization: basic(credentials), ...headers },
+      headers:
+        credentials === undefined ? headers : { Authorization: basic(credentials), ...headers },
       maxHeaderSize: MAX_HEADER_BYTES,
     });
     const abort = (): void => void request.destroy(signal.reason as Error);

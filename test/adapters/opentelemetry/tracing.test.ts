@@ -1,8 +1,23 @@
 /** Spans as the real SDK records them: who is whose parent, across the wire and back. */
-import { context, DiagLogLevel, diag, propagation, SpanKind, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api';
+import {
+  context,
+  DiagLogLevel,
+  diag,
+  propagation,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer,
+  trace,
+} from '@opentelemetry/api';
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
-import { AlwaysOffSampler, BasicTracerProvider, InMemorySpanExporter, type ReadableSpan, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base';
+import {
+  AlwaysOffSampler,
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  type ReadableSpan,
+  SimpleSpanProcessor,
+} from '@opentelemetry/sdk-trace-base';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type TracingOptions, tracing } from '../../../src/adapters/opentelemetry/index.js';
 import {
@@ -36,12 +51,18 @@ const complaints: string[] = [];
 
 function setUp(options: ConstructorParameters<typeof BasicTracerProvider>[0] = {}): void {
   exporter = new InMemorySpanExporter();
-  provider = new BasicTracerProvider({ ...options, spanProcessors: [new SimpleSpanProcessor(exporter)] });
+  provider = new BasicTracerProvider({
+    ...options,
+    spanProcessors: [new SimpleSpanProcessor(exporter)],
+  });
   trace.setGlobalTracerProvider(provider);
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   propagation.setGlobalPropagator(new W3CTraceContextPropagator());
   const complain = (text: string): void => void complaints.push(text);
-  diag.setLogger({ error: complain, warn: complain, info() {}, debug() {}, verbose() {} }, { logLevel: DiagLogLevel.WARN });
+  diag.setLogger(
+    { error: complain, warn: complain, info() {}, debug() {}, verbose() {} },
+    { logLevel: DiagLogLevel.WARN },
+  );
 }
 
 async function tearDown(): Promise<void> {
@@ -77,10 +98,18 @@ interface RigOptions {
 }
 
 /** A front that calls a back, and a client of the front; all of them traced. */
-async function rig({ server: ofServer = {}, client: ofClient = {}, pause = async () => {}, options = {} }: RigOptions = {}) {
+async function rig({
+  server: ofServer = {},
+  client: ofClient = {},
+  pause = async () => {},
+  options = {},
+}: RigOptions = {}) {
   const hello = implement(Back, { hello: (name) => `hello, ${name}` });
   const back = await serve(freeMemory(), [hello], { interceptors: [tracing()] });
-  const toBack = (await connect(back.address, { reconnect: false, interceptors: [tracing()] })) as Awaited<ReturnType<typeof connect>>;
+  const toBack = (await connect(back.address, {
+    reconnect: false,
+    interceptors: [tracing()],
+  })) as Awaited<ReturnType<typeof connect>>;
   const heard: string[] = [];
   const service = implement(Front, {
     hop(name) {
@@ -109,7 +138,10 @@ async function rig({ server: ofServer = {}, client: ofClient = {}, pause = async
     },
     echo: (texts) => texts,
   });
-  const front = await serve(freeMemory(), [service], { interceptors: [tracing(ofServer)], ...options });
+  const front = await serve(freeMemory(), [service], {
+    interceptors: [tracing(ofServer)],
+    ...options,
+  });
   const client = await connect(front.address, {
     reconnect: false,
     interceptors: ofClient === null ? [] : [tracing(ofClient)],
@@ -129,7 +161,8 @@ async function rig({ server: ofServer = {}, client: ofClient = {}, pause = async
 
 /** The span of a call, once it has ended. */
 async function span(name: string, kind: SpanKind, at = 0): Promise<ReadableSpan> {
-  const found = (): ReadableSpan[] => exporter.getFinishedSpans().filter((one) => one.name === name && one.kind === kind);
+  const found = (): ReadableSpan[] =>
+    exporter.getFinishedSpans().filter((one) => one.name === name && one.kind === kind);
   await until(() => found().length > at, `a span ${SpanKind[kind]} ${name} has ended`);
   return found()[at] as ReadableSpan;
 }
@@ -140,7 +173,8 @@ const both = async (name: string): Promise<[client: ReadableSpan, server: Readab
 ];
 const idOf = (one: ReadableSpan): string => one.spanContext().spanId;
 const parentOf = (one: ReadableSpan): string | undefined => one.parentSpanContext?.spanId;
-const traces = (): Set<string> => new Set(exporter.getFinishedSpans().map((one) => one.spanContext().traceId));
+const traces = (): Set<string> =>
+  new Set(exporter.getFinishedSpans().map((one) => one.spanContext().traceId));
 const failure = (promise: Promise<unknown>): Promise<RpcError> =>
   promise.then(
     () => Promise.reject(new Error('it did not fail')),
@@ -157,17 +191,28 @@ describe('a call', () => {
     await using s = await rig();
     const tracer = trace.getTracer('test');
     const root = tracer.startSpan('root');
-    expect(await context.with(trace.setSpan(context.active(), root), () => s.stub.hop('you'))).toBe('hello, you');
+    expect(await context.with(trace.setSpan(context.active(), root), () => s.stub.hop('you'))).toBe(
+      'hello, you',
+    );
     root.end();
     const [made, served] = await both('Front/hop');
     const [nested, answered] = await both('Back/hello');
-    expect([made, served, nested, answered].map(parentOf)).toEqual([root.spanContext().spanId, idOf(made), idOf(served), idOf(nested)]);
+    expect([made, served, nested, answered].map(parentOf)).toEqual([
+      root.spanContext().spanId,
+      idOf(made),
+      idOf(served),
+      idOf(nested),
+    ]);
     expect(traces()).toEqual(new Set([root.spanContext().traceId]));
     expect(exporter.getFinishedSpans()).toHaveLength(5);
     expect(served.parentSpanContext?.isRemote).toBe(true);
     // Nothing of the arguments.
     for (const one of [made, served]) {
-      expect(one.attributes).toEqual({ 'rpc.system': 'getty', 'rpc.service': 'Front', 'rpc.method': 'hop' });
+      expect(one.attributes).toEqual({
+        'rpc.system': 'getty',
+        'rpc.service': 'Front',
+        'rpc.method': 'hop',
+      });
       expect([one.status, one.events]).toEqual([{ code: SpanStatusCode.UNSET }, []]);
     }
   });
@@ -178,7 +223,10 @@ describe('a call', () => {
     await Promise.all(names.map((name) => s.stub.hop(name)));
     await span('Front/hop', SpanKind.CLIENT, 19);
     expect(traces().size).toBe(20);
-    for (const id of traces()) expect(exporter.getFinishedSpans().filter((one) => one.spanContext().traceId === id)).toHaveLength(4);
+    for (const id of traces())
+      expect(
+        exporter.getFinishedSpans().filter((one) => one.spanContext().traceId === id),
+      ).toHaveLength(4);
   });
 
   test('that fails has the code of its error, and not its text', async () => {
@@ -186,7 +234,10 @@ describe('a call', () => {
     expect((await failure(s.stub.hop('secret'))).code).toBe('NOT_FOUND');
     for (const one of await both('Front/hop')) {
       expect(one.attributes['error.type']).toBe('NOT_FOUND');
-      expect([one.status, one.events]).toEqual([{ code: SpanStatusCode.ERROR, message: 'NOT_FOUND' }, []]);
+      expect([one.status, one.events]).toEqual([
+        { code: SpanStatusCode.ERROR, message: 'NOT_FOUND' },
+        [],
+      ]);
     }
   });
 
@@ -200,7 +251,9 @@ describe('a call', () => {
 
   test('keeps the metadata that it has', async () => {
     await using s = await rig();
-    const { traceparent, ...rest } = await s.stub.metadata(undefined, { metadata: { shop: 'corner' } });
+    const { traceparent, ...rest } = await s.stub.metadata(undefined, {
+      metadata: { shop: 'corner' },
+    });
     expect(rest).toEqual({ shop: 'corner' });
     const made = (await span('Front/metadata', SpanKind.CLIENT)).spanContext();
     expect(traceparent).toBe(`00-${made.traceId}-${made.spanId}-01`);
@@ -230,7 +283,12 @@ describe('a call', () => {
     expect(await client.stub(Front).back()).toBe('it is me');
     const [made, served] = await both('Front/back');
     const [nested, answered] = await both('Back/hello');
-    expect([made, served, nested, answered].map(parentOf)).toEqual([undefined, idOf(made), idOf(served), idOf(nested)]);
+    expect([made, served, nested, answered].map(parentOf)).toEqual([
+      undefined,
+      idOf(made),
+      idOf(served),
+      idOf(nested),
+    ]);
     await client.close();
   });
 });
@@ -248,9 +306,13 @@ describe('a stream', () => {
     expect((await replies.next()).done).toBe(true);
     const [made, served] = await both('Front/list');
     expect(parentOf(served)).toBe(idOf(made));
-    for (const at of [0, 1]) expect(parentOf(await span('Back/hello', SpanKind.CLIENT, at))).toBe(idOf(served));
+    for (const at of [0, 1])
+      expect(parentOf(await span('Back/hello', SpanKind.CLIENT, at))).toBe(idOf(served));
     expect(traces().size).toBe(1);
-    expect([made.status.code, served.status.code]).toEqual([SpanStatusCode.UNSET, SpanStatusCode.UNSET]);
+    expect([made.status.code, served.status.code]).toEqual([
+      SpanStatusCode.UNSET,
+      SpanStatusCode.UNSET,
+    ]);
   });
 
   test('that fails midway has the code', async () => {
@@ -258,7 +320,10 @@ describe('a stream', () => {
     await failure(read(s.stub.list('secret')));
     for (const one of await both('Front/list')) {
       expect(one.attributes['error.type']).toBe('UNKNOWN');
-      expect([one.status, one.events]).toEqual([{ code: SpanStatusCode.ERROR, message: 'UNKNOWN' }, []]);
+      expect([one.status, one.events]).toEqual([
+        { code: SpanStatusCode.ERROR, message: 'UNKNOWN' },
+        [],
+      ]);
     }
   });
 
@@ -273,14 +338,19 @@ describe('a stream', () => {
     const [made, served] = await both('Front/list');
     expect(made.attributes['error.type']).toBeUndefined();
     expect(served.attributes['error.type']).toBe('CANCELLED');
-    expect([made.status.code, served.status.code]).toEqual([SpanStatusCode.UNSET, SpanStatusCode.UNSET]);
+    expect([made.status.code, served.status.code]).toEqual([
+      SpanStatusCode.UNSET,
+      SpanStatusCode.UNSET,
+    ]);
     open.open();
   });
 
   test('whose deadline passes has ended on both sides, though its handler never does', async () => {
     const open = gate();
     await using s = await rig({ pause: () => open.promise });
-    expect((await failure(read(s.stub.list('you', { timeout: 500 })))).code).toBe('DEADLINE_EXCEEDED');
+    expect((await failure(read(s.stub.list('you', { timeout: 500 })))).code).toBe(
+      'DEADLINE_EXCEEDED',
+    );
     for (const one of await both('Front/list')) {
       expect(one.attributes['error.type']).toBe('DEADLINE_EXCEEDED');
       expect(one.status.code).toBe(SpanStatusCode.ERROR);
@@ -302,12 +372,17 @@ describe('a stream', () => {
     const server = await serve(freeMemory(), [slow], { interceptors: [tracing()] });
     const client = await connect(server.address, { reconnect: false, interceptors: [tracing()] });
     const stop = new AbortController();
-    const failed = failure(client.stub(Slow).list(undefined, { signal: stop.signal })[Symbol.asyncIterator]().next());
+    const failed = failure(
+      client.stub(Slow).list(undefined, { signal: stop.signal })[Symbol.asyncIterator]().next(),
+    );
     await until(() => begun, 'the handler has begun');
     stop.abort();
     expect((await failed).code).toBe('CANCELLED');
     const [made, served] = await both('Slow/list');
-    expect([made.status.code, served.status.code]).toEqual([SpanStatusCode.ERROR, SpanStatusCode.UNSET]);
+    expect([made.status.code, served.status.code]).toEqual([
+      SpanStatusCode.ERROR,
+      SpanStatusCode.UNSET,
+    ]);
     expect(served.attributes['error.type']).toBe('CANCELLED');
     open.open();
     await client.close();
@@ -324,7 +399,10 @@ describe('a stream', () => {
       expect(parentOf(served)).toBe(idOf(made));
       expect(served.status.code).toBe(SpanStatusCode.UNSET);
     }
-    const Plain = contract('Plain', { list: serverStream<void, number>(), none: serverStream<void, number>() });
+    const Plain = contract('Plain', {
+      list: serverStream<void, number>(),
+      none: serverStream<void, number>(),
+    });
     const plain = implement(Plain, { list: () => [1, 2], none: () => 7 as unknown as number[] });
     const server = await serve(freeMemory(), [plain], { interceptors: [tracing()] });
     const client = await connect(server.address, { reconnect: false });
@@ -332,7 +410,9 @@ describe('a stream', () => {
     for await (const number of client.stub(Plain).list()) got.push(number);
     expect(got).toEqual([1, 2]);
     expect((await span('Plain/list', SpanKind.SERVER)).status.code).toBe(SpanStatusCode.UNSET);
-    expect((await failure(client.stub(Plain).none()[Symbol.asyncIterator]().next())).code).toBe('INTERNAL');
+    expect((await failure(client.stub(Plain).none()[Symbol.asyncIterator]().next())).code).toBe(
+      'INTERNAL',
+    );
     expect((await span('Plain/none', SpanKind.SERVER)).attributes['error.type']).toBe('INTERNAL');
     await client.close();
     await server.close();
@@ -349,8 +429,15 @@ describe('what comes from a stranger', () => {
     await context.with(trace.setSpan(context.active(), around), () => s.stub.hop('you'));
     expect((await span('Front/hop', SpanKind.SERVER)).parentSpanContext).toBeUndefined();
     // As a transport would call us that keeps whatever context it was opened in.
-    const served = { method: Back.methods.get('hello'), metadata: {}, channel: {}, signal: new AbortController().signal } as unknown as Call;
-    await context.with(trace.setSpan(context.active(), around), () => tracing()(async () => 'done')(served));
+    const served = {
+      method: Back.methods.get('hello'),
+      metadata: {},
+      channel: {},
+      signal: new AbortController().signal,
+    } as unknown as Call;
+    await context.with(trace.setSpan(context.active(), around), () =>
+      tracing()(async () => 'done')(served),
+    );
     expect((await span('Back/hello', SpanKind.SERVER, 1)).parentSpanContext).toBeUndefined();
     around.end();
   });
@@ -379,7 +466,9 @@ describe('what comes from a stranger', () => {
       const served = await span('Front/hop', SpanKind.SERVER);
       expect(served.spanContext().traceId === ID).toBe(!publicEndpoint);
       expect(served.links.map((link) => link.context.traceId)).toEqual(publicEndpoint ? [ID] : []);
-      expect((await span('Back/hello', SpanKind.SERVER)).spanContext().traceId).toBe(served.spanContext().traceId);
+      expect((await span('Back/hello', SpanKind.SERVER)).spanContext().traceId).toBe(
+        served.spanContext().traceId,
+      );
       if (publicEndpoint) await s.stub.hop('no link, for no trace came');
     }
     expect((await span('Front/hop', SpanKind.SERVER, 1)).links).toEqual([]);
@@ -400,7 +489,11 @@ describe('where nothing is recorded', () => {
     await tearDown();
     const interceptor = tracing();
     for (const more of [{}, { channel: {} }]) {
-      const call = { method: [...Front.methods.values()][0], metadata: {}, ...more } as unknown as Call;
+      const call = {
+        method: [...Front.methods.values()][0],
+        metadata: {},
+        ...more,
+      } as unknown as Call;
       const given: Call[] = [];
       const reply = Promise.resolve('reply');
       const next: Invoke = (passed) => {
@@ -421,7 +514,9 @@ describe('tracing()', () => {
     await tearDown();
     const early = tracing();
     setUp();
-    const server = await serve(freeMemory(), [implement(Back, { hello: (name) => name })], { interceptors: [early] });
+    const server = await serve(freeMemory(), [implement(Back, { hello: (name) => name })], {
+      interceptors: [early],
+    });
     const client = await connect(server.address, { reconnect: false, interceptors: [early] });
     await client.stub(Back).hello('you');
     const [made, served] = await both('Back/hello');
@@ -435,7 +530,11 @@ describe('tracing()', () => {
     await using s = await rig({ client: { tracer: trace.getTracer('mine') } });
     await s.stub.hop('you');
     expect((await span('Front/hop', SpanKind.CLIENT)).instrumentationScope.name).toBe('mine');
-    expect(() => tracing({ tracer: {} as Tracer })).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
-    expect(() => tracing({ publicEndpoint: 'no' as unknown as boolean })).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+    expect(() => tracing({ tracer: {} as Tracer })).toThrowError(
+      expect.objectContaining({ code: 'BAD_OPTION' }),
+    );
+    expect(() => tracing({ publicEndpoint: 'no' as unknown as boolean })).toThrowError(
+      expect.objectContaining({ code: 'BAD_OPTION' }),
+    );
   });
 });

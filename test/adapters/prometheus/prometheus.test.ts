@@ -1,7 +1,11 @@
 /** What a scrape tells: prom-client's own text, of real calls. */
 import { Counter, type OpenMetricsContentType, Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
-import { RPC_METRICS_DEFAULTS, type RpcMetricsOptions, rpcMetrics } from '../../../src/adapters/prometheus/index.js';
+import {
+  RPC_METRICS_DEFAULTS,
+  type RpcMetricsOptions,
+  rpcMetrics,
+} from '../../../src/adapters/prometheus/index.js';
 import { consume, provide } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
 import {
@@ -24,7 +28,12 @@ noLeaks();
 
 const Shop = contract(
   'Shop',
-  { price: unary<string, number>(), wait: unary<void, string>(), list: serverStream<number, string>(), sum: clientStream<number, number>() },
+  {
+    price: unary<string, number>(),
+    wait: unary<void, string>(),
+    list: serverStream<number, string>(),
+    sum: clientStream<number, number>(),
+  },
   { version: 'v2' },
 );
 
@@ -98,15 +107,25 @@ function metrics(options: RpcMetricsOptions = {}) {
 describe('a scrape', () => {
   test('tells of the attempts and nodes of a consumer, of sessions and of refusals', async () => {
     await using registry = memory();
-    const service = implement(contract('Plain', { ask: unary<string, string>() }), { ask: (text) => text });
-    await using provider = await provide({ registry, services: [service], address: 'tcp://127.0.0.1:0', maxSessions: 2 });
+    const service = implement(contract('Plain', { ask: unary<string, string>() }), {
+      ask: (text) => text,
+    });
+    await using provider = await provide({
+      registry,
+      services: [service],
+      address: 'tcp://127.0.0.1:0',
+      maxSessions: 2,
+    });
     await using consumer = consume({ registry });
     const { register, all } = metrics();
     all.add('provider', provider);
     all.add('consumer', consumer);
     const stub = consumer.stub(contract('Plain', { ask: unary<string, string>() }));
     for (const text of ['a', 'b', 'c']) await stub.ask(text);
-    await until(() => provider.statistics().peers.length === 2, 'the consumer has its two connections');
+    await until(
+      () => provider.statistics().peers.length === 2,
+      'the consumer has its two connections',
+    );
     await connect(provider.address, { reconnect: false, connections: 1, onState: () => {} }).then(
       (refused) => refused.close(),
       () => {},
@@ -115,7 +134,9 @@ describe('a scrape', () => {
     const series = await scrape(register);
     const of = (metric: string, labels: Readonly<Record<string, string>>): number | undefined =>
       [...series].find(
-        ([name]) => name.startsWith(`getty_rpc_${metric}{`) && Object.entries(labels).every(([key, value]) => name.includes(`${key}="${value}"`)),
+        ([name]) =>
+          name.startsWith(`getty_rpc_${metric}{`) &&
+          Object.entries(labels).every(([key, value]) => name.includes(`${key}="${value}"`)),
       )?.[1];
     expect(of('consumer_attempts_total', { name: 'consumer' })).toBe(3);
     expect(of('consumer_retries_total', { name: 'consumer' })).toBe(0);
@@ -141,7 +162,8 @@ describe('a scrape', () => {
       ['server', 'shop'],
       ['client', 'me'],
     ] as const) {
-      const at = (metric: string, labels: Readonly<Record<string, string>>) => series.get(key(`${side}_${metric}`, { name, ...labels }));
+      const at = (metric: string, labels: Readonly<Record<string, string>>) =>
+        series.get(key(`${side}_${metric}`, { name, ...labels }));
       expect(at('calls_started_total', { method: 'price' })).toBe(4);
       expect(at('calls_completed_total', { method: 'price', code: 'OK' })).toBe(3);
       expect(at('calls_completed_total', { method: 'price', code: 'NOT_FOUND' })).toBe(1);
@@ -151,20 +173,28 @@ describe('a scrape', () => {
       expect(at('calls_in_flight', { method: 'price' })).toBe(0);
       // The bodies "a", "bb", "nothing", "ccc" in JSON; 1, 2 and 3 came back.
       const [there, back] = side === 'server' ? ['received', 'sent'] : ['sent', 'received'];
-      expect(at('bytes_total', { method: 'price', direction: there as string })).toBe(3 + 4 + 9 + 5);
+      expect(at('bytes_total', { method: 'price', direction: there as string })).toBe(
+        3 + 4 + 9 + 5,
+      );
       expect(at('bytes_total', { method: 'price', direction: back as string })).toBe(3);
       expect(series.get(`getty_rpc_sessions{name="${name}"}`)).toBe(1);
     }
     // Each side is told once: the server made no calls, and the client served none.
-    expect([...series.keys()].filter((one) => one.includes('rpc_server') && one.includes('name="me"'))).toEqual([]);
-    expect([...series.keys()].filter((one) => one.includes('rpc_client') && one.includes('name="shop"'))).toEqual([]);
+    expect(
+      [...series.keys()].filter((one) => one.includes('rpc_server') && one.includes('name="me"')),
+    ).toEqual([]);
+    expect(
+      [...series.keys()].filter((one) => one.includes('rpc_client') && one.includes('name="shop"')),
+    ).toEqual([]);
     all.close();
   });
 
   test('names its metrics with their types', async () => {
     const { register } = metrics();
     const text = await register.metrics();
-    const types = [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name, type]) => `${name} ${type}`);
+    const types = [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(
+      ([, name, type]) => `${name} ${type}`,
+    );
     const ofSide = (side: string) => [
       `getty_rpc_${side}_calls_started_total counter`,
       `getty_rpc_${side}_calls_completed_total counter`,
@@ -198,9 +228,12 @@ describe('a scrape', () => {
     open.open();
     await slow;
     const series = await scrape(register);
-    const at = (metric: string, method: string, le?: string) => series.get(key(`client_duration_seconds_${metric}`, { method, ...(le && { le }) }));
+    const at = (metric: string, method: string, le?: string) =>
+      series.get(key(`client_duration_seconds_${metric}`, { method, ...(le && { le }) }));
     // prom-client writes a limit that is a number.
-    expect(['0.02', '10', '100', '+Inf'].map((le) => at('bucket', 'wait', le))).toEqual([0, 1, 1, 1]);
+    expect(['0.02', '10', '100', '+Inf'].map((le) => at('bucket', 'wait', le))).toEqual([
+      0, 1, 1, 1,
+    ]);
     expect(['10', '100', '+Inf'].map((le) => at('bucket', 'price', le))).toEqual([5, 5, 5]);
     expect(at('count', 'price')).toBe(5);
     expect(at('sum', 'wait')).toBeGreaterThan(0.02);
@@ -213,7 +246,8 @@ describe('a scrape', () => {
     all.add('shop', s.server);
     const read = async () => {
       const series = await scrape(register);
-      const at = (metric: string, more = {}) => series.get(key(`server_${metric}`, { method: 'price', ...more }));
+      const at = (metric: string, more = {}) =>
+        series.get(key(`server_${metric}`, { method: 'price', ...more }));
       return [
         at('calls_started_total'),
         at('calls_completed_total', { code: 'OK' }),
@@ -230,7 +264,9 @@ describe('a scrape', () => {
     // As many calls as before, so that a smaller count would not betray the reset.
     for (const item of ['a', 'b', 'c', 'd']) await s.stub.price(item);
     expect(await read()).toEqual([6, 5, 1, 24]);
-    expect((await scrape(register)).get(key('server_duration_seconds_count', { method: 'price' }))).toBeLessThanOrEqual(6);
+    expect(
+      (await scrape(register)).get(key('server_duration_seconds_count', { method: 'price' })),
+    ).toBeLessThanOrEqual(6);
     all.close();
   });
 
@@ -239,7 +275,8 @@ describe('a scrape', () => {
     await using s = await shop(open.promise);
     const { register, all } = metrics();
     all.add('shop', s.server);
-    const inFlight = async () => (await scrape(register)).get(key('server_calls_in_flight', { method: 'wait' }));
+    const inFlight = async () =>
+      (await scrape(register)).get(key('server_calls_in_flight', { method: 'wait' }));
     const call = s.stub.wait();
     await until(() => s.server.statistics().served.length > 0, 'the call has come');
     expect(await inFlight()).toBe(1);
@@ -288,8 +325,18 @@ describe('a scrape', () => {
 describe('add() and close()', () => {
   test('a provider is told of as its server is, introspection among its services', async () => {
     await using registry = memory();
-    const service = implement(Shop, { price: (item) => item.length, wait: () => 'done', list: () => [], sum: async () => 0 });
-    await using provider = await provide({ registry, address: freeMemory(), services: [service], introspection: true });
+    const service = implement(Shop, {
+      price: (item) => item.length,
+      wait: () => 'done',
+      list: () => [],
+      sum: async () => 0,
+    });
+    await using provider = await provide({
+      registry,
+      address: freeMemory(),
+      services: [service],
+      introspection: true,
+    });
     await using consumer = consume({ registry });
     expect(provider.nodes.map((node) => node.service)).toEqual(['Shop']);
     const { register, all } = metrics();
@@ -297,7 +344,9 @@ describe('add() and close()', () => {
     await consumer.stub(Shop).price('a');
     provider.resetStatistics();
     await consumer.stub(Shop).price('a');
-    expect((await scrape(register)).get(key('server_calls_started_total', { method: 'price' }))).toBe(1);
+    expect(
+      (await scrape(register)).get(key('server_calls_started_total', { method: 'price' })),
+    ).toBe(1);
     await using client = await connect(provider.address, { reconnect: false });
     expect(await client.stub(Introspection).services()).toHaveLength(2);
   });
@@ -313,7 +362,9 @@ describe('add() and close()', () => {
     await two.stub.price('a');
     const started = async () => {
       const series = await scrape(register);
-      return ['one', 'two'].map((name) => series.get(key('server_calls_started_total', { name, method: 'price' })));
+      return ['one', 'two'].map((name) =>
+        series.get(key('server_calls_started_total', { name, method: 'price' })),
+      );
     };
     expect(await started()).toEqual([1, 2]);
     forget();
@@ -322,7 +373,11 @@ describe('add() and close()', () => {
     // The name is free again, and the one who had it cannot take it from another.
     all.add('one', two.client);
     forget();
-    expect((await scrape(register)).get(key('client_calls_started_total', { name: 'one', method: 'price' }))).toBe(2);
+    expect(
+      (await scrape(register)).get(
+        key('client_calls_started_total', { name: 'one', method: 'price' }),
+      ),
+    ).toBe(2);
   });
 
   test('close() leaves the registry as it was', async () => {
@@ -341,16 +396,34 @@ describe('add() and close()', () => {
     await using s = await shop();
     const register = new Registry();
     const refused = (options: object) =>
-      expect(() => rpcMetrics({ register, ...options })).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+      expect(() => rpcMetrics({ register, ...options })).toThrowError(
+        expect.objectContaining({ code: 'BAD_OPTION' }),
+      );
     refused({ prefix: '1st_' });
     refused({ prefix: 'with space_' });
     refused({ prefix: 7 });
     refused({ register: {} });
-    for (const buckets of [[], [1, 1], [2, 1], [0], [-1], [1, Number.POSITIVE_INFINITY], ['1'], {}, Array.from({ length: 101 }, (_, at) => at + 1)])
+    for (const buckets of [
+      [],
+      [1, 1],
+      [2, 1],
+      [0],
+      [-1],
+      [1, Number.POSITIVE_INFINITY],
+      ['1'],
+      {},
+      Array.from({ length: 101 }, (_, at) => at + 1),
+    ])
       refused({ buckets });
-    new Counter({ name: 'getty_rpc_client_bytes_total', help: 'in the way', registers: [register] });
+    new Counter({
+      name: 'getty_rpc_client_bytes_total',
+      help: 'in the way',
+      registers: [register],
+    });
     refused({});
-    expect(register.getMetricsAsArray().map(({ name }) => name)).toEqual(['getty_rpc_client_bytes_total']);
+    expect(register.getMetricsAsArray().map(({ name }) => name)).toEqual([
+      'getty_rpc_client_bytes_total',
+    ]);
     using all = rpcMetrics({ register, prefix: 'other_' });
     refused({ prefix: 'other_' });
     expect(register.getMetricsAsArray().length).toBe(18);
@@ -362,13 +435,17 @@ describe('add() and close()', () => {
       ['me', {}],
       ['me', undefined],
     ])
-      expect(() => all.add(name as string, source as RpcClient)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+      expect(() => all.add(name as string, source as RpcClient)).toThrowError(
+        expect.objectContaining({ code: 'BAD_OPTION' }),
+      );
   });
 
   test('the common registry and the default buckets are used when nothing else is said', () => {
     using all = rpcMetrics();
     expect(() => rpcMetrics()).toThrowError(/prefix/);
     all.close();
-    expect(RPC_METRICS_DEFAULTS.buckets).toEqual([...RPC_METRICS_DEFAULTS.buckets].sort((a, b) => a - b));
+    expect(RPC_METRICS_DEFAULTS.buckets).toEqual(
+      [...RPC_METRICS_DEFAULTS.buckets].sort((a, b) => a - b),
+    );
   });
 });

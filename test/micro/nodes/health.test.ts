@@ -1,11 +1,20 @@
 /** How the health of one node goes from phase to phase. */
 import { describe, expect, it } from 'vitest';
-import { type EjectionOptions, type EjectionSettings, NodeHealth, resolveEjection } from '../../../src/micro/nodes/health.js';
+import {
+  type EjectionOptions,
+  type EjectionSettings,
+  NodeHealth,
+  resolveEjection,
+} from '../../../src/micro/nodes/health.js';
 import { type RpcCode, RpcError } from '../../../src/rpc/errors.js';
 import { fakeTime, pass } from '../../fixtures/fake-time.js';
 
 function health(options: EjectionOptions = {}, mayEject = true): NodeHealth {
-  return new NodeHealth(resolveEjection(options) as EjectionSettings, { mayEject: () => mayEject, ejected() {}, changed() {} });
+  return new NodeHealth(resolveEjection(options) as EjectionSettings, {
+    mayEject: () => mayEject,
+    ejected() {},
+    changed() {},
+  });
 }
 
 const failure = (code: RpcCode, unsent = false): RpcError => new RpcError(code, code, { unsent });

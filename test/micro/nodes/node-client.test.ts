@@ -2,32 +2,66 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { consume, failfast, provide, type Registry, roundRobin, type ServiceNode } from '../../../src/micro/index.js';
+import {
+  consume,
+  failfast,
+  provide,
+  type Registry,
+  roundRobin,
+  type ServiceNode,
+} from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
-import { type CallContext, contract, implement, serverStream, unary } from '../../../src/rpc/index.js';
+import {
+  type CallContext,
+  contract,
+  implement,
+  serverStream,
+  unary,
+} from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { node } from '../../fixtures/registries.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
 
-const Work = contract('Work', { who: unary<void, string>({ idempotent: true }), wait: unary<void, string>(), ticks: serverStream<void, number>() });
+const Work = contract('Work', {
+  who: unary<void, string>({ idempotent: true }),
+  wait: unary<void, string>(),
+  ticks: serverStream<void, number>(),
+});
 const ADDRESS = 'tcp://127.0.0.1:0';
 
 noLeaks();
 
 /** A node of Work at an address. */
 function workAt(id: string, address: string): ServiceNode {
-  return { ...node(id), service: 'Work', group: '', version: '', protocol: 'json', address, metadata: {} };
+  return {
+    ...node(id),
+    service: 'Work',
+    group: '',
+    version: '',
+    protocol: 'json',
+    address,
+    metadata: {},
+  };
 }
 
-async function provider(registry: ReturnType<typeof memory>, id: string, wait: () => unknown = () => id) {
+async function provider(
+  registry: ReturnType<typeof memory>,
+  id: string,
+  wait: () => unknown = () => id,
+) {
   const ticks = async function* (): AsyncGenerator<number> {
     for (let i = 0; ; i++) {
       yield i;
       await wait();
     }
   };
-  return provide({ registry, id, address: ADDRESS, services: [implement(Work, { who: () => id, wait: async () => `${await wait()}`, ticks })] });
+  return provide({
+    registry,
+    id,
+    address: ADDRESS,
+    services: [implement(Work, { who: () => id, wait: async () => `${await wait()}`, ticks })],
+  });
 }
 
 /** An address that accepts connections and never answers, as that of a frozen process does. */
@@ -35,7 +69,10 @@ async function silence() {
   const server = createServer((socket) => socket.on('error', () => {}).resume());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
-  return { address: `tcp://127.0.0.1:${port}`, close: () => new Promise((resolve) => server.close(resolve)) };
+  return {
+    address: `tcp://127.0.0.1:${port}`,
+    close: () => new Promise((resolve) => server.close(resolve)),
+  };
 }
 
 describe('a node that is not connected', () => {
@@ -45,11 +82,19 @@ describe('a node that is not connected', () => {
     const silent = await silence();
     await using _silent = await registry.register(workAt('silent', silent.address));
     {
-      await using consumer = consume({ registry, balancer: roundRobin(), strategy: failfast(), heartbeatTimeout: 60_000, drainTimeout: 0 });
+      await using consumer = consume({
+        registry,
+        balancer: roundRobin(),
+        strategy: failfast(),
+        heartbeatTimeout: 60_000,
+        drainTimeout: 0,
+      });
       const stub = consumer.stub(Work);
       for (let i = 0; i < 20; i++) expect(await stub.who(undefined, { timeout: 10_000 })).toBe('a');
       const { leftOut } = await consumer.explain(Work);
-      expect(leftOut.map(({ node, reason }) => [node.id, reason])).toEqual([['silent', 'it is being connected']]);
+      expect(leftOut.map(({ node, reason }) => [node.id, reason])).toEqual([
+        ['silent', 'it is being connected'],
+      ]);
     }
     await silent.close();
   });
@@ -61,7 +106,10 @@ describe('a node that is not connected', () => {
     {
       await using consumer = consume({ registry, heartbeatTimeout: 60_000, drainTimeout: 0 });
       const stub = consumer.stub(Work);
-      await expect(stub.who(undefined, { timeout: 300 })).rejects.toMatchObject({ code: 'UNAVAILABLE', unsent: true });
+      await expect(stub.who(undefined, { timeout: 300 })).rejects.toMatchObject({
+        code: 'UNAVAILABLE',
+        unsent: true,
+      });
       const abort = new AbortController();
       const cancelled = stub.who(undefined, { timeout: 60_000, signal: abort.signal });
       abort.abort();
@@ -79,9 +127,14 @@ describe('a node that is not connected', () => {
     await using registry = memory();
     await using _a = await provider(registry, 'a');
     await using _b = await provider(registry, 'b');
-    await using consumer = consume({ registry, balancer: () => (nodes) => nodes.find(({ id }) => id === 'b') ?? (nodes[0] as ServiceNode) });
+    await using consumer = consume({
+      registry,
+      balancer: () => (nodes) => nodes.find(({ id }) => id === 'b') ?? (nodes[0] as ServiceNode),
+    });
     const stub = consumer.stub(Work);
-    expect(await Promise.all(Array.from({ length: 20 }, () => stub.who()))).toEqual(Array.from({ length: 20 }, () => 'b'));
+    expect(await Promise.all(Array.from({ length: 20 }, () => stub.who()))).toEqual(
+      Array.from({ length: 20 }, () => 'b'),
+    );
   });
 });
 
@@ -107,7 +160,12 @@ describe('the first list', () => {
       return 'a';
     };
     const ticks = async function* (): AsyncGenerator<number> {};
-    await using _a = await provide({ registry: inner, id: 'a', address: ADDRESS, services: [implement(Work, { who, wait: () => '', ticks })] });
+    await using _a = await provide({
+      registry: inner,
+      id: 'a',
+      address: ADDRESS,
+      services: [implement(Work, { who, wait: () => '', ticks })],
+    });
     const come = gate();
     await using consumer = consume({ registry: lateRegistry(inner, come.promise) });
     const began = performance.now();
@@ -122,7 +180,10 @@ describe('the first list', () => {
     await using inner = memory();
     await using consumer = consume({ registry: lateRegistry(inner, new Promise(() => {})) });
     const stub = consumer.stub(Work);
-    await expect(stub.who(undefined, { timeout: 20 })).rejects.toMatchObject({ code: 'UNAVAILABLE', unsent: true });
+    await expect(stub.who(undefined, { timeout: 20 })).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      unsent: true,
+    });
     const abort = new AbortController();
     const waiting = stub.who(undefined, { timeout: 60_000, signal: abort.signal });
     abort.abort();
@@ -136,19 +197,39 @@ describe('a node that freezes', () => {
     await using hidden = memory();
     await using _a = await provider(registry, 'a');
     await using frozen = await provider(hidden, 'frozen');
-    const proxy = await TcpProxy.to({ host: '127.0.0.1', port: Number(new URL(frozen.address).port) });
+    const proxy = await TcpProxy.to({
+      host: '127.0.0.1',
+      port: Number(new URL(frozen.address).port),
+    });
     try {
-      await using _frozen = await registry.register(workAt('frozen', `tcp://127.0.0.1:${proxy.port}`));
-      await using consumer = consume({ registry, balancer: roundRobin(), strategy: failfast(), heartbeatTimeout: 60_000, ejection: false });
+      await using _frozen = await registry.register(
+        workAt('frozen', `tcp://127.0.0.1:${proxy.port}`),
+      );
+      await using consumer = consume({
+        registry,
+        balancer: roundRobin(),
+        strategy: failfast(),
+        heartbeatTimeout: 60_000,
+        ejection: false,
+      });
       const stub = consumer.stub(Work);
       const ask = async (): Promise<Set<string>> =>
-        new Set(await Promise.all(Array.from({ length: 10 }, () => stub.who(undefined, { timeout: 60_000 }))));
+        new Set(
+          await Promise.all(
+            Array.from({ length: 10 }, () => stub.who(undefined, { timeout: 60_000 })),
+          ),
+        );
       while ((await ask()).size < 2) await turns();
       proxy.hold();
       // One of them goes to each node.
-      const held = Promise.all([stub.who(undefined, { timeout: 60_000 }), stub.who(undefined, { timeout: 60_000 })]);
+      const held = Promise.all([
+        stub.who(undefined, { timeout: 60_000 }),
+        stub.who(undefined, { timeout: 60_000 }),
+      ]);
       const isLeftOut = async (): Promise<boolean> =>
-        (await consumer.explain(Work)).leftOut.some(({ reason }) => reason === 'it owes a sign of life');
+        (await consumer.explain(Work)).leftOut.some(
+          ({ reason }) => reason === 'it owes a sign of life',
+        );
       while (!(await isLeftOut())) await turns();
       expect(await ask()).toEqual(new Set(['a']));
       proxy.release();
@@ -166,7 +247,10 @@ describe('a node that leaves the list', () => {
     await using hidden = memory();
     const held = gate<string>();
     await using work = await provider(hidden, 'a', () => held.promise);
-    const proxy = await TcpProxy.to({ host: '127.0.0.1', port: Number(new URL(work.address).port) });
+    const proxy = await TcpProxy.to({
+      host: '127.0.0.1',
+      port: Number(new URL(work.address).port),
+    });
     try {
       const entry = workAt('a', `tcp://127.0.0.1:${proxy.port}`);
       const registration = await registry.register(entry);
@@ -201,7 +285,10 @@ describe('a node that leaves the list', () => {
       return held.promise;
     };
     await using work = await provider(hidden, 'a', wait);
-    const proxy = await TcpProxy.to({ host: '127.0.0.1', port: Number(new URL(work.address).port) });
+    const proxy = await TcpProxy.to({
+      host: '127.0.0.1',
+      port: Number(new URL(work.address).port),
+    });
     try {
       const registration = await registry.register(workAt('a', `tcp://127.0.0.1:${proxy.port}`));
       await using consumer = consume({ registry, connections: 1, drainTimeout: 0 });

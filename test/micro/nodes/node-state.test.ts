@@ -15,16 +15,26 @@ function call(node: NodeState, error?: unknown): void {
   node.end(1, error);
 }
 
-it.each<RpcCode>(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED', 'INTERNAL', 'UNKNOWN', 'UNIMPLEMENTED'])(
-  '%s raises the failure rate',
-  (code) => {
-    const node = state();
-    call(node, new RpcError(code, code));
-    expect(node.failureRate).toBeGreaterThan(0);
-  },
-);
+it.each<RpcCode>([
+  'UNAVAILABLE',
+  'DEADLINE_EXCEEDED',
+  'RESOURCE_EXHAUSTED',
+  'INTERNAL',
+  'UNKNOWN',
+  'UNIMPLEMENTED',
+])('%s raises the failure rate', (code) => {
+  const node = state();
+  call(node, new RpcError(code, code));
+  expect(node.failureRate).toBeGreaterThan(0);
+});
 
-it.each<RpcCode>(['NOT_FOUND', 'INVALID_ARGUMENT', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'CANCELLED'])('%s says nothing of the node', (code) => {
+it.each<RpcCode>([
+  'NOT_FOUND',
+  'INVALID_ARGUMENT',
+  'PERMISSION_DENIED',
+  'UNAUTHENTICATED',
+  'CANCELLED',
+])('%s says nothing of the node', (code) => {
   const node = state();
   call(node, new RpcError(code, code));
   expect(node.failureRate).toBe(0);
@@ -32,7 +42,8 @@ it.each<RpcCode>(['NOT_FOUND', 'INVALID_ARGUMENT', 'PERMISSION_DENIED', 'UNAUTHE
 
 it('the failure rate nears the part of calls that fail', () => {
   const node = state();
-  for (let i = 0; i < 400; i++) call(node, i % 2 === 0 ? new RpcError('INTERNAL', 'no') : undefined);
+  for (let i = 0; i < 400; i++)
+    call(node, i % 2 === 0 ? new RpcError('INTERNAL', 'no') : undefined);
   expect(node.failureRate).toBeCloseTo(0.5, 1);
   for (let i = 0; i < 400; i++) call(node);
   expect(node.failureRate).toBe(0);

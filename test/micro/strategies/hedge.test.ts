@@ -1,10 +1,23 @@
 /** Hedging: when a second node is asked, who wins, and what becomes of the others. */
 import { describe, expect, it } from 'vitest';
 import { consume, leastActive, provide } from '../../../src/micro/index.js';
-import { type HedgeOptions, hedge, isOvertaken, RecentLatency } from '../../../src/micro/strategies/hedge.js';
+import {
+  type HedgeOptions,
+  hedge,
+  isOvertaken,
+  RecentLatency,
+} from '../../../src/micro/strategies/hedge.js';
 import type { Attempt, ServiceNode } from '../../../src/micro/types.js';
 import { memory } from '../../../src/registries/memory.js';
-import { type CallContext, contract, implement, RetryBudget, type RpcCode, RpcError, unary } from '../../../src/rpc/index.js';
+import {
+  type CallContext,
+  contract,
+  implement,
+  RetryBudget,
+  type RpcCode,
+  RpcError,
+  unary,
+} from '../../../src/rpc/index.js';
 import type { Call, Method, MethodKind } from '../../../src/rpc/types.js';
 import { fakeTime, pass } from '../../fixtures/fake-time.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -14,7 +27,9 @@ import { gate, Inbox } from '../../fixtures/waiting.js';
 const NODES = ['a', 'b', 'c', 'd', 'e'].map((id) => node(id));
 const METHOD = { idempotent: true, kind: 'unary' } as Method;
 
-function call(given: { method?: Partial<Method>; timeout?: number; signal?: AbortSignal } = {}): Call {
+function call(
+  given: { method?: Partial<Method>; timeout?: number; signal?: AbortSignal } = {},
+): Call {
   const made: Call = {
     method: given.method === undefined ? METHOD : ({ ...METHOD, ...given.method } as Method),
     input: undefined,
@@ -102,16 +117,19 @@ describe('hedge', () => {
     [undefined, 500],
     [60_000, 500],
     [400, 100],
-  ])('before it knows how long calls take, with a timeout of %s ms, it asks another node after %i ms', async (timeout, delay) => {
-    const attempts = new Attempts();
-    const answer = hedged(attempts, {}, call({ timeout }));
-    await pass(delay - 1);
-    expect(attempts.tried).toHaveLength(1);
-    await pass(1);
-    expect(attempts.tried).toHaveLength(2);
-    attempts.answer(1, 'done');
-    expect(await answer).toBe('done');
-  });
+  ])(
+    'before it knows how long calls take, with a timeout of %s ms, it asks another node after %i ms',
+    async (timeout, delay) => {
+      const attempts = new Attempts();
+      const answer = hedged(attempts, {}, call({ timeout }));
+      await pass(delay - 1);
+      expect(attempts.tried).toHaveLength(1);
+      await pass(1);
+      expect(attempts.tried).toHaveLength(2);
+      attempts.answer(1, 'done');
+      expect(await answer).toBe('done');
+    },
+  );
 
   it('asks another node later when the budget has nothing left at first', async () => {
     const attempts = new Attempts();
@@ -216,7 +234,9 @@ describe('hedge', () => {
 
   it.each<[string, Partial<Method>]>([
     ['methods that are not idempotent', { idempotent: false }],
-    ...(['oneway', 'serverStream', 'clientStream', 'duplex'] satisfies MethodKind[]).map((kind): [string, Partial<Method>] => [kind, { kind }]),
+    ...(['oneway', 'serverStream', 'clientStream', 'duplex'] satisfies MethodKind[]).map(
+      (kind): [string, Partial<Method>] => [kind, { kind }],
+    ),
   ])('is not for %s: these fail over', async (_, method) => {
     const attempts = new Attempts();
     const answer = hedged(attempts, { after: 10 }, call({ method }));
@@ -294,7 +314,11 @@ describe('over the wire', () => {
     const options = { registry, address: 'tcp://127.0.0.1:0', drainTimeout: 0 };
     await using _a = await provide({ ...options, id: 'a', services: [greeter('a')] });
     await using _b = await provide({ ...options, id: 'b', services: [greeter('b')] });
-    await using consumer = consume({ registry, balancer: leastActive(), strategy: hedge({ after: 20 }) });
+    await using consumer = consume({
+      registry,
+      balancer: leastActive(),
+      strategy: hedge({ after: 20 }),
+    });
     const answer = await consumer.stub(Greeter).hello('x');
     expect(await entered.take(2)).toEqual([slow, answer]);
     expect(answer).not.toBe(slow);

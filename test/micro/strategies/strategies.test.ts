@@ -1,6 +1,10 @@
 /** Strategies: when a call is tried again, and when not. */
 import { describe, expect, it } from 'vitest';
-import { type FailoverOptions, failfast, failover } from '../../../src/micro/strategies/strategies.js';
+import {
+  type FailoverOptions,
+  failfast,
+  failover,
+} from '../../../src/micro/strategies/strategies.js';
 import type { Attempt, ServiceNode } from '../../../src/micro/types.js';
 import { type RpcCode, RpcError } from '../../../src/rpc/errors.js';
 import type { Call, Method } from '../../../src/rpc/types.js';
@@ -8,7 +12,15 @@ import { node } from '../../fixtures/registries.js';
 
 const NODES = ['a', 'b', 'c', 'd', 'e'].map((id) => node(id));
 
-function call({ idempotent = true, timeout, signal }: { idempotent?: boolean; timeout?: number; signal?: AbortSignal } = {}): Call {
+function call({
+  idempotent = true,
+  timeout,
+  signal,
+}: {
+  idempotent?: boolean;
+  timeout?: number;
+  signal?: AbortSignal;
+} = {}): Call {
   const made: Call = {
     method: { idempotent } as Method,
     input: undefined,
@@ -23,8 +35,15 @@ function call({ idempotent = true, timeout, signal }: { idempotent?: boolean; ti
 
 const failure = (code: RpcCode, unsent = false): RpcError => new RpcError(code, code, { unsent });
 
-/** Attempts that end as they are told, one after the other, each on a node of its own; they note the calls. */
-function attempts(...outcomes: (Error | string | (() => void))[]): { attempt: Attempt; calls: Call[]; tried: ServiceNode[] } {
+/**
+ * Attempts that end as they are told, one after the other, each on a node of its own; they note the
+ * calls.
+ */
+function attempts(...outcomes: (Error | string | (() => void))[]): {
+  attempt: Attempt;
+  calls: Call[];
+  tried: ServiceNode[];
+} {
   const calls: Call[] = [];
   const tried: ServiceNode[] = [];
   const attempt: Attempt = async (made, set) => {
@@ -72,7 +91,13 @@ describe('failover', () => {
   });
 
   it('is about nothing but RpcErrors', async () => {
-    for (const thrown of [null, 'UNAVAILABLE', new Error('x'), { unsent: 'true' }, { unsent: 1, code: 'UNAVAILABLE?' }]) {
+    for (const thrown of [
+      null,
+      'UNAVAILABLE',
+      new Error('x'),
+      { unsent: 'true' },
+      { unsent: 1, code: 'UNAVAILABLE?' },
+    ]) {
       let count = 0;
       const attempt: Attempt = (_, tried) => {
         tried.add(NODES[count++] as ServiceNode);
@@ -83,18 +108,27 @@ describe('failover', () => {
     }
   });
 
-  it.each([1, 2, 3, 5])('makes at most %i attempts, each on another node, and answers with the last error', async (most) => {
-    const errors = NODES.map(() => failure('UNAVAILABLE', true));
-    const { attempt, tried } = attempts(...errors);
-    await expect(failover({ attempts: most })(attempt)(call())).rejects.toBe(errors[most - 1]);
-    expect(tried).toEqual(NODES.slice(0, most));
-  });
+  it.each([1, 2, 3, 5])(
+    'makes at most %i attempts, each on another node, and answers with the last error',
+    async (most) => {
+      const errors = NODES.map(() => failure('UNAVAILABLE', true));
+      const { attempt, tried } = attempts(...errors);
+      await expect(failover({ attempts: most })(attempt)(call())).rejects.toBe(errors[most - 1]);
+      expect(tried).toEqual(NODES.slice(0, most));
+    },
+  );
 
   it('tells the hook of each error that another attempt follows, and of no other', async () => {
     const told: unknown[] = [];
     const onRetry: FailoverOptions['onRetry'] = (error) => told.push(error);
-    const [first, second, third] = [failure('UNAVAILABLE'), failure('UNAVAILABLE', true), failure('INTERNAL')];
-    await expect(failover({ onRetry })(attempts(first, second, third).attempt)(call())).rejects.toBe(third);
+    const [first, second, third] = [
+      failure('UNAVAILABLE'),
+      failure('UNAVAILABLE', true),
+      failure('INTERNAL'),
+    ];
+    await expect(
+      failover({ onRetry })(attempts(first, second, third).attempt)(call()),
+    ).rejects.toBe(third);
     expect(told).toEqual([first, second]);
   });
 
@@ -107,7 +141,9 @@ describe('failover', () => {
       abort.abort();
       throw failure('UNAVAILABLE', true);
     };
-    await expect(failover()(attempt)(call({ signal: abort.signal }))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(failover()(attempt)(call({ signal: abort.signal }))).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+    });
     expect(calls).toHaveLength(1);
   });
 
@@ -117,7 +153,10 @@ describe('failover', () => {
     expect(calls).toHaveLength(2);
     expect(calls[1]?.deadline).toBe(calls[0]?.deadline);
     const late = attempts(lost, 'too late');
-    await expect(failover()(late.attempt)(call({ timeout: 0 }))).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED', cause: lost });
+    await expect(failover()(late.attempt)(call({ timeout: 0 }))).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      cause: lost,
+    });
   });
 
   it('when no node is left, the error is that of the last one tried', async () => {
@@ -133,20 +172,33 @@ describe('failover', () => {
 
   it('a bad day does not become a storm: without budget the first error is the last', async () => {
     const { attempt, calls } = attempts(lost, lost, lost);
-    await expect(failover({ budget: { ratio: 0, perSecond: 0 } })(attempt)(call())).rejects.toBe(lost);
+    await expect(failover({ budget: { ratio: 0, perSecond: 0 } })(attempt)(call())).rejects.toBe(
+      lost,
+    );
     expect(calls).toHaveLength(1);
     const free = attempts(failure('UNAVAILABLE', true), 'done');
-    expect(await failover({ budget: { ratio: 0, perSecond: 0 } })(free.attempt)(call())).toBe('done');
+    expect(await failover({ budget: { ratio: 0, perSecond: 0 } })(free.attempt)(call())).toBe(
+      'done',
+    );
     const turnedAway = attempts(failure('RESOURCE_EXHAUSTED', true), 'too much');
-    await expect(failover({ budget: { ratio: 0, perSecond: 0 } })(turnedAway.attempt)(call())).rejects.toThrow();
+    await expect(
+      failover({ budget: { ratio: 0, perSecond: 0 } })(turnedAway.attempt)(call()),
+    ).rejects.toThrow();
   });
 
   it('each consumer has a budget of its own', async () => {
     const strategy = failover({ budget: { ratio: 1, perSecond: 0 } });
-    for (let consumer = 0; consumer < 3; consumer++) expect(await strategy(attempts(lost, 'done').attempt)(call())).toBe('done');
+    for (let consumer = 0; consumer < 3; consumer++)
+      expect(await strategy(attempts(lost, 'done').attempt)(call())).toBe('done');
   });
 
-  it.each([{ attempts: 0 }, { attempts: 1.5 }, { attempts: 101 }, { budget: { ratio: -1 } }, { onRetry: 1 as never }])('refuses %j', (options) => {
+  it.each([
+    { attempts: 0 },
+    { attempts: 1.5 },
+    { attempts: 101 },
+    { budget: { ratio: -1 } },
+    { onRetry: 1 as never },
+  ])('refuses %j', (options) => {
     expect(() => failover(options)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
   });
 });

@@ -9,7 +9,14 @@ import { type EtcdServer, etcdCluster, leaderOf } from '../../fixtures/registry-
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, until } from '../../fixtures/waiting.js';
 
-const QUICK = { ttl: 5_000, pingInterval: 500, pingTimeout: 500, requestTimeout: 1_500, dialTimeout: 500, maxDelay: 300 };
+const QUICK = {
+  ttl: 5_000,
+  pingInterval: 500,
+  pingTimeout: 500,
+  requestTimeout: 1_500,
+  dialTimeout: 500,
+  maxDelay: 300,
+};
 
 describe('an etcd cluster', () => {
   noLeaks();
@@ -59,7 +66,9 @@ describe('an etcd cluster', () => {
         if (found === undefined) continue;
         // The last one may be on its way to this member. Once it has come, it stays.
         if (found.size === ids.length) complete.add(member);
-        expect(found.size).toBeGreaterThanOrEqual(complete.has(member) ? ids.length : ids.length - 1);
+        expect(found.size).toBeGreaterThanOrEqual(
+          complete.has(member) ? ids.length : ids.length - 1,
+        );
       }
       await elapse(200);
     }
@@ -71,8 +80,12 @@ describe('an etcd cluster', () => {
     else leader.thaw();
     await open().register(node('p8'));
     ids.push('p8');
-    // A leader of etcd 3.4 that was frozen lets leases expire that others have kept alive: their entries come back by themselves.
+    // A leader of etcd 3.4 that was frozen lets leases expire that others have kept alive: their
+    // entries come back by themselves.
     await watch.ids(...ids);
-    await until(async () => (await leader.entries('/getty').catch(() => new Map())).size === ids.length, 'the leader that is back holds every entry');
+    await until(
+      async () => (await leader.entries('/getty').catch(() => new Map())).size === ids.length,
+      'the leader that is back holds every entry',
+    );
   });
 });

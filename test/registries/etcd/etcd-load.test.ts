@@ -1,4 +1,7 @@
-/** Many clients at once, and a slow line. Without noTimersLeft(): it follows every timer and promise of 1,200 registries, which takes most of the time. */
+/**
+ * Many clients at once, and a slow line. Without noTimersLeft(): it follows every timer and promise
+ * of 1,200 registries, which takes most of the time.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
 import { ETCD_DEFAULTS, etcd } from '../../../src/registries/etcd/index.js';
@@ -19,7 +22,9 @@ describe('an etcd', () => {
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
 
-  it('that 1,000 providers register at at once: the lists of 200 consumers become complete', { timeout: 600_000 }, async () => {
+  it('that 1,000 providers register at at once: the lists of 200 consumers become complete', {
+    timeout: 600_000,
+  }, async () => {
     const options = { root: '/storm' };
     const registries = Array.from({ length: 1_200 }, () => etcd(server.endpoint, options));
     const [readers, writers] = [registries.slice(0, 200), registries.slice(200)];
@@ -28,16 +33,26 @@ describe('an etcd', () => {
     const complete = watches.map(async (watch) => {
       for (;;) if ((await watch.next())?.length === 1_000) return;
     });
-    await Promise.all([...writers.map((registry, i) => registry.register(node(`n${i}`))), ...complete]);
-    // Far fewer lists than registrations: each list of a thousand nodes costs the work of a thousand.
+    await Promise.all([
+      ...writers.map((registry, i) => registry.register(node(`n${i}`))),
+      ...complete,
+    ]);
+    // Far fewer lists than registrations: each list of a thousand nodes costs the work of a
+    // thousand.
     for (const watch of watches) expect(watch.seen.length).toBeLessThan(500);
     await Promise.all(registries.map((registry) => registry[Symbol.asyncDispose]()));
   });
 
-  it('behind a line of 50 KB/s: a list of 1,000 nodes arrives, later than the time of one request', { timeout: 600_000 }, async () => {
+  it('behind a line of 50 KB/s: a list of 1,000 nodes arrives, later than the time of one request', {
+    timeout: 600_000,
+  }, async () => {
     const root = '/slow';
-    const entries = Array.from({ length: 1_000 }, (_, i) => node(`n${i}`, { metadata: { note: 'x'.repeat(100) } }));
-    const puts = entries.map((entry) => ({ request_put: { key: encode(entryPath(root, entry)), value: encode(entryValue(entry)) } }));
+    const entries = Array.from({ length: 1_000 }, (_, i) =>
+      node(`n${i}`, { metadata: { note: 'x'.repeat(100) } }),
+    );
+    const puts = entries.map((entry) => ({
+      request_put: { key: encode(entryPath(root, entry)), value: encode(entryValue(entry)) },
+    }));
     while (puts.length > 0) await server.ask('kv/txn', { success: puts.splice(0, PER_REQUEST) });
     const proxy = await TcpProxy.to(server);
     proxy.limit(50 * 1024);

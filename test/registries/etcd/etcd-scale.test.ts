@@ -22,11 +22,16 @@ describe('2,000 nodes of 100 services', () => {
   beforeAll(async () => {
     server = await EtcdServer.started();
     const entries = Array.from({ length: SERVICES * NODES }, (_, i) => {
-      const entry = node(`n${String(Math.floor(i / SERVICES)).padStart(4, '0')}`, { service: `Service${i % SERVICES}` });
-      return { request_put: { key: encode(entryPath('/getty', entry)), value: encode(entryValue(entry)) } };
+      const entry = node(`n${String(Math.floor(i / SERVICES)).padStart(4, '0')}`, {
+        service: `Service${i % SERVICES}`,
+      });
+      return {
+        request_put: { key: encode(entryPath('/getty', entry)), value: encode(entryValue(entry)) },
+      };
     });
     const fill = async (): Promise<void> => {
-      while (entries.length > 0) await server.ask('kv/txn', { success: entries.splice(0, PER_REQUEST) });
+      while (entries.length > 0)
+        await server.ask('kv/txn', { success: entries.splice(0, PER_REQUEST) });
     };
     await Promise.all(Array.from({ length: 8 }, fill));
   }, INSTALL_TIMEOUT);

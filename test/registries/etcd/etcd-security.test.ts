@@ -13,8 +13,16 @@ import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse } from '../../fixtures/waiting.js';
 
-const certificate = (name: string): string => fileURLToPath(new URL(`../../fixtures/tls/${name}.pem`, import.meta.url));
-const CERTIFICATES = ['--cert-file', certificate('server'), '--key-file', certificate('server.key'), '--trusted-ca-file', certificate('authority')];
+const certificate = (name: string): string =>
+  fileURLToPath(new URL(`../../fixtures/tls/${name}.pem`, import.meta.url));
+const CERTIFICATES = [
+  '--cert-file',
+  certificate('server'),
+  '--key-file',
+  certificate('server.key'),
+  '--trusted-ca-file',
+  certificate('authority'),
+];
 const QUICK = { ttl: 4_000, requestTimeout: 2_000, maxDelay: 200 } satisfies EtcdOptions;
 const SECRET = 'swordfish:/@';
 
@@ -24,7 +32,10 @@ describe('etcd with TLS and client certificates', () => {
   let server: EtcdServer;
   const registries: Registry[] = [];
   beforeAll(async () => {
-    server = await EtcdServer.started({ secure: true, flags: [...CERTIFICATES, '--client-cert-auth'] });
+    server = await EtcdServer.started({
+      secure: true,
+      flags: [...CERTIFICATES, '--client-cert-auth'],
+    });
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
   afterEach(async () => {
@@ -46,8 +57,15 @@ describe('etcd with TLS and client certificates', () => {
   });
 
   it('etcds:// takes the same options', async () => {
-    const tls = { ca: certificate('authority'), cert: certificate('client'), key: certificate('client.key') };
-    const registry = await openRegistry(`etcds://127.0.0.1:${server.port}/getty`, { ...QUICK, tls });
+    const tls = {
+      ca: certificate('authority'),
+      cert: certificate('client'),
+      key: certificate('client.key'),
+    };
+    const registry = await openRegistry(`etcds://127.0.0.1:${server.port}/getty`, {
+      ...QUICK,
+      tls,
+    });
     registries.push(registry);
     await registry.register(node('b'));
     await using watch = new Watching(registry);
@@ -58,10 +76,16 @@ describe('etcd with TLS and client certificates', () => {
     ['no certificate', { ca: pem('authority') }],
     ["a stranger's certificate", { ca: pem('authority'), ...identity('stranger-client') }],
     ['another authority', { ca: pem('stranger'), ...identity('client') }],
-    ['another name', { ca: pem('authority'), ...identity('client'), serverName: 'elsewhere.example' }],
+    [
+      'another name',
+      { ca: pem('authority'), ...identity('client'), serverName: 'elsewhere.example' },
+    ],
   ])('%s: refused', async (_, tls) => {
     const registry = open({ tls, waitForRegistry: false });
-    await expect(registry.register(node('c'))).rejects.toMatchObject({ code: 'REGISTRY_FAILED', cause: expect.anything() });
+    await expect(registry.register(node('c'))).rejects.toMatchObject({
+      code: 'REGISTRY_FAILED',
+      cause: expect.anything(),
+    });
   });
 });
 
@@ -77,7 +101,10 @@ describe('etcd with users and passwords', () => {
     await server.ask('auth/user/grant', { user: 'root', role: 'root' });
     await server.ask('auth/user/add', { name: 'getty', password: SECRET });
     await server.ask('auth/role/add', { name: 'getty' });
-    await server.ask('auth/role/grant', { name: 'getty', perm: { permType: 'READWRITE', key: encode('/getty/'), range_end: encode('/getty0') } });
+    await server.ask('auth/role/grant', {
+      name: 'getty',
+      perm: { permType: 'READWRITE', key: encode('/getty/'), range_end: encode('/getty0') },
+    });
     await server.ask('auth/user/grant', { user: 'getty', role: 'getty' });
     await server.ask('auth/enable', {});
   }, INSTALL_TIMEOUT);
@@ -87,14 +114,22 @@ describe('etcd with users and passwords', () => {
   });
 
   function open(options: EtcdOptions = {}): Registry {
-    const registry = etcd(server.endpoint, { ...QUICK, username: 'getty', password: SECRET, ...options });
+    const registry = etcd(server.endpoint, {
+      ...QUICK,
+      username: 'getty',
+      password: SECRET,
+      ...options,
+    });
     registries.push(registry);
     return registry;
   }
 
   it('who knows the password is let in; a URL can carry it', async () => {
     await open().register(node('a'));
-    const registry = await openRegistry(`etcd://getty:${encodeURIComponent(SECRET)}@127.0.0.1:${server.port}`, QUICK);
+    const registry = await openRegistry(
+      `etcd://getty:${encodeURIComponent(SECRET)}@127.0.0.1:${server.port}`,
+      QUICK,
+    );
     registries.push(registry);
     await using watch = new Watching(registry);
     await watch.ids('a');
@@ -120,7 +155,10 @@ describe('etcd with users and passwords', () => {
     await elapse(2_500);
     await registry.register(node('b'));
     await watch.ids('a', 'b');
-    const { token } = (await server.ask('auth/authenticate', { name: 'root', password: SECRET })) as { token: string };
+    const { token } = (await server.ask('auth/authenticate', {
+      name: 'root',
+      password: SECRET,
+    })) as { token: string };
     await server.ask('auth/role/add', { name: 'another' }, token);
     await registry.register(node('c'));
     await watch.ids('a', 'b', 'c');
@@ -131,16 +169,19 @@ describe('etcd with users and passwords', () => {
     ['a wrong password', { password: `${SECRET}!` }],
     ['no password', { username: undefined, password: undefined }],
     ["another's root", { root: '/elsewhere' }],
-  ])('%s: refused at once, though one waits for the registry; the secret is not told', async (_, options) => {
-    const log = new Log();
-    const told: unknown[] = [];
-    log.warn = (details, message) => void told.push(details, message);
-    const failure = await open({ ...options, logger: log })
-      .register(node('a'))
-      .catch((error: unknown) => error);
-    expect(failure).toMatchObject({ code: 'REGISTRY_FAILED' });
-    expect(inspect([failure, told], { depth: 20, showHidden: true })).not.toContain('swordfish');
-  });
+  ])(
+    '%s: refused at once, though one waits for the registry; the secret is not told',
+    async (_, options) => {
+      const log = new Log();
+      const told: unknown[] = [];
+      log.warn = (details, message) => void told.push(details, message);
+      const failure = await open({ ...options, logger: log })
+        .register(node('a'))
+        .catch((error: unknown) => error);
+      expect(failure).toMatchObject({ code: 'REGISTRY_FAILED' });
+      expect(inspect([failure, told], { depth: 20, showHidden: true })).not.toContain('swordfish');
+    },
+  );
 
   it('a watch of what one may not see says so, and fails when one does not wish to wait', async () => {
     const log = new Log();

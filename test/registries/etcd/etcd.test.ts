@@ -21,8 +21,18 @@ import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, PROCESS_PATIENCE, until, within } from '../../fixtures/waiting.js';
 
 const IDLER = fileURLToPath(new URL('../../fixtures/registry-idler.mjs', import.meta.url));
-const QUICK = { ttl: 4_000, pingInterval: 300, pingTimeout: 300, requestTimeout: 1_000, dialTimeout: 500, maxDelay: 300 } satisfies EtcdOptions;
-const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
+const QUICK = {
+  ttl: 4_000,
+  pingInterval: 300,
+  pingTimeout: 300,
+  requestTimeout: 1_000,
+  dialTimeout: 500,
+  maxDelay: 300,
+} satisfies EtcdOptions;
+const VECTORS: { path: string; value: string }[] = readFileSync(
+  new URL('../../fixtures/vectors/registry.jsonl', import.meta.url),
+  'utf8',
+)
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line));
@@ -53,7 +63,10 @@ describe('the etcd registry', () => {
     return root;
   };
 
-  function open(options: EtcdOptions = {}, endpoints: string | string[] = server.endpoint): Registry {
+  function open(
+    options: EtcdOptions = {},
+    endpoints: string | string[] = server.endpoint,
+  ): Registry {
     const registry = etcd(endpoints, { ...QUICK, root, ...options });
     registries.push(registry);
     return registry;
@@ -66,9 +79,15 @@ describe('the etcd registry', () => {
   }
 
   async function start(...args: string[]): Promise<ChildProcess> {
-    const child = spawn(process.execPath, [IDLER, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [IDLER, ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     cleanUp.push(() => child.kill('SIGKILL'));
-    await within(once(child.stdout as NodeJS.ReadableStream, 'data'), 'the process', PROCESS_PATIENCE);
+    await within(
+      once(child.stdout as NodeJS.ReadableStream, 'data'),
+      'the process',
+      PROCESS_PATIENCE,
+    );
     return child;
   }
 
@@ -99,7 +118,9 @@ describe('the etcd registry', () => {
     await watch.ids();
     for (const { path, value } of VECTORS) await server.put(path, value);
     const nodes = await watch.until(({ length }) => length === VECTORS.length, 'the four nodes');
-    expect(nodes.map((each) => [entryPath(root, each), entryValue(each)]).sort()).toEqual(VECTORS.map(({ path, value }) => [path, value]).sort());
+    expect(nodes.map((each) => [entryPath(root, each), entryValue(each)]).sort()).toEqual(
+      VECTORS.map(({ path, value }) => [path, value]).sort(),
+    );
     for (const { path } of VECTORS) await server.remove(path);
     await watch.ids();
   });
@@ -261,25 +282,43 @@ describe('the etcd registry', () => {
     const [before, began] = [proxy.accepted, performance.now()];
     await elapse(2_000);
     await until(() => proxy.accepted > before + 3, 'there were some attempts');
-    // The watch and the registration share a connection, but not their delays: at least 200 ms each.
+    // The watch and the registration share a connection, but not their delays: at least 200 ms
+    // each.
     expect(proxy.accepted - before).toBeLessThan(2 * ((performance.now() - began) / 200) + 4);
     expect(log.lines.length).toBe(1);
   });
 
   it.each<[string, () => Server | Http2Server]>([
-    ['resets every request', () => createServer().on('stream', (stream) => stream.on('error', () => {}).close(1))],
+    [
+      'resets every request',
+      () => createServer().on('stream', (stream) => stream.on('error', () => {}).close(1)),
+    ],
     [
       'answers nonsense',
-      () => createServer().on('stream', (stream) => stream.on('error', () => {}).respond({ ':status': 200 }, { endStream: true })),
+      () =>
+        createServer().on('stream', (stream) =>
+          stream.on('error', () => {}).respond({ ':status': 200 }, { endStream: true }),
+        ),
     ],
     [
       'ends every request with an error',
       () =>
         createServer().on('stream', (stream) =>
-          stream.on('error', () => {}).respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '14' }, { endStream: true }),
+          stream
+            .on('error', () => {})
+            .respond(
+              { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '14' },
+              { endStream: true },
+            ),
         ),
     ],
-    ['does not speak HTTP/2', () => createTcpServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'))],
+    [
+      'does not speak HTTP/2',
+      () =>
+        createTcpServer((socket) =>
+          socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'),
+        ),
+    ],
     ['says nothing', () => createTcpServer((socket) => void socket.on('error', () => {}).resume())],
   ])('a server that %s is away, and costs little', async (_, make) => {
     nextRoot();
@@ -296,7 +335,10 @@ describe('the etcd registry', () => {
       await once(stranger.close(), 'close');
     });
     const log = new Log();
-    const registry = open({ logger: log }, `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`);
+    const registry = open(
+      { logger: log },
+      `http://127.0.0.1:${(stranger.address() as AddressInfo).port}`,
+    );
     await using watch = new Watching(registry);
     const next = watch.next();
     await registry.register(node('a'));
@@ -360,14 +402,24 @@ describe('the etcd registry', () => {
     expect(code).toBe(0);
   });
 
-  it.each(['there', 'away'])('a process that disposes its registry ends, also when etcd is %s', async (where) => {
-    const proxy = await proxied();
-    if (where === 'away') proxy.refuse();
-    const child = await start(`etcd://127.0.0.1:${proxy.port}${nextRoot()}`, JSON.stringify(QUICK), 'dispose');
-    const [code] = child.exitCode === null ? await within(once(child, 'exit'), 'the end of the process') : [child.exitCode];
-    expect(code).toBe(0);
-    expect((await server.entries(root)).size).toBe(0);
-  });
+  it.each(['there', 'away'])(
+    'a process that disposes its registry ends, also when etcd is %s',
+    async (where) => {
+      const proxy = await proxied();
+      if (where === 'away') proxy.refuse();
+      const child = await start(
+        `etcd://127.0.0.1:${proxy.port}${nextRoot()}`,
+        JSON.stringify(QUICK),
+        'dispose',
+      );
+      const [code] =
+        child.exitCode === null
+          ? await within(once(child, 'exit'), 'the end of the process')
+          : [child.exitCode];
+      expect(code).toBe(0);
+      expect((await server.entries(root)).size).toBe(0);
+    },
+  );
 
   it('more entries than are kept are passed over with one line, and taken in when there is room', async () => {
     nextRoot();
@@ -379,7 +431,10 @@ describe('the etcd registry', () => {
     expect((await watch.next())?.length).toBe(10);
     expect(log.having('more entries than are kept').length).toBe(1);
     for (const registration of registrations.slice(0, 4)) await registration[Symbol.asyncDispose]();
-    await watch.until((nodes) => nodes.length === 8 && nodes.some(({ id }) => id === 'n9'), 'the eight that are left');
+    await watch.until(
+      (nodes) => nodes.length === 8 && nodes.some(({ id }) => id === 'n9'),
+      'the eight that are left',
+    );
     expect(log.lines.length).toBe(1);
   });
 
@@ -427,7 +482,10 @@ describe('the etcd registry', () => {
     for (let i = 0; i < 5; i++) await registry.register(node('b', { metadata: { i: `${i}` } }));
     proxy.retarget(copied);
     proxy.cut();
-    await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the address in the copy');
+    await watch.until(
+      ([first]) => first?.address === 'tcp://127.0.0.1:2',
+      'the address in the copy',
+    );
     await using second = new Watching(registry);
     expect((await within(second.next(), 'a first list'))?.[0]?.address).toBe('tcp://127.0.0.1:2');
     await watch.until((nodes) => nodes.length === 2, 'what this registry publishes');
@@ -457,7 +515,10 @@ describe('the etcd registry', () => {
     nextRoot();
     for (let i = 0; i < 1_010; i += 100) {
       const success = Array.from({ length: Math.min(100, 1_010 - i) }, (_, n) => ({
-        request_put: { key: Buffer.from(`${root}/garbage-${i + n}/x`).toString('base64'), value: '' },
+        request_put: {
+          key: Buffer.from(`${root}/garbage-${i + n}/x`).toString('base64'),
+          value: '',
+        },
       }));
       await server.ask('kv/txn', { success });
     }
@@ -490,20 +551,26 @@ describe('the etcd registry', () => {
     ];
     for (const [endpoints, options] of bad) {
       const message = expect.not.stringContaining('secret');
-      expect(() => etcd(endpoints, options), `${endpoints} ${JSON.stringify(options)}`).toThrowError(
-        expect.objectContaining({ code: 'BAD_OPTION', message }),
-      );
+      expect(
+        () => etcd(endpoints, options),
+        `${endpoints} ${JSON.stringify(options)}`,
+      ).toThrowError(expect.objectContaining({ code: 'BAD_OPTION', message }));
     }
   });
 
   it('registry(url): several hosts, a default port and root', async () => {
     nextRoot();
-    await using first = await openRegistry(`etcd://127.0.0.1:${server.port},127.0.0.1:${server.port}${root}`, QUICK);
+    await using first = await openRegistry(
+      `etcd://127.0.0.1:${server.port},127.0.0.1:${server.port}${root}`,
+      QUICK,
+    );
     await first.register(node('a'));
     expect([...(await server.entries(root)).keys()]).toEqual([pathOf('a')]);
     await using second = await openRegistry(`etcd://127.0.0.1:${server.port}`, QUICK);
     await second.register(node('a'));
     expect([...(await server.entries('/getty')).keys()]).toEqual([entryPath('/getty', node('a'))]);
-    await expect(openRegistry('etcd://user:%E0%A4%A@127.0.0.1')).rejects.toMatchObject({ code: 'BAD_ADDRESS' });
+    await expect(openRegistry('etcd://user:%E0%A4%A@127.0.0.1')).rejects.toMatchObject({
+      code: 'BAD_ADDRESS',
+    });
   });
 });

@@ -1,8 +1,21 @@
-/** What only the directory does: files, expiry, outages, and processes that are killed. The rest is in behaviour.test.ts. */
+/**
+ * What only the directory does: files, expiry, outages, and processes that are killed. The rest is
+ * in behaviour.test.ts.
+ */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rename, rm, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  rename,
+  rm,
+  symlink,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +31,10 @@ import { elapse, PROCESS_PATIENCE, until, within } from '../../fixtures/waiting.
 /** Long enough that a busy machine does not miss a heartbeat, short enough to wait for. */
 const TTL = 1_200;
 const SCRIPT = fileURLToPath(new URL('../../fixtures/file-provider.mjs', import.meta.url));
-const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
+const VECTORS: { path: string; value: string }[] = readFileSync(
+  new URL('../../fixtures/vectors/registry.jsonl', import.meta.url),
+  'utf8',
+)
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line));
@@ -55,9 +71,15 @@ describe('the file registry', () => {
   const pathOf = (given: ServiceNode): string => entryPath(directory, given);
 
   async function start(given: ServiceNode): Promise<ChildProcess> {
-    const child = spawn(process.execPath, [SCRIPT, directory, `${TTL}`, JSON.stringify(given)], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [SCRIPT, directory, `${TTL}`, JSON.stringify(given)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     children.push(child);
-    await within(once(child.stdout as NodeJS.ReadableStream, 'data'), 'the provider process', PROCESS_PATIENCE);
+    await within(
+      once(child.stdout as NodeJS.ReadableStream, 'data'),
+      'the provider process',
+      PROCESS_PATIENCE,
+    );
     return child;
   }
 
@@ -123,7 +145,10 @@ describe('the file registry', () => {
   it('a directory that cannot be written to is an error of register, with its cause', async () => {
     await writeFile(directory, 'a file');
     const registry = open();
-    await expect(registry.register(node('a'))).rejects.toMatchObject({ code: 'REGISTRY_FAILED', cause: { code: 'ENOTDIR' } });
+    await expect(registry.register(node('a'))).rejects.toMatchObject({
+      code: 'REGISTRY_FAILED',
+      cause: { code: 'ENOTDIR' },
+    });
     await unlink(directory);
     await registry.register(node('a'));
     expect(existsSync(pathOf(node('a')))).toBe(true);
@@ -144,7 +169,11 @@ describe('the file registry', () => {
     await using watch = new Watching(open());
     await watch.ids();
     // The clock alone removes nothing: it may have jumped.
-    await until(() => [dead, left].every((path) => !existsSync(path)), 'the removal of what is dead', TTL * 20);
+    await until(
+      () => [dead, left].every((path) => !existsSync(path)),
+      'the removal of what is dead',
+      TTL * 20,
+    );
     expect([stale, ahead, young, foreign].filter((path) => !existsSync(path))).toEqual([]);
   });
 
@@ -161,7 +190,8 @@ describe('the file registry', () => {
     await watch.ids('a');
     await registry.register(node('b'));
     await watch.ids('a', 'b');
-    for (const name of ['folder', 'link', 'pipe', 'README']) expect([name, log.having(name).length]).toEqual([name, 1]);
+    for (const name of ['folder', 'link', 'pipe', 'README'])
+      expect([name, log.having(name).length]).toEqual([name, 1]);
   });
 
   it('readers never meet half a value', async () => {
@@ -170,7 +200,10 @@ describe('the file registry', () => {
     await using watch = new Watching(open(log, 60_000));
     await watch.ids();
     const registry = open(undefined, 60_000);
-    for (let size = 1; size <= 40; size++) await registry.register(node('a', { metadata: { size: `${size}`, fill: 'x'.repeat(size * 1000) } }));
+    for (let size = 1; size <= 40; size++)
+      await registry.register(
+        node('a', { metadata: { size: `${size}`, fill: 'x'.repeat(size * 1000) } }),
+      );
     await watch.until(([first]) => first?.metadata.size === '40', 'the last value');
     expect(log.lines).toEqual([]);
   });
@@ -195,7 +228,10 @@ describe('the file registry', () => {
 
   it('who was taken over leaves the entry alone, so that it is no ghost, and comes back when the other is gone', async () => {
     const log = new Log();
-    const [mine, other] = [node('a', { address: 'tcp://127.0.0.1:1' }), node('a', { address: 'tcp://127.0.0.1:2' })];
+    const [mine, other] = [
+      node('a', { address: 'tcp://127.0.0.1:1' }),
+      node('a', { address: 'tcp://127.0.0.1:2' }),
+    ];
     await open(log).register(mine);
     await using watch = new Watching(open());
     await watch.ids('a');
@@ -232,38 +268,54 @@ describe('the file registry', () => {
 
   it('refuses bad options', () => {
     for (const options of [{ ttl: 1 }, { ttl: Number.NaN }, { pollInterval: 0 }]) {
-      expect(() => file(directory, options)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+      expect(() => file(directory, options)).toThrowError(
+        expect.objectContaining({ code: 'BAD_OPTION' }),
+      );
     }
     expect(() => file('')).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
   });
 
-  it.each([-3_600_000, -3_000, 3_000, 3_600_000])('a clock that jumps by %i ms takes no living node from the lists', async (jump) => {
-    await using watch = new Watching(open());
-    await open().register(node('a'));
-    const child = await start(node('b'));
-    await watch.ids('a', 'b');
-    const next = watch.next();
-    const now = Date.now;
-    vi.spyOn(Date, 'now').mockImplementation(() => now() + jump);
-    try {
-      await elapse(TTL * 2);
-      // A reader that has nothing to compare with finds the nodes with their next heartbeats.
-      await using later = new Watching(open());
-      await later.ids('a', 'b');
-      await elapse(TTL * 2);
-      expect(await isPending(next)).toBe(true);
-      child.kill('SIGKILL');
-      expect((await within(next, 'the list without the killed node'))?.map(({ id }) => id)).toEqual(['a']);
-    } finally {
-      vi.restoreAllMocks();
-    }
-  });
+  it.each([-3_600_000, -3_000, 3_000, 3_600_000])(
+    'a clock that jumps by %i ms takes no living node from the lists',
+    async (jump) => {
+      await using watch = new Watching(open());
+      await open().register(node('a'));
+      const child = await start(node('b'));
+      await watch.ids('a', 'b');
+      const next = watch.next();
+      const now = Date.now;
+      vi.spyOn(Date, 'now').mockImplementation(() => now() + jump);
+      try {
+        await elapse(TTL * 2);
+        // A reader that has nothing to compare with finds the nodes with their next heartbeats.
+        await using later = new Watching(open());
+        await later.ids('a', 'b');
+        await elapse(TTL * 2);
+        expect(await isPending(next)).toBe(true);
+        child.kill('SIGKILL');
+        expect(
+          (await within(next, 'the list without the killed node'))?.map(({ id }) => id),
+        ).toEqual(['a']);
+      } finally {
+        vi.restoreAllMocks();
+      }
+    },
+  );
 
   it('a full disk is an error of register() that says so, and leaves no file behind', async () => {
     // No file may grow: what is written fails as it does on a full disk.
     const limited = spawn(
       '/bin/sh',
-      ['-c', `ulimit -f 0; trap '' XFSZ; exec "$@"`, 'sh', process.execPath, SCRIPT, directory, `${TTL}`, JSON.stringify(node('b'))],
+      [
+        '-c',
+        `ulimit -f 0; trap '' XFSZ; exec "$@"`,
+        'sh',
+        process.execPath,
+        SCRIPT,
+        directory,
+        `${TTL}`,
+        JSON.stringify(node('b')),
+      ],
       {
         stdio: ['pipe', 'pipe', 'pipe'],
       },

@@ -1,4 +1,7 @@
-/** With `goConsumers`, an entry is deleted and created again instead of being replaced in one step, and no list is without its node meanwhile. */
+/**
+ * With `goConsumers`, an entry is deleted and created again instead of being replaced in one step,
+ * and no list is without its node meanwhile.
+ */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
 import type { Registry } from '../../../src/micro/types.js';
@@ -16,8 +19,16 @@ const ROWS: readonly (readonly [
   create: () => Promise<RegistryServer>,
   open: (at: RegistryServer, goConsumers: boolean) => Registry,
 ])[] = [
-  ['etcd', () => EtcdServer.create(), (at, goConsumers) => etcd(`http://${at.host}:${at.port}`, { goConsumers, logger: new Log() })],
-  ['zookeeper', () => createZooKeeper(), (at, goConsumers) => zookeeper(`${at.host}:${at.port}`, { goConsumers, logger: new Log() })],
+  [
+    'etcd',
+    () => EtcdServer.create(),
+    (at, goConsumers) => etcd(`http://${at.host}:${at.port}`, { goConsumers, logger: new Log() }),
+  ],
+  [
+    'zookeeper',
+    () => createZooKeeper(),
+    (at, goConsumers) => zookeeper(`${at.host}:${at.port}`, { goConsumers, logger: new Log() }),
+  ],
 ];
 
 describe.each(ROWS)('%s', (_, create, open) => {

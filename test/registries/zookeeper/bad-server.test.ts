@@ -1,7 +1,11 @@
 /** A server that is none, or a broken one: hand-made, since a real one does not send such bytes. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { GettyError } from '../../../src/core/errors.js';
-import { type ClientState, ZooKeeperClient, type ZooKeeperClientOptions } from '../../../src/registries/zookeeper/index.js';
+import {
+  type ClientState,
+  ZooKeeperClient,
+  type ZooKeeperClientOptions,
+} from '../../../src/registries/zookeeper/index.js';
 import { JuteReader, JuteWriter } from '../../../src/registries/zookeeper/jute.js';
 import { lengthPrefixed, type Server, type Session, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -56,7 +60,11 @@ describe('a server that is none', () => {
   });
 
   /** A client of a server that behaves so in its first conversation, and well in the later ones. */
-  async function facing(bad: Conversation, options: ZooKeeperClientOptions = {}, badFor = 1): Promise<ZooKeeperClient> {
+  async function facing(
+    bad: Conversation,
+    options: ZooKeeperClientOptions = {},
+    badFor = 1,
+  ): Promise<ZooKeeperClient> {
     conversations = 0;
     states = [];
     server = await serve<Buffer, Uint8Array>('tcp://127.0.0.1:0', () => {
@@ -69,20 +77,41 @@ describe('a server that is none', () => {
       };
     });
     const onState = (state: ClientState): void => void states.push(state);
-    client = new ZooKeeperClient(server.address.replace('tcp://', ''), { sessionTimeout: 4_000, initialDelay: 2, maxDelay: 20, ...options, onState });
+    client = new ZooKeeperClient(server.address.replace('tcp://', ''), {
+      sessionTimeout: 4_000,
+      initialDelay: 2,
+      maxDelay: 20,
+      ...options,
+      onState,
+    });
     return client;
   }
 
   it.each<[string, Conversation]>([
     ['closes without a word', (session) => session.destroy()],
     ['says nothing', () => {}],
-    ['answers the handshake with garbage', (session) => session.write(Buffer.from('HTTP/1.1 400 Bad Request'))],
-    ['answers the handshake with half of it', (session) => session.write(granted().subarray(0, 20))],
+    [
+      'answers the handshake with garbage',
+      (session) => session.write(Buffer.from('HTTP/1.1 400 Bad Request')),
+    ],
+    [
+      'answers the handshake with half of it',
+      (session) => session.write(granted().subarray(0, 20)),
+    ],
     ['speaks another version', (session) => session.write(granted({ version: 1 }))],
     ['is read-only', (session) => session.write(granted({ readOnly: true }))],
-    ['says that a new session has expired', (session) => session.write(granted({ timeout: 0, id: 0n }))],
-    ['announces a frame of 2 GB', (session) => session.writeBytes(Buffer.from('7fffffff00000000', 'hex'))],
-    ['announces a frame of a negative length', (session) => session.writeBytes(Buffer.from('ffffffff00000000', 'hex'))],
+    [
+      'says that a new session has expired',
+      (session) => session.write(granted({ timeout: 0, id: 0n })),
+    ],
+    [
+      'announces a frame of 2 GB',
+      (session) => session.writeBytes(Buffer.from('7fffffff00000000', 'hex')),
+    ],
+    [
+      'announces a frame of a negative length',
+      (session) => session.writeBytes(Buffer.from('ffffffff00000000', 'hex')),
+    ],
   ])('that %s is left for the next attempt', async (_, bad) => {
     const patient = await facing(bad);
     expect(await within(patient.exists('/a'), 'the answer of the next one')).toBeUndefined();
@@ -99,15 +128,39 @@ describe('a server that is none', () => {
     };
 
   it.each<[string, Conversation, string | undefined]>([
-    ['an answer to nobody', afterwards((session, xid) => session.write(answer(xid + 7))), 'BAD_FRAME'],
-    ['an answer with a number of its own', afterwards((session) => session.write(answer(-3))), 'BAD_FRAME'],
+    [
+      'an answer to nobody',
+      afterwards((session, xid) => session.write(answer(xid + 7))),
+      'BAD_FRAME',
+    ],
+    [
+      'an answer with a number of its own',
+      afterwards((session) => session.write(answer(-3))),
+      'BAD_FRAME',
+    ],
     ['half an answer', afterwards((session, xid) => session.write(answer(xid))), 'BAD_FRAME'],
     ['half a header', afterwards((session) => session.write(Buffer.alloc(15))), 'BAD_FRAME'],
     ['an empty frame', afterwards((session) => session.write(Buffer.alloc(0))), 'BAD_FRAME'],
-    ['an event that breaks off', afterwards((session) => session.write(answer(-1, 0, (to) => to.int(3)))), 'BAD_FRAME'],
-    ['a refusal of our watches', afterwards((session) => session.write(answer(-8, -1))), 'REGISTRY_FAILED'],
-    ['a refusal of our credentials', afterwards((session) => session.write(answer(-4, -115))), 'REGISTRY_FAILED'],
-    ['a frame of 8 MiB and a byte', afterwards((session) => session.writeBytes(Buffer.from('00800001', 'hex'))), 'MESSAGE_TOO_LARGE'],
+    [
+      'an event that breaks off',
+      afterwards((session) => session.write(answer(-1, 0, (to) => to.int(3)))),
+      'BAD_FRAME',
+    ],
+    [
+      'a refusal of our watches',
+      afterwards((session) => session.write(answer(-8, -1))),
+      'REGISTRY_FAILED',
+    ],
+    [
+      'a refusal of our credentials',
+      afterwards((session) => session.write(answer(-4, -115))),
+      'REGISTRY_FAILED',
+    ],
+    [
+      'a frame of 8 MiB and a byte',
+      afterwards((session) => session.writeBytes(Buffer.from('00800001', 'hex'))),
+      'MESSAGE_TOO_LARGE',
+    ],
     ['the end', afterwards((session) => session.destroy()), 'REGISTRY_FAILED'],
   ])('%s ends the connection, and what was under way is uncertain', async (_, bad, code) => {
     const patient = await facing(bad);
@@ -129,7 +182,11 @@ describe('a server that is none', () => {
       if (xids.length < 2) return;
       for (const xid of xids.reverse()) session.write(answer(xid, NO_NODE));
     });
-    const outcomes = Promise.all([patient.exists('/a'), patient.exists('/b')].map((outcome) => outcome.catch((error) => error)));
+    const outcomes = Promise.all(
+      [patient.exists('/a'), patient.exists('/b')].map((outcome) =>
+        outcome.catch((error) => error),
+      ),
+    );
     const expected = { reason: 'CONNECTION_LOST', cause: { code: 'BAD_FRAME' } };
     expect(await within(outcomes, 'the outcomes')).toMatchObject([expected, expected]);
     expect(await patient.exists('/a')).toBeUndefined();
@@ -154,7 +211,10 @@ describe('a server that is none', () => {
 
   it('an error without a name has its number', async () => {
     const patient = await facing(afterwards((session, xid) => session.write(answer(xid, -4242))));
-    await expect(patient.exists('/a')).rejects.toMatchObject({ reason: 'UNKNOWN', message: 'ZooKeeper: exists /a: error -4242' });
+    await expect(patient.exists('/a')).rejects.toMatchObject({
+      reason: 'UNKNOWN',
+      message: 'ZooKeeper: exists /a: error -4242',
+    });
     expect(conversations).toBe(1);
   });
 
@@ -212,10 +272,16 @@ describe('a server that is none', () => {
   });
 
   it('random bytes never do more than end a connection', async () => {
-    const bodies = fc.array(fc.oneof(fc.uint8Array({ maxLength: 60 }), fc.array(fc.integer({ min: -9, max: 9 }), { maxLength: 9 }).map(ints)), {
-      minLength: 1,
-      maxLength: 4,
-    });
+    const bodies = fc.array(
+      fc.oneof(
+        fc.uint8Array({ maxLength: 60 }),
+        fc.array(fc.integer({ min: -9, max: 9 }), { maxLength: 9 }).map(ints),
+      ),
+      {
+        minLength: 1,
+        maxLength: 4,
+      },
+    );
     await fc.assert(
       fc.asyncProperty(bodies, fc.boolean(), async (frames, framed) => {
         const patient = await facing(
@@ -230,7 +296,8 @@ describe('a server that is none', () => {
           patient.exists('/a').catch((error) => error),
           'an outcome',
         );
-        if (outcome !== undefined && !('czxid' in outcome)) expect(outcome).toBeInstanceOf(GettyError);
+        if (outcome !== undefined && !('czxid' in outcome))
+          expect(outcome).toBeInstanceOf(GettyError);
         expect(await within(patient.exists('/a'), 'the next one')).toBeUndefined();
         await patient.close();
         await server?.close();

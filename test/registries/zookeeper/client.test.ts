@@ -1,8 +1,16 @@
-/** The ZooKeeper client by itself, on a real server: operations, watches, paths, limits, who may do what. */
+/**
+ * The ZooKeeper client by itself, on a real server: operations, watches, paths, limits, who may do
+ * what.
+ */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { digestId, PERMISSIONS, ZooKeeperClient, type ZooKeeperClientOptions } from '../../../src/registries/zookeeper/index.js';
+import {
+  digestId,
+  PERMISSIONS,
+  ZooKeeperClient,
+  type ZooKeeperClientOptions,
+} from '../../../src/registries/zookeeper/index.js';
 import type { WatchEvent } from '../../../src/registries/zookeeper/types.js';
 import { CLIENT_TLS, identity } from '../../fixtures/certificates.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
@@ -10,7 +18,11 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { freePort } from '../../fixtures/ports.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, Inbox, within } from '../../fixtures/waiting.js';
-import { anyZooKeeper, startZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
+import {
+  anyZooKeeper,
+  startZooKeeper,
+  type ZooKeeperServer,
+} from '../../fixtures/zookeeper-server.js';
 
 const TLS_FOLDER = new URL('../../fixtures/tls/', import.meta.url);
 const bytes = (text: string): Buffer => Buffer.from(text);
@@ -42,7 +54,10 @@ describe('the ZooKeeper client', () => {
 
   /** Another one in the same place. */
   function again(options: ZooKeeperClientOptions = {}): ZooKeeperClient {
-    const client = new ZooKeeperClient(`${server.address}${base}`, { sessionTimeout: 4_000, ...options });
+    const client = new ZooKeeperClient(`${server.address}${base}`, {
+      sessionTimeout: 4_000,
+      ...options,
+    });
     clients.push(client);
     return client;
   }
@@ -52,7 +67,13 @@ describe('the ZooKeeper client', () => {
     await client.create('/a', bytes('one'));
     const first = await client.getData('/a');
     expect(first.data.toString()).toBe('one');
-    expect(first.stat).toMatchObject({ version: 0, cversion: 0, ephemeralOwner: 0n, dataLength: 3, numChildren: 0 });
+    expect(first.stat).toMatchObject({
+      version: 0,
+      cversion: 0,
+      ephemeralOwner: 0n,
+      dataLength: 3,
+      numChildren: 0,
+    });
     expect(Math.abs(first.stat.ctime - Date.now())).toBeLessThan(60_000);
     const changed = await client.setData('/a', bytes('other'), 0);
     expect(changed).toMatchObject({ version: 1, czxid: first.stat.czxid, dataLength: 5 });
@@ -84,7 +105,8 @@ describe('the ZooKeeper client', () => {
       [client.create('/a/b/c', bytes('')), 'NO_CHILDREN_FOR_EPHEMERALS'],
       [client.create('/x', bytes(''), { acl: 'creator' }), 'INVALID_ACL'],
     ];
-    for (const [outcome, reason] of cases) await expect(outcome).rejects.toMatchObject({ code: 'REGISTRY_FAILED', reason });
+    for (const [outcome, reason] of cases)
+      await expect(outcome).rejects.toMatchObject({ code: 'REGISTRY_FAILED', reason });
     await expect(client.getData('/none')).rejects.toThrow(`getData ${base}/none: NO_NODE`);
   });
 
@@ -98,13 +120,20 @@ describe('the ZooKeeper client', () => {
       { type: 'setData', path: '/a', data: bytes('newer') },
     ]);
     const { data, stat } = await client.getData('/a');
-    expect([data.toString(), stat.version, stat.ephemeralOwner]).toEqual(['newer', 1, client.sessionId]);
+    expect([data.toString(), stat.version, stat.ephemeralOwner]).toEqual([
+      'newer',
+      1,
+      client.sessionId,
+    ]);
     const failing = client.multi([
       { type: 'setData', path: '/a', data: bytes('never') },
       { type: 'delete', path: '/none' },
       { type: 'create', path: '/b', data: bytes('') },
     ]);
-    await expect(failing).rejects.toMatchObject({ reason: 'NO_NODE', message: expect.stringContaining(`delete ${base}/none`) });
+    await expect(failing).rejects.toMatchObject({
+      reason: 'NO_NODE',
+      message: expect.stringContaining(`delete ${base}/none`),
+    });
     expect((await client.getData('/a')).data.toString()).toBe('newer');
     expect(await client.exists('/b')).toBeUndefined();
   });
@@ -136,7 +165,9 @@ describe('the ZooKeeper client', () => {
         seen.push(`${name} ${type} ${path}`);
       };
     await client.exists('/a', { watch: watch('exists') });
-    await expect(client.getData('/a', { watch: watch('never') })).rejects.toMatchObject({ reason: 'NO_NODE' });
+    await expect(client.getData('/a', { watch: watch('never') })).rejects.toMatchObject({
+      reason: 'NO_NODE',
+    });
     await client.getChildren('/', { watch: watch('children') });
     await client.create('/a', bytes(''));
     await client.getData('/a', { watch: watch('data') });
@@ -178,7 +209,10 @@ describe('the ZooKeeper client', () => {
     await client.getChildren('/a', { watch: never });
     client.unwatch('/a', never);
     await client.delete('/a');
-    expect(await warnings.next()).toMatchObject({ code: 'HANDLER_FAILED', cause: { message: 'oops' } });
+    expect(await warnings.next()).toMatchObject({
+      code: 'HANDLER_FAILED',
+      cause: { message: 'oops' },
+    });
     process.off('warning', onWarning);
     expect(calls).toBe(1);
   });
@@ -190,7 +224,10 @@ describe('the ZooKeeper client', () => {
     await client.create('/a', large);
     const tooLarge = client.create('/b', Buffer.alloc(1_100_000));
     const read = client.getData('/a');
-    await expect(tooLarge).rejects.toMatchObject({ reason: 'NOT_SENT', message: expect.stringContaining('maxRequestBytes is 1048575') });
+    await expect(tooLarge).rejects.toMatchObject({
+      reason: 'NOT_SENT',
+      message: expect.stringContaining('maxRequestBytes is 1048575'),
+    });
     expect((await read).data.equals(large)).toBe(true);
     expect(client.sessionId).toBe(session);
   });
@@ -199,7 +236,10 @@ describe('the ZooKeeper client', () => {
     const client = await open({ maxResponseBytes: 10_000, initialDelay: 5 });
     await client.create('/a', Buffer.alloc(20_000));
     const outcome = await client.getData('/a').catch((error) => error);
-    expect(outcome).toMatchObject({ reason: 'CONNECTION_LOST', cause: { code: 'MESSAGE_TOO_LARGE' } });
+    expect(outcome).toMatchObject({
+      reason: 'CONNECTION_LOST',
+      cause: { code: 'MESSAGE_TOO_LARGE' },
+    });
     expect(await client.exists('/a')).toMatchObject({ dataLength: 20_000 });
   });
 
@@ -208,13 +248,18 @@ describe('the ZooKeeper client', () => {
     const outcomes = await Promise.allSettled(Array.from({ length: 25 }, () => client.exists('/')));
     const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
     expect(refused.length).toBe(15);
-    expect(refused[0]?.reason).toMatchObject({ reason: 'NOT_SENT', message: expect.stringContaining('maxPending is 10') });
+    expect(refused[0]?.reason).toMatchObject({
+      reason: 'NOT_SENT',
+      message: expect.stringContaining('maxPending is 10'),
+    });
     await client.exists('/');
   });
 
   it('ten thousand operations at once', async () => {
     const client = await open({ operationTimeout: 60_000, sessionTimeout: 20_000 });
-    const stats = await Promise.all(Array.from({ length: 10_000 }, (_, i) => client.exists(i % 2 === 0 ? '/' : '/none')));
+    const stats = await Promise.all(
+      Array.from({ length: 10_000 }, (_, i) => client.exists(i % 2 === 0 ? '/' : '/none')),
+    );
     expect(stats.filter((stat) => stat !== undefined).length).toBe(5_000);
   });
 
@@ -235,18 +280,32 @@ describe('the ZooKeeper client', () => {
     await client.create('/mine', bytes('1'));
     await client.create('/open', bytes('1'), { acl: 'readable' });
     await expect(stranger.getData('/mine')).rejects.toMatchObject({ reason: 'NO_AUTH' });
-    await expect(stranger.create('/mine/a', bytes(''))).rejects.toMatchObject({ reason: 'NO_AUTH' });
-    await expect(again({ credentials: 'me:wrong' }).getData('/mine')).rejects.toMatchObject({ reason: 'NO_AUTH' });
+    await expect(stranger.create('/mine/a', bytes(''))).rejects.toMatchObject({
+      reason: 'NO_AUTH',
+    });
+    await expect(again({ credentials: 'me:wrong' }).getData('/mine')).rejects.toMatchObject({
+      reason: 'NO_AUTH',
+    });
     expect((await stranger.getData('/open')).data.toString()).toBe('1');
-    await expect(stranger.setData('/open', bytes('2'))).rejects.toMatchObject({ reason: 'NO_AUTH' });
-    expect((await again({ credentials: 'me:secret' }).setData('/mine', bytes('2'))).version).toBe(1);
+    await expect(stranger.setData('/open', bytes('2'))).rejects.toMatchObject({
+      reason: 'NO_AUTH',
+    });
+    expect((await again({ credentials: 'me:secret' }).setData('/mine', bytes('2'))).version).toBe(
+      1,
+    );
     await client.delete('/mine');
     await client.delete('/open');
   });
 
   it('an ACL of one\'s own may name a user of the scheme "digest"', async () => {
     const client = await open();
-    const acl = [{ permissions: PERMISSIONS.read | PERMISSIONS.delete, scheme: 'digest', id: digestId('you', 'known') }];
+    const acl = [
+      {
+        permissions: PERMISSIONS.read | PERMISSIONS.delete,
+        scheme: 'digest',
+        id: digestId('you', 'known'),
+      },
+    ];
     await client.create('/yours', bytes('1'), { acl });
     await expect(client.getData('/yours')).rejects.toMatchObject({ reason: 'NO_AUTH' });
     const you = again({ credentials: 'you:known' });
@@ -256,9 +315,15 @@ describe('the ZooKeeper client', () => {
 
   it('without a server operations fail after their deadline, with the reason why there is none', async () => {
     const port = await freePort();
-    const client = new ZooKeeperClient(`127.0.0.1:${port}`, { operationTimeout: 200, initialDelay: 5 });
+    const client = new ZooKeeperClient(`127.0.0.1:${port}`, {
+      operationTimeout: 200,
+      initialDelay: 5,
+    });
     clients.push(client);
-    await expect(client.exists('/')).rejects.toMatchObject({ reason: 'OPERATION_TIMEOUT', cause: { code: 'CONNECT_FAILED' } });
+    await expect(client.exists('/')).rejects.toMatchObject({
+      reason: 'OPERATION_TIMEOUT',
+      cause: { code: 'CONNECT_FAILED' },
+    });
     expect(client.state).toBe('away');
   });
 
@@ -266,7 +331,10 @@ describe('the ZooKeeper client', () => {
     const client = await open();
     const pending = client.getData('/none').catch((error) => error.reason);
     const closing = client.close();
-    await expect(client.exists('/')).rejects.toMatchObject({ code: 'REGISTRY_FAILED', reason: 'CLOSED' });
+    await expect(client.exists('/')).rejects.toMatchObject({
+      code: 'REGISTRY_FAILED',
+      reason: 'CLOSED',
+    });
     // What was asked before is answered.
     expect(await pending).toBe('NO_NODE');
     await closing;
@@ -278,10 +346,14 @@ describe('the ZooKeeper client', () => {
   it('what cannot be is refused at the call', async () => {
     const client = await open();
     for (const path of ['', 'a', '/a/', '//', '/a//b', '/./a', '/a/..', '/a\0', '/\ud800']) {
-      await expect(client.getData(path), JSON.stringify(path)).rejects.toMatchObject({ code: 'BAD_OPTION' });
+      await expect(client.getData(path), JSON.stringify(path)).rejects.toMatchObject({
+        code: 'BAD_OPTION',
+      });
     }
     for (const acl of ['nobody', [], [{}], [{ permissions: 32, scheme: 'world', id: 'anyone' }]]) {
-      await expect(client.create('/a', bytes(''), { acl: acl as never })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+      await expect(client.create('/a', bytes(''), { acl: acl as never })).rejects.toMatchObject({
+        code: 'BAD_OPTION',
+      });
     }
     const options: ZooKeeperClientOptions[] = [
       { sessionTimeout: 1 },
@@ -295,13 +367,32 @@ describe('the ZooKeeper client', () => {
     ];
     for (const given of options) {
       expect(() => new ZooKeeperClient('h:1', given)).toThrowError(
-        expect.objectContaining({ code: 'BAD_OPTION', message: expect.not.stringContaining('secret') }),
+        expect.objectContaining({
+          code: 'BAD_OPTION',
+          message: expect.not.stringContaining('secret'),
+        }),
       );
     }
-    for (const hosts of ['', ',', 'h:0', 'h:65536', 'h:x', 'h/a//b', 'a b:1', '::1', 'user@h:1', 'h?x=1', 'h#x', undefined as never]) {
-      expect(() => new ZooKeeperClient(hosts)).toThrowError(expect.objectContaining({ code: 'BAD_ADDRESS' }));
+    for (const hosts of [
+      '',
+      ',',
+      'h:0',
+      'h:65536',
+      'h:x',
+      'h/a//b',
+      'a b:1',
+      '::1',
+      'user@h:1',
+      'h?x=1',
+      'h#x',
+      undefined as never,
+    ]) {
+      expect(() => new ZooKeeperClient(hosts)).toThrowError(
+        expect.objectContaining({ code: 'BAD_ADDRESS' }),
+      );
     }
-    for (const hosts of ['h', 'h:1', '[::1]:1, g', 'h:1,g:2/a/b', 'h:1/', 'h:1/a/']) expect(new ZooKeeperClient(hosts).state).toBe('connecting');
+    for (const hosts of ['h', 'h:1', '[::1]:1, g', 'h:1,g:2/a/b', 'h:1/', 'h:1/a/'])
+      expect(new ZooKeeperClient(hosts).state).toBe('connecting');
   });
 });
 
@@ -313,10 +404,19 @@ describe('over TLS', () => {
   async function keys(path: string): Promise<string[]> {
     await writeFile(
       join(path, 'server.pem'),
-      Buffer.concat([await readFile(new URL('server.key.pem', TLS_FOLDER)), await readFile(new URL('server.pem', TLS_FOLDER))]),
+      Buffer.concat([
+        await readFile(new URL('server.key.pem', TLS_FOLDER)),
+        await readFile(new URL('server.pem', TLS_FOLDER)),
+      ]),
     );
-    await writeFile(join(path, 'authority.pem'), await readFile(new URL('authority.pem', TLS_FOLDER)));
-    return [`ssl.keyStore.location=${path}/server.pem`, `ssl.trustStore.location=${path}/authority.pem`];
+    await writeFile(
+      join(path, 'authority.pem'),
+      await readFile(new URL('authority.pem', TLS_FOLDER)),
+    );
+    return [
+      `ssl.keyStore.location=${path}/server.pem`,
+      `ssl.trustStore.location=${path}/authority.pem`,
+    ];
   }
 
   beforeAll(async () => {
@@ -345,10 +445,20 @@ describe('over TLS', () => {
     ['no certificate of ours', CLIENT_TLS],
     ['a certificate of a stranger', { ...CLIENT_TLS, ...identity('stranger-client') }],
     ['a server that we do not trust', { ca: identity('stranger').cert, ...identity('client') }],
-    ['another name than the server has', { ...CLIENT_TLS, ...identity('client'), serverName: 'elsewhere.example' }],
+    [
+      'another name than the server has',
+      { ...CLIENT_TLS, ...identity('client'), serverName: 'elsewhere.example' },
+    ],
   ])('refused: %s', async (_, tls) => {
-    await using client = new ZooKeeperClient(`127.0.0.1:${secure}`, { tls, operationTimeout: 1_000, initialDelay: 10 });
-    await expect(client.exists('/')).rejects.toMatchObject({ reason: 'OPERATION_TIMEOUT', cause: expect.any(Error) });
+    await using client = new ZooKeeperClient(`127.0.0.1:${secure}`, {
+      tls,
+      operationTimeout: 1_000,
+      initialDelay: 10,
+    });
+    await expect(client.exists('/')).rejects.toMatchObject({
+      reason: 'OPERATION_TIMEOUT',
+      cause: expect.any(Error),
+    });
     expect(client.sessionId).toBe(0n);
   });
 
@@ -357,7 +467,11 @@ describe('over TLS', () => {
       [secure, undefined],
       [server.port, CLIENT_TLS],
     ] as const) {
-      await using client = new ZooKeeperClient(`127.0.0.1:${port}`, { tls, operationTimeout: 300, sessionTimeout: 400 });
+      await using client = new ZooKeeperClient(`127.0.0.1:${port}`, {
+        tls,
+        operationTimeout: 300,
+        sessionTimeout: 400,
+      });
       await expect(client.exists('/')).rejects.toMatchObject({ reason: 'OPERATION_TIMEOUT' });
     }
   });

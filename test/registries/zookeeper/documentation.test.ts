@@ -1,15 +1,21 @@
-/** docs/zookeeper.md lists every option, and no other, with the default that the code has, and every reason of our own. */
+/**
+ * docs/zookeeper.md lists every option, and no other, with the default that the code has, and every
+ * reason of our own.
+ */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { CLIENT_DEFAULTS, ZOOKEEPER_DEFAULTS } from '../../../src/registries/zookeeper/index.js';
 
-const read = (path: string): string => readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
+const read = (path: string): string =>
+  readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 const page = read('docs/zookeeper.md');
-const sources = read('src/registries/zookeeper/index.ts') + read('src/registries/zookeeper/types.ts');
+const sources =
+  read('src/registries/zookeeper/index.ts') + read('src/registries/zookeeper/types.ts');
 
 /** As the page has it. */
 function shown(name: string, value: unknown): string {
-  if (typeof value !== 'number') return typeof value === 'string' ? `\`'${value}'\`` : `\`${value}\``;
+  if (typeof value !== 'number')
+    return typeof value === 'string' ? `\`'${value}'\`` : `\`${value}\``;
   if (name.endsWith('Bytes') && value % (1024 * 1024) === 0) return `${value / 1024 / 1024} MiB`;
   if (name.endsWith('Bytes') || name === 'maxPending') return value.toLocaleString('en');
   return value % 1_000 === 0 ? `${value / 1_000} s` : `${value} ms`;
@@ -19,19 +25,27 @@ test.each<[string, object]>([
   ['ZooKeeperRegistryOptions', ZOOKEEPER_DEFAULTS],
   ['ZooKeeperClientOptions', CLIENT_DEFAULTS],
 ])('%s', (name, defaults) => {
-  const [, body = ''] = new RegExp(`^export interface ${name} \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(sources) ?? [];
+  const [, body = ''] =
+    new RegExp(`^export interface ${name} \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(sources) ?? [];
   const declared = [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option);
   const section = page.split(/^### /m).find((part) => part.startsWith(`${name}:`)) ?? '';
   const [table = ''] = section.split(/^## /m);
-  const rows = Object.fromEntries([...table.matchAll(/^\| `(\w+)` \| (.*?) \|/gm)].map(([, option, value]) => [option, value]));
+  const rows = Object.fromEntries(
+    [...table.matchAll(/^\| `(\w+)` \| (.*?) \|/gm)].map(([, option, value]) => [option, value]),
+  );
   expect(declared.length).toBeGreaterThan(5);
   expect(Object.keys(rows).sort()).toEqual(declared.sort());
-  for (const [option, value] of Object.entries(defaults)) expect([option, rows[option]]).toEqual([option, shown(option, value)]);
+  for (const [option, value] of Object.entries(defaults))
+    expect([option, rows[option]]).toEqual([option, shown(option, value)]);
 });
 
 test("every reason that is not the server's is explained", () => {
-  const [, union = ''] = /export type ZooKeeperReason =([\s\S]*?);/.exec(read('src/registries/zookeeper/errors.ts')) ?? [];
-  const reasons = [...union.matchAll(/'([A-Z_]+)'/g)].map(([, reason]) => reason).filter((reason) => reason !== 'UNKNOWN');
+  const [, union = ''] =
+    /export type ZooKeeperReason =([\s\S]*?);/.exec(read('src/registries/zookeeper/errors.ts')) ??
+    [];
+  const reasons = [...union.matchAll(/'([A-Z_]+)'/g)]
+    .map(([, reason]) => reason)
+    .filter((reason) => reason !== 'UNKNOWN');
   expect(reasons.length).toBeGreaterThan(5);
   for (const reason of reasons) expect(page).toContain(`\`${reason}\``);
 });

@@ -14,7 +14,15 @@ describe('known frames', () => {
   it('the first request of a connection', () => {
     const session = { id: 0x1234n, password: Buffer.alloc(16, 7), timeout: 10_000 };
     expect(protocol.encodeConnect(session, 0x99n)).toEqual(
-      hex('00000000', '0000000000000099', '00002710', '0000000000001234', '00000010', '07'.repeat(16), '00'),
+      hex(
+        '00000000',
+        '0000000000000099',
+        '00002710',
+        '0000000000001234',
+        '00000010',
+        '07'.repeat(16),
+        '00',
+      ),
     );
   });
 
@@ -22,15 +30,30 @@ describe('known frames', () => {
     const acl = [{ permissions: 31, scheme: 'world', id: 'anyone' }];
     const created = protocol.encodeRequest(5, protocol.create('/a', Buffer.from('xy'), acl, true));
     const world = `00000001 0000001f 00000005 ${Buffer.from('world').toString('hex')} 00000006 ${Buffer.from('anyone').toString('hex')}`;
-    expect(created).toEqual(hex('00000005 00000001 00000002 2f61 00000002 7879', world, '00000001'));
-    expect(protocol.encodeRequest(6, protocol.remove('/a', -1))).toEqual(hex('00000006 00000002 00000002 2f61 ffffffff'));
-    expect(protocol.encodeRequest(7, protocol.exists('/a', true))).toEqual(hex('00000007 00000003 00000002 2f61 01'));
-    expect(protocol.encodeRequest(8, protocol.getData('/a', false))).toEqual(hex('00000008 00000004 00000002 2f61 00'));
-    expect(protocol.encodeRequest(9, protocol.getChildren('/a', true))).toEqual(hex('00000009 0000000c 00000002 2f61 01'));
+    expect(created).toEqual(
+      hex('00000005 00000001 00000002 2f61 00000002 7879', world, '00000001'),
+    );
+    expect(protocol.encodeRequest(6, protocol.remove('/a', -1))).toEqual(
+      hex('00000006 00000002 00000002 2f61 ffffffff'),
+    );
+    expect(protocol.encodeRequest(7, protocol.exists('/a', true))).toEqual(
+      hex('00000007 00000003 00000002 2f61 01'),
+    );
+    expect(protocol.encodeRequest(8, protocol.getData('/a', false))).toEqual(
+      hex('00000008 00000004 00000002 2f61 00'),
+    );
+    expect(protocol.encodeRequest(9, protocol.getChildren('/a', true))).toEqual(
+      hex('00000009 0000000c 00000002 2f61 01'),
+    );
     expect(protocol.encodeRequest(1, protocol.closeSession())).toEqual(hex('00000001 fffffff5'));
     expect(protocol.PING).toEqual(hex('fffffffe 0000000b'));
-    expect(protocol.encodeAuth('digest', 'u:p')).toEqual(hex('fffffffc 00000064 00000000 00000006 646967657374 00000003 753a70'));
-    const parts = protocol.multi([protocol.check('/a', 3), protocol.setData('/a', Buffer.from('z'), 4)]);
+    expect(protocol.encodeAuth('digest', 'u:p')).toEqual(
+      hex('fffffffc 00000064 00000000 00000006 646967657374 00000003 753a70'),
+    );
+    const parts = protocol.multi([
+      protocol.check('/a', 3),
+      protocol.setData('/a', Buffer.from('z'), 4),
+    ]);
     expect(protocol.encodeRequest(2, parts)).toEqual(
       hex(
         '00000002 0000000e',
@@ -46,16 +69,28 @@ describe('known frames', () => {
     const session = { id: 0x1234n, timeout: 4_000, password: Buffer.alloc(16, 5) };
     // A server before 3.4 says nothing of read-only.
     expect(protocol.decodeConnect(granted)).toEqual({ ...session, readOnly: false });
-    expect(protocol.decodeConnect(hex(granted.toString('hex'), '01'))).toEqual({ ...session, readOnly: true });
-    expect(protocol.decodeConnect(hex('00000000 00000000 0000000000000000 00000010', '00'.repeat(16), '00'))).toBeUndefined();
-    expect(() => protocol.decodeConnect(hex('00000001 00000fa0 0000000000001234 00000000'))).toThrowError(
-      expect.objectContaining({ code: 'BAD_FRAME' }),
-    );
-    expect(() => protocol.decodeConnect(hex('00000000 00000fa0 0000000000001234 00000100', '05'.repeat(256)))).toThrowError(
-      expect.objectContaining({ code: 'BAD_FRAME' }),
-    );
-    expect(protocol.decodeHeader(new JuteReader(hex('00000005 0000000000000063 ffffff9b')))).toEqual({ xid: 5, zxid: 99n, error: -101 });
-    expect(protocol.decodeEvent(new JuteReader(hex('00000004 00000003 00000002 2f61')))).toEqual({ type: 'children', path: '/a' });
+    expect(protocol.decodeConnect(hex(granted.toString('hex'), '01'))).toEqual({
+      ...session,
+      readOnly: true,
+    });
+    expect(
+      protocol.decodeConnect(
+        hex('00000000 00000000 0000000000000000 00000010', '00'.repeat(16), '00'),
+      ),
+    ).toBeUndefined();
+    expect(() =>
+      protocol.decodeConnect(hex('00000001 00000fa0 0000000000001234 00000000')),
+    ).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
+    expect(() =>
+      protocol.decodeConnect(hex('00000000 00000fa0 0000000000001234 00000100', '05'.repeat(256))),
+    ).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
+    expect(
+      protocol.decodeHeader(new JuteReader(hex('00000005 0000000000000063 ffffff9b'))),
+    ).toEqual({ xid: 5, zxid: 99n, error: -101 });
+    expect(protocol.decodeEvent(new JuteReader(hex('00000004 00000003 00000002 2f61')))).toEqual({
+      type: 'children',
+      path: '/a',
+    });
     expect(protocol.decodeEvent(new JuteReader(hex('ffffffff 00000003 00000000')))).toBeUndefined();
   });
 
@@ -102,16 +137,25 @@ describe('jute', () => {
     expect(new JuteReader(hex('ffffffff')).vector(4, () => 0)).toEqual([]);
   });
 
-  it.each([-2, -(2 ** 31), 5, 2 ** 31 - 1])('a forged length of %i is seen before anything is made of it', (length) => {
-    const forged = hex(int(length), '00000000');
-    const before = process.memoryUsage().arrayBuffers;
-    for (let i = 0; i < 1_000; i++) {
-      expect(() => new JuteReader(forged).buffer()).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
-      expect(() => new JuteReader(forged).string()).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
-      expect(() => new JuteReader(forged).vector(4, () => 0)).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
-    }
-    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1024 * 1024);
-  });
+  it.each([-2, -(2 ** 31), 5, 2 ** 31 - 1])(
+    'a forged length of %i is seen before anything is made of it',
+    (length) => {
+      const forged = hex(int(length), '00000000');
+      const before = process.memoryUsage().arrayBuffers;
+      for (let i = 0; i < 1_000; i++) {
+        expect(() => new JuteReader(forged).buffer()).toThrowError(
+          expect.objectContaining({ code: 'BAD_FRAME' }),
+        );
+        expect(() => new JuteReader(forged).string()).toThrowError(
+          expect.objectContaining({ code: 'BAD_FRAME' }),
+        );
+        expect(() => new JuteReader(forged).vector(4, () => 0)).toThrowError(
+          expect.objectContaining({ code: 'BAD_FRAME' }),
+        );
+      }
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1024 * 1024);
+    },
+  );
 });
 
 describe('garbage', () => {
@@ -125,13 +169,19 @@ describe('garbage', () => {
     getChildren: (bytes) => protocol.getChildren('/a', false).read(new JuteReader(bytes)),
     multi: (bytes) =>
       protocol
-        .multi([protocol.remove('/a', 1), protocol.setData('/a', bytes, 1), protocol.create('/a', bytes, [], true)])
+        .multi([
+          protocol.remove('/a', 1),
+          protocol.setData('/a', bytes, 1),
+          protocol.create('/a', bytes, [], true),
+        ])
         .read(new JuteReader(bytes)),
   };
   // Small numbers make lengths that nearly fit.
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 200 }),
-    fc.array(fc.integer({ min: -3, max: 40 }), { maxLength: 50 }).map((numbers) => hex(...numbers.map(int))),
+    fc
+      .array(fc.integer({ min: -3, max: 40 }), { maxLength: 50 })
+      .map((numbers) => hex(...numbers.map(int))),
   );
 
   it.each(Object.keys(READERS))('%s reads it or throws a typed error', (name) => {
@@ -154,13 +204,24 @@ describe('garbage', () => {
       ['getChildren', hex('00000002 00000001 61 00000002 6162')],
       ['exists', hex(stat)],
       ['create', hex('00000002 2f61')],
-      ['multi', hex('00000002 00 00000000', '00000005 00 00000000', stat, '00000001 00 00000000 00000002 2f61', 'ffffffff 01 ffffffff')],
+      [
+        'multi',
+        hex(
+          '00000002 00 00000000',
+          '00000005 00 00000000',
+          stat,
+          '00000001 00 00000000 00000002 2f61',
+          'ffffffff 01 ffffffff',
+        ),
+      ],
     ];
     for (const [name, whole] of good) {
       READERS[name]?.(whole);
       const length = name === 'multi' ? whole.length - 9 : whole.length;
       for (let end = 0; end < length; end++) {
-        expect(() => READERS[name]?.(whole.subarray(0, end)), `${name} ${end}`).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
+        expect(() => READERS[name]?.(whole.subarray(0, end)), `${name} ${end}`).toThrowError(
+          expect.objectContaining({ code: 'BAD_FRAME' }),
+        );
       }
     }
   });
@@ -168,8 +229,13 @@ describe('garbage', () => {
 
 describe('setWatches', () => {
   it('is split below the size of a request, and holds every path once', () => {
-    const paths = (kind: string, count: number): string[] => Array.from({ length: count }, (_, i) => `/${kind}/${'x'.repeat(i % 90)}${i}`);
-    const watched = { data: paths('data', 5_000), exist: paths('exist', 3), child: paths('child', 2_000) };
+    const paths = (kind: string, count: number): string[] =>
+      Array.from({ length: count }, (_, i) => `/${kind}/${'x'.repeat(i % 90)}${i}`);
+    const watched = {
+      data: paths('data', 5_000),
+      exist: paths('exist', 3),
+      child: paths('child', 2_000),
+    };
     const seen = { data: [] as string[], exist: [] as string[], child: [] as string[] };
     const requests = [...protocol.encodeSetWatches(77n, watched)];
     expect(requests.length).toBeGreaterThan(2);
@@ -177,7 +243,8 @@ describe('setWatches', () => {
       expect(request.length).toBeLessThan(129 * 1024);
       const from = new JuteReader(request);
       expect([from.int(), from.int(), from.long()]).toEqual([-8, 101, 77n]);
-      for (const kind of ['data', 'exist', 'child'] as const) seen[kind].push(...from.vector(4, () => from.string()));
+      for (const kind of ['data', 'exist', 'child'] as const)
+        seen[kind].push(...from.vector(4, () => from.string()));
     }
     expect(seen).toEqual(watched);
     expect([...protocol.encodeSetWatches(1n, { data: [], exist: [], child: [] })]).toEqual([]);

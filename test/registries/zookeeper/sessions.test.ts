@@ -1,19 +1,30 @@
 /** The session of a ZooKeeper client over lost, silent and changing servers, which are real. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { CLIENT_DEFAULTS, type ClientState, ZooKeeperClient, type ZooKeeperClientOptions } from '../../../src/registries/zookeeper/index.js';
+import {
+  CLIENT_DEFAULTS,
+  type ClientState,
+  ZooKeeperClient,
+  type ZooKeeperClientOptions,
+} from '../../../src/registries/zookeeper/index.js';
 import type { WatchEvent } from '../../../src/registries/zookeeper/types.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, Inbox, until, within } from '../../fixtures/waiting.js';
 import { Network } from '../../fixtures/zookeeper-network.js';
-import { startEnsemble, startZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
+import {
+  startEnsemble,
+  startZooKeeper,
+  type ZooKeeperServer,
+} from '../../fixtures/zookeeper-server.js';
 
 const bytes = (text: string): Buffer => Buffer.from(text);
 
 /** A client and its changes of state. */
 class Watched {
-  readonly states: Inbox<ClientState> = new Inbox('a change of state', () => this.states.all.join(' '));
+  readonly states: Inbox<ClientState> = new Inbox('a change of state', () =>
+    this.states.all.join(' '),
+  );
   readonly causes: (Error | undefined)[] = [];
   readonly client: ZooKeeperClient;
 
@@ -22,7 +33,12 @@ class Watched {
       this.causes.push(cause);
       this.states.push(state);
     };
-    this.client = new ZooKeeperClient(hosts, { sessionTimeout: 20_000, initialDelay: 20, ...options, onState });
+    this.client = new ZooKeeperClient(hosts, {
+      sessionTimeout: 20_000,
+      initialDelay: 20,
+      ...options,
+      onState,
+    });
   }
 
   async until(state: ClientState): Promise<void> {
@@ -56,7 +72,10 @@ describe('a session', () => {
   }
 
   /** Connected, with `/s`. */
-  async function open(hosts: readonly Network[], options: ZooKeeperClientOptions = {}): Promise<Watched> {
+  async function open(
+    hosts: readonly Network[],
+    options: ZooKeeperClientOptions = {},
+  ): Promise<Watched> {
     const watched = new Watched(hosts.map(({ address }) => address).join(), options);
     clients.push(watched.client);
     await watched.client.makePath('/s');
@@ -103,14 +122,19 @@ describe('a session', () => {
 
   it('sets thousands of watches again, beneath a chroot too', async () => {
     const way = await network();
-    const watched = new Watched(`${way.address}/s/chroot`, { sessionTimeout: 30_000, operationTimeout: 60_000 });
+    const watched = new Watched(`${way.address}/s/chroot`, {
+      sessionTimeout: 30_000,
+      operationTimeout: 60_000,
+    });
     const { client } = watched;
     clients.push(client);
     await client.makePath('/');
     await watched.until('connected');
     const names = Array.from({ length: 3_000 }, (_, i) => `/${'x'.repeat(60)}${i}`);
     const told = new Inbox<string>('an event');
-    await Promise.all(names.map((name) => client.exists(name, { watch: ({ path }) => told.push(path) })));
+    await Promise.all(
+      names.map((name) => client.exists(name, { watch: ({ path }) => told.push(path) })),
+    );
     way.cut();
     await watched.until('connected');
     await Promise.all(names.map((name) => client.create(name, bytes(''), { ephemeral: true })));
@@ -132,7 +156,9 @@ describe('a session', () => {
 
   it('leaves a silent server within its timeout, for another one, with the session', async () => {
     const ways = [await network(), await network()];
-    const { client, states, until } = bound(await open(ways, { sessionTimeout: 8_000, operationTimeout: 60_000 }));
+    const { client, states, until } = bound(
+      await open(ways, { sessionTimeout: 8_000, operationTimeout: 60_000 }),
+    );
     const session = client.sessionId;
     await client.create('/s/mine', bytes(''), { ephemeral: true });
     const began = performance.now();
@@ -142,7 +168,10 @@ describe('a session', () => {
     const took = performance.now() - began;
     // The session is the same at the end: it was in time.
     expect(took).toBeGreaterThan(2_000);
-    expect(await uncertain).toMatchObject({ reason: 'CONNECTION_LOST', cause: { message: expect.stringMatching(/silent for \d+ ms/) } });
+    expect(await uncertain).toMatchObject({
+      reason: 'CONNECTION_LOST',
+      cause: { message: expect.stringMatching(/silent for \d+ ms/) },
+    });
     expect(client.sessionId).toBe(session);
     expect(await server.owner('/s/mine')).toBe(session);
     expect(states.all).toEqual(['connected', 'connected']);
@@ -159,7 +188,10 @@ describe('a session', () => {
     });
     await watched.until('away');
     expect(watched.causes.at(-1)).toMatchObject({ reason: 'SILENT' });
-    await until(() => String(client.lastFailure).includes('has not taken the session within'), 'the next attempt has failed');
+    await until(
+      () => String(client.lastFailure).includes('has not taken the session within'),
+      'the next attempt has failed',
+    );
     await expect(client.exists('/s')).rejects.toMatchObject({
       reason: 'OPERATION_TIMEOUT',
       message: expect.stringContaining('no connection within 800 ms'),
@@ -292,14 +324,19 @@ describe('with an ensemble', () => {
     await leader.kill();
     expect((await persistently(() => client.exists('/s/mine')))?.ephemeralOwner).toBe(session);
     // One of three is left: it takes nobody.
-    const [second, third] = servers.filter((server) => server !== leader) as [ZooKeeperServer, ZooKeeperServer];
+    const [second, third] = servers.filter((server) => server !== leader) as [
+      ZooKeeperServer,
+      ZooKeeperServer,
+    ];
     watched.states.dismiss();
     await second.kill();
     await watched.until('away');
     await second.spawn();
     await leader.spawn();
     await watched.until('connected');
-    expect(await persistently(() => client.exists('/s/mine'))).toMatchObject({ ephemeralOwner: session });
+    expect(await persistently(() => client.exists('/s/mine'))).toMatchObject({
+      ephemeralOwner: session,
+    });
     expect(client.sessionId).toBe(session);
     await third.answering();
   });

@@ -1,4 +1,7 @@
-/** Outages of ZooKeeper as providers and consumers meet them: real servers, killed, frozen and cut off, while calls go on. */
+/**
+ * Outages of ZooKeeper as providers and consumers meet them: real servers, killed, frozen and cut
+ * off, while calls go on.
+ */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -6,18 +9,35 @@ import { promisify } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, describe, expect, test } from 'vitest';
-import { type Consumer, consume, type Provider, provide, type Resolver } from '../../../src/micro/index.js';
+import {
+  type Consumer,
+  consume,
+  type Provider,
+  provide,
+  type Resolver,
+} from '../../../src/micro/index.js';
 import type { Registry } from '../../../src/micro/types.js';
-import { type ZooKeeperRegistryOptions, zookeeper } from '../../../src/registries/zookeeper/index.js';
+import {
+  type ZooKeeperRegistryOptions,
+  zookeeper,
+} from '../../../src/registries/zookeeper/index.js';
 import { contract, implement, unary } from '../../../src/rpc/index.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
 import { Log } from '../../fixtures/registries.js';
 import { elapse, PROCESS_PATIENCE, until, within } from '../../fixtures/waiting.js';
 import { Network } from '../../fixtures/zookeeper-network.js';
-import { startEnsemble, startZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
+import {
+  startEnsemble,
+  startZooKeeper,
+  type ZooKeeperServer,
+} from '../../fixtures/zookeeper-server.js';
 
 const SCRIPT = fileURLToPath(new URL('../../fixtures/zookeeper-provider.mjs', import.meta.url));
-const Who = contract('Who', { who: unary<string, string>({ idempotent: true }) }, { version: 'v1' });
+const Who = contract(
+  'Who',
+  { who: unary<string, string>({ idempotent: true }) },
+  { version: 'v1' },
+);
 const ROOT = '/outages';
 /** Milliseconds between calls. */
 const PACE = 5;
@@ -41,7 +61,11 @@ class Scene implements AsyncDisposable {
   #calling: Promise<void> | undefined;
   #stopped = false;
 
-  constructor(servers: readonly ZooKeeperServer[], options: ZooKeeperRegistryOptions, hosts = servers.map(({ address }) => address).join()) {
+  constructor(
+    servers: readonly ZooKeeperServer[],
+    options: ZooKeeperRegistryOptions,
+    hosts = servers.map(({ address }) => address).join(),
+  ) {
     this.#servers = servers;
     this.#hosts = hosts;
     this.#options = options;
@@ -57,9 +81,18 @@ class Scene implements AsyncDisposable {
   }
 
   async provide(id: string, options: { fails?: boolean } = {}): Promise<Provider> {
-    const registry = zookeeper(this.#hosts, { root: ROOT, ...this.#options, waitForRegistry: !options.fails });
+    const registry = zookeeper(this.#hosts, {
+      root: ROOT,
+      ...this.#options,
+      waitForRegistry: !options.fails,
+    });
     this.#registries.push(registry);
-    const provider = await provide({ registry, id, address: 'tcp://127.0.0.1:0', services: [implement(Who, { who: () => id })] });
+    const provider = await provide({
+      registry,
+      id,
+      address: 'tcp://127.0.0.1:0',
+      services: [implement(Who, { who: () => id })],
+    });
     this.#providers.push(provider);
     return provider;
   }
@@ -67,9 +100,15 @@ class Scene implements AsyncDisposable {
   /** A provider in a process of its own. */
   async spawn(id: string): Promise<ChildProcess> {
     const url = `zookeeper://${this.#hosts}${ROOT}`;
-    const child = spawn(process.execPath, [SCRIPT, url, JSON.stringify(this.#options), id], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [SCRIPT, url, JSON.stringify(this.#options), id], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     this.#children.push(child);
-    await within(once(child.stdout as NodeJS.ReadableStream, 'data'), 'the provider process', PROCESS_PATIENCE);
+    await within(
+      once(child.stdout as NodeJS.ReadableStream, 'data'),
+      'the provider process',
+      PROCESS_PATIENCE,
+    );
     return child;
   }
 
@@ -95,7 +134,9 @@ class Scene implements AsyncDisposable {
     let found: readonly string[] = [];
     await until(
       async () => {
-        const entries = await this.#servers[0]?.entries(ROOT).catch(() => new Map<string, string>());
+        const entries = await this.#servers[0]
+          ?.entries(ROOT)
+          .catch(() => new Map<string, string>());
         found = [...(entries?.keys() ?? [])]
           .map((path) => path.split('/').at(-1) as string)
           .filter((id) => id !== perhaps)
@@ -137,7 +178,8 @@ class Scene implements AsyncDisposable {
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     }
     // Nobody has left a connection.
-    for (const server of this.#servers) await until(async () => (await server.connections()) === 0, 'every connection has ended');
+    for (const server of this.#servers)
+      await until(async () => (await server.connections()) === 0, 'every connection has ended');
   }
 }
 
@@ -157,7 +199,11 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
   }
 
   /** Providers a, b and a process c, listed and called. */
-  async function scene(own: ZooKeeperServer, options: ZooKeeperRegistryOptions, hosts?: string): Promise<{ scene: Scene; c: ChildProcess }> {
+  async function scene(
+    own: ZooKeeperServer,
+    options: ZooKeeperRegistryOptions,
+    hosts?: string,
+  ): Promise<{ scene: Scene; c: ChildProcess }> {
     const made = new Scene([own], options, hosts);
     await made.provide('a');
     await made.provide('b');
@@ -199,33 +245,41 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     ).toMatch(sessionTimeout < 10_000 ? /^(warn,info,?)+$/ : /^warn,info$/);
     // No list was ever short of one that lived.
     for (const list of play.lists.slice(play.lists.indexOf('a,b,c'))) expect(list).toMatch(/^a,b/);
-    console.info(`killed for ${away} ms: visible after ${Math.round(visible)} ms, true after ${Math.round(settled)} ms`);
+    console.info(
+      `killed for ${away} ms: visible after ${Math.round(visible)} ms, true after ${Math.round(settled)} ms`,
+    );
   });
 
   test.each([
     // A short session leaves a busy machine some time.
     ['9 s, beyond the sessions', 5_000, 9_000],
     ['15 s, with the default session', 10_000, 15_000],
-  ])('is frozen for %s: it is noticed meanwhile, nobody is lost, nobody is a ghost', async (_, sessionTimeout, frozen) => {
-    const own = await server();
-    const { scene: play, c } = await scene(own, { sessionTimeout });
-    await using _play = play;
-    const outages = play.log.having('ZooKeeper is away').length;
-    own.freeze();
-    const began = performance.now();
-    await play.log.said('ZooKeeper is away', outages + 1);
-    const noticed = performance.now() - began;
-    c.kill('SIGKILL');
-    await elapse(frozen - noticed);
-    own.thaw();
-    const back = performance.now();
-    await play.listed('a', 'b');
-    const settled = performance.now() - back;
-    await play.published(['a', 'b']);
-    expect(play.failures).toEqual([]);
-    for (const list of play.lists.slice(play.lists.indexOf('a,b,c'))) expect(list).toMatch(/^a,b/);
-    console.info(`frozen for ${frozen} ms: noticed after ${Math.round(noticed)} ms, true ${Math.round(settled)} ms after the thaw`);
-  });
+  ])(
+    'is frozen for %s: it is noticed meanwhile, nobody is lost, nobody is a ghost',
+    async (_, sessionTimeout, frozen) => {
+      const own = await server();
+      const { scene: play, c } = await scene(own, { sessionTimeout });
+      await using _play = play;
+      const outages = play.log.having('ZooKeeper is away').length;
+      own.freeze();
+      const began = performance.now();
+      await play.log.said('ZooKeeper is away', outages + 1);
+      const noticed = performance.now() - began;
+      c.kill('SIGKILL');
+      await elapse(frozen - noticed);
+      own.thaw();
+      const back = performance.now();
+      await play.listed('a', 'b');
+      const settled = performance.now() - back;
+      await play.published(['a', 'b']);
+      expect(play.failures).toEqual([]);
+      for (const list of play.lists.slice(play.lists.indexOf('a,b,c')))
+        expect(list).toMatch(/^a,b/);
+      console.info(
+        `frozen for ${frozen} ms: noticed after ${Math.round(noticed)} ms, true ${Math.round(settled)} ms after the thaw`,
+      );
+    },
+  );
 
   test('has one of three servers frozen: the sessions go to the others, and nothing is seen of it', async () => {
     const ensemble = await startEnsemble(3);
@@ -242,7 +296,8 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     frozen.thaw();
     await elapse(1_000);
     expect(play.failures).toEqual([]);
-    for (const list of play.lists.slice(play.lists.indexOf('a,b,c,d,e'))) expect(list).toBe('a,b,c,d,e');
+    for (const list of play.lists.slice(play.lists.indexOf('a,b,c,d,e')))
+      expect(list).toBe('a,b,c,d,e');
     await play.published(['a', 'b', 'c', 'd', 'e']);
   });
 
@@ -250,7 +305,11 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     const own = await server();
     const way = await Network.open(own.port);
     networks.push(way);
-    const { scene: play } = await scene(own, { sessionTimeout: 10_000, settleTime: 200 }, way.address);
+    const { scene: play } = await scene(
+      own,
+      { sessionTimeout: 10_000, settleTime: 200 },
+      way.address,
+    );
     await using _play = play;
     const settle = async (): Promise<number> => {
       await play.listed('a', 'b', 'c');
@@ -270,7 +329,9 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     await until(async () => (await own.connections()) === 4, 'each registry has its session');
     expect(grown).toBeLessThan(4 * 1024 * 1024);
     expect(play.failures).toEqual([]);
-    console.info(`cut 60 times in ${Math.round(performance.now() - began)} ms: the heap grew by ${Math.round(grown / 1024)} KiB over the last 40`);
+    console.info(
+      `cut 60 times in ${Math.round(performance.now() - began)} ms: the heap grew by ${Math.round(grown / 1024)} KiB over the last 40`,
+    );
   });
 
   test('ends a session by hand, or loses an entry by hand: calls go on, everything is published again', async () => {
@@ -310,7 +371,9 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     await own.kill();
     const play = new Scene([own], { sessionTimeout: 4_000, operationTimeout: 500 });
     await using _play = play;
-    await expect(play.provide('strict', { fails: true })).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
+    await expect(play.provide('strict', { fails: true })).rejects.toMatchObject({
+      code: 'REGISTRY_FAILED',
+    });
     await within(play.provide('a'), 'a provider without a registry');
     const early = play.consumer
       .stub(Who)
@@ -353,7 +416,8 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     await own.put(`${ROOT}/foreign/a/b`, 'x');
     await play.provide('d');
     await play.listed('a', 'b', 'c', 'd');
-    for (const name of ['megabyte', 'binary', 'null', 'foreign']) expect([name, play.log.having(name).length]).toEqual([name, 1]);
+    for (const name of ['megabyte', 'binary', 'null', 'foreign'])
+      expect([name, play.log.having(name).length]).toEqual([name, 1]);
     expect(play.failures).toEqual([]);
   });
 });

@@ -1,13 +1,25 @@
-/** What only the ZooKeeper registry does, on a real server. What all registries do is in behaviour.test.ts. */
+/**
+ * What only the ZooKeeper registry does, on a real server. What all registries do is in
+ * behaviour.test.ts.
+ */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { inspect, promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { attributesOf, entryPath, entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
+import {
+  attributesOf,
+  entryPath,
+  entryValue,
+  parseEntry,
+} from '../../../src/micro/registry-entry.js';
 import type { Registry, ServiceNode } from '../../../src/micro/types.js';
-import { ZooKeeperClient, type ZooKeeperRegistryOptions, zookeeper } from '../../../src/registries/zookeeper/index.js';
+import {
+  ZooKeeperClient,
+  type ZooKeeperRegistryOptions,
+  zookeeper,
+} from '../../../src/registries/zookeeper/index.js';
 import { INSTALL_TIMEOUT } from '../../fixtures/debian.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freePort } from '../../fixtures/ports.js';
@@ -20,11 +32,16 @@ import { startZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-s
 import { Stranger } from '../../fixtures/zookeeper-stranger.js';
 
 const SCRIPT = fileURLToPath(new URL('../../fixtures/zookeeper-provider.mjs', import.meta.url));
-const VECTORS: { path: string; value: string }[] = readFileSync(new URL('../../fixtures/vectors/registry.jsonl', import.meta.url), 'utf8')
+const VECTORS: { path: string; value: string }[] = readFileSync(
+  new URL('../../fixtures/vectors/registry.jsonl', import.meta.url),
+  'utf8',
+)
   .trim()
   .split('\n')
   .map((line) => JSON.parse(line));
-/** Milliseconds: of those whose end is waited for, and of those that a busy machine must not lose. */
+/**
+ * Milliseconds: of those whose end is waited for, and of those that a busy machine must not lose.
+ */
 const SESSION = 2_000;
 const LONG_SESSION = 8_000;
 
@@ -58,7 +75,11 @@ describe('the ZooKeeper registry', () => {
   function place(): (options?: ZooKeeperRegistryOptions, network?: Network) => Registry {
     root = `/registry-${++tests}`;
     return (options, network) => {
-      const registry = zookeeper((network ?? server).address, { root, sessionTimeout: LONG_SESSION, ...options });
+      const registry = zookeeper((network ?? server).address, {
+        root,
+        sessionTimeout: LONG_SESSION,
+        ...options,
+      });
       registries.push(registry);
       return registry;
     };
@@ -71,7 +92,8 @@ describe('the ZooKeeper registry', () => {
   }
 
   const pathOf = (given: ServiceNode): string => entryPath(root, given);
-  const ids = async (): Promise<string[]> => [...(await server.entries(root)).keys()].map((path) => path.split('/').at(-1) as string).sort();
+  const ids = async (): Promise<string[]> =>
+    [...(await server.entries(root)).keys()].map((path) => path.split('/').at(-1) as string).sort();
 
   /** Until the server itself has these entries. */
   async function truth(...expected: string[]): Promise<void> {
@@ -101,7 +123,10 @@ describe('the ZooKeeper registry', () => {
 
   it("ZooKeeper's own client reads what we write, and we read what it writes", async () => {
     const open = place();
-    const written = VECTORS.map(({ path, value }) => ({ path: path.replace('/getty-micro', root), value }));
+    const written = VECTORS.map(({ path, value }) => ({
+      path: path.replace('/getty-micro', root),
+      value,
+    }));
     const [ours, theirs] = [written.slice(0, 2), written.slice(2)];
     const registry = open();
     for (const { path, value } of ours) await registry.register(parseEntry(path, value));
@@ -115,9 +140,19 @@ describe('the ZooKeeper registry', () => {
   });
 
   async function command(...args: string[]): Promise<string> {
-    const jars = ['zookeeper', 'commons-cli', 'netty-codec'].map((name) => `/usr/share/java/${name}.jar`).join(':');
+    const jars = ['zookeeper', 'commons-cli', 'netty-codec']
+      .map((name) => `/usr/share/java/${name}.jar`)
+      .join(':');
     const main = 'org.apache.zookeeper.ZooKeeperMain';
-    const { stdout } = await promisify(execFile)('java', ['-XX:TieredStopAtLevel=1', '-cp', jars, main, '-server', server.address, ...args]);
+    const { stdout } = await promisify(execFile)('java', [
+      '-XX:TieredStopAtLevel=1',
+      '-cp',
+      jars,
+      main,
+      '-server',
+      server.address,
+      ...args,
+    ]);
     return stdout;
   }
 
@@ -125,7 +160,11 @@ describe('the ZooKeeper registry', () => {
     const open = place();
     await server.put(`${root}/${attributesOf(node('a'))}`, '');
     const old = await Stranger.connect(server, 0n, SESSION);
-    await old.put(pathOf(node('a')), Buffer.from(entryValue(node('a', { address: 'tcp://127.0.0.1:1' }))), true);
+    await old.put(
+      pathOf(node('a')),
+      Buffer.from(entryValue(node('a', { address: 'tcp://127.0.0.1:1' }))),
+      true,
+    );
     old.drop();
     await using watch = new Watching(open());
     await watch.ids('a');
@@ -133,14 +172,19 @@ describe('the ZooKeeper registry', () => {
     await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the new life');
     // Time itself is what is waited for here: the old session ends.
     await elapse(SESSION * 1.5);
-    expect([...(await server.entries(root)).values()]).toEqual([entryValue(node('a', { address: 'tcp://127.0.0.1:2' }))]);
+    expect([...(await server.entries(root)).values()]).toEqual([
+      entryValue(node('a', { address: 'tcp://127.0.0.1:2' })),
+    ]);
     expect(watch.seen).toEqual([['a'], ['a']]);
   });
 
   it('who was taken over leaves the entry alone, and comes back when the other is gone', async () => {
     const open = place();
     const log = new Log();
-    const [mine, other] = [node('a', { address: 'tcp://127.0.0.1:1' }), node('a', { address: 'tcp://127.0.0.1:2' })];
+    const [mine, other] = [
+      node('a', { address: 'tcp://127.0.0.1:1' }),
+      node('a', { address: 'tcp://127.0.0.1:2' }),
+    ];
     const first = open({ logger: log });
     const registration = await first.register(mine);
     await using watch = new Watching(open());
@@ -231,13 +275,18 @@ describe('the ZooKeeper registry', () => {
     await watch.ids();
     await open().register(node('a'));
     await watch.ids('a');
-    const inner = zookeeper(`${server.address}${root}/deep/chroot`, { root: '/', sessionTimeout: LONG_SESSION });
+    const inner = zookeeper(`${server.address}${root}/deep/chroot`, {
+      root: '/',
+      sessionTimeout: LONG_SESSION,
+    });
     registries.push(inner);
     await using beneath = new Watching(inner);
     await beneath.ids();
     await inner.register(node('x'));
     await beneath.ids('x');
-    expect([...(await server.entries(`${root}/deep/chroot`)).keys()]).toEqual([`${root}/deep/chroot${entryPath('', node('x'))}`]);
+    expect([...(await server.entries(`${root}/deep/chroot`)).keys()]).toEqual([
+      `${root}/deep/chroot${entryPath('', node('x'))}`,
+    ]);
   });
 
   it('a folder of entries that is deleted and made again by hand is followed', async () => {
@@ -261,13 +310,21 @@ describe('the ZooKeeper registry', () => {
     ];
     const service = (n: number): string => `Service${n % 100}`;
     const began = performance.now();
-    await Promise.all(Array.from({ length: 1_000 }, (_, n) => providing.register(node(`n${n}`, { service: service(n) }))));
+    await Promise.all(
+      Array.from({ length: 1_000 }, (_, n) =>
+        providing.register(node(`n${n}`, { service: service(n) })),
+      ),
+    );
     const registered = performance.now();
-    const watches = Array.from({ length: 100 }, (_, n) => new Watching(consuming, { service: service(n) }));
+    const watches = Array.from(
+      { length: 100 },
+      (_, n) => new Watching(consuming, { service: service(n) }),
+    );
     await Promise.all(watches.map(tenNodes));
     const listed = performance.now();
     expect(await server.connections()).toBe(2);
-    const packets = async (): Promise<number> => Number(/zk_packets_received\s+(\d+)/.exec(await server.command('mntr'))?.[1]);
+    const packets = async (): Promise<number> =>
+      Number(/zk_packets_received\s+(\d+)/.exec(await server.command('mntr'))?.[1]);
     const before = await packets();
     await using one = watches[7] as Watching;
     await providing.register(node('new', { service: service(7) }));
@@ -275,7 +332,8 @@ describe('the ZooKeeper registry', () => {
     await providing.register(node('new', { service: service(7), metadata: { weight: '2' } }));
     await one.until((nodes) => nodes.some(({ metadata }) => metadata.weight === '2'), 'its change');
     const received = (await packets()) - before;
-    // To create and to check it twice, to list one folder and to read one node twice; the questions of this test; perhaps pings.
+    // To create and to check it twice, to list one folder and to read one node twice; the questions
+    // of this test; perhaps pings.
     expect(received).toBeLessThan(25);
     console.info(
       `1,000 registered in ${Math.round(registered - began)} ms, listed in ${Math.round(listed - registered)} ms; two changes: ${received} packets`,
@@ -310,7 +368,8 @@ describe('the ZooKeeper registry', () => {
     await log.said('ZooKeeper is there');
     // A new connection has the watches that are set again: each registration's own.
     await other.register(node('y', { service: 'Other' }));
-    const watched = async (): Promise<number> => Number(/Total watches:(\d+)/.exec(await server.command('wchs'))?.[1]);
+    const watched = async (): Promise<number> =>
+      Number(/Total watches:(\d+)/.exec(await server.command('wchs'))?.[1]);
     await until(async () => (await watched()) === 5, 'the server has five watches');
   });
 
@@ -322,7 +381,9 @@ describe('the ZooKeeper registry', () => {
     await open().register(node('a', { metadata: { weight: '2' } }));
     const after = await client.exists(pathOf(node('a')));
     expect(after?.czxid).not.toBe(before?.czxid);
-    await expect(client.delete(pathOf(node('a')), before?.version)).rejects.toMatchObject({ reason: 'BAD_VERSION' });
+    await expect(client.delete(pathOf(node('a')), before?.version)).rejects.toMatchObject({
+      reason: 'BAD_VERSION',
+    });
     await client.close();
   });
 
@@ -372,7 +433,11 @@ describe('the ZooKeeper registry', () => {
     const log = new Log();
     const registry = open({ waitForRegistry: false, operationTimeout: 800, logger: log }, way);
     const error = await registry.register(node('a')).catch((failure) => failure);
-    expect(error).toMatchObject({ code: 'REGISTRY_FAILED', message: expect.stringContaining(pathOf(node('a'))), cause: expect.any(Error) });
+    expect(error).toMatchObject({
+      code: 'REGISTRY_FAILED',
+      message: expect.stringContaining(pathOf(node('a'))),
+      cause: expect.any(Error),
+    });
     way.accept();
     await log.said('ZooKeeper is there');
     await registry.register(node('b'));
@@ -385,7 +450,10 @@ describe('the ZooKeeper registry', () => {
     way.freeze();
     const patient = open({ operationTimeout: 200, sessionTimeout: 60_000 }, way);
     await within(patient.register(node('a')), 'register()');
-    const strict = open({ operationTimeout: 200, sessionTimeout: 60_000, waitForRegistry: false }, way);
+    const strict = open(
+      { operationTimeout: 200, sessionTimeout: 60_000, waitForRegistry: false },
+      way,
+    );
     await expect(strict.register(node('b'))).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
     way.thaw();
     await truth('a');
@@ -400,7 +468,10 @@ describe('the ZooKeeper registry', () => {
     await registry.register(node('b'));
     way.refuse();
     await log.said('ZooKeeper is away');
-    await within(Promise.resolve(registration[Symbol.asyncDispose]()), 'the end of the registration');
+    await within(
+      Promise.resolve(registration[Symbol.asyncDispose]()),
+      'the end of the registration',
+    );
     expect(await ids()).toEqual(['a', 'b']);
     way.accept();
     await truth('b');
@@ -424,7 +495,12 @@ describe('the ZooKeeper registry', () => {
     await owner[Symbol.asyncDispose]();
     const shared = open({ credentials: 'me:secret', acl: 'readable' });
     root = `${root}-readable`;
-    const readable = zookeeper(server.address, { root, sessionTimeout: LONG_SESSION, credentials: 'me:secret', acl: 'readable' });
+    const readable = zookeeper(server.address, {
+      root,
+      sessionTimeout: LONG_SESSION,
+      credentials: 'me:secret',
+      acl: 'readable',
+    });
     registries.push(readable, shared);
     await readable.register(node('c'));
     const reader = zookeeper(server.address, { root, sessionTimeout: LONG_SESSION });
@@ -438,7 +514,10 @@ describe('the ZooKeeper registry', () => {
     const open = place();
     const registry = open();
     const large = node('a', { metadata: { x: 'x'.repeat(1024 * 1024 - 300) } });
-    await expect(registry.register(large)).rejects.toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('at most 65536 bytes') });
+    await expect(registry.register(large)).rejects.toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining('at most 65536 bytes'),
+    });
     await registry.register(node('b'));
     expect(await ids()).toEqual(['b']);
   });
@@ -469,9 +548,15 @@ describe('the ZooKeeper registry', () => {
 
   async function start(id: string, options: ZooKeeperRegistryOptions = {}): Promise<ChildProcess> {
     const given = JSON.stringify({ sessionTimeout: SESSION, ...options });
-    const child = spawn(process.execPath, [SCRIPT, server.url(root), given, id], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [SCRIPT, server.url(root), given, id], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
     children.push(child);
-    await within(once(child.stdout as NodeJS.ReadableStream, 'data'), 'the provider process', PROCESS_PATIENCE);
+    await within(
+      once(child.stdout as NodeJS.ReadableStream, 'data'),
+      'the provider process',
+      PROCESS_PATIENCE,
+    );
     return child;
   }
 
@@ -506,12 +591,28 @@ describe('the ZooKeeper registry', () => {
       { acl: 'all' as never },
       { tls: { key: 'x' } },
     ];
-    for (const options of cases) expect(() => zookeeper('h:1', options)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+    for (const options of cases)
+      expect(() => zookeeper('h:1', options)).toThrowError(
+        expect.objectContaining({ code: 'BAD_OPTION' }),
+      );
     expect(() => zookeeper('')).toThrowError(expect.objectContaining({ code: 'BAD_ADDRESS' }));
   });
 
   /** What may happen to a registry and the way to it. */
-  const STEPS = ['put', 'put', 'put', 'remove', 'removeFolder', 'garbage', 'cut', 'refuse', 'accept', 'expire', 'register', 'withdraw'] as const;
+  const STEPS = [
+    'put',
+    'put',
+    'put',
+    'remove',
+    'removeFolder',
+    'garbage',
+    'cut',
+    'refuse',
+    'accept',
+    'expire',
+    'register',
+    'withdraw',
+  ] as const;
 
   it('whatever happens in whatever order, the list is the truth in the end', async () => {
     const step = fc.tuple(fc.constantFrom(...STEPS), fc.integer({ min: 0, max: 4 }));
@@ -527,7 +628,8 @@ describe('the ZooKeeper registry', () => {
           const given = node(`${n}`, { version: n % 2 === 0 ? 'v1' : 'v2' });
           if (name === 'put') await server.put(pathOf(given), entryValue(given));
           else if (name === 'remove') await server.remove(pathOf(given)).catch(() => {});
-          else if (name === 'removeFolder') await server.remove(`${root}/${attributesOf(given)}`).catch(() => {});
+          else if (name === 'removeFolder')
+            await server.remove(`${root}/${attributesOf(given)}`).catch(() => {});
           else if (name === 'garbage') await server.put(pathOf(given), '{');
           else if (name === 'cut') way.cut();
           else if (name === 'refuse') way.refuse();
@@ -542,11 +644,15 @@ describe('the ZooKeeper registry', () => {
         way.accept();
         let listed: readonly string[] = [];
         const read = (async () => {
-          for (let nodes = await watch.next(); nodes !== undefined; nodes = await watch.next()) listed = nodes.map(({ id }) => id);
+          for (let nodes = await watch.next(); nodes !== undefined; nodes = await watch.next())
+            listed = nodes.map(({ id }) => id);
         })();
-        const expected = async (): Promise<string[]> => (await good(await server.entries(root))).sort();
+        const expected = async (): Promise<string[]> =>
+          (await good(await server.entries(root))).sort();
         await until(
-          async () => `${listed}` === `${await expected()}` && (registration !== undefined) === listed.includes('mine'),
+          async () =>
+            `${listed}` === `${await expected()}` &&
+            (registration !== undefined) === listed.includes('mine'),
           () => `the list [${listed}] is the truth`,
         );
         await registry[Symbol.asyncDispose]();

@@ -1,4 +1,7 @@
-/** The places of calls whose handlers go on after their callers were answered, and the bytes of calls that are being handled. */
+/**
+ * The places of calls whose handlers go on after their callers were answered, and the bytes of
+ * calls that are being handled.
+ */
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
@@ -24,7 +27,10 @@ import { gate, turns } from '../../fixtures/waiting.js';
 
 noLeaks();
 
-const Work = contract('Work', { work: unary<string, string>(), list: serverStream<string, string>() });
+const Work = contract('Work', {
+  work: unary<string, string>(),
+  list: serverStream<string, string>(),
+});
 
 async function rig(options: RpcServerOptions) {
   const hold = gate();
@@ -83,7 +89,11 @@ describe('a handler that goes on after its caller was answered', () => {
     const slow = (): Promise<string> => s.stub.work('slow').catch(({ code }) => code);
     expect([await slow(), await slow()]).toEqual([answer, answer]);
     await turns(5);
-    await expect(s.stub.work('more')).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED', reason: 'refused', unsent: true });
+    await expect(s.stub.work('more')).rejects.toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      reason: 'refused',
+      unsent: true,
+    });
     s.hold.open();
     await turns(5);
     expect(await Promise.all([s.stub.work('a'), s.stub.work('b')])).toEqual(['a', 'b']);
@@ -109,9 +119,14 @@ describe('a handler that goes on after its caller was answered', () => {
     ['by an interceptor that reads it afterwards', leftUnread, 'left unread'],
   ])('keeps the place of its stream, %s', async (_, interceptor, answer) => {
     await using s = await rig({ interceptors: [interceptor], maxStreams: 1 });
-    expect(await all(s.stub.list('slow')).catch(({ code }) => code)).toEqual(answer === 'DEADLINE_EXCEEDED' ? answer : [answer]);
+    expect(await all(s.stub.list('slow')).catch(({ code }) => code)).toEqual(
+      answer === 'DEADLINE_EXCEEDED' ? answer : [answer],
+    );
     await turns(5);
-    await expect(all(s.stub.list('more'))).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED', message: expect.stringContaining('maxStreams is 1') });
+    await expect(all(s.stub.list('more'))).rejects.toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      message: expect.stringContaining('maxStreams is 1'),
+    });
     s.hold.open();
     await turns(5);
     expect(await all(s.stub.list('more'))).toEqual(['first', 'last']);
@@ -139,7 +154,10 @@ async function holding(codecs?: MessageCodecs) {
       return {} as never;
     },
   });
-  const server = await serve(freeMemory(), [service], { maxPendingBytes: 1024 * 1024, session: { maxMessageBytes: 4 * 1024 * 1024 } });
+  const server = await serve(freeMemory(), [service], {
+    maxPendingBytes: 1024 * 1024,
+    session: { maxMessageBytes: 4 * 1024 * 1024 },
+  });
   const client = await connect(server.address, { connections: 1, reconnect: false });
   return {
     stub: client.stub(used),
@@ -159,14 +177,32 @@ const isRefused = (call: Promise<unknown>): Promise<unknown> =>
   );
 
 describe('objects that a request holds count against maxPendingBytes', () => {
-  const file = (count: number): object => ({ messageType: Array.from({ length: count }, () => ({})) });
-  const metadata = (count: number): Metadata => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, '']));
+  const file = (count: number): object => ({
+    messageType: Array.from({ length: count }, () => ({})),
+  });
+  const metadata = (count: number): Metadata =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, '']));
   test.each<[string, unknown, Metadata | undefined, MessageCodecs | undefined]>([
     ['empty arrays of JSON', Array.from({ length: 5_000 }, () => []), undefined, undefined],
-    ['empty objects of JSON', Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`k${i}`, {}])), undefined, undefined],
+    [
+      'empty objects of JSON',
+      Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`k${i}`, {}])),
+      undefined,
+      undefined,
+    ],
     ['keys of metadata', 1, metadata(3_000), undefined],
-    ['Protobuf messages', file(1_200), undefined, { protobuf: protobufCodec(FileDescriptorProtoSchema) as MessageCodec }],
-    ['Protobuf messages in JSON', file(1_200), undefined, { json: protobufJsonBody(FileDescriptorProtoSchema) as MessageCodec }],
+    [
+      'Protobuf messages',
+      file(1_200),
+      undefined,
+      { protobuf: protobufCodec(FileDescriptorProtoSchema) as MessageCodec },
+    ],
+    [
+      'Protobuf messages in JSON',
+      file(1_200),
+      undefined,
+      { json: protobufJsonBody(FileDescriptorProtoSchema) as MessageCodec },
+    ],
   ])('%s', async (_, input, metadata, codecs) => {
     await using s = await holding(codecs);
     const options = metadata === undefined ? {} : { metadata };
@@ -191,30 +227,35 @@ describe('objects that a request holds count against maxPendingBytes', () => {
 });
 
 describe('maxPendingBytes', () => {
-  test.each<CodecName>(['json', 'protobuf'])('bounds the requests of a session that are being handled, over %s', async (codec) => {
-    const hold = gate();
-    await using pair = await testRig({
-      handlers: {
-        async test({ A }) {
-          await hold.promise;
-          return { A };
+  test.each<CodecName>(['json', 'protobuf'])(
+    'bounds the requests of a session that are being handled, over %s',
+    async (codec) => {
+      const hold = gate();
+      await using pair = await testRig({
+        handlers: {
+          async test({ A }) {
+            await hold.promise;
+            return { A };
+          },
         },
-      },
-      server: { maxPendingBytes: 100_000 },
-      codec,
-    });
-    const request = { A: 'x'.repeat(30_000), B: '', C: '' };
-    const calls = [pair.stub.test(request), pair.stub.test(request), pair.stub.test(request)];
-    await expect(pair.stub.test(request)).rejects.toMatchObject({
-      code: 'RESOURCE_EXHAUSTED',
-      reason: 'refused',
-      unsent: true,
-      message: expect.stringMatching(/^9\d{4} bytes of requests of this session are being handled; maxPendingBytes is 100000$/),
-    });
-    hold.open();
-    await Promise.all(calls);
-    expect(await pair.stub.test(request)).toBeDefined();
-  });
+        server: { maxPendingBytes: 100_000 },
+        codec,
+      });
+      const request = { A: 'x'.repeat(30_000), B: '', C: '' };
+      const calls = [pair.stub.test(request), pair.stub.test(request), pair.stub.test(request)];
+      await expect(pair.stub.test(request)).rejects.toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+        reason: 'refused',
+        unsent: true,
+        message: expect.stringMatching(
+          /^9\d{4} bytes of requests of this session are being handled; maxPendingBytes is 100000$/,
+        ),
+      });
+      hold.open();
+      await Promise.all(calls);
+      expect(await pair.stub.test(request)).toBeDefined();
+    },
+  );
 
   test('lets a request of any size in while there is no other', async () => {
     await using s = await rig({ maxPendingBytes: 1_000 });

@@ -2,7 +2,15 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { describe, expect, test } from 'vitest';
 import { REMEMBERED, RecentRequests } from '../../../src/rpc/calls/datagram-retries.js';
-import { connect, contract, implement, type RpcError, serve, serverStream, unary } from '../../../src/rpc/index.js';
+import {
+  connect,
+  contract,
+  implement,
+  type RpcError,
+  serve,
+  serverStream,
+  unary,
+} from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { gate, turns, until, within } from '../../fixtures/waiting.js';
 
@@ -36,14 +44,22 @@ class Middleman implements AsyncDisposable {
     const middleman = new Middleman();
     const port = Number(address.split(':').at(-1));
     middleman.#port = port;
-    await Promise.all([middleman.#near, middleman.#far].map((socket) => new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))));
+    await Promise.all(
+      [middleman.#near, middleman.#far].map(
+        (socket) => new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve)),
+      ),
+    );
     middleman.#near.on('message', (bytes, from) => {
       middleman.#client = from;
-      middleman.#pass(bytes, middleman.up(bytes), (datagram) => middleman.#far.send(datagram, port, '127.0.0.1'));
+      middleman.#pass(bytes, middleman.up(bytes), (datagram) =>
+        middleman.#far.send(datagram, port, '127.0.0.1'),
+      );
     });
     middleman.#far.on('message', (bytes) => {
       const { port: to = 0 } = middleman.#client ?? {};
-      middleman.#pass(bytes, middleman.down(bytes), (datagram) => middleman.#near.send(datagram, to, '127.0.0.1'));
+      middleman.#pass(bytes, middleman.down(bytes), (datagram) =>
+        middleman.#near.send(datagram, to, '127.0.0.1'),
+      );
     });
     return middleman;
   }
@@ -64,13 +80,19 @@ class Middleman implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.#near, this.#far].map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))));
+    await Promise.all(
+      [this.#near, this.#far].map(
+        (socket) => new Promise<void>((resolve) => socket.close(() => resolve())),
+      ),
+    );
   }
 }
 
 const COMMAND_AT = 4;
-const isRequest = (bytes: Buffer): boolean => bytes.length >= 32 && bytes.readInt16LE(COMMAND_AT) === 3;
-const isAnswer = (bytes: Buffer): boolean => bytes.length >= 32 && bytes.readInt16LE(COMMAND_AT) === 4;
+const isRequest = (bytes: Buffer): boolean =>
+  bytes.length >= 32 && bytes.readInt16LE(COMMAND_AT) === 3;
+const isAnswer = (bytes: Buffer): boolean =>
+  bytes.length >= 32 && bytes.readInt16LE(COMMAND_AT) === 4;
 
 async function sensor(waiting: Promise<string> = Promise.resolve('at once')) {
   const calls: string[] = [];
@@ -129,7 +151,10 @@ describe('over datagrams', () => {
       requests++;
       return 'lose';
     };
-    expect(await failure(s.stub.count('one', { timeout: 700 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: false });
+    expect(await failure(s.stub.count('one', { timeout: 700 }))).toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      unsent: false,
+    });
     expect(requests).toBe(1);
     expect(s.calls).toEqual([]);
   });
@@ -148,8 +173,16 @@ describe('over datagrams', () => {
     expect(await waiting).toBe('done');
     await turns(5);
     expect(s.calls).toEqual(['count one', 'read two', 'wait']);
-    expect(s.client.statistics().calls.every(({ started, succeeded }) => started === 1 && succeeded === 1)).toBe(true);
-    expect([...s.server.channels][0]?.statistics.served).toEqual({ started: 3, succeeded: 3, failed: 0 });
+    expect(
+      s.client
+        .statistics()
+        .calls.every(({ started, succeeded }) => started === 1 && succeeded === 1),
+    ).toBe(true);
+    expect([...s.server.channels][0]?.statistics.served).toEqual({
+      started: 3,
+      succeeded: 3,
+      failed: 0,
+    });
   });
 
   test('under loss both ways a hundred idempotent calls come through', async () => {
@@ -157,27 +190,44 @@ describe('over datagrams', () => {
     let n = 0;
     s.between.up = () => (n++ % 3 === 0 ? 'lose' : 'pass');
     s.between.down = () => (n++ % 4 === 0 ? 'lose' : 'pass');
-    const replies = await Promise.all(Array.from({ length: 100 }, (_, i) => s.stub.read(`${i}`, { timeout: 100_000 })));
+    const replies = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => s.stub.read(`${i}`, { timeout: 100_000 })),
+    );
     expect(replies).toEqual(Array.from({ length: 100 }, (_, i) => `${i}: 21 degrees`));
     expect(s.calls.length).toBe(100);
   });
 
   test('a message that no datagram holds, and a stream, are errors before a byte is sent', async () => {
     await using s = await sensor();
-    expect(await failure(s.stub.read('x'.repeat(70_000)))).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true });
+    expect(await failure(s.stub.read('x'.repeat(70_000)))).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      unsent: true,
+    });
     const loop = async (): Promise<void> => {
       for await (const _ of s.stub.live());
     };
-    expect(await failure(loop())).toMatchObject({ code: 'FAILED_PRECONDITION', unsent: true, message: expect.stringContaining('datagrams') });
+    expect(await failure(loop())).toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      unsent: true,
+      message: expect.stringContaining('datagrams'),
+    });
     expect(s.calls).toEqual([]);
   });
 
   test('an answer larger than a peer that is not trusted may be sent is RESOURCE_EXHAUSTED', async () => {
-    const service = implement(Sensor, { read: () => 'x'.repeat(2_000), count: () => 1, wait: () => '', live: () => [] });
+    const service = implement(Sensor, {
+      read: () => 'x'.repeat(2_000),
+      count: () => 1,
+      wait: () => '',
+      live: () => [],
+    });
     const server = await serve('udp://127.0.0.1:0', [service]);
     const client = await connect(server.address, { connections: 1, reconnect: false });
     try {
-      expect(await failure(client.stub(Sensor).read('one'))).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: false });
+      expect(await failure(client.stub(Sensor).read('one'))).toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+        unsent: false,
+      });
       expect(await client.stub(Sensor).count('one')).toBe(1);
     } finally {
       await client.close();
@@ -200,7 +250,9 @@ describe('over datagrams', () => {
     };
     // More than one datagram queue holds at once would be lost.
     for (let round = 0; round < 40; round++)
-      await Promise.all(Array.from({ length: 50 }, (_, i) => s.stub.count(`${round}:${i}`, { timeout: 30_000 })));
+      await Promise.all(
+        Array.from({ length: 50 }, (_, i) => s.stub.count(`${round}:${i}`, { timeout: 30_000 })),
+      );
     expect(s.calls).toHaveLength(2_000);
     expect(requests).toHaveLength(2_000);
     for (let at = 0; at < requests.length; at += 50) {
@@ -234,7 +286,8 @@ describe('over datagrams', () => {
   test('where too many requests may come twice, new ones are refused and none is forgotten', () => {
     const recent = new RecentRequests();
     const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 7 });
-    for (let low = 0; low < REMEMBERED; low++) expect(recent.remember(request(low), 5_000, 0)).toBe(true);
+    for (let low = 0; low < REMEMBERED; low++)
+      expect(recent.remember(request(low), 5_000, 0)).toBe(true);
     expect(recent.remember(request(REMEMBERED), 5_000, 1_000)).toBe(false);
     expect(recent.find(request(0))).toBeDefined();
     expect(recent.remember(request(REMEMBERED), 5_000, 7_000)).toBe(true);

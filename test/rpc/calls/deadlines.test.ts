@@ -1,12 +1,27 @@
-/** When a call's time is over: it counts from the call's beginning, whatever happens before it is sent. */
+/**
+ * When a call's time is over: it counts from the call's beginning, whatever happens before it is
+ * sent.
+ */
 import { describe, expect, test } from 'vitest';
 import { consume, failover, type Registry } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
-import { type CallContext, connect, contract, type Interceptor, implement, RpcError, serve, unary } from '../../../src/rpc/index.js';
+import {
+  type CallContext,
+  connect,
+  contract,
+  type Interceptor,
+  implement,
+  RpcError,
+  serve,
+  unary,
+} from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { elapse, gate } from '../../fixtures/waiting.js';
 
-const Bank = contract('Bank', { pay: unary<void, number | undefined>(), wait: unary<void, void>() });
+const Bank = contract('Bank', {
+  pay: unary<void, number | undefined>(),
+  wait: unary<void, void>(),
+});
 const ADDRESS = 'tcp://127.0.0.1:0';
 const DAYS = 24 * 3_600_000;
 noLeaks();
@@ -25,14 +40,17 @@ test('a signal that is first looked at after the deadline has aborted', async ()
   };
   await using server = await serve(ADDRESS, [implement(Bank, { pay: () => 1, wait })]);
   await using client = await connect(server.address);
-  expect(await failure(client.stub(Bank).wait(undefined, { timeout: 20 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+  expect(await failure(client.stub(Bank).wait(undefined, { timeout: 20 }))).toMatchObject({
+    code: 'DEADLINE_EXCEEDED',
+  });
   const signal = await seen.promise;
   expect(signal.aborted).toBe(true);
   expect(signal.reason).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
 });
 
 describe('the time of a call', () => {
-  const pay = (_: void, { deadline }: CallContext): number | undefined => (deadline === undefined ? undefined : deadline - performance.now());
+  const pay = (_: void, { deadline }: CallContext): number | undefined =>
+    deadline === undefined ? undefined : deadline - performance.now();
 
   test('goes on while interceptors prepare it', async () => {
     const slow: Interceptor = (next) => async (call) => {
@@ -40,10 +58,18 @@ describe('the time of a call', () => {
       return next(call);
     };
     await using server = await serve(ADDRESS, [implement(Bank, { pay, wait: () => {} })]);
-    for (const interceptor of [slow, ((next) => slow((call) => next(call.with({ metadata: { token: 'x' } })))) as Interceptor]) {
+    for (const interceptor of [
+      slow,
+      ((next) => slow((call) => next(call.with({ metadata: { token: 'x' } })))) as Interceptor,
+    ]) {
       await using client = await connect(server.address, { interceptors: [interceptor] });
-      expect(await client.stub(Bank).pay(undefined, { timeout: 60_000 })).toBeLessThanOrEqual(59_901);
-      expect(await failure(client.stub(Bank).pay(undefined, { timeout: 50 }))).toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: true });
+      expect(await client.stub(Bank).pay(undefined, { timeout: 60_000 })).toBeLessThanOrEqual(
+        59_901,
+      );
+      expect(await failure(client.stub(Bank).pay(undefined, { timeout: 50 }))).toMatchObject({
+        code: 'DEADLINE_EXCEEDED',
+        unsent: true,
+      });
     }
   });
 
@@ -70,7 +96,15 @@ describe('the time of a call', () => {
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     };
     await using server = await serve(ADDRESS, [implement(Bank, { pay, wait: () => {} })]);
-    await inner.register({ id: 'a', service: 'Bank', group: '', version: '', protocol: 'json', address: server.address, metadata: {} });
+    await inner.register({
+      id: 'a',
+      service: 'Bank',
+      group: '',
+      version: '',
+      protocol: 'json',
+      address: server.address,
+      metadata: {},
+    });
     await using consumer = consume({ registry });
     const left = consumer.stub(Bank).pay(undefined, { timeout: 60_000 });
     await elapse(150);
@@ -91,7 +125,9 @@ describe('the time of a call', () => {
       while (performance.now() < (call.deadline ?? 0) - 0.5);
       throw first;
     });
-    const error = await failure(strategy(new ClientCall(method, undefined, 'json', 20, {}, undefined, undefined)));
+    const error = await failure(
+      strategy(new ClientCall(method, undefined, 'json', 20, {}, undefined, undefined)),
+    );
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', cause: first });
     expect(attempts).toBe(1);
   });
@@ -99,7 +135,12 @@ describe('the time of a call', () => {
 
 describe('a timeout of 30 days', () => {
   test('is a timeout of a call, and its handler has a deadline', async () => {
-    await using server = await serve(ADDRESS, [implement(Bank, { pay: (_, { timeout, signal }) => (signal.aborted ? 0 : timeout), wait: () => {} })]);
+    await using server = await serve(ADDRESS, [
+      implement(Bank, {
+        pay: (_, { timeout, signal }) => (signal.aborted ? 0 : timeout),
+        wait: () => {},
+      }),
+    ]);
     await using client = await connect(server.address, { timeout: 30 * DAYS });
     expect(await client.stub(Bank).pay()).toBe(30 * DAYS);
   });

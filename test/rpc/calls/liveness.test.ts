@@ -7,10 +7,18 @@ import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { Inbox } from '../../fixtures/waiting.js';
 
 describe('Liveness', () => {
-  /** Looks every 20 ms from `from` to `to`; answers the instants at which the peer should be asked. */
-  function looks(liveness: Liveness, from: number, to: number, signs: { active: number; settled?: number }): number[] {
+  /**
+   * Looks every 20 ms from `from` to `to`; answers the instants at which the peer should be asked.
+   */
+  function looks(
+    liveness: Liveness,
+    from: number,
+    to: number,
+    signs: { active: number; settled?: number },
+  ): number[] {
     const asks: number[] = [];
-    for (let time = from; time <= to; time += 20) if (liveness.look({ settled: 0, ...signs, time })) asks.push(time);
+    for (let time = from; time <= to; time += 20)
+      if (liveness.look({ settled: 0, ...signs, time })) asks.push(time);
     return asks;
   }
 
@@ -38,7 +46,13 @@ describe('Liveness', () => {
       liveness.asked(active, time);
       active++;
     }
-    expect(gaps.map((gap) => Math.round(gap / 500))).toEqual([1, 2, 4, 8, ...gaps.slice(4).map(() => 8)]);
+    expect(gaps.map((gap) => Math.round(gap / 500))).toEqual([
+      1,
+      2,
+      4,
+      8,
+      ...gaps.slice(4).map(() => 8),
+    ]);
   });
 
   test('time in which this process stood still does not count against the peer', () => {
@@ -59,11 +73,18 @@ describe('a client whose server freezes', () => {
 
   test('is not responsive while the server gives no sign of life, and is again when it does', async () => {
     const Work = contract('Work', { wait: unary<void, string>() });
-    await using server = await serve('tcp://127.0.0.1:0', [implement(Work, { wait: () => 'done' })]);
-    const proxy = await TcpProxy.to({ host: '127.0.0.1', port: Number(new URL(server.address).port) });
+    await using server = await serve('tcp://127.0.0.1:0', [
+      implement(Work, { wait: () => 'done' }),
+    ]);
+    const proxy = await TcpProxy.to({
+      host: '127.0.0.1',
+      port: Number(new URL(server.address).port),
+    });
     try {
       const told = new Inbox<boolean>('onResponsive');
-      await using client = await connect(`tcp://127.0.0.1:${proxy.port}`, { onResponsive: (responsive) => told.push(responsive) });
+      await using client = await connect(`tcp://127.0.0.1:${proxy.port}`, {
+        onResponsive: (responsive) => told.push(responsive),
+      });
       expect(await told.next()).toBe(true);
       proxy.hold();
       const answer = client.stub(Work).wait(undefined, { timeout: 60_000 });

@@ -26,7 +26,8 @@ class Probe extends Waiting {
   }
 }
 
-const take = (pending: PendingCalls<Probe>, probe: Probe): Probe | undefined => pending.take(probe.sequenceLow, probe.sequenceHigh);
+const take = (pending: PendingCalls<Probe>, probe: Probe): Probe | undefined =>
+  pending.take(probe.sequenceLow, probe.sequenceHigh);
 const LIMIT = 100_000;
 
 /** A ring whose sequences begin just above (high, low), instead of anywhere below 2^61. */
@@ -49,37 +50,52 @@ function added(pending: PendingCalls<Probe>, deadline?: number): Probe {
 }
 
 describe('sequences', () => {
-  test.each([0, 1] as const)('those of parity %d keep it, grow by 2 and fit into 63 bits', (parity) => {
-    for (const pending of [new PendingCalls<Probe>(parity, LIMIT), startingAt(0, 0, parity), startingAt(0x3fff_ffff, 0x7fff_ffff, parity)]) {
-      let last: bigint | undefined;
-      for (let i = 0; i < 1000; i++) {
-        const probe = added(pending);
-        expect(probe.sequence & 1n).toBe(BigInt(parity));
-        expect(probe.sequence > 0n && probe.sequence < 2n ** 63n).toBe(true);
-        if (last !== undefined) expect(probe.sequence - last).toBe(2n);
-        last = probe.sequence;
-        take(pending, probe);
+  test.each([0, 1] as const)(
+    'those of parity %d keep it, grow by 2 and fit into 63 bits',
+    (parity) => {
+      for (const pending of [
+        new PendingCalls<Probe>(parity, LIMIT),
+        startingAt(0, 0, parity),
+        startingAt(0x3fff_ffff, 0x7fff_ffff, parity),
+      ]) {
+        let last: bigint | undefined;
+        for (let i = 0; i < 1000; i++) {
+          const probe = added(pending);
+          expect(probe.sequence & 1n).toBe(BigInt(parity));
+          expect(probe.sequence > 0n && probe.sequence < 2n ** 63n).toBe(true);
+          if (last !== undefined) expect(probe.sequence - last).toBe(2n);
+          last = probe.sequence;
+          take(pending, probe);
+        }
       }
-    }
-  });
+    },
+  );
 
-  test.each([0, 1] as const)('the low half wraps at 2^32 into the high half, with parity %d', (parity) => {
-    const pending = startingAt(5, 0xffff_fff0, parity);
-    const probes = Array.from({ length: 40 }, () => added(pending));
-    expect(probes[0]?.sequenceHigh).toBe(5);
-    expect(probes.at(-1)?.sequenceHigh).toBe(6);
-    for (const [index, probe] of probes.entries()) if (index > 0) expect(probe.sequence - (probes[index - 1] as Probe).sequence).toBe(2n);
-    for (const probe of probes) expect(take(pending, probe)).toBe(probe);
-    expect(pending.size).toBe(0);
-  });
+  test.each([0, 1] as const)(
+    'the low half wraps at 2^32 into the high half, with parity %d',
+    (parity) => {
+      const pending = startingAt(5, 0xffff_fff0, parity);
+      const probes = Array.from({ length: 40 }, () => added(pending));
+      expect(probes[0]?.sequenceHigh).toBe(5);
+      expect(probes.at(-1)?.sequenceHigh).toBe(6);
+      for (const [index, probe] of probes.entries())
+        if (index > 0) expect(probe.sequence - (probes[index - 1] as Probe).sequence).toBe(2n);
+      for (const probe of probes) expect(take(pending, probe)).toBe(probe);
+      expect(pending.size).toBe(0);
+    },
+  );
 
   test('the high half stays below 2^31: a sequence is a positive int64', () => {
     const pending = startingAt(0x7fff_ffff, 0xffff_fffc);
-    expect(Array.from({ length: 4 }, () => added(pending).sequenceHigh)).toEqual([0x7fff_ffff, 0, 0, 0]);
+    expect(Array.from({ length: 4 }, () => added(pending).sequenceHigh)).toEqual([
+      0x7fff_ffff, 0, 0, 0,
+    ]);
   });
 
   test('two rings do not begin at the same place', () => {
-    expect(added(new PendingCalls<Probe>(1, LIMIT)).sequence).not.toBe(added(new PendingCalls<Probe>(1, LIMIT)).sequence);
+    expect(added(new PendingCalls<Probe>(1, LIMIT)).sequence).not.toBe(
+      added(new PendingCalls<Probe>(1, LIMIT)).sequence,
+    );
   });
 });
 
@@ -97,7 +113,8 @@ describe('adding and taking', () => {
     const pending = new PendingCalls<Probe>(1, LIMIT);
     const probe = added(pending);
     expect(pending.take(probe.sequenceLow, probe.sequenceHigh ^ 1)).toBeUndefined();
-    for (const bits of [7, 8, 16, 31]) expect(pending.take(probe.sequenceLow ^ (2 ** bits), probe.sequenceHigh)).toBeUndefined();
+    for (const bits of [7, 8, 16, 31])
+      expect(pending.take(probe.sequenceLow ^ (2 ** bits), probe.sequenceHigh)).toBeUndefined();
     expect(pending.size).toBe(1);
   });
 
@@ -129,7 +146,8 @@ describe('adding and taking', () => {
         probes.pop();
         if (take(pending, probe) !== probe) expect.fail(`call ${i} was not found again`);
       }
-      if (pending.size !== probes.length) expect.fail(`${pending.size} are kept, expected ${probes.length}`);
+      if (pending.size !== probes.length)
+        expect.fail(`${pending.size} are kept, expected ${probes.length}`);
     }
     expect(new Set(probes.map(({ sequence }) => sequence)).size).toBe(probes.length);
     for (const probe of probes) if (take(pending, probe) !== probe) expect.fail('a call was lost');
@@ -140,7 +158,10 @@ describe('adding and taking', () => {
   test('beyond the limit nothing is added, and RESOURCE_EXHAUSTED says that nothing was sent', () => {
     const pending = new PendingCalls<Probe>(1, 3);
     const probes = [added(pending), added(pending), added(pending)];
-    expect(thrown<RpcError>(() => added(pending))).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true });
+    expect(thrown<RpcError>(() => added(pending))).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      unsent: true,
+    });
     expect(pending.size).toBe(3);
     take(pending, probes[1] as Probe);
     added(pending);

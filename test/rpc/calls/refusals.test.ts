@@ -1,4 +1,6 @@
-/** Calls that a peer refuses before their handlers run: their callers learn that they did not run. */
+/**
+ * Calls that a peer refuses before their handlers run: their callers learn that they did not run.
+ */
 import { describe, expect, test } from 'vitest';
 import { copy, encode } from '../../../src/core/bytes.js';
 import { consume, failover, p2cEwma, type Registry } from '../../../src/micro/index.js';
@@ -33,7 +35,15 @@ const failure = (promise: Promise<unknown>): Promise<RpcError> =>
   );
 
 const node = (id: string, { address }: RpcServer) =>
-  ({ id, service: 'Shop', group: '', version: '', protocol: 'json', address, metadata: {} }) as const;
+  ({
+    id,
+    service: 'Shop',
+    group: '',
+    version: '',
+    protocol: 'json',
+    address,
+    metadata: {},
+  }) as const;
 
 describe('on the wire', () => {
   test('the reason travels in both codecs, and a made-up one is none', () => {
@@ -46,7 +56,11 @@ describe('on the wire', () => {
         ['made up', false],
       ] as const) {
         const output = new ByteWriter();
-        writeResponseHead(output, codec, new RpcError('UNAVAILABLE', 'no', { reason: reason as 'refused', unsent: true }));
+        writeResponseHead(
+          output,
+          codec,
+          new RpcError('UNAVAILABLE', 'no', { reason: reason as 'refused', unsent: true }),
+        );
         const bytes = copy(output.written);
         const error = readResponseError(codec, bytes, 0, bytes.length);
         expect(error).toMatchObject({ code: 'UNAVAILABLE', message: 'no', unsent });
@@ -54,7 +68,10 @@ describe('on the wire', () => {
       }
     }
     const json = encode('{"Error":"no","Reason":["refused"]}');
-    expect(readResponseError('json', json, 0, json.length)).toMatchObject({ reason: undefined, unsent: false });
+    expect(readResponseError('json', json, 0, json.length)).toMatchObject({
+      reason: undefined,
+      unsent: false,
+    });
   });
 
   test('what an interceptor refuses did not run', async () => {
@@ -63,14 +80,22 @@ describe('on the wire', () => {
       [concurrencyLimit({ limit: 1, queue: 0 }), 1],
       [rateLimit({ perSecond: 0.001, burst: 1 }), 1],
     ] as const) {
-      await using server = await serve(ADDRESS, [implement(Shop, { order: () => 'done', wait: () => open.promise })], {
-        interceptors: [interceptor],
-      });
+      await using server = await serve(
+        ADDRESS,
+        [implement(Shop, { order: () => 'done', wait: () => open.promise })],
+        {
+          interceptors: [interceptor],
+        },
+      );
       await using client = await connect(server.address);
       const stub = client.stub(Shop);
       const waiting = stub.wait();
       await until(() => server.statistics().served.length === calls, 'the first call');
-      expect(await failure(stub.order())).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true, reason: 'refused' });
+      expect(await failure(stub.order())).toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+        unsent: true,
+        reason: 'refused',
+      });
       open.open();
       await waiting;
     }
@@ -79,28 +104,52 @@ describe('on the wire', () => {
   test('an unknown service, version or method did not run', async () => {
     const Newer = contract('Shop', { cancel: unary<void, void>() });
     const Versioned = contract('Shop', { order: unary<void, void>() }, { version: 'v2' });
-    await using server = await serve(ADDRESS, [implement(contract('Shop', { order: unary<void, void>() }, { version: 'v1' }), { order: () => {} })]);
+    await using server = await serve(ADDRESS, [
+      implement(contract('Shop', { order: unary<void, void>() }, { version: 'v1' }), {
+        order: () => {},
+      }),
+    ]);
     await using client = await connect(server.address);
-    expect(await failure(client.stub(contract('Other', { order: unary<void, void>() })).order())).toMatchObject({
+    expect(
+      await failure(client.stub(contract('Other', { order: unary<void, void>() })).order()),
+    ).toMatchObject({
       code: 'UNIMPLEMENTED',
       reason: 'not-served',
       unsent: true,
     });
-    expect(await failure(client.stub(Versioned).order())).toMatchObject({ code: 'UNIMPLEMENTED', reason: 'not-served', unsent: true });
-    expect(await failure(client.stub(Newer).cancel())).toMatchObject({ code: 'UNIMPLEMENTED', reason: 'refused', unsent: true });
+    expect(await failure(client.stub(Versioned).order())).toMatchObject({
+      code: 'UNIMPLEMENTED',
+      reason: 'not-served',
+      unsent: true,
+    });
+    expect(await failure(client.stub(Newer).cancel())).toMatchObject({
+      code: 'UNIMPLEMENTED',
+      reason: 'refused',
+      unsent: true,
+    });
   });
 
   test('a handler that passes on what its own call met has run, with and without interceptors', async () => {
     const pass: Interceptor = (next) => (call) => next(call);
     const other: Interceptor = (next) => (call) =>
-      next('channel' in call ? (call as never as { with(changes: object): typeof call }).with({}) : call);
+      next(
+        'channel' in call
+          ? (call as never as { with(changes: object): typeof call }).with({})
+          : call,
+      );
     for (const interceptors of [[], [pass], [other]]) {
       const order = () => {
         throw new RpcError('UNAVAILABLE', 'the store is away', { unsent: true, reason: 'refused' });
       };
-      await using server = await serve(ADDRESS, [implement(Shop, { order, wait: () => {} })], { interceptors });
+      await using server = await serve(ADDRESS, [implement(Shop, { order, wait: () => {} })], {
+        interceptors,
+      });
       await using client = await connect(server.address);
-      expect(await failure(client.stub(Shop).order())).toMatchObject({ code: 'UNAVAILABLE', unsent: false, reason: undefined });
+      expect(await failure(client.stub(Shop).order())).toMatchObject({
+        code: 'UNAVAILABLE',
+        unsent: false,
+        reason: undefined,
+      });
     }
   });
 });
@@ -120,7 +169,8 @@ describe('with other nodes', () => {
         kind === 'other'
           ? implement(contract('Elsewhere', { it: unary<void, void>() }), { it: () => {} })
           : implement(Shop, { order, wait: () => {} });
-      const interceptors = kind === 'full' ? [rateLimit({ perSecond: 1e-6, burst: 1, now: () => 0 })] : [];
+      const interceptors =
+        kind === 'full' ? [rateLimit({ perSecond: 1e-6, burst: 1, now: () => 0 })] : [];
       const server = await serve(ADDRESS, [service], { interceptors });
       servers.push(server);
       await registry.register(node(id, server));
@@ -138,7 +188,10 @@ describe('with other nodes', () => {
 
   test('a call of a method that is not idempotent goes to another node when one refuses it', async () => {
     await using place = await town({ full: 'full', free: 'free' });
-    await using consumer = consume({ registry: place.registry, strategy: failover({ budget: { ratio: 1 } }) });
+    await using consumer = consume({
+      registry: place.registry,
+      strategy: failover({ budget: { ratio: 1 } }),
+    });
     const answers = [];
     for (let i = 0; i < 20; i++) answers.push(await consumer.stub(Shop).order());
     expect(answers.filter((id) => id === 'full').length).toBeLessThanOrEqual(1);
@@ -147,16 +200,24 @@ describe('with other nodes', () => {
 
   test('a node that refuses is picked less for a while by a balancer that looks at the load', async () => {
     await using place = await town({ full: 'full', free: 'free' });
-    await using consumer = consume({ registry: place.registry, balancer: p2cEwma(), strategy: failover({ budget: { ratio: 1 } }) });
+    await using consumer = consume({
+      registry: place.registry,
+      balancer: p2cEwma(),
+      strategy: failover({ budget: { ratio: 1 } }),
+    });
     for (let i = 0; i < 60; i++) await consumer.stub(Shop).order();
     const [full] = place.servers;
-    const refused = full?.statistics().served.find(({ method }) => method === 'order')?.started ?? 0;
+    const refused =
+      full?.statistics().served.find(({ method }) => method === 'order')?.started ?? 0;
     expect(refused).toBeLessThan(30);
   });
 
   test('a listed node that does not have the service is left out at once, and its calls go elsewhere', async () => {
     await using place = await town({ stale: 'other', good: 'free', better: 'free' });
-    await using consumer = consume({ registry: place.registry, ejection: { time: 600_000, maxTime: 600_000 } });
+    await using consumer = consume({
+      registry: place.registry,
+      ejection: { time: 600_000, maxTime: 600_000 },
+    });
     const stub = consumer.stub(Shop);
     for (let i = 0; i < 200; i++) expect(['good', 'better']).toContain(await stub.order());
     const { candidates, leftOut } = await consumer.explain(Shop);
@@ -164,15 +225,28 @@ describe('with other nodes', () => {
     expect(leftOut.map((one) => one.node.id)).toEqual(['stale']);
     // One call has found out.
     expect(place.servers[0]?.channels.size).toBeGreaterThan(0);
-    expect([...(place.servers[0]?.channels ?? [])].reduce((sum, { statistics }) => sum + statistics.served.failed, 0)).toBe(1);
+    expect(
+      [...(place.servers[0]?.channels ?? [])].reduce(
+        (sum, { statistics }) => sum + statistics.served.failed,
+        0,
+      ),
+    ).toBe(1);
   });
 
   test('retry() tries a call again that its server refused', async () => {
     let refusals = 0;
     const refuse: Interceptor = (next) => (call) =>
-      refusals++ < 2 ? Promise.reject(new RpcError('RESOURCE_EXHAUSTED', 'full', { unsent: true })) : next(call);
-    await using server = await serve(ADDRESS, [implement(Shop, { order: () => 'done', wait: () => {} })], { interceptors: [refuse] });
-    await using client = await connect(server.address, { interceptors: [retry({ initialDelay: 1 })] });
+      refusals++ < 2
+        ? Promise.reject(new RpcError('RESOURCE_EXHAUSTED', 'full', { unsent: true }))
+        : next(call);
+    await using server = await serve(
+      ADDRESS,
+      [implement(Shop, { order: () => 'done', wait: () => {} })],
+      { interceptors: [refuse] },
+    );
+    await using client = await connect(server.address, {
+      interceptors: [retry({ initialDelay: 1 })],
+    });
     expect(await client.stub(Shop).order()).toBe('done');
   });
 });

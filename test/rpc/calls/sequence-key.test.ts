@@ -15,13 +15,21 @@ function hashOf(key: number): number {
 const BUCKETS = 4096;
 
 test('different sequences have different keys', () => {
-  const sequences = [0, 1, -1, 2 ** 31 - 1, -(2 ** 31), ...Array.from({ length: 100_000 }, (_, i) => 2 * i + 3)];
+  const sequences = [
+    0,
+    1,
+    -1,
+    2 ** 31 - 1,
+    -(2 ** 31),
+    ...Array.from({ length: 100_000 }, (_, i) => 2 * i + 3),
+  ];
   expect(new Set(sequences.map(sequenceKey)).size).toBe(sequences.length);
 });
 
 test('sequences that a peer chooses for one bucket of a Map are in many', () => {
   const chosen: number[] = [];
-  for (let low = 1; chosen.length < BUCKETS; low += 2) if (hashOf(low) % BUCKETS === 0) chosen.push(low);
+  for (let low = 1; chosen.length < BUCKETS; low += 2)
+    if (hashOf(low) % BUCKETS === 0) chosen.push(low);
   const sizes = new Map<number, number>();
   for (const low of chosen) {
     const bucket = hashOf(sequenceKey(low)) % BUCKETS;

@@ -13,7 +13,10 @@ afterEach(async () => {
   for (const end of ends.splice(0)) await end();
 });
 
-/** A proxy that passes `bytesPerSecond` from the clients to the server, and everything back at once. Answers its port. */
+/**
+ * A proxy that passes `bytesPerSecond` from the clients to the server, and everything back at once.
+ * Answers its port.
+ */
 async function slowLine(port: number, bytesPerSecond: number): Promise<number> {
   const sockets = new Set<Socket>();
   const timers = new Set<NodeJS.Timeout>();
@@ -48,19 +51,24 @@ async function slowLine(port: number, bytesPerSecond: number): Promise<number> {
 
 const Store = contract('Store', { put: unary<string, number>() });
 
-test.each(['tcp', 'ws'])('%s: the session outlives a call that takes many heartbeat timeouts to arrive', async (scheme) => {
-  await using server = await serve(`${scheme}://127.0.0.1:0`, [implement(Store, { put: (text) => text.length })]);
-  const port = await slowLine(Number(new URL(server.address).port), 20_000);
-  const reachable: boolean[] = [];
-  await using client = await connect(`${scheme}://127.0.0.1:${port}`, {
-    connections: 1,
-    reconnect: false,
-    heartbeatPeriod: 300,
-    heartbeatTimeout: 1_000,
-    onReady: (ready) => reachable.push(ready),
-  });
-  const stub = client.stub(Store);
-  await stub.put('');
-  expect(await stub.put('x'.repeat(60_000), { timeout: 120_000 })).toBe(60_000);
-  expect(reachable).toEqual([true]);
-});
+test.each(['tcp', 'ws'])(
+  '%s: the session outlives a call that takes many heartbeat timeouts to arrive',
+  async (scheme) => {
+    await using server = await serve(`${scheme}://127.0.0.1:0`, [
+      implement(Store, { put: (text) => text.length }),
+    ]);
+    const port = await slowLine(Number(new URL(server.address).port), 20_000);
+    const reachable: boolean[] = [];
+    await using client = await connect(`${scheme}://127.0.0.1:${port}`, {
+      connections: 1,
+      reconnect: false,
+      heartbeatPeriod: 300,
+      heartbeatTimeout: 1_000,
+      onReady: (ready) => reachable.push(ready),
+    });
+    const stub = client.stub(Store);
+    await stub.put('');
+    expect(await stub.put('x'.repeat(60_000), { timeout: 120_000 })).toBe(60_000);
+    expect(reachable).toEqual([true]);
+  },
+);

@@ -39,7 +39,10 @@ const PATIENCE = 60_000;
 /** Milliseconds of CPU. */
 const LONGEST_TURN = 50;
 
-/** Watches how much CPU each turn of the event loop takes while `attack` is under way, and that none takes a large part of the whole. */
+/**
+ * Watches how much CPU each turn of the event loop takes while `attack` is under way, and that none
+ * takes a large part of the whole.
+ */
 async function expectShortTurns(attack: () => Promise<unknown>): Promise<void> {
   let longest = 0;
   let total = 0;
@@ -60,7 +63,8 @@ async function expectShortTurns(attack: () => Promise<unknown>): Promise<void> {
   }
   // So much work that one turn would be seen, also on a machine on which each of them takes longer.
   expect(total).toBeGreaterThan(1.5 * LONGEST_TURN);
-  // The CPU of the collector's threads counts too, so a turn may look longer than it is; undivided work would be one turn of nearly the whole.
+  // The CPU of the collector's threads counts too, so a turn may look longer than it is; undivided
+  // work would be one turn of nearly the whole.
   expect(longest).toBeLessThan(Math.max(1.5 * LONGEST_TURN, total / 2));
 }
 
@@ -107,13 +111,19 @@ const feed = implement(Feed, {
 });
 
 const manyRequests = (count: number, method: string, argument: unknown): Buffer =>
-  Buffer.concat(Array.from({ length: count }, (_, i) => jsonRequest('Feed', method, argument, { sequence: BigInt(2 * i + 3), serviceId: 1 })));
+  Buffer.concat(
+    Array.from({ length: count }, (_, i) =>
+      jsonRequest('Feed', method, argument, { sequence: BigInt(2 * i + 3), serviceId: 1 }),
+    ),
+  );
 
 describe('rpc', () => {
   test(
     'many requests in one chunk',
     async () => {
-      await using server = await serve(freeMemory(), [feed], { session: { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30 } });
+      await using server = await serve(freeMemory(), [feed], {
+        session: { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30 },
+      });
       await using peer = await RawPeer.connect(server.address, { maxQueuedBytes: 2 ** 30 });
       const count = 30_000;
       const bytes = manyRequests(count, 'double', 21);
@@ -132,7 +142,9 @@ describe('rpc', () => {
       const session = { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30 };
       for (const sessions of [1, 20]) {
         await using server = await serve(freeMemory(), [feed], { maxStreams: 10_000, session });
-        const peers = await Promise.all(Array.from({ length: sessions }, () => RawPeer.connect(server.address, session)));
+        const peers = await Promise.all(
+          Array.from({ length: sessions }, () => RawPeer.connect(server.address, session)),
+        );
         const count = 4_000 / sessions;
         const bytes = manyRequests(count, 'list', 200);
         // What the peers receive would be work too.
@@ -166,14 +178,30 @@ describe('rpc', () => {
           return 0;
         },
       });
-      await using server = await serve(freeMemory(), [slow], { streamWindow: 2 ** 30, maxStreamBytes: 2 ** 30, session });
+      await using server = await serve(freeMemory(), [slow], {
+        streamWindow: 2 ** 30,
+        maxStreamBytes: 2 ** 30,
+        session,
+      });
       await using peer = await RawPeer.connect(server.address, session);
-      peer.session.writeBytes(jsonRequest('Feed', 'sum', undefined, { sequence: 3n, serviceId: 1 }));
-      peer.session.writeBytes(Buffer.concat(Array.from({ length: count }, () => frameBytes({ command: 5, sequence: 3n, serviceId: 1, body: '1' }))));
+      peer.session.writeBytes(
+        jsonRequest('Feed', 'sum', undefined, { sequence: 3n, serviceId: 1 }),
+      );
+      peer.session.writeBytes(
+        Buffer.concat(
+          Array.from({ length: count }, () =>
+            frameBytes({ command: 5, sequence: 3n, serviceId: 1, body: '1' }),
+          ),
+        ),
+      );
       peer.session.writeBytes(frameBytes({ command: 6, sequence: 3n, serviceId: 1 }));
       // An answer to what is sent behind them says that all have been received.
       peer.session.writeBytes(frameBytes({ command: 1, sequence: 5n, serviceId: 1 }));
-      await until(() => peer.frames.all.some(({ command }) => command === 2), 'the heartbeat is answered', PATIENCE);
+      await until(
+        () => peer.frames.all.some(({ command }) => command === 2),
+        'the heartbeat is answered',
+        PATIENCE,
+      );
       await expectShortTurns(async () => {
         come = true;
         await until(() => read === count, 'all are read', PATIENCE);
@@ -207,7 +235,11 @@ describe('rpc', () => {
         peer.session.writeBytes(frameBytes({ command: 6, sequence, serviceId: 1 }));
       }
       peer.session.writeBytes(frameBytes({ command: 1, sequence: 1n, serviceId: 1 }));
-      await until(() => peer.frames.all.some(({ command }) => command === 2), 'the heartbeat is answered', PATIENCE);
+      await until(
+        () => peer.frames.all.some(({ command }) => command === 2),
+        'the heartbeat is answered',
+        PATIENCE,
+      );
       const most = await mostPerTurn(
         () => read,
         async () => {
@@ -228,7 +260,9 @@ describe('rpc', () => {
       await using client = await connect(server.address, { connections: 1, reconnect: false });
       const count = 50_000;
       await expectShortTurns(async () => {
-        expect(await client.stub(Feed).sum(Array<number>(count).fill(1), { timeout: PATIENCE })).toBe(count);
+        expect(
+          await client.stub(Feed).sum(Array<number>(count).fill(1), { timeout: PATIENCE }),
+        ).toBe(count);
       });
     },
     2 * PATIENCE,
@@ -240,13 +274,21 @@ describe('rpc', () => {
       let aborted = 0;
       const Wait = contract('Feed', { double: unary<number, number>() });
       const wait = implement(Wait, {
-        double: (_, { signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(++aborted))),
+        double: (_, { signal }) =>
+          new Promise((resolve) => signal.addEventListener('abort', () => resolve(++aborted))),
       });
       const count = 100_000;
-      await using server = await serve(freeMemory(), [wait], { maxPendingCalls: count, session: { maxHandling: count } });
+      await using server = await serve(freeMemory(), [wait], {
+        maxPendingCalls: count,
+        session: { maxHandling: count },
+      });
       await using peer = await RawPeer.connect(server.address, { maxQueuedBytes: 2 ** 30 });
       peer.session.writeBytes(manyRequests(count, 'double', 1));
-      await until(() => [...server.channels].some(({ serving }) => serving === count), 'all are under way', PATIENCE);
+      await until(
+        () => [...server.channels].some(({ serving }) => serving === count),
+        'all are under way',
+        PATIENCE,
+      );
       await expectShortTurns(async () => {
         peer.session.destroy();
         await until(() => aborted === count, 'all are aborted', PATIENCE);
@@ -276,7 +318,11 @@ describe('rpc', () => {
       await using server = await serve(freeMemory(), [wait]);
       await using peer = await RawPeer.connect(server.address);
       const requests = Array.from({ length: count }, (_, i) =>
-        jsonRequest('Feed', 'double', 1, { sequence: BigInt(2 * i + 3), serviceId: 1, more: { Timeout: 2_000 } }),
+        jsonRequest('Feed', 'double', 1, {
+          sequence: BigInt(2 * i + 3),
+          serviceId: 1,
+          more: { Timeout: 2_000 },
+        }),
       );
       const most = await mostPerTurn(
         () => aborted,
@@ -293,14 +339,26 @@ describe('rpc', () => {
 
   describe('many waits that end together', () => {
     const count = 20_000;
-    const big = { maxPendingCalls: count + 1, session: { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30, maxHandling: count + 1 } };
+    const big = {
+      maxPendingCalls: count + 1,
+      session: { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30, maxHandling: count + 1 },
+    };
     const Wait = contract('Feed', { double: unary<number, number>() });
 
-    test.each<[string, (signal: AbortSignal) => { options?: RpcClientOptions; call?: CallOptions }]>([
+    test.each<
+      [string, (signal: AbortSignal) => { options?: RpcClientOptions; call?: CallOptions }]
+    >([
       ['calls that follow one signal', (signal) => ({ call: { signal } })],
       [
         'calls that follow one signal in the queue of concurrencyLimit()',
-        (signal) => ({ call: { signal }, options: { interceptors: [concurrencyLimit({ limit: 1, queue: count, queueTimeout: 2 * PATIENCE })] } }),
+        (signal) => ({
+          call: { signal },
+          options: {
+            interceptors: [
+              concurrencyLimit({ limit: 1, queue: count, queueTimeout: 2 * PATIENCE }),
+            ],
+          },
+        }),
       ],
     ])(
       '%s',
@@ -310,11 +368,21 @@ describe('rpc', () => {
         let began = 0;
         const wait = implement(Wait, { double: () => new Promise(() => began++) });
         await using server = await serve(freeMemory(), [wait], big);
-        await using client = await connect(server.address, { connections: 1, reconnect: false, ...big, ...options });
+        await using client = await connect(server.address, {
+          connections: 1,
+          reconnect: false,
+          ...big,
+          ...options,
+        });
         const stub = client.stub(Wait);
         let failed = 0;
-        for (let n = 0; n < count; n++) stub.double(n, { timeout: 2 * PATIENCE, ...call }).catch(() => failed++);
-        await until(() => began === (options === undefined ? count : 1), 'the calls are under way', PATIENCE);
+        for (let n = 0; n < count; n++)
+          stub.double(n, { timeout: 2 * PATIENCE, ...call }).catch(() => failed++);
+        await until(
+          () => began === (options === undefined ? count : 1),
+          'the calls are under way',
+          PATIENCE,
+        );
         const most = await mostPerTurn(
           () => failed,
           async () => {
@@ -384,7 +452,8 @@ describe('rpc', () => {
       async () => {
         let settled = 0;
         const promise = new Promise<number>((resolve) => setImmediate(resolve, 7));
-        for (let n = 0; n < count; n++) void settleInTurns(promise).then((value) => (settled += value));
+        for (let n = 0; n < count; n++)
+          void settleInTurns(promise).then((value) => (settled += value));
         const failing = Promise.reject(new Error('lost'));
         const failures = settleInTurns(failing);
         await expect(failures).rejects.toThrow('lost');
@@ -401,7 +470,9 @@ describe('rpc', () => {
     test('a follower that is removed before its turn is not called', async () => {
       const abort = new AbortController();
       let called = 0;
-      const releases = Array.from({ length: count }, () => followSignal(abort.signal, () => called++));
+      const releases = Array.from({ length: count }, () =>
+        followSignal(abort.signal, () => called++),
+      );
       abort.abort();
       const before = called;
       for (const release of releases) release();
@@ -420,7 +491,9 @@ describe('rpc', () => {
       const wait = implement(Wait, {
         double: (_, { signal }) => {
           waiting++;
-          return new Promise((resolve) => signal.addEventListener('abort', () => resolve(++aborted)));
+          return new Promise((resolve) =>
+            signal.addEventListener('abort', () => resolve(++aborted)),
+          );
         },
       });
       const sessions = 1_500;
@@ -455,7 +528,12 @@ describe('rpc', () => {
       const wait = implement(Wait, { double: () => new Promise((resolve) => hold.push(resolve)) });
       const session = { maxQueuedBytes: 2 ** 30, maxHandling: count };
       await using server = await serve(freeMemory(), [wait], { maxPendingCalls: count, session });
-      await using client = await connect(server.address, { connections: 1, reconnect: false, maxPendingCalls: count, session });
+      await using client = await connect(server.address, {
+        connections: 1,
+        reconnect: false,
+        maxPendingCalls: count,
+        session,
+      });
       const stub = client.stub(Wait);
       let failed = 0;
       for (let n = 0; n < count; n++) {
@@ -477,9 +555,16 @@ describe('rpc', () => {
 });
 
 /** A server, and the session of a client that has connected to it. `over` ends both. */
-async function pair<In>(address: string, setup: SessionSetup<In>): Promise<{ session: Session<Buffer, Uint8Array>; over(): Promise<unknown> }> {
+async function pair<In>(
+  address: string,
+  setup: SessionSetup<In>,
+): Promise<{ session: Session<Buffer, Uint8Array>; over(): Promise<unknown> }> {
   const server = await listen(address, setup);
-  const client = await dial(server.address, { codec: raw(), listener: { onMessage() {} }, maxQueuedBytes: 2 ** 30 }, { reconnect: false });
+  const client = await dial(
+    server.address,
+    { codec: raw(), listener: { onMessage() {} }, maxQueuedBytes: 2 ** 30 },
+    { reconnect: false },
+  );
   return {
     session: await client.session(),
     over: () => {
@@ -496,8 +581,16 @@ describe('the transport', () => {
 
   test.each<[string, SessionOptions, () => Buffer]>([
     ['plain', {}, () => newlines],
-    ['inflated by DEFLATE', { compression: 'deflate' }, () => deflateRawSync(newlines, { finishFlush: constants.Z_SYNC_FLUSH })],
-    ['inflated by snappy', { compression: 'snappy' }, () => Buffer.concat([STREAM_IDENTIFIER, ...chunksOf(newlines)])],
+    [
+      'inflated by DEFLATE',
+      { compression: 'deflate' },
+      () => deflateRawSync(newlines, { finishFlush: constants.Z_SYNC_FLUSH }),
+    ],
+    [
+      'inflated by snappy',
+      { compression: 'snappy' },
+      () => Buffer.concat([STREAM_IDENTIFIER, ...chunksOf(newlines)]),
+    ],
   ])(
     'many small messages in one chunk, %s',
     async (_, options, bytes) => {
@@ -518,7 +611,10 @@ describe('the transport', () => {
     'many small messages over WebSocket',
     async () => {
       let received = 0;
-      const { session, over } = await pair('ws://127.0.0.1:0', { codec: raw(), listener: { onMessage: () => void received++ } });
+      const { session, over } = await pair('ws://127.0.0.1:0', {
+        codec: raw(),
+        listener: { onMessage: () => void received++ },
+      });
       const sent = 200_000;
       await expectShortTurns(async () => {
         for (let i = 0; i < sent; i += 100) {
@@ -543,7 +639,11 @@ describe('the transport', () => {
         session.writeBytes(answer);
         answered++;
       };
-      const { session, over } = await pair(freeMemory(), { codec: lines(), listener: { onMessage }, maxQueuedBytes: 2 ** 30 });
+      const { session, over } = await pair(freeMemory(), {
+        codec: lines(),
+        listener: { onMessage },
+        maxQueuedBytes: 2 ** 30,
+      });
       const most = await mostPerTurn(
         () => answered,
         async () => {
@@ -571,7 +671,10 @@ describe('the transport', () => {
           return input.take(size) as Buffer;
         },
       };
-      const { session, over } = await pair(freeMemory(), { codec: slow, listener: { onMessage: () => void received++ } });
+      const { session, over } = await pair(freeMemory(), {
+        codec: slow,
+        listener: { onMessage: () => void received++ },
+      });
       const most = await mostPerTurn(
         () => received,
         async () => {

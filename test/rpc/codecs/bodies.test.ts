@@ -6,7 +6,14 @@ import { Kinds as descriptor } from '../../fixtures/protobuf/kinds_pb.js';
 import { TRANSPORTS } from '../../fixtures/transports.js';
 
 const LARGEST = 24;
-const SIZES = [0, ...Array.from({ length: LARGEST + 1 }, (_, power) => [2 ** power - 1, 2 ** power, 2 ** power + 1]).flat()];
+const SIZES = [
+  0,
+  ...Array.from({ length: LARGEST + 1 }, (_, power) => [
+    2 ** power - 1,
+    2 ** power,
+    2 ** power + 1,
+  ]).flat(),
+];
 const Echo = contract('Echo', { echo: unary<string, string>() });
 const Kinds = contract(descriptor);
 /** A package with its header and sections around the largest body. */
@@ -14,39 +21,52 @@ const maxMessageBytes = 2 ** LARGEST + 1_000;
 
 noLeaks();
 
-describe.each(TRANSPORTS.filter(({ name }) => ['tcp', 'memory', 'ws'].includes(name)))('$name', (row) => {
-  test('0, and each power of two up to 16 MiB, one less and one more, in JSON and in Protobuf', async () => {
-    const session = { ...row.options, maxMessageBytes, maxQueuedBytes: 4 * maxMessageBytes };
-    const services = [
-      implement(Echo, { echo: (text) => text }),
-      implement(Kinds, {
-        double: () => ({}),
-        note: ({ text }) => ({ text }),
-        settle: () => ({}),
-        count: () => [],
-        sum: () => ({}),
-        async *chat(texts) {
-          yield* texts;
-        },
-      }),
-    ];
-    const server = await serve(row.free(), services, { session });
-    const client = await connect(server.address, { session, connections: 1, reconnect: false, timeout: 30_000 });
-    const { echo } = client.stub(Echo);
-    const { note, chat } = client.stub(Kinds);
-    for (const size of SIZES) {
-      // The body in JSON has two quotes more.
-      const json = 'j'.repeat(Math.max(0, size - 2));
-      expect((await echo(json)) === json, `${size} bytes of JSON`).toBe(true);
-      const text = 'p'.repeat(size);
-      expect((await note({ text })).text === text, `text of ${size} bytes in Protobuf`).toBe(true);
-    }
-    const texts = SIZES.filter((size) => size <= 2 ** 20).map((size) => ({ text: 's'.repeat(size) }));
-    let index = 0;
-    for await (const { text } of chat(texts)) expect(text.length, `item ${index}`).toBe(texts[index++]?.text.length);
-    expect(index).toBe(texts.length);
-    client.destroy();
-    server.destroy();
-    await Promise.all([client.close(), server.close()]);
-  });
-});
+describe.each(TRANSPORTS.filter(({ name }) => ['tcp', 'memory', 'ws'].includes(name)))(
+  '$name',
+  (row) => {
+    test('0, and each power of two up to 16 MiB, one less and one more, in JSON and in Protobuf', async () => {
+      const session = { ...row.options, maxMessageBytes, maxQueuedBytes: 4 * maxMessageBytes };
+      const services = [
+        implement(Echo, { echo: (text) => text }),
+        implement(Kinds, {
+          double: () => ({}),
+          note: ({ text }) => ({ text }),
+          settle: () => ({}),
+          count: () => [],
+          sum: () => ({}),
+          async *chat(texts) {
+            yield* texts;
+          },
+        }),
+      ];
+      const server = await serve(row.free(), services, { session });
+      const client = await connect(server.address, {
+        session,
+        connections: 1,
+        reconnect: false,
+        timeout: 30_000,
+      });
+      const { echo } = client.stub(Echo);
+      const { note, chat } = client.stub(Kinds);
+      for (const size of SIZES) {
+        // The body in JSON has two quotes more.
+        const json = 'j'.repeat(Math.max(0, size - 2));
+        expect((await echo(json)) === json, `${size} bytes of JSON`).toBe(true);
+        const text = 'p'.repeat(size);
+        expect((await note({ text })).text === text, `text of ${size} bytes in Protobuf`).toBe(
+          true,
+        );
+      }
+      const texts = SIZES.filter((size) => size <= 2 ** 20).map((size) => ({
+        text: 's'.repeat(size),
+      }));
+      let index = 0;
+      for await (const { text } of chat(texts))
+        expect(text.length, `item ${index}`).toBe(texts[index++]?.text.length);
+      expect(index).toBe(texts.length);
+      client.destroy();
+      server.destroy();
+      await Promise.all([client.close(), server.close()]);
+    });
+  },
+);

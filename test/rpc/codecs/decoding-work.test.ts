@@ -1,4 +1,7 @@
-/** The largest messages that take the most work for a byte: each decoder refuses them with the default limits, and reads large ordinary messages. */
+/**
+ * The largest messages that take the most work for a byte: each decoder refuses them with the
+ * default limits, and reads large ordinary messages.
+ */
 import { createRegistry, type DescMessage, fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
@@ -33,7 +36,8 @@ function varint(value: number): number[] {
 }
 
 const tag = (field: number, wireType: number): number[] => varint((field << 3) | wireType);
-const delimited = (field: number, body: Uint8Array): Buffer => Buffer.concat([Buffer.from([...tag(field, 2), ...varint(body.length)]), body]);
+const delimited = (field: number, body: Uint8Array): Buffer =>
+  Buffer.concat([Buffer.from([...tag(field, 2), ...varint(body.length)]), body]);
 
 const plainJson = (text: string): unknown => {
   const bytes = Buffer.from(text);
@@ -68,16 +72,27 @@ describe('plain JSON', () => {
   });
 
   test('reads 90,000 numbers, a text of 4 MB and a number of 4 million digits', () => {
-    expect(plainJson(JSON.stringify(Array.from({ length: 90_000 }, (_, n) => n / 7)))).toHaveLength(90_000);
+    expect(plainJson(JSON.stringify(Array.from({ length: 90_000 }, (_, n) => n / 7)))).toHaveLength(
+      90_000,
+    );
     expect(plainJson(JSON.stringify('[{,:'.repeat(1_000_000)))).toHaveLength(4_000_000);
     expect(plainJson('1'.repeat(4_000_000))).toBe(Number.POSITIVE_INFINITY);
   });
 });
 
-const { ListsSchema: Lists, MapKeysSchema: MapKeys, MapValuesSchema: MapValues, ScalarsSchema: Scalars, TreeSchema: Tree } = proto3;
+const {
+  ListsSchema: Lists,
+  MapKeysSchema: MapKeys,
+  MapValuesSchema: MapValues,
+  ScalarsSchema: Scalars,
+  TreeSchema: Tree,
+} = proto3;
 const WellKnown = proto3.WellKnownSchema;
 
-/** Keys that are indices of an array: pairs that are far from each other behind `count` dense ones, and dense and sparse ones. */
+/**
+ * Keys that are indices of an array: pairs that are far from each other behind `count` dense ones,
+ * and dense and sparse ones.
+ */
 function indexMaps(count: number): { map: number[]; dense: number[]; sparse: number[] } {
   const dense = Array.from({ length: count }, (_, i) => i);
   const map = dense.slice();
@@ -88,7 +103,11 @@ function indexMaps(count: number): { map: number[]; dense: number[]; sparse: num
 describe('the JSON form of Protobuf', () => {
   test('bytes that are no UTF-8 are refused, and U+FFFD is a character', () => {
     const body = protobufJsonBody(FileDescriptorSetSchema);
-    const bad = Buffer.concat([Buffer.from('{"file":[{"name":"'), Buffer.alloc(1_000, 0xff), Buffer.from('"}]}')]);
+    const bad = Buffer.concat([
+      Buffer.from('{"file":[{"name":"'),
+      Buffer.alloc(1_000, 0xff),
+      Buffer.from('"}]}'),
+    ]);
     expect(() => body.decode(bad, 0, bad.length)).toThrow(TypeError);
     const good = Buffer.from('{"file":[{"name":"a\ufffdb"}]}');
     expect(body.decode(good, 0, good.length)).toMatchObject({ file: [{ name: 'a\ufffdb' }] });
@@ -100,7 +119,8 @@ describe('the JSON form of Protobuf', () => {
     return protobufJsonBody(schema, registry).decode(bytes, 0, bytes.length);
   };
   const list = (count: number, item: string): string => Array(count).fill(item).join(',');
-  const entries = (count: number, value: string): string => Array.from({ length: count }, (_, i) => `"${i}":${value}`).join(',');
+  const entries = (count: number, value: string): string =>
+    Array.from({ length: count }, (_, i) => `"${i}":${value}`).join(',');
 
   // Many fewer than the 100,000 values that plain JSON may have.
   test.each<[string, DescMessage, string]>([
@@ -116,7 +136,11 @@ describe('the JSON form of Protobuf', () => {
     ['map entries', MapKeys, `{"stringField":{${entries(20_000, '""')}}}`],
     ['map entries with numbers as keys', MapKeys, `{"int64Field":{${entries(20_000, '""')}}}`],
     ['map entries with messages', MapValues, `{"small":{${entries(15_000, '{}')}}}`],
-    ['map entries beside a key __proto__', Tree, `{"byName":{"__proto__":{},${entries(6_000, '{}')}}}`],
+    [
+      'map entries beside a key __proto__',
+      Tree,
+      `{"byName":{"__proto__":{},${entries(6_000, '{}')}}}`,
+    ],
     ['Struct entries', WellKnown, `{"json":{${entries(15_000, '1')}}}`],
     ['Structs', WellKnown, `{"jsons":[${list(15_000, '{}')}]}`],
     ['Values', WellKnown, `{"values":[${list(20_000, '1')}]}`],
@@ -124,8 +148,16 @@ describe('the JSON form of Protobuf', () => {
     ['wrappers', WellKnown, `{"strings":[${list(20_000, '""')}]}`],
     ['wrappers in a map', WellKnown, `{"int_by_name":{${entries(10_000, '"1"')}}}`],
     ['unknown fields', WellKnown, `{${entries(40_000, '1')}}`],
-    ['extensions that are unknown', WellKnown, `{${Array.from({ length: 30_000 }, (_, i) => `"[e${i}]":1`).join(',')}}`],
-    ['messages in an Any', WellKnown, `{"any":{"@type":"x/getty.test.proto3.Tree","children":[${list(6_000, '{}')}]}}`],
+    [
+      'extensions that are unknown',
+      WellKnown,
+      `{${Array.from({ length: 30_000 }, (_, i) => `"[e${i}]":1`).join(',')}}`,
+    ],
+    [
+      'messages in an Any',
+      WellKnown,
+      `{"any":{"@type":"x/getty.test.proto3.Tree","children":[${list(6_000, '{}')}]}}`,
+    ],
     ['paths of a FieldMask', WellKnown, `{"mask":"${'a,'.repeat(200_000)}a"}`],
     ['values in an array that no field takes', WellKnown, `{"none":[${list(120_000, '1')}]}`],
   ])('refuses many %s', (_, schema, text) => {
@@ -134,7 +166,8 @@ describe('the JSON form of Protobuf', () => {
 
   test('refuses maps whose indices make V8 convert them again and again, and reads dense and sparse ones', () => {
     const { map, dense, sparse } = indexMaps(9_000);
-    const text = (keys: readonly number[]): string => `{"stringField":{${keys.map((key) => `"${key}":""`).join(',')}}}`;
+    const text = (keys: readonly number[]): string =>
+      `{"stringField":{${keys.map((key) => `"${key}":""`).join(',')}}}`;
     expectRefused(() => read(MapKeys, text(map)));
     expect(read(MapKeys, text(dense))).toHaveProperty('stringField');
     expect(read(MapKeys, text(sparse))).toHaveProperty('stringField');
@@ -149,28 +182,59 @@ describe('the JSON form of Protobuf', () => {
     ['the key of a map', MapKeys, `{"int64_field":{"${DIGITS}":""}}`],
     ['the value of a map', MapValues, `{"int64_field":{"a":"${DIGITS}"}}`],
     ['a wrapper', WellKnown, `{"int64":"${DIGITS}"}`],
-    ['a wrapper in an Any', WellKnown, `{"any":{"@type":"x/getty.test.proto3.WellKnown","uint64":"${DIGITS}"}}`],
+    [
+      'a wrapper in an Any',
+      WellKnown,
+      `{"any":{"@type":"x/getty.test.proto3.WellKnown","uint64":"${DIGITS}"}}`,
+    ],
     ['a duration', WellKnown, `{"took":"${DIGITS}s"}`],
   ])('refuses a text of 4 MB for %s', (_, schema, text) => {
     expectRefused(() => read(schema, text), /a number of \d+ characters; at most 128 are read/);
   });
 
   test('refuses an object with two properties of one name, at any depth', () => {
-    for (const text of ['{"name":"a","name":"b"}', '{"name":"a","\\u006eame":"b"}', '{"none":[{"a":1,"a":2}]}', '{"left":{"name":"","name":""}}'])
+    for (const text of [
+      '{"name":"a","name":"b"}',
+      '{"name":"a","\\u006eame":"b"}',
+      '{"none":[{"a":1,"a":2}]}',
+      '{"left":{"name":"","name":""}}',
+    ])
       expect(() => read(Tree, text)).toThrow('an object has two properties with one name');
-    expect(() => read(Tree, '{"by_name":{"__proto__":{},"__proto__":{}}}')).toThrow('an object has two properties with one name');
-    expect(read(Tree, '{"by_name":{"__proto__":{"name":"a"},"toString":{}},"none":{"a":[{"a":1},{"a":1}]}}')).toMatchObject({ name: '' });
-    const any = '{"any":{"@type":"x/google.protobuf.Struct","value":{"a":{"b":[{"c":1}]}}},"at":"2020-01-01T00:00:00Z","mask":"a,b","took":"1.5s"}';
-    const wkt = createRegistry(WellKnown.fields.find(({ name }) => name === 'json')?.message as DescMessage);
+    expect(() => read(Tree, '{"by_name":{"__proto__":{},"__proto__":{}}}')).toThrow(
+      'an object has two properties with one name',
+    );
+    expect(
+      read(
+        Tree,
+        '{"by_name":{"__proto__":{"name":"a"},"toString":{}},"none":{"a":[{"a":1},{"a":1}]}}',
+      ),
+    ).toMatchObject({ name: '' });
+    const any =
+      '{"any":{"@type":"x/google.protobuf.Struct","value":{"a":{"b":[{"c":1}]}}},"at":"2020-01-01T00:00:00Z","mask":"a,b","took":"1.5s"}';
+    const wkt = createRegistry(
+      WellKnown.fields.find(({ name }) => name === 'json')?.message as DescMessage,
+    );
     const bytes = Buffer.from(any);
-    expect(protobufJsonBody(WellKnown, wkt).decode(bytes, 0, bytes.length)).toMatchObject({ took: { seconds: 1n } });
+    expect(protobufJsonBody(WellKnown, wkt).decode(bytes, 0, bytes.length)).toMatchObject({
+      took: { seconds: 1n },
+    });
   });
 
   test('reads 45,000 numbers, 5,000 records and a text of 4 MB', () => {
-    expect(read(Lists, `{"int32Field":[${list(45_000, '12345')}]}`)).toMatchObject({ int32Field: { length: 45_000 } });
-    expect(read(Lists, `{"small":[${list(5_000, '{"A":"a","B":"b"}')}]}`)).toMatchObject({ small: { length: 5_000 } });
-    expect(read(Scalars, `{"string_field":"${'x'.repeat(4_000_000)}"}`)).toHaveProperty('stringField.length', 4_000_000);
-    expect(read(Scalars, `{"bytes_field":"${'eHh4'.repeat(145_000)}"}`)).toHaveProperty('bytesField.length', 435_000);
+    expect(read(Lists, `{"int32Field":[${list(45_000, '12345')}]}`)).toMatchObject({
+      int32Field: { length: 45_000 },
+    });
+    expect(read(Lists, `{"small":[${list(5_000, '{"A":"a","B":"b"}')}]}`)).toMatchObject({
+      small: { length: 5_000 },
+    });
+    expect(read(Scalars, `{"string_field":"${'x'.repeat(4_000_000)}"}`)).toHaveProperty(
+      'stringField.length',
+      4_000_000,
+    );
+    expect(read(Scalars, `{"bytes_field":"${'eHh4'.repeat(145_000)}"}`)).toHaveProperty(
+      'bytesField.length',
+      435_000,
+    );
   });
 });
 
@@ -185,7 +249,8 @@ describe.each<[string, (schema: DescMessage, bytes: Buffer) => unknown]>([
   ],
 ])('%s', (kind, read) => {
   const key = (i: number): Buffer => Buffer.from(i.toString(36).padStart(40, 'k'));
-  const many = (make: (i: number) => Buffer): Buffer => Buffer.concat(Array.from({ length: 30_000 }, (_, i) => make(i)));
+  const many = (make: (i: number) => Buffer): Buffer =>
+    Buffer.concat(Array.from({ length: 30_000 }, (_, i) => make(i)));
 
   test.each<[string, DescMessage, Buffer]>([
     ['packed integers', Lists, delimited(5, repeated([1]))],
@@ -204,7 +269,13 @@ describe.each<[string, (schema: DescMessage, bytes: Buffer) => unknown]>([
     ['keys of one map entry', MapKeys, delimited(7, repeated([10, 1, 65]))],
     ['unknown fields', Tree, repeated([...tag(99, 0), 1])],
     ['map entries with long keys', MapKeys, many((i) => delimited(7, delimited(1, key(i))))],
-    ['map entries with messages', MapValues, many((i) => delimited(17, Buffer.concat([delimited(1, key(i)), delimited(2, Buffer.alloc(0))])))],
+    [
+      'map entries with messages',
+      MapValues,
+      many((i) =>
+        delimited(17, Buffer.concat([delimited(1, key(i)), delimited(2, Buffer.alloc(0))])),
+      ),
+    ],
   ])('refuses many %s', (_, schema, bytes) => {
     expectRefused(() => read(schema, bytes));
   });
@@ -214,16 +285,33 @@ describe.each<[string, (schema: DescMessage, bytes: Buffer) => unknown]>([
     ['an integer field again and again', Scalars, repeated([...tag(5, 0), 1])],
     ['a double field again and again', Scalars, repeated([...tag(1, 1), 0, 0, 0, 0, 0, 0, 0, 64])],
     ['empty packed lists', Lists, repeated([...tag(5, 2), 0])],
-    ['integers in an unknown group', Tree, Buffer.concat([Buffer.from(tag(99, 3)), repeated([8, 1]), Buffer.from(tag(99, 4))])],
-  ])('reads 4 MiB of %s where it is compiled, which takes little time, and refuses them elsewhere', (_, schema, bytes) => {
-    if (kind === 'compiled Protobuf') expect(read(schema, bytes)).toBeDefined();
-    else expectRefused(() => read(schema, bytes));
-  });
+    [
+      'integers in an unknown group',
+      Tree,
+      Buffer.concat([Buffer.from(tag(99, 3)), repeated([8, 1]), Buffer.from(tag(99, 4))]),
+    ],
+  ])(
+    'reads 4 MiB of %s where it is compiled, which takes little time, and refuses them elsewhere',
+    (_, schema, bytes) => {
+      if (kind === 'compiled Protobuf') expect(read(schema, bytes)).toBeDefined();
+      else expectRefused(() => read(schema, bytes));
+    },
+  );
 
   test('reads 90,000 packed numbers, also of 64 bits where it is compiled, and a text of 4 MB', () => {
-    expect(read(Lists, delimited(1, Buffer.alloc(8 * 90_000)))).toMatchObject({ doubleField: { length: 90_000 } });
-    expect(read(Lists, delimited(5, Buffer.alloc(90_000, 7)))).toMatchObject({ int32Field: { length: 90_000 } });
-    if (kind === 'compiled Protobuf') expect(read(Lists, delimited(3, Buffer.alloc(90_000, 7)))).toMatchObject({ int64Field: { length: 90_000 } });
-    expect(read(Scalars, delimited(9, Buffer.alloc(4_000_000, 65)))).toHaveProperty('stringField.length', 4_000_000);
+    expect(read(Lists, delimited(1, Buffer.alloc(8 * 90_000)))).toMatchObject({
+      doubleField: { length: 90_000 },
+    });
+    expect(read(Lists, delimited(5, Buffer.alloc(90_000, 7)))).toMatchObject({
+      int32Field: { length: 90_000 },
+    });
+    if (kind === 'compiled Protobuf')
+      expect(read(Lists, delimited(3, Buffer.alloc(90_000, 7)))).toMatchObject({
+        int64Field: { length: 90_000 },
+      });
+    expect(read(Scalars, delimited(9, Buffer.alloc(4_000_000, 65)))).toHaveProperty(
+      'stringField.length',
+      4_000_000,
+    );
   });
 });

@@ -20,19 +20,29 @@ const objects = (depth: number): string => `${'{"a":'.repeat(depth)}1${'}'.repea
 
 function depthOf(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
-  return 1 + Object.values(value).reduce((deepest: number, one) => Math.max(deepest, depthOf(one)), 0);
+  return (
+    1 + Object.values(value).reduce((deepest: number, one) => Math.max(deepest, depthOf(one)), 0)
+  );
 }
 
 describe('nesting', () => {
   test.each([arrays, objects])('100 levels are read, 101 are not (%o)', (nested) => {
     expect(depthOf(parse(nested(100)))).toBe(100);
-    expect(thrown(() => parse(nested(101)))).toMatchObject({ name: 'SyntaxError', message: 'nested in more than 100 levels' });
+    expect(thrown(() => parse(nested(101)))).toMatchObject({
+      name: 'SyntaxError',
+      message: 'nested in more than 100 levels',
+    });
     expect(depthOf(parse(`[${nested(99)}, ${nested(99)}, "${'['.repeat(500)}"]`))).toBe(100);
     expect(thrown(() => parse(`[${nested(99)}, ${nested(100)}]`)).message).toContain('100 levels');
   });
 
   test('brackets in text are none, however it is quoted', () => {
-    for (const text of ['['.repeat(300), `"${'{['.repeat(200)}`, `\\${'['.repeat(200)}\\"${'['.repeat(200)}`, `${'['.repeat(200)}\\`])
+    for (const text of [
+      '['.repeat(300),
+      `"${'{['.repeat(200)}`,
+      `\\${'['.repeat(200)}\\"${'['.repeat(200)}`,
+      `${'['.repeat(200)}\\`,
+    ])
       expect(parse(JSON.stringify([text, { [text]: text }]))).toEqual([text, { [text]: text }]);
   });
 
@@ -49,17 +59,20 @@ describe('nesting', () => {
 
   test('what is no JSON is a SyntaxError, whatever its brackets are', () => {
     fc.assert(
-      fc.property(fc.array(fc.constantFrom('[', ']', '{', '}', '"', '\\', ',', ':', '1'), { maxLength: 600 }), (parts) => {
-        const text = parts.join('');
-        let expected: unknown;
-        try {
-          expected = JSON.parse(text);
-        } catch {
-          expect(thrown(() => parse(text)).name).toBe('SyntaxError');
-          return;
-        }
-        if (depthOf(expected) <= 100) expect(parse(text)).toEqual(expected);
-      }),
+      fc.property(
+        fc.array(fc.constantFrom('[', ']', '{', '}', '"', '\\', ',', ':', '1'), { maxLength: 600 }),
+        (parts) => {
+          const text = parts.join('');
+          let expected: unknown;
+          try {
+            expected = JSON.parse(text);
+          } catch {
+            expect(thrown(() => parse(text)).name).toBe('SyntaxError');
+            return;
+          }
+          if (depthOf(expected) <= 100) expect(parse(text)).toEqual(expected);
+        },
+      ),
     );
   });
 });
@@ -73,7 +86,10 @@ describe('over the wire', () => {
     ['arrays that do not end', '['.repeat(3_000_000)],
   ])('a bomb of %s fails its call, and neither the session nor the handler', async (_, body) => {
     const reached: unknown[] = [];
-    await using pair = await rig({ services: [implement(Echo, { ask: (input) => reached.push(input) })], session: { maxMessageBytes: 8_000_000 } });
+    await using pair = await rig({
+      services: [implement(Echo, { ask: (input) => reached.push(input) })],
+      session: { maxMessageBytes: 8_000_000 },
+    });
     await using peer = await RawPeer.connect(pair.server.address, { maxMessageBytes: 8_000_000 });
     await peer.send(jsonRequest('Echo', 'ask', undefined, { serviceId: 1, body }));
     const { head, code } = await peer.frames.next();
@@ -90,12 +106,23 @@ describe('over the wire', () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.command !== 3) return false;
       const body = arrays(5_000);
-      void peer.send(frameBytes({ command: 4, sequence: frame.sequence, serviceId: 2, head: '{"Error":""}', body }));
+      void peer.send(
+        frameBytes({
+          command: 4,
+          sequence: frame.sequence,
+          serviceId: 2,
+          head: '{"Error":""}',
+          body,
+        }),
+      );
       return true;
     });
     await using client = await connect(server.address, { reconnect: false });
     const error = await rejection<RpcError>(client.stub(Echo).ask(1));
-    expect([error.code, error.message]).toEqual(['INTERNAL', expect.stringContaining('nested in more than 100 levels')]);
+    expect([error.code, error.message]).toEqual([
+      'INTERNAL',
+      expect.stringContaining('nested in more than 100 levels'),
+    ]);
     expect((await channelOf(client)).closed).toBe(false);
   });
 
@@ -104,9 +131,16 @@ describe('over the wire', () => {
     await using peer = await RawPeer.connect(pair.server.address);
     for (const metadata of [arrays(30_000), objects(9_000)])
       await peer.send(
-        frameBytes({ command: 3, serviceId: 1, head: `{"Service":"Echo","Method":"ask","CallType":"CT_TwoWay","Metadata":${metadata}}`, body: '1' }),
+        frameBytes({
+          command: 3,
+          serviceId: 1,
+          head: `{"Service":"Echo","Method":"ask","CallType":"CT_TwoWay","Metadata":${metadata}}`,
+          body: '1',
+        }),
       );
-    await peer.send(frameBytes({ command: 3, serviceId: 1, head: `{"Service":${arrays(30_000)}}`, body: '1' }));
+    await peer.send(
+      frameBytes({ command: 3, serviceId: 1, head: `{"Service":${arrays(30_000)}}`, body: '1' }),
+    );
     const answers = await peer.frames.take(3);
     expect(answers.map(({ command }) => command)).toEqual([4, 4, 4]);
     expect(await outcome(pair.client.stub(Echo).ask(1))).toBe('ok');
@@ -118,7 +152,9 @@ describe('over the wire', () => {
     let deep: unknown = 1;
     for (let level = 0; level < 200_000; level++) deep = [deep];
     const values = [endless, deep, { big: 1n }];
-    await using pair = await rig({ services: [implement(Echo, { ask: (at) => values[at as number] })] });
+    await using pair = await rig({
+      services: [implement(Echo, { ask: (at) => values[at as number] })],
+    });
     const stub = pair.client.stub(Echo);
     for (let at = 0; at < values.length; at++) expect(await outcome(stub.ask(at))).not.toBe('ok');
     expect(await stub.ask(9)).toBeUndefined();
@@ -126,19 +162,37 @@ describe('over the wire', () => {
 });
 
 describe('keys that are traps', () => {
-  const TRAPS = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', '__defineGetter__'];
+  const TRAPS = [
+    '__proto__',
+    'constructor',
+    'prototype',
+    'toString',
+    'hasOwnProperty',
+    '__defineGetter__',
+  ];
   const body = `{${TRAPS.map((key) => `"${key}":{"polluted":"yes","admin":true}`).join(',')},"list":[{"__proto__":null}]}`;
 
   test('are properties of the object that comes, and change no prototype', () => {
     const value = parse(body) as Record<string, unknown>;
     expect(Object.keys(value)).toEqual([...TRAPS, 'list']);
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
-    expect([(value as { admin?: unknown }).admin, ({} as { polluted?: unknown }).polluted, [].constructor]).toEqual([undefined, undefined, Array]);
-    // A copy by spread keeps that; Object.assign would set the prototype of its target, and of nothing else.
+    expect([
+      (value as { admin?: unknown }).admin,
+      ({} as { polluted?: unknown }).polluted,
+      [].constructor,
+    ]).toEqual([undefined, undefined, Array]);
+    // A copy by spread keeps that; Object.assign would set the prototype of its target, and of
+    // nothing else.
     const copy = { ...value };
-    expect([Object.getPrototypeOf(copy) === Object.prototype, Object.hasOwn(copy, '__proto__')]).toEqual([true, true]);
+    expect([
+      Object.getPrototypeOf(copy) === Object.prototype,
+      Object.hasOwn(copy, '__proto__'),
+    ]).toEqual([true, true]);
     const assigned = Object.assign({}, value);
-    expect([Object.hasOwn(assigned, '__proto__'), ({} as { admin?: unknown }).admin]).toEqual([false, undefined]);
+    expect([Object.hasOwn(assigned, '__proto__'), ({} as { admin?: unknown }).admin]).toEqual([
+      false,
+      undefined,
+    ]);
   });
 
   test('travel both ways, and reach the handler as that', async () => {
@@ -165,9 +219,13 @@ describe('keys that are traps', () => {
     await using pair = await rig({ services: [implement(Echo, { ask: (input) => input })] });
     for (const Trap of [contract(name, { ask: unary() }), contract('Echo', { [name]: unary() })]) {
       const [[local] = ['']] = [...Trap.methods];
-      expect(await outcome((pair.client.stub(Trap) as Record<string, (input: unknown) => Promise<unknown>>)[local]?.(1) as Promise<unknown>)).toBe(
-        'UNIMPLEMENTED',
-      );
+      expect(
+        await outcome(
+          (pair.client.stub(Trap) as Record<string, (input: unknown) => Promise<unknown>>)[local]?.(
+            1,
+          ) as Promise<unknown>,
+        ),
+      ).toBe('UNIMPLEMENTED');
     }
   });
 });

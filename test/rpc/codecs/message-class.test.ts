@@ -1,4 +1,7 @@
-/** Contracts whose messages are classes that encode and decode themselves: those of protobufjs, and of ts-proto's shape. */
+/**
+ * Contracts whose messages are classes that encode and decode themselves: those of protobufjs, and
+ * of ts-proto's shape.
+ */
 import { readFileSync } from 'node:fs';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import protobufjs from 'protobufjs';
@@ -30,7 +33,9 @@ import { Inbox } from '../../fixtures/waiting.js';
 noLeaks();
 
 const proto = (path: string): protobufjs.Root =>
-  protobufjs.parse(readFileSync(new URL(path, import.meta.url), 'utf8'), new protobufjs.Root(), { keepCase: true }).root;
+  protobufjs.parse(readFileSync(new URL(path, import.meta.url), 'utf8'), new protobufjs.Root(), {
+    keepCase: true,
+  }).root;
 const demo = proto('../../../demo/test_service.proto');
 
 interface AddRequest {
@@ -41,13 +46,22 @@ interface AddReply {
   Sum: number;
 }
 
-/** As protobufjs's generator types them: what may be left out of what is encoded is there in what is decoded. */
-const Request = demo.lookupType('AddRequest') as unknown as MessageClass<Partial<AddRequest>, AddRequest>;
+/**
+ * As protobufjs's generator types them: what may be left out of what is encoded is there in what is
+ * decoded.
+ */
+const Request = demo.lookupType('AddRequest') as unknown as MessageClass<
+  Partial<AddRequest>,
+  AddRequest
+>;
 const Reply = demo.lookupType('AddReply') as unknown as MessageClass<Partial<AddReply>, AddReply>;
 
 /** As ts-proto generates it, with its own writer. */
 const TsRequest = {
-  encode(message: AddRequest, writer: protobufjs.Writer = protobufjs.Writer.create()): protobufjs.Writer {
+  encode(
+    message: AddRequest,
+    writer: protobufjs.Writer = protobufjs.Writer.create(),
+  ): protobufjs.Writer {
     if (message.A !== 0) writer.uint32(8).int32(message.A);
     if (message.B !== 0) writer.uint32(16).int32(message.B);
     return writer;
@@ -79,7 +93,10 @@ const TsReply = {
 const WithJson = {
   ...TsRequest,
   toJSON: (message: AddRequest): unknown => ({ A: message.A, B: message.B }),
-  fromJSON: (value: { A?: number; B?: number }): AddRequest => ({ A: value.A ?? 0, B: value.B ?? 0 }),
+  fromJSON: (value: { A?: number; B?: number }): AddRequest => ({
+    A: value.A ?? 0,
+    B: value.B ?? 0,
+  }),
 };
 const ReplyWithJson = {
   ...TsReply,
@@ -119,8 +136,18 @@ async function types(client: RpcClient): Promise<void> {
 }
 void types;
 
-const FAMILIES: readonly [string, MessageClass<AddRequest>, MessageClass<AddReply>, readonly CodecName[]][] = [
-  ['protobufjs', Request as MessageClass<AddRequest>, Reply as MessageClass<AddReply>, ['protobuf', 'json']],
+const FAMILIES: readonly [
+  string,
+  MessageClass<AddRequest>,
+  MessageClass<AddReply>,
+  readonly CodecName[],
+][] = [
+  [
+    'protobufjs',
+    Request as MessageClass<AddRequest>,
+    Reply as MessageClass<AddReply>,
+    ['protobuf', 'json'],
+  ],
   ['ts-proto', TsRequest, TsReply, ['protobuf']],
   ['ts-proto with JSON', WithJson, ReplyWithJson, ['protobuf', 'json']],
 ];
@@ -172,7 +199,13 @@ describe.each(FAMILIES)('%s', (_, input, output, codecs) => {
   test.each(codecs)('speaks with protobuf-es in %s, both ways', async (codec) => {
     await using pair = await rig({ services: [testService()] });
     expect((await pair.client.stub(Sums, { codec }).Add({ A: 40, B: 2 })).Sum).toBe(42);
-    const service = implement(Sums, { Add: ({ A, B }) => ({ Sum: A - B }), Event() {}, down: () => [], up: () => ({ Sum: 0 }), ways: () => [] });
+    const service = implement(Sums, {
+      Add: ({ A, B }) => ({ Sum: A - B }),
+      Event() {},
+      down: () => [],
+      up: () => ({ Sum: 0 }),
+      ways: () => [],
+    });
     await using other = await rig({ services: [service] });
     expect((await other.client.stub(TestService, { codec }).add({ A: 40, B: 2 })).Sum).toBe(38);
   });
@@ -180,22 +213,48 @@ describe.each(FAMILIES)('%s', (_, input, output, codecs) => {
   test('writes the bytes that protobuf-es does', async () => {
     await using server = await RawServer.serve();
     await using client = await connect(server.address, { reconnect: false });
-    const calls = [client.stub(Sums).Add({ A: -1, B: 300 }), client.stub(TestService, { codec: 'protobuf' }).add({ A: -1, B: 300 })].map(outcome);
+    const calls = [
+      client.stub(Sums).Add({ A: -1, B: 300 }),
+      client.stub(TestService, { codec: 'protobuf' }).add({ A: -1, B: 300 }),
+    ].map(outcome);
     const [ours, theirs] = await server.requests.take(2);
-    expect(ours?.body.toString('hex')).toBe(Buffer.from(toBinary(AddRequestSchema, create(AddRequestSchema, { A: -1, B: 300 }))).toString('hex'));
-    expect([ours?.head.toString('hex'), ours?.body.toString('hex')]).toEqual([theirs?.head.toString('hex'), theirs?.body.toString('hex')]);
+    expect(ours?.body.toString('hex')).toBe(
+      Buffer.from(toBinary(AddRequestSchema, create(AddRequestSchema, { A: -1, B: 300 }))).toString(
+        'hex',
+      ),
+    );
+    expect([ours?.head.toString('hex'), ours?.body.toString('hex')]).toEqual([
+      theirs?.head.toString('hex'),
+      theirs?.body.toString('hex'),
+    ]);
     client.destroy();
     expect(await Promise.all(calls)).toEqual(['UNAVAILABLE', 'UNAVAILABLE']);
   });
 
   test('what does not parse fails that call alone', async () => {
-    const Torn: MessageClass<Buffer> = { encode: (bytes) => ({ finish: () => bytes }), decode: (bytes) => Buffer.from(bytes) };
-    const TornBytes = contract('TestService', { Add: unary({ protobuf: { input: Torn, output: Torn } }) }, { version: 'v1.0' });
-    const service = implement(Sums, { Add: () => ({ Sum: 1 }), Event() {}, down: () => [], up: () => ({ Sum: 0 }), ways: () => [] });
+    const Torn: MessageClass<Buffer> = {
+      encode: (bytes) => ({ finish: () => bytes }),
+      decode: (bytes) => Buffer.from(bytes),
+    };
+    const TornBytes = contract(
+      'TestService',
+      { Add: unary({ protobuf: { input: Torn, output: Torn } }) },
+      { version: 'v1.0' },
+    );
+    const service = implement(Sums, {
+      Add: () => ({ Sum: 1 }),
+      Event() {},
+      down: () => [],
+      up: () => ({ Sum: 0 }),
+      ways: () => [],
+    });
     await using pair = await rig({ services: [service] });
     for (const bytes of [[0x08, 0xff], [0x0f], [0x12, 0xff, 0xff, 0xff, 0xff, 0x0f]]) {
       const error = await rejection(pair.client.stub(TornBytes).Add(Buffer.from(bytes)));
-      expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringMatching(/^the argument of TestService\.Add does not parse: /) });
+      expect(error).toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        message: expect.stringMatching(/^the argument of TestService\.Add does not parse: /),
+      });
     }
     expect((await pair.client.stub(Sums).Add({ A: 1, B: 0 })).Sum).toBe(1);
   });
@@ -204,8 +263,13 @@ describe.each(FAMILIES)('%s', (_, input, output, codecs) => {
 test('every scalar type of protobufjs has the bytes of protobuf-es', () => {
   const root = new protobufjs.Root();
   // Its imports are of no concern for this message.
-  const text = readFileSync(new URL('../../fixtures/protobuf/proto3.proto', import.meta.url), 'utf8').replace(/^import .*$/gm, '');
-  const Scalars = protobufjs.parse(text, root, { keepCase: false }).root.lookupType('getty.test.proto3.Scalars');
+  const text = readFileSync(
+    new URL('../../fixtures/protobuf/proto3.proto', import.meta.url),
+    'utf8',
+  ).replace(/^import .*$/gm, '');
+  const Scalars = protobufjs
+    .parse(text, root, { keepCase: false })
+    .root.lookupType('getty.test.proto3.Scalars');
   const values = {
     doubleField: -1.5,
     floatField: 0.25,
@@ -219,7 +283,12 @@ test('every scalar type of protobufjs has the bytes of protobuf-es', () => {
     sint32Field: -2,
     color: 2,
   };
-  const expected = Buffer.from(toBinary(ScalarsSchema, create(ScalarsSchema, { ...values, int64Field: -5n, uint64Field: 2n ** 64n - 1n })));
+  const expected = Buffer.from(
+    toBinary(
+      ScalarsSchema,
+      create(ScalarsSchema, { ...values, int64Field: -5n, uint64Field: 2n ** 64n - 1n }),
+    ),
+  );
   const codec = messageClass(Scalars as unknown as MessageClass<object>);
   const output = new ByteWriter();
   codec.encode(output, {
@@ -230,7 +299,10 @@ test('every scalar type of protobufjs has the bytes of protobuf-es', () => {
   const bytes = Buffer.from(output.bytes.subarray(0, output.length));
   expect(bytes.toString('hex')).toBe(expected.toString('hex'));
   const whole = Buffer.concat([Buffer.from('before'), bytes, Buffer.from('after')]);
-  const decoded = codec.decode(whole, 6, 6 + bytes.length) as { bytesField: Buffer; stringField: string };
+  const decoded = codec.decode(whole, 6, 6 + bytes.length) as {
+    bytesField: Buffer;
+    stringField: string;
+  };
   expect([decoded.stringField, [...decoded.bytesField]]).toEqual(['é漢𝒳', [0, 255]]);
   // Bytes of a message are a view of what came, unless that is mostly other bytes.
   const chunk = Buffer.concat([whole, Buffer.allocUnsafeSlow(65_536)]);
@@ -245,35 +317,67 @@ describe('a contract of several', () => {
 
   test('has the codecs that all of its methods have', () => {
     expect(contract('A', { both, binary }).codecs).toEqual(['protobuf']);
-    expect([contract('A', { both, plain }).codec, contract('A', { both, plain }).codecs]).toEqual(['json', ['json']]);
+    expect([contract('A', { both, plain }).codec, contract('A', { both, plain }).codecs]).toEqual([
+      'json',
+      ['json'],
+    ]);
     expect(contract('A', { plain }).codecs).toEqual(['json']);
-    expect(thrown(() => contract('A', { binary, plain }))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('one codec') });
+    expect(thrown(() => contract('A', { binary, plain }))).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining('one codec'),
+    });
     // A side without JSON is enough.
-    expect(contract('A', { half: unary({ protobuf: { input: Request, output: TsReply } }) }).codecs).toEqual(['protobuf']);
+    expect(
+      contract('A', { half: unary({ protobuf: { input: Request, output: TsReply } }) }).codecs,
+    ).toEqual(['protobuf']);
   });
 
   test('and its messages may have schemas too', async () => {
     const input = z.object({ A: z.number().max(100), B: z.number() });
-    const Sums = contract('Sums', { add: unary({ input, output: z.object({ Sum: z.number() }), protobuf: { input: TsRequest, output: TsReply } }) });
-    await using pair = await rig({ services: [implement(Sums, { add: ({ A, B }) => ({ Sum: A + B }) })] });
+    const Sums = contract('Sums', {
+      add: unary({
+        input,
+        output: z.object({ Sum: z.number() }),
+        protobuf: { input: TsRequest, output: TsReply },
+      }),
+    });
+    await using pair = await rig({
+      services: [implement(Sums, { add: ({ A, B }) => ({ Sum: A + B }) })],
+    });
     const stub = pair.client.stub(Sums);
     expect(await stub.add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
-    expect(await rejection(stub.add({ A: 101, B: 2 }))).toMatchObject({ code: 'INVALID_ARGUMENT', message: expect.stringContaining(': A: ') });
+    expect(await rejection(stub.add({ A: 101, B: 2 }))).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining(': A: '),
+    });
   });
 });
 
 test('64-bit numbers and bytes are text in JSON, and come back', async () => {
-  const root = protobufjs.parse('syntax = "proto3"; message Wide { int64 n = 1; bytes b = 2; string empty = 3; }').root;
-  const Wide = root.lookupType('Wide') as unknown as MessageClass<object, { n: unknown; b: Buffer }>;
+  const root = protobufjs.parse(
+    'syntax = "proto3"; message Wide { int64 n = 1; bytes b = 2; string empty = 3; }',
+  ).root;
+  const Wide = root.lookupType('Wide') as unknown as MessageClass<
+    object,
+    { n: unknown; b: Buffer }
+  >;
   const Wides = contract('Wides', { echo: unary({ protobuf: { input: Wide, output: Wide } }) });
   await using server = await RawServer.serve();
   await using client = await connect(server.address, { reconnect: false });
-  const call = outcome(client.stub(Wides, { codec: 'json' }).echo({ n: '9007199254740993', b: Buffer.from([1, 2, 255]) }));
-  expect((await server.requests.next()).body.toString()).toBe('{"n":"9007199254740993","b":"AQL/","empty":""}');
+  const call = outcome(
+    client
+      .stub(Wides, { codec: 'json' })
+      .echo({ n: '9007199254740993', b: Buffer.from([1, 2, 255]) }),
+  );
+  expect((await server.requests.next()).body.toString()).toBe(
+    '{"n":"9007199254740993","b":"AQL/","empty":""}',
+  );
   client.destroy();
   await call;
   await using pair = await rig({ services: [implement(Wides, { echo: (message) => message })] });
-  const reply = await pair.client.stub(Wides, { codec: 'json' }).echo({ n: '9007199254740993', b: Buffer.from([1, 2, 255]) });
+  const reply = await pair.client
+    .stub(Wides, { codec: 'json' })
+    .echo({ n: '9007199254740993', b: Buffer.from([1, 2, 255]) });
   expect([String(reply.n), [...reply.b]]).toEqual(['9007199254740993', [1, 2, 255]]);
 });
 
@@ -281,7 +385,9 @@ describe('the JSON of protobufjs', () => {
   const source = (syntax: string): string => `${syntax}
     message All { repeated double d = 1; float f = 2; map<string, double> m = 3; Some some = 4; repeated Some list = 5; map<string, Some> named = 6; }
     message Some { OPTIONAL int32 n = 1; OPTIONAL string s = 2; OPTIONAL bool b = 3; OPTIONAL int64 wide = 4; oneof one { string x = 5; bytes y = 6; } int32 plain = 7; }`;
-  const proto3 = protobufjs.parse(source('syntax = "proto3";').replaceAll('OPTIONAL', 'optional')).root;
+  const proto3 = protobufjs.parse(
+    source('syntax = "proto3";').replaceAll('OPTIONAL', 'optional'),
+  ).root;
   const editions = protobufjs.parse(source('edition = "2023";').replaceAll('OPTIONAL', '')).root;
 
   /** A class as the generator writes it: without its fields. */
@@ -304,35 +410,55 @@ describe('the JSON of protobufjs', () => {
     await using pair = await rig({ services: [implement(C, { echo: (message) => message })] });
     const odd = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1.5];
     for (const codec of ['json', 'protobuf'] as const) {
-      const found = await pair.client.stub(C, { codec }).echo({ d: odd, f: Number.NaN, m: { a: Number.NEGATIVE_INFINITY } });
-      expect({ ...found }).toMatchObject({ d: odd, f: Number.NaN, m: { a: Number.NEGATIVE_INFINITY } });
+      const found = await pair.client
+        .stub(C, { codec })
+        .echo({ d: odd, f: Number.NaN, m: { a: Number.NEGATIVE_INFINITY } });
+      expect({ ...found }).toMatchObject({
+        d: odd,
+        f: Number.NaN,
+        m: { a: Number.NEGATIVE_INFINITY },
+      });
     }
   });
 
-  test.each(CLASSES)('has a field that is unset as unset, and one that is set to its default as set: %s', async (_, All) => {
-    const C = contract('C', { echo: unary({ protobuf: { input: All, output: All } }) });
-    await using pair = await rig({ services: [implement(C, { echo: (message) => message })] });
-    const set = { n: 0, s: '', b: false, x: '' };
-    const given = { some: set, list: [{}, set], named: { __proto: {}, set } };
-    for (const codec of ['json', 'protobuf'] as const) {
-      const { some, list, named } = (await pair.client.stub(C, { codec }).echo(given)) as {
-        some: object;
-        list: object[];
-        named: Record<string, object>;
-      };
-      const own = (message: object | undefined): string[] => ['n', 's', 'b', 'wide', 'x', 'y'].filter((name) => Object.hasOwn(message ?? {}, name));
-      expect([some, ...list, named.__proto, named.set].map(own), codec).toEqual([Object.keys(set), [], Object.keys(set), [], Object.keys(set)]);
-      expect((some as { plain: number }).plain).toBe(0);
-    }
-  });
+  test.each(CLASSES)(
+    'has a field that is unset as unset, and one that is set to its default as set: %s',
+    async (_, All) => {
+      const C = contract('C', { echo: unary({ protobuf: { input: All, output: All } }) });
+      await using pair = await rig({ services: [implement(C, { echo: (message) => message })] });
+      const set = { n: 0, s: '', b: false, x: '' };
+      const given = { some: set, list: [{}, set], named: { __proto: {}, set } };
+      for (const codec of ['json', 'protobuf'] as const) {
+        const { some, list, named } = (await pair.client.stub(C, { codec }).echo(given)) as {
+          some: object;
+          list: object[];
+          named: Record<string, object>;
+        };
+        const own = (message: object | undefined): string[] =>
+          ['n', 's', 'b', 'wide', 'x', 'y'].filter((name) => Object.hasOwn(message ?? {}, name));
+        expect([some, ...list, named.__proto, named.set].map(own), codec).toEqual([
+          Object.keys(set),
+          [],
+          Object.keys(set),
+          [],
+          Object.keys(set),
+        ]);
+        expect((some as { plain: number }).plain).toBe(0);
+      }
+    },
+  );
 });
 
 test('no argument is an empty message', async () => {
   const root = protobufjs.parse('syntax = "proto3"; message Empty {}').root;
-  const Empty = root.lookupType('Empty') as unknown as MessageClass<object | undefined | void, object>;
+  const Empty = root.lookupType('Empty') as unknown as MessageClass<
+    object | undefined | void,
+    object
+  >;
   const Pings = contract('Pings', { ping: unary({ protobuf: { input: Empty, output: Empty } }) });
   await using pair = await rig({ services: [implement(Pings, { ping() {} })] });
-  for (const codec of ['protobuf', 'json'] as const) expect({ ...(await pair.client.stub(Pings, { codec }).ping()) }).toEqual({});
+  for (const codec of ['protobuf', 'json'] as const)
+    expect({ ...(await pair.client.stub(Pings, { codec }).ping()) }).toEqual({});
 });
 
 test.each([
@@ -344,6 +470,8 @@ test.each([
 ])('a wrong %s is refused where it is given', (name, options) => {
   const error = thrown(() => unary(options as never));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
-  expect(error.message).toMatch(new RegExp(`^${name}: given .*, expected a class with encode\\(\\) and decode\\(\\)$`));
+  expect(error.message).toMatch(
+    new RegExp(`^${name}: given .*, expected a class with encode\\(\\) and decode\\(\\)$`),
+  );
   expect(thrown(() => messageClass(undefined as never))).toMatchObject({ code: 'BAD_OPTION' });
 });

@@ -1,4 +1,7 @@
-/** Metadata of requests, replies and errors: what is no string is refused where it is set, and both codecs carry the rest alike. */
+/**
+ * Metadata of requests, replies and errors: what is no string is refused where it is set, and both
+ * codecs carry the rest alike.
+ */
 import { describe, expect, test } from 'vitest';
 import { type Metadata, RpcError } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -23,16 +26,23 @@ const NOT_METADATA: readonly (readonly [string, unknown])[] = [
   ['null instead of an object', null],
 ];
 
-const ODD: Metadata = Object.defineProperty({ '': 'empty', constructor: 'c', bom: '\ufeffx', toJSON: 'j' }, '__proto__', {
-  value: 'p',
-  enumerable: true,
-}) as unknown as Metadata;
+const ODD: Metadata = Object.defineProperty(
+  { '': 'empty', constructor: 'c', bom: '\ufeffx', toJSON: 'j' },
+  '__proto__',
+  {
+    value: 'p',
+    enumerable: true,
+  },
+) as unknown as Metadata;
 
 describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
   test.each(NOT_METADATA)('a request with %s is refused by the caller', async (_, metadata) => {
     await using pair = await rig({ codec });
     const refused = await rejection(pair.stub.test({ A: 'x' }, { metadata: wrong(metadata) }));
-    expect(refused).toMatchObject({ code: 'BAD_OPTION', message: expect.stringMatching(/^metadata/) });
+    expect(refused).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringMatching(/^metadata/),
+    });
   });
 
   test('a handler that sets anything but a text gets BAD_OPTION at that line', async () => {
@@ -44,7 +54,9 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
         test({ A }, { replyMetadata }) {
           attempt(() => Reflect.set(replyMetadata, 'a', 1) || undefined);
           attempt(() => Object.assign(replyMetadata, { ok: 'yes', a: undefined }));
-          attempt(() => Object.defineProperty(replyMetadata, 'a', { get: () => 'x', enumerable: true }));
+          attempt(() =>
+            Object.defineProperty(replyMetadata, 'a', { get: () => 'x', enumerable: true }),
+          );
           attempt(() => Object.assign(replyMetadata, { [Symbol('a')]: 'x' }));
           replyMetadata.ok = 'no';
           replyMetadata.gone = 'x';
@@ -56,7 +68,11 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
     const told: Metadata[] = [];
     await pair.stub.test({ A: 'x' }, { onMetadata: (metadata) => told.push({ ...metadata }) });
     expect(seen).toHaveLength(4);
-    for (const error of seen) expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringMatching(/^replyMetadata/) });
+    for (const error of seen)
+      expect(error).toMatchObject({
+        code: 'BAD_OPTION',
+        message: expect.stringMatching(/^replyMetadata/),
+      });
     expect(told).toEqual([{ ok: 'no' }]);
   });
 
@@ -72,9 +88,14 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
       },
     });
     const told: Metadata[] = [];
-    await pair.stub.test({ A: 'x' }, { metadata: ODD, onMetadata: (metadata) => told.push(metadata) });
+    await pair.stub.test(
+      { A: 'x' },
+      { metadata: ODD, onMetadata: (metadata) => told.push(metadata) },
+    );
     expect(Object.entries(told[0] ?? {}).sort()).toEqual(Object.entries(ODD).sort());
-    const failed = (await rejection(pair.stub.test({ A: 'fail' }, { metadata: ODD }))) as unknown as RpcError;
+    const failed = (await rejection(
+      pair.stub.test({ A: 'fail' }, { metadata: ODD }),
+    )) as unknown as RpcError;
     expect(Object.entries(failed.metadata).sort()).toEqual(Object.entries(ODD).sort());
   });
 
@@ -114,12 +135,16 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
 
 describe('an RpcError', () => {
   test.each(NOT_METADATA)('refuses %s as its metadata', (_, metadata) => {
-    expect(thrown(() => new RpcError('ABORTED', 'x', { metadata: wrong(metadata) }))).toMatchObject({ code: 'BAD_OPTION' });
+    expect(thrown(() => new RpcError('ABORTED', 'x', { metadata: wrong(metadata) }))).toMatchObject(
+      { code: 'BAD_OPTION' },
+    );
   });
 
   test('refuses details that are no bytes', () => {
     for (const details of ['text', [1, 2], {}, null, new ArrayBuffer(2)]) {
-      expect(thrown(() => new RpcError('ABORTED', 'x', { details: details as never }))).toMatchObject({ code: 'BAD_OPTION' });
+      expect(
+        thrown(() => new RpcError('ABORTED', 'x', { details: details as never })),
+      ).toMatchObject({ code: 'BAD_OPTION' });
     }
   });
 });

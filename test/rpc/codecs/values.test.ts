@@ -1,17 +1,39 @@
-/** Values that a codec could lose: odd map keys, a byte order mark, the message in an Any. Every codec of a message carries them alike. */
-import { create, createFileRegistry, createRegistry, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
-import { AnySchema, anyUnpack, FileDescriptorProtoSchema, file_google_protobuf_any } from '@bufbuild/protobuf/wkt';
+/**
+ * Values that a codec could lose: odd map keys, a byte order mark, the message in an Any. Every
+ * codec of a message carries them alike.
+ */
+import {
+  create,
+  createFileRegistry,
+  createRegistry,
+  type DescMessage,
+  type MessageInitShape,
+} from '@bufbuild/protobuf';
+import {
+  AnySchema,
+  anyUnpack,
+  FileDescriptorProtoSchema,
+  file_google_protobuf_any,
+} from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { json } from '../../../src/rpc/codecs/json.js';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
 import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
-import { escapeKey, mayHaveProtoKey, unescapeKey } from '../../../src/rpc/codecs/protobuf/text-keys.js';
+import {
+  escapeKey,
+  mayHaveProtoKey,
+  unescapeKey,
+} from '../../../src/rpc/codecs/protobuf/text-keys.js';
 import { contract, implement, serverStream, unary } from '../../../src/rpc/index.js';
 import type { MessageCodec } from '../../../src/rpc/types.js';
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Kinds as KindsDescriptor } from '../../fixtures/protobuf/kinds_pb.js';
-import { MapValuesSchema, SmallSchema, WellKnownSchema } from '../../fixtures/protobuf/proto3_pb.js';
+import {
+  MapValuesSchema,
+  SmallSchema,
+  WellKnownSchema,
+} from '../../fixtures/protobuf/proto3_pb.js';
 import { freeMemory, rig } from '../../fixtures/rpc.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 
@@ -22,9 +44,21 @@ const registry = createRegistry(SmallSchema, MapValuesSchema, WellKnownSchema);
 /** JSON.parse makes own properties of all keys. */
 const ofJson = <T>(text: string): T => JSON.parse(text) as T;
 const PROTO: string = '__proto__';
-const ODD_KEYS = ['__proto__', '__proto___', '__proto____', '__proto', '_proto__', 'constructor', 'toString', '', '\ufeff', '0'];
+const ODD_KEYS = [
+  '__proto__',
+  '__proto___',
+  '__proto____',
+  '__proto',
+  '_proto__',
+  'constructor',
+  'toString',
+  '',
+  '\ufeff',
+  '0',
+];
 /** An object that has each of the keys as its own. */
-const objectOf = <T>(value: T): Record<string, T> => Object.fromEntries(ODD_KEYS.map((key) => [key, value]));
+const objectOf = <T>(value: T): Record<string, T> =>
+  Object.fromEntries(ODD_KEYS.map((key) => [key, value]));
 
 function encode(codec: MessageCodec, message: unknown): Buffer {
   const output = new ByteWriter();
@@ -36,7 +70,10 @@ function decode<T>(codec: MessageCodec, bytes: Buffer): T {
   return codec.decode(bytes, 0, bytes.length) as T;
 }
 
-const CODECS: readonly (readonly [string, <Desc extends DescMessage>(schema: Desc) => MessageCodec])[] = [
+const CODECS: readonly (readonly [
+  string,
+  <Desc extends DescMessage>(schema: Desc) => MessageCodec,
+])[] = [
   ['protobuf', (schema) => protobufCodec(schema) as MessageCodec],
   ['json', (schema) => protobufJsonBody(schema, registry) as MessageCodec],
 ];
@@ -63,7 +100,8 @@ describe.each(CODECS)('%s', (_, codecOf) => {
       expect(found.stringField?.[PROTO]).toBe('x');
       expect(given, 'the message of the user is as it was').toEqual(copy);
       if (given !== init) continue;
-      for (const map of [found.bytesField, found.int64Field, found.small]) expect(ownKeys(map)).toEqual([...ODD_KEYS].sort());
+      for (const map of [found.bytesField, found.int64Field, found.small])
+        expect(ownKeys(map)).toEqual([...ODD_KEYS].sort());
       expect(found.small?.[PROTO]).toMatchObject({ A: 'deep' });
       expect(encode(codec, found)).toEqual(encode(codec, given));
     }
@@ -71,8 +109,11 @@ describe.each(CODECS)('%s', (_, codecOf) => {
 
   test('a Struct and a Value have them at every depth', () => {
     const codec = codecOf(WellKnownSchema);
-    const text = '{"__proto__":{"__proto__":[{"__proto__":1}],"__proto___":2},"constructor":null,"a":["__proto__"]}';
-    const struct = { fields: { ['__proto__']: { kind: { case: 'stringValue', value: 'x' } } } } as const;
+    const text =
+      '{"__proto__":{"__proto__":[{"__proto__":1}],"__proto___":2},"constructor":null,"a":["__proto__"]}';
+    const struct = {
+      fields: { ['__proto__']: { kind: { case: 'stringValue', value: 'x' } } },
+    } as const;
     const init: MessageInitShape<typeof WellKnownSchema> = {
       json: ofJson(text),
       jsons: [ofJson(text)],
@@ -96,34 +137,58 @@ describe.each(CODECS)('%s', (_, codecOf) => {
     });
     // For JSON protobuf-es reads the bytes of an Any, and leaves out a byte order mark.
     const keys = ODD_KEYS.filter((key) => key !== '\ufeff');
-    const inner = pack(MapValuesSchema, { stringField: Object.fromEntries(keys.map((key) => [key, 'x'])) });
-    const found = decode<{ any: { value: Uint8Array } }>(codec, encode(codec, { any: pack(WellKnownSchema, { any: inner }) }));
-    const outer = decode<{ any: typeof inner }>(protobufCodec(WellKnownSchema) as MessageCodec, Buffer.from(found.any.value));
-    const maps = decode<{ stringField: object }>(protobufCodec(MapValuesSchema) as MessageCodec, Buffer.from(outer.any.value));
+    const inner = pack(MapValuesSchema, {
+      stringField: Object.fromEntries(keys.map((key) => [key, 'x'])),
+    });
+    const found = decode<{ any: { value: Uint8Array } }>(
+      codec,
+      encode(codec, { any: pack(WellKnownSchema, { any: inner }) }),
+    );
+    const outer = decode<{ any: typeof inner }>(
+      protobufCodec(WellKnownSchema) as MessageCodec,
+      Buffer.from(found.any.value),
+    );
+    const maps = decode<{ stringField: object }>(
+      protobufCodec(MapValuesSchema) as MessageCodec,
+      Buffer.from(outer.any.value),
+    );
     expect(ownKeys(maps.stringField)).toEqual(keys.sort());
   });
 
-  test.each(['\ufeff', '\ufeffkey', '\ufeff\ufeff', `\ufeff${'long'.repeat(50)}`, 'in \ufeff it'])('a text %j is as it was', (text) => {
-    const codec = codecOf(SmallSchema);
-    expect(decode<{ A: string }>(codec, encode(codec, { A: text })).A).toBe(text);
-    const maps = codecOf(MapValuesSchema);
-    expect(decode<{ stringField: object }>(maps, encode(maps, { stringField: { [text]: text } })).stringField).toEqual({ [text]: text });
-  });
+  test.each(['\ufeff', '\ufeffkey', '\ufeff\ufeff', `\ufeff${'long'.repeat(50)}`, 'in \ufeff it'])(
+    'a text %j is as it was',
+    (text) => {
+      const codec = codecOf(SmallSchema);
+      expect(decode<{ A: string }>(codec, encode(codec, { A: text })).A).toBe(text);
+      const maps = codecOf(MapValuesSchema);
+      expect(
+        decode<{ stringField: object }>(maps, encode(maps, { stringField: { [text]: text } }))
+          .stringField,
+      ).toEqual({ [text]: text });
+    },
+  );
 });
 
 describe('JSON of others', () => {
   const codec = protobufJsonBody(MapValuesSchema) as MessageCodec;
 
-  test.each(['{"string_field":{"__proto__":"x"}}', '{"stringField":{"\\u005f_proto__":"x"}}', '{"string_field":{"__pr\\u006Fto__":"x"}}'])(
-    '%s',
-    (text) => {
-      const { stringField } = decode<{ stringField: Record<string, string> }>(codec, Buffer.from(text));
-      expect(Object.entries(stringField)).toEqual([['__proto__', 'x']]);
-    },
-  );
+  test.each([
+    '{"string_field":{"__proto__":"x"}}',
+    '{"stringField":{"\\u005f_proto__":"x"}}',
+    '{"string_field":{"__pr\\u006Fto__":"x"}}',
+  ])('%s', (text) => {
+    const { stringField } = decode<{ stringField: Record<string, string> }>(
+      codec,
+      Buffer.from(text),
+    );
+    expect(Object.entries(stringField)).toEqual([['__proto__', 'x']]);
+  });
 
   test('a __proto__ that is no field is passed over', () => {
-    const found = decode<Record<string, unknown>>(codec, Buffer.from('{"__proto__":{"polluted":1},"small":{"a":{"__proto__":{"A":1},"A":"x"}}}'));
+    const found = decode<Record<string, unknown>>(
+      codec,
+      Buffer.from('{"__proto__":{"polluted":1},"small":{"a":{"__proto__":{"A":1},"A":"x"}}}'),
+    );
     expect(found.polluted).toBeUndefined();
     expect(found.small).toMatchObject({ a: { A: 'x' } });
     expect((found.small as { a: { polluted?: unknown } }).a.polluted).toBeUndefined();
@@ -151,12 +216,33 @@ describe('google.protobuf.Any in JSON', () => {
     package: 'box',
     syntax: 'proto3',
     dependency: ['google/protobuf/any.proto'],
-    messageType: [{ name: 'Box', field: [{ name: 'any', number: 1, type: 11, label: 1, typeName: '.google.protobuf.Any', jsonName: 'any' }] }],
-    service: [{ name: 'Boxes', method: [{ name: 'Echo', inputType: '.box.Box', outputType: '.box.Box' }] }],
+    messageType: [
+      {
+        name: 'Box',
+        field: [
+          {
+            name: 'any',
+            number: 1,
+            type: 11,
+            label: 1,
+            typeName: '.google.protobuf.Any',
+            jsonName: 'any',
+          },
+        ],
+      },
+    ],
+    service: [
+      { name: 'Boxes', method: [{ name: 'Echo', inputType: '.box.Box', outputType: '.box.Box' }] },
+    ],
   });
-  const files = createFileRegistry(file, (name) => (name === 'google/protobuf/any.proto' ? file_google_protobuf_any.proto : undefined));
+  const files = createFileRegistry(file, (name) =>
+    name === 'google/protobuf/any.proto' ? file_google_protobuf_any.proto : undefined,
+  );
   const Boxes = files.getService('box.Boxes') as NonNullable<ReturnType<typeof files.getService>>;
-  const any = create(AnySchema, { typeUrl: 'type.googleapis.com/getty.test.proto3.Small', value: Uint8Array.of(0x0a, 1, 0x61) });
+  const any = create(AnySchema, {
+    typeUrl: 'type.googleapis.com/getty.test.proto3.Small',
+    value: Uint8Array.of(0x0a, 1, 0x61),
+  });
 
   test('it needs the registry of the contract, and Protobuf does not', async () => {
     const seen: unknown[] = [];
@@ -168,19 +254,30 @@ describe('google.protobuf.Any in JSON', () => {
         return box;
       },
     };
-    await using pair = await rig({ address: freeMemory(), services: [implement(With, handlers as never), implement(Without, handlers as never)] });
+    await using pair = await rig({
+      address: freeMemory(),
+      services: [implement(With, handlers as never), implement(Without, handlers as never)],
+    });
     for (const codec of ['json', 'protobuf'] as const) {
-      const stub = pair.client.stub(With, { codec }) as unknown as { echo(box: object): Promise<{ any: typeof any }> };
+      const stub = pair.client.stub(With, { codec }) as unknown as {
+        echo(box: object): Promise<{ any: typeof any }>;
+      };
       expect(anyUnpack((await stub.echo({ any })).any, SmallSchema)).toMatchObject({ A: 'a' });
     }
     expect(seen).toEqual(['a', 'a']);
-    const stub = pair.client.stub(Without, { codec: 'json' }) as unknown as { echo(box: object): Promise<unknown> };
-    expect(await rejection(stub.echo({ any }))).toMatchObject({ message: expect.stringContaining('not in the type registry') });
+    const stub = pair.client.stub(Without, { codec: 'json' }) as unknown as {
+      echo(box: object): Promise<unknown>;
+    };
+    expect(await rejection(stub.echo({ any }))).toMatchObject({
+      message: expect.stringContaining('not in the type registry'),
+    });
   });
 
   test('what is no registry is refused', () => {
     for (const wrong of [null, {}, [SmallSchema], 'Small'])
-      expect(thrown(() => contract(KindsDescriptor, { registry: wrong as never }))).toMatchObject({ code: 'BAD_OPTION' });
+      expect(thrown(() => contract(KindsDescriptor, { registry: wrong as never }))).toMatchObject({
+        code: 'BAD_OPTION',
+      });
   });
 });
 
@@ -197,14 +294,31 @@ describe('a method named then', () => {
 
   test('in a descriptor too', () => {
     const [method] = KindsDescriptor.methods;
-    const service = { ...KindsDescriptor, methods: [{ ...method, name: 'Then', localName: 'then' }] } as unknown as typeof KindsDescriptor;
+    const service = {
+      ...KindsDescriptor,
+      methods: [{ ...method, name: 'Then', localName: 'then' }],
+    } as unknown as typeof KindsDescriptor;
     expect(thrown(() => contract(service))).toMatchObject({ code: 'BAD_OPTION' });
   });
 
   test('every other name makes a stub that is a value like any other', async () => {
-    const names = ['catch', 'finally', 'constructor', 'toString', 'toJSON', 'valueOf', 'Then', '__proto__'];
-    const C = contract('Names', Object.fromEntries(names.map((name) => [name, unary<string, string>()])));
-    const handlers = Object.fromEntries(names.map((name) => [name, (text: string) => `${name} ${text}`]));
+    const names = [
+      'catch',
+      'finally',
+      'constructor',
+      'toString',
+      'toJSON',
+      'valueOf',
+      'Then',
+      '__proto__',
+    ];
+    const C = contract(
+      'Names',
+      Object.fromEntries(names.map((name) => [name, unary<string, string>()])),
+    );
+    const handlers = Object.fromEntries(
+      names.map((name) => [name, (text: string) => `${name} ${text}`]),
+    );
     await using pair = await rig({ address: freeMemory(), services: [implement(C, handlers)] });
     const stub = await (async () => pair.client.stub(C))();
     for (const name of names) expect(await stub[name]?.('x')).toBe(`${name} x`);

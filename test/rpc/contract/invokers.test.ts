@@ -59,11 +59,26 @@ interface PairOptions {
   readonly maxMessageBytes?: number;
 }
 
-async function pairOf(row: TransportRow, codec: CodecName, { handlers, offered, streamWindow, maxMessageBytes }: PairOptions = {}): Promise<Pair> {
-  const options = { session: { ...row.options, ...(maxMessageBytes && { maxMessageBytes }) }, ...(streamWindow && { streamWindow }) };
-  const server = await serve(row.free(), [implement(Kinds, { ...HANDLERS, ...handlers })], { ...options, ...row.serverOptions });
+async function pairOf(
+  row: TransportRow,
+  codec: CodecName,
+  { handlers, offered, streamWindow, maxMessageBytes }: PairOptions = {},
+): Promise<Pair> {
+  const options = {
+    session: { ...row.options, ...(maxMessageBytes && { maxMessageBytes }) },
+    ...(streamWindow && { streamWindow }),
+  };
+  const server = await serve(row.free(), [implement(Kinds, { ...HANDLERS, ...handlers })], {
+    ...options,
+    ...row.serverOptions,
+  });
   const services = [implement(Kinds, { ...HANDLERS, ...offered })];
-  const client = await connect(server.address, { ...options, ...row.clientOptions, reconnect: false, services });
+  const client = await connect(server.address, {
+    ...options,
+    ...row.clientOptions,
+    reconnect: false,
+    services,
+  });
   return {
     server,
     client,
@@ -88,7 +103,8 @@ const failure = (promise: Promise<unknown>): Promise<RpcError> =>
     (error) => error,
   );
 
-const valuesOf = (messages: readonly { value: number }[]): number[] => messages.map(({ value }) => value);
+const valuesOf = (messages: readonly { value: number }[]): number[] =>
+  messages.map(({ value }) => value);
 
 /** Over datagrams, which come in no order, there are no streams. */
 const hasStreams = ({ name }: TransportRow): boolean => name !== 'udp';
@@ -141,14 +157,18 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
   async callback(row, codec) {
     await using p = await pairOf(row, codec);
     const reply = new Promise((resolve, reject) =>
-      p.stub.double({ value: 2 }, (error, answer) => (error === null ? resolve(answer?.value) : reject(error))),
+      p.stub.double({ value: 2 }, (error, answer) =>
+        error === null ? resolve(answer?.value) : reject(error),
+      ),
     );
     expect(await reply).toBe(4);
   },
 
   async 'server stream'(row, codec) {
     await using p = await pairOf(row, codec);
-    expect(valuesOf(await all(p.stub.count({ value: 1_000 })))).toEqual(Array.from({ length: 1_000 }, (_, i) => i + 1));
+    expect(valuesOf(await all(p.stub.count({ value: 1_000 })))).toEqual(
+      Array.from({ length: 1_000 }, (_, i) => i + 1),
+    );
     expect(await all(p.stub.count({ value: 0 }))).toEqual([]);
     expect(pendingOf(p.client)).toBe(0);
   },
@@ -189,13 +209,24 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
       },
     });
     const signal = AbortSignal.abort('no');
-    expect(await failure(p.stub.double({}, { signal }))).toMatchObject({ code: 'CANCELLED', cause: 'no', unsent: true });
-    if (hasStreams(row)) expect(await failure(all(p.stub.count({}, { signal })))).toMatchObject({ code: 'CANCELLED', unsent: true });
+    expect(await failure(p.stub.double({}, { signal }))).toMatchObject({
+      code: 'CANCELLED',
+      cause: 'no',
+      unsent: true,
+    });
+    if (hasStreams(row))
+      expect(await failure(all(p.stub.count({}, { signal })))).toMatchObject({
+        code: 'CANCELLED',
+        unsent: true,
+      });
     await p.stub.settle({});
     expect(made).toEqual([]);
   },
 
-  async 'a call that is cancelled under way: the handler hears of it, and its answer is none'(row, codec) {
+  async 'a call that is cancelled under way: the handler hears of it, and its answer is none'(
+    row,
+    codec,
+  ) {
     const begun = new Inbox<CallContext>('a call');
     const aborted = new Inbox<string>('an aborted signal');
     const follow = (context: CallContext): void => {
@@ -204,7 +235,9 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     };
     const untilAborted = (context: CallContext): Promise<never> => {
       follow(context);
-      return new Promise((_, reject) => context.signal.addEventListener('abort', () => reject(context.signal.reason)));
+      return new Promise((_, reject) =>
+        context.signal.addEventListener('abort', () => reject(context.signal.reason)),
+      );
     };
     let released = 0;
     await using p = await pairOf(row, codec, {
@@ -222,7 +255,10 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
       },
     });
     // With compression the first call waits for this, and has less time left then.
-    await until(() => [...p.client.channels].every(({ extended }) => extended === true), 'the server has answered');
+    await until(
+      () => [...p.client.channels].every(({ extended }) => extended === true),
+      'the server has answered',
+    );
     for (const name of hasStreams(row) ? ['Double', 'Sum', 'Count'] : ['Double']) {
       const controller = new AbortController();
       const { signal } = controller;
@@ -278,14 +314,22 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
         });
       });
     await using p = await pairOf(row, codec, {
-      handlers: { double: (_, context) => never(context), sum: (_, context) => never(context), count: (_, context) => never(context) },
+      handlers: {
+        double: (_, context) => never(context),
+        sum: (_, context) => never(context),
+        count: (_, context) => never(context),
+      },
     });
     // So that the first of them does not wait to know what its peer speaks.
     await p.stub.settle({});
     const options = { timeout: 40 };
-    const streaming = hasStreams(row) ? [() => p.stub.sum([], options), () => all(p.stub.count({}, options))] : [];
+    const streaming = hasStreams(row)
+      ? [() => p.stub.sum([], options), () => all(p.stub.count({}, options))]
+      : [];
     for (const call of [() => p.stub.double({}, options), ...streaming]) {
-      expect(await failure(call() as Promise<unknown>)).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+      expect(await failure(call() as Promise<unknown>)).toMatchObject({
+        code: 'DEADLINE_EXCEEDED',
+      });
       expect(await reasons.next()).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
     }
   },
@@ -299,10 +343,15 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
         double: () => Promise.reject(new RpcError('ABORTED', large)),
       },
     });
-    expect(await failure(p.stub.note({ text: large }))).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true });
+    expect(await failure(p.stub.note({ text: large }))).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      unsent: true,
+    });
     if (hasStreams(row)) {
       expect(await failure(all(p.stub.chat([])))).toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
-      expect(await failure(all(p.stub.chat([{ text: large }])))).toMatchObject({ code: expect.stringMatching(/CANCELLED|RESOURCE_EXHAUSTED/) });
+      expect(await failure(all(p.stub.chat([{ text: large }])))).toMatchObject({
+        code: expect.stringMatching(/CANCELLED|RESOURCE_EXHAUSTED/),
+      });
     }
     const { code, message } = await failure(p.stub.double({}));
     expect([code, message.length < 20_000]).toEqual(['ABORTED', true]);
@@ -314,7 +363,11 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     await using p = await pairOf(row, codec, {
       handlers: {
         double({ value }) {
-          if (value === 1) throw new RpcError('NOT_FOUND', 'no such number', { metadata: { hint: 'try 2' }, details: Buffer.from([1, 2]) });
+          if (value === 1)
+            throw new RpcError('NOT_FOUND', 'no such number', {
+              metadata: { hint: 'try 2' },
+              details: Buffer.from([1, 2]),
+            });
           throw 'a string';
         },
         async *count() {
@@ -328,9 +381,16 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
       },
     });
     const notFound = await failure(p.stub.double({ value: 1 }));
-    expect(notFound).toMatchObject({ code: 'NOT_FOUND', message: 'no such number', metadata: { hint: 'try 2' } });
+    expect(notFound).toMatchObject({
+      code: 'NOT_FOUND',
+      message: 'no such number',
+      metadata: { hint: 'try 2' },
+    });
     expect([...(notFound.details ?? [])]).toEqual([1, 2]);
-    expect(await failure(p.stub.double({ value: 2 }))).toMatchObject({ code: 'UNKNOWN', message: 'a string' });
+    expect(await failure(p.stub.double({ value: 2 }))).toMatchObject({
+      code: 'UNKNOWN',
+      message: 'a string',
+    });
     if (hasStreams(row)) {
       const got: number[] = [];
       const loop = async (): Promise<void> => {
@@ -338,9 +398,15 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
       };
       expect(await failure(loop())).toMatchObject({ code: 'ABORTED', message: 'half way' });
       expect(got.length).toBeLessThanOrEqual(1);
-      expect(await failure(p.stub.sum(numbers(1, 100)))).toMatchObject({ code: 'UNKNOWN', message: 'at once' });
+      expect(await failure(p.stub.sum(numbers(1, 100)))).toMatchObject({
+        code: 'UNKNOWN',
+        message: 'at once',
+      });
       const noIterable = expect.stringContaining('nothing that can be iterated');
-      expect(await failure(all(p.stub.chat([])))).toMatchObject({ code: 'INTERNAL', message: noIterable });
+      expect(await failure(all(p.stub.chat([])))).toMatchObject({
+        code: 'INTERNAL',
+        message: noIterable,
+      });
     }
     await p.stub.settle({});
     expect(pendingOf(p.client)).toBe(0);
@@ -365,9 +431,16 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
       throw new Error('the disk is full');
     }
     const error = await failure(p.stub.sum(broken()));
-    expect(error).toMatchObject({ code: 'CANCELLED', message: expect.stringContaining('the disk is full'), cause: { message: 'the disk is full' } });
+    expect(error).toMatchObject({
+      code: 'CANCELLED',
+      message: expect.stringContaining('the disk is full'),
+      cause: { message: 'the disk is full' },
+    });
     expect(await ended.next()).toMatchObject({ code: 'CANCELLED' });
-    expect(await failure(p.stub.sum(7 as never))).toMatchObject({ code: 'INVALID_ARGUMENT', unsent: true });
+    expect(await failure(p.stub.sum(7 as never))).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      unsent: true,
+    });
     expect(pendingOf(p.client)).toBe(0);
   },
 
@@ -378,14 +451,21 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
       return new Promise(() => {});
     };
     await using p = await pairOf(row, codec, {
-      handlers: { double: (_, context) => wait(context), sum: (_, context) => wait(context), count: (_, context) => wait(context) },
+      handlers: {
+        double: (_, context) => wait(context),
+        sum: (_, context) => wait(context),
+        count: (_, context) => wait(context),
+      },
     });
-    const calls = [p.stub.double({}, { timeout: LONG }), p.stub.sum(numbers(1, 2)), all(p.stub.count({}))].map((call) =>
-      failure(call as Promise<unknown>),
-    );
+    const calls = [
+      p.stub.double({}, { timeout: LONG }),
+      p.stub.sum(numbers(1, 2)),
+      all(p.stub.count({})),
+    ].map((call) => failure(call as Promise<unknown>));
     const contexts = await begun.take(3);
     p.server.destroy();
-    for (const call of calls) expect(await call).toMatchObject({ code: 'UNAVAILABLE', unsent: false });
+    for (const call of calls)
+      expect(await call).toMatchObject({ code: 'UNAVAILABLE', unsent: false });
     await until(() => contexts.every(({ signal }) => signal.aborted), 'every signal has aborted');
     expect(pendingOf(p.client)).toBe(0);
   },
@@ -408,20 +488,29 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     if (!hasStreams(row)) return;
     expect(valuesOf(await all(back.count({ value: 5 })))).toEqual([1, 2, 3, 4, 5]);
     expect((await back.sum(numbers(1, 10))).value).toBe(55);
-    expect(await all(back.chat([{ text: 'a' }, { text: 'b' }]))).toMatchObject([{ text: 'you said a' }, { text: 'you said b' }]);
+    expect(await all(back.chat([{ text: 'a' }, { text: 'b' }]))).toMatchObject([
+      { text: 'you said a' },
+      { text: 'you said b' },
+    ]);
   },
 
   async 'nested: the deadline shrinks, the cancellation goes through'(row, codec) {
     const inner = new Inbox<CallContext>('an inner call');
     await using p = await pairOf(row, codec, {
       handlers: {
-        double: async (input, context) => ({ value: (await context.channel.stub(Kinds, { codec }).double(input, { parent: context })).value + 1 }),
+        double: async (input, context) => ({
+          value:
+            (await context.channel.stub(Kinds, { codec }).double(input, { parent: context }))
+              .value + 1,
+        }),
       },
       offered: {
         async double({ value }, context) {
           inner.push(context);
           if (value > 0) return { value: value * 10 };
-          return new Promise<never>((_, reject) => context.signal.addEventListener('abort', () => reject(context.signal.reason)));
+          return new Promise<never>((_, reject) =>
+            context.signal.addEventListener('abort', () => reject(context.signal.reason)),
+          );
         },
       },
     });
@@ -441,7 +530,10 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
       handlers: {
         double({ value }, { metadata, replyMetadata }) {
           replyMetadata.seen = metadata.trace ?? 'nothing';
-          Object.defineProperty(replyMetadata, '__proto__', { value: 'a key like any other', enumerable: true });
+          Object.defineProperty(replyMetadata, '__proto__', {
+            value: 'a key like any other',
+            enumerable: true,
+          });
           return { value };
         },
         async *count(_, { replyMetadata }) {
@@ -455,7 +547,8 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
       },
     });
     const told: Record<string, string>[] = [];
-    const onMetadata = (metadata: Readonly<Record<string, string>>): void => void told.push({ ...metadata });
+    const onMetadata = (metadata: Readonly<Record<string, string>>): void =>
+      void told.push({ ...metadata });
     await p.stub.double({ value: 1 }, { metadata: { trace: 'träce' }, onMetadata });
     await p.stub.settle({}, { onMetadata });
     expect(told).toHaveLength(1);
@@ -473,7 +566,10 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     async function* many(): AsyncGenerator<{ text: string }> {
       for (; sent < 1_000; sent++) yield { text };
     }
-    await using p = await pairOf(row, codec, { streamWindow: 65_536, handlers: { chat: () => many() } });
+    await using p = await pairOf(row, codec, {
+      streamWindow: 65_536,
+      handlers: { chat: () => many() },
+    });
     const slow = p.stub.chat([])[Symbol.asyncIterator]();
     await slow.next();
     const before = sent;
@@ -487,7 +583,10 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect(got).toBe(1_000);
   },
 
-  async 'a server that does not read what is streamed to it holds up that stream alone'(row, codec) {
+  async 'a server that does not read what is streamed to it holds up that stream alone'(
+    row,
+    codec,
+  ) {
     const release = gate();
     let sent = 0;
     async function* upload(): AsyncGenerator<{ text: string }> {
@@ -517,9 +616,17 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     await using p = await pairOf(row, codec);
     await Promise.all(
       Array.from({ length: 60 }, async (_, i) => {
-        if (i % 3 === 0) expect(valuesOf(await all(p.stub.count({ value: i })))).toEqual(Array.from({ length: i }, (_, n) => n + 1));
-        else if (i % 3 === 1) expect((await p.stub.sum(numbers(1, i))).value).toBe((i * (i + 1)) / 2);
-        else expect((await all(p.stub.chat(Array.from({ length: i }, (_, n) => ({ text: `${n}` }))))).length).toBe(i);
+        if (i % 3 === 0)
+          expect(valuesOf(await all(p.stub.count({ value: i })))).toEqual(
+            Array.from({ length: i }, (_, n) => n + 1),
+          );
+        else if (i % 3 === 1)
+          expect((await p.stub.sum(numbers(1, i))).value).toBe((i * (i + 1)) / 2);
+        else
+          expect(
+            (await all(p.stub.chat(Array.from({ length: i }, (_, n) => ({ text: `${n}` })))))
+              .length,
+          ).toBe(i);
       }),
     );
     expect(pendingOf(p.client)).toBe(0);

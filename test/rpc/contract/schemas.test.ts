@@ -36,12 +36,16 @@ function schema<Input, Output = Input>(
 
 /** Text of digits becomes a number. */
 const digits = schema<string, number>((value) =>
-  typeof value === 'string' && /^\d+$/.test(value) ? { value: Number(value) } : { issues: [{ message: 'expected digits' }] },
+  typeof value === 'string' && /^\d+$/.test(value)
+    ? { value: Number(value) }
+    : { issues: [{ message: 'expected digits' }] },
 );
 /** The same, later. */
 const slowDigits = schema<string, number>(async (value) => digits['~standard'].validate(value));
 const hex = schema<number, string>((value) =>
-  typeof value === 'number' ? { value: value.toString(16) } : { issues: [{ message: `not a number: ${value}` }] },
+  typeof value === 'number'
+    ? { value: value.toString(16) }
+    : { issues: [{ message: `not a number: ${value}` }] },
 );
 
 const Person = z.object({
@@ -50,12 +54,16 @@ const Person = z.object({
   age: z.number().default(18),
 });
 const Stored = z.object({ id: z.number(), at: z.date().transform((date) => date.toISOString()) });
-const People = contract('People', { add: unary({ input: Person, output: Stored, idempotent: true, timeout: 5_000 }) });
+const People = contract('People', {
+  add: unary({ input: Person, output: Stored, idempotent: true, timeout: 5_000 }),
+});
 
 /** Compiled, never run. */
 async function types(client: RpcClient): Promise<void> {
   const stub = client.stub(People);
-  expectTypeOf(stub.add).parameter(0).toExtend<{ name: string; address: { zip: string }; age?: number | undefined }>();
+  expectTypeOf(stub.add)
+    .parameter(0)
+    .toExtend<{ name: string; address: { zip: string }; age?: number | undefined }>();
   const stored = await stub.add({ name: 'Ann', address: { zip: '10115' } });
   expectTypeOf(stored).toEqualTypeOf<{ id: number; at: string }>();
   // @ts-expect-error a field is missing
@@ -70,7 +78,9 @@ async function types(client: RpcClient): Promise<void> {
   implement(People, { add: () => ({ id: 1, at: 'today' }) });
   const Own = contract('Own', {
     both: unary({ input: digits, output: hex }),
-    written: unary<string, number>({ input: schema<string>((value) => ({ value: String(value) })) }),
+    written: unary<string, number>({
+      input: schema<string>((value) => ({ value: String(value) })),
+    }),
     silent: oneway({ input: digits }),
     word: noReply({ input: digits, timeout: 5 }),
     down: serverStream({ input: digits, output: hex }),
@@ -117,15 +127,23 @@ describe('zod', () => {
   test('what the schema makes of things arrives', async () => {
     await using pair = await rig({ services: [service] });
     seen.length = 0;
-    const reply = await pair.client.stub(People).add({ name: 'Ann', address: { zip: '10115' }, more: 'is left out' } as never);
+    const reply = await pair.client
+      .stub(People)
+      .add({ name: 'Ann', address: { zip: '10115' }, more: 'is left out' } as never);
     expect(reply).toEqual({ id: 7, at: '1970-01-01T00:00:00.000Z' });
     const person = { name: 'Ann', address: { zip: '10115' }, age: 18 };
     expect(seen).toEqual([person, person]);
   });
 
   test.each([
-    [{ name: 'Ann', address: { zip: 10115 } }, 'address.zip: Invalid input: expected string, received number'],
-    [{ name: 'Ann', address: { zip: '1', lines: ['a', 5] } }, 'address.lines.1: Invalid input: expected string, received number'],
+    [
+      { name: 'Ann', address: { zip: 10115 } },
+      'address.zip: Invalid input: expected string, received number',
+    ],
+    [
+      { name: 'Ann', address: { zip: '1', lines: ['a', 5] } },
+      'address.lines.1: Invalid input: expected string, received number',
+    ],
     [
       { address: { zip: '1' }, age: 'x' },
       'name: Invalid input: expected string, received undefined; age: Invalid input: expected number, received string',
@@ -136,7 +154,10 @@ describe('zod', () => {
     await using pair = await rig({ services: [service] });
     seen.length = 0;
     const error = await rejection(pair.client.stub(People).add(input as never));
-    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', message: `the argument of People.add is not what it takes: ${why}` });
+    expect(error).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: `the argument of People.add is not what it takes: ${why}`,
+    });
     expect([seen, pendingOf(pair.client, pair.server)]).toEqual([[], 0]);
   });
 
@@ -148,15 +169,29 @@ describe('zod', () => {
         throw error;
       });
     await using pair = await rig({ services: [service], server: { interceptors: [watch] } });
-    const error = await rejection<RpcError>(pair.client.stub(People).add({ name: 'bad', address: { zip: '1' } }));
-    expect([error.code, error.message]).toEqual(['INTERNAL', 'the answer of People.add is not what its contract says']);
+    const error = await rejection<RpcError>(
+      pair.client.stub(People).add({ name: 'bad', address: { zip: '1' } }),
+    );
+    expect([error.code, error.message]).toEqual([
+      'INTERNAL',
+      'the answer of People.add is not what its contract says',
+    ]);
     // Whoever looks there learns what it is.
-    expect(errors.map(({ cause }) => (cause as Error).message)).toEqual(['id: Invalid input: expected number, received string']);
+    expect(errors.map(({ cause }) => (cause as Error).message)).toEqual([
+      'id: Invalid input: expected number, received string',
+    ]);
   });
 });
 
-/** Every kind of method with digits for its arguments and hex for its answers; notes what reaches the handler. */
-function every(input: StandardSchemaV1<string, number> = digits): { Every: typeof Every; service: Service; reached: Inbox<unknown> } {
+/**
+ * Every kind of method with digits for its arguments and hex for its answers; notes what reaches
+ * the handler.
+ */
+function every(input: StandardSchemaV1<string, number> = digits): {
+  Every: typeof Every;
+  service: Service;
+  reached: Inbox<unknown>;
+} {
   const reached = new Inbox<unknown>('a handler');
   const Every = contract('Every', {
     unary: unary({ input, output: hex }),
@@ -219,7 +254,9 @@ describe.each([
     const stub = pair.client.stub(Every);
     const refused = {
       code: 'INVALID_ARGUMENT',
-      message: expect.stringMatching(/^the argument of Every\.\w+ is not what it takes: expected digits$/),
+      message: expect.stringMatching(
+        /^the argument of Every\.\w+ is not what it takes: expected digits$/,
+      ),
     };
     expect(await rejection(stub.unary('x'))).toMatchObject(refused);
     expect(await rejection(collect(stub.down('x')))).toMatchObject(refused);
@@ -236,9 +273,17 @@ describe.each([
     const { Every, service } = every(input);
     await using pair = await rig({ services: [service] });
     const stub = pair.client.stub(Every);
-    for (const failed of [stub.unary('0'), collect(stub.down('0')), stub.up(['0']), collect(stub.ways(['0']))]) {
+    for (const failed of [
+      stub.unary('0'),
+      collect(stub.down('0')),
+      stub.up(['0']),
+      collect(stub.ways(['0'])),
+    ]) {
       const error = await rejection<RpcError>(failed);
-      expect(error).toMatchObject({ code: 'INTERNAL', message: expect.stringMatching(/^the answer of Every\.\w+ is not what its contract says$/) });
+      expect(error).toMatchObject({
+        code: 'INTERNAL',
+        message: expect.stringMatching(/^the answer of Every\.\w+ is not what its contract says$/),
+      });
       expect(JSON.stringify(error)).not.toContain('secret');
     }
   });
@@ -246,7 +291,9 @@ describe.each([
 
 describe('a schema that is at fault itself', () => {
   const fault = new Error('the secret of the schema');
-  test.each<[string, (value: unknown) => StandardResult<unknown> | Promise<StandardResult<unknown>>]>([
+  test.each<
+    [string, (value: unknown) => StandardResult<unknown> | Promise<StandardResult<unknown>>]
+  >([
     [
       'throws',
       () => {
@@ -267,17 +314,24 @@ describe('a schema that is at fault itself', () => {
       await using pair = await rig({ services: [implement(Broken, { ask: () => 'an answer' })] });
       const error = await rejection<RpcError>(pair.client.stub(Broken).ask(1));
       const what = input === broken ? 'argument' : 'answer';
-      expect([error.code, error.message]).toEqual(['INTERNAL', `the schema for the ${what} of Broken.ask failed`]);
+      expect([error.code, error.message]).toEqual([
+        'INTERNAL',
+        `the schema for the ${what} of Broken.ask failed`,
+      ]);
     }
   });
 });
 
 test('a stranger’s keys and endless faults make no endless message', async () => {
-  const Wide = contract('Wide', { ask: unary({ input: z.record(z.string(), z.number()), output: z.unknown() }) });
+  const Wide = contract('Wide', {
+    ask: unary({ input: z.record(z.string(), z.number()), output: z.unknown() }),
+  });
   await using pair = await rig({ services: [implement(Wide, { ask: () => 1 })] });
   const keys = Array.from({ length: 1_000 }, (_, n) => [`${n} ${'k'.repeat(1_000)}`, 'x']);
   const error = await rejection(pair.client.stub(Wide).ask(Object.fromEntries(keys)));
-  expect(error.message).toMatch(/^the argument of Wide\.ask is not what it takes: 0 kkk.*; and 995 more$/);
+  expect(error.message).toMatch(
+    /^the argument of Wide\.ask is not what it takes: 0 kkk.*; and 995 more$/,
+  );
   expect(error.message.length).toBeLessThan(1_200);
 });
 
@@ -288,8 +342,12 @@ test('symbols and segments may be in a path', async () => {
       { message: 'top', path: [] },
     ],
   }));
-  const service = implement(contract('Odd', { ask: unary({ input, output: digits }) }), { ask: () => '1' });
-  const { handler } = service.handlers.get('ask') as { handler: (input: unknown, context: CallContext) => unknown };
+  const service = implement(contract('Odd', { ask: unary({ input, output: digits }) }), {
+    ask: () => '1',
+  });
+  const { handler } = service.handlers.get('ask') as {
+    handler: (input: unknown, context: CallContext) => unknown;
+  };
   expect(thrown(() => handler(1, receivedCall()))).toMatchObject({
     message: 'the argument of Odd.ask is not what it takes: a.0.Symbol(s).Symbol(t): no; top',
   });
@@ -301,10 +359,14 @@ describe('the cost', () => {
   test('without schemas there is none: it is the very handler', () => {
     const { method } = clientCall();
     expect(validated(method, handler)).toBe(handler);
-    expect(validated({ ...method, schemas: { input: undefined, output: undefined } }, handler)).toBe(handler);
+    expect(
+      validated({ ...method, schemas: { input: undefined, output: undefined } }, handler),
+    ).toBe(handler);
     // Nobody sees the answer of these.
     for (const kind of ['oneway', 'noReply'] as const)
-      expect(validated({ ...method, kind, schemas: { input: undefined, output: hex } }, handler)).toBe(handler);
+      expect(
+        validated({ ...method, kind, schemas: { input: undefined, output: hex } }, handler),
+      ).toBe(handler);
   });
 
   test('what is checked at once is answered at once', () => {
@@ -318,7 +380,10 @@ describe('the cost', () => {
     const { method } = clientCall();
     const contexts: unknown[] = [];
     const same = schema<unknown>((value) => ({ value }));
-    const checked = validated({ ...method, schemas: { input: same, output: undefined } }, (_, context) => contexts.push(context));
+    const checked = validated(
+      { ...method, schemas: { input: same, output: undefined } },
+      (_, context) => contexts.push(context),
+    );
     const context = receivedCall({ input: 'same' });
     checked('same', context);
     expect(contexts).toEqual([context]);
@@ -327,7 +392,10 @@ describe('the cost', () => {
 
 test('a stream whose message is refused lets go of its source', async () => {
   const { method } = clientCall({ kind: 'duplex' });
-  const checked = validated({ ...method, schemas: { input: undefined, output: hex } }, (input) => input);
+  const checked = validated(
+    { ...method, schemas: { input: undefined, output: hex } },
+    (input) => input,
+  );
   const source = new Source(1, 'x', 2);
   expect(await outcome(collect(checked(source, receivedCall())))).toBe('INTERNAL');
   expect(source.left).toBe(true);
@@ -368,5 +436,8 @@ test('a handler’s own error stays what it is', async () => {
   });
   await using pair = await rig({ services: [service] });
   const stub = pair.client.stub(Own);
-  expect([await outcome(stub.ask('1')), await outcome(stub.ask('2'))]).toEqual(['NOT_FOUND', 'ABORTED']);
+  expect([await outcome(stub.ask('1')), await outcome(stub.ask('2'))]).toEqual([
+    'NOT_FOUND',
+    'ABORTED',
+  ]);
 });

@@ -1,4 +1,7 @@
-/** The types of stubs and handlers. The compiler checks this file with all others; what must not compile says so. */
+/**
+ * The types of stubs and handlers. The compiler checks this file with all others; what must not
+ * compile says so.
+ */
 import { create } from '@bufbuild/protobuf';
 import { expect, expectTypeOf, test } from 'vitest';
 import { AddRequestSchema, TestService as descriptor } from '../../../demo/test_service_pb.js';
@@ -43,7 +46,11 @@ async function calls(client: RpcClient): Promise<void> {
       expectTypeOf(reply).toEqualTypeOf<string | undefined>();
     }),
   ).toEqualTypeOf<void>();
-  stub.hello('world', { timeout: 5, signal: AbortSignal.timeout(5), metadata: { a: 'b' } }, () => {});
+  stub.hello(
+    'world',
+    { timeout: 5, signal: AbortSignal.timeout(5), metadata: { a: 'b' } },
+    () => {},
+  );
   // @ts-expect-error the argument is text
   await stub.hello(5);
   // @ts-expect-error the argument is missing
@@ -96,8 +103,13 @@ function handlers(): Service[] {
   implement(Greeter, { hello: (name) => name });
   // @ts-expect-error the reply is text
   implement(Greeter, { hello: () => 5, sum: ({ A, B }) => ({ Sum: A + B }), tell() {}, none() {} });
-  // @ts-expect-error the argument is text
-  implement(Greeter, { hello: (name: number) => `${name}`, sum: ({ A, B }) => ({ Sum: A + B }), tell() {}, none() {} });
+  implement(Greeter, {
+    // @ts-expect-error the argument is text
+    hello: (name: number) => `${name}`,
+    sum: ({ A, B }) => ({ Sum: A + B }),
+    tell() {},
+    none() {},
+  });
   // @ts-expect-error unary() is to be called
   contract('A', { x: unary });
   // @ts-expect-error a version is text
@@ -124,12 +136,24 @@ test('a contract has at run time what its types say', () => {
   expectTypeOf<keyof Stub<GreeterSpecs>>().toEqualTypeOf<'hello' | 'sum' | 'tell' | 'none'>();
   expect([...Greeter.methods.keys()]).toEqual(['hello', 'sum', 'tell', 'none']);
   expect([...Tests.methods.keys()]).toEqual(['test', 'add', 'err', 'event']);
-  expect([...Tests.methods.values()].map(({ name, kind, idempotent }) => [name, kind, idempotent])).toEqual([
+  expect(
+    [...Tests.methods.values()].map(({ name, kind, idempotent }) => [name, kind, idempotent]),
+  ).toEqual([
     ['Test', 'unary', true],
     ['Add', 'unary', true],
     ['Err', 'unary', false],
     ['Event', 'unary', false],
   ]);
-  expect([Greeter.codec, Greeter.codecs, Tests.codec, Tests.codecs]).toEqual(['json', ['json'], 'protobuf', ['protobuf', 'json']]);
-  expect([Greeter.methods.get('tell')?.kind, Greeter.version, Tests.version, Tests.name]).toEqual(['oneway', 'v1', '', 'TestService']);
+  expect([Greeter.codec, Greeter.codecs, Tests.codec, Tests.codecs]).toEqual([
+    'json',
+    ['json'],
+    'protobuf',
+    ['protobuf', 'json'],
+  ]);
+  expect([Greeter.methods.get('tell')?.kind, Greeter.version, Tests.version, Tests.name]).toEqual([
+    'oneway',
+    'v1',
+    '',
+    'TestService',
+  ]);
 });

@@ -27,7 +27,11 @@ import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../../fixtures/certificat
 import { noLeaks } from '../../fixtures/leaks.js';
 import { channelOf, freeMemory, Log } from '../../fixtures/rpc.js';
 
-const Vault = contract('Vault', { whoAmI: unary<void, string>(), open: unary<void, string>(), coins: serverStream<number, number>() });
+const Vault = contract('Vault', {
+  whoAmI: unary<void, string>(),
+  open: unary<void, string>(),
+  coins: serverStream<number, number>(),
+});
 
 interface VaultOptions {
   readonly address?: string;
@@ -39,7 +43,10 @@ interface VaultOptions {
 noLeaks();
 
 /** A vault whose server has these interceptors, and a client of it. */
-async function vault(options: AuthOptions, { address = freeMemory(), interceptors = [], server: at, client: how }: VaultOptions = {}) {
+async function vault(
+  options: AuthOptions,
+  { address = freeMemory(), interceptors = [], server: at, client: how }: VaultOptions = {},
+) {
   const log = new Log('the server');
   const service = implement(Vault, {
     whoAmI: (_, context) => context.identity?.subject ?? 'nobody',
@@ -48,7 +55,11 @@ async function vault(options: AuthOptions, { address = freeMemory(), interceptor
       for (let n = 0; n < count; n++) yield context.identity?.subject === 'anna' ? n : -1;
     },
   });
-  const server = await serve(address, [service], { interceptors: [auth(options), ...interceptors], logger: log, ...at });
+  const server = await serve(address, [service], {
+    interceptors: [auth(options), ...interceptors],
+    logger: log,
+    ...at,
+  });
   const client = await connect(server.address, { connections: 1, reconnect: false, ...how });
   return {
     server,
@@ -80,8 +91,12 @@ function byToken({ token }: Credentials): { subject: string } {
 describe('auth()', () => {
   test('a call has the identity of its token; without one, or with another, it is UNAUTHENTICATED and not handled', async () => {
     await using s = await vault({ authenticate: byToken });
-    expect(await s.stub.whoAmI(undefined, { metadata: { authorization: 'Bearer sesame' } })).toBe('anna');
-    expect(await s.stub.whoAmI(undefined, { metadata: { authorization: 'bearer   swordfish' } })).toBe('ben');
+    expect(await s.stub.whoAmI(undefined, { metadata: { authorization: 'Bearer sesame' } })).toBe(
+      'anna',
+    );
+    expect(
+      await s.stub.whoAmI(undefined, { metadata: { authorization: 'bearer   swordfish' } }),
+    ).toBe('ben');
     const others: Metadata[] = [
       {},
       { authorization: 'Bearer guess' },
@@ -91,14 +106,18 @@ describe('auth()', () => {
     ];
     for (const metadata of others) {
       const error = await failure(s.stub.open(undefined, { metadata }));
-      expect([error.code, error.message]).toEqual(['UNAUTHENTICATED', 'the credentials were not accepted']);
+      expect([error.code, error.message]).toEqual([
+        'UNAUTHENTICATED',
+        'the credentials were not accepted',
+      ]);
     }
   });
 
   test('a stream too', async () => {
     await using s = await vault({ authenticate: byToken });
     const got: number[] = [];
-    for await (const coin of s.stub.coins(3, { metadata: { authorization: 'Bearer sesame' } })) got.push(coin);
+    for await (const coin of s.stub.coins(3, { metadata: { authorization: 'Bearer sesame' } }))
+      got.push(coin);
     expect(got).toEqual([0, 1, 2]);
     const refused = async (): Promise<void> => {
       for await (const _ of s.stub.coins(3));
@@ -109,8 +128,12 @@ describe('auth()', () => {
   test('the secret is in no error that is sent, and in no log', async () => {
     await using s = await vault({ authenticate: byToken });
     const secret = 'very-secret-token';
-    const error = await failure(s.stub.open(undefined, { metadata: { authorization: `Bearer ${secret}` } }));
-    expect(JSON.stringify([error, error.message, error.metadata, String(error.cause)])).not.toContain(secret);
+    const error = await failure(
+      s.stub.open(undefined, { metadata: { authorization: `Bearer ${secret}` } }),
+    );
+    expect(
+      JSON.stringify([error, error.message, error.metadata, String(error.cause)]),
+    ).not.toContain(secret);
     expect(JSON.stringify(s.log.warnings.all)).not.toContain(secret);
   });
 
@@ -141,7 +164,11 @@ describe('auth()', () => {
       },
       'INTERNAL',
     ],
-    ['authorize answers something else than true', { authorize: () => 'yes' as never }, 'PERMISSION_DENIED'],
+    [
+      'authorize answers something else than true',
+      { authorize: () => 'yes' as never },
+      'PERMISSION_DENIED',
+    ],
     [
       'authorize throws an RpcError',
       {
@@ -152,7 +179,11 @@ describe('auth()', () => {
       'RESOURCE_EXHAUSTED',
     ],
     ['authenticate answers nobody', { authenticate: () => ({}) as never }, 'INTERNAL'],
-    ['authenticate answers one who has expired', { authenticate: () => ({ subject: 'anna', expires: 1 }) }, 'UNAUTHENTICATED'],
+    [
+      'authenticate answers one who has expired',
+      { authenticate: () => ({ subject: 'anna', expires: 1 }) },
+      'UNAUTHENTICATED',
+    ],
     [
       'authenticate throws an RpcError',
       {
@@ -162,12 +193,17 @@ describe('auth()', () => {
       },
       'UNAVAILABLE',
     ],
-  ] as [string, Partial<AuthOptions>, string][])('%s: the call is not made', async (_, options, code) => {
-    await using s = await vault({ authenticate: byToken, ...options });
-    const error = await failure(s.stub.open(undefined, { metadata: { authorization: 'Bearer sesame' } }));
-    expect(error.code).toBe(code);
-    expect(error.message).not.toContain('sesame');
-  });
+  ] as [string, Partial<AuthOptions>, string][])(
+    '%s: the call is not made',
+    async (_, options, code) => {
+      await using s = await vault({ authenticate: byToken, ...options });
+      const error = await failure(
+        s.stub.open(undefined, { metadata: { authorization: 'Bearer sesame' } }),
+      );
+      expect(error.code).toBe(code);
+      expect(error.message).not.toContain('sesame');
+    },
+  );
 
   test('per session: what was accepted holds for the session, until it expires or another is shown', async () => {
     let asked = 0;
@@ -179,11 +215,14 @@ describe('auth()', () => {
     await using s = await vault({ authenticate, per: 'session' });
     expect(await failure(s.stub.whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
     const as = (token: string) => ({ metadata: { authorization: `Bearer ${token}` } });
-    for (const options of [as('sesame'), undefined, as('sesame')]) expect(await s.stub.whoAmI(undefined, options)).toBe('anna');
+    for (const options of [as('sesame'), undefined, as('sesame')])
+      expect(await s.stub.whoAmI(undefined, options)).toBe('anna');
     expect(asked).toBe(2);
     expect(await s.stub.whoAmI(undefined, as('swordfish'))).toBe('ben');
     expect(await s.stub.whoAmI()).toBe('ben');
-    expect(await failure(s.stub.whoAmI(undefined, as('guess')))).toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect(await failure(s.stub.whoAmI(undefined, as('guess')))).toMatchObject({
+      code: 'UNAUTHENTICATED',
+    });
     expect(await s.stub.whoAmI()).toBe('ben');
     await using other = await connect(s.server.address, { connections: 1, reconnect: false });
     expect(await failure(other.stub(Vault).whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
@@ -198,17 +237,31 @@ describe('auth()', () => {
       if (certificate === undefined) throw new Error('none was shown');
       return { subject: certificate.commonName, claims: { fingerprint: certificate.fingerprint } };
     };
-    const server = { tls: { ...SERVER_TLS, ca: pem('authority'), clientCertificate: 'required' as const } };
+    const server = {
+      tls: { ...SERVER_TLS, ca: pem('authority'), clientCertificate: 'required' as const },
+    };
     await using s = await vault(
       { authenticate },
-      { address: 'tls://127.0.0.1:0', server, client: { tls: { ...CLIENT_TLS, ...identity('client') } } },
+      {
+        address: 'tls://127.0.0.1:0',
+        server,
+        client: { tls: { ...CLIENT_TLS, ...identity('client') } },
+      },
     );
     expect(await s.stub.whoAmI()).toBe('client');
   });
 
   test('the request of a WebSocket', async () => {
-    const authenticate = ({ request }: Credentials) => ({ subject: `${request?.headers['x-user']} at ${request?.url}` });
-    await using s = await vault({ authenticate }, { address: 'ws://127.0.0.1:0/vault', client: { websocket: { headers: { 'X-User': 'anna' } } } });
+    const authenticate = ({ request }: Credentials) => ({
+      subject: `${request?.headers['x-user']} at ${request?.url}`,
+    });
+    await using s = await vault(
+      { authenticate },
+      {
+        address: 'ws://127.0.0.1:0/vault',
+        client: { websocket: { headers: { 'X-User': 'anna' } } },
+      },
+    );
     expect(await s.stub.whoAmI()).toBe('anna at /vault');
   });
 
@@ -220,8 +273,14 @@ describe('auth()', () => {
       services: [implement(Vault, { whoAmI: () => 'the client', open: () => '', coins: () => [] })],
     });
     const channels = [...s.server.channels];
-    const replies = await Promise.allSettled(channels.map((channel) => channel.stub(Vault).whoAmI()));
-    expect(replies.map((reply) => (reply.status === 'fulfilled' ? reply.value : reply.reason.code)).sort()).toEqual(['UNIMPLEMENTED', 'the client']);
+    const replies = await Promise.allSettled(
+      channels.map((channel) => channel.stub(Vault).whoAmI()),
+    );
+    expect(
+      replies
+        .map((reply) => (reply.status === 'fulfilled' ? reply.value : reply.reason.code))
+        .sort(),
+    ).toEqual(['UNIMPLEMENTED', 'the client']);
     client.destroy();
   });
 
@@ -235,21 +294,34 @@ describe('auth()', () => {
     ['keys', () => jwt({ keys: 'https://example.org' as never, issuer: 'i', audience: 'a' })],
     [
       'keys: given "https://***@example.org/?***"',
-      () => jwt({ keys: new URL('https://me:secret@example.org/?a=secret'), issuer: 'i', audience: 'a' }),
+      () =>
+        jwt({
+          keys: new URL('https://me:secret@example.org/?a=secret'),
+          issuer: 'i',
+          audience: 'a',
+        }),
     ],
     ['issuer', () => jwt({ keys: { keys: [] }, issuer: '', audience: 'a' })],
     ['audience', () => jwt({ keys: { keys: [] }, issuer: 'i' } as never)],
     ['cacheFor', () => jwt({ keys: { keys: [] }, issuer: 'i', audience: 'a', cacheFor: -1 })],
   ])('a bad option is told: %s', (name, make) => {
-    expect(make).toThrow(expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringContaining(name) }));
+    expect(make).toThrow(
+      expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringContaining(name) }),
+    );
   });
 });
 
 describe('bearer()', () => {
   test('a token that never comes ends the call at its deadline, or when the caller gives up', async () => {
     const never = (): Promise<string> => new Promise(() => {});
-    await using s = await vault({ authenticate: byToken }, { client: { interceptors: [bearer(never)] } });
-    await expect(s.stub.whoAmI(undefined, { timeout: 20 })).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: true });
+    await using s = await vault(
+      { authenticate: byToken },
+      { client: { interceptors: [bearer(never)] } },
+    );
+    await expect(s.stub.whoAmI(undefined, { timeout: 20 })).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      unsent: true,
+    });
     const abort = new AbortController();
     const waiting = s.stub.whoAmI(undefined, { timeout: 300_000, signal: abort.signal });
     abort.abort();
@@ -258,7 +330,10 @@ describe('bearer()', () => {
 
   test('shows the token with each call, a new one when there is one', async () => {
     const tokens = ['sesame', 'swordfish'];
-    await using s = await vault({ authenticate: byToken }, { client: { interceptors: [bearer(async () => tokens.shift() ?? '')] } });
+    await using s = await vault(
+      { authenticate: byToken },
+      { client: { interceptors: [bearer(async () => tokens.shift() ?? '')] } },
+    );
     expect(await s.stub.whoAmI()).toBe('anna');
     expect(await s.stub.whoAmI()).toBe('ben');
     expect(await failure(s.stub.whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED', unsent: true });
@@ -272,7 +347,10 @@ async function signer(kid?: string) {
   const { publicKey, privateKey } = await generateKeyPair('ES256');
   const named = kid === undefined ? {} : { kid };
   const jwk = { ...(await exportJWK(publicKey)), ...named, alg: 'ES256' };
-  const sign = (claims: Record<string, unknown> = {}, change: (token: SignJWT) => SignJWT = (token) => token): Promise<string> =>
+  const sign = (
+    claims: Record<string, unknown> = {},
+    change: (token: SignJWT) => SignJWT = (token) => token,
+  ): Promise<string> =>
     change(
       new SignJWT(claims)
         .setProtectedHeader({ alg: 'ES256', ...named })
@@ -284,16 +362,34 @@ async function signer(kid?: string) {
   return { jwk, sign };
 }
 
-const shown = (token: string | undefined): Credentials => ({ token, metadata: {}, certificate: undefined, request: undefined, peer: '' });
-const options = (keys: JwtOptions['keys'], more: Partial<JwtOptions> = {}): JwtOptions => ({ keys, issuer: ISSUER, audience: AUDIENCE, ...more });
+const shown = (token: string | undefined): Credentials => ({
+  token,
+  metadata: {},
+  certificate: undefined,
+  request: undefined,
+  peer: '',
+});
+const options = (keys: JwtOptions['keys'], more: Partial<JwtOptions> = {}): JwtOptions => ({
+  keys,
+  issuer: ISSUER,
+  audience: AUDIENCE,
+  ...more,
+});
 
 describe('jwt()', () => {
   test('a good token is an identity with its claims', async () => {
     const { jwk, sign } = await signer('one');
-    await using s = await vault({ authenticate: jwt(options({ keys: [jwk] })), authorize: ({ identity: who }) => who?.claims?.role === 'keeper' });
-    const as = async (role: string) => ({ metadata: { authorization: `Bearer ${await sign({ role })}` } });
+    await using s = await vault({
+      authenticate: jwt(options({ keys: [jwk] })),
+      authorize: ({ identity: who }) => who?.claims?.role === 'keeper',
+    });
+    const as = async (role: string) => ({
+      metadata: { authorization: `Bearer ${await sign({ role })}` },
+    });
     expect(await s.stub.whoAmI(undefined, await as('keeper'))).toBe('anna');
-    expect(await failure(s.stub.whoAmI(undefined, await as('guest')))).toMatchObject({ code: 'PERMISSION_DENIED' });
+    expect(await failure(s.stub.whoAmI(undefined, await as('guest')))).toMatchObject({
+      code: 'PERMISSION_DENIED',
+    });
   });
 
   test('what is wrong with a token', async () => {
@@ -307,7 +403,9 @@ describe('jwt()', () => {
     const bad: Record<string, string | undefined> = {
       'there is none': undefined,
       'it is none': 'abc',
-      'it has expired': await sign({}, (token) => token.setExpirationTime(Math.floor(Date.now() / 1000) - 60)),
+      'it has expired': await sign({}, (token) =>
+        token.setExpirationTime(Math.floor(Date.now() / 1000) - 60),
+      ),
       'it is not valid yet': await sign({}, (token) => token.setNotBefore('1 hour')),
       'it is somebody else’s': await sign({}, (token) => token.setIssuer('https://other.example')),
       'it is for somebody else': await sign({}, (token) => token.setAudience('bank')),
@@ -330,16 +428,33 @@ describe('jwt()', () => {
       'it is endless': 'x'.repeat(20_000),
     };
     for (const [what, token] of Object.entries(bad))
-      await expect([what, await failure(verify(shown(token)) as Promise<never>)]).toEqual([what, expect.any(Error)]);
+      await expect([what, await failure(verify(shown(token)) as Promise<never>)]).toEqual([
+        what,
+        expect.any(Error),
+      ]);
     expect(await verify(shown(good))).toMatchObject({ subject: 'anna' });
   });
 
   test('a secret of our own', async () => {
     const secret = new TextEncoder().encode('x'.repeat(32));
     const sign = (alg: string) =>
-      new SignJWT({}).setProtectedHeader({ alg }).setSubject('anna').setIssuer(ISSUER).setAudience(AUDIENCE).setExpirationTime('1 hour').sign(secret);
-    expect(await jwt(options(secret))(shown(await sign('HS256')))).toMatchObject({ subject: 'anna' });
-    expect(await failure(jwt(options(secret, { algorithms: ['HS512'] }))(shown(await sign('HS256'))) as Promise<never>)).toBeInstanceOf(Error);
+      new SignJWT({})
+        .setProtectedHeader({ alg })
+        .setSubject('anna')
+        .setIssuer(ISSUER)
+        .setAudience(AUDIENCE)
+        .setExpirationTime('1 hour')
+        .sign(secret);
+    expect(await jwt(options(secret))(shown(await sign('HS256')))).toMatchObject({
+      subject: 'anna',
+    });
+    expect(
+      await failure(
+        jwt(options(secret, { algorithms: ['HS512'] }))(
+          shown(await sign('HS256')),
+        ) as Promise<never>,
+      ),
+    ).toBeInstanceOf(Error);
   });
 
   test('keys rotate: an unknown key is asked for, once in a while', async () => {
@@ -367,7 +482,9 @@ describe('jwt()', () => {
   test('keys that cannot be loaded make the call UNAVAILABLE, and the next token loads them again', async () => {
     const { jwk, sign } = await signer('one');
     let there = false;
-    const verify = jwt(options(() => (there ? { keys: [jwk] } : Promise.reject(new Error('the disk is full')))));
+    const verify = jwt(
+      options(() => (there ? { keys: [jwk] } : Promise.reject(new Error('the disk is full')))),
+    );
     expect(await failure(verify(shown(await sign())) as Promise<never>)).toMatchObject({
       code: 'UNAVAILABLE',
       cause: { message: 'the disk is full' },
@@ -378,29 +495,40 @@ describe('jwt()', () => {
 
   test('keys at an address', async () => {
     const { jwk, sign } = await signer('one');
-    const server = createServer((_, response) => response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ keys: [jwk] })));
+    const server = createServer((_, response) =>
+      response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ keys: [jwk] })),
+    );
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`);
     expect(await jwt(options(url))(shown(await sign()))).toMatchObject({ subject: 'anna' });
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
-    expect(await failure(jwt(options(url))(shown(await sign())) as Promise<never>)).toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await failure(jwt(options(url))(shown(await sign())) as Promise<never>)).toMatchObject({
+      code: 'UNAVAILABLE',
+    });
   });
 
   test.each([
     ['503', (response: ServerResponse) => response.writeHead(503).end('busy')],
     ['HTML', (response: ServerResponse) => response.end('<html>please log in</html>')],
-    ['JSON that is no key set', (response: ServerResponse) => response.setHeader('Content-Type', 'application/json').end('{"keys":1}')],
+    [
+      'JSON that is no key set',
+      (response: ServerResponse) =>
+        response.setHeader('Content-Type', 'application/json').end('{"keys":1}'),
+    ],
     [
       'an answer that is cut off',
-      (response: ServerResponse) => response.writeHead(200, { 'Content-Length': 100 }).write('{', () => response.destroy()),
+      (response: ServerResponse) =>
+        response.writeHead(200, { 'Content-Length': 100 }).write('{', () => response.destroy()),
     ],
   ])('a key set address that answers %s makes the call UNAVAILABLE', async (_, answer) => {
     const { sign } = await signer('one');
     const server = createServer((_request, response) => void answer(response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`);
-    expect(await failure(jwt(options(url))(shown(await sign())) as Promise<never>)).toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await failure(jwt(options(url))(shown(await sign())) as Promise<never>)).toMatchObject({
+      code: 'UNAVAILABLE',
+    });
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
   });
@@ -422,7 +550,9 @@ describe('jwt()', () => {
     keys = { keys: [old.jwk, young.jwk] };
     const tokens = await Promise.all(Array.from({ length: 10 }, (_, n) => young.sign({ n })));
     const identities = await Promise.all(tokens.map((token) => verify(shown(token))));
-    expect(identities.map(({ subject }) => subject)).toEqual(Array.from({ length: 10 }, () => 'anna'));
+    expect(identities.map(({ subject }) => subject)).toEqual(
+      Array.from({ length: 10 }, () => 'anna'),
+    );
     expect(loads).toBe(2);
   });
 
@@ -436,7 +566,9 @@ describe('jwt()', () => {
     const verify = jwt(options(load, { cooldown: 0, cacheFor: 0 }));
     await verify(shown(await known.sign()));
     fails = true;
-    expect(await failure(verify(shown(await unknown.sign())) as Promise<never>)).toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await failure(verify(shown(await unknown.sign())) as Promise<never>)).toMatchObject({
+      code: 'UNAVAILABLE',
+    });
     expect(await verify(shown(await known.sign()))).toMatchObject({ subject: 'anna' });
   });
 
@@ -445,7 +577,9 @@ describe('jwt()', () => {
     const verify = jwt(options({ keys: [one.jwk, two.jwk] }));
     expect(await verify(shown(await one.sign()))).toMatchObject({ subject: 'anna' });
     expect(await verify(shown(await two.sign()))).toMatchObject({ subject: 'anna' });
-    expect(await failure(verify(shown(await stranger.sign())) as Promise<never>)).toMatchObject({ code: 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED' });
+    expect(await failure(verify(shown(await stranger.sign())) as Promise<never>)).toMatchObject({
+      code: 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED',
+    });
   });
 
   test('a token that was verified is not verified again, until it is time', async () => {

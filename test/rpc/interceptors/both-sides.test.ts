@@ -82,7 +82,12 @@ class Stage implements AsyncDisposable {
         for await (const item of items) yield 2 * item;
       },
     });
-    return new Stage(await rig({ services: [service], [side]: { interceptors } }), told, waiting, opener);
+    return new Stage(
+      await rig({ services: [service], [side]: { interceptors } }),
+      told,
+      waiting,
+      opener,
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -107,13 +112,18 @@ describe.each(SIDES)('on a %s', (side) => {
   test.each(ALL)('%s lets calls, answers and errors through as they are', async (_, make) => {
     await using stage = await Stage.open(side, make());
     const { stub } = stage;
-    for (const value of [{ a: [1, 'é'] }, null, 0, 'text']) expect(await stub.echo(value)).toEqual(value);
+    for (const value of [{ a: [1, 'é'] }, null, 0, 'text'])
+      expect(await stub.echo(value)).toEqual(value);
     expect(await stub.echo(undefined)).toBeUndefined();
     const error = await rejection<RpcError>(stub.fail('because'));
     expect(error).toMatchObject({ code: 'UNAVAILABLE', message: 'because', unsent: false });
     expect(error.metadata.is).toBe('kept');
     expect(await stub.tell('one way')).toBeUndefined();
-    expect([await collect(stub.count(3)), await stub.sum([1, 2]), await collect(stub.each([1, 2]))]).toEqual([[0, 1, 2], 3, [2, 4]]);
+    expect([
+      await collect(stub.count(3)),
+      await stub.sum([1, 2]),
+      await collect(stub.each([1, 2])),
+    ]).toEqual([[0, 1, 2], 3, [2, 4]]);
     await until(() => stage.told.all.includes('one way'), 'the oneway call arrives');
     expect(pendingOf(stage.pair.client, stage.pair.server)).toBe(0);
   });
@@ -129,7 +139,10 @@ describe.each(SIDES)('on a %s', (side) => {
 
   test('retry calls an idempotent method again', async () => {
     const errors: string[] = [];
-    await using stage = await Stage.open(side, retry({ attempts: 4, initialDelay: 1, onRetry: ({ code }) => errors.push(code) }));
+    await using stage = await Stage.open(
+      side,
+      retry({ attempts: 4, initialDelay: 1, onRetry: ({ code }) => errors.push(code) }),
+    );
     expect(await outcome(stage.stub.fail('again'))).toBe('UNAVAILABLE');
     expect([stage.told.all, errors]).toEqual([
       ['again', 'again', 'again', 'again'],
@@ -139,13 +152,21 @@ describe.each(SIDES)('on a %s', (side) => {
 
   test('circuitBreaker refuses after failures', async () => {
     await using stage = await Stage.open(side, circuitBreaker({ failures: 2 }));
-    for (const text of ['one', 'two']) expect(await rejection(stage.stub.fail(text))).toMatchObject({ message: text });
+    for (const text of ['one', 'two'])
+      expect(await rejection(stage.stub.fail(text))).toMatchObject({ message: text });
     const error = await rejection<RpcError>(stage.stub.fail('three'));
-    expect([error.code, error.message.startsWith('the circuit of Trial is open'), stage.told.all]).toEqual(['UNAVAILABLE', true, ['one', 'two']]);
+    expect([
+      error.code,
+      error.message.startsWith('the circuit of Trial is open'),
+      stage.told.all,
+    ]).toEqual(['UNAVAILABLE', true, ['one', 'two']]);
   });
 
   test('concurrencyLimit lets calls wait, and refuses more', async () => {
-    await using stage = await Stage.open(side, concurrencyLimit({ limit: 1, queue: 1, queueTimeout: 60_000 }));
+    await using stage = await Stage.open(
+      side,
+      concurrencyLimit({ limit: 1, queue: 1, queueTimeout: 60_000 }),
+    );
     const first = stage.stub.wait();
     await stage.waiting.next();
     const second = stage.stub.echo('second');
@@ -156,7 +177,9 @@ describe.each(SIDES)('on a %s', (side) => {
 
   test('a stream has its slot, and its line, until it ends', async () => {
     const lines = new Inbox<object>('a line');
-    const log = logging({ logger: { info: (details) => lines.push(details), warn: (details) => lines.push(details) } });
+    const log = logging({
+      logger: { info: (details) => lines.push(details), warn: (details) => lines.push(details) },
+    });
     await using stage = await Stage.open(side, log, concurrencyLimit({ limit: 1, queue: 0 }));
     const open = gate();
     async function* inputs(): AsyncGenerator<number> {
@@ -169,7 +192,10 @@ describe.each(SIDES)('on a %s', (side) => {
     expect(await outcome(stage.stub.echo(1))).toBe('RESOURCE_EXHAUSTED');
     expect(await lines.next()).toMatchObject({ method: 'echo', code: 'RESOURCE_EXHAUSTED' });
     open.open();
-    expect([await replies.next(), (await replies.next()).done]).toEqual([{ done: false, value: 4 }, true]);
+    expect([await replies.next(), (await replies.next()).done]).toEqual([
+      { done: false, value: 4 },
+      true,
+    ]);
     expect(await lines.next()).toMatchObject({ method: 'each', code: 'OK' });
     // One that its reader leaves ends too.
     for await (const _ of stage.stub.count(5)) break;
@@ -193,14 +219,21 @@ describe.each(SIDES)('on a %s', (side) => {
 
   test('rateLimit refuses what is too much', async () => {
     await using stage = await Stage.open(side, rateLimit({ perSecond: 2, now: () => 0 }));
-    expect(await Promise.all([1, 2, 3].map((n) => outcome(stage.stub.echo(n))))).toEqual(['ok', 'ok', 'RESOURCE_EXHAUSTED']);
+    expect(await Promise.all([1, 2, 3].map((n) => outcome(stage.stub.echo(n))))).toEqual([
+      'ok',
+      'ok',
+      'RESOURCE_EXHAUSTED',
+    ]);
   });
 
   test('logging writes a line for each', async () => {
     const lines = new Inbox<object>('a line');
     await using stage = await Stage.open(
       side,
-      logging({ logger: { info: (details) => lines.push(details), warn: (details) => lines.push(details) }, slow: Number.POSITIVE_INFINITY }),
+      logging({
+        logger: { info: (details) => lines.push(details), warn: (details) => lines.push(details) },
+        slow: Number.POSITIVE_INFINITY,
+      }),
     );
     await stage.stub.echo('secret');
     await outcome(stage.stub.fail('secret'));
@@ -214,8 +247,18 @@ describe.each(SIDES)('on a %s', (side) => {
   test('their order is the user’s', async () => {
     const codes = new Inbox<string>('a line');
     const log = (name: string): Interceptor =>
-      logging({ logger: { info: () => codes.push(`${name} OK`), warn: (details) => codes.push(`${name} ${(details as { code: string }).code}`) } });
-    await using stage = await Stage.open(side, log('outer'), rateLimit({ perSecond: 1, now: () => 0 }), log('inner'));
+      logging({
+        logger: {
+          info: () => codes.push(`${name} OK`),
+          warn: (details) => codes.push(`${name} ${(details as { code: string }).code}`),
+        },
+      });
+    await using stage = await Stage.open(
+      side,
+      log('outer'),
+      rateLimit({ perSecond: 1, now: () => 0 }),
+      log('inner'),
+    );
     await stage.stub.echo(1);
     await outcome(stage.stub.echo(2));
     expect(await codes.take(3)).toEqual(['inner OK', 'outer OK', 'outer RESOURCE_EXHAUSTED']);
@@ -239,18 +282,24 @@ describe.each(SIDES)('on a %s', (side) => {
 test('a handler that calls its caller back is not kept waiting by the slot that it holds', async () => {
   const Back = contract('Back', { ask: unary<number, number>() });
   const interceptors = [concurrencyLimit({ limit: 1, queueTimeout: 60_000 })];
-  const service = implement(Back, { ask: async (n, { channel }) => 1 + (await channel.stub(Back).ask(n)) });
+  const service = implement(Back, {
+    ask: async (n, { channel }) => 1 + (await channel.stub(Back).ask(n)),
+  });
   await using pair = await rig({
     services: [service],
     server: { interceptors },
     client: { services: [implement(Back, { ask: (n) => 10 * n })], interceptors },
   });
-  expect(await Promise.all([1, 2, 3].map((n) => pair.client.stub(Back).ask(n)))).toEqual([11, 21, 31]);
+  expect(await Promise.all([1, 2, 3].map((n) => pair.client.stub(Back).ask(n)))).toEqual([
+    11, 21, 31,
+  ]);
 });
 
 test('a server bound by timeout() does not wait for a handler that never ends', async () => {
   await using stage = await Stage.open('server', timeout(20));
-  expect(await outcome(stage.stub.wait(undefined, { timeout: Number.POSITIVE_INFINITY }))).toBe('DEADLINE_EXCEEDED');
+  expect(await outcome(stage.stub.wait(undefined, { timeout: Number.POSITIVE_INFINITY }))).toBe(
+    'DEADLINE_EXCEEDED',
+  );
   expect((await stage.waiting.next()).aborted).toBe(true);
   expect(await stage.stub.echo('alive')).toBe('alive');
 });

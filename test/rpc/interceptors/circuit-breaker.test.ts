@@ -1,6 +1,12 @@
 /** circuitBreaker(): when a circuit opens, what passes, and how it closes again. */
 import { describe, expect, test, vi } from 'vitest';
-import { type CircuitBreakerOptions, circuitBreaker, type Invoke, type RpcCode, RpcError } from '../../../src/rpc/index.js';
+import {
+  type CircuitBreakerOptions,
+  circuitBreaker,
+  type Invoke,
+  type RpcCode,
+  RpcError,
+} from '../../../src/rpc/index.js';
 import { RollingCount } from '../../../src/rpc/interceptors/rolling-count.js';
 import { Calls, clientCall, collect, Source, scripted } from '../../fixtures/calls.js';
 import { outcome } from '../../fixtures/rpc.js';
@@ -35,10 +41,17 @@ class Bench {
   readonly invoke: Invoke;
 
   constructor(options: CircuitBreakerOptions = {}) {
-    const onState: CircuitBreakerOptions['onState'] = (key, state) => this.states.push(`${key} ${state}`);
-    this.invoke = circuitBreaker({ failures: 3, ratio: 0.5, window: 1_000, openFor: 500, onState, now: () => this.now, ...options })(
-      this.calls.invoke,
-    );
+    const onState: CircuitBreakerOptions['onState'] = (key, state) =>
+      this.states.push(`${key} ${state}`);
+    this.invoke = circuitBreaker({
+      failures: 3,
+      ratio: 0.5,
+      window: 1_000,
+      openFor: 500,
+      onState,
+      now: () => this.now,
+      ...options,
+    })(this.calls.invoke);
   }
 
   /** A call that ends at once; 'refused' when it did not pass. */
@@ -68,7 +81,9 @@ test('it opens after so many failures, and refuses at once what certainly did no
   bench.now = 100;
   const error = await rejection(bench.invoke(clientCall({ service: 'A' })));
   expect(error).toMatchObject({ code: 'UNAVAILABLE', unsent: true });
-  expect(error.message).toBe('the circuit of A is open: too many calls failed; tries again in 400 ms');
+  expect(error.message).toBe(
+    'the circuit of A is open: too many calls failed; tries again in 400 ms',
+  );
   expect(bench.calls.all).toHaveLength(3);
 });
 
@@ -106,7 +121,13 @@ test('failures of long ago do not count', async () => {
 
 test('what an error of the caller’s making says of the service is that it answers', async () => {
   const bench = new Bench();
-  for (const code of ['INVALID_ARGUMENT', 'NOT_FOUND', 'UNKNOWN', 'CANCELLED', 'UNAUTHENTICATED'] as const)
+  for (const code of [
+    'INVALID_ARGUMENT',
+    'NOT_FOUND',
+    'UNKNOWN',
+    'CANCELLED',
+    'UNAUTHENTICATED',
+  ] as const)
     for (let n = 0; n < 5; n++) await bench.do(failure(code));
   expect(bench.states).toEqual([]);
   const strict = new Bench({ isFailure: ({ code }) => code === 'NOT_FOUND' });
@@ -149,7 +170,11 @@ describe('half-open', () => {
 
   test('so many probes must succeed', async () => {
     const bench = await opened({ probes: 3 });
-    expect([await bench.do(), await bench.do(), bench.states.at(-1)]).toEqual(['ok', 'ok', 'A half-open']);
+    expect([await bench.do(), await bench.do(), bench.states.at(-1)]).toEqual([
+      'ok',
+      'ok',
+      'A half-open',
+    ]);
     expect([await bench.do(), bench.states.at(-1)]).toEqual(['ok', 'A closed']);
   });
 
@@ -159,12 +184,18 @@ describe('half-open', () => {
     expect(await bench.do()).toBe('refused');
     bench.calls.open(3);
     bench.calls.fail(4, failure());
-    expect([await Promise.all(probes), bench.states.at(-1)]).toEqual([['ok', 'UNAVAILABLE'], 'A open']);
+    expect([await Promise.all(probes), bench.states.at(-1)]).toEqual([
+      ['ok', 'UNAVAILABLE'],
+      'A open',
+    ]);
   });
 
   test('a probe whose caller gave up makes room for another', async () => {
     const bench = await opened();
-    expect([await bench.do(failure('CANCELLED')), bench.states.at(-1)]).toEqual(['CANCELLED', 'A half-open']);
+    expect([await bench.do(failure('CANCELLED')), bench.states.at(-1)]).toEqual([
+      'CANCELLED',
+      'A half-open',
+    ]);
     expect([await bench.do(), bench.states.at(-1)]).toEqual(['ok', 'A closed']);
   });
 
@@ -188,7 +219,10 @@ describe('half-open', () => {
     const probe = outcome(bench.invoke(clientCall({ service: 'A' })));
     bench.calls.open(0);
     bench.calls.fail(1, failure());
-    expect([await Promise.all(early), bench.states.at(-1)]).toEqual([['ok', 'UNAVAILABLE'], 'A half-open']);
+    expect([await Promise.all(early), bench.states.at(-1)]).toEqual([
+      ['ok', 'UNAVAILABLE'],
+      'A half-open',
+    ]);
     bench.calls.open(5);
     expect([await probe, bench.states.at(-1)]).toEqual(['ok', 'A closed']);
   });
@@ -213,7 +247,11 @@ describe('keys', () => {
     await bench.fail(1, 'B');
     await bench.fail(2, 'C');
     await bench.fail(1, 'D');
-    expect([bench.states, await bench.do('ok', 'E'), await bench.do('ok', 'A')]).toEqual([['D open'], 'refused', 'ok']);
+    expect([bench.states, await bench.do('ok', 'E'), await bench.do('ok', 'A')]).toEqual([
+      ['D open'],
+      'refused',
+      'ok',
+    ]);
     // A and B have nothing to remember any more.
     bench.now = 1_100;
     expect(await bench.do('ok', 'E')).toBe('ok');
@@ -225,27 +263,37 @@ describe('keys', () => {
 test('a stream counts when it ends', async () => {
   const bench = circuitBreaker({ failures: 1, ratio: 0 });
   const whole = bench(scripted(new Source(1, 2)).invoke);
-  expect([await collect(await whole(clientCall({ kind: 'serverStream' }))), await outcome(whole(clientCall({ kind: 'serverStream' })))]).toEqual([
-    [1, 2],
-    'ok',
-  ]);
+  expect([
+    await collect(await whole(clientCall({ kind: 'serverStream' }))),
+    await outcome(whole(clientCall({ kind: 'serverStream' }))),
+  ]).toEqual([[1, 2], 'ok']);
   const torn = bench(scripted(new Source(1, failure())).invoke);
   const stream = await torn(clientCall({ kind: 'serverStream' }));
   expect(await outcome(torn(clientCall({ kind: 'serverStream' })))).toBe('ok');
-  expect([await outcome(collect(stream)), await outcome(torn(clientCall({ kind: 'serverStream' })))]).toEqual(['UNAVAILABLE', 'UNAVAILABLE']);
-  expect(await rejection(torn(clientCall({ kind: 'serverStream' })))).toMatchObject({ unsent: true });
+  expect([
+    await outcome(collect(stream)),
+    await outcome(torn(clientCall({ kind: 'serverStream' }))),
+  ]).toEqual(['UNAVAILABLE', 'UNAVAILABLE']);
+  expect(await rejection(torn(clientCall({ kind: 'serverStream' })))).toMatchObject({
+    unsent: true,
+  });
 });
 
 test('functions of the user that fail are warnings', async () => {
   const warnings: unknown[] = [];
-  const emit = vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void warnings.push(warning));
+  const emit = vi
+    .spyOn(process, 'emitWarning')
+    .mockImplementation((warning) => void warnings.push(warning));
   try {
     const broken = (): never => {
       throw new Error('my own fault');
     };
     const bench = new Bench({ failures: 1, isFailure: broken, onState: broken });
     expect([await bench.do(failure()), await bench.do()]).toEqual(['UNAVAILABLE', 'refused']);
-    expect(warnings).toMatchObject([{ message: 'isFailure failed: my own fault' }, { message: 'onState failed: my own fault' }]);
+    expect(warnings).toMatchObject([
+      { message: 'isFailure failed: my own fault' },
+      { message: 'onState failed: my own fault' },
+    ]);
   } finally {
     emit.mockRestore();
   }
@@ -253,8 +301,20 @@ test('functions of the user that fail are warnings', async () => {
 
 test('a rolling count forgets what is older than its window, and not before', () => {
   const count = new RollingCount(1_000);
-  expect([count.add(50), count.add(950), count.at(1_049), count.at(1_050), count.at(1_099)]).toEqual([1, 2, 2, 2, 2]);
-  expect([count.at(1_100), count.add(1_999), count.at(2_000), count.at(99_999), count.add(1e9)]).toEqual([1, 2, 1, 0, 1]);
+  expect([
+    count.add(50),
+    count.add(950),
+    count.at(1_049),
+    count.at(1_050),
+    count.at(1_099),
+  ]).toEqual([1, 2, 2, 2, 2]);
+  expect([
+    count.at(1_100),
+    count.add(1_999),
+    count.at(2_000),
+    count.at(99_999),
+    count.add(1e9),
+  ]).toEqual([1, 2, 1, 0, 1]);
   count.clear();
   expect(count.at(1e9)).toBe(0);
 });

@@ -2,8 +2,20 @@
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type ConcurrencyLimitOptions, concurrencyLimit, RpcError } from '../../../src/rpc/index.js';
-import { type CallDraft, Calls, clientCall, collect, receivedCall, Source, scripted } from '../../fixtures/calls.js';
+import {
+  type ConcurrencyLimitOptions,
+  concurrencyLimit,
+  RpcError,
+} from '../../../src/rpc/index.js';
+import {
+  type CallDraft,
+  Calls,
+  clientCall,
+  collect,
+  receivedCall,
+  Source,
+  scripted,
+} from '../../fixtures/calls.js';
 import { fakeTime, pass } from '../../fixtures/fake-time.js';
 import { outcome } from '../../fixtures/rpc.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
@@ -34,7 +46,10 @@ test('so many are under way, the others wait in order, and one more is refused',
   calls.open(1, 'one');
   expect([await answers[1], calls.inputs]).toEqual(['one', [0, 1, 2]]);
   calls.fail(0, new RpcError('ABORTED', 'no'));
-  expect([await outcome(answers[0] as Promise<unknown>), calls.inputs]).toEqual(['ABORTED', [0, 1, 2, 3]]);
+  expect([await outcome(answers[0] as Promise<unknown>), calls.inputs]).toEqual([
+    'ABORTED',
+    [0, 1, 2, 3],
+  ]);
   for (const at of [2, 3]) calls.open(at, at);
   expect(await Promise.all(answers.slice(2))).toEqual([2, 3]);
 });
@@ -53,7 +68,10 @@ test('without a queue nobody waits', async () => {
 
 describe('waiting ends', () => {
   /** One call under way, and what another that waits comes to. */
-  function waiting(options: ConcurrencyLimitOptions, call = clientCall()): { calls: Calls; waits: Promise<RpcError>; free(): Promise<string> } {
+  function waiting(
+    options: ConcurrencyLimitOptions,
+    call = clientCall(),
+  ): { calls: Calls; waits: Promise<RpcError>; free(): Promise<string> } {
     const calls = new Calls();
     const invoke = concurrencyLimit({ limit: 1, ...options })(calls.invoke);
     const first = outcome(invoke(clientCall({ input: 'first' })));
@@ -77,13 +95,20 @@ describe('waiting ends', () => {
     await pass(99);
     expect(calls.inputs).toEqual(['first']);
     await pass(1);
-    expect(await waits).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true, message: 'Service.ask waited 100 ms for others to end' });
+    expect(await waits).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      unsent: true,
+      message: 'Service.ask waited 100 ms for others to end',
+    });
     expect([await free(), calls.inputs]).toEqual(['ok', ['first', 'last']]);
   });
 
   test('with the call’s own time, on both sides', async () => {
     for (const call of [clientCall({ timeout: 50 }), receivedCall({ timeout: 50 })]) {
-      const { waits, calls, free } = waiting({ queueTimeout: 100 }, call as ReturnType<typeof clientCall>);
+      const { waits, calls, free } = waiting(
+        { queueTimeout: 100 },
+        call as ReturnType<typeof clientCall>,
+      );
       await pass(50);
       expect(await waits).toMatchObject({ code: 'DEADLINE_EXCEEDED', unsent: true });
       expect([await free(), calls.inputs]).toEqual(['ok', ['first', 'last']]);
@@ -95,7 +120,11 @@ describe('waiting ends', () => {
     const { waits, calls, free } = waiting({}, clientCall({ signal: abort.signal }));
     abort.abort('enough');
     expect(await waits).toMatchObject({ code: 'CANCELLED', unsent: true, cause: 'enough' });
-    expect([await free(), calls.inputs, getEventListeners(abort.signal, 'abort')]).toEqual(['ok', ['first', 'last'], []]);
+    expect([await free(), calls.inputs, getEventListeners(abort.signal, 'abort')]).toEqual([
+      'ok',
+      ['first', 'last'],
+      [],
+    ]);
   });
 
   test('at once when the caller has given up before', async () => {
@@ -109,11 +138,18 @@ test('a call that waited has the rest of its time', async () => {
   const calls = new Calls();
   const invoke = concurrencyLimit({ limit: 1 })(calls.invoke);
   const abort = new AbortController();
-  const answers = [invoke(clientCall()), invoke(clientCall({ timeout: 1_000, signal: abort.signal })), invoke(receivedCall({ timeout: 1_000 }))];
+  const answers = [
+    invoke(clientCall()),
+    invoke(clientCall({ timeout: 1_000, signal: abort.signal })),
+    invoke(receivedCall({ timeout: 1_000 })),
+  ];
   await pass(300);
   calls.open(0);
   await pass(0);
-  expect([calls.all[1]?.call.deadline, getEventListeners(abort.signal, 'abort')]).toEqual([performance.now() + 700, []]);
+  expect([calls.all[1]?.call.deadline, getEventListeners(abort.signal, 'abort')]).toEqual([
+    performance.now() + 700,
+    [],
+  ]);
   calls.open(1);
   await pass(0);
   // Of a call that came the deadline is an instant.
@@ -129,15 +165,22 @@ test('what is thrown at once frees its slot', async () => {
     throw new RpcError('PERMISSION_DENIED', 'not you');
   });
   const outcomes = await Promise.all([1, 2, 3].map(() => outcome(invoke(clientCall()))));
-  expect([outcomes, times]).toEqual([['PERMISSION_DENIED', 'PERMISSION_DENIED', 'PERMISSION_DENIED'], 3]);
+  expect([outcomes, times]).toEqual([
+    ['PERMISSION_DENIED', 'PERMISSION_DENIED', 'PERMISSION_DENIED'],
+    3,
+  ]);
 });
 
 describe('a stream keeps its slot', () => {
-  async function streaming(draft: CallDraft = {}): Promise<{ stream: AsyncIterable<unknown>; source: Source; next(): Promise<string> }> {
+  async function streaming(
+    draft: CallDraft = {},
+  ): Promise<{ stream: AsyncIterable<unknown>; source: Source; next(): Promise<string> }> {
     const source = new Source(1, 2, 3);
     const invoke = concurrencyLimit({ limit: 1, queue: 0 })(scripted(source, 'done').invoke);
     return {
-      stream: (await invoke(clientCall({ ...draft, kind: 'serverStream' }))) as AsyncIterable<unknown>,
+      stream: (await invoke(
+        clientCall({ ...draft, kind: 'serverStream' }),
+      )) as AsyncIterable<unknown>,
       source,
       next: () => outcome(invoke(clientCall())),
     };
@@ -146,13 +189,21 @@ describe('a stream keeps its slot', () => {
   test('until it is read to its end', async () => {
     const { stream, next } = await streaming();
     const items = stream[Symbol.asyncIterator]();
-    for (const value of [1, 2, 3]) expect([await items.next(), await next()]).toEqual([{ done: false, value }, 'RESOURCE_EXHAUSTED']);
+    for (const value of [1, 2, 3])
+      expect([await items.next(), await next()]).toEqual([
+        { done: false, value },
+        'RESOURCE_EXHAUSTED',
+      ]);
     expect([await items.next(), await next()]).toEqual([{ done: true, value: 'the end' }, 'ok']);
   });
 
   test('until it fails', async () => {
-    const invoke = concurrencyLimit({ limit: 1, queue: 0 })(scripted(new Source(1, new RpcError('ABORTED', 'torn')), 'done').invoke);
-    expect(await outcome(collect(await invoke(clientCall({ kind: 'serverStream' }))))).toBe('ABORTED');
+    const invoke = concurrencyLimit({ limit: 1, queue: 0 })(
+      scripted(new Source(1, new RpcError('ABORTED', 'torn')), 'done').invoke,
+    );
+    expect(await outcome(collect(await invoke(clientCall({ kind: 'serverStream' }))))).toBe(
+      'ABORTED',
+    );
     expect(await outcome(invoke(clientCall()))).toBe('ok');
   });
 
@@ -166,10 +217,17 @@ describe('a stream keeps its slot', () => {
     const abort = new AbortController();
     const aborted = await streaming({ signal: abort.signal });
     const late = await streaming({ timeout: 100 });
-    expect([await aborted.next(), await late.next()]).toEqual(['RESOURCE_EXHAUSTED', 'RESOURCE_EXHAUSTED']);
+    expect([await aborted.next(), await late.next()]).toEqual([
+      'RESOURCE_EXHAUSTED',
+      'RESOURCE_EXHAUSTED',
+    ]);
     abort.abort();
     await pass(100);
-    expect([await aborted.next(), await late.next(), getEventListeners(abort.signal, 'abort')]).toEqual(['ok', 'ok', []]);
+    expect([
+      await aborted.next(),
+      await late.next(),
+      getEventListeners(abort.signal, 'abort'),
+    ]).toEqual(['ok', 'ok', []]);
     // What was read after all is no second end.
     await collect(aborted.stream);
     expect(await aborted.next()).toBe('ok');
@@ -178,8 +236,14 @@ describe('a stream keeps its slot', () => {
 
 test('whatever happens, never more than the limit, and all slots come back', async () => {
   const step = fc.oneof(
-    fc.record({ kind: fc.constant('call' as const), timeout: fc.option(fc.integer({ min: 1, max: 300 }), { nil: undefined }) }),
-    fc.record({ kind: fc.constantFrom('open' as const, 'fail' as const, 'abort' as const), at: fc.nat({ max: 30 }) }),
+    fc.record({
+      kind: fc.constant('call' as const),
+      timeout: fc.option(fc.integer({ min: 1, max: 300 }), { nil: undefined }),
+    }),
+    fc.record({
+      kind: fc.constantFrom('open' as const, 'fail' as const, 'abort' as const),
+      at: fc.nat({ max: 30 }),
+    }),
     fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 200 }) }),
   );
   await fc.assert(
@@ -199,7 +263,9 @@ test('whatever happens, never more than the limit, and all slots come back', asy
         if (one.kind === 'call') {
           const abort = new AbortController();
           aborts.push(abort);
-          outcomes.push(outcome(invoke(clientCall({ timeout: one.timeout, signal: abort.signal }))));
+          outcomes.push(
+            outcome(invoke(clientCall({ timeout: one.timeout, signal: abort.signal }))),
+          );
         } else if (one.kind === 'pass') await pass(one.ms);
         else if (one.kind === 'abort') aborts[one.at]?.abort();
         else end(one.at, one.kind);

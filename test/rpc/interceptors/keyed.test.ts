@@ -1,4 +1,7 @@
-/** States by keys that a stranger chooses: neither their number nor their length takes memory without a limit. */
+/**
+ * States by keys that a stranger chooses: neither their number nor their length takes memory
+ * without a limit.
+ */
 import { expect, test } from 'vitest';
 import { KeyedStates } from '../../../src/rpc/interceptors/keyed.js';
 

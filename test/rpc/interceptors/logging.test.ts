@@ -1,6 +1,12 @@
 /** logging(): one line for each call, and nothing in it that is not asked for. */
 import { expect, test, vi } from 'vitest';
-import { type Call, LOGGING_DEFAULTS, type LoggingOptions, logging, RpcError } from '../../../src/rpc/index.js';
+import {
+  type Call,
+  LOGGING_DEFAULTS,
+  type LoggingOptions,
+  logging,
+  RpcError,
+} from '../../../src/rpc/index.js';
 import { clientCall, collect, receivedCall, Source, scripted } from '../../fixtures/calls.js';
 import { outcome } from '../../fixtures/rpc.js';
 import { thrown } from '../../fixtures/transports.js';
@@ -40,14 +46,29 @@ test.each<[string, unknown]>([
 });
 
 test('a line says what, whence, with what outcome and how long', async () => {
-  const { lines, invoke } = bench(12.34567, {}, 'done', new RpcError('NOT_FOUND', 'the secret is not here', { metadata: { token: 'secret' } }));
+  const { lines, invoke } = bench(
+    12.34567,
+    {},
+    'done',
+    new RpcError('NOT_FOUND', 'the secret is not here', { metadata: { token: 'secret' } }),
+  );
   await invoke(clientCall({ input: 'secret' }));
   await invoke(receivedCall({ input: 'secret', peer: 'tcp://127.0.0.1:50100' }));
   expect(lines).toEqual([
-    ['info', { service: 'Service', method: 'ask', peer: undefined, code: 'OK', ms: 12.346 }, 'Service.ask done, 12.346 ms'],
+    [
+      'info',
+      { service: 'Service', method: 'ask', peer: undefined, code: 'OK', ms: 12.346 },
+      'Service.ask done, 12.346 ms',
+    ],
     [
       'warn',
-      { service: 'Service', method: 'ask', peer: 'tcp://127.0.0.1:50100', code: 'NOT_FOUND', ms: 12.346 },
+      {
+        service: 'Service',
+        method: 'ask',
+        peer: 'tcp://127.0.0.1:50100',
+        code: 'NOT_FOUND',
+        ms: 12.346,
+      },
       'Service.ask failed: NOT_FOUND, 12.346 ms',
     ],
   ]);
@@ -63,7 +84,9 @@ test('a slow call is a warning', async () => {
   ] as const) {
     const { lines, invoke } = bench(takes, options);
     await invoke(clientCall());
-    expect(lines.map(([given, , message]) => [given, message.includes('slow')])).toEqual([[level, level === 'warn']]);
+    expect(lines.map(([given, , message]) => [given, message.includes('slow')])).toEqual([
+      [level, level === 'warn'],
+    ]);
   }
 });
 
@@ -71,17 +94,30 @@ test('only slow and failed ones, if that is wanted', async () => {
   const quick = bench(1, { all: false }, 'done', new Error('not an RpcError'));
   expect([await quick.invoke(clientCall()), quick.lines]).toEqual(['ok', []]);
   await quick.invoke(clientCall());
-  expect(quick.lines).toMatchObject([['warn', { code: 'UNKNOWN' }, 'Service.ask failed: UNKNOWN, 1 ms']]);
+  expect(quick.lines).toMatchObject([
+    ['warn', { code: 'UNKNOWN' }, 'Service.ask failed: UNKNOWN, 1 ms'],
+  ]);
   const slow = bench(5_000, { all: false });
   await slow.invoke(clientCall());
-  expect(slow.lines).toMatchObject([['warn', { code: 'OK', ms: 5_000 }, 'Service.ask was slow, 5000 ms']]);
+  expect(slow.lines).toMatchObject([
+    ['warn', { code: 'OK', ms: 5_000 }, 'Service.ask was slow, 5000 ms'],
+  ]);
 });
 
 test('more is in the line when the user puts it there', async () => {
-  const details: LoggingOptions['details'] = ({ input }, error) => ({ input, because: error?.message });
+  const details: LoggingOptions['details'] = ({ input }, error) => ({
+    input,
+    because: error?.message,
+  });
   const { lines, invoke } = bench(1, { details }, new RpcError('ABORTED', 'a conflict'));
   await invoke(clientCall({ input: 5 }));
-  expect(lines).toMatchObject([['warn', { method: 'ask', code: 'ABORTED', input: 5, because: 'a conflict' }, 'Service.ask failed: ABORTED, 1 ms']]);
+  expect(lines).toMatchObject([
+    [
+      'warn',
+      { method: 'ask', code: 'ABORTED', input: 5, because: 'a conflict' },
+      'Service.ask failed: ABORTED, 1 ms',
+    ],
+  ]);
 });
 
 test('a stream has its line at its end, however it ends', async () => {
@@ -100,13 +136,17 @@ test('a stream has its line at its end, however it ends', async () => {
 
 test('a logger that fails is a warning, and the call goes on', async () => {
   const warnings: unknown[] = [];
-  const emit = vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void warnings.push(warning));
+  const emit = vi
+    .spyOn(process, 'emitWarning')
+    .mockImplementation((warning) => void warnings.push(warning));
   try {
     const details = (): never => {
       throw new Error('my own fault');
     };
     expect(await bench(1, { details }).invoke(clientCall())).toBe('ok');
-    expect(warnings).toMatchObject([{ code: 'HANDLER_FAILED', message: 'the logger failed: my own fault' }]);
+    expect(warnings).toMatchObject([
+      { code: 'HANDLER_FAILED', message: 'the logger failed: my own fault' },
+    ]);
   } finally {
     emit.mockRestore();
   }

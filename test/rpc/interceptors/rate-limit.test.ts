@@ -1,6 +1,11 @@
 /** rateLimit(): so many calls a second, apart for each key, and no memory for endless keys. */
 import { expect, test } from 'vitest';
-import { type Invoke, isReceived, type RateLimitOptions, rateLimit } from '../../../src/rpc/index.js';
+import {
+  type Invoke,
+  isReceived,
+  type RateLimitOptions,
+  rateLimit,
+} from '../../../src/rpc/index.js';
 import { KeyedStates } from '../../../src/rpc/interceptors/keyed.js';
 import { clientCall, receivedCall, scripted } from '../../fixtures/calls.js';
 import { outcome } from '../../fixtures/rpc.js';
@@ -22,7 +27,9 @@ test.each<[string, unknown]>([
 
 /** How many of `times` calls pass. */
 async function passing(invoke: Invoke, times: number, service?: string): Promise<number> {
-  const outcomes = await Promise.all(Array.from({ length: times }, () => outcome(invoke(clientCall({ service })))));
+  const outcomes = await Promise.all(
+    Array.from({ length: times }, () => outcome(invoke(clientCall({ service })))),
+  );
   expect(outcomes.filter((one) => one !== 'ok' && one !== 'RESOURCE_EXHAUSTED')).toEqual([]);
   return outcomes.filter((one) => one === 'ok').length;
 }
@@ -51,7 +58,11 @@ test('what is refused certainly did not run', async () => {
   const limited = rateLimit({ perSecond: 1, now: () => 0 })(invoke);
   expect(await limited(clientCall())).toBe('done');
   const error = await rejection(limited(clientCall()));
-  expect(error).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true, message: 'Service.ask was refused: more than 1 calls a second' });
+  expect(error).toMatchObject({
+    code: 'RESOURCE_EXHAUSTED',
+    unsent: true,
+    message: 'Service.ask was refused: more than 1 calls a second',
+  });
   expect(calls).toHaveLength(1);
 });
 
@@ -60,12 +71,19 @@ test.each([
   [0.5, 1],
   [2.5, 3],
 ])('without a burst %d a second are %i at once', async (perSecond, expected) => {
-  expect(await passing(rateLimit({ perSecond, now: () => 0 })(scripted('done').invoke), 50)).toBe(expected);
+  expect(await passing(rateLimit({ perSecond, now: () => 0 })(scripted('done').invoke), 50)).toBe(
+    expected,
+  );
 });
 
 test('each key has its own, such as each peer', async () => {
-  const invoke = rateLimit({ perSecond: 2, now: () => 0, key: (call) => (isReceived(call) ? call.peer : '') })(scripted('done').invoke);
-  const from = (peer: string): Promise<string[]> => Promise.all([1, 2, 3].map(() => outcome(invoke(receivedCall({ peer })))));
+  const invoke = rateLimit({
+    perSecond: 2,
+    now: () => 0,
+    key: (call) => (isReceived(call) ? call.peer : ''),
+  })(scripted('done').invoke);
+  const from = (peer: string): Promise<string[]> =>
+    Promise.all([1, 2, 3].map(() => outcome(invoke(receivedCall({ peer })))));
   expect([await from('a'), await from('b')]).toEqual([
     ['ok', 'ok', 'RESOURCE_EXHAUSTED'],
     ['ok', 'ok', 'RESOURCE_EXHAUSTED'],
@@ -74,9 +92,17 @@ test('each key has its own, such as each peer', async () => {
 
 test('endless keys share one count, and those that have rested make room', async () => {
   let now = 0;
-  const invoke = rateLimit({ perSecond: 1, burst: 3, maxKeys: 2, now: () => now, key: ({ method }) => method.service })(scripted('done').invoke);
+  const invoke = rateLimit({
+    perSecond: 1,
+    burst: 3,
+    maxKeys: 2,
+    now: () => now,
+    key: ({ method }) => method.service,
+  })(scripted('done').invoke);
   expect([await passing(invoke, 3, 'a'), await passing(invoke, 1, 'b')]).toEqual([3, 1]);
-  const flood = await Promise.all(Array.from({ length: 1_000 }, (_, n) => passing(invoke, 1, `forged ${n}`)));
+  const flood = await Promise.all(
+    Array.from({ length: 1_000 }, (_, n) => passing(invoke, 1, `forged ${n}`)),
+  );
   expect(flood.reduce((sum, one) => sum + one)).toBe(3);
   // Nobody was thrown out to begin anew.
   expect([await passing(invoke, 3, 'a'), await passing(invoke, 3, 'b')]).toEqual([0, 2]);
@@ -100,8 +126,18 @@ test('states by key are bounded, and a flood of keys does not cost a walk each',
   const own = Array.from({ length: 100 }, (_, n) => states.of(`${n}`));
   const shared = states.of('100');
   for (let n = 0; n < 10_000; n++) expect(states.of(`more ${n}`)).toBe(shared);
-  expect([states.size, looks, states.of('7') === own[7], new Set([...own, shared]).size]).toEqual([100, 100, true, 101]);
+  expect([states.size, looks, states.of('7') === own[7], new Set([...own, shared]).size]).toEqual([
+    100,
+    100,
+    true,
+    101,
+  ]);
   for (const state of own.slice(0, 50)) idle.add(state);
   now = 1_000;
-  expect([states.of('new') === shared, states.size, states.of('0') === own[0], states.of('99') === own[99]]).toEqual([false, 51, false, true]);
+  expect([
+    states.of('new') === shared,
+    states.size,
+    states.of('0') === own[0],
+    states.of('99') === own[99],
+  ]).toEqual([false, 51, false, true]);
 });

@@ -20,11 +20,14 @@ describe('RetryBudget', () => {
     [1000, 60],
     [100, 60],
     [2000, 10],
-  ])('in a storm of %i calls/s for %i s it adds at most 20 %% and 10 a second, and what a quiet start holds', (rate, seconds) => {
-    const granted = storm(rate, seconds);
-    expect(granted).toBeLessThanOrEqual(0.2 * rate * seconds + 10 * seconds + 100);
-    expect(granted).toBeGreaterThan(0.15 * rate * seconds);
-  });
+  ])(
+    'in a storm of %i calls/s for %i s it adds at most 20 %% and 10 a second, and what a quiet start holds',
+    (rate, seconds) => {
+      const granted = storm(rate, seconds);
+      expect(granted).toBeLessThanOrEqual(0.2 * rate * seconds + 10 * seconds + 100);
+      expect(granted).toBeGreaterThan(0.15 * rate * seconds);
+    },
+  );
 
   it('few calls may all be tried again', () => {
     expect(storm(5, 60)).toBe(300);

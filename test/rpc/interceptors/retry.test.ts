@@ -1,7 +1,15 @@
 /** retry(): what is tried again, when, and how often. */
 import { getEventListeners } from 'node:events';
 import { describe, expect, test, vi } from 'vitest';
-import { type MethodKind, RETRY_DEFAULTS, RetryBudget, type RetryOptions, type RpcCode, RpcError, retry } from '../../../src/rpc/index.js';
+import {
+  type MethodKind,
+  RETRY_DEFAULTS,
+  RetryBudget,
+  type RetryOptions,
+  type RpcCode,
+  RpcError,
+  retry,
+} from '../../../src/rpc/index.js';
 import { type CallDraft, clientCall, receivedCall, scripted } from '../../fixtures/calls.js';
 import { fakeTime, pass } from '../../fixtures/fake-time.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
@@ -31,7 +39,11 @@ test.each<[string, unknown]>([
 });
 
 /** What comes of calls that fail once, with `error`. */
-async function secondTry(error: unknown, draft: CallDraft, options: RetryOptions = {}): Promise<boolean> {
+async function secondTry(
+  error: unknown,
+  draft: CallDraft,
+  options: RetryOptions = {},
+): Promise<boolean> {
   const { invoke, calls } = scripted(error, 'done');
   const answer = retry(options)(invoke)(clientCall(draft)).then(
     () => true,
@@ -71,13 +83,19 @@ describe('what is safe', () => {
   });
 
   test('nothing but RpcErrors', async () => {
-    for (const error of [new Error('x'), Object.assign(new Error('x'), { code: 'UNAVAILABLE', unsent: true })])
+    for (const error of [
+      new Error('x'),
+      Object.assign(new Error('x'), { code: 'UNAVAILABLE', unsent: true }),
+    ])
       expect(await secondTry(error, { idempotent: true })).toBe(false);
   });
 
-  test.each(['serverStream', 'clientStream', 'duplex'])('a %s is never tried again', async (kind) => {
-    expect(await secondTry(unsent, { kind: kind as MethodKind, idempotent: true })).toBe(false);
-  });
+  test.each(['serverStream', 'clientStream', 'duplex'])(
+    'a %s is never tried again',
+    async (kind) => {
+      expect(await secondTry(unsent, { kind: kind as MethodKind, idempotent: true })).toBe(false);
+    },
+  );
 
   test('a oneway call is', async () => {
     expect(await secondTry(unsent, { kind: 'oneway' })).toBe(true);
@@ -86,7 +104,9 @@ describe('what is safe', () => {
   test('on a server only what is idempotent: the handler would run again', async () => {
     for (const idempotent of [true, false]) {
       const { invoke, calls } = scripted(unsent, 'done');
-      const answer = retry()(invoke)(receivedCall({ idempotent, timeout: 1_000 })).catch(() => 'failed');
+      const answer = retry()(invoke)(receivedCall({ idempotent, timeout: 1_000 })).catch(
+        () => 'failed',
+      );
       await pass(100);
       expect([await answer, calls.length]).toEqual(idempotent ? ['done', 2] : ['failed', 1]);
     }
@@ -104,13 +124,16 @@ describe('what is safe', () => {
 });
 
 describe('how often', () => {
-  test.each([1, 2, 5])('at most %i attempts, and the last error is the caller’s', async (attempts) => {
-    const errors = [1, 2, 3, 4, 5, 6].map(() => failure('UNAVAILABLE', true));
-    const { invoke, calls } = scripted(...errors);
-    const error = rejection(retry({ attempts })(invoke)(clientCall()));
-    await pass(ENOUGH);
-    expect([await error, calls.length]).toEqual([errors[attempts - 1], attempts]);
-  });
+  test.each([1, 2, 5])(
+    'at most %i attempts, and the last error is the caller’s',
+    async (attempts) => {
+      const errors = [1, 2, 3, 4, 5, 6].map(() => failure('UNAVAILABLE', true));
+      const { invoke, calls } = scripted(...errors);
+      const error = rejection(retry({ attempts })(invoke)(clientCall()));
+      await pass(ENOUGH);
+      expect([await error, calls.length]).toEqual([errors[attempts - 1], attempts]);
+    },
+  );
 
   test('the budget bounds what may have run, not what found nobody', async () => {
     const budget = new RetryBudget({ ratio: 0, perSecond: 0.1 });
@@ -123,9 +146,12 @@ describe('how often', () => {
       return calls.length;
     };
     // It holds one second try, for whoever shares it.
-    expect([await outcomes(lost), await outcomes(lost), await outcomes(failure('RESOURCE_EXHAUSTED', true)), await outcomes(unsent)]).toEqual([
-      2, 1, 1, 2,
-    ]);
+    expect([
+      await outcomes(lost),
+      await outcomes(lost),
+      await outcomes(failure('RESOURCE_EXHAUSTED', true)),
+      await outcomes(unsent),
+    ]).toEqual([2, 1, 1, 2]);
   });
 
   test('each call fills the budget', async () => {
@@ -149,15 +175,23 @@ describe('when', () => {
         random.mockReturnValue(value);
         const delays: number[] = [];
         const { invoke, calls } = scripted(unsent);
-        const onRetry: RetryOptions['onRetry'] = (error, call, delay) => delays.push(error === unsent && call.method.name === 'ask' ? delay : -1);
-        const error = rejection(retry({ attempts: 5, initialDelay: 100, maxDelay: 300, onRetry })(invoke)(clientCall()));
+        const onRetry: RetryOptions['onRetry'] = (error, call, delay) =>
+          delays.push(error === unsent && call.method.name === 'ask' ? delay : -1);
+        const error = rejection(
+          retry({ attempts: 5, initialDelay: 100, maxDelay: 300, onRetry })(invoke)(clientCall()),
+        );
         const times: number[] = [];
         for (const delay of expected) {
           await pass(delay - 1);
           times.push(calls.length);
           await pass(1);
         }
-        expect([delays, times, calls.length, await error]).toEqual([expected, [1, 2, 3, 4], 5, unsent]);
+        expect([delays, times, calls.length, await error]).toEqual([
+          expected,
+          [1, 2, 3, 4],
+          5,
+          unsent,
+        ]);
       }
     } finally {
       random.mockRestore();
@@ -174,7 +208,10 @@ describe('when', () => {
   });
 
   test('not when the pause would outlast it: the error comes at once', async () => {
-    for (const call of [clientCall({ timeout: 20, idempotent: true }), receivedCall({ timeout: 20, idempotent: true })]) {
+    for (const call of [
+      clientCall({ timeout: 20, idempotent: true }),
+      receivedCall({ timeout: 20, idempotent: true }),
+    ]) {
       const { invoke, calls } = scripted(lost);
       expect(await rejection(retry({ initialDelay: 100 })(invoke)(call))).toBe(lost);
       expect(calls).toHaveLength(1);
@@ -184,15 +221,22 @@ describe('when', () => {
   test.each([
     ['unsent', unsent, true],
     ['may have run', lost, false],
-  ])('a pause ends at once when the caller gives up: what %s is still that', async (_, error, isUnsent) => {
-    const abort = new AbortController();
-    const { invoke, calls } = scripted(error);
-    const answer = rejection(retry({ initialDelay: 1_000 })(invoke)(clientCall({ idempotent: true, signal: abort.signal })));
-    await pass(100);
-    abort.abort('enough');
-    expect(await answer).toMatchObject({ code: 'CANCELLED', unsent: isUnsent, cause: 'enough' });
-    expect([calls.length, getEventListeners(abort.signal, 'abort')]).toEqual([1, []]);
-  });
+  ])(
+    'a pause ends at once when the caller gives up: what %s is still that',
+    async (_, error, isUnsent) => {
+      const abort = new AbortController();
+      const { invoke, calls } = scripted(error);
+      const answer = rejection(
+        retry({ initialDelay: 1_000 })(invoke)(
+          clientCall({ idempotent: true, signal: abort.signal }),
+        ),
+      );
+      await pass(100);
+      abort.abort('enough');
+      expect(await answer).toMatchObject({ code: 'CANCELLED', unsent: isUnsent, cause: 'enough' });
+      expect([calls.length, getEventListeners(abort.signal, 'abort')]).toEqual([1, []]);
+    },
+  );
 
   test('not after the caller gave up; and a signal that never aborts is let go', async () => {
     const abort = new AbortController();
@@ -208,7 +252,9 @@ describe('when', () => {
 
 test('a hook that fails is a warning, and the call goes on', async () => {
   const warnings: unknown[] = [];
-  const emit = vi.spyOn(process, 'emitWarning').mockImplementation((warning) => void warnings.push(warning));
+  const emit = vi
+    .spyOn(process, 'emitWarning')
+    .mockImplementation((warning) => void warnings.push(warning));
   try {
     const onRetry = (): void => {
       throw new Error('my own fault');
@@ -216,12 +262,19 @@ test('a hook that fails is a warning, and the call goes on', async () => {
     const answer = retry({ onRetry })(scripted(unsent, 'done').invoke)(clientCall());
     await pass(100);
     expect(await answer).toBe('done');
-    expect(warnings).toMatchObject([{ code: 'HANDLER_FAILED', message: 'onRetry failed: my own fault' }]);
+    expect(warnings).toMatchObject([
+      { code: 'HANDLER_FAILED', message: 'onRetry failed: my own fault' },
+    ]);
   } finally {
     emit.mockRestore();
   }
 });
 
 test('the defaults are few and short', () => {
-  expect(RETRY_DEFAULTS).toEqual({ attempts: 3, initialDelay: 50, maxDelay: 2_000, codes: ['UNAVAILABLE'] });
+  expect(RETRY_DEFAULTS).toEqual({
+    attempts: 3,
+    initialDelay: 50,
+    maxDelay: 2_000,
+    codes: ['UNAVAILABLE'],
+  });
 });

@@ -2,7 +2,14 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { type CallContext, type RpcError, timeout } from '../../../src/rpc/index.js';
-import { Calls, clientCall, collect, receivedCall, Source, scripted } from '../../fixtures/calls.js';
+import {
+  Calls,
+  clientCall,
+  collect,
+  receivedCall,
+  Source,
+  scripted,
+} from '../../fixtures/calls.js';
 import { fakeTime, pass } from '../../fixtures/fake-time.js';
 import { outcome } from '../../fixtures/rpc.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
@@ -10,9 +17,12 @@ import { gate } from '../../fixtures/waiting.js';
 
 fakeTime();
 
-test.each([0, -1, Number.NaN, '5', undefined, null])('a bound of %s is refused when it is made', (ms) => {
-  expect(thrown(() => timeout(ms as number))).toMatchObject({ code: 'BAD_OPTION' });
-});
+test.each([0, -1, Number.NaN, '5', undefined, null])(
+  'a bound of %s is refused when it is made',
+  (ms) => {
+    expect(thrown(() => timeout(ms as number))).toMatchObject({ code: 'BAD_OPTION' });
+  },
+);
 
 test.each<[of: number | undefined, limit: number, timeout: number | undefined]>([
   [undefined, 100, 100],
@@ -40,7 +50,10 @@ describe('on a server', () => {
     await pass(99);
     expect(signal.aborted).toBe(false);
     await pass(1);
-    expect(await answer).toMatchObject({ code: 'DEADLINE_EXCEEDED', message: 'Service.ask was not done within 100 ms' });
+    expect(await answer).toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      message: 'Service.ask was not done within 100 ms',
+    });
     expect(signal.reason).toBe(await answer);
     // A signal that is touched too late has aborted too, and what comes late is nobody's.
     expect(context.with({ metadata: {} }).signal).toBe(signal);
@@ -102,19 +115,25 @@ describe('a stream on a server', () => {
   });
 
   test('that is at its end in time is the same', async () => {
-    const stream = await timeout(100)(scripted(new Source(1, 2)).invoke)(receivedCall({ kind: 'serverStream' }));
+    const stream = await timeout(100)(scripted(new Source(1, 2)).invoke)(
+      receivedCall({ kind: 'serverStream' }),
+    );
     expect(await collect(stream)).toEqual([1, 2]);
   });
 
   test('that fails, fails', async () => {
-    const stream = await timeout(100)(scripted(new Source(1, new TypeError('torn'))).invoke)(receivedCall({ kind: 'serverStream' }));
+    const stream = await timeout(100)(scripted(new Source(1, new TypeError('torn'))).invoke)(
+      receivedCall({ kind: 'serverStream' }),
+    );
     await expect(collect(stream)).rejects.toThrow('torn');
   });
 
   test('that is late fails where it is read, and its source is left', async () => {
     const more = gate<never>();
     const source = Object.assign(new Source(), { next: () => more.promise });
-    const stream = await timeout(100)(scripted(source).invoke)(receivedCall({ kind: 'serverStream' }));
+    const stream = await timeout(100)(scripted(source).invoke)(
+      receivedCall({ kind: 'serverStream' }),
+    );
     const read = outcome(collect(stream));
     await pass(100);
     expect([await read, source.left]).toEqual(['DEADLINE_EXCEEDED', true]);
@@ -122,14 +141,18 @@ describe('a stream on a server', () => {
 
   test('that nobody reads is left when its time is over, and fails whoever comes later', async () => {
     const source = new Source(1);
-    const stream = await timeout(100)(scripted(source).invoke)(receivedCall({ kind: 'serverStream' }));
+    const stream = await timeout(100)(scripted(source).invoke)(
+      receivedCall({ kind: 'serverStream' }),
+    );
     await pass(100);
     expect([source.left, await outcome(collect(stream))]).toEqual([true, 'DEADLINE_EXCEEDED']);
   });
 
   test('that its reader leaves is left', async () => {
     const source = new Source(1, 2);
-    const stream = (await timeout(100)(scripted(source).invoke)(receivedCall({ kind: 'serverStream' }))) as AsyncIterable<unknown>;
+    const stream = (await timeout(100)(scripted(source).invoke)(
+      receivedCall({ kind: 'serverStream' }),
+    )) as AsyncIterable<unknown>;
     for await (const _ of stream) break;
     expect(source.left).toBe(true);
   });
@@ -137,7 +160,9 @@ describe('a stream on a server', () => {
   test('that begins too late is left', async () => {
     const source = new Source(1);
     const begin = gate<Source>();
-    const answer = outcome(timeout(100)(() => begin.promise)(receivedCall({ kind: 'serverStream' })));
+    const answer = outcome(
+      timeout(100)(() => begin.promise)(receivedCall({ kind: 'serverStream' })),
+    );
     await pass(100);
     expect(await answer).toBe('DEADLINE_EXCEEDED');
     begin.open(source);

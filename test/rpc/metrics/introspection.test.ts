@@ -18,7 +18,12 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { ListsSchema, MapValuesSchema, OneofsSchema, ScalarsSchema } from '../../fixtures/protobuf/proto3_pb.js';
+import {
+  ListsSchema,
+  MapValuesSchema,
+  OneofsSchema,
+  ScalarsSchema,
+} from '../../fixtures/protobuf/proto3_pb.js';
 import { freeMemory, RawPeer, testService } from '../../fixtures/rpc.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
@@ -27,7 +32,12 @@ noLeaks();
 const Shop = contract(
   'Shop',
   {
-    price: unary({ input: z.object({ item: z.string() }), output: z.number(), idempotent: true, timeout: 700 }),
+    price: unary({
+      input: z.object({ item: z.string() }),
+      output: z.number(),
+      idempotent: true,
+      timeout: 700,
+    }),
     wait: unary<void, string>(),
     tell: oneway<string>(),
     list: serverStream<number, string>(),
@@ -47,7 +57,10 @@ function shopService(open: Promise<void> = Promise.resolve()): Service {
   });
 }
 
-async function rig(options: RpcServerOptions = { introspection: true }, services: readonly Service[] = [shopService()]) {
+async function rig(
+  options: RpcServerOptions = { introspection: true },
+  services: readonly Service[] = [shopService()],
+) {
   const server = await serve(freeMemory(), services, options);
   const client = await connect(server.address, { reconnect: false, connections: 1 });
   return {
@@ -88,7 +101,14 @@ describe('Introspection', () => {
       version: 'v2',
       codecs: ['json'],
       methods: [
-        { name: 'price', kind: 'unary', idempotent: true, timeout: 700, input: { vendor: 'zod' }, output: { vendor: 'zod' } },
+        {
+          name: 'price',
+          kind: 'unary',
+          idempotent: true,
+          timeout: 700,
+          input: { vendor: 'zod' },
+          output: { vendor: 'zod' },
+        },
         { name: 'wait', kind: 'unary', idempotent: false },
         { name: 'tell', kind: 'oneway', idempotent: false },
         { name: 'list', kind: 'serverStream', idempotent: false },
@@ -96,7 +116,10 @@ describe('Introspection', () => {
     });
     expect(demo).toMatchObject({ version: 'v1.0', codecs: ['protobuf', 'json'] });
     const add = demo?.methods.find(({ name }) => name === 'Add');
-    expect(add?.input).toMatchObject({ vendor: 'protobuf', fields: [{ name: 'A', number: 1, type: 'int32' }, {}] });
+    expect(add?.input).toMatchObject({
+      vendor: 'protobuf',
+      fields: [{ name: 'A', number: 1, type: 'int32' }, {}],
+    });
     const event = demo?.methods.find(({ name }) => name === 'Event');
     expect(event).toMatchObject({ kind: 'oneway', input: { vendor: 'protobuf' } });
     expect(event?.output).toBeUndefined();
@@ -112,15 +135,24 @@ describe('Introspection', () => {
       protobufJsonBody(schema)
         .describe?.()
         .fields?.map(({ type }) => type) ?? [];
-    expect(typesOf(ScalarsSchema)).toEqual(expect.arrayContaining(['double', 'int64', 'sfixed32', 'bool', 'string', 'bytes']));
-    expect(typesOf(ListsSchema)).toEqual(
-      expect.arrayContaining(['repeated double', 'repeated getty.test.proto3.Color', 'repeated getty.test.proto3.Small']),
+    expect(typesOf(ScalarsSchema)).toEqual(
+      expect.arrayContaining(['double', 'int64', 'sfixed32', 'bool', 'string', 'bytes']),
     );
-    expect(typesOf(MapValuesSchema)).toEqual(expect.arrayContaining(['map<string, double>', 'map<string, getty.test.proto3.Small>']));
+    expect(typesOf(ListsSchema)).toEqual(
+      expect.arrayContaining([
+        'repeated double',
+        'repeated getty.test.proto3.Color',
+        'repeated getty.test.proto3.Small',
+      ]),
+    );
+    expect(typesOf(MapValuesSchema)).toEqual(
+      expect.arrayContaining(['map<string, double>', 'map<string, getty.test.proto3.Small>']),
+    );
     const { vendor, type, fields = [] } = protobufJsonBody(OneofsSchema).describe?.() ?? {};
     expect([vendor, type]).toEqual(['protobuf', OneofsSchema.typeName]);
     expect(fields.some(({ oneof }) => oneof !== undefined)).toBe(true);
-    for (const { name, number } of fields) expect(OneofsSchema.fields.find((field) => field.name === name)?.number).toBe(number);
+    for (const { name, number } of fields)
+      expect(OneofsSchema.fields.find((field) => field.name === name)?.number).toBe(number);
   });
 
   test('tells what it has counted, as JSON', async () => {
@@ -131,8 +163,23 @@ describe('Introspection', () => {
     expect(since).toBe(s.server.statistics().since);
     expect(calls).toEqual([]);
     const [price, itself] = served;
-    expect(price).toMatchObject({ service: 'Shop', method: 'price', started: 3, succeeded: 2, failed: { INVALID_ARGUMENT: 1 }, inFlight: 0 });
-    expect(Object.keys(price?.latency ?? {}).sort()).toEqual(['count', 'max', 'mean', 'p50', 'p90', 'p99', 'sum']);
+    expect(price).toMatchObject({
+      service: 'Shop',
+      method: 'price',
+      started: 3,
+      succeeded: 2,
+      failed: { INVALID_ARGUMENT: 1 },
+      inFlight: 0,
+    });
+    expect(Object.keys(price?.latency ?? {}).sort()).toEqual([
+      'count',
+      'max',
+      'mean',
+      'p50',
+      'p90',
+      'p99',
+      'sum',
+    ]);
     expect(itself).toMatchObject({ service: 'getty.Introspection', started: 1, inFlight: 1 });
   });
 
@@ -141,7 +188,10 @@ describe('Introspection', () => {
     await using s = await rig({ introspection: true }, [shopService(open.promise)]);
     await using stranger = await RawPeer.connect(s.server.address);
     const waits = s.shop.wait();
-    await until(() => [...s.server.channels].some(({ serving }) => serving === 1), 'the call has come');
+    await until(
+      () => [...s.server.channels].some(({ serving }) => serving === 1),
+      'the call has come',
+    );
     await until(() => s.server.channels.size === 2, 'both are connected');
     const { total, sessions } = await s.looking.sessions();
     expect(total).toBe(2);
@@ -157,19 +207,26 @@ describe('Introspection', () => {
     });
     expect(sessions[1]).not.toHaveProperty('extended');
     expect(stranger.errors).toEqual([]);
-    expect((await s.looking.sessions({ limit: 1 })).sessions.map(({ peer }) => peer)).toEqual(peers.slice(0, 1));
+    expect((await s.looking.sessions({ limit: 1 })).sessions.map(({ peer }) => peer)).toEqual(
+      peers.slice(0, 1),
+    );
     expect(await s.looking.sessions({ limit: 0 })).toEqual({ total: 2, sessions: [] });
     open.open();
     await waits;
   });
 
-  test.each<[unknown]>([[{ limit: 10_001 }], [{ limit: -1 }], [{ limit: 0.5 }], [{ limit: '5' }], [{ limit: null }]])(
-    'a limit that is none is INVALID_ARGUMENT: %j',
-    async (request) => {
-      await using s = await rig();
-      expect((await failure(s.looking.sessions(request as SessionsRequest))).code).toBe('INVALID_ARGUMENT');
-    },
-  );
+  test.each<[unknown]>([
+    [{ limit: 10_001 }],
+    [{ limit: -1 }],
+    [{ limit: 0.5 }],
+    [{ limit: '5' }],
+    [{ limit: null }],
+  ])('a limit that is none is INVALID_ARGUMENT: %j', async (request) => {
+    await using s = await rig();
+    expect((await failure(s.looking.sessions(request as SessionsRequest))).code).toBe(
+      'INVALID_ARGUMENT',
+    );
+  });
 
   test('is behind the interceptors, as every service', async () => {
     const authenticate = ({ token }: { token: string | undefined }) => {
@@ -185,11 +242,20 @@ describe('Introspection', () => {
   });
 
   test('has its name to itself', async () => {
-    const mine = implement(contract('getty.Introspection', { services: unary() }, { version: 'v7' }), { services: () => 'mine' });
-    await expect(serve(freeMemory(), [mine], { introspection: true })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+    const mine = implement(
+      contract('getty.Introspection', { services: unary() }, { version: 'v7' }),
+      { services: () => 'mine' },
+    );
+    await expect(serve(freeMemory(), [mine], { introspection: true })).rejects.toMatchObject({
+      code: 'BAD_OPTION',
+    });
     const server = await serve(freeMemory(), [mine]);
     await server.close();
-    await expect(serve(freeMemory(), [], { introspection: 'yes' as unknown as boolean })).rejects.toMatchObject({ code: 'BAD_OPTION' });
-    await expect(serve(freeMemory(), {} as Service[], { introspection: true })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+    await expect(
+      serve(freeMemory(), [], { introspection: 'yes' as unknown as boolean }),
+    ).rejects.toMatchObject({ code: 'BAD_OPTION' });
+    await expect(
+      serve(freeMemory(), {} as Service[], { introspection: true }),
+    ).rejects.toMatchObject({ code: 'BAD_OPTION' });
   });
 });

@@ -1,6 +1,16 @@
 /** What is counted, and that it adds up. */
 import { describe, expect, test } from 'vitest';
-import { connect, contract, Histogram, implement, type MethodStatistics, RpcError, serve, serverStream, unary } from '../../../src/rpc/index.js';
+import {
+  connect,
+  contract,
+  Histogram,
+  implement,
+  type MethodStatistics,
+  RpcError,
+  serve,
+  serverStream,
+  unary,
+} from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
 import { freeMemory } from '../../fixtures/rpc.js';
@@ -45,14 +55,18 @@ async function shop(open = Promise.resolve()) {
   };
 }
 
-const of = (list: readonly MethodStatistics[], method: string): MethodStatistics => list.find((one) => one.method === method) as MethodStatistics;
+const of = (list: readonly MethodStatistics[], method: string): MethodStatistics =>
+  list.find((one) => one.method === method) as MethodStatistics;
 
 describe('statistics()', () => {
   noLeaks();
 
   test('counts the streams and calls of a lost session as CANCELLED', async () => {
     const count = 500;
-    const Endless = contract('Endless', { list: serverStream<void, string>(), wait: unary<void, string>() });
+    const Endless = contract('Endless', {
+      list: serverStream<void, string>(),
+      wait: unary<void, string>(),
+    });
     let began = 0;
     let end!: () => void;
     const over = new Promise<void>((resolve) => {
@@ -84,7 +98,10 @@ describe('statistics()', () => {
     await until(() => ended('list').inFlight === 0, 'the streams have ended');
     end();
     await until(() => ended('wait').inFlight === 0, 'the calls have ended');
-    expect([ended('list').failed, ended('wait').failed]).toEqual([{ CANCELLED: count }, { CANCELLED: count }]);
+    expect([ended('list').failed, ended('wait').failed]).toEqual([
+      { CANCELLED: count },
+      { CANCELLED: count },
+    ]);
     await client.close();
   });
 
@@ -96,10 +113,25 @@ describe('statistics()', () => {
       for await (const _ of s.stub.list(5));
     })().catch(() => {});
     for (const list of [s.client.statistics().calls, s.server.statistics().served]) {
-      expect(of(list, 'price')).toMatchObject({ service: 'Shop', version: 'v2', started: 4, succeeded: 3, failed: { NOT_FOUND: 1 }, inFlight: 0 });
-      expect(of(list, 'list')).toMatchObject({ started: 2, succeeded: 1, failed: { UNKNOWN: 1 }, inFlight: 0 });
+      expect(of(list, 'price')).toMatchObject({
+        service: 'Shop',
+        version: 'v2',
+        started: 4,
+        succeeded: 3,
+        failed: { NOT_FOUND: 1 },
+        inFlight: 0,
+      });
+      expect(of(list, 'list')).toMatchObject({
+        started: 2,
+        succeeded: 1,
+        failed: { UNKNOWN: 1 },
+        inFlight: 0,
+      });
     }
-    const [made, served] = [of(s.client.statistics().calls, 'price'), of(s.server.statistics().served, 'price')];
+    const [made, served] = [
+      of(s.client.statistics().calls, 'price'),
+      of(s.server.statistics().served, 'price'),
+    ];
     // The bodies "a", "bb", "nothing", "ccc" in JSON; 1, 2 and 3 came back.
     expect([made.bytesSent, made.bytesReceived]).toEqual([3 + 4 + 9 + 5, 3]);
     expect([served.bytesSent, served.bytesReceived]).toEqual([3, 3 + 4 + 9 + 5]);
@@ -107,13 +139,19 @@ describe('statistics()', () => {
     expect(made.latency.max).toBeGreaterThanOrEqual(made.latency.p99);
     expect(s.client.statistics().served).toEqual([]);
     const [peer] = s.server.statistics().peers;
-    expect(peer).toMatchObject({ bytesRead: expect.any(Number), bytesWritten: expect.any(Number), queuedBytes: 0 });
+    expect(peer).toMatchObject({
+      bytesRead: expect.any(Number),
+      bytesWritten: expect.any(Number),
+      queuedBytes: 0,
+    });
     expect(peer).toMatchObject({
       peer: [...s.server.channels][0]?.peer,
       calls: { started: 0, succeeded: 0, failed: 0 },
       served: { started: 6, succeeded: 4, failed: 2 },
     });
-    expect(s.client.statistics().peers).toMatchObject([{ calls: { started: 6, succeeded: 4, failed: 2 } }]);
+    expect(s.client.statistics().peers).toMatchObject([
+      { calls: { started: 6, succeeded: 4, failed: 2 } },
+    ]);
   });
 
   test('calls under way are in flight, and stay so over a reset', async () => {
@@ -121,14 +159,30 @@ describe('statistics()', () => {
     await using s = await shop(open.promise);
     const call = s.stub.wait();
     await until(() => s.server.statistics().served.length > 0, 'the call has come');
-    expect(of(s.server.statistics().served, 'wait')).toMatchObject({ started: 1, succeeded: 0, inFlight: 1 });
+    expect(of(s.server.statistics().served, 'wait')).toMatchObject({
+      started: 1,
+      succeeded: 0,
+      inFlight: 1,
+    });
     s.client.resetStatistics();
     s.server.resetStatistics();
-    expect(of(s.server.statistics().served, 'wait')).toMatchObject({ started: 0, inFlight: 1, latency: { count: 0, max: 0 } });
+    expect(of(s.server.statistics().served, 'wait')).toMatchObject({
+      started: 0,
+      inFlight: 1,
+      latency: { count: 0, max: 0 },
+    });
     open.open();
     await call;
-    expect(of(s.client.statistics().calls, 'wait')).toMatchObject({ started: 0, succeeded: 1, inFlight: 0, latency: { count: 1 } });
-    await until(() => of(s.server.statistics().served, 'wait').inFlight === 0, 'the server has counted it');
+    expect(of(s.client.statistics().calls, 'wait')).toMatchObject({
+      started: 0,
+      succeeded: 1,
+      inFlight: 0,
+      latency: { count: 1 },
+    });
+    await until(
+      () => of(s.server.statistics().served, 'wait').inFlight === 0,
+      'the server has counted it',
+    );
     expect(s.server.statistics().peers[0]?.served).toMatchObject({ started: 1, succeeded: 1 });
   });
 
@@ -164,7 +218,12 @@ describe('statistics()', () => {
     expect(s.server.statistics().served).toEqual([]);
     expect(s.server.statistics().peers[0]?.served).toEqual({ started: 2, succeeded: 0, failed: 2 });
     await s.stub.price('x', { signal: AbortSignal.abort() }).catch(() => {});
-    expect(of(s.client.statistics().calls, 'price')).toMatchObject({ started: 1, failed: { CANCELLED: 1 }, inFlight: 0, bytesSent: 0 });
+    expect(of(s.client.statistics().calls, 'price')).toMatchObject({
+      started: 1,
+      failed: { CANCELLED: 1 },
+      inFlight: 0,
+      bytesSent: 0,
+    });
   });
 });
 
@@ -172,7 +231,10 @@ describe('Histogram', () => {
   test('a percentile is right within 6 %', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.oneof(fc.constantFrom(0, 1, 2), fc.double({ min: 0, max: 3_000_000, noNaN: true })), { minLength: 1, maxLength: 200 }),
+        fc.array(
+          fc.oneof(fc.constantFrom(0, 1, 2), fc.double({ min: 0, max: 3_000_000, noNaN: true })),
+          { minLength: 1, maxLength: 200 },
+        ),
         fc.double({ min: 0, max: 1, noNaN: true }),
         (latencies, share) => {
           const histogram = new Histogram();
@@ -182,7 +244,10 @@ describe('Histogram', () => {
           const told = histogram.percentile(share);
           expect(told).toBeGreaterThanOrEqual(exact * 0.999 - 0.001);
           expect(told).toBeLessThanOrEqual(exact * 1.0626 + 0.001);
-          expect([histogram.count, histogram.max]).toEqual([latencies.length, Math.max(...latencies)]);
+          expect([histogram.count, histogram.max]).toEqual([
+            latencies.length,
+            Math.max(...latencies),
+          ]);
         },
       ),
     );
@@ -194,7 +259,11 @@ describe('Histogram', () => {
     expect(histogram.cumulative([0, 1, 5, 100, 1e9])).toEqual([0, 1, 3, 4, 5]);
     histogram.add(3, 2);
     histogram.reset();
-    expect([histogram.percentile(0.5), histogram.sum, histogram.cumulative([1e9])]).toEqual([0, 0, [0]]);
+    expect([histogram.percentile(0.5), histogram.sum, histogram.cumulative([1e9])]).toEqual([
+      0,
+      0,
+      [0],
+    ]);
   });
 });
 

@@ -5,7 +5,14 @@ import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { consume, type Registry } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
-import { connect, contract, type Interceptor, implement, serve, serverStream } from '../../../src/rpc/index.js';
+import {
+  connect,
+  contract,
+  type Interceptor,
+  implement,
+  serve,
+  serverStream,
+} from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { gate, until, within } from '../../fixtures/waiting.js';
 
@@ -18,7 +25,10 @@ function away(listed: Promise<void>): Registry {
   return {
     register: (node) => inner.register(node),
     async *watch(query, options) {
-      await Promise.race([listed, new Promise((resolve) => options?.signal?.addEventListener('abort', resolve))]);
+      await Promise.race([
+        listed,
+        new Promise((resolve) => options?.signal?.addEventListener('abort', resolve)),
+      ]);
       yield* inner.watch(query, options);
     },
     list: () => inner.list(),
@@ -33,7 +43,10 @@ test('return() before the first list settles at once, and so does the next() tha
   for (const options of [undefined, { signal: given.signal }]) {
     const iterator = consumer.stub(News).watch(undefined, options)[Symbol.asyncIterator]();
     const waiting = iterator.next();
-    expect(await within(iterator.return?.() as Promise<unknown>, 'return()')).toEqual({ done: true, value: undefined });
+    expect(await within(iterator.return?.() as Promise<unknown>, 'return()')).toEqual({
+      done: true,
+      value: undefined,
+    });
     expect(await within(waiting, 'next()')).toEqual({ done: true, value: undefined });
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
   }
@@ -51,7 +64,15 @@ test('a call that its reader has left before it began is not made', async () => 
     yield calls;
   };
   await using server = await serve('tcp://127.0.0.1:0', [implement(News, { watch })]);
-  await registry.register({ id: 'a', service: 'News', group: '', version: '', protocol: 'json', address: server.address, metadata: {} });
+  await registry.register({
+    id: 'a',
+    service: 'News',
+    group: '',
+    version: '',
+    protocol: 'json',
+    address: server.address,
+    metadata: {},
+  });
   await using consumer = consume({ registry });
   const iterator = consumer.stub(News).watch()[Symbol.asyncIterator]();
   void iterator.next();
@@ -63,17 +84,24 @@ test('a call that its reader has left before it began is not made', async () => 
 
 test('return() while the first item is waited for settles at once, and cancels the call', async () => {
   const cancelled = gate();
-  const watch = async function* (_: void, { signal }: { signal: AbortSignal }): AsyncGenerator<number> {
+  const watch = async function* (
+    _: void,
+    { signal }: { signal: AbortSignal },
+  ): AsyncGenerator<number> {
     await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
     cancelled.open();
   };
   const pass: Interceptor = (next) => (call) => next(call);
-  const looking: Interceptor = (next) => (call) => (call.signal?.aborted ? Promise.reject(call.signal.reason) : next(call));
+  const looking: Interceptor = (next) => (call) =>
+    call.signal?.aborted ? Promise.reject(call.signal.reason) : next(call);
   for (const interceptors of [[], [pass], [looking]]) {
     await using server = await serve('tcp://127.0.0.1:0', [implement(News, { watch })]);
     await using client = await connect(server.address, { interceptors });
     const given = new AbortController();
-    const iterator = client.stub(News).watch(undefined, { signal: given.signal })[Symbol.asyncIterator]();
+    const iterator = client
+      .stub(News)
+      .watch(undefined, { signal: given.signal })
+      [Symbol.asyncIterator]();
     const waiting = iterator.next();
     await until(() => [...server.channels].some(({ serving }) => serving > 0), 'the call');
     await within(iterator.return?.() as Promise<unknown>, 'return()');

@@ -1,4 +1,7 @@
-/** The items of streams: promises among them, items that have no form in the codec, and iterables that misbehave. */
+/**
+ * The items of streams: promises among them, items that have no form in the codec, and iterables
+ * that misbehave.
+ */
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import {
@@ -61,10 +64,19 @@ const feed = implement(Feed, {
 describe('a promise as an item is awaited', () => {
   test.each(['interceptors', 'no interceptors'])('with %s', async (which) => {
     const interceptors = which === 'interceptors' ? [timeout(60_000)] : [];
-    await using pair = await rig({ address: freeMemory(), services: [feed], server: { interceptors }, client: { interceptors } });
+    await using pair = await rig({
+      address: freeMemory(),
+      services: [feed],
+      server: { interceptors },
+      client: { interceptors },
+    });
     const stub = pair.client.stub(Feed);
     const left: number[] = [];
-    for (const make of [(v: number[]) => v.map(later), (v: number[]) => generated(v, left), (v: number[]) => new Set(v.map(later))]) {
+    for (const make of [
+      (v: number[]) => v.map(later),
+      (v: number[]) => generated(v, left),
+      (v: number[]) => new Set(v.map(later)),
+    ]) {
       answer = make;
       expect(await collect(stub.list([1, 2, 3]))).toEqual([1, 2, 3]);
       expect(await stub.sum(make([4, 5]))).toEqual([4, 5]);
@@ -101,26 +113,47 @@ describe('a promise as an item is awaited', () => {
       })(),
     );
     expect([seen, failed.code, failed.message, left]).toEqual([[1], 'UNKNOWN', 'no second', 1]);
-    expect(await rejection(stub.sum(failing()))).toMatchObject({ code: 'CANCELLED', message: expect.stringContaining('no second') });
+    expect(await rejection(stub.sum(failing()))).toMatchObject({
+      code: 'CANCELLED',
+      message: expect.stringContaining('no second'),
+    });
     expect(left).toBe(2);
   });
 });
 
 describe('an array of promises of which several reject', () => {
-  const items = (): Promise<number>[] => [later(1), ...[2, 3, 4].map((n) => later(n).then(() => Promise.reject(new TypeError(`no ${n}`))))];
+  const items = (): Promise<number>[] => [
+    later(1),
+    ...[2, 3, 4].map((n) => later(n).then(() => Promise.reject(new TypeError(`no ${n}`)))),
+  ];
 
-  test.each(['interceptors', 'no interceptors'])('fails its stream with the first: with %s', async (which) => {
-    const interceptors = which === 'interceptors' ? [timeout(60_000), concurrencyLimit({ limit: 10 })] : [];
-    await using pair = await rig({ address: freeMemory(), services: [feed], server: { interceptors }, client: { interceptors } });
-    const stub = pair.client.stub(Feed);
-    answer = items;
-    expect(await rejection(collect(stub.list([])))).toMatchObject({ message: 'no 2' });
-    expect(await rejection(stub.sum(items()))).toMatchObject({ message: expect.stringContaining('no 2') });
-    await turns(10);
-  });
+  test.each(['interceptors', 'no interceptors'])(
+    'fails its stream with the first: with %s',
+    async (which) => {
+      const interceptors =
+        which === 'interceptors' ? [timeout(60_000), concurrencyLimit({ limit: 10 })] : [];
+      await using pair = await rig({
+        address: freeMemory(),
+        services: [feed],
+        server: { interceptors },
+        client: { interceptors },
+      });
+      const stub = pair.client.stub(Feed);
+      answer = items;
+      expect(await rejection(collect(stub.list([])))).toMatchObject({ message: 'no 2' });
+      expect(await rejection(stub.sum(items()))).toMatchObject({
+        message: expect.stringContaining('no 2'),
+      });
+      await turns(10);
+    },
+  );
 
   test('does no harm when its caller has left before the handler answers', async () => {
-    await using pair = await rig({ address: freeMemory(), services: [feed], client: { connections: 1 } });
+    await using pair = await rig({
+      address: freeMemory(),
+      services: [feed],
+      client: { connections: 1 },
+    });
     const stub = pair.client.stub(Feed);
     const late = gate<Promise<number>[]>();
     const begun = gate();
@@ -168,19 +201,32 @@ describe('an item that has no form in the codec fails as an argument does', () =
       async *chat() {},
     });
     const wrongAnswer = (): never => value as never;
-    const wrongFeed = implement(Feed, { one: () => value, list: () => [value as never], checked: () => [], sum: () => [], chat: () => [] });
-    await using pair = await rig({ address: freeMemory(), services: [codec === 'json' ? wrongFeed : kinds] });
+    const wrongFeed = implement(Feed, {
+      one: () => value,
+      list: () => [value as never],
+      checked: () => [],
+      sum: () => [],
+      chat: () => [],
+    });
+    await using pair = await rig({
+      address: freeMemory(),
+      services: [codec === 'json' ? wrongFeed : kinds],
+    });
     const codes = async (...calls: Promise<unknown>[]): Promise<string[]> =>
       Promise.all(calls.map(async (call) => (await rejection<RpcError>(call)).code));
     if (codec === 'json') {
       const stub = pair.client.stub(Feed);
-      expect(await codes(stub.one(value), stub.sum([value]), collect(stub.chat([value])))).toEqual(new Array(3).fill('INVALID_ARGUMENT'));
+      expect(await codes(stub.one(value), stub.sum([value]), collect(stub.chat([value])))).toEqual(
+        new Array(3).fill('INVALID_ARGUMENT'),
+      );
       const [one, list] = await codes(stub.one(1), collect(stub.list([])));
       expect(list).toBe(one);
     } else {
       const stub = pair.client.stub(Kinds);
       const given = [value as never];
-      expect(await codes(stub.double(value as never), stub.sum(given))).toEqual(new Array(2).fill('INVALID_ARGUMENT'));
+      expect(await codes(stub.double(value as never), stub.sum(given))).toEqual(
+        new Array(2).fill('INVALID_ARGUMENT'),
+      );
       const [double, count] = await codes(stub.double({}), collect(stub.count({})));
       expect(count).toBe(double);
     }
@@ -193,7 +239,10 @@ describe('an item that has no form in the codec fails as an argument does', () =
       yield 1;
       throw cause;
     }
-    expect(await rejection(pair.client.stub(Feed).sum(failing()))).toMatchObject({ code: 'CANCELLED', cause });
+    expect(await rejection(pair.client.stub(Feed).sum(failing()))).toMatchObject({
+      code: 'CANCELLED',
+      cause,
+    });
   });
 });
 

@@ -1,6 +1,18 @@
-/** Streams on the wire: which packages there are, and what a peer that does not keep to them can do. */
+/**
+ * Streams on the wire: which packages there are, and what a peer that does not keep to them can do.
+ */
 import { describe, expect, test } from 'vitest';
-import { clientStream, connect, contract, duplex, implement, type RpcServer, serve, serverStream, unary } from '../../../src/rpc/index.js';
+import {
+  clientStream,
+  connect,
+  contract,
+  duplex,
+  implement,
+  type RpcServer,
+  serve,
+  serverStream,
+  unary,
+} from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemory, Log, RawPeer, RawServer } from '../../fixtures/rpc.js';
 import { type Fields, frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
@@ -16,8 +28,10 @@ const Feed = contract('Feed', {
 
 noLeaks();
 
-const request = (method: string, argument?: unknown, sequence = CALL): Buffer => jsonRequest('Feed', method, argument, { sequence, serviceId: 1 });
-const item = (value: unknown, sequence = CALL): Buffer => frameBytes({ command: 5, sequence, serviceId: 1, body: JSON.stringify(value) });
+const request = (method: string, argument?: unknown, sequence = CALL): Buffer =>
+  jsonRequest('Feed', method, argument, { sequence, serviceId: 1 });
+const item = (value: unknown, sequence = CALL): Buffer =>
+  frameBytes({ command: 5, sequence, serviceId: 1, body: JSON.stringify(value) });
 const end = (sequence = CALL): Buffer => frameBytes({ command: 6, sequence, serviceId: 1 });
 const cancel = (sequence = CALL): Buffer => frameBytes({ command: 7, sequence, serviceId: 1 });
 function credit(bytes: number, sequence = CALL): Buffer {
@@ -33,8 +47,14 @@ interface Served extends AsyncDisposable {
   readonly inputs: Inbox<unknown>;
 }
 
-/** A server with a raw peer that has said that it is extended. `hold`: handlers read nothing before it opens. */
-async function served(hold: Promise<void> = Promise.resolve(), options: { maxPendingCalls?: number } = {}): Promise<Served> {
+/**
+ * A server with a raw peer that has said that it is extended. `hold`: handlers read nothing before
+ * it opens.
+ */
+async function served(
+  hold: Promise<void> = Promise.resolve(),
+  options: { maxPendingCalls?: number } = {},
+): Promise<Served> {
   const log = new Log('the server');
   const inputs = new Inbox<unknown>('an input');
   const service = implement(Feed, {
@@ -59,7 +79,11 @@ async function served(hold: Promise<void> = Promise.resolve(), options: { maxPen
       for await (const text of texts) yield text;
     },
   });
-  const server = await serve(freeMemory(), [service], { logger: log, ...options, session: { maxMessageBytes: 100_000 } });
+  const server = await serve(freeMemory(), [service], {
+    logger: log,
+    ...options,
+    session: { maxMessageBytes: 100_000 },
+  });
   const peer = await RawPeer.connect(server.address);
   return {
     server,
@@ -74,8 +98,13 @@ async function served(hold: Promise<void> = Promise.resolve(), options: { maxPen
   };
 }
 
-const show = ({ command, code, body, head }: Fields): unknown[] => [command, code, body.toString() || head.toString()];
-const idle = (server: RpcServer): Promise<void> => until(() => [...server.channels].every(({ serving }) => serving === 0), 'nothing is under way');
+const show = ({ command, code, body, head }: Fields): unknown[] => [
+  command,
+  code,
+  body.toString() || head.toString(),
+];
+const idle = (server: RpcServer): Promise<void> =>
+  until(() => [...server.channels].every(({ serving }) => serving === 0), 'nothing is under way');
 
 describe('the packages', () => {
   test('a server stream: items, then an end, with the sequence of the request', async () => {
@@ -95,13 +124,20 @@ describe('the packages', () => {
     await using s = await served();
     await s.peer.send(request('sum'), item(1), item(41), end());
     const [granted, response] = await s.peer.frames.take(2);
-    expect([granted?.command, granted?.packageLength, granted?.bytes.readUInt32LE(32)]).toEqual([8, 4, 256 * 1024 - 64 * 1024]);
+    expect([granted?.command, granted?.packageLength, granted?.bytes.readUInt32LE(32)]).toEqual([
+      8,
+      4,
+      256 * 1024 - 64 * 1024,
+    ]);
     expect(show(response as Fields)).toEqual([4, 0, '42']);
   });
 
   test('a failed stream ends with the header of an error', async () => {
     await using s = await served();
-    await s.peer.send(request('chat'), frameBytes({ command: 5, sequence: CALL, serviceId: 1, body: '{no JSON' }));
+    await s.peer.send(
+      request('chat'),
+      frameBytes({ command: 5, sequence: CALL, serviceId: 1, body: '{no JSON' }),
+    );
     const frames = await s.peer.frames.take(2);
     expect(frames.map(({ command, code }) => [command, code])).toEqual([
       [8, 0],
@@ -129,7 +165,9 @@ describe('the packages', () => {
       [6, 0, ''],
     ]);
     expect(new Set(frames.map((frame) => frame.sequence))).toEqual(new Set([sequence]));
-    await peer.send(frameBytes({ command: 4, sequence, serviceId: 2, head: '{"Error":""}', body: '3' }));
+    await peer.send(
+      frameBytes({ command: 4, sequence, serviceId: 2, head: '{"Error":""}', body: '3' }),
+    );
     expect(await call).toBe(3);
     const replies = count(9)[Symbol.asyncIterator]();
     const first = replies.next();
@@ -170,7 +208,17 @@ describe('towards a peer that speaks the plain Go protocol', () => {
 describe('a peer that means no good', () => {
   test('what nobody waits for is passed over', async () => {
     await using s = await served();
-    await s.peer.send(item(1), end(), cancel(), credit(5), item(1, 2n), end(2n), cancel(2n), credit(9, 2n), request('echo', 'still here'));
+    await s.peer.send(
+      item(1),
+      end(),
+      cancel(),
+      credit(5),
+      item(1, 2n),
+      end(2n),
+      cancel(2n),
+      credit(9, 2n),
+      request('echo', 'still here'),
+    );
     expect(show(await s.peer.frames.next())).toEqual([4, 0, '"still here"']);
   });
 
@@ -226,13 +274,19 @@ describe('a peer that means no good', () => {
   test('opened and cancelled, again and again: nothing is left', async () => {
     await using s = await served(undefined, { maxPendingCalls: 20 });
     for (let n = 0; n < 500; n++)
-      await s.peer.send(request('sum', undefined, BigInt(2 * n + 1)), item(1, BigInt(2 * n + 1)), cancel(BigInt(2 * n + 1)));
+      await s.peer.send(
+        request('sum', undefined, BigInt(2 * n + 1)),
+        item(1, BigInt(2 * n + 1)),
+        cancel(BigInt(2 * n + 1)),
+      );
     await s.peer.send(request('echo', 'done', 99_999n));
     let last: Fields;
     do last = await s.peer.frames.next();
     while (last.sequence !== 99_999n);
     await idle(s.server);
-    expect(s.inputs.all.filter((input) => (input as { code?: string }).code === 'CANCELLED').length).toBeGreaterThan(400);
+    expect(
+      s.inputs.all.filter((input) => (input as { code?: string }).code === 'CANCELLED').length,
+    ).toBeGreaterThan(400);
   });
 
   test('one who gives no credit gets no more than the first window', async () => {
@@ -253,7 +307,10 @@ describe('a peer that means no good', () => {
 
   test.each([
     ['a credit without a number', frameBytes({ command: 8, sequence: CALL })],
-    ['a credit that is too long', frameBytes({ command: 8, sequence: CALL, body: Buffer.alloc(8) })],
+    [
+      'a credit that is too long',
+      frameBytes({ command: 8, sequence: CALL, body: Buffer.alloc(8) }),
+    ],
     ['an item without sections', frameBytes({ command: 5, packageLength: 0 })],
     ['a command that there is not', frameBytes({ command: 10 })],
   ])('%s is a BAD_FRAME', async (_, bytes) => {

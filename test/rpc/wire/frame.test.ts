@@ -1,4 +1,7 @@
-/** readFrame: any package, cut anywhere, is read once and whole; a wrong one is refused before it has come. */
+/**
+ * readFrame: any package, cut anywhere, is read once and whole; a wrong one is refused before it
+ * has come.
+ */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { beginFrame, Frame, MAGIC, readFrame } from '../../../src/rpc/wire/frame.js';
@@ -10,14 +13,17 @@ import { thrown } from '../../fixtures/transports.js';
 const LARGEST = 1024 * 1024;
 const join = (low: number, high: number): bigint => (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 
-/** Feed `chunks`, and answer the packages that were read, with the chunk at which each was whole. */
+/**
+ * Feed `chunks`, and answer the packages that were read, with the chunk at which each was whole.
+ */
 function read(chunks: readonly Buffer[]): { frame: Draft; chunk: number }[] {
   const input = new ByteReader();
   const frame = new Frame();
   const found: { frame: Draft; chunk: number }[] = [];
   for (const [chunk, bytes] of chunks.entries()) {
     input.feed(Buffer.from(bytes));
-    while (input.length > 0 && readFrame(input, frame, LARGEST)) found.push({ chunk, frame: fieldsOf(frame) });
+    while (input.length > 0 && readFrame(input, frame, LARGEST))
+      found.push({ chunk, frame: fieldsOf(frame) });
   }
   expect(input.length).toBe(0);
   return found;
@@ -37,7 +43,8 @@ function fieldsOf(frame: Frame): Draft {
   };
 }
 
-const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((array) => Buffer.from(array));
+const bytes = (maxLength: number) =>
+  fc.uint8Array({ maxLength }).map((array) => Buffer.from(array));
 const int16 = fc.integer({ min: -0x8000, max: 0x7fff });
 const anyFrame = fc.record({
   command: fc.constantFrom(3, 4),
@@ -53,21 +60,41 @@ const anyFrame = fc.record({
 describe('readFrame', () => {
   test('reads back every field, wherever the stream is cut', () => {
     fc.assert(
-      fc.property(fc.array(anyFrame, { minLength: 1, maxLength: 5 }), fc.array(fc.nat({ max: 1000 }), { maxLength: 10 }), (frames, cuts) => {
-        const stream = Buffer.concat(frames.map(frameBytes));
-        const places = [...new Set(cuts.map((cut) => cut % stream.length))].sort((a, b) => a - b);
-        const chunks = [...places, stream.length].map((place, index) => stream.subarray(index === 0 ? 0 : places[index - 1], place));
-        expect(read(chunks.filter(({ length }) => length > 0)).map(({ frame }) => frame)).toEqual(frames);
-      }),
+      fc.property(
+        fc.array(anyFrame, { minLength: 1, maxLength: 5 }),
+        fc.array(fc.nat({ max: 1000 }), { maxLength: 10 }),
+        (frames, cuts) => {
+          const stream = Buffer.concat(frames.map(frameBytes));
+          const places = [...new Set(cuts.map((cut) => cut % stream.length))].sort((a, b) => a - b);
+          const chunks = [...places, stream.length].map((place, index) =>
+            stream.subarray(index === 0 ? 0 : places[index - 1], place),
+          );
+          expect(read(chunks.filter(({ length }) => length > 0)).map(({ frame }) => frame)).toEqual(
+            frames,
+          );
+        },
+      ),
       { seed: 1, numRuns: 300 },
     );
   });
 
   test('takes a package as soon as its last byte is there, and never before', () => {
-    const frame = { command: 3, serviceId: 1, sequence: 5n, logId: -1n, code: 0, codec: 2, head: Buffer.from('head'), body: Buffer.from('body') };
+    const frame = {
+      command: 3,
+      serviceId: 1,
+      sequence: 5n,
+      logId: -1n,
+      code: 0,
+      codec: 2,
+      head: Buffer.from('head'),
+      body: Buffer.from('body'),
+    };
     const whole = frameBytes(frame);
-    for (let at = 1; at < whole.length; at++) expect(read([whole.subarray(0, at), whole.subarray(at)])).toEqual([{ frame, chunk: 1 }]);
-    expect(read([...whole].map((byte) => Buffer.from([byte])))).toEqual([{ frame, chunk: whole.length - 1 }]);
+    for (let at = 1; at < whole.length; at++)
+      expect(read([whole.subarray(0, at), whole.subarray(at)])).toEqual([{ frame, chunk: 1 }]);
+    expect(read([...whole].map((byte) => Buffer.from([byte])))).toEqual([
+      { frame, chunk: whole.length - 1 },
+    ]);
   });
 
   test('finds a body over 65,535 bytes by packageLength, its uint16 being the low 16 bits', () => {
@@ -91,8 +118,16 @@ describe('readFrame', () => {
     ['a negative length of a heartbeat', { command: 1, packageLength: -1 }, 'BAD_FRAME'],
     ['a length beyond the limit', { packageLength: LARGEST - 31 }, 'MESSAGE_TOO_LARGE'],
     ['the greatest length', { packageLength: 2 ** 31 - 1 }, 'MESSAGE_TOO_LARGE'],
-    ['the greatest length of a heartbeat', { command: 1, packageLength: 2 ** 31 - 1 }, 'MESSAGE_TOO_LARGE'],
-    ...[0, 1, 2, 3].map((packageLength): [string, Draft, string] => [`a request of ${packageLength} bytes`, { packageLength }, 'BAD_FRAME']),
+    [
+      'the greatest length of a heartbeat',
+      { command: 1, packageLength: 2 ** 31 - 1 },
+      'MESSAGE_TOO_LARGE',
+    ],
+    ...[0, 1, 2, 3].map((packageLength): [string, Draft, string] => [
+      `a request of ${packageLength} bytes`,
+      { packageLength },
+      'BAD_FRAME',
+    ]),
     ...[1, 2, 3].map((packageLength): [string, Draft, string] => [
       `a response of ${packageLength} bytes`,
       { command: 4, packageLength },
@@ -136,7 +171,13 @@ describe('readFrame', () => {
 
 test('beginFrame writes what readFrame reads', () => {
   const output = new ByteWriter();
-  beginFrame(output, 1, 0, 1, { serviceId: -2, sequenceLow: 0xffff_ffff, sequenceHigh: 0x8000_0000, logIdLow: 1, logIdHigh: 0xffff_fffe });
+  beginFrame(output, 1, 0, 1, {
+    serviceId: -2,
+    sequenceLow: 0xffff_ffff,
+    sequenceHigh: 0x8000_0000,
+    logIdLow: 1,
+    logIdHigh: 0xffff_fffe,
+  });
   expect(output.length).toBe(32);
   expect(output.view.getUint32(0, true)).toBe(MAGIC);
   expect(read([output.bytes.subarray(0, 32)])[0]?.frame).toMatchObject({

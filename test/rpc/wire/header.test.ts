@@ -1,4 +1,7 @@
-/** The rpc headers: what is written is read back, in both codecs, and what Go wrote or a stranger made up is taken or refused. */
+/**
+ * The rpc headers: what is written is read back, in both codecs, and what Go wrote or a stranger
+ * made up is taken or refused.
+ */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type CodecName, type RpcCode, RpcError } from '../../../src/rpc/index.js';
@@ -47,12 +50,17 @@ const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 60 }),
   fc.constantFrom('', '"\\\n\u0000', '𝒳é漢', '__proto__', 'x'.repeat(200)),
 );
-const metadata = fc.dictionary(fc.oneof(text, fc.constantFrom('__proto__', 'constructor', 'toString', 'hasOwnProperty')), text, {
-  maxKeys: 5,
-  noNullPrototype: false,
-});
+const metadata = fc.dictionary(
+  fc.oneof(text, fc.constantFrom('__proto__', 'constructor', 'toString', 'hasOwnProperty')),
+  text,
+  {
+    maxKeys: 5,
+    noNullPrototype: false,
+  },
+);
 /** A dictionary whose every key is its own, also `__proto__`. */
-const own = (map: Readonly<Record<string, string>> | undefined): [string, string][] => Object.entries(map ?? {}).sort();
+const own = (map: Readonly<Record<string, string>> | undefined): [string, string][] =>
+  Object.entries(map ?? {}).sort();
 
 describe.each(CODECS)('a request header in %s', (codec) => {
   test('reads back what was written', () => {
@@ -68,11 +76,26 @@ describe.each(CODECS)('a request header in %s', (codec) => {
         }),
         (head) => {
           const bytes = written((output) => {
-            constantRequestHead(output, codec, head.service, head.method, head.version, head.callType);
+            constantRequestHead(
+              output,
+              codec,
+              head.service,
+              head.method,
+              head.version,
+              head.callType,
+            );
             writeRequestRest(output, codec, head.timeout, head.metadata);
           });
-          const found = readRequestHead(codec, Buffer.concat([Buffer.from('xx'), bytes, Buffer.from('yy')]), 2, bytes.length + 2);
-          expect({ ...found, metadata: own(found.metadata) }).toEqual({ ...head, metadata: own(head.metadata) });
+          const found = readRequestHead(
+            codec,
+            Buffer.concat([Buffer.from('xx'), bytes, Buffer.from('yy')]),
+            2,
+            bytes.length + 2,
+          );
+          expect({ ...found, metadata: own(found.metadata) }).toEqual({
+            ...head,
+            metadata: own(head.metadata),
+          });
           if (codec === 'json') JSON.parse(bytes.toString());
         },
       ),
@@ -104,7 +127,11 @@ describe.each(CODECS)('a response header in %s', (codec) => {
           const error = new RpcError(code, message, { metadata, details });
           const bytes = written((output) => writeResponseHead(output, codec, error));
           const found = readResponseError(codec, bytes, 0, bytes.length);
-          expect([found.code, found.message, own(found.metadata)]).toEqual([code, message, own(metadata)]);
+          expect([found.code, found.message, own(found.metadata)]).toEqual([
+            code,
+            message,
+            own(metadata),
+          ]);
           expect(found.details && [...found.details]).toEqual(details && [...details]);
         },
       ),
@@ -117,11 +144,18 @@ describe.each(CODECS)('a response header in %s', (codec) => {
     expect(bytes.toString('latin1')).toBe(codec === 'json' ? '{"Error":""}' : '\n\0');
     expect(isPlainSuccess(codec, bytes.length)).toBe(true);
     expect(isPlainSuccess(codec, 0)).toBe(true);
-    expect(isPlainSuccess(codec, written((output) => writeResponseHead(output, codec, new RpcError('INTERNAL', ''))).length)).toBe(false);
+    expect(
+      isPlainSuccess(
+        codec,
+        written((output) => writeResponseHead(output, codec, new RpcError('INTERNAL', ''))).length,
+      ),
+    ).toBe(false);
   });
 
   test('an error without more is that of Go', () => {
-    const bytes = written((output) => writeResponseHead(output, codec, new RpcError('UNKNOWN', 'no')));
+    const bytes = written((output) =>
+      writeResponseHead(output, codec, new RpcError('UNKNOWN', 'no')),
+    );
     expect(bytes.toString('latin1')).toBe(codec === 'json' ? '{"Error":"no"}' : '\n\x02no');
   });
 
@@ -129,9 +163,15 @@ describe.each(CODECS)('a response header in %s', (codec) => {
     const bytes =
       codec === 'json'
         ? Buffer.from(JSON.stringify({ Error: 'e', Code: number }))
-        : Buffer.concat([Buffer.from('\n\x01e\x50'), written((output) => writeVarint(output, number))]);
+        : Buffer.concat([
+            Buffer.from('\n\x01e\x50'),
+            written((output) => writeVarint(output, number)),
+          ]);
     const found = readResponseError(codec, bytes, 0, bytes.length);
-    expect([found.code, found.message]).toEqual([codec === 'protobuf' && number === 1.5 ? 'CANCELLED' : 'UNKNOWN', 'e']);
+    expect([found.code, found.message]).toEqual([
+      codec === 'protobuf' && number === 1.5 ? 'CANCELLED' : 'UNKNOWN',
+      'e',
+    ]);
   });
 });
 
@@ -142,20 +182,31 @@ describe('headers that others wrote', () => {
   };
 
   test('the call type may be its number', () => {
-    expect(json({ Service: 's', Method: 'm', CallType: 3 })).toMatchObject({ callType: CALL_TYPE.twoWayNoReply });
-    expect(json({ Service: 's', Method: 'm', CallType: 'CT_OneWay' })).toMatchObject({ callType: CALL_TYPE.oneWay });
+    expect(json({ Service: 's', Method: 'm', CallType: 3 })).toMatchObject({
+      callType: CALL_TYPE.twoWayNoReply,
+    });
+    expect(json({ Service: 's', Method: 'm', CallType: 'CT_OneWay' })).toMatchObject({
+      callType: CALL_TYPE.oneWay,
+    });
   });
 
   test('unknown fields are passed over', () => {
-    expect(json({ Future: { a: [1] }, Service: 's', Method: 'm', CallType: 'CT_TwoWay', Other: null })).toMatchObject({
+    expect(
+      json({ Future: { a: [1] }, Service: 's', Method: 'm', CallType: 'CT_TwoWay', Other: null }),
+    ).toMatchObject({
       service: 's',
       method: 'm',
       callType: 2,
     });
     const unknown = Buffer.from([
-      0x0a, 1, 0x73, 0x98, 0x06, 0x05, 0xa1, 0x06, 1, 2, 3, 4, 5, 6, 7, 8, 0xaa, 0x06, 2, 9, 9, 0xb5, 0x06, 1, 2, 3, 4, 0x12, 1, 0x6d, 0x18, 2,
+      0x0a, 1, 0x73, 0x98, 0x06, 0x05, 0xa1, 0x06, 1, 2, 3, 4, 5, 6, 7, 8, 0xaa, 0x06, 2, 9, 9,
+      0xb5, 0x06, 1, 2, 3, 4, 0x12, 1, 0x6d, 0x18, 2,
     ]);
-    expect(readRequestHead('protobuf', unknown, 0, unknown.length)).toMatchObject({ service: 's', method: 'm', callType: 2 });
+    expect(readRequestHead('protobuf', unknown, 0, unknown.length)).toMatchObject({
+      service: 's',
+      method: 'm',
+      callType: 2,
+    });
   });
 
   test.each([
@@ -175,19 +226,25 @@ describe('headers that others wrote', () => {
   });
 
   test('extension fields of a wrong kind count as absent', () => {
-    expect(json({ Service: 's', Method: 'm', CallType: 2, Timeout: '5', Version: 7, Metadata: 'x' })).toMatchObject({
+    expect(
+      json({ Service: 's', Method: 'm', CallType: 2, Timeout: '5', Version: 7, Metadata: 'x' }),
+    ).toMatchObject({
       timeout: undefined,
       version: '',
       metadata: undefined,
     });
-    expect(json({ Service: 's', Method: 'm', CallType: 2, Timeout: -1, Metadata: { a: 1, b: 'c' } })).toMatchObject({
+    expect(
+      json({ Service: 's', Method: 'm', CallType: 2, Timeout: -1, Metadata: { a: 1, b: 'c' } }),
+    ).toMatchObject({
       timeout: undefined,
       metadata: { b: 'c' },
     });
   });
 
   test('a timeout that no timer takes is still a finite number', () => {
-    const { timeout } = json('{"Service":"s","Method":"m","CallType":2,"Timeout":1e999}') as { timeout: number | undefined };
+    const { timeout } = json('{"Service":"s","Method":"m","CallType":2,"Timeout":1e999}') as {
+      timeout: number | undefined;
+    };
     expect(timeout === undefined || Number.isFinite(timeout)).toBe(true);
   });
 

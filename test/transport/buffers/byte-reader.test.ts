@@ -29,7 +29,12 @@ type Step =
 const PATTERNS = ['0001', '000001', '01020100'].map((hex) => Buffer.from(hex, 'hex'));
 const amount = fc.nat({ max: 60 });
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 4, arbitrary: fc.uint8Array({ minLength: 1, maxLength: 50, max: 3 }).map((bytes) => ({ feed: Buffer.from(bytes) })) },
+  {
+    weight: 4,
+    arbitrary: fc
+      .uint8Array({ minLength: 1, maxLength: 50, max: 3 })
+      .map((bytes) => ({ feed: Buffer.from(bytes) })),
+  },
   { weight: 3, arbitrary: amount.map((take) => ({ take })) },
   amount.map((text) => ({ text })),
   amount.map((skip) => ({ skip })),
@@ -60,7 +65,9 @@ describe('release()', () => {
     const taken = reader.take(65_532);
     expect(reader.indexOf(0x0a)).toBe(-1);
     reader.release();
-    expect([reader.length, reader.bytes.buffer.byteLength, reader.view.byteLength]).toEqual([4, 4, 4]);
+    expect([reader.length, reader.bytes.buffer.byteLength, reader.view.byteLength]).toEqual([
+      4, 4, 4,
+    ]);
     reader.feed(Buffer.from(' and half\n'));
     expect([reader.indexOf(0x0a), reader.takeText(13)]).toEqual([13, 'half and half']);
     expect(taken.every((byte) => byte === 7)).toBe(true);
@@ -81,45 +88,55 @@ describe('release()', () => {
 });
 
 describe('ByteReader', () => {
-  it.each(BUILDS)('$name it does what one long buffer would do, whatever is fed and taken, and every view stays as it was', ({ build, bytes }) => {
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-        const reader = new build.ByteReader();
-        let rest = Buffer.alloc(0);
-        const views: { view: Buffer; copy: Buffer }[] = [];
-        for (const doing of steps) {
-          if ('feed' in doing) {
-            rest = Buffer.concat([rest, doing.feed]);
-            reader.feed(bytes(doing.feed));
-          } else if ('indexOf' in doing) {
-            expect(reader.indexOf(doing.indexOf)).toBe(rest.indexOf(doing.indexOf));
-          } else if ('peek' in doing) {
-            expect(reader.peek(doing.peek)).toBe(rest[doing.peek]);
-          } else if ('want' in doing) {
-            reader.want(doing.want);
-          } else {
-            const [kind, count] = Object.entries(doing)[0] as [string, number];
-            const taking = (): unknown =>
-              kind === 'take' ? reader.take(count) : kind === 'text' ? reader.takeText(count, 'latin1') : reader.skip(count);
-            if (count > rest.length) {
-              expect(taking).toThrow(RangeError);
+  it.each(BUILDS)(
+    '$name it does what one long buffer would do, whatever is fed and taken, and every view stays as it was',
+    ({ build, bytes }) => {
+      fc.assert(
+        fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+          const reader = new build.ByteReader();
+          let rest = Buffer.alloc(0);
+          const views: { view: Buffer; copy: Buffer }[] = [];
+          for (const doing of steps) {
+            if ('feed' in doing) {
+              rest = Buffer.concat([rest, doing.feed]);
+              reader.feed(bytes(doing.feed));
+            } else if ('indexOf' in doing) {
+              expect(reader.indexOf(doing.indexOf)).toBe(rest.indexOf(doing.indexOf));
+            } else if ('peek' in doing) {
+              expect(reader.peek(doing.peek)).toBe(rest[doing.peek]);
+            } else if ('want' in doing) {
+              reader.want(doing.want);
             } else {
-              const taken = taking();
-              const expected = rest.subarray(0, count);
-              if (kind === 'take') views.push({ view: asBuffer(taken as Buffer), copy: Buffer.from(expected) });
-              if (kind === 'text') expect(taken).toBe(expected.toString('latin1'));
-              rest = rest.subarray(count);
+              const [kind, count] = Object.entries(doing)[0] as [string, number];
+              const taking = (): unknown =>
+                kind === 'take'
+                  ? reader.take(count)
+                  : kind === 'text'
+                    ? reader.takeText(count, 'latin1')
+                    : reader.skip(count);
+              if (count > rest.length) {
+                expect(taking).toThrow(RangeError);
+              } else {
+                const taken = taking();
+                const expected = rest.subarray(0, count);
+                if (kind === 'take')
+                  views.push({ view: asBuffer(taken as Buffer), copy: Buffer.from(expected) });
+                if (kind === 'text') expect(taken).toBe(expected.toString('latin1'));
+                rest = rest.subarray(count);
+              }
             }
+            expect(reader.length).toBe(rest.length);
+            expect(asBuffer(reader.bytes.subarray(reader.position, reader.end)).equals(rest)).toBe(
+              true,
+            );
+            if (rest.length > 0) expect(reader.view.getUint8(reader.position)).toBe(rest[0]);
           }
-          expect(reader.length).toBe(rest.length);
-          expect(asBuffer(reader.bytes.subarray(reader.position, reader.end)).equals(rest)).toBe(true);
-          if (rest.length > 0) expect(reader.view.getUint8(reader.position)).toBe(rest[0]);
-        }
-        for (const { view, copy } of views) expect(view.equals(copy)).toBe(true);
-      }),
-      { numRuns: 300 },
-    );
-  });
+          for (const { view, copy } of views) expect(view.equals(copy)).toBe(true);
+        }),
+        { numRuns: 300 },
+      );
+    },
+  );
 
   it('a view of a message in one chunk is no copy', () => {
     const chunk = Buffer.from('abcdef');
@@ -158,7 +175,12 @@ describe('ByteReader', () => {
     (count) => {
       const reader = new ByteReader();
       reader.feed(Buffer.from('abc'));
-      for (const taking of [() => reader.take(count), () => reader.takeText(count), () => reader.skip(count)]) expect(taking).toThrow(RangeError);
+      for (const taking of [
+        () => reader.take(count),
+        () => reader.takeText(count),
+        () => reader.skip(count),
+      ])
+        expect(taking).toThrow(RangeError);
       expect(reader.take(3).toString()).toBe('abc');
     },
   );
@@ -167,7 +189,11 @@ describe('ByteReader', () => {
     for (const want of [0, 1_000_000]) {
       const reader = new ByteReader();
       let searched = 0;
-      const spy = vi.spyOn(Buffer.prototype, 'indexOf').mockImplementation(function (this: Buffer, byte: unknown, from?: unknown) {
+      const spy = vi.spyOn(Buffer.prototype, 'indexOf').mockImplementation(function (
+        this: Buffer,
+        byte: unknown,
+        from?: unknown,
+      ) {
         searched += this.length - Number(from ?? 0);
         return Uint8Array.prototype.indexOf.call(this, byte as number, from as number);
       });

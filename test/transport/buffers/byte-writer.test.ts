@@ -10,7 +10,12 @@ const [SMALL, MIDDLE, LARGE] = WRITER_SIZES;
 
 noLeaks();
 
-type Step = { uint8: number } | { uint16: number; little: boolean } | { uint32: number; little: boolean } | { text: string } | { append: Uint8Array };
+type Step =
+  | { uint8: number }
+  | { uint16: number; little: boolean }
+  | { uint32: number; little: boolean }
+  | { text: string }
+  | { append: Uint8Array };
 const little = fc.boolean();
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.nat({ max: 255 }).map((uint8) => ({ uint8 })),
@@ -26,7 +31,8 @@ function model(doing: Step): Buffer {
   if ('append' in doing) return Buffer.from(doing.append);
   if ('uint8' in doing) return Buffer.of(doing.uint8);
   const bytes = Buffer.alloc('uint16' in doing ? 2 : 4);
-  if ('uint16' in doing) doing.little ? bytes.writeUInt16LE(doing.uint16) : bytes.writeUInt16BE(doing.uint16);
+  if ('uint16' in doing)
+    doing.little ? bytes.writeUInt16LE(doing.uint16) : bytes.writeUInt16BE(doing.uint16);
   else doing.little ? bytes.writeUInt32LE(doing.uint32) : bytes.writeUInt32BE(doing.uint32);
   return bytes;
 }
@@ -70,15 +76,20 @@ describe('ByteWriter', () => {
 
   it('a shorter length drops what was written last, after growth too', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 20 }), fc.array(step, { maxLength: 20 }), fc.array(step, { maxLength: 20 }), (kept, dropped, after) => {
-        const writer = new ByteWriter(8);
-        for (const doing of kept) apply(writer, doing);
-        const start = writer.length;
-        for (const doing of dropped) apply(writer, doing);
-        writer.length = start;
-        for (const doing of after) apply(writer, doing);
-        expect(written(writer).equals(Buffer.concat([...kept, ...after].map(model)))).toBe(true);
-      }),
+      fc.property(
+        fc.array(step, { maxLength: 20 }),
+        fc.array(step, { maxLength: 20 }),
+        fc.array(step, { maxLength: 20 }),
+        (kept, dropped, after) => {
+          const writer = new ByteWriter(8);
+          for (const doing of kept) apply(writer, doing);
+          const start = writer.length;
+          for (const doing of dropped) apply(writer, doing);
+          writer.length = start;
+          for (const doing of after) apply(writer, doing);
+          expect(written(writer).equals(Buffer.concat([...kept, ...after].map(model)))).toBe(true);
+        },
+      ),
     );
   });
 
@@ -91,17 +102,22 @@ describe('ByteWriter', () => {
     expect([...written(writer)]).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 
-  it.each(BUILDS)('$name: text at the border of the short loop, and for every width of character', ({ build }) => {
-    for (const unit of ['a', 'ü', '€', '😀', '\u0000', '\ud800']) {
-      for (const length of [0, 1, 13, 20, 39, 40, 41, 100]) {
-        const text = unit.repeat(length);
-        const writer = new build.ByteWriter(1);
-        writer.uint8(9);
-        expect(writer.text(text)).toBe(Buffer.byteLength(text));
-        expect(written(writer).equals(Buffer.concat([Buffer.of(9), Buffer.from(text)]))).toBe(true);
+  it.each(BUILDS)(
+    '$name: text at the border of the short loop, and for every width of character',
+    ({ build }) => {
+      for (const unit of ['a', 'ü', '€', '😀', '\u0000', '\ud800']) {
+        for (const length of [0, 1, 13, 20, 39, 40, 41, 100]) {
+          const text = unit.repeat(length);
+          const writer = new build.ByteWriter(1);
+          writer.uint8(9);
+          expect(writer.text(text)).toBe(Buffer.byteLength(text));
+          expect(written(writer).equals(Buffer.concat([Buffer.of(9), Buffer.from(text)]))).toBe(
+            true,
+          );
+        }
       }
-    }
-  });
+    },
+  );
 
   it('renew leaves the written bytes to their holder', () => {
     const writer = new ByteWriter();
@@ -121,29 +137,33 @@ describe('ByteWriter', () => {
     [SMALL + 1, MIDDLE, 16],
     [MIDDLE + 1, LARGE, 16],
     [LARGE + 1, LARGE, 16],
-  ])('for %d bytes a writer of %d is lent, none twice, none that was renewed or has grown; %d at most are kept', (bytes, size, limit) => {
-    const borrow = (): ByteWriter[] => Array.from({ length: limit + 24 }, () => ByteWriter.borrow(bytes));
-    const many = borrow();
-    expect(new Set(many).size).toBe(many.length);
-    expect(new Set(many.map((writer) => writer.bytes.buffer)).size).toBe(many.length);
+  ])(
+    'for %d bytes a writer of %d is lent, none twice, none that was renewed or has grown; %d at most are kept',
+    (bytes, size, limit) => {
+      const borrow = (): ByteWriter[] =>
+        Array.from({ length: limit + 24 }, () => ByteWriter.borrow(bytes));
+      const many = borrow();
+      expect(new Set(many).size).toBe(many.length);
+      expect(new Set(many.map((writer) => writer.bytes.buffer)).size).toBe(many.length);
 
-    const renewed = many.pop() as ByteWriter;
-    renewed.uint8(1);
-    renewed.renew();
-    const grown = many.pop() as ByteWriter;
-    grown.append(Buffer.alloc(LARGE + 1));
-    for (const writer of [renewed, grown, ...many]) {
-      if (writer !== renewed && writer !== grown) writer.uint32(7);
-      ByteWriter.giveBack(writer);
-    }
+      const renewed = many.pop() as ByteWriter;
+      renewed.uint8(1);
+      renewed.renew();
+      const grown = many.pop() as ByteWriter;
+      grown.append(Buffer.alloc(LARGE + 1));
+      for (const writer of [renewed, grown, ...many]) {
+        if (writer !== renewed && writer !== grown) writer.uint32(7);
+        ByteWriter.giveBack(writer);
+      }
 
-    const again = borrow();
-    expect(again).not.toContain(renewed);
-    expect(again).not.toContain(grown);
-    expect(new Set(again.map((writer) => writer.bytes.buffer)).size).toBe(again.length);
-    expect(again.filter((writer) => many.includes(writer)).length).toBe(limit);
-    for (const writer of again) expect([writer.length, writer.bytes.length]).toEqual([0, size]);
-  });
+      const again = borrow();
+      expect(again).not.toContain(renewed);
+      expect(again).not.toContain(grown);
+      expect(new Set(again.map((writer) => writer.bytes.buffer)).size).toBe(again.length);
+      expect(again.filter((writer) => many.includes(writer)).length).toBe(limit);
+      for (const writer of again) expect([writer.length, writer.bytes.length]).toEqual([0, size]);
+    },
+  );
 
   it.each([
     [MIDDLE, MIDDLE],

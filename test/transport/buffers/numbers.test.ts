@@ -7,7 +7,11 @@ const WIDTHS = [8, 16, 24, 32] as const;
 const ROWS = [
   ...WIDTHS.flatMap((bits) => [
     { name: `uint${bits}`, size: bits / 8, value: fc.integer({ min: 0, max: 2 ** bits - 1 }) },
-    { name: `int${bits}`, size: bits / 8, value: fc.integer({ min: -(2 ** (bits - 1)), max: 2 ** (bits - 1) - 1 }) },
+    {
+      name: `int${bits}`,
+      size: bits / 8,
+      value: fc.integer({ min: -(2 ** (bits - 1)), max: 2 ** (bits - 1) - 1 }),
+    },
   ]),
   { name: 'uint64', size: 8, value: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) },
   { name: 'int64', size: 8, value: fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }) },
@@ -30,20 +34,25 @@ function bigEndian(name: string, size: number, value: number | bigint): number[]
 for (const { name: where, build, bytes } of BUILDS) {
   test.each(ROWS)(`$name ${where}`, ({ name, size, value }) => {
     fc.assert(
-      fc.property(value as fc.Arbitrary<number | bigint>, fc.boolean(), fc.nat(3), (number, littleEndian, before) => {
-        const writer = new build.ByteWriter();
-        for (let i = 0; i < before; i++) writer.uint8(7);
-        (writer as unknown as Methods)[name]?.(number, littleEndian);
-        const expected = bigEndian(name, size, number);
-        if (littleEndian) expected.reverse();
-        expect(Array.from(writer.bytes.subarray(before, writer.length))).toEqual(expected);
-        const reader = new build.ByteReader();
-        reader.feed(bytes(writer.bytes.subarray(0, writer.length)));
-        reader.skip(before);
-        expect((reader as unknown as Methods)[name]?.(littleEndian)).toEqual(number);
-        expect(reader.length).toBe(0);
-        expect(() => (reader as unknown as Methods)[name]?.(littleEndian)).toThrow(RangeError);
-      }),
+      fc.property(
+        value as fc.Arbitrary<number | bigint>,
+        fc.boolean(),
+        fc.nat(3),
+        (number, littleEndian, before) => {
+          const writer = new build.ByteWriter();
+          for (let i = 0; i < before; i++) writer.uint8(7);
+          (writer as unknown as Methods)[name]?.(number, littleEndian);
+          const expected = bigEndian(name, size, number);
+          if (littleEndian) expected.reverse();
+          expect(Array.from(writer.bytes.subarray(before, writer.length))).toEqual(expected);
+          const reader = new build.ByteReader();
+          reader.feed(bytes(writer.bytes.subarray(0, writer.length)));
+          reader.skip(before);
+          expect((reader as unknown as Methods)[name]?.(littleEndian)).toEqual(number);
+          expect(reader.length).toBe(0);
+          expect(() => (reader as unknown as Methods)[name]?.(littleEndian)).toThrow(RangeError);
+        },
+      ),
     );
   });
 

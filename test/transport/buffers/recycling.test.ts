@@ -1,4 +1,7 @@
-/** Buffers are used again, and never while somebody holds them: what arrives is what was written, byte for byte. */
+/**
+ * Buffers are used again, and never while somebody holds them: what arrives is what was written,
+ * byte for byte.
+ */
 import { describe, expect, it } from 'vitest';
 import { type Codec, lengthPrefixed, lines } from '../../../src/transport/index.js';
 import { StreamSession } from '../../../src/transport/session/session.js';
@@ -20,19 +23,33 @@ function noise(seed: number): () => number {
   };
 }
 
-const bytesCodec: Codec<Buffer, Uint8Array> = { read: (input) => input.take(input.length), write: (output, bytes) => output.append(bytes) };
+const bytesCodec: Codec<Buffer, Uint8Array> = {
+  read: (input) => input.take(input.length),
+  write: (output, bytes) => output.append(bytes),
+};
 
-type Step = { write: number; size: number } | { take: number; count: number; tells: boolean } | { quick: number } | { tick: true };
+type Step =
+  | { write: number; size: number }
+  | { take: number; count: number; tells: boolean }
+  | { quick: number }
+  | { tick: true };
 const which = fc.nat({ max: 2 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 5,
     arbitrary: fc.record({
       write: which,
-      size: fc.oneof(fc.nat({ max: 300 }), fc.integer({ min: 3_000, max: 9_000 }), fc.integer({ min: 60_000, max: 70_000 })),
+      size: fc.oneof(
+        fc.nat({ max: 300 }),
+        fc.integer({ min: 3_000, max: 9_000 }),
+        fc.integer({ min: 60_000, max: 70_000 }),
+      ),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ take: which, count: fc.nat({ max: 3 }), tells: fc.boolean() }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ take: which, count: fc.nat({ max: 3 }), tells: fc.boolean() }),
+  },
   { weight: 1, arbitrary: fc.record({ quick: which }) },
   { weight: 2, arbitrary: fc.constant({ tick: true as const }) },
 );
@@ -86,8 +103,15 @@ describe('a session over a connection that holds what it is given', () => {
 
   it('nothing stays behind with a connection that took all, before it says so', async () => {
     const connection = new HoldingConnection();
-    const setup = resolveSetup<Buffer, Uint8Array>({ codec: bytesCodec, listener: { onMessage() {} } });
-    const session = new StreamSession<Buffer, Uint8Array>({ forget() {}, type: 'client' } as never, connection, setup);
+    const setup = resolveSetup<Buffer, Uint8Array>({
+      codec: bytesCodec,
+      listener: { onMessage() {} },
+    });
+    const session = new StreamSession<Buffer, Uint8Array>(
+      { forget() {}, type: 'client' } as never,
+      connection,
+      setup,
+    );
     await session.open();
     connection.quick = false;
     session.write(Buffer.alloc(1_000));
@@ -109,8 +133,16 @@ describe('a session over a connection that holds what it is given', () => {
     ['lines of 3 KB', 3_000],
   ])('what waits takes at most twice its bytes in memory: %s', async (_, size) => {
     const connection = new HoldingConnection();
-    const setup = resolveSetup<string, string>({ codec: lines(), listener: { onMessage() {} }, maxQueuedBytes: 4 * 1024 * 1024 });
-    const session = new StreamSession<string, string>({ forget() {}, type: 'client' } as never, connection, setup);
+    const setup = resolveSetup<string, string>({
+      codec: lines(),
+      listener: { onMessage() {} },
+      maxQueuedBytes: 4 * 1024 * 1024,
+    });
+    const session = new StreamSession<string, string>(
+      { forget() {}, type: 'client' } as never,
+      connection,
+      setup,
+    );
     await session.open();
     connection.quick = false;
     const expected: string[] = [];
@@ -173,7 +205,8 @@ describe.each([
   it('arrive as they were written', async () => {
     const row = TRANSPORTS.find((each) => each.name === name);
     if (row === undefined) throw new Error(`no row ${name}`);
-    // One pattern, of which each message is a piece: cheap to make, and any byte out of place shows.
+    // One pattern, of which each message is a piece: cheap to make, and any byte out of place
+    // shows.
     const random = noise(1);
     const pattern = Buffer.alloc(1_000_003);
     for (let i = 0; i < pattern.length; i++) pattern[i] = random() * 256;
@@ -189,7 +222,8 @@ describe.each([
         on: {
           onMessage(session, message) {
             const from = got % (pattern.length - 200_000);
-            if (pattern.compare(message, 0, message.length, from, from + message.length) !== 0) wrong++;
+            if (pattern.compare(message, 0, message.length, from, from + message.length) !== 0)
+              wrong++;
             got += message.length;
             messages++;
             // Bounded memory for the recorder: it need not keep what was compared.

@@ -1,12 +1,28 @@
-/** DEFLATE on a stream: the bytes on the wire, what foreign and hostile peers send, and the order of the end. */
+/**
+ * DEFLATE on a stream: the bytes on the wire, what foreign and hostile peers send, and the order of
+ * the end.
+ */
 import { randomBytes } from 'node:crypto';
 import { constants, createDeflateRaw, createInflateRaw, deflateRawSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { type Compression, lengthPrefixed, lines, raw, type Session } from '../../../src/transport/index.js';
+import {
+  type Compression,
+  lengthPrefixed,
+  lines,
+  raw,
+  type Session,
+} from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
 import { Recorder } from '../../fixtures/recorder.js';
-import { connectAs, type Pair, pair, setupOf, TRANSPORTS, type TransportRow } from '../../fixtures/transports.js';
+import {
+  connectAs,
+  type Pair,
+  pair,
+  setupOf,
+  TRANSPORTS,
+  type TransportRow,
+} from '../../fixtures/transports.js';
 import { turns, until } from '../../fixtures/waiting.js';
 
 const SYNC_FLUSH = '0000ffff';
@@ -48,15 +64,27 @@ const onTheWire = (row: TransportRow, compression: Compression) =>
 
 /** The far side inflates, the near side sends it bytes of its own making. */
 const bytesFor = (row: TransportRow, far: object = {}) =>
-  pair<Buffer, Uint8Array, string, string>(row, { near: { codec: raw() }, far: { compression: 'deflate', ...far } });
+  pair<Buffer, Uint8Array, string, string>(row, {
+    near: { codec: raw() },
+    far: { compression: 'deflate', ...far },
+  });
 
-async function expectServerGoesOn(row: TransportRow, p: Pair<Buffer, Uint8Array, string, string>): Promise<void> {
+async function expectServerGoesOn(
+  row: TransportRow,
+  p: Pair<Buffer, Uint8Array, string, string>,
+): Promise<void> {
   await p.farEvents.closed.next();
   await p.nearEvents.closed.next();
   p.nearEvents.errors.dismiss();
-  await using client = await connectAs(row, p.server.address, { ...setupOf(row, new Recorder<string>('the second client')), compression: 'deflate' });
+  await using client = await connectAs(row, p.server.address, {
+    ...setupOf(row, new Recorder<string>('the second client')),
+    compression: 'deflate',
+  });
   (await client.session()).write('still there?');
-  await until(() => p.farEvents.messages.all.includes('still there?'), 'the server got a message of the second client');
+  await until(
+    () => p.farEvents.messages.all.includes('still there?'),
+    'the server got a message of the second client',
+  );
 }
 
 describe.each(PLAIN)('$name', (row) => {
@@ -69,10 +97,17 @@ describe.each(PLAIN)('$name', (row) => {
       const before = p.farEvents.messages.all.length;
       await p.near.send(line);
       await until(
-        () => Buffer.concat(p.farEvents.messages.all.slice(before)).toString('hex').endsWith(SYNC_FLUSH),
+        () =>
+          Buffer.concat(p.farEvents.messages.all.slice(before))
+            .toString('hex')
+            .endsWith(SYNC_FLUSH),
         `the flush of ${JSON.stringify(line.slice(0, 10))} came`,
       );
-      expect((await foreignInflate(Buffer.concat(p.farEvents.messages.all))).toString().endsWith(`${line}\n`)).toBe(true);
+      expect(
+        (await foreignInflate(Buffer.concat(p.farEvents.messages.all)))
+          .toString()
+          .endsWith(`${line}\n`),
+      ).toBe(true);
     }
   });
 
@@ -137,10 +172,15 @@ describe.each(PLAIN)('$name', (row) => {
   it('16: a decompression bomb closes its session with INFLATE_LIMIT, and nothing is inflated far beyond it', async () => {
     const maxInflatedBytes = 100_000;
     await using p = await bytesFor(row, { maxInflatedBytes, codec: lines() });
-    const bomb = deflateRawSync(Buffer.alloc(50 * 1024 * 1024, '\n'), { finishFlush: constants.Z_SYNC_FLUSH });
+    const bomb = deflateRawSync(Buffer.alloc(50 * 1024 * 1024, '\n'), {
+      finishFlush: constants.Z_SYNC_FLUSH,
+    });
     expect(bomb.length).toBeLessThan(60_000);
     p.near.writeBytes(bomb);
-    expect(await p.farEvents.errors.next()).toMatchObject({ code: 'INFLATE_LIMIT', message: expect.stringContaining('maxInflatedBytes, 100000') });
+    expect(await p.farEvents.errors.next()).toMatchObject({
+      code: 'INFLATE_LIMIT',
+      message: expect.stringContaining('maxInflatedBytes, 100000'),
+    });
     expect(p.far.stats.bytesRead).toBeLessThanOrEqual(maxInflatedBytes);
     await expectServerGoesOn(row, p);
   });
@@ -162,7 +202,10 @@ describe.each(PLAIN)('$name', (row) => {
       expect(await p.farEvents.messages.next()).toBe('fine');
       p.near.writeBytes(Buffer.alloc(100, 0xff));
       if (ends) void p.near.close();
-      expect(await p.farEvents.errors.next()).toMatchObject({ code: 'BAD_FRAME', message: expect.stringContaining('cannot be inflated') });
+      expect(await p.farEvents.errors.next()).toMatchObject({
+        code: 'BAD_FRAME',
+        message: expect.stringContaining('cannot be inflated'),
+      });
       expect(p.farEvents.errors.unread).toEqual([]);
       await expectServerGoesOn(row, p);
     }
@@ -170,19 +213,23 @@ describe.each(PLAIN)('$name', (row) => {
 
   it('random bytes never do worse than close their session', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.uint8Array({ minLength: 1, maxLength: 60 }), { minLength: 1, maxLength: 5 }), async (chunks) => {
-        await using p = await bytesFor(row);
-        for (const chunk of chunks) {
-          if (!p.near.closed) p.near.writeBytes(chunk);
-          await turns();
-        }
-        void p.near.close();
-        await p.farEvents.closed.next();
-        for (const error of p.farEvents.errors.all) expect(['BAD_FRAME', 'CONNECTION_LOST']).toContain(error.code);
-        p.farEvents.errors.dismiss();
-        await p.nearEvents.closed.next();
-        p.nearEvents.errors.dismiss();
-      }),
+      fc.asyncProperty(
+        fc.array(fc.uint8Array({ minLength: 1, maxLength: 60 }), { minLength: 1, maxLength: 5 }),
+        async (chunks) => {
+          await using p = await bytesFor(row);
+          for (const chunk of chunks) {
+            if (!p.near.closed) p.near.writeBytes(chunk);
+            await turns();
+          }
+          void p.near.close();
+          await p.farEvents.closed.next();
+          for (const error of p.farEvents.errors.all)
+            expect(['BAD_FRAME', 'CONNECTION_LOST']).toContain(error.code);
+          p.farEvents.errors.dismiss();
+          await p.nearEvents.closed.next();
+          p.nearEvents.errors.dismiss();
+        },
+      ),
       { numRuns: 25 },
     );
   });
@@ -218,7 +265,10 @@ describe.each(PLAIN)('$name', (row) => {
     await using p = await bytesFor(row);
     p.near.writeBytes(await foreignDeflate()('one\ntw'));
     void p.near.close();
-    expect(await p.farEvents.errors.next()).toMatchObject({ code: 'BAD_FRAME', message: expect.stringContaining('inside a message, after 2 bytes') });
+    expect(await p.farEvents.errors.next()).toMatchObject({
+      code: 'BAD_FRAME',
+      message: expect.stringContaining('inside a message, after 2 bytes'),
+    });
     await p.farEvents.closed.next();
     await p.nearEvents.closed.next();
     p.nearEvents.errors.dismiss();
@@ -226,8 +276,14 @@ describe.each(PLAIN)('$name', (row) => {
 
   it('back-pressure: a paused session inflates no further, and all of it comes after resume', async () => {
     const count = 4_000;
-    const pauseOnce = { onMessage: (session: Session<string>, line: string) => line.startsWith('0 ') && session.pause() };
-    await using p = await pair(row, { near: { compression: 'deflate' }, far: { compression: 'deflate', on: pauseOnce } });
+    const pauseOnce = {
+      onMessage: (session: Session<string>, line: string) =>
+        line.startsWith('0 ') && session.pause(),
+    };
+    await using p = await pair(row, {
+      near: { compression: 'deflate' },
+      far: { compression: 'deflate', on: pauseOnce },
+    });
     // About 4 MB that are a few KB on the wire: one chunk brings nearly all of it.
     for (let i = 0; i < count; i++) p.near.write(`${i} ${WORDS}`);
     await p.farEvents.messages.next();
@@ -243,7 +299,10 @@ describe.each(PLAIN)('$name', (row) => {
       session.pause();
       setImmediate(() => session.resume());
     };
-    await using p = await pair(row, { near: { compression: 'deflate' }, far: { compression: 'deflate', on: { onMessage: stutter } } });
+    await using p = await pair(row, {
+      near: { compression: 'deflate' },
+      far: { compression: 'deflate', on: { onMessage: stutter } },
+    });
     const sent = Array.from({ length: 500 }, (_, i) => `${i} ${WORDS.slice(0, i)}`);
     for (const line of sent) p.near.write(line);
     expect(await p.farEvents.messages.take(sent.length)).toEqual(sent);
@@ -280,7 +339,8 @@ describe.each(PLAIN)('$name', (row) => {
       near: { compression: 'deflate', codec: raw(), maxQueuedBytes: Number.POSITIVE_INFINITY },
       far: { codec: raw(), on: { onOpen: (session) => session.pause() } },
     });
-    // Noise fills the peer's buffers; the zeros behind it shrink to next to nothing, and are not taken all the same.
+    // Noise fills the peer's buffers; the zeros behind it shrink to next to nothing, and are not
+    // taken all the same.
     const noise = randomBytes(64 * 1024);
     for (let i = 0; i < 160; i++) p.near.writeBytes(noise);
     let taken = 0;

@@ -28,7 +28,9 @@ test('the loop does not sleep while it spins, and sleeps again when the time is 
 
 test('calls keep it spinning for busyPoll after the last of them', async () => {
   const Echo = contract('Echo', { echo: unary<string, string>() });
-  const server = await serve(freeMemory(), [implement(Echo, { echo: (text) => text })], { busyPoll: 1_000 });
+  const server = await serve(freeMemory(), [implement(Echo, { echo: (text) => text })], {
+    busyPoll: 1_000,
+  });
   const client = await connect(server.address, { connections: 1, busyPoll: 1_000 });
   await client.stub(Echo).echo('x');
   expect(await idlePart(60)).toBeLessThan(0.05);
@@ -36,5 +38,7 @@ test('calls keep it spinning for busyPoll after the last of them', async () => {
   server.destroy();
   await Promise.all([client.close(), server.close()]);
   await until(async () => (await idlePart(60)) > 0.3, 'the loop sleeps');
-  await expect(connect(server.address, { busyPoll: -1 })).rejects.toMatchObject({ code: 'BAD_OPTION' });
+  await expect(connect(server.address, { busyPoll: -1 })).rejects.toMatchObject({
+    code: 'BAD_OPTION',
+  });
 });

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { raw } from '../../../src/transport/index.js';
-import { beginEvent, endEvent, flushSoon, now } from '../../../src/transport/session/flush-scheduler.js';
+import {
+  beginEvent,
+  endEvent,
+  flushSoon,
+  now,
+} from '../../../src/transport/session/flush-scheduler.js';
 import { StreamSession } from '../../../src/transport/session/session.js';
 import { resolveSetup } from '../../../src/transport/session/session-options.js';
 import { HoldingConnection } from '../../fixtures/holding-connection.js';
@@ -61,7 +66,12 @@ describe('a flush', () => {
     expect(seen).toEqual(['the event writes', 'the event is flushed']);
     expect(time).toBeGreaterThanOrEqual(before);
     await turns();
-    expect(seen.slice(2)).toEqual(['a continuation writes', 'another writes', 'a continuation is flushed', 'another is flushed']);
+    expect(seen.slice(2)).toEqual([
+      'a continuation writes',
+      'another writes',
+      'a continuation is flushed',
+      'another is flushed',
+    ]);
     expect(now()).toBeGreaterThan(time);
   });
 });
@@ -75,7 +85,11 @@ interface Side {
 async function quickSession(): Promise<Side> {
   const connection = new HoldingConnection();
   const owner = { forget() {}, type: 'client' } as never;
-  const session = new StreamSession<Buffer, Uint8Array>(owner, connection, resolveSetup({ codec: raw(), listener: { onMessage() {} } }));
+  const session = new StreamSession<Buffer, Uint8Array>(
+    owner,
+    connection,
+    resolveSetup({ codec: raw(), listener: { onMessage() {} } }),
+  );
   await session.open();
   return { session, writes: () => connection.taken.splice(0).map(({ length }) => length) };
 }
@@ -95,7 +109,8 @@ describe('what sessions write in a tick', () => {
     for (let tick = 0; tick < 3; tick++) {
       for (const { session } of sides) for (let i = 0; i < 2_000; i++) session.write(MESSAGE);
       await turns();
-      for (const { writes } of sides) expect(writes()).toEqual([1_100, 8_200, 65_600, 65_600, 59_500]);
+      for (const { writes } of sides)
+        expect(writes()).toEqual([1_100, 8_200, 65_600, 65_600, 59_500]);
     }
     for (const { session } of sides) session.destroy();
   });

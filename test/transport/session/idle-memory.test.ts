@@ -17,39 +17,59 @@ describe('an idle session', () => {
   noLeaks();
 
   const rows = TRANSPORTS.filter(({ name }) => name !== 'udp');
-  it.each(rows)('$name: keeps no buffer of its last message', async ({ free, options, serverOptions, clientOptions, connect: dial = connect }) => {
-    const echo = new Recorder<string>('the server', { onMessage: (session, message) => session.write(message) });
-    const server = await serve(free(), { codec: lines(), listener: echo, ...options }, serverOptions);
-    const far = new Recorder<string>('the clients');
-    const clients = await Promise.all(
-      Array.from({ length: SESSIONS }, () =>
-        dial(server.address, { codec: lines(), listener: far, ...options }, { reconnect: false, ...clientOptions }),
-      ),
-    );
-    const message = 'x'.repeat(MESSAGE_BYTES);
-    const before = bufferBytes();
-    for (const client of clients) {
-      (await client.session()).write(message);
-      expect((await far.messages.next()).length).toBe(MESSAGE_BYTES);
-    }
-    let kept = 0;
-    const isFreed = (): boolean => {
-      kept = bufferBytes() - before;
-      return kept < (SESSIONS * MESSAGE_BYTES) / 3;
-    };
-    await until(isFreed, () => `the sessions keep ${kept} bytes`);
-    await Promise.all([...clients.map((client) => client.close()), server.close()]);
-  });
+  it.each(rows)(
+    '$name: keeps no buffer of its last message',
+    async ({ free, options, serverOptions, clientOptions, connect: dial = connect }) => {
+      const echo = new Recorder<string>('the server', {
+        onMessage: (session, message) => session.write(message),
+      });
+      const server = await serve(
+        free(),
+        { codec: lines(), listener: echo, ...options },
+        serverOptions,
+      );
+      const far = new Recorder<string>('the clients');
+      const clients = await Promise.all(
+        Array.from({ length: SESSIONS }, () =>
+          dial(
+            server.address,
+            { codec: lines(), listener: far, ...options },
+            { reconnect: false, ...clientOptions },
+          ),
+        ),
+      );
+      const message = 'x'.repeat(MESSAGE_BYTES);
+      const before = bufferBytes();
+      for (const client of clients) {
+        (await client.session()).write(message);
+        expect((await far.messages.next()).length).toBe(MESSAGE_BYTES);
+      }
+      let kept = 0;
+      const isFreed = (): boolean => {
+        kept = bufferBytes() - before;
+        return kept < (SESSIONS * MESSAGE_BYTES) / 3;
+      };
+      await until(isFreed, () => `the sessions keep ${kept} bytes`);
+      await Promise.all([...clients.map((client) => client.close()), server.close()]);
+    },
+  );
 });
 
 test('a session that waits for the rest of a message keeps no chunk of which little is unread', async () => {
   const received: string[] = [];
-  const setup = resolveSetup<string, string>({ codec: lines(), listener: { onMessage: (_, line) => void received.push(line) } });
+  const setup = resolveSetup<string, string>({
+    codec: lines(),
+    listener: { onMessage: (_, line) => void received.push(line) },
+  });
   const before = bufferBytes();
   const sides = [];
   for (let i = 0; i < 100; i++) {
     const connection = new HoldingConnection();
-    const session = new StreamSession<string, string>({ forget() {}, type: 'client' } as never, connection, setup);
+    const session = new StreamSession<string, string>(
+      { forget() {}, type: 'client' } as never,
+      connection,
+      setup,
+    );
     await session.open();
     const chunk = Buffer.allocUnsafeSlow(65_536).fill(0x61);
     chunk.write('\nhalf ', 65_530);

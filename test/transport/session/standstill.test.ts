@@ -1,4 +1,7 @@
-/** A process that stood still, as on a machine that was suspended, has no evidence of its peers' silence. */
+/**
+ * A process that stood still, as on a machine that was suspended, has no evidence of its peers'
+ * silence.
+ */
 import { afterEach, expect, test, vi } from 'vitest';
 import { connect, lines, raw, type SessionOptions, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -19,7 +22,11 @@ function standStill(ms: number): void {
 async function pair(options: SessionOptions) {
   const far = new Recorder<string>('the server');
   const server = await serve('tcp://127.0.0.1:0', { codec: lines(), listener: far, ...options });
-  const client = await connect(server.address, { codec: raw(), listener: new Recorder<Buffer>('the client') }, { reconnect: false });
+  const client = await connect(
+    server.address,
+    { codec: raw(), listener: new Recorder<Buffer>('the client') },
+    { reconnect: false },
+  );
   await far.opened.next();
   return {
     far,

@@ -6,16 +6,20 @@ import { Inbox, turns } from '../../fixtures/waiting.js';
 describe('every', () => {
   noLeaks();
 
-  it.each([1, 7, 20, 50])('calls a task every %d ms, first after a whole period', async (period) => {
-    const calls = new Inbox<number>('a call');
-    const start = performance.now();
-    const stop = every(period, () => calls.push(performance.now()));
-    const times = await calls.take(4);
-    stop();
-    // A wheel turns in slices of a whole number of milliseconds, so a period may be short by a millisecond for each.
-    expect((times[0] as number) - start).toBeGreaterThan(period * 0.8 - 1.5);
-    expect((times[3] as number) - start).toBeGreaterThan(4 * (period * 0.8 - 1.5));
-  });
+  it.each([1, 7, 20, 50])(
+    'calls a task every %d ms, first after a whole period',
+    async (period) => {
+      const calls = new Inbox<number>('a call');
+      const start = performance.now();
+      const stop = every(period, () => calls.push(performance.now()));
+      const times = await calls.take(4);
+      stop();
+      // A wheel turns in slices of a whole number of milliseconds, so a period may be short by a
+      // millisecond for each.
+      expect((times[0] as number) - start).toBeGreaterThan(period * 0.8 - 1.5);
+      expect((times[3] as number) - start).toBeGreaterThan(4 * (period * 0.8 - 1.5));
+    },
+  );
 
   it('a cancelled task is not called again, and the last one takes its wheel along', async () => {
     const calls = new Inbox<string>('a call');
@@ -98,7 +102,9 @@ describe('every', () => {
   it('does not keep a process alive', () => {
     const before = process.getActiveResourcesInfo().filter((type) => type === 'Timeout').length;
     const stop = every(1_000, () => {});
-    expect(process.getActiveResourcesInfo().filter((type) => type === 'Timeout').length).toBe(before);
+    expect(process.getActiveResourcesInfo().filter((type) => type === 'Timeout').length).toBe(
+      before,
+    );
     stop();
   });
 });

@@ -1,4 +1,7 @@
-/** A TCP client that redials a port of this machine may reach its own socket (simultaneous open): that is no connection. */
+/**
+ * A TCP client that redials a port of this machine may reach its own socket (simultaneous open):
+ * that is no connection.
+ */
 import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
 import tls from 'node:tls';
@@ -31,8 +34,15 @@ it.each(['tcp', 'ws', 'tls', 'wss'])('%s refuses a connection with itself', asyn
   const { address } = server;
   await server.close();
   forcePort(scheme === 'tcp' || scheme === 'ws' ? net : tls);
-  const options = { reconnect: false, connectTimeout: 20_000, ...(scheme.endsWith('s') && scheme !== 'ws' && { tls: CLIENT_TLS }) };
+  const options = {
+    reconnect: false,
+    connectTimeout: 20_000,
+    ...(scheme.endsWith('s') && scheme !== 'ws' && { tls: CLIENT_TLS }),
+  };
   const error = await rejection(connect(address.replace('tcp', scheme), SETUP, options));
-  expect(error).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining('leads back to itself') });
+  expect(error).toMatchObject({
+    code: 'CONNECT_FAILED',
+    message: expect.stringContaining('leads back to itself'),
+  });
   await turns(5);
 });

@@ -1,7 +1,15 @@
-/** TLS as only TLS is: who is trusted, what a bad certificate does, and peers who mean no good. The behaviour tables hold the rest. */
+/**
+ * TLS as only TLS is: who is trusted, what a bad certificate does, and peers who mean no good. The
+ * behaviour tables hold the rest.
+ */
 import { randomBytes, X509Certificate } from 'node:crypto';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect as connectTcp, createServer, type Server as NetServer, type Socket } from 'node:net';
+import {
+  connect as connectTcp,
+  createServer,
+  type Server as NetServer,
+  type Socket,
+} from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -36,28 +44,59 @@ import { turns, until, within } from '../../fixtures/waiting.js';
 const ANY = 'tls://127.0.0.1:0';
 const PASSWORD = 'swordfish';
 const CA = pem('authority');
-const path = (name: string): string => fileURLToPath(new URL(`../../fixtures/tls/${name}.pem`, import.meta.url));
+const path = (name: string): string =>
+  fileURLToPath(new URL(`../../fixtures/tls/${name}.pem`, import.meta.url));
 const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
 
 noLeaks();
 afterEach(() => vi.restoreAllMocks());
 
 /** A server that echoes lines. */
-async function echo(tls: TlsOptions = {}, options: ServerOptions = {}, address = ANY, session: SessionOptions = {}) {
-  const events = new Recorder<string>('the server', { onMessage: (from, line) => from.write(line) });
-  const server = await serve(address, { codec: lines(), listener: events, ...session }, { tls: { ...SERVER_TLS, ...tls }, ...options });
-  return { server, events, address: server.address, port: portOf(server.address), [Symbol.asyncDispose]: () => server.close() };
+async function echo(
+  tls: TlsOptions = {},
+  options: ServerOptions = {},
+  address = ANY,
+  session: SessionOptions = {},
+) {
+  const events = new Recorder<string>('the server', {
+    onMessage: (from, line) => from.write(line),
+  });
+  const server = await serve(
+    address,
+    { codec: lines(), listener: events, ...session },
+    { tls: { ...SERVER_TLS, ...tls }, ...options },
+  );
+  return {
+    server,
+    events,
+    address: server.address,
+    port: portOf(server.address),
+    [Symbol.asyncDispose]: () => server.close(),
+  };
 }
 
 async function client(address: string, tls: TlsOptions = CLIENT_TLS, options: ClientOptions = {}) {
   const events = new Recorder<string>('the client');
-  const ours = await connect(address, { codec: lines(), listener: events }, { tls, reconnect: false, ...options });
-  return { events, client: ours, session: await ours.session(), [Symbol.asyncDispose]: () => ours.close() };
+  const ours = await connect(
+    address,
+    { codec: lines(), listener: events },
+    { tls, reconnect: false, ...options },
+  );
+  return {
+    events,
+    client: ours,
+    session: await ours.session(),
+    [Symbol.asyncDispose]: () => ours.close(),
+  };
 }
 
-const refusal = (address: string, tls?: TlsOptions) => rejection<Error & { code: string; cause: { code?: string } }>(client(address, tls));
+const refusal = (address: string, tls?: TlsOptions) =>
+  rejection<Error & { code: string; cause: { code?: string } }>(client(address, tls));
 
-/** Tries again: on a slow machine a handshake may take longer than a short handshakeTimeout of the server. */
+/**
+ * Tries again: on a slow machine a handshake may take longer than a short handshakeTimeout of the
+ * server.
+ */
 async function expectEcho(address: string, tls: TlsOptions = CLIENT_TLS): Promise<void> {
   await until(() => echoes(address, tls), 'the server answers');
 }
@@ -74,17 +113,30 @@ async function echoes(address: string, tls: TlsOptions): Promise<boolean> {
 /** A TLS client of Node's own, and what became of it. */
 async function nodeClient(port: number, options: object = {}): Promise<TLSSocket> {
   const socket = connectTls({ port, host: '127.0.0.1', ca: CA, ...options });
-  await within(new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject)), 'the handshake');
+  await within(
+    new Promise((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject)),
+    'the handshake',
+  );
   return socket;
 }
 const closed = (socket: Socket): Promise<unknown> =>
-  within(new Promise((resolve) => (socket.closed ? resolve(0) : socket.once('close', resolve))), 'the socket to close');
+  within(
+    new Promise((resolve) => (socket.closed ? resolve(0) : socket.once('close', resolve))),
+    'the socket to close',
+  );
 
 /** A server of Node's own, at a free port. */
-async function listening<S extends NetServer>(server: S): Promise<{ server: S; port: number; address: string } & AsyncDisposable> {
+async function listening<S extends NetServer>(
+  server: S,
+): Promise<{ server: S; port: number; address: string } & AsyncDisposable> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
-  return { server, port, address: `tls://127.0.0.1:${port}`, [Symbol.asyncDispose]: () => new Promise((done) => server.close(() => done())) };
+  return {
+    server,
+    port,
+    address: `tls://127.0.0.1:${port}`,
+    [Symbol.asyncDispose]: () => new Promise((done) => server.close(() => done())),
+  };
 }
 
 describe('20: the server is verified', () => {
@@ -93,7 +145,9 @@ describe('20: the server is verified', () => {
     for (const tls of [undefined, {}, { ca: pem('stranger') }]) {
       expect(await refusal(server.address, tls ?? {})).toMatchObject({
         code: 'CONNECT_FAILED',
-        message: expect.stringMatching(/cannot connect to tls:\/\/127\.0\.0\.1:\d+: unable to verify the first certificate/),
+        message: expect.stringMatching(
+          /cannot connect to tls:\/\/127\.0\.0\.1:\d+: unable to verify the first certificate/,
+        ),
         cause: { code: 'UNABLE_TO_VERIFY_LEAF_SIGNATURE' },
       });
     }
@@ -107,7 +161,9 @@ describe('20: the server is verified', () => {
       message: expect.stringContaining("does not match certificate's altnames"),
       cause: { code: 'ERR_TLS_CERT_ALTNAME_INVALID' },
     });
-    expect((await refusal(server.address.replace('127.0.0.1', 'localhost'), CLIENT_TLS)).cause.code).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
+    expect(
+      (await refusal(server.address.replace('127.0.0.1', 'localhost'), CLIENT_TLS)).cause.code,
+    ).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
   });
 
   it('with our own CA, by name or address', async () => {
@@ -124,7 +180,9 @@ describe('20: the server is verified', () => {
     expect(server.address).toMatch(/^tls:\/\/\[::1\]:\d+$/);
     await expectEcho(server.address);
     await using other = await echo(identity('elsewhere'), {}, 'tls://[::1]:0');
-    expect((await refusal(other.address, CLIENT_TLS)).cause.code).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
+    expect((await refusal(other.address, CLIENT_TLS)).cause.code).toBe(
+      'ERR_TLS_CERT_ALTNAME_INVALID',
+    );
   });
 
   it('without a host in the address: this machine', async () => {
@@ -145,23 +203,39 @@ describe('20: the server is verified', () => {
     await until(() => names.length === 1, 'the server saw it');
     expect(names).toEqual(['elsewhere.example']);
     for (const serverName of ['localhost', '127.0.0.1', 'example']) {
-      expect((await refusal(peer.address, { ca: CA, serverName })).cause.code).toBe('ERR_TLS_CERT_ALTNAME_INVALID');
+      expect((await refusal(peer.address, { ca: CA, serverName })).cause.code).toBe(
+        'ERR_TLS_CERT_ALTNAME_INVALID',
+      );
     }
     // An address is a name of its own, wherever the connection really goes.
     await using server = await echo();
-    for (const serverName of ['127.0.0.1', '::1', 'localhost']) await expectEcho(server.address, { ca: CA, serverName });
+    for (const serverName of ['127.0.0.1', '::1', 'localhost'])
+      await expectEcho(server.address, { ca: CA, serverName });
     expect(warning).not.toHaveBeenCalled();
   });
 
   it('a server that speaks no TLS: CONNECT_FAILED', async () => {
-    await using server = await serve('tcp://127.0.0.1:0', { codec: lines(), listener: { onOpen: (s) => void s.write('hello'), onMessage() {} } });
-    expect((await refusal(server.address.replace('tcp', 'tls'), CLIENT_TLS)).code).toBe('CONNECT_FAILED');
+    await using server = await serve('tcp://127.0.0.1:0', {
+      codec: lines(),
+      listener: { onOpen: (s) => void s.write('hello'), onMessage() {} },
+    });
+    expect((await refusal(server.address.replace('tcp', 'tls'), CLIENT_TLS)).code).toBe(
+      'CONNECT_FAILED',
+    );
   });
 
   it('a server that says nothing: connectTimeout', async () => {
-    await using server = await serve('tcp://127.0.0.1:0', { codec: raw(), listener: { onMessage() {} } });
-    const error = await rejection(client(server.address.replace('tcp', 'tls'), CLIENT_TLS, { connectTimeout: 40 }));
-    expect(error).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining('connectTimeout, 40 ms') });
+    await using server = await serve('tcp://127.0.0.1:0', {
+      codec: raw(),
+      listener: { onMessage() {} },
+    });
+    const error = await rejection(
+      client(server.address.replace('tcp', 'tls'), CLIENT_TLS, { connectTimeout: 40 }),
+    );
+    expect(error).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringContaining('connectTimeout, 40 ms'),
+    });
   });
 });
 
@@ -171,10 +245,18 @@ describe('versions', () => {
     const socket = await nodeClient(server.port, { maxVersion: 'TLSv1.2' });
     expect(socket.getProtocol()).toBe('TLSv1.2');
     socket.destroy();
-    await using peer = await listening(createTlsServer({ ...SERVER_TLS, maxVersion: 'TLSv1.2' } as NodeTlsOptions, (s) => s.end()));
+    await using peer = await listening(
+      createTlsServer({ ...SERVER_TLS, maxVersion: 'TLSv1.2' } as NodeTlsOptions, (s) => s.end()),
+    );
     await using _c = await client(peer.address);
     for (const version of ['TLSv1', 'TLSv1.1']) {
-      await expect(nodeClient(server.port, { minVersion: version, maxVersion: version, ciphers: 'DEFAULT@SECLEVEL=0' })).rejects.toThrow();
+      await expect(
+        nodeClient(server.port, {
+          minVersion: version,
+          maxVersion: version,
+          ciphers: 'DEFAULT@SECLEVEL=0',
+        }),
+      ).rejects.toThrow();
     }
   });
 
@@ -182,8 +264,12 @@ describe('versions', () => {
     await using server = await echo({ minVersion: 'TLSv1.3' });
     await expectEcho(server.address);
     await expect(nodeClient(server.port, { maxVersion: 'TLSv1.2' })).rejects.toThrow(/version/);
-    await using old = await listening(createTlsServer({ ...SERVER_TLS, maxVersion: 'TLSv1.2' } as NodeTlsOptions, (s) => s.end()));
-    expect(await refusal(old.address, { ...CLIENT_TLS, minVersion: 'TLSv1.3' })).toMatchObject({ code: 'CONNECT_FAILED' });
+    await using old = await listening(
+      createTlsServer({ ...SERVER_TLS, maxVersion: 'TLSv1.2' } as NodeTlsOptions, (s) => s.end()),
+    );
+    expect(await refusal(old.address, { ...CLIENT_TLS, minVersion: 'TLSv1.3' })).toMatchObject({
+      code: 'CONNECT_FAILED',
+    });
   });
 });
 
@@ -197,16 +283,26 @@ describe('20: mTLS', () => {
   it.each([
     ['no certificate', {}, /alert certificate required/],
     ["a stranger's certificate", identity('stranger-client'), undefined],
-    ["a server's own certificate, made for another use by nobody we know", identity('stranger'), undefined],
+    [
+      "a server's own certificate, made for another use by nobody we know",
+      identity('stranger'),
+      undefined,
+    ],
   ])('%s is not: no session at the server, and the client is told', async (_, tls, alert) => {
     await using server = await echo({ ca: CA });
     await using c = await client(server.address, { ...CLIENT_TLS, ...tls });
     await c.events.closed.next();
     expect(await rejection(c.client.session())).toMatchObject({
       code: 'CONNECTION_LOST',
-      message: expect.stringMatching(/was lost \d+ ms after it was opened; did the server refuse it\?/),
+      message: expect.stringMatching(
+        /was lost \d+ ms after it was opened; did the server refuse it\?/,
+      ),
     });
-    if (alert !== undefined) expect(await c.events.errors.next()).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringMatching(alert) });
+    if (alert !== undefined)
+      expect(await c.events.errors.next()).toMatchObject({
+        code: 'CONNECTION_LOST',
+        message: expect.stringMatching(alert),
+      });
     expect(server.events.log).toEqual([]);
     expect(server.server.sessions.size).toBe(0);
     await expectEcho(server.address, { ...CLIENT_TLS, ...identity('client') });
@@ -215,7 +311,13 @@ describe('20: mTLS', () => {
   it('under TLS 1.2 too', async () => {
     await using server = await echo({ ca: CA });
     for (const shown of [{}, identity('stranger-client')]) {
-      const socket = connectTls({ port: server.port, host: '127.0.0.1', ca: CA, maxVersion: 'TLSv1.2', ...shown });
+      const socket = connectTls({
+        port: server.port,
+        host: '127.0.0.1',
+        ca: CA,
+        maxVersion: 'TLSv1.2',
+        ...shown,
+      });
       socket.on('error', () => {});
       await closed(socket);
     }
@@ -225,7 +327,10 @@ describe('20: mTLS', () => {
   it('a session that is resumed is no way round it', async () => {
     await using open = await echo();
     const first = connectTls({ port: open.port, host: '127.0.0.1', ca: CA });
-    const ticket = await within(new Promise<Buffer>((resolve) => first.once('session', resolve)), 'a ticket');
+    const ticket = await within(
+      new Promise<Buffer>((resolve) => first.once('session', resolve)),
+      'a ticket',
+    );
     first.destroy();
     await using strict = await echo({ ca: CA });
     const second = connectTls({ port: strict.port, host: '127.0.0.1', ca: CA, session: ticket });
@@ -244,8 +349,12 @@ describe('20: mTLS', () => {
       };
       const seen: (PeerCertificate | undefined)[] = [];
       for (const clientCertificate of ['required', 'none'] as const) {
-        await using server = await serve(address, setup, { tls: { ...SERVER_TLS, ca: CA, clientCertificate } });
-        await using _client = await connect(server.address, setup, { tls: { ...CLIENT_TLS, ...identity('client') } });
+        await using server = await serve(address, setup, {
+          tls: { ...SERVER_TLS, ca: CA, clientCertificate },
+        });
+        await using _client = await connect(server.address, setup, {
+          tls: { ...CLIENT_TLS, ...identity('client') },
+        });
         await until(() => peers.length === 2, 'both sides have seen each other');
         seen.push(...peers.splice(0).map((peer) => peer.certificate));
       }
@@ -257,7 +366,12 @@ describe('20: mTLS', () => {
         fingerprint: ofServer.fingerprint256,
         serialNumber: ofServer.serialNumber,
       };
-      const shown = { commonName: 'client', altNames: [], fingerprint: ofClient.fingerprint256, serialNumber: ofClient.serialNumber };
+      const shown = {
+        commonName: 'client',
+        altNames: [],
+        fingerprint: ofClient.fingerprint256,
+        serialNumber: ofClient.serialNumber,
+      };
       expect(seen).toHaveLength(4);
       expect(seen.slice(0, 2)).toEqual(expect.arrayContaining([server, shown]));
       expect(seen.slice(2)).toEqual(expect.arrayContaining([server, undefined]));
@@ -282,27 +396,54 @@ describe('20: what is no good is BAD_OPTION at the start', () => {
   const key = String(pem('server.key'));
   const bare = key.replace(/-----.*-----/g, '').replaceAll('\n', '');
 
-  const table: readonly [what: string, tls: TlsOptions | object, parts: readonly string[], hidden?: string][] = [
+  const table: readonly [
+    what: string,
+    tls: TlsOptions | object,
+    parts: readonly string[],
+    hidden?: string,
+  ][] = [
     ['a cert that is not there', { cert: missing }, ['tls.cert', missing, 'ENOENT']],
     ['a key that is not there', { key: missing }, ['tls.key', missing, 'ENOENT']],
     ['a CA that is not there', { ca: missing }, ['tls.ca', missing, 'ENOENT']],
     ['a folder', { cert: folder }, ['tls.cert', folder]],
     ['an empty cert', { cert: empty }, ['tls.cert', empty, 'no PEM']],
     ['an empty CA', { ca: empty }, ['tls.ca', empty, 'no PEM']],
-    ['a broken certificate after one that is whole', { ca: CA + readFileSync(broken, 'utf8') }, ['tls.ca', 'that can be read']],
-    ['a certificate that is cut off after one that is whole', { ca: `${CA}${String(CA).slice(0, 200)}` }, ['tls.ca', 'that can be read']],
+    [
+      'a broken certificate after one that is whole',
+      { ca: CA + readFileSync(broken, 'utf8') },
+      ['tls.ca', 'that can be read'],
+    ],
+    [
+      'a certificate that is cut off after one that is whole',
+      { ca: `${CA}${String(CA).slice(0, 200)}` },
+      ['tls.ca', 'that can be read'],
+    ],
     ['a broken CA', { ca: broken }, ['tls.ca', broken]],
     ['a broken cert', { cert: broken }, ['tls.cert', broken]],
     ['a key in the place of the CA', { ca: path('server.key') }, ['tls.ca', path('server.key')]],
     ['a cert in the place of the key', { key: path('server') }, ['tls.key', path('server')]],
     ['a key of another certificate', { key: pem('server2.key') }, ['fit each other']],
     ['a number', { cert: 7 }, ['tls.cert', 'given 7', 'PEM']],
-    ['a password of the wrong type', { passphrase: 52_437 }, ['tls.passphrase', '"number"', 'a string'], '52437'],
-    ['an old version', { minVersion: 'TLSv1' }, ['tls.minVersion', 'given "TLSv1"', '"TLSv1.2" or "TLSv1.3"']],
+    [
+      'a password of the wrong type',
+      { passphrase: 52_437 },
+      ['tls.passphrase', '"number"', 'a string'],
+      '52437',
+    ],
+    [
+      'an old version',
+      { minVersion: 'TLSv1' },
+      ['tls.minVersion', 'given "TLSv1"', '"TLSv1.2" or "TLSv1.3"'],
+    ],
     ['a cert alone', { key: undefined }, ['a cert and a key']],
     ['a key alone', { cert: undefined }, ['a cert and a key']],
     ['a key that is no PEM', { key: bare }, ['tls.key', 'no PEM, and no file'], bare.slice(5, 50)],
-    ['a key that is no PEM in lines', { key: `\n${bare}\n` }, ['tls.key', 'no PEM, and no file'], bare.slice(5, 50)],
+    [
+      'a key that is no PEM in lines',
+      { key: `\n${bare}\n` },
+      ['tls.key', 'no PEM, and no file'],
+      bare.slice(5, 50),
+    ],
     [
       'a locked key without its password',
       { key: path('server.locked.key') },
@@ -319,21 +460,35 @@ describe('20: what is no good is BAD_OPTION at the start', () => {
     const setup = { codec: lines(), listener: { onMessage() {} } };
     const given = { ...SERVER_TLS, ...tls } as TlsOptions;
     const dead = 'tls://127.0.0.1:1';
-    for (const attempt of [serve(ANY, setup, { tls: given }), connect(dead, setup, { tls: given })]) {
+    for (const attempt of [
+      serve(ANY, setup, { tls: given }),
+      connect(dead, setup, { tls: given }),
+    ]) {
       const error = await rejection(attempt);
       expect(error.code).toBe('BAD_OPTION');
       for (const part of parts) expect(error.message).toContain(part);
-      if (hidden !== undefined) expect(`${error.message} ${error.stack} ${JSON.stringify(error)}`).not.toContain(hidden);
+      if (hidden !== undefined)
+        expect(`${error.message} ${error.stack} ${JSON.stringify(error)}`).not.toContain(hidden);
     }
   });
 
   it.each([
     ['no options', undefined, ['a cert and a key']],
     ['nothing in them', {}, ['a cert and a key']],
-    ['clientCertificate', { ...SERVER_TLS, clientCertificate: 'please' }, ['tls.clientCertificate', 'given "please"', '"none" or "required"']],
-    ['no CA to require certificates of', { ...SERVER_TLS, clientCertificate: 'required' }, ['tls.ca', 'the CA whose client certificates']],
+    [
+      'clientCertificate',
+      { ...SERVER_TLS, clientCertificate: 'please' },
+      ['tls.clientCertificate', 'given "please"', '"none" or "required"'],
+    ],
+    [
+      'no CA to require certificates of',
+      { ...SERVER_TLS, clientCertificate: 'required' },
+      ['tls.ca', 'the CA whose client certificates'],
+    ],
   ])('of a server: %s', async (_, tls, parts) => {
-    const error = await rejection(serve(ANY, { codec: lines(), listener: { onMessage() {} } }, { tls: tls as TlsOptions }));
+    const error = await rejection(
+      serve(ANY, { codec: lines(), listener: { onMessage() {} } }, { tls: tls as TlsOptions }),
+    );
     expect(error.code).toBe('BAD_OPTION');
     for (const part of parts) expect(error.message).toContain(part);
   });
@@ -351,7 +506,10 @@ describe('20: what is no good is BAD_OPTION at the start', () => {
       await using server = await echo({ key: bytes, cert: comment + pem('server') });
       await expectEcho(server.address, { ca: comment + CA });
     }
-    await using locked = await echo({ key: comment + pem('server.locked.key'), passphrase: PASSWORD });
+    await using locked = await echo({
+      key: comment + pem('server.locked.key'),
+      passphrase: PASSWORD,
+    });
     await expectEcho(locked.address);
     expect(await rejection(echo({ key: `${comment}${pem('server.locked.key')}` }))).toMatchObject({
       code: 'BAD_OPTION',
@@ -365,7 +523,11 @@ describe('20: what is no good is BAD_OPTION at the start', () => {
       await expectEcho(server.address);
     }
     await using strict = await echo({ ca: CA });
-    await expectEcho(strict.address, { ...CLIENT_TLS, cert: path('client'), key: path('client.key') });
+    await expectEcho(strict.address, {
+      ...CLIENT_TLS,
+      cert: path('client'),
+      key: path('client.key'),
+    });
   });
 
   it('a password that is not needed does no harm', async () => {
@@ -429,7 +591,10 @@ describe('reloadTls', () => {
       await until(() => warnings.length > 0, 'a certificate without its key is a warning');
       expect(await shown(server.port)).toBe('server');
       put('server2');
-      await until(async () => (await shown(server.port)) === 'server2', 'the new certificate is in use');
+      await until(
+        async () => (await shown(server.port)) === 'server2',
+        'the new certificate is in use',
+      );
       rmSync(folder, { recursive: true });
       expect(await shown(server.port)).toBe('server2');
     } finally {
@@ -441,7 +606,10 @@ describe('reloadTls', () => {
     ['a cert without its key', { cert: pem('server2') }],
     ['a key of another', { cert: pem('server2'), key: pem('server.key') }],
     ['no PEM', { cert: Buffer.from('nothing'), key: pem('server.key') }],
-    ['a password that is wrong', { ...identity('server2'), key: pem('server.locked.key'), passphrase: 'barracuda' }],
+    [
+      'a password that is wrong',
+      { ...identity('server2'), key: pem('server.locked.key'), passphrase: 'barracuda' },
+    ],
     ['nothing', undefined],
   ])('%s: BAD_OPTION, and the old one stays', async (_, tls) => {
     await using server = await echo();
@@ -461,11 +629,16 @@ describe('reloadTls', () => {
     }
     expect(server.events.log).toEqual([]);
     await expectEcho(server.address, { ...CLIENT_TLS, ...identity('client') });
-    expect(thrown(() => server.server.reloadTls({ clientCertificate: 'none' })).message).toContain('what it was at the start: "required"');
+    expect(thrown(() => server.server.reloadTls({ clientCertificate: 'none' })).message).toContain(
+      'what it was at the start: "required"',
+    );
     server.server.reloadTls({ ca: pem('stranger') });
     await expectEcho(server.address, { ...CLIENT_TLS, ...identity('stranger-client') });
     await using open = await echo();
-    expect(thrown(() => open.server.reloadTls({ ca: CA }))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('"none"') });
+    expect(thrown(() => open.server.reloadTls({ ca: CA }))).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining('"none"'),
+    });
   });
 
   it('minVersion stays', async () => {
@@ -474,10 +647,16 @@ describe('reloadTls', () => {
     await expect(nodeClient(server.port, { maxVersion: 'TLSv1.2' })).rejects.toThrow(/version/);
   });
 
-  it.each(['tcp://127.0.0.1:0', 'memory://no-tls'])('%s has no TLS: BAD_OPTION', async (address) => {
-    await using server = await serve(address, { codec: lines(), listener: { onMessage() {} } });
-    expect(thrown(() => server.reloadTls(SERVER_TLS))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(server.address) });
-  });
+  it.each(['tcp://127.0.0.1:0', 'memory://no-tls'])(
+    '%s has no TLS: BAD_OPTION',
+    async (address) => {
+      await using server = await serve(address, { codec: lines(), listener: { onMessage() {} } });
+      expect(thrown(() => server.reloadTls(SERVER_TLS))).toMatchObject({
+        code: 'BAD_OPTION',
+        message: expect.stringContaining(server.address),
+      });
+    },
+  );
 });
 
 describe('peers who mean no good', () => {
@@ -497,7 +676,9 @@ describe('peers who mean no good', () => {
       hello = resolve;
     });
     await using peer = await listening(
-      createServer((socket) => socket.on('error', () => {}).once('data', (bytes) => [hello(bytes), socket.destroy()])),
+      createServer((socket) =>
+        socket.on('error', () => {}).once('data', (bytes) => [hello(bytes), socket.destroy()]),
+      ),
     );
     const socket = connectTls({ port: peer.port, host: '127.0.0.1', ca: CA });
     socket.on('error', () => {});
@@ -505,26 +686,32 @@ describe('peers who mean no good', () => {
     return coming;
   }
 
-  it.each(['tls', 'wss'])('%s: who says nothing is cut off after handshakeTimeout', async (scheme) => {
-    await using server = await echo({}, { handshakeTimeout: 300 }, `${scheme}://127.0.0.1:0`);
-    const before = performance.now();
-    await closed(await silent(server.port));
-    expect(performance.now() - before).toBeGreaterThan(290);
-    await expectEcho(server.address);
-  });
+  it.each(['tls', 'wss'])(
+    '%s: who says nothing is cut off after handshakeTimeout',
+    async (scheme) => {
+      await using server = await echo({}, { handshakeTimeout: 300 }, `${scheme}://127.0.0.1:0`);
+      const before = performance.now();
+      await closed(await silent(server.port));
+      expect(performance.now() - before).toBeGreaterThan(290);
+      await expectEcho(server.address);
+    },
+  );
 
-  it.each(['tls', 'wss'])('%s: who is slow is cut off too: the deadline is for the whole handshake', async (scheme) => {
-    await using server = await echo({}, { handshakeTimeout: 300 }, `${scheme}://127.0.0.1:0`);
-    const hello = await clientHello();
-    const before = performance.now();
-    const socket = await silent(server.port);
-    let sent = 0;
-    const drip = setInterval(() => void socket.write(hello.subarray(sent, ++sent)), 10);
-    await closed(socket).finally(() => clearInterval(drip));
-    expect(sent).toBeLessThan(hello.length);
-    expect(performance.now() - before).toBeGreaterThan(290);
-    await expectEcho(server.address);
-  });
+  it.each(['tls', 'wss'])(
+    '%s: who is slow is cut off too: the deadline is for the whole handshake',
+    async (scheme) => {
+      await using server = await echo({}, { handshakeTimeout: 300 }, `${scheme}://127.0.0.1:0`);
+      const hello = await clientHello();
+      const before = performance.now();
+      const socket = await silent(server.port);
+      let sent = 0;
+      const drip = setInterval(() => void socket.write(hello.subarray(sent, ++sent)), 10);
+      await closed(socket).finally(() => clearInterval(drip));
+      expect(sent).toBeLessThan(hello.length);
+      expect(performance.now() - before).toBeGreaterThan(290);
+      await expectEcho(server.address);
+    },
+  );
 
   it('the deadline is not for the session: it lives on', async () => {
     await using server = await echo({}, { handshakeTimeout: 400 });
@@ -535,33 +722,39 @@ describe('peers who mean no good', () => {
     expect(await c.events.messages.next()).toBe('still here');
   });
 
-  it.each(['tls', 'wss'])('%s: who goes within the handshake leaves nothing behind', async (scheme) => {
-    await using server = await echo({}, {}, `${scheme}://127.0.0.1:0`);
-    const hello = await clientHello();
-    for (const first of [Buffer.alloc(0), hello.subarray(0, 50), hello]) {
-      for (const leave of ['end', 'destroy', 'resetAndDestroy'] as const) {
-        const socket = await silent(server.port);
-        if (first.length > 0) await new Promise((resolve) => socket.write(first, resolve));
-        socket[leave]();
-        if (leave === 'end') await closed(socket);
+  it.each(['tls', 'wss'])(
+    '%s: who goes within the handshake leaves nothing behind',
+    async (scheme) => {
+      await using server = await echo({}, {}, `${scheme}://127.0.0.1:0`);
+      const hello = await clientHello();
+      for (const first of [Buffer.alloc(0), hello.subarray(0, 50), hello]) {
+        for (const leave of ['end', 'destroy', 'resetAndDestroy'] as const) {
+          const socket = await silent(server.port);
+          if (first.length > 0) await new Promise((resolve) => socket.write(first, resolve));
+          socket[leave]();
+          if (leave === 'end') await closed(socket);
+        }
       }
-    }
-    await expectEcho(server.address);
-    expect(server.events.opened.all.length).toBe(1);
-  });
+      await expectEcho(server.address);
+      expect(server.events.opened.all.length).toBe(1);
+    },
+  );
 
-  it.each(['tls', 'wss'])('%s: who is still in the handshake is not waited for when the server closes', async (scheme) => {
-    const server = await echo({}, { handshakeTimeout: 300_000 }, `${scheme}://127.0.0.1:0`);
-    await using c = await client(server.address);
-    const hello = await clientHello();
-    const sockets = [await silent(server.port), await silent(server.port)];
-    await new Promise((resolve) => sockets[1]?.write(hello.subarray(0, 50), resolve));
-    const closing = server.server.close();
-    for (const socket of sockets) await closed(socket);
-    await within(closing, 'the server to close');
-    await c.events.closed.next();
-    expect(c.events.errors.all).toEqual([]);
-  });
+  it.each(['tls', 'wss'])(
+    '%s: who is still in the handshake is not waited for when the server closes',
+    async (scheme) => {
+      const server = await echo({}, { handshakeTimeout: 300_000 }, `${scheme}://127.0.0.1:0`);
+      await using c = await client(server.address);
+      const hello = await clientHello();
+      const sockets = [await silent(server.port), await silent(server.port)];
+      await new Promise((resolve) => sockets[1]?.write(hello.subarray(0, 50), resolve));
+      const closing = server.server.close();
+      for (const socket of sockets) await closed(socket);
+      await within(closing, 'the server to close');
+      await c.events.closed.next();
+      expect(c.events.errors.all).toEqual([]);
+    },
+  );
 
   it('garbage, plain text and strangers: no crash, no flood of warnings, and the server goes on', async () => {
     const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
@@ -610,7 +803,10 @@ describe('peers who mean no good', () => {
     server.events.errors.dismiss();
   });
 
-  /** Somebody in the middle who adds a forged record: to the first bytes that the server sends, or to what the client sends at forge(). */
+  /**
+   * Somebody in the middle who adds a forged record: to the first bytes that the server sends, or
+   * to what the client sends at forge().
+   */
   async function forging(port: number, toClient: boolean) {
     const forged = Buffer.concat([Buffer.from('1703030030', 'hex'), Buffer.alloc(48)]);
     let forge = (): void => {};
@@ -635,8 +831,15 @@ describe('peers who mean no good', () => {
 describe('the end', () => {
   it('the last answer is not lost: Node sends, ends its side, and reads', async () => {
     await using server = await echo();
-    const socket = connectTls({ port: server.port, host: '127.0.0.1', ca: CA, allowHalfOpen: true } as ConnectionOptions);
-    const sent = Array.from({ length: 2_000 }, (_, i) => `line ${i} ${'x'.repeat(i % 300)}\n`).join('');
+    const socket = connectTls({
+      port: server.port,
+      host: '127.0.0.1',
+      ca: CA,
+      allowHalfOpen: true,
+    } as ConnectionOptions);
+    const sent = Array.from({ length: 2_000 }, (_, i) => `line ${i} ${'x'.repeat(i % 300)}\n`).join(
+      '',
+    );
     socket.end(sent);
     const got: Buffer[] = [];
     socket.on('data', (bytes) => got.push(bytes));
@@ -685,14 +888,24 @@ describe('the end', () => {
   it('10 MB arrive as they were written, both ways at once', async () => {
     const total = 10_000_000;
     const sent = randomBytes(total);
-    const setup = (events: Recorder<Buffer, Uint8Array>) => ({ codec: lengthPrefixed(), listener: events, maxQueuedBytes: 3 * total });
-    const far = new Recorder<Buffer, Uint8Array>('the server', { onMessage: (session, message) => session.write(message) });
+    const setup = (events: Recorder<Buffer, Uint8Array>) => ({
+      codec: lengthPrefixed(),
+      listener: events,
+      maxQueuedBytes: 3 * total,
+    });
+    const far = new Recorder<Buffer, Uint8Array>('the server', {
+      onMessage: (session, message) => session.write(message),
+    });
     await using server = await serve(ANY, setup(far), { tls: SERVER_TLS });
     const near = new Recorder<Buffer, Uint8Array>('the client');
     await using ours = await connect(server.address, setup(near), { tls: CLIENT_TLS });
     const session = await ours.session();
     let at = 0;
-    for (let size = 1; at < total; at += size, size = Math.min(total - at, ((size * 7_919) % 400_000) + 1)) {
+    for (
+      let size = 1;
+      at < total;
+      at += size, size = Math.min(total - at, ((size * 7_919) % 400_000) + 1)
+    ) {
       if (!session.write(sent.subarray(at, at + size))) await session.drained();
     }
     await until(() => session.stats.bytesRead === session.stats.bytesWritten, 'all has come back');

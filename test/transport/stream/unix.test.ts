@@ -17,7 +17,13 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { connect, lines, type Server, type ServerOptions, serve } from '../../../src/transport/index.js';
+import {
+  connect,
+  lines,
+  type Server,
+  type ServerOptions,
+  serve,
+} from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { rejection } from '../../fixtures/transports.js';
 import { turns, within } from '../../fixtures/waiting.js';
@@ -33,8 +39,19 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 /** A server that answers each line with its name. */
-function serveNamed(name: string, address = `unix://${path}`, options?: ServerOptions): Promise<Server<string>> {
-  return serve(address, { codec: lines(), listener: { onMessage: (session, line) => session.write(`${name}: ${line}`) } }, options);
+function serveNamed(
+  name: string,
+  address = `unix://${path}`,
+  options?: ServerOptions,
+): Promise<Server<string>> {
+  return serve(
+    address,
+    {
+      codec: lines(),
+      listener: { onMessage: (session, line) => session.write(`${name}: ${line}`) },
+    },
+    options,
+  );
 }
 
 /** What the server at the address answers. */
@@ -43,7 +60,11 @@ async function answerAt(address = `unix://${path}`): Promise<string> {
   const answer = new Promise<string>((resolve) => {
     answered = resolve;
   });
-  await using client = await connect(address, { codec: lines(), listener: { onMessage: (_, line) => answered?.(line) } }, { reconnect: false });
+  await using client = await connect(
+    address,
+    { codec: lines(), listener: { onMessage: (_, line) => answered?.(line) } },
+    { reconnect: false },
+  );
   (await client.session()).write('hello');
   return await within(answer, 'an answer');
 }
@@ -60,13 +81,19 @@ async function leaveStaleSocket(at = path): Promise<void> {
 describe('the file at the path', () => {
   it('leaves a file that is no socket alone', async () => {
     writeFileSync(path, 'precious');
-    expect(await rejection(serveNamed('a'))).toMatchObject({ code: 'LISTEN_FAILED', cause: { code: 'EADDRINUSE' } });
+    expect(await rejection(serveNamed('a'))).toMatchObject({
+      code: 'LISTEN_FAILED',
+      cause: { code: 'EADDRINUSE' },
+    });
     expect(readFileSync(path, 'utf8')).toBe('precious');
     expect(readdirSync(directory)).toEqual(['s']);
   });
 
   it('leaves a directory and a symbolic link alone', async () => {
-    expect(await rejection(serveNamed('a', `unix://${directory}`))).toMatchObject({ code: 'LISTEN_FAILED', cause: { code: 'EADDRINUSE' } });
+    expect(await rejection(serveNamed('a', `unix://${directory}`))).toMatchObject({
+      code: 'LISTEN_FAILED',
+      cause: { code: 'EADDRINUSE' },
+    });
     const target = join(directory, 'target');
     await leaveStaleSocket(target);
     symlinkSync(target, path);
@@ -93,23 +120,30 @@ describe('the file at the path', () => {
     expect(readdirSync(directory)).toEqual(['s']);
   });
 
-  it.each([true, false])('lets one of many servers have the path when all begin at once (stale socket: %s)', async (stale) => {
-    for (let round = 0; round < 10; round++) {
-      if (stale) await leaveStaleSocket();
-      const names = Array.from({ length: 6 }, (_, i) => `server ${i}`);
-      const outcomes = await Promise.allSettled(names.map((name) => serveNamed(name)));
-      const listening = outcomes.flatMap((outcome, i) => (outcome.status === 'fulfilled' ? [{ name: names[i], server: outcome.value }] : []));
-      const codes = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason.code] : []));
-      try {
-        expect(listening.length).toBe(1);
-        expect(codes).toEqual(Array.from({ length: 5 }, () => 'LISTEN_FAILED'));
-        expect(await answerAt()).toBe(`${listening[0]?.name}: hello`);
-      } finally {
-        await Promise.all(listening.map(({ server }) => server.close()));
+  it.each([true, false])(
+    'lets one of many servers have the path when all begin at once (stale socket: %s)',
+    async (stale) => {
+      for (let round = 0; round < 10; round++) {
+        if (stale) await leaveStaleSocket();
+        const names = Array.from({ length: 6 }, (_, i) => `server ${i}`);
+        const outcomes = await Promise.allSettled(names.map((name) => serveNamed(name)));
+        const listening = outcomes.flatMap((outcome, i) =>
+          outcome.status === 'fulfilled' ? [{ name: names[i], server: outcome.value }] : [],
+        );
+        const codes = outcomes.flatMap((outcome) =>
+          outcome.status === 'rejected' ? [outcome.reason.code] : [],
+        );
+        try {
+          expect(listening.length).toBe(1);
+          expect(codes).toEqual(Array.from({ length: 5 }, () => 'LISTEN_FAILED'));
+          expect(await answerAt()).toBe(`${listening[0]?.name}: hello`);
+        } finally {
+          await Promise.all(listening.map(({ server }) => server.close()));
+        }
+        expect(readdirSync(directory)).toEqual([]);
       }
-      expect(readdirSync(directory)).toEqual([]);
-    }
-  });
+    },
+  );
 
   it('waits for the lock of another process, and takes a lock that a dead process left', async () => {
     await leaveStaleSocket();
@@ -165,26 +199,37 @@ describe('the file at the path', () => {
     renameSync(join(directory, 'sub'), join(directory, 'moved'));
     writeFileSync(join(directory, 'sub'), '');
     await within(server.close(), 'the server to close');
-    expect(await rejection(answerAt(`unix://${join(directory, 'moved', 's')}`))).toMatchObject({ code: 'CONNECT_FAILED' });
+    expect(await rejection(answerAt(`unix://${join(directory, 'moved', 's')}`))).toMatchObject({
+      code: 'CONNECT_FAILED',
+    });
   });
 
   it('tells why a directory cannot be used', async () => {
     const missing = `unix://${join(directory, 'missing', 's')}`;
-    expect(await rejection(serveNamed('a', missing))).toMatchObject({ code: 'LISTEN_FAILED', cause: { code: 'ENOENT' } });
+    expect(await rejection(serveNamed('a', missing))).toMatchObject({
+      code: 'LISTEN_FAILED',
+      cause: { code: 'ENOENT' },
+    });
   });
 });
 
 describe('the length of a path', () => {
   const limit = process.platform === 'linux' ? 107 : 103;
-  const ofLength = (bytes: number): string => join(directory, 'x'.repeat(bytes - Buffer.byteLength(directory) - 1));
+  const ofLength = (bytes: number): string =>
+    join(directory, 'x'.repeat(bytes - Buffer.byteLength(directory) - 1));
 
   it('rejects a path over the limit of the system with BAD_ADDRESS', async () => {
     const address = `unix://${ofLength(limit + 1)}`;
-    const expected = { code: 'BAD_ADDRESS', message: expect.stringContaining(`${limit + 1} bytes, expected at most ${limit}`) };
+    const expected = {
+      code: 'BAD_ADDRESS',
+      message: expect.stringContaining(`${limit + 1} bytes, expected at most ${limit}`),
+    };
     expect(await rejection(serveNamed('a', address))).toMatchObject(expected);
     expect(await rejection(answerAt(address))).toMatchObject(expected);
     // Bytes, not characters.
-    expect(await rejection(serveNamed('a', `unix://${directory}/${'é'.repeat(limit / 2)}`))).toMatchObject({ code: 'BAD_ADDRESS' });
+    expect(
+      await rejection(serveNamed('a', `unix://${directory}/${'é'.repeat(limit / 2)}`)),
+    ).toMatchObject({ code: 'BAD_ADDRESS' });
     expect(readdirSync(directory)).toEqual([]);
   });
 
@@ -193,19 +238,24 @@ describe('the length of a path', () => {
     expect(await answerAt(server.address)).toBe('a: hello');
   });
 
-  it.runIf(process.platform === 'linux')('takes a short name in a directory whose path is nearly as long as the limit', async () => {
-    const deep = ofLength(limit - 2);
-    mkdirSync(deep);
-    path = join(deep, 's');
-    await leaveStaleSocket(join(directory, 'stale'));
-    renameSync(join(directory, 'stale'), path);
-    await using _server = await serveNamed('a');
-    expect(await answerAt()).toBe('a: hello');
-    expect(readdirSync(deep)).toEqual(['s']);
-  });
+  it.runIf(process.platform === 'linux')(
+    'takes a short name in a directory whose path is nearly as long as the limit',
+    async () => {
+      const deep = ofLength(limit - 2);
+      mkdirSync(deep);
+      path = join(deep, 's');
+      await leaveStaleSocket(join(directory, 'stale'));
+      renameSync(join(directory, 'stale'), path);
+      await using _server = await serveNamed('a');
+      expect(await answerAt()).toBe('a: hello');
+      expect(readdirSync(deep)).toEqual(['s']);
+    },
+  );
 
   it('rejects a zero byte with BAD_ADDRESS', async () => {
-    expect(await rejection(serveNamed('a', `unix://${path}\0x`))).toMatchObject({ code: 'BAD_ADDRESS' });
+    expect(await rejection(serveNamed('a', `unix://${path}\0x`))).toMatchObject({
+      code: 'BAD_ADDRESS',
+    });
     expect(readdirSync(directory)).toEqual([]);
   });
 });
@@ -224,11 +274,17 @@ describe('the options mode and group', () => {
     expect(lstatSync(path).gid).toBe(4242);
   });
 
-  it.runIf(process.getuid?.() !== 0)('tells that a group is not allowed, and leaves no file', async () => {
-    chmodSync(directory, 0o700);
-    expect(await rejection(serveNamed('a', undefined, { unix: { group: 0 } }))).toMatchObject({ code: 'LISTEN_FAILED', cause: { code: 'EPERM' } });
-    expect(readdirSync(directory)).toEqual([]);
-  });
+  it.runIf(process.getuid?.() !== 0)(
+    'tells that a group is not allowed, and leaves no file',
+    async () => {
+      chmodSync(directory, 0o700);
+      expect(await rejection(serveNamed('a', undefined, { unix: { group: 0 } }))).toMatchObject({
+        code: 'LISTEN_FAILED',
+        cause: { code: 'EPERM' },
+      });
+      expect(readdirSync(directory)).toEqual([]);
+    },
+  );
 
   it.each<[unknown, string]>([
     ['rw', 'unix: given "rw"'],
@@ -253,19 +309,29 @@ describe.runIf(process.platform === 'linux')('names that are no files', () => {
       expect(server.address).toBe(name());
       expect(await answerAt(name())).toBe('a: hello');
     }
-    expect(await rejection(answerAt(name()))).toMatchObject({ code: 'CONNECT_FAILED', cause: { code: 'ECONNREFUSED' } });
+    expect(await rejection(answerAt(name()))).toMatchObject({
+      code: 'CONNECT_FAILED',
+      cause: { code: 'ECONNREFUSED' },
+    });
   });
 
   it('is taken by one server at a time', async () => {
     await using _server = await serveNamed('a', name());
-    expect(await rejection(serveNamed('b', name()))).toMatchObject({ code: 'LISTEN_FAILED', cause: { code: 'EADDRINUSE' } });
+    expect(await rejection(serveNamed('b', name()))).toMatchObject({
+      code: 'LISTEN_FAILED',
+      cause: { code: 'EADDRINUSE' },
+    });
   });
 
   it('has a limit, and neither mode nor group', async () => {
     await using longest = await serveNamed('a', `unix://@${'x'.repeat(107)}`);
     expect(await answerAt(longest.address)).toBe('a: hello');
-    expect(await rejection(serveNamed('a', `unix://@${'x'.repeat(108)}`))).toMatchObject({ code: 'BAD_ADDRESS' });
+    expect(await rejection(serveNamed('a', `unix://@${'x'.repeat(108)}`))).toMatchObject({
+      code: 'BAD_ADDRESS',
+    });
     expect(await rejection(serveNamed('a', 'unix://@'))).toMatchObject({ code: 'BAD_ADDRESS' });
-    expect(await rejection(serveNamed('a', name(), { unix: { mode: 0o600 } }))).toMatchObject({ code: 'BAD_OPTION' });
+    expect(await rejection(serveNamed('a', name(), { unix: { mode: 0o600 } }))).toMatchObject({
+      code: 'BAD_OPTION',
+    });
   });
 });

@@ -1,9 +1,20 @@
-/** Where UDP sends and from where it hears: names with several addresses, broadcast, multicast, zones, and our own address. */
+/**
+ * Where UDP sends and from where it hears: names with several addresses, broadcast, multicast,
+ * zones, and our own address.
+ */
 import { Socket } from 'node:dgram';
 import dns from 'node:dns';
 import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type Client, type ClientOptions, connect, type EventListener, raw, type ServerOptions, serve } from '../../../src/transport/index.js';
+import {
+  type Client,
+  type ClientOptions,
+  connect,
+  type EventListener,
+  raw,
+  type ServerOptions,
+  serve,
+} from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { rejection } from '../../fixtures/transports.js';
@@ -13,14 +24,20 @@ noLeaks();
 afterEach(() => void vi.restoreAllMocks());
 
 const HERE = 'udp://127.0.0.1:0';
-const IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'));
+const IPV6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ address }) => address === '::1'),
+);
 const LINUX = process.platform === 'linux';
 const GROUP = '239.255.77.12';
 const bytes = (text: string): Buffer => Buffer.from(text);
 const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
 
 /** A server that answers its peers, and takes down the messages. */
-async function served(address = HERE, options: ServerOptions = {}, on: Partial<EventListener<Buffer>> = {}) {
+async function served(
+  address = HERE,
+  options: ServerOptions = {},
+  on: Partial<EventListener<Buffer>> = {},
+) {
   const got = new Inbox<string>('a message for the server');
   const events = new Recorder<Buffer>('the server', {
     onMessage(session, message) {
@@ -30,7 +47,13 @@ async function served(address = HERE, options: ServerOptions = {}, on: Partial<E
     ...on,
   });
   const server = await serve<Buffer>(address, { codec: raw(), listener: events }, options);
-  return { server, got, events, port: portOf(server.address), [Symbol.asyncDispose]: () => server.close() };
+  return {
+    server,
+    got,
+    events,
+    port: portOf(server.address),
+    [Symbol.asyncDispose]: () => server.close(),
+  };
 }
 
 async function connected(address: string, options: ClientOptions = {}) {
@@ -53,7 +76,11 @@ async function connected(address: string, options: ClientOptions = {}) {
 
 /** Names resolve to these addresses. */
 function resolveTo(...ips: string[]): void {
-  const lookup = (_name: string, _options: object, done: (error: null, found: object[]) => void): void =>
+  const lookup = (
+    _name: string,
+    _options: object,
+    done: (error: null, found: object[]) => void,
+  ): void =>
     done(
       null,
       ips.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
@@ -80,7 +107,10 @@ describe('a name with several addresses', () => {
   it('no route to any: CONNECT_FAILED with the reason of the last', async () => {
     resolveTo('255.255.255.255', '255.255.255.255');
     const error = await rejection(connected('udp://several.test:9', { reconnect: false }));
-    expect(error).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining('cannot connect to udp://several.test:9: ') });
+    expect(error).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringContaining('cannot connect to udp://several.test:9: '),
+    });
   });
 });
 
@@ -94,7 +124,11 @@ describe('connect-ping', () => {
   });
 
   it('is delivered to clients in any case', async () => {
-    await using s = await served(HERE, {}, { onMessage: (session) => void session.write(bytes('connect-ping')) });
+    await using s = await served(
+      HERE,
+      {},
+      { onMessage: (session) => void session.write(bytes('connect-ping')) },
+    );
     await using c = await connected(s.server.address, { udp: {} });
     // The opening datagram and the message pay for the answer.
     expect(await c.got.next()).toBe('connect-ping');
@@ -108,7 +142,10 @@ describe.runIf(LINUX)('broadcast', () => {
     expect(sender.server.writeTo(bytes('all'), `udp://127.255.255.255:${s.port}`)).toBe(true);
     expect(await s.got.next()).toBe('all');
     expect(sender.events.errors.all).toEqual([]);
-    await using c = await connected(`udp://127.255.255.255:${s.port}`, { udp: { broadcast: true }, reconnect: false });
+    await using c = await connected(`udp://127.255.255.255:${s.port}`, {
+      udp: { broadcast: true },
+      reconnect: false,
+    });
     expect(await s.got.next()).toBe('hi');
     expect(c.errors).toEqual([]);
   });
@@ -119,29 +156,37 @@ describe.runIf(LINUX)('broadcast', () => {
     sender.server.writeTo(bytes('all'), 'udp://127.255.255.255:9');
     expect(await failed.next()).toMatchObject({
       code: 'CONNECTION_LOST',
-      message: 'udp://127.255.255.255:9 cannot be reached: send EACCES 127.255.255.255:9; a broadcast address needs the option udp.broadcast',
+      message:
+        'udp://127.255.255.255:9 cannot be reached: send EACCES 127.255.255.255:9; a broadcast address needs the option udp.broadcast',
       cause: expect.objectContaining({ code: 'EACCES' }),
     });
-    expect(await rejection(connected('udp://127.255.255.255:9', { reconnect: false }))).toMatchObject({ code: 'CONNECT_FAILED' });
+    expect(
+      await rejection(connected('udp://127.255.255.255:9', { reconnect: false })),
+    ).toMatchObject({ code: 'CONNECT_FAILED' });
   });
 });
 
 describe('multicast', () => {
   const local = { multicastInterface: '127.0.0.1' };
 
-  it.each(['udp://0.0.0.0:0', 'udp://:0'])('a server at %s hears the groups that it joins, and answers the sender', async (address) => {
-    await using s = await served(address, { udp: { ...local, multicast: [GROUP, '239.255.77.13'] } });
-    await using sender = await served(
-      HERE,
-      { udp: { ...local, amplification: Number.POSITIVE_INFINITY } },
-      { onMessage: (_, m) => void answers.push(String(m)) },
-    );
-    const answers = new Inbox<string>('an answer of the member');
-    for (const group of [GROUP, '239.255.77.13']) {
-      sender.server.writeTo(bytes(group), `udp://${group}:${s.port}`);
-      expect([await s.got.next(), await answers.next()]).toEqual([group, group]);
-    }
-  });
+  it.each(['udp://0.0.0.0:0', 'udp://:0'])(
+    'a server at %s hears the groups that it joins, and answers the sender',
+    async (address) => {
+      await using s = await served(address, {
+        udp: { ...local, multicast: [GROUP, '239.255.77.13'] },
+      });
+      await using sender = await served(
+        HERE,
+        { udp: { ...local, amplification: Number.POSITIVE_INFINITY } },
+        { onMessage: (_, m) => void answers.push(String(m)) },
+      );
+      const answers = new Inbox<string>('an answer of the member');
+      for (const group of [GROUP, '239.255.77.13']) {
+        sender.server.writeTo(bytes(group), `udp://${group}:${s.port}`);
+        expect([await s.got.next(), await answers.next()]).toEqual([group, group]);
+      }
+    },
+  );
 
   it('a client writes to a group', async () => {
     await using s = await served('udp://0.0.0.0:0', { udp: { ...local, multicast: [GROUP] } });
@@ -152,7 +197,9 @@ describe('multicast', () => {
   // The loopback interface has no route to groups of IPv6, so nothing can be sent here.
   it.runIf(IPV6 && LINUX)('joins a group of IPv6 at its interface', async () => {
     const join = vi.spyOn(Socket.prototype, 'addMembership');
-    await using _s = await served('udp://[::]:0', { udp: { multicastInterface: '::%lo', multicast: ['ff02::77:12'] } });
+    await using _s = await served('udp://[::]:0', {
+      udp: { multicastInterface: '::%lo', multicast: ['ff02::77:12'] },
+    });
     expect(join.mock.calls).toEqual([['ff02::77:12', '::%lo']]);
   });
 
@@ -169,14 +216,21 @@ describe('multicast', () => {
     const ttl = vi.spyOn(Socket.prototype, 'setMulticastTTL');
     const loopback = vi.spyOn(Socket.prototype, 'setMulticastLoopback');
     await using s = await served(HERE, { udp: { multicastTtl: 3, multicastLoopback: false } });
-    await using _c = await connected(s.server.address, { udp: { multicastTtl: 4, multicastLoopback: false } });
+    await using _c = await connected(s.server.address, {
+      udp: { multicastTtl: 4, multicastLoopback: false },
+    });
     expect(ttl.mock.calls).toEqual([[3], [4]]);
     expect(loopback.mock.calls).toEqual([[false], [false]]);
   });
 
   it('a group that cannot be joined: LISTEN_FAILED, and the port is free', async () => {
-    const error = await rejection(served(HERE, { udp: { multicast: [GROUP], multicastInterface: '203.0.113.9' } }));
-    expect(error).toMatchObject({ code: 'LISTEN_FAILED', message: expect.stringContaining('cannot listen at udp://127.0.0.1:0: ') });
+    const error = await rejection(
+      served(HERE, { udp: { multicast: [GROUP], multicastInterface: '203.0.113.9' } }),
+    );
+    expect(error).toMatchObject({
+      code: 'LISTEN_FAILED',
+      message: expect.stringContaining('cannot listen at udp://127.0.0.1:0: '),
+    });
   });
 
   it('a client cannot join groups', async () => {
@@ -189,37 +243,51 @@ describe('multicast', () => {
 });
 
 describe.runIf(IPV6 && LINUX)('an IPv6 address with a zone', () => {
-  it.each(['::1%lo', '::1%25lo'])('[%s] is listened at, connected to, and written to', async (host) => {
-    await using s = await served(`udp://[${host}]:0`);
-    expect(s.server.address).toBe(`udp://[::1%lo]:${s.port}`);
-    await using c = await connected(s.server.address);
-    expect([await s.got.next(), await c.got.next()]).toEqual(['hi', 'hi']);
-    await using other = await served('udp://[::1]:0');
-    s.server.writeTo(bytes('zone'), `udp://[${host}]:${other.port}`);
-    expect(await other.got.next()).toBe('zone');
-  });
+  it.each(['::1%lo', '::1%25lo'])(
+    '[%s] is listened at, connected to, and written to',
+    async (host) => {
+      await using s = await served(`udp://[${host}]:0`);
+      expect(s.server.address).toBe(`udp://[::1%lo]:${s.port}`);
+      await using c = await connected(s.server.address);
+      expect([await s.got.next(), await c.got.next()]).toEqual(['hi', 'hi']);
+      await using other = await served('udp://[::1]:0');
+      s.server.writeTo(bytes('zone'), `udp://[${host}]:${other.port}`);
+      expect(await other.got.next()).toBe('zone');
+    },
+  );
 });
 
 describe('our own address', () => {
-  it.each(['udp://0.0.0.0:0', ...(IPV6 ? ['udp://[::]:0', 'udp://:0'] : [])])('a server at %s makes no session with itself', async (address) => {
-    const bind = vi.spyOn(Socket.prototype, 'bind');
-    await using s = await served(address);
-    const socket = bind.mock.contexts.at(-1) as Socket;
-    const own = [
-      '127.0.0.1',
-      '127.1.2.3',
-      '::ffff:127.0.0.1',
-      ...Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map((one) => one.address)),
-    ];
-    for (const ip of own) socket.emit('message', bytes('x'), { address: ip, family: 'IPv4', port: s.port, size: 1 });
-    expect(s.server.sessions.size).toBe(0);
-    // The same port of another machine is a peer like any other.
-    const lost = vi.spyOn(socket, 'send').mockImplementation(() => {});
-    socket.emit('message', bytes('x'), { address: '203.0.113.9', family: 'IPv4', port: s.port, size: 1 });
-    expect(s.server.sessions.size).toBe(1);
-    lost.mockRestore();
-    s.server.destroy();
-  });
+  it.each(['udp://0.0.0.0:0', ...(IPV6 ? ['udp://[::]:0', 'udp://:0'] : [])])(
+    'a server at %s makes no session with itself',
+    async (address) => {
+      const bind = vi.spyOn(Socket.prototype, 'bind');
+      await using s = await served(address);
+      const socket = bind.mock.contexts.at(-1) as Socket;
+      const own = [
+        '127.0.0.1',
+        '127.1.2.3',
+        '::ffff:127.0.0.1',
+        ...Object.values(networkInterfaces()).flatMap((all) =>
+          (all ?? []).map((one) => one.address),
+        ),
+      ];
+      for (const ip of own)
+        socket.emit('message', bytes('x'), { address: ip, family: 'IPv4', port: s.port, size: 1 });
+      expect(s.server.sessions.size).toBe(0);
+      // The same port of another machine is a peer like any other.
+      const lost = vi.spyOn(socket, 'send').mockImplementation(() => {});
+      socket.emit('message', bytes('x'), {
+        address: '203.0.113.9',
+        family: 'IPv4',
+        port: s.port,
+        size: 1,
+      });
+      expect(s.server.sessions.size).toBe(1);
+      lost.mockRestore();
+      s.server.destroy();
+    },
+  );
 });
 
 describe('a socket that does not tell what it has queued', () => {
@@ -235,7 +303,11 @@ describe('a socket that does not tell what it has queued', () => {
       session.write(bytes('two'));
       expect(session.queuedBytes).toBe(3);
       await session.drained();
-      expect([await c.got.next(), await c.got.next(), await c.got.next()].sort()).toEqual(['hi', 'one', 'two']);
+      expect([await c.got.next(), await c.got.next(), await c.got.next()].sort()).toEqual([
+        'hi',
+        'one',
+        'two',
+      ]);
     } finally {
       Object.assign(Socket.prototype, { getSendQueueSize: queueSize });
     }

@@ -31,7 +31,9 @@ afterEach(() => void vi.restoreAllMocks());
 const QUIET = 20;
 const HERE = 'udp://127.0.0.1:0';
 const LARGEST = 65_507;
-const IPV6 = Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === '::1'));
+const IPV6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ address }) => address === '::1'),
+);
 const bytes = (text: string): Buffer => Buffer.from(text);
 const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
 
@@ -48,7 +50,9 @@ class Stranger implements Disposable {
 
   send(datagram: string | Buffer, to = this.#to): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.socket.send(datagram, to, '127.0.0.1', (error) => (error === null ? resolve() : reject(error)));
+      this.socket.send(datagram, to, '127.0.0.1', (error) =>
+        error === null ? resolve() : reject(error),
+      );
     });
   }
 
@@ -68,20 +72,43 @@ class Stranger implements Disposable {
 }
 
 /** A server of raw bytes that writes down what happens. */
-async function served(on: Partial<EventListener<Buffer>> = {}, options: ServerOptions & { idleTimeout?: number } = {}, address = HERE) {
+async function served(
+  on: Partial<EventListener<Buffer>> = {},
+  options: ServerOptions & { idleTimeout?: number } = {},
+  address = HERE,
+) {
   const { idleTimeout, ...rest } = options;
   const events = new Recorder<Buffer>('the server', on);
-  const server = await serve<Buffer>(address, { codec: raw(), listener: events, idleTimeout }, rest);
+  const server = await serve<Buffer>(
+    address,
+    { codec: raw(), listener: events, idleTimeout },
+    rest,
+  );
   return { server, events, [Symbol.asyncDispose]: () => server.close() };
 }
 
-async function connected(address: string, on: Partial<EventListener<Buffer>> = {}, options: ClientOptions = {}) {
+async function connected(
+  address: string,
+  on: Partial<EventListener<Buffer>> = {},
+  options: ClientOptions = {},
+) {
   const events = new Recorder<Buffer>('the client', on);
-  const client = await connect<Buffer>(address, { codec: raw(), listener: events }, { reconnect: false, ...options });
-  return { client, events, session: await client.session(), [Symbol.asyncDispose]: () => client.close() };
+  const client = await connect<Buffer>(
+    address,
+    { codec: raw(), listener: events },
+    { reconnect: false, ...options },
+  );
+  return {
+    client,
+    events,
+    session: await client.session(),
+    [Symbol.asyncDispose]: () => client.close(),
+  };
 }
 
-const echo: Partial<EventListener<Buffer>> = { onMessage: (session, datagram) => session.write(datagram) };
+const echo: Partial<EventListener<Buffer>> = {
+  onMessage: (session, datagram) => session.write(datagram),
+};
 
 /** Lets faked time pass in steps: a jump would look as if the process had stood still. */
 async function timePasses(ms: number): Promise<void> {
@@ -129,7 +156,10 @@ describe('sessions', () => {
     using one = new Stranger(s.server.address);
     using other = new Stranger(s.server.address);
     expect([await one.ask('a'), await other.ask('b'), await one.ask('c')]).toEqual(['a', 'b', 'c']);
-    expect([...s.server.sessions].map((session) => session.remoteAddress)).toEqual([one.address, other.address]);
+    expect([...s.server.sessions].map((session) => session.remoteAddress)).toEqual([
+      one.address,
+      other.address,
+    ]);
     expect([...s.server.sessions].map((session) => session.stats.messagesRead)).toEqual([2, 1]);
   });
 
@@ -165,7 +195,9 @@ describe('sessions', () => {
       c.session.write(Buffer.alloc(size, size));
       c.session.write(bytes('next'));
       const got = await c.events.messages.take(2);
-      expect(got.map((datagram) => datagram.length).sort((a, b) => a - b)).toEqual([4, size].sort((a, b) => a - b));
+      expect(got.map((datagram) => datagram.length).sort((a, b) => a - b)).toEqual(
+        [4, size].sort((a, b) => a - b),
+      );
       expect(got.some((datagram) => datagram.equals(Buffer.alloc(size, size)))).toBe(true);
     }
     expect(c.session.stats).toEqual(([...s.server.sessions][0] as Session<Buffer>).stats);
@@ -193,14 +225,19 @@ describe('sessions', () => {
     expect(c.events.messages.all.length).toBe(1);
   });
 
-  it.each(['udp://:0', 'udp://localhost:0', ...(IPV6 ? ['udp://[::1]:0'] : [])])('%s serves', async (address) => {
-    await using s = await served(echo, {}, address);
-    expect(s.server.address).toBe(address.replace(/0$/, `${portOf(s.server.address)}`));
-    await using c = await connected(s.server.address);
-    c.session.write(bytes('hello'));
-    expect(String(await c.events.messages.next())).toBe('hello');
-    expect([...s.server.sessions][0]?.remoteAddress.slice(-6)).toBe(c.session.localAddress.slice(-6));
-  });
+  it.each(['udp://:0', 'udp://localhost:0', ...(IPV6 ? ['udp://[::1]:0'] : [])])(
+    '%s serves',
+    async (address) => {
+      await using s = await served(echo, {}, address);
+      expect(s.server.address).toBe(address.replace(/0$/, `${portOf(s.server.address)}`));
+      await using c = await connected(s.server.address);
+      c.session.write(bytes('hello'));
+      expect(String(await c.events.messages.next())).toBe('hello');
+      expect([...s.server.sessions][0]?.remoteAddress.slice(-6)).toBe(
+        c.session.localAddress.slice(-6),
+      );
+    },
+  );
 
   it('all interfaces are those of IPv4 too', async () => {
     await using s = await served(echo, { udp: { amplification: 3 } }, 'udp://:0');
@@ -215,7 +252,8 @@ describe('sessions', () => {
     const bind = vi.spyOn(Socket.prototype, 'bind');
     await using s = await served(echo);
     const [socket] = bind.mock.contexts as Socket[];
-    const forged = (port: number): unknown => socket?.emit('message', bytes('x'), { address: '127.0.0.1', family: 'IPv4', port, size: 1 });
+    const forged = (port: number): unknown =>
+      socket?.emit('message', bytes('x'), { address: '127.0.0.1', family: 'IPv4', port, size: 1 });
     forged(0);
     forged(portOf(s.server.address));
     expect(s.server.sessions.size).toBe(0);
@@ -251,10 +289,13 @@ describe('the echo package, byte for byte', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as Vector);
     const of = (peer: number, direction: string): string[] =>
-      vectors.filter((vector) => vector.peer === peer && vector.direction === direction).map((vector) => vector.datagramHex);
+      vectors
+        .filter((vector) => vector.peer === peer && vector.direction === direction)
+        .map((vector) => vector.datagramHex);
 
     const events = new Recorder<Package>('the server', {
-      onMessage: (session, message) => session.write(message.head.readUInt32LE(16) === 0 ? { ...message, text: 'pong' } : message),
+      onMessage: (session, message) =>
+        session.write(message.head.readUInt32LE(16) === 0 ? { ...message, text: 'pong' } : message),
     });
     await using server = await serve(HERE, { codec, listener: events });
     const peers = [...new Set(vectors.map((vector) => vector.peer))];
@@ -262,9 +303,12 @@ describe('the echo package, byte for byte', () => {
     await Promise.all(
       peers.map(async (peer) => {
         using client = new Stranger(server.address);
-        for (const datagram of of(peer, 'client-to-server')) await client.send(Buffer.from(datagram, 'hex'));
+        for (const datagram of of(peer, 'client-to-server'))
+          await client.send(Buffer.from(datagram, 'hex'));
         const answers = await client.got.take(of(peer, 'server-to-client').length);
-        expect(answers.map((answer) => answer.toString('hex')).sort()).toEqual(of(peer, 'server-to-client').sort());
+        expect(answers.map((answer) => answer.toString('hex')).sort()).toEqual(
+          of(peer, 'server-to-client').sort(),
+        );
         await turns(2);
         expect(client.got.unread).toEqual([]);
       }),
@@ -282,7 +326,10 @@ describe('22: amplification', () => {
       for (let i = 0; i < count; i++) session.write(Buffer.alloc(size));
     },
   };
-  const blocked = { code: 'HANDLER_FAILED', cause: expect.objectContaining({ code: 'PEER_NOT_TRUSTED' }) };
+  const blocked = {
+    code: 'HANDLER_FAILED',
+    cause: expect.objectContaining({ code: 'PEER_NOT_TRUSTED' }),
+  };
 
   it('by default an answer is never larger than what came', async () => {
     await using s = await served(generous);
@@ -291,7 +338,9 @@ describe('22: amplification', () => {
     await peer.send('11'.padEnd(10));
     const error = await s.events.errors.next();
     expect(error).toMatchObject(blocked);
-    expect((error.cause as Error).message).toMatch(/11 bytes .*may get 10 bytes in 1 datagrams .*trust\(\).*udp\.amplification/);
+    expect((error.cause as Error).message).toMatch(
+      /11 bytes .*may get 10 bytes in 1 datagrams .*trust\(\).*udp\.amplification/,
+    );
     expect([...s.server.sessions].map((session) => session.closed)).toEqual([false]);
     await peer.send('1');
     expect((await peer.got.next()).length).toBe(1);
@@ -311,25 +360,29 @@ describe('22: amplification', () => {
 
   it('a forger gets a third party no more than it pays for, however it goes about it', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(fc.nat(200), fc.nat(5), fc.nat(100)), { minLength: 1, maxLength: 15 }), async (requests) => {
-        // A server of its own: a stranger may get the port of one before, and what that one has paid for.
-        await using s = await served(generous);
-        using peer = new Stranger(s.server.address);
-        let sent = 0;
-        for (const [size, count, padding] of requests) {
-          const request = `${size} ${count}`.padEnd(padding);
-          sent += request.length;
-          await peer.send(request);
-        }
-        // What went into the server's socket before this has been answered when this is.
-        using last = new Stranger(s.server.address);
-        await last.ask('1');
-        await turns(2);
-        const got = peer.got.all.reduce((sum, datagram) => sum + datagram.length, 0);
-        expect(got).toBeLessThanOrEqual(sent);
-        expect(peer.got.all.length).toBeLessThanOrEqual(requests.length);
-        s.events.errors.dismiss();
-      }),
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.nat(200), fc.nat(5), fc.nat(100)), { minLength: 1, maxLength: 15 }),
+        async (requests) => {
+          // A server of its own: a stranger may get the port of one before, and what that one has
+          // paid for.
+          await using s = await served(generous);
+          using peer = new Stranger(s.server.address);
+          let sent = 0;
+          for (const [size, count, padding] of requests) {
+            const request = `${size} ${count}`.padEnd(padding);
+            sent += request.length;
+            await peer.send(request);
+          }
+          // What went into the server's socket before this has been answered when this is.
+          using last = new Stranger(s.server.address);
+          await last.ask('1');
+          await turns(2);
+          const got = peer.got.all.reduce((sum, datagram) => sum + datagram.length, 0);
+          expect(got).toBeLessThanOrEqual(sent);
+          expect(peer.got.all.length).toBeLessThanOrEqual(requests.length);
+          s.events.errors.dismiss();
+        },
+      ),
       { numRuns: 30 },
     );
   });
@@ -343,7 +396,10 @@ describe('22: amplification', () => {
     size = 13;
     using other = new Stranger(s.server.address);
     await other.send('connect-ping');
-    expect(await s.events.errors.next()).toMatchObject({ code: 'SESSION_REFUSED', cause: { code: 'PEER_NOT_TRUSTED' } });
+    expect(await s.events.errors.next()).toMatchObject({
+      code: 'SESSION_REFUSED',
+      cause: { code: 'PEER_NOT_TRUSTED' },
+    });
     await s.events.closed.next();
     expect(other.got.all).toEqual([]);
   });
@@ -390,7 +446,11 @@ describe('22: amplification', () => {
     await peer.send('hi');
     const session = await s.events.opened.next();
     await s.events.messages.next();
-    expect(await rejection<SendError>(session.send(bytes('hello')))).toMatchObject({ code: 'PEER_NOT_TRUSTED', encodedBytes: 0, sentBytes: 0 });
+    expect(await rejection<SendError>(session.send(bytes('hello')))).toMatchObject({
+      code: 'PEER_NOT_TRUSTED',
+      encodedBytes: 0,
+      sentBytes: 0,
+    });
     expect(session.stats).toMatchObject({ messagesWritten: 0, bytesWritten: 0 });
     expect(await session.send(bytes('hi'))).toEqual({ encodedBytes: 2, sentBytes: 2 });
   });
@@ -431,7 +491,11 @@ describe('floods', () => {
     await using server = await serve('memory://full', setup, { maxSessions: 1 });
     await using _one = await connect(server.address, setup, { reconnect: false });
     const events = new Recorder<string>('the second client');
-    await using _other = await connect(server.address, { codec: lines(), listener: events }, { reconnect: false });
+    await using _other = await connect(
+      server.address,
+      { codec: lines(), listener: events },
+      { reconnect: false },
+    );
     await events.closed.next();
     expect(server.sessions.size).toBe(1);
     expect(warning.mock.calls[0]?.[0]).toMatchObject({ code: 'SESSION_REFUSED' });
@@ -443,10 +507,17 @@ describe('floods', () => {
     const [socket] = bind.mock.contexts as Socket[];
     for (let i = 0; i < 2_000; i++) {
       const address = i % 2 === 0 ? '10.0.0.1' : `10.1.${i >> 8}.${i & 255}`;
-      socket?.emit('message', bytes(`${i}`), { address, family: 'IPv4', port: i % 2 === 0 ? 1 + i : 53, size: 4 });
+      socket?.emit('message', bytes(`${i}`), {
+        address,
+        family: 'IPv4',
+        port: i % 2 === 0 ? 1 + i : 53,
+        size: 4,
+      });
     }
     expect(s.server.sessions.size).toBe(2_000);
-    expect(new Set([...s.server.sessions].map((session) => session.remoteAddress)).size).toBe(2_000);
+    expect(new Set([...s.server.sessions].map((session) => session.remoteAddress)).size).toBe(
+      2_000,
+    );
   });
 
   it('paused: what it keeps is bounded, empty datagrams too; the rest is lost, and later ones come', async () => {
@@ -498,7 +569,9 @@ describe('idle', () => {
       expect(s.server.sessions.size).toBe(1);
       await timePasses(20_000);
       await s.events.closed.next();
-      expect(s.events.errors.all).toMatchObject([{ code: 'IDLE_TIMEOUT', message: expect.stringContaining('idleTimeout is 60000 ms') }]);
+      expect(s.events.errors.all).toMatchObject([
+        { code: 'IDLE_TIMEOUT', message: expect.stringContaining('idleTimeout is 60000 ms') },
+      ]);
       expect(s.server.sessions.size).toBe(0);
       expect(await peer.ask('hello again')).toBe('hello again');
       expect(s.events.opened.all.length).toBe(2);
@@ -525,7 +598,10 @@ describe('idle', () => {
   it("the setup's own idleTimeout goes before; a client has none", async () => {
     await using s = await served(echo, { idleTimeout: 40 });
     await using c = await connected(s.server.address);
-    expect(await s.events.errors.next()).toMatchObject({ code: 'IDLE_TIMEOUT', message: expect.stringContaining('idleTimeout is 40 ms') });
+    expect(await s.events.errors.next()).toMatchObject({
+      code: 'IDLE_TIMEOUT',
+      message: expect.stringContaining('idleTimeout is 40 ms'),
+    });
     await s.events.closed.next();
     c.session.write(bytes('a new session'));
     expect(String(await c.events.messages.next())).toBe('a new session');
@@ -539,15 +615,23 @@ describe('22: what cannot be read or sent is seen', () => {
     await using s = await served(echo);
     await using c = await connected(s.server.address, {}, { udp: { maxDatagramBytes: 100 } });
     const error = thrown(() => c.session.write(Buffer.alloc(101)));
-    expect(error).toMatchObject({ code: 'MESSAGE_TOO_LARGE', message: expect.stringMatching(/101 bytes .*udp\.maxDatagramBytes, 100/) });
+    expect(error).toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+      message: expect.stringMatching(/101 bytes .*udp\.maxDatagramBytes, 100/),
+    });
     expect(thrown(() => c.session.writeBytes(Buffer.alloc(101))).code).toBe('MESSAGE_TOO_LARGE');
-    expect(await rejection<SendError>(c.session.send(Buffer.alloc(101)))).toMatchObject({ code: 'MESSAGE_TOO_LARGE', sentBytes: 0 });
+    expect(await rejection<SendError>(c.session.send(Buffer.alloc(101)))).toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+      sentBytes: 0,
+    });
     c.session.write(Buffer.alloc(100));
     expect((await c.events.messages.next()).length).toBe(100);
     expect(c.session.stats.messagesWritten).toBe(1);
 
     await using large = await connected(s.server.address);
-    expect(thrown(() => large.session.write(Buffer.alloc(LARGEST + 1)))).toMatchObject({ code: 'MESSAGE_TOO_LARGE' });
+    expect(thrown(() => large.session.write(Buffer.alloc(LARGEST + 1)))).toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+    });
     expect(UDP_DEFAULTS.maxDatagramBytes).toBe(LARGEST);
   });
 
@@ -573,7 +657,10 @@ describe('22: what cannot be read or sent is seen', () => {
     ];
     for (const [datagram, code, says] of bad) {
       await peer.send(datagram);
-      expect(await events.errors.next()).toMatchObject({ code, message: expect.stringContaining(says) });
+      expect(await events.errors.next()).toMatchObject({
+        code,
+        message: expect.stringContaining(says),
+      });
       await peer.send('good\n');
       expect(await events.messages.next()).toBe('good');
     }
@@ -581,9 +668,14 @@ describe('22: what cannot be read or sent is seen', () => {
   });
 
   it('random garbage harms nobody', async () => {
-    const events = new Recorder<string>('the server', { onMessage: (session, line) => session.write(line) });
+    const events = new Recorder<string>('the server', {
+      onMessage: (session, line) => session.write(line),
+    });
     await using server = await serve(HERE, { codec: lines(), listener: events });
-    await using client = await connect(server.address, { codec: lines(), listener: new Recorder<string>('the client') });
+    await using client = await connect(server.address, {
+      codec: lines(),
+      listener: new Recorder<string>('the client'),
+    });
     using peer = new Stranger(server.address);
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 2_000 }), async (garbage) => {
@@ -620,10 +712,17 @@ describe('22: what cannot be read or sent is seen', () => {
     const { server } = await served();
     await server.close();
     await using c = await connected(server.address, {}, { udp: { connectPing: false } });
-    // On loopback the refusal of the first is there when the second is to be sent, and the system does not send it then.
-    const sends = ['one', 'two', 'three'].map((text) => c.session.send(bytes(text)).catch((error: SendError) => error));
+    // On loopback the refusal of the first is there when the second is to be sent, and the system
+    // does not send it then.
+    const sends = ['one', 'two', 'three'].map((text) =>
+      c.session.send(bytes(text)).catch((error: SendError) => error),
+    );
     const [, second] = await within(Promise.all(sends), 'the sends to settle');
-    expect(second).toMatchObject({ code: 'SESSION_CLOSED', sentBytes: 0, cause: { cause: { code: 'CONNECTION_LOST' } } });
+    expect(second).toMatchObject({
+      code: 'SESSION_CLOSED',
+      sentBytes: 0,
+      cause: { cause: { code: 'CONNECTION_LOST' } },
+    });
     expect(c.session.closed).toBe(true);
     c.events.errors.dismiss();
   });
@@ -652,22 +751,36 @@ describe('22: what cannot be read or sent is seen', () => {
     await using s = await served(echo);
     // The system does not let us broadcast.
     s.server.writeTo(bytes('everybody!'), 'udp://255.255.255.255:9');
-    expect(await s.events.errors.next()).toMatchObject({ code: 'CONNECTION_LOST', cause: { code: 'EACCES' } });
+    expect(await s.events.errors.next()).toMatchObject({
+      code: 'CONNECTION_LOST',
+      cause: { code: 'EACCES' },
+    });
     await s.events.closed.next();
     expect(s.server.sessions.size).toBe(0);
 
     s.server.writeTo(bytes('everybody!'), 'udp://255.255.255.255:9');
     const session = [...s.server.sessions][0] as Session<Buffer>;
-    const sent = await Promise.all([1, 2].map(() => rejection<SendError>(session.send(bytes('again')))));
+    const sent = await Promise.all(
+      [1, 2].map(() => rejection<SendError>(session.send(bytes('again')))),
+    );
     for (const error of sent)
-      expect(error).toMatchObject({ code: 'SESSION_CLOSED', encodedBytes: 5, sentBytes: 0, cause: { cause: { code: 'CONNECTION_LOST' } } });
+      expect(error).toMatchObject({
+        code: 'SESSION_CLOSED',
+        encodedBytes: 5,
+        sentBytes: 0,
+        cause: { cause: { code: 'CONNECTION_LOST' } },
+      });
     s.events.errors.dismiss();
     using peer = new Stranger(s.server.address);
     expect(await peer.ask('and me?')).toBe('and me?');
   });
 
-  const withLookup = async (lookup: (host: string, done: (error: Error | null) => void) => void, action: () => Promise<void>): Promise<void> => {
-    const fake = (host: string, _options: object, done: (error: Error | null) => void): void => lookup(host, done);
+  const withLookup = async (
+    lookup: (host: string, done: (error: Error | null) => void) => void,
+    action: () => Promise<void>,
+  ): Promise<void> => {
+    const fake = (host: string, _options: object, done: (error: Error | null) => void): void =>
+      lookup(host, done);
     vi.spyOn(dns, 'lookup').mockImplementation(fake as unknown as typeof dns.lookup);
     await action();
   };
@@ -675,16 +788,19 @@ describe('22: what cannot be read or sent is seen', () => {
 
   it('a name that nobody knows: CONNECT_FAILED and LISTEN_FAILED, with the reason', () =>
     withLookup(
-      (host, done) => done(Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' })),
+      (host, done) =>
+        done(Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' })),
       async () => {
         expect(await rejection(connect('udp://nowhere.example:1', setup))).toMatchObject({
           code: 'CONNECT_FAILED',
-          message: 'cannot connect to udp://nowhere.example:1: getaddrinfo ENOTFOUND nowhere.example',
+          message:
+            'cannot connect to udp://nowhere.example:1: getaddrinfo ENOTFOUND nowhere.example',
           cause: { code: 'ENOTFOUND' },
         });
         expect(await rejection(serve('udp://nowhere.example:1', setup))).toMatchObject({
           code: 'LISTEN_FAILED',
-          message: 'cannot listen at udp://nowhere.example:1: getaddrinfo ENOTFOUND nowhere.example',
+          message:
+            'cannot listen at udp://nowhere.example:1: getaddrinfo ENOTFOUND nowhere.example',
         });
       },
     ));
@@ -693,12 +809,17 @@ describe('22: what cannot be read or sent is seen', () => {
     withLookup(
       () => {},
       async () => {
-        expect(await rejection(connect('udp://silent.example:1', setup, { connectTimeout: 30 }))).toMatchObject({
+        expect(
+          await rejection(connect('udp://silent.example:1', setup, { connectTimeout: 30 })),
+        ).toMatchObject({
           code: 'CONNECT_FAILED',
-          message: 'cannot connect to udp://silent.example:1: no connection within connectTimeout, 30 ms',
+          message:
+            'cannot connect to udp://silent.example:1: no connection within connectTimeout, 30 ms',
         });
         const caller = new AbortController();
-        const connecting = rejection(connect('udp://silent.example:1', setup, { signal: caller.signal }));
+        const connecting = rejection(
+          connect('udp://silent.example:1', setup, { signal: caller.signal }),
+        );
         await turns(2);
         caller.abort('enough');
         expect(await connecting).toMatchObject({ code: 'ABORTED_BY_CALLER' });
@@ -706,9 +827,17 @@ describe('22: what cannot be read or sent is seen', () => {
     ));
 
   it('an address that is not ours, or cannot be connected to', async () => {
-    expect(await rejection(serve('udp://192.0.2.1:0', setup))).toMatchObject({ code: 'LISTEN_FAILED', cause: { code: 'EADDRNOTAVAIL' } });
-    expect(await rejection(connect('udp://127.0.0.1:0', setup))).toMatchObject({ code: 'CONNECT_FAILED' });
-    expect(await rejection(connect('udp://255.255.255.255:9', setup))).toMatchObject({ code: 'CONNECT_FAILED', cause: { code: 'EACCES' } });
+    expect(await rejection(serve('udp://192.0.2.1:0', setup))).toMatchObject({
+      code: 'LISTEN_FAILED',
+      cause: { code: 'EADDRNOTAVAIL' },
+    });
+    expect(await rejection(connect('udp://127.0.0.1:0', setup))).toMatchObject({
+      code: 'CONNECT_FAILED',
+    });
+    expect(await rejection(connect('udp://255.255.255.255:9', setup))).toMatchObject({
+      code: 'CONNECT_FAILED',
+      cause: { code: 'EACCES' },
+    });
   });
 });
 
@@ -737,7 +866,9 @@ describe('writeTo', () => {
     using peer = new Stranger(s.server.address);
     await peer.send('hi');
     await s.events.messages.next();
-    expect(thrown(() => s.server.writeTo(bytes('a long answer'), peer.address)).code).toBe('PEER_NOT_TRUSTED');
+    expect(thrown(() => s.server.writeTo(bytes('a long answer'), peer.address)).code).toBe(
+      'PEER_NOT_TRUSTED',
+    );
     s.server.writeTo(bytes('hi'), peer.address);
     expect(String(await peer.got.next())).toBe('hi');
     expect(s.server.sessions.size).toBe(1);
@@ -754,13 +885,25 @@ describe('writeTo', () => {
 
   it('an address that is none, or not of this server', async () => {
     await using s = await served();
-    for (const peer of ['', 'udp://localhost:53', 'udp://127.0.0.1:0', 'udp://[::1]:53', 'tcp://127.0.0.1:53', '127.0.0.1:53']) {
-      expect([peer, thrown(() => s.server.writeTo(bytes('x'), peer)).code]).toEqual([peer, 'BAD_ADDRESS']);
+    for (const peer of [
+      '',
+      'udp://localhost:53',
+      'udp://127.0.0.1:0',
+      'udp://[::1]:53',
+      'tcp://127.0.0.1:53',
+      '127.0.0.1:53',
+    ]) {
+      expect([peer, thrown(() => s.server.writeTo(bytes('x'), peer)).code]).toEqual([
+        peer,
+        'BAD_ADDRESS',
+      ]);
     }
     expect(s.server.sessions.size).toBe(0);
     if (!IPV6) return;
     await using six = await served({}, {}, 'udp://[::1]:0');
-    expect(thrown(() => six.server.writeTo(bytes('x'), 'udp://127.0.0.1:53')).message).toContain('an IPv6 address');
+    expect(thrown(() => six.server.writeTo(bytes('x'), 'udp://127.0.0.1:53')).message).toContain(
+      'an IPv6 address',
+    );
   });
 
   it('refused by maxSessions or the setup, a closed server, and a server of another transport', async () => {
@@ -768,18 +911,30 @@ describe('writeTo', () => {
     await using s = await served(echo, { maxSessions: 1 });
     using peer = new Stranger(s.server.address);
     await peer.ask('x');
-    expect(thrown(() => s.server.writeTo(bytes('x'), 'udp://127.0.0.1:9')).code).toBe('SESSION_REFUSED');
+    expect(thrown(() => s.server.writeTo(bytes('x'), 'udp://127.0.0.1:9')).code).toBe(
+      'SESSION_REFUSED',
+    );
     void s.server.stopListening();
-    expect(thrown(() => s.server.writeTo(bytes('x'), 'udp://127.0.0.1:9')).code).toBe('ENDPOINT_CLOSED');
+    expect(thrown(() => s.server.writeTo(bytes('x'), 'udp://127.0.0.1:9')).code).toBe(
+      'ENDPOINT_CLOSED',
+    );
     await s.server.close();
     expect(thrown(() => s.server.writeTo(bytes('x'), peer.address)).code).toBe('ENDPOINT_CLOSED');
 
     await using refusing = await serve<Buffer>(HERE, () => {
       throw new Error('nobody');
     });
-    expect(thrown(() => refusing.writeTo(bytes('x'), 'udp://127.0.0.1:9')).code).toBe('SESSION_REFUSED');
-    await using memory = await serve('memory://', { codec: raw(), listener: { onMessage: () => {} } });
-    expect(thrown(() => memory.writeTo(bytes('x'), 'memory://x'))).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('udp://') });
+    expect(thrown(() => refusing.writeTo(bytes('x'), 'udp://127.0.0.1:9')).code).toBe(
+      'SESSION_REFUSED',
+    );
+    await using memory = await serve('memory://', {
+      codec: raw(),
+      listener: { onMessage: () => {} },
+    });
+    expect(thrown(() => memory.writeTo(bytes('x'), 'memory://x'))).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining('udp://'),
+    });
   });
 });
 
@@ -787,7 +942,11 @@ describe('the end', () => {
   it('close() sends what was written and waits for nobody', async () => {
     await using s = await served();
     const events = new Recorder<Buffer>('the client');
-    await using client = await connect<Buffer>(s.server.address, { codec: raw(), listener: events, waitTime: 300_000 }, { reconnect: false });
+    await using client = await connect<Buffer>(
+      s.server.address,
+      { codec: raw(), listener: events, waitTime: 300_000 },
+      { reconnect: false },
+    );
     const session = await client.session();
     session.write(bytes('last words'));
     await within(session.close(), 'the close');
@@ -805,7 +964,13 @@ describe('the end', () => {
     expect(await peer.ask('two')).toBe('two');
     (await s.events.opened.next()).destroy();
     expect(await peer.ask('three')).toBe('three');
-    expect(s.events.log.filter((event) => event !== 'message')).toEqual(['open', 'close', 'open', 'close', 'open']);
+    expect(s.events.log.filter((event) => event !== 'message')).toEqual([
+      'open',
+      'close',
+      'open',
+      'close',
+      'open',
+    ]);
   });
 
   it('19: a refused session leaves nothing, and the server goes on', async () => {
@@ -820,7 +985,9 @@ describe('the end', () => {
     await peer.send('one');
     expect((await s.events.errors.next()).code).toBe('SESSION_REFUSED');
     await s.events.closed.next();
-    expect([s.server.sessions.size, peer.got.all.length, s.events.messages.all.length]).toEqual([0, 0, 0]);
+    expect([s.server.sessions.size, peer.got.all.length, s.events.messages.all.length]).toEqual([
+      0, 0, 0,
+    ]);
     refuse = false;
     expect(await peer.ask('two')).toBe('two');
   });
@@ -868,7 +1035,11 @@ describe('the queue of the socket', () => {
     await using s = await served();
     const events = new Recorder<Buffer>('the client');
     const limits = { highWaterMark: 1_000, maxQueuedBytes: 2_000 };
-    await using client = await connect<Buffer>(s.server.address, { codec: raw(), listener: events, ...limits });
+    await using client = await connect<Buffer>(s.server.address, {
+      codec: raw(),
+      listener: events,
+      ...limits,
+    });
     const session = await client.session();
     const queue = jam(5_000);
     expect(session.write(Buffer.alloc(900))).toBe(true);
@@ -887,13 +1058,19 @@ describe('the queue of the socket', () => {
     expect(await within(sending, 'send()')).toEqual({ encodedBytes: 300, sentBytes: 300 });
     expect(session.queuedBytes).toBe(0);
     expect(session.write(Buffer.alloc(100))).toBe(true);
-    expect((await s.events.messages.take(4)).map((datagram) => datagram.length).sort((a, b) => a - b)).toEqual([100, 300, 900, 900]);
+    expect(
+      (await s.events.messages.take(4)).map((datagram) => datagram.length).sort((a, b) => a - b),
+    ).toEqual([100, 300, 900, 900]);
   });
 
   it('who waits for it is told even when a write finds it empty first', async () => {
     await using s = await served();
     const events = new Recorder<Buffer>('the client');
-    await using client = await connect<Buffer>(s.server.address, { codec: raw(), listener: events, highWaterMark: 100 });
+    await using client = await connect<Buffer>(s.server.address, {
+      codec: raw(),
+      listener: events,
+      highWaterMark: 100,
+    });
     const session = await client.session();
     const queue = jam(500);
     expect(session.write(Buffer.alloc(200))).toBe(false);
@@ -921,7 +1098,11 @@ describe('the queue of the socket', () => {
     await s.events.messages.next();
 
     const events = new Recorder<Buffer>('the client');
-    await using stuck = await connect<Buffer>(s.server.address, { codec: raw(), listener: events, waitTime: 30 }, { reconnect: false });
+    await using stuck = await connect<Buffer>(
+      s.server.address,
+      { codec: raw(), listener: events, waitTime: 30 },
+      { reconnect: false },
+    );
     queue = jam(100);
     (await stuck.session()).write(bytes('x'));
     await within(stuck.close(), 'the close');
@@ -940,7 +1121,10 @@ describe('options', () => {
     [{ connectPing: 'no' }, 'connectPing: given "no", expected a boolean'],
     [{ broadcast: 1 }, 'broadcast: given 1, expected a boolean'],
     [{ multicast: '239.1.2.3' }, 'multicast: given "239.1.2.3"'],
-    [{ multicast: ['127.0.0.1'] }, 'udp.multicast: given an array, expected a list of multicast addresses'],
+    [
+      { multicast: ['127.0.0.1'] },
+      'udp.multicast: given an array, expected a list of multicast addresses',
+    ],
     [{ multicast: ['ff02::1', 7] }, 'udp.multicast: given an array'],
     [{ multicastInterface: 'eth0' }, 'udp.multicastInterface: given "eth0"'],
     [{ multicastTtl: 256 }, 'multicastTtl: given 256, expected a number from 0 to 255'],
@@ -955,12 +1139,19 @@ describe('options', () => {
       serve(HERE, setup, { udp } as ServerOptions),
       connect('udp://127.0.0.1:1', setup, { udp } as ClientOptions),
     ];
-    for (const attempt of attempts) expect(await rejection(attempt)).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(says) });
+    for (const attempt of attempts)
+      expect(await rejection(attempt)).toMatchObject({
+        code: 'BAD_OPTION',
+        message: expect.stringContaining(says),
+      });
   });
 
   it.each([0, -1, Number.NaN, '10'])('maxSessions: %o is refused', async (maxSessions) => {
     const error = await rejection(serve(HERE, setup, { maxSessions } as ServerOptions));
-    expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining('maxSessions: given') });
+    expect(error).toMatchObject({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining('maxSessions: given'),
+    });
   });
 
   it("the system's buffers get the size that is asked for", async () => {
@@ -979,7 +1170,9 @@ describe('options', () => {
   it('compression of a stream is none for datagrams', async () => {
     const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
     await using server = await serve(HERE, { ...setup, compression: 'deflate' });
-    expect(await rejection(connect(server.address, { ...setup, compression: 'deflate' }))).toMatchObject({
+    expect(
+      await rejection(connect(server.address, { ...setup, compression: 'deflate' })),
+    ).toMatchObject({
       code: 'BAD_OPTION',
       message: expect.stringContaining('compression'),
     });
@@ -987,7 +1180,9 @@ describe('options', () => {
     for (let i = 0; i < 3; i++) await peer.send('hello');
     await until(() => warning.mock.calls.length > 0, 'a warning is emitted');
     await turns(QUIET);
-    expect(warning.mock.calls.map(([error]) => (error as unknown as { code: string }).code)).toEqual(['BAD_OPTION']);
+    expect(
+      warning.mock.calls.map(([error]) => (error as unknown as { code: string }).code),
+    ).toEqual(['BAD_OPTION']);
     expect(server.sessions.size).toBe(0);
   });
 });

@@ -14,7 +14,8 @@ noLeaks();
 afterEach(() => void vi.restoreAllMocks());
 
 /** Node.js resets no socket of TLS. */
-const reset = (peer: Socket): void => void (peer instanceof TLSSocket ? peer.destroy() : peer.resetAndDestroy());
+const reset = (peer: Socket): void =>
+  void (peer instanceof TLSSocket ? peer.destroy() : peer.resetAndDestroy());
 
 const ENDS: readonly [string, (peer: Socket) => void, ServerOptions?][] = [
   ['ends without a byte', (peer) => peer.end()],
@@ -23,7 +24,11 @@ const ENDS: readonly [string, (peer: Socket) => void, ServerOptions?][] = [
   ['is reset without a byte', reset],
   ['is reset within its request', (peer) => void peer.write('GET /live HT', () => reset(peer))],
   ['says nothing until handshakeTimeout', () => {}, { handshakeTimeout: 50 }],
-  ['does not end its request until handshakeTimeout', (peer) => void peer.write('GET /live HT'), { handshakeTimeout: 50 }],
+  [
+    'does not end its request until handshakeTimeout',
+    (peer) => void peer.write('GET /live HT'),
+    { handshakeTimeout: 50 },
+  ],
 ];
 
 describe.each(['ws', 'wss'])('%s: a connection', (scheme) => {
@@ -42,7 +47,9 @@ describe.each(['ws', 'wss'])('%s: a connection', (scheme) => {
     );
     const port = Number(new URL(server.address).port);
     const peer = connect(port, '127.0.0.1').on('error', () => {});
-    const stream = secure ? connectTls({ socket: peer, ...CLIENT_TLS, servername: 'localhost' }).on('error', () => {}) : peer;
+    const stream = secure
+      ? connectTls({ socket: peer, ...CLIENT_TLS, servername: 'localhost' }).on('error', () => {})
+      : peer;
     stream.resume();
     await until(() => readers.length === 1, 'the connection has a reader');
     end(stream);

@@ -32,7 +32,8 @@ async function recording(address = 'ws://127.0.0.1:0', options: ServerOptions = 
   return { server, requests, address: server.address, [Symbol.asyncDispose]: () => server.close() };
 }
 
-const to = (address: string, options: ClientOptions = {}): Promise<Client<string>> => connect(address, setup, { reconnect: false, ...options });
+const to = (address: string, options: ClientOptions = {}): Promise<Client<string>> =>
+  connect(address, setup, { reconnect: false, ...options });
 
 /** `address` with `user` before its host. */
 const as = (user: string, address: string): string => address.replace('://', () => `://${user}@`);
@@ -55,18 +56,24 @@ it.each([
 
 it('wss sends it too, and no address or session shows it', async () => {
   await using server = await recording('wss://localhost:0/live', { tls: SERVER_TLS });
-  await using client = await to(`${as('me:secret', server.address)}?token=secret`, { tls: CLIENT_TLS });
+  await using client = await to(`${as('me:secret', server.address)}?token=secret`, {
+    tls: CLIENT_TLS,
+  });
   expect(decoded(server.requests[0])).toBe('me:secret');
   expect(server.requests[0]?.url).toBe('/live?token=secret');
   const session = await client.session();
   const [peer] = server.server.sessions;
   expect(client.address).toBe(`${as('***', server.address)}?***`);
-  expect([session.remoteAddress, session.localAddress, peer?.remoteAddress, peer?.localAddress].join()).not.toContain('secret');
+  expect(
+    [session.remoteAddress, session.localAddress, peer?.remoteAddress, peer?.localAddress].join(),
+  ).not.toContain('secret');
 });
 
 it('a header that the options give goes before the user information', async () => {
   await using server = await recording();
-  await using _client = await to(as('me:secret', server.address), { websocket: { headers: { authorization: 'Bearer x' } } });
+  await using _client = await to(as('me:secret', server.address), {
+    websocket: { headers: { authorization: 'Bearer x' } },
+  });
   expect(server.requests[0]?.headers.authorization).toBe('Bearer x');
 });
 
@@ -76,10 +83,16 @@ it('an empty user information is none', async () => {
   expect(server.requests[0]?.headers.authorization).toBe(undefined);
 });
 
-it.each(['%zz', 'a%3Ab:c', 'a%00', 'a:b%0D%0Ac', '%C3'])('the user information %s is refused as BAD_ADDRESS', async (user) => {
-  const error = await rejection(to(`ws://${user}@127.0.0.1:1`));
-  expect(error).toMatchObject({ code: 'BAD_ADDRESS', message: expect.stringContaining('given "ws://***@127.0.0.1:1"') });
-});
+it.each(['%zz', 'a%3Ab:c', 'a%00', 'a:b%0D%0Ac', '%C3'])(
+  'the user information %s is refused as BAD_ADDRESS',
+  async (user) => {
+    const error = await rejection(to(`ws://${user}@127.0.0.1:1`));
+    expect(error).toMatchObject({
+      code: 'BAD_ADDRESS',
+      message: expect.stringContaining('given "ws://***@127.0.0.1:1"'),
+    });
+  },
+);
 
 it.each([
   ['', '/'],
@@ -99,27 +112,46 @@ it.each([
   expect(server.requests[0]?.url).toBe(url);
 });
 
-it.each(['/live', '/grün', '/gr%C3%BCn'])('a server at %s is found in every spelling of its path', async (path) => {
-  await using server = await recording(`ws://127.0.0.1:0${path}`);
-  const { origin } = new URL(server.address);
-  const base = origin === 'null' ? server.address.slice(0, server.address.lastIndexOf('/')) : origin;
-  for (const spelling of new Set([path, encodeURI(decodeURI(path)), encodeURI(decodeURI(path)).toLowerCase(), `${path}?x=1`])) {
-    await using client = await to(base + spelling);
-    expect(client.state).toBe('ready');
-  }
-  expect((await rejection(to(`${base}/other`))).message).toContain('404');
-});
-
-it.each(['ws://127.0.0.1:0/live?v=1', 'ws://127.0.0.1:0?v=1', 'ws://me:secret@127.0.0.1:0/live'])('a server at %s is refused', async (address) => {
-  const error = await rejection<Error & { code: string }>(serve(address, setup));
-  expect(error).toMatchObject({ code: 'BAD_ADDRESS', message: expect.stringContaining('expected no user and no query') });
-  expect(error.message).not.toContain('secret');
-});
-
-it.each(['ws://127.0.0.1:1/live#part', 'ws://127.0.0.1:1#part', 'ws://127.0.0.1:1?a#', 'ws://127.0.0.1:1/\ud800', 'ws://127.0.0.1:1/a\u0007'])(
-  '%j is refused by servers and clients',
-  async (address) => {
-    const attempts: Promise<Server<string> | Client<string>>[] = [serve(address, setup), to(address)];
-    for (const attempt of attempts) expect(await rejection(attempt)).toMatchObject({ code: 'BAD_ADDRESS' });
+it.each(['/live', '/grün', '/gr%C3%BCn'])(
+  'a server at %s is found in every spelling of its path',
+  async (path) => {
+    await using server = await recording(`ws://127.0.0.1:0${path}`);
+    const { origin } = new URL(server.address);
+    const base =
+      origin === 'null' ? server.address.slice(0, server.address.lastIndexOf('/')) : origin;
+    for (const spelling of new Set([
+      path,
+      encodeURI(decodeURI(path)),
+      encodeURI(decodeURI(path)).toLowerCase(),
+      `${path}?x=1`,
+    ])) {
+      await using client = await to(base + spelling);
+      expect(client.state).toBe('ready');
+    }
+    expect((await rejection(to(`${base}/other`))).message).toContain('404');
   },
 );
+
+it.each(['ws://127.0.0.1:0/live?v=1', 'ws://127.0.0.1:0?v=1', 'ws://me:secret@127.0.0.1:0/live'])(
+  'a server at %s is refused',
+  async (address) => {
+    const error = await rejection<Error & { code: string }>(serve(address, setup));
+    expect(error).toMatchObject({
+      code: 'BAD_ADDRESS',
+      message: expect.stringContaining('expected no user and no query'),
+    });
+    expect(error.message).not.toContain('secret');
+  },
+);
+
+it.each([
+  'ws://127.0.0.1:1/live#part',
+  'ws://127.0.0.1:1#part',
+  'ws://127.0.0.1:1?a#',
+  'ws://127.0.0.1:1/\ud800',
+  'ws://127.0.0.1:1/a\u0007',
+])('%j is refused by servers and clients', async (address) => {
+  const attempts: Promise<Server<string> | Client<string>>[] = [serve(address, setup), to(address)];
+  for (const attempt of attempts)
+    expect(await rejection(attempt)).toMatchObject({ code: 'BAD_ADDRESS' });
+});

@@ -63,7 +63,9 @@ describe('a peer who means no good', () => {
 
   it('16: a message that inflates to too much is stopped, with 1009', async () => {
     await using server = await echo({ compression: 'deflate', maxMessageBytes: 1_000_000 });
-    using peer = await rawWebSocket(server.address, ['Sec-WebSocket-Extensions: permessage-deflate']);
+    using peer = await rawWebSocket(server.address, [
+      'Sec-WebSocket-Extensions: permessage-deflate',
+    ]);
     const bomb = deflateRawSync(Buffer.alloc(50_000_000));
     const head = Buffer.alloc(8);
     head.writeUInt16BE(0xc2fe);
@@ -78,7 +80,10 @@ describe('a peer who means no good', () => {
     for (const bytes of ['82', '82 85 00000000 61', '02 80 00000000']) {
       using peer = await rawWebSocket(server.address);
       peer.socket.end(sent(bytes));
-      expect(await server.events.errors.next()).toMatchObject({ code: 'BAD_FRAME', message: expect.stringContaining('inside a message') });
+      expect(await server.events.errors.next()).toMatchObject({
+        code: 'BAD_FRAME',
+        message: expect.stringContaining('inside a message'),
+      });
       await peer.ended;
     }
   });
@@ -87,7 +92,10 @@ describe('a peer who means no good', () => {
     await using server = await echo({ messageTimeout: 60 });
     using peer = await rawWebSocket(server.address);
     peer.socket.write(sent('02 81 00000000 61'));
-    const ping = setInterval(() => peer.socket.writable && peer.socket.write(sent('89 80 00000000')), 5);
+    const ping = setInterval(
+      () => peer.socket.writable && peer.socket.write(sent('89 80 00000000')),
+      5,
+    );
     try {
       expect((await server.events.errors.next()).code).toBe('MESSAGE_TIMEOUT');
     } finally {
@@ -130,14 +138,18 @@ describe('a peer who means no good', () => {
 
   it('paused: what has come is neither inflated nor delivered', async () => {
     await using server = await echo({ compression: 'deflate' });
-    using peer = await rawWebSocket(server.address, ['Sec-WebSocket-Extensions: permessage-deflate']);
+    using peer = await rawWebSocket(server.address, [
+      'Sec-WebSocket-Extensions: permessage-deflate',
+    ]);
     const session = await server.events.opened.next();
     const inflated = deflateRawSync(Buffer.alloc(1_000_000));
     const head = Buffer.alloc(8);
     head.writeUInt16BE(0xc2fe);
     head.writeUInt16BE(inflated.length, 2);
     session.pause();
-    peer.socket.write(Buffer.concat(Array.from({ length: 20 }, () => Buffer.concat([head, inflated]))));
+    peer.socket.write(
+      Buffer.concat(Array.from({ length: 20 }, () => Buffer.concat([head, inflated]))),
+    );
     await turns(QUIET);
     expect(session.stats.bytesRead).toBe(0);
     session.resume();
@@ -156,32 +168,42 @@ describe('a compressed message of more than 64 KiB', () => {
     header.writeUInt32BE(payload.length, 6);
     return Buffer.concat([header, payload]);
   }
-  const compressed = (message: Buffer): Buffer => frame(0xc2, deflateRawSync(message, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4));
-  const small = (text: string): Buffer => Buffer.concat([Buffer.from([0x82, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
+  const compressed = (message: Buffer): Buffer =>
+    frame(0xc2, deflateRawSync(message, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4));
+  const small = (text: string): Buffer =>
+    Buffer.concat([Buffer.from([0x82, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
   const close = Buffer.from('88820000000003e8', 'hex');
 
   it.each([
     ['in one chunk', 1_000_000],
     ['in chunks', 10_000],
-  ])('comes in order with what is around it, and before the end of the stream: %s', async (_what, size) => {
-    await using server = await echo({ compression: 'deflate' });
-    using peer = await rawWebSocket(server.address, DEFLATE);
-    const bytes = Buffer.concat([small('first'), compressed(large), small('second'), compressed(large), small('third'), close]);
-    for (let at = 0; at < bytes.length; at += size) {
-      peer.socket.write(bytes.subarray(at, at + size));
-      await turns(1);
-    }
-    peer.socket.end();
-    await server.events.closed.next();
-    expect(server.events.messages.all.map((message) => (message.length < 100 ? String(message) : message.equals(large)))).toEqual([
-      'first',
-      true,
-      'second',
-      true,
-      'third',
-    ]);
-    expect(server.events.errors.all).toEqual([]);
-  });
+  ])(
+    'comes in order with what is around it, and before the end of the stream: %s',
+    async (_what, size) => {
+      await using server = await echo({ compression: 'deflate' });
+      using peer = await rawWebSocket(server.address, DEFLATE);
+      const bytes = Buffer.concat([
+        small('first'),
+        compressed(large),
+        small('second'),
+        compressed(large),
+        small('third'),
+        close,
+      ]);
+      for (let at = 0; at < bytes.length; at += size) {
+        peer.socket.write(bytes.subarray(at, at + size));
+        await turns(1);
+      }
+      peer.socket.end();
+      await server.events.closed.next();
+      expect(
+        server.events.messages.all.map((message) =>
+          message.length < 100 ? String(message) : message.equals(large),
+        ),
+      ).toEqual(['first', true, 'second', true, 'third']);
+      expect(server.events.errors.all).toEqual([]);
+    },
+  );
 
   it('waits while the session is paused', async () => {
     await using server = await echo({ compression: 'deflate' });
@@ -192,7 +214,10 @@ describe('a compressed message of more than 64 KiB', () => {
     await turns(QUIET);
     expect(session.stats.messagesRead).toBe(0);
     session.resume();
-    expect((await server.events.messages.take(2)).map((message) => message.length)).toEqual([large.length, 6]);
+    expect((await server.events.messages.take(2)).map((message) => message.length)).toEqual([
+      large.length,
+      6,
+    ]);
   });
 
   it('is not delivered to a session that was destroyed meanwhile', async () => {
@@ -256,12 +281,28 @@ beforeEach(nextTurn);
 
 function stuck() {
   const stream = new Stuck();
-  const connection = new WebSocketConnection(stream, { role: 'server', protocol: undefined, deflate: undefined, text: false });
+  const connection = new WebSocketConnection(stream, {
+    role: 'server',
+    protocol: undefined,
+    deflate: undefined,
+    text: false,
+  });
   const nothing = (): void => {};
   const messages: Uint8Array[] = [];
   const onMessage = (bytes: Uint8Array): void => void messages.push(bytes);
-  const events = { onData: nothing, onMessage, onAlive: nothing, onTaken: nothing, onEnd: nothing, onClose: nothing };
-  connection.attach(events, { maxMessageBytes: 1_000_000, maxInflatedBytes: 1_000, maxQueuedBytes: 1 });
+  const events = {
+    onData: nothing,
+    onMessage,
+    onAlive: nothing,
+    onTaken: nothing,
+    onEnd: nothing,
+    onClose: nothing,
+  };
+  connection.attach(events, {
+    maxMessageBytes: 1_000_000,
+    maxInflatedBytes: 1_000,
+    maxQueuedBytes: 1,
+  });
   const ping = (byte: number): Buffer => Buffer.from([0x89, 0x81, 0, 0, 0, 0, byte]);
   return { stream, connection, ping, messages };
 }
@@ -277,12 +318,17 @@ describe('a flood of pings', () => {
       stream.events?.onData(ping(i));
       stream.take();
     }
-    expect(stream.written).toEqual(Array.from({ length: 100 }, (_, i) => `8a01${i.toString(16).padStart(2, '0')}`));
+    expect(stream.written).toEqual(
+      Array.from({ length: 100 }, (_, i) => `8a01${i.toString(16).padStart(2, '0')}`),
+    );
   });
 
   it('in one chunk is answered in one write for each turn that reads it', async () => {
     const { stream, ping } = stuck();
-    const answers = Array.from({ length: 1_000 }, (_, i) => `8a01${(i & 0xff).toString(16).padStart(2, '0')}`).join('');
+    const answers = Array.from(
+      { length: 1_000 },
+      (_, i) => `8a01${(i & 0xff).toString(16).padStart(2, '0')}`,
+    ).join('');
     stream.events?.onData(Buffer.concat(Array.from({ length: 1_000 }, (_, i) => ping(i & 0xff))));
     await until(() => stream.written.join('').length >= answers.length, 'the pongs');
     expect(stream.written.join('')).toBe(answers);
@@ -341,8 +387,14 @@ describe('a session that does not read', () => {
   it.each([
     ['empty messages', empty],
     ['small ones', Buffer.concat([Buffer.from([0x82, 0x84, 0, 0, 0, 0]), Buffer.from('abcd')])],
-    ['large ones', Buffer.concat([Buffer.from([0x82, 0xfe, 0x27, 0x10, 0, 0, 0, 0]), Buffer.alloc(10_000)])],
-    ['fragments of one', Buffer.concat([Buffer.from([0x00, 0xfe, 0x27, 0x10, 0, 0, 0, 0]), Buffer.alloc(10_000)])],
+    [
+      'large ones',
+      Buffer.concat([Buffer.from([0x82, 0xfe, 0x27, 0x10, 0, 0, 0, 0]), Buffer.alloc(10_000)]),
+    ],
+    [
+      'fragments of one',
+      Buffer.concat([Buffer.from([0x00, 0xfe, 0x27, 0x10, 0, 0, 0, 0]), Buffer.alloc(10_000)]),
+    ],
   ])('holds a bounded amount, and then stops the stream: %s', (what, message) => {
     const { stream, connection, messages } = stuck();
     connection.pause();
@@ -381,7 +433,12 @@ describe('a session that does not read', () => {
 
   it('stops the stream at once when it is paused inside a large message', () => {
     const { stream, connection } = stuck();
-    stream.events?.onData(Buffer.concat([Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0, 0x0f, 0, 0, 0, 0, 0, 0]), Buffer.alloc(100_000)]));
+    stream.events?.onData(
+      Buffer.concat([
+        Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0, 0x0f, 0, 0, 0, 0, 0, 0]),
+        Buffer.alloc(100_000),
+      ]),
+    );
     expect(stream.isPaused).toBe(false);
     connection.pause();
     expect(stream.isPaused).toBe(true);

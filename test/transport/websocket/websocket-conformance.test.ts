@@ -1,14 +1,34 @@
 /**
- * A server of ours and a peer with hand-made frames: what it answers, byte for byte. The cases follow the sections of the Autobahn test suite
- * (fragments, text, closes, limits, compression); the compression matrix has the `ws` package as the peer.
+ * A server of ours and a peer with hand-made frames: what it answers, byte for byte. The cases
+ * follow the sections of the Autobahn test suite (fragments, text, closes, limits, compression);
+ * the compression matrix has the `ws` package as the peer.
  */
 import { describe, expect, it, test } from 'vitest';
-import { ByteWriter, type CloseOptions, type Codec, connect, serve } from '../../../src/transport/index.js';
-import { COMPRESSED, completeFrame, FIN, headerRoom, OPCODE } from '../../../src/transport/websocket/frames.js';
+import {
+  ByteWriter,
+  type CloseOptions,
+  type Codec,
+  connect,
+  serve,
+} from '../../../src/transport/index.js';
+import {
+  COMPRESSED,
+  completeFrame,
+  FIN,
+  headerRoom,
+  OPCODE,
+} from '../../../src/transport/websocket/frames.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { turns } from '../../fixtures/waiting.js';
-import { ANY, echo, ourClient, rawWebSocket, wsClient, wsServer } from '../../fixtures/websocket.js';
+import {
+  ANY,
+  echo,
+  ourClient,
+  rawWebSocket,
+  wsClient,
+  wsServer,
+} from '../../fixtures/websocket.js';
 
 noLeaks();
 
@@ -28,7 +48,9 @@ const kinds: Codec<Message> = {
 
 /** A server that sends back what came, text as text. */
 async function echoKinds(options = {}) {
-  const events = new Recorder<Message>('the server', { onMessage: (from, message) => from.write(message) });
+  const events = new Recorder<Message>('the server', {
+    onMessage: (from, message) => from.write(message),
+  });
   const server = await serve(ANY, { codec: kinds, listener: events, ...options });
   return { server, events, address: server.address, [Symbol.asyncDispose]: () => server.close() };
 }
@@ -69,7 +91,11 @@ type Row = [what: string, sent: Buffer[], answer: string];
 describe('pings and pongs', () => {
   const numbers = Array.from({ length: 10 }, (_, i) => String(i));
   test.each<Row>([
-    ['ten pings have ten pongs', numbers.map(ping), numbers.map((n) => `8a01${Buffer.from(n).toString('hex')}`).join('')],
+    [
+      'ten pings have ten pongs',
+      numbers.map(ping),
+      numbers.map((n) => `8a01${Buffer.from(n).toString('hex')}`).join(''),
+    ],
     ['a pong that nobody asked for is ignored', [frame(FIN | OPCODE.pong, 'x'), ping()], PONG],
     ['a ping of 125 bytes', [ping('x'.repeat(125))], `8a7d${'78'.repeat(125)}`],
     ['a ping of 126 bytes', [ping('x'.repeat(126))], PROTOCOL_ERROR],
@@ -96,19 +122,44 @@ async function answers(_what: string, sent: Buffer[], answer: string): Promise<v
 
 describe('what came before a fault is answered before it', () => {
   test.each<Row>([
-    ['a reserved bit', [text('a'), frame(FIN | OPCODE.text | 0x20, 'b'), ping()], ECHO_A + PROTOCOL_ERROR],
-    ['compression that was not agreed on', [text('a'), frame(FIN | COMPRESSED | OPCODE.text, 'b')], ECHO_A + PROTOCOL_ERROR],
+    [
+      'a reserved bit',
+      [text('a'), frame(FIN | OPCODE.text | 0x20, 'b'), ping()],
+      ECHO_A + PROTOCOL_ERROR,
+    ],
+    [
+      'compression that was not agreed on',
+      [text('a'), frame(FIN | COMPRESSED | OPCODE.text, 'b')],
+      ECHO_A + PROTOCOL_ERROR,
+    ],
     ['a reserved opcode of data', [text('a'), frame(FIN | 5), ping()], ECHO_A + PROTOCOL_ERROR],
-    ['a reserved opcode with content', [text('a'), frame(FIN | 6, 'b'), ping()], ECHO_A + PROTOCOL_ERROR],
-    ['a reserved opcode of control', [text('a'), frame(FIN | 0xd), ping()], ECHO_A + PROTOCOL_ERROR],
-    ['a ping, then a reserved opcode', [text('a'), ping(), frame(FIN | 0xe, 'b')], PONG + ECHO_A + PROTOCOL_ERROR],
+    [
+      'a reserved opcode with content',
+      [text('a'), frame(FIN | 6, 'b'), ping()],
+      ECHO_A + PROTOCOL_ERROR,
+    ],
+    [
+      'a reserved opcode of control',
+      [text('a'), frame(FIN | 0xd), ping()],
+      ECHO_A + PROTOCOL_ERROR,
+    ],
+    [
+      'a ping, then a reserved opcode',
+      [text('a'), ping(), frame(FIN | 0xe, 'b')],
+      PONG + ECHO_A + PROTOCOL_ERROR,
+    ],
     ['text that is not UTF-8', [text('a'), text(hex('ff'))], ECHO_A + BAD_TEXT],
-    ['a message that is too large', [text('a'), hex('82 ff 7fffffffffffffff 00000000')], ECHO_A + closed(1009)],
+    [
+      'a message that is too large',
+      [text('a'), hex('82 ff 7fffffffffffffff 00000000')],
+      ECHO_A + closed(1009),
+    ],
   ])('%s', async (_what, sent, answer) => {
     await using server = await echoKinds();
     using peer = await rawWebSocket(server.address);
     peer.socket.write(Buffer.concat(sent));
-    // The pongs of a read leave before what its messages lead to, or after: they are not in its order.
+    // The pongs of a read leave before what its messages lead to, or after: they are not in its
+    // order.
     const came = await peer.frames(answer.length / 2);
     expect(came.replace(PONG, '')).toBe(answer.replace(PONG, ''));
     expect(came.includes(PONG)).toBe(answer.includes(PONG));
@@ -118,7 +169,9 @@ describe('what came before a fault is answered before it', () => {
   it('goes for many messages too', async () => {
     await using server = await echoKinds();
     using peer = await rawWebSocket(server.address);
-    peer.socket.write(Buffer.concat([...Array.from({ length: 5_000 }, () => text('a')), frame(FIN | 3)]));
+    peer.socket.write(
+      Buffer.concat([...Array.from({ length: 5_000 }, () => text('a')), frame(FIN | 3)]),
+    );
     expect(await peer.frames(5_000 * 3 + 4)).toBe(ECHO_A.repeat(5_000) + PROTOCOL_ERROR);
   });
 });
@@ -130,8 +183,16 @@ describe('fragments', () => {
     ['empty ones', [begin(''), more(''), last('abc')], ECHO_ABC],
     ['empty ones alone', [begin(''), more(''), last('')], '8100'],
     ['a continuation of nothing', [last('a'), text('a')], PROTOCOL_ERROR],
-    ['a continuation behind a whole message', [text('a'), more('b'), text('a')], ECHO_A + PROTOCOL_ERROR],
-    ['a whole message, then a continuation that does not end', [begin('ab'), last('c'), more('d'), last('e')], ECHO_ABC + PROTOCOL_ERROR],
+    [
+      'a continuation behind a whole message',
+      [text('a'), more('b'), text('a')],
+      ECHO_A + PROTOCOL_ERROR,
+    ],
+    [
+      'a whole message, then a continuation that does not end',
+      [begin('ab'), last('c'), more('d'), last('e')],
+      ECHO_ABC + PROTOCOL_ERROR,
+    ],
     ['a message inside another', [begin('ab'), text('c')], PROTOCOL_ERROR],
     ['a ping in fragments', [frame(OPCODE.ping, 'a'), last('b')], PROTOCOL_ERROR],
   ])('%s', answers);
@@ -139,40 +200,68 @@ describe('fragments', () => {
 
 describe('text', () => {
   test.each<Row>([
-    ['a character in each fragment', [begin(KOSME.subarray(0, 2)), last(KOSME.subarray(2))], `810a${KOSME.toString('hex')}`],
+    [
+      'a character in each fragment',
+      [begin(KOSME.subarray(0, 2)), last(KOSME.subarray(2))],
+      `810a${KOSME.toString('hex')}`,
+    ],
     [
       'byte by byte',
-      [begin(KOSME.subarray(0, 1)), ...Array.from(KOSME.subarray(1, -1), (byte) => more(Buffer.of(byte))), last(KOSME.subarray(-1))],
+      [
+        begin(KOSME.subarray(0, 1)),
+        ...Array.from(KOSME.subarray(1, -1), (byte) => more(Buffer.of(byte))),
+        last(KOSME.subarray(-1)),
+      ],
       `810a${KOSME.toString('hex')}`,
     ],
     ['6.4.1: a bad fragment is told before the next', [begin(KOSME), more(PAST_LAST)], BAD_TEXT],
-    ['6.4.2: so is the byte that makes it bad', [begin(KOSME), more(PAST_LAST.subarray(0, 2))], BAD_TEXT],
+    [
+      '6.4.2: so is the byte that makes it bad',
+      [begin(KOSME), more(PAST_LAST.subarray(0, 2))],
+      BAD_TEXT,
+    ],
     [
       '6.4.3: within a frame of which the rest does not come',
       [text(Buffer.concat([KOSME, PAST_LAST, Buffer.from('edited')])).subarray(0, -7)],
       BAD_TEXT,
     ],
-    ['6.4.4: the same after the byte that makes it bad', [text(Buffer.concat([KOSME, PAST_LAST, Buffer.from('edited')])).subarray(0, -8)], BAD_TEXT],
+    [
+      '6.4.4: the same after the byte that makes it bad',
+      [text(Buffer.concat([KOSME, PAST_LAST, Buffer.from('edited')])).subarray(0, -8)],
+      BAD_TEXT,
+    ],
   ])('%s', answers);
 });
 
 describe('closes', () => {
   const REFUSED = [0, 999, 1004, 1005, 1006, 1016, 1100, 2000, 2999, 5000, 65535];
-  const ANSWERED = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999];
+  const ANSWERED = [
+    1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
+  ];
   test.each<Row>([
     ['a message before it is answered', [text('a'), closeCode(1000)], ECHO_A + closed(1000)],
     ['the second is ignored', [closeCode(1000), closeCode(1001)], closed(1000)],
     ['a ping after it is ignored', [closeCode(1000), ping()], closed(1000)],
     ['a message after it is ignored', [closeCode(1000), text('a')], closed(1000)],
-    ['the rest of a message after it is ignored', [begin('a'), closeCode(1000), last('b')], closed(1000)],
+    [
+      'the rest of a message after it is ignored',
+      [begin('a'), closeCode(1000), last('b')],
+      closed(1000),
+    ],
     ['none has content', [close()], '8800'],
     ['of one byte', [close('x')], PROTOCOL_ERROR],
     ['with a reason', [closeCode(1000, 'Hello World!')], closed(1000)],
     ['with a reason of 123 bytes', [closeCode(1000, '*'.repeat(123))], closed(1000)],
     ['with a reason of 124 bytes', [closeCode(1000, '*'.repeat(124))], PROTOCOL_ERROR],
-    ['with a reason that is not UTF-8', [closeCode(1000, Buffer.concat([KOSME, PAST_LAST]))], BAD_TEXT],
+    [
+      'with a reason that is not UTF-8',
+      [closeCode(1000, Buffer.concat([KOSME, PAST_LAST]))],
+      BAD_TEXT,
+    ],
     ...ANSWERED.map((code): Row => [`code ${code}`, [closeCode(code)], closed(code)]),
-    ...REFUSED.map((code): Row => [`code ${code}, which must not be sent`, [closeCode(code)], PROTOCOL_ERROR]),
+    ...REFUSED.map(
+      (code): Row => [`code ${code}, which must not be sent`, [closeCode(code)], PROTOCOL_ERROR],
+    ),
   ])('%s', answers);
 });
 
@@ -206,7 +295,9 @@ describe('a session that does not read', () => {
     using peer = await rawWebSocket(server.address);
     const session = await server.events.opened.next();
     session.pause();
-    peer.socket.write(Buffer.concat([text('a'), ping('1'), begin('ab'), ping('2'), last('c'), ping('3')]));
+    peer.socket.write(
+      Buffer.concat([text('a'), ping('1'), begin('ab'), ping('2'), last('c'), ping('3')]),
+    );
     expect(await peer.frames(9)).toBe('8a01318a01328a0133');
     expect(server.events.messages.all).toEqual([]);
     session.resume();
@@ -259,8 +350,14 @@ describe('a session that does not read', () => {
 describe('kinds of messages', () => {
   it('a codec is told them, and chooses them, whatever `text` says', async () => {
     for (const option of [false, true]) {
-      const events = new Recorder<Message>('the server', { onMessage: (from, message) => from.write(message) });
-      await using server = await serve(ANY, { codec: kinds, listener: events }, { websocket: { text: option } });
+      const events = new Recorder<Message>('the server', {
+        onMessage: (from, message) => from.write(message),
+      });
+      await using server = await serve(
+        ANY,
+        { codec: kinds, listener: events },
+        { websocket: { text: option } },
+      );
       using peer = wsClient(server.address);
       await peer.opened;
       for (const message of ['one', Buffer.from('two'), 'three']) peer.socket.send(message);
@@ -292,14 +389,22 @@ describe('kinds of messages', () => {
       },
     };
     await using server = await wsServer();
-    await using client = await connect(server.address, { codec, listener: new Recorder<string>('the client') }, { reconnect: false });
+    await using client = await connect(
+      server.address,
+      { codec, listener: new Recorder<string>('the client') },
+      { reconnect: false },
+    );
     const session = await client.session();
     session.write('one');
     choice = undefined;
     session.write('two');
     session.writeBytes(Buffer.from('three'));
     const peer = await server.peers.next();
-    expect(await peer.messages.take(3)).toEqual(['text one', 'binary 74776f', `binary ${Buffer.from('three').toString('hex')}`]);
+    expect(await peer.messages.take(3)).toEqual([
+      'text one',
+      'binary 74776f',
+      `binary ${Buffer.from('three').toString('hex')}`,
+    ]);
   });
 
   it('text of a codec that is not UTF-8 is ENCODE_FAILED', async () => {
@@ -307,7 +412,9 @@ describe('kinds of messages', () => {
     using peer = wsClient(server.address);
     await peer.opened;
     const session = await server.events.opened.next();
-    expect(() => session.write({ bytes: hex('ff'), text: true })).toThrow(expect.objectContaining({ code: 'ENCODE_FAILED' }));
+    expect(() => session.write({ bytes: hex('ff'), text: true })).toThrow(
+      expect.objectContaining({ code: 'ENCODE_FAILED' }),
+    );
     session.write({ bytes: hex('ff'), text: false });
     expect(await peer.messages.next()).toBe('binary ff');
   });
@@ -315,7 +422,10 @@ describe('kinds of messages', () => {
   it('other transports have none', async () => {
     const events = new Recorder<Message>('the server');
     await using server = await serve('memory://', { codec: kinds, listener: events });
-    await using client = await connect(server.address, { codec: kinds, listener: new Recorder<Message>('the client') });
+    await using client = await connect(server.address, {
+      codec: kinds,
+      listener: new Recorder<Message>('the client'),
+    });
     (await client.session()).write({ bytes: Buffer.from('a'), text: true });
     expect((await events.messages.next()).text).toBeUndefined();
   });
@@ -338,7 +448,11 @@ describe('close codes', () => {
     await over;
     // The peer answers with the same code.
     expect(session.closeCode).toBe(options?.code ?? 1000);
-    expect(server.events.errors.all.filter((error) => (error as { code?: string }).code !== 'CONNECTION_LOST')).toEqual([]);
+    expect(
+      server.events.errors.all.filter(
+        (error) => (error as { code?: string }).code !== 'CONNECTION_LOST',
+      ),
+    ).toEqual([]);
   });
 
   it.each([
@@ -356,7 +470,10 @@ describe('close codes', () => {
   ])('close(%o) is a BAD_OPTION, and the session stays open', async (options, message) => {
     await using server = await echo();
     await using ours = await ourClient(server.address);
-    const bad = expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringContaining(message) });
+    const bad = expect.objectContaining({
+      code: 'BAD_OPTION',
+      message: expect.stringContaining(message),
+    });
     expect(() => ours.session.close(options as object)).toThrow(bad);
     expect(ours.session.closed).toBe(false);
   });
@@ -378,7 +495,12 @@ describe('close codes', () => {
       expect([session.closeCode, session.closeReason]).toEqual([code, reason]);
     }
     expect(server.events.errors.all).toHaveLength(1);
-    expect(server.events.errors.all[0]).toMatchObject({ name: 'CloseError', code: 'CONNECTION_LOST', closeCode: 4001, closeReason: 'why' });
+    expect(server.events.errors.all[0]).toMatchObject({
+      name: 'CloseError',
+      code: 'CONNECTION_LOST',
+      closeCode: 4001,
+      closeReason: 'why',
+    });
   });
 
   it('a connection that breaks has none, and other transports take and tell none', async () => {
@@ -401,7 +523,8 @@ describe('close codes', () => {
 describe('permessage-deflate with the ws package', () => {
   const SIZES = [16, 64, 256, 1_024, 4_096, 8_192, 16_384, 32_768, 65_536, 131_072];
   /** It repeats itself at all distances. */
-  const content = (size: number): string => Array.from({ length: size / 8 }, (_, i) => String((i * i) % 9_973).padEnd(8)).join('');
+  const content = (size: number): string =>
+    Array.from({ length: size / 8 }, (_, i) => String((i * i) % 9_973).padEnd(8)).join('');
   const MATRIX = [
     {},
     { serverNoContextTakeover: true },
@@ -428,20 +551,20 @@ describe('permessage-deflate with the ws package', () => {
     }
   });
 
-  test.each(MATRIX.filter((asked) => !('serverMaxWindowBits' in asked && asked.serverMaxWindowBits === 8)))(
-    'its server wants %o',
-    { timeout: 30_000 },
-    async (wanted) => {
-      await using server = await wsServer({ perMessageDeflate: { threshold: 0, ...wanted } });
-      await using ours = await ourClient(server.address, { compression: 'deflate' });
-      const peer = await server.peers.next();
-      expect(peer.socket.extensions).toBe('permessage-deflate');
-      for (const size of [...SIZES, ...SIZES]) {
-        ours.session.write(Buffer.from(content(size)));
-        expect(await peer.messages.next()).toBe(`binary ${Buffer.from(content(size)).toString('hex')}`);
-        peer.socket.send(content(size));
-        expect(String(await ours.events.messages.next())).toBe(content(size));
-      }
-    },
-  );
+  test.each(
+    MATRIX.filter((asked) => !('serverMaxWindowBits' in asked && asked.serverMaxWindowBits === 8)),
+  )('its server wants %o', async (wanted) => {
+    await using server = await wsServer({ perMessageDeflate: { threshold: 0, ...wanted } });
+    await using ours = await ourClient(server.address, { compression: 'deflate' });
+    const peer = await server.peers.next();
+    expect(peer.socket.extensions).toBe('permessage-deflate');
+    for (const size of [...SIZES, ...SIZES]) {
+      ours.session.write(Buffer.from(content(size)));
+      expect(await peer.messages.next()).toBe(
+        `binary ${Buffer.from(content(size)).toString('hex')}`,
+      );
+      peer.socket.send(content(size));
+      expect(String(await ours.events.messages.next())).toBe(content(size));
+    }
+  });
 });

@@ -1,4 +1,7 @@
-/** WebSocket frames as tables: hex in, event out. The cases are those of RFC 6455, and of the attacks on it. */
+/**
+ * WebSocket frames as tables: hex in, event out. The cases are those of RFC 6455, and of the
+ * attacks on it.
+ */
 import { randomBytes } from 'node:crypto';
 import { constants, deflateRawSync, inflateRawSync, type ZlibOptions } from 'node:zlib';
 import fc from 'fast-check';
@@ -32,7 +35,8 @@ const COMPRESSING: FrameRules = {
   inflateStart: (bytes) => deflate.inflateStart(bytes, 100_000, 100_000),
 };
 
-const messageOf = ({ bytes, start, end }: { bytes: Buffer; start: number; end: number }): Buffer => bytes.subarray(start, end);
+const messageOf = ({ bytes, start, end }: { bytes: Buffer; start: number; end: number }): Buffer =>
+  bytes.subarray(start, end);
 
 /** What the parser makes of the chunks, in words, up to and with the error that it throws. */
 function read(chunks: readonly Buffer[], rules: FrameRules): string[] {
@@ -69,13 +73,26 @@ const ROWS: readonly Row[] = [
   ['a text in two fragments', '01 03 48656c 80 02 6c6f', ['text Hello']],
   ['an unmasked ping', '89 05 48656c6c6f', ['ping Hello']],
   ['its masked pong', '8a 85 37fa213d 7f9f4d5158', ['pong Hello'], FROM_CLIENT],
-  ['256 bytes with a length of 16 bits', `82 7e 0100 ${'5a'.repeat(256)}`, [`binary ${'5a'.repeat(256)}`]],
-  ['64 KiB with a length of 64 bits', `82 7f 0000000000010000 ${'5a'.repeat(65536)}`, [`binary ${'5a'.repeat(65536)}`]],
+  [
+    '256 bytes with a length of 16 bits',
+    `82 7e 0100 ${'5a'.repeat(256)}`,
+    [`binary ${'5a'.repeat(256)}`],
+  ],
+  [
+    '64 KiB with a length of 64 bits',
+    `82 7f 0000000000010000 ${'5a'.repeat(65536)}`,
+    [`binary ${'5a'.repeat(65536)}`],
+  ],
 
   ['several frames in a row', '81 01 61 82 01 ff 89 00', ['text a', 'binary ff', 'ping']],
   ['125 bytes with a short length', `82 7d ${'ab'.repeat(125)}`, [`binary ${'ab'.repeat(125)}`]],
   ['126 bytes', `82 7e 007e ${LONG}`, [`binary ${LONG}`]],
-  ['masked, with a length of 16 bits', `82 fe 007e 00000000 ${LONG}`, [`binary ${LONG}`], FROM_CLIENT],
+  [
+    'masked, with a length of 16 bits',
+    `82 fe 007e 00000000 ${LONG}`,
+    [`binary ${LONG}`],
+    FROM_CLIENT,
+  ],
   ['a frame that is not whole', '81 05 4865', ['...']],
   ['half a header', '81', ['...']],
 
@@ -88,8 +105,17 @@ const ROWS: readonly Row[] = [
 
   // Fragments.
   ['three fragments', '02 01 01 00 01 02 80 01 03', ['binary 010203']],
-  ['masked fragments, each with its own mask', '01 81 01010101 60 80 81 02020202 60', ['text ab'], FROM_CLIENT],
-  ['control frames between fragments', '01 01 61 89 01 70 00 01 62 8a 00 80 01 63', ['ping p', 'pong', 'text abc']],
+  [
+    'masked fragments, each with its own mask',
+    '01 81 01010101 60 80 81 02020202 60',
+    ['text ab'],
+    FROM_CLIENT,
+  ],
+  [
+    'control frames between fragments',
+    '01 01 61 89 01 70 00 01 62 8a 00 80 01 63',
+    ['ping p', 'pong', 'text abc'],
+  ],
   ['a close between fragments', '01 01 61 88 02 03e8', ['close 1000', '...']],
   ['a message that is not ended', '01 01 61', ['...']],
   ['a continuation of nothing', '80 01 61', ['BAD_FRAME 1002']],
@@ -107,8 +133,15 @@ const ROWS: readonly Row[] = [
   ['the first reserved bit', 'c1 00', ['BAD_FRAME 1002']],
   ['the second reserved bit', 'a1 00', ['BAD_FRAME 1002']],
   ['the third reserved bit', '91 00', ['BAD_FRAME 1002']],
-  ['the second reserved bit where the first is agreed on', 'e1 00', ['BAD_FRAME 1002'], COMPRESSING],
-  ...[3, 4, 5, 6, 7, 11, 12, 13, 14, 15].map((opcode): Row => [`opcode ${opcode}`, `${(FIN | opcode).toString(16)}00`, ['BAD_FRAME 1002']]),
+  [
+    'the second reserved bit where the first is agreed on',
+    'e1 00',
+    ['BAD_FRAME 1002'],
+    COMPRESSING,
+  ],
+  ...[3, 4, 5, 6, 7, 11, 12, 13, 14, 15].map(
+    (opcode): Row => [`opcode ${opcode}`, `${(FIN | opcode).toString(16)}00`, ['BAD_FRAME 1002']],
+  ),
 
   // Control frames.
   ['a ping of 125 bytes', `89 7d ${'61'.repeat(125)}`, [`ping ${'a'.repeat(125)}`]],
@@ -128,7 +161,12 @@ const ROWS: readonly Row[] = [
   ['4 GiB', '82 7f 0000000100000000', ['MESSAGE_TOO_LARGE 1009']],
   ['as much as is allowed', '82 7f 00000000000186a0', ['...']],
   ['a byte more than is allowed', '82 7f 00000000000186a1', ['MESSAGE_TOO_LARGE 1009']],
-  ['a fragment that makes it too much', `02 05 0102030405 00 04 06070809 80 02`, ['MESSAGE_TOO_LARGE 1009'], { ...FROM_SERVER, maxMessageBytes: 10 }],
+  [
+    'a fragment that makes it too much',
+    `02 05 0102030405 00 04 06070809 80 02`,
+    ['MESSAGE_TOO_LARGE 1009'],
+    { ...FROM_SERVER, maxMessageBytes: 10 },
+  ],
   [
     'fragments that are just not too much',
     '02 05 0102030405 80 05 0607080900',
@@ -145,7 +183,11 @@ const ROWS: readonly Row[] = [
   // UTF-8.
   ['text of two, three and four bytes a character', '81 09 c3bc e282ac f09f9880', ['text ü€😀']],
   ['a character split between fragments', '01 01 c3 80 01 bc', ['text ü']],
-  ['a character split between three fragments, a ping between', '01 01 e2 89 00 00 01 82 80 01 ac', ['ping', 'text €']],
+  [
+    'a character split between three fragments, a ping between',
+    '01 01 e2 89 00 00 01 82 80 01 ac',
+    ['ping', 'text €'],
+  ],
   ['half a character', '81 01 c3', ['BAD_FRAME 1007']],
   ['half a character and no more', '01 01 c3 80 00', ['BAD_FRAME 1007']],
   ['a byte that begins nothing', '81 02 61ff', ['BAD_FRAME 1007']],
@@ -159,13 +201,26 @@ const ROWS: readonly Row[] = [
   ['a zero', '81 01 00', ['text \0']],
   ['binary need not be UTF-8', '82 02 c0af', ['binary c0af']],
   ['a bad byte in a fragment that is not the last', '01 02 61ff', ['BAD_FRAME 1007']],
-  ['past the last character, in the second of three fragments', '01 01 61 00 02 f490', ['BAD_FRAME 1007']],
+  [
+    'past the last character, in the second of three fragments',
+    '01 01 61 00 02 f490',
+    ['BAD_FRAME 1007'],
+  ],
   ['a bad byte in a frame of which the rest never comes', '81 7e 1000 61ff', ['BAD_FRAME 1007']],
-  ['a masked bad byte in a frame of which the rest never comes', '81 fe 1000 37fa213d 569b9dc1', ['BAD_FRAME 1007'], FROM_CLIENT],
+  [
+    'a masked bad byte in a frame of which the rest never comes',
+    '81 fe 1000 37fa213d 569b9dc1',
+    ['BAD_FRAME 1007'],
+    FROM_CLIENT,
+  ],
   ['half a character in a frame of which the rest never comes', '81 7e 1000 61e282', ['...']],
   ['a surrogate, as soon as its second byte is there', '01 02 eda0', ['BAD_FRAME 1007']],
   ['a bad byte in a binary frame that is not whole', '82 7e 1000 61ff', ['...']],
-  ['a bad byte in the second fragment of a binary message', '02 01 61 00 01 ff 80 00', ['binary 61ff']],
+  [
+    'a bad byte in the second fragment of a binary message',
+    '02 01 61 00 01 ff 80 00',
+    ['binary 61ff'],
+  ],
   ['a text after a binary in fragments', '02 01 ff 80 01 ff 81 01 61', ['binary ffff', 'text a']],
 
   // Closes.
@@ -180,7 +235,9 @@ const ROWS: readonly Row[] = [
 ];
 
 const hexCode = (code: number): string => code.toString(16).padStart(4, '0');
-const GOOD_CODES = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999];
+const GOOD_CODES = [
+  1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
+];
 const BAD_CODES = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535];
 
 describe('what arrives', () => {
@@ -200,8 +257,11 @@ describe('what arrives', () => {
 
   it("reads the close of Go's getty as an orderly one, and no other with its code", () => {
     const close = Buffer.concat([hex('880b'), Buffer.from('bye-bye!!!!')]);
-    for (const chunks of everySplit(close)) expect(read(chunks, FROM_SERVER)).toEqual(['close 1000']);
-    expect(read([Buffer.concat([hex('880b'), Buffer.from('bye-bye!!!?')])], FROM_SERVER)).toEqual(['BAD_FRAME 1002']);
+    for (const chunks of everySplit(close))
+      expect(read(chunks, FROM_SERVER)).toEqual(['close 1000']);
+    expect(read([Buffer.concat([hex('880b'), Buffer.from('bye-bye!!!?')])], FROM_SERVER)).toEqual([
+      'BAD_FRAME 1002',
+    ]);
   });
 
   it('bounds empty fragments by the bytes of their headers', () => {
@@ -215,7 +275,10 @@ describe('what arrives', () => {
     expect(parser.next()).toBeUndefined();
     expect(parser.bufferedBytes).toBe(0);
     parser.feed(hex('0000'));
-    expect(thrown<FrameError>(() => parser.next())).toMatchObject({ code: 'MESSAGE_TOO_LARGE', closeCode: 1009 });
+    expect(thrown<FrameError>(() => parser.next())).toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+      closeCode: 1009,
+    });
   });
 
   it('begins to count headers anew with each message', () => {
@@ -253,12 +316,20 @@ describe('compressed messages', () => {
 
   test.each<Row>([
     ['the example of RFC 7692', `c1 07 ${HELLO}`, ['text Hello']],
-    ['in two fragments, of which the first says so', '41 03 f248cd 89 00 80 04 c9c90700', ['ping', 'text Hello']],
+    [
+      'in two fragments, of which the first says so',
+      '41 03 f248cd 89 00 80 04 c9c90700',
+      ['ping', 'text Hello'],
+    ],
     ['stored, not compressed', 'c1 0b 000500faff48656c6c6f00', ['text Hello']],
     ['a final block', 'c1 08 f348cdc9c9070000', ['text Hello']],
     ['two blocks', 'c1 0d f248050000 00ffffcac9c90700', ['text Hello']],
     ['an empty message', 'c1 01 00', ['text']],
-    ['not compressed, beside those that are', `81 05 48656c6c6f c1 07 ${HELLO}`, ['text Hello', 'text Hello']],
+    [
+      'not compressed, beside those that are',
+      `81 05 48656c6c6f c1 07 ${HELLO}`,
+      ['text Hello', 'text Hello'],
+    ],
     ['text that is not UTF-8 within', 'c1 03 fa0700', ['BAD_FRAME 1007']],
     ['what cannot be inflated', 'c2 03 ffffff', ['BAD_FRAME 1007']],
     ['cut short', 'c1 06 f248cdc9c907', ['BAD_FRAME 1007']],
@@ -296,21 +367,31 @@ describe('compressed messages', () => {
       expect(inflate(whole)).toEqual(message);
       // A stored block begins with a byte that by itself is an empty message.
       for (let end = whole[0] === 0 ? 2 : 0; end < whole.length; end++)
-        expect(thrown<FrameError>(() => inflate(whole.subarray(0, end)))).toMatchObject({ code: 'BAD_FRAME', closeCode: 1007 });
+        expect(thrown<FrameError>(() => inflate(whole.subarray(0, end)))).toMatchObject({
+          code: 'BAD_FRAME',
+          closeCode: 1007,
+        });
     }
   });
 
   test('any message is whole, and cut short it is not', () => {
-    const content = fc.array(fc.constantFrom('a', 'b', 'hello ', '00', '\0', 'é', '{"key":'), { maxLength: 400 });
-    const property = fc.property(content, fc.integer({ min: 0, max: 9 }), fc.nat(), (words, level, at) => {
-      const message = Buffer.from(words.join(''));
-      const whole = deflated(message, { level });
-      expect(inflate(whole).equals(message)).toBe(true);
-      const end = at % whole.length;
-      // One zero is an empty message.
-      if (end === 1 && whole[0] === 0) return;
-      expect(() => inflate(whole.subarray(0, end))).toThrow(FrameError);
+    const content = fc.array(fc.constantFrom('a', 'b', 'hello ', '00', '\0', 'é', '{"key":'), {
+      maxLength: 400,
     });
+    const property = fc.property(
+      content,
+      fc.integer({ min: 0, max: 9 }),
+      fc.nat(),
+      (words, level, at) => {
+        const message = Buffer.from(words.join(''));
+        const whole = deflated(message, { level });
+        expect(inflate(whole).equals(message)).toBe(true);
+        const end = at % whole.length;
+        // One zero is an empty message.
+        if (end === 1 && whole[0] === 0) return;
+        expect(() => inflate(whole.subarray(0, end))).toThrow(FrameError);
+      },
+    );
     fc.assert(property, { numRuns: 500 });
   });
 
@@ -326,7 +407,9 @@ describe('compressed messages', () => {
     const good = 'ü€😀'.repeat(30) + randomBytes(3_000).toString('hex');
     const fragments = (message: Buffer): Buffer[] => {
       const bytes = deflated(message);
-      return Array.from(bytes, (byte, i) => Buffer.of((i === 0 ? 0x41 : 0) | (i === bytes.length - 1 ? FIN : 0), 1, byte));
+      return Array.from(bytes, (byte, i) =>
+        Buffer.of((i === 0 ? 0x41 : 0) | (i === bytes.length - 1 ? FIN : 0), 1, byte),
+      );
     };
     const whole = fragments(Buffer.from(good));
     expect(read(whole, rules)).toEqual([`text ${good}`]);
@@ -338,24 +421,41 @@ describe('compressed messages', () => {
     expect(read(bomb.slice(0, (bomb.length * 3) / 4), rules)).toEqual(['MESSAGE_TOO_LARGE 1009']);
   });
 
-  it.each(['1000efff', '0f00f0ff', '0000ffff', '010000ffff'])('a message may end in bytes that look like an end: %s', (end) => {
-    for (const level of [0, 6]) {
-      const message = Buffer.concat([randomBytes(50), hex(end)]);
-      expect(inflate(deflated(message, { level }))).toEqual(message);
-    }
-  });
+  it.each(['1000efff', '0f00f0ff', '0000ffff', '010000ffff'])(
+    'a message may end in bytes that look like an end: %s',
+    (end) => {
+      for (const level of [0, 6]) {
+        const message = Buffer.concat([randomBytes(50), hex(end)]);
+        expect(inflate(deflated(message, { level }))).toEqual(message);
+      }
+    },
+  );
 
   it('understands a peer that refers to the messages before, for as much as its window holds', () => {
     const keeping = new MessageDeflate('deflate', 15, true);
     const noise = randomBytes(20_000);
-    const messages = [Buffer.from('one'), noise, noise, Buffer.from('two'), randomBytes(40_000), noise, noise.subarray(0, 10_000), noise];
+    const messages = [
+      Buffer.from('one'),
+      noise,
+      noise,
+      Buffer.from('two'),
+      randomBytes(40_000),
+      noise,
+      noise.subarray(0, 10_000),
+      noise,
+    ];
     let before = Buffer.alloc(0);
     for (const message of messages) {
-      const bytes = before.length === 0 ? deflated(message) : deflated(message, { dictionary: before.subarray(-32_768) });
+      const bytes =
+        before.length === 0
+          ? deflated(message)
+          : deflated(message, { dictionary: before.subarray(-32_768) });
       expect(keeping.inflate(bytes, 100_000, 100_000).equals(message)).toBe(true);
       before = Buffer.concat([before, message]);
     }
-    expect(() => inflate(deflated(noise, { dictionary: before.subarray(-32_768) }))).toThrow(FrameError);
+    expect(() => inflate(deflated(noise, { dictionary: before.subarray(-32_768) }))).toThrow(
+      FrameError,
+    );
   });
 
   it.each([8, 9, 15])('what is sent fits in a window of %i bits', (bits) => {
@@ -365,18 +465,29 @@ describe('compressed messages', () => {
     const message = Buffer.concat([block, block, Buffer.alloc(2_000, 7), block]);
     const bytes = made.deflate(message) as Buffer;
     expect(inflate(bytes).equals(message)).toBe(true);
-    // zlib inflates with no window below 512 bytes; so the first half must have found nothing to refer to.
+    // zlib inflates with no window below 512 bytes; so the first half must have found nothing to
+    // refer to.
     if (bits === 8) expect(bytes.length).toBeGreaterThan(900);
-    else expect(inflateRawSync(bytes, { windowBits: bits, finishFlush: constants.Z_SYNC_FLUSH }).equals(message)).toBe(true);
+    else
+      expect(
+        inflateRawSync(bytes, { windowBits: bits, finishFlush: constants.Z_SYNC_FLUSH }).equals(
+          message,
+        ),
+      ).toBe(true);
   });
 
   it('round trip, at each level and window', () => {
     const noise = randomBytes(5_000);
-    for (const message of [Buffer.alloc(50_000, 'compress me '), noise, Buffer.concat([noise, Buffer.alloc(5_000)])]) {
+    for (const message of [
+      Buffer.alloc(50_000, 'compress me '),
+      noise,
+      Buffer.concat([noise, Buffer.alloc(5_000)]),
+    ]) {
       for (const level of [-1, 0, 1, 6, 9]) {
         for (const window of [9, 12, 15]) {
           const made = new MessageDeflate({ deflate: level }, window).deflate(message);
-          if (made !== undefined) expect(deflate.inflate(made, 100_000, 100_000).equals(message)).toBe(true);
+          if (made !== undefined)
+            expect(deflate.inflate(made, 100_000, 100_000).equals(message)).toBe(true);
         }
       }
     }
@@ -401,13 +512,16 @@ describe('compressed messages', () => {
     [-1, 64 * KIB + 1, 1],
     [9, 512 * KIB, 1],
     [0, 512 * KIB, 0],
-  ])('at level %i a message of %i bytes is compressed at level %i, to bound its time', (level, size, used) => {
-    const message = Buffer.concat([slow(size - 100), Buffer.alloc(100)]);
-    const expected = deflated(message, { level: used });
-    const made = new MessageDeflate({ deflate: level }).deflate(message);
-    if (used === 0) expect(made).toBeUndefined();
-    else expect(made?.equals(expected)).toBe(true);
-  });
+  ])(
+    'at level %i a message of %i bytes is compressed at level %i, to bound its time',
+    (level, size, used) => {
+      const message = Buffer.concat([slow(size - 100), Buffer.alloc(100)]);
+      const expected = deflated(message, { level: used });
+      const made = new MessageDeflate({ deflate: level }).deflate(message);
+      if (used === 0) expect(made).toBeUndefined();
+      else expect(made?.equals(expected)).toBe(true);
+    },
+  );
 
   it('sends a message of more than maxCompressBytes as it is', () => {
     expect(deflate.deflate(Buffer.alloc(512 * KIB))?.length).toBeLessThan(10_000);
@@ -435,7 +549,8 @@ describe('compressed messages', () => {
     // All of the text comes first. Then come blocks that hold nothing.
     const start = deflateRawSync(Buffer.alloc(limit, 'a'), { finishFlush: constants.Z_SYNC_FLUSH });
     const nothing = hex('000000ffff');
-    const fragment = (first: number, bytes: Buffer): Buffer => Buffer.concat([Buffer.of(first, 126, bytes.length >>> 8, bytes.length & 0xff), bytes]);
+    const fragment = (first: number, bytes: Buffer): Buffer =>
+      Buffer.concat([Buffer.of(first, 126, bytes.length >>> 8, bytes.length & 0xff), bytes]);
     const fragments = [fragment(0x41, start)];
     let came = start.length;
     for (; came < 60_000; came += 1_000) fragments.push(fragment(0, Buffer.alloc(1_000, nothing)));
@@ -447,45 +562,65 @@ describe('compressed messages', () => {
   it.each<[what: string, bytes: () => Buffer, said: string]>([
     ['what cannot be inflated', () => Buffer.alloc(70_000, 0xff), 'BAD_FRAME 1007'],
     ['noise', () => deflated(randomBytes(90_000)), 'binary of 90000 bytes'],
-    ['noise that is cut short', () => deflated(randomBytes(90_000)).subarray(0, -1), 'BAD_FRAME 1007'],
+    [
+      'noise that is cut short',
+      () => deflated(randomBytes(90_000)).subarray(0, -1),
+      'BAD_FRAME 1007',
+    ],
     ['more than the limit', () => deflated(randomBytes(100_001)), 'MESSAGE_TOO_LARGE 1009'],
-  ])('inflates a message of more than 64 KiB on another thread, and what follows it after it: %s', async (_what, bytes, said) => {
-    const told = new Inbox<string>('the parser');
-    const rules: FrameRules = {
-      ...COMPRESSING,
-      inflate: () => expect.fail('it was inflated in this turn'),
-      inflateLater: (compressed, done) => deflate.inflateLater(compressed, 100_000, 100_000, done),
-      onInflated: () => told.push(parser.isInflating ? 'inflating' : 'inflated'),
-    };
-    const parser = new FrameParser(rules);
-    const payload = bytes();
-    const header = Buffer.concat([hex('c2 7f 00000000'), Buffer.alloc(4)]);
-    header.writeUInt32BE(payload.length, 6);
-    parser.feed(Buffer.concat([header, payload, hex('8900 8201 61')]));
-    expect(parser.next()).toBeUndefined();
-    expect(parser.isInflating && parser.midway).toBe(true);
-    expect(parser.next()).toBeUndefined();
-    expect(await told.next()).toBe('inflated');
-    if (said.startsWith('binary')) {
-      expect(parser.next()).toMatchObject({ type: 'message', text: false, bytes: { length: 90_000 } });
-      expect(parser.next()).toMatchObject({ type: 'ping' });
-      const next = parser.next();
-      expect(next?.type === 'message' && messageOf(next)).toEqual(Buffer.from('a'));
-      expect(parser.midway).toBe(false);
-    } else {
-      const error = thrown<FrameError>(() => parser.next());
-      expect(`${error.code} ${error.closeCode}`).toBe(said);
-    }
-  });
+  ])(
+    'inflates a message of more than 64 KiB on another thread, and what follows it after it: %s',
+    async (_what, bytes, said) => {
+      const told = new Inbox<string>('the parser');
+      const rules: FrameRules = {
+        ...COMPRESSING,
+        inflate: () => expect.fail('it was inflated in this turn'),
+        inflateLater: (compressed, done) =>
+          deflate.inflateLater(compressed, 100_000, 100_000, done),
+        onInflated: () => told.push(parser.isInflating ? 'inflating' : 'inflated'),
+      };
+      const parser = new FrameParser(rules);
+      const payload = bytes();
+      const header = Buffer.concat([hex('c2 7f 00000000'), Buffer.alloc(4)]);
+      header.writeUInt32BE(payload.length, 6);
+      parser.feed(Buffer.concat([header, payload, hex('8900 8201 61')]));
+      expect(parser.next()).toBeUndefined();
+      expect(parser.isInflating && parser.midway).toBe(true);
+      expect(parser.next()).toBeUndefined();
+      expect(await told.next()).toBe('inflated');
+      if (said.startsWith('binary')) {
+        expect(parser.next()).toMatchObject({
+          type: 'message',
+          text: false,
+          bytes: { length: 90_000 },
+        });
+        expect(parser.next()).toMatchObject({ type: 'ping' });
+        const next = parser.next();
+        expect(next?.type === 'message' && messageOf(next)).toEqual(Buffer.from('a'));
+        expect(parser.midway).toBe(false);
+      } else {
+        const error = thrown<FrameError>(() => parser.next());
+        expect(`${error.code} ${error.closeCode}`).toBe(said);
+      }
+    },
+  );
 
   it('a bomb is stopped at the limit, whichever is lower', () => {
     const bomb = deflated(Buffer.alloc(50_000_000));
     expect(bomb.length).toBeLessThan(50_000);
     const before = process.memoryUsage().arrayBuffers;
-    expect(thrown<FrameError>(() => deflate.inflate(bomb, 100_000, 1_000_000))).toMatchObject({ code: 'MESSAGE_TOO_LARGE', closeCode: 1009 });
-    expect(thrown<FrameError>(() => deflate.inflate(bomb, 1_000_000, 100_000))).toMatchObject({ code: 'INFLATE_LIMIT', closeCode: 1009 });
+    expect(thrown<FrameError>(() => deflate.inflate(bomb, 100_000, 1_000_000))).toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+      closeCode: 1009,
+    });
+    expect(thrown<FrameError>(() => deflate.inflate(bomb, 1_000_000, 100_000))).toMatchObject({
+      code: 'INFLATE_LIMIT',
+      closeCode: 1009,
+    });
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(3_000_000);
-    expect(deflate.inflate(deflate.deflate(Buffer.alloc(100_000)) as Buffer, 100_000, 100_000).length).toBe(100_000);
+    expect(
+      deflate.inflate(deflate.deflate(Buffer.alloc(100_000)) as Buffer, 100_000, 100_000).length,
+    ).toBe(100_000);
   });
 });
 
@@ -546,7 +681,9 @@ describe('a message in fragments that does not end', () => {
     const rules: FrameRules = { masked: false, maxMessageBytes: 1_000 };
     const empty = Buffer.alloc(2 * 40_000, hex('0000'));
     expect(read([hex('0200'), empty], rules)).toEqual(['MESSAGE_TOO_LARGE 1009']);
-    expect(read([hex('0200'), empty.subarray(0, 66_000), hex('8001 61')], rules)).toEqual(['binary 61']);
+    expect(read([hex('0200'), empty.subarray(0, 66_000), hex('8001 61')], rules)).toEqual([
+      'binary 61',
+    ]);
   });
 });
 
@@ -561,7 +698,8 @@ describe('the mask', () => {
         const expected = Buffer.from(plain);
         const keyBytes = Buffer.alloc(4);
         keyBytes.writeUInt32BE(key);
-        for (let i = 0; i < size; i++) expected[start + i] = (plain[start + i] as number) ^ (keyBytes[i % 4] as number);
+        for (let i = 0; i < size; i++)
+          expected[start + i] = (plain[start + i] as number) ^ (keyBytes[i % 4] as number);
         expect(masked.equals(expected)).toBe(true);
       }
     }
@@ -606,7 +744,12 @@ describe('what is sent', () => {
       controlFrame(OPCODE.close, closePayload(1001), true),
       controlFrame(OPCODE.close, closePayload(undefined), true),
     ];
-    expect(read(sent, FROM_CLIENT)).toEqual(['ping p', `pong ${'x'.repeat(125)}`, 'close 1001', 'close undefined']);
+    expect(read(sent, FROM_CLIENT)).toEqual([
+      'ping p',
+      `pong ${'x'.repeat(125)}`,
+      'close 1001',
+      'close undefined',
+    ]);
   });
 
   const message = fc.record({
@@ -617,38 +760,57 @@ describe('what is sent', () => {
 
   test('round trip: any messages, in any fragments and chunks', () => {
     fc.assert(
-      fc.property(fc.array(message, { maxLength: 8 }), fc.boolean(), cuts, (messages, masked, places) => {
-        const output = new ByteWriter();
-        const expected: string[] = [];
-        for (const { fragments, ping, compressed } of messages) {
-          let parts: Uint8Array[] = fragments;
-          const whole = Buffer.concat(fragments);
-          const deflated = compressed ? deflate.deflate(Buffer.concat([whole, Buffer.alloc(2_000)])) : undefined;
-          if (deflated !== undefined) parts = [deflated.subarray(0, 1), deflated.subarray(1)];
-          parts.forEach((part, i) => {
-            const opcode = i === 0 ? OPCODE.binary | (deflated === undefined ? 0 : COMPRESSED) : OPCODE.continuation;
-            if (ping) {
-              write(output, Buffer.from('p'), FIN | OPCODE.ping, masked);
-              expected.push('ping p');
-            }
-            write(output, part, opcode | (i === parts.length - 1 ? FIN : 0), masked);
-          });
-          const sent = deflated === undefined ? whole : Buffer.concat([whole, Buffer.alloc(2_000)]);
-          expected.push(`binary ${sent.toString('hex')}`.trim());
-        }
-        const bytes = Buffer.from(output.bytes.subarray(0, output.length));
-        expect(read(cut(bytes, places), { ...COMPRESSING, masked })).toEqual(expected);
-      }),
+      fc.property(
+        fc.array(message, { maxLength: 8 }),
+        fc.boolean(),
+        cuts,
+        (messages, masked, places) => {
+          const output = new ByteWriter();
+          const expected: string[] = [];
+          for (const { fragments, ping, compressed } of messages) {
+            let parts: Uint8Array[] = fragments;
+            const whole = Buffer.concat(fragments);
+            const deflated = compressed
+              ? deflate.deflate(Buffer.concat([whole, Buffer.alloc(2_000)]))
+              : undefined;
+            if (deflated !== undefined) parts = [deflated.subarray(0, 1), deflated.subarray(1)];
+            parts.forEach((part, i) => {
+              const opcode =
+                i === 0
+                  ? OPCODE.binary | (deflated === undefined ? 0 : COMPRESSED)
+                  : OPCODE.continuation;
+              if (ping) {
+                write(output, Buffer.from('p'), FIN | OPCODE.ping, masked);
+                expected.push('ping p');
+              }
+              write(output, part, opcode | (i === parts.length - 1 ? FIN : 0), masked);
+            });
+            const sent =
+              deflated === undefined ? whole : Buffer.concat([whole, Buffer.alloc(2_000)]);
+            expected.push(`binary ${sent.toString('hex')}`.trim());
+          }
+          const bytes = Buffer.from(output.bytes.subarray(0, output.length));
+          expect(read(cut(bytes, places), { ...COMPRESSING, masked })).toEqual(expected);
+        },
+      ),
     );
   });
 
   test('garbage is an error or an event, never anything else', () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), fc.boolean(), cuts, (garbage, masked, places) => {
-        const said = read(cut(Buffer.from(garbage), places), { ...COMPRESSING, masked });
-        for (const line of said) expect(line).toMatch(/^(text|binary|ping|pong|close|\.\.\.|BAD_FRAME 100[27]|MESSAGE_TOO_LARGE 1009)/);
-        expect(said).toEqual(read([Buffer.from(garbage)], { ...COMPRESSING, masked }));
-      }),
+      fc.property(
+        fc.uint8Array({ maxLength: 200 }),
+        fc.boolean(),
+        cuts,
+        (garbage, masked, places) => {
+          const said = read(cut(Buffer.from(garbage), places), { ...COMPRESSING, masked });
+          for (const line of said)
+            expect(line).toMatch(
+              /^(text|binary|ping|pong|close|\.\.\.|BAD_FRAME 100[27]|MESSAGE_TOO_LARGE 1009)/,
+            );
+          expect(said).toEqual(read([Buffer.from(garbage)], { ...COMPRESSING, masked }));
+        },
+      ),
     );
   });
 });

@@ -3,11 +3,24 @@ import { createServer } from 'node:http';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it, test, vi } from 'vitest';
 import type { ServerOptions } from '../../../src/transport/index.js';
-import { answerUpgrade, Offer, type UpgradeRequest } from '../../../src/transport/websocket/handshake.js';
+import {
+  answerUpgrade,
+  Offer,
+  type UpgradeRequest,
+} from '../../../src/transport/websocket/handshake.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { rejection } from '../../fixtures/transports.js';
 import { elapse, turns, within } from '../../fixtures/waiting.js';
-import { ANY, echo, handshakeRequest, ourClient, rawPeer, type WsPeer, wsClient, wsServer } from '../../fixtures/websocket.js';
+import {
+  ANY,
+  echo,
+  handshakeRequest,
+  ourClient,
+  rawPeer,
+  type WsPeer,
+  wsClient,
+  wsServer,
+} from '../../fixtures/websocket.js';
 
 const QUIET = 20;
 const DEFLATE = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover';
@@ -64,7 +77,9 @@ describe('the handshake of a server', () => {
     expect(await connectFrom(judged.address, 'https://good.example')).toBe(true);
     expect(await connectFrom(judged.address, 'https://bad.test')).toBe(false);
     expect(await connectFrom(judged.address, 'null')).toBe(false);
-    expect(warning.mock.calls.map(([error]) => (error as unknown as { code: string }).code)).toEqual(['HANDLER_FAILED']);
+    expect(
+      warning.mock.calls.map(([error]) => (error as unknown as { code: string }).code),
+    ).toEqual(['HANDLER_FAILED']);
   });
 
   it('answers 426 to plain HTTP, whatever its method', async () => {
@@ -72,12 +87,18 @@ describe('the handshake of a server', () => {
     const url = server.address.replace('ws:', 'http:');
     for (const [method, body] of [['GET'], ['POST', 'x'.repeat(100_000)], ['DELETE']]) {
       const response = await fetch(url, { method, body });
-      expect([response.status, response.headers.get('upgrade'), response.headers.get('connection')]).toEqual([426, 'websocket', 'close']);
+      expect([
+        response.status,
+        response.headers.get('upgrade'),
+        response.headers.get('connection'),
+      ]).toEqual([426, 'websocket', 'close']);
       await response.text();
     }
     using peer = rawPeer(server.address);
     peer.socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n');
-    expect(String(await peer.until((bytes) => bytes.includes('server\n')))).toMatch(/^HTTP\/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n/);
+    expect(String(await peer.until((bytes) => bytes.includes('server\n')))).toMatch(
+      /^HTTP\/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\n/,
+    );
     await peer.ended;
   });
 
@@ -90,7 +111,10 @@ describe('the handshake of a server', () => {
     using slow = rawPeer(server.address);
     const request = handshakeRequest(server.address, [`X-More: ${'x'.repeat(1_000)}`]);
     let at = 0;
-    const drip = setInterval(() => slow.socket.writable && slow.socket.write(request.slice(at, ++at)), 5);
+    const drip = setInterval(
+      () => slow.socket.writable && slow.socket.write(request.slice(at, ++at)),
+      5,
+    );
     try {
       await within(Promise.all([silent.ended, half.ended, slow.ended]), 'all to be cut off');
     } finally {
@@ -125,7 +149,12 @@ describe('the handshake of a server', () => {
   it('frames that come with the request are read', async () => {
     await using server = await echo();
     using peer = rawPeer(server.address);
-    peer.socket.write(Buffer.concat([Buffer.from(handshakeRequest(server.address)), Buffer.from('828100000000aa', 'hex')]));
+    peer.socket.write(
+      Buffer.concat([
+        Buffer.from(handshakeRequest(server.address)),
+        Buffer.from('828100000000aa', 'hex'),
+      ]),
+    );
     const answer = await peer.until((bytes) => bytes.includes(Buffer.from('8201aa', 'hex')));
     expect(String(answer)).toContain('Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n');
   });
@@ -141,7 +170,10 @@ describe('the handshake of a server', () => {
       'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
     },
   };
-  const withHeaders = (headers: Record<string, string | undefined>): UpgradeRequest => ({ ...good, headers: { ...good.headers, ...headers } });
+  const withHeaders = (headers: Record<string, string | undefined>): UpgradeRequest => ({
+    ...good,
+    headers: { ...good.headers, ...headers },
+  });
   test.each<[what: string, request: UpgradeRequest, status: number]>([
     ['a good one', good, 101],
     ['not GET', { ...good, method: 'POST' }, 405],
@@ -164,8 +196,16 @@ describe('the handshake of a server', () => {
     ['a Host header with user info', withHeaders({ host: 'evil@here' }), 400],
     ['an empty Host header', withHeaders({ host: '' }), 400],
     ['a port over 65,535', withHeaders({ host: 'here:65536' }), 400],
-    ['100 headers', { ...good, rawHeaders: ['Host', 'here', ...Array(99).fill(['x', '1']).flat()] }, 101],
-    ['more headers', { ...good, rawHeaders: ['Host', 'here', ...Array(100).fill(['x', '1']).flat()] }, 431],
+    [
+      '100 headers',
+      { ...good, rawHeaders: ['Host', 'here', ...Array(99).fill(['x', '1']).flat()] },
+      101,
+    ],
+    [
+      'more headers',
+      { ...good, rawHeaders: ['Host', 'here', ...Array(100).fill(['x', '1']).flat()] },
+      431,
+    ],
     ['HTTP/1.0', { ...good, httpVersion: '1.0' }, 400],
     ['a body', withHeaders({ 'content-length': '5' }), 400],
     ['a body of no bytes', withHeaders({ 'content-length': '0' }), 101],
@@ -180,18 +220,42 @@ describe('the handshake of a server', () => {
       { ...withHeaders({ host: 'x', origin: 'http://here' }), url: 'http://here/' },
       101,
     ],
-    ['an origin with the default port in Host', withHeaders({ host: 'here:80', origin: 'http://here' }), 101],
-    ['an origin by TLS with the default port in Host', withHeaders({ host: 'here:443', origin: 'https://here' }), 101],
-    ['an origin by TLS with the other default port in Host', withHeaders({ host: 'here:80', origin: 'https://here' }), 403],
-    ['an origin with the other default port in Host', withHeaders({ host: 'here:443', origin: 'http://here' }), 403],
-    ['an origin with a port that Host has too', withHeaders({ host: 'here:8080', origin: 'http://here:8080' }), 101],
+    [
+      'an origin with the default port in Host',
+      withHeaders({ host: 'here:80', origin: 'http://here' }),
+      101,
+    ],
+    [
+      'an origin by TLS with the default port in Host',
+      withHeaders({ host: 'here:443', origin: 'https://here' }),
+      101,
+    ],
+    [
+      'an origin by TLS with the other default port in Host',
+      withHeaders({ host: 'here:80', origin: 'https://here' }),
+      403,
+    ],
+    [
+      'an origin with the other default port in Host',
+      withHeaders({ host: 'here:443', origin: 'http://here' }),
+      403,
+    ],
+    [
+      'an origin with a port that Host has too',
+      withHeaders({ host: 'here:8080', origin: 'http://here:8080' }),
+      101,
+    ],
     ['an origin with a path', withHeaders({ origin: 'http://here/' }), 403],
     ['an origin of bytes over 127', withHeaders({ origin: 'http://a\xc4\x82.b' }), 403],
   ])('%s: %o', (_what, request, status) => {
-    expect(answerUpgrade(request, '', { allowHost: ['here'] }).response).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(answerUpgrade(request, '', { allowHost: ['here'] }).response).toMatch(
+      new RegExp(`^HTTP/1.1 ${status} `),
+    );
   });
 
-  test.each<[host: string, allowHost: readonly string[] | 'any', listenHost: string, status: number]>([
+  test.each<
+    [host: string, allowHost: readonly string[] | 'any', listenHost: string, status: number]
+  >([
     ['evil.example', [], '', 403],
     ['evil.example', ['game.example'], '', 403],
     ['sub.game.example', ['game.example'], '', 403],
@@ -205,21 +269,32 @@ describe('the handshake of a server', () => {
     ['127.0.0.1.evil.example', [], '', 403],
     ['192.168.1.7:8080', [], '', 101],
     ['[::1]:8080', [], '', 101],
-  ])('a page of the host %s, with allowHost %o and a server at "%s": %i', (host, allowHost, listenHost, status) => {
-    const request = withHeaders({ host, origin: `http://${host.toLowerCase()}` });
-    const answer = answerUpgrade(request, '', { allowHost }, listenHost);
-    expect(answer.response).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
-    if (status === 403) expect(answer.refusal?.reason).toBe('host');
-    // A program has no origin, and may use any name.
-    expect(answerUpgrade(withHeaders({ host }), '', { allowHost }, listenHost).response).toMatch(/^HTTP\/1.1 101 /);
-    const allowed = { allowHost, allowOrigin: [`http://${host.toLowerCase()}`] };
-    expect(answerUpgrade(request, '', allowed, listenHost).response).toMatch(/^HTTP\/1.1 101 /);
-  });
+  ])(
+    'a page of the host %s, with allowHost %o and a server at "%s": %i',
+    (host, allowHost, listenHost, status) => {
+      const request = withHeaders({ host, origin: `http://${host.toLowerCase()}` });
+      const answer = answerUpgrade(request, '', { allowHost }, listenHost);
+      expect(answer.response).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+      if (status === 403) expect(answer.refusal?.reason).toBe('host');
+      // A program has no origin, and may use any name.
+      expect(answerUpgrade(withHeaders({ host }), '', { allowHost }, listenHost).response).toMatch(
+        /^HTTP\/1.1 101 /,
+      );
+      const allowed = { allowHost, allowOrigin: [`http://${host.toLowerCase()}`] };
+      expect(answerUpgrade(request, '', allowed, listenHost).response).toMatch(/^HTTP\/1.1 101 /);
+    },
+  );
 
   it('gives the setup the path and query of an absolute request target', () => {
-    expect(answerUpgrade({ ...good, url: 'http://here/live?a=1' }, '/live', {})).toMatchObject({ request: { url: '/live?a=1' } });
-    expect(answerUpgrade({ ...good, url: 'http://here?a=1' }, '', {})).toMatchObject({ request: { url: '/?a=1' } });
-    expect(answerUpgrade({ ...good, url: 'http://here/other' }, '/live', {}).refusal).toMatchObject({ reason: 'path', status: 404 });
+    expect(answerUpgrade({ ...good, url: 'http://here/live?a=1' }, '/live', {})).toMatchObject({
+      request: { url: '/live?a=1' },
+    });
+    expect(answerUpgrade({ ...good, url: 'http://here?a=1' }, '', {})).toMatchObject({
+      request: { url: '/?a=1' },
+    });
+    expect(answerUpgrade({ ...good, url: 'http://here/other' }, '/live', {}).refusal).toMatchObject(
+      { reason: 'path', status: 404 },
+    );
   });
 
   test.each<[offer: string | undefined, answer: string | undefined]>([
@@ -232,7 +307,10 @@ describe('the handshake of a server', () => {
     ['permessage-deflate; server_max_window_bits="9"', `${DEFLATE}; server_max_window_bits=9`],
     ['x-webkit-deflate-frame, permessage-deflate', DEFLATE],
     ['permessage-deflate; server_max_window_bits=8', `${DEFLATE}; server_max_window_bits=8`],
-    ['permessage-deflate; server_max_window_bits=7, permessage-deflate; server_max_window_bits=15', `${DEFLATE}; server_max_window_bits=15`],
+    [
+      'permessage-deflate; server_max_window_bits=7, permessage-deflate; server_max_window_bits=15',
+      `${DEFLATE}; server_max_window_bits=15`,
+    ],
     ['permessage-deflate; client_max_window_bits=8; client_no_context_takeover', DEFLATE],
     ['permessage-deflate; server_max_window_bits', undefined],
     ['permessage-deflate; server_max_window_bits=16', undefined],
@@ -284,7 +362,9 @@ describe('the handshake of a server', () => {
   ])('a bad option is refused: %s', async (name, websocket) => {
     const error = await rejection(echo({}, { websocket } as ServerOptions));
     expect(error).toMatchObject({ code: 'BAD_OPTION', message: expect.stringContaining(name) });
-    expect((await rejection(ourClient('ws://127.0.0.1:1', {}, { websocket } as object))).code).toBe('BAD_OPTION');
+    expect((await rejection(ourClient('ws://127.0.0.1:1', {}, { websocket } as object))).code).toBe(
+      'BAD_OPTION',
+    );
   });
 });
 
@@ -305,19 +385,39 @@ describe('the handshake of a client', () => {
   }
 
   test.each([
-    ['another key', ['Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA='], 'Sec-WebSocket-Accept is wrong'],
+    [
+      'another key',
+      ['Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA='],
+      'Sec-WebSocket-Accept is wrong',
+    ],
     ['no key', [], 'Sec-WebSocket-Accept is wrong'],
     ['another protocol', ['Upgrade: h2c'], 'changed to another protocol'],
   ])('%s in the answer: CONNECT_FAILED', async (_what, headers, reason) => {
-    const upgrade = headers.some((line) => line.startsWith('Upgrade')) ? [] : ['Upgrade: websocket'];
+    const upgrade = headers.some((line) => line.startsWith('Upgrade'))
+      ? []
+      : ['Upgrade: websocket'];
     await using server = await answering((socket) => {
-      socket.end(['HTTP/1.1 101 Switching Protocols', 'Connection: Upgrade', ...upgrade, ...headers, '', ''].join('\r\n'));
+      socket.end(
+        [
+          'HTTP/1.1 101 Switching Protocols',
+          'Connection: Upgrade',
+          ...upgrade,
+          ...headers,
+          '',
+          '',
+        ].join('\r\n'),
+      );
     });
-    expect(await rejection(ourClient(server.address))).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining(reason) });
+    expect(await rejection(ourClient(server.address))).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringContaining(reason),
+    });
   });
 
   it('a refusal: CONNECT_FAILED says the status', async () => {
-    await using server = await answering((socket) => socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n'));
+    await using server = await answering((socket) =>
+      socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n'),
+    );
     expect(await rejection(ourClient(server.address))).toMatchObject({
       code: 'CONNECT_FAILED',
       message: `cannot connect to ${server.address}: the server answered 401 Unauthorized`,
@@ -333,7 +433,10 @@ describe('the handshake of a client', () => {
       await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
       const bound = server.address();
       const address = `ws://127.0.0.1:${typeof bound === 'object' ? bound?.port : ''}`;
-      expect(await rejection(ourClient(address))).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringMatching(reason) });
+      expect(await rejection(ourClient(address))).toMatchObject({
+        code: 'CONNECT_FAILED',
+        message: expect.stringMatching(reason),
+      });
       server.close();
     }
   });
@@ -349,7 +452,8 @@ describe('the handshake of a client', () => {
 
   it('sends the headers that it is given, and the path with its query', async () => {
     await using server = await wsServer({
-      verifyClient: ({ req }: { req: UpgradeRequest }) => req.headers.authorization === 'Bearer x' && req.url === '/chat?room=7',
+      verifyClient: ({ req }: { req: UpgradeRequest }) =>
+        req.headers.authorization === 'Bearer x' && req.url === '/chat?room=7',
     });
     await using ours = await ourClient(
       `${server.address}/chat?room=7`,
@@ -366,8 +470,14 @@ describe('the handshake of a client', () => {
       verifyClient: ({ req }: { req: UpgradeRequest }) => seen.push(req.headers.authorization) > 0,
     });
     let count = 0;
-    const headers = async (): Promise<Record<string, string>> => ({ authorization: `Bearer ${++count}` });
-    await using _ours = await ourClient(server.address, {}, { websocket: { headers }, reconnect: { initialDelay: 1 } });
+    const headers = async (): Promise<Record<string, string>> => ({
+      authorization: `Bearer ${++count}`,
+    });
+    await using _ours = await ourClient(
+      server.address,
+      {},
+      { websocket: { headers }, reconnect: { initialDelay: 1 } },
+    );
     (await server.peers.next()).socket.terminate();
     await server.peers.next();
     expect(seen).toEqual(['Bearer 1', 'Bearer 2']);
@@ -384,11 +494,18 @@ describe('the handshake of a client', () => {
     ],
     ['rejects', () => Promise.reject(new Error('no token')), 'CONNECT_FAILED', 'no token'],
     ['returns no headers', () => 'Bearer 1', 'BAD_OPTION', 'websocket.headers'],
-    ['returns a value that HTTP does not allow', async () => ({ token: 'secret\n' }), 'BAD_OPTION', 'websocket.headers.token'],
+    [
+      'returns a value that HTTP does not allow',
+      async () => ({ token: 'secret\n' }),
+      'BAD_OPTION',
+      'websocket.headers.token',
+    ],
     ['never settles', () => new Promise(() => {}), 'CONNECT_FAILED', 'connectTimeout, 50 ms'],
   ])('a headers function that %s fails the attempt', async (_what, headers, code, message) => {
     await using server = await echo();
-    const error = await rejection(ourClient(server.address, {}, { websocket: { headers }, connectTimeout: 50 } as object));
+    const error = await rejection(
+      ourClient(server.address, {}, { websocket: { headers }, connectTimeout: 50 } as object),
+    );
     expect(error).toMatchObject({ code, message: expect.stringContaining(message) });
     expect(error.message).not.toContain('secret');
     expect(server.server.refusals).toEqual(expect.objectContaining({ request: 0, timeout: 0 }));
@@ -405,7 +522,10 @@ describe('the handshake of a client', () => {
     [`${DEFLATE}; client_max_window_bits`, false],
     [`${DEFLATE}; client_max_window_bits=16`, false],
     ['permessage-deflate; server_max_window_bits', false],
-    ['permessage-deflate; server_no_context_takeover, permessage-deflate; server_no_context_takeover', false],
+    [
+      'permessage-deflate; server_no_context_takeover, permessage-deflate; server_no_context_takeover',
+      false,
+    ],
     ['x-other', false],
   ])('the answer %s', (answer, good) => {
     const offer = new Offer({ compression: 'deflate' });
@@ -413,11 +533,23 @@ describe('the handshake of a client', () => {
     const request = {
       method: 'GET',
       url: '/',
-      headers: { host: 'here', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': key },
+      headers: {
+        host: 'here',
+        upgrade: 'websocket',
+        'sec-websocket-version': '13',
+        'sec-websocket-key': key,
+      },
     };
     const accept = /Accept: (.*)\r\n/.exec(answerUpgrade(request, '', {}).response)?.[1];
-    const headers = { upgrade: 'websocket', 'sec-websocket-accept': accept, 'sec-websocket-extensions': answer };
+    const headers = {
+      upgrade: 'websocket',
+      'sec-websocket-accept': accept,
+      'sec-websocket-extensions': answer,
+    };
     if (good) expect(offer.judge(headers).deflate).toBeDefined();
-    else expect(() => offer.judge(headers)).toThrow(expect.objectContaining({ code: 'CONNECT_FAILED' }));
+    else
+      expect(() => offer.judge(headers)).toThrow(
+        expect.objectContaining({ code: 'CONNECT_FAILED' }),
+      );
   });
 });

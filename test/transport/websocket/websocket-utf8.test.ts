@@ -1,9 +1,18 @@
-/** UTF-8 in pieces, against the decoder of the platform; and text messages in any fragments and chunks. */
+/**
+ * UTF-8 in pieces, against the decoder of the platform; and text messages in any fragments and
+ * chunks.
+ */
 import { isUtf8 } from 'node:buffer';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ByteWriter } from '../../../src/transport/index.js';
-import { completeFrame, FIN, FrameParser, headerRoom, OPCODE } from '../../../src/transport/websocket/frames.js';
+import {
+  completeFrame,
+  FIN,
+  FrameParser,
+  headerRoom,
+  OPCODE,
+} from '../../../src/transport/websocket/frames.js';
 import { Utf8Validator } from '../../../src/transport/websocket/utf8.js';
 import { cut, cuts, everySplit } from '../../fixtures/chunks.js';
 
@@ -51,30 +60,41 @@ const EDGES = [
   'ff',
 ];
 
-test.each(EDGES)('finds the first bad byte of %s, whatever is before it and wherever it is cut', (edge) => {
-  for (const before of ['', 'a', 'ü', '€', '😀']) {
-    for (const after of ['', 'a', '€']) {
-      const bytes = Buffer.concat([Buffer.from(before), Buffer.from(edge, 'hex'), Buffer.from(after)]);
-      const good = goodBytes(bytes);
-      for (const chunks of everySplit(bytes)) {
-        const { at, isComplete } = refusedChunk(chunks);
-        if (good === bytes.length) expect([at, isComplete]).toEqual([bytes.length, isUtf8(bytes)]);
-        else expect(at).toBeLessThanOrEqual(good);
+test.each(EDGES)(
+  'finds the first bad byte of %s, whatever is before it and wherever it is cut',
+  (edge) => {
+    for (const before of ['', 'a', 'ü', '€', '😀']) {
+      for (const after of ['', 'a', '€']) {
+        const bytes = Buffer.concat([
+          Buffer.from(before),
+          Buffer.from(edge, 'hex'),
+          Buffer.from(after),
+        ]);
+        const good = goodBytes(bytes);
+        for (const chunks of everySplit(bytes)) {
+          const { at, isComplete } = refusedChunk(chunks);
+          if (good === bytes.length)
+            expect([at, isComplete]).toEqual([bytes.length, isUtf8(bytes)]);
+          else expect(at).toBeLessThanOrEqual(good);
+        }
+        // Byte by byte it is exact.
+        expect(refusedChunk(Array.from(bytes, (byte) => Buffer.of(byte))).at).toBe(good);
       }
-      // Byte by byte it is exact.
-      expect(refusedChunk(Array.from(bytes, (byte) => Buffer.of(byte))).at).toBe(good);
     }
-  }
-});
+  },
+);
 
 const mostlyText = fc
   .tuple(
     fc.string({ unit: 'binary', maxLength: 60 }),
-    fc.option(fc.tuple(fc.double({ min: 0, max: 0.999, noNaN: true }), fc.nat(255)), { nil: undefined }),
+    fc.option(fc.tuple(fc.double({ min: 0, max: 0.999, noNaN: true }), fc.nat(255)), {
+      nil: undefined,
+    }),
   )
   .map(([words, spoiled]) => {
     const bytes = Buffer.from(words);
-    if (spoiled !== undefined && bytes.length > 0) bytes[Math.floor(spoiled[0] * bytes.length)] = spoiled[1];
+    if (spoiled !== undefined && bytes.length > 0)
+      bytes[Math.floor(spoiled[0] * bytes.length)] = spoiled[1];
     return bytes;
   });
 
@@ -97,14 +117,20 @@ test('a text message in any fragments and chunks arrives, or is refused with the
       parts.forEach((part, i) => {
         const start = output.reserve(headerRoom(masked));
         output.append(part);
-        completeFrame(output, start, (i === 0 ? OPCODE.text : OPCODE.continuation) | (i === parts.length - 1 ? FIN : 0), masked);
+        completeFrame(
+          output,
+          start,
+          (i === 0 ? OPCODE.text : OPCODE.continuation) | (i === parts.length - 1 ? FIN : 0),
+          masked,
+        );
       });
       const parser = new FrameParser({ masked, maxMessageBytes: 10_000 });
       const read = (): unknown => {
         for (const chunk of cut(Buffer.from(output.written), chunks)) {
           parser.feed(chunk);
           const event = parser.next();
-          if (event?.type === 'message') return { text: event.text, bytes: event.bytes.subarray(event.start, event.end) };
+          if (event?.type === 'message')
+            return { text: event.text, bytes: event.bytes.subarray(event.start, event.end) };
         }
         return undefined;
       };

@@ -1,12 +1,30 @@
-/** WebSocket with itself and with the `ws` package. The behaviour tables hold what all transports share. */
+/**
+ * WebSocket with itself and with the `ws` package. The behaviour tables hold what all transports
+ * share.
+ */
 import { Socket } from 'node:net';
 import { afterEach, describe, expect, it, test, vi } from 'vitest';
-import { type ByteWriter, type Codec, connect, lengthPrefixed, lines, raw, serve } from '../../../src/transport/index.js';
+import {
+  type ByteWriter,
+  type Codec,
+  connect,
+  lengthPrefixed,
+  lines,
+  raw,
+  serve,
+} from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { rejection } from '../../fixtures/transports.js';
 import { turns, until } from '../../fixtures/waiting.js';
-import { ANY, echo, ourClient, type RawEvents, wsClient, wsServer } from '../../fixtures/websocket.js';
+import {
+  ANY,
+  echo,
+  ourClient,
+  type RawEvents,
+  wsClient,
+  wsServer,
+} from '../../fixtures/websocket.js';
 
 noLeaks();
 afterEach(() => vi.restoreAllMocks());
@@ -19,7 +37,9 @@ describe('with itself', () => {
   };
   test.each(Object.keys(codecs))('echo with %s', async (name) => {
     const codec = codecs[name] as () => Codec<unknown>;
-    const events = new Recorder<unknown>('the server', { onMessage: (session, message) => session.write(message) });
+    const events = new Recorder<unknown>('the server', {
+      onMessage: (session, message) => session.write(message),
+    });
     await using server = await serve(ANY, { codec: codec(), listener: events });
     const mine = new Recorder<unknown>('the client');
     await using ours = await connect(server.address, { codec: codec(), listener: mine });
@@ -36,8 +56,12 @@ describe('with itself', () => {
     for (let i = 0; i < 10; i++) ours.session.write(Buffer.from(`message ${i}`));
     expect(writes).not.toHaveBeenCalled();
     await turns(1);
-    expect(writes.mock.calls.filter(([bytes]) => (bytes as unknown as Buffer).length === 10 * (6 + 9))).toHaveLength(1);
-    expect((await ours.events.messages.take(10)).map(String)).toEqual(Array.from({ length: 10 }, (_, i) => `message ${i}`));
+    expect(
+      writes.mock.calls.filter(([bytes]) => (bytes as unknown as Buffer).length === 10 * (6 + 9)),
+    ).toHaveLength(1);
+    expect((await ours.events.messages.take(10)).map(String)).toEqual(
+      Array.from({ length: 10 }, (_, i) => `message ${i}`),
+    );
     expect(writes.mock.calls.length).toBeLessThanOrEqual(3);
   });
 
@@ -53,7 +77,10 @@ describe('with itself', () => {
       expect(encodedBytes).toBe(100_000);
       const { bytes } = await seen(ours.session, Buffer.alloc(100_000, 'again '));
       expect(bytes < 1_000).toBe(less);
-      expect(await ours.events.messages.take(2)).toEqual([Buffer.alloc(100_000, 'again '), Buffer.alloc(100_000, 'again ')]);
+      expect(await ours.events.messages.take(2)).toEqual([
+        Buffer.alloc(100_000, 'again '),
+        Buffer.alloc(100_000, 'again '),
+      ]);
     }
   });
 
@@ -61,10 +88,14 @@ describe('with itself', () => {
     const events = new Recorder<Buffer>('the server');
     const setup = { codec: raw(), listener: events };
     await using server = await serve<Buffer, Uint8Array>(ANY, ({ request }) => {
-      if (request?.headers.authorization !== 'Bearer sesame') throw new Error(`who asks for ${request?.url}?`);
+      if (request?.headers.authorization !== 'Bearer sesame')
+        throw new Error(`who asks for ${request?.url}?`);
       return { ...setup, name: request.url };
     });
-    const options = { reconnect: false, websocket: { headers: { Authorization: 'Bearer sesame' } } };
+    const options = {
+      reconnect: false,
+      websocket: { headers: { Authorization: 'Bearer sesame' } },
+    };
     await using _welcome = await connect(`${server.address}/room?seat=4`, setup, options);
     expect((await events.opened.next()).name).toBe('/room?seat=4');
     expect(await rejection(connect(server.address, setup, { reconnect: false }))).toMatchObject({
@@ -75,7 +106,11 @@ describe('with itself', () => {
   });
 
   it('a setup function cannot be asked before the handshake: the option counts', async () => {
-    const setup = { codec: raw(), listener: new Recorder<Buffer, Uint8Array>('the server'), compression: 'deflate' } as const;
+    const setup = {
+      codec: raw(),
+      listener: new Recorder<Buffer, Uint8Array>('the server'),
+      compression: 'deflate',
+    } as const;
     for (const [options, less] of [
       [{}, false],
       [{ websocket: { compression: 'deflate' } }, true],
@@ -89,7 +124,9 @@ describe('with itself', () => {
   it('text that is not UTF-8 is ENCODE_FAILED', async () => {
     await using server = await echo({}, { websocket: { text: true } });
     await using ours = await ourClient(server.address, {}, { websocket: { text: true } });
-    expect(() => ours.session.write(Buffer.of(0xff))).toThrow(expect.objectContaining({ code: 'ENCODE_FAILED' }));
+    expect(() => ours.session.write(Buffer.of(0xff))).toThrow(
+      expect.objectContaining({ code: 'ENCODE_FAILED' }),
+    );
     ours.session.write(Buffer.from('grün'));
     expect(String(await ours.events.messages.next())).toBe('grün');
     expect(ours.session.stats).toMatchObject({ messagesWritten: 1, bytesWritten: 5 });
@@ -115,11 +152,17 @@ describe('with itself', () => {
 });
 
 /** How many bytes go out on the socket for a message. */
-async function seen(session: { write(message: Uint8Array): boolean }, message: Uint8Array): Promise<{ bytes: number }> {
+async function seen(
+  session: { write(message: Uint8Array): boolean },
+  message: Uint8Array,
+): Promise<{ bytes: number }> {
   const writes = vi.spyOn(Socket.prototype, 'write');
   session.write(message);
   await new Promise((resolve) => process.nextTick(resolve));
-  const bytes = writes.mock.calls.reduce((sum, [chunk]) => sum + (chunk as unknown as Buffer).length, 0);
+  const bytes = writes.mock.calls.reduce(
+    (sum, [chunk]) => sum + (chunk as unknown as Buffer).length,
+    0,
+  );
   writes.mockRestore();
   return { bytes };
 }
@@ -137,25 +180,31 @@ describe('with the ws package', () => {
   for (const compression of ['none', 'deflate'] as const) {
     const perMessageDeflate = compression === 'deflate' ? { threshold: 0 } : false;
 
-    test.each(MESSAGES)(`as a client, compression ${compression}: %s`, async (_what, sent, echoed) => {
-      await using server = await echo({ compression });
-      using peer = wsClient(server.address, { perMessageDeflate });
-      await peer.opened;
-      expect(peer.socket.extensions).toBe(compression === 'none' ? '' : 'permessage-deflate');
-      peer.socket.send(sent);
-      expect((await peer.messages.next()).trim()).toBe(echoed);
-    });
+    test.each(MESSAGES)(
+      `as a client, compression ${compression}: %s`,
+      async (_what, sent, echoed) => {
+        await using server = await echo({ compression });
+        using peer = wsClient(server.address, { perMessageDeflate });
+        await peer.opened;
+        expect(peer.socket.extensions).toBe(compression === 'none' ? '' : 'permessage-deflate');
+        peer.socket.send(sent);
+        expect((await peer.messages.next()).trim()).toBe(echoed);
+      },
+    );
 
-    test.each(MESSAGES)(`as a server, compression ${compression}: %s`, async (_what, sent, echoed) => {
-      await using server = await wsServer({ perMessageDeflate });
-      await using ours = await ourClient(server.address, { compression });
-      const peer = await server.peers.next();
-      expect(peer.socket.extensions).toBe(compression === 'none' ? '' : 'permessage-deflate');
-      ours.session.write(Buffer.from(sent));
-      expect((await peer.messages.next()).trim()).toBe(echoed);
-      peer.socket.send(sent);
-      expect((await ours.events.messages.next()).equals(Buffer.from(sent))).toBe(true);
-    });
+    test.each(MESSAGES)(
+      `as a server, compression ${compression}: %s`,
+      async (_what, sent, echoed) => {
+        await using server = await wsServer({ perMessageDeflate });
+        await using ours = await ourClient(server.address, { compression });
+        const peer = await server.peers.next();
+        expect(peer.socket.extensions).toBe(compression === 'none' ? '' : 'permessage-deflate');
+        ours.session.write(Buffer.from(sent));
+        expect((await peer.messages.next()).trim()).toBe(echoed);
+        peer.socket.send(sent);
+        expect((await ours.events.messages.next()).equals(Buffer.from(sent))).toBe(true);
+      },
+    );
   }
 
   it('what only one side asks for is off', async () => {
@@ -238,24 +287,33 @@ describe('with the ws package', () => {
     [1001, '1001', []],
     [1011, '1011', ['CONNECTION_LOST']],
     [4001, '4001', ['CONNECTION_LOST']],
-  ] as const)('close of the peer with code %s is answered; what is not orderly is told', async (code, answered, errors) => {
-    await using server = await echo();
-    using peer = wsClient(server.address);
-    await peer.opened;
-    peer.socket.close(code, code === undefined ? undefined : 'that is "why"');
-    // The package says what was answered.
-    expect((await peer.closed.next()).split(' ')[0]).toBe(answered);
-    await server.events.closed.next();
-    expect(server.events.errors.all.map((error) => error.code)).toEqual(errors);
-    if (errors.length > 0) expect(server.events.errors.all[0]?.message).toMatch(/ closed with code \d+: "that is \\"why\\""$/);
-  });
+  ] as const)(
+    'close of the peer with code %s is answered; what is not orderly is told',
+    async (code, answered, errors) => {
+      await using server = await echo();
+      using peer = wsClient(server.address);
+      await peer.opened;
+      peer.socket.close(code, code === undefined ? undefined : 'that is "why"');
+      // The package says what was answered.
+      expect((await peer.closed.next()).split(' ')[0]).toBe(answered);
+      await server.events.closed.next();
+      expect(server.events.errors.all.map((error) => error.code)).toEqual(errors);
+      if (errors.length > 0)
+        expect(server.events.errors.all[0]?.message).toMatch(
+          / closed with code \d+: "that is \\"why\\""$/,
+        );
+    },
+  );
 
   it('a peer that goes without a close is CONNECTION_LOST', async () => {
     await using server = await echo();
     using peer = wsClient(server.address);
     await peer.opened;
     peer.socket.terminate();
-    expect(await server.events.errors.next()).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringContaining('without a close') });
+    expect(await server.events.errors.next()).toMatchObject({
+      code: 'CONNECTION_LOST',
+      message: expect.stringContaining('without a close'),
+    });
     await server.events.closed.next();
   });
 
@@ -272,7 +330,10 @@ describe('with the ws package', () => {
     await using server = await wsServer({ maxPayload: 1_000 });
     await using ours = await ourClient(server.address);
     ours.session.write(Buffer.alloc(1_001));
-    expect(await ours.events.errors.next()).toMatchObject({ code: 'CONNECTION_LOST', message: expect.stringContaining('code 1009') });
+    expect(await ours.events.errors.next()).toMatchObject({
+      code: 'CONNECTION_LOST',
+      message: expect.stringContaining('code 1009'),
+    });
   });
 
   it('subprotocols: the first of the client that the server knows', async () => {
@@ -288,8 +349,13 @@ describe('with the ws package', () => {
     expect(peer.socket.protocol).toBe('v1');
     await using _ours = await connect(server.address, note, { websocket: { protocols: ['v2'] } });
     expect(seen).toEqual(['v1', 'v2', 'v2']);
-    const error = await rejection(ourClient(server.address, {}, { websocket: { protocols: ['v3', 'v4'] } }));
-    expect(error).toMatchObject({ code: 'CONNECT_FAILED', message: expect.stringContaining('the server chose none of the protocols v3, v4') });
+    const error = await rejection(
+      ourClient(server.address, {}, { websocket: { protocols: ['v3', 'v4'] } }),
+    );
+    expect(error).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringContaining('the server chose none of the protocols v3, v4'),
+    });
   });
 });
 

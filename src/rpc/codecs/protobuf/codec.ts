@@ -1,5 +1,16 @@
-/** A message of a Protobuf schema as a body: with compiled code, or by protobuf-es where no code may be generated. */
-import { create, type DescMessage, fromBinary, isMessage, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf';
+/**
+ * A message of a Protobuf schema as a body: with compiled code, or by protobuf-es where no code may
+ * be generated.
+ */
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  isMessage,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
 import { keepable } from '../../../core/bytes.js';
 import { MAX_DECODED_OBJECTS } from '../../../transport/json-text.js';
 import { decoded } from '../decoded.js';
@@ -10,7 +21,9 @@ import { begin, cursor } from './read.js';
 import type { AnyMessage, Compiled } from './types.js';
 
 /** Takes what create() takes, and gives messages. Nothing is compiled before the first message. */
-export function protobufCodec<Desc extends DescMessage>(schema: Desc): MessageCodec<MessageInitShape<Desc>> {
+export function protobufCodec<Desc extends DescMessage>(
+  schema: Desc,
+): MessageCodec<MessageInitShape<Desc>> {
   let codec: MessageCodec | undefined;
   const made = (): MessageCodec => {
     const compiled = compiledOf(schema);
@@ -19,7 +32,8 @@ export function protobufCodec<Desc extends DescMessage>(schema: Desc): MessageCo
   };
   return {
     encode: (output, message) => (codec ?? made()).encode(output, message),
-    decode: (bytes, start, end, maxObjects) => (codec ?? made()).decode(bytes, start, end, maxObjects) as MessageInitShape<Desc>,
+    decode: (bytes, start, end, maxObjects) =>
+      (codec ?? made()).decode(bytes, start, end, maxObjects) as MessageInitShape<Desc>,
   };
 }
 
@@ -29,7 +43,12 @@ function compiledCodec(compiled: Compiled): MessageCodec {
     encode(output, message) {
       const start = output.length;
       try {
-        output.length = compiled.encode(output, (message === undefined ? {} : message) as AnyMessage, start, true);
+        output.length = compiled.encode(
+          output,
+          (message === undefined ? {} : message) as AnyMessage,
+          start,
+          true,
+        );
       } catch (error) {
         output.length = start;
         throw error;
@@ -49,7 +68,12 @@ function plainCodec(schema: DescMessage): MessageCodec {
   return {
     encode(output, message) {
       const init = message as MessageInitShape<DescMessage>;
-      output.append(toBinary(schema, isMessage(init, schema) ? (init as MessageShape<DescMessage>) : create(schema, init)));
+      output.append(
+        toBinary(
+          schema,
+          isMessage(init, schema) ? (init as MessageShape<DescMessage>) : create(schema, init),
+        ),
+      );
     },
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
       checkObjects(schema, bytes, start, end, maxObjects);

@@ -1,7 +1,8 @@
 /**
- * Makes the decoder of a schema as code: a loop over the tags with a case for each field. What it makes of bytes, also of
- * odd ones, is what fromBinary() of protobuf-es makes of them: wire types are not looked at, for instance, but for packed lists.
- * Two things differ: a map may have the key `__proto__`, and a text keeps a byte order mark at its beginning.
+ * Makes the decoder of a schema as code: a loop over the tags with a case for each field. What it
+ * makes of bytes, also of odd ones, is what fromBinary() of protobuf-es makes of them: wire types
+ * are not looked at, for instance, but for packed lists. Two things differ: a map may have the key
+ * `__proto__`, and a text keeps a byte order mark at its beginning.
  */
 
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
@@ -48,9 +49,14 @@ class Scope {
   }
 }
 
-export function compileDecoder(schema: DescMessage, linkOf: (schema: DescMessage) => Compiled): Decode {
+export function compileDecoder(
+  schema: DescMessage,
+  linkOf: (schema: DescMessage) => Compiled,
+): Decode {
   const scope = new Scope(linkOf);
-  const cases = schema.fields.map((field) => `case ${field.number >>> 0}: { ${fieldCode(scope, field)} break; }`);
+  const cases = schema.fields.map(
+    (field) => `case ${field.number >>> 0}: { ${fieldCode(scope, field)} break; }`,
+  );
   const code = `"use strict";
 const { ${Object.keys(read).join(', ')} } = read;
 ${scope.links.map((_, i) => `const link${i} = links[${i}];`).join(' ')}
@@ -70,13 +76,37 @@ return function decode(b, at, end, limit, m, depth, group) {
   if (u !== undefined && u.length > 0) m.$unknown = u;
   return at;
 };`;
-  const make = new Function('links', 'enums', 'read', 'string', 'own', 'jsonOf', 'structOf', 'setEntry', 'keepDictionary', code);
-  return make(scope.links, scope.enums, read, stringReader(), own, jsonOf, structOf, setEntry, keepDictionary);
+  const make = new Function(
+    'links',
+    'enums',
+    'read',
+    'string',
+    'own',
+    'jsonOf',
+    'structOf',
+    'setEntry',
+    'keepDictionary',
+    code,
+  );
+  return make(
+    scope.links,
+    scope.enums,
+    read,
+    stringReader(),
+    own,
+    jsonOf,
+    structOf,
+    setEntry,
+    keepDictionary,
+  );
 }
 
 let reader: unknown;
 
-/** A string of few ASCII bytes in one call of String.fromCharCode with just as many arguments; a native call costs twice that. */
+/**
+ * A string of few ASCII bytes in one call of String.fromCharCode with just as many arguments; a
+ * native call costs twice that.
+ */
 function stringReader(): unknown {
   const cases = Array.from({ length: SHORT_STRING }, (_, i) => {
     const names = Array.from({ length: i + 1 }, (_, j) => `c${j}`);
@@ -102,23 +132,27 @@ function tagCode(tag: string): string {
 }
 
 /** Reads an unsigned 32-bit varint into `x`. */
-const UINT32 = 'x = b[at++]; if (x > 127) { x = varint32(b, at - 1); at = cursor.at; } if (at > limit) eof();';
+const UINT32 =
+  'x = b[at++]; if (x > 127) { x = varint32(b, at - 1); at = cursor.at; } if (at > limit) eof();';
 /** Reads a length, and puts into `n` where what it is of ends. */
 const LENGTH = `${UINT32} n = at + x; if (n > limit) eof();`;
 
 /** Counts objects that are about to be made. */
-const count = (objects: number | string): string => `if ((cursor.left -= ${objects}) < 0) tooMany();`;
+const count = (objects: number | string): string =>
+  `if ((cursor.left -= ${objects}) < 0) tooMany();`;
 const countMessage = (schema: DescMessage): string => count(objectsOf(schema));
 
 /** Reads a scalar into `x`. */
 function scalarCode(field: DescField, type = field.scalar ?? ScalarType.INT32): string {
   const { name } = scalarOf(type);
-  if (name === 'string') return `${LENGTH} ${count(1)} x = string(b, at, n, ${field.utf8Validation === true}); at = n;`;
+  if (name === 'string')
+    return `${LENGTH} ${count(1)} x = string(b, at, n, ${field.utf8Validation === true}); at = n;`;
   if (name === 'bytes') return `${LENGTH} ${count(1)} x = view(b, at, n); at = n;`;
   if (name === 'uint32') return UINT32;
   if (name === 'int32') return `${UINT32} x |= 0;`;
   if (name === 'sint32') return `${UINT32} x = (x >>> 1) ^ -(x & 1);`;
-  if (name === 'bool') return 'x = b[at++]; if (x > 127) { x = bool(b, at - 1); at = cursor.at; } else x = x !== 0; if (at > limit) eof();';
+  if (name === 'bool')
+    return 'x = b[at++]; if (x > 127) { x = bool(b, at - 1); at = cursor.at; } else x = x !== 0; if (at > limit) eof();';
   return `x = ${name}(b, at); at = cursor.at; if (at > limit) eof();`;
 }
 
@@ -131,7 +165,8 @@ function fieldCode(scope: Scope, field: DescField): string {
   if (field.oneof !== undefined) {
     const oneof = `m[${literal(field.oneof.localName)}]`;
     existing = `${oneof}.case === ${literal(field.localName)} ? ${oneof}.value : undefined`;
-    set = (value) => `${count(1)} ${oneof} = { case: ${literal(field.localName)}, value: ${value} };`;
+    set = (value) =>
+      `${count(1)} ${oneof} = { case: ${literal(field.localName)}, value: ${value} };`;
   }
   if (field.fieldKind === 'message') return messageCode(scope, field, existing, set);
   if (field.fieldKind === 'enum' && !field.enum.open) {
@@ -147,7 +182,12 @@ function fromBigint(field: DescField, value: string): string {
 }
 
 /** A message that is there already is read into: two of one field are one. */
-function messageCode(scope: Scope, field: DescField, existing: string, set: (value: string) => string): string {
+function messageCode(
+  scope: Scope,
+  field: DescField,
+  existing: string,
+  set: (value: string) => string,
+): string {
   const link = scope.link(field.message as DescMessage);
   const counted = countMessage(field.message as DescMessage);
   // A message that comes again counts too: millions of empty ones fit into one message.
@@ -177,8 +217,13 @@ function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }, name: 
     return `${readMessage(field, link, `${countMessage(field.message)} e = new ${link}.Message();`)} ${name}.push(${json ? 'jsonOf(e)' : 'e'});`;
   }
   const { big, wireType } = valueScalar(field);
-  // Texts and bytes are counted where they are read. Other numbers are no objects, and cheap: a group of them counts as one.
-  const counted = big ? count(1) : wireType === LENGTH_DELIMITED ? '' : `if ((list.length & ${NUMBERS_PER_OBJECT - 1}) === 0) { ${count(1)} }`;
+  // Texts and bytes are counted where they are read. Other numbers are no objects, and cheap: a
+  // group of them counts as one.
+  const counted = big
+    ? count(1)
+    : wireType === LENGTH_DELIMITED
+      ? ''
+      : `if ((list.length & ${NUMBERS_PER_OBJECT - 1}) === 0) { ${count(1)} }`;
   const one = `${scalarCode(field)} list.push(${fromBigint(field, 'x')}); ${counted}`;
   const list = `const list = ${name};`;
   if (wireType === LENGTH_DELIMITED) return `${list} ${one}`;

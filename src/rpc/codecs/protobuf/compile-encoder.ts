@@ -1,11 +1,22 @@
 /**
- * Makes the encoder of a schema as code: a line or two for each field, in the order of their numbers, with tags, names and
- * presence rules filled in. What goes on the wire is what create() and toBinary() of protobuf-es would write.
+ * Makes the encoder of a schema as code: a line or two for each field, in the order of their
+ * numbers, with tags, names and presence rules filled in. What goes on the wire is what create()
+ * and toBinary() of protobuf-es would write.
  */
 import type { DescField, DescMessage, DescOneof } from '@bufbuild/protobuf';
 import { structOf } from './json-object.js';
 import { scalarOf, valueScalar, zeroLiteral } from './scalars.js';
-import { type Compiled, type Encode, IMPLICIT, isJsonObject, isUnwrapped, LEGACY_REQUIRED, literal, member, own } from './types.js';
+import {
+  type Compiled,
+  type Encode,
+  IMPLICIT,
+  isJsonObject,
+  isUnwrapped,
+  LEGACY_REQUIRED,
+  literal,
+  member,
+  own,
+} from './types.js';
 import * as write from './write.js';
 
 const LENGTH_DELIMITED = 2;
@@ -40,9 +51,15 @@ class Scope {
   }
 }
 
-export function compileEncoder(schema: DescMessage, inherits: boolean, linkOf: (schema: DescMessage) => Compiled): Encode {
+export function compileEncoder(
+  schema: DescMessage,
+  inherits: boolean,
+  linkOf: (schema: DescMessage) => Compiled,
+): Encode {
   const scope = new Scope(inherits, linkOf);
-  const fields = [...schema.fields].sort((a, b) => a.number - b.number).map((field) => fieldCode(scope, field));
+  const fields = [...schema.fields]
+    .sort((a, b) => a.number - b.number)
+    .map((field) => fieldCode(scope, field));
   const code = `"use strict";
 const { ${Object.keys(write).join(', ')} } = write;
 ${scope.fields.map((_, i) => `const field${i} = fields[${i}];`).join(' ')}
@@ -65,18 +82,26 @@ function oneofCode(oneof: DescOneof, i: number): string {
   return `const group${i} = ${member('m', oneof.localName)}, case${i} = init && group${i} == null ? undefined : group${i}.case;`;
 }
 
-/** In an init shape null and undefined are unset. In a message null is an error, and undefined unset where that can be. */
+/**
+ * In an init shape null and undefined are unset. In a message null is an error, and undefined unset
+ * where that can be.
+ */
 function fieldCode(scope: Scope, field: DescField): string {
   const read = `v = ${member('m', field.localName)}`;
-  if (field.fieldKind === 'list') return `if ((${read}) != null || !init) { ${listCode(scope, field)} }`;
-  if (field.fieldKind === 'map') return `if ((${read}) != null || !init) { ${mapCode(scope, field)} }`;
+  if (field.fieldKind === 'list')
+    return `if ((${read}) != null || !init) { ${listCode(scope, field)} }`;
+  if (field.fieldKind === 'map')
+    return `if ((${read}) != null || !init) { ${mapCode(scope, field)} }`;
   if (field.oneof !== undefined) {
     const i = scope.oneof(field.oneof);
     return `if (case${i} === ${literal(field.localName)}) { v = group${i}.value; at = ${valueCode(scope, field, 'v === undefined')}; }`;
   }
   if (field.presence !== IMPLICIT) {
-    const readOwn = scope.inherits ? `v = init ? ${member('m', field.localName)} : own(m, ${literal(field.localName)})` : read;
-    const missing = field.presence === LEGACY_REQUIRED ? ` else throw required(${scope.field(field)});` : '';
+    const readOwn = scope.inherits
+      ? `v = init ? ${member('m', field.localName)} : own(m, ${literal(field.localName)})`
+      : read;
+    const missing =
+      field.presence === LEGACY_REQUIRED ? ` else throw required(${scope.field(field)});` : '';
     return `${readOwn}; if (init ? v != null : v !== undefined) at = ${valueCode(scope, field)};${missing}`;
   }
   const set = field.fieldKind === 'enum' ? `v !== ${zeroLiteral(field)}` : isSetCode(field);
@@ -88,7 +113,10 @@ function fieldCode(scope: Scope, field: DescField): string {
   return `${read}; if (${set} && (v != null || !init)) at = ${valueCode(scope, field, 'v === undefined')};`;
 }
 
-/** Whether a scalar without presence is written, undefined for bytes. Integers may be given in three types, and -0 is no zero. */
+/**
+ * Whether a scalar without presence is written, undefined for bytes. Integers may be given in three
+ * types, and -0 is no zero.
+ */
 function isSetCode(field: DescField): string | undefined {
   const { name, big } = valueScalar(field);
   if (name === 'bytes') return undefined;
@@ -100,18 +128,39 @@ function isSetCode(field: DescField): string | undefined {
 /** Writes `v`; where `absent` holds, the zero value. */
 function valueCode(scope: Scope, field: DescField, absent?: string): string {
   if (field.fieldKind === 'message') return messageCode(scope, field, 'v', field.number, absent);
-  return scalarCode(scope, field, 'at', field.number, absent === undefined ? 'v' : `${absent} ? ${zeroLiteral(field)} : v`);
+  return scalarCode(
+    scope,
+    field,
+    'at',
+    field.number,
+    absent === undefined ? 'v' : `${absent} ? ${zeroLiteral(field)} : v`,
+  );
 }
 
 /** `number` 0: without a tag. */
-function scalarCode(scope: Scope, field: DescField, at: string, number: number, value: string): string {
+function scalarCode(
+  scope: Scope,
+  field: DescField,
+  at: string,
+  number: number,
+  value: string,
+): string {
   const { name, wireType } = valueScalar(field);
   const tag = number === 0 ? 0 : tagOf(number, wireType);
   const described = scope.field(field);
-  return name === 'bytes' ? `bytes(o, ${at}, ${tag}, bytesOf(${value}, init, ${described}))` : `${name}(o, ${at}, ${tag}, ${value}, ${described})`;
+  return name === 'bytes'
+    ? `bytes(o, ${at}, ${tag}, bytesOf(${value}, init, ${described}))`
+    : `${name}(o, ${at}, ${tag}, ${value}, ${described})`;
 }
 
-function messageCode(scope: Scope, field: DescField, value: string, number: number, absent?: string, at = 'at'): string {
+function messageCode(
+  scope: Scope,
+  field: DescField,
+  value: string,
+  number: number,
+  absent?: string,
+  at = 'at',
+): string {
   const schema = field.message as DescMessage;
   const link = scope.link(schema);
   let message = `object(${value}, ${scope.field(field)})`;
@@ -135,8 +184,10 @@ function messageCode(scope: Scope, field: DescField, value: string, number: numb
 function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }): string {
   const loop = 'for (let i = 0; i < v.length; i++)';
   const list = `v = list(v, ${scope.field(field)});`;
-  if (field.listKind === 'message') return `${list} ${loop} at = ${messageCode(scope, field, 'v[i]', field.number)};`;
-  if (!field.packed) return `${list} ${loop} at = ${scalarCode(scope, field, 'at', field.number, 'v[i]')};`;
+  if (field.listKind === 'message')
+    return `${list} ${loop} at = ${messageCode(scope, field, 'v[i]', field.number)};`;
+  if (!field.packed)
+    return `${list} ${loop} at = ${scalarCode(scope, field, 'at', field.number, 'v[i]')};`;
   // The length of most lists can be told beforehand, or at least how many bytes it takes.
   const width = `y = widthOf(v.length * ${valueScalar(field).bytes})`;
   const begin = `x = at = begin(o, at, ${tagOf(field.number, LENGTH_DELIMITED)}, ${width});`;
@@ -146,9 +197,17 @@ function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }): strin
 function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }): string {
   const key = scalarOf(field.mapKey);
   const described = scope.field(field);
-  const keyValue = key.name === 'bool' ? 'boolKey(key)' : key.name === 'string' || key.big ? 'key' : 'integerKey(key)';
+  const keyValue =
+    key.name === 'bool'
+      ? 'boolKey(key)'
+      : key.name === 'string' || key.big
+        ? 'key'
+        : 'integerKey(key)';
   const writeKey = `y = ${key.name}(o, y, ${tagOf(1, key.wireType)}, ${keyValue}, ${described});`;
-  const value = field.mapKind === 'message' ? messageCode(scope, field, 'v[key]', 2, undefined, 'y') : scalarCode(scope, field, 'y', 2, 'v[key]');
+  const value =
+    field.mapKind === 'message'
+      ? messageCode(scope, field, 'v[key]', 2, undefined, 'y')
+      : scalarCode(scope, field, 'y', 2, 'v[key]');
   const begin = `const entry = y = begin(o, at, ${tagOf(field.number, LENGTH_DELIMITED)}, 1);`;
   return `for (const key of keys(v, ${described})) { ${begin} ${writeKey} y = ${value}; at = end(o, entry, y, 1); }`;
 }

@@ -9,7 +9,9 @@ const EMPTY = new Uint8Array(0);
 const known = new WeakMap<DescMessage, Compiled>();
 let allowed: boolean | undefined;
 
-/** The compiled code of a schema; undefined where there can be none, and protobuf-es has to do it. */
+/**
+ * The compiled code of a schema; undefined where there can be none, and protobuf-es has to do it.
+ */
 export function compiledOf(schema: DescMessage): Compiled | undefined {
   allowed ??= protoInt64.supported && mayGenerateCode();
   return allowed && isCompilable(schema, new Set()) ? linkTo(schema) : undefined;
@@ -25,11 +27,15 @@ function mayGenerateCode(): boolean {
   }
 }
 
-/** A descriptor made by hand may have a name that is no property like others. No name from a .proto file is that one. */
+/**
+ * A descriptor made by hand may have a name that is no property like others. No name from a .proto
+ * file is that one.
+ */
 function isCompilable(schema: DescMessage, seen: Set<DescMessage>): boolean {
   if (seen.has(schema)) return true;
   seen.add(schema);
-  if ([...schema.members, ...schema.fields].some(({ localName }) => localName === '__proto__')) return false;
+  if ([...schema.members, ...schema.fields].some(({ localName }) => localName === '__proto__'))
+    return false;
   return schema.fields.every(({ message }) => message === undefined || isCompilable(message, seen));
 }
 
@@ -55,8 +61,9 @@ function linkTo(schema: DescMessage): Compiled {
 }
 
 /**
- * A constructor of what create() makes, with the very prototype that create() gives: the plain one, or one with the defaults
- * of the fields that have presence. An object from a constructor has its fields in itself, also those that are set later.
+ * A constructor of what create() makes, with the very prototype that create() gives: the plain one,
+ * or one with the defaults of the fields that have presence. An object from a constructor has its
+ * fields in itself, also those that are set later.
  */
 function messageClass(schema: DescMessage, prototype: object): new () => AnyMessage {
   const lines = [`this.$typeName = ${literal(schema.typeName)};`];
@@ -65,11 +72,16 @@ function messageClass(schema: DescMessage, prototype: object): new () => AnyMess
     if (member.kind === 'oneof') lines.push(`${name} = { case: undefined };`);
     else if (member.fieldKind === 'list') lines.push(`${name} = [];`);
     else if (member.fieldKind === 'map') lines.push(`${name} = {};`);
-    else if (member.presence === IMPLICIT && member.scalar === ScalarType.BYTES) lines.push(`${name} = EMPTY;`);
+    else if (member.presence === IMPLICIT && member.scalar === ScalarType.BYTES)
+      lines.push(`${name} = EMPTY;`);
     else if (member.presence === IMPLICIT) lines.push(`${name} = ${zeroLiteral(member)};`);
   }
-  // Lists, maps and oneofs are made for each message, for a program may change them in place; no bytes are there to be changed.
-  const Message = new Function('EMPTY', `"use strict"; return function Message() { ${lines.join(' ')} };`)(EMPTY);
+  // Lists, maps and oneofs are made for each message, for a program may change them in place; no
+  // bytes are there to be changed.
+  const Message = new Function(
+    'EMPTY',
+    `"use strict"; return function Message() { ${lines.join(' ')} };`,
+  )(EMPTY);
   Message.prototype = prototype;
   return Message;
 }

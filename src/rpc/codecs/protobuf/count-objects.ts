@@ -1,7 +1,21 @@
-/** Counts the objects that protobuf-es would make of a message, where no compiled decoder counts them as it makes them. */
+/**
+ * Counts the objects that protobuf-es would make of a message, where no compiled decoder counts
+ * them as it makes them.
+ */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
-import { cursor, DEPTH, eof, longTag, skip, tooDeep, tooMany, varint32, wrongEnd, wrongTag } from './read.js';
+import {
+  cursor,
+  DEPTH,
+  eof,
+  longTag,
+  skip,
+  tooDeep,
+  tooMany,
+  varint32,
+  wrongEnd,
+  wrongTag,
+} from './read.js';
 import { scalarOf, valueScalar } from './scalars.js';
 import { isJsonObject, LONG_KEY_SHIFT, MAP_ENTRY, NUMBERS_PER_OBJECT, objectsOf } from './types.js';
 
@@ -10,10 +24,17 @@ const START_GROUP = 3;
 const END_GROUP = 4;
 
 /**
- * Throws RangeError when more than `maxObjects` would be made, or the bytes are no message. Each object counts as four and each field as one, because
- * protobuf-es takes about four times as long as a compiled decoder. So the count is that of the compiled decoder, or higher.
+ * Throws RangeError when more than `maxObjects` would be made, or the bytes are no message. Each
+ * object counts as four and each field as one, because protobuf-es takes about four times as long
+ * as a compiled decoder. So the count is that of the compiled decoder, or higher.
  */
-export function checkObjects(schema: DescMessage, bytes: Bytes, start: number, end: number, maxObjects: number): void {
+export function checkObjects(
+  schema: DescMessage,
+  bytes: Bytes,
+  start: number,
+  end: number,
+  maxObjects: number,
+): void {
   cursor.left = cursor.limit = maxObjects;
   countFields(fieldsOf(schema), bytes, start, end, end, 1, 0);
 }
@@ -46,10 +67,19 @@ function fieldsOf(schema: DescMessage): Fields {
 }
 
 /**
- * Answers where the fields end. As protobuf-es does, it takes a known field for what the schema says, whatever its wire type, and lets the last
- * field pass `end` but not `limit`. `group` is the number of the field when they end with a tag, else 0.
+ * Answers where the fields end. As protobuf-es does, it takes a known field for what the schema
+ * says, whatever its wire type, and lets the last field pass `end` but not `limit`. `group` is the
+ * number of the field when they end with a tag, else 0.
  */
-function countFields(fields: Fields, bytes: Bytes, start: number, end: number, limit: number, depth: number, group: number): number {
+function countFields(
+  fields: Fields,
+  bytes: Bytes,
+  start: number,
+  end: number,
+  limit: number,
+  depth: number,
+  group: number,
+): number {
   if (depth > DEPTH) tooDeep();
   let at = start;
   let jsonObjects = 0;
@@ -87,22 +117,43 @@ function readTag(bytes: Bytes, at: number, limit: number): number {
   return tag;
 }
 
-function countField(field: DescField, bytes: Bytes, at: number, limit: number, tag: number, depth: number): number {
+function countField(
+  field: DescField,
+  bytes: Bytes,
+  at: number,
+  limit: number,
+  tag: number,
+  depth: number,
+): number {
   if (field.oneof !== undefined) count(1);
   if (field.fieldKind === 'map') return countEntry(field, bytes, at, limit, depth);
   if (field.message !== undefined)
-    return countMessage(field.message, bytes, at, limit, depth, 'delimitedEncoding' in field && field.delimitedEncoding ? field.number : 0);
+    return countMessage(
+      field.message,
+      bytes,
+      at,
+      limit,
+      depth,
+      'delimitedEncoding' in field && field.delimitedEncoding ? field.number : 0,
+    );
   const { name, big, wireType } = valueScalar(field);
   const isList = field.fieldKind === 'list';
   // A number that a closed enum does not have is kept as an unknown field.
   const isObject = field.enum?.open === false || (isList && big === true);
-  if (isList && (tag & 7) === LENGTH_DELIMITED && wireType !== LENGTH_DELIMITED) return skipPacked(bytes, at, limit, wireType, isObject);
+  if (isList && (tag & 7) === LENGTH_DELIMITED && wireType !== LENGTH_DELIMITED)
+    return skipPacked(bytes, at, limit, wireType, isObject);
   if (isObject || name === 'bytes' || name === 'string') count(1);
   return skip(bytes, at, limit, (field.number << 3) | wireType, DEPTH - depth);
 }
 
 /** Numbers in a row. The last one may pass the end. `areObjects`: each is one to count. */
-function skipPacked(bytes: Bytes, at: number, limit: number, wireType: number, areObjects: boolean): number {
+function skipPacked(
+  bytes: Bytes,
+  at: number,
+  limit: number,
+  wireType: number,
+  areObjects: boolean,
+): number {
   const to = endOf(bytes, at, limit);
   let next = cursor.at;
   let numbers = 0;
@@ -112,7 +163,14 @@ function skipPacked(bytes: Bytes, at: number, limit: number, wireType: number, a
 }
 
 /** `group`: the number of its field if it ends with a tag, else 0. */
-function countMessage(schema: DescMessage, bytes: Bytes, at: number, limit: number, depth: number, group: number): number {
+function countMessage(
+  schema: DescMessage,
+  bytes: Bytes,
+  at: number,
+  limit: number,
+  depth: number,
+  group: number,
+): number {
   count(objectsOf(schema));
   const fields = fieldsOf(schema);
   if (group !== 0) return countFields(fields, bytes, at, limit, limit, depth + 1, group);
@@ -127,7 +185,13 @@ function endOf(bytes: Bytes, at: number, limit: number): number {
   return to;
 }
 
-function countEntry(field: DescField & { fieldKind: 'map' }, bytes: Bytes, at: number, limit: number, depth: number): number {
+function countEntry(
+  field: DescField & { fieldKind: 'map' },
+  bytes: Bytes,
+  at: number,
+  limit: number,
+  depth: number,
+): number {
   count(MAP_ENTRY + (field.message === undefined ? 0 : objectsOf(field.message)));
   const to = endOf(bytes, at, limit);
   let next = cursor.at;
@@ -139,7 +203,8 @@ function countEntry(field: DescField & { fieldKind: 'map' }, bytes: Bytes, at: n
       const from = next;
       next = skip(bytes, next, limit, 8 | scalarOf(field.mapKey).wireType, DEPTH - depth);
       if (field.mapKey === ScalarType.STRING) count(1 + ((next - from) >> LONG_KEY_SHIFT));
-    } else if (number === 2 && field.message !== undefined) next = countMessage(field.message, bytes, next, limit, depth, 0);
+    } else if (number === 2 && field.message !== undefined)
+      next = countMessage(field.message, bytes, next, limit, depth, 0);
     else if (number === 2) {
       if (valueScalar(field).wireType === LENGTH_DELIMITED) count(1);
       next = skip(bytes, next, limit, 16 | valueScalar(field).wireType, DEPTH - depth);

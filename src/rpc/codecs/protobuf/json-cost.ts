@@ -1,8 +1,15 @@
 /**
- * What protobuf-es would make of a JSON value by a schema, counted against `maxDecodedObjects` before it is made. One object of the count stands for
- * about 0.25 µs of work, as in the other decoders, so work that takes longer counts more.
+ * What protobuf-es would make of a JSON value by a schema, counted against `maxDecodedObjects`
+ * before it is made. One object of the count stands for about 0.25 µs of work, as in the other
+ * decoders, so work that takes longer counts more.
  */
-import { type DescExtension, type DescField, type DescMessage, type Registry, ScalarType } from '@bufbuild/protobuf';
+import {
+  type DescExtension,
+  type DescField,
+  type DescMessage,
+  type Registry,
+  ScalarType,
+} from '@bufbuild/protobuf';
 import { tooManyObjects } from '../../../transport/json-text.js';
 import { decoded } from '../decoded.js';
 import { type AnyMessage, objectsOf, WRAPPERS } from './types.js';
@@ -24,26 +31,37 @@ const MAP_ENTRY = 5;
 const TIME = 10;
 /** google.protobuf.Value, and the entry of a Struct that it stands in. */
 const VALUE = 5;
-/** Characters of base64 that are decoded, and encoded again in an answer, in the time of one object. */
+/**
+ * Characters of base64 that are decoded, and encoded again in an answer, in the time of one object.
+ */
 const BASE64_CHARACTERS = 6;
 /** Names of an enum that are compared in the time of one object. */
 const ENUM_NAMES = 32;
 /** Characters of a google.protobuf.FieldMask, each of which may be a path or a word of one. */
 const MASK_CHARACTERS = 2;
-/** Characters of text in an Any or an extension, which is encoded, and encoded again by each Any around it. */
+/**
+ * Characters of text in an Any or an extension, which is encoded, and encoded again by each Any
+ * around it.
+ */
 const ENCODED_CHARACTERS = 256;
 /** What is in an Any or in an extension is made, and encoded. */
 const ENCODED = 3;
 /** At least half of what counts is garbage when the message is made, such as the JSON values. */
 const RETAINED_SHARE = 2;
-/** Beyond such a gap an index makes V8 convert, unless the indices are so sparse that it does not convert back. */
+/**
+ * Beyond such a gap an index makes V8 convert, unless the indices are so sparse that it does not
+ * convert back.
+ */
 const INDEX_GAP = 1024;
 const INDEX_SHARE = 16;
 /** Values that V8 converts in the time of one object. */
 const CONVERTED = 8;
 /** With names to escape, everything is copied twice. */
 const ESCAPED = 3;
-/** The longest text that becomes a number. BigInt() takes a time that grows with the square of it. A 64-bit integer has 20 characters. */
+/**
+ * The longest text that becomes a number. BigInt() takes a time that grows with the square of it. A
+ * 64-bit integer has 20 characters.
+ */
 const MAX_NUMBER_TEXT = 128;
 
 const KEYS = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>();
@@ -107,7 +125,8 @@ class JsonCost {
   }
 
   #field(field: Field, json: unknown): void {
-    if (field.fieldKind === 'list' && Array.isArray(json)) for (const item of json) this.#value(field, item);
+    if (field.fieldKind === 'list' && Array.isArray(json))
+      for (const item of json) this.#value(field, item);
     else if (field.fieldKind === 'map' && isObject(json)) this.#map(field, json);
     else this.#value(field, json);
   }
@@ -139,8 +158,10 @@ class JsonCost {
       this.#count(MAP_ENTRY);
       entries++;
       const index = indexOf(key);
-      // V8 makes a dictionary of the values of all indices, and an array again at one of the next: see core/records.
-      if (index > largest + INDEX_GAP && index < INDEX_SHARE * entries) this.#count(entries / CONVERTED);
+      // V8 makes a dictionary of the values of all indices, and an array again at one of the next:
+      // see core/records.
+      if (index > largest + INDEX_GAP && index < INDEX_SHARE * entries)
+        this.#count(entries / CONVERTED);
       largest = Math.max(largest, index);
       if (field.mapKey !== ScalarType.STRING) checkNumberText(key);
       this.#value(field, json[key]);
@@ -152,7 +173,8 @@ class JsonCost {
       this.message(field.message, json);
       return;
     }
-    if (field.enum !== undefined) this.#count(SCALAR + Math.floor(field.enum.values.length / ENUM_NAMES));
+    if (field.enum !== undefined)
+      this.#count(SCALAR + Math.floor(field.enum.values.length / ENUM_NAMES));
     else this.#scalar(field.scalar, json);
     if (typeof json === 'object') this.other(json);
   }
@@ -169,13 +191,20 @@ class JsonCost {
   #wellKnown(schema: DescMessage, json: unknown): boolean {
     const { typeName } = schema;
     if (typeName === 'google.protobuf.Any') this.#any(json);
-    else if (typeName === 'google.protobuf.Struct' || typeName === 'google.protobuf.Value' || typeName === 'google.protobuf.ListValue')
+    else if (
+      typeName === 'google.protobuf.Struct' ||
+      typeName === 'google.protobuf.Value' ||
+      typeName === 'google.protobuf.ListValue'
+    )
       this.#json(json);
     else if (WRAPPERS.test(typeName)) {
       this.#count(WRAPPER);
       this.#scalar(schema.fields[0]?.scalar, json);
       this.other(json);
-    } else if (typeName === 'google.protobuf.Timestamp' || typeName === 'google.protobuf.Duration') {
+    } else if (
+      typeName === 'google.protobuf.Timestamp' ||
+      typeName === 'google.protobuf.Duration'
+    ) {
       this.#count(TIME);
       if (typeof json === 'string') checkNumberText(json);
       this.other(json);
@@ -195,17 +224,22 @@ class JsonCost {
         this.#count(VALUE);
         this.#json(json[key]);
       }
-    } else if (typeof json === 'string' && this.#encodings > 0) this.#count(Math.floor(json.length / ENCODED_CHARACTERS));
+    } else if (typeof json === 'string' && this.#encodings > 0)
+      this.#count(Math.floor(json.length / ENCODED_CHARACTERS));
   }
 
   #any(json: unknown): void {
     const type = isObject(json) ? json['@type'] : undefined;
-    const schema = typeof type === 'string' ? this.#registry?.getMessage(type.slice(type.lastIndexOf('/') + 1)) : undefined;
+    const schema =
+      typeof type === 'string'
+        ? this.#registry?.getMessage(type.slice(type.lastIndexOf('/') + 1))
+        : undefined;
     if (!isObject(json) || schema === undefined) {
       this.other(json);
       return;
     }
-    // A well-known type has its JSON form in the property `value`, other messages have their fields beside the `@type`.
+    // A well-known type has its JSON form in the property `value`, other messages have their fields
+    // beside the `@type`.
     const isCustom = Object.hasOwn(json, 'value') && CUSTOM.test(schema.typeName);
     this.#encoded(() => this.message(schema, isCustom ? json.value : json));
     if (!isCustom) return;
@@ -227,19 +261,28 @@ function isObject(json: unknown): json is AnyMessage {
 function fieldsOf(schema: DescMessage): ReadonlyMap<string, DescField> {
   let fields = KEYS.get(schema);
   if (fields === undefined) {
-    fields = new Map(schema.fields.flatMap((field) => [[field.name, field] as const, [field.jsonName, field] as const]));
+    fields = new Map(
+      schema.fields.flatMap((field) => [
+        [field.name, field] as const,
+        [field.jsonName, field] as const,
+      ]),
+    );
     KEYS.set(schema, fields);
   }
   return fields;
 }
 
 function checkNumberText(text: string): void {
-  if (text.length > MAX_NUMBER_TEXT) throw new RangeError(`a number of ${text.length} characters; at most ${MAX_NUMBER_TEXT} are read`);
+  if (text.length > MAX_NUMBER_TEXT)
+    throw new RangeError(
+      `a number of ${text.length} characters; at most ${MAX_NUMBER_TEXT} are read`,
+    );
 }
 
 /**
- * Throws RangeError when the objects of `json` and those of its text, `values`, are more than `maxObjects`, or a text for a number has more than 128
- * characters. `escaped`: names in it are renamed around protobuf-es. Returns how many properties `json` has.
+ * Throws RangeError when the objects of `json` and those of its text, `values`, are more than
+ * `maxObjects`, or a text for a number has more than 128 characters. `escaped`: names in it are
+ * renamed around protobuf-es. Returns how many properties `json` has.
  */
 export function checkJsonCost(
   schema: DescMessage,

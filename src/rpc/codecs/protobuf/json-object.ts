@@ -1,13 +1,21 @@
-/** google.protobuf.Struct as protobuf-es keeps it in a field: a plain JSON object. The rules are those of its reflect API. */
+/**
+ * google.protobuf.Struct as protobuf-es keeps it in a field: a plain JSON object. The rules are
+ * those of its reflect API.
+ */
 import { cursor, tooMany } from './read.js';
 import { type AnyMessage, setEntry } from './types.js';
 
-const isObject = (value: unknown): value is AnyMessage => typeof value === 'object' && value !== null && !Array.isArray(value);
-const message = (name: string, fields: object): AnyMessage => ({ $typeName: `google.protobuf.${name}`, ...fields });
+const isObject = (value: unknown): value is AnyMessage =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const message = (name: string, fields: object): AnyMessage => ({
+  $typeName: `google.protobuf.${name}`,
+  ...fields,
+});
 
 /** The message of an object; an empty one of undefined. */
 export function structOf(json: unknown): AnyMessage {
-  if (json !== undefined && !isObject(json)) throw new TypeError('a google.protobuf.Struct is a plain object here');
+  if (json !== undefined && !isObject(json))
+    throw new TypeError('a google.protobuf.Struct is a plain object here');
   const fields: AnyMessage = {};
   for (const [key, value] of Object.entries(json ?? {})) setEntry(fields, key, valueMessage(value));
   return message('Struct', { fields });
@@ -22,17 +30,22 @@ function kindOf(json: unknown): { case: string | undefined; value?: unknown } {
   if (typeof json === 'string') return { case: 'stringValue', value: json };
   if (typeof json === 'boolean') return { case: 'boolValue', value: json };
   if (json === null) return { case: 'nullValue', value: 0 };
-  if (Array.isArray(json)) return { case: 'listValue', value: message('ListValue', { values: Array.from(json, valueMessage) }) };
+  if (Array.isArray(json))
+    return {
+      case: 'listValue',
+      value: message('ListValue', { values: Array.from(json, valueMessage) }),
+    };
   return isObject(json) ? { case: 'structValue', value: structOf(json) } : { case: undefined };
 }
 
 /**
- * The object of a message that has just been decoded. Each value counts twice: a field that comes many times is converted each time, back and forth, with
- * all that it has gathered.
+ * The object of a message that has just been decoded. Each value counts twice: a field that comes
+ * many times is converted each time, back and forth, with all that it has gathered.
  */
 export function jsonOf(struct: AnyMessage): AnyMessage {
   const json: AnyMessage = {};
-  for (const [key, value] of Object.entries(struct.fields as AnyMessage)) setEntry(json, key, jsonOfValue(value as AnyMessage));
+  for (const [key, value] of Object.entries(struct.fields as AnyMessage))
+    setEntry(json, key, jsonOfValue(value as AnyMessage));
   return json;
 }
 
@@ -41,6 +54,7 @@ function jsonOfValue(value: AnyMessage): unknown {
   if (cursor.left < 0) tooMany();
   const kind = value.kind as { case: string | undefined; value?: unknown };
   if (kind.case === 'structValue') return jsonOf(kind.value as AnyMessage);
-  if (kind.case === 'listValue') return ((kind.value as AnyMessage).values as AnyMessage[]).map(jsonOfValue);
+  if (kind.case === 'listValue')
+    return ((kind.value as AnyMessage).values as AnyMessage[]).map(jsonOfValue);
   return kind.case === undefined || kind.case === 'nullValue' ? null : kind.value;
 }

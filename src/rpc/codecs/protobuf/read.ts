@@ -1,6 +1,7 @@
 /**
- * What compiled decoders call. A function that reads answers the value and leaves in `cursor.at` where it came to. Whether
- * that is beyond the end is asked by its caller, once, after reading: what lies there are only other bytes of the same chunk.
+ * What compiled decoders call. A function that reads answers the value and leaves in `cursor.at`
+ * where it came to. Whether that is beyond the end is asked by its caller, once, after reading:
+ * what lies there are only other bytes of the same chunk.
  */
 import { allocate, type Bytes, decode, keepable } from '../../../core/bytes.js';
 import { tooManyObjects } from '../../../transport/json-text.js';
@@ -11,7 +12,10 @@ import type { AnyMessage } from './types.js';
 export const cursor = { at: 0, left: 0, limit: 0 };
 const EMPTY = allocate(0);
 
-/** The message that is being decoded ends at `end`. Its small fields of bytes share `pool`, of which `used` bytes are taken. */
+/**
+ * The message that is being decoded ends at `end`. Its small fields of bytes share `pool`, of which
+ * `used` bytes are taken.
+ */
 const kept: { end: number; pool: Bytes; used: number } = { end: 0, pool: EMPTY, used: 0 };
 const POOL_BYTES = 4 * 1024;
 
@@ -23,7 +27,10 @@ export function begin(end: number, maxObjects: number): void {
   kept.used = 0;
 }
 
-/** Bytes that the message keeps. Small fields share a buffer, because a buffer for each costs more memory than most fields. */
+/**
+ * Bytes that the message keeps. Small fields share a buffer, because a buffer for each costs more
+ * memory than most fields.
+ */
 export function view(bytes: Bytes, at: number, end: number): Bytes {
   const length = end - at;
   if (length === 0) return EMPTY;
@@ -96,7 +103,8 @@ export function longTag(bytes: Bytes, at: number, limit: number): number {
   const tag = varint32(bytes, at);
   const to = cursor.at;
   if (to > limit) eof();
-  if (to - at > 5 || (to - at === 5 && (bytes[to - 1] as number) > 15)) malformed('a tag has more than 32 bits');
+  if (to - at > 5 || (to - at === 5 && (bytes[to - 1] as number) > 15))
+    malformed('a tag has more than 32 bits');
   return tag;
 }
 
@@ -152,7 +160,12 @@ export function sint64(bytes: Bytes, at: number): bigint {
 
 export function sfixed32(bytes: Bytes, at: number): number {
   cursor.at = at + 4;
-  const [a, b, c, d] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] as [number, number, number, number];
+  const [a, b, c, d] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] as [
+    number,
+    number,
+    number,
+    number,
+  ];
   return a | (b << 8) | (c << 16) | (d << 24);
 }
 
@@ -189,15 +202,19 @@ export function double(bytes: Bytes, at: number): number {
 
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Text of bytes that must be UTF-8. Throws TypeError when they are not. A byte order mark at the beginning is a character like any other. */
+/**
+ * Text of bytes that must be UTF-8. Throws TypeError when they are not. A byte order mark at the
+ * beginning is a character like any other.
+ */
 export function validText(bytes: Bytes, at: number, end: number): string {
   const text = decode(bytes, at, end);
   return text.includes('\ufffd') ? strict.decode(bytes.subarray(at, end)) : text;
 }
 
 /**
- * Text of any length. A byte order mark at its beginning is a character like any other. `validated`: the schema wants valid UTF-8, so
- * bytes that are none are refused instead of read as U+FFFD.
+ * Text of any length. A byte order mark at its beginning is a character like any other.
+ * `validated`: the schema wants valid UTF-8, so bytes that are none are refused instead of read as
+ * U+FFFD.
  */
 export function longString(bytes: Bytes, at: number, end: number, validated: boolean): string {
   const text = decode(bytes, at, end);
@@ -208,8 +225,17 @@ export function longString(bytes: Bytes, at: number, end: number, validated: boo
 }
 
 /** Keep a value that a closed enum does not have. */
-export function unknownEnum(message: AnyMessage, no: number, wireType: number, value: number): void {
-  message.$unknown = append(message.$unknown, { no, wireType, data: value < 0 ? negativeVarint(value) : positiveVarint(value) });
+export function unknownEnum(
+  message: AnyMessage,
+  no: number,
+  wireType: number,
+  value: number,
+): void {
+  message.$unknown = append(message.$unknown, {
+    no,
+    wireType,
+    data: value < 0 ? negativeVarint(value) : positiveVarint(value),
+  });
 }
 
 /** A negative number is ten bytes: the upper half of its 64 bits is all ones. */
@@ -236,8 +262,17 @@ function append(fields: unknown, field: UnknownField): UnknownField[] {
   return list;
 }
 
-/** Keep a field that the schema does not have. `depth`: how many groups may be within each other. */
-export function unknown(bytes: Bytes, at: number, limit: number, tag: number, fields: unknown, depth: number): UnknownField[] {
+/**
+ * Keep a field that the schema does not have. `depth`: how many groups may be within each other.
+ */
+export function unknown(
+  bytes: Bytes,
+  at: number,
+  limit: number,
+  tag: number,
+  fields: unknown,
+  depth: number,
+): UnknownField[] {
   const to = skip(bytes, at, limit, tag, depth);
   cursor.at = to;
   return append(fields, { no: tag >>> 3, wireType: tag & 7, data: view(bytes, at, to) });

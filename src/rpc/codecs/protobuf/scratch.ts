@@ -1,4 +1,7 @@
-/** Eight bytes in which numbers change their form: the cheapest way between a bigint and its halves, or a float and its bytes. */
+/**
+ * Eight bytes in which numbers change their form: the cheapest way between a bigint and its halves,
+ * or a float and its bytes.
+ */
 const eight = new ArrayBuffer(8);
 export const signed64 = new BigInt64Array(eight);
 export const unsigned64 = new BigUint64Array(eight);

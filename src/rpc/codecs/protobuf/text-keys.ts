@@ -1,6 +1,7 @@
 /**
- * The map key `__proto__`. An assignment to it sets a prototype instead of a property, and protobuf-es assigns. A map gets such
- * a key by setEntry(). Around protobuf-es it is renamed: one more underscore on the way in, one fewer on the way out.
+ * The map key `__proto__`. An assignment to it sets a prototype instead of a property, and
+ * protobuf-es assigns. A map gets such a key by setEntry(). Around protobuf-es it is renamed: one
+ * more underscore on the way in, one fewer on the way out.
  */
 import { type DescField, type DescMessage, type Registry, ScalarType } from '@bufbuild/protobuf';
 import { copy } from '../../../core/bytes.js';
@@ -13,7 +14,10 @@ type Rename = (key: string) => string;
 
 const PROTO_KEY = /^__proto__+$/;
 
-/** Another name for `__proto__`. Names like it get one more underscore too, so that unescapeKey() is unambiguous. */
+/**
+ * Another name for `__proto__`. Names like it get one more underscore too, so that unescapeKey() is
+ * unambiguous.
+ */
 export function escapeKey(key: string): string {
   return key.length > 8 && PROTO_KEY.test(key) ? `${key}_` : key;
 }
@@ -24,7 +28,9 @@ export function unescapeKey(key: string): string {
 
 /** False: no key of this JSON text is `__proto__`. A key may have its letters as \u escapes. */
 export function mayHaveProtoKey(text: string): boolean {
-  return text.includes('__proto__') || (text.includes('\\u') && /\\u00(?:5f|6f|7[024])/i.test(text));
+  return (
+    text.includes('__proto__') || (text.includes('\\u') && /\\u00(?:5f|6f|7[024])/i.test(text))
+  );
 }
 
 function isObject(value: unknown): value is AnyMessage {
@@ -42,9 +48,19 @@ function mapItems(items: readonly unknown[], map: (item: unknown) => unknown): r
   return mapped.some((item, i) => item !== items[i]) ? mapped : items;
 }
 
-function mapEntries(object: AnyMessage, rename: Rename, map: (value: unknown) => unknown): AnyMessage {
-  const entries = Object.entries(object).map(([key, value]) => ({ key, value, newKey: rename(key), newValue: map(value) }));
-  if (entries.every(({ key, newKey, value, newValue }) => key === newKey && value === newValue)) return object;
+function mapEntries(
+  object: AnyMessage,
+  rename: Rename,
+  map: (value: unknown) => unknown,
+): AnyMessage {
+  const entries = Object.entries(object).map(([key, value]) => ({
+    key,
+    value,
+    newKey: rename(key),
+    newValue: map(value),
+  }));
+  if (entries.every(({ key, newKey, value, newValue }) => key === newKey && value === newValue))
+    return object;
   const mapped: AnyMessage = {};
   for (const { newKey, newValue } of entries) setEntry(mapped, newKey, newValue);
   return mapped;
@@ -52,27 +68,47 @@ function mapEntries(object: AnyMessage, rename: Rename, map: (value: unknown) =>
 
 const ANY = 'google.protobuf.Any';
 
-/** True: a message of the schema may have texts as keys of a map, at any depth. `withAny`: there is a registry for the types in an Any. */
-export function hasTextKeys(schema: DescMessage, withAny: boolean, seen = new Set<DescMessage>()): boolean {
+/**
+ * True: a message of the schema may have texts as keys of a map, at any depth. `withAny`: there is
+ * a registry for the types in an Any.
+ */
+export function hasTextKeys(
+  schema: DescMessage,
+  withAny: boolean,
+  seen = new Set<DescMessage>(),
+): boolean {
   if (schema.typeName === ANY && withAny) return true;
   if (seen.has(schema)) return false;
   seen.add(schema);
-  return schema.fields.some((field) => isTextMap(field) || (field.message !== undefined && hasTextKeys(field.message, withAny, seen)));
+  return schema.fields.some(
+    (field) =>
+      isTextMap(field) ||
+      (field.message !== undefined && hasTextKeys(field.message, withAny, seen)),
+  );
 }
 
 function isTextMap(field: DescField): boolean {
   return field.fieldKind === 'map' && field.mapKey === ScalarType.STRING;
 }
 
-/** A message, or an init shape of one, with renamed keys in its maps; the same object when there is nothing to rename. */
-export function mapMessageKeys(schema: DescMessage, message: unknown, rename: Rename, registry: Registry | undefined): unknown {
+/**
+ * A message, or an init shape of one, with renamed keys in its maps; the same object when there is
+ * nothing to rename.
+ */
+export function mapMessageKeys(
+  schema: DescMessage,
+  message: unknown,
+  rename: Rename,
+  registry: Registry | undefined,
+): unknown {
   if (!isObject(message)) return message;
   if (schema.typeName === ANY) return mapAnyKeys(message, rename, registry);
   let changed: AnyMessage | undefined;
   for (const field of schema.fields) {
     if (field.fieldKind !== 'map' && field.message === undefined) continue;
     const holder = field.oneof === undefined ? message : message[field.oneof.localName];
-    if (!isObject(holder) || (field.oneof !== undefined && holder.case !== field.localName)) continue;
+    if (!isObject(holder) || (field.oneof !== undefined && holder.case !== field.localName))
+      continue;
     const name = field.oneof === undefined ? field.localName : 'value';
     const value = holder[name];
     const mapped = mapFieldKeys(field, value, rename, registry);
@@ -85,11 +121,18 @@ export function mapMessageKeys(schema: DescMessage, message: unknown, rename: Re
   return changed ?? message;
 }
 
-function mapFieldKeys(field: DescField, value: unknown, rename: Rename, registry: Registry | undefined): unknown {
+function mapFieldKeys(
+  field: DescField,
+  value: unknown,
+  rename: Rename,
+  registry: Registry | undefined,
+): unknown {
   const { message: schema } = field;
   const mapValue = (item: unknown): unknown => {
     if (schema === undefined) return item;
-    return isJsonObject(field) ? mapJsonKeys(item, rename) : mapMessageKeys(schema, item, rename, registry);
+    return isJsonObject(field)
+      ? mapJsonKeys(item, rename)
+      : mapMessageKeys(schema, item, rename, registry);
   };
   if (field.fieldKind === 'list') return Array.isArray(value) ? mapItems(value, mapValue) : value;
   if (field.fieldKind !== 'map') return mapValue(value);
@@ -110,5 +153,7 @@ function mapAnyKeys(any: AnyMessage, rename: Rename, registry: Registry | undefi
   if (mapped === message) return any;
   const output = new ByteWriter();
   codec.encode(output, mapped);
-  return Object.assign(Object.create(Object.getPrototypeOf(any)) as AnyMessage, any, { value: new Uint8Array(output.written) });
+  return Object.assign(Object.create(Object.getPrototypeOf(any)) as AnyMessage, any, {
+    value: new Uint8Array(output.written),
+  });
 }

@@ -1,7 +1,7 @@
 /**
- * What compiled encoders call. Each function writes at `at` and returns where it ended; a tag of 0 is none. The writer's
- * buffer is looked up each time, because making room may replace it. A value of the wrong type throws: what protobuf-es
- * would write of it is seldom what was meant.
+ * What compiled encoders call. Each function writes at `at` and returns where it ended; a tag of 0
+ * is none. The writer's buffer is looked up each time, because making room may replace it. A value
+ * of the wrong type throws: what protobuf-es would write of it is seldom what was meant.
  */
 import type { DescField } from '@bufbuild/protobuf';
 import { type Bytes, textBytes, writeText } from '../../../core/bytes.js';
@@ -19,7 +19,12 @@ export const NOTHING: AnyMessage = {};
 export const NO_BYTES = new Uint8Array(0);
 
 function fail(field: DescField, expected: string, value: unknown): TypeError {
-  const found = value === null ? 'null' : typeof value === 'number' || typeof value === 'bigint' ? value : typeof value;
+  const found =
+    value === null
+      ? 'null'
+      : typeof value === 'number' || typeof value === 'bigint'
+        ? value
+        : typeof value;
   return new TypeError(`cannot encode ${field} to binary: expected ${expected}, not ${found}`);
 }
 
@@ -88,7 +93,9 @@ function integerOf(value: unknown, field: DescField, min: number, max: number): 
 }
 
 function toInt32(value: unknown, field: DescField): number {
-  return ((value as number) | 0) === value ? value : integerOf(value, field, -0x8000_0000, 0x7fff_ffff);
+  return ((value as number) | 0) === value
+    ? value
+    : integerOf(value, field, -0x8000_0000, 0x7fff_ffff);
 }
 
 function toUint32(value: unknown, field: DescField): number {
@@ -117,7 +124,13 @@ function bigintOf(value: unknown, field: DescField): bigint {
   }
 }
 
-export function bool(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function bool(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   if (typeof value !== 'boolean') throw fail(field, 'a boolean', value);
   const to = start(output, at, tag);
   output.bytes[to] = value ? 1 : 0;
@@ -125,52 +138,100 @@ export function bool(output: ByteWriter, at: number, tag: number, value: unknown
 }
 
 /** Of enums, too. */
-export function int32(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function int32(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   const number = toInt32(value, field);
   const to = start(output, at, tag);
   if (number >= 0) return varint(output.bytes, to, number);
   return varint64(output.bytes, to, number, -1);
 }
 
-export function uint32(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function uint32(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   const number = toUint32(value, field);
   const to = start(output, at, tag);
   return varint(output.bytes, to, number);
 }
 
-export function sint32(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function sint32(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   const number = toInt32(value, field);
   const to = start(output, at, tag);
   return varint(output.bytes, to, ((number << 1) ^ (number >> 31)) >>> 0);
 }
 
-export function fixed32(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function fixed32(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   const number = toUint32(value, field);
   const to = start(output, at, tag);
   output.view.setUint32(to, number, true);
   return to + 4;
 }
 
-export function sfixed32(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function sfixed32(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   const number = toInt32(value, field);
   const to = start(output, at, tag);
   output.view.setInt32(to, number, true);
   return to + 4;
 }
 
-export function int64(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function int64(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   toInt64(value, field);
   const to = start(output, at, tag);
   return varint64(output.bytes, to, halves[LOW] as number, halves[HIGH] as number);
 }
 
-export function uint64(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function uint64(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   toUint64(value, field);
   const to = start(output, at, tag);
   return varint64(output.bytes, to, halves[LOW] as number, halves[HIGH] as number);
 }
 
-export function sint64(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function sint64(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   toInt64(value, field);
   const to = start(output, at, tag);
   const low = halves[LOW] as number;
@@ -186,32 +247,63 @@ function eight(output: ByteWriter, at: number, tag: number): number {
   return to + 8;
 }
 
-export function fixed64(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function fixed64(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   toUint64(value, field);
   return eight(output, at, tag);
 }
 
-export function sfixed64(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function sfixed64(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   toInt64(value, field);
   return eight(output, at, tag);
 }
 
-export function float(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function float(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   const number = typeof value === 'number' ? value : numberOf(value, field, 'a number');
-  if ((number > FLOAT_MAX || number < -FLOAT_MAX) && Number.isFinite(number)) throw fail(field, 'a 32-bit float', value);
+  if ((number > FLOAT_MAX || number < -FLOAT_MAX) && Number.isFinite(number))
+    throw fail(field, 'a 32-bit float', value);
   const to = start(output, at, tag);
   output.view.setFloat32(to, number, true);
   return to + 4;
 }
 
-export function double(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function double(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   const number = typeof value === 'number' ? value : numberOf(value, field, 'a number');
   const to = start(output, at, tag);
   output.view.setFloat64(to, number, true);
   return to + 8;
 }
 
-export function string(output: ByteWriter, at: number, tag: number, value: unknown, field: DescField): number {
+export function string(
+  output: ByteWriter,
+  at: number,
+  tag: number,
+  value: unknown,
+  field: DescField,
+): number {
   if (typeof value !== 'string') throw fail(field, 'a string', value);
   const { length } = value;
   if (length > BY_HAND) return longString(output, at, tag, value);
@@ -232,8 +324,10 @@ export function string(output: ByteWriter, at: number, tag: number, value: unkno
 function longString(output: ByteWriter, at: number, tag: number, value: string): number {
   const { length } = value;
   const to = start(output, at, tag);
-  // Three bytes for each unit are enough; a long text is measured first rather than let the buffer grow for nothing.
-  const most = length * 3 <= output.bytes.length - to - MOST || length < 512 ? length * 3 : textBytes(value);
+  // Three bytes for each unit are enough; a long text is measured first rather than let the buffer
+  // grow for nothing.
+  const most =
+    length * 3 <= output.bytes.length - to - MOST || length < 512 ? length * 3 : textBytes(value);
   const bytes = room(output, to, most + MOST);
   const guess = widthOf(length);
   const written = writeText(bytes, to + guess, value);
@@ -260,7 +354,15 @@ export function bytes(output: ByteWriter, at: number, tag: number, value: Uint8A
 
 /** How many bytes a length takes as a varint. */
 export function widthOf(length: number): number {
-  return length < 0x80 ? 1 : length < 0x4000 ? 2 : length < 0x20_0000 ? 3 : length < 0x1000_0000 ? 4 : 5;
+  return length < 0x80
+    ? 1
+    : length < 0x4000
+      ? 2
+      : length < 0x20_0000
+        ? 3
+        : length < 0x1000_0000
+          ? 4
+          : 5;
 }
 
 /** Begin something that is written behind its length: tag, and `width` bytes for the length. */
@@ -268,7 +370,10 @@ export function begin(output: ByteWriter, at: number, tag: number, width: number
   return start(output, at, tag) + width;
 }
 
-/** Fill in the length of what is from `from` to `to`; it moves when the length does not fit before it. */
+/**
+ * Fill in the length of what is from `from` to `to`; it moves when the length does not fit before
+ * it.
+ */
 export function end(output: ByteWriter, from: number, to: number, width: number): number {
   const length = to - from;
   if (length < 128 && width === 1) {
@@ -290,7 +395,9 @@ export function object(value: unknown, field: DescField): AnyMessage {
 /** An object that is no message of the schema: either an init shape, or wrong. */
 export function checkInit(value: unknown, free: boolean, typeName: string): void {
   if (!free || typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new TypeError(`cannot encode ${typeName} to binary: expected a message${free ? ' or its init shape' : ''}`);
+    throw new TypeError(
+      `cannot encode ${typeName} to binary: expected a message${free ? ' or its init shape' : ''}`,
+    );
   }
 }
 
@@ -302,7 +409,8 @@ export function list(value: unknown, field: DescField): ArrayLike<unknown> {
 
 /** The keys of a map; a Map has none and would be lost. */
 export function keys(value: unknown, field: DescField): string[] {
-  if (typeof value !== 'object' || value === null || value instanceof Map) throw fail(field, 'a plain object', value);
+  if (typeof value !== 'object' || value === null || value instanceof Map)
+    throw fail(field, 'a plain object', value);
   return Object.keys(value);
 }
 
@@ -324,7 +432,11 @@ export function required(field: DescField): Error {
 /** What an earlier decode did not know, as it came. */
 export function unknown(output: ByteWriter, start: number, fields: unknown): number {
   let at = start;
-  for (const { no, wireType, data } of fields as { no: number; wireType: number; data: Uint8Array }[]) {
+  for (const { no, wireType, data } of fields as {
+    no: number;
+    wireType: number;
+    data: Uint8Array;
+  }[]) {
     at = tag(output, at, ((no << 3) | wireType) >>> 0);
     room(output, at, data.length).set(data, at);
     at += data.length;

@@ -1,12 +1,27 @@
-/** The compiled codec and protobuf-es, side by side: random messages of every kind of field, and random damage to their bytes. */
-import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
+/**
+ * The compiled codec and protobuf-es, side by side: random messages of every kind of field, and
+ * random damage to their bytes.
+ */
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../../src/rpc/codecs/protobuf/codec.js';
 import { checkObjects } from '../../../../src/rpc/codecs/protobuf/count-objects.js';
 import { cursor } from '../../../../src/rpc/codecs/protobuf/read.js';
 import { fc } from '../../../fixtures/property.js';
 import { damaged, initOf, messageOf } from '../../../fixtures/protobuf/arbitrary.js';
-import { encoded, encodedByTheirs, expectSame, expectSameDecoding, outcome } from '../../../fixtures/protobuf/compare.js';
+import {
+  encoded,
+  encodedByTheirs,
+  expectSame,
+  expectSameDecoding,
+  outcome,
+} from '../../../fixtures/protobuf/compare.js';
 import * as editions from '../../../fixtures/protobuf/editions_pb.js';
 import * as implicit from '../../../fixtures/protobuf/implicit_pb.js';
 import * as proto2 from '../../../fixtures/protobuf/proto2_pb.js';
@@ -15,7 +30,10 @@ import * as proto3 from '../../../fixtures/protobuf/proto3_pb.js';
 // Of a message whose fields are called as members of Object.prototype protobuf-es makes functions.
 const schemas = [editions, implicit, proto2, proto3]
   .flatMap((file) => Object.values<object>(file))
-  .filter((found): found is DescMessage => 'kind' in found && found.kind === 'message' && found !== proto3.InheritedSchema);
+  .filter(
+    (found): found is DescMessage =>
+      'kind' in found && found.kind === 'message' && found !== proto3.InheritedSchema,
+  );
 const MORE = Number(process.env.PROTOBUF_RUNS ?? 1);
 const RUNS = { numRuns: 100 * MORE };
 

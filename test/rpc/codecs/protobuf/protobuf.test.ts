@@ -1,12 +1,34 @@
-/** The compiled Protobuf codec, case by case; protobuf-random.test.ts throws everything else at it. */
+/**
+ * The compiled Protobuf codec, case by case; protobuf-random.test.ts throws everything else at it.
+ */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { create, createFileRegistry, type DescMessage, fromBinary, getExtension, isMessage, setExtension, toBinary } from '@bufbuild/protobuf';
-import { FieldDescriptorProto_Label, FieldDescriptorProto_Type, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import {
+  create,
+  createFileRegistry,
+  type DescMessage,
+  fromBinary,
+  getExtension,
+  isMessage,
+  setExtension,
+  toBinary,
+} from '@bufbuild/protobuf';
+import {
+  FieldDescriptorProto_Label,
+  FieldDescriptorProto_Type,
+  FileDescriptorSetSchema,
+} from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../../src/rpc/codecs/protobuf/codec.js';
 import { compiledOf } from '../../../../src/rpc/codecs/protobuf/compile.js';
-import { decoded, encoded, encodedByTheirs, expectSame, expectSameDecoding, outcome } from '../../../fixtures/protobuf/compare.js';
+import {
+  decoded,
+  encoded,
+  encodedByTheirs,
+  expectSame,
+  expectSameDecoding,
+  outcome,
+} from '../../../fixtures/protobuf/compare.js';
 import { FeaturesSchema } from '../../../fixtures/protobuf/editions_pb.js';
 import {
   DefaultsSchema,
@@ -49,7 +71,8 @@ describe('writing', () => {
 
   test('the prototype of an init shape counts, the one of a message holds defaults', () => {
     const init = Object.create({ stringField: 'inherited', int32Field: 5 });
-    for (const schema of [ScalarsSchema, OptionalsSchema, DefaultsSchema]) expect(encoded(schema, init)).toEqual(encodedByTheirs(schema, init));
+    for (const schema of [ScalarsSchema, OptionalsSchema, DefaultsSchema])
+      expect(encoded(schema, init)).toEqual(encodedByTheirs(schema, init));
     const message = create(DefaultsSchema);
     expect(message.int32Field).toBe(-7);
     expect(encoded(DefaultsSchema, message)).toHaveLength(0);
@@ -58,10 +81,20 @@ describe('writing', () => {
   });
 
   test('a field of a message that is undefined is written as protobuf-es writes it', () => {
-    for (const name of ['stringField', 'int32Field', 'bytesField', 'int64Field', 'boolField', 'doubleField', 'color']) {
+    for (const name of [
+      'stringField',
+      'int32Field',
+      'bytesField',
+      'int64Field',
+      'boolField',
+      'doubleField',
+      'color',
+    ]) {
       const message = wrong(create(ScalarsSchema, { uint32Field: 1 }));
       message[name] = undefined;
-      expect(encoded(ScalarsSchema, message), name).toEqual(encodedByTheirs(ScalarsSchema, message));
+      expect(encoded(ScalarsSchema, message), name).toEqual(
+        encodedByTheirs(ScalarsSchema, message),
+      );
     }
     for (const name of ['stringField', 'bytesField', 'int64Field', 'color', 'small', 'tree']) {
       const message = wrong({ kind: { case: name, value: undefined } });
@@ -71,68 +104,147 @@ describe('writing', () => {
 
   test('integers may be numbers, bigints or texts where protobuf-es takes them', () => {
     const inits = [
-      { int64Field: 5, uint64Field: 2 ** 52, sint64Field: -7, fixed64Field: '18446744073709551615', sfixed64Field: '-1' },
-      { int32Field: '5', uint32Field: '4294967295', sint32Field: '-7', fixed32Field: '0x10', sfixed32Field: '-1', floatField: '1.5' },
-      { int32Field: '0', uint32Field: '', int64Field: '0', uint64Field: 0, floatField: 'NaN', doubleField: '2.5' },
+      {
+        int64Field: 5,
+        uint64Field: 2 ** 52,
+        sint64Field: -7,
+        fixed64Field: '18446744073709551615',
+        sfixed64Field: '-1',
+      },
+      {
+        int32Field: '5',
+        uint32Field: '4294967295',
+        sint32Field: '-7',
+        fixed32Field: '0x10',
+        sfixed32Field: '-1',
+        floatField: '1.5',
+      },
+      {
+        int32Field: '0',
+        uint32Field: '',
+        int64Field: '0',
+        uint64Field: 0,
+        floatField: 'NaN',
+        doubleField: '2.5',
+      },
     ];
-    for (const init of inits) expect(encoded(ScalarsSchema, wrong(init))).toEqual(encodedByTheirs(ScalarsSchema, wrong(init)));
+    for (const init of inits)
+      expect(encoded(ScalarsSchema, wrong(init))).toEqual(
+        encodedByTheirs(ScalarsSchema, wrong(init)),
+      );
   });
 
   test('a list may be a typed array', () => {
-    const init = wrong({ int32Field: new Int32Array([1, -2, 300]), doubleField: new Float64Array([0.5]), int64Field: new BigInt64Array([-1n]) });
+    const init = wrong({
+      int32Field: new Int32Array([1, -2, 300]),
+      doubleField: new Float64Array([0.5]),
+      int64Field: new BigInt64Array([-1n]),
+    });
     expect(encoded(ListsSchema, init)).toEqual(encodedByTheirs(ListsSchema, init));
   });
 
   test('lengths that take more bytes than was thought', () => {
-    for (const length of [0, 27, 28, 29, 42, 43, 127, 128, 5_461, 5_462, 16_383, 16_384, 70_000, 2_097_152]) {
+    for (const length of [
+      0, 27, 28, 29, 42, 43, 127, 128, 5_461, 5_462, 16_383, 16_384, 70_000, 2_097_152,
+    ]) {
       for (const unit of ['a', 'é', '漢']) {
         const A = unit.repeat(length);
         const tree = { name: 'x', left: { right: { name: A } } };
-        expect(encoded(TreeSchema, tree).equals(encodedByTheirs(TreeSchema, tree)), `${length} of ${unit}`).toBe(true);
+        expect(
+          encoded(TreeSchema, tree).equals(encodedByTheirs(TreeSchema, tree)),
+          `${length} of ${unit}`,
+        ).toBe(true);
       }
       const lists = {
         bytesField: [new Uint8Array(length)],
         uint32Field: new Array(Math.min(length, 20_000)).fill(300),
         boolField: new Array(length % 9_000).fill(true),
       };
-      expect(encoded(ListsSchema, lists).equals(encodedByTheirs(ListsSchema, lists)), `lists of ${length}`).toBe(true);
+      expect(
+        encoded(ListsSchema, lists).equals(encodedByTheirs(ListsSchema, lists)),
+        `lists of ${length}`,
+      ).toBe(true);
     }
   });
 
   const scalar = (...names: string[]) => names.map((name) => `${name}Field`);
   const WRONG: [fields: string[], values: unknown[]][] = [
-    [scalar('int32', 'sint32', 'sfixed32'), [1.5, 2 ** 31, -(2 ** 31) - 1, Number.NaN, Number.POSITIVE_INFINITY, 'five', {}, 1n, true, Symbol('x')]],
+    [
+      scalar('int32', 'sint32', 'sfixed32'),
+      [
+        1.5,
+        2 ** 31,
+        -(2 ** 31) - 1,
+        Number.NaN,
+        Number.POSITIVE_INFINITY,
+        'five',
+        {},
+        1n,
+        true,
+        Symbol('x'),
+      ],
+    ],
     [scalar('uint32', 'fixed32'), [1.5, -1, 2 ** 32, Number.NaN, '-1', 'five', {}, 1n, true]],
-    [scalar('int64', 'sint64', 'sfixed64'), [2n ** 63n, -(2n ** 63n) - 1n, 1.5, Number.NaN, 'five', '9223372036854775808', {}, true]],
+    [
+      scalar('int64', 'sint64', 'sfixed64'),
+      [2n ** 63n, -(2n ** 63n) - 1n, 1.5, Number.NaN, 'five', '9223372036854775808', {}, true],
+    ],
     [scalar('uint64', 'fixed64'), [-1n, -1, 2n ** 64n, 1.5, 'five', {}, true]],
     [scalar('float'), [3.5e38, -3.5e38, 'five', {}, true, 1n]],
     [scalar('double'), ['five', {}, true, 1n]],
     [scalar('bool'), [1, 0, 'true', {}, 1n]],
     [scalar('string'), [5, true, {}, [], 5n, Symbol('x'), new String('x')]],
-    [scalar('bytes'), ['text', 5, {}, new ArrayBuffer(2), new Uint16Array(2), new DataView(new ArrayBuffer(1))]],
+    [
+      scalar('bytes'),
+      ['text', 5, {}, new ArrayBuffer(2), new Uint16Array(2), new DataView(new ArrayBuffer(1))],
+    ],
     [['color'], ['RED', 1.5, 2 ** 31, {}, true]],
   ];
 
-  test.each(WRONG.flatMap(([fields, values]) => fields.map((field) => [field, values] as const)))('%s of a wrong type throws', (field, values) => {
-    for (const value of values) {
-      expect(() => encoded(ScalarsSchema, wrong({ [field]: value })), `init ${String(value)}`).toThrow(TypeError);
-      expect(() => encoded(OptionalsSchema, wrong({ [field]: value })), `optional ${String(value)}`).toThrow(TypeError);
-      expect(() => encoded(Proto2OptionalsSchema, wrong({ [field.replace('color', 'closed')]: value })), `proto2 ${String(value)}`).toThrow(
-        TypeError,
-      );
-      expect(() => encoded(OneofsSchema, wrong({ kind: { case: field, value } })), `oneof ${String(value)}`).toThrow(TypeError);
-      expect(() => encoded(MapValuesSchema, wrong({ [field]: { key: value } })), `map ${String(value)}`).toThrow(TypeError);
-      const message = wrong(create(ScalarsSchema));
-      message[field] = value;
-      expect(() => encoded(ScalarsSchema, message), `message ${String(value)}`).toThrow(TypeError);
-    }
-    // A text is no number that a list would be taken for, and an undefined item is nothing.
-    for (const value of [...values, undefined, null]) {
-      expect(() => encoded(ListsSchema, wrong({ [field]: [value] })), `item ${String(value)}`).toThrow(TypeError);
-    }
-    for (const value of ['text', 5, {}, new Map()]) expect(() => encoded(ListsSchema, wrong({ [field]: value }))).toThrow(TypeError);
-    for (const value of ['text', 5, new Map([['a', 1]])]) expect(() => encoded(MapValuesSchema, wrong({ [field]: value }))).toThrow(TypeError);
-  });
+  test.each(WRONG.flatMap(([fields, values]) => fields.map((field) => [field, values] as const)))(
+    '%s of a wrong type throws',
+    (field, values) => {
+      for (const value of values) {
+        expect(
+          () => encoded(ScalarsSchema, wrong({ [field]: value })),
+          `init ${String(value)}`,
+        ).toThrow(TypeError);
+        expect(
+          () => encoded(OptionalsSchema, wrong({ [field]: value })),
+          `optional ${String(value)}`,
+        ).toThrow(TypeError);
+        expect(
+          () =>
+            encoded(Proto2OptionalsSchema, wrong({ [field.replace('color', 'closed')]: value })),
+          `proto2 ${String(value)}`,
+        ).toThrow(TypeError);
+        expect(
+          () => encoded(OneofsSchema, wrong({ kind: { case: field, value } })),
+          `oneof ${String(value)}`,
+        ).toThrow(TypeError);
+        expect(
+          () => encoded(MapValuesSchema, wrong({ [field]: { key: value } })),
+          `map ${String(value)}`,
+        ).toThrow(TypeError);
+        const message = wrong(create(ScalarsSchema));
+        message[field] = value;
+        expect(() => encoded(ScalarsSchema, message), `message ${String(value)}`).toThrow(
+          TypeError,
+        );
+      }
+      // A text is no number that a list would be taken for, and an undefined item is nothing.
+      for (const value of [...values, undefined, null]) {
+        expect(
+          () => encoded(ListsSchema, wrong({ [field]: [value] })),
+          `item ${String(value)}`,
+        ).toThrow(TypeError);
+      }
+      for (const value of ['text', 5, {}, new Map()])
+        expect(() => encoded(ListsSchema, wrong({ [field]: value }))).toThrow(TypeError);
+      for (const value of ['text', 5, new Map([['a', 1]])])
+        expect(() => encoded(MapValuesSchema, wrong({ [field]: value }))).toThrow(TypeError);
+    },
+  );
 
   test('messages of a wrong type throw', () => {
     for (const value of ['text', 5, true, [], 5n]) {
@@ -140,7 +252,9 @@ describe('writing', () => {
       expect(() => encoded(TreeSchema, wrong({ left: value }))).toThrow(TypeError);
       expect(() => encoded(TreeSchema, wrong({ children: [value] }))).toThrow(TypeError);
       expect(() => encoded(TreeSchema, wrong({ byName: { key: value } }))).toThrow(TypeError);
-      expect(() => encoded(OneofsSchema, wrong({ kind: { case: 'tree', value } }))).toThrow(TypeError);
+      expect(() => encoded(OneofsSchema, wrong({ kind: { case: 'tree', value } }))).toThrow(
+        TypeError,
+      );
       expect(() => encoded(WellKnownSchema, wrong({ json: value }))).toThrow(TypeError);
     }
     const message = wrong(create(TreeSchema));
@@ -161,14 +275,22 @@ describe('writing', () => {
       ['fixed64Field', '18446744073709551616'],
       ['boolField', 'yes'],
     ];
-    for (const [name, key] of wrongKeys) expect(() => encoded(MapKeysSchema, wrong({ [name]: { [key]: 'x' } })), name).toThrow(TypeError);
-    const odd = { int32Field: { '5abc': 'x', '0x10': 'y', '1.5': 'z' }, int64Field: { '0x10': 'x' } };
+    for (const [name, key] of wrongKeys)
+      expect(() => encoded(MapKeysSchema, wrong({ [name]: { [key]: 'x' } })), name).toThrow(
+        TypeError,
+      );
+    const odd = {
+      int32Field: { '5abc': 'x', '0x10': 'y', '1.5': 'z' },
+      int64Field: { '0x10': 'x' },
+    };
     expect(encoded(MapKeysSchema, wrong(odd))).toEqual(encodedByTheirs(MapKeysSchema, wrong(odd)));
   });
 
   test('a required field that is missing throws', () => {
     expect(() => encoded(RequiredParentSchema, {})).toThrow('required field not set');
-    expect(() => encoded(RequiredParentSchema, { always: {}, list: [wrong({})] })).toThrow('required field not set');
+    expect(() => encoded(RequiredParentSchema, { always: {}, list: [wrong({})] })).toThrow(
+      'required field not set',
+    );
     expect(encoded(RequiredParentSchema, { always: {} })).toHaveLength(2);
   });
 
@@ -180,7 +302,12 @@ describe('writing', () => {
 
   test('what every object has is no field', () => {
     expect(encoded(InheritedSchema, {})).toHaveLength(0);
-    const init = { hasOwnProperty: 5, isPrototypeOf: 'x', propertyIsEnumerable: 'y', toLocaleString: ['z'] };
+    const init = {
+      hasOwnProperty: 5,
+      isPrototypeOf: 'x',
+      propertyIsEnumerable: 'y',
+      toLocaleString: ['z'],
+    };
     const message = fromBinary(InheritedSchema, encoded(InheritedSchema, wrong(init)));
     expect({ ...message }).toEqual({ $typeName: 'getty.test.proto3.Inherited', ...init });
     expectSameDecoding(InheritedSchema, encoded(InheritedSchema, wrong(init)));
@@ -200,7 +327,8 @@ describe('reading', () => {
   test('cut off anywhere', () => {
     const bytes = toBinary(OrderSchema, order);
     let refused = 0;
-    for (let length = 0; length <= bytes.length; length++) if ('error' in expectSameDecoding(OrderSchema, bytes.subarray(0, length))) refused++;
+    for (let length = 0; length <= bytes.length; length++)
+      if ('error' in expectSameDecoding(OrderSchema, bytes.subarray(0, length))) refused++;
     expect(refused).toBeGreaterThan(50);
   });
 
@@ -215,9 +343,18 @@ describe('reading', () => {
       ]) {
         for (const count of [0, 1, 2, 3, 4, 5, 8, 9, 10, 11]) {
           for (const last of [0x00, 0x01, 0x7f]) {
-            expectSameDecoding(ScalarsSchema, Buffer.from([...tag, ...new Array(count).fill(0x80), last]));
-            expectSameDecoding(ScalarsSchema, Buffer.from([...tag, ...new Array(count).fill(0xff), last]));
-            expectSameDecoding(SmallSchema, Buffer.from([...tag, ...new Array(count).fill(0xff), last]));
+            expectSameDecoding(
+              ScalarsSchema,
+              Buffer.from([...tag, ...new Array(count).fill(0x80), last]),
+            );
+            expectSameDecoding(
+              ScalarsSchema,
+              Buffer.from([...tag, ...new Array(count).fill(0xff), last]),
+            );
+            expectSameDecoding(
+              SmallSchema,
+              Buffer.from([...tag, ...new Array(count).fill(0xff), last]),
+            );
           }
         }
       }
@@ -225,7 +362,15 @@ describe('reading', () => {
   });
 
   test('lengths beyond the end, of the message and of what it is in', () => {
-    for (const schema of [TreeSchema, ListsSchema, MapValuesSchema, GroupsSchema, WellKnownSchema, JsTypesSchema, OneofsSchema]) {
+    for (const schema of [
+      TreeSchema,
+      ListsSchema,
+      MapValuesSchema,
+      GroupsSchema,
+      WellKnownSchema,
+      JsTypesSchema,
+      OneofsSchema,
+    ]) {
       for (let tag = 1; tag < 256; tag++) {
         const tagged = tag > 127 ? [(tag & 127) | 128, tag >> 7] : [tag];
         for (const rest of [
@@ -246,7 +391,8 @@ describe('reading', () => {
     const nested = (count: number): Buffer => {
       let bytes = Buffer.alloc(0);
       for (let i = 1; i < count; i++) {
-        const length = bytes.length < 128 ? [bytes.length] : [(bytes.length & 127) | 128, bytes.length >> 7];
+        const length =
+          bytes.length < 128 ? [bytes.length] : [(bytes.length & 127) | 128, bytes.length >> 7];
         bytes = Buffer.concat([Buffer.from([0x12, ...length]), bytes]);
       }
       return bytes;
@@ -259,7 +405,8 @@ describe('reading', () => {
     expect(expectSameDecoding(TreeSchema, groups(99, [0x7b], [0x7c]))).toHaveProperty('value');
     expect(expectSameDecoding(TreeSchema, groups(100, [0x7b], [0x7c]))).toHaveProperty('error');
     // Many.again.many and so on: a message in each group.
-    for (const count of [48, 49, 50, 51]) expectSameDecoding(FeaturesSchema, groups(count, [0x53, 0x1b], [0x1c, 0x54]));
+    for (const count of [48, 49, 50, 51])
+      expectSameDecoding(FeaturesSchema, groups(count, [0x53, 0x1b], [0x1c, 0x54]));
   });
 
   test('invalid UTF-8 is refused where the schema says so, and a byte order mark is a character', () => {
@@ -280,7 +427,12 @@ describe('reading', () => {
       for (const padding of [0, 7, 30]) {
         const text = [...bytes, ...new Array(padding).fill(0x61)];
         for (const tag of [0x0a, 0x12, 0x2a, 0x32]) {
-          for (const schema of [SmallSchema, FeaturesSchema, Proto2ListsSchema, Proto2OptionalsSchema])
+          for (const schema of [
+            SmallSchema,
+            FeaturesSchema,
+            Proto2ListsSchema,
+            Proto2OptionalsSchema,
+          ])
             expectSameDecoding(schema, Buffer.from([tag, text.length, ...text]));
         }
       }
@@ -291,7 +443,9 @@ describe('reading', () => {
   test('many bytes are a view of a buffer that is mostly theirs, and of its type', () => {
     const buffer = Buffer.allocUnsafeSlow(5_003).fill(7);
     buffer.set([0x52, 0x88, 0x27], 0);
-    const { bytesField } = protobufCodec(ScalarsSchema).decode(buffer, 0, 5_003) as { bytesField: Uint8Array };
+    const { bytesField } = protobufCodec(ScalarsSchema).decode(buffer, 0, 5_003) as {
+      bytesField: Uint8Array;
+    };
     expect(bytesField).toStrictEqual(fromBinary(ScalarsSchema, buffer).bytesField);
     expect(bytesField.buffer).toBe(buffer.buffer);
   });
@@ -299,7 +453,11 @@ describe('reading', () => {
   test('few bytes do not keep the many others of their message', () => {
     const text = Buffer.alloc(100_000, 'x');
     const message = Buffer.concat([Buffer.from([0x52, 1, 9, 0x4a, 0xa0, 0x8d, 6]), text]);
-    const { bytesField, stringField } = protobufCodec(ScalarsSchema).decode(message, 0, message.length) as {
+    const { bytesField, stringField } = protobufCodec(ScalarsSchema).decode(
+      message,
+      0,
+      message.length,
+    ) as {
       bytesField: Uint8Array;
       stringField: string;
     };
@@ -311,7 +469,10 @@ describe('reading', () => {
   test('what a message keeps does not hold the large buffer that it came in', () => {
     const chunk = Buffer.allocUnsafeSlow(65_536);
     // Twice bytes, then field 1000 that the schema does not have, as a number, a text and a group.
-    const fields = [0x52, 1, 9, 0x52, 2, 1, 2, 0xc0, 0x3e, 5, 0xc2, 0x3e, 1, 0x61, 0xc3, 0x3e, 0x08, 1, 0xc4, 0x3e];
+    const fields = [
+      0x52, 1, 9, 0x52, 2, 1, 2, 0xc0, 0x3e, 5, 0xc2, 0x3e, 1, 0x61, 0xc3, 0x3e, 0x08, 1, 0xc4,
+      0x3e,
+    ];
     chunk.set(fields, 1_000);
     const message = protobufCodec(ScalarsSchema).decode(chunk, 1_000, 1_000 + fields.length) as {
       bytesField: Uint8Array;
@@ -334,7 +495,9 @@ describe('reading', () => {
       [0x80, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
     ]) {
       const { value } = expectSameDecoding(Proto2OptionalsSchema, Buffer.from(bytes));
-      expect(encoded(Proto2OptionalsSchema, wrong(value))).toEqual(encodedByTheirs(Proto2OptionalsSchema, wrong(value)));
+      expect(encoded(Proto2OptionalsSchema, wrong(value))).toEqual(
+        encodedByTheirs(Proto2OptionalsSchema, wrong(value)),
+      );
     }
   });
 
@@ -346,22 +509,32 @@ describe('reading', () => {
   });
 
   test('a key __proto__ is a key like any other, where protobuf-es loses it or sets a prototype', () => {
-    const entry = (tag: number[], value: number[]) => Buffer.from([...tag, 11 + value.length, 0x0a, 9, ...Buffer.from('__proto__'), ...value]);
+    const entry = (tag: number[], value: number[]) =>
+      Buffer.from([...tag, 11 + value.length, 0x0a, 9, ...Buffer.from('__proto__'), ...value]);
     const text = entry([0x4a], [0x12, 1, 0x61]);
     const small = entry([0x8a, 0x01], [0x12, 3, 0x0a, 1, 0x61]);
     const found = wrong(decoded(MapValuesSchema, Buffer.concat([text, small])));
     expect(Object.entries(found.stringField)).toEqual([['__proto__', 'a']]);
     expect(Object.entries(found.small)).toEqual([['__proto__', create(SmallSchema, { A: 'a' })]]);
-    for (const map of [found.stringField, found.small]) expect(Object.getPrototypeOf(map)).toBe(Object.prototype);
+    for (const map of [found.stringField, found.small])
+      expect(Object.getPrototypeOf(map)).toBe(Object.prototype);
     expect(encoded(MapValuesSchema, found).equals(Buffer.concat([text, small]))).toBe(true);
-    expect(encoded(MapValuesSchema, { stringField: found.stringField, small: JSON.parse('{"__proto__":{"A":"a"}}') })).toEqual(
-      encoded(MapValuesSchema, found),
-    );
+    expect(
+      encoded(MapValuesSchema, {
+        stringField: found.stringField,
+        small: JSON.parse('{"__proto__":{"A":"a"}}'),
+      }),
+    ).toEqual(encoded(MapValuesSchema, found));
   });
 });
 
 describe('descriptors', () => {
-  const field = (name: string, number: number, type: FieldDescriptorProto_Type, typeName?: string) => ({
+  const field = (
+    name: string,
+    number: number,
+    type: FieldDescriptorProto_Type,
+    typeName?: string,
+  ) => ({
     name,
     number,
     type,
@@ -387,10 +560,16 @@ describe('descriptors', () => {
         },
       ],
     };
-    const schema = createFileRegistry(create(FileDescriptorSetSchema, { file: [file] })).getMessage('M"; throw 1; //') as DescMessage;
+    const schema = createFileRegistry(create(FileDescriptorSetSchema, { file: [file] })).getMessage(
+      'M"; throw 1; //',
+    ) as DescMessage;
     expect(compiledOf(schema)).toBeDefined();
-    const init: Record<string, unknown> = { 'again"': {}, 'o"];throw1': { case: 'one"', value: 'x' } };
-    for (const { localName, fieldKind } of schema.fields) if (fieldKind === 'scalar' && localName !== 'one"') init[localName] = `of ${localName}`;
+    const init: Record<string, unknown> = {
+      'again"': {},
+      'o"];throw1': { case: 'one"', value: 'x' },
+    };
+    for (const { localName, fieldKind } of schema.fields)
+      if (fieldKind === 'scalar' && localName !== 'one"') init[localName] = `of ${localName}`;
     const theirs = encodedByTheirs(schema, wrong(init));
     expect(theirs.length).toBeGreaterThan(60);
     expect(encoded(schema, wrong(init))).toEqual(theirs);
@@ -399,9 +578,18 @@ describe('descriptors', () => {
 
   test('one with a field that cannot be a property is left to protobuf-es', () => {
     const member = { ...(SmallSchema.members[0] as object), localName: '__proto__' };
-    const schema = { ...SmallSchema, fields: [member], members: [member] } as unknown as DescMessage;
+    const schema = {
+      ...SmallSchema,
+      fields: [member],
+      members: [member],
+    } as unknown as DescMessage;
     expect(compiledOf(schema)).toBeUndefined();
-    expect(compiledOf({ ...TreeSchema, fields: [{ ...TreeSchema.fields[1], message: schema }] } as unknown as DescMessage)).toBeUndefined();
+    expect(
+      compiledOf({
+        ...TreeSchema,
+        fields: [{ ...TreeSchema.fields[1], message: schema }],
+      } as unknown as DescMessage),
+    ).toBeUndefined();
     expect(compiledOf(SmallSchema)).toBe(compiledOf(SmallSchema));
   });
 });
@@ -442,8 +630,15 @@ describe('as a body', () => {
       expect(status).toBe(0);
       return JSON.parse(stdout);
     };
-    const expected = { hex: '0a01781202c3a9', $typeName: 'TestRequest', fields: { A: 'x', B: 'é', C: '' } };
+    const expected = {
+      hex: '0a01781202c3a9',
+      $typeName: 'TestRequest',
+      fields: { A: 'x', B: 'é', C: '' },
+    };
     expect(run()).toEqual({ forbidden: false, ...expected });
-    expect(run('--disallow-code-generation-from-strings')).toEqual({ forbidden: true, ...expected });
+    expect(run('--disallow-code-generation-from-strings')).toEqual({
+      forbidden: true,
+      ...expected,
+    });
   });
 });
