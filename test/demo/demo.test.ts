@@ -152,7 +152,7 @@ describe('the demo', () => {
           server.url('/getty'),
         ]).ended;
         expect(errors).toBe('');
-        expect(out).toContain(`registry etcd://127.0.0.1:${server.port}/getty,`);
+        expect(out).toContain(`registry etcd://127.0.0.1:${server.port}/getty`);
         expect(out.trimEnd().split('\n').at(-1)).toMatch(/^calls=\d+ failed=0 /);
         expect(code).toBe(0);
         expect((await server.entries('/getty')).size).toBe(0);
