@@ -8,6 +8,21 @@ export interface AsyncContext {
    * by the next.
    */
   run<A, R>(fn: (argument: A) => R, self: unknown, argument: A): R;
+  /**
+   * Calls `fn` with `self` as `this`. Calls of run() within it cost less, and are as apart from
+   * each other as outside of it. For the messages of one chunk.
+   */
+  runAll(fn: () => void, self: object): void;
+}
+
+/**
+ * A listener may name the context in which its session reads. For a listener that calls each
+ * handler with run(), so that a chunk with many messages enters the context once.
+ */
+export const READ_CONTEXT = Symbol('readContext');
+
+export interface ReadsInContext {
+  readonly [READ_CONTEXT]?: AsyncContext | undefined;
 }
 
 const call = <R>(fn: () => R): R => fn();

@@ -19,6 +19,11 @@ class FrameContext implements AsyncContext {
   run<A, R>(fn: (argument: A) => R, self: unknown, argument: A): R {
     return this.#resource.runInAsyncScope(fn, self, argument);
   }
+
+  /** Each run() has to put the frame back anyway. */
+  runAll(fn: () => void, self: object): void {
+    fn.call(self);
+  }
 }
 
 /**
@@ -29,6 +34,8 @@ class ResourceContext implements AsyncContext {
   readonly #base = makeResource();
   /** Undefined once a store was set. */
   #shared: AsyncResource | undefined;
+  /** The code that runs now was called by runAll() in the shared resource. */
+  #isInShared = false;
 
   constructor() {
     const shared = makeResource();
@@ -40,13 +47,28 @@ class ResourceContext implements AsyncContext {
     if (Object.getOwnPropertySymbols(shared).length > 2) return;
     watchers.set(shared, () => {
       this.#shared = undefined;
+      this.#isInShared = false;
     });
     this.#shared = Object.setPrototypeOf(shared, watch) as AsyncResource;
   }
 
   run<A, R>(fn: (argument: A) => R, self: unknown, argument: A): R {
+    if (this.#isInShared) return fn.call(self, argument);
     const resource = this.#shared ?? this.#base.runInAsyncScope(makeResource);
     return runInAsyncScope.call(resource, fn as never, self, argument as never) as R;
+  }
+
+  runAll(fn: () => void, self: object): void {
+    const shared = this.#shared;
+    if (shared === undefined) return fn.call(self);
+    const wasInShared = this.#isInShared;
+    this.#isInShared = true;
+    try {
+      runInAsyncScope.call(shared, fn as never, self);
+    } finally {
+      // A store that was set meanwhile is in the shared resource: nothing runs there any more.
+      this.#isInShared = wasInShared && this.#shared !== undefined;
+    }
   }
 }
 

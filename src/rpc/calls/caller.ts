@@ -174,59 +174,32 @@ export class Caller implements HeaderOnlyAnswers {
 
   /** Send one call, past all interceptors, and wait for its answer. Rejects with an RpcError. */
   send(call: Call): Promise<unknown> {
-    const { session, dialect, usable, peer } = this.#owner;
-    if (session === undefined || !usable) {
-      const why = `the session with ${peer} is ${this.#owner.closed ? 'closed' : 'going away'}`;
-      return this.#refuse(call, new RpcError('UNAVAILABLE', why, { unsent: true }));
-    }
+    const owner = this.#owner;
+    const { session } = owner;
+    if (session === undefined || !owner.usable) return this.#refuse(call, this.#unusable());
     const signal = signalInUse(call);
-    if (signal?.aborted) return this.#refuse(call, cancelled(call, true));
-    if (this.#setup.isCompressed && dialect.extended === undefined)
-      return this.#sendAfterFirstAnswer(call);
-    // A call that took its time to get here; most are made in this very turn.
-    if (call.deadline !== undefined && call.deadline - now() <= (call.timeout ?? 0) - 1)
-      return this.#sendInTime(call);
-    const extended = dialect.extended === true;
-    if (this.#setup.side === 'server' && !extended)
-      return this.#sendWhenKnown(call, 'calls from a server to its client');
-    const { kind } = call.method;
-    const streaming = streams(kind);
-    if (streaming && session.lossy) {
-      return this.#refuse(
-        call,
-        new RpcError(
-          'FAILED_PRECONDITION',
-          `${peer} is reached over datagrams, which streams cannot`,
-          { unsent: true },
-        ),
-      );
+    if (signal?.aborted === true) return this.#refuse(call, cancelled(call, true));
+    const { extended } = owner.dialect;
+    if (extended !== true) {
+      const later = this.#sendOnceKnown(call, session.lossy);
+      if (later !== undefined) return later;
     }
-    if (streaming && !extended) return this.#sendWhenKnown(call, 'streams');
-    const outgoing = streaming
+    // A call that took its time to get here; most are made in this very turn.
+    const { deadline } = call;
+    if (deadline !== undefined && deadline - now() <= (call.timeout ?? 0) - 1)
+      return this.#sendInTime(call);
+    const { kind } = call.method;
+    const isStream = streams(kind);
+    if (isStream && session.lossy) return this.#refuse(call, this.#noStreams());
+    const outgoing = isStream
       ? new OutgoingStream(call, this.#streams, this.#count)
-      : new OutgoingCall(call, dialect.extended, this.#count);
+      : new OutgoingCall(call, extended, this.#count);
     try {
-      if (streaming) checkStreamInput(call);
-      if (kind === 'oneway') outgoing.number(this.#pending);
-      else {
-        if (call.timeout !== undefined)
-          outgoing.deadline = call.deadline ?? instantFor(call.timeout) + call.timeout;
-        this.#wait(outgoing, call.method.idempotent);
-        if (kind === 'noReply' && !extended) this.#rememberNoReply(outgoing.sequenceLow);
-      }
+      if (kind === 'unary') this.#await(outgoing);
+      else this.#number(outgoing);
       session.write(outgoing);
     } catch (error) {
-      this.#pending.take(outgoing.sequenceLow, outgoing.sequenceHigh);
-      if (outgoing.bodyLength > LARGEST_PLAIN_BODY && !extended) {
-        return this.#sendWhenKnown(
-          call,
-          `bodies over ${LARGEST_PLAIN_BODY} bytes (this one has ${outgoing.bodyLength})`,
-        );
-      }
-      return this.#refuse(
-        call,
-        unsendable(error, `${call.method.service}.${call.method.name}`, true),
-      );
+      return this.#notSent(outgoing, error);
     }
     this.#begin(call);
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
@@ -234,8 +207,71 @@ export class Caller implements HeaderOnlyAnswers {
       outgoing.count();
       outgoing.resolve(undefined);
     } else if (signal !== undefined) this.#followSignal(outgoing, signal);
-    if (outgoing instanceof OutgoingStream) outgoing.begin();
+    if (isStream) (outgoing as OutgoingStream).begin();
     return outgoing.promise;
+  }
+
+  #unusable(): RpcError {
+    const { peer, closed } = this.#owner;
+    return new RpcError(
+      'UNAVAILABLE',
+      `the session with ${peer} is ${closed ? 'closed' : 'going away'}`,
+      { unsent: true },
+    );
+  }
+
+  #noStreams(): RpcError {
+    return new RpcError(
+      'FAILED_PRECONDITION',
+      `${this.#owner.peer} is reached over datagrams, which streams cannot`,
+      { unsent: true },
+    );
+  }
+
+  /**
+   * Where the peer's extensions are unknown or missing: sends calls that need them later, or
+   * rejects. Undefined: the call needs none.
+   */
+  #sendOnceKnown(call: Call, isLossy: boolean): Promise<unknown> | undefined {
+    if (this.#setup.isCompressed && this.#owner.dialect.extended === undefined)
+      return this.#sendAfterFirstAnswer(call);
+    if (this.#setup.side === 'server')
+      return this.#sendWhenKnown(call, 'calls from a server to its client');
+    if (streams(call.method.kind) && !isLossy) return this.#sendWhenKnown(call, 'streams');
+    return undefined;
+  }
+
+  /** Gives a sequence to a unary call or a stream, and keeps it until its answer comes. */
+  #await(outgoing: OutgoingCall): void {
+    const { call } = outgoing;
+    if (call.timeout !== undefined)
+      outgoing.deadline = call.deadline ?? instantFor(call.timeout) + call.timeout;
+    this.#wait(outgoing, call.method.idempotent);
+  }
+
+  /** Gives a sequence to a call that is not unary. Throws what is wrong with its input. */
+  #number(outgoing: OutgoingCall): void {
+    const { call } = outgoing;
+    const { kind } = call.method;
+    if (kind === 'oneway') return outgoing.number(this.#pending);
+    if (kind !== 'noReply') checkStreamInput(call);
+    this.#await(outgoing);
+    if (kind === 'noReply' && this.#owner.dialect.extended !== true)
+      this.#rememberNoReply(outgoing.sequenceLow);
+  }
+
+  #notSent(outgoing: OutgoingCall, error: unknown): Promise<unknown> {
+    const { call, bodyLength } = outgoing;
+    this.#pending.take(outgoing.sequenceLow, outgoing.sequenceHigh);
+    if (bodyLength > LARGEST_PLAIN_BODY && this.#owner.dialect.extended !== true)
+      return this.#sendWhenKnown(
+        call,
+        `bodies over ${LARGEST_PLAIN_BODY} bytes (this one has ${bodyLength})`,
+      );
+    return this.#refuse(
+      call,
+      unsendable(error, `${call.method.service}.${call.method.name}`, true),
+    );
   }
 
   #sendInTime(call: Call): Promise<unknown> {
@@ -345,6 +381,11 @@ export class Caller implements HeaderOnlyAnswers {
     if (this.#noReplies.size >= MAX_NO_REPLIES)
       for (const oldest of this.#noReplies) if (this.#noReplies.delete(oldest)) break;
     this.#noReplies.add(sequenceLow);
+  }
+
+  /** Part of HeaderOnlyAnswers. */
+  get mayBeHeaderOnly(): boolean {
+    return this.#noReplies !== undefined;
   }
 
   /** Part of HeaderOnlyAnswers. The call may have timed out meanwhile. */

@@ -2,6 +2,7 @@
  * One session as rpc sees it: both sides may call and serve. It is the session's listener and
  * codec; calls are its Caller's, requests its Responder's, and what concerns both is its own.
  */
+import { type AsyncContext, READ_CONTEXT } from '../../core/async-context.js';
 import { codeOf, type GettyError } from '../../core/errors.js';
 import { atMost } from '../../core/timers.js';
 import type { ByteReader } from '../../transport/buffers/byte-reader.js';
@@ -74,6 +75,8 @@ export class RpcChannel
   readonly certificate: PeerCertificate | undefined;
   readonly request: WebSocketRequest | undefined;
   readonly invoke: Invoke;
+  /** A client has few handlers, if any: to enter the context for each chunk costs it more. */
+  readonly [READ_CONTEXT]: AsyncContext | undefined;
   readonly dialect = new Dialect();
   session: RpcSession | undefined;
   recent: RecentRequests | undefined;
@@ -100,6 +103,7 @@ export class RpcChannel
     this.certificate = certificate;
     this.request = request;
     this.#setup = setup;
+    this[READ_CONTEXT] = setup.side === 'server' ? setup.asyncContext : undefined;
     this.#caller = new Caller(setup, this, this.#made);
     this.#responder = new Responder(setup, this, this.#served);
     this.invoke = setup.wrap((call) => this.send(call));
@@ -251,7 +255,8 @@ export class RpcChannel
       if (command === COMMAND.request) this.#responder.onRequest(frame);
       else this.#responder.onHeartbeat(frame);
     }
-    frame.release();
+    // Others overwrite what this one holds.
+    if (frame.isLast) frame.release();
   }
 
   /** What only extended peers say. */
@@ -270,6 +275,8 @@ export class RpcChannel
   }
 
   onClose(): void {
+    // The session may have ended inside a chunk, and a handler may keep this channel.
+    this.#frame.release();
     this.#caller.close();
     this.#responder.abortAll();
     this.recent?.forgetAll();

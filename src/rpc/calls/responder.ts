@@ -87,6 +87,8 @@ export class Responder {
   readonly #setup: ResponderSetup;
   /** Finite, so that decoders can count what they have made. */
   readonly #maxDecodedObjects: number;
+  /** Half of maxPendingBytes; an integer, because a double that is passed on costs an object. */
+  readonly #halfPendingBytes: number;
   readonly #channel: ResponderOwner;
   readonly #reply = new Reply();
   readonly #tally: Tally;
@@ -95,6 +97,9 @@ export class Responder {
     this.#tally = tally;
     this.#setup = setup;
     this.#maxDecodedObjects = Math.min(setup.maxDecodedObjects, Number.MAX_SAFE_INTEGER);
+    this.#halfPendingBytes = Math.floor(
+      Math.min(setup.maxPendingBytes, Number.MAX_SAFE_INTEGER) / 2,
+    );
     this.#channel = channel;
     this.#streamMemory = new StreamMemory(setup.maxStreamBytes);
   }
@@ -136,7 +141,7 @@ export class Responder {
       if (input === undefined) {
         decoded.objects = UNKNOWN;
         input = decodeInput(method, codec, frame, this.#maxDecodedObjects);
-        bytes += objectBytesOf(frame, codec, this.#setup.maxPendingBytes / 2 - this.places.bytes);
+        bytes += objectBytesOf(frame, codec, this.#halfPendingBytes - this.places.bytes);
         this.#checkBytes(bytes);
       }
       context = new ServerCall(
@@ -172,11 +177,7 @@ export class Responder {
     const places = this.places;
     const { maxPendingCalls } = this.#setup;
     if (places.calls >= maxPendingCalls) {
-      throw new RpcError(
-        'RESOURCE_EXHAUSTED',
-        `${places.calls} calls of this session are being handled; maxPendingCalls is ${maxPendingCalls}`,
-        REFUSED,
-      );
+      throw noPlace(`${places.calls} calls`, `maxPendingCalls is ${maxPendingCalls}`);
     }
     this.#checkBytes(bytes);
   }
@@ -184,14 +185,8 @@ export class Responder {
   #checkBytes(bytes: number): void {
     const { places } = this;
     const { maxPendingBytes } = this.#setup;
-    if (places.bytes + bytes > maxPendingBytes && places.bytes > 0) {
-      const what = `${places.bytes} bytes of requests of this session are being handled`;
-      throw new RpcError(
-        'RESOURCE_EXHAUSTED',
-        `${what}; maxPendingBytes is ${maxPendingBytes}`,
-        REFUSED,
-      );
-    }
+    if (places.bytes + bytes > maxPendingBytes && places.bytes > 0)
+      throw noPlace(`${places.bytes} bytes of requests`, `maxPendingBytes is ${maxPendingBytes}`);
   }
 
   /**
@@ -513,6 +508,14 @@ export class Responder {
       `a oneway call failed: ${error.message}`,
     );
   }
+}
+
+function noPlace(what: string, limit: string): RpcError {
+  return new RpcError(
+    'RESOURCE_EXHAUSTED',
+    `${what} of this session are being handled; ${limit}`,
+    REFUSED,
+  );
 }
 
 /** The number of a credit. */

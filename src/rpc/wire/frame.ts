@@ -68,6 +68,8 @@ export class Frame {
   headEnd = 0;
   bodyStart = 0;
   bodyEnd = 0;
+  /** No byte has come after it. */
+  isLast = false;
 
   /** Keep no bytes of the package, once it is handled: the next one may come late or never. */
   release(): void {
@@ -77,6 +79,8 @@ export class Frame {
 
 /** Knows which answers of a Go server announce bytes that do not follow. */
 export interface HeaderOnlyAnswers {
+  /** False: isHeaderOnly() would answer false, and need not be asked. */
+  readonly mayBeHeaderOnly: boolean;
   /**
    * Whether the answer with these numbers ends with its header. It is asked once for each answer.
    */
@@ -111,7 +115,8 @@ export function readFrame(
   if (
     command === COMMAND.response &&
     length > 0 &&
-    answers?.isHeaderOnly(readInt16(bytes, position + 6), readInt32(bytes, position + 8))
+    answers?.mayBeHeaderOnly === true &&
+    answers.isHeaderOnly(readInt16(bytes, position + 6), readInt32(bytes, position + 8))
   )
     length = 0;
   // The answer to a call that wants no reply has no sections.
@@ -151,6 +156,7 @@ export function readFrame(
     frame.bodyEnd = position + total;
   }
   input.skip(total);
+  frame.isLast = available === total;
   return true;
 }
 

@@ -3,6 +3,7 @@
  * listener wants them.
  */
 
+import { type AsyncContext, READ_CONTEXT, type ReadsInContext } from '../../core/async-context.js';
 import type { Bytes } from '../../core/bytes.js';
 import { promiseOf, refusePromise, settle } from '../../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError } from '../../core/errors.js';
@@ -61,6 +62,7 @@ export class Inbox<In, Out> {
   #waitsForTurn = false;
   #reading = false;
   readonly #lossy: boolean;
+  readonly #context: AsyncContext | undefined;
   #ended = false;
   /** The session knows of the end. */
   #endDelivered = false;
@@ -82,6 +84,7 @@ export class Inbox<In, Out> {
     this.#connection = connection;
     this.#lossy = connection.lossy === true;
     this.#setup = setup;
+    this.#context = (setup.listener as ReadsInContext)[READ_CONTEXT];
   }
 
   /** onOpen takes its time. */
@@ -194,13 +197,18 @@ export class Inbox<In, Out> {
       return this.#waitForRoom(taskPool);
     this.#reading = true;
     try {
-      if (this.#whole !== undefined) this.#readWaiting(this.#whole);
-      else if (this.#input !== undefined) this.#readStream(this.#input);
+      if (this.#context === undefined) this.#readAll();
+      else this.#context.runAll(this.#readAll, this);
     } finally {
       this.#reading = false;
     }
     this.#input?.release();
     if (this.#ended) this.#afterEnd();
+  }
+
+  #readAll(): void {
+    if (this.#whole !== undefined) this.#readWaiting(this.#whole);
+    else if (this.#input !== undefined) this.#readStream(this.#input);
   }
 
   #readStream(input: ByteReader): void {
