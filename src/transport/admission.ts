@@ -6,8 +6,8 @@ import { notify } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { faultError } from '../core/guard.js';
 import { warn } from '../core/warning.js';
-import { RefusedError } from './refused-error.js';
-import type { Peer, RefusalReason, ServerOptions } from './types.js';
+import { type RefusalReason, RefusedError } from './refused-error.js';
+import type { Admission, Peer, ServerOptions } from './types.js';
 
 /**
  * As many handshakes may be under way when all sessions are open: a WebSocket request that comes
@@ -19,7 +19,7 @@ const BETWEEN_WARNINGS = 60_000;
 
 type Limits = Pick<ServerOptions, 'maxSessions' | 'maxSessionsPerAddress' | 'onRefused'>;
 
-export class Admission {
+export class AdmissionControl implements Admission {
   readonly #refusals: Record<RefusalReason, number> = {
     tls: 0,
     timeout: 0,

@@ -2,7 +2,23 @@
 
 import { GettyError } from '../core/errors.js';
 import { badOption } from '../core/options.js';
-import type { RefusalReason } from './types.js';
+
+/**
+ * Why a server refused a peer. `tls`: the TLS handshake failed. `timeout`: no whole handshake
+ * within handshakeTimeout. `request`: not an upgrade request, or a wrong one. `path`: no server at
+ * this path. `host`, `origin`: see WebSocketOptions. `setup`: the setup function threw, or returned
+ * a wrong setup. `limit`: maxSessions or maxSessionsPerAddress. `fault`: a fault of this package.
+ */
+export type RefusalReason =
+  | 'tls'
+  | 'timeout'
+  | 'request'
+  | 'path'
+  | 'host'
+  | 'origin'
+  | 'setup'
+  | 'limit'
+  | 'fault';
 
 /**
  * Throw it in a setup function to refuse a session and to choose the HTTP status with which a

@@ -3,7 +3,7 @@ import { type GettyError, gettyError } from '../core/errors.js';
 import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { type Address, parseAddress } from './address.js';
-import { Admission } from './admission.js';
+import { AdmissionControl } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
@@ -33,7 +33,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   #listener: Listener | undefined;
   #stopped: Promise<void> | undefined;
   #scheme = '';
-  #admission = new Admission({}, () => this.address);
+  #admission = new AdmissionControl({}, () => this.address);
   /** For writeTo(), where peers can be reached. */
   readonly #sessionOf = new WeakMap<Connection, StreamSession<In, Out>>();
 
@@ -48,7 +48,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   ): Promise<this> {
     this.#scheme = address.scheme;
     const { maxSessions = transport.maxSessions } = options;
-    this.#admission = new Admission({ ...options, maxSessions }, () => this.address);
+    this.#admission = new AdmissionControl({ ...options, maxSessions }, () => this.address);
     this.#listener = await transport.listen(
       address,
       { ...options, admission: this.#admission },

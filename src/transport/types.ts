@@ -6,11 +6,12 @@
 import type { Bytes } from '../core/bytes.js';
 import type { GettyError } from '../core/errors.js';
 import type { Address } from './address.js';
-import type { Admission } from './admission.js';
 import type { ByteReader } from './buffers/byte-reader.js';
 import type { ByteWriter } from './buffers/byte-writer.js';
-import type { RefusedError } from './refused-error.js';
+import type { RefusalReason, RefusedError } from './refused-error.js';
 import type { TaskPool } from './session/task-pool.js';
+
+export type { RefusalReason } from './refused-error.js';
 
 /** Turns bytes into messages and back. One object may serve many sessions if it keeps no state. */
 export interface Codec<In, Out = In> {
@@ -355,23 +356,6 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
    */
   writeTo(message: Out, peer: string): boolean;
 }
-
-/**
- * Why a server refused a peer. `tls`: the TLS handshake failed. `timeout`: no whole handshake
- * within handshakeTimeout. `request`: not an upgrade request, or a wrong one. `path`: no server at
- * this path. `host`, `origin`: see WebSocketOptions. `setup`: the setup function threw, or returned
- * a wrong setup. `limit`: maxSessions or maxSessionsPerAddress. `fault`: a fault of this package.
- */
-export type RefusalReason =
-  | 'tls'
-  | 'timeout'
-  | 'request'
-  | 'path'
-  | 'host'
-  | 'origin'
-  | 'setup'
-  | 'limit'
-  | 'fault';
 
 export interface ServerOptions {
   /**
@@ -757,6 +741,28 @@ export interface Transport {
   ): Promise<Listener>;
   /** Rejects with CONNECT_FAILED and the reason as its cause, or with BAD_OPTION. */
   dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection>;
+}
+
+/** How a transport asks and tells its server about peers that have no session yet. */
+export interface Admission {
+  /**
+   * The error with which to refuse a connection before its handshake, or undefined. Sessions and
+   * handshakes count together.
+   */
+  handshakeLimit(peer: Peer): RefusedError | undefined;
+  /** A handshake has begun (1) or ended (-1). */
+  countHandshake(peer: Peer, change: 1 | -1): void;
+  /**
+   * A session has begun (1) or ended (-1). For what keeps the place of a session that is over, such
+   * as a socket that is still open.
+   */
+  countSession(peer: Peer, change: 1 | -1): void;
+  /** The transport has refused the peer. */
+  refused(peer: Peer, error: RefusedError): void;
+  /** Handling what the peer sent threw `error`. The transport closes the connection. */
+  fault(peer: Peer, error: unknown): void;
+  /** Warns the process, at most once a minute for each code. */
+  warnSometimes(error: GettyError): void;
 }
 
 /** ServerOptions with their defaults, and the server's own count of its peers. */

@@ -4,7 +4,7 @@
  */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseAddress } from '../../src/transport/address.js';
-import { Admission } from '../../src/transport/admission.js';
+import { AdmissionControl } from '../../src/transport/admission.js';
 import { CLIENT_DEFAULTS } from '../../src/transport/client.js';
 import type { ServerOptions } from '../../src/transport/index.js';
 import { SERVER_DEFAULTS } from '../../src/transport/server.js';
@@ -41,7 +41,7 @@ async function listening(scheme: string, accept: (connection: Connection) => voi
   const transport = transports[scheme] as Transport;
   const options: ServerOptions & typeof SERVER_DEFAULTS = { ...SERVER_DEFAULTS, tls: SERVER_TLS };
   const refusals = new Inbox<string>('a refusal');
-  const admission = new Admission(
+  const admission = new AdmissionControl(
     { onRefused: (_, { message }) => refusals.push(message) },
     () => 'here',
   );

@@ -6,9 +6,8 @@ import type { Server as NodeServer, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { messageOf } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
-import type { Admission } from '../admission.js';
 import { RefusedError } from '../refused-error.js';
-import type { Peer } from '../types.js';
+import type { Admission, Peer } from '../types.js';
 import { guardedOpen } from './socket.js';
 import { SocketPeer } from './tcp.js';
 

@@ -6,9 +6,15 @@ import { faultError, guard } from '../../core/guard.js';
 import { followSignal } from '../../core/signals.js';
 import { warn } from '../../core/warning.js';
 import type { Address } from '../address.js';
-import type { Admission } from '../admission.js';
 import { beginEvent, endEvent } from '../session/flush-scheduler.js';
-import type { Connection, ConnectionEvents, Listener, Peer, PeerCertificate } from '../types.js';
+import type {
+  Admission,
+  Connection,
+  ConnectionEvents,
+  Listener,
+  Peer,
+  PeerCertificate,
+} from '../types.js';
 
 const KEEP_ALIVE_DELAY = 60_000;
 /** An error that nobody listens to would end the process. The socket remembers it. */

@@ -5,8 +5,7 @@ import { networkInterfaces } from 'node:os';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guard } from '../../core/guard.js';
 import { type Address, formatAddress, withoutZone } from '../address.js';
-import type { Admission } from '../admission.js';
-import type { Connection, Listener } from '../types.js';
+import type { Admission, Connection, Listener } from '../types.js';
 import { UdpConnection } from './udp-connection.js';
 import type { ResolvedUdpOptions } from './udp-options.js';
 

@@ -17,7 +17,6 @@ import { gettyError, messageOf } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
 import { followSignal } from '../../core/signals.js';
 import { type Address, type Credentials, formatAddress, withoutZone } from '../address.js';
-import type { Admission } from '../admission.js';
 import { defaultMaxSessions } from '../descriptors.js';
 import { RefusedError } from '../refused-error.js';
 import { type Handshake, HandshakeTracker } from '../stream/handshake-tracker.js';
@@ -31,6 +30,7 @@ import {
   tlsServerOptions,
 } from '../stream/tls.js';
 import type {
+  Admission,
   ClientOptions,
   Connection,
   ConnectionEvents,
