@@ -8,16 +8,18 @@ export interface AsyncContext {
    * by the next.
    */
   run<A, R>(fn: (argument: A) => R, self: unknown, argument: A): R;
-  /**
-   * Calls `fn` with `self` as `this`. Calls of run() within it cost less, and are as apart from
-   * each other as outside of it. For the messages of one chunk.
-   */
+  /** Calls `fn` with `self` as `this` for the messages of one chunk; see `isEntered`. */
   runAll(fn: () => void, self: object): void;
+  /**
+   * The code that runs now was called by runAll(), and no store was set since: what it calls runs
+   * in this context, as by run().
+   */
+  readonly isEntered: boolean;
 }
 
 /**
- * A listener may name the context in which its session reads. For a listener that calls each
- * handler with run(), so that a chunk with many messages enters the context once.
+ * A listener may name the context in which its session reads a stream. While `isEntered`, the
+ * listener calls handlers without run(): a chunk with many messages enters the context once.
  */
 export const READ_CONTEXT = Symbol('readContext');
 

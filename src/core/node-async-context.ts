@@ -14,6 +14,7 @@ export function captureAsyncContext(): AsyncContext {
 }
 
 class FrameContext implements AsyncContext {
+  readonly isEntered = false;
   readonly #resource = new AsyncResource('GETTY');
 
   run<A, R>(fn: (argument: A) => R, self: unknown, argument: A): R {
@@ -34,8 +35,7 @@ class ResourceContext implements AsyncContext {
   readonly #base = makeResource();
   /** Undefined once a store was set. */
   #shared: AsyncResource | undefined;
-  /** The code that runs now was called by runAll() in the shared resource. */
-  #isInShared = false;
+  isEntered = false;
 
   constructor() {
     const shared = makeResource();
@@ -47,13 +47,12 @@ class ResourceContext implements AsyncContext {
     if (Object.getOwnPropertySymbols(shared).length > 2) return;
     watchers.set(shared, () => {
       this.#shared = undefined;
-      this.#isInShared = false;
+      this.isEntered = false;
     });
     this.#shared = Object.setPrototypeOf(shared, watch) as AsyncResource;
   }
 
   run<A, R>(fn: (argument: A) => R, self: unknown, argument: A): R {
-    if (this.#isInShared) return fn.call(self, argument);
     const resource = this.#shared ?? this.#base.runInAsyncScope(makeResource);
     return runInAsyncScope.call(resource, fn as never, self, argument as never) as R;
   }
@@ -61,13 +60,13 @@ class ResourceContext implements AsyncContext {
   runAll(fn: () => void, self: object): void {
     const shared = this.#shared;
     if (shared === undefined) return fn.call(self);
-    const wasInShared = this.#isInShared;
-    this.#isInShared = true;
+    const wasEntered = this.isEntered;
+    this.isEntered = true;
     try {
       runInAsyncScope.call(shared, fn as never, self);
     } finally {
       // A store that was set meanwhile is in the shared resource: nothing runs there any more.
-      this.#isInShared = wasInShared && this.#shared !== undefined;
+      this.isEntered = wasEntered && this.#shared !== undefined;
     }
   }
 }

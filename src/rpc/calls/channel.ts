@@ -39,6 +39,7 @@ import { RecentRequests } from './datagram-retries.js';
 import type { Outgoing } from './outgoing.js';
 import { Dialect } from './peer-capabilities.js';
 import { Responder, type ResponderOwner, type ResponderSetup } from './responder.js';
+import type { ServerCall } from './server-call.js';
 
 /** What all channels of a client or server share. */
 export interface ChannelSetup extends CallerSetup, ResponderSetup {
@@ -48,6 +49,9 @@ export interface ChannelSetup extends CallerSetup, ResponderSetup {
   readonly wrap: (invoke: Invoke) => Invoke;
   /** Aborts when this side begins to close. */
   readonly draining: AbortSignal;
+  /** Where handlers run; undefined where the platform has no async contexts. */
+  readonly asyncContext: AsyncContext | undefined;
+  readonly inheritContext: boolean;
   /** The channel opened, is going away, or closed. */
   changed(channel: RpcChannel): void;
 }
@@ -252,11 +256,30 @@ export class RpcChannel
     } else if (command >= COMMAND.item) this.#onExtension(frame);
     else {
       this.dialect.learn(frame.serviceId === EXTENDED_REQUEST);
-      if (command === COMMAND.request) this.#responder.onRequest(frame);
-      else this.#responder.onHeartbeat(frame);
+      if (command === COMMAND.request) {
+        const call = this.#responder.accept(frame);
+        if (call !== undefined) {
+          if (this.#isInHandlerContext) this.#responder.handle(call);
+          else this.#handleInContext(call);
+        }
+      } else this.#responder.onHeartbeat(frame);
     }
     // Others overwrite what this one holds.
     if (frame.isLast) frame.release();
+  }
+
+  /** Handlers may be called here and now: they run in the right async context. */
+  get #isInHandlerContext(): boolean {
+    const { asyncContext, inheritContext } = this.#setup;
+    return !inheritContext && (asyncContext === undefined || asyncContext.isEntered);
+  }
+
+  #handleInContext(call: ServerCall): void {
+    const { asyncContext, inheritContext } = this.#setup;
+    const responder = this.#responder;
+    const handle = inheritContext ? responder.handleInherited : responder.handle;
+    if (asyncContext === undefined) handle.call(responder, call);
+    else asyncContext.run(handle, responder, call);
   }
 
   /** What only extended peers say. */

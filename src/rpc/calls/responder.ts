@@ -2,7 +2,6 @@
  * The serving half of a channel: requests become calls of handlers, and what handlers answer
  * becomes replies.
  */
-import type { AsyncContext } from '../../core/async-context.js';
 import { readUint32 } from '../../core/bytes.js';
 import { promiseOf } from '../../core/callbacks.js';
 import { codeOf, messageOf } from '../../core/errors.js';
@@ -43,9 +42,6 @@ export interface ResponderSetup {
   readonly served: Meters;
   /** Runs a handler; undefined where no interceptor stands before it. */
   readonly handle: Invoke | undefined;
-  /** Where handlers run; undefined where the platform has no async contexts. */
-  readonly asyncContext: AsyncContext | undefined;
-  readonly inheritContext: boolean;
 }
 
 /** The channel, as its responder sees it. */
@@ -110,13 +106,14 @@ export class Responder {
     this.#channel.sendReply(reply);
   }
 
-  onRequest(frame: Frame): void {
+  /** The call of a request; undefined when it has been refused, or was answered before. */
+  accept(frame: Frame): ServerCall | undefined {
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
     const { recent } = this.#channel;
     if (recent !== undefined) {
       const before = recent.find(frame);
       if (before?.answer !== undefined) this.#channel.sendAgain(before.answer);
-      if (before !== undefined) return;
+      if (before !== undefined) return undefined;
     }
     const codec: CodecName = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
     let context: ServerCall;
@@ -160,13 +157,10 @@ export class Responder {
       const refusal = RpcError.from(error);
       this.#countRefusal(method, refusal, frame);
       this.#refuse(frame, codec, callType, refusal);
-      return;
+      return undefined;
     }
     this.#tally.started++;
-    const { asyncContext, inheritContext } = this.#setup;
-    const handle = inheritContext ? this.#handleInherited : this.#handle;
-    if (asyncContext === undefined) handle.call(this, context);
-    else asyncContext.run(handle, this, context);
+    return context;
   }
 
   /**
@@ -190,14 +184,15 @@ export class Responder {
   }
 
   /**
-   * Apart from #handle(), which must not pay for the closure: a parameter that a closure uses costs
-   * an object in each call.
+   * As handle(), where calls of the handler inherit from `context`. Not in handle(): a parameter
+   * that a closure uses costs an object in each call.
    */
-  #handleInherited(context: ServerCall): void {
-    handling(context, () => this.#handle(context));
+  handleInherited(context: ServerCall): void {
+    handling(context, () => this.handle(context));
   }
 
-  #handle(context: ServerCall): void {
+  /** Calls the handler. Never throws. */
+  handle(context: ServerCall): void {
     if (context.stream?.writer !== undefined)
       return this.#serveReplies(context, context.stream.writer);
     const { handle } = this.#setup;

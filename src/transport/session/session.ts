@@ -1,5 +1,6 @@
 /** A session: one codec and one listener over one connection. It alone calls the connection. */
 
+import { type AsyncContext, READ_CONTEXT, type ReadsInContext } from '../../core/async-context.js';
 import type { Bytes } from '../../core/bytes.js';
 import { notify, notifyOrWarn, promiseOf } from '../../core/callbacks.js';
 import { asGettyError, type GettyError, gettyError, messageOf } from '../../core/errors.js';
@@ -19,9 +20,10 @@ import type {
   SessionStats,
 } from '../types.js';
 import { now } from './flush-scheduler.js';
-import { Inbox, type InboxOwner } from './inbound.js';
+import type { ReadingSession } from './message-delivery.js';
 import { Outbox } from './outbound.js';
 import type { ResolvedSetup } from './session-options.js';
+import { SessionReader } from './session-reader.js';
 import { addTick, lastWake, removeTick, type Tickable } from './timer-wheel.js';
 
 /** What a session needs of the server or client that made it. */
@@ -37,7 +39,7 @@ const ORIGIN = Math.round(performance.timeOrigin);
 
 let lastId = 0;
 
-export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEvents, Tickable {
+export class StreamSession<In, Out> implements ReadingSession<In, Out>, ConnectionEvents, Tickable {
   readonly id = ++lastId;
   /** When the peer was last heard, by now(); whole, for a number that is not costs an object. */
   #heard = Math.floor(now());
@@ -45,7 +47,8 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   readonly #connection: Connection;
   readonly #setup: ResolvedSetup<In, Out>;
   /** Made when something comes or has to wait: many sessions only keep a connection. */
-  #inbox: Inbox<In, Out> | undefined;
+  #reader: SessionReader<In, Out> | undefined;
+  readonly #readContext: AsyncContext | undefined;
   /** Made by the first write: many sessions only listen. */
   #outbox: Outbox<In, Out> | undefined;
   #state: State = 'open';
@@ -69,6 +72,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     this.#owner = owner;
     this.#connection = connection;
     this.#setup = setup;
+    this.#readContext = (setup.listener as ReadsInContext)[READ_CONTEXT];
     this.#idleTimeout = setup.idleTimeout || connection.idleTimeout || 0;
   }
 
@@ -105,7 +109,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   }
 
   get stats(): SessionStats {
-    const { bytesRead = 0, messagesRead = 0 } = this.#inbox ?? {};
+    const { bytesRead = 0, messagesRead = 0 } = this.#reader ?? {};
     const { bytesWritten = 0, messagesWritten = 0 } = this.#outbox ?? {};
     return { bytesRead, messagesRead, bytesWritten, messagesWritten };
   }
@@ -157,7 +161,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     try {
       const opened = promiseOf(this.#setup.listener.onOpen?.(this));
       if (opened !== undefined) {
-        (this.#inbox ?? this.#makeInbox()).hold();
+        (this.#reader ?? this.#makeReader()).hold();
         await Promise.race([opened, this.#closedPromise()]);
       }
     } catch (error) {
@@ -170,14 +174,14 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
       throw refused;
     }
     this.#opened = true;
-    if (this.#inbox !== undefined) this.#inbox.open();
+    if (this.#reader !== undefined) this.#reader.open();
     else if (this.#state !== 'closed') this.#connection.resume();
   }
 
-  #makeInbox(): Inbox<In, Out> {
-    const inbox = new Inbox(this, this.#connection, this.#setup, this.#opened);
-    this.#inbox = inbox;
-    return inbox;
+  #makeReader(): SessionReader<In, Out> {
+    const reader = new SessionReader(this, this.#connection, this.#setup, this.#opened);
+    this.#reader = reader;
+    return reader;
   }
 
   /**
@@ -227,8 +231,8 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     const silence = Math.floor(now()) - Math.max(this.#heard, lastWake());
     if (silence < idleTimeout) return;
     // We do not read: that is our doing, unless we wait for the peer to read.
-    const isDeaf = this.#inbox?.deaf ?? !this.#opened;
-    if (isDeaf && this.queuedBytes === 0) return;
+    const isPaused = this.#reader?.isPaused ?? !this.#opened;
+    if (isPaused && this.queuedBytes === 0) return;
     this.destroy(
       gettyError(
         'IDLE_TIMEOUT',
@@ -242,7 +246,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     const since = Math.floor(
       Math.min(
         now() - lastWake(),
-        Math.max(this.#connection.partialFor?.() ?? 0, this.#inbox?.partialFor() ?? 0),
+        Math.max(this.#connection.partialFor?.() ?? 0, this.#reader?.incompleteMessageAge() ?? 0),
       ),
     );
     if (since < messageTimeout) return;
@@ -255,13 +259,16 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   onData(bytes: Bytes): void {
     if (this.#state === 'closed') return;
     this.updateActive();
-    (this.#inbox ?? this.#makeInbox()).onData(bytes);
+    const reader = this.#reader ?? this.#makeReader();
+    reader.feed(bytes);
+    if (this.#readContext === undefined) reader.readStream();
+    else this.#readContext.runAll(reader.readStream, reader);
   }
 
   onMessage(bytes: Bytes, text?: boolean, start = 0, end = bytes.length): void {
     if (this.#state === 'closed') return;
     this.updateActive();
-    (this.#inbox ?? this.#makeInbox()).onMessage(bytes, text, start, end);
+    (this.#reader ?? this.#makeReader()).onMessage(bytes, text, start, end);
   }
 
   onAlive(): void {
@@ -277,7 +284,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   }
 
   onEnd(): void {
-    if (this.#state !== 'closed') (this.#inbox ?? this.#makeInbox()).onEnd();
+    if (this.#state !== 'closed') (this.#reader ?? this.#makeReader()).onEnd();
   }
 
   peerEnded(): void {
@@ -293,11 +300,11 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
   // ---- what the user does ----
 
   pause(): void {
-    if (!this.closed) (this.#inbox ?? this.#makeInbox()).pause();
+    if (!this.closed) (this.#reader ?? this.#makeReader()).pause();
   }
 
   resume(): void {
-    this.#inbox?.resume();
+    this.#reader?.resume();
   }
 
   trust(): void {
@@ -346,7 +353,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
         options?.reason,
       );
       // Somebody who paused must not keep a closing session from seeing the peer's end.
-      this.#inbox?.resume();
+      this.#reader?.resume();
       this.#waitTimer = startTimer(() => this.destroy(), this.#setup.waitTime);
     }
     return closed;
@@ -370,7 +377,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
     this.#connection.destroy();
   }
 
-  /** For the inbox. */
+  /** For the reader. */
   fail(error: Error): void {
     if (this.#state !== 'closed') this.#outbox?.close();
     this.destroy(error);
@@ -378,7 +385,7 @@ export class StreamSession<In, Out> implements InboxOwner<In, Out>, ConnectionEv
 
   #stop(): void {
     this.#state = 'closed';
-    this.#inbox?.stop();
+    this.#reader?.stop();
     this.#outbox?.stop();
   }
 

@@ -29,8 +29,20 @@ function unheard(this: Socket, error: Error): void {
 const CONNECTION = Symbol('connection');
 type Owned = Socket & { [CONNECTION]: SocketConnection };
 
+/** As guard() does, in one function: it is the first of those that each message passes. */
 function onData(this: Socket, chunk: Buffer): void {
-  guard(handData, failed, (this as Owned)[CONNECTION], chunk);
+  const connection = (this as Owned)[CONNECTION];
+  beginEvent();
+  try {
+    try {
+      connection.events?.onData(chunk);
+    } finally {
+      // Writes to the sockets of other sessions too.
+      endEvent();
+    }
+  } catch (error) {
+    failed(connection, error);
+  }
 }
 
 function onEnd(this: Socket): void {
@@ -43,15 +55,6 @@ function onClose(this: Socket): void {
 
 function onError(this: Socket, error: Error): void {
   (this as Owned)[CONNECTION].broke(error);
-}
-
-function handData({ events }: SocketConnection, chunk: Buffer): void {
-  beginEvent();
-  try {
-    events?.onData(chunk);
-  } finally {
-    endEvent();
-  }
 }
 
 function handEnd({ events }: SocketConnection): void {

@@ -1,0 +1,131 @@
+/** Calls onMessage for a session, and limits how many messages are handled at the same time. */
+
+import { promiseOf, settle } from '../../core/callbacks.js';
+import { asGettyError, type GettyError } from '../../core/errors.js';
+import type { Connection, Session } from '../types.js';
+import type { ResolvedSetup } from './session-options.js';
+import type { TaskPool } from './task-pool.js';
+
+/** The session, as its reader sees it. */
+export interface ReadingSession<In, Out> extends Session<In, Out> {
+  report(error: GettyError): void;
+  /** Sends what was written before, and destroys the session: the peer is at fault. */
+  fail(error: GettyError): void;
+  handlerFailed(cause: unknown): void;
+  /** The peer has ended its side, and its last message has been delivered. Called once. */
+  peerEnded(): void;
+  /** The peer has ended its side, and every message has been handled. */
+  finished(): void;
+}
+
+/** The base of SessionReader. */
+export abstract class MessageDelivery<In, Out> {
+  messagesRead = 0;
+  protected readonly session: ReadingSession<In, Out>;
+  protected readonly connection: Connection;
+  protected readonly setup: ResolvedSetup<In, Out>;
+  protected isStopped = false;
+  /** As many messages are being handled as the session, or its task pool, allows. */
+  protected isFull = false;
+  /** The session waits in the queue of its task pool. */
+  #awaitsRoom = false;
+  /** onMessage promises that have not settled. */
+  protected handling = 0;
+
+  constructor(
+    session: ReadingSession<In, Out>,
+    connection: Connection,
+    setup: ResolvedSetup<In, Out>,
+  ) {
+    this.session = session;
+    this.connection = connection;
+    this.setup = setup;
+  }
+
+  /** Reading may go on: fewer messages are being handled. */
+  protected abstract proceed(): void;
+
+  /** A promise of onMessage has settled. */
+  protected abstract handled(): void;
+
+  protected deliver(message: In): void {
+    this.messagesRead++;
+    const { listener, taskPool } = this.setup;
+    if (taskPool !== undefined) return this.#deliverTo(taskPool, message);
+    try {
+      const promise = promiseOf(listener.onMessage(this.session, message));
+      if (promise !== undefined) this.await(promise);
+    } catch (error) {
+      this.session.handlerFailed(error);
+    }
+  }
+
+  #deliverTo(pool: TaskPool, message: In): void {
+    const { listener } = this.setup;
+    const { session } = this;
+    try {
+      // A session may end while its message waits in the pool. Nothing comes after onClose.
+      const promise = promiseOf(
+        pool.run(() => (this.isStopped ? undefined : listener.onMessage(session, message))),
+      );
+      if (promise !== undefined) this.await(promise);
+    } catch (error) {
+      session.handlerFailed(error);
+    }
+    if (this.hasFullPool(pool)) this.waitForRoom(pool);
+  }
+
+  /** Counts one handler until `outcome` settles. */
+  protected await(outcome: Promise<unknown>): void {
+    this.handling++;
+    if (this.handling >= this.setup.maxHandling) this.#fill();
+    const settled = (): void => {
+      this.handling--;
+      if (this.isFull && !this.#awaitsRoom) this.#unfill();
+      this.handled();
+    };
+    outcome.then(settled, (error) => {
+      this.session.handlerFailed(error);
+      settled();
+    });
+  }
+
+  /** A session has one place at most in the queue of the pool. */
+  protected waitForRoom(pool: TaskPool): void {
+    this.#fill();
+    if (this.#awaitsRoom) return;
+    this.#awaitsRoom = true;
+    settle(() => pool.room()).then(
+      () => {
+        this.#awaitsRoom = false;
+        this.#unfill();
+      },
+      (error) =>
+        this.session.destroy(
+          asGettyError(error, 'HANDLER_FAILED', 'room() of the task pool failed'),
+        ),
+    );
+  }
+
+  /** The pool may be an object of the user's: `full` may throw. */
+  protected hasFullPool(pool: TaskPool): boolean {
+    try {
+      return pool.full;
+    } catch (error) {
+      this.session.destroy(asGettyError(error, 'HANDLER_FAILED', 'full of the task pool failed'));
+      return false;
+    }
+  }
+
+  #fill(): void {
+    if (this.isFull) return;
+    this.isFull = true;
+    this.connection.pause();
+  }
+
+  #unfill(): void {
+    if (this.handling >= this.setup.maxHandling) return;
+    this.isFull = false;
+    this.proceed();
+  }
+}
