@@ -13,7 +13,7 @@ import {
 } from '../rpc/index.js';
 import { checkRpcServerNames, RPC_SERVER_NAMES } from '../rpc/option-names.js';
 import type { TlsOptions } from '../transport/types.js';
-import { advertisedAddress, defaultAddress, defaultId } from './advertised.js';
+import { advertisedAddress, defaultAddress, defaultId } from './advertised-address.js';
 import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './registry-entry.js';
 import type { Registry, ServiceNode } from './types.js';
 

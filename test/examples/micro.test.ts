@@ -75,7 +75,7 @@ describe.each(PLACES)('in $name', ({ begin }) => {
     await consumer.line(/hello, \d+, from b$/);
     consumer.child.kill('SIGINT');
     expect(await consumer.ended).toBe(0);
-    expect(consumer.lines.all.at(-1)).toMatch(/^b: (takes calls|new: takes \d+ % of its share)$/);
+    expect(consumer.lines.all.at(-1)).toMatch(/^b: (receives calls|new: receives \d+ % of its share)$/);
     // No call has failed, whoever came and went.
     expect(consumer.lines.all.filter((line) => line.includes('Error'))).toEqual([]);
     b.child.kill('SIGINT');

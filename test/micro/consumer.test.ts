@@ -1,7 +1,4 @@
-/**
- * What a consumer makes of its nodes: those that fail, those that are new, those that nobody calls;
- * and what it tells of them.
- */
+/** How a consumer treats nodes that fail, are new, or receive no calls; and what it reports. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type ConsumeOptions,
@@ -38,11 +35,11 @@ const Greeter = contract('Greeter', {
 });
 const ADDRESS = 'tcp://127.0.0.1:0';
 
-/** Providers by id, whose answers a test decides, and a consumer of them. */
-class Town implements AsyncDisposable {
+/** Providers by id, whose answers a test controls, and a consumer of them. */
+class Cluster implements AsyncDisposable {
   readonly registry: Registry = memory();
   readonly answers = new Map<string, () => unknown>();
-  /** Calls that came, by provider. */
+  /** Calls received, by provider. */
   readonly calls = new Map<string, number>();
   readonly providers = new Map<string, Provider>();
   #consumer: Consumer | undefined;
@@ -79,8 +76,8 @@ class Town implements AsyncDisposable {
     return this.#consumer;
   }
 
-  /** Who answered so many calls, one after the other; the code where one failed. */
-  async ask(count: number): Promise<string[]> {
+  /** Makes calls one after another; the ids that answered them, or the codes of their errors. */
+  async call(count: number): Promise<string[]> {
     const stub = (this.#consumer as Consumer).stub(Greeter);
     const answers: string[] = [];
     for (let i = 0; i < count; i++) answers.push(await stub.hello('x').catch(({ code }) => code));
@@ -119,135 +116,135 @@ noLeaks();
 noTimersLeft();
 
 describe('a node whose calls fail', () => {
-  it('is left out after so many failures in a row, and comes back when one call has succeeded', async () => {
-    await using town = new Town();
-    await town.add('a', 'b');
-    await using patient = town.consume({
+  it('is ejected after `failures` failed calls in a row, and receives calls again after a probe', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a', 'b');
+    await using first = cluster.consume({
       ejection: { failures: 3, time: 60_000, maxTime: 60_000 },
     });
-    town.fail('a');
-    const first = await town.ask(8);
-    expect(times(first, 'UNAVAILABLE')).toBe(3);
-    expect(await town.ask(10)).toEqual(Array(10).fill('b'));
-    expect((await town.reasons()).a).toMatch(
-      /^- 3 calls in a row failed; left out for another \d+ ms$/,
+    cluster.fail('a');
+    const answers = await cluster.call(8);
+    expect(times(answers, 'UNAVAILABLE')).toBe(3);
+    expect(await cluster.call(10)).toEqual(Array(10).fill('b'));
+    expect((await cluster.reasons()).a).toMatch(
+      /^- ejected after 3 failed calls in a row, for another \d+ ms$/,
     );
-    await patient.close();
-    town.consume({ ejection: { failures: 1, time: 100 } });
-    await town.ask(2);
-    town.answers.clear();
-    const phase = async (): Promise<string> => (await town.reasons()).a ?? '';
+    await first.close();
+    cluster.consume({ ejection: { failures: 1, time: 100 } });
+    await cluster.call(2);
+    cluster.answers.clear();
+    const phase = async (): Promise<string> => (await cluster.reasons()).a ?? '';
     await until(async () => (await phase()).startsWith('+'), 'the node is a candidate again');
-    expect(await phase()).toBe('+ failed; one call finds out whether it is well again');
-    expect(times(await town.ask(10), 'a')).toBe(5);
-    expect(await phase()).toBe('+ takes calls');
+    expect(await phase()).toBe('+ ejection is over; the next call is the probe');
+    expect(times(await cluster.call(10), 'a')).toBe(5);
+    expect(await phase()).toBe('+ receives calls');
   });
 
-  it('is probed by one call at a time', async () => {
-    await using town = new Town();
-    await town.add('a', 'b');
-    const consumer = town.consume({ ejection: { failures: 1, time: 40, maxTime: 10_000 } });
-    town.fail('a');
-    await town.ask(2);
+  it('receives one probe at a time', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a', 'b');
+    const consumer = cluster.consume({ ejection: { failures: 1, time: 40, maxTime: 10_000 } });
+    cluster.fail('a');
+    await cluster.call(2);
     for (let round = 0; round < 3; round++) {
-      const before = town.calls.get('a') as number;
+      const before = cluster.calls.get('a') as number;
       const stub = consumer.stub(Greeter);
       await until(async () => {
-        // Many at once: no more than one of them may be the probe.
+        // Only one of concurrent calls may be the probe.
         await Promise.allSettled(Array.from({ length: 6 }, () => stub.hello('x')));
-        return town.calls.get('a') !== before;
+        return cluster.calls.get('a') !== before;
       }, 'the node is probed');
-      expect(town.calls.get('a')).toBe(before + 1);
+      expect(cluster.calls.get('a')).toBe(before + 1);
     }
   });
 
-  it('never more than a share of all nodes: of two one at most, of one none, of five with a fifth one', async () => {
-    for (const [ids, share, most] of [
+  it('is not ejected when the part `share` of all nodes is ejected already', async () => {
+    for (const [ids, share, maxEjected] of [
       [['a', 'b'], 0.5, 1],
       [['a'], 0.5, 0],
       [['a', 'b', 'c', 'd', 'e'], 0.2, 1],
       [['a', 'b', 'c'], 0, 0],
     ] as const) {
-      await using town = new Town();
-      await town.add(...ids);
-      const consumer = town.consume({
+      await using cluster = new Cluster();
+      await cluster.add(...ids);
+      const consumer = cluster.consume({
         ejection: { failures: 1, time: 60_000, maxTime: 60_000, share },
       });
-      for (const id of ids) town.fail(id);
-      await town.ask(20);
+      for (const id of ids) cluster.fail(id);
+      await cluster.call(20);
       const { candidates, leftOut } = await consumer.explain(Greeter);
-      expect([leftOut.length, candidates.length]).toEqual([most, ids.length - most]);
+      expect([leftOut.length, candidates.length]).toEqual([maxEjected, ids.length - maxEjected]);
     }
   });
 
-  it('an answer that is an error is an answer, and failures must be in a row', async () => {
-    await using town = new Town();
-    await town.add('a', 'b');
-    town.consume({ ejection: { failures: 2, time: 60_000, maxTime: 60_000 } });
-    town.fail('a', 'NOT_FOUND');
-    await town.ask(10);
-    expect(times(await town.ask(10), 'NOT_FOUND')).toBe(5);
+  it('is not ejected for other codes, or when a call succeeds between failures', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a', 'b');
+    cluster.consume({ ejection: { failures: 2, time: 60_000, maxTime: 60_000 } });
+    cluster.fail('a', 'NOT_FOUND');
+    await cluster.call(10);
+    expect(times(await cluster.call(10), 'NOT_FOUND')).toBe(5);
     let turn = 0;
-    town.answers.set('a', () => {
+    cluster.answers.set('a', () => {
       if (turn++ % 2 === 0) throw new RpcError('UNAVAILABLE', 'now and then');
     });
-    expect(times(await town.ask(20), 'UNAVAILABLE')).toBe(5);
+    expect(times(await cluster.call(20), 'UNAVAILABLE')).toBe(5);
   });
 
-  it('keeps being left out when it says something else of itself', async () => {
-    await using town = new Town();
-    await town.add('a', 'b');
-    town.consume({ ejection: { failures: 1, time: 60_000, maxTime: 60_000 } });
-    town.fail('a');
-    await town.ask(4);
-    const [entry] = (town.providers.get('a') as Provider).nodes;
-    await town.registry.register({ ...(entry as ServiceNode), metadata: { said: 'more' } });
+  it('stays ejected when its metadata change', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a', 'b');
+    cluster.consume({ ejection: { failures: 1, time: 60_000, maxTime: 60_000 } });
+    cluster.fail('a');
+    await cluster.call(4);
+    const [entry] = (cluster.providers.get('a') as Provider).nodes;
+    await cluster.registry.register({ ...(entry as ServiceNode), metadata: { said: 'more' } });
     await turns(5);
-    expect(await town.ask(6)).toEqual(Array(6).fill('b'));
+    expect(await cluster.call(6)).toEqual(Array(6).fill('b'));
   });
 
-  it('is not left out with ejection: false', async () => {
-    await using town = new Town();
-    await town.add('a', 'b');
-    town.consume({ ejection: false });
-    town.fail('a');
-    expect(times(await town.ask(40), 'UNAVAILABLE')).toBe(20);
+  it('is not ejected with ejection: false', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a', 'b');
+    cluster.consume({ ejection: false });
+    cluster.fail('a');
+    expect(times(await cluster.call(40), 'UNAVAILABLE')).toBe(20);
   });
 });
 
 describe('a new node', () => {
   let offset = 0;
-  let chance = 0;
+  let random = 0;
   beforeEach(() => {
     offset = 0;
-    // The clock stands still, however long the calls take.
+    // The age of the node is `offset` ms, however long the calls take.
     const start = performance.now();
     vi.spyOn(performance, 'now').mockImplementation(() => start + offset);
-    // Each chance comes up equally often.
-    vi.spyOn(Math, 'random').mockImplementation(() => (chance = (chance + 0.618033988749895) % 1));
+    // Evenly distributed numbers in a fixed order.
+    vi.spyOn(Math, 'random').mockImplementation(() => (random = (random + 0.618033988749895) % 1));
   });
   afterEach(() => {
     vi.restoreAllMocks();
   });
 
-  it('is given more and more of its share over slowStart; those that were there first have all of it', async () => {
-    await using town = new Town();
-    await town.add('a', 'b');
-    const consumer = town.consume({ slowStart: 10_000, balancer: roundRobin() });
-    const begin = await town.ask(40);
-    expect(times(begin, 'a')).toBe(20);
+  it('reaches its full share of calls within slowStart; nodes of the first list have it at once', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a', 'b');
+    const consumer = cluster.consume({ slowStart: 10_000, balancer: roundRobin() });
+    const firstCalls = await cluster.call(40);
+    expect(times(firstCalls, 'a')).toBe(20);
     const seen = new Inbox<number>('a list');
     consumer.resolver(Greeter).onChange((_, nodes) => seen.push(nodes.length));
-    await town.add('c');
+    await cluster.add('c');
     await seen.next();
     const shares: number[] = [];
-    // It joins the others when it is connected.
-    while ((await town.ask(1))[0] !== 'c') await turns();
+    // It receives calls when it is connected.
+    while ((await cluster.call(1))[0] !== 'c') await turns();
     for (const age of [0, 3_000, 6_000, 11_000]) {
       offset = age;
-      shares.push(times(await town.ask(300), 'c') / 100);
+      shares.push(times(await cluster.call(300), 'c') / 100);
     }
-    // 1 is a whole share of three; it begins with a twentieth.
+    // 1 is the full share of one of three nodes; it starts with a twentieth of that.
     expect(shares[0]).toBeLessThan(0.2);
     expect(shares[1]).toBeGreaterThan(0.2);
     expect(shares[1]).toBeLessThan(0.45);
@@ -256,79 +253,79 @@ describe('a new node', () => {
     expect(shares[3]).toBeCloseTo(1, 1);
   });
 
-  it('takes all calls when nobody else is there', async () => {
-    await using town = new Town();
-    await town.add('a');
-    const consumer = town.consume({ slowStart: 60_000 });
-    await town.ask(1);
+  it('receives all calls when it is the only node', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a');
+    const consumer = cluster.consume({ slowStart: 60_000 });
+    await cluster.call(1);
     const seen = new Inbox<string>('a list');
     consumer.resolver(Greeter).onChange((_, nodes) => seen.push(nodes.map(({ id }) => id).join()));
-    await town.add('b');
+    await cluster.add('b');
     await seen.next();
-    expect((await town.reasons()).b).toMatch(/^\+ new: takes 5 % of its share$/);
-    await town.remove('a');
+    expect((await cluster.reasons()).b).toMatch(/^\+ new: receives 5 % of its share$/);
+    await cluster.remove('a');
     await seen.next();
-    expect(await town.ask(5)).toEqual(Array(5).fill('b'));
+    expect(await cluster.call(5)).toEqual(Array(5).fill('b'));
   });
 
-  it('has its whole share at once without slowStart', async () => {
-    await using town = new Town();
-    await town.add('a');
-    const consumer = town.consume();
-    await town.ask(1);
+  it('has its full share at once without slowStart', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a');
+    const consumer = cluster.consume();
+    await cluster.call(1);
     const seen = new Inbox<number>('a list');
     consumer.resolver(Greeter).onChange((_, nodes) => seen.push(nodes.length));
-    await town.add('b');
+    await cluster.add('b');
     await seen.next();
-    // It joins the others when it is connected.
-    while ((await town.ask(1))[0] !== 'b') await turns();
-    expect(times(await town.ask(20), 'b')).toBe(10);
+    // It receives calls when it is connected.
+    while ((await cluster.call(1))[0] !== 'b') await turns();
+    expect(times(await cluster.call(20), 'b')).toBe(10);
   });
 });
 
 describe('the load of a node', () => {
-  it('leads calls around one that is busy', async () => {
-    await using town = new Town();
-    await town.add('a', 'b');
-    town.consume({ balancer: leastActive() });
+  it('makes leastActive() avoid a busy node', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a', 'b');
+    cluster.consume({ balancer: leastActive() });
     const hold = gate();
-    for (const id of ['a', 'b']) town.answers.set(id, () => hold.promise);
-    const held = town.ask(1);
-    await until(() => town.calls.size === 1, 'one has a call');
-    const [busy = ''] = town.calls.keys();
-    town.answers.delete(busy === 'a' ? 'b' : 'a');
-    expect(await town.ask(5)).toEqual(Array(5).fill(busy === 'a' ? 'b' : 'a'));
+    for (const id of ['a', 'b']) cluster.answers.set(id, () => hold.promise);
+    const held = cluster.call(1);
+    await until(() => cluster.calls.size === 1, 'one node has a call');
+    const [busy = ''] = cluster.calls.keys();
+    cluster.answers.delete(busy === 'a' ? 'b' : 'a');
+    expect(await cluster.call(5)).toEqual(Array(5).fill(busy === 'a' ? 'b' : 'a'));
     hold.open();
     expect(await held).toEqual([busy]);
   });
 
-  it('leads calls around one that is slow', async () => {
-    await using town = new Town();
-    await town.add('a', 'b');
-    town.consume({ balancer: p2cEwma() });
-    town.answers.set('a', () => elapse(200));
-    await town.ask(4);
-    expect(times(await town.ask(30), 'b')).toBeGreaterThanOrEqual(29);
-    const explained = await town.explained();
+  it('makes p2cEwma() avoid a slow node', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a', 'b');
+    cluster.consume({ balancer: p2cEwma() });
+    cluster.answers.set('a', () => elapse(200));
+    await cluster.call(4);
+    expect(times(await cluster.call(30), 'b')).toBeGreaterThanOrEqual(29);
+    const explained = await cluster.explained();
     expect(explained.a?.latency).toBeGreaterThan(explained.b?.latency as number);
   });
 
-  it('counts a stream until its end', async () => {
-    await using town = new Town();
-    await town.add('a');
-    const consumer = town.consume();
+  it('includes a stream until its end', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a');
+    const consumer = cluster.consume();
     const replies = consumer.stub(Greeter).count(3)[Symbol.asyncIterator]();
     expect(await replies.next()).toEqual({ done: false, value: 0 });
-    expect((await town.explained()).a).toMatchObject({ inFlight: 1, latency: 0 });
+    expect((await cluster.explained()).a).toMatchObject({ inFlight: 1, latency: 0 });
     await replies.return?.();
-    expect((await town.explained()).a).toMatchObject({ inFlight: 0 });
+    expect((await cluster.explained()).a).toMatchObject({ inFlight: 0 });
   });
 });
 
 describe('explain', () => {
-  it('tells of other groups, versions and codecs, and of addresses that cannot be dialled', async () => {
-    await using town = new Town();
-    await town.add('a');
+  it('lists nodes of other codecs, and addresses that cannot be dialed', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a');
     const base = {
       service: 'Greeter',
       group: '',
@@ -337,29 +334,31 @@ describe('explain', () => {
       address: 'tcp://127.0.0.1:1',
       metadata: {},
     } as const;
-    await town.registry.register({ ...base, id: 'dead' });
-    await town.registry.register({ ...base, id: 'other', protocol: 'protobuf' });
-    const consumer = town.consume();
+    await cluster.registry.register({ ...base, id: 'dead' });
+    await cluster.registry.register({ ...base, id: 'other', protocol: 'protobuf' });
+    const consumer = cluster.consume();
     expect((await consumer.explain(Greeter)).query).toEqual({
       service: 'Greeter',
       protocol: 'json',
     });
-    await town.ask(2);
+    await cluster.call(2);
     const { ready, candidates, leftOut } = await consumer.explain(Greeter);
     expect(ready).toBe(true);
-    expect(candidates.map(({ node, reason }) => [node.id, reason])).toEqual([['a', 'takes calls']]);
+    expect(candidates.map(({ node, reason }) => [node.id, reason])).toEqual([
+      ['a', 'receives calls'],
+    ]);
     expect(leftOut.map(({ node, reason }) => [node.id, reason])).toEqual([
       [
         'dead',
-        expect.stringMatching(/^it could not be dialed, and is dialed again later: .*ECONNREFUSED/),
+        expect.stringMatching(/^the last dial failed, the next one follows: .*ECONNREFUSED/),
       ],
-      ['other', 'its protocol is "protobuf", asked for is "json"'],
+      ['other', 'its protocol is "protobuf", this consumer needs "json"'],
     ]);
   });
 
-  it('tells of a group, and that all are candidates when none is any good', async () => {
-    await using town = new Town();
-    await town.registry.register({
+  it('lists nodes of other groups; all nodes are candidates when none is available', async () => {
+    await using cluster = new Cluster();
+    await cluster.registry.register({
       id: 'dead',
       service: 'Greeter',
       group: 'bj',
@@ -368,49 +367,51 @@ describe('explain', () => {
       address: 'tcp://127.0.0.1:1',
       metadata: {},
     });
-    town.consume({ group: 'sh' });
-    expect(await town.reasons()).toEqual({ dead: '- its group is "bj", asked for is "sh"' });
-    await using other = consume({ registry: town.registry, group: 'bj', strategy: failfast() });
+    cluster.consume({ group: 'sh' });
+    expect(await cluster.reasons()).toEqual({
+      dead: '- its group is "bj", this consumer needs "sh"',
+    });
+    await using other = consume({ registry: cluster.registry, group: 'bj', strategy: failfast() });
     await expect(other.stub(Greeter).hello('x')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     expect((await other.explain(Greeter)).candidates.map(({ reason }) => reason)).toEqual([
-      expect.stringMatching(/ECONNREFUSED.*; no other is better$/),
+      expect.stringMatching(/ECONNREFUSED.*; no node is better$/),
     ]);
   });
 });
 
 describe('notify', () => {
-  it('tells of those that are there, then of what is added, removed and updated, until it is ended', async () => {
-    await using town = new Town();
-    await town.add('a');
-    const consumer = town.consume();
-    await town.ask(1);
-    const told = new Inbox<Record<string, string[]>>('a change');
+  it('reports the present nodes as added, then each change, until it is stopped', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a');
+    const consumer = cluster.consume();
+    await cluster.call(1);
+    const changes = new Inbox<Record<string, string[]>>('a change');
     const ids = (nodes: readonly ServiceNode[]): string[] => nodes.map(({ id }) => id);
     const listener = ({ added, removed, updated }: SnapshotChange): void =>
-      told.push({ added: ids(added), removed: ids(removed), updated: ids(updated) });
+      changes.push({ added: ids(added), removed: ids(removed), updated: ids(updated) });
     const stop = consumer.notify(Greeter, listener);
-    expect(told.all).toEqual([{ added: ['a'], removed: [], updated: [] }]);
-    told.dismiss();
-    await town.add('b');
-    expect(await told.next()).toEqual({ added: ['b'], removed: [], updated: [] });
-    const [node] = (town.providers.get('a') as Provider).nodes;
-    await town.registry.register({ ...(node as ServiceNode), metadata: { x: 'y' } });
-    expect(await told.next()).toEqual({ added: [], removed: [], updated: ['a'] });
-    await town.remove('b');
-    expect(await told.next()).toEqual({ added: [], removed: ['b'], updated: [] });
+    expect(changes.all).toEqual([{ added: ['a'], removed: [], updated: [] }]);
+    changes.dismiss();
+    await cluster.add('b');
+    expect(await changes.next()).toEqual({ added: ['b'], removed: [], updated: [] });
+    const [node] = (cluster.providers.get('a') as Provider).nodes;
+    await cluster.registry.register({ ...(node as ServiceNode), metadata: { x: 'y' } });
+    expect(await changes.next()).toEqual({ added: [], removed: [], updated: ['a'] });
+    await cluster.remove('b');
+    expect(await changes.next()).toEqual({ added: [], removed: ['b'], updated: [] });
     stop();
-    await town.add('c');
+    await cluster.add('c');
     await turns(5);
-    expect(told.unread).toEqual([]);
+    expect(changes.unread).toEqual([]);
     expect(() => consumer.notify(Greeter, 'x' as never)).toThrowError(
       expect.objectContaining({ code: 'BAD_OPTION' }),
     );
   });
 });
 
-describe('a link that no call uses', () => {
+describe('a node that no call uses', () => {
   /** A server whose connections a test can count. */
-  async function lone(
+  async function registeredServer(
     registry: Registry,
     hello: () => string | Promise<string> = () => 'a',
   ): Promise<RpcServer> {
@@ -427,9 +428,9 @@ describe('a link that no call uses', () => {
     return server;
   }
 
-  it('is closed after idleTimeout, and dialled again by the next call', async () => {
+  it('is disconnected after idleTimeout, and dialed again by the next call', async () => {
     await using registry = memory();
-    await using server = await lone(registry);
+    await using server = await registeredServer(registry);
     await using consumer = consume({ registry, idleTimeout: 100, strategy: failfast() });
     const stub = consumer.stub(Greeter);
     for (let round = 0; round < 3; round++) {
@@ -440,26 +441,29 @@ describe('a link that no call uses', () => {
     }
   });
 
-  it('stays while a call is under way, and with idleTimeout: 0', async () => {
+  it('stays connected while a call is under way, and with idleTimeout: 0', async () => {
     const hold = gate<string>();
     await using registry = memory();
-    await using server = await lone(registry, () => hold.promise);
+    await using server = await registeredServer(registry, () => hold.promise);
     await using consumer = consume({ registry, idleTimeout: 20 });
-    await using faithful = consume({ registry, idleTimeout: 0 });
-    const answers = [consumer, faithful].map((each) => each.stub(Greeter).hello('x'));
+    await using withoutTimeout = consume({ registry, idleTimeout: 0 });
+    const answers = [consumer, withoutTimeout].map((each) => each.stub(Greeter).hello('x'));
     await until(
       () => [...server.channels].reduce((sum, { serving }) => sum + serving, 0) === 2,
       'both calls are under way',
     );
-    // Each has two connections.
+    // Each consumer has two connections.
     const all = 4;
     await until(() => server.channels.size === all, 'all connections are open');
-    // Longer than its timeout.
+    // Longer than idleTimeout.
     await elapse(120);
     expect(server.channels.size).toBe(all);
     hold.open('done');
     expect(await Promise.all(answers)).toEqual(['done', 'done']);
-    await until(() => server.channels.size === all / 2, 'the connections of the one are closed');
+    await until(
+      () => server.channels.size === all / 2,
+      'the connections of the first consumer are closed',
+    );
     await elapse(60);
     expect(server.channels.size).toBe(all / 2);
   });
@@ -473,7 +477,7 @@ it.each([
   ['share', { ejection: { share: 2 } }],
   ['time', { ejection: { time: 0 } }],
   ['codes', { ejection: { codes: 'UNAVAILABLE' as never } }],
-])('a bad %s is refused', async (name, options) => {
+])('consume() throws BAD_OPTION for a bad %s', async (name, options) => {
   await using registry = memory();
   expect(() => consume({ registry, ...options })).toThrowError(
     expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringContaining(`${name}:`) }),

@@ -2,7 +2,11 @@
 import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
 import { afterEach, describe, expect, test } from 'vitest';
-import { advertisedAddress, defaultAddress, defaultId } from '../../src/micro/advertised.js';
+import {
+  advertisedAddress,
+  defaultAddress,
+  defaultId,
+} from '../../src/micro/advertised-address.js';
 import { consume, provide } from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
