@@ -50,7 +50,7 @@ const RPC = [
 ].map((name) => `src/rpc/${name}.ts`);
 const MICRO = [
   'consume-options',
-  'provider',
+  'provide-options',
   'nodes/node-health',
   'resolver',
   'strategies/hedge',
