@@ -54,8 +54,8 @@ function queryUnescape(text: string): string {
 }
 
 /**
- * ATTRIBUTES of the providers of a node's service; for a query with all fields, those of the entries
- * that match it. Throws BAD_OPTION.
+ * ATTRIBUTES of the entry of a node; for a query with all fields, those of the entries that match
+ * it. Throws BAD_OPTION.
  */
 export function attributesOf(of: ServiceNode | ServiceQuery): string {
   checkAttribute('service', of.service);

@@ -18,7 +18,7 @@ export interface ProvideOptions extends RpcServerOptions {
    * the machine has no IPv4 address for others.
    */
   address?: string | undefined;
-  /** The group of the nodes. Consumers that ask for another group do not see them. Default: none. */
+  /** The group of the nodes. Consumers of another group do not see them. Default: none. */
   group?: string | undefined;
   /**
    * The `host`, or `host:port`, at which consumers reach the provider. The path, and the port if it

@@ -147,8 +147,8 @@ function joinAddress(host: string, port: number): string {
 
 /**
  * The node of a provider's entry. `path` is the whole path, or its last two segments. Throws
- * REGISTRY_FAILED with the reason: the value is not JSON, too large, incomplete, of a wrong type, or
- * contradicts the path.
+ * REGISTRY_FAILED with the reason: the value is not JSON, too large, incomplete, of a wrong type,
+ * or contradicts the path.
  */
 export function parseEntry(
   path: string | { readonly attributes: string; readonly id: string },

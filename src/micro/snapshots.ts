@@ -84,8 +84,8 @@ export interface SnapshotSink {
 export type StartWatch = (sink: SnapshotSink) => () => void;
 
 /**
- * The iterable that Registry.watch() returns. Each iteration of it is a watch of its own, started by
- * its first next().
+ * The iterable that Registry.watch() returns. Each iteration of it is a watch of its own, started
+ * by its first next().
  */
 export function snapshots(
   start: StartWatch,
