@@ -1,4 +1,4 @@
-/** Spans as the real SDK records them: who is whose parent, across the wire and back. */
+/** The spans that the OpenTelemetry SDK records: parents, ends and errors, on both sides. */
 import {
   context,
   DiagLogLevel,
@@ -46,8 +46,8 @@ noLeaks();
 
 let exporter: InMemorySpanExporter;
 let provider: BasicTracerProvider;
-/** What OpenTelemetry finds wrong with how it is used: a span that ends twice, for instance. */
-const complaints: string[] = [];
+/** Warnings of OpenTelemetry about wrong use, such as a span that ends twice. */
+const warnings: string[] = [];
 
 function setUp(options: ConstructorParameters<typeof BasicTracerProvider>[0] = {}): void {
   exporter = new InMemorySpanExporter();
@@ -58,9 +58,9 @@ function setUp(options: ConstructorParameters<typeof BasicTracerProvider>[0] = {
   trace.setGlobalTracerProvider(provider);
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   propagation.setGlobalPropagator(new W3CTraceContextPropagator());
-  const complain = (text: string): void => void complaints.push(text);
+  const addWarning = (text: string): void => void warnings.push(text);
   diag.setLogger(
-    { error: complain, warn: complain, info() {}, debug() {}, verbose() {} },
+    { error: addWarning, warn: addWarning, info() {}, debug() {}, verbose() {} },
     { logLevel: DiagLogLevel.WARN },
   );
 }
@@ -70,7 +70,7 @@ async function tearDown(): Promise<void> {
   context.disable();
   propagation.disable();
   diag.disable();
-  expect(complaints.splice(0)).toEqual([]);
+  expect(warnings.splice(0)).toEqual([]);
   await provider.shutdown();
 }
 
@@ -89,28 +89,28 @@ const Front = contract('Front', {
   echo: duplex<string, string>(),
 });
 
-interface RigOptions {
+interface SetupOptions {
   readonly server?: TracingOptions;
   readonly client?: TracingOptions | null;
-  /** Told of each list() before its second item. */
+  /** Awaited by each list() before its second item. */
   readonly pause?: (context: CallContext) => Promise<void>;
   readonly options?: RpcServerOptions;
 }
 
-/** A front that calls a back, and a client of the front; all of them traced. */
-async function rig({
+/** A server `front` that calls a server `back`, and a client of `front`. All are traced. */
+async function tracedServers({
   server: ofServer = {},
   client: ofClient = {},
   pause = async () => {},
   options = {},
-}: RigOptions = {}) {
+}: SetupOptions = {}) {
   const hello = implement(Back, { hello: (name) => `hello, ${name}` });
   const back = await serve(freeMemory(), [hello], { interceptors: [tracing()] });
   const toBack = (await connect(back.address, {
     reconnect: false,
     interceptors: [tracing()],
   })) as Awaited<ReturnType<typeof connect>>;
-  const heard: string[] = [];
+  const received: string[] = [];
   const service = implement(Front, {
     hop(name) {
       if (name === 'secret') throw new RpcError('NOT_FOUND', `there is no ${name}`);
@@ -119,11 +119,11 @@ async function rig({
     metadata: (_, { metadata }) => ({ ...metadata }),
     back: (_, { channel }) => channel.stub(Back).hello('you'),
     tell(text) {
-      heard.push(text);
+      received.push(text);
       if (text === 'secret') throw new Error('a secret');
     },
     async told(text) {
-      heard.push(text);
+      received.push(text);
     },
     async *list(name, call) {
       yield await toBack.stub(Back).hello(name);
@@ -150,7 +150,7 @@ async function rig({
   return {
     front,
     client,
-    heard,
+    received,
     stub: client.stub(Front),
     async [Symbol.asyncDispose]() {
       for (const end of [client, front, toBack, back]) end.destroy();
@@ -187,8 +187,8 @@ async function read(replies: AsyncIterable<string>): Promise<string[]> {
 }
 
 describe('a call', () => {
-  test('is a span on both sides, and what its handler calls are children of it', async () => {
-    await using s = await rig();
+  test('has a span on both sides; the calls of its handler are children of it', async () => {
+    await using s = await tracedServers();
     const tracer = trace.getTracer('test');
     const root = tracer.startSpan('root');
     expect(await context.with(trace.setSpan(context.active(), root), () => s.stub.hop('you'))).toBe(
@@ -206,7 +206,7 @@ describe('a call', () => {
     expect(traces()).toEqual(new Set([root.spanContext().traceId]));
     expect(exporter.getFinishedSpans()).toHaveLength(5);
     expect(served.parentSpanContext?.isRemote).toBe(true);
-    // Nothing of the arguments.
+    // No arguments.
     for (const one of [made, served]) {
       expect(one.attributes).toEqual({
         'rpc.system': 'getty',
@@ -217,8 +217,8 @@ describe('a call', () => {
     }
   });
 
-  test('at the same time as another, keeps to its own trace', async () => {
-    await using s = await rig();
+  test('has a trace of its own among concurrent calls', async () => {
+    await using s = await tracedServers();
     const names = Array.from({ length: 20 }, (_, n) => `${n}`);
     await Promise.all(names.map((name) => s.stub.hop(name)));
     await span('Front/hop', SpanKind.CLIENT, 19);
@@ -229,8 +229,8 @@ describe('a call', () => {
       ).toHaveLength(4);
   });
 
-  test('that fails has the code of its error, and not its text', async () => {
-    await using s = await rig();
+  test('that fails has the code of its error, and no message', async () => {
+    await using s = await tracedServers();
     expect((await failure(s.stub.hop('secret'))).code).toBe('NOT_FOUND');
     for (const one of await both('Front/hop')) {
       expect(one.attributes['error.type']).toBe('NOT_FOUND');
@@ -241,16 +241,16 @@ describe('a call', () => {
     }
   });
 
-  test('that cannot be sent is a span of its caller alone', async () => {
-    await using s = await rig();
+  test('that cannot be sent has a span of its caller only', async () => {
+    await using s = await tracedServers();
     s.front.destroy();
     expect((await failure(s.stub.hop('you'))).code).toBe('UNAVAILABLE');
     expect((await span('Front/hop', SpanKind.CLIENT)).attributes['error.type']).toBe('UNAVAILABLE');
     expect(exporter.getFinishedSpans()).toHaveLength(1);
   });
 
-  test('keeps the metadata that it has', async () => {
-    await using s = await rig();
+  test('keeps its metadata', async () => {
+    await using s = await tracedServers();
     const { traceparent, ...rest } = await s.stub.metadata(undefined, {
       metadata: { shop: 'corner' },
     });
@@ -259,8 +259,8 @@ describe('a call', () => {
     expect(traceparent).toBe(`00-${made.traceId}-${made.spanId}-01`);
   });
 
-  test('without reply is a span too, which ends when it is sent, and when it is handled', async () => {
-    await using s = await rig();
+  test('without a reply has spans that end when it is sent and when it is handled', async () => {
+    await using s = await tracedServers();
     await s.stub.tell('you');
     await s.stub.told('them');
     for (const method of ['Front/tell', 'Front/told']) {
@@ -273,14 +273,14 @@ describe('a call', () => {
     expect((await span('Front/tell', SpanKind.SERVER, 1)).attributes['error.type']).toBe('UNKNOWN');
   });
 
-  test('from a server to its client has its spans the other way round', async () => {
-    await using s = await rig({ options: { interceptors: [tracing()] } });
+  test('from a server to its client has a CLIENT span on the server', async () => {
+    await using s = await tracedServers({ options: { interceptors: [tracing()] } });
     const client = await connect(s.front.address, {
       reconnect: false,
       interceptors: [tracing()],
-      services: [implement(Back, { hello: () => 'it is me' })],
+      services: [implement(Back, { hello: () => 'from the client' })],
     });
-    expect(await client.stub(Front).back()).toBe('it is me');
+    expect(await client.stub(Front).back()).toBe('from the client');
     const [made, served] = await both('Front/back');
     const [nested, answered] = await both('Back/hello');
     expect([made, served, nested, answered].map(parentOf)).toEqual([
@@ -294,9 +294,9 @@ describe('a call', () => {
 });
 
 describe('a stream', () => {
-  test('has spans that end with it, and its handler runs in them from item to item', async () => {
+  test('has spans that end with it; its handler runs within the span for each item', async () => {
     const open = gate();
-    await using s = await rig({ pause: () => open.promise });
+    await using s = await tracedServers({ pause: () => open.promise });
     const replies = s.stub.list('you')[Symbol.asyncIterator]();
     expect(await replies.next()).toEqual({ done: false, value: 'hello, you' });
     await span('Back/hello', SpanKind.CLIENT);
@@ -315,8 +315,8 @@ describe('a stream', () => {
     ]);
   });
 
-  test('that fails midway has the code', async () => {
-    await using s = await rig();
+  test('that fails after some items has the code of its error', async () => {
+    await using s = await tracedServers();
     await failure(read(s.stub.list('secret')));
     for (const one of await both('Front/list')) {
       expect(one.attributes['error.type']).toBe('UNKNOWN');
@@ -327,14 +327,14 @@ describe('a stream', () => {
     }
   });
 
-  test('whose reader leaves ends, and is nobody’s error', async () => {
+  test('whose reader leaves has spans that end without ERROR', async () => {
     const open = gate();
-    await using s = await rig({ pause: () => open.promise });
+    await using s = await tracedServers({ pause: () => open.promise });
     for await (const reply of s.stub.list('you')) {
       expect(reply).toBe('hello, you');
       break;
     }
-    // The handler still waits.
+    // The handler is still running.
     const [made, served] = await both('Front/list');
     expect(made.attributes['error.type']).toBeUndefined();
     expect(served.attributes['error.type']).toBe('CANCELLED');
@@ -345,9 +345,9 @@ describe('a stream', () => {
     open.open();
   });
 
-  test('whose deadline passes has ended on both sides, though its handler never does', async () => {
+  test('whose deadline passes has spans that end on both sides, even if its handler never ends', async () => {
     const open = gate();
-    await using s = await rig({ pause: () => open.promise });
+    await using s = await tracedServers({ pause: () => open.promise });
     expect((await failure(read(s.stub.list('you', { timeout: 500 })))).code).toBe(
       'DEADLINE_EXCEEDED',
     );
@@ -358,13 +358,13 @@ describe('a stream', () => {
     open.open();
   });
 
-  test('that is cancelled before its handler has answered has ended, and ends once', async () => {
+  test('that is cancelled before its handler has answered has spans that end once', async () => {
     const open = gate();
-    let begun = false;
+    let hasStarted = false;
     const Slow = contract('Slow', { list: serverStream<void, number>() });
     const slow = implement(Slow, {
       async list() {
-        begun = true;
+        hasStarted = true;
         await open.promise;
         return [1, 2, 3];
       },
@@ -375,7 +375,7 @@ describe('a stream', () => {
     const failed = failure(
       client.stub(Slow).list(undefined, { signal: stop.signal })[Symbol.asyncIterator]().next(),
     );
-    await until(() => begun, 'the handler has begun');
+    await until(() => hasStarted, 'the handler has started');
     stop.abort();
     expect((await failed).code).toBe('CANCELLED');
     const [made, served] = await both('Slow/list');
@@ -390,8 +390,8 @@ describe('a stream', () => {
     expect(exporter.getFinishedSpans()).toHaveLength(2);
   });
 
-  test('of each kind: arguments, replies as a plain list, both', async () => {
-    await using s = await rig();
+  test('has spans for each kind of method, and for a handler that returns an array', async () => {
+    await using s = await tracedServers();
     expect(await s.stub.sum([1, 2, 3])).toBe(6);
     expect(await read(s.stub.echo(['a', 'b']))).toEqual(['a', 'b']);
     for (const method of ['Front/sum', 'Front/echo']) {
@@ -419,16 +419,16 @@ describe('a stream', () => {
   });
 });
 
-describe('what comes from a stranger', () => {
+describe('a received call', () => {
   const ID = '0af7651916cd43dd8448eb211c80319c';
   const traceparent = `00-${ID}-b7ad6b7169203331-01`;
 
-  test('without a trace begins one, whatever is active where its bytes are read', async () => {
-    await using s = await rig({ client: null });
+  test('without a trace context starts a trace, whatever context is active', async () => {
+    await using s = await tracedServers({ client: null });
     const around = trace.getTracer('test').startSpan('around');
     await context.with(trace.setSpan(context.active(), around), () => s.stub.hop('you'));
     expect((await span('Front/hop', SpanKind.SERVER)).parentSpanContext).toBeUndefined();
-    // As a transport would call us that keeps whatever context it was opened in.
+    // A transport may call in the context in which it was opened.
     const served = {
       method: Back.methods.get('hello'),
       metadata: {},
@@ -451,17 +451,17 @@ describe('what comes from a stranger', () => {
     `ff-${ID}-b7ad6b7169203331-01`,
     `${traceparent}-more`,
     '0'.repeat(10_000),
-  ])('with a trace that is none (%#) begins one', async (forged) => {
-    await using s = await rig({ client: null });
+  ])('with an invalid trace context (%#) starts a trace', async (forged) => {
+    await using s = await tracedServers({ client: null });
     await s.stub.hop('you', { metadata: { traceparent: forged, tracestate: 'a=1' } });
     expect((await span('Front/hop', SpanKind.SERVER)).parentSpanContext).toBeUndefined();
   });
 
-  test('with a trace goes on with it; where the public calls, it is a link', async () => {
+  test('continues the trace of its caller, or links to it with publicEndpoint', async () => {
     const options: CallOptions = { metadata: { traceparent } };
     for (const publicEndpoint of [false, true]) {
       exporter.reset();
-      await using s = await rig({ client: null, server: { publicEndpoint } });
+      await using s = await tracedServers({ client: null, server: { publicEndpoint } });
       await s.stub.hop('you', options);
       const served = await span('Front/hop', SpanKind.SERVER);
       expect(served.spanContext().traceId === ID).toBe(!publicEndpoint);
@@ -469,23 +469,23 @@ describe('what comes from a stranger', () => {
       expect((await span('Back/hello', SpanKind.SERVER)).spanContext().traceId).toBe(
         served.spanContext().traceId,
       );
-      if (publicEndpoint) await s.stub.hop('no link, for no trace came');
+      if (publicEndpoint) await s.stub.hop('no link without a trace context');
     }
     expect((await span('Front/hop', SpanKind.SERVER, 1)).links).toEqual([]);
   });
 });
 
-describe('where nothing is recorded', () => {
-  test('a trace is handed on all the same', async () => {
+describe('without recording', () => {
+  test('propagates the trace context when no span is sampled', async () => {
     await tearDown();
     setUp({ sampler: new AlwaysOffSampler() });
-    await using s = await rig();
+    await using s = await tracedServers();
     expect((await s.stub.metadata()).traceparent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
     expect(await read(s.stub.list('you'))).toHaveLength(2);
     expect(exporter.getFinishedSpans()).toEqual([]);
   });
 
-  test('and nobody has set up OpenTelemetry, calls pass as they are', async () => {
+  test('passes calls unchanged without an OpenTelemetry SDK', async () => {
     await tearDown();
     const interceptor = tracing();
     for (const more of [{}, { channel: {} }]) {
@@ -503,14 +503,14 @@ describe('where nothing is recorded', () => {
       expect(interceptor(next)(call)).toBe(reply);
       expect(given[0]).toBe(call);
     }
-    await using s = await rig();
+    await using s = await tracedServers();
     expect(await s.stub.metadata()).toEqual({});
     expect(await s.stub.hop('you')).toBe('hello, you');
   });
 });
 
 describe('tracing()', () => {
-  test('may be made before OpenTelemetry is set up', async () => {
+  test('may be called before the SDK is registered', async () => {
     await tearDown();
     const early = tracing();
     setUp();
@@ -526,8 +526,8 @@ describe('tracing()', () => {
     await server.close();
   });
 
-  test('takes a tracer of one’s own, and nothing else in its place', async () => {
-    await using s = await rig({ client: { tracer: trace.getTracer('mine') } });
+  test('uses the given tracer, and throws BAD_OPTION for other values', async () => {
+    await using s = await tracedServers({ client: { tracer: trace.getTracer('mine') } });
     await s.stub.hop('you');
     expect((await span('Front/hop', SpanKind.CLIENT)).instrumentationScope.name).toBe('mine');
     expect(() => tracing({ tracer: {} as Tracer })).toThrowError(
