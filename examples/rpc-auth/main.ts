@@ -94,7 +94,7 @@ if (withCertificates) {
   await using server = await serve(values.address, [vault], { interceptors: [guard] });
   await tryBoth('Ann', server.address, () => issuer.sign('Ann', 'look open'));
   await tryBoth('Ben', server.address, () => issuer.sign('Ben', 'look'));
-  await tryBoth('nobody', server.address);
-  const stranger = await makeIssuer();
-  await tryBoth('stranger', server.address, () => stranger.sign('Ann', 'look open'));
+  await tryBoth('no token', server.address);
+  const otherIssuer = await makeIssuer();
+  await tryBoth('other issuer', server.address, () => otherIssuer.sign('Ann', 'look open'));
 }

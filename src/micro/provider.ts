@@ -1,7 +1,6 @@
 /** A provider: an rpc server whose services are published in a registry. */
-import { notify, settle } from '../core/callbacks.js';
+import { notifyOrWarn, settle } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
-import { warn } from '../core/warning.js';
 import { type RpcServer, type RpcStatistics, serve } from '../rpc/index.js';
 import type { TlsOptions } from '../transport/types.js';
 import { defaultAddress } from './advertised-address.js';
@@ -118,17 +117,7 @@ class ServiceProvider implements Provider {
     const { onPublish } = this.#options;
     if (onPublish === undefined || this.#closing !== undefined) return;
     const { published } = this;
-    notify(
-      () => onPublish(published),
-      (error) =>
-        warn(
-          gettyError(
-            'HANDLER_FAILED',
-            `onPublish of the provider at ${this.address} failed: ${messageOf(error)}`,
-            error,
-          ),
-        ),
-    );
+    notifyOrWarn(`onPublish of the provider at ${this.address}`, () => onPublish(published));
   }
 
   /**

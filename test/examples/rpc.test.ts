@@ -93,10 +93,10 @@ it('rpc-auth: permits calls by the scopes of tokens', async () => {
     'Ann: it is open for Ann',
     'Ben: Ben',
     'Ben: PERMISSION_DENIED – you may not call Vault.open',
-    'nobody: UNAUTHENTICATED – the credentials were not accepted',
-    'nobody: UNAUTHENTICATED – the credentials were not accepted',
-    'stranger: UNAUTHENTICATED – the credentials were not accepted',
-    'stranger: UNAUTHENTICATED – the credentials were not accepted',
+    'no token: UNAUTHENTICATED – the credentials were not accepted',
+    'no token: UNAUTHENTICATED – the credentials were not accepted',
+    'other issuer: UNAUTHENTICATED – the credentials were not accepted',
+    'other issuer: UNAUTHENTICATED – the credentials were not accepted',
   ]);
 });
 

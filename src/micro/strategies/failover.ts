@@ -68,6 +68,7 @@ export function retrySequentially(
       try {
         return await attempt(call, tried);
       } catch (error) {
+        // An attempt adds the node that it calls.
         const calledNode = tried.size > triedBefore;
         // The reason why the last node failed tells more than "no other node".
         if (!calledNode && !call.signal?.aborted) throw previousError ?? error;
