@@ -10,7 +10,6 @@ import {
   type MethodSpecs,
   makeStub,
   type RpcClientOptions,
-  RpcError,
   type Stub,
   type StubOptions,
 } from '../rpc/index.js';
@@ -24,7 +23,7 @@ import {
   resolveConsumeOptions,
 } from './consume-options.js';
 import { type Explanation, explain, findAllNodes } from './explanation.js';
-import { CallDispatcher } from './nodes/call-dispatcher.js';
+import { CallDispatcher, consumerClosed } from './nodes/call-dispatcher.js';
 import { ClientCache } from './nodes/client-cache.js';
 import { NodePool } from './nodes/node-pool.js';
 import { type ChangeListener, Resolver } from './resolver.js';
@@ -159,8 +158,7 @@ class ServiceConsumer implements Consumer {
   }
 
   #findPool(service: string, version: string, codec: CodecName): NodePool {
-    if (this.#closing !== undefined)
-      throw new RpcError('UNAVAILABLE', 'the consumer is closed', { unsent: true });
+    if (this.#closing !== undefined) throw consumerClosed();
     const key = JSON.stringify([service, version, codec]);
     let pool = this.#pools.get(key);
     if (pool === undefined) {

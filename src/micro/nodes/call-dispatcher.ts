@@ -20,13 +20,13 @@ export class CallDispatcher {
   readonly #clients: ClientCache;
   readonly #counters: ConsumerCounters;
   readonly #findPool: (service: string, version: string, codec: CodecName) => NodePool;
-  /** A cache of `#findPool`. */
+  /** The results of `#findPool`. */
   readonly #pools: Readonly<Record<CodecName, Map<Method, NodePool>>> = {
     json: new Map(),
     protobuf: new Map(),
   };
+  #isClosed = false;
 
-  /** `findPool` throws UNAVAILABLE when the consumer is closed. */
   constructor(
     clients: ClientCache,
     counters: ConsumerCounters,
@@ -40,6 +40,7 @@ export class CallDispatcher {
   /** Calls one node that is not in `tried`, and adds the node to it. */
   readonly attempt: Attempt = (call, tried) => {
     try {
+      if (this.#isClosed) throw consumerClosed();
       const pool = this.#poolOf(call);
       if (!pool.resolver.isReady) return this.#attemptWhenReady(pool, call, tried);
       const node = pool.pick(call, tried);
@@ -52,9 +53,9 @@ export class CallDispatcher {
     }
   };
 
-  /** Lets all further attempts fail: no pool is found any more. */
+  /** Makes all further attempts fail. */
   close(): void {
-    for (const pools of Object.values(this.#pools)) pools.clear();
+    this.#isClosed = true;
   }
 
   #poolOf(call: Call): NodePool {
@@ -190,6 +191,11 @@ export class CallDispatcher {
     }
     return dials;
   }
+}
+
+/** The error of a call after the consumer was closed. */
+export function consumerClosed(): RpcError {
+  return new RpcError('UNAVAILABLE', 'the consumer is closed', { unsent: true });
 }
 
 /** Milliseconds; undefined for an undefined `startTime`. */
