@@ -1,190 +1,37 @@
-/** The spans that the OpenTelemetry SDK records: parents, ends and errors, on both sides. */
-import {
-  context,
-  DiagLogLevel,
-  diag,
-  propagation,
-  SpanKind,
-  SpanStatusCode,
-  type Tracer,
-  trace,
-} from '@opentelemetry/api';
-import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
-import { W3CTraceContextPropagator } from '@opentelemetry/core';
-import {
-  AlwaysOffSampler,
-  BasicTracerProvider,
-  InMemorySpanExporter,
-  type ReadableSpan,
-  SimpleSpanProcessor,
-} from '@opentelemetry/sdk-trace-base';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type TracingOptions, tracing } from '../../../src/adapters/opentelemetry/index.js';
+/** The spans of calls: parents, ends and errors, on both sides. */
+import { context, SpanKind, SpanStatusCode, type Tracer, trace } from '@opentelemetry/api';
+import { AlwaysOffSampler } from '@opentelemetry/sdk-trace-base';
+import { describe, expect, test } from 'vitest';
+import { tracing } from '../../../src/adapters/opentelemetry/index.js';
 import {
   type Call,
-  type CallContext,
   type CallOptions,
-  clientStream,
   connect,
-  contract,
-  duplex,
   type Invoke,
   implement,
-  noReply,
-  oneway,
-  RpcError,
-  type RpcServerOptions,
   serve,
-  serverStream,
-  unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemory } from '../../fixtures/rpc.js';
-import { gate, until } from '../../fixtures/waiting.js';
+import {
+  Back,
+  both,
+  exporter,
+  Front,
+  failure,
+  idOf,
+  parentOf,
+  read,
+  recordSpans,
+  setUp,
+  span,
+  tearDown,
+  tracedServers,
+  traces,
+} from '../../fixtures/traced-servers.js';
 
 noLeaks();
-
-let exporter: InMemorySpanExporter;
-let provider: BasicTracerProvider;
-/** Warnings of OpenTelemetry about wrong use, such as a span that ends twice. */
-const warnings: string[] = [];
-
-function setUp(options: ConstructorParameters<typeof BasicTracerProvider>[0] = {}): void {
-  exporter = new InMemorySpanExporter();
-  provider = new BasicTracerProvider({
-    ...options,
-    spanProcessors: [new SimpleSpanProcessor(exporter)],
-  });
-  trace.setGlobalTracerProvider(provider);
-  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
-  propagation.setGlobalPropagator(new W3CTraceContextPropagator());
-  const addWarning = (text: string): void => void warnings.push(text);
-  diag.setLogger(
-    { error: addWarning, warn: addWarning, info() {}, debug() {}, verbose() {} },
-    { logLevel: DiagLogLevel.WARN },
-  );
-}
-
-async function tearDown(): Promise<void> {
-  trace.disable();
-  context.disable();
-  propagation.disable();
-  diag.disable();
-  expect(warnings.splice(0)).toEqual([]);
-  await provider.shutdown();
-}
-
-beforeEach(() => setUp());
-afterEach(tearDown);
-
-const Back = contract('Back', { hello: unary<string, string>() });
-const Front = contract('Front', {
-  hop: unary<string, string>(),
-  metadata: unary<void, Record<string, string>>(),
-  back: unary<void, string>(),
-  tell: oneway<string>(),
-  told: noReply<string>(),
-  list: serverStream<string, string>(),
-  sum: clientStream<number, number>(),
-  echo: duplex<string, string>(),
-});
-
-interface SetupOptions {
-  readonly server?: TracingOptions;
-  readonly client?: TracingOptions | null;
-  /** Awaited by each list() before its second item. */
-  readonly pause?: (context: CallContext) => Promise<void>;
-  readonly options?: RpcServerOptions;
-}
-
-/** A server `front` that calls a server `back`, and a client of `front`. All are traced. */
-async function tracedServers({
-  server: ofServer = {},
-  client: ofClient = {},
-  pause = async () => {},
-  options = {},
-}: SetupOptions = {}) {
-  const hello = implement(Back, { hello: (name) => `hello, ${name}` });
-  const back = await serve(freeMemory(), [hello], { interceptors: [tracing()] });
-  const toBack = (await connect(back.address, {
-    reconnect: false,
-    interceptors: [tracing()],
-  })) as Awaited<ReturnType<typeof connect>>;
-  const received: string[] = [];
-  const service = implement(Front, {
-    hop(name) {
-      if (name === 'secret') throw new RpcError('NOT_FOUND', `there is no ${name}`);
-      return toBack.stub(Back).hello(name);
-    },
-    metadata: (_, { metadata }) => ({ ...metadata }),
-    back: (_, { channel }) => channel.stub(Back).hello('you'),
-    tell(text) {
-      received.push(text);
-      if (text === 'secret') throw new Error('a secret');
-    },
-    async told(text) {
-      received.push(text);
-    },
-    async *list(name, call) {
-      yield await toBack.stub(Back).hello(name);
-      await pause(call);
-      yield await toBack.stub(Back).hello(`${name} again`);
-      if (name === 'secret') throw new Error('a secret');
-    },
-    async sum(numbers) {
-      let sum = 0;
-      for await (const number of numbers) sum += number;
-      return sum;
-    },
-    echo: (texts) => texts,
-  });
-  const front = await serve(freeMemory(), [service], {
-    interceptors: [tracing(ofServer)],
-    ...options,
-  });
-  const client = await connect(front.address, {
-    reconnect: false,
-    interceptors: ofClient === null ? [] : [tracing(ofClient)],
-    services: [hello],
-  });
-  return {
-    front,
-    client,
-    received,
-    stub: client.stub(Front),
-    async [Symbol.asyncDispose]() {
-      for (const end of [client, front, toBack, back]) end.destroy();
-      await Promise.all([client.close(), front.close(), toBack.close(), back.close()]);
-    },
-  };
-}
-
-/** The span of a call, once it has ended. */
-async function span(name: string, kind: SpanKind, at = 0): Promise<ReadableSpan> {
-  const found = (): ReadableSpan[] =>
-    exporter.getFinishedSpans().filter((one) => one.name === name && one.kind === kind);
-  await until(() => found().length > at, `a span ${SpanKind[kind]} ${name} has ended`);
-  return found()[at] as ReadableSpan;
-}
-
-const both = async (name: string): Promise<[client: ReadableSpan, server: ReadableSpan]> => [
-  await span(name, SpanKind.CLIENT),
-  await span(name, SpanKind.SERVER),
-];
-const idOf = (one: ReadableSpan): string => one.spanContext().spanId;
-const parentOf = (one: ReadableSpan): string | undefined => one.parentSpanContext?.spanId;
-const traces = (): Set<string> =>
-  new Set(exporter.getFinishedSpans().map((one) => one.spanContext().traceId));
-const failure = (promise: Promise<unknown>): Promise<RpcError> =>
-  promise.then(
-    () => Promise.reject(new Error('it did not fail')),
-    (error) => error,
-  );
-async function read(replies: AsyncIterable<string>): Promise<string[]> {
-  const all: string[] = [];
-  for await (const reply of replies) all.push(reply);
-  return all;
-}
+recordSpans();
 
 describe('a call', () => {
   test('has a span on both sides; the calls of its handler are children of it', async () => {
@@ -290,132 +137,6 @@ describe('a call', () => {
       idOf(nested),
     ]);
     await client.close();
-  });
-});
-
-describe('a stream', () => {
-  test('has spans that end with it; its handler runs within the span for each item', async () => {
-    const open = gate();
-    await using s = await tracedServers({ pause: () => open.promise });
-    const replies = s.stub.list('you')[Symbol.asyncIterator]();
-    expect(await replies.next()).toEqual({ done: false, value: 'hello, you' });
-    await span('Back/hello', SpanKind.CLIENT);
-    expect(exporter.getFinishedSpans().filter(({ name }) => name === 'Front/list')).toEqual([]);
-    open.open();
-    expect(await replies.next()).toEqual({ done: false, value: 'hello, you again' });
-    expect((await replies.next()).done).toBe(true);
-    const [made, served] = await both('Front/list');
-    expect(parentOf(served)).toBe(idOf(made));
-    for (const at of [0, 1])
-      expect(parentOf(await span('Back/hello', SpanKind.CLIENT, at))).toBe(idOf(served));
-    expect(traces().size).toBe(1);
-    expect([made.status.code, served.status.code]).toEqual([
-      SpanStatusCode.UNSET,
-      SpanStatusCode.UNSET,
-    ]);
-  });
-
-  test('that fails after some items has the code of its error', async () => {
-    await using s = await tracedServers();
-    await failure(read(s.stub.list('secret')));
-    for (const one of await both('Front/list')) {
-      expect(one.attributes['error.type']).toBe('UNKNOWN');
-      expect([one.status, one.events]).toEqual([
-        { code: SpanStatusCode.ERROR, message: 'UNKNOWN' },
-        [],
-      ]);
-    }
-  });
-
-  test('whose reader leaves has spans that end without ERROR', async () => {
-    const open = gate();
-    await using s = await tracedServers({ pause: () => open.promise });
-    for await (const reply of s.stub.list('you')) {
-      expect(reply).toBe('hello, you');
-      break;
-    }
-    // The handler is still running.
-    const [made, served] = await both('Front/list');
-    expect(made.attributes['error.type']).toBeUndefined();
-    expect(served.attributes['error.type']).toBe('CANCELLED');
-    expect([made.status.code, served.status.code]).toEqual([
-      SpanStatusCode.UNSET,
-      SpanStatusCode.UNSET,
-    ]);
-    open.open();
-  });
-
-  test('whose deadline passes has spans that end on both sides, even if its handler never ends', async () => {
-    const open = gate();
-    await using s = await tracedServers({ pause: () => open.promise });
-    expect((await failure(read(s.stub.list('you', { timeout: 500 })))).code).toBe(
-      'DEADLINE_EXCEEDED',
-    );
-    for (const one of await both('Front/list')) {
-      expect(one.attributes['error.type']).toBe('DEADLINE_EXCEEDED');
-      expect(one.status.code).toBe(SpanStatusCode.ERROR);
-    }
-    open.open();
-  });
-
-  test('that is cancelled before its handler has answered has spans that end once', async () => {
-    const open = gate();
-    let hasStarted = false;
-    const Slow = contract('Slow', { list: serverStream<void, number>() });
-    const slow = implement(Slow, {
-      async list() {
-        hasStarted = true;
-        await open.promise;
-        return [1, 2, 3];
-      },
-    });
-    const server = await serve(freeMemory(), [slow], { interceptors: [tracing()] });
-    const client = await connect(server.address, { reconnect: false, interceptors: [tracing()] });
-    const stop = new AbortController();
-    const failed = failure(
-      client.stub(Slow).list(undefined, { signal: stop.signal })[Symbol.asyncIterator]().next(),
-    );
-    await until(() => hasStarted, 'the handler has started');
-    stop.abort();
-    expect((await failed).code).toBe('CANCELLED');
-    const [made, served] = await both('Slow/list');
-    expect([made.status.code, served.status.code]).toEqual([
-      SpanStatusCode.ERROR,
-      SpanStatusCode.UNSET,
-    ]);
-    expect(served.attributes['error.type']).toBe('CANCELLED');
-    open.open();
-    await client.close();
-    await server.close();
-    expect(exporter.getFinishedSpans()).toHaveLength(2);
-  });
-
-  test('has spans for each kind of method, and for a handler that returns an array', async () => {
-    await using s = await tracedServers();
-    expect(await s.stub.sum([1, 2, 3])).toBe(6);
-    expect(await read(s.stub.echo(['a', 'b']))).toEqual(['a', 'b']);
-    for (const method of ['Front/sum', 'Front/echo']) {
-      const [made, served] = await both(method);
-      expect(parentOf(served)).toBe(idOf(made));
-      expect(served.status.code).toBe(SpanStatusCode.UNSET);
-    }
-    const Plain = contract('Plain', {
-      list: serverStream<void, number>(),
-      none: serverStream<void, number>(),
-    });
-    const plain = implement(Plain, { list: () => [1, 2], none: () => 7 as unknown as number[] });
-    const server = await serve(freeMemory(), [plain], { interceptors: [tracing()] });
-    const client = await connect(server.address, { reconnect: false });
-    const got: number[] = [];
-    for await (const number of client.stub(Plain).list()) got.push(number);
-    expect(got).toEqual([1, 2]);
-    expect((await span('Plain/list', SpanKind.SERVER)).status.code).toBe(SpanStatusCode.UNSET);
-    expect((await failure(client.stub(Plain).none()[Symbol.asyncIterator]().next())).code).toBe(
-      'INTERNAL',
-    );
-    expect((await span('Plain/none', SpanKind.SERVER)).attributes['error.type']).toBe('INTERNAL');
-    await client.close();
-    await server.close();
   });
 });
 
