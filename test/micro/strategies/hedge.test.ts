@@ -2,7 +2,6 @@
 import { describe, expect, it } from 'vitest';
 import { consume, leastActive, provide } from '../../../src/micro/index.js';
 import { type HedgeOptions, hedge, isOvertaken } from '../../../src/micro/strategies/hedge.js';
-import { RecentLatency } from '../../../src/micro/strategies/recent-latency.js';
 import type { Attempt, ServiceNode } from '../../../src/micro/types.js';
 import { memory } from '../../../src/registries/memory.js';
 import {
@@ -275,16 +274,6 @@ describe('hedge', () => {
     { budget: { ratio: -1 } },
   ])('refuses %j', (options) => {
     expect(() => hedge(options)).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
-  });
-});
-
-describe('RecentLatency', () => {
-  it('forgets old calls', () => {
-    const latency = new RecentLatency(0.95);
-    for (let i = 0; i < 5_000; i++) latency.add(100);
-    expect(latency.value).toBeGreaterThan(94);
-    for (let i = 0; i < 2_500; i++) latency.add(5);
-    expect(latency.value).toBeLessThan(6);
   });
 });
 
