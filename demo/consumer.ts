@@ -1,34 +1,35 @@
 /**
- * The consumer process of the demo: `consumer.js REGISTRY RATE`. It calls at a steady rate and
- * tells how that goes.
+ * The consumer process of the demo: `consumer.js REGISTRY RATE`. It calls at a constant rate and
+ * reports the figures of each second.
  */
-
 import { consume, failover, roundRobin } from 'getty-ts/micro';
 import { registry as openRegistry } from 'getty-ts/registry';
 import { Histogram } from 'getty-ts/rpc';
 import { messageOf } from '#getty/core/errors.js';
-import { type Figures, followParent, tell } from './messages.js';
+import { type Figures, followParent, report } from './messages.js';
 import { TestService } from './test-service.js';
 
 const [url = '', rateText = ''] = process.argv.slice(2);
 const rate = Number(rateText);
-/** Milliseconds between bursts of calls; short, so that the load is even. */
-const PACE = 2;
+/** Milliseconds between bursts of calls. A short period makes the load even. */
+const BURST_PERIOD = 2;
+/** Milliseconds. */
 const REPORT_PERIOD = 1_000;
-/** Failures that are told in full; more are only counted. */
-const TOLD_FAILURES = 5;
+/** Failures whose messages are reported; further ones are counted only. */
+const REPORTED_FAILURES = 5;
 
 class Load {
-  readonly #second = new Histogram();
-  readonly #all = new Histogram();
+  readonly #secondLatency = new Histogram();
+  readonly #totalLatency = new Histogram();
   readonly #totals = { calls: 0, failed: 0, failovers: 0 };
-  #last = { calls: 0, failed: 0, failovers: 0 };
-  #issued = 0;
+  /** `#totals` at the last report. */
+  #reported = { calls: 0, failed: 0, failovers: 0 };
+  #startedCalls = 0;
   #underWay = 0;
-  #began = 0;
-  #pace: NodeJS.Timeout | undefined;
-  #report: NodeJS.Timeout | undefined;
-  #whenDone: (() => void) | undefined;
+  #startTime = 0;
+  #burstTimer: NodeJS.Timeout | undefined;
+  #reportTimer: NodeJS.Timeout | undefined;
+  #onLastAnswer: (() => void) | undefined;
   readonly #consumer;
   readonly #stubs;
 
@@ -43,7 +44,7 @@ class Load {
       this.#consumer.stub(TestService, { codec: 'json' }),
     ] as const;
     this.#consumer.resolver(TestService).onChange(({ added, removed }, nodes) => {
-      tell({
+      report({
         type: 'nodes',
         live: nodes.map(({ id }) => id),
         gone: removed.map(({ id }) => id),
@@ -53,20 +54,20 @@ class Load {
   }
 
   start(): void {
-    this.#began = performance.now();
-    this.#pace = setInterval(() => this.#issue(), PACE);
-    this.#report = setInterval(() => this.#tellSecond(), REPORT_PERIOD);
+    this.#startTime = performance.now();
+    this.#burstTimer = setInterval(() => this.#startDueCalls(), BURST_PERIOD);
+    this.#reportTimer = setInterval(() => this.#reportSecond(), REPORT_PERIOD);
   }
 
-  #issue(): void {
-    const due = ((performance.now() - this.#began) * rate) / 1000;
-    while (this.#issued < due) void this.#call(this.#issued++);
+  #startDueCalls(): void {
+    const due = ((performance.now() - this.#startTime) * rate) / 1000;
+    while (this.#startedCalls < due) void this.#call(this.#startedCalls++);
   }
 
-  /** Each codec and each method in turn; an answer that is wrong is a failure too. */
+  /** Uses both codecs and two methods in turn. A wrong answer counts as a failure. */
   async #call(number: number): Promise<void> {
     const stub = this.#stubs[number % 2 === 0 ? 0 : 1];
-    const began = performance.now();
+    const startTime = performance.now();
     this.#underWay++;
     try {
       if (number % 4 < 2) {
@@ -76,39 +77,39 @@ class Load {
         const { A } = await stub.test({ A: 'a', B: 'b', C: String(number) });
         if (A !== `a, b, ${number}`) throw new Error(`Test answered ${JSON.stringify(A)}`);
       }
-      const latency = performance.now() - began;
-      this.#second.add(latency);
-      this.#all.add(latency);
+      const latency = performance.now() - startTime;
+      this.#secondLatency.add(latency);
+      this.#totalLatency.add(latency);
     } catch (error) {
-      if (this.#totals.failed++ < TOLD_FAILURES)
-        tell({ type: 'failure', message: messageOf(error) });
+      if (this.#totals.failed++ < REPORTED_FAILURES)
+        report({ type: 'failure', message: messageOf(error) });
     }
     this.#totals.calls++;
     this.#underWay--;
-    if (this.#underWay === 0) this.#whenDone?.();
+    if (this.#underWay === 0) this.#onLastAnswer?.();
   }
 
-  #tellSecond(): void {
+  #reportSecond(): void {
     const { calls, failed, failovers } = this.#totals;
-    const last = this.#last;
-    tell({
+    const { calls: reportedCalls } = this.#reported;
+    report({
       type: 'second',
-      figures: figures(this.#second, { calls: calls - last.calls, failed, failovers }),
+      figures: figures(this.#secondLatency, { calls: calls - reportedCalls, failed, failovers }),
     });
-    this.#last = { calls, failed, failovers };
-    this.#second.reset();
+    this.#reported = { calls, failed, failovers };
+    this.#secondLatency.reset();
   }
 
-  /** Issue no more, wait for the answers, tell the sum. */
+  /** Starts no more calls, waits for the answers, and reports the totals. */
   async stop(): Promise<void> {
-    clearInterval(this.#pace);
-    clearInterval(this.#report);
+    clearInterval(this.#burstTimer);
+    clearInterval(this.#reportTimer);
     if (this.#underWay > 0) {
       await new Promise<void>((resolve) => {
-        this.#whenDone = resolve;
+        this.#onLastAnswer = resolve;
       });
     }
-    tell({ type: 'done', figures: figures(this.#all, this.#totals) });
+    report({ type: 'done', figures: figures(this.#totalLatency, this.#totals) });
     await this.#consumer.close();
   }
 }

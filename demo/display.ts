@@ -1,32 +1,29 @@
-/**
- * What a person sees of the demo: events in lines, and on a terminal one line of figures that is
- * redrawn in place.
- */
+/** The output of the demo: a line for each event, and a status line that a terminal redraws. */
 import type { Figures } from './messages.js';
 
 const CLEAR_LINE = '\r\u001b[K';
 
 export class Display {
   readonly #out: NodeJS.WriteStream;
-  readonly #quiet: boolean;
+  readonly #isQuiet: boolean;
   #status = '';
 
-  /** `quiet`: say nothing. */
-  constructor(out: NodeJS.WriteStream, quiet: boolean) {
+  /** `isQuiet`: writes nothing. */
+  constructor(out: NodeJS.WriteStream, isQuiet: boolean) {
     this.#out = out;
-    this.#quiet = quiet;
+    this.#isQuiet = isQuiet;
   }
 
-  line(text: string): void {
-    if (this.#quiet) return;
+  writeLine(text: string): void {
+    if (this.#isQuiet) return;
     this.#out.write(this.#status === '' ? `${text}\n` : `${CLEAR_LINE}${text}\n${this.#status}`);
   }
 
-  /** Not wider than a terminal of 80 columns. */
-  second(at: number, { calls, failed, failovers, p50, p99 }: Figures, live: number): void {
-    if (this.#quiet) return;
+  /** Writes the figures of a second, in at most 80 columns. `live`: the number of nodes. */
+  writeSecond(second: number, { calls, failed, failovers, p50, p99 }: Figures, live: number): void {
+    if (this.#isQuiet) return;
     const text = [
-      `${String(at).padStart(4)}s`,
+      `${String(second).padStart(4)}s`,
       `${String(calls).padStart(5)} calls/s`,
       `failed ${failed}`,
       `failovers ${failovers}`,
@@ -38,12 +35,12 @@ export class Display {
       this.#out.write(`${text}\n`);
       return;
     }
-    // A line that wraps cannot be redrawn in place.
+    // A terminal cannot redraw a line that wraps.
     this.#status = text.slice(0, (this.#out.columns || 80) - 1);
     this.#out.write(`${CLEAR_LINE}${this.#status}`);
   }
 
-  /** Leave the redrawn line standing. */
+  /** Ends the status line. */
   end(): void {
     if (this.#status !== '') this.#out.write('\n');
     this.#status = '';

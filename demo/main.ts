@@ -1,88 +1,44 @@
 /**
- * The demo: three providers and a consumer, each a process of its own; one provider is killed and
- * started again, and no call fails. `npm start -- --duration 15s --rate 2000 --json --registry URL`
+ * The demo: three providers and a consumer, each in a process. One provider is killed and started
+ * again, and no call fails. `npm start -- --duration 15s --rate 2000 --json --registry URL`
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { parseFlags } from '#getty/cli/flags.js';
 import { messageOf } from '#getty/core/errors.js';
 import { within } from '#getty/core/timers.js';
 import { Display } from './display.js';
 import type { Figures, FromConsumer, FromProvider, ToChild } from './messages.js';
+import { HELP, type Options, readOptions, USAGE } from './options.js';
 
 const PROVIDERS = ['provider-1', 'provider-2', 'provider-3'];
-const VICTIM = 'provider-2';
-/**
- * A crash is seldom clean: the victim hangs for so long, in ms, before it is killed, so that calls
- * are under way on it.
- */
-const HANG = 25;
-/**
- * Milliseconds for a process to start, and for the registry to tell of a node that has gone or
- * come. A slow machine needs some.
- */
+const KILLED_PROVIDER = 'provider-2';
+/** Milliseconds that the provider is stopped before it is killed, so that calls are under way. */
+const HANG_TIME = 25;
+/** Milliseconds for a process to start, and for the consumer to see a change of its nodes. */
 const START_LIMIT = 30_000;
+/** Milliseconds for a process to end before it is killed. */
 const STOP_LIMIT = 10_000;
-const USAGE = 'usage: npm start -- [--duration 15s] [--rate 2000] [--json] [--registry URL]';
-const HELP = `Three providers and a consumer, each a process of its own. One provider is killed and started again, and no call fails.
-${USAGE}
-  --duration  how long calls are made at least, such as 15s or 2m; from 3s to 1440m; default: 15s
-  --rate      calls per second, from 1 to 1000000; default: 2000
-  --json      print one JSON object at the end, and nothing else
-  --registry  file:///directory, etcd://host:2379/root or zookeeper://host:2181/root; default: a temporary directory
-  --help      print this text`;
-
-interface Options {
-  /** Milliseconds. */
-  duration: number;
-  rate: number;
-  json: boolean;
-  registry: string | undefined;
-}
-
-/** Undefined: the user asks for help. */
-function readOptions(args: string[]): Options | undefined {
-  const values = parseFlags(args, {
-    duration: { type: 'string', default: '15s' },
-    rate: { type: 'string', default: '2000' },
-    json: { type: 'boolean', default: false },
-    registry: { type: 'string' },
-    help: { type: 'boolean', short: 'h', default: false },
-  });
-  if (values.help) return undefined;
-  const [, amount, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(values.duration) ?? [];
-  const duration = Number(amount) * { ms: 1, s: 1_000, m: 60_000 }[unit as 'ms' | 's' | 'm'];
-  if (!(duration >= 3_000 && duration <= 86_400_000))
-    throw new Error(`--duration: given ${values.duration}, expected from 3s to 1440m`);
-  const rate = Number(values.rate);
-  if (!(rate >= 1 && rate <= 1_000_000))
-    throw new Error(`--rate: given ${values.rate}, expected calls per second from 1 to 1000000`);
-  if (values.registry?.startsWith('memory:'))
-    throw new Error(
-      '--registry: given memory:, which other processes do not see; expected file:///directory, etcd://host:2379/root or zookeeper://host:2181/root',
-    );
-  return { duration, rate, json: values.json, registry: values.registry };
-}
 
 class Demo {
   readonly #options: Options;
   readonly #display: Display;
-  /** A folder of our own for the registry, when none was given. */
+  /** The temporary directory of the registry, when no registry is given. */
   readonly #folder: string | undefined;
   readonly #registry: string;
   readonly #children = new Map<string, ChildProcess>();
-  /** Killed, or about to be: they cannot be asked to end. */
-  readonly #dying = new Set<ChildProcess>();
+  /** Processes that are killed and cannot be asked to end. */
+  readonly #killed = new Set<ChildProcess>();
   readonly #events: { at: number; event: string }[] = [];
-  #live: readonly string[] = [];
-  #began = 0;
+  /** Ids of the nodes that the consumer sees. */
+  #liveNodes: readonly string[] = [];
+  #startTime = 0;
   #second = 0;
-  #stopping = false;
-  /** Called when the registry's list has changed. */
-  #onLive: () => void = () => {};
+  #isStopping = false;
+  /** Called when #liveNodes has changed. */
+  #onLiveNodes: () => void = () => {};
   #interrupt: (error: Error) => void = () => {};
 
   constructor(options: Options) {
@@ -98,15 +54,15 @@ class Demo {
     const interrupted = new Promise<never>((_, reject) => {
       this.#interrupt = reject;
     });
-    // Without this a child's failure before the race below would end the process unheard.
+    // It may reject before it is awaited below.
     interrupted.catch(() => {});
     try {
-      this.#display.line(
+      this.#display.writeLine(
         `3 providers of TestService v1.0 and a consumer, ${rate} calls/s for ${duration / 1000} s\n` +
           `registry ${withoutPassword(this.#registry)}`,
       );
       await Promise.race([this.#start(), interrupted]);
-      const figures = await Promise.race([this.#timeline(), interrupted]);
+      const figures = await Promise.race([this.#runTimeline(), interrupted]);
       this.#report(figures, json);
       return figures.failed === 0 ? 0 : 1;
     } finally {
@@ -117,28 +73,28 @@ class Demo {
   async #start(): Promise<void> {
     await Promise.all(PROVIDERS.map((name) => this.#startProvider(name)));
     this.#fork('consumer', [String(this.#options.rate)]).on('message', (message: FromConsumer) =>
-      this.#onConsumer(message),
+      this.#onConsumerMessage(message),
     );
-    await this.#listed(
-      () => this.#live.length === PROVIDERS.length,
+    await this.#waitForNodes(
+      () => this.#liveNodes.length === PROVIDERS.length,
       () =>
-        tooLate(
-          `the consumer saw ${this.#live.length} of ${PROVIDERS.length} providers in the registry`,
+        timeoutError(
+          `the consumer saw ${this.#liveNodes.length} of ${PROVIDERS.length} providers in the registry`,
         ),
     );
   }
 
   /**
-   * Settles when the consumer's list of nodes meets `condition`. Rejects with `late()` after
+   * Settles when the nodes that the consumer sees meet `condition`. Rejects with `late()` after
    * START_LIMIT.
    */
-  async #listed(condition: () => boolean, late: () => Error): Promise<void> {
+  async #waitForNodes(condition: () => boolean, late: () => Error): Promise<void> {
     const met = new Promise<void>((resolve) => {
-      this.#onLive = () => condition() && resolve();
+      this.#onLiveNodes = () => condition() && resolve();
     });
-    this.#onLive();
+    this.#onLiveNodes();
     await within(START_LIMIT, met, late);
-    this.#onLive = () => {};
+    this.#onLiveNodes = () => {};
   }
 
   async #startProvider(name: string): Promise<void> {
@@ -151,7 +107,7 @@ class Demo {
           else reject(new Error(`${name}: ${message.message}`));
         });
       }),
-      () => tooLate(`${name} did not start`),
+      () => timeoutError(`${name} did not start`),
     );
   }
 
@@ -163,19 +119,21 @@ class Demo {
     this.#children.set(name, child);
     child.on('error', (error) => this.#interrupt(error));
     child.once('exit', (code, signal) => {
-      const expected = this.#stopping || this.#dying.has(child);
+      const isExpected = this.#isStopping || this.#killed.has(child);
       if (this.#children.get(name) === child) this.#children.delete(name);
-      if (!expected)
-        this.#interrupt(new Error(`${name} ended by itself with ${signal ?? `exit code ${code}`}`));
+      if (!isExpected)
+        this.#interrupt(
+          new Error(`${name} ended unexpectedly with ${signal ?? `exit code ${code}`}`),
+        );
     });
     return child;
   }
 
   /**
-   * Begin, kill at a third, start again at two thirds, end. Each step waits until the consumer has
-   * seen the one before, so it may come later.
+   * Starts the calls, kills a provider after a third of the duration, starts it again after two
+   * thirds, and stops the calls. Each step waits until the consumer has seen the one before.
    */
-  async #timeline(): Promise<Figures> {
+  async #runTimeline(): Promise<Figures> {
     const third = this.#options.duration / 3;
     const consumer = this.#children.get('consumer') as ChildProcess;
     const done = new Promise<Figures>((resolve) => {
@@ -184,61 +142,60 @@ class Demo {
         (message: FromConsumer) => message.type === 'done' && resolve(message.figures),
       );
     });
-    this.#began = performance.now();
+    this.#startTime = performance.now();
     send(consumer, { type: 'start' });
     await this.#sleep(third);
-    await this.#kill(VICTIM);
-    await this.#sleep(2 * third - (performance.now() - this.#began));
-    await this.#listed(
-      () => !this.#live.includes(VICTIM),
-      () => tooLate(`the registry did not remove ${VICTIM}`),
+    await this.#killProvider(KILLED_PROVIDER);
+    await this.#sleep(2 * third - (performance.now() - this.#startTime));
+    await this.#waitForNodes(
+      () => !this.#liveNodes.includes(KILLED_PROVIDER),
+      () => timeoutError(`the registry did not remove ${KILLED_PROVIDER}`),
     );
-    // Told first: the consumer may see the node before this process hears that the provider is
-    // ready.
-    this.#event(`${VICTIM} started again`);
-    await this.#startProvider(VICTIM);
-    await this.#listed(
-      () => this.#live.includes(VICTIM),
-      () => tooLate(`the consumer did not see ${VICTIM} again`),
+    // Before the start: the consumer may see the node before the provider reports that it is ready.
+    this.#addEvent(`${KILLED_PROVIDER} started again`);
+    await this.#startProvider(KILLED_PROVIDER);
+    await this.#waitForNodes(
+      () => this.#liveNodes.includes(KILLED_PROVIDER),
+      () => timeoutError(`the consumer did not see ${KILLED_PROVIDER} again`),
     );
-    await this.#sleep(3 * third - (performance.now() - this.#began));
+    await this.#sleep(3 * third - (performance.now() - this.#startTime));
     send(consumer, { type: 'stop' });
-    this.#stopping = true;
-    return within(START_LIMIT, done, () => tooLate('the consumer did not end'));
+    this.#isStopping = true;
+    return within(START_LIMIT, done, () => timeoutError('the consumer did not end'));
   }
 
-  async #kill(name: string): Promise<void> {
+  async #killProvider(name: string): Promise<void> {
     const child = this.#children.get(name) as ChildProcess;
-    this.#dying.add(child);
+    this.#killed.add(child);
     child.kill('SIGSTOP');
-    await this.#sleep(HANG);
+    await this.#sleep(HANG_TIME);
     child.kill('SIGKILL');
-    this.#event(`${name} killed with SIGKILL`);
+    this.#addEvent(`${name} killed with SIGKILL`);
   }
 
   #sleep(ms: number): Promise<void> {
     return new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
   }
 
-  #onConsumer(message: FromConsumer): void {
+  #onConsumerMessage(message: FromConsumer): void {
     if (message.type === 'nodes') {
-      this.#live = message.live;
-      if (this.#began > 0) {
-        for (const name of message.gone) this.#event(`node gone: ${name}`);
-        for (const name of message.back) this.#event(`node back: ${name}`);
+      this.#liveNodes = message.live;
+      if (this.#startTime > 0) {
+        for (const name of message.gone) this.#addEvent(`node gone: ${name}`);
+        for (const name of message.back) this.#addEvent(`node back: ${name}`);
       }
-      this.#onLive();
+      this.#onLiveNodes();
     } else if (message.type === 'second') {
-      this.#display.second(++this.#second, message.figures, this.#live.length);
+      this.#display.writeSecond(++this.#second, message.figures, this.#liveNodes.length);
     } else if (message.type === 'failure') {
-      this.#event(`a call failed: ${message.message}`);
+      this.#addEvent(`a call failed: ${message.message}`);
     }
   }
 
-  #event(event: string): void {
-    const at = Math.round((performance.now() - this.#began) / 100) / 10;
+  #addEvent(event: string): void {
+    const at = Math.round((performance.now() - this.#startTime) / 100) / 10;
     this.#events.push({ at, event });
-    this.#display.line(`${at.toFixed(1).padStart(5)}s   ${event}`);
+    this.#display.writeLine(`${at.toFixed(1).padStart(5)}s   ${event}`);
   }
 
   #report({ calls, failed, failovers, p50, p99 }: Figures, json: boolean): void {
@@ -261,18 +218,18 @@ class Demo {
       );
   }
 
-  /** End every process and remove the folder; whatever state the demo is in. */
+  /** Ends every process and removes the temporary directory. */
   async stop(): Promise<void> {
-    this.#stopping = true;
+    this.#isStopping = true;
     this.#display.end();
-    for (const child of this.#dying) child.kill('SIGKILL');
+    for (const child of this.#killed) child.kill('SIGKILL');
     await Promise.all([...this.#children.values()].map(stopChild));
     if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Stop as run() would have, from a signal. */
+  /** Makes run() stop and reject with `reason`. */
   abort(reason: string): void {
-    this.#stopping = true;
+    this.#isStopping = true;
     this.#interrupt(new Error(reason));
   }
 }
@@ -285,11 +242,11 @@ function withoutPassword(url: string): string {
   return url.replace(/\/\/.*@/, '//***@');
 }
 
-function tooLate(complaint: string): Error {
-  return new Error(`${complaint} within ${START_LIMIT / 1000} s`);
+function timeoutError(what: string): Error {
+  return new Error(`${what} within ${START_LIMIT / 1000} s`);
 }
 
-/** Ask it to end; end it when it does not. */
+/** Asks the process to end, and kills it after STOP_LIMIT. */
 function stopChild(child: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
     if (child.exitCode !== null || child.signalCode !== null) return resolve();
@@ -315,14 +272,14 @@ async function main(): Promise<number> {
     return 0;
   }
   const demo = new Demo(options);
-  let signalled = 0;
+  let signalExitCode = 0;
   for (const [signal, number] of [
     ['SIGINT', 2],
     ['SIGTERM', 15],
     ['SIGHUP', 1],
   ] as const) {
     process.on(signal, () => {
-      signalled ||= 128 + number;
+      signalExitCode ||= 128 + number;
       demo.abort(`stopped by ${signal}`);
     });
   }
@@ -330,7 +287,7 @@ async function main(): Promise<number> {
     return await demo.run();
   } catch (error) {
     console.error(messageOf(error));
-    return signalled || 1;
+    return signalExitCode || 1;
   }
 }
 

@@ -1,6 +1,6 @@
-/** What the processes of the demo tell each other. */
+/** The messages between the processes of the demo. */
 
-/** The figures of a span of time. Latencies in milliseconds. */
+/** The figures of a second, or of the whole run. Latencies are in milliseconds. */
 export interface Figures {
   calls: number;
   failed: number;
@@ -21,17 +21,18 @@ export type FromProvider =
   | { type: 'ready'; address: string }
   | { type: 'failure'; message: string };
 
-/** To any of them. */
+/** To a provider or consumer process. */
 export type ToChild = { type: 'start' } | { type: 'stop' };
 
-/** Send to the process that started this one; quietly nothing when it is gone. */
-export function tell(message: FromConsumer | FromProvider): void {
+/** Sends a message to the parent process; does nothing if that has ended. */
+export function report(message: FromConsumer | FromProvider): void {
   process.send?.(message, undefined, undefined, () => {});
 }
 
 /**
- * Ctrl-C reaches every process of a terminal; the one that started the others ends them in order.
- * When it is gone itself, so are they.
+ * Calls `onMessage` with the messages of the parent process, and ends this process when the parent
+ * ends. Ignores SIGINT: Ctrl-C reaches every process of a terminal, and the parent ends the others
+ * in order.
  */
 export function followParent(onMessage: (message: ToChild) => void): void {
   process.on('SIGINT', () => {});

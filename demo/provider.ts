@@ -1,17 +1,15 @@
 /** A provider process of the demo: `provider.js REGISTRY NAME`. */
-
 import { provide, type Registry } from 'getty-ts/micro';
 import { registry as openRegistry } from 'getty-ts/registry';
 import { messageOf } from '#getty/core/errors.js';
-import { followParent, tell } from './messages.js';
+import { followParent, report } from './messages.js';
 import { testService } from './test-service.js';
 
 const [url = '', id = ''] = process.argv.slice(2);
 
 let registry: Registry | undefined;
 try {
-  // A registry that is not there is told at once, instead of after the demo has waited for its
-  // nodes.
+  // An unreachable registry is reported at once, not when the demo has waited for its nodes.
   const opened = await openRegistry(url, { waitForRegistry: false });
   registry = opened;
   const provider = await provide({
@@ -26,9 +24,9 @@ try {
     await opened[Symbol.asyncDispose]();
     process.exit(0);
   });
-  tell({ type: 'ready', address: provider.address });
+  report({ type: 'ready', address: provider.address });
 } catch (error) {
-  tell({ type: 'failure', message: messageOf(error) });
+  report({ type: 'failure', message: messageOf(error) });
   process.exitCode = 1;
   process.disconnect?.();
   await registry?.[Symbol.asyncDispose]();

@@ -1,4 +1,4 @@
-/** TestService v1.0, offered by every provider of the demo in JSON and Protobuf. */
+/** TestService v1.0, which every provider of the demo offers in JSON and Protobuf. */
 import { contract, implement, type Service } from 'getty-ts/rpc';
 import { TestService as descriptor } from './test_service_pb.js';
 

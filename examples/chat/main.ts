@@ -1,5 +1,5 @@
 /**
- * A chat: every line goes to everybody else. Try it with two terminals and `nc 127.0.0.1 8848`.
+ * A chat: each line goes to all other members. Try it with two terminals and `nc 127.0.0.1 8848`.
  *
  *   npm run example -- chat --address tcp://127.0.0.1:8848
  */
@@ -9,13 +9,13 @@ import { lines, type Session, serve } from 'getty-ts';
 const { values } = parseArgs({
   options: { address: { type: 'string', default: 'tcp://127.0.0.1:8848' } },
 });
-/** Who has said a name is in the room. */
-const room = new Map<Session<string>, string>();
+/** The names of the sessions that have given one. */
+const members = new Map<Session<string>, string>();
 
-function tell(text: string, except?: Session<string>): void {
-  for (const session of room.keys()) {
+function sendToAll(text: string, except?: Session<string>): void {
+  for (const session of members.keys()) {
     if (session === except || session.closed) continue;
-    // Whoever cannot keep up is let go, so that the others' chat does not pile up for him.
+    // The queue of a slow member must not grow without limit.
     if (!session.write(text)) session.destroy(new Error('too slow for this chat'));
   }
 }
@@ -27,21 +27,21 @@ const server = await serve(values.address, {
   listener: {
     onOpen: (session) => void session.write('Who are you?'),
     onMessage(session, line) {
-      const name = room.get(session);
-      if (name !== undefined) return tell(`${name}: ${line}`, session);
-      const wanted = line.trim();
-      if (wanted === '' || [...room.values()].includes(wanted)) {
+      const name = members.get(session);
+      if (name !== undefined) return sendToAll(`${name}: ${line}`, session);
+      const newName = line.trim();
+      if (newName === '' || [...members.values()].includes(newName)) {
         session.write('Another name, please.');
         return;
       }
-      room.set(session, wanted);
-      session.write(`Welcome, ${wanted}. Here are: ${[...room.values()].join(', ')}`);
-      tell(`${wanted} came in`, session);
+      members.set(session, newName);
+      session.write(`Welcome, ${newName}. Here are: ${[...members.values()].join(', ')}`);
+      sendToAll(`${newName} came in`, session);
     },
     onClose(session) {
-      const name = room.get(session);
-      room.delete(session);
-      if (name !== undefined) tell(`${name} left`);
+      const name = members.get(session);
+      members.delete(session);
+      if (name !== undefined) sendToAll(`${name} left`);
     },
   },
 });

@@ -1,13 +1,13 @@
-/** What workers and callers of this example agree on. */
+/** The contract of workers and callers. */
 import { contract, unary } from 'getty-ts/rpc';
 
 export interface Hashed {
   readonly digest: string;
-  /** Which worker did it. */
+  /** The name of the worker. */
   readonly worker: string;
 }
 
-/** Idempotent, so that a call whose worker dies may go to another. */
+/** Idempotent, so a call whose worker dies is retried at another. */
 export const Hasher = contract(
   'Hasher',
   { hash: unary<string, Hashed>({ idempotent: true }) },

@@ -1,20 +1,20 @@
-/** Calls at full speed, so many at a time. */
+/** Makes calls as fast as they are answered, a given number at a time. */
 import type { Hashed } from './hasher.js';
 
 /**
- * Before it counts, connections are made and code is compiled: a fifth of the time, and so many
- * milliseconds at most.
+ * Milliseconds of calls that are not counted, while connections are made and code is compiled. At
+ * most a fifth of the time.
  */
-const WARM_UP = 500;
-/** Milliseconds between two lines, or a fourth of the time. */
-const PROGRESS = 1_000;
+const MAX_WARM_UP = 500;
+/** Milliseconds between two lines of progress. At most a fourth of the time. */
+const MAX_PROGRESS_PERIOD = 1_000;
 
 export interface LoadOptions {
-  /** Begins the lines of progress. */
+  /** The beginning of each line of progress. */
   readonly title: string;
   readonly inFlight: number;
   readonly seconds: number;
-  /** Ends it early. */
+  /** Ends the calls early. */
   readonly signal: AbortSignal;
 }
 
@@ -34,9 +34,7 @@ export async function load(
   let calls = 0;
   let failed = 0;
 
-  /**
-   * One call after the other. Whose call fails calls no more, so that an outage makes no hot loop.
-   */
+  /** Makes calls one after another until `end`, or until one fails: an outage must not loop. */
   async function caller(end: number): Promise<void> {
     while (performance.now() < end && !signal.aborted) {
       try {
@@ -51,30 +49,30 @@ export async function load(
       }
     }
   }
-  async function callers(ms: number): Promise<void> {
+  async function runCallers(ms: number): Promise<void> {
     const end = performance.now() + ms;
     await Promise.all(Array.from({ length: inFlight }, () => caller(end)));
   }
 
-  await callers(Math.min(seconds * 200, WARM_UP));
-  // A failure counts whenever it is.
+  await runCallers(Math.min(seconds * 200, MAX_WARM_UP));
+  // Failures of the warm-up stay counted.
   spread.clear();
   calls = 0;
-  const began = performance.now();
-  let last = { at: began, calls };
+  const startTime = performance.now();
+  let last = { time: startTime, calls };
   const progress = setInterval(
     () => {
-      const now = { at: performance.now(), calls };
+      const now = { time: performance.now(), calls };
       console.log(
-        `${title}: ${perSecond(now.calls - last.calls, now.at - last.at)} calls/s, failed ${failed}`,
+        `${title}: ${perSecond(now.calls - last.calls, now.time - last.time)} calls/s, failed ${failed}`,
       );
       last = now;
     },
-    Math.min(seconds * 250, PROGRESS),
+    Math.min(seconds * 250, MAX_PROGRESS_PERIOD),
   );
-  await callers(seconds * 1000);
+  await runCallers(seconds * 1000);
   clearInterval(progress);
-  return { rate: perSecond(calls, performance.now() - began), spread, failed };
+  return { rate: perSecond(calls, performance.now() - startTime), spread, failed };
 }
 
 function perSecond(calls: number, ms: number): number {

@@ -1,7 +1,7 @@
 /**
- * Several cores behind one service: a process for each. Callers find the workers in a registry, and
- * balance their calls over them; it is measured with one worker, then with all. With --shared-port
- * the workers share one port instead, and connections are spread.
+ * One service on several cores: a worker process for each. A consumer finds the workers in a
+ * registry and spreads its calls. The program measures one worker, and then all. With --shared-port
+ * the workers share one port, and node:cluster spreads connections.
  *
  *   npm run example -- cluster --workers 2
  *   npm run example -- cluster --workers 2 --shared-port
@@ -25,23 +25,23 @@ const { values } = parseArgs({
     workers: { type: 'string', default: '2' },
     'in-flight': { type: 'string', default: '16' },
     seconds: { type: 'string', default: '3' },
-    // Of SHA-256: some hundred microseconds of one core for each call.
+    // Rounds of SHA-256 in each call; 400 take some hundred microseconds.
     rounds: { type: 'string', default: '400' },
     'shared-port': { type: 'boolean', default: false },
   },
 });
 
-/** With node:cluster a client has so many connections for each worker: one could not be spread. */
-const CONNECTIONS = 4;
+/** Connections of the client for each worker with --shared-port. */
+const CONNECTIONS_PER_WORKER = 4;
 const PROGRAM = fileURLToPath(new URL('./worker.js', import.meta.url));
 
-const count = given('workers', 2, 64);
-const inFlight = given('in-flight', 1, 10_000);
-const seconds = given('seconds', 0.1, 3_600);
-const rounds = given('rounds', 1, 1_000_000);
+const count = readNumber('workers', 2, 64);
+const inFlight = readNumber('in-flight', 1, 10_000);
+const seconds = readNumber('seconds', 0.1, 3_600);
+const rounds = readNumber('rounds', 1, 1_000_000);
 
 const folder = mkdtempSync(join(tmpdir(), 'getty-cluster-'));
-const workers = new Workers(values['shared-port'] ? forkAtOnePort : forkInRegistry);
+const workers = new Workers(values['shared-port'] ? forkAtSharedPort : forkInRegistry);
 const stopped = new AbortController();
 for (const [signal, number] of [
   ['SIGINT', 2],
@@ -58,7 +58,7 @@ for (const [signal, number] of [
 try {
   await run();
 } catch (error) {
-  // What is stopped under way may fail.
+  // Calls under way fail when the program is stopped.
   if (!stopped.signal.aborted) throw error;
 } finally {
   await stop();
@@ -92,17 +92,17 @@ async function run(): Promise<void> {
   if (failed > 0) process.exitCode = 1;
 }
 
-/** Call by a client that is new, as it finds the workers that there are. */
-async function measure(address: string, many: number): Promise<Figures> {
+/** Measures with a new client, which finds the present workers. */
+async function measure(address: string, workerCount: number): Promise<Figures> {
   const options = {
-    title: many === 1 ? '1 worker' : `${many} workers`,
+    title: workerCount === 1 ? '1 worker' : `${workerCount} workers`,
     inFlight,
     seconds,
     signal: stopped.signal,
   };
   if (values['shared-port']) {
     await using client = await connect(address, {
-      connections: CONNECTIONS * many,
+      connections: CONNECTIONS_PER_WORKER * workerCount,
       interceptors: [retry()],
     });
     const stub = client.stub(Hasher);
@@ -118,20 +118,20 @@ function forkInRegistry(name: string) {
   return fork(PROGRAM, [name, `${rounds}`, folder]);
 }
 
-/** node:cluster listens in this process, and hands each connection to the next worker. */
-function forkAtOnePort(name: string) {
+/** node:cluster listens in this process and passes each connection to the next worker. */
+function forkAtSharedPort(name: string) {
   cluster.setupPrimary({ exec: PROGRAM, args: [name, `${rounds}`] });
   return cluster.fork().process;
 }
 
-function given(
+function readNumber(
   name: 'workers' | 'in-flight' | 'seconds' | 'rounds',
-  least: number,
-  most: number,
+  min: number,
+  max: number,
 ): number {
   const number = Number(values[name]);
-  if (number >= least && number <= most && (Number.isInteger(number) || name === 'seconds'))
+  if (number >= min && number <= max && (Number.isInteger(number) || name === 'seconds'))
     return number;
-  console.error(`cluster: --${name}: given ${values[name]}, expected from ${least} to ${most}`);
+  console.error(`cluster: --${name}: given ${values[name]}, expected from ${min} to ${max}`);
   process.exit(1);
 }

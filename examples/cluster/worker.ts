@@ -1,6 +1,6 @@
 /**
- * A worker: `worker.js NAME ROUNDS [REGISTRY]`. It publishes itself in the registry; without one it
- * listens at the port that all workers share.
+ * A worker process: `worker.js NAME ROUNDS [REGISTRY]`. It is published in the registry, or without
+ * one listens at the port that all workers share.
  */
 import { createHash } from 'node:crypto';
 import { file } from 'getty-ts/file';
@@ -9,7 +9,7 @@ import { implement, serve } from 'getty-ts/rpc';
 import { Hasher } from './hasher.js';
 
 const [worker = '', rounds, directory] = process.argv.slice(2);
-/** A free port; in a process that node:cluster started, the same one for all. */
+/** A free port; the same port for all processes that node:cluster starts. */
 const address = 'tcp://127.0.0.1:0';
 
 const services = [
@@ -23,21 +23,21 @@ const services = [
   }),
 ];
 const registry = directory === undefined ? undefined : file(directory);
-// The id stays over restarts, so that the entry of who died is replaced.
+// A worker has the same id after a restart, so it replaces its old entry.
 const endpoint =
   registry === undefined
     ? await serve(address, services)
     : await provide({ registry, id: worker, address, services });
 
-/** Leaves the registry, lets calls under way finish, ends. */
+/** Deregisters, lets calls under way finish, and ends the process. */
 async function stop(): Promise<void> {
   await endpoint.close();
   await registry?.[Symbol.asyncDispose]();
   process.exit(0);
 }
 process.on('SIGTERM', stop);
-// Whoever started it is gone.
+// The parent process has ended.
 process.on('disconnect', stop);
-// Ctrl-C reaches every process of a terminal; the one that started the workers ends them.
+// Ctrl-C reaches every process of a terminal; the parent process ends the workers.
 process.on('SIGINT', () => {});
 process.send?.(endpoint.address);

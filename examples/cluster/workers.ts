@@ -1,14 +1,14 @@
-/** Worker processes: each is started again when it ends by itself. */
+/** Worker processes. A worker that ends unexpectedly is started again. */
 import type { ChildProcess } from 'node:child_process';
 
-/** Of all workers together: a fault that kills each new process ends here too. */
-const RESTARTS = 10;
-/** Milliseconds. Calls under way have drainTimeout, 10 s, to finish. */
-const STOP_LIMIT = 12_000;
+/** For all workers together, so that a fault in each new process does not restart for ever. */
+const MAX_RESTARTS = 10;
+/** Milliseconds. Longer than drainTimeout, 10 s, in which calls under way finish. */
+const STOP_TIMEOUT = 12_000;
 
 export class Workers {
   readonly #fork: (name: string) => ChildProcess;
-  readonly #living = new Set<ChildProcess>();
+  readonly #running = new Set<ChildProcess>();
   #restarts = 0;
   #stopped: Promise<unknown> | undefined;
 
@@ -16,47 +16,47 @@ export class Workers {
     this.#fork = fork;
   }
 
-  /** Settles with the address that the worker listens at. */
+  /** Settles with the address of the worker when it listens. */
   start(name: string): Promise<string> {
     return new Promise((resolve, reject) => {
       if (this.#stopped) throw new Error('the workers are stopped');
       const child = this.#fork(name);
-      this.#living.add(child);
-      let listens = false;
+      this.#running.add(child);
+      let isListening = false;
       child.once('message', (address: string) => {
-        listens = true;
+        isListening = true;
         console.log(`${name} is process ${child.pid}, at ${address}`);
         resolve(address);
       });
       child.once('error', reject);
       child.once('exit', (code, signal) => {
-        this.#living.delete(child);
+        this.#running.delete(child);
         const end = `${name} ended with ${signal ?? code}`;
-        if (!listens) reject(new Error(end));
+        if (!isListening) reject(new Error(end));
         else if (!this.#stopped) void this.#restart(name, end);
       });
     });
   }
 
-  /** A worker that is gone leaves its core idle; its calls are done by the others meanwhile. */
+  /** Meanwhile the other workers handle the calls. */
   async #restart(name: string, end: string): Promise<void> {
-    if (this.#restarts === RESTARTS)
-      return console.log(`${end}, and stays so: there were ${RESTARTS} restarts`);
+    if (this.#restarts === MAX_RESTARTS)
+      return console.log(`${end}, and stays so: there were ${MAX_RESTARTS} restarts`);
     this.#restarts++;
     console.log(`${end}, and is started again`);
     await this.start(name).catch((error) => this.#stopped || console.log(String(error)));
   }
 
-  /** Ask all to end, and end those that do not. */
+  /** Asks all workers to end, and kills them after STOP_TIMEOUT. */
   async stop(): Promise<void> {
-    this.#stopped ??= Promise.all([...this.#living].map(stopChild));
+    this.#stopped ??= Promise.all([...this.#running].map(stopChild));
     await this.#stopped;
   }
 }
 
 function stopChild(child: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT);
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT);
     child.once('exit', () => {
       clearTimeout(timer);
       resolve();

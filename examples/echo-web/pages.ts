@@ -1,4 +1,4 @@
-/** Serves the page of an example, bundled as any bundler would do it. */
+/** Serves the page of an example, bundled by esbuild. */
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -6,30 +6,28 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 export interface Pages {
-  /** Browsers let any page connect anywhere: a server for this page takes only these origins. */
+  /** For `allowOrigin`: browsers let every page connect to every server. */
   readonly origins: readonly string[];
-  /**
-   * Show index.html, page.css and page.ts of this folder. In the html, ADDRESS becomes the address.
-   */
+  /** Serves index.html, page.css and page.ts of `folder`. ADDRESS in the HTML becomes `address`. */
   show(folder: URL, address: string): Promise<void>;
   close(): void;
 }
 
-/** Port 0 takes a free one. */
+/** Listens at 127.0.0.1. Port 0: a free port. */
 export async function openPages(port: number): Promise<Pages> {
   const files = new Map<string, [type: string, content: string | Uint8Array]>();
   const server = createServer(({ url = '' }, response) => {
     const file = files.get(url);
     if (file === undefined)
-      return void response.writeHead(404, { 'Content-Type': 'text/plain' }).end('not here\n');
+      return void response.writeHead(404, { 'Content-Type': 'text/plain' }).end('not found\n');
     response.writeHead(200, { 'Content-Type': file[0] }).end(file[1]);
   });
   await new Promise<void>((resolve, reject) =>
     server.once('error', reject).listen(port, '127.0.0.1', resolve),
   );
-  const opened = (server.address() as AddressInfo).port;
+  const openedPort = (server.address() as AddressInfo).port;
   return {
-    origins: [`http://127.0.0.1:${opened}`, `http://localhost:${opened}`],
+    origins: [`http://127.0.0.1:${openedPort}`, `http://localhost:${openedPort}`],
     async show(folder, address) {
       const entry = fileURLToPath(new URL('page.ts', folder));
       const { outputFiles } = await build({
@@ -47,7 +45,7 @@ export async function openPages(port: number): Promise<Pages> {
         await readFile(new URL('page.css', folder)),
       ]);
       files.set('/page.js', ['text/javascript; charset=utf-8', outputFiles[0]?.contents ?? '']);
-      console.log(`open http://127.0.0.1:${opened}/`);
+      console.log(`open http://127.0.0.1:${openedPort}/`);
     },
     close() {
       server.close();

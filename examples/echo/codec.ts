@@ -1,18 +1,19 @@
 /**
- * The package of the Go getty's echo example, little-endian: magic, log id, sequence, service id,
- * command, code, the length of what follows the header, zeros up to 32 bytes; then a string behind
- * one byte of length. It needs nothing of Node.js: examples/echo-web has it in a page.
+ * The frame of the echo example of Go's getty, in little-endian order. The header has 32 bytes:
+ * magic, log id, sequence, service id, command, code, the length of the body, and zeros. The body
+ * is one byte of length and a text. The codec uses nothing of Node.js: examples/echo-web runs it in
+ * a browser.
  */
 import type { Codec } from 'getty-ts';
 
 const MAGIC = 0x20160905;
 const HEADER_BYTES = 32;
-/** Where the length of what follows the header stands. */
+/** The position of the length of the body. */
 const LENGTH_AT = 24;
 
 export const COMMAND = { heartbeat: 0, echo: 1 } as const;
 
-export interface EchoPackage {
+export interface EchoMessage {
   logId: number;
   sequence: number;
   command: number;
@@ -20,13 +21,13 @@ export interface EchoPackage {
   text: string;
 }
 
-export const echoCodec: Codec<EchoPackage> = {
+export const echoCodec: Codec<EchoMessage> = {
   read(input) {
     if (input.length < HEADER_BYTES) return undefined;
     const { view, position } = input;
     if (view.getUint32(position, true) !== MAGIC) throw new Error('wrong magic');
     const length = view.getUint16(position + LENGTH_AT, true);
-    if (length < 1) throw new Error('a package without its string');
+    if (length < 1) throw new Error('a frame without a text');
     if (input.length < HEADER_BYTES + length) return undefined;
     const message = {
       logId: view.getUint32(position + 4, true),
@@ -45,7 +46,7 @@ export const echoCodec: Codec<EchoPackage> = {
     for (let at = LENGTH_AT; at <= HEADER_BYTES; at++) output.uint8(0);
     const size = output.text(text);
     if (size > 255) throw new RangeError(`the text has ${size} bytes, expected at most 255`);
-    // The lengths are known when the text is written; what is thrown above takes all of it back.
+    // The lengths are known after the text. An error above removes all that was written.
     output.view.setUint16(start + LENGTH_AT, size + 1, true);
     output.view.setUint8(start + HEADER_BYTES, size);
   },

@@ -1,16 +1,16 @@
 /**
- * Echo over any transport; only the address differs.
+ * Echo over any transport: only the address differs.
  *
  *   npm run example -- echo --address tcp://127.0.0.1:8848             server and client in one
  *   npm run example -- echo --address udp://127.0.0.1:8848 --server
  *   npm run example -- echo --address udp://127.0.0.1:8848 --client
  *
- * A server of wss:// needs --cert and --key, and a client --ca if the certificate is your own.
+ * A server at wss:// needs --cert and --key; a client needs --ca for a certificate of your own CA.
  */
 import { parseArgs } from 'node:util';
 import { connect, serve } from 'getty-ts';
-import { answering } from './answering.js';
 import { COMMAND, echoCodec } from './codec.js';
+import { echoListener } from './echo-listener.js';
 
 const { values } = parseArgs({
   options: {
@@ -23,13 +23,13 @@ const { values } = parseArgs({
     ca: { type: 'string' },
   },
 });
-const both = values.server === values.client;
+const isBoth = values.server === values.client;
 const { cert, key, ca } = values;
 
 async function startServer() {
   const server = await serve(
     values.address,
-    { codec: echoCodec, listener: answering },
+    { codec: echoCodec, listener: echoListener },
     { tls: cert === undefined ? undefined : { cert, key } },
   );
   console.log(`listening at ${server.address}`);
@@ -39,9 +39,9 @@ async function startServer() {
 async function runClient(address: string): Promise<void> {
   const count = Number(values.count);
   let answers = 0;
-  let done = (): void => {};
+  let finish = (): void => {};
   const finished = new Promise<void>((resolve) => {
-    done = resolve;
+    finish = resolve;
   });
   await using client = await connect(
     address,
@@ -51,7 +51,7 @@ async function runClient(address: string): Promise<void> {
       listener: {
         onMessage(_, { sequence, text }) {
           console.log(`${sequence}: ${text}`);
-          if (++answers === count + 1) done();
+          if (++answers === count + 1) finish();
         },
         onCron: (session) =>
           void session.write({ logId: 0, sequence: 0, command: COMMAND.heartbeat, text: 'ping' }),
@@ -73,7 +73,7 @@ async function runClient(address: string): Promise<void> {
   await finished;
 }
 
-if (both) {
+if (isBoth) {
   await using server = await startServer();
   await runClient(server.address);
 } else if (values.server) {

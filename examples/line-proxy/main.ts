@@ -1,6 +1,6 @@
 /**
- * A proxy for a protocol of lines: it shows what passes, and slows down the faster side to the
- * slower one's pace.
+ * A proxy for a protocol of lines. It prints the lines, and slows down the faster side to the speed
+ * of the slower one.
  *
  *   npm run example -- line-proxy --listen tcp://127.0.0.1:9000 --to tcp://127.0.0.1:8848
  */
@@ -15,8 +15,8 @@ const { values } = parseArgs({
   },
 });
 
-/** Pass a line on; while the receiver is behind, the sender is not read. */
-function pass(arrow: string, line: string, from: Session<string>, to: Session<string>): void {
+/** Forwards a line. While the queue of the receiver is full, the sender is not read. */
+function forward(arrow: string, line: string, from: Session<string>, to: Session<string>): void {
   if (!values.quiet) console.log(`${from.remoteAddress} ${arrow} ${line}`);
   if (to.closed || to.write(line)) return;
   from.pause();
@@ -34,15 +34,14 @@ const backends = new WeakMap<
 const server = await serve(values.listen, {
   codec: lines(),
   listener: {
-    // The caller's lines wait until the connection behind is there; when it cannot be made, the
-    // caller is refused.
+    // The caller's lines wait for this connection. If it fails, the caller is refused.
     async onOpen(front) {
       const client = await connect(
         values.to,
         {
           codec: lines(),
           listener: {
-            onMessage: (back, line) => pass('<-', line, back, front),
+            onMessage: (back, line) => forward('<-', line, back, front),
             onClose: () => void front.close(),
           },
         },
@@ -52,7 +51,7 @@ const server = await serve(values.listen, {
     },
     onMessage(front, line) {
       const backend = backends.get(front);
-      if (backend !== undefined) pass('->', line, front, backend.session);
+      if (backend !== undefined) forward('->', line, front, backend.session);
     },
     onClose: (front) => void backends.get(front)?.client.close(),
     onError: (front, error) => console.error(`${front.remoteAddress}: ${error.message}`),

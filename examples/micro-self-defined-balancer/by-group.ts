@@ -1,13 +1,13 @@
-/** A balancer of our own: a call goes to a node of the group that it names. */
+/** A self-defined balancer: a call goes to a node of the group that its metadata name. */
 import { type Balancer, META_KEY, type ServiceNode } from 'getty-ts/micro';
 import { RpcError } from 'getty-ts/rpc';
 
-/** The metadata of a call that says which group it is for. */
+/** The metadata key of a call that holds the group. */
 export const GROUP = 'group_id';
 
 /**
- * What a provider says in its meta string: `{"group_id":2}`. Whoever may write to the registry may
- * write something else.
+ * The group in the meta string of a provider, such as `{"group_id":2}`. Every program that may
+ * write to the registry may publish other text, so the content is checked.
  */
 function groupOf({ metadata }: ServiceNode): string | undefined {
   try {
@@ -18,27 +18,30 @@ function groupOf({ metadata }: ServiceNode): string | undefined {
   }
 }
 
-/** The nodes of each group, in turn. */
+/** Picks the nodes of the group in turn. */
 export function byGroup(): Balancer {
   return () => {
-    // A list is the same array until it changes: it is looked through once.
-    const groups = new WeakMap<readonly ServiceNode[], Map<string | undefined, ServiceNode[]>>();
+    // The list is the same array until it changes.
+    const groupsByList = new WeakMap<
+      readonly ServiceNode[],
+      Map<string | undefined, ServiceNode[]>
+    >();
     let turn = 0;
     return (nodes, call) => {
-      let known = groups.get(nodes);
-      if (known === undefined) {
-        known = new Map();
+      let groups = groupsByList.get(nodes);
+      if (groups === undefined) {
+        groups = new Map();
         for (const node of nodes) {
           const group = groupOf(node);
-          known.set(group, [...(known.get(group) ?? []), node]);
+          groups.set(group, [...(groups.get(group) ?? []), node]);
         }
-        groups.set(nodes, known);
+        groupsByList.set(nodes, groups);
       }
-      const wanted = call.metadata[GROUP];
-      const members = known.get(wanted) ?? [];
+      const group = call.metadata[GROUP];
+      const members = groups.get(group) ?? [];
       const node = members[turn++ % members.length];
       if (node === undefined)
-        throw new RpcError('UNAVAILABLE', `no node of group ${wanted}`, { unsent: true });
+        throw new RpcError('UNAVAILABLE', `no node of group ${group}`, { unsent: true });
       return node;
     };
   };

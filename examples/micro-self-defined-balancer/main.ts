@@ -1,12 +1,11 @@
 /**
- * Calls that choose among providers by what these say of themselves. Each provider publishes
- * `{"group_id":N}` as its meta string, and the consumer's own balancer sends a call to a provider
- * of the group that the call names:
+ * A balancer that picks providers by their metadata. Each provider publishes `{"group_id":N}` as
+ * its meta string. The balancer sends a call to a provider of the group that the call names:
  *
  *   npm run example -- micro-self-defined-balancer --registry etcd://127.0.0.1:2379/getty
  *
- * Three providers and the consumer are one process here; the registry between them may be
- * zookeeper://host:2181/getty or file:///directory too.
+ * Three providers and the consumer run in this process. The registry may also be
+ * zookeeper://host:2181/getty or file:///directory; without the option it is in memory.
  */
 import { parseArgs } from 'node:util';
 import { consume, provide } from 'getty-ts/micro';

@@ -1,4 +1,4 @@
-/** What providers and consumers of this example agree on. */
+/** The contract of providers and consumers. */
 import { contract, unary } from 'getty-ts/rpc';
 
 export const Greeter = contract(

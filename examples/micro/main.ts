@@ -1,12 +1,12 @@
 /**
- * A service that publishes itself in a registry, and a consumer that finds it, is told of every
- * change and calls it. In two or more terminals; Ctrl-C lets a provider leave in good order:
+ * A provider publishes a service in a registry. A consumer finds its providers, prints every
+ * change and calls them. Run it in several terminals; Ctrl-C closes a provider and loses no call:
  *
  *   npm run example -- micro --provider --id a --registry etcd://127.0.0.1:2379/getty
  *   npm run example -- micro --provider --id b --weight 300 --registry etcd://127.0.0.1:2379/getty
  *   npm run example -- micro --consumer --registry etcd://127.0.0.1:2379/getty
  *
- * The registry may be zookeeper://127.0.0.1:2181/getty or file:///some/directory too; without the
+ * The registry may also be zookeeper://127.0.0.1:2181/getty or file:///some/directory; without the
  * option it is a directory for temporary files.
  */
 import { tmpdir } from 'node:os';
@@ -60,10 +60,10 @@ async function runProvider(): Promise<void> {
   });
   console.log(`${provider.nodes[0]?.id} offers Greeter at ${provider.address}`);
   process.once('SIGINT', async () => {
-    // Leaves the registry, lets calls under way finish, closes.
+    // Deregisters, lets calls under way finish, and closes.
     await provider.close();
     await shared[Symbol.asyncDispose]();
-    console.log('left in good order');
+    console.log('closed');
   });
 }
 
@@ -80,11 +80,11 @@ async function runConsumer(): Promise<void> {
     for (const node of updated) console.log(`updated ${node.id}: ${JSON.stringify(node.metadata)}`);
   });
   const stub = consumer.stub(Greeter);
-  let over = false;
+  let isStopped = false;
   process.once('SIGINT', () => {
-    over = true;
+    isStopped = true;
   });
-  for (let i = 1; i <= Number(values.count) && !over; i++) {
+  for (let i = 1; i <= Number(values.count) && !isStopped; i++) {
     try {
       console.log(await stub.hello(`${i}`));
     } catch (error) {

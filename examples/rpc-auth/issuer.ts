@@ -1,6 +1,6 @@
 /**
- * Who makes the tokens; elsewhere this is a service of its own, and `keys` the address of its key
- * set.
+ * The issuer of the tokens. In production it is a separate service, and `keys` is the URL of its
+ * key set.
  */
 import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from 'jose';
 
@@ -15,7 +15,7 @@ export async function makeIssuer(): Promise<{
   const header = { alg: 'ES256', kid: 'this year' };
   return {
     name: NAME,
-    // Servers need the public half only.
+    // Servers need the public key only.
     keys: { keys: [{ ...(await exportJWK(publicKey)), ...header }] },
     sign: (subject, scope) =>
       new SignJWT({ scope })

@@ -1,6 +1,6 @@
 /**
- * Who calls, and what they may: tokens that are signed with a key of ES256, and the certificates of
- * clients.
+ * Authentication and authorization of callers: by tokens that are signed with ES256, or by client
+ * certificates.
  *
  *   npm run example -- rpc-auth                  with tokens
  *   npm run example -- rpc-auth --address tls://127.0.0.1:0 --cert server.pem \
@@ -41,8 +41,8 @@ const vault = implement(Vault, {
   open: (_, { identity }) => `it is open for ${identity?.subject}`,
 });
 
-/** Which scopes a method asks for. A method that is not here is for nobody. */
-const SCOPES: Readonly<Record<string, string>> = { whoAmI: 'look', open: 'open' };
+/** The scope that each method requires. A method without one cannot be called. */
+const REQUIRED_SCOPES: Readonly<Record<string, string>> = { whoAmI: 'look', open: 'open' };
 
 function scopesOf({ claims }: Identity): string[] {
   const { scope } = claims ?? {};
@@ -56,7 +56,7 @@ async function tryBoth(
 ): Promise<void> {
   const { 'client-cert': cert, 'client-key': key, ca } = values;
   await using client = await connect(address, {
-    // Asked for each call: it gives a fresh token before the old one has expired.
+    // Called for each call, so it can renew the token before it expires.
     interceptors: token === undefined ? [] : [bearer(token)],
     tls: withCertificates ? { ca, cert, key } : undefined,
   });
@@ -71,7 +71,7 @@ async function tryBoth(
 }
 
 if (withCertificates) {
-  // TLS has verified the certificate by the CA before the first call; here is whose it is.
+  // TLS has verified the certificate before the first call; this reads its subject.
   const guard = auth({
     authenticate({ certificate }) {
       if (certificate === undefined) throw new Error('no certificate');
@@ -89,12 +89,12 @@ if (withCertificates) {
   const guard = auth({
     authenticate: jwt({ keys: issuer.keys, issuer: issuer.name, audience: 'vault' }),
     authorize: ({ identity, method }) =>
-      identity !== undefined && scopesOf(identity).includes(SCOPES[method.name] ?? ''),
+      identity !== undefined && scopesOf(identity).includes(REQUIRED_SCOPES[method.name] ?? ''),
   });
   await using server = await serve(values.address, [vault], { interceptors: [guard] });
   await tryBoth('Ann', server.address, () => issuer.sign('Ann', 'look open'));
   await tryBoth('Ben', server.address, () => issuer.sign('Ben', 'look'));
-  await tryBoth('nobody', server.address);
-  const stranger = await makeIssuer();
-  await tryBoth('stranger', server.address, () => stranger.sign('Ann', 'look open'));
+  await tryBoth('no token', server.address);
+  const otherIssuer = await makeIssuer();
+  await tryBoth('other issuer', server.address, () => otherIssuer.sign('Ann', 'look open'));
 }

@@ -1,9 +1,9 @@
 /**
  * Calls in both directions over one connection. An agent connects to the office and offers it a
- * service; the office calls it back while it handles its call, and calls all agents when there is
- * news.
+ * service. The office calls the agent back while it handles the agent's call, and calls all agents
+ * with news.
  *
- *   npm run example -- rpc-bidirectional      an office and two agents in one
+ *   npm run example -- rpc-bidirectional      an office and two agents in one process
  *   npm run example -- rpc-bidirectional --office --address tcp://127.0.0.1:8849
  *   npm run example -- rpc-bidirectional --agent Ann --address tcp://127.0.0.1:8849
  */
@@ -27,25 +27,24 @@ const { values } = parseArgs({
   },
 });
 
-/** What the office offers to agents. */
+/** The service of the office, for agents. */
 const Office = contract('Office', { join: unary<string, string>() });
-/** What agents offer to the office. */
+/** The service of each agent, for the office. */
 const Agent = contract('Agent', { mood: unary<string, string>(), news: unary<string, string>() });
 
-/** Whose connection is whose. */
+/** The agents by connection. */
 const agents = new Map<Channel, string>();
 
 async function openOffice(): Promise<RpcServer> {
   const office = implement(Office, {
     async join(name, context) {
-      // The caller is called back, on the same connection; it gets no more time than it has given
-      // us.
+      // Calls the caller back on the same connection, within the time that is left of its call.
       const mood = await context.channel
         .stub(Agent)
         .mood(`How are you, ${name}?`, { parent: context });
       const news = `${name} is in, and feels ${mood}`;
       console.log(news);
-      await tellAll(news);
+      await sendToAll(news);
       agents.set(context.channel, name);
       return `welcome, ${name}; with you we are ${agents.size}`;
     },
@@ -53,17 +52,17 @@ async function openOffice(): Promise<RpcServer> {
   return serve(values.address, [office]);
 }
 
-/** Whoever is gone, or does not answer within a second, must not hold up the others. */
-async function tellAll(news: string): Promise<void> {
+/** An agent that is gone, or does not answer within 1 s, does not delay the others. */
+async function sendToAll(news: string): Promise<void> {
   for (const channel of agents.keys()) if (channel.closed) agents.delete(channel);
-  const told = [...agents].map(async ([channel, name]) => {
+  const calls = [...agents].map(async ([channel, name]) => {
     const answer = await channel.stub(Agent).news(news, { timeout: 1_000 });
     console.log(`${name} says: ${answer}`);
   });
-  await Promise.allSettled(told);
+  await Promise.allSettled(calls);
 }
 
-async function beAgent(name: string, address: string): Promise<RpcClient> {
+async function runAgent(name: string, address: string): Promise<RpcClient> {
   const agent = implement(Agent, {
     mood: () => (name === 'Ann' ? 'fine' : 'sleepy'),
     news(text) {
@@ -71,22 +70,21 @@ async function beAgent(name: string, address: string): Promise<RpcClient> {
       return 'thanks';
     },
   });
-  // One connection: with the two that are usual, the office would know of two agents here, and tell
-  // the news to one.
+  // The office identifies an agent by its connection, so an agent must have one only.
   const client = await connect(address, { connections: 1, services: [agent] });
   console.log(`${name} is told: ${await client.stub(Office).join(name)}`);
   return client;
 }
 
 if (values.agent !== undefined) {
-  const client = await beAgent(values.agent, values.address);
+  const client = await runAgent(values.agent, values.address);
   process.once('SIGINT', () => void client.close());
 } else {
   const server = await openOffice();
   console.log(`office at ${server.address}`);
   if (values.office) process.once('SIGINT', () => void server.close());
   else {
-    const clients = [await beAgent('Ann', server.address), await beAgent('Ben', server.address)];
+    const clients = [await runAgent('Ann', server.address), await runAgent('Ben', server.address)];
     await Promise.all(clients.map((client) => client.close()));
     await server.close();
   }

@@ -1,12 +1,12 @@
 /**
- * A service from a .proto file: messages in Protobuf, names and types from the generated code.
+ * A service from a .proto file: Protobuf messages, with names and types from the generated code.
  *
  *   npm run example -- rpc-protobuf
  */
 import { connect, contract, implement, RpcError, serve } from 'getty-ts/rpc';
 import { Orders as descriptor } from './orders_pb.js';
 
-/** The generated service is a contract: `Place` of the file is `place` here. */
+/** The contract of the generated service. `Place` of the file is `place` here. */
 const Orders = contract(descriptor, { version: 'v1' });
 
 const PRICES: Readonly<Record<string, number>> = { tea: 3.5, coffee: 4 };
@@ -21,7 +21,7 @@ function priceOf({ item, amount }: { item: string; amount: number }): number {
 const service = implement(Orders, {
   place({ item, amount }) {
     const total = priceOf({ item, amount });
-    // Answers are plain objects; what they leave out has its default. An int64 is a bigint.
+    // Answers are plain objects; a missing field has its default. An int64 is a bigint.
     return { number: BigInt(placed.push({ item, amount })), total };
   },
   get({ number }) {
@@ -62,6 +62,6 @@ try {
   if (error instanceof RpcError) console.log(`milk: ${error.code} – ${error.message}`);
 }
 
-// The same contract in JSON: for debugging, and for peers without Protobuf.
+// The same contract in JSON, for debugging and for peers without Protobuf.
 const receipt = await client.stub(Orders, { codec: 'json' }).place({ item: 'coffee', amount: 3 });
 console.log(`in JSON: order ${receipt.number} costs ${receipt.total}`);

@@ -1,6 +1,6 @@
 /**
- * Streams: from the server, to it, and both ways. Whoever leaves the loop ends the stream; whoever
- * reads slowly slows the writer down.
+ * Streams from the server, to the server, and in both directions. A reader that leaves its loop
+ * ends the stream. A reader that is slow slows the writer down.
  *
  *   npm run example -- rpc-streams
  */
@@ -24,16 +24,16 @@ const Numbers = contract('Numbers', {
 const isPrime = (n: number): boolean =>
   n > 1 &&
   !Array.from({ length: Math.floor(Math.sqrt(n)) - 1 }, (_, i) => i + 2).some((d) => n % d === 0);
-/** Blocks that were made for a reader. */
-let made = 0;
+/** Blocks that the server has made. */
+let blocksMade = 0;
 
 const numbers = implement(Numbers, {
-  /** There is no last prime: it ends when its reader has enough. */
+  /** Has no end of its own: it ends when its reader leaves. */
   async *primes({ from }) {
     try {
       for (let n = from; ; n++) if (isPrime(n)) yield n;
     } finally {
-      console.log('primes: the reader has enough');
+      console.log('primes: the reader has left');
     }
   },
   async sum(given) {
@@ -41,7 +41,7 @@ const numbers = implement(Numbers, {
     for await (const number of given) sum += number;
     return sum;
   },
-  /** Each message is answered before the next one comes. */
+  /** Answers each message before it reads the next one. */
   async *averages(given) {
     let sum = 0;
     let count = 0;
@@ -52,7 +52,7 @@ const numbers = implement(Numbers, {
     }
   },
   async *blocks(count) {
-    for (made = 0; made < count; made++) yield 'x'.repeat(10_000);
+    for (blocksMade = 0; blocksMade < count; blocksMade++) yield 'x'.repeat(10_000);
   },
 });
 
@@ -76,11 +76,11 @@ const averages: number[] = [];
 for await (const average of stub.averages(measured())) averages.push(average);
 console.log('averages:', averages.join(' '));
 
-// 10 MB for a reader that takes one block and rests: the writer waits, and other calls do not.
+// A stream of 10 MB whose reader stops after one block: the writer waits, and other calls do not.
 const blocks = stub.blocks(1_000)[Symbol.asyncIterator]();
 await blocks.next();
 console.log('a sum meanwhile:', await stub.sum(Array.from({ length: 100 }, (_, i) => i)));
-console.log('blocks made for a reader that rests: less than 100 of 1000:', made < 100);
+console.log('less than 100 of 1000 blocks made while the reader waits:', blocksMade < 100);
 let read = 1;
 while ((await blocks.next()).done !== true) read++;
 console.log('blocks read in the end:', read);

@@ -1,6 +1,6 @@
 /**
- * What the page and its server agree on. `getty-ts/web/rpc` has all that contracts need and nothing
- * of Node.js, so one file serves both; the server takes the rest from `getty-ts/rpc`.
+ * The contracts of the page and its server. `getty-ts/web/rpc` runs in browsers and in Node.js, so
+ * both import this file. The server uses `getty-ts/rpc` for all else.
  */
 import { contract, oneway, serverStream, unary } from 'getty-ts/web/rpc';
 
@@ -10,17 +10,17 @@ export interface Task {
   done: boolean;
 }
 
-/** What the server offers. */
+/** The service of the server. */
 export const Tasks = contract(
   'Tasks',
   {
     add: unary<string, Task>(),
     toggle: unary<number, Task>(),
-    /** The whole list, now and after each change. */
+    /** The whole list, at once and after each change. */
     watch: serverStream<void, readonly Task[]>(),
   },
   { version: 'v1' },
 );
 
-/** What each page offers to the server. */
+/** The service of each page, for the server. */
 export const Page = contract('Page', { say: oneway<string>() });

@@ -1,8 +1,8 @@
 /**
- * A page that calls a service over WebSocket: calls, a stream of the list as it changes, and calls
- * from the server back to all pages.
+ * A page that uses a service over WebSocket: calls, a stream of a list as it changes, and calls
+ * from the server to all pages.
  *
- * Without options, the page and the service are served on free ports. The program prints both.
+ * Without options, the page and the service use free ports, which the program prints.
  *
  *   npm run example -- rpc-web
  *   npm run example -- rpc-web --port 8080 --address ws://127.0.0.1:8849/rpc
@@ -20,7 +20,7 @@ const { values } = parseArgs({
 });
 const pages = await openPages(Number(values.port));
 const server: RpcServer = await serve(values.address, [taskService(() => server.channels)], {
-  // A page's limits: calls under way, bytes of a message, connections.
+  // Limits for pages: calls under way, bytes of a message, sessions.
   maxPendingCalls: 100,
   session: { maxMessageBytes: 64 * 1024 },
   maxSessions: 1_000,

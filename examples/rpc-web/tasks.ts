@@ -1,23 +1,23 @@
-/** The service: a list of tasks that all pages share. */
+/** The service of a list of tasks that all pages share. */
 import { type Channel, implement, RpcError, type Service } from 'getty-ts/rpc';
 import { Page, type Task, Tasks } from './contract.js';
 
-const MOST_TASKS = 1_000;
-const LONGEST_TEXT = 200;
+const MAX_TASKS = 1_000;
+const MAX_TEXT_LENGTH = 200;
 
-/** `pages`: the connections that there are, each to a page. */
+/** `pages`: the present connections, one for each page. */
 export function taskService(pages: () => Iterable<Channel>): Service {
   const tasks: Task[] = [];
-  /** Of those who watch and have seen the present list. */
-  let waiting: (() => void)[] = [];
+  /** Called at the next change of the list. */
+  let watchers: (() => void)[] = [];
 
-  const changed = (): void => {
-    const wake = waiting;
-    waiting = [];
-    for (const one of wake) one();
+  const notifyWatchers = (): void => {
+    const notified = watchers;
+    watchers = [];
+    for (const notify of notified) notify();
   };
-  const tellPages = (text: string): void => {
-    // A page that is gone meanwhile is told nothing.
+  const sayToPages = (text: string): void => {
+    // A page may be gone meanwhile.
     for (const page of pages())
       page
         .stub(Page)
@@ -27,18 +27,18 @@ export function taskService(pages: () => Iterable<Channel>): Service {
 
   return implement(Tasks, {
     add(given) {
-      // The types end at the wire: what comes is looked at.
+      // The type is not checked on the wire, so the value is checked here.
       const text = typeof given === 'string' ? given.trim() : '';
-      if (text === '' || text.length > LONGEST_TEXT)
+      if (text === '' || text.length > MAX_TEXT_LENGTH)
         throw new RpcError(
           'INVALID_ARGUMENT',
-          `a task is a text of 1 to ${LONGEST_TEXT} characters`,
+          `a task is a text of 1 to ${MAX_TEXT_LENGTH} characters`,
         );
-      if (tasks.length >= MOST_TASKS)
-        throw new RpcError('RESOURCE_EXHAUSTED', `${MOST_TASKS} tasks are enough`);
+      if (tasks.length >= MAX_TASKS)
+        throw new RpcError('RESOURCE_EXHAUSTED', `${MAX_TASKS} tasks are enough`);
       const task = { id: tasks.length + 1, text, done: false };
       tasks.push(task);
-      changed();
+      notifyWatchers();
       return task;
     },
 
@@ -46,18 +46,18 @@ export function taskService(pages: () => Iterable<Channel>): Service {
       const task = tasks.find((one) => one.id === id);
       if (task === undefined) throw new RpcError('NOT_FOUND', `there is no task ${id}`);
       task.done = !task.done;
-      changed();
-      if (tasks.every(({ done }) => done)) tellPages('All is done. Well done!');
+      notifyWatchers();
+      if (tasks.every(({ done }) => done)) sayToPages('All is done. Well done!');
       return task;
     },
 
     async *watch(_, { signal }) {
       // It aborts when the page has left, or its connection is lost.
-      signal.addEventListener('abort', changed);
+      signal.addEventListener('abort', notifyWatchers);
       while (!signal.aborted) {
-        const next = new Promise<void>((resolve) => waiting.push(resolve));
+        const change = new Promise<void>((resolve) => watchers.push(resolve));
         yield tasks;
-        await next;
+        await change;
       }
     },
   });

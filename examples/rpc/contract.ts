@@ -1,4 +1,4 @@
-/** What server and client agree on. */
+/** The contract of server and client. */
 import { contract, oneway, unary } from 'getty-ts/rpc';
 
 export interface Item {
@@ -9,7 +9,7 @@ export interface Item {
 export const Shop = contract(
   'Shop',
   {
-    /** Looking twice does no harm, so a call whose fate is unknown may be made again. */
+    /** Idempotent: a call whose outcome is unknown may be retried. */
     find: unary<string, Item>({ idempotent: true }),
     count: unary<{ from: number; to: number }, number>(),
     visited: oneway<string>(),

@@ -1,7 +1,7 @@
 /**
- * Calls: a contract in JSON, the service behind it, and what a caller can do.
+ * Calls: a contract in JSON, its service, and the ways to call it.
  *
- *   npm run example -- rpc                                             server and client in one
+ *   npm run example -- rpc                                             both in one process
  *   npm run example -- rpc --address tcp://127.0.0.1:8849 --server     or unix://… or ws://…
  *   npm run example -- rpc --address tcp://127.0.0.1:8849 --client
  */
@@ -23,13 +23,13 @@ const ITEMS: ReadonlyMap<string, Item> = new Map([['tea', { name: 'tea', price: 
 const shop = implement(Shop, {
   find(name) {
     const item = ITEMS.get(name);
-    // The caller gets this code and message; any other error would come as UNKNOWN.
+    // The caller gets this code and message. Any other error becomes UNKNOWN.
     if (item === undefined) throw new RpcError('NOT_FOUND', `there is no ${name} here`);
     return item;
   },
   async count({ from, to }, { signal }) {
-    // When nobody waits for the answer any more, the signal ends the work.
-    for (let at = from; at < to; at++) await sleep(5, undefined, { signal });
+    // The signal aborts when the caller no longer waits for the answer.
+    for (let n = from; n < to; n++) await sleep(5, undefined, { signal });
     return to - from;
   },
   visited: (who) => console.log(`${who} was here`),
@@ -41,10 +41,10 @@ async function runClient(address: string): Promise<void> {
 
   console.log('find:', await stub.find('tea'));
 
-  // Settles when it is queued; nobody answers.
+  // Settles when the request is queued: a oneway method has no answer.
   await stub.visited('Ann');
 
-  // Calls of one client are under way at the same time.
+  // Calls of one client run concurrently.
   const counts = [10, 20, 30].map((to) => stub.count({ from: 0, to }));
   console.log('counts:', await Promise.all(counts));
 

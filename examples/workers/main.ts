@@ -1,7 +1,6 @@
 /**
- * CPU-bound work off the event loop: worker threads behind the taskPool option. The sessions keep
- * answering heartbeats while the workers are busy, and read no more requests than the pool has
- * places for.
+ * CPU-bound work in worker threads, limited by the taskPool option. Sessions answer heartbeats
+ * while the threads are busy, and stop to read requests when the pool is full.
  *
  *   npm run example -- workers --address tcp://127.0.0.1:8848 --threads 2
  */
@@ -21,7 +20,7 @@ const workers = new Workers(new URL('./prime.js', import.meta.url), threads);
 
 const server = await serve(values.address, {
   codec: lines(),
-  // As many tasks at once as there are threads; the queue keeps them busy.
+  // One task for each thread; the queue keeps the threads busy.
   taskPool: taskPool({ concurrency: threads, queue: threads * 4 }),
   listener: {
     async onMessage(session, line) {

@@ -1,4 +1,4 @@
-/** A worker: told a number, it says whether that is prime, the slow way. */
+/** A worker thread that tests numbers for primality, the slow way. */
 import { parentPort } from 'node:worker_threads';
 
 parentPort?.on('message', (line: string) => {

@@ -1,33 +1,33 @@
-/** Worker threads that take one task each at a time. */
+/** Worker threads, each of which runs one task at a time. */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
 export class Workers {
-  readonly #all: Worker[];
-  readonly #free: Worker[];
+  readonly #threads: Worker[];
+  readonly #idle: Worker[];
   #waiting: ((worker: Worker) => void)[] = [];
 
   constructor(program: URL, threads: number) {
-    this.#all = Array.from({ length: threads }, () => new Worker(program));
-    this.#free = [...this.#all];
+    this.#threads = Array.from({ length: threads }, () => new Worker(program));
+    this.#idle = [...this.#threads];
   }
 
-  /** Settles with what the worker answers to `task`. */
+  /** Settles with the answer of a worker to `task`. */
   async run(task: unknown): Promise<unknown> {
     const worker =
-      this.#free.pop() ?? (await new Promise<Worker>((resolve) => this.#waiting.push(resolve)));
+      this.#idle.pop() ?? (await new Promise<Worker>((resolve) => this.#waiting.push(resolve)));
     try {
       worker.postMessage(task);
       const [answer] = await once(worker, 'message');
       return answer;
     } finally {
       const next = this.#waiting.shift();
-      if (next === undefined) this.#free.push(worker);
+      if (next === undefined) this.#idle.push(worker);
       else next(worker);
     }
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#all.map((worker) => worker.terminate()));
+    await Promise.all(this.#threads.map((worker) => worker.terminate()));
   }
 }

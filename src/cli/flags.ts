@@ -1,4 +1,4 @@
-/** The flags of a program: node:util's parseArgs, with a message that names the nearest flag. */
+/** The flags of a program: parseArgs() of node:util, with an error that suggests a known flag. */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { messageOf } from '../core/errors.js';
 import { nearestTo } from '../core/options.js';
@@ -9,7 +9,7 @@ type Values<Flags extends FlagTypes> = ReturnType<
 >['values'];
 
 /**
- * The values of `flags` in `args`. Throws an Error for an unknown flag, a missing value and a
+ * The values of `flags` in `args`. Throws an Error for an unknown flag, a missing value or a
  * positional argument.
  */
 export function parseFlags<Flags extends FlagTypes>(args: string[], flags: Flags): Values<Flags> {

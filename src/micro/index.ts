@@ -1,7 +1,4 @@
-/**
- * The micro layer: services that publish themselves, consumers that find them and balance over
- * them.
- */
+/** The micro layer: providers publish services in a registry, and consumers find and call them. */
 
 export type { RetryBudgetOptions } from '../rpc/index.js';
 export {
@@ -13,27 +10,23 @@ export {
   roundRobin,
   weighted,
 } from './balancers/index.js';
-export {
-  CONSUME_DEFAULTS,
-  type ConsumeOptions,
-  type Consumer,
-  type ContractName,
-  consume,
-} from './consumer.js';
-export type { ExplainedNode, Explanation } from './explain.js';
-export { EJECTION_DEFAULTS, type EjectionOptions } from './nodes/health.js';
-export { type ProvideOptions, type Provider, type ProviderUpdate, provide } from './provider.js';
+export { CONSUME_DEFAULTS, type ConsumeOptions } from './consume-options.js';
+export { type Consumer, type ContractName, consume } from './consumer.js';
+export type { ExplainedNode, Explanation } from './explanation.js';
+export { EJECTION_DEFAULTS, type EjectionOptions } from './nodes/node-health.js';
+export type { ProvideOptions, ProviderUpdate } from './provide-options.js';
+export { type Provider, provide } from './provider.js';
 export { META_KEY, WEIGHT_KEY } from './registry-entry.js';
 export { type ChangeListener, Resolver, type ResolverOptions } from './resolver.js';
 export { compareSnapshots, type SnapshotChange } from './snapshots.js';
 export type { ConsumerStatistics, NodeCounts } from './statistics.js';
-export { HEDGE_DEFAULTS, type HedgeOptions, hedge } from './strategies/hedge.js';
 export {
   FAILOVER_DEFAULTS,
   type FailoverOptions,
   failfast,
   failover,
-} from './strategies/strategies.js';
+} from './strategies/failover.js';
+export { HEDGE_DEFAULTS, type HedgeOptions, hedge } from './strategies/hedge.js';
 export type {
   Attempt,
   Balancer,

@@ -1,108 +1,54 @@
-/** A provider: services that listen, publish themselves, and leave in good order. */
-
-import { notify, settle } from '../core/callbacks.js';
+/** A provider: an rpc server whose services are published in a registry. */
+import { notifyOrWarn, settle } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
-import { badOption, checkNames, checkNumber, type NamesOf, pickNames } from '../core/options.js';
-import { warn } from '../core/warning.js';
-import {
-  type RpcServer,
-  type RpcServerOptions,
-  type RpcStatistics,
-  type Service,
-  serve,
-} from '../rpc/index.js';
-import { checkRpcServerNames, RPC_SERVER_NAMES } from '../rpc/option-names.js';
+import { type RpcServer, type RpcStatistics, serve } from '../rpc/index.js';
 import type { TlsOptions } from '../transport/types.js';
-import { advertisedAddress, defaultAddress, defaultId } from './advertised.js';
-import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './registry-entry.js';
+import { defaultAddress } from './advertised-address.js';
+import {
+  checkProvideOptions,
+  nodesOf,
+  type ProvideOptions,
+  type ProviderUpdate,
+  serverOptions,
+  updatedOptions,
+} from './provide-options.js';
 import type { Registry, ServiceNode } from './types.js';
 
-export interface ProvideOptions extends RpcServerOptions {
-  registry: Registry;
-  /** Made by implement(). One entry is published for each service and codec. */
-  services: readonly Service[];
-  /**
-   * Where to listen. Default: a free TCP port of all interfaces; of IPv6 where the machine has no
-   * IPv4 address for others.
-   */
-  address?: string | undefined;
-  /** Consumers of other groups do not see it. Default: none. */
-  group?: string | undefined;
-  /**
-   * The `host`, or `host:port`, that others reach it at; the port where it has none, and the path,
-   * are those of the address. Default: the address. Where that is all interfaces, it is this
-   * machine's first address: IPv4 before IPv6, link-local ones last.
-   */
-  advertise?: string | undefined;
-  /**
-   * The entries' id. Default: the advertised `host:port` with the path, percent-encoded; for a Unix
-   * socket the machine's name and the path. So a restart replaces its own stale entry.
-   */
-  id?: string | undefined;
-  /** Go's meta string: balancers of the user's own see it. */
-  meta?: string | undefined;
-  metadata?: Readonly<Record<string, string>> | undefined;
-  /**
-   * Called when the registry has confirmed or lost entries, with the nodes whose entries are there
-   * now: all of them when everything is published, none while the registry has not confirmed any.
-   * First called before provide() resolves. What it throws is a warning of the process.
-   */
-  onPublish?: ((published: readonly ServiceNode[]) => unknown) | undefined;
-  /**
-   * A whole number from 0 to 1,000,000, for weighted(); 0: no calls, unless all have 0. Default:
-   * 100, which is not written.
-   */
-  weight?: number | undefined;
-}
-
-/**
- * What a provider may change while it is published; what is not given stays. `metadata` replaces
- * all that was given before.
- */
-export type ProviderUpdate = Pick<ProvideOptions, 'meta' | 'metadata' | 'weight'>;
-
-const UPDATE_NAMES = { meta: true, metadata: true, weight: true } satisfies NamesOf<ProviderUpdate>;
-const NAMES = {
-  registry: true,
-  services: true,
-  address: true,
-  group: true,
-  advertise: true,
-  id: true,
-  onPublish: true,
-  ...UPDATE_NAMES,
-} satisfies NamesOf<Omit<ProvideOptions, keyof RpcServerOptions>>;
-
+/** A running provider. Made by provide(). */
 export interface Provider extends AsyncDisposable {
-  /** Where it listens, with the real port. */
+  /** Where it listens, with the actual port. */
   readonly address: string;
-  /** What it publishes: one node for each service and codec. */
+  /** The nodes that it publishes: one for each service and codec. */
   readonly nodes: readonly ServiceNode[];
-  /** As RpcServer.refusals. */
+  /** Peers that were refused, by reason; see RpcServer.refusals. */
   readonly refusals: RpcServer['refusals'];
   /**
-   * Those of `nodes` whose entries the registry has confirmed. Fewer than `nodes`: the registry is
-   * away since before they were written, has lost them, or another process has written them; they
-   * are published again by themselves.
+   * The nodes whose entries the registry has confirmed. A node is missing while the registry is
+   * unreachable and has not written its entry, has lost the entry, or another process has written
+   * it. The provider publishes a missing node again by itself.
    */
   readonly published: readonly ServiceNode[];
-  /** As those of the server that it is. */
+  /** The statistics of the server; see RpcServer.statistics(). */
   statistics(): RpcStatistics;
+  /** Resets the counts of the server. */
   resetStatistics(): void;
   /**
-   * Publish other metadata, in the place of what is there: no list is without the node meanwhile.
-   * Updates are done one after the other. Rejects with BAD_OPTION, ENDPOINT_CLOSED after close(),
-   * or REGISTRY_FAILED; then it is published as before, or is again soon.
+   * Publishes changed metadata in place of the old; meanwhile no list is without the node. Updates
+   * run one after another. Rejects with BAD_OPTION, with ENDPOINT_CLOSED after close(), or with
+   * REGISTRY_FAILED; in all three cases the old metadata stay published, or are published again.
    */
   update(changes: ProviderUpdate): Promise<void>;
-  /** Deregister, send goaway, let calls under way finish, close. */
+  /**
+   * Deregisters, sends goaway, lets calls under way finish for at most `drainTimeout`, and closes.
+   * Rejects with REGISTRY_FAILED if it could not deregister; the server is closed then too.
+   */
   close(): Promise<void>;
   /**
-   * Close now, as a crash of the process would leave it: calls under way are lost, and its entries
-   * stay until close(), or until the registry is closed or the process ends.
+   * Closes at once, with the effect of a crash: calls under way are lost. The entries stay until
+   * close(), until the registry is disposed, or until the process ends.
    */
   destroy(): void;
-  /** As RpcServer.reloadTls. */
+  /** Uses other certificates for new connections; see RpcServer.reloadTls(). */
   reloadTls(options: TlsOptions): void;
 }
 
@@ -112,11 +58,12 @@ class ServiceProvider implements Provider {
   #options: ProvideOptions;
   #nodes: readonly ServiceNode[];
   #registrations: AsyncDisposable[] = [];
-  /** Whose entries are not in the registry, as it has told. */
+  /** Nodes whose entries the registry has not confirmed, or has lost. */
   readonly #unpublished = new Set<ServiceNode>();
+  /** Calls of #register() under way. */
   #registering = 0;
-  /** The updates, one after the other. */
-  #updating: Promise<unknown> = Promise.resolve();
+  /** Settles after the last update. */
+  #lastUpdate: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
   #isDestroyed = false;
 
@@ -152,90 +99,70 @@ class ServiceProvider implements Provider {
   }
 
   async publish(): Promise<void> {
-    this.#registrations = [];
     for (const node of this.#nodes) this.#unpublished.add(node);
     await this.#register(this.#nodes);
-    this.#tellPublished();
+    this.#notifyPublished();
   }
 
-  #onPublished(node: ServiceNode, isPublished: boolean): void {
+  #setPublished(node: ServiceNode, isPublished: boolean): void {
     const wasPublished = !this.#unpublished.has(node);
     if (isPublished) this.#unpublished.delete(node);
     else this.#unpublished.add(node);
-    // During provide() and update() it is told at their end.
+    // provide() and update() notify once, when all nodes are registered.
     if (wasPublished !== isPublished && this.#registering === 0 && this.#nodes.includes(node))
-      this.#tellPublished();
+      this.#notifyPublished();
   }
 
-  #tellPublished(): void {
+  #notifyPublished(): void {
     const { onPublish } = this.#options;
     if (onPublish === undefined || this.#closing !== undefined) return;
     const { published } = this;
-    notify(
-      () => onPublish(published),
-      (error) =>
-        warn(
-          gettyError(
-            'HANDLER_FAILED',
-            `onPublish of the provider at ${this.address} failed: ${messageOf(error)}`,
-            error,
-          ),
-        ),
-    );
+    notifyOrWarn(`onPublish of the provider at ${this.address}`, () => onPublish(published));
   }
 
   /**
-   * All of them, even if one fails. An entry belongs to who registered it last, so a newer
-   * registration is put before the older one.
+   * Registers all nodes, even if one fails, and then rejects. New registrations are disposed before
+   * old ones: the newest registration of a node owns its entry.
    */
   async #register(nodes: readonly ServiceNode[]): Promise<void> {
     this.#registering++;
-    const outcomes = await Promise.allSettled(nodes.map((node) => this.#registerOne(node)));
+    const outcomes = await Promise.allSettled(nodes.map((node) => this.#registerNode(node)));
     this.#registering--;
-    const made = outcomes.flatMap((outcome) =>
+    const registrations = outcomes.flatMap((outcome) =>
       outcome.status === 'fulfilled' ? [outcome.value] : [],
     );
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    this.#registrations = failed === undefined ? made : [...made, ...this.#registrations];
+    this.#registrations =
+      failed === undefined ? registrations : [...registrations, ...this.#registrations];
     if (failed !== undefined) throw failed.reason;
   }
 
-  async #registerOne(node: ServiceNode): Promise<AsyncDisposable> {
-    let isTold = false;
+  async #registerNode(node: ServiceNode): Promise<AsyncDisposable> {
+    let wasNotified = false;
     const registration = await this.#registry.register(node, (isPublished) => {
-      isTold = true;
-      this.#onPublished(node, isPublished);
+      wasNotified = true;
+      this.#setPublished(node, isPublished);
     });
-    // A registry that tells nothing has published the node by now.
-    if (!isTold) this.#onPublished(node, true);
+    // A registry that does not call the listener has published the node by now.
+    if (!wasNotified) this.#setPublished(node, true);
     return registration;
   }
 
   update(changes: ProviderUpdate): Promise<void> {
-    const done = this.#updating.then(() => this.#update(changes));
-    this.#updating = done.catch(() => {});
+    const done = this.#lastUpdate.then(() => this.#update(changes));
+    this.#lastUpdate = done.catch(() => {});
     return done;
   }
 
   async #update(changes: ProviderUpdate): Promise<void> {
-    checkNames('update()', changes, UPDATE_NAMES, {
-      'provide()': { ...NAMES, ...RPC_SERVER_NAMES },
-    });
-    const { meta, metadata, weight } = changes;
+    const options = updatedOptions(this.#options, changes);
     if (this.#closing !== undefined || this.#isDestroyed)
       throw gettyError('ENDPOINT_CLOSED', `the provider at ${this.address} is closed`);
-    const before = this.#options;
-    const options = {
-      ...before,
-      meta: meta ?? before.meta,
-      metadata: metadata ?? before.metadata,
-      weight: weight ?? before.weight,
-    };
     const nodes = nodesOf(this.#server.address, options);
     try {
       await this.#register(nodes);
     } catch (error) {
-      // Some may be as they shall be, and others not; together they are as they were.
+      // Some of the new nodes may be registered: all entries become the old ones again.
       await this.#register(this.#nodes).catch(() => {});
       throw error;
     }
@@ -243,7 +170,7 @@ class ServiceProvider implements Provider {
     this.#nodes = nodes;
     for (const node of [...this.#unpublished])
       if (!nodes.includes(node)) this.#unpublished.delete(node);
-    this.#tellPublished();
+    this.#notifyPublished();
   }
 
   destroy(): void {
@@ -261,9 +188,8 @@ class ServiceProvider implements Provider {
   }
 
   async #close(): Promise<void> {
-    await this.#updating;
-    // A registry that is away forgets the entries by itself; that must not keep the calls under way
-    // from finishing.
+    await this.#lastUpdate;
+    // An unreachable registry removes the entries later; the calls under way still finish.
     const outcomes = await Promise.allSettled(
       this.#registrations.map((registration) => settle(() => registration[Symbol.asyncDispose]())),
     );
@@ -283,18 +209,13 @@ class ServiceProvider implements Provider {
 }
 
 /**
- * Listen, then publish every service in each of its codecs. Rejects with BAD_OPTION, BAD_ADDRESS,
- * LISTEN_FAILED, or REGISTRY_FAILED when the registry refuses; then nothing is left behind.
+ * Listens, and then publishes each service in each of its codecs. Rejects with BAD_OPTION,
+ * BAD_ADDRESS, LISTEN_FAILED, or REGISTRY_FAILED; then no entry and no listener is left.
  */
 export async function provide(options: ProvideOptions): Promise<Provider> {
-  checkRpcServerNames(options, 'provide()', NAMES);
-  const { registry, services, address = defaultAddress() } = options;
-  if (typeof registry?.register !== 'function') throw badOption('registry', registry, 'a Registry');
-  if (options.onPublish !== undefined && typeof options.onPublish !== 'function')
-    throw badOption('onPublish', options.onPublish, 'a function');
-  if (!Array.isArray(services) || services.length === 0)
-    throw badOption('services', services, 'at least one of what implement() returns');
-  const server = await serve(address, services, pickNames(options, RPC_SERVER_NAMES));
+  checkProvideOptions(options);
+  const { services, address = defaultAddress() } = options;
+  const server = await serve(address, services, serverOptions(options));
   let provider: ServiceProvider | undefined;
   try {
     provider = new ServiceProvider(server, options);
@@ -304,30 +225,4 @@ export async function provide(options: ProvideOptions): Promise<Provider> {
     await (provider ?? server).close().catch(() => {});
     throw error;
   }
-}
-
-function nodesOf(
-  listening: string,
-  { services, group = '', advertise, id, meta, metadata = {}, weight }: ProvideOptions,
-): ServiceNode[] {
-  const address = advertisedAddress(listening, advertise);
-  if (weight !== undefined) checkNumber('weight', weight, 0, MAX_WEIGHT);
-  if (weight !== undefined && !Number.isInteger(weight))
-    throw badOption('weight', weight, 'a whole number');
-  const all = {
-    ...metadata,
-    ...(meta !== undefined && { [META_KEY]: meta }),
-    ...(weight !== undefined && { [WEIGHT_KEY]: `${weight}` }),
-  };
-  return services.flatMap(({ contract }) =>
-    contract.codecs.map((protocol) => ({
-      id: id ?? defaultId(address),
-      service: contract.name,
-      group,
-      version: contract.version,
-      protocol,
-      address,
-      metadata: all,
-    })),
-  );
 }

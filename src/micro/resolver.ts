@@ -1,4 +1,4 @@
-/** Follows one query on a registry, and keeps the last good list while the registry is away. */
+/** Follows one query on a registry, and keeps the last list while the registry is unreachable. */
 import { notify, refusePromise } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { guardedLogger, type Logger } from '../core/logger.js';
@@ -6,18 +6,20 @@ import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { followSignal } from '../core/signals.js';
 import { LONGEST_TIMER, LongTimer, pause } from '../core/timers.js';
 import { inTurns } from '../core/turn.js';
+import { backoffDelay } from './backoff.js';
 import { compareSnapshots, type SnapshotChange } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
 
+/** Options of a Resolver. */
 export interface ResolverOptions {
   /**
-   * Milliseconds before a failed watch is begun again; doubles up to maxDelay, each time random
-   * between half of it and the whole.
+   * Milliseconds before the first retry of a failed watch; doubles with each failure up to
+   * `maxDelay`. Each delay is random between half of that and the whole. Default: 100.
    */
   initialDelay?: number | undefined;
-  /** Milliseconds. */
+  /** Milliseconds. Default: 5,000. */
   maxDelay?: number | undefined;
-  /** Told when the registry is away and when it is back. Silent by default. */
+  /** Receives a line when the watch fails, and when it works again. Default: silent. */
   logger?: Logger | undefined;
 }
 
@@ -30,12 +32,12 @@ const READY_NAMES = { timeout: true, signal: true } satisfies NamesOf<
   NonNullable<Parameters<Resolver['ready']>[0]>
 >;
 
-/** Milliseconds. */
+/** Defaults of ResolverOptions, in milliseconds. */
 export const RESOLVER_DEFAULTS = { initialDelay: 100, maxDelay: 5_000 } satisfies ResolverOptions;
 
 /**
- * Told of each change, after nodes() has the new list. The first list is a change from none. A
- * failure is logged.
+ * Called with each change, after nodes() has the new list. The first list is a change from an empty
+ * one. An error that it throws is logged.
  */
 export type ChangeListener = (change: SnapshotChange, nodes: readonly ServiceNode[]) => unknown;
 
@@ -44,6 +46,7 @@ interface Waiter {
   reject(error: Error): void;
 }
 
+/** Follows one query on a registry. */
 export class Resolver implements AsyncDisposable {
   readonly query: ServiceQuery;
   readonly #registry: Registry;
@@ -54,13 +57,14 @@ export class Resolver implements AsyncDisposable {
   readonly #waiters = new Set<Waiter>();
   readonly #following: Promise<void>;
   #nodes: readonly ServiceNode[] = [];
-  #ready = false;
+  #isReady = false;
   /** Why there will be no further list. */
-  #ended: Error | undefined;
+  #endReason: Error | undefined;
+  /** Failures of the watch in a row. */
   #failures = 0;
   #lastFailure: unknown;
 
-  /** Follows at once. Throws BAD_OPTION. */
+  /** Starts to follow at once. Throws BAD_OPTION. */
   constructor(registry: Registry, query: ServiceQuery, options: ResolverOptions = {}) {
     checkNames('a Resolver', options, NAMES);
     this.query = query;
@@ -73,44 +77,40 @@ export class Resolver implements AsyncDisposable {
     this.#following = this.#follow();
   }
 
-  /**
-   * The last good list, ordered by id; the same array until it changes, and empty before the first.
-   */
+  /** The last list, ordered by id; the same array until it changes. Empty before the first list. */
   nodes(): readonly ServiceNode[] {
     return this.#nodes;
   }
 
-  /** Whether there was a list yet, which may be empty. */
+  /** Whether there has been a list, which may be empty. */
   get isReady(): boolean {
-    return this.#ready;
+    return this.#isReady;
   }
 
-  /**
-   * Why the registry gives no list, or no newer one; undefined: it is there, as far as is known.
-   */
+  /** Why the registry gives no list, or no newer one. Undefined: no failure is known. */
   get failure(): unknown {
-    return this.#ended ?? this.#lastFailure ?? this.#registry.failure;
+    return this.#endReason ?? this.#lastFailure ?? this.#registry.failure;
   }
 
   /**
-   * The list, once there is one, which may be empty. `timeout` is in milliseconds; without it: as
-   * long as it takes. Rejects with REGISTRY_FAILED (timed out, see its cause; or the registry is
-   * disposed), ABORTED_BY_CALLER or ENDPOINT_CLOSED.
+   * Waits for the first list, which may be empty. `timeout` is in milliseconds; default: no limit.
+   * Rejects with REGISTRY_FAILED (it timed out, see the cause, or the registry is disposed),
+   * ABORTED_BY_CALLER or ENDPOINT_CLOSED.
    */
   ready(
     options: { timeout?: number | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<readonly ServiceNode[]> {
     checkNames('ready()', options, READY_NAMES);
-    if (this.#ready) return Promise.resolve(this.#nodes);
-    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    if (this.#isReady) return Promise.resolve(this.#nodes);
+    if (this.#endReason !== undefined) return Promise.reject(this.#endReason);
     const { timeout, signal } = options;
-    const aborted = (): Error =>
+    const abortError = (): Error =>
       gettyError(
         'ABORTED_BY_CALLER',
         `the wait for the list of ${this.query.service} was aborted`,
         signal?.reason,
       );
-    if (signal?.aborted) return Promise.reject(aborted());
+    if (signal?.aborted) return Promise.reject(abortError());
     return new Promise((resolve, reject) => {
       const settle = (act: () => void): void => {
         timer?.cancel();
@@ -125,13 +125,13 @@ export class Resolver implements AsyncDisposable {
       const timer =
         timeout === undefined
           ? undefined
-          : new LongTimer(() => waiter.reject(this.#tooLate(timeout)), timeout);
-      const release = followSignal(signal, () => waiter.reject(aborted()));
+          : new LongTimer(() => waiter.reject(this.#timeoutError(timeout)), timeout);
+      const release = followSignal(signal, () => waiter.reject(abortError()));
       this.#waiters.add(waiter);
     });
   }
 
-  #tooLate(timeout: number): Error {
+  #timeoutError(timeout: number): Error {
     const { failure } = this;
     const why = failure === undefined ? '' : `: ${messageOf(failure)}`;
     return gettyError(
@@ -141,9 +141,9 @@ export class Resolver implements AsyncDisposable {
     );
   }
 
-  /** Answers the function that takes the listener away again. */
+  /** Calls `listener` with each change. Returns the function that ends this. */
   onChange(listener: ChangeListener): () => void {
-    // Wrapped, so that a listener that is added twice is there twice.
+    // A function of its own, so that a listener can be added twice.
     const added: ChangeListener = (change, nodes) => listener(change, nodes);
     this.#listeners.add(added);
     return () => {
@@ -151,18 +151,15 @@ export class Resolver implements AsyncDisposable {
     };
   }
 
-  /**
-   * As onChange(), and a list that is there already is told of first, as added, before this
-   * returns.
-   */
+  /** As onChange(), and calls `listener` with the present nodes as added before it returns. */
   notify(listener: ChangeListener): () => void {
     const stop = this.onChange(listener);
     if (this.#nodes.length > 0)
-      this.#tell(listener, { added: this.#nodes, removed: [], updated: [] });
+      this.#notifyListener(listener, { added: this.#nodes, removed: [], updated: [] });
     return stop;
   }
 
-  #tell(listener: ChangeListener, change: SnapshotChange): void {
+  #notifyListener(listener: ChangeListener, change: SnapshotChange): void {
     notify(
       () => listener(change, this.#nodes),
       (error) =>
@@ -170,7 +167,7 @@ export class Resolver implements AsyncDisposable {
     );
   }
 
-  /** End the watch; the last list stays. */
+  /** Ends the watch. The last list stays. */
   async close(): Promise<void> {
     this.#end(gettyError('ENDPOINT_CLOSED', `the resolver of ${this.query.service} is closed`));
     this.#listeners.clear();
@@ -182,17 +179,19 @@ export class Resolver implements AsyncDisposable {
     return this.close();
   }
 
+  /** Watches until close(), and begins again after each failure. */
   async #follow(): Promise<void> {
     const { signal } = this.#abort;
+    const { initialDelay, maxDelay } = this.#delays;
     for (;;) {
       try {
         const lists = this.#registry.watch(this.query, { signal });
         refusePromise('BAD_OPTION', 'watch() of the registry', lists);
         for await (const nodes of lists) {
           if (signal.aborted) return;
-          this.#take(nodes);
+          this.#onList(nodes);
         }
-        // Only a disposed registry ends a watch that nobody aborted, and it does not come back.
+        // A watch that ends without a failure: the registry is disposed.
         if (!signal.aborted)
           this.#end(
             gettyError(
@@ -203,52 +202,44 @@ export class Resolver implements AsyncDisposable {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        this.#lost(error);
+        this.#onWatchFailed(error);
       }
-      await this.#backoff(signal);
+      await pause(backoffDelay(this.#failures, initialDelay, maxDelay), signal, true);
       if (signal.aborted) return;
     }
   }
 
-  #take(nodes: readonly ServiceNode[]): void {
+  #onList(nodes: readonly ServiceNode[]): void {
     if (this.#failures > 0)
-      this.#logger.info({ query: this.query }, 'resolver: the registry is back');
+      this.#logger.info({ query: this.query }, 'resolver: the watch works again');
     this.#failures = 0;
     this.#lastFailure = undefined;
     const change = compareSnapshots(this.#nodes, nodes);
-    const changed = change.added.length + change.removed.length + change.updated.length > 0;
-    this.#ready = true;
-    // An equal list keeps the array, which balancers know theirs by.
-    if (changed) this.#nodes = nodes;
+    const hasChanged = change.added.length + change.removed.length + change.updated.length > 0;
+    this.#isReady = true;
+    // An equal list keeps the old array: balancers cache by the identity of the array.
+    if (hasChanged) this.#nodes = nodes;
     inTurns([...this.#waiters], (waiter) => {
       if (this.#waiters.has(waiter)) waiter.resolve(this.#nodes);
     });
-    if (!changed) return;
-    for (const listener of [...this.#listeners]) this.#tell(listener, change);
+    if (!hasChanged) return;
+    for (const listener of [...this.#listeners]) this.#notifyListener(listener, change);
   }
 
-  #lost(error: unknown): void {
+  #onWatchFailed(error: unknown): void {
     this.#lastFailure = error;
     this.#failures++;
     if (this.#failures > 1) return;
     this.#logger.warn(
       { query: this.query, error, nodes: this.#nodes.length },
-      'resolver: the registry is away, the last list stands',
+      'resolver: the watch failed, the last list is kept',
     );
   }
 
-  #end(error: Error): void {
-    this.#ended ??= error;
+  #end(reason: Error): void {
+    this.#endReason ??= reason;
     inTurns([...this.#waiters], (waiter) => {
-      if (this.#waiters.has(waiter)) waiter.reject(error);
+      if (this.#waiters.has(waiter)) waiter.reject(reason);
     });
-  }
-
-  #backoff(signal: AbortSignal): Promise<boolean> {
-    const { initialDelay, maxDelay } = this.#delays;
-    const delay =
-      Math.min(maxDelay, initialDelay * 2 ** Math.min(this.#failures - 1, 30)) *
-      (0.5 + Math.random() / 2);
-    return pause(delay, signal, true);
   }
 }

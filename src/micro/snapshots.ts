@@ -1,36 +1,34 @@
-/** Snapshots: whole lists of nodes, ordered, compared, and handed to a reader who may be slow. */
+/** Snapshots: whole lists of nodes. How they are ordered, compared and given to a slow reader. */
 import { followSignal } from '../core/signals.js';
 import type { ServiceNode } from './types.js';
 
-/** What differs between two snapshots; an updated node is given as it is now. */
+/** The differences between two snapshots. `updated` has the new nodes. */
 export interface SnapshotChange {
   readonly added: readonly ServiceNode[];
   readonly removed: readonly ServiceNode[];
   readonly updated: readonly ServiceNode[];
 }
 
-/**
- * What a node is within a list, whatever it says of itself. None of its parts can hold the
- * separator.
- */
+/** The identity of a node: it stays the same when the address or the metadata change. */
 export function nodeKey(node: ServiceNode): string {
+  // None of the parts can contain the separator.
   return `${node.id}\0${node.service}\0${node.group}\0${node.version}\0${node.protocol}`;
 }
 
-/** The order of every list: by id, and where two services share an id, by the rest of the key. */
+/** The order of every list: by id, and for equal ids by nodeKey(). */
 export function compareNodes(a: ServiceNode, b: ServiceNode): number {
   if (a.id !== b.id) return a.id < b.id ? -1 : 1;
   const [left, right] = [nodeKey(a), nodeKey(b)];
   return left === right ? 0 : left < right ? -1 : 1;
 }
 
-/** A frozen copy in the order of every list. */
+/** A frozen copy in the order of compareNodes(). */
 export function sortedNodes(nodes: readonly ServiceNode[]): readonly ServiceNode[] {
   return Object.freeze([...nodes].sort(compareNodes));
 }
 
-/** Whether two nodes of one key say the same. */
-function sameNode(a: ServiceNode, b: ServiceNode): boolean {
+/** Whether two nodes with the same key have the same address and metadata. */
+function hasEqualContent(a: ServiceNode, b: ServiceNode): boolean {
   if (a === b) return true;
   if (a.address !== b.address) return false;
   const keys = Object.keys(a.metadata);
@@ -40,17 +38,18 @@ function sameNode(a: ServiceNode, b: ServiceNode): boolean {
   );
 }
 
-function sameList(a: readonly ServiceNode[], b: readonly ServiceNode[]): boolean {
+/** Whether two ordered lists are equal. */
+function isEqualList(a: readonly ServiceNode[], b: readonly ServiceNode[]): boolean {
   return (
     a.length === b.length &&
-    a.every(
-      (node, i) =>
-        compareNodes(node, b[i] as ServiceNode) === 0 && sameNode(node, b[i] as ServiceNode),
-    )
+    a.every((node, i) => {
+      const other = b[i] as ServiceNode;
+      return compareNodes(node, other) === 0 && hasEqualContent(node, other);
+    })
   );
 }
 
-/** What changed from one snapshot to another, in whatever order they are. */
+/** The changes from one snapshot to another. Neither needs to be ordered. */
 export function compareSnapshots(
   before: readonly ServiceNode[],
   after: readonly ServiceNode[],
@@ -62,7 +61,7 @@ export function compareSnapshots(
     const key = nodeKey(node);
     const previous = old.get(key);
     if (previous === undefined) added.push(node);
-    else if (!sameNode(previous, node)) updated.push(node);
+    else if (!hasEqualContent(previous, node)) updated.push(node);
     old.delete(key);
   }
   return { added, removed: [...old.values()], updated };
@@ -71,45 +70,49 @@ export function compareSnapshots(
 /** Where a registry puts the lists of one watch. */
 export interface SnapshotSink {
   /**
-   * The present list, in any order; the reader is given the newest that differs from what it had.
+   * The present list, in any order. The reader gets the newest list, if it differs from the list
+   * that it got before.
    */
   offer(nodes: readonly ServiceNode[]): void;
   /** The registry is disposed. */
   end(): void;
-  /** The watch cannot go on: the reader's next() rejects, once. */
+  /** The watch cannot go on. One next() of the reader rejects, and then the iterator is done. */
   fail(error: unknown): void;
 }
 
-/** Begin a watch; the function that it answers ends it, and is called once, whoever ends it. */
-export type Follow = (sink: SnapshotSink) => () => void;
+/** Starts a watch and returns the function that stops it, which is called once. */
+export type StartWatch = (sink: SnapshotSink) => () => void;
 
 /**
- * The iterable that Registry.watch answers. Each iteration of it is a watch of its own, begun by
- * its first next().
+ * The iterable that Registry.watch() returns. Each iteration of it is a watch of its own, started
+ * by its first next().
  */
 export function snapshots(
-  follow: Follow,
+  start: StartWatch,
   signal?: AbortSignal,
 ): AsyncIterable<readonly ServiceNode[]> {
-  return { [Symbol.asyncIterator]: () => new SnapshotIterator(follow, signal) };
+  return { [Symbol.asyncIterator]: () => new SnapshotIterator(start, signal) };
 }
 
 type Result = IteratorResult<readonly ServiceNode[], undefined>;
 
-// An async generator would not do: its return() waits for a next() that is under way.
+/** Not an async generator, because return() of a generator waits for a next() under way. */
 class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefined>, SnapshotSink {
-  readonly #follow: Follow;
+  readonly #startWatch: StartWatch;
   readonly #signal: AbortSignal | undefined;
   #state: 'new' | 'live' | 'done' = 'new';
-  #stop: (() => void) | undefined;
-  #release: (() => void) | undefined;
-  #newest: readonly ServiceNode[] | undefined;
+  #stopWatch: (() => void) | undefined;
+  #releaseSignal: (() => void) | undefined;
+  /** The list that was offered last and not given to the reader. */
+  #offered: readonly ServiceNode[] | undefined;
+  /** The list that the reader got last. */
   #given: readonly ServiceNode[] | undefined;
+  /** A failure for the next next(). */
   #failure: { readonly error: unknown } | undefined;
-  #waiting: { resolve(result: Result): void; reject(error: unknown): void }[] = [];
+  #readers: { resolve(result: Result): void; reject(error: unknown): void }[] = [];
 
-  constructor(follow: Follow, signal: AbortSignal | undefined) {
-    this.#follow = follow;
+  constructor(startWatch: StartWatch, signal: AbortSignal | undefined) {
+    this.#startWatch = startWatch;
     this.#signal = signal;
   }
 
@@ -122,7 +125,7 @@ class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefine
     }
     if (this.#state === 'done') return Promise.resolve({ done: true, value: undefined });
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
+      this.#readers.push({ resolve, reject });
       this.#give();
     });
   }
@@ -134,19 +137,19 @@ class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefine
 
   offer(nodes: readonly ServiceNode[]): void {
     if (this.#state === 'done') return;
-    this.#newest = nodes;
+    this.#offered = nodes;
     this.#give();
   }
 
   readonly end = (): void => {
     this.#finish();
-    for (const { resolve } of this.#waiting.splice(0)) resolve({ done: true, value: undefined });
+    for (const { resolve } of this.#readers.splice(0)) resolve({ done: true, value: undefined });
   };
 
   fail(error: unknown): void {
     if (this.#state === 'done') return;
     this.#finish();
-    const [first] = this.#waiting.splice(0, 1);
+    const [first] = this.#readers.splice(0, 1);
     if (first === undefined) this.#failure = { error };
     else first.reject(error);
     this.end();
@@ -158,32 +161,32 @@ class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefine
       return;
     }
     this.#state = 'live';
-    this.#release = followSignal(this.#signal, this.end);
-    const stop = this.#follow(this);
+    this.#releaseSignal = followSignal(this.#signal, this.end);
+    const stop = this.#startWatch(this);
     if (this.#isDone()) stop();
-    else this.#stop = stop;
+    else this.#stopWatch = stop;
   }
 
-  /** A follow may end the watch before it returns; the compiler does not see that. */
+  /** A function, because the compiler does not see that #startWatch() may change the state. */
   #isDone(): boolean {
     return this.#state === 'done';
   }
 
-  /** The one place that gives: the newest list, to one who waits, if it says something new. */
+  /** Gives the offered list to one reader, if it differs from the list given before. */
   #give(): void {
-    if (this.#waiting.length === 0 || this.#newest === undefined) return;
-    const nodes = sortedNodes(this.#newest);
-    this.#newest = undefined;
-    if (this.#given !== undefined && sameList(this.#given, nodes)) return;
+    if (this.#readers.length === 0 || this.#offered === undefined) return;
+    const nodes = sortedNodes(this.#offered);
+    this.#offered = undefined;
+    if (this.#given !== undefined && isEqualList(this.#given, nodes)) return;
     this.#given = nodes;
-    this.#waiting.shift()?.resolve({ done: false, value: nodes });
+    this.#readers.shift()?.resolve({ done: false, value: nodes });
   }
 
   #finish(): void {
     this.#state = 'done';
-    this.#newest = undefined;
-    this.#release?.();
-    this.#stop?.();
-    this.#stop = undefined;
+    this.#offered = undefined;
+    this.#releaseSignal?.();
+    this.#stopWatch?.();
+    this.#stopWatch = undefined;
   }
 }

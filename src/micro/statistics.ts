@@ -1,37 +1,36 @@
-/** What a consumer counts: the attempts that calls took, and its nodes. */
+/** What a consumer counts: attempts, retries, ejections and nodes. */
 import type { RpcStatistics } from '../rpc/index.js';
 import { Meters, type SharedMeters } from '../rpc/metrics/statistics.js';
 
-/**
- * Nodes of all lists that a consumer follows. A node counts once, in the first state that applies.
- */
+/** Nodes of all lists that a consumer follows, by state. The first state that applies counts. */
 export type NodeCounts = {
-  /** Left out, as calls to them failed; see EjectionOptions. */
+  /** Receive no calls because calls to them failed; see EjectionOptions. */
   readonly ejected: number;
-  /** Calls go to them at once. */
+  /** Connected: a call can be sent at once. */
   readonly connected: number;
-  /** No call has needed them yet. */
+  /** Not dialed: no call has needed them yet. */
   readonly idle: number;
-  /** Being dialed, waiting for the next attempt, or without a sign of life. */
+  /** Being dialed, waiting before the next dial, or without a sign of life. */
   readonly unavailable: number;
 };
 
+/** The statistics of a Consumer. */
 export interface ConsumerStatistics extends RpcStatistics {
-  /** Calls that went to a node, each time by itself. */
+  /** Attempts that were sent to a node; a call has one or more. */
   readonly attempts: number;
-  /** Attempts that were not the first of their call: those of failover() and hedge(). */
+  /** Attempts after the first of their call: those of failover() and hedge(). */
   readonly retries: number;
-  /** How often a node was left out because calls to it failed. */
+  /** How often a node was ejected because calls to it failed. */
   readonly ejections: number;
   readonly nodes: NodeCounts;
 }
 
-/** The counters of a consumer. */
+/** The counters of one consumer. */
 export class ConsumerCounters {
   attempts = 0;
   retries = 0;
   ejections = 0;
-  /** Shared by its connections: they count each call anyway. */
+  /** The connections of the consumer count into these. */
   readonly meters: SharedMeters = { calls: new Meters(), served: new Meters() };
 
   reset(): void {

@@ -23,7 +23,7 @@ describe('the demo', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** Start the demo with a temporary folder of its own, to see what it leaves there. */
+  /** Starts the demo with `folder` as its directory for temporary files. */
   function start(args: string[]) {
     const lines = new Inbox<string>('a line of the demo');
     const child = spawn(process.execPath, [PROGRAM, ...args], {
@@ -44,7 +44,7 @@ describe('the demo', () => {
     return { child, lines, ended };
   }
 
-  it('a provider is killed and started again, and no call fails', async () => {
+  it('kills a provider and starts it again without a failed call', async () => {
     const { code, out, errors } = await start(['--duration', '7500ms', '--rate', '1000']).ended;
     expect(errors).toBe('');
     const last = out.trimEnd().split('\n').at(-1);
@@ -68,15 +68,15 @@ describe('the demo', () => {
     ['etcd://127.0.0.1:1/getty', /etcd at http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/],
     ['zookeeper://127.0.0.1:1/getty', /ZooKeeper registry 127\.0\.0\.1:1\/getty: .*ECONNREFUSED/],
     ['127.0.0.1:2379', /given "127\.0\.0\.1:2379", expected .*etcd:\/\/host:port/],
-  ])('a registry at %s is told of at once', async (url, words) => {
-    const began = performance.now();
+  ])('reports the failure of a registry at %s at once', async (url, message) => {
+    const startTime = performance.now();
     const { code, errors } = await start(['--registry', url]).ended;
-    expect(errors).toMatch(words);
+    expect(errors).toMatch(message);
     expect(code).toBe(1);
-    expect(performance.now() - began).toBeLessThan(10_000);
+    expect(performance.now() - startTime).toBeLessThan(10_000);
   });
 
-  it('--json prints one object and nothing else', async () => {
+  it('prints one object and nothing else with --json', async () => {
     const { code, out } = await start(['--duration', '3s', '--rate', '200', '--json']).ended;
     const figures = JSON.parse(out);
     expect(figures).toMatchObject({
@@ -93,7 +93,7 @@ describe('the demo', () => {
   });
 
   it.each(['SIGINT', 'SIGTERM'] as const)(
-    '%s stops every process and leaves nothing behind',
+    'stops every process and removes all entries after %s',
     async (signal) => {
       const { child, lines, ended } = start([
         '--duration',
@@ -112,7 +112,7 @@ describe('the demo', () => {
       const { code, errors } = await ended;
       expect(errors).toBe(`stopped by ${signal}\n`);
       expect(code).toBe(signal === 'SIGINT' ? 130 : 143);
-      // The providers took their entries with them, so they ended in good order.
+      // The providers have deregistered.
       const left = readdirSync(join(folder, 'registry'), {
         recursive: true,
         withFileTypes: true,
@@ -131,9 +131,9 @@ describe('the demo', () => {
     ],
     [['--regestry', 'x'], "Unknown option '--regestry'; did you mean --registry?"],
     [['15s'], "Unexpected argument '15s'"],
-  ])('%j is refused with the usage', async (args, complaint) => {
+  ])('rejects %j and prints the usage', async (args, message) => {
     const { code, errors } = await start(args).ended;
-    expect(errors).toContain(complaint);
+    expect(errors).toContain(message);
     expect(errors).toContain('usage: npm start -- [--duration 15s]');
     expect(code).toBe(2);
   });
@@ -163,7 +163,7 @@ describe('the demo', () => {
     INSTALL_TIMEOUT,
   );
 
-  it('--help prints the usage and every flag, and starts nothing', async () => {
+  it('prints the usage and every flag with --help, and starts nothing', async () => {
     const { code, out, errors } = await start(['--help']).ended;
     for (const part of [
       'usage: npm start --',
@@ -179,7 +179,7 @@ describe('the demo', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('a registry that cannot be opened ends it with the reason', async () => {
+  it('ends with the reason when a registry cannot be opened', async () => {
     const { code, errors } = await start(['--registry', 'nowhere://x']).ended;
     expect(errors).toMatch(/provider-\d: registry: given "nowhere:\/\/x", expected /);
     expect(code).toBe(1);

@@ -1,11 +1,11 @@
-/** examples/cluster: its worker processes, seen from outside. No speed is expected of anybody. */
+/** examples/cluster: its worker processes and its output. No speed is asserted. */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Program, runExample } from '../fixtures/programs.js';
 
-/** The program's own folder for temporary files, to see what it leaves there. */
+/** The directory of the program for temporary files. */
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'getty-cluster-test-'));
@@ -19,7 +19,7 @@ afterEach(() => {
 const start = (seconds: number, ...args: string[]): Program =>
   runExample('cluster', '--seconds', `${seconds}`, '--rounds', '1', '--in-flight', '4', ...args);
 
-function lives(pid: number): boolean {
+function isRunning(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch {
@@ -27,12 +27,12 @@ function lives(pid: number): boolean {
   }
 }
 
-/** The program has ended, and so have its workers; answers how many there were. */
+/** Asserts that all workers have ended and no file is left. Returns the number of workers. */
 function expectNothingLeft({ lines }: Program): number {
   const pids = lines.all
     .flatMap((line) => /^worker-\d+ is process (\d+)/.exec(line)?.[1] ?? [])
     .map(Number);
-  expect(pids.filter(lives)).toEqual([]);
+  expect(pids.filter(isRunning)).toEqual([]);
   expect(readdirSync(folder)).toEqual([]);
   return pids.length;
 }
@@ -40,7 +40,7 @@ function expectNothingLeft({ lines }: Program): number {
 describe.each<[way: string, ...args: string[]]>([['a registry'], ['one port', '--shared-port']])(
   'by %s',
   (_, ...args) => {
-    it('every worker has calls, and none fails', async () => {
+    it('calls every worker without a failure', async () => {
       await using program = start(0.3, '--workers', '3', ...args);
       expect(await program.ended, program.lines.all.join('\n')).toBe(0);
       const [rates = '', spread = ''] = program.lines.all.slice(-2);
@@ -53,7 +53,7 @@ describe.each<[way: string, ...args: string[]]>([['a registry'], ['one port', '-
       expect(expectNothingLeft(program)).toBe(3);
     });
 
-    it('a worker that is killed is started again, and no call fails', async () => {
+    it('starts a killed worker again without a failed call', async () => {
       await using program = start(1, '--workers', '2', ...args);
       const pid = await program.line(/^worker-2 is process (\d+)/);
       await program.line(/^2 workers: /);
@@ -71,7 +71,7 @@ it.each<
 >([
   ['SIGINT', 130, 1, /^worker-2 is process/],
   ['SIGTERM', 143, 60, /^worker-1 is process/, '--shared-port'],
-])('%s ends every process', async (signal, code, seconds, when, ...args) => {
+])('ends every process after %s', async (signal, code, seconds, when, ...args) => {
   await using program = start(seconds, ...args);
   await program.line(when);
   program.child.kill(signal);
@@ -84,7 +84,7 @@ it.each([
   ['--workers', '1', 'from 2 to 64'],
   ['--rounds', '1.5', 'from 1 to 1000000'],
   ['--seconds', 'soon', 'from 0.1 to 3600'],
-])('%s %s is refused', async (option, value, expected) => {
+])('rejects %s %s', async (option, value, expected) => {
   await using program = runExample('cluster', option, value);
   expect(await program.ended).toBe(1);
   expect(program.lines.all).toEqual([`cluster: ${option}: given ${value}, expected ${expected}`]);

@@ -1,8 +1,8 @@
-/** The page of examples/echo-web, as somebody sees it. */
+/** examples/echo-web, in a page of a browser. */
 import { readFileSync } from 'node:fs';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type EchoPackage, echoCodec as exampleCodec } from '../../examples/echo/codec.js';
+import { type EchoMessage, echoCodec as exampleCodec } from '../../examples/echo/codec.js';
 import type { Codec } from '../../src/transport/index.js';
 import { launchChromium } from '../fixtures/chromium.js';
 import { decode, encode } from '../fixtures/chunks.js';
@@ -10,8 +10,8 @@ import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { runExample } from '../fixtures/programs.js';
 import { Inbox } from '../fixtures/waiting.js';
 
-/** The compiler takes the types that are built for other ones than those of the sources. */
-const echoCodec = exampleCodec as unknown as Codec<EchoPackage>;
+/** The example imports the built types, which the compiler distinguishes from those of src. */
+const echoCodec = exampleCodec as unknown as Codec<EchoMessage>;
 
 let browser: Browser;
 beforeAll(async () => {
@@ -19,7 +19,7 @@ beforeAll(async () => {
 }, INSTALL_TIMEOUT);
 afterAll(() => browser?.close());
 
-/** What Go's echo clients sent, in hex. */
+/** Messages that Go's echo clients sent, in hex. */
 const RECORDED = readFileSync(
   new URL('../fixtures/vectors/echo-udp.jsonl', import.meta.url),
   'utf8',
@@ -33,7 +33,7 @@ const RECORDED = readFileSync(
   )
   .map(({ datagramHex }) => datagramHex as string);
 
-/** Open the page, with what its WebSocket sends. */
+/** Opens the page; `frames` receives the messages that its WebSocket sends. */
 async function openPage(
   url: string,
 ): Promise<{ tab: Page; frames: Inbox<Buffer> } & AsyncDisposable> {
@@ -48,11 +48,11 @@ async function openPage(
 
 const shown = async (tab: Page, id: string): Promise<string> =>
   (await tab.locator(`#${id}`).textContent()) ?? '';
-/** Until the page shows this at `id`. */
+/** Waits until the page shows the text at `id`. */
 const shows = (tab: Page, id: string, text: string | RegExp): Promise<void> =>
   tab.locator(`#${id}`, { hasText: text }).waitFor();
 
-it('sends, counts and measures, and its bytes are those of examples/echo and of Go', async () => {
+it('sends the bytes of examples/echo, and shows counts and round trips', async () => {
   await using program = runExample('echo-web');
   const address = await program.line(/echo at (.*)/);
   const url = await program.line(/open (.*)/);
@@ -61,7 +61,7 @@ it('sends, counts and measures, and its bytes are those of examples/echo and of 
   await shows(tab, 'state', 'connected');
   expect(await shown(tab, 'address')).toBe(address);
   await shows(tab, 'beats', '1 × “pong”');
-  const heartbeat: EchoPackage = { logId: 0, sequence: 1, command: 0, text: 'ping' };
+  const heartbeat: EchoMessage = { logId: 0, sequence: 1, command: 0, text: 'ping' };
   expect((await frames.next()).toString('hex')).toBe(
     encode(echoCodec, [heartbeat]).toString('hex'),
   );
@@ -72,7 +72,7 @@ it('sends, counts and measures, and its bytes are those of examples/echo and of 
     const frame = await frames.next();
     const [message] = decode(echoCodec, [frame]);
     expect(message).toMatchObject({ command: 1, text });
-    expect(frame.toString('hex')).toBe(encode(echoCodec, [message as EchoPackage]).toString('hex'));
+    expect(frame.toString('hex')).toBe(encode(echoCodec, [message as EchoMessage]).toString('hex'));
     await tab.locator('#log tr', { hasText: text }).filter({ hasText: / ms/ }).waitFor();
     expect((await shown(tab, 'wire')).replaceAll(/\s/g, '')).toBe(frame.toString('hex'));
   }
@@ -83,7 +83,7 @@ it('sends, counts and measures, and its bytes are those of examples/echo and of 
   ]);
   expect(await shown(tab, 'trip')).toMatch(/^[\d.]+ ms$/);
 
-  // A program's client speaks with the same server.
+  // The client of examples/echo uses the same server.
   await using client = runExample('echo', '--client', '--address', address, '--count', '1');
   expect(await client.ended).toBe(0);
   expect(client.lines.all).toEqual(['1: Hello, getty!', '2: pong']);
@@ -97,7 +97,7 @@ it('sends, counts and measures, and its bytes are those of examples/echo and of 
   expect(await shown(tab, 'sent')).toBe('1,002');
 });
 
-it('what Go sent is what the codec writes', () => {
+it('writes the bytes that Go clients sent', () => {
   expect(RECORDED.length).toBeGreaterThan(5);
   for (const hex of RECORDED) {
     const messages = decode(echoCodec, [Buffer.from(hex, 'hex')]);
@@ -105,7 +105,7 @@ it('what Go sent is what the codec writes', () => {
   }
 });
 
-it('shows a server that is gone, and finds it again', async () => {
+it('shows a lost connection, and reconnects after a restart of the server', async () => {
   let program = runExample('echo-web');
   try {
     const address = await program.line(/echo at (.*)/);
@@ -113,7 +113,7 @@ it('shows a server that is gone, and finds it again', async () => {
     await using page = await openPage(url);
     await shows(page.tab, 'state', 'connected');
     await program[Symbol.asyncDispose]();
-    await shows(page.tab, 'state', 'trying again');
+    await shows(page.tab, 'state', 'reconnecting');
     expect(await shown(page.tab, 'reason')).not.toBe('');
     expect(await page.tab.locator('button:disabled').count()).toBe(2);
     program = runExample('echo-web', '--port', new URL(url).port, '--address', address);
@@ -125,7 +125,7 @@ it('shows a server that is gone, and finds it again', async () => {
   }
 });
 
-it('other pages may not use its echo', async () => {
+it('rejects a connection from a page of another origin', async () => {
   await using program = runExample('echo-web');
   const address = await program.line(/echo at (.*)/);
   await using other = runExample('echo-web');
@@ -135,9 +135,9 @@ it('other pages may not use its echo', async () => {
       new Promise((resolve) => {
         const socket = new WebSocket(where);
         socket.onopen = () => resolve('open');
-        socket.onclose = () => resolve('refused');
+        socket.onclose = () => resolve('rejected');
       }),
     address,
   );
-  expect(await outcome).toBe('refused');
+  expect(await outcome).toBe('rejected');
 });

@@ -1,4 +1,4 @@
-/** The examples of the micro layer, each program a process, on real registries. */
+/** The examples of the micro layer, on real registries. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,13 +9,13 @@ import { type Program, runExample } from '../fixtures/programs.js';
 import { EtcdServer } from '../fixtures/registry-servers.js';
 import { startZooKeeper } from '../fixtures/zookeeper-server.js';
 
-interface Place {
+interface RegistryPlace {
   /** Of the registry. */
   readonly url: string;
   stop(): Promise<void>;
 }
 
-const PLACES: readonly { readonly name: string; begin(): Promise<Place> }[] = [
+const PLACES: readonly { readonly name: string; begin(): Promise<RegistryPlace> }[] = [
   {
     name: 'etcd',
     async begin() {
@@ -43,7 +43,7 @@ const PLACES: readonly { readonly name: string; begin(): Promise<Place> }[] = [
 ];
 
 describe.each(PLACES)('in $name', ({ begin }) => {
-  let place: Place;
+  let place: RegistryPlace;
   beforeAll(async () => {
     place = await begin();
   }, INSTALL_TIMEOUT);
@@ -52,7 +52,7 @@ describe.each(PLACES)('in $name', ({ begin }) => {
   const provider = (id: string): Program =>
     runExample('micro', '--provider', '--id', id, '--registry', place.url);
 
-  it('micro: a consumer is told of providers that come and go, and calls those that are there', async () => {
+  it('micro: reports providers that join and leave, and calls the present ones', async () => {
     await using a = provider('a');
     await a.line(/a offers Greeter/);
     await using consumer = runExample(
@@ -70,19 +70,21 @@ describe.each(PLACES)('in $name', ({ begin }) => {
     a.child.kill('SIGINT');
     expect(await consumer.line(/removed (\w+)/)).toBe('a');
     expect(await a.ended).toBe(0);
-    expect(a.lines.all.at(-1)).toBe('left in good order');
-    // A call that was under way may still be answered by who is gone.
+    expect(a.lines.all.at(-1)).toBe('closed');
+    // A call under way may still be answered by the closed provider.
     await consumer.line(/hello, \d+, from b$/);
     consumer.child.kill('SIGINT');
     expect(await consumer.ended).toBe(0);
-    expect(consumer.lines.all.at(-1)).toMatch(/^b: (takes calls|new: takes \d+ % of its share)$/);
-    // No call has failed, whoever came and went.
+    expect(consumer.lines.all.at(-1)).toMatch(
+      /^b: (receives calls|new: receives \d+ % of its share)$/,
+    );
+    // No call has failed.
     expect(consumer.lines.all.filter((line) => line.includes('Error'))).toEqual([]);
     b.child.kill('SIGINT');
     expect(await b.ended).toBe(0);
   });
 
-  it('micro-self-defined-balancer: a call goes to a provider of the group that it names', async () => {
+  it('micro-self-defined-balancer: calls a provider of the group that the call names', async () => {
     await using program = runExample('micro-self-defined-balancer', '--registry', place.url);
     expect(await program.ended).toBe(0);
     const [, , third = '', fourth = ''] = program.lines.all;

@@ -1,4 +1,4 @@
-/** The page of examples/rpc-web, as two people see it. */
+/** examples/rpc-web, in two pages of a browser. */
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { launchChromium } from '../fixtures/chromium.js';
@@ -17,7 +17,7 @@ async function openPage(url: string): Promise<{ tab: Page } & AsyncDisposable> {
   return { tab, [Symbol.asyncDispose]: () => tab.close() };
 }
 
-/** Until the page shows this at `id`. */
+/** Waits until the page shows the text at `id`. */
 const shows = (tab: Page, id: string, text: string | RegExp): Promise<void> =>
   tab.locator(`#${id}`, { hasText: text }).waitFor();
 const tasksOf = (tab: Page): Promise<string[]> => tab.locator('#tasks li').allTextContents();
@@ -27,7 +27,7 @@ async function add(tab: Page, text: string): Promise<void> {
   await tab.click('text=Add');
 }
 
-it('pages share a list by calls, a stream, and calls back from the server', async () => {
+it('shares a list between pages by calls, a stream, and calls from the server', async () => {
   await using program = runExample('rpc-web');
   const address = await program.line(/tasks at (.*)/);
   const url = await program.line(/open (.*)/);
@@ -59,7 +59,7 @@ it('pages share a list by calls, a stream, and calls back from the server', asyn
   expect((await tasksOf(first.tab)).length).toBe(2);
 });
 
-it('finds a server again that was gone, and watches anew', async () => {
+it('reconnects after a restart of the server, and watches the new list', async () => {
   let program = runExample('rpc-web');
   try {
     const address = await program.line(/tasks at (.*)/);
@@ -69,11 +69,11 @@ it('finds a server again that was gone, and watches anew', async () => {
     await add(page.tab, 'before');
     await shows(page.tab, 'left', '1 of 1 left');
     await program[Symbol.asyncDispose]();
-    await shows(page.tab, 'state', 'trying again');
+    await shows(page.tab, 'state', 'reconnecting');
     expect(await page.tab.locator('button:disabled').count()).toBe(1);
     program = runExample('rpc-web', '--port', new URL(url).port, '--address', address);
     await shows(page.tab, 'state', 'connected');
-    // A list that begins anew.
+    // The new server has an empty list.
     await shows(page.tab, 'left', 'No tasks yet.');
     await add(page.tab, 'after');
     await shows(page.tab, 'left', '1 of 1 left');

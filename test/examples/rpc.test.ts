@@ -1,4 +1,4 @@
-/** The examples of rpc, each run as a user would. */
+/** The output of the examples of rpc. */
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { runExample } from '../fixtures/programs.js';
@@ -6,7 +6,7 @@ import { runExample } from '../fixtures/programs.js';
 const tls = (name: string): string =>
   fileURLToPath(new URL(`../fixtures/tls/${name}.pem`, import.meta.url));
 
-/** Run it to its end, which is a good one; all that it said. */
+/** Runs an example, which must end with exit code 0. Returns its lines. */
 async function output(name: string, ...args: string[]): Promise<string[]> {
   await using program = runExample(name, ...args);
   expect(await program.ended, program.lines.all.join('\n')).toBe(0);
@@ -21,21 +21,21 @@ const CALLS = [
   "callback: { name: 'tea', price: 3.5 }",
 ];
 
-it('rpc: every kind of plain call, in one process', async () => {
+it('rpc: makes every kind of call in one process', async () => {
   const lines = await output('rpc');
   expect(lines[0]).toBe('shop at tcp://HERE');
   expect(lines.slice(1).filter((line) => line !== 'Ann was here')).toEqual(CALLS);
   expect(lines).toContain('Ann was here');
 });
 
-it.each(['tcp', 'ws'])('rpc: server and client, each a process, over %s', async (scheme) => {
+it.each(['tcp', 'ws'])('rpc: runs server and client in two processes over %s', async (scheme) => {
   await using server = runExample('rpc', '--server', '--address', `${scheme}://127.0.0.1:0`);
   const address = await server.line(/shop at (.*)/);
   expect(await output('rpc', '--client', '--address', address)).toEqual(CALLS);
   await server.line(/Ann was here/);
 });
 
-it('rpc-protobuf: a service from a .proto file', async () => {
+it('rpc-protobuf: calls a service from a .proto file', async () => {
   expect(await output('rpc-protobuf')).toEqual([
     'order 1 costs 7',
     'order 1 was 2 tea',
@@ -45,7 +45,7 @@ it('rpc-protobuf: a service from a .proto file', async () => {
   ]);
 });
 
-it('rpc-bidirectional: the office calls back whoever calls it, and all agents', async () => {
+it('rpc-bidirectional: calls the calling agent back, and then all agents', async () => {
   await using office = runExample(
     'rpc-bidirectional',
     '--office',
@@ -62,45 +62,45 @@ it('rpc-bidirectional: the office calls back whoever calls it, and all agents', 
     await office.line(/Ann says: thanks/);
   }
   await using cid = runExample('rpc-bidirectional', '--agent', 'Cid', '--address', address);
-  // Ben has gone.
+  // Ben has left.
   await cid.line(/Cid is told: welcome, Cid; with you we are 2/);
   expect(office.lines.all.filter((line) => line.startsWith('Ben says'))).toEqual([]);
 });
 
-it('rpc-bidirectional: office and agents in one process', async () => {
+it('rpc-bidirectional: runs office and agents in one process', async () => {
   const lines = await output('rpc-bidirectional');
   expect(lines).toContain('Ann hears: Ben is in, and feels sleepy');
   expect(lines.at(-1)).toBe('Ben is told: welcome, Ben; with you we are 2');
 });
 
-it('rpc-streams: in every direction, left early, and read slowly', async () => {
+it('rpc-streams: streams in every direction, with a reader that leaves and one that is slow', async () => {
   const lines = await output('rpc-streams');
-  const heard = 'primes: the reader has enough';
-  expect(lines).toContain(heard);
-  expect(lines.filter((line) => line !== heard)).toEqual([
+  const endOfPrimes = 'primes: the reader has left';
+  expect(lines).toContain(endOfPrimes);
+  expect(lines.filter((line) => line !== endOfPrimes)).toEqual([
     'primes: 101 103 107 109 113',
     'sum: 10',
     'averages: 10 15 30',
     'a sum meanwhile: 4950',
-    'blocks made for a reader that rests: less than 100 of 1000: true',
+    'less than 100 of 1000 blocks made while the reader waits: true',
     'blocks read in the end: 1000',
   ]);
 });
 
-it('rpc-auth: tokens, and what they permit', async () => {
+it('rpc-auth: permits calls by the scopes of tokens', async () => {
   expect(await output('rpc-auth')).toEqual([
     'Ann: Ann',
     'Ann: it is open for Ann',
     'Ben: Ben',
     'Ben: PERMISSION_DENIED – you may not call Vault.open',
-    'nobody: UNAUTHENTICATED – the credentials were not accepted',
-    'nobody: UNAUTHENTICATED – the credentials were not accepted',
-    'stranger: UNAUTHENTICATED – the credentials were not accepted',
-    'stranger: UNAUTHENTICATED – the credentials were not accepted',
+    'no token: UNAUTHENTICATED – the credentials were not accepted',
+    'no token: UNAUTHENTICATED – the credentials were not accepted',
+    'other issuer: UNAUTHENTICATED – the credentials were not accepted',
+    'other issuer: UNAUTHENTICATED – the credentials were not accepted',
   ]);
 });
 
-it('rpc-auth: the certificate of the client', async () => {
+it('rpc-auth: identifies a client by its certificate', async () => {
   const server = [
     '--address',
     'tls://127.0.0.1:0',

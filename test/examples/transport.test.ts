@@ -6,19 +6,19 @@ import { Inbox } from '../fixtures/waiting.js';
 
 const certificates = fileURLToPath(new URL('../fixtures/tls/', import.meta.url));
 
-/** A client of lines that collects what it is told. */
-async function talk(address: string) {
-  const heard = new Inbox<string>('a line');
+/** A client of lines; `received` has the lines of the server. */
+async function connectLines(address: string) {
+  const received = new Inbox<string>('a line');
   const client = await connect(
     address,
-    { codec: lines(), listener: { onMessage: (_, line) => heard.push(line) } },
+    { codec: lines(), listener: { onMessage: (_, line) => received.push(line) } },
     { reconnect: false },
   );
   const session = await client.session();
   return {
-    heard,
+    received,
     session,
-    say: (line: string) => session.write(line),
+    send: (line: string) => session.write(line),
     [Symbol.asyncDispose]: async () => {
       client.destroy();
       await client.close();
@@ -27,7 +27,7 @@ async function talk(address: string) {
 }
 
 it.each(['tcp', 'udp', 'ws'])(
-  'echo: server and client, each a process, over %s',
+  'echo: runs server and client in two processes over %s',
   async (scheme) => {
     await using server = runExample('echo', '--server', '--address', `${scheme}://127.0.0.1:0`);
     const address = await server.line(/listening at (.*)/);
@@ -37,7 +37,7 @@ it.each(['tcp', 'udp', 'ws'])(
   },
 );
 
-it.each(['tls', 'wss'])('echo: both in one process, over %s', async (scheme) => {
+it.each(['tls', 'wss'])('echo: runs server and client in one process over %s', async (scheme) => {
   const tls = [
     '--cert',
     `${certificates}server.pem`,
@@ -56,52 +56,51 @@ it.each(['tls', 'wss'])('echo: both in one process, over %s', async (scheme) => 
   ]);
 });
 
-it('chat: lines go to everybody else', async () => {
+it('chat: sends each line to all other members', async () => {
   await using program = runExample('chat', '--address', 'tcp://127.0.0.1:0');
   const address = await program.line(/chat at (.*)/);
-  await using ann = await talk(address);
-  expect(await ann.heard.next()).toBe('Who are you?');
-  ann.say('Ann');
-  expect(await ann.heard.next()).toBe('Welcome, Ann. Here are: Ann');
+  await using ann = await connectLines(address);
+  expect(await ann.received.next()).toBe('Who are you?');
+  ann.send('Ann');
+  expect(await ann.received.next()).toBe('Welcome, Ann. Here are: Ann');
   {
-    await using bob = await talk(address);
-    await bob.heard.next();
-    bob.say('Ann');
-    expect(await bob.heard.next()).toBe('Another name, please.');
-    bob.say('Bob');
-    expect(await bob.heard.next()).toBe('Welcome, Bob. Here are: Ann, Bob');
-    expect(await ann.heard.next()).toBe('Bob came in');
-    ann.say('hello');
-    expect(await bob.heard.next()).toBe('Ann: hello');
+    await using bob = await connectLines(address);
+    await bob.received.next();
+    bob.send('Ann');
+    expect(await bob.received.next()).toBe('Another name, please.');
+    bob.send('Bob');
+    expect(await bob.received.next()).toBe('Welcome, Bob. Here are: Ann, Bob');
+    expect(await ann.received.next()).toBe('Bob came in');
+    ann.send('hello');
+    expect(await bob.received.next()).toBe('Ann: hello');
   }
-  expect(await ann.heard.next()).toBe('Bob left');
+  expect(await ann.received.next()).toBe('Bob left');
 });
 
-it('line-proxy: lines pass both ways, and the end of one side ends the other', async () => {
+it('line-proxy: forwards lines both ways, and closes one side when the other ends', async () => {
   await using chat = runExample('chat', '--address', 'tcp://127.0.0.1:0');
   const behind = await chat.line(/chat at (.*)/);
   await using proxy = runExample('line-proxy', '--listen', 'tcp://127.0.0.1:0', '--to', behind);
   const address = await proxy.line(/proxy at (\S+) to/);
-  await using ann = await talk(address);
-  expect(await ann.heard.next()).toBe('Who are you?');
-  ann.say('Ann');
-  expect(await ann.heard.next()).toBe('Welcome, Ann. Here are: Ann');
+  await using ann = await connectLines(address);
+  expect(await ann.received.next()).toBe('Who are you?');
+  ann.send('Ann');
+  expect(await ann.received.next()).toBe('Welcome, Ann. Here are: Ann');
   expect(await proxy.line(/-> (Ann)/)).toBe('Ann');
   chat.child.kill('SIGINT');
   await chat.ended;
-  // The proxy has nothing behind it now: a new caller is refused, with the reason in the proxy's
-  // log.
-  await using late = await talk(address);
+  // The proxy cannot connect now: it refuses a new caller and logs the reason.
+  await using late = await connectLines(address);
   expect(await proxy.line(/cannot connect to (\S+):/)).toBe(behind);
   await late.session.close();
 });
 
-it('workers: answers come from worker threads, whatever their order', async () => {
+it('workers: answers from worker threads, in any order', async () => {
   await using program = runExample('workers', '--address', 'tcp://127.0.0.1:0', '--threads', '2');
   const address = await program.line(/asks for primes at (.*)/);
-  await using client = await talk(address);
-  for (const number of ['7', '91', '2147483647', '1', '2']) client.say(number);
-  const answers = await client.heard.take(5);
+  await using client = await connectLines(address);
+  for (const number of ['7', '91', '2147483647', '1', '2']) client.send(number);
+  const answers = await client.received.take(5);
   expect(answers.toSorted()).toEqual([
     '1: not a number to ask for',
     '2147483647: prime',

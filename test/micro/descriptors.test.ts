@@ -1,7 +1,4 @@
-/**
- * A consumer in a process that has no file descriptor left, and a provider that admits no more
- * sessions.
- */
+/** A consumer without free file descriptors, and a provider at its limit of sessions. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -18,7 +15,7 @@ const Greeter = contract('Greeter', { hello: unary<void, string>() });
 const PROGRAM = fileURLToPath(new URL('../fixtures/descriptor-consumer.mjs', import.meta.url));
 
 test.skipIf(process.platform === 'win32').each(['tcp', 'ws', 'udp'])(
-  '%s: calls fail with UNAVAILABLE, unsent, and succeed when there are descriptors again',
+  '%s: calls fail with UNAVAILABLE, unsent, until descriptors are free again',
   async (scheme) => {
     await using server = await serve(`${scheme}://127.0.0.1:0`, [
       implement(Greeter, { hello: () => 'hello' }),
@@ -46,7 +43,7 @@ test.skipIf(process.platform === 'win32').each(['tcp', 'ws', 'udp'])(
   PROCESS_PATIENCE,
 );
 
-test('a provider at its limit of sessions loses no calls, not even those that are not idempotent', async () => {
+test('a provider at its limit of sessions loses no calls, also of methods that are not idempotent', async () => {
   await using registry = memory();
   let calls = 0;
   const services = [implement(Greeter, { hello: () => `hello ${++calls}` })];

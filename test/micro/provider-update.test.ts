@@ -1,4 +1,4 @@
-/** A provider that says something else of itself while it is published. */
+/** Provider.update(): changes to published metadata. */
 import { describe, expect, it } from 'vitest';
 import {
   consume,
@@ -22,33 +22,33 @@ function start(registry: Registry, id: string, options: object = {}): Promise<Pr
   return provide({ registry, id, address: 'tcp://127.0.0.1:0', services, ...options });
 }
 
-/** A memory registry that refuses, or waits, when a test says so. */
-function moody(): {
+/** A memory registry whose register() rejects or waits when a test sets so. */
+function controlledRegistry(): {
   registry: Registry;
-  mood: { refuse(node: ServiceNode): boolean; wait: Promise<void> | undefined };
+  control: { rejects(node: ServiceNode): boolean; wait: Promise<void> | undefined };
 } {
   const inner = memory();
-  const mood = {
-    refuse: (_: ServiceNode): boolean => false,
+  const control = {
+    rejects: (_: ServiceNode): boolean => false,
     wait: undefined as Promise<void> | undefined,
   };
   const registry: Registry = {
     async register(node) {
-      await mood.wait;
-      if (mood.refuse(node)) throw new Error('refused');
+      await control.wait;
+      if (control.rejects(node)) throw new Error('refused');
       return inner.register(node);
     },
     watch: (query, options) => inner.watch(query, options),
     list: () => inner.list(),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };
-  return { registry, mood };
+  return { registry, control };
 }
 
 describe('update', () => {
   noLeaks();
 
-  it('changes weight, metadata and meta of every entry; what is not given stays', async () => {
+  it('changes the given fields of every entry, and keeps the others', async () => {
     await using registry = memory();
     await using provider = await start(registry, 'a', { meta: 'm', metadata: { zone: 'z1' } });
     const seen = (): object[] => provider.nodes.map(({ metadata }) => ({ ...metadata }));
@@ -68,33 +68,36 @@ describe('update', () => {
     }
   });
 
-  it('drains a node: with weight 0 it gets no calls, and gets them again with another', async () => {
+  it('stops calls to a node with weight 0, and starts them again with another weight', async () => {
     await using registry = memory();
     await using a = await start(registry, 'a', { weight: 100 });
     await using _b = await start(registry, 'b');
     await using consumer = consume({ registry, balancer: weighted() });
     const stub = consumer.stub(Greeter);
-    const ask = async (): Promise<Set<string>> =>
+    const answeringIds = async (): Promise<Set<string>> =>
       new Set(await Promise.all(Array.from({ length: 60 }, () => stub.hello('x'))));
-    const said = async (weight: number): Promise<void> => {
-      const told = gate();
-      const stop = consumer.notify(Greeter, ({ updated }) => updated.length > 0 && told.open());
+    const setWeight = async (weight: number): Promise<void> => {
+      const updated = gate();
+      const stop = consumer.notify(
+        Greeter,
+        (change) => change.updated.length > 0 && updated.open(),
+      );
       await a.update({ weight });
-      await told.promise;
+      await updated.promise;
       stop();
     };
-    while ((await ask()).size < 2) await turns();
-    await said(0);
-    expect([...(await ask())]).toEqual(['b']);
-    await said(1_000_000);
-    expect((await ask()).has('a')).toBe(true);
+    while ((await answeringIds()).size < 2) await turns();
+    await setWeight(0);
+    expect([...(await answeringIds())]).toEqual(['b']);
+    await setWeight(1_000_000);
+    expect((await answeringIds()).has('a')).toBe(true);
   });
 
-  it('that is refused leaves what was there, in all entries', async () => {
-    const { registry, mood } = moody();
+  it('keeps the old metadata in all entries when the registry rejects one', async () => {
+    const { registry, control } = controlledRegistry();
     await using _registry = registry;
     const provider = await start(registry, 'a', { weight: 1 });
-    mood.refuse = ({ service, metadata }) =>
+    control.rejects = ({ service, metadata }) =>
       service === 'Other' && metadata['getty-weight'] === '2';
     await expect(provider.update({ weight: 2 })).rejects.toThrow('refused');
     await using greeter = new Watching(registry, { service: 'Greeter' });
@@ -108,12 +111,12 @@ describe('update', () => {
     for (const watch of [greeter, other]) await watch.ids();
   });
 
-  it('updates are done in their order, and close() waits for the one under way', async () => {
-    const { registry, mood } = moody();
+  it('runs updates in order; close() waits for the one under way', async () => {
+    const { registry, control } = controlledRegistry();
     await using _registry = registry;
     const provider = await start(registry, 'a');
     const held = gate();
-    mood.wait = held.promise;
+    control.wait = held.promise;
     const updates = [1, 2].map((weight) => provider.update({ weight }));
     const late = expect(updates[1]).rejects.toMatchObject({ code: 'ENDPOINT_CLOSED' });
     await new Promise((resolve) => setImmediate(resolve));
@@ -133,7 +136,7 @@ describe('update', () => {
     { weight: 1_000_001 },
     { weight: '5' as never },
     { metadata: { x: 1 as never } },
-  ])('refuses %j', async (changes) => {
+  ])('rejects %j with BAD_OPTION', async (changes) => {
     await using registry = memory();
     await expect(start(registry, 'a', changes)).rejects.toMatchObject({ code: 'BAD_OPTION' });
     await using provider = await start(registry, 'a');

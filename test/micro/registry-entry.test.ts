@@ -1,7 +1,4 @@
-/**
- * A node as a registry entry: Go's bytes, every node there and back, and whatever a stranger may
- * write.
- */
+/** A node as a registry entry: Go's bytes, the round trip of every node, and invalid entries. */
 import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
@@ -12,7 +9,6 @@ import {
   entryPath,
   entryValue,
   MAX_ENTRY_BYTES,
-  matches,
   parseAttributes,
   parseEntry,
 } from '../../src/micro/registry-entry.js';
@@ -62,7 +58,7 @@ const anyNode: fc.Arbitrary<ServiceNode> = fc.record({
 });
 
 describe('registry entries', () => {
-  it.each(VECTORS)('reads and writes what Go wrote: $path', ({ path, value }) => {
+  it.each(VECTORS)('reads and writes the entry of Go at $path', ({ path, value }) => {
     const read = parseEntry(path, value);
     expect(entryPath('/getty-micro', read)).toBe(path);
     expect(entryPath('/getty-micro/', read)).toBe(path);
@@ -72,7 +68,7 @@ describe('registry entries', () => {
     expect(read.metadata['getty-micro-meta-key']).toMatch(/^\{"group_id":[12], "node_id":[01]\}$/);
   });
 
-  it("escapes as Go's url.QueryEscape does, twice", () => {
+  it("escapes twice, as Go's url.QueryEscape does", () => {
     expect(attributesOf({ service: "!'()*~ -_." })).toBe(
       'role%3DSRT_Provider%26service%3D%2521%2527%2528%2529%252A~%2B-_.',
     );
@@ -94,13 +90,13 @@ describe('registry entries', () => {
     ],
     ['unix:///run/a', { Metadata: { 'getty-address': 'unix:///run/a' } }],
     ['memory://n', { Metadata: { 'getty-address': 'memory://n' } }],
-  ])('Go sees host and port of %s', (given, expected) => {
+  ])('gives Go the host and port of %s', (given, expected) => {
     expect(JSON.parse(entryValue(node('a', { address: given }))).Nodes).toEqual([
       { ID: 'a', ...expected },
     ]);
   });
 
-  it('omits what is empty, and writes metadata in the order of its keys', () => {
+  it('omits empty fields, and orders metadata by key', () => {
     expect(entryValue(node('a', { group: '', version: '', metadata: {} }))).not.toMatch(
       /Group|Version|Metadata/,
     );
@@ -114,7 +110,7 @@ describe('registry entries', () => {
     );
   });
 
-  it('every node comes back as it was', () => {
+  it('reads every node as it was written', () => {
     fc.assert(
       fc.property(anyNode, text, (given, root) => {
         const back = parseEntry(entryPath(root, given), entryValue(given));
@@ -133,21 +129,21 @@ describe('registry entries', () => {
   });
 
   it.each<[string, Partial<Record<keyof ServiceNode, unknown>>]>([
-    ['an id that is none', { id: '' }],
+    ['an empty id', { id: '' }],
     ['an id with a slash', { id: 'a/b' }],
-    ['an id that climbs', { id: '..' }],
+    ['the id of a parent directory', { id: '..' }],
     ['a control character in an id', { id: 'a\u0000' }],
     ['half a surrogate pair', { service: '\ud800' }],
     ['no service', { service: '' }],
-    ['a group that is no string', { group: 1 }],
-    ['a protocol that is none', { protocol: 'xml' }],
+    ['a group that is a number', { group: 1 }],
+    ['an unknown protocol', { protocol: 'xml' }],
     ['no protocol', { protocol: undefined }],
     ['an address without a scheme', { address: 'h:1' }],
-    ['metadata that is none', { metadata: null }],
-    ['metadata of numbers', { metadata: { a: 1 } }],
-    ['metadata that says the address', { metadata: { 'getty-address': 'tcp://h:1' } }],
+    ['metadata that are null', { metadata: null }],
+    ['metadata with a number', { metadata: { a: 1 } }],
+    ['metadata with the key of the address', { metadata: { 'getty-address': 'tcp://h:1' } }],
     ['too much metadata', { metadata: { a: 'x'.repeat(MAX_ENTRY_BYTES) } }],
-  ])('refuses to write %s', (_, given) => {
+  ])('does not write %s', (_, given) => {
     const bad = node('a', given as Partial<ServiceNode>);
     expect(() => [entryPath('', bad), entryValue(bad)]).toThrowError(
       expect.objectContaining({ code: 'BAD_OPTION' }),
@@ -155,18 +151,18 @@ describe('registry entries', () => {
   });
 });
 
-describe('entries of strangers', () => {
+describe('invalid entries', () => {
   const good = {
     Attr: { Service: 'S', Protocol: 'json', Role: 1 },
     Nodes: [{ ID: 'a', Address: 'h', Port: 1 }],
   };
   const attributes = 'protocol%3Djson%26role%3DSRT_Provider%26service%3DS';
-  const failing = (path: string, value: string, why: RegExp): void =>
+  const expectRejected = (path: string, value: string, why: RegExp): void =>
     expect(() => parseEntry(path, value)).toThrowError(
       expect.objectContaining({ code: 'REGISTRY_FAILED', message: expect.stringMatching(why) }),
     );
 
-  it('the one that the others are made from is good', () => {
+  it('differ from a valid entry', () => {
     expect(parseEntry(`/r/${attributes}/a`, JSON.stringify(good))).toMatchObject({
       id: 'a',
       service: 'S',
@@ -193,9 +189,9 @@ describe('entries of strangers', () => {
     [/the node is null/, { ...good, Nodes: [null] }],
     [/the ID of its node/, { ...good, Nodes: [{ ...good.Nodes[0], ID: 'b' }] }],
     [/the ID of its node/, { ...good, Nodes: [{ Address: 'h', Port: 1 }] }],
-    [/its Address is no host/, { ...good, Nodes: [{ ID: 'a', Port: 1 }] }],
+    [/its Address is not a host/, { ...good, Nodes: [{ ID: 'a', Port: 1 }] }],
     [/Address is a number/, { ...good, Nodes: [{ ID: 'a', Address: 1, Port: 1 }] }],
-    [/its Address is no host/, { ...good, Nodes: [{ ID: 'a', Address: 'h/x', Port: 1 }] }],
+    [/its Address is not a host/, { ...good, Nodes: [{ ID: 'a', Address: 'h/x', Port: 1 }] }],
     [/Port is 0/, { ...good, Nodes: [{ ID: 'a', Address: 'h' }] }],
     [/Port is 1.5/, { ...good, Nodes: [{ ID: 'a', Address: 'h', Port: 1.5 }] }],
     [/Port is 65536/, { ...good, Nodes: [{ ID: 'a', Address: 'h', Port: 65536 }] }],
@@ -206,10 +202,12 @@ describe('entries of strangers', () => {
       { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { a: 1 } }] },
     ],
     [
-      /its getty-address is no address/,
+      /its getty-address is not an address/,
       { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'x' } }] },
     ],
-  ])('refuses %s', (why, value) => failing(`${attributes}/a`, JSON.stringify(value), why));
+  ])('are rejected by their value: %s', (why, value) =>
+    expectRejected(`${attributes}/a`, JSON.stringify(value), why),
+  );
 
   it.each<[RegExp, string]>([
     [/does not end in/, ''],
@@ -227,18 +225,20 @@ describe('entries of strangers', () => {
     [/protocol is ""/, 'role%3DSRT_Provider%26service%3DS/a'],
     [/protocol is "xml"/, 'protocol%3Dxml%26role%3DSRT_Provider%26service%3DS/a'],
     [/control characters/, 'protocol%3Djson%26role%3DSRT_Provider%26service%3D%2500/a'],
-  ])('refuses a path: %s', (why, path) => failing(path, JSON.stringify(good), why));
+  ])('are rejected by their path: %s', (why, path) =>
+    expectRejected(path, JSON.stringify(good), why),
+  );
 
-  it('refuses what is not JSON, or too large, with a message that stays short', () => {
-    failing(`${attributes}/a`, '{', /not JSON/);
-    failing(`${attributes}/a`, ' '.repeat(MAX_ENTRY_BYTES + 1), /larger than 65536 bytes/);
-    failing(`${attributes}/${'a'.repeat(10_000)}`, '{', /^.{1,600}$/s);
+  it('are rejected with a short message when they are not JSON or too large', () => {
+    expectRejected(`${attributes}/a`, '{', /not JSON/);
+    expectRejected(`${attributes}/a`, ' '.repeat(MAX_ENTRY_BYTES + 1), /larger than 65536 bytes/);
+    expectRejected(`${attributes}/${'a'.repeat(10_000)}`, '{', /^.{1,600}$/s);
   });
 
   it.each<[string, unknown]>([
     ['text that is not JSON', 'password=secret-1'],
-    ['JSON that breaks off', '{"Metadata":{"token":"secret-1'],
-    ['JSON with a fault', '{"token":secret-1}'],
+    ['incomplete JSON', '{"Metadata":{"token":"secret-1'],
+    ['invalid JSON', '{"token":secret-1}'],
     ['an attribute', { ...good, Attr: { ...good.Attr, Service: 'secret-1' } }],
     ['an address', { ...good, Nodes: [{ ID: 'a', Address: 'u:secret-1@h/x', Port: 1 }] }],
     [
@@ -249,19 +249,19 @@ describe('entries of strangers', () => {
       'a key of the metadata',
       { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'secret-1': 1 } }] },
     ],
-  ])('quotes no content of the value: %s', (_, value) => {
+  ])('are rejected without a quote of %s', (_, value) => {
     const text = typeof value === 'string' ? value : JSON.stringify(value);
     let error: unknown;
     try {
       parseEntry(`${attributes}/a`, text);
-    } catch (refusal) {
-      error = refusal;
+    } catch (thrown) {
+      error = thrown;
     }
     expect(error).toMatchObject({ code: 'REGISTRY_FAILED' });
     expect(inspect(error)).not.toContain('secret');
   });
 
-  it('a key such as __proto__ is a key', () => {
+  it('may have keys such as __proto__, which are ordinary keys', () => {
     const value = JSON.stringify(good).replace(
       '"Port":1',
       '"Port":1,"Metadata":{"__proto__":"x","constructor":"y"}',
@@ -276,12 +276,12 @@ describe('entries of strangers', () => {
         ).metadata,
       ),
     ).toEqual(Object.keys(metadata));
-    failing(`${attributes}/a`, '{"__proto__":{"Attr":{},"Nodes":[]}}', /Attr is missing/);
-    failing('__proto__/a', JSON.stringify(good), /name no service/);
+    expectRejected(`${attributes}/a`, '{"__proto__":{"Attr":{},"Nodes":[]}}', /Attr is missing/);
+    expectRejected('__proto__/a', JSON.stringify(good), /name no service/);
     expect(({} as { Attr?: unknown }).Attr).toBeUndefined();
   });
 
-  it('whatever it reads, it answers a node or says why not', () => {
+  it('are rejected with a GettyError, whatever they contain', () => {
     const nearly = fc.json().map((json) => JSON.stringify(good).replace('"h"', json));
     fc.assert(
       fc.property(
@@ -296,28 +296,5 @@ describe('entries of strangers', () => {
         },
       ),
     );
-  });
-});
-
-describe('matches', () => {
-  const provider = parseAttributes(attributesOf(node('a')));
-
-  it.each([
-    [true, {}],
-    [true, { group: '', version: '', protocol: undefined }],
-    [true, { group: 'bj', version: 'v1.0', protocol: 'json' as const }],
-    [false, { service: 'Other' }],
-    [false, { group: 'b' }],
-    [false, { version: 'v1' }],
-    [false, { protocol: 'protobuf' as const }],
-  ])('%s for %j', (expected, query) => {
-    const whole = { service: 'TestService', ...query };
-    expect(matches(provider, whole)).toBe(expected);
-    expect(matches(node('a'), whole)).toBe(expected);
-    expect(matches({ ...provider, role: 'SRT_Consumer' }, whole)).toBe(false);
-  });
-
-  it('a node without a group is not in a group that is asked for', () => {
-    expect(matches(node('a', { group: '' }), { service: 'TestService', group: 'bj' })).toBe(false);
   });
 });

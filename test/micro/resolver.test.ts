@@ -1,4 +1,4 @@
-/** The resolver: the last good list, and the truth again after an outage. */
+/** The resolver: the last list during an outage, and the present list after it. */
 import { describe, expect, it } from 'vitest';
 import { Resolver } from '../../src/micro/resolver.js';
 import { type SnapshotChange, type SnapshotSink, snapshots } from '../../src/micro/snapshots.js';
@@ -11,8 +11,12 @@ import { Inbox, turns } from '../fixtures/waiting.js';
 
 const FAST = { initialDelay: 1, maxDelay: 4 };
 
-/** A registry whose watches the test plays; `watches` has each as it begins. */
-function played(): { registry: Registry; watches: Inbox<SnapshotSink>; live: () => number } {
+/** A registry whose watches the test controls; `watches` receives each watch when it starts. */
+function controlledRegistry(): {
+  registry: Registry;
+  watches: Inbox<SnapshotSink>;
+  live: () => number;
+} {
   const watches = new Inbox<SnapshotSink>('a watch');
   let live = 0;
   const registry: Registry = {
@@ -37,7 +41,7 @@ describe('Resolver', () => {
   noLeaks();
   noTimersLeft();
 
-  it('follows a registry', async () => {
+  it('gives the lists of the registry and their changes', async () => {
     await using registry = memory();
     await using resolver = new Resolver(registry, QUERY);
     expect(resolver.nodes()).toEqual([]);
@@ -59,8 +63,8 @@ describe('Resolver', () => {
     expect(changes.unread).toEqual([]);
   });
 
-  it('keeps the last good list while the registry is away, says so once, and takes the truth when it is back', async () => {
-    const { registry, watches } = played();
+  it('keeps the last list while the watch fails, logs that once, and gives the new list afterwards', async () => {
+    const { registry, watches } = controlledRegistry();
     const log = new Log();
     await using resolver = new Resolver(registry, QUERY, { ...FAST, logger: log });
     const changes: SnapshotChange[] = [];
@@ -76,7 +80,7 @@ describe('Resolver', () => {
     }
     const back = await watches.next();
     back.offer([node('b'), node('a')]);
-    await log.said('is back');
+    await log.said('works again');
     expect(resolver.nodes()).toBe(list);
     back.offer([node('b'), node('c')]);
     await turns(3);
@@ -85,8 +89,8 @@ describe('Resolver', () => {
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
   });
 
-  it('a registry whose watch throws at once is tried again too', async () => {
-    const { registry, watches } = played();
+  it('retries a watch that throws at once', async () => {
+    const { registry, watches } = controlledRegistry();
     const { watch } = registry;
     let throws = 2;
     registry.watch = (query, options) => {
@@ -98,8 +102,8 @@ describe('Resolver', () => {
     expect(ids(await resolver.ready())).toEqual(['a']);
   });
 
-  it('ready() says why there is no list in time', async () => {
-    const { registry, watches } = played();
+  it('rejects ready() with the reason after a timeout or an abort', async () => {
+    const { registry, watches } = controlledRegistry();
     await using resolver = new Resolver(registry, QUERY, FAST);
     (await watches.next()).fail(new Error('refused'));
     await expect(resolver.ready({ timeout: 20 })).rejects.toMatchObject({
@@ -119,8 +123,8 @@ describe('Resolver', () => {
     expect(await unsettled).toEqual([]);
   });
 
-  it('close() ends the watch, the waiting and the trying again', async () => {
-    const { registry, watches, live } = played();
+  it('ends the watch, ready() and the retries by close()', async () => {
+    const { registry, watches, live } = controlledRegistry();
     const resolver = new Resolver(registry, QUERY, { initialDelay: 300_000, maxDelay: 300_000 });
     const waiting = resolver.ready();
     const first = await watches.next();
@@ -140,7 +144,7 @@ describe('Resolver', () => {
     expect(live()).toBe(0);
   });
 
-  it('a disposed registry is not asked again, and its last list stands', async () => {
+  it('keeps the last list of a disposed registry, and does not watch it again', async () => {
     const registry = memory();
     await registry.register(node('a'));
     await using resolver = new Resolver(registry, QUERY, FAST);
@@ -152,21 +156,21 @@ describe('Resolver', () => {
     await expect(late.ready()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
   });
 
-  it('a listener that throws is logged and harms nobody', async () => {
-    const { registry, watches } = played();
+  it('logs the error of a listener and calls the other listeners', async () => {
+    const { registry, watches } = controlledRegistry();
     const log = new Log();
     await using resolver = new Resolver(registry, QUERY, { ...FAST, logger: log });
-    let told = 0;
+    let calls = 0;
     resolver.onChange(() => {
       throw new Error('mine');
     });
-    resolver.onChange(() => told++);
+    resolver.onChange(() => calls++);
     (await watches.next()).offer([node('a')]);
     await log.said('listener failed');
-    expect([told, resolver.nodes().length]).toEqual([1, 1]);
+    expect([calls, resolver.nodes().length]).toEqual([1, 1]);
   });
 
-  it('refuses bad options', () => {
+  it('throws BAD_OPTION for a bad option', () => {
     expect(() => new Resolver(memory(), QUERY, { initialDelay: 0 })).toThrowError(
       expect.objectContaining({ code: 'BAD_OPTION' }),
     );

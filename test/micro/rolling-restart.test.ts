@@ -1,6 +1,6 @@
 /**
- * Providers that are restarted one after the other while calls go on: none is lost, and who is new
- * takes its share.
+ * Providers that are restarted one after another under load: no call is lost, and each new provider
+ * receives its share of the calls.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -24,45 +24,45 @@ import { noLeaks } from '../fixtures/leaks.js';
 import { noTimersLeft } from '../fixtures/timers.js';
 import { until } from '../fixtures/waiting.js';
 
-// Not idempotent: a call that was lost under way would fail.
+// Not idempotent, so a call that is lost under way fails.
 const Shop = contract('Shop', { pay: unary<number, string>() });
 const IDS = ['a', 'b', 'c', 'd', 'e'];
 const CALLERS = 16;
 /** Calls between two restarts. */
-const PACE = 800;
+const CALLS_PER_STEP = 800;
 
 /**
- * One life of a provider. Its answer comes a turn later, so that calls are under way when it
- * closes.
+ * A provider that answers with its id and the number of its start. It answers a turn later, so that
+ * calls are under way when it closes.
  */
 function start(
   registry: Registry,
   id: string,
-  life: number,
+  startNumber: number,
   address = 'tcp://127.0.0.1:0',
 ): Promise<Provider> {
   const pay = (): Promise<string> =>
-    new Promise((resolve) => setImmediate(() => resolve(`${id}${life}`)));
+    new Promise((resolve) => setImmediate(() => resolve(`${id}${startNumber}`)));
   return provide({ registry, id, address, services: [implement(Shop, { pay })] });
 }
 
-/** Calls as fast as they are answered, by so many callers. */
+/** CALLERS callers, each of which calls again as soon as it has an answer. */
 class Load implements AsyncDisposable {
   readonly failures: unknown[] = [];
   answered = 0;
-  /** Answers since the last look, by provider and life. */
+  /** Answers by id and start number. */
   answers = new Map<string, number>();
-  readonly #began = performance.now();
-  #over = false;
+  readonly #startTime = performance.now();
+  #isOver = false;
   readonly #callers: Promise<void>[];
 
   constructor(consumer: Consumer) {
     const stub = consumer.stub(Shop);
     this.#callers = Array.from({ length: CALLERS }, async () => {
-      while (!this.#over) {
+      while (!this.#isOver) {
         try {
-          const who = await stub.pay(1);
-          this.answers.set(who, (this.answers.get(who) ?? 0) + 1);
+          const answer = await stub.pay(1);
+          this.answers.set(answer, (this.answers.get(answer) ?? 0) + 1);
           this.answered++;
         } catch (error) {
           this.failures.push(error);
@@ -78,11 +78,11 @@ class Load implements AsyncDisposable {
 
   /** Calls per second. */
   get rate(): number {
-    return Math.round(this.answered / ((performance.now() - this.#began) / 1000));
+    return Math.round(this.answered / ((performance.now() - this.#startTime) / 1000));
   }
 
   async stop(): Promise<void> {
-    this.#over = true;
+    this.#isOver = true;
     await Promise.all(this.#callers);
   }
 
@@ -108,8 +108,8 @@ class Place implements AsyncDisposable {
     return registry;
   }
 
-  async provider(id: string, life: number, address?: string): Promise<Provider> {
-    const provider = await start(this.registry(), id, life, address);
+  async provider(id: string, startNumber: number, address?: string): Promise<Provider> {
+    const provider = await start(this.registry(), id, startNumber, address);
     this.#held.push(provider);
     return provider;
   }
@@ -139,8 +139,8 @@ noLeaks();
 noTimersLeft();
 
 /**
- * Registry, balancer, and the least part of an even share that each must have at the end: those
- * that go by latency are not even.
+ * The registry, the balancer, and the least part of an even share that each provider must have at
+ * the end. Balancers by latency or load are not even.
  */
 it.each([
   ['memory', 'roundRobin', roundRobin(), 0.5],
@@ -149,8 +149,8 @@ it.each([
   ['file', 'weighted', weighted(), 0.5],
   ['file', 'leastActive', leastActive(), 0.3],
 ] as const)(
-  'five providers in the %s registry, %s, restarted one after the other at their ports: no call is lost',
-  async (place, name, balancer, least) => {
+  'a restart of five providers one after another loses no call: %s registry, %s',
+  async (place, name, balancer, minShare) => {
     await using shared = await (PLACES[place] as () => Promise<Place>)();
     const present = new Map<string, Provider>();
     for (const id of IDS) present.set(id, await shared.provider(id, 1));
@@ -159,17 +159,17 @@ it.each([
     await until(() => resolver.nodes().length === IDS.length, 'all are in the list');
     await using load = new Load(consumer);
     for (const id of IDS) {
-      await load.more(PACE);
+      await load.more(CALLS_PER_STEP);
       const old = present.get(id) as Provider;
       await old.close();
-      await load.more(PACE);
+      await load.more(CALLS_PER_STEP);
       await shared.provider(id, 2, old.address);
-      // It takes calls before the next one goes.
+      // The new provider has answered before the next one is closed.
       await until(() => load.answers.has(`${id}2`), `${id} has answered again`);
     }
-    await load.more(PACE);
+    await load.more(CALLS_PER_STEP);
     load.answers = new Map();
-    await load.more(5 * PACE);
+    await load.more(5 * CALLS_PER_STEP);
     await load.stop();
     console.info(
       `${place}, ${name}: ${load.answered} calls at ${load.rate} calls/s, ${load.failures.length} failed`,
@@ -177,6 +177,6 @@ it.each([
     expect(load.failures).toEqual([]);
     expect([...load.answers.keys()].sort()).toEqual(IDS.map((id) => `${id}2`));
     const share = [...load.answers.values()].reduce((sum, count) => sum + count, 0) / IDS.length;
-    for (const count of load.answers.values()) expect(count / share).toBeGreaterThan(least);
+    for (const count of load.answers.values()) expect(count / share).toBeGreaterThan(minShare);
   },
 );

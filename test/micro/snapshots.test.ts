@@ -1,4 +1,4 @@
-/** Comparing snapshots, and giving them to a reader. */
+/** How snapshots are compared, and given to a reader. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -24,7 +24,7 @@ const list = fc.uniqueArray(
 const sorted = (nodes: readonly ServiceNode[]): ServiceNode[] => [...nodes].sort(compareNodes);
 
 describe('compareSnapshots', () => {
-  it('says what was added, removed and updated', () => {
+  it('returns the added, removed and updated nodes', () => {
     const [a, b, c] = [node('a'), node('b'), node('c')];
     const heavier = node('b', { metadata: { weight: '2' } });
     expect(compareSnapshots([a, b], [heavier, c])).toEqual({
@@ -42,15 +42,15 @@ describe('compareSnapshots', () => {
   it.each<[string, Partial<ServiceNode>]>([
     ['another address', { address: 'tcp://h:2' }],
     ['a further key', { metadata: { a: '1', b: '2' } }],
-    ['a key less', { metadata: {} }],
+    ['a missing key', { metadata: {} }],
     ['another key', { metadata: { toString: '1' } }],
     ['another value', { metadata: { a: '2' } }],
-  ])('%s is an update', (_, changes) => {
+  ])('counts %s as an update', (_, changes) => {
     const before = node('a', { metadata: { a: '1' } });
     expect(compareSnapshots([before], [{ ...before, ...changes }]).updated).toHaveLength(1);
   });
 
-  it('the changes applied to the one list make the other', () => {
+  it('returns changes that turn one list into the other', () => {
     fc.assert(
       fc.property(list, list, (before, after) => {
         const { added, removed, updated } = compareSnapshots(before, after);
@@ -65,7 +65,7 @@ describe('compareSnapshots', () => {
 });
 
 describe('snapshots', () => {
-  /** An iterator with its sink, and how often it was stopped. */
+  /** An iterator, its sink, and how often its watch was stopped. */
   function begin(signal?: AbortSignal): {
     iterator: AsyncIterator<readonly ServiceNode[]>;
     sink: () => SnapshotSink;
@@ -86,7 +86,7 @@ describe('snapshots', () => {
     };
   }
 
-  it('gives the newest, ordered and frozen, and only what differs', async () => {
+  it('gives the newest list, ordered and frozen, if it differs from the last one', async () => {
     const { iterator, sink } = begin();
     const first = iterator.next();
     sink().offer([node('b'), node('a')]);
@@ -103,7 +103,7 @@ describe('snapshots', () => {
     expect(await iterator.next()).toEqual({ done: false, value: [node('c')] });
   });
 
-  it('each of several next() waits for a list of its own', async () => {
+  it('gives each of several next() a list of its own', async () => {
     const { iterator, sink } = begin();
     const [first, second] = [iterator.next(), iterator.next()];
     sink().offer([node('a')]);
@@ -113,7 +113,7 @@ describe('snapshots', () => {
     expect(await second).toEqual({ done: true, value: undefined });
   });
 
-  it('a failure rejects one next(), then it is over', async () => {
+  it('rejects one next() after a failure, and then is done', async () => {
     const { iterator, sink, stopped } = begin();
     const waiting = [iterator.next(), iterator.next()];
     sink().fail(new Error('away'));
@@ -126,7 +126,7 @@ describe('snapshots', () => {
     expect(stopped()).toBe(1);
   });
 
-  it('a failure that nobody waited for is told to the next who asks', async () => {
+  it('rejects the following next() when a failure finds no next() under way', async () => {
     const { iterator, sink } = begin();
     void iterator.next();
     sink().offer([]);
@@ -135,7 +135,7 @@ describe('snapshots', () => {
     expect(await iterator.next()).toMatchObject({ done: true });
   });
 
-  it('stops once, and leaves no listener at the signal', async () => {
+  it('stops its watch once when the signal aborts', async () => {
     const abort = new AbortController();
     const { iterator, sink, stopped } = begin(abort.signal);
     const next = iterator.next();
@@ -146,7 +146,7 @@ describe('snapshots', () => {
     expect(stopped()).toBe(1);
   });
 
-  it('a watch that ends as it begins is stopped too', async () => {
+  it('stops a watch that ends while it starts', async () => {
     let stopped = 0;
     const iterable = snapshots((sink) => {
       sink.end();

@@ -1,4 +1,4 @@
-/** What a consumer counts. */
+/** The statistics of a consumer. */
 import { expect, test } from 'vitest';
 import { consume, failover, provide } from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
@@ -26,7 +26,7 @@ function work(name: string) {
   });
 }
 
-test('calls by method, the attempts, and the nodes by state', async () => {
+test('counts calls by method, attempts, and nodes by state', async () => {
   await using registry = memory();
   await using _good = await provide({
     registry,
@@ -65,7 +65,7 @@ test('calls by method, the attempts, and the nodes by state', async () => {
   expect(consumer.statistics()).toMatchObject({ attempts: 0, retries: 0, ejections: 0 });
 });
 
-test('second tries and ejections', async () => {
+test('counts retries and ejections', async () => {
   await using registry = memory();
   await using _bad = await provide({
     registry,

@@ -49,12 +49,12 @@ const RPC = [
   'interceptors/retry-budget',
 ].map((name) => `src/rpc/${name}.ts`);
 const MICRO = [
-  'consumer',
-  'provider',
-  'nodes/health',
+  'consume-options',
+  'provide-options',
+  'nodes/node-health',
   'resolver',
   'strategies/hedge',
-  'strategies/strategies',
+  'strategies/failover',
 ].map((name) => `src/micro/${name}.ts`);
 /** A heading between them: the last table of one ends with it. */
 const page = [

@@ -1,11 +1,14 @@
-/** The page: a client of the echo, as examples/echo has one, and what it shows of it. */
+/** The page: a client of the echo server, and the figures that it shows. */
 import { ByteWriter, type Client, type ClientState, connect, type Session } from 'getty-ts/web';
-import { COMMAND, type EchoPackage, echoCodec } from '../../echo/codec.js';
+import { COMMAND, type EchoMessage, echoCodec } from '../../echo/codec.js';
 
+/** Milliseconds. */
 const HEARTBEAT_PERIOD = 5_000;
-const AGAIN_AFTER = 2_000;
-const SHOWN = 8;
-const MEASURED = 500;
+/** Milliseconds. */
+const MAX_RECONNECT_DELAY = 2_000;
+const SHOWN_MESSAGES = 8;
+/** Round trips from which the median is computed. */
+const MAX_TRIPS = 500;
 
 const element = <T extends HTMLElement = HTMLElement>(id: string): T =>
   document.getElementById(id) as T;
@@ -16,54 +19,51 @@ const milliseconds = (ms: number): string => `${ms < 10 ? ms.toFixed(1) : Math.r
 const count = (number: number): string => number.toLocaleString('en');
 
 const address = document.querySelector<HTMLMetaElement>('meta[name=echo]')?.content ?? '';
-let client: Client<EchoPackage> | undefined;
+let client: Client<EchoMessage> | undefined;
 let sequence = 0;
 let sent = 0;
 let answered = 0;
-let beats = 0;
-/**
- * When each message left whose answer is not there, by its sequence. Those of a lost session are
- * forgotten.
- */
-const waiting = new Map<number, number>();
+let heartbeats = 0;
+/** By sequence, when each unanswered message of the present session was sent. */
+const sendTimes = new Map<number, number>();
 /** The latest round trips in ms. */
 const trips: number[] = [];
 const rows: { number: number; text: string; trip?: number }[] = [];
-let lastMessage: EchoPackage | undefined;
-let scheduled = false;
+let lastMessage: EchoMessage | undefined;
+let isScheduled = false;
 
 // ---- the client ----
 
-function beat(session: Session<EchoPackage>): void {
+function sendHeartbeat(session: Session<EchoMessage>): void {
   sequence++;
-  waiting.set(sequence, performance.now());
+  sendTimes.set(sequence, performance.now());
   session.write({ logId: 0, sequence, command: COMMAND.heartbeat, text: 'ping' });
 }
 
 const listener = {
-  onOpen: beat,
-  // A browser sends no pings of its own.
-  onCron: beat,
-  onMessage(_: unknown, { sequence: number, command, text }: EchoPackage): void {
-    const left = waiting.get(number);
-    if (left === undefined) return;
-    waiting.delete(number);
-    const trip = performance.now() - left;
+  onOpen: sendHeartbeat,
+  // A browser cannot send WebSocket pings.
+  onCron: sendHeartbeat,
+  onMessage(_: unknown, { sequence: number, command, text }: EchoMessage): void {
+    const sendTime = sendTimes.get(number);
+    if (sendTime === undefined) return;
+    sendTimes.delete(number);
+    const trip = performance.now() - sendTime;
     if (command === COMMAND.heartbeat) {
-      beats++;
+      heartbeats++;
       show('heartbeat', milliseconds(trip));
-      show('beats', `${count(beats)} × “${text}”`);
+      show('beats', `${count(heartbeats)} × “${text}”`);
       return;
     }
     answered++;
     trips.push(trip);
-    if (trips.length > MEASURED) trips.shift();
+    if (trips.length > MAX_TRIPS) trips.shift();
     const row = rows.find((one) => one.number === number);
     if (row !== undefined) row.trip = trip;
     draw();
   },
   onClose(): void {
-    waiting.clear();
+    sendTimes.clear();
     draw();
   },
 };
@@ -71,7 +71,7 @@ const listener = {
 const STATES: Readonly<Record<ClientState, string>> = {
   connecting: 'connecting',
   ready: 'connected',
-  down: 'trying again',
+  down: 'reconnecting',
   closed: 'closed',
 };
 
@@ -91,30 +91,33 @@ async function start(): Promise<void> {
       cronPeriod: HEARTBEAT_PERIOD,
       idleTimeout: 3 * HEARTBEAT_PERIOD,
     };
-    client = await connect(address, setup, { onState, reconnect: { maxDelay: AGAIN_AFTER } });
+    client = await connect(address, setup, {
+      onState,
+      reconnect: { maxDelay: MAX_RECONNECT_DELAY },
+    });
   } catch (error) {
-    // The first attempt is the caller's: later ones are made by the client.
+    // connect() makes one attempt; after the first connection the client reconnects by itself.
     onState('down', error as Error);
-    setTimeout(start, AGAIN_AFTER);
+    setTimeout(start, MAX_RECONNECT_DELAY);
   }
 }
 
-function write(session: Session<EchoPackage>, text: string): boolean {
-  const message: EchoPackage = {
+function write(session: Session<EchoMessage>, text: string): boolean {
+  const message: EchoMessage = {
     logId: crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
     sequence: sequence + 1,
     command: COMMAND.echo,
     text,
   };
-  const goOn = session.write(message);
+  const mayContinue = session.write(message);
   sequence++;
   sent++;
-  waiting.set(sequence, performance.now());
+  sendTimes.set(sequence, performance.now());
   rows.unshift({ number: sequence, text });
-  rows.length = Math.min(rows.length, SHOWN);
+  rows.length = Math.min(rows.length, SHOWN_MESSAGES);
   lastMessage = message;
   draw();
-  return goOn;
+  return mayContinue;
 }
 
 async function send(times: number): Promise<void> {
@@ -129,8 +132,8 @@ async function send(times: number): Promise<void> {
   }
 }
 
-/** The bytes of a message, as the session writes them. */
-function hexOf(message: EchoPackage): string {
+/** The bytes of a message on the wire. */
+function hexOf(message: EchoMessage): string {
   const output = new ByteWriter();
   echoCodec.write(output, message, undefined as never);
   return Array.from(output.bytes.subarray(0, output.length), (byte) =>
@@ -138,14 +141,14 @@ function hexOf(message: EchoPackage): string {
   ).join('');
 }
 
-// ---- what is shown ----
+// ---- the page ----
 
-/** Once a frame, however much happens. */
+/** At most once per animation frame. */
 function draw(): void {
-  if (scheduled) return;
-  scheduled = true;
+  if (isScheduled) return;
+  isScheduled = true;
   requestAnimationFrame(() => {
-    scheduled = false;
+    isScheduled = false;
     drawNow();
   });
 }
@@ -188,7 +191,7 @@ function tableRow({
   return row;
 }
 
-/** The parts of a package: their bytes, what they are, and how they are shown. */
+/** The fields of a frame: their bytes and the CSS class that shows their kind. */
 const PARTS: readonly [bytes: number, kind: string][] = [
   [4, 'header'],
   [4, 'varies'],

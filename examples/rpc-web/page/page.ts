@@ -1,8 +1,9 @@
-/** The page: a client of the tasks, with a service of its own that the server calls. */
+/** The page: a client of the task service that also offers a service to the server. */
 import { connect, implement, type RpcClient, RpcError } from 'getty-ts/web/rpc';
 import { Page, type Task, Tasks } from '../contract.js';
 
-const AGAIN_AFTER = 2_000;
+/** Milliseconds. */
+const MAX_RECONNECT_DELAY = 2_000;
 
 const element = <T extends HTMLElement = HTMLElement>(id: string): T =>
   document.getElementById(id) as T;
@@ -18,28 +19,25 @@ const page = implement(Page, { say: (text) => show('said', text) });
 
 function start(): void {
   showState('connecting', 'connecting');
-  // One connection: the server tells something to each that it has.
+  // One connection: the server calls the page once for each connection.
   const options = {
     connections: 1,
     services: [page],
     onReady,
-    reconnect: { maxDelay: AGAIN_AFTER },
+    reconnect: { maxDelay: MAX_RECONNECT_DELAY },
   };
   client = connect(address, options);
-  // The first attempt is the caller's: later ones are made by the client.
+  // connect() makes one attempt; after the first connection the client reconnects by itself.
   client.catch(() => {
-    showState('down', 'trying again');
-    setTimeout(start, AGAIN_AFTER);
+    showState('down', 'reconnecting');
+    setTimeout(start, MAX_RECONNECT_DELAY);
   });
 }
 
-/**
- * The connection is there, or is lost. A stream ends with its connection, so it is begun anew with
- * each.
- */
+/** A stream ends with its connection, so each connection starts a new one. */
 function onReady(ready: boolean): void {
   if (ready) showState('ready', 'connected');
-  else showState('down', 'trying again');
+  else showState('down', 'reconnecting');
   if (ready) void watch();
 }
 
@@ -48,7 +46,7 @@ async function watch(): Promise<void> {
     const stub = await service();
     for await (const tasks of stub.watch()) showTasks(tasks);
   } catch {
-    // The connection is lost: onReady tells when there is another.
+    // The connection is lost. onReady() is called for the next one.
   }
 }
 
@@ -57,7 +55,7 @@ async function service() {
   return (await client).stub(Tasks);
 }
 
-/** Do something with the service; what it fails with is shown. */
+/** Runs `work` with the service, and shows its error. */
 async function attempt(
   work: (stub: Awaited<ReturnType<typeof service>>) => Promise<unknown>,
 ): Promise<boolean> {
@@ -71,7 +69,7 @@ async function attempt(
   }
 }
 
-// ---- what is shown ----
+// ---- the page ----
 
 function showState(state: string, text: string): void {
   element('state').dataset.state = state;

@@ -1,51 +1,48 @@
-/** The span of one call, which ends once. */
-
+/** The span of one call. */
 import { type Span, SpanStatusCode } from '@opentelemetry/api';
 import { notifyOrWarn } from '../../core/callbacks.js';
 import { followSignal } from '../../core/signals.js';
 import { type CallContext, RpcError } from '../../rpc/index.js';
 
+/** A span that ends once, with the outcome of its call. */
 export class CallSpan {
   readonly #span: Span;
   readonly #served: CallContext | undefined;
-  #release: (() => void) | undefined;
-  #over = false;
+  #releaseSignal: (() => void) | undefined;
+  #isEnded = false;
 
-  /** `served`: the call, if it came to us. */
+  /** `served`: the call on the side of its handler; undefined on the side of its caller. */
   constructor(span: Span, served: CallContext | undefined) {
     this.#span = span;
     this.#served = served;
   }
 
-  /**
-   * Where a stream is served: what nobody reads any more may never end by itself, nor ever be
-   * begun.
-   */
+  /** Ends the span of a served stream when its caller is gone: the stream itself may never end. */
   endWithCaller(): void {
     if (this.#served === undefined) return;
-    this.#release = followSignal(this.#served.signal, () => this.end());
+    this.#releaseSignal = followSignal(this.#served.signal, () => this.end());
   }
 
-  /** With what the call failed with, if it did. */
+  /** `error`: of the call, if it failed. */
   end(error?: unknown): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.#isEnded) return;
+    this.#isEnded = true;
     const signal = this.#served?.signal;
-    this.#release?.();
-    // What the caller was told, or would have been; the handler may have gone on.
-    const givenUp = signal?.aborted === true;
-    const reason: unknown = givenUp ? signal.reason : error;
-    // A span that fails must harm neither the call nor, from the signal of a context, the process.
+    this.#releaseSignal?.();
+    // The caller got the reason of the signal, also if the handler has answered later.
+    const wasAborted = signal?.aborted === true;
+    const reason: unknown = wasAborted ? signal.reason : error;
+    // An error of the tracer must neither fail the call nor end the process.
     notifyOrWarn('a span of the tracer', () => {
-      if (reason !== undefined) this.#fail(RpcError.from(reason).code, givenUp);
+      if (reason !== undefined) this.#fail(RpcError.from(reason).code, wasAborted);
       return this.#span.end() as unknown;
     });
   }
 
-  #fail(code: string, givenUp: boolean): void {
+  #fail(code: string, wasAborted: boolean): void {
     this.#span.setAttribute('error.type', code);
-    // That a caller has changed its mind is no error of who serves.
-    if (!(givenUp && code === 'CANCELLED'))
+    // A cancellation by the caller is not an error of the server.
+    if (!(wasAborted && code === 'CANCELLED'))
       this.#span.setStatus({ code: SpanStatusCode.ERROR, message: code });
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Calls as spans of OpenTelemetry: one interceptor for both sides, whose spans meet across the wire
- * (W3C trace context).
+ * Calls as spans of OpenTelemetry: one interceptor for callers and servers. The trace context
+ * travels in the metadata of the call (W3C Trace Context).
  */
 import {
   type Attributes,
@@ -26,14 +26,16 @@ import {
   RpcError,
 } from '../../rpc/index.js';
 import { CallSpan } from './call-span.js';
-import { isIterable, TracedReplies } from './replies.js';
+import { isIterable, TracedReplies } from './traced-replies.js';
 
+/** Options of tracing(). */
 export interface TracingOptions {
-  /** Default: that of the global provider, `getty`. */
+  /** Makes the spans. Default: the tracer `getty` of the global provider. */
   tracer?: Tracer | undefined;
   /**
-   * True where strangers call: a call that comes begins a trace of its own, with a link to the
-   * caller's, so that nobody adds to ours or decides what is recorded. Default: false.
+   * True if callers are not trusted: a call received starts a trace of its own, with a link to the
+   * trace of its caller, so callers cannot add to your traces or decide what is sampled. Default:
+   * false.
    */
   publicEndpoint?: boolean | undefined;
 }
@@ -41,10 +43,10 @@ export interface TracingOptions {
 const NAMES = { tracer: true, publicEndpoint: true } satisfies NamesOf<TracingOptions>;
 
 /**
- * A span for each call that we make (CLIENT) and for each that comes to us (SERVER); while a
- * handler runs, its span is the active one. The name and the error's code are recorded, no
- * arguments and no texts. The trace travels in the metadata, as the global propagator writes it.
- * Where nobody has set up OpenTelemetry, calls pass as they are. Throws BAD_OPTION.
+ * An interceptor that records a span for each call made (CLIENT) and received (SERVER). While a
+ * handler runs, its span is the active one. A span has the name of the method and the code of the
+ * error, but no arguments and no messages. The global propagator writes the trace context into the
+ * metadata. Without an OpenTelemetry SDK, calls pass unchanged. Throws BAD_OPTION.
  */
 export function tracing(options: TracingOptions = {}): Interceptor {
   checkNames('tracing()', options, NAMES);
@@ -54,74 +56,84 @@ export function tracing(options: TracingOptions = {}): Interceptor {
   if (typeof publicEndpoint !== 'boolean')
     throw badOption('publicEndpoint', publicEndpoint, 'a boolean');
   return (next) => (call) =>
-    isReceived(call) ? serve(tracer, publicEndpoint, next, call) : make(tracer, next, call);
+    isReceived(call)
+      ? traceServerCall(tracer, publicEndpoint, next, call)
+      : traceClientCall(tracer, next, call);
 }
 
-/** What is the same for all calls of a method. */
-const known = new WeakMap<Method, { readonly name: string; readonly attributes: Attributes }>();
+/** The name and attributes that all spans of a method have. */
+const descriptions = new WeakMap<
+  Method,
+  { readonly name: string; readonly attributes: Attributes }
+>();
 
 function describe(method: Method): { readonly name: string; readonly attributes: Attributes } {
-  let description = known.get(method);
+  let description = descriptions.get(method);
   if (description === undefined) {
     const { service, name } = method;
     description = {
       name: `${service}/${name}`,
       attributes: { 'rpc.system': 'getty', 'rpc.service': service, 'rpc.method': name },
     };
-    known.set(method, description);
+    descriptions.set(method, description);
   }
   return description;
 }
 
-/** True for the span that is none, and hands on no trace. */
-function isNone(span: Span): boolean {
+/** Whether the span neither records nor propagates a trace. */
+function isNoop(span: Span): boolean {
   return !span.isRecording() && !isSpanContextValid(span.spanContext());
 }
 
-function make(tracer: Tracer, next: Invoke, call: Call): Promise<unknown> {
+function traceClientCall(tracer: Tracer, next: Invoke, call: Call): Promise<unknown> {
   const { name, attributes } = describe(call.method);
   const parent = context.active();
   const span = tracer.startSpan(name, { kind: SpanKind.CLIENT, attributes }, parent);
-  if (isNone(span)) return next(call);
-  const inner = trace.setSpan(parent, span);
-  // Without a prototype, as what comes has none.
+  if (isNoop(span)) return next(call);
+  const spanContext = trace.setSpan(parent, span);
+  // Metadata have no prototype.
   const metadata: Record<string, string> = Object.assign(Object.create(null), call.metadata);
-  propagation.inject(inner, metadata);
-  return follow(next, call.with({ metadata }), inner, new CallSpan(span, undefined));
+  propagation.inject(spanContext, metadata);
+  return invokeInSpan(next, call.with({ metadata }), spanContext, new CallSpan(span, undefined));
 }
 
-function serve(
+function traceServerCall(
   tracer: Tracer,
   publicEndpoint: boolean,
   next: Invoke,
   call: CallContext,
 ): Promise<unknown> {
   const { name, attributes } = describe(call.method);
-  // What is active here is the context of whoever opened the session, or wrote last to it: no
-  // business of this call.
-  const sent = propagation.extract(ROOT_CONTEXT, call.metadata);
+  // The active context belongs to the code that opened the session, not to this call.
+  const callerContext = propagation.extract(ROOT_CONTEXT, call.metadata);
   const options: SpanOptions = { kind: SpanKind.SERVER, attributes };
-  const caller = publicEndpoint ? trace.getSpanContext(sent) : undefined;
+  const caller = publicEndpoint ? trace.getSpanContext(callerContext) : undefined;
   if (caller !== undefined) options.links = [{ context: caller }];
-  const parent = publicEndpoint ? ROOT_CONTEXT : sent;
+  const parent = publicEndpoint ? ROOT_CONTEXT : callerContext;
   const span = tracer.startSpan(name, options, parent);
-  if (isNone(span)) return next(call);
-  return follow(next, call, trace.setSpan(parent, span), new CallSpan(span, call));
+  if (isNoop(span)) return next(call);
+  return invokeInSpan(next, call, trace.setSpan(parent, span), new CallSpan(span, call));
 }
 
-async function follow(next: Invoke, call: Call, inner: Context, span: CallSpan): Promise<unknown> {
+/** Makes the call in `spanContext`, and ends the span with it. */
+async function invokeInSpan(
+  next: Invoke,
+  call: Call,
+  spanContext: Context,
+  span: CallSpan,
+): Promise<unknown> {
   const { kind } = call.method;
-  const streams = kind === 'serverStream' || kind === 'duplex';
-  if (streams) span.endWithCaller();
+  const streamsReplies = kind === 'serverStream' || kind === 'duplex';
+  if (streamsReplies) span.endWithCaller();
   let reply: unknown;
   try {
-    reply = await context.with(inner, next, undefined, call);
+    reply = await context.with(spanContext, next, undefined, call);
   } catch (error) {
     span.end(error);
     throw error;
   }
-  if (streams && isIterable(reply))
-    return new TracedReplies(reply, inner, (error) => span.end(error));
-  span.end(streams ? new RpcError('INTERNAL', 'what was answered cannot be iterated') : undefined);
+  if (streamsReplies && isIterable(reply))
+    return new TracedReplies(reply, spanContext, (error) => span.end(error));
+  span.end(streamsReplies ? new RpcError('INTERNAL', 'the reply is not iterable') : undefined);
   return reply;
 }

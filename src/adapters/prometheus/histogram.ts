@@ -1,11 +1,12 @@
 /**
- * A histogram that is told whole. That of prom-client can only observe one value after the other.
+ * A histogram whose buckets are read at each scrape. The histogram of prom-client can only observe
+ * single values.
  */
 import type { Metric } from 'prom-client';
 
 export interface HistogramTotals {
   readonly labels: Readonly<Record<string, string>>;
-  /** How many values did not exceed each of the limits. */
+  /** For each limit the number of values that do not exceed it. */
   readonly buckets: readonly number[];
   readonly sum: number;
   readonly count: number;
@@ -18,25 +19,25 @@ interface Value {
 }
 
 /**
- * `limits`: the upper ends of the buckets, in the unit of the values. `read` is asked at each
+ * `limits`: the upper limits of the buckets, in the unit of the values. `read` is called at each
  * scrape.
  */
-export function histogramOf(
+export function makeHistogram(
   name: string,
   help: string,
   limits: readonly number[],
   read: () => Iterable<HistogramTotals>,
 ): Metric {
-  const fixed = { name, help, type: 'histogram', aggregator: 'sum' } as const;
+  const description = { name, help, type: 'histogram', aggregator: 'sum' } as const;
   const metric = {
-    ...fixed,
+    ...description,
     get: async () => ({
-      ...fixed,
+      ...description,
       values: [...read()].flatMap((totals) => valuesOf(name, limits, totals)),
     }),
     reset() {},
   };
-  // As much of a metric as a registry ever asks for.
+  // The members of a Metric that a Registry uses.
   return metric as unknown as Metric;
 }
 
@@ -51,7 +52,7 @@ function valuesOf(
     value,
   });
   return [
-    ...buckets.map((value, at) => bucket(limits[at] as number, value)),
+    ...buckets.map((value, index) => bucket(limits[index] as number, value)),
     bucket('+Inf', count),
     { metricName: `${name}_sum`, labels, value: sum },
     { metricName: `${name}_count`, labels, value: count },

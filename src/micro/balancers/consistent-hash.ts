@@ -1,19 +1,21 @@
-/** Calls with the same key go to the same node, as long as it is there. */
+/** The balancer consistentHash(). */
 import { refusePromise } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
 import { type Call, RpcError } from '../../rpc/index.js';
 import { nodeKey } from '../snapshots.js';
 import type { Balancer, ServiceNode } from '../types.js';
 
+/** Points of each node on the ring. The share of a node then deviates by some 9 % (1 sigma). */
+const POINTS_PER_NODE = 128;
 /**
- * Points of each node on the ring: its share is then within some 9 % (one standard deviation) of
- * even.
+ * A point is one number: its position on the ring in the upper 32 bits, and the number of its node
+ * in the lower 20.
  */
-const POINTS = 128;
-/** A point and the number of its node are one number: the upper 32 bits and the lower 20. */
-const OWNERS = 2 ** 20;
+const MAX_NODES = 2 ** 20;
+/** Points in one segment of the ring, on average. */
+const POINTS_PER_SEGMENT = 32;
 
-/** 32 bits in which each bit of the text counts (FNV-1a, and the last step of murmur3). */
+/** A hash of 32 bits: FNV-1a and the last step of MurmurHash3, which spreads every bit. */
 function hash(text: string): number {
   let mixed = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) mixed = Math.imul(mixed ^ text.charCodeAt(i), 0x01000193);
@@ -26,91 +28,90 @@ function scatter(mixed: number): number {
   return (bits ^ (bits >>> 16)) >>> 0;
 }
 
-/** Points in one part of the circle, on average. */
-const POINTS_PER_PART = 32;
-
 /**
- * Where nodes lie on a circle of 32 bits. It depends only on their keys, so that all consumers have
- * the same. The circle has equal parts, and a part is sorted when it is first looked at: to sort
- * the points of thousands of nodes at once takes long.
+ * A hash ring with 2^32 positions. It depends on the keys of the nodes only, so it is the same in
+ * all consumers. The ring has segments of equal length. Each is sorted when it is first searched,
+ * because to sort the points of thousands of nodes at once would block the event loop.
  */
 class Ring {
-  readonly #owners: readonly string[];
+  readonly #keys: readonly string[];
+  /** By segment. */
   readonly #points: Float64Array;
-  /** Where each part begins in the points, and their number at last. */
-  readonly #begins: Uint32Array;
+  /** The index of the first point of each segment, and at the end the number of points. */
+  readonly #segmentStarts: Uint32Array;
   readonly #isSorted: Uint8Array;
-  /** Bits of a point below the number of its part. */
+  /** A position shifted right by so many bits is the number of its segment. */
   readonly #shift: number;
 
-  constructor(owners: readonly string[]) {
-    const count = owners.length * POINTS;
-    const bits = Math.max(1, Math.floor(Math.log2(Math.max(1, count / POINTS_PER_PART))));
+  /** `keys`: of the nodes. */
+  constructor(keys: readonly string[]) {
+    const count = keys.length * POINTS_PER_NODE;
+    const bits = Math.max(1, Math.floor(Math.log2(Math.max(1, count / POINTS_PER_SEGMENT))));
     const shift = 32 - bits;
-    const hashes = new Uint32Array(count);
-    const begins = new Uint32Array(2 ** bits + 1);
-    owners.forEach((owner, number) => {
-      let point = hash(owner);
-      for (let i = 0; i < POINTS; i++) {
-        // An odd step goes round all of 32 bits; scattered it looks like chance.
-        point = (point + 0x9e3779b9) >>> 0;
-        const place = scatter(point);
-        hashes[number * POINTS + i] = place;
-        const next = (place >>> shift) + 1;
-        begins[next] = (begins[next] as number) + 1;
+    const positions = new Uint32Array(count);
+    const starts = new Uint32Array(2 ** bits + 1);
+    keys.forEach((key, number) => {
+      let seed = hash(key);
+      for (let i = 0; i < POINTS_PER_NODE; i++) {
+        // Steps of an odd number reach all values of 32 bits; scatter() makes them look random.
+        seed = (seed + 0x9e3779b9) >>> 0;
+        const position = scatter(seed);
+        positions[number * POINTS_PER_NODE + i] = position;
+        const next = (position >>> shift) + 1;
+        starts[next] = (starts[next] as number) + 1;
       }
     });
-    for (let part = 1; part < begins.length; part++)
-      begins[part] = (begins[part] as number) + (begins[part - 1] as number);
-    const ends = begins.slice();
+    for (let segment = 1; segment < starts.length; segment++)
+      starts[segment] = (starts[segment] as number) + (starts[segment - 1] as number);
+    const ends = starts.slice();
     const points = new Float64Array(count);
     for (let i = 0; i < count; i++) {
-      const place = hashes[i] as number;
-      const part = place >>> shift;
-      const end = ends[part] as number;
-      points[end] = place * OWNERS + Math.floor(i / POINTS);
-      ends[part] = end + 1;
+      const position = positions[i] as number;
+      const segment = position >>> shift;
+      const end = ends[segment] as number;
+      points[end] = position * MAX_NODES + Math.floor(i / POINTS_PER_NODE);
+      ends[segment] = end + 1;
     }
-    this.#owners = owners;
+    this.#keys = keys;
     this.#points = points;
-    this.#begins = begins;
+    this.#segmentStarts = starts;
     this.#isSorted = new Uint8Array(2 ** bits);
     this.#shift = shift;
   }
 
-  /** The first node at or behind `at` that is among `members`. */
-  find(at: number, members: ReadonlyMap<string, ServiceNode>): ServiceNode | undefined {
+  /** The node of the first point at or after `position` whose node is in `members`. */
+  find(position: number, members: ReadonlyMap<string, ServiceNode>): ServiceNode | undefined {
     const points = this.#points;
-    const parts = this.#isSorted.length;
-    const first = at >>> this.#shift;
-    // The part of `at` comes last too, for its points before `at`.
-    for (let i = 0; i <= parts; i++) {
-      const part = (first + i) % parts;
-      const begin = this.#begins[part] as number;
-      const end = this.#begins[part + 1] as number;
-      this.#sort(part, begin, end);
+    const segments = this.#isSorted.length;
+    const first = position >>> this.#shift;
+    // The first segment is searched again at the end, for its points before `position`.
+    for (let i = 0; i <= segments; i++) {
+      const segment = (first + i) % segments;
+      const start = this.#segmentStarts[segment] as number;
+      const end = this.#segmentStarts[segment + 1] as number;
+      this.#sort(segment, start, end);
       for (
-        let index = i === 0 ? firstFrom(points, begin, end, at * OWNERS) : begin;
+        let index = i === 0 ? firstFrom(points, start, end, position * MAX_NODES) : start;
         index < end;
         index++
       ) {
-        const node = members.get(this.#owners[(points[index] as number) % OWNERS] as string);
+        const node = members.get(this.#keys[(points[index] as number) % MAX_NODES] as string);
         if (node !== undefined) return node;
       }
     }
     return undefined;
   }
 
-  #sort(part: number, begin: number, end: number): void {
-    if (this.#isSorted[part] === 1) return;
-    this.#points.subarray(begin, end).sort();
-    this.#isSorted[part] = 1;
+  #sort(segment: number, start: number, end: number): void {
+    if (this.#isSorted[segment] === 1) return;
+    this.#points.subarray(start, end).sort();
+    this.#isSorted[segment] = 1;
   }
 }
 
-/** The index of the first point from `begin` to `end` that is not less; `end` when all are. */
-function firstFrom(points: Float64Array, begin: number, end: number, least: number): number {
-  let low = begin;
+/** The index of the first point from `start` to `end` that is not less; `end` if all are less. */
+function firstFrom(points: Float64Array, start: number, end: number, least: number): number {
+  let low = start;
   let high = end;
   while (low < high) {
     const middle = (low + high) >>> 1;
@@ -120,52 +121,53 @@ function firstFrom(points: Float64Array, begin: number, end: number, least: numb
   return low;
 }
 
-/** The ring, and which of its nodes are in the list that is asked for. */
-class Rings {
-  readonly #known = new WeakMap<readonly ServiceNode[], ReadonlyMap<string, ServiceNode>>();
+/** One ring, and the lists whose nodes are all on it. */
+class RingCache {
+  /** The nodes of each list by key. */
+  readonly #membersByList = new WeakMap<readonly ServiceNode[], ReadonlyMap<string, ServiceNode>>();
   #ring = new Ring([]);
-  #owners: ReadonlySet<string> = new Set();
-  /** All of each of these lie on the ring. */
-  #fitting = new WeakSet<ReadonlyMap<string, ServiceNode>>();
+  #ringKeys: ReadonlySet<string> = new Set();
+  /** Maps whose keys are all on the ring. */
+  #onRing = new WeakSet<ReadonlyMap<string, ServiceNode>>();
 
-  find(nodes: readonly ServiceNode[], at: number): ServiceNode | undefined {
-    let members = this.#known.get(nodes);
+  find(nodes: readonly ServiceNode[], position: number): ServiceNode | undefined {
+    let members = this.#membersByList.get(nodes);
     if (members === undefined) {
       members = new Map(nodes.map((node) => [nodeKey(node), node]));
-      this.#known.set(nodes, members);
+      this.#membersByList.set(nodes, members);
     }
-    if (!this.#fitting.has(members)) this.#prepare(members);
-    return this.#ring.find(at, members);
+    if (!this.#onRing.has(members)) this.#prepare(members);
+    return this.#ring.find(position, members);
   }
 
   /**
-   * A shorter list, of a second try for instance, is found on the ring of the longer one, which
-   * costs less than another ring.
+   * Makes a ring for the list, unless the present ring has all of its nodes and at most twice as
+   * many: a shorter list, such as that of a retry, uses the ring of the longer one.
    */
   #prepare(members: ReadonlyMap<string, ServiceNode>): void {
     const fits =
-      members.size * 2 >= this.#owners.size &&
-      [...members.keys()].every((owner) => this.#owners.has(owner));
+      members.size * 2 >= this.#ringKeys.size &&
+      [...members.keys()].every((key) => this.#ringKeys.has(key));
     if (!fits) {
-      this.#owners = new Set(members.keys());
-      this.#ring = new Ring([...this.#owners]);
-      this.#fitting = new WeakSet();
+      this.#ringKeys = new Set(members.keys());
+      this.#ring = new Ring([...this.#ringKeys]);
+      this.#onRing = new WeakSet();
     }
-    this.#fitting.add(members);
+    this.#onRing.add(members);
   }
 }
 
 /**
- * The same node for the same key, in every consumer that sees the same nodes. When a node comes or
- * goes, about one in n keys moves; keys of a node that is left out for a while, or was tried, go to
- * the next one and come back. `key` answers a string; else the call fails with INTERNAL. Throws
- * BAD_OPTION.
+ * Picks the same node for the same key, in every consumer that has the same list. When one of n
+ * nodes joins or leaves, about one in n keys moves. The keys of a node that is ejected, unavailable
+ * or already tried go to the next node on the ring, and return later. If `key` does not return a
+ * string, the call fails with INTERNAL. Throws BAD_OPTION.
  */
 export function consistentHash(key: (call: Call) => string): Balancer {
   if (typeof key !== 'function')
-    throw badOption('key', key, 'a function of the call that answers a string');
+    throw badOption('key', key, 'a function of the call that returns a string');
   return () => {
-    const rings = new Rings();
+    const rings = new RingCache();
     return (nodes, call) => {
       const text: unknown = key(call);
       if (typeof text !== 'string') {

@@ -1,7 +1,4 @@
-/**
- * Balancers. A self-defined one is a function that makes a function:
- * `() => (nodes, call) => nodes[…]`.
- */
+/** Balancers. A self-defined one is a function that makes a picker: `() => (nodes) => node`. */
 export { consistentHash } from './consistent-hash.js';
 export { leastActive } from './least-active.js';
 export { p2cEwma } from './p2c-ewma.js';

@@ -1,30 +1,34 @@
-/** Each node with the same chance; and the numbers by which balancers choose. */
-
+/** The balancer random(), and the random numbers of all balancers. */
 import { answerOf, checkCallback } from '../../core/callbacks.js';
 import { checkNames, type NamesOf } from '../../core/options.js';
 import type { Balancer, ServiceNode } from '../types.js';
 
+/** Options of the balancers that pick at random. */
 export interface RandomOptions {
-  /** A number from 0 up to 1, 1 excluded. Default: Math.random. */
+  /** Returns a number from 0 up to 1, 1 excluded. Default: Math.random. */
   random?: (() => number) | undefined;
 }
 
 export const RANDOM_NAMES = { random: true } satisfies NamesOf<RandomOptions>;
 
-export function anyIndex(random: () => number, length: number): number {
+/** A random index of an array with `length` items. */
+export function randomIndex(random: () => number, length: number): number {
   return Math.min(length - 1, Math.floor(random() * length));
 }
 
-/** The random numbers of the options; Math.random() where their function fails. */
+/**
+ * `random` of the options, in a form that never throws: if it fails, Math.random() is used and a
+ * warning of the process tells why. Throws BAD_OPTION if it is not a function.
+ */
 export function guardedRandom({ random }: RandomOptions): () => number {
   if (random === undefined) return Math.random;
   checkCallback('random', random);
   return () => answerOf('random', random, Math.random());
 }
 
-/** Each node with the same chance. */
+/** Picks each node with the same probability. Throws BAD_OPTION. */
 export function random(options: RandomOptions = {}): Balancer {
   checkNames('random()', options, RANDOM_NAMES);
-  const next = guardedRandom(options);
-  return () => (nodes) => nodes[anyIndex(next, nodes.length)] as ServiceNode;
+  const nextRandom = guardedRandom(options);
+  return () => (nodes) => nodes[randomIndex(nextRandom, nodes.length)] as ServiceNode;
 }

@@ -1,22 +1,22 @@
-/** One node after the other, whatever happens to the list. */
+/** The balancer roundRobin(). */
 import { compareNodes } from '../snapshots.js';
 import type { Balancer, ServiceNode } from '../types.js';
-import { anyIndex, type RandomOptions } from './random.js';
+import { type RandomOptions, randomIndex } from './random.js';
 
 /**
- * One node after the other, in the order of the list; begins anywhere, so that consumers that start
- * together do not all begin with the same. When the list has changed it goes on behind the node
- * that it picked last.
+ * Picks one node after another, in the order of the list. It begins with a random node, so that
+ * consumers that start together do not all call the same one. After a change of the list it
+ * continues after the node that it picked last.
  */
-export function roundRobin({ random: next = Math.random }: RandomOptions = {}): Balancer {
+export function roundRobin({ random: nextRandom = Math.random }: RandomOptions = {}): Balancer {
   return () => {
     let list: readonly ServiceNode[] = [];
     let index = -1;
     let last: ServiceNode | undefined;
     return (nodes) => {
       if (nodes === list) index++;
-      else if (last === undefined) index = anyIndex(next, nodes.length);
-      else index = firstBehind(nodes, last);
+      else if (last === undefined) index = randomIndex(nextRandom, nodes.length);
+      else index = firstAfter(nodes, last);
       list = nodes;
       if (index >= nodes.length) index = 0;
       last = nodes[index] as ServiceNode;
@@ -25,11 +25,8 @@ export function roundRobin({ random: next = Math.random }: RandomOptions = {}): 
   };
 }
 
-/**
- * The index of the first node that comes behind `last` in the order of lists; the list's length
- * when none does.
- */
-function firstBehind(nodes: readonly ServiceNode[], last: ServiceNode): number {
+/** The index of the first node after `last` in the order of lists; the length if there is none. */
+function firstAfter(nodes: readonly ServiceNode[], last: ServiceNode): number {
   let low = 0;
   let high = nodes.length;
   while (low < high) {

@@ -1,22 +1,19 @@
-/** Each node with a chance in proportion to the weight that its provider gave it. */
+/** The balancer weighted(). */
 import { checkNames } from '../../core/options.js';
 import { DEFAULT_WEIGHT, MAX_WEIGHT, WEIGHT_KEY } from '../registry-entry.js';
 import type { Balancer, ServiceNode } from '../types.js';
-import { anyIndex, RANDOM_NAMES, type RandomOptions } from './random.js';
+import { RANDOM_NAMES, type RandomOptions, randomIndex } from './random.js';
 
-/**
- * What the node says of itself under `getty-weight`: a whole number from 0 to 1,000,000. Whatever
- * else is there counts as 100.
- */
-export function weightOf(node: ServiceNode): number {
+/** The weight in the metadata: a whole number from 0 to 1,000,000; anything else counts as 100. */
+function weightOf(node: ServiceNode): number {
   const text = node.metadata[WEIGHT_KEY];
   if (text === undefined || !/^\d{1,7}$/.test(text)) return DEFAULT_WEIGHT;
   const weight = Number(text);
   return weight <= MAX_WEIGHT ? weight : DEFAULT_WEIGHT;
 }
 
-/** For each node the sum of the weights up to it. */
-function sumsOf(nodes: readonly ServiceNode[]): Float64Array {
+/** For each node the sum of the weights up to and including it. */
+function cumulativeWeights(nodes: readonly ServiceNode[]): Float64Array {
   let sum = 0;
   return Float64Array.from(nodes, (node) => {
     sum += weightOf(node);
@@ -24,7 +21,7 @@ function sumsOf(nodes: readonly ServiceNode[]): Float64Array {
   });
 }
 
-/** The index of the first sum that is greater than `point`. */
+/** The index of the first sum that is greater than `point`; the last index if there is none. */
 function firstAbove(sums: Float64Array, point: number): number {
   let low = 0;
   let high = sums.length - 1;
@@ -37,24 +34,27 @@ function firstAbove(sums: Float64Array, point: number): number {
 }
 
 /**
- * At random, each node with a chance in proportion to its weight; 0: none, unless all have 0. At
- * random rather than in turn, because consumers that do not know of each other would otherwise
- * begin with the heaviest all together.
+ * Picks at random, with a probability in proportion to the weight. Nodes with weight 0 are not
+ * picked, unless all have 0. Random rather than in turn, because independent consumers would all
+ * begin with the heaviest node. Throws BAD_OPTION.
  */
 export function weighted(options: RandomOptions = {}): Balancer {
   checkNames('weighted()', options, RANDOM_NAMES);
-  const { random: next = Math.random } = options;
+  const { random: nextRandom = Math.random } = options;
   return () => {
-    // A list stays the same object until it changes, and is summed up once.
-    const known = new WeakMap<readonly ServiceNode[], Float64Array>();
+    // A list stays the same object until it changes.
+    const sumsByList = new WeakMap<readonly ServiceNode[], Float64Array>();
     return (nodes) => {
-      let sums = known.get(nodes);
+      let sums = sumsByList.get(nodes);
       if (sums === undefined) {
-        sums = sumsOf(nodes);
-        known.set(nodes, sums);
+        sums = cumulativeWeights(nodes);
+        sumsByList.set(nodes, sums);
       }
       const total = sums.at(-1) as number;
-      const index = total === 0 ? anyIndex(next, nodes.length) : firstAbove(sums, next() * total);
+      const index =
+        total === 0
+          ? randomIndex(nextRandom, nodes.length)
+          : firstAbove(sums, nextRandom() * total);
       return nodes[index] as ServiceNode;
     };
   };

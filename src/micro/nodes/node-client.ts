@@ -1,135 +1,142 @@
-/**
- * The connections of a consumer to one address: an rpc client, dialed when a call first needs it.
- */
-
+/** The connections of a consumer to one address. */
 import type { AsyncContext } from '../../core/async-context.js';
 import { messageOf } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
 import { inTurns, settleInTurns } from '../../core/turn.js';
 import {
-  type Call,
   connect,
   type PeerStatistics,
   type RpcClient,
   type RpcClientOptions,
 } from '../../rpc/index.js';
+import { backoffDelay } from '../backoff.js';
 
 /**
- * Milliseconds between a failed dial and the next; doubles with each failure up to the longest. A
- * node is used again within the longest of being reachable.
+ * Milliseconds between a failed dial and the next one; doubles with each failure. A node that is
+ * reachable again is used within the longest delay.
  */
-const FIRST_BACKOFF = 200;
-const LONGEST_BACKOFF = 1_000;
+const INITIAL_BACKOFF = 200;
+const MAX_BACKOFF = 1_000;
 /**
- * Milliseconds that calls wait for the first dial of the node that the balancer picked, before they
- * go to another that is connected. After a dial has failed they do not wait.
+ * Milliseconds that calls wait for the first dial of the picked node before they use a connected
+ * one. After a failed dial they do not wait.
  */
 const DIAL_GRACE = 250;
-/** How many looks within an idle timeout find out whether a link was used. */
-export const LOOKS = 4;
+/** Unsuccessful calls of checkIdle() in a row after which the connections are closed. */
+export const IDLE_CHECKS = 4;
 
 interface Waiter {
   resolve(): void;
   reject(error: unknown): void;
 }
 
-export class Link {
+/** The events of an RpcClient are ignored once its owner is detached. */
+interface ClientOwner {
+  isDetached: boolean;
+}
+
+/**
+ * An rpc client that is dialed when a call first needs it and closed when no call uses it. All
+ * nodes with the same address share one.
+ */
+export class NodeClient {
   readonly address: string;
   readonly #options: RpcClientOptions;
-  readonly #changed: () => void;
+  readonly #onChange: () => void;
   readonly #asyncContext: AsyncContext;
   #client: RpcClient | undefined;
-  /** Of the client; `left`: its events no longer matter. */
-  #connection = { left: false };
+  /** Of `#client`, or of the client that is being dialed. */
+  #owner: ClientOwner = { isDetached: false };
   #dialing: Promise<void> | undefined;
-  /** Runs for DIAL_GRACE ms from the beginning of the first dial. */
-  #grace: NodeJS.Timeout | undefined;
-  #responsive = false;
-  /** The sessions are lost, and the client's next attempt is not due. */
-  #down = false;
+  /** Runs for DIAL_GRACE ms from the start of the first dial. */
+  #graceTimer: NodeJS.Timeout | undefined;
+  #isResponsive = false;
+  /** All sessions are lost, and the client waits before it dials again. */
+  #isDown = false;
   readonly #waiters = new Set<Waiter>();
-  #failures = 0;
-  #lastFailure: unknown;
-  #backoff: NodeJS.Timeout | undefined;
-  #used = true;
-  /** Looks in a row that found it unused. */
-  #unused = 0;
-  /** Connections that no call has used, on their way out. */
-  readonly #leaving = new Set<Promise<void>>();
-  #closed = false;
+  #dialFailures = 0;
+  #lastError: unknown;
+  #backoffTimer: NodeJS.Timeout | undefined;
+  #wasUsed = true;
+  /** Checks in a row that found no use. */
+  #idleChecks = 0;
+  /** Clients that are closing because no call used them, or because they do not reconnect. */
+  readonly #closingClients = new Set<Promise<void>>();
+  #isClosed = false;
 
   /**
-   * It dials in `asyncContext`, and not in that of the call that needs it. `changed` is called when
-   * `available` or `connected` may have changed.
+   * Dials in `asyncContext`, not in the context of the call that needs the connection. `onChange`
+   * is called when `isAvailable` or `isConnected` may have changed.
    */
   constructor(
     address: string,
     options: RpcClientOptions,
     asyncContext: AsyncContext,
-    changed: () => void,
+    onChange: () => void,
   ) {
     this.address = address;
     this.#options = options;
     this.#asyncContext = asyncContext;
-    this.#changed = changed;
+    this.#onChange = onChange;
   }
 
-  /** Milliseconds that a call should wait for a connection before it goes to another node. */
-  get grace(): number {
-    return this.#grace === undefined ? 0 : DIAL_GRACE;
+  /** Milliseconds that a call should wait for a connection before it uses another node. */
+  get dialGrace(): number {
+    return this.#graceTimer === undefined ? 0 : DIAL_GRACE;
   }
 
-  /** A call can be sent, and the node gives signs of life. */
-  get connected(): boolean {
-    return this.#responsive;
+  /** Whether a call can be sent, and the node gives signs of life. */
+  get isConnected(): boolean {
+    return this.#isResponsive;
   }
 
-  /** Worth a pick: connected, or not dialed yet, or dialed a moment ago, and not in backoff. */
-  get available(): boolean {
-    if (this.#dialing !== undefined) return this.#grace !== undefined || this.#responsive;
-    return this.#client === undefined ? this.#backoff === undefined : this.#responsive;
+  /** Whether a balancer should pick it: connected, not dialed yet, or within its dial grace. */
+  get isAvailable(): boolean {
+    if (this.#dialing !== undefined) return this.#graceTimer !== undefined || this.#isResponsive;
+    return this.#client === undefined ? this.#backoffTimer === undefined : this.#isResponsive;
   }
 
-  /** Calls that are under way, in either direction. */
+  /** Whether calls are under way, in either direction. */
   get isBusy(): boolean {
     for (const { pending, serving } of this.#client?.channels ?? [])
       if (pending > 0 || serving > 0) return true;
     return false;
   }
 
-  /** Its open sessions. */
+  /** The open sessions. */
   get peers(): PeerStatistics[] {
     return [...(this.#client?.channels ?? [])].map(({ statistics }) => statistics);
   }
 
-  /** Why it is not worth a call, for people to read; undefined when it is. */
-  get fault(): string | undefined {
-    if (this.available) return undefined;
-    if (this.#dialing !== undefined) return 'it is being connected';
+  /** Why `isAvailable` is false, for logs and diagnostics; undefined when it is true. */
+  get unavailableReason(): string | undefined {
+    if (this.isAvailable) return undefined;
+    if (this.#dialing !== undefined) return 'connecting';
     if (this.#client === undefined)
-      return `it could not be dialed, and is dialed again later: ${messageOf(this.#lastFailure)}`;
-    if (this.#client.channels.size > 0) return 'it owes a sign of life';
-    return 'its connection is lost, and tried again';
+      return `the last dial failed, the next one follows: ${messageOf(this.#lastError)}`;
+    if (this.#client.channels.size > 0) return 'no sign of life';
+    return 'the connection is lost, reconnecting';
   }
 
-  /** Sends the call; the link must be connected. */
-  invoke(call: Call): Promise<unknown> {
-    this.#used = true;
-    return (this.#client as RpcClient).invoke(call);
+  /** The rpc client, for one call. It must be connected. */
+  use(): RpcClient {
+    this.#wasUsed = true;
+    return this.#client as RpcClient;
   }
 
   /**
-   * Settles when the link is connected, dialing if need be. Concurrent callers share one dial.
-   * Rejects with the reason when that dial fails, or at once while the next attempt is not due.
+   * Settles when the client is connected, and dials if need be. Concurrent callers share one dial.
+   * Rejects with the reason when the dial fails, or at once while the client waits before it dials
+   * again.
    */
   connect(): Promise<void> {
-    this.#used = true;
-    if (this.#responsive) return Promise.resolve();
+    this.#wasUsed = true;
+    if (this.#isResponsive) return Promise.resolve();
     if (this.#client === undefined) {
       this.#dialing ??= this.#asyncContext.run(this.#dial, this, undefined);
       return settleInTurns(this.#dialing);
     }
-    if (this.#down) return Promise.reject(this.#lastFailure);
+    if (this.#isDown) return Promise.reject(this.#lastError);
     return new Promise((resolve, reject) => this.#waiters.add({ resolve, reject }));
   }
 
@@ -140,28 +147,29 @@ export class Link {
   }
 
   async #dial(): Promise<void> {
-    clearTimeout(this.#backoff);
-    this.#backoff = undefined;
-    if (this.#failures === 0) this.#grace = startTimer(() => this.#endGrace(), DIAL_GRACE).unref();
+    clearTimeout(this.#backoffTimer);
+    this.#backoffTimer = undefined;
+    if (this.#dialFailures === 0)
+      this.#graceTimer = startTimer(() => this.#endGrace(), DIAL_GRACE).unref();
     try {
-      if (this.#closed) throw new Error('the node is gone');
-      const connection = { left: false };
-      this.#connection = connection;
+      if (this.#isClosed) throw clientClosed();
+      const owner: ClientOwner = { isDetached: false };
+      this.#owner = owner;
       const responsive = new Promise<void>((resolve, reject) =>
         this.#waiters.add({ resolve, reject }),
       );
-      // When connect() rejects, nothing waits for it.
+      // connect() may reject first, and then nothing awaits this promise.
       responsive.catch(() => {});
-      const client = await connect(this.address, this.#optionsFor(connection));
-      if (this.#closed) {
+      const client = await connect(this.address, this.#optionsFor(owner));
+      if (this.#isClosed) {
         await client.close();
-        throw new Error('the node is gone');
+        throw clientClosed();
       }
       this.#client = client;
-      this.#failures = 0;
+      this.#dialFailures = 0;
       await responsive;
     } catch (error) {
-      this.#dialFailed(error);
+      this.#onDialFailed(error);
       throw error;
     } finally {
       this.#dialing = undefined;
@@ -170,89 +178,96 @@ export class Link {
   }
 
   #endGrace(): void {
-    clearTimeout(this.#grace);
-    this.#grace = undefined;
-    this.#changed();
+    clearTimeout(this.#graceTimer);
+    this.#graceTimer = undefined;
+    this.#onChange();
   }
 
-  #optionsFor(connection: { readonly left: boolean }): RpcClientOptions {
+  #optionsFor(owner: Readonly<ClientOwner>): RpcClientOptions {
     const { onState, reconnect = true } = this.#options;
     return {
       ...this.#options,
-      reconnect: reconnect === true ? { maxDelay: LONGEST_BACKOFF } : reconnect,
-      // The registry decides which nodes use TLS; connect() refuses the option for those that do
-      // not.
+      reconnect: reconnect === true ? { maxDelay: MAX_BACKOFF } : reconnect,
+      // The registry decides which nodes use TLS, and connect() rejects the option for the others.
       tls: /^(?:tls|wss):/.test(this.address) ? this.#options.tls : undefined,
-      onResponsive: (responsive) => {
-        if (connection.left) return;
-        this.#responsive = responsive;
-        if (responsive) this.#settleWaiters((waiter) => waiter.resolve());
-        this.#changed();
+      onResponsive: (isResponsive) => {
+        if (owner.isDetached) return;
+        this.#isResponsive = isResponsive;
+        if (isResponsive) this.#settleWaiters((waiter) => waiter.resolve());
+        this.#onChange();
       },
       onState: (state, reason) => {
-        if (!connection.left) {
-          this.#down = state === 'down';
-          if (state === 'down') this.#lost(reason);
+        if (!owner.isDetached) {
+          this.#isDown = state === 'down';
+          if (state === 'down') this.#onDown(reason);
         }
         return onState?.(state, reason);
       },
     };
   }
 
-  #lost(reason: unknown): void {
-    this.#lastFailure = reason;
+  #onDown(reason: unknown): void {
+    this.#lastError = reason;
     this.#settleWaiters((waiter) => waiter.reject(reason));
-    // This client does not dial again: the next call makes another.
-    if (this.#options.reconnect === false && this.#client !== undefined) this.#leave(this.#client);
+    // A client with `reconnect: false` does not dial again: the next call makes another client.
+    if (this.#options.reconnect === false && this.#client !== undefined) this.#detach(this.#client);
   }
 
-  #dialFailed(error: unknown): void {
-    this.#lastFailure = error;
+  #onDialFailed(error: unknown): void {
+    this.#lastError = error;
     this.#waiters.clear();
-    // A client that was connected once dials again by itself.
-    if (this.#client !== undefined || this.#closed) return;
-    this.#failures++;
-    const delay =
-      Math.min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** Math.min(this.#failures - 1, 10)) *
-      (0.5 + Math.random() / 2);
-    this.#backoff = startTimer(() => {
-      this.#backoff = undefined;
-      this.#changed();
-    }, delay);
-    this.#backoff.unref();
+    // A client that was connected before reconnects by itself.
+    if (this.#client !== undefined || this.#isClosed) return;
+    this.#dialFailures++;
+    this.#backoffTimer = startTimer(
+      () => {
+        this.#backoffTimer = undefined;
+        this.#onChange();
+      },
+      backoffDelay(this.#dialFailures, INITIAL_BACKOFF, MAX_BACKOFF),
+    ).unref();
   }
 
   /**
-   * Whether it was used since the last look; after LOOKS looks in vain its connections are closed,
-   * and the next call dials again.
+   * Closes the connections if no call has used them in the last IDLE_CHECKS checks. The next call
+   * dials again.
    */
-  look(): void {
+  checkIdle(): void {
     const client = this.#client;
     if (client === undefined) return;
-    if (this.#used || this.isBusy) {
-      this.#used = false;
-      this.#unused = 0;
-    } else if (++this.#unused >= LOOKS) {
-      this.#leave(client);
+    if (this.#wasUsed || this.isBusy) {
+      this.#wasUsed = false;
+      this.#idleChecks = 0;
+    } else if (++this.#idleChecks >= IDLE_CHECKS) {
+      this.#detach(client);
     }
   }
 
-  #leave(client: RpcClient): void {
-    this.#connection.left = true;
+  /** Closes `client` in the background and becomes as if never dialed. */
+  #detach(client: RpcClient): void {
+    this.#owner.isDetached = true;
     this.#client = undefined;
-    this.#responsive = false;
-    this.#used = true;
-    this.#unused = 0;
-    const leaving = client.close().finally(() => this.#leaving.delete(leaving));
-    this.#leaving.add(leaving);
-    this.#changed();
+    this.#isResponsive = false;
+    this.#wasUsed = true;
+    this.#idleChecks = 0;
+    const closing = client.close().finally(() => this.#closingClients.delete(closing));
+    this.#closingClients.add(closing);
+    this.#onChange();
   }
 
-  /** Let calls under way finish, for at most drainTimeout, and dial no more. */
+  /** Lets calls under way finish, for at most drainTimeout, and dials no more. */
   async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#backoff);
-    this.#settleWaiters((waiter) => waiter.reject(new Error('the node is gone')));
-    await Promise.all([this.#client?.close(), this.#dialing?.catch(() => {}), ...this.#leaving]);
+    this.#isClosed = true;
+    clearTimeout(this.#backoffTimer);
+    this.#settleWaiters((waiter) => waiter.reject(clientClosed()));
+    await Promise.all([
+      this.#client?.close(),
+      this.#dialing?.catch(() => {}),
+      ...this.#closingClients,
+    ]);
   }
+}
+
+function clientClosed(): Error {
+  return new Error('the node has left the list, or the consumer is closed');
 }

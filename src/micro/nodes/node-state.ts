@@ -1,16 +1,18 @@
 /** What a consumer knows of one node from its own calls. */
 import type { RpcCode } from '../../rpc/index.js';
-import { fateOf } from '../strategies/safe.js';
+import { readFailure } from '../strategies/retry-safety.js';
 import type { NodeLoad } from '../types.js';
-import type { NodeHealth } from './health.js';
+import type { NodeHealth } from './node-health.js';
 
-/** Milliseconds: a latency counts for less and less, and after about this time for a third. */
-const MEMORY = 2_000;
+/** Milliseconds in which the weight of a past observation falls to 1/e, about a third. */
+const DECAY_TIME = 2_000;
 /** The weight of the newest call in the failure rate. */
-const NEWEST = 0.05;
+const NEWEST_WEIGHT = 0.05;
+/** A lower failure rate counts as 0: it changes no choice, and calls then need no Math.exp(). */
+const MIN_FAILURE_RATE = 1e-4;
 /**
- * Errors that say something of the node. The others are answers to a request that was wrong, or the
- * caller's own doing.
+ * Errors that say something about the node. The others are answers to a wrong request, or caused by
+ * the caller.
  */
 const NODE_FAULTS: ReadonlySet<unknown> = new Set<RpcCode>([
   'UNAVAILABLE',
@@ -22,76 +24,80 @@ const NODE_FAULTS: ReadonlySet<unknown> = new Set<RpcCode>([
   'DATA_LOSS',
 ]);
 
+/** The load and health of one node. */
 export class NodeState implements NodeLoad {
-  /** When it came; -Infinity: it was there before us. An instant of performance.now(). */
-  readonly since: number;
+  /**
+   * When the node joined the list: an instant of performance.now(). -Infinity: it was in the first
+   * list.
+   */
+  readonly joinTime: number;
   readonly health: NodeHealth | undefined;
   inFlight = 0;
   #latency = 0;
   /** When the latency was last observed. */
-  #at = 0;
+  #latencyTime = 0;
   #failureRate = 0;
-  /** When the failure rate was last observed; it stays 0 without a failure. */
-  #failureAt = 0;
+  /** When the failure rate was last observed. */
+  #failureTime = 0;
 
-  constructor(since: number, health: NodeHealth | undefined) {
-    this.since = since;
+  constructor(joinTime: number, health: NodeHealth | undefined) {
+    this.joinTime = joinTime;
     this.health = health;
   }
 
   /**
-   * A mean that later calls count for more in. It falls while there are none, so that a node which
-   * was slow is tried again.
+   * Milliseconds: a moving average. It falls while there are no calls, so that a slow node is tried
+   * again.
    */
   get latency(): number {
-    return this.#latency === 0
-      ? 0
-      : this.#latency * Math.exp((this.#at - performance.now()) / MEMORY);
+    return this.#latency === 0 ? 0 : this.#latency * decaySince(this.#latencyTime);
   }
 
   get failureRate(): number {
-    return this.#failureRate === 0
-      ? 0
-      : this.#failureRate * Math.exp((this.#failureAt - performance.now()) / MEMORY);
+    return this.#failureRate === 0 ? 0 : this.#failureRate * decaySince(this.#failureTime);
   }
 
-  begin(): void {
+  onCallStart(): void {
     this.inFlight++;
-    this.health?.begin();
+    this.health?.onCallStart();
   }
 
-  /** It is sent, and nobody will know more of it. */
-  leave(): void {
+  /** A call without an answer has been sent: its outcome stays unknown. */
+  onOnewaySent(): void {
     this.inFlight--;
-    this.health?.unknown();
+    this.health?.onUnknownOutcome();
   }
 
   /**
-   * `ms`: undefined where it says nothing of the node, as of a stream. `isOvertaken`: a node that
-   * was asked later answered first.
+   * `ms`: the latency; undefined for a stream, whose length says nothing about the node.
+   * `isOvertaken`: a later attempt at another node was answered first.
    */
-  end(ms: number | undefined, error: unknown, isOvertaken = false): void {
+  onCallEnd(ms: number | undefined, error: unknown, isOvertaken = false): void {
     this.inFlight--;
-    if (isOvertaken) this.health?.overtaken();
-    else this.health?.end(error);
-    if (error !== undefined ? NODE_FAULTS.has(fateOf(error).code) : this.#failureRate > 0)
+    if (isOvertaken) this.health?.onOvertaken();
+    else this.health?.onCallEnd(error);
+    if (error !== undefined ? NODE_FAULTS.has(readFailure(error).code) : this.#failureRate > 0)
       this.#observeFailure(error === undefined ? 0 : 1);
-    // An error may come quicker than an answer; that makes no good node.
-    if (ms !== undefined && (error === undefined || ms > this.#latency)) this.#observe(ms);
+    // A fast error does not make a node fast, so an error can only raise the latency.
+    if (ms !== undefined && (error === undefined || ms > this.#latency)) this.#observeLatency(ms);
   }
 
   #observeFailure(failed: 0 | 1): void {
-    const rate = this.failureRate * (1 - NEWEST) + failed * NEWEST;
-    // Below this it changes no choice, and calls are spared the exponential.
-    this.#failureRate = rate < 1e-4 ? 0 : rate;
-    this.#failureAt = performance.now();
+    const rate = this.failureRate * (1 - NEWEST_WEIGHT) + failed * NEWEST_WEIGHT;
+    this.#failureRate = rate < MIN_FAILURE_RATE ? 0 : rate;
+    this.#failureTime = performance.now();
   }
 
-  #observe(ms: number): void {
+  #observeLatency(ms: number): void {
     const now = performance.now();
-    const kept = this.#latency === 0 ? 0 : Math.exp((this.#at - now) / MEMORY);
-    // Never 0, which is: not known.
-    this.#latency = Math.max(Number.MIN_VALUE, this.#latency * kept + ms * (1 - kept));
-    this.#at = now;
+    const oldWeight = this.#latency === 0 ? 0 : Math.exp((this.#latencyTime - now) / DECAY_TIME);
+    // 0 means that no latency is known.
+    this.#latency = Math.max(Number.MIN_VALUE, this.#latency * oldWeight + ms * (1 - oldWeight));
+    this.#latencyTime = now;
   }
+}
+
+/** The weight of an observation made at `time`: from 1 down to 0. */
+function decaySince(time: number): number {
+  return Math.exp((time - performance.now()) / DECAY_TIME);
 }

@@ -1,65 +1,66 @@
-/** A new node is given its share of the calls little by little. */
+/** Raises the share of calls that a new node receives, step by step. */
 import type { ServiceNode } from '../types.js';
 
-/** New nodes take at least this part of their share: whoever takes nothing never warms up. */
-const LEAST = 0.05;
+/** The least share: a node without calls would never warm up. */
+const MIN_SHARE = 0.05;
 
-/** The part of its share that a node takes `age` milliseconds after it came. */
+/** The part of its full share that a node receives, `age` milliseconds after it joined the list. */
 export function shareAt(age: number, slowStart: number): number {
-  return age >= slowStart ? 1 : Math.max(LEAST, age / slowStart);
+  return age >= slowStart ? 1 : Math.max(MIN_SHARE, age / slowStart);
 }
 
 /**
- * Answers, for each call, the list that it picks from: each new node is in it with the chance of
- * its share. What came at one instant is one group, so that there are few lists, and each is the
- * same array as long as it is used.
+ * Selects for each call the list that the balancer picks from. The list contains each new node with
+ * the probability of its share. Nodes that joined at the same time form one group. So there are few
+ * lists, and each keeps its identity, by which balancers cache.
  */
 export class SlowStart {
   readonly #nodes: readonly ServiceNode[];
+  /** Milliseconds. */
   readonly #slowStart: number;
-  readonly #sinceOf: (node: ServiceNode) => number;
-  /** When the groups came that are new, the oldest first. */
+  readonly #joinTimeOf: (node: ServiceNode) => number;
+  /** Join times of the groups of new nodes, the oldest first. */
   readonly #groups: readonly number[];
-  /** By the number of groups that are in it. */
+  /** By the number of groups that the list contains. */
   readonly #lists: (readonly ServiceNode[] | undefined)[] = [];
 
   constructor(
     nodes: readonly ServiceNode[],
     slowStart: number,
-    sinceOf: (node: ServiceNode) => number,
+    joinTimeOf: (node: ServiceNode) => number,
   ) {
     this.#nodes = nodes;
     this.#slowStart = slowStart;
-    this.#sinceOf = sinceOf;
+    this.#joinTimeOf = joinTimeOf;
     const now = performance.now();
-    const groups = new Set(nodes.map(sinceOf).filter((since) => now - since < slowStart));
+    const groups = new Set(nodes.map(joinTimeOf).filter((time) => now - time < slowStart));
     this.#groups = [...groups].sort((a, b) => a - b);
   }
 
-  /** All of them have their whole share. */
-  get over(): boolean {
+  /** Whether every node receives its full share. */
+  get isOver(): boolean {
     const last = this.#groups.at(-1);
     return last === undefined || performance.now() - last >= this.#slowStart;
   }
 
-  /** `chance`: a random number from 0 up to 1. */
-  list(chance: number): readonly ServiceNode[] {
+  /** `random`: a random number from 0 up to 1, 1 excluded. */
+  select(random: number): readonly ServiceNode[] {
     const now = performance.now();
     let count = 0;
     while (
       count < this.#groups.length &&
-      shareAt(now - (this.#groups[count] as number), this.#slowStart) > chance
+      shareAt(now - (this.#groups[count] as number), this.#slowStart) > random
     )
       count++;
-    this.#lists[count] ??= this.#first(count);
+    this.#lists[count] ??= this.#listOf(count);
     return this.#lists[count] as readonly ServiceNode[];
   }
 
-  #first(count: number): readonly ServiceNode[] {
+  /** The nodes that are not new and the oldest `count` groups; all nodes if there are none. */
+  #listOf(count: number): readonly ServiceNode[] {
     if (count === this.#groups.length) return this.#nodes;
-    const from = this.#groups[count] as number;
-    const list = this.#nodes.filter((node) => this.#sinceOf(node) < from);
-    // Somebody must take the calls.
+    const firstExcluded = this.#groups[count] as number;
+    const list = this.#nodes.filter((node) => this.#joinTimeOf(node) < firstExcluded);
     return list.length > 0 ? list : this.#nodes;
   }
 }

@@ -1,7 +1,4 @@
-/**
- * A second request where the first one is slow: what is rarely slow by itself becomes rarely slow
- * in whole.
- */
+/** The strategy hedge(): a second request where the first one is slow. */
 import {
   badOption,
   checkNames,
@@ -14,30 +11,32 @@ import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
 import {
   type Call,
-  Histogram,
   type Method,
   RetryBudget,
   type RetryBudgetOptions,
   RpcError,
 } from '../../rpc/index.js';
 import type { Attempt, ServiceNode, Strategy } from '../types.js';
-import { isFree, isSafe } from './safe.js';
-import { tryInTurn } from './strategies.js';
+import { retrySequentially } from './failover.js';
+import { RecentLatency } from './recent-latency.js';
+import { isFreeRetry, isRetryable } from './retry-safety.js';
 
+/** Options of hedge(). */
 export interface HedgeOptions {
   /**
-   * Milliseconds without an answer after which another node is asked too. Default: as long as
-   * `percentile` of the recent calls of this method took; before 20 answers 500 ms, or a quarter of
-   * the call's timeout if that is less.
+   * Milliseconds without an answer after which another node is called too. Default: the latency
+   * that `percentile` of the recent calls of the method did not exceed. Before 20 calls: 500 ms, or
+   * a quarter of the call's timeout if that is less.
    */
   after?: number | undefined;
-  /** Such a part of the recent calls was quicker than the wait for another: from 0.5 to 0.999. */
+  /** The part of recent calls that sets the default of `after`: 0.5 to 0.999. Default: 0.95. */
   percentile?: number | undefined;
-  /** The most attempts of one call, the first included. */
+  /** The most attempts of one call, the first included: from 1 to 10. Default: 2. */
   attempts?: number | undefined;
   /**
-   * How many further attempts there are at most, those after a failure among them. A RetryBudget is
-   * shared by all who are given it.
+   * The limit of further attempts over all calls, retries after a failure included: options of a
+   * budget, or a RetryBudget that several strategies share. Default: a budget of its own, with a
+   * `ratio` of 0.2 and 10 retries `perSecond`.
    */
   budget?: RetryBudgetOptions | RetryBudget | undefined;
 }
@@ -49,62 +48,19 @@ const NAMES = {
   budget: true,
 } satisfies NamesOf<HedgeOptions>;
 
+/** Defaults of HedgeOptions. */
 export const HEDGE_DEFAULTS = { percentile: 0.95, attempts: 2 } satisfies HedgeOptions;
 
-/** So many answers make a percentile. */
-const ENOUGH = 20;
-/**
- * Milliseconds to wait for an answer before that; a quarter of the call's timeout, if that is less.
- */
+/** The delay in milliseconds while the latency of a method is not known. */
 const FIRST_DELAY = 500;
-/** Milliseconds before the budget is asked again. */
-const BUDGET_DELAY = 20;
-/** A percentile is reckoned anew after so many answers … */
-const REFRESH = 64;
-/** … and what was before so many is forgotten. */
-const RECENT = 2_000;
-
-/** How long the recent calls of one method took. */
-export class RecentLatency {
-  readonly #share: number;
-  #old = new Histogram();
-  #new = new Histogram();
-  #delay: number | undefined;
-  #since = 0;
-
-  constructor(share: number) {
-    this.#share = share;
-  }
-
-  /** Milliseconds; undefined while too little is known. */
-  get delay(): number | undefined {
-    return this.#delay;
-  }
-
-  add(ms: number): void {
-    this.#new.add(ms);
-    const few = this.#new.count + this.#old.count < ENOUGH;
-    if (few || (this.#delay !== undefined && ++this.#since < REFRESH)) return;
-    this.#since = 0;
-    // Half of what counts is always full, so that the figure does not jump when the other half
-    // begins.
-    this.#delay = Math.max(
-      1,
-      this.#old.count > this.#new.count
-        ? this.#old.percentile(this.#share)
-        : this.#new.percentile(this.#share),
-    );
-    if (this.#new.count < RECENT / 2) return;
-    [this.#old, this.#new] = [this.#new, this.#old];
-    this.#new.reset();
-  }
-}
+/** Milliseconds after which an empty budget is asked again. */
+const BUDGET_RETRY_DELAY = 20;
 
 /**
- * Ask another node too when the first is slow; the first answer wins, and the others are cancelled.
- * A failure that may be tried again (see failover()) is followed by another node at once. Only for
- * calls of idempotent methods without streams; all others are done as failover() does. All attempts
- * share the call's timeout. Throws BAD_OPTION.
+ * A strategy that calls another node too when the first is slow. The first answer wins, and the
+ * other attempts are cancelled. A failure that may be retried (see failover()) starts the next
+ * attempt at once. It hedges calls of idempotent unary methods; other calls are handled as by
+ * failover(). All attempts share the timeout of the call. Throws BAD_OPTION.
  */
 export function hedge(options: HedgeOptions = {}): Strategy {
   checkNames('hedge()', options, NAMES);
@@ -113,15 +69,16 @@ export function hedge(options: HedgeOptions = {}): Strategy {
     percentile: [0.5, 0.999],
   });
   if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
-  const { after, budget: limits } = options;
+  const { after, budget: budgetOptions } = options;
   if (after !== undefined) checkNumber('after', after, 0, LONGEST_TIMER);
-  RetryBudget.of(limits);
+  RetryBudget.of(budgetOptions);
   return (attempt) => {
-    const budget = RetryBudget.of(limits);
+    const budget = RetryBudget.of(budgetOptions);
+    const withoutHedging = retrySequentially(attempt, attempts, budget);
+    // Bounded: the methods are those of the program's contracts.
     const latencies = new Map<Method, RecentLatency>();
     const latencyOf = (method: Method): RecentLatency => {
       let latency = latencies.get(method);
-      // Methods are those of contracts that the program has.
       if (latency === undefined) {
         latency = new RecentLatency(percentile);
         latencies.set(method, latency);
@@ -129,44 +86,44 @@ export function hedge(options: HedgeOptions = {}): Strategy {
       return latency;
     };
     return (call) => {
-      budget.deposit();
       const { idempotent, kind } = call.method;
       const isPlain = kind === 'unary' || kind === 'noReply';
-      if (!idempotent || !isPlain || attempts === 1)
-        return tryInTurn(attempt, call, attempts, budget, undefined);
-      return new Hedge(attempt, call, attempts, budget, after, latencyOf(call.method)).answer;
+      if (!idempotent || !isPlain || attempts === 1) return withoutHedging(call);
+      budget.deposit();
+      return new HedgedCall(attempt, call, attempts, budget, after, latencyOf(call.method)).answer;
     };
   };
 }
 
-/** Why an attempt is cancelled when a node that was asked later has answered. */
-const OVERTAKEN = new RpcError('CANCELLED', 'another node, asked later, has answered');
+/** Why an attempt is cancelled when an attempt that began later was answered first. */
+const OVERTAKEN = new RpcError('CANCELLED', 'a later attempt at another node was answered first');
 
 /**
- * Whether the call was cancelled because a node that was asked later has answered. That says that
- * its own node is slow.
+ * Whether the attempt was cancelled because a later attempt was answered first. The node of an
+ * overtaken attempt is slow.
  */
 export function isOvertaken(call: Call): boolean {
   return call.signal?.aborted === true && call.signal.reason === OVERTAKEN;
 }
 
-/** One call, and its attempts under way. */
-class Hedge {
+/** One call and its attempts under way. */
+class HedgedCall {
+  /** Settles as the call does. */
   readonly answer: Promise<unknown>;
   readonly #attempt: Attempt;
   readonly #call: Call;
   readonly #budget: RetryBudget;
   readonly #after: number | undefined;
   readonly #latency: RecentLatency;
-  readonly #began = performance.now();
+  readonly #startTime = performance.now();
   readonly #tried = new Set<ServiceNode>();
-  /** In the order in which they began. */
-  readonly #underWay = new Set<AbortController>();
-  #left: number;
+  /** By start time, the earliest first. */
+  readonly #attemptsUnderWay = new Set<AbortController>();
+  #attemptsLeft: number;
   #timer: LongTimer | undefined;
-  /** Why the last attempt that was made at a node failed. */
-  #failure: unknown;
-  #settled = false;
+  /** The error of the last attempt that called a node. */
+  #lastError: unknown;
+  #isSettled = false;
   #resolve!: (answer: unknown) => void;
   #reject!: (error: unknown) => void;
 
@@ -180,7 +137,7 @@ class Hedge {
   ) {
     this.#attempt = attempt;
     this.#call = call;
-    this.#left = attempts;
+    this.#attemptsLeft = attempts;
     this.#budget = budget;
     this.#after = after;
     this.#latency = latency;
@@ -188,93 +145,87 @@ class Hedge {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    this.#begin();
+    this.#startAttempt();
   }
 
-  #begin(): void {
-    this.#left--;
-    this.#wait();
+  #startAttempt(): void {
+    this.#attemptsLeft--;
+    this.#scheduleNextAttempt();
     const cancel = new AbortController();
-    this.#underWay.add(cancel);
-    const nodes = this.#tried.size;
+    this.#attemptsUnderWay.add(cancel);
+    const triedBefore = this.#tried.size;
     const { signal } = this.#call;
     const linked = signal === undefined ? undefined : linkSignals(signal, cancel.signal);
     const call = this.#call.with({ signal: linked?.signal ?? cancel.signal });
     this.#attempt(call, this.#tried).then(
       (answer) => {
         linked?.release();
-        this.#answered(cancel, answer);
+        this.#onAnswer(cancel, answer);
       },
       (error) => {
         linked?.release();
-        this.#failed(cancel, error, this.#tried.size > nodes);
+        this.#onFailure(cancel, error, this.#tried.size > triedBefore);
       },
     );
   }
 
-  /** For an answer, or until another node is asked too; for at least `least` ms. */
-  #wait(least = 0): void {
+  /** `minDelay`: milliseconds. */
+  #scheduleNextAttempt(minDelay = 0): void {
     this.#timer?.cancel();
-    if (this.#left === 0) return;
+    if (this.#attemptsLeft === 0) return;
     const delay =
       this.#after ??
-      this.#latency.delay ??
+      this.#latency.value ??
       Math.min(FIRST_DELAY, (this.#call.timeout ?? Number.POSITIVE_INFINITY) / 4);
     this.#timer = new LongTimer(
       () => {
-        // The budget may have more by the next time.
-        if (this.#budget.withdraw()) this.#begin();
-        else this.#wait(BUDGET_DELAY);
+        if (this.#budget.withdraw()) this.#startAttempt();
+        else this.#scheduleNextAttempt(BUDGET_RETRY_DELAY);
       },
-      Math.max(least, delay),
+      Math.max(minDelay, delay),
     );
   }
 
-  #answered(cancel: AbortController, answer: unknown): void {
-    if (this.#settled) return;
-    for (const earlier of this.#underWay) {
+  #onAnswer(cancel: AbortController, answer: unknown): void {
+    if (this.#isSettled) return;
+    for (const earlier of this.#attemptsUnderWay) {
       if (earlier === cancel) break;
       earlier.abort(OVERTAKEN);
     }
-    this.#underWay.delete(cancel);
-    // Of the whole, so that a slow node which others answer for does not make the wait shorter and
-    // shorter.
-    this.#latency.add(performance.now() - this.#began);
+    this.#attemptsUnderWay.delete(cancel);
+    // The latency of the whole call: that of the attempt alone would shorten the delay each time a
+    // slow node is overtaken.
+    this.#latency.add(performance.now() - this.#startTime);
     this.#settle();
     this.#resolve(answer);
   }
 
-  /** `reached`: there was a node to try. */
-  #failed(cancel: AbortController, error: unknown, reached: boolean): void {
-    this.#underWay.delete(cancel);
-    if (this.#settled) return;
-    if (reached || this.#failure === undefined) this.#failure = error;
-    const mayFollow = isSafe(error, this.#call);
+  #onFailure(cancel: AbortController, error: unknown, calledNode: boolean): void {
+    this.#attemptsUnderWay.delete(cancel);
+    if (this.#isSettled) return;
+    if (calledNode || this.#lastError === undefined) this.#lastError = error;
+    const mayRetry = isRetryable(error, this.#call);
     if (
-      mayFollow &&
-      reached &&
-      this.#left > 0 &&
-      this.#hasTime() &&
-      (isFree(error) || this.#budget.withdraw())
+      mayRetry &&
+      calledNode &&
+      this.#attemptsLeft > 0 &&
+      timeLeft(this.#call) >= 1 &&
+      (isFreeRetry(error) || this.#budget.withdraw())
     ) {
-      this.#begin();
+      this.#startAttempt();
       return;
     }
-    // What may be tried again is no answer while another attempt may still have one.
-    if ((mayFollow || !reached) && this.#underWay.size > 0) return;
+    // Another attempt may still be answered.
+    if ((mayRetry || !calledNode) && this.#attemptsUnderWay.size > 0) return;
     this.#settle();
-    this.#reject(this.#failure);
-  }
-
-  #hasTime(): boolean {
-    return timeLeft(this.#call) >= 1;
+    this.#reject(this.#lastError);
   }
 
   #settle(): void {
-    this.#settled = true;
+    this.#isSettled = true;
     this.#timer?.cancel();
-    for (const cancel of this.#underWay)
-      cancel.abort(new RpcError('CANCELLED', 'another node has answered'));
-    this.#underWay.clear();
+    for (const cancel of this.#attemptsUnderWay)
+      cancel.abort(new RpcError('CANCELLED', 'an attempt at another node was answered'));
+    this.#attemptsUnderWay.clear();
   }
 }

@@ -1,111 +1,18 @@
-/** What a scrape tells: prom-client's own text, of real calls. */
-import { Counter, type OpenMetricsContentType, Registry } from 'prom-client';
+/** The metrics of real calls, in the text of prom-client. */
+import { type OpenMetricsContentType, Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
-import {
-  RPC_METRICS_DEFAULTS,
-  type RpcMetricsOptions,
-  rpcMetrics,
-} from '../../../src/adapters/prometheus/index.js';
+import { rpcMetrics } from '../../../src/adapters/prometheus/index.js';
 import { consume, provide } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
-import {
-  clientStream,
-  connect,
-  contract,
-  Introspection,
-  implement,
-  type RpcClient,
-  RpcError,
-  serve,
-  serverStream,
-  unary,
-} from '../../../src/rpc/index.js';
+import { connect, contract, implement, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { key, list, metrics, scrape, shop } from '../../fixtures/shop-metrics.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
 noLeaks();
 
-const Shop = contract(
-  'Shop',
-  {
-    price: unary<string, number>(),
-    wait: unary<void, string>(),
-    list: serverStream<number, string>(),
-    sum: clientStream<number, number>(),
-  },
-  { version: 'v2' },
-);
-
-async function shop(open = Promise.resolve()) {
-  const service = implement(Shop, {
-    price(item) {
-      if (item === 'nothing') throw new RpcError('NOT_FOUND', 'we have none');
-      return item.length;
-    },
-    async wait() {
-      await open;
-      return 'done';
-    },
-    async *list(count) {
-      for (let n = 0; n < count; n++) yield `item ${n}`;
-      if (count > 3) throw new Error('that is all');
-    },
-    async sum(numbers) {
-      let sum = 0;
-      for await (const number of numbers) sum += number;
-      return sum;
-    },
-  });
-  const server = await serve(freeMemory(), [service]);
-  const client = await connect(server.address, { reconnect: false, connections: 1 });
-  return {
-    server,
-    client,
-    stub: client.stub(Shop),
-    async [Symbol.asyncDispose]() {
-      client.destroy();
-      server.destroy();
-      await Promise.all([client.close(), server.close()]);
-    },
-  };
-}
-
-async function list(client: RpcClient, count: number): Promise<void> {
-  try {
-    for await (const _ of client.stub(Shop).list(count));
-  } catch {
-    // Counted all the same.
-  }
-}
-
-/** The text of a scrape as series: `name{label="value",…}` with sorted labels → value. */
-async function scrape(register: Pick<Registry, 'metrics'>): Promise<Map<string, number>> {
-  const series = new Map<string, number>();
-  for (const line of (await register.metrics()).split('\n')) {
-    const match = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line);
-    if (match === null || line.startsWith('#')) continue;
-    const [, name, labels = '', value] = match;
-    const key = `${name}{${[...labels.matchAll(/\w+="[^"]*"/g)].map(String).sort().join(',')}}`;
-    expect(series.has(key), `${key} is told once`).toBe(false);
-    series.set(key, Number(value));
-  }
-  return series;
-}
-
-const key = (metric: string, labels: Readonly<Record<string, string>>): string =>
-  `getty_rpc_${metric}{${Object.entries({ service: 'Shop', version: 'v2', name: 'shop', ...labels })
-    .map(([label, value]) => `${label}="${value}"`)
-    .sort()
-    .join(',')}}`;
-
-function metrics(options: RpcMetricsOptions = {}) {
-  const register = new Registry();
-  return { register, all: rpcMetrics({ register, ...options }) };
-}
-
 describe('a scrape', () => {
-  test('tells of the attempts and nodes of a consumer, of sessions and of refusals', async () => {
+  test('reports the attempts and nodes of a consumer, sessions and refusals', async () => {
     await using registry = memory();
     const service = implement(contract('Plain', { ask: unary<string, string>() }), {
       ask: (text) => text,
@@ -130,7 +37,7 @@ describe('a scrape', () => {
       (refused) => refused.close(),
       () => {},
     );
-    await until(() => provider.refusals.limit === 1, 'the third is refused');
+    await until(() => provider.refusals.limit === 1, 'the third connection is refused');
     const series = await scrape(register);
     const of = (metric: string, labels: Readonly<Record<string, string>>): number | undefined =>
       [...series].find(
@@ -148,7 +55,7 @@ describe('a scrape', () => {
     all.close();
   });
 
-  test('tells of the calls of both sides, how they ended, and their bytes', async () => {
+  test('reports the calls of both sides, their codes and their bytes', async () => {
     await using s = await shop();
     const { register, all } = metrics();
     all.add('shop', s.server);
@@ -171,15 +78,15 @@ describe('a scrape', () => {
       expect(at('calls_completed_total', { method: 'list', code: 'UNKNOWN' })).toBe(1);
       expect(at('calls_completed_total', { method: 'sum', code: 'OK' })).toBe(1);
       expect(at('calls_in_flight', { method: 'price' })).toBe(0);
-      // The bodies "a", "bb", "nothing", "ccc" in JSON; 1, 2 and 3 came back.
-      const [there, back] = side === 'server' ? ['received', 'sent'] : ['sent', 'received'];
-      expect(at('bytes_total', { method: 'price', direction: there as string })).toBe(
+      // The bodies "a", "bb", "nothing", "ccc" in JSON; the answers are 1, 2 and 3.
+      const [ofInput, ofReply] = side === 'server' ? ['received', 'sent'] : ['sent', 'received'];
+      expect(at('bytes_total', { method: 'price', direction: ofInput as string })).toBe(
         3 + 4 + 9 + 5,
       );
-      expect(at('bytes_total', { method: 'price', direction: back as string })).toBe(3);
+      expect(at('bytes_total', { method: 'price', direction: ofReply as string })).toBe(3);
       expect(series.get(`getty_rpc_sessions{name="${name}"}`)).toBe(1);
     }
-    // Each side is told once: the server made no calls, and the client served none.
+    // The server made no calls, and the client received none.
     expect(
       [...series.keys()].filter((one) => one.includes('rpc_server') && one.includes('name="me"')),
     ).toEqual([]);
@@ -189,7 +96,7 @@ describe('a scrape', () => {
     all.close();
   });
 
-  test('names its metrics with their types', async () => {
+  test('has a type and a help text for each metric', async () => {
     const { register } = metrics();
     const text = await register.metrics();
     const types = [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(
@@ -216,21 +123,21 @@ describe('a scrape', () => {
     for (const type of types) expect(text).toContain(`# HELP ${type.split(' ')[0]} `);
   });
 
-  test('has durations as a histogram whose buckets add up', async () => {
+  test('reports durations as a histogram with cumulative buckets', async () => {
     const open = gate();
     await using s = await shop(open.promise);
     const { register, all } = metrics({ buckets: [20, 10_000, 100_000] });
     all.add('shop', s.client);
     for (let n = 0; n < 5; n++) await s.stub.price('x');
     const slow = s.stub.wait();
-    const began = performance.now();
-    await until(() => performance.now() - began > 25, 'the call has taken a while');
+    const startTime = performance.now();
+    await until(() => performance.now() - startTime > 25, 'the call has taken 25 ms');
     open.open();
     await slow;
     const series = await scrape(register);
     const at = (metric: string, method: string, le?: string) =>
       series.get(key(`client_duration_seconds_${metric}`, { method, ...(le && { le }) }));
-    // prom-client writes a limit that is a number.
+    // prom-client writes the limits as numbers.
     expect(['0.02', '10', '100', '+Inf'].map((le) => at('bucket', 'wait', le))).toEqual([
       0, 1, 1, 1,
     ]);
@@ -240,7 +147,7 @@ describe('a scrape', () => {
     all.close();
   });
 
-  test('counts on where resetStatistics() begins anew', async () => {
+  test('does not decrease counters after resetStatistics()', async () => {
     await using s = await shop();
     const { register, all } = metrics();
     all.add('shop', s.server);
@@ -261,7 +168,7 @@ describe('a scrape', () => {
     s.server.resetStatistics();
     expect(await read()).toEqual([2, 1, 1, 12]);
     s.server.resetStatistics();
-    // As many calls as before, so that a smaller count would not betray the reset.
+    // More calls than before the reset, so the count alone does not show the reset.
     for (const item of ['a', 'b', 'c', 'd']) await s.stub.price(item);
     expect(await read()).toEqual([6, 5, 1, 24]);
     expect(
@@ -270,7 +177,7 @@ describe('a scrape', () => {
     all.close();
   });
 
-  test('has calls under way in flight, also over a reset', async () => {
+  test('keeps calls under way in flight after a reset', async () => {
     const open = gate();
     await using s = await shop(open.promise);
     const { register, all } = metrics();
@@ -278,7 +185,7 @@ describe('a scrape', () => {
     const inFlight = async () =>
       (await scrape(register)).get(key('server_calls_in_flight', { method: 'wait' }));
     const call = s.stub.wait();
-    await until(() => s.server.statistics().served.length > 0, 'the call has come');
+    await until(() => s.server.statistics().served.length > 0, 'the call is received');
     expect(await inFlight()).toBe(1);
     s.server.resetStatistics();
     expect(await inFlight()).toBe(1);
@@ -288,7 +195,7 @@ describe('a scrape', () => {
     all.close();
   });
 
-  test('has no series for what a stranger makes up', async () => {
+  test('has no series for unknown services and methods', async () => {
     await using s = await shop();
     const { register, all } = metrics();
     all.add('shop', s.server);
@@ -307,7 +214,7 @@ describe('a scrape', () => {
     all.close();
   });
 
-  test('is the same in the OpenMetrics form', async () => {
+  test('has the same values in the OpenMetrics format', async () => {
     await using s = await shop();
     const register = new Registry<OpenMetricsContentType>();
     register.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
@@ -319,133 +226,5 @@ describe('a scrape', () => {
       expect(series.get(key('client_calls_started_total', { method: 'price' }))).toBe(1);
       expect(series.get(key('client_duration_seconds_count', { method: 'price' }))).toBe(1);
     }
-  });
-});
-
-describe('add() and close()', () => {
-  test('a provider is told of as its server is, introspection among its services', async () => {
-    await using registry = memory();
-    const service = implement(Shop, {
-      price: (item) => item.length,
-      wait: () => 'done',
-      list: () => [],
-      sum: async () => 0,
-    });
-    await using provider = await provide({
-      registry,
-      address: freeMemory(),
-      services: [service],
-      introspection: true,
-    });
-    await using consumer = consume({ registry });
-    expect(provider.nodes.map((node) => node.service)).toEqual(['Shop']);
-    const { register, all } = metrics();
-    all.add('shop', provider);
-    await consumer.stub(Shop).price('a');
-    provider.resetStatistics();
-    await consumer.stub(Shop).price('a');
-    expect(
-      (await scrape(register)).get(key('server_calls_started_total', { method: 'price' })),
-    ).toBe(1);
-    await using client = await connect(provider.address, { reconnect: false });
-    expect(await client.stub(Introspection).services()).toHaveLength(2);
-  });
-
-  test('two servers in one registry have their own names, and go one by one', async () => {
-    await using one = await shop();
-    await using two = await shop();
-    const { register, all } = metrics();
-    const forget = all.add('one', one.server);
-    all.add('two', two.server);
-    await one.stub.price('a');
-    await two.stub.price('a');
-    await two.stub.price('a');
-    const started = async () => {
-      const series = await scrape(register);
-      return ['one', 'two'].map((name) =>
-        series.get(key('server_calls_started_total', { name, method: 'price' })),
-      );
-    };
-    expect(await started()).toEqual([1, 2]);
-    forget();
-    expect(await started()).toEqual([undefined, 2]);
-    expect((await scrape(register)).has('getty_rpc_sessions{name="one"}')).toBe(false);
-    // The name is free again, and the one who had it cannot take it from another.
-    all.add('one', two.client);
-    forget();
-    expect(
-      (await scrape(register)).get(
-        key('client_calls_started_total', { name: 'one', method: 'price' }),
-      ),
-    ).toBe(2);
-  });
-
-  test('close() leaves the registry as it was', async () => {
-    const register = new Registry();
-    const mine = new Counter({ name: 'mine_total', help: 'mine', registers: [register] });
-    mine.inc();
-    const before = await register.metrics();
-    const all = rpcMetrics({ register });
-    expect(register.getMetricsAsArray()).toHaveLength(18);
-    all.close();
-    expect(await register.metrics()).toBe(before);
-    rpcMetrics({ register }).close();
-  });
-
-  test('what cannot be is refused, and leaves nothing behind', async () => {
-    await using s = await shop();
-    const register = new Registry();
-    const refused = (options: object) =>
-      expect(() => rpcMetrics({ register, ...options })).toThrowError(
-        expect.objectContaining({ code: 'BAD_OPTION' }),
-      );
-    refused({ prefix: '1st_' });
-    refused({ prefix: 'with space_' });
-    refused({ prefix: 7 });
-    refused({ register: {} });
-    for (const buckets of [
-      [],
-      [1, 1],
-      [2, 1],
-      [0],
-      [-1],
-      [1, Number.POSITIVE_INFINITY],
-      ['1'],
-      {},
-      Array.from({ length: 101 }, (_, at) => at + 1),
-    ])
-      refused({ buckets });
-    new Counter({
-      name: 'getty_rpc_client_bytes_total',
-      help: 'in the way',
-      registers: [register],
-    });
-    refused({});
-    expect(register.getMetricsAsArray().map(({ name }) => name)).toEqual([
-      'getty_rpc_client_bytes_total',
-    ]);
-    using all = rpcMetrics({ register, prefix: 'other_' });
-    refused({ prefix: 'other_' });
-    expect(register.getMetricsAsArray().length).toBe(18);
-    all.add('shop', s.server);
-    for (const [name, source] of [
-      ['shop', s.client],
-      ['', s.client],
-      [undefined, s.client],
-      ['me', {}],
-      ['me', undefined],
-    ])
-      expect(() => all.add(name as string, source as RpcClient)).toThrowError(
-        expect.objectContaining({ code: 'BAD_OPTION' }),
-      );
-  });
-
-  test('the common registry and the default buckets are used when nothing else is said', () => {
-    using all = rpcMetrics();
-    expect(() => rpcMetrics()).toThrowError(/prefix/);
-    all.close();
-    expect(RPC_METRICS_DEFAULTS.buckets).toEqual(
-      [...RPC_METRICS_DEFAULTS.buckets].sort((a, b) => a - b),
-    );
   });
 });

@@ -1,4 +1,4 @@
-/** When a consumer dials its nodes, what calls do meanwhile, and when connections go. */
+/** When a consumer dials its nodes, where calls go meanwhile, and when connections are closed. */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
@@ -24,7 +24,7 @@ import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
 
 const Work = contract('Work', {
-  who: unary<void, string>({ idempotent: true }),
+  getId: unary<void, string>({ idempotent: true }),
   wait: unary<void, string>(),
   ticks: serverStream<void, number>(),
 });
@@ -60,12 +60,12 @@ async function provider(
     registry,
     id,
     address: ADDRESS,
-    services: [implement(Work, { who: () => id, wait: async () => `${await wait()}`, ticks })],
+    services: [implement(Work, { getId: () => id, wait: async () => `${await wait()}`, ticks })],
   });
 }
 
-/** An address that accepts connections and never answers, as that of a frozen process does. */
-async function silence() {
+/** An address that accepts connections and never answers, like that of a frozen process. */
+async function silentAddress() {
   const server = createServer((socket) => socket.on('error', () => {}).resume());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
@@ -76,10 +76,10 @@ async function silence() {
 }
 
 describe('a node that is not connected', () => {
-  it('costs no call anything beside a connected one, though it accepts connections and never answers', async () => {
+  it('delays no call while another node is connected, even if it accepts connections and never answers', async () => {
     await using registry = memory();
     await using _a = await provider(registry, 'a');
-    const silent = await silence();
+    const silent = await silentAddress();
     await using _silent = await registry.register(workAt('silent', silent.address));
     {
       await using consumer = consume({
@@ -90,32 +90,33 @@ describe('a node that is not connected', () => {
         drainTimeout: 0,
       });
       const stub = consumer.stub(Work);
-      for (let i = 0; i < 20; i++) expect(await stub.who(undefined, { timeout: 10_000 })).toBe('a');
+      for (let i = 0; i < 20; i++)
+        expect(await stub.getId(undefined, { timeout: 10_000 })).toBe('a');
       const { leftOut } = await consumer.explain(Work);
       expect(leftOut.map(({ node, reason }) => [node.id, reason])).toEqual([
-        ['silent', 'it is being connected'],
+        ['silent', 'connecting'],
       ]);
     }
     await silent.close();
   });
 
-  it('is waited for when no node is connected, but no longer than the call may take', async () => {
+  it('is waited for when no node is connected, until the timeout or cancellation of the call', async () => {
     await using registry = memory();
-    const silent = await silence();
+    const silent = await silentAddress();
     await using _silent = await registry.register(workAt('silent', silent.address));
     {
       await using consumer = consume({ registry, heartbeatTimeout: 60_000, drainTimeout: 0 });
       const stub = consumer.stub(Work);
-      await expect(stub.who(undefined, { timeout: 300 })).rejects.toMatchObject({
+      await expect(stub.getId(undefined, { timeout: 300 })).rejects.toMatchObject({
         code: 'UNAVAILABLE',
         unsent: true,
       });
       const abort = new AbortController();
-      const cancelled = stub.who(undefined, { timeout: 60_000, signal: abort.signal });
+      const cancelled = stub.getId(undefined, { timeout: 60_000, signal: abort.signal });
       abort.abort();
       await expect(cancelled).rejects.toMatchObject({ code: 'CANCELLED', unsent: true });
-      // The first node that is connected takes the call, though it comes later.
-      const waiting = stub.who(undefined, { timeout: 60_000 });
+      // The call goes to the first node that is connected, even if it is published later.
+      const waiting = stub.getId(undefined, { timeout: 60_000 });
       await turns(2);
       await using _a = await provider(registry, 'a');
       expect(await waiting).toBe('a');
@@ -123,7 +124,7 @@ describe('a node that is not connected', () => {
     await silent.close();
   });
 
-  it('gets the calls that a balancer has for it as soon as it is connected', async () => {
+  it('receives the calls that the balancer gives it as soon as it is connected', async () => {
     await using registry = memory();
     await using _a = await provider(registry, 'a');
     await using _b = await provider(registry, 'b');
@@ -132,19 +133,19 @@ describe('a node that is not connected', () => {
       balancer: () => (nodes) => nodes.find(({ id }) => id === 'b') ?? (nodes[0] as ServiceNode),
     });
     const stub = consumer.stub(Work);
-    expect(await Promise.all(Array.from({ length: 20 }, () => stub.who()))).toEqual(
+    expect(await Promise.all(Array.from({ length: 20 }, () => stub.getId()))).toEqual(
       Array.from({ length: 20 }, () => 'b'),
     );
   });
 });
 
 describe('the first list', () => {
-  /** A registry whose first list comes when `come` settles. */
-  function lateRegistry(inner: Registry, come: Promise<unknown>): Registry {
+  /** A registry that gives its first list when `gate` settles. */
+  function lateRegistry(inner: Registry, gate: Promise<unknown>): Registry {
     return {
       register: (entry) => inner.register(entry),
       async *watch(query, options) {
-        await Promise.race([come, once(options?.signal as AbortSignal, 'abort')]);
+        await Promise.race([gate, once(options?.signal as AbortSignal, 'abort')]);
         yield* inner.watch(query, options);
       },
       list: () => inner.list(),
@@ -152,10 +153,10 @@ describe('the first list', () => {
     };
   }
 
-  it('is waited for within the timeout of the call: what is left of it goes with the call', async () => {
+  it('is waited for within the timeout of the call; the call has the time that is left', async () => {
     await using inner = memory();
     const timeouts = new Inbox<number>('the time that a handler has');
-    const who = (_: void, context: CallContext): string => {
+    const getId = (_: void, context: CallContext): string => {
       timeouts.push((context.deadline as number) - performance.now());
       return 'a';
     };
@@ -164,35 +165,35 @@ describe('the first list', () => {
       registry: inner,
       id: 'a',
       address: ADDRESS,
-      services: [implement(Work, { who, wait: () => '', ticks })],
+      services: [implement(Work, { getId, wait: () => '', ticks })],
     });
-    const come = gate();
-    await using consumer = consume({ registry: lateRegistry(inner, come.promise) });
+    const listed = gate();
+    await using consumer = consume({ registry: lateRegistry(inner, listed.promise) });
     const began = performance.now();
-    const answer = consumer.stub(Work).who(undefined, { timeout: 60_000 });
+    const answer = consumer.stub(Work).getId(undefined, { timeout: 60_000 });
     await until(() => performance.now() - began > 50, 'some of the timeout has passed');
-    come.open();
+    listed.open();
     expect(await answer).toBe('a');
     expect(await timeouts.next()).toBeLessThanOrEqual(60_000 - 50);
   });
 
-  it('that does not come is UNAVAILABLE after the timeout, and a cancel ends the wait at once', async () => {
+  it('makes a call fail with UNAVAILABLE when it does not arrive in time; a cancellation ends the wait', async () => {
     await using inner = memory();
     await using consumer = consume({ registry: lateRegistry(inner, new Promise(() => {})) });
     const stub = consumer.stub(Work);
-    await expect(stub.who(undefined, { timeout: 20 })).rejects.toMatchObject({
+    await expect(stub.getId(undefined, { timeout: 20 })).rejects.toMatchObject({
       code: 'UNAVAILABLE',
       unsent: true,
     });
     const abort = new AbortController();
-    const waiting = stub.who(undefined, { timeout: 60_000, signal: abort.signal });
+    const waiting = stub.getId(undefined, { timeout: 60_000, signal: abort.signal });
     abort.abort();
     await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED', unsent: true });
   });
 });
 
 describe('a node that freezes', () => {
-  it('takes no further calls once it owes a sign of life, and takes calls again when it has given one', async () => {
+  it('receives no calls until its next sign of life', async () => {
     await using registry = memory();
     await using hidden = memory();
     await using _a = await provider(registry, 'a');
@@ -216,20 +217,18 @@ describe('a node that freezes', () => {
       const ask = async (): Promise<Set<string>> =>
         new Set(
           await Promise.all(
-            Array.from({ length: 10 }, () => stub.who(undefined, { timeout: 60_000 })),
+            Array.from({ length: 10 }, () => stub.getId(undefined, { timeout: 60_000 })),
           ),
         );
       while ((await ask()).size < 2) await turns();
       proxy.hold();
-      // One of them goes to each node.
+      // Round robin sends one to each node.
       const held = Promise.all([
-        stub.who(undefined, { timeout: 60_000 }),
-        stub.who(undefined, { timeout: 60_000 }),
+        stub.getId(undefined, { timeout: 60_000 }),
+        stub.getId(undefined, { timeout: 60_000 }),
       ]);
       const isLeftOut = async (): Promise<boolean> =>
-        (await consumer.explain(Work)).leftOut.some(
-          ({ reason }) => reason === 'it owes a sign of life',
-        );
+        (await consumer.explain(Work)).leftOut.some(({ reason }) => reason === 'no sign of life');
       while (!(await isLeftOut())) await turns();
       expect(await ask()).toEqual(new Set(['a']));
       proxy.release();
@@ -242,7 +241,7 @@ describe('a node that freezes', () => {
 });
 
 describe('a node that leaves the list', () => {
-  it('finishes what is under way, and keeps its connection when it comes back', async () => {
+  it('finishes its calls, and keeps its connection when it returns', async () => {
     await using registry = memory();
     await using hidden = memory();
     const held = gate<string>();
@@ -264,7 +263,7 @@ describe('a node that leaves the list', () => {
       await until(() => resolver.nodes().length === 0, 'the node has left');
       await using _back = await registry.register(entry);
       await until(() => resolver.nodes().length === 1, 'the node is back');
-      expect(await stub.who()).toBe('a');
+      expect(await stub.getId()).toBe('a');
       expect(proxy.accepted).toBe(1);
       held.open('done');
       expect(await answer).toBe('done');
@@ -275,7 +274,7 @@ describe('a node that leaves the list', () => {
     }
   });
 
-  it('is left when its last call is over', async () => {
+  it('is disconnected when its last call has ended', async () => {
     await using registry = memory();
     await using hidden = memory();
     const held = gate<string>();

@@ -1,4 +1,4 @@
-/** What a consumer keeps of the calls to one node. */
+/** The load that a consumer measures for one node. */
 import { expect, it } from 'vitest';
 import { NodeState } from '../../../src/micro/nodes/node-state.js';
 import { type RpcCode, RpcError } from '../../../src/rpc/errors.js';
@@ -11,8 +11,8 @@ function state(): NodeState {
 }
 
 function call(node: NodeState, error?: unknown): void {
-  node.begin();
-  node.end(1, error);
+  node.onCallStart();
+  node.onCallEnd(1, error);
 }
 
 it.each<RpcCode>([
@@ -34,13 +34,13 @@ it.each<RpcCode>([
   'PERMISSION_DENIED',
   'UNAUTHENTICATED',
   'CANCELLED',
-])('%s says nothing of the node', (code) => {
+])('%s does not raise the failure rate', (code) => {
   const node = state();
   call(node, new RpcError(code, code));
   expect(node.failureRate).toBe(0);
 });
 
-it('the failure rate nears the part of calls that fail', () => {
+it('the failure rate approaches the part of calls that fail', () => {
   const node = state();
   for (let i = 0; i < 400; i++)
     call(node, i % 2 === 0 ? new RpcError('INTERNAL', 'no') : undefined);
@@ -49,7 +49,7 @@ it('the failure rate nears the part of calls that fail', () => {
   expect(node.failureRate).toBe(0);
 });
 
-it('the failure rate falls while there are no calls, so that the node is tried again', async () => {
+it('the failure rate falls while there are no calls', async () => {
   const node = state();
   for (let i = 0; i < 100; i++) call(node, new RpcError('INTERNAL', 'no'));
   expect(node.failureRate).toBeGreaterThan(0.9);

@@ -1,12 +1,7 @@
-/** Hedging: when a second node is asked, who wins, and what becomes of the others. */
+/** hedge(): when another node is called, which attempt wins, and what happens to the others. */
 import { describe, expect, it } from 'vitest';
 import { consume, leastActive, provide } from '../../../src/micro/index.js';
-import {
-  type HedgeOptions,
-  hedge,
-  isOvertaken,
-  RecentLatency,
-} from '../../../src/micro/strategies/hedge.js';
+import { type HedgeOptions, hedge, isOvertaken } from '../../../src/micro/strategies/hedge.js';
 import type { Attempt, ServiceNode } from '../../../src/micro/types.js';
 import { memory } from '../../../src/registries/memory.js';
 import {
@@ -44,7 +39,7 @@ function call(
 
 const failure = (code: RpcCode, unsent = false): RpcError => new RpcError(code, code, { unsent });
 
-/** Attempts that end when the test says so. */
+/** Attempts that end when the test calls answer() or fail(). */
 class Attempts {
   readonly calls: Call[] = [];
   readonly tried: ServiceNode[] = [];
@@ -89,7 +84,7 @@ function hedged(attempts: Attempts, options: HedgeOptions, made = call()): Promi
 describe('hedge', () => {
   fakeTime();
 
-  it('asks another node after the time given, the first answer wins, and the other is cancelled', async () => {
+  it('calls another node after `after`, answers with the first answer, and cancels the other attempt', async () => {
     for (const winner of [0, 1]) {
       const attempts = new Attempts();
       const answer = hedged(attempts, { after: 50 });
@@ -103,7 +98,7 @@ describe('hedge', () => {
     }
   });
 
-  it('tells an attempt that was overtaken from one that was asked too late', async () => {
+  it('counts an attempt as overtaken only when a later attempt was answered first', async () => {
     const attempts = new Attempts();
     const answer = hedged(attempts, { after: 10, attempts: 3 });
     await pass(25);
@@ -118,7 +113,7 @@ describe('hedge', () => {
     [60_000, 500],
     [400, 100],
   ])(
-    'before it knows how long calls take, with a timeout of %s ms, it asks another node after %i ms',
+    'with a timeout of %s ms and no known latency, calls another node after %i ms',
     async (timeout, delay) => {
       const attempts = new Attempts();
       const answer = hedged(attempts, {}, call({ timeout }));
@@ -131,7 +126,7 @@ describe('hedge', () => {
     },
   );
 
-  it('asks another node later when the budget has nothing left at first', async () => {
+  it('waits to call another node until the budget allows it', async () => {
     const attempts = new Attempts();
     const budget = new RetryBudget({ ratio: 0, perSecond: 1 });
     while (budget.withdraw());
@@ -144,7 +139,7 @@ describe('hedge', () => {
     expect(await answer).toBe('done');
   });
 
-  it('asks nobody else when the answer comes in time', async () => {
+  it('calls no other node when the answer arrives in time', async () => {
     const attempts = new Attempts();
     const answer = hedged(attempts, { after: 50 });
     await pass(40);
@@ -154,7 +149,7 @@ describe('hedge', () => {
     expect(attempts.tried).toHaveLength(1);
   });
 
-  it('asks as many as it may, each after the same time, and all share the timeout', async () => {
+  it('makes up to `attempts` attempts, each after the same delay, within one timeout', async () => {
     const attempts = new Attempts();
     const answer = hedged(attempts, { after: 10, attempts: 3 }, call({ timeout: 100 }));
     await pass(60);
@@ -165,7 +160,7 @@ describe('hedge', () => {
     expect(attempts.cancelled).toEqual([true, true, false]);
   });
 
-  it('an error that is an answer wins too', async () => {
+  it('rejects with an error that may not be retried, as with an answer', async () => {
     const attempts = new Attempts();
     const answer = hedged(attempts, { after: 10 });
     await pass(10);
@@ -175,7 +170,7 @@ describe('hedge', () => {
     expect(attempts.cancelled).toEqual([true, false]);
   });
 
-  it('one that was lost is no answer while another may have one', async () => {
+  it('does not reject after UNAVAILABLE while another attempt is under way', async () => {
     const attempts = new Attempts();
     const answer = hedged(attempts, { after: 10 });
     await pass(10);
@@ -185,7 +180,7 @@ describe('hedge', () => {
     expect(await answer).toBe('done');
   });
 
-  it('a lost one is followed by another node at once', async () => {
+  it('starts the next attempt at once after UNAVAILABLE', async () => {
     const attempts = new Attempts();
     const answer = hedged(attempts, { after: 1000 });
     attempts.fail(0, failure('UNAVAILABLE'));
@@ -196,7 +191,7 @@ describe('hedge', () => {
     await expect(answer).rejects.toBe(last);
   });
 
-  it('when there is no other node, the first one is waited for', async () => {
+  it('waits for the first attempt when there is no other node', async () => {
     const attempts = new Attempts(1);
     const answer = hedged(attempts, { after: 10, attempts: 3 });
     await pass(50);
@@ -210,7 +205,7 @@ describe('hedge', () => {
     await expect(failed).rejects.toBe(error);
   });
 
-  it('the caller who gives up cancels all, and nothing follows', async () => {
+  it('cancels all attempts and starts none when the caller aborts', async () => {
     const abort = new AbortController();
     const attempts = new Attempts();
     const answer = hedged(attempts, { after: 10, attempts: 5 }, call({ signal: abort.signal }));
@@ -221,7 +216,7 @@ describe('hedge', () => {
     expect(attempts.cancelled).toEqual([true, true]);
   });
 
-  it('is paid from a budget', async () => {
+  it('makes no further attempt without budget', async () => {
     const attempts = new Attempts();
     const budget = new RetryBudget({ ratio: 0, perSecond: 0 });
     const answer = hedged(attempts, { after: 10, budget });
@@ -237,7 +232,7 @@ describe('hedge', () => {
     ...(['oneway', 'serverStream', 'clientStream', 'duplex'] satisfies MethodKind[]).map(
       (kind): [string, Partial<Method>] => [kind, { kind }],
     ),
-  ])('is not for %s: these fail over', async (_, method) => {
+  ])('does not hedge %s: only retries', async (_, method) => {
     const attempts = new Attempts();
     const answer = hedged(attempts, { after: 10 }, call({ method }));
     await pass(50);
@@ -249,13 +244,13 @@ describe('hedge', () => {
     expect(await answer).toBe('done');
   });
 
-  it('without a time it learns one: that in which 95 of 100 recent calls of the method were answered', async () => {
+  it('without `after`, waits as long as 95 of 100 recent calls of the method took', async () => {
     const attempts = new Attempts();
     const strategy = hedge()(attempts.attempt);
     for (let i = 1; i <= 20; i++) {
       const answer = strategy(call());
       await pass(i === 20 ? 200 : 10);
-      // Too little is known yet.
+      // Fewer than 20 calls.
       expect(attempts.tried).toHaveLength(i);
       attempts.answer(i - 1, i);
       await answer;
@@ -282,20 +277,10 @@ describe('hedge', () => {
   });
 });
 
-describe('what is recent', () => {
-  it('forgets what was long ago', () => {
-    const latency = new RecentLatency(0.95);
-    for (let i = 0; i < 5_000; i++) latency.add(100);
-    expect(latency.delay).toBeGreaterThan(94);
-    for (let i = 0; i < 2_500; i++) latency.add(5);
-    expect(latency.delay).toBeLessThan(6);
-  });
-});
-
-describe('over the wire', () => {
+describe('hedge over a connection', () => {
   noLeaks();
 
-  it('the node that lost is told to stop', async () => {
+  it('aborts the handler of the attempt that lost', async () => {
     const Greeter = contract('Greeter', { hello: unary<string, string>({ idempotent: true }) });
     const entered = new Inbox<string>('a call');
     const stopped = new Inbox<string>('a cancelled call');

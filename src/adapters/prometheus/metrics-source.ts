@@ -1,59 +1,61 @@
-/** A server or client whose statistics are told as metrics. */
+/** A server or client whose statistics are reported as metrics. */
 import { notifyOrWarn, refusePromise } from '../../core/callbacks.js';
 import type { MethodStatistics, RpcStatistics } from '../../rpc/index.js';
-import { MethodTotals } from './totals.js';
+import { MethodTotals } from './method-totals.js';
 
-/** What the statistics of a consumer have besides. */
-export interface ConsumerFigures {
+/** The part of the statistics that consumers have, and servers and clients do not. */
+interface ConsumerFigures {
   readonly attempts: number;
   readonly retries: number;
   readonly ejections: number;
+  /** Nodes by state. */
   readonly nodes: Readonly<Record<string, number>>;
 }
 
-/** An RpcServer, an RpcClient, a Provider, a Consumer, or what else counts as they do. */
+/** An RpcServer, an RpcClient, a Provider, a Consumer, or an object with the same statistics(). */
 export interface StatisticsSource {
   statistics(): RpcStatistics & Partial<ConsumerFigures>;
   /** Of a server: peers that were refused, by reason. */
   readonly refusals?: Readonly<Record<string, number>> | undefined;
 }
 
-/** Of which side of its calls: those that came, or those that were made. */
+/** `server`: calls received. `client`: calls made. */
 export type Side = 'server' | 'client';
 
-export class Source {
+/** The latest figures of one StatisticsSource. */
+export class MetricsSource {
   readonly name: string;
-  readonly #from: StatisticsSource;
+  readonly #source: StatisticsSource;
   readonly #limits: readonly number[];
+  /** `since` of the last statistics; another value means that they were reset. */
   #since: number | undefined;
   readonly #totals: Record<Side, Map<string, MethodTotals>> = {
     server: new Map(),
     client: new Map(),
   };
+  /** Open sessions. */
   sessions = 0;
-  /** Of the sessions that are open. */
+  /** Of the open sessions. */
   bytes = { read: 0, written: 0, queued: 0 };
   /** By reason; undefined unless the source is a server. */
   refusals: Readonly<Record<string, number>> | undefined;
   /** Undefined unless the source is a consumer. */
   consumer: ConsumerFigures | undefined;
 
-  /** `limits`: of the histogram's buckets, in ms. */
-  constructor(name: string, from: StatisticsSource, limits: readonly number[]) {
+  /** `limits`: upper limits of the buckets of the histogram, in milliseconds. */
+  constructor(name: string, source: StatisticsSource, limits: readonly number[]) {
     this.name = name;
-    this.#from = from;
+    this.#source = source;
     this.#limits = limits;
   }
 
-  /**
-   * A source that fails keeps its last figures; a warning tells why, and the other sources go on.
-   */
+  /** Reads the statistics. If that fails, the old figures stay and the process warns. */
   update(): void {
     notifyOrWarn(`statistics() of ${this.name}`, () => {
-      const statistics = this.#from.statistics();
+      const statistics = this.#source.statistics();
       refusePromise('BAD_OPTION', 'statistics()', statistics);
       this.#read(statistics);
-      this.refusals = this.#from.refusals;
+      this.refusals = this.#source.refusals;
     });
   }
 
@@ -68,7 +70,7 @@ export class Source {
     nodes = {},
   }: RpcStatistics & Partial<ConsumerFigures>): void {
     this.consumer = attempts === undefined ? undefined : { attempts, retries, ejections, nodes };
-    const reset = this.#since !== undefined && this.#since !== since;
+    const wasReset = this.#since !== undefined && this.#since !== since;
     this.#since = since;
     this.sessions = peers.length;
     const bytes = { read: 0, written: 0, queued: 0 };
@@ -78,20 +80,20 @@ export class Source {
       bytes.queued += queuedBytes;
     }
     this.bytes = bytes;
-    this.#take('server', served, reset);
-    this.#take('client', calls, reset);
+    this.#updateTotals('server', served, wasReset);
+    this.#updateTotals('client', calls, wasReset);
   }
 
-  #take(side: Side, list: readonly MethodStatistics[], reset: boolean): void {
+  #updateTotals(side: Side, methods: readonly MethodStatistics[], wasReset: boolean): void {
     const totals = this.#totals[side];
-    for (const method of list) {
+    for (const method of methods) {
       const key = JSON.stringify([method.service, method.version, method.method]);
       let total = totals.get(key);
       if (total === undefined) {
         total = new MethodTotals(this.#limits, method);
         totals.set(key, total);
       }
-      total.update(method, reset);
+      total.update(method, wasReset);
     }
   }
 

@@ -1,8 +1,12 @@
-/** What a provider tells others about where it is. */
+/** The address that a provider publishes, and the default id of its nodes. */
 import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
 import { afterEach, describe, expect, test } from 'vitest';
-import { advertisedAddress, defaultAddress, defaultId } from '../../src/micro/advertised.js';
+import {
+  advertisedAddress,
+  defaultAddress,
+  defaultId,
+} from '../../src/micro/advertised-address.js';
 import { consume, provide } from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
@@ -28,18 +32,23 @@ function machineWith(...addresses: string[]): void {
   syncBuiltinESMExports();
 }
 
-describe('an address of all interfaces', () => {
+describe('the advertised address of a listener at all interfaces', () => {
   test.each([
-    ['IPv4 first', ['2001:db8::7', '10.0.0.5'], '10.0.0.5', '10.0.0.5'],
-    ['IPv6 where there is nothing else', ['fe80::1', '2001:db8::7'], '127.0.0.1', '[2001:db8::7]'],
-    ['a link-local address of IPv4 last', ['169.254.7.7', '10.0.0.5'], '10.0.0.5', '10.0.0.5'],
+    ['is IPv4 rather than IPv6', ['2001:db8::7', '10.0.0.5'], '10.0.0.5', '10.0.0.5'],
+    ['is IPv6 if there is no other', ['fe80::1', '2001:db8::7'], '127.0.0.1', '[2001:db8::7]'],
     [
-      'IPv6 before a link-local address of IPv4',
+      'is not a link-local IPv4 address if there is another IPv4 address',
+      ['169.254.7.7', '10.0.0.5'],
+      '10.0.0.5',
+      '10.0.0.5',
+    ],
+    [
+      'is IPv6 rather than a link-local IPv4 address',
       ['169.254.7.7', '2001:db8::7'],
       '169.254.7.7',
       '[2001:db8::7]',
     ],
-    ['no address with a zone', ['fe80::1', 'FEB0::2'], '127.0.0.1', '127.0.0.1'],
+    ['is not an address with a zone', ['fe80::1', 'FEB0::2'], '127.0.0.1', '127.0.0.1'],
   ])('%s', (_, addresses, four, six) => {
     machineWith(...addresses);
     expect(advertisedAddress('tcp://0.0.0.0:80', undefined)).toBe(`tcp://${four}:80`);
@@ -47,7 +56,7 @@ describe('an address of all interfaces', () => {
       expect(advertisedAddress(all, undefined)).toBe(`tcp://${six}:80`);
   });
 
-  test('is one of IPv6 by default where the machine has no address of IPv4 for others', () => {
+  test('is IPv6 by default if the machine has no IPv4 address for others', () => {
     machineWith('2001:db8::7');
     expect(defaultAddress()).toBe('tcp://[::]:0');
     machineWith('10.0.0.5', '2001:db8::7');
@@ -67,7 +76,7 @@ test.each([
   ['ws://0.0.0.0:80/rpc', undefined, 'ws://10.0.0.5:80/rpc', '10.0.0.5:80%2Frpc'],
   ['unix:///run/a.sock', undefined, 'unix:///run/a.sock', `${os.hostname()}:%2Frun%2Fa.sock`],
   ['memory://name', undefined, 'memory://name', 'name'],
-])('%s with advertise %s is %s, and its id %s', (listening, advertise, address, id) => {
+])('%s with advertise %s becomes %s, with the id %s', (listening, advertise, address, id) => {
   machineWith('10.0.0.5');
   expect(advertisedAddress(listening, advertise)).toBe(address);
   expect(defaultId(address)).toBe(id);
@@ -77,7 +86,7 @@ test.each([
   ['unix:///run/a.sock', 'example.org'],
   ['tcp://127.0.0.1:80', 'example.org/path'],
   ['tcp://127.0.0.1:80', 'ws://example.org'],
-])('%s cannot be advertised as %s', (listening, advertise) => {
+])('throws BAD_OPTION for %s with advertise %s', (listening, advertise) => {
   expect(() => advertisedAddress(listening, advertise)).toThrow(
     expect.objectContaining({ code: 'BAD_OPTION' }),
   );
@@ -87,7 +96,7 @@ const Greeter = contract('Greeter', { hello: unary<void, string>() });
 const services = [implement(Greeter, { hello: () => 'hello' })];
 
 test.each(['ws://127.0.0.1:0/rpc', `unix:///tmp/getty-advertised-${process.pid}.sock`])(
-  'a provider at %s is found and called',
+  'a consumer finds and calls a provider at %s',
   async (address) => {
     await using registry = memory();
     await using provider = await provide({ registry, services, address });
@@ -97,7 +106,7 @@ test.each(['ws://127.0.0.1:0/rpc', `unix:///tmp/getty-advertised-${process.pid}.
   },
 );
 
-test('destroy() loses the calls under way and leaves the entries, which close() takes out', async () => {
+test('destroy() fails the calls under way and keeps the entries; close() removes them', async () => {
   await using registry = memory();
   const Slow = contract('Slow', { wait: unary<void, string>() });
   await using provider = await provide({
@@ -118,7 +127,7 @@ test('destroy() loses the calls under way and leaves the entries, which close() 
   await expect.poll(() => resolver.nodes().length).toBe(0);
 });
 
-test('reloadTls() of a provider is that of its server', async () => {
+test('reloadTls() of a provider reloads the TLS options of its server', async () => {
   await using registry = memory();
   await using secure = await provide({
     registry,

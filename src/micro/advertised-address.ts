@@ -1,24 +1,24 @@
-/** The address at which others reach a provider, and the default id of its entries. */
+/** The address at which consumers reach a provider, and the default id of its nodes. */
 import { hostname, networkInterfaces } from 'node:os';
 import { badOption } from '../core/options.js';
 import { redactUrl } from '../core/redact.js';
 import { type Address, ALL_SCHEMES, parseAddress } from '../transport/address.js';
 
 /** A host, or host:port. */
-const ADVERTISED = /^(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s:/[\]@?#]+)(:\d+)?$/;
-/** Up to the path: the scheme, the user information, the host, the port. */
-const PARTS = /^([a-z]+:\/\/)([^/?#]*@)?(\[[^\]]*\]|[^:/?#]*)(:\d+)?/;
+const HOST_AND_PORT = /^(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s:/[\]@?#]+)(:\d+)?$/;
+/** The parts of an address before its path: scheme, user information, host, port. */
+const AUTHORITY = /^([a-z]+:\/\/)([^/?#]*@)?(\[[^\]]*\]|[^:/?#]*)(:\d+)?/;
 
-/** How well an address of an interface serves other machines; 0 is best, undefined: not at all. */
-function rankOf(address: string, family: string): number | undefined {
+/** How well other machines can reach the address: 0 is best; undefined: not at all. */
+function reachabilityRank(address: string, family: string): number | undefined {
   if (family === 'IPv4') return address.startsWith('169.254.') ? 2 : 0;
-  // A link-local address of IPv6 needs a zone, which has a meaning on this machine alone.
+  // A link-local IPv6 address needs a zone, which has a meaning on this machine only.
   return /^fe[89ab]/i.test(address) ? undefined : 1;
 }
 
 /**
- * The address of this machine that others can best reach: IPv4 before IPv6, link-local ones last.
- * `canIPv6`: the listener takes IPv6.
+ * The address of this machine that others can best reach: IPv4 before IPv6, link-local addresses
+ * last, a loopback address if there is no other. `canIPv6`: the listener accepts IPv6.
  */
 function ownHost(canIPv6: boolean): string {
   let best: { readonly rank: number; readonly host: string } | undefined;
@@ -31,7 +31,7 @@ function ownHost(canIPv6: boolean): string {
         if (loopback === undefined || family === 'IPv4') loopback = host;
         continue;
       }
-      const rank = rankOf(address, family);
+      const rank = reachabilityRank(address, family);
       if (rank !== undefined && (best === undefined || rank < best.rank)) best = { rank, host };
     }
   }
@@ -39,20 +39,20 @@ function ownHost(canIPv6: boolean): string {
 }
 
 /**
- * Where a provider listens by default: a free port of all interfaces, those of IPv6 where the
- * machine has no address of IPv4 for others.
+ * Where a provider listens by default: at a free port of all interfaces; of the IPv6 interfaces if
+ * other machines can reach this one by IPv6 only.
  */
 export function defaultAddress(): string {
   return ownHost(true).startsWith('[') ? 'tcp://[::]:0' : 'tcp://0.0.0.0:0';
 }
 
-function parse(listening: string): Address {
-  return parseAddress(listening, ALL_SCHEMES);
+function parse(address: string): Address {
+  return parseAddress(address, ALL_SCHEMES);
 }
 
 /**
- * The address for others: `listening` with the host, or host and port, of `advertise`. Its path
- * stays. Throws BAD_OPTION.
+ * The address for consumers: that of the listener, with the host, or host and port, of `advertise`.
+ * The path stays. Throws BAD_OPTION.
  */
 export function advertisedAddress(listening: string, advertise: string | undefined): string {
   const { scheme, host } = parse(listening);
@@ -60,31 +60,32 @@ export function advertisedAddress(listening: string, advertise: string | undefin
   if (advertise !== undefined) {
     if (!hasHost)
       throw badOption('advertise', redactUrl(advertise), `nothing: ${scheme}:// has no host`);
-    const [, given, port] = ADVERTISED.exec(advertise) ?? [];
-    if (given === undefined)
+    const [, givenHost, givenPort] = HOST_AND_PORT.exec(advertise) ?? [];
+    if (givenHost === undefined)
       throw badOption('advertise', redactUrl(advertise), 'a host, or host:port');
     return listening.replace(
-      PARTS,
-      (_, start, user = '', _host, own = '') => `${start}${user}${given}${port ?? own}`,
+      AUTHORITY,
+      (_, scheme, user = '', _host, port = '') =>
+        `${scheme}${user}${givenHost}${givenPort ?? port}`,
     );
   }
-  const everywhere = hasHost && (host === '' || host === '0.0.0.0' || host === '::');
-  if (!everywhere) return listening;
+  const isAllInterfaces = hasHost && (host === '' || host === '0.0.0.0' || host === '::');
+  if (!isAllInterfaces) return listening;
   return listening.replace(
-    PARTS,
-    (_, start, user = '', _host, port = '') =>
-      `${start}${user}${ownHost(host !== '0.0.0.0')}${port}`,
+    AUTHORITY,
+    (_, scheme, user = '', _host, port = '') =>
+      `${scheme}${user}${ownHost(host !== '0.0.0.0')}${port}`,
   );
 }
 
 /**
- * `host:port` and the path of an address, as it can stand in the path of an entry; of a Unix socket
- * the machine's name and the path.
+ * The `host:port` of an address and its path, percent-encoded: the id must not contain a slash. For
+ * a Unix socket the name of this machine and the path.
  */
 export function defaultId(advertised: string): string {
   const { scheme, path } = parse(advertised);
   if (scheme === 'unix') return `${hostname()}:${encodeURIComponent(path)}`;
-  const [start = ''] = PARTS.exec(advertised) ?? [];
-  const hostAndPort = start.replace(/^[a-z]+:\/\//, '').replace(/^.*@/, '');
+  const [authority = ''] = AUTHORITY.exec(advertised) ?? [];
+  const hostAndPort = authority.replace(/^[a-z]+:\/\//, '').replace(/^.*@/, '');
   return path.length > 1 ? `${hostAndPort}${encodeURIComponent(path)}` : hostAndPort;
 }

@@ -1,9 +1,9 @@
-/** The server's side of the echo. */
+/** The server side of the echo. */
 import type { EventListener } from 'getty-ts';
-import { COMMAND, type EchoPackage } from './codec.js';
+import { COMMAND, type EchoMessage } from './codec.js';
 
-/** Heartbeats are answered with "pong", everything else with itself. */
-export const answering: EventListener<EchoPackage> = {
+/** Answers a heartbeat with "pong", and any other message with itself. */
+export const echoListener: EventListener<EchoMessage> = {
   onMessage(session, message) {
     session.write(message.command === COMMAND.heartbeat ? { ...message, text: 'pong' } : message);
   },

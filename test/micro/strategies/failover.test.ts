@@ -1,10 +1,10 @@
-/** Strategies: when a call is tried again, and when not. */
+/** failfast() and failover(): when a call is retried. */
 import { describe, expect, it } from 'vitest';
 import {
   type FailoverOptions,
   failfast,
   failover,
-} from '../../../src/micro/strategies/strategies.js';
+} from '../../../src/micro/strategies/failover.js';
 import type { Attempt, ServiceNode } from '../../../src/micro/types.js';
 import { type RpcCode, RpcError } from '../../../src/rpc/errors.js';
 import type { Call, Method } from '../../../src/rpc/types.js';
@@ -36,8 +36,8 @@ function call({
 const failure = (code: RpcCode, unsent = false): RpcError => new RpcError(code, code, { unsent });
 
 /**
- * Attempts that end as they are told, one after the other, each on a node of its own; they note the
- * calls.
+ * Attempts with the given outcomes, one after another, each at another node. `calls` and `tried`
+ * are the calls and nodes of these attempts.
  */
 function attempts(...outcomes: (Error | string | (() => void))[]): {
   attempt: Attempt;
@@ -61,7 +61,7 @@ function attempts(...outcomes: (Error | string | (() => void))[]): {
 const lost = failure('UNAVAILABLE');
 
 describe('failfast', () => {
-  it('tries once', async () => {
+  it('makes one attempt', async () => {
     const { attempt, calls } = attempts(lost, 'too late');
     await expect(failfast()(attempt)(call())).rejects.toBe(lost);
     expect(calls).toHaveLength(1);
@@ -81,16 +81,19 @@ describe('failover', () => {
     [false, true, false, 'INTERNAL'],
     [false, true, false, 'UNKNOWN'],
     [false, true, false, 'INVALID_ARGUMENT'],
-  ])('again: %s, when idempotent %s, unsent %s, %s', async (again, idempotent, unsent, code) => {
-    const error = failure(code, unsent);
-    const { attempt, calls } = attempts(error, 'done');
-    const result = failover()(attempt)(call({ idempotent }));
-    if (again) expect(await result).toBe('done');
-    else await expect(result).rejects.toBe(error);
-    expect(calls).toHaveLength(again ? 2 : 1);
-  });
+  ])(
+    'retries: %s, when the method is idempotent: %s, unsent: %s, code: %s',
+    async (again, idempotent, unsent, code) => {
+      const error = failure(code, unsent);
+      const { attempt, calls } = attempts(error, 'done');
+      const result = failover()(attempt)(call({ idempotent }));
+      if (again) expect(await result).toBe('done');
+      else await expect(result).rejects.toBe(error);
+      expect(calls).toHaveLength(again ? 2 : 1);
+    },
+  );
 
-  it('is about nothing but RpcErrors', async () => {
+  it('does not retry after an error that is not an RpcError', async () => {
     for (const thrown of [
       null,
       'UNAVAILABLE',
@@ -109,7 +112,7 @@ describe('failover', () => {
   });
 
   it.each([1, 2, 3, 5])(
-    'makes at most %i attempts, each on another node, and answers with the last error',
+    'makes at most %i attempts, each at another node, and rejects with the last error',
     async (most) => {
       const errors = NODES.map(() => failure('UNAVAILABLE', true));
       const { attempt, tried } = attempts(...errors);
@@ -118,7 +121,7 @@ describe('failover', () => {
     },
   );
 
-  it('tells the hook of each error that another attempt follows, and of no other', async () => {
+  it('calls onRetry with each error that another attempt follows, and with no other', async () => {
     const told: unknown[] = [];
     const onRetry: FailoverOptions['onRetry'] = (error) => told.push(error);
     const [first, second, third] = [
@@ -132,7 +135,7 @@ describe('failover', () => {
     expect(told).toEqual([first, second]);
   });
 
-  it('not after the caller aborted', async () => {
+  it('does not retry after the caller aborted', async () => {
     const abort = new AbortController();
     const { calls } = attempts();
     const attempt: Attempt = async (made, tried) => {
@@ -147,7 +150,7 @@ describe('failover', () => {
     expect(calls).toHaveLength(1);
   });
 
-  it("all attempts share the call's timeout", async () => {
+  it("shares the call's timeout among all attempts", async () => {
     const { attempt, calls } = attempts(lost, 'done');
     await failover()(attempt)(call({ timeout: 1000 }));
     expect(calls).toHaveLength(2);
@@ -159,7 +162,7 @@ describe('failover', () => {
     });
   });
 
-  it('when no node is left, the error is that of the last one tried', async () => {
+  it('rejects with the error of the last attempt when no node is left', async () => {
     const none = failure('UNAVAILABLE', true);
     const attempt: Attempt = async (_, tried) => {
       if (tried.size > 0) throw none;
@@ -170,7 +173,7 @@ describe('failover', () => {
     await expect(failover()(() => Promise.reject(none))(call())).rejects.toBe(none);
   });
 
-  it('a bad day does not become a storm: without budget the first error is the last', async () => {
+  it('does not retry without budget, unless the call was not sent to a reachable node', async () => {
     const { attempt, calls } = attempts(lost, lost, lost);
     await expect(failover({ budget: { ratio: 0, perSecond: 0 } })(attempt)(call())).rejects.toBe(
       lost,
@@ -180,13 +183,13 @@ describe('failover', () => {
     expect(await failover({ budget: { ratio: 0, perSecond: 0 } })(free.attempt)(call())).toBe(
       'done',
     );
-    const turnedAway = attempts(failure('RESOURCE_EXHAUSTED', true), 'too much');
+    const refused = attempts(failure('RESOURCE_EXHAUSTED', true), 'too much');
     await expect(
-      failover({ budget: { ratio: 0, perSecond: 0 } })(turnedAway.attempt)(call()),
+      failover({ budget: { ratio: 0, perSecond: 0 } })(refused.attempt)(call()),
     ).rejects.toThrow();
   });
 
-  it('each consumer has a budget of its own', async () => {
+  it('gives each consumer a budget of its own', async () => {
     const strategy = failover({ budget: { ratio: 1, perSecond: 0 } });
     for (let consumer = 0; consumer < 3; consumer++)
       expect(await strategy(attempts(lost, 'done').attempt)(call())).toBe('done');

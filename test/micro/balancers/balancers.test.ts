@@ -8,15 +8,15 @@ import {
   random,
   roundRobin,
   weighted,
-} from '../../src/micro/balancers/index.js';
-import type { Balancer, NodeLoad, Picker, ServiceNode } from '../../src/micro/types.js';
-import type { Call } from '../../src/rpc/types.js';
-import { node } from '../fixtures/registries.js';
+} from '../../../src/micro/balancers/index.js';
+import type { Balancer, NodeLoad, Picker, ServiceNode } from '../../../src/micro/types.js';
+import type { Call } from '../../../src/rpc/types.js';
+import { node } from '../../fixtures/registries.js';
 
 const CALL = {} as Call;
-/** Nobody has anything to do. */
+/** The load of a node without calls. */
 const idle = (): NodeLoad => ({ inFlight: 0, latency: 0, failureRate: 0 });
-/** Loads by id; idle where none is given. */
+/** Loads by id; idle for the other nodes. */
 const loads =
   (given: Readonly<Record<string, Partial<NodeLoad>>>) =>
   ({ id }: ServiceNode): NodeLoad => ({ ...idle(), ...given[id] });
@@ -51,31 +51,31 @@ describe('random', () => {
     const picks = 100_000;
     const nodes = some(...Array.from({ length: size }, (_, i) => `n${i}`));
     const deviation = Math.sqrt(picks * (1 / size) * (1 - 1 / size));
-    // With a hundred nodes some would be beyond three by right: no more than a few are.
+    // With a hundred nodes, a few counts beyond three deviations are likely.
     const beyond = counts(random({ random: seeded(1) })(), nodes, picks).filter(
       (count) => Math.abs(count - picks / size) > 3 * deviation,
     );
     expect(beyond.length).toBeLessThanOrEqual(size / 50);
   });
 
-  it('stays in the list whatever the numbers', () => {
+  it('picks a node of the list for every random number', () => {
     for (const number of [0, 0.999999999999, 1])
       expect(random({ random: () => number })()(some('a', 'b'), CALL, idle)).toBeDefined();
   });
 });
 
 describe('roundRobin', () => {
-  it('is exact', () => {
+  it('picks each node equally often, in the order of the list', () => {
     const nodes = some('a', 'b', 'c');
     expect(counts(roundRobin()(), nodes, 3000)).toEqual([1000, 1000, 1000]);
     expect(pickIds(roundRobin({ random: () => 0 })(), nodes, 7)).toBe('abcabca');
   });
 
-  it('begins anywhere', () => {
+  it('begins with a random node', () => {
     expect(pickIds(roundRobin({ random: () => 0.5 })(), some('a', 'b', 'c'), 3)).toBe('bca');
   });
 
-  it('each picker has its own state', () => {
+  it('keeps a state for each picker', () => {
     const balancer = roundRobin({ random: () => 0 });
     const [one, other] = [balancer(), balancer()];
     expect(pickIds(one, some('a', 'b'), 1) + pickIds(other, some('a', 'b'), 1)).toBe('aa');
@@ -83,18 +83,18 @@ describe('roundRobin', () => {
 
   it.each([
     ['a node is removed before its turn', 'ab', 'abd', 'dab'],
-    ['the last picked is removed', 'ab', 'acd', 'cda'],
-    ['nodes are added before and behind', 'ab', 'Aabcx', 'cxAab'],
-    ['only one is left', 'ab', 'a', 'aaa'],
-    ['all are new and before', 'ab', 'AB', 'ABA'],
-    ['all are new and behind', 'ab', 'yz', 'yzy'],
-  ])('goes on where it was when %s', (_, begin, list, expected) => {
+    ['the last picked node is removed', 'ab', 'acd', 'cda'],
+    ['nodes are added before and after it', 'ab', 'Aabcx', 'cxAab'],
+    ['one node is left', 'ab', 'a', 'aaa'],
+    ['all nodes are new and before it', 'ab', 'AB', 'ABA'],
+    ['all nodes are new and after it', 'ab', 'yz', 'yzy'],
+  ])('continues after the last picked node when %s', (_, begin, list, expected) => {
     const picker = roundRobin({ random: () => 0 })();
     pickIds(picker, some('a', 'b', 'c', 'd'), begin.length);
     expect(pickIds(picker, some(...list), expected.length)).toBe(expected);
   });
 
-  it('a list that changes with every pick skews nothing: nobody is picked twice before all who stay were picked', () => {
+  it('picks no node twice before all nodes that stay, when the list changes with each pick', () => {
     fc.assert(
       fc.property(
         fc.infiniteStream(fc.subarray(['v', 'w', 'x', 'y', 'z'])),
@@ -107,14 +107,14 @@ describe('roundRobin', () => {
             picked.push(picker(some(...[...stay, ...extra].sort()), CALL, idle).id);
             if (picked.length === 60) break;
           }
-          const steady = picked.filter((id) => stay.includes(id));
-          for (let i = 3; i < steady.length; i++) expect(steady[i]).toBe(steady[i - 3]);
+          const stayed = picked.filter((id) => stay.includes(id));
+          for (let i = 3; i < stayed.length; i++) expect(stayed[i]).toBe(stayed[i - 3]);
         },
       ),
     );
   });
 
-  it('a second try on a shorter list moves on, and the failed node keeps its place', () => {
+  it('continues after a retry on a shorter list, and keeps the place of the failed node', () => {
     const picker = roundRobin({ random: () => 0 })();
     const all = some('a', 'b', 'c');
     const failing = (): string => {
@@ -131,7 +131,7 @@ describe('weighted', () => {
       node(`n${i}`, { metadata: weight === undefined ? {} : { 'getty-weight': weight } }),
     );
 
-  it('is within 3 standard deviations of the weights; a node that says none has 100', () => {
+  it('is within 3 standard deviations of the weights; a node without a weight has 100', () => {
     const picks = 100_000;
     const nodes = withWeights('50', '100', undefined, '250', '0');
     const found = counts(weighted({ random: seeded(3) })(), nodes, picks);
@@ -143,7 +143,7 @@ describe('weighted', () => {
   });
 
   it.each(['', '-1', '1e3', '0x10', '1.5', '1000001', '99999999999999999999', ' 5', 'NaN'])(
-    '%j counts as 100',
+    'counts the weight %j as 100',
     (weight) => {
       const found = counts(weighted({ random: seeded(4) })(), withWeights(weight, '300'), 10_000);
       expect(Math.abs((found[0] as number) - 2500)).toBeLessThan(
@@ -152,7 +152,7 @@ describe('weighted', () => {
     },
   );
 
-  it('is even when nobody has a weight above 0', () => {
+  it('is even when all weights are 0', () => {
     expect(
       counts(weighted({ random: seeded(5) })(), withWeights('0', '0'), 1000).every(
         (count) => count > 400,
@@ -160,7 +160,7 @@ describe('weighted', () => {
     ).toBe(true);
   });
 
-  it('follows a list whose weights change, and stays in it whatever the numbers', () => {
+  it('follows a list whose weights change, and picks a node for every random number', () => {
     const picker = weighted({ random: () => 0.999999999999 })();
     expect(picker(withWeights('1', '0'), CALL, idle).id).toBe('n0');
     expect(picker(withWeights('0', '1'), CALL, idle).id).toBe('n1');
@@ -169,7 +169,7 @@ describe('weighted', () => {
 });
 
 describe('leastActive', () => {
-  it('picks the node with the fewest calls under way, and any of several', () => {
+  it('picks any of the nodes with the fewest calls under way', () => {
     const picker = leastActive({ random: seeded(6) })();
     const nodes = some('a', 'b', 'c', 'd');
     const load = loads({
@@ -182,7 +182,7 @@ describe('leastActive', () => {
     expect([...ids].sort()).toEqual(['b', 'd']);
   });
 
-  it('spreads calls that stay under way evenly', () => {
+  it('spreads calls that do not end evenly', () => {
     const picker = leastActive({ random: seeded(7) })();
     const nodes = some('a', 'b', 'c');
     const busy: Record<string, { inFlight: number }> = {
@@ -213,109 +213,50 @@ describe('p2cEwma', () => {
   };
 
   it.each<[string, Record<string, Partial<NodeLoad>>]>([
-    ['answers quicker', { a: { latency: 2 }, b: { latency: 1 } }],
-    ['has less to do', { a: { latency: 1, inFlight: 2 }, b: { latency: 1, inFlight: 1 } }],
+    ['answers faster', { a: { latency: 2 }, b: { latency: 1 } }],
     [
-      'is slow and idle rather than quick and very busy',
+      'has fewer calls under way',
+      { a: { latency: 1, inFlight: 2 }, b: { latency: 1, inFlight: 1 } },
+    ],
+    [
+      'is slow and idle rather than fast and very busy',
       { a: { latency: 1, inFlight: 9 }, b: { latency: 5 } },
     ],
     ['is new and idle', { a: { latency: 1 }, b: {} }],
     [
-      'does not fail, though the other answers quicker',
+      'does not fail, although the other answers faster',
       { a: { latency: 0.1, failureRate: 0.5 }, b: { latency: 20, inFlight: 4 } },
     ],
     [
-      'does not fail, though the other has never answered',
+      'does not fail, although the other has no latency yet',
       { a: { failureRate: 0.05 }, b: { latency: 20 } },
     ],
     [
-      'is known, when the new one has a call already',
+      'has answered before, when the other has its first call under way',
       { a: { inFlight: 1 }, b: { latency: 50, inFlight: 20 } },
     ],
-  ])('of two, picks the one that %s', (_, given) => {
+  ])('picks of two nodes the one that %s', (_, given) => {
     expect([...pickedBy(loads(given))]).toEqual(['b']);
   });
 
-  it('never compares a node with itself: the worst of all is never picked', () => {
+  it('compares two different nodes, so it never picks the worst one', () => {
     const load = loads({ a: { latency: 1 }, b: { latency: 2 }, c: { latency: 3 } });
     expect([...pickedBy(load, some('a', 'b', 'c'))].sort()).toEqual(['a', 'b']);
   });
 
-  it('with one node there is no choice', () => {
+  it('picks the only node', () => {
     expect([...pickedBy(idle, some('a'))]).toEqual(['a']);
   });
 
-  it('is even over nodes that are alike', () => {
+  it('is even over equal nodes', () => {
     const found = counts(p2cEwma({ random: seeded(9) })(), some('a', 'b', 'c', 'd'), 40_000);
     for (const count of found)
       expect(Math.abs(count - 10_000)).toBeLessThan(3 * Math.sqrt(40_000 * 0.25 * 0.75));
   });
 });
 
-describe('consistentHash', () => {
-  const byKey = (): Picker => consistentHash((call) => call.input as string)();
-  const KEYS = Array.from({ length: 10_000 }, (_, i) => ({ input: `customer-${i}` }) as Call);
-  const places = (picker: Picker, nodes: readonly ServiceNode[]): string[] =>
-    KEYS.map((call) => picker(nodes, call, idle).id);
-  const moved = (before: string[], after: string[]): number =>
-    before.filter((id, i) => id !== after[i]).length / before.length;
-
-  it.each([3, 10, 50])(
-    'moves at most 1.5/n keys when one of %i nodes goes, only its own, and as many when it comes back',
-    (size) => {
-      const nodes = many(size);
-      const picker = byKey();
-      const before = places(picker, nodes);
-      for (const gone of [0, size >> 1, size - 1]) {
-        const after = places(
-          picker,
-          nodes.filter((_, i) => i !== gone),
-        );
-        expect(moved(before, after)).toBeLessThanOrEqual(1.5 / size);
-        expect(before.every((id, i) => id === after[i] || id === nodes[gone]?.id)).toBe(true);
-        expect(places(picker, nodes)).toEqual(before);
-      }
-    },
-  );
-
-  it('is the same in every consumer, whatever it has seen before', () => {
-    const nodes = many(10);
-    const travelled = byKey();
-    for (const size of [1, 3, 40, 7]) places(travelled, many(size));
-    expect(places(travelled, nodes)).toEqual(places(byKey(), nodes));
-    // Few of many, found on the ring of the many or on one of their own.
-    const subset = nodes.filter((_, i) => i % 2 === 0);
-    expect(places(travelled, subset)).toEqual(places(byKey(), subset));
-  });
-
-  it('spreads the keys: no node of ten has more than one and a half shares, none less than a half', () => {
-    const found = new Map<string, number>();
-    for (const id of places(byKey(), many(10))) found.set(id, (found.get(id) ?? 0) + 1);
-    expect(found.size).toBe(10);
-    for (const count of found.values()) expect(Math.abs(count - 1000)).toBeLessThan(500);
-  });
-
-  it('answers the node as the list has it now', () => {
-    const picker = byKey();
-    const call = { input: 'x' } as Call;
-    picker(many(3), call, idle);
-    const changed = many(3).map((each) => ({ ...each, metadata: { new: 'yes' } }));
-    expect(picker(changed, call, idle).metadata).toEqual({ new: 'yes' });
-  });
-
-  it('says so when the key is no string', () => {
-    const picker = consistentHash(() => 5 as never)();
-    expect(() => picker(many(2), CALL, idle)).toThrowError(
-      expect.objectContaining({ code: 'INTERNAL', unsent: true }),
-    );
-    expect(() => consistentHash('id' as never)).toThrowError(
-      expect.objectContaining({ code: 'BAD_OPTION' }),
-    );
-  });
-});
-
 describe('the work of a pick', () => {
-  /** What a picker reads of a list and asks of loads, in so many picks. */
+  /** How often a picker reads from the list and asks for a load, in `picks` picks. */
   function work(balancer: Balancer, size: number, picks = 1000): number {
     let count = 0;
     const nodes = new Proxy(many(size), {
@@ -329,7 +270,7 @@ describe('the work of a pick', () => {
       count++;
       return { inFlight: 1, latency: 1 + Number(id.slice(1)), failureRate: 0 };
     };
-    // What it does once for each list does not count.
+    // Work that is done once for each list does not count.
     picker(nodes, { input: 'first' } as Call, load);
     count = 0;
     for (let i = 0; i < picks; i++) picker(nodes, { input: `${i}` } as Call, load);
@@ -342,12 +283,12 @@ describe('the work of a pick', () => {
     ['weighted', weighted()],
     ['p2cEwma', p2cEwma()],
     ['consistentHash', consistentHash((call) => call.input as string)],
-  ])('of %s at 1,000 nodes is at most 1.5 times that at 10', (_, balancer) => {
+  ])('of %s with 1,000 nodes is at most 1.5 times that with 10', (_, balancer) => {
     const few = work(balancer, 10);
     expect(work(balancer, 1000)).toBeLessThanOrEqual(1.5 * few);
   });
 
-  it('is counted: one that looks at all nodes would be seen', () => {
+  it('is detected when a picker reads all nodes', () => {
     const slow: Balancer = () => (nodes) =>
       nodes.reduce((best, each) => (each.id > best.id ? each : best));
     expect(work(slow, 1000, 10)).toBeGreaterThan(50 * work(slow, 10, 10));
@@ -355,7 +296,7 @@ describe('the work of a pick', () => {
 });
 
 describe('a self-defined balancer', () => {
-  it('is a function over nodes and call', () => {
+  it('is a function of the nodes and the call', () => {
     const byMeta: Balancer = () => (nodes) =>
       nodes.find(
         ({ metadata }) => JSON.parse(metadata['getty-micro-meta-key'] ?? '{}').group_id === 2,

@@ -1,0 +1,106 @@
+/** The counts of one method since it was first seen, over all calls of resetStatistics(). */
+import type { MethodStatistics } from '../../rpc/index.js';
+
+/** The code of calls without an error. */
+const OK = 'OK';
+
+type Counts = ReadonlyMap<string, number>;
+
+/**
+ * A counter of Prometheus must not decrease, so the counts before a reset are added to those after
+ * it.
+ */
+export class MethodTotals {
+  readonly #limits: readonly number[];
+  #latest: MethodStatistics;
+  /** The counts of `#latest`, by key. */
+  #latestCounts: Counts = new Map();
+  /** The sums of the counts before each reset. */
+  readonly #countsBeforeReset = new Map<string, number>();
+
+  /** `limits`: upper limits of the buckets of the histogram, in milliseconds, ascending. */
+  constructor(limits: readonly number[], first: MethodStatistics) {
+    this.#limits = limits;
+    this.#latest = first;
+  }
+
+  /** `wasReset`: the statistics were reset after the last update. */
+  update(latest: MethodStatistics, wasReset: boolean): void {
+    if (wasReset)
+      for (const [key, count] of this.#latestCounts)
+        this.#countsBeforeReset.set(key, (this.#countsBeforeReset.get(key) ?? 0) + count);
+    this.#latest = latest;
+    this.#latestCounts = this.#countsOf(latest);
+  }
+
+  #countsOf({
+    started,
+    succeeded,
+    failed,
+    bytesSent,
+    bytesReceived,
+    latency,
+  }: MethodStatistics): Counts {
+    const counts = new Map([
+      ['started', started],
+      ['sent', bytesSent],
+      ['received', bytesReceived],
+      ['latency count', latency.count],
+      ['latency sum', latency.sum],
+    ]);
+    counts.set(`code ${OK}`, succeeded);
+    for (const [code, count] of Object.entries(failed)) counts.set(`code ${code}`, count);
+    latency.cumulative(this.#limits).forEach((count, bucket) => {
+      counts.set(`bucket ${bucket}`, count);
+    });
+    return counts;
+  }
+
+  #total(key: string): number {
+    return (this.#countsBeforeReset.get(key) ?? 0) + (this.#latestCounts.get(key) ?? 0);
+  }
+
+  get method(): Pick<MethodStatistics, 'service' | 'version' | 'method'> {
+    return this.#latest;
+  }
+
+  get inFlight(): number {
+    return this.#latest.inFlight;
+  }
+
+  get started(): number {
+    return this.#total('started');
+  }
+
+  get bytesSent(): number {
+    return this.#total('sent');
+  }
+
+  get bytesReceived(): number {
+    return this.#total('received');
+  }
+
+  /** By code, OK included. */
+  get completed(): [code: string, count: number][] {
+    const keys = new Set(
+      [...this.#countsBeforeReset.keys(), ...this.#latestCounts.keys()].filter((key) =>
+        key.startsWith('code '),
+      ),
+    );
+    return [...keys].map((key) => [key.slice('code '.length), this.#total(key)]);
+  }
+
+  get latencyCount(): number {
+    return this.#total('latency count');
+  }
+
+  /** Milliseconds. */
+  get latencySum(): number {
+    return this.#total('latency sum');
+  }
+
+  /** For each limit the number of latencies that do not exceed it. */
+  get buckets(): number[] {
+    return this.#limits.map((_, bucket) => this.#total(`bucket ${bucket}`));
+  }
+}

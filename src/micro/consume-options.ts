@@ -1,0 +1,131 @@
+/** The options of consume(). */
+import { refusePromise } from '../core/callbacks.js';
+import { type Logger, SILENT } from '../core/logger.js';
+import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
+import { LONGEST_TIMER } from '../core/timers.js';
+import { type Interceptor, RPC_DEFAULTS, type RpcClientOptions } from '../rpc/index.js';
+import { checkRpcClientNames, RPC_CLIENT_NAMES } from '../rpc/option-names.js';
+import { roundRobin } from './balancers/index.js';
+import { type EjectionOptions, resolveEjection } from './nodes/node-health.js';
+import type { PoolSettings } from './nodes/node-pool.js';
+import { failover } from './strategies/failover.js';
+import type { Balancer, Picker, Registry, Strategy } from './types.js';
+
+/**
+ * Options of consume(). The rpc options are those of the connection to each node. An interceptor
+ * runs once for each call, before its attempts.
+ */
+export interface ConsumeOptions
+  extends Omit<RpcClientOptions, 'signal' | 'onReady' | 'onResponsive'> {
+  /** Where the nodes are found. The consumer does not dispose it. */
+  registry: Registry;
+  /** The group of the providers that are called. Default: any group. */
+  group?: string | undefined;
+  /** Picks the node of each attempt. Default: roundRobin(). */
+  balancer?: Balancer | undefined;
+  /** Decides about further attempts when one fails or is slow. Default: failover(). */
+  strategy?: Strategy | undefined;
+  /**
+   * When nodes whose calls fail receive no calls, and for how long; false: never. Default: for 1 s
+   * after 5 failed calls in a row, see EjectionOptions.
+   */
+  ejection?: EjectionOptions | false | undefined;
+  /**
+   * Milliseconds in which a new node reaches its full share of the calls, from a twentieth of it.
+   * Default: 0, the full share at once.
+   */
+  slowStart?: number | undefined;
+  /**
+   * Milliseconds without a call after which the connections to a node are closed; it may take a
+   * quarter longer. The next call dials again. 0: never. Default: 600,000, or 0 with `services`,
+   * which a provider may call at any time.
+   */
+  idleTimeout?: number | undefined;
+}
+
+const {
+  signal: _signal,
+  onReady: _onReady,
+  onResponsive: _onResponsive,
+  ...CONNECTION_NAMES
+} = RPC_CLIENT_NAMES;
+const NAMES = {
+  registry: true,
+  group: true,
+  balancer: true,
+  strategy: true,
+  ejection: true,
+  slowStart: true,
+  idleTimeout: true,
+} satisfies NamesOf<Omit<ConsumeOptions, keyof typeof CONNECTION_NAMES>>;
+
+/** Defaults of ConsumeOptions, in milliseconds. */
+export const CONSUME_DEFAULTS = {
+  slowStart: 0,
+  idleTimeout: 600_000,
+} satisfies Partial<ConsumeOptions>;
+
+/** The options of a consumer, checked and with defaults. */
+export interface ConsumerSettings {
+  readonly registry: Registry;
+  readonly group: string | undefined;
+  readonly balancer: Balancer;
+  readonly strategy: Strategy;
+  readonly interceptors: readonly Interceptor[];
+  readonly logger: Logger;
+  /** Milliseconds: the default timeout of a call. */
+  readonly timeout: number;
+  /** Milliseconds. */
+  readonly idleTimeout: number;
+  readonly pool: PoolSettings;
+  /** For the connection to each node. It has no interceptors: they run in the consumer. */
+  readonly connection: RpcClientOptions;
+}
+
+/** Throws BAD_OPTION. */
+export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings {
+  checkRpcClientNames(options, 'consume()', NAMES, CONNECTION_NAMES);
+  const {
+    registry,
+    group,
+    balancer = roundRobin(),
+    strategy = failover(),
+    interceptors = [],
+    logger = SILENT,
+    timeout = RPC_DEFAULTS.timeout,
+    services = [],
+  } = options;
+  if (typeof registry?.watch !== 'function') throw badOption('registry', registry, 'a Registry');
+  if (typeof balancer !== 'function') throw badBalancer(balancer);
+  if (typeof strategy !== 'function')
+    throw badOption('strategy', strategy, 'what failover() or failfast() returns');
+  const { slowStart, idleTimeout } = withDefaults(CONSUME_DEFAULTS, options, {
+    slowStart: [0, LONGEST_TIMER],
+    idleTimeout: [0, LONGEST_TIMER],
+  });
+  return {
+    registry,
+    group,
+    balancer,
+    strategy,
+    interceptors,
+    logger,
+    timeout,
+    // A provider may call the offered services at any time.
+    idleTimeout: services.length > 0 ? (options.idleTimeout ?? 0) : idleTimeout,
+    pool: { slowStart, ejection: resolveEjection(options.ejection) },
+    connection: { ...pickNames(options, CONNECTION_NAMES), interceptors: [] },
+  };
+}
+
+/** Throws what `balancer` throws, and BAD_OPTION when it returns no function. */
+export function makePicker(balancer: Balancer): Picker {
+  const picker = balancer();
+  if (typeof picker === 'function') return picker;
+  refusePromise('BAD_OPTION', 'the balancer', picker);
+  throw badBalancer(picker);
+}
+
+function badBalancer(given: unknown): Error {
+  return badOption('balancer', given, 'a function that returns a picker, as roundRobin() is');
+}

@@ -1,0 +1,149 @@
+/**
+ * ATTRIBUTES, the part of an entry's path that says what a node offers, in the form that Go's
+ * registries use: `key=value` pairs, query-escaped twice.
+ */
+import { gettyError, messageOf } from '../core/errors.js';
+import { badOption, checkNames, type NamesOf } from '../core/options.js';
+import type { CodecName } from '../rpc/types.js';
+import type { ServiceNode, ServiceQuery } from './types.js';
+
+export type Role = 'SRT_Provider' | 'SRT_Consumer';
+
+/** Parsed ATTRIBUTES; '' stands for a missing pair. */
+export interface Attributes {
+  readonly group: string;
+  readonly protocol: string;
+  readonly role: Role;
+  readonly service: string;
+  readonly version: string;
+}
+
+const QUERY_NAMES = {
+  service: true,
+  group: true,
+  version: true,
+  protocol: true,
+} satisfies NamesOf<ServiceQuery>;
+const CODECS: readonly string[] = ['json', 'protobuf'] satisfies CodecName[];
+/** In the order of the path. */
+const KEYS = ['group', 'protocol', 'role', 'service', 'version'] as const;
+// Control characters, halves of a surrogate pair, and the ranges that ZooKeeper rejects in a path.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it must match them
+const UNSAFE = /[\u0000-\u001f\u007f-\u009f\ud800-\udfff\ue000-\uf8ff\ufff0-\uffff]/u;
+
+/** Whether the text can be part of a path in every registry. */
+export function isSafe(text: string): boolean {
+  return !UNSAFE.test(text);
+}
+
+export function isCodec(name: string): name is CodecName {
+  return CODECS.includes(name);
+}
+
+/** Go's url.QueryEscape: letters, digits and `-_.~` stay, and a space becomes a plus. */
+function queryEscape(text: string): string {
+  const hex = (char: string): string => `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
+  return encodeURIComponent(text)
+    .replace(/[!'()*]/g, hex)
+    .replaceAll('%20', '+');
+}
+
+/** Go's url.QueryUnescape. Throws a URIError. */
+function queryUnescape(text: string): string {
+  return decodeURIComponent(text.replaceAll('+', '%20'));
+}
+
+/**
+ * ATTRIBUTES of the entry of a node; for a query with all fields, those of the entries that match
+ * it. Throws BAD_OPTION.
+ */
+export function attributesOf(of: ServiceNode | ServiceQuery): string {
+  checkAttribute('service', of.service);
+  if (of.service === '') throw badOption('service', '', 'the name of a service');
+  checkAttribute('group', of.group ?? '');
+  checkAttribute('version', of.version ?? '');
+  if (of.protocol !== undefined && !isCodec(of.protocol))
+    throw badOption('protocol', of.protocol, '"json" or "protobuf"');
+  const values = {
+    group: of.group,
+    protocol: of.protocol,
+    role: 'SRT_Provider',
+    service: of.service,
+    version: of.version,
+  };
+  const pairs = KEYS.filter((key) => values[key]).map(
+    (key) => `${key}=${queryEscape(values[key] as string)}`,
+  );
+  return queryEscape(pairs.join('&'));
+}
+
+function checkAttribute(name: string, given: unknown): void {
+  if (typeof given !== 'string' || !isSafe(given))
+    throw badOption(name, given, 'a string without control or private characters');
+}
+
+/**
+ * Checks the arguments of Registry.watch(). Throws BAD_OPTION unless the query names a service and
+ * its fields are strings.
+ */
+export function checkQuery(
+  query: ServiceQuery,
+  options: { signal?: AbortSignal | undefined },
+): void {
+  checkNames('a query', query, QUERY_NAMES);
+  checkNames('watch()', options, { signal: true });
+  attributesOf(query);
+}
+
+/** Parses ATTRIBUTES and ignores unknown keys. Throws REGISTRY_FAILED with the reason. */
+export function parseAttributes(text: string): Attributes {
+  const found = new Map<string, string>();
+  try {
+    for (const pair of queryUnescape(text).split('&')) {
+      const [key = '', ...rest] = pair.split('=');
+      const name = queryUnescape(key);
+      if (found.has(name)) throw new Error(`${quote(name)} occurs twice`);
+      found.set(name, queryUnescape(rest.join('=')));
+    }
+  } catch (error) {
+    throw badEntry(text, `its attributes are not form-encoded: ${messageOf(error)}`, error);
+  }
+  const [group, protocol, role, service, version] = KEYS.map((key) => found.get(key) ?? '') as [
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
+  if (service === '') throw badEntry(text, 'its attributes name no service');
+  if (role !== 'SRT_Provider' && role !== 'SRT_Consumer')
+    throw badEntry(text, `its role is ${quote(role)}, expected SRT_Provider or SRT_Consumer`);
+  if (![group, protocol, service, version].every(isSafe))
+    throw badEntry(text, 'its attributes contain control characters');
+  return { group, protocol, role, service, version };
+}
+
+/**
+ * Whether a provider with these attributes matches the query, as Go's consumers decide: the service
+ * and the role must match, and each of group, protocol and version that is given and not empty.
+ */
+export function matches(of: ServiceNode | Attributes, query: ServiceQuery): boolean {
+  if (of.service !== query.service) return false;
+  if ('role' in of && of.role !== 'SRT_Provider') return false;
+  return (
+    (!query.group || of.group === query.group) &&
+    (!query.protocol || of.protocol === query.protocol) &&
+    (!query.version || of.version === query.version)
+  );
+}
+
+/** A peer's text for an error message: on one line, at most 201 characters. */
+export function quote(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
+
+/** The REGISTRY_FAILED error of an entry that is not valid. `name`: its path. */
+export function badEntry(name: string, why: string, cause?: unknown): Error {
+  return gettyError('REGISTRY_FAILED', `registry entry ${quote(name)}: ${why}`, cause);
+}

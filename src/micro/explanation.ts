@@ -1,0 +1,89 @@
+/** Consumer.explain(): why each node receives calls, or does not. */
+import { messageOf } from '../core/errors.js';
+import { Resolver } from './resolver.js';
+import { nodeKey } from './snapshots.js';
+import type { Registry, ServiceNode, ServiceQuery } from './types.js';
+
+/** One node, as a consumer sees it. */
+export interface ExplainedNode {
+  readonly node: ServiceNode;
+  /** Whether the balancer may pick it. */
+  readonly candidate: boolean;
+  /** Why, as text for logs and diagnostics. */
+  readonly reason: string;
+  /** Calls of this consumer that are under way at it. */
+  readonly inFlight: number;
+  /**
+   * Milliseconds: a moving average over the calls of this consumer. 0: no call has been answered.
+   */
+  readonly latency: number;
+}
+
+/** The nodes of a service, as a consumer sees them. */
+export interface Explanation {
+  /** What the consumer asks the registry for. */
+  readonly query: ServiceQuery;
+  /** Whether the registry has given a list yet. */
+  readonly ready: boolean;
+  /**
+   * Why the registry cannot be reached, with its address, as text for logs and diagnostics.
+   * Undefined: no failure is known.
+   */
+  readonly registryFailure: string | undefined;
+  /** Nodes that calls may use. */
+  readonly candidates: readonly ExplainedNode[];
+  /** Nodes that calls may not use, and nodes of other groups, versions and codecs. */
+  readonly leftOut: readonly ExplainedNode[];
+}
+
+/**
+ * All nodes of the service in all groups, versions and codecs; none if the registry gives no list
+ * within `timeout` ms.
+ */
+export async function findAllNodes(
+  registry: Registry,
+  service: string,
+  timeout: number,
+): Promise<readonly ServiceNode[]> {
+  await using resolver = new Resolver(registry, { service });
+  try {
+    return await resolver.ready({ timeout });
+  } catch {
+    return [];
+  }
+}
+
+/** `listed`: the nodes of the resolver's list; `all`: all nodes of the service. */
+export function explain(
+  { query, isReady, failure }: Resolver,
+  listed: readonly ExplainedNode[],
+  all: readonly ServiceNode[],
+): Explanation {
+  const keys = new Set(listed.map(({ node }) => nodeKey(node)));
+  const others = all
+    .filter((node) => !keys.has(nodeKey(node)))
+    .map((node) => ({
+      node,
+      candidate: false,
+      reason: mismatch(node, query),
+      inFlight: 0,
+      latency: 0,
+    }));
+  return {
+    query,
+    ready: isReady,
+    registryFailure: failure === undefined ? undefined : messageOf(failure),
+    candidates: listed.filter(({ candidate }) => candidate),
+    leftOut: [...listed.filter(({ candidate }) => !candidate), ...others],
+  };
+}
+
+function mismatch(node: ServiceNode, query: ServiceQuery): string {
+  const differences = (['group', 'version', 'protocol'] as const)
+    .filter((name) => query[name] && query[name] !== node[name])
+    .map(
+      (name) =>
+        `its ${name} is ${JSON.stringify(node[name])}, this consumer needs ${JSON.stringify(query[name])}`,
+    );
+  return differences.join('; ') || 'not in the list of this consumer yet';
+}

@@ -1,0 +1,204 @@
+/** Sends the attempts of a consumer's calls to nodes. */
+import { messageOf } from '../../core/errors.js';
+import { redactUrl } from '../../core/redact.js';
+import { atMost, within } from '../../core/timers.js';
+import { nextTurn } from '../../core/turn.js';
+import { cancelled, timeLeft, unlessCancelled } from '../../rpc/calls/client-call.js';
+import { type Call, type CodecName, type Method, RpcError } from '../../rpc/index.js';
+import { invokeUntilEnd } from '../../rpc/streams/stream-end.js';
+import type { ConsumerCounters } from '../statistics.js';
+import { isOvertaken } from '../strategies/hedge.js';
+import type { Attempt, ServiceNode } from '../types.js';
+import type { ClientCache } from './client-cache.js';
+import type { NodeClient } from './node-client.js';
+import type { NodePool } from './node-pool.js';
+
+/** The most nodes that are dialed for one call when none is connected. */
+const MAX_DIALS = 8;
+
+export class CallDispatcher {
+  readonly #clients: ClientCache;
+  readonly #counters: ConsumerCounters;
+  readonly #findPool: (service: string, version: string, codec: CodecName) => NodePool;
+  /** The results of `#findPool`. */
+  readonly #pools: Readonly<Record<CodecName, Map<Method, NodePool>>> = {
+    json: new Map(),
+    protobuf: new Map(),
+  };
+  #isClosed = false;
+
+  constructor(
+    clients: ClientCache,
+    counters: ConsumerCounters,
+    findPool: (service: string, version: string, codec: CodecName) => NodePool,
+  ) {
+    this.#clients = clients;
+    this.#counters = counters;
+    this.#findPool = findPool;
+  }
+
+  /** Calls one node that is not in `tried`, and adds the node to it. */
+  readonly attempt: Attempt = (call, tried) => {
+    try {
+      if (this.#isClosed) throw consumerClosed();
+      const pool = this.#poolOf(call);
+      if (!pool.resolver.isReady) return this.#attemptWhenReady(pool, call, tried);
+      const node = pool.pick(call, tried);
+      const client = this.#clients.of(node.address);
+      return client.isConnected
+        ? this.#callNode(pool, node, client, call, tried)
+        : this.#connectAndCall(pool, node, client, call, tried);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  };
+
+  /** Makes all further attempts fail. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #poolOf(call: Call): NodePool {
+    const pools = this.#pools[call.codec];
+    let pool = pools.get(call.method);
+    if (pool === undefined) {
+      pool = this.#findPool(call.method.service, call.method.version, call.codec);
+      pools.set(call.method, pool);
+    }
+    return pool;
+  }
+
+  #callNode(
+    pool: NodePool,
+    node: ServiceNode,
+    client: NodeClient,
+    call: Call,
+    tried: Set<ServiceNode>,
+  ): Promise<unknown> {
+    const state = pool.stateOf(node);
+    this.#counters.attempts++;
+    if (tried.size > 0) this.#counters.retries++;
+    tried.add(node);
+    state.onCallStart();
+    const { kind } = call.method;
+    const { invoke } = client.use();
+    if (kind === 'serverStream' || kind === 'duplex')
+      return invokeUntilEnd(invoke, call, (error) => state.onCallEnd(undefined, error));
+    const startTime = kind === 'unary' || kind === 'noReply' ? performance.now() : undefined;
+    const answer = invoke(call);
+    // `answer` itself is returned, so the caller does not wait for these callbacks.
+    answer.then(
+      () =>
+        kind === 'oneway' ? state.onOnewaySent() : state.onCallEnd(timeSince(startTime), undefined),
+      (error) => state.onCallEnd(timeSince(startTime), error, isOvertaken(call)),
+    );
+    return answer;
+  }
+
+  /** Waits for the first list of nodes. */
+  async #attemptWhenReady(pool: NodePool, call: Call, tried: Set<ServiceNode>): Promise<unknown> {
+    const left = timeLeft(call);
+    const timeout = left === Number.POSITIVE_INFINITY ? undefined : Math.ceil(left);
+    try {
+      await pool.resolver.ready({ timeout, signal: call.signal });
+    } catch (error) {
+      if (call.signal?.aborted) throw cancelled(call, true);
+      throw new RpcError('UNAVAILABLE', messageOf(error), { cause: error, unsent: true });
+    }
+    return this.attempt(call, tried);
+  }
+
+  /**
+   * Dials the picked node and waits briefly, so that a balancer that always picks this node can use
+   * it. Then the call goes to a connected node: an address that drops packets must not cost the
+   * call its timeout.
+   */
+  async #connectAndCall(
+    pool: NodePool,
+    picked: ServiceNode,
+    client: NodeClient,
+    call: Call,
+    tried: Set<ServiceNode>,
+  ): Promise<unknown> {
+    const dial = client.connect();
+    dial.catch(() => {});
+    if (client.dialGrace > 0)
+      await atMost(
+        Math.min(client.dialGrace, timeLeft(call) / 2),
+        unlessCancelled(call, dial),
+      ).catch(() => {});
+    if (call.signal?.aborted) throw cancelled(call, true);
+    // Another attempt of a hedged call may have tried the node meanwhile.
+    const node =
+      this.#clients.isConnected(picked.address) && !tried.has(picked)
+        ? picked
+        : pool.pickConnected(call, tried);
+    if (node === undefined) return this.#waitAndAttempt(pool, picked, dial, call, tried);
+    return this.#callNode(pool, node, this.#clients.of(node.address), call, tried);
+  }
+
+  /**
+   * No node is connected: dials several nodes, waits until one of them is connected or the list
+   * changes, and makes the attempt again.
+   */
+  async #waitAndAttempt(
+    pool: NodePool,
+    picked: ServiceNode,
+    dial: Promise<void>,
+    call: Call,
+    tried: Set<ServiceNode>,
+  ): Promise<unknown> {
+    const limit = timeLeft(call);
+    const dials = [dial, ...this.#dialOthers(pool, picked, tried)];
+    let removeListener!: () => void;
+    const listChange = new Promise<void>((resolve) => {
+      removeListener = pool.resolver.onChange(() => resolve());
+    });
+    try {
+      await within(
+        limit,
+        unlessCancelled(call, Promise.race([Promise.any(dials), listChange])),
+        () => new Error(`no connection within ${call.timeout} ms`),
+      );
+    } catch (error) {
+      if (error instanceof RpcError) throw error;
+      const cause = error instanceof AggregateError ? error.errors[0] : error;
+      throw new RpcError(
+        'UNAVAILABLE',
+        `${redactUrl(picked.address)} cannot be called: ${messageOf(cause)}`,
+        { cause, unsent: true },
+      );
+    } finally {
+      removeListener();
+    }
+    // If each connection is lost as soon as it is made, other events must still be handled.
+    await nextTurn();
+    return this.attempt(call, tried);
+  }
+
+  /** Dials random candidates, up to MAX_DIALS with the picked one. */
+  #dialOthers(
+    pool: NodePool,
+    picked: ServiceNode,
+    tried: ReadonlySet<ServiceNode>,
+  ): Promise<void>[] {
+    const others = pool.candidates(tried).filter((node) => node !== picked);
+    const dials: Promise<void>[] = [];
+    while (others.length > 0 && dials.length < MAX_DIALS - 1) {
+      const index = Math.floor(Math.random() * others.length);
+      const [node] = others.splice(index, 1) as [ServiceNode];
+      dials.push(this.#clients.of(node.address).connect());
+    }
+    return dials;
+  }
+}
+
+/** The error of a call after the consumer was closed. */
+export function consumerClosed(): RpcError {
+  return new RpcError('UNAVAILABLE', 'the consumer is closed', { unsent: true });
+}
+
+/** Milliseconds; undefined for an undefined `startTime`. */
+function timeSince(startTime: number | undefined): number | undefined {
+  return startTime === undefined ? undefined : performance.now() - startTime;
+}

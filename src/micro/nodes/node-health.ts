@@ -1,0 +1,214 @@
+/**
+ * Ejects nodes whose calls fail, as a circuit breaker does: an ejected node receives no calls until
+ * one probe call succeeds.
+ */
+import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
+import type { RpcCode } from '../../rpc/index.js';
+import { isFreeRetry, isNotServed, readFailure } from '../strategies/retry-safety.js';
+
+/** Options of ConsumeOptions.ejection: when a node is ejected, and for how long. */
+export interface EjectionOptions {
+  /** Failed calls in a row after which a node is ejected. Default: 5. */
+  failures?: number | undefined;
+  /** Milliseconds of the first ejection. Each further one is twice as long. Default: 1,000. */
+  time?: number | undefined;
+  /**
+   * Milliseconds of the longest ejection. After as much time without an ejection the next one lasts
+   * `time` again. Default: 30,000.
+   */
+  maxTime?: number | undefined;
+  /**
+   * The most nodes that are ejected at once, as a part of all nodes: from 0 to 1, rounded down to
+   * whole nodes. Default: 0.5.
+   */
+  share?: number | undefined;
+  /** Error codes that count as failures. Default: UNAVAILABLE and DEADLINE_EXCEEDED. */
+  codes?: readonly RpcCode[] | undefined;
+}
+
+const NAMES = {
+  failures: true,
+  time: true,
+  maxTime: true,
+  share: true,
+  codes: true,
+} satisfies NamesOf<EjectionOptions>;
+
+/** Defaults of EjectionOptions; times are in milliseconds. */
+export const EJECTION_DEFAULTS = {
+  failures: 5,
+  time: 1_000,
+  maxTime: 30_000,
+  share: 0.5,
+  codes: ['UNAVAILABLE', 'DEADLINE_EXCEEDED'] as readonly RpcCode[],
+} satisfies EjectionOptions;
+
+export type EjectionSettings = typeof EJECTION_DEFAULTS;
+
+/** The settings; undefined for `false`, which turns ejection off. Throws BAD_OPTION. */
+export function resolveEjection(
+  options: EjectionOptions | false | undefined,
+): EjectionSettings | undefined {
+  if (options === false) return undefined;
+  checkNames('ejection', options, NAMES);
+  const settings = withDefaults(EJECTION_DEFAULTS, options, {
+    failures: [1, 1e9],
+    time: [1, LONGEST_TIMER],
+    maxTime: [1, LONGEST_TIMER],
+    share: [0, 1],
+  });
+  if (!Number.isInteger(settings.failures))
+    throw badOption('ejection.failures', settings.failures, 'a whole number');
+  if (!Array.isArray(settings.codes))
+    throw badOption('ejection.codes', settings.codes, 'an array of error codes');
+  return settings;
+}
+
+/**
+ * `healthy`: receives calls. `ejected`: receives none. `probe-due`: receives one call, the probe.
+ * `probing`: the probe is under way.
+ */
+export type HealthPhase = 'healthy' | 'ejected' | 'probe-due' | 'probing';
+
+/** What a NodeHealth asks of and reports to the pool that has all nodes. */
+export interface HealthHooks {
+  /** Whether one more node may be ejected. */
+  canEject(): boolean;
+  onPhaseChange(): void;
+  onEject(): void;
+}
+
+/** The health of one node, as seen by the calls of this consumer. */
+export class NodeHealth {
+  readonly #settings: EjectionSettings;
+  readonly #hooks: HealthHooks;
+  #phase: HealthPhase = 'healthy';
+  #failures = 0;
+  /** Ejections since the node was last healthy for `maxTime`. */
+  #ejections = 0;
+  /** An instant of performance.now(). */
+  #healthySince = performance.now();
+  /** An instant of performance.now(). */
+  #ejectedUntil = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #isDisposed = false;
+
+  constructor(settings: EjectionSettings, hooks: HealthHooks) {
+    this.#settings = settings;
+    this.#hooks = hooks;
+  }
+
+  get phase(): HealthPhase {
+    return this.#phase;
+  }
+
+  /** Whether the node is ejected, or its probe has not succeeded yet. */
+  get isEjected(): boolean {
+    return this.#phase === 'ejected' || this.#phase === 'probing';
+  }
+
+  /** Failed calls in a row. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** Milliseconds until the ejection ends; 0 in other phases. */
+  get ejectionTimeLeft(): number {
+    return this.#phase === 'ejected' ? Math.max(0, this.#ejectedUntil - performance.now()) : 0;
+  }
+
+  onCallStart(): void {
+    if (this.#phase !== 'probe-due') return;
+    this.#setPhase('probing');
+    // A probe that takes long does not prevent the next one.
+    this.#startTimer(this.#ejectionTime());
+  }
+
+  /** `error`: of the call; undefined after an answer. */
+  onCallEnd(error: unknown): void {
+    // Without a connection the NodeClient has a backoff of its own.
+    if (isFreeRetry(error)) return this.onUnknownOutcome();
+    if (isNotServed(error)) return this.#onNotServed();
+    const { code } = readFailure(error);
+    if (error !== undefined && this.#settings.codes.includes(code as RpcCode)) this.#onFailure();
+    // A cancellation by the caller says nothing about the node; any other error is an answer.
+    else if (code === 'CANCELLED') this.onUnknownOutcome();
+    else this.#onSuccess();
+  }
+
+  /**
+   * A later attempt at another node was answered first. This counts as a failure: a node that never
+   * answers causes no other event.
+   */
+  onOvertaken(): void {
+    this.#onFailure();
+  }
+
+  /** A call has ended, and its outcome says nothing about the node. */
+  onUnknownOutcome(): void {
+    if (this.#phase === 'probing') this.#setPhase('probe-due');
+  }
+
+  /** Stops all timers: the node has left the list. Calls under way may still end. */
+  dispose(): void {
+    this.#isDisposed = true;
+    clearTimeout(this.#timer);
+  }
+
+  #onFailure(): void {
+    this.#failures++;
+    if (this.#phase === 'probing') this.#eject();
+    else if (
+      this.#phase === 'healthy' &&
+      this.#failures >= this.#settings.failures &&
+      this.#hooks.canEject()
+    )
+      this.#eject();
+  }
+
+  /** One such answer is proof, so the node is ejected at once. */
+  #onNotServed(): void {
+    this.#failures++;
+    if (this.#phase === 'probing' || (this.#phase === 'healthy' && this.#hooks.canEject()))
+      this.#eject();
+  }
+
+  #onSuccess(): void {
+    // The call began before the ejection, so it does not end it.
+    if (this.#phase === 'ejected') return;
+    this.#failures = 0;
+    if (this.#phase === 'healthy') return;
+    this.#healthySince = performance.now();
+    this.#setPhase('healthy');
+  }
+
+  /** Milliseconds. */
+  #ejectionTime(): number {
+    const { time, maxTime } = this.#settings;
+    return Math.min(maxTime, time * 2 ** Math.min(Math.max(0, this.#ejections - 1), 30));
+  }
+
+  #eject(): void {
+    const now = performance.now();
+    if (this.#phase === 'healthy' && now - this.#healthySince > this.#settings.maxTime)
+      this.#ejections = 0;
+    this.#ejections++;
+    const time = this.#ejectionTime();
+    this.#ejectedUntil = now + time;
+    this.#setPhase('ejected');
+    this.#hooks.onEject();
+    this.#startTimer(time);
+  }
+
+  #setPhase(phase: HealthPhase): void {
+    clearTimeout(this.#timer);
+    this.#phase = phase;
+    this.#hooks.onPhaseChange();
+  }
+
+  /** Makes the next probe due after `ms` milliseconds. */
+  #startTimer(ms: number): void {
+    if (!this.#isDisposed) this.#timer = startTimer(() => this.#setPhase('probe-due'), ms).unref();
+  }
+}

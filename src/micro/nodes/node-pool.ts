@@ -1,0 +1,232 @@
+/** The nodes of one service, version and codec, as a consumer sees them. */
+import { promiseOf } from '../../core/callbacks.js';
+import { type Call, RpcError } from '../../rpc/index.js';
+import type { ExplainedNode } from '../explanation.js';
+import type { Resolver } from '../resolver.js';
+import { nodeKey } from '../snapshots.js';
+import type { NodeCounts } from '../statistics.js';
+import type { NodeLoad, Picker, ServiceNode } from '../types.js';
+import type { ClientCache } from './client-cache.js';
+import { type EjectionSettings, type HealthHooks, NodeHealth } from './node-health.js';
+import { NodeState } from './node-state.js';
+import { SlowStart, shareAt } from './slow-start.js';
+
+export interface PoolSettings {
+  /** Undefined: no node is ejected. */
+  readonly ejection: EjectionSettings | undefined;
+  /** Milliseconds. */
+  readonly slowStart: number;
+}
+
+const NO_LOAD: NodeLoad = { inFlight: 0, latency: 0, failureRate: 0 };
+
+/** Decides which nodes may receive a call, and lets the picker choose one of them. */
+export class NodePool implements HealthHooks {
+  readonly resolver: Resolver;
+  readonly onEject: () => void;
+  readonly #picker: Picker;
+  readonly #clients: ClientCache;
+  readonly #settings: PoolSettings;
+  /** Of the nodes of the list. */
+  #states = new Map<ServiceNode, NodeState>();
+  readonly #loadOf = (node: ServiceNode): NodeLoad => this.#states.get(node) ?? NO_LOAD;
+  /** Nodes that are neither ejected nor unavailable, or all. Undefined: to be computed. */
+  #available: readonly ServiceNode[] | undefined;
+  /** The connected ones of `#available`. Undefined: to be computed. */
+  #connected: readonly ServiceNode[] | undefined;
+  #slowStart: SlowStart | undefined;
+  #hadNodes = false;
+
+  /** `onEject` is called for each node that is ejected. */
+  constructor(
+    resolver: Resolver,
+    picker: Picker,
+    clients: ClientCache,
+    settings: PoolSettings,
+    onEject: () => void,
+  ) {
+    this.onEject = onEject;
+    this.resolver = resolver;
+    this.#picker = picker;
+    this.#clients = clients;
+    this.#settings = settings;
+    resolver.onChange((_, nodes) => this.#onListChange(nodes));
+  }
+
+  onPhaseChange(): void {
+    this.invalidate();
+  }
+
+  canEject(): boolean {
+    let ejected = 0;
+    for (const { health } of this.#states.values())
+      if (health !== undefined && health.phase !== 'healthy') ejected++;
+    return ejected < this.#maxEjected();
+  }
+
+  /** Computes the candidates again for the next call: a node or its client has changed. */
+  invalidate(): void {
+    this.#available = undefined;
+    this.#connected = undefined;
+  }
+
+  /** Stops all timers. */
+  dispose(): void {
+    for (const { health } of this.#states.values()) health?.dispose();
+  }
+
+  stateOf(node: ServiceNode): NodeState {
+    // A balancer may return a node that has left the list.
+    return this.#states.get(node) ?? new NodeState(Number.NEGATIVE_INFINITY, undefined);
+  }
+
+  /** Picks a node, which may not be connected. Throws UNAVAILABLE when no node is left. */
+  pick(call: Call, tried: ReadonlySet<ServiceNode>): ServiceNode {
+    return this.#pickFrom(this.candidates(tried), call);
+  }
+
+  /** Picks a connected node; undefined when there is none. */
+  pickConnected(call: Call, tried: ReadonlySet<ServiceNode>): ServiceNode | undefined {
+    this.#available ??= this.#findAvailable();
+    this.#connected ??= this.#available.filter((node) => this.#clients.isConnected(node.address));
+    let nodes = withoutTried(this.#connected, tried);
+    // A connected node that is ejected is better than a node without a connection.
+    if (nodes.length === 0)
+      nodes = this.candidates(tried).filter((node) => this.#clients.isConnected(node.address));
+    return nodes.length === 0 ? undefined : this.#pickFrom(nodes, call);
+  }
+
+  /**
+   * The nodes that a call may use, without the addresses that it has tried. Throws UNAVAILABLE when
+   * no node is left.
+   */
+  candidates(tried: ReadonlySet<ServiceNode>): readonly ServiceNode[] {
+    let nodes = withoutTried(this.#slowStartList(), tried);
+    // If every node left is ejected or unavailable, use one of them.
+    if (nodes.length === 0) nodes = withoutTried(this.resolver.nodes(), tried);
+    if (nodes.length === 0)
+      throw new RpcError('UNAVAILABLE', this.#noNodeMessage(tried.size > 0), { unsent: true });
+    return nodes;
+  }
+
+  #pickFrom(nodes: readonly ServiceNode[], call: Call): ServiceNode {
+    const node = this.#picker(nodes, call, this.#loadOf);
+    promiseOf(node)?.catch(() => {});
+    if (typeof node?.address !== 'string')
+      throw new RpcError('INTERNAL', 'the balancer did not return one of the given nodes', {
+        unsent: true,
+      });
+    return node;
+  }
+
+  #slowStartList(): readonly ServiceNode[] {
+    this.#available ??= this.#findAvailable();
+    const slowStart = this.#slowStart;
+    if (slowStart === undefined) return this.#available;
+    if (!slowStart.isOver) return slowStart.select(Math.random());
+    this.#slowStart = undefined;
+    return this.#available;
+  }
+
+  #findAvailable(): readonly ServiceNode[] {
+    const all = this.resolver.nodes();
+    let ejectionsLeft = this.#maxEjected();
+    const available = all.filter((node) => {
+      if (!this.#clients.isAvailable(node.address)) return false;
+      if (!this.#states.get(node)?.health?.isEjected) return true;
+      // The list may have become shorter since the ejections.
+      return ejectionsLeft-- <= 0;
+    });
+    const nodes = available.length === 0 || available.length === all.length ? all : available;
+    this.#slowStart =
+      this.#settings.slowStart > 0
+        ? new SlowStart(nodes, this.#settings.slowStart, (node) => this.stateOf(node).joinTime)
+        : undefined;
+    return nodes;
+  }
+
+  #maxEjected(): number {
+    return Math.floor(this.resolver.nodes().length * (this.#settings.ejection?.share ?? 0));
+  }
+
+  #onListChange(nodes: readonly ServiceNode[]): void {
+    // An update replaces the node object; the key is the same, and so the state stays.
+    const before = new Map<string, NodeState>();
+    for (const [node, state] of this.#states) before.set(nodeKey(node), state);
+    // The nodes of the first list count as warmed up.
+    const joinTime = this.#hadNodes ? performance.now() : Number.NEGATIVE_INFINITY;
+    this.#hadNodes ||= nodes.length > 0;
+    this.#states = new Map();
+    for (const node of nodes) {
+      const key = nodeKey(node);
+      this.#states.set(node, before.get(key) ?? this.#newState(joinTime));
+      before.delete(key);
+    }
+    for (const { health } of before.values()) health?.dispose();
+    this.invalidate();
+  }
+
+  #newState(joinTime: number): NodeState {
+    const { ejection } = this.#settings;
+    return new NodeState(joinTime, ejection && new NodeHealth(ejection, this));
+  }
+
+  #noNodeMessage(hasTried: boolean): string {
+    const { service, version, group, protocol } = this.resolver.query;
+    const what = [service, version && `version ${version}`, group && `group ${group}`, protocol]
+      .filter(Boolean)
+      .join(', ');
+    return hasTried ? `no other node offers ${what}` : `no node offers ${what}`;
+  }
+
+  /** Adds the nodes of the list to `counts`, by state. */
+  countNodes(counts: Record<keyof NodeCounts, number>): void {
+    for (const node of this.resolver.nodes()) {
+      if (this.#states.get(node)?.health?.isEjected) counts.ejected++;
+      else if (this.#clients.isConnected(node.address)) counts.connected++;
+      else if (this.#clients.isAvailable(node.address)) counts.idle++;
+      else counts.unavailable++;
+    }
+  }
+
+  /** Every node of the list, with the reason why it receives calls or not. */
+  explain(): ExplainedNode[] {
+    this.#available ??= this.#findAvailable();
+    const candidates = new Set(this.#available);
+    return this.resolver.nodes().map((node) => {
+      const state = this.stateOf(node);
+      const candidate = candidates.has(node);
+      const { inFlight, latency } = state;
+      return { node, candidate, reason: this.#reason(node, state, candidate), inFlight, latency };
+    });
+  }
+
+  #reason(node: ServiceNode, { health, joinTime }: NodeState, candidate: boolean): string {
+    const fault = this.#clients.unavailableReason(node.address) ?? ejectionReason(health);
+    if (fault !== undefined) return candidate ? `${fault}; no node is better` : fault;
+    const share = shareAt(performance.now() - joinTime, this.#settings.slowStart);
+    if (share < 1) return `new: receives ${Math.round(share * 100)} % of its share`;
+    return health?.phase === 'probe-due'
+      ? 'ejection is over; the next call is the probe'
+      : 'receives calls';
+  }
+}
+
+/**
+ * The nodes whose address the call has not tried. If it has tried none, the result is the same
+ * array, by which balancers cache.
+ */
+function withoutTried(
+  nodes: readonly ServiceNode[],
+  tried: ReadonlySet<ServiceNode>,
+): readonly ServiceNode[] {
+  if (tried.size === 0) return nodes;
+  const addresses = new Set([...tried].map((node) => node.address));
+  return nodes.filter((node) => !addresses.has(node.address));
+}
+
+function ejectionReason(health: NodeHealth | undefined): string | undefined {
+  if (health?.phase === 'ejected')
+    return `ejected after ${health.failures} failed calls in a row, for another ${Math.ceil(health.ejectionTimeLeft)} ms`;
+  return health?.phase === 'probing' ? 'ejected; a probe is under way' : undefined;
+}

@@ -1,0 +1,124 @@
+/** The options of provide() and of Provider.update(), and the nodes that follow from them. */
+import { checkCallback } from '../core/callbacks.js';
+import { badOption, checkNames, checkNumber, type NamesOf, pickNames } from '../core/options.js';
+import type { RpcServerOptions, Service } from '../rpc/index.js';
+import { checkRpcServerNames, RPC_SERVER_NAMES } from '../rpc/option-names.js';
+import { advertisedAddress, defaultId } from './advertised-address.js';
+import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './registry-entry.js';
+import type { Registry, ServiceNode } from './types.js';
+
+/** Options of provide(). The rpc options are those of the server. */
+export interface ProvideOptions extends RpcServerOptions {
+  /** Where the services are published. The provider does not dispose it. */
+  registry: Registry;
+  /** What implement() returns. One node is published for each service and codec. */
+  services: readonly Service[];
+  /**
+   * Where to listen. Default: `tcp://0.0.0.0:0`, a free port of all interfaces; `tcp://[::]:0` if
+   * the machine has no IPv4 address for others.
+   */
+  address?: string | undefined;
+  /** The group of the nodes. Consumers of another group do not see them. Default: none. */
+  group?: string | undefined;
+  /**
+   * The `host`, or `host:port`, at which consumers reach the provider. The path, and the port if it
+   * is not given, are those of `address`. Default: the host of `address`; if that is all
+   * interfaces, an address of this machine: IPv4 before IPv6, link-local addresses last.
+   */
+  advertise?: string | undefined;
+  /**
+   * The id of the nodes. A provider that is started again with its old id replaces its old entries.
+   * Default: the advertised `host:port` with the path, percent-encoded; for a Unix socket the name
+   * of the machine and the path.
+   */
+  id?: string | undefined;
+  /** Go's meta string, for self-defined balancers. Default: none. */
+  meta?: string | undefined;
+  /** Further strings by key. The entry has at most 64 KiB of JSON. Default: none. */
+  metadata?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Called when the registry has confirmed or lost entries, and once before provide() resolves.
+   * `published` has the nodes whose entries are in the registry: none before it has confirmed any.
+   * An error that it throws becomes a warning of the process. Default: none.
+   */
+  onPublish?: ((published: readonly ServiceNode[]) => unknown) | undefined;
+  /**
+   * For weighted(): a whole number from 0 to 1,000,000. 0: no calls, unless all nodes have 0.
+   * Default: 100, which is not written to the registry.
+   */
+  weight?: number | undefined;
+}
+
+/**
+ * What Provider.update() changes. A field that is not given stays; `metadata` replaces all metadata
+ * given before.
+ */
+export type ProviderUpdate = Pick<ProvideOptions, 'meta' | 'metadata' | 'weight'>;
+
+const UPDATE_NAMES = { meta: true, metadata: true, weight: true } satisfies NamesOf<ProviderUpdate>;
+const NAMES = {
+  registry: true,
+  services: true,
+  address: true,
+  group: true,
+  advertise: true,
+  id: true,
+  onPublish: true,
+  ...UPDATE_NAMES,
+} satisfies NamesOf<Omit<ProvideOptions, keyof RpcServerOptions>>;
+
+/** Throws BAD_OPTION. The options of the server are checked by serve(). */
+export function checkProvideOptions(options: ProvideOptions): void {
+  checkRpcServerNames(options, 'provide()', NAMES);
+  const { registry, services, onPublish } = options;
+  if (typeof registry?.register !== 'function') throw badOption('registry', registry, 'a Registry');
+  checkCallback('onPublish', onPublish);
+  if (!Array.isArray(services) || services.length === 0)
+    throw badOption('services', services, 'at least one of what implement() returns');
+}
+
+/** The options of the rpc server. */
+export function serverOptions(options: ProvideOptions): RpcServerOptions {
+  return pickNames(options, RPC_SERVER_NAMES);
+}
+
+/** `options` with the changes. Throws BAD_OPTION for an unknown name. */
+export function updatedOptions(options: ProvideOptions, changes: ProviderUpdate): ProvideOptions {
+  checkNames('update()', changes, UPDATE_NAMES, {
+    'provide()': { ...NAMES, ...RPC_SERVER_NAMES },
+  });
+  const { meta, metadata, weight } = changes;
+  return {
+    ...options,
+    meta: meta ?? options.meta,
+    metadata: metadata ?? options.metadata,
+    weight: weight ?? options.weight,
+  };
+}
+
+/** The nodes of a provider that listens at `listening`. Throws BAD_OPTION. */
+export function nodesOf(
+  listening: string,
+  { services, group = '', advertise, id, meta, metadata, weight }: ProvideOptions,
+): ServiceNode[] {
+  const address = advertisedAddress(listening, advertise);
+  if (weight !== undefined) checkNumber('weight', weight, 0, MAX_WEIGHT);
+  if (weight !== undefined && !Number.isInteger(weight))
+    throw badOption('weight', weight, 'a whole number');
+  const allMetadata = {
+    ...metadata,
+    ...(meta !== undefined && { [META_KEY]: meta }),
+    ...(weight !== undefined && { [WEIGHT_KEY]: `${weight}` }),
+  };
+  return services.flatMap(({ contract }) =>
+    contract.codecs.map((protocol) => ({
+      id: id ?? defaultId(address),
+      service: contract.name,
+      group,
+      version: contract.version,
+      protocol,
+      address,
+      metadata: allMetadata,
+    })),
+  );
+}

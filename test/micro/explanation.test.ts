@@ -1,0 +1,66 @@
+/** Consumer.explain(). */
+import { describe, expect, it } from 'vitest';
+import { consume, failfast } from '../../src/micro/index.js';
+import { Cluster, Greeter } from '../fixtures/cluster.js';
+import { noLeaks } from '../fixtures/leaks.js';
+import { noTimersLeft } from '../fixtures/timers.js';
+
+noLeaks();
+noTimersLeft();
+
+describe('explain', () => {
+  it('lists nodes of other codecs, and addresses that cannot be dialed', async () => {
+    await using cluster = new Cluster();
+    await cluster.add('a');
+    const base = {
+      service: 'Greeter',
+      group: '',
+      version: '',
+      protocol: 'json',
+      address: 'tcp://127.0.0.1:1',
+      metadata: {},
+    } as const;
+    await cluster.registry.register({ ...base, id: 'dead' });
+    await cluster.registry.register({ ...base, id: 'other', protocol: 'protobuf' });
+    const consumer = cluster.consume();
+    expect((await consumer.explain(Greeter)).query).toEqual({
+      service: 'Greeter',
+      protocol: 'json',
+    });
+    await cluster.call(2);
+    const { ready, candidates, leftOut } = await consumer.explain(Greeter);
+    expect(ready).toBe(true);
+    expect(candidates.map(({ node, reason }) => [node.id, reason])).toEqual([
+      ['a', 'receives calls'],
+    ]);
+    expect(leftOut.map(({ node, reason }) => [node.id, reason])).toEqual([
+      [
+        'dead',
+        expect.stringMatching(/^the last dial failed, the next one follows: .*ECONNREFUSED/),
+      ],
+      ['other', 'its protocol is "protobuf", this consumer needs "json"'],
+    ]);
+  });
+
+  it('lists nodes of other groups; all nodes are candidates when none is available', async () => {
+    await using cluster = new Cluster();
+    await cluster.registry.register({
+      id: 'dead',
+      service: 'Greeter',
+      group: 'bj',
+      version: '',
+      protocol: 'json',
+      address: 'tcp://127.0.0.1:1',
+      metadata: {},
+    });
+    cluster.consume({ group: 'sh' });
+    expect(await cluster.reasons()).toEqual({
+      dead: '- its group is "bj", this consumer needs "sh"',
+    });
+    await using other = consume({ registry: cluster.registry, group: 'bj', strategy: failfast() });
+    await expect(other.stub(Greeter).hello('x')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect((await other.explain(Greeter)).candidates.map(({ reason }) => reason)).toEqual([
+      expect.stringMatching(/ECONNREFUSED.*; no node is better$/),
+    ]);
+  });
+});
