@@ -616,17 +616,46 @@ export interface ReconnectOptions {
 }
 
 /**
- * The seam between a session and a transport. A connection hands what arrives to its
- * ConnectionEvents, and takes what the session writes; only a session calls it.
+ * How a connection differs from a stream of bytes that is written in portions, such as TCP. A
+ * session reads it once, when it is made.
+ */
+export interface ConnectionCapabilities {
+  /** One side may end while the other goes on. Default: false. */
+  readonly canHalfOpen?: boolean;
+  /**
+   * Messages may be lost, or come from another sender than the peer (UDP). A message that cannot be
+   * read is reported, and the session goes on. Default: false.
+   */
+  readonly isLossy?: boolean;
+  /**
+   * Each message is passed on as it is written, and one call of write() is one message. Default:
+   * false, the messages of one tick leave together.
+   */
+  readonly writesEachMessage?: boolean;
+  /**
+   * With writesEachMessage: write() copies the bytes, so that the caller may use their buffer again
+   * at once. Default: false.
+   */
+  readonly copiesOnWrite?: boolean;
+  /** Milliseconds: the idleTimeout of a session whose setup has none. Default: 0, no timeout. */
+  readonly idleTimeout?: number;
+}
+
+/**
+ * What a transport implements for each connection. It gives what arrives to its ConnectionEvents,
+ * and takes what the session writes. Only a session calls it. The optional methods belong to single
+ * transports.
  */
 export interface Connection extends Peer {
+  /** Default: those of a TCP connection that cannot be half-open. */
+  readonly capabilities?: ConnectionCapabilities;
   /** Begin to deliver events. Called once. */
   attach(events: ConnectionEvents, limits: MessageLimits): void;
-  /** Bytes written and not yet taken by the operating system. */
+  /** Bytes that were written and that the operating system has not taken. */
   readonly bufferedBytes: number;
   /**
-   * Take `bytes`. They may be recycled by the caller at once when bufferedBytes is 0 after the
-   * call; otherwise they belong to the connection.
+   * Send `bytes`. When bufferedBytes is 0 after the call, the caller may use their buffer again;
+   * otherwise they belong to the connection.
    */
   write(bytes: Uint8Array): void;
   pause(): void;
@@ -636,65 +665,60 @@ export interface Connection extends Peer {
    * and reason. Reading goes on.
    */
   end(code?: number, reason?: string): void;
-  /** Throws BAD_OPTION for a code that this transport may not send, though others may. */
-  checkCloseCode?(code: number): void;
-  /** See Session. Only on WebSocket. */
-  readonly closeCode?: number | undefined;
-  readonly closeReason?: string | undefined;
   /** Release everything now. onClose follows. */
   destroy(): void;
+
+  // ---- servers ----
+
   /**
-   * The session ends before this connection is closed. Of a server's connection: it keeps the
-   * session's place until it is closed.
-   */
-  linger?(): void;
-  /** True: a stream, of which one side may end while the other goes on. */
-  readonly canHalfOpen?: boolean | undefined;
-  /**
-   * Of a WebSocket server, before attach(): answer the request with this HTTP status, then close.
-   * Other connections are destroyed.
+   * Before attach(): answer the WebSocket request with this HTTP status, then close. A connection
+   * without this method is destroyed.
    */
   refuse?(status: number): void;
   /**
-   * True: messages may be lost or come from a stranger (UDP), so one that cannot be read is
-   * reported and ends nothing.
+   * The session ends before this connection is closed. The connection keeps the session's place in
+   * maxSessions until then.
    */
-  readonly lossy?: boolean | undefined;
+  linger?(): void;
+
+  // ---- WebSocket ----
+
+  /** Throws BAD_OPTION for a code that this transport may not send, though others may. */
+  checkCloseCode?(code: number): void;
+  /** See Session. */
+  readonly closeCode?: number | undefined;
+  readonly closeReason?: string | undefined;
+  /** Ask the peer for a sign of life: onAlive() follows. Called every cronPeriod. */
+  ping?(): void;
+
+  // ---- UDP ----
+
+  /** See Session. */
+  trust?(): void;
   /**
-   * True: messages gain nothing by leaving together, so each is passed on as it is written; a
-   * write() is one message.
-   */
-  readonly unbatched?: boolean | undefined;
-  /**
-   * True, of an unbatched one: write() copies the bytes, so that they may be recycled at once in
-   * any case.
-   */
-  readonly copies?: boolean | undefined;
-  /**
-   * Somebody waits for the next message: onTaken comes when it has left. Without this method
+   * send() waits for the next message: call onTaken when it has left. Without this method
    * bufferedBytes alone tells.
    */
-  confirm?(): void;
-  /** Milliseconds: the session's idleTimeout where its setup has none. */
-  readonly idleTimeout?: number | undefined;
-  /** The peer is who it says, and gets more than strangers may. */
-  trust?(): void;
-  /** Ask the peer for a sign of life, where the protocol has one (WebSocket). */
-  ping?(): void;
+  requestWriteAck?(): void;
+
+  // ---- connections that gather what arrives (WebSocket, compression) ----
+
   /**
-   * Where what arrives is gathered first (a WebSocket's message, a compressed chunk): how long the
-   * peer has been sending it, in ms; 0 in between and while paused.
+   * How long the peer has been sending what is incomplete, in ms; 0 when nothing is, and while
+   * paused.
    */
-  partialFor?(): number;
+  incompleteMessageAge?(): number;
+
+  // ---- connections with messages of their own (WebSocket, UDP): onMessage instead of onData ----
+
   /**
-   * Message transports only (UDP, WebSocket): the session is about to append one message to
-   * `output`; the connection may reserve room before it. What arrives comes through onMessage then,
-   * not onData.
+   * The session is about to append one message to `output`. The connection may reserve room before
+   * it.
    */
   beginMessage?(output: ByteWriter): void;
   /**
-   * The message that began (with what beginMessage reserved) at `start` is complete; complete its
-   * frame, or note where it ends. Throw: it is not sent.
+   * The message that began at `start`, with the reserved room, is complete. The connection
+   * completes its frame, or notes where it ends. If this throws, the message is not sent.
    */
   endMessage?(output: ByteWriter, start: number): void;
 }

@@ -15,6 +15,7 @@ import { CloseError, NORMAL_CLOSE } from '../transport/close-code.js';
 import type {
   ClientOptions,
   Connection,
+  ConnectionCapabilities,
   ConnectionEvents,
   MessageLimits,
   Transport,
@@ -96,11 +97,11 @@ interface HeldMessage {
   readonly text: boolean;
 }
 
+/** Each message is one call of the browser, which copies the bytes before send() returns. */
+const CAPABILITIES: ConnectionCapabilities = { writesEachMessage: true, copiesOnWrite: true };
+
 class BrowserConnection implements Connection {
-  /** Each message is a call of the browser, whatever else leaves in the same tick. */
-  readonly unbatched = true;
-  /** So does the browser, before send() returns. */
-  readonly copies = true;
+  readonly capabilities = CAPABILITIES;
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly protocol: string | undefined;
@@ -185,7 +186,7 @@ class BrowserConnection implements Connection {
     return this.#sent ? 0 : this.#socket.bufferedAmount + this.#dropped;
   }
 
-  confirm(): void {
+  requestWriteAck(): void {
     this.#asked = true;
   }
 

@@ -7,7 +7,13 @@ import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import { Queue } from '../../core/queue.js';
-import type { Compression, Connection, ConnectionEvents, MessageLimits } from '../types.js';
+import type {
+  Compression,
+  Connection,
+  ConnectionCapabilities,
+  ConnectionEvents,
+  MessageLimits,
+} from '../types.js';
 import { SnappyConnection } from './snappy-connection.js';
 import { Untaken } from './untaken.js';
 
@@ -21,7 +27,7 @@ export function compress(
   maxInflatedBytes: number,
 ): Connection {
   if (compression === 'none') return connection;
-  if (connection.lossy)
+  if (connection.capabilities?.isLossy)
     throw badOption('compression', compression, `'none' for ${connection.remoteAddress}`);
   const ownMessages = connection.endMessage !== undefined;
   if (ownMessages && compression === 'snappy')
@@ -37,7 +43,10 @@ export function compress(
   return new DeflateConnection(connection, level, maxInflatedBytes);
 }
 
+const CAPABILITIES: ConnectionCapabilities = { canHalfOpen: true };
+
 class DeflateConnection implements Connection, ConnectionEvents {
+  readonly capabilities = CAPABILITIES;
   readonly #inner: Connection;
   readonly #deflate;
   readonly #inflate;
@@ -95,10 +104,6 @@ class DeflateConnection implements Connection, ConnectionEvents {
 
   get remoteAddress(): string {
     return this.#inner.remoteAddress;
-  }
-
-  get canHalfOpen(): boolean {
-    return true;
   }
 
   attach(events: ConnectionEvents, limits: MessageLimits): void {

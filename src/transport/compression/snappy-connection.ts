@@ -7,7 +7,12 @@ import { faultError, guarded } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
 import { isTurnOver, onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import { now } from '../session/flush-scheduler.js';
-import type { Connection, ConnectionEvents, MessageLimits } from '../types.js';
+import type {
+  Connection,
+  ConnectionCapabilities,
+  ConnectionEvents,
+  MessageLimits,
+} from '../types.js';
 import { chunksOf, MAX_BLOCK, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';
 import { Untaken, type Write } from './untaken.js';
 
@@ -22,7 +27,10 @@ interface UncompressedWrite {
   rest: Uint8Array;
 }
 
+const CAPABILITIES: ConnectionCapabilities = { canHalfOpen: true };
+
 export class SnappyConnection implements Connection, ConnectionEvents {
+  readonly capabilities = CAPABILITIES;
   readonly #inner: Connection;
   readonly #maxInflatedBytes: number;
   readonly #untaken = new Untaken();
@@ -59,10 +67,6 @@ export class SnappyConnection implements Connection, ConnectionEvents {
 
   get remoteAddress(): string {
     return this.#inner.remoteAddress;
-  }
-
-  get canHalfOpen(): boolean {
-    return true;
   }
 
   attach(events: ConnectionEvents, limits: MessageLimits): void {
@@ -138,7 +142,7 @@ export class SnappyConnection implements Connection, ConnectionEvents {
   }
 
   /** How long a chunk has been coming that is not whole. */
-  partialFor(): number {
+  incompleteMessageAge(): number {
     const reader = this.#reader;
     if (this.#paused && reader.partialSince > 0) reader.partialSince = now();
     return reader.partialSince > 0 ? now() - reader.partialSince : 0;

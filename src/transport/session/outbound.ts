@@ -165,6 +165,10 @@ export class Outbox<In, Out> implements Flushable {
   bytesWritten = 0;
   messagesWritten = 0;
   readonly #connection: Connection;
+  /** Of the connection's capabilities. */
+  readonly #writesEachMessage: boolean;
+  readonly #copiesOnWrite: boolean;
+  readonly #hasOwnMessages: boolean;
   readonly #limits: Limits;
   /**
    * Every byte for the connection, flushed or not, with what it adds to messages: positions in the
@@ -202,6 +206,10 @@ export class Outbox<In, Out> implements Flushable {
 
   constructor(connection: Connection, limits: Limits) {
     this.#connection = connection;
+    const { writesEachMessage = false, copiesOnWrite = false } = connection.capabilities ?? {};
+    this.#writesEachMessage = writesEachMessage;
+    this.#copiesOnWrite = copiesOnWrite;
+    this.#hasOwnMessages = connection.endMessage !== undefined;
     this.#limits = limits;
   }
 
@@ -219,7 +227,7 @@ export class Outbox<In, Out> implements Flushable {
     const output = this.#writable();
     const connection = this.#connection;
     const start = output.length;
-    connection.beginMessage?.(output);
+    if (this.#hasOwnMessages) connection.beginMessage?.(output);
     const content = output.length;
     let size = 0;
     this.#encodingFrom = start;
@@ -231,7 +239,7 @@ export class Outbox<In, Out> implements Flushable {
       size = output.length - content;
       if (size > this.#limits.maxMessageBytes)
         throw tooLarge(size, this.#limits.maxMessageBytes, `is for ${connection.remoteAddress}`);
-      connection.endMessage?.(output, start);
+      if (this.#hasOwnMessages) connection.endMessage?.(output, start);
     } catch (error) {
       this.#encodingFrom = NOT_ENCODING;
       this.#undo(output, start);
@@ -273,7 +281,7 @@ export class Outbox<In, Out> implements Flushable {
           'the caller gave up before anything was sent',
           signal.reason,
         );
-      this.#connection.confirm?.();
+      this.#connection.requestWriteAck?.();
       write();
     } catch (error) {
       const known = asGettyError(error, 'ENCODE_FAILED', 'the codec failed');
@@ -329,7 +337,7 @@ export class Outbox<In, Out> implements Flushable {
     if (output === undefined) {
       output = ByteWriter.borrow(this.#expected);
       this.#output = output;
-      if (!this.#connection.unbatched) this.#beginTick();
+      if (!this.#writesEachMessage) this.#beginTick();
     }
     return output;
   }
@@ -347,7 +355,7 @@ export class Outbox<In, Out> implements Flushable {
     if (this.#output !== output) return;
     output.length = start;
     // No flush of this tick will give it back.
-    if (this.#connection.unbatched) this.#sendAlone(output);
+    if (this.#writesEachMessage) this.#sendAlone(output);
   }
 
   /** `size` as the codec made it, `taken` of the output. */
@@ -357,7 +365,7 @@ export class Outbox<In, Out> implements Flushable {
     // A small request may have a large answer: the next request waits until the time that it took
     // is known.
     if (size > LARGE_MESSAGE) spend(unitsOf(size));
-    if (this.#connection.unbatched) this.#sendAlone(output);
+    if (this.#writesEachMessage) this.#sendAlone(output);
     else if (output.length >= this.#portion) {
       this.#largest = Math.max(this.#largest, output.length);
       this.#passOn(output);
@@ -375,14 +383,15 @@ export class Outbox<In, Out> implements Flushable {
     this.#largest = 0;
     this.#passOn(output);
     ByteWriter.giveBack(output);
-    if (this.#untaken === 0 && this.#connection.confirm === undefined) this.#settleWaiters();
+    if (this.#untaken === 0 && this.#connection.requestWriteAck === undefined)
+      this.#settleWaiters();
   }
 
   /** One message, for a connection that gathers none. */
   #sendAlone(output: ByteWriter): void {
     this.#output = undefined;
     const { bytes, length } = output;
-    const keeps = !this.#connection.copies;
+    const keeps = !this.#copiesOnWrite;
     const isCopied = keeps && this.#slow && length * 2 < bytes.length;
     if (length > 0 && !this.#gone)
       this.#hand(isCopied ? keepable(bytes, 0, length) : output.written);
@@ -423,7 +432,7 @@ export class Outbox<In, Out> implements Flushable {
     let rest = bytes;
     if (this.#held !== undefined && rest.length > this.#held.room) {
       // To the brim, but for a transport that puts frames of its own between ours.
-      const room = this.#connection.endMessage === undefined ? this.#held.room : 0;
+      const room = this.#hasOwnMessages ? 0 : this.#held.room;
       this.#held.append(rest.subarray(0, room));
       rest = rest.subarray(room);
       this.#release();

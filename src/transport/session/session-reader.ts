@@ -54,7 +54,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   ) {
     super(session, connection, setup);
     this.#isOpening = !opened;
-    this.#isLossy = connection.lossy === true;
+    this.#isLossy = connection.capabilities?.isLossy === true;
   }
 
   /** onOpen has returned a promise. */

@@ -73,7 +73,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     this.#connection = connection;
     this.#setup = setup;
     this.#readContext = (setup.listener as ReadsInContext)[READ_CONTEXT];
-    this.#idleTimeout = setup.idleTimeout || connection.idleTimeout || 0;
+    this.#idleTimeout = setup.idleTimeout || connection.capabilities?.idleTimeout || 0;
   }
 
   get name(): string {
@@ -115,7 +115,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   }
 
   get lossy(): boolean {
-    return this.#connection.lossy === true;
+    return this.#connection.capabilities?.isLossy === true;
   }
 
   get attributes(): AttributeMap {
@@ -207,7 +207,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   }
 
   #watchesMessages(): boolean {
-    return this.#setup.messageTimeout > 0 && !this.#connection.lossy;
+    return this.#setup.messageTimeout > 0 && !this.lossy;
   }
 
   /** For the ticker. */
@@ -246,7 +246,10 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     const since = Math.floor(
       Math.min(
         now() - lastWake(),
-        Math.max(this.#connection.partialFor?.() ?? 0, this.#reader?.incompleteMessageAge() ?? 0),
+        Math.max(
+          this.#connection.incompleteMessageAge?.() ?? 0,
+          this.#reader?.incompleteMessageAge() ?? 0,
+        ),
       ),
     );
     if (since < messageTimeout) return;
@@ -293,7 +296,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
 
   /** The peer ended its side, and every promise of onMessage has settled: we end ours. */
   finished(): void {
-    const staysOpen = this.#setup.allowHalfOpen && this.#connection.canHalfOpen;
+    const staysOpen = this.#setup.allowHalfOpen && this.#connection.capabilities?.canHalfOpen;
     if (this.#state === 'open' && !staysOpen) void this.close();
   }
 

@@ -5,7 +5,13 @@
 import { gettyError } from '../../core/errors.js';
 import { faultError, guard } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
-import type { Connection, ConnectionEvents, Listener, Transport } from '../types.js';
+import type {
+  Connection,
+  ConnectionCapabilities,
+  ConnectionEvents,
+  Listener,
+  Transport,
+} from '../types.js';
 
 const listeners = new Map<string, (connection: Connection) => void>();
 let lastName = 0;
@@ -19,7 +25,10 @@ function deliverFailed(connection: MemoryConnection, error: unknown): void {
   connection.fail(error);
 }
 
+const CAPABILITIES: ConnectionCapabilities = { canHalfOpen: true };
+
 class MemoryConnection implements Connection {
+  readonly capabilities = CAPABILITIES;
   readonly localAddress: string;
   readonly remoteAddress: string;
   peer: MemoryConnection | undefined;
@@ -38,10 +47,6 @@ class MemoryConnection implements Connection {
   constructor(localAddress: string, remoteAddress: string) {
     this.localAddress = localAddress;
     this.remoteAddress = remoteAddress;
-  }
-
-  get canHalfOpen(): boolean {
-    return true;
   }
 
   attach(events: ConnectionEvents): void {

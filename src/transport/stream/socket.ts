@@ -10,6 +10,7 @@ import { beginEvent, endEvent } from '../session/flush-scheduler.js';
 import type {
   Admission,
   Connection,
+  ConnectionCapabilities,
   ConnectionEvents,
   Listener,
   Peer,
@@ -69,7 +70,10 @@ function failed(connection: SocketConnection, error: unknown): void {
   connection.fail(error);
 }
 
+const CAPABILITIES: ConnectionCapabilities = { canHalfOpen: true };
+
 export class SocketConnection implements Connection {
+  readonly capabilities = CAPABILITIES;
   /** Set once it is attached. */
   events: ConnectionEvents | undefined;
   readonly #socket: Socket;
@@ -101,10 +105,6 @@ export class SocketConnection implements Connection {
 
   get certificate(): PeerCertificate | undefined {
     return this.#peer.certificate;
-  }
-
-  get canHalfOpen(): boolean {
-    return true;
   }
 
   attach(events: ConnectionEvents): void {

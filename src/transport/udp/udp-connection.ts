@@ -7,7 +7,7 @@ import { faultError, guard } from '../../core/guard.js';
 import { Queue } from '../../core/queue.js';
 import type { ByteWriter } from '../buffers/byte-writer.js';
 import { beginEvent, endEvent } from '../session/flush-scheduler.js';
-import type { Connection, ConnectionEvents, Peer } from '../types.js';
+import type { Connection, ConnectionCapabilities, ConnectionEvents, Peer } from '../types.js';
 
 /**
  * While a session is paused it keeps datagrams as long as those that are kept take less than this;
@@ -30,10 +30,11 @@ function datagramFailed(connection: UdpConnection, error: unknown): void {
   connection.fail(error);
 }
 
+/** Each datagram takes a system call, so messages gain nothing by leaving together. */
+export const UDP_CAPABILITIES: ConnectionCapabilities = { isLossy: true, writesEachMessage: true };
+
 export abstract class UdpConnection implements Connection {
-  readonly lossy = true;
-  /** A datagram is a system call of its own, whatever else leaves in the same tick. */
-  readonly unbatched = true;
+  readonly capabilities: ConnectionCapabilities = UDP_CAPABILITIES;
   readonly localAddress: string;
   readonly remoteAddress: string;
   readonly #socket: Socket;
@@ -134,7 +135,7 @@ export abstract class UdpConnection implements Connection {
     return this.#tellsQueue ? this.#queuedBytes : this.#askedBytes;
   }
 
-  confirm(): void {
+  requestWriteAck(): void {
     this.#askNext = true;
   }
 

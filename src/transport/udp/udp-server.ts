@@ -5,8 +5,8 @@ import { networkInterfaces } from 'node:os';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { guard } from '../../core/guard.js';
 import { type Address, formatAddress, withoutZone } from '../address.js';
-import type { Admission, Connection, Listener } from '../types.js';
-import { UdpConnection } from './udp-connection.js';
+import type { Admission, Connection, ConnectionCapabilities, Listener } from '../types.js';
+import { UDP_CAPABILITIES, UdpConnection } from './udp-connection.js';
 import type { ResolvedUdpOptions } from './udp-options.js';
 
 /** What a Go client opens with. It is no message, and expects no answer. */
@@ -26,9 +26,14 @@ function ownAddresses(): ReadonlySet<string> {
   );
 }
 
+const PEER_CAPABILITIES: ConnectionCapabilities = {
+  ...UDP_CAPABILITIES,
+  idleTimeout: IDLE_TIMEOUT,
+};
+
 /** One peer of a server. */
 class UdpPeer extends UdpConnection {
-  readonly idleTimeout = IDLE_TIMEOUT;
+  override readonly capabilities = PEER_CAPABILITIES;
   readonly host: string;
   readonly port: number;
   readonly #server: UdpListener;

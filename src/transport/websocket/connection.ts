@@ -362,7 +362,7 @@ export class WebSocketConnection implements Connection, ConnectionEvents {
     this.#pongEnd = this.#written;
   }
 
-  partialFor(): number {
+  incompleteMessageAge(): number {
     if (this.#paused && this.#partialSince > 0) this.#partialSince = now();
     return this.#partialSince > 0 ? now() - this.#partialSince : 0;
   }
