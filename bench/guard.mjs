@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * The speed check of `npm run ok`: getty and the ceiling in the same two processes. A ratio below a
- * fraction of the recorded one, three times in a row, is a failure. `node scripts/setup.mjs
- * bench/guard.mjs` runs the check alone and prints the ratios.
+ * fraction of the recorded one, three times in a row, is a failure.
+ * `node scripts/setup.mjs bench/guard.mjs` runs the check alone and prints the ratios.
  */
 import { availableParallelism } from 'node:os';
 import { median } from './processes.mjs';

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * One process of a measurement: `rpc-worker.mjs server PEER` or `rpc-worker.mjs client PEER
- * ADDRESS`. Several peers, and their addresses, are separated by commas. rpc-pairs.mjs controls it
- * over the IPC channel. It ends when the channel closes.
+ * One process of a measurement: `rpc-worker.mjs server PEER` or
+ * `rpc-worker.mjs client PEER ADDRESS`. Several peers, and their addresses, are separated by
+ * commas. rpc-pairs.mjs controls it over the IPC channel. It ends when the channel closes.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { PerformanceObserver } from 'node:perf_hooks';

@@ -1,6 +1,6 @@
 /**
- * Compiles and runs the TypeScript in README.md and docs: blocks that begin with ```ts, optionally
- * followed by `name=NAME` or `nocheck`.
+ * Compiles and runs the TypeScript in README.md and docs: blocks that begin with
+ * ```ts, optionally followed by `name=NAME` or `nocheck`.
  *   node scripts/snippets.mjs --check      compiles all blocks
  *   node scripts/snippets.mjs run NAME     compiles and runs the block NAME of README.md
  *   node scripts/snippets.mjs run NAME docs/rpc.md      the same of another document
