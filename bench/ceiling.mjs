@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * The ceiling: the same frames by hand, for this one method and nothing else – no contracts, no
- * interceptors, no errors, ASCII only. A promise per call, deadlines, one buffer per tick and
- * direction. It is no library: it says how far ours is from the limit.
+ * The ceiling: a client and a server written by hand for the frames of one method. It has a promise
+ * per call, deadlines, and one buffer per tick and direction. It has no contracts, interceptors and
+ * errors, and supports ASCII only. Its speed is the limit that getty is compared with.
  */
 import { createConnection, createServer } from 'node:net';
 import { answer, TIMEOUT } from './message.mjs';
@@ -11,13 +11,14 @@ import { answer, TIMEOUT } from './message.mjs';
 
 const HEADER = 32;
 const MAGIC = 0x20160905;
-/** Slots per call in flight; answers may come in another order. */
+/** Slots per call in flight, because answers may arrive in another order than their calls. */
 const RING_FACTOR = 8;
+/** Milliseconds between two checks of the deadlines. */
 const SWEEP_PERIOD = 20;
 const BUFFER = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
 
-/** Package header, length and bytes of the rpc header, room for the body's length. */
+/** Frame header, length and bytes of the rpc header, and space for the body's length. */
 export const REQUEST_START = start(3, 1, [
   0x0a,
   11,
@@ -52,7 +53,7 @@ function start(command, serviceId, head) {
   return bytes;
 }
 
-/** One direction of a connection: frames gather in one buffer, and a flush writes it. */
+/** One direction of a connection. Frames are collected in one buffer, which flush() writes. */
 export class Output {
   bytes = Buffer.allocUnsafeSlow(BUFFER);
   view = new DataView(this.bytes.buffer);
@@ -64,7 +65,7 @@ export class Output {
   }
 
   /**
-   * Append a constant beginning, and return where it is.
+   * Append the constant first bytes of a frame, and return their position.
    * @param {Buffer} constant
    */
   begin(constant) {
@@ -82,7 +83,7 @@ export class Output {
   text(tag, text) {
     const { bytes } = this;
     const { length } = text;
-    if (length > 127) throw new Error('the ceiling knows short texts only');
+    if (length > 127) throw new Error('the ceiling supports strings of up to 127 bytes');
     let at = this.length;
     bytes[at++] = tag;
     bytes[at++] = length;
@@ -95,7 +96,7 @@ export class Output {
   }
 
   /**
-   * Fill in the lengths.
+   * Set the lengths of the frame at `at` and of its body at `body`.
    * @param {number} at
    * @param {number} body
    */
@@ -119,7 +120,7 @@ export class Output {
  */
 
 /**
- * Cuts chunks into frames.
+ * Splits chunks into frames.
  * @param {OnFrame} onFrame
  */
 function reader(onFrame) {
@@ -141,7 +142,7 @@ function reader(onFrame) {
 }
 
 /**
- * The text field at `at`.
+ * The string field at `at`.
  * @param {Buffer} bytes
  * @param {number} at
  */
@@ -182,7 +183,7 @@ export async function serve() {
   return { address: String(port), close: () => server.close() };
 }
 
-/** The monotonic time, read once per sweep. */
+/** The monotonic time in ms, read once per sweep. */
 let clock = performance.now();
 /** One timer for the deadlines of all connections. @type {Set<(now: number) => void>} */
 const sweeps = new Set();

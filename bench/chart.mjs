@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Draws what `npm run bench -- rpc --json FILE` measured, or the report's file: bars of calls/s
- * relative to grpc-js.
+ * Draws calls/s relative to grpc-js as bars. FILE is written by `npm run bench -- --json FILE` or
+ * `npm run bench -- rpc --json FILE`.
  *   node bench/chart.mjs FILE > docs/benchmark.svg
  *   node bench/chart.mjs FILE --table                the same as a Markdown table, for the README
  */
@@ -16,13 +16,13 @@ const GROUPS = [
   '1 connection, 64 in flight',
   '1 KiB body, 64 in flight',
 ];
-/** What the bars are called. */
+/** The labels of the bars; other peers have their own names. */
 const NAMES = new Map([
   ['ceiling', 'node:net by hand'],
   ['moleculer', 'Moleculer TCP'],
   ['nest', 'Nest TCP'],
 ]);
-/** Between the grey that a white page needs and the grey that a black one needs. */
+/** Readable on a white page and on a black one. */
 const TEXT = '#7d838c';
 const OUR_BAR = '#2f81f7';
 const PEER_BAR = '#9aa1ab';
@@ -45,7 +45,7 @@ function escaped(text) {
   return text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
 }
 
-/** @param {Line[]} lines of one group; the fastest first, in units of the base */
+/** The bars of one group, the fastest first, in units of the base. @param {Line[]} lines */
 function barsOf(lines) {
   const base = lines.find(({ side }) => side === BASE);
   if (base === undefined) return [];

@@ -1,8 +1,9 @@
 // @ts-check
 /**
- * Protobuf as getty compiles it beside the library's own, in one process: `npm run bench -- codec`.
- * A small message of three texts; both sides get ready messages, and take turns. Ours writes into a
- * buffer that a session would have and begins it anew when it is full.
+ * Compares getty's compiled Protobuf codec with the library's own, in one process:
+ * `npm run bench -- codec`. The message has three short strings. Both sides have prepared messages
+ * and take turns. Getty's codec writes into one buffer, as in a session, and returns to its start
+ * when it is full.
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { protobufCodec } from '../dist/rpc/codecs/protobuf/codec.js';
@@ -12,9 +13,9 @@ import { median } from './processes.mjs';
 import { printRow, tableHead } from './table.mjs';
 
 /** @typedef {import('./table.mjs').Row} Row */
-/** So that neither side sees one message all the time. */
+/** Different messages, so that neither side is measured with one constant message. */
 const MESSAGES = 64;
-/** Messages between two looks at the clock. */
+/** Messages between two reads of the clock. */
 const BATCH = 6_400;
 const WORDS = [
   'northern',
@@ -35,7 +36,7 @@ const encoded = messages.map((message) => Buffer.from(toBinary(TestRequestSchema
 const codec = protobufCodec(TestRequestSchema);
 const writer = new ByteWriter(WRITER_SIZES[2]);
 
-/** Each returns a number that depends on every message, so that none can be left out. */
+/** Each returns a number that depends on every message, so that V8 cannot remove any work. */
 const SIDES = {
   encode: {
     ours() {
@@ -88,13 +89,13 @@ function rate(side, seconds, expected) {
   let batches = 0;
   let took = 0;
   for (; took < seconds * 1_000; took = performance.now() - began) {
-    if (side() !== expected) throw new Error('a side left something out');
+    if (side() !== expected) throw new Error('a side skipped a message');
     batches++;
   }
   return (batches * BATCH * 1_000) / took;
 }
 
-/** Throws when the two do not agree on the bytes or on what they mean. */
+/** Throws when the two codecs produce different bytes or different messages. */
 function checkAgreement() {
   for (const [index, message] of messages.entries()) {
     const bytes = /** @type {Buffer} */ (encoded[index]);
@@ -128,7 +129,7 @@ function measure({ rounds, seconds }) {
   });
 }
 
-// Given by rpc.mjs as two numbers; by hand as nothing.
+// rpc.mjs passes two numbers; on the command line there are none.
 const [rounds = 7, seconds = 0.2] = process.argv.slice(2).map(Number).filter(Number.isFinite);
 const rows = measure({ rounds, seconds });
 if (process.send !== undefined) process.send(rows);

@@ -1,35 +1,37 @@
 // @ts-check
 /**
- * The gate's look at speed: ours beside the ceiling, in the same two processes. A ratio that falls
- * below a part of the recorded one, three times in a row, is a fault.
- * `node scripts/setup.mjs bench/guard.mjs` measures alone, and prints what could be recorded.
+ * The speed check of `npm run ok`: getty and the ceiling in the same two processes. A ratio below a
+ * fraction of the recorded one, three times in a row, is a failure.
+ * `node scripts/setup.mjs bench/guard.mjs` runs the check alone and prints the ratios.
  */
 import { availableParallelism } from 'node:os';
 import { median } from './processes.mjs';
 import { startPair } from './rpc-pairs.mjs';
 
 /**
- * The lower end of what this program measured with nothing else on the machine: 1.35 to 1.64, and
- * 0.95 to 1.21.
+ * Ratios of this program on an idle machine, near the lower end of the measured range: 1.35 to
+ * 1.64, and 0.95 to 1.21.
  */
 const RECORDED = [
   { shape: { connections: 1, inFlight: 64 }, rate: 1.35 },
   { shape: { connections: 1, inFlight: 512 }, rate: 1 },
 ];
+/** The fraction of a recorded ratio that is required. */
 const PART = 0.8;
 const TRIES = 3;
 const ROUNDS = 5;
+/** Of one measurement, and of the first load. */
 const SECONDS = 0.35;
 const WARM_UP = 1.5;
 const SIDES = /** @type {const} */ (['getty', 'ceiling']);
 /**
- * Who waits for a processor for more than this part of the time tells nothing: half of the lead is
- * that both processes work at once.
+ * A measurement whose processes wait for a processor for more than this fraction of the time has no
+ * result: half of getty's lead is that both processes work at once.
  */
 const DISTURBED = 0.3;
 
 if (availableParallelism() < 2) {
-  console.log('speed is not looked at: client and server need a processor each');
+  console.log('speed is not checked: client and server need one processor each');
   process.exit();
 }
 const pair = await startPair(SIDES.join(','));
@@ -53,10 +55,10 @@ async function measure(shape) {
 }
 
 /**
- * Whether it is as fast as it was; undefined: nobody can tell.
+ * Whether the ratio is at least the required one. Undefined: the machine was too busy to measure.
  * @param {typeof RECORDED[0]} recorded
  */
-async function look({ shape, rate }) {
+async function checkRatio({ shape, rate }) {
   const name = `${shape.inFlight} in flight`;
   const least = PART * rate;
   let disturbed = true;
@@ -65,12 +67,10 @@ async function look({ shape, rate }) {
     const enough = ratio >= least;
     const verdict = enough
       ? ''
-      : `; at least ${least.toFixed(2)} is wanted; try ${attempt} of ${TRIES}`;
+      : `; at least ${least.toFixed(2)} is required; attempt ${attempt} of ${TRIES}`;
     const busy =
       waited < DISTURBED ? '' : `; ${Math.round(waited * 100)} % of the time without a processor`;
-    console.log(
-      `${name}: ${ratio.toFixed(2)} of the ceiling, ${rate} when it was recorded${verdict}${busy}`,
-    );
+    console.log(`${name}: ${ratio.toFixed(2)} of the ceiling, recorded ${rate}${verdict}${busy}`);
     if (enough) return true;
     if (waited < DISTURBED) disturbed = false;
   }
@@ -83,13 +83,13 @@ try {
       await pair.warm({ ...shape, message: 'small', side, seconds: WARM_UP });
   }
   const seen = [];
-  for (const recorded of RECORDED) seen.push(await look(recorded));
+  for (const recorded of RECORDED) seen.push(await checkRatio(recorded));
   if (seen.includes(false)) process.exitCode = 1;
   else
     console.log(
       seen.includes(undefined)
-        ? 'nobody can tell how fast it is: others had the processors'
-        : 'as fast as it was',
+        ? 'no result: other programs used the processors'
+        : 'as fast as recorded',
     );
 } finally {
   await pair.stop();

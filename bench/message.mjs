@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What every peer of the rpc bench sends and answers: `Test` of the demo's TestService, in two
- * sizes.
+ * The request and the reply of every peer of the rpc benchmark: the method `Test` of the demo's
+ * TestService, in two sizes.
  */
 import { setTimeout as wait } from 'node:timers/promises';
 import { TestReplySchema, TestRequestSchema, TestService } from '../build/demo/test_service_pb.js';
@@ -12,21 +12,21 @@ export { TestReplySchema, TestRequestSchema, TestService };
 /** @typedef {{ A: string }} Reply */
 
 /**
- * What a file in peers/ exports; the peer is called as the file is.
+ * What a file in peers/ exports. The name of the peer is that of the file.
  * @typedef {object} Peer
- * @property {() => Promise<Server>} serve Listens at a free port of 127.0.0.1.
+ * @property {() => Promise<Server>} serve Listens on a free port of 127.0.0.1.
  * @property {(address: string, inFlight: number) => Promise<Client>} connect Opens one connection,
- *   for at most so many calls at a time.
- * @property {(address: string, count: number) => Promise<Client[]>} [connectAll] In its place,
- *   where many connections are one thing.
+ *   for at most `inFlight` concurrent calls.
+ * @property {(address: string, count: number) => Promise<Client[]>} [connectAll] Used instead of
+ *   connect, where one object has many connections.
  */
 /** @typedef {{ address: string, close: () => unknown }} Server */
 /** @typedef {{ call: (request: Request) => Promise<Reply>, close: () => unknown }} Client */
 /** @typedef {'small' | 'large'} Size */
 
 /**
- * In Protobuf 30 bytes, with the headers of getty 96, and its reply 68; and a body of 1,024 bytes,
- * its reply about as large.
+ * `small` has 30 bytes in Protobuf and 96 with getty's headers; its reply has 68. `large` has a
+ * body of 1,024 bytes and a reply of about the same size.
  */
 export const REQUESTS = {
   /** @type {Request} */
@@ -34,11 +34,11 @@ export const REQUESTS = {
   /** @type {Request} */
   large: { A: letters(338), B: letters(338), C: letters(339) },
 };
-/** Milliseconds, for peers that have to be told; it is getty's default. */
+/** The deadline of a call in ms, for peers that need one. It is getty's default. */
 export const TIMEOUT = 5_000;
 
 /**
- * The handler.
+ * The handler of every peer.
  * @param {Request} request
  * @returns {Reply}
  */
@@ -52,7 +52,7 @@ function letters(length) {
 }
 
 /**
- * Settles with `closing`, or after a second without it.
+ * Settles when `closing` settles, or after one second.
  * @param {unknown} closing
  */
 export async function atMostASecond(closing) {

@@ -1,5 +1,5 @@
 // @ts-check
-/** The processes of a measurement: started, asked, ended; none of them outlives this one. */
+/** Starts, queries and ends the processes of a measurement. They all end with this process. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 /** @typedef {import('node:child_process').ChildProcess} ChildProcess */
 
-/** Milliseconds that a child may be late, and that it has for its end. */
+/** How late a child's answer may be, and how long its end may take, in ms. */
 const PATIENCE = 15_000;
 const END = 3_000;
 
@@ -20,11 +20,11 @@ process.on('exit', () => {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
 
 /**
- * What a child says next.
+ * The next message of a child. Rejects when it exits, or when the message is late.
  * @param {ChildProcess} child
  * @returns {Promise<any>}
  */
-export function hear(child, milliseconds = 0) {
+export function nextMessage(child, milliseconds = 0) {
   return new Promise((resolve, reject) => {
     const name = child.spawnargs.slice(2).join(' ');
     const done = () => {
@@ -42,7 +42,7 @@ export function hear(child, milliseconds = 0) {
 }
 
 /**
- * Fork a program of this folder, and wait for its first word, a server's address.
+ * Fork a program of this folder, and wait for its first message, the address of a server.
  * @param {string} program
  * @param {string[]} args
  */
@@ -51,7 +51,7 @@ export function start(program, ...args) {
 }
 
 /**
- * The same with flags for Node.
+ * The same with flags for Node.js.
  * @param {string[]} flags
  * @param {string} program
  * @param {string[]} args
@@ -62,7 +62,7 @@ export async function startWith(flags, program, ...args) {
   const child = fork(path, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv });
   children.add(child);
   child.once('exit', () => children.delete(child));
-  return { child, address: await hear(child) };
+  return { child, address: await nextMessage(child) };
 }
 
 /** @param {ChildProcess} child */

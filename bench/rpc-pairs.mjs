@@ -1,28 +1,27 @@
 // @ts-check
-/** A server and a client process of one peer, and what they are told to do. */
-import { hear, startWith, stop } from './processes.mjs';
+/** Controls a server and a client process of one peer. */
+import { nextMessage, startWith, stop } from './processes.mjs';
 
 /** @typedef {import('./rpc-worker.mjs').Measured} Measured */
 /** @typedef {import('./rpc-worker.mjs').Order} Order */
 /** @typedef {import('./rpc-worker.mjs').State} State */
 /**
- * `cpu`: microseconds of both processes per call. `waited`: the part of the time in which either
- * could have run and got no processor.
+ * `cpu`: microseconds of both processes per call. `waited`: the fraction of the time in which a
+ * process was ready and had no processor.
  * @typedef {Measured & { rate: number, cpu: number, waited: number }} Sample
  */
 /** @typedef {{ client: State, server: State }} States */
 
 const WORKER = 'rpc-worker.mjs';
-/** The part of `seconds` that each measurement runs before it counts. */
+/** The fraction of `seconds` that each measurement runs before it counts. */
 const LEAD_IN = 0.25;
-/**
- * So many calls per lane at least: where calls are slow, the first and the last would be all of it.
- */
+/** The fewest calls per lane, because with slow calls the time alone may permit only one. */
 const LEAST_CALLS = 2;
 
 /**
- * A process that ended, or does not answer, is a failure like any other.
- * @param {string} peer or several, divided by commas, in the same two processes
+ * Start a server and a client process. When a process ends or does not answer, the measurement has
+ * a failure.
+ * @param {string} peer or several, separated by commas, in the same two processes
  * @param {string[]} [flags] for both processes
  */
 export async function startPair(peer, flags = []) {
@@ -35,7 +34,7 @@ export async function startPair(peer, flags = []) {
   const tell = async (child, what, seconds = 0) => {
     if (!child.connected) throw new Error('its process is gone');
     child.send(what);
-    return hear(child, seconds * 1_000);
+    return nextMessage(child, seconds * 1_000);
   };
   const load = (/** @type {Order} */ order, patience = order.seconds) =>
     /** @type {Promise<Measured>} */ (tell(client, order, patience));
@@ -46,7 +45,7 @@ export async function startPair(peer, flags = []) {
   return {
     load,
     both,
-    /** What goes wrong here shows in what is measured next. @param {Order} order */
+    /** An error here appears in the next measurement. @param {Order} order */
     async warm(order) {
       try {
         await load(order);
@@ -100,18 +99,18 @@ export async function startPair(peer, flags = []) {
 
 /** @typedef {Awaited<ReturnType<typeof startPair>>} Pair */
 
-/** So much room for young objects, in MiB, that they are not collected while garbage is counted. */
+/** Space for young objects in MiB, large enough that none is collected while garbage is counted. */
 const ROOM = 128;
 const GARBAGE_CALLS = 8_000;
 const LEAST_GARBAGE_CALLS = 500;
-/** Seconds for these. */
+/** The time limit for these calls, in seconds. */
 const GARBAGE_PATIENCE = 60;
 const WARM = /** @type {const} */ ({ connections: 1, inFlight: 64, message: 'small' });
 
 /**
- * What one call leaves on the heaps of both processes, in bytes: their growth over many calls
- * without a collection between. Buffers lie outside of the heap and are not in it. Throws when
- * something was collected after all.
+ * The garbage of one call on the heaps of both processes, in bytes: their growth during many calls
+ * without a collection. Buffers are outside the heap and not included. Throws when a collection
+ * happened in every attempt.
  * @param {string} peer
  * @param {number} warmUp seconds
  */
@@ -123,7 +122,7 @@ export async function garbagePerCall(peer, warmUp) {
   try {
     const { failures, error } = await pair.load({ ...WARM, seconds: warmUp });
     if (failures > 0) throw new Error(error);
-    // Who leaves much behind fills the room with fewer calls.
+    // A peer with much garbage per call fills the space with fewer calls.
     for (let least = GARBAGE_CALLS; least >= LEAST_GARBAGE_CALLS; least /= 2) {
       const from = await pair.both('collect');
       const { calls } = await pair.load(
@@ -136,7 +135,7 @@ export async function garbagePerCall(peer, warmUp) {
       if (to.client.collections + to.server.collections === 0)
         return { calls, client: perCall('client'), server: perCall('server') };
     }
-    throw new Error('something was collected meanwhile');
+    throw new Error('a garbage collection happened in every attempt');
   } finally {
     await pair.stop();
   }

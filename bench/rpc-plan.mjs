@@ -1,5 +1,5 @@
 // @ts-check
-/** What the rpc bench measures, and what is wanted of it. */
+/** The loads of the rpc benchmark, and the wanted ratios. */
 
 /** @typedef {import('./rpc-worker.mjs').Shape} Shape */
 /**
@@ -7,13 +7,13 @@
  *   processes per call.
  */
 /**
- * Ours against the best of `peers`: at least, or at most, so many times as much. Neither: it is
- * only told.
+ * The wanted ratio of getty to the best of `peers`: at least `least`, or at most `most`. With
+ * neither of them the ratio is only printed.
  */
 /** @typedef {{ peers: string[], metric?: Metric, least?: number, most?: number }} Wanted */
 /**
- * Sides that take turns under the same load; `ours` is the first. With `paced` the calls come at
- * this part of the best rate of that side.
+ * Sides that take turns under the same load. The first side is getty. With `paced` calls are due at
+ * the fraction `part` of the best rate of the side `by`.
  * @typedef {{ name: string, shape: Shape, sides: string[], wanted: Wanted[], paced?: { by: string,
  *   part: number } }} Group
  */
@@ -95,18 +95,17 @@ export const GROUPS = [
   },
 ];
 
-/** Whose garbage is told; nothing is wanted of it yet. */
+/** The peers whose garbage is printed. There are no wanted values. */
 export const GARBAGE_SIDES = ['getty', 'ceiling', GRPC];
 
 /**
- * A round in which a process waited for a processor for more than this part of its time was
- * disturbed by others.
+ * A round is quiet when its processes waited for a processor for at most this fraction of the time.
  */
 export const QUIET = 0.15;
 
 /**
- * `extra`: rounds more, as a part of `rounds`, when some were disturbed. Seconds of one
- * measurement, of a pair's first load, and of another load.
+ * `extra`: further rounds when some were not quiet, as a fraction of `rounds`. `seconds`, `warmUp`
+ * and `again`: duration of one measurement, of a pair's first load, and of a new load, in seconds.
  */
 export const FULL = { rounds: 7, extra: 1, seconds: 0.7, warmUp: 3, again: 0.7, codecSeconds: 0.3 };
 export const SHORT = {

@@ -1,5 +1,5 @@
 // @ts-check
-/** Samples become medians and ratios, and these a table. */
+/** Computes medians and ratios from samples, and prints them as tables. */
 import { median } from './processes.mjs';
 
 /** @typedef {import('./rpc-plan.mjs').Group} Group */
@@ -12,11 +12,11 @@ import { median } from './processes.mjs';
 const NAMES = { rate: 'calls/s', p50: 'p50', p99: 'p99', cpu: 'CPU per call' };
 
 /**
- * One side of a group, over all rounds.
+ * The medians of one side of a group over all rounds.
  * @param {Group} group
  * @param {string} side
  * @param {Sample[]} samples
- * @param {number | undefined} pace calls/s, when they came at a given rate
+ * @param {number | undefined} pace calls/s, when calls were due at a fixed rate
  */
 export function summary(group, side, samples, pace) {
   const of = (/** @type {Metric} */ metric) => median(samples.map((sample) => sample[metric]));
@@ -86,7 +86,7 @@ export function details(lines) {
     Array(9).fill('---'),
   ];
   for (const { group, side, pace, rate, spread, p50, p99, cpu, waited, failures, error } of lines) {
-    // Who keeps a given pace turns its event loop without a pause, and that is most of its CPU.
+    // With a fixed rate the event loop polls, and polling is most of the CPU time.
     const used = pace === undefined ? cpu.toFixed(1) : '–';
     const speed = [
       String(Math.round(rate)),

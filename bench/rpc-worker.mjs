@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * One process of a measurement: `rpc-worker.mjs server PEER` or
- * `rpc-worker.mjs client PEER ADDRESS`. Several peers, and their addresses, are divided by commas.
- * It talks with rpc-pairs.mjs over the IPC channel, and ends when that does.
+ * `rpc-worker.mjs client PEER ADDRESS`. Several peers, and their addresses, are separated by
+ * commas. rpc-pairs.mjs controls it over the IPC channel. It ends when the channel closes.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { PerformanceObserver } from 'node:perf_hooks';
@@ -16,23 +16,23 @@ import { answer, atMostASecond, REQUESTS } from './message.mjs';
  */
 /**
  * @typedef {Shape & { side?: string, seconds: number, leastCalls?: number, rate?: number }} Order
- *   `side`: one of several peers. `rate`: calls/s that do not wait for each other.
+ *   `side`: one of several peers. `rate`: calls/s that are due at a fixed rate.
  */
 /**
  * @typedef {{ calls: number, seconds: number, p50: number, p99: number, failures: number, error:
- *   string }} Measured Milliseconds.
+ *   string }} Measured `p50` and `p99` in milliseconds.
  */
 /**
- * @typedef {{ cpu: number, waited: number, heap: number, collections: number }} State Microseconds
- *   and bytes, of a process.
+ * @typedef {{ cpu: number, waited: number, heap: number, collections: number }} State Of a process:
+ *   `cpu` and `waited` in microseconds, `heap` in bytes.
  */
 
 const MOST_FAILURES = 1_000;
-/** Every call of so many lanes is timed; the clock would cost the others more than it tells. */
+/** The calls of this many lanes are timed; reading the clock in all lanes would slow the calls. */
 const TIMED_LANES = 8;
 const MOST_TIMES = 2 ** 17;
 
-/** What calls have come to. */
+/** Counts the results of calls. */
 class Tally {
   calls = 0;
   failures = 0;
@@ -67,8 +67,8 @@ class Tally {
 }
 
 /**
- * Keep `inFlight` calls under way on each connection for `seconds`, and until there were
- * `leastCalls`: each lane makes its next call when it has its answer.
+ * Keep `inFlight` calls in flight on each connection for `seconds`, and until `leastCalls` calls
+ * have ended. Each lane makes its next call when it has its answer.
  * @param {import('./message.mjs').Client[]} clients
  * @param {Order} order
  */
@@ -112,9 +112,9 @@ function callOf(clients, index) {
 }
 
 /**
- * Make `rate` calls per second, each when it is due and not when another is answered; its time
- * counts from when it was due, so that a slow answer does not hide those behind it. More than
- * `inFlight` wait. The event loop turns without a pause, for timers are too coarse.
+ * Make `rate` calls per second. A call is due at a fixed time, and its time counts from then, so
+ * that a slow answer also delays the calls behind it in the result. At most `inFlight` calls are in
+ * flight. The event loop polls, because timers are too coarse.
  * @param {import('./message.mjs').Client[]} clients
  * @param {Order} order
  */
@@ -154,7 +154,7 @@ let collections = 0;
 /** @type {PerformanceObserver | undefined} */
 let observer;
 
-/** No garbage is left, and collections count from here. */
+/** Collect all garbage, and start counting collections. */
 async function collect() {
   observer ??= new PerformanceObserver((list) => {
     collections += list.getEntries().length;
@@ -172,8 +172,8 @@ const SCHEDULER = '/proc/self/schedstat';
 const hasScheduler = existsSync(SCHEDULER);
 
 /**
- * How long the main thread could have run and got no processor, in microseconds; 0 where the system
- * does not tell.
+ * How long the main thread was ready and had no processor, in microseconds; 0 where the system does
+ * not report it.
  */
 function waited() {
   return hasScheduler ? Number(readFileSync(SCHEDULER, 'latin1').split(' ')[1]) / 1_000 : 0;
@@ -192,8 +192,9 @@ function state() {
 }
 
 /**
- * Opens connections anew when there are to be more or fewer, or for more calls than before. @param
- * {import('./message.mjs').Peer} peer @param {string} address
+ * Opens new connections when another number of them, or more concurrent calls, are needed.
+ * @param {import('./message.mjs').Peer} peer
+ * @param {string} address
  */
 function clientsOf(peer, address) {
   /** @type {import('./message.mjs').Client[]} */

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * Measures calls of getty beside its peers: `npm run bench -- rpc`. Each peer has a server and a
- * client process. In each round the sides of a comparison take turns. What counts is the ratio of
- * neighbours in time. bench/README.md says more.
+ * Compares calls of getty with those of its peers: `npm run bench -- rpc`. Each peer has a server
+ * and a client process. In each round the sides of a comparison take turns, and the ratios of a
+ * round are compared. See bench/README.md.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -22,11 +22,11 @@ const USAGE =
 const CODEC = 'encode and decode, codec';
 const GARBAGE = 'garbage';
 
-/** Started when first needed, kept until the end. @type {Map<string, Pair>} */
+/** Created on first use, and kept until the end. @type {Map<string, Pair>} */
 const pairs = new Map();
 
 /**
- * A pair of a peer, warm for this shape.
+ * The pair of a peer, warmed up for this shape.
  * @param {string} peer @param {Group['shape']} shape @param {Plan} plan
  */
 async function warmPair(peer, shape, { warmUp, again }) {
@@ -38,8 +38,8 @@ async function warmPair(peer, shape, { warmUp, again }) {
 }
 
 /**
- * The best rate of a side that makes its calls as fast as it can. @param {Pair} pair @param
- * {Group['shape']} shape @param {number} seconds
+ * The best rate of a side that makes calls without a fixed rate.
+ * @param {Pair} pair @param {Group['shape']} shape @param {number} seconds
  */
 async function bestRate(pair, shape, seconds) {
   const rates = [];
@@ -48,9 +48,9 @@ async function bestRate(pair, shape, seconds) {
 }
 
 /**
- * The quietest of the rounds of a group: each has a sample for each side. Which they are does not
- * depend on what was measured, but on how long the processes waited for a processor that others
- * had.
+ * Measure a group, and return the samples of its quietest rounds, with one sample per side and
+ * round. The selection depends only on how long the processes waited for a processor, and not on
+ * the measured values.
  * @param {Group} group
  * @param {Plan} plan
  */
@@ -59,7 +59,7 @@ async function measureGroup({ name, shape, sides, paced }, plan) {
   for (const side of sides) await warmPair(side, shape, plan);
   const pacer = paced && (await warmPair(paced.by, shape, plan));
   const rate = pacer && paced && (await bestRate(pacer, shape, seconds)) * paced.part;
-  // The slow ones make few calls in the time, and a quantile wants many.
+  // A quantile needs many calls, and slow peers make few in `seconds`.
   const order = {
     ...shape,
     ...(rate === undefined ? { seconds } : { seconds: Math.max(1, seconds * 2), rate }),
@@ -73,7 +73,7 @@ async function measureGroup({ name, shape, sides, paced }, plan) {
   ) {
     if (process.stderr.isTTY)
       process.stderr.write(`${name}: round ${made.length + 1} of ${rounds}   \r`);
-    // Who goes first changes, so that a machine that slows down harms all alike.
+    // The first side alternates, so that a machine that slows down affects all sides equally.
     const turns = sides.map(
       (_, turn) => /** @type {string} */ (sides[(made.length + turn) % sides.length]),
     );
@@ -155,13 +155,13 @@ function readCommandLine() {
   const garbage = wants(GARBAGE) ? GARBAGE_SIDES.filter((side) => peers.has(side)) : [];
   const codec = wants(CODEC) && values.peers === undefined;
   if (groups.length === 0 && garbage.length === 0 && !codec)
-    throw new Error(`nothing is named '${only}'`);
+    throw new Error(`--only '${only}' matches no row`);
   return { plan, groups, garbage, codec, json };
 }
 
 /**
- * What is left of a group: its name, or the title of a comparison, must be wanted, and the sides be
- * chosen.
+ * The selected part of a group: the comparisons whose group name or title is wanted, with the
+ * selected peers.
  * @param {Group} group @param {(name: string) => boolean} wants @param {Set<string>} peers @returns
  *   {Group}
  */
@@ -210,9 +210,7 @@ await Promise.all([...pairs.values()].map((pair) => pair.stop()));
 for (const row of await measureGarbage(garbage, plan)) print(row);
 if (codec) for (const row of await measureCodec(plan)) print(row);
 if (lines.length > 0) console.log(`\n${details(lines)}`);
-console.log(
-  `\n${machine()}, ${plan.rounds} rounds of ${plan.seconds} s. Only the ratios mean something.`,
-);
+console.log(`\n${machine()}, ${plan.rounds} rounds of ${plan.seconds} s. Compare only the ratios.`);
 if (json !== undefined)
   writeFileSync(json, `${JSON.stringify({ machine: machine(), ...plan, rows, lines }, null, 2)}\n`);
 process.exit(

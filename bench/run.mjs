@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `npm run bench -- NAME …` runs the benchmark of that name. Without a name, the short form of
- * transport and rpc makes one report, with `--full` the long one; `--json FILE` holds the samples
- * of both.
+ * `npm run bench -- NAME …` runs one benchmark. Without a name it runs transport and rpc in their
+ * short form, with `--full` in their long form, and prints one report. `--json FILE` writes the
+ * samples of both.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ const NAMES = ['rpc', 'transport', 'codec'];
 const REPORT = /** @type {const} */ (['transport', 'rpc']);
 
 /**
- * The exit code of a benchmark, whose report goes to stdout and whose samples go to `file`.
+ * Run a benchmark and return its exit code. Its report goes to stdout, its samples to `file`.
  * @param {string} name @param {boolean} full @param {string} file
  */
 async function runOne(name, full, file) {
@@ -29,7 +29,7 @@ async function runOne(name, full, file) {
     file,
   ];
   const child = spawn(process.execPath, args, { stdio: 'inherit' });
-  // It gets the signals of the terminal too, and ends its processes itself.
+  // The child receives the signals of the terminal too, and ends its own processes.
   const stop = () => child.kill('SIGTERM');
   process.on('SIGINT', stop).on('SIGTERM', stop);
   const [code] = await once(child, 'exit');

@@ -1,9 +1,9 @@
 // @ts-check
-/** A table of what was wanted and what was measured. */
+/** Prints a table of measured and wanted ratios. */
 
 /**
- * A comparison of ours with a peer: at least, or at most, so many times as much; neither: it is
- * only told.
+ * A comparison of getty with a peer. `ratio` should be at least `least`, or at most `most`. With
+ * neither of them it is only printed.
  * @typedef {{ what: string, ratio: number, ratios: number[], least?: number, most?: number,
  *   failed?: string, text?: string, samples?: unknown }} Row
  */

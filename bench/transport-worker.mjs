@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * One process of a transport measurement; it talks with transport.mjs over the IPC channel, and
- * ends when that does.
+ * One process of a transport measurement. transport.mjs controls it over the IPC channel. It ends
+ * when the channel closes.
  *   server SIDE · client SIDE ADDRESS SHAPE · idle ADDRESS COUNT · broadcast HIGH_WATER_MARK
  */
 import { connect } from 'node:net';
@@ -10,7 +10,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 const [role = '', ...args] = process.argv.slice(2);
 process.on('disconnect', () => process.exit());
 
-/** Resident bytes once garbage is gone. */
+/** Resident bytes after garbage collections. */
 async function residentBytes() {
   for (let i = 0; i < 3; i++) {
     globalThis.gc?.();
@@ -54,7 +54,7 @@ async function client(side, address, { connections, window, size }) {
     const took = (performance.now() - began) / 1000;
     const counted = messages;
     running = false;
-    // Datagrams may be lost, and then their answers do not come.
+    // Datagrams may be lost: then some answers never arrive.
     await Promise.race([quiet, wait(500)]);
     if (counted === 0) failures++;
     process.send?.({ messages: counted, took, failures });
@@ -76,7 +76,7 @@ if (role === 'server') {
   const [address = '', count = '0'] = args;
   const { hostname, port } = new URL(address);
   for (let i = 0; i < Number(count); i++) {
-    // Never read: in the broadcast nobody takes what is sent.
+    // The socket never reads, so in the broadcast nothing that is sent is accepted.
     const socket = connect({ host: hostname, port: Number(port) }).pause();
     await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
   }
@@ -92,7 +92,7 @@ if (role === 'server') {
   process.on('message', async (order) => {
     if (order === 'rss') return process.send?.(await residentBytes());
     const end = performance.now() + order.seconds * 1000;
-    /** Those that are behind get nothing more until they have drained. */
+    /** Sessions whose queue is full. They receive nothing until it has drained. */
     const behind = new Set();
     while (performance.now() < end) {
       for (const session of server.sessions) {

@@ -1,12 +1,12 @@
 // @ts-check
 /**
- * Measures the transport beside what is written by hand: `npm run bench -- transport`. Echo: a
- * server and a client process for each side of a comparison; in each round they take turns. Memory:
- * what many sessions cost the server's process.
+ * Compares the transport with programs written by hand: `npm run bench -- transport`. Echo: each
+ * side of a comparison has a server and a client process, and the sides take turns in each round.
+ * Memory: what many sessions cost the server's process.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { hear, machine, median, start, stop } from './processes.mjs';
+import { machine, median, nextMessage, start, stop } from './processes.mjs';
 
 /** @typedef {{ connections: number, window: number, size: number }} Shape */
 /** @typedef {{ name: string, ours: string, peer: string, shape: Shape, target: number }} Row */
@@ -71,17 +71,17 @@ const ECHO = [
   },
 ];
 const IDLE_SESSIONS = 10_000;
-const DEAF_SESSIONS = 1_000;
+const PAUSED_SESSIONS = 1_000;
 const HIGH_WATER_MARK = 256 * 1024;
 const WARM_UP = 1;
 const FULL = { seconds: '0.5', rounds: '11', broadcast: '60' };
 const SHORT = { seconds: '0.2', rounds: '9', broadcast: '5' };
 /**
- * How often the idle ones are counted: the room for young objects grows in steps, so one time tells
- * little.
+ * How often idle sessions are measured. V8's space for young objects grows in steps, so a single
+ * measurement is inexact.
  */
 const IDLE_ROUNDS = { full: 3, short: 1 };
-/** Seconds of a broadcast until the system takes no more, with room to spare. */
+/** After this many seconds of a broadcast the system certainly accepts no more bytes. */
 const FILLED = 20;
 const USAGE =
   'usage: npm run bench -- transport [--short] [--seconds 0.5] [--rounds 11] [--broadcast 60] [--only WORD] [--json FILE]';
@@ -98,7 +98,7 @@ async function startPair(side, shape) {
   );
   const measure = async (/** @type {number} */ seconds) => {
     client.send({ seconds });
-    const { messages, took, failures } = await hear(client, seconds * 1000);
+    const { messages, took, failures } = await nextMessage(client, seconds * 1000);
     if (failures > 0) throw new Error(`${side}: ${failures} failures`);
     return messages / took;
   };
@@ -112,7 +112,7 @@ async function compare({ ours, peer, shape }, rounds, seconds) {
   const b = await startPair(peer, shape);
   const ratios = [];
   for (let round = 0; round < rounds; round++) {
-    // Who goes first changes, so that a machine that slows down harms both alike.
+    // The first side alternates, so that a machine that slows down affects both sides equally.
     const [first, second] = round % 2 === 0 ? [a, b] : [b, a];
     const [x, y] = [await first.measure(seconds), await second.measure(seconds)];
     ratios.push(round % 2 === 0 ? x / y : y / x);
@@ -126,9 +126,9 @@ async function idleBytes(side) {
   const { child: server, address } = await start('transport-worker.mjs', 'server', side);
   const ask = async () => {
     server.send('rss');
-    return hear(server, 5_000);
+    return nextMessage(server, 5_000);
   };
-  // The first sessions pay for what is loaded and compiled once.
+  // The first sessions include the memory of code that is loaded and compiled once.
   const { child: first } = await start('transport-worker.mjs', 'idle', address, '500');
   const before = await ask();
   const { child: rest } = await start(
@@ -143,8 +143,9 @@ async function idleBytes(side) {
 }
 
 /**
- * How much the server grows under a broadcast that nobody reads, as a part of sessions × high-water
- * mark. @param {number} seconds
+ * How much the server grows during a broadcast to peers that do not read, as a fraction of sessions
+ * × high-water mark.
+ * @param {number} seconds
  */
 async function broadcast(seconds) {
   const { child: server, address } = await start(
@@ -152,18 +153,18 @@ async function broadcast(seconds) {
     'broadcast',
     String(HIGH_WATER_MARK),
   );
-  const { child: deaf } = await start(
+  const { child: paused } = await start(
     'transport-worker.mjs',
     'idle',
     address,
-    String(DEAF_SESSIONS),
+    String(PAUSED_SESSIONS),
   );
   server.send('rss');
-  const before = await hear(server, 5_000);
+  const before = await nextMessage(server, 5_000);
   server.send({ seconds });
-  const after = await hear(server, seconds * 1000);
-  await Promise.all([stop(deaf), stop(server)]);
-  return (after - before) / (DEAF_SESSIONS * HIGH_WATER_MARK);
+  const after = await nextMessage(server, seconds * 1000);
+  await Promise.all([stop(paused), stop(server)]);
+  return (after - before) / (PAUSED_SESSIONS * HIGH_WATER_MARK);
 }
 
 function readCommandLine() {
@@ -203,7 +204,7 @@ function readCommandLine() {
 
 /**
  * @param {string} what @param {string} measured @param {string} target @param {boolean | undefined}
- *   met undefined: it does not tell.
+ *   met undefined: no result.
  */
 const line = (what, measured, target, met) =>
   console.log(
@@ -256,14 +257,14 @@ if ('broadcast'.includes(only)) {
   const part = await broadcast(broadcastSeconds);
   results.push({ name: 'broadcast', part });
   line(
-    `broadcast for ${broadcastSeconds} s to ${DEAF_SESSIONS} that do not read: growth ÷ (sessions × high-water mark)`,
+    `broadcast for ${broadcastSeconds} s to ${PAUSED_SESSIONS} peers that do not read: growth ÷ (sessions × high-water mark)`,
     part.toFixed(2),
     '1.1',
-    // Before it is over the system takes all that is sent.
+    // In a shorter broadcast the system still accepts all bytes.
     broadcastSeconds < FILLED ? undefined : part <= 1.1,
   );
 }
-console.log(`\n${machine()}, ${rounds} rounds of ${seconds} s. Only the ratios mean something.`);
+console.log(`\n${machine()}, ${rounds} rounds of ${seconds} s. Compare only the ratios.`);
 if (json !== undefined)
   writeFileSync(
     json,

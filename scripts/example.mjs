@@ -7,8 +7,8 @@ import { pathToFileURL } from 'node:url';
 import { fingerprint, ROOT, run, setup, TSC } from './setup.mjs';
 
 /**
- * Compile examples/ to a folder of this state of theirs, where 'getty-ts' means this package;
- * whoever runs an older state keeps it.
+ * Compile examples/ to a folder that belongs to their current state, and return it. 'getty-ts'
+ * resolves to this package there. A running example keeps the folder of its own state.
  */
 function compileExamples() {
   const out = join(ROOT, 'build/examples', fingerprint('examples'));
@@ -27,7 +27,7 @@ function compileExamples() {
     console.error(output);
     process.exit(1);
   }
-  // A page is for the browser: its example bundles it.
+  // The example bundles its page for the browser.
   for (const name of readdirSync(join(ROOT, 'examples'))) {
     const page = join(ROOT, 'examples', name, 'page');
     const filter = (/** @type {string} */ path) => !path.endsWith('tsconfig.json');
@@ -38,7 +38,7 @@ function compileExamples() {
 }
 
 /**
- * What the comment at the top of an example says: what it does, and how it is run.
+ * The usage of an example, from the comment at the top of its file.
  * @param {string} source
  */
 function usageOf(source) {
@@ -47,7 +47,7 @@ function usageOf(source) {
 }
 
 /**
- * Print the usage of an example and end this process, when its flags ask for that or are wrong.
+ * Print the usage of an example and end this process, for `--help` and for invalid flags.
  * @param {string} name
  * @param {string[]} args
  */
@@ -79,7 +79,7 @@ const names = readdirSync(join(ROOT, 'examples')).filter((name) =>
 const name = process.argv[2] ?? '';
 if (!names.includes(name)) {
   console.error(
-    `example: given ${JSON.stringify(name)}, expected one of ${names.join(', ')}\nusage: npm run example -- NAME [FLAGS]; --help after the name tells of its flags`,
+    `example: given ${JSON.stringify(name)}, expected one of ${names.join(', ')}\nusage: npm run example -- NAME [FLAGS]; --help after the name shows its flags`,
   );
   process.exit(2);
 }

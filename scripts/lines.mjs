@@ -1,7 +1,7 @@
 /**
- * The table of lines per folder of src, between the `<!-- lines -->` marks of README.md.
- *   node scripts/lines.mjs            writes it
- *   node scripts/lines.mjs --check    fails when it is not true any more
+ * Updates the table of lines per folder of src, between the `<!-- lines -->` marks of README.md.
+ *   node scripts/lines.mjs            writes the table
+ *   node scripts/lines.mjs --check    fails when the table is out of date
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ const ORDER = ['src/transport', 'src/rpc', 'src/micro', 'src/registries'];
 /** @type {Map<string, { files: number, lines: number }>} */
 const folders = new Map();
 for (const file of readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })) {
-  // Generated code is not ours to read.
+  // Generated code does not count.
   if (!file.endsWith('.ts') || file.endsWith('_pb.ts')) continue;
   const folder = `src/${file.slice(0, file.indexOf('/'))}`;
   const sum = folders.get(folder) ?? { files: 0, lines: 0 };

@@ -1,7 +1,7 @@
 /**
- * Completes package-lock.json: a registry that does not offer a package's builds for other
- * platforms leaves them out of the file, and then `npm ci` refuses it everywhere. Run it after
- * `npm install` of something new.
+ * Completes package-lock.json. A registry without the builds of a package for other platforms omits
+ * them from the file, and then `npm ci` rejects it on every platform. Run this program after you
+ * install or update a package.
  *   node scripts/lock.mjs [FOLDER]
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ for (const { optionalDependencies = {}, dev } of Object.values(lock.packages)) {
     const [, os, cpu = '', libc] = PLATFORM.exec(name) ?? [];
     const path = `node_modules/${name}`;
     if (path in lock.packages || os === undefined) continue;
-    // In npm's own order of keys.
+    // In the order in which npm writes these keys.
     lock.packages[path] = {
       version,
       cpu: [CPUS[cpu] ?? cpu],

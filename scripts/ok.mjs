@@ -1,6 +1,6 @@
 /**
- * The gate: every check, one line each; what failed is shown at the end. `--no-tests` leaves the
- * tests out.
+ * Runs all checks, and prints one line for each and the output of those that failed. `--no-tests`
+ * skips the tests.
  */
 import { ROOT, run, setup, TSC } from './setup.mjs';
 
@@ -17,7 +17,7 @@ const steps = [
   ['snippets', 'scripts/snippets.mjs', '--check'],
   ['line counts', 'scripts/lines.mjs', '--check'],
   ['speed', 'bench/guard.mjs'],
-  // The layers' arrows, the error tables and the README's programs are tests: test/repository.
+  // test/repository checks the imports of the layers, the tables of errors, and README's programs.
   ['tests', 'scripts/test.mjs'],
 ];
 
@@ -41,7 +41,7 @@ for (const [name, ...args] of steps) {
 for (const { name, output } of failed) console.log(`\n---- ${name} ----\n${output.trim()}`);
 console.log(
   failed.length === 0
-    ? 'all is well'
+    ? 'all checks passed'
     : `\n${failed.length} failed: ${failed.map(({ name }) => name).join(', ')}`,
 );
 process.exitCode = failed.length === 0 ? 0 : 1;

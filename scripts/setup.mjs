@@ -1,9 +1,9 @@
 /**
- * Makes this checkout ready: packages installed, dist and the demo built. Says so on stderr only
- * when there is something to do.
- *   node scripts/setup.mjs                  just that
- *   node scripts/setup.mjs PROGRAM ARGS…    then runs PROGRAM in this process
- * If the folder of PROGRAM has a package.json, its packages are installed too.
+ * Prepares this checkout: installs packages, and builds dist and the demo, when they are missing or
+ * out of date. It prints a line on stderr for each of these steps.
+ *   node scripts/setup.mjs                  prepares
+ *   node scripts/setup.mjs PROGRAM ARGS…    prepares, then runs PROGRAM in this process
+ * If the folder of PROGRAM has a package-lock.json, its packages are installed too.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -22,11 +22,11 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** Where the TypeScript compiler is, for `node`. */
+/** The path of the TypeScript compiler, an argument of `node`. */
 export const TSC = join(ROOT, 'node_modules/typescript/bin/tsc');
 
 /**
- * Run to the end; what it printed comes back, without colours.
+ * Run a program and wait for its end. Return whether it succeeded, and its output without colors.
  * @param {string} command
  * @param {string[]} args
  * @param {string} [cwd]
@@ -42,7 +42,7 @@ export function run(command, args, cwd = ROOT) {
 }
 
 /**
- * Run; when it fails, show what it printed and end this process.
+ * Run a program. When it fails, print its output and end this process.
  * @param {string} title
  * @param {string} command
  * @param {string[]} args
@@ -56,7 +56,9 @@ function must(title, command, args, cwd) {
   process.exit(1);
 }
 
-/** @param {string} path */
+/**
+ * When a file was modified, in ms since the epoch; 0 when it does not exist. @param {string} path
+ */
 const modified = (path) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 
 /**
@@ -69,8 +71,8 @@ function install(folder) {
     modified(join(folder, 'package-lock.json'))
   )
     return;
-  // Options on the command line win over those that an outer npm hands down in the environment
-  // (--json, --omit=dev, --dry-run …).
+  // These options override those that an outer npm passes in the environment (--json, --omit=dev,
+  // --dry-run …).
   const options = [
     '--include=dev',
     '--loglevel=error',
@@ -89,8 +91,8 @@ function install(folder) {
 }
 
 /**
- * Every file and folder below `folder` with its time: a folder's changes when a file in it is added
- * or removed.
+ * A hash of the names and modification times of all files and folders in `folder`. The time of a
+ * folder changes when a file in it is added or removed.
  * @param {string} folder
  */
 export function fingerprint(folder) {
@@ -107,8 +109,8 @@ export function fingerprint(folder) {
 }
 
 /**
- * Put the folder `fresh` in the place of `target`. Other processes may do the same at once: the
- * last one wins, and `target` is never a mixture.
+ * Replace the folder `target` by `fresh`. Other processes may do the same concurrently: the last
+ * one wins, and `target` never has files of two builds.
  * @param {string} fresh
  * @param {string} target
  */
@@ -125,7 +127,7 @@ export function replaceFolder(fresh, target) {
       renameSync(fresh, target);
       break;
     } catch (error) {
-      // Another process has put its folder there since.
+      // Another process has created the target in the meantime.
       if (!existsSync(target)) throw error;
     }
   }
@@ -133,8 +135,8 @@ export function replaceFolder(fresh, target) {
 }
 
 /**
- * Build beside the target and swap, so that a program which runs from it meanwhile meets all of it
- * or nothing.
+ * Compile into a temporary folder and then replace the target, so that a program that runs from the
+ * target never sees a part of a build.
  * @param {string} name
  * @param {string} source
  * @param {string} target
@@ -152,6 +154,7 @@ function build(name, source, target, config) {
   writeFileSync(stamp, print);
 }
 
+/** Install packages, and build dist and the demo, when they are out of date. */
 export function setup() {
   install(ROOT);
   build('dist', 'src', 'dist', 'tsconfig.build.json');
@@ -160,7 +163,7 @@ export function setup() {
 
 if (resolve(process.argv[1] ?? '') === fileURLToPath(import.meta.url)) {
   setup();
-  // The program sees its own path and arguments, as if it had been started itself.
+  // The program sees its own path and arguments in process.argv, as if node had started it.
   process.argv.splice(1, 1);
   if (process.argv[1] !== undefined) {
     const program = resolve(process.argv[1]);

@@ -1,7 +1,7 @@
 /**
- * The TypeScript in README.md and docs: blocks that begin with ```ts, perhaps with `name=NAME` or
- * `nocheck` after it.
- *   node scripts/snippets.mjs --check      compiles them all
+ * Compiles and runs the TypeScript in README.md and docs: blocks that begin with
+ * ```ts, optionally followed by `name=NAME` or `nocheck`.
+ *   node scripts/snippets.mjs --check      compiles all blocks
  *   node scripts/snippets.mjs run NAME     compiles and runs the block NAME of README.md
  *   node scripts/snippets.mjs run NAME docs/rpc.md      the same of another document
  */
@@ -35,8 +35,8 @@ function blocksOf(document) {
 }
 
 /**
- * Compile blocks in build/snippets/FOLDER, from where 'getty-ts' resolves to this package itself.
- * An error shows its place in the document.
+ * Compile blocks in build/snippets/FOLDER, where 'getty-ts' resolves to this package. The line
+ * numbers of errors are those of the document.
  * @param {Block[]} blocks
  * @param {string} folder
  */
@@ -57,8 +57,7 @@ function compile(blocks, folder) {
   for (const { document, name, line, code } of blocks) {
     const file = join(path, `${document}-${name}.ts`);
     mkdirSync(dirname(file), { recursive: true });
-    // As many empty lines before it as in the document: the compiler's line numbers are the
-    // document's.
+    // Empty lines give the code the line numbers of the document.
     writeFileSync(file, '\n'.repeat(line - 1) + code);
   }
   const { ok, output } = run(process.execPath, [TSC, '-p', path, '--pretty', 'false']);

@@ -1,4 +1,4 @@
-/** Sets up, runs vitest with the given arguments, and ends with one line: `N passed, N failed`. */
+/** Builds, runs vitest with the given arguments, and prints a last line: `N passed, N failed`. */
 import { mkdirSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, setup } from './setup.mjs';
@@ -20,12 +20,11 @@ for (const module of vitest.state.getTestModules()) {
   for (const test of module.children.allTests()) {
     count[test.result().state]++;
   }
-  // A file that could not be loaded, or whose hooks failed, has no failed test to count; it counts
-  // as one that failed.
+  // A file that could not be loaded, or whose hooks failed, has no failed test. It counts as one.
   if (count.failed === failedBefore && module.state() === 'failed') count.failed++;
 }
-// A test that never came to its end (its worker died) is not a passed one; nor is all well when
-// something failed outside of every test.
+// A test that did not end, because its worker died, counts as failed. So does an error outside of
+// all tests.
 count.failed += count.pending;
 if (count.failed === 0 && vitest.state.getUnhandledErrors().length > 0) count.failed = 1;
 if (count.failed > 0 || count.passed === 0) process.exitCode = 1;

@@ -1,5 +1,5 @@
 // @ts-check
-/** Datagrams by hand on node:dgram. */
+/** An echo of datagrams, written by hand on node:dgram. */
 import { createSocket } from 'node:dgram';
 import { frame, parse } from './echo.mjs';
 

@@ -1,19 +1,19 @@
 // @ts-check
 /**
- * What the sides of the echo benchmark have in common. Messages are a 4-byte length and what
- * follows it.
+ * Types and functions of all sides of the echo benchmark. A message is a 4-byte length and that
+ * many bytes.
  */
 
 /** @typedef {{ connections: number, window: number, size: number }} Shape */
 /**
  * What a file of this folder exports.
  * @typedef {object} EchoPeer
- * @property {() => Promise<string>} serve Echoes at a free port of 127.0.0.1, and answers its
+ * @property {() => Promise<string>} serve Echoes on a free port of 127.0.0.1, and returns its
  *   address.
  * @property {(address: string, size: number, onMessages: (count: number) => void) => Promise<Lane>}
- *   open One connection.
+ *   open Opens one connection.
  */
-/** @typedef {{ send: (count: number) => void }} Lane Sends so many messages of the size. */
+/** @typedef {{ send: (count: number) => void }} Lane Sends `count` messages. */
 
 /** A whole message of `size` bytes with its length. @param {number} size */
 export function frame(size) {

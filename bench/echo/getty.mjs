@@ -1,5 +1,5 @@
 // @ts-check
-/** Ours, over whatever transport. */
+/** getty over a transport. */
 import { connect, lengthPrefixed, serve as listen } from '../../dist/transport/index.js';
 
 /** @param {string} scheme */

@@ -1,5 +1,5 @@
 // @ts-check
-/** Idle sockets as a careful program keeps them: with five listeners each. */
+/** Idle sockets of node:net with five listeners each, as in a program that handles all events. */
 import { serveWith } from './net.mjs';
 
 const nothing = () => {};

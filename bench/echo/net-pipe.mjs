@@ -1,6 +1,6 @@
 // @ts-check
 import { opener, serveWith } from './net.mjs';
 
-/** Nothing is looked at: bytes go back as they come. */
+/** The pipe of node:net: it returns the bytes and does not split them into messages. */
 export const serve = () => serveWith((socket) => socket.pipe(socket));
 export const open = opener(true);

@@ -1,13 +1,13 @@
 // @ts-check
-/** Framed echo by hand on node:net: what arrives is cut into messages, and each is answered. */
+/** An echo of framed messages, written by hand on node:net. */
 import { connect, createServer } from 'node:net';
 import { frame, parse } from './echo.mjs';
 
 const EMPTY = Buffer.alloc(0);
 
 /**
- * A function for 'data' that calls back with each message, without its length, and at the end of
- * the chunk.
+ * A listener for 'data' that calls `onMessage` with each message, without its length, and
+ * `onChunkEnd` at the end of each chunk.
  * @param {(message: Buffer) => void} onMessage
  * @param {() => void} onChunkEnd
  */
@@ -28,7 +28,7 @@ function cutter(onMessage, onChunkEnd) {
 }
 
 /**
- * Gathers framed messages in one buffer, for one write.
+ * Collects framed messages in one buffer, for one write.
  * @param {import('node:net').Socket} socket
  */
 function gatherer(socket) {
@@ -65,7 +65,7 @@ export function serveWith(onSocket) {
   });
 }
 
-/** One write for all that a chunk brought. */
+/** Sends the answers to all messages of a chunk in one write. */
 export function serveCoalesced() {
   return serveWith((socket) => {
     const answers = gatherer(socket);
@@ -73,7 +73,7 @@ export function serveCoalesced() {
   });
 }
 
-/** A write for each message. */
+/** Sends each answer in a write of its own. */
 export function serveEach() {
   return serveWith((socket) => {
     const answer = gatherer(socket);
@@ -111,7 +111,7 @@ export function opener(coalesced) {
           output.add(message);
           if (!coalesced) output.flush();
         }
-        // The first messages answer no chunk.
+        // The first messages are not the answer to a chunk, so no chunk end flushes them.
         if (!reading) output.flush();
       },
     };

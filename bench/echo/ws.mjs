@@ -1,5 +1,5 @@
 // @ts-check
-/** The ws package as it is. */
+/** An echo of the ws package with its defaults. */
 import { WebSocket, WebSocketServer } from 'ws';
 import { frame } from './echo.mjs';
 

@@ -1,8 +1,5 @@
 // @ts-check
-/**
- * gRPC over HTTP/2 by Connect, with the Protobuf library that it is made for: the one of grpc-js
- * here and of getty.
- */
+/** gRPC over HTTP/2 by Connect, with the same Protobuf library as getty and the grpc-js peer. */
 import { createServer } from 'node:http2';
 import { createClient } from '@connectrpc/connect';
 import {

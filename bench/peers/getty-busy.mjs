@@ -1,5 +1,5 @@
 // @ts-check
-/** Ours with busyPoll on both sides: each takes a core for itself. */
+/** getty with busyPoll on both sides. Each process occupies a core. */
 import { contract, connect as dial, implement, serve as listen } from '../../dist/rpc/index.js';
 import { answer, TestService } from '../message.mjs';
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** Ours with a plain JSON contract: no schema, JSON.parse and JSON.stringify. */
+/** getty with a JSON contract without schemas: JSON.parse and JSON.stringify. */
 import {
   contract,
   connect as dial,

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Ours with all connections in one client, as a program has them that wants many; each is called
- * through its own channel, so that none has more calls than another.
+ * getty with all connections in one client, as in a program that needs many connections. Each
+ * connection is called through its own channel, so that all have the same number of calls.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { connect as dial } from '../../dist/rpc/index.js';

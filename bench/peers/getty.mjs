@@ -1,5 +1,5 @@
 // @ts-check
-/** Ours: Protobuf, promise API, defaults. */
+/** getty with Protobuf, the promise API and the defaults. */
 import { contract, connect as dial, implement, serve as listen } from '../../dist/rpc/index.js';
 import { answer, TestService } from '../message.mjs';
 

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * gRPC in JavaScript, with the same Protobuf library as ours, so that what differs is the rpc and
- * not the codec.
+ * gRPC in JavaScript, with the same Protobuf library as getty, so that the rpc is compared and not
+ * the codec.
  */
 import { promisify } from 'node:util';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';

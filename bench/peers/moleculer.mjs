@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Moleculer over its TCP transporter. JSON; nodes find each other by a fixed address. Requests and
- * answers each have a connection of their own, for that is how its nodes speak.
+ * Moleculer over its TCP transporter, with JSON and nodes at fixed addresses. Requests and answers
+ * have separate connections, because its nodes communicate in this way.
  */
 import { Server } from 'node:net';
 import moleculer from 'moleculer';
@@ -11,7 +11,7 @@ const HOST = '127.0.0.1';
 const SERVER = 'server';
 let connected = 0;
 
-// Its nodes listen on all interfaces and have no option for another choice.
+// Its nodes listen on all interfaces, and no option changes that.
 const { listen } = Server.prototype;
 /** @this {Server} @param {any[]} args */
 Server.prototype.listen = function (...args) {
@@ -27,7 +27,7 @@ function broker(nodeID, urls) {
     requestTimeout: TIMEOUT,
     transporter: { type: 'TCP', options: { udpDiscovery: false, gossipPeriod: 1, urls } },
   });
-  // It tells others where it is by this name.
+  // The node announces its address by this name.
   const { nodes } = /** @type {any} */ (made).registry;
   nodes.localNode.hostname = HOST;
   return { made, port: () => nodes.localNode.port };

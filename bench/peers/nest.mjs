@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * A Nest microservice over TCP, with decorators applied by hand. JSON; it has no deadline of its
- * own, so its calls have none.
+ * A Nest microservice over TCP with JSON. Its decorators are applied by hand. It has no deadlines,
+ * so its calls have none.
  */
 import 'reflect-metadata';
 import { Controller, Module } from '@nestjs/common';

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * node:net by hand, one message at a time: the bytes of a call go there, those of its answer come
- * back, and nobody looks into them.
+ * node:net by hand, one message at a time. It sends the bytes of a call and returns those of its
+ * answer, without decoding them.
  */
 import { createConnection, createServer } from 'node:net';
 import { Output, REPLY_START, REQUEST_START } from '../ceiling.mjs';
@@ -23,7 +23,7 @@ function frame(constant, texts) {
 }
 
 /**
- * A function for 'data' that calls back when `length` bytes have come.
+ * A listener for 'data' that calls `onMessage` when `length` bytes have arrived.
  * @param {number} length
  * @param {() => void} onMessage
  */

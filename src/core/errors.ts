@@ -1,11 +1,11 @@
 /**
- * Every error of the package is a GettyError: a stable `code` to switch on, a message that says
- * what was given and what was expected, and the cause where there is one. docs/errors.md explains
- * each code.
+ * GettyError, the base class of all errors of this package, and its codes. docs/errors.md says for
+ * each code when it occurs and what to do.
  */
 
 /**
- * The codes of the transport and of options; the rpc layer adds the canonical gRPC names (RpcCode).
+ * The codes of options, connections, sessions and registries. Failed calls have the codes of
+ * RpcCode.
  */
 export type ErrorCode =
   | 'BAD_ADDRESS'
@@ -32,8 +32,8 @@ export type ErrorCode =
   | 'REGISTRY_FAILED';
 
 /**
- * The canonical names of gRPC, in the order of their numbers from 1
- * (https://grpc.io/docs/guides/status-codes/).
+ * The canonical codes of gRPC, in the order of their numbers, which begin at 1. Source:
+ * https://grpc.io/docs/guides/status-codes/
  */
 export const RPC_CODES = [
   'CANCELLED',
@@ -57,9 +57,16 @@ export const RPC_CODES = [
 /** The code of a failed call. */
 export type RpcCode = (typeof RPC_CODES)[number];
 
-/** The base of every error that this package throws or reports. */
+/**
+ * The base class of every error that this package throws, rejects with or reports. `code` says what
+ * happened, `message` says it for people, and `cause` is the underlying error, if there is one.
+ *
+ * ```ts
+ * if (error instanceof GettyError && error.code === 'CONNECT_FAILED') …
+ * ```
+ */
 export class GettyError extends Error {
-  /** Stable; switch on it rather than on the message. */
+  /** What happened. Codes are stable; messages may change between versions. */
   readonly code: ErrorCode | RpcCode;
 
   constructor(code: ErrorCode | RpcCode, message: string, cause?: unknown) {
@@ -69,15 +76,12 @@ export class GettyError extends Error {
   }
 }
 
-/** Make a GettyError with one of the transport's codes. */
+/** Create a GettyError with a code that is not an RpcCode. */
 export function gettyError(code: ErrorCode, message: string, cause?: unknown): GettyError {
   return new GettyError(code, message, cause);
 }
 
-/**
- * `value instanceof type`; false for a value that cannot be looked at, such as a revoked Proxy.
- * Never throws.
- */
+/** `value instanceof type`; false when that throws, as for a revoked Proxy. Never throws. */
 export function isInstance<T>(
   value: unknown,
   type: abstract new (...args: never[]) => T,
@@ -95,8 +99,8 @@ export function codeOf(error: unknown): GettyError['code'] | undefined {
 }
 
 /**
- * False for a GettyError whose code or message was set to what is no text, or cannot be read. Never
- * throws.
+ * Whether `error` is a GettyError whose code and message are still strings: a program can overwrite
+ * them. Never throws.
  */
 function isGettyError(error: unknown): error is GettyError {
   try {
@@ -111,20 +115,17 @@ function isGettyError(error: unknown): error is GettyError {
 }
 
 /**
- * A GettyError as it is. Anything else that was thrown becomes the cause of one with `code`; `what`
- * begins its message. Never throws.
+ * A GettyError as it is. Any other value becomes the cause of a new GettyError with `code`, whose
+ * message begins with `what`. Never throws.
  */
 export function asGettyError(thrown: unknown, code: ErrorCode, what: string): GettyError {
   return isGettyError(thrown) ? thrown : gettyError(code, `${what}: ${messageOf(thrown)}`, thrown);
 }
 
-/**
- * The text of anything thrown, for messages: an Error's own message, or the value's string. Never
- * throws.
- */
+/** The message of an Error, or the string form of any other thrown value. Never throws. */
 export function messageOf(error: unknown): string {
   try {
-    // Node's failure to reach any address of a name has no message of its own.
+    // The AggregateError of a name whose addresses all fail has an empty message in Node.js.
     if (error instanceof AggregateError && error.message === '')
       return error.errors.map(messageOf).join(', ');
     return String(error instanceof Error ? error.message : error);

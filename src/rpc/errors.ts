@@ -1,4 +1,4 @@
-/** Errors of calls: the canonical gRPC codes, the same on both sides of the wire. */
+/** Errors of calls. Their codes are the canonical codes of gRPC, the same on both sides. */
 
 import { GettyError, isInstance, messageOf, RPC_CODES, type RpcCode } from '../core/errors.js';
 import { badOption } from '../core/options.js';
@@ -12,58 +12,73 @@ export function isRpcCode(value: unknown): value is RpcCode {
   return RPC_CODES.includes(value as RpcCode);
 }
 
-/** The number that travels for a code. */
+/** The number of a code on the wire. */
 export function codeNumber(code: RpcCode): number {
   return RPC_CODES.indexOf(code) + 1;
 }
 
-/** The code of a number that came; UNKNOWN for one that is not in the list. */
+/** The code of a received number; UNKNOWN for a number without a code. */
 export function codeOfNumber(number: number): RpcCode {
   return RPC_CODES[number - 1] ?? 'UNKNOWN';
 }
 
 /**
- * More than the code says of why a call failed. `refused`: the peer did not begin it (too many
- * calls, a rate limit, no such method). `not-served`: the peer does not have the service or
- * version. `moving`: the server closes; another one, or the same after its restart, takes the call.
+ * Why a call failed, where the code does not say it:
+ *
+ * - `refused`: the peer did not start the call (too many calls, a rate limit, an unknown method)
+ * - `not-served`: the peer does not have the service or the version
+ * - `moving`: the server is closing; another server, or the same one after its restart, takes the
+ *   call
  */
 export type RpcReason = 'refused' | 'not-served' | 'moving';
 
 const REASONS: readonly RpcReason[] = ['refused', 'not-served', 'moving'];
 
-/** What came as a reason; undefined for what is none. */
+/** `value` as a reason, or undefined when it is none. */
 export function reasonOf(value: unknown): RpcReason | undefined {
   return REASONS.find((reason) => reason === value);
 }
 
+/** The third argument of `new RpcError()`. */
 export interface RpcErrorDetail {
+  /** Strings that are sent to the caller. Default: none. */
   metadata?: Metadata | undefined;
-  /** Bytes of the application's own. */
+  /** Bytes that are sent to the caller, in a format of your application. Default: none. */
   details?: Uint8Array | undefined;
+  /** The underlying error. It is not sent. Default: none. */
   cause?: unknown;
-  /** True: no byte of the call left this process, or the peer said that it did not begin. */
+  /**
+   * True when the call certainly did not run: none of its bytes left this process, or the peer
+   * refused it before it began. It is not sent. Default: false.
+   */
   unsent?: boolean | undefined;
-  /** Travels to the caller: `moving` always, the others only where the handler did not run. */
+  /**
+   * Why the call failed. `moving` is always sent to the caller, the other reasons only when the
+   * handler did not run. Default: none.
+   */
   reason?: RpcReason | undefined;
 }
 
 /**
- * The error of a call. Throw it in a handler, and the caller gets the same code, message, metadata
- * and details.
+ * The error of a call. When a handler throws it, the caller receives an RpcError with the same
+ * code, message, metadata and details.
+ *
+ * ```ts
+ * throw new RpcError('NOT_FOUND', `no order ${id}`, { metadata: { shop: 'north' } });
+ * ```
  */
 export class RpcError extends GettyError {
   declare readonly code: RpcCode;
+  /** Strings that the handler sent. Without any it is an empty object. It has no prototype. */
   readonly metadata: Metadata;
+  /** Bytes that the handler sent. Undefined: none. */
   readonly details: Uint8Array | undefined;
-  /** True: the call certainly did not run, so trying it again is safe. */
+  /** True when the call certainly did not run: a retry is safe for every method. */
   readonly unsent: boolean;
-  /** Undefined where the code says all. */
+  /** More about the failure. Undefined when the code says it all. */
   readonly reason: RpcReason | undefined;
 
-  /**
-   * Throws BAD_OPTION for metadata that is no object of strings, and for details that are no
-   * Uint8Array.
-   */
+  /** Throws BAD_OPTION when `metadata` is no object of strings, or `details` is no Uint8Array. */
   constructor(
     code: RpcCode,
     message: string,
@@ -80,16 +95,16 @@ export class RpcError extends GettyError {
   }
 
   /**
-   * An RpcError as it is, and one of another copy of this package with its code, metadata and
-   * details. Anything else that was thrown becomes UNKNOWN with its message, and is the cause.
-   * Never throws.
+   * Convert anything that was thrown to an RpcError. An RpcError is returned as it is. An RpcError
+   * of another copy of this package keeps its code, message, metadata and details. Any other value
+   * becomes the cause of UNKNOWN, with its message. Never throws.
    */
   static from(thrown: unknown): RpcError {
     return rpcErrorOf(thrown) ?? new RpcError('UNKNOWN', messageOf(thrown), { cause: thrown });
   }
 }
 
-/** A Uint8Array of another realm (a vm, a test runner) counts. */
+/** Also true for a Uint8Array of another realm (a vm context, a test runner). */
 function isBytes(value: unknown): value is Uint8Array {
   return (
     value instanceof Uint8Array || Object.prototype.toString.call(value) === '[object Uint8Array]'
@@ -97,16 +112,15 @@ function isBytes(value: unknown): value is Uint8Array {
 }
 
 /**
- * Marks the RpcErrors of every copy of this package: another version, a bundle, the module registry
- * of a test runner.
+ * Marks the RpcErrors of every copy of this package: of another version, in a bundle, or in the
+ * module registry of a test runner.
  */
 const BRAND = Symbol.for('getty.RpcError');
 Object.defineProperty(RpcError.prototype, BRAND, { value: true });
 
 /**
- * An RpcError of this copy of the package as it is, and one of another copy as one of this. One
- * whose fields were changed to what the constructor refuses becomes one without them. Undefined for
- * anything else. Never throws.
+ * An RpcError of this copy of the package as it is; an RpcError of another copy converted to this
+ * one; undefined for anything else. Fields with invalid values are dropped. Never throws.
  */
 export function rpcErrorOf(thrown: unknown): RpcError | undefined {
   if (typeof thrown !== 'object' || thrown === null) return undefined;
@@ -130,8 +144,8 @@ export function rpcErrorOf(thrown: unknown): RpcError | undefined {
 }
 
 /**
- * Fields of an error can be set from outside, for instance by Object.assign() with what a stranger
- * sent.
+ * Whether the fields still have valid values. A program can overwrite them, for example by
+ * Object.assign() with data of a peer.
  */
 function isIntact({ code, message, metadata, details, unsent, reason }: RpcError): boolean {
   if (typeof message !== 'string' || !isRpcCode(code) || typeof unsent !== 'boolean') return false;

@@ -1,6 +1,7 @@
 /**
- * The rpc layer in one file: a Contract names methods, a Service implements it, a Stub calls it;
- * Invoke is the one function between them, and an Interceptor wraps it, the same on both sides.
+ * The types of the rpc layer. A Contract names methods, a Service implements them, and a Stub calls
+ * them. Invoke is the function between a stub and the wire, and between the wire and a handler; an
+ * Interceptor wraps it.
  */
 
 import type { Logger } from '../core/logger.js';
@@ -28,8 +29,14 @@ export type {
 } from './codecs/types.js';
 
 /**
- * One argument and one reply; none (oneway: nobody learns what became of it); none but the word
- * that it was handled; or a stream of messages from the server, to it, or both ways.
+ * The kind of a method:
+ *
+ * - `unary`: one argument, one reply
+ * - `oneway`: one argument, no answer; the call settles when it is queued
+ * - `noReply`: one argument; the answer says only that the handler has finished
+ * - `serverStream`: one argument, a stream of replies
+ * - `clientStream`: a stream of arguments, one reply
+ * - `duplex`: a stream of arguments and a stream of replies
  */
 export type MethodKind =
   | 'unary'
@@ -43,33 +50,34 @@ export type MethodKind =
 export interface Method {
   /** The service's name on the wire. */
   readonly service: string;
+  /** The version of the contract. Empty: any. */
   readonly version: string;
   /** The method's name on the wire. */
   readonly name: string;
   readonly kind: MethodKind;
   /**
-   * True: calling twice does what calling once does, so a call whose fate is unknown may be tried
-   * again.
+   * True when calling twice has the same effect as calling once. Only such a method is called again
+   * when the outcome of the first call is unknown.
    */
   readonly idempotent: boolean;
-  /** Milliseconds; undefined: the client's default. */
+  /** Default timeout of its calls, in ms. Undefined: the client's default. */
   readonly timeout: number | undefined;
+  /** The codecs of its argument; of a stream, of one message. */
   readonly input: MessageCodecs;
+  /** The codecs of its reply; of a stream, of one message. */
   readonly output: MessageCodecs;
-  /**
-   * What its arguments and answers must be; undefined: whatever they are. The serving side looks.
-   */
+  /** Schemas of arguments and replies. The serving side validates. Undefined: no validation. */
   readonly schemas?: MethodSchemas | undefined;
   /**
-   * The constant beginning of its request packages, per codec: package header, header section. Made
-   * once, copied per call.
+   * The constant first bytes of its request frames, per codec: the frame header and the first part
+   * of the rpc header. Encoded once and copied for each call.
    */
   readonly templates: Readonly<Record<CodecName, Uint8Array>>;
 }
 
 /**
- * What unary(), oneway(), serverStream() … make: a method's options at run time, and its types for
- * the compiler; of a stream, those of one message.
+ * What unary(), oneway(), serverStream() and the others return: the options of a method, and its
+ * types for the compiler. For a stream, the types are those of one message.
  */
 export interface MethodSpec<
   StubInput = unknown,
@@ -80,10 +88,11 @@ export interface MethodSpec<
 > {
   readonly kind: Kind;
   readonly idempotent: boolean;
+  /** In ms. */
   readonly timeout: number | undefined;
   readonly schemas?: MethodSchemas | undefined;
   readonly protobuf?: Partial<MethodClasses> | undefined;
-  /** Never set: it carries the types. */
+  /** Never set at run time: it carries the types. */
   readonly types?:
     | {
         stubInput: StubInput;
@@ -94,21 +103,23 @@ export interface MethodSpec<
     | undefined;
 }
 
+/** The methods of a contract by name. */
 // biome-ignore lint/suspicious/noExplicitAny: a constraint that every MethodSpec meets
 export type MethodSpecs = Record<string, MethodSpec<any, any, any, any, MethodKind>>;
 
-/** A service's name, version and methods: at run time and as types. */
+/** What contract() returns: the name, version and methods of a service, with their types. */
 export interface Contract<Specs extends MethodSpecs = MethodSpecs> {
+  /** The service's name on the wire. */
   readonly name: string;
   /** Empty: any. */
   readonly version: string;
-  /** The codec that a stub speaks when it is not told. */
+  /** The codec of a stub that is created without StubOptions.codec. */
   readonly codec: CodecName;
-  /** Every codec that all methods have. */
+  /** The codecs that all methods have. */
   readonly codecs: readonly CodecName[];
   /** By the name that stubs and handlers use. */
   readonly methods: ReadonlyMap<string, Method>;
-  /** Never set: it carries the types. */
+  /** Never set at run time: it carries the types. */
   readonly specs?: Specs | undefined;
 }
 
@@ -121,12 +132,15 @@ type Types<Spec> = Spec extends { types?: infer T | undefined } ? NonNullable<T>
 type Of<Spec, Name extends string> = Types<Spec> extends Record<Name, infer T> ? T : never;
 
 /**
- * Called when an asynchronous call has ended: with an error, or with null and the reply. Called
- * once.
+ * The callback of an asynchronous call. Called once, when the call has ended: with an error, or
+ * with null and the reply. An error that it throws is a process warning.
  */
 export type Callback<Output> = (error: Error | null, reply?: Output) => unknown;
 
-/** One method of a stub: a promise, or a callback as the last argument. */
+/**
+ * One method of a stub. It returns a promise, or nothing when a callback is the last argument.
+ * Errors are RpcErrors; a wrong option is BAD_OPTION.
+ */
 export interface StubMethod<Input, Output> {
   // A call takes the first overload that fits; ReturnType, Parameters and wrappers take the last
   // one. Both are the promise.
@@ -137,18 +151,18 @@ export interface StubMethod<Input, Output> {
 }
 
 /**
- * Messages to be sent, one after the other, as fast as their reader takes them. A promise among
- * them is awaited.
+ * Messages to send. The next one is requested when the reader has room for it. A promise among the
+ * items is awaited.
  */
 export type Messages<T> = AsyncIterable<T> | Iterable<T | PromiseLike<T>>;
 
 /**
- * The replies of one streaming call. It is made when the iteration begins, and cancelled when that
- * ends early (break, return(), throw). It is iterated once. What the call fails with is thrown out
- * of the loop.
+ * The replies of one streaming call. The call begins with the iteration and is cancelled when the
+ * iteration ends early (break, return or throw). It can be iterated once. An error of the call is
+ * thrown from the loop.
  */
 export interface Replies<T> extends AsyncIterable<T> {
-  // void, so that an async generator is one too: for a fake stub.
+  // void, so that an async generator is assignable too: for a stub that a test writes.
   [Symbol.asyncIterator](): AsyncIterator<T, void>;
 }
 
@@ -161,7 +175,10 @@ interface StubMethods<Input, Output> {
   duplex: (input: Messages<Input>, options?: CallOptions) => Replies<Output>;
 }
 
-/** A typed caller of a contract's methods. A oneway method settles when the call is queued. */
+/**
+ * An object with a typed method for each method of a contract. Create it once and keep it: it
+ * survives reconnections.
+ */
 export type Stub<Specs extends MethodSpecs> = {
   readonly [Name in keyof Specs]: StubMethods<
     Of<Specs[Name], 'stubInput'>,
@@ -169,16 +186,18 @@ export type Stub<Specs extends MethodSpecs> = {
   >[Specs[Name]['kind']];
 };
 
-/** The stub of a contract: `StubOf<typeof Greeter>`. */
+/** The stub type of a contract: `StubOf<typeof Greeter>`. */
 export type StubOf<C extends Contract> = Stub<SpecsIn<C>>;
 
-/** What a stub's method takes: `InputOf<typeof Greeter, 'hello'>`. Of a stream: one message. */
+/**
+ * The argument of a stub's method: `InputOf<typeof Greeter, 'hello'>`. Of a stream: one message.
+ */
 export type InputOf<C extends Contract, Name extends keyof SpecsIn<C>> = Of<
   SpecsIn<C>[Name],
   'stubInput'
 >;
 
-/** What a stub's method answers: `OutputOf<typeof Greeter, 'hello'>`. Of a stream: one message. */
+/** The reply of a stub's method: `OutputOf<typeof Greeter, 'hello'>`. Of a stream: one message. */
 export type OutputOf<C extends Contract, Name extends keyof SpecsIn<C>> = Of<
   SpecsIn<C>[Name],
   'stubOutput'
@@ -188,7 +207,7 @@ type Answer<T> = T | Promise<T>;
 
 interface HandlerMethods<Input, Output> {
   unary: (input: Input, context: CallContext) => Answer<Output>;
-  // What they answer is not sent.
+  // The result of these two is not sent.
   oneway: (input: Input, context: CallContext) => unknown;
   noReply: (input: Input, context: CallContext) => unknown;
   serverStream: (input: Input, context: CallContext) => Answer<Messages<Output>>;
@@ -197,9 +216,12 @@ interface HandlerMethods<Input, Output> {
 }
 
 /**
- * What implement() takes: a function for each method. A throw or rejection is the caller's error. A
- * stream's messages are what its handler's iterable gives, an async generator for instance; it is
- * let go of (return()) when the caller wants no more.
+ * What implement() takes: a function for each method of a contract. A handler is called once for
+ * each request. What it throws or rejects with is the caller's error: an RpcError as it is, other
+ * errors as UNKNOWN with their message.
+ *
+ * A handler that streams returns an iterable, for example an async generator. Its return() is
+ * called when the caller cancels.
  */
 export type Handlers<Specs extends MethodSpecs> = {
   readonly [Name in keyof Specs]: HandlerMethods<
@@ -208,60 +230,72 @@ export type Handlers<Specs extends MethodSpecs> = {
   >[Specs[Name]['kind']];
 };
 
+/** A handler without the types of its method. */
 export type Handler = (input: unknown, context: CallContext) => unknown;
 
-/** A contract with its handlers, ready to be served. */
+/** What implement() returns: a contract with its handlers, for serve() and connect(). */
 export interface Service {
   readonly contract: Contract;
   /** By the method's name on the wire. */
   readonly handlers: ReadonlyMap<string, { readonly method: Method; readonly handler: Handler }>;
 }
 
+/** Options of one call: the second argument of a stub's method. */
 export interface CallOptions {
   /**
-   * Milliseconds; DEADLINE_EXCEEDED after them. Of a stream: for the whole of it, and without it
-   * there is no deadline.
+   * How long the call may take, in ms; for a stream, the whole of it. Then the call fails with
+   * DEADLINE_EXCEEDED. Infinity: no deadline. Default: the method's timeout, else the client's
+   * (5,000); a stream has none.
    */
   timeout?: number | undefined;
-  /** Cancels the call: CANCELLED here, and the handler's signal aborts. */
+  /**
+   * Cancels the call when it aborts: the call fails with CANCELLED, and the signal of the handler
+   * aborts. Default: none.
+   */
   signal?: AbortSignal | undefined;
+  /**
+   * Strings that are sent with the call. With the method's name they must fit in 65,535 bytes.
+   * Default: none.
+   */
   metadata?: Metadata | undefined;
   /**
-   * The call on whose behalf this one is made: it ends at the latest with that one's deadline, and
-   * is cancelled when that one is. null: none, where RpcOptions.inheritContext would give one.
+   * The call on whose behalf this call is made. This call ends at the parent's deadline at the
+   * latest, and is cancelled when the parent is. null: no parent, also with
+   * RpcOptions.inheritContext. Default: none.
    */
   parent?: CallContext | null | undefined;
   /**
-   * Told of the metadata that came with the reply, or at the end of a stream, before the call
-   * settles; not called when there are none.
+   * Called with the metadata of the reply, or of the end of a stream, before the call settles. Not
+   * called when there is no metadata. Default: none.
    */
   onMetadata?: ((metadata: Metadata) => unknown) | undefined;
 }
 
 /**
- * One call, as interceptors, balancers and strategies see it. Treat it as a value: make another
- * with `with`.
+ * One call, as interceptors, balancers and strategies see it. It is immutable: with() returns a
+ * changed copy.
  */
 export interface Call {
   readonly method: Method;
+  /** The argument; for a stream of arguments, an iterable. */
   readonly input: unknown;
   readonly codec: CodecName;
-  /** Milliseconds from when it was made (client) or received (server); undefined: no deadline. */
+  /** In ms, from when the call was made (client) or received (server). Undefined: no deadline. */
   readonly timeout: number | undefined;
   /**
-   * The monotonic instant (performance.now()) at which the caller gives up. It stays the same in
-   * `with`, unless that is given a timeout, which begins then.
+   * When the call ends with DEADLINE_EXCEEDED, in ms of performance.now(). with() keeps it, unless
+   * it receives a timeout: that counts from then on. Undefined: no deadline.
    */
   readonly deadline?: number | undefined;
   readonly metadata: Metadata;
   /**
-   * On the server it is made on first touch, and aborts when the deadline passes or the session is
-   * lost.
+   * Aborts when the call is cancelled. On the server also when the deadline passes or the session
+   * is lost; it is created on first access.
    */
   readonly signal: AbortSignal | undefined;
-  /** Of a caller: CallOptions.onMetadata. */
+  /** CallOptions.onMetadata. Undefined on the server. */
   readonly onMetadata?: CallOptions['onMetadata'] | undefined;
-  /** The same call with some things changed. */
+  /** Return a copy of this call with some properties changed. Throws BAD_OPTION. */
   with(changes: {
     input?: unknown;
     timeout?: number | undefined;
@@ -270,50 +304,68 @@ export interface Call {
   }): Call;
 }
 
-/** Who calls, as authenticate found out. */
+/** The authenticated caller: what AuthOptions.authenticate returns. */
 export interface Identity {
+  /** The name of the caller. */
   readonly subject: string;
-  /** Whatever else is known of them: a token's claims, for instance. */
+  /** Further facts about the caller, such as the claims of a token. */
   readonly claims?: Readonly<Record<string, unknown>> | undefined;
-  /** Ms since the epoch; without it, it does not expire. */
+  /** When the identity expires, in ms since the epoch. Undefined: never. */
   readonly expires?: number | undefined;
 }
 
-/** What a handler knows of its call. */
+/** The second argument of a handler: its call, the caller, and the reply's metadata. */
 export interface CallContext extends Call {
+  /**
+   * Aborts when the caller cancels, the deadline passes or the session is lost. Its reason is an
+   * RpcError.
+   */
   readonly signal: AbortSignal;
-  /** Where the call came from: `tcp://127.0.0.1:50100`. */
+  /** The caller's address, such as `tcp://127.0.0.1:50100`. */
   readonly peer: string;
   /**
-   * The monotonic instant (performance.now()) at which the caller gives up; undefined when it did
-   * not say.
+   * When the caller stops waiting, in ms of performance.now(). Undefined when the caller sent no
+   * timeout.
    */
   readonly deadline: number | undefined;
   /**
-   * Aborts when this side begins to close: a handler that would go on for long, such as that of an
-   * endless stream, ends then. Its calls under way are waited for, at most for drainTimeout.
+   * Aborts when this side begins to close. A handler that runs for long, such as that of an endless
+   * stream, ends then. close() waits for running calls, at most for drainTimeout.
    */
   readonly draining: AbortSignal;
-  /** Who calls; undefined where nobody asks (see auth()). */
+  /** The authenticated caller. Undefined without auth(). */
   readonly identity: Identity | undefined;
-  /** For calls back to the caller. */
+  /** The session of the caller: use it to call the caller's services. */
   readonly channel: Channel;
   /**
-   * What is put in here travels with the reply, or at the end of the stream. It has no prototype.
+   * Strings to send with the reply, or with the end of a stream. Set properties here; a value that
+   * is no string throws BAD_OPTION. It has no prototype.
    */
   readonly replyMetadata: Record<string, string>;
 }
 
 /**
- * Do a call and answer its reply: for `serverStream` and `duplex` an AsyncIterable of replies; the
- * input of `clientStream` and `duplex` is an iterable too. Rejects, or the iterable does, with an
- * RpcError.
+ * Performs a call and returns a promise of its reply. For `serverStream` and `duplex` the reply is
+ * an AsyncIterable. The promise or the iterable rejects with an RpcError.
  */
 export type Invoke = (call: Call) => Promise<unknown>;
-/** Wraps an Invoke. Composed once, when a client or server is made, not per call. */
+/**
+ * Wraps an Invoke. Called once, when a client or server is created, and not for each call.
+ *
+ * ```ts
+ * const timed: Interceptor = (next) => async (call) => {
+ *   const start = performance.now();
+ *   try {
+ *     return await next(call);
+ *   } finally {
+ *     console.log(call.method.name, performance.now() - start);
+ *   }
+ * };
+ * ```
+ */
 export type Interceptor = (next: Invoke) => Invoke;
 
-/** Latencies in ms. Percentiles are right within 6 %, the rest is exact. */
+/** Latencies in ms. Percentiles are within 6 % of the true value; the other values are exact. */
 export interface LatencyStatistics {
   readonly count: number;
   readonly sum: number;
@@ -322,207 +374,252 @@ export interface LatencyStatistics {
   readonly p90: number;
   readonly p99: number;
   readonly max: number;
-  /** How many did not exceed each of `limits` (ms, ascending), as of now. */
+  /** How many latencies did not exceed each of `limits` (in ms, ascending), at this moment. */
   cumulative(limits: readonly number[]): number[];
 }
 
-/** The calls of one method since the start, or the last reset. */
+/** The calls of one method since the start or the last resetStatistics(). */
 export interface MethodStatistics {
   readonly service: string;
   readonly version: string;
   readonly method: string;
   readonly started: number;
   readonly succeeded: number;
-  /** By code; codes that did not occur are not there. */
+  /** Failed calls by code. Codes without a failed call are absent. */
   readonly failed: Readonly<Partial<Record<RpcCode, number>>>;
+  /** Calls that have started and not ended. */
   readonly inFlight: number;
-  /** Bytes of bodies; of a stream, of its packages. */
+  /** Bytes of message bodies; for a stream, bytes of its frames. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
-  /** Of a caller, from the call to its answer; of a server, of the handler. */
+  /** On the calling side from call to answer, on the serving side the handler's time. */
   readonly latency: LatencyStatistics;
 }
 
-/** One session's calls, both ways. */
+/** The calls of one session, in both directions. */
 export interface PeerStatistics {
+  /** The peer's address. */
   readonly peer: string;
+  /** Calls that this side made. */
   readonly calls: CallCounts;
+  /** Calls that this side served. */
   readonly served: CallCounts;
   /** Bytes of the session since it opened, before compression. */
   readonly bytesRead: number;
   readonly bytesWritten: number;
-  /** Bytes that the operating system has not taken yet. */
+  /** Bytes that the operating system has not accepted yet. */
   readonly queuedBytes: number;
 }
 
+/** How many calls started, succeeded and failed. */
 export interface CallCounts {
   readonly started: number;
   readonly succeeded: number;
   readonly failed: number;
 }
 
+/** What statistics() returns. */
 export interface RpcStatistics {
   /**
-   * When counting began, in ms since the epoch: a later instant than before means that it began
-   * anew.
+   * When counting began, in ms since the epoch. A later value than before means that counting began
+   * again.
    */
   readonly since: number;
-  /** Calls that this side made, each attempt by itself. */
+  /** Calls that this side made. Each attempt counts. */
   readonly calls: readonly MethodStatistics[];
-  /** Calls that came, for methods that there are. */
+  /** Calls that this side served. Unknown methods do not count. */
   readonly served: readonly MethodStatistics[];
-  /** The sessions that are open. */
+  /** The open sessions. */
   readonly peers: readonly PeerStatistics[];
 }
 
-/** Both sides of a session may offer services and call the other's. */
+/** One session as rpc sees it. Both sides can offer services and call the services of the other. */
 export interface Channel {
+  /** The peer's address. */
   readonly peer: string;
+  /** True when the session is closed or closing. */
   readonly closed: boolean;
-  /** What the peer has shown in the handshake of TLS; undefined: nothing. */
+  /** The verified certificate that the peer presented in the TLS handshake. Undefined: none. */
   readonly certificate: PeerCertificate | undefined;
-  /** The request that opened the WebSocket, where we serve one. */
+  /** The HTTP request that opened the WebSocket; only on its server. */
   readonly request: WebSocketRequest | undefined;
   /**
-   * True when the peer is known to speak the extensions, false when it is known not to, undefined
-   * before its first word.
+   * True when the peer supports the extensions of getty for TypeScript, false when it does not (a
+   * Go peer), undefined before its first message.
    */
   readonly extended: boolean | undefined;
-  /** Our calls that wait for their answer. */
+  /** How many calls of this side wait for their answer. */
   readonly pending: number;
-  /** The peer's calls whose handlers have not answered. */
+  /** How many calls of the peer are not answered yet. */
   readonly serving: number;
   readonly statistics: PeerStatistics;
+  /**
+   * Create a stub that calls the peer over this session. Its calls fail with UNAVAILABLE when the
+   * session is closed. Throws BAD_OPTION.
+   */
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs>;
 }
 
+/** Options of stub(). */
 export interface StubOptions {
-  /** Default: the contract's own. */
+  /** The codec of its calls: `'json'` or `'protobuf'`. Default: Contract.codec. */
   codec?: CodecName | undefined;
 }
 
-/** Options of both sides. Milliseconds. Defaults: RPC_DEFAULTS. */
+/** Options of serve() and connect() alike. Times are in ms, sizes in bytes. */
 export interface RpcOptions {
-  /** For calls that do not say. */
+  /**
+   * Timeout of calls for which neither the caller nor the method sets one, in ms; not for streams.
+   * From 1; Infinity: none. Default: 5,000.
+   */
   timeout?: number | undefined;
-  /** How often a client asks a silent server for a sign of life. 0: never. */
+  /**
+   * How often a client sends a heartbeat to a silent server, in ms. 0 means never. Default: 15,000.
+   */
   heartbeatPeriod?: number | undefined;
-  /** How long an answer to that may take before the session is given up. */
+  /**
+   * How long the answer to a heartbeat may take, in ms. Then the session is closed, and its calls
+   * fail with UNAVAILABLE. Default: 5,000.
+   */
   heartbeatTimeout?: number | undefined;
   /**
-   * The most calls that one session has under way in each direction; more fail with
-   * RESOURCE_EXHAUSTED.
+   * How many calls of one session may be in flight, in each direction. Further calls fail with
+   * RESOURCE_EXHAUSTED. From 1 to 16,777,216. Default: 65,536.
    */
   maxPendingCalls?: number | undefined;
   /**
-   * Bytes that the requests of a session's peer hold while they are being handled: those that came,
-   * and 64 for each decoded object. A request that would pass it is RESOURCE_EXHAUSTED, unless it
-   * is the only one. Default 64 MiB.
+   * How many bytes the requests of one session's peer may hold while they are handled: their bytes,
+   * and 64 for each decoded object. A request above the limit fails with RESOURCE_EXHAUSTED, unless
+   * it is the only one. Default: 67,108,864 (64 MiB).
    */
   maxPendingBytes?: number | undefined;
   /**
-   * Bytes of a stream that may wait for its reader; the last message may pass it. At least 65,536,
-   * default 262,144.
+   * How many bytes of one stream may wait for their reader. The last message may exceed it. From
+   * 65,536 to 1,073,741,824. Default: 262,144 (256 KiB).
    */
   streamWindow?: number | undefined;
   /**
-   * Streaming calls of a session's peer that may be under way at once; more are RESOURCE_EXHAUSTED.
-   * Default 1,024.
+   * How many streaming calls of one session's peer may be in flight. Further ones fail with
+   * RESOURCE_EXHAUSTED. Default: 1,024.
    */
   maxStreams?: number | undefined;
   /**
-   * Bytes that may wait to be read in all streams that a session's peer sends, 256 more for each
-   * message; the call whose message would pass it ends with RESOURCE_EXHAUSTED. Default 64 MiB.
+   * How many bytes may wait to be read in all streams of one session's peer. Each message counts
+   * 256 bytes more. The call whose message would exceed it fails with RESOURCE_EXHAUSTED. At least
+   * 65,536. Default: 67,108,864 (64 MiB).
    */
   maxStreamBytes?: number | undefined;
   /**
-   * Work that decoding one message may be, counted in objects. Of JSON: values and names of
-   * properties, and an empty array or object as two. Of Protobuf: messages, lists, maps, oneofs,
-   * texts, bytes, 64-bit integers of lists, two for each map entry, and one for 8 other numbers of
-   * a list. In the JSON form of Protobuf, and where no code may be generated, most count several
-   * times, because they take longer. A message with more does not parse. Default 100,000.
+   * How many objects one decoded message may have: it limits the time that decoding blocks the
+   * event loop. A message with more does not parse. From 1. Default: 100,000.
+   *
+   * In JSON each value and each property name counts as one, an empty array or object as two. In
+   * Protobuf each message, list, map, oneof, string, bytes field and 64-bit integer of a list
+   * counts as one, a map entry as two, and 8 other numbers of a list as one. In the JSON form of
+   * Protobuf, and where code generation is forbidden, most of them count several times. docs/rpc.md
+   * has the full table.
    */
   maxDecodedObjects?: number | undefined;
   /**
-   * For those who have a core to give: after each request, made or received, the process spins for
-   * so long instead of sleeping until it is woken, which more than halves the time of a call on one
-   * machine or a fast network. 0: never.
+   * How long the process polls after each request, made or received, instead of sleeping, in ms.
+   * Polling occupies one core per process and more than halves the latency on one machine or a fast
+   * network. From 0 to 1,000; 0 means never. Default: 0.
    */
   busyPoll?: number | undefined;
   /**
-   * Calls that a handler makes, also through other clients and consumers of this process, have its
-   * call as their parent unless they are given another, or `parent: null`: they end at its deadline
-   * and are cancelled with it. Each handled call costs some 0.5 µs more. On Node.js alone. Default:
-   * false.
+   * Calls that a handler makes have its call as their parent, also through other clients and
+   * consumers of the process: they end at its deadline and are cancelled with it.
+   * CallOptions.parent overrides that. It costs about 0.5 µs for each handled call. Node.js only.
+   * Default: false.
    */
   inheritContext?: boolean | undefined;
-  /** How long close() waits for calls under way. */
+  /** How long close() waits for running calls, in ms. Default: 10,000. */
   drainTimeout?: number | undefined;
-  /** The first sees the call first. */
+  /** Interceptors; the first one sees a call first. Default: none. */
   interceptors?: readonly Interceptor[] | undefined;
-  /** Told of sessions that broke the protocol and of failed oneway calls. Silent by default. */
+  /**
+   * Receives sessions that violated the protocol, and failed oneway calls: at most 100 warnings at
+   * once, then 10 a second. Default: silent.
+   */
   logger?: Logger | undefined;
   /**
-   * Options of the sessions beneath. allowHalfOpen is always false: a peer that has ended its side
-   * answers no call.
+   * Options of the sessions. cronPeriod is heartbeatPeriod, and idleTimeout on a server is 180,000
+   * by default. allowHalfOpen is always false. Default: those of SessionOptions.
    */
   session?: SessionOptions | undefined;
 }
 
-/** Of serve(): the options of the transport stand beside those of rpc, as in RpcClientOptions. */
+/** Options of serve(): those of rpc and those of the transport. */
 export interface RpcServerOptions extends RpcOptions, ServerOptions {
   /**
-   * Offer the service Introspection too, which tells callers what there is and who is connected.
-   * Default: false.
+   * Also offer the service Introspection, which tells callers the services, methods, statistics and
+   * sessions of this server. Default: false.
    */
   introspection?: boolean | undefined;
 }
 
+/** Options of connect(): those of rpc and those of the transport. */
 export interface RpcClientOptions extends RpcOptions, ClientOptions {
-  /** What the client offers to the server. */
+  /** The services that the client offers to the server. Default: none. */
   services?: readonly Service[] | undefined;
   /**
-   * Told when the client begins to have a session that takes calls, and when it has none any more.
+   * Called with true when the client has a session that accepts calls, and with false when it has
+   * none any more. Default: none.
    */
   onReady?: ((ready: boolean) => unknown) | undefined;
   /**
-   * Told when the server begins to answer, and when it owes a sign of life. While calls wait and
-   * the server is silent, the client sends a heartbeat after 500 ms; without a sign of life for
-   * another 250 ms the client is not responsive. Calls are sent all the same; a caller that has
-   * other servers may prefer them.
+   * Called with true when the server answers, and with false when it does not answer heartbeats.
+   * While calls wait and the server is silent, the client sends a heartbeat after 500 ms; without
+   * an answer within 250 ms it reports false. Calls are still sent. A caller that has other servers
+   * can prefer them. Default: none.
    */
   onResponsive?: ((responsive: boolean) => unknown) | undefined;
 }
 
+/** What serve() returns. `await using` calls close(). */
 export interface RpcServer extends AsyncDisposable {
+  /** The address that the server listens on, with the actual port. */
   readonly address: string;
-  /**
-   * As Server.refusals of the transport: how many peers were refused since the start, by reason.
-   */
+  /** How many peers were refused since the start, by reason. A copy of the counters. */
   readonly refusals: Readonly<Record<RefusalReason, number>>;
+  /** The channels of the open sessions. */
   readonly channels: ReadonlySet<Channel>;
+  /** A snapshot of what this server has counted since the start or the last reset. */
   statistics(): RpcStatistics;
-  /** Begin to count anew; calls under way stay so. */
+  /** Start counting from 0. Calls in flight stay in flight. */
   resetStatistics(): void;
-  /** Stop listening, send goaway, let calls under way finish (at most drainTimeout), close. */
+  /**
+   * Stop listening, tell clients to send no new calls (goaway), wait for running calls for at most
+   * drainTimeout, and close. Settles when the server is closed.
+   */
   close(): Promise<void>;
-  /** Close now; calls under way are lost. */
+  /** Close now. Calls in flight are lost. */
   destroy(): void;
-  /** As Server.reloadTls of the transport. Throws BAD_OPTION. */
+  /** Use other certificates for new sessions, as Server.reloadTls(). Throws BAD_OPTION. */
   reloadTls(options: TlsOptions): void;
 }
 
+/** What connect() returns. `await using` calls close(). */
 export interface RpcClient extends AsyncDisposable {
+  /** The address that the client connects to. Secrets in it are replaced by `***`. */
   readonly address: string;
+  /** The channels of the open sessions. */
   readonly channels: ReadonlySet<Channel>;
+  /** True after the first close() or destroy(). */
   readonly closed: boolean;
+  /**
+   * Create an object with a typed method for each method of `contract`. Create it once and keep it.
+   * Throws BAD_OPTION.
+   */
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs>;
-  /** Do one call, through the interceptors. */
+  /** Perform one call, through the interceptors. */
   readonly invoke: Invoke;
+  /** A snapshot of what this client has counted since the start or the last reset. */
   statistics(): RpcStatistics;
-  /** Begin to count anew; calls under way stay so. */
+  /** Start counting from 0. Calls in flight stay in flight. */
   resetStatistics(): void;
-  /** Let calls under way finish (at most drainTimeout), then close. */
+  /** Wait for calls in flight for at most drainTimeout, then close. New calls fail at once. */
   close(): Promise<void>;
+  /** Close now. Calls in flight fail with UNAVAILABLE. */
   destroy(): void;
 }

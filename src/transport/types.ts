@@ -1,6 +1,6 @@
 /**
- * The transport layer in one file: what a user implements (Codec, EventListener), what a user holds
- * (Session, Server, Client), and the one seam that a transport implements (Connection).
+ * The types of the transport layer. Your program implements Codec and EventListener. serve() and
+ * connect() return Server and Client, which hold Sessions. A transport implements Connection.
  */
 
 import type { Bytes } from '../core/bytes.js';
@@ -13,95 +13,128 @@ import type { TaskPool } from './session/task-pool.js';
 
 export type { RefusalReason } from './refused-error.js';
 
-/** Turns bytes into messages and back. One object may serve many sessions if it keeps no state. */
+/**
+ * Converts bytes to messages and messages to bytes. A codec without state can serve many sessions.
+ * Both methods are synchronous.
+ *
+ * ```ts
+ * const bytes8: Codec<Uint8Array> = {
+ *   read: (input) => (input.length < 8 ? undefined : input.take(8)),
+ *   write: (output, message) => output.append(message),
+ * };
+ * ```
+ */
 export interface Codec<In, Out = In> {
   /**
-   * Take one message off `input`, or return undefined while it is not whole (then take nothing). A
-   * view that `input` hands out stays valid for ever: its bytes are never recycled. On a WebSocket
-   * `input.text` is true for a text message, whose bytes are UTF-8, and false for a binary one.
-   * Throw when this is not the protocol: the error reaches onError and the session closes. It must
-   * answer at once: a promise is BAD_FRAME. Bytes that are no message, such as an empty line, may
-   * be taken with undefined as the answer.
+   * Decode one message from the front of `input`. Called when bytes arrive, and again after each
+   * returned message.
+   *
+   * Return the message and take exactly its bytes, or return undefined while the message is
+   * incomplete and take nothing. Bytes that belong to no message, such as an empty line, can be
+   * taken together with the result undefined.
+   *
+   * Throw when the bytes violate the protocol: onError receives BAD_FRAME and the session closes.
+   * On UDP the session stays open. A returned promise is BAD_FRAME too.
+   *
+   * A view that `input` returns stays valid: its bytes are never reused. It keeps its whole chunk
+   * (up to 64 KiB) in memory. On a WebSocket `input.text` is true for a text message, whose bytes
+   * are UTF-8, and false for a binary message.
    */
   read(input: ByteReader, session: Session<In, Out>): In | undefined;
   /**
-   * Append the encoded message to `output`. On a WebSocket `output.asText = true` sends it as text,
-   * which must be UTF-8, and `false` as binary; other transports ignore that. Throw: nothing is
-   * sent, and the writer gets the error. It must answer at once, and must not write to `session`,
-   * which throws ENCODE_FAILED there.
+   * Append the encoded message to `output`. Called by Session.write(), send() and Server.writeTo().
+   *
+   * When this method throws, nothing of the message is sent and the caller of write() receives the
+   * error. A returned promise is ENCODE_FAILED. So is a write to `session` from this method.
+   *
+   * On a WebSocket `output.asText = true` sends the message as text, which must be UTF-8, and
+   * `false` sends it as binary. Other transports ignore `asText`.
    */
   write(output: ByteWriter, message: Out, session: Session<In, Out>): unknown;
 }
 
 /**
- * The events of a session. A throw or rejection in any of them reaches onError, never the process;
- * that of a promise of another realm or of a thenable too.
+ * The callbacks of a session. Only onMessage is required. Every callback may be async.
+ *
+ * A callback that throws or rejects never ends the process. The error reaches onError as
+ * HANDLER_FAILED; an error of onOpen is SESSION_REFUSED and ends the session.
  */
 export interface EventListener<In, Out = In> {
   /**
-   * The session is open; messages wait until a returned promise settles. Throw or reject to refuse
-   * the session.
+   * The session is open. Called once, before any other callback. Messages wait until a returned
+   * promise settles. Throw or reject to refuse the session.
    */
   onOpen?(session: Session<In, Out>): unknown;
-  /** One message. May be async; the next message does not wait for it. */
+  /**
+   * One message has arrived. Called in the order of arrival. If it returns a promise, the next
+   * message does not wait for it; see SessionOptions.maxHandling.
+   */
   onMessage(session: Session<In, Out>, message: In): unknown;
   /**
-   * A callback failed (HANDLER_FAILED, with the cause), the peer sent bad bytes, or the connection
-   * broke. Without this method a failing callback is a warning of the process (in a browser, an
-   * uncaught error of the page); the rest shows in onClose alone. An error that is no GettyError is
-   * the cause of one: of the codec BAD_FRAME, of destroy() SESSION_DESTROYED.
+   * A callback failed (HANDLER_FAILED, with the cause), the peer sent invalid bytes or exceeded a
+   * limit, or the connection broke. It reports; its result changes nothing.
+   *
+   * Without this method a failed callback is a process warning, in a browser an uncaught error of
+   * the page. Other errors are then visible only through onClose. An error that is no GettyError is
+   * wrapped as the `cause`: of BAD_FRAME from the codec, of SESSION_DESTROYED from destroy().
    */
   onError?(session: Session<In, Out>, error: GettyError): unknown;
   /**
-   * The peer has ended its side, and nothing more comes from it: called once, after its last
-   * message. The session closes when all promises of onMessage have settled; with allowHalfOpen it
-   * stays open until you close it. A lost connection has no such end.
+   * The peer has ended its side. Called once, after its last message. The session closes when all
+   * promises of onMessage have settled. With allowHalfOpen it stays open until you close it. Not
+   * called when the connection is lost.
    */
   onEnd?(session: Session<In, Out>): unknown;
   /** The session is over. Called once, last, for every session whose onOpen was called. */
   onClose?(session: Session<In, Out>): unknown;
-  /** Every cronPeriod: the place for heartbeats and idle checks. */
+  /** Called every SessionOptions.cronPeriod. Send heartbeats here. */
   onCron?(session: Session<In, Out>): unknown;
 }
 
 /**
- * Bytes and messages both ways since the session opened. Bytes are those of the codec, before
- * compression.
+ * Counters of a session since it opened. Bytes are counted as the codec reads and writes them,
+ * before compression and without the framing of the transport.
  */
 export interface SessionStats {
   readonly bytesRead: number;
   readonly messagesRead: number;
   readonly bytesWritten: number;
+  /** Messages of write() and send(). writeBytes() does not count here. */
   readonly messagesWritten: number;
 }
 
-/** How far a send got. */
+/** The result of send(): how many bytes of the message were sent. */
 export interface SendResult {
-  /** Bytes that the message took when encoded. */
+  /** Size of the encoded message, in bytes. */
   readonly encodedBytes: number;
-  /** Bytes of them that the operating system has taken. */
+  /** How many of these bytes the operating system has accepted. */
   readonly sentBytes: number;
 }
 
+/** Options of Session.send(). */
 export interface SendOptions {
   /**
-   * Milliseconds to wait for the operating system to take the bytes; then SEND_TIMEOUT. Default: no
-   * limit.
+   * How long to wait until the operating system has accepted the bytes, in ms. Then send() rejects
+   * with SEND_TIMEOUT; the rest of the message stays queued. Default: no limit.
    */
   timeout?: number | undefined;
+  /**
+   * Ends the wait: send() rejects with ABORTED_BY_CALLER. Bytes that are already queued are still
+   * sent. Default: none.
+   */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * The types of the values in Session.attributes, by key. Add those of your program:
- * `declare module 'getty-ts' { interface SessionAttributes { user: User } }`.
+ * The types of the values in Session.attributes, by key. Declare the keys of your program: `declare
+ * module 'getty-ts' { interface SessionAttributes { user: User } }`.
  */
 // biome-ignore lint/suspicious/noEmptyInterface: programs add to it.
 export interface SessionAttributes {}
 
 /**
- * A Map whose values have the types of SessionAttributes. Any other key may be used too; its value
- * is unknown.
+ * A Map whose values have the types that SessionAttributes declares. Other keys are allowed; their
+ * values have the type unknown.
  */
 export interface AttributeMap extends Map<unknown, unknown> {
   get<const Key>(
@@ -113,297 +146,363 @@ export interface AttributeMap extends Map<unknown, unknown> {
   ): this;
 }
 
-/** One conversation with one peer. Made by serve() and connect(). */
+/**
+ * A connection to one peer, with a codec and a listener. serve() and connect() create sessions; the
+ * callbacks of the listener receive them. `await using` closes a session.
+ */
 export interface Session<In, Out = In> extends AsyncDisposable {
   /** Unique in this process. */
   readonly id: number;
+  /** SessionOptions.name; without it `session-` and the id. For logs. */
   readonly name: string;
-  /**
-   * `tcp://127.0.0.1:8848`, or another form with the transport's scheme. In a browser, the page's
-   * origin.
-   */
+  /** The local address, such as `tcp://127.0.0.1:8848`. In a browser it is the page's origin. */
   readonly localAddress: string;
+  /** The peer's address, such as `tcp://10.0.0.7:50100`. Secrets in it are replaced by `***`. */
   readonly remoteAddress: string;
+  /** The server or client that created this session. */
   readonly endpoint: Endpoint<In, Out>;
-  /** True from the first close() or destroy(), or from the loss of the connection. */
+  /** True after the first close() or destroy(), and after the connection is lost. */
   readonly closed: boolean;
   /**
-   * When the peer was last heard, in ms since the epoch; by a clock that nobody sets while the
-   * program runs.
+   * When the last bytes of the peer arrived, in ms since the epoch. It is derived from a monotonic
+   * clock, so changes of the system clock do not affect it.
    */
   readonly active: number;
+  /** Set `active` to the current time, as if bytes had arrived: it postpones idleTimeout. */
   updateActive(): void;
   /**
-   * The code with which the peer closed a WebSocket, such as 1000 (normal) or 1001 (going away).
-   * Undefined until then, when the peer sent no code, and on other transports.
+   * The close code that the peer of a WebSocket sent, such as 1000 (normal) or 1001 (going away).
+   * Undefined before the close, when the peer sent no code, and on other transports.
    */
   readonly closeCode: number | undefined;
   /**
-   * The reason that the peer gave with it, in a stranger's words; empty when it gave none.
-   * Undefined where no close came.
+   * The reason that the peer sent with its close code: untrusted text. Empty when the peer sent
+   * none. Undefined when no close arrived, and on other transports.
    */
   readonly closeReason: string | undefined;
+  /** A snapshot of the counters of this session. */
   readonly stats: SessionStats;
-  /** True: messages may be lost, come twice or in another order (UDP). */
+  /** True when messages may be lost, duplicated or reordered (UDP). */
   readonly lossy: boolean;
-  /** For the user's own state. */
+  /** A map for the state that your program keeps with this session. */
   readonly attributes: AttributeMap;
+  /** SessionOptions.maxMessageBytes, in bytes. */
   readonly maxMessageBytes: number;
   /**
-   * Milliseconds, 0: never. As SessionOptions.idleTimeout; may be set while the session is open.
-   * Setting throws BAD_OPTION.
+   * SessionOptions.idleTimeout, in ms; 0 means never. It can be set while the session is open, for
+   * example to a longer time after a login. Setting throws BAD_OPTION.
    */
   idleTimeout: number;
-  /** Bytes written that the operating system has not taken yet. */
+  /** Bytes that were written and that the operating system has not accepted yet. */
   readonly queuedBytes: number;
 
   /**
-   * The peer has shown who it is, in a way that is up to your protocol: a transport that limits
-   * what it sends to strangers (a UDP server, see UdpOptions.amplification) does so no more. On the
-   * others it does nothing.
+   * Mark the peer as trusted. A UDP server limits what it sends to peers that are not trusted; see
+   * UdpOptions.amplification. Call it when the peer has proved, by your protocol, that it receives
+   * at its address. It does nothing on other transports.
    */
   trust(): void;
   /**
-   * Encode and queue a message; it leaves with the others of this tick. True: go on; false: it is
-   * queued, but the high-water mark is passed, so await drained() before more. Throws
-   * SESSION_CLOSED, SESSION_BLOCKED (the hard queue limit is reached), MESSAGE_TOO_LARGE,
-   * PEER_NOT_TRUSTED (UDP), or the codec's error; then nothing of it is sent.
+   * Encode a message and queue it. All messages of one event-loop tick are sent together.
+   *
+   * Returns true when you may go on. Returns false when the message is queued but queuedBytes has
+   * reached highWaterMark: await drained() before the next write. The result costs no promise.
+   *
+   * Throws SESSION_CLOSED, SESSION_BLOCKED (maxQueuedBytes is reached), MESSAGE_TOO_LARGE,
+   * PEER_NOT_TRUSTED (UDP), ENCODE_FAILED, or the error of the codec. After an error nothing of the
+   * message is sent, and the session stays open.
+   *
+   * The message belongs to you again when this method returns.
    */
   write(message: Out): boolean;
   /**
-   * As write(), but settles when the operating system has taken the bytes. Rejects with a
-   * SendError.
+   * Encode a message, queue it, and settle when the operating system has accepted its bytes. That
+   * the peer has received them is not certain.
+   *
+   * Rejects with a SendError, which has encodedBytes, sentBytes and one of the codes of write(),
+   * SEND_TIMEOUT, ABORTED_BY_CALLER or BAD_OPTION. An error of the codec is ENCODE_FAILED.
    */
   send(message: Out, options?: SendOptions): Promise<SendResult>;
-  /** Queue bytes past the codec; they are copied before this returns. As write() otherwise. */
+  /**
+   * Queue bytes that are already encoded. The codec is not called and maxMessageBytes is not
+   * checked. The bytes are copied before this method returns. Result and errors as write().
+   */
   writeBytes(bytes: Uint8Array): boolean;
-  /** Queue several byte arrays as one; they leave together. */
+  /**
+   * Queue several byte arrays in this order. They are sent together, on a message transport as one
+   * message. Otherwise as writeBytes().
+   */
   writeBytesArray(chunks: readonly Uint8Array[]): boolean;
   /**
-   * Settles when the queue is below the high-water mark; rejects with SESSION_CLOSED when the
-   * session ends first.
+   * Settles when queuedBytes is below highWaterMark. Rejects with SESSION_CLOSED when the session
+   * ends first.
    */
   drained(): Promise<void>;
   /**
-   * Take no more messages until resume(); the peer is slowed down by the network's own
-   * back-pressure. UDP has none: what comes meanwhile is lost when some 64 KiB wait.
+   * Stop taking messages until resume(). The network's back-pressure then slows the peer down. UDP
+   * has none: it keeps about 64 KiB of what arrives and drops the rest.
    */
   pause(): void;
+  /** Take messages again after pause(). */
   resume(): void;
   /**
-   * Send what is queued, tell the peer, take what it still sends, and close: at the latest after
-   * waitTime. A WebSocket tells the peer the code and the reason that are given here; other
-   * transports have none to tell. Only the first call counts. Throws BAD_OPTION.
+   * Send what is queued, end this side, read until the peer ends its side, and close. After
+   * waitTime the session is destroyed. Settles when the session is over.
+   *
+   * A WebSocket sends the code and the reason in `options` to the peer; other transports ignore
+   * them. Only the first call has an effect. Throws BAD_OPTION.
    */
   close(options?: CloseOptions): Promise<void>;
   /**
-   * Close now; what is queued is lost. An error given here reaches onError; one that is no
-   * GettyError is the cause of a SESSION_DESTROYED.
+   * Close now. Queued bytes are lost. `error` is reported to onError; an error that is no
+   * GettyError becomes the cause of SESSION_DESTROYED. Without `error` onError is not called.
    */
   destroy(error?: Error): void;
 }
 
-/** What a WebSocket tells its peer when it closes. */
+/** Options of Session.close(): what a WebSocket sends to its peer. */
 export interface CloseOptions {
   /**
-   * 1000 to 1003, 1007 to 1014, or 3000 to 4999, of which 4000 and above are the application's own.
-   * In a browser 1000, or 3000 to 4999. Default: 1000.
+   * The close code: 1000 to 1003, 1007 to 1014, or 3000 to 4999. Codes from 4000 are for
+   * applications. In a browser only 1000 and 3000 to 4999 are allowed. Default: 1000.
    */
   code?: number | undefined;
-  /** At most 123 bytes in UTF-8. Default: empty. */
+  /** The reason: at most 123 bytes in UTF-8. Default: empty. */
   reason?: string | undefined;
 }
 
-/** Options of each session. Times in milliseconds, sizes in bytes. Defaults: SESSION_DEFAULTS. */
+/** Options of each session, in the setup. Times are in ms, sizes in bytes. */
 export interface SessionOptions {
+  /** A name for logs. Default: `session-` and the id. */
   name?: string | undefined;
   /**
-   * The largest message that is read or written, as encoded bytes. Default: 1 MiB. A message is
-   * decoded in one turn of the event loop.
+   * Largest message that is read or written, in encoded bytes. A larger one is MESSAGE_TOO_LARGE;
+   * one that is read closes the session. A message is decoded in one turn of the event loop, so
+   * raise this limit only for trusted peers. From 1 to 2,147,483,647. Default: 1,048,576 (1 MiB).
    */
   maxMessageBytes?: number | undefined;
-  /** How often onCron is called. */
+  /** How often onCron is called, and how often a WebSocket sends a ping, in ms. Default: 60,000. */
   cronPeriod?: number | undefined;
   /**
-   * Close a session (IDLE_TIMEOUT) that has not heard its peer for so long. 0: never; on a UDP
-   * server, 60 s, for a peer does not say that it goes.
+   * Close the session (IDLE_TIMEOUT) when nothing arrives from the peer for this long, in ms. The
+   * session may close up to a quarter of this time later. 0 means never. Default: 0; on a UDP
+   * server 60,000, because a UDP peer does not announce its end.
    */
   idleTimeout?: number | undefined;
   /**
-   * Close a session (MESSAGE_TIMEOUT) that has not ended a message so long after its first bytes.
-   * 0: never.
+   * Close the session (MESSAGE_TIMEOUT) when a message is still incomplete this long after its
+   * first bytes, in ms. 0 means never. Default: 60,000.
    */
   messageTimeout?: number | undefined;
   /**
-   * Stay open when the peer has ended its side (half-closed), so that answers may be written later;
-   * close() ends the session. idleTimeout goes on. Streams only: a WebSocket closes both sides at
-   * once, and UDP has no end. Default: false.
+   * Keep the session open (half-open) after the peer has ended its side, so that you can write
+   * later answers. You end the session with close(); idleTimeout still applies. Only for streams: a
+   * WebSocket closes both sides at once, and UDP has no end. Default: false.
    */
   allowHalfOpen?: boolean | undefined;
-  /** How long close() waits for the queue and the peer before it destroys. */
+  /**
+   * How long close() waits for the queue and for the peer's end, in ms. Then it destroys the
+   * session. Default: 3,000.
+   */
   waitTime?: number | undefined;
-  /** write() answers false while more than this is queued. */
+  /** write() returns false while this many bytes are queued. Default: 262,144 (256 KiB). */
   highWaterMark?: number | undefined;
   /**
-   * write() throws SESSION_BLOCKED when this much is queued already. Each send() or drained() that
-   * waits counts as 512 bytes more, after the first 64.
+   * write() throws SESSION_BLOCKED when this many bytes are already queued. Each pending send() or
+   * drained() after the first 64 counts as 512 bytes. Default: 16,777,216 (16 MiB).
    */
   maxQueuedBytes?: number | undefined;
-  /** Promises of onMessage that may be pending; the session reads no more until one has settled. */
+  /**
+   * How many promises of onMessage may be pending. Then the session stops reading until one has
+   * settled. 1 handles messages one after the other. Default: 1,024.
+   */
   maxHandling?: number | undefined;
-  /** Runs onMessage with limits of its own, which many sessions may share; see taskPool(). */
+  /**
+   * A pool that runs onMessage with limits that many sessions share; see taskPool(). Default: none.
+   */
   taskPool?: TaskPool | undefined;
   /**
-   * One continuous compressor per direction; on WebSocket permessage-deflate, if the peer wants it
-   * too (see WebSocketOptions).
+   * Compression of the connection. On streams both sides must set the same; one compressor per
+   * direction serves the whole session. On a WebSocket it is permessage-deflate, which both sides
+   * must offer; see WebSocketOptions. Default: `'none'`.
    */
   compression?: Compression | undefined;
   /**
-   * The most bytes that one received chunk, or message of a WebSocket, may inflate to; more closes
-   * the session with INFLATE_LIMIT.
+   * How many bytes one received chunk, or one WebSocket message, may inflate to. More closes the
+   * session with INFLATE_LIMIT. Default: 16,777,216 (16 MiB).
    */
   maxInflatedBytes?: number | undefined;
 }
 
 /**
- * `none`; raw DEFLATE at zlib's default level, or at a level from 0 to 9 (-1: zlib's default); or,
- * on streams, snappy's framing format.
+ * `'none'`; `'deflate'`: raw DEFLATE at zlib's default level; `{ deflate: level }`: from 0 to 9, or
+ * -1 for zlib's default; `'snappy'`: the framing format of snappy, for streams only.
  */
 export type Compression = 'none' | 'deflate' | { deflate: number } | 'snappy';
 
-/** What a session needs: the codec, the listener, and options that differ from the defaults. */
+/** What a session needs: its codec, its listener, and the options that differ from the defaults. */
 export interface SessionSetup<In, Out = In> extends SessionOptions {
+  /** Required. */
   codec: Codec<In, Out>;
+  /** Required. */
   listener: EventListener<In, Out>;
 }
 
 /**
- * One setup for all sessions, or a function of each new one; throw in it to refuse the session, a
- * RefusedError to choose a WebSocket's HTTP status. It must answer at once: a promise refuses the
- * session too.
+ * One setup for all sessions, or a function that returns the setup of each new session.
+ *
+ * A function is called once for each connection, on a WebSocket server before the request is
+ * answered. Throw in it to refuse the session; throw a RefusedError to choose the HTTP status of a
+ * WebSocket request. A returned promise refuses the session too.
  */
 export type Setup<In, Out = In> = SessionSetup<In, Out> | ((peer: Peer) => SessionSetup<In, Out>);
 
-/** Who is at the other end of a connection that is about to become a session. */
+/** The peer of a new connection, as a setup function and onRefused receive it. */
 export interface Peer {
+  /** The local address, such as `tcp://127.0.0.1:8848`. */
   readonly localAddress: string;
+  /** The peer's address, such as `tcp://10.0.0.7:50100`. */
   readonly remoteAddress: string;
-  /** The subprotocol that both sides speak (WebSocket). */
+  /** The WebSocket subprotocol that both sides agreed on. Undefined without one. */
   readonly protocol?: string | undefined;
   /**
-   * What the peer has shown in the handshake of TLS, verified by its CA; undefined: it has shown
-   * none. Ask for it while the connection is new.
+   * The certificate that the peer presented in the TLS handshake, verified by the CA. Undefined
+   * when it presented none. Read it while the connection is new.
    */
   readonly certificate?: PeerCertificate | undefined;
-  /** The request that opened a WebSocket, as its server got it: a stranger's words. */
+  /** The HTTP request of a WebSocket, on its server. The content is untrusted. */
   readonly request?: WebSocketRequest | undefined;
 }
 
+/** A verified certificate of the peer. */
 export interface PeerCertificate {
-  /** The subject's common name; empty when it has none. */
+  /** The subject's common name. Empty when it has none. */
   readonly commonName: string;
-  /** The subject's other names: `DNS:agent.example`, `IP Address:10.0.0.7`, `URI:spiffe://…`. */
+  /**
+   * The subject's alternative names, such as `DNS:agent.example`, `IP Address:10.0.0.7` and
+   * `URI:spiffe://…`.
+   */
   readonly altNames: readonly string[];
-  /** SHA-256 over the certificate: pairs of hex digits with colons. */
+  /** SHA-256 of the certificate, as pairs of hex digits with colons. */
   readonly fingerprint: string;
-  /** Hex digits. */
+  /** The serial number, as hex digits. */
   readonly serialNumber: string;
 }
 
+/** The HTTP request that opened a WebSocket. */
 export interface WebSocketRequest {
   /** Path and query. */
   readonly url: string;
-  /** Names in lower case. */
+  /** Headers by name; names are in lower case. */
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
 }
 
-/** What owns sessions. `await using` closes it. */
+/** A server or a client: it creates sessions and closes them. `await using` calls close(). */
 export interface Endpoint<In, Out = In> extends AsyncDisposable {
+  /** Unique in this process. */
   readonly id: number;
   readonly type: 'server' | 'client';
   /**
-   * The address to reach it at (server), or that it connects to (client); a port 0 is replaced by
-   * the real one.
+   * The address that a server listens on, or that a client connects to. A server's port 0 is
+   * replaced by the actual port. Secrets in a client's address are replaced by `***`.
    */
   readonly address: string;
+  /** The sessions that are open or closing. */
   readonly sessions: ReadonlySet<Session<In, Out>>;
+  /** True after the first close() or destroy(). */
   readonly closed: boolean;
-  /** Close every session politely, then release all else. Settles when everything is gone. */
+  /**
+   * Create no more sessions, close every session with Session.close(), and release the socket.
+   * Settles when all of that is done.
+   */
   close(): Promise<void>;
-  /** Close everything now. */
+  /** Close everything now. Queued bytes are lost. */
   destroy(): void;
 }
 
+/** What serve() returns: an endpoint that accepts connections. */
 export interface Server<In, Out = In> extends Endpoint<In, Out> {
   readonly type: 'server';
-  /** How many peers were refused since the start, by reason: a copy of the counters. */
+  /** How many peers were refused since the start, by reason. A copy of the counters. */
   readonly refusals: Readonly<Record<RefusalReason, number>>;
-  /** Take no new connections; those that are open go on. Settles when the port is free. */
+  /**
+   * Accept no new connections; open sessions continue. Settles when the port is free, on UDP when
+   * all sessions have ended.
+   */
   stopListening(): Promise<void>;
   /**
-   * Use other certificates for new sessions; those that are open go on. What is not given anew
-   * stays, and is read again where it is a file: `reloadTls({})` is enough when the files were
-   * replaced. Throws BAD_OPTION, also where the address has no TLS; the old ones stay in use then.
+   * Use other certificates for new sessions; open sessions continue with the old ones. Options that
+   * are not given stay, and those that name a file are read again: after files were replaced,
+   * `reloadTls({})` is enough. Throws BAD_OPTION, also at an address without TLS; the old
+   * certificates then stay in use.
    */
   reloadTls(options: TlsOptions): void;
   /**
-   * `udp://` only: write to a peer by its address (`udp://10.0.0.7:514`, no names), in its session,
-   * which is made when there is none; a session made so is trusted. A broadcast address needs
-   * `udp.broadcast`. When the system refuses the datagram, `onError` hears CONNECTION_LOST with the
-   * system's error as cause, and the session ends. Answers and throws as Session.write does, and
-   * also throws BAD_OPTION (the server is not at `udp://`), BAD_ADDRESS, SESSION_REFUSED (by the
-   * setup, or by maxSessions) or ENDPOINT_CLOSED.
+   * Write a message to the UDP peer at `peer`, such as `udp://10.0.0.7:514`: an IP address, not a
+   * name. Only for a server at `udp://`. If the peer has no session, one is created, and it is
+   * trusted. A broadcast address needs `udp.broadcast`.
+   *
+   * Result and errors as Session.write(). Also throws BAD_OPTION (the server is not at `udp://`),
+   * BAD_ADDRESS, SESSION_REFUSED (by the setup or a session limit) and ENDPOINT_CLOSED. When the
+   * system rejects the datagram later, onError receives CONNECTION_LOST with the system's error as
+   * the cause, and the session ends.
    */
   writeTo(message: Out, peer: string): boolean;
 }
 
+/** Options of serve(), beside the setup. Times are in ms. */
 export interface ServerOptions {
   /**
-   * Refuse further peers while so many sessions are open. A session counts until its socket is
-   * closed. Handshakes of TLS and WebSocket count too: at most 16 more connections than this may be
+   * How many sessions may be open; further peers are refused. A session counts until its socket is
+   * closed. TLS and WebSocket handshakes count too: at most 16 more connections than this may be
    * open. Default: at `tcp://`, `tls://`, `unix://`, `ws://` and `wss://` what the process's limit
-   * of open files leaves, where it has one (not on Windows); `udp://`: 10,000; `memory://`: no
-   * limit.
+   * of open files permits (no limit on Windows); at `udp://` 10,000; at `memory://` no limit.
    */
   maxSessions?: number | undefined;
-  /** The same for the peers of one host, where peers have hosts. Default: no limit. */
+  /**
+   * The same for the peers of one host address. Peers of `unix://` and `memory://` have no host
+   * address. Default: no limit.
+   */
   maxSessionsPerAddress?: number | undefined;
   /**
-   * Called for each peer that is refused before it has a session, with the reason in
-   * `error.reason`. Default: limits and wrong setups are process warnings, at most one a minute.
-   * `server.refusals` counts in either case. What it throws is a process warning.
+   * Called for each peer that is refused before it has a session. `error.reason` is the reason. An
+   * error that it throws is a process warning. Without it, refusals by a limit, a wrong setup or a
+   * fault are process warnings, at most one a minute for each. `server.refusals` counts in either
+   * case. Default: none.
    */
   onRefused?: ((peer: Peer, error: RefusedError) => void) | undefined;
-  /** The longest queue of connections that the operating system holds for us. */
+  /**
+   * How many connections the operating system queues before they are accepted. From 1 to 65,535.
+   * Default: 511.
+   */
   backlog?: number | undefined;
   /**
-   * For `tls://` and `wss://`: cert and key are needed. BAD_OPTION at `tcp://`, `ws://` and
-   * `udp://`.
+   * Certificates for `tls://` and `wss://`, which require `cert` and `key`. BAD_OPTION at `tcp://`,
+   * `ws://` and `udp://`. Default: none.
    */
   tls?: TlsOptions | undefined;
-  /** Milliseconds that a peer has for the handshake of TLS or WebSocket. */
+  /** How long a TLS or WebSocket handshake may take, in ms. Default: 10,000. */
   handshakeTimeout?: number | undefined;
-  /** For `udp://`. */
+  /** Options for `udp://`. Default: none. */
   udp?: UdpOptions | undefined;
-  /** For `unix://`: who may connect. */
+  /** Options for `unix://`: which processes may connect. Default: none. */
   unix?: UnixOptions | undefined;
-  /** For `ws://` and `wss://`. */
+  /** Options for `ws://` and `wss://`. Default: none. */
   websocket?: WebSocketOptions | undefined;
 }
 
 /**
- * Who may connect to a Unix socket. They hold from the moment at which the path exists. A name that
- * is no file (`unix://@name`) has neither.
+ * Which processes may connect to a Unix socket. Both options are in force from the moment at which
+ * the path exists. They do not apply to a name in the abstract namespace (`unix://@name`).
  */
 export interface UnixOptions {
   /**
-   * Permissions of the socket's file, from 0 to 0o777. A peer needs the permission to write.
-   * Default: 0o777 without the process's umask.
+   * Permissions of the socket's file, from 0 to 0o777. A peer needs write permission. Default:
+   * 0o777 without the process's umask.
    */
   mode?: number | undefined;
   /**
-   * Number of the group that the file belongs to. Default: that of the process, or of the
-   * directory.
+   * Number of the group that owns the file. Default: the group of the process or of the directory.
    */
   group?: number | undefined;
 }
@@ -411,206 +510,237 @@ export interface UnixOptions {
 /** Headers of a request by name. */
 export type WebSocketHeaders = Readonly<Record<string, string>>;
 
+/** Options for `ws://` and `wss://`. Sizes are in bytes. */
 export interface WebSocketOptions {
   /**
-   * Subprotocols: a client offers them in this order, and needs one of them; a server takes the
-   * first offer that is among its own.
+   * Subprotocols. A client offers them in this order, and the server must accept one. A server
+   * accepts the first offered protocol that is in its list; without a match it continues without a
+   * protocol. Default: none.
    */
   protocols?: readonly string[] | undefined;
   /**
-   * permessage-deflate, if both sides want it. It is agreed on before a setup function runs;
-   * without this option the `compression` of the setup counts, if that is no function.
+   * permessage-deflate, which both sides must offer. It is negotiated before a setup function runs.
+   * Default: the `compression` of the setup, if the setup is an object.
    */
   compression?: Compression | undefined;
   /**
-   * The largest message that permessage-deflate compresses, in bytes; larger messages are sent as
-   * they are. Default: 524,288. A message is compressed at once, on the thread of JavaScript: at
-   * worst some 10 ms up to the default, then 20 ms for each MiB. Messages of more than 16 KiB are
-   * compressed at level 6 at most, and of more than 64 KiB at level 1.
+   * Largest message that permessage-deflate compresses, in bytes. Larger messages are sent
+   * uncompressed. A message is compressed in one step on the JavaScript thread: at worst about 10
+   * ms at the default, then 20 ms for each MiB. Messages above 16 KiB are compressed at level 6 at
+   * most, and above 64 KiB at level 1. Default: 524,288 (512 KiB).
    */
   maxCompressBytes?: number | undefined;
   /**
-   * Send messages as text where the codec does not say (see ByteWriter.asText); write() throws
-   * ENCODE_FAILED for what is not UTF-8. Both kinds are received. Default: false, binary.
+   * Send messages as text when the codec does not set ByteWriter.asText. write() then throws
+   * ENCODE_FAILED for bytes that are not UTF-8. Both kinds are always received. Default: false,
+   * binary.
    */
   text?: boolean | undefined;
   /**
-   * Of a server: origins, such as `https://example.org`, whose pages may connect besides those of
-   * this host, or a function that returns true, or a promise of true, for them. Requests of other
-   * pages are answered with status 403. A request without an Origin header does not come from a
-   * browser, and is not checked. Default: none.
+   * Server only: further origins whose pages may connect, such as `https://example.org`, or a
+   * function that returns true for them or a promise of true. Pages of the server's own host are
+   * always allowed. Other pages receive status 403. A request without an Origin header does not
+   * come from a browser and is not checked. Default: none.
    */
   allowOrigin?: readonly string[] | ((origin: string) => boolean | Promise<boolean>) | undefined;
   /**
-   * Of a server: host names, such as `game.example`, by which pages of the same host reach it, or
-   * `'any'`. A page whose origin has the same host as the request's Host header may connect only if
-   * that host is one of these names, the host of the server's address, an IP address, `localhost`
-   * or a name under `.localhost`. Default: none.
+   * Server only: host names by which pages of the same host may reach the server, such as
+   * `game.example`, or `'any'` for all. A page whose origin has the host of the request's Host
+   * header may connect only if that host is in this list, is the host of the server's address, is
+   * an IP address, or is `localhost` or a name under `.localhost`. Default: none.
    */
   allowHost?: readonly string[] | 'any' | undefined;
   /**
-   * Of a client: more headers of the request, or a function that returns them, or a promise of
-   * them, and is called for each attempt. A name or value that HTTP does not allow is a BAD_OPTION.
-   * What the function throws is the cause of the attempt's CONNECT_FAILED.
+   * Client only: additional headers of the request, or a function that returns them or a promise of
+   * them. The function is called for each attempt to connect. A name or value that HTTP does not
+   * allow is BAD_OPTION. An error of the function is the cause of CONNECT_FAILED. Default: none.
    */
   headers?: WebSocketHeaders | (() => WebSocketHeaders | Promise<WebSocketHeaders>) | undefined;
 }
 
-/** Defaults: UDP_DEFAULTS. */
+/** Options for `udp://`. Sizes are in bytes. */
 export interface UdpOptions {
   /**
-   * The largest datagram that is written, in bytes: a larger message is MESSAGE_TOO_LARGE. The
-   * default is all that UDP can carry, 65,507. What is over the MTU of the way (1,472 bytes over
-   * Ethernet) travels in fragments, and is lost when one of them is.
+   * Largest datagram that is written, in bytes. A larger message is MESSAGE_TOO_LARGE. A datagram
+   * above the path MTU (1,472 bytes over Ethernet) is sent in fragments, and is lost when one
+   * fragment is lost. Default: 65,507, the maximum of UDP.
    */
   maxDatagramBytes?: number | undefined;
   /**
-   * Of a server: a peer that is not trusted gets no more than so many times the bytes, and so many
-   * times the datagrams, that it has sent; a write over that throws PEER_NOT_TRUSTED. Default: 1,
-   * so that forged datagrams cannot make us flood a third party. Infinity: trust everybody, for
-   * networks where addresses cannot be forged. See Session.trust().
+   * Server only: a peer that is not trusted receives at most this many times the bytes, and this
+   * many times the datagrams, that it has sent. A write above that throws PEER_NOT_TRUSTED. The
+   * limit prevents that forged sender addresses turn the server against a third party. Infinity
+   * trusts every peer: only for networks where addresses cannot be forged. See Session.trust().
+   * Default: 1.
    */
   amplification?: number | undefined;
   /**
-   * A client opens with the datagram `connect-ping`, as Go getty does, so that the server has the
-   * session before the first message. A server takes a datagram `connect-ping` for this opening,
-   * and delivers it to no listener. Default: true. False: a client sends no such datagram, and a
-   * server delivers it like any other message.
+   * True: a client begins with the datagram `connect-ping`, as Go getty does, so that the server
+   * has a session before the first message; a server does not deliver such a datagram to the
+   * listener. False: a client sends no such datagram, and a server delivers it as a message.
+   * Default: true.
    */
   connectPing?: boolean | undefined;
   /**
-   * Permit datagrams to broadcast addresses, such as `udp://192.168.1.255:9000`. Default: false;
-   * the system refuses them then.
+   * Permit datagrams to broadcast addresses, such as `udp://192.168.1.255:9000`. Without it the
+   * system rejects them. Default: false.
    */
   broadcast?: boolean | undefined;
   /**
-   * Of a server: the IP addresses of the multicast groups to join. Port and interface are those of
-   * the server. Default: none.
+   * Server only: IP addresses of the multicast groups to join, on the server's port. Default: none.
    */
   multicast?: readonly string[] | undefined;
   /**
-   * The interface of multicast groups, both to join them and to send to them: its IPv4 address, or
-   * `::%` and its name for IPv6 (`::%eth0`). Default: empty, the system chooses.
+   * The interface on which groups are joined and used for sending: its IPv4 address, or for IPv6
+   * `::%` and its name (`::%eth0`). Default: empty, the system chooses.
    */
   multicastInterface?: string | undefined;
   /**
-   * Routers that a datagram to a multicast group may pass, from 0 (this machine) to 255. Default:
-   * 1, the local network.
+   * How many routers a datagram to a multicast group may pass: from 0, this machine, to 255.
+   * Default: 1, the local network.
    */
   multicastTtl?: number | undefined;
   /**
    * Whether other sockets of this machine receive what is sent to a multicast group. A server never
-   * hears itself. Default: true.
+   * receives its own datagrams. Default: true.
    */
   multicastLoopback?: boolean | undefined;
-  /** The operating system's buffers, in bytes. Default: 0, as the system has them. */
+  /**
+   * Size of the operating system's receive buffer, in bytes. 0 keeps the system's size. Default: 0.
+   */
   receiveBufferBytes?: number | undefined;
+  /**
+   * Size of the operating system's send buffer, in bytes. 0 keeps the system's size. Default: 0.
+   */
   sendBufferBytes?: number | undefined;
 }
 
-/** PEM text or bytes, or the path of a PEM file. What is no good is a BAD_OPTION at the call. */
+/**
+ * Certificates and keys for `tls://` and `wss://`. `cert`, `key` and `ca` are PEM text, PEM bytes
+ * or the path of a PEM file. An invalid one is BAD_OPTION at the call.
+ */
 export interface TlsOptions {
-  /** Our certificate, with those between it and its CA. */
+  /**
+   * This side's certificate, followed by the intermediate certificates up to its CA. A server
+   * requires it. Default: none.
+   */
   cert?: string | Bytes | undefined;
+  /** The private key of `cert`. Default: none. */
   key?: string | Bytes | undefined;
-  /** The password of the key. */
+  /** The password of `key`. Default: none. */
   passphrase?: string | undefined;
   /**
-   * The authorities whose certificates are accepted. Default of a client: those that Node.js knows.
+   * Certificates of the CAs that are accepted. Default: on a client the CAs of Node.js, on a server
+   * none.
    */
   ca?: string | Bytes | undefined;
   /**
-   * Of a server: whether clients must show a certificate of `ca`. Default: required when there is a
-   * `ca`.
+   * Server only: whether a client must present a certificate that `ca` signed. Default:
+   * `'required'` with `ca`, `'none'` without.
    */
   clientCertificate?: 'none' | 'required' | undefined;
   /**
-   * Of a client: the name that the server's certificate must have, and that is sent as SNI.
-   * Default: the address's host.
+   * Client only: the name that the server's certificate must have. It is also sent as SNI. Default:
+   * the host of the address.
    */
   serverName?: string | undefined;
-  /** Default: TLSv1.2. */
+  /** The lowest TLS version that is accepted. Default: `'TLSv1.2'`. */
   minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined;
   /**
-   * Of a server: milliseconds between two looks at the files of `cert`, `key` and `ca`, which are
-   * read again when they have changed, as by reloadTls({}). Files that are no good are a warning of
-   * the process, and what was in use stays in use. Default: 0, never. A client reads its files at
-   * each attempt to connect.
+   * Server only: how often the files of `cert`, `key` and `ca` are checked, in ms. Changed files
+   * are loaded as by reloadTls({}). Invalid files are a process warning, and the old ones stay in
+   * use. 0 means never. A client reads its files at each attempt to connect. Default: 0.
    */
   reloadPeriod?: number | undefined;
 }
 
 /**
- * Where a client is: `ready`, it has a session; `connecting`, it has none and an attempt is under
- * way; `down`, it has none and the next attempt is not due (or never will be: reconnect is off, or
- * reconnect.maxAttempts is reached); `closed`, by close() or destroy().
+ * The state of a client:
+ *
+ * - `connecting`: it has no session, and an attempt is in progress
+ * - `ready`: it has a session
+ * - `down`: it has no session, and the next attempt is not due. With `reconnect: false`, or after
+ *   reconnect.maxAttempts, there is no next attempt
+ * - `closed`: close() or destroy() was called
  */
 export type ClientState = 'connecting' | 'ready' | 'down' | 'closed';
 
+/** What connect() returns: an endpoint that keeps sessions with one address open. */
 export interface Client<In, Out = In> extends Endpoint<In, Out> {
   readonly type: 'client';
+  /** The current state; ClientOptions.onState reports changes. */
   readonly state: ClientState;
-  /** A live session, in turn when there are several; undefined while there is none. */
+  /**
+   * An open session, or undefined when there is none. With several sessions each access returns the
+   * next one in turn.
+   */
   readonly current: Session<In, Out> | undefined;
   /**
-   * A live session, in turn when there are several. While none is live it waits for the attempt
-   * that is under way, and rejects with the reason of the last failure while the next attempt is
-   * not due.
+   * Settles with an open session; with several sessions each call returns the next one in turn.
+   * Without one it waits for the attempt that is in progress. Rejects with the last failure (such
+   * as CONNECT_FAILED or CONNECTION_LOST) when the attempt fails or the next attempt is not due,
+   * and with ENDPOINT_CLOSED after close().
    */
   session(): Promise<Session<In, Out>>;
 }
 
+/** Options of connect(), beside the setup. Times are in ms. */
 export interface ClientOptions {
-  /** How many sessions to keep alive. */
+  /** How many sessions to keep open. From 1 to 10,000. Default: 1; an rpc client 2. */
   connections?: number | undefined;
-  /** Milliseconds for one attempt: name lookup, connection and handshakes. */
+  /**
+   * How long one attempt may take, in ms: name lookup, connection and handshakes. Default: 5,000.
+   */
   connectTimeout?: number | undefined;
-  /** Connect again when a session is lost; false: never. */
+  /** Connect again when a session is lost; false: never; an object: how. Default: true. */
   reconnect?: boolean | ReconnectOptions | undefined;
   /**
-   * Told of each new state, for those who balance over several clients; with `down` and
-   * `connecting` comes why the last session was lost or the last attempt failed. It is called at
-   * once, after the listener's own events. A failure is a warning of the process.
+   * Called for each new state, synchronously, after the events of the listener. With `down` and
+   * `connecting`, `reason` is why the last session was lost or the last attempt failed. An error
+   * that it throws is a process warning. Default: none.
    */
   onState?: ((state: ClientState, reason?: GettyError) => unknown) | undefined;
   /**
-   * For `tls://` and `wss://`. The server is always verified; a CA of your own goes here.
-   * BAD_OPTION at `tcp://`, `ws://` and `udp://`.
+   * Certificates for `tls://` and `wss://`. The client always verifies the server; give a private
+   * CA as `tls.ca`. BAD_OPTION at `tcp://`, `ws://` and `udp://`. Default: none.
    */
   tls?: TlsOptions | undefined;
-  /** For `udp://`. */
+  /** Options for `udp://`. Default: none. */
   udp?: UdpOptions | undefined;
-  /** For `ws://` and `wss://`. */
+  /** Options for `ws://` and `wss://`. Default: none. */
   websocket?: WebSocketOptions | undefined;
   /**
-   * Gives up the first attempt, and with reconnect.retryFirst those that follow it:
-   * ABORTED_BY_CALLER.
+   * Aborts connect() before its first session is open: it rejects with ABORTED_BY_CALLER and the
+   * client closes. Afterwards it has no effect; close the client instead. Default: none.
    */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Delays between attempts, in ms. The first attempt after the loss of a session comes after half of
- * initialDelay to one and a half of it, at random, so that the clients that a server loses at once
- * come back spread over a whole initialDelay. After a failed attempt the delay is random between
- * half of the backoff and the whole; the backoff doubles from initialDelay up to maxDelay.
+ * How a client connects again. Delays are in ms and random, so that the clients of a restarted
+ * server do not all connect at once.
+ *
+ * The first attempt after a lost session comes after initialDelay × 0.5 to 1.5. After a failed
+ * attempt the delay is backoff × 0.5 to 1. The backoff doubles with each failure, from initialDelay
+ * to maxDelay.
  */
 export interface ReconnectOptions {
   /**
-   * Milliseconds. Default: 100. For a server with many clients, as long as it takes to accept all
-   * of them.
+   * The first delay, in ms. For a server with many clients, choose the time that it takes to accept
+   * all of them. Default: 100.
    */
   initialDelay?: number | undefined;
-  /** Milliseconds. Default: 10,000. */
+  /** The longest delay, in ms. Default: 10,000. */
   maxDelay?: number | undefined;
   /**
-   * Give up after so many failed attempts in a row; a session that ends within a second counts as
-   * one. The client is `down` then, and session() rejects with the last failure. Default: no limit.
+   * After this many failed attempts in a row the client stops. A session that ends within 1 s
+   * counts as a failed attempt. The client is then `down`, and session() rejects with the last
+   * failure. Default: no limit.
    */
   maxAttempts?: number | undefined;
   /**
-   * connect() tries again too while its first attempts fail, until one succeeds, maxAttempts is
-   * reached, or its signal aborts. A BAD_ADDRESS or a BAD_OPTION rejects at once. Default: false.
+   * Whether connect() retries its first attempt too, until it succeeds, maxAttempts is reached or
+   * its signal aborts. BAD_ADDRESS and BAD_OPTION reject at once. Default: false.
    */
   retryFirst?: boolean | undefined;
 }
@@ -723,86 +853,98 @@ export interface Connection extends Peer {
   endMessage?(output: ByteWriter, start: number): void;
 }
 
-/** What a message transport must not exceed as it takes messages in. */
+/** The limits of a session that a message transport must keep while it receives. In bytes. */
 export interface MessageLimits {
   readonly maxMessageBytes: number;
   readonly maxInflatedBytes: number;
   readonly maxQueuedBytes: number;
 }
 
+/** The events that a Connection reports. A session implements them. */
 export interface ConnectionEvents {
-  /** Bytes of the stream; they belong to the receiver. */
+  /** Bytes of the stream arrived. The bytes belong to the receiver. */
   onData(bytes: Bytes): void;
   /**
-   * One whole message of a message transport; it belongs to the receiver. `text`: whether it is
-   * text or binary, where messages have a kind. The message lies between `start` and `end` of
-   * `bytes`; without them it is all of it.
+   * One whole message of a message transport arrived, at `start` to `end` of `bytes`; by default
+   * all of `bytes`. The bytes belong to the receiver. `text` is true for text and false for binary,
+   * on transports that distinguish them.
    */
   onMessage(bytes: Bytes, text?: boolean, start?: number, end?: number): void;
-  /** The peer gave a sign of life that is no message (a pong). */
+  /** The peer sent a pong: it is alive, but sent no message. */
   onAlive(): void;
-  /** The operating system has taken more: bufferedBytes is smaller than before. */
+  /** The operating system has accepted more bytes: bufferedBytes is smaller than before. */
   onTaken(): void;
   /**
-   * The peer broke the protocol, and onClose follows: hand over what was written, for it still
-   * leaves.
+   * The peer violated the protocol, and onClose follows. The receiver passes on its queued bytes
+   * now; they are still sent.
    */
   onClosing?(): void;
-  /** The peer sends nothing more. */
+  /** The peer has ended its side. */
   onEnd(): void;
-  /** Gone, once, last; with the reason when it was not by plan. */
+  /**
+   * The connection is closed. Called once, last. `error` is the reason when the connection was
+   * lost.
+   */
   onClose(error?: Error): void;
 }
 
-/** A transport: how an address of its scheme is listened at and dialled. */
+/** A transport: listens on and connects to the addresses of one scheme. */
 export interface Transport {
-  /** The default of ServerOptions.maxSessions; no limit when there is none. */
+  /** The default of ServerOptions.maxSessions. Undefined: no limit. */
   readonly maxSessions?: number | undefined;
+  /**
+   * Listen on `address` and call `accept` for each connection. Rejects with LISTEN_FAILED or
+   * BAD_OPTION.
+   */
   listen(
     address: Address,
     options: ListenOptions,
     accept: (connection: Connection) => void,
   ): Promise<Listener>;
-  /** Rejects with CONNECT_FAILED and the reason as its cause, or with BAD_OPTION. */
+  /**
+   * Connect to `address`. Rejects with CONNECT_FAILED, whose cause is the reason, or with
+   * BAD_OPTION.
+   */
   dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection>;
 }
 
-/** How a transport asks and tells its server about peers that have no session yet. */
+/** How a transport consults and informs its server about peers that have no session yet. */
 export interface Admission {
   /**
-   * The error with which to refuse a connection before its handshake, or undefined. Sessions and
-   * handshakes count together.
+   * The error with which to refuse a connection before its handshake. Undefined: the connection is
+   * admitted. Sessions and handshakes count together.
    */
   handshakeLimit(peer: Peer): RefusedError | undefined;
-  /** A handshake has begun (1) or ended (-1). */
+  /** Count a handshake that has begun (1) or ended (-1). */
   countHandshake(peer: Peer, change: 1 | -1): void;
   /**
-   * A session has begun (1) or ended (-1). For what keeps the place of a session that is over, such
-   * as a socket that is still open.
+   * Count a session that has begun (1) or ended (-1). Used when a socket stays open after its
+   * session has ended.
    */
   countSession(peer: Peer, change: 1 | -1): void;
   /** The transport has refused the peer. */
   refused(peer: Peer, error: RefusedError): void;
-  /** Handling what the peer sent threw `error`. The transport closes the connection. */
+  /** Handling the peer's bytes threw `error`. The transport closes the connection. */
   fault(peer: Peer, error: unknown): void;
-  /** Warns the process, at most once a minute for each code. */
+  /** Emit a process warning, at most once a minute for each code. */
   warnSometimes(error: GettyError): void;
 }
 
-/** ServerOptions with their defaults, and the server's own count of its peers. */
+/** ServerOptions with their defaults, and the admission control of the server. */
 export type ListenOptions = ServerOptions &
   Required<Pick<ServerOptions, 'backlog' | 'handshakeTimeout'>> & { readonly admission: Admission };
 
+/** A listening socket. */
 export interface Listener {
-  /** With the real port. */
+  /** The address with the actual port. */
   readonly address: string;
-  /** Settles when the port is free. */
+  /** Stop listening. Settles when the port is free. */
   close(): Promise<void>;
   /**
-   * The connection with the peer at `address`, made and accepted when there is none. Throws
-   * BAD_ADDRESS or ENDPOINT_CLOSED. Only UDP.
+   * Return the connection to the peer at `address`; create and accept it when there is none. Only
+   * on UDP. Throws BAD_ADDRESS or ENDPOINT_CLOSED.
    */
   reach?(address: Address): Connection;
-  /** Use other certificates for new sessions. Throws BAD_OPTION. Only where there is TLS. */
+  /** Use other certificates for new sessions. Only with TLS. Throws BAD_OPTION. */
   reloadTls?(options: TlsOptions): void;
 }
