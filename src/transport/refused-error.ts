@@ -4,10 +4,16 @@ import { GettyError } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 
 /**
- * Why a server refused a peer. `tls`: the TLS handshake failed. `timeout`: no whole handshake
- * within handshakeTimeout. `request`: not an upgrade request, or a wrong one. `path`: no server at
- * this path. `host`, `origin`: see WebSocketOptions. `setup`: the setup function threw, or returned
- * a wrong setup. `limit`: maxSessions or maxSessionsPerAddress. `fault`: a fault of this package.
+ * Why a server refused a peer:
+ *
+ * - `tls`: the TLS handshake failed
+ * - `timeout`: the handshake was not complete within handshakeTimeout
+ * - `request`: no upgrade request, or an invalid one
+ * - `path`: the server has no such path
+ * - `host`, `origin`: see WebSocketOptions.allowHost and allowOrigin
+ * - `setup`: the setup function threw, or returned an invalid setup
+ * - `limit`: maxSessions or maxSessionsPerAddress is reached
+ * - `fault`: a defect of this package
  */
 export type RefusalReason =
   | 'tls'
@@ -21,21 +27,24 @@ export type RefusalReason =
   | 'fault';
 
 /**
- * Throw it in a setup function to refuse a session and to choose the HTTP status with which a
- * WebSocket request is answered. Its `code` is SESSION_REFUSED. The peer is told the status and
- * never the message. On transports without HTTP the connection is closed.
- *
- * `status`: from 400 to 599, default 403. `reason`: the counter in `server.refusals`, default
- * `setup`. Throws BAD_OPTION for a status out of its range.
+ * The error with which a server refuses a peer; its `code` is SESSION_REFUSED. Throw it in a setup
+ * function to refuse a session and to choose the HTTP status of the answer to a WebSocket request.
+ * The peer receives the status and never the message. On other transports the connection is closed.
  *
  * ```ts
  * throw new RefusedError('the token has expired', { status: 401 });
  * ```
  */
 export class RefusedError extends GettyError {
+  /** The HTTP status of the answer to a WebSocket request. */
   readonly status: number;
+  /** The counter in `server.refusals` that counts this refusal. */
   readonly reason: RefusalReason;
 
+  /**
+   * `status`: from 400 to 599, default 403. `reason`: default `'setup'`. `cause`: default none.
+   * Throws BAD_OPTION for a status out of range.
+   */
   constructor(
     message: string,
     options: {
