@@ -1,21 +1,17 @@
 /**
- * What is done with bytes, in two ways: with Node's Buffer, whose native parts are the quicker ones
- * there, and with what every browser has. Which of them it is, is decided once, when this file is
- * loaded.
+ * Operations on bytes, implemented with Buffer for Node.js, where its native functions are faster,
+ * and with Uint8Array for browsers. The implementation is chosen once, when this module is loaded.
  */
 import { badOption } from './options.js';
 
-/**
- * The bytes that a session hands out: Buffers where the program knows them (Node.js), else plain
- * Uint8Arrays.
- */
+/** The type of a session's bytes: Buffer where the program has that type, else Uint8Array. */
 export type Bytes = typeof globalThis extends {
   Buffer: { isBuffer(given: unknown): given is infer B extends Uint8Array };
 }
   ? B
   : Uint8Array;
 
-/** The encodings of text that are known. In browsers: `utf8` and `latin1`. */
+/** The supported encodings of text. In browsers: `utf8` and `latin1`. */
 export type Encoding = typeof globalThis extends {
   Buffer: { isEncoding(given: string): given is infer E extends string };
 }
@@ -23,23 +19,23 @@ export type Encoding = typeof globalThis extends {
   : 'utf8' | 'latin1';
 
 export interface ByteTools {
-  /** A buffer that is shared with nobody. In Node.js it is not initialised. */
+  /** A buffer with memory of its own. In Node.js its content is not initialized. */
   allocate(size: number): Bytes;
   copy(bytes: Uint8Array): Bytes;
-  /** All of `buffer`, without a copy. */
+  /** A view of all of `buffer`; nothing is copied. */
   wrap(buffer: ArrayBuffer): Bytes;
-  /** As UTF-8, with U+FFFD for what is no character. */
+  /** `text` as UTF-8. A lone surrogate becomes U+FFFD. */
   encode(text: string): Bytes;
-  /** How many bytes encode() makes of it. */
+  /** The length of encode(text) in bytes. */
   textBytes(text: string): number;
   /**
-   * Write `text` as UTF-8 at `at`, and return how many bytes it took. There is room for three of
-   * them for each of its units.
+   * Writes `text` as UTF-8 at `at`, and returns the number of bytes. `into` must have space for
+   * three bytes for each UTF-16 unit.
    */
   writeText(into: Bytes, at: number, text: string): number;
   /** Text from the bytes between `start` and `end`. */
   decode(bytes: Bytes, start: number, end: number, encoding?: Encoding): string;
-  /** Where `pattern`, a byte or several in a row, is first found from `from` on, or -1. */
+  /** The first index from `from` on where `pattern`, one byte or several, begins; or -1. */
   find(bytes: Bytes, pattern: number | Uint8Array, from: number): number;
 }
 
@@ -57,7 +53,7 @@ function nodeTools(Buffer: BufferConstructor): ByteTools {
 }
 
 const encoder = new TextEncoder();
-// A byte order mark is a character like any other, as it is to a Buffer.
+// A byte order mark stays in the text, as with Buffer.
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 function findArray(bytes: Uint8Array, pattern: Uint8Array, from: number): number {
@@ -89,7 +85,7 @@ function decodeArray(
   return text;
 }
 
-/** The tools of a browser. */
+/** The implementation for browsers. */
 export const WEB_TOOLS: ByteTools = {
   allocate: (size) => new Uint8Array(size) as Bytes,
   copy: (bytes) => new Uint8Array(bytes) as Bytes,
@@ -102,16 +98,16 @@ export const WEB_TOOLS: ByteTools = {
     typeof pattern === 'number' ? bytes.indexOf(pattern, from) : findArray(bytes, pattern, from),
 };
 
-/** Those of this program. */
+/** The implementation that this program uses. */
 export const TOOLS: ByteTools =
   globalThis.Buffer === undefined ? WEB_TOOLS : nodeTools(globalThis.Buffer);
 
 export const { allocate, copy, wrap, encode, textBytes, writeText, decode, find } = TOOLS;
 
 /**
- * The bytes from `start` to `end`, to be kept: they hold at most twice their length in memory. A
- * view where they are at least half of their buffer, else a copy in a buffer of its own.
- * Buffer.from() takes small copies from a pool, and each would keep the pool.
+ * The bytes from `start` to `end` in a form that takes at most twice their length of memory: a view
+ * if they are at least half of their buffer, else a copy. The copy does not use Buffer.from(),
+ * which takes small buffers from a pool: each one would keep the whole pool in memory.
  */
 export function keepable(bytes: Bytes, start: number, end: number): Bytes {
   const length = end - start;
@@ -121,7 +117,7 @@ export function keepable(bytes: Bytes, start: number, end: number): Bytes {
   return own;
 }
 
-// Little-endian integers. Buffer's own methods are not there in a browser.
+// Little-endian integers. A browser has no methods of Buffer.
 
 export function readUint16(bytes: Uint8Array, at: number): number {
   return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);

@@ -1,7 +1,7 @@
 /**
- * Settles what a user's function returns or throws. Every callback of a user is called through this
- * file, so that neither a rejected promise, a thenable, a promise of another realm nor a value that
- * throws when it is looked at (a revoked Proxy) ends the process.
+ * Calls functions of users. None of the following ends the process: an exception, a rejected
+ * promise, a thenable, a promise of another realm, a value that throws when it is read (a revoked
+ * Proxy). Every callback of a user is called through this module.
  */
 import { type ErrorCode, gettyError, messageOf } from './errors.js';
 import { badOption } from './options.js';
@@ -88,8 +88,8 @@ export function refusePromise(code: ErrorCode, name: string, outcome: unknown): 
 }
 
 /**
- * What `callback` answers, where that has the `type` of `fallback`. If it fails, or answers
- * anything else, the answer is `fallback`, and a warning of the process, HANDLER_FAILED, tells why.
+ * The result of `callback` if it has the type of `fallback`. If `callback` fails or returns
+ * something else, the result is `fallback`, and a HANDLER_FAILED warning of the process says why.
  */
 export function answerOf<T extends boolean | number | string>(
   name: string,

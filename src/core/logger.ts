@@ -1,6 +1,6 @@
 /**
- * Where the package reports events that need no error: shaped like pino's logger, silent by
- * default.
+ * The logger option: receives events that are no errors. Its methods take the arguments of pino.
+ * Without it nothing is logged.
  */
 import { notifyOrWarn } from './callbacks.js';
 import { badOption } from './options.js';
@@ -29,8 +29,8 @@ class GuardedLogger implements Logger {
 }
 
 /**
- * The user's `logger` in a form that never throws: its failure becomes a warning of the process,
- * HANDLER_FAILED. Silent without a logger. Throws BAD_OPTION.
+ * `logger` of the user, wrapped so that it never throws: a failure is a HANDLER_FAILED warning of
+ * the process. Without `logger`, a logger that does nothing. Throws BAD_OPTION.
  */
 export function guardedLogger(logger: Logger | undefined): Logger {
   if (logger === undefined || logger === SILENT) return SILENT;

@@ -1,13 +1,13 @@
 /**
- * Options: defaults in one constant per room, and a check at the call that says what was given and
- * what is allowed.
+ * Checks options and applies defaults. The message of each error says what was given and what is
+ * expected. Each module has its defaults in one constant.
  */
 import { gettyError } from './errors.js';
 
-/** The least and the most that a numeric option may be; without a range: any number from 0. */
+/** The range of each numeric option. An option without a range: any number from 0. */
 export type Ranges<T> = { [K in keyof T]?: readonly [min: number, max: number] };
 
-/** A value for a message. An object may hold secrets, so its content is not shown. */
+/** `value` for an error message. An object may hold secrets, so its content is not shown. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
   if (typeof value === 'function') return 'a function';
@@ -22,8 +22,9 @@ export function badOption(name: string, given: unknown, expected: string): Error
 }
 
 /**
- * `given` over `defaults`. A value must have the type of its default; a number must be in its
- * range. Throws BAD_OPTION. Options that have no default are not looked at.
+ * The options of `given`, with `defaults` for the rest. A value must have the type of its default,
+ * and a number must be in its range; otherwise BAD_OPTION is thrown. Options without a default are
+ * not checked.
  */
 export function withDefaults<T extends object>(
   defaults: T,
@@ -55,7 +56,7 @@ export function checkNumber(name: string, value: unknown, min: number, max: numb
 
 /**
  * A set of option names. Declare it as `{ … } satisfies NamesOf<XOptions>`: the compiler then
- * refuses a name that is missing or too many.
+ * rejects a missing name and an unknown one.
  */
 export type NamesOf<T> = { readonly [Name in keyof Required<T>]: true };
 export type Names = Readonly<Record<string, true>>;

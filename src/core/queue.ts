@@ -1,14 +1,11 @@
-/**
- * First in, first out. Adding and taking cost the same, however many items wait: Array.shift()
- * moves all that are behind the first.
- */
+/** A first-in, first-out queue. Array.shift() would move all other items at each call. */
 
 const FIRST_CAPACITY = 8;
-/** An empty queue with more room than this gives it back. */
+/** An empty queue with a larger ring releases the ring. Items. */
 const KEPT_CAPACITY = 8192;
 
 export class Queue<T> {
-  /** A ring; its length is a power of two. Made by the first item. */
+  /** A ring buffer; its length is a power of two. Undefined until the first item. */
   #ring: (T | undefined)[] | undefined;
   #first = 0;
   #length = 0;
@@ -24,12 +21,12 @@ export class Queue<T> {
     this.#length++;
   }
 
-  /** The oldest item, which stays. Undefined: there is none. */
+  /** The oldest item, without removing it; undefined if the queue is empty. */
   peek(): T | undefined {
     return this.#length === 0 ? undefined : this.#ring?.[this.#first];
   }
 
-  /** Takes the oldest item. Undefined: there is none. */
+  /** Removes and returns the oldest item; undefined if the queue is empty. */
   shift(): T | undefined {
     const ring = this.#ring;
     if (ring === undefined || this.#length === 0) return undefined;

@@ -1,8 +1,8 @@
-/** A logger for what a peer can cause: it passes on few lines a second. */
+/** A logger for events that peers cause: it limits the warnings per second. */
 import type { Logger } from './logger.js';
 import { WarningBudget } from './warning.js';
 
-/** So many warnings are passed on at once. */
+/** Warnings that may pass at once. */
 const BURST = 100;
 
 class RateLimitedLogger implements Logger {
@@ -25,8 +25,8 @@ class RateLimitedLogger implements Logger {
 }
 
 /**
- * Passes on 100 warnings at once and 10 a second after that. The next one that is passed on has the
- * number of the others as `suppressed`.
+ * A logger that passes 100 warnings at once, and 10 per second after that. The property
+ * `suppressed` of the next warning is the number of warnings that did not pass.
  */
 export function rateLimited(logger: Logger): Logger {
   return new RateLimitedLogger(logger);

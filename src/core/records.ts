@@ -4,9 +4,9 @@
 const LAST_INDEX = 4294967294;
 
 /**
- * Sets `record[key]`, also when the key is an array index. V8 keeps values of such keys in an array
- * or a dictionary. It would convert between the two again and again, in quadratic time, for some
- * sequences of keys. After a very large index it keeps the dictionary.
+ * Sets `record[key]`, also when the key is an array index. V8 keeps the values of such keys in an
+ * array or in a dictionary. For some sequences of keys it would convert between the two many times,
+ * in quadratic time. After a very large index it keeps the dictionary.
  */
 export function setKey<T>(record: Record<string, T>, key: string, value: T): void {
   const first = key.charCodeAt(0);

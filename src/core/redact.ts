@@ -11,8 +11,8 @@ const HOST = /^(?:\[[^\s[\]]*\]|[^\s:[\]]*)(?::\d*)?$/;
 
 /**
  * A URL without its secrets: `ws://me:secret@host/path?token=1` becomes `ws://***@host/path?***`. A
- * URL without secrets stays as it is, and so does a value that is no string. A text that is no URL
- * loses everything that may be a secret, and with it sometimes more than that.
+ * URL without secrets is returned unchanged, and so is a value that is no string. In a text that is
+ * no URL everything that may be a secret is hidden, and sometimes more.
  */
 export function redactUrl<T>(given: T): T | string {
   return typeof given === 'string' ? redactText(given) : given;

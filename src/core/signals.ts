@@ -1,7 +1,6 @@
 /**
- * AbortSignals that the package follows. A signal has one listener of ours however many followers
- * it has, so that many calls with one signal neither warn of a leak (MaxListenersExceededWarning)
- * nor leave anything behind.
+ * Follows AbortSignals with one event listener per signal. So many calls with one signal do not
+ * cause a MaxListenersExceededWarning, and leave no listener behind.
  */
 
 import { inTurns } from './turn.js';
@@ -41,9 +40,9 @@ const followed = new WeakMap<AbortSignal, FollowedSignal>();
 const nothing = (): void => {};
 
 /**
- * Calls `follower` once when `signal` aborts. Followers that would take too long in this turn of
- * the event loop are called in later turns. Returns a function that ends this; call it when the
- * signal does not matter any more. A signal that has aborted already calls nothing. `follower` must
+ * Calls `follower` once when `signal` aborts. If there are many followers, some are called in later
+ * turns of the event loop. Returns a function that removes the follower; call it when the signal is
+ * no longer needed. If the signal has already aborted, `follower` is not called. `follower` must
  * not throw, and each call needs a function of its own.
  */
 export function followSignal(signal: AbortSignal | undefined, follower: Follower): () => void {
@@ -58,16 +57,16 @@ export function followSignal(signal: AbortSignal | undefined, follower: Follower
   return () => added.remove(follower);
 }
 
-/**
- * A signal that aborts with any of `signals`, with its reason. `release` ends that and leaves
- * nothing behind.
- */
+/** A signal that follows others. `release` removes it from them. */
 export interface LinkedSignal {
   readonly signal: AbortSignal;
   readonly release: () => void;
 }
 
-/** As AbortSignal.any(), which holds an entry in long-lived signals until they abort. */
+/**
+ * A signal that aborts with the first of `signals`, and with its reason. AbortSignal.any() would
+ * leave an entry in long-lived signals until they abort.
+ */
 export function linkSignals(...signals: readonly AbortSignal[]): LinkedSignal {
   const controller = new AbortController();
   const releases = signals.map((signal) => followSignal(signal, () => abort(signal)));
@@ -83,9 +82,7 @@ export function linkSignals(...signals: readonly AbortSignal[]): LinkedSignal {
   return { signal: controller.signal, release };
 }
 
-/**
- * Settles as `promise` does, or rejects with the signal's reason as soon as the signal is aborted.
- */
+/** Settles as `promise` does; rejects with the reason of `signal` when it aborts first. */
 export function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = (): void => reject(signal.reason);

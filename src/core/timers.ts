@@ -1,22 +1,18 @@
-/**
- * Timers: the one bound of their lengths, and waiting no longer than a limit without a timer left
- * behind.
- */
+/** Timers of any length, and waits with a limit. */
 import { followSignal } from './signals.js';
 import { runInTurn } from './turn.js';
 
-/** Milliseconds: the longest delay of setTimeout(). A longer one would fire at once. */
+/** Milliseconds: the longest delay of setTimeout(). With a longer one it would fire at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** `ms` as a delay that setTimeout() keeps: from 0 to LONGEST_TIMER. NaN becomes 0. */
+/** `ms` limited to the range of setTimeout(), 0 to LONGEST_TIMER. NaN becomes 0. */
 export function boundedDelay(ms: number): number {
   return Math.min(Math.max(ms, 0), LONGEST_TIMER) || 0;
 }
 
 /**
- * A timer of any length. Calls `callback`, which must not throw, once, unless `cancel()` comes
- * first. Very many timers may end together: what would take long is called in later turns of the
- * event loop.
+ * A timer of any length. It calls `callback` once, unless cancel() is called first. If many timers
+ * end together, some callbacks run in later turns of the event loop. `callback` must not throw.
  */
 export class LongTimer {
   readonly #callback: () => void;
@@ -25,7 +21,7 @@ export class LongTimer {
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
 
-  /** `ms`: Infinity is never. `keepsProcess`: whether the process lives on for it. */
+  /** `ms`: Infinity means never. `keepsProcess`: whether the timer keeps the process running. */
   constructor(callback: () => void, ms: number, keepsProcess = true) {
     this.#callback = callback;
     this.#end = performance.now() + ms;
@@ -67,16 +63,15 @@ export function startInterval(callback: () => void, ms: number): NodeJS.Timeout 
 }
 
 /**
- * Settles with `promise`, or after `ms` milliseconds, whichever is first. Rejects as `promise`
- * does.
+ * Resolves when `promise` does, and after `ms` milliseconds at the latest. Rejects as `promise`.
  */
 export async function atMost(ms: number, promise: Promise<unknown>): Promise<void> {
   await within(ms, promise, undefined);
 }
 
 /**
- * Settles as `promise` does; after `ms` milliseconds it rejects with what `late` makes, or resolves
- * with undefined when there is no `late`.
+ * Settles as `promise` does. After `ms` milliseconds it rejects with the error that `late` returns,
+ * or, without `late`, resolves with undefined.
  */
 export async function within<T>(
   ms: number,
@@ -99,8 +94,8 @@ export async function within<T>(
 }
 
 /**
- * Settles after `ms` milliseconds: true; false, at once, when `signal` aborts. `unref`: the wait
- * does not keep the process alive.
+ * Resolves with true after `ms` milliseconds, or with false as soon as `signal` aborts. `unref`:
+ * the wait does not keep the process running.
  */
 export function pause(
   ms: number,

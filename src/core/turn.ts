@@ -1,68 +1,66 @@
 /**
- * Divides long work among turns of the event loop, so that one busy peer does not hold up timers,
- * signals and other sessions. There is one share for the whole thread: many sessions that do little
+ * Divides long work among turns of the event loop, so that one busy peer does not delay timers,
+ * signals and other sessions. The thread has one budget per turn: many sessions with little work
  * each can use it up together.
  */
 import { Queue } from './queue.js';
 
 /**
- * Milliseconds of work after which the rest waits for the next turn. Up to as many pass before a
- * turn is timed at all.
+ * Milliseconds of work in one turn; the rest waits for the next turn. A turn is timed only after as
+ * many milliseconds have passed since the last check.
  */
 const TURN_SHARE = 10;
-/** The clock is read once in so many units: to read it for each message would cost too much. */
+/** The clock is read once per this number of units; reading it for each message costs too much. */
 const UNITS_PER_CHECK = 64;
-/** Bits by which a number of bytes is shifted: each 64 bytes count as one unit. */
+/** Each 64 bytes count as one unit: a number of bytes is shifted right by this number of bits. */
 const UNIT_BITS = 6;
-/** So many of those that wait go on in one turn; each does a few units of work at least. */
+/** Waiting tasks that continue in one turn; each one does at least a few units of work. */
 const RESUMED_PER_TURN = 64;
 
-/**
- * inTurns() asks after so many items whether the rest waits: each may set off code of the user's.
- */
+/** inTurns() checks the budget after this number of items; each may call code of the user. */
 const ITEMS_AT_ONCE = 16;
 /**
- * inTurns() handles no more in one turn, and as many tasks of runInTurn() run: what they set off in
- * promises runs after the time is measured.
+ * The most items of inTurns(), and tasks of runInTurn(), in one turn. Promise callbacks that they
+ * cause run after the time has been measured, so time alone is no limit.
  */
 const ITEMS_PER_TURN = 512;
 /** Units of spend() for a task of runInTurn(). */
 const TASK_UNITS = 4;
 /**
- * Bytes of a stream that may be here while its reader waits for its turn; with more the stream is
- * paused. The next turn mostly comes before that, and a pause costs system calls.
+ * A stream whose reader waits for the next turn is paused when it has received more than this.
+ * Bytes. The next turn mostly comes earlier, and a pause costs system calls.
  */
 export const MAX_WAITING_BYTES = 256 * 1024;
 
 const waiting = new Queue<() => void>();
-/** What runInTurn() was given and has not run. */
+/** Tasks of runInTurn() that have not run. */
 const tasks = new Queue<() => void>();
 let resumesLeft = 0;
 let units = 0;
-/** When a turn began, or, of the turn that is timed, when that was first known. */
+/** When the timed turn began, or when its timing began. By performance.now(). */
 let began = 0;
 let isOver = false;
-/** The next turn will be noticed: until then this one is timed. */
+/** begin() will run in the next turn; until then this turn is timed. */
 let isScheduled = false;
 
 /**
- * The units of a message of so many bytes. To decode 4 KiB can take as long as to decode 4 MiB of
- * other content, so the clock is read after each message of that size.
+ * The units of a message. Decoding 4 KiB of one content can take as long as 4 MiB of another, so
+ * the clock is read after each message of 4 KiB.
  */
 export function unitsOf(bytes: number): number {
   return 1 + (bytes >>> UNIT_BITS);
 }
 
 /**
- * Count work that is about to be done; a small message is one unit. True: the share of this turn is
- * used up, so what can wait should wait for onNextTurn().
+ * Counts work before it is done; a small message is one unit. Returns true when the budget of this
+ * turn is used up: work that can wait should wait for onNextTurn().
  */
 export function spend(count: number): boolean {
   units += count;
   return units < UNITS_PER_CHECK ? isOver : check();
 }
 
-/** As spend() without work. */
+/** The result of spend(), without counting work. */
 export function isTurnOver(): boolean {
   return isOver;
 }
@@ -72,7 +70,7 @@ function check(): boolean {
   if (isOver) return true;
   const time = performance.now();
   if (time - began < TURN_SHARE) return false;
-  // Many turns may have gone by unnoticed: time this one from here on.
+  // Many turns may have passed since the last check. This turn is timed from here on.
   if (isScheduled) isOver = true;
   else {
     began = time;
@@ -81,17 +79,15 @@ function check(): boolean {
   return isOver;
 }
 
-/**
- * Call `resume`, which must not throw, in a later turn of the event loop. First come, first served.
- */
+/** Calls `resume` in a later turn, in the order of the calls. `resume` must not throw. */
 export function onNextTurn(resume: () => void): void {
   waiting.push(resume);
   schedule();
 }
 
 /**
- * Call `handle`, which must not throw, for each item in order. Items that would take too long in
- * this turn of the event loop are handled in later turns.
+ * Calls `handle` for each item in order, in several turns if the budget is used up. `handle` must
+ * not throw.
  */
 export function inTurns<T>(items: readonly T[], handle: (item: T) => void): void {
   // Many lists of few items may come in one turn.
@@ -109,9 +105,8 @@ function handleFrom<T>(first: number, items: readonly T[], handle: (item: T) => 
 }
 
 /**
- * Call `task`, which must not throw: at once, or in a later turn of the event loop when this one's
- * share is used up. Tasks run in order. For the end of a wait, such as a timer: very many waits may
- * end together.
+ * Calls `task` at once, or in a later turn if the budget is used up. Tasks run in order. For the
+ * end of a wait, such as a timer, because many waits may end together. `task` must not throw.
  */
 export function runInTurn(task: () => void): void {
   if (tasks.length === 0 && !spend(TASK_UNITS)) return task();
@@ -144,10 +139,7 @@ interface SharedWait {
 /** The waits of settleInTurns() for each promise. */
 const shared = new WeakMap<Promise<unknown>, SharedWait[]>();
 
-/**
- * Settles as `promise` does. Very many callers may wait for one promise: they go on in several
- * turns of the event loop.
- */
+/** Settles as `promise` does. Callers that wait for the same promise continue in several turns. */
 export function settleInTurns<T>(promise: Promise<T>): Promise<T> {
   const waits = shared.get(promise) ?? shareWaits(promise);
   return new Promise((resolve, reject) =>
@@ -169,7 +161,7 @@ function shareWaits(promise: Promise<unknown>): SharedWait[] {
   return waits;
 }
 
-/** Settles in a later turn of the event loop. */
+/** Resolves in a later turn of the event loop. */
 export function nextTurn(): Promise<void> {
   return new Promise(onNextTurn);
 }
@@ -186,13 +178,13 @@ function begin(): void {
   units = 0;
   began = performance.now();
   if (waiting.length === 0) return;
-  // The turn that goes on with such work is timed from its beginning.
+  // A turn with waiting tasks is timed from its beginning.
   schedule();
   resumesLeft = Math.min(waiting.length, RESUMED_PER_TURN);
   resumeNext();
 }
 
-/** What one sets off in promises runs, and is timed, before the next goes on. */
+/** Continues one task. Its promise callbacks run, and are timed, before the next task. */
 function resumeNext(): void {
   resumesLeft--;
   const resume = waiting.shift();
@@ -207,25 +199,22 @@ function resumeUnlessOver(): void {
 
 const nextTick = globalThis.process?.nextTick;
 
-/**
- * Calls `task` in this turn, when all promises have gone on. In a page in the next turn, by
- * schedule().
- */
+/** Calls `task` in this turn, after all promise callbacks. In a page the next turn does it. */
 function afterPromises(task: () => void): void {
-  // A tick that is asked for among the promises runs after the last of them.
+  // nextTick() from within a promise callback runs after the last promise callback.
   if (nextTick !== undefined) queueMicrotask(() => nextTick(task));
 }
 
 /**
- * setImmediate() in Node.js. In a page a message to itself: a timer there waits 4 ms, and a second
- * when the page is hidden.
+ * setImmediate() in Node.js. In a page a message to itself, because a timer waits 4 ms there, and
+ * one second in a hidden page.
  */
 const startTurn: (begin: () => void) => void = globalThis.setImmediate ?? pageTurns();
 
 function pageTurns(): (begin: () => void) => void {
   const { MessageChannel, setTimeout: startLater } = globalThis;
   if (MessageChannel === undefined) return (begin) => void startLater(begin, 0);
-  // The compiler knows the ports of Node.js only.
+  // The compiler has the types of Node.js only.
   const { port1, port2 } = new MessageChannel() as unknown as {
     port1: { onmessage: () => void };
     port2: { postMessage(message: undefined): void };

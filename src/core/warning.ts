@@ -1,23 +1,23 @@
-/** Where an error goes that has no listener: it must be seen, and must not end the program. */
+/** Reports errors that have no listener: they are visible, and do not end the program. */
 
 const PER_SECOND = 10;
 
-/** How many warnings are passed on: a peer that causes one with each message must fill no disk. */
+/** Limits warnings, because a peer can cause one with each message. */
 export class WarningBudget {
   readonly #burst: number;
   #left: number;
   #refilledAt = 0;
   #suppressed = 0;
 
-  /** `burst` warnings pass at once, and 10 a second after that. */
+  /** `burst`: warnings that pass at once. After that 10 per second pass. */
   constructor(burst: number) {
     this.#burst = burst;
     this.#left = burst;
   }
 
   /**
-   * The number of warnings that were suppressed before this one; undefined: this one is suppressed
-   * too.
+   * Undefined: the warning is suppressed. Otherwise the number of warnings that were suppressed
+   * since the last one that passed.
    */
   take(): number | undefined {
     const now = performance.now();
@@ -37,19 +37,18 @@ export class WarningBudget {
   }
 }
 
-/** So many warnings of the process are passed on at once. */
+/** Process warnings that may pass at once. */
 const BURST = 1_000;
 const budget = new WarningBudget(BURST);
 
 /**
- * As a warning of the process; in a browser as the page's own uncaught errors are told, at its
- * console and to its `error` listeners. A peer may cause a warning with each message, so most of
- * very many are left out.
+ * Emits `error` as a warning of the process. In a browser it is reported as an uncaught error: to
+ * the console and to the `error` listeners of the page. Of very many warnings most are suppressed.
  */
 export function warn(error: Error): void {
   const suppressed = budget.take();
   if (suppressed === undefined) return;
-  if (suppressed > 0) emit(new Error(`${suppressed} warnings of getty-ts were left out`));
+  if (suppressed > 0) emit(new Error(`${suppressed} warnings of getty-ts were suppressed`));
   emit(error);
 }
 

@@ -23,6 +23,6 @@ it('tells 1,000 at once, and 10 a second after that', async () => {
   told = [];
   clock += 1_000;
   for (let i = 5_000; i < 6_000; i++) warn(new Error(`warning ${i}`));
-  expect(told.slice(0, 2)).toEqual(['4000 warnings of getty-ts were left out', 'warning 5000']);
+  expect(told.slice(0, 2)).toEqual(['4000 warnings of getty-ts were suppressed', 'warning 5000']);
   expect(told).toHaveLength(11);
 });
