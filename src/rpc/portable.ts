@@ -61,7 +61,7 @@ export {
   RetryBudget,
   type RetryBudgetOptions,
 } from './interceptors/retry-budget.js';
-export { isReceived } from './interceptors/side.js';
+export { isReceived } from './interceptors/call-info.js';
 export { timeout } from './interceptors/timeout.js';
 export { Histogram } from './metrics/histogram.js';
 export {
