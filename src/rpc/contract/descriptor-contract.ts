@@ -13,7 +13,7 @@ import type {
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
 import { protobufCodec } from '../codecs/protobuf/codec.js';
-import { protobufJsonBody } from '../codecs/protobuf/json-body.js';
+import { protobufJsonCodec } from '../codecs/protobuf/json/json-codec.js';
 import type {
   Contract,
   MessageCodecs,
@@ -164,7 +164,7 @@ function descriptorContract(desc: DescService, options: DescriptorOptions): Cont
   const oneway = unaryMethodNames('oneway', options, desc);
   const noReply = unaryMethodNames('noReply', options, desc);
   const codecsOf = (schema: DescMessage): MessageCodecs => ({
-    json: protobufJsonBody(schema, registry),
+    json: protobufJsonCodec(schema, registry),
     protobuf: protobufCodec(schema),
   });
   const methods = desc.methods.map((method): [string, Method] => {

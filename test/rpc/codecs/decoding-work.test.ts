@@ -6,8 +6,8 @@ import { createRegistry, type DescMessage, fromBinary } from '@bufbuild/protobuf
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
-import { checkObjects } from '../../../src/rpc/codecs/protobuf/count-objects.js';
-import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
+import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
+import { checkObjectCount } from '../../../src/rpc/codecs/protobuf/object-counter.js';
 import { MAX_DECODED_OBJECTS, parseJson } from '../../../src/transport/json-text.js';
 import * as proto3 from '../../fixtures/protobuf/proto3_pb.js';
 
@@ -102,7 +102,7 @@ function indexMaps(count: number): { map: number[]; dense: number[]; sparse: num
 
 describe('the JSON form of Protobuf', () => {
   test('bytes that are no UTF-8 are refused, and U+FFFD is a character', () => {
-    const body = protobufJsonBody(FileDescriptorSetSchema);
+    const body = protobufJsonCodec(FileDescriptorSetSchema);
     const bad = Buffer.concat([
       Buffer.from('{"file":[{"name":"'),
       Buffer.alloc(1_000, 0xff),
@@ -116,7 +116,7 @@ describe('the JSON form of Protobuf', () => {
   const registry = createRegistry(proto3.TreeSchema, WellKnown, Scalars);
   const read = (schema: DescMessage, text: string): unknown => {
     const bytes = Buffer.from(text);
-    return protobufJsonBody(schema, registry).decode(bytes, 0, bytes.length);
+    return protobufJsonCodec(schema, registry).decode(bytes, 0, bytes.length);
   };
   const list = (count: number, item: string): string => Array(count).fill(item).join(',');
   const entries = (count: number, value: string): string =>
@@ -215,7 +215,7 @@ describe('the JSON form of Protobuf', () => {
       WellKnown.fields.find(({ name }) => name === 'json')?.message as DescMessage,
     );
     const bytes = Buffer.from(any);
-    expect(protobufJsonBody(WellKnown, wkt).decode(bytes, 0, bytes.length)).toMatchObject({
+    expect(protobufJsonCodec(WellKnown, wkt).decode(bytes, 0, bytes.length)).toMatchObject({
       took: { seconds: 1n },
     });
   });
@@ -243,7 +243,7 @@ describe.each<[string, (schema: DescMessage, bytes: Buffer) => unknown]>([
   [
     'Protobuf of protobuf-es',
     (schema, bytes) => {
-      checkObjects(schema, bytes, 0, bytes.length, MAX_DECODED_OBJECTS);
+      checkObjectCount(schema, bytes, 0, bytes.length, MAX_DECODED_OBJECTS);
       return fromBinary(schema, bytes);
     },
   ],

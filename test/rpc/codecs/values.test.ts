@@ -18,12 +18,12 @@ import {
 import { describe, expect, test } from 'vitest';
 import { json } from '../../../src/rpc/codecs/json.js';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
-import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
+import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import {
   escapeKey,
   mayHaveProtoKey,
   unescapeKey,
-} from '../../../src/rpc/codecs/protobuf/text-keys.js';
+} from '../../../src/rpc/codecs/protobuf/json/map-key-escaping.js';
 import { contract, implement, serverStream, unary } from '../../../src/rpc/index.js';
 import type { MessageCodec } from '../../../src/rpc/types.js';
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
@@ -75,7 +75,7 @@ const CODECS: readonly (readonly [
   <Desc extends DescMessage>(schema: Desc) => MessageCodec,
 ])[] = [
   ['protobuf', (schema) => protobufCodec(schema) as MessageCodec],
-  ['json', (schema) => protobufJsonBody(schema, registry) as MessageCodec],
+  ['json', (schema) => protobufJsonCodec(schema, registry) as MessageCodec],
 ];
 
 /** The keys, where the object has them itself and its prototype is the plain one. */
@@ -170,7 +170,7 @@ describe.each(CODECS)('%s', (_, codecOf) => {
 });
 
 describe('JSON of others', () => {
-  const codec = protobufJsonBody(MapValuesSchema) as MessageCodec;
+  const codec = protobufJsonCodec(MapValuesSchema) as MessageCodec;
 
   test.each([
     '{"string_field":{"__proto__":"x"}}',

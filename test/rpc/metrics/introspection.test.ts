@@ -1,7 +1,7 @@
 /** The introspection service. */
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
+import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import {
   auth,
   connect,
@@ -131,8 +131,8 @@ describe('Introspection', () => {
   });
 
   test('reports the fields of Protobuf messages as a .proto file declares them', () => {
-    const typesOf = (schema: Parameters<typeof protobufJsonBody>[0]) =>
-      protobufJsonBody(schema)
+    const typesOf = (schema: Parameters<typeof protobufJsonCodec>[0]) =>
+      protobufJsonCodec(schema)
         .describe?.()
         .fields?.map(({ type }) => type) ?? [];
     expect(typesOf(ScalarsSchema)).toEqual(
@@ -148,7 +148,7 @@ describe('Introspection', () => {
     expect(typesOf(MapValuesSchema)).toEqual(
       expect.arrayContaining(['map<string, double>', 'map<string, getty.test.proto3.Small>']),
     );
-    const { vendor, type, fields = [] } = protobufJsonBody(OneofsSchema).describe?.() ?? {};
+    const { vendor, type, fields = [] } = protobufJsonCodec(OneofsSchema).describe?.() ?? {};
     expect([vendor, type]).toEqual(['protobuf', OneofsSchema.typeName]);
     expect(fields.some(({ oneof }) => oneof !== undefined)).toBe(true);
     for (const { name, number } of fields)

@@ -15,10 +15,10 @@ import { keepable } from '../../../core/bytes.js';
 import { MAX_DECODED_OBJECTS } from '../../../transport/json-text.js';
 import { decoded } from '../decoded.js';
 import type { MessageCodec } from '../types.js';
-import { compiledOf } from './compile.js';
-import { checkObjects, WEIGHT } from './count-objects.js';
-import { begin, cursor } from './read.js';
-import type { AnyMessage, Compiled } from './types.js';
+import { compiledOf } from './compiled-schema.js';
+import { beginDecoding, cursor } from './field-reader.js';
+import { COUNT_PER_OBJECT, checkObjectCount } from './object-counter.js';
+import type { AnyMessage, CompiledSchema } from './types.js';
 
 /** Takes what create() takes, and gives messages. Nothing is compiled before the first message. */
 export function protobufCodec<Desc extends DescMessage>(
@@ -37,7 +37,7 @@ export function protobufCodec<Desc extends DescMessage>(
   };
 }
 
-function compiledCodec(compiled: Compiled): MessageCodec {
+function compiledCodec(compiled: CompiledSchema): MessageCodec {
   const { Message } = compiled;
   return {
     encode(output, message) {
@@ -55,7 +55,7 @@ function compiledCodec(compiled: Compiled): MessageCodec {
       }
     },
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
-      begin(end, maxObjects);
+      beginDecoding(end, maxObjects);
       const message = new Message();
       compiled.decode(bytes, start, end, end, message, 1, 0);
       decoded.objects = maxObjects - cursor.left;
@@ -76,8 +76,8 @@ function plainCodec(schema: DescMessage): MessageCodec {
       );
     },
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
-      checkObjects(schema, bytes, start, end, maxObjects);
-      decoded.objects = (maxObjects - cursor.left) / WEIGHT;
+      checkObjectCount(schema, bytes, start, end, maxObjects);
+      decoded.objects = (maxObjects - cursor.left) / COUNT_PER_OBJECT;
       return fromBinary(schema, keepable(bytes, start, end));
     },
   };

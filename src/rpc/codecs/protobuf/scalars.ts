@@ -1,6 +1,14 @@
 /** The scalar types by what the compilers need to know of them. */
 import { type DescField, ScalarType } from '@bufbuild/protobuf';
 
+/** The wire types of Protobuf. */
+export const VARINT = 0;
+export const FIXED64 = 1;
+export const LENGTH_DELIMITED = 2;
+export const START_GROUP = 3;
+export const END_GROUP = 4;
+export const FIXED32 = 5;
+
 interface Scalar {
   /** Its function in write.ts and in read.ts. */
   readonly name:

@@ -12,10 +12,15 @@ export const LEGACY_REQUIRED = 3;
 export type AnyMessage = Record<string, unknown>;
 
 /**
- * Writes a message at `at` and returns where it ends. `free`: it may be an init shape; false: it
+ * Writes a message at `at` and returns where it ends. `allowInit`: it may be an init shape; false: it
  * must be a message of the schema, as everything within a message must.
  */
-export type Encode = (output: ByteWriter, message: AnyMessage, at: number, free: boolean) => number;
+export type Encode = (
+  output: ByteWriter,
+  message: AnyMessage,
+  at: number,
+  allowInit: boolean,
+) => number;
 
 /**
  * Reads fields from `at` to `end` into `message` and returns where it came to. Nothing may be read
@@ -33,7 +38,7 @@ export type Decode = (
 ) => number;
 
 /** The code of one schema. Encoder and decoder are compiled when they are first called. */
-export interface Compiled {
+export interface CompiledSchema {
   readonly schema: DescMessage;
   encode: Encode;
   decode: Decode;
@@ -48,7 +53,7 @@ export interface Compiled {
 export const literal = (text: string): string => JSON.stringify(text);
 
 /** What the object has by that name. Object.prototype's own members are nobody's fields. */
-export function member(object: string, name: string): string {
+export function memberCode(object: string, name: string): string {
   return name in Object.prototype
     ? `own(${object}, ${literal(name)})`
     : `${object}[${literal(name)}]`;
@@ -101,7 +106,7 @@ export const WRAPPERS =
  * True: the field holds the wrapper's value itself. protobuf-es does so for a field of its own, not
  * in a list, map or oneof.
  */
-export function isUnwrapped(field: DescField): boolean {
+export function isUnwrappedField(field: DescField): boolean {
   if (field.fieldKind !== 'message' || field.oneof !== undefined) return false;
   const value = field.message.fields[0];
   return (
@@ -113,7 +118,7 @@ export function isUnwrapped(field: DescField): boolean {
 }
 
 /** True: the field holds a google.protobuf.Struct as a plain JSON object. */
-export function isJsonObject(field: DescField): boolean {
+export function isStructField(field: DescField): boolean {
   return (
     field.message?.typeName === 'google.protobuf.Struct' &&
     field.parent.typeName !== 'google.protobuf.Value'

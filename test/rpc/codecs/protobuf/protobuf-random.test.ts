@@ -11,8 +11,8 @@ import {
 } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../../src/rpc/codecs/protobuf/codec.js';
-import { checkObjects } from '../../../../src/rpc/codecs/protobuf/count-objects.js';
-import { cursor } from '../../../../src/rpc/codecs/protobuf/read.js';
+import { cursor } from '../../../../src/rpc/codecs/protobuf/field-reader.js';
+import { checkObjectCount } from '../../../../src/rpc/codecs/protobuf/object-counter.js';
 import { fc } from '../../../fixtures/property.js';
 import { damaged, initOf, messageOf } from '../../../fixtures/protobuf/arbitrary.js';
 import {
@@ -88,7 +88,7 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
           if ('error' in outcome(() => fromBinary(schema, bytes))) return;
           protobufCodec(schema).decode(bytes, 0, bytes.length, Number.MAX_SAFE_INTEGER);
           const compiled = cursor.limit - cursor.left;
-          checkObjects(schema, bytes, 0, bytes.length, Number.MAX_SAFE_INTEGER);
+          checkObjectCount(schema, bytes, 0, bytes.length, Number.MAX_SAFE_INTEGER);
           expect(cursor.limit - cursor.left).toBeGreaterThanOrEqual(compiled);
         },
       ),

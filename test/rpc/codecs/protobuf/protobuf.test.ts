@@ -20,7 +20,7 @@ import {
 } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../../src/rpc/codecs/protobuf/codec.js';
-import { compiledOf } from '../../../../src/rpc/codecs/protobuf/compile.js';
+import { compiledOf } from '../../../../src/rpc/codecs/protobuf/compiled-schema.js';
 import {
   decoded,
   encoded,

@@ -1,6 +1,6 @@
 /** What a message of a Protobuf schema is made of, in the words of a .proto file. */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
-import type { FieldDescription, MessageDescription } from '../types.js';
+import type { FieldDescription, MessageDescription } from '../../types.js';
 
 export function describeSchema({ typeName, fields }: DescMessage): MessageDescription {
   return { vendor: 'protobuf', type: typeName, fields: fields.map(describeField) };

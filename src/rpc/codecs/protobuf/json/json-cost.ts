@@ -10,9 +10,9 @@ import {
   type Registry,
   ScalarType,
 } from '@bufbuild/protobuf';
-import { tooManyObjects } from '../../../transport/json-text.js';
-import { decoded } from '../decoded.js';
-import { type AnyMessage, objectsOf, WRAPPERS } from './types.js';
+import { tooManyObjects } from '../../../../transport/json-text.js';
+import { decoded } from '../../decoded.js';
+import { type AnyMessage, objectsOf, WRAPPERS } from '../types.js';
 
 type Field = DescField | DescExtension;
 

@@ -11,11 +11,15 @@ import {
   toJson,
   toJsonString,
 } from '@bufbuild/protobuf';
-import { counted, MAX_DECODED_OBJECTS, parseText, scanJson } from '../../../transport/json-text.js';
-import type { MessageCodec } from '../types.js';
-import { describeSchema } from './describe.js';
+import {
+  counted,
+  MAX_DECODED_OBJECTS,
+  parseText,
+  scanJson,
+} from '../../../../transport/json-text.js';
+import type { MessageCodec } from '../../types.js';
+import { validText } from '../field-reader.js';
 import { checkJsonCost } from './json-cost.js';
-import { validText } from './read.js';
 import {
   escapeKey,
   hasTextKeys,
@@ -23,13 +27,14 @@ import {
   mapMessageKeys,
   mayHaveProtoKey,
   unescapeKey,
-} from './text-keys.js';
+} from './map-key-escaping.js';
+import { describeSchema } from './message-description.js';
 
 /**
  * JSON as Go's encoding/json reads it: the field names of the .proto file, numbers for enums, no
  * field left out. `registry` has the types that a google.protobuf.Any may contain, and extensions.
  */
-export function protobufJsonBody<Desc extends DescMessage>(
+export function protobufJsonCodec<Desc extends DescMessage>(
   schema: Desc,
   registry?: Registry,
 ): MessageCodec<MessageInitShape<Desc>> {

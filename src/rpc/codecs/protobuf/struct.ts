@@ -2,7 +2,7 @@
  * google.protobuf.Struct as protobuf-es keeps it in a field: a plain JSON object. The rules are
  * those of its reflect API.
  */
-import { cursor, tooMany } from './read.js';
+import { cursor, throwTooManyObjects } from './field-reader.js';
 import { type AnyMessage, setEntry } from './types.js';
 
 const isObject = (value: unknown): value is AnyMessage =>
@@ -13,7 +13,7 @@ const message = (name: string, fields: object): AnyMessage => ({
 });
 
 /** The message of an object; an empty one of undefined. */
-export function structOf(json: unknown): AnyMessage {
+export function structFromJson(json: unknown): AnyMessage {
   if (json !== undefined && !isObject(json))
     throw new TypeError('a google.protobuf.Struct is a plain object here');
   const fields: AnyMessage = {};
@@ -35,14 +35,16 @@ function kindOf(json: unknown): { case: string | undefined; value?: unknown } {
       case: 'listValue',
       value: message('ListValue', { values: Array.from(json, valueMessage) }),
     };
-  return isObject(json) ? { case: 'structValue', value: structOf(json) } : { case: undefined };
+  return isObject(json)
+    ? { case: 'structValue', value: structFromJson(json) }
+    : { case: undefined };
 }
 
 /**
  * The object of a message that has just been decoded. Each value counts twice: a field that comes
  * many times is converted each time, back and forth, with all that it has gathered.
  */
-export function jsonOf(struct: AnyMessage): AnyMessage {
+export function structToJson(struct: AnyMessage): AnyMessage {
   const json: AnyMessage = {};
   for (const [key, value] of Object.entries(struct.fields as AnyMessage))
     setEntry(json, key, jsonOfValue(value as AnyMessage));
@@ -51,9 +53,9 @@ export function jsonOf(struct: AnyMessage): AnyMessage {
 
 function jsonOfValue(value: AnyMessage): unknown {
   cursor.left -= 2;
-  if (cursor.left < 0) tooMany();
+  if (cursor.left < 0) throwTooManyObjects();
   const kind = value.kind as { case: string | undefined; value?: unknown };
-  if (kind.case === 'structValue') return jsonOf(kind.value as AnyMessage);
+  if (kind.case === 'structValue') return structToJson(kind.value as AnyMessage);
   if (kind.case === 'listValue')
     return ((kind.value as AnyMessage).values as AnyMessage[]).map(jsonOfValue);
   return kind.case === undefined || kind.case === 'nullValue' ? null : kind.value;

@@ -7,36 +7,38 @@
 
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { keepDictionary } from '../../../core/records.js';
-import { jsonOf, structOf } from './json-object.js';
-import * as read from './read.js';
-import { scalarOf, valueScalar, zeroLiteral } from './scalars.js';
+import * as fieldReader from './field-reader.js';
+import { END_GROUP, LENGTH_DELIMITED, scalarOf, valueScalar, zeroLiteral } from './scalars.js';
+import { structFromJson, structToJson } from './struct.js';
 import {
-  type Compiled,
+  type CompiledSchema,
   type Decode,
-  isJsonObject,
-  isUnwrapped,
+  isStructField,
+  isUnwrappedField,
   LONG_KEY_SHIFT,
   literal,
   MAP_ENTRY,
-  member,
+  memberCode,
   NUMBERS_PER_OBJECT,
   objectsOf,
   own,
   setEntry,
 } from './types.js';
+import * as unknownFields from './unknown-fields.js';
 
-const LENGTH_DELIMITED = 2;
-const END_GROUP = 4;
 /** Texts up to here are made of their bytes in one call: more arguments gain less. */
 const SHORT_STRING = 20;
 
+/** The functions and constants that generated code calls. */
+const read = { ...fieldReader, ...unknownFields };
+
 /** What the code of one decoder refers to; link0, enum0 and so on are its words for them. */
 class Scope {
-  readonly links: Compiled[] = [];
+  readonly links: CompiledSchema[] = [];
   readonly enums: ReadonlySet<number>[] = [];
-  readonly #linkOf: (schema: DescMessage) => Compiled;
+  readonly #linkOf: (schema: DescMessage) => CompiledSchema;
 
-  constructor(linkOf: (schema: DescMessage) => Compiled) {
+  constructor(linkOf: (schema: DescMessage) => CompiledSchema) {
     this.#linkOf = linkOf;
   }
 
@@ -51,7 +53,7 @@ class Scope {
 
 export function compileDecoder(
   schema: DescMessage,
-  linkOf: (schema: DescMessage) => Compiled,
+  linkOf: (schema: DescMessage) => CompiledSchema,
 ): Decode {
   const scope = new Scope(linkOf);
   const cases = schema.fields.map(
@@ -62,17 +64,17 @@ const { ${Object.keys(read).join(', ')} } = read;
 ${scope.links.map((_, i) => `const link${i} = links[${i}];`).join(' ')}
 ${scope.enums.map((_, i) => `const enum${i} = enums[${i}];`).join(' ')}
 return function decode(b, at, end, limit, m, depth, group) {
-  if (depth > DEPTH) tooDeep();
+  if (depth > MAX_DEPTH) throwTooDeep();
   let u = m.$unknown, tag = 0, x, n, e;
   while (at < end) {
     ${tagCode('tag')}
     if (group !== 0 && (tag & 7) === ${END_GROUP}) break;
     switch (tag >>> 3) {
       ${cases.join('\n      ')}
-      default: u = unknown(b, at, limit, tag, u, DEPTH - depth); at = cursor.at;
+      default: u = keepUnknownField(b, at, limit, tag, u, MAX_DEPTH - depth); at = cursor.at;
     }
   }
-  if (group !== 0 && ((tag & 7) !== ${END_GROUP} || tag >>> 3 !== group)) wrongEnd();
+  if (group !== 0 && ((tag & 7) !== ${END_GROUP} || tag >>> 3 !== group)) throwWrongGroupEnd();
   if (u !== undefined && u.length > 0) m.$unknown = u;
   return at;
 };`;
@@ -82,8 +84,8 @@ return function decode(b, at, end, limit, m, depth, group) {
     'read',
     'string',
     'own',
-    'jsonOf',
-    'structOf',
+    'structToJson',
+    'structFromJson',
     'setEntry',
     'keepDictionary',
     code,
@@ -94,8 +96,8 @@ return function decode(b, at, end, limit, m, depth, group) {
     read,
     stringReader(),
     own,
-    jsonOf,
-    structOf,
+    structToJson,
+    structFromJson,
     setEntry,
     keepDictionary,
   );
@@ -127,19 +129,19 @@ return function string(b, at, end, validated) {
 
 /** Reads a tag into the variable. */
 function tagCode(tag: string): string {
-  const long = `if (${tag} > 127) { ${tag} = longTag(b, at - 1, limit); at = cursor.at; }`;
-  return `${tag} = b[at++]; ${long} if ((${tag} & 7) > 5 || ${tag} < 8) wrongTag(${tag});`;
+  const long = `if (${tag} > 127) { ${tag} = readLongTag(b, at - 1, limit); at = cursor.at; }`;
+  return `${tag} = b[at++]; ${long} if ((${tag} & 7) > 5 || ${tag} < 8) throwWrongTag(${tag});`;
 }
 
 /** Reads an unsigned 32-bit varint into `x`. */
 const UINT32 =
-  'x = b[at++]; if (x > 127) { x = varint32(b, at - 1); at = cursor.at; } if (at > limit) eof();';
+  'x = b[at++]; if (x > 127) { x = varint32(b, at - 1); at = cursor.at; } if (at > limit) throwTruncated();';
 /** Reads a length, and puts into `n` where what it is of ends. */
-const LENGTH = `${UINT32} n = at + x; if (n > limit) eof();`;
+const LENGTH = `${UINT32} n = at + x; if (n > limit) throwTruncated();`;
 
 /** Counts objects that are about to be made. */
 const count = (objects: number | string): string =>
-  `if ((cursor.left -= ${objects}) < 0) tooMany();`;
+  `if ((cursor.left -= ${objects}) < 0) throwTooManyObjects();`;
 const countMessage = (schema: DescMessage): string => count(objectsOf(schema));
 
 /** Reads a scalar into `x`. */
@@ -147,20 +149,20 @@ function scalarCode(field: DescField, type = field.scalar ?? ScalarType.INT32): 
   const { name } = scalarOf(type);
   if (name === 'string')
     return `${LENGTH} ${count(1)} x = string(b, at, n, ${field.utf8Validation === true}); at = n;`;
-  if (name === 'bytes') return `${LENGTH} ${count(1)} x = view(b, at, n); at = n;`;
+  if (name === 'bytes') return `${LENGTH} ${count(1)} x = keepBytes(b, at, n); at = n;`;
   if (name === 'uint32') return UINT32;
   if (name === 'int32') return `${UINT32} x |= 0;`;
   if (name === 'sint32') return `${UINT32} x = (x >>> 1) ^ -(x & 1);`;
   if (name === 'bool')
-    return 'x = b[at++]; if (x > 127) { x = bool(b, at - 1); at = cursor.at; } else x = x !== 0; if (at > limit) eof();';
-  return `x = ${name}(b, at); at = cursor.at; if (at > limit) eof();`;
+    return 'x = b[at++]; if (x > 127) { x = bool(b, at - 1); at = cursor.at; } else x = x !== 0; if (at > limit) throwTruncated();';
+  return `x = ${name}(b, at); at = cursor.at; if (at > limit) throwTruncated();`;
 }
 
 function fieldCode(scope: Scope, field: DescField): string {
   const name = `m[${literal(field.localName)}]`;
   if (field.fieldKind === 'list') return listCode(scope, field, name);
   if (field.fieldKind === 'map') return mapCode(scope, field, name);
-  let existing = member('m', field.localName);
+  let existing = memberCode('m', field.localName);
   let set = (value: string): string => `${name} = ${value};`;
   if (field.oneof !== undefined) {
     const oneof = `m[${literal(field.oneof.localName)}]`;
@@ -171,7 +173,7 @@ function fieldCode(scope: Scope, field: DescField): string {
   if (field.fieldKind === 'message') return messageCode(scope, field, existing, set);
   if (field.fieldKind === 'enum' && !field.enum.open) {
     const numbers = scope.closedEnum(field.enum.values.map(({ number }) => number));
-    return `${scalarCode(field)} if (${numbers}.has(x)) { ${set('x')} } else unknownEnum(m, ${field.number >>> 0}, tag & 7, x);`;
+    return `${scalarCode(field)} if (${numbers}.has(x)) { ${set('x')} } else keepUnknownEnum(m, ${field.number >>> 0}, tag & 7, x);`;
   }
   return `${scalarCode(field)} ${set(fromBigint(field, 'x'))}`;
 }
@@ -193,10 +195,10 @@ function messageCode(
   // A message that comes again counts too: millions of empty ones fit into one message.
   let begin = `e = ${existing}; if (e === undefined) { ${counted} e = new ${link}.Message(); } else { ${count(1)} }`;
   let value = 'e';
-  if (isJsonObject(field)) {
-    begin = `${counted} e = structOf(${existing});`;
-    value = 'jsonOf(e)';
-  } else if (isUnwrapped(field)) {
+  if (isStructField(field)) {
+    begin = `${counted} e = structFromJson(${existing});`;
+    value = 'structToJson(e)';
+  } else if (isUnwrappedField(field)) {
     begin = `${counted} e = new ${link}.Message(); x = ${existing}; if (x !== undefined) e.value = x;`;
     value = 'e.value';
   }
@@ -213,8 +215,8 @@ function readMessage(field: DescField, link: string, begin: string): string {
 function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }, name: string): string {
   if (field.listKind === 'message') {
     const link = scope.link(field.message);
-    const json = isJsonObject(field);
-    return `${readMessage(field, link, `${countMessage(field.message)} e = new ${link}.Message();`)} ${name}.push(${json ? 'jsonOf(e)' : 'e'});`;
+    const json = isStructField(field);
+    return `${readMessage(field, link, `${countMessage(field.message)} e = new ${link}.Message();`)} ${name}.push(${json ? 'structToJson(e)' : 'e'});`;
   }
   const { big, wireType } = valueScalar(field);
   // Texts and bytes are counted where they are read. Other numbers are no objects, and cheap: a
@@ -236,9 +238,9 @@ function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }, name: st
   let value = `${scalarCode(field)} v = x;`;
   if (field.mapKind === 'message') {
     const link = scope.link(field.message);
-    const json = isJsonObject(field);
+    const json = isStructField(field);
     zero = json ? 'v = {};' : `${countMessage(field.message)} v = new ${link}.Message();`;
-    value = `${LENGTH} ${countMessage(field.message)} v = new ${link}.Message(); at = ${link}.decode(b, at, n, limit, v, depth + 1, 0);${json ? ' v = jsonOf(v);' : ''}`;
+    value = `${LENGTH} ${countMessage(field.message)} v = new ${link}.Message(); at = ${link}.decode(b, at, n, limit, v, depth + 1, 0);${json ? ' v = structToJson(v);' : ''}`;
   }
   // A long key costs its hash. It is never negative: a text has fewer than 2 ** 31 characters.
   const longKey = field.mapKey === ScalarType.STRING ? count(`x.length >> ${LONG_KEY_SHIFT}`) : '';

@@ -5,8 +5,7 @@
  */
 import { allocate, type Bytes, decode, keepable } from '../../../core/bytes.js';
 import { tooManyObjects } from '../../../transport/json-text.js';
-import { HIGH, halves, LOW, octets, scratch, signed64, unsigned64 } from './scratch.js';
-import type { AnyMessage } from './types.js';
+import { HIGH, halves, LOW, octets, scratch, signed64, unsigned64 } from './number-conversion.js';
 
 /** `left`: how many of the `limit` objects may still be made of the message. */
 export const cursor = { at: 0, left: 0, limit: 0 };
@@ -20,7 +19,7 @@ const kept: { end: number; pool: Bytes; used: number } = { end: 0, pool: EMPTY, 
 const POOL_BYTES = 4 * 1024;
 
 /** Begins a message of at most `maxObjects` that ends at `end`. */
-export function begin(end: number, maxObjects: number): void {
+export function beginDecoding(end: number, maxObjects: number): void {
   cursor.left = cursor.limit = maxObjects;
   kept.end = end;
   kept.pool = EMPTY;
@@ -31,7 +30,7 @@ export function begin(end: number, maxObjects: number): void {
  * Bytes that the message keeps. Small fields share a buffer, because a buffer for each costs more
  * memory than most fields.
  */
-export function view(bytes: Bytes, at: number, end: number): Bytes {
+export function keepBytes(bytes: Bytes, at: number, end: number): Bytes {
   const length = end - at;
   if (length === 0) return EMPTY;
   if (length * 2 > POOL_BYTES) return keepable(bytes, at, end);
@@ -47,40 +46,27 @@ export function view(bytes: Bytes, at: number, end: number): Bytes {
 }
 
 /** How deep messages may be in each other, as protobuf-es has it. */
-export const DEPTH = 100;
+export const MAX_DEPTH = 100;
 
-const VARINT = 0;
-const FIXED64 = 1;
-const LENGTH_DELIMITED = 2;
-const START_GROUP = 3;
-const END_GROUP = 4;
-const FIXED32 = 5;
-
-interface UnknownField {
-  no: number;
-  wireType: number;
-  data: Uint8Array;
-}
-
-export function eof(): never {
+export function throwTruncated(): never {
   throw new RangeError('a Protobuf message is cut off');
 }
 
-function malformed(what: string): never {
+function throwMalformed(what: string): never {
   throw new RangeError(`not a Protobuf message: ${what}`);
 }
 
 /** Called when `cursor.left` is below 0. */
-export function tooMany(): never {
+export function throwTooManyObjects(): never {
   throw tooManyObjects(cursor.limit);
 }
 
-export function tooDeep(): never {
-  malformed(`more than ${DEPTH} messages within each other`);
+export function throwTooDeep(): never {
+  throwMalformed(`more than ${MAX_DEPTH} messages within each other`);
 }
 
-export function wrongEnd(): never {
-  malformed('a group does not end as it began');
+export function throwWrongGroupEnd(): never {
+  throwMalformed('a group does not end as it began');
 }
 
 /** The low 32 bits of a varint of at most ten bytes. */
@@ -95,21 +81,28 @@ export function varint32(bytes: Bytes, at: number): number {
       return value >>> 0;
     }
   }
-  return malformed('a varint has more than ten bytes');
+  return throwMalformed('a varint has more than ten bytes');
 }
 
 /** A tag of more than one byte. It has to fit into 32 bits, and in five bytes. */
-export function longTag(bytes: Bytes, at: number, limit: number): number {
+export function readLongTag(bytes: Bytes, at: number, limit: number): number {
   const tag = varint32(bytes, at);
   const to = cursor.at;
-  if (to > limit) eof();
+  if (to > limit) throwTruncated();
   if (to - at > 5 || (to - at === 5 && (bytes[to - 1] as number) > 15))
-    malformed('a tag has more than 32 bits');
+    throwMalformed('a tag has more than 32 bits');
   return tag;
 }
 
-export function wrongTag(tag: number): never {
-  malformed(`field ${tag >>> 3} of wire type ${tag & 7}`);
+/** Reads a tag of any length. Throws RangeError when its field number or wire type is invalid. */
+export function readTag(bytes: Bytes, at: number, limit: number): number {
+  const tag = readLongTag(bytes, at, limit);
+  if ((tag & 7) > 5 || tag < 8) throwWrongTag(tag);
+  return tag;
+}
+
+export function throwWrongTag(tag: number): never {
+  throwMalformed(`field ${tag >>> 3} of wire type ${tag & 7}`);
 }
 
 /** Puts the 64 bits of a varint into the scratch. */
@@ -130,7 +123,7 @@ function varint64(bytes: Bytes, at: number): void {
       return;
     }
   }
-  malformed('a varint has more than ten bytes');
+  throwMalformed('a varint has more than ten bytes');
 }
 
 export function bool(bytes: Bytes, at: number): boolean {
@@ -173,18 +166,18 @@ export function fixed32(bytes: Bytes, at: number): number {
   return sfixed32(bytes, at) >>> 0;
 }
 
-function eight(bytes: Bytes, at: number): void {
+function fixed64Bits(bytes: Bytes, at: number): void {
   halves[LOW] = sfixed32(bytes, at);
   halves[HIGH] = sfixed32(bytes, at + 4);
 }
 
 export function sfixed64(bytes: Bytes, at: number): bigint {
-  eight(bytes, at);
+  fixed64Bits(bytes, at);
   return signed64[0] as bigint;
 }
 
 export function fixed64(bytes: Bytes, at: number): bigint {
-  eight(bytes, at);
+  fixed64Bits(bytes, at);
   return unsigned64[0] as bigint;
 }
 
@@ -220,108 +213,6 @@ export function longString(bytes: Bytes, at: number, end: number, validated: boo
   const text = decode(bytes, at, end);
   if (!validated || !text.includes('\ufffd')) return text;
   // It is decoded twice, and so counts twice.
-  if (--cursor.left < 0) tooMany();
+  if (--cursor.left < 0) throwTooManyObjects();
   return strict.decode(bytes.subarray(at, end));
-}
-
-/** Keep a value that a closed enum does not have. */
-export function unknownEnum(
-  message: AnyMessage,
-  no: number,
-  wireType: number,
-  value: number,
-): void {
-  message.$unknown = append(message.$unknown, {
-    no,
-    wireType,
-    data: value < 0 ? negativeVarint(value) : positiveVarint(value),
-  });
-}
-
-/** A negative number is ten bytes: the upper half of its 64 bits is all ones. */
-function negativeVarint(value: number): Uint8Array {
-  const data = new Uint8Array(10).fill(0xff);
-  for (let i = 0; i < 4; i++) data[i] = (value >>> (7 * i)) | 0x80;
-  data[4] = (value >>> 28) | 0xf0;
-  data[9] = 1;
-  return data;
-}
-
-function positiveVarint(value: number): Uint8Array {
-  const data: number[] = [];
-  let rest = value;
-  for (; rest > 127; rest >>>= 7) data.push((rest & 127) | 128);
-  data.push(rest);
-  return new Uint8Array(data);
-}
-
-function append(fields: unknown, field: UnknownField): UnknownField[] {
-  if (--cursor.left < 0) tooMany();
-  const list = (fields as UnknownField[] | undefined) ?? [];
-  list.push(field);
-  return list;
-}
-
-/**
- * Keep a field that the schema does not have. `depth`: how many groups may be within each other.
- */
-export function unknown(
-  bytes: Bytes,
-  at: number,
-  limit: number,
-  tag: number,
-  fields: unknown,
-  depth: number,
-): UnknownField[] {
-  const to = skip(bytes, at, limit, tag, depth);
-  cursor.at = to;
-  return append(fields, { no: tag >>> 3, wireType: tag & 7, data: view(bytes, at, to) });
-}
-
-/** Where a field ends of which the value begins at `at`. */
-export function skip(bytes: Bytes, at: number, limit: number, tag: number, depth: number): number {
-  let to = at;
-  switch (tag & 7) {
-    case VARINT:
-      while (to < limit && (bytes[to] as number) > 127) to++;
-      to++;
-      break;
-    case FIXED64:
-      to += 8;
-      break;
-    case FIXED32:
-      to += 4;
-      break;
-    case LENGTH_DELIMITED: {
-      const length = varint32(bytes, to);
-      to = cursor.at + length;
-      break;
-    }
-    case START_GROUP:
-      to = skipGroup(bytes, at, limit, tag, depth);
-      break;
-    default:
-      wrongTag(tag);
-  }
-  if (to > limit) eof();
-  return to;
-}
-
-function skipGroup(bytes: Bytes, at: number, limit: number, begin: number, depth: number): number {
-  if (depth <= 0) tooDeep();
-  let to = at;
-  for (;;) {
-    if (to >= limit) eof();
-    let tag = bytes[to++] as number;
-    if (tag > 127) {
-      tag = longTag(bytes, to - 1, limit);
-      to = cursor.at;
-    }
-    if ((tag & 7) > 5 || tag < 8) wrongTag(tag);
-    if ((tag & 7) === END_GROUP) {
-      if (tag >>> 3 !== begin >>> 3) wrongEnd();
-      return to;
-    }
-    to = skip(bytes, to, limit, tag, depth - 1);
-  }
 }

@@ -4,11 +4,11 @@
  * more underscore on the way in, one fewer on the way out.
  */
 import { type DescField, type DescMessage, type Registry, ScalarType } from '@bufbuild/protobuf';
-import { copy } from '../../../core/bytes.js';
-import { ByteWriter } from '../../../transport/buffers/byte-writer.js';
-import type { MessageCodec } from '../types.js';
-import { protobufCodec } from './codec.js';
-import { type AnyMessage, isJsonObject, setEntry } from './types.js';
+import { copy } from '../../../../core/bytes.js';
+import { ByteWriter } from '../../../../transport/buffers/byte-writer.js';
+import type { MessageCodec } from '../../types.js';
+import { protobufCodec } from '../codec.js';
+import { type AnyMessage, isStructField, setEntry } from '../types.js';
 
 type Rename = (key: string) => string;
 
@@ -130,7 +130,7 @@ function mapFieldKeys(
   const { message: schema } = field;
   const mapValue = (item: unknown): unknown => {
     if (schema === undefined) return item;
-    return isJsonObject(field)
+    return isStructField(field)
       ? mapJsonKeys(item, rename)
       : mapMessageKeys(schema, item, rename, registry);
   };

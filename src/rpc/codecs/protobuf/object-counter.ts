@@ -6,29 +6,30 @@ import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf
 import type { Bytes } from '../../../core/bytes.js';
 import {
   cursor,
-  DEPTH,
-  eof,
-  longTag,
-  skip,
-  tooDeep,
-  tooMany,
+  MAX_DEPTH,
+  readTag,
+  throwTooDeep,
+  throwTooManyObjects,
+  throwTruncated,
+  throwWrongGroupEnd,
   varint32,
-  wrongEnd,
-  wrongTag,
-} from './read.js';
-import { scalarOf, valueScalar } from './scalars.js';
-import { isJsonObject, LONG_KEY_SHIFT, MAP_ENTRY, NUMBERS_PER_OBJECT, objectsOf } from './types.js';
-
-const LENGTH_DELIMITED = 2;
-const START_GROUP = 3;
-const END_GROUP = 4;
+} from './field-reader.js';
+import { END_GROUP, LENGTH_DELIMITED, START_GROUP, scalarOf, valueScalar } from './scalars.js';
+import {
+  isStructField,
+  LONG_KEY_SHIFT,
+  MAP_ENTRY,
+  NUMBERS_PER_OBJECT,
+  objectsOf,
+} from './types.js';
+import { skipField } from './unknown-fields.js';
 
 /**
  * Throws RangeError when more than `maxObjects` would be made, or the bytes are no message. Each
  * object counts as four and each field as one, because protobuf-es takes about four times as long
  * as a compiled decoder. So the count is that of the compiled decoder, or higher.
  */
-export function checkObjects(
+export function checkObjectCount(
   schema: DescMessage,
   bytes: Bytes,
   start: number,
@@ -40,17 +41,17 @@ export function checkObjects(
 }
 
 /** How many times an object counts. */
-export const WEIGHT = 4;
+export const COUNT_PER_OBJECT = 4;
 /** Bytes of an unknown group, in which protobuf-es skips field by field. */
-const GROUP_BYTES = 4;
+const BYTES_PER_GROUP_COUNT = 4;
 
 function count(objects: number): void {
-  charge(objects * WEIGHT);
+  charge(objects * COUNT_PER_OBJECT);
 }
 
 function charge(units: number): void {
   cursor.left -= units;
-  if (cursor.left < 0) tooMany();
+  if (cursor.left < 0) throwTooManyObjects();
 }
 
 type Fields = ReadonlyMap<number, DescField>;
@@ -80,14 +81,14 @@ function countFields(
   depth: number,
   group: number,
 ): number {
-  if (depth > DEPTH) tooDeep();
+  if (depth > MAX_DEPTH) throwTooDeep();
   let at = start;
   let jsonObjects = 0;
   while (at < end) {
     const tag = readTag(bytes, at, limit);
     at = cursor.at;
     if (group !== 0 && (tag & 7) === END_GROUP) {
-      if (tag >>> 3 !== group) wrongEnd();
+      if (tag >>> 3 !== group) throwWrongGroupEnd();
       return at;
     }
     const field = fields.get(tag >>> 3);
@@ -95,26 +96,20 @@ function countFields(
     if (field === undefined) {
       count(1);
       const from = at;
-      at = skip(bytes, at, limit, tag, DEPTH - depth);
-      if ((tag & 7) === START_GROUP) charge(Math.floor((at - from) / GROUP_BYTES));
+      at = skipField(bytes, at, limit, tag, MAX_DEPTH - depth);
+      if ((tag & 7) === START_GROUP) charge(Math.floor((at - from) / BYTES_PER_GROUP_COUNT));
       continue;
     }
     const before = cursor.left;
     at = countField(field, bytes, at, limit, tag, depth);
-    if (!isJsonObject(field)) continue;
+    if (!isStructField(field)) continue;
     // It is converted, and what a field has gathered is converted again each time that it comes.
     const taken = before - cursor.left;
     charge(taken + jsonObjects);
     if (field.fieldKind === 'message') jsonObjects += taken;
   }
-  if (group !== 0) wrongEnd();
+  if (group !== 0) throwWrongGroupEnd();
   return at;
-}
-
-function readTag(bytes: Bytes, at: number, limit: number): number {
-  const tag = longTag(bytes, at, limit);
-  if ((tag & 7) > 5 || tag < 8) wrongTag(tag);
-  return tag;
 }
 
 function countField(
@@ -143,7 +138,7 @@ function countField(
   if (isList && (tag & 7) === LENGTH_DELIMITED && wireType !== LENGTH_DELIMITED)
     return skipPacked(bytes, at, limit, wireType, isObject);
   if (isObject || name === 'bytes' || name === 'string') count(1);
-  return skip(bytes, at, limit, (field.number << 3) | wireType, DEPTH - depth);
+  return skipField(bytes, at, limit, (field.number << 3) | wireType, MAX_DEPTH - depth);
 }
 
 /** Numbers in a row. The last one may pass the end. `areObjects`: each is one to count. */
@@ -157,7 +152,7 @@ function skipPacked(
   const to = endOf(bytes, at, limit);
   let next = cursor.at;
   let numbers = 0;
-  for (; next < to; numbers++) next = skip(bytes, next, limit, 8 | wireType, 0);
+  for (; next < to; numbers++) next = skipField(bytes, next, limit, 8 | wireType, 0);
   count(areObjects ? numbers : Math.ceil(numbers / NUMBERS_PER_OBJECT));
   return next;
 }
@@ -181,7 +176,7 @@ function countMessage(
 /** Where the length-delimited value ends; cursor.at is where it begins, behind its length. */
 function endOf(bytes: Bytes, at: number, limit: number): number {
   const to = varint32(bytes, at) + cursor.at;
-  if (to > limit) eof();
+  if (to > limit) throwTruncated();
   return to;
 }
 
@@ -201,13 +196,13 @@ function countEntry(
     charge(1);
     if (number === 1) {
       const from = next;
-      next = skip(bytes, next, limit, 8 | scalarOf(field.mapKey).wireType, DEPTH - depth);
+      next = skipField(bytes, next, limit, 8 | scalarOf(field.mapKey).wireType, MAX_DEPTH - depth);
       if (field.mapKey === ScalarType.STRING) count(1 + ((next - from) >> LONG_KEY_SHIFT));
     } else if (number === 2 && field.message !== undefined)
       next = countMessage(field.message, bytes, next, limit, depth, 0);
     else if (number === 2) {
       if (valueScalar(field).wireType === LENGTH_DELIMITED) count(1);
-      next = skip(bytes, next, limit, 16 | valueScalar(field).wireType, DEPTH - depth);
+      next = skipField(bytes, next, limit, 16 | valueScalar(field).wireType, MAX_DEPTH - depth);
     }
   }
   return next;

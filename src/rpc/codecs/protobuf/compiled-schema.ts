@@ -1,18 +1,18 @@
 /** The compiled code of every schema that was asked for. */
 import { create, type DescMessage, protoInt64, ScalarType } from '@bufbuild/protobuf';
-import { compileDecoder } from './compile-decoder.js';
-import { compileEncoder } from './compile-encoder.js';
+import { compileDecoder } from './decoder-compiler.js';
+import { compileEncoder } from './encoder-compiler.js';
 import { zeroLiteral } from './scalars.js';
-import { type AnyMessage, type Compiled, IMPLICIT, literal } from './types.js';
+import { type AnyMessage, type CompiledSchema, IMPLICIT, literal } from './types.js';
 
 const EMPTY = new Uint8Array(0);
-const known = new WeakMap<DescMessage, Compiled>();
+const known = new WeakMap<DescMessage, CompiledSchema>();
 let allowed: boolean | undefined;
 
 /**
  * The compiled code of a schema; undefined where there can be none, and protobuf-es has to do it.
  */
-export function compiledOf(schema: DescMessage): Compiled | undefined {
+export function compiledOf(schema: DescMessage): CompiledSchema | undefined {
   allowed ??= protoInt64.supported && mayGenerateCode();
   return allowed && isCompilable(schema, new Set()) ? linkTo(schema) : undefined;
 }
@@ -40,15 +40,15 @@ function isCompilable(schema: DescMessage, seen: Set<DescMessage>): boolean {
 }
 
 /** Recursive schemas link to themselves, so code is only made when it is first called. */
-function linkTo(schema: DescMessage): Compiled {
+function linkTo(schema: DescMessage): CompiledSchema {
   const found = known.get(schema);
   if (found !== undefined) return found;
   const prototype: object = Object.getPrototypeOf(create(schema));
-  const compiled: Compiled = {
+  const compiled: CompiledSchema = {
     schema,
-    encode(output, message, at, free) {
+    encode(output, message, at, allowInit) {
       compiled.encode = compileEncoder(schema, prototype !== Object.prototype, linkTo);
-      return compiled.encode(output, message, at, free);
+      return compiled.encode(output, message, at, allowInit);
     },
     decode(bytes, at, end, limit, message, depth, group) {
       compiled.decode = compileDecoder(schema, linkTo);
