@@ -70,7 +70,7 @@ export function contract<Specs extends MethodSpecs>(
     throw badOption(
       'methods',
       'methods in Protobuf only and methods in JSON only',
-      'a codec that all methods have',
+      'one codec that all methods have',
     );
   return makeContract(service, version, codecs[0], codecs, methods);
 }

@@ -1,6 +1,6 @@
 /**
- * A message of a Protobuf schema as a body: with compiled code, or by protobuf-es where no code may
- * be generated.
+ * The message codec of a Protobuf schema. It compiles code for the schema, or calls protobuf-es
+ * where code generation is forbidden.
  */
 import {
   create,
@@ -20,20 +20,23 @@ import { beginDecoding, cursor } from './field-reader.js';
 import { COUNT_PER_OBJECT, checkObjectCount } from './object-counter.js';
 import type { AnyMessage, CompiledSchema } from './types.js';
 
-/** Takes what create() takes, and gives messages. Nothing is compiled before the first message. */
+/**
+ * Makes the codec of a schema. It encodes messages and init shapes of create(), and decodes
+ * messages. The first message compiles the code.
+ */
 export function protobufCodec<Desc extends DescMessage>(
   schema: Desc,
 ): MessageCodec<MessageInitShape<Desc>> {
   let codec: MessageCodec | undefined;
-  const made = (): MessageCodec => {
+  const makeCodec = (): MessageCodec => {
     const compiled = compiledOf(schema);
-    codec = compiled === undefined ? plainCodec(schema) : compiledCodec(compiled);
+    codec = compiled === undefined ? libraryCodec(schema) : compiledCodec(compiled);
     return codec;
   };
   return {
-    encode: (output, message) => (codec ?? made()).encode(output, message),
+    encode: (output, message) => (codec ?? makeCodec()).encode(output, message),
     decode: (bytes, start, end, maxObjects) =>
-      (codec ?? made()).decode(bytes, start, end, maxObjects) as MessageInitShape<Desc>,
+      (codec ?? makeCodec()).decode(bytes, start, end, maxObjects) as MessageInitShape<Desc>,
   };
 }
 
@@ -64,7 +67,7 @@ function compiledCodec(compiled: CompiledSchema): MessageCodec {
   };
 }
 
-function plainCodec(schema: DescMessage): MessageCodec {
+function libraryCodec(schema: DescMessage): MessageCodec {
   return {
     encode(output, message) {
       const init = message as MessageInitShape<DescMessage>;

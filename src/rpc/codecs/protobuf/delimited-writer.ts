@@ -7,7 +7,7 @@ import type { ByteWriter } from '../../../transport/buffers/byte-writer.js';
 import { typeError } from './field-values.js';
 import { MAX_NUMBER_BYTES, reserve, reserveField, writeTag, writeVarint } from './field-writer.js';
 
-/** Up to here a loop is cheaper than a native call. */
+/** The most characters that are written in a loop; longer texts take less time in a native call. */
 const MAX_LOOP_CHARACTERS = 28;
 
 export function string(
@@ -22,7 +22,7 @@ export function string(
   if (length > MAX_LOOP_CHARACTERS) return longString(output, at, tag, value);
   const bytes = reserve(output, at, MAX_NUMBER_BYTES + MAX_LOOP_CHARACTERS);
   let to = at + 1;
-  // Strings always have a tag.
+  // A list of texts is never packed, so there is always a tag.
   if (tag > 127) to = writeVarint(bytes, at, tag);
   else bytes[at] = tag;
   bytes[to++] = length;
@@ -37,8 +37,8 @@ export function string(
 function longString(output: ByteWriter, at: number, tag: number, value: string): number {
   const { length } = value;
   const to = reserveField(output, at, tag);
-  // Three bytes for each unit are enough; a long text is measured first rather than let the buffer
-  // grow for nothing.
+  // Three bytes for each UTF-16 unit are enough. A long text is measured first, so that the buffer
+  // does not grow needlessly.
   const most =
     length * 3 <= output.bytes.length - to - MAX_NUMBER_BYTES || length < 512
       ? length * 3
@@ -58,7 +58,7 @@ export function bytes(output: ByteWriter, at: number, tag: number, value: Uint8A
   return to + length;
 }
 
-/** How many bytes a length takes as a varint. */
+/** Returns the bytes of a length as a varint. */
 export function widthOf(length: number): number {
   return length < 0x80
     ? 1
@@ -71,14 +71,14 @@ export function widthOf(length: number): number {
           : 5;
 }
 
-/** Begin something that is written behind its length: tag, and `width` bytes for the length. */
+/** Writes the tag of a length-delimited value and reserves `width` bytes for its length. */
 export function beginDelimited(output: ByteWriter, at: number, tag: number, width: number): number {
   return reserveField(output, at, tag) + width;
 }
 
 /**
- * Fill in the length of what is from `from` to `to`; it moves when the length does not fit before
- * it.
+ * Writes the length of the value between `from` and `to`. The value moves when the length needs
+ * another width.
  */
 export function endDelimited(output: ByteWriter, from: number, to: number, width: number): number {
   const length = to - from;
@@ -93,7 +93,7 @@ export function endDelimited(output: ByteWriter, from: number, to: number, width
   return to - width + needed;
 }
 
-/** What an earlier decode did not know, as it came. */
+/** Writes the unknown fields that an earlier decoding kept. */
 export function writeUnknownFields(output: ByteWriter, start: number, fields: unknown): number {
   let at = start;
   for (const { no, wireType, data } of fields as {

@@ -1,7 +1,7 @@
 /**
- * Makes the encoder of a schema as code: a line or two for each field, in the order of their
- * numbers, with tags, names and presence rules filled in. What goes on the wire is what create()
- * and toBinary() of protobuf-es would write.
+ * Generates the encoder of a schema: one or two lines for each field, in the order of field
+ * numbers, with tags, names and presence rules as constants. It writes the bytes that create() and
+ * toBinary() of protobuf-es write.
  */
 import type { DescField, DescMessage, DescOneof } from '@bufbuild/protobuf';
 import * as delimitedWriter from './delimited-writer.js';
@@ -31,12 +31,14 @@ import {
 /** The functions and constants that generated code calls. */
 const write = { ...fieldWriter, ...delimitedWriter, ...fieldValues };
 
-/** What the code of one encoder refers to; field0, link0 and so on are its words for them. */
+/** The objects that the code of one encoder refers to, by the names field0, link0 and so on. */
 class Scope {
   readonly fields: DescField[] = [];
   readonly links: CompiledSchema[] = [];
   readonly oneofs: DescOneof[] = [];
-  /** The messages have default values on their prototype, so only what is their own is set. */
+  /**
+   * True: the prototype of the messages has default values, so only own properties are set fields.
+   */
   readonly inherits: boolean;
   readonly #linkOf: (schema: DescMessage) => CompiledSchema;
 
@@ -91,8 +93,8 @@ function oneofCode(oneof: DescOneof, i: number): string {
 }
 
 /**
- * In an init shape null and undefined are unset. In a message null is an error, and undefined unset
- * where that can be.
+ * Generates the code of a field. In an init shape, null and undefined mean unset. In a message,
+ * null is an error, and undefined means unset where the field has presence.
  */
 function fieldCode(scope: Scope, field: DescField): string {
   const read = `v = ${memberCode('m', field.localName)}`;
@@ -116,7 +118,7 @@ function fieldCode(scope: Scope, field: DescField): string {
   }
   const set = field.fieldKind === 'enum' ? `v !== ${zeroLiteral(field)}` : isSetCode(field);
   if (set === undefined) {
-    // Empty bytes are known as such only when an init shape's list has become bytes.
+    // An init shape may give bytes as a list, so emptiness is known only after the conversion.
     const at = `bytes(o, at, ${tagOf(field.number, LENGTH_DELIMITED)}, x)`;
     return `if ((${read}) != null || !init) { x = v === undefined ? NO_BYTES : bytesOf(v, init, ${scope.field(field)}); if (x.length !== 0 || v === undefined) at = ${at}; }`;
   }
@@ -124,8 +126,8 @@ function fieldCode(scope: Scope, field: DescField): string {
 }
 
 /**
- * Whether a scalar without presence is written, undefined for bytes. Integers may be given in three
- * types, and -0 is no zero.
+ * Generates the condition under which a scalar without presence is written; undefined for bytes. An
+ * integer may be a number, a bigint or a text. -0 is not the zero value.
  */
 function isSetCode(field: DescField): string | undefined {
   const { name, big } = valueScalar(field);
@@ -135,7 +137,7 @@ function isSetCode(field: DescField): string | undefined {
   return big ? '(v !== 0n && (typeof v === "bigint" || v != 0))' : 'v != 0';
 }
 
-/** Writes `v`; where `absent` holds, the zero value. */
+/** Generates code that writes `v`, or the zero value where the condition `absent` holds. */
 function valueCode(scope: Scope, field: DescField, absent?: string): string {
   if (field.fieldKind === 'message') return messageCode(scope, field, 'v', field.number, absent);
   return scalarCode(
@@ -147,7 +149,7 @@ function valueCode(scope: Scope, field: DescField, absent?: string): string {
   );
 }
 
-/** `number` 0: without a tag. */
+/** Generates code that writes a scalar. `number`: the field number; 0 writes no tag. */
 function scalarCode(
   scope: Scope,
   field: DescField,
@@ -198,7 +200,8 @@ function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }): strin
     return `${list} ${loop} at = ${messageCode(scope, field, 'v[i]', field.number)};`;
   if (!field.packed)
     return `${list} ${loop} at = ${scalarCode(scope, field, 'at', field.number, 'v[i]')};`;
-  // The length of most lists can be told beforehand, or at least how many bytes it takes.
+  // The least length of the list gives the width of the length prefix, which is right for most
+  // lists.
   const width = `y = widthOf(v.length * ${valueScalar(field).bytes})`;
   const begin = `x = at = beginDelimited(o, at, ${tagOf(field.number, LENGTH_DELIMITED)}, ${width});`;
   return `${list} if (v.length > 0) { ${begin} ${loop} at = ${scalarCode(scope, field, 'at', 0, 'v[i]')}; at = endDelimited(o, x, at, y); }`;

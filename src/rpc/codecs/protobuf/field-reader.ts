@@ -1,59 +1,62 @@
 /**
- * What compiled decoders call. A function that reads answers the value and leaves in `cursor.at`
- * where it came to. Whether that is beyond the end is asked by its caller, once, after reading:
- * what lies there are only other bytes of the same chunk.
+ * Reads the values of fields, for compiled decoders. A reader returns the value and sets
+ * `cursor.at` to its end. The caller checks once afterwards that the end is within the message;
+ * until then a reader may read other bytes of the same chunk.
  */
 import { allocate, type Bytes, decode, keepable } from '../../../core/bytes.js';
 import { tooManyObjects } from '../../../transport/json-text.js';
 import { HIGH, halves, LOW, octets, scratch, signed64, unsigned64 } from './number-conversion.js';
 
-/** `left`: how many of the `limit` objects may still be made of the message. */
+/**
+ * `at`: the end of the last value. `left`: how many of the `limit` objects the message may still
+ * have.
+ */
 export const cursor = { at: 0, left: 0, limit: 0 };
 const EMPTY = allocate(0);
 
 /**
- * The message that is being decoded ends at `end`. Its small fields of bytes share `pool`, of which
- * `used` bytes are taken.
+ * Memory of the bytes fields of the message that is being decoded. The message ends at `end`. Small
+ * fields share `pool`, of which `used` bytes are taken.
  */
-const kept: { end: number; pool: Bytes; used: number } = { end: 0, pool: EMPTY, used: 0 };
+const keptBytes: { end: number; pool: Bytes; used: number } = { end: 0, pool: EMPTY, used: 0 };
 const POOL_BYTES = 4 * 1024;
 
-/** Begins a message of at most `maxObjects` that ends at `end`. */
+/** Begins to decode a message that ends at `end` and may have `maxObjects` objects. */
 export function beginDecoding(end: number, maxObjects: number): void {
   cursor.left = cursor.limit = maxObjects;
-  kept.end = end;
-  kept.pool = EMPTY;
-  kept.used = 0;
+  keptBytes.end = end;
+  keptBytes.pool = EMPTY;
+  keptBytes.used = 0;
 }
 
 /**
- * Bytes that the message keeps. Small fields share a buffer, because a buffer for each costs more
- * memory than most fields.
+ * Returns a copy of bytes that the message keeps, or a view where most of the chunk is kept. Small
+ * fields share a buffer, because a buffer has more overhead than most fields have bytes.
  */
 export function keepBytes(bytes: Bytes, at: number, end: number): Bytes {
   const length = end - at;
   if (length === 0) return EMPTY;
   if (length * 2 > POOL_BYTES) return keepable(bytes, at, end);
-  if (length > kept.pool.length - kept.used) {
-    // The last field of a group may pass the end of the message.
-    kept.pool = allocate(Math.max(length, Math.min(POOL_BYTES, kept.end - at)));
-    kept.used = 0;
+  if (length > keptBytes.pool.length - keptBytes.used) {
+    // The last field may pass the end of its message.
+    keptBytes.pool = allocate(Math.max(length, Math.min(POOL_BYTES, keptBytes.end - at)));
+    keptBytes.used = 0;
   }
-  const own = kept.pool.subarray(kept.used, kept.used + length);
+  const own = keptBytes.pool.subarray(keptBytes.used, keptBytes.used + length);
   own.set(bytes.subarray(at, end), 0);
-  kept.used += length;
+  keptBytes.used += length;
   return own;
 }
 
-/** How deep messages may be in each other, as protobuf-es has it. */
+/** The most messages within each other, as in protobuf-es. */
 export const MAX_DEPTH = 100;
 
 export function throwTruncated(): never {
-  throw new RangeError('a Protobuf message is cut off');
+  throw new RangeError('truncated Protobuf message');
 }
 
 function throwMalformed(what: string): never {
-  throw new RangeError(`not a Protobuf message: ${what}`);
+  throw new RangeError(`malformed Protobuf message: ${what}`);
 }
 
 /** Called when `cursor.left` is below 0. */
@@ -69,7 +72,7 @@ export function throwWrongGroupEnd(): never {
   throwMalformed('a group does not end as it began');
 }
 
-/** The low 32 bits of a varint of at most ten bytes. */
+/** Reads a varint of at most ten bytes, and returns its low 32 bits. */
 export function varint32(bytes: Bytes, at: number): number {
   let to = at;
   let value = 0;
@@ -84,7 +87,7 @@ export function varint32(bytes: Bytes, at: number): number {
   return throwMalformed('a varint has more than ten bytes');
 }
 
-/** A tag of more than one byte. It has to fit into 32 bits, and in five bytes. */
+/** Reads a tag of any length. It must fit into 32 bits and five bytes. */
 export function readLongTag(bytes: Bytes, at: number, limit: number): number {
   const tag = varint32(bytes, at);
   const to = cursor.at;
@@ -105,7 +108,7 @@ export function throwWrongTag(tag: number): never {
   throwMalformed(`field ${tag >>> 3} of wire type ${tag & 7}`);
 }
 
-/** Puts the 64 bits of a varint into the scratch. */
+/** Reads a varint into the shared bytes. */
 function varint64(bytes: Bytes, at: number): void {
   let to = at;
   let low = 0;
@@ -193,26 +196,26 @@ export function double(bytes: Bytes, at: number): number {
   return scratch.getFloat64(0, true);
 }
 
-const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Text of bytes that must be UTF-8. Throws TypeError when they are not. A byte order mark at the
- * beginning is a character like any other.
+ * Returns the text of UTF-8 bytes. Throws TypeError for other bytes. A byte order mark at the
+ * beginning is a character of the text.
  */
 export function validText(bytes: Bytes, at: number, end: number): string {
   const text = decode(bytes, at, end);
-  return text.includes('\ufffd') ? strict.decode(bytes.subarray(at, end)) : text;
+  return text.includes('\ufffd') ? strictDecoder.decode(bytes.subarray(at, end)) : text;
 }
 
 /**
- * Text of any length. A byte order mark at its beginning is a character like any other.
- * `validated`: the schema wants valid UTF-8, so bytes that are none are refused instead of read as
+ * Returns a text of any length. A byte order mark at the beginning is a character of the text.
+ * `validated`: the schema requires valid UTF-8, so other bytes throw TypeError instead of becoming
  * U+FFFD.
  */
 export function longString(bytes: Bytes, at: number, end: number, validated: boolean): string {
   const text = decode(bytes, at, end);
   if (!validated || !text.includes('\ufffd')) return text;
-  // It is decoded twice, and so counts twice.
+  // The text is decoded twice, so it counts twice.
   if (--cursor.left < 0) throwTooManyObjects();
-  return strict.decode(bytes.subarray(at, end));
+  return strictDecoder.decode(bytes.subarray(at, end));
 }

@@ -19,7 +19,7 @@ export function typeError(field: DescField, expected: string, value: unknown): T
   return new TypeError(`cannot encode ${field} to binary: expected ${expected}, not ${found}`);
 }
 
-/** What protobuf-es takes for a 32-bit number: a text that is one, too. */
+/** Returns a number, or the number that a text stands for, as protobuf-es does. */
 export function numberOf(value: unknown, field: DescField, expected: string): number {
   if (typeof value === 'number') return value;
   const number = typeof value === 'string' ? Number(value) : Number.NaN;
@@ -45,7 +45,7 @@ export function toUint32(value: unknown, field: DescField): number {
   return (value as number) >>> 0 === value ? value : integerOf(value, field, 0, 0xffff_ffff);
 }
 
-/** Puts the value into the scratch. */
+/** Writes the value into the shared bytes. */
 export function toInt64(value: unknown, field: DescField): void {
   const big = typeof value === 'bigint' ? value : bigintOf(value, field);
   signed64[0] = big;
@@ -68,11 +68,11 @@ function bigintOf(value: unknown, field: DescField): bigint {
   }
 }
 
-/** The bytes of a field; an init shape may have a list of numbers instead. */
+/** Returns the bytes of a field. An init shape may have a list of numbers instead. */
 export function bytesOf(value: unknown, init: boolean, field: DescField): Uint8Array {
   if (value instanceof Uint8Array) return value;
   if (init && Array.isArray(value)) return new Uint8Array(value);
-  // Another realm's (a vm, a test runner) is no instance of ours.
+  // A Uint8Array of another realm (a vm, a test runner) is no instance of this one.
   if (Object.prototype.toString.call(value) === '[object Uint8Array]') return value as Uint8Array;
   throw typeError(field, 'a Uint8Array', value);
 }
@@ -82,7 +82,9 @@ export function checkObject(value: unknown, field: DescField): AnyMessage {
   return value as AnyMessage;
 }
 
-/** An object that is no message of the schema: either an init shape, or wrong. */
+/**
+ * Checks a value that is no message of the schema. It must be an init shape, where one is allowed.
+ */
 export function checkInit(value: unknown, allowInit: boolean, typeName: string): void {
   if (!allowInit || typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new TypeError(
@@ -97,14 +99,17 @@ export function checkList(value: unknown, field: DescField): ArrayLike<unknown> 
   throw typeError(field, 'an array', value);
 }
 
-/** The keys of a map; a Map has none and would be lost. */
+/** Returns the keys of a map field. A Map has no own keys, so its entries would be lost. */
 export function mapKeys(value: unknown, field: DescField): string[] {
   if (typeof value !== 'object' || value === null || value instanceof Map)
     throw typeError(field, 'a plain object', value);
   return Object.keys(value);
 }
 
-/** A key as the map's key type has it; what is no such key is left for its writer to refuse. */
+/**
+ * Returns the key as the key type has it. An invalid key is returned unchanged, and its writer
+ * refuses it.
+ */
 export function integerKey(key: string): number | string {
   // biome-ignore lint/correctness/useParseIntRadix: protobuf-es takes hexadecimal digits, too
   const number = Number.parseInt(key);

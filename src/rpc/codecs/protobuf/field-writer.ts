@@ -1,7 +1,7 @@
 /**
- * What compiled encoders call. Each function writes at `at` and returns where it ended; a tag of 0
- * is none. The writer's buffer is looked up each time, because making room may replace it. A value
- * of the wrong type throws: what protobuf-es would write of it is seldom what was meant.
+ * Writes number fields, for compiled encoders. Each function writes at `at` and returns the end; a
+ * tag of 0 is not written. `output.bytes` and `output.view` are read after each reserve(), which
+ * may replace the buffer.
  */
 import type { DescField } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
@@ -9,11 +9,11 @@ import type { ByteWriter } from '../../../transport/buffers/byte-writer.js';
 import { numberOf, toInt32, toInt64, toUint32, toUint64, typeError } from './field-values.js';
 import { HIGH, halves, LOW } from './number-conversion.js';
 
-/** A tag and any number. */
+/** The most bytes of a tag and a number. */
 export const MAX_NUMBER_BYTES = 16;
 const FLOAT_MAX = 3.4028234663852886e38;
 
-/** Out of line and seldom: the buffer is full. */
+/** A separate function, so that V8 inlines reserve(). It is called when the buffer is full. */
 function grow(output: ByteWriter, at: number, count: number): void {
   output.length = at;
   output.reserve(count);
@@ -48,12 +48,12 @@ function writeVarint64(bytes: Bytes, start: number, low: number, high: number): 
   return writeVarint(bytes, at, lo);
 }
 
-/** Writes a tag alone, of a group. */
+/** Writes a tag without a value, for groups. */
 export function writeTag(output: ByteWriter, at: number, tag: number): number {
   return writeVarint(reserve(output, at, MAX_NUMBER_BYTES), at, tag);
 }
 
-/** Room for a number, and its tag. */
+/** Reserves the bytes of a number field and writes its tag. */
 export function reserveField(output: ByteWriter, at: number, tag: number): number {
   const bytes = reserve(output, at, MAX_NUMBER_BYTES);
   if (tag === 0) return at;
@@ -75,7 +75,7 @@ export function bool(
   return to + 1;
 }
 
-/** Of enums, too. */
+/** Also writes enums. */
 export function int32(
   output: ByteWriter,
   at: number,

@@ -1,6 +1,6 @@
 /**
- * Counts the objects that protobuf-es would make of a message, where no compiled decoder counts
- * them as it makes them.
+ * Counts the objects that protobuf-es would make of a message. It is used where no compiled decoder
+ * counts them.
  */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
@@ -25,9 +25,9 @@ import {
 import { skipField } from './unknown-fields.js';
 
 /**
- * Throws RangeError when more than `maxObjects` would be made, or the bytes are no message. Each
- * object counts as four and each field as one, because protobuf-es takes about four times as long
- * as a compiled decoder. So the count is that of the compiled decoder, or higher.
+ * Throws RangeError when the message has more than `maxObjects`, or is malformed. An object counts
+ * as four and a field as one, because protobuf-es takes about four times as long as a compiled
+ * decoder. The result is at least the count of the compiled decoder.
  */
 export function checkObjectCount(
   schema: DescMessage,
@@ -40,9 +40,9 @@ export function checkObjectCount(
   countFields(fieldsOf(schema), bytes, start, end, end, 1, 0);
 }
 
-/** How many times an object counts. */
+/** How much one object adds to the count. */
 export const COUNT_PER_OBJECT = 4;
-/** Bytes of an unknown group, in which protobuf-es skips field by field. */
+/** Bytes of an unknown group that count as one. protobuf-es skips a group field by field. */
 const BYTES_PER_GROUP_COUNT = 4;
 
 function count(objects: number): void {
@@ -56,21 +56,21 @@ function charge(units: number): void {
 
 type Fields = ReadonlyMap<number, DescField>;
 
-const known = new WeakMap<DescMessage, Fields>();
+const fieldsBySchema = new WeakMap<DescMessage, Fields>();
 
 function fieldsOf(schema: DescMessage): Fields {
-  let fields = known.get(schema);
+  let fields = fieldsBySchema.get(schema);
   if (fields === undefined) {
     fields = new Map(schema.fields.map((field) => [field.number, field]));
-    known.set(schema, fields);
+    fieldsBySchema.set(schema, fields);
   }
   return fields;
 }
 
 /**
- * Answers where the fields end. As protobuf-es does, it takes a known field for what the schema
- * says, whatever its wire type, and lets the last field pass `end` but not `limit`. `group` is the
- * number of the field when they end with a tag, else 0.
+ * Returns where the fields end. Like protobuf-es, it reads a known field by its schema, whatever
+ * its wire type, and lets the last field pass `end` but not `limit`. `group`: the field number when
+ * the fields end with an end-group tag, else 0.
  */
 function countFields(
   fields: Fields,
@@ -83,7 +83,7 @@ function countFields(
 ): number {
   if (depth > MAX_DEPTH) throwTooDeep();
   let at = start;
-  let jsonObjects = 0;
+  let structCount = 0;
   while (at < end) {
     const tag = readTag(bytes, at, limit);
     at = cursor.at;
@@ -103,10 +103,11 @@ function countFields(
     const before = cursor.left;
     at = countField(field, bytes, at, limit, tag, depth);
     if (!isStructField(field)) continue;
-    // It is converted, and what a field has gathered is converted again each time that it comes.
+    // A Struct is converted to a JSON object. Each further occurrence of the field converts the
+    // gathered entries again.
     const taken = before - cursor.left;
-    charge(taken + jsonObjects);
-    if (field.fieldKind === 'message') jsonObjects += taken;
+    charge(taken + structCount);
+    if (field.fieldKind === 'message') structCount += taken;
   }
   if (group !== 0) throwWrongGroupEnd();
   return at;
@@ -133,7 +134,7 @@ function countField(
     );
   const { name, big, wireType } = valueScalar(field);
   const isList = field.fieldKind === 'list';
-  // A number that a closed enum does not have is kept as an unknown field.
+  // A value that a closed enum does not have is kept as an unknown field.
   const isObject = field.enum?.open === false || (isList && big === true);
   if (isList && (tag & 7) === LENGTH_DELIMITED && wireType !== LENGTH_DELIMITED)
     return skipPacked(bytes, at, limit, wireType, isObject);
@@ -141,7 +142,10 @@ function countField(
   return skipField(bytes, at, limit, (field.number << 3) | wireType, MAX_DEPTH - depth);
 }
 
-/** Numbers in a row. The last one may pass the end. `areObjects`: each is one to count. */
+/**
+ * Skips packed numbers. The last one may pass the end. `areObjects`: each number counts as an
+ * object.
+ */
 function skipPacked(
   bytes: Bytes,
   at: number,
@@ -157,7 +161,7 @@ function skipPacked(
   return next;
 }
 
-/** `group`: the number of its field if it ends with a tag, else 0. */
+/** Counts a message. `group`: its field number when it ends with an end-group tag, else 0. */
 function countMessage(
   schema: DescMessage,
   bytes: Bytes,
@@ -173,7 +177,7 @@ function countMessage(
   return countFields(fields, bytes, cursor.at, to, limit, depth + 1, 0);
 }
 
-/** Where the length-delimited value ends; cursor.at is where it begins, behind its length. */
+/** Returns where the length-delimited value ends; cursor.at is its begin. */
 function endOf(bytes: Bytes, at: number, limit: number): number {
   const to = varint32(bytes, at) + cursor.at;
   if (to > limit) throwTruncated();

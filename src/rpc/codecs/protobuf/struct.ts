@@ -1,6 +1,6 @@
 /**
- * google.protobuf.Struct as protobuf-es keeps it in a field: a plain JSON object. The rules are
- * those of its reflect API.
+ * Converts google.protobuf.Struct. protobuf-es keeps it in a field as a plain JSON object, by the
+ * rules of its reflect API.
  */
 import { cursor, throwTooManyObjects } from './field-reader.js';
 import { type AnyMessage, setEntry } from './types.js';
@@ -12,10 +12,10 @@ const message = (name: string, fields: object): AnyMessage => ({
   ...fields,
 });
 
-/** The message of an object; an empty one of undefined. */
+/** Returns the Struct message of a JSON object; an empty one for undefined. */
 export function structFromJson(json: unknown): AnyMessage {
   if (json !== undefined && !isObject(json))
-    throw new TypeError('a google.protobuf.Struct is a plain object here');
+    throw new TypeError('expected a plain object for a google.protobuf.Struct');
   const fields: AnyMessage = {};
   for (const [key, value] of Object.entries(json ?? {})) setEntry(fields, key, valueMessage(value));
   return message('Struct', { fields });
@@ -41,8 +41,8 @@ function kindOf(json: unknown): { case: string | undefined; value?: unknown } {
 }
 
 /**
- * The object of a message that has just been decoded. Each value counts twice: a field that comes
- * many times is converted each time, back and forth, with all that it has gathered.
+ * Returns the JSON object of a decoded Struct. Each value counts as two objects: when a field
+ * occurs many times, the gathered values are converted back and forth each time.
  */
 export function structToJson(struct: AnyMessage): AnyMessage {
   const json: AnyMessage = {};

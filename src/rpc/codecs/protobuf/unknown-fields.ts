@@ -20,7 +20,7 @@ interface UnknownField {
   data: Uint8Array;
 }
 
-/** Keep a value that a closed enum does not have. */
+/** Keeps a value that a closed enum does not have as an unknown field. */
 export function keepUnknownEnum(
   message: AnyMessage,
   no: number,
@@ -34,7 +34,7 @@ export function keepUnknownEnum(
   });
 }
 
-/** A negative number is ten bytes: the upper half of its 64 bits is all ones. */
+/** Returns a negative number as a varint of ten bytes: the high 32 of its 64 bits are ones. */
 function negativeVarint(value: number): Uint8Array {
   const data = new Uint8Array(10).fill(0xff);
   for (let i = 0; i < 4; i++) data[i] = (value >>> (7 * i)) | 0x80;
@@ -59,7 +59,7 @@ function appendUnknown(fields: unknown, field: UnknownField): UnknownField[] {
 }
 
 /**
- * Keep a field that the schema does not have. `depth`: how many groups may be within each other.
+ * Keeps a field that the schema does not have. `depth`: how many groups may be within each other.
  */
 export function keepUnknownField(
   bytes: Bytes,
@@ -78,7 +78,10 @@ export function keepUnknownField(
   });
 }
 
-/** Where a field ends of which the value begins at `at`. */
+/**
+ * Returns the end of the field whose value begins at `at`. Throws RangeError when that is after
+ * `limit`.
+ */
 export function skipField(
   bytes: Bytes,
   at: number,
