@@ -181,8 +181,8 @@ describe('zod', () => {
 });
 
 /**
- * Every kind of method with digits for its arguments and hex for its answers; notes what reaches
- * the handler.
+ * Makes a contract with each kind of method, which takes digits and returns hex, and records the
+ * arguments of the handlers.
  */
 function every(input: StandardSchemaV1<string, number> = digits): {
   Every: typeof Every;

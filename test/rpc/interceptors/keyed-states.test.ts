@@ -1,7 +1,4 @@
-/**
- * States by keys that a stranger chooses: neither their number nor their length takes memory
- * without a limit.
- */
+/** KeyedStates: keys chosen by a peer are bounded in number and in length. */
 import { expect, test } from 'vitest';
 import { KeyedStates } from '../../../src/rpc/interceptors/keyed-states.js';
 

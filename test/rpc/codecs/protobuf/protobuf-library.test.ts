@@ -1,6 +1,6 @@
 /**
- * The package takes every release of the Protobuf library from 2.7 on, so that a program has one
- * copy of it: the oldest and the newest, at run time.
+ * The package works with each release of the Protobuf library from 2.7 on, so that a program has
+ * one copy of it. Tested: the oldest, the installed and the newest one.
  */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
