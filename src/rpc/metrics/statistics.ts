@@ -72,7 +72,7 @@ export class MethodMeter {
   }
 
   /**
-   * Counts the begin of a call. Returns the time in milliseconds of performance.now(), or undefined
+   * Counts the start of a call. Returns the time in milliseconds of performance.now(), or undefined
    * when this call is not timed.
    */
   beginHandler(): number | undefined {

@@ -1,6 +1,6 @@
 /**
- * Checks and converts the values of fields before they are encoded. A value of the wrong type throws
- * TypeError, also where protobuf-es would encode it.
+ * Checks and converts the values of fields before they are encoded. A value of the wrong type
+ * throws TypeError, also where protobuf-es would encode it.
  */
 import type { DescField } from '@bufbuild/protobuf';
 import { signed64, unsigned64 } from './number-conversion.js';

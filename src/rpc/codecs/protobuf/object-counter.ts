@@ -177,7 +177,7 @@ function countMessage(
   return countFields(fields, bytes, cursor.at, to, limit, depth + 1, 0);
 }
 
-/** Returns where the length-delimited value ends; cursor.at is its begin. */
+/** Returns where the length-delimited value ends; sets cursor.at to its start. */
 function endOf(bytes: Bytes, at: number, limit: number): number {
   const to = varint32(bytes, at) + cursor.at;
   if (to > limit) throwTruncated();
