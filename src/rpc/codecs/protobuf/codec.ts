@@ -16,9 +16,9 @@ import { MAX_DECODED_OBJECTS } from '../../../transport/json-text.js';
 import { decoded } from '../decoded.js';
 import type { MessageCodec } from '../types.js';
 import { compiledOf } from './compiled-schema.js';
-import { beginDecoding, cursor } from './field-reader.js';
 import { COUNT_PER_OBJECT, checkObjectCount } from './object-counter.js';
 import type { AnyMessage, CompiledSchema } from './types.js';
+import { beginDecoding, cursor } from './value-reader.js';
 
 /**
  * Makes the codec of a schema. It encodes messages and init shapes of create(), and decodes

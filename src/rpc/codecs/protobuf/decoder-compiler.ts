@@ -7,7 +7,6 @@
 
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { keepDictionary } from '../../../core/records.js';
-import * as fieldReader from './field-reader.js';
 import { END_GROUP, LENGTH_DELIMITED, scalarOf, valueScalar, zeroLiteral } from './scalars.js';
 import { structFromJson, structToJson } from './struct.js';
 import {
@@ -25,15 +24,13 @@ import {
   setEntry,
 } from './types.js';
 import * as unknownFields from './unknown-fields.js';
+import * as valueReader from './value-reader.js';
 
 /**
  * The most bytes of a text that is made in one call with a byte per argument. Longer argument lists
  * gain less.
  */
 const MAX_SHORT_STRING = 20;
-
-/** The functions and constants that generated code calls. */
-const read = { ...fieldReader, ...unknownFields };
 
 /** The objects that the code of one decoder refers to, by the names link0, enum0 and so on. */
 class Scope {
@@ -63,7 +60,8 @@ export function compileDecoder(
     (field) => `case ${field.number >>> 0}: { ${fieldCode(scope, field)} break; }`,
   );
   const code = `"use strict";
-const { ${Object.keys(read).join(', ')} } = read;
+const { ${Object.keys(valueReader).join(', ')} } = valueReader;
+const { ${Object.keys(unknownFields).join(', ')} } = unknownFields;
 ${scope.links.map((_, i) => `const link${i} = links[${i}];`).join(' ')}
 ${scope.enums.map((_, i) => `const enum${i} = enums[${i}];`).join(' ')}
 return function decode(b, at, end, limit, m, depth, group) {
@@ -84,7 +82,8 @@ return function decode(b, at, end, limit, m, depth, group) {
   const make = new Function(
     'links',
     'enums',
-    'read',
+    'valueReader',
+    'unknownFields',
     'string',
     'own',
     'structToJson',
@@ -96,7 +95,8 @@ return function decode(b, at, end, limit, m, depth, group) {
   return make(
     scope.links,
     scope.enums,
-    read,
+    valueReader,
+    unknownFields,
     stringReader(),
     own,
     structToJson,
@@ -128,7 +128,7 @@ return function string(b, at, end, validated) {
 };`;
   shortStringReader ??= new Function('make', 'longString', code)(
     String.fromCharCode,
-    read.longString,
+    valueReader.longString,
   );
   return shortStringReader;
 }

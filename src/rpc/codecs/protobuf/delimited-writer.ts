@@ -4,8 +4,8 @@
 import type { DescField } from '@bufbuild/protobuf';
 import { textBytes, writeText } from '../../../core/bytes.js';
 import type { ByteWriter } from '../../../transport/buffers/byte-writer.js';
-import { typeError } from './field-values.js';
-import { MAX_NUMBER_BYTES, reserve, reserveField, writeTag, writeVarint } from './field-writer.js';
+import { typeError } from './value-checks.js';
+import { MAX_NUMBER_BYTES, reserve, reserveField, writeTag, writeVarint } from './value-writer.js';
 
 /** The most characters that are written in a loop; longer texts take less time in a native call. */
 const MAX_LOOP_CHARACTERS = 28;

@@ -5,8 +5,6 @@
  */
 import type { DescField, DescMessage, DescOneof } from '@bufbuild/protobuf';
 import * as delimitedWriter from './delimited-writer.js';
-import * as fieldValues from './field-values.js';
-import * as fieldWriter from './field-writer.js';
 import {
   END_GROUP,
   LENGTH_DELIMITED,
@@ -27,9 +25,8 @@ import {
   memberCode,
   own,
 } from './types.js';
-
-/** The functions and constants that generated code calls. */
-const write = { ...fieldWriter, ...delimitedWriter, ...fieldValues };
+import * as valueChecks from './value-checks.js';
+import * as valueWriter from './value-writer.js';
 
 /** The objects that the code of one encoder refers to, by the names field0, link0 and so on. */
 class Scope {
@@ -71,7 +68,9 @@ export function compileEncoder(
     .sort((a, b) => a.number - b.number)
     .map((field) => fieldCode(scope, field));
   const code = `"use strict";
-const { ${Object.keys(write).join(', ')} } = write;
+const { ${Object.keys(valueWriter).join(', ')} } = valueWriter;
+const { ${Object.keys(delimitedWriter).join(', ')} } = delimitedWriter;
+const { ${Object.keys(valueChecks).join(', ')} } = valueChecks;
 ${scope.fields.map((_, i) => `const field${i} = fields[${i}];`).join(' ')}
 ${scope.links.map((_, i) => `const link${i} = links[${i}];`).join(' ')}
 return function encode(o, m, at, allowInit) {
@@ -82,8 +81,27 @@ return function encode(o, m, at, allowInit) {
   if (!init && (v = m.$unknown) != null) at = writeUnknownFields(o, at, v);
   return at;
 };`;
-  const make = new Function('typeName', 'fields', 'links', 'write', 'own', 'structFromJson', code);
-  return make(schema.typeName, scope.fields, scope.links, write, own, structFromJson);
+  const make = new Function(
+    'typeName',
+    'fields',
+    'links',
+    'valueWriter',
+    'delimitedWriter',
+    'valueChecks',
+    'own',
+    'structFromJson',
+    code,
+  );
+  return make(
+    schema.typeName,
+    scope.fields,
+    scope.links,
+    valueWriter,
+    delimitedWriter,
+    valueChecks,
+    own,
+    structFromJson,
+  );
 }
 
 const tagOf = (number: number, wireType: number): number => ((number << 3) | wireType) >>> 0;

@@ -4,16 +4,6 @@
  */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
-import {
-  cursor,
-  MAX_DEPTH,
-  readTag,
-  throwTooDeep,
-  throwTooManyObjects,
-  throwTruncated,
-  throwWrongGroupEnd,
-  varint32,
-} from './field-reader.js';
 import { END_GROUP, LENGTH_DELIMITED, START_GROUP, scalarOf, valueScalar } from './scalars.js';
 import {
   isStructField,
@@ -23,6 +13,16 @@ import {
   objectsOf,
 } from './types.js';
 import { skipField } from './unknown-fields.js';
+import {
+  cursor,
+  MAX_DEPTH,
+  readTag,
+  throwTooDeep,
+  throwTooManyObjects,
+  throwTruncated,
+  throwWrongGroupEnd,
+  varint32,
+} from './value-reader.js';
 
 /**
  * Throws RangeError when the message has more than `maxObjects`, or is malformed. An object counts

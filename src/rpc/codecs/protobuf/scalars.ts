@@ -10,7 +10,7 @@ export const END_GROUP = 4;
 export const FIXED32 = 5;
 
 interface Scalar {
-  /** The name of its functions in field-writer.ts, delimited-writer.ts and field-reader.ts. */
+  /** The name of its functions in value-writer.ts, delimited-writer.ts and value-reader.ts. */
   readonly name:
     | 'double'
     | 'float'

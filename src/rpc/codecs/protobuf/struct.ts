@@ -2,8 +2,9 @@
  * Converts google.protobuf.Struct. protobuf-es keeps it in a field as a plain JSON object, by the
  * rules of its reflect API.
  */
-import { cursor, throwTooManyObjects } from './field-reader.js';
+
 import { type AnyMessage, setEntry } from './types.js';
+import { cursor, throwTooManyObjects } from './value-reader.js';
 
 const isObject = (value: unknown): value is AnyMessage =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

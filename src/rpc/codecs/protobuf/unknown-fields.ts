@@ -1,5 +1,7 @@
 /** Keeps fields that the schema does not have, for a later encoding, and skips fields. */
 import type { Bytes } from '../../../core/bytes.js';
+import { END_GROUP, FIXED32, FIXED64, LENGTH_DELIMITED, START_GROUP, VARINT } from './scalars.js';
+import type { AnyMessage } from './types.js';
 import {
   cursor,
   keepBytes,
@@ -10,9 +12,7 @@ import {
   throwWrongGroupEnd,
   throwWrongTag,
   varint32,
-} from './field-reader.js';
-import { END_GROUP, FIXED32, FIXED64, LENGTH_DELIMITED, START_GROUP, VARINT } from './scalars.js';
-import type { AnyMessage } from './types.js';
+} from './value-reader.js';
 
 interface UnknownField {
   no: number;

@@ -11,8 +11,8 @@ import {
 } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../../src/rpc/codecs/protobuf/codec.js';
-import { cursor } from '../../../../src/rpc/codecs/protobuf/field-reader.js';
 import { checkObjectCount } from '../../../../src/rpc/codecs/protobuf/object-counter.js';
+import { cursor } from '../../../../src/rpc/codecs/protobuf/value-reader.js';
 import { fc } from '../../../fixtures/property.js';
 import { damaged, initOf, messageOf } from '../../../fixtures/protobuf/arbitrary.js';
 import {

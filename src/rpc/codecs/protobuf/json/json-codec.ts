@@ -18,7 +18,7 @@ import {
   scanJson,
 } from '../../../../transport/json-text.js';
 import type { MessageCodec } from '../../types.js';
-import { validText } from '../field-reader.js';
+import { validText } from '../value-reader.js';
 import { checkJsonCost } from './json-cost.js';
 import {
   escapeKey,

@@ -6,8 +6,8 @@
 import type { DescField } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
 import type { ByteWriter } from '../../../transport/buffers/byte-writer.js';
-import { numberOf, toInt32, toInt64, toUint32, toUint64, typeError } from './field-values.js';
 import { HIGH, halves, LOW } from './number-conversion.js';
+import { numberOf, toInt32, toInt64, toUint32, toUint64, typeError } from './value-checks.js';
 
 /** The most bytes of a tag and a number. */
 export const MAX_NUMBER_BYTES = 16;
