@@ -33,6 +33,7 @@ export {
   bearer,
   type Credentials,
 } from './interceptors/auth.js';
+export { isReceived } from './interceptors/call-info.js';
 export {
   CIRCUIT_BREAKER_DEFAULTS,
   type CircuitBreakerOptions,
@@ -61,7 +62,6 @@ export {
   RetryBudget,
   type RetryBudgetOptions,
 } from './interceptors/retry-budget.js';
-export { isReceived } from './interceptors/side.js';
 export { timeout } from './interceptors/timeout.js';
 export { Histogram } from './metrics/histogram.js';
 export {

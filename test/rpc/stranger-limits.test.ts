@@ -6,7 +6,7 @@ import { create, type DescMessage, fromBinary, toBinary } from '@bufbuild/protob
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../src/rpc/codecs/protobuf/codec.js';
-import { checkObjects } from '../../src/rpc/codecs/protobuf/count-objects.js';
+import { checkObjectCount } from '../../src/rpc/codecs/protobuf/object-counter.js';
 import {
   type CodecName,
   clientStream,
@@ -508,7 +508,7 @@ describe('maxDecodedObjects', () => {
     [
       'interpreted',
       (schema, bytes, limit = 100_000) => {
-        checkObjects(schema, bytes, 0, bytes.length, limit);
+        checkObjectCount(schema, bytes, 0, bytes.length, limit);
         return fromBinary(schema, bytes);
       },
     ],
@@ -537,7 +537,7 @@ describe('maxDecodedObjects', () => {
     [
       'interpreted',
       (schema: DescMessage, bytes: Buffer, limit = 100_000) =>
-        checkObjects(schema, bytes, 0, bytes.length, limit),
+        checkObjectCount(schema, bytes, 0, bytes.length, limit),
     ],
   ])(
     'counts a Struct each time that its field comes, since it is converted each time, %s',

@@ -1,10 +1,7 @@
-/** How many objects a message holds, told by the codec that has decoded it. */
+/** The number of objects in the last decoded message, reported by its codec. */
 
-/** The codec does not tell. */
+/** The codec does not report the number. */
 export const UNKNOWN = -1;
 
-/**
- * Of the last message. One object for all messages, because a result object would be an allocation
- * for each.
- */
+/** One object for all messages, because a result object would be an allocation per message. */
 export const decoded = { objects: UNKNOWN };

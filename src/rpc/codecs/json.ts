@@ -1,18 +1,21 @@
-/** The body of a call as plain JSON. */
+/** The message codec of plain JSON. */
 
 import { type Bytes, encode } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { parseJson } from '../../transport/json-text.js';
 import type { MessageCodec } from './types.js';
 
-/** JSON bodies without a value, for peers to which an empty body is an error. */
+/** The body `null`, for peers that refuse an empty body. */
 export const NULL = encode('null');
-/** The same for a peer that may be extended: Go reads null, an extended peer undefined. */
+/**
+ * The body without a value, for a peer that may be extended. Go reads null; an extended peer reads
+ * undefined.
+ */
 export const UNDEFINED = encode('null ');
 
 function isUndefined(bytes: Bytes, start: number, end: number): boolean {
   if (start === end) return true;
-  // No other JSON value of this length begins with an n.
+  // No other JSON value of this length begins with n.
   return (
     end - start === UNDEFINED.length &&
     bytes[start] === UNDEFINED[0] &&
@@ -20,7 +23,10 @@ function isUndefined(bytes: Bytes, start: number, end: number): boolean {
   );
 }
 
-/** Any JSON value; undefined is an empty body. */
+/**
+ * Encodes any JSON value; undefined is an empty body. Throws TypeError for a value without a JSON
+ * form.
+ */
 export const json: MessageCodec = {
   encode(output: ByteWriter, message: unknown) {
     if (message === undefined) return;

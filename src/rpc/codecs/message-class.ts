@@ -1,5 +1,5 @@
 /**
- * Messages of Protobuf classes that encode and decode themselves, as protobufjs and ts-proto
+ * Message codecs of Protobuf classes that encode and decode themselves, as protobufjs and ts-proto
  * generate them.
  */
 import { keepable } from '../../core/bytes.js';
@@ -12,19 +12,19 @@ import { setEntry } from './protobuf/types.js';
 import type { CodecName, MessageCodec, MessageCodecs } from './types.js';
 
 /**
- * A class, or an object, with these two: protobufjs's classes and `Type`s, ts-proto's messages.
- * `Init` is what can be encoded.
+ * A class, or an object, with encode() and decode(): the classes and `Type`s of protobufjs, the
+ * messages of ts-proto. `Init` is the type that encode() accepts.
  */
 export interface MessageClass<Init = unknown, Message = Init> {
   encode(message: Init): { finish(): Uint8Array };
   /**
-   * Throws when the bytes are no such message. Views of them stay valid, and keep at most twice the
-   * bytes of the message.
+   * Returns the message. Throws when the bytes are no such message. Views of `bytes` stay valid,
+   * and keep at most twice the bytes of the message in memory.
    */
   decode(bytes: Uint8Array): Message;
 }
 
-/** The classes of a method. */
+/** The classes of the argument and the reply of a method. */
 export interface MethodClasses {
   // biome-ignore lint/suspicious/noExplicitAny: any class will do
   readonly input: MessageClass<any, any>;
@@ -32,28 +32,30 @@ export interface MethodClasses {
   readonly output: MessageClass<any, any>;
 }
 
-/** A body codec of such a class, in the binary form. Throws BAD_OPTION. */
+/** Makes a message codec of the binary form of a class. Throws BAD_OPTION. */
 export function messageClass<Init, Message>(Class: MessageClass<Init, Message>): MessageCodec {
   checkClass('messageClass', Class);
   return {
     encode(output: ByteWriter, message: unknown) {
       const encoded: unknown = Class.encode((message === undefined ? {} : message) as Init);
-      const finished = atOnce('encode() of a message class', encoded) as { finish(): unknown };
-      output.append(bytesOf(atOnce('finish() of a message class', finished.finish())));
+      const finished = refuseThenable('encode() of a message class', encoded) as {
+        finish(): unknown;
+      };
+      output.append(bytesOf(refuseThenable('finish() of a message class', finished.finish())));
     },
     decode: (bytes, start, end) =>
-      atOnce('decode() of a message class', Class.decode(keepable(bytes, start, end))),
+      refuseThenable('decode() of a message class', Class.decode(keepable(bytes, start, end))),
   };
 }
 
-function atOnce(name: string, value: unknown): unknown {
+function refuseThenable(name: string, value: unknown): unknown {
   refusePromise('ENCODE_FAILED', name, value);
   return value;
 }
 
 function bytesOf(value: unknown): Uint8Array {
   if (!ArrayBuffer.isView(value))
-    throw new TypeError(`finish() of a message class answered a ${typeof value}, expected bytes`);
+    throw new TypeError(`finish() of a message class returned a ${typeof value}, expected bytes`);
   return value as Uint8Array;
 }
 
@@ -64,7 +66,10 @@ export function checkClass(name: string, Class: unknown): void {
     throw badOption(name, Class, 'a class with encode() and decode()');
 }
 
-/** How ts-proto's messages turn into JSON values and back, and how protobufjs's do. */
+/**
+ * The methods that convert messages to JSON values and back: ts-proto has toJSON() and fromJSON(),
+ * protobufjs toObject() and fromObject().
+ */
 interface JsonClass {
   toJSON(message: unknown): unknown;
   fromJSON(value: unknown): unknown;
@@ -73,8 +78,8 @@ interface JsonClass {
 }
 
 /**
- * 64-bit numbers, bytes, NaN and the infinities as text, as Protobuf's JSON has them; lists and
- * maps also when they are empty.
+ * The options of toObject(): 64-bit integers, bytes, NaN and the infinities become text, as in
+ * ProtoJSON; empty lists and maps are present.
  */
 const TO_OBJECT = { longs: String, bytes: String, json: true, arrays: true, objects: true };
 
@@ -83,22 +88,19 @@ interface ReflectedField {
   readonly name: string;
   readonly repeated: boolean;
   readonly map: boolean;
-  /** False: a field that was never set has its default value. */
+  /** False: an unset field has its default value. */
   readonly hasPresence?: boolean | undefined;
   readonly resolvedType: Partial<ReflectedClass> | null;
 }
 
-/** A protobufjs `Type`. The classes that its generator writes do not have the fields. */
+/** A protobufjs `Type`. Generated classes of protobufjs have no `fieldsArray`. */
 interface ReflectedClass extends JsonClass {
   readonly fieldsArray: readonly ReflectedField[];
 }
 
 type Fields = Record<string, unknown>;
 
-/**
- * The fields that are set, and the default values of those that have no presence: a field that has
- * it is there only when it is set.
- */
+/** Returns the fields that are set, and the default values of unset fields without presence. */
 function withImplicitDefaults(Class: ReflectedClass, set: Fields): Fields {
   const defaults = defaultsOf(Class);
   const fields: Fields = {};
@@ -107,30 +109,30 @@ function withImplicitDefaults(Class: ReflectedClass, set: Fields): Fields {
     if (value === undefined) {
       if (hasPresence === false) fields[name] = defaults[name];
     } else if (isReflected(resolvedType)) {
-      const nested = (message: unknown): Fields =>
+      const convertNested = (message: unknown): Fields =>
         withImplicitDefaults(resolvedType, message as Fields);
-      if (repeated) fields[name] = (value as unknown[]).map(nested);
-      else if (map) fields[name] = mapped(value as Fields, nested);
-      else fields[name] = nested(value);
+      if (repeated) fields[name] = (value as unknown[]).map(convertNested);
+      else if (map) fields[name] = mapValues(value as Fields, convertNested);
+      else fields[name] = convertNested(value);
     } else fields[name] = value;
   }
   return fields;
 }
 
-/** A map with every value changed. */
-function mapped(map: Fields, change: (value: unknown) => unknown): Fields {
+/** Returns a map with every value converted. */
+function mapValues(map: Fields, convert: (value: unknown) => unknown): Fields {
   const result: Fields = {};
-  for (const [key, value] of Object.entries(map)) setEntry(result, key, change(value));
+  for (const [key, value] of Object.entries(map)) setEntry(result, key, convert(value));
   return result;
 }
 
-const knownDefaults = new WeakMap<ReflectedClass, Fields>();
+const defaultsByClass = new WeakMap<ReflectedClass, Fields>();
 
 function defaultsOf(Class: ReflectedClass): Fields {
-  const known = knownDefaults.get(Class);
+  const known = defaultsByClass.get(Class);
   if (known !== undefined) return known;
   const defaults = Class.toObject(Class.fromObject({}), { ...TO_OBJECT, defaults: true }) as Fields;
-  knownDefaults.set(Class, defaults);
+  defaultsByClass.set(Class, defaults);
   return defaults;
 }
 
@@ -139,30 +141,30 @@ function isReflected(Class: Partial<ReflectedClass> | null): Class is ReflectedC
 }
 
 /**
- * Protobuf, and JSON if the class can do that; JSON alone when there is no class. Throws
- * BAD_OPTION.
+ * Returns the codecs of a class: Protobuf, and JSON if the class has a JSON form. Without a class:
+ * JSON. Throws BAD_OPTION.
  */
 // biome-ignore lint/suspicious/noExplicitAny: any class will do
 export function codecsOf(Class: MessageClass<any, any> | undefined): MessageCodecs {
   if (Class === undefined) return { json };
   const protobuf = messageClass(Class);
-  const own = jsonOf(Class as Partial<JsonClass>);
-  return own === undefined ? { protobuf } : { protobuf, json: own };
+  const jsonForm = jsonFormOf(Class as Partial<JsonClass>);
+  return jsonForm === undefined ? { protobuf } : { protobuf, json: jsonForm };
 }
 
-function jsonOf(Class: Partial<JsonClass>): MessageCodec | undefined {
-  const has = (...names: (keyof JsonClass)[]): boolean =>
+function jsonFormOf(Class: Partial<JsonClass>): MessageCodec | undefined {
+  const hasMethods = (...names: (keyof JsonClass)[]): boolean =>
     names.every((name) => typeof Class[name] === 'function');
-  if (has('toJSON', 'fromJSON')) {
+  if (hasMethods('toJSON', 'fromJSON')) {
     return jsonCodec(
       (message) => (Class as JsonClass).toJSON(message),
       (value) => (Class as JsonClass).fromJSON(value),
     );
   }
-  if (!has('toObject', 'fromObject')) return undefined;
+  if (!hasMethods('toObject', 'fromObject')) return undefined;
   return jsonCodec(
     (message) => {
-      // toObject() takes a message of its own, and what the user gives need not be one.
+      // toObject() accepts messages of the class only; the program may give a plain object.
       const set = (Class as JsonClass).toObject(
         (Class as JsonClass).fromObject(message),
         TO_OBJECT,
@@ -175,23 +177,26 @@ function jsonOf(Class: Partial<JsonClass>): MessageCodec | undefined {
 
 function jsonCodec(
   toValue: (message: unknown) => unknown,
-  ofValue: (value: unknown) => unknown,
+  fromValue: (value: unknown) => unknown,
 ): MessageCodec {
   return {
     encode: (output, message) =>
       json.encode(
         output,
-        atOnce('the JSON form of a message class', toValue(message === undefined ? {} : message)),
+        refuseThenable(
+          'the JSON form of a message class',
+          toValue(message === undefined ? {} : message),
+        ),
       ),
     decode: (bytes, start, end, maxObjects) =>
-      atOnce(
+      refuseThenable(
         'the JSON form of a message class',
-        ofValue(start === end ? {} : parseJson(bytes, start, end, maxObjects)),
+        fromValue(start === end ? {} : parseJson(bytes, start, end, maxObjects)),
       ),
   };
 }
 
-/** The codecs that all of these have, the preferred one first. */
+/** Returns the codecs that all messages have, the preferred one first. */
 export function commonCodecs(all: readonly MessageCodecs[]): CodecName[] {
   return (['protobuf', 'json'] as const).filter((name) =>
     all.every((codecs) => codecs[name] !== undefined),

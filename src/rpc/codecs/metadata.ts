@@ -33,7 +33,7 @@ export function writableMetadata(): Record<string, string> {
 }
 
 const STRINGS_ONLY: ProxyHandler<Record<string, string>> = {
-  // An assignment comes here too.
+  // An assignment calls this trap too.
   defineProperty(target, key, descriptor) {
     if (typeof key !== 'string') throw badOption('replyMetadata', key, 'a string as its key');
     // An existing property may change its attributes without a value.

@@ -1,50 +1,54 @@
 /**
- * What message codecs have in common: they write the body of a request or of an answer, and its
- * metadata travels beside it.
+ * The interface of message codecs. A codec writes the body of a request or reply; metadata travels
+ * beside it.
  */
 import type { Bytes } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 
-/** The codecs of the wire, for the header and the body of a package. */
+/** A codec of the wire, for the header and the body of a frame. */
 export type CodecName = 'json' | 'protobuf';
 
-/** What travels beside a call. A received one has no prototype, so every key is the peer's own. */
+/**
+ * Text values by key, sent with a call, its reply or its error. Received metadata has no prototype,
+ * so every key is from the peer.
+ */
 export type Metadata = Readonly<Record<string, string>>;
 
 /**
- * Turns one kind of message into bytes and back. Throw in either: that call fails, the session
- * lives on.
+ * Encodes and decodes one kind of message. A throw in either fails the call; the session stays
+ * open.
  */
 export interface MessageCodec<T = unknown> {
-  /** Append the encoded message. */
+  /** Appends the encoded message to `output`. */
   encode(output: ByteWriter, message: T): void;
   /**
-   * Read a message from `bytes`, from `start` to `end`. Views of them stay valid, and keep the
-   * whole chunk that was read: copy what a message keeps. `maxObjects`: throw rather than make more
-   * objects of it; undefined: 100,000.
+   * Decodes the message in `bytes` from `start` to `end`. Views of `bytes` stay valid, but keep the
+   * whole received chunk in memory: copy the bytes that a message keeps. `maxObjects`: throws
+   * instead of making more objects. Default: 100,000.
    */
   decode(bytes: Bytes, start: number, end: number, maxObjects?: number): T;
-  /** For introspection: what its messages are, where that is known. */
+  /** Returns the description of its messages, for introspection. Optional. */
   describe?(): MessageDescription;
 }
 
-/** What a message is, as far as its contract says. */
+/** The description of a message, as far as the contract knows it. */
 export interface MessageDescription {
-  /** `protobuf`, or the library of its schema. */
+  /** `protobuf`, or the name of the schema library. */
   readonly vendor: string;
-  /** The name of a Protobuf message. */
+  /** The full name of a Protobuf message. */
   readonly type?: string | undefined;
   readonly fields?: readonly FieldDescription[] | undefined;
 }
 
+/** A field of a Protobuf message. */
 export interface FieldDescription {
   readonly name: string;
   readonly number: number;
-  /** As in a .proto file: `string`, `repeated shop.Item`, `map<string, int32>`. */
+  /** The type as in a .proto file: `string`, `repeated shop.Item`, `map<string, int32>`. */
   readonly type: string;
-  /** The oneof that it belongs to. */
+  /** The name of the oneof that contains the field. */
   readonly oneof?: string | undefined;
 }
 
-/** How one message of a method is written in each codec that its contract has. */
+/** The codec of one message of a method, for each codec of its contract. */
 export type MessageCodecs = Readonly<Partial<Record<CodecName, MessageCodec>>>;

@@ -1,4 +1,4 @@
-/** Contracts that are written by hand: a service's name, version and methods. */
+/** Contracts written by hand: the name, version and methods of a service. */
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
 import { checkTimeout } from '../calls/client-call.js';
 import { codecsOf, commonCodecs } from '../codecs/message-class.js';
@@ -13,19 +13,24 @@ import type {
 } from '../types.js';
 import { requestTemplate } from '../wire/request.js';
 import { isMethodSpec } from './method.js';
-import { validated } from './validation.js';
+import { withValidation } from './validation.js';
 
+/** Options of contract(). */
 export interface ContractOptions {
-  /** Callers and services of different versions do not meet. Default: none, which meets any. */
+  /**
+   * The version of the service. A call reaches a service of the same version only. Default: none;
+   * such a call reaches every version, and such a service accepts every version.
+   */
   version?: string | undefined;
 }
 
 export const CONTRACT_NAMES = { version: true } satisfies NamesOf<ContractOptions>;
 
 /**
- * A contract in JSON: `contract('Greeter', { hello: unary<string, string>() }, { version: 'v1' })`.
- * The keys are the names on the wire. When all methods have Protobuf classes it is in Protobuf, and
- * in JSON too if all classes have that form. Throws BAD_OPTION, also for a method named `then`.
+ * Makes a contract from methods written by hand: `contract('Greeter', { hello: unary<string,
+ * string>() }, { version: 'v1' })`. The keys are the method names on the wire. The contract is in
+ * JSON. When all methods have Protobuf classes it is in Protobuf, and also in JSON if all classes
+ * have a JSON form. Throws BAD_OPTION, also for a method named `then`.
  */
 export function contract<Specs extends MethodSpecs>(
   service: string,
@@ -40,16 +45,20 @@ export function contract<Specs extends MethodSpecs>(
     );
   checkName('name', service);
   if (typeof specs !== 'object' || specs === null)
-    throw badOption('methods', specs, 'an object of what unary() and oneway() return');
+    throw badOption('methods', specs, 'an object of methods, made by unary(), oneway() …');
   checkNames('contract()', options, CONTRACT_NAMES);
   const version = versionOf(options);
   const methods = Object.entries(specs).map(([name, spec]): [string, Method] => {
     if (!isMethodSpec(spec))
-      throw badOption(`methods.${name}`, spec, 'what unary(), oneway(), serverStream() … return');
+      throw badOption(
+        `methods.${name}`,
+        spec,
+        'a method, made by unary(), oneway(), serverStream() …',
+      );
     const { kind, idempotent, timeout, schemas, protobuf } = spec;
     if (timeout !== undefined) checkTimeout(timeout);
     const input = codecsOf(protobuf?.input);
-    // What nobody answers is never written with the codecs of an answer.
+    // A method without a reply never uses its output codecs.
     const output = kind === 'oneway' || kind === 'noReply' ? input : codecsOf(protobuf?.output);
     return [
       name,
@@ -60,8 +69,8 @@ export function contract<Specs extends MethodSpecs>(
   if (codecs[0] === undefined)
     throw badOption(
       'methods',
-      'some in Protobuf alone, some in JSON alone',
-      'one codec that all of them have',
+      'methods in Protobuf only and methods in JSON only',
+      'one codec that all methods have',
     );
   return makeContract(service, version, codecs[0], codecs, methods);
 }
@@ -76,7 +85,7 @@ export function makeMethod(fields: Omit<Method, 'templates'>): Method {
   };
 }
 
-/** `methods`: by the names that stubs and handlers use. Throws BAD_OPTION. */
+/** `methods`: with the names that stubs and handlers use. Throws BAD_OPTION. */
 export function makeContract<Specs extends MethodSpecs>(
   name: string,
   version: string,
@@ -106,17 +115,20 @@ export function checkName(option: string, name: unknown): void {
   if (typeof name !== 'string' || name === '') throw badOption(option, name, 'a name');
 }
 
-/** Give a contract its handlers. Throws BAD_OPTION when one is missing. */
+/**
+ * Binds a handler to each method of a contract. Handlers are called with `handlers` as `this`.
+ * Throws BAD_OPTION when a handler is missing.
+ */
 export function implement<Specs extends MethodSpecs>(
   contract: Contract<Specs>,
   handlers: Handlers<Specs>,
 ): Service {
   if (!(contract?.methods instanceof Map))
-    throw badOption('contract', contract, 'what contract() returns');
+    throw badOption('contract', contract, 'a contract, made by contract()');
   const byName = new Map<string, { method: Method; handler: Handler }>();
   for (const [localName, method] of contract.methods) {
     const handler = handlers?.[localName];
-    // A method named toString must be the user's own, not what every object has.
+    // Each object inherits toString() and others from Object.prototype; these are no handlers.
     if (typeof handler !== 'function' || handler === Reflect.get(Object.prototype, localName))
       throw badOption(
         `handlers.${localName}`,
@@ -125,7 +137,7 @@ export function implement<Specs extends MethodSpecs>(
       );
     byName.set(method.name, {
       method,
-      handler: validated(method, (handler as Handler).bind(handlers)),
+      handler: withValidation(method, (handler as Handler).bind(handlers)),
     });
   }
   return { contract, handlers: byName };

@@ -1,6 +1,6 @@
 /**
- * Contracts that are taken from a Protobuf descriptor. This file, and no other of contracts, needs
- * `@bufbuild/protobuf`.
+ * Contracts of generated Protobuf services. This is the only file about contracts that loads
+ * `@bufbuild/protobuf`, so a browser bundle can do without it.
  */
 import type {
   DescMessage,
@@ -13,7 +13,7 @@ import type {
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
 import { protobufCodec } from '../codecs/protobuf/codec.js';
-import { protobufJsonBody } from '../codecs/protobuf/json-body.js';
+import { protobufJsonCodec } from '../codecs/protobuf/json/json-codec.js';
 import type {
   Contract,
   MessageCodecs,
@@ -32,17 +32,27 @@ import {
   versionOf,
 } from './contract.js';
 
+/** Options of contract() for a generated service. */
 export interface DescriptorOptions extends ContractOptions {
-  /** The service's name on the wire. Default: that of the descriptor, with its package. */
+  /**
+   * The name of the service on the wire. Default: the full name in the descriptor, with the
+   * package.
+   */
   name?: string | undefined;
-  /** Methods, by their names in the .proto file, that have no reply: oneway(). */
+  /**
+   * The methods without a reply, as oneway() makes them, by their names in the .proto file.
+   * Default: none.
+   */
   oneway?: readonly string[] | undefined;
-  /** The same: noReply(). */
+  /**
+   * The methods with an empty reply, as noReply() makes them, by their names in the .proto file.
+   * Default: none.
+   */
   noReply?: readonly string[] | undefined;
   /**
-   * The types that a google.protobuf.Any may contain, and extensions: `createRegistry(UserSchema)`
-   * of `@bufbuild/protobuf`. JSON needs them; Protobuf does not. Default: none, and a call in JSON
-   * with an Any fails.
+   * The message types that a google.protobuf.Any may contain, and extensions:
+   * `createRegistry(UserSchema)` of `@bufbuild/protobuf`. Only JSON needs them. Default: none; a
+   * call in JSON with an Any fails.
    */
   registry?: Registry | undefined;
 }
@@ -55,7 +65,7 @@ const DESCRIPTOR_NAMES = {
   ...CONTRACT_NAMES,
 } satisfies NamesOf<DescriptorOptions>;
 
-/** By what a descriptor calls them. */
+/** The kind of a method, by the kind in its descriptor. */
 const KINDS = {
   unary: 'unary',
   server_streaming: 'serverStream',
@@ -63,18 +73,20 @@ const KINDS = {
   bidi_streaming: 'duplex',
 } as const;
 
-/** A name of a .proto file and its local name in TypeScript are alike in this form. */
-type Folded<Name> = Name extends `${infer Before}_${infer After}`
-  ? Folded<`${Before}${After}`>
+/**
+ * Normalizes a name, so that a name of a .proto file and its local name in TypeScript are equal.
+ */
+type NormalizedName<Name> = Name extends `${infer Before}_${infer After}`
+  ? NormalizedName<`${Before}${After}`>
   : Name extends string
     ? Lowercase<Name>
     : never;
 
-/** True: an option has the method's name, as a literal. */
+/** True: the option contains the method's name as a literal type. */
 type IsNamed<Names, LocalName> = Names extends readonly (infer Name)[]
   ? string extends Name
     ? false
-    : Folded<LocalName> extends Folded<Name>
+    : NormalizedName<LocalName> extends NormalizedName<Name>
       ? true
       : false
   : false;
@@ -103,17 +115,18 @@ type SpecOf<M, LocalName, Options> = M extends {
   : never;
 
 /**
- * The methods of a generated protobuf-es service, by their local names. `Options`: those of
- * contract(), as literals.
+ * The methods of a generated protobuf-es service, by their local names. `Options`: the options of
+ * contract(), as literal types.
  */
 export type SpecsOf<Desc extends DescService, Options = unknown> = {
   [Name in keyof Desc['method']]: SpecOf<Desc['method'][Name], Name, Options>;
 };
 
 /**
- * A contract in JSON: `contract('Greeter', { hello: unary<string, string>() }, { version: 'v1' })`.
- * The keys are the names on the wire. When all methods have Protobuf classes it is in Protobuf, and
- * in JSON too if all classes have that form. Throws BAD_OPTION, also for a method named `then`.
+ * Makes a contract from methods written by hand: `contract('Greeter', { hello: unary<string,
+ * string>() }, { version: 'v1' })`. The keys are the method names on the wire. The contract is in
+ * JSON. When all methods have Protobuf classes it is in Protobuf, and also in JSON if all classes
+ * have a JSON form. Throws BAD_OPTION, also for a method named `then`.
  */
 export function contract<Specs extends MethodSpecs>(
   name: string,
@@ -121,8 +134,9 @@ export function contract<Specs extends MethodSpecs>(
   options?: ContractOptions,
 ): Contract<Specs>;
 /**
- * A contract in Protobuf and JSON from a generated protobuf-es service: `contract(TestService)`.
- * Throws BAD_OPTION.
+ * Makes a contract in Protobuf and JSON from a generated protobuf-es service:
+ * `contract(TestService)`. Stubs and handlers use the local names of its methods. Throws
+ * BAD_OPTION.
  */
 export function contract<Desc extends DescService, const Options extends DescriptorOptions>(
   service: Desc,
@@ -146,27 +160,27 @@ function descriptorContract(desc: DescService, options: DescriptorOptions): Cont
   const { name = desc.typeName, registry } = options;
   checkName('name', name);
   if (registry !== undefined && typeof registry?.getMessage !== 'function')
-    throw badOption('registry', registry, 'what createRegistry() returns');
-  const oneways = namesOf('oneway', options, desc);
-  const withoutReply = namesOf('noReply', options, desc);
+    throw badOption('registry', registry, 'a registry, made by createRegistry()');
+  const oneway = unaryMethodNames('oneway', options, desc);
+  const noReply = unaryMethodNames('noReply', options, desc);
   const codecsOf = (schema: DescMessage): MessageCodecs => ({
-    json: protobufJsonBody(schema, registry),
+    json: protobufJsonCodec(schema, registry),
     protobuf: protobufCodec(schema),
   });
-  const methods = desc.methods.map((one): [string, Method] => {
-    let kind: MethodKind = KINDS[one.methodKind];
-    if (oneways.includes(one.name)) kind = 'oneway';
-    else if (withoutReply.includes(one.name)) kind = 'noReply';
-    const input = codecsOf(one.input);
-    const output = codecsOf(one.output);
+  const methods = desc.methods.map((method): [string, Method] => {
+    let kind: MethodKind = KINDS[method.methodKind];
+    if (oneway.includes(method.name)) kind = 'oneway';
+    else if (noReply.includes(method.name)) kind = 'noReply';
+    const input = codecsOf(method.input);
+    const output = codecsOf(method.output);
     return [
-      one.localName,
+      method.localName,
       makeMethod({
         service: name,
         version,
-        name: one.name,
+        name: method.name,
         kind,
-        idempotent: isIdempotent(one),
+        idempotent: isIdempotent(method),
         timeout: undefined,
         input,
         output,
@@ -176,18 +190,21 @@ function descriptorContract(desc: DescService, options: DescriptorOptions): Cont
   return makeContract(name, version, 'protobuf', ['protobuf', 'json'], methods);
 }
 
-/** Throws BAD_OPTION unless they are unary methods of the service. */
-function namesOf(
+/**
+ * Returns the names in an option. Throws BAD_OPTION unless they are unary methods of the service.
+ */
+function unaryMethodNames(
   option: 'oneway' | 'noReply',
   options: DescriptorOptions,
   desc: DescService,
 ): readonly string[] {
   const names = options[option] ?? [];
   if (!Array.isArray(names)) throw badOption(option, names, 'an array of method names');
-  const possible = desc.methods.filter((one) => one.methodKind === 'unary').map((one) => one.name);
-  for (const wanted of names)
-    if (!possible.includes(wanted))
-      throw badOption(option, wanted, `one of ${possible.join(', ')}`);
+  const unary = desc.methods
+    .filter(({ methodKind }) => methodKind === 'unary')
+    .map(({ name }) => name);
+  for (const name of names)
+    if (!unary.includes(name)) throw badOption(option, name, `one of ${unary.join(', ')}`);
   return names;
 }
 

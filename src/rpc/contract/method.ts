@@ -1,4 +1,7 @@
-/** The methods of a contract that is written by hand: their kinds, options and types. */
+/**
+ * The methods of a contract written by hand: unary(), oneway(), noReply(), serverStream(),
+ * clientStream() and duplex().
+ */
 import { badOption, checkNames, type Names, type NamesOf } from '../../core/options.js';
 import { checkTimeout, streams } from '../calls/client-call.js';
 import { checkClass, type MessageClass, type MethodClasses } from '../codecs/message-class.js';
@@ -10,18 +13,20 @@ import {
   type StandardSchemaV1,
 } from './standard-schema.js';
 
+/** Options of unary() and noReply(). */
 export interface MethodOptions {
   /**
-   * True: calling twice does what calling once does, so a call whose fate is unknown may be tried
-   * again. Default: false.
+   * True: two calls have the effect of one, so a call may be repeated when its outcome is unknown.
+   * Default: false.
    */
   idempotent?: boolean | undefined;
-  /** Milliseconds; default: the client's. */
+  /** The timeout of each call, in milliseconds. Default: the `timeout` of the client. */
   timeout?: number | undefined;
 }
 
+/** Options of serverStream(), clientStream() and duplex(). */
 export interface StreamOptions {
-  /** Milliseconds for the whole of the stream; default: none. */
+  /** The timeout of the whole stream, in milliseconds. Default: none. */
   timeout?: number | undefined;
 }
 
@@ -31,16 +36,16 @@ const ONEWAY_NAMES = { idempotent: true } satisfies NamesOf<Pick<MethodOptions, 
 const CLASS_NAMES = { input: true, output: true } satisfies NamesOf<MethodClasses>;
 
 /**
- * What the serving side makes of an argument before the handler gets it; a wrong one is
- * INVALID_ARGUMENT. Of a stream: of each message.
+ * The serving side validates each argument, or each message of a stream, before the handler gets
+ * it. An invalid one is INVALID_ARGUMENT.
  */
 interface InputSchema<Schema> {
   input: Schema;
 }
 
 /**
- * What it makes of the handler's answer before that leaves; a wrong one is INTERNAL. Of a stream:
- * of each message.
+ * The serving side validates each reply, or each message of a stream, before it is sent. An invalid
+ * one is INTERNAL.
  */
 interface OutputSchema<Schema> {
   output: Schema;
@@ -52,9 +57,9 @@ interface Protobuf<Classes> {
 }
 
 /**
- * Makes a method with arguments and answers. Their types are written (`unary<Input, Output>()`) or
- * those of schemas of any library that follows the Standard Schema (`unary({ input, output })`) or
- * those of classes (`unary({ protobuf: { input, output } })`). Throws BAD_OPTION.
+ * Makes a method with arguments and replies. Their types are written (`unary<Input, Output>()`),
+ * come from schemas of a Standard Schema library (`unary({ input, output })`) or from classes
+ * (`unary({ protobuf: { input, output } })`). Throws BAD_OPTION.
  */
 interface MakeMethod<Kind extends MethodKind, Options> {
   <Input extends StandardSchemaV1, Output extends StandardSchemaV1>(
@@ -84,10 +89,9 @@ interface MakeMethod<Kind extends MethodKind, Options> {
 }
 
 /**
- * Makes a method that answers nothing: types, a schema or a class for the argument alone. Throws
- * BAD_OPTION.
+ * Makes a method without a reply. Its argument has a type, a schema or a class. Throws BAD_OPTION.
  */
-interface MakeSilentMethod<Kind extends MethodKind, Options> {
+interface MakeMethodWithoutReply<Kind extends MethodKind, Options> {
   <Input extends StandardSchemaV1>(
     options: Options & InputSchema<Input> & Partial<Protobuf<Pick<MethodClasses, 'input'>>>,
   ): MethodSpec<SchemaInput<Input>, void, SchemaOutput<Input>, void, Kind>;
@@ -100,33 +104,28 @@ interface MakeSilentMethod<Kind extends MethodKind, Options> {
 }
 
 /** A method with one argument and one reply. */
-export const unary: MakeMethod<'unary', MethodOptions> = maker('unary');
+export const unary: MakeMethod<'unary', MethodOptions> = methodMaker('unary');
 
-/**
- * A method without a reply: the call settles when it is queued, and nobody learns what became of
- * it.
- */
-export const oneway: MakeSilentMethod<'oneway', Pick<MethodOptions, 'idempotent'>> = maker(
+/** A method without a reply. The call settles when it is queued; its outcome is unknown. */
+export const oneway: MakeMethodWithoutReply<
   'oneway',
-);
+  Pick<MethodOptions, 'idempotent'>
+> = methodMaker('oneway');
 
 /**
- * A method whose caller learns that it was handled, and no more: neither a value nor, in Go's
- * protocol, an error.
+ * A method with an empty reply. The caller learns that it was handled; Go's protocol carries no
+ * error for it.
  */
-export const noReply: MakeSilentMethod<'noReply', MethodOptions> = maker('noReply');
+export const noReply: MakeMethodWithoutReply<'noReply', MethodOptions> = methodMaker('noReply');
 
-/**
- * A method with one argument and a stream of replies. Between TypeScript peers only, as all
- * streams.
- */
-export const serverStream: MakeMethod<'serverStream', StreamOptions> = maker('serverStream');
+/** A method with one argument and a stream of replies. Streams need a TypeScript peer. */
+export const serverStream: MakeMethod<'serverStream', StreamOptions> = methodMaker('serverStream');
 
 /** A method with a stream of arguments and one reply. */
-export const clientStream: MakeMethod<'clientStream', StreamOptions> = maker('clientStream');
+export const clientStream: MakeMethod<'clientStream', StreamOptions> = methodMaker('clientStream');
 
-/** A method with a stream of arguments and a stream of replies, each at its own pace. */
-export const duplex: MakeMethod<'duplex', StreamOptions> = maker('duplex');
+/** A method with a stream of arguments and a stream of replies, which are independent. */
+export const duplex: MakeMethod<'duplex', StreamOptions> = methodMaker('duplex');
 
 interface SpecOptions
   extends MethodOptions,
@@ -137,15 +136,22 @@ interface SpecOptions
 // biome-ignore lint/suspicious/noExplicitAny: the overloads say which types
 type AnySpec<Kind extends MethodKind> = MethodSpec<any, any, any, any, Kind>;
 
-function maker<Kind extends MethodKind>(kind: Kind): (options?: SpecOptions) => AnySpec<Kind> {
-  const answers = kind !== 'oneway' && kind !== 'noReply';
-  const ofKind: Names =
+function methodMaker<Kind extends MethodKind>(
+  kind: Kind,
+): (options?: SpecOptions) => AnySpec<Kind> {
+  const hasReply = kind !== 'oneway' && kind !== 'noReply';
+  const namesOfKind: Names =
     kind === 'oneway' ? ONEWAY_NAMES : streams(kind) ? STREAM_NAMES : METHOD_NAMES;
-  const known: Names = { ...ofKind, input: true, protobuf: true, ...(answers && { output: true }) };
+  const optionNames: Names = {
+    ...namesOfKind,
+    input: true,
+    protobuf: true,
+    ...(hasReply && { output: true }),
+  };
   return (options = {}) => {
     if (typeof options !== 'object' || options === null)
       throw badOption('options', options, 'an object');
-    checkNames(`${kind}()`, options, known);
+    checkNames(`${kind}()`, options, optionNames);
     const { idempotent = false, timeout, input, output, protobuf } = options;
     if (timeout !== undefined) checkTimeout(timeout);
     checkSchema('input', input);
@@ -153,7 +159,7 @@ function maker<Kind extends MethodKind>(kind: Kind): (options?: SpecOptions) => 
     if (protobuf !== undefined) {
       checkNames('protobuf', protobuf, CLASS_NAMES);
       checkClass('protobuf.input', protobuf?.input);
-      if (answers) checkClass('protobuf.output', protobuf?.output);
+      if (hasReply) checkClass('protobuf.output', protobuf?.output);
     }
     const schemas = input === undefined && output === undefined ? undefined : { input, output };
     return { kind, idempotent, timeout, schemas, protobuf };

@@ -1,6 +1,6 @@
 /**
- * Finds the handler of a request: by service, version and method. Shared by all channels of a
- * server or client.
+ * The router: finds the handler of a request by service, version and method. All channels of a
+ * server or client share one.
  */
 
 import type { Bytes } from '../../core/bytes.js';
@@ -15,15 +15,15 @@ export interface Route {
   readonly handler: Handler;
 }
 
-/** A request's header and what it leads to: a route, or the reason why there is none. */
+/** The header of a request, and its route or the reason why there is none. */
 export interface Routed extends RequestHead {
   readonly route: Route | RpcError;
 }
 
 export class Router {
-  /** By name, then by version. Maps, so that `constructor` is a name like any other. */
+  /** By name, then by version. Maps, because `constructor` is a valid name. */
   readonly #services = new Map<string, Map<string, Service>>();
-  readonly #cache: Readonly<Record<CodecName, HeadCache<Routed>>> = {
+  readonly #routedHeaders: Readonly<Record<CodecName, HeadCache<Routed>>> = {
     json: new HeadCache(),
     protobuf: new HeadCache(),
   };
@@ -31,10 +31,10 @@ export class Router {
   /** Throws BAD_OPTION when two services have the same name and version. */
   constructor(services: readonly Service[]) {
     if (!Array.isArray(services))
-      throw badOption('services', services, 'an array of what implement() returns');
+      throw badOption('services', services, 'an array of services, made by implement()');
     for (const service of services) {
       if (!(service?.handlers instanceof Map))
-        throw badOption('services', service, 'what implement() returns');
+        throw badOption('services', service, 'a service, made by implement()');
       const { name, version } = service.contract;
       const versions = this.#services.get(name) ?? new Map<string, Service>();
       if (versions.has(version))
@@ -44,17 +44,17 @@ export class Router {
   }
 
   /**
-   * An unknown service, version or method is UNIMPLEMENTED. Throws INVALID_ARGUMENT for a header
-   * that does not parse.
+   * Returns the route of a request header. An unknown service, version or method is UNIMPLEMENTED,
+   * in `route`. Throws INVALID_ARGUMENT for a header that does not parse.
    */
   find(codec: CodecName, bytes: Bytes, start: number, end: number): Routed {
     if (end - start > LARGEST_HEAD) return this.#read(codec, bytes, start, end);
-    const cache = this.#cache[codec];
+    const cache = this.#routedHeaders[codec];
     const known = cache.get(bytes, start, end);
     if (known !== undefined) return known;
     const routed = this.#read(codec, bytes, start, end);
-    // Metadata differ from call to call, and would push everything else out; so would made-up
-    // names.
+    // Not cached: headers with metadata, which differ from call to call, and unknown names, which a
+    // peer can invent. Both would evict the others.
     if (routed.metadata === undefined && !(routed.route instanceof RpcError))
       cache.set(bytes, start, end, routed);
     return routed;
@@ -62,21 +62,21 @@ export class Router {
 
   #read(codec: CodecName, bytes: Bytes, start: number, end: number): Routed {
     const head = parse(codec, bytes, start, end);
-    return { route: this.#route(head), ...head };
+    return { route: this.#routeOf(head), ...head };
   }
 
-  #route({ service, version, method }: RequestHead): Route | RpcError {
+  #routeOf({ service, version, method }: RequestHead): Route | RpcError {
     const versions = this.#services.get(service);
-    if (versions === undefined) return notServed(`there is no service ${quote(service)} here`);
-    // A caller that names no version, as Go's never do, gets the first; a service without a version
-    // serves every caller.
+    if (versions === undefined) return notServed(`service ${quote(service)} is not served here`);
+    // A caller without a version, as each Go caller is, gets the first. A service without a version
+    // accepts every caller.
     const found =
       version === ''
         ? (versions.get('') ?? versions.values().next().value)
         : (versions.get(version) ?? versions.get(''));
     if (found === undefined) {
       return notServed(
-        `service ${quote(service)} is here in version ${[...versions.keys()].join(', ')}, not in ${quote(version)}`,
+        `service ${quote(service)} is served in version ${[...versions.keys()].join(', ')}, not in ${quote(version)}`,
       );
     }
     return found.handlers.get(method) ?? noMethod(service, method);
@@ -84,8 +84,8 @@ export class Router {
 }
 
 /**
- * Another node may have it; this one does serve the service, so it is not one that is listed in
- * error.
+ * The reason is `refused`, because another node may have the method. It is not `not-served`: the
+ * node does serve the service.
  */
 function noMethod(service: string, method: string): RpcError {
   return new RpcError('UNIMPLEMENTED', `service ${quote(service)} has no method ${quote(method)}`, {
@@ -108,7 +108,7 @@ function parse(codec: CodecName, bytes: Bytes, start: number, end: number): Requ
   }
 }
 
-/** A name that a stranger sent, short enough for a message. */
+/** Returns a name that a peer sent, quoted and shortened for a message. */
 function quote(name: string): string {
   return JSON.stringify(name.length > 100 ? `${name.slice(0, 100)}…` : name);
 }

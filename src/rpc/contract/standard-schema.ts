@@ -1,44 +1,47 @@
 /**
- * Standard Schema, version 1: what zod, valibot, arktype and others have in common
+ * Standard Schema, version 1: the interface that zod, valibot, arktype and others share
  * (https://standardschema.dev).
  */
 
-/** A schema of any library that follows the standard. */
+/** A schema of any library that follows the Standard Schema. */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
   readonly '~standard': StandardProps<Input, Output>;
 }
 
+/** The properties of a schema. */
 export interface StandardProps<Input = unknown, Output = Input> {
   readonly version: 1;
-  /** The library's name. */
+  /** The name of the library. */
   readonly vendor: string;
   readonly validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>;
-  /** Never set: it carries the types. */
+  /** Never set. It carries the types. */
   readonly types?: { readonly input: Input; readonly output: Output } | undefined;
 }
 
-/** The value that the schema makes of what it was given, or what is wrong with that. */
+/** The value that the schema returns, or the issues that it found. */
 export type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly StandardIssue[] };
 
+/** One issue of an invalid value, and where it is. */
 export interface StandardIssue {
   readonly message: string;
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** What a schema takes. */
+/** The type of the values that a schema accepts. */
 export type SchemaInput<Schema extends StandardSchemaV1> = NonNullable<
   Schema['~standard']['types']
 >['input'];
-/** What it makes of that: the same, or what its defaults and transformations make of it. */
+
+/** The type of the values that a schema returns, after its defaults and transformations. */
 export type SchemaOutput<Schema extends StandardSchemaV1> = NonNullable<
   Schema['~standard']['types']
 >['output'];
 
 /**
- * The schemas of a method; a side without one takes whatever comes. Of a stream they are for each
- * item.
+ * The schemas of a method. Undefined: any value is accepted. For a stream they apply to each
+ * message.
  */
 export interface MethodSchemas {
   readonly input: StandardSchemaV1 | undefined;
@@ -46,7 +49,7 @@ export interface MethodSchemas {
 }
 
 export function isSchema(value: unknown): value is StandardSchemaV1 {
-  // Some libraries' schemas are functions.
+  // The schemas of some libraries are functions.
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false;
   const standard = (value as Partial<StandardSchemaV1>)['~standard'];
   return standard?.version === 1 && typeof standard.validate === 'function';

@@ -1,6 +1,6 @@
-/** Makes the object whose methods are a contract's. */
+/** The stub: an object with a function for each method of a contract. */
 
-import { settle as settlePromise } from '../../core/callbacks.js';
+import { settle } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import { warn } from '../../core/warning.js';
@@ -30,8 +30,8 @@ import type {
 } from '../types.js';
 
 /**
- * `timeout`: milliseconds for calls and methods that do not say; not for streams. Throws
- * BAD_OPTION.
+ * Makes the stub of a contract, whose calls go through `invoke`. `timeout`: of calls and methods
+ * without their own, in milliseconds; streams have none. Throws BAD_OPTION.
  */
 export function makeStub<Specs extends MethodSpecs>(
   contract: Contract<Specs>,
@@ -40,13 +40,13 @@ export function makeStub<Specs extends MethodSpecs>(
   options: StubOptions = {},
 ): Stub<Specs> {
   if (!(contract?.methods instanceof Map))
-    throw badOption('contract', contract, 'what contract() returns');
+    throw badOption('contract', contract, 'a contract, made by contract()');
   checkStubNames(options);
   const codec = options.codec ?? contract.codec;
   if (!contract.codecs.includes(codec))
-    throw badOption('codec', codec, `one of ${contract.name}'s: ${contract.codecs.join(', ')}`);
-  // Without a prototype, for a method may be called toString; and not from Object.create(null),
-  // which V8 makes a dictionary.
+    throw badOption('codec', codec, `a codec of ${contract.name}: ${contract.codecs.join(', ')}`);
+  // Without a prototype, because a method may be named toString. V8 makes a dictionary of what
+  // Object.create(null) returns, so the prototype is removed afterwards.
   const stub: Record<string, unknown> = Object.setPrototypeOf({}, null);
   for (const [name, method] of contract.methods)
     stub[name] = stubMethod(method, codec, invoke, timeout);
@@ -61,16 +61,17 @@ function stubMethod(method: Method, codec: CodecName, invoke: Invoke, timeout: n
     return (input: unknown, options?: CallOptions): Replies<unknown> =>
       new ReplyStream(invoke, () => ClientCall.make(method, input, codec, limit, options));
   }
-  // A plain call is the common case, and must not pay for the others.
+  // A call without a callback is the common case, and is kept free of the cost of the others.
   const call = (
     input: unknown,
     second?: CallOptions | Callback<unknown>,
     third?: Callback<unknown>,
   ): Promise<unknown> | void => {
-    if (typeof second === 'function') return settle(call(input) as Promise<unknown>, second);
-    if (third !== undefined) return settle(call(input, second) as Promise<unknown>, third);
+    if (typeof second === 'function')
+      return notifyCallback(call(input) as Promise<unknown>, second);
+    if (third !== undefined) return notifyCallback(call(input, second) as Promise<unknown>, third);
     try {
-      return begin(invoke, ClientCall.make(method, input, codec, limit, second));
+      return invokeCall(invoke, ClientCall.make(method, input, codec, limit, second));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -78,12 +79,12 @@ function stubMethod(method: Method, codec: CodecName, invoke: Invoke, timeout: n
   return call;
 }
 
-/** Do the call; what it follows is released at its end. */
-function begin(invoke: Invoke, call: ClientCall): Promise<unknown> {
+/** Invokes the call. At its end it releases the signals that it follows. */
+function invokeCall(invoke: Invoke, call: ClientCall): Promise<unknown> {
   return call instanceof LinkedCall ? invokeUntilEnd(invoke, call, call.release) : invoke(call);
 }
 
-function settle(promise: Promise<unknown>, callback: Callback<unknown>): void {
+function notifyCallback(promise: Promise<unknown>, callback: Callback<unknown>): void {
   promise
     .then(
       (reply) => callback(null, reply),
@@ -98,7 +99,10 @@ function settle(promise: Promise<unknown>, callback: Callback<unknown>): void {
 
 const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
 
-/** The call begins with the iteration, so that one which nobody reads is never made. */
+/**
+ * The replies of a streaming call. The call begins at the first next(), so an unread stream makes
+ * no call.
+ */
 class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined> {
   readonly #invoke: Invoke;
   readonly #make: () => ClientCall;
@@ -107,10 +111,10 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
     | Promise<AsyncIterator<unknown, undefined>>
     | AsyncIterator<unknown, undefined>
     | undefined;
-  /** Those who wait for replies of a call that has not begun. */
-  #waiting: ((end: IteratorResult<never, undefined>) => void)[] = [];
-  #iterated = false;
-  #left = false;
+  /** Settle the pending next() of a call that has not begun. */
+  #pendingReads: ((end: IteratorResult<never, undefined>) => void)[] = [];
+  #isIterated = false;
+  #isClosed = false;
 
   constructor(invoke: Invoke, make: () => ClientCall) {
     this.#invoke = invoke;
@@ -118,12 +122,12 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
   }
 
   [Symbol.asyncIterator](): AsyncIterator<unknown, undefined> {
-    if (this.#iterated)
+    if (this.#isIterated)
       throw new RpcError(
         'FAILED_PRECONDITION',
-        'the replies of one call are iterated once; call again for others',
+        'the replies of a call can be iterated once; make another call',
       );
-    this.#iterated = true;
+    this.#isIterated = true;
     return this;
   }
 
@@ -139,8 +143,8 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
           : this.#invoke(call);
       const iterator = ((await replies) as AsyncIterable<unknown>)[Symbol.asyncIterator]();
       this.#iterator = iterator;
-      this.#waiting = [];
-      if (this.#left) this.#endEarly(iterator);
+      this.#pendingReads = [];
+      if (this.#isClosed) this.#closeLateStream(iterator);
       return iterator;
     } catch (error) {
       leave.end();
@@ -148,31 +152,31 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
     }
   }
 
-  /** It has begun all the same. */
-  #endEarly(iterator: AsyncIterator<unknown, undefined>): void {
-    settlePromise(() => iterator.return?.()).catch(() => {});
+  /** Closes the stream of a call that began after return(). */
+  #closeLateStream(iterator: AsyncIterator<unknown, undefined>): void {
+    settle(() => iterator.return?.()).catch(() => {});
   }
 
   next(): Promise<IteratorResult<unknown, undefined>> {
-    if (this.#left) return Promise.resolve(DONE);
+    if (this.#isClosed) return Promise.resolve(DONE);
     this.#iterator ??= this.#begin();
-    if ('then' in this.#iterator) return this.#firstOf(this.#iterator);
+    if ('then' in this.#iterator) return this.#firstReply(this.#iterator);
     return this.#leave?.isLinked
-      ? this.#lastOf(this.#iterator.next(), this.#leave)
+      ? this.#replyAndRelease(this.#iterator.next(), this.#leave)
       : this.#iterator.next();
   }
 
-  #firstOf(
+  #firstReply(
     begun: Promise<AsyncIterator<unknown, undefined>>,
   ): Promise<IteratorResult<unknown, undefined>> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push(resolve);
-      begun.then((iterator) => (this.#left ? DONE : iterator.next())).then(resolve, reject);
+      this.#pendingReads.push(resolve);
+      begun.then((iterator) => (this.#isClosed ? DONE : iterator.next())).then(resolve, reject);
     });
   }
 
-  /** As `step`, and the call lets go of its signal with the last one. */
-  async #lastOf(
+  /** Returns the result of `step`. When it is the last one, the call releases its signal. */
+  async #replyAndRelease(
     step: Promise<IteratorResult<unknown, undefined>>,
     leave: LeaveSignal,
   ): Promise<IteratorResult<unknown, undefined>> {
@@ -186,21 +190,21 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
     }
   }
 
-  /** Settles at once, also while the call waits to begin: then it is cancelled. */
+  /** Ends the iteration and cancels the call. Settles at once, also when the call has not begun. */
   async return(): Promise<IteratorResult<unknown, undefined>> {
-    this.#left = true;
-    for (const settleWaiting of this.#waiting) settleWaiting(DONE);
-    this.#waiting = [];
+    this.#isClosed = true;
+    for (const settleRead of this.#pendingReads) settleRead(DONE);
+    this.#pendingReads = [];
     try {
-      const begun =
+      const iterator =
         this.#iterator !== undefined && !('then' in this.#iterator) ? this.#iterator : undefined;
-      // First the stream ends, so that what waits for an item learns that; then the call, for what
-      // an interceptor has wrapped around the stream.
-      const left = begun?.return?.();
+      // The stream is closed first, so that a pending read of it ends. Then the call is cancelled,
+      // which an interceptor around the stream needs.
+      const closed = iterator?.return?.();
       this.#leave?.leave();
-      await left;
+      await closed;
     } catch {
-      // The reader has left and wants no more.
+      // The reader has ended the iteration, so the error has no receiver.
     }
     return DONE;
   }

@@ -1,7 +1,4 @@
-/**
- * What schemas make of arguments and answers, on the side that serves: the argument before the
- * handler, the answer after it.
- */
+/** Validates arguments and replies with the schemas of a method, on the serving side. */
 
 import { promiseOf } from '../../core/callbacks.js';
 import { isInstance } from '../../core/errors.js';
@@ -12,55 +9,53 @@ import type { CallContext, Handler, Messages, Method } from '../types.js';
 import type { StandardIssue, StandardSchemaV1 } from './standard-schema.js';
 
 /**
- * The value that the schema makes of it, or a promise of that. Throws, or rejects with, an
- * RpcError.
+ * Returns the value that the schema made, or a promise of it. Throws, or rejects with, an RpcError.
  */
-export type Check = (value: unknown) => unknown;
+type Validate = (value: unknown) => unknown;
 
-type Named = Pick<Method, 'service' | 'name' | 'schemas'>;
-
-/**
- * How many things that are wrong are said, and how much of each: keys are the caller's, and may be
- * long.
- */
-const MOST_ISSUES = 5;
-const LONGEST_ISSUE = 200;
+type MethodInfo = Pick<Method, 'service' | 'name' | 'schemas'>;
 
 /**
- * For an argument, or one message of a stream of them: INVALID_ARGUMENT that says what is wrong,
- * and where.
+ * The most issues in a message, and the most characters of each. The keys in a path come from the
+ * caller and may be long.
  */
-export function inputCheck({ service, name, schemas }: Named): Check | undefined {
+const MAX_ISSUES = 5;
+const MAX_ISSUE_CHARACTERS = 200;
+
+/**
+ * Returns the validation of an argument, or of one message of a stream of arguments. An invalid one
+ * is INVALID_ARGUMENT with the issues and where they are.
+ */
+function inputValidation({ service, name, schemas }: MethodInfo): Validate | undefined {
   const what = `the argument of ${service}.${name}`;
-  return checkOf(
+  return validationOf(
     schemas?.input,
     what,
-    (issues) =>
-      new RpcError('INVALID_ARGUMENT', `${what} is not what it takes: ${describe(issues)}`),
+    (issues) => new RpcError('INVALID_ARGUMENT', `${what} is invalid: ${describe(issues)}`),
   );
 }
 
 /**
- * For an answer, or one message of a stream of them: INTERNAL. What is wrong is the server's
- * affair, and stays in the cause.
+ * Returns the validation of a reply, or of one message of a stream of replies. An invalid one is
+ * INTERNAL; the issues are in the cause and do not leave the server.
  */
-export function outputCheck({ service, name, schemas }: Named): Check | undefined {
-  const what = `the answer of ${service}.${name}`;
-  return checkOf(
+function outputValidation({ service, name, schemas }: MethodInfo): Validate | undefined {
+  const what = `the reply of ${service}.${name}`;
+  return validationOf(
     schemas?.output,
     what,
     (issues) =>
-      new RpcError('INTERNAL', `${what} is not what its contract says`, {
+      new RpcError('INTERNAL', `${what} is invalid`, {
         cause: new TypeError(describe(issues)),
       }),
   );
 }
 
-function checkOf(
+function validationOf(
   schema: StandardSchemaV1 | undefined,
   what: string,
   refuse: (issues: readonly StandardIssue[]) => RpcError,
-): Check | undefined {
+): Validate | undefined {
   if (schema === undefined) return undefined;
   const standard = schema['~standard'];
   type Result = Awaited<ReturnType<typeof standard.validate>>;
@@ -71,7 +66,7 @@ function checkOf(
   const failed = (error: unknown): never => {
     throw isInstance(error, RpcError)
       ? error
-      : new RpcError('INTERNAL', `the schema for ${what} failed`, { cause: error });
+      : new RpcError('INTERNAL', `the schema of ${what} failed`, { cause: error });
   };
   return (value) => {
     try {
@@ -87,65 +82,62 @@ function checkOf(
   };
 }
 
-/** `address.zip: expected text; name: too long`. */
+/** Returns the issues as text: `address.zip: expected text; name: too long`. */
 function describe(issues: readonly StandardIssue[]): string {
-  const told = issues.slice(0, MOST_ISSUES).map(({ message, path = [] }) => {
+  const texts = issues.slice(0, MAX_ISSUES).map(({ message, path = [] }) => {
     const where = path.map((part) => String(typeof part === 'object' ? part.key : part)).join('.');
     return shorten(where === '' ? message : `${where}: ${message}`);
   });
-  if (issues.length > MOST_ISSUES) told.push(`and ${issues.length - MOST_ISSUES} more`);
-  return told.join('; ');
+  if (issues.length > MAX_ISSUES) texts.push(`and ${issues.length - MAX_ISSUES} more`);
+  return texts.join('; ');
 }
 
 function shorten(text: string): string {
-  return text.length > LONGEST_ISSUE ? `${text.slice(0, LONGEST_ISSUE)}…` : text;
+  return text.length > MAX_ISSUE_CHARACTERS ? `${text.slice(0, MAX_ISSUE_CHARACTERS)}…` : text;
 }
 
 /**
- * The handler between the checks of its method's schemas; the very handler where there are none. Of
- * a stream each message is checked.
+ * Returns a handler that validates the argument and the reply, or messages of streams. Returns
+ * `handler` itself when the method has no schemas.
  */
-export function validated(method: Method, handler: Handler): Handler {
+export function withValidation(method: Method, handler: Handler): Handler {
   const { kind } = method;
-  const checkInput = eachOf(inputCheck(method), streamsInput(kind));
-  const checkOutput =
+  const validateInput = forEachMessage(inputValidation(method), streamsInput(kind));
+  const validateOutput =
     kind === 'oneway' || kind === 'noReply'
       ? undefined
-      : eachOf(outputCheck(method), streamsReplies(kind));
-  const checked: Handler =
-    checkInput === undefined
+      : forEachMessage(outputValidation(method), streamsReplies(kind));
+  const validated: Handler =
+    validateInput === undefined
       ? handler
       : (given, context) =>
-          after(checkInput(given), (input) =>
+          then(validateInput(given), (input) =>
             handler(input, input === given ? context : (context.with({ input }) as CallContext)),
           );
-  return checkOutput === undefined
-    ? checked
-    : (input, context) => after(checked(input, context), checkOutput);
+  return validateOutput === undefined
+    ? validated
+    : (input, context) => then(validated(input, context), validateOutput);
 }
 
-function eachOf(check: Check | undefined, streams: boolean): Check | undefined {
-  if (check === undefined || !streams) return check;
-  // What is no stream is the next one's to refuse.
-  return (value) => (isIterable(value) ? new CheckedStream(value, check) : value);
+function forEachMessage(validate: Validate | undefined, streams: boolean): Validate | undefined {
+  if (validate === undefined || !streams) return validate;
+  // A value that is no stream is refused by the next stage.
+  return (value) => (isIterable(value) ? new ValidatedStream(value, validate) : value);
 }
 
-/** Without a promise where there is none. */
-function after(value: unknown, next: (value: unknown) => unknown): unknown {
+/** Calls `next` with the value. No promise is made for a value that is none. */
+function then(value: unknown, next: (value: unknown) => unknown): unknown {
   return promiseOf(value)?.then(next) ?? next(value);
 }
 
-/**
- * A stream of what the check makes of each item. It ends at the first that is wrong, and its source
- * is left.
- */
-class CheckedStream implements AsyncIterable<unknown> {
+/** A stream of validated messages. At the first invalid one it ends and closes its source. */
+class ValidatedStream implements AsyncIterable<unknown> {
   readonly #source: Messages<unknown>;
-  readonly #check: Check;
+  readonly #validate: Validate;
 
-  constructor(source: Messages<unknown>, check: Check) {
+  constructor(source: Messages<unknown>, validate: Validate) {
     this.#source = source;
-    this.#check = check;
+    this.#validate = validate;
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<unknown> {
@@ -155,7 +147,7 @@ class CheckedStream implements AsyncIterable<unknown> {
         const item = await items.next();
         if (item.done) return item;
         try {
-          return { done: false, value: await this.#check(item.value) };
+          return { done: false, value: await this.#validate(item.value) };
         } catch (error) {
           await items.return?.();
           throw error;

@@ -1,5 +1,6 @@
 /**
- * Who calls, and what they may: interceptors for the side that serves, and for the side that calls.
+ * Authentication and authorization: auth() for the side that serves, bearer() for the side that
+ * calls.
  */
 import { settle } from '../../core/callbacks.js';
 import { isInstance, messageOf } from '../../core/errors.js';
@@ -9,86 +10,93 @@ import type { PeerCertificate, WebSocketRequest } from '../../transport/types.js
 import { cancelled, outOfTime, timeLeft, unlessCancelled } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import type { CallContext, Channel, Identity, Interceptor, Metadata } from '../types.js';
-import { isReceived } from './side.js';
+import { isReceived } from './call-info.js';
 
-/** The metadata key of a token, and what stands before it, as HTTP has them. */
+/** The metadata key and the scheme of a token, as HTTP has them (RFC 6750). */
 const AUTHORIZATION = 'authorization';
 const BEARER = /^Bearer +(\S+)$/i;
 
-/** What a caller shows. All of it but the certificate is a stranger's word. */
+/**
+ * What a call carries to prove who makes it. Only `certificate` is verified; the caller can put
+ * anything into the other fields.
+ */
 export interface Credentials {
-  /** Of the metadata `authorization: Bearer …`. */
+  /** The token of the metadata `authorization: Bearer …`. Undefined: the call has none. */
   readonly token: string | undefined;
   readonly metadata: Metadata;
-  /** What the peer has shown in the handshake of TLS, verified by the CA. */
+  /** The client certificate of the TLS handshake, verified by the CA. */
   readonly certificate: PeerCertificate | undefined;
-  /** The request that opened the WebSocket. */
+  /** The HTTP request that opened the WebSocket. */
   readonly request: WebSocketRequest | undefined;
   readonly peer: string;
 }
 
 /**
- * Says who shows these credentials. A throw or rejection is UNAUTHENTICATED for the caller, who
- * learns no reason; an RpcError is sent as it is.
+ * Returns the identity that belongs to the credentials. When it throws or rejects, the caller gets
+ * UNAUTHENTICATED without the reason; an RpcError reaches the caller unchanged.
  */
 export type Authenticate = (credentials: Credentials) => Identity | Promise<Identity>;
 
 export interface AuthOptions {
   authenticate: Authenticate;
   /**
-   * Whether the call may be made; false is PERMISSION_DENIED. Default: whoever is known may call
-   * everything.
+   * Whether the identity in `context.identity` may make the call. Called for each call; false is
+   * PERMISSION_DENIED. Default: each authenticated caller may make every call.
    */
   authorize?: ((context: CallContext) => boolean | Promise<boolean>) | undefined;
   /**
-   * `call`: each call shows its credentials. `session`: once accepted, they hold for the session,
-   * until they expire or others are shown. Default: `call`.
+   * `call`: authenticates each call. `session`: one authentication holds for the session, until the
+   * identity expires or a call carries another token. Default: `call`.
    */
   per?: 'call' | 'session' | undefined;
 }
 
-const NAMES = { authenticate: true, authorize: true, per: true } satisfies NamesOf<AuthOptions>;
+const AUTH_OPTION_NAMES = {
+  authenticate: true,
+  authorize: true,
+  per: true,
+} satisfies NamesOf<AuthOptions>;
 
-interface Accepted {
+interface AcceptedCredentials {
   readonly token: string | undefined;
   readonly identity: Identity;
 }
 
 /**
- * For who serves: finds out who calls (`context.identity`), and whether they may. Calls that we
- * make ourselves pass. Throws BAD_OPTION.
+ * Makes an interceptor of a server that authenticates and authorizes calls. It sets
+ * `context.identity`. Calls that this process makes itself pass unchanged. Throws BAD_OPTION.
  */
 export function auth(options: AuthOptions): Interceptor {
-  checkNames('auth()', options, NAMES);
+  checkNames('auth()', options, AUTH_OPTION_NAMES);
   const { authenticate, authorize, per = 'call' } = options;
   if (typeof authenticate !== 'function')
     throw badOption('authenticate', authenticate, 'a function');
   if (authorize !== undefined && typeof authorize !== 'function')
     throw badOption('authorize', authorize, 'a function');
   if (per !== 'call' && per !== 'session') throw badOption('per', per, '"call" or "session"');
-  const sessions = new WeakMap<Channel, Accepted>();
+  const acceptedBySession = new WeakMap<Channel, AcceptedCredentials>();
 
   const identify = async (context: CallContext): Promise<Identity> => {
     const credentials = credentialsOf(context);
     const { token } = credentials;
     if (per === 'session') {
-      const accepted = sessions.get(context.channel);
+      const accepted = acceptedBySession.get(context.channel);
       if (
         accepted !== undefined &&
         (token === undefined || token === accepted.token) &&
-        isCurrent(accepted.identity)
+        isUnexpired(accepted.identity)
       )
         return accepted.identity;
     }
-    const identity = await accept(authenticate, credentials);
-    if (per === 'session') sessions.set(context.channel, { token, identity });
+    const identity = await authenticateCredentials(authenticate, credentials);
+    if (per === 'session') acceptedBySession.set(context.channel, { token, identity });
     return identity;
   };
 
   return (next) => async (call) => {
     if (!isReceived(call)) return next(call);
     (call as { identity: Identity | undefined }).identity = await identify(call);
-    if (authorize !== undefined && (await allowed(authorize, call)) !== true) {
+    if (authorize !== undefined && (await isAuthorized(authorize, call)) !== true) {
       throw new RpcError(
         'PERMISSION_DENIED',
         `you may not call ${call.method.service}.${call.method.name}`,
@@ -109,29 +117,32 @@ function credentialsOf({ metadata, channel, peer }: CallContext): Credentials {
   };
 }
 
-function isCurrent({ expires }: Identity): boolean {
+function isUnexpired({ expires }: Identity): boolean {
   return expires === undefined || expires > Date.now();
 }
 
-async function accept(authenticate: Authenticate, credentials: Credentials): Promise<Identity> {
+async function authenticateCredentials(
+  authenticate: Authenticate,
+  credentials: Credentials,
+): Promise<Identity> {
   let identity: Identity;
   try {
     identity = await authenticate(credentials);
   } catch (error) {
     if (isInstance(error, RpcError)) throw error;
-    // Why they were refused helps whoever tries others; it stays here, as the cause.
+    // The reason would help an attacker to guess credentials. It stays on this side, as the cause.
     throw new RpcError('UNAUTHENTICATED', 'the credentials were not accepted', { cause: error });
   }
   if (typeof identity?.subject !== 'string') {
-    throw new RpcError('INTERNAL', 'authenticate answered no identity', {
+    throw new RpcError('INTERNAL', 'authenticate returned no identity', {
       cause: new TypeError(`given ${typeof identity}, expected { subject }`),
     });
   }
-  if (!isCurrent(identity)) throw new RpcError('UNAUTHENTICATED', 'the credentials have expired');
+  if (!isUnexpired(identity)) throw new RpcError('UNAUTHENTICATED', 'the credentials have expired');
   return identity;
 }
 
-async function allowed(
+async function isAuthorized(
   authorize: NonNullable<AuthOptions['authorize']>,
   context: CallContext,
 ): Promise<boolean> {
@@ -139,36 +150,39 @@ async function allowed(
     return await authorize(context);
   } catch (error) {
     if (isInstance(error, RpcError)) throw error;
-    throw new RpcError('INTERNAL', 'whether the call may be made could not be found out', {
+    throw new RpcError('INTERNAL', 'authorize failed', {
       cause: error,
     });
   }
 }
 
 /**
- * For who calls: shows a token with each call that we make. A function is asked for each, so that
- * it can give a new token when the old one is about to expire; when it fails the call fails with
- * UNAUTHENTICATED and is not sent. Throws BAD_OPTION.
+ * Makes an interceptor of a client that sends a token with each call, as the metadata
+ * `authorization: Bearer …`. A function is called for each call, so it can replace a token that is
+ * about to expire. When the function fails, the call fails with UNAUTHENTICATED and is not sent.
+ * Throws BAD_OPTION.
  */
 export function bearer(token: string | (() => string | Promise<string>)): Interceptor {
   if (typeof token !== 'function') checkToken(token);
   return (next) => async (call) => {
     if (isReceived(call)) return next(call);
     let current: string;
-    let late: RpcError | undefined;
-    const tooLate = (): RpcError => {
-      late = outOfTime(call);
-      return late;
+    let timedOut: RpcError | undefined;
+    const onTimeout = (): RpcError => {
+      timedOut = outOfTime(call);
+      return timedOut;
     };
     try {
       current =
         typeof token === 'function'
-          ? checkToken(await within(timeLeft(call), unlessCancelled(call, settle(token)), tooLate))
+          ? checkToken(
+              await within(timeLeft(call), unlessCancelled(call, settle(token)), onTimeout),
+            )
           : token;
     } catch (error) {
       if (call.signal?.aborted) throw cancelled(call, true);
-      if (late !== undefined) throw late;
-      throw new RpcError('UNAUTHENTICATED', `there is no token to show: ${messageOf(error)}`, {
+      if (timedOut !== undefined) throw timedOut;
+      throw new RpcError('UNAUTHENTICATED', `the token function failed: ${messageOf(error)}`, {
         cause: error,
         unsent: true,
       });
@@ -179,9 +193,9 @@ export function bearer(token: string | (() => string | Promise<string>)): Interc
   };
 }
 
-/** Throws BAD_OPTION, which does not repeat it. */
+/** Throws BAD_OPTION. The error does not contain the token. */
 function checkToken(token: unknown): string {
   if (typeof token !== 'string' || !/^\S+$/.test(token))
-    throw badOption('token', `a ${typeof token}`, 'a token, without spaces');
+    throw badOption('token', `a ${typeof token}`, 'a token without spaces');
   return token;
 }

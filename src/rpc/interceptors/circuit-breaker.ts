@@ -1,54 +1,63 @@
-/** Leaving a service alone that fails, until it has recovered. */
+/** The circuit breaker: refuses calls to a service that fails, until it has recovered. */
 
 import { answerOf, checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { type RpcCode, RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../streams/stream-end.js';
 import type { Call, Interceptor } from '../types.js';
-import { guardedClock, keyOf } from './guarded.js';
-import { KeyedStates } from './keyed.js';
+import { KeyedStates } from './keyed-states.js';
 import { RollingCount } from './rolling-count.js';
+import { guardedClock, keyOf } from './user-callbacks.js';
 
 /**
- * closed: calls pass. open: they are refused. half-open: a few may try whether all is well again.
+ * closed: calls pass. open: calls are refused. half-open: `probes` calls pass, to find out whether
+ * the service has recovered.
  */
 export type CircuitState = 'closed' | 'open' | 'half-open';
 
-/** Milliseconds. Defaults: CIRCUIT_BREAKER_DEFAULTS. */
+/** Options of circuitBreaker(). */
 export interface CircuitBreakerOptions {
-  /** A circuit opens when so many calls failed within `window` … */
+  /** How many calls must fail within `window` before the circuit opens. Default: 10. */
   failures?: number | undefined;
   /**
-   * … and they are such a part of all calls within it: from 0 (however many succeed) to 1 (none may
-   * succeed).
+   * The part of all calls within `window` that must have failed, from 0 (any part) to 1 (all
+   * calls). The circuit opens when both `failures` and `ratio` are reached. Default: 0.5.
    */
   ratio?: number | undefined;
+  /** How far back calls are counted, in milliseconds. Default: 10,000. */
   window?: number | undefined;
   /**
-   * How long it is open. Half-open, it waits no longer for the probes under way before it lets
-   * others through.
+   * How long the circuit stays open, in milliseconds. When the probes of a half-open circuit take
+   * longer than this, other calls become probes. Default: 5,000.
    */
   openFor?: number | undefined;
-  /** Half-open, so many calls may pass; when all of them succeeded, the circuit is closed. */
+  /**
+   * How many calls pass through a half-open circuit. When all of them succeed, the circuit closes.
+   * Default: 1.
+   */
   probes?: number | undefined;
   /**
-   * The most circuits of their own; calls with further keys share one. The keys together have at
-   * most 256 characters for each of `maxKeys`, or 65,536.
+   * The most keys that have a circuit of their own; further keys share one circuit. The keys
+   * together have at most 256 characters for each of `maxKeys`, or 65,536 if that is more. Default:
+   * 1,024.
    */
   maxKeys?: number | undefined;
-  /** What a call belongs to. Default: its service. */
+  /** The key of a call; each key has a circuit. Default: the name of the service. */
   key?: ((call: Call) => string) | undefined;
   /**
-   * Which errors count. Default: UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED and INTERNAL.
+   * Whether an error is a failure of the service. Default: true for UNAVAILABLE, DEADLINE_EXCEEDED,
+   * RESOURCE_EXHAUSTED and INTERNAL.
    */
   isFailure?: ((error: RpcError) => boolean) | undefined;
-  /** Told of each change. */
+  /**
+   * Called at each change of a circuit's state. When it throws, the process warns. Default: none.
+   */
   onState?: ((key: string, state: CircuitState) => unknown) | undefined;
-  /** A clock in milliseconds that never goes back. Default: performance.now(). */
+  /** A monotonic clock in milliseconds. Default: performance.now(). */
   now?: (() => number) | undefined;
 }
 
-const NAMES = {
+const OPTION_NAMES = {
   failures: true,
   ratio: true,
   window: true,
@@ -61,7 +70,7 @@ const NAMES = {
   now: true,
 } satisfies NamesOf<CircuitBreakerOptions>;
 
-/** Milliseconds. */
+/** The default values of circuitBreaker(). Times are in milliseconds. */
 export const CIRCUIT_BREAKER_DEFAULTS = {
   failures: 10,
   ratio: 0.5,
@@ -71,7 +80,7 @@ export const CIRCUIT_BREAKER_DEFAULTS = {
   maxKeys: 1_024,
 } satisfies CircuitBreakerOptions;
 
-const FAILURES: readonly RpcCode[] = [
+const FAILURE_CODES: readonly RpcCode[] = [
   'UNAVAILABLE',
   'DEADLINE_EXCEEDED',
   'RESOURCE_EXHAUSTED',
@@ -82,13 +91,13 @@ type Settings = typeof CIRCUIT_BREAKER_DEFAULTS &
   Required<Pick<CircuitBreakerOptions, 'key' | 'isFailure' | 'onState' | 'now'>>;
 
 /**
- * Counts the failures of each service. When they are too many, calls to it are refused at once with
- * UNAVAILABLE (`unsent`), so that it has peace to recover and its callers do not wait for nothing;
- * after a while a few may try. Throws BAD_OPTION.
+ * Makes an interceptor that counts the failures of each service and refuses calls to a service that
+ * fails too often. A refused call fails at once with UNAVAILABLE and `unsent`. After `openFor`,
+ * `probes` calls pass; when they succeed, all calls pass. Throws BAD_OPTION.
  */
 export function circuitBreaker(options: CircuitBreakerOptions = {}): Interceptor {
-  checkNames('circuitBreaker()', options, NAMES);
-  const settings = resolve(options);
+  checkNames('circuitBreaker()', options, OPTION_NAMES);
+  const settings = resolveSettings(options);
   const { key, maxKeys, now } = settings;
   return (next) => {
     const circuits = new KeyedStates(
@@ -100,17 +109,17 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): Interceptor
     return (call) => {
       const name = keyOf('circuitBreaker()', key, call);
       const circuit = circuits.of(name);
-      const began = circuit.enter(name);
-      if (began === undefined) {
-        const text = `the circuit of ${name} is ${circuit.state}: too many calls failed; tries again in ${circuit.restsFor} ms`;
+      const epoch = circuit.tryEnter(name);
+      if (epoch === undefined) {
+        const text = `the circuit of ${name} is ${circuit.state}: too many calls failed; the next probe may start in ${circuit.timeUntilProbe} ms`;
         return Promise.reject(new RpcError('UNAVAILABLE', text, { unsent: true }));
       }
-      return invokeUntilEnd(next, call, (error) => circuit.leave(name, began, error));
+      return invokeUntilEnd(next, call, (error) => circuit.onCallSettled(name, epoch, error));
     };
   };
 }
 
-function resolve(options: CircuitBreakerOptions): Settings {
+function resolveSettings(options: CircuitBreakerOptions): Settings {
   const resolved = withDefaults(CIRCUIT_BREAKER_DEFAULTS, options, {
     failures: [1, 1e9],
     ratio: [0, 1],
@@ -120,12 +129,12 @@ function resolve(options: CircuitBreakerOptions): Settings {
     maxKeys: [1, 2 ** 24],
   });
   for (const name of ['failures', 'probes', 'maxKeys'] as const)
-    if (!Number.isInteger(resolved[name])) throw badOption(name, resolved[name], 'a whole number');
+    if (!Number.isInteger(resolved[name])) throw badOption(name, resolved[name], 'an integer');
   for (const name of ['key', 'isFailure', 'onState', 'now'] as const)
     checkCallback(name, options[name]);
   const {
     key = (call) => call.method.service,
-    isFailure = ({ code }) => FAILURES.includes(code),
+    isFailure = ({ code }) => FAILURE_CODES.includes(code),
     onState = () => {},
   } = options;
   return { ...resolved, key, isFailure, onState, now: guardedClock(options.now) };
@@ -136,12 +145,17 @@ class Circuit {
   readonly #settings: Settings;
   readonly #calls: RollingCount;
   readonly #failed: RollingCount;
-  /** When it is half-open next; half-open, when it waits no longer for its probes. */
-  #until = 0;
-  /** Changes with each state: what began in another one counts no more. */
-  #era = 0;
-  #probing = 0;
-  #succeeded = 0;
+  /**
+   * Open: when the circuit becomes half-open. Half-open: when it stops waiting for its probes. In
+   * milliseconds of `now`.
+   */
+  #stateEndsAt = 0;
+  /**
+   * The number of the state. The outcome of a call that began in an earlier state does not count.
+   */
+  #epoch = 0;
+  #activeProbes = 0;
+  #succeededProbes = 0;
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -149,37 +163,42 @@ class Circuit {
     this.#failed = new RollingCount(settings.window);
   }
 
-  /** As good as a new one. */
+  /** True: the circuit has the state of a new one. */
   get isIdle(): boolean {
     return this.state === 'closed' && this.#failed.at(this.#settings.now()) === 0;
   }
 
-  get restsFor(): number {
-    return Math.max(0, Math.ceil(this.#until - this.#settings.now()));
+  /** How long until the next probe may start, in whole milliseconds. */
+  get timeUntilProbe(): number {
+    return Math.max(0, Math.ceil(this.#stateEndsAt - this.#settings.now()));
   }
 
-  /** What leave() is to be given at the call's end; undefined: it may not pass. */
-  enter(key: string): number | undefined {
-    if (this.state === 'closed') return this.#era;
-    if (this.#settings.now() >= this.#until) this.#turn(key, 'half-open');
-    if (this.state === 'open' || this.#probing + this.#succeeded >= this.#settings.probes)
+  /** Returns the epoch for onCallSettled(), or undefined when the call is refused. */
+  tryEnter(key: string): number | undefined {
+    if (this.state === 'closed') return this.#epoch;
+    if (this.#settings.now() >= this.#stateEndsAt) this.#transition(key, 'half-open');
+    if (
+      this.state === 'open' ||
+      this.#activeProbes + this.#succeededProbes >= this.#settings.probes
+    )
       return undefined;
-    this.#probing++;
-    return this.#era;
+    this.#activeProbes++;
+    return this.#epoch;
   }
 
-  leave(key: string, era: number, error: RpcError | undefined): void {
-    if (era !== this.#era) return;
+  onCallSettled(key: string, epoch: number, error: RpcError | undefined): void {
+    if (epoch !== this.#epoch) return;
     const failed = error !== undefined && this.#isFailure(error);
-    // Whoever gave up knows nothing of the service.
+    // A call that its caller cancelled says nothing about the service.
     const counts = failed || error?.code !== 'CANCELLED';
     if (this.state === 'closed') {
       if (counts) this.#count(key, failed);
       return;
     }
-    this.#probing--;
-    if (failed) this.#turn(key, 'open');
-    else if (counts && ++this.#succeeded >= this.#settings.probes) this.#turn(key, 'closed');
+    this.#activeProbes--;
+    if (failed) this.#transition(key, 'open');
+    else if (counts && ++this.#succeededProbes >= this.#settings.probes)
+      this.#transition(key, 'closed');
   }
 
   #isFailure(error: RpcError): boolean {
@@ -192,17 +211,17 @@ class Circuit {
     const calls = this.#calls.add(at);
     if (!failed) return;
     const count = this.#failed.add(at);
-    if (count >= failures && count >= ratio * calls) this.#turn(key, 'open');
+    if (count >= failures && count >= ratio * calls) this.#transition(key, 'open');
   }
 
-  #turn(key: string, state: CircuitState): void {
+  #transition(key: string, state: CircuitState): void {
     const { now, openFor, onState } = this.#settings;
     const changed = this.state !== state;
     this.state = state;
-    this.#era++;
-    this.#until = now() + openFor;
-    this.#probing = 0;
-    this.#succeeded = 0;
+    this.#epoch++;
+    this.#stateEndsAt = now() + openFor;
+    this.#activeProbes = 0;
+    this.#succeededProbes = 0;
     this.#calls.clear();
     this.#failed.clear();
     if (changed) notifyOrWarn('onState', () => onState(key, state));

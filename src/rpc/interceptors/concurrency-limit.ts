@@ -1,4 +1,4 @@
-/** No more than so many calls at once; a few more wait for their turn. */
+/** The concurrency limit: bounds the calls under way, and queues a bounded number of others. */
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { followSignal } from '../../core/signals.js';
 import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
@@ -7,28 +7,28 @@ import { cancelled } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../streams/stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
-import { deadlineOf, nameOf } from './side.js';
+import { deadlineOf, nameOf } from './call-info.js';
 
-/** Milliseconds. Defaults: CONCURRENCY_LIMIT_DEFAULTS. */
+/** Options of concurrencyLimit(). */
 export interface ConcurrencyLimitOptions {
   /**
-   * The most calls under way at once. A call whose answer is a stream is under way until the stream
-   * ends.
+   * The most calls under way at once. A call whose reply is a stream is under way until the stream
+   * ends. Default: 256.
    */
   limit?: number | undefined;
-  /** The most calls that wait for one of them to end; those that wait longest go first. */
+  /** The most calls that wait. The call that has waited longest goes first. Default: 1,024. */
   queue?: number | undefined;
-  /** How long a call may wait. */
+  /** How long a call may wait, in milliseconds. Default: 1,000. */
   queueTimeout?: number | undefined;
 }
 
-const NAMES = {
+const OPTION_NAMES = {
   limit: true,
   queue: true,
   queueTimeout: true,
 } satisfies NamesOf<ConcurrencyLimitOptions>;
 
-/** Milliseconds. */
+/** The default values of concurrencyLimit(). Times are in milliseconds. */
 export const CONCURRENCY_LIMIT_DEFAULTS = {
   limit: 256,
   queue: 1_024,
@@ -36,38 +36,38 @@ export const CONCURRENCY_LIMIT_DEFAULTS = {
 } satisfies ConcurrencyLimitOptions;
 
 /**
- * At most `limit` calls are under way; `queue` more wait, in order, no longer than `queueTimeout`,
- * their own timeout and their signal allow. All else is refused with RESOURCE_EXHAUSTED (`unsent`).
- * Throws BAD_OPTION.
+ * Makes an interceptor that lets `limit` calls be under way and `queue` calls wait, in order. A
+ * call waits no longer than `queueTimeout`, its own timeout and its signal allow. Other calls are
+ * refused with RESOURCE_EXHAUSTED and `unsent`. Throws BAD_OPTION.
  */
 export function concurrencyLimit(options: ConcurrencyLimitOptions = {}): Interceptor {
-  checkNames('concurrencyLimit()', options, NAMES);
+  checkNames('concurrencyLimit()', options, OPTION_NAMES);
   const settings = withDefaults(CONCURRENCY_LIMIT_DEFAULTS, options, {
     limit: [1, 2 ** 31],
     queue: [0, 2 ** 24],
     queueTimeout: [1, LONGEST_TIMER],
   });
   for (const name of ['limit', 'queue'] as const)
-    if (!Number.isInteger(settings[name])) throw badOption(name, settings[name], 'a whole number');
+    if (!Number.isInteger(settings[name])) throw badOption(name, settings[name], 'an integer');
   return (next) => {
-    const gate = new CallGate(next, settings);
-    return (call) => gate.invoke(call);
+    const calls = new CallQueue(next, settings);
+    return (call) => calls.invoke(call);
   };
 }
 
-class CallGate {
+class CallQueue {
   readonly #next: Invoke;
   readonly #settings: Required<ConcurrencyLimitOptions>;
   readonly #waiting = new Set<WaitingCall>();
   /**
-   * The place of a call that has ended is kept for a call that waits: very many calls may end
-   * together, or one after the other at once.
+   * Keeps the slot for a call that waits, and admits it in a later turn: many calls may end in one
+   * turn, and an admitted call may end at once.
    */
-  readonly #leave = (): void => {
+  readonly #onCallSettled = (): void => {
     if (this.#waiting.size === 0) this.#active--;
-    else runInTurn(this.#giveUpPlace);
+    else runInTurn(this.#releaseSlot);
   };
-  readonly #giveUpPlace = (): void => {
+  readonly #releaseSlot = (): void => {
     this.#active--;
     this.#admit();
   };
@@ -97,7 +97,7 @@ class CallGate {
 
   #run(call: Call): Promise<unknown> {
     this.#active++;
-    return invokeUntilEnd(this.#next, call, this.#leave);
+    return invokeUntilEnd(this.#next, call, this.#onCallSettled);
   }
 
   #admit(): void {
@@ -109,7 +109,7 @@ class CallGate {
   }
 }
 
-/** A call in the queue, with what may end its waiting. */
+/** A call in the queue. It leaves when it is admitted, at a timeout or when its signal aborts. */
 class WaitingCall {
   readonly #call: Call;
   readonly #began = performance.now();
@@ -127,28 +127,28 @@ class WaitingCall {
     this.#resolve = resolve;
     const deadline = deadlineOf(call, this.#began);
     const left = deadline === undefined ? Number.POSITIVE_INFINITY : deadline - this.#began;
-    const late = (): void => {
-      this.#settle();
-      const text = `${nameOf(call)} waited ${Math.ceil(Math.min(left, queueTimeout))} ms for others to end`;
+    const onTimeout = (): void => {
+      this.#stopWaiting();
+      const text = `${nameOf(call)} waited ${Math.ceil(Math.min(left, queueTimeout))} ms in the queue`;
       fail(
         new RpcError(left <= queueTimeout ? 'DEADLINE_EXCEEDED' : 'RESOURCE_EXHAUSTED', text, {
           unsent: true,
         }),
       );
     };
-    this.#timer = new LongTimer(late, Math.max(0, Math.min(left, queueTimeout)));
+    this.#timer = new LongTimer(onTimeout, Math.max(0, Math.min(left, queueTimeout)));
     this.#release = followSignal(call.signal, () => {
-      this.#settle();
+      this.#stopWaiting();
       fail(cancelled(call, true));
     });
   }
 
   admit(run: (call: Call) => Promise<unknown>): void {
-    this.#settle();
+    this.#stopWaiting();
     this.#resolve(run(this.#call));
   }
 
-  #settle(): void {
+  #stopWaiting(): void {
     this.#timer.cancel();
     this.#release();
   }

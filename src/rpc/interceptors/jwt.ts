@@ -1,7 +1,4 @@
-/**
- * Tokens that are JSON Web Tokens (RFC 7519), verified by the jose package, which is loaded with
- * the first.
- */
+/** Verifies JSON Web Tokens (RFC 7519) with the jose package. The first token loads the package. */
 
 import type {
   CryptoKey,
@@ -19,38 +16,41 @@ import type { Identity } from '../types.js';
 import type { Authenticate } from './auth.js';
 
 /**
- * A key set, or a function that gives the present one. The function is called again when a token
- * names a key that is not in the set; while it fails, the set that it gave last stays in use.
+ * A key set, or a function that returns the current one. The function is called again when a token
+ * names a key that is not in the set. While the function fails, the last set stays in use.
  */
 export type JwtKeys = JSONWebKeySet | (() => JSONWebKeySet | Promise<JSONWebKeySet>);
 
 export interface JwtOptions {
   /**
-   * The keys that tokens are signed with: the address of a key set (`https://…/jwks.json`), a key
-   * set, a function that gives one, or a single key (a secret as bytes, of at least 32).
+   * The keys that tokens are signed with: the URL of a key set (`https://…/jwks.json`), a key set,
+   * a function that returns one, or a single key. A secret is given as at least 32 bytes.
    */
   keys: URL | JwtKeys | CryptoKey | KeyObject | Uint8Array;
-  /** Who must have made the token: its `iss`. */
+  /** The issuer, or several of which one must match: the claim `iss`. */
   issuer: string | string[];
-  /** Whom it must be for: its `aud`. */
+  /** The audience, or several of which one must match: the claim `aud`. */
   audience: string | string[];
   /**
-   * Signatures that are accepted. Default: the asymmetric ones; with a secret, HS256, HS384 and
-   * HS512.
+   * The signature algorithms that are accepted. Default: the asymmetric ones; with a secret: HS256,
+   * HS384 and HS512.
    */
   algorithms?: readonly string[] | undefined;
-  /** Milliseconds by which clocks may differ. */
+  /** By how much the clocks may differ, in milliseconds. Default: 5,000. */
   clockTolerance?: number | undefined;
   /**
-   * Milliseconds that a token that was verified is taken for good, if it does not expire before. 0:
-   * each is verified each time.
+   * How long a verified token is accepted without another verification, in milliseconds, but never
+   * after it expires. 0: verifies each token each time. Default: 60,000.
    */
   cacheFor?: number | undefined;
-  /** Milliseconds between two requests for the key set, however many tokens name unknown keys. */
+  /**
+   * The least time between two requests for the key set, in milliseconds, however many tokens name
+   * unknown keys. Default: 30,000.
+   */
   cooldown?: number | undefined;
 }
 
-const NAMES = {
+const OPTION_NAMES = {
   keys: true,
   issuer: true,
   audience: true,
@@ -60,6 +60,7 @@ const NAMES = {
   cooldown: true,
 } satisfies NamesOf<JwtOptions>;
 
+/** The default values of jwt(), in milliseconds. */
 export const JWT_DEFAULTS = {
   clockTolerance: 5_000,
   cacheFor: 60_000,
@@ -80,21 +81,21 @@ const ASYMMETRIC = [
   'Ed25519',
 ];
 const SYMMETRIC = ['HS256', 'HS384', 'HS512'];
-const SHORTEST_SECRET = 32;
-const LARGEST_TOKEN = 16 * 1024;
-const CACHED = 1_000;
+const MIN_SECRET_BYTES = 32;
+const MAX_TOKEN_CHARACTERS = 16 * 1024;
+const MAX_CACHED_TOKENS = 1_000;
 
-interface Cached {
+interface CachedIdentity {
   readonly identity: Identity;
   readonly until: number;
 }
 
 /**
- * For auth(): takes the token of a call for an identity, whose subject is `sub` and whose claims
- * are all of the token's. Tokens without `sub` or `exp` are refused. Throws BAD_OPTION.
+ * Makes an `authenticate` for auth(). The identity's `subject` is the claim `sub`; its `claims` are
+ * all claims of the token. A token without `sub` or `exp` is refused. Throws BAD_OPTION.
  */
 export function jwt(options: JwtOptions): Authenticate {
-  checkNames('jwt()', options, NAMES);
+  checkNames('jwt()', options, OPTION_NAMES);
   const { clockTolerance, cacheFor, cooldown } = withDefaults(JWT_DEFAULTS, options, {
     clockTolerance: [0, 3_600_000],
     cacheFor: [0, 86_400_000],
@@ -105,7 +106,7 @@ export function jwt(options: JwtOptions): Authenticate {
   checkKeys(keys);
   for (const [name, value] of Object.entries({ issuer, audience })) {
     if (![value].flat().every((one) => typeof one === 'string' && one !== ''))
-      throw badOption(name, value, 'a name, or several');
+      throw badOption(name, value, 'a non-empty string, or an array of them');
   }
   const algorithms = [...(options.algorithms ?? (secret ? SYMMETRIC : ASYMMETRIC))];
   const verifyOptions: JWTVerifyOptions = {
@@ -115,49 +116,49 @@ export function jwt(options: JwtOptions): Authenticate {
     clockTolerance: clockTolerance / 1000,
     requiredClaims: ['exp', 'sub'],
   };
-  const known = new Map<string, Cached>();
+  const cache = new Map<string, CachedIdentity>();
   let verify: ((token: string) => Promise<JWTPayload>) | undefined;
 
   return async ({ token }) => {
-    if (token === undefined) throw new Error('there is no token');
-    if (token.length > LARGEST_TOKEN)
+    if (token === undefined) throw new Error('the call has no token');
+    if (token.length > MAX_TOKEN_CHARACTERS)
       throw new Error(
-        `the token has ${token.length} characters; at most ${LARGEST_TOKEN} are looked at`,
+        `the token has ${token.length} characters; at most ${MAX_TOKEN_CHARACTERS} are accepted`,
       );
-    const cached = known.get(token);
+    const cached = cache.get(token);
     if (cached !== undefined && cached.until > Date.now()) return cached.identity;
-    known.delete(token);
-    verify ??= await verifier(keys, verifyOptions, cooldown);
+    cache.delete(token);
+    verify ??= await makeVerifier(keys, verifyOptions, cooldown);
     const claims = await verify(token);
     const expires = (claims.exp as number) * 1000 + clockTolerance;
     const identity: Identity = { subject: claims.sub as string, claims, expires };
     if (cacheFor > 0) {
-      if (known.size >= CACHED) known.clear();
-      known.set(token, { identity, until: Math.min(expires, Date.now() + cacheFor) });
+      if (cache.size >= MAX_CACHED_TOKENS) cache.clear();
+      cache.set(token, { identity, until: Math.min(expires, Date.now() + cacheFor) });
     }
     return identity;
   };
 }
 
 function checkKeys(keys: JwtOptions['keys']): void {
-  if (keys instanceof Uint8Array && keys.length < SHORTEST_SECRET)
-    throw badOption('keys', `a secret of ${keys.length} bytes`, `at least ${SHORTEST_SECRET}`);
+  if (keys instanceof Uint8Array && keys.length < MIN_SECRET_BYTES)
+    throw badOption('keys', `a secret of ${keys.length} bytes`, `at least ${MIN_SECRET_BYTES}`);
   if (typeof keys !== 'function' && (typeof keys !== 'object' || keys === null))
     throw badOption('keys', `a ${typeof keys}`, 'a URL, a key set, or a key');
-  // fetch() takes no such URL, and repeats it in its error.
+  // fetch() refuses such a URL, and repeats it in its error.
   if (keys instanceof URL && (keys.username !== '' || keys.password !== '')) {
     throw badOption('keys', redactUrl(keys.href), 'a URL without a user and a password');
   }
 }
 
 type FindKey = (
-  ...asked: Parameters<JWTVerifyGetKey>
+  ...args: Parameters<JWTVerifyGetKey>
 ) => Promise<Awaited<ReturnType<JWTVerifyGetKey>>>;
 
-/** The keys could not be had. The token may be a good one. */
+/** The keys could not be loaded. The token may be valid. */
 class KeysUnavailable extends Error {}
 
-async function verifier(
+async function makeVerifier(
   keys: JwtOptions['keys'],
   options: JWTVerifyOptions,
   cooldown: number,
@@ -174,10 +175,10 @@ async function verifier(
     try {
       return await find(header, input);
     } catch (error) {
-      const isOfToken = [JWKSNoMatchingKey, JWKSMultipleMatchingKeys, JOSENotSupported].some(
+      const isTokenError = [JWKSNoMatchingKey, JWKSMultipleMatchingKeys, JOSENotSupported].some(
         (type) => isInstance(error, type),
       );
-      throw isOfToken
+      throw isTokenError
         ? error
         : new KeysUnavailable('the keys could not be loaded', { cause: error });
     }
@@ -187,12 +188,12 @@ async function verifier(
       return (await jose.jwtVerify(token, findOrFail, options)).payload;
     } catch (error) {
       if (isInstance(error, KeysUnavailable))
-        throw new RpcError('UNAVAILABLE', 'the keys of tokens cannot be had now', {
+        throw new RpcError('UNAVAILABLE', 'the keys of tokens are not available', {
           cause: error.cause,
         });
       if (!isInstance(error, JWKSMultipleMatchingKeys)) throw error;
-      // The token names no key, and several keys are of its kind (RFC 7517, section 4.5, makes
-      // `kid` optional): try each.
+      // The token names no key, and several keys are of its kind. RFC 7517, section 4.5, makes
+      // `kid` optional, so each key is tried.
       for await (const key of error) {
         try {
           return (await jose.jwtVerify(token, key, options)).payload;
@@ -227,18 +228,18 @@ function keyFinder(
 }
 
 /**
- * A key set that is loaded again when a token names a key that is not in it, but not more often
- * than `cooldown`.
+ * A key set that is loaded again when a token names a key that is not in it, at most once in
+ * `cooldown` milliseconds.
  */
 class RotatingKeys {
   readonly #fetch: () => JSONWebKeySet | Promise<JSONWebKeySet>;
   readonly #cooldown: number;
   readonly #setOf: (keys: JSONWebKeySet) => FindKey;
   readonly #isUnknown: (error: unknown) => boolean;
-  /** The set in use, or the load that will give it. */
+  /** The set in use, or the load that will return it. */
   #set: Promise<FindKey> | undefined;
   #loadedAt = Number.NEGATIVE_INFINITY;
-  /** Why the last load failed. */
+  /** The error of the last load, if it failed. */
   #failure: unknown;
 
   constructor(
@@ -254,25 +255,27 @@ class RotatingKeys {
   }
 
   /**
-   * All callers that miss a key while a load is under way share that load. Rejects as the load
-   * does, or with what `isUnknown` knows.
+   * Finds the key of a token. Callers that miss a key during a load share that load. Rejects with
+   * the error of the load, or with one that `isUnknown` accepts.
    */
-  async find(...asked: Parameters<FindKey>): ReturnType<FindKey> {
+  async find(...args: Parameters<FindKey>): ReturnType<FindKey> {
     this.#set ??= this.#load(undefined);
     const set = this.#set;
     try {
-      return await (await set)(...asked);
+      return await (await set)(...args);
     } catch (error) {
       if (!this.#isUnknown(error)) throw error;
       if (this.#set === set) {
         if (performance.now() - this.#loadedAt < this.#cooldown) throw this.#failure ?? error;
         this.#set = this.#load(set);
       }
-      return (await (this.#set ?? this.#load(undefined)))(...asked);
+      return (await (this.#set ?? this.#load(undefined)))(...args);
     }
   }
 
-  /** When the load fails, `previous` stays in use; without one, the next token loads again. */
+  /**
+   * When the load fails, `previous` stays in use. Without `previous`, the next token loads again.
+   */
   #load(previous: Promise<FindKey> | undefined): Promise<FindKey> {
     this.#loadedAt = performance.now();
     this.#failure = undefined;

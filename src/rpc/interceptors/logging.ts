@@ -1,31 +1,31 @@
-/** One line for each call, when it has ended. */
+/** The call log: one line for each call, when it has ended. */
 import { checkCallback, notifyOrWarn, refusePromise } from '../../core/callbacks.js';
 import type { Logger } from '../../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import type { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../streams/stream-end.js';
 import type { Call, Interceptor } from '../types.js';
-import { guardedClock } from './guarded.js';
-import { isReceived, nameOf } from './side.js';
+import { isReceived, nameOf } from './call-info.js';
+import { guardedClock } from './user-callbacks.js';
 
-/** Milliseconds. Defaults: LOGGING_DEFAULTS. */
+/** Options of logging(). */
 export interface LoggingOptions {
-  /** Gets `info` for what went well, and `warn` for what failed or was slow. pino's fits. */
+  /** Gets `info` for successful calls, and `warn` for failed and slow calls. A pino logger fits. */
   logger: Logger;
-  /** A call that took so long is slow. */
+  /** From which duration on a call is slow, in milliseconds. Default: 1,000. */
   slow?: number | undefined;
-  /** False: a line for slow and failed calls only. */
+  /** False: logs slow and failed calls only. Default: true. */
   all?: boolean | undefined;
   /**
-   * More for the line. Arguments, metadata and messages of errors are in it only if this puts them
-   * there.
+   * Returns further fields of the line. Only this function can put arguments, metadata and error
+   * messages into the line. Called once for each line.
    */
   details?: ((call: Call, error: RpcError | undefined) => object) | undefined;
-  /** A clock in milliseconds that never goes back. Default: performance.now(). */
+  /** A monotonic clock in milliseconds. Default: performance.now(). */
   now?: (() => number) | undefined;
 }
 
-const NAMES = {
+const OPTION_NAMES = {
   logger: true,
   slow: true,
   all: true,
@@ -33,30 +33,30 @@ const NAMES = {
   now: true,
 } satisfies NamesOf<LoggingOptions>;
 
-/** Milliseconds. */
+/** The default values of logging(). Times are in milliseconds. */
 export const LOGGING_DEFAULTS = {
   slow: 1_000,
   all: true as boolean,
 } satisfies Partial<LoggingOptions>;
 
-/** What a line says. */
+/** The fields of a line. */
 export interface CallLine {
   readonly service: string;
   readonly method: string;
-  /** Where the call came from; undefined on a client. */
+  /** The address of the caller; undefined on a client. */
   readonly peer: string | undefined;
   /** `OK`, or the code of the error. */
   readonly code: string;
-  /** Milliseconds from the call to its answer; for a stream, to its end. */
+  /** From the call to its reply, in milliseconds; for a stream, to its end. */
   readonly ms: number;
 }
 
 /**
- * Writes a CallLine for each call when it has ended: no arguments, no metadata, no message of an
- * error. Throws BAD_OPTION.
+ * Makes an interceptor that logs a CallLine for each call when it has ended. The line has no
+ * arguments, no metadata and no error message. Throws BAD_OPTION.
  */
 export function logging(options: LoggingOptions): Interceptor {
-  checkNames('logging()', options, NAMES);
+  checkNames('logging()', options, OPTION_NAMES);
   if (typeof options !== 'object' || options === null)
     throw badOption('options', options, 'an object with a logger');
   const { slow, all } = withDefaults(LOGGING_DEFAULTS, options);
@@ -66,20 +66,20 @@ export function logging(options: LoggingOptions): Interceptor {
     throw badOption('logger', logger, 'an object with info and warn');
   checkCallback('details', details);
   checkCallback('now', options.now);
-  const log = (call: Call, ms: number, error: RpcError | undefined): unknown => {
+  const logCall = (call: Call, ms: number, error: RpcError | undefined): unknown => {
     const isSlow = ms >= slow;
     const isNotable = isSlow || error !== undefined;
     if (!all && !isNotable) return undefined;
-    const more = details?.(call, error);
-    refusePromise('BAD_OPTION', 'details', more);
-    const line = { ...lineOf(call, ms, error), ...more };
+    const extra = details?.(call, error);
+    refusePromise('BAD_OPTION', 'details', extra);
+    const line = { ...lineOf(call, ms, error), ...extra };
     const text = `${nameOf(call)} ${error === undefined ? (isSlow ? 'was slow' : 'done') : `failed: ${error.code}`}, ${line.ms} ms`;
     return isNotable ? logger.warn(line, text) : logger.info(line, text);
   };
   return (next) => (call) => {
-    const began = now();
+    const startedAt = now();
     return invokeUntilEnd(next, call, (error) =>
-      notifyOrWarn('the logger', () => log(call, now() - began, error)),
+      notifyOrWarn('the logger', () => logCall(call, now() - startedAt, error)),
     );
   };
 }

@@ -1,34 +1,34 @@
-/** No more than so many calls a second. */
+/** The rate limit: a token bucket for each key. */
 
 import { checkCallback } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { RpcError } from '../errors.js';
 import type { Call, Interceptor } from '../types.js';
-import { guardedClock, keyOf } from './guarded.js';
-import { KeyedStates } from './keyed.js';
-import { nameOf } from './side.js';
+import { nameOf } from './call-info.js';
+import { KeyedStates } from './keyed-states.js';
+import { guardedClock, keyOf } from './user-callbacks.js';
 
-/** Defaults: RATE_LIMIT_DEFAULTS. */
+/** Options of rateLimit(). */
 export interface RateLimitOptions {
-  /** How many calls a second are allowed on average. */
+  /** How many calls a second are allowed on average. Default: 1,000. */
   perSecond?: number | undefined;
-  /** How many may come at once after a rest. 0: as many as one second allows. */
+  /** How many calls may come at once after a pause. 0: as many as `perSecond`. Default: 0. */
   burst?: number | undefined;
   /**
-   * The most keys that are counted apart; calls with further ones share one count. The keys
-   * together have at most 256 characters for each of `maxKeys`, or 65,536.
+   * The most keys that have a bucket of their own; further keys share one bucket. The keys together
+   * have at most 256 characters for each of `maxKeys`, or 65,536 if that is more. Default: 10,000.
    */
   maxKeys?: number | undefined;
   /**
-   * What is counted apart, such as `(call) => (isReceived(call) ? call.peer : '')`. Default: all
-   * calls together.
+   * The key of a call, such as `(call) => (isReceived(call) ? call.peer : '')`; each key has a
+   * bucket. Default: all calls share one bucket.
    */
   key?: ((call: Call) => string) | undefined;
-  /** A clock in milliseconds that never goes back. Default: performance.now(). */
+  /** A monotonic clock in milliseconds. Default: performance.now(). */
   now?: (() => number) | undefined;
 }
 
-const NAMES = {
+const OPTION_NAMES = {
   perSecond: true,
   burst: true,
   maxKeys: true,
@@ -36,6 +36,7 @@ const NAMES = {
   now: true,
 } satisfies NamesOf<RateLimitOptions>;
 
+/** The default values of rateLimit(). */
 export const RATE_LIMIT_DEFAULTS = {
   perSecond: 1_000,
   burst: 0,
@@ -43,11 +44,12 @@ export const RATE_LIMIT_DEFAULTS = {
 } satisfies RateLimitOptions;
 
 /**
- * A bucket of tokens: `perSecond` fill it up to `burst`, each call takes one. A call that finds
- * none is refused with RESOURCE_EXHAUSTED (`unsent`). Throws BAD_OPTION.
+ * Makes an interceptor with token buckets: `perSecond` tokens fill a bucket up to `burst`, and each
+ * call takes one. A call that finds no token is refused with RESOURCE_EXHAUSTED and `unsent`.
+ * Throws BAD_OPTION.
  */
 export function rateLimit(options: RateLimitOptions = {}): Interceptor {
-  checkNames('rateLimit()', options, NAMES);
+  checkNames('rateLimit()', options, OPTION_NAMES);
   const {
     perSecond,
     burst: given,
@@ -61,54 +63,54 @@ export function rateLimit(options: RateLimitOptions = {}): Interceptor {
     ['burst', given],
     ['maxKeys', maxKeys],
   ] as const)
-    if (!Number.isInteger(value)) throw badOption(name, value, 'a whole number');
+    if (!Number.isInteger(value)) throw badOption(name, value, 'an integer');
   const { key } = options;
   const now = guardedClock(options.now);
   checkCallback('key', key);
   checkCallback('now', options.now);
   const burst = given === 0 ? Math.ceil(perSecond) : given;
   return (next) => {
-    const make = (): Bucket => new Bucket(perSecond, burst, now());
-    const all = make();
-    const buckets = new KeyedStates(make, (bucket) => bucket.isFull(now()), maxKeys, now);
+    const makeBucket = (): TokenBucket => new TokenBucket(perSecond, burst, now());
+    const shared = makeBucket();
+    const buckets = new KeyedStates(makeBucket, (bucket) => bucket.isFull(now()), maxKeys, now);
     return (call) => {
-      const bucket = key === undefined ? all : buckets.of(keyOf('rateLimit()', key, call));
-      if (bucket.take(now())) return next(call);
+      const bucket = key === undefined ? shared : buckets.of(keyOf('rateLimit()', key, call));
+      if (bucket.tryTake(now())) return next(call);
       const text = `${nameOf(call)} was refused: more than ${perSecond} calls a second`;
       return Promise.reject(new RpcError('RESOURCE_EXHAUSTED', text, { unsent: true }));
     };
   };
 }
 
-class Bucket {
-  readonly #perMs: number;
+class TokenBucket {
+  readonly #tokensPerMs: number;
   readonly #burst: number;
   #tokens: number;
-  #at: number;
+  #filledAt: number;
 
   constructor(perSecond: number, burst: number, now: number) {
-    this.#perMs = perSecond / 1000;
+    this.#tokensPerMs = perSecond / 1000;
     this.#burst = burst;
     this.#tokens = burst;
-    this.#at = now;
+    this.#filledAt = now;
   }
 
-  take(now: number): boolean {
+  tryTake(now: number): boolean {
     this.#fill(now);
     if (this.#tokens < 1) return false;
     this.#tokens--;
     return true;
   }
 
-  /** As good as a new one. */
+  /** True: the bucket has the state of a new one. */
   isFull(now: number): boolean {
     this.#fill(now);
     return this.#tokens === this.#burst;
   }
 
   #fill(now: number): void {
-    if (now <= this.#at) return;
-    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#at) * this.#perMs);
-    this.#at = now;
+    if (now <= this.#filledAt) return;
+    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#filledAt) * this.#tokensPerMs);
+    this.#filledAt = now;
   }
 }

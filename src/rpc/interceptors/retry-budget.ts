@@ -1,38 +1,41 @@
-/** How many second tries a busy or broken service is to bear. */
+/** The retry budget: bounds the load that retries add to a service in trouble. */
 import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 
+/** Options of RetryBudget. */
 export interface RetryBudgetOptions {
-  /** Retries earned by each call: 0.2 lets retries add 20 % to the load. */
+  /** Retries that each call earns: 0.2 lets retries add 20 % to the load. Default: 0.2. */
   ratio?: number | undefined;
-  /** Retries earned by each second, so that a caller of few calls has some too. */
+  /** Retries that each second earns, so that a caller with few calls may retry too. Default: 10. */
   perSecond?: number | undefined;
 }
 
-const NAMES = { ratio: true, perSecond: true } satisfies NamesOf<RetryBudgetOptions>;
+const OPTION_NAMES = { ratio: true, perSecond: true } satisfies NamesOf<RetryBudgetOptions>;
 
+/** The default values of RetryBudget. */
 export const RETRY_BUDGET_DEFAULTS = { ratio: 0.2, perSecond: 10 } satisfies RetryBudgetOptions;
-/**
- * What was earned is forgotten within about this time, in ms: a good day does not pay for the storm
- * of a bad one.
- */
-const BUDGET_MEMORY = 10_000;
-/** How often that is reckoned, in ms. */
-const BUDGET_STEP = 100;
 
 /**
- * A bucket of tokens: calls and time fill it, retries empty it, and it leaks. May be shared by
- * everything that tries again.
+ * The time constant of the leak, in milliseconds. Retries earned in a quiet hour are not available
+ * in an outage.
+ */
+const LEAK_TIME = 10_000;
+/** The least time between two leaks, in milliseconds. */
+const LEAK_PERIOD = 100;
+
+/**
+ * A leaky bucket of tokens: calls and time fill it, and each retry takes one. Several retry
+ * interceptors may share one.
  */
 export class RetryBudget {
   readonly #ratio: number;
   readonly #perSecond: number;
   readonly #now: () => number;
   #tokens: number;
-  #at: number;
+  #leakedAt: number;
 
-  /** `now` is in milliseconds, monotonic. Throws BAD_OPTION. */
+  /** `now`: a monotonic clock in milliseconds. Default: performance.now(). Throws BAD_OPTION. */
   constructor(options: RetryBudgetOptions = {}, now: () => number = () => performance.now()) {
-    checkNames('budget', options, NAMES);
+    checkNames('budget', options, OPTION_NAMES);
     const { ratio, perSecond } = withDefaults(RETRY_BUDGET_DEFAULTS, options, {
       ratio: [0, 10],
       perSecond: [0, 1e6],
@@ -40,36 +43,36 @@ export class RetryBudget {
     this.#ratio = ratio;
     this.#perSecond = perSecond;
     this.#now = now;
-    this.#tokens = (perSecond * BUDGET_MEMORY) / 1000;
-    this.#at = now();
+    this.#tokens = (perSecond * LEAK_TIME) / 1000;
+    this.#leakedAt = now();
   }
 
-  /** One that is given, to share it; else a new one. Throws BAD_OPTION. */
+  /** Returns the given budget, or a new one of the options. Throws BAD_OPTION. */
   static of(given: RetryBudget | RetryBudgetOptions | undefined): RetryBudget {
     return given instanceof RetryBudget ? given : new RetryBudget(given);
   }
 
-  /** A call began. */
+  /** Adds the tokens of one call. */
   deposit(): void {
     this.#tokens += this.#ratio;
-    this.#pass();
+    this.#leak();
   }
 
-  /** Whether a retry may be; if so it is paid. */
+  /** Takes one token. Returns false when there is none: the call must not be retried. */
   withdraw(): boolean {
-    this.#pass();
+    this.#leak();
     if (this.#tokens < 1) return false;
     this.#tokens--;
     return true;
   }
 
-  #pass(): void {
+  #leak(): void {
     const now = this.#now();
-    const elapsed = now - this.#at;
-    if (elapsed < BUDGET_STEP) return;
-    this.#at = now;
-    // Filled at a constant rate and leaking in proportion, it tends towards ten seconds' worth.
-    const kept = Math.exp(-elapsed / BUDGET_MEMORY);
-    this.#tokens = this.#tokens * kept + ((this.#perSecond * BUDGET_MEMORY) / 1000) * (1 - kept);
+    const elapsed = now - this.#leakedAt;
+    if (elapsed < LEAK_PERIOD) return;
+    this.#leakedAt = now;
+    // A constant inflow and a proportional leak make the level approach the tokens of ten seconds.
+    const kept = Math.exp(-elapsed / LEAK_TIME);
+    this.#tokens = this.#tokens * kept + ((this.#perSecond * LEAK_TIME) / 1000) * (1 - kept);
   }
 }

@@ -1,4 +1,4 @@
-/** Trying again, where it is safe, after a pause. */
+/** The retry interceptor: repeats a failed call where that is safe. */
 
 import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
@@ -7,31 +7,38 @@ import { cancelled, streams } from '../calls/client-call.js';
 import { isRpcCode, type RpcCode, type RpcError, rpcErrorOf } from '../errors.js';
 import { invokeSafely } from '../streams/stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
+import { deadlineOf, isReceived } from './call-info.js';
 import { RetryBudget, type RetryBudgetOptions } from './retry-budget.js';
-import { deadlineOf, isReceived } from './side.js';
 
-/** Milliseconds. Defaults: RETRY_DEFAULTS. */
+/** Options of retry(). */
 export interface RetryOptions {
-  /** The most attempts of one call, the first included. */
+  /** The most attempts of one call, the first included. Default: 3. */
   attempts?: number | undefined;
   /**
-   * The pause before the second attempt; it doubles with each, and is random between half of that
-   * and the whole.
+   * The pause before the second attempt, in milliseconds. It doubles with each attempt. The actual
+   * pause is random, between half of it and all of it. Default: 50.
    */
   initialDelay?: number | undefined;
+  /** The longest pause, in milliseconds. Default: 2,000. */
   maxDelay?: number | undefined;
-  /** What an idempotent method is called again for although the call may have run. */
+  /**
+   * The codes after which an idempotent method is called again, although the call may have run.
+   * Default: UNAVAILABLE.
+   */
   codes?: readonly RpcCode[] | undefined;
   /**
-   * How many second tries there are at most. A RetryBudget is shared by all who are given it;
-   * options make a new one.
+   * Bounds the retries of all calls together. A RetryBudget may be shared by several interceptors;
+   * options make a new one. Default: a new one, with a ratio of 0.2 and 10 retries a second.
    */
   budget?: RetryBudgetOptions | RetryBudget | undefined;
-  /** Told of each error that another attempt follows, and of the pause before it. */
+  /**
+   * Called before the pause of each retry, with the pause in milliseconds. When it throws, the
+   * process warns. Default: none.
+   */
   onRetry?: ((error: RpcError, call: Call, delay: number) => unknown) | undefined;
 }
 
-const NAMES = {
+const OPTION_NAMES = {
   attempts: true,
   initialDelay: true,
   maxDelay: true,
@@ -40,7 +47,7 @@ const NAMES = {
   onRetry: true,
 } satisfies NamesOf<RetryOptions>;
 
-/** Milliseconds. */
+/** The default values of retry(). Times are in milliseconds. */
 export const RETRY_DEFAULTS = {
   attempts: 3,
   initialDelay: 50,
@@ -49,22 +56,23 @@ export const RETRY_DEFAULTS = {
 } satisfies RetryOptions;
 
 /**
- * A call that was not sent may be sent later for these; for any other code the next attempt would
- * fail as the last did.
+ * The codes after which a call that was not sent is repeated. After another code the next attempt
+ * would fail in the same way.
  */
-const PASSING: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
+const TRANSIENT_CODES: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
 
-type Resolved = typeof RETRY_DEFAULTS & Pick<RetryOptions, 'onRetry'>;
+type Settings = typeof RETRY_DEFAULTS & Pick<RetryOptions, 'onRetry'>;
 
 /**
- * Tries a call again that failed, where that is safe: it certainly did not run (`unsent`), or its
- * method is idempotent and the error has one of `codes`. Not past the call's timeout, which all
- * attempts share, not after its signal, not beyond the budget, and never a stream. On a server,
- * where the handler would run again, only idempotent methods are. Throws BAD_OPTION.
+ * Makes an interceptor that repeats a failed call where that is safe: the call did not run
+ * (`unsent`), or its method is idempotent and the error has one of `codes`. It never repeats a
+ * stream, never after the call's timeout or signal, and never beyond the budget. All attempts share
+ * the call's timeout. On a server it repeats idempotent methods only, because the handler runs
+ * again. Throws BAD_OPTION.
  */
 export function retry(options: RetryOptions = {}): Interceptor {
-  checkNames('retry()', options, NAMES);
-  const resolved = resolve(options);
+  checkNames('retry()', options, OPTION_NAMES);
+  const settings = resolveSettings(options);
   const { budget: given } = options;
   RetryBudget.of(given);
   return (next) => {
@@ -73,22 +81,22 @@ export function retry(options: RetryOptions = {}): Interceptor {
       const { kind } = call.method;
       if (streams(kind)) return next(call);
       budget.deposit();
-      const began = performance.now();
+      const startedAt = performance.now();
       return invokeSafely(next, call).catch((error) =>
-        tryAgain(next, call, error, began, budget, resolved),
+        retryUntilSettled(next, call, error, startedAt, budget, settings),
       );
     };
   };
 }
 
-function resolve(options: RetryOptions): Resolved {
+function resolveSettings(options: RetryOptions): Settings {
   const resolved = withDefaults(RETRY_DEFAULTS, options, {
     attempts: [1, 100],
     initialDelay: [0, LONGEST_TIMER],
     maxDelay: [0, LONGEST_TIMER],
   });
   const { attempts, codes } = resolved;
-  if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'a whole number');
+  if (!Number.isInteger(attempts)) throw badOption('attempts', attempts, 'an integer');
   if (!Array.isArray(codes))
     throw badOption('codes', codes, 'an array of codes, such as UNAVAILABLE');
   for (const code of codes)
@@ -97,27 +105,29 @@ function resolve(options: RetryOptions): Resolved {
   return { ...resolved, onRetry: options.onRetry };
 }
 
-async function tryAgain(
+async function retryUntilSettled(
   next: Invoke,
   call: Call,
   first: unknown,
-  began: number,
+  startedAt: number,
   budget: RetryBudget,
-  options: Resolved,
+  options: Settings,
 ): Promise<unknown> {
-  const deadline = deadlineOf(call, began);
+  const deadline = deadlineOf(call, startedAt);
   let unsent = true;
   let backoff = options.initialDelay;
   let error = first;
   for (let left = options.attempts - 1; ; left--) {
     const failure = rpcErrorOf(error);
-    if (left === 0 || failure === undefined || !isSafe(failure, call, options.codes)) throw error;
+    if (left === 0 || failure === undefined || !isRetryable(failure, call, options.codes))
+      throw error;
     unsent &&= failure.unsent;
     const delay = Math.min(backoff, options.maxDelay) * (0.5 + Math.random() / 2);
     if (deadline !== undefined && performance.now() + delay >= deadline) throw error;
-    // What found nobody to send to puts no load on anybody.
-    const isFree = failure.unsent && failure.code === 'UNAVAILABLE' && failure.reason === undefined;
-    if (!isFree && !budget.withdraw()) throw error;
+    // A call without a node to send it to puts no load on a node.
+    const isFreeRetry =
+      failure.unsent && failure.code === 'UNAVAILABLE' && failure.reason === undefined;
+    if (!isFreeRetry && !budget.withdraw()) throw error;
     notifyOrWarn('onRetry', () => options.onRetry?.(failure, call, delay));
     if (!(await pause(delay, call.signal))) throw cancelled(call, unsent);
     backoff *= 2;
@@ -129,10 +139,11 @@ async function tryAgain(
   }
 }
 
-function isSafe(error: RpcError, call: Call, codes: readonly RpcCode[]): boolean {
+function isRetryable(error: RpcError, call: Call, codes: readonly RpcCode[]): boolean {
   if (call.signal?.aborted) return false;
-  // What a handler's own calls did not send says nothing of what else it has done.
+  // On a server, `unsent` describes a call that the handler made. The handler may have had other
+  // effects.
   if (error.unsent && !isReceived(call))
-    return PASSING.includes(error.code) || codes.includes(error.code);
+    return TRANSIENT_CODES.includes(error.code) || codes.includes(error.code);
   return call.method.idempotent && codes.includes(error.code);
 }

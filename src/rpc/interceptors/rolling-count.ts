@@ -1,29 +1,34 @@
-/** How often something happened lately. */
+/** The count of events within a rolling window. */
 
-/** The window is forgotten slice by slice: it is up to a tenth longer than said, never shorter. */
+/**
+ * The number of slices of the window. Events leave slice by slice, so an event counts up to a tenth
+ * longer than the window and never shorter.
+ */
 const SLICES = 10;
 
 export class RollingCount {
-  readonly #length: number;
+  /** Of a slice, in milliseconds. */
+  readonly #sliceLength: number;
   readonly #counts = new Array<number>(SLICES + 1).fill(0);
   #slice = Number.NEGATIVE_INFINITY;
   #sum = 0;
 
-  /** `window` in ms. */
+  /** `window`: in milliseconds. */
   constructor(window: number) {
-    this.#length = window / SLICES;
+    this.#sliceLength = window / SLICES;
   }
 
-  /** Count one more at the instant `now`, in ms; answers how many there are. */
+  /** Adds an event at `now`, in milliseconds. Returns the events within the window. */
   add(now: number): number {
-    this.#forget(now);
+    this.#expire(now);
     const at = this.#slice % this.#counts.length;
     this.#counts[at] = (this.#counts[at] as number) + 1;
     return ++this.#sum;
   }
 
+  /** Returns the events within the window that ends at `now`, in milliseconds. */
   at(now: number): number {
-    this.#forget(now);
+    this.#expire(now);
     return this.#sum;
   }
 
@@ -32,8 +37,8 @@ export class RollingCount {
     this.#sum = 0;
   }
 
-  #forget(now: number): void {
-    const slice = Math.floor(now / this.#length);
+  #expire(now: number): void {
+    const slice = Math.floor(now / this.#sliceLength);
     const passed = slice - this.#slice;
     if (passed <= 0) return;
     const { length } = this.#counts;

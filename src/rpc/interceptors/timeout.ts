@@ -1,4 +1,4 @@
-/** An upper bound for the time of each call. */
+/** The timeout interceptor: an upper bound for the duration of each call. */
 import { followSignal } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
 import { checkTimeout, timeLeft } from '../calls/client-call.js';
@@ -6,75 +6,79 @@ import { RpcError } from '../errors.js';
 import { iteratorOf } from '../streams/flow-control.js';
 import { invokeSafely, isStream } from '../streams/stream-end.js';
 import type { CallContext, Interceptor, Invoke, Messages } from '../types.js';
-import { isReceived, nameOf } from './side.js';
+import { isReceived, nameOf } from './call-info.js';
 
 /**
- * A call may take `ms` milliseconds, or what it has if that is less. On a client that is its
- * timeout, and travels. On a server the caller is answered DEADLINE_EXCEEDED after it, and the
- * context has the nearer deadline, with a signal that aborts when it passes. Throws BAD_OPTION.
+ * Makes an interceptor that bounds a call to `ms` milliseconds, or to the call's own time if that
+ * is less. On a client the bound becomes the call's timeout, and the server learns it. On a server
+ * the caller gets DEADLINE_EXCEEDED at the bound, and the handler's context has the nearer
+ * `deadline` and a `signal` that aborts at it. Throws BAD_OPTION.
  */
 export function timeout(ms: number): Interceptor {
   const limit = checkTimeout(ms);
   return (next) => {
     if (limit === undefined) return next;
     return (call) => {
-      if (isReceived(call)) return answerInTime(next, call, limit);
+      if (isReceived(call)) return invokeWithDeadline(next, call, limit);
       return timeLeft(call) <= limit ? next(call) : next(call.with({ timeout: limit }));
     };
   };
 }
 
-function answerInTime(next: Invoke, call: CallContext, limit: number): Promise<unknown> {
+function invokeWithDeadline(next: Invoke, call: CallContext, limit: number): Promise<unknown> {
   const deadline = performance.now() + limit;
-  // Its caller waits no longer than that, so nobody would see our answer.
+  // The caller's deadline is nearer. An error at the bound would reach the caller too late.
   if (call.deadline !== undefined && call.deadline <= deadline) return next(call);
-  const bounded = new BoundedCall(call, limit, deadline);
+  const timed = new DeadlineCall(call, limit, deadline);
   return new Promise((resolve, reject) => {
-    bounded.onLate = reject;
-    invokeSafely(next, bounded.context)
-      // A user's iterable may throw when it is looked at or opened.
+    timed.onTimeout = reject;
+    invokeSafely(next, timed.context)
+      // A user's iterable may throw when it is inspected or opened.
       .then((answer) =>
-        isStream(call.method, answer) ? new BoundedStream(answer, bounded) : bounded.end(answer),
+        isStream(call.method, answer) ? new DeadlineStream(answer, timed) : timed.settle(answer),
       )
-      .then(resolve, (error) => reject(bounded.end(error)));
+      .then(resolve, (error) => reject(timed.settle(error)));
   });
 }
 
-/** A stream that is not at its end in time fails where it is read. */
-class BoundedStream implements AsyncIterableIterator<unknown> {
+/**
+ * A stream that fails at the deadline. Its source is closed then, also when the stream is not being
+ * read.
+ */
+class DeadlineStream implements AsyncIterableIterator<unknown> {
   readonly #items: AsyncIterator<unknown> | Iterator<unknown>;
-  readonly #bounded: BoundedCall;
+  readonly #timed: DeadlineCall;
 
-  constructor(source: Messages<unknown>, bounded: BoundedCall) {
+  constructor(source: Messages<unknown>, timed: DeadlineCall) {
     this.#items = iteratorOf(source);
-    this.#bounded = bounded;
-    // Nobody reads what came after the caller was answered.
-    if (bounded.late !== undefined) void leave(this.#items);
-    bounded.onLate = () => void leave(this.#items);
+    this.#timed = timed;
+    // The stream began after the deadline, and its caller has the error.
+    if (timed.timedOut !== undefined) void closeIterator(this.#items);
+    timed.onTimeout = () => void closeIterator(this.#items);
   }
 
   next(): Promise<IteratorResult<unknown>> {
-    const bounded = this.#bounded;
-    if (bounded.late !== undefined) return Promise.reject(bounded.late);
+    const timed = this.#timed;
+    if (timed.timedOut !== undefined) return Promise.reject(timed.timedOut);
     return new Promise((resolve, reject) => {
-      bounded.onLate = (error) => {
+      timed.onTimeout = (error) => {
         reject(error);
-        void leave(this.#items);
+        void closeIterator(this.#items);
       };
       this.#step().then(
-        (item) => resolve(item.done ? bounded.end(item) : item),
-        (error) => reject(bounded.end(error)),
+        (item) => resolve(item.done ? timed.settle(item) : item),
+        (error) => reject(timed.settle(error)),
       );
     });
   }
 
-  /** Of an iterator that throws at once, too. */
+  /** Turns a synchronous throw of the iterator into a rejection. */
   async #step(): Promise<IteratorResult<unknown>> {
     return this.#items.next();
   }
 
   async return(value?: unknown): Promise<IteratorResult<unknown>> {
-    this.#bounded.end(undefined);
+    this.#timed.settle(undefined);
     return (await this.#items.return?.(value)) ?? { done: true, value };
   }
 
@@ -83,19 +87,19 @@ class BoundedStream implements AsyncIterableIterator<unknown> {
   }
 }
 
-async function leave(items: AsyncIterator<unknown> | Iterator<unknown>): Promise<void> {
+async function closeIterator(items: AsyncIterator<unknown> | Iterator<unknown>): Promise<void> {
   try {
     await items.return?.();
   } catch {
-    // Its reader has gone, and with it whoever would want to know.
+    // The deadline has passed. The caller has DEADLINE_EXCEEDED already.
   }
 }
 
-/** The timer of one call, and the context that knows of it. */
-class BoundedCall {
+/** The timer of one call, and the context that has its deadline. */
+class DeadlineCall {
   readonly context: CallContext;
-  onLate: (error: RpcError) => void = () => {};
-  late: RpcError | undefined;
+  onTimeout: (error: RpcError) => void = () => {};
+  timedOut: RpcError | undefined;
   readonly #timer: LongTimer;
   #abort: AbortController | undefined;
   #release: (() => void) | undefined;
@@ -103,14 +107,14 @@ class BoundedCall {
   constructor(call: CallContext, limit: number, deadline: number) {
     this.#timer = new LongTimer(
       () =>
-        this.#pass(
+        this.#expire(
           new RpcError('DEADLINE_EXCEEDED', `${nameOf(call)} was not done within ${limit} ms`),
         ),
       limit,
     );
     this.context = Object.create(call.with({ timeout: limit }), {
       deadline: { value: deadline, enumerable: true },
-      // Most handlers never touch it.
+      // Made at the first access, because most handlers never read it.
       signal: { get: () => this.#signal(call), enumerable: true },
     });
   }
@@ -119,22 +123,22 @@ class BoundedCall {
     if (this.#abort !== undefined) return this.#abort.signal;
     const abort = new AbortController();
     this.#abort = abort;
-    if (this.late !== undefined) abort.abort(this.late);
+    if (this.timedOut !== undefined) abort.abort(this.timedOut);
     const outer = call.signal;
     if (outer.aborted) abort.abort(outer.reason);
     this.#release = followSignal(outer, () => abort.abort(outer.reason));
     return abort.signal;
   }
 
-  #pass(error: RpcError): void {
-    this.late = error;
+  #expire(error: RpcError): void {
+    this.timedOut = error;
     this.#abort?.abort(error);
-    this.onLate(error);
+    this.onTimeout(error);
     this.#release?.();
   }
 
-  /** Over, with `outcome`: no timer and no listener is left. */
-  end<T>(outcome: T): T {
+  /** Stops the timer and removes the listener. Returns `outcome`. */
+  settle<T>(outcome: T): T {
     this.#timer.cancel();
     this.#release?.();
     return outcome;

@@ -1,54 +1,55 @@
 /**
- * Latencies in constant memory: sixteen buckets for each doubling, so a percentile is right within
- * 6 %.
+ * The latency histogram, in constant memory. Sixteen buckets for each doubling make a percentile
+ * right within 6 %.
  */
 
-/** Whole microseconds below this have a bucket of their own. */
-const LINEAR = 16;
-/** An hour and more fall into the last bucket. */
-const LARGEST = 0xffff_ffff;
-const BUCKETS = LINEAR + 28 * LINEAR;
+/** Each number of microseconds below this has a bucket of its own. */
+const LINEAR_BUCKETS = 16;
+/** The largest latency in microseconds, about 71 minutes. Longer ones count as this one. */
+const MAX_MICROSECONDS = 0xffff_ffff;
+const BUCKET_COUNT = LINEAR_BUCKETS + 28 * LINEAR_BUCKETS;
 
 function bucketOf(microseconds: number): number {
-  if (microseconds < LINEAR) return microseconds;
+  if (microseconds < LINEAR_BUCKETS) return microseconds;
   const power = 31 - Math.clz32(microseconds);
-  return (power - 3) * LINEAR + ((microseconds >>> (power - 4)) & (LINEAR - 1));
+  return (power - 3) * LINEAR_BUCKETS + ((microseconds >>> (power - 4)) & (LINEAR_BUCKETS - 1));
 }
 
-/** The largest that the bucket holds, in microseconds. */
+/** Returns the largest latency of the bucket, in microseconds. */
 function endOf(bucket: number): number {
-  if (bucket < LINEAR) return bucket;
-  const power = Math.floor(bucket / LINEAR) + 3;
-  return (LINEAR + (bucket % LINEAR) + 1) * 2 ** (power - 4) - 1;
+  if (bucket < LINEAR_BUCKETS) return bucket;
+  const power = Math.floor(bucket / LINEAR_BUCKETS) + 3;
+  return (LINEAR_BUCKETS + (bucket % LINEAR_BUCKETS) + 1) * 2 ** (power - 4) - 1;
 }
 
+/** A histogram of latencies in milliseconds. */
 export class Histogram {
-  readonly #counts = new Float64Array(BUCKETS);
+  readonly #counts = new Float64Array(BUCKET_COUNT);
   #count = 0;
   #sum = 0;
   #max = 0;
   /**
-   * Calls of one tick, answered in one tick, took the same time. So many of the last latency are
-   * not in the rest yet.
+   * How many times the last latency was added and not counted yet. Calls of one tick that are
+   * answered in one tick have the same latency, so they are counted together.
    */
-  #times = 0;
-  #last = 0;
+  #pendingTimes = 0;
+  #pendingLatency = 0;
 
-  /** `latency` in milliseconds; `times`: so many of them. */
+  /** Adds a latency in milliseconds, `times` times. Default of `times`: 1. */
   add(latency: number, times = 1): void {
-    if (latency !== this.#last) {
-      this.#apply();
-      this.#last = latency;
+    if (latency !== this.#pendingLatency) {
+      this.#countPending();
+      this.#pendingLatency = latency;
     }
-    this.#times += times;
+    this.#pendingTimes += times;
   }
 
-  #apply(): void {
-    const latency = this.#last;
-    const times = this.#times;
+  #countPending(): void {
+    const latency = this.#pendingLatency;
+    const times = this.#pendingTimes;
     if (times === 0) return;
-    this.#times = 0;
-    const microseconds = Math.min(LARGEST, Math.max(0, Math.round(latency * 1000))) >>> 0;
+    this.#pendingTimes = 0;
+    const microseconds = Math.min(MAX_MICROSECONDS, Math.max(0, Math.round(latency * 1000))) >>> 0;
     const bucket = bucketOf(microseconds);
     this.#counts[bucket] = (this.#counts[bucket] as number) + times;
     this.#count += times;
@@ -56,52 +57,57 @@ export class Histogram {
     if (latency > this.#max) this.#max = latency;
   }
 
+  /** How many latencies were added. */
   get count(): number {
-    this.#apply();
+    this.#countPending();
     return this.#count;
   }
 
-  /** Of all latencies, in ms. */
+  /** The sum of all latencies, in milliseconds. */
   get sum(): number {
-    this.#apply();
+    this.#countPending();
     return this.#sum;
   }
 
-  /** In ms, exact; 0 when there are none. */
+  /** The largest latency, in milliseconds, exact; 0 when there is none. */
   get max(): number {
-    this.#apply();
+    this.#countPending();
     return this.#max;
   }
 
-  /** The latency, in ms, that the given share of them did not exceed; 0 when there are none. */
+  /**
+   * Returns the latency, in milliseconds, that the given share (0 to 1) of all latencies does not
+   * exceed; 0 when there is none.
+   */
   percentile(share: number): number {
-    this.#apply();
-    const wanted = this.#count * share;
+    this.#countPending();
+    const rank = this.#count * share;
     let seen = 0;
-    for (let bucket = 0; bucket < BUCKETS; bucket++) {
+    for (let bucket = 0; bucket < BUCKET_COUNT; bucket++) {
       seen += this.#counts[bucket] as number;
-      if (seen > 0 && seen >= wanted) return Math.min(this.#max, endOf(bucket) / 1000);
+      if (seen > 0 && seen >= rank) return Math.min(this.#max, endOf(bucket) / 1000);
     }
     return this.#max;
   }
 
   /**
-   * How many did not exceed each of `limits`, which are in ms and ascending; within a bucket's
-   * width.
+   * Returns how many latencies do not exceed each of `limits`, within the width of a bucket.
+   * `limits`: in milliseconds, ascending.
    */
   cumulative(limits: readonly number[]): number[] {
-    this.#apply();
+    this.#countPending();
     let bucket = 0;
     let seen = 0;
     return limits.map((limit) => {
-      while (bucket < BUCKETS && endOf(bucket) <= limit * 1000)
+      while (bucket < BUCKET_COUNT && endOf(bucket) <= limit * 1000)
         seen += this.#counts[bucket++] as number;
       return seen;
     });
   }
 
+  /** Removes all latencies. */
   reset(): void {
-    this.#times = 0;
+    this.#pendingTimes = 0;
     this.#counts.fill(0);
     this.#count = 0;
     this.#sum = 0;

@@ -1,6 +1,6 @@
 /**
- * A service that tells what a server offers, what it has counted and who is connected: for consoles
- * and people who look.
+ * Introspection: a service that reports the services, statistics and sessions of its server, for
+ * consoles and operators.
  */
 import { badOption } from '../../core/options.js';
 import { contract, implement } from '../contract/contract.js';
@@ -19,21 +19,22 @@ import type {
   Service,
 } from '../types.js';
 
-/** JSON has no undefined: what is not known is not there. */
+/** A method of a service. An unknown property is absent, because JSON has no undefined. */
 export interface MethodDescription {
   readonly name: string;
   readonly kind: MethodKind;
   readonly idempotent: boolean;
-  /** Milliseconds. */
+  /** The timeout of each call, in milliseconds. */
   readonly timeout?: number | undefined;
   /**
-   * What its argument is, and its reply, or one message of a stream of them; not there: nobody has
-   * said.
+   * The argument and the reply, or one message of a stream. Absent: the contract does not describe
+   * it.
    */
   readonly input?: MessageDescription | undefined;
   readonly output?: MessageDescription | undefined;
 }
 
+/** A service of the server. */
 export interface ServiceDescription {
   readonly name: string;
   readonly version: string;
@@ -41,24 +42,29 @@ export interface ServiceDescription {
   readonly methods: readonly MethodDescription[];
 }
 
-/** Milliseconds. */
+/** The latencies of a method, in milliseconds. */
 export type LatencyReport = Omit<LatencyStatistics, 'cumulative'>;
 
+/** The statistics of a method in one direction. */
 export type MethodReport = Omit<MethodStatistics, 'latency'> & { readonly latency: LatencyReport };
 
+/** The statistics of the server. */
 export interface StatisticsReport {
-  /** When counting began, in ms since the epoch. */
+  /** When counting began, in milliseconds since the epoch. */
   readonly since: number;
-  /** Calls that the server made. */
+  /** Calls that the server made to its peers. */
   readonly calls: readonly MethodReport[];
+  /** Calls that the server handled. */
   readonly served: readonly MethodReport[];
 }
 
+/** A session of the server. */
 export interface SessionReport {
+  /** The address of the peer. */
   readonly peer: string;
-  /** Whether the peer speaks the extensions; not there: it is not known yet. */
+  /** Whether the peer supports the extensions of this library. Absent: not known yet. */
   readonly extended?: boolean | undefined;
-  /** Calls to the peer that wait for their answer. */
+  /** Calls to the peer that wait for their reply. */
   readonly pending: number;
   /** The peer's calls that are being handled. */
   readonly serving: number;
@@ -66,23 +72,25 @@ export interface SessionReport {
   readonly served: CallCounts;
 }
 
+/** The sessions of the server. */
 export interface SessionsReport {
-  /** How many there are, however many are told. */
+  /** How many sessions the server has, including those that are not in `sessions`. */
   readonly total: number;
   readonly sessions: readonly SessionReport[];
 }
 
+/** The argument of the method `sessions`. */
 export interface SessionsRequest {
-  /** The most sessions to tell of, up to 10,000. Default: 1,000. */
+  /** The most sessions in the report, from 0 to 10,000. Default: 1,000. */
   readonly limit?: number | undefined;
 }
 
-/** As many as fit into a message. */
-const MOST_SESSIONS = 10_000;
-const SESSIONS = 1_000;
+/** So many sessions fit into one message. */
+const MAX_SESSIONS = 10_000;
+const DEFAULT_SESSIONS = 1_000;
 
 /**
- * The contract of what `serve(…, { introspection: true })` offers:
+ * The contract of the service that `serve(…, { introspection: true })` adds:
  * `client.stub(Introspection).services()`.
  */
 export const Introspection = contract('getty.Introspection', {
@@ -91,25 +99,25 @@ export const Introspection = contract('getty.Introspection', {
   sessions: unary<SessionsRequest | void, SessionsReport>({ idempotent: true }),
 });
 
-/** What is looked into. */
-interface Introspected {
+/** The part of a server that the service reports. */
+interface IntrospectedServer {
   readonly channels: ReadonlySet<Channel>;
   statistics(): RpcStatistics;
 }
 
 /**
- * `services` and one that tells of them and of `server`. Throws BAD_OPTION when one of them has its
- * name.
+ * Returns `services` and the introspection service of them and `server`. Throws BAD_OPTION when one
+ * of `services` has its name.
  */
 export function withIntrospection(
   services: readonly Service[],
-  server: Introspected,
+  server: IntrospectedServer,
 ): readonly Service[] {
-  // Whatever else is wrong with them is the router's to say.
+  // The router checks the services and throws for other faults.
   if (!Array.isArray(services)) return services;
   const { name } = Introspection;
   if (services.some((service: Service) => service?.contract?.name === name))
-    throw badOption('services', name, `other names: ${name} is introspection's`);
+    throw badOption('services', name, `other names: ${name} is the introspection service`);
   const all: readonly Service[] = [
     ...services,
     implement(Introspection, {
@@ -142,14 +150,14 @@ function describeMethod({
   output,
   schemas,
 }: Method): MethodDescription {
-  const answers = kind !== 'oneway' && kind !== 'noReply';
+  const hasReply = kind !== 'oneway' && kind !== 'noReply';
   return {
     name,
     kind,
     idempotent,
     timeout,
     input: describeMessage(input, schemas?.input),
-    output: answers ? describeMessage(output, schemas?.output) : undefined,
+    output: hasReply ? describeMessage(output, schemas?.output) : undefined,
   };
 }
 
@@ -170,12 +178,12 @@ function reportOf({ since, calls, served }: RpcStatistics): StatisticsReport {
   return { since, calls: report(calls), served: report(served) };
 }
 
-/** What a stranger asks for. Throws INVALID_ARGUMENT. */
+/** Returns the limit of a request. Throws INVALID_ARGUMENT when it is invalid. */
 function limitOf(request: unknown): number {
-  const { limit = SESSIONS } = (request ?? {}) as SessionsRequest;
-  if (typeof limit === 'number' && Number.isInteger(limit) && limit >= 0 && limit <= MOST_SESSIONS)
+  const { limit = DEFAULT_SESSIONS } = (request ?? {}) as SessionsRequest;
+  if (typeof limit === 'number' && Number.isInteger(limit) && limit >= 0 && limit <= MAX_SESSIONS)
     return limit;
-  throw new RpcError('INVALID_ARGUMENT', `limit: expected a whole number up to ${MOST_SESSIONS}`);
+  throw new RpcError('INVALID_ARGUMENT', `limit: expected an integer from 0 to ${MAX_SESSIONS}`);
 }
 
 function sessionsOf(channels: ReadonlySet<Channel>, limit: number): SessionsReport {

@@ -1,7 +1,4 @@
-/**
- * What calls there were, how they ended and how long they took: counted for each method, and for
- * each peer.
- */
+/** Call statistics: counts, outcomes and latencies, for each method and each peer. */
 import { codeNumber, codeOfNumber, type RpcCode, type RpcError } from '../errors.js';
 import type {
   CallCounts,
@@ -13,22 +10,23 @@ import type {
 } from '../types.js';
 import { Histogram } from './histogram.js';
 
-const CODES = 17;
+/** The codes of RpcError, and OK. */
+const CODE_COUNT = 17;
 /**
- * A handler that answers at once is timed one time in so many, while it is quick: to ask for the
- * time costs as much as a small handler.
+ * While a handler returns at once and is quick, one call of this many is timed. Reading the clock
+ * costs as much as a small handler.
  */
-const TIMED = 16;
-/** Milliseconds. */
-const QUICK = 0.05;
+const SAMPLE_PERIOD = 16;
+/** The most milliseconds of a quick handler. */
+const MAX_QUICK_LATENCY = 0.05;
 
-/** Calls as they are counted for a peer. */
+/** The counts of the calls of a peer, in one direction. */
 export class Tally {
   started = 0;
   succeeded = 0;
   failed = 0;
 
-  /** Calls under way stay so: they are those that started and did not end. */
+  /** Resets the counts. Calls under way remain started. */
   reset(): void {
     this.started -= this.succeeded + this.failed;
     this.succeeded = 0;
@@ -40,21 +38,21 @@ export function countsOf({ started, succeeded, failed }: Tally): CallCounts {
   return { started, succeeded, failed };
 }
 
-/** One method, in one direction. */
+/** The meter of one method, in one direction. */
 export class MethodMeter {
   readonly method: Method;
   #started = 0;
   #succeeded = 0;
   #failures = 0;
-  readonly #failed = new Float64Array(CODES);
+  readonly #failed = new Float64Array(CODE_COUNT);
   #bytesSent = 0;
   #bytesReceived = 0;
   readonly #latency = new Histogram();
-  /** Started before the last reset and not ended then. */
-  #carried = 0;
-  #untimed = TIMED - 1;
-  /** The last that was timed was quick, so those after it were not. */
-  #timedBefore = false;
+  /** Calls that began before the last reset and had not ended then. */
+  #inFlightAtReset = 0;
+  #untimedCalls = SAMPLE_PERIOD - 1;
+  /** True: the last timed call was quick, so the following ones were not timed. */
+  #isSampling = false;
 
   constructor(method: Method) {
     this.method = method;
@@ -64,39 +62,46 @@ export class MethodMeter {
     this.#started++;
   }
 
-  /** `latency` in ms. Bytes are those of bodies, or of the packages of streams. */
+  /**
+   * Counts the end of a call. `latency`: in milliseconds. `sent` and `received`: bytes of bodies,
+   * or of the frames of streams.
+   */
   end(error: RpcError | undefined, latency: number, sent: number, received: number): void {
     this.#count(error, sent, received);
     this.#latency.add(latency);
   }
 
   /**
-   * A handler is about to be called: when that is, or undefined when this one need not be timed.
+   * Counts the start of a call. Returns the time in milliseconds of performance.now(), or undefined
+   * when this call is not timed.
    */
   beginHandler(): number | undefined {
     this.#started++;
-    return this.#untimed < TIMED - 1 ? undefined : performance.now();
+    return this.#untimedCalls < SAMPLE_PERIOD - 1 ? undefined : performance.now();
   }
 
-  /** `began`: what beginHandler() answered. `atOnce`: the handler answered no promise. */
+  /**
+   * Counts the end of a call. `startedAt`: the result of beginHandler(). `isSynchronous`: the
+   * handler returned no promise. `sent` and `received`: bytes.
+   */
   endHandler(
     error: RpcError | undefined,
-    began: number | undefined,
-    atOnce: boolean,
+    startedAt: number | undefined,
+    isSynchronous: boolean,
     sent: number,
     received: number,
   ): void {
     this.#count(error, sent, received);
-    if (began === undefined) {
-      this.#untimed++;
+    if (startedAt === undefined) {
+      this.#untimedCalls++;
       return;
     }
-    const latency = performance.now() - began;
-    // Those that were not timed were like the last that was.
-    const before = this.#timedBefore ? this.#untimed : 0;
-    this.#latency.add(latency, before + 1);
-    this.#timedBefore = atOnce && latency < QUICK;
-    this.#untimed = this.#timedBefore ? 0 : TIMED - 1;
+    const latency = performance.now() - startedAt;
+    // The calls that were not timed count with the latency of this one.
+    const untimed = this.#isSampling ? this.#untimedCalls : 0;
+    this.#latency.add(latency, untimed + 1);
+    this.#isSampling = isSynchronous && latency < MAX_QUICK_LATENCY;
+    this.#untimedCalls = this.#isSampling ? 0 : SAMPLE_PERIOD - 1;
   }
 
   #count(error: RpcError | undefined, sent: number, received: number): void {
@@ -112,20 +117,20 @@ export class MethodMeter {
   }
 
   get inFlight(): number {
-    return this.#carried + this.#started - this.#succeeded - this.#failures;
+    return this.#inFlightAtReset + this.#started - this.#succeeded - this.#failures;
   }
 
-  /** Calls under way stay so. */
+  /** Resets the counts. Calls under way remain in flight. */
   reset(): void {
-    this.#carried = this.inFlight;
+    this.#inFlightAtReset = this.inFlight;
     this.#started = 0;
     this.#succeeded = 0;
     this.#failures = 0;
     this.#failed.fill(0);
     this.#bytesSent = 0;
     this.#bytesReceived = 0;
-    this.#untimed = TIMED - 1;
-    this.#timedBefore = false;
+    this.#untimedCalls = SAMPLE_PERIOD - 1;
+    this.#isSampling = false;
     this.#latency.reset();
   }
 
@@ -178,7 +183,7 @@ export function statisticsOf(
 }
 
 /**
- * The key of an option of connect() that only a consumer gives: the meters that all its connections
+ * The key of an internal option of connect(). A consumer gives the meters that all its connections
  * share.
  */
 export const SHARED_METERS = Symbol('shared meters');
@@ -188,26 +193,30 @@ export interface SharedMeters {
   readonly served: Meters;
 }
 
-/** The meters of one direction. Methods are a contract's, so a peer cannot make them more. */
+/**
+ * The meters of all methods, in one direction. Methods belong to contracts, so a peer cannot add
+ * meters.
+ */
 export class Meters {
   readonly #meters = new Map<Method, MethodMeter>();
-  /** When it began to count, in ms since the epoch. */
+  /** When counting began, in milliseconds since the epoch. */
   since = Date.now();
-  #last: MethodMeter | undefined;
+  #lastUsed: MethodMeter | undefined;
 
   of(method: Method): MethodMeter {
-    if (this.#last?.method === method) return this.#last;
+    if (this.#lastUsed?.method === method) return this.#lastUsed;
     let meter = this.#meters.get(method);
     if (meter === undefined) {
       meter = new MethodMeter(method);
       this.#meters.set(method, meter);
     }
-    this.#last = meter;
+    this.#lastUsed = meter;
     return meter;
   }
 
   reset(): void {
-    // Whoever compares two snapshots must see it, be the clock coarse or set back.
+    // Each reset increases `since`, also when the clock is coarse or was set back, so that a reset
+    // shows between two snapshots.
     this.since = Math.max(Date.now(), this.since + 1);
     for (const meter of this.#meters.values()) meter.reset();
   }

@@ -5,7 +5,7 @@
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
-import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
+import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import {
   type CodecName,
   connect,
@@ -201,7 +201,7 @@ describe('objects that a request holds count against maxPendingBytes', () => {
       'Protobuf messages in JSON',
       file(1_200),
       undefined,
-      { json: protobufJsonBody(FileDescriptorProtoSchema) as MessageCodec },
+      { json: protobufJsonCodec(FileDescriptorProtoSchema) as MessageCodec },
     ],
   ])('%s', async (_, input, metadata, codecs) => {
     await using s = await holding(codecs);

@@ -1,4 +1,4 @@
-/** Bodies of every size, from none to 16 MiB. */
+/** Bodies of all sizes, from 0 to 16 MiB. */
 import { describe, expect, test } from 'vitest';
 import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -16,7 +16,7 @@ const SIZES = [
 ];
 const Echo = contract('Echo', { echo: unary<string, string>() });
 const Kinds = contract(descriptor);
-/** A package with its header and sections around the largest body. */
+/** A frame with the largest body, its header and its sections. */
 const maxMessageBytes = 2 ** LARGEST + 1_000;
 
 noLeaks();
@@ -24,7 +24,7 @@ noLeaks();
 describe.each(TRANSPORTS.filter(({ name }) => ['tcp', 'memory', 'ws'].includes(name)))(
   '$name',
   (row) => {
-    test('0, and each power of two up to 16 MiB, one less and one more, in JSON and in Protobuf', async () => {
+    test('carries bodies of 0 to 16 MiB: each power of two, one less and one more', async () => {
       const session = { ...row.options, maxMessageBytes, maxQueuedBytes: 4 * maxMessageBytes };
       const services = [
         implement(Echo, { echo: (text) => text }),
@@ -49,7 +49,7 @@ describe.each(TRANSPORTS.filter(({ name }) => ['tcp', 'memory', 'ws'].includes(n
       const { echo } = client.stub(Echo);
       const { note, chat } = client.stub(Kinds);
       for (const size of SIZES) {
-        // The body in JSON has two quotes more.
+        // The JSON body has two quotes more.
         const json = 'j'.repeat(Math.max(0, size - 2));
         expect((await echo(json)) === json, `${size} bytes of JSON`).toBe(true);
         const text = 'p'.repeat(size);

@@ -1,20 +1,20 @@
 /**
- * The largest messages that take the most work for a byte: each decoder refuses them with the
- * default limits, and reads large ordinary messages.
+ * The most expensive messages for their size: each decoder refuses them with the default limits,
+ * and reads large ordinary messages.
  */
 import { createRegistry, type DescMessage, fromBinary } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
-import { checkObjects } from '../../../src/rpc/codecs/protobuf/count-objects.js';
-import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
+import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
+import { checkObjectCount } from '../../../src/rpc/codecs/protobuf/object-counter.js';
 import { MAX_DECODED_OBJECTS, parseJson } from '../../../src/transport/json-text.js';
 import * as proto3 from '../../fixtures/protobuf/proto3_pb.js';
 
 const MAX_MESSAGE_BYTES = 4 * 2 ** 20;
 const TOO_MANY = /more than 100000 objects would be made of it, which is maxDecodedObjects/;
 
-/** The text of `before`, as many parts as fit into the message, and `after`. */
+/** Returns `before`, as many parts as fit into a message, and `after`. */
 function filled(before: string, part: string | ((i: number) => string), after: string): string {
   const partOf = typeof part === 'string' ? () => part : part;
   const parts: string[] = [];
@@ -64,7 +64,7 @@ describe('plain JSON', () => {
     ['literals', '[', 'null,', '1]'],
     ['empty arrays', '[', '[],', '1]'],
     ['arrays of one number', '[', '[1],', '1]'],
-    ['objects of ever new shapes', '[', (i) => `{"${i.toString(36)}":1},`, '1]'],
+    ['objects with different property names', '[', (i) => `{"${i.toString(36)}":1},`, '1]'],
     ['properties of one object', '{', (i) => `"${i.toString(36)}":1,`, '"":1}'],
   ])('refuses 4 MiB of %s', (_, before, part, after) => {
     const text = filled(before, part, after);
@@ -90,8 +90,8 @@ const {
 const WellKnown = proto3.WellKnownSchema;
 
 /**
- * Keys that are indices of an array: pairs that are far from each other behind `count` dense ones,
- * and dense and sparse ones.
+ * Returns map keys that are array indices: `count` dense ones followed by distant pairs, dense ones
+ * only, and sparse ones only.
  */
 function indexMaps(count: number): { map: number[]; dense: number[]; sparse: number[] } {
   const dense = Array.from({ length: count }, (_, i) => i);
@@ -101,8 +101,8 @@ function indexMaps(count: number): { map: number[]; dense: number[]; sparse: num
 }
 
 describe('the JSON form of Protobuf', () => {
-  test('bytes that are no UTF-8 are refused, and U+FFFD is a character', () => {
-    const body = protobufJsonBody(FileDescriptorSetSchema);
+  test('refuses invalid UTF-8 and accepts the character U+FFFD', () => {
+    const body = protobufJsonCodec(FileDescriptorSetSchema);
     const bad = Buffer.concat([
       Buffer.from('{"file":[{"name":"'),
       Buffer.alloc(1_000, 0xff),
@@ -116,13 +116,13 @@ describe('the JSON form of Protobuf', () => {
   const registry = createRegistry(proto3.TreeSchema, WellKnown, Scalars);
   const read = (schema: DescMessage, text: string): unknown => {
     const bytes = Buffer.from(text);
-    return protobufJsonBody(schema, registry).decode(bytes, 0, bytes.length);
+    return protobufJsonCodec(schema, registry).decode(bytes, 0, bytes.length);
   };
   const list = (count: number, item: string): string => Array(count).fill(item).join(',');
   const entries = (count: number, value: string): string =>
     Array.from({ length: count }, (_, i) => `"${i}":${value}`).join(',');
 
-  // Many fewer than the 100,000 values that plain JSON may have.
+  // The limits are much lower than the 100,000 values of plain JSON.
   test.each<[string, DescMessage, string]>([
     ['32-bit integers', Lists, `{"int32Field":[${list(60_000, '1')}]}`],
     ['64-bit integers', Lists, `{"int64Field":[${list(60_000, '"1"')}]}`],
@@ -149,7 +149,7 @@ describe('the JSON form of Protobuf', () => {
     ['wrappers in a map', WellKnown, `{"int_by_name":{${entries(10_000, '"1"')}}}`],
     ['unknown fields', WellKnown, `{${entries(40_000, '1')}}`],
     [
-      'extensions that are unknown',
+      'unknown extensions',
       WellKnown,
       `{${Array.from({ length: 30_000 }, (_, i) => `"[e${i}]":1`).join(',')}}`,
     ],
@@ -159,12 +159,12 @@ describe('the JSON form of Protobuf', () => {
       `{"any":{"@type":"x/getty.test.proto3.Tree","children":[${list(6_000, '{}')}]}}`,
     ],
     ['paths of a FieldMask', WellKnown, `{"mask":"${'a,'.repeat(200_000)}a"}`],
-    ['values in an array that no field takes', WellKnown, `{"none":[${list(120_000, '1')}]}`],
+    ['an array without a field', WellKnown, `{"none":[${list(120_000, '1')}]}`],
   ])('refuses many %s', (_, schema, text) => {
     expectRefused(() => read(schema, text));
   });
 
-  test('refuses maps whose indices make V8 convert them again and again, and reads dense and sparse ones', () => {
+  test('refuses maps whose indices make V8 convert them repeatedly, and reads dense and sparse maps', () => {
     const { map, dense, sparse } = indexMaps(9_000);
     const text = (keys: readonly number[]): string =>
       `{"stringField":{${keys.map((key) => `"${key}":""`).join(',')}}}`;
@@ -189,7 +189,7 @@ describe('the JSON form of Protobuf', () => {
     ],
     ['a duration', WellKnown, `{"took":"${DIGITS}s"}`],
   ])('refuses a text of 4 MB for %s', (_, schema, text) => {
-    expectRefused(() => read(schema, text), /a number of \d+ characters; at most 128 are read/);
+    expectRefused(() => read(schema, text), /a number of \d+ characters; at most 128 are accepted/);
   });
 
   test('refuses an object with two properties of one name, at any depth', () => {
@@ -215,7 +215,7 @@ describe('the JSON form of Protobuf', () => {
       WellKnown.fields.find(({ name }) => name === 'json')?.message as DescMessage,
     );
     const bytes = Buffer.from(any);
-    expect(protobufJsonBody(WellKnown, wkt).decode(bytes, 0, bytes.length)).toMatchObject({
+    expect(protobufJsonCodec(WellKnown, wkt).decode(bytes, 0, bytes.length)).toMatchObject({
       took: { seconds: 1n },
     });
   });
@@ -243,7 +243,7 @@ describe.each<[string, (schema: DescMessage, bytes: Buffer) => unknown]>([
   [
     'Protobuf of protobuf-es',
     (schema, bytes) => {
-      checkObjects(schema, bytes, 0, bytes.length, MAX_DECODED_OBJECTS);
+      checkObjectCount(schema, bytes, 0, bytes.length, MAX_DECODED_OBJECTS);
       return fromBinary(schema, bytes);
     },
   ],
@@ -259,12 +259,12 @@ describe.each<[string, (schema: DescMessage, bytes: Buffer) => unknown]>([
     ['packed floats', Lists, delimited(2, repeated([0, 0, 0, 64]))],
     ['packed enums', Lists, delimited(16, repeated([1]))],
     ['packed lists of one integer', Lists, repeated([...tag(5, 2), 1, 1])],
-    ['integers that are not packed', Lists, repeated([...tag(5, 0), 1])],
+    ['unpacked integers', Lists, repeated([...tag(5, 0), 1])],
     ['texts', Lists, repeated([...tag(9, 2), 1, 65])],
     ['bytes', Lists, repeated([...tag(10, 2), 0])],
-    ['one text field again and again', Scalars, repeated([...tag(9, 2), 2, 0xd0, 0x90])],
-    ['one message field again and again', Tree, repeated([...tag(2, 2), 0])],
-    ['one wrapper again and again', WellKnown, repeated([...tag(15, 2), 0])],
+    ['repeated occurrences of a text field', Scalars, repeated([...tag(9, 2), 2, 0xd0, 0x90])],
+    ['repeated occurrences of a message field', Tree, repeated([...tag(2, 2), 0])],
+    ['repeated occurrences of a wrapper', WellKnown, repeated([...tag(15, 2), 0])],
     ['messages', Lists, repeated([...tag(17, 2), 0])],
     ['keys of one map entry', MapKeys, delimited(7, repeated([10, 1, 65]))],
     ['unknown fields', Tree, repeated([...tag(99, 0), 1])],
@@ -282,23 +282,24 @@ describe.each<[string, (schema: DescMessage, bytes: Buffer) => unknown]>([
 
   test.each<[string, DescMessage, Buffer]>([
     ['packed doubles', Lists, delimited(1, repeated([0, 0, 0, 0, 0, 0, 0, 64]))],
-    ['an integer field again and again', Scalars, repeated([...tag(5, 0), 1])],
-    ['a double field again and again', Scalars, repeated([...tag(1, 1), 0, 0, 0, 0, 0, 0, 0, 64])],
+    ['repeated occurrences of an integer field', Scalars, repeated([...tag(5, 0), 1])],
+    [
+      'repeated occurrences of a double field',
+      Scalars,
+      repeated([...tag(1, 1), 0, 0, 0, 0, 0, 0, 0, 64]),
+    ],
     ['empty packed lists', Lists, repeated([...tag(5, 2), 0])],
     [
       'integers in an unknown group',
       Tree,
       Buffer.concat([Buffer.from(tag(99, 3)), repeated([8, 1]), Buffer.from(tag(99, 4))]),
     ],
-  ])(
-    'reads 4 MiB of %s where it is compiled, which takes little time, and refuses them elsewhere',
-    (_, schema, bytes) => {
-      if (kind === 'compiled Protobuf') expect(read(schema, bytes)).toBeDefined();
-      else expectRefused(() => read(schema, bytes));
-    },
-  );
+  ])('reads 4 MiB of %s with compiled code, and refuses them without it', (_, schema, bytes) => {
+    if (kind === 'compiled Protobuf') expect(read(schema, bytes)).toBeDefined();
+    else expectRefused(() => read(schema, bytes));
+  });
 
-  test('reads 90,000 packed numbers, also of 64 bits where it is compiled, and a text of 4 MB', () => {
+  test('reads 90,000 packed numbers, of 64 bits with compiled code only, and a text of 4 MB', () => {
     expect(read(Lists, delimited(1, Buffer.alloc(8 * 90_000)))).toMatchObject({
       doubleField: { length: 90_000 },
     });

@@ -1,4 +1,4 @@
-/** JSON from strangers: nesting without end, and keys that are traps elsewhere. */
+/** JSON of untrusted peers: deep nesting, and keys with a meaning for objects. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { connect, contract, implement, type RpcError, unary } from '../../../src/rpc/index.js';
@@ -26,7 +26,7 @@ function depthOf(value: unknown): number {
 }
 
 describe('nesting', () => {
-  test.each([arrays, objects])('100 levels are read, 101 are not (%o)', (nested) => {
+  test.each([arrays, objects])('reads 100 levels and refuses 101 (%o)', (nested) => {
     expect(depthOf(parse(nested(100)))).toBe(100);
     expect(thrown(() => parse(nested(101)))).toMatchObject({
       name: 'SyntaxError',
@@ -36,7 +36,7 @@ describe('nesting', () => {
     expect(thrown(() => parse(`[${nested(99)}, ${nested(100)}]`)).message).toContain('100 levels');
   });
 
-  test('brackets in text are none, however it is quoted', () => {
+  test('ignores brackets in text, with any quoting', () => {
     for (const text of [
       '['.repeat(300),
       `"${'{['.repeat(200)}`,
@@ -46,7 +46,7 @@ describe('nesting', () => {
       expect(parse(JSON.stringify([text, { [text]: text }]))).toEqual([text, { [text]: text }]);
   });
 
-  test('any JSON value is what JSON.parse says', () => {
+  test('reads any JSON value as JSON.parse() does', () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 12 }), fc.nat({ max: 120 }), (value, depth) => {
         const text = '['.repeat(depth) + JSON.stringify(value) + ']'.repeat(depth);
@@ -57,7 +57,7 @@ describe('nesting', () => {
     );
   });
 
-  test('what is no JSON is a SyntaxError, whatever its brackets are', () => {
+  test('throws SyntaxError for text that is no JSON, with any brackets', () => {
     fc.assert(
       fc.property(
         fc.array(fc.constantFrom('[', ']', '{', '}', '"', '\\', ',', ':', '1'), { maxLength: 600 }),
@@ -83,7 +83,7 @@ describe('over the wire', () => {
   test.each([
     ['arrays', arrays(1_000_000)],
     ['objects', objects(500_000)],
-    ['arrays that do not end', '['.repeat(3_000_000)],
+    ['unterminated arrays', '['.repeat(3_000_000)],
   ])('a bomb of %s fails its call, and neither the session nor the handler', async (_, body) => {
     const reached: unknown[] = [];
     await using pair = await rig({
@@ -102,7 +102,7 @@ describe('over the wire', () => {
     expect([(await peer.frames.next()).code, reached]).toEqual([0, [5]]);
   });
 
-  test('a bomb in an answer fails the call', async () => {
+  test('fails the call when a reply is nested too deeply', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.command !== 3) return false;
       const body = arrays(5_000);
@@ -126,7 +126,7 @@ describe('over the wire', () => {
     expect((await channelOf(client)).closed).toBe(false);
   });
 
-  test('a bomb in the header fails its call', async () => {
+  test('fails the call when the header is nested too deeply', async () => {
     await using pair = await rig({ services: [implement(Echo, { ask: (input) => input })] });
     await using peer = await RawPeer.connect(pair.server.address);
     for (const metadata of [arrays(30_000), objects(9_000)])
@@ -146,7 +146,7 @@ describe('over the wire', () => {
     expect(await outcome(pair.client.stub(Echo).ask(1))).toBe('ok');
   });
 
-  test('a handler’s value that is nested without end fails its call', async () => {
+  test('fails the call when the handler returns a cyclic value', async () => {
     const endless: unknown[] = [];
     endless.push(endless);
     let deep: unknown = 1;
@@ -161,8 +161,8 @@ describe('over the wire', () => {
   });
 });
 
-describe('keys that are traps', () => {
-  const TRAPS = [
+describe('keys with a meaning for objects', () => {
+  const SPECIAL_KEYS = [
     '__proto__',
     'constructor',
     'prototype',
@@ -170,19 +170,19 @@ describe('keys that are traps', () => {
     'hasOwnProperty',
     '__defineGetter__',
   ];
-  const body = `{${TRAPS.map((key) => `"${key}":{"polluted":"yes","admin":true}`).join(',')},"list":[{"__proto__":null}]}`;
+  const body = `{${SPECIAL_KEYS.map((key) => `"${key}":{"polluted":"yes","admin":true}`).join(',')},"list":[{"__proto__":null}]}`;
 
-  test('are properties of the object that comes, and change no prototype', () => {
+  test('become own properties and change no prototype', () => {
     const value = parse(body) as Record<string, unknown>;
-    expect(Object.keys(value)).toEqual([...TRAPS, 'list']);
+    expect(Object.keys(value)).toEqual([...SPECIAL_KEYS, 'list']);
     expect(Object.getPrototypeOf(value)).toBe(Object.prototype);
     expect([
       (value as { admin?: unknown }).admin,
       ({} as { polluted?: unknown }).polluted,
       [].constructor,
     ]).toEqual([undefined, undefined, Array]);
-    // A copy by spread keeps that; Object.assign would set the prototype of its target, and of
-    // nothing else.
+    // A spread keeps the property. Object.assign() sets the prototype of its target, and of nothing
+    // else.
     const copy = { ...value };
     expect([
       Object.getPrototypeOf(copy) === Object.prototype,
@@ -195,7 +195,7 @@ describe('keys that are traps', () => {
     ]);
   });
 
-  test('travel both ways, and reach the handler as that', async () => {
+  test('reach the handler and the caller as own properties', async () => {
     const seen = new Inbox<Record<string, unknown>>('an argument');
     const service = implement(Echo, {
       ask(input) {
@@ -215,7 +215,7 @@ describe('keys that are traps', () => {
     expect(({} as { polluted?: unknown }).polluted).toBeUndefined();
   });
 
-  test.each(TRAPS)('a service or method named %s is none', async (name) => {
+  test.each(SPECIAL_KEYS)('a service or method named %s is unknown', async (name) => {
     await using pair = await rig({ services: [implement(Echo, { ask: (input) => input })] });
     for (const Trap of [contract(name, { ask: unary() }), contract('Echo', { [name]: unary() })]) {
       const [[local] = ['']] = [...Trap.methods];

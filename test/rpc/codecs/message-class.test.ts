@@ -1,6 +1,6 @@
 /**
- * Contracts whose messages are classes that encode and decode themselves: those of protobufjs, and
- * of ts-proto's shape.
+ * Contracts whose messages are classes of protobufjs and ts-proto, which encode and decode
+ * themselves.
  */
 import { readFileSync } from 'node:fs';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -47,8 +47,8 @@ interface AddReply {
 }
 
 /**
- * As protobufjs's generator types them: what may be left out of what is encoded is there in what is
- * decoded.
+ * The types as the generator of protobufjs writes them: fields that may be omitted for encode() are
+ * present after decode().
  */
 const Request = demo.lookupType('AddRequest') as unknown as MessageClass<
   Partial<AddRequest>,
@@ -56,7 +56,7 @@ const Request = demo.lookupType('AddRequest') as unknown as MessageClass<
 >;
 const Reply = demo.lookupType('AddReply') as unknown as MessageClass<Partial<AddReply>, AddReply>;
 
-/** As ts-proto generates it, with its own writer. */
+/** A message as ts-proto generates it, with a writer of its own. */
 const TsRequest = {
   encode(
     message: AddRequest,
@@ -89,7 +89,7 @@ const TsReply = {
     return { Sum };
   },
 };
-/** The same with the JSON form that ts-proto generates unless it is told not to. */
+/** The same with the JSON form that ts-proto generates by default. */
 const WithJson = {
   ...TsRequest,
   toJSON: (message: AddRequest): unknown => ({ A: message.A, B: message.B }),
@@ -104,7 +104,7 @@ const ReplyWithJson = {
   fromJSON: (value: { Sum?: number }): AddReply => ({ Sum: value.Sum ?? 0 }),
 };
 
-/** Compiled, never run. */
+/** Compiled and never run. */
 async function types(client: RpcClient): Promise<void> {
   const Sums = contract('Sums', {
     add: unary({ protobuf: { input: Request, output: Reply }, idempotent: true, timeout: 5 }),
@@ -169,7 +169,7 @@ describe.each(FAMILIES)('%s', (_, input, output, codecs) => {
     expect([Sums.codec, Sums.codecs]).toEqual(['protobuf', codecs]);
   });
 
-  test.each(codecs)('every kind of method in %s', async (codec) => {
+  test.each(codecs)('runs each kind of method in %s', async (codec) => {
     const told = new Inbox<unknown>('a oneway call');
     const service = implement(Sums, {
       Add: ({ A, B }) => ({ Sum: A + B }),
@@ -196,21 +196,24 @@ describe.each(FAMILIES)('%s', (_, input, output, codecs) => {
     expect(sums(await collect(stub.ways([1, 2, 3].map((A) => ({ A, B: A })))))).toEqual([1, 4, 9]);
   });
 
-  test.each(codecs)('speaks with protobuf-es in %s, both ways', async (codec) => {
-    await using pair = await rig({ services: [testService()] });
-    expect((await pair.client.stub(Sums, { codec }).Add({ A: 40, B: 2 })).Sum).toBe(42);
-    const service = implement(Sums, {
-      Add: ({ A, B }) => ({ Sum: A - B }),
-      Event() {},
-      down: () => [],
-      up: () => ({ Sum: 0 }),
-      ways: () => [],
-    });
-    await using other = await rig({ services: [service] });
-    expect((await other.client.stub(TestService, { codec }).add({ A: 40, B: 2 })).Sum).toBe(38);
-  });
+  test.each(codecs)(
+    'exchanges messages with protobuf-es in %s, in both directions',
+    async (codec) => {
+      await using pair = await rig({ services: [testService()] });
+      expect((await pair.client.stub(Sums, { codec }).Add({ A: 40, B: 2 })).Sum).toBe(42);
+      const service = implement(Sums, {
+        Add: ({ A, B }) => ({ Sum: A - B }),
+        Event() {},
+        down: () => [],
+        up: () => ({ Sum: 0 }),
+        ways: () => [],
+      });
+      await using other = await rig({ services: [service] });
+      expect((await other.client.stub(TestService, { codec }).add({ A: 40, B: 2 })).Sum).toBe(38);
+    },
+  );
 
-  test('writes the bytes that protobuf-es does', async () => {
+  test('writes the bytes of protobuf-es', async () => {
     await using server = await RawServer.serve();
     await using client = await connect(server.address, { reconnect: false });
     const calls = [
@@ -231,7 +234,7 @@ describe.each(FAMILIES)('%s', (_, input, output, codecs) => {
     expect(await Promise.all(calls)).toEqual(['UNAVAILABLE', 'UNAVAILABLE']);
   });
 
-  test('what does not parse fails that call alone', async () => {
+  test('fails only the call whose message does not parse', async () => {
     const Torn: MessageClass<Buffer> = {
       encode: (bytes) => ({ finish: () => bytes }),
       decode: (bytes) => Buffer.from(bytes),
@@ -260,7 +263,7 @@ describe.each(FAMILIES)('%s', (_, input, output, codecs) => {
   });
 });
 
-test('every scalar type of protobufjs has the bytes of protobuf-es', () => {
+test('writes each scalar type of protobufjs with the bytes of protobuf-es', () => {
   const root = new protobufjs.Root();
   // Its imports are of no concern for this message.
   const text = readFileSync(
@@ -304,18 +307,18 @@ test('every scalar type of protobufjs has the bytes of protobuf-es', () => {
     stringField: string;
   };
   expect([decoded.stringField, [...decoded.bytesField]]).toEqual(['é漢𝒳', [0, 255]]);
-  // Bytes of a message are a view of what came, unless that is mostly other bytes.
+  // Bytes of a message are a view of the received chunk, unless most of the chunk is other bytes.
   const chunk = Buffer.concat([whole, Buffer.allocUnsafeSlow(65_536)]);
   const small = codec.decode(chunk, 6, 6 + bytes.length) as { bytesField: Buffer };
   expect(small.bytesField.buffer.byteLength).toBe(bytes.length);
 });
 
-describe('a contract of several', () => {
+describe('a contract of several methods', () => {
   const both = unary({ protobuf: { input: Request, output: Reply } });
   const binary = unary({ protobuf: { input: TsRequest, output: TsReply } });
   const plain = unary<string, string>();
 
-  test('has the codecs that all of its methods have', () => {
+  test('has the codecs that all methods have', () => {
     expect(contract('A', { both, binary }).codecs).toEqual(['protobuf']);
     expect([contract('A', { both, plain }).codec, contract('A', { both, plain }).codecs]).toEqual([
       'json',
@@ -326,13 +329,13 @@ describe('a contract of several', () => {
       code: 'BAD_OPTION',
       message: expect.stringContaining('one codec'),
     });
-    // A side without JSON is enough.
+    // One side without JSON is enough.
     expect(
       contract('A', { half: unary({ protobuf: { input: Request, output: TsReply } }) }).codecs,
     ).toEqual(['protobuf']);
   });
 
-  test('and its messages may have schemas too', async () => {
+  test('validates messages of classes with schemas', async () => {
     const input = z.object({ A: z.number().max(100), B: z.number() });
     const Sums = contract('Sums', {
       add: unary({
@@ -353,7 +356,7 @@ describe('a contract of several', () => {
   });
 });
 
-test('64-bit numbers and bytes are text in JSON, and come back', async () => {
+test('writes 64-bit integers and bytes as text in JSON, and reads them', async () => {
   const root = protobufjs.parse(
     'syntax = "proto3"; message Wide { int64 n = 1; bytes b = 2; string empty = 3; }',
   ).root;
@@ -390,7 +393,7 @@ describe('the JSON of protobufjs', () => {
   ).root;
   const editions = protobufjs.parse(source('edition = "2023";').replaceAll('OPTIONAL', '')).root;
 
-  /** A class as the generator writes it: without its fields. */
+  /** A class as the generator writes it: without `fieldsArray`. */
   const withoutFields = (type: protobufjs.Type): MessageClass<object, object> => ({
     encode: (message) => type.encode(message as never),
     decode: (bytes) => type.decode(bytes),
@@ -405,7 +408,7 @@ describe('the JSON of protobufjs', () => {
     [`${name}, generated`, withoutFields(type as protobufjs.Type)],
   ]) as [string, MessageClass<object, object>][];
 
-  test.each(CLASSES)('has NaN and the infinities: %s', async (_, All) => {
+  test.each(CLASSES)('writes NaN and the infinities: %s', async (_, All) => {
     const C = contract('C', { echo: unary({ protobuf: { input: All, output: All } }) });
     await using pair = await rig({ services: [implement(C, { echo: (message) => message })] });
     const odd = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1.5];
@@ -422,7 +425,7 @@ describe('the JSON of protobufjs', () => {
   });
 
   test.each(CLASSES)(
-    'has a field that is unset as unset, and one that is set to its default as set: %s',
+    'keeps unset fields unset, and fields set to their default set: %s',
     async (_, All) => {
       const C = contract('C', { echo: unary({ protobuf: { input: All, output: All } }) });
       await using pair = await rig({ services: [implement(C, { echo: (message) => message })] });
@@ -449,7 +452,7 @@ describe('the JSON of protobufjs', () => {
   );
 });
 
-test('no argument is an empty message', async () => {
+test('sends an empty message for an undefined argument', async () => {
   const root = protobufjs.parse('syntax = "proto3"; message Empty {}').root;
   const Empty = root.lookupType('Empty') as unknown as MessageClass<
     object | undefined | void,

@@ -1,6 +1,6 @@
 /**
- * Metadata of requests, replies and errors: what is no string is refused where it is set, and both
- * codecs carry the rest alike.
+ * Metadata of requests, replies and errors: a value that is no text is refused where it is set, and
+ * both codecs carry all texts.
  */
 import { describe, expect, test } from 'vitest';
 import { type Metadata, RpcError } from '../../../src/rpc/index.js';
@@ -10,7 +10,7 @@ import { rejection, thrown } from '../../fixtures/transports.js';
 
 noLeaks();
 
-/** Whatever the type says. */
+/** Hides the type of a wrong value from the compiler. */
 const wrong = (metadata: unknown): Metadata => metadata as Metadata;
 
 const NOT_METADATA: readonly (readonly [string, unknown])[] = [
@@ -36,7 +36,7 @@ const ODD: Metadata = Object.defineProperty(
 ) as unknown as Metadata;
 
 describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
-  test.each(NOT_METADATA)('a request with %s is refused by the caller', async (_, metadata) => {
+  test.each(NOT_METADATA)('the caller refuses a request with %s', async (_, metadata) => {
     await using pair = await rig({ codec });
     const refused = await rejection(pair.stub.test({ A: 'x' }, { metadata: wrong(metadata) }));
     expect(refused).toMatchObject({
@@ -45,7 +45,7 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
     });
   });
 
-  test('a handler that sets anything but a text gets BAD_OPTION at that line', async () => {
+  test('throws BAD_OPTION when a handler sets a value that is no text', async () => {
     const seen: unknown[] = [];
     const attempt = (set: () => unknown): void => void seen.push(thrown(set));
     await using pair = await rig({
@@ -76,7 +76,7 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
     expect(told).toEqual([{ ok: 'no' }]);
   });
 
-  test('every text and every key arrives, on requests, replies and errors', async () => {
+  test('carries each key and text on requests, replies and errors', async () => {
     await using pair = await rig({
       codec,
       handlers: {
@@ -99,7 +99,7 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
     expect(Object.entries(failed.metadata).sort()).toEqual(Object.entries(ODD).sort());
   });
 
-  test('metadata without a key is none, whoever sends it', async () => {
+  test('treats metadata without keys as none, from each side', async () => {
     const received: Metadata[] = [];
     await using pair = await rig({
       codec,
@@ -120,7 +120,7 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
     expect(told).toEqual([]);
   });
 
-  test('a change of the object after the call has no effect on it', async () => {
+  test('ignores changes of the object after the call', async () => {
     await using pair = await rig({
       codec,
       handlers: { test: (_, { metadata }) => ({ A: JSON.stringify(metadata) }) },
@@ -140,7 +140,7 @@ describe('an RpcError', () => {
     );
   });
 
-  test('refuses details that are no bytes', () => {
+  test('refuses details that are not bytes', () => {
     for (const details of ['text', [1, 2], {}, null, new ArrayBuffer(2)]) {
       expect(
         thrown(() => new RpcError('ABORTED', 'x', { details: details as never })),

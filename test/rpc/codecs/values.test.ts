@@ -1,6 +1,6 @@
 /**
- * Values that a codec could lose: odd map keys, a byte order mark, the message in an Any. Every
- * codec of a message carries them alike.
+ * Values that a codec could lose: special map keys, a byte order mark, the message in an Any. Each
+ * codec of a message carries them.
  */
 import {
   create,
@@ -18,12 +18,12 @@ import {
 import { describe, expect, test } from 'vitest';
 import { json } from '../../../src/rpc/codecs/json.js';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
-import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
+import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import {
   escapeKey,
   mayHaveProtoKey,
   unescapeKey,
-} from '../../../src/rpc/codecs/protobuf/text-keys.js';
+} from '../../../src/rpc/codecs/protobuf/json/map-key-escaping.js';
 import { contract, implement, serverStream, unary } from '../../../src/rpc/index.js';
 import type { MessageCodec } from '../../../src/rpc/types.js';
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
@@ -41,7 +41,7 @@ noLeaks();
 
 const registry = createRegistry(SmallSchema, MapValuesSchema, WellKnownSchema);
 
-/** JSON.parse makes own properties of all keys. */
+/** JSON.parse() makes each key an own property. */
 const ofJson = <T>(text: string): T => JSON.parse(text) as T;
 const PROTO: string = '__proto__';
 const ODD_KEYS = [
@@ -56,7 +56,7 @@ const ODD_KEYS = [
   '\ufeff',
   '0',
 ];
-/** An object that has each of the keys as its own. */
+/** Returns an object with each of the keys as an own property. */
 const objectOf = <T>(value: T): Record<string, T> =>
   Object.fromEntries(ODD_KEYS.map((key) => [key, value]));
 
@@ -75,17 +75,17 @@ const CODECS: readonly (readonly [
   <Desc extends DescMessage>(schema: Desc) => MessageCodec,
 ])[] = [
   ['protobuf', (schema) => protobufCodec(schema) as MessageCodec],
-  ['json', (schema) => protobufJsonBody(schema, registry) as MessageCodec],
+  ['json', (schema) => protobufJsonCodec(schema, registry) as MessageCodec],
 ];
 
-/** The keys, where the object has them itself and its prototype is the plain one. */
+/** Returns the own keys of an object with Object.prototype. */
 function ownKeys(map: object | undefined): string[] {
   expect(Object.getPrototypeOf(map)).toBe(Object.prototype);
   return Object.keys(map ?? {}).sort();
 }
 
 describe.each(CODECS)('%s', (_, codecOf) => {
-  test('maps have every key as their own property', () => {
+  test('keeps each key of a map as an own property', () => {
     const codec = codecOf(MapValuesSchema);
     const init: MessageInitShape<typeof MapValuesSchema> = {
       stringField: objectOf('x'),
@@ -107,7 +107,7 @@ describe.each(CODECS)('%s', (_, codecOf) => {
     }
   });
 
-  test('a Struct and a Value have them at every depth', () => {
+  test('keeps each key of a Struct and a Value, at every depth', () => {
     const codec = codecOf(WellKnownSchema);
     const text =
       '{"__proto__":{"__proto__":[{"__proto__":1}],"__proto___":2},"constructor":null,"a":["__proto__"]}';
@@ -129,13 +129,13 @@ describe.each(CODECS)('%s', (_, codecOf) => {
     expect(({} as { a?: unknown }).a).toBeUndefined();
   });
 
-  test('a message in an Any has them, at every depth', () => {
+  test('keeps each key of a message in an Any, at every depth', () => {
     const codec = codecOf(WellKnownSchema);
     const pack = (schema: DescMessage, message: unknown) => ({
       typeUrl: `type.googleapis.com/${schema.typeName}`,
       value: new Uint8Array(encode(protobufCodec(schema) as MessageCodec, message)),
     });
-    // For JSON protobuf-es reads the bytes of an Any, and leaves out a byte order mark.
+    // In JSON, protobuf-es decodes the bytes of an Any and drops a byte order mark.
     const keys = ODD_KEYS.filter((key) => key !== '\ufeff');
     const inner = pack(MapValuesSchema, {
       stringField: Object.fromEntries(keys.map((key) => [key, 'x'])),
@@ -156,7 +156,7 @@ describe.each(CODECS)('%s', (_, codecOf) => {
   });
 
   test.each(['\ufeff', '\ufeffkey', '\ufeff\ufeff', `\ufeff${'long'.repeat(50)}`, 'in \ufeff it'])(
-    'a text %j is as it was',
+    'keeps the text %j',
     (text) => {
       const codec = codecOf(SmallSchema);
       expect(decode<{ A: string }>(codec, encode(codec, { A: text })).A).toBe(text);
@@ -169,8 +169,8 @@ describe.each(CODECS)('%s', (_, codecOf) => {
   );
 });
 
-describe('JSON of others', () => {
-  const codec = protobufJsonBody(MapValuesSchema) as MessageCodec;
+describe('JSON of other writers', () => {
+  const codec = protobufJsonCodec(MapValuesSchema) as MessageCodec;
 
   test.each([
     '{"string_field":{"__proto__":"x"}}',
@@ -184,7 +184,7 @@ describe('JSON of others', () => {
     expect(Object.entries(stringField)).toEqual([['__proto__', 'x']]);
   });
 
-  test('a __proto__ that is no field is passed over', () => {
+  test('ignores a property __proto__ without a field', () => {
     const found = decode<Record<string, unknown>>(
       codec,
       Buffer.from('{"__proto__":{"polluted":1},"small":{"a":{"__proto__":{"A":1},"A":"x"}}}'),
@@ -194,13 +194,13 @@ describe('JSON of others', () => {
     expect((found.small as { a: { polluted?: unknown } }).a.polluted).toBeUndefined();
   });
 
-  test('plain JSON keeps the key and the prototype', () => {
+  test('keeps the key and the prototype in plain JSON', () => {
     const found = decode<object>(json, Buffer.from('{"__proto__":{"a":1},"b":"\ufeff"}'));
     expect(ownKeys(found)).toEqual(['__proto__', 'b']);
     expect(JSON.stringify(found)).toBe('{"__proto__":{"a":1},"b":"\ufeff"}');
   });
 
-  test('renaming is reversible for every name', () => {
+  test('restores each renamed key', () => {
     for (const key of [...ODD_KEYS, '__proto__x', 'x__proto__']) {
       expect(unescapeKey(escapeKey(key))).toBe(key);
       expect(escapeKey(key)).not.toBe('__proto__');
@@ -244,7 +244,7 @@ describe('google.protobuf.Any in JSON', () => {
     value: Uint8Array.of(0x0a, 1, 0x61),
   });
 
-  test('it needs the registry of the contract, and Protobuf does not', async () => {
+  test('needs the registry of the contract; Protobuf does not', async () => {
     const seen: unknown[] = [];
     const With = contract(Boxes, { registry });
     const Without = contract(Boxes, { name: 'Without' });
@@ -273,7 +273,7 @@ describe('google.protobuf.Any in JSON', () => {
     });
   });
 
-  test('what is no registry is refused', () => {
+  test('throws BAD_OPTION for a value that is no registry', () => {
     for (const wrong of [null, {}, [SmallSchema], 'Small'])
       expect(thrown(() => contract(KindsDescriptor, { registry: wrong as never }))).toMatchObject({
         code: 'BAD_OPTION',
@@ -292,7 +292,7 @@ describe('a method named then', () => {
     });
   });
 
-  test('in a descriptor too', () => {
+  test('throws BAD_OPTION in a descriptor', () => {
     const [method] = KindsDescriptor.methods;
     const service = {
       ...KindsDescriptor,
@@ -301,7 +301,7 @@ describe('a method named then', () => {
     expect(thrown(() => contract(service))).toMatchObject({ code: 'BAD_OPTION' });
   });
 
-  test('every other name makes a stub that is a value like any other', async () => {
+  test('a stub with any other method name can be awaited and returned', async () => {
     const names = [
       'catch',
       'finally',

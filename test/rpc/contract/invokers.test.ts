@@ -1,4 +1,4 @@
-/** Every way to call, over every transport, in both codecs. */
+/** Each kind of call over each transport, in both codecs. */
 import { describe, expect, test } from 'vitest';
 import {
   type CallContext,
@@ -23,7 +23,7 @@ const Kinds = contract(descriptor, { oneway: ['Note'], noReply: ['Settle'] });
 type Specs = NonNullable<(typeof Kinds)['specs']>;
 type KindHandlers = Handlers<Specs>;
 
-/** Long enough to be never, and to see that it is not what ended a call. */
+/** A timeout in milliseconds that never ends a call of these tests. */
 const LONG = 300_000;
 
 async function* numbers(from: number, to: number): AsyncGenerator<{ value: number }> {
@@ -53,7 +53,7 @@ interface Pair extends AsyncDisposable {
 
 interface PairOptions {
   readonly handlers?: Partial<KindHandlers>;
-  /** What the client offers. */
+  /** The handlers of the client. */
   readonly offered?: Partial<KindHandlers>;
   readonly streamWindow?: number;
   readonly maxMessageBytes?: number;
@@ -106,7 +106,7 @@ const failure = (promise: Promise<unknown>): Promise<RpcError> =>
 const valuesOf = (messages: readonly { value: number }[]): number[] =>
   messages.map(({ value }) => value);
 
-/** Over datagrams, which come in no order, there are no streams. */
+/** UDP has no streams, because datagrams arrive in any order. */
 const hasStreams = ({ name }: TransportRow): boolean => name !== 'udp';
 
 type Invoker = (row: TransportRow, codec: CodecName) => Promise<void>;
@@ -131,7 +131,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect(await noted.next()).toBe('hello');
   },
 
-  async 'no reply, but the word that it was handled'(row, codec) {
+  async noReply(row, codec) {
     const [begun, waiting] = [gate<string>(), gate()];
     await using p = await pairOf(row, codec, {
       handlers: {
@@ -181,7 +181,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect(pendingOf(p.client)).toBe(0);
   },
 
-  async 'duplex, in turn'(row, codec) {
+  async 'duplex, one message at a time'(row, codec) {
     await using p = await pairOf(row, codec);
     const said = new Inbox<string>('something to say');
     async function* talk(): AsyncGenerator<{ text: string }> {
@@ -200,7 +200,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect((await replies.next()).done).toBe(true);
   },
 
-  async 'a call that is cancelled before it is made is not made'(row, codec) {
+  async 'does not send a call whose signal has aborted before'(row, codec) {
     const made: string[] = [];
     await using p = await pairOf(row, codec, {
       handlers: {
@@ -223,10 +223,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect(made).toEqual([]);
   },
 
-  async 'a call that is cancelled under way: the handler hears of it, and its answer is none'(
-    row,
-    codec,
-  ) {
+  async 'aborts the handler’s signal when the caller cancels, and drops the reply'(row, codec) {
     const begun = new Inbox<CallContext>('a call');
     const aborted = new Inbox<string>('an aborted signal');
     const follow = (context: CallContext): void => {
@@ -254,7 +251,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
         },
       },
     });
-    // With compression the first call waits for this, and has less time left then.
+    // With compression the first call waits for the negotiation, which uses up its timeout.
     await until(
       () => [...p.client.channels].every(({ extended }) => extended === true),
       'the server has answered',
@@ -280,7 +277,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     await until(() => [...p.server.channels][0]?.serving === 0, 'the server has nothing under way');
   },
 
-  async 'a loop that is left early ends the stream at the server'(row, codec) {
+  async 'ends the stream at the server when the loop breaks'(row, codec) {
     const over = gate();
     await using p = await pairOf(row, codec, {
       handlers: {
@@ -304,7 +301,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect(pendingOf(p.client)).toBe(0);
   },
 
-  async 'a deadline: the caller fails, and the handler’s signal aborts'(row, codec) {
+  async 'fails the call and aborts the handler’s signal at the deadline'(row, codec) {
     const reasons = new Inbox<unknown>('an aborted signal');
     const never = (context: CallContext): Promise<never> =>
       new Promise((_, reject) => {
@@ -320,7 +317,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
         count: (_, context) => never(context),
       },
     });
-    // So that the first of them does not wait to know what its peer speaks.
+    // Then the client knows the capabilities of its peer.
     await p.stub.settle({});
     const options = { timeout: 40 };
     const streaming = hasStreams(row)
@@ -334,7 +331,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     }
   },
 
-  async 'what is too large fails alone'(row, codec) {
+  async 'fails only the call whose message is too large'(row, codec) {
     const large = 'x'.repeat(40_000);
     await using p = await pairOf(row, codec, {
       maxMessageBytes: 20_000,
@@ -359,7 +356,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     if (hasStreams(row)) expect((await p.stub.sum([{ value: 1 }])).value).toBe(1);
   },
 
-  async 'errors and panics keep their code, and end nothing else'(row, codec) {
+  async 'keeps the code of an error and fails no other call'(row, codec) {
     await using p = await pairOf(row, codec, {
       handlers: {
         double({ value }) {
@@ -412,7 +409,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect(pendingOf(p.client)).toBe(0);
   },
 
-  async 'an input that fails gives the call up, with the reason'(row, codec) {
+  async 'cancels the call when its input fails, with the reason'(row, codec) {
     const ended = new Inbox<unknown>('the end of the input at the server');
     await using p = await pairOf(row, codec, {
       handlers: {
@@ -444,7 +441,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect(pendingOf(p.client)).toBe(0);
   },
 
-  async 'a lost session fails every call at once'(row, codec) {
+  async 'fails every call at once when the session is lost'(row, codec) {
     const begun = new Inbox<CallContext>('a call');
     const wait = (context: CallContext): Promise<never> => {
       begun.push(context);
@@ -470,7 +467,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect(pendingOf(p.client)).toBe(0);
   },
 
-  async 'the server calls its client, in every way'(row, codec) {
+  async 'calls the client from the server, with every kind of method'(row, codec) {
     const noted = new Inbox<string>('a note');
     await using p = await pairOf(row, codec, {
       offered: {
@@ -494,7 +491,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     ]);
   },
 
-  async 'nested: the deadline shrinks, the cancellation goes through'(row, codec) {
+  async 'passes deadline and cancellation to nested calls'(row, codec) {
     const inner = new Inbox<CallContext>('an inner call');
     await using p = await pairOf(row, codec, {
       handlers: {
@@ -525,7 +522,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     await until(() => signal.aborted, 'the innermost signal has aborted');
   },
 
-  async 'metadata, both ways'(row, codec) {
+  async 'carries metadata in both directions'(row, codec) {
     await using p = await pairOf(row, codec, {
       handlers: {
         double({ value }, { metadata, replyMetadata }) {
@@ -560,7 +557,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect(told.slice(1)).toEqual([{ count: 'one' }, { sum: 'none' }]);
   },
 
-  async 'a slow reader holds up its own stream and nothing else'(row, codec) {
+  async 'blocks only the stream of a slow reader'(row, codec) {
     const text = 'x'.repeat(10_000);
     let sent = 0;
     async function* many(): AsyncGenerator<{ text: string }> {
@@ -574,7 +571,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     await slow.next();
     const before = sent;
     await turns(20);
-    // The window, a message more, and what the reader has taken.
+    // The window, one message more, and the messages that the reader has taken.
     expect(sent).toBeLessThanOrEqual(9);
     expect(before).toBeLessThanOrEqual(9);
     for (let i = 0; i < 20; i++) expect((await p.stub.double({ value: i })).value).toBe(2 * i);
@@ -583,10 +580,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect(got).toBe(1_000);
   },
 
-  async 'a server that does not read what is streamed to it holds up that stream alone'(
-    row,
-    codec,
-  ) {
+  async 'blocks only the stream that the server does not read'(row, codec) {
     const release = gate();
     let sent = 0;
     async function* upload(): AsyncGenerator<{ text: string }> {
@@ -612,7 +606,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
     expect(await call).toMatchObject([{ text: '2000000' }]);
   },
 
-  async 'many of every kind at once'(row, codec) {
+  async 'runs many calls of each kind at once'(row, codec) {
     await using p = await pairOf(row, codec);
     await Promise.all(
       Array.from({ length: 60 }, async (_, i) => {
@@ -634,25 +628,25 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
   },
 };
 
-/** What cannot hold over datagrams. Where only a part of an invoker streams, the rest is done. */
-const STREAMS = 'it streams, and datagrams come in no order';
-const DATAGRAMS: Readonly<Record<string, string>> = {
-  'server stream': STREAMS,
-  'client stream': STREAMS,
-  'duplex, in turn': STREAMS,
-  'a loop that is left early ends the stream at the server': STREAMS,
-  'an input that fails gives the call up, with the reason': STREAMS,
-  'a lost session fails every call at once': 'nobody tells of an end',
-  'a slow reader holds up its own stream and nothing else': STREAMS,
-  'a server that does not read what is streamed to it holds up that stream alone': STREAMS,
-  'many of every kind at once': STREAMS,
+/** The invokers that UDP cannot run, with the reason. Other invokers skip their streams on UDP. */
+const NEEDS_ORDER = 'streams need an ordered transport';
+const SKIPPED_ON_UDP: Readonly<Record<string, string>> = {
+  'server stream': NEEDS_ORDER,
+  'client stream': NEEDS_ORDER,
+  'duplex, one message at a time': NEEDS_ORDER,
+  'ends the stream at the server when the loop breaks': NEEDS_ORDER,
+  'cancels the call when its input fails, with the reason': NEEDS_ORDER,
+  'fails every call at once when the session is lost': 'UDP does not report a lost session',
+  'blocks only the stream of a slow reader': NEEDS_ORDER,
+  'blocks only the stream that the server does not read': NEEDS_ORDER,
+  'runs many calls of each kind at once': NEEDS_ORDER,
 };
 
 describe.each(TRANSPORTS)('$name', (row) => {
   noLeaks();
   describe.each(['json', 'protobuf'] as const)('%s', (codec) => {
     for (const [name, invoke] of Object.entries(INVOKERS)) {
-      const reason = row.name === 'udp' ? DATAGRAMS[name] : undefined;
+      const reason = row.name === 'udp' ? SKIPPED_ON_UDP[name] : undefined;
       if (reason === undefined) test(name, () => invoke(row, codec));
       else test.skip(`${name} (${reason})`, () => {});
     }

@@ -1,7 +1,7 @@
-/** Contracts with schemas: types from them, and the serving side that lets nothing past them. */
+/** Contracts with schemas: their types, and the validation on the serving side. */
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { z } from 'zod';
-import { validated } from '../../../src/rpc/contract/validation.js';
+import { withValidation } from '../../../src/rpc/contract/validation.js';
 import {
   type CallContext,
   clientStream,
@@ -27,20 +27,20 @@ import { Inbox } from '../../fixtures/waiting.js';
 
 noLeaks();
 
-/** A schema of nobody's library. */
+/** Makes a schema without a library. */
 function schema<Input, Output = Input>(
   validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>,
 ): StandardSchemaV1<Input, Output> {
   return { '~standard': { version: 1, vendor: 'nobody', validate } };
 }
 
-/** Text of digits becomes a number. */
+/** Turns a text of digits into a number. */
 const digits = schema<string, number>((value) =>
   typeof value === 'string' && /^\d+$/.test(value)
     ? { value: Number(value) }
     : { issues: [{ message: 'expected digits' }] },
 );
-/** The same, later. */
+/** Does the same asynchronously. */
 const slowDigits = schema<string, number>(async (value) => digits['~standard'].validate(value));
 const hex = schema<number, string>((value) =>
   typeof value === 'number'
@@ -58,7 +58,7 @@ const People = contract('People', {
   add: unary({ input: Person, output: Stored, idempotent: true, timeout: 5_000 }),
 });
 
-/** Compiled, never run. */
+/** Compiled and never run. */
 async function types(client: RpcClient): Promise<void> {
   const stub = client.stub(People);
   expectTypeOf(stub.add)
@@ -124,7 +124,7 @@ describe('zod', () => {
     },
   });
 
-  test('what the schema makes of things arrives', async () => {
+  test('passes the values that the schemas return', async () => {
     await using pair = await rig({ services: [service] });
     seen.length = 0;
     const reply = await pair.client
@@ -150,18 +150,18 @@ describe('zod', () => {
     ],
     [undefined, 'Invalid input: expected object, received undefined'],
     [5, 'Invalid input: expected object, received number'],
-  ])('%j is refused, and says why', async (input, why) => {
+  ])('refuses %j with the issues', async (input, why) => {
     await using pair = await rig({ services: [service] });
     seen.length = 0;
     const error = await rejection(pair.client.stub(People).add(input as never));
     expect(error).toMatchObject({
       code: 'INVALID_ARGUMENT',
-      message: `the argument of People.add is not what it takes: ${why}`,
+      message: `the argument of People.add is invalid: ${why}`,
     });
     expect([seen, pendingOf(pair.client, pair.server)]).toEqual([[], 0]);
   });
 
-  test('an answer that is not what it should be stays here', async () => {
+  test('does not send an invalid reply or its issues', async () => {
     const errors: RpcError[] = [];
     const watch: Interceptor = (next) => (call) =>
       next(call).catch((error) => {
@@ -172,11 +172,8 @@ describe('zod', () => {
     const error = await rejection<RpcError>(
       pair.client.stub(People).add({ name: 'bad', address: { zip: '1' } }),
     );
-    expect([error.code, error.message]).toEqual([
-      'INTERNAL',
-      'the answer of People.add is not what its contract says',
-    ]);
-    // Whoever looks there learns what it is.
+    expect([error.code, error.message]).toEqual(['INTERNAL', 'the reply of People.add is invalid']);
+    // The cause has the issues.
     expect(errors.map(({ cause }) => (cause as Error).message)).toEqual([
       'id: Invalid input: expected number, received string',
     ]);
@@ -184,8 +181,8 @@ describe('zod', () => {
 });
 
 /**
- * Every kind of method with digits for its arguments and hex for its answers; notes what reaches
- * the handler.
+ * Makes a contract with each kind of method, which takes digits and returns hex, and records the
+ * arguments of the handlers.
  */
 function every(input: StandardSchemaV1<string, number> = digits): {
   Every: typeof Every;
@@ -232,10 +229,10 @@ function every(input: StandardSchemaV1<string, number> = digits): {
 }
 
 describe.each([
-  ['at once', digits],
-  ['later', slowDigits],
+  ['a synchronous schema', digits],
+  ['an asynchronous schema', slowDigits],
 ])('every kind of method, with a schema that answers %s', (_, input) => {
-  test('gives the handler what the schema makes of it, and the caller too', async () => {
+  test('passes the value of the schema to the handler and the caller', async () => {
     const { Every, service, reached } = every(input);
     await using pair = await rig({ services: [service] });
     const stub = pair.client.stub(Every);
@@ -248,28 +245,26 @@ describe.each([
     expect(await reached.take(8)).toEqual([255, 2, 17, 100, 155, 10, 11, 1]);
   });
 
-  test('refuses what the schema does', async () => {
+  test('refuses an argument that the schema refuses', async () => {
     const { Every, service, reached } = every(input);
     await using pair = await rig({ services: [service] });
     const stub = pair.client.stub(Every);
     const refused = {
       code: 'INVALID_ARGUMENT',
-      message: expect.stringMatching(
-        /^the argument of Every\.\w+ is not what it takes: expected digits$/,
-      ),
+      message: expect.stringMatching(/^the argument of Every\.\w+ is invalid: expected digits$/),
     };
     expect(await rejection(stub.unary('x'))).toMatchObject(refused);
     expect(await rejection(collect(stub.down('x')))).toMatchObject(refused);
     expect(await rejection(stub.up(['1', 'x', '2']))).toMatchObject(refused);
     expect(await rejection(collect(stub.ways(['1', 'x', '2'])))).toMatchObject(refused);
-    // Of these a caller learns only that it went wrong.
+    // The caller gets a failure without the reason.
     expect(await outcome(stub.noReply('x'))).toBe('UNKNOWN');
     await stub.oneway('x');
     expect((await pair.serverLog.warnings.next()).details.error).toMatchObject(refused);
     expect([reached.all, pendingOf(pair.client, pair.server)]).toEqual([[1, 1], 0]);
   });
 
-  test('answers nothing that its schema refuses', async () => {
+  test('does not send a reply that the schema refuses', async () => {
     const { Every, service } = every(input);
     await using pair = await rig({ services: [service] });
     const stub = pair.client.stub(Every);
@@ -282,14 +277,14 @@ describe.each([
       const error = await rejection<RpcError>(failed);
       expect(error).toMatchObject({
         code: 'INTERNAL',
-        message: expect.stringMatching(/^the answer of Every\.\w+ is not what its contract says$/),
+        message: expect.stringMatching(/^the reply of Every\.\w+ is invalid$/),
       });
       expect(JSON.stringify(error)).not.toContain('secret');
     }
   });
 });
 
-describe('a schema that is at fault itself', () => {
+describe('a schema that fails itself', () => {
   const fault = new Error('the secret of the schema');
   test.each<
     [string, (value: unknown) => StandardResult<unknown> | Promise<StandardResult<unknown>>]
@@ -301,9 +296,9 @@ describe('a schema that is at fault itself', () => {
       },
     ],
     ['rejects', () => Promise.reject(fault)],
-    ['answers nothing', () => undefined as never],
-    ['answers nothing, later', async () => undefined as never],
-  ])('and %s: INTERNAL, without its words', async (_, validate) => {
+    ['returns no result', () => undefined as never],
+    ['returns no result, asynchronously', async () => undefined as never],
+  ])('fails with INTERNAL without the message of a schema that %s', async (_, validate) => {
     const broken = schema(validate);
     const good = schema<unknown>((value) => ({ value }));
     for (const [input, output] of [
@@ -313,29 +308,27 @@ describe('a schema that is at fault itself', () => {
       const Broken = contract('Broken', { ask: unary({ input, output }) });
       await using pair = await rig({ services: [implement(Broken, { ask: () => 'an answer' })] });
       const error = await rejection<RpcError>(pair.client.stub(Broken).ask(1));
-      const what = input === broken ? 'argument' : 'answer';
+      const what = input === broken ? 'argument' : 'reply';
       expect([error.code, error.message]).toEqual([
         'INTERNAL',
-        `the schema for the ${what} of Broken.ask failed`,
+        `the schema of the ${what} of Broken.ask failed`,
       ]);
     }
   });
 });
 
-test('a stranger’s keys and endless faults make no endless message', async () => {
+test('limits the message for long keys and many issues', async () => {
   const Wide = contract('Wide', {
     ask: unary({ input: z.record(z.string(), z.number()), output: z.unknown() }),
   });
   await using pair = await rig({ services: [implement(Wide, { ask: () => 1 })] });
   const keys = Array.from({ length: 1_000 }, (_, n) => [`${n} ${'k'.repeat(1_000)}`, 'x']);
   const error = await rejection(pair.client.stub(Wide).ask(Object.fromEntries(keys)));
-  expect(error.message).toMatch(
-    /^the argument of Wide\.ask is not what it takes: 0 kkk.*; and 995 more$/,
-  );
+  expect(error.message).toMatch(/^the argument of Wide\.ask is invalid: 0 kkk.*; and 995 more$/);
   expect(error.message.length).toBeLessThan(1_200);
 });
 
-test('symbols and segments may be in a path', async () => {
+test('accepts symbols and segments in the path of an issue', async () => {
   const input = schema<unknown>(() => ({
     issues: [
       { message: 'no', path: ['a', { key: 0 }, Symbol('s'), { key: Symbol('t') }] },
@@ -349,38 +342,38 @@ test('symbols and segments may be in a path', async () => {
     handler: (input: unknown, context: CallContext) => unknown;
   };
   expect(thrown(() => handler(1, receivedCall()))).toMatchObject({
-    message: 'the argument of Odd.ask is not what it takes: a.0.Symbol(s).Symbol(t): no; top',
+    message: 'the argument of Odd.ask is invalid: a.0.Symbol(s).Symbol(t): no; top',
   });
 });
 
 describe('the cost', () => {
   const handler = (input: unknown): unknown => input;
 
-  test('without schemas there is none: it is the very handler', () => {
+  test('is none without schemas: the handler is not wrapped', () => {
     const { method } = clientCall();
-    expect(validated(method, handler)).toBe(handler);
+    expect(withValidation(method, handler)).toBe(handler);
     expect(
-      validated({ ...method, schemas: { input: undefined, output: undefined } }, handler),
+      withValidation({ ...method, schemas: { input: undefined, output: undefined } }, handler),
     ).toBe(handler);
-    // Nobody sees the answer of these.
+    // The reply of these is not sent.
     for (const kind of ['oneway', 'noReply'] as const)
       expect(
-        validated({ ...method, kind, schemas: { input: undefined, output: hex } }, handler),
+        withValidation({ ...method, kind, schemas: { input: undefined, output: hex } }, handler),
       ).toBe(handler);
   });
 
-  test('what is checked at once is answered at once', () => {
+  test('makes no promise for a synchronous schema', () => {
     const { method } = clientCall();
-    const checked = validated({ ...method, schemas: { input: digits, output: hex } }, handler);
+    const checked = withValidation({ ...method, schemas: { input: digits, output: hex } }, handler);
     expect(checked('255', receivedCall())).toBe('ff');
     expect(thrown(() => checked('x', receivedCall()))).toMatchObject({ code: 'INVALID_ARGUMENT' });
   });
 
-  test('a context is made anew only when the schema makes something else', () => {
+  test('copies the context only when the schema returns another value', () => {
     const { method } = clientCall();
     const contexts: unknown[] = [];
     const same = schema<unknown>((value) => ({ value }));
-    const checked = validated(
+    const checked = withValidation(
       { ...method, schemas: { input: same, output: undefined } },
       (_, context) => contexts.push(context),
     );
@@ -390,9 +383,9 @@ describe('the cost', () => {
   });
 });
 
-test('a stream whose message is refused lets go of its source', async () => {
+test('closes the source of a stream when a message is refused', async () => {
   const { method } = clientCall({ kind: 'duplex' });
-  const checked = validated(
+  const checked = withValidation(
     { ...method, schemas: { input: undefined, output: hex } },
     (input) => input,
   );
@@ -402,7 +395,7 @@ test('a stream whose message is refused lets go of its source', async () => {
   const left = new Source(1, 2);
   for await (const _ of checked(left, receivedCall()) as AsyncIterable<unknown>) break;
   expect(left.left).toBe(true);
-  // A handler that answers no stream is told so further up.
+  // A reply that is no stream is refused by the next stage.
   expect(checked(5, receivedCall())).toBe(5);
 });
 
@@ -419,14 +412,14 @@ test.each([
   expect(error.message).toMatch(new RegExp(`^${name}: given `));
 });
 
-test('a schema may be a function, as some libraries have them', async () => {
+test('accepts a schema that is a function', async () => {
   const callable = Object.assign(() => {}, digits);
   const Callable = contract('Callable', { ask: unary({ input: callable, output: hex }) });
   await using pair = await rig({ services: [implement(Callable, { ask: (value) => value })] });
   expect(await pair.client.stub(Callable).ask('255')).toBe('ff');
 });
 
-test('a handler’s own error stays what it is', async () => {
+test('passes the error of a handler unchanged', async () => {
   const Own = contract('Own', { ask: unary({ input: digits, output: hex }) });
   const service = implement(Own, {
     ask(value) {

@@ -1,6 +1,6 @@
 /**
- * The types of stubs and handlers. The compiler checks this file with all others; what must not
- * compile says so.
+ * The types of stubs and handlers. The compiler checks this file; `@ts-expect-error` marks the
+ * lines that must not compile.
  */
 import { create } from '@bufbuild/protobuf';
 import { expect, expectTypeOf, test } from 'vitest';
@@ -132,7 +132,7 @@ function handlers(): Service[] {
 
 void [calls, handlers];
 
-test('a contract has at run time what its types say', () => {
+test('a contract has the methods of its types at run time', () => {
   expectTypeOf<keyof Stub<GreeterSpecs>>().toEqualTypeOf<'hello' | 'sum' | 'tell' | 'none'>();
   expect([...Greeter.methods.keys()]).toEqual(['hello', 'sum', 'tell', 'none']);
   expect([...Tests.methods.keys()]).toEqual(['test', 'add', 'err', 'event']);

@@ -1,4 +1,4 @@
-/** Who calls, and what they may. */
+/** auth(), bearer() and jwt(). */
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from 'jose';
@@ -42,7 +42,7 @@ interface VaultOptions {
 
 noLeaks();
 
-/** A vault whose server has these interceptors, and a client of it. */
+/** Opens a server of Vault with auth() and these interceptors, and a client of it. */
 async function vault(
   options: AuthOptions,
   { address = freeMemory(), interceptors = [], server: at, client: how }: VaultOptions = {},
@@ -89,7 +89,7 @@ function byToken({ token }: Credentials): { subject: string } {
 }
 
 describe('auth()', () => {
-  test('a call has the identity of its token; without one, or with another, it is UNAUTHENTICATED and not handled', async () => {
+  test('identifies a call by its token, and refuses a missing or wrong token before the handler', async () => {
     await using s = await vault({ authenticate: byToken });
     expect(await s.stub.whoAmI(undefined, { metadata: { authorization: 'Bearer sesame' } })).toBe(
       'anna',
@@ -113,7 +113,7 @@ describe('auth()', () => {
     }
   });
 
-  test('a stream too', async () => {
+  test('identifies a stream by its token', async () => {
     await using s = await vault({ authenticate: byToken });
     const got: number[] = [];
     for await (const coin of s.stub.coins(3, { metadata: { authorization: 'Bearer sesame' } }))
@@ -125,7 +125,7 @@ describe('auth()', () => {
     expect(await failure(refused())).toMatchObject({ code: 'UNAUTHENTICATED' });
   });
 
-  test('the secret is in no error that is sent, and in no log', async () => {
+  test('keeps the secret out of errors and logs', async () => {
     await using s = await vault({ authenticate: byToken });
     const secret = 'very-secret-token';
     const error = await failure(
@@ -137,7 +137,7 @@ describe('auth()', () => {
     expect(JSON.stringify(s.log.warnings.all)).not.toContain(secret);
   });
 
-  test('authorize decides for each method: PERMISSION_DENIED', async () => {
+  test('refuses a method that authorize denies with PERMISSION_DENIED', async () => {
     const asked: string[] = [];
     const authorize = ({ identity, method }: CallContext): boolean => {
       asked.push(`${identity?.subject} ${method.name}`);
@@ -165,7 +165,7 @@ describe('auth()', () => {
       'INTERNAL',
     ],
     [
-      'authorize answers something else than true',
+      'authorize returns a value other than true',
       { authorize: () => 'yes' as never },
       'PERMISSION_DENIED',
     ],
@@ -180,7 +180,7 @@ describe('auth()', () => {
     ],
     ['authenticate answers nobody', { authenticate: () => ({}) as never }, 'INTERNAL'],
     [
-      'authenticate answers one who has expired',
+      'authenticate returns an expired identity',
       { authenticate: () => ({ subject: 'anna', expires: 1 }) },
       'UNAUTHENTICATED',
     ],
@@ -194,7 +194,7 @@ describe('auth()', () => {
       'UNAVAILABLE',
     ],
   ] as [string, Partial<AuthOptions>, string][])(
-    '%s: the call is not made',
+    '%s: does not call the handler',
     async (_, options, code) => {
       await using s = await vault({ authenticate: byToken, ...options });
       const error = await failure(
@@ -205,7 +205,7 @@ describe('auth()', () => {
     },
   );
 
-  test('per session: what was accepted holds for the session, until it expires or another is shown', async () => {
+  test('per session: accepts calls until the identity expires or another token comes', async () => {
     let asked = 0;
     let expires = Date.now() + 60_000;
     const authenticate = (credentials: Credentials) => {
@@ -232,7 +232,7 @@ describe('auth()', () => {
     other.destroy();
   });
 
-  test('a client’s certificate', async () => {
+  test('passes the client certificate to authenticate', async () => {
     const authenticate = ({ certificate }: Credentials) => {
       if (certificate === undefined) throw new Error('none was shown');
       return { subject: certificate.commonName, claims: { fingerprint: certificate.fingerprint } };
@@ -251,7 +251,7 @@ describe('auth()', () => {
     expect(await s.stub.whoAmI()).toBe('client');
   });
 
-  test('the request of a WebSocket', async () => {
+  test('passes the WebSocket request to authenticate', async () => {
     const authenticate = ({ request }: Credentials) => ({
       subject: `${request?.headers['x-user']} at ${request?.url}`,
     });
@@ -265,7 +265,7 @@ describe('auth()', () => {
     expect(await s.stub.whoAmI()).toBe('anna at /vault');
   });
 
-  test('calls that the server makes itself pass', async () => {
+  test('passes calls that the server makes itself', async () => {
     await using s = await vault({ authenticate: byToken });
     await using client = await connect(s.server.address, {
       connections: 1,
@@ -304,7 +304,7 @@ describe('auth()', () => {
     ['issuer', () => jwt({ keys: { keys: [] }, issuer: '', audience: 'a' })],
     ['audience', () => jwt({ keys: { keys: [] }, issuer: 'i' } as never)],
     ['cacheFor', () => jwt({ keys: { keys: [] }, issuer: 'i', audience: 'a', cacheFor: -1 })],
-  ])('a bad option is told: %s', (name, make) => {
+  ])('throws BAD_OPTION: %s', (name, make) => {
     expect(make).toThrow(
       expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringContaining(name) }),
     );
@@ -312,7 +312,7 @@ describe('auth()', () => {
 });
 
 describe('bearer()', () => {
-  test('a token that never comes ends the call at its deadline, or when the caller gives up', async () => {
+  test('waits for the token until the deadline or the signal of the call', async () => {
     const never = (): Promise<string> => new Promise(() => {});
     await using s = await vault(
       { authenticate: byToken },
@@ -328,7 +328,7 @@ describe('bearer()', () => {
     await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED', unsent: true });
   });
 
-  test('shows the token with each call, a new one when there is one', async () => {
+  test('sends the current token with each call', async () => {
     const tokens = ['sesame', 'swordfish'];
     await using s = await vault(
       { authenticate: byToken },
@@ -377,7 +377,7 @@ const options = (keys: JwtOptions['keys'], more: Partial<JwtOptions> = {}): JwtO
 });
 
 describe('jwt()', () => {
-  test('a good token is an identity with its claims', async () => {
+  test('turns a valid token into an identity with its claims', async () => {
     const { jwk, sign } = await signer('one');
     await using s = await vault({
       authenticate: jwt(options({ keys: [jwk] })),
@@ -392,7 +392,7 @@ describe('jwt()', () => {
     });
   });
 
-  test('what is wrong with a token', async () => {
+  test('refuses an invalid token', async () => {
     const { jwk, sign } = await signer('one');
     const stranger = await signer('one');
     const secret = new TextEncoder().encode('x'.repeat(32));
@@ -435,7 +435,7 @@ describe('jwt()', () => {
     expect(await verify(shown(good))).toMatchObject({ subject: 'anna' });
   });
 
-  test('a secret of our own', async () => {
+  test('verifies tokens with a secret', async () => {
     const secret = new TextEncoder().encode('x'.repeat(32));
     const sign = (alg: string) =>
       new SignJWT({})
@@ -457,7 +457,7 @@ describe('jwt()', () => {
     ).toBeInstanceOf(Error);
   });
 
-  test('keys rotate: an unknown key is asked for, once in a while', async () => {
+  test('loads the keys again for an unknown key, at most once in `cooldown`', async () => {
     const [old, young] = [await signer('old'), await signer('young')];
     let keys: JSONWebKeySet = { keys: [old.jwk] };
     let fetched = 0;
@@ -479,7 +479,7 @@ describe('jwt()', () => {
     expect(fetched).toBe(3);
   });
 
-  test('keys that cannot be loaded make the call UNAVAILABLE, and the next token loads them again', async () => {
+  test('fails with UNAVAILABLE while the keys cannot be loaded, and loads them for the next token', async () => {
     const { jwk, sign } = await signer('one');
     let there = false;
     const verify = jwt(
@@ -493,7 +493,7 @@ describe('jwt()', () => {
     expect(await verify(shown(await sign()))).toMatchObject({ subject: 'anna' });
   });
 
-  test('keys at an address', async () => {
+  test('loads the keys from a URL', async () => {
     const { jwk, sign } = await signer('one');
     const server = createServer((_, response) =>
       response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ keys: [jwk] })),
@@ -521,7 +521,7 @@ describe('jwt()', () => {
       (response: ServerResponse) =>
         response.writeHead(200, { 'Content-Length': 100 }).write('{', () => response.destroy()),
     ],
-  ])('a key set address that answers %s makes the call UNAVAILABLE', async (_, answer) => {
+  ])('fails with UNAVAILABLE when the URL of the keys answers with %s', async (_, answer) => {
     const { sign } = await signer('one');
     const server = createServer((_request, response) => void answer(response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -533,7 +533,7 @@ describe('jwt()', () => {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  test('a burst of tokens of a new key shares one load, and every token is accepted', async () => {
+  test('shares one load between a burst of tokens of a new key', async () => {
     const [old, young] = [await signer('old'), await signer('young')];
     let keys: JSONWebKeySet = { keys: [old.jwk] };
     let loads = 0;
@@ -556,7 +556,7 @@ describe('jwt()', () => {
     expect(loads).toBe(2);
   });
 
-  test('the last good keys stay in use while new ones cannot be loaded', async () => {
+  test('keeps the last keys while new ones cannot be loaded', async () => {
     const [known, unknown] = [await signer('known'), await signer('unknown')];
     let fails = false;
     const load = (): JSONWebKeySet => {
@@ -572,7 +572,7 @@ describe('jwt()', () => {
     expect(await verify(shown(await known.sign()))).toMatchObject({ subject: 'anna' });
   });
 
-  test('a token without kid is tried with each key of its kind', async () => {
+  test('tries each key of its kind for a token without kid', async () => {
     const [one, two, stranger] = [await signer(), await signer(), await signer()];
     const verify = jwt(options({ keys: [one.jwk, two.jwk] }));
     expect(await verify(shown(await one.sign()))).toMatchObject({ subject: 'anna' });
@@ -582,7 +582,7 @@ describe('jwt()', () => {
     });
   });
 
-  test('a token that was verified is not verified again, until it is time', async () => {
+  test('does not verify a cached token again before it expires', async () => {
     const { jwk, sign } = await signer('one');
     const token = await sign();
     const cached = jwt(options({ keys: [jwk] }));

@@ -1,4 +1,4 @@
-/** Every ready-made interceptor with real calls, on clients and on servers. */
+/** Each ready-made interceptor with calls over a transport, on clients and on servers. */
 import { describe, expect, test } from 'vitest';
 import {
   circuitBreaker,
@@ -26,8 +26,8 @@ import { gate, Inbox, until } from '../../fixtures/waiting.js';
 
 noLeaks();
 
-const SIDES = ['client', 'server'] as const;
-type Side = (typeof SIDES)[number];
+const ENDPOINTS = ['client', 'server'] as const;
+type EndpointKind = (typeof ENDPOINTS)[number];
 
 const Trial = contract('Trial', {
   echo: unary<unknown, unknown>(),
@@ -57,7 +57,7 @@ class Stage implements AsyncDisposable {
     this.gate = opener;
   }
 
-  static async open(side: Side, ...interceptors: Interceptor[]): Promise<Stage> {
+  static async open(side: EndpointKind, ...interceptors: Interceptor[]): Promise<Stage> {
     const told = new Inbox<string>('a oneway call');
     const waiting = new Inbox<AbortSignal>('a call that waits');
     const opener = gate<string>();
@@ -108,8 +108,8 @@ const ALL: readonly [string, () => Interceptor][] = [
   ['logging', () => logging({ logger })],
 ];
 
-describe.each(SIDES)('on a %s', (side) => {
-  test.each(ALL)('%s lets calls, answers and errors through as they are', async (_, make) => {
+describe.each(ENDPOINTS)('on a %s', (side) => {
+  test.each(ALL)('%s passes calls, replies and errors unchanged', async (_, make) => {
     await using stage = await Stage.open(side, make());
     const { stub } = stage;
     for (const value of [{ a: [1, 'é'] }, null, 0, 'text'])
@@ -128,7 +128,7 @@ describe.each(SIDES)('on a %s', (side) => {
     expect(pendingOf(stage.pair.client, stage.pair.server)).toBe(0);
   });
 
-  test('timeout ends what takes too long, and the handler’s signal aborts', async () => {
+  test('timeout ends a slow call and aborts the handler’s signal', async () => {
     await using stage = await Stage.open(side, timeout(30));
     const call = rejection<RpcError>(stage.stub.wait(undefined, { timeout: 60_000 }));
     const signal = await stage.waiting.next();
@@ -150,7 +150,7 @@ describe.each(SIDES)('on a %s', (side) => {
     ]);
   });
 
-  test('circuitBreaker refuses after failures', async () => {
+  test('circuitBreaker refuses calls after failures', async () => {
     await using stage = await Stage.open(side, circuitBreaker({ failures: 2 }));
     for (const text of ['one', 'two'])
       expect(await rejection(stage.stub.fail(text))).toMatchObject({ message: text });
@@ -162,7 +162,7 @@ describe.each(SIDES)('on a %s', (side) => {
     ]).toEqual(['UNAVAILABLE', true, ['one', 'two']]);
   });
 
-  test('concurrencyLimit lets calls wait, and refuses more', async () => {
+  test('concurrencyLimit queues calls and refuses more', async () => {
     await using stage = await Stage.open(
       side,
       concurrencyLimit({ limit: 1, queue: 1, queueTimeout: 60_000 }),
@@ -175,7 +175,7 @@ describe.each(SIDES)('on a %s', (side) => {
     expect([await first, await second]).toEqual(['done', 'second']);
   });
 
-  test('a stream has its slot, and its line, until it ends', async () => {
+  test('a stream keeps its slot and is logged when it ends', async () => {
     const lines = new Inbox<object>('a line');
     const log = logging({
       logger: { info: (details) => lines.push(details), warn: (details) => lines.push(details) },
@@ -197,13 +197,13 @@ describe.each(SIDES)('on a %s', (side) => {
       true,
     ]);
     expect(await lines.next()).toMatchObject({ method: 'each', code: 'OK' });
-    // One that its reader leaves ends too.
+    // A stream that its reader closes ends too.
     for await (const _ of stage.stub.count(5)) break;
     expect(await lines.next()).toMatchObject({ method: 'count' });
     expect(await stage.stub.echo(2)).toBe(2);
   });
 
-  test('timeout ends a stream that takes too long', async () => {
+  test('timeout ends a slow stream', async () => {
     await using stage = await Stage.open(side, timeout(30));
     const never = gate();
     const inputs = (async function* () {
@@ -217,7 +217,7 @@ describe.each(SIDES)('on a %s', (side) => {
     expect(await stage.stub.echo('alive')).toBe('alive');
   });
 
-  test('rateLimit refuses what is too much', async () => {
+  test('rateLimit refuses calls above the rate', async () => {
     await using stage = await Stage.open(side, rateLimit({ perSecond: 2, now: () => 0 }));
     expect(await Promise.all([1, 2, 3].map((n) => outcome(stage.stub.echo(n))))).toEqual([
       'ok',
@@ -226,7 +226,7 @@ describe.each(SIDES)('on a %s', (side) => {
     ]);
   });
 
-  test('logging writes a line for each', async () => {
+  test('logging writes a line for each call', async () => {
     const lines = new Inbox<object>('a line');
     await using stage = await Stage.open(
       side,
@@ -244,7 +244,7 @@ describe.each(SIDES)('on a %s', (side) => {
     ]);
   });
 
-  test('their order is the user’s', async () => {
+  test('interceptors run in the order of the list', async () => {
     const codes = new Inbox<string>('a line');
     const log = (name: string): Interceptor =>
       logging({
@@ -264,7 +264,7 @@ describe.each(SIDES)('on a %s', (side) => {
     expect(await codes.take(3)).toEqual(['inner OK', 'outer OK', 'outer RESOURCE_EXHAUSTED']);
   });
 
-  test('they are composed when the side is made and when a session opens, not for each call', async () => {
+  test('interceptors are composed for an endpoint and for each session, not for each call', async () => {
     let composed = 0;
     const counting: Interceptor = (next) => {
       composed++;
@@ -279,7 +279,7 @@ describe.each(SIDES)('on a %s', (side) => {
   });
 });
 
-test('a handler that calls its caller back is not kept waiting by the slot that it holds', async () => {
+test('a handler can call its caller back while it holds the only slot', async () => {
   const Back = contract('Back', { ask: unary<number, number>() });
   const interceptors = [concurrencyLimit({ limit: 1, queueTimeout: 60_000 })];
   const service = implement(Back, {
@@ -295,7 +295,7 @@ test('a handler that calls its caller back is not kept waiting by the slot that 
   ]);
 });
 
-test('a server bound by timeout() does not wait for a handler that never ends', async () => {
+test('a server with timeout() shuts down while a handler never ends', async () => {
   await using stage = await Stage.open('server', timeout(20));
   expect(await outcome(stage.stub.wait(undefined, { timeout: Number.POSITIVE_INFINITY }))).toBe(
     'DEADLINE_EXCEEDED',

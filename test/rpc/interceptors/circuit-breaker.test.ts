@@ -27,13 +27,13 @@ test.each<[string, unknown]>([
   ['onState', { onState: true }],
   ['now', { now: 5 }],
   ['options', null],
-])('a wrong %s is refused when it is made', (name, options) => {
+])('throws BAD_OPTION for a wrong %s', (name, options) => {
   const error = thrown(() => circuitBreaker(options as CircuitBreakerOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));
 });
 
-/** A breaker with a clock of its own, and what is behind it. */
+/** A circuit breaker with a manual clock, and the calls behind it. */
 class Bench {
   now = 0;
   readonly calls = new Calls();
@@ -54,7 +54,7 @@ class Bench {
     })(this.calls.invoke);
   }
 
-  /** A call that ends at once; 'refused' when it did not pass. */
+  /** Makes a call that ends at once. Returns 'refused' when the circuit refused it. */
   async do(result: RpcError | 'ok' = 'ok', service = 'A'): Promise<string> {
     const at = this.calls.all.length;
     const call = outcome(this.invoke(clientCall({ service })));
@@ -72,7 +72,7 @@ class Bench {
   }
 }
 
-test('it opens after so many failures, and refuses at once what certainly did not run', async () => {
+test('opens after `failures` failures and refuses calls as unsent', async () => {
   const bench = new Bench();
   await bench.fail(2);
   expect(bench.states).toEqual([]);
@@ -82,12 +82,12 @@ test('it opens after so many failures, and refuses at once what certainly did no
   const error = await rejection(bench.invoke(clientCall({ service: 'A' })));
   expect(error).toMatchObject({ code: 'UNAVAILABLE', unsent: true });
   expect(error.message).toBe(
-    'the circuit of A is open: too many calls failed; tries again in 400 ms',
+    'the circuit of A is open: too many calls failed; the next probe may start in 400 ms',
   );
   expect(bench.calls.all).toHaveLength(3);
 });
 
-test('failures beside many more successes do not open it, unless the ratio is 0', async () => {
+test('stays closed below the ratio of failures, unless the ratio is 0', async () => {
   for (const [ratio, states] of [
     [0.5, []],
     [0, ['A open']],
@@ -99,7 +99,7 @@ test('failures beside many more successes do not open it, unless the ratio is 0'
   }
 });
 
-test('at a ratio of 1 one success keeps it closed', async () => {
+test('stays closed after one success when the ratio is 1', async () => {
   const bench = new Bench({ ratio: 1 });
   await bench.do();
   await bench.fail(5);
@@ -109,7 +109,7 @@ test('at a ratio of 1 one success keeps it closed', async () => {
   expect(bench.states).toEqual(['A open']);
 });
 
-test('failures of long ago do not count', async () => {
+test('does not count failures older than the window', async () => {
   const bench = new Bench();
   await bench.fail(2);
   bench.now = 1_100;
@@ -119,7 +119,7 @@ test('failures of long ago do not count', async () => {
   expect(bench.states).toEqual(['A open']);
 });
 
-test('what an error of the caller’s making says of the service is that it answers', async () => {
+test('counts an error that the caller caused as a success of the service', async () => {
   const bench = new Bench();
   for (const code of [
     'INVALID_ARGUMENT',
@@ -146,18 +146,18 @@ describe('half-open', () => {
     return bench;
   }
 
-  test('one call may pass, and its success closes the circuit', async () => {
+  test('lets one call pass and closes when it succeeds', async () => {
     const bench = await opened();
     const probe = outcome(bench.invoke(clientCall({ service: 'A' })));
     expect([bench.states, await bench.do()]).toEqual([['A open', 'A half-open'], 'refused']);
     bench.calls.open(3);
     expect([await probe, await bench.do(), bench.states.at(-1)]).toEqual(['ok', 'ok', 'A closed']);
-    // What failed before is forgotten.
+    // Earlier failures do not count.
     await bench.fail(2);
     expect(bench.states.at(-1)).toBe('A closed');
   });
 
-  test('its failure opens it again, for the whole time', async () => {
+  test('opens again for all of openFor when the probe fails', async () => {
     const bench = await opened();
     bench.now = 600;
     expect(await bench.do(failure())).toBe('UNAVAILABLE');
@@ -168,7 +168,7 @@ describe('half-open', () => {
     expect(await bench.do()).toBe('ok');
   });
 
-  test('so many probes must succeed', async () => {
+  test('closes after `probes` successful probes', async () => {
     const bench = await opened({ probes: 3 });
     expect([await bench.do(), await bench.do(), bench.states.at(-1)]).toEqual([
       'ok',
@@ -178,7 +178,7 @@ describe('half-open', () => {
     expect([await bench.do(), bench.states.at(-1)]).toEqual(['ok', 'A closed']);
   });
 
-  test('so many may be under way, and a failure outweighs the successes', async () => {
+  test('lets `probes` calls be under way and opens at the first failure', async () => {
     const bench = await opened({ probes: 2 });
     const probes = [1, 2].map(() => outcome(bench.invoke(clientCall({ service: 'A' }))));
     expect(await bench.do()).toBe('refused');
@@ -190,7 +190,7 @@ describe('half-open', () => {
     ]);
   });
 
-  test('a probe whose caller gave up makes room for another', async () => {
+  test('lets another probe pass when the caller cancels one', async () => {
     const bench = await opened();
     expect([await bench.do(failure('CANCELLED')), bench.states.at(-1)]).toEqual([
       'CANCELLED',
@@ -199,19 +199,19 @@ describe('half-open', () => {
     expect([await bench.do(), bench.states.at(-1)]).toEqual(['ok', 'A closed']);
   });
 
-  test('a probe that never ends does not keep it so', async () => {
+  test('lets another probe pass when one does not end within openFor', async () => {
     const bench = await opened();
     const stuck = outcome(bench.invoke(clientCall({ service: 'A' })));
     bench.now = 999;
     expect(await bench.do()).toBe('refused');
     bench.now = 1_000;
     expect([await bench.do(), bench.states]).toEqual(['ok', ['A open', 'A half-open', 'A closed']]);
-    // Its end is of another time.
+    // The late end of the probe does not count.
     bench.calls.fail(3, failure());
     expect([await stuck, bench.states.length]).toEqual(['UNAVAILABLE', 3]);
   });
 
-  test('calls from before it opened do not count', async () => {
+  test('does not count calls that began before it opened', async () => {
     const bench = new Bench();
     const early = [1, 2].map(() => outcome(bench.invoke(clientCall({ service: 'A' }))));
     await bench.fail(3);
@@ -229,19 +229,19 @@ describe('half-open', () => {
 });
 
 describe('keys', () => {
-  test('each service has its circuit', async () => {
+  test('gives each service a circuit', async () => {
     const bench = new Bench();
     await bench.fail(3, 'A');
     expect([await bench.do('ok', 'A'), await bench.do('ok', 'B')]).toEqual(['refused', 'ok']);
   });
 
-  test('or each of whatever the key says', async () => {
+  test('gives each key a circuit', async () => {
     const bench = new Bench({ key: ({ method }) => `${method.service[0]}` });
     await bench.fail(3, 'A1');
     expect([await bench.do('ok', 'A2'), await bench.do('ok', 'B1')]).toEqual(['refused', 'ok']);
   });
 
-  test('endless keys share a circuit when there is no room, and an idle one makes room', async () => {
+  test('lets keys beyond maxKeys share a circuit, and removes idle circuits', async () => {
     const bench = new Bench({ maxKeys: 2 });
     await bench.fail(1, 'A');
     await bench.fail(1, 'B');
@@ -252,7 +252,7 @@ describe('keys', () => {
       'refused',
       'ok',
     ]);
-    // A and B have nothing to remember any more.
+    // The circuits of A and B are idle.
     bench.now = 1_100;
     expect(await bench.do('ok', 'E')).toBe('ok');
     await bench.fail(3, 'F');
@@ -260,7 +260,7 @@ describe('keys', () => {
   });
 });
 
-test('a stream counts when it ends', async () => {
+test('counts a stream when it ends', async () => {
   const bench = circuitBreaker({ failures: 1, ratio: 0 });
   const whole = bench(scripted(new Source(1, 2)).invoke);
   expect([
@@ -279,7 +279,7 @@ test('a stream counts when it ends', async () => {
   });
 });
 
-test('functions of the user that fail are warnings', async () => {
+test('warns when a function of the user fails', async () => {
   const warnings: unknown[] = [];
   const emit = vi
     .spyOn(process, 'emitWarning')
@@ -299,7 +299,7 @@ test('functions of the user that fail are warnings', async () => {
   }
 });
 
-test('a rolling count forgets what is older than its window, and not before', () => {
+test('RollingCount removes events after the window and not before', () => {
   const count = new RollingCount(1_000);
   expect([
     count.add(50),

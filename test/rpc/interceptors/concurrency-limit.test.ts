@@ -29,13 +29,13 @@ test.each<[string, unknown]>([
   ['queueTimeout', { queueTimeout: 0 }],
   ['queueTimeout', { queueTimeout: 2 ** 31 }],
   ['options', null],
-])('a wrong %s is refused when it is made', (name, options) => {
+])('throws BAD_OPTION for a wrong %s', (name, options) => {
   const error = thrown(() => concurrencyLimit(options as ConcurrencyLimitOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));
 });
 
-test('so many are under way, the others wait in order, and one more is refused', async () => {
+test('runs `limit` calls, queues the next ones in order and refuses more', async () => {
   const calls = new Calls();
   const invoke = concurrencyLimit({ limit: 2, queue: 2 })(calls.invoke);
   const answers = [0, 1, 2, 3].map((input) => invoke(clientCall({ input })));
@@ -54,7 +54,7 @@ test('so many are under way, the others wait in order, and one more is refused',
   expect(await Promise.all(answers.slice(2))).toEqual([2, 3]);
 });
 
-test('without a queue nobody waits', async () => {
+test('refuses a call at once when the queue has no room', async () => {
   const calls = new Calls();
   const invoke = concurrencyLimit({ limit: 1, queue: 0 })(calls.invoke);
   const first = invoke(clientCall());
@@ -66,8 +66,8 @@ test('without a queue nobody waits', async () => {
   expect(await second).toBe('done');
 });
 
-describe('waiting ends', () => {
-  /** One call under way, and what another that waits comes to. */
+describe('a call in the queue', () => {
+  /** One call under way, and the outcome of another that waits. */
   function waiting(
     options: ConcurrencyLimitOptions,
     call = clientCall(),
@@ -79,7 +79,7 @@ describe('waiting ends', () => {
     return {
       calls,
       waits,
-      /** End the first; what comes of one more. */
+      /** Ends the first call. Returns the outcome of one more. */
       async free() {
         calls.open(0);
         await first;
@@ -90,7 +90,7 @@ describe('waiting ends', () => {
     };
   }
 
-  test('after queueTimeout', async () => {
+  test('fails after queueTimeout', async () => {
     const { waits, calls, free } = waiting({ queueTimeout: 100 });
     await pass(99);
     expect(calls.inputs).toEqual(['first']);
@@ -98,12 +98,12 @@ describe('waiting ends', () => {
     expect(await waits).toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
       unsent: true,
-      message: 'Service.ask waited 100 ms for others to end',
+      message: 'Service.ask waited 100 ms in the queue',
     });
     expect([await free(), calls.inputs]).toEqual(['ok', ['first', 'last']]);
   });
 
-  test('with the call’s own time, on both sides', async () => {
+  test('fails at its own deadline, on both sides', async () => {
     for (const call of [clientCall({ timeout: 50 }), receivedCall({ timeout: 50 })]) {
       const { waits, calls, free } = waiting(
         { queueTimeout: 100 },
@@ -115,7 +115,7 @@ describe('waiting ends', () => {
     }
   });
 
-  test('when the caller gives up', async () => {
+  test('fails when its signal aborts', async () => {
     const abort = new AbortController();
     const { waits, calls, free } = waiting({}, clientCall({ signal: abort.signal }));
     abort.abort('enough');
@@ -127,14 +127,14 @@ describe('waiting ends', () => {
     ]);
   });
 
-  test('at once when the caller has given up before', async () => {
+  test('fails at once when its signal has aborted before', async () => {
     const { waits, free } = waiting({}, clientCall({ signal: AbortSignal.abort('before') }));
     expect(await waits).toMatchObject({ code: 'CANCELLED', unsent: true, cause: 'before' });
     expect(await free()).toBe('ok');
   });
 });
 
-test('a call that waited has the rest of its time', async () => {
+test('gives an admitted call the rest of its time', async () => {
   const calls = new Calls();
   const invoke = concurrencyLimit({ limit: 1 })(calls.invoke);
   const abort = new AbortController();
@@ -152,13 +152,13 @@ test('a call that waited has the rest of its time', async () => {
   ]);
   calls.open(1);
   await pass(0);
-  // Of a call that came the deadline is an instant.
+  // A received call has a deadline instead of a timeout.
   expect(calls.all[2]?.call).toMatchObject({ timeout: 1_000, deadline: performance.now() + 700 });
   calls.open(2);
   expect(await Promise.all(answers)).toEqual(['done', 'done', 'done']);
 });
 
-test('what is thrown at once frees its slot', async () => {
+test('releases the slot of a call that throws synchronously', async () => {
   let times = 0;
   const invoke = concurrencyLimit({ limit: 1 })(() => {
     times++;
@@ -186,7 +186,7 @@ describe('a stream keeps its slot', () => {
     };
   }
 
-  test('until it is read to its end', async () => {
+  test('until it is read to the end', async () => {
     const { stream, next } = await streaming();
     const items = stream[Symbol.asyncIterator]();
     for (const value of [1, 2, 3])
@@ -207,13 +207,13 @@ describe('a stream keeps its slot', () => {
     expect(await outcome(invoke(clientCall()))).toBe('ok');
   });
 
-  test('until its reader leaves', async () => {
+  test('until its reader closes it', async () => {
     const { stream, source, next } = await streaming();
     for await (const _ of stream) break;
     expect([source.left, await next()]).toEqual([true, 'ok']);
   });
 
-  test('until its signal aborts or its time is over, though nobody reads it', async () => {
+  test('until its signal aborts or its deadline passes, also when it is not read', async () => {
     const abort = new AbortController();
     const aborted = await streaming({ signal: abort.signal });
     const late = await streaming({ timeout: 100 });
@@ -228,13 +228,13 @@ describe('a stream keeps its slot', () => {
       await late.next(),
       getEventListeners(abort.signal, 'abort'),
     ]).toEqual(['ok', 'ok', []]);
-    // What was read after all is no second end.
+    // Reading the stream afterwards does not release the slot again.
     await collect(aborted.stream);
     expect(await aborted.next()).toBe('ok');
   });
 });
 
-test('whatever happens, never more than the limit, and all slots come back', async () => {
+test('never exceeds the limit and releases all slots, for random calls', async () => {
   const step = fc.oneof(
     fc.record({
       kind: fc.constant('call' as const),

@@ -13,7 +13,7 @@ import { thrown } from '../../fixtures/transports.js';
 
 type Line = [level: 'info' | 'warn', details: object, message: string];
 
-/** A clock that a call makes go on by `takes`, and all lines. */
+/** A clock that each call advances by `takes`, and all lines. */
 function bench(takes: number, options: Partial<LoggingOptions> = {}, ...outcomes: unknown[]) {
   let now = 1_000;
   const lines: Line[] = [];
@@ -39,13 +39,13 @@ test.each<[string, unknown]>([
   ['all', { logger: console, all: 'yes' }],
   ['details', { logger: console, details: {} }],
   ['now', { logger: console, now: 1 }],
-])('a wrong %s is refused when it is made', (name, options) => {
+])('throws BAD_OPTION for a wrong %s', (name, options) => {
   const error = thrown(() => logging(options as LoggingOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));
 });
 
-test('a line says what, whence, with what outcome and how long', async () => {
+test('logs method, peer, outcome and duration', async () => {
   const { lines, invoke } = bench(
     12.34567,
     {},
@@ -75,7 +75,7 @@ test('a line says what, whence, with what outcome and how long', async () => {
   expect(JSON.stringify(lines)).not.toContain('secret');
 });
 
-test('a slow call is a warning', async () => {
+test('logs a slow call as a warning', async () => {
   for (const [takes, options, level] of [
     [LOGGING_DEFAULTS.slow - 1, {}, 'info'],
     [LOGGING_DEFAULTS.slow, {}, 'warn'],
@@ -90,7 +90,7 @@ test('a slow call is a warning', async () => {
   }
 });
 
-test('only slow and failed ones, if that is wanted', async () => {
+test('logs slow and failed calls only when `all` is false', async () => {
   const quick = bench(1, { all: false }, 'done', new Error('not an RpcError'));
   expect([await quick.invoke(clientCall()), quick.lines]).toEqual(['ok', []]);
   await quick.invoke(clientCall());
@@ -104,7 +104,7 @@ test('only slow and failed ones, if that is wanted', async () => {
   ]);
 });
 
-test('more is in the line when the user puts it there', async () => {
+test('adds the fields of `details` to the line', async () => {
   const details: LoggingOptions['details'] = ({ input }, error) => ({
     input,
     because: error?.message,
@@ -120,7 +120,7 @@ test('more is in the line when the user puts it there', async () => {
   ]);
 });
 
-test('a stream has its line at its end, however it ends', async () => {
+test('logs a stream when it ends, in every way to end', async () => {
   for (const [source, code] of [
     [new Source(1, 2), 'OK'],
     [new Source(1, new RpcError('DATA_LOSS', 'torn')), 'DATA_LOSS'],
@@ -134,7 +134,7 @@ test('a stream has its line at its end, however it ends', async () => {
   }
 });
 
-test('a logger that fails is a warning, and the call goes on', async () => {
+test('warns when the logger fails, and completes the call', async () => {
   const warnings: unknown[] = [];
   const emit = vi
     .spyOn(process, 'emitWarning')

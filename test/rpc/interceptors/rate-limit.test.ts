@@ -6,7 +6,7 @@ import {
   type RateLimitOptions,
   rateLimit,
 } from '../../../src/rpc/index.js';
-import { KeyedStates } from '../../../src/rpc/interceptors/keyed.js';
+import { KeyedStates } from '../../../src/rpc/interceptors/keyed-states.js';
 import { clientCall, receivedCall, scripted } from '../../fixtures/calls.js';
 import { outcome } from '../../fixtures/rpc.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
@@ -19,13 +19,13 @@ test.each<[string, unknown]>([
   ['key', { key: 'peer' }],
   ['now', { now: 0 }],
   ['options', null],
-])('a wrong %s is refused when it is made', (name, options) => {
+])('throws BAD_OPTION for a wrong %s', (name, options) => {
   const error = thrown(() => rateLimit(options as RateLimitOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));
 });
 
-/** How many of `times` calls pass. */
+/** Returns how many of `times` calls pass. */
 async function passing(invoke: Invoke, times: number, service?: string): Promise<number> {
   const outcomes = await Promise.all(
     Array.from({ length: times }, () => outcome(invoke(clientCall({ service })))),
@@ -34,7 +34,7 @@ async function passing(invoke: Invoke, times: number, service?: string): Promise
   return outcomes.filter((one) => one === 'ok').length;
 }
 
-test('a burst, then as many as time allows, and no more than a burst after a rest', async () => {
+test('allows a burst, then the rate, and at most a burst after a pause', async () => {
   let now = 5_000;
   const invoke = rateLimit({ perSecond: 10, burst: 20, now: () => now })(scripted('done').invoke);
   expect(await passing(invoke, 50)).toBe(20);
@@ -48,12 +48,12 @@ test('a burst, then as many as time allows, and no more than a burst after a res
   expect(await passing(invoke, 50)).toBe(1);
   now += 3_600_000;
   expect(await passing(invoke, 50)).toBe(20);
-  // A clock that goes back gives nothing and takes nothing.
+  // A clock that goes back neither adds nor removes tokens.
   now -= 10_000;
   expect(await passing(invoke, 5)).toBe(0);
 });
 
-test('what is refused certainly did not run', async () => {
+test('refuses a call as unsent', async () => {
   const { invoke, calls } = scripted('done');
   const limited = rateLimit({ perSecond: 1, now: () => 0 })(invoke);
   expect(await limited(clientCall())).toBe('done');
@@ -76,7 +76,7 @@ test.each([
   );
 });
 
-test('each key has its own, such as each peer', async () => {
+test('gives each key a bucket', async () => {
   const invoke = rateLimit({
     perSecond: 2,
     now: () => 0,
@@ -90,7 +90,7 @@ test('each key has its own, such as each peer', async () => {
   ]);
 });
 
-test('endless keys share one count, and those that have rested make room', async () => {
+test('lets keys beyond maxKeys share a bucket, and removes full buckets', async () => {
   let now = 0;
   const invoke = rateLimit({
     perSecond: 1,
@@ -104,13 +104,13 @@ test('endless keys share one count, and those that have rested make room', async
     Array.from({ length: 1_000 }, (_, n) => passing(invoke, 1, `forged ${n}`)),
   );
   expect(flood.reduce((sum, one) => sum + one)).toBe(3);
-  // Nobody was thrown out to begin anew.
+  // No bucket in use was removed.
   expect([await passing(invoke, 3, 'a'), await passing(invoke, 3, 'b')]).toEqual([0, 2]);
   now += 3_000;
   expect([await passing(invoke, 5, 'new'), await passing(invoke, 5, 'newer')]).toEqual([3, 3]);
 });
 
-test('states by key are bounded, and a flood of keys does not cost a walk each', () => {
+test('KeyedStates searches for idle states at most once a second', () => {
   let now = 0;
   let looks = 0;
   const idle = new Set<object>();

@@ -1,9 +1,9 @@
-/** The budget of retries: how many second tries there may be, at most. */
+/** RetryBudget: the most retries under load and after a quiet time. */
 import { describe, expect, it } from 'vitest';
 import { RetryBudget } from '../../../src/rpc/interceptors/retry-budget.js';
 
 describe('RetryBudget', () => {
-  /** Seconds of calls of which every one wants a retry; the retries granted. */
+  /** Makes calls that all want a retry, for `seconds`. Returns the retries that were allowed. */
   function storm(callsPerSecond: number, seconds: number): number {
     let now = 0;
     const budget = new RetryBudget({}, () => now);
@@ -21,7 +21,7 @@ describe('RetryBudget', () => {
     [100, 60],
     [2000, 10],
   ])(
-    'in a storm of %i calls/s for %i s it adds at most 20 %% and 10 a second, and what a quiet start holds',
+    'allows 20 %% of %i calls/s, 10 a second and the initial tokens, over %i s',
     (rate, seconds) => {
       const granted = storm(rate, seconds);
       expect(granted).toBeLessThanOrEqual(0.2 * rate * seconds + 10 * seconds + 100);
@@ -29,11 +29,11 @@ describe('RetryBudget', () => {
     },
   );
 
-  it('few calls may all be tried again', () => {
+  it('allows a retry of each call when calls are few', () => {
     expect(storm(5, 60)).toBe(300);
   });
 
-  it('does not save up: after an hour of good calls it holds ten seconds of them', () => {
+  it('holds the tokens of ten seconds after an hour without retries', () => {
     let now = 0;
     const budget = new RetryBudget({}, () => now);
     for (let i = 0; i < 360_000; i++) {

@@ -1,4 +1,4 @@
-/** retry(): what is tried again, when, and how often. */
+/** retry(): which calls are repeated, when and how often. */
 import { getEventListeners } from 'node:events';
 import { describe, expect, test, vi } from 'vitest';
 import {
@@ -32,13 +32,13 @@ test.each<[string, unknown]>([
   ['onRetry', { onRetry: 'yes' }],
   ['ratio', { budget: { ratio: -1 } }],
   ['options', null],
-])('a wrong %s is refused when it is made', (name, options) => {
+])('throws BAD_OPTION for a wrong %s', (name, options) => {
   const error = thrown(() => retry(options as RetryOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));
 });
 
-/** What comes of calls that fail once, with `error`. */
+/** Returns whether a call that fails once, with `error`, is repeated. */
 async function secondTry(
   error: unknown,
   draft: CallDraft,
@@ -55,7 +55,7 @@ async function secondTry(
   return again;
 }
 
-describe('what is safe', () => {
+describe('which calls', () => {
   test.each<[again: boolean, idempotent: boolean, unsent: boolean, code: RpcCode]>([
     [true, false, true, 'UNAVAILABLE'],
     [true, false, true, 'RESOURCE_EXHAUSTED'],
@@ -65,7 +65,7 @@ describe('what is safe', () => {
     [false, true, false, 'DEADLINE_EXCEEDED'],
     [false, true, false, 'INTERNAL'],
     [false, true, false, 'UNKNOWN'],
-    // It was not sent, and never will be.
+    // It was not sent, and cannot be sent.
     [false, true, true, 'INVALID_ARGUMENT'],
     [false, true, true, 'FAILED_PRECONDITION'],
     [false, true, true, 'CANCELLED'],
@@ -74,7 +74,7 @@ describe('what is safe', () => {
     expect(await secondTry(failure(code, unsent), { idempotent })).toBe(again);
   });
 
-  test('codes say what an idempotent method is called again for', async () => {
+  test('repeats an idempotent method after the errors of `codes`', async () => {
     const codes: RpcCode[] = ['ABORTED', 'RESOURCE_EXHAUSTED'];
     expect(await secondTry(failure('ABORTED'), { idempotent: true }, { codes })).toBe(true);
     expect(await secondTry(failure('ABORTED'), {}, { codes })).toBe(false);
@@ -82,7 +82,7 @@ describe('what is safe', () => {
     expect(await secondTry(unsent, {}, { codes })).toBe(true);
   });
 
-  test('nothing but RpcErrors', async () => {
+  test('does not repeat after an error that is no RpcError', async () => {
     for (const error of [
       new Error('x'),
       Object.assign(new Error('x'), { code: 'UNAVAILABLE', unsent: true }),
@@ -90,18 +90,15 @@ describe('what is safe', () => {
       expect(await secondTry(error, { idempotent: true })).toBe(false);
   });
 
-  test.each(['serverStream', 'clientStream', 'duplex'])(
-    'a %s is never tried again',
-    async (kind) => {
-      expect(await secondTry(unsent, { kind: kind as MethodKind, idempotent: true })).toBe(false);
-    },
-  );
+  test.each(['serverStream', 'clientStream', 'duplex'])('never repeats a %s', async (kind) => {
+    expect(await secondTry(unsent, { kind: kind as MethodKind, idempotent: true })).toBe(false);
+  });
 
-  test('a oneway call is', async () => {
+  test('repeats a oneway call', async () => {
     expect(await secondTry(unsent, { kind: 'oneway' })).toBe(true);
   });
 
-  test('on a server only what is idempotent: the handler would run again', async () => {
+  test('repeats idempotent methods only, on a server', async () => {
     for (const idempotent of [true, false]) {
       const { invoke, calls } = scripted(unsent, 'done');
       const answer = retry()(invoke)(receivedCall({ idempotent, timeout: 1_000 })).catch(
@@ -112,7 +109,7 @@ describe('what is safe', () => {
     }
   });
 
-  test('what is thrown at once is an error like any other', async () => {
+  test('repeats after a synchronous throw', async () => {
     let calls = 0;
     const answer = retry()(() => {
       if (calls++ === 0) throw unsent;
@@ -125,7 +122,7 @@ describe('what is safe', () => {
 
 describe('how often', () => {
   test.each([1, 2, 5])(
-    'at most %i attempts, and the last error is the caller’s',
+    'makes at most %i attempts and rejects with the last error',
     async (attempts) => {
       const errors = [1, 2, 3, 4, 5, 6].map(() => failure('UNAVAILABLE', true));
       const { invoke, calls } = scripted(...errors);
@@ -135,7 +132,7 @@ describe('how often', () => {
     },
   );
 
-  test('the budget bounds what may have run, not what found nobody', async () => {
+  test('takes tokens for calls that may have run, not for calls without a node', async () => {
     const budget = new RetryBudget({ ratio: 0, perSecond: 0.1 });
     const through = retry({ budget, attempts: 2 });
     const outcomes = async (error: RpcError): Promise<number> => {
@@ -145,7 +142,7 @@ describe('how often', () => {
       await answer;
       return calls.length;
     };
-    // It holds one second try, for whoever shares it.
+    // It holds one token, for all callers that share it.
     expect([
       await outcomes(lost),
       await outcomes(lost),
@@ -154,7 +151,7 @@ describe('how often', () => {
     ]).toEqual([2, 1, 1, 2]);
   });
 
-  test('each call fills the budget', async () => {
+  test('adds tokens to the budget with each call', async () => {
     const budget = new RetryBudget({ ratio: 0.5, perSecond: 0 });
     const call = retry({ budget })(scripted('done').invoke);
     expect(budget.withdraw()).toBe(false);
@@ -165,7 +162,7 @@ describe('how often', () => {
 });
 
 describe('when', () => {
-  test('after pauses that double, between half and the whole, and no longer than maxDelay', async () => {
+  test('waits for a pause that doubles, with jitter, up to maxDelay', async () => {
     const random = vi.spyOn(Math, 'random').mockReturnValue(0);
     try {
       for (const [value, expected] of [
@@ -198,7 +195,7 @@ describe('when', () => {
     }
   });
 
-  test('within the call’s timeout, which the attempts share', async () => {
+  test('shares the call’s timeout between all attempts', async () => {
     const { invoke, calls } = scripted(unsent, unsent, 'done');
     const answer = retry({ initialDelay: 100 })(invoke)(clientCall({ timeout: 1_000 }));
     await pass(ENOUGH);
@@ -207,7 +204,7 @@ describe('when', () => {
     expect(new Set(calls.map(({ deadline }) => deadline)).size).toBe(1);
   });
 
-  test('not when the pause would outlast it: the error comes at once', async () => {
+  test('rejects at once when the pause would exceed the timeout', async () => {
     for (const call of [
       clientCall({ timeout: 20, idempotent: true }),
       receivedCall({ timeout: 20, idempotent: true }),
@@ -222,7 +219,7 @@ describe('when', () => {
     ['unsent', unsent, true],
     ['may have run', lost, false],
   ])(
-    'a pause ends at once when the caller gives up: what %s is still that',
+    'ends the pause when the signal aborts; a call that %s stays so',
     async (_, error, isUnsent) => {
       const abort = new AbortController();
       const { invoke, calls } = scripted(error);
@@ -238,7 +235,7 @@ describe('when', () => {
     },
   );
 
-  test('not after the caller gave up; and a signal that never aborts is let go', async () => {
+  test('does not repeat after the signal aborted, and removes its listener', async () => {
     const abort = new AbortController();
     const answer = retry()(scripted(unsent, 'done').invoke)(clientCall({ signal: abort.signal }));
     await pass(100);
@@ -250,7 +247,7 @@ describe('when', () => {
   });
 });
 
-test('a hook that fails is a warning, and the call goes on', async () => {
+test('warns when onRetry fails, and repeats the call', async () => {
   const warnings: unknown[] = [];
   const emit = vi
     .spyOn(process, 'emitWarning')
@@ -270,7 +267,7 @@ test('a hook that fails is a warning, and the call goes on', async () => {
   }
 });
 
-test('the defaults are few and short', () => {
+test('has three attempts and short pauses by default', () => {
   expect(RETRY_DEFAULTS).toEqual({
     attempts: 3,
     initialDelay: 50,

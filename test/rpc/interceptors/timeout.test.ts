@@ -1,4 +1,4 @@
-/** timeout(): a call takes no longer than this, on either side. */
+/** timeout(): bounds the duration of a call, on both sides. */
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { type CallContext, type RpcError, timeout } from '../../../src/rpc/index.js';
@@ -18,7 +18,7 @@ import { gate } from '../../fixtures/waiting.js';
 fakeTime();
 
 test.each([0, -1, Number.NaN, '5', undefined, null])(
-  'a bound of %s is refused when it is made',
+  'throws BAD_OPTION for a limit of %s',
   (ms) => {
     expect(thrown(() => timeout(ms as number))).toMatchObject({ code: 'BAD_OPTION' });
   },
@@ -40,7 +40,7 @@ test.each<[of: number | undefined, limit: number, timeout: number | undefined]>(
 });
 
 describe('on a server', () => {
-  test('the caller is answered in time, and the handler told', async () => {
+  test('answers the caller at the limit and aborts the handler’s signal', async () => {
     const calls = new Calls();
     const received = receivedCall({ timeout: 5_000 });
     const answer = rejection<RpcError>(timeout(100)(calls.invoke)(received));
@@ -55,14 +55,14 @@ describe('on a server', () => {
       message: 'Service.ask was not done within 100 ms',
     });
     expect(signal.reason).toBe(await answer);
-    // A signal that is touched too late has aborted too, and what comes late is nobody's.
+    // A signal that is read after the limit has aborted too. A late reply is dropped.
     expect(context.with({ metadata: {} }).signal).toBe(signal);
     calls.fail(0, new Error('too late'));
     await pass(0);
     expect(getEventListeners(received.signal, 'abort')).toEqual([]);
   });
 
-  test('the signal follows that of the call, and leaves nothing there', async () => {
+  test('aborts with the signal of the call and removes its listener', async () => {
     const calls = new Calls();
     const abort = new AbortController();
     const answer = timeout(100)(calls.invoke)(receivedCall({ signal: abort.signal }));
@@ -72,28 +72,28 @@ describe('on a server', () => {
     calls.open(0);
     expect(await answer).toBe('done');
     expect(getEventListeners(abort.signal, 'abort')).toEqual([]);
-    // Aborted before it is touched.
+    // Aborted before the first access.
     const again = timeout(100)(calls.invoke)(receivedCall({ signal: abort.signal }));
     expect(calls.all[1]?.call.signal?.reason).toBe('lost');
     calls.fail(1, new Error('no'));
     await expect(again).rejects.toThrow('no');
   });
 
-  test('a call whose caller gives up earlier is passed on as it is', async () => {
+  test('passes a call with a nearer deadline unchanged', async () => {
     const { invoke, calls } = scripted('done');
     const call = receivedCall({ timeout: 50 });
     expect(await timeout(100)(invoke)(call)).toBe('done');
     expect(calls[0]).toBe(call);
   });
 
-  test('Infinity is no bound', async () => {
+  test('passes each call unchanged when the limit is Infinity', async () => {
     const { invoke, calls } = scripted('done');
     const call = receivedCall();
     expect(await timeout(Number.POSITIVE_INFINITY)(invoke)(call)).toBe('done');
     expect(calls[0]).toBe(call);
   });
 
-  test('what is thrown at once is the error of the call', async () => {
+  test('rejects with a synchronous throw', async () => {
     const call = timeout(100)(() => {
       throw new TypeError('at once');
     })(receivedCall());
@@ -102,7 +102,7 @@ describe('on a server', () => {
 });
 
 describe('a stream on a server', () => {
-  test('an iterable that throws when it is opened is the failure of the call', async () => {
+  test('rejects the call when opening it throws', async () => {
     const failure = new Error('closed today');
     const answer = {
       [Symbol.asyncIterator](): never {
@@ -114,21 +114,21 @@ describe('a stream on a server', () => {
     expect(error).toBe(failure);
   });
 
-  test('that is at its end in time is the same', async () => {
+  test('passes a stream that ends in time unchanged', async () => {
     const stream = await timeout(100)(scripted(new Source(1, 2)).invoke)(
       receivedCall({ kind: 'serverStream' }),
     );
     expect(await collect(stream)).toEqual([1, 2]);
   });
 
-  test('that fails, fails', async () => {
+  test('passes the error of a stream', async () => {
     const stream = await timeout(100)(scripted(new Source(1, new TypeError('torn'))).invoke)(
       receivedCall({ kind: 'serverStream' }),
     );
     await expect(collect(stream)).rejects.toThrow('torn');
   });
 
-  test('that is late fails where it is read, and its source is left', async () => {
+  test('fails the pending read at the limit and closes the source', async () => {
     const more = gate<never>();
     const source = Object.assign(new Source(), { next: () => more.promise });
     const stream = await timeout(100)(scripted(source).invoke)(
@@ -139,7 +139,7 @@ describe('a stream on a server', () => {
     expect([await read, source.left]).toEqual(['DEADLINE_EXCEEDED', true]);
   });
 
-  test('that nobody reads is left when its time is over, and fails whoever comes later', async () => {
+  test('closes a stream that is not read at the limit, and fails later reads', async () => {
     const source = new Source(1);
     const stream = await timeout(100)(scripted(source).invoke)(
       receivedCall({ kind: 'serverStream' }),
@@ -148,7 +148,7 @@ describe('a stream on a server', () => {
     expect([source.left, await outcome(collect(stream))]).toEqual([true, 'DEADLINE_EXCEEDED']);
   });
 
-  test('that its reader leaves is left', async () => {
+  test('closes the source when its reader closes it', async () => {
     const source = new Source(1, 2);
     const stream = (await timeout(100)(scripted(source).invoke)(
       receivedCall({ kind: 'serverStream' }),
@@ -157,7 +157,7 @@ describe('a stream on a server', () => {
     expect(source.left).toBe(true);
   });
 
-  test('that begins too late is left', async () => {
+  test('closes a stream that begins after the limit', async () => {
     const source = new Source(1);
     const begin = gate<Source>();
     const answer = outcome(

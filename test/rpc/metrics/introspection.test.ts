@@ -1,7 +1,7 @@
-/** What a server tells of itself, and to whom. */
+/** The introspection service. */
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { protobufJsonBody } from '../../../src/rpc/codecs/protobuf/json-body.js';
+import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import {
   auth,
   connect,
@@ -83,7 +83,7 @@ const failure = (promise: Promise<unknown>): Promise<RpcError> =>
   );
 
 describe('Introspection', () => {
-  test('is not there unless it is asked for', async () => {
+  test('is absent unless the option is set', async () => {
     for (const options of [{}, { introspection: false }]) {
       await using s = await rig(options);
       for (const call of [s.looking.services(), s.looking.statistics(), s.looking.sessions()]) {
@@ -92,7 +92,7 @@ describe('Introspection', () => {
     }
   });
 
-  test('tells of services, their methods and what their messages are', async () => {
+  test('reports services, methods and messages', async () => {
     await using s = await rig({ introspection: true }, [shopService(), testService()]);
     const [shop, demo, itself, ...others] = await s.looking.services();
     expect(others).toEqual([]);
@@ -130,9 +130,9 @@ describe('Introspection', () => {
     });
   });
 
-  test('tells the fields of Protobuf messages as a .proto file does', () => {
-    const typesOf = (schema: Parameters<typeof protobufJsonBody>[0]) =>
-      protobufJsonBody(schema)
+  test('reports the fields of Protobuf messages as a .proto file declares them', () => {
+    const typesOf = (schema: Parameters<typeof protobufJsonCodec>[0]) =>
+      protobufJsonCodec(schema)
         .describe?.()
         .fields?.map(({ type }) => type) ?? [];
     expect(typesOf(ScalarsSchema)).toEqual(
@@ -148,14 +148,14 @@ describe('Introspection', () => {
     expect(typesOf(MapValuesSchema)).toEqual(
       expect.arrayContaining(['map<string, double>', 'map<string, getty.test.proto3.Small>']),
     );
-    const { vendor, type, fields = [] } = protobufJsonBody(OneofsSchema).describe?.() ?? {};
+    const { vendor, type, fields = [] } = protobufJsonCodec(OneofsSchema).describe?.() ?? {};
     expect([vendor, type]).toEqual(['protobuf', OneofsSchema.typeName]);
     expect(fields.some(({ oneof }) => oneof !== undefined)).toBe(true);
     for (const { name, number } of fields)
       expect(OneofsSchema.fields.find((field) => field.name === name)?.number).toBe(number);
   });
 
-  test('tells what it has counted, as JSON', async () => {
+  test('reports statistics as JSON', async () => {
     await using s = await rig();
     for (const item of ['a', 'bb']) await s.shop.price({ item });
     await failure(s.shop.price({ item: 7 as unknown as string }));
@@ -183,7 +183,7 @@ describe('Introspection', () => {
     expect(itself).toMatchObject({ service: 'getty.Introspection', started: 1, inFlight: 1 });
   });
 
-  test('tells who is connected, and no more of them than is asked', async () => {
+  test('reports sessions, up to the limit of the request', async () => {
     const open = gate();
     await using s = await rig({ introspection: true }, [shopService(open.promise)]);
     await using stranger = await RawPeer.connect(s.server.address);
@@ -221,14 +221,14 @@ describe('Introspection', () => {
     [{ limit: 0.5 }],
     [{ limit: '5' }],
     [{ limit: null }],
-  ])('a limit that is none is INVALID_ARGUMENT: %j', async (request) => {
+  ])('refuses an invalid limit with INVALID_ARGUMENT: %j', async (request) => {
     await using s = await rig();
     expect((await failure(s.looking.sessions(request as SessionsRequest))).code).toBe(
       'INVALID_ARGUMENT',
     );
   });
 
-  test('is behind the interceptors, as every service', async () => {
+  test('runs behind the interceptors like each service', async () => {
     const authenticate = ({ token }: { token: string | undefined }) => {
       if (token !== 'sesame') throw new Error('no');
       return { subject: 'anna' };
@@ -241,7 +241,7 @@ describe('Introspection', () => {
     expect(await s.looking.services(undefined, { metadata })).toHaveLength(2);
   });
 
-  test('has its name to itself', async () => {
+  test('throws BAD_OPTION when a service has its name', async () => {
     const mine = implement(
       contract('getty.Introspection', { services: unary() }, { version: 'v7' }),
       { services: () => 'mine' },

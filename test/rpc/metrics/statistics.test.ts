@@ -1,4 +1,4 @@
-/** What is counted, and that it adds up. */
+/** Statistics of calls, and the latency histogram. */
 import { describe, expect, test } from 'vitest';
 import {
   connect,
@@ -105,7 +105,7 @@ describe('statistics()', () => {
     await client.close();
   });
 
-  test('tells of each method, on both sides, what began and how it ended', async () => {
+  test('counts begins and outcomes of each method on both sides', async () => {
     await using s = await shop();
     for (const item of ['a', 'bb', 'nothing', 'ccc']) await s.stub.price(item).catch(() => {});
     for await (const _ of s.stub.list(2));
@@ -154,7 +154,7 @@ describe('statistics()', () => {
     ]);
   });
 
-  test('calls under way are in flight, and stay so over a reset', async () => {
+  test('keeps calls under way in flight over a reset', async () => {
     const open = gate();
     await using s = await shop(open.promise);
     const call = s.stub.wait();
@@ -186,7 +186,7 @@ describe('statistics()', () => {
     expect(s.server.statistics().peers[0]?.served).toMatchObject({ started: 1, succeeded: 1 });
   });
 
-  test('says since when it counts, and each reset is later', async () => {
+  test('increases `since` at each reset', async () => {
     const before = Date.now();
     await using s = await shop();
     const { since } = s.server.statistics();
@@ -200,16 +200,16 @@ describe('statistics()', () => {
     expect([...new Set([since, ...instants])].sort((a, b) => a - b)).toEqual([since, ...instants]);
   });
 
-  test('quick handlers are timed now and then, and all are counted', async () => {
+  test('samples the latency of quick handlers and counts each call', async () => {
     await using s = await shop();
     for (let n = 0; n < 100; n++) await s.stub.price('quick');
     const { latency } = of(s.server.statistics().served, 'price');
-    // Not each of the quick ones was timed; each is counted in the end.
+    // Some of the quick calls are timed; each is counted in the end.
     expect(latency.count).toBeGreaterThan(80);
     expect(latency.count).toBeLessThanOrEqual(100);
   });
 
-  test('calls that were not sent, and names that nobody knows', async () => {
+  test('counts calls that were not sent, and no unknown names', async () => {
     await using s = await shop();
     const Other = contract('Other', { made: unary(), up: unary() });
     const other = s.client.stub(Other);
@@ -228,7 +228,7 @@ describe('statistics()', () => {
 });
 
 describe('Histogram', () => {
-  test('a percentile is right within 6 %', () => {
+  test('gives percentiles within 6 %', () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -253,7 +253,7 @@ describe('Histogram', () => {
     );
   });
 
-  test('cumulative() counts what did not exceed each limit', () => {
+  test('cumulative() counts the latencies up to each limit', () => {
     const histogram = new Histogram();
     for (const latency of [0.5, 3, 3, 70, 5_000_000]) histogram.add(latency);
     expect(histogram.cumulative([0, 1, 5, 100, 1e9])).toEqual([0, 1, 3, 4, 5]);

@@ -1,6 +1,6 @@
 /**
- * A message of a Protobuf schema as a body: with compiled code, or by protobuf-es where no code may
- * be generated.
+ * The message codec of a Protobuf schema. It compiles code for the schema, or calls protobuf-es
+ * where code generation is forbidden.
  */
 import {
   create,
@@ -15,29 +15,32 @@ import { keepable } from '../../../core/bytes.js';
 import { MAX_DECODED_OBJECTS } from '../../../transport/json-text.js';
 import { decoded } from '../decoded.js';
 import type { MessageCodec } from '../types.js';
-import { compiledOf } from './compile.js';
-import { checkObjects, WEIGHT } from './count-objects.js';
-import { begin, cursor } from './read.js';
-import type { AnyMessage, Compiled } from './types.js';
+import { compiledOf } from './compiled-schema.js';
+import { COUNT_PER_OBJECT, checkObjectCount } from './object-counter.js';
+import type { AnyMessage, CompiledSchema } from './types.js';
+import { beginDecoding, cursor } from './value-reader.js';
 
-/** Takes what create() takes, and gives messages. Nothing is compiled before the first message. */
+/**
+ * Makes the codec of a schema. It encodes messages and init shapes of create(), and decodes
+ * messages. The first message compiles the code.
+ */
 export function protobufCodec<Desc extends DescMessage>(
   schema: Desc,
 ): MessageCodec<MessageInitShape<Desc>> {
   let codec: MessageCodec | undefined;
-  const made = (): MessageCodec => {
+  const makeCodec = (): MessageCodec => {
     const compiled = compiledOf(schema);
-    codec = compiled === undefined ? plainCodec(schema) : compiledCodec(compiled);
+    codec = compiled === undefined ? libraryCodec(schema) : compiledCodec(compiled);
     return codec;
   };
   return {
-    encode: (output, message) => (codec ?? made()).encode(output, message),
+    encode: (output, message) => (codec ?? makeCodec()).encode(output, message),
     decode: (bytes, start, end, maxObjects) =>
-      (codec ?? made()).decode(bytes, start, end, maxObjects) as MessageInitShape<Desc>,
+      (codec ?? makeCodec()).decode(bytes, start, end, maxObjects) as MessageInitShape<Desc>,
   };
 }
 
-function compiledCodec(compiled: Compiled): MessageCodec {
+function compiledCodec(compiled: CompiledSchema): MessageCodec {
   const { Message } = compiled;
   return {
     encode(output, message) {
@@ -55,7 +58,7 @@ function compiledCodec(compiled: Compiled): MessageCodec {
       }
     },
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
-      begin(end, maxObjects);
+      beginDecoding(end, maxObjects);
       const message = new Message();
       compiled.decode(bytes, start, end, end, message, 1, 0);
       decoded.objects = maxObjects - cursor.left;
@@ -64,7 +67,7 @@ function compiledCodec(compiled: Compiled): MessageCodec {
   };
 }
 
-function plainCodec(schema: DescMessage): MessageCodec {
+function libraryCodec(schema: DescMessage): MessageCodec {
   return {
     encode(output, message) {
       const init = message as MessageInitShape<DescMessage>;
@@ -76,8 +79,8 @@ function plainCodec(schema: DescMessage): MessageCodec {
       );
     },
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
-      checkObjects(schema, bytes, start, end, maxObjects);
-      decoded.objects = (maxObjects - cursor.left) / WEIGHT;
+      checkObjectCount(schema, bytes, start, end, maxObjects);
+      decoded.objects = (maxObjects - cursor.left) / COUNT_PER_OBJECT;
       return fromBinary(schema, keepable(bytes, start, end));
     },
   };

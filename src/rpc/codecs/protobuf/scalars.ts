@@ -1,8 +1,16 @@
-/** The scalar types by what the compilers need to know of them. */
+/** Wire types and scalar types of Protobuf, as the compilers need them. */
 import { type DescField, ScalarType } from '@bufbuild/protobuf';
 
+/** The wire types of Protobuf. */
+export const VARINT = 0;
+export const FIXED64 = 1;
+export const LENGTH_DELIMITED = 2;
+export const START_GROUP = 3;
+export const END_GROUP = 4;
+export const FIXED32 = 5;
+
 interface Scalar {
-  /** Its function in write.ts and in read.ts. */
+  /** The name of its functions in value-writer.ts, delimited-writer.ts and value-reader.ts. */
   readonly name:
     | 'double'
     | 'float'
@@ -20,9 +28,9 @@ interface Scalar {
     | 'sint32'
     | 'sint64';
   readonly wireType: 0 | 1 | 2 | 5;
-  /** The fewest bytes that a value takes. */
+  /** The least bytes of a value. */
   readonly bytes: number;
-  /** 64-bit integers are bigints. */
+  /** True: the values are bigints. */
   readonly big?: true | undefined;
 }
 
@@ -46,10 +54,10 @@ const SCALARS: Readonly<Record<ScalarType, Scalar>> = {
 
 export const scalarOf = (type: ScalarType): Scalar => SCALARS[type];
 
-/** The scalar of a field's values; an enum is an int32 on the wire. */
+/** Returns the scalar of a field's values; an enum is an int32 on the wire. */
 export const valueScalar = (field: DescField): Scalar => SCALARS[field.scalar ?? ScalarType.INT32];
 
-/** The zero value as code. */
+/** Returns the zero value as code. */
 export function zeroLiteral(field: DescField, type: ScalarType | undefined = field.scalar): string {
   if (type === undefined) return String((field.enum?.values[0]?.number ?? 0) | 0);
   const { name, big } = SCALARS[type];

@@ -1,26 +1,33 @@
-/** What is made of a Protobuf descriptor, and the word for its names in generated code. */
+/**
+ * The types of compiled schemas, the counts of objects, and helpers for names in generated code.
+ */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
 import { setKey } from '../../../core/records.js';
 import type { ByteWriter } from '../../../transport/buffers/byte-writer.js';
 
-/** Of FieldDescriptor's presence: google.protobuf.FeatureSet.FieldPresence. */
+/** Values of google.protobuf.FeatureSet.FieldPresence. */
 export const IMPLICIT = 2;
 export const LEGACY_REQUIRED = 3;
 
-/** A message of any schema, by its local names. */
+/** A message of any schema, with its local names. */
 export type AnyMessage = Record<string, unknown>;
 
 /**
- * Writes a message at `at` and returns where it ends. `free`: it may be an init shape; false: it
- * must be a message of the schema, as everything within a message must.
+ * Writes a message at `at` and returns where it ends. `allowInit`: the value may be an init shape
+ * of create(). False: it must be a message of the schema, as each message within a message must.
  */
-export type Encode = (output: ByteWriter, message: AnyMessage, at: number, free: boolean) => number;
+export type Encode = (
+  output: ByteWriter,
+  message: AnyMessage,
+  at: number,
+  allowInit: boolean,
+) => number;
 
 /**
- * Reads fields from `at` to `end` into `message` and returns where it came to. Nothing may be read
- * from `limit` on, where the whole ends. `group` is the number of the field when the message ends
- * with a tag, else 0.
+ * Reads fields from `at` to `end` into `message` and returns where it stopped. `limit` is the end
+ * of the outermost message; no byte after it is read. `group`: the field number when the message
+ * ends with an end-group tag, else 0.
  */
 export type Decode = (
   bytes: Bytes,
@@ -32,8 +39,8 @@ export type Decode = (
   group: number,
 ) => number;
 
-/** The code of one schema. Encoder and decoder are compiled when they are first called. */
-export interface Compiled {
+/** The code of one schema. Encoder and decoder are compiled at their first call. */
+export interface CompiledSchema {
   readonly schema: DescMessage;
   encode: Encode;
   decode: Decode;
@@ -42,13 +49,13 @@ export interface Compiled {
 }
 
 /**
- * A name or text as a literal: nothing of a descriptor becomes code but these, and integers that
- * are made sure to be some.
+ * Returns a text as a literal. Generated code contains nothing else of a descriptor, except
+ * integers that are converted to integers first.
  */
 export const literal = (text: string): string => JSON.stringify(text);
 
-/** What the object has by that name. Object.prototype's own members are nobody's fields. */
-export function member(object: string, name: string): string {
+/** Generates code that reads a property. Inherited members of Object.prototype are not read. */
+export function memberCode(object: string, name: string): string {
   return name in Object.prototype
     ? `own(${object}, ${literal(name)})`
     : `${object}[${literal(name)}]`;
@@ -58,10 +65,7 @@ export function own(object: object, name: string): unknown {
   return Object.hasOwn(object, name) ? (object as AnyMessage)[name] : undefined;
 }
 
-/**
- * How many objects the message itself takes: its lists, maps and oneofs are made with it. At least
- * 1.
- */
+/** Returns how many objects an empty message has: itself, its lists, maps and oneofs. */
 export function objectsOf({ members }: DescMessage): number {
   return (
     1 +
@@ -72,14 +76,13 @@ export function objectsOf({ members }: DescMessage): number {
   );
 }
 
-/**
- * How many objects the entry of a map counts as, without its value and without a key that is a
- * text.
- */
+/** How many objects a map entry counts as, without its value and without a text key. */
 export const MAP_ENTRY = 2;
-/** A key counts as one object more for each 32 characters. */
+/** A text key counts as one object more for each 2 ** 5 characters. */
 export const LONG_KEY_SHIFT = 5;
-/** So many numbers of a list that are no 64-bit integers count as one object. A power of two. */
+/**
+ * So many numbers of a list count as one object, unless they are 64-bit integers. A power of two.
+ */
 export const NUMBERS_PER_OBJECT = 8;
 
 /** Sets an own property. An assignment to `__proto__` would set the prototype. */
@@ -98,10 +101,10 @@ export const WRAPPERS =
   /^google\.protobuf\.(Double|Float|Int64|UInt64|Int32|UInt32|Bool|String|Bytes)Value$/;
 
 /**
- * True: the field holds the wrapper's value itself. protobuf-es does so for a field of its own, not
- * in a list, map or oneof.
+ * True: the field contains the value of the wrapper itself. protobuf-es does so for a singular
+ * field outside a oneof.
  */
-export function isUnwrapped(field: DescField): boolean {
+export function isUnwrappedField(field: DescField): boolean {
   if (field.fieldKind !== 'message' || field.oneof !== undefined) return false;
   const value = field.message.fields[0];
   return (
@@ -112,8 +115,8 @@ export function isUnwrapped(field: DescField): boolean {
   );
 }
 
-/** True: the field holds a google.protobuf.Struct as a plain JSON object. */
-export function isJsonObject(field: DescField): boolean {
+/** True: the field contains a google.protobuf.Struct as a plain JSON object. */
+export function isStructField(field: DescField): boolean {
   return (
     field.message?.typeName === 'google.protobuf.Struct' &&
     field.parent.typeName !== 'google.protobuf.Value'

@@ -1,6 +1,6 @@
 /**
- * The package takes every release of the Protobuf library from 2.7 on, so that a program has one
- * copy of it: the oldest and the newest, at run time.
+ * The package works with each release of the Protobuf library from 2.7 on, so that a program has
+ * one copy of it. Tested: the oldest, the installed and the newest one.
  */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -27,7 +27,7 @@ const PROGRAM = `
   import { TestService } from ${dist('../build/demo/test_service_pb.js')};
   import { etcd } from ${dist('registries/etcd/index.js')};
   import { protobufCodec } from ${dist('rpc/codecs/protobuf/codec.js')};
-  import { protobufJsonBody } from ${dist('rpc/codecs/protobuf/json-body.js')};
+  import { protobufJsonCodec } from ${dist('rpc/codecs/protobuf/json/json-codec.js')};
   import { ByteWriter } from ${dist('transport/buffers/byte-writer.js')};
   const C = contract(TestService);
   const handlers = {
@@ -50,7 +50,7 @@ const PROGRAM = `
   const any = anyPack(DurationSchema, pb.create(DurationSchema, { seconds: 5n }));
   const one = { kind: { case: 'numberValue', value: 1 } };
   const struct = { fields: Object.fromEntries(['__proto__', 'a'].map((key) => [key, one])) };
-  for (const codecOf of [protobufCodec, (schema) => protobufJsonBody(schema, registry)]) {
+  for (const codecOf of [protobufCodec, (schema) => protobufJsonCodec(schema, registry)]) {
     const through = (schema, message) => {
       const codec = codecOf(schema), output = new ByteWriter();
       codec.encode(output, message);

@@ -1,5 +1,5 @@
 /**
- * The compiled codec and protobuf-es, side by side: random messages of every kind of field, and
+ * Compares the compiled codec with protobuf-es: random messages with all kinds of fields, and
  * random damage to their bytes.
  */
 import {
@@ -11,8 +11,8 @@ import {
 } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../../src/rpc/codecs/protobuf/codec.js';
-import { checkObjects } from '../../../../src/rpc/codecs/protobuf/count-objects.js';
-import { cursor } from '../../../../src/rpc/codecs/protobuf/read.js';
+import { checkObjectCount } from '../../../../src/rpc/codecs/protobuf/object-counter.js';
+import { cursor } from '../../../../src/rpc/codecs/protobuf/value-reader.js';
 import { fc } from '../../../fixtures/property.js';
 import { damaged, initOf, messageOf } from '../../../fixtures/protobuf/arbitrary.js';
 import {
@@ -27,7 +27,7 @@ import * as implicit from '../../../fixtures/protobuf/implicit_pb.js';
 import * as proto2 from '../../../fixtures/protobuf/proto2_pb.js';
 import * as proto3 from '../../../fixtures/protobuf/proto3_pb.js';
 
-// Of a message whose fields are called as members of Object.prototype protobuf-es makes functions.
+// protobuf-es makes functions of fields that are named as members of Object.prototype.
 const schemas = [editions, implicit, proto2, proto3]
   .flatMap((file) => Object.values<object>(file))
   .filter(
@@ -37,7 +37,7 @@ const schemas = [editions, implicit, proto2, proto3]
 const MORE = Number(process.env.PROTOBUF_RUNS ?? 1);
 const RUNS = { numRuns: 100 * MORE };
 
-/** The bytes of random messages; messages that cannot be written are none. */
+/** Returns the bytes of random messages, without those that cannot be written. */
 const bytesOf = (schema: DescMessage) =>
   messageOf(schema).map((message) => {
     const found = outcome(() => toBinary(schema, create(schema, message)));
@@ -47,7 +47,7 @@ const bytesOf = (schema: DescMessage) =>
 test('every message of the fixtures takes part', () => expect(schemas.length).toBeGreaterThan(20));
 
 describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s', (_, schema) => {
-  test('an init shape is written as create() and toBinary() write it, and read back', () => {
+  test('writes an init shape as create() and toBinary() do, and reads it back', () => {
     let written = 0;
     fc.assert(
       fc.property(initOf(schema), (init) => {
@@ -65,7 +65,7 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
     expect(written, 'most can be written').toBeGreaterThan(RUNS.numRuns / 2);
   });
 
-  test('a message is written as toBinary() writes it, unknown fields too', () => {
+  test('writes a message as toBinary() does, with unknown fields', () => {
     fc.assert(
       fc.property(messageOf(schema), (message) => {
         expectSame(
@@ -77,7 +77,7 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
     );
   });
 
-  test('objects are counted without a decoder too, of everything that fromBinary() reads, and none is missed', () => {
+  test('counts all objects of each message that fromBinary() reads, without a decoder', () => {
     fc.assert(
       fc.property(
         fc.oneof(
@@ -88,7 +88,7 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
           if ('error' in outcome(() => fromBinary(schema, bytes))) return;
           protobufCodec(schema).decode(bytes, 0, bytes.length, Number.MAX_SAFE_INTEGER);
           const compiled = cursor.limit - cursor.left;
-          checkObjects(schema, bytes, 0, bytes.length, Number.MAX_SAFE_INTEGER);
+          checkObjectCount(schema, bytes, 0, bytes.length, Number.MAX_SAFE_INTEGER);
           expect(cursor.limit - cursor.left).toBeGreaterThanOrEqual(compiled);
         },
       ),
@@ -96,7 +96,7 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
     );
   });
 
-  test('damaged bytes are refused where fromBinary() refuses them, and else read as it reads them', () => {
+  test('refuses or reads damaged bytes as fromBinary() does', () => {
     fc.assert(
       fc.property(damaged(bytesOf(schema)), (bytes) => {
         expectSameDecoding(schema, bytes);
@@ -105,7 +105,7 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
     );
   });
 
-  test('two messages behind each other are one', () => {
+  test('merges two concatenated messages', () => {
     fc.assert(
       fc.property(bytesOf(schema), bytesOf(schema), (one, two) => {
         expectSameDecoding(schema, Buffer.concat([one, two]));
@@ -114,8 +114,8 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
     );
   });
 
-  test('random bytes', () => {
-    // Small numbers make tags and lengths that fit.
+  test('refuses or reads random bytes as fromBinary() does', () => {
+    // Small numbers make valid tags and lengths.
     const byte = fc.oneof(fc.nat({ max: 40 }), fc.nat({ max: 255 }));
     fc.assert(
       fc.property(fc.array(byte, { maxLength: 60 }), (bytes) => {
@@ -125,7 +125,7 @@ describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s',
     );
   });
 
-  test("another schema's bytes, which are written again as they came", () => {
+  test('keeps the bytes of another schema as unknown fields', () => {
     const other = fc.constantFrom(...schemas).chain(bytesOf);
     fc.assert(
       fc.property(other, (bytes) => {

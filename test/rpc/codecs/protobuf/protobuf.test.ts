@@ -1,5 +1,5 @@
 /**
- * The compiled Protobuf codec, case by case; protobuf-random.test.ts throws everything else at it.
+ * The compiled Protobuf codec, case by case. protobuf-random.test.ts tests it with random messages.
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -20,7 +20,7 @@ import {
 } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../../src/rpc/codecs/protobuf/codec.js';
-import { compiledOf } from '../../../../src/rpc/codecs/protobuf/compile.js';
+import { compiledOf } from '../../../../src/rpc/codecs/protobuf/compiled-schema.js';
 import {
   decoded,
   encoded,
@@ -53,23 +53,23 @@ import {
   WellKnownSchema,
 } from '../../../fixtures/protobuf/proto3_pb.js';
 
-/** Whatever the type says. */
-// biome-ignore lint/suspicious/noExplicitAny: what is wrong has no type
+/** Hides the type of a wrong value from the compiler. */
+// biome-ignore lint/suspicious/noExplicitAny: a wrong value has no type
 const wrong = (value: unknown): any => value;
 
 describe('writing', () => {
-  test('nothing is a message without fields', () => {
+  test('writes undefined as a message without fields', () => {
     expect(encoded(SmallSchema, {})).toHaveLength(0);
     expect(encoded(SmallSchema, wrong(undefined))).toHaveLength(0);
     expect(encoded(SmallSchema, wrong({ A: null, B: undefined }))).toHaveLength(0);
   });
 
-  test("another schema's message is read as an init shape, as create() reads it", () => {
+  test('treats a message of another schema as an init shape, as create() does', () => {
     const order = create(OrderSchema, { customer: 'me', id: 3n });
     expect(encoded(SmallSchema, wrong(order))).toEqual(encodedByTheirs(SmallSchema, wrong(order)));
   });
 
-  test('the prototype of an init shape counts, the one of a message holds defaults', () => {
+  test('reads inherited fields of an init shape, and own fields of a message', () => {
     const init = Object.create({ stringField: 'inherited', int32Field: 5 });
     for (const schema of [ScalarsSchema, OptionalsSchema, DefaultsSchema])
       expect(encoded(schema, init)).toEqual(encodedByTheirs(schema, init));
@@ -80,7 +80,7 @@ describe('writing', () => {
     expect(encoded(DefaultsSchema, message)).toEqual(encodedByTheirs(DefaultsSchema, message));
   });
 
-  test('a field of a message that is undefined is written as protobuf-es writes it', () => {
+  test('writes an undefined field of a message as protobuf-es does', () => {
     for (const name of [
       'stringField',
       'int32Field',
@@ -102,7 +102,7 @@ describe('writing', () => {
     }
   });
 
-  test('integers may be numbers, bigints or texts where protobuf-es takes them', () => {
+  test('accepts numbers, bigints and texts as integers, as protobuf-es does', () => {
     const inits = [
       {
         int64Field: 5,
@@ -134,7 +134,7 @@ describe('writing', () => {
       );
   });
 
-  test('a list may be a typed array', () => {
+  test('accepts a typed array as a list', () => {
     const init = wrong({
       int32Field: new Int32Array([1, -2, 300]),
       doubleField: new Float64Array([0.5]),
@@ -143,7 +143,7 @@ describe('writing', () => {
     expect(encoded(ListsSchema, init)).toEqual(encodedByTheirs(ListsSchema, init));
   });
 
-  test('lengths that take more bytes than was thought', () => {
+  test('moves a value whose length needs more bytes than reserved', () => {
     for (const length of [
       0, 27, 28, 29, 42, 43, 127, 128, 5_461, 5_462, 16_383, 16_384, 70_000, 2_097_152,
     ]) {
@@ -202,7 +202,7 @@ describe('writing', () => {
   ];
 
   test.each(WRONG.flatMap(([fields, values]) => fields.map((field) => [field, values] as const)))(
-    '%s of a wrong type throws',
+    'throws for %s of a wrong type',
     (field, values) => {
       for (const value of values) {
         expect(
@@ -232,7 +232,7 @@ describe('writing', () => {
           TypeError,
         );
       }
-      // A text is no number that a list would be taken for, and an undefined item is nothing.
+      // A text is not read as a list of numbers, and an undefined item is not skipped.
       for (const value of [...values, undefined, null]) {
         expect(
           () => encoded(ListsSchema, wrong({ [field]: [value] })),
@@ -246,7 +246,7 @@ describe('writing', () => {
     },
   );
 
-  test('messages of a wrong type throw', () => {
+  test('throws for messages of a wrong type', () => {
     for (const value of ['text', 5, true, [], 5n]) {
       expect(() => encoded(SmallSchema, wrong(value))).toThrow(TypeError);
       expect(() => encoded(TreeSchema, wrong({ left: value }))).toThrow(TypeError);
@@ -266,7 +266,7 @@ describe('writing', () => {
     expect(() => encoded(TreeSchema, message)).toThrow(TypeError);
   });
 
-  test('keys of maps that are none throw', () => {
+  test('throws for invalid keys of maps', () => {
     const wrongKeys: [name: string, key: string][] = [
       ['int32Field', 'x'],
       ['uint32Field', '-1'],
@@ -286,7 +286,7 @@ describe('writing', () => {
     expect(encoded(MapKeysSchema, wrong(odd))).toEqual(encodedByTheirs(MapKeysSchema, wrong(odd)));
   });
 
-  test('a required field that is missing throws', () => {
+  test('throws when a required field is missing', () => {
     expect(() => encoded(RequiredParentSchema, {})).toThrow('required field not set');
     expect(() => encoded(RequiredParentSchema, { always: {}, list: [wrong({})] })).toThrow(
       'required field not set',
@@ -294,13 +294,13 @@ describe('writing', () => {
     expect(encoded(RequiredParentSchema, { always: {} })).toHaveLength(2);
   });
 
-  test('an object within itself throws', () => {
+  test('throws for a cyclic object', () => {
     const tree: Record<string, unknown> = { name: 'endless' };
     tree.left = tree;
     expect(() => encoded(TreeSchema, tree)).toThrow(RangeError);
   });
 
-  test('what every object has is no field', () => {
+  test('does not read members of Object.prototype as fields', () => {
     expect(encoded(InheritedSchema, {})).toHaveLength(0);
     const init = {
       hasOwnProperty: 5,
@@ -324,7 +324,7 @@ describe('reading', () => {
     paid: true,
   });
 
-  test('cut off anywhere', () => {
+  test('reads or refuses a truncated message as protobuf-es does', () => {
     const bytes = toBinary(OrderSchema, order);
     let refused = 0;
     for (let length = 0; length <= bytes.length; length++)
@@ -332,7 +332,7 @@ describe('reading', () => {
     expect(refused).toBeGreaterThan(50);
   });
 
-  test('varints that are cut off, too long, or longer than they had to be', () => {
+  test('reads and refuses varints as fromBinary() does: truncated, too long, not minimal', () => {
     for (const field of [0x08, 0x18, 0x20, 0x28, 0x40, 0x68, 0x88, 0x90, 0x80]) {
       for (const tag of [
         [field],
@@ -361,7 +361,7 @@ describe('reading', () => {
     }
   });
 
-  test('lengths beyond the end, of the message and of what it is in', () => {
+  test('reads or refuses lengths beyond the end as protobuf-es does', () => {
     for (const schema of [
       TreeSchema,
       ListsSchema,
@@ -387,7 +387,7 @@ describe('reading', () => {
     }
   });
 
-  test('100 messages within each other, and no more', () => {
+  test('reads 100 nested messages and refuses 101', () => {
     const nested = (count: number): Buffer => {
       let bytes = Buffer.alloc(0);
       for (let i = 1; i < count; i++) {
@@ -401,7 +401,7 @@ describe('reading', () => {
       Buffer.from([...new Array(count).fill(begin).flat(), ...new Array(count).fill(end).flat()]);
     expect(expectSameDecoding(TreeSchema, nested(100))).toHaveProperty('value');
     expect(expectSameDecoding(TreeSchema, nested(101))).toHaveProperty('error');
-    // Groups that the schema does not have: 99 of them, for they are in a message.
+    // 99 unknown groups, which are within a message.
     expect(expectSameDecoding(TreeSchema, groups(99, [0x7b], [0x7c]))).toHaveProperty('value');
     expect(expectSameDecoding(TreeSchema, groups(100, [0x7b], [0x7c]))).toHaveProperty('error');
     // Many.again.many and so on: a message in each group.
@@ -409,7 +409,7 @@ describe('reading', () => {
       expectSameDecoding(FeaturesSchema, groups(count, [0x53, 0x1b], [0x1c, 0x54]));
   });
 
-  test('invalid UTF-8 is refused where the schema says so, and a byte order mark is a character', () => {
+  test('refuses invalid UTF-8 where the schema requires it, and keeps a byte order mark', () => {
     const texts = [
       [0xff],
       [0xc3],
@@ -440,7 +440,7 @@ describe('reading', () => {
     expect(() => decoded(SmallSchema, Buffer.from([0x0a, 1, 0xff]))).toThrow();
   });
 
-  test('many bytes are a view of a buffer that is mostly theirs, and of its type', () => {
+  test('returns large bytes as a view of a buffer that they mostly fill', () => {
     const buffer = Buffer.allocUnsafeSlow(5_003).fill(7);
     buffer.set([0x52, 0x88, 0x27], 0);
     const { bytesField } = protobufCodec(ScalarsSchema).decode(buffer, 0, 5_003) as {
@@ -450,7 +450,7 @@ describe('reading', () => {
     expect(bytesField.buffer).toBe(buffer.buffer);
   });
 
-  test('few bytes do not keep the many others of their message', () => {
+  test('does not keep the message in memory for small bytes', () => {
     const text = Buffer.alloc(100_000, 'x');
     const message = Buffer.concat([Buffer.from([0x52, 1, 9, 0x4a, 0xa0, 0x8d, 6]), text]);
     const { bytesField, stringField } = protobufCodec(ScalarsSchema).decode(
@@ -466,9 +466,9 @@ describe('reading', () => {
     expect(bytesField.buffer.byteLength).toBeLessThanOrEqual(4_096);
   });
 
-  test('what a message keeps does not hold the large buffer that it came in', () => {
+  test('does not keep the received buffer in memory for the bytes of a message', () => {
     const chunk = Buffer.allocUnsafeSlow(65_536);
-    // Twice bytes, then field 1000 that the schema does not have, as a number, a text and a group.
+    // Two bytes fields, then the unknown field 1000 as a number, a text and a group.
     const fields = [
       0x52, 1, 9, 0x52, 2, 1, 2, 0xc0, 0x3e, 5, 0xc2, 0x3e, 1, 0x61, 0xc3, 0x3e, 0x08, 1, 0xc4,
       0x3e,
@@ -481,13 +481,13 @@ describe('reading', () => {
     expect(message).toStrictEqual(fromBinary(ScalarsSchema, Buffer.from(fields)));
     const kept = [message.bytesField, ...message.$unknown.map(({ data }) => data)];
     expect(kept[0]?.buffer.byteLength).toBeLessThanOrEqual(fields.length);
-    // One copy for all of them, that no later read changes.
+    // One copy for all fields, which no later read changes.
     expect(new Set(kept.map(({ buffer }) => buffer)).size).toBe(1);
     chunk.fill(0);
     expect([...message.bytesField]).toEqual([1, 2]);
   });
 
-  test('values that a closed enum does not have are kept and written again', () => {
+  test('keeps and writes values that a closed enum does not have', () => {
     for (const bytes of [
       [0x80, 0x01, 5],
       [0x80, 0x01, 5, 0xa8, 0x46, 9],
@@ -501,14 +501,14 @@ describe('reading', () => {
     }
   });
 
-  test('extensions are unknown fields, and found among them', () => {
+  test('keeps extensions as unknown fields', () => {
     const message = create(Proto2OptionalsSchema, { int32Field: 4 });
     setExtension(message, extension_text, 'extended');
     const found = wrong(decoded(Proto2OptionalsSchema, encoded(Proto2OptionalsSchema, message)));
     expect(getExtension(found, extension_text)).toBe('extended');
   });
 
-  test('a key __proto__ is a key like any other, where protobuf-es loses it or sets a prototype', () => {
+  test('keeps the map key __proto__, which protobuf-es loses', () => {
     const entry = (tag: number[], value: number[]) =>
       Buffer.from([...tag, 11 + value.length, 0x0a, 9, ...Buffer.from('__proto__'), ...value]);
     const text = entry([0x4a], [0x12, 1, 0x61]);
@@ -543,7 +543,7 @@ describe('descriptors', () => {
     ...(typeName === undefined ? {} : { typeName }),
   });
 
-  test('no name in one becomes code', () => {
+  test('never turns a name into code', () => {
     const hostile = ['x"];throw 1;//', "y']", '`z`', '\u2028', '\\', '*/', '__Proto__', 'a\nb'];
     const file = {
       name: 'hostile.proto',
@@ -576,7 +576,7 @@ describe('descriptors', () => {
     expectSameDecoding(schema, theirs);
   });
 
-  test('one with a field that cannot be a property is left to protobuf-es', () => {
+  test('uses protobuf-es for a descriptor with a field __proto__', () => {
     const member = { ...(SmallSchema.members[0] as object), localName: '__proto__' };
     const schema = {
       ...SmallSchema,
@@ -594,8 +594,8 @@ describe('descriptors', () => {
   });
 });
 
-describe('as a body', () => {
-  test('protobufCodec is compiled code', () => {
+describe('as a message codec', () => {
+  test('uses compiled code', () => {
     const init = { A: 'a', B: 'b'.repeat(50), C: '' };
     const body = protobufCodec(SmallSchema);
     const bytes = encodedByTheirs(SmallSchema, init);
@@ -607,7 +607,7 @@ describe('as a body', () => {
     expect(isMessage(found, SmallSchema)).toBe(true);
   });
 
-  test('where no code may be generated, protobuf-es does it', () => {
+  test('uses protobuf-es where code generation is forbidden', () => {
     const dist = (path: string) => new URL(`../../../../dist/${path}`, import.meta.url).href;
     const program = `
       import { protobufCodec } from '${dist('rpc/codecs/protobuf/codec.js')}';

@@ -1,7 +1,7 @@
 /**
- * What protobuf-es would make of a JSON value by a schema, counted against `maxDecodedObjects`
- * before it is made. One object of the count stands for about 0.25 µs of work, as in the other
- * decoders, so work that takes longer counts more.
+ * Estimates the work of protobuf-es for a JSON value before it begins, in objects, against
+ * `maxDecodedObjects`. One object stands for about 0.25 µs, as in the other decoders, so slower
+ * work counts more.
  */
 import {
   type DescExtension,
@@ -10,73 +10,76 @@ import {
   type Registry,
   ScalarType,
 } from '@bufbuild/protobuf';
-import { tooManyObjects } from '../../../transport/json-text.js';
-import { decoded } from '../decoded.js';
-import { type AnyMessage, objectsOf, WRAPPERS } from './types.js';
+import { tooManyObjects } from '../../../../transport/json-text.js';
+import { decoded } from '../../decoded.js';
+import { type AnyMessage, objectsOf, WRAPPERS } from '../types.js';
 
 type Field = DescField | DescExtension;
 
-/** A scalar of a field or a list. */
+/** The count of a scalar in a field or a list. */
 const SCALAR = 1;
 const BYTES = 3;
-/** A message, in addition to its lists, maps and oneofs. */
+/** The count of a message, in addition to its lists, maps and oneofs. */
 const MESSAGE = 5;
-/** A message of a type of google.protobuf, in addition. */
+/** The additional count of a message of google.protobuf. */
 const WELL_KNOWN = 3;
 const WRAPPER = 3;
-/** A property of a message, also one that no field has. */
+/** The count of a property of a message, also of one without a field. */
 const PROPERTY = 2;
 const MAP_ENTRY = 5;
-/** google.protobuf.Timestamp and Duration. */
+/** The count of a google.protobuf.Timestamp or Duration. */
 const TIME = 10;
-/** google.protobuf.Value, and the entry of a Struct that it stands in. */
+/** The count of a google.protobuf.Value, and of its entry in a Struct. */
 const VALUE = 5;
 /**
- * Characters of base64 that are decoded, and encoded again in an answer, in the time of one object.
+ * Characters of base64 that count as one object. They are decoded, and encoded again in a reply.
  */
 const BASE64_CHARACTERS = 6;
 /** Names of an enum that are compared in the time of one object. */
 const ENUM_NAMES = 32;
-/** Characters of a google.protobuf.FieldMask, each of which may be a path or a word of one. */
+/**
+ * Characters of a google.protobuf.FieldMask that count as one object. Each may be a path or a word
+ * of one.
+ */
 const MASK_CHARACTERS = 2;
 /**
- * Characters of text in an Any or an extension, which is encoded, and encoded again by each Any
- * around it.
+ * Characters of text in an Any or an extension that count as one object. They are encoded, and
+ * encoded again for each Any around it.
  */
 const ENCODED_CHARACTERS = 256;
-/** What is in an Any or in an extension is made, and encoded. */
+/** The additional weight of the content of an Any or an extension, which is decoded and encoded. */
 const ENCODED = 3;
-/** At least half of what counts is garbage when the message is made, such as the JSON values. */
+/** At least half of the count is garbage when the message is made, such as the JSON values. */
 const RETAINED_SHARE = 2;
 /**
- * Beyond such a gap an index makes V8 convert, unless the indices are so sparse that it does not
- * convert back.
+ * An index beyond such a gap makes V8 convert the elements to a dictionary, unless the indices are
+ * so sparse that it never converts back.
  */
 const INDEX_GAP = 1024;
 const INDEX_SHARE = 16;
-/** Values that V8 converts in the time of one object. */
+/** Elements that V8 converts in the time of one object. */
 const CONVERTED = 8;
-/** With names to escape, everything is copied twice. */
+/** The weight of an object when keys are renamed, which copies everything twice. */
 const ESCAPED = 3;
 /**
- * The longest text that becomes a number. BigInt() takes a time that grows with the square of it. A
- * 64-bit integer has 20 characters.
+ * The most characters of a text that becomes a number. The time of BigInt() grows with their
+ * square. A 64-bit integer has 20 characters.
  */
 const MAX_NUMBER_TEXT = 128;
 
-const KEYS = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>();
-/** Types whose JSON form is no object of their fields; in an Any it is the property `value`. */
-const CUSTOM =
+const FIELDS_BY_JSON_NAME = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>();
+/** Types whose JSON form is not an object of their fields. In an Any it is the property `value`. */
+const CUSTOM_JSON_TYPES =
   /^google\.protobuf\.(Any|Timestamp|Duration|FieldMask|Struct|Value|ListValue|(Double|Float|Int64|UInt64|Int32|UInt32|Bool|String|Bytes)Value)$/;
 
-/** The count of one message. */
+/** Counts one message. */
 class JsonCost {
-  /** Properties that the value has. */
-  names = 0;
+  /** How many properties the value has, at all depths. */
+  propertyCount = 0;
   left: number;
   readonly #limit: number;
   readonly #registry: Registry | undefined;
-  /** How many times an object counts. */
+  /** How much one object counts. */
   #weight: number;
   #encodings = 0;
 
@@ -94,27 +97,27 @@ class JsonCost {
       if (this.#wellKnown(schema, json)) return;
     }
     if (!isObject(json)) {
-      this.other(json);
+      this.ignored(json);
       return;
     }
     const fields = fieldsOf(schema);
     for (const key of Object.keys(json)) {
-      this.names++;
+      this.propertyCount++;
       this.#count(PROPERTY);
       const field = fields.get(key);
       if (field !== undefined) this.#field(field, json[key]);
       else if (key.startsWith('[')) this.#extension(key, json[key]);
-      else this.other(json[key]);
+      else this.ignored(json[key]);
     }
   }
 
-  /** A value that no field takes: nothing is made of it. */
-  other(json: unknown): void {
-    if (Array.isArray(json)) for (const item of json) this.other(item);
+  /** Counts the properties of a value without a field. No object is made of it. */
+  ignored(json: unknown): void {
+    if (Array.isArray(json)) for (const item of json) this.ignored(item);
     else if (isObject(json)) {
       for (const key of Object.keys(json)) {
-        this.names++;
-        this.other(json[key]);
+        this.propertyCount++;
+        this.ignored(json[key]);
       }
     }
   }
@@ -131,12 +134,12 @@ class JsonCost {
     else this.#value(field, json);
   }
 
-  /** The value of an extension is made, and encoded as an unknown field. */
+  /** The value of an extension is decoded, and encoded as an unknown field. */
   #extension(key: string, json: unknown): void {
     this.#count(PROPERTY);
     const extension = this.#registry?.getExtension(key.slice(1, -1));
     if (extension === undefined) {
-      this.other(json);
+      this.ignored(json);
       return;
     }
     this.#encoded(() => this.#field(extension, json));
@@ -154,11 +157,11 @@ class JsonCost {
     let entries = 0;
     let largest = -1;
     for (const key of Object.keys(json)) {
-      this.names++;
+      this.propertyCount++;
       this.#count(MAP_ENTRY);
       entries++;
       const index = indexOf(key);
-      // V8 makes a dictionary of the values of all indices, and an array again at one of the next:
+      // V8 converts the elements to a dictionary, and back to an array at one of the next indices:
       // see core/records.
       if (index > largest + INDEX_GAP && index < INDEX_SHARE * entries)
         this.#count(entries / CONVERTED);
@@ -176,7 +179,7 @@ class JsonCost {
     if (field.enum !== undefined)
       this.#count(SCALAR + Math.floor(field.enum.values.length / ENUM_NAMES));
     else this.#scalar(field.scalar, json);
-    if (typeof json === 'object') this.other(json);
+    if (typeof json === 'object') this.ignored(json);
   }
 
   #scalar(type: ScalarType | undefined, json: unknown): void {
@@ -187,7 +190,10 @@ class JsonCost {
     if (type !== ScalarType.STRING && type !== ScalarType.BYTES) checkNumberText(json);
   }
 
-  /** False: the message has its fields in JSON too. */
+  /**
+   * Counts a message with its own JSON form. Returns false when the JSON form has the fields of the
+   * message.
+   */
   #wellKnown(schema: DescMessage, json: unknown): boolean {
     const { typeName } = schema;
     if (typeName === 'google.protobuf.Any') this.#any(json);
@@ -196,33 +202,33 @@ class JsonCost {
       typeName === 'google.protobuf.Value' ||
       typeName === 'google.protobuf.ListValue'
     )
-      this.#json(json);
+      this.#jsonValue(json);
     else if (WRAPPERS.test(typeName)) {
       this.#count(WRAPPER);
       this.#scalar(schema.fields[0]?.scalar, json);
-      this.other(json);
+      this.ignored(json);
     } else if (
       typeName === 'google.protobuf.Timestamp' ||
       typeName === 'google.protobuf.Duration'
     ) {
       this.#count(TIME);
       if (typeof json === 'string') checkNumberText(json);
-      this.other(json);
+      this.ignored(json);
     } else if (typeName === 'google.protobuf.FieldMask') {
       if (typeof json === 'string') this.#count(Math.floor(json.length / MASK_CHARACTERS));
-      this.other(json);
+      this.ignored(json);
     } else return false;
     return true;
   }
 
-  #json(json: unknown): void {
+  #jsonValue(json: unknown): void {
     this.#count(VALUE);
-    if (Array.isArray(json)) for (const item of json) this.#json(item);
+    if (Array.isArray(json)) for (const item of json) this.#jsonValue(item);
     else if (isObject(json)) {
       for (const key of Object.keys(json)) {
-        this.names++;
+        this.propertyCount++;
         this.#count(VALUE);
-        this.#json(json[key]);
+        this.#jsonValue(json[key]);
       }
     } else if (typeof json === 'string' && this.#encodings > 0)
       this.#count(Math.floor(json.length / ENCODED_CHARACTERS));
@@ -235,20 +241,20 @@ class JsonCost {
         ? this.#registry?.getMessage(type.slice(type.lastIndexOf('/') + 1))
         : undefined;
     if (!isObject(json) || schema === undefined) {
-      this.other(json);
+      this.ignored(json);
       return;
     }
-    // A well-known type has its JSON form in the property `value`, other messages have their fields
-    // beside the `@type`.
-    const isCustom = Object.hasOwn(json, 'value') && CUSTOM.test(schema.typeName);
-    this.#encoded(() => this.message(schema, isCustom ? json.value : json));
-    if (!isCustom) return;
-    this.names += Object.keys(json).length;
-    for (const key of Object.keys(json)) if (key !== 'value') this.other(json[key]);
+    // A well-known type has its JSON form in the property `value`. Another message has its fields
+    // beside `@type`.
+    const hasCustomJson = Object.hasOwn(json, 'value') && CUSTOM_JSON_TYPES.test(schema.typeName);
+    this.#encoded(() => this.message(schema, hasCustomJson ? json.value : json));
+    if (!hasCustomJson) return;
+    this.propertyCount += Object.keys(json).length;
+    for (const key of Object.keys(json)) if (key !== 'value') this.ignored(json[key]);
   }
 }
 
-/** -1: it is no index of an array. */
+/** Returns the array index that the key is, or -1. */
 function indexOf(key: string): number {
   const index = Number(key) >>> 0;
   return String(index) === key ? index : -1;
@@ -259,7 +265,7 @@ function isObject(json: unknown): json is AnyMessage {
 }
 
 function fieldsOf(schema: DescMessage): ReadonlyMap<string, DescField> {
-  let fields = KEYS.get(schema);
+  let fields = FIELDS_BY_JSON_NAME.get(schema);
   if (fields === undefined) {
     fields = new Map(
       schema.fields.flatMap((field) => [
@@ -267,7 +273,7 @@ function fieldsOf(schema: DescMessage): ReadonlyMap<string, DescField> {
         [field.jsonName, field] as const,
       ]),
     );
-    KEYS.set(schema, fields);
+    FIELDS_BY_JSON_NAME.set(schema, fields);
   }
   return fields;
 }
@@ -275,13 +281,13 @@ function fieldsOf(schema: DescMessage): ReadonlyMap<string, DescField> {
 function checkNumberText(text: string): void {
   if (text.length > MAX_NUMBER_TEXT)
     throw new RangeError(
-      `a number of ${text.length} characters; at most ${MAX_NUMBER_TEXT} are read`,
+      `a number of ${text.length} characters; at most ${MAX_NUMBER_TEXT} are accepted`,
     );
 }
 
 /**
- * Throws RangeError when the objects of `json` and those of its text, `values`, are more than
- * `maxObjects`, or a text for a number has more than 128 characters. `escaped`: names in it are
+ * Throws RangeError when the objects of `json` and the `values` of its text are more than
+ * `maxObjects`, or when the text of a number has more than 128 characters. `escaped`: keys are
  * renamed around protobuf-es. Returns how many properties `json` has.
  */
 export function checkJsonCost(
@@ -295,5 +301,5 @@ export function checkJsonCost(
   const cost = new JsonCost(maxObjects - values, maxObjects, escaped ? ESCAPED : 1, registry);
   cost.message(schema, json);
   decoded.objects = (maxObjects - cost.left) / RETAINED_SHARE;
-  return cost.names;
+  return cost.propertyCount;
 }

@@ -1,42 +1,44 @@
 /**
- * Makes the decoder of a schema as code: a loop over the tags with a case for each field. What it
- * makes of bytes, also of odd ones, is what fromBinary() of protobuf-es makes of them: wire types
- * are not looked at, for instance, but for packed lists. Two things differ: a map may have the key
- * `__proto__`, and a text keeps a byte order mark at its beginning.
+ * Generates the decoder of a schema: a loop over the tags with a case for each field. It returns
+ * what fromBinary() of protobuf-es returns, also for unusual bytes: a wire type is only checked
+ * where a list may be packed. There are two differences: a map may have the key `__proto__`, and a
+ * text keeps a byte order mark at its beginning.
  */
 
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { keepDictionary } from '../../../core/records.js';
-import { jsonOf, structOf } from './json-object.js';
-import * as read from './read.js';
-import { scalarOf, valueScalar, zeroLiteral } from './scalars.js';
+import { END_GROUP, LENGTH_DELIMITED, scalarOf, valueScalar, zeroLiteral } from './scalars.js';
+import { structFromJson, structToJson } from './struct.js';
 import {
-  type Compiled,
+  type CompiledSchema,
   type Decode,
-  isJsonObject,
-  isUnwrapped,
+  isStructField,
+  isUnwrappedField,
   LONG_KEY_SHIFT,
   literal,
   MAP_ENTRY,
-  member,
+  memberCode,
   NUMBERS_PER_OBJECT,
   objectsOf,
   own,
   setEntry,
 } from './types.js';
+import * as unknownFields from './unknown-fields.js';
+import * as valueReader from './value-reader.js';
 
-const LENGTH_DELIMITED = 2;
-const END_GROUP = 4;
-/** Texts up to here are made of their bytes in one call: more arguments gain less. */
-const SHORT_STRING = 20;
+/**
+ * The most bytes of a text that is made in one call with a byte per argument. Longer argument lists
+ * gain less.
+ */
+const MAX_SHORT_STRING = 20;
 
-/** What the code of one decoder refers to; link0, enum0 and so on are its words for them. */
+/** The objects that the code of one decoder refers to, by the names link0, enum0 and so on. */
 class Scope {
-  readonly links: Compiled[] = [];
+  readonly links: CompiledSchema[] = [];
   readonly enums: ReadonlySet<number>[] = [];
-  readonly #linkOf: (schema: DescMessage) => Compiled;
+  readonly #linkOf: (schema: DescMessage) => CompiledSchema;
 
-  constructor(linkOf: (schema: DescMessage) => Compiled) {
+  constructor(linkOf: (schema: DescMessage) => CompiledSchema) {
     this.#linkOf = linkOf;
   }
 
@@ -51,39 +53,41 @@ class Scope {
 
 export function compileDecoder(
   schema: DescMessage,
-  linkOf: (schema: DescMessage) => Compiled,
+  linkOf: (schema: DescMessage) => CompiledSchema,
 ): Decode {
   const scope = new Scope(linkOf);
   const cases = schema.fields.map(
     (field) => `case ${field.number >>> 0}: { ${fieldCode(scope, field)} break; }`,
   );
   const code = `"use strict";
-const { ${Object.keys(read).join(', ')} } = read;
+const { ${Object.keys(valueReader).join(', ')} } = valueReader;
+const { ${Object.keys(unknownFields).join(', ')} } = unknownFields;
 ${scope.links.map((_, i) => `const link${i} = links[${i}];`).join(' ')}
 ${scope.enums.map((_, i) => `const enum${i} = enums[${i}];`).join(' ')}
 return function decode(b, at, end, limit, m, depth, group) {
-  if (depth > DEPTH) tooDeep();
+  if (depth > MAX_DEPTH) throwTooDeep();
   let u = m.$unknown, tag = 0, x, n, e;
   while (at < end) {
     ${tagCode('tag')}
     if (group !== 0 && (tag & 7) === ${END_GROUP}) break;
     switch (tag >>> 3) {
       ${cases.join('\n      ')}
-      default: u = unknown(b, at, limit, tag, u, DEPTH - depth); at = cursor.at;
+      default: u = keepUnknownField(b, at, limit, tag, u, MAX_DEPTH - depth); at = cursor.at;
     }
   }
-  if (group !== 0 && ((tag & 7) !== ${END_GROUP} || tag >>> 3 !== group)) wrongEnd();
+  if (group !== 0 && ((tag & 7) !== ${END_GROUP} || tag >>> 3 !== group)) throwWrongGroupEnd();
   if (u !== undefined && u.length > 0) m.$unknown = u;
   return at;
 };`;
   const make = new Function(
     'links',
     'enums',
-    'read',
+    'valueReader',
+    'unknownFields',
     'string',
     'own',
-    'jsonOf',
-    'structOf',
+    'structToJson',
+    'structFromJson',
     'setEntry',
     'keepDictionary',
     code,
@@ -91,24 +95,25 @@ return function decode(b, at, end, limit, m, depth, group) {
   return make(
     scope.links,
     scope.enums,
-    read,
+    valueReader,
+    unknownFields,
     stringReader(),
     own,
-    jsonOf,
-    structOf,
+    structToJson,
+    structFromJson,
     setEntry,
     keepDictionary,
   );
 }
 
-let reader: unknown;
+let shortStringReader: unknown;
 
 /**
- * A string of few ASCII bytes in one call of String.fromCharCode with just as many arguments; a
- * native call costs twice that.
+ * Returns a function that reads a text. Few ASCII bytes take one call of String.fromCharCode with
+ * exactly as many arguments; a native decoder takes twice the time.
  */
 function stringReader(): unknown {
-  const cases = Array.from({ length: SHORT_STRING }, (_, i) => {
+  const cases = Array.from({ length: MAX_SHORT_STRING }, (_, i) => {
     const names = Array.from({ length: i + 1 }, (_, j) => `c${j}`);
     const bytes = names.map((name, j) => `${name} = b[at + ${j}]`).join(', ');
     return `case ${i + 1}: { const ${bytes}; if ((${names.join(' | ')}) < 128) return make(${names.join(', ')}); break; }`;
@@ -121,46 +126,49 @@ return function string(b, at, end, validated) {
   }
   return longString(b, at, end, validated);
 };`;
-  reader ??= new Function('make', 'longString', code)(String.fromCharCode, read.longString);
-  return reader;
+  shortStringReader ??= new Function('make', 'longString', code)(
+    String.fromCharCode,
+    valueReader.longString,
+  );
+  return shortStringReader;
 }
 
-/** Reads a tag into the variable. */
+/** Generates code that reads a tag into the variable. */
 function tagCode(tag: string): string {
-  const long = `if (${tag} > 127) { ${tag} = longTag(b, at - 1, limit); at = cursor.at; }`;
-  return `${tag} = b[at++]; ${long} if ((${tag} & 7) > 5 || ${tag} < 8) wrongTag(${tag});`;
+  const long = `if (${tag} > 127) { ${tag} = readLongTag(b, at - 1, limit); at = cursor.at; }`;
+  return `${tag} = b[at++]; ${long} if ((${tag} & 7) > 5 || ${tag} < 8) throwWrongTag(${tag});`;
 }
 
-/** Reads an unsigned 32-bit varint into `x`. */
+/** Code that reads an unsigned 32-bit varint into `x`. */
 const UINT32 =
-  'x = b[at++]; if (x > 127) { x = varint32(b, at - 1); at = cursor.at; } if (at > limit) eof();';
-/** Reads a length, and puts into `n` where what it is of ends. */
-const LENGTH = `${UINT32} n = at + x; if (n > limit) eof();`;
+  'x = b[at++]; if (x > 127) { x = varint32(b, at - 1); at = cursor.at; } if (at > limit) throwTruncated();';
+/** Code that reads a length, and sets `n` to the end of the value. */
+const LENGTH = `${UINT32} n = at + x; if (n > limit) throwTruncated();`;
 
-/** Counts objects that are about to be made. */
+/** Generates code that counts objects before they are made. */
 const count = (objects: number | string): string =>
-  `if ((cursor.left -= ${objects}) < 0) tooMany();`;
+  `if ((cursor.left -= ${objects}) < 0) throwTooManyObjects();`;
 const countMessage = (schema: DescMessage): string => count(objectsOf(schema));
 
-/** Reads a scalar into `x`. */
+/** Generates code that reads a scalar into `x`. */
 function scalarCode(field: DescField, type = field.scalar ?? ScalarType.INT32): string {
   const { name } = scalarOf(type);
   if (name === 'string')
     return `${LENGTH} ${count(1)} x = string(b, at, n, ${field.utf8Validation === true}); at = n;`;
-  if (name === 'bytes') return `${LENGTH} ${count(1)} x = view(b, at, n); at = n;`;
+  if (name === 'bytes') return `${LENGTH} ${count(1)} x = keepBytes(b, at, n); at = n;`;
   if (name === 'uint32') return UINT32;
   if (name === 'int32') return `${UINT32} x |= 0;`;
   if (name === 'sint32') return `${UINT32} x = (x >>> 1) ^ -(x & 1);`;
   if (name === 'bool')
-    return 'x = b[at++]; if (x > 127) { x = bool(b, at - 1); at = cursor.at; } else x = x !== 0; if (at > limit) eof();';
-  return `x = ${name}(b, at); at = cursor.at; if (at > limit) eof();`;
+    return 'x = b[at++]; if (x > 127) { x = bool(b, at - 1); at = cursor.at; } else x = x !== 0; if (at > limit) throwTruncated();';
+  return `x = ${name}(b, at); at = cursor.at; if (at > limit) throwTruncated();`;
 }
 
 function fieldCode(scope: Scope, field: DescField): string {
   const name = `m[${literal(field.localName)}]`;
   if (field.fieldKind === 'list') return listCode(scope, field, name);
   if (field.fieldKind === 'map') return mapCode(scope, field, name);
-  let existing = member('m', field.localName);
+  let existing = memberCode('m', field.localName);
   let set = (value: string): string => `${name} = ${value};`;
   if (field.oneof !== undefined) {
     const oneof = `m[${literal(field.oneof.localName)}]`;
@@ -171,17 +179,20 @@ function fieldCode(scope: Scope, field: DescField): string {
   if (field.fieldKind === 'message') return messageCode(scope, field, existing, set);
   if (field.fieldKind === 'enum' && !field.enum.open) {
     const numbers = scope.closedEnum(field.enum.values.map(({ number }) => number));
-    return `${scalarCode(field)} if (${numbers}.has(x)) { ${set('x')} } else unknownEnum(m, ${field.number >>> 0}, tag & 7, x);`;
+    return `${scalarCode(field)} if (${numbers}.has(x)) { ${set('x')} } else keepUnknownEnum(m, ${field.number >>> 0}, tag & 7, x);`;
   }
   return `${scalarCode(field)} ${set(fromBigint(field, 'x'))}`;
 }
 
-/** Fields may have 64-bit integers as texts (jstype). */
+/** With jstype = JS_STRING, a field has its 64-bit integers as text. */
 function fromBigint(field: DescField, value: string): string {
   return 'longAsString' in field && field.longAsString ? `String(${value})` : value;
 }
 
-/** A message that is there already is read into: two of one field are one. */
+/**
+ * Generates code that reads a message field. When a field occurs twice, the second occurrence is
+ * merged into the message of the first.
+ */
 function messageCode(
   scope: Scope,
   field: DescField,
@@ -190,20 +201,20 @@ function messageCode(
 ): string {
   const link = scope.link(field.message as DescMessage);
   const counted = countMessage(field.message as DescMessage);
-  // A message that comes again counts too: millions of empty ones fit into one message.
+  // Another occurrence counts too: millions of empty ones fit into one message.
   let begin = `e = ${existing}; if (e === undefined) { ${counted} e = new ${link}.Message(); } else { ${count(1)} }`;
   let value = 'e';
-  if (isJsonObject(field)) {
-    begin = `${counted} e = structOf(${existing});`;
-    value = 'jsonOf(e)';
-  } else if (isUnwrapped(field)) {
+  if (isStructField(field)) {
+    begin = `${counted} e = structFromJson(${existing});`;
+    value = 'structToJson(e)';
+  } else if (isUnwrappedField(field)) {
     begin = `${counted} e = new ${link}.Message(); x = ${existing}; if (x !== undefined) e.value = x;`;
     value = 'e.value';
   }
   return `${readMessage(field, link, begin)} ${set(value)}`;
 }
 
-/** Reads a message into the `e` that `begin` makes. */
+/** Generates code that reads a message into `e`, which `begin` sets. */
 function readMessage(field: DescField, link: string, begin: string): string {
   if ('delimitedEncoding' in field && field.delimitedEncoding)
     return `${begin} at = ${link}.decode(b, at, limit, limit, e, depth + 1, ${field.number >>> 0});`;
@@ -213,12 +224,12 @@ function readMessage(field: DescField, link: string, begin: string): string {
 function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }, name: string): string {
   if (field.listKind === 'message') {
     const link = scope.link(field.message);
-    const json = isJsonObject(field);
-    return `${readMessage(field, link, `${countMessage(field.message)} e = new ${link}.Message();`)} ${name}.push(${json ? 'jsonOf(e)' : 'e'});`;
+    const json = isStructField(field);
+    return `${readMessage(field, link, `${countMessage(field.message)} e = new ${link}.Message();`)} ${name}.push(${json ? 'structToJson(e)' : 'e'});`;
   }
   const { big, wireType } = valueScalar(field);
-  // Texts and bytes are counted where they are read. Other numbers are no objects, and cheap: a
-  // group of them counts as one.
+  // Text and bytes are counted where they are read. A 64-bit integer is an object. Other numbers
+  // are no objects, so a group of them counts as one.
   const counted = big
     ? count(1)
     : wireType === LENGTH_DELIMITED
@@ -230,22 +241,26 @@ function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }, name: 
   return `${list} if ((tag & 7) === ${LENGTH_DELIMITED}) { ${LENGTH} e = n; while (at < e) { ${one} } } else { ${one} }`;
 }
 
-/** An entry is a message of key and value, and what else is in it not even skipped. */
+/**
+ * Generates code that reads a map entry: a message of key and value. Other fields of the entry are
+ * ignored with their tags, as protobuf-es does.
+ */
 function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }, name: string): string {
   let zero = `v = ${zeroLiteral(field)};`;
   let value = `${scalarCode(field)} v = x;`;
   if (field.mapKind === 'message') {
     const link = scope.link(field.message);
-    const json = isJsonObject(field);
+    const json = isStructField(field);
     zero = json ? 'v = {};' : `${countMessage(field.message)} v = new ${link}.Message();`;
-    value = `${LENGTH} ${countMessage(field.message)} v = new ${link}.Message(); at = ${link}.decode(b, at, n, limit, v, depth + 1, 0);${json ? ' v = jsonOf(v);' : ''}`;
+    value = `${LENGTH} ${countMessage(field.message)} v = new ${link}.Message(); at = ${link}.decode(b, at, n, limit, v, depth + 1, 0);${json ? ' v = structToJson(v);' : ''}`;
   }
-  // A long key costs its hash. It is never negative: a text has fewer than 2 ** 31 characters.
+  // A long key costs time for its hash. The count is never negative: a text has fewer than 2 ** 31
+  // characters.
   const longKey = field.mapKey === ScalarType.STRING ? count(`x.length >> ${LONG_KEY_SHIFT}`) : '';
   const key = `${scalarCode(field, field.mapKey)} ${longKey} k = x;`;
   const entry = `while (at < e) { ${tagCode('t')} switch (t >>> 3) { case 1: ${key} break; case 2: ${value} break; } }`;
   const absent = `if (k === undefined) k = ${zeroLiteral(field, field.mapKey)}; if (v === undefined) { ${zero} }`;
-  // Most keys differ in length already, which costs less than comparing texts.
+  // Comparing the length first avoids most text comparisons.
   let set = `${name}[k] = v;`;
   if (field.mapKey === ScalarType.STRING)
     set = `const c = k.charCodeAt(0); if ((c >= 48 && c <= 57) || (k.length === 9 && k === "__proto__")) setEntry(${name}, k, v); else ${set}`;

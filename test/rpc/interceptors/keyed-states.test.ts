@@ -1,9 +1,6 @@
-/**
- * States by keys that a stranger chooses: neither their number nor their length takes memory
- * without a limit.
- */
+/** KeyedStates: keys chosen by a peer are bounded in number and in length. */
 import { expect, test } from 'vitest';
-import { KeyedStates } from '../../../src/rpc/interceptors/keyed.js';
+import { KeyedStates } from '../../../src/rpc/interceptors/keyed-states.js';
 
 interface State {
   idle: boolean;
@@ -23,20 +20,20 @@ function statesOf(max: number): { states: KeyedStates<State>; clock: { now: numb
 /** A key of `length` characters that differs from others at its end alone. */
 const keyOf = (n: number, length: number): string => `${n}`.padStart(length, '.');
 
-test('further keys share a state when all together have 256 characters for each of the most keys', () => {
+test('shares one state beyond 256 characters for each of the most keys', () => {
   const { states } = statesOf(1_010);
   const own = Array.from({ length: 64 }, (_, n) => states.of(keyOf(n, 4_000)));
   expect(new Set(own).size).toBe(64);
   const shared = states.of(keyOf(64, 4_000));
   expect(states.of(keyOf(65, 4_000))).toBe(shared);
   expect(own).not.toContain(shared);
-  // Those known keep their own, and a short key still has room.
+  // Known keys keep their state, and a short key still has room.
   expect(own.every((state, n) => states.of(keyOf(n, 4_000)) === state)).toBe(true);
   expect(states.of('short')).not.toBe(shared);
   expect(states.size).toBe(65);
 });
 
-test('idle keys make room for as many characters as they have', () => {
+test('removes idle keys to make room for as many characters', () => {
   const { states, clock } = statesOf(1_000);
   const own = Array.from({ length: 64 }, (_, n) => states.of(keyOf(n, 4_000)));
   for (const state of own.slice(0, 10)) state.idle = true;
@@ -46,13 +43,13 @@ test('idle keys make room for as many characters as they have', () => {
   expect(states.size).toBe(64);
 });
 
-test('few keys may be long', () => {
+test('accepts long keys while they are few', () => {
   const { states } = statesOf(2);
   expect(states.of(keyOf(1, 30_000))).not.toBe(states.of(keyOf(2, 30_000)));
   expect(states.size).toBe(2);
 });
 
-test('a key of a large text does not keep the text', () => {
+test('does not keep the text that a key is a part of', () => {
   const { states } = statesOf(1_000);
   const before = process.memoryUsage().heapUsed;
   for (let n = 0; n < 1_000; n++) states.of(`${n}`.padEnd(200_000, 'x').slice(0, 40));

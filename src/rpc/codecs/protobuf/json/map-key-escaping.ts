@@ -1,22 +1,22 @@
 /**
- * The map key `__proto__`. An assignment to it sets a prototype instead of a property, and
- * protobuf-es assigns. A map gets such a key by setEntry(). Around protobuf-es it is renamed: one
- * more underscore on the way in, one fewer on the way out.
+ * Renames the map key `__proto__` around protobuf-es, which assigns keys: an assignment to
+ * `__proto__` sets the prototype instead of a property. The key gets one more underscore on the way
+ * in, and loses it on the way out.
  */
 import { type DescField, type DescMessage, type Registry, ScalarType } from '@bufbuild/protobuf';
-import { copy } from '../../../core/bytes.js';
-import { ByteWriter } from '../../../transport/buffers/byte-writer.js';
-import type { MessageCodec } from '../types.js';
-import { protobufCodec } from './codec.js';
-import { type AnyMessage, isJsonObject, setEntry } from './types.js';
+import { copy } from '../../../../core/bytes.js';
+import { ByteWriter } from '../../../../transport/buffers/byte-writer.js';
+import type { MessageCodec } from '../../types.js';
+import { protobufCodec } from '../codec.js';
+import { type AnyMessage, isStructField, setEntry } from '../types.js';
 
 type Rename = (key: string) => string;
 
 const PROTO_KEY = /^__proto__+$/;
 
 /**
- * Another name for `__proto__`. Names like it get one more underscore too, so that unescapeKey() is
- * unambiguous.
+ * Returns another name for `__proto__`. Names like it get one more underscore too, so that
+ * unescapeKey() is unambiguous.
  */
 export function escapeKey(key: string): string {
   return key.length > 8 && PROTO_KEY.test(key) ? `${key}_` : key;
@@ -26,7 +26,7 @@ export function unescapeKey(key: string): string {
   return key.length > 9 && PROTO_KEY.test(key) ? key.slice(0, -1) : key;
 }
 
-/** False: no key of this JSON text is `__proto__`. A key may have its letters as \u escapes. */
+/** False: no key of the JSON text is `__proto__`. A key may contain \u escapes. */
 export function mayHaveProtoKey(text: string): boolean {
   return (
     text.includes('__proto__') || (text.includes('\\u') && /\\u00(?:5f|6f|7[024])/i.test(text))
@@ -37,7 +37,7 @@ function isObject(value: unknown): value is AnyMessage {
   return typeof value === 'object' && value !== null;
 }
 
-/** A JSON value with renamed keys; the same value when there is nothing to rename. */
+/** Returns a JSON value with renamed keys; the same value when no key changes. */
 export function mapJsonKeys(value: unknown, rename: Rename): unknown {
   if (Array.isArray(value)) return mapItems(value, (item) => mapJsonKeys(item, rename));
   return isObject(value) ? mapEntries(value, rename, (item) => mapJsonKeys(item, rename)) : value;
@@ -69,8 +69,8 @@ function mapEntries(
 const ANY = 'google.protobuf.Any';
 
 /**
- * True: a message of the schema may have texts as keys of a map, at any depth. `withAny`: there is
- * a registry for the types in an Any.
+ * True: a message of the schema may have a map with text keys, at any depth. `withAny`: there is a
+ * registry for the types in an Any.
  */
 export function hasTextKeys(
   schema: DescMessage,
@@ -92,8 +92,8 @@ function isTextMap(field: DescField): boolean {
 }
 
 /**
- * A message, or an init shape of one, with renamed keys in its maps; the same object when there is
- * nothing to rename.
+ * Returns a message, or an init shape, with renamed keys in its maps; the same object when no key
+ * changes.
  */
 export function mapMessageKeys(
   schema: DescMessage,
@@ -113,7 +113,7 @@ export function mapMessageKeys(
     const value = holder[name];
     const mapped = mapFieldKeys(field, value, rename, registry);
     if (mapped === value) continue;
-    // The prototype has the defaults of fields with presence.
+    // The copy keeps the prototype, which has the defaults of fields with presence.
     changed ??= Object.assign(Object.create(Object.getPrototypeOf(message)) as AnyMessage, message);
     if (field.oneof === undefined) changed[name] = mapped;
     else changed[field.oneof.localName] = { case: field.localName, value: mapped };
@@ -130,7 +130,7 @@ function mapFieldKeys(
   const { message: schema } = field;
   const mapValue = (item: unknown): unknown => {
     if (schema === undefined) return item;
-    return isJsonObject(field)
+    return isStructField(field)
       ? mapJsonKeys(item, rename)
       : mapMessageKeys(schema, item, rename, registry);
   };
@@ -140,7 +140,7 @@ function mapFieldKeys(
   return mapEntries(value, isTextMap(field) ? rename : (key) => key, mapValue);
 }
 
-/** The bytes of an Any are decoded to rename keys in them, and encoded again. */
+/** Decodes the bytes of an Any, renames the keys and encodes it again. */
 function mapAnyKeys(any: AnyMessage, rename: Rename, registry: Registry | undefined): AnyMessage {
   const { typeUrl, value } = any;
   if (typeof typeUrl !== 'string' || !(value instanceof Uint8Array)) return any;

@@ -1,4 +1,4 @@
-/** A message of a Protobuf schema as a JSON body. */
+/** The message codec of the JSON form of a Protobuf schema. */
 import {
   create,
   type DescMessage,
@@ -11,11 +11,15 @@ import {
   toJson,
   toJsonString,
 } from '@bufbuild/protobuf';
-import { counted, MAX_DECODED_OBJECTS, parseText, scanJson } from '../../../transport/json-text.js';
-import type { MessageCodec } from '../types.js';
-import { describeSchema } from './describe.js';
+import {
+  counted,
+  MAX_DECODED_OBJECTS,
+  parseText,
+  scanJson,
+} from '../../../../transport/json-text.js';
+import type { MessageCodec } from '../../types.js';
+import { validText } from '../value-reader.js';
 import { checkJsonCost } from './json-cost.js';
-import { validText } from './read.js';
 import {
   escapeKey,
   hasTextKeys,
@@ -23,56 +27,58 @@ import {
   mapMessageKeys,
   mayHaveProtoKey,
   unescapeKey,
-} from './text-keys.js';
+} from './map-key-escaping.js';
+import { describeSchema } from './message-description.js';
 
 /**
- * JSON as Go's encoding/json reads it: the field names of the .proto file, numbers for enums, no
- * field left out. `registry` has the types that a google.protobuf.Any may contain, and extensions.
+ * Makes a codec of JSON as Go's encoding/json reads it: field names of the .proto file, enums as
+ * numbers, no field omitted. `registry`: the types that a google.protobuf.Any may contain, and
+ * extensions.
  */
-export function protobufJsonBody<Desc extends DescMessage>(
+export function protobufJsonCodec<Desc extends DescMessage>(
   schema: Desc,
   registry?: Registry,
 ): MessageCodec<MessageInitShape<Desc>> {
-  const writing = {
+  const writeOptions = {
     alwaysEmitImplicit: true,
     useProtoFieldName: true,
     enumAsInteger: true,
     registry,
   };
-  const reading = { ignoreUnknownFields: true, registry };
+  const readOptions = { ignoreUnknownFields: true, registry };
   const withTextKeys = hasTextKeys(schema, registry !== undefined);
   return {
     encode(output, message) {
-      // protobuf-es loses a map key __proto__, so such a key has another name while protobuf-es has
-      // it.
+      // protobuf-es loses a map key `__proto__`, so such a key is renamed while protobuf-es handles
+      // the message.
       const escaped = withTextKeys
         ? (mapMessageKeys(schema, message, escapeKey, registry) as typeof message)
         : message;
       if (escaped === message)
-        output.text(toJsonString(schema, messageOf(schema, message), writing));
+        output.text(toJsonString(schema, toMessage(schema, message), writeOptions));
       else
         output.text(
           JSON.stringify(
-            mapJsonKeys(toJson(schema, messageOf(schema, escaped), writing), unescapeKey),
+            mapJsonKeys(toJson(schema, toMessage(schema, escaped), writeOptions), unescapeKey),
           ),
         );
     },
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
       scanJson(bytes, start, end, maxObjects);
       const { values, names } = counted;
-      // Bytes that are no UTF-8 are refused: protobuf-es takes long to check what they are read as.
+      // protobuf-es takes long to validate the text of invalid UTF-8, so it is refused here.
       const text = validText(bytes, start, end) || '{}';
       const value = parseText(text) as JsonValue;
       const escaped = withTextKeys && mayHaveProtoKey(text);
-      // JSON.parse() keeps the last of two properties with one name, and ProtoJSON wants the
-      // message refused.
+      // ProtoJSON requires that two properties of one name are refused; JSON.parse() keeps the last
+      // one.
       if (checkJsonCost(schema, value, values, maxObjects, escaped, registry) !== names)
         throw new SyntaxError('an object has two properties with one name');
-      if (!escaped) return fromJson(schema, value, reading) as MessageInitShape<Desc>;
+      if (!escaped) return fromJson(schema, value, readOptions) as MessageInitShape<Desc>;
       const renamed = mapJsonKeys(value, escapeKey) as JsonValue;
       return mapMessageKeys(
         schema,
-        fromJson(schema, renamed, reading),
+        fromJson(schema, renamed, readOptions),
         unescapeKey,
         registry,
       ) as MessageInitShape<Desc>;
@@ -81,7 +87,7 @@ export function protobufJsonBody<Desc extends DescMessage>(
   };
 }
 
-function messageOf<Desc extends DescMessage>(
+function toMessage<Desc extends DescMessage>(
   schema: Desc,
   message: MessageInitShape<Desc>,
 ): MessageShape<Desc> {

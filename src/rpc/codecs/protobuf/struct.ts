@@ -1,9 +1,10 @@
 /**
- * google.protobuf.Struct as protobuf-es keeps it in a field: a plain JSON object. The rules are
- * those of its reflect API.
+ * Converts google.protobuf.Struct. protobuf-es keeps it in a field as a plain JSON object, by the
+ * rules of its reflect API.
  */
-import { cursor, tooMany } from './read.js';
+
 import { type AnyMessage, setEntry } from './types.js';
+import { cursor, throwTooManyObjects } from './value-reader.js';
 
 const isObject = (value: unknown): value is AnyMessage =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -12,10 +13,10 @@ const message = (name: string, fields: object): AnyMessage => ({
   ...fields,
 });
 
-/** The message of an object; an empty one of undefined. */
-export function structOf(json: unknown): AnyMessage {
+/** Returns the Struct message of a JSON object; an empty one for undefined. */
+export function structFromJson(json: unknown): AnyMessage {
   if (json !== undefined && !isObject(json))
-    throw new TypeError('a google.protobuf.Struct is a plain object here');
+    throw new TypeError('expected a plain object for a google.protobuf.Struct');
   const fields: AnyMessage = {};
   for (const [key, value] of Object.entries(json ?? {})) setEntry(fields, key, valueMessage(value));
   return message('Struct', { fields });
@@ -35,14 +36,16 @@ function kindOf(json: unknown): { case: string | undefined; value?: unknown } {
       case: 'listValue',
       value: message('ListValue', { values: Array.from(json, valueMessage) }),
     };
-  return isObject(json) ? { case: 'structValue', value: structOf(json) } : { case: undefined };
+  return isObject(json)
+    ? { case: 'structValue', value: structFromJson(json) }
+    : { case: undefined };
 }
 
 /**
- * The object of a message that has just been decoded. Each value counts twice: a field that comes
- * many times is converted each time, back and forth, with all that it has gathered.
+ * Returns the JSON object of a decoded Struct. Each value counts as two objects: when a field
+ * occurs many times, the gathered values are converted back and forth each time.
  */
-export function jsonOf(struct: AnyMessage): AnyMessage {
+export function structToJson(struct: AnyMessage): AnyMessage {
   const json: AnyMessage = {};
   for (const [key, value] of Object.entries(struct.fields as AnyMessage))
     setEntry(json, key, jsonOfValue(value as AnyMessage));
@@ -51,9 +54,9 @@ export function jsonOf(struct: AnyMessage): AnyMessage {
 
 function jsonOfValue(value: AnyMessage): unknown {
   cursor.left -= 2;
-  if (cursor.left < 0) tooMany();
+  if (cursor.left < 0) throwTooManyObjects();
   const kind = value.kind as { case: string | undefined; value?: unknown };
-  if (kind.case === 'structValue') return jsonOf(kind.value as AnyMessage);
+  if (kind.case === 'structValue') return structToJson(kind.value as AnyMessage);
   if (kind.case === 'listValue')
     return ((kind.value as AnyMessage).values as AnyMessage[]).map(jsonOfValue);
   return kind.case === undefined || kind.case === 'nullValue' ? null : kind.value;

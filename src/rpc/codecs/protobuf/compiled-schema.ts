@@ -1,24 +1,28 @@
-/** The compiled code of every schema that was asked for. */
+/** The compiled code of schemas, made once for each schema. */
 import { create, type DescMessage, protoInt64, ScalarType } from '@bufbuild/protobuf';
-import { compileDecoder } from './compile-decoder.js';
-import { compileEncoder } from './compile-encoder.js';
+import { compileDecoder } from './decoder-compiler.js';
+import { compileEncoder } from './encoder-compiler.js';
 import { zeroLiteral } from './scalars.js';
-import { type AnyMessage, type Compiled, IMPLICIT, literal } from './types.js';
+import { type AnyMessage, type CompiledSchema, IMPLICIT, literal } from './types.js';
 
 const EMPTY = new Uint8Array(0);
-const known = new WeakMap<DescMessage, Compiled>();
-let allowed: boolean | undefined;
+const compiledSchemas = new WeakMap<DescMessage, CompiledSchema>();
+let canCompile: boolean | undefined;
 
 /**
- * The compiled code of a schema; undefined where there can be none, and protobuf-es has to do it.
+ * Returns the compiled code of a schema. Undefined: code generation is forbidden or impossible, and
+ * protobuf-es must be used.
  */
-export function compiledOf(schema: DescMessage): Compiled | undefined {
-  allowed ??= protoInt64.supported && mayGenerateCode();
-  return allowed && isCompilable(schema, new Set()) ? linkTo(schema) : undefined;
+export function compiledOf(schema: DescMessage): CompiledSchema | undefined {
+  canCompile ??= protoInt64.supported && isCodeGenerationAllowed();
+  return canCompile && isCompilable(schema, new Set()) ? linkTo(schema) : undefined;
 }
 
-/** False under --disallow-code-generation-from-strings, or a policy to that effect. */
-function mayGenerateCode(): boolean {
+/**
+ * False under --disallow-code-generation-from-strings, or a Content Security Policy without
+ * unsafe-eval.
+ */
+function isCodeGenerationAllowed(): boolean {
   try {
     new Function('');
     return true;
@@ -28,8 +32,8 @@ function mayGenerateCode(): boolean {
 }
 
 /**
- * A descriptor made by hand may have a name that is no property like others. No name from a .proto
- * file is that one.
+ * Generated code cannot assign a property `__proto__`. A name of a .proto file never becomes that
+ * local name; a descriptor made by hand may have it.
  */
 function isCompilable(schema: DescMessage, seen: Set<DescMessage>): boolean {
   if (seen.has(schema)) return true;
@@ -39,16 +43,19 @@ function isCompilable(schema: DescMessage, seen: Set<DescMessage>): boolean {
   return schema.fields.every(({ message }) => message === undefined || isCompilable(message, seen));
 }
 
-/** Recursive schemas link to themselves, so code is only made when it is first called. */
-function linkTo(schema: DescMessage): Compiled {
-  const found = known.get(schema);
+/**
+ * Returns the code of a schema, which is compiled at its first call: a recursive schema refers to
+ * itself.
+ */
+function linkTo(schema: DescMessage): CompiledSchema {
+  const found = compiledSchemas.get(schema);
   if (found !== undefined) return found;
   const prototype: object = Object.getPrototypeOf(create(schema));
-  const compiled: Compiled = {
+  const compiled: CompiledSchema = {
     schema,
-    encode(output, message, at, free) {
+    encode(output, message, at, allowInit) {
       compiled.encode = compileEncoder(schema, prototype !== Object.prototype, linkTo);
-      return compiled.encode(output, message, at, free);
+      return compiled.encode(output, message, at, allowInit);
     },
     decode(bytes, at, end, limit, message, depth, group) {
       compiled.decode = compileDecoder(schema, linkTo);
@@ -56,14 +63,14 @@ function linkTo(schema: DescMessage): Compiled {
     },
     Message: messageClass(schema, prototype),
   };
-  known.set(schema, compiled);
+  compiledSchemas.set(schema, compiled);
   return compiled;
 }
 
 /**
- * A constructor of what create() makes, with the very prototype that create() gives: the plain one,
- * or one with the defaults of the fields that have presence. An object from a constructor has its
- * fields in itself, also those that are set later.
+ * Makes a constructor of the messages that create() makes, with the prototype of create(). That
+ * prototype is Object.prototype, or has the defaults of the fields with presence. V8 keeps the
+ * fields of a constructed object in the object itself, also those that are set later.
  */
 function messageClass(schema: DescMessage, prototype: object): new () => AnyMessage {
   const lines = [`this.$typeName = ${literal(schema.typeName)};`];
@@ -76,8 +83,8 @@ function messageClass(schema: DescMessage, prototype: object): new () => AnyMess
       lines.push(`${name} = EMPTY;`);
     else if (member.presence === IMPLICIT) lines.push(`${name} = ${zeroLiteral(member)};`);
   }
-  // Lists, maps and oneofs are made for each message, for a program may change them in place; no
-  // bytes are there to be changed.
+  // Lists, maps and oneofs are made for each message, because a program may change them in place.
+  // An empty Uint8Array can be shared.
   const Message = new Function(
     'EMPTY',
     `"use strict"; return function Message() { ${lines.join(' ')} };`,

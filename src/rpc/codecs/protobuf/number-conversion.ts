@@ -1,5 +1,5 @@
 /**
- * Eight bytes in which numbers change their form: the cheapest way between a bigint and its halves,
+ * Eight shared bytes that convert numbers: the cheapest way between a bigint and its 32-bit halves,
  * or a float and its bytes.
  */
 const eight = new ArrayBuffer(8);
@@ -10,6 +10,9 @@ export const octets = new Uint8Array(eight);
 export const scratch = new DataView(eight);
 
 signed64[0] = 1n;
-/** Where the halves of a 64-bit integer are in `halves`: processors differ. */
+/**
+ * The indices of the low and the high half of a 64-bit integer in `halves`. They depend on the byte
+ * order of the processor.
+ */
 export const LOW = halves[0] === 1 ? 0 : 1;
 export const HIGH = 1 - LOW;

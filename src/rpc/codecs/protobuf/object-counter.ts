@@ -1,34 +1,35 @@
 /**
- * Counts the objects that protobuf-es would make of a message, where no compiled decoder counts
- * them as it makes them.
+ * Counts the objects that protobuf-es would make of a message. It is used where no compiled decoder
+ * counts them.
  */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import type { Bytes } from '../../../core/bytes.js';
+import { END_GROUP, LENGTH_DELIMITED, START_GROUP, scalarOf, valueScalar } from './scalars.js';
+import {
+  isStructField,
+  LONG_KEY_SHIFT,
+  MAP_ENTRY,
+  NUMBERS_PER_OBJECT,
+  objectsOf,
+} from './types.js';
+import { skipField } from './unknown-fields.js';
 import {
   cursor,
-  DEPTH,
-  eof,
-  longTag,
-  skip,
-  tooDeep,
-  tooMany,
+  MAX_DEPTH,
+  readTag,
+  throwTooDeep,
+  throwTooManyObjects,
+  throwTruncated,
+  throwWrongGroupEnd,
   varint32,
-  wrongEnd,
-  wrongTag,
-} from './read.js';
-import { scalarOf, valueScalar } from './scalars.js';
-import { isJsonObject, LONG_KEY_SHIFT, MAP_ENTRY, NUMBERS_PER_OBJECT, objectsOf } from './types.js';
-
-const LENGTH_DELIMITED = 2;
-const START_GROUP = 3;
-const END_GROUP = 4;
+} from './value-reader.js';
 
 /**
- * Throws RangeError when more than `maxObjects` would be made, or the bytes are no message. Each
- * object counts as four and each field as one, because protobuf-es takes about four times as long
- * as a compiled decoder. So the count is that of the compiled decoder, or higher.
+ * Throws RangeError when the message has more than `maxObjects`, or is malformed. An object counts
+ * as four and a field as one, because protobuf-es takes about four times as long as a compiled
+ * decoder. The result is at least the count of the compiled decoder.
  */
-export function checkObjects(
+export function checkObjectCount(
   schema: DescMessage,
   bytes: Bytes,
   start: number,
@@ -39,37 +40,37 @@ export function checkObjects(
   countFields(fieldsOf(schema), bytes, start, end, end, 1, 0);
 }
 
-/** How many times an object counts. */
-export const WEIGHT = 4;
-/** Bytes of an unknown group, in which protobuf-es skips field by field. */
-const GROUP_BYTES = 4;
+/** How much one object adds to the count. */
+export const COUNT_PER_OBJECT = 4;
+/** Bytes of an unknown group that count as one. protobuf-es skips a group field by field. */
+const BYTES_PER_GROUP_COUNT = 4;
 
 function count(objects: number): void {
-  charge(objects * WEIGHT);
+  charge(objects * COUNT_PER_OBJECT);
 }
 
 function charge(units: number): void {
   cursor.left -= units;
-  if (cursor.left < 0) tooMany();
+  if (cursor.left < 0) throwTooManyObjects();
 }
 
 type Fields = ReadonlyMap<number, DescField>;
 
-const known = new WeakMap<DescMessage, Fields>();
+const fieldsBySchema = new WeakMap<DescMessage, Fields>();
 
 function fieldsOf(schema: DescMessage): Fields {
-  let fields = known.get(schema);
+  let fields = fieldsBySchema.get(schema);
   if (fields === undefined) {
     fields = new Map(schema.fields.map((field) => [field.number, field]));
-    known.set(schema, fields);
+    fieldsBySchema.set(schema, fields);
   }
   return fields;
 }
 
 /**
- * Answers where the fields end. As protobuf-es does, it takes a known field for what the schema
- * says, whatever its wire type, and lets the last field pass `end` but not `limit`. `group` is the
- * number of the field when they end with a tag, else 0.
+ * Returns where the fields end. Like protobuf-es, it reads a known field by its schema, whatever
+ * its wire type, and lets the last field pass `end` but not `limit`. `group`: the field number when
+ * the fields end with an end-group tag, else 0.
  */
 function countFields(
   fields: Fields,
@@ -80,14 +81,14 @@ function countFields(
   depth: number,
   group: number,
 ): number {
-  if (depth > DEPTH) tooDeep();
+  if (depth > MAX_DEPTH) throwTooDeep();
   let at = start;
-  let jsonObjects = 0;
+  let structCount = 0;
   while (at < end) {
     const tag = readTag(bytes, at, limit);
     at = cursor.at;
     if (group !== 0 && (tag & 7) === END_GROUP) {
-      if (tag >>> 3 !== group) wrongEnd();
+      if (tag >>> 3 !== group) throwWrongGroupEnd();
       return at;
     }
     const field = fields.get(tag >>> 3);
@@ -95,26 +96,21 @@ function countFields(
     if (field === undefined) {
       count(1);
       const from = at;
-      at = skip(bytes, at, limit, tag, DEPTH - depth);
-      if ((tag & 7) === START_GROUP) charge(Math.floor((at - from) / GROUP_BYTES));
+      at = skipField(bytes, at, limit, tag, MAX_DEPTH - depth);
+      if ((tag & 7) === START_GROUP) charge(Math.floor((at - from) / BYTES_PER_GROUP_COUNT));
       continue;
     }
     const before = cursor.left;
     at = countField(field, bytes, at, limit, tag, depth);
-    if (!isJsonObject(field)) continue;
-    // It is converted, and what a field has gathered is converted again each time that it comes.
+    if (!isStructField(field)) continue;
+    // A Struct is converted to a JSON object. Each further occurrence of the field converts the
+    // gathered entries again.
     const taken = before - cursor.left;
-    charge(taken + jsonObjects);
-    if (field.fieldKind === 'message') jsonObjects += taken;
+    charge(taken + structCount);
+    if (field.fieldKind === 'message') structCount += taken;
   }
-  if (group !== 0) wrongEnd();
+  if (group !== 0) throwWrongGroupEnd();
   return at;
-}
-
-function readTag(bytes: Bytes, at: number, limit: number): number {
-  const tag = longTag(bytes, at, limit);
-  if ((tag & 7) > 5 || tag < 8) wrongTag(tag);
-  return tag;
 }
 
 function countField(
@@ -138,15 +134,18 @@ function countField(
     );
   const { name, big, wireType } = valueScalar(field);
   const isList = field.fieldKind === 'list';
-  // A number that a closed enum does not have is kept as an unknown field.
+  // A value that a closed enum does not have is kept as an unknown field.
   const isObject = field.enum?.open === false || (isList && big === true);
   if (isList && (tag & 7) === LENGTH_DELIMITED && wireType !== LENGTH_DELIMITED)
     return skipPacked(bytes, at, limit, wireType, isObject);
   if (isObject || name === 'bytes' || name === 'string') count(1);
-  return skip(bytes, at, limit, (field.number << 3) | wireType, DEPTH - depth);
+  return skipField(bytes, at, limit, (field.number << 3) | wireType, MAX_DEPTH - depth);
 }
 
-/** Numbers in a row. The last one may pass the end. `areObjects`: each is one to count. */
+/**
+ * Skips packed numbers. The last one may pass the end. `areObjects`: each number counts as an
+ * object.
+ */
 function skipPacked(
   bytes: Bytes,
   at: number,
@@ -157,12 +156,12 @@ function skipPacked(
   const to = endOf(bytes, at, limit);
   let next = cursor.at;
   let numbers = 0;
-  for (; next < to; numbers++) next = skip(bytes, next, limit, 8 | wireType, 0);
+  for (; next < to; numbers++) next = skipField(bytes, next, limit, 8 | wireType, 0);
   count(areObjects ? numbers : Math.ceil(numbers / NUMBERS_PER_OBJECT));
   return next;
 }
 
-/** `group`: the number of its field if it ends with a tag, else 0. */
+/** Counts a message. `group`: its field number when it ends with an end-group tag, else 0. */
 function countMessage(
   schema: DescMessage,
   bytes: Bytes,
@@ -178,10 +177,10 @@ function countMessage(
   return countFields(fields, bytes, cursor.at, to, limit, depth + 1, 0);
 }
 
-/** Where the length-delimited value ends; cursor.at is where it begins, behind its length. */
+/** Returns where the length-delimited value ends; sets cursor.at to its start. */
 function endOf(bytes: Bytes, at: number, limit: number): number {
   const to = varint32(bytes, at) + cursor.at;
-  if (to > limit) eof();
+  if (to > limit) throwTruncated();
   return to;
 }
 
@@ -201,13 +200,13 @@ function countEntry(
     charge(1);
     if (number === 1) {
       const from = next;
-      next = skip(bytes, next, limit, 8 | scalarOf(field.mapKey).wireType, DEPTH - depth);
+      next = skipField(bytes, next, limit, 8 | scalarOf(field.mapKey).wireType, MAX_DEPTH - depth);
       if (field.mapKey === ScalarType.STRING) count(1 + ((next - from) >> LONG_KEY_SHIFT));
     } else if (number === 2 && field.message !== undefined)
       next = countMessage(field.message, bytes, next, limit, depth, 0);
     else if (number === 2) {
       if (valueScalar(field).wireType === LENGTH_DELIMITED) count(1);
-      next = skip(bytes, next, limit, 16 | valueScalar(field).wireType, DEPTH - depth);
+      next = skipField(bytes, next, limit, 16 | valueScalar(field).wireType, MAX_DEPTH - depth);
     }
   }
   return next;

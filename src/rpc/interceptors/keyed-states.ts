@@ -1,20 +1,17 @@
-/** States by key, where the keys may be a stranger's. */
+/** States by key, bounded because a remote peer may choose the keys. */
 
-/** How often the states are looked through for idle ones when there is no room, in ms. */
+/** The least time between two searches for idle states, in milliseconds. */
 const SWEEP_PERIOD = 1_000;
 
-/**
- * How many characters all keys may have together: so many for each of the most keys, and no fewer
- * than MIN_CHARACTERS.
- */
+/** The most characters of all keys together, for each of the most keys; at least MIN_CHARACTERS. */
 const CHARACTERS_PER_KEY = 256;
 const MIN_CHARACTERS = 65_536;
 
 /**
- * At most `max` keys have a state of their own, and together these have at most 256 characters for
- * each of `max` (65,536 if that is more). When there are so many, idle ones make room; while there
- * are none, further keys share one state, so that nobody escapes a limit by coming under ever new
- * names, and nobody is thrown out by it.
+ * Gives at most `max` keys a state of their own. Together the keys have at most 256 characters for
+ * each of `max`, or 65,536 if that is more. When the bound is reached, idle states are removed.
+ * When no state is idle, further keys share one state: new keys do not evade a limit, and known
+ * keys keep theirs.
  */
 export class KeyedStates<State> {
   readonly #make: () => State;
@@ -23,12 +20,12 @@ export class KeyedStates<State> {
   readonly #maxCharacters: number;
   readonly #now: () => number;
   readonly #states = new Map<string, State>();
-  /** Of all keys. */
+  /** The characters of all keys together. */
   #characters = 0;
   #shared: State | undefined;
   #sweptAt = Number.NEGATIVE_INFINITY;
 
-  /** `isIdle`: the state is as good as a new one. `now` in ms. */
+  /** `isIdle`: whether a state equals a new one. `now`: a clock in milliseconds. */
   constructor(
     make: () => State,
     isIdle: (state: State) => boolean,
@@ -46,6 +43,7 @@ export class KeyedStates<State> {
     return this.#states.size;
   }
 
+  /** Returns the state of the key, and makes it at the first call. */
   of(key: string): State {
     const known = this.#states.get(key);
     if (known !== undefined) return known;
@@ -54,7 +52,7 @@ export class KeyedStates<State> {
       return this.#shared;
     }
     const state = this.#make();
-    this.#states.set(ownText(key), state);
+    this.#states.set(copyText(key), state);
     this.#characters += key.length;
     return state;
   }
@@ -65,7 +63,7 @@ export class KeyedStates<State> {
 
   #makeRoom(key: string): boolean {
     const now = this.#now();
-    // A flood of keys must not cost a walk each.
+    // The period bounds the cost of a flood of new keys.
     if (now - this.#sweptAt < SWEEP_PERIOD) return false;
     this.#sweptAt = now;
     for (const [known, state] of this.#states) {
@@ -78,9 +76,9 @@ export class KeyedStates<State> {
 }
 
 /**
- * The same text in memory of its own: a part of a longer text, such as what slice() answers, keeps
- * the whole of it.
+ * Returns a copy of the text. A part of a longer text, such as a result of slice(), keeps the whole
+ * text in memory.
  */
-function ownText(text: string): string {
+function copyText(text: string): string {
   return ` ${text}`.slice(1);
 }

@@ -1,38 +1,45 @@
 /**
- * Makes the encoder of a schema as code: a line or two for each field, in the order of their
- * numbers, with tags, names and presence rules filled in. What goes on the wire is what create()
- * and toBinary() of protobuf-es would write.
+ * Generates the encoder of a schema: one or two lines for each field, in the order of field
+ * numbers, with tags, names and presence rules as constants. It writes the bytes that create() and
+ * toBinary() of protobuf-es write.
  */
 import type { DescField, DescMessage, DescOneof } from '@bufbuild/protobuf';
-import { structOf } from './json-object.js';
-import { scalarOf, valueScalar, zeroLiteral } from './scalars.js';
+import * as delimitedWriter from './delimited-writer.js';
 import {
-  type Compiled,
+  END_GROUP,
+  LENGTH_DELIMITED,
+  START_GROUP,
+  scalarOf,
+  valueScalar,
+  zeroLiteral,
+} from './scalars.js';
+import { structFromJson } from './struct.js';
+import {
+  type CompiledSchema,
   type Encode,
   IMPLICIT,
-  isJsonObject,
-  isUnwrapped,
+  isStructField,
+  isUnwrappedField,
   LEGACY_REQUIRED,
   literal,
-  member,
+  memberCode,
   own,
 } from './types.js';
-import * as write from './write.js';
+import * as valueChecks from './value-checks.js';
+import * as valueWriter from './value-writer.js';
 
-const LENGTH_DELIMITED = 2;
-const START_GROUP = 3;
-const END_GROUP = 4;
-
-/** What the code of one encoder refers to; field0, link0 and so on are its words for them. */
+/** The objects that the code of one encoder refers to, by the names field0, link0 and so on. */
 class Scope {
   readonly fields: DescField[] = [];
-  readonly links: Compiled[] = [];
+  readonly links: CompiledSchema[] = [];
   readonly oneofs: DescOneof[] = [];
-  /** The messages have default values on their prototype, so only what is their own is set. */
+  /**
+   * True: the prototype of the messages has default values, so only own properties are set fields.
+   */
   readonly inherits: boolean;
-  readonly #linkOf: (schema: DescMessage) => Compiled;
+  readonly #linkOf: (schema: DescMessage) => CompiledSchema;
 
-  constructor(inherits: boolean, linkOf: (schema: DescMessage) => Compiled) {
+  constructor(inherits: boolean, linkOf: (schema: DescMessage) => CompiledSchema) {
     this.inherits = inherits;
     this.#linkOf = linkOf;
   }
@@ -54,40 +61,61 @@ class Scope {
 export function compileEncoder(
   schema: DescMessage,
   inherits: boolean,
-  linkOf: (schema: DescMessage) => Compiled,
+  linkOf: (schema: DescMessage) => CompiledSchema,
 ): Encode {
   const scope = new Scope(inherits, linkOf);
   const fields = [...schema.fields]
     .sort((a, b) => a.number - b.number)
     .map((field) => fieldCode(scope, field));
   const code = `"use strict";
-const { ${Object.keys(write).join(', ')} } = write;
+const { ${Object.keys(valueWriter).join(', ')} } = valueWriter;
+const { ${Object.keys(delimitedWriter).join(', ')} } = delimitedWriter;
+const { ${Object.keys(valueChecks).join(', ')} } = valueChecks;
 ${scope.fields.map((_, i) => `const field${i} = fields[${i}];`).join(' ')}
 ${scope.links.map((_, i) => `const link${i} = links[${i}];`).join(' ')}
-return function encode(o, m, at, free) {
+return function encode(o, m, at, allowInit) {
   const init = typeof m !== "object" || m === null || m.$typeName !== typeName;
-  if (init) checkInit(m, free, typeName);
+  if (init) checkInit(m, allowInit, typeName);
   let v, x, y;
   ${[...scope.oneofs.map(oneofCode), ...fields].join('\n  ')}
-  if (!init && (v = m.$unknown) != null) at = unknown(o, at, v);
+  if (!init && (v = m.$unknown) != null) at = writeUnknownFields(o, at, v);
   return at;
 };`;
-  const make = new Function('typeName', 'fields', 'links', 'write', 'own', 'structOf', code);
-  return make(schema.typeName, scope.fields, scope.links, write, own, structOf);
+  const make = new Function(
+    'typeName',
+    'fields',
+    'links',
+    'valueWriter',
+    'delimitedWriter',
+    'valueChecks',
+    'own',
+    'structFromJson',
+    code,
+  );
+  return make(
+    schema.typeName,
+    scope.fields,
+    scope.links,
+    valueWriter,
+    delimitedWriter,
+    valueChecks,
+    own,
+    structFromJson,
+  );
 }
 
 const tagOf = (number: number, wireType: number): number => ((number << 3) | wireType) >>> 0;
 
 function oneofCode(oneof: DescOneof, i: number): string {
-  return `const group${i} = ${member('m', oneof.localName)}, case${i} = init && group${i} == null ? undefined : group${i}.case;`;
+  return `const group${i} = ${memberCode('m', oneof.localName)}, case${i} = init && group${i} == null ? undefined : group${i}.case;`;
 }
 
 /**
- * In an init shape null and undefined are unset. In a message null is an error, and undefined unset
- * where that can be.
+ * Generates the code of a field. In an init shape, null and undefined mean unset. In a message,
+ * null is an error, and undefined means unset where the field has presence.
  */
 function fieldCode(scope: Scope, field: DescField): string {
-  const read = `v = ${member('m', field.localName)}`;
+  const read = `v = ${memberCode('m', field.localName)}`;
   if (field.fieldKind === 'list')
     return `if ((${read}) != null || !init) { ${listCode(scope, field)} }`;
   if (field.fieldKind === 'map')
@@ -98,15 +126,17 @@ function fieldCode(scope: Scope, field: DescField): string {
   }
   if (field.presence !== IMPLICIT) {
     const readOwn = scope.inherits
-      ? `v = init ? ${member('m', field.localName)} : own(m, ${literal(field.localName)})`
+      ? `v = init ? ${memberCode('m', field.localName)} : own(m, ${literal(field.localName)})`
       : read;
     const missing =
-      field.presence === LEGACY_REQUIRED ? ` else throw required(${scope.field(field)});` : '';
+      field.presence === LEGACY_REQUIRED
+        ? ` else throw missingRequired(${scope.field(field)});`
+        : '';
     return `${readOwn}; if (init ? v != null : v !== undefined) at = ${valueCode(scope, field)};${missing}`;
   }
   const set = field.fieldKind === 'enum' ? `v !== ${zeroLiteral(field)}` : isSetCode(field);
   if (set === undefined) {
-    // Empty bytes are known as such only when an init shape's list has become bytes.
+    // An init shape may give bytes as a list, so emptiness is known only after the conversion.
     const at = `bytes(o, at, ${tagOf(field.number, LENGTH_DELIMITED)}, x)`;
     return `if ((${read}) != null || !init) { x = v === undefined ? NO_BYTES : bytesOf(v, init, ${scope.field(field)}); if (x.length !== 0 || v === undefined) at = ${at}; }`;
   }
@@ -114,8 +144,8 @@ function fieldCode(scope: Scope, field: DescField): string {
 }
 
 /**
- * Whether a scalar without presence is written, undefined for bytes. Integers may be given in three
- * types, and -0 is no zero.
+ * Generates the condition under which a scalar without presence is written; undefined for bytes. An
+ * integer may be a number, a bigint or a text. -0 is not the zero value.
  */
 function isSetCode(field: DescField): string | undefined {
   const { name, big } = valueScalar(field);
@@ -125,7 +155,7 @@ function isSetCode(field: DescField): string | undefined {
   return big ? '(v !== 0n && (typeof v === "bigint" || v != 0))' : 'v != 0';
 }
 
-/** Writes `v`; where `absent` holds, the zero value. */
+/** Generates code that writes `v`, or the zero value where the condition `absent` holds. */
 function valueCode(scope: Scope, field: DescField, absent?: string): string {
   if (field.fieldKind === 'message') return messageCode(scope, field, 'v', field.number, absent);
   return scalarCode(
@@ -137,7 +167,7 @@ function valueCode(scope: Scope, field: DescField, absent?: string): string {
   );
 }
 
-/** `number` 0: without a tag. */
+/** Generates code that writes a scalar. `number`: the field number; 0 writes no tag. */
 function scalarCode(
   scope: Scope,
   field: DescField,
@@ -163,35 +193,36 @@ function messageCode(
 ): string {
   const schema = field.message as DescMessage;
   const link = scope.link(schema);
-  let message = `object(${value}, ${scope.field(field)})`;
-  let free = 'init';
-  if (isJsonObject(field)) {
-    message = `structOf(${value})`;
-    free = 'false';
-  } else if (isUnwrapped(field)) {
+  let message = `checkObject(${value}, ${scope.field(field)})`;
+  let allowInit = 'init';
+  if (isStructField(field)) {
+    message = `structFromJson(${value})`;
+    allowInit = 'false';
+  } else if (isUnwrappedField(field)) {
     message = `init ? { value: ${value} } : { $typeName: ${literal(schema.typeName)}, value: ${value} }`;
   } else if (absent !== undefined) {
-    message = `${absent} ? NOTHING : ${message}`;
-    free = `init || ${absent}`;
+    message = `${absent} ? EMPTY_MESSAGE : ${message}`;
+    allowInit = `init || ${absent}`;
   }
   if ('delimitedEncoding' in field && field.delimitedEncoding) {
-    return `tag(o, ${link}.encode(o, ${message}, tag(o, ${at}, ${tagOf(number, START_GROUP)}), ${free}), ${tagOf(number, END_GROUP)})`;
+    return `writeTag(o, ${link}.encode(o, ${message}, writeTag(o, ${at}, ${tagOf(number, START_GROUP)}), ${allowInit}), ${tagOf(number, END_GROUP)})`;
   }
-  const begin = `x = begin(o, ${at}, ${tagOf(number, LENGTH_DELIMITED)}, 1)`;
-  return `end(o, ${begin}, ${link}.encode(o, ${message}, x, ${free}), 1)`;
+  const begin = `x = beginDelimited(o, ${at}, ${tagOf(number, LENGTH_DELIMITED)}, 1)`;
+  return `endDelimited(o, ${begin}, ${link}.encode(o, ${message}, x, ${allowInit}), 1)`;
 }
 
 function listCode(scope: Scope, field: DescField & { fieldKind: 'list' }): string {
   const loop = 'for (let i = 0; i < v.length; i++)';
-  const list = `v = list(v, ${scope.field(field)});`;
+  const list = `v = checkList(v, ${scope.field(field)});`;
   if (field.listKind === 'message')
     return `${list} ${loop} at = ${messageCode(scope, field, 'v[i]', field.number)};`;
   if (!field.packed)
     return `${list} ${loop} at = ${scalarCode(scope, field, 'at', field.number, 'v[i]')};`;
-  // The length of most lists can be told beforehand, or at least how many bytes it takes.
+  // The least length of the list gives the width of the length prefix, which is right for most
+  // lists.
   const width = `y = widthOf(v.length * ${valueScalar(field).bytes})`;
-  const begin = `x = at = begin(o, at, ${tagOf(field.number, LENGTH_DELIMITED)}, ${width});`;
-  return `${list} if (v.length > 0) { ${begin} ${loop} at = ${scalarCode(scope, field, 'at', 0, 'v[i]')}; at = end(o, x, at, y); }`;
+  const begin = `x = at = beginDelimited(o, at, ${tagOf(field.number, LENGTH_DELIMITED)}, ${width});`;
+  return `${list} if (v.length > 0) { ${begin} ${loop} at = ${scalarCode(scope, field, 'at', 0, 'v[i]')}; at = endDelimited(o, x, at, y); }`;
 }
 
 function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }): string {
@@ -208,6 +239,6 @@ function mapCode(scope: Scope, field: DescField & { fieldKind: 'map' }): string 
     field.mapKind === 'message'
       ? messageCode(scope, field, 'v[key]', 2, undefined, 'y')
       : scalarCode(scope, field, 'y', 2, 'v[key]');
-  const begin = `const entry = y = begin(o, at, ${tagOf(field.number, LENGTH_DELIMITED)}, 1);`;
-  return `for (const key of keys(v, ${described})) { ${begin} ${writeKey} y = ${value}; at = end(o, entry, y, 1); }`;
+  const begin = `const entry = y = beginDelimited(o, at, ${tagOf(field.number, LENGTH_DELIMITED)}, 1);`;
+  return `for (const key of mapKeys(v, ${described})) { ${begin} ${writeKey} y = ${value}; at = endDelimited(o, entry, y, 1); }`;
 }
