@@ -22,7 +22,7 @@ export {
 export { connect, serve } from './node.js';
 export { RefusedError } from './refused-error.js';
 export { SERVER_DEFAULTS } from './server.js';
-export { SendError } from './session/outbound.js';
+export { SendError } from './session/send-waiter.js';
 export { SESSION_DEFAULTS } from './session/session-options.js';
 export {
   TASK_POOL_DEFAULTS,

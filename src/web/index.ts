@@ -21,7 +21,7 @@ export {
   raw,
   varintPrefixed,
 } from '../transport/codecs.js';
-export { SendError } from '../transport/session/outbound.js';
+export { SendError } from '../transport/session/send-waiter.js';
 export { SESSION_DEFAULTS } from '../transport/session/session-options.js';
 export {
   TASK_POOL_DEFAULTS,

@@ -107,7 +107,7 @@ const ENTRANCES: Readonly<Record<string, readonly [from: readonly string[], reas
   'transport/platform.ts': [['web'], 'a page is another platform of the transport'],
   'transport/session/busy-poll.ts': [['rpc'], 'a call tells when its answer is waited for'],
   'transport/session/flush-scheduler.ts': [['rpc'], 'the time is read once for each event'],
-  'transport/session/outbound.ts': [['web'], 'a session of a page sends in the same way'],
+  'transport/session/send-waiter.ts': [['web'], 'a session of a page sends in the same way'],
   'transport/session/session-options.ts': [['rpc', 'web'], 'the defaults and limits of a session'],
   'transport/session/task-pool.ts': [['web'], 'a page may limit its handlers too'],
   'transport/session/timer-wheel.ts': [

@@ -466,7 +466,9 @@ const BEHAVIOURS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
     const before = performance.now();
     expect(await outcome(pair.stub.test({}, { timeout: 60 }))).toBe('DEADLINE_EXCEEDED');
     expect((await aborted.next()).code).toBe('DEADLINE_EXCEEDED');
-    expect(seen[0]?.timeout).toBe(60);
+    // Less when the machine was busy between the call and its sending.
+    expect(seen[0]?.timeout).toBeGreaterThan(0);
+    expect(seen[0]?.timeout).toBeLessThanOrEqual(60);
     expect(seen[0]?.deadline).toBeGreaterThanOrEqual(before + 59);
     expect(seen[0]?.deadline).toBeLessThan(performance.now() + 60);
     await pair.stub.add({}, { timeout: Number.POSITIVE_INFINITY });

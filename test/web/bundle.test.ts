@@ -27,9 +27,9 @@ it('a page has what Node.js has, but for what only servers need, and UDP', () =>
 });
 
 describe('the build of getty-ts/web', () => {
-  it('all of it is at most 19 KiB, minified and compressed', async () => {
+  it('all of it is at most 20 KiB, minified and compressed', async () => {
     const size = gzipSync(await bundleWeb('esm'), { level: 9 }).length;
-    expect(size).toBeLessThanOrEqual(19 * KIB);
+    expect(size).toBeLessThanOrEqual(20 * KIB);
     // Were the build empty, it would be small too.
     expect(size).toBeGreaterThan(6 * KIB);
   });

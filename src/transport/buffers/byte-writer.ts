@@ -1,16 +1,16 @@
 /**
- * Where codecs append encoded messages: one contiguous buffer for all messages of a flush, because
- * one large write costs the system a fraction of many small ones. Numbers go through a DataView,
- * which V8 compiles to plain stores.
+ * The buffer to which codecs append encoded messages. All messages of a flush are contiguous,
+ * because one large write costs less than many small ones. Numbers are written by a DataView, which
+ * V8 compiles to plain stores.
  */
 import { allocate, type Bytes, writeText } from '../../core/bytes.js';
 
-/** The size at which a session flushes before its tick is over. */
+/** A session flushes when as many bytes are queued, before its tick ends. */
 export const FLUSH_BYTES = 64 * 1024;
 /**
- * Sizes of the buffers that are lent and used again. One that waits for a slow peer waits as a
- * whole, and a thousand sessions may write in one tick, so who mostly writes little begins small.
- * In the last one a message that passes FLUSH_BYTES mostly still fits.
+ * Sizes of the buffers in the pools. A buffer that waits for a slow peer waits as a whole, and
+ * 1,000 sessions may write in one tick, so a session that writes little gets a small buffer. In the
+ * largest one a message that passes FLUSH_BYTES mostly fits.
  */
 export const WRITER_SIZES = [2 * 1024, 16 * 1024, FLUSH_BYTES + 16 * 1024] as const;
 const [SMALL, MIDDLE, LARGE] = WRITER_SIZES;
@@ -19,19 +19,19 @@ const NONE_VIEW = new DataView(NONE.buffer, 0, 0);
 const POOL_LIMITS = [1024, 16, 16] as const;
 const pools: ByteWriter[][] = WRITER_SIZES.map(() => []);
 
-/** Of the pool whose writers hold `bytes`; the last one, if none does. */
+/** The index of the pool for `bytes` bytes; the last one if no pool has buffers of that size. */
 function poolFor(bytes: number): number {
   return bytes <= SMALL ? 0 : bytes <= MIDDLE ? 1 : 2;
 }
 
 export class ByteWriter {
-  /** Bytes before `length` are written; what comes after is not initialised and never leaves. */
+  /** The bytes before `length` are written. The rest is not initialized and is never sent. */
   bytes: Bytes;
   view: DataView;
   length = 0;
   /**
-   * A codec sets it to send this message as text (true) or binary (false) on a WebSocket. Without
-   * it `websocket.text` counts.
+   * A codec sets it to send this message as text (true) or binary (false) on a WebSocket. Default:
+   * the option `websocket.text`.
    */
   asText: boolean | undefined = undefined;
   #written: Bytes = NONE;
@@ -41,13 +41,13 @@ export class ByteWriter {
     this.view = new DataView(this.bytes.buffer);
   }
 
-  /** Borrow an empty writer, for about so many bytes; idle sessions hold none. */
+  /** Takes an empty writer for about `bytes` bytes from the pool. */
   static borrow(bytes = 0): ByteWriter {
     const at = poolFor(bytes);
     return pools[at]?.pop() ?? new ByteWriter(WRITER_SIZES[at]);
   }
 
-  /** Give a borrowed writer back; nobody may hold a view of its bytes. */
+  /** Returns a writer to the pool. There must be no view of its bytes. */
   static giveBack(writer: ByteWriter): void {
     const size = writer.bytes.length;
     const at = poolFor(size);
@@ -58,18 +58,15 @@ export class ByteWriter {
   }
 
   /**
-   * A view of what is written. Messages are often of one size, so the last view is kept: to make
-   * one costs 40 ns.
+   * A view of the written bytes. The last view is kept, because messages often have the same size,
+   * and creating a view takes 40 ns.
    */
   get written(): Bytes {
     if (this.#written.length !== this.length) this.#written = this.bytes.subarray(0, this.length);
     return this.#written;
   }
 
-  /**
-   * Make room for `count` bytes and return where they begin; the caller must write every one of
-   * them.
-   */
+  /** Adds `count` bytes and returns where they begin. The caller must write each of them. */
   reserve(count: number): number {
     const at = this.length;
     const end = at + count;
@@ -91,10 +88,10 @@ export class ByteWriter {
   }
 
   /**
-   * Leave the written bytes to whoever holds them, and begin anew with a buffer that is made when
-   * it is needed.
+   * Leaves the buffer to the owner of its views. The writer is empty then, and allocates a buffer
+   * for the next byte.
    */
-  renew(): void {
+  detach(): void {
     this.bytes = NONE;
     this.view = NONE_VIEW;
     this.#written = NONE;
@@ -106,8 +103,8 @@ export class ByteWriter {
     this.bytes.set(bytes, at);
   }
 
-  // Numbers. Big-endian, the network's order, unless `littleEndian`. A value out of range is cut to
-  // its low bits, as a DataView does; the sign is only in the reader's method.
+  // Numbers: big-endian unless `littleEndian`. A value out of range is reduced to its low bits, as
+  // a DataView does. Signed and unsigned values have the same bytes.
 
   uint8(value: number): void {
     const at = this.reserve(1);

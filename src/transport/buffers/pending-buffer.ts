@@ -1,19 +1,15 @@
-/**
- * Bytes that wait behind a connection which has not taken what it has, until they make one large
- * chunk.
- */
 import type { Bytes } from '../../core/bytes.js';
 
 /**
- * In place, in a buffer that is there already: many small ones, gathered later, leave the memory of
- * the process in holes.
+ * Bytes that wait while the connection has unsent bytes. They are collected in one buffer: many
+ * small buffers would fragment the memory of the process.
  */
-export class HeldBytes {
+export class PendingBuffer {
   readonly #buffer: Bytes;
   readonly #start: number;
   #end: number;
 
-  /** They are put into `buffer` from `start` on. What lies before it is another's. */
+  /** Uses `buffer` from `start` on. The bytes before `start` belong to others. */
   constructor(buffer: Bytes, start: number) {
     this.#buffer = buffer;
     this.#start = start;
@@ -24,18 +20,18 @@ export class HeldBytes {
     return this.#end - this.#start;
   }
 
-  /** How many more the buffer takes. */
-  get room(): number {
+  /** How many bytes can be appended. */
+  get space(): number {
     return this.#buffer.length - this.#end;
   }
 
-  /** Put `bytes`, for which there is room, behind the others. */
+  /** Appends `bytes`, which must fit into `space`. */
   append(bytes: Uint8Array): void {
     this.#buffer.set(bytes, this.#end);
     this.#end += bytes.length;
   }
 
-  /** All of them, as a view. */
+  /** A view of all bytes. */
   get bytes(): Bytes {
     return this.#buffer.subarray(this.#start, this.#end);
   }

@@ -238,13 +238,12 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
 
   /** The next message of the stream; undefined when it is incomplete or the session has failed. */
   #next(input: ByteReader): In | undefined {
-    const { codec, maxMessageBytes } = this.setup;
+    const { maxMessageBytes } = this.setup;
     const { session } = this;
     const before = input.length;
     let message: In | undefined;
     try {
-      message = codec.read(input, session);
-      if (this.messagesRead === 0) refusePromise('BAD_FRAME', 'read() of the codec', message);
+      message = this.#decode(input);
     } catch (error) {
       session.fail(this.#unreadable(error, 'sent what the codec cannot read'));
       return undefined;
@@ -260,7 +259,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     if (consumed > 0 && consumed <= maxMessageBytes) return message;
     session.fail(
       consumed === 0
-        ? gettyError('BAD_FRAME', 'the codec answered a message and took no bytes for it')
+        ? gettyError('BAD_FRAME', 'the codec took no bytes for a message')
         : this.#tooLarge(consumed),
     );
     return undefined;
@@ -310,7 +309,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
       if (size > maxMessageBytes) throw this.#tooLarge(size);
       message = this.#decode(input);
       if (message === undefined && (input.length > 0 || size === 0))
-        throw new Error('it is not whole');
+        throw new Error('it is incomplete');
       // The codec may drop the rest, such as an empty line.
       const left = input.length;
       if (left > 0 && (this.#decode(input) !== undefined || input.length > 0))

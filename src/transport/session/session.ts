@@ -21,9 +21,9 @@ import type {
 } from '../types.js';
 import { now } from './flush-scheduler.js';
 import type { ReadingSession } from './message-delivery.js';
-import { Outbox } from './outbound.js';
 import type { ResolvedSetup } from './session-options.js';
 import { SessionReader } from './session-reader.js';
+import { SessionWriter } from './session-writer.js';
 import { addTick, lastWake, removeTick, type Tickable } from './timer-wheel.js';
 
 /** What a session needs of the server or client that made it. */
@@ -50,7 +50,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   #reader: SessionReader<In, Out> | undefined;
   readonly #readContext: AsyncContext | undefined;
   /** Made by the first write: many sessions only listen. */
-  #outbox: Outbox<In, Out> | undefined;
+  #writer: SessionWriter<In, Out> | undefined;
   #state: State = 'open';
   /** onOpen has settled. */
   #opened = false;
@@ -110,7 +110,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
 
   get stats(): SessionStats {
     const { bytesRead = 0, messagesRead = 0 } = this.#reader ?? {};
-    const { bytesWritten = 0, messagesWritten = 0 } = this.#outbox ?? {};
+    const { bytesWritten = 0, messagesWritten = 0 } = this.#writer ?? {};
     return { bytesRead, messagesRead, bytesWritten, messagesWritten };
   }
 
@@ -137,7 +137,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   }
 
   get queuedBytes(): number {
-    return this.#outbox?.queuedBytes ?? 0;
+    return this.#writer?.queuedBytes ?? 0;
   }
 
   get active(): number {
@@ -279,11 +279,11 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   }
 
   onTaken(): void {
-    this.#outbox?.onTaken();
+    this.#writer?.onTaken();
   }
 
   onClosing(): void {
-    this.#outbox?.close();
+    this.#writer?.close();
   }
 
   onEnd(): void {
@@ -315,31 +315,31 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   }
 
   write(message: Out): boolean {
-    return (this.#outbox ?? this.#makeOutbox()).write(message, this.#setup.codec, this);
+    return (this.#writer ?? this.#makeWriter()).write(message, this.#setup.codec, this);
   }
 
   writeBytes(bytes: Uint8Array): boolean {
-    return (this.#outbox ?? this.#makeOutbox()).writeChunks([bytes]);
+    return (this.#writer ?? this.#makeWriter()).writeChunks([bytes]);
   }
 
   writeBytesArray(chunks: readonly Uint8Array[]): boolean {
-    return (this.#outbox ?? this.#makeOutbox()).writeChunks(chunks);
+    return (this.#writer ?? this.#makeWriter()).writeChunks(chunks);
   }
 
   send(message: Out, options?: SendOptions): Promise<SendResult> {
-    return (this.#outbox ?? this.#makeOutbox()).send(() => this.write(message), options);
+    return (this.#writer ?? this.#makeWriter()).send(() => this.write(message), options);
   }
 
   drained(): Promise<void> {
-    return (this.#outbox ?? this.#makeOutbox()).drained();
+    return (this.#writer ?? this.#makeWriter()).drained();
   }
 
-  #makeOutbox(): Outbox<In, Out> {
-    const outbox = new Outbox<In, Out>(this.#connection, this.#setup);
-    if (this.#state !== 'open') outbox.close();
-    if (this.#state === 'closed') outbox.stop();
-    this.#outbox = outbox;
-    return outbox;
+  #makeWriter(): SessionWriter<In, Out> {
+    const writer = new SessionWriter<In, Out>(this.#connection, this.#setup);
+    if (this.#state !== 'open') writer.close();
+    if (this.#state === 'closed') writer.stop();
+    this.#writer = writer;
+    return writer;
   }
 
   // ---- the end ----
@@ -349,7 +349,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     if (options?.code !== undefined) this.#connection.checkCloseCode?.(options.code);
     const closed = this.#closedPromise();
     if (this.#state === 'open') {
-      this.#outbox?.close();
+      this.#writer?.close();
       this.#state = 'closing';
       this.#connection.end(
         options === undefined ? undefined : (options.code ?? NORMAL_CLOSE),
@@ -382,14 +382,14 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
 
   /** For the reader. */
   fail(error: Error): void {
-    if (this.#state !== 'closed') this.#outbox?.close();
+    if (this.#state !== 'closed') this.#writer?.close();
     this.destroy(error);
   }
 
   #stop(): void {
     this.#state = 'closed';
     this.#reader?.stop();
-    this.#outbox?.stop();
+    this.#writer?.stop();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -405,7 +405,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
       this.report(asGettyError(error, 'CONNECTION_LOST', 'the connection was lost'));
     clearTimeout(this.#waitTimer);
     if (this.#tickPeriod > 0) removeTick(this.#tickPeriod, this);
-    this.#outbox?.onGone(error);
+    this.#writer?.onGone(error);
     this.#call(() => this.#setup.listener.onClose?.(this));
     this.#owner.forget(this);
     this.#resolveClosed?.();

@@ -124,7 +124,7 @@ describe('ByteWriter', () => {
     writer.text('in the hands of the connection');
     const held = written(writer);
     const copy = Buffer.from(held);
-    writer.renew();
+    writer.detach();
     expect(writer.length).toBe(0);
     writer.append(Buffer.alloc(LARGE, 0xff));
     expect(held.equals(copy)).toBe(true);
@@ -148,7 +148,7 @@ describe('ByteWriter', () => {
 
       const renewed = many.pop() as ByteWriter;
       renewed.uint8(1);
-      renewed.renew();
+      renewed.detach();
       const grown = many.pop() as ByteWriter;
       grown.append(Buffer.alloc(LARGE + 1));
       for (const writer of [renewed, grown, ...many]) {

@@ -650,8 +650,8 @@ describe('22: what cannot be read or sent is seen', () => {
     expect(await events.messages.next()).toBe('good');
     const bad: [datagram: string, code: string, says: string][] = [
       ['\0', 'BAD_FRAME', 'a zero'],
-      ['half', 'BAD_FRAME', 'it is not whole'],
-      ['', 'BAD_FRAME', 'it is not whole'],
+      ['half', 'BAD_FRAME', 'it is incomplete'],
+      ['', 'BAD_FRAME', 'it is incomplete'],
       ['one\ntwo\n', 'BAD_FRAME', '4 of its bytes are left over'],
       ['too long a line\n', 'MESSAGE_TOO_LARGE', 'maxMessageBytes is 10'],
     ];

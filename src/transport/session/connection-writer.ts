@@ -1,0 +1,135 @@
+/**
+ * Writes to a connection. While the operating system does not take bytes at once, further bytes
+ * wait in few buffers: a peer that does not read must not cost a heap of small chunks.
+ */
+
+import { allocate, copy, keepable } from '../../core/bytes.js';
+import { type ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
+import { PendingBuffer } from '../buffers/pending-buffer.js';
+import type { Connection } from '../types.js';
+
+/** Chunks below this size are copied when they may have to wait: a copy costs little. Bytes. */
+const SMALL_CHUNK = 2048;
+/**
+ * Chunks below this size, and chunks that fill less than half of their buffer, wait while the
+ * connection has unsent bytes. The buffer in which they wait has at least this size. Bytes.
+ */
+const PENDING_CHUNK = 16 * 1024;
+
+export class ConnectionWriter {
+  readonly #connection: Connection;
+  readonly #copiesOnWrite: boolean;
+  readonly #hasOwnMessages: boolean;
+  /** Bytes that the connection had not passed on when it was last asked. */
+  #buffered = 0;
+  /** The connection could not pass on all bytes of the last write at once. */
+  #isBackedUp = false;
+  /**
+   * Bytes that are not given to the connection yet. They are in the rest of a buffer that the
+   * connection has, or in a buffer of their own.
+   */
+  #pending: PendingBuffer | undefined;
+  #isStopped = false;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    this.#copiesOnWrite = connection.capabilities?.copiesOnWrite === true;
+    this.#hasOwnMessages = connection.endMessage !== undefined;
+  }
+
+  /** Bytes that the operating system has not taken. */
+  get unsentBytes(): number {
+    return this.#buffered + (this.#pending?.length ?? 0);
+  }
+
+  /** Whether the operating system has taken all bytes that were given to the connection. */
+  get isDrained(): boolean {
+    return this.#buffered === 0;
+  }
+
+  /** Writes nothing more, and drops what waits. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#pending = undefined;
+  }
+
+  /** Writes one message of a connection that does not gather messages. `output` is empty then. */
+  writeAlone(output: ByteWriter): void {
+    const { bytes, length } = output;
+    const keepsBytes = !this.#copiesOnWrite;
+    const isCopied = keepsBytes && this.#isBackedUp && length * 2 < bytes.length;
+    if (length > 0 && !this.#isStopped)
+      this.#write(isCopied ? keepable(bytes, 0, length) : output.written);
+    if (keepsBytes && this.#isBackedUp && !isCopied) output.detach();
+    else output.length = 0;
+  }
+
+  /** Writes the messages in `output`, which is empty then. */
+  writeAll(output: ByteWriter): void {
+    const { bytes, length } = output;
+    if (length === 0 || this.#isStopped) return;
+    const view = output.written;
+    // A chunk that waits keeps its whole buffer in memory, so it must not be much smaller.
+    if (this.#buffered > 0 && (length < PENDING_CHUNK || length * 2 < bytes.length)) {
+      this.#addPending(view);
+      output.length = 0;
+      return;
+    }
+    this.flushPending();
+    // A chunk that waits keeps its whole buffer in memory. So a small chunk that may have to wait
+    // is copied (Node.js cuts the copy from a pool), and so is one that is small for its buffer.
+    const isCopied = this.#isBackedUp ? length < SMALL_CHUNK : length * 8 < bytes.length;
+    this.#write(isCopied ? copy(view) : view);
+    if (isCopied || !this.#isBackedUp) output.length = 0;
+    else {
+      this.#pending = new PendingBuffer(bytes, length);
+      output.detach();
+    }
+  }
+
+  /** Writes a copy of `bytes` after all that waits. */
+  writeCopy(bytes: Uint8Array): void {
+    this.flushPending();
+    if (!this.#isStopped) this.#write(copy(bytes));
+  }
+
+  /** Gives the pending bytes to the connection in one chunk. */
+  flushPending(): void {
+    const pending = this.#pending;
+    this.#pending = undefined;
+    if (pending !== undefined && pending.length > 0) this.#write(pending.bytes);
+  }
+
+  /** The operating system has taken more bytes. */
+  onTaken(): void {
+    this.#buffered = this.#connection.bufferedBytes;
+    if (this.#buffered === 0) this.flushPending();
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#connection.write(bytes);
+    this.#buffered = this.#connection.bufferedBytes;
+    this.#isBackedUp = this.#buffered > 0;
+  }
+
+  #addPending(bytes: Uint8Array): void {
+    let rest = bytes;
+    if (this.#pending !== undefined && rest.length > this.#pending.space) {
+      // The buffer is filled completely, unless the connection puts its own frames between
+      // messages.
+      const space = this.#hasOwnMessages ? 0 : this.#pending.space;
+      this.#pending.append(rest.subarray(0, space));
+      rest = rest.subarray(space);
+      this.flushPending();
+    }
+    this.#pending ??= new PendingBuffer(
+      allocate(
+        Math.max(rest.length, Math.min(FLUSH_BYTES, Math.max(PENDING_CHUNK, this.#buffered))),
+      ),
+      0,
+    );
+    this.#pending.append(rest);
+    // If the connection has passed on everything meanwhile, it does not call onTaken() again.
+    if (this.#buffered === 0) this.flushPending();
+  }
+}

@@ -1,0 +1,316 @@
+/**
+ * Writes for a session: encodes messages into one buffer per tick, limits the bytes that are
+ * queued, and counts what the operating system has taken.
+ */
+
+import { refusePromise } from '../../core/callbacks.js';
+import { asGettyError, type GettyError, gettyError } from '../../core/errors.js';
+import { checkNames, checkNumber } from '../../core/options.js';
+import { LONGEST_TIMER } from '../../core/timers.js';
+import { spend, unitsOf } from '../../core/turn.js';
+import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
+import { SEND_OPTION_NAMES } from '../option-names.js';
+import type {
+  Codec,
+  Connection,
+  SendOptions,
+  SendResult,
+  Session,
+  SessionOptions,
+} from '../types.js';
+import { ConnectionWriter } from './connection-writer.js';
+import { type Flushable, flushSoon } from './flush-scheduler.js';
+import { SendError, SendWaiter, Waiters } from './send-waiter.js';
+import { tooLarge } from './session-options.js';
+
+/**
+ * While at most this number of sessions write, the first portion of a tick is sent early, and each
+ * next one is larger, because system calls cost. Otherwise the peer would wait until all messages
+ * of the tick are written, and then this side would wait for its answers.
+ */
+const FEW_SESSIONS = 2;
+const FIRST_PORTION = 1024;
+const PORTION_GROWTH = 8;
+/** Only larger messages are counted as work of the turn. Bytes. */
+const LARGE_MESSAGE = 4096;
+
+const NOT_ENCODING = -1;
+
+type Limits = Required<
+  Pick<SessionOptions, 'highWaterMark' | 'maxQueuedBytes' | 'maxMessageBytes'>
+>;
+
+export class SessionWriter<In, Out> implements Flushable {
+  /** Bytes of messages, as the codec encoded them. */
+  bytesWritten = 0;
+  messagesWritten = 0;
+  readonly #connection: Connection;
+  readonly #writesEachMessage: boolean;
+  readonly #hasOwnMessages: boolean;
+  readonly #limits: Limits;
+  readonly #target: ConnectionWriter;
+  /** Undefined until the first one: most sessions have none. */
+  #waiters: Waiters | undefined;
+  /**
+   * The length of the outgoing stream: all bytes, flushed or not, with those that the connection
+   * adds to messages.
+   */
+  #position = 0;
+  /** Messages of this tick that are not flushed. */
+  #output: ByteWriter | undefined;
+  /** The largest portion of this tick. Bytes. */
+  #largestPortion = 0;
+  /** The expected bytes of the next tick: about those of the last one. */
+  #expected = 0;
+  /** When as many bytes are queued, they are flushed before the tick ends. */
+  #portion = FLUSH_BYTES;
+  /** The last result of flushSoon(). */
+  #lastFlush = 0;
+  /** Where the message begins that the codec is encoding now. */
+  #encodingFrom = NOT_ENCODING;
+  #isClosed = false;
+  /** The connection takes nothing more. */
+  #isGone = false;
+
+  constructor(connection: Connection, limits: Limits) {
+    this.#connection = connection;
+    this.#writesEachMessage = connection.capabilities?.writesEachMessage === true;
+    this.#hasOwnMessages = connection.endMessage !== undefined;
+    this.#limits = limits;
+    this.#target = new ConnectionWriter(connection);
+  }
+
+  get queuedBytes(): number {
+    return this.#target.unsentBytes + (this.#output?.length ?? 0);
+  }
+
+  /** The position of the outgoing stream up to which the operating system has taken all bytes. */
+  get takenPosition(): number {
+    return this.#position - this.queuedBytes;
+  }
+
+  /** See Session.write. */
+  write(message: Out, codec: Codec<In, Out>, session: Session<In, Out>): boolean {
+    const output = this.#writable();
+    const connection = this.#connection;
+    const start = output.length;
+    if (this.#hasOwnMessages) connection.beginMessage?.(output);
+    const content = output.length;
+    let size = 0;
+    this.#encodingFrom = start;
+    try {
+      const outcome: unknown = codec.write(output, message, session);
+      if (outcome !== undefined) refusePromise('ENCODE_FAILED', 'write() of the codec', outcome);
+      if (this.#isClosed) throw this.#closedError();
+      this.#encodingFrom = NOT_ENCODING;
+      size = output.length - content;
+      if (size > this.#limits.maxMessageBytes)
+        throw tooLarge(size, this.#limits.maxMessageBytes, `is for ${connection.remoteAddress}`);
+      if (this.#hasOwnMessages) connection.endMessage?.(output, start);
+    } catch (error) {
+      this.#encodingFrom = NOT_ENCODING;
+      this.#undo(output, start);
+      throw error;
+    }
+    this.messagesWritten++;
+    return this.#wrote(output, size, output.length - start);
+  }
+
+  /** See Session.writeBytesArray. */
+  writeChunks(chunks: readonly Uint8Array[]): boolean {
+    const output = this.#writable();
+    const start = output.length;
+    this.#connection.beginMessage?.(output);
+    const content = output.length;
+    let size = 0;
+    try {
+      for (const chunk of chunks) output.append(chunk);
+      size = output.length - content;
+      this.#connection.endMessage?.(output, start);
+    } catch (error) {
+      this.#undo(output, start);
+      throw error;
+    }
+    return this.#wrote(output, size, output.length - start);
+  }
+
+  /** `write` writes the message; see Session.send. */
+  send(write: () => void, options: SendOptions = {}): Promise<SendResult> {
+    const { timeout, signal } = options;
+    const start = this.#position;
+    const before = this.bytesWritten;
+    try {
+      checkNames('send()', options, SEND_OPTION_NAMES);
+      if (timeout !== undefined) checkNumber('timeout', timeout, 0, LONGEST_TIMER);
+      if (signal?.aborted)
+        throw gettyError(
+          'ABORTED_BY_CALLER',
+          'the caller gave up before anything was sent',
+          signal.reason,
+        );
+      this.#connection.requestWriteAck?.();
+      write();
+    } catch (error) {
+      const known = asGettyError(error, 'ENCODE_FAILED', 'the codec failed');
+      const cause = known.code === 'ABORTED_BY_CALLER' ? known.cause : error;
+      return Promise.reject(new SendError(known.code, known.message, 0, 0, cause));
+    }
+    const encodedBytes = this.bytesWritten - before;
+    return new Promise((resolve, reject) => {
+      const waiter = new SendWaiter(start, this.#position, encodedBytes, this, resolve, reject);
+      waiter.limit(timeout, signal, this.#connection.remoteAddress);
+      this.#waiters ??= new Waiters();
+      this.#waiters.addSend(waiter);
+    });
+  }
+
+  /** See Session.drained. */
+  drained(): Promise<void> {
+    if (this.#isGone) return Promise.reject(this.#closedError());
+    const excess = this.queuedBytes - this.#limits.highWaterMark;
+    if (excess < 0) return Promise.resolve();
+    // Below the mark: one byte more than the excess must be taken.
+    const position = this.takenPosition + excess + 1;
+    return new Promise((resolve, reject) => {
+      this.#waiters ??= new Waiters();
+      this.#waiters.addDrain({
+        position,
+        settle: (error) => (error === undefined ? resolve() : reject(error)),
+      });
+    });
+  }
+
+  #writable(): ByteWriter {
+    if (this.#isClosed) throw this.#closedError();
+    if (this.#encodingFrom !== NOT_ENCODING) {
+      throw gettyError(
+        'ENCODE_FAILED',
+        'write() of the codec wrote to its own session; append to the output instead',
+      );
+    }
+    const { maxQueuedBytes } = this.#limits;
+    if (this.queuedBytes + (this.#waiters?.bytes ?? 0) >= maxQueuedBytes) throw this.#blocked();
+    let output = this.#output;
+    if (output === undefined) {
+      output = ByteWriter.borrow(this.#expected);
+      this.#output = output;
+      if (!this.#writesEachMessage) this.#beginTick();
+    }
+    return output;
+  }
+
+  #blocked(): GettyError {
+    const { count = 0, bytes = 0 } = this.#waiters ?? {};
+    const calls = bytes === 0 ? '' : ` and ${count} calls of send() or drained() wait`;
+    return gettyError(
+      'SESSION_BLOCKED',
+      `${this.#connection.remoteAddress} does not read: ${this.queuedBytes} bytes are queued${calls}, maxQueuedBytes is ${this.#limits.maxQueuedBytes}`,
+    );
+  }
+
+  #beginTick(): void {
+    const flush = flushSoon(this);
+    const isOneOfFew = ((flush - this.#lastFlush) | 0) <= FEW_SESSIONS;
+    this.#lastFlush = flush;
+    this.#portion = isOneOfFew ? FIRST_PORTION : FLUSH_BYTES;
+  }
+
+  /** Removes the message that began at `start`. */
+  #undo(output: ByteWriter, start: number): void {
+    // The codec has closed the session.
+    if (this.#output !== output) return;
+    output.length = start;
+    // No flush of this tick returns the writer to its pool.
+    if (this.#writesEachMessage) this.#writeAlone(output);
+  }
+
+  /** `size`: bytes of the message as encoded. `length`: bytes in `output`. */
+  #wrote(output: ByteWriter, size: number, length: number): boolean {
+    this.bytesWritten += size;
+    this.#position += length;
+    // A small request can have a large answer, which counts before the next request is read.
+    if (size > LARGE_MESSAGE) spend(unitsOf(size));
+    if (this.#writesEachMessage) this.#writeAlone(output);
+    else if (output.length >= this.#portion) {
+      this.#largestPortion = Math.max(this.#largestPortion, output.length);
+      this.#target.writeAll(output);
+      this.#portion = Math.min(this.#portion * PORTION_GROWTH, FLUSH_BYTES);
+    }
+    return this.#target.unsentBytes + output.length < this.#limits.highWaterMark;
+  }
+
+  #writeAlone(output: ByteWriter): void {
+    this.#output = undefined;
+    this.#target.writeAlone(output);
+    ByteWriter.giveBack(output);
+  }
+
+  /** Writes all queued messages to the connection. Called at the end of the tick. */
+  flush(): void {
+    const output = this.#output;
+    if (output === undefined) return;
+    this.#output = undefined;
+    this.#expected = Math.max(
+      this.#largestPortion,
+      output.length,
+      this.#expected - (this.#expected >> 3),
+    );
+    this.#largestPortion = 0;
+    this.#target.writeAll(output);
+    ByteWriter.giveBack(output);
+    if (this.#target.isDrained && this.#connection.requestWriteAck === undefined)
+      this.#settleWaiters();
+  }
+
+  /** The operating system has taken more bytes. */
+  onTaken(): void {
+    // A destroyed connection drops bytes. Mostly all bytes were taken when they were written.
+    if (this.#isGone || (this.#target.isDrained && !this.#waiters?.count)) return;
+    this.#target.onTaken();
+    this.#settleWaiters();
+  }
+
+  #settleWaiters(): void {
+    if (this.#waiters?.count) this.#waiters.settle(this.takenPosition);
+  }
+
+  /** Accepts no more messages. Queued messages are sent. */
+  close(): void {
+    if (this.#encodingFrom === NOT_ENCODING) this.flush();
+    else this.#flushBefore(this.#encodingFrom);
+    this.#target.flushPending();
+    this.#isClosed = true;
+  }
+
+  /** The codec closes the session while it encodes the message at `end`: writes those before it. */
+  #flushBefore(end: number): void {
+    const output = this.#output;
+    this.#output = undefined;
+    if (output !== undefined && end > 0) this.#target.writeCopy(output.bytes.subarray(0, end));
+  }
+
+  /** Sends nothing more. Waiters are settled by onGone(). */
+  stop(): void {
+    this.#isClosed = true;
+    this.#isGone = true;
+    this.#target.stop();
+  }
+
+  /** The connection is closed; `cause` is the reason. */
+  onGone(cause: Error | undefined): void {
+    this.stop();
+    // A codec that destroys its session while it encodes still writes into the buffer.
+    if (this.#output !== undefined && this.#encodingFrom === NOT_ENCODING)
+      ByteWriter.giveBack(this.#output);
+    this.#output = undefined;
+    this.#waiters?.fail(this.#closedError(cause));
+  }
+
+  #closedError(cause?: unknown): GettyError {
+    return gettyError(
+      'SESSION_CLOSED',
+      `the session with ${this.#connection.remoteAddress} is closed`,
+      cause,
+    );
+  }
+}
