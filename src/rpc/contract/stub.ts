@@ -40,7 +40,7 @@ export function makeStub<Specs extends MethodSpecs>(
   options: StubOptions = {},
 ): Stub<Specs> {
   if (!(contract?.methods instanceof Map))
-    throw badOption('contract', contract, 'a contract, made by contract()');
+    throw badOption('contract', contract, 'a contract, clientCall by contract()');
   checkStubNames(options);
   const codec = options.codec ?? contract.codec;
   if (!contract.codecs.includes(codec))
@@ -105,7 +105,7 @@ const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
  */
 class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined> {
   readonly #invoke: Invoke;
-  readonly #make: () => ClientCall;
+  readonly #makeCall: () => ClientCall;
   #leave: LeaveSignal | undefined;
   #iterator:
     | Promise<AsyncIterator<unknown, undefined>>
@@ -116,9 +116,9 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
   #isIterated = false;
   #isClosed = false;
 
-  constructor(invoke: Invoke, make: () => ClientCall) {
+  constructor(invoke: Invoke, makeCall: () => ClientCall) {
     this.#invoke = invoke;
-    this.#make = make;
+    this.#makeCall = makeCall;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<unknown, undefined> {
@@ -132,14 +132,14 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
   }
 
   async #begin(): Promise<AsyncIterator<unknown, undefined>> {
-    const made = this.#make();
-    const leave = new LeaveSignal(made.signal);
+    const clientCall = this.#makeCall();
+    const leave = new LeaveSignal(clientCall.signal);
     this.#leave = leave;
-    const call = new StreamCall(made, leave);
+    const call = new StreamCall(clientCall, leave);
     try {
       const replies =
-        made instanceof LinkedCall
-          ? invokeUntilEnd(this.#invoke, call, made.release)
+        clientCall instanceof LinkedCall
+          ? invokeUntilEnd(this.#invoke, call, clientCall.release)
           : this.#invoke(call);
       const iterator = ((await replies) as AsyncIterable<unknown>)[Symbol.asyncIterator]();
       this.#iterator = iterator;

@@ -184,13 +184,13 @@ describe('zod', () => {
  * Makes a contract with each kind of method, which takes digits and returns hex, and records the
  * arguments of the handlers.
  */
-function every(input: StandardSchemaV1<string, number> = digits): {
-  Every: typeof Every;
+function eachKind(input: StandardSchemaV1<string, number> = digits): {
+  EachKind: typeof EachKind;
   service: Service;
   reached: Inbox<unknown>;
 } {
   const reached = new Inbox<unknown>('a handler');
-  const Every = contract('Every', {
+  const EachKind = contract('EachKind', {
     unary: unary({ input, output: hex }),
     oneway: oneway({ input }),
     noReply: noReply({ input }),
@@ -198,7 +198,7 @@ function every(input: StandardSchemaV1<string, number> = digits): {
     up: clientStream({ input, output: hex }),
     ways: duplex({ input, output: hex }),
   });
-  const service = implement(Every, {
+  const service = implement(EachKind, {
     unary(value) {
       reached.push(value);
       return value === 0 ? ('secret' as never) : value;
@@ -225,7 +225,7 @@ function every(input: StandardSchemaV1<string, number> = digits): {
       }
     },
   });
-  return { Every, service, reached };
+  return { EachKind, service, reached };
 }
 
 describe.each([
@@ -233,9 +233,9 @@ describe.each([
   ['an asynchronous schema', slowDigits],
 ])('every kind of method, with a schema that answers %s', (_, input) => {
   test('passes the value of the schema to the handler and the caller', async () => {
-    const { Every, service, reached } = every(input);
+    const { EachKind, service, reached } = eachKind(input);
     await using pair = await rig({ services: [service] });
-    const stub = pair.client.stub(Every);
+    const stub = pair.client.stub(EachKind);
     expect(await stub.unary('255')).toBe('ff');
     await stub.noReply('2');
     expect(await collect(stub.down('17'))).toEqual(['1', '11', '10']);
@@ -246,12 +246,12 @@ describe.each([
   });
 
   test('refuses an argument that the schema refuses', async () => {
-    const { Every, service, reached } = every(input);
+    const { EachKind, service, reached } = eachKind(input);
     await using pair = await rig({ services: [service] });
-    const stub = pair.client.stub(Every);
+    const stub = pair.client.stub(EachKind);
     const refused = {
       code: 'INVALID_ARGUMENT',
-      message: expect.stringMatching(/^the argument of Every\.\w+ is invalid: expected digits$/),
+      message: expect.stringMatching(/^the argument of EachKind\.\w+ is invalid: expected digits$/),
     };
     expect(await rejection(stub.unary('x'))).toMatchObject(refused);
     expect(await rejection(collect(stub.down('x')))).toMatchObject(refused);
@@ -265,9 +265,9 @@ describe.each([
   });
 
   test('does not send a reply that the schema refuses', async () => {
-    const { Every, service } = every(input);
+    const { EachKind, service } = eachKind(input);
     await using pair = await rig({ services: [service] });
-    const stub = pair.client.stub(Every);
+    const stub = pair.client.stub(EachKind);
     for (const failed of [
       stub.unary('0'),
       collect(stub.down('0')),
@@ -277,7 +277,7 @@ describe.each([
       const error = await rejection<RpcError>(failed);
       expect(error).toMatchObject({
         code: 'INTERNAL',
-        message: expect.stringMatching(/^the reply of Every\.\w+ is invalid$/),
+        message: expect.stringMatching(/^the reply of EachKind\.\w+ is invalid$/),
       });
       expect(JSON.stringify(error)).not.toContain('secret');
     }

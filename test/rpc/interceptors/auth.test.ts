@@ -43,7 +43,7 @@ interface VaultOptions {
 noLeaks();
 
 /** Opens a server of Vault with auth() and these interceptors, and a client of it. */
-async function vault(
+async function openVault(
   options: AuthOptions,
   { address = freeMemory(), interceptors = [], server: at, client: how }: VaultOptions = {},
 ) {
@@ -90,7 +90,7 @@ function byToken({ token }: Credentials): { subject: string } {
 
 describe('auth()', () => {
   test('identifies a call by its token, and refuses a missing or wrong token before the handler', async () => {
-    await using s = await vault({ authenticate: byToken });
+    await using s = await openVault({ authenticate: byToken });
     expect(await s.stub.whoAmI(undefined, { metadata: { authorization: 'Bearer sesame' } })).toBe(
       'anna',
     );
@@ -114,7 +114,7 @@ describe('auth()', () => {
   });
 
   test('identifies a stream by its token', async () => {
-    await using s = await vault({ authenticate: byToken });
+    await using s = await openVault({ authenticate: byToken });
     const got: number[] = [];
     for await (const coin of s.stub.coins(3, { metadata: { authorization: 'Bearer sesame' } }))
       got.push(coin);
@@ -126,7 +126,7 @@ describe('auth()', () => {
   });
 
   test('keeps the secret out of errors and logs', async () => {
-    await using s = await vault({ authenticate: byToken });
+    await using s = await openVault({ authenticate: byToken });
     const secret = 'very-secret-token';
     const error = await failure(
       s.stub.open(undefined, { metadata: { authorization: `Bearer ${secret}` } }),
@@ -143,7 +143,7 @@ describe('auth()', () => {
       asked.push(`${identity?.subject} ${method.name}`);
       return identity?.subject === 'anna' || method.name !== 'open';
     };
-    await using s = await vault({ authenticate: byToken, authorize });
+    await using s = await openVault({ authenticate: byToken, authorize });
     const as = (token: string) => ({ metadata: { authorization: `Bearer ${token}` } });
     expect(await s.stub.open(undefined, as('sesame'))).toBe('it is open');
     expect(await s.stub.whoAmI(undefined, as('swordfish'))).toBe('ben');
@@ -196,7 +196,7 @@ describe('auth()', () => {
   ] as [string, Partial<AuthOptions>, string][])(
     '%s: does not call the handler',
     async (_, options, code) => {
-      await using s = await vault({ authenticate: byToken, ...options });
+      await using s = await openVault({ authenticate: byToken, ...options });
       const error = await failure(
         s.stub.open(undefined, { metadata: { authorization: 'Bearer sesame' } }),
       );
@@ -212,7 +212,7 @@ describe('auth()', () => {
       asked++;
       return { ...byToken(credentials), expires };
     };
-    await using s = await vault({ authenticate, per: 'session' });
+    await using s = await openVault({ authenticate, per: 'session' });
     expect(await failure(s.stub.whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
     const as = (token: string) => ({ metadata: { authorization: `Bearer ${token}` } });
     for (const options of [as('sesame'), undefined, as('sesame')])
@@ -240,7 +240,7 @@ describe('auth()', () => {
     const server = {
       tls: { ...SERVER_TLS, ca: pem('authority'), clientCertificate: 'required' as const },
     };
-    await using s = await vault(
+    await using s = await openVault(
       { authenticate },
       {
         address: 'tls://127.0.0.1:0',
@@ -255,7 +255,7 @@ describe('auth()', () => {
     const authenticate = ({ request }: Credentials) => ({
       subject: `${request?.headers['x-user']} at ${request?.url}`,
     });
-    await using s = await vault(
+    await using s = await openVault(
       { authenticate },
       {
         address: 'ws://127.0.0.1:0/vault',
@@ -266,7 +266,7 @@ describe('auth()', () => {
   });
 
   test('passes calls that the server makes itself', async () => {
-    await using s = await vault({ authenticate: byToken });
+    await using s = await openVault({ authenticate: byToken });
     await using client = await connect(s.server.address, {
       connections: 1,
       reconnect: false,
@@ -314,7 +314,7 @@ describe('auth()', () => {
 describe('bearer()', () => {
   test('waits for the token until the deadline or the signal of the call', async () => {
     const never = (): Promise<string> => new Promise(() => {});
-    await using s = await vault(
+    await using s = await openVault(
       { authenticate: byToken },
       { client: { interceptors: [bearer(never)] } },
     );
@@ -330,7 +330,7 @@ describe('bearer()', () => {
 
   test('sends the current token with each call', async () => {
     const tokens = ['sesame', 'swordfish'];
-    await using s = await vault(
+    await using s = await openVault(
       { authenticate: byToken },
       { client: { interceptors: [bearer(async () => tokens.shift() ?? '')] } },
     );
@@ -379,7 +379,7 @@ const options = (keys: JwtOptions['keys'], more: Partial<JwtOptions> = {}): JwtO
 describe('jwt()', () => {
   test('turns a valid token into an identity with its claims', async () => {
     const { jwk, sign } = await signer('one');
-    await using s = await vault({
+    await using s = await openVault({
       authenticate: jwt(options({ keys: [jwk] })),
       authorize: ({ identity: who }) => who?.claims?.role === 'keeper',
     });

@@ -39,28 +39,28 @@ const Trial = contract('Trial', {
   each: duplex<number, number>(),
 });
 
-type Opener = ReturnType<typeof gate<string>>;
+type ReplyGate = ReturnType<typeof gate<string>>;
 
 /** A server and a client of Trial, of which one has interceptors. */
-class Stage implements AsyncDisposable {
+class TestPair implements AsyncDisposable {
   readonly pair: Rig;
   readonly stub: ReturnType<typeof stubOf>;
   readonly told: Inbox<string>;
   readonly waiting: Inbox<AbortSignal>;
-  readonly gate: Opener;
+  readonly gate: ReplyGate;
 
-  constructor(pair: Rig, told: Inbox<string>, waiting: Inbox<AbortSignal>, opener: Opener) {
+  constructor(pair: Rig, told: Inbox<string>, waiting: Inbox<AbortSignal>, replyGate: ReplyGate) {
     this.pair = pair;
     this.stub = stubOf(pair.client);
     this.told = told;
     this.waiting = waiting;
-    this.gate = opener;
+    this.gate = replyGate;
   }
 
-  static async open(side: EndpointKind, ...interceptors: Interceptor[]): Promise<Stage> {
+  static async open(side: EndpointKind, ...interceptors: Interceptor[]): Promise<TestPair> {
     const told = new Inbox<string>('a oneway call');
     const waiting = new Inbox<AbortSignal>('a call that waits');
-    const opener = gate<string>();
+    const replyGate = gate<string>();
     const service = implement(Trial, {
       echo: (input) => input,
       fail(text) {
@@ -69,7 +69,7 @@ class Stage implements AsyncDisposable {
       },
       wait(_, { signal }) {
         waiting.push(signal);
-        return opener.promise;
+        return replyGate.promise;
       },
       tell: (text) => told.push(text),
       count: (to) => Array.from({ length: to }, (_, n) => n),
@@ -82,11 +82,11 @@ class Stage implements AsyncDisposable {
         for await (const item of items) yield 2 * item;
       },
     });
-    return new Stage(
+    return new TestPair(
       await rig({ services: [service], [side]: { interceptors } }),
       told,
       waiting,
-      opener,
+      replyGate,
     );
   }
 
@@ -110,8 +110,8 @@ const ALL: readonly [string, () => Interceptor][] = [
 
 describe.each(ENDPOINTS)('on a %s', (side) => {
   test.each(ALL)('%s passes calls, replies and errors unchanged', async (_, make) => {
-    await using stage = await Stage.open(side, make());
-    const { stub } = stage;
+    await using trial = await TestPair.open(side, make());
+    const { stub } = trial;
     for (const value of [{ a: [1, 'é'] }, null, 0, 'text'])
       expect(await stub.echo(value)).toEqual(value);
     expect(await stub.echo(undefined)).toBeUndefined();
@@ -124,14 +124,14 @@ describe.each(ENDPOINTS)('on a %s', (side) => {
       await stub.sum([1, 2]),
       await collect(stub.each([1, 2])),
     ]).toEqual([[0, 1, 2], 3, [2, 4]]);
-    await until(() => stage.told.all.includes('one way'), 'the oneway call arrives');
-    expect(pendingOf(stage.pair.client, stage.pair.server)).toBe(0);
+    await until(() => trial.told.all.includes('one way'), 'the oneway call arrives');
+    expect(pendingOf(trial.pair.client, trial.pair.server)).toBe(0);
   });
 
   test('timeout ends a slow call and aborts the handler’s signal', async () => {
-    await using stage = await Stage.open(side, timeout(30));
-    const call = rejection<RpcError>(stage.stub.wait(undefined, { timeout: 60_000 }));
-    const signal = await stage.waiting.next();
+    await using trial = await TestPair.open(side, timeout(30));
+    const call = rejection<RpcError>(trial.stub.wait(undefined, { timeout: 60_000 }));
+    const signal = await trial.waiting.next();
     expect(await call).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
     await until(() => signal.aborted, 'the signal aborts');
     expect(signal.reason).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
@@ -139,39 +139,39 @@ describe.each(ENDPOINTS)('on a %s', (side) => {
 
   test('retry calls an idempotent method again', async () => {
     const errors: string[] = [];
-    await using stage = await Stage.open(
+    await using trial = await TestPair.open(
       side,
       retry({ attempts: 4, initialDelay: 1, onRetry: ({ code }) => errors.push(code) }),
     );
-    expect(await outcome(stage.stub.fail('again'))).toBe('UNAVAILABLE');
-    expect([stage.told.all, errors]).toEqual([
+    expect(await outcome(trial.stub.fail('again'))).toBe('UNAVAILABLE');
+    expect([trial.told.all, errors]).toEqual([
       ['again', 'again', 'again', 'again'],
       ['UNAVAILABLE', 'UNAVAILABLE', 'UNAVAILABLE'],
     ]);
   });
 
   test('circuitBreaker refuses calls after failures', async () => {
-    await using stage = await Stage.open(side, circuitBreaker({ failures: 2 }));
+    await using trial = await TestPair.open(side, circuitBreaker({ failures: 2 }));
     for (const text of ['one', 'two'])
-      expect(await rejection(stage.stub.fail(text))).toMatchObject({ message: text });
-    const error = await rejection<RpcError>(stage.stub.fail('three'));
+      expect(await rejection(trial.stub.fail(text))).toMatchObject({ message: text });
+    const error = await rejection<RpcError>(trial.stub.fail('three'));
     expect([
       error.code,
       error.message.startsWith('the circuit of Trial is open'),
-      stage.told.all,
+      trial.told.all,
     ]).toEqual(['UNAVAILABLE', true, ['one', 'two']]);
   });
 
   test('concurrencyLimit queues calls and refuses more', async () => {
-    await using stage = await Stage.open(
+    await using trial = await TestPair.open(
       side,
       concurrencyLimit({ limit: 1, queue: 1, queueTimeout: 60_000 }),
     );
-    const first = stage.stub.wait();
-    await stage.waiting.next();
-    const second = stage.stub.echo('second');
-    expect(await outcome(stage.stub.echo('third'))).toBe('RESOURCE_EXHAUSTED');
-    stage.gate.open('done');
+    const first = trial.stub.wait();
+    await trial.waiting.next();
+    const second = trial.stub.echo('second');
+    expect(await outcome(trial.stub.echo('third'))).toBe('RESOURCE_EXHAUSTED');
+    trial.gate.open('done');
     expect([await first, await second]).toEqual(['done', 'second']);
   });
 
@@ -180,16 +180,16 @@ describe.each(ENDPOINTS)('on a %s', (side) => {
     const log = logging({
       logger: { info: (details) => lines.push(details), warn: (details) => lines.push(details) },
     });
-    await using stage = await Stage.open(side, log, concurrencyLimit({ limit: 1, queue: 0 }));
+    await using trial = await TestPair.open(side, log, concurrencyLimit({ limit: 1, queue: 0 }));
     const open = gate();
     async function* inputs(): AsyncGenerator<number> {
       yield 1;
       await open.promise;
       yield 2;
     }
-    const replies = stage.stub.each(inputs())[Symbol.asyncIterator]();
+    const replies = trial.stub.each(inputs())[Symbol.asyncIterator]();
     expect(await replies.next()).toEqual({ done: false, value: 2 });
-    expect(await outcome(stage.stub.echo(1))).toBe('RESOURCE_EXHAUSTED');
+    expect(await outcome(trial.stub.echo(1))).toBe('RESOURCE_EXHAUSTED');
     expect(await lines.next()).toMatchObject({ method: 'echo', code: 'RESOURCE_EXHAUSTED' });
     open.open();
     expect([await replies.next(), (await replies.next()).done]).toEqual([
@@ -198,28 +198,28 @@ describe.each(ENDPOINTS)('on a %s', (side) => {
     ]);
     expect(await lines.next()).toMatchObject({ method: 'each', code: 'OK' });
     // A stream that its reader closes ends too.
-    for await (const _ of stage.stub.count(5)) break;
+    for await (const _ of trial.stub.count(5)) break;
     expect(await lines.next()).toMatchObject({ method: 'count' });
-    expect(await stage.stub.echo(2)).toBe(2);
+    expect(await trial.stub.echo(2)).toBe(2);
   });
 
   test('timeout ends a slow stream', async () => {
-    await using stage = await Stage.open(side, timeout(30));
+    await using trial = await TestPair.open(side, timeout(30));
     const never = gate();
     const inputs = (async function* () {
       yield 1;
       await never.promise;
     })();
-    const replies = stage.stub.each(inputs)[Symbol.asyncIterator]();
+    const replies = trial.stub.each(inputs)[Symbol.asyncIterator]();
     expect(await replies.next()).toEqual({ done: false, value: 2 });
     expect(await outcome(replies.next())).toBe('DEADLINE_EXCEEDED');
     never.open();
-    expect(await stage.stub.echo('alive')).toBe('alive');
+    expect(await trial.stub.echo('alive')).toBe('alive');
   });
 
   test('rateLimit refuses calls above the rate', async () => {
-    await using stage = await Stage.open(side, rateLimit({ perSecond: 2, now: () => 0 }));
-    expect(await Promise.all([1, 2, 3].map((n) => outcome(stage.stub.echo(n))))).toEqual([
+    await using trial = await TestPair.open(side, rateLimit({ perSecond: 2, now: () => 0 }));
+    expect(await Promise.all([1, 2, 3].map((n) => outcome(trial.stub.echo(n))))).toEqual([
       'ok',
       'ok',
       'RESOURCE_EXHAUSTED',
@@ -228,16 +228,16 @@ describe.each(ENDPOINTS)('on a %s', (side) => {
 
   test('logging writes a line for each call', async () => {
     const lines = new Inbox<object>('a line');
-    await using stage = await Stage.open(
+    await using trial = await TestPair.open(
       side,
       logging({
         logger: { info: (details) => lines.push(details), warn: (details) => lines.push(details) },
         slow: Number.POSITIVE_INFINITY,
       }),
     );
-    await stage.stub.echo('secret');
-    await outcome(stage.stub.fail('secret'));
-    const peer = side === 'server' ? (await channelOf(stage.pair.server)).peer : undefined;
+    await trial.stub.echo('secret');
+    await outcome(trial.stub.fail('secret'));
+    const peer = side === 'server' ? (await channelOf(trial.pair.server)).peer : undefined;
     expect(await lines.take(2)).toEqual([
       { service: 'Trial', method: 'echo', peer, code: 'OK', ms: expect.any(Number) },
       { service: 'Trial', method: 'fail', peer, code: 'UNAVAILABLE', ms: expect.any(Number) },
@@ -253,14 +253,14 @@ describe.each(ENDPOINTS)('on a %s', (side) => {
           warn: (details) => codes.push(`${name} ${(details as { code: string }).code}`),
         },
       });
-    await using stage = await Stage.open(
+    await using trial = await TestPair.open(
       side,
       log('outer'),
       rateLimit({ perSecond: 1, now: () => 0 }),
       log('inner'),
     );
-    await stage.stub.echo(1);
-    await outcome(stage.stub.echo(2));
+    await trial.stub.echo(1);
+    await outcome(trial.stub.echo(2));
     expect(await codes.take(3)).toEqual(['inner OK', 'outer OK', 'outer RESOURCE_EXHAUSTED']);
   });
 
@@ -270,11 +270,11 @@ describe.each(ENDPOINTS)('on a %s', (side) => {
       composed++;
       return next;
     };
-    await using stage = await Stage.open(side, counting);
-    await stage.stub.echo(0);
+    await using trial = await TestPair.open(side, counting);
+    await trial.stub.echo(0);
     const before = composed;
     expect(before).toBeGreaterThan(0);
-    for (let n = 0; n < 20; n++) await stage.stub.echo(n);
+    for (let n = 0; n < 20; n++) await trial.stub.echo(n);
     expect(composed).toBe(before);
   });
 });
@@ -296,10 +296,10 @@ test('a handler can call its caller back while it holds the only slot', async ()
 });
 
 test('a server with timeout() shuts down while a handler never ends', async () => {
-  await using stage = await Stage.open('server', timeout(20));
-  expect(await outcome(stage.stub.wait(undefined, { timeout: Number.POSITIVE_INFINITY }))).toBe(
+  await using trial = await TestPair.open('server', timeout(20));
+  expect(await outcome(trial.stub.wait(undefined, { timeout: Number.POSITIVE_INFINITY }))).toBe(
     'DEADLINE_EXCEEDED',
   );
-  expect((await stage.waiting.next()).aborted).toBe(true);
-  expect(await stage.stub.echo('alive')).toBe('alive');
+  expect((await trial.waiting.next()).aborted).toBe(true);
+  expect(await trial.stub.echo('alive')).toBe('alive');
 });

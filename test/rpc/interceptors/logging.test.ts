@@ -14,7 +14,11 @@ import { thrown } from '../../fixtures/transports.js';
 type Line = [level: 'info' | 'warn', details: object, message: string];
 
 /** A clock that each call advances by `takes`, and all lines. */
-function bench(takes: number, options: Partial<LoggingOptions> = {}, ...outcomes: unknown[]) {
+function invokeWithLog(
+  takes: number,
+  options: Partial<LoggingOptions> = {},
+  ...outcomes: unknown[]
+) {
   let now = 1_000;
   const lines: Line[] = [];
   const logger: LoggingOptions['logger'] = {
@@ -46,7 +50,7 @@ test.each<[string, unknown]>([
 });
 
 test('logs method, peer, outcome and duration', async () => {
-  const { lines, invoke } = bench(
+  const { lines, invoke } = invokeWithLog(
     12.34567,
     {},
     'done',
@@ -82,7 +86,7 @@ test('logs a slow call as a warning', async () => {
     [10, { slow: 10 }, 'warn'],
     [1e9, { slow: Number.POSITIVE_INFINITY }, 'info'],
   ] as const) {
-    const { lines, invoke } = bench(takes, options);
+    const { lines, invoke } = invokeWithLog(takes, options);
     await invoke(clientCall());
     expect(lines.map(([given, , message]) => [given, message.includes('slow')])).toEqual([
       [level, level === 'warn'],
@@ -91,13 +95,13 @@ test('logs a slow call as a warning', async () => {
 });
 
 test('logs slow and failed calls only when `all` is false', async () => {
-  const quick = bench(1, { all: false }, 'done', new Error('not an RpcError'));
+  const quick = invokeWithLog(1, { all: false }, 'done', new Error('not an RpcError'));
   expect([await quick.invoke(clientCall()), quick.lines]).toEqual(['ok', []]);
   await quick.invoke(clientCall());
   expect(quick.lines).toMatchObject([
     ['warn', { code: 'UNKNOWN' }, 'Service.ask failed: UNKNOWN, 1 ms'],
   ]);
-  const slow = bench(5_000, { all: false });
+  const slow = invokeWithLog(5_000, { all: false });
   await slow.invoke(clientCall());
   expect(slow.lines).toMatchObject([
     ['warn', { code: 'OK', ms: 5_000 }, 'Service.ask was slow, 5000 ms'],
@@ -109,7 +113,7 @@ test('adds the fields of `details` to the line', async () => {
     input,
     because: error?.message,
   });
-  const { lines, invoke } = bench(1, { details }, new RpcError('ABORTED', 'a conflict'));
+  const { lines, invoke } = invokeWithLog(1, { details }, new RpcError('ABORTED', 'a conflict'));
   await invoke(clientCall({ input: 5 }));
   expect(lines).toMatchObject([
     [
@@ -125,7 +129,7 @@ test('logs a stream when it ends, in every way to end', async () => {
     [new Source(1, 2), 'OK'],
     [new Source(1, new RpcError('DATA_LOSS', 'torn')), 'DATA_LOSS'],
   ] as const) {
-    const { lines, logged, clock } = bench(5, {}, source);
+    const { lines, logged, clock } = invokeWithLog(5, {}, source);
     const stream = await logged(clientCall({ kind: 'serverStream' }));
     clock.pass(100);
     expect(lines).toEqual([]);
@@ -143,7 +147,7 @@ test('warns when the logger fails, and completes the call', async () => {
     const details = (): never => {
       throw new Error('my own fault');
     };
-    expect(await bench(1, { details }).invoke(clientCall())).toBe('ok');
+    expect(await invokeWithLog(1, { details }).invoke(clientCall())).toBe('ok');
     expect(warnings).toMatchObject([
       { code: 'HANDLER_FAILED', message: 'the logger failed: my own fault' },
     ]);

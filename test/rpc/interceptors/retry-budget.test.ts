@@ -4,7 +4,7 @@ import { RetryBudget } from '../../../src/rpc/interceptors/retry-budget.js';
 
 describe('RetryBudget', () => {
   /** Makes calls that all want a retry, for `seconds`. Returns the retries that were allowed. */
-  function storm(callsPerSecond: number, seconds: number): number {
+  function allowedRetries(callsPerSecond: number, seconds: number): number {
     let now = 0;
     const budget = new RetryBudget({}, () => now);
     let granted = 0;
@@ -23,14 +23,14 @@ describe('RetryBudget', () => {
   ])(
     'allows 20 %% of %i calls/s, 10 a second and the initial tokens, over %i s',
     (rate, seconds) => {
-      const granted = storm(rate, seconds);
+      const granted = allowedRetries(rate, seconds);
       expect(granted).toBeLessThanOrEqual(0.2 * rate * seconds + 10 * seconds + 100);
       expect(granted).toBeGreaterThan(0.15 * rate * seconds);
     },
   );
 
   it('allows a retry of each call when calls are few', () => {
-    expect(storm(5, 60)).toBe(300);
+    expect(allowedRetries(5, 60)).toBe(300);
   });
 
   it('holds the tokens of ten seconds after an hour without retries', () => {
