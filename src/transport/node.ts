@@ -1,6 +1,6 @@
 /** The transport on Node.js: all that it can speak, and serve() and connect() over that. */
 import { connectOn } from './client.js';
-import { compress } from './compression/deflate-connection.js';
+import { compress } from './compression/compress.js';
 import type { Platform } from './platform.js';
 import { serveOn } from './server.js';
 import { memory } from './stream/memory.js';

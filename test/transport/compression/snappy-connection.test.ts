@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { compress, uncompress } from 'snappyjs';
 import { describe, expect, it } from 'vitest';
-import { compress as compressConnection } from '../../../src/transport/compression/deflate-connection.js';
+import { compress as compressConnection } from '../../../src/transport/compression/compress.js';
 import {
   chunksOf,
   crc32c,

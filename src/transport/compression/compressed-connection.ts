@@ -1,0 +1,123 @@
+/** The base of the compressed connections: each wraps the connection of a stream. */
+import { type GettyError, gettyError } from '../../core/errors.js';
+import type {
+  Connection,
+  ConnectionCapabilities,
+  ConnectionEvents,
+  MessageLimits,
+} from '../types.js';
+import { UnflushedWrites } from './unflushed-writes.js';
+
+const CAPABILITIES: ConnectionCapabilities = { canHalfOpen: true };
+
+/** A subclass compresses in write(), and inflates from onData() and readNext(). */
+export abstract class CompressedConnection implements Connection, ConnectionEvents {
+  readonly capabilities = CAPABILITIES;
+  /** The connection that carries the compressed bytes. */
+  protected readonly inner: Connection;
+  protected events: ConnectionEvents | undefined;
+  protected readonly unflushed = new UnflushedWrites();
+  /** Bytes of the compressed stream that were written to `inner`. */
+  protected compressedBytes = 0;
+  protected isEnding = false;
+  /** Bytes into which the chunk being read has inflated so far. */
+  protected inflatedBytes = 0;
+  protected isPaused = false;
+  protected hasPeerEnded = false;
+  protected isDestroyed = false;
+  /** `inner` is closed. */
+  protected isClosed = false;
+  protected error: Error | undefined;
+  readonly #maxInflatedBytes: number;
+
+  constructor(inner: Connection, maxInflatedBytes: number) {
+    this.inner = inner;
+    this.#maxInflatedBytes = maxInflatedBytes;
+  }
+
+  get localAddress(): string {
+    return this.inner.localAddress;
+  }
+
+  get remoteAddress(): string {
+    return this.inner.remoteAddress;
+  }
+
+  attach(events: ConnectionEvents, limits: MessageLimits): void {
+    this.events = events;
+    this.inner.attach(this, limits);
+  }
+
+  get bufferedBytes(): number {
+    return this.unflushed.bytesAfter(this.compressedBytes - this.inner.bufferedBytes);
+  }
+
+  abstract write(bytes: Uint8Array): void;
+
+  /** Whether writes wait to be compressed. */
+  protected abstract get isCompressing(): boolean;
+
+  /** Sends what is written, then ends the inner connection. */
+  end(): void {
+    this.isEnding = true;
+    if (!this.isCompressing) this.inner.end();
+  }
+
+  abstract pause(): void;
+  abstract resume(): void;
+
+  destroy(): void {
+    this.isDestroyed = true;
+    this.inner.destroy();
+    // `inner` may have closed earlier, while its last bytes were still being inflated.
+    if (this.isClosed) this.finish();
+  }
+
+  abstract onData(bytes: Buffer): void;
+
+  /** Delivers received bytes until none are left or reading stops. Then reports the end. */
+  protected abstract readNext(): void;
+
+  /** Adds to inflatedBytes. Returns the error when that exceeds maxInflatedBytes. */
+  protected addInflated(bytes: number): GettyError | undefined {
+    this.inflatedBytes += bytes;
+    if (this.inflatedBytes <= this.#maxInflatedBytes) return undefined;
+    const what = `a chunk from ${this.remoteAddress} inflates to more than maxInflatedBytes, ${this.#maxInflatedBytes}`;
+    return gettyError('INFLATE_LIMIT', what);
+  }
+
+  /** Message transports are never wrapped: they compress each message themselves. */
+  onMessage(bytes: Buffer): void {
+    this.events?.onMessage(bytes);
+  }
+
+  onAlive(): void {
+    this.events?.onAlive();
+  }
+
+  onTaken(): void {
+    this.events?.onTaken();
+  }
+
+  onEnd(): void {
+    this.hasPeerEnded = true;
+    this.readNext();
+  }
+
+  onClose(error?: Error): void {
+    this.error ??= error;
+    this.isClosed = true;
+    // Bytes that arrived before an orderly end are still inflated and delivered.
+    if (this.isDestroyed || !this.hasPeerEnded) this.finish();
+    else this.readNext();
+  }
+
+  protected fail(error: Error): void {
+    this.error ??= error;
+    this.destroy();
+  }
+
+  protected finish(): void {
+    this.events?.onClose(this.error);
+  }
+}
