@@ -3,7 +3,7 @@ import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { expect, it } from 'vitest';
-import { parseEndpoints } from '../../../src/registries/etcd/endpoints.js';
+import { parseEndpoints } from '../../../src/registries/etcd/client/endpoints.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 

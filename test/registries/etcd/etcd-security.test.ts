@@ -187,7 +187,7 @@ describe('etcd with users and passwords', () => {
     const log = new Log();
     await using waiting = new Watching(open({ root: '/elsewhere', logger: log }));
     waiting.next();
-    await log.said('refuses what it is asked');
+    await log.said('refuses requests');
     await using failing = new Watching(open({ root: '/elsewhere', waitForRegistry: false }));
     await expect(failing.next()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
   });

@@ -172,16 +172,16 @@ describe('the etcd registry', () => {
     const registry = open({ logger: log });
     const registration = await registry.register(node('a'));
     await server.put(pathOf('a'), 'mine');
-    await log.said('somebody else has written this entry');
+    await log.said('another process has published this entry');
     await server.put(pathOf('a'), 'mine too');
     await registry.register(node('b'));
     await holds('a', 'mine too');
-    expect(log.having('somebody else').length).toBe(1);
+    expect(log.having('another process').length).toBe(1);
     await server.remove(pathOf('a'));
     await holds('a', entryValue(node('a')));
     // What another has written is not ours to remove.
     await server.put(pathOf('a'), 'mine');
-    await log.said('somebody else', 2);
+    await log.said('another process', 2);
     await registration[Symbol.asyncDispose]();
     await holds('a', 'mine');
   });
@@ -429,7 +429,7 @@ describe('the etcd registry', () => {
     for (let i = 0; i < 12; i++) registrations.push(await registry.register(node(`n${i}`)));
     await using watch = new Watching(open({ logger: log, maxEntries: 10 }));
     expect((await watch.next())?.length).toBe(10);
-    expect(log.having('more entries than are kept').length).toBe(1);
+    expect(log.having('the cache is full').length).toBe(1);
     for (const registration of registrations.slice(0, 4)) await registration[Symbol.asyncDispose]();
     await watch.until(
       (nodes) => nodes.length === 8 && nodes.some(({ id }) => id === 'n9'),
@@ -446,7 +446,7 @@ describe('the etcd registry', () => {
     await registry.register(node('b', { metadata: { fill: 'x'.repeat(5_000) } }));
     await using watch = new Watching(open({ logger: log, maxBytes: 8_000 }));
     await watch.ids('a');
-    expect(log.having('more entries than are kept').length).toBe(1);
+    expect(log.having('the cache is full').length).toBe(1);
   });
 
   it('a page that is too large to be read at once is read in smaller ones', async () => {
@@ -527,7 +527,7 @@ describe('the etcd registry', () => {
     await using watch = new Watching(open({ logger: log }));
     await watch.ids('a');
     expect(log.lines.length).toBe(1_001);
-    expect(log.having('no word is said of more').length).toBe(1);
+    expect(log.having('no more are logged').length).toBe(1);
   });
 
   it('refuses bad options, and repeats no password', () => {

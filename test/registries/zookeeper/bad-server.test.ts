@@ -1,12 +1,12 @@
 /** A server that is none, or a broken one: hand-made, since a real one does not send such bytes. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { GettyError } from '../../../src/core/errors.js';
+import { JuteReader, JuteWriter } from '../../../src/registries/zookeeper/client/jute.js';
 import {
   type ClientState,
   ZooKeeperClient,
   type ZooKeeperClientOptions,
 } from '../../../src/registries/zookeeper/index.js';
-import { JuteReader, JuteWriter } from '../../../src/registries/zookeeper/jute.js';
 import { lengthPrefixed, type Server, type Session, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';

@@ -10,7 +10,7 @@ const read = (path: string): string =>
   readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 const page = read('docs/zookeeper.md');
 const sources =
-  read('src/registries/zookeeper/index.ts') + read('src/registries/zookeeper/types.ts');
+  read('src/registries/zookeeper/registry-options.ts') + read('src/registries/zookeeper/types.ts');
 
 /** As the page has it. */
 function shown(name: string, value: unknown): string {
@@ -41,8 +41,9 @@ test.each<[string, object]>([
 
 test("every reason that is not the server's is explained", () => {
   const [, union = ''] =
-    /export type ZooKeeperReason =([\s\S]*?);/.exec(read('src/registries/zookeeper/errors.ts')) ??
-    [];
+    /export type ZooKeeperReason =([\s\S]*?);/.exec(
+      read('src/registries/zookeeper/client/errors.ts'),
+    ) ?? [];
   const reasons = [...union.matchAll(/'([A-Z_]+)'/g)]
     .map(([, reason]) => reason)
     .filter((reason) => reason !== 'UNKNOWN');

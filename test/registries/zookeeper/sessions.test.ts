@@ -189,7 +189,7 @@ describe('a session', () => {
     await watched.until('away');
     expect(watched.causes.at(-1)).toMatchObject({ reason: 'SILENT' });
     await until(
-      () => String(client.lastFailure).includes('has not taken the session within'),
+      () => String(client.lastFailure).includes('has not accepted the session within'),
       'the next attempt has failed',
     );
     await expect(client.exists('/s')).rejects.toMatchObject({

@@ -262,7 +262,7 @@ describe('the ZooKeeper registry', () => {
     await open().register(node('comes'));
     const back = performance.now();
     way.accept();
-    await log.said('ZooKeeper is there');
+    await log.said('ZooKeeper is back');
     await watch.ids('comes', 'leaves', 'stays');
     await watch.ids('comes', 'stays');
     expect(performance.now() - back).toBeGreaterThan(400);
@@ -365,7 +365,7 @@ describe('the ZooKeeper registry', () => {
     way.refuse();
     await log.said('ZooKeeper is away');
     way.accept();
-    await log.said('ZooKeeper is there');
+    await log.said('ZooKeeper is back');
     // A new connection has the watches that are set again: each registration's own.
     await other.register(node('y', { service: 'Other' }));
     const watched = async (): Promise<number> =>
@@ -413,13 +413,13 @@ describe('the ZooKeeper registry', () => {
     await registration[Symbol.asyncDispose]();
     expect(await isPending(first)).toBe(true);
     expect(log.lines.map(({ level, message }) => `${level} ${message}`)).toEqual([
-      'warn registry: ZooKeeper is away, waiting for it',
-      'warn registry: the entry is published when ZooKeeper is there',
-      'warn registry: the entry is published when ZooKeeper is there',
-      'warn registry: the entry is deleted when ZooKeeper is there, or goes with the session',
+      'warn registry: ZooKeeper is away, trying again',
+      'warn registry: the entry is published when ZooKeeper is back',
+      'warn registry: the entry is published when ZooKeeper is back',
+      'warn registry: the entry is deleted when ZooKeeper is back, or expires with the session',
     ]);
     way.accept();
-    await log.said('ZooKeeper is there');
+    await log.said('ZooKeeper is back');
     await truth('b');
     if ((await first)?.length === 0) await watch.ids('b');
     // What was taken back while it waited was never there.
@@ -439,7 +439,7 @@ describe('the ZooKeeper registry', () => {
       cause: expect.any(Error),
     });
     way.accept();
-    await log.said('ZooKeeper is there');
+    await log.said('ZooKeeper is back');
     await registry.register(node('b'));
     expect(await ids()).toEqual(['b']);
   });
