@@ -10,8 +10,8 @@ import { memory } from './memory.js';
 import type { ZooKeeperRegistryOptions } from './zookeeper/index.js';
 
 /**
- * Options of every kind of registry. Each kind ignores the options of the others. A name that no kind
- * has is a BAD_OPTION.
+ * Options of every kind of registry. Each kind ignores the options of the others. A name that no
+ * kind has is a BAD_OPTION.
  */
 export interface RegistryOptions
   extends FileRegistryOptions,

@@ -122,8 +122,8 @@ class MemoryRegistry implements Registry {
 
 /**
  * Makes a registry within this process. Registries with the same name share their entries; a
- * registry without a name shares none. Disposing it ends its watches and removes its entries. Throws
- * BAD_OPTION.
+ * registry without a name shares none. Disposing it ends its watches and removes its entries.
+ * Throws BAD_OPTION.
  */
 export function memory(name?: string): Registry {
   if (name !== undefined && typeof name !== 'string') throw badOption('name', name, 'a string');

@@ -332,7 +332,7 @@ describe.each(ROWS)('$name', (row) => {
   });
 
   it.concurrent.each(FREEZES)(
-    'frozen, %s: noticed in time, no ghost, no lost provider',
+    'frozen, %s: the outage is noticed, and the list has exactly the living providers',
     async (_, ttl, duration) => {
       await using world = await usual(row, ttl);
       world.server.freeze();
@@ -344,7 +344,7 @@ describe.each(ROWS)('$name', (row) => {
     },
   );
 
-  it.concurrent('frozen, with a second host to go to: nobody is lost meanwhile', async () => {
+  it.concurrent('frozen, with a second host: no provider is lost', async () => {
     await using world = await World.make(row, 10_000);
     const hosts = [await world.proxy(), await world.proxy()].map((proxy) => ({
       host: '127.0.0.1',
@@ -370,7 +370,7 @@ describe.each(ROWS)('$name', (row) => {
     await world.allIsWell(ids);
   });
 
-  it.concurrent('its connections are cut again and again: nothing is left over', async () => {
+  it.concurrent('loses its connections many times: nothing leaks', async () => {
     await using world = await World.make(row, 4_000);
     const proxy = await world.proxy();
     const url = row.url([{ host: '127.0.0.1', port: proxy.port }], ROOT);
@@ -389,7 +389,7 @@ describe.each(ROWS)('$name', (row) => {
     expect(proxy.accepted).toBeLessThan(3 * 60 * 3);
   });
 
-  it.concurrent('a connection that fails again and again keeps a dead provider for one ttl only', async () => {
+  it.concurrent('keeps a dead provider for one ttl only while connections fail many times', async () => {
     const ttl = 4_000;
     await using world = await World.make(row, ttl);
     const proxy = await world.proxy();
@@ -432,7 +432,7 @@ describe.each(ROWS)('$name', (row) => {
   });
 
   it.concurrent.each(Object.keys(row.thefts))(
-    '%s: registered again, the list is true',
+    '%s: the provider registers again, and the list is correct',
     async (name) => {
       await using world = await usual(row, 4_000);
       const before = await world.server.entries(ROOT);
@@ -443,7 +443,7 @@ describe.each(ROWS)('$name', (row) => {
     },
   );
 
-  it.concurrent('a provider killed with -9 is gone within its lease or session, and no call to it fails', async () => {
+  it.concurrent('a provider killed with -9 is gone after its lease or session, and no call fails', async () => {
     const ttl = 2_000;
     await using world = await World.make(row, ttl);
     await world.provide(1);
@@ -458,7 +458,7 @@ describe.each(ROWS)('$name', (row) => {
     expect(world.failures).toEqual([]);
   });
 
-  it.concurrent('absent at the start: providers and consumers start, say so, and work as soon as it appears', async () => {
+  it.concurrent('absent at the start: providers and consumers log this, and work when it appears', async () => {
     await using world = await World.make(row, 2_000, 'absent');
     await world.provide(2);
     await world.consume();
@@ -470,7 +470,7 @@ describe.each(ROWS)('$name', (row) => {
     expect(world.levels().join()).toMatch(SAID);
   });
 
-  it.concurrent('absent at the start, and one does not wish to wait: provide() says why', async () => {
+  it.concurrent('absent at the start, without waitForRegistry: provide() rejects with the reason', async () => {
     await using world = await World.make(row, 4_000, 'absent');
     const impatient = await world.registry(undefined, { waitForRegistry: false });
     const services = [implement(Greeter, { hello: (name) => name })];
@@ -488,7 +488,7 @@ describe.each(ROWS)('$name', (row) => {
     expect(await world.inTruth()).toEqual([]);
   });
 
-  it.concurrent('garbage: passed over with a line each, the rest works', async () => {
+  it.concurrent('skips invalid entries with a log line each', async () => {
     await using world = await usual(row, 10_000);
     const attributes = 'protocol%3Djson%26role%3DSRT_Provider%26service%3DGreeter%26version%3Dv1';
     const garbage: Readonly<Record<string, string | Uint8Array>> = {

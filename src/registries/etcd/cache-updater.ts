@@ -26,8 +26,8 @@ export interface CacheUpdaterOptions extends BackoffOptions, EntryCacheOptions {
 /** Milliseconds between two progress requests on the stream. */
 const PROGRESS_INTERVAL = 200;
 /**
- * Before etcd 3.4.25 and 3.5.8 a progress answer may overtake earlier events. The answer to a second
- * request cannot.
+ * Before etcd 3.4.25 and 3.5.8 a progress answer may overtake earlier events. The answer to a
+ * second request cannot.
  */
 const PROGRESS_ANSWERS = 2;
 /**
@@ -92,8 +92,8 @@ export class CacheUpdater implements ListSource {
   }
 
   /**
-   * Adds a watch, whose first list has everything that was published before now. Returns the function
-   * that removes it.
+   * Adds a watch, whose first list has everything that was published before now. Returns the
+   * function that removes it.
    */
   watch(sink: SnapshotSink, query: ServiceQuery): () => void {
     this.#watches.add(sink, query);

@@ -153,8 +153,8 @@ export class EntryCache {
   }
 
   /**
-   * The key is gone. The entry stays in the lists until `removeAt`, by performance.now(), or until it
-   * is put again.
+   * The key is gone. The entry stays in the lists until `removeAt`, by performance.now(), or until
+   * it is put again.
    */
   delete(key: Uint8Array, removeAt: number): void {
     const location = this.#locate(key);

@@ -57,8 +57,8 @@ export interface EtcdOptions {
   /** Milliseconds for the answer to a ping; then another endpoint is used. Default: 2,000. */
   pingTimeout?: number | undefined;
   /**
-   * Milliseconds before the first attempt after a failure. The delay doubles up to `maxDelay`, and is
-   * random between half of it and the whole. Default: 100.
+   * Milliseconds before the first attempt after a failure. The delay doubles up to `maxDelay`, and
+   * is random between half of it and the whole. Default: 100.
    */
   initialDelay?: number | undefined;
   /** Milliseconds: the longest delay between attempts. Default: 2,000. */
@@ -215,9 +215,9 @@ class EtcdRegistry implements Registry {
 
 /**
  * Makes a registry in an etcd cluster. `endpoints`: one member or a list of them, each
- * `http://host:port` or `https://host:port`. When a member fails, the next one is used. The registry
- * connects at its first use. Disposing it revokes its lease, so that its entries are gone at once,
- * and ends its watches. It takes at most `requestTimeout`, even while etcd is away. Throws
+ * `http://host:port` or `https://host:port`. When a member fails, the next one is used. The
+ * registry connects at its first use. Disposing it revokes its lease, so that its entries are gone
+ * at once, and ends its watches. It takes at most `requestTimeout`, even while etcd is away. Throws
  * BAD_OPTION.
  */
 export function etcd(endpoints: string | readonly string[], options: EtcdOptions = {}): Registry {

@@ -6,8 +6,8 @@ import type { KeyValue } from './proto/kv_pb.js';
 
 /**
  * `unwritten`: must be written over any value, which is of an earlier process with the same node.
- * `unverified`: must be read, and written again if it is missing. `published`: as this process wrote
- * it. `takenOver`: another process has written it since, so it is left alone.
+ * `unverified`: must be read, and written again if it is missing. `published`: as this process
+ * wrote it. `takenOver`: another process has written it since, so it is left alone.
  */
 export type KeyState = 'unwritten' | 'unverified' | 'published' | 'takenOver';
 

@@ -94,8 +94,8 @@ export class Publisher {
   }
 
   /**
-   * Deletes the entry if it still belongs to `registration`. Does not reject: an entry that cannot be
-   * deleted now is deleted later, or expires with the lease.
+   * Deletes the entry if it still belongs to `registration`. Does not reject: an entry that cannot
+   * be deleted now is deleted later, or expires with the lease.
    */
   async withdraw(path: string, registration: Registration): Promise<void> {
     const key = this.#keys.get(path);

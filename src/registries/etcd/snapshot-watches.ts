@@ -23,8 +23,8 @@ export interface ListSource {
 }
 
 /**
- * A list of n nodes delays the next list by n / NODES_PER_MS ms, so that a thousand registrations do
- * not cause a thousand lists with a thousand nodes each.
+ * A list of n nodes delays the next list by n / NODES_PER_MS ms, so that a thousand registrations
+ * do not cause a thousand lists with a thousand nodes each.
  */
 const NODES_PER_MS = 20;
 /** Milliseconds. */

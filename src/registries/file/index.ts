@@ -263,9 +263,10 @@ class FileRegistry implements Registry {
 }
 
 /**
- * Makes a registry in `directory`, for the processes of one machine. register() makes the directory;
- * watch() waits for it. Every process that may write to the directory can redirect calls. Disposing
- * the registry deletes its entries at once and ends its watches. Throws BAD_OPTION.
+ * Makes a registry in `directory`, for the processes of one machine. register() makes the
+ * directory; watch() waits for it. Every process that may write to the directory can redirect
+ * calls. Disposing the registry deletes its entries at once and ends its watches. Throws
+ * BAD_OPTION.
  */
 export function file(directory: string, options: FileRegistryOptions = {}): Registry {
   if (typeof directory !== 'string' || directory === '')

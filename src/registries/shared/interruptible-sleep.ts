@@ -6,8 +6,8 @@ export class InterruptibleSleep {
   #isWoken = false;
 
   /**
-   * Resolves after `ms` milliseconds or when wake() is called. Resolves at once if wake() was called
-   * after the last sleep. Does not keep the process alive.
+   * Resolves after `ms` milliseconds or when wake() is called. Resolves at once if wake() was
+   * called after the last sleep. Does not keep the process alive.
    */
   async sleep(ms: number): Promise<void> {
     if (!this.#isWoken) {

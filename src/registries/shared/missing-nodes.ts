@@ -1,6 +1,6 @@
 /**
- * Keeps nodes that are missing after an outage in a list for a limited time, so that their providers
- * can publish them again.
+ * Keeps nodes that are missing after an outage in a list for a limited time, so that their
+ * providers can publish them again.
  */
 import { nodeKey } from '../../micro/snapshots.js';
 import type { ServiceNode } from '../../micro/types.js';

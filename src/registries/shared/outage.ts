@@ -36,7 +36,8 @@ export class Outage {
   }
 
   /**
-   * The registry cannot be used. `state`: such as "is away", for the error. `message`: the log line.
+   * The registry cannot be used. `state`: such as "is away", for the error. `message`: the log
+   * line.
    */
   begin(state: string, error: unknown, message: string, reason = messageOf(error)): void {
     this.#failure = gettyError('REGISTRY_FAILED', `${this.#name} ${state}: ${reason}`, error);

@@ -70,9 +70,9 @@ export class EntryCache {
   }
 
   /**
-   * An outage is over. Nodes that are missing within the next `ms` milliseconds stay in the lists for
-   * that time. The sessions of their providers may have expired too, and living providers publish
-   * them again.
+   * An outage is over. Nodes that are missing within the next `ms` milliseconds stay in the lists
+   * for that time. The sessions of their providers may have expired too, and living providers
+   * publish them again.
    */
   keepMissingFor(ms: number): void {
     this.#graceEnd = performance.now() + ms;

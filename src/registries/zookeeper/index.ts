@@ -139,8 +139,8 @@ class ZooKeeperRegistry implements Registry {
   }
 
   /**
-   * Resolves with whether `done` settles before the registry is away and within `timeout` ms. Rejects
-   * as `done` does.
+   * Resolves with whether `done` settles before the registry is away and within `timeout` ms.
+   * Rejects as `done` does.
    */
   async #settlesInTime(
     done: Promise<void>,

@@ -204,8 +204,8 @@ export class PublishedZnode {
   }
 
   /**
-   * Deletes the old node, and creates the new one after a pause. Meanwhile there is a stand-in entry,
-   * which expires with the session at the latest.
+   * Deletes the old node, and creates the new one after a pause. Meanwhile there is a stand-in
+   * entry, which expires with the session at the latest.
    */
   async #replaceInSteps(old: Stat, value: Buffer): Promise<void> {
     const standIn = standInEntry(this.#path, value.toString());
@@ -226,7 +226,8 @@ export class PublishedZnode {
   }
 
   #leaveAlone(): void {
-    // If both processes replaced the node, they would do so forever. The watch reports its deletion.
+    // If both processes replaced the node, they would do so forever. The watch reports its
+    // deletion.
     this.#isPublished = false;
     this.reportUnpublished();
     this.#problems.logOnce(TAKEN_OVER);

@@ -30,8 +30,8 @@ export class Reconciler {
   }
 
   /**
-   * Requests a run, now or after `delay` ms. A request without a delay replaces a delayed one. During
-   * a run it requests another run after it.
+   * Requests a run, now or after `delay` ms. A request without a delay replaces a delayed one.
+   * During a run it requests another run after it.
    */
   request(delay = 0): void {
     if (this.#isStopped) return;

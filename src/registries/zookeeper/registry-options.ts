@@ -19,9 +19,9 @@ export interface ZooKeeperRegistryOptions {
    */
   operationTimeout?: number | undefined;
   /**
-   * What happens while ZooKeeper is away. True: register() resolves, and the entry is published when
-   * ZooKeeper is back. False: register() rejects with REGISTRY_FAILED when every server has failed,
-   * or after `operationTimeout`, and publishes nothing. Default: true.
+   * What happens while ZooKeeper is away. True: register() resolves, and the entry is published
+   * when ZooKeeper is back. False: register() rejects with REGISTRY_FAILED when every server has
+   * failed, or after `operationTimeout`, and publishes nothing. Default: true.
    */
   waitForRegistry?: boolean | undefined;
   /**
@@ -36,8 +36,8 @@ export interface ZooKeeperRegistryOptions {
    */
   settleTime?: number | undefined;
   /**
-   * `user:password` of ZooKeeper's digest scheme. It is sent in plain text: use TLS in networks that
-   * others can read. Default: none.
+   * `user:password` of ZooKeeper's digest scheme. It is sent in plain text: use TLS in networks
+   * that others can read. Default: none.
    */
   credentials?: string | undefined;
   /** The ACL of nodes that are created. Default: `anyone`; with credentials `creator`. */
@@ -45,8 +45,8 @@ export interface ZooKeeperRegistryOptions {
   /** TLS with the servers, whose certificates are always verified. Default: plain TCP. */
   tls?: TlsOptions | undefined;
   /**
-   * Logs each of these once: ZooKeeper is away or back, the session has expired, an entry is invalid
-   * or cannot be published. Default: none; then each outage is one warning of the process.
+   * Logs each of these once: ZooKeeper is away or back, the session has expired, an entry is
+   * invalid or cannot be published. Default: none; then each outage is one warning of the process.
    */
   logger?: Logger | undefined;
 }

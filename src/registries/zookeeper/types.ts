@@ -104,8 +104,8 @@ export interface ZooKeeperClientOptions {
   /** The limit of an operation, including the wait for a connection. Default: 5,000. */
   operationTimeout?: number;
   /**
-   * The delay after all hosts have failed. It doubles up to `maxDelay`, and is random between half of
-   * it and the whole. Default: 100.
+   * The delay after all hosts have failed. It doubles up to `maxDelay`, and is random between half
+   * of it and the whole. Default: 100.
    */
   initialDelay?: number;
   /** The limit of the delay. Default: 1,000. */
@@ -120,8 +120,8 @@ export interface ZooKeeperClientOptions {
   /** The most operations that wait or are under way. Default: 20,000. */
   maxPending?: number;
   /**
-   * `user:password` of ZooKeeper's digest scheme. It is sent in plain text: use TLS in networks that
-   * others can read. Default: none.
+   * `user:password` of ZooKeeper's digest scheme. It is sent in plain text: use TLS in networks
+   * that others can read. Default: none.
    */
   credentials?: string;
   /** The ACL of nodes that are created. Default: `anyone`; with credentials `creator`. */
@@ -129,8 +129,8 @@ export interface ZooKeeperClientOptions {
   /** TLS with the servers, whose certificates are always verified. Default: plain TCP. */
   tls?: TlsOptions;
   /**
-   * Called after each change of the state. `cause`: the reason of `away` and `expired`. An error that
-   * it throws becomes a warning of the process. Default: none.
+   * Called after each change of the state. `cause`: the reason of `away` and `expired`. An error
+   * that it throws becomes a warning of the process. Default: none.
    */
   onState?: (state: ClientState, cause?: Error) => unknown;
 }

@@ -43,7 +43,7 @@ describe('an etcd cluster', () => {
   it.each<['kill' | 'freeze', string]>([
     ['kill', 'is killed and started again'],
     ['freeze', 'is frozen for longer than a lease'],
-  ])('its leader (%s) %s: nobody is lost, and changes go on', async (how) => {
+  ])('loses no provider and delivers changes when its leader (%s) %s', async (how) => {
     const ids = ['p1', 'p2', 'p3', 'p4', 'p5', 'p6'];
     await Promise.all(ids.map((id) => open().register(node(id))));
     await using watch = new Watching(open());

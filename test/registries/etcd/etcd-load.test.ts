@@ -22,7 +22,7 @@ describe('an etcd', () => {
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
 
-  it('that 1,000 providers register at at once: the lists of 200 consumers become complete', {
+  it('completes the lists of 200 consumers when 1,000 providers register at once', {
     timeout: 600_000,
   }, async () => {
     const options = { root: '/storm' };
@@ -43,7 +43,7 @@ describe('an etcd', () => {
     await Promise.all(registries.map((registry) => registry[Symbol.asyncDispose]()));
   });
 
-  it('behind a line of 50 KB/s: a list of 1,000 nodes arrives, later than the time of one request', {
+  it('delivers a list of 1,000 nodes over a line of 50 KB/s, in more than requestTimeout', {
     timeout: 600_000,
   }, async () => {
     const root = '/slow';

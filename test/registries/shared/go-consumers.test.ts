@@ -69,7 +69,7 @@ describe.each(ROWS)('%s', (_, create, open) => {
     expect((await server.entries('/getty')).size).toBe(1);
   });
 
-  it('an entry that is not there yet is created without another one', async () => {
+  it('creates a new entry without a stand-in entry', async () => {
     const [first, reader] = registries as [Registry, Registry];
     await using watch = new Watching(reader);
     await watch.ids();

@@ -39,7 +39,7 @@ test.each<[string, object]>([
     expect([option, rows[option]]).toEqual([option, shown(option, value)]);
 });
 
-test("every reason that is not the server's is explained", () => {
+test('the page explains every reason of the client', () => {
   const [, union = ''] =
     /export type ZooKeeperReason =([\s\S]*?);/.exec(
       read('src/registries/zookeeper/client/errors.ts'),

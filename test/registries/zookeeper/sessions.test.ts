@@ -83,7 +83,7 @@ describe('a session', () => {
     return watched;
   }
 
-  it('is taken up again after a cut: its ephemeral nodes stay, what was under way is uncertain, what was missed is told', async () => {
+  it('continues after a lost connection: ephemeral nodes stay, requests under way fail, missed events arrive', async () => {
     const way = await network();
     const { client, until } = bound(await open([way]));
     const session = client.sessionId;
@@ -120,7 +120,7 @@ describe('a session', () => {
     expect(await events.next()).toEqual({ type: 'changed', path: '/s/same' });
   });
 
-  it('sets thousands of watches again, beneath a chroot too', async () => {
+  it('sets thousands of watches again, also below a chroot', async () => {
     const way = await network();
     const watched = new Watched(`${way.address}/s/chroot`, {
       sessionTimeout: 30_000,
@@ -141,7 +141,7 @@ describe('a session', () => {
     expect(new Set(await told.take(names.length))).toEqual(new Set(names));
   });
 
-  it('goes to another host when its own is gone', async () => {
+  it('moves to another host when its own is gone', async () => {
     const ways = [await network(), await network()];
     const { client, states, until } = bound(await open(ways));
     const session = client.sessionId;
@@ -154,7 +154,7 @@ describe('a session', () => {
     await client.exists('/s');
   });
 
-  it('leaves a silent server within its timeout, for another one, with the session', async () => {
+  it('moves from a silent server to another one before it expires', async () => {
     const ways = [await network(), await network()];
     const { client, states, until } = bound(
       await open(ways, { sessionTimeout: 8_000, operationTimeout: 60_000 }),
@@ -177,7 +177,7 @@ describe('a session', () => {
     expect(states.all).toEqual(['connected', 'connected']);
   });
 
-  it('without another host a silent server is an outage, and what waits for it has a deadline', async () => {
+  it('a silent server without another host is an outage, and operations time out', async () => {
     const way = await network();
     const watched = await open([way], { sessionTimeout: 6_000, operationTimeout: 800 });
     const { client } = watched;
@@ -200,7 +200,7 @@ describe('a session', () => {
     await watched.until('connected');
   });
 
-  it('a process that was busy for a while does not take the server for silent', async () => {
+  it('does not treat a server as silent after the process was busy', async () => {
     const { client, states } = await open([await network()], { sessionTimeout: 9_000 });
     const session = client.sessionId;
     // Longer than the silence of a server may be, and less than a session.
@@ -211,7 +211,7 @@ describe('a session', () => {
     expect([client.sessionId, states.all]).toEqual([session, ['connected']]);
   });
 
-  it('that expired is followed by a new one: watches are lost, ephemeral nodes gone, operations go on', async () => {
+  it('is replaced by a new one after it has expired: watches and ephemeral nodes are lost, operations work', async () => {
     const { client, until, causes } = bound(await open([await network()]));
     const session = client.sessionId;
     await client.create('/s/mine', bytes(''), { ephemeral: true });
@@ -232,7 +232,7 @@ describe('a session', () => {
     expect(await client.exists('/s/mine')).toBeUndefined();
   });
 
-  it('begins anew on a server that has lost all it knew', async () => {
+  it('is replaced by a new one on a server that has lost its data', async () => {
     const own = await startZooKeeper();
     try {
       const watched = new Watched(own.address, { sessionTimeout: 1_500 });
@@ -250,7 +250,7 @@ describe('a session', () => {
     }
   });
 
-  it('cut again and again it stays the same, and nothing piles up', async () => {
+  it('stays the same over many lost connections, and nothing leaks', async () => {
     const ways = [await network(), await network()];
     const { client, until } = bound(await open(ways, { initialDelay: 2, maxDelay: 10 }));
     const session = client.sessionId;
@@ -271,7 +271,7 @@ describe('a session', () => {
     expect(told).toBe(1);
   });
 
-  it('a client is closed at once, whatever it is doing', async () => {
+  it('closes at once in every state of the client', async () => {
     const way = await network();
     // A close() that waited for the server would take as long as a session.
     const connected = await open([way], { sessionTimeout: 60_000 });
@@ -292,7 +292,7 @@ describe('a session', () => {
     await within(connected.client.close(), 'the end of a client');
   });
 
-  it('the default deadlines let a silent server be left in time', () => {
+  it('leaves a silent server in time with the default options', () => {
     expect(CLIENT_DEFAULTS.maxDelay).toBeLessThan(CLIENT_DEFAULTS.sessionTimeout / 3);
   });
 });
@@ -313,7 +313,7 @@ describe('with an ensemble', () => {
     for (const server of servers) await server.stop();
   });
 
-  it('a session outlives the leader, and a time without a quorum', async () => {
+  it('a session outlives the leader and a loss of the quorum', async () => {
     const hosts = servers.map(({ address }) => address).join();
     const watched = new Watched(hosts, { sessionTimeout: 15_000, operationTimeout: 30_000 });
     await using client = watched.client;

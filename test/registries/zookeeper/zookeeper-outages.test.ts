@@ -217,45 +217,49 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     ['1 s, the sessions live on', 8_000, 1_000],
     ['9 s, the sessions would have ended', 5_000, 9_000],
     ['20 s, with the default session', 10_000, 20_000],
-  ])('is killed for %s: calls go on, the list is true again', async (_, sessionTimeout, away) => {
-    const own = await server();
-    const { scene: play, c } = await scene(own, { sessionTimeout });
-    await using _play = play;
-    await own.kill();
-    await play.log.said('ZooKeeper is away');
-    await elapse(away / 2);
-    // One dies meanwhile, one comes.
-    c.kill('SIGKILL');
-    await within(play.provide('d'), 'a provider without a registry');
-    await elapse(away / 2);
-    expect(play.resolver.nodes().length).toBe(3);
-    await own.start();
-    const back = performance.now();
-    await play.published(['a', 'b', 'd'], 'c');
-    const visible = performance.now() - back;
-    await play.listed('a', 'b', 'd');
-    const settled = performance.now() - back;
-    expect(play.failures).toEqual([]);
-    // Once each; but a busy machine may lose a short session's connection once more.
-    expect(
-      play.log
-        .having('ZooKeeper is')
-        .map(({ level }) => level)
-        .join(),
-    ).toMatch(sessionTimeout < 10_000 ? /^(warn,info,?)+$/ : /^warn,info$/);
-    // No list was ever short of one that lived.
-    for (const list of play.lists.slice(play.lists.indexOf('a,b,c'))) expect(list).toMatch(/^a,b/);
-    console.info(
-      `killed for ${away} ms: visible after ${Math.round(visible)} ms, true after ${Math.round(settled)} ms`,
-    );
-  });
+  ])(
+    'is killed for %s: no call fails, and the list is correct afterwards',
+    async (_, sessionTimeout, away) => {
+      const own = await server();
+      const { scene: play, c } = await scene(own, { sessionTimeout });
+      await using _play = play;
+      await own.kill();
+      await play.log.said('ZooKeeper is away');
+      await elapse(away / 2);
+      // One dies meanwhile, one comes.
+      c.kill('SIGKILL');
+      await within(play.provide('d'), 'a provider without a registry');
+      await elapse(away / 2);
+      expect(play.resolver.nodes().length).toBe(3);
+      await own.start();
+      const back = performance.now();
+      await play.published(['a', 'b', 'd'], 'c');
+      const visible = performance.now() - back;
+      await play.listed('a', 'b', 'd');
+      const settled = performance.now() - back;
+      expect(play.failures).toEqual([]);
+      // Once each; but a busy machine may lose a short session's connection once more.
+      expect(
+        play.log
+          .having('ZooKeeper is')
+          .map(({ level }) => level)
+          .join(),
+      ).toMatch(sessionTimeout < 10_000 ? /^(warn,info,?)+$/ : /^warn,info$/);
+      // No list was ever short of one that lived.
+      for (const list of play.lists.slice(play.lists.indexOf('a,b,c')))
+        expect(list).toMatch(/^a,b/);
+      console.info(
+        `killed for ${away} ms: visible after ${Math.round(visible)} ms, true after ${Math.round(settled)} ms`,
+      );
+    },
+  );
 
   test.each([
     // A short session leaves a busy machine some time.
     ['9 s, beyond the sessions', 5_000, 9_000],
     ['15 s, with the default session', 10_000, 15_000],
   ])(
-    'is frozen for %s: it is noticed meanwhile, nobody is lost, nobody is a ghost',
+    'is frozen for %s: the outage is noticed, and the list has exactly the living providers afterwards',
     async (_, sessionTimeout, frozen) => {
       const own = await server();
       const { scene: play, c } = await scene(own, { sessionTimeout });
@@ -281,7 +285,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     },
   );
 
-  test('has one of three servers frozen: the sessions go to the others, and nothing is seen of it', async () => {
+  test('has one of three servers frozen: the sessions move to the others, and no call fails', async () => {
     const ensemble = await startEnsemble(3);
     servers.push(...ensemble);
     const play = new Scene(ensemble, { sessionTimeout: 4_000 });
@@ -301,7 +305,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     await play.published(['a', 'b', 'c', 'd', 'e']);
   });
 
-  test('is cut off again and again: nothing is left over, memory is flat', async () => {
+  test('loses its connections many times: nothing leaks', async () => {
     const own = await server();
     const way = await Network.open(own.port);
     networks.push(way);
@@ -334,7 +338,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     );
   });
 
-  test('ends a session by hand, or loses an entry by hand: calls go on, everything is published again', async () => {
+  test('deletes a session or an entry: no call fails, and the entries are published again', async () => {
     const own = await server();
     const { scene: play } = await scene(own, { sessionTimeout: 4_000 });
     await using _play = play;
@@ -353,7 +357,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     console.info(`a session and an entry lost by hand: back after ${Math.round(took)} ms`);
   });
 
-  test('loses a provider with kill -9: its calls fail over at once, and it is gone when its session is over', async () => {
+  test('has a provider killed with -9: its calls fail over at once, and its entry is gone after its session', async () => {
     const own = await server();
     const { scene: play, c } = await scene(own, { sessionTimeout: 3_000 });
     await using _play = play;
@@ -366,7 +370,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     console.info(`killed provider: gone after ${Math.round(gone)} ms, no call failed`);
   });
 
-  test('is not there yet: providers and consumers start, say so, and work when it appears', async () => {
+  test('is absent at the start: providers and consumers log this, and work when it appears', async () => {
     const own = await server();
     await own.kill();
     const play = new Scene([own], { sessionTimeout: 4_000, operationTimeout: 500 });
@@ -387,7 +391,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     await play.published(['a']);
   });
 
-  test('is what the demo runs on: no call fails', async () => {
+  test('serves the demo: no call fails', async () => {
     const own = await server();
     const demo = fileURLToPath(new URL('../../../build/demo/main.js', import.meta.url));
     const { stdout } = await promisify(execFile)(process.execPath, [
@@ -404,7 +408,7 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     expect(await own.entries(ROOT)).toEqual(new Map());
   });
 
-  test('holds garbage: the rest works', async () => {
+  test('has invalid entries: the valid ones work', async () => {
     const own = await server();
     const { scene: play } = await scene(own, { sessionTimeout: 4_000 });
     await using _play = play;

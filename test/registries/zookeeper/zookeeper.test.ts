@@ -121,7 +121,7 @@ describe('the ZooKeeper registry', () => {
     }
   });
 
-  it("ZooKeeper's own client reads what we write, and we read what it writes", async () => {
+  it("exchanges entries with ZooKeeper's own client", async () => {
     const open = place();
     const written = VECTORS.map(({ path, value }) => ({
       path: path.replace('/getty-micro', root),
@@ -156,7 +156,7 @@ describe('the ZooKeeper registry', () => {
     return stdout;
   }
 
-  it('replaces the entry that a killed process has left, and its session takes nothing with it when it ends', async () => {
+  it('replaces the entry of a killed process, and the end of the old session does not delete the new entry', async () => {
     const open = place();
     await server.put(`${root}/${attributesOf(node('a'))}`, '');
     const old = await Stranger.connect(server, 0n, SESSION);
@@ -178,7 +178,7 @@ describe('the ZooKeeper registry', () => {
     expect(watch.seen).toEqual([['a'], ['a']]);
   });
 
-  it('who was taken over leaves the entry alone, and comes back when the other is gone', async () => {
+  it('leaves an entry alone after another process took it over, and publishes it again when that process is gone', async () => {
     const open = place();
     const log = new Log();
     const [mine, other] = [
@@ -204,7 +204,7 @@ describe('the ZooKeeper registry', () => {
     await truth();
   });
 
-  it('an entry that is deleted, changed or lost with its whole root by hand is put back', async () => {
+  it('restores an entry that was deleted or changed by hand, also with the whole root', async () => {
     const open = place();
     const log = new Log();
     const registry = open({ logger: log });
@@ -224,7 +224,7 @@ describe('the ZooKeeper registry', () => {
     expect(await server.owner(pathOf(node('a')))).not.toBe(0n);
   });
 
-  it('a session that ends by hand is followed by a new one, everything is published again, and no list is ever short', async () => {
+  it('publishes every entry again after the session was ended by hand, and no list lacks one', async () => {
     const open = place();
     const log = new Log();
     const registry = open({ logger: log });
@@ -248,7 +248,7 @@ describe('the ZooKeeper registry', () => {
     expect(log.having('expired').length).toBe(1);
   });
 
-  it('who does not come back after an outage is kept for settleTime, and then gone', async () => {
+  it('keeps a node that is missing after an outage for settleTime', async () => {
     const open = place();
     const way = await network();
     await open().register(node('stays'));
@@ -269,7 +269,7 @@ describe('the ZooKeeper registry', () => {
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
   });
 
-  it('a watch waits for a root that is not there, also beneath a chroot, and sees it go and come', async () => {
+  it('a watch waits for a missing root, also below a chroot, and sees it deleted and created', async () => {
     const open = place();
     await using watch = new Watching(open());
     await watch.ids();
@@ -289,7 +289,7 @@ describe('the ZooKeeper registry', () => {
     ]);
   });
 
-  it('a folder of entries that is deleted and made again by hand is followed', async () => {
+  it('a watch sees an ATTRIBUTES node deleted and created again by hand', async () => {
     const open = place();
     const put = (id: string): Promise<void> => server.put(pathOf(node(id)), entryValue(node(id)));
     await put('a');
@@ -302,7 +302,7 @@ describe('the ZooKeeper registry', () => {
     }
   });
 
-  it('a thousand nodes of a hundred services: one connection, and a change costs a few requests', async () => {
+  it('reads a thousand nodes of a hundred services over one connection, and a change costs few requests', async () => {
     const open = place();
     const [providing, consuming] = [
       open({ operationTimeout: 60_000, sessionTimeout: 30_000 }),
@@ -346,7 +346,7 @@ describe('the ZooKeeper registry', () => {
     while ((await watch.next())?.length !== 10) {}
   }
 
-  it('who watches and ends again and again leaves no watch behind', async () => {
+  it('watches that begin and end many times leave no ZooKeeper watch behind', async () => {
     const open = place();
     const way = await network();
     const log = new Log();
@@ -373,7 +373,7 @@ describe('the ZooKeeper registry', () => {
     await until(async () => (await watched()) === 5, 'the server has five watches');
   });
 
-  it('the owner of an entry that was replaced does not delete the new one, even if it has not heard of it', async () => {
+  it('the former owner of a replaced entry does not delete the new one', async () => {
     const open = place();
     await open().register(node('a'));
     const client = new ZooKeeperClient(server.address, { sessionTimeout: LONG_SESSION });
@@ -387,7 +387,7 @@ describe('the ZooKeeper registry', () => {
     await client.close();
   });
 
-  it('a registry without watches asks for nothing, and one that watches again sees the truth', async () => {
+  it('a registry without watches sends no requests, and a later watch gets the present list', async () => {
     const open = place();
     const registry = open();
     const watch = new Watching(registry);
@@ -399,7 +399,7 @@ describe('the ZooKeeper registry', () => {
     expect((await again.next())?.map(({ id }) => id)).toEqual(['a', 'b']);
   });
 
-  it('register() does not wait for a registry that is not there: it says so, and publishes when it appears', async () => {
+  it('register() resolves while the registry is away, and the entry is published when it appears', async () => {
     const open = place();
     const way = await network();
     way.refuse();
@@ -426,7 +426,7 @@ describe('the ZooKeeper registry', () => {
     expect(watch.seen.flat()).not.toContain('a');
   });
 
-  it('with waitForRegistry: false register() rejects after its deadline, and leaves nothing behind', async () => {
+  it('register() with waitForRegistry: false rejects after its timeout and publishes nothing', async () => {
     const open = place();
     const way = await network();
     way.refuse();
@@ -444,7 +444,7 @@ describe('the ZooKeeper registry', () => {
     expect(await ids()).toEqual(['b']);
   });
 
-  it('a silent registry is as good as none: register() settles after its deadline, or rejects', async () => {
+  it('register() on a silent registry resolves after its timeout, or rejects without waitForRegistry', async () => {
     const open = place();
     const way = await network();
     way.freeze();
@@ -459,7 +459,7 @@ describe('the ZooKeeper registry', () => {
     await truth('a');
   });
 
-  it('what is deregistered while the registry is away is deleted when it is back', async () => {
+  it('an entry that is withdrawn while the registry is away is deleted when it is back', async () => {
     const open = place();
     const way = await network();
     const log = new Log();
@@ -477,7 +477,7 @@ describe('the ZooKeeper registry', () => {
     await truth('b');
   });
 
-  it('what the server refuses is an error of register, and what may not be read is passed over', async () => {
+  it('register() rejects what the server refuses, and a watch skips entries without read permission', async () => {
     const open = place();
     const log = new Log();
     const owner = open({ credentials: 'me:secret', acl: 'creator' });
@@ -510,7 +510,7 @@ describe('the ZooKeeper registry', () => {
     expect(inspect(log.lines) + inspect(error, { depth: 9 })).not.toMatch(/secret|other/);
   });
 
-  it('an entry that is too large is refused at once', async () => {
+  it('rejects an entry that is too large at once', async () => {
     const open = place();
     const registry = open();
     const large = node('a', { metadata: { x: 'x'.repeat(1024 * 1024 - 300) } });
@@ -522,7 +522,7 @@ describe('the ZooKeeper registry', () => {
     expect(await ids()).toEqual(['b']);
   });
 
-  it('disposing it ends the session, and with it its entries and watches', async () => {
+  it('disposing the registry ends the session, its entries and its watches', async () => {
     const open = place();
     const before = await server.connections();
     const registry = open();
@@ -537,7 +537,7 @@ describe('the ZooKeeper registry', () => {
     await until(async () => (await server.connections()) === before, 'its session has ended');
   });
 
-  it('a process ends by itself when it has disposed its registry, and leaves nothing', async () => {
+  it('a process ends by itself after it has disposed its registry, and leaves nothing behind', async () => {
     place();
     const child = await start('a');
     await truth('a');
@@ -560,7 +560,7 @@ describe('the ZooKeeper registry', () => {
     return child;
   }
 
-  it('a killed process is gone when its session is over', async () => {
+  it('the entry of a killed process is gone after its session', async () => {
     const open = place();
     const child = await start('a');
     await using watch = new Watching(open(), { service: 'Who' });
@@ -569,7 +569,7 @@ describe('the ZooKeeper registry', () => {
     await watch.ids();
   });
 
-  it('no server ever: a registry is disposed at once', async () => {
+  it('disposing is immediate if no server was ever reached', async () => {
     const registry = zookeeper(`127.0.0.1:${await freePort()}`, { operationTimeout: 300_000 });
     registries.push(registry);
     const watch = new Watching(registry);
@@ -579,7 +579,7 @@ describe('the ZooKeeper registry', () => {
     expect(await next).toBeUndefined();
   });
 
-  it('refuses bad options', () => {
+  it('rejects invalid options', () => {
     const cases: ZooKeeperRegistryOptions[] = [
       { root: 'getty' },
       { root: '/a/' },
@@ -614,7 +614,7 @@ describe('the ZooKeeper registry', () => {
     'withdraw',
   ] as const;
 
-  it('whatever happens in whatever order, the list is the truth in the end', async () => {
+  it('the list is correct after random failures in random order', async () => {
     const step = fc.tuple(fc.constantFrom(...STEPS), fc.integer({ min: 0, max: 4 }));
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
@@ -678,7 +678,7 @@ describe('the ZooKeeper registry', () => {
     });
   }
 
-  it('watches of one service in several queries share what is read', async () => {
+  it('watches with different queries of one service share the reads', async () => {
     const open = place();
     const registry = open();
     await open().register(node('a', { version: 'v1' }));

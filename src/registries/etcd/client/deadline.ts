@@ -9,9 +9,9 @@ import { startInterval } from '../../../core/timers.js';
 const TURNS = 8;
 
 /**
- * Calls `onExpired` after `ms` milliseconds in which the event loop has turned at least TURNS times.
- * Starts again if `onExpired` returns true. Returns the function that stops it. Keeps the process
- * alive.
+ * Calls `onExpired` after `ms` milliseconds in which the event loop has turned at least TURNS
+ * times. Starts again if `onExpired` returns true. Returns the function that stops it. Keeps the
+ * process alive.
  */
 export function startDeadline(ms: number, onExpired: () => boolean): () => void {
   let turns = 0;

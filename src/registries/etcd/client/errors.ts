@@ -53,9 +53,9 @@ function hasCode(error: unknown, code: Code): boolean {
   return error instanceof ConnectError && error.code === code;
 }
 
-/** `endpoints`: the members of the cluster, for the message. */
-export function registryFailed(endpoints: string, what: string, error: unknown): GettyError {
-  return gettyError('REGISTRY_FAILED', `etcd at ${endpoints}: ${what}: ${reasonOf(error)}`, error);
+/** `cluster`: its members, for the message. */
+export function registryFailed(cluster: string, what: string, error: unknown): GettyError {
+  return gettyError('REGISTRY_FAILED', `etcd at ${cluster}: ${what}: ${reasonOf(error)}`, error);
 }
 
 export function reasonOf(error: unknown): string {

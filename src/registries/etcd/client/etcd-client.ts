@@ -135,8 +135,8 @@ export class EtcdClient {
   }
 
   /**
-   * Makes a request. A refused token is renewed once. Rejects with a ConnectError. Unless the error is
-   * a refusal, the connection is closed.
+   * Makes a request. A refused token is renewed once. Rejects with a ConnectError. Unless the error
+   * is a refusal, the connection is closed.
    */
   call<T>(connection: MemberConnection, request: Request<T>): Promise<T> {
     return this.#call(connection, request, false);

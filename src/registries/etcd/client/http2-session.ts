@@ -1,7 +1,7 @@
 /**
  * Connect's session manager for HTTP/2 on one socket. It pings a server that is silent while a
- * request is under way, and it never dials. Connect's own manager dials by itself, keeps the process
- * alive, and can leave an error of the session without a handler.
+ * request is under way, and it never dials. Connect's own manager dials by itself, keeps the
+ * process alive, and can leave an error of the session without a handler.
  */
 
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';

@@ -44,8 +44,8 @@ export class WatchStream<Tag> {
   }
 
   /**
-   * Requests the revision that the watches have reached; `onProgress` of run() is called with it. The
-   * server does not answer while it is busy with the watches, or if it is older than etcd 3.4.
+   * Requests the revision that the watches have reached; `onProgress` of run() is called with it.
+   * The server does not answer while it is busy with the watches, or if it is older than etcd 3.4.
    */
   requestProgress(): void {
     this.#requests.push({ case: 'progressRequest', value: {} });
@@ -63,8 +63,8 @@ export class WatchStream<Tag> {
   }
 
   /**
-   * Runs until end() is called. Calls `onAnswer` with each answer of a watch. Calls `onCompacted` if
-   * the start revision of a watch is compacted; that watch is over. Rejects if the stream or the
+   * Runs until end() is called. Calls `onAnswer` with each answer of a watch. Calls `onCompacted`
+   * if the start revision of a watch is compacted; that watch is over. Rejects if the stream or the
    * connection fails, or if a watch is refused.
    */
   async run(

@@ -48,7 +48,9 @@ export type ZooKeeperReason =
   | 'CLOSED'
   | 'UNKNOWN';
 
-/** The error of every ZooKeeper operation. Its `code` is REGISTRY_FAILED; its `reason` says more. */
+/**
+ * The error of every ZooKeeper operation. Its `code` is REGISTRY_FAILED; its `reason` says more.
+ */
 export class ZooKeeperError extends GettyError {
   readonly reason: ZooKeeperReason;
 
@@ -84,8 +86,8 @@ const CONNECTION_REASONS: readonly (ZooKeeperReason | undefined)[] = [
 ];
 
 /**
- * Whether the operation failed for lack of a connection or a quorum, so that a retry may succeed. If
- * not, the server refuses the operation.
+ * Whether the operation failed for lack of a connection or a quorum, so that a retry may succeed.
+ * If not, the server refuses the operation.
  */
 export function isConnectionError(error: unknown): boolean {
   return CONNECTION_REASONS.includes(reasonOf(error));

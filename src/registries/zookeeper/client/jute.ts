@@ -49,8 +49,8 @@ export class JuteReader {
   }
 
   /**
-   * `minBytes`: the least bytes of an element, so that a forged count is found before the elements are
-   * read.
+   * `minBytes`: the least bytes of an element, so that a forged count is found before the elements
+   * are read.
    */
   vector<T>(minBytes: number, read: () => T): T[] {
     const count = this.#length('a vector');

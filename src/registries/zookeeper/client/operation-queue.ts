@@ -35,8 +35,8 @@ export class OperationQueue {
   }
 
   /**
-   * Sends the operation, now or when there is a connection. `timeout`: in milliseconds. Rejects with
-   * a ZooKeeperError.
+   * Sends the operation, now or when there is a connection. `timeout`: in milliseconds. Rejects
+   * with a ZooKeeperError.
    */
   run<T>(operation: Operation<T>, timeout: number, onSettled?: OnSettled): Promise<T> {
     const { maxPending } = this.#options;

@@ -1,6 +1,6 @@
 /**
- * Keeps one session alive. It dials the hosts in turn with backoff, continues the session on the next
- * connection, and begins a new session when it has expired.
+ * Keeps one session alive. It dials the hosts in turn with backoff, continues the session on the
+ * next connection, and begins a new session when it has expired.
  */
 import { notifyOrWarn } from '../../../core/callbacks.js';
 import { pause } from '../../../core/timers.js';
@@ -11,7 +11,7 @@ import { reasonOf } from './errors.js';
 import { NO_SESSION, type SessionIdentity } from './protocol.js';
 import { ServerConnection, type ServerConnectionEvents } from './server-connection.js';
 
-export interface SessionOptions {
+export interface ZooKeeperSessionOptions {
   readonly hosts: readonly string[];
   /** Milliseconds, like the two delays. */
   readonly sessionTimeout: number;
@@ -21,7 +21,7 @@ export interface SessionOptions {
   readonly tls: TlsOptions | undefined;
 }
 
-export interface SessionEvents {
+export interface ZooKeeperSessionEvents {
   onEvent: ServerConnectionEvents['onEvent'];
   /** A server has accepted the session. */
   onConnected(connection: ServerConnection): void;
@@ -36,8 +36,8 @@ export interface SessionEvents {
  */
 const MIN_CONNECTION_TIME = 1_000;
 /**
- * The first limit of an attempt, as a part of the session's timeout. Together with the silence before
- * it, it is less than the timeout.
+ * The first limit of an attempt, as a part of the session's timeout. Together with the silence
+ * before it, it is less than the timeout.
  */
 const FIRST_ATTEMPT_TIMEOUT = 1 / 6;
 /** Milliseconds. */
@@ -46,8 +46,8 @@ const MAX_FIRST_ATTEMPT_TIMEOUT = 2_500;
 const MAX_EARLIER_SESSIONS = 100;
 
 export class ZooKeeperSession {
-  readonly #options: SessionOptions;
-  readonly #events: SessionEvents;
+  readonly #options: ZooKeeperSessionOptions;
+  readonly #events: ZooKeeperSessionEvents;
   /** In random order, so that clients spread over the servers. */
   readonly #hosts: readonly string[];
   readonly #abort = new AbortController();
@@ -66,7 +66,7 @@ export class ZooKeeperSession {
   /** Why the last attempt or connection failed. */
   lastFailure: Error | undefined;
 
-  constructor(options: SessionOptions, events: SessionEvents) {
+  constructor(options: ZooKeeperSessionOptions, events: ZooKeeperSessionEvents) {
     this.#options = options;
     this.#events = events;
     this.#hosts = shuffled(options.hosts);
@@ -126,8 +126,8 @@ export class ZooKeeperSession {
   }
 
   /**
-   * Milliseconds before the next attempt. Each other host is dialed at once, because the session may
-   * expire soon. After all hosts have failed, there is a delay.
+   * Milliseconds before the next attempt. Each other host is dialed at once, because the session
+   * may expire soon. After all hosts have failed, there is a delay.
    */
   #delay(failures: number): number {
     if (failures === 0) return Math.random() * this.#options.initialDelay;
@@ -149,8 +149,8 @@ export class ZooKeeperSession {
   }
 
   /**
-   * Connects to one host and waits until the connection ends. Returns the milliseconds for which the
-   * host held the session. 0: it did not accept the session.
+   * Connects to one host and waits until the connection ends. Returns the milliseconds for which
+   * the host held the session. 0: it did not accept the session.
    */
   async #attempt(host: string): Promise<number> {
     let connection: ServerConnection;

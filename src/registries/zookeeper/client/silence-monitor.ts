@@ -58,8 +58,8 @@ export class SilenceMonitor {
   }
 
   /**
-   * The timer wheel calls it after received bytes were read, so that a process that was stopped does
-   * not count as a silent server.
+   * The timer wheel calls it after received bytes were read, so that a process that was stopped
+   * does not count as a silent server.
    */
   #check(timeout: number): void {
     const now = performance.now();
