@@ -15,6 +15,7 @@ import { WatchStream } from './client/watch-stream.js';
 import { EntryCache, type EntryCacheOptions, keyText } from './entry-cache.js';
 import { Event_EventType } from './proto/kv_pb.js';
 import type { WatchResponse } from './proto/rpc_pb.js';
+import { type ChangeStream, RevisionTracker } from './revision-tracker.js';
 import { type ListSource, SnapshotWatches } from './snapshot-watches.js';
 
 export interface CacheUpdaterOptions extends BackoffOptions, EntryCacheOptions {
@@ -23,13 +24,6 @@ export interface CacheUpdaterOptions extends BackoffOptions, EntryCacheOptions {
   readonly waitForRegistry: boolean;
 }
 
-/** Milliseconds between two progress requests on the stream. */
-const PROGRESS_INTERVAL = 200;
-/**
- * Before etcd 3.4.25 and 3.5.8 a progress answer may overtake earlier events. The answer to a
- * second request cannot.
- */
-const PROGRESS_ANSWERS = 2;
 /**
  * Milliseconds. A watch that lasted for less counts as a failure, so that a server that ends every
  * watch causes no busy loop.
@@ -47,12 +41,13 @@ interface Run {
   isStopped: boolean;
 }
 
-export class CacheUpdater implements ListSource {
+export class CacheUpdater implements ListSource, ChangeStream {
   readonly #client: EtcdClient;
   readonly #prefix: string;
   readonly #options: CacheUpdaterOptions;
   readonly #watches = new SnapshotWatches(this);
   readonly #sleep = new InterruptibleSleep();
+  readonly #revisions: RevisionTracker;
   #cache: EntryCache;
   /** The revision of the cache. 0n: nothing was read yet. */
   #revision = 0n;
@@ -67,9 +62,6 @@ export class CacheUpdater implements ListSource {
   /** When entries whose keys are gone leave the lists, by performance.now(). */
   #graceEnd = 0;
   #graceTimer: NodeJS.Timeout | undefined;
-  #isReadingRevision = false;
-  #progressTimer: NodeJS.Timeout | undefined;
-  #progressAnswers = 0;
 
   /** `prefix`: the root with a slash at its end. */
   constructor(client: EtcdClient, prefix: string, options: CacheUpdaterOptions) {
@@ -77,10 +69,15 @@ export class CacheUpdater implements ListSource {
     this.#prefix = prefix;
     this.#options = options;
     this.#cache = new EntryCache(prefix, options);
+    this.#revisions = new RevisionTracker(client, prefix, this.#watches, this);
   }
 
   get revision(): bigint {
     return this.#revision;
+  }
+
+  get stream(): WatchStream<unknown> | undefined {
+    return this.#stream;
   }
 
   get isAway(): boolean {
@@ -99,7 +96,7 @@ export class CacheUpdater implements ListSource {
     this.#watches.add(sink, query);
     if (this.#run === undefined) this.#start();
     else if (this.#isAway && this.#revision > 0n) this.#watches.offer(sink);
-    else void this.#readRevision();
+    else void this.#revisions.readRevision();
     return () => {
       this.#watches.remove(sink, query.service);
       if (this.#watches.isEmpty) this.#stop();
@@ -124,8 +121,7 @@ export class CacheUpdater implements ListSource {
     this.#graceEnd = 0;
     clearTimeout(this.#graceTimer);
     this.#watches.cancelTimer();
-    clearTimeout(this.#progressTimer);
-    this.#progressTimer = undefined;
+    this.#revisions.stop();
   }
 
   /** Ends every watch. Resolves when no request is under way. */
@@ -214,7 +210,7 @@ export class CacheUpdater implements ListSource {
       endReason = reason;
       stream.end();
     };
-    void this.#readRevision();
+    void this.#revisions.readRevision();
     try {
       await stream.run(
         (_, answer) => {
@@ -223,7 +219,8 @@ export class CacheUpdater implements ListSource {
           if (this.#cache.hasRoomAgain) end('hasRoom');
         },
         () => end('compacted'),
-        (answer) => (this.#isReplaced(answer) ? end('replaced') : this.#onProgress(answer)),
+        (answer) =>
+          this.#isReplaced(answer) ? end('replaced') : this.#revisions.onProgress(answer),
       );
       return endReason;
     } catch (error) {
@@ -250,12 +247,12 @@ export class CacheUpdater implements ListSource {
     if (fragment) return;
     this.#scheduleRemoval();
     const before = this.#revision;
-    this.#advanceTo(header?.revision);
+    this.advanceTo(header?.revision);
     this.#watches.offerChanged(this.#cache.takeChangedServices());
     if (before !== this.#revision) this.#watches.offerFirst();
   }
 
-  #advanceTo(revision: bigint | undefined): void {
+  advanceTo(revision: bigint | undefined): void {
     if (revision !== undefined && revision > this.#revision) this.#revision = revision;
   }
 
@@ -271,60 +268,5 @@ export class CacheUpdater implements ListSource {
       },
       Math.max(1, at - performance.now()),
     ).unref();
-  }
-
-  // ---- first lists of watches that began while the stream was open ----
-
-  /**
-   * Reads etcd's revision, which the first lists of new watches must have. One request serves all
-   * watches that began before it.
-   */
-  async #readRevision(): Promise<void> {
-    const stream = this.#stream;
-    if (this.#isReadingRevision || stream === undefined) return;
-    this.#isReadingRevision = true;
-    try {
-      for (;;) {
-        const watches = this.#watches.withoutRevision();
-        if (watches.length === 0 || this.#stream !== stream) return;
-        const { connection } = stream;
-        const { header } = await this.#client.call(connection, (options) =>
-          connection.kv.range({ key: Buffer.from(this.#prefix) }, options),
-        );
-        for (const watch of watches) watch.minRevision ??= header?.revision ?? 0n;
-        this.#watches.offerFirst();
-        this.#requestProgress();
-      }
-    } catch {
-      // The stream ends with the connection. Then everything is read again.
-    } finally {
-      this.#isReadingRevision = false;
-    }
-    // The next stream may have begun meanwhile.
-    if (this.#stream !== stream) void this.#readRevision();
-  }
-
-  /**
-   * The stream reports changes below the root only. So its revision is requested until all first
-   * lists are offered.
-   */
-  #requestProgress(): void {
-    if (this.#progressTimer !== undefined || !this.#watches.areListsPending) return;
-    this.#progressAnswers = 0;
-    this.#stream?.requestProgress();
-    this.#progressTimer = startTimer(() => {
-      this.#progressTimer = undefined;
-      this.#requestProgress();
-    }, PROGRESS_INTERVAL).unref();
-  }
-
-  #onProgress({ header }: WatchResponse): void {
-    this.#progressAnswers++;
-    if (this.#progressAnswers < PROGRESS_ANSWERS) {
-      this.#stream?.requestProgress();
-      return;
-    }
-    this.#advanceTo(header?.revision);
-    this.#watches.offerFirst();
   }
 }

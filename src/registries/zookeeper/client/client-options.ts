@@ -1,7 +1,13 @@
-/** Defaults, names and ranges of the client's options. */
-import type { NamesOf, Ranges } from '../../../core/options.js';
+/** Defaults, names and ranges of the options of the client and of its operations. */
+import { badOption, checkNames, type NamesOf, type Ranges } from '../../../core/options.js';
 import { LONGEST_TIMER } from '../../../core/timers.js';
-import type { ZooKeeperClientOptions } from '../types.js';
+import type {
+  CreateOptions,
+  MultiOperation,
+  Watcher,
+  WatchOptions,
+  ZooKeeperClientOptions,
+} from '../types.js';
 
 /** Times in milliseconds, sizes in bytes. */
 export const CLIENT_DEFAULTS = {
@@ -37,3 +43,28 @@ export const CLIENT_RANGES: Ranges<typeof CLIENT_DEFAULTS> = {
   maxResponseBytes: [1_024, 2 ** 31 - 1],
   maxPending: [1, Number.POSITIVE_INFINITY],
 };
+
+/** Milliseconds that close() waits for the end of the session. */
+export const CLOSE_TIMEOUT = 2_000;
+
+const WATCH_NAMES = { watch: true } satisfies NamesOf<WatchOptions>;
+export const CREATE_NAMES = { ephemeral: true, acl: true } satisfies NamesOf<CreateOptions>;
+export const MULTI_NAMES = {
+  create: { type: true, path: true, data: true, ...CREATE_NAMES },
+  delete: { type: true, path: true, version: true },
+  setData: { type: true, path: true, data: true, version: true },
+  check: { type: true, path: true, version: true },
+} satisfies { [Type in MultiOperation['type']]: NamesOf<Extract<MultiOperation, { type: Type }>> };
+
+/** Throws BAD_OPTION, which shows only the type of a secret. */
+export function checkCredentials(credentials: unknown): void {
+  if (credentials === undefined) return;
+  if (typeof credentials !== 'string' || !/^[^:]+:/.test(credentials))
+    throw badOption('credentials', typeof credentials, 'user:password');
+}
+
+/** Throws BAD_OPTION. */
+export function watcherOf(options: WatchOptions): Watcher | undefined {
+  checkNames('a watch', options, WATCH_NAMES);
+  return options.watch;
+}

@@ -23,6 +23,8 @@ export const OPERATION_TYPE = {
 } as const;
 const TYPE = OPERATION_TYPE;
 const EPHEMERAL_FLAG = 1;
+/** Matches every version of a node. */
+export const ANY_VERSION = -1;
 
 /** A request with its own answer. */
 export interface Operation<T> {

@@ -1,7 +1,7 @@
 /** A ZooKeeper client: operations and watches of one session, on any of the servers. */
 
 import { checkCallback, notifyOrWarn } from '../../../core/callbacks.js';
-import { badOption, checkNames, type NamesOf, withDefaults } from '../../../core/options.js';
+import { checkNames, withDefaults } from '../../../core/options.js';
 import { tlsClientOptions } from '../../../transport/stream/tls.js';
 import type {
   Acl,
@@ -17,7 +17,16 @@ import type {
   ZooKeeperClientOptions,
 } from '../types.js';
 import { aclOf } from './acl.js';
-import { CLIENT_DEFAULTS, CLIENT_NAMES, CLIENT_RANGES } from './client-options.js';
+import {
+  CLIENT_DEFAULTS,
+  CLIENT_NAMES,
+  CLIENT_RANGES,
+  CLOSE_TIMEOUT,
+  CREATE_NAMES,
+  checkCredentials,
+  MULTI_NAMES,
+  watcherOf,
+} from './client-options.js';
 import { parseEnsemble } from './ensemble.js';
 import { reasonOf, ZooKeeperError } from './errors.js';
 import { closedError, type OnSettled, OperationQueue } from './operation-queue.js';
@@ -27,19 +36,6 @@ import { checkPath, parentOf } from './path.js';
 import type { ServerConnection } from './server-connection.js';
 import { ZooKeeperSession } from './session.js';
 import { WatcherTable, type WatchKind } from './watcher-table.js';
-
-const WATCH_NAMES = { watch: true } satisfies NamesOf<WatchOptions>;
-const CREATE_NAMES = { ephemeral: true, acl: true } satisfies NamesOf<CreateOptions>;
-const MULTI_NAMES = {
-  create: { type: true, path: true, data: true, ...CREATE_NAMES },
-  delete: { type: true, path: true, version: true },
-  setData: { type: true, path: true, data: true, version: true },
-  check: { type: true, path: true, version: true },
-} satisfies { [Type in MultiOperation['type']]: NamesOf<Extract<MultiOperation, { type: Type }>> };
-
-/** Milliseconds that close() waits for the end of the session. */
-const CLOSE_TIMEOUT = 2_000;
-const ANY_VERSION = -1;
 
 /**
  * A client of one ZooKeeper session. It connects with the first operation, and moves to another
@@ -65,12 +61,7 @@ export class ZooKeeperClient implements AsyncDisposable {
     const { credentials, tls, onState } = options;
     this.#options = withDefaults(CLIENT_DEFAULTS, options, CLIENT_RANGES);
     this.#chroot = ensemble.chroot;
-    // The error shows only the type of a secret.
-    if (
-      credentials !== undefined &&
-      !(typeof credentials === 'string' && /^[^:]+:/.test(credentials))
-    )
-      throw badOption('credentials', typeof credentials, 'user:password');
+    checkCredentials(credentials);
     this.#credentials = credentials;
     this.#acl = aclOf(options.acl ?? (credentials === undefined ? 'anyone' : 'creator'));
     checkCallback('onState', onState);
@@ -114,6 +105,7 @@ export class ZooKeeperClient implements AsyncDisposable {
 
   // ---- operations: all reject with a ZooKeeperError, or with BAD_OPTION for an invalid path ----
 
+  /** `data` must not change until the promise settles. */
   async create(path: string, data: Uint8Array, options: CreateOptions = {}): Promise<void> {
     checkNames('create()', options, CREATE_NAMES);
     await this.#submit(this.#create(path, data, options));
@@ -145,13 +137,14 @@ export class ZooKeeperClient implements AsyncDisposable {
     }
   }
 
-  async delete(path: string, version = ANY_VERSION): Promise<void> {
+  /** `version`: the required version of the node; -1, the default, is any. */
+  async delete(path: string, version = operations.ANY_VERSION): Promise<void> {
     await this.#submit(operations.remove(this.#absolute(path), version));
   }
 
   /** undefined: the node does not exist. A watch is set in either case. */
   async exists(path: string, options: WatchOptions = {}): Promise<Stat | undefined> {
-    const watch = watchOf(options);
+    const watch = watcherOf(options);
     const absolute = this.#absolute(path);
     const onSettled: OnSettled = (error) => {
       if (error === undefined) this.#addWatcher('data', absolute, watch);
@@ -166,7 +159,7 @@ export class ZooKeeperClient implements AsyncDisposable {
   }
 
   async getData(path: string, options: WatchOptions = {}): Promise<NodeData> {
-    const watch = watchOf(options);
+    const watch = watcherOf(options);
     const absolute = this.#absolute(path);
     return this.#submit(
       operations.getData(absolute, watch !== undefined),
@@ -174,13 +167,17 @@ export class ZooKeeperClient implements AsyncDisposable {
     );
   }
 
-  async setData(path: string, data: Uint8Array, version = ANY_VERSION): Promise<Stat> {
+  /**
+   * `data` must not change until the promise settles. `version`: the required version of the node;
+   * -1, the default, is any.
+   */
+  async setData(path: string, data: Uint8Array, version = operations.ANY_VERSION): Promise<Stat> {
     return this.#submit(operations.setData(this.#absolute(path), data, version));
   }
 
   /** Returns the names of the children, in no order. */
   async getChildren(path: string, options: WatchOptions = {}): Promise<string[]> {
-    const watch = watchOf(options);
+    const watch = watcherOf(options);
     const absolute = this.#absolute(path);
     return this.#submit(
       operations.getChildren(absolute, watch !== undefined),
@@ -199,7 +196,7 @@ export class ZooKeeperClient implements AsyncDisposable {
       checkNames(`the ${operation.type} of multi()`, operation, MULTI_NAMES[operation.type]);
       if (operation.type === 'create')
         return this.#create(operation.path, operation.data, operation);
-      const { path, version = ANY_VERSION } = operation;
+      const { path, version = operations.ANY_VERSION } = operation;
       if (operation.type === 'setData')
         return operations.setData(this.#absolute(path), operation.data, version);
       return (operation.type === 'delete' ? operations.remove : operations.check)(
@@ -299,10 +296,4 @@ export class ZooKeeperClient implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-/** Throws BAD_OPTION. */
-function watchOf(options: WatchOptions): Watcher | undefined {
-  checkNames('a watch', options, WATCH_NAMES);
-  return options.watch;
 }
