@@ -1,6 +1,6 @@
 /**
- * A registry that cannot be reached says so: in the errors of calls, in explain(), at the provider,
- * and once as a warning of the process.
+ * A registry that cannot be reached is reported in the errors of calls, by explain(), by the
+ * provider, and once as a warning of the process.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';

@@ -205,7 +205,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
       expect(await place.open().list()).toEqual([...nodes, node('d')]);
       await leaving[Symbol.asyncDispose]();
       expect(await registry.list()).toEqual(nodes);
-      // Beside a watch, which looks for one service only.
+      // There is also a watch, which is for one service only.
       await using watch = new Watching(registry, { service: 'Other' });
       await watch.ids('a');
       expect(await registry.list()).toEqual(nodes);

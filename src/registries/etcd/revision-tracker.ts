@@ -45,8 +45,8 @@ export class RevisionTracker {
   }
 
   /**
-   * Reads etcd's revision, which the first lists of new watches need. One request serves all watches
-   * that began before it.
+   * Reads etcd's revision, which the first lists of new watches need. One request serves all
+   * watches that began before it.
    */
   async readRevision(): Promise<void> {
     const { stream } = this.#changes;

@@ -44,7 +44,7 @@ describe('2,000 nodes of 100 services', () => {
       await using watch = new Watching(registry, { service: 'Service7' });
       const all = await watch.next();
       expect(all?.length).toBe(NODES);
-      // Others share what was read.
+      // Other watches share the entries.
       await using other = new Watching(registry, { service: 'Service8' });
       expect((await other.next())?.length).toBe(NODES);
 

@@ -179,7 +179,7 @@ describe('the etcd registry', () => {
     expect(log.having('another process').length).toBe(1);
     await server.remove(pathOf('a'));
     await holds('a', entryValue(node('a')));
-    // What another has written is not ours to remove.
+    // Disposing does not delete an entry of another process.
     await server.put(pathOf('a'), 'mine');
     await log.said('another process', 2);
     await registration[Symbol.asyncDispose]();
@@ -217,7 +217,7 @@ describe('the etcd registry', () => {
     await registry.register(node('c'));
     await server.compact();
     proxy.accept();
-    // What vanished is kept for a ttl, so that a provider which lost its lease can come back.
+    // A missing node is kept for one ttl, so that its provider can publish it again.
     await watch.ids('a', 'b', 'c');
     await watch.ids('b', 'c');
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
@@ -282,8 +282,8 @@ describe('the etcd registry', () => {
     const [before, began] = [proxy.accepted, performance.now()];
     await elapse(2_000);
     await until(() => proxy.accepted > before + 3, 'there were some attempts');
-    // The watch and the registration share a connection, but not their delays: at least 200 ms
-    // each.
+    // The watch and the registration share a connection and have separate delays of at least 200
+    // ms.
     expect(proxy.accepted - before).toBeLessThan(2 * ((performance.now() - began) / 200) + 4);
     expect(log.lines.length).toBe(1);
   });
@@ -371,7 +371,7 @@ describe('the etcd registry', () => {
       collectGarbage();
       return process.memoryUsage().heapUsed;
     };
-    // What is compiled and cached at first is not counted.
+    // The first rounds fill caches and are not counted.
     const before = await cut(100);
     const after = await cut(200);
     expect(after - before).toBeLessThan(8 * 1024 * 1024);
@@ -391,7 +391,7 @@ describe('the etcd registry', () => {
     await watch.ids('a');
     proxy.hold();
     await within(Promise.resolve(registry[Symbol.asyncDispose]()), 'the registry is disposed');
-    // A socket that is held does not learn that it was closed.
+    // A held socket does not notice that it was closed.
     proxy.release();
     await until(() => proxy.open === 0, 'every connection is closed');
   });
@@ -478,7 +478,7 @@ describe('the etcd registry', () => {
     const registry = open({ ttl: 1_000 }, `http://127.0.0.1:${proxy.port}`);
     await using watch = new Watching(registry);
     await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:1', 'the first address');
-    // Written by this registry, at a revision that the copy has not reached.
+    // This registry writes at a revision that the copy has not reached.
     for (let i = 0; i < 5; i++) await registry.register(node('b', { metadata: { i: `${i}` } }));
     proxy.retarget(copied);
     proxy.cut();

@@ -1,5 +1,5 @@
 /**
- * What only the directory does: files, expiry, outages, and processes that are killed. The rest is
+ * The file registry: files, expiry, outages and killed processes. The behavior of all registries is
  * in behaviour.test.ts.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
@@ -135,7 +135,7 @@ describe('the file registry', () => {
     await rename(directory, `${directory}-away`);
     await writeFile(directory, 'in the way');
     await log.said('cannot be kept alive');
-    // Some heartbeats.
+    // Wait for several heartbeats.
     await elapse(TTL / 2);
     expect(log.lines.length).toBe(1);
     await unlink(directory);
@@ -168,7 +168,7 @@ describe('the file registry', () => {
     const foreign = await place(join(directory, '.foreign'), TTL * 11);
     await using watch = new Watching(open());
     await watch.ids();
-    // The clock alone removes nothing: it may have jumped.
+    // The clock alone must not delete files, because it may have jumped.
     await until(
       () => [dead, left].every((path) => !existsSync(path)),
       'the removal of what is dead',
@@ -241,7 +241,7 @@ describe('the file registry', () => {
     child.kill('SIGKILL');
     await watch.until(([first]) => first?.address === mine.address, 'the first again');
     expect(log.having('another process').length).toBe(1);
-    // A newer one that leaves in order: the list is without the node for some looks at most.
+    // When the newer process closes, the list lacks the node for a few scans at most.
     const second = await open().register(other);
     await watch.until(([first]) => first?.address === other.address, 'the other again');
     await log.said('another process', 2);
@@ -287,7 +287,7 @@ describe('the file registry', () => {
       vi.spyOn(Date, 'now').mockImplementation(() => now() + jump);
       try {
         await elapse(TTL * 2);
-        // A reader that has nothing to compare with finds the nodes with their next heartbeats.
+        // A new reader has no earlier version, so it lists the nodes at their next heartbeats.
         await using later = new Watching(open());
         await later.ids('a', 'b');
         await elapse(TTL * 2);
@@ -303,7 +303,7 @@ describe('the file registry', () => {
   );
 
   it('register() rejects with the reason if the disk is full, and leaves no file behind', async () => {
-    // No file may grow: what is written fails as it does on a full disk.
+    // The limit of file sizes makes writes fail as on a full disk.
     const limited = spawn(
       '/bin/sh',
       [
@@ -336,7 +336,7 @@ describe('the file registry', () => {
     await open().register(node('a'));
     await watch.ids('a');
     const next = watch.next();
-    // Time itself is what is waited for here.
+    // The test waits for time to pass.
     await elapse(TTL * 1.5);
     expect(await isPending(next)).toBe(true);
   });

@@ -1,6 +1,6 @@
 /**
  * With `goConsumers`, an entry is deleted and created again instead of being replaced in one step,
- * and no list is without its node meanwhile.
+ * and every list has its node meanwhile.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';

@@ -265,7 +265,7 @@ describe('a server that breaks the protocol', () => {
     );
     const outcome = patient.exists('/a').catch((error) => error);
     await until(async () => {
-      // Longer than a check of the connection may be late, each time.
+      // Each block is longer than the largest delay that one check counts.
       const end = performance.now() + timeout / 4;
       while (performance.now() < end);
       await elapse(timeout / 12);

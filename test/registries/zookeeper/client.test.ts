@@ -1,6 +1,6 @@
 /**
- * The ZooKeeper client by itself, on a real server: operations, watches, paths, limits, who may do
- * what.
+ * The ZooKeeper client by itself, on a real server: operations, watches, paths, limits,
+ * permissions.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -85,7 +85,7 @@ describe('the ZooKeeper client', () => {
     expect(await client.exists('/a/y')).toBeUndefined();
     await client.delete('/a/x', 0);
     await client.sync('/a');
-    expect(await server.stranger((stranger) => stranger.list(`${base}/a`))).toEqual(['组']);
+    expect(await server.testClient((testClient) => testClient.list(`${base}/a`))).toEqual(['组']);
   });
 
   it('the error of a refusal has its reason', async () => {
@@ -178,7 +178,7 @@ describe('the ZooKeeper client', () => {
     await client.getChildren('/a', { watch: watch('children of a') });
     await client.delete('/a');
     await client.create('/a', bytes(''));
-    // An answer comes after the events of all that was done before it.
+    // An answer arrives after the events of all earlier changes.
     await client.sync('/');
     expect(seen.sort()).toEqual(
       [
@@ -269,25 +269,25 @@ describe('the ZooKeeper client', () => {
     const events: WatchEvent[] = [];
     await client.exists('/a', { watch: (event) => events.push(event) });
     const session = client.sessionId;
-    // Time itself is what is waited for here.
+    // The test waits for time to pass.
     await elapse(5_000);
     expect([client.state, client.sessionId, events]).toEqual(['connected', session, []]);
     expect(await server.owner(`${base}/a`)).toBe(session);
   });
 
   it("a creator's nodes are accessible only with the same credentials", async () => {
-    const [client, stranger] = [await open({ credentials: 'me:secret' }), again()];
+    const [client, other] = [await open({ credentials: 'me:secret' }), again()];
     await client.create('/mine', bytes('1'));
     await client.create('/open', bytes('1'), { acl: 'readable' });
-    await expect(stranger.getData('/mine')).rejects.toMatchObject({ reason: 'NO_AUTH' });
-    await expect(stranger.create('/mine/a', bytes(''))).rejects.toMatchObject({
+    await expect(other.getData('/mine')).rejects.toMatchObject({ reason: 'NO_AUTH' });
+    await expect(other.create('/mine/a', bytes(''))).rejects.toMatchObject({
       reason: 'NO_AUTH',
     });
     await expect(again({ credentials: 'me:wrong' }).getData('/mine')).rejects.toMatchObject({
       reason: 'NO_AUTH',
     });
-    expect((await stranger.getData('/open')).data.toString()).toBe('1');
-    await expect(stranger.setData('/open', bytes('2'))).rejects.toMatchObject({
+    expect((await other.getData('/open')).data.toString()).toBe('1');
+    await expect(other.setData('/open', bytes('2'))).rejects.toMatchObject({
       reason: 'NO_AUTH',
     });
     expect((await again({ credentials: 'me:secret' }).setData('/mine', bytes('2'))).version).toBe(
@@ -335,7 +335,7 @@ describe('the ZooKeeper client', () => {
       code: 'REGISTRY_FAILED',
       reason: 'CLOSED',
     });
-    // What was asked before is answered.
+    // Earlier operations are answered.
     expect(await pending).toBe('NO_NODE');
     await closing;
     await client.close();
@@ -442,11 +442,17 @@ describe('over TLS', () => {
   });
 
   it.each([
-    ['no certificate of ours', CLIENT_TLS],
-    ['a certificate of a stranger', { ...CLIENT_TLS, ...identity('stranger-client') }],
-    ['a server that we do not trust', { ca: identity('stranger').cert, ...identity('client') }],
+    ['no client certificate', CLIENT_TLS],
     [
-      'another name than the server has',
+      'a client certificate of another authority',
+      { ...CLIENT_TLS, ...identity('stranger-client') },
+    ],
+    [
+      'a server certificate of another authority',
+      { ca: identity('stranger').cert, ...identity('client') },
+    ],
+    [
+      'another server name',
       { ...CLIENT_TLS, ...identity('client'), serverName: 'elsewhere.example' },
     ],
   ])('rejects the server or is rejected by it: %s', async (_, tls) => {

@@ -1,6 +1,6 @@
 /**
- * docs/zookeeper.md lists every option, and no other, with the default that the code has, and every
- * reason of our own.
+ * docs/zookeeper.md lists exactly the options of the code with their defaults, and every reason of
+ * the client.
  */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
@@ -12,7 +12,7 @@ const page = read('docs/zookeeper.md');
 const sources =
   read('src/registries/zookeeper/registry-options.ts') + read('src/registries/zookeeper/types.ts');
 
-/** As the page has it. */
+/** Returns the value as the page shows it. */
 function shown(name: string, value: unknown): string {
   if (typeof value !== 'number')
     return typeof value === 'string' ? `\`'${value}'\`` : `\`${value}\``;

@@ -1,6 +1,5 @@
 /**
- * What only the ZooKeeper registry does, on a real server. What all registries do is in
- * behaviour.test.ts.
+ * The ZooKeeper registry on a real server. The behavior of all registries is in behaviour.test.ts.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +28,7 @@ import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, PROCESS_PATIENCE, until, within } from '../../fixtures/waiting.js';
 import { Network } from '../../fixtures/zookeeper-network.js';
 import { startZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
-import { Stranger } from '../../fixtures/zookeeper-stranger.js';
+import { ZooKeeperTestClient } from '../../fixtures/zookeeper-test-client.js';
 
 const SCRIPT = fileURLToPath(new URL('../../fixtures/zookeeper-provider.mjs', import.meta.url));
 const VECTORS: { path: string; value: string }[] = readFileSync(
@@ -40,7 +39,8 @@ const VECTORS: { path: string; value: string }[] = readFileSync(
   .split('\n')
   .map((line) => JSON.parse(line));
 /**
- * Milliseconds: of those whose end is waited for, and of those that a busy machine must not lose.
+ * Milliseconds. A test that waits for the end of a session uses SESSION. A session that a busy
+ * machine must not lose uses LONG_SESSION.
  */
 const SESSION = 2_000;
 const LONG_SESSION = 8_000;
@@ -159,7 +159,7 @@ describe('the ZooKeeper registry', () => {
   it('replaces the entry of a killed process, and the end of the old session does not delete the new entry', async () => {
     const open = place();
     await server.put(`${root}/${attributesOf(node('a'))}`, '');
-    const old = await Stranger.connect(server, 0n, SESSION);
+    const old = await ZooKeeperTestClient.connect(server, 0n, SESSION);
     await old.put(
       pathOf(node('a')),
       Buffer.from(entryValue(node('a', { address: 'tcp://127.0.0.1:1' }))),
@@ -170,7 +170,7 @@ describe('the ZooKeeper registry', () => {
     await watch.ids('a');
     await open().register(node('a', { address: 'tcp://127.0.0.1:2' }));
     await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the new life');
-    // Time itself is what is waited for here: the old session ends.
+    // Wait until the old session has expired.
     await elapse(SESSION * 1.5);
     expect([...(await server.entries(root)).values()]).toEqual([
       entryValue(node('a', { address: 'tcp://127.0.0.1:2' })),
@@ -250,18 +250,18 @@ describe('the ZooKeeper registry', () => {
 
   it('keeps a node that is missing after an outage for settleTime', async () => {
     const open = place();
-    const way = await network();
+    const proxy = await network();
     await open().register(node('stays'));
     const leaving = await open().register(node('leaves'));
     const log = new Log();
-    await using watch = new Watching(open({ settleTime: 500, logger: log }, way));
+    await using watch = new Watching(open({ settleTime: 500, logger: log }, proxy));
     await watch.ids('leaves', 'stays');
-    way.refuse();
+    proxy.refuse();
     await log.said('ZooKeeper is away');
     await leaving[Symbol.asyncDispose]();
     await open().register(node('comes'));
     const back = performance.now();
-    way.accept();
+    proxy.accept();
     await log.said('ZooKeeper is back');
     await watch.ids('comes', 'leaves', 'stays');
     await watch.ids('comes', 'stays');
@@ -332,8 +332,8 @@ describe('the ZooKeeper registry', () => {
     await providing.register(node('new', { service: service(7), metadata: { weight: '2' } }));
     await one.until((nodes) => nodes.some(({ metadata }) => metadata.weight === '2'), 'its change');
     const received = (await packets()) - before;
-    // To create and to check it twice, to list one folder and to read one node twice; the questions
-    // of this test; perhaps pings.
+    // The requests: create the node and verify it twice, list one ATTRIBUTES node, read one node
+    // twice, the requests of this test, and perhaps pings.
     expect(received).toBeLessThan(25);
     console.info(
       `1,000 registered in ${Math.round(registered - began)} ms, listed in ${Math.round(listed - registered)} ms; two changes: ${received} packets`,
@@ -348,9 +348,9 @@ describe('the ZooKeeper registry', () => {
 
   it('watches that begin and end many times leave no ZooKeeper watch behind', async () => {
     const open = place();
-    const way = await network();
+    const proxy = await network();
     const log = new Log();
-    const registry = open({ logger: log }, way);
+    const registry = open({ logger: log }, proxy);
     const other = open();
     for (const id of ['a', 'b', 'c']) await other.register(node(id));
     for (let round = 0; round < 10; round++) {
@@ -362,11 +362,11 @@ describe('the ZooKeeper registry', () => {
     await abandoned[Symbol.asyncDispose]();
     await first;
     await registry.register(node('x', { service: 'Other' }));
-    way.refuse();
+    proxy.refuse();
     await log.said('ZooKeeper is away');
-    way.accept();
+    proxy.accept();
     await log.said('ZooKeeper is back');
-    // A new connection has the watches that are set again: each registration's own.
+    // On a new connection only the watches of the registrations are set again.
     await other.register(node('y', { service: 'Other' }));
     const watched = async (): Promise<number> =>
       Number(/Total watches:(\d+)/.exec(await server.command('wchs'))?.[1]);
@@ -401,11 +401,11 @@ describe('the ZooKeeper registry', () => {
 
   it('register() resolves while the registry is away, and the entry is published when it appears', async () => {
     const open = place();
-    const way = await network();
-    way.refuse();
+    const proxy = await network();
+    proxy.refuse();
     const log = new Log();
-    // A register() that waited would take longer than the test has.
-    const registry = open({ operationTimeout: 300_000, logger: log }, way);
+    // A register() that waits takes longer than the time limit of the test.
+    const registry = open({ operationTimeout: 300_000, logger: log }, proxy);
     await using watch = new Watching(registry);
     const first = watch.next();
     const registration = await within(registry.register(node('a')), 'register()');
@@ -418,27 +418,27 @@ describe('the ZooKeeper registry', () => {
       'warn registry: the entry is published when ZooKeeper is back',
       'warn registry: the entry is deleted when ZooKeeper is back, or expires with the session',
     ]);
-    way.accept();
+    proxy.accept();
     await log.said('ZooKeeper is back');
     await truth('b');
     if ((await first)?.length === 0) await watch.ids('b');
-    // What was taken back while it waited was never there.
+    // An entry that was withdrawn while it waited was never published.
     expect(watch.seen.flat()).not.toContain('a');
   });
 
   it('register() with waitForRegistry: false rejects after its timeout and publishes nothing', async () => {
     const open = place();
-    const way = await network();
-    way.refuse();
+    const proxy = await network();
+    proxy.refuse();
     const log = new Log();
-    const registry = open({ waitForRegistry: false, operationTimeout: 800, logger: log }, way);
+    const registry = open({ waitForRegistry: false, operationTimeout: 800, logger: log }, proxy);
     const error = await registry.register(node('a')).catch((failure) => failure);
     expect(error).toMatchObject({
       code: 'REGISTRY_FAILED',
       message: expect.stringContaining(pathOf(node('a'))),
       cause: expect.any(Error),
     });
-    way.accept();
+    proxy.accept();
     await log.said('ZooKeeper is back');
     await registry.register(node('b'));
     expect(await ids()).toEqual(['b']);
@@ -446,34 +446,34 @@ describe('the ZooKeeper registry', () => {
 
   it('register() on a silent registry resolves after its timeout, or rejects without waitForRegistry', async () => {
     const open = place();
-    const way = await network();
-    way.freeze();
-    const patient = open({ operationTimeout: 200, sessionTimeout: 60_000 }, way);
+    const proxy = await network();
+    proxy.freeze();
+    const patient = open({ operationTimeout: 200, sessionTimeout: 60_000 }, proxy);
     await within(patient.register(node('a')), 'register()');
     const strict = open(
       { operationTimeout: 200, sessionTimeout: 60_000, waitForRegistry: false },
-      way,
+      proxy,
     );
     await expect(strict.register(node('b'))).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
-    way.thaw();
+    proxy.thaw();
     await truth('a');
   });
 
   it('an entry that is withdrawn while the registry is away is deleted when it is back', async () => {
     const open = place();
-    const way = await network();
+    const proxy = await network();
     const log = new Log();
-    const registry = open({ logger: log }, way);
+    const registry = open({ logger: log }, proxy);
     const registration = await registry.register(node('a'));
     await registry.register(node('b'));
-    way.refuse();
+    proxy.refuse();
     await log.said('ZooKeeper is away');
     await within(
       Promise.resolve(registration[Symbol.asyncDispose]()),
       'the end of the registration',
     );
     expect(await ids()).toEqual(['a', 'b']);
-    way.accept();
+    proxy.accept();
     await truth('b');
   });
 
@@ -598,7 +598,7 @@ describe('the ZooKeeper registry', () => {
     expect(() => zookeeper('')).toThrowError(expect.objectContaining({ code: 'BAD_ADDRESS' }));
   });
 
-  /** What may happen to a registry and the way to it. */
+  /** What may happen to a registry and the proxy to it. */
   const STEPS = [
     'put',
     'put',
@@ -619,8 +619,8 @@ describe('the ZooKeeper registry', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
         const open = place();
-        const way = await network();
-        const registry = open({ settleTime: 50 }, way);
+        const proxy = await network();
+        const registry = open({ settleTime: 50 }, proxy);
         const watch = new Watching(registry);
         const mine = node('mine');
         let registration: AsyncDisposable | undefined = await registry.register(mine);
@@ -631,9 +631,9 @@ describe('the ZooKeeper registry', () => {
           else if (name === 'removeFolder')
             await server.remove(`${root}/${attributesOf(given)}`).catch(() => {});
           else if (name === 'garbage') await server.put(pathOf(given), '{');
-          else if (name === 'cut') way.cut();
-          else if (name === 'refuse') way.refuse();
-          else if (name === 'accept') way.accept();
+          else if (name === 'cut') proxy.cut();
+          else if (name === 'refuse') proxy.refuse();
+          else if (name === 'accept') proxy.accept();
           else if (name === 'expire') await expireOwner(pathOf(mine));
           else if (name === 'register') registration ??= await registry.register(mine);
           else {
@@ -641,7 +641,7 @@ describe('the ZooKeeper registry', () => {
             registration = undefined;
           }
         }
-        way.accept();
+        proxy.accept();
         let listed: readonly string[] = [];
         const read = (async () => {
           for (let nodes = await watch.next(); nodes !== undefined; nodes = await watch.next())
