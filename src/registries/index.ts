@@ -1,4 +1,4 @@
-/** Registries by address: the scheme picks the registry. */
+/** Makes a registry from a URL: the scheme selects its kind. */
 import { fileURLToPath } from 'node:url';
 import { gettyError } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf, pickNames } from '../core/options.js';
@@ -10,8 +10,8 @@ import { memory } from './memory.js';
 import type { ZooKeeperRegistryOptions } from './zookeeper/index.js';
 
 /**
- * Options of every kind of registry. Each kind uses those that it knows; a name that no kind knows
- * is a BAD_OPTION.
+ * Options of every kind of registry. Each kind ignores the options of the others. A name that no
+ * kind has is a BAD_OPTION.
  */
 export interface RegistryOptions
   extends FileRegistryOptions,
@@ -43,39 +43,40 @@ const NAMES = {
   acl: true,
 } satisfies NamesOf<RegistryOptions>;
 
-const ALLOWED =
+const EXPECTED =
   'memory:name, file:///path/of/a/directory, etcd://host:port,host:port/root, etcds://host:port/root (TLS) or zookeeper://host:2181,host2:2181/root';
-const MEMORY = /^memory:(?:\/\/)?([^/?#]*)$/;
-const ETCD = /^etcd(s?):\/\/(?:([^\s@/]*)@)?([^\s@/?#]+)(\/[^\s?#]*)?$/;
+const MEMORY_URL = /^memory:(?:\/\/)?([^/?#]*)$/;
+const ETCD_URL = /^etcd(s?):\/\/(?:([^\s@/]*)@)?([^\s@/?#]+)(\/[^\s?#]*)?$/;
 const ETCD_PORT = 2379;
-/**
- * A slash, a question mark, a number sign and an @ in user or password are percent-encoded; an @
- * elsewhere is none of ours.
- */
-const ZOOKEEPER = /^zookeeper:\/\/(?:([^/?#@]*)@)?([^/?#@]+)(\/[^?#@]*)?$/;
+/** The characters / ? # and @ in the user or password are percent-encoded. */
+const ZOOKEEPER_URL = /^zookeeper:\/\/(?:([^/?#@]*)@)?([^/?#@]+)(\/[^?#@]*)?$/;
 
 /**
- * The registry that a URL names: `memory:name` (`memory:` has no name and is its own),
- * `file:///directory`, `etcd://user:password@host:2379,host2:2379/root` (`etcds:` for TLS), or
- * `zookeeper://user:password@host:2181,host2:2181/root`, where the user and the password are
- * percent-encoded, and may as well be options. Rejects with BAD_ADDRESS, which says what is
- * allowed, or BAD_OPTION. Asynchronous, since a registry's client is loaded only when it is asked
- * for.
+ * Makes the registry of a URL. The kinds:
+ *
+ * - `memory:name`; `memory:` without a name shares its entries with no other registry
+ * - `file:///directory`
+ * - `etcd://user:password@host:2379,host2:2379/root`; `etcds:` for TLS
+ * - `zookeeper://user:password@host:2181,host2:2181/root`
+ *
+ * The user and the password are percent-encoded; both may be options instead. The client of etcd or
+ * ZooKeeper is loaded by the first call that needs it. Rejects with BAD_ADDRESS, which lists the
+ * allowed URLs, or with BAD_OPTION.
  */
 export async function registry(url: string, options: RegistryOptions = {}): Promise<Registry> {
   if (typeof options !== 'object' || options === null)
     throw badOption('options', options, 'an object');
   checkNames('registry()', options, NAMES);
-  const name = typeof url === 'string' ? MEMORY.exec(url)?.[1] : undefined;
+  const name = typeof url === 'string' ? MEMORY_URL.exec(url)?.[1] : undefined;
   if (name !== undefined) return memory(name === '' ? undefined : name);
-  const cluster = typeof url === 'string' ? ETCD.exec(url) : null;
-  if (cluster !== null) return etcdAt(url, cluster, options);
+  const etcdUrl = typeof url === 'string' ? ETCD_URL.exec(url) : null;
+  if (etcdUrl !== null) return openEtcd(url, etcdUrl, options);
   if (typeof url === 'string' && url.startsWith('zookeeper:')) return openZooKeeper(url, options);
   return file(directoryOf(url), pickNames(options, FILE_REGISTRY_NAMES));
 }
 
 async function openZooKeeper(url: string, options: RegistryOptions): Promise<Registry> {
-  const [, user, hosts, path = ''] = ZOOKEEPER.exec(url) ?? [];
+  const [, user, hosts, path = ''] = ZOOKEEPER_URL.exec(url) ?? [];
   if (hosts === undefined) throw badAddress(url);
   const given = { ...options };
   try {
@@ -88,7 +89,7 @@ async function openZooKeeper(url: string, options: RegistryOptions): Promise<Reg
   return zookeeper(hosts, pickNames(given, ZOOKEEPER_NAMES));
 }
 
-async function etcdAt(
+async function openEtcd(
   url: string,
   [, secure, credentials, hosts = '', root]: RegExpExecArray,
   options: RegistryOptions,
@@ -117,7 +118,7 @@ function credentialsOf(
 }
 
 function directoryOf(url: string): string {
-  // "file:directory" would become "/directory", whatever directory one is in.
+  // fileURLToPath() makes "/directory" of the relative URL "file:directory".
   if (typeof url !== 'string' || !/^file:\/\/\/[^?#]+$/.test(url)) throw badAddress(url);
   try {
     return fileURLToPath(url);
@@ -126,7 +127,7 @@ function directoryOf(url: string): string {
   }
 }
 
-/** It has no cause: errors of URL functions repeat the URL. */
+/** The error has no cause, because errors of URL functions repeat the URL and its password. */
 function badAddress(url: unknown): Error {
-  return gettyError('BAD_ADDRESS', `registry: given ${showUrl(url)}, expected ${ALLOWED}`);
+  return gettyError('BAD_ADDRESS', `registry: given ${showUrl(url)}, expected ${EXPECTED}`);
 }

@@ -1,22 +1,21 @@
-/** A registry within this process, for tests and for programs that are their own providers. */
+/** A registry within this process, for tests and for programs that call their own services. */
 import { gettyError } from '../core/errors.js';
 import { badOption } from '../core/options.js';
-import { checkQuery, entryPath, entryValue, matches, parseEntry } from '../micro/registry-entry.js';
-import { type SnapshotSink, snapshots, sortedNodes } from '../micro/snapshots.js';
+import { entryPath, entryValue, matches, parseEntry } from '../micro/registry-entry.js';
+import { type SnapshotSink, sortedNodes } from '../micro/snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
+import { watchQuery } from './shared/watch-query.js';
 
 interface Entry {
   readonly node: ServiceNode;
 }
 
-/** What the registries of one name share. */
-class Place {
-  /**
-   * By path: what each registry has published there, the newest last, which is the one that counts.
-   */
+/** The entries and watches of all registries with one name. */
+class SharedEntries {
+  /** By path: the entry of each registry that has published there. The last one is in the lists. */
   readonly #entries = new Map<string, readonly Entry[]>();
   readonly watches = new Map<SnapshotSink, ServiceQuery>();
-  users = 0;
+  registryCount = 0;
 
   list(query: ServiceQuery): ServiceNode[] {
     return this.all().filter((node) => matches(node, query));
@@ -30,104 +29,101 @@ class Place {
     this.#entries.set(path, [...(this.#entries.get(path) ?? []), entry]);
   }
 
-  /** An older entry of another registry counts again. */
+  /** The entry of another registry at the same path returns to the lists. */
   remove(path: string, entry: Entry): void {
     const left = (this.#entries.get(path) ?? []).filter((other) => other !== entry);
     if (left.length > 0) this.#entries.set(path, left);
     else this.#entries.delete(path);
   }
 
-  changed(node: ServiceNode): void {
+  offerChange(node: ServiceNode): void {
     for (const [sink, query] of this.watches) {
       if (matches(node, query)) sink.offer(this.list(query));
     }
   }
 }
 
-const places = new Map<string, Place>();
+const sharedByName = new Map<string, SharedEntries>();
 
-function placeOf(name: string | undefined): Place {
-  if (name === undefined) return new Place();
-  let place = places.get(name);
-  if (place === undefined) {
-    place = new Place();
-    places.set(name, place);
+function sharedEntriesOf(name: string | undefined): SharedEntries {
+  if (name === undefined) return new SharedEntries();
+  let shared = sharedByName.get(name);
+  if (shared === undefined) {
+    shared = new SharedEntries();
+    sharedByName.set(name, shared);
   }
-  return place;
+  return shared;
 }
 
 class MemoryRegistry implements Registry {
   readonly #name: string | undefined;
-  readonly #place: Place;
+  readonly #shared: SharedEntries;
   readonly #own = new Map<string, Entry>();
   readonly #watches = new Set<SnapshotSink>();
-  #closed = false;
+  #isClosed = false;
 
   constructor(name: string | undefined) {
     this.#name = name;
-    this.#place = placeOf(name);
-    this.#place.users++;
+    this.#shared = sharedEntriesOf(name);
+    this.#shared.registryCount++;
   }
 
   async register(node: ServiceNode): Promise<AsyncDisposable> {
-    if (this.#closed) throw gettyError('REGISTRY_FAILED', 'the memory registry is closed');
+    if (this.#isClosed) throw gettyError('REGISTRY_FAILED', 'the memory registry is closed');
     const path = entryPath('', node);
-    // Through the entry's form, so that the node is exactly what another registry would have given
-    // back.
+    // The node is encoded and decoded, so that it is exactly what any other registry returns.
     const entry = { node: parseEntry(path, entryValue(node)) };
     const before = this.#own.get(path);
-    this.#place.add(path, entry);
-    if (before !== undefined) this.#place.remove(path, before);
+    this.#shared.add(path, entry);
+    if (before !== undefined) this.#shared.remove(path, before);
     this.#own.set(path, entry);
-    this.#place.changed(entry.node);
+    this.#shared.offerChange(entry.node);
     return { [Symbol.asyncDispose]: async () => this.#remove(path, entry) };
   }
 
   #remove(path: string, entry: Entry): void {
     if (this.#own.get(path) !== entry) return;
     this.#own.delete(path);
-    this.#place.remove(path, entry);
-    this.#place.changed(entry.node);
+    this.#shared.remove(path, entry);
+    this.#shared.offerChange(entry.node);
   }
 
   watch(
     query: ServiceQuery,
     options: { signal?: AbortSignal | undefined } = {},
   ): AsyncIterable<readonly ServiceNode[]> {
-    checkQuery(query, options);
-    return snapshots((sink) => {
-      if (this.#closed) {
-        sink.end();
-        return () => {};
-      }
+    return watchQuery(query, options, (sink) => {
+      if (this.#isClosed) return undefined;
       this.#watches.add(sink);
-      this.#place.watches.set(sink, query);
-      sink.offer(this.#place.list(query));
+      this.#shared.watches.set(sink, query);
+      sink.offer(this.#shared.list(query));
       return () => {
         this.#watches.delete(sink);
-        this.#place.watches.delete(sink);
+        this.#shared.watches.delete(sink);
       };
-    }, options.signal);
+    });
   }
 
   async list(): Promise<readonly ServiceNode[]> {
-    if (this.#closed) throw gettyError('REGISTRY_FAILED', 'the memory registry is closed');
-    return sortedNodes(this.#place.all());
+    if (this.#isClosed) throw gettyError('REGISTRY_FAILED', 'the memory registry is closed');
+    return sortedNodes(this.#shared.all());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     for (const sink of [...this.#watches]) sink.end();
     for (const [path, entry] of [...this.#own]) this.#remove(path, entry);
-    this.#place.users--;
-    if (this.#place.users === 0 && this.#name !== undefined) places.delete(this.#name);
+    this.#shared.registryCount--;
+    if (this.#shared.registryCount === 0 && this.#name !== undefined)
+      sharedByName.delete(this.#name);
   }
 }
 
 /**
- * A registry within this process. Registries of one name share their entries; one without a name
- * has its own. Disposing it ends its watches and removes what it registered. Throws BAD_OPTION.
+ * Makes a registry within this process. Registries with the same name share their entries; a
+ * registry without a name shares none. Disposing it ends its watches and removes its entries.
+ * Throws BAD_OPTION.
  */
 export function memory(name?: string): Registry {
   if (name !== undefined && typeof name !== 'string') throw badOption('name', name, 'a string');

@@ -1,6 +1,6 @@
 /**
- * A registry that cannot be reached says so: in the errors of calls, in explain(), at the provider,
- * and once as a warning of the process.
+ * A registry that cannot be reached is reported in the errors of calls, by explain(), by the
+ * provider, and once as a warning of the process.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -48,7 +48,7 @@ describe.each(ABSENT)('an absent %s registry', (_, address, reason, open) => {
     warnings.length = 0;
   });
 
-  it('is named by the error of a call and by explain(), each with the reason', async () => {
+  it('is named with the reason by the error of a call and by explain()', async () => {
     await using registry = open(new Log());
     await using consumer = consume({ registry, timeout: 1_000 });
     const error = await consumer
@@ -66,7 +66,7 @@ describe.each(ABSENT)('an absent %s registry', (_, address, reason, open) => {
     });
   });
 
-  it('is one warning of the process without a logger, and none with one', async () => {
+  it('causes one warning of the process without a logger, and none with a logger', async () => {
     await using logged = open(new Log());
     await using registry = open();
     await using resolving = consume({ registry: logged, timeout: 500 });
@@ -94,7 +94,7 @@ describe('a server that accepts connections and is silent', () => {
     ['etcd', (): Registry => etcd(`http://127.0.0.1:${port}`, { logger: new Log() })],
     ['zookeeper', (): Registry => zookeeper(`127.0.0.1:${port}`, { logger: new Log() })],
   ])(
-    'is named by the error of a call to %s before any limit of the registry is over',
+    'is named by the error of a call to %s before any time limit of the registry ends',
     async (_, open) => {
       await using registry = open();
       await using consumer = consume({ registry, timeout: 300 });
@@ -127,7 +127,7 @@ const SERVERS: readonly (readonly [
 ];
 
 describe.each(SERVERS)('a provider on %s', (_, create, open) => {
-  it('tells what is published: nothing before the registry is there, and everything then', {
+  it('reports no node as published before the registry appears, and all of them afterwards', {
     timeout: INSTALL_TIMEOUT,
   }, async () => {
     const server = await create();

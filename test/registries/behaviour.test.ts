@@ -18,7 +18,7 @@ import { noTimersLeft } from '../fixtures/timers.js';
 import { within } from '../fixtures/waiting.js';
 
 const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
-  'a watch gives the present list at once, ordered by id'(place) {
+  'a watch begins with the present list, ordered by id'(place) {
     return watching(place, async (registry, watch) => {
       await registry.register(node('b'));
       await registry.register(node('a'));
@@ -26,11 +26,11 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'an empty registry gives an empty list at once'(place) {
+  'a watch of an empty registry begins with an empty list'(place) {
     return watching(place, async (_, watch) => expect(await watch.next()).toEqual([]));
   },
 
-  'a node comes back as it was published'(place) {
+  'lists a node exactly as it was published'(place) {
     const published = node('srv-127.0.0.1:1-json', {
       service: 'a b/c&d=e!~*',
       group: '组',
@@ -72,7 +72,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'an addition and a removal are notified to every watch'(place) {
+  'every watch gets additions and removals'(place) {
     return watching(place, async (registry, watch) => {
       await using other = new Watching(place.open());
       await watch.ids();
@@ -86,7 +86,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'an update is the same id registered again, without a gap'(place) {
+  'registering the same id again updates the node without a gap'(place) {
     return watching(place, async (registry, watch) => {
       for (let weight = 0; weight < 20; weight++) {
         await registry.register(node('a', { metadata: { weight: `${weight}` } }));
@@ -96,7 +96,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'a provider says something else of itself, without a gap, and leaves'(place) {
+  'a provider updates its metadata without a gap, and leaves'(place) {
     return watching(place, async (registry, watch) => {
       const Test = contract('TestService', { test: unary<string, string>() }, { version: 'v1.0' });
       const provider = await provide({
@@ -147,7 +147,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'an updated registration is removed by its newest owner only'(place) {
+  'only the newest registration removes an updated entry'(place) {
     return watching(place, async (registry, watch) => {
       const first = await registry.register(node('a'));
       const second = await registry.register(node('a', { metadata: { weight: '2' } }));
@@ -159,7 +159,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'queries match by service, and exactly by group, version and protocol where given'(place) {
+  'queries match the service, and the group, version and protocol if given'(place) {
     return watching(place, async (registry) => {
       await registry.register(node('a'));
       await registry.register(node('b', { group: '' }));
@@ -183,7 +183,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'list() gives every node of every service, ordered by id, and no other entries'(place) {
+  'list() returns every node of every service, ordered by id, and no other entries'(place) {
     return watching(place, async (registry) => {
       expect(await registry.list()).toEqual([]);
       const nodes = [
@@ -205,7 +205,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
       expect(await place.open().list()).toEqual([...nodes, node('d')]);
       await leaving[Symbol.asyncDispose]();
       expect(await registry.list()).toEqual(nodes);
-      // Beside a watch, which looks for one service only.
+      // There is also a watch, which is for one service only.
       await using watch = new Watching(registry, { service: 'Other' });
       await watch.ids('a');
       expect(await registry.list()).toEqual(nodes);
@@ -215,7 +215,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'an address of any kind comes back as it was published'(place) {
+  'lists addresses of every kind as they were published'(place) {
     return watching(place, async (registry, watch) => {
       const addresses = [
         'tcp://[2001:db8::1]:80',
@@ -235,7 +235,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'the same id in two versions is two nodes'(place) {
+  'treats the same id in two versions as two nodes'(place) {
     return watching(place, async (registry, watch) => {
       await registry.register(node('a', { version: 'v2' }));
       await registry.register(node('a', { version: 'v1' }));
@@ -244,7 +244,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'what happens to other services is not notified'(place) {
+  'a watch gets no list for changes of other services'(place) {
     return watching(place, async (registry, watch) => {
       await watch.ids();
       const next = watch.next();
@@ -257,7 +257,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'a slow reader is given the newest list only'(place) {
+  'a slow reader gets only the newest list'(place) {
     return watching(place, async (registry, slow) => {
       await using quick = new Watching(registry);
       await slow.ids();
@@ -270,7 +270,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'a change that is taken back before it was read is none'(place) {
+  'a change that is undone before it is read causes no list'(place) {
     return watching(place, async (registry, slow) => {
       await using quick = new Watching(registry);
       await slow.ids();
@@ -282,7 +282,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'aborting ends a watch, under way or about to begin'(place) {
+  'aborting the signal ends a watch, before and after it begins'(place) {
     return watching(place, async (registry) => {
       const abort = new AbortController();
       const watch = new Watching(registry, QUERY, abort.signal);
@@ -295,7 +295,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'return() ends a watch that is waited for'(place) {
+  'return() ends a watch while next() waits'(place) {
     return watching(place, async (_, watch) => {
       await watch.next();
       const next = watch.next();
@@ -304,7 +304,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'disposing a registry ends its watches and removes its entries, and no others'(place) {
+  'disposing a registry ends its watches and removes only its entries'(place) {
     return watching(place, async (registry, watch) => {
       const gone = place.open();
       await using ending = new Watching(gone);
@@ -323,7 +323,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'a registration that is under way when the registry is disposed leaves nothing'(place) {
+  'a registration that is under way during the disposal leaves no entry'(place) {
     return watching(place, async (_, watch) => {
       const gone = place.open();
       await Promise.allSettled([gone.register(node('a')), gone[Symbol.asyncDispose]()]);
@@ -331,7 +331,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'what cannot be published or asked for is refused at the call'(place) {
+  'rejects invalid nodes and queries'(place) {
     return watching(place, async (registry) => {
       for (const id of ['', 'a/b', '.', '..', 'a\nb', 'a\0', '\ud800']) {
         await expect(registry.register(node(id)), JSON.stringify(id)).rejects.toMatchObject({
@@ -347,7 +347,7 @@ const BEHAVIOURS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
     });
   },
 
-  'garbage is passed over with one log line each, the rest works'(place) {
+  'skips invalid entries with one log line each'(place) {
     if (place.put === undefined) return Promise.resolve();
     const { put } = place;
     return watching(place, async (registry) => {

@@ -14,7 +14,7 @@ describe('registry(url)', () => {
     if (directory !== undefined) await rm(directory, { recursive: true, force: true });
   });
 
-  it('memory:name is shared by its name', async () => {
+  it('registries of memory:name share their entries', async () => {
     await using first = await registry('memory:shared');
     await using second = await registry('memory://shared');
     await using other = await registry('memory:other');
@@ -23,7 +23,7 @@ describe('registry(url)', () => {
     expect(await new Watching(other).next()).toHaveLength(0);
   });
 
-  it('memory: has no name and shares nothing', async () => {
+  it('registries of memory: share no entries', async () => {
     await using first = await registry('memory:');
     await using second = await registry('memory:');
     await first.register(node('a'));
@@ -31,7 +31,7 @@ describe('registry(url)', () => {
     expect(await new Watching(second).next()).toHaveLength(0);
   });
 
-  it('a name is free again when its last registry is disposed', async () => {
+  it('the entries of a name are gone when its last registry is disposed', async () => {
     const first = await registry('memory:again');
     await first.register(node('a'));
     await first[Symbol.asyncDispose]();
@@ -39,7 +39,7 @@ describe('registry(url)', () => {
     expect(await new Watching(second).next()).toEqual([]);
   });
 
-  it('file:///path is a directory, and takes its options', async () => {
+  it('file:///path is a file registry with its options', async () => {
     directory = await mkdtemp(join(tmpdir(), 'getty url '));
     await using first = await registry(pathToFileURL(directory).href, {
       ttl: 60_000,
@@ -70,12 +70,12 @@ describe('registry(url)', () => {
     'zookeeper:///root',
     'zookeeper://h:1/a?b',
     'zookeeper://h:1/%',
-  ])('refuses %j and says what is allowed', async (url) => {
+  ])('rejects %j and lists the allowed URLs', async (url) => {
     const message = expect.stringMatching(/given .*expected memory:name, file:\/\/\//);
     await expect(registry(url)).rejects.toMatchObject({ code: 'BAD_ADDRESS', message });
   });
 
-  it('does not repeat a password', async () => {
+  it('hides the password of an unknown URL', async () => {
     await expect(registry('etcd://user:secret@host:2379?x')).rejects.toThrow(/^(?!.*secret)/);
   });
 
@@ -87,13 +87,13 @@ describe('registry(url)', () => {
     'zookeeper://secret@host/root',
     'zookeeper://user:secret@host/ro?ot',
     'zookeeper://user:secret@host/ro//ot',
-  ])('does not repeat the password of %s', async (url) => {
+  ])('hides the password of %s', async (url) => {
     const error = await registry(url).catch((failure) => failure);
     expect(error?.code).toMatch(/^BAD_/);
     expect(inspect(error)).not.toMatch(/secret|top/);
   });
 
-  it('a ZooKeeper host or port that cannot be is refused, and what is allowed is said', async () => {
+  it('rejects an invalid ZooKeeper host or port, and names the allowed form', async () => {
     for (const url of [
       'zookeeper://h:70000/a',
       'zookeeper://h:0',

@@ -1,6 +1,6 @@
 /**
- * What must hold when a registry fails: the table runs once per registry, on real servers, with
- * calls going on through the fault.
+ * Failures of a registry: the table runs once per registry, on real servers, with calls during the
+ * fault.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -25,7 +25,7 @@ const Greeter = contract(
 );
 const PROVIDER = fileURLToPath(new URL('../fixtures/registry-provider.mjs', import.meta.url));
 const ROOT = '/getty';
-const GARBAGE_MARK = 'garbage';
+const INVALID_MARK = 'invalid';
 
 interface OutageRow {
   readonly name: string;
@@ -34,7 +34,7 @@ interface OutageRow {
   /** The address of these hosts. */
   url(hosts: readonly { readonly host: string; readonly port: number }[], root: string): string;
   /**
-   * A lease or session of this many milliseconds, and whatever notices a frozen server within it.
+   * Options for a lease or session of `ttl` milliseconds that notice a frozen server within it.
    */
   options(ttl: number): RegistryOptions;
   /** Of log lines that belong to an outage, besides that the registry is away and back. */
@@ -42,12 +42,12 @@ interface OutageRow {
   /** What the log says of an entry outside of all attributes that is put at this path. */
   foreign(path: string): string;
   /**
-   * With `waitForRegistry: false` a watch fails while there is no registry; else it waits, as calls
-   * do for their first list.
+   * Whether a watch fails with `waitForRegistry: false` while there is no registry. If not, it
+   * waits.
    */
   readonly watchFails: boolean;
   /** Takes what the providers hold away from them: a lease, a session, an entry. */
-  readonly thefts: Readonly<Record<string, (server: RegistryServer) => Promise<void>>>;
+  readonly interventions: Readonly<Record<string, (server: RegistryServer) => Promise<void>>>;
 }
 
 const ROWS: readonly OutageRow[] = [
@@ -65,7 +65,7 @@ const ROWS: readonly OutageRow[] = [
     }),
     foreign: (path) => path,
     watchFails: true,
-    thefts: {
+    interventions: {
       async 'the lease is revoked by hand'(server) {
         const etcd = server as EtcdServer;
         for (const lease of await etcd.leases()) await etcd.revoke(lease);
@@ -80,7 +80,7 @@ const ROWS: readonly OutageRow[] = [
     server: () => createZooKeeper(),
     url: (hosts, root) =>
       `zookeeper://${hosts.map(({ host, port }) => `${host}:${port}`).join(',')}${root}`,
-    // The names of etcd's say what the table waits for.
+    // The keys are the same as in the row of etcd.
     options: (ttl) => ({
       ttl,
       requestTimeout: ttl / 3,
@@ -89,10 +89,10 @@ const ROWS: readonly OutageRow[] = [
       operationTimeout: ttl / 3,
     }),
     alsoSaid: /the ZooKeeper session has expired/,
-    // Names are looked at, and not what is beneath them.
+    // The registry checks the names, and not the entries below them.
     foreign: (path) => path.split('/')[0] as string,
     watchFails: false,
-    thefts: {
+    interventions: {
       async 'the session is ended by hand'(server) {
         const zooKeeper = server as ZooKeeperServer;
         for (const path of (await server.entries(ROOT)).keys()) {
@@ -108,7 +108,7 @@ const ROWS: readonly OutageRow[] = [
 ];
 
 /** A server, providers and a consumer on it, and calls that go on until the end. */
-class World implements AsyncDisposable {
+class OutageScenario implements AsyncDisposable {
   readonly row: OutageRow;
   readonly server: RegistryServer;
   readonly options: RegistryOptions;
@@ -133,10 +133,10 @@ class World implements AsyncDisposable {
     row: OutageRow,
     ttl: number,
     begin: 'started' | 'absent' = 'started',
-  ): Promise<World> {
-    const world = new World(row, await row.server(), ttl);
-    if (begin === 'started') await world.server.start();
-    return world;
+  ): Promise<OutageScenario> {
+    const scenario = new OutageScenario(row, await row.server(), ttl);
+    if (begin === 'started') await scenario.server.start();
+    return scenario;
   }
 
   async proxy(): Promise<TcpProxy> {
@@ -249,19 +249,18 @@ class World implements AsyncDisposable {
 
   async inTruth(): Promise<string[]> {
     const paths = [...(await this.server.entries(ROOT)).keys()].filter(
-      (path) => !path.includes(GARBAGE_MARK),
+      (path) => !path.includes(INVALID_MARK),
     );
     return paths.map((path) => path.split('/').at(-1) ?? '').sort();
   }
 
   /**
-   * The fault is over: no call failed, the providers are there, and what is held for a ttl after an
-   * outage was let go.
+   * After the fault: no call failed, the providers are listed, and the nodes that were kept for one
+   * ttl are gone.
    */
-  async allIsWell(ids: readonly string[]): Promise<void> {
+  async expectRecovered(ids: readonly string[]): Promise<void> {
     await this.truth(ids);
-    // A consumer that comes now sees them too; a server that was frozen lets leases expire first,
-    // when it goes on.
+    // A new consumer lists them too. A server that was frozen first expires leases.
     await using late = consume({ registry: await this.registry(), timeout: 30_000 });
     const resolver = late.resolver(Greeter);
     const seen = (): string[] => resolver.nodes().map(({ id }) => id);
@@ -292,17 +291,17 @@ class World implements AsyncDisposable {
 }
 
 /** Two providers and a consumer that calls them. */
-async function usual(row: OutageRow, ttl: number): Promise<World> {
-  const world = await World.make(row, ttl);
-  await world.provide(2);
-  await world.consume();
-  await world.listed(['p1', 'p2']);
-  await world.call();
-  return world;
+async function startScenario(row: OutageRow, ttl: number): Promise<OutageScenario> {
+  const scenario = await OutageScenario.make(row, ttl);
+  await scenario.provide(2);
+  await scenario.consume();
+  await scenario.listed(['p1', 'p2']);
+  await scenario.call();
+  return scenario;
 }
 
 /** The log of an outage. On a busy machine a short session may be lost once more, and come back. */
-const SAID = /^warn,info(?:,warn,info)*$/;
+const OUTAGE_LINES = /^warn,info(?:,warn,info)*$/;
 
 /** name, lease or session, how long it is away. */
 const ABSENCES = [
@@ -321,78 +320,78 @@ describe.each(ROWS)('$name', (row) => {
   }, INSTALL_TIMEOUT);
 
   it.concurrent.each(ABSENCES)('killed with -9 and started again, %s', async (_, ttl, absence) => {
-    await using world = await usual(row, ttl);
-    await world.server.kill();
+    await using scenario = await startScenario(row, ttl);
+    await scenario.server.kill();
     await elapse(absence);
-    expect(world.ids()).toEqual(['p1', 'p2']);
-    await world.server.start();
-    await world.allIsWell(['p1', 'p2']);
-    expect([...world.answers.keys()].sort()).toEqual(['p1', 'p2']);
-    expect(world.levels().join()).toMatch(SAID);
+    expect(scenario.ids()).toEqual(['p1', 'p2']);
+    await scenario.server.start();
+    await scenario.expectRecovered(['p1', 'p2']);
+    expect([...scenario.answers.keys()].sort()).toEqual(['p1', 'p2']);
+    expect(scenario.levels().join()).toMatch(OUTAGE_LINES);
   });
 
   it.concurrent.each(FREEZES)(
-    'frozen, %s: noticed in time, no ghost, no lost provider',
+    'frozen, %s: the outage is noticed, and the list has exactly the living providers',
     async (_, ttl, duration) => {
-      await using world = await usual(row, ttl);
-      world.server.freeze();
+      await using scenario = await startScenario(row, ttl);
+      scenario.server.freeze();
       const frozen = performance.now();
-      await until(() => world.log.having('is away').length > 0, 'the outage was noticed');
+      await until(() => scenario.log.having('is away').length > 0, 'the outage was noticed');
       await elapse(duration - (performance.now() - frozen));
-      world.server.thaw();
-      await world.allIsWell(['p1', 'p2']);
+      scenario.server.thaw();
+      await scenario.expectRecovered(['p1', 'p2']);
     },
   );
 
-  it.concurrent('frozen, with a second host to go to: nobody is lost meanwhile', async () => {
-    await using world = await World.make(row, 10_000);
-    const hosts = [await world.proxy(), await world.proxy()].map((proxy) => ({
+  it.concurrent('frozen, with a second host: no provider is lost', async () => {
+    await using scenario = await OutageScenario.make(row, 10_000);
+    const hosts = [await scenario.proxy(), await scenario.proxy()].map((proxy) => ({
       host: '127.0.0.1',
       port: proxy.port,
       proxy,
     }));
     const url = row.url(hosts, ROOT);
-    await world.provide(4, url);
-    await world.consume(url);
+    await scenario.provide(4, url);
+    await scenario.consume(url);
     const ids = ['p1', 'p2', 'p3', 'p4'];
-    await world.listed(ids);
-    await world.call();
+    await scenario.listed(ids);
+    await scenario.call();
     for (const { proxy } of hosts) {
       proxy.hold();
       const end = performance.now() + 12_000;
       while (performance.now() < end) {
-        expect(await world.inTruth()).toEqual(ids);
+        expect(await scenario.inTruth()).toEqual(ids);
         await elapse(100);
       }
       proxy.release();
       await elapse(500);
     }
-    await world.allIsWell(ids);
+    await scenario.expectRecovered(ids);
   });
 
-  it.concurrent('its connections are cut again and again: nothing is left over', async () => {
-    await using world = await World.make(row, 4_000);
-    const proxy = await world.proxy();
+  it.concurrent('loses its connections many times: nothing leaks', async () => {
+    await using scenario = await OutageScenario.make(row, 4_000);
+    const proxy = await scenario.proxy();
     const url = row.url([{ host: '127.0.0.1', port: proxy.port }], ROOT);
-    await world.provide(2, url);
-    await world.consume(url);
-    await world.listed(['p1', 'p2']);
-    await world.call();
+    await scenario.provide(2, url);
+    await scenario.consume(url);
+    await scenario.listed(['p1', 'p2']);
+    await scenario.call();
     for (let cut = 0; cut < 60; cut++) {
       proxy.cut();
       await elapse(100 + Math.random() * 200);
     }
-    await world.allIsWell(['p1', 'p2']);
-    // One for each registry, and none that was forgotten.
+    await scenario.expectRecovered(['p1', 'p2']);
+    // Each registry has one connection.
     await until(() => proxy.open <= 3, 'one connection for each registry is left');
-    // Each cut is followed by an attempt or few, not by a storm.
+    // Each lost connection causes few attempts.
     expect(proxy.accepted).toBeLessThan(3 * 60 * 3);
   });
 
-  it.concurrent('a connection that fails again and again keeps a dead provider for one ttl only', async () => {
+  it.concurrent('keeps a dead provider for one ttl only while connections fail many times', async () => {
     const ttl = 4_000;
-    await using world = await World.make(row, ttl);
-    const proxy = await world.proxy();
+    await using scenario = await OutageScenario.make(row, ttl);
+    const proxy = await scenario.proxy();
     const dead = {
       service: 'Greeter',
       group: '',
@@ -401,10 +400,12 @@ describe.each(ROWS)('$name', (row) => {
       address: 'tcp://127.0.0.1:1',
       metadata: {},
     } as const;
-    await world.provide(1);
+    await scenario.provide(1);
     const path = entryPath(ROOT, { id: 'dead', ...dead });
-    await world.server.put(path, entryValue({ id: 'dead', ...dead }));
-    const registry = await world.registry(row.url([{ host: '127.0.0.1', port: proxy.port }], ROOT));
+    await scenario.server.put(path, entryValue({ id: 'dead', ...dead }));
+    const registry = await scenario.registry(
+      row.url([{ host: '127.0.0.1', port: proxy.port }], ROOT),
+    );
     await using watch = new Watching(registry, { service: 'Greeter' });
     await watch.ids('dead', 'p1');
     let isGone = false;
@@ -418,11 +419,11 @@ describe.each(ROWS)('$name', (row) => {
       proxy.accept();
     };
     proxy.refuse();
-    await world.server.remove(path);
+    await scenario.server.remove(path);
     await elapse(150);
     proxy.accept();
-    // As many failures as take several ttl. A ttl that began again with each would not be over
-    // before the last.
+    // The failures take several ttl. A ttl that began again with each failure would not be over
+    // before the last one.
     for (let failures = 0; failures < 15 && !isGone; failures++) {
       await elapse(700);
       await flap();
@@ -431,48 +432,51 @@ describe.each(ROWS)('$name', (row) => {
     expect(await gone).toEqual(['p1']);
   });
 
-  it.concurrent.each(Object.keys(row.thefts))(
-    '%s: registered again, the list is true',
+  it.concurrent.each(Object.keys(row.interventions))(
+    '%s: the provider registers again, and the list is correct',
     async (name) => {
-      await using world = await usual(row, 4_000);
-      const before = await world.server.entries(ROOT);
-      await row.thefts[name]?.(world.server);
-      await world.truth(['p1', 'p2']);
-      await world.listed(['p1', 'p2']);
-      expect(await world.server.entries(ROOT)).toEqual(before);
+      await using scenario = await startScenario(row, 4_000);
+      const before = await scenario.server.entries(ROOT);
+      await row.interventions[name]?.(scenario.server);
+      await scenario.truth(['p1', 'p2']);
+      await scenario.listed(['p1', 'p2']);
+      expect(await scenario.server.entries(ROOT)).toEqual(before);
     },
   );
 
-  it.concurrent('a provider killed with -9 is gone within its lease or session, and no call to it fails', async () => {
+  it.concurrent('a provider killed with -9 is gone after its lease or session, and no call fails', async () => {
     const ttl = 2_000;
-    await using world = await World.make(row, ttl);
-    await world.provide(1);
-    const child = await world.spawn('p2');
-    await world.consume();
-    await world.listed(['p1', 'p2']);
-    await world.call();
-    await until(() => (world.answers.get('p2') ?? 0) > 5, 'the provider has answered some calls');
+    await using scenario = await OutageScenario.make(row, ttl);
+    await scenario.provide(1);
+    const child = await scenario.spawn('p2');
+    await scenario.consume();
+    await scenario.listed(['p1', 'p2']);
+    await scenario.call();
+    await until(
+      () => (scenario.answers.get('p2') ?? 0) > 5,
+      'the provider has answered some calls',
+    );
     child.kill('SIGKILL');
-    await world.listed(['p1']);
-    await world.truth(['p1']);
-    expect(world.failures).toEqual([]);
+    await scenario.listed(['p1']);
+    await scenario.truth(['p1']);
+    expect(scenario.failures).toEqual([]);
   });
 
-  it.concurrent('absent at the start: providers and consumers start, say so, and work as soon as it appears', async () => {
-    await using world = await World.make(row, 2_000, 'absent');
-    await world.provide(2);
-    await world.consume();
-    await world.log.said('is away');
-    await world.server.start();
-    await world.listed(['p1', 'p2']);
-    await world.call();
-    await world.allIsWell(['p1', 'p2']);
-    expect(world.levels().join()).toMatch(SAID);
+  it.concurrent('absent at the start: providers and consumers log this, and work when it appears', async () => {
+    await using scenario = await OutageScenario.make(row, 2_000, 'absent');
+    await scenario.provide(2);
+    await scenario.consume();
+    await scenario.log.said('is away');
+    await scenario.server.start();
+    await scenario.listed(['p1', 'p2']);
+    await scenario.call();
+    await scenario.expectRecovered(['p1', 'p2']);
+    expect(scenario.levels().join()).toMatch(OUTAGE_LINES);
   });
 
-  it.concurrent('absent at the start, and one does not wish to wait: provide() says why', async () => {
-    await using world = await World.make(row, 4_000, 'absent');
-    const impatient = await world.registry(undefined, { waitForRegistry: false });
+  it.concurrent('absent at the start, without waitForRegistry: provide() rejects with the reason', async () => {
+    await using scenario = await OutageScenario.make(row, 4_000, 'absent');
+    const impatient = await scenario.registry(undefined, { waitForRegistry: false });
     const services = [implement(Greeter, { hello: (name) => name })];
     const outcome = provide({ registry: impatient, address: 'tcp://127.0.0.1:0', services });
     await expect(outcome).rejects.toMatchObject({
@@ -482,14 +486,14 @@ describe.each(ROWS)('$name', (row) => {
     const first = (): Promise<unknown> =>
       impatient.watch({ service: 'Greeter' })[Symbol.asyncIterator]().next();
     if (row.watchFails) await expect(first()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
-    // What was not published does not appear later.
-    await world.server.start();
+    // A rejected node is not published later.
+    await scenario.server.start();
     await elapse(1_000);
-    expect(await world.inTruth()).toEqual([]);
+    expect(await scenario.inTruth()).toEqual([]);
   });
 
-  it.concurrent('garbage: passed over with a line each, the rest works', async () => {
-    await using world = await usual(row, 10_000);
+  it.concurrent('skips invalid entries with a log line each', async () => {
+    await using scenario = await startScenario(row, 10_000);
     const attributes = 'protocol%3Djson%26role%3DSRT_Provider%26service%3DGreeter%26version%3Dv1';
     const garbage: Readonly<Record<string, string | Uint8Array>> = {
       [`${attributes}/garbage-json`]: '{',
@@ -499,14 +503,14 @@ describe.each(ROWS)('$name', (row) => {
       'garbage-foreign/path': 'x',
     };
     for (const [path, value] of Object.entries(garbage))
-      await world.server.put(`${ROOT}/${path}`, value);
-    await world.provide(1);
-    await world.listed(['p1', 'p2', 'p3']);
+      await scenario.server.put(`${ROOT}/${path}`, value);
+    await scenario.provide(1);
+    await scenario.listed(['p1', 'p2', 'p3']);
     const said = Object.keys(garbage).map((path) =>
       path.includes('foreign') ? row.foreign(path) : path,
     );
-    for (const path of said) expect([path, world.log.having(path).length]).toEqual([path, 1]);
-    expect(world.log.lines.length).toBe(Object.keys(garbage).length);
-    expect(world.failures).toEqual([]);
+    for (const path of said) expect([path, scenario.log.having(path).length]).toEqual([path, 1]);
+    expect(scenario.log.lines.length).toBe(Object.keys(garbage).length);
+    expect(scenario.failures).toEqual([]);
   });
 });

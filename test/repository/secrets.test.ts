@@ -163,7 +163,7 @@ const FUNCTIONS: Readonly<Record<string, (address: string) => Promise<Opened>>> 
   'registries/etcd/index.ts etcd': async (address) => used(etcd(address, { ...soon, logger })),
   'registries/zookeeper/index.ts zookeeper': async (address) =>
     used(zookeeper(address, { waitForRegistry: false, operationTimeout: 50, logger })),
-  'registries/zookeeper/client.ts ZooKeeperClient': async (address) => {
+  'registries/zookeeper/client/zookeeper-client.ts ZooKeeperClient': async (address) => {
     await new ZooKeeperClient(address).close();
     return {};
   },

@@ -1,71 +1,71 @@
-/** What is asked of etcd for one's own entries and their lease. */
+/** The requests of a publisher, for its entries and their lease. */
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import type { Connection } from './connection.js';
-import type { Link } from './link.js';
+import type { EtcdClient } from './client/etcd-client.js';
+import type { MemberConnection } from './client/member-connection.js';
 import type { KeyValue } from './proto/kv_pb.js';
 import {
   Compare_CompareTarget,
   LeaseKeepAliveRequestSchema,
   type RequestOpSchema,
 } from './proto/rpc_pb.js';
-import type { Publication } from './publication.js';
+import type { PublishedKey } from './published-key.js';
 
-/** Entries per look; etcd takes at most 128 operations in a transaction. */
-export const LOOK = 64;
+/** Keys per findAll(). etcd allows at most 128 operations in a transaction. */
+export const MAX_FIND = 64;
 
 export class EntryRequests {
-  readonly #link: Link;
-  readonly #connection: Connection;
+  readonly #client: EtcdClient;
+  readonly #connection: MemberConnection;
 
-  constructor(link: Link, connection: Connection) {
-    this.#link = link;
+  constructor(client: EtcdClient, connection: MemberConnection) {
+    this.#client = client;
     this.#connection = connection;
   }
 
-  /** A lease of at least so many milliseconds, and how many they are. */
+  /** Requests a lease. Returns its ttl in milliseconds, which is at least the requested one. */
   async grant(ttl: number): Promise<{ id: bigint; ttl: number }> {
     const { lease } = this.#connection;
-    const granted = await this.#link.call(this.#connection, (options) =>
+    const granted = await this.#client.call(this.#connection, (options) =>
       lease.leaseGrant({ TTL: BigInt(Math.ceil(ttl / 1000)) }, options),
     );
     return { id: granted.ID, ttl: Number(granted.TTL) * 1000 };
   }
 
-  /** False: there is no such lease any more. */
+  /** False: the lease does not exist any more. */
   async keepAlive(id: bigint): Promise<boolean> {
     const { lease } = this.#connection;
     const request = create(LeaseKeepAliveRequestSchema, { ID: id });
     let left = 0n;
-    // A stream of one request and one answer: it has a deadline like any other.
-    await this.#link.call(this.#connection, async (options) => {
-      for await (const { TTL } of lease.leaseKeepAlive(once(request), options)) left = TTL;
+    // The stream has one request and one answer, so that the time limit of a request applies.
+    await this.#client.call(this.#connection, async (options) => {
+      for await (const { TTL } of lease.leaseKeepAlive(streamOf(request), options)) left = TTL;
     });
     return left > 0n;
   }
 
   async revoke(id: bigint): Promise<void> {
     const { lease } = this.#connection;
-    await this.#link.call(this.#connection, (options) => lease.leaseRevoke({ ID: id }, options));
+    await this.#client.call(this.#connection, (options) => lease.leaseRevoke({ ID: id }, options));
   }
 
-  /** Write it, whatever is there; answers the revision. */
+  /** Writes the entry unconditionally. Returns the revision of the write. */
   async put(
-    { key, value = '' }: Pick<Publication, 'key' | 'value'>,
+    { key, value = '' }: Pick<PublishedKey, 'key' | 'value'>,
     lease: bigint,
   ): Promise<bigint> {
     const { kv } = this.#connection;
-    const { header } = await this.#link.call(this.#connection, (options) =>
+    const { header } = await this.#client.call(this.#connection, (options) =>
       kv.put({ key, value: Buffer.from(value), lease }, options),
     );
     return header?.revision ?? 0n;
   }
 
   /**
-   * Write it if it was last written at `revision`, 0 for: not at all. Answers the revision of the
-   * write, or undefined if it was not so.
+   * Writes the entry if its key was last written at `revision`; 0n: if the key does not exist.
+   * Returns the revision of the write, or undefined if the condition failed.
    */
-  async putIf(
-    { key, value = '' }: Publication,
+  async putIfUnchanged(
+    { key, value = '' }: PublishedKey,
     lease: bigint,
     revision: bigint,
   ): Promise<bigint | undefined> {
@@ -80,21 +80,21 @@ export class EntryRequests {
     const success = [
       operation({ case: 'requestPut', value: { key, value: Buffer.from(value), lease } }),
     ];
-    const { succeeded, header } = await this.#link.call(this.#connection, (options) =>
+    const { succeeded, header } = await this.#client.call(this.#connection, (options) =>
       kv.txn({ compare, success }, options),
     );
     return succeeded ? header?.revision : undefined;
   }
 
-  /** Delete it, whosever it is. */
-  async delete({ key }: Pick<Publication, 'key'>): Promise<void> {
+  /** Deletes the entry unconditionally. */
+  async delete({ key }: Pick<PublishedKey, 'key'>): Promise<void> {
     const { kv } = this.#connection;
     const success = [operation({ case: 'requestDeleteRange', value: { key } })];
-    await this.#link.call(this.#connection, (options) => kv.txn({ success }, options));
+    await this.#client.call(this.#connection, (options) => kv.txn({ success }, options));
   }
 
-  /** Delete it if it is under this lease. */
-  async deleteIf({ key }: Publication, lease: bigint): Promise<void> {
+  /** Deletes the entry if it is under this lease. */
+  async deleteIfLeased({ key }: PublishedKey, lease: bigint): Promise<void> {
     const { kv } = this.#connection;
     const compare = [
       {
@@ -104,18 +104,21 @@ export class EntryRequests {
       },
     ];
     const success = [operation({ case: 'requestDeleteRange', value: { key } })];
-    await this.#link.call(this.#connection, (options) => kv.txn({ compare, success }, options));
+    await this.#client.call(this.#connection, (options) => kv.txn({ compare, success }, options));
   }
 
-  /** What is there of at most LOOK entries, without the values, and at which revision. */
-  async look(
-    publications: readonly Publication[],
+  /**
+   * Reads at most MAX_FIND keys, without their values, at one revision. undefined: the key does not
+   * exist.
+   */
+  async findAll(
+    keys: readonly PublishedKey[],
   ): Promise<{ found: (KeyValue | undefined)[]; revision: bigint }> {
     const { kv } = this.#connection;
-    const success = publications.map(({ key }) =>
+    const success = keys.map(({ key }) =>
       operation({ case: 'requestRange', value: { key, keysOnly: true } }),
     );
-    const { responses, header } = await this.#link.call(this.#connection, (options) =>
+    const { responses, header } = await this.#client.call(this.#connection, (options) =>
       kv.txn({ success }, options),
     );
     const found = responses.map(({ response }) =>
@@ -131,6 +134,6 @@ function operation(request: Operation['request']): Operation {
   return { request };
 }
 
-async function* once<T>(item: T): AsyncGenerator<T> {
+async function* streamOf<T>(item: T): AsyncGenerator<T> {
   yield item;
 }

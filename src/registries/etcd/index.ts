@@ -1,14 +1,14 @@
 /**
- * A registry in etcd v3: ROOT/ATTRIBUTES/NODE_ID is a key with exactly the entry's value, under a
- * lease of the process that published it.
+ * A registry in etcd v3. ROOT/ATTRIBUTES/NODE_ID is a key with exactly the entry's value, under a
+ * lease of the registry object that published it.
  */
 
 import { gettyError } from '../../core/errors.js';
 import { guardedLogger, type Logger, SILENT } from '../../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
-import { checkQuery, entryPath, entryValue } from '../../micro/registry-entry.js';
-import { snapshots, sortedNodes } from '../../micro/snapshots.js';
+import { entryPath, entryValue } from '../../micro/registry-entry.js';
+import { sortedNodes } from '../../micro/snapshots.js';
 import type {
   PublicationListener,
   Registry,
@@ -17,69 +17,74 @@ import type {
 } from '../../micro/types.js';
 import { tlsClientOptions } from '../../transport/stream/tls.js';
 import type { TlsOptions } from '../../transport/types.js';
-import { guardedListener } from '../shared/publication-listener.js';
-import { type Endpoint, parseEndpoints } from './endpoints.js';
-import { registryFailed } from './failure.js';
-import { Follower } from './follower.js';
-import { Link } from './link.js';
-import { readPages } from './pages.js';
+import { Registration } from '../shared/registration.js';
+import { watchQuery } from '../shared/watch-query.js';
+import { CacheUpdater } from './cache-updater.js';
+import { type Endpoint, parseEndpoints } from './client/endpoints.js';
+import { registryFailed } from './client/errors.js';
+import { EtcdClient } from './client/etcd-client.js';
+import { readPages } from './client/range-pages.js';
+import { EntryCache } from './entry-cache.js';
 import { Publisher } from './publisher.js';
-import { Tree } from './tree.js';
 
 export interface EtcdOptions {
-  /** What the keys begin with. */
+  /** The path above all entries. Default: `/getty`. */
   root?: string | undefined;
   /**
-   * Milliseconds after which the entries of a process that died are gone; etcd counts whole
-   * seconds, and may grant more. Also how long what vanished in an outage is kept in the lists, so
-   * that its provider can come back.
+   * Milliseconds after which the entries of a killed process are gone. etcd counts whole seconds,
+   * and may grant more. Nodes that are missing after an outage stay in the lists for the same time,
+   * so that their providers can publish them again. Default: 10,000.
    */
   ttl?: number | undefined;
-  /** Of a user of etcd; the password goes with it. */
+  /** A user of etcd; requires `password`. Default: none. */
   username?: string | undefined;
+  /** The user's password. No error and no log line contains it. Default: none. */
   password?: string | undefined;
-  /** For https endpoints: the CA, a client certificate and its key. */
+  /** For https endpoints: the CA, a client certificate and its key. Default: none. */
   tls?: TlsOptions | undefined;
-  /** Milliseconds for connecting to one endpoint. */
+  /** Milliseconds for connecting to one endpoint. Default: 2,000. */
   dialTimeout?: number | undefined;
   /**
-   * Milliseconds for one request; register(), the disposal of a registration and that of the
-   * registry take no longer.
+   * Milliseconds for one request. register(), disposing a registration and disposing the registry
+   * take no longer. Default: 3,000.
    */
   requestTimeout?: number | undefined;
   /**
-   * Milliseconds of silence after which the server is pinged. Servers forbid less than 5 s unless
-   * they are told otherwise.
+   * Milliseconds of silence after which the server is pinged. A server refuses less than 5 s unless
+   * it is configured otherwise. Default: 5,500.
    */
   pingInterval?: number | undefined;
-  /** Milliseconds that a ping is waited for; then the server counts as frozen. */
+  /** Milliseconds for the answer to a ping; then another endpoint is used. Default: 2,000. */
   pingTimeout?: number | undefined;
   /**
-   * Milliseconds before the first attempt after a failure; doubles up to maxDelay, each time random
-   * between half of it and the whole.
+   * Milliseconds before the first attempt after a failure. The delay doubles up to `maxDelay`, and
+   * is random between half of it and the whole. Default: 100.
    */
   initialDelay?: number | undefined;
-  /** Milliseconds. */
+  /** Milliseconds: the longest delay between attempts. Default: 2,000. */
   maxDelay?: number | undefined;
   /**
-   * What happens while etcd is away: true, register() resolves and the entry is published as soon
-   * as etcd is there, and a watch waits; false, register() rejects with REGISTRY_FAILED, and so
-   * does a watch that has had no list yet.
+   * What happens while etcd is away. True: register() resolves, the entry is published when etcd is
+   * back, and a watch waits. False: register() rejects with REGISTRY_FAILED, and so does a watch
+   * without a first list. Default: true.
    */
   waitForRegistry?: boolean | undefined;
   /**
-   * Whether Go consumers watch the entries. An entry that is replaced or updated is then deleted
-   * and created again 500 ms later, which they need to see it; an entry under the id with
-   * `-replacing` stands meanwhile. Default: false, an entry is replaced in one step.
+   * Whether Go consumers watch the entries. An entry that is replaced or updated is then deleted,
+   * and created again 500 ms later, because Go consumers do not see other changes. Meanwhile a
+   * stand-in entry has the id with `-replacing`. Default: false, an entry is replaced in one step.
    */
   goConsumers?: boolean | undefined;
-  /** Entries that are kept in memory at most, of all services; more are passed over. */
+  /**
+   * The most entries that are kept in memory, of all services; further ones are skipped. Default:
+   * 1,000,000.
+   */
   maxEntries?: number | undefined;
-  /** The bytes of their keys and values at most. */
+  /** The most bytes of their keys and values. Default: 536,870,912 (512 MiB). */
   maxBytes?: number | undefined;
   /**
-   * Told, once each: etcd is away and back, an entry is garbage or was taken over. Without one, an
-   * outage is one warning of the process.
+   * Logs each of these once: etcd is away or back, an entry is invalid, refused or taken over.
+   * Default: none; then each outage is one warning of the process.
    */
   logger?: Logger | undefined;
 }
@@ -134,9 +139,9 @@ const RANGES = {
 class EtcdRegistry implements Registry {
   readonly #root: string;
   readonly #limits: Pick<typeof ETCD_DEFAULTS, 'maxEntries' | 'maxBytes'>;
-  readonly #link: Link;
+  readonly #client: EtcdClient;
   readonly #publisher: Publisher;
-  readonly #follower: Follower;
+  readonly #cacheUpdater: CacheUpdater;
   #closed: Promise<void> | undefined;
 
   constructor(endpoints: readonly Endpoint[], options: typeof ETCD_DEFAULTS & EtcdOptions) {
@@ -144,60 +149,55 @@ class EtcdRegistry implements Registry {
     const logger = guardedLogger(options.logger);
     this.#root = options.root;
     this.#limits = { maxEntries, maxBytes };
-    this.#link = new Link(endpoints, {
+    this.#client = new EtcdClient(endpoints, {
       ...options,
       logger: options.logger === undefined ? undefined : logger,
       username,
       password,
       tls,
     });
-    this.#publisher = new Publisher(this.#link, { ...options, logger });
-    this.#follower = new Follower(this.#link, `${this.#root}/`, { ...options, logger });
+    this.#publisher = new Publisher(this.#client, { ...options, logger });
+    this.#cacheUpdater = new CacheUpdater(this.#client, `${this.#root}/`, { ...options, logger });
   }
 
   get failure(): Error | undefined {
-    return this.#link.failure;
+    return this.#client.failure;
   }
 
   async register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable> {
     const path = entryPath(this.#root, node);
     const value = entryValue(node);
     if (this.#closed !== undefined)
-      throw gettyError('REGISTRY_FAILED', `etcd: the registry at ${this.#link.name} is closed`);
-    const owner = {};
-    await this.#publisher.publish(path, value, {
-      owner,
-      onPublished: guardedListener(path, onPublished),
-    });
-    return { [Symbol.asyncDispose]: () => this.#publisher.withdraw(path, owner) };
+      throw gettyError(
+        'REGISTRY_FAILED',
+        `etcd: the registry at ${this.#client.endpoints} is closed`,
+      );
+    const registration = new Registration(path, onPublished);
+    await this.#publisher.publish(path, value, registration);
+    return { [Symbol.asyncDispose]: () => this.#publisher.withdraw(path, registration) };
   }
 
   watch(
     query: ServiceQuery,
     options: { signal?: AbortSignal | undefined } = {},
   ): AsyncIterable<readonly ServiceNode[]> {
-    checkQuery(query, options);
-    return snapshots((sink) => {
-      if (this.#closed !== undefined) {
-        sink.end();
-        return () => {};
-      }
-      return this.#follower.follow(sink, query);
-    }, options.signal);
+    return watchQuery(query, options, (sink) =>
+      this.#closed === undefined ? this.#cacheUpdater.watch(sink, query) : undefined,
+    );
   }
 
   async list(): Promise<readonly ServiceNode[]> {
     const prefix = `${this.#root}/`;
-    // Garbage is told of by watches, once, and not by each list.
-    const tree = new Tree(prefix, { ...this.#limits, logger: SILENT });
+    // Watches log invalid entries once; list() does not log them each time.
+    const cache = new EntryCache(prefix, { ...this.#limits, logger: SILENT });
     try {
-      const connection = await this.#link.connection();
-      for await (const { kvs } of readPages(this.#link, connection, prefix))
-        for (const kv of kvs) tree.put(kv);
+      const connection = await this.#client.connection();
+      for await (const { kvs } of readPages(this.#client, connection, prefix))
+        for (const kv of kvs) cache.put(kv);
     } catch (error) {
-      throw registryFailed(this.#link.name, 'the entries cannot be read', error);
+      throw registryFailed(this.#client.endpoints, 'the entries cannot be read', error);
     }
-    return sortedNodes(tree.all());
+    return sortedNodes(cache.listAll());
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -206,18 +206,19 @@ class EtcdRegistry implements Registry {
   }
 
   async #close(): Promise<void> {
-    const followed = this.#follower.close();
+    const updaterClosed = this.#cacheUpdater.close();
     await this.#publisher.close();
-    await this.#link.close();
-    await Promise.all([followed, this.#publisher.ended()]);
+    await this.#client.close();
+    await Promise.all([updaterClosed, this.#publisher.ended()]);
   }
 }
 
 /**
- * A registry in the etcd cluster at `endpoints`: `http://host:port` or `https://host:port`, one or
- * a list of members, among which it moves when one fails. It connects when it is used. Disposing it
- * revokes its lease, so that its entries vanish at once, and ends its watches; while etcd is away
- * that takes no longer than a request. Throws BAD_OPTION.
+ * Makes a registry in an etcd cluster. `endpoints`: one member or a list of them, each
+ * `http://host:port` or `https://host:port`. When a member fails, the next one is used. The
+ * registry connects at its first use. Disposing it revokes its lease, so that its entries are gone
+ * at once, and ends its watches. It takes at most `requestTimeout`, even while etcd is away. Throws
+ * BAD_OPTION.
  */
 export function etcd(endpoints: string | readonly string[], options: EtcdOptions = {}): Registry {
   checkNames('etcd()', options, ETCD_NAMES);
@@ -229,7 +230,7 @@ export function etcd(endpoints: string | readonly string[], options: EtcdOptions
     throw badOption('root', known.root, 'a path that begins with a slash, such as /getty');
   if (username !== undefined && (typeof username !== 'string' || username === ''))
     throw badOption('username', username, 'the name of a user');
-  // Of a secret no more than its type is shown.
+  // The error shows only the type of a secret.
   if (password !== undefined && typeof password !== 'string')
     throw badOption('password', typeof password, 'a string');
   if ((username === undefined) !== (password === undefined)) {
@@ -240,10 +241,10 @@ export function etcd(endpoints: string | readonly string[], options: EtcdOptions
     );
   }
   const [first] = members as [Endpoint];
-  if (tls !== undefined && !first.secure)
+  if (tls !== undefined && !first.isSecure)
     throw badOption('endpoints', first.text, 'https endpoints, since tls is given');
-  // What is wrong with a certificate is told now, and not when somebody connects.
-  if (first.secure) tlsClientOptions(tls, { ...first, scheme: 'https', path: '' });
+  // A wrong certificate is reported now, and not by the first connection.
+  if (first.isSecure) tlsClientOptions(tls, { ...first, scheme: 'https', path: '' });
   const { logger } = options;
   return new EtcdRegistry(members, { ...known, root, username, password, tls, logger });
 }

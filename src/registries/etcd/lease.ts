@@ -1,57 +1,59 @@
-/**
- * The lease of all entries of this process: granted when it is needed, kept alive, granted anew
- * when it was lost.
- */
+/** The lease of all entries of one registry object: it is granted on demand and kept alive. */
 import type { EntryRequests } from './entry-requests.js';
 
 const KEEP_ALIVES_PER_TTL = 3;
-/** Leases of ours that are remembered: an entry under one of them is ours. */
-const KNOWN = 16;
+/** The number of own leases that are remembered. */
+const MAX_KNOWN = 16;
 
-export class OwnLease {
-  readonly #wanted: number;
+export class EntryLease {
+  /** Milliseconds. */
+  readonly #requestedTtl: number;
   #granted: { readonly id: bigint; readonly ttl: number } | undefined;
-  /** The monotonic instant at which it is to be kept alive. */
-  #due = 0;
+  /** When the next keep-alive is due, by performance.now(). */
+  #keepAliveAt = 0;
+  /** The present lease and earlier ones. An entry under one of them is of this registry. */
   readonly known = new Set<bigint>();
 
-  /** `ttl` in milliseconds. */
+  /** `ttl`: in milliseconds. */
   constructor(ttl: number) {
-    this.#wanted = ttl;
+    this.#requestedTtl = ttl;
   }
 
   get id(): bigint | undefined {
     return this.#granted?.id;
   }
 
-  /** Milliseconds; what the server has granted may be more than what was asked for. */
+  /** Milliseconds. The server may grant more than requested. */
   get ttl(): number {
-    return this.#granted?.ttl ?? this.#wanted;
+    return this.#granted?.ttl ?? this.#requestedTtl;
   }
 
-  /** Milliseconds until it is to be kept alive. */
-  get pause(): number {
-    return this.#granted === undefined ? this.#wanted : Math.max(0, this.#due - performance.now());
+  /** Milliseconds until the next keep-alive is due. */
+  get keepAliveDelay(): number {
+    return this.#granted === undefined
+      ? this.#requestedTtl
+      : Math.max(0, this.#keepAliveAt - performance.now());
   }
 
-  /** Take one, or keep the one there is alive if that is due. False: it is lost. */
-  async keep(requests: EntryRequests): Promise<boolean> {
+  /** Requests a lease, or keeps the present one alive if that is due. False: the lease is lost. */
+  async ensure(requests: EntryRequests): Promise<boolean> {
     const now = performance.now();
     if (this.#granted === undefined) {
-      this.#granted = await requests.grant(this.#wanted);
+      this.#granted = await requests.grant(this.#requestedTtl);
       this.known.add(this.#granted.id);
       const [oldest] = this.known;
-      if (this.known.size > KNOWN && oldest !== undefined) this.known.delete(oldest);
-    } else if (now < this.#due) {
+      if (this.known.size > MAX_KNOWN && oldest !== undefined) this.known.delete(oldest);
+    } else if (now < this.#keepAliveAt) {
       return true;
     } else if (!(await requests.keepAlive(this.#granted.id))) {
       return false;
     }
-    this.#due = now + (this.#granted.ttl / KEEP_ALIVES_PER_TTL) * (0.8 + Math.random() * 0.2);
+    this.#keepAliveAt =
+      now + (this.#granted.ttl / KEEP_ALIVES_PER_TTL) * (0.8 + Math.random() * 0.2);
     return true;
   }
 
-  forget(): void {
+  clear(): void {
     this.#granted = undefined;
   }
 }

@@ -1,7 +1,7 @@
 /**
- * A registry in a directory that the processes of one machine share: ROOT/ATTRIBUTES/NODE_ID is a
- * file with exactly the entry's value. A provider touches its files; one that is not touched for
- * `ttl` is gone.
+ * A registry in a directory that the processes of one machine share. ROOT/ATTRIBUTES/NODE_ID is a
+ * file with exactly the entry's value. A provider touches its files; an entry whose file has not
+ * changed for `ttl` is gone.
  */
 
 import { join, resolve } from 'node:path';
@@ -9,8 +9,8 @@ import { gettyError, messageOf } from '../../core/errors.js';
 import { guardedLogger, type Logger, SILENT } from '../../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
-import { checkQuery, entryPath, entryValue, matches } from '../../micro/registry-entry.js';
-import { type SnapshotSink, snapshots, sortedNodes } from '../../micro/snapshots.js';
+import { entryPath, entryValue, matches } from '../../micro/registry-entry.js';
+import { type SnapshotSink, sortedNodes } from '../../micro/snapshots.js';
 import type {
   PublicationListener,
   Registry,
@@ -19,22 +19,24 @@ import type {
 } from '../../micro/types.js';
 import { MissingNodes } from '../shared/missing-nodes.js';
 import { Outage } from '../shared/outage.js';
-import { guardedListener } from '../shared/publication-listener.js';
-import { codeOf, Publication } from './publication.js';
-import { FileScanner } from './scanner.js';
+import { Registration } from '../shared/registration.js';
+import { watchQuery } from '../shared/watch-query.js';
+import { DirectoryScanner } from './directory-scanner.js';
+import { errorCode } from './error-code.js';
+import { PublishedFile } from './published-file.js';
 
 export interface FileRegistryOptions {
   /**
-   * Milliseconds without a heartbeat after which an entry is gone; heartbeats come four times as
-   * often. The same in all processes that share the directory. A process that does nothing else for
-   * so long is gone for the others.
+   * Milliseconds without a heartbeat after which an entry is gone. A provider sends a heartbeat
+   * each quarter of it. Use the same value in all processes that share the directory. A process
+   * whose event loop is blocked for longer is gone for the others. Default: 2,000.
    */
   ttl?: number | undefined;
-  /** Milliseconds between two looks at the directory while somebody watches. */
+  /** Milliseconds between two scans of the directory while there is a watch. Default: 200. */
   pollInterval?: number | undefined;
   /**
-   * Told, once each: the directory is away and back, an entry is garbage or cannot be kept. Without
-   * one, what fails is one warning of the process.
+   * Logs each of these once: the directory is away or back, an entry is invalid, an entry cannot be
+   * kept alive. Default: none; then each failure is one warning of the process.
    */
   logger?: Logger | undefined;
 }
@@ -55,7 +57,7 @@ const HEARTBEATS_PER_TTL = 4;
 interface Watch {
   readonly query: ServiceQuery;
   readonly missing: MissingNodes;
-  /** What was last offered. */
+  /** The list that was offered last. */
   last: readonly ServiceNode[] | undefined;
 }
 
@@ -65,22 +67,23 @@ class FileRegistry implements Registry {
   readonly #pollInterval: number;
   readonly #logger: Logger | undefined;
   readonly #outage: Outage;
-  readonly #scanner: FileScanner;
+  readonly #scanner: DirectoryScanner;
   /** By path. */
-  readonly #publications = new Map<string, Publication>();
+  readonly #files = new Map<string, PublishedFile>();
   readonly #watches = new Map<SnapshotSink, Watch>();
-  /** Calls of list() that wait for the next look. */
-  #lists: { resolve(nodes: readonly ServiceNode[]): void; reject(error: unknown): void }[] = [];
-  #heartbeat: NodeJS.Timeout | undefined;
-  #beating: Promise<unknown> | undefined;
-  #poll: NodeJS.Timeout | undefined;
+  /** Calls of list() that wait for the next scan. */
+  #pendingLists: { resolve(nodes: readonly ServiceNode[]): void; reject(error: unknown): void }[] =
+    [];
+  #heartbeatTimer: NodeJS.Timeout | undefined;
+  #heartbeats: Promise<unknown> | undefined;
+  #pollTimer: NodeJS.Timeout | undefined;
   #scanning: Promise<void> | undefined;
-  /** Somebody came while a scan was under way, which did not look for what they want. */
-  #scanAgain = false;
-  /** The directory was there once; the first wait for it is no outage. */
-  #seen = false;
+  /** A watch or list() began during a scan that does not include its query. */
+  #mustScanAgain = false;
+  /** The directory was there once: the first wait for it is no outage. */
+  #wasFound = false;
   #isAway = false;
-  /** Until when nodes that are missing after an outage stay in the lists, by performance.now(). */
+  /** When nodes that are missing after an outage leave the lists, by performance.now(). */
   #graceEnd = 0;
   #closed: Promise<void> | undefined;
 
@@ -90,7 +93,7 @@ class FileRegistry implements Registry {
     this.#pollInterval = options.pollInterval;
     this.#logger = logger;
     this.#outage = new Outage(`the file registry ${root}`, { directory: root }, logger);
-    this.#scanner = new FileScanner(root, options.ttl, logger ?? SILENT);
+    this.#scanner = new DirectoryScanner(root, options.ttl, logger ?? SILENT);
   }
 
   get failure(): Error | undefined {
@@ -102,121 +105,113 @@ class FileRegistry implements Registry {
       throw gettyError('REGISTRY_FAILED', `the file registry ${this.#root} is closed`);
     const path = join(this.#root, entryPath('', node));
     const value = entryValue(node);
-    const owner = {};
-    const publication =
-      this.#publications.get(path) ?? new Publication(this.#root, path, this.#ttl, this.#logger);
-    this.#publications.set(path, publication);
+    // When register() resolves, the entry is there: the listener is not called for that.
+    const registration = new Registration(path, onPublished, true);
+    const publishedFile =
+      this.#files.get(path) ?? new PublishedFile(this.#root, path, this.#ttl, this.#logger);
+    this.#files.set(path, publishedFile);
     try {
-      await publication.publish(value, owner, guardedListener(path, onPublished));
+      await publishedFile.publish(value, registration);
     } catch (error) {
-      this.#forgetIfIdle(path, publication);
+      this.#removeIfIdle(path, publishedFile);
       throw gettyError(
         'REGISTRY_FAILED',
         `cannot write the entry ${path}: ${messageOf(error)}`,
         error,
       );
     }
-    if (this.#closed === undefined) this.#beatLater();
+    if (this.#closed === undefined) this.#scheduleHeartbeats();
     return {
       [Symbol.asyncDispose]: async () => {
-        await publication.withdraw(owner);
-        this.#forgetIfIdle(path, publication);
+        await publishedFile.withdraw(registration);
+        this.#removeIfIdle(path, publishedFile);
       },
     };
   }
 
-  #forgetIfIdle(path: string, publication: Publication): void {
-    if (publication.idle && this.#publications.get(path) === publication)
-      this.#publications.delete(path);
-    if (this.#publications.size === 0) this.#stopBeating();
+  #removeIfIdle(path: string, publishedFile: PublishedFile): void {
+    if (publishedFile.isIdle && this.#files.get(path) === publishedFile) this.#files.delete(path);
+    if (this.#files.size === 0) this.#stopHeartbeats();
   }
 
-  #beatLater(): void {
-    if (
-      this.#heartbeat !== undefined ||
-      this.#beating !== undefined ||
-      this.#publications.size === 0
-    )
-      return;
-    this.#heartbeat = startTimer(() => {
-      this.#heartbeat = undefined;
-      this.#beating = Promise.all(
-        [...this.#publications.values()].map((publication) => publication.beat()),
+  #scheduleHeartbeats(): void {
+    if (this.#heartbeatTimer !== undefined || this.#heartbeats !== undefined) return;
+    if (this.#files.size === 0) return;
+    this.#heartbeatTimer = startTimer(() => {
+      this.#heartbeatTimer = undefined;
+      this.#heartbeats = Promise.all(
+        [...this.#files.values()].map((publishedFile) => publishedFile.heartbeat()),
       ).finally(() => {
-        this.#beating = undefined;
-        if (this.#closed === undefined) this.#beatLater();
+        this.#heartbeats = undefined;
+        if (this.#closed === undefined) this.#scheduleHeartbeats();
       });
-    }, this.#heartbeatPause).unref();
+    }, this.#heartbeatInterval).unref();
   }
 
   /**
-   * Shorter while another process has an entry of ours: when it goes, calls have no node until the
-   * entry is back.
+   * Milliseconds. Shorter while another process has taken over an entry: when that process leaves,
+   * calls have no node until the entry is back.
    */
-  get #heartbeatPause(): number {
-    const pause = this.#ttl / HEARTBEATS_PER_TTL;
-    const isTaken = [...this.#publications.values()].some((publication) => publication.isTaken);
-    return isTaken ? Math.min(pause, this.#pollInterval) : pause;
+  get #heartbeatInterval(): number {
+    const interval = this.#ttl / HEARTBEATS_PER_TTL;
+    const isTakenOver = [...this.#files.values()].some((file) => file.isTakenOver);
+    return isTakenOver ? Math.min(interval, this.#pollInterval) : interval;
   }
 
-  #stopBeating(): void {
-    clearTimeout(this.#heartbeat);
-    this.#heartbeat = undefined;
+  #stopHeartbeats(): void {
+    clearTimeout(this.#heartbeatTimer);
+    this.#heartbeatTimer = undefined;
   }
 
   watch(
     query: ServiceQuery,
     options: { signal?: AbortSignal | undefined } = {},
   ): AsyncIterable<readonly ServiceNode[]> {
-    checkQuery(query, options);
-    return snapshots((sink) => {
-      if (this.#closed !== undefined) {
-        sink.end();
-        return () => {};
-      }
+    return watchQuery(query, options, (sink) => {
+      if (this.#closed !== undefined) return undefined;
       this.#watches.set(sink, { query, missing: new MissingNodes(), last: undefined });
       this.#scanNow();
       return () => {
         this.#watches.delete(sink);
         if (this.#watches.size > 0) return;
-        clearTimeout(this.#poll);
-        this.#scanner.forget();
+        clearTimeout(this.#pollTimer);
+        this.#scanner.clear();
       };
-    }, options.signal);
+    });
   }
 
   async list(): Promise<readonly ServiceNode[]> {
     if (this.#closed !== undefined)
       throw gettyError('REGISTRY_FAILED', `the file registry ${this.#root} is closed`);
     const nodes = await new Promise<readonly ServiceNode[]>((resolve, reject) => {
-      this.#lists.push({ resolve, reject });
+      this.#pendingLists.push({ resolve, reject });
       this.#scanNow();
     });
     return sortedNodes(nodes);
   }
 
   #scanNow(): void {
-    clearTimeout(this.#poll);
+    clearTimeout(this.#pollTimer);
     if (this.#scanning !== undefined) {
-      this.#scanAgain = true;
+      this.#mustScanAgain = true;
       return;
     }
-    this.#scanAgain = false;
+    this.#mustScanAgain = false;
     this.#scanning = this.#scan().finally(() => {
       this.#scanning = undefined;
-      if (this.#scanAgain) this.#scanNow();
+      if (this.#mustScanAgain) this.#scanNow();
       else if (this.#watches.size > 0)
-        this.#poll = startTimer(() => this.#scanNow(), this.#pollInterval).unref();
+        this.#pollTimer = startTimer(() => this.#scanNow(), this.#pollInterval).unref();
     });
   }
 
   /**
-   * One look at the directory for all watches and lists. While it cannot be read, watches are told
-   * nothing: the last list stands.
+   * One scan for all watches and calls of list(). While the directory cannot be read, watches keep
+   * their last list.
    */
   async #scan(): Promise<void> {
     const watches = [...this.#watches];
-    const lists = this.#lists.splice(0);
+    const lists = this.#pendingLists.splice(0);
     let nodes: readonly ServiceNode[];
     try {
       nodes = await this.#scanner.scan(
@@ -231,8 +226,8 @@ class FileRegistry implements Registry {
     for (const { resolve } of lists) resolve(nodes);
     const isGrace = performance.now() < this.#graceEnd;
     for (const [sink, watch] of watches) {
-      // Within one ttl every provider that lives has put its entry back; before that a first list
-      // would be short of some.
+      // Living providers put their entries back within one ttl. Before that, a first list would be
+      // incomplete.
       if (watch.last === undefined && isGrace) continue;
       const present = nodes.filter((node) => matches(node, watch.query));
       watch.last = watch.missing.keep(watch.last ?? [], present, this.#graceEnd);
@@ -242,15 +237,15 @@ class FileRegistry implements Registry {
 
   #onLost(error: unknown): void {
     this.#isAway = true;
-    const state = codeOf(error) === 'ENOENT' ? 'is not there' : 'cannot be read';
+    const state = errorCode(error) === 'ENOENT' ? 'is not there' : 'cannot be read';
     this.#outage.begin(state, error, `the directory ${state}, waiting for it`);
   }
 
   #onFound(): void {
-    if (this.#isAway && this.#seen) this.#graceEnd = performance.now() + this.#ttl;
+    if (this.#isAway && this.#wasFound) this.#graceEnd = performance.now() + this.#ttl;
     this.#isAway = false;
     this.#outage.end('the directory is there');
-    this.#seen = true;
+    this.#wasFound = true;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -260,19 +255,18 @@ class FileRegistry implements Registry {
 
   async #close(): Promise<void> {
     for (const sink of [...this.#watches.keys()]) sink.end();
-    this.#stopBeating();
-    await Promise.all(
-      [...this.#publications.values()].map((publication) => publication.withdraw()),
-    );
-    this.#publications.clear();
-    await Promise.all([this.#beating, this.#scanning]);
+    this.#stopHeartbeats();
+    await Promise.all([...this.#files.values()].map((publishedFile) => publishedFile.withdraw()));
+    this.#files.clear();
+    await Promise.all([this.#heartbeats, this.#scanning]);
   }
 }
 
 /**
- * A registry in `directory`, for the processes of one machine; register() makes the directory,
- * watch() waits for it. Who may write to the directory decides where calls go. Disposing the
- * registry deletes its entries at once and ends its watches. Throws BAD_OPTION.
+ * Makes a registry in `directory`, for the processes of one machine. register() makes the
+ * directory; watch() waits for it. Every process that may write to the directory can redirect
+ * calls. Disposing the registry deletes its entries at once and ends its watches. Throws
+ * BAD_OPTION.
  */
 export function file(directory: string, options: FileRegistryOptions = {}): Registry {
   if (typeof directory !== 'string' || directory === '')

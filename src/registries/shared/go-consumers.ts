@@ -1,19 +1,16 @@
 /**
- * Replacing an entry so that Go consumers see it. A Go consumer takes each write of an etcd key for
- * one more node, and does not see a ZooKeeper node that is replaced or changed under its name. So
- * the old entry is deleted, and the new one is created after a pause. Meanwhile the node has an
- * entry under another id, so that no list is without it.
+ * How an entry is replaced so that Go consumers see it. A Go consumer counts each write of an etcd
+ * key as one more node. It does not see that a ZooKeeper node is replaced or changed. So the old
+ * entry is deleted, and the new one is created after a pause. In the pause a stand-in entry under
+ * another id keeps the node in every list.
  */
 
 /** Milliseconds between the deletion and the creation, in which a Go consumer reads its list. */
-export const GO_PAUSE = 500;
+export const GO_CONSUMER_PAUSE = 500;
 const SUFFIX = '-replacing';
 
-/**
- * The path and value of the entry that stands while the entry is replaced. Values are those of
- * entryValue().
- */
-export function standIn(
+/** Returns the path and value of the stand-in entry. Values are those of entryValue(). */
+export function standInEntry(
   path: string,
   value: string,
 ): { readonly path: string; readonly value: string } {

@@ -1,26 +1,26 @@
 /**
- * Keeps nodes that are missing after an outage in a list for a limited time, in which their
+ * Keeps nodes that are missing after an outage in a list for a limited time, so that their
  * providers can publish them again.
  */
 import { nodeKey } from '../../micro/snapshots.js';
 import type { ServiceNode } from '../../micro/types.js';
 
-/** One list's missing nodes. All times are those of performance.now(), in milliseconds. */
+/** The missing nodes of one list. Times are those of performance.now(), in milliseconds. */
 export class MissingNodes {
   /**
-   * By nodeKey: until when the node stays in the list. It is set once, so that further outages do
-   * not prolong it.
+   * By nodeKey: when the node leaves the list. The time is set once, so that further outages do not
+   * prolong it.
    */
   readonly #deadlines = new Map<string, number>();
 
-  /** The earliest time at which a node leaves the list; undefined: no node is missing. */
+  /** The earliest time at which a node leaves the list. undefined: no node is missing. */
   get nextDeadline(): number | undefined {
     return this.#deadlines.size === 0 ? undefined : Math.min(...this.#deadlines.values());
   }
 
   /**
-   * `present`, and those of `before` that are missing. A node that becomes missing now stays until
-   * `graceEnd`.
+   * Returns the nodes of `present`, and the nodes of `before` that are missing. A node that becomes
+   * missing now stays until `graceEnd`.
    */
   keep(
     before: readonly ServiceNode[],

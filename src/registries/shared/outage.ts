@@ -1,6 +1,6 @@
 /**
- * Tells of each outage of a registry once, and of its end: to the logger, or as a warning of the
- * process when there is none.
+ * Reports each outage of a registry once, and its end. It reports to the logger, or as a warning of
+ * the process without one.
  */
 import { type GettyError, gettyError, messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
@@ -10,12 +10,11 @@ export class Outage {
   readonly #name: string;
   readonly #details: object;
   readonly #logger: Logger | undefined;
-  #isTold = false;
+  #isReported = false;
   #failure: GettyError | undefined;
 
   /**
-   * `name`: the registry with its address, for people to read. `details`: what the log lines hold
-   * besides.
+   * `name`: the registry with its address, for messages. `details`: fields of the log lines.
    */
   constructor(name: string, details: object, logger: Logger | undefined) {
     this.#name = name;
@@ -23,39 +22,37 @@ export class Outage {
     this.#logger = logger;
   }
 
-  /** It was told of, and is not over. */
-  get isTold(): boolean {
-    return this.#isTold;
-  }
-
   /**
-   * REGISTRY_FAILED with the registry's address and the cause; undefined: nothing has failed since
+   * REGISTRY_FAILED with the registry's address and the cause. undefined: nothing has failed since
    * the registry last answered.
    */
   get failure(): GettyError | undefined {
     return this.#failure;
   }
 
-  /** Something failed. Nothing is told yet: another server of the registry may answer. */
+  /** Keeps the failure, and reports nothing: another server of the registry may answer. */
   onFailure(error: unknown, reason = messageOf(error)): void {
     this.#failure = gettyError('REGISTRY_FAILED', `${this.#name}: ${reason}`, error);
   }
 
-  /** The registry cannot be used. `state`: such as "is away"; `message`: the log line. */
+  /**
+   * The registry cannot be used. `state`: such as "is away", for the error. `message`: the log
+   * line.
+   */
   begin(state: string, error: unknown, message: string, reason = messageOf(error)): void {
     this.#failure = gettyError('REGISTRY_FAILED', `${this.#name} ${state}: ${reason}`, error);
-    if (this.#isTold) return;
-    this.#isTold = true;
+    if (this.#isReported) return;
+    this.#isReported = true;
     if (this.#logger !== undefined)
       this.#logger.warn({ ...this.#details, error }, `registry: ${message}`);
     else warn(this.#failure);
   }
 
-  /** The registry has answered. */
+  /** The registry has answered. `message`: the log line. */
   end(message: string): void {
     this.#failure = undefined;
-    if (!this.#isTold) return;
-    this.#isTold = false;
+    if (!this.#isReported) return;
+    this.#isReported = false;
     this.#logger?.info(this.#details, `registry: ${message}`);
   }
 }

@@ -1,24 +1,23 @@
-/** Reads every entry under a root once. */
+/** Reads every entry below a root once. */
 import { parseAttributes, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode } from '../../micro/types.js';
-import type { ZooKeeperClient } from './client.js';
-import { reasonOf } from './errors.js';
-
-/** Entries that are read at a time. */
-const BATCH = 200;
+import { reasonOf } from './client/errors.js';
+import type { ZooKeeperClient } from './client/zookeeper-client.js';
+import { READ_BATCH } from './entry-group.js';
 
 /**
- * All nodes, in any order; what is no entry is passed over. `root`: '' for `/`. Rejects with a
+ * Returns all nodes, in any order, and skips invalid entries. `root`: '' for `/`. Rejects with a
  * ZooKeeperError.
  */
 export async function listNodes(client: ZooKeeperClient, root: string): Promise<ServiceNode[]> {
   await client.sync(root || '/');
   const nodes: ServiceNode[] = [];
-  for (const attributes of (await childrenOf(client, root || '/')).filter(isProviders)) {
+  for (const attributes of (await childrenOf(client, root || '/')).filter(isOfProviders)) {
     const path = `${root}/${attributes}`;
     const ids = await childrenOf(client, path);
-    for (let at = 0; at < ids.length; at += BATCH) {
-      const read = ids.slice(at, at + BATCH).map((id) => readNode(client, path, attributes, id));
+    for (let at = 0; at < ids.length; at += READ_BATCH) {
+      const batch = ids.slice(at, at + READ_BATCH);
+      const read = batch.map((id) => readNode(client, path, attributes, id));
       for (const node of await Promise.all(read)) if (node !== undefined) nodes.push(node);
     }
   }
@@ -34,9 +33,9 @@ async function childrenOf(client: ZooKeeperClient, path: string): Promise<string
   }
 }
 
-function isProviders(name: string): boolean {
+function isOfProviders(attributes: string): boolean {
   try {
-    return parseAttributes(name).role === 'SRT_Provider';
+    return parseAttributes(attributes).role === 'SRT_Provider';
   } catch {
     return false;
   }

@@ -1,61 +1,58 @@
-/**
- * The ZooKeeper client in one file: what a node is, what a watch tells, who may do what, and the
- * client's options.
- */
+/** The types of the ZooKeeper client: nodes, watches, access control lists and options. */
 import type { TlsOptions } from '../../transport/index.js';
 
-/**
- * What ZooKeeper knows of a node besides its data. Transactions and sessions are 64-bit numbers.
- */
+/** The metadata of a node. Transactions and sessions are 64-bit numbers. */
 export interface Stat {
-  /** The transactions that made the node, last changed its data, and last changed its children. */
+  /** The transactions that created the node, last changed its data, last changed its children. */
   readonly czxid: bigint;
   readonly mzxid: bigint;
   readonly pzxid: bigint;
   /** Milliseconds since the epoch, by the server's clock. */
   readonly ctime: number;
   readonly mtime: number;
-  /** How often the data, the children and the ACL were changed since the node was made. */
+  /** The number of changes of the data, of the children and of the ACL. */
   readonly version: number;
   readonly cversion: number;
   readonly aversion: number;
-  /** The session that an ephemeral node lives as long as; 0n: it is persistent. */
+  /** The session of an ephemeral node, which is deleted with it. 0n: the node is persistent. */
   readonly ephemeralOwner: bigint;
   readonly dataLength: number;
   readonly numChildren: number;
 }
 
-/** Data is a view of what arrived; it stays valid. */
+/** The data is a view of a received chunk. It stays valid and belongs to the caller. */
 export interface NodeData {
   readonly data: Buffer;
   readonly stat: Stat;
 }
 
-/** `lost`: the session has ended, and the watch with it. */
+/** `lost`: the session has expired, and the watch with it. */
 export type WatchEventType = 'created' | 'deleted' | 'changed' | 'children' | 'lost';
 
 export interface WatchEvent {
   readonly type: WatchEventType;
-  /** As it was watched: without the chroot. */
+  /** Without the chroot. */
   readonly path: string;
 }
 
 /**
- * Called once, with the first thing that happens; then the watch is over. What it throws is a
- * process warning.
+ * Called once, with the first event; then the watch is over. An error that it throws becomes a
+ * warning of the process.
  */
 export type Watcher = (event: WatchEvent) => unknown;
 
 /**
- * A watch is set if the operation succeeds (exists: also when there is no node). It survives the
- * loss of the connection, not that of the session.
+ * A watch is set if the operation succeeds; that of exists() is also set if there is no node. It
+ * outlives the connection, but not the session.
  */
 export interface WatchOptions {
+  /** Default: none. */
   watch?: Watcher;
 }
 
-/** Who may do what with a node; permissions are a sum of PERMISSIONS. */
+/** The permissions of one user or group of users for a node. */
 export interface Acl {
+  /** A sum of PERMISSIONS. */
   readonly permissions: number;
   readonly scheme: string;
   readonly id: string;
@@ -64,19 +61,19 @@ export interface Acl {
 export const PERMISSIONS = { read: 1, write: 2, create: 4, delete: 8, admin: 16, all: 31 } as const;
 
 /**
- * `anyone` may do all; `creator`: only who has authenticated as the one who made the node;
- * `readable`: the creator may do all, anybody may read.
+ * `anyone`: all clients have all permissions. `creator`: only the users as which the creator of the
+ * node has authenticated. `readable`: the creator has all permissions, all clients may read.
  */
 export type AclName = 'anyone' | 'creator' | 'readable';
 
 export interface CreateOptions {
-  /** The node goes when this session ends. Default: false. */
+  /** Whether the node is deleted when this session ends. Default: false. */
   ephemeral?: boolean;
-  /** Default: the client's. */
+  /** Default: the `acl` of the client. */
   acl?: AclName | readonly Acl[];
 }
 
-/** A version of -1, the default, is any. */
+/** `version`: the required version of the node. -1, the default, is any version. */
 export type MultiOperation =
   | ({ readonly type: 'create'; readonly path: string; readonly data: Uint8Array } & CreateOptions)
   | { readonly type: 'delete'; readonly path: string; readonly version?: number }
@@ -89,48 +86,51 @@ export type MultiOperation =
   | { readonly type: 'check'; readonly path: string; readonly version?: number };
 
 /**
- * `connected`: operations go to a server; `away`: every host was tried in vain since the connection
- * was lost, said once until it is connected again; `expired`: the session is over, its ephemeral
- * nodes and watches are gone, and a new one begins.
+ * `connecting`: no connection yet, or not any more. `connected`: operations are sent to a server.
+ * `away`: every host has failed since the connection was lost; reported once until the next
+ * `connected`. `expired`: the session is over, its ephemeral nodes and watches are gone, and a new
+ * session begins. `closed`: close() was called.
  */
 export type ClientState = 'connecting' | 'connected' | 'away' | 'expired' | 'closed';
 
-/** Times in milliseconds, sizes in bytes. Defaults: CLIENT_DEFAULTS. */
+/** Times in milliseconds, sizes in bytes. */
 export interface ZooKeeperClientOptions {
   /**
-   * How long a session outlives its connection; the server may grant another. A server that is
-   * silent for two thirds of it is left, a ping is sent each third.
+   * How long a session outlives its connection; the server may grant another time. A ping is sent
+   * after a third of it without a request. A server that is silent for two thirds of it is left.
+   * Default: 10,000.
    */
   sessionTimeout?: number;
-  /** How long an operation may take, the wait for a connection included. */
+  /** The limit of an operation, including the wait for a connection. Default: 5,000. */
   operationTimeout?: number;
   /**
-   * The first delay before all hosts are tried again; it doubles up to maxDelay, each time random
-   * between half of it and the whole.
+   * The delay after all hosts have failed. It doubles up to `maxDelay`, and is random between half
+   * of it and the whole. Default: 100.
    */
   initialDelay?: number;
+  /** The limit of the delay. Default: 1,000. */
   maxDelay?: number;
   /**
-   * The largest request that is sent; a server closes the connection at one over its
-   * `jute.maxbuffer`.
+   * The largest request that is sent. A server closes the connection at a request over its
+   * `jute.maxbuffer`. Default: 1,048,575.
    */
   maxRequestBytes?: number;
-  /** The largest answer that is read; one over it ends the connection. */
+  /** The largest answer that is read. A larger one ends the connection. Default: 8,388,608. */
   maxResponseBytes?: number;
-  /** Operations that may wait or be under way. */
+  /** The most operations that wait or are under way. Default: 20,000. */
   maxPending?: number;
   /**
-   * `user:password` of ZooKeeper's digest scheme. It is sent as it is: use TLS where others may
-   * listen.
+   * `user:password` of ZooKeeper's digest scheme. It is sent in plain text: use TLS in networks
+   * that others can read. Default: none.
    */
   credentials?: string;
-  /** Of the nodes that are made. Default: `anyone`, with credentials `creator`. */
+  /** The ACL of nodes that are created. Default: `anyone`; with credentials `creator`. */
   acl?: AclName | readonly Acl[];
-  /** Speak TLS with the servers, which are always verified. Default: plain TCP. */
+  /** TLS with the servers, whose certificates are always verified. Default: plain TCP. */
   tls?: TlsOptions;
   /**
-   * Told of each change of state, after it; `cause` says why for `away` and `expired`. What it
-   * throws is a process warning.
+   * Called after each change of the state. `cause`: the reason of `away` and `expired`. An error
+   * that it throws becomes a warning of the process. Default: none.
    */
   onState?: (state: ClientState, cause?: Error) => unknown;
 }

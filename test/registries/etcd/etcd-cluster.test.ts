@@ -43,7 +43,7 @@ describe('an etcd cluster', () => {
   it.each<['kill' | 'freeze', string]>([
     ['kill', 'is killed and started again'],
     ['freeze', 'is frozen for longer than a lease'],
-  ])('its leader (%s) %s: nobody is lost, and changes go on', async (how) => {
+  ])('loses no provider and delivers changes when its leader (%s) %s', async (how) => {
     const ids = ['p1', 'p2', 'p3', 'p4', 'p5', 'p6'];
     await Promise.all(ids.map((id) => open().register(node(id))));
     await using watch = new Watching(open());
@@ -59,12 +59,12 @@ describe('an etcd cluster', () => {
     const late = open();
     await late.register(node('p7'));
     ids.push('p7');
-    // While it is away, and after: every entry, all the time.
+    // Every list has every entry, during and after the outage.
     while (performance.now() - began < QUICK.ttl + 2_000) {
       for (const member of others) {
         const found = await member.entries('/getty').catch(() => undefined);
         if (found === undefined) continue;
-        // The last one may be on its way to this member. Once it has come, it stays.
+        // The last entry may not have reached this member yet. After that it stays.
         if (found.size === ids.length) complete.add(member);
         expect(found.size).toBeGreaterThanOrEqual(
           complete.has(member) ? ids.length : ids.length - 1,
@@ -80,8 +80,8 @@ describe('an etcd cluster', () => {
     else leader.thaw();
     await open().register(node('p8'));
     ids.push('p8');
-    // A leader of etcd 3.4 that was frozen lets leases expire that others have kept alive: their
-    // entries come back by themselves.
+    // A leader of etcd 3.4 that was frozen expires leases that another leader has kept alive. Their
+    // entries are written again.
     await watch.ids(...ids);
     await until(
       async () => (await leader.entries('/getty').catch(() => new Map())).size === ids.length,

@@ -3,7 +3,7 @@ import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { expect, it } from 'vitest';
-import { parseEndpoints } from '../../../src/registries/etcd/endpoints.js';
+import { parseEndpoints } from '../../../src/registries/etcd/client/endpoints.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 
@@ -15,7 +15,7 @@ it.each(['http://[fe80::1%eth0]:2379', 'http://[fe80::1%25eth0]:2379/'])(
   'reads the zone of %s, and leaves it out of the origin',
   (text) => {
     expect(parseEndpoints(text, false)).toMatchObject([
-      { host: 'fe80::1%eth0', port: 2379, secure: false, origin: 'http://[fe80::1]:2379' },
+      { host: 'fe80::1%eth0', port: 2379, isSecure: false, origin: 'http://[fe80::1]:2379' },
     ]);
   },
 );
@@ -32,7 +32,7 @@ it.each([
 });
 
 it.runIf(IPV6 && process.platform === 'linux')(
-  'a member at an address with a zone is asked',
+  'connects to a member at an address with a zone',
   async () => {
     const authorities: unknown[] = [];
     const server = createServer();

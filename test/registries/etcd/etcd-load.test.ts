@@ -1,6 +1,6 @@
 /**
- * Many clients at once, and a slow line. Without noTimersLeft(): it follows every timer and promise
- * of 1,200 registries, which takes most of the time.
+ * Many clients at once, and a slow line. It does not use noTimersLeft(), which would track every
+ * timer and promise of 1,200 registries and take most of the time.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
@@ -22,7 +22,7 @@ describe('an etcd', () => {
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
 
-  it('that 1,000 providers register at at once: the lists of 200 consumers become complete', {
+  it('completes the lists of 200 consumers when 1,000 providers register at once', {
     timeout: 600_000,
   }, async () => {
     const options = { root: '/storm' };
@@ -37,13 +37,12 @@ describe('an etcd', () => {
       ...writers.map((registry, i) => registry.register(node(`n${i}`))),
       ...complete,
     ]);
-    // Far fewer lists than registrations: each list of a thousand nodes costs the work of a
-    // thousand.
+    // There must be far fewer lists than registrations, because each list has a thousand nodes.
     for (const watch of watches) expect(watch.seen.length).toBeLessThan(500);
     await Promise.all(registries.map((registry) => registry[Symbol.asyncDispose]()));
   });
 
-  it('behind a line of 50 KB/s: a list of 1,000 nodes arrives, later than the time of one request', {
+  it('delivers a list of 1,000 nodes over a line of 50 KB/s, in more than requestTimeout', {
     timeout: 600_000,
   }, async () => {
     const root = '/slow';

@@ -37,14 +37,14 @@ describe('2,000 nodes of 100 services', () => {
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
 
-  it('is read once, and then a change reaches the consumer by itself', async () => {
+  it('are read once, and then only changes are sent', async () => {
     const proxy = await TcpProxy.to(server);
     try {
       await using registry = etcd(`http://127.0.0.1:${proxy.port}`);
       await using watch = new Watching(registry, { service: 'Service7' });
       const all = await watch.next();
       expect(all?.length).toBe(NODES);
-      // Others share what was read.
+      // Other watches share the entries.
       await using other = new Watching(registry, { service: 'Service8' });
       expect((await other.next())?.length).toBe(NODES);
 

@@ -48,7 +48,7 @@ describe('etcd with TLS and client certificates', () => {
     return registry;
   }
 
-  it('who is trusted and trusts is let in', async () => {
+  it('accepts a client with a trusted certificate', async () => {
     const tls = { ca: pem('authority'), ...identity('client') };
     const registry = open({ tls });
     await registry.register(node('a'));
@@ -80,7 +80,7 @@ describe('etcd with TLS and client certificates', () => {
       'another name',
       { ca: pem('authority'), ...identity('client'), serverName: 'elsewhere.example' },
     ],
-  ])('%s: refused', async (_, tls) => {
+  ])('rejects: %s', async (_, tls) => {
     const registry = open({ tls, waitForRegistry: false });
     await expect(registry.register(node('c'))).rejects.toMatchObject({
       code: 'REGISTRY_FAILED',
@@ -124,7 +124,7 @@ describe('etcd with users and passwords', () => {
     return registry;
   }
 
-  it('who knows the password is let in; a URL can carry it', async () => {
+  it('accepts a user with the right password, also from a URL', async () => {
     await open().register(node('a'));
     const registry = await openRegistry(
       `etcd://getty:${encodeURIComponent(SECRET)}@127.0.0.1:${server.port}`,
@@ -135,7 +135,7 @@ describe('etcd with users and passwords', () => {
     await watch.ids('a');
   });
 
-  it('nobody is sent before the password was checked', async () => {
+  it('sends no entry before the password was checked', async () => {
     for (let i = 0; i < 5; i++) {
       const registry = open();
       await using watch = new Watching(registry);
@@ -145,13 +145,13 @@ describe('etcd with users and passwords', () => {
     }
   });
 
-  it('a token that has expired, or is older than the users, is renewed', async () => {
+  it('renews a token that has expired or is older than the users', async () => {
     const log = new Log();
     const registry = open({ logger: log });
     await registry.register(node('a'));
     await using watch = new Watching(registry);
     await watch.ids('a');
-    // Time itself is what is waited for: the token lives for a second.
+    // Wait until the token has expired, after one second.
     await elapse(2_500);
     await registry.register(node('b'));
     await watch.ids('a', 'b');
@@ -170,7 +170,7 @@ describe('etcd with users and passwords', () => {
     ['no password', { username: undefined, password: undefined }],
     ["another's root", { root: '/elsewhere' }],
   ])(
-    '%s: refused at once, though one waits for the registry; the secret is not told',
+    '%s: register() rejects at once despite waitForRegistry, and hides the password',
     async (_, options) => {
       const log = new Log();
       const told: unknown[] = [];
@@ -183,16 +183,16 @@ describe('etcd with users and passwords', () => {
     },
   );
 
-  it('a watch of what one may not see says so, and fails when one does not wish to wait', async () => {
+  it('a watch without permission logs this, and fails without waitForRegistry', async () => {
     const log = new Log();
     await using waiting = new Watching(open({ root: '/elsewhere', logger: log }));
     waiting.next();
-    await log.said('refuses what it is asked');
+    await log.said('refuses requests');
     await using failing = new Watching(open({ root: '/elsewhere', waitForRegistry: false }));
     await expect(failing.next()).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
   });
 
-  it('a server that begins to ask for passwords while it runs gets them: entries are replaced and seen', async () => {
+  it('authenticates with a server that enables authentication while it runs', async () => {
     const late = await EtcdServer.started({ flags: ['--bcrypt-cost', '4'] });
     try {
       await using registry = etcd(late.endpoint, { ...QUICK, username: 'root', password: SECRET });
@@ -211,7 +211,7 @@ describe('etcd with users and passwords', () => {
     }
   });
 
-  it('a password for a server that wants none is no error', async () => {
+  it('accepts a password for a server without authentication', async () => {
     const open = await EtcdServer.started();
     try {
       await using registry = etcd(open.endpoint, { ...QUICK, username: 'getty', password: SECRET });

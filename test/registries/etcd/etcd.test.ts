@@ -125,7 +125,7 @@ describe('the etcd registry', () => {
     await watch.ids();
   });
 
-  it('a root is not mistaken for another that begins like it', async () => {
+  it('does not confuse a root with another root of the same prefix', async () => {
     nextRoot();
     const log = new Log();
     await using watch = new Watching(open({ logger: log }));
@@ -136,7 +136,7 @@ describe('the etcd registry', () => {
     expect(log.lines).toEqual([]);
   });
 
-  it('disposing revokes the lease: the entries vanish at once', async () => {
+  it('disposing revokes the lease, so that the entries are gone at once', async () => {
     nextRoot();
     const registry = etcd(server.endpoint, { ...QUICK, root, ttl: 60_000 });
     for (const id of ['a', 'b', 'c']) await registry.register(node(id));
@@ -147,7 +147,7 @@ describe('the etcd registry', () => {
     expect((await server.entries(root)).size).toBe(0);
   });
 
-  it('the last registration that goes takes the lease with it, and the next gets a new one', async () => {
+  it('revokes the lease with the last registration, and requests a new one for the next', async () => {
     nextRoot();
     const registry = open();
     const registration = await registry.register(node('a'));
@@ -157,7 +157,7 @@ describe('the etcd registry', () => {
     await holds('b', entryValue(node('b')));
   });
 
-  it('a key that somebody deleted is put again', async () => {
+  it('writes a deleted key again', async () => {
     nextRoot();
     const log = new Log();
     await open({ logger: log }).register(node('a'));
@@ -166,27 +166,27 @@ describe('the etcd registry', () => {
     await holds('a', entryValue(node('a')));
   });
 
-  it('a key that a stranger wrote over is told once, left alone, and put again when the stranger is gone', async () => {
+  it('leaves a key alone after another process took it over, logs this once, and writes it again when that process is gone', async () => {
     nextRoot();
     const log = new Log();
     const registry = open({ logger: log });
     const registration = await registry.register(node('a'));
     await server.put(pathOf('a'), 'mine');
-    await log.said('somebody else has written this entry');
+    await log.said('another process has published this entry');
     await server.put(pathOf('a'), 'mine too');
     await registry.register(node('b'));
     await holds('a', 'mine too');
-    expect(log.having('somebody else').length).toBe(1);
+    expect(log.having('another process').length).toBe(1);
     await server.remove(pathOf('a'));
     await holds('a', entryValue(node('a')));
-    // What another has written is not ours to remove.
+    // Disposing does not delete an entry of another process.
     await server.put(pathOf('a'), 'mine');
-    await log.said('somebody else', 2);
+    await log.said('another process', 2);
     await registration[Symbol.asyncDispose]();
     await holds('a', 'mine');
   });
 
-  it('a lease that somebody revoked is replaced, and every entry is put again under the new one', async () => {
+  it('replaces a revoked lease, and writes every entry again under the new one', async () => {
     nextRoot();
     const log = new Log();
     await using watch = new Watching(open());
@@ -202,7 +202,7 @@ describe('the etcd registry', () => {
     expect((await server.leases()).length).toBe(1);
   });
 
-  it('history that was compacted while we were away is no loss: everything is read again', async () => {
+  it('reads everything again if missed changes were compacted', async () => {
     nextRoot();
     const proxy = await proxied();
     const log = new Log();
@@ -217,13 +217,13 @@ describe('the etcd registry', () => {
     await registry.register(node('c'));
     await server.compact();
     proxy.accept();
-    // What vanished is kept for a ttl, so that a provider which lost its lease can come back.
+    // A missing node is kept for one ttl, so that its provider can publish it again.
     await watch.ids('a', 'b', 'c');
     await watch.ids('b', 'c');
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
   });
 
-  it('while etcd is away the last list stands, and a new watch is given it', async () => {
+  it('keeps the last list while etcd is away, also for a new watch', async () => {
     nextRoot();
     const proxy = await proxied();
     const log = new Log();
@@ -238,7 +238,7 @@ describe('the etcd registry', () => {
     expect((await other.next())?.map(({ id }) => id)).toEqual(['a']);
   });
 
-  it('a first list includes what this process has just written, and lacks what it has just removed', async () => {
+  it('a first list has the entries just written, and not those just removed', async () => {
     nextRoot();
     const registry = open();
     await using watch = new Watching(registry);
@@ -253,7 +253,7 @@ describe('the etcd registry', () => {
     }
   });
 
-  it('a dead endpoint is passed over, in every order', async () => {
+  it('skips a dead endpoint in every order', async () => {
     nextRoot();
     const proxy = await proxied();
     proxy.refuse();
@@ -269,7 +269,7 @@ describe('the etcd registry', () => {
     expect((await server.entries(root)).size).toBe(2);
   });
 
-  it('a server that refuses or drops every connection is not run down', async () => {
+  it('does not flood a server that refuses or closes every connection', async () => {
     nextRoot();
     const proxy = await proxied();
     const log = new Log();
@@ -282,8 +282,8 @@ describe('the etcd registry', () => {
     const [before, began] = [proxy.accepted, performance.now()];
     await elapse(2_000);
     await until(() => proxy.accepted > before + 3, 'there were some attempts');
-    // The watch and the registration share a connection, but not their delays: at least 200 ms
-    // each.
+    // The watch and the registration share a connection and have separate delays of at least 200
+    // ms.
     expect(proxy.accepted - before).toBeLessThan(2 * ((performance.now() - began) / 200) + 4);
     expect(log.lines.length).toBe(1);
   });
@@ -313,14 +313,14 @@ describe('the etcd registry', () => {
         ),
     ],
     [
-      'does not speak HTTP/2',
+      'does not support HTTP/2',
       () =>
         createTcpServer((socket) =>
           socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'),
         ),
     ],
     ['says nothing', () => createTcpServer((socket) => void socket.on('error', () => {}).resume())],
-  ])('a server that %s is away, and costs little', async (_, make) => {
+  ])('a server that %s counts as away, and few requests are made', async (_, make) => {
     nextRoot();
     let connections = 0;
     const sockets = new Set<{ destroy(): void }>();
@@ -354,7 +354,7 @@ describe('the etcd registry', () => {
     expect(log.lines.length).toBe(1);
   });
 
-  it('connections that are cut again and again leave nothing behind, and memory is flat', async () => {
+  it('many lost connections leak nothing', async () => {
     nextRoot();
     const proxy = await proxied();
     const registry = open({ initialDelay: 5, maxDelay: 10 }, proxy.endpoint);
@@ -371,7 +371,7 @@ describe('the etcd registry', () => {
       collectGarbage();
       return process.memoryUsage().heapUsed;
     };
-    // What is compiled and cached at first is not counted.
+    // The first rounds fill caches and are not counted.
     const before = await cut(100);
     const after = await cut(200);
     expect(after - before).toBeLessThan(8 * 1024 * 1024);
@@ -381,7 +381,7 @@ describe('the etcd registry', () => {
     await until(() => proxy.open === 0, 'every connection is closed');
   });
 
-  it('disposing does not wait for an etcd that is frozen or away', async () => {
+  it('disposing does not wait for a frozen or absent etcd', async () => {
     nextRoot();
     const proxy = await proxied();
     const log = new Log();
@@ -391,7 +391,7 @@ describe('the etcd registry', () => {
     await watch.ids('a');
     proxy.hold();
     await within(Promise.resolve(registry[Symbol.asyncDispose]()), 'the registry is disposed');
-    // A socket that is held does not learn that it was closed.
+    // A held socket does not notice that it was closed.
     proxy.release();
     await until(() => proxy.open === 0, 'every connection is closed');
   });
@@ -421,7 +421,7 @@ describe('the etcd registry', () => {
     },
   );
 
-  it('more entries than are kept are passed over with one line, and taken in when there is room', async () => {
+  it('skips entries over maxEntries with one log line, and adds them when there is room', async () => {
     nextRoot();
     const log = new Log();
     const registry = open();
@@ -429,7 +429,7 @@ describe('the etcd registry', () => {
     for (let i = 0; i < 12; i++) registrations.push(await registry.register(node(`n${i}`)));
     await using watch = new Watching(open({ logger: log, maxEntries: 10 }));
     expect((await watch.next())?.length).toBe(10);
-    expect(log.having('more entries than are kept').length).toBe(1);
+    expect(log.having('the cache is full').length).toBe(1);
     for (const registration of registrations.slice(0, 4)) await registration[Symbol.asyncDispose]();
     await watch.until(
       (nodes) => nodes.length === 8 && nodes.some(({ id }) => id === 'n9'),
@@ -438,7 +438,7 @@ describe('the etcd registry', () => {
     expect(log.lines.length).toBe(1);
   });
 
-  it('entries whose bytes are more than are kept are passed over', async () => {
+  it('skips entries over maxBytes', async () => {
     nextRoot();
     const log = new Log();
     const registry = open();
@@ -446,10 +446,10 @@ describe('the etcd registry', () => {
     await registry.register(node('b', { metadata: { fill: 'x'.repeat(5_000) } }));
     await using watch = new Watching(open({ logger: log, maxBytes: 8_000 }));
     await watch.ids('a');
-    expect(log.having('more entries than are kept').length).toBe(1);
+    expect(log.having('the cache is full').length).toBe(1);
   });
 
-  it('a page that is too large to be read at once is read in smaller ones', async () => {
+  it('reads a page that is too large in smaller pages', async () => {
     nextRoot();
     const registry = open({ requestTimeout: 5_000 });
     const fill = 'x'.repeat(60_000);
@@ -461,7 +461,7 @@ describe('the etcd registry', () => {
     expect(log.lines).toEqual([]);
   });
 
-  it('is replaced by an older copy, with the same revisions: the lists are those of the copy, and first lists come', async () => {
+  it('reads everything again if etcd was replaced by an older copy with the same revisions', async () => {
     const older = await EtcdServer.started();
     cleanUp.push(() => older.stop());
     const copied = await EtcdServer.started();
@@ -478,7 +478,7 @@ describe('the etcd registry', () => {
     const registry = open({ ttl: 1_000 }, `http://127.0.0.1:${proxy.port}`);
     await using watch = new Watching(registry);
     await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:1', 'the first address');
-    // Written by this registry, at a revision that the copy has not reached.
+    // This registry writes at a revision that the copy has not reached.
     for (let i = 0; i < 5; i++) await registry.register(node('b', { metadata: { i: `${i}` } }));
     proxy.retarget(copied);
     proxy.cut();
@@ -491,7 +491,7 @@ describe('the etcd registry', () => {
     await watch.until((nodes) => nodes.length === 2, 'what this registry publishes');
   });
 
-  it('many large changes that a slow line has held up arrive, all of them', async () => {
+  it('receives all of many large changes over a slow line', async () => {
     nextRoot();
     const proxy = await proxied();
     const log = new Log();
@@ -511,7 +511,7 @@ describe('the etcd registry', () => {
     expect(log.lines).toEqual([]);
   });
 
-  it('of much garbage no more is said than of some', async () => {
+  it('logs a limited number of invalid entries', async () => {
     nextRoot();
     for (let i = 0; i < 1_010; i += 100) {
       const success = Array.from({ length: Math.min(100, 1_010 - i) }, (_, n) => ({
@@ -527,10 +527,10 @@ describe('the etcd registry', () => {
     await using watch = new Watching(open({ logger: log }));
     await watch.ids('a');
     expect(log.lines.length).toBe(1_001);
-    expect(log.having('no word is said of more').length).toBe(1);
+    expect(log.having('no more are logged').length).toBe(1);
   });
 
-  it('refuses bad options, and repeats no password', () => {
+  it('rejects invalid options, and hides passwords', () => {
     const bad: [string | string[], EtcdOptions][] = [
       ['', {}],
       [[], {}],
@@ -558,7 +558,7 @@ describe('the etcd registry', () => {
     }
   });
 
-  it('registry(url): several hosts, a default port and root', async () => {
+  it('registry(url) accepts several hosts, and has a default port and root', async () => {
     nextRoot();
     await using first = await openRegistry(
       `etcd://127.0.0.1:${server.port},127.0.0.1:${server.port}${root}`,

@@ -1,5 +1,5 @@
 /**
- * What only the directory does: files, expiry, outages, and processes that are killed. The rest is
+ * The file registry: files, expiry, outages and killed processes. The behavior of all registries is
  * in behaviour.test.ts.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
@@ -95,7 +95,7 @@ describe('the file registry', () => {
     expect((await readdir(directory)).filter((name) => name.startsWith('.'))).toEqual([]);
   });
 
-  it('a watch waits for a directory that is not there, and says so once', async () => {
+  it('a watch waits for a missing directory and logs this once', async () => {
     const log = new Log();
     await using watch = new Watching(open(log));
     const first = watch.next();
@@ -106,7 +106,7 @@ describe('the file registry', () => {
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
   });
 
-  it('a directory that vanishes is an outage: no list is given, providers come back by themselves, then the truth is told', async () => {
+  it('keeps the last list while the directory is missing, and publishes the entries again when it is back', async () => {
     const log = new Log();
     await using watch = new Watching(open(log));
     await open().register(node('a'));
@@ -121,7 +121,7 @@ describe('the file registry', () => {
     expect(log.lines.length).toBe(2);
   });
 
-  it('a file that somebody deleted is written again by the next heartbeat', async () => {
+  it('the next heartbeat writes a deleted file again', async () => {
     const log = new Log();
     await open(log).register(node('a'));
     await unlink(pathOf(node('a')));
@@ -129,20 +129,20 @@ describe('the file registry', () => {
     expect(readFileSync(pathOf(node('a')), 'utf8')).toBe(entryValue(node('a')));
   });
 
-  it('trouble with a heartbeat is told once, and the entry comes back', async () => {
+  it('logs a failed heartbeat once, and publishes the entry again', async () => {
     const log = new Log();
     await open(log).register(node('a'));
     await rename(directory, `${directory}-away`);
     await writeFile(directory, 'in the way');
     await log.said('cannot be kept alive');
-    // Some heartbeats.
+    // Wait for several heartbeats.
     await elapse(TTL / 2);
     expect(log.lines.length).toBe(1);
     await unlink(directory);
     await log.said('published the entry again');
   });
 
-  it('a directory that cannot be written to is an error of register, with its cause', async () => {
+  it('register() rejects with the cause if the directory is not writable', async () => {
     await writeFile(directory, 'a file');
     const registry = open();
     await expect(registry.register(node('a'))).rejects.toMatchObject({
@@ -154,7 +154,7 @@ describe('the file registry', () => {
     expect(existsSync(pathOf(node('a')))).toBe(true);
   });
 
-  it('a file out of date or ahead of time is no node; a long-dead one and what a killed writer left are removed', async () => {
+  it('ignores files whose time is past or future, and deletes old files and old temporary files', async () => {
     const place = async (path: string, age: number): Promise<string> => {
       await putFile(path, entryValue(node('a')));
       await utimes(path, (Date.now() - age) / 1000, (Date.now() - age) / 1000);
@@ -168,7 +168,7 @@ describe('the file registry', () => {
     const foreign = await place(join(directory, '.foreign'), TTL * 11);
     await using watch = new Watching(open());
     await watch.ids();
-    // The clock alone removes nothing: it may have jumped.
+    // The clock alone must not delete files, because it may have jumped.
     await until(
       () => [dead, left].every((path) => !existsSync(path)),
       'the removal of what is dead',
@@ -177,7 +177,7 @@ describe('the file registry', () => {
     expect([stale, ahead, young, foreign].filter((path) => !existsSync(path))).toEqual([]);
   });
 
-  it('what is not a regular file is passed over', async () => {
+  it('skips entries that are not regular files', async () => {
     const log = new Log();
     const registry = open(undefined, 60_000);
     await registry.register(node('a'));
@@ -194,7 +194,7 @@ describe('the file registry', () => {
       expect([name, log.having(name).length]).toEqual([name, 1]);
   });
 
-  it('readers never meet half a value', async () => {
+  it('a reader never reads a partial value', async () => {
     const log = new Log();
     await mkdir(directory);
     await using watch = new Watching(open(log, 60_000));
@@ -208,7 +208,7 @@ describe('the file registry', () => {
     expect(log.lines).toEqual([]);
   });
 
-  it('a killed process is gone when its ttl is over', async () => {
+  it('the entry of a killed process is gone after its ttl', async () => {
     await using watch = new Watching(open());
     const child = await start(node('a'));
     await watch.ids('a');
@@ -216,7 +216,7 @@ describe('the file registry', () => {
     await watch.ids();
   });
 
-  it('a process that is stopped is gone, and back when it goes on', async () => {
+  it('the entry of a stopped process is gone, and is back when the process continues', async () => {
     await using watch = new Watching(open());
     const child = await start(node('a'));
     await watch.ids('a');
@@ -226,7 +226,7 @@ describe('the file registry', () => {
     await watch.ids('a');
   });
 
-  it('who was taken over leaves the entry alone, so that it is no ghost, and comes back when the other is gone', async () => {
+  it('leaves an entry alone after another process took it over, and publishes it again when that process is gone', async () => {
     const log = new Log();
     const [mine, other] = [
       node('a', { address: 'tcp://127.0.0.1:1' }),
@@ -241,7 +241,7 @@ describe('the file registry', () => {
     child.kill('SIGKILL');
     await watch.until(([first]) => first?.address === mine.address, 'the first again');
     expect(log.having('another process').length).toBe(1);
-    // A newer one that leaves in order: the list is without the node for some looks at most.
+    // When the newer process closes, the list lacks the node for a few scans at most.
     const second = await open().register(other);
     await watch.until(([first]) => first?.address === other.address, 'the other again');
     await log.said('another process', 2);
@@ -249,7 +249,7 @@ describe('the file registry', () => {
     await watch.until(([first]) => first?.address === mine.address, 'the first once more');
   });
 
-  it('a restart within the old ttl replaces the entry of the killed process', async () => {
+  it('a restart within the ttl replaces the entry of the killed process', async () => {
     await using watch = new Watching(open());
     const child = await start(node('a', { address: 'tcp://127.0.0.1:1' }));
     await watch.ids('a');
@@ -266,7 +266,7 @@ describe('the file registry', () => {
     expect(code).toBe(0);
   });
 
-  it('refuses bad options', () => {
+  it('rejects invalid options', () => {
     for (const options of [{ ttl: 1 }, { ttl: Number.NaN }, { pollInterval: 0 }]) {
       expect(() => file(directory, options)).toThrowError(
         expect.objectContaining({ code: 'BAD_OPTION' }),
@@ -276,7 +276,7 @@ describe('the file registry', () => {
   });
 
   it.each([-3_600_000, -3_000, 3_000, 3_600_000])(
-    'a clock that jumps by %i ms takes no living node from the lists',
+    'keeps living nodes in the lists when the clock jumps by %i ms',
     async (jump) => {
       await using watch = new Watching(open());
       await open().register(node('a'));
@@ -287,7 +287,7 @@ describe('the file registry', () => {
       vi.spyOn(Date, 'now').mockImplementation(() => now() + jump);
       try {
         await elapse(TTL * 2);
-        // A reader that has nothing to compare with finds the nodes with their next heartbeats.
+        // A new reader has no earlier version, so it lists the nodes at their next heartbeats.
         await using later = new Watching(open());
         await later.ids('a', 'b');
         await elapse(TTL * 2);
@@ -302,8 +302,8 @@ describe('the file registry', () => {
     },
   );
 
-  it('a full disk is an error of register() that says so, and leaves no file behind', async () => {
-    // No file may grow: what is written fails as it does on a full disk.
+  it('register() rejects with the reason if the disk is full, and leaves no file behind', async () => {
+    // The limit of file sizes makes writes fail as on a full disk.
     const limited = spawn(
       '/bin/sh',
       [
@@ -331,12 +331,12 @@ describe('the file registry', () => {
     expect((await readdir(directory)).filter((name) => name.startsWith('.'))).toEqual([]);
   });
 
-  it('an entry keeps being alive for longer than its ttl', async () => {
+  it('an entry stays alive for longer than its ttl', async () => {
     await using watch = new Watching(open());
     await open().register(node('a'));
     await watch.ids('a');
     const next = watch.next();
-    // Time itself is what is waited for here.
+    // The test waits for time to pass.
     await elapse(TTL * 1.5);
     expect(await isPending(next)).toBe(true);
   });

@@ -1,6 +1,6 @@
 /**
  * With `goConsumers`, an entry is deleted and created again instead of being replaced in one step,
- * and no list is without its node meanwhile.
+ * and every list has its node meanwhile.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
@@ -69,7 +69,7 @@ describe.each(ROWS)('%s', (_, create, open) => {
     expect((await server.entries('/getty')).size).toBe(1);
   });
 
-  it('an entry that is not there yet is created without another one', async () => {
+  it('creates a new entry without a stand-in entry', async () => {
     const [first, reader] = registries as [Registry, Registry];
     await using watch = new Watching(reader);
     await watch.ids();

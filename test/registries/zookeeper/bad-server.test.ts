@@ -1,12 +1,12 @@
 /** A server that is none, or a broken one: hand-made, since a real one does not send such bytes. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { GettyError } from '../../../src/core/errors.js';
+import { JuteReader, JuteWriter } from '../../../src/registries/zookeeper/client/jute.js';
 import {
   type ClientState,
   ZooKeeperClient,
   type ZooKeeperClientOptions,
 } from '../../../src/registries/zookeeper/index.js';
-import { JuteReader, JuteWriter } from '../../../src/registries/zookeeper/jute.js';
 import { lengthPrefixed, type Server, type Session, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
@@ -47,7 +47,7 @@ const good: Conversation = (session, request, number) => {
   session.write(number === 0 ? granted() : answer(xidOf(request), NO_NODE));
 };
 
-describe('a server that is none', () => {
+describe('a server that breaks the protocol', () => {
   noLeaks();
   noTimersLeft();
   let server: Server<Buffer, Uint8Array> | undefined;
@@ -89,19 +89,19 @@ describe('a server that is none', () => {
 
   it.each<[string, Conversation]>([
     ['closes without a word', (session) => session.destroy()],
-    ['says nothing', () => {}],
+    ['never answers', () => {}],
     [
-      'answers the handshake with garbage',
+      'answers the handshake with random bytes',
       (session) => session.write(Buffer.from('HTTP/1.1 400 Bad Request')),
     ],
     [
-      'answers the handshake with half of it',
+      'answers the handshake with a partial frame',
       (session) => session.write(granted().subarray(0, 20)),
     ],
-    ['speaks another version', (session) => session.write(granted({ version: 1 }))],
+    ['has another protocol version', (session) => session.write(granted({ version: 1 }))],
     ['is read-only', (session) => session.write(granted({ readOnly: true }))],
     [
-      'says that a new session has expired',
+      'answers that the new session has expired',
       (session) => session.write(granted({ timeout: 0, id: 0n })),
     ],
     [
@@ -112,7 +112,7 @@ describe('a server that is none', () => {
       'announces a frame of a negative length',
       (session) => session.writeBytes(Buffer.from('ffffffff00000000', 'hex')),
     ],
-  ])('that %s is left for the next attempt', async (_, bad) => {
+  ])('the client tries again after a server %s', async (_, bad) => {
     const patient = await facing(bad);
     expect(await within(patient.exists('/a'), 'the answer of the next one')).toBeUndefined();
     expect(conversations).toBe(2);
@@ -129,7 +129,7 @@ describe('a server that is none', () => {
 
   it.each<[string, Conversation, string | undefined]>([
     [
-      'an answer to nobody',
+      'an answer without a request',
       afterwards((session, xid) => session.write(answer(xid + 7))),
       'BAD_FRAME',
     ],
@@ -138,21 +138,21 @@ describe('a server that is none', () => {
       afterwards((session) => session.write(answer(-3))),
       'BAD_FRAME',
     ],
-    ['half an answer', afterwards((session, xid) => session.write(answer(xid))), 'BAD_FRAME'],
-    ['half a header', afterwards((session) => session.write(Buffer.alloc(15))), 'BAD_FRAME'],
+    ['a truncated answer', afterwards((session, xid) => session.write(answer(xid))), 'BAD_FRAME'],
+    ['a truncated header', afterwards((session) => session.write(Buffer.alloc(15))), 'BAD_FRAME'],
     ['an empty frame', afterwards((session) => session.write(Buffer.alloc(0))), 'BAD_FRAME'],
     [
-      'an event that breaks off',
+      'a truncated event',
       afterwards((session) => session.write(answer(-1, 0, (to) => to.int(3)))),
       'BAD_FRAME',
     ],
     [
-      'a refusal of our watches',
+      'a refusal of the watches',
       afterwards((session) => session.write(answer(-8, -1))),
       'REGISTRY_FAILED',
     ],
     [
-      'a refusal of our credentials',
+      'a refusal of the credentials',
       afterwards((session) => session.write(answer(-4, -115))),
       'REGISTRY_FAILED',
     ],
@@ -162,19 +162,22 @@ describe('a server that is none', () => {
       'MESSAGE_TOO_LARGE',
     ],
     ['the end', afterwards((session) => session.destroy()), 'REGISTRY_FAILED'],
-  ])('%s ends the connection, and what was under way is uncertain', async (_, bad, code) => {
-    const patient = await facing(bad);
-    const error = await within(
-      patient.exists('/a').catch((failure) => failure),
-      'the outcome',
-    );
-    if (error.code === 'BAD_FRAME') expect(error).toMatchObject({ code });
-    else expect(error).toMatchObject({ reason: 'CONNECTION_LOST', cause: { code } });
-    expect(await patient.exists('/a')).toBeUndefined();
-    expect(conversations).toBe(2);
-  });
+  ])(
+    '%s ends the connection, and the requests under way fail with CONNECTION_LOST',
+    async (_, bad, code) => {
+      const patient = await facing(bad);
+      const error = await within(
+        patient.exists('/a').catch((failure) => failure),
+        'the outcome',
+      );
+      if (error.code === 'BAD_FRAME') expect(error).toMatchObject({ code });
+      else expect(error).toMatchObject({ reason: 'CONNECTION_LOST', cause: { code } });
+      expect(await patient.exists('/a')).toBeUndefined();
+      expect(conversations).toBe(2);
+    },
+  );
 
-  it('answers in another order than that of the requests end the connection', async () => {
+  it('answers in another order than the requests end the connection', async () => {
     const xids: number[] = [];
     const patient = await facing((session, request, number) => {
       if (number === 0) session.write(granted());
@@ -192,7 +195,7 @@ describe('a server that is none', () => {
     expect(await patient.exists('/a')).toBeUndefined();
   });
 
-  it('events that nobody waits for, and answers to no request, are passed over', async () => {
+  it('ignores events without a watcher and answers to the ping', async () => {
     const noise = afterwards((session, xid) => {
       const event = (type: number, path: string): Buffer =>
         answer(-1, 0, (to) => {
@@ -209,7 +212,7 @@ describe('a server that is none', () => {
     expect(conversations).toBe(1);
   });
 
-  it('an error without a name has its number', async () => {
+  it('the message of an unknown error has its number', async () => {
     const patient = await facing(afterwards((session, xid) => session.write(answer(xid, -4242))));
     await expect(patient.exists('/a')).rejects.toMatchObject({
       reason: 'UNKNOWN',
@@ -218,7 +221,7 @@ describe('a server that is none', () => {
     expect(conversations).toBe(1);
   });
 
-  it('one that answers late is not mistaken: the late answer goes to nobody', async () => {
+  it('ignores an answer that arrives after the timeout of its operation', async () => {
     let late: (() => void) | undefined;
     const patient = await facing(
       (session, request, number) => {
@@ -234,7 +237,7 @@ describe('a server that is none', () => {
     expect(conversations).toBe(1);
   });
 
-  it('one that takes everybody and drops them at once is dialled with backoff', async () => {
+  it('dials a server with backoff if it accepts and closes every connection', async () => {
     const patient = await facing(
       (session, _, number) =>
         number === 0
@@ -252,7 +255,7 @@ describe('a server that is none', () => {
     expect(performance.now() - began).toBeGreaterThan(300);
   });
 
-  it('a silent server is left also by a process that is busy again and again', async () => {
+  it('leaves a silent server even if the process is often busy', async () => {
     const timeout = 1_200;
     const patient = await facing(
       (session, _, number) => {
@@ -262,7 +265,7 @@ describe('a server that is none', () => {
     );
     const outcome = patient.exists('/a').catch((error) => error);
     await until(async () => {
-      // Longer than a check of the connection may be late, each time.
+      // Each block is longer than the largest delay that one check counts.
       const end = performance.now() + timeout / 4;
       while (performance.now() < end);
       await elapse(timeout / 12);
@@ -271,7 +274,7 @@ describe('a server that is none', () => {
     expect(await outcome).toMatchObject({ reason: 'CONNECTION_LOST', cause: { reason: 'SILENT' } });
   });
 
-  it('random bytes never do more than end a connection', async () => {
+  it('random bytes only end the connection', async () => {
     const bodies = fc.array(
       fc.oneof(
         fc.uint8Array({ maxLength: 60 }),

@@ -1,6 +1,6 @@
 /**
- * The ZooKeeper client by itself, on a real server: operations, watches, paths, limits, who may do
- * what.
+ * The ZooKeeper client by itself, on a real server: operations, watches, paths, limits,
+ * permissions.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -85,10 +85,10 @@ describe('the ZooKeeper client', () => {
     expect(await client.exists('/a/y')).toBeUndefined();
     await client.delete('/a/x', 0);
     await client.sync('/a');
-    expect(await server.stranger((stranger) => stranger.list(`${base}/a`))).toEqual(['组']);
+    expect(await server.testClient((testClient) => testClient.list(`${base}/a`))).toEqual(['组']);
   });
 
-  it('what the server refuses has its reason', async () => {
+  it('the error of a refusal has its reason', async () => {
     const client = await open();
     await client.create('/a', bytes(''));
     await client.create('/a/b', bytes(''), { ephemeral: true });
@@ -110,7 +110,7 @@ describe('the ZooKeeper client', () => {
     await expect(client.getData('/none')).rejects.toThrow(`getData ${base}/none: NO_NODE`);
   });
 
-  it('a multi is done as a whole or not at all, and fails with the reason of the part that failed', async () => {
+  it('multi() does all operations or none, and fails with the reason of the failed operation', async () => {
     const client = await open();
     await client.create('/a', bytes('old'));
     await client.multi([
@@ -138,7 +138,7 @@ describe('the ZooKeeper client', () => {
     expect(await client.exists('/b')).toBeUndefined();
   });
 
-  it('makes a path with its chroot, for many at once', async () => {
+  it('makePath() creates a path with its chroot, also in concurrent calls', async () => {
     base = `/client-${process.pid}-${++tests}/deep/er`;
     const [one, other] = [again(), again()];
     await Promise.all([one, other, one, other].map((client) => client.makePath('/a/b/c')));
@@ -147,7 +147,7 @@ describe('the ZooKeeper client', () => {
     expect(await one.getChildren('/')).toEqual(['a']);
   });
 
-  it('ephemeral nodes go with the client, at once', async () => {
+  it('closing the client deletes its ephemeral nodes at once', async () => {
     const [client, other] = [await open(), again()];
     await client.create('/a', bytes(''), { ephemeral: true });
     const gone = new Inbox<WatchEvent>('an event');
@@ -156,7 +156,7 @@ describe('the ZooKeeper client', () => {
     expect(await gone.next()).toEqual({ type: 'deleted', path: '/a' });
   });
 
-  it('a watch tells of the first thing that happens, once', async () => {
+  it('a watch is called once, with the first event', async () => {
     const client = await open();
     const seen: string[] = [];
     const watch =
@@ -178,7 +178,7 @@ describe('the ZooKeeper client', () => {
     await client.getChildren('/a', { watch: watch('children of a') });
     await client.delete('/a');
     await client.create('/a', bytes(''));
-    // An answer comes after the events of all that was done before it.
+    // An answer arrives after the events of all earlier changes.
     await client.sync('/');
     expect(seen.sort()).toEqual(
       [
@@ -192,7 +192,7 @@ describe('the ZooKeeper client', () => {
     );
   });
 
-  it('a watcher is told once however often it watches, nothing after unwatch(), and its throw is a warning', async () => {
+  it('a watcher is called once however often it is set, not after unwatch(), and its error is a warning', async () => {
     const client = await open();
     const warnings = new Inbox<Error>('a warning');
     const onWarning = (warning: Error): void => warnings.push(warning);
@@ -217,7 +217,7 @@ describe('the ZooKeeper client', () => {
     expect(calls).toBe(1);
   });
 
-  it('large values pass; a larger one than the server takes is refused here, and the connection lives', async () => {
+  it('sends large values, and rejects a value over maxRequestBytes without closing the connection', async () => {
     const client = await open();
     const large = Buffer.alloc(1_000_000, 'x');
     const session = client.sessionId;
@@ -232,7 +232,7 @@ describe('the ZooKeeper client', () => {
     expect(client.sessionId).toBe(session);
   });
 
-  it('an answer over maxResponseBytes ends the connection, and nothing else', async () => {
+  it('an answer over maxResponseBytes only ends the connection', async () => {
     const client = await open({ maxResponseBytes: 10_000, initialDelay: 5 });
     await client.create('/a', Buffer.alloc(20_000));
     const outcome = await client.getData('/a').catch((error) => error);
@@ -243,7 +243,7 @@ describe('the ZooKeeper client', () => {
     expect(await client.exists('/a')).toMatchObject({ dataLength: 20_000 });
   });
 
-  it('no more than maxPending operations are pending', async () => {
+  it('rejects operations over maxPending', async () => {
     const client = await open({ maxPending: 10 });
     const outcomes = await Promise.allSettled(Array.from({ length: 25 }, () => client.exists('/')));
     const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
@@ -255,7 +255,7 @@ describe('the ZooKeeper client', () => {
     await client.exists('/');
   });
 
-  it('ten thousand operations at once', async () => {
+  it('does ten thousand operations at once', async () => {
     const client = await open({ operationTimeout: 60_000, sessionTimeout: 20_000 });
     const stats = await Promise.all(
       Array.from({ length: 10_000 }, (_, i) => client.exists(i % 2 === 0 ? '/' : '/none')),
@@ -263,31 +263,31 @@ describe('the ZooKeeper client', () => {
     expect(stats.filter((stat) => stat !== undefined).length).toBe(5_000);
   });
 
-  it('a session lives for longer than its timeout without operations', async () => {
+  it('a session without operations outlives its timeout', async () => {
     const client = await open({ sessionTimeout: 2_000 });
     await client.create('/a', bytes(''), { ephemeral: true });
     const events: WatchEvent[] = [];
     await client.exists('/a', { watch: (event) => events.push(event) });
     const session = client.sessionId;
-    // Time itself is what is waited for here.
+    // The test waits for time to pass.
     await elapse(5_000);
     expect([client.state, client.sessionId, events]).toEqual(['connected', session, []]);
     expect(await server.owner(`${base}/a`)).toBe(session);
   });
 
-  it("a creator's nodes are for who has the same credentials", async () => {
-    const [client, stranger] = [await open({ credentials: 'me:secret' }), again()];
+  it("a creator's nodes are accessible only with the same credentials", async () => {
+    const [client, other] = [await open({ credentials: 'me:secret' }), again()];
     await client.create('/mine', bytes('1'));
     await client.create('/open', bytes('1'), { acl: 'readable' });
-    await expect(stranger.getData('/mine')).rejects.toMatchObject({ reason: 'NO_AUTH' });
-    await expect(stranger.create('/mine/a', bytes(''))).rejects.toMatchObject({
+    await expect(other.getData('/mine')).rejects.toMatchObject({ reason: 'NO_AUTH' });
+    await expect(other.create('/mine/a', bytes(''))).rejects.toMatchObject({
       reason: 'NO_AUTH',
     });
     await expect(again({ credentials: 'me:wrong' }).getData('/mine')).rejects.toMatchObject({
       reason: 'NO_AUTH',
     });
-    expect((await stranger.getData('/open')).data.toString()).toBe('1');
-    await expect(stranger.setData('/open', bytes('2'))).rejects.toMatchObject({
+    expect((await other.getData('/open')).data.toString()).toBe('1');
+    await expect(other.setData('/open', bytes('2'))).rejects.toMatchObject({
       reason: 'NO_AUTH',
     });
     expect((await again({ credentials: 'me:secret' }).setData('/mine', bytes('2'))).version).toBe(
@@ -297,7 +297,7 @@ describe('the ZooKeeper client', () => {
     await client.delete('/open');
   });
 
-  it('an ACL of one\'s own may name a user of the scheme "digest"', async () => {
+  it('an ACL may name a user of the scheme "digest"', async () => {
     const client = await open();
     const acl = [
       {
@@ -313,7 +313,7 @@ describe('the ZooKeeper client', () => {
     await expect(you.setData('/yours', bytes('2'))).rejects.toMatchObject({ reason: 'NO_AUTH' });
   });
 
-  it('without a server operations fail after their deadline, with the reason why there is none', async () => {
+  it('operations without a server time out with the reason of the failed connection', async () => {
     const port = await freePort();
     const client = new ZooKeeperClient(`127.0.0.1:${port}`, {
       operationTimeout: 200,
@@ -327,7 +327,7 @@ describe('the ZooKeeper client', () => {
     expect(client.state).toBe('away');
   });
 
-  it('a closed client does nothing more, and one that was not used has not connected', async () => {
+  it('a closed client rejects operations, and an unused client does not connect', async () => {
     const client = await open();
     const pending = client.getData('/none').catch((error) => error.reason);
     const closing = client.close();
@@ -335,7 +335,7 @@ describe('the ZooKeeper client', () => {
       code: 'REGISTRY_FAILED',
       reason: 'CLOSED',
     });
-    // What was asked before is answered.
+    // Earlier operations are answered.
     expect(await pending).toBe('NO_NODE');
     await closing;
     await client.close();
@@ -343,7 +343,7 @@ describe('the ZooKeeper client', () => {
     await within(again().close(), 'the end of an unused client');
   });
 
-  it('what cannot be is refused at the call', async () => {
+  it('rejects invalid arguments', async () => {
     const client = await open();
     for (const path of ['', 'a', '/a/', '//', '/a//b', '/./a', '/a/..', '/a\0', '/\ud800']) {
       await expect(client.getData(path), JSON.stringify(path)).rejects.toMatchObject({
@@ -431,7 +431,7 @@ describe('over TLS', () => {
   }, INSTALL_TIMEOUT);
   afterAll(() => server.stop());
 
-  it('both sides show their certificates', async () => {
+  it('client and server verify their certificates', async () => {
     await using client = new ZooKeeperClient(`127.0.0.1:${secure}`, {
       tls: { ...CLIENT_TLS, ...identity('client') },
       operationTimeout: 30_000,
@@ -442,14 +442,20 @@ describe('over TLS', () => {
   });
 
   it.each([
-    ['no certificate of ours', CLIENT_TLS],
-    ['a certificate of a stranger', { ...CLIENT_TLS, ...identity('stranger-client') }],
-    ['a server that we do not trust', { ca: identity('stranger').cert, ...identity('client') }],
+    ['no client certificate', CLIENT_TLS],
     [
-      'another name than the server has',
+      'a client certificate of another authority',
+      { ...CLIENT_TLS, ...identity('stranger-client') },
+    ],
+    [
+      'a server certificate of another authority',
+      { ca: identity('stranger').cert, ...identity('client') },
+    ],
+    [
+      'another server name',
       { ...CLIENT_TLS, ...identity('client'), serverName: 'elsewhere.example' },
     ],
-  ])('refused: %s', async (_, tls) => {
+  ])('rejects the server or is rejected by it: %s', async (_, tls) => {
     await using client = new ZooKeeperClient(`127.0.0.1:${secure}`, {
       tls,
       operationTimeout: 1_000,
@@ -462,7 +468,7 @@ describe('over TLS', () => {
     expect(client.sessionId).toBe(0n);
   });
 
-  it('plain TCP to the secure port, and TLS to the plain one, are away and no more', async () => {
+  it('plain TCP to the TLS port and TLS to the plain port are an outage', async () => {
     for (const [port, tls] of [
       [secure, undefined],
       [server.port, CLIENT_TLS],

@@ -1,6 +1,6 @@
 /**
- * docs/zookeeper.md lists every option, and no other, with the default that the code has, and every
- * reason of our own.
+ * docs/zookeeper.md lists exactly the options of the code with their defaults, and every reason of
+ * the client.
  */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
@@ -10,9 +10,9 @@ const read = (path: string): string =>
   readFileSync(new URL(`../../../${path}`, import.meta.url), 'utf8');
 const page = read('docs/zookeeper.md');
 const sources =
-  read('src/registries/zookeeper/index.ts') + read('src/registries/zookeeper/types.ts');
+  read('src/registries/zookeeper/registry-options.ts') + read('src/registries/zookeeper/types.ts');
 
-/** As the page has it. */
+/** Returns the value as the page shows it. */
 function shown(name: string, value: unknown): string {
   if (typeof value !== 'number')
     return typeof value === 'string' ? `\`'${value}'\`` : `\`${value}\``;
@@ -39,10 +39,11 @@ test.each<[string, object]>([
     expect([option, rows[option]]).toEqual([option, shown(option, value)]);
 });
 
-test("every reason that is not the server's is explained", () => {
+test('the page explains every reason of the client', () => {
   const [, union = ''] =
-    /export type ZooKeeperReason =([\s\S]*?);/.exec(read('src/registries/zookeeper/errors.ts')) ??
-    [];
+    /export type ZooKeeperReason =([\s\S]*?);/.exec(
+      read('src/registries/zookeeper/client/errors.ts'),
+    ) ?? [];
   const reasons = [...union.matchAll(/'([A-Z_]+)'/g)]
     .map(([, reason]) => reason)
     .filter((reason) => reason !== 'UNKNOWN');

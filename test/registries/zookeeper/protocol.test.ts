@@ -1,19 +1,20 @@
-/** ZooKeeper's bytes: known frames, round trips, forged lengths and garbage. */
+/** ZooKeeper's protocol: known frames, round trips, forged lengths and invalid bytes. */
 import { describe, expect, it } from 'vitest';
 import { GettyError } from '../../../src/core/errors.js';
-import { parseEnsemble } from '../../../src/registries/zookeeper/addresses.js';
+import { parseEnsemble } from '../../../src/registries/zookeeper/client/ensemble.js';
+import { JuteReader, JuteWriter } from '../../../src/registries/zookeeper/client/jute.js';
+import * as operations from '../../../src/registries/zookeeper/client/operations.js';
+import * as protocol from '../../../src/registries/zookeeper/client/protocol.js';
 import { digestId } from '../../../src/registries/zookeeper/index.js';
-import { JuteReader, JuteWriter } from '../../../src/registries/zookeeper/jute.js';
-import * as protocol from '../../../src/registries/zookeeper/protocol.js';
 import { fc } from '../../fixtures/property.js';
 
 const hex = (...parts: string[]): Buffer => Buffer.from(parts.join('').replaceAll(' ', ''), 'hex');
 const int = (value: number): string => (value >>> 0).toString(16).padStart(8, '0');
 
 describe('known frames', () => {
-  it('the first request of a connection', () => {
+  it('encodes the first request of a connection', () => {
     const session = { id: 0x1234n, password: Buffer.alloc(16, 7), timeout: 10_000 };
-    expect(protocol.encodeConnect(session, 0x99n)).toEqual(
+    expect(protocol.encodeConnectRequest(session, 0x99n)).toEqual(
       hex(
         '00000000',
         '0000000000000099',
@@ -26,33 +27,36 @@ describe('known frames', () => {
     );
   });
 
-  it('requests', () => {
+  it('encodes requests', () => {
     const acl = [{ permissions: 31, scheme: 'world', id: 'anyone' }];
-    const created = protocol.encodeRequest(5, protocol.create('/a', Buffer.from('xy'), acl, true));
+    const created = protocol.encodeRequest(
+      5,
+      operations.create('/a', Buffer.from('xy'), acl, true),
+    );
     const world = `00000001 0000001f 00000005 ${Buffer.from('world').toString('hex')} 00000006 ${Buffer.from('anyone').toString('hex')}`;
     expect(created).toEqual(
       hex('00000005 00000001 00000002 2f61 00000002 7879', world, '00000001'),
     );
-    expect(protocol.encodeRequest(6, protocol.remove('/a', -1))).toEqual(
+    expect(protocol.encodeRequest(6, operations.remove('/a', -1))).toEqual(
       hex('00000006 00000002 00000002 2f61 ffffffff'),
     );
-    expect(protocol.encodeRequest(7, protocol.exists('/a', true))).toEqual(
+    expect(protocol.encodeRequest(7, operations.exists('/a', true))).toEqual(
       hex('00000007 00000003 00000002 2f61 01'),
     );
-    expect(protocol.encodeRequest(8, protocol.getData('/a', false))).toEqual(
+    expect(protocol.encodeRequest(8, operations.getData('/a', false))).toEqual(
       hex('00000008 00000004 00000002 2f61 00'),
     );
-    expect(protocol.encodeRequest(9, protocol.getChildren('/a', true))).toEqual(
+    expect(protocol.encodeRequest(9, operations.getChildren('/a', true))).toEqual(
       hex('00000009 0000000c 00000002 2f61 01'),
     );
-    expect(protocol.encodeRequest(1, protocol.closeSession())).toEqual(hex('00000001 fffffff5'));
+    expect(protocol.encodeRequest(1, operations.closeSession())).toEqual(hex('00000001 fffffff5'));
     expect(protocol.PING).toEqual(hex('fffffffe 0000000b'));
     expect(protocol.encodeAuth('digest', 'u:p')).toEqual(
       hex('fffffffc 00000064 00000000 00000006 646967657374 00000003 753a70'),
     );
-    const parts = protocol.multi([
-      protocol.check('/a', 3),
-      protocol.setData('/a', Buffer.from('z'), 4),
+    const parts = operations.multi([
+      operations.check('/a', 3),
+      operations.setData('/a', Buffer.from('z'), 4),
     ]);
     expect(protocol.encodeRequest(2, parts)).toEqual(
       hex(
@@ -64,25 +68,27 @@ describe('known frames', () => {
     );
   });
 
-  it('answers', () => {
+  it('decodes answers', () => {
     const granted = hex('00000000 00000fa0 0000000000001234 00000010', '05'.repeat(16));
     const session = { id: 0x1234n, timeout: 4_000, password: Buffer.alloc(16, 5) };
-    // A server before 3.4 says nothing of read-only.
-    expect(protocol.decodeConnect(granted)).toEqual({ ...session, readOnly: false });
-    expect(protocol.decodeConnect(hex(granted.toString('hex'), '01'))).toEqual({
+    // A server before 3.4 sends no read-only flag.
+    expect(protocol.decodeConnectResponse(granted)).toEqual({ ...session, isReadOnly: false });
+    expect(protocol.decodeConnectResponse(hex(granted.toString('hex'), '01'))).toEqual({
       ...session,
-      readOnly: true,
+      isReadOnly: true,
     });
     expect(
-      protocol.decodeConnect(
+      protocol.decodeConnectResponse(
         hex('00000000 00000000 0000000000000000 00000010', '00'.repeat(16), '00'),
       ),
     ).toBeUndefined();
     expect(() =>
-      protocol.decodeConnect(hex('00000001 00000fa0 0000000000001234 00000000')),
+      protocol.decodeConnectResponse(hex('00000001 00000fa0 0000000000001234 00000000')),
     ).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
     expect(() =>
-      protocol.decodeConnect(hex('00000000 00000fa0 0000000000001234 00000100', '05'.repeat(256))),
+      protocol.decodeConnectResponse(
+        hex('00000000 00000fa0 0000000000001234 00000100', '05'.repeat(256)),
+      ),
     ).toThrowError(expect.objectContaining({ code: 'BAD_FRAME' }));
     expect(
       protocol.decodeHeader(new JuteReader(hex('00000005 0000000000000063 ffffff9b'))),
@@ -94,14 +100,14 @@ describe('known frames', () => {
     expect(protocol.decodeEvent(new JuteReader(hex('ffffffff 00000003 00000000')))).toBeUndefined();
   });
 
-  it('the digest of a password', () => {
+  it('computes the digest of a password as ZooKeeper does', () => {
     // As ZooKeeper's DigestAuthenticationProvider prints it.
     expect(digestId('super', 'admin')).toBe('super:xQJmxLMiHGwaqBvst5y6rkB6HQs=');
   });
 });
 
 describe('jute', () => {
-  it('gives back what was written', () => {
+  it('reads what the writer wrote', () => {
     const values = fc.record({
       int: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
       long: fc.bigInt({ min: -(1n << 63n), max: (1n << 63n) - 1n }),
@@ -131,14 +137,14 @@ describe('jute', () => {
     );
   });
 
-  it('a length of -1 is null, which is empty', () => {
+  it('reads a length of -1 as an empty value', () => {
     expect(new JuteReader(hex('ffffffff')).string()).toBe('');
     expect(new JuteReader(hex('ffffffff')).buffer().length).toBe(0);
     expect(new JuteReader(hex('ffffffff')).vector(4, () => 0)).toEqual([]);
   });
 
   it.each([-2, -(2 ** 31), 5, 2 ** 31 - 1])(
-    'a forged length of %i is seen before anything is made of it',
+    'rejects a forged length of %i before it allocates memory',
     (length) => {
       const forged = hex(int(length), '00000000');
       const before = process.memoryUsage().arrayBuffers;
@@ -158,25 +164,25 @@ describe('jute', () => {
   );
 });
 
-describe('garbage', () => {
+describe('invalid bytes', () => {
   const READERS: Readonly<Record<string, (bytes: Buffer) => unknown>> = {
-    decodeConnect: protocol.decodeConnect,
+    decodeConnectResponse: protocol.decodeConnectResponse,
     decodeHeader: (bytes) => protocol.decodeHeader(new JuteReader(bytes)),
     decodeEvent: (bytes) => protocol.decodeEvent(new JuteReader(bytes)),
-    create: (bytes) => protocol.create('/a', bytes, [], false).read(new JuteReader(bytes)),
-    exists: (bytes) => protocol.exists('/a', false).read(new JuteReader(bytes)),
-    getData: (bytes) => protocol.getData('/a', false).read(new JuteReader(bytes)),
-    getChildren: (bytes) => protocol.getChildren('/a', false).read(new JuteReader(bytes)),
+    create: (bytes) => operations.create('/a', bytes, [], false).read(new JuteReader(bytes)),
+    exists: (bytes) => operations.exists('/a', false).read(new JuteReader(bytes)),
+    getData: (bytes) => operations.getData('/a', false).read(new JuteReader(bytes)),
+    getChildren: (bytes) => operations.getChildren('/a', false).read(new JuteReader(bytes)),
     multi: (bytes) =>
-      protocol
+      operations
         .multi([
-          protocol.remove('/a', 1),
-          protocol.setData('/a', bytes, 1),
-          protocol.create('/a', bytes, [], true),
+          operations.remove('/a', 1),
+          operations.setData('/a', bytes, 1),
+          operations.create('/a', bytes, [], true),
         ])
         .read(new JuteReader(bytes)),
   };
-  // Small numbers make lengths that nearly fit.
+  // Small numbers make lengths that almost fit.
   const bytes = fc.oneof(
     fc.uint8Array({ maxLength: 200 }),
     fc
@@ -184,7 +190,7 @@ describe('garbage', () => {
       .map((numbers) => hex(...numbers.map(int))),
   );
 
-  it.each(Object.keys(READERS))('%s reads it or throws a typed error', (name) => {
+  it.each(Object.keys(READERS))('%s reads them or throws a typed error', (name) => {
     fc.assert(
       fc.property(bytes, (given) => {
         try {
@@ -197,7 +203,7 @@ describe('garbage', () => {
     );
   });
 
-  it('every beginning of a good answer is no answer', () => {
+  it('rejects every truncated answer', () => {
     const stat = '00'.repeat(68);
     const good: [string, Buffer][] = [
       ['getData', hex('00000003 616263', stat)],
@@ -228,7 +234,7 @@ describe('garbage', () => {
 });
 
 describe('setWatches', () => {
-  it('is split below the size of a request, and holds every path once', () => {
+  it('splits large requests, and sends every path once', () => {
     const paths = (kind: string, count: number): string[] =>
       Array.from({ length: count }, (_, i) => `/${kind}/${'x'.repeat(i % 90)}${i}`);
     const watched = {
@@ -251,7 +257,7 @@ describe('setWatches', () => {
   });
 });
 
-describe('connect strings', () => {
+describe('parses the connect string', () => {
   it.each([
     ['h', ['h:2181'], ''],
     ['h:1, g:2/a/b/', ['h:1', 'g:2'], '/a/b'],

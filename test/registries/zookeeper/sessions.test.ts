@@ -1,4 +1,4 @@
-/** The session of a ZooKeeper client over lost, silent and changing servers, which are real. */
+/** The session of a ZooKeeper client with real servers that are lost, silent or replaced. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   CLIENT_DEFAULTS,
@@ -83,9 +83,9 @@ describe('a session', () => {
     return watched;
   }
 
-  it('is taken up again after a cut: its ephemeral nodes stay, what was under way is uncertain, what was missed is told', async () => {
-    const way = await network();
-    const { client, until } = bound(await open([way]));
+  it('continues after a lost connection: ephemeral nodes stay, requests under proxy fail, missed events arrive', async () => {
+    const proxy = await network();
+    const { client, until } = bound(await open([proxy]));
     const session = client.sessionId;
     const events = new Inbox<WatchEvent>('an event');
     const watch = (event: WatchEvent): void => events.push(event);
@@ -96,9 +96,9 @@ describe('a session', () => {
     }
     await client.exists('/s/created', { watch });
     await client.getChildren('/s', { watch });
-    way.freeze();
+    proxy.freeze();
     const uncertain = client.setData('/s/same', bytes('2')).catch((error) => error);
-    way.refuse();
+    proxy.refuse();
     expect(await within(uncertain, 'the outcome')).toMatchObject({
       reason: 'CONNECTION_LOST',
       message: expect.stringContaining('it may have been done'),
@@ -107,8 +107,8 @@ describe('a session', () => {
     await server.put('/s/changed', '2');
     await server.remove('/s/deleted');
     await server.put('/s/created', '');
-    way.thaw();
-    way.accept();
+    proxy.thaw();
+    proxy.accept();
     await until('connected');
     expect((await waiting).data.toString()).toBe('2');
     expect(new Set((await events.take(4)).map(({ type, path }) => `${type} ${path}`))).toEqual(
@@ -120,9 +120,9 @@ describe('a session', () => {
     expect(await events.next()).toEqual({ type: 'changed', path: '/s/same' });
   });
 
-  it('sets thousands of watches again, beneath a chroot too', async () => {
-    const way = await network();
-    const watched = new Watched(`${way.address}/s/chroot`, {
+  it('sets thousands of watches again, also below a chroot', async () => {
+    const proxy = await network();
+    const watched = new Watched(`${proxy.address}/s/chroot`, {
       sessionTimeout: 30_000,
       operationTimeout: 60_000,
     });
@@ -135,38 +135,38 @@ describe('a session', () => {
     await Promise.all(
       names.map((name) => client.exists(name, { watch: ({ path }) => told.push(path) })),
     );
-    way.cut();
+    proxy.cut();
     await watched.until('connected');
     await Promise.all(names.map((name) => client.create(name, bytes(''), { ephemeral: true })));
     expect(new Set(await told.take(names.length))).toEqual(new Set(names));
   });
 
-  it('goes to another host when its own is gone', async () => {
-    const ways = [await network(), await network()];
-    const { client, states, until } = bound(await open(ways));
+  it('moves to another host when its own is gone', async () => {
+    const proxies = [await network(), await network()];
+    const { client, states, until } = bound(await open(proxies));
     const session = client.sessionId;
-    const lost = ways.find(({ connections }) => connections > 0) as Network;
+    const lost = proxies.find(({ connections }) => connections > 0) as Network;
     lost.refuse();
     await until('connected');
     expect(client.sessionId).toBe(session);
-    // One that is there is no outage.
+    // While one host answers, there is no outage.
     expect(states.all).toEqual(['connected', 'connected']);
     await client.exists('/s');
   });
 
-  it('leaves a silent server within its timeout, for another one, with the session', async () => {
-    const ways = [await network(), await network()];
+  it('moves from a silent server to another one before it expires', async () => {
+    const proxies = [await network(), await network()];
     const { client, states, until } = bound(
-      await open(ways, { sessionTimeout: 8_000, operationTimeout: 60_000 }),
+      await open(proxies, { sessionTimeout: 8_000, operationTimeout: 60_000 }),
     );
     const session = client.sessionId;
     await client.create('/s/mine', bytes(''), { ephemeral: true });
     const began = performance.now();
-    ways.find(({ connections }) => connections > 0)?.freeze();
+    proxies.find(({ connections }) => connections > 0)?.freeze();
     const uncertain = client.exists('/s').catch((error) => error);
     await until('connected');
     const took = performance.now() - began;
-    // The session is the same at the end: it was in time.
+    // The session has not expired.
     expect(took).toBeGreaterThan(2_000);
     expect(await uncertain).toMatchObject({
       reason: 'CONNECTION_LOST',
@@ -177,11 +177,11 @@ describe('a session', () => {
     expect(states.all).toEqual(['connected', 'connected']);
   });
 
-  it('without another host a silent server is an outage, and what waits for it has a deadline', async () => {
-    const way = await network();
-    const watched = await open([way], { sessionTimeout: 6_000, operationTimeout: 800 });
+  it('a silent server without another host is an outage, and operations time out', async () => {
+    const proxy = await network();
+    const watched = await open([proxy], { sessionTimeout: 6_000, operationTimeout: 800 });
     const { client } = watched;
-    way.freeze();
+    proxy.freeze();
     await expect(client.exists('/s')).rejects.toMatchObject({
       reason: 'OPERATION_TIMEOUT',
       message: expect.stringContaining('it may have been done'),
@@ -189,29 +189,29 @@ describe('a session', () => {
     await watched.until('away');
     expect(watched.causes.at(-1)).toMatchObject({ reason: 'SILENT' });
     await until(
-      () => String(client.lastFailure).includes('has not taken the session within'),
+      () => String(client.lastFailure).includes('has not accepted the session within'),
       'the next attempt has failed',
     );
     await expect(client.exists('/s')).rejects.toMatchObject({
       reason: 'OPERATION_TIMEOUT',
       message: expect.stringContaining('no connection within 800 ms'),
     });
-    way.thaw();
+    proxy.thaw();
     await watched.until('connected');
   });
 
-  it('a process that was busy for a while does not take the server for silent', async () => {
+  it('does not treat a server as silent after the process was busy', async () => {
     const { client, states } = await open([await network()], { sessionTimeout: 9_000 });
     const session = client.sessionId;
-    // Longer than the silence of a server may be, and less than a session.
+    // Longer than the allowed silence, and shorter than the session.
     const end = performance.now() + 6_500;
     while (performance.now() < end) {}
-    // Some of its checks.
+    // Wait for several checks.
     await elapse(500);
     expect([client.sessionId, states.all]).toEqual([session, ['connected']]);
   });
 
-  it('that expired is followed by a new one: watches are lost, ephemeral nodes gone, operations go on', async () => {
+  it('is replaced by a new one after it has expired: watches and ephemeral nodes are lost, operations work', async () => {
     const { client, until, causes } = bound(await open([await network()]));
     const session = client.sessionId;
     await client.create('/s/mine', bytes(''), { ephemeral: true });
@@ -232,7 +232,7 @@ describe('a session', () => {
     expect(await client.exists('/s/mine')).toBeUndefined();
   });
 
-  it('begins anew on a server that has lost all it knew', async () => {
+  it('is replaced by a new one on a server that has lost its data', async () => {
     const own = await startZooKeeper();
     try {
       const watched = new Watched(own.address, { sessionTimeout: 1_500 });
@@ -250,49 +250,49 @@ describe('a session', () => {
     }
   });
 
-  it('cut again and again it stays the same, and nothing piles up', async () => {
-    const ways = [await network(), await network()];
-    const { client, until } = bound(await open(ways, { initialDelay: 2, maxDelay: 10 }));
+  it('stays the same over many lost connections, and nothing leaks', async () => {
+    const proxies = [await network(), await network()];
+    const { client, until } = bound(await open(proxies, { initialDelay: 2, maxDelay: 10 }));
     const session = client.sessionId;
     let told = 0;
     const watch = (): void => void told++;
     await client.create('/s/a', bytes(''));
     await client.getData('/s/a', { watch });
     for (let round = 0; round < 100; round++) {
-      for (const way of ways) way.cut();
+      for (const proxy of proxies) proxy.cut();
       await until('connected');
       await client.getChildren('/s', { watch });
     }
     expect(client.sessionId).toBe(session);
-    expect(ways.reduce((sum, { connections }) => sum + connections, 0)).toBe(1);
+    expect(proxies.reduce((sum, { connections }) => sum + connections, 0)).toBe(1);
     expect(told).toBe(0);
     await server.put('/s/a', '1');
     await client.sync('/s');
     expect(told).toBe(1);
   });
 
-  it('a client is closed at once, whatever it is doing', async () => {
-    const way = await network();
-    // A close() that waited for the server would take as long as a session.
-    const connected = await open([way], { sessionTimeout: 60_000 });
-    const away = await open([way], { sessionTimeout: 60_000 });
-    way.freeze();
-    const connecting = new Watched(way.address, { sessionTimeout: 60_000 });
+  it('closes at once in every state of the client', async () => {
+    const proxy = await network();
+    // A close() that waits for the server takes as long as the session.
+    const connected = await open([proxy], { sessionTimeout: 60_000 });
+    const away = await open([proxy], { sessionTimeout: 60_000 });
+    proxy.freeze();
+    const connecting = new Watched(proxy.address, { sessionTimeout: 60_000 });
     clients.push(connecting.client);
     const outcome = connecting.client.exists('/s').catch((error) => error);
     await elapse(50);
     await within(connecting.client.close(), 'the end of a client that connects');
     expect(await outcome).toMatchObject({ reason: 'CLOSED' });
-    way.refuse();
+    proxy.refuse();
     await away.until('away');
     await within(away.client.close(), 'the end of a client that is away');
-    way.accept();
-    way.thaw();
+    proxy.accept();
+    proxy.thaw();
     await connected.until('connected');
     await within(connected.client.close(), 'the end of a client');
   });
 
-  it('the default deadlines let a silent server be left in time', () => {
+  it('leaves a silent server in time with the default options', () => {
     expect(CLIENT_DEFAULTS.maxDelay).toBeLessThan(CLIENT_DEFAULTS.sessionTimeout / 3);
   });
 });
@@ -313,7 +313,7 @@ describe('with an ensemble', () => {
     for (const server of servers) await server.stop();
   });
 
-  it('a session outlives the leader, and a time without a quorum', async () => {
+  it('a session outlives the leader and a loss of the quorum', async () => {
     const hosts = servers.map(({ address }) => address).join();
     const watched = new Watched(hosts, { sessionTimeout: 15_000, operationTimeout: 30_000 });
     await using client = watched.client;
@@ -323,7 +323,7 @@ describe('with an ensemble', () => {
     const leader = await find(servers, 'Mode: leader');
     await leader.kill();
     expect((await persistently(() => client.exists('/s/mine')))?.ephemeralOwner).toBe(session);
-    // One of three is left: it takes nobody.
+    // Without a quorum the last server accepts no session.
     const [second, third] = servers.filter((server) => server !== leader) as [
       ZooKeeperServer,
       ZooKeeperServer,
@@ -342,7 +342,7 @@ describe('with an ensemble', () => {
   });
 });
 
-/** While servers come and go a connection may be lost more than once. */
+/** Retries an operation, because several connections may be lost while servers restart. */
 async function persistently<T>(operation: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

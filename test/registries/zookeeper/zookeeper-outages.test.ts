@@ -1,6 +1,6 @@
 /**
- * Outages of ZooKeeper as providers and consumers meet them: real servers, killed, frozen and cut
- * off, while calls go on.
+ * Outages of ZooKeeper for providers and consumers: real servers are killed, frozen and
+ * disconnected during calls.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -43,7 +43,7 @@ const ROOT = '/outages';
 const PACE = 5;
 
 /** Providers, a consumer that calls all the time, and what came of it. */
-class Scene implements AsyncDisposable {
+class OutageScenario implements AsyncDisposable {
   readonly log = new Log();
   readonly failures: unknown[] = [];
   /** Calls answered since the last look, by provider. */
@@ -177,7 +177,7 @@ class Scene implements AsyncDisposable {
       child.kill('SIGKILL');
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     }
-    // Nobody has left a connection.
+    // No connection is left.
     for (const server of this.#servers)
       await until(async () => (await server.connections()) === 0, 'every connection has ended');
   }
@@ -203,8 +203,8 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     own: ZooKeeperServer,
     options: ZooKeeperRegistryOptions,
     hosts?: string,
-  ): Promise<{ scene: Scene; c: ChildProcess }> {
-    const made = new Scene([own], options, hosts);
+  ): Promise<{ scene: OutageScenario; c: ChildProcess }> {
+    const made = new OutageScenario([own], options, hosts);
     await made.provide('a');
     await made.provide('b');
     const c = await made.spawn('c');
@@ -217,63 +217,67 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     ['1 s, the sessions live on', 8_000, 1_000],
     ['9 s, the sessions would have ended', 5_000, 9_000],
     ['20 s, with the default session', 10_000, 20_000],
-  ])('is killed for %s: calls go on, the list is true again', async (_, sessionTimeout, away) => {
-    const own = await server();
-    const { scene: play, c } = await scene(own, { sessionTimeout });
-    await using _play = play;
-    await own.kill();
-    await play.log.said('ZooKeeper is away');
-    await elapse(away / 2);
-    // One dies meanwhile, one comes.
-    c.kill('SIGKILL');
-    await within(play.provide('d'), 'a provider without a registry');
-    await elapse(away / 2);
-    expect(play.resolver.nodes().length).toBe(3);
-    await own.start();
-    const back = performance.now();
-    await play.published(['a', 'b', 'd'], 'c');
-    const visible = performance.now() - back;
-    await play.listed('a', 'b', 'd');
-    const settled = performance.now() - back;
-    expect(play.failures).toEqual([]);
-    // Once each; but a busy machine may lose a short session's connection once more.
-    expect(
-      play.log
-        .having('ZooKeeper is')
-        .map(({ level }) => level)
-        .join(),
-    ).toMatch(sessionTimeout < 10_000 ? /^(warn,info,?)+$/ : /^warn,info$/);
-    // No list was ever short of one that lived.
-    for (const list of play.lists.slice(play.lists.indexOf('a,b,c'))) expect(list).toMatch(/^a,b/);
-    console.info(
-      `killed for ${away} ms: visible after ${Math.round(visible)} ms, true after ${Math.round(settled)} ms`,
-    );
-  });
+  ])(
+    'is killed for %s: no call fails, and the list is correct afterwards',
+    async (_, sessionTimeout, away) => {
+      const own = await server();
+      const { scene: scenario, c } = await scene(own, { sessionTimeout });
+      await using _play = scenario;
+      await own.kill();
+      await scenario.log.said('ZooKeeper is away');
+      await elapse(away / 2);
+      // Meanwhile one provider is killed, and another one starts.
+      c.kill('SIGKILL');
+      await within(scenario.provide('d'), 'a provider without a registry');
+      await elapse(away / 2);
+      expect(scenario.resolver.nodes().length).toBe(3);
+      await own.start();
+      const back = performance.now();
+      await scenario.published(['a', 'b', 'd'], 'c');
+      const visible = performance.now() - back;
+      await scenario.listed('a', 'b', 'd');
+      const settled = performance.now() - back;
+      expect(scenario.failures).toEqual([]);
+      // One line each. On a busy machine a short session may lose its connection once more.
+      expect(
+        scenario.log
+          .having('ZooKeeper is')
+          .map(({ level }) => level)
+          .join(),
+      ).toMatch(sessionTimeout < 10_000 ? /^(warn,info,?)+$/ : /^warn,info$/);
+      // Every list had every living provider.
+      for (const list of scenario.lists.slice(scenario.lists.indexOf('a,b,c')))
+        expect(list).toMatch(/^a,b/);
+      console.info(
+        `killed for ${away} ms: visible after ${Math.round(visible)} ms, true after ${Math.round(settled)} ms`,
+      );
+    },
+  );
 
   test.each([
-    // A short session leaves a busy machine some time.
+    // The session is short, but long enough for a busy machine.
     ['9 s, beyond the sessions', 5_000, 9_000],
     ['15 s, with the default session', 10_000, 15_000],
   ])(
-    'is frozen for %s: it is noticed meanwhile, nobody is lost, nobody is a ghost',
+    'is frozen for %s: the outage is noticed, and the list has exactly the living providers afterwards',
     async (_, sessionTimeout, frozen) => {
       const own = await server();
-      const { scene: play, c } = await scene(own, { sessionTimeout });
-      await using _play = play;
-      const outages = play.log.having('ZooKeeper is away').length;
+      const { scene: scenario, c } = await scene(own, { sessionTimeout });
+      await using _play = scenario;
+      const outages = scenario.log.having('ZooKeeper is away').length;
       own.freeze();
       const began = performance.now();
-      await play.log.said('ZooKeeper is away', outages + 1);
+      await scenario.log.said('ZooKeeper is away', outages + 1);
       const noticed = performance.now() - began;
       c.kill('SIGKILL');
       await elapse(frozen - noticed);
       own.thaw();
       const back = performance.now();
-      await play.listed('a', 'b');
+      await scenario.listed('a', 'b');
       const settled = performance.now() - back;
-      await play.published(['a', 'b']);
-      expect(play.failures).toEqual([]);
-      for (const list of play.lists.slice(play.lists.indexOf('a,b,c')))
+      await scenario.published(['a', 'b']);
+      expect(scenario.failures).toEqual([]);
+      for (const list of scenario.lists.slice(scenario.lists.indexOf('a,b,c')))
         expect(list).toMatch(/^a,b/);
       console.info(
         `frozen for ${frozen} ms: noticed after ${Math.round(noticed)} ms, true ${Math.round(settled)} ms after the thaw`,
@@ -281,113 +285,113 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     },
   );
 
-  test('has one of three servers frozen: the sessions go to the others, and nothing is seen of it', async () => {
+  test('has one of three servers frozen: the sessions move to the others, and no call fails', async () => {
     const ensemble = await startEnsemble(3);
     servers.push(...ensemble);
-    const play = new Scene(ensemble, { sessionTimeout: 4_000 });
-    await using _play = play;
-    for (const id of ['a', 'b', 'c', 'd', 'e']) await play.provide(id);
-    await play.listed('a', 'b', 'c', 'd', 'e');
-    play.call();
+    const scenario = new OutageScenario(ensemble, { sessionTimeout: 4_000 });
+    await using _play = scenario;
+    for (const id of ['a', 'b', 'c', 'd', 'e']) await scenario.provide(id);
+    await scenario.listed('a', 'b', 'c', 'd', 'e');
+    scenario.call();
     const frozen = ensemble[1] as ZooKeeperServer;
     frozen.freeze();
     await elapse(6_000);
-    await play.published(['a', 'b', 'c', 'd', 'e']);
+    await scenario.published(['a', 'b', 'c', 'd', 'e']);
     frozen.thaw();
     await elapse(1_000);
-    expect(play.failures).toEqual([]);
-    for (const list of play.lists.slice(play.lists.indexOf('a,b,c,d,e')))
+    expect(scenario.failures).toEqual([]);
+    for (const list of scenario.lists.slice(scenario.lists.indexOf('a,b,c,d,e')))
       expect(list).toBe('a,b,c,d,e');
-    await play.published(['a', 'b', 'c', 'd', 'e']);
+    await scenario.published(['a', 'b', 'c', 'd', 'e']);
   });
 
-  test('is cut off again and again: nothing is left over, memory is flat', async () => {
+  test('loses its connections many times: nothing leaks', async () => {
     const own = await server();
-    const way = await Network.open(own.port);
-    networks.push(way);
-    const { scene: play } = await scene(
+    const proxy = await Network.open(own.port);
+    networks.push(proxy);
+    const { scene: scenario } = await scene(
       own,
       { sessionTimeout: 10_000, settleTime: 200 },
-      way.address,
+      proxy.address,
     );
-    await using _play = play;
+    await using _play = scenario;
     const settle = async (): Promise<number> => {
-      await play.listed('a', 'b', 'c');
+      await scenario.listed('a', 'b', 'c');
       return used();
     };
     let first = 0;
     const began = performance.now();
     for (let round = 0; round < 60; round++) {
-      way.cut();
+      proxy.cut();
       await elapse(100 + Math.random() * 200);
       if (round === 20) first = await settle();
     }
     const grown = (await settle()) - first;
-    // Two providers and the consumer here, one process.
-    await play.published(['a', 'b', 'c']);
-    await until(() => way.connections <= 4, 'a connection for each registry is left');
+    // Two providers and the consumer of this process, and one provider process.
+    await scenario.published(['a', 'b', 'c']);
+    await until(() => proxy.connections <= 4, 'a connection for each registry is left');
     await until(async () => (await own.connections()) === 4, 'each registry has its session');
     expect(grown).toBeLessThan(4 * 1024 * 1024);
-    expect(play.failures).toEqual([]);
+    expect(scenario.failures).toEqual([]);
     console.info(
       `cut 60 times in ${Math.round(performance.now() - began)} ms: the heap grew by ${Math.round(grown / 1024)} KiB over the last 40`,
     );
   });
 
-  test('ends a session by hand, or loses an entry by hand: calls go on, everything is published again', async () => {
+  test('deletes a session or an entry: no call fails, and the entries are published again', async () => {
     const own = await server();
-    const { scene: play } = await scene(own, { sessionTimeout: 4_000 });
-    await using _play = play;
+    const { scene: scenario } = await scene(own, { sessionTimeout: 4_000 });
+    await using _play = scenario;
     const [path = ''] = (await own.entries(ROOT)).keys();
     const began = performance.now();
     await own.expire((await own.owner(path)) as bigint);
-    await play.published(['a', 'b', 'c']);
+    await scenario.published(['a', 'b', 'c']);
     await own.remove(path);
-    await play.published(['a', 'b', 'c']);
+    await scenario.published(['a', 'b', 'c']);
     const took = performance.now() - began;
-    expect(play.failures).toEqual([]);
-    // Then nobody is there, which is the truth, until all have come back.
+    expect(scenario.failures).toEqual([]);
+    // Then the list is empty until all providers are back.
     await own.remove(ROOT);
-    await play.published(['a', 'b', 'c']);
-    await play.listed('a', 'b', 'c');
+    await scenario.published(['a', 'b', 'c']);
+    await scenario.listed('a', 'b', 'c');
     console.info(`a session and an entry lost by hand: back after ${Math.round(took)} ms`);
   });
 
-  test('loses a provider with kill -9: its calls fail over at once, and it is gone when its session is over', async () => {
+  test('has a provider killed with -9: its calls fail over at once, and its entry is gone after its session', async () => {
     const own = await server();
-    const { scene: play, c } = await scene(own, { sessionTimeout: 3_000 });
-    await using _play = play;
+    const { scene: scenario, c } = await scene(own, { sessionTimeout: 3_000 });
+    await using _play = scenario;
     c.kill('SIGKILL');
     await once(c, 'exit');
-    play.answers = new Map();
-    const gone = await play.listed('a', 'b');
-    expect(play.failures).toEqual([]);
-    expect([...play.answers.keys()].sort()).toEqual(['a', 'b']);
+    scenario.answers = new Map();
+    const gone = await scenario.listed('a', 'b');
+    expect(scenario.failures).toEqual([]);
+    expect([...scenario.answers.keys()].sort()).toEqual(['a', 'b']);
     console.info(`killed provider: gone after ${Math.round(gone)} ms, no call failed`);
   });
 
-  test('is not there yet: providers and consumers start, say so, and work when it appears', async () => {
+  test('is absent at the start: providers and consumers log this, and work when it appears', async () => {
     const own = await server();
     await own.kill();
-    const play = new Scene([own], { sessionTimeout: 4_000, operationTimeout: 500 });
-    await using _play = play;
-    await expect(play.provide('strict', { fails: true })).rejects.toMatchObject({
+    const scenario = new OutageScenario([own], { sessionTimeout: 4_000, operationTimeout: 500 });
+    await using _play = scenario;
+    await expect(scenario.provide('strict', { fails: true })).rejects.toMatchObject({
       code: 'REGISTRY_FAILED',
     });
-    await within(play.provide('a'), 'a provider without a registry');
-    const early = play.consumer
+    await within(scenario.provide('a'), 'a provider without a registry');
+    const early = scenario.consumer
       .stub(Who)
       .who('', { timeout: 60_000 })
       .catch((error) => error.code);
-    await play.log.said('ZooKeeper is away');
+    await scenario.log.said('ZooKeeper is away');
     await own.start();
     expect(await early).toMatch(/^a$|^UNAVAILABLE$/);
-    await play.listed('a');
-    expect(await play.consumer.stub(Who).who('')).toBe('a');
-    await play.published(['a']);
+    await scenario.listed('a');
+    expect(await scenario.consumer.stub(Who).who('')).toBe('a');
+    await scenario.published(['a']);
   });
 
-  test('is what the demo runs on: no call fails', async () => {
+  test('serves the demo: no call fails', async () => {
     const own = await server();
     const demo = fileURLToPath(new URL('../../../build/demo/main.js', import.meta.url));
     const { stdout } = await promisify(execFile)(process.execPath, [
@@ -404,21 +408,21 @@ describe.concurrent('while ZooKeeper', { timeout: INSTALL_TIMEOUT }, () => {
     expect(await own.entries(ROOT)).toEqual(new Map());
   });
 
-  test('holds garbage: the rest works', async () => {
+  test('has invalid entries: the valid ones work', async () => {
     const own = await server();
-    const { scene: play } = await scene(own, { sessionTimeout: 4_000 });
-    await using _play = play;
+    const { scene: scenario } = await scene(own, { sessionTimeout: 4_000 });
+    await using _play = scenario;
     const [path = ''] = (await own.entries(ROOT)).keys();
     const folder = path.slice(0, path.lastIndexOf('/'));
     await own.put(`${folder}/megabyte`, Buffer.alloc(1024 * 1024 + 100, 'x'));
     await own.put(`${folder}/binary`, Buffer.from([0xff, 0xfe, 0x00]));
     await own.put(`${folder}/null`, 'null');
     await own.put(`${ROOT}/foreign/a/b`, 'x');
-    await play.provide('d');
-    await play.listed('a', 'b', 'c', 'd');
+    await scenario.provide('d');
+    await scenario.listed('a', 'b', 'c', 'd');
     for (const name of ['megabyte', 'binary', 'null', 'foreign'])
-      expect([name, play.log.having(name).length]).toEqual([name, 1]);
-    expect(play.failures).toEqual([]);
+      expect([name, scenario.log.having(name).length]).toEqual([name, 1]);
+    expect(scenario.failures).toEqual([]);
   });
 });
 

@@ -1,6 +1,5 @@
 /**
- * What only the ZooKeeper registry does, on a real server. What all registries do is in
- * behaviour.test.ts.
+ * The ZooKeeper registry on a real server. The behavior of all registries is in behaviour.test.ts.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,7 +28,7 @@ import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, PROCESS_PATIENCE, until, within } from '../../fixtures/waiting.js';
 import { Network } from '../../fixtures/zookeeper-network.js';
 import { startZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
-import { Stranger } from '../../fixtures/zookeeper-stranger.js';
+import { ZooKeeperTestClient } from '../../fixtures/zookeeper-test-client.js';
 
 const SCRIPT = fileURLToPath(new URL('../../fixtures/zookeeper-provider.mjs', import.meta.url));
 const VECTORS: { path: string; value: string }[] = readFileSync(
@@ -40,7 +39,8 @@ const VECTORS: { path: string; value: string }[] = readFileSync(
   .split('\n')
   .map((line) => JSON.parse(line));
 /**
- * Milliseconds: of those whose end is waited for, and of those that a busy machine must not lose.
+ * Milliseconds. A test that waits for the end of a session uses SESSION. A session that a busy
+ * machine must not lose uses LONG_SESSION.
  */
 const SESSION = 2_000;
 const LONG_SESSION = 8_000;
@@ -121,7 +121,7 @@ describe('the ZooKeeper registry', () => {
     }
   });
 
-  it("ZooKeeper's own client reads what we write, and we read what it writes", async () => {
+  it("exchanges entries with ZooKeeper's own client", async () => {
     const open = place();
     const written = VECTORS.map(({ path, value }) => ({
       path: path.replace('/getty-micro', root),
@@ -156,10 +156,10 @@ describe('the ZooKeeper registry', () => {
     return stdout;
   }
 
-  it('replaces the entry that a killed process has left, and its session takes nothing with it when it ends', async () => {
+  it('replaces the entry of a killed process, and the end of the old session does not delete the new entry', async () => {
     const open = place();
     await server.put(`${root}/${attributesOf(node('a'))}`, '');
-    const old = await Stranger.connect(server, 0n, SESSION);
+    const old = await ZooKeeperTestClient.connect(server, 0n, SESSION);
     await old.put(
       pathOf(node('a')),
       Buffer.from(entryValue(node('a', { address: 'tcp://127.0.0.1:1' }))),
@@ -170,7 +170,7 @@ describe('the ZooKeeper registry', () => {
     await watch.ids('a');
     await open().register(node('a', { address: 'tcp://127.0.0.1:2' }));
     await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the new life');
-    // Time itself is what is waited for here: the old session ends.
+    // Wait until the old session has expired.
     await elapse(SESSION * 1.5);
     expect([...(await server.entries(root)).values()]).toEqual([
       entryValue(node('a', { address: 'tcp://127.0.0.1:2' })),
@@ -178,7 +178,7 @@ describe('the ZooKeeper registry', () => {
     expect(watch.seen).toEqual([['a'], ['a']]);
   });
 
-  it('who was taken over leaves the entry alone, and comes back when the other is gone', async () => {
+  it('leaves an entry alone after another process took it over, and publishes it again when that process is gone', async () => {
     const open = place();
     const log = new Log();
     const [mine, other] = [
@@ -204,7 +204,7 @@ describe('the ZooKeeper registry', () => {
     await truth();
   });
 
-  it('an entry that is deleted, changed or lost with its whole root by hand is put back', async () => {
+  it('restores an entry that was deleted or changed by hand, also with the whole root', async () => {
     const open = place();
     const log = new Log();
     const registry = open({ logger: log });
@@ -224,7 +224,7 @@ describe('the ZooKeeper registry', () => {
     expect(await server.owner(pathOf(node('a')))).not.toBe(0n);
   });
 
-  it('a session that ends by hand is followed by a new one, everything is published again, and no list is ever short', async () => {
+  it('publishes every entry again after the session was ended by hand, and no list lacks one', async () => {
     const open = place();
     const log = new Log();
     const registry = open({ logger: log });
@@ -248,28 +248,28 @@ describe('the ZooKeeper registry', () => {
     expect(log.having('expired').length).toBe(1);
   });
 
-  it('who does not come back after an outage is kept for settleTime, and then gone', async () => {
+  it('keeps a node that is missing after an outage for settleTime', async () => {
     const open = place();
-    const way = await network();
+    const proxy = await network();
     await open().register(node('stays'));
     const leaving = await open().register(node('leaves'));
     const log = new Log();
-    await using watch = new Watching(open({ settleTime: 500, logger: log }, way));
+    await using watch = new Watching(open({ settleTime: 500, logger: log }, proxy));
     await watch.ids('leaves', 'stays');
-    way.refuse();
+    proxy.refuse();
     await log.said('ZooKeeper is away');
     await leaving[Symbol.asyncDispose]();
     await open().register(node('comes'));
     const back = performance.now();
-    way.accept();
-    await log.said('ZooKeeper is there');
+    proxy.accept();
+    await log.said('ZooKeeper is back');
     await watch.ids('comes', 'leaves', 'stays');
     await watch.ids('comes', 'stays');
     expect(performance.now() - back).toBeGreaterThan(400);
     expect(log.lines.map(({ level }) => level)).toEqual(['warn', 'info']);
   });
 
-  it('a watch waits for a root that is not there, also beneath a chroot, and sees it go and come', async () => {
+  it('a watch waits for a missing root, also below a chroot, and sees it deleted and created', async () => {
     const open = place();
     await using watch = new Watching(open());
     await watch.ids();
@@ -289,7 +289,7 @@ describe('the ZooKeeper registry', () => {
     ]);
   });
 
-  it('a folder of entries that is deleted and made again by hand is followed', async () => {
+  it('a watch sees an ATTRIBUTES node deleted and created again by hand', async () => {
     const open = place();
     const put = (id: string): Promise<void> => server.put(pathOf(node(id)), entryValue(node(id)));
     await put('a');
@@ -302,7 +302,7 @@ describe('the ZooKeeper registry', () => {
     }
   });
 
-  it('a thousand nodes of a hundred services: one connection, and a change costs a few requests', async () => {
+  it('reads a thousand nodes of a hundred services over one connection, and a change costs few requests', async () => {
     const open = place();
     const [providing, consuming] = [
       open({ operationTimeout: 60_000, sessionTimeout: 30_000 }),
@@ -332,8 +332,8 @@ describe('the ZooKeeper registry', () => {
     await providing.register(node('new', { service: service(7), metadata: { weight: '2' } }));
     await one.until((nodes) => nodes.some(({ metadata }) => metadata.weight === '2'), 'its change');
     const received = (await packets()) - before;
-    // To create and to check it twice, to list one folder and to read one node twice; the questions
-    // of this test; perhaps pings.
+    // The requests: create the node and verify it twice, list one ATTRIBUTES node, read one node
+    // twice, the requests of this test, and perhaps pings.
     expect(received).toBeLessThan(25);
     console.info(
       `1,000 registered in ${Math.round(registered - began)} ms, listed in ${Math.round(listed - registered)} ms; two changes: ${received} packets`,
@@ -346,11 +346,11 @@ describe('the ZooKeeper registry', () => {
     while ((await watch.next())?.length !== 10) {}
   }
 
-  it('who watches and ends again and again leaves no watch behind', async () => {
+  it('watches that begin and end many times leave no ZooKeeper watch behind', async () => {
     const open = place();
-    const way = await network();
+    const proxy = await network();
     const log = new Log();
-    const registry = open({ logger: log }, way);
+    const registry = open({ logger: log }, proxy);
     const other = open();
     for (const id of ['a', 'b', 'c']) await other.register(node(id));
     for (let round = 0; round < 10; round++) {
@@ -362,18 +362,18 @@ describe('the ZooKeeper registry', () => {
     await abandoned[Symbol.asyncDispose]();
     await first;
     await registry.register(node('x', { service: 'Other' }));
-    way.refuse();
+    proxy.refuse();
     await log.said('ZooKeeper is away');
-    way.accept();
-    await log.said('ZooKeeper is there');
-    // A new connection has the watches that are set again: each registration's own.
+    proxy.accept();
+    await log.said('ZooKeeper is back');
+    // On a new connection only the watches of the registrations are set again.
     await other.register(node('y', { service: 'Other' }));
     const watched = async (): Promise<number> =>
       Number(/Total watches:(\d+)/.exec(await server.command('wchs'))?.[1]);
     await until(async () => (await watched()) === 5, 'the server has five watches');
   });
 
-  it('the owner of an entry that was replaced does not delete the new one, even if it has not heard of it', async () => {
+  it('the former owner of a replaced entry does not delete the new one', async () => {
     const open = place();
     await open().register(node('a'));
     const client = new ZooKeeperClient(server.address, { sessionTimeout: LONG_SESSION });
@@ -387,7 +387,7 @@ describe('the ZooKeeper registry', () => {
     await client.close();
   });
 
-  it('a registry without watches asks for nothing, and one that watches again sees the truth', async () => {
+  it('a registry without watches sends no requests, and a later watch gets the present list', async () => {
     const open = place();
     const registry = open();
     const watch = new Watching(registry);
@@ -399,13 +399,13 @@ describe('the ZooKeeper registry', () => {
     expect((await again.next())?.map(({ id }) => id)).toEqual(['a', 'b']);
   });
 
-  it('register() does not wait for a registry that is not there: it says so, and publishes when it appears', async () => {
+  it('register() resolves while the registry is away, and the entry is published when it appears', async () => {
     const open = place();
-    const way = await network();
-    way.refuse();
+    const proxy = await network();
+    proxy.refuse();
     const log = new Log();
-    // A register() that waited would take longer than the test has.
-    const registry = open({ operationTimeout: 300_000, logger: log }, way);
+    // A register() that waits takes longer than the time limit of the test.
+    const registry = open({ operationTimeout: 300_000, logger: log }, proxy);
     await using watch = new Watching(registry);
     const first = watch.next();
     const registration = await within(registry.register(node('a')), 'register()');
@@ -413,71 +413,71 @@ describe('the ZooKeeper registry', () => {
     await registration[Symbol.asyncDispose]();
     expect(await isPending(first)).toBe(true);
     expect(log.lines.map(({ level, message }) => `${level} ${message}`)).toEqual([
-      'warn registry: ZooKeeper is away, waiting for it',
-      'warn registry: the entry is published when ZooKeeper is there',
-      'warn registry: the entry is published when ZooKeeper is there',
-      'warn registry: the entry is deleted when ZooKeeper is there, or goes with the session',
+      'warn registry: ZooKeeper is away, trying again',
+      'warn registry: the entry is published when ZooKeeper is back',
+      'warn registry: the entry is published when ZooKeeper is back',
+      'warn registry: the entry is deleted when ZooKeeper is back, or expires with the session',
     ]);
-    way.accept();
-    await log.said('ZooKeeper is there');
+    proxy.accept();
+    await log.said('ZooKeeper is back');
     await truth('b');
     if ((await first)?.length === 0) await watch.ids('b');
-    // What was taken back while it waited was never there.
+    // An entry that was withdrawn while it waited was never published.
     expect(watch.seen.flat()).not.toContain('a');
   });
 
-  it('with waitForRegistry: false register() rejects after its deadline, and leaves nothing behind', async () => {
+  it('register() with waitForRegistry: false rejects after its timeout and publishes nothing', async () => {
     const open = place();
-    const way = await network();
-    way.refuse();
+    const proxy = await network();
+    proxy.refuse();
     const log = new Log();
-    const registry = open({ waitForRegistry: false, operationTimeout: 800, logger: log }, way);
+    const registry = open({ waitForRegistry: false, operationTimeout: 800, logger: log }, proxy);
     const error = await registry.register(node('a')).catch((failure) => failure);
     expect(error).toMatchObject({
       code: 'REGISTRY_FAILED',
       message: expect.stringContaining(pathOf(node('a'))),
       cause: expect.any(Error),
     });
-    way.accept();
-    await log.said('ZooKeeper is there');
+    proxy.accept();
+    await log.said('ZooKeeper is back');
     await registry.register(node('b'));
     expect(await ids()).toEqual(['b']);
   });
 
-  it('a silent registry is as good as none: register() settles after its deadline, or rejects', async () => {
+  it('register() on a silent registry resolves after its timeout, or rejects without waitForRegistry', async () => {
     const open = place();
-    const way = await network();
-    way.freeze();
-    const patient = open({ operationTimeout: 200, sessionTimeout: 60_000 }, way);
+    const proxy = await network();
+    proxy.freeze();
+    const patient = open({ operationTimeout: 200, sessionTimeout: 60_000 }, proxy);
     await within(patient.register(node('a')), 'register()');
     const strict = open(
       { operationTimeout: 200, sessionTimeout: 60_000, waitForRegistry: false },
-      way,
+      proxy,
     );
     await expect(strict.register(node('b'))).rejects.toMatchObject({ code: 'REGISTRY_FAILED' });
-    way.thaw();
+    proxy.thaw();
     await truth('a');
   });
 
-  it('what is deregistered while the registry is away is deleted when it is back', async () => {
+  it('an entry that is withdrawn while the registry is away is deleted when it is back', async () => {
     const open = place();
-    const way = await network();
+    const proxy = await network();
     const log = new Log();
-    const registry = open({ logger: log }, way);
+    const registry = open({ logger: log }, proxy);
     const registration = await registry.register(node('a'));
     await registry.register(node('b'));
-    way.refuse();
+    proxy.refuse();
     await log.said('ZooKeeper is away');
     await within(
       Promise.resolve(registration[Symbol.asyncDispose]()),
       'the end of the registration',
     );
     expect(await ids()).toEqual(['a', 'b']);
-    way.accept();
+    proxy.accept();
     await truth('b');
   });
 
-  it('what the server refuses is an error of register, and what may not be read is passed over', async () => {
+  it('register() rejects what the server refuses, and a watch skips entries without read permission', async () => {
     const open = place();
     const log = new Log();
     const owner = open({ credentials: 'me:secret', acl: 'creator' });
@@ -510,7 +510,7 @@ describe('the ZooKeeper registry', () => {
     expect(inspect(log.lines) + inspect(error, { depth: 9 })).not.toMatch(/secret|other/);
   });
 
-  it('an entry that is too large is refused at once', async () => {
+  it('rejects an entry that is too large at once', async () => {
     const open = place();
     const registry = open();
     const large = node('a', { metadata: { x: 'x'.repeat(1024 * 1024 - 300) } });
@@ -522,7 +522,7 @@ describe('the ZooKeeper registry', () => {
     expect(await ids()).toEqual(['b']);
   });
 
-  it('disposing it ends the session, and with it its entries and watches', async () => {
+  it('disposing the registry ends the session, its entries and its watches', async () => {
     const open = place();
     const before = await server.connections();
     const registry = open();
@@ -537,7 +537,7 @@ describe('the ZooKeeper registry', () => {
     await until(async () => (await server.connections()) === before, 'its session has ended');
   });
 
-  it('a process ends by itself when it has disposed its registry, and leaves nothing', async () => {
+  it('a process ends by itself after it has disposed its registry, and leaves nothing behind', async () => {
     place();
     const child = await start('a');
     await truth('a');
@@ -560,7 +560,7 @@ describe('the ZooKeeper registry', () => {
     return child;
   }
 
-  it('a killed process is gone when its session is over', async () => {
+  it('the entry of a killed process is gone after its session', async () => {
     const open = place();
     const child = await start('a');
     await using watch = new Watching(open(), { service: 'Who' });
@@ -569,7 +569,7 @@ describe('the ZooKeeper registry', () => {
     await watch.ids();
   });
 
-  it('no server ever: a registry is disposed at once', async () => {
+  it('disposing is immediate if no server was ever reached', async () => {
     const registry = zookeeper(`127.0.0.1:${await freePort()}`, { operationTimeout: 300_000 });
     registries.push(registry);
     const watch = new Watching(registry);
@@ -579,7 +579,7 @@ describe('the ZooKeeper registry', () => {
     expect(await next).toBeUndefined();
   });
 
-  it('refuses bad options', () => {
+  it('rejects invalid options', () => {
     const cases: ZooKeeperRegistryOptions[] = [
       { root: 'getty' },
       { root: '/a/' },
@@ -598,7 +598,7 @@ describe('the ZooKeeper registry', () => {
     expect(() => zookeeper('')).toThrowError(expect.objectContaining({ code: 'BAD_ADDRESS' }));
   });
 
-  /** What may happen to a registry and the way to it. */
+  /** What may happen to a registry and the proxy to it. */
   const STEPS = [
     'put',
     'put',
@@ -614,13 +614,13 @@ describe('the ZooKeeper registry', () => {
     'withdraw',
   ] as const;
 
-  it('whatever happens in whatever order, the list is the truth in the end', async () => {
+  it('the list is correct after random failures in random order', async () => {
     const step = fc.tuple(fc.constantFrom(...STEPS), fc.integer({ min: 0, max: 4 }));
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
         const open = place();
-        const way = await network();
-        const registry = open({ settleTime: 50 }, way);
+        const proxy = await network();
+        const registry = open({ settleTime: 50 }, proxy);
         const watch = new Watching(registry);
         const mine = node('mine');
         let registration: AsyncDisposable | undefined = await registry.register(mine);
@@ -631,9 +631,9 @@ describe('the ZooKeeper registry', () => {
           else if (name === 'removeFolder')
             await server.remove(`${root}/${attributesOf(given)}`).catch(() => {});
           else if (name === 'garbage') await server.put(pathOf(given), '{');
-          else if (name === 'cut') way.cut();
-          else if (name === 'refuse') way.refuse();
-          else if (name === 'accept') way.accept();
+          else if (name === 'cut') proxy.cut();
+          else if (name === 'refuse') proxy.refuse();
+          else if (name === 'accept') proxy.accept();
           else if (name === 'expire') await expireOwner(pathOf(mine));
           else if (name === 'register') registration ??= await registry.register(mine);
           else {
@@ -641,7 +641,7 @@ describe('the ZooKeeper registry', () => {
             registration = undefined;
           }
         }
-        way.accept();
+        proxy.accept();
         let listed: readonly string[] = [];
         const read = (async () => {
           for (let nodes = await watch.next(); nodes !== undefined; nodes = await watch.next())
@@ -678,7 +678,7 @@ describe('the ZooKeeper registry', () => {
     });
   }
 
-  it('watches of one service in several queries share what is read', async () => {
+  it('watches with different queries of one service share the reads', async () => {
     const open = place();
     const registry = open();
     await open().register(node('a', { version: 'v1' }));

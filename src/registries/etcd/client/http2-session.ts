@@ -1,0 +1,133 @@
+/**
+ * Connect's session manager for HTTP/2 on one socket. It pings a server that is silent while a
+ * request is under way, and it never dials. Connect's own manager dials by itself, keeps the
+ * process alive, and can leave an error of the session without a handler.
+ */
+
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import type { Socket } from 'node:net';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { startTimer } from '../../../core/timers.js';
+
+type Headers = Parameters<ClientHttp2Session['request']>[0];
+type Options = Parameters<ClientHttp2Session['request']>[1];
+
+export interface PingOptions {
+  /** Milliseconds without a read after which the server is pinged. */
+  readonly pingInterval: number;
+  /** Milliseconds for the answer to a ping. Then the connection ends. */
+  readonly pingTimeout: number;
+}
+
+export class Http2Session {
+  readonly authority: string;
+  readonly #session: ClientHttp2Session;
+  readonly #options: PingOptions;
+  readonly #onClose: (reason: ConnectError) => void;
+  #openStreams = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closeReason: ConnectError | undefined;
+  #readCount = 0;
+
+  /** `onClose` is called once, when the connection has ended for any reason. */
+  constructor(
+    authority: string,
+    socket: Socket,
+    options: PingOptions,
+    onClose: (reason: ConnectError) => void,
+  ) {
+    this.authority = authority;
+    this.#options = options;
+    this.#onClose = onClose;
+    this.#session = connect(authority, { createConnection: () => socket });
+    this.#session.on('error', (error) => {
+      this.#closeReason ??= ConnectError.from(error, Code.Unavailable);
+    });
+    this.#session.once('close', () => this.#onSessionClose());
+    // A registration or a watch does not keep the process alive. A request does, by the timer of
+    // its deadline.
+    this.#session.unref();
+  }
+
+  /** Reads of any answer so far. While it grows, the server is alive. */
+  get readCount(): number {
+    return this.#readCount;
+  }
+
+  async request(
+    method: string,
+    path: string,
+    headers: Headers,
+    options: Options,
+  ): Promise<ClientHttp2Stream> {
+    if (this.#session.closed || this.#session.destroyed)
+      throw this.#closeReason ?? new ConnectError('the connection is lost', Code.Unavailable);
+    // The authority that Node.js 20 makes itself lacks the brackets of an IPv6 address.
+    const stream = this.#session.request(
+      { ...headers, ':method': method, ':path': path, ':authority': new URL(this.authority).host },
+      options,
+    );
+    this.#openStreams++;
+    if (this.#openStreams === 1) this.#startSilenceTimer();
+    stream.once('response', () => this.#onRead());
+    stream.once('close', () => {
+      this.#openStreams--;
+      if (this.#openStreams === 0) clearTimeout(this.#timer);
+    });
+    return stream;
+  }
+
+  /** Connect calls it for each chunk that it reads. */
+  notifyResponseByteRead(_: ClientHttp2Stream): void {
+    this.#onRead();
+  }
+
+  #onRead(): void {
+    this.#readCount++;
+    if (this.#openStreams > 0) this.#startSilenceTimer();
+  }
+
+  /** Pings the server if nothing is read for `pingInterval` ms. */
+  #startSilenceTimer(): void {
+    clearTimeout(this.#timer);
+    if (this.#session.destroyed) return;
+    this.#timer = startTimer(() => this.#ping(), this.#options.pingInterval).unref();
+  }
+
+  #ping(): void {
+    const { pingTimeout } = this.#options;
+    const readCount = this.#readCount;
+    // In a busy process the answer may have arrived and not be read yet: sockets are read between
+    // the timer and setImmediate().
+    const onTimeout = (): void => {
+      setImmediate(() => {
+        if (this.#readCount === readCount)
+          this.destroy(
+            new ConnectError(`no answer to a ping within ${pingTimeout} ms`, Code.Unavailable),
+          );
+      });
+    };
+    this.#timer = startTimer(onTimeout, pingTimeout).unref();
+    // The error of a session that is destroyed meanwhile is reported by its close event.
+    this.#session.ping((error) => {
+      if (error === null) this.#onRead();
+    });
+  }
+
+  /**
+   * Ends the session at once; requests under way fail. Must not be called from within Node's HTTP/2
+   * parser: Node.js loops forever if streams are reset there.
+   */
+  destroy(reason: ConnectError): void {
+    this.#closeReason ??= reason;
+    clearTimeout(this.#timer);
+    if (!this.#session.destroyed) this.#session.destroy(undefined, constants.NGHTTP2_CANCEL);
+  }
+
+  #onSessionClose(): void {
+    clearTimeout(this.#timer);
+    this.#onClose(
+      this.#closeReason ?? new ConnectError('the connection is lost', Code.Unavailable),
+    );
+  }
+}

@@ -1,0 +1,259 @@
+/** Reads the directory: which of the requested entries are alive now. */
+import type { Stats } from 'node:fs';
+import { lstat, readdir, readFile, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf } from '../../core/errors.js';
+import type { Logger } from '../../core/logger.js';
+import {
+  MAX_ENTRY_BYTES,
+  matches,
+  parseAttributes,
+  parseEntry,
+} from '../../micro/registry-entry.js';
+import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { errorCode } from './error-code.js';
+import { TEMPORARY_PREFIX } from './published-file.js';
+
+/**
+ * A file is deleted if its time of modification is this many ttl ago, and the scanner has seen no
+ * change of it for DELETE_UNCHANGED_TTLS.
+ */
+const DELETE_AGE_TTLS = 10;
+const DELETE_UNCHANGED_TTLS = 2;
+/**
+ * The part of ttl within which a living entry must change after this process has not scanned for
+ * more than one ttl.
+ */
+const LATE_SCAN_GRACE = 1 / 2;
+/** Errors that concern one file and not the registry. */
+const FILE_ERRORS = ['EACCES', 'EPERM', 'ENOTDIR', 'EISDIR', 'ELOOP'];
+
+/**
+ * A file as the last scan saw it. Times are those of performance.now(), which does not jump as the
+ * clock of the machine does.
+ */
+interface KnownFile {
+  /** Differs whenever the file was touched or replaced. */
+  readonly version: string;
+  /** When the entry was last known to be alive. -Infinity: never. */
+  readonly aliveAt: number;
+  /** When this version was first seen. */
+  readonly firstSeen: number;
+  /** undefined: not read yet, because the entry is not alive. */
+  readonly content: Content | undefined;
+}
+
+interface Content {
+  readonly text: string | undefined;
+  /** undefined: the file is no valid entry. */
+  readonly node: ServiceNode | undefined;
+}
+
+export class DirectoryScanner {
+  readonly #root: string;
+  readonly #ttl: number;
+  readonly #logger: Logger;
+  /** By ATTRIBUTES, then by NODE_ID. */
+  #knownFiles = new Map<string, ReadonlyMap<string, KnownFile>>();
+  /** Files that are being written, or were left behind by a killed process. */
+  #temporaryFiles = new Map<string, KnownFile>();
+  #scannedAt = Number.NEGATIVE_INFINITY;
+  /** By path: why it is skipped. Kept from scan to scan, so that each reason is logged once. */
+  #skipped = new Map<string, string>();
+  #skippedBefore = this.#skipped;
+
+  constructor(root: string, ttl: number, logger: Logger) {
+    this.#root = root;
+    this.#ttl = ttl;
+    this.#logger = logger;
+  }
+
+  /**
+   * Returns every living node that matches one of the queries, or every living node. Rejects if the
+   * directory cannot be read.
+   */
+  async scan(queries: readonly ServiceQuery[] | 'all'): Promise<ServiceNode[]> {
+    this.#skippedBefore = this.#skipped;
+    this.#skipped = new Map();
+    const knownFiles = new Map<string, ReadonlyMap<string, KnownFile>>();
+    const temporaryFiles = new Map<string, KnownFile>();
+    const nodes: ServiceNode[] = [];
+    const now = performance.now();
+    const isLate = now - this.#scannedAt > this.#ttl;
+    for (const entry of await readdir(this.#root, { withFileTypes: true })) {
+      const { name } = entry;
+      if (name.startsWith('.')) await this.#checkTemporary(name, temporaryFiles, now);
+      else if (this.#isRequested(name, entry.isDirectory(), queries))
+        knownFiles.set(name, await this.#scanAttributes(name, nodes, now, isLate));
+    }
+    this.#knownFiles = knownFiles;
+    this.#temporaryFiles = temporaryFiles;
+    this.#scannedAt = now;
+    return nodes;
+  }
+
+  /** Scanning stops, so what is known becomes out of date. */
+  clear(): void {
+    this.#knownFiles = new Map();
+    this.#temporaryFiles = new Map();
+    this.#scannedAt = Number.NEGATIVE_INFINITY;
+  }
+
+  #isRequested(
+    name: string,
+    isDirectory: boolean,
+    queries: readonly ServiceQuery[] | 'all',
+  ): boolean {
+    try {
+      const attributes = parseAttributes(name);
+      if (!isDirectory) throw new Error('it is not a directory');
+      return queries === 'all'
+        ? attributes.role === 'SRT_Provider'
+        : queries.some((query) => matches(attributes, query));
+    } catch (error) {
+      this.#skip(join(this.#root, name), error);
+      return false;
+    }
+  }
+
+  /** Adds the living nodes of one ATTRIBUTES directory to `nodes`. Returns its files. */
+  async #scanAttributes(
+    attributes: string,
+    nodes: ServiceNode[],
+    now: number,
+    isLate: boolean,
+  ): Promise<ReadonlyMap<string, KnownFile>> {
+    const before = this.#knownFiles.get(attributes);
+    const after = new Map<string, KnownFile>();
+    // A file may be missing from the listing while it is replaced, so known files are checked by
+    // their names.
+    const names = new Set([...(await this.#list(attributes)), ...(before?.keys() ?? [])]);
+    for (const id of names) {
+      const path = join(this.#root, attributes, id);
+      try {
+        const stats = await lstat(path);
+        const known = this.#compare(stats, before?.get(id), now, isLate);
+        const isAlive = now - known.aliveAt <= this.#ttl;
+        if (!isAlive && (await this.#deleteIfExpired(path, stats, known, now))) continue;
+        const file = isAlive ? await this.#read(attributes, id, path, stats, known) : known;
+        after.set(id, file);
+        if (isAlive && file.content?.node !== undefined) nodes.push(file.content.node);
+      } catch (error) {
+        const code = errorCode(error);
+        if (code === 'ENOENT') continue;
+        if (!FILE_ERRORS.includes(code)) throw error;
+        this.#skip(path, error);
+      }
+    }
+    return after;
+  }
+
+  /**
+   * An entry is alive as long as it changes. Only at the first look the clock of the machine
+   * decides, because there is no earlier version.
+   */
+  #compare(stats: Stats, before: KnownFile | undefined, now: number, isLate: boolean): KnownFile {
+    const version = `${stats.mtimeMs}:${stats.ctimeMs}:${stats.size}:${stats.ino}`;
+    if (before === undefined) {
+      const age = Math.abs(Date.now() - stats.mtimeMs);
+      return {
+        version,
+        aliveAt: age <= this.#ttl ? now - age : Number.NEGATIVE_INFINITY,
+        firstSeen: now,
+        content: undefined,
+      };
+    }
+    if (before.version !== version)
+      return { version, aliveAt: now, firstSeen: now, content: before.content };
+    // This process was busy or stopped, and perhaps the providers too.
+    const hasGrace = isLate && before.aliveAt > this.#scannedAt - this.#ttl;
+    return hasGrace
+      ? { ...before, aliveAt: Math.max(before.aliveAt, now - this.#ttl * LATE_SCAN_GRACE) }
+      : before;
+  }
+
+  /**
+   * Returns whether the file was deleted. The clock of the machine may have jumped, so it does not
+   * decide alone.
+   */
+  async #deleteIfExpired(
+    path: string,
+    stats: Stats,
+    { firstSeen }: KnownFile,
+    now: number,
+  ): Promise<boolean> {
+    const isOld = stats.isFile() && Date.now() - stats.mtimeMs > this.#ttl * DELETE_AGE_TTLS;
+    if (!isOld || now - firstSeen <= this.#ttl * DELETE_UNCHANGED_TTLS) return false;
+    await unlink(path);
+    return true;
+  }
+
+  async #list(attributes: string): Promise<string[]> {
+    try {
+      return await readdir(join(this.#root, attributes));
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return [];
+      if (!FILE_ERRORS.includes(errorCode(error))) throw error;
+      this.#skip(join(this.#root, attributes), error);
+      return [];
+    }
+  }
+
+  async #read(
+    attributes: string,
+    id: string,
+    path: string,
+    stats: Stats,
+    known: KnownFile,
+  ): Promise<KnownFile> {
+    const before = this.#knownFiles.get(attributes)?.get(id);
+    if (known.content !== undefined && before?.version === known.version) {
+      if (known.content.node === undefined) this.#skipAgain(path);
+      return known;
+    }
+    let text: string | undefined;
+    try {
+      // Checked before the file is opened: opening a named pipe waits for its writer.
+      if (!stats.isFile()) throw new Error('it is not a regular file');
+      if (stats.size > MAX_ENTRY_BYTES)
+        throw new Error(`it has ${stats.size} bytes, at most ${MAX_ENTRY_BYTES} are read`);
+      text = await readFile(path, 'utf8');
+      // A heartbeat touches the file and does not change its text.
+      if (known.content?.node !== undefined && known.content.text === text) return known;
+      return { ...known, content: { text, node: parseEntry({ attributes, id }, text) } };
+    } catch (error) {
+      if (errorCode(error) !== 'REGISTRY_FAILED' && errorCode(error) !== '') throw error;
+      this.#skip(path, error);
+      return { ...known, content: { text, node: undefined } };
+    }
+  }
+
+  #skip(path: string, error: unknown): void {
+    const reason = messageOf(error);
+    this.#skipped.set(path, reason);
+    if (this.#skippedBefore.get(path) !== reason)
+      this.#logger.warn({ path, error }, 'registry: skipped an invalid entry');
+  }
+
+  #skipAgain(path: string): void {
+    const reason = this.#skippedBefore.get(path);
+    if (reason !== undefined) this.#skipped.set(path, reason);
+  }
+
+  /** Deletes the file of a process that was killed between writing and renaming it. */
+  async #checkTemporary(
+    name: string,
+    temporaryFiles: Map<string, KnownFile>,
+    now: number,
+  ): Promise<void> {
+    if (!name.startsWith(TEMPORARY_PREFIX)) return;
+    const path = join(this.#root, name);
+    try {
+      const stats = await lstat(path);
+      const known = this.#compare(stats, this.#temporaryFiles.get(name), now, false);
+      if (!(await this.#deleteIfExpired(path, stats, known, now))) temporaryFiles.set(name, known);
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') this.#skip(path, error);
+    }
+  }
+}

@@ -1,0 +1,186 @@
+/** One entry that this process publishes: a file that a heartbeat touches. */
+import { randomUUID } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { type FileHandle, mkdir, open, rename, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Logger } from '../../core/logger.js';
+import { ProblemLog } from '../shared/problem-log.js';
+import { type Registration, TAKEN_OVER } from '../shared/registration.js';
+import { errorCode } from './error-code.js';
+
+/**
+ * The prefix of files that are being written. They are not entries, and every registry may delete
+ * old ones.
+ */
+export const TEMPORARY_PREFIX = '.getty-';
+
+export class PublishedFile {
+  readonly #root: string;
+  readonly #path: string;
+  readonly #ttl: number;
+  readonly #logger: Logger | undefined;
+  readonly #problems: ProblemLog;
+  /**
+   * The file of another process at our path. `firstSeen`: when this version was first seen, by
+   * performance.now().
+   */
+  #otherFile: { readonly version: string; readonly firstSeen: number } | undefined;
+  #value: string | undefined;
+  #registration: Registration | undefined;
+  /**
+   * The file that this process wrote. While it is open, no other file has its inode number, so the
+   * number identifies it.
+   */
+  #file: FileHandle | undefined;
+  #inode = 0;
+  /** Calls of publish() under way. */
+  #publishing = 0;
+  /** Operations run one after the other, so a heartbeat cannot restore a withdrawn entry. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  /** Without a logger, a problem with the entry is a warning of the process. */
+  constructor(root: string, path: string, ttl: number, logger: Logger | undefined) {
+    this.#root = root;
+    this.#path = path;
+    this.#ttl = ttl;
+    this.#logger = logger;
+    this.#problems = new ProblemLog(path, logger);
+  }
+
+  /** Another process has replaced the entry. */
+  get isTakenOver(): boolean {
+    return this.#otherFile !== undefined;
+  }
+
+  /** Nothing is published or being published. */
+  get isIdle(): boolean {
+    return this.#value === undefined && this.#publishing === 0;
+  }
+
+  /**
+   * Writes the value and replaces any file there: it is of an earlier process with the same node.
+   * Rejects with the file system's error.
+   */
+  async publish(value: string, registration: Registration): Promise<void> {
+    this.#publishing++;
+    try {
+      await this.#enqueue(async () => {
+        await this.#write(value);
+        this.#value = value;
+        this.#registration = registration;
+        this.#otherFile = undefined;
+      });
+    } finally {
+      this.#publishing--;
+    }
+  }
+
+  /** Touches the file, or writes it again. A failure is logged; the next heartbeat tries again. */
+  heartbeat(): Promise<void> {
+    return this.#enqueue(async () => {
+      if (this.#value === undefined) return;
+      try {
+        this.#registration?.report(await this.#refresh(this.#value));
+      } catch (error) {
+        this.#registration?.report(false);
+        this.#problems.logOnce(
+          'the entry cannot be kept alive, trying again',
+          error,
+          // The message has the random name of a temporary file.
+          errorCode(error),
+        );
+      }
+    });
+  }
+
+  /**
+   * Deletes the entry if it belongs to `registration`; without one, in any case. Does not reject: a
+   * file that cannot be deleted expires.
+   */
+  withdraw(registration?: Registration): Promise<void> {
+    return this.#enqueue(async () => {
+      if (this.#value === undefined) return;
+      if (registration !== undefined && this.#registration !== registration) return;
+      this.#value = undefined;
+      this.#registration = undefined;
+      try {
+        if ((await this.#stat())?.ino === this.#inode) await unlink(this.#path);
+      } catch (error) {
+        this.#problems.logOnce(
+          `the entry could not be deleted, it expires after ${this.#ttl} ms`,
+          error,
+          errorCode(error),
+        );
+      }
+      await this.#file?.close();
+      this.#file = undefined;
+    });
+  }
+
+  #enqueue<T>(operation: () => Promise<T>): Promise<T> {
+    const done = this.#queue.then(operation);
+    this.#queue = done.catch(() => {});
+    return done;
+  }
+
+  /** Returns whether our entry is there. */
+  async #refresh(value: string): Promise<boolean> {
+    const stats = await this.#stat();
+    if (stats !== undefined && stats.ino === this.#inode && this.#file !== undefined) {
+      const now = Date.now() / 1000;
+      await this.#file.utimes(now, now);
+    } else if (stats !== undefined && this.#isAlive(stats)) {
+      // To touch the other file would keep it alive after the other process is gone.
+      this.#problems.logOnce(TAKEN_OVER);
+      return false;
+    } else {
+      await this.#write(value);
+      this.#logger?.info({ path: this.#path }, 'registry: published the entry again');
+    }
+    this.#otherFile = undefined;
+    this.#problems.reset();
+    return true;
+  }
+
+  /**
+   * Whether the other process's file has changed within one ttl. This does not use the clock of the
+   * machine, because it may have jumped.
+   */
+  #isAlive(stats: Stats): boolean {
+    const version = `${stats.mtimeMs}:${stats.ctimeMs}:${stats.ino}`;
+    if (this.#otherFile?.version !== version)
+      this.#otherFile = { version, firstSeen: performance.now() };
+    return performance.now() - this.#otherFile.firstSeen <= this.#ttl;
+  }
+
+  async #stat(): Promise<Stats | undefined> {
+    try {
+      return await stat(this.#path);
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /** Readers see the old file or the whole new one. */
+  async #write(value: string): Promise<void> {
+    await mkdir(dirname(this.#path), { recursive: true });
+    const temporary = join(this.#root, `${TEMPORARY_PREFIX}${randomUUID()}`);
+    const file = await open(temporary, 'wx');
+    try {
+      await file.writeFile(value);
+      const { ino } = await file.stat();
+      await rename(temporary, this.#path);
+      const previous = this.#file;
+      this.#file = file;
+      this.#inode = ino;
+      await previous?.close();
+    } catch (error) {
+      if (this.#file !== file) {
+        await file.close();
+        await unlink(temporary).catch(() => {});
+      }
+      throw error;
+    }
+  }
+}

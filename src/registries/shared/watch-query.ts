@@ -1,0 +1,22 @@
+/** Registry.watch() as every registry implements it. */
+import { checkQuery } from '../../micro/registry-entry.js';
+import { type SnapshotSink, snapshots } from '../../micro/snapshots.js';
+import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
+
+/**
+ * `start` begins to offer lists to the sink. It returns the function that stops this, or undefined
+ * if the registry is closed: then the watch ends at once. Throws BAD_OPTION.
+ */
+export function watchQuery(
+  query: ServiceQuery,
+  options: { signal?: AbortSignal | undefined },
+  start: (sink: SnapshotSink) => (() => void) | undefined,
+): AsyncIterable<readonly ServiceNode[]> {
+  checkQuery(query, options);
+  return snapshots((sink) => {
+    const stop = start(sink);
+    if (stop !== undefined) return stop;
+    sink.end();
+    return () => {};
+  }, options.signal);
+}

@@ -1,0 +1,75 @@
+/** Sends pings on a connection, and detects that the server is silent. */
+import { every } from '../../../transport/session/timer-wheel.js';
+
+export interface MonitoredConnection {
+  /** The bytes that were read so far. */
+  bytesRead(): number | undefined;
+  sendPing(): void;
+  /** `silence`: milliseconds without a byte from the server. */
+  onSilent(silence: number): void;
+}
+
+/**
+ * Parts of the session's timeout. After SILENCE the connection is closed; the rest is for finding
+ * another server.
+ */
+const SILENCE = 2 / 3;
+const PING_AFTER = 1 / 3;
+const CHECKS_PER_TIMEOUT = 24;
+/**
+ * One check adds at most timeout / MAX_CHECK_DIVISOR to the silence: a later check shows that this
+ * process was busy or stopped.
+ */
+const MAX_CHECK_DIVISOR = 6;
+
+export class SilenceMonitor {
+  readonly #connection: MonitoredConnection;
+  /**
+   * Milliseconds since the last byte of the server, without the time in which this process was busy
+   * or stopped.
+   */
+  #silence = 0;
+  #bytesRead: number | undefined;
+  #writtenAt = 0;
+  #checkedAt = 0;
+  #stopTimer: () => void = () => {};
+
+  constructor(connection: MonitoredConnection) {
+    this.#connection = connection;
+  }
+
+  /** `timeout`: of the session, in milliseconds. */
+  start(timeout: number): void {
+    this.#checkedAt = performance.now();
+    this.#stopTimer = every(Math.max(5, timeout / CHECKS_PER_TIMEOUT), () => this.#check(timeout));
+  }
+
+  stop(): void {
+    this.#stopTimer();
+  }
+
+  onRead(): void {
+    this.#silence = 0;
+    this.#bytesRead = this.#connection.bytesRead();
+  }
+
+  onWrite(): void {
+    this.#writtenAt = performance.now();
+  }
+
+  /**
+   * The timer wheel calls it after received bytes were read, so that a process that was stopped
+   * does not count as a silent server.
+   */
+  #check(timeout: number): void {
+    const now = performance.now();
+    // While this process was busy or stopped it sent no ping, so the server had nothing to answer.
+    this.#silence += Math.min(now - this.#checkedAt, timeout / MAX_CHECK_DIVISOR);
+    this.#checkedAt = now;
+    // A part of a frame counts as a sign of life.
+    if (this.#connection.bytesRead() !== this.#bytesRead) this.onRead();
+    if (this.#silence >= timeout * SILENCE) this.#connection.onSilent(this.#silence);
+    else if (now - this.#writtenAt >= timeout * (PING_AFTER - 1 / CHECKS_PER_TIMEOUT))
+      this.#connection.sendPing();
+  }
+}

@@ -1,0 +1,216 @@
+/** The entries that match any watch of a registry, kept as the server has them. */
+import type { Logger } from '../../core/logger.js';
+import { startTimer } from '../../core/timers.js';
+import { type Attributes, matches, parseAttributes } from '../../micro/registry-entry.js';
+import type { SnapshotSink } from '../../micro/snapshots.js';
+import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { MissingNodes } from '../shared/missing-nodes.js';
+import { ProblemLog } from '../shared/problem-log.js';
+import { isConnectionError } from './client/errors.js';
+import type { ZooKeeperClient } from './client/zookeeper-client.js';
+import { EntryGroup } from './entry-group.js';
+import { Reconciler } from './reconciler.js';
+import { watchChildren } from './watch-children.js';
+
+interface Watch {
+  readonly query: ServiceQuery;
+  readonly sink: SnapshotSink;
+  /** The list that was offered last. */
+  last?: readonly ServiceNode[];
+  readonly missing: MissingNodes;
+  /**
+   * The read of each group that the first list waits for. undefined: not known until the server has
+   * answered a sync.
+   */
+  requiredReads?: ReadonlyMap<EntryGroup, number>;
+}
+
+export class EntryCache {
+  readonly #client: ZooKeeperClient;
+  readonly #root: string;
+  readonly #logger: Logger;
+  readonly #problems: ProblemLog;
+  readonly #reconciler = new Reconciler(
+    () => this.#refresh(),
+    (error) => {
+      if (!isConnectionError(error))
+        this.#problems.logOnce('the root cannot be read, trying again', error);
+    },
+  );
+  readonly #watches = new Set<Watch>();
+  /** All names below the root. undefined: the name is invalid. */
+  #names: ReadonlyMap<string, Attributes | undefined> = new Map();
+  /** The groups that match a watch. */
+  readonly #groups = new Map<string, EntryGroup>();
+  #mustList = true;
+  /** The names below the root are known. */
+  #isListed = false;
+  /** When missing nodes leave the lists, by performance.now(). */
+  #graceEnd = 0;
+  /** Offers the lists again when missing nodes must leave them. */
+  #graceTimer: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
+
+  /** `root`: '' for `/`. */
+  constructor(client: ZooKeeperClient, root: string, logger: Logger) {
+    this.#client = client;
+    this.#root = root;
+    this.#logger = logger;
+    this.#problems = new ProblemLog(root || '/', logger);
+  }
+
+  /** Returns the function that ends the watch. */
+  watch(query: ServiceQuery, sink: SnapshotSink): () => void {
+    const watch: Watch = { query, sink, missing: new MissingNodes() };
+    this.#watches.add(watch);
+    this.#reconciler.request();
+    return () => {
+      this.#watches.delete(watch);
+      this.#removeUnmatched();
+    };
+  }
+
+  /**
+   * An outage is over. Nodes that are missing within the next `ms` milliseconds stay in the lists
+   * for that time. The sessions of their providers may have expired too, and living providers
+   * publish them again.
+   */
+  keepMissingFor(ms: number): void {
+    this.#graceEnd = performance.now() + ms;
+  }
+
+  /** The registry is disposed. */
+  stop(): void {
+    this.#reconciler.stop();
+    for (const { sink } of [...this.#watches]) sink.end();
+    this.#cancelGraceTimer();
+  }
+
+  #removeUnmatched(): void {
+    for (const [name, group] of this.#groups) {
+      if (!this.#isMatched(group.attributes)) this.#remove(name, group);
+    }
+    if (this.#watches.size > 0) return;
+    this.#cancelGraceTimer();
+    this.#graceEnd = 0;
+    this.#client.unwatch(this.#root || '/', this.#onChange);
+    this.#mustList = true;
+    this.#isListed = false;
+  }
+
+  #remove(name: string, group: EntryGroup): void {
+    this.#groups.delete(name);
+    group.stop();
+  }
+
+  #isMatched(attributes: Attributes): boolean {
+    for (const { query } of this.#watches) if (matches(attributes, query)) return true;
+    return false;
+  }
+
+  readonly #onChange = (): void => {
+    this.#mustList = true;
+    this.#reconciler.request();
+  };
+
+  async #refresh(): Promise<void> {
+    const newWatches = [...this.#watches].filter(
+      ({ requiredReads }) => requiredReads === undefined,
+    );
+    if (newWatches.length > 0) await this.#sync();
+    if (this.#watches.size === 0) return;
+    if (this.#mustList) await this.#list();
+    // The last watch may have ended meanwhile.
+    if (this.#watches.size === 0) return;
+    this.#problems.reset();
+    for (const [name, group] of this.#groups) if (!this.#names.has(name)) this.#remove(name, group);
+    for (const [name, attributes] of this.#names) {
+      if (attributes === undefined || !this.#isMatched(attributes)) continue;
+      if (!this.#groups.has(name)) this.#groups.set(name, this.#createGroup(name, attributes));
+    }
+    this.#isListed = true;
+    for (const watch of newWatches)
+      watch.requiredReads = new Map(
+        [...this.#groups.values()].map((group) => [group, group.refresh()]),
+      );
+    for (const watch of this.#watches) this.#offer(watch);
+  }
+
+  /**
+   * Waits until the server has reported every earlier change. A list that is read afterwards has
+   * everything that was published before the watch began. While ZooKeeper is away, a new watch gets
+   * the last list.
+   */
+  async #sync(): Promise<void> {
+    if (this.#isListed && this.#client.state === 'away') return;
+    await this.#client.sync(this.#root || '/');
+  }
+
+  #createGroup(name: string, attributes: Attributes): EntryGroup {
+    return new EntryGroup(this.#client, this.#root, name, attributes, this.#logger, () => {
+      for (const watch of this.#watches) if (matches(attributes, watch.query)) this.#offer(watch);
+    });
+  }
+
+  async #list(): Promise<void> {
+    this.#mustList = false;
+    try {
+      const names = await watchChildren(this.#client, this.#root || '/', this.#onChange);
+      const before = this.#names;
+      this.#names = new Map(
+        names.map((name) => [name, before.has(name) ? before.get(name) : this.#parse(name)]),
+      );
+    } catch (error) {
+      this.#mustList = true;
+      throw error;
+    }
+  }
+
+  #parse(name: string): Attributes | undefined {
+    try {
+      return parseAttributes(name);
+    } catch (error) {
+      this.#logger.warn(
+        { path: `${this.#root}/${name}`, error },
+        'registry: skipped an invalid entry',
+      );
+      return undefined;
+    }
+  }
+
+  /** Offers the list if all of its entries were read. */
+  #offer(watch: Watch): void {
+    const { requiredReads } = watch;
+    if (!this.#isListed || requiredReads === undefined) return;
+    const nodes: ServiceNode[] = [];
+    for (const group of this.#groups.values()) {
+      if (!matches(group.attributes, watch.query)) continue;
+      // Only the first list waits for a certain read: a group with constant changes must not delay
+      // later lists.
+      if (
+        group.nodes === undefined ||
+        (watch.last === undefined && group.readsDone < (requiredReads.get(group) ?? 0))
+      )
+        return;
+      for (const node of group.nodes) nodes.push(node);
+    }
+    watch.last = watch.missing.keep(watch.last ?? [], nodes, this.#graceEnd);
+    if (watch.missing.nextDeadline !== undefined) this.#offerAllAt(watch.missing.nextDeadline);
+    watch.sink.offer(watch.last);
+  }
+
+  #offerAllAt(at: number): void {
+    if (this.#graceTimer !== undefined && this.#graceTimer.at <= at) return;
+    this.#cancelGraceTimer();
+    const onTimer = (): void => {
+      this.#graceTimer = undefined;
+      for (const watch of this.#watches) this.#offer(watch);
+    };
+    const timer = startTimer(onTimer, Math.max(1, at - performance.now())).unref();
+    this.#graceTimer = { at, timer };
+  }
+
+  #cancelGraceTimer(): void {
+    clearTimeout(this.#graceTimer?.timer);
+    this.#graceTimer = undefined;
+  }
+}

@@ -1,0 +1,278 @@
+/**
+ * One entry that this process publishes: an ephemeral node. It is created again whenever it is
+ * missing, until it is withdrawn.
+ */
+import type { Logger } from '../../core/logger.js';
+import { pause } from '../../core/timers.js';
+import { GO_CONSUMER_PAUSE, standInEntry } from '../shared/go-consumers.js';
+import { ProblemLog } from '../shared/problem-log.js';
+import { type Registration, TAKEN_OVER } from '../shared/registration.js';
+import {
+  isConnectionError,
+  reasonOf,
+  ZooKeeperError,
+  type ZooKeeperReason,
+} from './client/errors.js';
+import { parentOf } from './client/path.js';
+import type { ZooKeeperClient } from './client/zookeeper-client.js';
+import { Reconciler } from './reconciler.js';
+import type { MultiOperation, NodeData, Stat, WatchEvent } from './types.js';
+
+/** Writes in a row, while another process changes the node, before there is a delay. */
+const MAX_TRIES = 5;
+/**
+ * Milliseconds. The longest random delay before a deleted node is created again, so that a thousand
+ * providers do not create their nodes at once.
+ */
+const MAX_JITTER = 200;
+
+export class PublishedZnode {
+  readonly #client: ZooKeeperClient;
+  readonly #path: string;
+  readonly #logger: Logger;
+  readonly #goConsumers: boolean;
+  readonly #problems: ProblemLog;
+  readonly #reconciler = new Reconciler(
+    () => this.#reconcile(),
+    (error) => this.#onError(error),
+  );
+  /** undefined: the node must be deleted. */
+  #wanted: { readonly value: Buffer; readonly registration: Registration } | undefined;
+  #waiters: { resolve(): void; reject(error: unknown): void }[] = [];
+  /** A node of ours may exist. */
+  #mayExist = false;
+  /** The entry was there once: if it is created again, this is logged. */
+  #wasPublished = false;
+  /** The node is as it was written, as far as is known. */
+  #isPublished = false;
+  /**
+   * A node of another session is replaced, because it is of an earlier process with the same node.
+   * After the first write it is of another process and left alone.
+   */
+  #mustTakeOver = false;
+  #isStopped = false;
+
+  /** `goConsumers`: an entry is never replaced in one step. */
+  constructor(client: ZooKeeperClient, path: string, logger: Logger, goConsumers: boolean) {
+    this.#goConsumers = goConsumers;
+    this.#client = client;
+    this.#path = path;
+    this.#logger = logger;
+    this.#problems = new ProblemLog(path, logger);
+  }
+
+  /** Nothing is published, and nothing remains to be deleted. */
+  get isIdle(): boolean {
+    return this.#wanted === undefined && !this.#mayExist;
+  }
+
+  /**
+   * Publishes the value. Resolves when the node has it. Rejects if the server refuses it, and tries
+   * again until withdraw().
+   */
+  publish(value: string, registration: Registration): Promise<void> {
+    this.#wanted = { value: Buffer.from(value), registration };
+    this.#mustTakeOver = true;
+    return this.#requestAndWait();
+  }
+
+  /** Deletes the entry if it still belongs to `registration`. Resolves when it is deleted. */
+  withdraw(registration: Registration): Promise<void> {
+    if (this.#wanted?.registration !== registration) return Promise.resolve();
+    this.#wanted = undefined;
+    return this.#requestAndWait();
+  }
+
+  /** Reports to the registration that the entry is not there. */
+  reportUnpublished(): void {
+    this.#wanted?.registration.report(false);
+  }
+
+  /** The client is about to be closed, and the node is deleted with its session. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#reconciler.stop();
+    const closed = new ZooKeeperError('CLOSED', `ZooKeeper: ${this.#path}: the registry is closed`);
+    for (const { reject } of this.#waiters.splice(0)) reject(closed);
+  }
+
+  #requestAndWait(): Promise<void> {
+    const done = new Promise<void>((resolve, reject) => this.#waiters.push({ resolve, reject }));
+    this.#reconciler.request();
+    return done;
+  }
+
+  async #reconcile(): Promise<void> {
+    // Waits for a connection first, so that the value is the one that is wanted then.
+    if (this.#client.state !== 'connected') await this.#client.sync(this.#path);
+    const wanted = this.#wanted;
+    if (wanted === undefined) await this.#remove();
+    else await this.#put(wanted.value);
+    // It was published anew or withdrawn meanwhile: another run follows.
+    if (wanted !== this.#wanted) return;
+    if (this.#isPublished) wanted?.registration.report(true);
+    this.#problems.reset();
+    for (const { resolve } of this.#waiters.splice(0)) resolve();
+  }
+
+  async #put(value: Buffer): Promise<void> {
+    for (let tries = 0; tries < MAX_TRIES && !this.#isStopped; tries++) {
+      const wasCreated = !this.#mayExist && (await this.#create(value));
+      const node = await this.#read();
+      if (node === undefined) continue;
+      if (node.stat.ephemeralOwner !== this.#client.sessionId) {
+        // A node of an earlier session of this client is always replaced.
+        if (!this.#mustTakeOver && !this.#client.owns(node.stat)) return this.#leaveAlone();
+        await this.#replace(node.stat, value);
+      } else if (!node.data.equals(value) && this.#goConsumers) {
+        await this.#replaceInSteps(node.stat, value);
+      } else if (!node.data.equals(value)) {
+        await ignoring(
+          this.#client.setData(this.#path, value, node.stat.version),
+          'NO_NODE',
+          'BAD_VERSION',
+        );
+      } else {
+        if (wasCreated && this.#wasPublished)
+          this.#logger.info({ path: this.#path }, 'registry: published the entry again');
+        this.#wasPublished = true;
+        this.#isPublished = true;
+        this.#mustTakeOver = false;
+        return;
+      }
+    }
+    if (!this.#isStopped)
+      throw new Error(`another process changed or deleted it after each of ${MAX_TRIES} writes`);
+  }
+
+  /** Returns whether the node was created. False: a node exists, or its parent was missing. */
+  async #create(value: Buffer): Promise<boolean> {
+    // If the answer is lost, the node may exist.
+    this.#mayExist = true;
+    try {
+      await this.#client.create(this.#path, value, { ephemeral: true });
+      return true;
+    } catch (error) {
+      if (reasonOf(error) === 'NODE_EXISTS') return false;
+      if (reasonOf(error) !== 'NO_NODE') throw error;
+    }
+    this.#mayExist = false;
+    await this.#client.makePath(parentOf(this.#path));
+    return false;
+  }
+
+  /** Reads the node and sets the watch for its next change. */
+  async #read(): Promise<NodeData | undefined> {
+    try {
+      return await this.#client.getData(this.#path, { watch: this.#onEvent });
+    } catch (error) {
+      if (reasonOf(error) !== 'NO_NODE') throw error;
+      this.#mayExist = false;
+      return undefined;
+    }
+  }
+
+  readonly #onEvent = ({ type }: WatchEvent): void => {
+    const wasPublished = this.#isPublished;
+    this.#isPublished = false;
+    if (type !== 'changed') {
+      this.#mayExist = false;
+      this.reportUnpublished();
+    }
+    if (this.#wanted !== undefined)
+      this.#reconciler.request(wasPublished ? Math.random() * MAX_JITTER : 0);
+  };
+
+  #replace(old: Stat, value: Buffer): Promise<void> {
+    return this.#goConsumers
+      ? this.#replaceInSteps(old, value)
+      : this.#replaceInOneStep(old, value);
+  }
+
+  /** Replaces the node in one transaction, so that every list has the entry. */
+  async #replaceInOneStep(old: Stat | undefined, value: Buffer): Promise<void> {
+    if (old === undefined) return;
+    const path = this.#path;
+    const operations: MultiOperation[] = [
+      { type: 'delete', path, version: old.version },
+      { type: 'create', path, data: value, ephemeral: true },
+    ];
+    // The owner of the old node deletes it by its version. A different version protects our node.
+    if (old.version === 0) operations.push({ type: 'setData', path, data: value });
+    await ignoring(this.#client.multi(operations), 'NO_NODE', 'BAD_VERSION', 'NODE_EXISTS');
+    this.#mayExist = true;
+  }
+
+  /**
+   * Deletes the old node, and creates the new one after a pause. Meanwhile there is a stand-in
+   * entry, which expires with the session at the latest.
+   */
+  async #replaceInSteps(old: Stat, value: Buffer): Promise<void> {
+    const standIn = standInEntry(this.#path, value.toString());
+    await ignoring(
+      this.#client.create(standIn.path, Buffer.from(standIn.value), { ephemeral: true }),
+      'NODE_EXISTS',
+    );
+    try {
+      await ignoring(this.#client.delete(this.#path, old.version), 'NO_NODE', 'BAD_VERSION');
+      await pause(GO_CONSUMER_PAUSE, undefined, true);
+      if (this.#isStopped) return;
+      // Another process has created the node again. It accepts only a replacement in one step.
+      if (!(await this.#create(value)) && this.#mayExist)
+        await this.#replaceInOneStep((await this.#read())?.stat, value);
+    } finally {
+      if (!this.#isStopped) await ignoring(this.#client.delete(standIn.path), 'NO_NODE');
+    }
+  }
+
+  #leaveAlone(): void {
+    // If both processes replaced the node, they would do so forever. The watch reports its
+    // deletion.
+    this.#isPublished = false;
+    this.reportUnpublished();
+    this.#problems.logOnce(TAKEN_OVER);
+  }
+
+  async #remove(): Promise<void> {
+    this.#client.unwatch(this.#path, this.#onEvent);
+    while (this.#mayExist && !this.#isStopped) {
+      const stat = await this.#client.exists(this.#path);
+      const isOurs = stat !== undefined && this.#client.owns(stat);
+      if (!isOurs || (await this.#delete(stat.version))) this.#mayExist = false;
+    }
+  }
+
+  /** False: the node has another version. */
+  async #delete(version: number): Promise<boolean> {
+    try {
+      await this.#client.delete(this.#path, version);
+      return true;
+    } catch (error) {
+      if (reasonOf(error) === 'NO_NODE') return true;
+      if (reasonOf(error) === 'BAD_VERSION') return false;
+      throw error;
+    }
+  }
+
+  #onError(error: unknown): void {
+    // The registry reports an outage itself, once for all entries.
+    if (isConnectionError(error)) return;
+    const waiters = this.#waiters.splice(0);
+    for (const { reject } of waiters) reject(error);
+    if (waiters.length === 0)
+      this.#problems.logOnce(
+        `the entry cannot be ${this.#wanted === undefined ? 'deleted' : 'published'}, trying again`,
+        error,
+      );
+  }
+}
+
+/** Ignores errors that another process may have caused; the caller reads the node again. */
+async function ignoring(operation: Promise<unknown>, ...reasons: ZooKeeperReason[]): Promise<void> {
+  try {
+    await operation;
+  } catch (error) {
+    const reason = reasonOf(error);
+    if (reason === undefined || !reasons.includes(reason)) throw error;
+  }
+}
