@@ -7,27 +7,21 @@ import { now } from '../../transport/session/flush-scheduler.js';
 import { every } from '../../transport/session/timer-wheel.js';
 import type { Session } from '../../transport/types.js';
 import { RpcError } from '../errors.js';
+import { isStreaming } from '../method-kind.js';
 import type { Meters, Tally } from '../metrics/statistics.js';
 import {
   checkStreamInput,
   OutgoingStream,
   type OutgoingStreamOwner,
 } from '../streams/client-stream.js';
+import { signalInUse } from '../streams/reply-stream-call.js';
 import { tell } from '../streams/server-stream.js';
 import type { Call } from '../types.js';
 import { ControlPacket } from '../wire/control-frames.js';
 import { COMMAND, type Frame, type HeaderOnlyAnswers, LARGEST_PLAIN_BODY } from '../wire/frame.js';
 import { EXTENDED_ANSWER } from '../wire/request.js';
-import {
-  cancelled,
-  instantFor,
-  outOfTime,
-  signalInUse,
-  streams,
-  timeLeft,
-  unlessCancelled,
-  unsendable,
-} from './client-call.js';
+import { cancelled, outOfTime, unlessCancelled, unsendable } from './call-errors.js';
+import { instantFor, timeLeft } from './client-call.js';
 import { Resends } from './datagram-retries.js';
 import { Liveness } from './liveness.js';
 import { Heartbeat, type Outgoing, OutgoingCall } from './outgoing.js';
@@ -189,7 +183,7 @@ export class Caller implements HeaderOnlyAnswers {
     if (deadline !== undefined && deadline - now() <= (call.timeout ?? 0) - 1)
       return this.#sendInTime(call);
     const { kind } = call.method;
-    const isStream = streams(kind);
+    const isStream = isStreaming(kind);
     if (isStream && session.lossy) return this.#refuse(call, this.#noStreams());
     const outgoing = isStream
       ? new OutgoingStream(call, this.#streams, this.#count)
@@ -237,7 +231,7 @@ export class Caller implements HeaderOnlyAnswers {
       return this.#sendAfterFirstAnswer(call);
     if (this.#setup.side === 'server')
       return this.#sendWhenKnown(call, 'calls from a server to its client');
-    if (streams(call.method.kind) && !isLossy) return this.#sendWhenKnown(call, 'streams');
+    if (isStreaming(call.method.kind) && !isLossy) return this.#sendWhenKnown(call, 'streams');
     return undefined;
   }
 

@@ -12,6 +12,7 @@ import { now } from '../../transport/session/flush-scheduler.js';
 import { decoded, UNKNOWN } from '../codecs/decoded.js';
 import type { Router } from '../contract/router.js';
 import { type RpcCode, RpcError, type RpcErrorDetail, rpcErrorOf } from '../errors.js';
+import { isStreaming } from '../method-kind.js';
 import type { Meters, Tally } from '../metrics/statistics.js';
 import { isIterable, StreamMemory, type StreamWriter } from '../streams/flow-control.js';
 import { ServerStream, type StreamOwner } from '../streams/server-stream.js';
@@ -21,7 +22,7 @@ import { CALL_TYPE } from '../wire/header.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
 import { Reply } from '../wire/response.js';
 import { CallPlaces } from './call-places.js';
-import { instantFor, streams } from './client-call.js';
+import { instantFor } from './client-call.js';
 import type { RecentRequests } from './datagram-retries.js';
 import { handling } from './inherited-call.js';
 import { headerBytesOf, objectBytesOf } from './pending-bytes.js';
@@ -133,7 +134,7 @@ export class Responder {
       method = route.method;
       let bytes = headerBytesOf(frame, head.metadata);
       this.#checkPlaces(bytes);
-      const stream = streams(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
+      const stream = isStreaming(method.kind) ? this.#makeStream(method, codec, frame) : undefined;
       let input: unknown = stream?.reader;
       if (input === undefined) {
         decoded.objects = UNKNOWN;

@@ -1,9 +1,10 @@
 /** A streaming call as its caller's channel holds it. */
 import { isInstance, messageOf } from '../../core/errors.js';
-import { streamsInput, streamsReplies, unsendable } from '../calls/client-call.js';
+import { unsendable } from '../calls/call-errors.js';
 import { type CallCounter, OutgoingCall } from '../calls/outgoing.js';
 import { readCredit } from '../calls/responder.js';
 import { RpcError } from '../errors.js';
+import { streamsInput, streamsReplies } from '../method-kind.js';
 import type { Call, CodecName, MessageCodec } from '../types.js';
 import { ControlPacket, type Sequence } from '../wire/control-frames.js';
 import { COMMAND, type Frame } from '../wire/frame.js';

@@ -3,8 +3,8 @@
  * it writes of its own.
  */
 import type { Bytes } from '../../core/bytes.js';
-import { streamsInput, streamsReplies } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
+import { streamsInput, streamsReplies } from '../method-kind.js';
 import type { CodecName, MessageCodec, Method } from '../types.js';
 import { ControlPacket, ItemPacket, type Sequence } from '../wire/control-frames.js';
 import {

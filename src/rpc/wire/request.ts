@@ -1,8 +1,8 @@
 /** How a request becomes bytes: a constant beginning per method and codec, then what varies. */
 import { ByteWriter } from '../../transport/buffers/byte-writer.js';
-import { streamsInput } from '../calls/client-call.js';
 import { NULL, UNDEFINED } from '../codecs/json.js';
 import { NO_METADATA } from '../codecs/metadata.js';
+import { streamsInput } from '../method-kind.js';
 import type { Call, CodecName, Method, MethodKind } from '../types.js';
 import {
   beginFrame,
