@@ -7,7 +7,7 @@ import { checkMetadata, NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';
 import { checkCallNames, checkChangeNames } from '../option-names.js';
 import type { Call, CallContext, CallOptions, CodecName, Metadata, Method } from '../types.js';
-import { handledCall } from './inherited-call.js';
+import { currentCall } from './inherited-call.js';
 
 /** Milliseconds. A timeout travels as a uint32. */
 const LONGEST_TIMEOUT = 0xffff_ffff;
@@ -79,7 +79,7 @@ export class ClientCall implements Call {
     defaultTimeout: number | undefined,
     options: CallOptions | undefined,
   ): ClientCall {
-    const inherited = handledCall();
+    const inherited = currentCall();
     if (options === undefined && inherited === undefined)
       return new ClientCall(
         method,

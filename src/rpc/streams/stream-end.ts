@@ -8,7 +8,7 @@ import { timeLeft } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { streamsReplies } from '../method-kind.js';
 import type { Call, Invoke, Messages, Method } from '../types.js';
-import { isIterable, iteratorOf } from './flow-control.js';
+import { isIterable, iteratorOf } from './item-iterator.js';
 import { signalInUse } from './reply-stream-call.js';
 
 /**
