@@ -7,8 +7,9 @@ import { pickNames } from '../core/options.js';
 import { atMost, within } from '../core/timers.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
-import { type ChannelSetup, type Packet, RpcChannel } from './calls/channel.js';
-import { timeLeft, unlessCancelled } from './calls/client-call.js';
+import { unlessCancelled } from './calls/call-errors.js';
+import { type ChannelSetup, RpcChannel } from './calls/channel.js';
+import { timeLeft } from './calls/client-call.js';
 import { Router } from './contract/router.js';
 import { makeStub } from './contract/stub.js';
 import { RpcError } from './errors.js';
@@ -28,7 +29,7 @@ import type {
   Stub,
   StubOptions,
 } from './types.js';
-import type { Frame } from './wire/frame.js';
+import type { Frame, OutgoingFrame } from './wire/frame.js';
 
 /**
  * Two connections overlap the work of both processes, and one that is slow to die does not take all
@@ -51,7 +52,7 @@ class ContractClient implements RpcClient {
   #onReady: ((ready: boolean) => unknown) | undefined;
   #onResponsive: ((responsive: boolean) => unknown) | undefined;
   #responsive = false;
-  #client: Client<Frame, Packet> | undefined;
+  #client: Client<Frame, OutgoingFrame> | undefined;
   /** Channels that take calls; of these the responsive ones, if there are any. */
   #usable: RpcChannel[] = [];
   #next = 0;
@@ -100,7 +101,7 @@ class ContractClient implements RpcClient {
       asyncContext: this.#asyncContext,
       draining: this.#draining.signal,
       wrap: (invoke) => compose(options.interceptors, invoke),
-      changed: (channel) => this.#changed(channel),
+      onChange: (channel) => this.#changed(channel),
       isCompressed: isCompressed(options.session),
       ...options,
     };
@@ -132,7 +133,8 @@ class ContractClient implements RpcClient {
     if (isReady !== wasReady) this.#notify('onReady', this.#onReady, isReady);
     // All channels lead to the same process: what makes one of them silent may have made the others
     // so.
-    if (channel.usable && !channel.responsive) for (const other of responsive) other.askForLife();
+    if (channel.usable && !channel.responsive)
+      for (const other of responsive) other.checkLiveness();
     if (isResponsive === this.#responsive) return;
     this.#responsive = isResponsive;
     this.#notify('onResponsive', this.#onResponsive, isResponsive);

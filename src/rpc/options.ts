@@ -8,8 +8,8 @@ import { LONGEST_TIMER } from '../core/timers.js';
 import { MAX_DECODED_OBJECTS } from '../transport/json-text.js';
 import { resolveSetup } from '../transport/session/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
-import { FIRST_WINDOW } from './streams/flow-control.js';
 import type { Interceptor, Invoke, RpcOptions } from './types.js';
+import { FIRST_WINDOW } from './wire/frame.js';
 
 /** Milliseconds. */
 export const RPC_DEFAULTS = {

@@ -4,8 +4,8 @@ import { badOption, pickNames } from '../core/options.js';
 import { atMost } from '../core/timers.js';
 import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
 import type { Server, ServerOptions, Setup, TlsOptions } from '../transport/types.js';
-import { type ChannelSetup, type Packet, RpcChannel } from './calls/channel.js';
-import { handling } from './calls/inherited-call.js';
+import { type ChannelSetup, RpcChannel } from './calls/channel.js';
+import { runInCall } from './calls/inherited-call.js';
 import type { ServerCall } from './calls/server-call.js';
 import { Router } from './contract/router.js';
 import { RpcError } from './errors.js';
@@ -21,7 +21,7 @@ import type {
   RpcStatistics,
   Service,
 } from './types.js';
-import type { Frame } from './wire/frame.js';
+import type { Frame, OutgoingFrame } from './wire/frame.js';
 
 /**
  * A session is given up that has not heard its peer for so long; peers send heartbeats more often.
@@ -38,7 +38,7 @@ export type Listen = <In, Out>(
 class ContractServer implements RpcServer {
   readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
   readonly #options: ResolvedRpcOptions;
-  #server: Server<Frame, Packet> | undefined;
+  #server: Server<Frame, OutgoingFrame> | undefined;
   #closing: Promise<void> | undefined;
   readonly #calls = new Meters();
   readonly #served = new Meters();
@@ -57,7 +57,7 @@ class ContractServer implements RpcServer {
 
   get refusals(): RpcServer['refusals'] {
     // There is a server as soon as serve() has settled.
-    return (this.#server as Server<Frame, Packet>).refusals;
+    return (this.#server as Server<Frame, OutgoingFrame>).refusals;
   }
 
   async listen(
@@ -79,7 +79,7 @@ class ContractServer implements RpcServer {
       asyncContext: this.#asyncContext,
       draining: this.#draining.signal,
       wrap: (invoke) => compose(options.interceptors, invoke),
-      changed: (channel) => {
+      onChange: (channel) => {
         if (channel.closed) this.channels.delete(channel);
         else this.channels.add(channel);
       },
@@ -155,18 +155,20 @@ export function handlerChain({
     origin.hasBegun = true;
     // An interceptor may answer before this handler has settled: only what is counted here is
     // bounded.
-    origin.places.handlerBegan(origin);
+    origin.handledCalls.onHandlerStart(origin);
     try {
       // An interceptor may have given the handler another context, with a nearer deadline.
       const isOther = inheritContext && context !== origin;
       const answer = await (isOther
-        ? handling(context, () => context.handler(context.input, context))
+        ? runInCall(context, () => context.handler(context.input, context))
         : context.handler(context.input, context));
-      return origin.stream?.writer === undefined ? answer : origin.places.watch(origin, answer);
+      return origin.stream?.writer === undefined
+        ? answer
+        : origin.handledCalls.trackReplies(origin, answer);
     } catch (error) {
       throw RpcError.from(error);
     } finally {
-      origin.places.handlerEnded(origin);
+      origin.handledCalls.onHandlerEnd(origin);
     }
   });
 }

@@ -24,7 +24,8 @@ import {
   serverStream,
   unary,
 } from '../../src/rpc/index.js';
-import { StreamMemory, StreamReader } from '../../src/rpc/streams/flow-control.js';
+import { StreamMemory } from '../../src/rpc/streams/stream-memory.js';
+import { StreamReader } from '../../src/rpc/streams/stream-reader.js';
 import { parseJson } from '../../src/transport/json-text.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { fc } from '../fixtures/property.js';
@@ -107,16 +108,16 @@ const item = (sequence: bigint, value: unknown): Buffer =>
   frameBytes({ command: 5, sequence, serviceId: 1, body: JSON.stringify(value) });
 const end = (sequence: bigint): Buffer => frameBytes({ command: 6, sequence, serviceId: 1 });
 
-/** A reader of numbers that tells its peer nothing. */
+/** The call of a reader of numbers, without a peer. */
 const numberCall = {
   decode: (bytes: Uint8Array, start: number, end: number): number =>
     Number(Buffer.from(bytes.subarray(start, end)).toString()),
-  refuse: RpcError.from,
-  grant() {},
-  abandon() {},
+  fail: RpcError.from,
+  sendCredit() {},
+  cancel() {},
 };
 
-/** `n` comes in a package of `size` bytes. */
+/** Adds `n` as a message in a frame of `size` bytes. */
 function pushNumber(reader: StreamReader<number>, n: number, size: number): void {
   const body = Buffer.from(String(n));
   reader.push(body, 0, body.length, size);
@@ -147,7 +148,7 @@ describe('the window of a stream', () => {
     await turns(5);
     expect(s.peer.frames.all).toEqual([]);
     await s.peer.send(small);
-    expect((await answers(s.peer, 1)).get(3n)).toContain('came without credit');
+    expect((await answers(s.peer, 1)).get(3n)).toContain('without credit');
   });
 
   test('may be passed by the last message', async () => {
@@ -166,7 +167,7 @@ describe('the window of a stream', () => {
     let credit = 64 * 1024;
     const reader = new StreamReader<number>(256 * 1024, new StreamMemory(2 ** 20), {
       ...numberCall,
-      grant(bytes) {
+      sendCredit(bytes) {
         credit += bytes;
       },
     });

@@ -1,7 +1,8 @@
 /** The strategies failfast() and failover(): attempts at one node after another. */
 import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
-import { outOfTime, timeLeft } from '../../rpc/calls/client-call.js';
+import { outOfTime } from '../../rpc/calls/call-errors.js';
+import { timeLeft } from '../../rpc/calls/client-call.js';
 import { type Call, RetryBudget, type RetryBudgetOptions } from '../../rpc/index.js';
 import type { Attempt, ServiceNode, Strategy } from '../types.js';
 import { isFreeRetry, isRetryable } from './retry-safety.js';

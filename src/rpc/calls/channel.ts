@@ -1,14 +1,14 @@
 /**
- * One session as rpc sees it: both sides may call and serve. It is the session's listener and
- * codec; calls are its Caller's, requests its Responder's, and what concerns both is its own.
+ * One session as rpc sees it: both sides may call and serve. It is the listener and the codec of the
+ * session. Caller sends calls, and Responder answers requests.
  */
 import { type AsyncContext, READ_CONTEXT } from '../../core/async-context.js';
-import { codeOf, type GettyError } from '../../core/errors.js';
+import type { GettyError } from '../../core/errors.js';
+import type { Logger } from '../../core/logger.js';
 import { atMost } from '../../core/timers.js';
 import type { ByteReader } from '../../transport/buffers/byte-reader.js';
-import { ByteWriter } from '../../transport/buffers/byte-writer.js';
+import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { now } from '../../transport/session/flush-scheduler.js';
-import { tooLarge } from '../../transport/session/session-options.js';
 import type {
   Codec,
   EventListener,
@@ -18,10 +18,11 @@ import type {
   WebSocketRequest,
 } from '../../transport/types.js';
 import { makeStub } from '../contract/stub.js';
-import { RpcError } from '../errors.js';
 import { countsOf, Tally } from '../metrics/statistics.js';
+import { PeerSession } from '../peer/peer-session.js';
 import type {
   Call,
+  Channel,
   Contract,
   Invoke,
   MethodSpecs,
@@ -29,136 +30,106 @@ import type {
   Stub,
   StubOptions,
 } from '../types.js';
-import { ControlPacket, type ItemPacket } from '../wire/control-frames.js';
-import { COMMAND, Frame, readFrame } from '../wire/frame.js';
+import { ControlFrame } from '../wire/control-frames.js';
+import { COMMAND, Frame, type OutgoingFrame, readFrame } from '../wire/frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
-import type { Reply } from '../wire/response.js';
-import type { CallPlaces } from './call-places.js';
-import { Caller, type CallerOwner, type CallerSetup } from './caller.js';
-import { RecentRequests } from './datagram-retries.js';
-import type { Outgoing } from './outgoing.js';
-import { Dialect } from './peer-capabilities.js';
-import { Responder, type ResponderOwner, type ResponderSetup } from './responder.js';
+import { Caller, type CallerEvents, type CallerSetup } from './caller.js';
+import { ReplySender } from './reply-sender.js';
+import { Responder, type ResponderSetup } from './responder.js';
 import type { ServerCall } from './server-call.js';
 
 /** What all channels of a client or server share. */
 export interface ChannelSetup extends CallerSetup, ResponderSetup {
-  /** Bytes. */
-  readonly streamWindow: number;
-  /** Wraps the calls of context.channel.stub() as the client's own. */
+  readonly logger: Logger;
+  /** Wraps the calls of context.channel.stub() in the interceptors. */
   readonly wrap: (invoke: Invoke) => Invoke;
-  /** Aborts when this side begins to close. */
-  readonly draining: AbortSignal;
-  /** Where handlers run; undefined where the platform has no async contexts. */
+  /** Where handlers run. Undefined where the platform has no async contexts. */
   readonly asyncContext: AsyncContext | undefined;
   readonly inheritContext: boolean;
-  /** The channel opened, is going away, or closed. */
-  changed(channel: RpcChannel): void;
+  /** Called when the channel has opened, received goaway, closed, or when responsive has changed. */
+  onChange(channel: RpcChannel): void;
 }
 
-/** What a channel writes. */
-export type Packet = Outgoing | Reply | ItemPacket | ControlPacket;
+type RpcSession = Session<Frame, OutgoingFrame>;
 
-type RpcSession = Session<Frame, Packet>;
-
-/**
- * How long a peer that has just connected may take to say its first word, when we want it to go.
- * Milliseconds.
- */
-const FIRST_WORD = 200;
+/** How long drain() waits for the first frame of a new peer, to know whether goaway is possible. */
+const FIRST_FRAME_TIMEOUT = 200;
 
 /**
- * How often a peer is told that this side is alive, while a package of it is under way.
- * Milliseconds; less than the silence that makes a peer ask.
+ * Milliseconds between two signs of life while a frame of the peer is incomplete. Shorter than the
+ * silence after which a peer sends a heartbeat.
  */
 const SIGN_OF_LIFE_PERIOD = 200;
 
 export class RpcChannel
-  implements EventListener<Frame, Packet>, Codec<Frame, Packet>, ResponderOwner, CallerOwner
+  implements EventListener<Frame, OutgoingFrame>, Codec<Frame, OutgoingFrame>, Channel, CallerEvents
 {
   readonly certificate: PeerCertificate | undefined;
   readonly request: WebSocketRequest | undefined;
   readonly invoke: Invoke;
-  /** A client has few handlers, if any: to enter the context for each chunk costs it more. */
+  /** Only of servers: a client has few handlers, and entering the context for each chunk is slow. */
   readonly [READ_CONTEXT]: AsyncContext | undefined;
-  readonly dialect = new Dialect();
-  session: RpcSession | undefined;
-  recent: RecentRequests | undefined;
-  /** Only while the setup says so is it called at all; see EventListener. */
+  /** Undefined without periodic heartbeats; see EventListener. */
   readonly onCron: (() => void) | undefined;
   readonly #setup: ChannelSetup;
+  readonly #peer: PeerSession;
   readonly #frame = new Frame();
   readonly #made = new Tally();
   readonly #served = new Tally();
   readonly #caller: Caller;
+  readonly #replies: ReplySender;
   readonly #responder: Responder;
   /**
-   * When the package that is under way began to come, or when the peer was told since then that
-   * this side is alive, by now(); 0: none is.
+   * When the incomplete frame began to arrive, or the last sign of life since then was sent, by
+   * now(). 0: no frame is incomplete.
    */
   #incompleteSince = 0;
-  #peer = '';
-  #goingAway = false;
-  #whenIdle: (() => void)[] = [];
-  /** The session is past its high-water mark: what streams wait for. */
-  #room: Promise<void> | undefined;
+  #onIdle: (() => void)[] = [];
 
   constructor(setup: ChannelSetup, heartbeats: boolean, { certificate, request }: Peer) {
     this.certificate = certificate;
     this.request = request;
     this.#setup = setup;
+    this.#peer = new PeerSession(setup);
     this[READ_CONTEXT] = setup.side === 'server' ? setup.asyncContext : undefined;
-    this.#caller = new Caller(setup, this, this.#made);
-    this.#responder = new Responder(setup, this, this.#served);
+    this.#caller = new Caller(setup, this.#peer, this, this.#made);
+    this.#replies = new ReplySender(this.#peer, this.#caller, setup.logger);
+    this.#responder = new Responder(setup, this, this.#peer, this.#replies, this.#served, () =>
+      this.onCallSettled(),
+    );
     this.invoke = setup.wrap((call) => this.send(call));
-    this.onCron = heartbeats
-      ? () => this.#caller.sendHeartbeat(() => this.heartbeatMissed())
-      : undefined;
+    this.onCron = heartbeats ? () => this.#caller.heartbeats.send(true) : undefined;
   }
 
   get peer(): string {
-    return this.#peer;
+    return this.#peer.address;
   }
 
   get closed(): boolean {
-    return this.session === undefined || this.session.closed;
+    return this.#peer.closed;
   }
 
-  /** False from goaway on, or when the session is closed. */
+  /** False from goaway on, and when the session is closed. */
   get usable(): boolean {
-    return !this.#goingAway && !this.closed;
+    return this.#peer.isUsable;
   }
 
   /**
-   * The peer has been heard, and does not owe a sign of life. Without heartbeats only the session
-   * counts.
+   * The peer has sent a frame, and no heartbeat is overdue. Without periodic heartbeats it is equal
+   * to `usable`.
    */
   get responsive(): boolean {
     if (this.onCron === undefined) return this.usable;
-    return this.usable && this.dialect.extended !== undefined && this.#caller.isResponsive;
+    return this.usable && this.extended !== undefined && this.#caller.heartbeats.isResponsive;
   }
 
-  /** Find out whether the peer is alive. */
-  askForLife(): void {
-    this.#caller.askForLife();
+  /** Sends a heartbeat unless one is pending. */
+  checkLiveness(): void {
+    this.#caller.heartbeats.sendIfIdle();
   }
 
   get extended(): boolean | undefined {
-    return this.dialect.extended;
-  }
-
-  /** Part of ResponderOwner. */
-  get places(): CallPlaces {
-    return this.#responder.places;
-  }
-
-  get draining(): AbortSignal {
-    return this.#setup.draining;
-  }
-
-  /** The peer has said that it goes. */
-  get isGoingAway(): boolean {
-    return this.#goingAway;
+    return this.#peer.extended;
   }
 
   get pending(): number {
@@ -170,10 +141,11 @@ export class RpcChannel
   }
 
   get statistics(): PeerStatistics {
-    const { bytesRead = 0, bytesWritten = 0 } = this.session?.stats ?? {};
-    const queuedBytes = this.session?.queuedBytes ?? 0;
+    const { session } = this.#peer;
+    const { bytesRead = 0, bytesWritten = 0 } = session?.stats ?? {};
+    const queuedBytes = session?.queuedBytes ?? 0;
     return {
-      peer: this.#peer,
+      peer: this.peer,
       calls: countsOf(this.#made),
       served: countsOf(this.#served),
       bytesRead,
@@ -191,7 +163,7 @@ export class RpcChannel
     return makeStub(contract, this.invoke, this.#setup.timeout, options);
   }
 
-  /** Send one call, past all interceptors, and wait for its answer. Rejects with an RpcError. */
+  /** Sends one call without interceptors. The promise of its answer rejects with an RpcError. */
   send(call: Call): Promise<unknown> {
     return this.#caller.send(call);
   }
@@ -199,7 +171,7 @@ export class RpcChannel
   // ---- codec ----
 
   read(input: ByteReader, session: RpcSession): Frame | undefined {
-    if (readFrame(input, this.#frame, session.maxMessageBytes, this.#caller)) {
+    if (readFrame(input, this.#frame, session.maxMessageBytes, this.#caller.noReplyCalls)) {
       this.#incompleteSince = 0;
       return this.#frame;
     }
@@ -208,8 +180,8 @@ export class RpcChannel
   }
 
   /**
-   * More bytes have come of a package that is not whole. On a slow line the peer's heartbeat waits
-   * behind them, so the peer is told in time that this side is alive.
+   * Sends signs of life while a frame is incomplete. On a slow network the heartbeat of the peer
+   * waits behind the bytes of the frame.
    */
   #onIncomplete(session: RpcSession): void {
     // Math.ceil keeps the value an integer; V8 boxes doubles stored in fields.
@@ -222,53 +194,54 @@ export class RpcChannel
     ) {
       this.#incompleteSince = time;
       try {
-        session.write(ControlPacket.signOfLife());
+        session.write(ControlFrame.signOfLife());
       } catch {
-        // The peer does not read, so it needs no sign.
+        // The queue is full: the peer does not read, so it needs no sign of life.
       }
     }
   }
 
-  write(output: ByteWriter, message: Packet): void {
-    message.write(output);
+  write(output: ByteWriter, frame: OutgoingFrame): void {
+    frame.write(output);
   }
 
   // ---- session events ----
 
   onOpen(session: RpcSession): void {
-    this.session = session;
-    if (session.lossy) this.recent = new RecentRequests();
+    const peer = this.#peer;
+    peer.session = session;
+    peer.address = session.remoteAddress;
+    this.#replies.open(session.lossy);
     this.#caller.open(session.lossy);
-    this.#peer = session.remoteAddress;
-    this.#setup.changed(this);
-    // Its answer tells early whether the peer is extended. With heartbeats off nobody is given up
-    // for not answering it.
+    this.#setup.onChange(this);
     if (this.#setup.side === 'server') return;
-    this.#caller.sendHeartbeat(() => this.onCron !== undefined && this.heartbeatMissed());
-    this.dialect.whenKnown(() => this.onResponsive());
+    // The answer tells early whether the peer is extended. It is required only with heartbeats.
+    this.#caller.heartbeats.send(this.onCron !== undefined);
+    peer.capabilities.whenKnown(() => this.onResponsiveChange());
   }
 
   onMessage(_session: RpcSession, frame: Frame): void {
     const { command } = frame;
+    const { capabilities } = this.#peer;
     if (command === COMMAND.response || command === COMMAND.heartbeatReply) {
-      this.dialect.learn(frame.serviceId === EXTENDED_ANSWER);
+      capabilities.learn(frame.serviceId === EXTENDED_ANSWER);
       this.#caller.onAnswer(frame);
     } else if (command >= COMMAND.item) this.#onExtension(frame);
     else {
-      this.dialect.learn(frame.serviceId === EXTENDED_REQUEST);
+      capabilities.learn(frame.serviceId === EXTENDED_REQUEST);
       if (command === COMMAND.request) {
         const call = this.#responder.accept(frame);
         if (call !== undefined) {
           if (this.#isInHandlerContext) this.#responder.handle(call);
           else this.#handleInContext(call);
         }
-      } else this.#responder.onHeartbeat(frame);
+      } else this.#replies.sendHeartbeatReply(frame);
     }
-    // Others overwrite what this one holds.
+    // Otherwise the next frame overwrites this one.
     if (frame.isLast) frame.release();
   }
 
-  /** Handlers may be called here and now: they run in the right async context. */
+  /** Whether the current async context is the one in which handlers run. */
   get #isInHandlerContext(): boolean {
     const { asyncContext, inheritContext } = this.#setup;
     return !inheritContext && (asyncContext === undefined || asyncContext.isEntered);
@@ -282,9 +255,9 @@ export class RpcChannel
     else asyncContext.run(handle, responder, call);
   }
 
-  /** What only extended peers say. */
+  /** Handles a frame that only extended peers send. */
   #onExtension(frame: Frame): void {
-    this.dialect.learn(true);
+    this.#peer.capabilities.learn(true);
     if (frame.command === COMMAND.goaway) this.#onGoaway();
     else if ((frame.sequenceLow & 1) === this.#caller.parity) this.#caller.onStream(frame);
     else this.#responder.onStream(frame);
@@ -298,165 +271,79 @@ export class RpcChannel
   }
 
   onClose(): void {
-    // The session may have ended inside a chunk, and a handler may keep this channel.
+    // The session may end inside a chunk, and a handler may keep this channel.
     this.#frame.release();
     this.#caller.close();
-    this.#responder.abortAll();
-    this.recent?.forgetAll();
-    this.dialect.settle();
-    this.#settleIdle();
-    this.#setup.changed(this);
+    this.#responder.close();
+    this.#peer.capabilities.settle();
+    this.#resolveIdle();
+    this.#setup.onChange(this);
   }
 
-  /** Part of CallerOwner. */
-  onResponsive(): void {
-    this.#setup.changed(this);
+  // ---- events of the caller ----
+
+  onCallSettled(): void {
+    if (this.#onIdle.length > 0) this.#resolveIdle();
+    if (this.#peer.isGoingAway) this.#closeIfIdle();
   }
 
-  /** Part of CallerOwner. */
-  heartbeatMissed(): void {
-    this.session?.destroy(
-      new RpcError(
-        'UNAVAILABLE',
-        `${this.#peer} did not answer a heartbeat within ${this.#setup.heartbeatTimeout} ms`,
-      ),
-    );
+  onResponsiveChange(): void {
+    this.#setup.onChange(this);
   }
 
-  // ---- for streams ----
+  // ---- goaway and drain ----
 
-  get streamWindow(): number {
-    return this.#setup.streamWindow;
-  }
-
-  get maxDecodedObjects(): number {
-    return this.#setup.maxDecodedObjects;
-  }
-
-  sendPacket(packet: ItemPacket | ControlPacket): void {
-    const { session } = this;
-    if (session === undefined) throw new RpcError('UNAVAILABLE', 'there is no session');
-    if (session.write(packet) || this.#room !== undefined) return;
-    const forget = (): void => {
-      this.#room = undefined;
-    };
-    this.#room = session.drained().then(forget, forget);
-  }
-
-  room(): Promise<void> | undefined {
-    return this.#room;
-  }
-
-  // ---- answering ----
-
-  /** For the responder. Throws what encoding throws; a peer that is gone misses its answer. */
-  sendReply(reply: Reply): void {
-    const { session } = this;
-    if (session === undefined || session.closed) return;
-    let room: boolean;
-    try {
-      room =
-        this.recent === undefined
-          ? session.write(reply)
-          : this.#sendRemembered(session, this.recent, reply);
-    } catch (error) {
-      if (codeOf(error) !== 'SESSION_BLOCKED') throw error;
-      // It asks and does not read the answers; they cannot be kept for ever.
-      session.destroy(error as GettyError);
-      return;
-    }
-    // Read no more requests than answers leave, unless answers to our own calls would wait behind
-    // them.
-    if (!room && this.#caller.waiting === 0) {
-      session.pause();
-      session.drained().then(
-        () => session.resume(),
-        () => {},
-      );
-    }
-  }
-
-  /** Over datagrams an answer may have to be given again. */
-  #sendRemembered(session: RpcSession, recent: RecentRequests, reply: Reply): boolean {
-    const output = ByteWriter.borrow();
-    try {
-      reply.write(output);
-      // Bytes go out as they are; it is the codec's messages that a session measures.
-      if (output.length > session.maxMessageBytes)
-        throw tooLarge(output.length, session.maxMessageBytes, `is for ${this.#peer}`);
-      const room = session.writeBytes(output.written);
-      // A copy: the buffer is used again.
-      recent.answered(reply, new Uint8Array(output.written));
-      return room;
-    } finally {
-      ByteWriter.giveBack(output);
-    }
-  }
-
-  sendAgain(answer: Uint8Array): void {
-    try {
-      this.session?.writeBytes(answer);
-    } catch {
-      // It may be lost; the request will come again.
-    }
-  }
-
-  // ---- the end ----
-
-  /**
-   * Tell an extended peer to send no new calls; one that has not said a word yet is told when it
-   * has.
-   */
+  /** Tells an extended peer to send no new calls; a new peer after its first frame. */
   sendGoaway(): void {
-    this.dialect.whenKnown(() => {
+    this.#peer.capabilities.whenKnown(() => {
       if (this.closed || this.extended !== true) return;
       try {
-        this.session?.write(ControlPacket.goaway());
+        this.#peer.session?.write(ControlFrame.goaway());
       } catch {
-        // It is blocked; it will see the end of the session.
+        // The queue is full. The peer will see the end of the session.
       }
     });
   }
 
   #onGoaway(): void {
-    this.#goingAway = true;
-    this.#setup.changed(this);
-    this.#closeWhenIdle();
+    this.#peer.isGoingAway = true;
+    this.#setup.onChange(this);
+    this.#closeIfIdle();
   }
 
-  /** Something that was under way has ended. */
-  oneLess(): void {
-    if (this.#whenIdle.length > 0) this.#settleIdle();
-    if (this.#goingAway) this.#closeWhenIdle();
+  get #isIdle(): boolean {
+    return this.#caller.calls === 0 && this.#responder.serving === 0;
   }
 
-  #closeWhenIdle(): void {
-    if (this.#caller.calls === 0 && this.#responder.serving === 0) void this.session?.close();
+  #closeIfIdle(): void {
+    if (this.#isIdle) void this.#peer.session?.close();
   }
 
-  /** Settles when nothing is under way in either direction, or the session is lost. */
+  /** Settles when no call is in flight in either direction, or the session is closed. */
   async idle(): Promise<void> {
-    while (!this.closed && (this.#responder.serving > 0 || this.#caller.calls > 0)) {
-      await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
-    }
+    while (!this.closed && !this.#isIdle) await this.#nextSettledCall();
   }
 
-  /** Settles when nothing is under way and a peer that was told to go has gone. */
+  /** Settles when no call is in flight, and a peer that received goaway has closed the session. */
   async drain(): Promise<void> {
     if (this.extended === undefined && !this.closed)
       await atMost(
-        FIRST_WORD,
-        new Promise<void>((resolve) => void this.dialect.whenKnown(resolve)),
+        FIRST_FRAME_TIMEOUT,
+        new Promise<void>((resolve) => void this.#peer.capabilities.whenKnown(resolve)),
       );
     await this.idle();
-    // Over datagrams nobody says that he has gone.
-    while (!this.closed && this.extended === true && this.recent === undefined)
-      await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    // Datagrams have no end of a session.
+    while (!this.closed && this.extended === true && this.#peer.session?.lossy === false)
+      await this.#nextSettledCall();
   }
 
-  #settleIdle(): void {
-    const waiting = this.#whenIdle;
-    this.#whenIdle = [];
-    for (const settle of waiting) settle();
+  #nextSettledCall(): Promise<void> {
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  #resolveIdle(): void {
+    const callbacks = this.#onIdle;
+    this.#onIdle = [];
+    for (const resolve of callbacks) resolve();
   }
 }

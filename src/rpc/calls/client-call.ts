@@ -1,43 +1,34 @@
-/** A call as its caller makes it. */
+/** A call as its caller makes it, with its timeout, signal and metadata. */
 
-import { codeOf, messageOf } from '../../core/errors.js';
 import { badOption, checkNumber } from '../../core/options.js';
-import { followSignal, type LinkedSignal, linkSignals } from '../../core/signals.js';
+import { type LinkedSignal, linkSignals } from '../../core/signals.js';
 import { now } from '../../transport/session/flush-scheduler.js';
 import { checkMetadata, NO_METADATA } from '../codecs/metadata.js';
-import { RpcError, rpcErrorOf } from '../errors.js';
+import { RpcError } from '../errors.js';
 import { checkCallNames, checkChangeNames } from '../option-names.js';
-import type {
-  Call,
-  CallContext,
-  CallOptions,
-  CodecName,
-  Metadata,
-  Method,
-  MethodKind,
-} from '../types.js';
-import { handledCall } from './inherited-call.js';
+import type { Call, CallContext, CallOptions, CodecName, Metadata, Method } from '../types.js';
+import { currentCall } from './inherited-call.js';
 
-/** What travels as a uint32 of milliseconds. */
+/** Milliseconds. A timeout travels as a uint32. */
 const LONGEST_TIMEOUT = 0xffff_ffff;
 
 /**
- * The deadline of a call that is made now. Whole where that loses nothing: V8 boxes doubles stored
- * in fields.
+ * The deadline of a call that is made now. Math.ceil keeps a long one an integer; V8 boxes doubles
+ * stored in fields.
  */
 function deadlineOf(timeout: number): number {
   return timeout < SHORT_TIMEOUT ? performance.now() + timeout : Math.ceil(now()) + timeout;
 }
 
 /**
- * Below it a timeout is measured from the very instant; that costs more than the rest of its
- * bookkeeping. Milliseconds.
+ * Milliseconds. A shorter timeout is measured with performance.now(), which costs more than the
+ * rest of its bookkeeping.
  */
 const SHORT_TIMEOUT = 2_000;
 
 /**
- * The instant that a timeout is reckoned from. now() is as old as this turn of the event loop,
- * which a long timeout does not notice and a short one must not lose.
+ * The instant from which a timeout counts. now() is the time at which this turn of the event loop
+ * began. The difference is negligible for a long timeout, but not for a short one.
  */
 export function instantFor(timeout = Number.POSITIVE_INFINITY): number {
   return timeout < SHORT_TIMEOUT ? performance.now() : now();
@@ -78,8 +69,8 @@ export class ClientCall implements Call {
   }
 
   /**
-   * `defaultTimeout`: as checkTimeout() answers. Throws BAD_OPTION, or DEADLINE_EXCEEDED when the
-   * parent's deadline has passed.
+   * `defaultTimeout`: what checkTimeout() returns. Throws BAD_OPTION, or DEADLINE_EXCEEDED when the
+   * deadline of the parent has passed.
    */
   static make(
     method: Method,
@@ -88,7 +79,7 @@ export class ClientCall implements Call {
     defaultTimeout: number | undefined,
     options: CallOptions | undefined,
   ): ClientCall {
-    const inherited = handledCall();
+    const inherited = currentCall();
     if (options === undefined && inherited === undefined)
       return new ClientCall(
         method,
@@ -152,102 +143,7 @@ export class ClientCall implements Call {
   }
 }
 
-/**
- * How the reader of a stream cancels its call before it has begun. Few calls wait to begin, so the
- * signal is made when something looks at it.
- */
-export class LeaveSignal {
-  readonly #given: AbortSignal | undefined;
-  #abort: AbortController | undefined;
-  #release: (() => void) | undefined;
-  #left = false;
-
-  /** `given`: what the call's maker gave; it aborts the signal too. */
-  constructor(given: AbortSignal | undefined) {
-    this.#given = given;
-  }
-
-  get signal(): AbortSignal {
-    if (this.#abort === undefined) {
-      const abort = new AbortController();
-      const given = this.#given;
-      this.#abort = abort;
-      if (this.#left) abort.abort();
-      else if (given?.aborted) abort.abort(given.reason);
-      else if (given !== undefined)
-        this.#release = followSignal(given, () => abort.abort(given.reason));
-    }
-    return this.#abort.signal;
-  }
-
-  /** The signal if something has looked at it, else the given one. */
-  get inUse(): AbortSignal | undefined {
-    return this.#abort?.signal ?? this.#given;
-  }
-
-  /** Whether end() has something to do. */
-  get isLinked(): boolean {
-    return this.#release !== undefined;
-  }
-
-  /** The reader has left. */
-  leave(): void {
-    this.#left = true;
-    this.#abort?.abort();
-    this.end();
-  }
-
-  /** The call is over: nothing stays at the given signal. */
-  end(): void {
-    this.#release?.();
-    this.#release = undefined;
-  }
-}
-
-/** A call whose replies stream. */
-export class StreamCall extends ClientCall {
-  readonly #leave: LeaveSignal;
-
-  constructor(call: ClientCall, leave: LeaveSignal) {
-    super(
-      call.method,
-      call.input,
-      call.codec,
-      call.timeout,
-      call.metadata,
-      undefined,
-      call.onMetadata,
-      call.deadline,
-    );
-    this.#leave = leave;
-  }
-
-  override get signal(): AbortSignal {
-    return this.#leave.signal;
-  }
-
-  /** Of a call that has begun: its reader leaves by the stream. */
-  get signalInUse(): AbortSignal | undefined {
-    return this.#leave.inUse;
-  }
-
-  override with(changes: {
-    input?: unknown;
-    timeout?: number;
-    metadata?: Metadata;
-    signal?: AbortSignal;
-  }): ClientCall {
-    const changed = super.with(changes);
-    return changes.signal === undefined ? new StreamCall(changed, this.#leave) : changed;
-  }
-}
-
-/** The signal of a call that begins now. */
-export function signalInUse(call: Call): AbortSignal | undefined {
-  return call instanceof StreamCall ? call.signalInUse : call.signal;
-}
-
-/** A call whose signal follows two others. Its maker calls `release` when the call is over. */
+/** A call whose signal follows two others. The stub calls `release` when the call is over. */
 export class LinkedCall extends ClientCall {
   readonly release: () => void;
 
@@ -275,13 +171,13 @@ function checkOptions(options: CallOptions): void {
   checkCallNames(options);
 }
 
-/** Whole milliseconds; Infinity is no deadline. Throws BAD_OPTION. */
+/** Whole milliseconds; undefined for Infinity, which is no deadline. Throws BAD_OPTION. */
 export function checkTimeout(timeout: number): number | undefined {
   checkNumber('timeout', timeout, 1, Number.POSITIVE_INFINITY);
   return timeout > LONGEST_TIMEOUT ? undefined : Math.ceil(timeout);
 }
 
-/** What is left of the parent's time, if that is less. */
+/** The shorter of `timeout` and the time until the parent's deadline. Milliseconds. */
 function withinParent(
   timeout: number | undefined,
   parent: CallContext,
@@ -292,7 +188,7 @@ function withinParent(
   if (parent.deadline === undefined) return timeout;
   const left = Math.floor(parent.deadline - performance.now());
   if (left < 1) {
-    const what = `${method.service}.${method.name} was not called: the call on whose behalf it is made has no time left`;
+    const what = `${method.service}.${method.name} was not called: the deadline of its parent call has passed`;
     throw new RpcError('DEADLINE_EXCEEDED', what, { unsent: true });
   }
   return timeout === undefined ? left : Math.min(left, timeout);
@@ -304,77 +200,9 @@ function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
   return signal;
 }
 
-/** Whether messages stream from the server. */
-export function streamsReplies(kind: MethodKind): boolean {
-  return kind === 'serverStream' || kind === 'duplex';
-}
-
-/** Whether messages stream to the server. */
-export function streamsInput(kind: MethodKind): boolean {
-  return kind === 'clientStream' || kind === 'duplex';
-}
-
-/** Whether messages stream, in either direction. */
-export function streams(kind: MethodKind): boolean {
-  return kind !== 'unary' && (streamsReplies(kind) || streamsInput(kind));
-}
-
-/** The error of a call whose signal has aborted. */
-export function cancelled({ method, signal }: Call, unsent: boolean): RpcError {
-  return new RpcError('CANCELLED', `the caller gave up ${method.service}.${method.name}`, {
-    cause: signal?.reason,
-    unsent,
-  });
-}
-
-/**
- * Settles as `promise` does; rejects with CANCELLED when the call's signal aborts before. For a
- * call that is not sent yet.
- */
-export async function unlessCancelled<T>(call: Call, promise: Promise<T>): Promise<T> {
-  const { signal } = call;
-  if (signal === undefined) return promise;
-  let abort!: () => void;
-  const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(cancelled(call, true));
-  });
-  const release = followSignal(signal, abort);
-  if (signal.aborted) abort();
-  try {
-    return await Promise.race([aborted, promise]);
-  } finally {
-    release();
-  }
-}
-
-/** Milliseconds until the caller gives up; Infinity: never. Not negative. */
+/** Milliseconds until the deadline of the call; 0 when it has passed, Infinity without one. */
 export function timeLeft({ deadline, timeout }: Call): number {
   if (timeout === undefined) return Number.POSITIVE_INFINITY;
-  // A call that the program has made up by itself has no deadline.
+  // A Call object that the user's program creates may have no deadline.
   return deadline === undefined ? timeout : Math.max(0, deadline - instantFor(timeout));
-}
-
-/** The error of a call whose time is over before it was sent. */
-export function outOfTime({ method }: Call, cause?: unknown): RpcError {
-  return new RpcError(
-    'DEADLINE_EXCEEDED',
-    `${method.service}.${method.name} was not sent within its timeout`,
-    { cause, unsent: true },
-  );
-}
-
-/**
- * The error of a call, or of one message of its stream (`what`), that could not be written:
- * INVALID_ARGUMENT if it has no form in the codec. `unsent`: no byte of the call was sent before.
- */
-export function unsendable(error: unknown, what: string, unsent: boolean): RpcError {
-  const known = rpcErrorOf(error);
-  if (known !== undefined) return known;
-  const code = codeOf(error);
-  const detail = { cause: error, unsent };
-  const message = `${what} was not sent: ${messageOf(error)}`;
-  if (code === 'SESSION_CLOSED') return new RpcError('UNAVAILABLE', message, detail);
-  if (code === 'SESSION_BLOCKED' || code === 'MESSAGE_TOO_LARGE')
-    return new RpcError('RESOURCE_EXHAUSTED', message, detail);
-  return new RpcError('INVALID_ARGUMENT', message, detail);
 }

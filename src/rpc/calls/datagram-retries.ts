@@ -1,38 +1,34 @@
 /**
- * What calls need over datagrams, which may be lost or come twice: requests that are safe to repeat
- * are sent again until their answer comes, and an answer is sent again for a request that comes
- * again, without another call of the handler.
+ * Calls over datagrams, which may be lost or arrive twice. The caller sends an idempotent request
+ * again until its answer arrives. The server sends the answer again when the request arrives again,
+ * and does not call the handler again.
  */
 import { Queue } from '../../core/queue.js';
-import type { Sequence } from '../wire/control-frames.js';
-import type { Outgoing } from './outgoing.js';
-import { sequenceKey } from './sequence-key.js';
+import { type Sequence, sequenceKey } from '../wire/sequence.js';
+import type { OutgoingRequest } from './outgoing-request.js';
 
-/** Milliseconds until a request is first sent again; it doubles up to the longest. */
+/** Milliseconds until a request is sent again; the delay doubles up to LONGEST_RESEND. */
 const FIRST_RESEND = 200;
 const LONGEST_RESEND = 2_000;
-/** Requests that are remembered for each peer, some 10 MiB: 65 s of 1,000 calls a second. */
+/** Requests remembered per peer, about 10 MiB: 65 s of 1,000 calls a second. */
 export const REMEMBERED = 65_536;
-/** Requests that are remembered for all peers together, some 60 MiB, … */
+/** Requests remembered for all peers together, about 60 MiB. */
 const REMEMBERED_IN_ALL = 524_288;
-/** … but so many of each peer always: the others may be strangers. */
+/** Requests remembered per peer in any case: other peers may be attackers. */
 const REMEMBERED_ALWAYS = 256;
-/** Bytes of the answers to a peer, with the overhead for each. */
+/** Bytes of the answers to one peer, with ANSWER_OVERHEAD for each. */
 const REMEMBERED_BYTES = 1024 * 1024;
 const ANSWER_OVERHEAD = 64;
-/** Milliseconds that a request is remembered when its caller does not say how long it waits, … */
+/** Milliseconds that a request without a timeout is remembered. */
 const WITHOUT_TIMEOUT = 30_000;
-/** … at most: a datagram lives for two minutes (RFC 9293, 3.4.1), … */
+/** The upper limit in milliseconds: a datagram lives for two minutes (RFC 9293, 3.4.1). */
 const LONGEST_MEMORY = 300_000;
-/**
- * … and longer than its caller waits, as a datagram that the caller sends at its deadline is under
- * way for a while.
- */
+/** Milliseconds beyond the deadline: a datagram that is sent at the deadline arrives later. */
 const MARGIN = 1_000;
 const FIRST_PURGE = 1_024;
 /**
- * Milliseconds: a peer that sends more than is remembered must not cost a look through all of it
- * for each request.
+ * Milliseconds between two purges: a peer that sends more than is remembered must not cause one for
+ * each request.
  */
 const PURGE_PERIOD = 100;
 
@@ -41,19 +37,19 @@ interface Resend {
   interval: number;
 }
 
-/** Requests to send again while they wait. */
-export class Resends {
-  readonly #waiting = new Map<Outgoing, Resend>();
+/** The requests to send again until they are answered. */
+export class ResendQueue {
+  readonly #waiting = new Map<OutgoingRequest, Resend>();
 
-  add(outgoing: Outgoing, now: number): void {
+  add(outgoing: OutgoingRequest, now: number): void {
     this.#waiting.set(outgoing, { at: now + FIRST_RESEND, interval: FIRST_RESEND });
   }
 
-  /** Send what is due; `isWaiting` says for what there is no answer yet. */
+  /** Sends the requests that are due. `isWaiting`: whether a request has no answer. */
   sweep(
     now: number,
-    isWaiting: (outgoing: Outgoing) => boolean,
-    send: (outgoing: Outgoing) => void,
+    isWaiting: (outgoing: OutgoingRequest) => boolean,
+    send: (outgoing: OutgoingRequest) => void,
   ): void {
     for (const [outgoing, resend] of this.#waiting) {
       if (!isWaiting(outgoing)) this.#waiting.delete(outgoing);
@@ -67,34 +63,31 @@ export class Resends {
 }
 
 interface Remembered {
-  /** An instant of now(): until then it may come again. */
+  /** The instant of now() until which the request may arrive again. */
   readonly until: number;
-  /**
-   * Undefined: it is being handled, has no answer, or the answer had to make room for newer ones.
-   */
+  /** Undefined: the handler runs, there is no answer, or newer answers have replaced it. */
   answer: Uint8Array | undefined;
 }
 
-/** Requests that are remembered for all peers. */
+/** Requests remembered for all peers. */
 let total = 0;
 
-/** All 64 bits of a sequence count. The upper half of our own callers is 0. */
+/** The key of a whole sequence. In most requests the upper half is 0. */
 function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
   return sequenceHigh === 0 ? sequenceKey(sequenceLow) : `${sequenceHigh} ${sequenceLow}`;
 }
 
 /**
- * The requests of a peer that may come again, until the deadlines of their calls have passed, and
- * what they were answered. A request is never forgotten before: where there are too many, new ones
- * are refused.
+ * The requests of a peer that may arrive again until their deadlines have passed, and their answers.
+ * A request is never removed earlier: above the limit, new requests are refused.
  */
 export class RecentRequests {
   readonly #requests = new Map<number | string, Remembered>();
-  /** Those with an answer, the oldest first, and some whose answer is forgotten. */
+  /** Requests in the order of their answers. Some have no answer any more. */
   #answered = new Queue<Remembered>();
   /** Bytes of the answers, with ANSWER_OVERHEAD for each. */
   #bytes = 0;
-  /** So many requests are looked through for those whose time has passed. */
+  /** The number of requests at which the expired ones are removed. */
   #nextPurge = FIRST_PURGE;
   #purgedAt = Number.NEGATIVE_INFINITY;
 
@@ -102,14 +95,14 @@ export class RecentRequests {
     return this.#requests.size;
   }
 
-  /** The request as it came before; undefined: it is new. */
+  /** The request with this sequence. Undefined: it is new. */
   find(sequence: Sequence): Remembered | undefined {
     return this.#requests.get(keyOf(sequence));
   }
 
   /**
-   * Remembers a new request. `timeout`: of its call, in ms. `time`: an instant of now(). False:
-   * there is no room, and the call must not run.
+   * Remembers a new request. `timeout`: of its call, in ms. `time`: an instant of now(). Returns
+   * false above the limit: the call must not run.
    */
   remember(sequence: Sequence, timeout: number | undefined, time: number): boolean {
     if (this.#requests.size >= this.#nextPurge) this.#purge(time);
@@ -128,18 +121,18 @@ export class RecentRequests {
     known.answer = answer;
     this.#bytes += answer.length + ANSWER_OVERHEAD;
     this.#answered.push(known);
-    while (this.#bytes > REMEMBERED_BYTES) this.#forgetAnswer(this.#answered.shift());
+    while (this.#bytes > REMEMBERED_BYTES) this.#removeAnswer(this.#answered.shift());
   }
 
-  /** The session is over. */
-  forgetAll(): void {
+  /** Removes all requests, because the session is closed. */
+  clear(): void {
     total -= this.#requests.size;
     this.#requests.clear();
     this.#answered.clear();
     this.#bytes = 0;
   }
 
-  #forgetAnswer(request: Remembered | undefined): void {
+  #removeAnswer(request: Remembered | undefined): void {
     if (request?.answer === undefined) return;
     this.#bytes -= request.answer.length + ANSWER_OVERHEAD;
     request.answer = undefined;
@@ -151,7 +144,7 @@ export class RecentRequests {
     const { size } = this.#requests;
     for (const [key, request] of this.#requests) {
       if (request.until > time) continue;
-      this.#forgetAnswer(request);
+      this.#removeAnswer(request);
       this.#requests.delete(key);
     }
     total -= size - this.#requests.size;

@@ -1,42 +1,43 @@
 /**
- * What waits for an answer on one channel, found by sequence. A ring rather than a Map: the
- * sequence is ours, so each waiting call gets one whose slot is free, and finding it again is one
- * array access.
+ * The requests of one channel that wait for their answers, by sequence. This side chooses the
+ * sequences, so each request gets one whose slot in a ring is free, and a look-up is one array
+ * access.
  */
 import { inTurns } from '../../core/turn.js';
 import { RpcError } from '../errors.js';
 
 const FIRST_CAPACITY = 8;
-/** Something that was sent and waits. It is answered or it fails, once. */
-export abstract class Waiting {
+
+/** A request that was sent. It is answered or it fails, once. */
+export abstract class PendingRequest {
   sequenceLow = 0;
   sequenceHigh = 0;
-  /** The monotonic instant when it fails with DEADLINE_EXCEEDED; Infinity: never. */
+  /** When it expires, in ms of performance.now(). Infinity: never. */
   deadline = Number.POSITIVE_INFINITY;
-  /** False for what no caller waits for: a heartbeat. The limit is for calls. */
+  /** False for a heartbeat, to which the limit of calls does not apply. */
   get isCall(): boolean {
     return true;
   }
   abstract fail(error: RpcError): void;
-  /** Its deadline has passed. */
+  /** Called when the deadline has passed. */
   abstract expire(): void;
 }
 
-export class PendingCalls<W extends Waiting> {
+export class PendingCalls<W extends PendingRequest> {
   #slots: (W | undefined)[] = new Array(FIRST_CAPACITY).fill(undefined);
   #mask = FIRST_CAPACITY - 1;
   #size = 0;
   #calls = 0;
-  /** Halves of the last sequence, as int32. */
+  /** The halves of the last sequence, as int32. */
   #low: number;
   #high: number;
-  /** No deadline is nearer than this. */
-  #nearest = Number.POSITIVE_INFINITY;
+  /** No deadline is earlier. */
+  #earliestDeadline = Number.POSITIVE_INFINITY;
   readonly #limit: number;
 
   /**
-   * `parity` 1 gives odd sequences, those of clients; 0 even ones. They begin at random, as Go's
-   * do, and grow by 2.
+   * `parity`: 1 for the odd sequences of clients, 0 for the even ones of servers. They begin at
+   * random, as in Go, and grow by 2. `limit`: calls.
    */
   constructor(parity: 0 | 1, limit: number) {
     this.#limit = limit;
@@ -48,20 +49,18 @@ export class PendingCalls<W extends Waiting> {
     return this.#size;
   }
 
-  /** How many of them are calls. */
+  /** How many of the requests are calls. */
   get calls(): number {
     return this.#calls;
   }
 
-  /** Give `waiting` a sequence and keep it. Throws RESOURCE_EXHAUSTED when too many calls wait. */
-  add(waiting: W): void {
-    if (waiting.isCall && this.#calls >= this.#limit) {
+  /** Adds a request and sets its sequence. Throws RESOURCE_EXHAUSTED above the limit. */
+  add(request: W): void {
+    if (request.isCall && this.#calls >= this.#limit) {
       throw new RpcError(
         'RESOURCE_EXHAUSTED',
         `${this.#calls} calls wait for their answers on this session; maxPendingCalls is ${this.#limit}`,
-        {
-          unsent: true,
-        },
+        { unsent: true },
       );
     }
     if (this.#size * 2 >= this.#slots.length) this.#grow();
@@ -71,68 +70,66 @@ export class PendingCalls<W extends Waiting> {
       if (this.#low >>> 1 === 0) this.#high = (this.#high + 1) & 0x7fff_ffff;
       slot = (this.#low >>> 1) & this.#mask;
     } while (this.#slots[slot] !== undefined);
-    waiting.sequenceLow = this.#low;
-    waiting.sequenceHigh = this.#high;
-    this.#slots[slot] = waiting;
+    request.sequenceLow = this.#low;
+    request.sequenceHigh = this.#high;
+    this.#slots[slot] = request;
     this.#size++;
-    if (waiting.isCall) this.#calls++;
-    if (waiting.deadline < this.#nearest) this.#nearest = waiting.deadline;
+    if (request.isCall) this.#calls++;
+    if (request.deadline < this.#earliestDeadline) this.#earliestDeadline = request.deadline;
   }
 
   #grow(): void {
     const old = this.#slots;
     this.#mask = old.length * 2 - 1;
     this.#slots = new Array(old.length * 2).fill(undefined);
-    for (const waiting of old)
-      if (waiting !== undefined) this.#slots[(waiting.sequenceLow >>> 1) & this.#mask] = waiting;
+    for (const request of old)
+      if (request !== undefined) this.#slots[(request.sequenceLow >>> 1) & this.#mask] = request;
   }
 
-  /** Remove and return what waits for this sequence; undefined when nothing does (any more). */
+  /** Removes and returns the request with this sequence. Undefined: there is none. */
   take(low: number, high: number): W | undefined {
     const slot = (low >>> 1) & this.#mask;
-    const waiting = this.#slots[slot];
-    if (waiting === undefined || waiting.sequenceLow !== low || waiting.sequenceHigh !== high)
+    const request = this.#slots[slot];
+    if (request === undefined || request.sequenceLow !== low || request.sequenceHigh !== high)
       return undefined;
     this.#slots[slot] = undefined;
     this.#size--;
-    if (waiting.isCall) this.#calls--;
-    return waiting;
+    if (request.isCall) this.#calls--;
+    return request;
   }
 
-  /** What waits for this sequence, which goes on waiting. */
+  /** The request with this sequence, which stays. Undefined: there is none. */
   find(low: number, high: number): W | undefined {
-    const waiting = this.#slots[(low >>> 1) & this.#mask];
-    return waiting !== undefined && waiting.sequenceLow === low && waiting.sequenceHigh === high
-      ? waiting
+    const request = this.#slots[(low >>> 1) & this.#mask];
+    return request !== undefined && request.sequenceLow === low && request.sequenceHigh === high
+      ? request
       : undefined;
   }
 
   /**
-   * Expire what is due. One timer sweeps all: a timer per call costs more than the rest of the
-   * call.
+   * Expires the requests whose deadline has passed. One timer serves all requests: a timer per call
+   * costs more than the rest of the call.
    */
   sweep(now: number): void {
-    if (now < this.#nearest) return;
+    if (now < this.#earliestDeadline) return;
     const due: W[] = [];
-    this.#nearest = Number.POSITIVE_INFINITY;
-    for (const waiting of this.#slots) {
-      if (waiting === undefined) continue;
-      if (waiting.deadline <= now) due.push(waiting);
-      else if (waiting.deadline < this.#nearest) this.#nearest = waiting.deadline;
+    this.#earliestDeadline = Number.POSITIVE_INFINITY;
+    for (const request of this.#slots) {
+      if (request === undefined) continue;
+      if (request.deadline <= now) due.push(request);
+      else if (request.deadline < this.#earliestDeadline) this.#earliestDeadline = request.deadline;
     }
-    // What is answered before its turn is not late.
+    // take() ignores a request that is answered before its turn.
     inTurns(due, ({ sequenceLow, sequenceHigh }) => this.take(sequenceLow, sequenceHigh)?.expire());
   }
 
-  /**
-   * Fails everything that waits: in later turns of the event loop what would take long in this one.
-   */
+  /** Fails all requests, in several turns of the event loop when there are many. */
   failAll(error: RpcError): void {
-    const all = this.#slots.filter((waiting) => waiting !== undefined);
+    const all = this.#slots.filter((request) => request !== undefined);
     this.#slots = new Array(FIRST_CAPACITY).fill(undefined);
     this.#mask = FIRST_CAPACITY - 1;
     this.#size = 0;
     this.#calls = 0;
-    inTurns(all, (waiting) => waiting.fail(error));
+    inTurns(all, (request) => request.fail(error));
   }
 }

@@ -1,4 +1,4 @@
-/** A call as its handler sees it. */
+/** A call as its handler receives it: the CallContext. */
 import { type LinkedSignal, linkSignals } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
 import { checkMetadata, hasKeys, NO_METADATA, writableMetadata } from '../codecs/metadata.js';
@@ -16,19 +16,21 @@ import type {
   Metadata,
   Method,
 } from '../types.js';
-import type { Frame, Tags } from '../wire/frame.js';
-import type { RequestHead } from '../wire/header.js';
-import type { CallPlaces, PlacedCall } from './call-places.js';
+import type { Frame } from '../wire/frame.js';
+import type { RequestHeader } from '../wire/request-header.js';
+import type { CallIds } from '../wire/sequence.js';
 import { checkTimeout } from './client-call.js';
+import type { HandledCall, HandledCalls } from './handled-calls.js';
 
-/** The channel, as a call sees it. */
-export interface ServerCallOwner extends Channel {
+/** What all calls of a channel share. */
+export interface ServerCallOwner {
+  readonly channel: Channel;
   /** Aborts when this side begins to close. */
   readonly draining: AbortSignal;
-  readonly places: CallPlaces;
+  readonly handledCalls: HandledCalls;
 }
 
-export class ServerCall implements CallContext, PlacedCall, Tags {
+export class ServerCall implements CallContext, HandledCall, CallIds {
   readonly method: Method;
   readonly input: unknown;
   readonly codec: CodecName;
@@ -43,34 +45,34 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
   readonly logIdLow: number;
   readonly logIdHigh: number;
   identity: Identity | undefined;
-  /** This, also for what with() has made of it. */
+  /** This call, also for the copies that with() returns. */
   readonly origin: ServerCall = this;
-  /** An interceptor has let the call through to its handler. */
+  /** An interceptor has called the handler. */
   hasBegun = false;
-  /** Of a streaming call. */
+  /** Undefined unless the call streams. */
   stream: ServerStream | undefined;
   readonly requestBytes: number;
-  run: PlacedCall['run'];
+  run: HandledCall['run'];
   readonly meter: MethodMeter;
-  /** What the meter's beginHandler() answered. */
+  /** The result of MethodMeter.beginHandler(). */
   readonly began: number | undefined;
-  /** Bytes, for the meter. */
+  /** Bytes, for the statistics. */
   received: number;
   sent = 0;
   readonly #owner: ServerCallOwner;
   #abort: AbortController | undefined;
-  /** Why the caller wants no answer any more. */
+  /** Why the call was aborted. */
   #aborted: RpcError | undefined;
   #timer: LongTimer | undefined;
-  /** Of its own, so that what listens to it goes with the call. */
+  /** A signal of its own, so that the listeners of a handler are removed with the call. */
   #draining: LinkedSignal | undefined;
   #settled = false;
   #replyMetadata: Record<string, string> | undefined;
 
-  /** `requestBytes`: as in PlacedCall. `receivedAt`: performance.now() when the request came. */
+  /** `requestBytes`: as in HandledCall. `receivedAt`: in ms of performance.now(). */
   constructor(
     owner: ServerCallOwner,
-    head: RequestHead,
+    header: RequestHeader,
     route: Route,
     input: unknown,
     codec: CodecName,
@@ -81,10 +83,10 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
   ) {
     this.method = route.method;
     this.handler = route.handler;
-    this.callType = head.callType;
-    this.timeout = head.timeout;
-    this.metadata = head.metadata ?? NO_METADATA;
-    this.deadline = head.timeout === undefined ? undefined : receivedAt + head.timeout;
+    this.callType = header.callType;
+    this.timeout = header.timeout;
+    this.metadata = header.metadata ?? NO_METADATA;
+    this.deadline = header.timeout === undefined ? undefined : receivedAt + header.timeout;
     this.input = input;
     this.codec = codec;
     this.serviceId = frame.serviceId;
@@ -99,9 +101,9 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
     this.#owner = owner;
   }
 
-  /** Where it counts while its handler runs. */
-  get places(): CallPlaces {
-    return this.#owner.places;
+  /** The calls among which this one counts while its handler runs. */
+  get handledCalls(): HandledCalls {
+    return this.#owner.handledCalls;
   }
 
   get isAnswered(): boolean {
@@ -109,11 +111,11 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
   }
 
   get peer(): string {
-    return this.#owner.peer;
+    return this.#owner.channel.peer;
   }
 
   get channel(): Channel {
-    return this.#owner;
+    return this.#owner.channel;
   }
 
   get replyMetadata(): Record<string, string> {
@@ -121,7 +123,7 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
     return this.#replyMetadata;
   }
 
-  /** What the handler wants to send beside its reply. */
+  /** The metadata that the handler has set for its reply. */
   get trailer(): Metadata {
     const metadata = this.#replyMetadata;
     return metadata !== undefined && hasKeys(metadata) ? metadata : NO_METADATA;
@@ -130,12 +132,12 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();
-      if (this.#aborted === undefined && this.#owner.closed)
+      if (this.#aborted === undefined && this.#owner.channel.closed)
         this.#aborted = new RpcError('CANCELLED', `the session with ${this.peer} is lost`);
       if (this.#aborted !== undefined) this.#abort.abort(this.#aborted);
-      // Touched after the answer: there is nothing left to abort, and nothing may stay behind.
+      // After the answer there is nothing to abort, and no timer may remain.
       else if (!this.#settled && this.deadline !== undefined)
-        this.#watchDeadline(this.deadline - performance.now());
+        this.#startDeadline(this.deadline - performance.now());
     }
     return this.#abort.signal;
   }
@@ -148,21 +150,24 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
     return this.#draining.signal;
   }
 
-  #watchDeadline(left: number): void {
-    const late = (): void =>
+  #startDeadline(left: number): void {
+    const onDeadline = (): void =>
       this.abort(
-        new RpcError('DEADLINE_EXCEEDED', `the caller waits no longer than ${this.timeout} ms`),
+        new RpcError(
+          'DEADLINE_EXCEEDED',
+          `the deadline of the caller has passed after ${this.timeout} ms`,
+        ),
       );
-    if (left <= 0) return late();
-    this.#timer = new LongTimer(late, left);
+    if (left <= 0) return onDeadline();
+    this.#timer = new LongTimer(onDeadline, left);
   }
 
-  /** Why nobody waits for the answer any more. */
+  /** The reason of abort(). Undefined: the caller still waits for the answer. */
   get aborted(): RpcError | undefined {
     return this.#aborted;
   }
 
-  /** The caller waits no more: it said so, its deadline has passed, or its session is lost. */
+  /** The caller has cancelled the call, its deadline has passed, or its session is lost. */
   abort(reason: RpcError): void {
     if (this.#aborted !== undefined || this.#settled) return;
     this.#aborted = reason;
@@ -171,7 +176,7 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
     this.stream?.stop(reason);
   }
 
-  /** The handler has answered: nothing is left to abort. */
+  /** The call is answered: releases the timer and the signals. */
   settled(): void {
     this.#settled = true;
     this.#timer?.cancel();
@@ -192,7 +197,7 @@ export class ServerCall implements CallContext, PlacedCall, Tags {
     if (metadata !== undefined)
       fixed.metadata = { value: checkMetadata(metadata), enumerable: true };
     if (signal !== undefined) fixed.signal = { value: signal, enumerable: true };
-    // The signal and the channel stay those of this call, so the copy asks this one for them.
+    // The copy reads these properties of this call. They are getters, because some change.
     for (const name of [
       'peer',
       'channel',

@@ -3,8 +3,9 @@
  * clientStream() and duplex().
  */
 import { badOption, checkNames, type Names, type NamesOf } from '../../core/options.js';
-import { checkTimeout, streams } from '../calls/client-call.js';
+import { checkTimeout } from '../calls/client-call.js';
 import { checkClass, type MessageClass, type MethodClasses } from '../codecs/message-class.js';
+import { isStreaming } from '../method-kind.js';
 import type { MethodKind, MethodSpec } from '../types.js';
 import {
   isSchema,
@@ -141,7 +142,7 @@ function methodMaker<Kind extends MethodKind>(
 ): (options?: SpecOptions) => AnySpec<Kind> {
   const hasReply = kind !== 'oneway' && kind !== 'noReply';
   const namesOfKind: Names =
-    kind === 'oneway' ? ONEWAY_NAMES : streams(kind) ? STREAM_NAMES : METHOD_NAMES;
+    kind === 'oneway' ? ONEWAY_NAMES : isStreaming(kind) ? STREAM_NAMES : METHOD_NAMES;
   const optionNames: Names = {
     ...namesOfKind,
     input: true,

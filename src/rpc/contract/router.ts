@@ -7,8 +7,8 @@ import type { Bytes } from '../../core/bytes.js';
 import { badOption } from '../../core/options.js';
 import { RpcError } from '../errors.js';
 import type { CodecName, Handler, Method, Service } from '../types.js';
-import { type RequestHead, readRequestHead } from '../wire/header.js';
-import { HeadCache, LARGEST_HEAD } from '../wire/header-cache.js';
+import { HeaderCache, LARGEST_CACHED_HEADER } from '../wire/header-cache.js';
+import { type RequestHeader, readRequestHeader } from '../wire/request-header.js';
 
 export interface Route {
   readonly method: Method;
@@ -16,16 +16,16 @@ export interface Route {
 }
 
 /** The header of a request, and its route or the reason why there is none. */
-export interface Routed extends RequestHead {
+export interface Routed extends RequestHeader {
   readonly route: Route | RpcError;
 }
 
 export class Router {
   /** By name, then by version. Maps, because `constructor` is a valid name. */
   readonly #services = new Map<string, Map<string, Service>>();
-  readonly #routedHeaders: Readonly<Record<CodecName, HeadCache<Routed>>> = {
-    json: new HeadCache(),
-    protobuf: new HeadCache(),
+  readonly #routedHeaders: Readonly<Record<CodecName, HeaderCache<Routed>>> = {
+    json: new HeaderCache(),
+    protobuf: new HeaderCache(),
   };
 
   /** Throws BAD_OPTION when two services have the same name and version. */
@@ -48,7 +48,7 @@ export class Router {
    * in `route`. Throws INVALID_ARGUMENT for a header that does not parse.
    */
   find(codec: CodecName, bytes: Bytes, start: number, end: number): Routed {
-    if (end - start > LARGEST_HEAD) return this.#read(codec, bytes, start, end);
+    if (end - start > LARGEST_CACHED_HEADER) return this.#read(codec, bytes, start, end);
     const cache = this.#routedHeaders[codec];
     const known = cache.get(bytes, start, end);
     if (known !== undefined) return known;
@@ -65,7 +65,7 @@ export class Router {
     return { route: this.#routeOf(head), ...head };
   }
 
-  #routeOf({ service, version, method }: RequestHead): Route | RpcError {
+  #routeOf({ service, version, method }: RequestHeader): Route | RpcError {
     const versions = this.#services.get(service);
     if (versions === undefined) return notServed(`service ${quote(service)} is not served here`);
     // A caller without a version, as each Go caller is, gets the first. A service without a version
@@ -98,9 +98,9 @@ function notServed(message: string): RpcError {
   return new RpcError('UNIMPLEMENTED', message, { reason: 'not-served', unsent: true });
 }
 
-function parse(codec: CodecName, bytes: Bytes, start: number, end: number): RequestHead {
+function parse(codec: CodecName, bytes: Bytes, start: number, end: number): RequestHeader {
   try {
-    return readRequestHead(codec, bytes, start, end);
+    return readRequestHeader(codec, bytes, start, end);
   } catch (error) {
     throw new RpcError('INVALID_ARGUMENT', `the ${codec} request header does not parse`, {
       cause: error,

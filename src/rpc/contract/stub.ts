@@ -4,17 +4,11 @@ import { settle } from '../../core/callbacks.js';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption } from '../../core/options.js';
 import { warn } from '../../core/warning.js';
-import {
-  ClientCall,
-  checkTimeout,
-  LeaveSignal,
-  LinkedCall,
-  StreamCall,
-  streams,
-  streamsReplies,
-} from '../calls/client-call.js';
+import { ClientCall, checkTimeout, LinkedCall } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
+import { isStreaming, streamsReplies } from '../method-kind.js';
 import { checkStubNames } from '../option-names.js';
+import { ReaderSignal, ReplyStreamCall } from '../streams/reply-stream-call.js';
 import { invokeUntilEnd } from '../streams/stream-end.js';
 import type {
   Callback,
@@ -55,7 +49,7 @@ export function makeStub<Specs extends MethodSpecs>(
 
 function stubMethod(method: Method, codec: CodecName, invoke: Invoke, timeout: number): unknown {
   const limit = checkTimeout(
-    method.timeout ?? (streams(method.kind) ? Number.POSITIVE_INFINITY : timeout),
+    method.timeout ?? (isStreaming(method.kind) ? Number.POSITIVE_INFINITY : timeout),
   );
   if (streamsReplies(method.kind)) {
     return (input: unknown, options?: CallOptions): Replies<unknown> =>
@@ -106,7 +100,7 @@ const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
 class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined> {
   readonly #invoke: Invoke;
   readonly #makeCall: () => ClientCall;
-  #leave: LeaveSignal | undefined;
+  #leave: ReaderSignal | undefined;
   #iterator:
     | Promise<AsyncIterator<unknown, undefined>>
     | AsyncIterator<unknown, undefined>
@@ -133,9 +127,9 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
 
   async #begin(): Promise<AsyncIterator<unknown, undefined>> {
     const clientCall = this.#makeCall();
-    const leave = new LeaveSignal(clientCall.signal);
+    const leave = new ReaderSignal(clientCall.signal);
     this.#leave = leave;
-    const call = new StreamCall(clientCall, leave);
+    const call = new ReplyStreamCall(clientCall, leave);
     try {
       const replies =
         clientCall instanceof LinkedCall
@@ -147,7 +141,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
       if (this.#isClosed) this.#closeLateStream(iterator);
       return iterator;
     } catch (error) {
-      leave.end();
+      leave.release();
       throw error;
     }
   }
@@ -178,7 +172,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
   /** Returns the result of `step`. When it is the last one, the call releases its signal. */
   async #replyAndRelease(
     step: Promise<IteratorResult<unknown, undefined>>,
-    leave: LeaveSignal,
+    leave: ReaderSignal,
   ): Promise<IteratorResult<unknown, undefined>> {
     let isLast = true;
     try {
@@ -186,7 +180,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
       isLast = result.done === true;
       return result;
     } finally {
-      if (isLast) leave.end();
+      if (isLast) leave.release();
     }
   }
 
@@ -201,7 +195,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
       // The stream is closed first, so that a pending read of it ends. Then the call is cancelled,
       // which an interceptor around the stream needs.
       const closed = iterator?.return?.();
-      this.#leave?.leave();
+      this.#leave?.abort();
       await closed;
     } catch {
       // The reader has ended the iteration, so the error has no receiver.

@@ -2,9 +2,9 @@
 
 import { promiseOf } from '../../core/callbacks.js';
 import { isInstance } from '../../core/errors.js';
-import { streamsInput, streamsReplies } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
-import { isIterable, iteratorOf } from '../streams/flow-control.js';
+import { streamsInput, streamsReplies } from '../method-kind.js';
+import { isIterable, iteratorOf } from '../streams/item-iterator.js';
 import type { CallContext, Handler, Messages, Method } from '../types.js';
 import type { StandardIssue, StandardSchemaV1 } from './standard-schema.js';
 

@@ -3,7 +3,7 @@ import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/op
 import { followSignal } from '../../core/signals.js';
 import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
 import { runInTurn } from '../../core/turn.js';
-import { cancelled } from '../calls/client-call.js';
+import { cancelled } from '../calls/call-errors.js';
 import { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../streams/stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';

@@ -3,8 +3,9 @@
 import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, pause } from '../../core/timers.js';
-import { cancelled, streams } from '../calls/client-call.js';
+import { cancelled } from '../calls/call-errors.js';
 import { isRpcCode, type RpcCode, type RpcError, rpcErrorOf } from '../errors.js';
+import { isStreaming } from '../method-kind.js';
 import { invokeSafely } from '../streams/stream-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
 import { deadlineOf, isReceived } from './call-info.js';
@@ -79,7 +80,7 @@ export function retry(options: RetryOptions = {}): Interceptor {
     const budget = RetryBudget.of(given);
     return (call) => {
       const { kind } = call.method;
-      if (streams(kind)) return next(call);
+      if (isStreaming(kind)) return next(call);
       budget.deposit();
       const startedAt = performance.now();
       return invokeSafely(next, call).catch((error) =>

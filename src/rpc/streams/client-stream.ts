@@ -1,47 +1,52 @@
-/** A streaming call as its caller's channel holds it. */
+/** The streams of a call on the side that makes it. */
 import { isInstance, messageOf } from '../../core/errors.js';
-import { streamsInput, streamsReplies, unsendable } from '../calls/client-call.js';
-import { type CallCounter, OutgoingCall } from '../calls/outgoing.js';
-import { readCredit } from '../calls/responder.js';
+import { unsendable } from '../calls/call-errors.js';
+import { type CallCounter, OutgoingCall } from '../calls/outgoing-request.js';
 import { RpcError } from '../errors.js';
+import { streamsInput, streamsReplies } from '../method-kind.js';
+import type { PeerSession } from '../peer/peer-session.js';
 import type { Call, CodecName, MessageCodec } from '../types.js';
-import { ControlPacket, type Sequence } from '../wire/control-frames.js';
-import { COMMAND, type Frame } from '../wire/frame.js';
-import { isIterable, StreamMemory, StreamReader, StreamWriter } from './flow-control.js';
-import { IncomingItems, itemSink, type StreamOwner, tell } from './server-stream.js';
+import { ControlFrame } from '../wire/control-frames.js';
+import { COMMAND, type Frame, readCredit } from '../wire/frame.js';
+import type { Sequence } from '../wire/sequence.js';
+import { isIterable } from './item-iterator.js';
+import { ItemSender, StreamCodec } from './stream-codec.js';
+import { StreamMemory } from './stream-memory.js';
+import { StreamReader } from './stream-reader.js';
+import { StreamWriter } from './stream-writer.js';
 
-export interface OutgoingStreamOwner extends StreamOwner {
-  /** Forget the call: no answer is wanted. False: it is over already. */
-  drop(stream: OutgoingStream): boolean;
-}
+/** Removes a call, whose answer is not needed. Returns false when the call is over already. */
+export type RemoveCall = (stream: OutgoingStream) => boolean;
 
-/** Its promise is the reader of its replies, or, where these are one, the reply. */
+/** A streaming call. Its promise resolves to the reader of the replies, or to the only reply. */
 export class OutgoingStream extends OutgoingCall {
-  /** Settles when the call is over, however. */
+  /** Settles when the call is over. It never rejects. */
   readonly over: Promise<void>;
-  #isOver!: () => void;
-  readonly #owner: OutgoingStreamOwner;
+  #resolveOver!: () => void;
+  readonly #peer: PeerSession;
+  readonly #remove: RemoveCall;
   #reader: StreamReader | undefined;
   #writer: StreamWriter | undefined;
-  /** Why a message could not be written. */
-  #unsendable: unknown;
+  /** The error of a message that could not be written. */
+  #sendError: unknown;
 
-  /** For an extended peer. */
-  constructor(call: Call, owner: OutgoingStreamOwner, count: CallCounter) {
+  /** The peer must be extended. */
+  constructor(call: Call, peer: PeerSession, remove: RemoveCall, count: CallCounter) {
     super(call, true, count);
-    this.#owner = owner;
+    this.#peer = peer;
+    this.#remove = remove;
     this.over = new Promise((resolve) => {
-      this.#isOver = resolve;
+      this.#resolveOver = resolve;
     });
   }
 
-  /** The request is written: the streams begin. */
+  /** Opens the streams. To be called when the request is written. */
   begin(): void {
     const { method, codec, input } = this.call;
     if (streamsReplies(method.kind)) {
-      const replies = new Replies(this.#owner, this, method.output[codec], this);
+      const replies = new ReplyMessages(this.#peer, this, method.output[codec], this);
       this.#reader = new StreamReader(
-        this.#owner.streamWindow,
+        this.#peer.streamWindow,
         new StreamMemory(Number.POSITIVE_INFINITY),
         replies,
       );
@@ -49,47 +54,47 @@ export class OutgoingStream extends OutgoingCall {
       this.resolve(this.#reader);
     }
     if (!streamsInput(method.kind)) return;
-    const sink = itemSink(this.#owner, this, codec, method.input);
+    const sender = new ItemSender(this.#peer, this, codec, method.input);
     const send = (value: unknown): number => {
       try {
-        const bytes = sink.send(value);
+        const bytes = sender.send(value);
         this.bodyLength += bytes;
         return bytes;
       } catch (error) {
         const { service, name } = this.call.method;
-        this.#unsendable = unsendable(error, `a message of ${service}.${name}`, false);
-        throw this.#unsendable;
+        this.#sendError = unsendable(error, `a message of ${service}.${name}`, false);
+        throw this.#sendError;
       }
     };
-    this.#writer = new StreamWriter({ send, room: sink.room });
-    this.#writer.pump(input as AsyncIterable<unknown>).then(
-      (whole) => whole && tell(this.#owner, ControlPacket.end(this, codec)),
-      (error) => this.#inputFailed(error),
+    this.#writer = new StreamWriter({ send, drained: () => sender.drained() });
+    this.#writer.sendAll(input as AsyncIterable<unknown>).then(
+      (isComplete) => isComplete && this.#peer.trySend(ControlFrame.end(this, codec)),
+      (error) => this.#onInputError(error),
     );
   }
 
-  #inputFailed(thrown: unknown): void {
+  #onInputError(thrown: unknown): void {
     const { service, name } = this.call.method;
-    this.#drop();
-    if (thrown === this.#unsendable) return this.fail(thrown as RpcError);
+    this.#cancel();
+    if (thrown === this.#sendError) return this.fail(thrown as RpcError);
     this.fail(
       new RpcError(
         'CANCELLED',
-        `the input of ${service}.${name} failed, so the call was given up: ${messageOf(thrown)}`,
+        `${service}.${name} was cancelled because its input failed: ${messageOf(thrown)}`,
         { cause: thrown },
       ),
     );
   }
 
-  /** We want no answer any more. */
-  #drop(): void {
-    if (this.#owner.drop(this)) tell(this.#owner, ControlPacket.cancel(this));
+  /** Tells the peer that no answer is needed. */
+  #cancel(): void {
+    if (this.#remove(this)) this.#peer.trySend(ControlFrame.cancel(this));
   }
 
-  /** The consumer of the replies reads no further. */
-  leave(): void {
-    this.#drop();
-    this.count(new RpcError('CANCELLED', 'its reader left'));
+  /** The consumer of the replies has called return(). */
+  onReaderReturned(): void {
+    this.#cancel();
+    this.count(new RpcError('CANCELLED', 'the reader of the replies left'));
     this.#end();
   }
 
@@ -97,12 +102,12 @@ export class OutgoingStream extends OutgoingCall {
     this.count(error);
     this.#reader?.end(error);
     this.#writer?.stop();
-    this.#isOver();
+    this.#resolveOver();
   }
 
   override onStream(frame: Frame): boolean {
     if (frame.command === COMMAND.credit) {
-      this.#writer?.credit(readCredit(frame));
+      this.#writer?.addCredit(readCredit(frame));
       return true;
     }
     const reader = this.#reader;
@@ -112,14 +117,14 @@ export class OutgoingStream extends OutgoingCall {
       reader.push(frame.bytes, frame.bodyStart, frame.bodyEnd, frame.size);
       return true;
     } catch (error) {
-      tell(this.#owner, ControlPacket.cancel(this));
-      this.fail(this.#errorOf(error));
+      this.#peer.trySend(ControlFrame.cancel(this));
+      this.fail(this.#replyError(error));
       return false;
     }
   }
 
-  /** Why a reply could not be taken. */
-  #errorOf(error: unknown): RpcError {
+  /** The error of the call for a reply that was not accepted. */
+  #replyError(error: unknown): RpcError {
     if (isInstance(error, RpcError)) return error;
     const { service, name } = this.call.method;
     return new RpcError(
@@ -129,10 +134,10 @@ export class OutgoingStream extends OutgoingCall {
     );
   }
 
-  /** A reply that had waited does not parse: decode() has thrown `thrown`. */
-  refuseReply(thrown: unknown): RpcError {
-    const error = this.#errorOf(thrown);
-    this.#drop();
+  /** decode() threw `thrown` for a reply that had waited. */
+  onInvalidReply(thrown: unknown): RpcError {
+    const error = this.#replyError(thrown);
+    this.#cancel();
     this.fail(error);
     return error;
   }
@@ -140,7 +145,7 @@ export class OutgoingStream extends OutgoingCall {
   protected override succeed(frame: Frame, codec: CodecName, maxDecodedObjects: number): void {
     if (this.#reader === undefined) super.succeed(frame, codec, maxDecodedObjects);
     else if (frame.command !== COMMAND.end)
-      throw new TypeError('it came as one reply, and not as the end of a stream');
+      throw new TypeError('it is a single reply, expected the end of a stream');
     this.#end();
   }
 
@@ -150,25 +155,25 @@ export class OutgoingStream extends OutgoingCall {
   }
 }
 
-class Replies extends IncomingItems {
+class ReplyMessages extends StreamCodec {
   readonly #stream: OutgoingStream;
 
   constructor(
-    owner: StreamOwner,
+    peer: PeerSession,
     sequence: Sequence,
     body: MessageCodec | undefined,
     stream: OutgoingStream,
   ) {
-    super(owner, sequence, body);
+    super(peer, sequence, body);
     this.#stream = stream;
   }
 
-  refuse(error: unknown): RpcError {
-    return this.#stream.refuseReply(error);
+  fail(error: unknown): RpcError {
+    return this.#stream.onInvalidReply(error);
   }
 
-  abandon(): void {
-    this.#stream.leave();
+  cancel(): void {
+    this.#stream.onReaderReturned();
   }
 }
 
@@ -178,8 +183,6 @@ export function checkStreamInput({ method, input }: Call): void {
   throw new RpcError(
     'INVALID_ARGUMENT',
     `${method.service}.${method.name} was not sent: given ${typeof input}, expected messages to iterate`,
-    {
-      unsent: true,
-    },
+    { unsent: true },
   );
 }

@@ -3,10 +3,13 @@
  */
 import { followSignal } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
-import { cancelled, signalInUse, streamsReplies, timeLeft } from '../calls/client-call.js';
+import { cancelled } from '../calls/call-errors.js';
+import { timeLeft } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
+import { streamsReplies } from '../method-kind.js';
 import type { Call, Invoke, Messages, Method } from '../types.js';
-import { isIterable, iteratorOf } from './flow-control.js';
+import { isIterable, iteratorOf } from './item-iterator.js';
+import { signalInUse } from './reply-stream-call.js';
 
 /**
  * Told once: with the error of a call that failed, with undefined of one that did not. Must not

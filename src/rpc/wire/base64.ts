@@ -6,7 +6,7 @@ export function toBase64(bytes: Uint8Array): string {
   return btoa(decode(bytes as Bytes, 0, bytes.length, 'latin1'));
 }
 
-/** Undefined for what a browser cannot read as Base64; Node.js reads what it can of anything. */
+/** Undefined for invalid Base64 in a browser. Node.js skips invalid characters. */
 export function fromBase64(text: string): Bytes | undefined {
   if (globalThis.Buffer !== undefined) return globalThis.Buffer.from(text, 'base64');
   try {

@@ -1,7 +1,4 @@
-/**
- * The packages of streams, and those that say a word and no more: what two extended peers send each
- * other.
- */
+/** The frames that only extended peers send: messages and control frames of streams, goaway. */
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import type { CodecName, MessageCodec } from '../types.js';
 import {
@@ -12,37 +9,31 @@ import {
   COMMAND,
   endFrame,
   endSection,
-  type Tags,
 } from './frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
+import type { CallIds, Sequence } from './sequence.js';
 
-/** A call as its packages name it. */
-export interface Sequence {
-  readonly sequenceLow: number;
-  readonly sequenceHigh: number;
-}
-
-function tagsOf({ sequenceLow, sequenceHigh }: Sequence): Tags {
+function idsOf({ sequenceLow, sequenceHigh }: Sequence): CallIds {
   return { serviceId: EXTENDED_REQUEST, sequenceLow, sequenceHigh, logIdLow: 0, logIdHigh: 0 };
 }
 
-/** One message of a stream. A stream has one of these and fills it anew for each. */
-export class ItemPacket {
-  /** What the package took, once it is written. */
+/** One message of a stream. A stream uses one ItemFrame for all its messages. */
+export class ItemFrame {
+  /** The size of the frame that was written last. */
   bytes = 0;
   value: unknown;
-  readonly #tags: Tags;
+  readonly #ids: CallIds;
   readonly #codec: number;
   readonly #body: MessageCodec;
 
   constructor(sequence: Sequence, codec: CodecName, body: MessageCodec) {
-    this.#tags = tagsOf(sequence);
+    this.#ids = idsOf(sequence);
     this.#codec = CODEC_NUMBER[codec];
     this.#body = body;
   }
 
   write(output: ByteWriter): void {
-    const at = beginFrame(output, COMMAND.item, CODE.ok, this.#codec, this.#tags);
+    const at = beginFrame(output, COMMAND.item, CODE.ok, this.#codec, this.#ids);
     endSection(output, beginSection(output));
     const body = beginSection(output);
     this.#body.encode(output, this.value);
@@ -53,10 +44,10 @@ export class ItemPacket {
   }
 }
 
-/** A package of a header alone; `end` with empty sections, `credit` with a number. */
-export class ControlPacket {
+/** A frame without a message: `end` has two empty sections, `credit` a number. */
+export class ControlFrame {
   readonly #command: number;
-  readonly #tags: Tags;
+  readonly #ids: CallIds;
   readonly #codec: number;
   readonly #credit: number;
 
@@ -68,14 +59,14 @@ export class ControlPacket {
     serviceId = EXTENDED_REQUEST,
   ) {
     this.#command = command;
-    this.#tags = { ...tagsOf(sequence), serviceId };
+    this.#ids = { ...idsOf(sequence), serviceId };
     this.#codec = CODEC_NUMBER[codec];
     this.#credit = credit;
   }
 
-  /** An answer that no heartbeat waits for: the peer hears that this side is alive. */
-  static signOfLife(): ControlPacket {
-    return new ControlPacket(
+  /** The answer to no heartbeat: it shows the peer that this side is alive. */
+  static signOfLife(): ControlFrame {
+    return new ControlFrame(
       COMMAND.heartbeatReply,
       { sequenceLow: 0, sequenceHigh: 0 },
       'json',
@@ -84,25 +75,25 @@ export class ControlPacket {
     );
   }
 
-  static goaway(): ControlPacket {
-    return new ControlPacket(COMMAND.goaway, { sequenceLow: 0, sequenceHigh: 0 }, 'json');
+  static goaway(): ControlFrame {
+    return new ControlFrame(COMMAND.goaway, { sequenceLow: 0, sequenceHigh: 0 }, 'json');
   }
 
-  static cancel(sequence: Sequence): ControlPacket {
-    return new ControlPacket(COMMAND.cancel, sequence, 'json');
+  static cancel(sequence: Sequence): ControlFrame {
+    return new ControlFrame(COMMAND.cancel, sequence, 'json');
   }
 
-  /** Of the calling side; the answering side's end is a Reply. */
-  static end(sequence: Sequence, codec: CodecName): ControlPacket {
-    return new ControlPacket(COMMAND.end, sequence, codec);
+  /** The end of the caller's stream. The serving side ends its stream by a Reply. */
+  static end(sequence: Sequence, codec: CodecName): ControlFrame {
+    return new ControlFrame(COMMAND.end, sequence, codec);
   }
 
-  static credit(sequence: Sequence, bytes: number): ControlPacket {
-    return new ControlPacket(COMMAND.credit, sequence, 'json', bytes);
+  static credit(sequence: Sequence, bytes: number): ControlFrame {
+    return new ControlFrame(COMMAND.credit, sequence, 'json', bytes);
   }
 
   write(output: ByteWriter): void {
-    const at = beginFrame(output, this.#command, CODE.ok, this.#codec, this.#tags);
+    const at = beginFrame(output, this.#command, CODE.ok, this.#codec, this.#ids);
     if (this.#command === COMMAND.end) {
       endSection(output, beginSection(output));
       endSection(output, beginSection(output));

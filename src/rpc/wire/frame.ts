@@ -1,43 +1,49 @@
 /**
- * The package of the wire: a 32-byte header, then a section with the rpc header and a section with
- * the body. All integers are little-endian; the layout is that of the Go getty's rpc package,
- * version 1.
+ * The frame of the rpc protocol: a 32-byte frame header, a section with the rpc header and a section
+ * with the body. All integers are little-endian. The layout is that of the package in Go getty's
+ * rpc, version 1.
  *
  *   0 int32 magic · 4 int16 command · 6 int16 serviceId · 8 uint64 sequence · 16 int64 logId
  *   24 int16 code · 26 int16 codec · 28 int32 packageLength
  *   32 uint16 headerLength, header, uint16 bodyLength, body
  */
 
-import { allocate, type Bytes, readInt16, readInt32, readUint16 } from '../../core/bytes.js';
+import {
+  allocate,
+  type Bytes,
+  readInt16,
+  readInt32,
+  readUint16,
+  readUint32,
+} from '../../core/bytes.js';
 import { gettyError } from '../../core/errors.js';
 import type { ByteReader } from '../../transport/buffers/byte-reader.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
+import type { CallIds } from './sequence.js';
 
 export const MAGIC = 0x20160905;
 export const HEADER_BYTES = 32;
-/** The uint16 length of a section. */
+/** Bytes of the uint16 length before a section. */
 export const SECTION_BYTES = 2;
 /**
- * The largest body whose length the uint16 tells; beyond it only extended peers find the length,
- * from packageLength.
+ * Bytes. The largest body whose length fits into its uint16. Extended peers compute the length of a
+ * larger body from packageLength.
  */
 export const LARGEST_PLAIN_BODY = 0xffff;
 
-/** Those from 5 on are for extended peers alone. */
+/** Commands from 5 on are for extended peers only. */
 export const COMMAND = {
   heartbeat: 1,
   heartbeatReply: 2,
   request: 3,
   response: 4,
-  /** One message of a stream: the sections of a request, its header empty. */
+  /** One message of a stream: the sections of a request, with an empty header. */
   item: 5,
-  /**
-   * A side sends no more on its stream. The answering side says so with the header of a response.
-   */
+  /** The end of the stream of one side. From the serving side it has the header of a response. */
   end: 6,
-  /** The caller wants no answer any more. */
+  /** The caller cancels the call. */
   cancel: 7,
-  /** The reader of a stream takes so many bytes of packages more: a uint32. */
+  /** The reader of a stream accepts this many bytes of frames more: a uint32. */
   credit: 8,
   goaway: 9,
 } as const;
@@ -45,12 +51,17 @@ export const CREDIT_BYTES = 4;
 export const CODEC_NUMBER = { json: 1, protobuf: 2 } as const;
 export const CODE = { ok: 0, failed: 1 } as const;
 
+/** Bytes of a stream that a writer may send before the first credit: part of the protocol. */
+export const FIRST_WINDOW = 64 * 1024;
+
+/** A frame that encodes itself. */
+export interface OutgoingFrame {
+  write(output: ByteWriter): void;
+}
+
 const NO_BYTES = allocate(0);
 
-/**
- * One received package. It is filled anew for each, so take from it what is needed before
- * returning.
- */
+/** One received frame. The next frame overwrites it, so its receiver copies what it keeps. */
 export class Frame {
   command = 0;
   serviceId = 0;
@@ -60,36 +71,34 @@ export class Frame {
   logIdHigh = 0;
   code = 0;
   codec = 0;
-  /** Holds the header section from headStart to headEnd, and the body from bodyStart to bodyEnd. */
+  /** Contains the rpc header (headerStart to headerEnd) and the body (bodyStart to bodyEnd). */
   bytes: Bytes = NO_BYTES;
-  /** Of the whole package. */
+  /** Bytes of the whole frame. */
   size = 0;
-  headStart = 0;
-  headEnd = 0;
+  headerStart = 0;
+  headerEnd = 0;
   bodyStart = 0;
   bodyEnd = 0;
-  /** No byte has come after it. */
+  /** No byte has arrived after the frame. */
   isLast = false;
 
-  /** Keep no bytes of the package, once it is handled: the next one may come late or never. */
+  /** Releases the bytes of a handled frame: the next frame may arrive late or never. */
   release(): void {
     this.bytes = NO_BYTES;
   }
 }
 
-/** Knows which answers of a Go server announce bytes that do not follow. */
+/** Tells which answers of a Go server announce bytes that do not follow. */
 export interface HeaderOnlyAnswers {
-  /** False: isHeaderOnly() would answer false, and need not be asked. */
+  /** False: isHeaderOnly() would return false, so it need not be called. */
   readonly mayBeHeaderOnly: boolean;
-  /**
-   * Whether the answer with these numbers ends with its header. It is asked once for each answer.
-   */
+  /** Whether the answer with these numbers ends with its frame header. Called once for each. */
   isHeaderOnly(serviceId: number, sequenceLow: number): boolean;
 }
 
 /**
- * Take one package off `input` into `frame`; false while it is not whole. Lengths are checked
- * before the package has come. Throws BAD_FRAME or MESSAGE_TOO_LARGE.
+ * Reads one frame from `input` into `frame`. Returns false while the frame is incomplete; its
+ * lengths are checked nevertheless. Throws BAD_FRAME or MESSAGE_TOO_LARGE.
  */
 export function readFrame(
   input: ByteReader,
@@ -119,7 +128,7 @@ export function readFrame(
     answers.isHeaderOnly(readInt16(bytes, position + 6), readInt32(bytes, position + 8))
   )
     length = 0;
-  // The answer to a call that wants no reply has no sections.
+  // The answer to a call without a reply has no sections.
   if (
     length < 0 ||
     (isCall && length < 2 * SECTION_BYTES && (length > 0 || command !== COMMAND.response))
@@ -134,7 +143,7 @@ export function readFrame(
   if (total > maxBytes)
     throw gettyError(
       'MESSAGE_TOO_LARGE',
-      `a package of ${total} bytes is announced; maxMessageBytes is ${maxBytes}`,
+      `a frame of ${total} bytes is announced; maxMessageBytes is ${maxBytes}`,
     );
   if (available < total) {
     input.want(total);
@@ -152,7 +161,7 @@ export function readFrame(
   frame.size = total;
   if (isCall && length > 0) findSections(frame, bytes, position + HEADER_BYTES, position + total);
   else {
-    frame.headStart = frame.headEnd = frame.bodyStart = position + HEADER_BYTES;
+    frame.headerStart = frame.headerEnd = frame.bodyStart = position + HEADER_BYTES;
     frame.bodyEnd = position + total;
   }
   input.skip(total);
@@ -161,81 +170,73 @@ export function readFrame(
 }
 
 /**
- * The body's own length is what remains: its uint16 holds only the low 16 bits, and serves as a
- * check.
+ * The length of the body is the rest of the frame. Its uint16 has only the low 16 bits and serves as
+ * a check.
  */
 function findSections(frame: Frame, bytes: Bytes, start: number, end: number): void {
-  const headStart = start + SECTION_BYTES;
-  const headEnd = headStart + readUint16(bytes, start);
-  const bodyStart = headEnd + SECTION_BYTES;
+  const headerStart = start + SECTION_BYTES;
+  const headerEnd = headerStart + readUint16(bytes, start);
+  const bodyStart = headerEnd + SECTION_BYTES;
   if (bodyStart > end)
     throw badFrame(
-      `headerLength is ${headEnd - headStart}, more than the ${end - start} bytes of the package hold`,
+      `headerLength is ${headerEnd - headerStart}, more than the ${end - start} bytes of the frame hold`,
     );
-  const told = readUint16(bytes, headEnd);
-  if (told !== ((end - bodyStart) & 0xffff))
+  const bodyLength = readUint16(bytes, headerEnd);
+  if (bodyLength !== ((end - bodyStart) & 0xffff))
     throw badFrame(
-      `bodyLength is ${told}, but the package leaves ${end - bodyStart} bytes for the body`,
+      `bodyLength is ${bodyLength}, but the frame leaves ${end - bodyStart} bytes for the body`,
     );
-  frame.headStart = headStart;
-  frame.headEnd = headEnd;
+  frame.headerStart = headerStart;
+  frame.headerEnd = headerEnd;
   frame.bodyStart = bodyStart;
   frame.bodyEnd = end;
 }
 
-// By hand, for a DataView of each chunk costs more than it saves where a chunk holds one package.
 function badFrame(reason: string): Error {
-  return gettyError('BAD_FRAME', `not a package of the getty rpc: ${reason}`);
+  return gettyError('BAD_FRAME', `not a frame of the getty rpc protocol: ${reason}`);
 }
 
-/**
- * The numbers that an answer copies from its request, as two int32 each: BigInt costs a third of
- * the speed, and of uint32 the upper half are objects on the heap.
- */
-export interface Tags {
-  readonly serviceId: number;
-  readonly sequenceLow: number;
-  readonly sequenceHigh: number;
-  readonly logIdLow: number;
-  readonly logIdHigh: number;
-}
-
-/** Append a package header with packageLength 0, and return where it begins. */
+/** Appends a frame header with packageLength 0 and returns its position. */
 export function beginFrame(
   output: ByteWriter,
   command: number,
   code: number,
   codec: number,
-  tags: Tags,
+  ids: CallIds,
 ): number {
   const at = output.reserve(HEADER_BYTES);
   const { view } = output;
   view.setUint32(at, MAGIC, true);
   view.setInt16(at + 4, command, true);
-  view.setInt16(at + 6, tags.serviceId, true);
-  view.setInt32(at + 8, tags.sequenceLow, true);
-  view.setInt32(at + 12, tags.sequenceHigh, true);
-  view.setInt32(at + 16, tags.logIdLow, true);
-  view.setInt32(at + 20, tags.logIdHigh, true);
+  view.setInt16(at + 6, ids.serviceId, true);
+  view.setInt32(at + 8, ids.sequenceLow, true);
+  view.setInt32(at + 12, ids.sequenceHigh, true);
+  view.setInt32(at + 16, ids.logIdLow, true);
+  view.setInt32(at + 20, ids.logIdHigh, true);
   view.setInt16(at + 24, code, true);
   view.setInt16(at + 26, codec, true);
   view.setInt32(at + 28, 0, true);
   return at;
 }
 
-/** Open a section: its length is written by endSection. */
+/** Reserves the length of a section, which endSection() writes. Returns its position. */
 export function beginSection(output: ByteWriter): number {
   return output.reserve(SECTION_BYTES);
 }
 
-/** Close the section that began at `at`, and return how many bytes it holds. */
+/** Writes the length of the section that began at `at`, and returns it in bytes. */
 export function endSection(output: ByteWriter, at: number): number {
   const length = output.length - at - SECTION_BYTES;
   output.view.setUint16(at, length & 0xffff, true);
   return length;
 }
 
-/** Write the packageLength of the package that began at `at`. */
+/** Writes the packageLength of the frame that began at `at`. */
 export function endFrame(output: ByteWriter, at: number): void {
   output.view.setInt32(at + 28, output.length - at - HEADER_BYTES, true);
+}
+
+/** The bytes that a credit frame grants. */
+export function readCredit({ bytes, bodyStart }: Frame): number {
+  return readUint32(bytes, bodyStart);
 }

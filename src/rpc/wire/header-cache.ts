@@ -1,25 +1,25 @@
-/** Headers repeat: the same bytes lead to the same place, without being parsed again. */
+/** A cache of parsed headers by their bytes: most requests of a session repeat a few headers. */
 import type { Bytes } from '../../core/bytes.js';
 
-/** A power of two. One that comes later takes the place of one that has the same hash. */
+/** A power of two. A header replaces an earlier one with the same hash. */
 const SLOTS = 1024;
-/** Longer headers are not kept. */
-export const LARGEST_HEAD = 512;
+/** Bytes. Longer headers are not cached. */
+export const LARGEST_CACHED_HEADER = 512;
 
 interface Entry<T> {
   readonly bytes: Uint8Array;
   readonly value: T;
 }
 
-/** Bytes to values. Made for speed: text as the key of a Map costs four times as much. */
-export class HeadCache<T> {
-  /** Made by the first: who serves nothing keeps none. */
+/** Maps bytes to values. A Map with text as its key costs four times as much. */
+export class HeaderCache<T> {
+  /** Created by the first set(): an endpoint without services needs none. */
   #entries: (Entry<T> | undefined)[] | undefined;
   #last: Entry<T> | undefined;
 
   get(bytes: Bytes, start: number, end: number): T | undefined {
     const last = this.#last;
-    // Mostly it is the one that came before.
+    // In most cases the header is equal to the one before.
     if (last !== undefined && isEqual(last.bytes, bytes, start, end)) return last.value;
     const entry = this.#entries?.[slotOf(bytes, start, end)];
     if (entry === undefined || !isEqual(entry.bytes, bytes, start, end)) return undefined;
@@ -39,7 +39,7 @@ export class HeadCache<T> {
 function isEqual(known: Uint8Array, bytes: Bytes, start: number, end: number): boolean {
   const length = end - start;
   if (known.length !== length) return false;
-  // Headers differ in what comes last: version, timeout.
+  // Backwards, because headers differ in their last fields: version, timeout.
   for (let at = length - 1; at >= 0; at--) if (known[at] !== bytes[start + at]) return false;
   return true;
 }

@@ -1,8 +1,8 @@
-/** How a request becomes bytes: a constant beginning per method and codec, then what varies. */
+/** Encodes a request: a template per method and codec, then the fields that vary. */
 import { ByteWriter } from '../../transport/buffers/byte-writer.js';
-import { streamsInput } from '../calls/client-call.js';
 import { NULL, UNDEFINED } from '../codecs/json.js';
 import { NO_METADATA } from '../codecs/metadata.js';
+import { streamsInput } from '../method-kind.js';
 import type { Call, CodecName, Method, MethodKind } from '../types.js';
 import {
   beginFrame,
@@ -15,22 +15,25 @@ import {
   HEADER_BYTES,
   SECTION_BYTES,
 } from './frame.js';
-import { CALL_TYPE, constantRequestHead, writeRequestRest } from './header.js';
+import {
+  CALL_TYPE,
+  writeConstantRequestHeader,
+  writeVariableRequestHeader,
+} from './request-header.js';
 
 /**
- * What a TypeScript client puts into serviceId, and what a TypeScript server answers with: each
- * knows the other by it.
+ * The serviceId in requests and in answers of extended peers. Each peer recognizes the other by it.
  */
 export const EXTENDED_REQUEST = 1;
 export const EXTENDED_ANSWER = 2;
 
-/** Of the kinds that Go has names for. */
+/** The call types of the kinds that have one of their own in Go. */
 const CALL_TYPE_OF: Readonly<Partial<Record<MethodKind, number>>> = {
   oneway: CALL_TYPE.oneWay,
   noReply: CALL_TYPE.twoWayNoReply,
 };
 
-const NO_TAGS = {
+const NO_IDS = {
   serviceId: EXTENDED_REQUEST,
   sequenceLow: 0,
   sequenceHigh: 0,
@@ -39,7 +42,7 @@ const NO_TAGS = {
 };
 
 /**
- * The bytes that every request of the method begins with: package header, length of the header
+ * The bytes that every request of the method begins with: frame header, length of the header
  * section, constant fields.
  */
 export function requestTemplate(
@@ -47,9 +50,9 @@ export function requestTemplate(
   { service, version, name, kind }: Pick<Method, 'service' | 'version' | 'name' | 'kind'>,
 ): Uint8Array {
   const output = new ByteWriter(512);
-  beginFrame(output, COMMAND.request, CODE.ok, CODEC_NUMBER[codec], NO_TAGS);
+  beginFrame(output, COMMAND.request, CODE.ok, CODEC_NUMBER[codec], NO_IDS);
   beginSection(output);
-  constantRequestHead(
+  writeConstantRequestHeader(
     output,
     codec,
     service,
@@ -61,8 +64,8 @@ export function requestTemplate(
 }
 
 /**
- * Append a whole request and return the bytes of its body. `extended`: whether the peer is;
- * undefined while that is not known.
+ * Appends a request and returns the size of its body in bytes. `extended`: whether the peer is
+ * extended; undefined while that is unknown.
  */
 export function writeRequest(
   output: ByteWriter,
@@ -77,18 +80,23 @@ export function writeRequest(
   const { view } = output;
   view.setInt32(at + 8, sequenceLow, true);
   view.setInt32(at + 12, sequenceHigh, true);
-  // The log id only has to tell calls apart in somebody's logs.
+  // The log id distinguishes calls in the logs of the server.
   view.setUint32(at + 16, (Math.random() * 0x1_0000_0000) >>> 0, true);
-  writeRequestRest(output, codec, call.timeout, metadata === NO_METADATA ? undefined : metadata);
+  writeVariableRequestHeader(
+    output,
+    codec,
+    call.timeout,
+    metadata === NO_METADATA ? undefined : metadata,
+  );
   if (endSection(output, at + HEADER_BYTES) > 0xffff)
     throw new RangeError(`the header with its metadata is larger than ${0xffff} bytes`);
   const body = beginSection(output);
   const bodyCodec = method.input[codec];
   if (bodyCodec === undefined)
     throw new TypeError(`${method.service}.${method.name} has no ${codec} form`);
-  // What is streamed follows in packages of its own.
+  // The messages of a stream follow in frames of their own.
   if (!streamsInput(method.kind)) bodyCodec.encode(output, call.input);
-  // An empty JSON body ends the session with a Go server.
+  // A Go server closes the session after an empty JSON body.
   if (extended !== true && codec === 'json' && output.length === body + SECTION_BYTES)
     output.append(extended === false ? NULL : UNDEFINED);
   const bodyLength = endSection(output, body);

@@ -1,4 +1,4 @@
-/** The answer that a channel is about to write. A channel has one and fills it anew for each. */
+/** The answer to a request. A channel uses one Reply for all its answers. */
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { NULL } from '../codecs/json.js';
 import { NO_METADATA } from '../codecs/metadata.js';
@@ -14,11 +14,11 @@ import {
   endSection,
   LARGEST_PLAIN_BODY,
   SECTION_BYTES,
-  type Tags,
 } from './frame.js';
-import { writeResponseHead } from './header.js';
+import { writeResponseHeader } from './response-header.js';
+import type { CallIds } from './sequence.js';
 
-export class Reply implements Tags {
+export class Reply implements CallIds {
   serviceId = 0;
   sequenceLow = 0;
   sequenceHigh = 0;
@@ -33,32 +33,33 @@ export class Reply implements Tags {
   #body: MessageCodec | undefined;
   #value: unknown;
   #largestBody = 0;
-  /** Of what was written last. */
+  /** Bytes of the body that was written last. */
   bodyLength = 0;
 
-  #copy(tags: Tags, serviceId: number): void {
+  #copyIds(ids: CallIds, serviceId: number): void {
     this.serviceId = serviceId;
-    this.sequenceLow = tags.sequenceLow;
-    this.sequenceHigh = tags.sequenceHigh;
-    this.logIdLow = tags.logIdLow;
-    this.logIdHigh = tags.logIdHigh;
+    this.sequenceLow = ids.sequenceLow;
+    this.sequenceHigh = ids.sequenceHigh;
+    this.logIdLow = ids.logIdLow;
+    this.logIdHigh = ids.logIdHigh;
   }
 
-  heartbeat(tags: Tags & { codec: number }, serviceId: number): void {
-    this.#copy(tags, serviceId);
+  /** Makes this the answer to a heartbeat. */
+  setHeartbeat(ids: CallIds & { codec: number }, serviceId: number): void {
+    this.#copyIds(ids, serviceId);
     this.#command = COMMAND.heartbeatReply;
-    this.#codecNumber = tags.codec;
+    this.#codecNumber = ids.codec;
   }
 
-  /** The end of a stream of replies: a header, and no body. */
-  end(tags: Tags, serviceId: number, codec: CodecName): void {
-    this.call(tags, serviceId, codec, false);
+  /** Makes this the end of a stream of replies, which has a header and no body. */
+  setEnd(ids: CallIds, serviceId: number, codec: CodecName): void {
+    this.setResponse(ids, serviceId, codec, false);
     this.#command = COMMAND.end;
   }
 
-  /** `noReply`: the package is its header alone, whatever the outcome. */
-  call(tags: Tags, serviceId: number, codec: CodecName, noReply: boolean): void {
-    this.#copy(tags, serviceId);
+  /** Makes this the answer to a call. `noReply`: it is a frame header only, also for an error. */
+  setResponse(ids: CallIds, serviceId: number, codec: CodecName, noReply: boolean): void {
+    this.#copyIds(ids, serviceId);
     this.#command = COMMAND.response;
     this.#codecNumber = CODEC_NUMBER[codec];
     this.#codec = codec;
@@ -69,8 +70,8 @@ export class Reply implements Tags {
     this.#value = undefined;
   }
 
-  /** `metadata` travels with a success; an error has its own. */
-  success(
+  /** `largestBody`: bytes. `metadata`: of the success; an RpcError has metadata of its own. */
+  setSuccess(
     body: MessageCodec | undefined,
     value: unknown,
     largestBody: number,
@@ -82,7 +83,7 @@ export class Reply implements Tags {
     this.#metadata = metadata;
   }
 
-  failure(error: RpcError): void {
+  setError(error: RpcError): void {
     this.#error = error;
   }
 
@@ -102,13 +103,13 @@ export class Reply implements Tags {
       return;
     }
     const head = beginSection(output);
-    writeResponseHead(output, this.#codec, error, this.#metadata);
+    writeResponseHeader(output, this.#codec, error, this.#metadata);
     if (endSection(output, head) > 0xffff)
       throw new RpcError('INTERNAL', `the error of the handler takes more than ${0xffff} bytes`);
     const body = beginSection(output);
     if (error === undefined && this.#body !== undefined) {
       this.#body.encode(output, this.#value);
-      // An empty JSON body is an error to a Go client.
+      // A Go client rejects an empty JSON body.
       if (
         this.#largestBody === LARGEST_PLAIN_BODY &&
         this.#codec === 'json' &&
@@ -121,7 +122,7 @@ export class Reply implements Tags {
     if (length > this.#largestBody && error === undefined) {
       throw new RpcError(
         'RESOURCE_EXHAUSTED',
-        `the reply has ${length} bytes; a peer that speaks the plain Go protocol takes ${this.#largestBody}`,
+        `the reply has ${length} bytes; the plain Go protocol allows ${this.#largestBody}`,
       );
     }
     endFrame(output, at);

@@ -1,12 +1,12 @@
 /**
- * The two pieces of the Protobuf encoding that the rpc header needs
+ * The part of the Protobuf encoding that the rpc header needs: varints and length-delimited fields
  * (https://protobuf.dev/programming-guides/encoding/).
  */
 
 import { type Bytes, decode, textBytes } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 
-/** Append an unsigned integer below 2^32. */
+/** Appends an unsigned integer below 2^32. */
 export function writeVarint(output: ByteWriter, value: number): void {
   let rest = value >>> 0;
   while (rest > 0x7f) {
@@ -16,14 +16,14 @@ export function writeVarint(output: ByteWriter, value: number): void {
   output.uint8(rest);
 }
 
-/** Append text behind its length; `tag` is the field's. */
+/** Appends a field of text: its tag, the length in bytes and the text. */
 export function writeTextField(output: ByteWriter, tag: number, text: string): void {
   output.uint8(tag);
   writeVarint(output, textBytes(text));
   output.text(text);
 }
 
-/** Walks the fields of one Protobuf message. Throws RangeError on what is no such message. */
+/** Reads the fields of one Protobuf message. Throws RangeError for an invalid message. */
 export class FieldReader {
   readonly #bytes: Bytes;
   #position: number;
@@ -39,11 +39,11 @@ export class FieldReader {
     return this.#position >= this.#end;
   }
 
-  /** An integer of which the low 32 bits are kept; ten bytes at most. */
+  /** The low 32 bits of an integer of at most ten bytes. */
   varint(): number {
     let value = 0;
     for (let shift = 0; shift < 70; shift += 7) {
-      if (this.#position >= this.#end) throw new RangeError('a varint is cut off');
+      if (this.#position >= this.#end) throw new RangeError('a varint is truncated');
       const byte = this.#bytes[this.#position++] as number;
       if (shift < 32) value |= (byte & 0x7f) << shift;
       if (byte < 0x80) return value >>> 0;
@@ -55,7 +55,7 @@ export class FieldReader {
   bytes(): Bytes {
     const length = this.varint();
     const from = this.#position;
-    if (length > this.#end - from) throw new RangeError(`a field of ${length} bytes is cut off`);
+    if (length > this.#end - from) throw new RangeError(`a field of ${length} bytes is truncated`);
     this.#position = from + length;
     return this.#bytes.subarray(from, from + length);
   }
@@ -65,14 +65,14 @@ export class FieldReader {
     return decode(bytes, 0, bytes.length);
   }
 
-  /** Pass over a field of the wire type in `tag`. */
+  /** Skips a field of the wire type in `tag`. */
   skip(tag: number): void {
     const type = tag & 7;
     if (type === 0) this.varint();
     else if (type === 2) this.bytes();
     else if (type === 1 || type === 5) {
       this.#position += type === 1 ? 8 : 4;
-      if (this.#position > this.#end) throw new RangeError('a fixed field is cut off');
-    } else throw new RangeError(`wire type ${type} is not known`);
+      if (this.#position > this.#end) throw new RangeError('a fixed-size field is truncated');
+    } else throw new RangeError(`wire type ${type} is unknown`);
   }
 }

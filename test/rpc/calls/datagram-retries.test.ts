@@ -280,7 +280,7 @@ describe('over datagrams', () => {
     for (let low = 3_000; low < 6_000; low++) recent.remember(request(low), 5_000, 20_000);
     expect(recent.find(request(0))).toBeUndefined();
     expect(recent.find(request(1))).toBeDefined();
-    recent.forgetAll();
+    recent.clear();
   });
 
   test('where too many requests may come twice, new ones are refused and none is forgotten', () => {
@@ -292,7 +292,7 @@ describe('over datagrams', () => {
     expect(recent.find(request(0))).toBeDefined();
     expect(recent.remember(request(REMEMBERED), 5_000, 7_000)).toBe(true);
     expect(recent.find(request(0))).toBeUndefined();
-    recent.forgetAll();
+    recent.clear();
   });
 
   test('requests whose sequences share their lower half are all remembered', () => {
@@ -306,7 +306,7 @@ describe('over datagrams', () => {
     expect(recent.find(request(0))?.answer).toHaveLength(4);
     for (let high = 5_000; high < 9_000; high++) recent.remember(request(high), 5_000, 20_000);
     expect(recent.size).toBe(4_000);
-    recent.forgetAll();
+    recent.clear();
   });
 
   test('of very many peers each may always send some, and the end of one makes room', () => {
@@ -318,8 +318,8 @@ describe('over datagrams', () => {
       return count;
     });
     expect(counts).toEqual([...Array(8).fill(REMEMBERED), 256]);
-    peers[0]?.forgetAll();
+    peers[0]?.clear();
     expect(peers[8]?.remember(request(256), 60_000, 0)).toBe(true);
-    for (const recent of peers) recent.forgetAll();
+    for (const recent of peers) recent.clear();
   });
 });

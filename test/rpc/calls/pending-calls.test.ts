@@ -1,11 +1,11 @@
 /** The ring of what waits for an answer. */
 import { describe, expect, test, vi } from 'vitest';
-import { PendingCalls, Waiting } from '../../../src/rpc/calls/pending-calls.js';
+import { PendingCalls, PendingRequest } from '../../../src/rpc/calls/pending-calls.js';
 import type { RpcError } from '../../../src/rpc/index.js';
 import { thrown } from '../../fixtures/transports.js';
 import { until } from '../../fixtures/waiting.js';
 
-class Probe extends Waiting {
+class Probe extends PendingRequest {
   readonly events: string[] = [];
 
   constructor(deadline?: number) {

@@ -19,7 +19,7 @@ import {
   serve,
   unary,
 } from '../../../src/rpc/index.js';
-import { readResponseError, writeResponseHead } from '../../../src/rpc/wire/header.js';
+import { readResponseError, writeResponseHeader } from '../../../src/rpc/wire/response-header.js';
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { gate, until } from '../../fixtures/waiting.js';
@@ -56,7 +56,7 @@ describe('on the wire', () => {
         ['made up', false],
       ] as const) {
         const output = new ByteWriter();
-        writeResponseHead(
+        writeResponseHeader(
           output,
           codec,
           new RpcError('UNAVAILABLE', 'no', { reason: reason as 'refused', unsent: true }),

@@ -38,7 +38,7 @@ function fieldsOf(frame: Frame): Draft {
     logId: BigInt.asIntN(64, join(frame.logIdLow, frame.logIdHigh)),
     code,
     codec,
-    head: Buffer.from(frame.bytes.subarray(frame.headStart, frame.headEnd)),
+    head: Buffer.from(frame.bytes.subarray(frame.headerStart, frame.headerEnd)),
     body: Buffer.from(frame.bytes.subarray(frame.bodyStart, frame.bodyEnd)),
   };
 }

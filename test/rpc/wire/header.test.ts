@@ -7,13 +7,15 @@ import { describe, expect, test } from 'vitest';
 import { type CodecName, type RpcCode, RpcError } from '../../../src/rpc/index.js';
 import {
   CALL_TYPE,
-  constantRequestHead,
+  readRequestHeader,
+  writeConstantRequestHeader,
+  writeVariableRequestHeader,
+} from '../../../src/rpc/wire/request-header.js';
+import {
   isPlainSuccess,
-  readRequestHead,
   readResponseError,
-  writeRequestRest,
-  writeResponseHead,
-} from '../../../src/rpc/wire/header.js';
+  writeResponseHeader,
+} from '../../../src/rpc/wire/response-header.js';
 import { FieldReader, writeVarint } from '../../../src/rpc/wire/varint.js';
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 
@@ -76,7 +78,7 @@ describe.each(CODECS)('a request header in %s', (codec) => {
         }),
         (head) => {
           const bytes = written((output) => {
-            constantRequestHead(
+            writeConstantRequestHeader(
               output,
               codec,
               head.service,
@@ -84,9 +86,9 @@ describe.each(CODECS)('a request header in %s', (codec) => {
               head.version,
               head.callType,
             );
-            writeRequestRest(output, codec, head.timeout, head.metadata);
+            writeVariableRequestHeader(output, codec, head.timeout, head.metadata);
           });
-          const found = readRequestHead(
+          const found = readRequestHeader(
             codec,
             Buffer.concat([Buffer.from('xx'), bytes, Buffer.from('yy')]),
             2,
@@ -106,10 +108,10 @@ describe.each(CODECS)('a request header in %s', (codec) => {
   test('received metadata has no prototype', () => {
     const map = JSON.parse('{"__proto__":"a","toString":"b"}') as Record<string, string>;
     const bytes = written((output) => {
-      constantRequestHead(output, codec, 's', 'm', '', CALL_TYPE.twoWay);
-      writeRequestRest(output, codec, undefined, map);
+      writeConstantRequestHeader(output, codec, 's', 'm', '', CALL_TYPE.twoWay);
+      writeVariableRequestHeader(output, codec, undefined, map);
     });
-    const found = readRequestHead(codec, bytes, 0, bytes.length).metadata as object;
+    const found = readRequestHeader(codec, bytes, 0, bytes.length).metadata as object;
     expect(Object.getPrototypeOf(found)).toBeNull();
     expect(Object.getOwnPropertyNames(found).sort()).toEqual(['__proto__', 'toString']);
   });
@@ -125,7 +127,7 @@ describe.each(CODECS)('a response header in %s', (codec) => {
         fc.option(fc.uint8Array({ maxLength: 50 }), { nil: undefined }),
         (code, message, metadata, details) => {
           const error = new RpcError(code, message, { metadata, details });
-          const bytes = written((output) => writeResponseHead(output, codec, error));
+          const bytes = written((output) => writeResponseHeader(output, codec, error));
           const found = readResponseError(codec, bytes, 0, bytes.length);
           expect([found.code, found.message, own(found.metadata)]).toEqual([
             code,
@@ -140,21 +142,22 @@ describe.each(CODECS)('a response header in %s', (codec) => {
   });
 
   test('a success is that of Go, and known by its length', () => {
-    const bytes = written((output) => writeResponseHead(output, codec, undefined));
+    const bytes = written((output) => writeResponseHeader(output, codec, undefined));
     expect(bytes.toString('latin1')).toBe(codec === 'json' ? '{"Error":""}' : '\n\0');
     expect(isPlainSuccess(codec, bytes.length)).toBe(true);
     expect(isPlainSuccess(codec, 0)).toBe(true);
     expect(
       isPlainSuccess(
         codec,
-        written((output) => writeResponseHead(output, codec, new RpcError('INTERNAL', ''))).length,
+        written((output) => writeResponseHeader(output, codec, new RpcError('INTERNAL', '')))
+          .length,
       ),
     ).toBe(false);
   });
 
   test('an error without more is that of Go', () => {
     const bytes = written((output) =>
-      writeResponseHead(output, codec, new RpcError('UNKNOWN', 'no')),
+      writeResponseHeader(output, codec, new RpcError('UNKNOWN', 'no')),
     );
     expect(bytes.toString('latin1')).toBe(codec === 'json' ? '{"Error":"no"}' : '\n\x02no');
   });
@@ -178,7 +181,7 @@ describe.each(CODECS)('a response header in %s', (codec) => {
 describe('headers that others wrote', () => {
   const json = (head: unknown): unknown => {
     const bytes = Buffer.from(typeof head === 'string' ? head : JSON.stringify(head));
-    return readRequestHead('json', bytes, 0, bytes.length);
+    return readRequestHeader('json', bytes, 0, bytes.length);
   };
 
   test('the call type may be its number', () => {
@@ -202,7 +205,7 @@ describe('headers that others wrote', () => {
       0x0a, 1, 0x73, 0x98, 0x06, 0x05, 0xa1, 0x06, 1, 2, 3, 4, 5, 6, 7, 8, 0xaa, 0x06, 2, 9, 9,
       0xb5, 0x06, 1, 2, 3, 4, 0x12, 1, 0x6d, 0x18, 2,
     ]);
-    expect(readRequestHead('protobuf', unknown, 0, unknown.length)).toMatchObject({
+    expect(readRequestHeader('protobuf', unknown, 0, unknown.length)).toMatchObject({
       service: 's',
       method: 'm',
       callType: 2,
@@ -252,7 +255,7 @@ describe('headers that others wrote', () => {
     fc.assert(
       fc.property(fc.constantFrom(...CODECS), fc.uint8Array({ maxLength: 80 }), (codec, array) => {
         const bytes = Buffer.from(array);
-        for (const read of [readRequestHead, readResponseError]) {
+        for (const read of [readRequestHeader, readResponseError]) {
           try {
             read(codec, bytes, 0, bytes.length);
           } catch (error) {

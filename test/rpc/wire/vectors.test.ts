@@ -12,13 +12,12 @@ import {
   readFrame,
 } from '../../../src/rpc/wire/frame.js';
 import {
-  constantRequestHead,
-  isPlainSuccess,
-  readRequestHead,
-  readResponseError,
-  writeRequestRest,
-} from '../../../src/rpc/wire/header.js';
+  readRequestHeader,
+  writeConstantRequestHeader,
+  writeVariableRequestHeader,
+} from '../../../src/rpc/wire/request-header.js';
 import { Reply } from '../../../src/rpc/wire/response.js';
+import { isPlainSuccess, readResponseError } from '../../../src/rpc/wire/response-header.js';
 import { ByteReader } from '../../../src/transport/buffers/byte-reader.js';
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -70,12 +69,19 @@ function encodeAgain(frame: Frame, methods: ReadonlyMap<string, Method>): Buffer
   const output = new ByteWriter();
   const codec = codecName(frame.codec);
   if (frame.command === 3) {
-    const head = readRequestHead(codec, frame.bytes, frame.headStart, frame.headEnd);
+    const head = readRequestHeader(codec, frame.bytes, frame.headerStart, frame.headerEnd);
     const body = methodNamed(head.method).input[codec];
     const at = beginFrame(output, frame.command, frame.code, frame.codec, frame);
     const headAt = beginSection(output);
-    constantRequestHead(output, codec, head.service, head.method, head.version, head.callType);
-    writeRequestRest(output, codec, head.timeout, head.metadata);
+    writeConstantRequestHeader(
+      output,
+      codec,
+      head.service,
+      head.method,
+      head.version,
+      head.callType,
+    );
+    writeVariableRequestHeader(output, codec, head.timeout, head.metadata);
     endSection(output, headAt);
     const bodyAt = beginSection(output);
     body?.encode(output, body.decode(frame.bytes, frame.bodyStart, frame.bodyEnd));
@@ -83,17 +89,17 @@ function encodeAgain(frame: Frame, methods: ReadonlyMap<string, Method>): Buffer
     endFrame(output, at);
   } else if (frame.command === 4) {
     const reply = new Reply();
-    reply.call(frame, frame.serviceId, codec, false);
+    reply.setResponse(frame, frame.serviceId, codec, false);
     const body = methods.get(`${join(frame.sequenceLow, frame.sequenceHigh)}`)?.output[codec];
     const failed =
-      frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headEnd - frame.headStart);
+      frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headerEnd - frame.headerStart);
     if (failed)
-      reply.failure(readResponseError(codec, frame.bytes, frame.headStart, frame.headEnd));
-    else reply.success(body, body?.decode(frame.bytes, frame.bodyStart, frame.bodyEnd), LARGEST);
+      reply.setError(readResponseError(codec, frame.bytes, frame.headerStart, frame.headerEnd));
+    else reply.setSuccess(body, body?.decode(frame.bytes, frame.bodyStart, frame.bodyEnd), LARGEST);
     reply.write(output);
   } else if (frame.command === 2) {
     const reply = new Reply();
-    reply.heartbeat(frame, frame.serviceId);
+    reply.setHeartbeat(frame, frame.serviceId);
     reply.write(output);
   } else beginFrame(output, frame.command, frame.code, frame.codec, frame);
   return output.bytes.subarray(0, output.length);
@@ -106,7 +112,8 @@ function methodsOf(frames: readonly Buffer[]): Map<string, Method> {
     calls.map((frame) => [
       `${join(frame.sequenceLow, frame.sequenceHigh)}`,
       methodNamed(
-        readRequestHead(codecName(frame.codec), frame.bytes, frame.headStart, frame.headEnd).method,
+        readRequestHeader(codecName(frame.codec), frame.bytes, frame.headerStart, frame.headerEnd)
+          .method,
       ),
     ]),
   );
@@ -140,7 +147,7 @@ describe('each recorded package', () => {
       });
       expect(join(frame.sequenceLow, frame.sequenceHigh)).toBe(BigInt(recorded.sequence));
       expect(BigInt.asIntN(64, join(frame.logIdLow, frame.logIdHigh))).toBe(BigInt(recorded.logId));
-      const head = frame.bytes.subarray(frame.headStart, frame.headEnd);
+      const head = frame.bytes.subarray(frame.headerStart, frame.headerEnd);
       const body = frame.bytes.subarray(frame.bodyStart, frame.bodyEnd);
       expect(head.toString('hex')).toBe(recorded.headerHex ?? '');
       expect(body.toString('hex')).toBe(recorded.bodyHex ?? '');
@@ -206,7 +213,7 @@ describe('a server of ours, fed what a Go client sent, answers as the Go server 
 /** Do the call that a recorded request is, and answer what became of it. */
 function callAgain(stub: TestStub, frame: Fields): Promise<unknown> {
   const codec = codecName(frame.codec);
-  const { method } = readRequestHead(codec, frame.head, 0, frame.head.length);
+  const { method } = readRequestHeader(codec, frame.head, 0, frame.head.length);
   const input = methodNamed(method).input[codec]?.decode(frame.body, 0, frame.body.length);
   const call = stub[method.toLowerCase() as keyof TestStub] as (input: unknown) => Promise<unknown>;
   return call(input).catch((error: Error & { code: string }) => ({
@@ -242,7 +249,7 @@ function expectSameRequest(ours: Fields, recorded: Fields): void {
     expect(ours.head.subarray(0, recorded.head.length).toString('hex')).toBe(
       recorded.head.toString('hex'),
     );
-    const rest = readRequestHead('protobuf', ours.head, recorded.head.length, ours.head.length);
+    const rest = readRequestHeader('protobuf', ours.head, recorded.head.length, ours.head.length);
     expect(rest).toMatchObject({ service: '', method: '', callType: 0, version: 'v1.0' });
   }
 }
@@ -297,7 +304,7 @@ describe('a client of ours asks what the Go client asked, and takes what the Go 
       }
       const results = await within(Promise.all(outcomes), 'every call to settle');
       for (const [index, frame] of asked.entries()) {
-        const { method } = readRequestHead(
+        const { method } = readRequestHeader(
           codecName(frame.codec),
           frame.head,
           0,

@@ -1,7 +1,7 @@
 /** When a peer owes a sign of life, and what a client makes of it. */
 import { describe, expect, test } from 'vitest';
-import { Liveness } from '../../../src/rpc/calls/liveness.js';
 import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { Liveness } from '../../../src/rpc/peer/liveness.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { Inbox } from '../../fixtures/waiting.js';
@@ -10,7 +10,7 @@ describe('Liveness', () => {
   /**
    * Looks every 20 ms from `from` to `to`; answers the instants at which the peer should be asked.
    */
-  function looks(
+  function checks(
     liveness: Liveness,
     from: number,
     to: number,
@@ -18,19 +18,19 @@ describe('Liveness', () => {
   ): number[] {
     const asks: number[] = [];
     for (let time = from; time <= to; time += 20)
-      if (liveness.look({ settled: 0, ...signs, time })) asks.push(time);
+      if (liveness.check({ settled: 0, ...signs, time })) asks.push(time);
     return asks;
   }
 
   test('asks a silent peer after 500 ms, and finds the answer overdue 250 ms later', () => {
     const liveness = new Liveness(15_000);
-    expect(looks(liveness, 1_000, 1_500, { active: 1 })[0]).toBe(1_500);
-    liveness.asked(1, 1_500);
-    expect(looks(liveness, 1_520, 1_740, { active: 1 })).toEqual([]);
+    expect(checks(liveness, 1_000, 1_500, { active: 1 })[0]).toBe(1_500);
+    liveness.onHeartbeatSent(1, 1_500);
+    expect(checks(liveness, 1_520, 1_740, { active: 1 })).toEqual([]);
     expect(liveness.isOverdue).toBe(false);
-    looks(liveness, 1_760, 1_760, { active: 1 });
+    checks(liveness, 1_760, 1_760, { active: 1 });
     expect(liveness.isOverdue).toBe(true);
-    looks(liveness, 1_780, 1_780, { active: 2 });
+    checks(liveness, 1_780, 1_780, { active: 2 });
     expect(liveness.isOverdue).toBe(false);
   });
 
@@ -40,10 +40,10 @@ describe('Liveness', () => {
     let active = 1;
     let before = 1_000;
     for (let time = 1_000; time < 60_000; time += 20) {
-      if (!liveness.look({ active, settled: 0, time })) continue;
+      if (!liveness.check({ active, settled: 0, time })) continue;
       gaps.push(time - before);
       before = time;
-      liveness.asked(active, time);
+      liveness.onHeartbeatSent(active, time);
       active++;
     }
     expect(gaps.map((gap) => Math.round(gap / 500))).toEqual([
@@ -57,13 +57,13 @@ describe('Liveness', () => {
 
   test('time in which this process stood still does not count against the peer', () => {
     const liveness = new Liveness(15_000);
-    looks(liveness, 1_000, 1_100, { active: 1 });
-    liveness.asked(1, 1_100);
-    expect(liveness.look({ active: 1, settled: 0, time: 61_000 })).toBe(false);
+    checks(liveness, 1_000, 1_100, { active: 1 });
+    liveness.onHeartbeatSent(1, 1_100);
+    expect(liveness.check({ active: 1, settled: 0, time: 61_000 })).toBe(false);
     expect(liveness.isOverdue).toBe(false);
-    expect(liveness.stoodStillSince(1_100)).toBe(true);
-    expect(liveness.stoodStillSince(61_000)).toBe(false);
-    looks(liveness, 61_020, 61_260, { active: 1 });
+    expect(liveness.wasSuspendedSince(1_100)).toBe(true);
+    expect(liveness.wasSuspendedSince(61_000)).toBe(false);
+    checks(liveness, 61_020, 61_260, { active: 1 });
     expect(liveness.isOverdue).toBe(true);
   });
 });

@@ -1,4 +1,4 @@
-/** What a channel sends and waits for: a call, or a heartbeat. */
+/** A request that a channel sends and that waits for an answer; and a call as such a request. */
 import { notifyOrWarn } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
@@ -6,29 +6,22 @@ import { now } from '../../transport/session/flush-scheduler.js';
 import { NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';
 import type { Call, CallOptions, CodecName, Metadata } from '../types.js';
-import {
-  beginFrame,
-  CODE,
-  CODEC_NUMBER,
-  COMMAND,
-  type Frame,
-  LARGEST_PLAIN_BODY,
-} from '../wire/frame.js';
-import { isPlainSuccess, readResponseError } from '../wire/header.js';
-import { EXTENDED_REQUEST, writeRequest } from '../wire/request.js';
-import { type PendingCalls, Waiting } from './pending-calls.js';
+import { CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/frame.js';
+import { writeRequest } from '../wire/request.js';
+import { isPlainSuccess, readResponseError } from '../wire/response-header.js';
+import { type PendingCalls, PendingRequest } from './pending-calls.js';
 
-export abstract class Outgoing extends Waiting {
+export abstract class OutgoingRequest extends PendingRequest {
   abstract write(output: ByteWriter): void;
-  /** A response has come, or the end of a stream; nothing waits for more. */
+  /** Called once, with the response or the end of the stream. */
   abstract answer(frame: Frame, maxDecodedObjects: number): void;
-  /** A message of its stream, or a credit for it. True: the call goes on. */
+  /** Called with a message of its stream, or a credit. Returns false when the call is over. */
   onStream(_frame: Frame): boolean {
     return true;
   }
 }
 
-/** Told once of each call that is over: `latency` in ms, bytes of bodies. */
+/** Called once for each call that is over. `latency`: ms. `sent`, `received`: bytes of bodies. */
 export type CallCounter = (
   call: Call,
   error: RpcError | undefined,
@@ -39,48 +32,45 @@ export type CallCounter = (
 
 let resolveNext: (value: unknown) => void;
 let rejectNext: (error: unknown) => void;
-/** One executor for all calls: a closure per call is garbage per call. */
+/** One executor for all calls, to allocate no closure per call. */
 const capture = (resolve: (value: unknown) => void, reject: (error: unknown) => void): void => {
   resolveNext = resolve;
   rejectNext = reject;
 };
 
 /**
- * A promise calls back in the context in which it was asked; and before the call's own, which is
- * settled later.
+ * A function that calls `onMetadata` in the async context of the caller, which a promise keeps. The
+ * promise of the call settles later than this one.
  */
-function tellerOf(
+function metadataNotifier(
   onMetadata: NonNullable<CallOptions['onMetadata']>,
 ): (metadata: Metadata) => void {
-  let tell!: (metadata: Metadata) => void;
+  let notify!: (metadata: Metadata) => void;
   new Promise<Metadata>((resolve) => {
-    tell = resolve;
+    notify = resolve;
   }).then((metadata) => notifyOrWarn('onMetadata of a call', () => onMetadata(metadata)));
-  return tell;
+  return notify;
 }
 
 /** A call with one answer; the base of those with streams. */
-export class OutgoingCall extends Outgoing {
+export class OutgoingCall extends OutgoingRequest {
   readonly call: Call;
   readonly promise: Promise<unknown>;
   readonly resolve: (value: unknown) => void;
   protected readonly reject: (error: unknown) => void;
   readonly #extended: boolean | undefined;
-  /** Known once it is written; of a stream, what was sent so far. */
+  /** Bytes that were sent: of the body, and of the frames of a stream. */
   bodyLength = 0;
-  /** Bytes that came for it. */
+  /** Bytes that were received for the call. */
   protected received = 0;
   readonly #count: CallCounter;
-  /**
-   * Of a call without a timeout; of another its deadline tells, and a number that is no integer
-   * costs an object.
-   */
+  /** Undefined for a call with a timeout: its deadline tells. V8 boxes doubles in fields. */
   readonly #startedAt: number | undefined;
-  /** Tells onMetadata, in the async context of the caller. */
-  readonly #tellMetadata: ((metadata: Metadata) => void) | undefined;
+  /** Calls onMetadata in the async context of the caller. */
+  readonly #notifyMetadata: ((metadata: Metadata) => void) | undefined;
   #counted = false;
 
-  /** `extended`: whether the peer is; undefined while that is not known. */
+  /** `extended`: whether the peer is extended; undefined while that is unknown. */
   constructor(call: Call, extended: boolean | undefined, count: CallCounter) {
     super();
     this.#count = count;
@@ -89,12 +79,12 @@ export class OutgoingCall extends Outgoing {
     this.#extended = extended;
     this.promise = new Promise(capture);
     this.resolve = resolveNext;
-    this.#tellMetadata = call.onMetadata && tellerOf(call.onMetadata);
+    this.#notifyMetadata = call.onMetadata && metadataNotifier(call.onMetadata);
     this.reject = rejectNext;
   }
 
-  /** A sequence for a call that nobody answers. */
-  number(pending: PendingCalls<Outgoing>): void {
+  /** Sets the sequence of a call without an answer. */
+  assignSequence(pending: PendingCalls<OutgoingRequest>): void {
     pending.add(this);
     pending.take(this.sequenceLow, this.sequenceHigh);
   }
@@ -108,7 +98,7 @@ export class OutgoingCall extends Outgoing {
       this.#extended,
     );
     if (this.bodyLength > LARGEST_PLAIN_BODY && !this.#extended)
-      throw new RangeError('the body is too large for a plain peer');
+      throw new RangeError('the body is too large for the plain Go protocol');
   }
 
   answer(frame: Frame, maxDecodedObjects: number): void {
@@ -117,10 +107,10 @@ export class OutgoingCall extends Outgoing {
     this.received += frame.bodyEnd - frame.bodyStart;
     try {
       if (frame.command !== COMMAND.response && frame.command !== COMMAND.end)
-        throw new TypeError('it came as the answer to a heartbeat');
-      if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headEnd - frame.headStart)) {
-        const error = readResponseError(codec, frame.bytes, frame.headStart, frame.headEnd);
-        if (error.metadata !== NO_METADATA) this.#tellMetadata?.(error.metadata);
+        throw new TypeError('it is the answer to a heartbeat');
+      if (frame.code !== CODE.ok || !isPlainSuccess(codec, frame.headerEnd - frame.headerStart)) {
+        const error = readResponseError(codec, frame.bytes, frame.headerStart, frame.headerEnd);
+        if (error.metadata !== NO_METADATA) this.#notifyMetadata?.(error.metadata);
         if (frame.code !== CODE.ok || error.message !== '') return this.fail(error);
       }
       this.succeed(frame, codec, maxDecodedObjects);
@@ -136,27 +126,27 @@ export class OutgoingCall extends Outgoing {
     }
   }
 
-  /** The response says that all went well. Throws what decoding throws. */
+  /** Resolves the call with the reply. Throws what decoding throws. */
   protected succeed(frame: Frame, codec: CodecName, maxDecodedObjects: number): void {
     const { method } = this.call;
-    if (frame.command !== COMMAND.response) throw new TypeError('it came as the end of a stream');
+    if (frame.command !== COMMAND.response) throw new TypeError('it is the end of a stream');
     if (method.kind === 'noReply') return this.resolve(undefined);
     const bodyCodec = method.output[codec];
     if (bodyCodec === undefined)
       throw new TypeError(
-        `it came in ${codec}, which ${method.service}.${method.name} does not have`,
+        `it is in ${codec}, which ${method.service}.${method.name} does not have`,
       );
     this.resolve(bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd, maxDecodedObjects));
   }
 
-  /** A unary call has no stream: its peer has another contract. */
+  /** Fails a unary call: the peer has another contract. */
   override onStream(frame: Frame): boolean {
     if (frame.command === COMMAND.credit) return true;
     const { service, name } = this.call.method;
     this.fail(
       new RpcError(
         'INTERNAL',
-        `the peer answers ${service}.${name} with a stream, which is none by the contract here`,
+        `the peer answers ${service}.${name} with a stream; the contract has a single reply`,
       ),
     );
     return false;
@@ -167,7 +157,7 @@ export class OutgoingCall extends Outgoing {
     this.reject(error);
   }
 
-  /** It is over. */
+  /** Counts the call, which is over. Only the first call has an effect. */
   count(error?: RpcError): void {
     if (this.#counted) return;
     this.#counted = true;
@@ -184,40 +174,5 @@ export class OutgoingCall extends Outgoing {
         `${method.service}.${method.name} was not answered within ${timeout} ms`,
       ),
     );
-  }
-}
-
-export class Heartbeat extends Outgoing {
-  readonly #activeBefore: number;
-  readonly #missed: (activeBefore: number) => void;
-
-  /** `missed` is called with `activeBefore` when no answer has come in time. */
-  constructor(activeBefore: number, missed: (activeBefore: number) => void) {
-    super();
-    this.#activeBefore = activeBefore;
-    this.#missed = missed;
-  }
-
-  override get isCall(): boolean {
-    return false;
-  }
-
-  write(output: ByteWriter): void {
-    const { sequenceLow, sequenceHigh } = this;
-    beginFrame(output, COMMAND.heartbeat, CODE.ok, CODEC_NUMBER.json, {
-      serviceId: EXTENDED_REQUEST,
-      sequenceLow,
-      sequenceHigh,
-      logIdLow: 0,
-      logIdHigh: 0,
-    });
-  }
-
-  answer(): void {}
-
-  fail(): void {}
-
-  expire(): void {
-    this.#missed(this.#activeBefore);
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sequenceKey } from '../../../src/rpc/calls/sequence-key.js';
+import { sequenceKey } from '../../../src/rpc/wire/sequence.js';
 
 /** V8's hash of an integer as a key of a Map (ComputeUnseededHash in its source). */
 function hashOf(key: number): number {

@@ -1,0 +1,219 @@
+/** Sends the answers to the requests of one session. */
+import { codeOf, type GettyError, messageOf } from '../../core/errors.js';
+import type { Logger } from '../../core/logger.js';
+import { ByteWriter } from '../../transport/buffers/byte-writer.js';
+import { tooLarge } from '../../transport/session/session-options.js';
+import type { Session } from '../../transport/types.js';
+import { RpcError } from '../errors.js';
+import type { PeerSession } from '../peer/peer-session.js';
+import type { CodecName, MessageCodec, Method } from '../types.js';
+import { type Frame, LARGEST_PLAIN_BODY, type OutgoingFrame } from '../wire/frame.js';
+import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
+import { CALL_TYPE } from '../wire/request-header.js';
+import { Reply } from '../wire/response.js';
+import { RecentRequests } from './datagram-retries.js';
+import type { ServerCall } from './server-call.js';
+
+/** Characters that remain of the message of an error that is too large to send. */
+const SHORT_MESSAGE = 1_000;
+
+/** The calls that this side has made. */
+interface PendingRequests {
+  /** Requests without an answer. */
+  readonly pending: number;
+}
+
+export class ReplySender {
+  /** Over datagrams: the requests that arrived lately. */
+  recent: RecentRequests | undefined;
+  readonly #peer: PeerSession;
+  readonly #ownRequests: PendingRequests;
+  readonly #logger: Logger;
+  readonly #reply = new Reply();
+
+  constructor(peer: PeerSession, ownRequests: PendingRequests, logger: Logger) {
+    this.#peer = peer;
+    this.#ownRequests = ownRequests;
+    this.#logger = logger;
+  }
+
+  /** `isLossy`: the session sends datagrams, so requests arrive more than once. */
+  open(isLossy: boolean): void {
+    if (isLossy) this.recent = new RecentRequests();
+  }
+
+  sendHeartbeatReply(frame: Frame): void {
+    const reply = this.#reply;
+    reply.setHeartbeat(frame, serviceIdFor(frame));
+    this.#write(reply);
+  }
+
+  /** Sends a value as the answer. Returns the reason why it cannot be sent. */
+  sendValue(call: ServerCall, value: unknown): RpcError | undefined {
+    const { codec, method, callType } = call;
+    if (callType === CALL_TYPE.oneWay) return undefined;
+    const reply = this.#reply;
+    reply.setResponse(call, serviceIdFor(call), codec, callType === CALL_TYPE.twoWayNoReply);
+    return this.#sendSuccess(call, method.output[codec], value);
+  }
+
+  /** Sends the end of a stream of replies. Returns the error that the end contains. */
+  sendEnd(call: ServerCall, error: RpcError | undefined): RpcError | undefined {
+    const reply = this.#reply;
+    reply.setEnd(call, EXTENDED_ANSWER, call.codec);
+    const failure = error ?? this.#sendSuccess(call, undefined, undefined);
+    if (failure === undefined) return undefined;
+    reply.setEnd(call, EXTENDED_ANSWER, call.codec);
+    this.#sendFailure(failure);
+    return failure;
+  }
+
+  /** Sends an error as the answer of a call, or of the frame of a call that was refused. */
+  sendError(
+    call: ServerCall | Frame,
+    codec: CodecName,
+    callType: number,
+    error: RpcError,
+    method?: Method,
+  ): void {
+    if (callType === CALL_TYPE.oneWay) return this.#logOneway(error, method);
+    this.#reply.setResponse(call, serviceIdFor(call), codec, callType === CALL_TYPE.twoWayNoReply);
+    this.#sendFailure(error);
+  }
+
+  /** Answers a streaming call while its streams are open. */
+  sendStreamError(call: ServerCall, error: RpcError): void {
+    const reply = this.#reply;
+    if (call.stream?.writer === undefined)
+      reply.setResponse(call, EXTENDED_ANSWER, call.codec, false);
+    else reply.setEnd(call, EXTENDED_ANSWER, call.codec);
+    this.#sendFailure(error);
+  }
+
+  /** Returns the reason why the value cannot be sent. */
+  #sendSuccess(
+    call: ServerCall,
+    body: MessageCodec | undefined,
+    value: unknown,
+  ): RpcError | undefined {
+    try {
+      const reply = this.#reply;
+      reply.setSuccess(
+        body,
+        value,
+        this.#peer.extended === true ? Number.POSITIVE_INFINITY : LARGEST_PLAIN_BODY,
+        call.trailer,
+      );
+      this.#write(reply);
+      call.sent += reply.bodyLength;
+      return undefined;
+    } catch (error) {
+      return replyErrorOf(error);
+    }
+  }
+
+  /** Never throws: an error that is too large keeps its code and the beginning of its message. */
+  #sendFailure(error: RpcError): void {
+    const reply = this.#reply;
+    let attempt = error;
+    for (const length of [SHORT_MESSAGE, 0, 0]) {
+      try {
+        reply.setError(attempt);
+        this.#write(reply);
+        return;
+      } catch {
+        attempt = new RpcError(error.code, messageOf(error).slice(0, length), {
+          reason: error.reason,
+        });
+      }
+    }
+    this.#logger.warn(
+      { peer: this.#peer.address, code: error.code, error },
+      'an answer could not be sent',
+    );
+  }
+
+  #logOneway(error: RpcError, method: Method | undefined): void {
+    this.#logger.warn(
+      {
+        peer: this.#peer.address,
+        service: method?.service,
+        method: method?.name,
+        code: error.code,
+        error,
+      },
+      `a oneway call failed: ${error.message}`,
+    );
+  }
+
+  /** Throws what encoding throws. Writes nothing when the session is closed. */
+  #write(reply: Reply): void {
+    const { session } = this.#peer;
+    if (session === undefined || session.closed) return;
+    let hasRoom: boolean;
+    try {
+      hasRoom =
+        this.recent === undefined
+          ? session.write(reply)
+          : this.#writeRemembered(session, this.recent, reply);
+    } catch (error) {
+      if (codeOf(error) !== 'SESSION_BLOCKED') throw error;
+      // The peer sends requests and does not read the answers, which fill the queue.
+      session.destroy(error as GettyError);
+      return;
+    }
+    // Stop reading requests while the queue is full. Not while answers to requests of this side are
+    // pending: two sides that both paused would wait for each other.
+    if (!hasRoom && this.#ownRequests.pending === 0) {
+      session.pause();
+      session.drained().then(
+        () => session.resume(),
+        () => {},
+      );
+    }
+  }
+
+  /** Keeps a copy of the answer, because its datagram may be lost. */
+  #writeRemembered(
+    session: Session<Frame, OutgoingFrame>,
+    recent: RecentRequests,
+    reply: Reply,
+  ): boolean {
+    const output = ByteWriter.borrow();
+    try {
+      reply.write(output);
+      // writeBytes() checks no size; a session measures the messages of its codec only.
+      if (output.length > session.maxMessageBytes)
+        throw tooLarge(output.length, session.maxMessageBytes, `is for ${this.#peer.address}`);
+      const hasRoom = session.writeBytes(output.written);
+      // A copy, because the buffer of the writer is reused.
+      recent.answered(reply, new Uint8Array(output.written));
+      return hasRoom;
+    } finally {
+      ByteWriter.giveBack(output);
+    }
+  }
+
+  /** Sends an answer once more. */
+  resend(answer: Uint8Array): void {
+    try {
+      this.#peer.session?.writeBytes(answer);
+    } catch {
+      // The datagram may be lost anyway; the peer sends its request again.
+    }
+  }
+}
+
+/** An extended peer receives the serviceId of extended answers, Go the one of its request. */
+function serviceIdFor({ serviceId }: { serviceId: number }): number {
+  return serviceId === EXTENDED_REQUEST ? EXTENDED_ANSWER : serviceId;
+}
+
+/** The error of a reply that cannot be sent, or of the handler that was to return it. */
+export function replyErrorOf(error: unknown): RpcError {
+  const code = codeOf(error);
+  const isTooLarge = code === 'MESSAGE_TOO_LARGE' || code === 'PEER_NOT_TRUSTED';
+  return isTooLarge
+    ? new RpcError('RESOURCE_EXHAUSTED', messageOf(error), { cause: error })
+    : RpcError.from(error);
+}

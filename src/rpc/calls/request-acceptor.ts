@@ -1,0 +1,172 @@
+/** Turns the requests of a session into calls, or refuses them. */
+import { messageOf } from '../../core/errors.js';
+import { spinFor } from '../../transport/session/busy-poll.js';
+import { now } from '../../transport/session/flush-scheduler.js';
+import { decoded, UNKNOWN } from '../codecs/decoded.js';
+import type { Router } from '../contract/router.js';
+import { RpcError } from '../errors.js';
+import { isStreaming } from '../method-kind.js';
+import type { Meters, Tally } from '../metrics/statistics.js';
+import type { PeerSession } from '../peer/peer-session.js';
+import { ServerStream } from '../streams/server-stream.js';
+import { StreamMemory } from '../streams/stream-memory.js';
+import type { CodecName, Method } from '../types.js';
+import { CODEC_NUMBER, type Frame } from '../wire/frame.js';
+import { CALL_TYPE } from '../wire/request-header.js';
+import { instantFor } from './client-call.js';
+import type { ReplySender } from './reply-sender.js';
+import {
+  headerBytesOf,
+  REFUSED,
+  RequestLimits,
+  type RequestLimitsSetup,
+} from './request-limits.js';
+import { ServerCall, type ServerCallOwner } from './server-call.js';
+import type { UnansweredCalls } from './unanswered-calls.js';
+
+export interface RequestAcceptorSetup extends RequestLimitsSetup {
+  readonly router: Router;
+  /** Bytes. */
+  readonly maxStreamBytes: number;
+  /** Objects of one message. */
+  readonly maxDecodedObjects: number;
+  /** Milliseconds. */
+  readonly busyPoll: number;
+  readonly served: Meters;
+}
+
+export class RequestAcceptor {
+  readonly #setup: RequestAcceptorSetup;
+  readonly #owner: ServerCallOwner;
+  readonly #peer: PeerSession;
+  readonly #replies: ReplySender;
+  readonly #unanswered: UnansweredCalls;
+  readonly #tally: Tally;
+  readonly #limits: RequestLimits;
+  readonly #streamMemory: StreamMemory;
+  /** Finite, because decoders count down from it. */
+  readonly #maxDecodedObjects: number;
+
+  constructor(
+    setup: RequestAcceptorSetup,
+    owner: ServerCallOwner,
+    peer: PeerSession,
+    replies: ReplySender,
+    unanswered: UnansweredCalls,
+    tally: Tally,
+  ) {
+    this.#setup = setup;
+    this.#owner = owner;
+    this.#peer = peer;
+    this.#replies = replies;
+    this.#unanswered = unanswered;
+    this.#tally = tally;
+    this.#limits = new RequestLimits(setup, owner.handledCalls);
+    this.#streamMemory = new StreamMemory(setup.maxStreamBytes);
+    this.#maxDecodedObjects = Math.min(setup.maxDecodedObjects, Number.MAX_SAFE_INTEGER);
+  }
+
+  /** The call of a request. Undefined when it was refused, or answered before. */
+  accept(frame: Frame): ServerCall | undefined {
+    if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
+    const { recent } = this.#replies;
+    if (recent !== undefined) {
+      const known = recent.find(frame);
+      if (known?.answer !== undefined) this.#replies.resend(known.answer);
+      if (known !== undefined) return undefined;
+    }
+    const codec: CodecName = frame.codec === CODEC_NUMBER.json ? 'json' : 'protobuf';
+    let call: ServerCall;
+    let callType: number = CALL_TYPE.twoWay;
+    let method: Method | undefined;
+    try {
+      const header = this.#setup.router.find(
+        codec,
+        frame.bytes,
+        frame.headerStart,
+        frame.headerEnd,
+      );
+      const { route } = header;
+      callType = header.callType;
+      if (route instanceof RpcError) throw route;
+      if (recent?.remember(frame, header.timeout, now()) === false)
+        throw new RpcError(
+          'RESOURCE_EXHAUSTED',
+          `${recent.size} requests of this peer are remembered because UDP may repeat them`,
+          REFUSED,
+        );
+      method = route.method;
+      let bytes = headerBytesOf(frame, header.metadata);
+      this.#limits.check(bytes);
+      const stream = isStreaming(method.kind) ? this.#openStream(method, codec, frame) : undefined;
+      let input: unknown = stream?.reader;
+      if (input === undefined) {
+        decoded.objects = UNKNOWN;
+        input = decodeInput(method, codec, frame, this.#maxDecodedObjects);
+        bytes += this.#limits.objectBytesOf(frame, codec);
+        this.#limits.checkBytes(bytes);
+      }
+      call = new ServerCall(
+        this.#owner,
+        header,
+        route,
+        input,
+        codec,
+        frame,
+        bytes,
+        instantFor(header.timeout),
+        this.#setup.served.of(method),
+      );
+      call.stream = stream;
+    } catch (error) {
+      const refusal = RpcError.from(error);
+      this.#countRefusal(method, refusal, frame);
+      this.#replies.sendError(frame, codec, callType, refusal);
+      return undefined;
+    }
+    this.#tally.started++;
+    return call;
+  }
+
+  /** Counts by method only when the peer names a known one, so that it cannot fill the memory. */
+  #countRefusal(method: Method | undefined, error: RpcError, frame: Frame): void {
+    this.#tally.started++;
+    this.#tally.failed++;
+    if (method === undefined) return;
+    const meter = this.#setup.served.of(method);
+    meter.begin();
+    meter.end(error, 0, 0, frame.bodyEnd - frame.bodyStart);
+  }
+
+  /** Throws when the peer is not extended, or the codec or the limits do not permit the stream. */
+  #openStream(method: Method, codec: CodecName, frame: Frame): ServerStream {
+    const name = `${method.service}.${method.name}`;
+    if (this.#peer.extended !== true)
+      throw new RpcError(
+        'FAILED_PRECONDITION',
+        `${name} streams, which the plain Go protocol cannot`,
+      );
+    if (this.#unanswered.has(frame))
+      throw new RpcError('INVALID_ARGUMENT', `the sequence of ${name} is that of a call in flight`);
+    this.#limits.checkStreams();
+    return new ServerStream(this.#peer, method, codec, frame, this.#streamMemory);
+  }
+}
+
+function decodeInput(method: Method, codec: CodecName, frame: Frame, maxObjects: number): unknown {
+  const bodyCodec = method.input[codec];
+  if (bodyCodec === undefined)
+    throw new RpcError('UNIMPLEMENTED', `${method.service}.${method.name} has no ${codec} form`, {
+      reason: 'not-served',
+      unsent: true,
+    });
+  try {
+    return bodyCodec.decode(frame.bytes, frame.bodyStart, frame.bodyEnd, maxObjects);
+  } catch (error) {
+    throw new RpcError(
+      'INVALID_ARGUMENT',
+      `the argument of ${method.service}.${method.name} does not parse: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}

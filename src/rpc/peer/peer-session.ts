@@ -1,0 +1,122 @@
+/** The session with one peer, as the calls, the replies and the streams of a channel use it. */
+import { within } from '../../core/timers.js';
+import type { Session } from '../../transport/types.js';
+import { unlessCancelled } from '../calls/call-errors.js';
+import { timeLeft } from '../calls/client-call.js';
+import { RpcError } from '../errors.js';
+import type { Call } from '../types.js';
+import type { Frame, OutgoingFrame } from '../wire/frame.js';
+import { PeerCapabilities } from './peer-capabilities.js';
+
+export interface PeerSessionSetup {
+  /** How long a call without a timeout waits for the capabilities of the peer. Milliseconds. */
+  readonly timeout: number;
+  readonly maxPendingCalls: number;
+  /** Bytes. */
+  readonly streamWindow: number;
+  /** Objects of one message. */
+  readonly maxDecodedObjects: number;
+}
+
+export class PeerSession {
+  readonly capabilities = new PeerCapabilities();
+  /** Undefined before the session is open. */
+  session: Session<Frame, OutgoingFrame> | undefined;
+  /** The address of the peer; empty before the session is open. */
+  address = '';
+  /** The peer has sent goaway: it accepts no new calls. */
+  isGoingAway = false;
+  readonly #setup: PeerSessionSetup;
+  /** Settles when the session is below its high-water mark again. Undefined while it is below. */
+  #drained: Promise<void> | undefined;
+
+  constructor(setup: PeerSessionSetup) {
+    this.#setup = setup;
+  }
+
+  get closed(): boolean {
+    return this.session === undefined || this.session.closed;
+  }
+
+  /** False from goaway on, and when the session is closed. */
+  get isUsable(): boolean {
+    return !this.isGoingAway && !this.closed;
+  }
+
+  /** Undefined before the first frame of the peer. */
+  get extended(): boolean | undefined {
+    return this.capabilities.extended;
+  }
+
+  get streamWindow(): number {
+    return this.#setup.streamWindow;
+  }
+
+  get maxDecodedObjects(): number {
+    return this.#setup.maxDecodedObjects;
+  }
+
+  /** Writes a frame of a stream. Throws what encoding throws, and SESSION_CLOSED. */
+  send(frame: OutgoingFrame): void {
+    const { session } = this;
+    if (session === undefined) throw new RpcError('UNAVAILABLE', 'there is no session');
+    if (session.write(frame) || this.#drained !== undefined) return;
+    const onDrained = (): void => {
+      this.#drained = undefined;
+    };
+    this.#drained = session.drained().then(onDrained, onDrained);
+  }
+
+  /** Writes a frame that may be lost together with the session. Never throws. */
+  trySend(frame: OutgoingFrame): void {
+    try {
+      this.send(frame);
+    } catch {
+      // The session is closed, or its queue is full.
+    }
+  }
+
+  /** Settles when streams may send again; undefined when they may send now. */
+  drained(): Promise<void> | undefined {
+    return this.#drained;
+  }
+
+  /**
+   * Settles when the first frame of the peer has arrived. `describeTimeout` returns the message of
+   * DEADLINE_EXCEEDED for a limit in milliseconds. Rejects with an RpcError for a call that is not
+   * sent.
+   */
+  async untilCapabilitiesKnown(
+    call: Call,
+    describeTimeout: (limit: number) => string,
+  ): Promise<void> {
+    const { capabilities, address } = this;
+    if (capabilities.extended === undefined) {
+      if (capabilities.waiting >= this.#setup.maxPendingCalls) {
+        throw new RpcError(
+          'RESOURCE_EXHAUSTED',
+          `too many calls wait for the capabilities of ${address}`,
+          { unsent: true },
+        );
+      }
+      const limit = call.timeout === undefined ? this.#setup.timeout : timeLeft(call);
+      let settle!: () => void;
+      const known = new Promise<void>((resolve) => {
+        settle = resolve;
+      });
+      const remove = capabilities.whenKnown(settle);
+      await within(
+        limit,
+        unlessCancelled(call, known),
+        () =>
+          new RpcError('DEADLINE_EXCEEDED', describeTimeout(Math.ceil(limit)), { unsent: true }),
+      ).finally(() => {
+        remove();
+        // unlessCancelled() releases the signal of the call when this promise settles.
+        settle();
+      });
+    }
+    if (this.closed)
+      throw new RpcError('UNAVAILABLE', `the session with ${address} is closed`, { unsent: true });
+  }
+}

@@ -1,0 +1,28 @@
+/** The limit of the messages that wait in all streams of one session. */
+import { RpcError } from '../errors.js';
+
+/** Counts the bytes that wait for their readers. */
+export class StreamMemory {
+  bytes = 0;
+  readonly #limit: number;
+
+  /** `limit`: bytes. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Throws RESOURCE_EXHAUSTED when the sum would exceed the limit. */
+  add(bytes: number): void {
+    if (this.bytes + bytes > this.#limit) {
+      throw new RpcError(
+        'RESOURCE_EXHAUSTED',
+        `${this.bytes} bytes wait to be read in the streams of this session; maxStreamBytes is ${this.#limit}`,
+      );
+    }
+    this.bytes += bytes;
+  }
+
+  remove(bytes: number): void {
+    this.bytes -= bytes;
+  }
+}

@@ -1,0 +1,82 @@
+/** The messages of a stream that wait for their reader, as bytes. */
+import { allocate, type Bytes } from '../../core/bytes.js';
+import { Queue } from '../../core/queue.js';
+import type { StreamMemory } from './stream-memory.js';
+
+/** Bytes of memory for a waiting message besides its frame: many small ones take memory too. */
+const ITEM_OVERHEAD = 256;
+/** Small bodies share a buffer of this size. Bytes. */
+const SHARED_BYTES = 4096;
+/** A larger body has a buffer of its own. Bytes. */
+const MAX_SHARED_BODY = 512;
+/** A loop copies a body up to this size faster than set(), which needs a view. Bytes. */
+const MAX_LOOP_COPY = 48;
+
+/** A message whose body is in `bytes` from `start` to `end`. */
+export interface WaitingItem {
+  readonly bytes: Bytes;
+  readonly start: number;
+  readonly end: number;
+  /** Bytes of its frame. */
+  readonly size: number;
+}
+
+/**
+ * A queue of encoded messages. A decoded message can take twenty times as much memory, and only
+ * bytes can be counted.
+ */
+export class WaitingItems {
+  readonly #items = new Queue<WaitingItem>();
+  readonly #memory: StreamMemory;
+  /** No byte of it is overwritten, because a decoded message may hold views of it. */
+  #shared: Bytes | undefined;
+  /** Bytes of `#shared` in use. */
+  #used = 0;
+
+  /** `memory`: that of the session. */
+  constructor(memory: StreamMemory) {
+    this.#memory = memory;
+  }
+
+  get length(): number {
+    return this.#items.length;
+  }
+
+  /** Copies the body. `size`: bytes of the frame. Throws RESOURCE_EXHAUSTED. */
+  push(bytes: Bytes, start: number, end: number, size: number): void {
+    this.#memory.add(size + ITEM_OVERHEAD);
+    this.#items.push(this.#copy(bytes, start, end, size));
+  }
+
+  shift(): WaitingItem | undefined {
+    const item = this.#items.shift();
+    if (item !== undefined) this.#memory.remove(item.size + ITEM_OVERHEAD);
+    return item;
+  }
+
+  clear(): void {
+    while (this.shift() !== undefined);
+    this.#shared = undefined;
+  }
+
+  #copy(bytes: Bytes, start: number, end: number, size: number): WaitingItem {
+    const length = end - start;
+    if (length > MAX_SHARED_BODY) {
+      // copy() cuts small buffers from a shared slab, and each item would keep its slab in memory.
+      const own = allocate(length);
+      own.set(bytes.subarray(start, end), 0);
+      return { bytes: own, start: 0, end: length, size };
+    }
+    let shared = this.#shared;
+    if (shared === undefined || this.#used + length > SHARED_BYTES) {
+      shared = allocate(SHARED_BYTES);
+      this.#shared = shared;
+      this.#used = 0;
+    }
+    const at = this.#used;
+    this.#used += length;
+    if (length > MAX_LOOP_COPY) shared.set(bytes.subarray(start, end), at);
+    else for (let i = 0; i < length; i++) shared[at + i] = bytes[start + i] as number;
+    return { bytes: shared, start: at, end: at + length, size };
+  }
+}
