@@ -128,7 +128,7 @@ export class Caller {
   send(call: Call): Promise<unknown> {
     const peer = this.#peer;
     const { session } = peer;
-    if (session === undefined || !peer.isUsable) return this.#refuse(call, this.#notUsable());
+    if (session === undefined || !peer.isUsable) return this.#refuse(call, peer.notUsable());
     const signal = signalInUse(call);
     if (signal?.aborted === true) return this.#refuse(call, cancelled(call, true));
     const { extended } = peer.capabilities;
@@ -142,7 +142,7 @@ export class Caller {
       return this.#sendWithTimeLeft(call);
     const { kind } = call.method;
     const isStream = isStreaming(kind);
-    if (isStream && session.lossy) return this.#refuse(call, this.#noStreams());
+    if (isStream && session.lossy) return this.#refuse(call, peer.noStreams());
     const outgoing = isStream
       ? new OutgoingStream(call, peer, this.#remove, this.#count)
       : new OutgoingCall(call, extended, this.#count);
@@ -161,23 +161,6 @@ export class Caller {
     } else if (signal !== undefined) this.#followSignal(outgoing, signal);
     if (isStream) (outgoing as OutgoingStream).begin();
     return outgoing.promise;
-  }
-
-  #notUsable(): RpcError {
-    const { address, closed } = this.#peer;
-    return new RpcError(
-      'UNAVAILABLE',
-      `the session with ${address} is ${closed ? 'closed' : 'going away'}`,
-      { unsent: true },
-    );
-  }
-
-  #noStreams(): RpcError {
-    return new RpcError(
-      'FAILED_PRECONDITION',
-      `the session with ${this.#peer.address} sends datagrams, which do not support streams`,
-      { unsent: true },
-    );
   }
 
   /** Sends a call that needs the capabilities of the peer later. Undefined: it needs none. */

@@ -8,7 +8,6 @@ import type { Logger } from '../../core/logger.js';
 import { atMost } from '../../core/timers.js';
 import type { ByteReader } from '../../transport/buffers/byte-reader.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
-import { now } from '../../transport/session/flush-scheduler.js';
 import type {
   Codec,
   EventListener,
@@ -20,6 +19,7 @@ import type {
 import { makeStub } from '../contract/stub.js';
 import { countsOf, Tally } from '../metrics/statistics.js';
 import { PeerSession } from '../peer/peer-session.js';
+import { SignsOfLife } from '../peer/signs-of-life.js';
 import type {
   Call,
   Channel,
@@ -52,14 +52,8 @@ export interface ChannelSetup extends CallerSetup, ResponderSetup {
 
 type RpcSession = Session<Frame, OutgoingFrame>;
 
-/** How long drain() waits for the first frame of a new peer, to know whether goaway is possible. */
+/** Milliseconds that drain() waits for the first frame of a new peer, which may take a goaway. */
 const FIRST_FRAME_TIMEOUT = 200;
-
-/**
- * Milliseconds between two signs of life while a frame of the peer is incomplete. Shorter than the
- * silence after which a peer sends a heartbeat.
- */
-const SIGN_OF_LIFE_PERIOD = 200;
 
 export class RpcChannel
   implements EventListener<Frame, OutgoingFrame>, Codec<Frame, OutgoingFrame>, Channel, CallerEvents
@@ -73,17 +67,13 @@ export class RpcChannel
   readonly onCron: (() => void) | undefined;
   readonly #setup: ChannelSetup;
   readonly #peer: PeerSession;
+  readonly #signsOfLife: SignsOfLife;
   readonly #frame = new Frame();
   readonly #made = new Tally();
   readonly #served = new Tally();
   readonly #caller: Caller;
   readonly #replies: ReplySender;
   readonly #responder: Responder;
-  /**
-   * When the incomplete frame began to arrive, or the last sign of life since then was sent, by
-   * now(). 0: no frame is incomplete.
-   */
-  #incompleteSince = 0;
   #onIdle: (() => void)[] = [];
 
   constructor(setup: ChannelSetup, heartbeats: boolean, { certificate, request }: Peer) {
@@ -91,6 +81,7 @@ export class RpcChannel
     this.request = request;
     this.#setup = setup;
     this.#peer = new PeerSession(setup);
+    this.#signsOfLife = new SignsOfLife(this.#peer);
     this[READ_CONTEXT] = setup.side === 'server' ? setup.asyncContext : undefined;
     this.#caller = new Caller(setup, this.#peer, this, this.#made);
     this.#replies = new ReplySender(this.#peer, this.#caller, setup.logger);
@@ -99,6 +90,11 @@ export class RpcChannel
     );
     this.invoke = setup.wrap((call) => this.send(call));
     this.onCron = heartbeats ? () => this.#caller.heartbeats.send(true) : undefined;
+  }
+
+  /** Undefined before the session is open. */
+  get session(): RpcSession | undefined {
+    return this.#peer.session;
   }
 
   get peer(): string {
@@ -141,7 +137,7 @@ export class RpcChannel
   }
 
   get statistics(): PeerStatistics {
-    const { session } = this.#peer;
+    const { session } = this;
     const { bytesRead = 0, bytesWritten = 0 } = session?.stats ?? {};
     const queuedBytes = session?.queuedBytes ?? 0;
     return {
@@ -172,33 +168,11 @@ export class RpcChannel
 
   read(input: ByteReader, session: RpcSession): Frame | undefined {
     if (readFrame(input, this.#frame, session.maxMessageBytes, this.#caller.noReplyCalls)) {
-      this.#incompleteSince = 0;
+      this.#signsOfLife.onCompleteFrame();
       return this.#frame;
     }
-    this.#onIncomplete(session);
+    this.#signsOfLife.onIncompleteFrame();
     return undefined;
-  }
-
-  /**
-   * Sends signs of life while a frame is incomplete. On a slow network the heartbeat of the peer
-   * waits behind the bytes of the frame.
-   */
-  #onIncomplete(session: RpcSession): void {
-    // Math.ceil keeps the value an integer; V8 boxes doubles stored in fields.
-    const time = Math.ceil(now());
-    if (this.#incompleteSince === 0) this.#incompleteSince = time;
-    else if (
-      time - this.#incompleteSince >= SIGN_OF_LIFE_PERIOD &&
-      this.extended === true &&
-      !session.closed
-    ) {
-      this.#incompleteSince = time;
-      try {
-        session.write(ControlFrame.signOfLife());
-      } catch {
-        // The queue is full: the peer does not read, so it needs no sign of life.
-      }
-    }
   }
 
   write(output: ByteWriter, frame: OutgoingFrame): void {
@@ -298,7 +272,7 @@ export class RpcChannel
     this.#peer.capabilities.whenKnown(() => {
       if (this.closed || this.extended !== true) return;
       try {
-        this.#peer.session?.write(ControlFrame.goaway());
+        this.session?.write(ControlFrame.goaway());
       } catch {
         // The queue is full. The peer will see the end of the session.
       }
@@ -316,7 +290,7 @@ export class RpcChannel
   }
 
   #closeIfIdle(): void {
-    if (this.#isIdle) void this.#peer.session?.close();
+    if (this.#isIdle) void this.session?.close();
   }
 
   /** Settles when no call is in flight in either direction, or the session is closed. */
@@ -333,7 +307,7 @@ export class RpcChannel
       );
     await this.idle();
     // Datagrams have no end of a session.
-    while (!this.closed && this.extended === true && this.#peer.session?.lossy === false)
+    while (!this.closed && this.extended === true && this.session?.lossy === false)
       await this.#nextSettledCall();
   }
 

@@ -81,6 +81,24 @@ export class PeerSession {
     return this.#drained;
   }
 
+  /** The error of a call that is not sent because the session is not usable. */
+  notUsable(): RpcError {
+    return new RpcError(
+      'UNAVAILABLE',
+      `the session with ${this.address} is ${this.closed ? 'closed' : 'going away'}`,
+      { unsent: true },
+    );
+  }
+
+  /** The error of a streaming call over datagrams. */
+  noStreams(): RpcError {
+    return new RpcError(
+      'FAILED_PRECONDITION',
+      `the session with ${this.address} sends datagrams, which do not support streams`,
+      { unsent: true },
+    );
+  }
+
   /**
    * Settles when the first frame of the peer has arrived. `describeTimeout` returns the message of
    * DEADLINE_EXCEEDED for a limit in milliseconds. Rejects with an RpcError for a call that is not

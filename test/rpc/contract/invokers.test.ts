@@ -399,7 +399,7 @@ const INVOKERS: Readonly<Record<string, Invoker>> = {
         code: 'UNKNOWN',
         message: 'at once',
       });
-      const noIterable = expect.stringContaining('nothing that can be iterated');
+      const noIterable = expect.stringContaining('a value that is not iterable');
       expect(await failure(all(p.stub.chat([])))).toMatchObject({
         code: 'INTERNAL',
         message: noIterable,

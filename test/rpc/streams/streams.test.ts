@@ -191,7 +191,7 @@ describe('towards a peer that speaks the plain Go protocol', () => {
       await expect(call()).rejects.toMatchObject({
         code: 'FAILED_PRECONDITION',
         unsent: true,
-        message: expect.stringContaining('does not take streams'),
+        message: expect.stringContaining('does not support streams'),
       });
     }
     expect(server.requests.all).toEqual([]);
@@ -235,7 +235,7 @@ describe('a peer that means no good', () => {
       [6, 1],
       [4, 0],
     ]);
-    expect(frames[1]?.head.toString()).toContain('its window is 262144 bytes');
+    expect(frames[1]?.head.toString()).toContain('the window is 262144 bytes');
     hold.open();
     await idle(s.server);
   });
