@@ -1,6 +1,6 @@
 /**
- * One session as rpc sees it: both sides may call and serve. It is the listener and the codec of the
- * session. Caller sends calls, and Responder answers requests.
+ * One session as rpc sees it: both sides may call and serve. It is the listener and the codec of
+ * the session. Caller sends calls, and Responder answers requests.
  */
 import { type AsyncContext, READ_CONTEXT } from '../../core/async-context.js';
 import type { GettyError } from '../../core/errors.js';
@@ -46,7 +46,9 @@ export interface ChannelSetup extends CallerSetup, ResponderSetup {
   /** Where handlers run. Undefined where the platform has no async contexts. */
   readonly asyncContext: AsyncContext | undefined;
   readonly inheritContext: boolean;
-  /** Called when the channel has opened, received goaway, closed, or when responsive has changed. */
+  /**
+   * Called when the channel has opened, received goaway, closed, or when responsive has changed.
+   */
   onChange(channel: RpcChannel): void;
 }
 
@@ -61,7 +63,9 @@ export class RpcChannel
   readonly certificate: PeerCertificate | undefined;
   readonly request: WebSocketRequest | undefined;
   readonly invoke: Invoke;
-  /** Only of servers: a client has few handlers, and entering the context for each chunk is slow. */
+  /**
+   * Only of servers: a client has few handlers, and entering the context for each chunk is slow.
+   */
   readonly [READ_CONTEXT]: AsyncContext | undefined;
   /** Undefined without periodic heartbeats; see EventListener. */
   readonly onCron: (() => void) | undefined;

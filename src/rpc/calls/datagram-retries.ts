@@ -78,8 +78,8 @@ function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
 }
 
 /**
- * The requests of a peer that may arrive again until their deadlines have passed, and their answers.
- * A request is never removed earlier: above the limit, new requests are refused.
+ * The requests of a peer that may arrive again until their deadlines have passed, and their
+ * answers. A request is never removed earlier: above the limit, new requests are refused.
  */
 export class RecentRequests {
   readonly #requests = new Map<number | string, Remembered>();

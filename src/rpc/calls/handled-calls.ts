@@ -18,7 +18,8 @@ export interface HandledCall {
 /** The runs of the handler of one call by its interceptors. */
 class HandlerRun {
   /**
-   * How many times the handler runs now: an interceptor may call it many times, and after the answer.
+   * How many times the handler runs now: an interceptor may call it many times, and after the
+   * answer.
    */
   running = 0;
   isCounted: boolean;
@@ -87,8 +88,8 @@ export class HandledCalls {
   }
 
   /**
-   * The answer of a handler. If it is a stream, the handler counts as running while an item of it is
-   * awaited.
+   * The answer of a handler. If it is a stream, the handler counts as running while an item of it
+   * is awaited.
    */
   trackReplies(call: HandledCall, answer: unknown): unknown {
     const { run } = call;

@@ -9,7 +9,9 @@ import { EXTENDED_ANSWER } from '../wire/request.js';
 const MAX_CALLS = 10_000;
 
 export class NoReplyCalls implements HeaderOnlyAnswers {
-  /** The low halves of their sequences. Undefined: there was no such call, or the peer is extended. */
+  /**
+   * The low halves of their sequences. Undefined: there was no such call, or the peer is extended.
+   */
   #sequences: Set<number> | undefined;
 
   /** Remembers a call, and removes the oldest one above the limit. */

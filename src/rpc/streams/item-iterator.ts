@@ -1,7 +1,9 @@
 /** The iterator of the items of a stream, whatever iterable a program gives. */
 import { markHandled, promiseOf } from '../../core/callbacks.js';
 
-/** True for an object that a stream can iterate. A string has an iterator, but is a mistake here. */
+/**
+ * True for an object that a stream can iterate. A string has an iterator, but is a mistake here.
+ */
 export function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
   if (typeof value !== 'object' || value === null) return false;
   return (

@@ -65,8 +65,8 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
 
   /**
    * Adds a message whose body is in `bytes` from `start` to `end`; `bytes` may be overwritten
-   * afterwards. `size`: bytes of its frame. Throws RESOURCE_EXHAUSTED when the peer had no credit or
-   * StreamMemory is full, and what decode() throws.
+   * afterwards. `size`: bytes of its frame. Throws RESOURCE_EXHAUSTED when the peer had no credit
+   * or StreamMemory is full, and what decode() throws.
    */
   push(bytes: Bytes, start: number, end: number, size: number): void {
     if (this.#isOver) return;

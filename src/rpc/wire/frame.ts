@@ -1,7 +1,7 @@
 /**
- * The frame of the rpc protocol: a 32-byte frame header, a section with the rpc header and a section
- * with the body. All integers are little-endian. The layout is that of the package in Go getty's
- * rpc, version 1.
+ * The frame of the rpc protocol: a 32-byte frame header, a section with the rpc header and a
+ * section with the body. All integers are little-endian. The layout is that of the package in Go
+ * getty's rpc, version 1.
  *
  *   0 int32 magic · 4 int16 command · 6 int16 serviceId · 8 uint64 sequence · 16 int64 logId
  *   24 int16 code · 26 int16 codec · 28 int32 packageLength
@@ -170,8 +170,8 @@ export function readFrame(
 }
 
 /**
- * The length of the body is the rest of the frame. Its uint16 has only the low 16 bits and serves as
- * a check.
+ * The length of the body is the rest of the frame. Its uint16 has only the low 16 bits and serves
+ * as a check.
  */
 function findSections(frame: Frame, bytes: Bytes, start: number, end: number): void {
   const headerStart = start + SECTION_BYTES;

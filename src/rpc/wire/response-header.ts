@@ -1,6 +1,6 @@
 /**
- * The rpc header of a response, in JSON and Protobuf. The field Error is that of Go. The fields Code,
- * Metadata, Details and Reason are extensions, which a Go peer ignores.
+ * The rpc header of a response, in JSON and Protobuf. The field Error is that of Go. The fields
+ * Code, Metadata, Details and Reason are extensions, which a Go peer ignores.
  */
 import { type Bytes, copy, decode, encode } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
