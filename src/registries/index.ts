@@ -4,10 +4,10 @@ import { gettyError } from '../core/errors.js';
 import { badOption, checkNames, type NamesOf, pickNames } from '../core/options.js';
 import { showUrl } from '../core/redact.js';
 import type { Registry } from '../micro/types.js';
-import type { EtcdOptions } from './etcd/index.js';
+import { ETCD_NAMES, type EtcdOptions } from './etcd/registry-options.js';
 import { FILE_REGISTRY_NAMES, type FileRegistryOptions, file } from './file/index.js';
 import { memory } from './memory.js';
-import type { ZooKeeperRegistryOptions } from './zookeeper/index.js';
+import { ZOOKEEPER_NAMES, type ZooKeeperRegistryOptions } from './zookeeper/registry-options.js';
 
 /**
  * Options of every kind of registry. Each kind ignores the options of the others. A name that no
@@ -19,28 +19,9 @@ export interface RegistryOptions
     ZooKeeperRegistryOptions {}
 
 const NAMES = {
-  ttl: true,
-  pollInterval: true,
-  logger: true,
-  root: true,
-  username: true,
-  password: true,
-  tls: true,
-  dialTimeout: true,
-  requestTimeout: true,
-  pingInterval: true,
-  pingTimeout: true,
-  initialDelay: true,
-  maxDelay: true,
-  waitForRegistry: true,
-  goConsumers: true,
-  maxEntries: true,
-  maxBytes: true,
-  sessionTimeout: true,
-  operationTimeout: true,
-  settleTime: true,
-  credentials: true,
-  acl: true,
+  ...FILE_REGISTRY_NAMES,
+  ...ETCD_NAMES,
+  ...ZOOKEEPER_NAMES,
 } satisfies NamesOf<RegistryOptions>;
 
 const EXPECTED =
@@ -85,7 +66,7 @@ async function openZooKeeper(url: string, options: RegistryOptions): Promise<Reg
   } catch {
     throw badAddress(url);
   }
-  const { zookeeper, ZOOKEEPER_NAMES } = await import('./zookeeper/index.js');
+  const { zookeeper } = await import('./zookeeper/index.js');
   return zookeeper(hosts, pickNames(given, ZOOKEEPER_NAMES));
 }
 
@@ -98,7 +79,7 @@ async function openEtcd(
   const endpoints = hosts
     .split(',')
     .map((host) => `${scheme}://${/:\d+$/.test(host) ? host : `${host}:${ETCD_PORT}`}`);
-  const { etcd, ETCD_NAMES } = await import('./etcd/index.js');
+  const { etcd } = await import('./etcd/index.js');
   const given = pickNames(options, ETCD_NAMES);
   const path = root === undefined || root === '/' ? given.root : root;
   return etcd(endpoints, { ...given, ...credentialsOf(url, credentials), root: path });

@@ -69,7 +69,7 @@ const page = [
 const sources = [
   'src/transport/types.ts',
   'src/transport/session/task-pool.ts',
-  'src/registries/etcd/index.ts',
+  'src/registries/etcd/registry-options.ts',
   'src/registries/file/index.ts',
   ...RPC,
   ...INTERCEPTORS,
