@@ -121,7 +121,7 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    const item = this.#items.shift();
+    const item = this.#items.take();
     if (item !== undefined) return this.#read(item);
     if (this.#error !== undefined) return Promise.reject(this.#error);
     if (this.#isOver) return Promise.resolve(DONE);

@@ -48,14 +48,14 @@ export class WaitingItems {
     this.#items.push(this.#copy(bytes, start, end, size));
   }
 
-  shift(): WaitingItem | undefined {
+  take(): WaitingItem | undefined {
     const item = this.#items.shift();
     if (item !== undefined) this.#memory.remove(item.size + ITEM_OVERHEAD);
     return item;
   }
 
   clear(): void {
-    while (this.shift() !== undefined);
+    while (this.take() !== undefined);
     this.#shared = undefined;
   }
 
