@@ -1,14 +1,14 @@
 /**
- * Spinning: while something is expected, the event loop asks the system for news again and again
- * instead of sleeping until it is woken. It takes a whole core, and saves the time that waking
- * takes: more than half of a call's on one machine.
+ * Busy polling: while an answer is expected, the event loop polls without sleeping. It takes a
+ * whole core, and saves the time for waking up: more than half of the time of a call on one
+ * machine.
  */
 
-/** By performance.now(): until when it spins. */
+/** When polling ends, by performance.now(). */
 let until = 0;
 let spinning = false;
 
-/** Spin for `ms` from now on. In a browser it does nothing. */
+/** Polls for `ms` milliseconds from now on. Does nothing in a browser. */
 export function spinFor(ms: number): void {
   until = performance.now() + ms;
   if (spinning || globalThis.setImmediate === undefined) return;
@@ -16,7 +16,7 @@ export function spinFor(ms: number): void {
   globalThis.setImmediate(turn);
 }
 
-/** With an immediate waiting, the loop does not sleep in its poll phase. */
+/** While an immediate waits, the event loop does not sleep in its poll phase. */
 function turn(): void {
   if (performance.now() < until) globalThis.setImmediate(turn);
   else spinning = false;

@@ -1,14 +1,14 @@
 /**
- * A tick: an event of the system and all that it sets off before the next. The time is read once in
- * it, and sessions that wrote are flushed together at its end.
+ * A tick is one event of the operating system, with all callbacks that it causes before the next
+ * event. The time is read once per tick, and sessions that wrote are flushed at its end.
  */
 
 export interface Flushable {
   flush(): void;
 }
 
-// After the event's own callback, and then again after the promise continuations that it set off:
-// each leaves in one system call.
+// Runs after the event's own callback, and again after the promise callbacks that it caused. Each
+// flush is one system call.
 const schedule: (task: () => void) => void = globalThis.process?.nextTick ?? queueMicrotask;
 
 let dirty: Flushable[] = [];
@@ -19,8 +19,8 @@ let inEvent = false;
 let scheduled = false;
 
 /**
- * Flush `session` at the end of this tick. Call it once per flush. Answers how many flushes there
- * were, of all sessions, as an int32.
+ * Flushes `session` at the end of this tick. Call it once per flush. Returns the number of flushes
+ * of all sessions, as an int32.
  */
 export function flushSoon(session: Flushable): number {
   dirty.push(session);
@@ -29,9 +29,7 @@ export function flushSoon(session: Flushable): number {
   return flushes;
 }
 
-/**
- * Monotonic milliseconds, read from the system once per tick: the hot path asks for it per call.
- */
+/** Monotonic milliseconds. The clock is read once per tick, because each call needs the time. */
 export function now(): number {
   if (!isFresh) {
     time = performance.now();
@@ -42,8 +40,8 @@ export function now(): number {
 }
 
 /**
- * The system has something for us. Whoever is called by it may call this first and endEvent() last,
- * which spares the tick a detour through Node's queue.
+ * An event of the operating system begins. Its callback may call this first and endEvent() last.
+ * Then the end of the tick does not go through the queue of process.nextTick().
  */
 export function beginEvent(): void {
   inEvent = true;

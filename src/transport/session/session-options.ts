@@ -1,4 +1,4 @@
-/** The defaults of a session, and the check of what a user gives. */
+/** The options of a session: defaults and checks. */
 
 import { type GettyError, gettyError } from '../../core/errors.js';
 import {
@@ -35,7 +35,7 @@ export const SESSION_DEFAULTS = {
 } satisfies SessionOptions;
 
 type Defaulted = typeof SESSION_DEFAULTS;
-/** A setup whose every option has its value. */
+/** A setup in which each option has its value. */
 export type ResolvedSetup<In, Out> = SessionSetup<In, Out> &
   Defaulted & { compression: Compression };
 
@@ -73,8 +73,8 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
   )
     throw badOption('taskPool', taskPool, 'what taskPool() returns');
   checkCompression(compression);
-  // What is spread comes last: an object that gets fields after a spread has a hidden class of its
-  // own, and whoever reads many such looks up each field anew.
+  // The spread comes last. An object that gets fields after a spread has a hidden class of its own,
+  // and V8 looks up each field of such objects anew.
   return {
     codec,
     listener,
@@ -85,8 +85,8 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
 }
 
 /**
- * The options of a WebSocket with the compression of a setup: it is agreed on in the handshake,
- * before a setup function can be asked.
+ * The options of a WebSocket, with the compression of the setup. Compression is negotiated in the
+ * handshake, before a setup function is called.
  */
 export function withCompression<In, Out>(
   options: WebSocketOptions | undefined,
@@ -110,7 +110,7 @@ export function checkCompression(compression: Compression): void {
   checkNumber('compression.deflate', compression.deflate, -1, 9);
 }
 
-/** A MESSAGE_TOO_LARGE error; `whose` goes on after the number of bytes. */
+/** A MESSAGE_TOO_LARGE error. `whose` follows the number of bytes in its message. */
 export function tooLarge(size: number, maxMessageBytes: number, whose: string): GettyError {
   return gettyError(
     'MESSAGE_TOO_LARGE',

@@ -1,4 +1,4 @@
-/** A session: one codec and one listener over one connection. It alone calls the connection. */
+/** A session: one codec and one listener over one connection. Only it calls the connection. */
 
 import { type AsyncContext, READ_CONTEXT, type ReadsInContext } from '../../core/async-context.js';
 import type { Bytes } from '../../core/bytes.js';
@@ -26,9 +26,9 @@ import { SessionReader } from './session-reader.js';
 import { SessionWriter } from './session-writer.js';
 import { addTick, lastWake, removeTick, type Tickable } from './timer-wheel.js';
 
-/** What a session needs of the server or client that made it. */
+/** The server or client that made a session. */
 export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
-  /** The connection is gone and onClose has been called. */
+  /** The connection is closed, and onClose was called. */
   forget(session: Session<In, Out>): void;
 }
 
@@ -41,26 +41,26 @@ let lastId = 0;
 
 export class StreamSession<In, Out> implements ReadingSession<In, Out>, ConnectionEvents, Tickable {
   readonly id = ++lastId;
-  /** When the peer was last heard, by now(); whole, for a number that is not costs an object. */
+  /** When bytes of the peer last arrived, by now(). An integer: V8 boxes doubles in fields. */
   #heard = Math.floor(now());
   readonly #owner: SessionOwner<In, Out>;
   readonly #connection: Connection;
   readonly #setup: ResolvedSetup<In, Out>;
-  /** Made when something comes or has to wait: many sessions only keep a connection. */
+  /** Undefined until bytes arrive or have to wait: many sessions only keep a connection. */
   #reader: SessionReader<In, Out> | undefined;
   readonly #readContext: AsyncContext | undefined;
-  /** Made by the first write: many sessions only listen. */
+  /** Undefined until the first write: many sessions only receive. */
   #writer: SessionWriter<In, Out> | undefined;
   #state: State = 'open';
   /** onOpen has settled. */
   #opened = false;
   #gone = false;
-  /** open() was called: the ticker may run. */
+  /** open() was called: periodic work may run. */
   #attached = false;
   #attributes: AttributeMap | undefined;
   /** Milliseconds; 0: never. */
   #idleTimeout: number;
-  /** 0: it is not in the ticker. */
+  /** Milliseconds; 0: this session has no periodic work. */
   #tickPeriod = 0;
   /** When onCron is due, by now(). */
   #cronAt = 0;
@@ -148,11 +148,11 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     this.#heard = Math.floor(now());
   }
 
-  // ---- the beginning ----
+  // ---- opening ----
 
   /**
-   * Attach to the connection and call onOpen. Rejects when the listener refuses; the session is
-   * destroyed then. A session that is closed as it opens is no refusal.
+   * Attaches to the connection and calls onOpen. If the listener refuses, the session is destroyed
+   * and the promise rejects. A session that is closed in onOpen is not refused.
    */
   async open(): Promise<void> {
     this.#connection.attach(this, this.#setup);
@@ -184,10 +184,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     return reader;
   }
 
-  /**
-   * All that is periodic shares one tick, of the shortest period that anything needs; 0: nothing
-   * does.
-   */
+  /** All periodic work of the session shares one tick, with the shortest period that is needed. */
   #startTicking(): void {
     const { cronPeriod, messageTimeout } = this.#setup;
     let period = Number.POSITIVE_INFINITY;
@@ -210,7 +207,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     return this.#setup.messageTimeout > 0 && !this.lossy;
   }
 
-  /** For the ticker. */
+  /** Part of Tickable. */
   tick(): void {
     if (this.#idleTimeout > 0) this.#checkIdle(this.#idleTimeout);
     if (this.#watchesMessages()) this.#checkPartial();
@@ -219,7 +216,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
 
   #checkCron(): void {
     const time = now();
-    // The tick that is nearest to the time.
+    // Wait for the tick that is nearest to the time.
     if (time < this.#cronAt - this.#tickPeriod / 2) return;
     this.#cronAt =
       Math.ceil(Math.max(this.#cronAt, time - this.#tickPeriod)) + this.#setup.cronPeriod;
@@ -230,7 +227,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   #checkIdle(idleTimeout: number): void {
     const silence = Math.floor(now()) - Math.max(this.#heard, lastWake());
     if (silence < idleTimeout) return;
-    // We do not read: that is our doing, unless we wait for the peer to read.
+    // The peer is not at fault while this side does not read, unless the peer does not read either.
     const isPaused = this.#reader?.isPaused ?? !this.#opened;
     if (isPaused && this.queuedBytes === 0) return;
     this.destroy(
@@ -294,13 +291,13 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     this.#call(() => this.#setup.listener.onEnd?.(this));
   }
 
-  /** The peer ended its side, and every promise of onMessage has settled: we end ours. */
+  /** The peer ended its side, and all promises of onMessage have settled: this side ends too. */
   finished(): void {
     const staysOpen = this.#setup.allowHalfOpen && this.#connection.capabilities?.canHalfOpen;
     if (this.#state === 'open' && !staysOpen) void this.close();
   }
 
-  // ---- what the user does ----
+  // ---- methods of the user ----
 
   pause(): void {
     if (!this.closed) (this.#reader ?? this.#makeReader()).pause();
@@ -342,7 +339,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     return writer;
   }
 
-  // ---- the end ----
+  // ---- closing ----
 
   close(options?: CloseOptions): Promise<void> {
     if (options !== undefined) checkCloseOptions(options);
@@ -355,7 +352,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
         options === undefined ? undefined : (options.code ?? NORMAL_CLOSE),
         options?.reason,
       );
-      // Somebody who paused must not keep a closing session from seeing the peer's end.
+      // A paused session must see the end of the peer's side too.
       this.#reader?.resume();
       this.#waitTimer = startTimer(() => this.destroy(), this.#setup.waitTime);
     }
@@ -413,10 +410,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
 
   // ---- errors ----
 
-  /**
-   * Call an event of the listener. It returns nothing by its type, but may well be an async
-   * function.
-   */
+  /** Calls an event of the listener, which may be an async function. */
   #call(callback: () => unknown): void {
     notify(callback, (error) => this.handlerFailed(error));
   }

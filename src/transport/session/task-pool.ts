@@ -1,15 +1,12 @@
-/**
- * Runs handlers no more than so many at once. The session that fills it waits, and so does its
- * peer.
- */
+/** Limits how many handlers run at once. A session stops reading while its pool is full. */
 import { gettyError } from '../../core/errors.js';
 import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { Queue } from '../../core/queue.js';
 
 export interface TaskPoolOptions {
-  /** Tasks that run at once. */
+  /** Tasks that run at once. Default: 16. */
   concurrency?: number | undefined;
-  /** Tasks that wait. */
+  /** Tasks that may wait. Default: 256. */
   queue?: number | undefined;
 }
 
@@ -18,17 +15,17 @@ const NAMES = { concurrency: true, queue: true } satisfies NamesOf<TaskPoolOptio
 export const TASK_POOL_DEFAULTS = { concurrency: 16, queue: 256 } satisfies TaskPoolOptions;
 
 /**
- * One pool may serve many endpoints. Worker threads of the user's own fit, if they keep these
- * promises.
+ * Runs tasks with a limit. One pool may serve many endpoints. You can implement it yourself, for
+ * example on worker threads.
  */
 export interface TaskPool {
-  /** True when no task may wait any more. Sessions stop reading then. */
+  /** True when no further task may wait. Sessions stop reading then. */
   readonly full: boolean;
-  /** Settles when it is not full; whoever waits longest is first. */
+  /** Resolves when the pool is not full, in the order of the calls. */
   room(): Promise<void>;
   /**
-   * Run a task when there is a place for it; settles as the task does. Rejects with POOL_FULL when
-   * it may not even wait.
+   * Runs `task` as soon as fewer tasks run than the limit, and settles as the task does. Rejects
+   * with POOL_FULL when the task may not wait either.
    */
   run<T>(task: () => T | Promise<T>): Promise<T>;
 }
@@ -66,7 +63,7 @@ class BoundedPool implements TaskPool {
     try {
       return await task();
     } finally {
-      // The place goes straight to the next, so that nobody who comes in between takes it.
+      // The next task gets the place at once, before a task that arrives meanwhile.
       const next = this.#waiting.shift();
       if (next === undefined) this.#running--;
       else next();
@@ -74,10 +71,7 @@ class BoundedPool implements TaskPool {
     }
   }
 
-  /**
-   * One after the other, for whoever is first may fill it again: a thousand sessions must not wake
-   * for one place.
-   */
+  /** Wakes one waiter after another, because the first one may fill the pool again. */
   #wake(): void {
     if (this.full) return;
     const resolve = this.#rooms.shift();
@@ -87,7 +81,7 @@ class BoundedPool implements TaskPool {
   }
 }
 
-/** A pool for the `taskPool` option. Throws BAD_OPTION. */
+/** Creates a pool for the option `taskPool`. Throws BAD_OPTION. */
 export function taskPool(options?: TaskPoolOptions): TaskPool {
   checkNames('taskPool()', options, NAMES);
   return new BoundedPool(

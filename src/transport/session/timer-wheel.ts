@@ -1,14 +1,11 @@
 /**
- * The one ticker: everything periodic hangs on it. There is one timer for each distinct period, and
- * the tasks of a period are spread over it, so that ten thousand sessions do not send their
- * heartbeats in the same instant.
+ * Runs all periodic work. There is one timer for each distinct period, and the tasks of a period
+ * are spread over it, so that 10,000 sessions do not send their heartbeats at the same time.
  */
 import { startInterval } from '../../core/timers.js';
 import { now } from './flush-scheduler.js';
 
-/**
- * Something periodic. It is its own entry in the ticker, so ten thousand of them cost no closures.
- */
+/** Periodic work. The object itself is the entry, so 10,000 of them cost no closures. */
 export interface Tickable {
   /** Must not throw. */
   tick(): void;
@@ -17,7 +14,7 @@ export interface Tickable {
 const SLICES = 64;
 const SHORTEST_SLICE = 5;
 /**
- * A timer that is so much later than its period shows that this process stood still: the machine
+ * A timer that is this much later than its period shows that the process did not run: the machine
  * was suspended, or one task took long. Milliseconds.
  */
 const STANDSTILL = 2_000;
@@ -25,16 +22,15 @@ const wheels = new Map<number, Wheel>();
 let wokeAt = 0;
 
 /**
- * When this process last went on after it had stood still, by now(); 0: it never did, as far as a
- * ticker could see. The silence of a peer before that says nothing about the peer: it may have
- * stood still too.
+ * When the process last continued after it had not run, by now(); 0: never. A peer that was silent
+ * before that time is not at fault: it may have been suspended too.
  */
 export function lastWake(): number {
   return wokeAt;
 }
 
-// Ticks come after the poll phase: what has already arrived counts before anybody is found late or
-// silent.
+// Ticks run after the poll phase, so that bytes which have arrived count before a peer is found
+// silent or a call late.
 const afterPoll: (task: () => void) => void =
   globalThis.setImmediate ?? ((task: () => void) => task());
 
@@ -56,7 +52,7 @@ class Wheel {
     this.#timer.unref?.();
   }
 
-  /** The first tick comes a whole period from now, up to one slice less. */
+  /** The first tick is one period from now, or up to one slice earlier. */
   add(tickable: Tickable): void {
     const slices = this.#buckets.length;
     (this.#buckets[(this.#cursor + slices - 1) % slices] as Set<Tickable>).add(tickable);
@@ -77,15 +73,15 @@ class Wheel {
     this.#turnedAt = time;
     const bucket = this.#buckets[this.#cursor] as Set<Tickable>;
     this.#cursor = (this.#cursor + 1) % this.#buckets.length;
-    // A copy: what is added here meanwhile is due a period from now. What is removed is not called
-    // any more.
+    // A copy, because entries that are added meanwhile are due one period from now. Entries that
+    // are removed meanwhile are not called.
     for (const tickable of [...bucket]) if (bucket.has(tickable)) tickable.tick();
   };
 }
 
 /**
- * Call `tickable.tick()` every `period` ms until it is removed. Add it once. Does not keep a
- * process alive.
+ * Calls `tickable.tick()` every `period` ms until it is removed. Add it once. It does not keep the
+ * process running.
  */
 export function addTick(period: number, tickable: Tickable): void {
   let wheel = wheels.get(period);
@@ -96,23 +92,23 @@ export function addTick(period: number, tickable: Tickable): void {
   wheel.add(tickable);
 }
 
-/** Undo addTick(); nothing happens when it is not there. */
+/** Removes what addTick() added. Does nothing if it is not there. */
 export function removeTick(period: number, tickable: Tickable): void {
   wheels.get(period)?.remove(tickable);
 }
 
 /**
- * Call `task` every `period` ms until the returned function is called. `task` must not throw. Does
- * not keep a process alive.
+ * Calls `task` every `period` ms until the returned function is called. `task` must not throw. It
+ * does not keep the process running.
  */
 export function every(period: number, task: () => void): () => void {
-  // An entry of its own, so that a function may be there twice.
+  // An entry of its own, so that the same function can be added twice.
   const entry: Tickable = { tick: task };
   addTick(period, entry);
   return () => removeTick(period, entry);
 }
 
-/** How many periods have a running timer; 0 when nothing periodic is left. For leak tests. */
+/** The number of running timers; 0 when no periodic work is left. For leak tests. */
 export function runningWheels(): number {
   return wheels.size;
 }
