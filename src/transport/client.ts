@@ -1,4 +1,4 @@
-/** Keeps sessions with one address alive: one loop dials, with jittered exponential backoff. */
+/** Connects to an address and reconnects, with exponential backoff and jitter. */
 
 import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
 import { GettyError, gettyError } from '../core/errors.js';
@@ -32,12 +32,12 @@ export const RECONNECT_DEFAULTS = {
 } satisfies ReconnectOptions;
 
 /**
- * A session that ends sooner than this counts as a failed attempt, so that being accepted and
- * dropped makes no hot loop.
+ * A session that ends earlier counts as a failed attempt. So a server that accepts and closes
+ * connections at once does not cause a busy loop. Milliseconds.
  */
 const SHORTEST_LIFE = 1_000;
 
-/** Failures that another attempt cannot mend. */
+/** Errors that another attempt cannot repair. */
 const FINAL: readonly string[] = ['BAD_ADDRESS', 'BAD_OPTION', 'ENDPOINT_CLOSED'];
 
 type ResolvedReconnect = typeof RECONNECT_DEFAULTS & { maxAttempts: number };
@@ -50,17 +50,17 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   readonly #target: Address;
   readonly #transport: Transport;
   readonly #options: Resolved;
-  /** Sessions that are open, in the order in which session() hands them out. */
+  /** Open sessions, in the order in which session() returns them. */
   #live: StreamSession<In, Out>[] = [];
   readonly #openedAt = new WeakMap<Session<In, Out>, number>();
   #next = 0;
-  /** The attempt that is under way. */
+  /** The attempt that is in progress. */
   #attempt: Promise<void> | undefined;
   #abort: AbortController | undefined;
   #dials = 0;
   #failures = 0;
   #lastFailure: GettyError | undefined;
-  /** Ends the delay before the next attempt; undefined: there is none. */
+  /** Ends the delay before the next attempt; undefined while there is no delay. */
   #endDelay: (() => void) | undefined;
   #state: ClientState = 'connecting';
 
@@ -82,7 +82,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     return this.#state;
   }
 
-  /** Find out the state anew, and tell of it when it is another. */
+  /** Computes the state, and calls onState if it has changed. */
   #changed(): void {
     let state: ClientState = this.#attempt === undefined ? 'down' : 'connecting';
     if (this.closed) state = 'closed';
@@ -96,7 +96,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   }
 
   /**
-   * The first session. Its failure is the caller's: nothing is tried again, unless
+   * Opens the first session. A failure rejects, and there is no other attempt, unless
    * reconnect.retryFirst is set.
    */
   async connect(signal: AbortSignal | undefined): Promise<this> {
@@ -151,7 +151,9 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     }
   }
 
-  /** In turn. A session that is closing is still among the live ones, and is passed over. */
+  /**
+   * The open sessions in turn. Sessions that are closing are still in the list, and are skipped.
+   */
   #nextLive(): StreamSession<In, Out> | undefined {
     const live = this.#live;
     for (let tries = live.length; tries > 0; tries--) {
@@ -162,9 +164,9 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     return undefined;
   }
 
-  /** `age` of the session, in ms. */
+  /** `age`: how long the session was open, in ms. */
   #lost(age = Number.POSITIVE_INFINITY): GettyError {
-    // Who refuses says nothing: a server that is full, or one that does not accept our certificate.
+    // A server that is full, or that rejects the certificate, closes without a reason.
     const soon =
       age < SHORTEST_LIFE
         ? ` ${Math.round(age)} ms after it was opened; did the server refuse it?`
@@ -173,7 +175,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     return gettyError('CONNECTION_LOST', `the session with ${this.address} was lost${soon}${more}`);
   }
 
-  /** The one place that decides whether to dial. */
+  /** Decides whether to dial. Called after each change. */
   #maintain(): void {
     if (
       this.closed ||
@@ -202,7 +204,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     void this.#delay().then(() => this.#maintain());
   }
 
-  /** Settles when the next attempt is due, or when the client is closed. */
+  /** Resolves when the next attempt is due, and when the client is closed. */
   #delay(): Promise<void> {
     return new Promise((resolve) => {
       const end = (): void => {
@@ -218,8 +220,8 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   /** Milliseconds. */
   #nextDelay(): number {
     const { initialDelay, maxDelay } = this.#options.reconnect ?? RECONNECT_DEFAULTS;
-    // All clients of a server lose it in the same instant. Their first attempts are spread over a
-    // whole initialDelay.
+    // All clients lose a server at the same time. Their first attempts are spread over one
+    // initialDelay.
     if (this.#failures === 0) return Math.min(initialDelay, maxDelay / 1.5) * (0.5 + Math.random());
     return (
       Math.min(maxDelay, initialDelay * 2 ** Math.min(this.#failures - 1, 30)) *
@@ -231,7 +233,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     return this.#failures >= (this.#options.reconnect?.maxAttempts ?? Number.POSITIVE_INFINITY);
   }
 
-  /** An attempt failed, or its session ended at once. */
+  /** An attempt has failed, or its session ended early. */
   #countFailure(reason: GettyError): GettyError {
     this.#failures++;
     const why = `${reason.message}; maxAttempts, ${this.#options.reconnect?.maxAttempts}, is reached`;

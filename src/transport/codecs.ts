@@ -1,4 +1,4 @@
-/** Ready codecs. Each call makes one; none keeps state, so one object may serve all sessions. */
+/** Ready codecs. They keep no state, so one object may serve all sessions. */
 
 import { type Bytes, copy, encode, find } from '../core/bytes.js';
 import { refusePromise } from '../core/callbacks.js';
@@ -15,8 +15,8 @@ const CARRIAGE_RETURN = 0x0d;
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
 /**
- * Bytes as they come: each message is what one read brought, at most maxMessageBytes. A message is
- * a view; it stays valid, and keeps its whole chunk: copy what you keep.
+ * A codec of plain bytes: each message has the bytes of one read, at most maxMessageBytes. A
+ * message is a view that stays valid and keeps its whole chunk in memory; copy what you keep.
  */
 export function raw(): Codec<Bytes, Uint8Array> {
   return {
@@ -36,9 +36,9 @@ function takeLine(input: ByteReader): string | undefined {
 }
 
 /**
- * Text lines in UTF-8. Reads up to `\n` or `\r\n`, which is not part of the message; writes `\n`.
- * Writing throws ENCODE_FAILED for a text that would not arrive as it is: one that holds `\n`, ends
- * in `\r`, or holds half of a surrogate pair.
+ * A codec of text lines in UTF-8. It reads up to `\n` or `\r\n`, which is not part of the message,
+ * and writes `\n`. Writing throws ENCODE_FAILED for a text that would not arrive unchanged: a text
+ * that contains `\n` or a lone surrogate, or ends with `\r`.
  */
 export function lines(): Codec<string> {
   return {
@@ -69,7 +69,7 @@ export function lines(): Codec<string> {
 
 export interface JsonLinesOptions {
   /**
-   * Values that a line may have, in all its arrays and objects; the name of a property counts as a
+   * The most values of one line, in all its arrays and objects. The name of a property counts as a
    * value. A line with more closes the session with BAD_FRAME. From 1. Default: 100,000.
    */
   maxDecodedObjects?: number | undefined;
@@ -89,10 +89,10 @@ function skipSpace(input: ByteReader): void {
 }
 
 /**
- * One JSON value a line (NDJSON); empty lines are passed over. A line that is no JSON, is nested in
- * more than 100 levels or has more than `maxDecodedObjects` values closes the session with
- * BAD_FRAME. Throws BAD_OPTION. Keys such as `__proto__` arrive as properties of the object's own:
- * do not merge them into others unseen.
+ * A codec of one JSON value per line (NDJSON). Empty lines are skipped. A line closes the session
+ * with BAD_FRAME if it is no JSON, has more than 100 levels, or has more than `maxDecodedObjects`
+ * values. A key `__proto__` is an own property of the object: do not merge objects of a peer into
+ * others unchecked. Throws BAD_OPTION.
  */
 export function jsonLines<In = unknown, Out = In>(options: JsonLinesOptions = {}): Codec<In, Out> {
   if (typeof options !== 'object' || options === null)
@@ -129,8 +129,8 @@ export function jsonLines<In = unknown, Out = In>(options: JsonLinesOptions = {}
 }
 
 /**
- * Throws ENCODE_FAILED for what JSON.stringify() refuses: a circular object, a bigint, a toJSON()
- * that throws.
+ * Throws ENCODE_FAILED where JSON.stringify() throws: for a circular object, a bigint, or a
+ * toJSON() that throws.
  */
 function jsonOf(message: unknown): string | undefined {
   try {
@@ -141,9 +141,9 @@ function jsonOf(message: unknown): string | undefined {
 }
 
 /**
- * Bytes up to a delimiter, which is not part of the message. A message is a view; it stays valid,
- * and keeps its whole chunk: copy what you keep. Writing one in which the delimiter would be found
- * too soon throws ENCODE_FAILED.
+ * A codec of bytes up to a delimiter, which is not part of the message. A message is a view that
+ * stays valid and keeps its whole chunk in memory; copy what you keep. Writing throws ENCODE_FAILED
+ * for a message in which the reader would find the delimiter too early.
  */
 export function delimiter(mark: string | Uint8Array): Codec<Bytes, Uint8Array> {
   if ((typeof mark !== 'string' && !(mark instanceof Uint8Array)) || mark.length === 0)
@@ -162,8 +162,8 @@ export function delimiter(mark: string | Uint8Array): Codec<Bytes, Uint8Array> {
       const start = output.length;
       output.append(message);
       output.append(bytes);
-      // The end of a message and the beginning of the delimiter may make one: `a-` and `--` would
-      // be read as `a` and `-`.
+      // The end of a message and the beginning of the delimiter can form a delimiter: `a-` and `--`
+      // would be read as `a` and `-`.
       if (find(output.bytes.subarray(start, output.length), pattern, 0) < message.length) {
         throw gettyError(
           'ENCODE_FAILED',
@@ -175,8 +175,8 @@ export function delimiter(mark: string | Uint8Array): Codec<Bytes, Uint8Array> {
 }
 
 /**
- * Messages of `length` bytes each. A message is a view; it stays valid, and keeps its whole chunk:
- * copy what you keep. Writing one of another length throws ENCODE_FAILED.
+ * A codec of messages of `length` bytes. A message is a view that stays valid and keeps its whole
+ * chunk in memory; copy what you keep. Writing a message of another length throws ENCODE_FAILED.
  */
 export function fixedLength(length: number): Codec<Bytes, Uint8Array> {
   if (!Number.isInteger(length) || length < 1)
@@ -195,8 +195,8 @@ export function fixedLength(length: number): Codec<Bytes, Uint8Array> {
 }
 
 /**
- * Take a message of `total` bytes and drop its first `strip`; undefined while it is not whole.
- * Throws MESSAGE_TOO_LARGE before it has come.
+ * Takes a message of `total` bytes without its first `strip` bytes; undefined while it is
+ * incomplete. Throws MESSAGE_TOO_LARGE before the message has arrived.
  */
 function takeWhole(
   input: ByteReader,
@@ -220,18 +220,18 @@ function takeWhole(
 export interface LengthPrefixedOptions {
   /** Bytes of the length field: 1, 2, 3, 4 or 8. Default: 4. */
   width?: 1 | 2 | 3 | 4 | 8 | undefined;
-  /** Default: false, the network's order. */
+  /** Default: false, big-endian. */
   littleEndian?: boolean | undefined;
   /** Bytes before the length field. Default: 0. */
   offset?: number | undefined;
   /**
-   * What to add to the field's value to get the number of bytes that follow it: negative when the
-   * field counts itself or what stands before it. Default: 0.
+   * Added to the value of the field to get the number of bytes after it. It is negative if the
+   * field counts itself or bytes before it. Default: 0.
    */
   adjustment?: number | undefined;
   /**
-   * Bytes at the front that are not part of the message. Default: all up to the end of the length
-   * field.
+   * Bytes at the beginning that are not part of the message. Default: all bytes up to the end of
+   * the length field.
    */
   strip?: number | undefined;
 }
@@ -245,10 +245,10 @@ const LENGTH_PREFIXED_NAMES = {
 } satisfies NamesOf<LengthPrefixedOptions>;
 
 /**
- * A length field, then so many bytes. A message is a view without the stripped bytes; it stays
- * valid, and keeps its whole chunk: copy what you keep. Writing puts zeros where bytes were
- * stripped, then the message, and fills in the length field: with `strip: 0` the message is the
- * whole frame. Throws BAD_OPTION.
+ * A codec of a length field and as many bytes. A message is a view without the stripped bytes; it
+ * stays valid and keeps its whole chunk in memory; copy what you keep. Writing puts zeros in place
+ * of the stripped bytes, then the message, and sets the length field. With `strip: 0` the message
+ * is the whole frame. Throws BAD_OPTION.
  */
 export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Bytes, Uint8Array> {
   if (typeof options !== 'object' || options === null)
@@ -282,7 +282,7 @@ export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Bytes
       const total = strip + message.length;
       const at = output.reserve(total);
       const { bytes } = output;
-      // Without an offset the field covers all of them.
+      // Without an offset the field counts all bytes after it.
       if (offset > 0) bytes.fill(0, at, at + strip);
       bytes.set(message, at + strip);
       const length = total - head - adjustment;
@@ -298,11 +298,11 @@ export function lengthPrefixed(options: LengthPrefixedOptions = {}): Codec<Bytes
 }
 
 /**
- * A number of `width` bytes at `at`; one beyond 2^53 reads as a number that is too large for any
- * message.
+ * The number of `width` bytes at `at`. A number above 2^53 loses precision, but is too large for
+ * any message.
  */
 function readLength(bytes: Bytes, at: number, width: number, littleEndian: boolean): number {
-  // By hand, for a DataView of each chunk costs more than it saves where a chunk holds one message.
+  // A DataView for each chunk costs more than it saves where a chunk has one message.
   let value = 0;
   if (littleEndian)
     for (let i = width - 1; i >= 0; i--) value = value * 256 + (bytes[at + i] as number);
@@ -327,8 +327,8 @@ function writeLength(
 }
 
 /**
- * A length as a Protobuf varint (at most 5 bytes), then so many bytes, as Protobuf's delimited
- * streams have it. A message is a view; it stays valid, and keeps its whole chunk: copy what you
+ * A codec of Protobuf's delimited streams: a length as a varint of at most 5 bytes, and as many
+ * bytes. A message is a view that stays valid and keeps its whole chunk in memory; copy what you
  * keep.
  */
 export function varintPrefixed(): Codec<Bytes, Uint8Array> {
@@ -353,10 +353,10 @@ export function varintPrefixed(): Codec<Bytes, Uint8Array> {
 }
 
 /**
- * A codec of other messages over `codec`: `decode` makes what is read of a message of `codec`,
- * `encode` makes a message of `codec` of what is written. A throw in `decode` closes the session
- * with BAD_FRAME; a throw in `encode` is the writer's, and nothing is sent. Both must answer at
- * once: a promise counts as a throw.
+ * A codec that converts the messages of another codec. `decode` converts a message of `codec` that
+ * was read; `encode` converts a message that is written. An exception of `decode` closes the
+ * session with BAD_FRAME. An exception of `encode` is thrown to the writer, and nothing is sent.
+ * Both must be synchronous: a promise counts as an exception.
  */
 export function mapCodec<In, Out, MappedIn, MappedOut = MappedIn>(
   codec: Codec<In, Out>,

@@ -1,6 +1,4 @@
-/**
- * What a server and a client have in common: sessions, made from connections and closed together.
- */
+/** The base of servers and clients: creates sessions from connections, and closes them. */
 import { refusePromise } from '../core/callbacks.js';
 import { asGettyError, type GettyError } from '../core/errors.js';
 import type { Platform } from './platform.js';
@@ -18,7 +16,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   readonly #setupOf: (connection: Connection) => ResolvedSetup<In, Out>;
   #closing: Promise<void> | undefined;
 
-  /** Throws BAD_OPTION when the setup is one for all sessions and is wrong. */
+  /** Throws BAD_OPTION if `setup` is an invalid object. A setup function is checked per session. */
   constructor(platform: Platform, setup: Setup<In, Out>) {
     this.#platform = platform;
     if (typeof setup === 'function')
@@ -40,8 +38,8 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   }
 
   /**
-   * Make a session of a connection. Rejects when the setup or the listener refuses it; the
-   * connection is destroyed then.
+   * Creates and opens a session. If the setup or the listener refuses it, the connection is
+   * destroyed and the promise rejects.
    */
   protected async open(connection: Connection): Promise<StreamSession<In, Out>> {
     const session = this.make(connection);
@@ -49,7 +47,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
     return session;
   }
 
-  /** The first half of open(), which throws when the setup refuses. */
+  /** The first half of open(). Throws if the setup refuses. */
   protected make(connection: Connection): StreamSession<In, Out> {
     let session: StreamSession<In, Out>;
     try {
@@ -73,7 +71,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
     return session;
   }
 
-  /** The setup threw `error`: close the connection, of which no session is made. */
+  /** The setup threw `error`: closes the connection, which gets no session. */
   protected refuse(connection: Connection, _error: GettyError): void {
     connection.destroy();
   }
