@@ -8,6 +8,7 @@ import { isIterable } from '../streams/item-iterator.js';
 import type { StreamWriter } from '../streams/stream-writer.js';
 import type { Channel, Invoke } from '../types.js';
 import { COMMAND, type Frame, readCredit } from '../wire/frame.js';
+import { CALL_TYPE } from '../wire/request-header.js';
 import { HandledCalls } from './handled-calls.js';
 import { runInCall } from './inherited-call.js';
 import { type ReplySender, replyErrorOf } from './reply-sender.js';
@@ -149,7 +150,12 @@ export class Responder implements ServerCallOwner {
 
   #answer(call: ServerCall, value: unknown, error?: RpcError, isSync = false): void {
     this.#settle(call);
-    let failure = call.aborted ?? error ?? this.#replies.sendValue(call, value);
+    // A handler may end after the session is lost and before its call is aborted.
+    const isLost = this.#peer.closed && call.callType !== CALL_TYPE.oneWay;
+    let failure =
+      call.aborted ??
+      error ??
+      (isLost ? this.#sessionLost() : this.#replies.sendValue(call, value));
     if (failure !== undefined && call.aborted === undefined) {
       if (this.#peer.closed) failure = this.#sessionLost();
       else this.#replies.sendError(call, call.codec, call.callType, failure, call.method);
