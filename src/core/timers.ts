@@ -52,6 +52,19 @@ export class LongTimer {
   }
 }
 
+/** The largest exponent of a backoff: 2 ** 30 ms are 12 days. */
+const MAX_DOUBLINGS = 30;
+
+/**
+ * Milliseconds before the next attempt after `failures` failures in a row, at least 1. The delay is
+ * `initialDelay` after the first failure, and doubles with each further one up to `maxDelay`. The
+ * result is random between half of the delay and the whole.
+ */
+export function backoffDelay(failures: number, initialDelay: number, maxDelay: number): number {
+  const delay = Math.min(maxDelay, initialDelay * 2 ** Math.min(failures - 1, MAX_DOUBLINGS));
+  return delay * (0.5 + Math.random() / 2);
+}
+
 /** setTimeout() with a bounded delay. */
 export function startTimer(callback: () => void, ms: number): NodeJS.Timeout {
   return setTimeout(callback, boundedDelay(ms));

@@ -4,9 +4,8 @@ import { gettyError, messageOf } from '../core/errors.js';
 import { guardedLogger, type Logger } from '../core/logger.js';
 import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
 import { followSignal } from '../core/signals.js';
-import { LONGEST_TIMER, LongTimer, pause } from '../core/timers.js';
+import { backoffDelay, LONGEST_TIMER, LongTimer, pause } from '../core/timers.js';
 import { inTurns } from '../core/turn.js';
-import { backoffDelay } from './backoff.js';
 import { compareSnapshots, type SnapshotChange } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
 

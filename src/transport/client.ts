@@ -4,7 +4,7 @@ import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
 import { GettyError, gettyError } from '../core/errors.js';
 import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { followSignal } from '../core/signals.js';
-import { LONGEST_TIMER, startTimer } from '../core/timers.js';
+import { backoffDelay, LONGEST_TIMER, startTimer } from '../core/timers.js';
 import { settleInTurns } from '../core/turn.js';
 import type { Address } from './address.js';
 import { BaseEndpoint } from './endpoint.js';
@@ -223,10 +223,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     // All clients lose a server at the same time. Their first attempts are spread over one
     // initialDelay.
     if (this.#failures === 0) return Math.min(initialDelay, maxDelay / 1.5) * (0.5 + Math.random());
-    return (
-      Math.min(maxDelay, initialDelay * 2 ** Math.min(this.#failures - 1, 30)) *
-      (0.5 + Math.random() / 2)
-    );
+    return backoffDelay(this.#failures, initialDelay, maxDelay);
   }
 
   #gaveUp(): boolean {

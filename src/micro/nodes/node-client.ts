@@ -1,7 +1,7 @@
 /** The connections of a consumer to one address. */
 import type { AsyncContext } from '../../core/async-context.js';
 import { messageOf } from '../../core/errors.js';
-import { startTimer } from '../../core/timers.js';
+import { backoffDelay, startTimer } from '../../core/timers.js';
 import { inTurns, settleInTurns } from '../../core/turn.js';
 import {
   connect,
@@ -9,7 +9,6 @@ import {
   type RpcClient,
   type RpcClientOptions,
 } from '../../rpc/index.js';
-import { backoffDelay } from '../backoff.js';
 
 /**
  * Milliseconds between a failed dial and the next one; doubles with each failure. A node that is

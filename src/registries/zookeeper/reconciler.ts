@@ -2,8 +2,7 @@
  * Runs work again on each request, one run at a time, and tries again after a failure until a run
  * succeeds.
  */
-import { startTimer } from '../../core/timers.js';
-import { backoffDelay } from '../shared/backoff.js';
+import { backoffDelay, startTimer } from '../../core/timers.js';
 import { isConnectionError } from './client/errors.js';
 
 /** Milliseconds. */
@@ -75,7 +74,7 @@ export class Reconciler {
       this.#failures++;
       if (this.#isStopped) return;
       const maxDelay = isConnectionError(error) ? MAX_DELAY : MAX_DELAY_AFTER_REFUSAL;
-      this.#runLater(backoffDelay(this.#failures, { initialDelay: INITIAL_DELAY, maxDelay }));
+      this.#runLater(backoffDelay(this.#failures, INITIAL_DELAY, maxDelay));
       this.#onError(error);
     }
   }

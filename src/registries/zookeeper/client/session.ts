@@ -3,9 +3,8 @@
  * next connection, and begins a new session when it has expired.
  */
 import { notifyOrWarn } from '../../../core/callbacks.js';
-import { pause } from '../../../core/timers.js';
+import { backoffDelay, pause } from '../../../core/timers.js';
 import type { TlsOptions } from '../../../transport/index.js';
-import { backoffDelay } from '../../shared/backoff.js';
 import type { ClientState } from '../types.js';
 import { reasonOf } from './errors.js';
 import { NO_SESSION, type SessionIdentity } from './protocol.js';
@@ -132,7 +131,8 @@ export class ZooKeeperSession {
   #delay(failures: number): number {
     if (failures === 0) return Math.random() * this.#options.initialDelay;
     if (failures % this.#hosts.length !== 0) return 0;
-    return backoffDelay(failures / this.#hosts.length, this.#options);
+    const { initialDelay, maxDelay } = this.#options;
+    return backoffDelay(failures / this.#hosts.length, initialDelay, maxDelay);
   }
 
   /**
