@@ -1,5 +1,5 @@
 /**
- * The call that a handler is runInCall, which the calls that it makes inherit from; see
+ * The call whose handler runs now. The calls that the handler makes inherit from it; see
  * RpcOptions.inheritContext.
  */
 import type { CallContext } from '../types.js';

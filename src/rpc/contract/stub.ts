@@ -34,7 +34,7 @@ export function makeStub<Specs extends MethodSpecs>(
   options: StubOptions = {},
 ): Stub<Specs> {
   if (!(contract?.methods instanceof Map))
-    throw badOption('contract', contract, 'a contract, clientCall by contract()');
+    throw badOption('contract', contract, 'a contract, made by contract()');
   checkStubNames(options);
   const codec = options.codec ?? contract.codec;
   if (!contract.codecs.includes(codec))
