@@ -39,6 +39,12 @@ export interface ByteTools {
   find(bytes: Bytes, pattern: number | Uint8Array, from: number): number;
 }
 
+/** The native method that Buffer.toString() calls. A direct call takes half of the time. */
+interface NativeBuffer {
+  /** Throws RangeError when `end` is behind the end of the buffer. */
+  utf8Slice?(this: Uint8Array, start: number, end: number): string;
+}
+
 function nodeTools(Buffer: BufferConstructor): ByteTools {
   return {
     allocate: (size) => Buffer.allocUnsafeSlow(size),
@@ -47,9 +53,17 @@ function nodeTools(Buffer: BufferConstructor): ByteTools {
     encode: (text) => Buffer.from(text),
     textBytes: (text) => Buffer.byteLength(text),
     writeText: (into, at, text) => into.write(text, at, 'utf8'),
-    decode: (bytes, start, end, encoding = 'utf8') => bytes.toString(encoding, start, end),
+    decode: nodeDecoder(Buffer),
     find: (bytes, pattern, from) => bytes.indexOf(pattern, from),
   };
+}
+
+function nodeDecoder(Buffer: BufferConstructor): ByteTools['decode'] {
+  const { utf8Slice } = Buffer.prototype as NativeBuffer;
+  if (utf8Slice === undefined)
+    return (bytes, start, end, encoding) => bytes.toString(encoding, start, end);
+  return (bytes, start, end, encoding = 'utf8') =>
+    encoding === 'utf8' ? utf8Slice.call(bytes, start, end) : bytes.toString(encoding, start, end);
 }
 
 const encoder = new TextEncoder();
@@ -115,22 +129,4 @@ export function keepable(bytes: Bytes, start: number, end: number): Bytes {
   const own = allocate(length);
   own.set(bytes.subarray(start, end), 0);
   return own;
-}
-
-// Little-endian integers. A browser has no methods of Buffer.
-
-export function readUint16(bytes: Uint8Array, at: number): number {
-  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
-}
-
-export function readInt16(bytes: Uint8Array, at: number): number {
-  return (readUint16(bytes, at) << 16) >> 16;
-}
-
-export function readInt32(bytes: Uint8Array, at: number): number {
-  return readUint16(bytes, at) | (readUint16(bytes, at + 2) << 16);
-}
-
-export function readUint32(bytes: Uint8Array, at: number): number {
-  return readInt32(bytes, at) >>> 0;
 }

@@ -23,10 +23,8 @@ export interface Routed extends RequestHeader {
 export class Router {
   /** By name, then by version. Maps, because `constructor` is a valid name. */
   readonly #services = new Map<string, Map<string, Service>>();
-  readonly #routedHeaders: Readonly<Record<CodecName, HeaderCache<Routed>>> = {
-    json: new HeaderCache(),
-    protobuf: new HeaderCache(),
-  };
+  readonly #jsonHeaders = new HeaderCache<Routed>();
+  readonly #protobufHeaders = new HeaderCache<Routed>();
 
   /** Throws BAD_OPTION when two services have the same name and version. */
   constructor(services: readonly Service[]) {
@@ -49,7 +47,7 @@ export class Router {
    */
   find(codec: CodecName, bytes: Bytes, start: number, end: number): Routed {
     if (end - start > LARGEST_CACHED_HEADER) return this.#read(codec, bytes, start, end);
-    const cache = this.#routedHeaders[codec];
+    const cache = codec === 'json' ? this.#jsonHeaders : this.#protobufHeaders;
     const known = cache.get(bytes, start, end);
     if (known !== undefined) return known;
     const routed = this.#read(codec, bytes, start, end);

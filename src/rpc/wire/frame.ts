@@ -8,14 +8,7 @@
  *   32 uint16 headerLength, header, uint16 bodyLength, body
  */
 
-import {
-  allocate,
-  type Bytes,
-  readInt16,
-  readInt32,
-  readUint16,
-  readUint32,
-} from '../../core/bytes.js';
+import { allocate, type Bytes } from '../../core/bytes.js';
 import { gettyError } from '../../core/errors.js';
 import type { ByteReader } from '../../transport/buffers/byte-reader.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
@@ -60,6 +53,7 @@ export interface OutgoingFrame {
 }
 
 const NO_BYTES = allocate(0);
+const NO_VIEW = new DataView(NO_BYTES.buffer, 0, 0);
 
 /** One received frame. The next frame overwrites it, so its receiver copies what it keeps. */
 export class Frame {
@@ -73,6 +67,8 @@ export class Frame {
   codec = 0;
   /** Contains the rpc header (headerStart to headerEnd) and the body (bodyStart to bodyEnd). */
   bytes: Bytes = NO_BYTES;
+  /** A view of all of `bytes`. */
+  view: DataView = NO_VIEW;
   /** Bytes of the whole frame. */
   size = 0;
   headerStart = 0;
@@ -85,6 +81,7 @@ export class Frame {
   /** Releases the bytes of a handled frame: the next frame may arrive late or never. */
   release(): void {
     this.bytes = NO_BYTES;
+    this.view = NO_VIEW;
   }
 }
 
@@ -108,14 +105,14 @@ export function readFrame(
 ): boolean {
   const available = input.length;
   if (available < 4) return false;
-  const { bytes, position } = input;
-  const magic = readInt32(bytes, position);
+  const { bytes, position, view } = input;
+  const magic = view.getInt32(position, true);
   if (magic !== MAGIC)
     throw badFrame(`magic is 0x${(magic >>> 0).toString(16)}, expected 0x${MAGIC.toString(16)}`);
   if (available < HEADER_BYTES) return false;
-  const command = readInt16(bytes, position + 4);
-  const codec = readInt16(bytes, position + 26);
-  let length = readInt32(bytes, position + 28);
+  const command = view.getInt16(position + 4, true);
+  const codec = view.getInt16(position + 26, true);
+  let length = view.getInt32(position + 28, true);
   if (command < COMMAND.heartbeat || command > COMMAND.goaway)
     throw badFrame(`command is ${command}, expected 1 to 9`);
   const isCall = command >= COMMAND.request && command <= COMMAND.end;
@@ -125,7 +122,7 @@ export function readFrame(
     command === COMMAND.response &&
     length > 0 &&
     answers?.mayBeHeaderOnly === true &&
-    answers.isHeaderOnly(readInt16(bytes, position + 6), readInt32(bytes, position + 8))
+    answers.isHeaderOnly(view.getInt16(position + 6, true), view.getInt32(position + 8, true))
   )
     length = 0;
   // The answer to a call without a reply has no sections.
@@ -150,16 +147,17 @@ export function readFrame(
     return false;
   }
   frame.command = command;
-  frame.serviceId = readInt16(bytes, position + 6);
-  frame.sequenceLow = readInt32(bytes, position + 8);
-  frame.sequenceHigh = readInt32(bytes, position + 12);
-  frame.logIdLow = readInt32(bytes, position + 16);
-  frame.logIdHigh = readInt32(bytes, position + 20);
-  frame.code = readInt16(bytes, position + 24);
+  frame.serviceId = view.getInt16(position + 6, true);
+  frame.sequenceLow = view.getInt32(position + 8, true);
+  frame.sequenceHigh = view.getInt32(position + 12, true);
+  frame.logIdLow = view.getInt32(position + 16, true);
+  frame.logIdHigh = view.getInt32(position + 20, true);
+  frame.code = view.getInt16(position + 24, true);
   frame.codec = codec;
   frame.bytes = bytes;
+  frame.view = view;
   frame.size = total;
-  if (isCall && length > 0) findSections(frame, bytes, position + HEADER_BYTES, position + total);
+  if (isCall && length > 0) findSections(frame, view, position + HEADER_BYTES, position + total);
   else {
     frame.headerStart = frame.headerEnd = frame.bodyStart = position + HEADER_BYTES;
     frame.bodyEnd = position + total;
@@ -173,15 +171,15 @@ export function readFrame(
  * The length of the body is the rest of the frame. Its uint16 has only the low 16 bits and serves
  * as a check.
  */
-function findSections(frame: Frame, bytes: Bytes, start: number, end: number): void {
+function findSections(frame: Frame, view: DataView, start: number, end: number): void {
   const headerStart = start + SECTION_BYTES;
-  const headerEnd = headerStart + readUint16(bytes, start);
+  const headerEnd = headerStart + view.getUint16(start, true);
   const bodyStart = headerEnd + SECTION_BYTES;
   if (bodyStart > end)
     throw badFrame(
       `headerLength is ${headerEnd - headerStart}, more than the ${end - start} bytes of the frame hold`,
     );
-  const bodyLength = readUint16(bytes, headerEnd);
+  const bodyLength = view.getUint16(headerEnd, true);
   if (bodyLength !== ((end - bodyStart) & 0xffff))
     throw badFrame(
       `bodyLength is ${bodyLength}, but the frame leaves ${end - bodyStart} bytes for the body`,
@@ -237,6 +235,6 @@ export function endFrame(output: ByteWriter, at: number): void {
 }
 
 /** The bytes that a credit frame grants. */
-export function readCredit({ bytes, bodyStart }: Frame): number {
-  return readUint32(bytes, bodyStart);
+export function readCredit({ view, bodyStart }: Frame): number {
+  return view.getUint32(bodyStart, true);
 }

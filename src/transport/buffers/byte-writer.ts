@@ -14,6 +14,8 @@ export const FLUSH_BYTES = 64 * 1024;
  */
 export const WRITER_SIZES = [2 * 1024, 16 * 1024, FLUSH_BYTES + 16 * 1024] as const;
 const [SMALL, MIDDLE, LARGE] = WRITER_SIZES;
+/** append() copies fewer bytes in a loop: a native call takes more time. */
+const MAX_LOOP_BYTES = 16;
 const NONE = allocate(0);
 const NONE_VIEW = new DataView(NONE.buffer, 0, 0);
 const POOL_LIMITS = [1024, 16, 16] as const;
@@ -99,8 +101,11 @@ export class ByteWriter {
   }
 
   append(bytes: Uint8Array): void {
-    const at = this.reserve(bytes.length);
-    this.bytes.set(bytes, at);
+    const { length } = bytes;
+    const at = this.reserve(length);
+    if (length > MAX_LOOP_BYTES) return this.bytes.set(bytes, at);
+    const own = this.bytes;
+    for (let i = 0; i < length; i++) own[at + i] = bytes[i] as number;
   }
 
   // Numbers: big-endian unless `littleEndian`. A value out of range is reduced to its low bits, as
