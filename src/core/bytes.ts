@@ -62,8 +62,10 @@ function nodeDecoder(Buffer: BufferConstructor): ByteTools['decode'] {
   const { utf8Slice } = Buffer.prototype as NativeBuffer;
   if (utf8Slice === undefined)
     return (bytes, start, end, encoding) => bytes.toString(encoding, start, end);
-  return (bytes, start, end, encoding = 'utf8') =>
-    encoding === 'utf8' ? utf8Slice.call(bytes, start, end) : bytes.toString(encoding, start, end);
+  return (bytes, start, end, encoding = 'utf8') => {
+    if (encoding !== 'utf8') return bytes.toString(encoding, start, end);
+    return start < end ? utf8Slice.call(bytes, start, end) : '';
+  };
 }
 
 const encoder = new TextEncoder();

@@ -187,7 +187,7 @@ export class ReplySender {
         throw tooLarge(output.length, session.maxMessageBytes, `is for ${this.#peer.address}`);
       const hasRoom = session.writeBytes(output.written);
       // A copy, because the buffer of the writer is reused.
-      recent.answered(reply, new Uint8Array(output.written));
+      recent.answered(reply.ids, new Uint8Array(output.written));
       return hasRoom;
     } finally {
       ByteWriter.giveBack(output);

@@ -80,12 +80,7 @@ export class RequestAcceptor {
     let callType: number = CALL_TYPE.twoWay;
     let method: Method | undefined;
     try {
-      const header = this.#setup.router.find(
-        codec,
-        frame.bytes,
-        frame.headerStart,
-        frame.headerEnd,
-      );
+      const header = this.#setup.router.find(codec, frame);
       const { route } = header;
       callType = header.callType;
       if (route instanceof RpcError) throw route;

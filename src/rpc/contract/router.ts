@@ -3,10 +3,10 @@
  * server or client share one.
  */
 
-import type { Bytes } from '../../core/bytes.js';
 import { badOption } from '../../core/options.js';
 import { RpcError } from '../errors.js';
 import type { CodecName, Handler, Method, Service } from '../types.js';
+import type { Frame } from '../wire/frame.js';
 import { HeaderCache, LARGEST_CACHED_HEADER } from '../wire/header-cache.js';
 import { type RequestHeader, readRequestHeader } from '../wire/request-header.js';
 
@@ -45,22 +45,23 @@ export class Router {
    * Returns the route of a request header. An unknown service, version or method is UNIMPLEMENTED,
    * in `route`. Throws INVALID_ARGUMENT for a header that does not parse.
    */
-  find(codec: CodecName, bytes: Bytes, start: number, end: number): Routed {
-    if (end - start > LARGEST_CACHED_HEADER) return this.#read(codec, bytes, start, end);
+  find(codec: CodecName, frame: Frame): Routed {
+    const { view, headerStart, headerEnd } = frame;
+    if (headerEnd - headerStart > LARGEST_CACHED_HEADER) return this.#read(codec, frame);
     const cache = codec === 'json' ? this.#jsonHeaders : this.#protobufHeaders;
-    const known = cache.get(bytes, start, end);
+    const known = cache.get(view, headerStart, headerEnd);
     if (known !== undefined) return known;
-    const routed = this.#read(codec, bytes, start, end);
+    const routed = this.#read(codec, frame);
     // Not cached: headers with metadata, which differ from call to call, and unknown names, which a
     // peer can invent. Both would evict the others.
     if (routed.metadata === undefined && !(routed.route instanceof RpcError))
-      cache.set(bytes, start, end, routed);
+      cache.set(view, headerStart, headerEnd, routed);
     return routed;
   }
 
-  #read(codec: CodecName, bytes: Bytes, start: number, end: number): Routed {
-    const head = parse(codec, bytes, start, end);
-    return { route: this.#routeOf(head), ...head };
+  #read(codec: CodecName, frame: Frame): Routed {
+    const header = parse(codec, frame);
+    return { route: this.#routeOf(header), ...header };
   }
 
   #routeOf({ service, version, method }: RequestHeader): Route | RpcError {
@@ -96,9 +97,9 @@ function notServed(message: string): RpcError {
   return new RpcError('UNIMPLEMENTED', message, { reason: 'not-served', unsent: true });
 }
 
-function parse(codec: CodecName, bytes: Bytes, start: number, end: number): RequestHeader {
+function parse(codec: CodecName, frame: Frame): RequestHeader {
   try {
-    return readRequestHeader(codec, bytes, start, end);
+    return readRequestHeader(codec, frame.bytes, frame.headerStart, frame.headerEnd);
   } catch (error) {
     throw new RpcError('INVALID_ARGUMENT', `the ${codec} request header does not parse`, {
       cause: error,

@@ -7,6 +7,7 @@ import { RpcError } from '../errors.js';
 import type { Tally } from '../metrics/statistics.js';
 import { beginFrame, CODE, CODEC_NUMBER, COMMAND } from '../wire/frame.js';
 import { EXTENDED_REQUEST } from '../wire/request.js';
+import { FrameIds } from '../wire/sequence.js';
 import { Liveness } from './liveness.js';
 import type { PeerSession } from './peer-session.js';
 
@@ -34,14 +35,8 @@ class Heartbeat extends OutgoingRequest {
   }
 
   write(output: ByteWriter): void {
-    const { sequenceLow, sequenceHigh } = this;
-    beginFrame(output, COMMAND.heartbeat, CODE.ok, CODEC_NUMBER.json, {
-      serviceId: EXTENDED_REQUEST,
-      sequenceLow,
-      sequenceHigh,
-      logIdLow: 0,
-      logIdHigh: 0,
-    });
+    const ids = new FrameIds(EXTENDED_REQUEST, this);
+    beginFrame(output, COMMAND.heartbeat, CODE.ok, CODEC_NUMBER.json, ids);
   }
 
   answer(): void {}

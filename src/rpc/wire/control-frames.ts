@@ -11,23 +11,19 @@ import {
   endSection,
 } from './frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from './request.js';
-import type { CallIds, Sequence } from './sequence.js';
-
-function idsOf({ sequenceLow, sequenceHigh }: Sequence): CallIds {
-  return { serviceId: EXTENDED_REQUEST, sequenceLow, sequenceHigh, logIdLow: 0, logIdHigh: 0 };
-}
+import { FrameIds, NO_SEQUENCE, type Sequence } from './sequence.js';
 
 /** One message of a stream. A stream uses one ItemFrame for all its messages. */
 export class ItemFrame {
   /** The size of the frame that was written last. */
   bytes = 0;
   value: unknown;
-  readonly #ids: CallIds;
+  readonly #ids: FrameIds;
   readonly #codec: number;
   readonly #body: MessageCodec;
 
   constructor(sequence: Sequence, codec: CodecName, body: MessageCodec) {
-    this.#ids = idsOf(sequence);
+    this.#ids = new FrameIds(EXTENDED_REQUEST, sequence);
     this.#codec = CODEC_NUMBER[codec];
     this.#body = body;
   }
@@ -47,7 +43,7 @@ export class ItemFrame {
 /** A frame without a message: `end` has two empty sections, `credit` a number. */
 export class ControlFrame {
   readonly #command: number;
-  readonly #ids: CallIds;
+  readonly #ids: FrameIds;
   readonly #codec: number;
   readonly #credit: number;
 
@@ -59,24 +55,18 @@ export class ControlFrame {
     serviceId = EXTENDED_REQUEST,
   ) {
     this.#command = command;
-    this.#ids = { ...idsOf(sequence), serviceId };
+    this.#ids = new FrameIds(serviceId, sequence);
     this.#codec = CODEC_NUMBER[codec];
     this.#credit = credit;
   }
 
   /** The answer to no heartbeat: it shows the peer that this side is alive. */
   static signOfLife(): ControlFrame {
-    return new ControlFrame(
-      COMMAND.heartbeatReply,
-      { sequenceLow: 0, sequenceHigh: 0 },
-      'json',
-      0,
-      EXTENDED_ANSWER,
-    );
+    return new ControlFrame(COMMAND.heartbeatReply, NO_SEQUENCE, 'json', 0, EXTENDED_ANSWER);
   }
 
   static goaway(): ControlFrame {
-    return new ControlFrame(COMMAND.goaway, { sequenceLow: 0, sequenceHigh: 0 }, 'json');
+    return new ControlFrame(COMMAND.goaway, NO_SEQUENCE, 'json');
   }
 
   static cancel(sequence: Sequence): ControlFrame {

@@ -12,7 +12,7 @@ import { allocate, type Bytes } from '../../core/bytes.js';
 import { gettyError } from '../../core/errors.js';
 import type { ByteReader } from '../../transport/buffers/byte-reader.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
-import type { CallIds } from './sequence.js';
+import type { FrameIds } from './sequence.js';
 
 export const MAGIC = 0x20160905;
 export const HEADER_BYTES = 32;
@@ -194,15 +194,19 @@ function badFrame(reason: string): Error {
   return gettyError('BAD_FRAME', `not a frame of the getty rpc protocol: ${reason}`);
 }
 
-/** Appends a frame header with packageLength 0 and returns its position. */
+/**
+ * Appends a frame header with packageLength 0 and returns its position. `reserved`: bytes after it
+ * that the caller writes.
+ */
 export function beginFrame(
   output: ByteWriter,
   command: number,
   code: number,
   codec: number,
-  ids: CallIds,
+  ids: FrameIds,
+  reserved = 0,
 ): number {
-  const at = output.reserve(HEADER_BYTES);
+  const at = output.reserve(HEADER_BYTES + reserved);
   const { view } = output;
   view.setUint32(at, MAGIC, true);
   view.setInt16(at + 4, command, true);

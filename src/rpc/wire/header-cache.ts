@@ -1,5 +1,4 @@
 /** A cache of parsed headers by their bytes: most requests of a session repeat a few headers. */
-import type { Bytes } from '../../core/bytes.js';
 
 /** A power of two. A header replaces an earlier one with the same hash. */
 const SLOTS = 1024;
@@ -7,7 +6,11 @@ const SLOTS = 1024;
 export const LARGEST_CACHED_HEADER = 512;
 
 interface Entry<T> {
-  readonly bytes: Uint8Array;
+  readonly length: number;
+  /** The bytes as integers of four bytes, because comparing each byte takes three times as long. */
+  readonly words: Int32Array;
+  /** The bytes after the last whole word. */
+  readonly rest: number;
   readonly value: T;
 }
 
@@ -17,35 +20,57 @@ export class HeaderCache<T> {
   #entries: (Entry<T> | undefined)[] | undefined;
   #last: Entry<T> | undefined;
 
-  get(bytes: Bytes, start: number, end: number): T | undefined {
+  get(view: DataView, start: number, end: number): T | undefined {
     const last = this.#last;
     // In most cases the header is equal to the one before.
-    if (last !== undefined && isEqual(last.bytes, bytes, start, end)) return last.value;
-    const entry = this.#entries?.[slotOf(bytes, start, end)];
-    if (entry === undefined || !isEqual(entry.bytes, bytes, start, end)) return undefined;
+    if (last !== undefined && isEqual(last, view, start, end)) return last.value;
+    const entry = this.#entries?.[slotOf(view, start, end)];
+    if (entry === undefined || !isEqual(entry, view, start, end)) return undefined;
     this.#last = entry;
     return entry.value;
   }
 
-  set(bytes: Bytes, start: number, end: number, value: T): void {
+  set(view: DataView, start: number, end: number, value: T): void {
+    const length = end - start;
+    const words = Int32Array.from({ length: length >>> 2 }, (_, i) =>
+      view.getInt32(start + 4 * i, true),
+    );
     this.#entries ??= new Array(SLOTS).fill(undefined);
-    this.#entries[slotOf(bytes, start, end)] = {
-      bytes: new Uint8Array(bytes.subarray(start, end)),
+    this.#entries[slotOf(view, start, end)] = {
+      length,
+      words,
+      rest: restOf(view, start + 4 * words.length, end),
       value,
     };
   }
 }
 
-function isEqual(known: Uint8Array, bytes: Bytes, start: number, end: number): boolean {
-  const length = end - start;
-  if (known.length !== length) return false;
+function isEqual(
+  { length, words, rest }: Entry<unknown>,
+  view: DataView,
+  start: number,
+  end: number,
+): boolean {
+  if (length !== end - start) return false;
   // Backwards, because headers differ in their last fields: version, timeout.
-  for (let at = length - 1; at >= 0; at--) if (known[at] !== bytes[start + at]) return false;
+  let at = start + 4 * words.length;
+  if (restOf(view, at, end) !== rest) return false;
+  for (let i = words.length - 1; i >= 0; i--) {
+    at -= 4;
+    if (words[i] !== view.getInt32(at, true)) return false;
+  }
   return true;
 }
 
-function slotOf(bytes: Bytes, start: number, end: number): number {
+/** At most three bytes as one integer. */
+function restOf(view: DataView, start: number, end: number): number {
+  let rest = 0;
+  for (let at = start; at < end; at++) rest = (rest << 8) | view.getUint8(at);
+  return rest;
+}
+
+function slotOf(view: DataView, start: number, end: number): number {
   let hash = end - start;
-  for (let at = start; at < end; at++) hash = Math.imul(hash ^ (bytes[at] as number), 0x01000193);
+  for (let at = start; at < end; at++) hash = Math.imul(hash ^ view.getUint8(at), 0x01000193);
   return (hash ^ (hash >>> 15)) & (SLOTS - 1);
 }

@@ -20,6 +20,7 @@ import {
   writeConstantRequestHeader,
   writeVariableRequestHeader,
 } from './request-header.js';
+import { FrameIds, NO_SEQUENCE } from './sequence.js';
 
 /**
  * The serviceId in requests and in answers of extended peers. Each peer recognizes the other by it.
@@ -33,13 +34,7 @@ const CALL_TYPE_OF: Readonly<Partial<Record<MethodKind, number>>> = {
   noReply: CALL_TYPE.twoWayNoReply,
 };
 
-const NO_IDS = {
-  serviceId: EXTENDED_REQUEST,
-  sequenceLow: 0,
-  sequenceHigh: 0,
-  logIdLow: 0,
-  logIdHigh: 0,
-};
+const NO_IDS = new FrameIds(EXTENDED_REQUEST, NO_SEQUENCE);
 
 /**
  * The bytes that every request of the method begins with: frame header, length of the header

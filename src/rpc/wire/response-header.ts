@@ -64,7 +64,11 @@ function writeErrorHeader(output: ByteWriter, codec: CodecName, error: RpcError)
   if (reason !== undefined) writeTextField(output, RESPONSE_TAG.reason, reason);
 }
 
-const OK_HEADER = { json: encode('{"Error":""}'), protobuf: copy(Uint8Array.of(0x0a, 0x00)) };
+/** The header of a success without metadata. */
+export const OK_HEADER = {
+  json: encode('{"Error":""}'),
+  protobuf: copy(Uint8Array.of(0x0a, 0x00)),
+};
 
 /**
  * True for the header of a success without metadata. Its length is enough to recognize it, because

@@ -12,18 +12,15 @@ import {
   COMMAND,
   endFrame,
   endSection,
+  HEADER_BYTES,
   LARGEST_PLAIN_BODY,
   SECTION_BYTES,
 } from './frame.js';
-import { writeResponseHeader } from './response-header.js';
-import type { CallIds } from './sequence.js';
+import { OK_HEADER, writeResponseHeader } from './response-header.js';
+import { type CallIds, FrameIds, NO_SEQUENCE } from './sequence.js';
 
-export class Reply implements CallIds {
-  serviceId = 0;
-  sequenceLow = 0;
-  sequenceHigh = 0;
-  logIdLow = 0;
-  logIdHigh = 0;
+export class Reply {
+  readonly ids = new FrameIds(0, NO_SEQUENCE);
   #command: number = COMMAND.response;
   #codecNumber = 0;
   #codec: CodecName = 'json';
@@ -37,11 +34,12 @@ export class Reply implements CallIds {
   bodyLength = 0;
 
   #copyIds(ids: CallIds, serviceId: number): void {
-    this.serviceId = serviceId;
-    this.sequenceLow = ids.sequenceLow;
-    this.sequenceHigh = ids.sequenceHigh;
-    this.logIdLow = ids.logIdLow;
-    this.logIdHigh = ids.logIdHigh;
+    const own = this.ids;
+    own.serviceId = serviceId;
+    own.sequenceLow = ids.sequenceLow;
+    own.sequenceHigh = ids.sequenceHigh;
+    own.logIdLow = ids.logIdLow;
+    own.logIdHigh = ids.logIdHigh;
   }
 
   /** Makes this the answer to a heartbeat. */
@@ -88,44 +86,74 @@ export class Reply implements CallIds {
   }
 
   write(output: ByteWriter): void {
-    const isCall = this.#command !== COMMAND.heartbeatReply;
-    const error = isCall ? this.#error : undefined;
+    if (this.#command === COMMAND.heartbeatReply || this.#noReply) this.#writeFrameHeader(output);
+    else if (this.#error === undefined && this.#metadata === NO_METADATA)
+      this.#writePlainSuccess(output);
+    else this.#writeOutcome(output);
+  }
+
+  #writeFrameHeader(output: ByteWriter): void {
+    const isFailure = this.#command !== COMMAND.heartbeatReply && this.#error !== undefined;
+    const code = isFailure ? CODE.failed : CODE.ok;
+    beginFrame(output, this.#command, code, this.#codecNumber, this.ids);
+    this.bodyLength = 0;
+  }
+
+  /** As #writeOutcome(), for most answers: their bytes before the body have a constant size. */
+  #writePlainSuccess(output: ByteWriter): void {
+    const header = this.#codec === 'json' ? OK_HEADER.json : OK_HEADER.protobuf;
+    const { length } = header;
     const at = beginFrame(
       output,
       this.#command,
-      error === undefined ? CODE.ok : CODE.failed,
+      CODE.ok,
       this.#codecNumber,
-      this,
+      this.ids,
+      SECTION_BYTES + length + SECTION_BYTES,
     );
-    if (!isCall) return;
-    if (this.#noReply) {
-      this.bodyLength = 0;
-      return;
-    }
-    const head = beginSection(output);
+    const { view } = output;
+    const start = at + HEADER_BYTES + SECTION_BYTES;
+    view.setUint16(start - SECTION_BYTES, length, true);
+    // A native call takes more time than a loop over few bytes.
+    for (let i = 0; i < length; i++) view.setUint8(start + i, header[i] as number);
+    this.#writeBody(output, start + length);
+    endFrame(output, at);
+  }
+
+  /** Writes an error, or a success with metadata. */
+  #writeOutcome(output: ByteWriter): void {
+    const error = this.#error;
+    const code = error === undefined ? CODE.ok : CODE.failed;
+    const at = beginFrame(output, this.#command, code, this.#codecNumber, this.ids);
+    const header = beginSection(output);
     writeResponseHeader(output, this.#codec, error, this.#metadata);
-    if (endSection(output, head) > 0xffff)
+    if (endSection(output, header) > 0xffff)
       throw new RpcError('INTERNAL', `the error of the handler takes more than ${0xffff} bytes`);
     const body = beginSection(output);
-    if (error === undefined && this.#body !== undefined) {
+    if (error === undefined) this.#writeBody(output, body);
+    else this.bodyLength = endSection(output, body);
+    endFrame(output, at);
+  }
+
+  /** Writes the section of a success whose length is at `section`, which is reserved. */
+  #writeBody(output: ByteWriter, section: number): void {
+    if (this.#body !== undefined) {
       this.#body.encode(output, this.#value);
       // A Go client rejects an empty JSON body.
       if (
         this.#largestBody === LARGEST_PLAIN_BODY &&
         this.#codec === 'json' &&
-        output.length === body + SECTION_BYTES
+        output.length === section + SECTION_BYTES
       )
         output.append(NULL);
     }
-    const length = endSection(output, body);
+    const length = endSection(output, section);
     this.bodyLength = length;
-    if (length > this.#largestBody && error === undefined) {
+    if (length > this.#largestBody)
       throw new RpcError(
         'RESOURCE_EXHAUSTED',
         `the reply has ${length} bytes; the plain Go protocol allows ${this.#largestBody}`,
       );
-    }
-    endFrame(output, at);
     this.#value = undefined;
   }
 }

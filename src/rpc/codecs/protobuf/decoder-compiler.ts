@@ -30,7 +30,7 @@ import * as valueReader from './value-reader.js';
  * The most bytes of a text that is made in one call with a byte per argument. Longer argument lists
  * gain less.
  */
-const MAX_SHORT_STRING = 20;
+const MAX_SHORT_STRING = 32;
 
 /** The objects that the code of one decoder refers to, by the names link0, enum0 and so on. */
 class Scope {
