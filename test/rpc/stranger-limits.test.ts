@@ -112,9 +112,9 @@ const end = (sequence: bigint): Buffer => frameBytes({ command: 6, sequence, ser
 const numberCall = {
   decode: (bytes: Uint8Array, start: number, end: number): number =>
     Number(Buffer.from(bytes.subarray(start, end)).toString()),
-  fail: RpcError.from,
+  onInvalidItem: RpcError.from,
   sendCredit() {},
-  cancel() {},
+  onReturn() {},
 };
 
 /** Adds `n` as a message in a frame of `size` bytes. */

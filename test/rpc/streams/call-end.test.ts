@@ -3,7 +3,7 @@
  */
 import { expect, test } from 'vitest';
 import { type MethodKind, RpcError } from '../../../src/rpc/index.js';
-import { invokeUntilEnd, isStream } from '../../../src/rpc/streams/stream-end.js';
+import { invokeUntilEnd, isStream } from '../../../src/rpc/streams/call-end.js';
 import { Calls, clientCall, collect, Source, scripted } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 
