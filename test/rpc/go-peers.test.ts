@@ -1,4 +1,4 @@
-/** What Go peers do that no other peer does; see docs/from-go.md. */
+/** What only Go peers do; see docs/from-go.md. */
 import { describe, expect, test } from 'vitest';
 import {
   connect,
@@ -25,7 +25,7 @@ const Service = contract('TestService', {
   Note: oneway<void>(),
 });
 
-/** As Go answers a call without a reply: the header of the request, its packageLength included. */
+/** A Go server's answer to a call without a reply: the header of the request, with its length. */
 function headerOf(request: Fields): Buffer {
   const header = Buffer.from(request.bytes.subarray(0, 32));
   header.writeInt16LE(4, 4);
@@ -44,8 +44,8 @@ function answerTo(request: Fields, body: string): Buffer {
 
 const isNoReply = ({ head }: Fields): boolean => head.includes('CT_TwoWayNoReply');
 
-describe('a Go server answers a call without a reply by a header that announces bytes', () => {
-  test('the call settles, and so do the calls after it', async () => {
+describe('a client of a Go server, which announces bytes without sending them', () => {
+  test('settles a call without a reply, and reads later answers', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.command === 3)
         peer.session.write(isNoReply(frame) ? headerOf(frame) : answerTo(frame, '{"Sum":3}'));
@@ -56,7 +56,7 @@ describe('a Go server answers a call without a reply by a header that announces 
     expect(await stub.Add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
   });
 
-  test('also when the call has timed out before its answer', async () => {
+  test('reads later answers when a call without a reply has timed out', async () => {
     let late: (() => void) | undefined;
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.command !== 3) return;
@@ -70,7 +70,7 @@ describe('a Go server answers a call without a reply by a header that announces 
     expect(await stub.Add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
   });
 
-  test('an answer with its bytes to a call that wants a reply is read whole', async () => {
+  test('reads the announced bytes of a reply', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.command === 3)
         for (const byte of answerTo(frame, '{"Sum":3}')) peer.session.writeBytes(Buffer.of(byte));
@@ -80,8 +80,8 @@ describe('a Go server answers a call without a reply by a header that announces 
   });
 });
 
-describe('no value is null for a peer that may be a Go program', () => {
-  test('an argument: whether the peer is known or not', async () => {
+describe('undefined', () => {
+  test('is null in an argument, unless the peer is known to be extended', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.head.includes('Ping')) peer.session.write(answerTo(frame, 'null'));
     });
@@ -95,7 +95,7 @@ describe('no value is null for a peer that may be a Go program', () => {
     expect(bodies[2]).toBe('null');
   });
 
-  test('an answer', async () => {
+  test('is null in a reply to a plain peer', async () => {
     await using server = await serve(freeMemory(), [
       implement(Service, { Mark() {}, Add: () => undefined as never, Ping() {}, Note() {} }),
     ]);
@@ -108,7 +108,7 @@ describe('no value is null for a peer that may be a Go program', () => {
     expect((await peer.frames.next()).packageLength).toBe(0);
   });
 
-  test('between extended peers undefined stays undefined, from the first call on', async () => {
+  test('stays undefined between extended peers, from the first call on', async () => {
     const inputs: unknown[] = [];
     const handlers = {
       Mark() {},
@@ -125,7 +125,7 @@ describe('no value is null for a peer that may be a Go program', () => {
     expect(inputs).toEqual([undefined, undefined, null]);
   });
 
-  test('the body of an error stays empty', async () => {
+  test('is an empty body in an error', async () => {
     const fail = (): never => {
       throw new RpcError('INTERNAL', 'no');
     };
@@ -139,10 +139,10 @@ describe('no value is null for a peer that may be a Go program', () => {
   });
 });
 
-describe('with compression the first call waits for the answer to the opening heartbeat', () => {
+describe('the first call over a compressed session', () => {
   const DEFLATE = { compression: 'deflate' } as const;
 
-  test('no request leaves before it', async () => {
+  test('is sent after the answer to the first heartbeat', async () => {
     let answerHeartbeat: (() => void) | undefined;
     let calls = 0;
     await using server = await RawServer.serve(
@@ -173,7 +173,7 @@ describe('with compression the first call waits for the answer to the opening he
     expect(await call).toEqual({ Sum: 3 });
   });
 
-  test('a call fails at its deadline when no answer comes', async () => {
+  test('fails at its deadline when the heartbeat gets no answer', async () => {
     await using server = await RawServer.serve(
       { address: 'tcp://127.0.0.1:0', session: DEFLATE },
       () => true,
