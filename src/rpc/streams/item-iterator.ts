@@ -1,7 +1,7 @@
 /** The iterator of an iterable that a program gives as the items of a stream. */
 import { markHandled, promiseOf } from '../../core/callbacks.js';
 
-/** True for an object with an iterator. False for a string: as items of a stream it is a mistake. */
+/** True for an object with an iterator. A string has one too, but is a mistake as a stream. */
 export function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
   if (typeof value !== 'object' || value === null) return false;
   return (
@@ -10,7 +10,7 @@ export function isIterable(value: unknown): value is AsyncIterable<unknown> | It
   );
 }
 
-/** The iterator that `for await` would use. A promise among the items of a sync iterator is awaited. */
+/** Returns the iterator that `for await` uses. It awaits promises among the items. */
 export function iteratorOf(
   source: AsyncIterable<unknown> | Iterable<unknown>,
 ): AsyncIterator<unknown> | Iterator<unknown> {

@@ -19,7 +19,7 @@ noLeaks();
 
 describe('random bytes from a peer', () => {
   const valid = RECORDED.map(({ frameHex }) => Buffer.from(frameHex, 'hex'));
-  /** A recorded frame with a few other bytes. Most are valid frames with invalid headers or bodies. */
+  /** A recorded frame with a few wrong bytes. Most of these frames have a valid frame header. */
   const mutated = fc
     .tuple(
       fc.nat({ max: valid.length - 1 }),
