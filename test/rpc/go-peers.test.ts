@@ -1,7 +1,6 @@
 /** What only Go peers do; see docs/from-go.md. */
 import { describe, expect, test } from 'vitest';
 import {
-  connect,
   contract,
   implement,
   noReply,
@@ -11,7 +10,7 @@ import {
   unary,
 } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { freeMemory, outcome, RawPeer, RawServer } from '../fixtures/rpc.js';
+import { connectOnce, freeMemory, outcome, RawPeer, RawServer } from '../fixtures/rpc.js';
 import { type Fields, frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
 import { rejection } from '../fixtures/transports.js';
 import { elapse } from '../fixtures/waiting.js';
@@ -50,7 +49,7 @@ describe('a client of a Go server, which announces bytes without sending them', 
       if (frame.command === 3)
         peer.session.write(isNoReply(frame) ? headerOf(frame) : answerTo(frame, '{"Sum":3}'));
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const stub = client.stub(Service);
     await Promise.all([stub.Mark({ A: 1 }), stub.Add({ A: 1, B: 2 }), stub.Mark({ A: 2 })]);
     expect(await stub.Add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
@@ -63,7 +62,7 @@ describe('a client of a Go server, which announces bytes without sending them', 
       if (isNoReply(frame)) late = () => void peer.session.write(headerOf(frame));
       else peer.session.write(answerTo(frame, '{"Sum":3}'));
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const stub = client.stub(Service);
     expect(await outcome(stub.Mark({ A: 1 }, { timeout: 30 }))).toBe('DEADLINE_EXCEEDED');
     late?.();
@@ -75,7 +74,7 @@ describe('a client of a Go server, which announces bytes without sending them', 
       if (frame.command === 3)
         for (const byte of answerTo(frame, '{"Sum":3}')) peer.session.writeBytes(Buffer.of(byte));
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     expect(await client.stub(Service).Add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
   });
 });
@@ -85,7 +84,7 @@ describe('undefined', () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.head.includes('Ping')) peer.session.write(answerTo(frame, 'null'));
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const stub = client.stub(Service);
     await stub.Ping();
     await stub.Ping();
@@ -117,7 +116,7 @@ describe('undefined', () => {
       Note() {},
     };
     await using server = await serve(freeMemory(), [implement(Service, handlers as never)]);
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const stub = client.stub(Service);
     const early = stub.Ping();
     expect([await early, await stub.Ping()]).toEqual([undefined, undefined]);
@@ -159,9 +158,7 @@ describe('the first call over a compressed session', () => {
         return true;
       },
     );
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       session: DEFLATE,
     });
     const call = client.stub(Service).Add({ A: 1, B: 2 });
@@ -178,9 +175,7 @@ describe('the first call over a compressed session', () => {
       { address: 'tcp://127.0.0.1:0', session: DEFLATE },
       () => true,
     );
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       session: DEFLATE,
     });
     const error = await rejection<RpcError>(

@@ -20,12 +20,12 @@ testInEveryEnvironment({
   async 'server.close() waits for calls in flight, and new calls of the client fail unsent'(
     environment,
   ) {
-    const [arrived, waiting] = [gate(), gate<{ A: string }>()];
+    const [arrived, answer] = [gate(), gate<{ A: string }>()];
     await using pair = await environment.rig({
       handlers: {
         test() {
           arrived.open();
-          return waiting.promise;
+          return answer.promise;
         },
       },
     });
@@ -46,7 +46,7 @@ testInEveryEnvironment({
     }, 'new calls are refused');
     expect(last).toMatchObject({ code: 'UNAVAILABLE', unsent: true });
     expect([closed, channel.closed]).toEqual([false, false]);
-    waiting.open({ A: 'finished' });
+    answer.open({ A: 'finished' });
     expect(await inFlight).toMatchObject({ A: 'finished' });
     await within(closing, 'the server to close');
     await until(() => pair.client.channels.size === 0, 'the client has closed its session');
@@ -68,12 +68,12 @@ testInEveryEnvironment({
   async 'client.close() waits for calls in flight in both directions, and new calls fail unsent'(
     environment,
   ) {
-    const [arrived, waiting, nested] = [gate(), gate<{ A: string }>(), gate<{ Sum: number }>()];
+    const [arrived, answer, nested] = [gate(), gate<{ A: string }>(), gate<{ Sum: number }>()];
     await using pair = await environment.rig({
       handlers: {
         test() {
           arrived.open();
-          return waiting.promise;
+          return answer.promise;
         },
       },
       client: { services: [environment.offeredService({ add: () => nested.promise })] },
@@ -87,7 +87,7 @@ testInEveryEnvironment({
     const closing = pair.client.close();
     expect(pair.client.closed).toBe(true);
     expect(await rejection(pair.stub.add({}))).toMatchObject({ code: 'UNAVAILABLE', unsent: true });
-    waiting.open({ A: 'finished' });
+    answer.open({ A: 'finished' });
     expect(await call).toMatchObject({ A: 'finished' });
     expect(pair.client.channels.size).toBe(1);
     await turns(3);

@@ -12,7 +12,7 @@ describe('a fault of one call', () => {
   const circular: Record<string, unknown> = {};
   circular.self = circular;
   const reject = (error: unknown): Promise<never> => Promise.reject(error);
-  class Odd extends Error {
+  class ThrowingMessageError extends Error {
     override get message(): string {
       throw new Error('no message for you');
     }
@@ -27,7 +27,7 @@ describe('a fault of one call', () => {
     object: { toString: null },
     bare: Object.create(null),
     oddMessage: Object.assign(new Error(), { message: 5 }),
-    throwingMessage: new Odd(),
+    throwingMessage: new ThrowingMessageError(),
     longMessage: new Error('x'.repeat(200_000)),
     longMetadata: new RpcError('ABORTED', 'too much', { metadata: { a: 'x'.repeat(200_000) } }),
     // The constructor of RpcError rejects these, so they are set later.

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { connect, contract, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
+  connectOnce,
   freeMemory,
   outcome,
   RawServer,
@@ -22,7 +23,7 @@ const Echo = contract('Echo', { echo: unary<unknown, unknown>() });
 describe('concurrent calls', () => {
   test('share one connection, and can be answered in any order', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const stub = client.stub(Echo);
     const calls = Array.from({ length: 1_000 }, (_, n) => stub.echo(n));
     const requests = await server.requests.take(1_000);

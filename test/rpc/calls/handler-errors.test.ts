@@ -1,5 +1,6 @@
 /** Errors of handlers, as their callers get them. */
 import { describe, expect, test } from 'vitest';
+import { RPC_CODES } from '../../../src/core/errors.js';
 import { type RpcCode, RpcError } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { CODECS, rig } from '../../fixtures/rpc.js';
@@ -9,24 +10,6 @@ import { Inbox } from '../../fixtures/waiting.js';
 noLeaks();
 
 describe('the error of a handler, at its caller', () => {
-  const CODES: readonly RpcCode[] = [
-    'CANCELLED',
-    'UNKNOWN',
-    'INVALID_ARGUMENT',
-    'DEADLINE_EXCEEDED',
-    'NOT_FOUND',
-    'ALREADY_EXISTS',
-    'PERMISSION_DENIED',
-    'RESOURCE_EXHAUSTED',
-    'FAILED_PRECONDITION',
-    'ABORTED',
-    'OUT_OF_RANGE',
-    'UNIMPLEMENTED',
-    'INTERNAL',
-    'UNAVAILABLE',
-    'DATA_LOSS',
-    'UNAUTHENTICATED',
-  ];
   const details = Uint8Array.from({ length: 256 }, (_, byte) => byte);
 
   test.each(CODECS)('has its code, message, details and metadata, in %s', async (codec) => {
@@ -42,7 +25,7 @@ describe('the error of a handler, at its caller', () => {
         },
       },
     });
-    for (code of CODES) {
+    for (code of RPC_CODES) {
       const error = await rejection<RpcError>(pair.stub.err({ A: 1 }));
       expect(error).toBeInstanceOf(RpcError);
       expect([error.code, error.message, error.metadata.why, [...(error.details ?? [])]]).toEqual([

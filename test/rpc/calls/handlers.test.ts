@@ -1,11 +1,12 @@
 /** Handlers, and calls that fail before they are sent. */
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { connect, contract, implement, RpcError, serve, unary } from '../../../src/rpc/index.js';
+import { contract, implement, RpcError, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
   CODECS,
   channelOf,
+  connectOnce,
   freeMemory,
   outcome,
   pendingOf,
@@ -47,7 +48,7 @@ describe('a handler', () => {
     }
     const Counting = contract('Counting', { hit: unary<number, number>() });
     await using server = await serve(freeMemory(), [implement(Counting, new Counter())]);
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     expect([await client.stub(Counting).hit(2), await client.stub(Counting).hit(3)]).toEqual([
       2, 5,
     ]);
@@ -56,7 +57,7 @@ describe('a handler', () => {
   test('receives and returns any JSON value, and undefined', async () => {
     const Any = contract('Any', { echo: unary<unknown, unknown>() });
     await using server = await serve(freeMemory(), [implement(Any, { echo: (value) => value })]);
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     for (const value of [
       undefined,
       null,
@@ -133,7 +134,7 @@ test('a call beyond maxPendingCalls fails with RESOURCE_EXHAUSTED, at the caller
     client: { maxPendingCalls: 5 },
     server: { maxPendingCalls: 7 },
   });
-  await using other = await connect(pair.server.address, { connections: 1, reconnect: false });
+  await using other = await connectOnce(pair.server.address);
   const clientCalls = Array.from({ length: 6 }, () =>
     rejection<RpcError>(pair.stub.test({}).then(() => Promise.reject(new Error('ok')))),
   );

@@ -2,10 +2,10 @@
 import { BytesValueSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
-import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import type { MessageCodec } from '../../../src/rpc/types.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, TCP, withCodecs } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, TCP, withCodecs } from '../../fixtures/rpc.js';
 
 noLeaks();
 
@@ -32,7 +32,7 @@ describe('the bytes of a decoded message', () => {
           },
         }),
       ]);
-      await using client = await connect(server.address, { connections: 1, reconnect: false });
+      await using client = await connectOnce(server.address);
       const stub = client.stub(Views);
       const size = (index: number): number => [10, 500, 5_000, 60_000][index % 4] as number;
       for (let round = 0; round < 10; round++) {
@@ -62,7 +62,7 @@ describe('the bytes of a decoded message', () => {
         },
       }),
     ]);
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     for (let index = 0; index < 200; index++)
       await client.stub(Messages).keep({ value: new Uint8Array(100 + index).fill(index) });
     expect(

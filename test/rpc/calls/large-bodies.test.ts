@@ -1,15 +1,8 @@
 /** Bodies that the 16-bit length of the plain protocol cannot describe. */
 import { describe, expect, test } from 'vitest';
-import {
-  connect,
-  contract,
-  implement,
-  type RpcError,
-  serve,
-  unary,
-} from '../../../src/rpc/index.js';
+import { contract, implement, type RpcError, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, pendingOf, RawPeer, RawServer } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, pendingOf, RawPeer, RawServer } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
 import { rejection } from '../../fixtures/transports.js';
 
@@ -28,7 +21,7 @@ const texts = implement(Texts, {
 describe('a body over 65,535 bytes', () => {
   test('fails with FAILED_PRECONDITION before it is sent to a plain peer', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     // The first call is made before the client knows that the peer is plain.
     for (const [index, length] of [65_534, 100_000, 65_534].entries()) {
       const error = await rejection<RpcError>(client.stub(Texts).size('x'.repeat(length)));
@@ -57,9 +50,7 @@ describe('a body over 65,535 bytes', () => {
 
   test('is not sent to a peer whose kind is unknown', async () => {
     await using server = await RawServer.serve({}, () => true);
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       heartbeatPeriod: 0,
     });
     expect(
@@ -80,7 +71,7 @@ describe('a body over 65,535 bytes', () => {
 
   test('of an answer of a plain peer is read by packageLength', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const answer = client.stub(Texts).make(100_000);
     const { sequence, peer } = await server.requests.next();
     peer.session.write(
@@ -112,7 +103,7 @@ describe('a body over 65,535 bytes', () => {
   test('is sent between extended peers in both directions, also by the first call', async () => {
     await using server = await serve(freeMemory(), [texts]);
     for (const length of [65_533, 65_534, 65_536, 131_072, 1_000_000]) {
-      await using client = await connect(server.address, { connections: 1, reconnect: false });
+      await using client = await connectOnce(server.address);
       expect(await client.stub(Texts).size('x'.repeat(length))).toBe(length);
       expect(await client.stub(Texts).make(length)).toHaveLength(length);
     }
@@ -122,9 +113,7 @@ describe('a body over 65,535 bytes', () => {
     await using server = await serve(freeMemory(), [texts], {
       session: { maxMessageBytes: 100_000 },
     });
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       session: { maxMessageBytes: 200_000 },
     });
     const stub = client.stub(Texts);

@@ -11,6 +11,7 @@ import {
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
+  connectOnce,
   freeMemory,
   LONG_TIMEOUT,
   outcome,
@@ -46,9 +47,7 @@ describe('a call settles once', () => {
 
   test('when its timeout passes, also in the callback form', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       timeout: 30,
     });
     const settled = new Inbox<Error | null>('a callback');
@@ -70,7 +69,7 @@ describe('a call settles once', () => {
 
   test('when a peer sends its answer twice, or the answer to an unknown call', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const first = client.stub(TestService).test({ A: 'x' });
     const { sequence, peer } = await server.requests.next();
     const answer = (to: bigint, text: string) =>
@@ -105,7 +104,7 @@ describe('a call settles once', () => {
     ],
   ])('when its answer is invalid: %s', async (_, bytes, code) => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const call = outcome(client.stub(Echo).echo(1));
     const { sequence, peer } = await server.requests.next();
     const answer = Buffer.from(bytes);

@@ -1,9 +1,10 @@
 /** Where the timeout of a call comes from, and what it limits. */
 import { describe, expect, test } from 'vitest';
-import { connect, contract, serve, unary } from '../../../src/rpc/index.js';
+import { contract, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
   channelOf,
+  connectOnce,
   freeMemory,
   LONG_TIMEOUT,
   outcome,
@@ -37,9 +38,7 @@ describe('the timeout of a call', () => {
     ],
   ] as const)('is that %s', async (_, client, options, method) => {
     await using server = await RawServer.serve();
-    await using caller = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using caller = await connectOnce(server.address, {
       ...client,
     });
     expect(await outcome(caller.stub(Slow)[method](1, options))).toBe('DEADLINE_EXCEEDED');
@@ -69,9 +68,11 @@ describe('the timeout of a call', () => {
         },
       });
       for (const [client, options] of [
-        [await connect(pair.server.address, { connections: 1, reconnect: false }), { timeout }],
+        [await connectOnce(pair.server.address), { timeout }],
         [
-          await connect(pair.server.address, { connections: 1, reconnect: false, timeout }),
+          await connectOnce(pair.server.address, {
+            timeout,
+          }),
           undefined,
         ],
       ] as const) {

@@ -1,9 +1,10 @@
 /** The limit of the answers that wait for a slow peer. */
 import { describe, expect, test } from 'vitest';
-import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
   channelOf,
+  connectOnce,
   freeMemory,
   Log,
   outcome,
@@ -82,7 +83,7 @@ describe('a peer that does not read its answers', () => {
       logger,
       session: LIMITS,
     });
-    await using other = await connect(server.address, { connections: 1, reconnect: false });
+    await using other = await connectOnce(server.address);
     await using peer = await RawPeer.connect(server.address);
     await until(() => server.channels.size === 2, 'both are connected');
     const session = [...watched.open].filter(({ endpoint }) => endpoint.type === 'server').at(-1);

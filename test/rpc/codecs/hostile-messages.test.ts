@@ -1,15 +1,16 @@
 /** Names of Object.prototype and deep nesting in what a peer sends. */
 import { describe, expect, test } from 'vitest';
-import {
-  connect,
-  contract,
-  implement,
-  type RpcError,
-  serve,
-  unary,
-} from '../../../src/rpc/index.js';
+import { contract, implement, type RpcError, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, outcome, RawPeer, RawServer, rig, testService } from '../../fixtures/rpc.js';
+import {
+  connectOnce,
+  freeMemory,
+  outcome,
+  RawPeer,
+  RawServer,
+  rig,
+  testService,
+} from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest, PROTOBUF_CODEC } from '../../fixtures/rpc-frames.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 
@@ -96,7 +97,7 @@ describe('a name of Object.prototype', () => {
 
   test('is data as a key of the metadata of an error', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const call = rejection<RpcError>(client.stub(Echo).echo(1));
     const { sequence, peer } = await server.requests.next();
     peer.session.write(

@@ -4,11 +4,11 @@ import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/pr
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
 import { checkObjectCount } from '../../../src/rpc/codecs/protobuf/object-counter.js';
-import { connect } from '../../../src/rpc/index.js';
 import { parseJson } from '../../../src/transport/json-text.js';
 import { answersOf, Feed, feedRequest, feedRig, itemFrame } from '../../fixtures/feed.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { WellKnownSchema } from '../../fixtures/protobuf/proto3_pb.js';
+import { connectOnce } from '../../fixtures/rpc.js';
 import { frameBytes } from '../../fixtures/rpc-frames.js';
 
 noLeaks();
@@ -39,9 +39,7 @@ describe('maxDecodedObjects', () => {
 
   test('limits the objects of a reply', async () => {
     await using s = await feedRig();
-    await using client = await connect(s.server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(s.server.address, {
       maxDecodedObjects: 9,
     });
     // An empty object counts as two.

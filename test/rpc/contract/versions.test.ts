@@ -1,8 +1,8 @@
 /** Which service a request goes to. */
 import { describe, expect, test } from 'vitest';
-import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, outcome } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, outcome } from '../../fixtures/rpc.js';
 import { jsonRequest, parseFrames } from '../../fixtures/rpc-frames.js';
 import { rejection } from '../../fixtures/transports.js';
 
@@ -26,7 +26,7 @@ describe('services and versions', () => {
       whoService('A', 'v3'),
     ];
     await using server = await serve(freeMemory(), [a1.service, a2.service, b1.service]);
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const who = (from: typeof a1) => client.stub(from.made).who();
     expect([await who(a1), await who(a2), await who(b1), await who(a1)]).toEqual([
       'A v1',
@@ -41,8 +41,8 @@ describe('services and versions', () => {
     const [plain, v1, v2] = [whoService('A'), whoService('A', 'v1'), whoService('A', 'v2')];
     await using some = await serve(freeMemory(), [v1.service, v2.service]);
     await using all = await serve(freeMemory(), [v1.service, plain.service, v2.service]);
-    await using one = await connect(some.address, { connections: 1, reconnect: false });
-    await using two = await connect(all.address, { connections: 1, reconnect: false });
+    await using one = await connectOnce(some.address);
+    await using two = await connectOnce(all.address);
     expect([await one.stub(plain.made).who(), await two.stub(plain.made).who()]).toEqual([
       'A v1',
       'A undefined',
@@ -52,7 +52,7 @@ describe('services and versions', () => {
   test('a service without a version gets requests of every version', async () => {
     const plain = whoService('A');
     await using server = await serve(freeMemory(), [plain.service]);
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     expect(await client.stub(whoService('A', 'v7').made).who()).toBe('A undefined');
   });
 

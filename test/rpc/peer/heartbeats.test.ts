@@ -6,6 +6,7 @@ import { connect as connectTransport, raw } from '../../../src/transport/index.j
 import { runningWheels } from '../../../src/transport/session/timer-wheel.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
+  connectOnce,
   LONG_TIMEOUT,
   outcome,
   pendingOf,
@@ -22,15 +23,27 @@ import { turns, until, within } from '../../fixtures/waiting.js';
 
 noLeaks();
 
+/**
+ * A server that answers no heartbeat. `delay` ms after one, it sends an answer to an unknown call
+ * instead.
+ */
+function serveUnrelatedAnswers(delay: number): Promise<RawServer> {
+  return RawServer.serve({}, (frame, { session }) => {
+    const answer = (): void => {
+      if (!session.closed) session.write(frameBytes({ command: 4, sequence: 99n }));
+    };
+    if (frame.command === 1) setTimeout(answer, delay);
+    return true;
+  });
+}
+
 describe('a session whose peer does not answer', () => {
   /** Milliseconds. */
   const HEARTBEATS = { heartbeatPeriod: 40, heartbeatTimeout: 40 };
 
   test('closes when a heartbeat gets no answer, and its calls fail with UNAVAILABLE', async () => {
     await using server = await RawServer.serve({}, () => true);
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       timeout: LONG_TIMEOUT,
       ...HEARTBEATS,
     });
@@ -81,9 +94,7 @@ describe('a session whose peer does not answer', () => {
       session.pause();
       return true;
     });
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       timeout: LONG_TIMEOUT,
       ...HEARTBEATS,
       ...options,
@@ -103,19 +114,8 @@ describe('a session whose peer does not answer', () => {
   });
 
   test('stays open while the peer sends other frames', async () => {
-    await using server = await RawServer.serve({}, (frame, peer) => {
-      // The peer answers no heartbeat. It sends an answer to an unknown call instead.
-      if (frame.command === 1)
-        setTimeout(
-          () =>
-            peer.session.closed || peer.session.write(frameBytes({ command: 4, sequence: 99n })),
-          20,
-        );
-      return true;
-    });
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using server = await serveUnrelatedAnswers(20);
+    await using client = await connectOnce(server.address, {
       heartbeatPeriod: 200,
       heartbeatTimeout: 1_000,
     });
@@ -127,9 +127,7 @@ describe('a session whose peer does not answer', () => {
 
   test('stays open with heartbeatPeriod 0', async () => {
     await using server = await RawServer.serve({}, () => true);
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       heartbeatPeriod: 0,
       heartbeatTimeout: 20,
     });
@@ -153,9 +151,7 @@ describe('a heartbeat', () => {
 
   test('is not pending after its answer', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       heartbeatPeriod: 30,
     });
     await until(() => server.heartbeats >= 6, 'six heartbeats were answered');
@@ -164,18 +160,8 @@ describe('a heartbeat', () => {
   });
 
   test('is not pending after heartbeatTimeout', async () => {
-    await using server = await RawServer.serve({}, (frame, peer) => {
-      if (frame.command === 1)
-        setTimeout(
-          () =>
-            peer.session.closed || peer.session.write(frameBytes({ command: 4, sequence: 99n })),
-          5,
-        );
-      return true;
-    });
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using server = await serveUnrelatedAnswers(5);
+    await using client = await connectOnce(server.address, {
       heartbeatPeriod: 200,
       heartbeatTimeout: 100,
     });
@@ -187,9 +173,7 @@ describe('a heartbeat', () => {
 
   test('is no call: it does not count in pending or maxPendingCalls, and close() does not wait for it', async () => {
     await using server = await RawServer.serve({}, () => true);
-    const client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    const client = await connectOnce(server.address, {
       maxPendingCalls: 1,
       heartbeatPeriod: 10,
       heartbeatTimeout: LONG_TIMEOUT,
@@ -208,9 +192,7 @@ describe('a heartbeat', () => {
   test('closes the session of a peer that never answers', async () => {
     await using server = await RawServer.serve({}, () => true);
     const [heartbeatPeriod, heartbeatTimeout] = [100, 80];
-    await using client: RpcClient = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client: RpcClient = await connectOnce(server.address, {
       heartbeatPeriod,
       heartbeatTimeout,
     });
@@ -221,9 +203,7 @@ describe('a heartbeat', () => {
   test('closes the session of a peer that stops answering', async () => {
     let isFrozen = false;
     await using server = await RawServer.serve({}, () => isFrozen);
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       heartbeatPeriod: 150,
       heartbeatTimeout: 150,
     });

@@ -2,7 +2,6 @@
 import { describe, expect, test } from 'vitest';
 import {
   clientStream,
-  connect,
   contract,
   type Handlers,
   implement,
@@ -11,7 +10,7 @@ import {
   serverStream,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { CODECS, freeMemory, withCodecs } from '../../fixtures/rpc.js';
+import { CODECS, connectOnce, freeMemory, withCodecs } from '../../fixtures/rpc.js';
 import { gate, turns, until } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -42,7 +41,7 @@ describe.each(CODECS)('an item that does not parse, in %s', (codec) => {
     const server = await serve(freeMemory(), [
       implement(Texts, { join: fail, list: fail, ...handlers }),
     ]);
-    const client = await connect(server.address, { connections: 1, reconnect: false });
+    const client = await connectOnce(server.address);
     return {
       stub: client.stub(Texts, { codec }),
       async [Symbol.asyncDispose]() {

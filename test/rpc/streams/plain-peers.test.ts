@@ -1,16 +1,15 @@
 /** Streams and peers that support the plain Go protocol only. */
 import { expect, test } from 'vitest';
-import { connect } from '../../../src/rpc/index.js';
 import { Feed, feedRig } from '../../fixtures/feed.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { RawServer } from '../../fixtures/rpc.js';
+import { connectOnce, RawServer } from '../../fixtures/rpc.js';
 import { jsonRequest } from '../../fixtures/rpc-frames.js';
 
 noLeaks();
 
 test('a streaming call to a plain server fails before it is sent', async () => {
   await using server = await RawServer.serve();
-  await using client = await connect(server.address, { connections: 1, reconnect: false });
+  await using client = await connectOnce(server.address);
   const stub = client.stub(Feed);
   for (const call of [() => stub.sum(['a']), () => stub.all(1)[Symbol.asyncIterator]().next()]) {
     await expect(call()).rejects.toMatchObject({

@@ -2,7 +2,6 @@
 import { describe, expect, test } from 'vitest';
 import {
   clientStream,
-  connect,
   contract,
   duplex,
   implement,
@@ -12,7 +11,7 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, Log, RawPeer, RawServer } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, Log, RawPeer, RawServer } from '../../fixtures/rpc.js';
 import { type Fields, frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
 import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
 
@@ -148,7 +147,7 @@ describe('the frames', () => {
       void peer.send(frameBytes({ command: 2, serviceId: 2, sequence: frame.sequence }));
       return true;
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const { sum, count } = client.stub(Feed);
     const call = sum([1, 2]);
     const { peer, sequence } = await server.requests.next();

@@ -1,9 +1,9 @@
 /** Random bytes and damaged frames. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { connect } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
+  connectOnce,
   outcome,
   pendingOf,
   RawPeer,
@@ -81,9 +81,7 @@ describe('random bytes from a peer', () => {
     await using server = await RawServer.serve();
     await fc.assert(
       fc.asyncProperty(streams[name] as fc.Arbitrary<Buffer>, async (bytes) => {
-        await using client = await connect(server.address, {
-          connections: 1,
-          reconnect: false,
+        await using client = await connectOnce(server.address, {
           services: [testService()],
           timeout: 60_000,
         });

@@ -1,8 +1,8 @@
 /** The bytes of requests that a client sends. */
 import { describe, expect, test } from 'vitest';
-import { connect, contract, oneway, unary } from '../../../src/rpc/index.js';
+import { contract, oneway, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { outcome, RawServer, TestService } from '../../fixtures/rpc.js';
+import { connectOnce, outcome, RawServer, TestService } from '../../fixtures/rpc.js';
 import { textField } from '../../fixtures/rpc-frames.js';
 
 noLeaks();
@@ -12,7 +12,7 @@ describe('the frame of a request', () => {
 
   test('has all fields of its header in JSON', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const call = outcome(client.stub(TestService, { codec: 'json' }).add({ A: 1 }, options));
     const { head, body, serviceId, sequence, logId } = await server.requests.next();
     expect(head.toString()).toBe(
@@ -31,7 +31,7 @@ describe('the frame of a request', () => {
 
   test('has all fields of its header in Protobuf', async () => {
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const call = outcome(client.stub(TestService, { codec: 'protobuf' }).add({ A: 1 }, options));
     const { head, body } = await server.requests.next();
     const expected = [
@@ -55,9 +55,7 @@ describe('the frame of a request', () => {
       tell: oneway<number>(),
     });
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       timeout: Number.POSITIVE_INFINITY,
     });
     const calls = [
