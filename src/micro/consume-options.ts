@@ -4,7 +4,7 @@ import { type Logger, SILENT } from '../core/logger.js';
 import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { type Interceptor, RPC_DEFAULTS, type RpcClientOptions } from '../rpc/index.js';
-import { checkRpcClientNames, RPC_CLIENT_NAMES } from '../rpc/option-names.js';
+import { checkRpcClientNames, RPC_CLIENT_OPTION_NAMES } from '../rpc/option-names.js';
 import { roundRobin } from './balancers/index.js';
 import { type EjectionOptions, resolveEjection } from './nodes/node-health.js';
 import type { PoolSettings } from './nodes/node-pool.js';
@@ -48,7 +48,7 @@ const {
   onReady: _onReady,
   onResponsive: _onResponsive,
   ...CONNECTION_NAMES
-} = RPC_CLIENT_NAMES;
+} = RPC_CLIENT_OPTION_NAMES;
 const NAMES = {
   registry: true,
   group: true,

@@ -13,9 +13,9 @@ import {
   type Stub,
   type StubOptions,
 } from '../rpc/index.js';
+import { wrapUserInvoke } from '../rpc/interceptor-chain.js';
 import { SHARED_METERS } from '../rpc/metrics/statistics.js';
 import { checkStubNames } from '../rpc/option-names.js';
-import { settled } from '../rpc/options.js';
 import {
   type ConsumeOptions,
   type ConsumerSettings,
@@ -101,7 +101,7 @@ class ServiceConsumer implements Consumer {
     );
     this.invoke = compose(
       settings.interceptors,
-      settled(settings.strategy(this.#dispatcher.attempt)),
+      wrapUserInvoke(settings.strategy(this.#dispatcher.attempt)),
     );
   }
 

@@ -2,7 +2,7 @@
 import { checkCallback } from '../core/callbacks.js';
 import { badOption, checkNames, checkNumber, type NamesOf, pickNames } from '../core/options.js';
 import type { RpcServerOptions, Service } from '../rpc/index.js';
-import { checkRpcServerNames, RPC_SERVER_NAMES } from '../rpc/option-names.js';
+import { checkRpcServerNames, RPC_SERVER_OPTION_NAMES } from '../rpc/option-names.js';
 import { advertisedAddress, defaultId } from './advertised-address.js';
 import { MAX_WEIGHT, META_KEY, WEIGHT_KEY } from './registry-entry.js';
 import type { Registry, ServiceNode } from './types.js';
@@ -79,13 +79,13 @@ export function checkProvideOptions(options: ProvideOptions): void {
 
 /** The options of the rpc server. */
 export function serverOptions(options: ProvideOptions): RpcServerOptions {
-  return pickNames(options, RPC_SERVER_NAMES);
+  return pickNames(options, RPC_SERVER_OPTION_NAMES);
 }
 
 /** `options` with the changes. Throws BAD_OPTION for an unknown name. */
 export function updatedOptions(options: ProvideOptions, changes: ProviderUpdate): ProvideOptions {
   checkNames('update()', changes, UPDATE_NAMES, {
-    'provide()': { ...NAMES, ...RPC_SERVER_NAMES },
+    'provide()': { ...NAMES, ...RPC_SERVER_OPTION_NAMES },
   });
   const { meta, metadata, weight } = changes;
   return {

@@ -1,5 +1,4 @@
-/** Calls contracts at an address, and serves those that it offers to the server. */
-
+/** The client of rpc: calls contracts at an address, and serves contracts to the server there. */
 import { type AsyncContext, runIn } from '../core/async-context.js';
 import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
 import { isInstance, messageOf } from '../core/errors.js';
@@ -8,139 +7,105 @@ import { atMost, within } from '../core/timers.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
 import { unlessCancelled } from './calls/call-errors.js';
-import { type ChannelSetup, RpcChannel } from './calls/channel.js';
+import type { RpcChannel } from './calls/channel.js';
 import { timeLeft } from './calls/client-call.js';
-import { Router } from './contract/router.js';
 import { makeStub } from './contract/stub.js';
+import { RpcEndpoint } from './endpoint.js';
 import { RpcError } from './errors.js';
-import { Meters, SHARED_METERS, type SharedMeters, statisticsOf } from './metrics/statistics.js';
+import { compose } from './interceptor-chain.js';
+import { Meters, SHARED_METERS, type SharedMeters } from './metrics/statistics.js';
 import { checkRpcClientNames } from './option-names.js';
-import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
-import { handlerChain } from './server.js';
+import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import type {
   Call,
-  Channel,
   Contract,
   Invoke,
   MethodSpecs,
   RpcClient,
   RpcClientOptions,
-  RpcStatistics,
   Stub,
   StubOptions,
 } from './types.js';
 import type { Frame, OutgoingFrame } from './wire/frame.js';
 
 /**
- * Two connections overlap the work of both processes, and one that is slow to die does not take all
- * calls with it.
+ * Two connections, because they overlap the work of both processes, and because the loss of one
+ * fails only part of the calls.
  */
 export const RPC_CLIENT_DEFAULTS = { connections: 2 } satisfies RpcClientOptions;
 
-/** connect() of a transport. */
+/** The type of connect() of the transport. */
 export type Dial = <In, Out>(
   address: string,
   setup: Setup<In, Out>,
   options?: ClientOptions,
 ) => Promise<Client<In, Out>>;
 
-class ContractClient implements RpcClient {
-  readonly #target: string;
-  readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
+class ContractClient extends RpcEndpoint implements RpcClient {
   readonly invoke: Invoke;
   readonly #options: ResolvedRpcOptions;
+  readonly #asyncContext: AsyncContext | undefined;
   #onReady: ((ready: boolean) => unknown) | undefined;
   #onResponsive: ((responsive: boolean) => unknown) | undefined;
-  #responsive = false;
+  #isResponsive = false;
   #client: Client<Frame, OutgoingFrame> | undefined;
-  /** Channels that take calls; of these the responsive ones, if there are any. */
-  #usable: RpcChannel[] = [];
-  #next = 0;
-  #closing: Promise<void> | undefined;
-  readonly #calls: Meters;
-  readonly #served: Meters;
-
-  readonly #asyncContext: AsyncContext | undefined;
-  readonly #draining = new AbortController();
+  /** The channels that accept calls. If some of these are responsive, only the responsive ones. */
+  #candidates: RpcChannel[] = [];
+  /** Index in `#candidates` of the channel that got the last call. */
+  #lastIndex = 0;
 
   constructor(
-    address: string,
     options: ResolvedRpcOptions,
-    { calls, served }: SharedMeters,
+    meters: SharedMeters,
     asyncContext: AsyncContext | undefined,
   ) {
-    this.#calls = calls;
-    this.#served = served;
-    this.#target = address;
+    super(options, meters, asyncContext);
     this.#options = options;
     this.#asyncContext = asyncContext;
     this.invoke = compose(options.interceptors, (call) => this.#send(call));
   }
 
-  get address(): string {
-    return this.#client?.address ?? '';
+  protected override get transport(): Client<Frame, OutgoingFrame> | undefined {
+    return this.#client;
   }
 
-  get closed(): boolean {
-    return this.#closing !== undefined;
-  }
-
-  async connect(dial: Dial, given: RpcClientOptions): Promise<this> {
+  async connect(dial: Dial, address: string, given: RpcClientOptions): Promise<this> {
     const { services = [], onReady, onResponsive } = given;
-    const options = this.#options;
+    const { heartbeatPeriod, session } = this.#options;
     checkCallback('onReady', onReady);
     checkCallback('onResponsive', onResponsive);
     this.#onReady = onReady;
     this.#onResponsive = onResponsive;
-    const setup: ChannelSetup = {
-      side: 'client',
-      calls: this.#calls,
-      served: this.#served,
-      router: new Router(services),
-      handle: handlerChain(options),
-      asyncContext: this.#asyncContext,
-      draining: this.#draining.signal,
-      wrap: (invoke) => compose(options.interceptors, invoke),
-      onChange: (channel) => this.#changed(channel),
-      isCompressed: isCompressed(options.session),
-      ...options,
-    };
-    const heartbeats = options.heartbeatPeriod > 0;
-    const session = {
-      ...options.session,
-      ...(heartbeats && { cronPeriod: options.heartbeatPeriod }),
-    };
+    const sendsHeartbeats = heartbeatPeriod > 0;
     this.#client = await dial(
-      this.#target,
-      (peer) => {
-        const channel = new RpcChannel(setup, heartbeats, peer);
-        return { ...session, allowHalfOpen: false, codec: channel, listener: channel };
-      },
+      address,
+      this.sessionSetup('client', services, sendsHeartbeats, {
+        ...session,
+        ...(sendsHeartbeats && { cronPeriod: heartbeatPeriod }),
+      }),
       { ...RPC_CLIENT_DEFAULTS, ...pickNames(given, CLIENT_OPTION_NAMES) },
     );
     return this;
   }
 
-  #changed(channel: RpcChannel): void {
-    if (channel.closed) this.channels.delete(channel);
-    else this.channels.add(channel);
-    const wasReady = this.#usable.length > 0;
+  protected override onChannelChange(channel: RpcChannel): void {
+    super.onChannelChange(channel);
+    const wasReady = this.#candidates.length > 0;
     const usable = [...this.channels].filter((one) => one.usable);
     const responsive = usable.filter((one) => one.responsive);
     const isResponsive = responsive.length > 0;
-    this.#usable = isResponsive ? responsive : usable;
+    this.#candidates = isResponsive ? responsive : usable;
     const isReady = usable.length > 0;
     if (isReady !== wasReady) this.#notify('onReady', this.#onReady, isReady);
-    // All channels lead to the same process: what makes one of them silent may have made the others
-    // so.
+    // All channels lead to the same process. If one does not respond, the others may not either.
     if (channel.usable && !channel.responsive)
       for (const other of responsive) other.checkLiveness();
-    if (isResponsive === this.#responsive) return;
-    this.#responsive = isResponsive;
+    if (isResponsive === this.#isResponsive) return;
+    this.#isResponsive = isResponsive;
     this.#notify('onResponsive', this.#onResponsive, isResponsive);
   }
 
-  /** The event may come from a timer that some call has started. */
+  /** Enters the async context of the client: a timer of some call may have caused the event. */
   #notify(name: string, callback: ((state: boolean) => unknown) | undefined, state: boolean): void {
     if (callback !== undefined)
       runIn(this.#asyncContext, () => notifyOrWarn(name, () => callback(state)));
@@ -151,23 +116,25 @@ class ContractClient implements RpcClient {
   }
 
   #send(call: Call): Promise<unknown> {
-    const usable = this.#usable;
-    const count = usable.length;
-    if (count === 0 || this.#closing !== undefined) return this.#sendLater(call);
-    this.#next = (this.#next + 1) % count;
-    return (usable[this.#next] as RpcChannel).send(call);
+    const candidates = this.#candidates;
+    const count = candidates.length;
+    if (count === 0 || this.closed) return this.#sendLater(call);
+    this.#lastIndex = (this.#lastIndex + 1) % count;
+    return (candidates[this.#lastIndex] as RpcChannel).send(call);
   }
 
-  /** No channel takes calls: wait for the attempt that is under way, or learn why there is none. */
+  /**
+   * For a call while no channel accepts calls. It waits for the connection attempt that is under
+   * way. It rejects with UNAVAILABLE when there is no attempt, or when the attempt fails.
+   */
   async #sendLater(call: Call): Promise<unknown> {
     const limit = call.timeout === undefined ? this.#options.timeout : timeLeft(call);
     try {
-      if (this.#client === undefined || this.#closing !== undefined)
-        throw new Error('the client is closed');
+      if (this.#client === undefined || this.closed) throw new Error('the client is closed');
       await within(
         limit,
         unlessCancelled(call, this.#client.session()),
-        () => new Error(`none within ${Math.ceil(limit)} ms`),
+        () => new Error(`none was opened within ${Math.ceil(limit)} ms`),
       );
     } catch (error) {
       if (isInstance(error, RpcError)) throw error;
@@ -176,47 +143,24 @@ class ContractClient implements RpcClient {
         unsent: true,
       });
     }
-    const channel = this.#usable[0];
+    const channel = this.#candidates[0];
     if (channel === undefined)
-      throw new RpcError('UNAVAILABLE', `${this.address} is going away`, { unsent: true });
+      throw new RpcError('UNAVAILABLE', `the server at ${this.address} is closing`, {
+        unsent: true,
+      });
     return channel.send(call);
   }
 
-  statistics(): RpcStatistics {
-    return statisticsOf(this.#calls, this.#served, this.channels);
-  }
-
-  resetStatistics(): void {
-    this.#calls.reset();
-    this.#served.reset();
-    for (const channel of this.channels) channel.resetStatistics();
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    this.#draining.abort();
-    await atMost(
-      this.#options.drainTimeout,
-      Promise.all([...this.channels].map((channel) => channel.idle())),
-    );
+  protected override async drainAndClose(drainTimeout: number): Promise<void> {
+    await atMost(drainTimeout, Promise.all([...this.channels].map((channel) => channel.idle())));
     await this.#client?.close();
-  }
-
-  destroy(): void {
-    this.#client?.destroy();
-    this.#closing ??= this.#client?.close() ?? Promise.resolve();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 }
 
-/** connect() over sessions that `dial` makes. Handlers and callbacks run in `asyncContext`. */
+/**
+ * connect() with `dial` as connect() of the transport. Handlers and callbacks run in
+ * `asyncContext`.
+ */
 export async function connectOver(
   dial: Dial,
   address: string,
@@ -227,8 +171,9 @@ export async function connectOver(
   const { [SHARED_METERS]: meters = { calls: new Meters(), served: new Meters() } } = options as {
     [SHARED_METERS]?: SharedMeters;
   };
-  return new ContractClient(address, resolveRpcOptions(options), meters, asyncContext).connect(
+  return new ContractClient(resolveRpcOptions(options), meters, asyncContext).connect(
     dial,
+    address,
     options,
   );
 }

@@ -1,30 +1,53 @@
-/** serve() and connect() on Node.js. */
+/** serve() and connect() over the transports of Node.js. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { captureAsyncContext } from '../core/node-async-context.js';
 import { connect as dial, serve as listen } from '../transport/node.js';
 import { setCallStorage } from './calls/inherited-call.js';
 import { connectOver } from './client.js';
 import { serveOver } from './server.js';
-import type { RpcClient, RpcClientOptions, RpcServer, RpcServerOptions, Service } from './types.js';
+import type {
+  RpcClient,
+  RpcClientOptions,
+  RpcOptions,
+  RpcServer,
+  RpcServerOptions,
+  Service,
+} from './types.js';
 
 /**
- * Serve `services` (made by implement()) at `address`.
- * Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED.
+ * Serve `services`, made by implement(), at `address`. Resolves when the server listens. Rejects
+ * with BAD_ADDRESS, BAD_OPTION or LISTEN_FAILED.
+ *
+ * ```ts
+ * const server = await serve('tcp://127.0.0.1:0', [
+ *   implement(Greeter, { hello: (name) => `Hello, ${name}!` }),
+ * ]);
+ * console.log(server.address);
+ * ```
  */
 export function serve(
   address: string,
   services: readonly Service[],
   options?: RpcServerOptions,
 ): Promise<RpcServer> {
-  if (options?.inheritContext === true) setCallStorage(new AsyncLocalStorage());
+  storeHandledCalls(options);
   return serveOver(listen, address, services, options, captureAsyncContext());
 }
 
 /**
- * Connect to an rpc server at `address`. Settles when the first session is open.
- * Rejects with BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
+ * Connect to the rpc server at `address`. Resolves when the first session is open. Rejects with
+ * BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED and its cause.
+ *
+ * ```ts
+ * const client = await connect('tcp://127.0.0.1:7000');
+ * console.log(await client.stub(Greeter).hello('world'));
+ * ```
  */
 export function connect(address: string, options?: RpcClientOptions): Promise<RpcClient> {
-  if (options?.inheritContext === true) setCallStorage(new AsyncLocalStorage());
+  storeHandledCalls(options);
   return connectOver(dial, address, options, captureAsyncContext());
+}
+
+function storeHandledCalls(options: RpcOptions | undefined): void {
+  if (options?.inheritContext === true) setCallStorage(new AsyncLocalStorage());
 }

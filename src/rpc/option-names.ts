@@ -1,6 +1,6 @@
 /**
- * The names of the options of serve(), connect(), calls and stubs. The compiler holds each set to
- * its type.
+ * The names of the options of serve(), connect(), calls and stubs. The compiler compares each list
+ * with its type.
  */
 import { checkNames, type Names, type NamesOf } from '../core/options.js';
 import {
@@ -36,13 +36,13 @@ const RPC_OPTION_NAMES = {
   session: true,
 } satisfies NamesOf<RpcOptions>;
 
-export const RPC_SERVER_NAMES = {
+export const RPC_SERVER_OPTION_NAMES = {
   introspection: true,
   ...RPC_OPTION_NAMES,
   ...SERVER_OPTION_NAMES,
 } satisfies NamesOf<RpcServerOptions>;
 
-export const RPC_CLIENT_NAMES = {
+export const RPC_CLIENT_OPTION_NAMES = {
   services: true,
   onReady: true,
   onResponsive: true,
@@ -60,49 +60,55 @@ const CALL_OPTION_NAMES = {
 
 const STUB_OPTION_NAMES = { codec: true } satisfies NamesOf<StubOptions>;
 
-const CHANGE_NAMES = { input: true, timeout: true, metadata: true, signal: true } satisfies NamesOf<
-  Parameters<Call['with']>[0]
->;
+const CALL_CHANGE_NAMES = {
+  input: true,
+  timeout: true,
+  metadata: true,
+  signal: true,
+} satisfies NamesOf<Parameters<Call['with']>[0]>;
 
-const ELSEWHERE = {
+/** Where an option that is given at the wrong place belongs, for the message of BAD_OPTION. */
+const OTHER_PLACES = {
   session: SESSION_OPTION_NAMES,
-  'serve()': RPC_SERVER_NAMES,
-  'connect()': RPC_CLIENT_NAMES,
+  'serve()': RPC_SERVER_OPTION_NAMES,
+  'connect()': RPC_CLIENT_OPTION_NAMES,
 };
 
 /**
- * `of`: the function that takes the options. `more`: the names of its own that it takes besides.
- * Throws BAD_OPTION.
+ * Checks the names of RpcServerOptions, and of the options within them. `functionName`: the
+ * function that takes the options. `ownNames`: the names of its further options. Throws BAD_OPTION.
  */
 export function checkRpcServerNames(
   options: RpcServerOptions,
-  of = 'serve()',
-  more: Names = {},
+  functionName = 'serve()',
+  ownNames: Names = {},
 ): void {
-  checkNames(of, options, { ...more, ...RPC_SERVER_NAMES }, ELSEWHERE);
-  checkBeneath(options);
+  checkNames(functionName, options, { ...ownNames, ...RPC_SERVER_OPTION_NAMES }, OTHER_PLACES);
+  checkNamesWithin(options);
 }
 
-/** As checkRpcServerNames(). */
+/**
+ * As checkRpcServerNames(), for RpcClientOptions. `clientNames`: the names of
+ * RpcClientOptions that the function takes.
+ */
 export function checkRpcClientNames(
   options: RpcClientOptions,
-  of = 'connect()',
-  more: Names = {},
-  known: Names = RPC_CLIENT_NAMES,
+  functionName = 'connect()',
+  ownNames: Names = {},
+  clientNames: Names = RPC_CLIENT_OPTION_NAMES,
 ): void {
-  checkNames(of, options, { ...more, ...known }, ELSEWHERE);
-  checkBeneath(options);
+  checkNames(functionName, options, { ...ownNames, ...clientNames }, OTHER_PLACES);
+  checkNamesWithin(options);
 }
 
-function checkBeneath(options: RpcServerOptions & RpcClientOptions): void {
-  checkNames('session', options?.session, SESSION_OPTION_NAMES, ELSEWHERE);
+function checkNamesWithin(options: RpcServerOptions & RpcClientOptions): void {
+  checkNames('session', options?.session, SESSION_OPTION_NAMES, OTHER_PLACES);
   checkNestedNames(options);
 }
 
-/** Throws BAD_OPTION. */
+/** Checks the names of CallOptions. Throws BAD_OPTION. */
 export function checkCallNames(options: CallOptions): void {
-  // This runs once per call: comparing with constants takes a quarter of the time of looking names
-  // up.
+  // This runs for each call. Comparisons with constants take a quarter of the time of lookups.
   for (const name in options) {
     const isKnown =
       name === 'timeout' ||
@@ -114,17 +120,17 @@ export function checkCallNames(options: CallOptions): void {
   }
 }
 
-/** Throws BAD_OPTION. */
+/** Checks the names of StubOptions. Throws BAD_OPTION. */
 export function checkStubNames(options: StubOptions): void {
   checkNames('a stub', options, STUB_OPTION_NAMES);
 }
 
-/** Throws BAD_OPTION. */
+/** Checks the names of what Call.with() changes. Throws BAD_OPTION. */
 export function checkChangeNames(changes: Parameters<Call['with']>[0]): void {
   // As in checkCallNames().
   for (const name in changes) {
     const isKnown =
       name === 'input' || name === 'timeout' || name === 'metadata' || name === 'signal';
-    if (!isKnown) return checkNames('with()', changes, CHANGE_NAMES);
+    if (!isKnown) return checkNames('with()', changes, CALL_CHANGE_NAMES);
   }
 }

@@ -1,6 +1,5 @@
-/** Defaults of the rpc layer, and what clients and servers make of the options. */
+/** The options that clients and servers share: defaults, ranges and checks. */
 
-import { promiseOf } from '../core/callbacks.js';
 import { guardedLogger, SILENT } from '../core/logger.js';
 import { badOption, type Ranges, withDefaults } from '../core/options.js';
 import { rateLimited } from '../core/rate-limited-logger.js';
@@ -8,10 +7,10 @@ import { LONGEST_TIMER } from '../core/timers.js';
 import { MAX_DECODED_OBJECTS } from '../transport/json-text.js';
 import { resolveSetup } from '../transport/session/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
-import type { Interceptor, Invoke, RpcOptions } from './types.js';
+import type { Interceptor, RpcOptions } from './types.js';
 import { FIRST_WINDOW } from './wire/frame.js';
 
-/** Milliseconds. */
+/** Defaults of RpcOptions. Times are in ms. */
 export const RPC_DEFAULTS = {
   timeout: 5_000,
   heartbeatPeriod: 15_000,
@@ -46,7 +45,7 @@ const RANGES: Ranges<ResolvedRpcOptions> = {
   drainTimeout: [0, LONGEST_TIMER],
 };
 
-/** Throws BAD_OPTION. */
+/** Returns the options with defaults. Throws BAD_OPTION. */
 export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcOptions {
   const resolved = withDefaults(
     RPC_DEFAULTS,
@@ -62,7 +61,7 @@ export function resolveRpcOptions(options: RpcOptions | undefined): ResolvedRpcO
   if (typeof inheritContext !== 'boolean')
     throw badOption('inheritContext', inheritContext, 'a boolean');
   if (session === null) throw badOption('session', session, 'an object');
-  // Sessions are made later, when nobody is there who could be told.
+  // Sessions are created later, when no call of the program could throw the error.
   resolveSetup({
     ...session,
     ...(heartbeatPeriod > 0 && { cronPeriod: heartbeatPeriod }),
@@ -76,36 +75,9 @@ const NO_CODEC = { read: () => undefined, write() {} };
 const NO_LISTENER = { onMessage() {} };
 
 /**
- * Whether a session with these options compresses its stream with DEFLATE. Go's Snappy flushes
- * nothing, so no Go peer is reached with it.
+ * Whether sessions with these options compress their stream with DEFLATE. Snappy does not count: a
+ * Go server with Snappy does not flush its answers, so no client of a Go server uses it.
  */
-export function isCompressed({ compression = 'none' }: SessionOptions): boolean {
+export function usesDeflate({ compression = 'none' }: SessionOptions): boolean {
   return compression !== 'none' && compression !== 'snappy';
-}
-
-/** One Invoke of many interceptors; the first sees the call first. */
-export function compose(interceptors: readonly Interceptor[], invoke: Invoke): Invoke {
-  return interceptors.reduceRight((next, interceptor) => {
-    const made = interceptor(next);
-    return made === next ? next : settled(made);
-  }, invoke);
-}
-
-/**
- * An Invoke of the user's own as one that answers a promise, whatever it throws or answers. Throws
- * BAD_OPTION.
- */
-export function settled(invoke: Invoke): Invoke {
-  if (typeof invoke !== 'function') {
-    promiseOf(invoke)?.catch(() => {});
-    throw badOption('interceptors', invoke, 'functions that return a function');
-  }
-  return (call) => {
-    try {
-      const outcome: unknown = invoke(call);
-      return promiseOf(outcome) ?? Promise.resolve(outcome);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  };
 }

@@ -1,6 +1,6 @@
 /**
- * What the rpc layer is on Node.js and in browsers alike: all but connect(), serve(), what only
- * servers need, and what needs `@bufbuild/protobuf`.
+ * The exports of rpc that Node.js and browsers share. Not here: connect(), serve(), jwt(), and the
+ * contracts that need `@bufbuild/protobuf`.
  */
 export type { Logger } from '../core/logger.js';
 export { type MessageClass, type MethodClasses, messageClass } from './codecs/message-class.js';
@@ -26,6 +26,7 @@ export type {
 } from './contract/standard-schema.js';
 export { makeStub } from './contract/stub.js';
 export { type RpcCode, RpcError, type RpcErrorDetail, type RpcReason } from './errors.js';
+export { compose } from './interceptor-chain.js';
 export {
   type Authenticate,
   type AuthOptions,
@@ -75,7 +76,7 @@ export {
   type SessionsRequest,
   type StatisticsReport,
 } from './metrics/introspection.js';
-export { compose, RPC_DEFAULTS } from './options.js';
+export { RPC_DEFAULTS } from './options.js';
 export type {
   Call,
   Callback,

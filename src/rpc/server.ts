@@ -1,62 +1,45 @@
-/** Serves contracts at an address. */
+/** The server of rpc: serves contracts at an address. */
 import type { AsyncContext } from '../core/async-context.js';
 import { badOption, pickNames } from '../core/options.js';
 import { atMost } from '../core/timers.js';
 import { SERVER_OPTION_NAMES } from '../transport/option-names.js';
 import type { Server, ServerOptions, Setup, TlsOptions } from '../transport/types.js';
-import { type ChannelSetup, RpcChannel } from './calls/channel.js';
-import { runInCall } from './calls/inherited-call.js';
-import type { ServerCall } from './calls/server-call.js';
-import { Router } from './contract/router.js';
-import { RpcError } from './errors.js';
+import { RpcEndpoint } from './endpoint.js';
 import { withIntrospection } from './metrics/introspection.js';
-import { Meters, statisticsOf } from './metrics/statistics.js';
+import { Meters } from './metrics/statistics.js';
 import { checkRpcServerNames } from './option-names.js';
-import { compose, isCompressed, type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
-import type {
-  Channel,
-  Invoke,
-  RpcServer,
-  RpcServerOptions,
-  RpcStatistics,
-  Service,
-} from './types.js';
+import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
+import type { RpcServer, RpcServerOptions, Service } from './types.js';
 import type { Frame, OutgoingFrame } from './wire/frame.js';
 
 /**
- * A session is given up that has not heard its peer for so long; peers send heartbeats more often.
+ * Default of SessionOptions.idleTimeout, in ms: a session ends when the server has received nothing
+ * for this long. Heartbeats of clients are more frequent.
  */
 const IDLE_TIMEOUT = 180_000;
 
-/** serve() of a transport. */
+/** The type of serve() of the transport. */
 export type Listen = <In, Out>(
   address: string,
   setup: Setup<In, Out>,
   options?: ServerOptions,
 ) => Promise<Server<In, Out>>;
 
-class ContractServer implements RpcServer {
-  readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
+class ContractServer extends RpcEndpoint implements RpcServer {
   readonly #options: ResolvedRpcOptions;
   #server: Server<Frame, OutgoingFrame> | undefined;
-  #closing: Promise<void> | undefined;
-  readonly #calls = new Meters();
-  readonly #served = new Meters();
-
-  readonly #asyncContext: AsyncContext | undefined;
-  readonly #draining = new AbortController();
 
   constructor(options: ResolvedRpcOptions, asyncContext: AsyncContext | undefined) {
+    super(options, { calls: new Meters(), served: new Meters() }, asyncContext);
     this.#options = options;
-    this.#asyncContext = asyncContext;
   }
 
-  get address(): string {
-    return this.#server?.address ?? '';
+  protected override get transport(): Server<Frame, OutgoingFrame> | undefined {
+    return this.#server;
   }
 
   get refusals(): RpcServer['refusals'] {
-    // There is a server as soon as serve() has settled.
+    // A program gets this object when serve() has resolved, so #server is set.
     return (this.#server as Server<Frame, OutgoingFrame>).refusals;
   }
 
@@ -67,32 +50,16 @@ class ContractServer implements RpcServer {
     given: RpcServerOptions,
   ): Promise<this> {
     const { introspection = false } = given;
-    const options = this.#options;
     if (typeof introspection !== 'boolean')
       throw badOption('introspection', introspection, 'a boolean');
-    const setup: ChannelSetup = {
-      side: 'server',
-      calls: this.#calls,
-      served: this.#served,
-      router: new Router(introspection ? withIntrospection(services, this) : services),
-      handle: handlerChain(options),
-      asyncContext: this.#asyncContext,
-      draining: this.#draining.signal,
-      wrap: (invoke) => compose(options.interceptors, invoke),
-      onChange: (channel) => {
-        if (channel.closed) this.channels.delete(channel);
-        else this.channels.add(channel);
-      },
-      isCompressed: isCompressed(options.session),
-      ...options,
-    };
-    const session = { idleTimeout: IDLE_TIMEOUT, ...options.session };
     this.#server = await listen(
       address,
-      (peer) => {
-        const channel = new RpcChannel(setup, false, peer);
-        return { ...session, allowHalfOpen: false, codec: channel, listener: channel };
-      },
+      this.sessionSetup(
+        'server',
+        introspection ? withIntrospection(services, this) : services,
+        false,
+        { idleTimeout: IDLE_TIMEOUT, ...this.#options.session },
+      ),
       pickNames(given, SERVER_OPTION_NAMES),
     );
     return this;
@@ -102,78 +69,17 @@ class ContractServer implements RpcServer {
     this.#server?.reloadTls(options);
   }
 
-  statistics(): RpcStatistics {
-    return statisticsOf(this.#calls, this.#served, this.channels);
-  }
-
-  resetStatistics(): void {
-    this.#calls.reset();
-    this.#served.reset();
-    for (const channel of this.channels) channel.resetStatistics();
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    this.#draining.abort();
+  protected override async drainAndClose(drainTimeout: number): Promise<void> {
     const stopped = this.#server?.stopListening();
     const channels = [...this.channels];
     for (const channel of channels) channel.sendGoaway();
-    await atMost(
-      this.#options.drainTimeout,
-      Promise.all(channels.map((channel) => channel.drain())),
-    );
+    await atMost(drainTimeout, Promise.all(channels.map((channel) => channel.drain())));
     await this.#server?.close();
     await stopped;
   }
-
-  destroy(): void {
-    this.#server?.destroy();
-    this.#closing ??= this.#server?.close() ?? Promise.resolve();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
 }
 
-/**
- * What runs a handler behind interceptors; undefined where there are none, so that nobody pays for
- * them.
- */
-export function handlerChain({
-  interceptors,
-  inheritContext,
-}: ResolvedRpcOptions): Invoke | undefined {
-  if (interceptors.length === 0) return undefined;
-  return compose(interceptors, async (call) => {
-    const context = call as ServerCall;
-    const { origin } = context;
-    origin.hasBegun = true;
-    // An interceptor may answer before this handler has settled: only what is counted here is
-    // bounded.
-    origin.handledCalls.onHandlerStart(origin);
-    try {
-      // An interceptor may have given the handler another context, with a nearer deadline.
-      const isOther = inheritContext && context !== origin;
-      const answer = await (isOther
-        ? runInCall(context, () => context.handler(context.input, context))
-        : context.handler(context.input, context));
-      return origin.stream?.writer === undefined
-        ? answer
-        : origin.handledCalls.trackReplies(origin, answer);
-    } catch (error) {
-      throw RpcError.from(error);
-    } finally {
-      origin.handledCalls.onHandlerEnd(origin);
-    }
-  });
-}
-
-/** serve() over sessions that `listen` makes. Handlers run in `asyncContext`. */
+/** serve() with `listen` as serve() of the transport. Handlers run in `asyncContext`. */
 export async function serveOver(
   listen: Listen,
   address: string,

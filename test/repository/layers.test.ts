@@ -124,11 +124,11 @@ const ENTRANCES: Readonly<Record<string, readonly [from: readonly string[], reas
     ['web'],
     'contracts of Protobuf are an entry point of their own in a page',
   ],
+  'rpc/interceptor-chain.ts': [['micro'], 'a strategy of a user is called as an interceptor is'],
   'rpc/metrics/statistics.ts': [['micro'], 'consumers count as clients do'],
   'rpc/option-names.ts': [['micro'], 'options of rpc stand beside those of micro'],
-  'rpc/options.ts': [['micro'], 'a consumer checks the options of its connections'],
   'rpc/portable.ts': [['web'], 'what rpc exports for every place'],
-  'rpc/streams/stream-end.ts': [['micro'], 'a stream has ended when its consumer says so'],
+  'rpc/streams/call-end.ts': [['micro'], 'a consumer counts the end of a call as a client does'],
   'micro/registry-entry.ts': [['registries'], 'entries are written and read in one way'],
   'micro/snapshots.ts': [['registries'], 'registries tell lists, not changes'],
 };

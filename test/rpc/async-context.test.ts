@@ -1,7 +1,4 @@
-/**
- * What AsyncLocalStorage holds where: in handlers, in callbacks, and in connections that outlive
- * the call that needed them.
- */
+/** The async context in which handlers and callbacks run. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterAll, describe, expect, test } from 'vitest';
 import { captureAsyncContext } from '../../src/core/node-async-context.js';
@@ -33,31 +30,31 @@ afterAll(() => storage.disable());
 noLeaks();
 
 const handlers = {
-  ami: () => storage.getStore() ?? 'nobody',
+  ami: () => storage.getStore() ?? 'no store',
   async *all() {
-    yield storage.getStore() ?? 'nobody';
+    yield storage.getStore() ?? 'no store';
   },
   join: () => {},
 };
-/** As a tracer or request scope: sets a store for the calls that name a user. */
-const scope: Interceptor = (next) => (call) => {
+/** Sets a store for calls that name a user, as a tracer does. */
+const enterUserStore: Interceptor = (next) => (call) => {
   if (call.metadata.user !== undefined) storage.enterWith(call.metadata.user);
   return next(call);
 };
 
-describe('the store that is set for one call', () => {
-  test('by an interceptor is not that of the next call of the connection', async () => {
+describe('a store that is set during a call', () => {
+  test('by an interceptor is not seen by other calls', async () => {
     await using server = await serve(ADDRESS, [implement(Who, handlers)], {
-      interceptors: [scope],
+      interceptors: [enterUserStore],
     });
     await using client = await connect(server.address, { connections: 1 });
     const stub = client.stub(Who);
     await stub.ami();
-    const asked = ['ann', undefined, 'bob', undefined].map((user) =>
+    const answers = ['ann', undefined, 'bob', undefined].map((user) =>
       stub.ami(undefined, user === undefined ? {} : { metadata: { user } }),
     );
-    expect(await Promise.all(asked)).toEqual(['ann', 'nobody', 'bob', 'nobody']);
-    expect(await stub.ami()).toBe('nobody');
+    expect(await Promise.all(answers)).toEqual(['ann', 'no store', 'bob', 'no store']);
+    expect(await stub.ami()).toBe('no store');
     const streamed = async (user?: string): Promise<unknown> => {
       for await (const one of stub.all('x', user === undefined ? {} : { metadata: { user } }))
         return one;
@@ -65,39 +62,39 @@ describe('the store that is set for one call', () => {
     };
     expect(await Promise.all([streamed('ann'), streamed(), streamed('bob'), streamed()])).toEqual([
       'ann',
-      'nobody',
+      'no store',
       'bob',
-      'nobody',
+      'no store',
     ]);
   });
 
-  test('by a handler is not that of the next call, whether it answers at once or later', async () => {
-    for (const later of [false, true]) {
+  test('by a handler is not seen by other calls, whether it returns a value or a promise', async () => {
+    for (const isAsync of [false, true]) {
       const ami = (user: string | void) => {
-        const before = storage.getStore() ?? 'nobody';
+        const before = storage.getStore() ?? 'no store';
         if (user !== undefined) storage.enterWith(user);
-        return later ? Promise.resolve(before) : before;
+        return isAsync ? Promise.resolve(before) : before;
       };
       await using server = await serve(ADDRESS, [implement(Who, { ...handlers, ami })]);
       await using client = await connect(server.address, { connections: 1 });
       const stub = client.stub(Who);
       await stub.ami();
       expect(await Promise.all([stub.ami('ann'), stub.ami('bob'), stub.ami()])).toEqual([
-        'nobody',
-        'nobody',
-        'nobody',
+        'no store',
+        'no store',
+        'no store',
       ]);
     }
   });
 
-  test('lasts until its handler has ended', async () => {
+  test('is seen by its handler until the end', async () => {
     const open = gate();
     const ami = async () => {
       await open.promise;
-      return storage.getStore() ?? 'nobody';
+      return storage.getStore() ?? 'no store';
     };
     await using server = await serve(ADDRESS, [implement(Who, { ...handlers, ami })], {
-      interceptors: [scope],
+      interceptors: [enterUserStore],
     });
     await using client = await connect(server.address, { connections: 1 });
     const asked = ['ann', 'bob'].map((user) =>
@@ -108,8 +105,8 @@ describe('the store that is set for one call', () => {
   });
 });
 
-describe('the context of what outlives a call', () => {
-  test('handlers run in that of serve() and connect()', async () => {
+describe('the async context', () => {
+  test('of a handler is that of serve()', async () => {
     await using server = await storage.run('the server', () =>
       serve(ADDRESS, [implement(Who, handlers)]),
     );
@@ -117,7 +114,7 @@ describe('the context of what outlives a call', () => {
     expect(await storage.run('ann', () => client.stub(Who).ami())).toBe('the server');
   });
 
-  test('a connection that a call of a consumer has needed does not keep the store of the call', async () => {
+  test('of a connection is not that of the call that needed it', async () => {
     let channel: Channel | undefined;
     const join = (_: void, context: CallContext) => {
       channel = context.channel;
@@ -132,16 +129,16 @@ describe('the context of what outlives a call', () => {
     const Back = contract('Back', { ami: unary<void, string>() });
     await using consumer = consume({
       registry,
-      services: [implement(Back, { ami: () => storage.getStore() ?? 'nobody' })],
+      services: [implement(Back, { ami: () => storage.getStore() ?? 'no store' })],
       onState: () => states.push(storage.getStore()),
     });
     await storage.run('ann', () => consumer.stub(Who).join());
-    expect(await channel?.stub(Back).ami()).toBe('nobody');
+    expect(await channel?.stub(Back).ami()).toBe('no store');
     expect(states).toContain(undefined);
     expect(states).not.toContain('ann');
   });
 
-  test('callbacks of a call run in that of its caller', async () => {
+  test('of the callbacks of a call is that of its caller', async () => {
     const ami = (_: string | void, context: CallContext) => {
       context.replyMetadata.from = 'here';
       return 'it';
@@ -151,24 +148,24 @@ describe('the context of what outlives a call', () => {
       connect(server.address, { connections: 1 }),
     );
     const stub = client.stub(Who);
-    const told: unknown[] = [];
+    const stores: unknown[] = [];
     await storage.run('ann', () =>
-      stub.ami(undefined, { onMetadata: () => told.push(`metadata for ${storage.getStore()}`) }),
+      stub.ami(undefined, { onMetadata: () => stores.push(`metadata for ${storage.getStore()}`) }),
     );
     const called = gate();
     storage.run('bob', () =>
       stub.ami(undefined, () => {
-        told.push(`answer for ${storage.getStore()}`);
+        stores.push(`answer for ${storage.getStore()}`);
         called.open();
       }),
     );
     await within(called.promise, 'the callback');
-    expect(told).toEqual(['metadata for ann', 'answer for bob']);
+    expect(stores).toEqual(['metadata for ann', 'answer for bob']);
   });
 });
 
 describe('captureAsyncContext()', () => {
-  test('runs in the captured context, and forgets what is set there', () => {
+  test('runs functions in the captured context, and drops the stores that they set', () => {
     const read = (): unknown => storage.getStore();
     const set = (user: string): void => storage.enterWith(user);
     for (const base of [undefined, 'the base']) {
@@ -187,7 +184,7 @@ describe('captureAsyncContext()', () => {
     }
   });
 
-  test('sees storages that are made later', () => {
+  test('drops the stores of storages that are created later', () => {
     const context = captureAsyncContext();
     const later = new AsyncLocalStorage<string>();
     context.run(() => later.enterWith('ann'), undefined, undefined);
@@ -199,8 +196,11 @@ describe('captureAsyncContext()', () => {
 describe('inheritContext', () => {
   const Inner = contract('Inner', { wait: unary<void, string>() });
 
-  /** A handler that makes a call without a parent, to a server that answers when it is aborted. */
-  async function nested(
+  /**
+   * A server whose handler calls a second server by `call`. The second server answers when its call
+   * is aborted.
+   */
+  async function nestedCalls(
     options: { inheritContext?: boolean; interceptors?: Interceptor[] },
     call: (inner: Awaited<ReturnType<typeof connect>>) => unknown,
   ) {
@@ -238,7 +238,7 @@ describe('inheritContext', () => {
     };
   }
 
-  test('passes the deadline and the cancellation of a call to the calls made within it', async () => {
+  test('passes the deadline and the cancellation of a call to the calls of its handler', async () => {
     for (const interceptors of [
       [],
       [
@@ -246,7 +246,7 @@ describe('inheritContext', () => {
           next(call),
       ],
     ]) {
-      await using rig = await nested({ inheritContext: true, interceptors }, (inner) =>
+      await using rig = await nestedCalls({ inheritContext: true, interceptors }, (inner) =>
         inner.stub(Inner).wait(),
       );
       const abort = new AbortController();
@@ -268,7 +268,7 @@ describe('inheritContext', () => {
       [{}, undefined],
       [{ inheritContext: true }, null],
     ] as const) {
-      await using rig = await nested(options, (inner) =>
+      await using rig = await nestedCalls(options, (inner) =>
         inner.stub(Inner).wait(undefined, { parent, timeout: 60_000 }),
       );
       rig.stub.join(undefined, { timeout: 3_000 }).catch(() => {});

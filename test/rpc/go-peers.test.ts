@@ -1,7 +1,6 @@
-/** What Go peers do that no other peer does; see docs/from-go.md. */
+/** What only Go peers do; see docs/from-go.md. */
 import { describe, expect, test } from 'vitest';
 import {
-  connect,
   contract,
   implement,
   noReply,
@@ -11,7 +10,7 @@ import {
   unary,
 } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { freeMemory, outcome, RawPeer, RawServer } from '../fixtures/rpc.js';
+import { connectOnce, freeMemory, outcome, RawPeer, RawServer } from '../fixtures/rpc.js';
 import { type Fields, frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
 import { rejection } from '../fixtures/transports.js';
 import { elapse } from '../fixtures/waiting.js';
@@ -25,7 +24,7 @@ const Service = contract('TestService', {
   Note: oneway<void>(),
 });
 
-/** As Go answers a call without a reply: the header of the request, its packageLength included. */
+/** A Go server's answer to a call without a reply: the header of the request, with its length. */
 function headerOf(request: Fields): Buffer {
   const header = Buffer.from(request.bytes.subarray(0, 32));
   header.writeInt16LE(4, 4);
@@ -44,48 +43,48 @@ function answerTo(request: Fields, body: string): Buffer {
 
 const isNoReply = ({ head }: Fields): boolean => head.includes('CT_TwoWayNoReply');
 
-describe('a Go server answers a call without a reply by a header that announces bytes', () => {
-  test('the call settles, and so do the calls after it', async () => {
+describe('a client of a Go server, which announces bytes without sending them', () => {
+  test('settles a call without a reply, and reads later answers', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.command === 3)
         peer.session.write(isNoReply(frame) ? headerOf(frame) : answerTo(frame, '{"Sum":3}'));
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const stub = client.stub(Service);
     await Promise.all([stub.Mark({ A: 1 }), stub.Add({ A: 1, B: 2 }), stub.Mark({ A: 2 })]);
     expect(await stub.Add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
   });
 
-  test('also when the call has timed out before its answer', async () => {
+  test('reads later answers when a call without a reply has timed out', async () => {
     let late: (() => void) | undefined;
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.command !== 3) return;
       if (isNoReply(frame)) late = () => void peer.session.write(headerOf(frame));
       else peer.session.write(answerTo(frame, '{"Sum":3}'));
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const stub = client.stub(Service);
     expect(await outcome(stub.Mark({ A: 1 }, { timeout: 30 }))).toBe('DEADLINE_EXCEEDED');
     late?.();
     expect(await stub.Add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
   });
 
-  test('an answer with its bytes to a call that wants a reply is read whole', async () => {
+  test('reads the announced bytes of a reply', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.command === 3)
         for (const byte of answerTo(frame, '{"Sum":3}')) peer.session.writeBytes(Buffer.of(byte));
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     expect(await client.stub(Service).Add({ A: 1, B: 2 })).toEqual({ Sum: 3 });
   });
 });
 
-describe('no value is null for a peer that may be a Go program', () => {
-  test('an argument: whether the peer is known or not', async () => {
+describe('undefined', () => {
+  test('is null in an argument, unless the peer is known to be extended', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.head.includes('Ping')) peer.session.write(answerTo(frame, 'null'));
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const stub = client.stub(Service);
     await stub.Ping();
     await stub.Ping();
@@ -95,7 +94,7 @@ describe('no value is null for a peer that may be a Go program', () => {
     expect(bodies[2]).toBe('null');
   });
 
-  test('an answer', async () => {
+  test('is null in a reply to a plain peer', async () => {
     await using server = await serve(freeMemory(), [
       implement(Service, { Mark() {}, Add: () => undefined as never, Ping() {}, Note() {} }),
     ]);
@@ -108,7 +107,7 @@ describe('no value is null for a peer that may be a Go program', () => {
     expect((await peer.frames.next()).packageLength).toBe(0);
   });
 
-  test('between extended peers undefined stays undefined, from the first call on', async () => {
+  test('stays undefined between extended peers, from the first call on', async () => {
     const inputs: unknown[] = [];
     const handlers = {
       Mark() {},
@@ -117,7 +116,7 @@ describe('no value is null for a peer that may be a Go program', () => {
       Note() {},
     };
     await using server = await serve(freeMemory(), [implement(Service, handlers as never)]);
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const stub = client.stub(Service);
     const early = stub.Ping();
     expect([await early, await stub.Ping()]).toEqual([undefined, undefined]);
@@ -125,7 +124,7 @@ describe('no value is null for a peer that may be a Go program', () => {
     expect(inputs).toEqual([undefined, undefined, null]);
   });
 
-  test('the body of an error stays empty', async () => {
+  test('is an empty body in an error', async () => {
     const fail = (): never => {
       throw new RpcError('INTERNAL', 'no');
     };
@@ -139,10 +138,10 @@ describe('no value is null for a peer that may be a Go program', () => {
   });
 });
 
-describe('with compression the first call waits for the answer to the opening heartbeat', () => {
+describe('the first call over a compressed session', () => {
   const DEFLATE = { compression: 'deflate' } as const;
 
-  test('no request leaves before it', async () => {
+  test('is sent after the answer to the first heartbeat', async () => {
     let answerHeartbeat: (() => void) | undefined;
     let calls = 0;
     await using server = await RawServer.serve(
@@ -159,9 +158,7 @@ describe('with compression the first call waits for the answer to the opening he
         return true;
       },
     );
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       session: DEFLATE,
     });
     const call = client.stub(Service).Add({ A: 1, B: 2 });
@@ -173,14 +170,12 @@ describe('with compression the first call waits for the answer to the opening he
     expect(await call).toEqual({ Sum: 3 });
   });
 
-  test('a call fails at its deadline when no answer comes', async () => {
+  test('fails at its deadline when the heartbeat gets no answer', async () => {
     await using server = await RawServer.serve(
       { address: 'tcp://127.0.0.1:0', session: DEFLATE },
       () => true,
     );
-    await using client = await connect(server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(server.address, {
       session: DEFLATE,
     });
     const error = await rejection<RpcError>(

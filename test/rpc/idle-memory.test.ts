@@ -1,5 +1,5 @@
-/** A session of the rpc that waits for its next package keeps no buffer of the last one. */
-import { expect, it } from 'vitest';
+/** The memory of idle sessions. */
+import { expect, test } from 'vitest';
 import { bufferBytes } from '../fixtures/garbage.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { freeMemory, rig } from '../fixtures/rpc.js';
@@ -10,8 +10,8 @@ const ARGUMENT_BYTES = 900_000;
 
 noLeaks();
 
-it.each(['tcp://127.0.0.1:0', 'ws://127.0.0.1:0', 'memory'])(
-  '%s: a session that is idle keeps no buffer of its last call',
+test.each(['tcp://127.0.0.1:0', 'ws://127.0.0.1:0', 'memory'])(
+  'an idle session keeps no buffer of its last call: %s',
   async (address) => {
     const rigs = await Promise.all(
       Array.from({ length: SESSIONS }, () =>
@@ -22,12 +22,12 @@ it.each(['tcp://127.0.0.1:0', 'ws://127.0.0.1:0', 'memory'])(
     const before = bufferBytes();
     for (const { stub } of rigs)
       expect((await stub.test({ A, B: '', C: '' })).A.length).toBeGreaterThan(ARGUMENT_BYTES);
-    let kept = 0;
+    let keptBytes = 0;
     const isFreed = (): boolean => {
-      kept = bufferBytes() - before;
-      return kept < (SESSIONS * ARGUMENT_BYTES) / 3;
+      keptBytes = bufferBytes() - before;
+      return keptBytes < (SESSIONS * ARGUMENT_BYTES) / 3;
     };
-    await until(isFreed, () => `the sessions keep ${kept} bytes`);
+    await until(isFreed, () => `the sessions keep ${keptBytes} bytes`);
     for (const each of rigs) await each[Symbol.asyncDispose]();
   },
 );

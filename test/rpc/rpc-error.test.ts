@@ -1,4 +1,4 @@
-/** RpcError.from(): whatever was thrown becomes an RpcError. */
+/** RpcError.from(), which converts any thrown value to an RpcError. */
 import { describe, expect, test, vi } from 'vitest';
 import { RpcError } from '../../src/rpc/errors.js';
 import {
@@ -13,7 +13,8 @@ import {
 } from '../../src/rpc/index.js';
 import { clientCall, scripted } from '../fixtures/calls.js';
 
-async function otherCopy(): Promise<typeof RpcError> {
+/** The RpcError of a second copy of the module. */
+async function otherRpcError(): Promise<typeof RpcError> {
   vi.resetModules();
   const { RpcError: Other } = await import('../../src/rpc/errors.js');
   expect(Other).not.toBe(RpcError);
@@ -21,13 +22,13 @@ async function otherCopy(): Promise<typeof RpcError> {
 }
 
 describe('RpcError.from()', () => {
-  test('answers an RpcError as it is', () => {
+  test('returns an RpcError as it is', () => {
     const error = new RpcError('NOT_FOUND', 'no such thing');
     expect(RpcError.from(error)).toBe(error);
   });
 
-  test('keeps code, message, metadata, details, unsent and reason of an error of another copy of the package', async () => {
-    const Other = await otherCopy();
+  test('keeps all fields of an RpcError of another copy of the package', async () => {
+    const Other = await otherRpcError();
     const thrown = new Other('NOT_FOUND', 'no such thing', {
       metadata: { see: 'there' },
       details: Uint8Array.of(1, 2),
@@ -47,12 +48,12 @@ describe('RpcError.from()', () => {
     expect([...(error.details ?? [])]).toEqual([1, 2]);
   });
 
-  test('makes UNKNOWN of anything else, and never throws', () => {
+  test('converts any other value to UNKNOWN, and never throws', () => {
     const { proxy, revoke } = Proxy.revocable({}, {});
     revoke();
     const hostile = new Proxy(new Error('x'), {
       get() {
-        throw new Error('do not look');
+        throw new Error('the property must not be read');
       },
     });
     const forged = { [Symbol.for('getty.RpcError')]: true, code: 'NO_SUCH_CODE' };
@@ -60,7 +61,7 @@ describe('RpcError.from()', () => {
       [Symbol.for('getty.RpcError')]: true,
       code: 'NOT_FOUND',
       get metadata() {
-        throw new Error('do not look');
+        throw new Error('the property must not be read');
       },
     };
     for (const thrown of [
@@ -80,7 +81,7 @@ describe('RpcError.from()', () => {
     ]) {
       expect(RpcError.from(thrown).code).toBe('UNKNOWN');
     }
-    const odd = {
+    const invalid = {
       [Symbol.for('getty.RpcError')]: true,
       code: 'NOT_FOUND',
       metadata: { n: 1, s: 's' },
@@ -88,7 +89,7 @@ describe('RpcError.from()', () => {
       unsent: 'yes',
       reason: 'odd',
     };
-    const error = RpcError.from(odd);
+    const error = RpcError.from(invalid);
     expect(error).toMatchObject({
       code: 'NOT_FOUND',
       details: undefined,
@@ -99,23 +100,23 @@ describe('RpcError.from()', () => {
   });
 });
 
-describe('an RpcError whose fields were changed', () => {
+describe('an RpcError with an invalid field', () => {
   const CHANGES: readonly [string, object][] = [
-    ['a message that is no text', { message: { toString: 1, valueOf: 1 } }],
+    ['a message that is an object', { message: { toString: 1, valueOf: 1 } }],
     ['a message that is a symbol', { message: Symbol('s') }],
-    ['metadata that is a number', { metadata: 5 }],
-    ['no metadata', { metadata: null }],
-    ['metadata that is a list', { metadata: [] }],
-    ['metadata of numbers', { metadata: { a: 1 } }],
+    ['metadata that are a number', { metadata: 5 }],
+    ['metadata that are null', { metadata: null }],
+    ['metadata that are an array', { metadata: [] }],
+    ['metadata with a number', { metadata: { a: 1 } }],
     ['details that are no bytes', { details: null }],
     ['an unknown code', { code: 'constructor' }],
     ['an unknown reason', { reason: 'toString' }],
-    ['a fate that is no boolean', { unsent: 'yes' }],
+    ['unsent that is no boolean', { unsent: 'yes' }],
   ];
   const changed = (change: object): RpcError =>
     Object.assign(new RpcError('NOT_FOUND', 'none', { metadata: { see: 'there' } }), change);
 
-  test.each(CHANGES)('becomes one without them: %s', (_, change) => {
+  test.each(CHANGES)('is converted to one without it: %s', (_, change) => {
     const thrown = changed(change);
     const error = RpcError.from(thrown);
     expect(error).not.toBe(thrown);
@@ -125,8 +126,8 @@ describe('an RpcError whose fields were changed', () => {
     expect(Object.values(error.metadata).every((value) => typeof value === 'string')).toBe(true);
   });
 
-  test.each(CHANGES)('ends its call alone, however it is called: %s', async (_, change) => {
-    const Odd = contract('Odd', {
+  test.each(CHANGES)('fails its call only, for each kind of method: %s', async (_, change) => {
+    const Failing = contract('Failing', {
       ask: unary<string, string>(),
       tell: oneway<string>(),
       list: serverStream<string, string>(),
@@ -135,17 +136,17 @@ describe('an RpcError whose fields were changed', () => {
       await null;
       throw changed({ ...change, ...(!('reason' in change) && { reason: 'refused' }) });
     };
-    const odd = implement(Odd, {
+    const failing = implement(Failing, {
       ask: (text) => (text === 'fine' ? text : fails()),
       tell: fails,
-      // biome-ignore lint/correctness/useYield: it fails before
+      // biome-ignore lint/correctness/useYield: it fails before its first item
       async *list() {
         await fails();
       },
     });
-    await using server = await serve('memory://', [odd], { logger: { info() {}, warn() {} } });
+    await using server = await serve('memory://', [failing], { logger: { info() {}, warn() {} } });
     await using client = await connect(server.address, { connections: 1 });
-    const stub = client.stub(Odd);
+    const stub = client.stub(Failing);
     await stub.tell('x');
     const code = 'code' in change ? 'UNKNOWN' : 'NOT_FOUND';
     await expect(stub.ask('x')).rejects.toMatchObject({ code });
@@ -154,8 +155,8 @@ describe('an RpcError whose fields were changed', () => {
   });
 });
 
-test('retry() tries a call again that failed with an error of another copy', async () => {
-  const Other = await otherCopy();
+test('retry() repeats a call that failed with an error of another copy of the package', async () => {
+  const Other = await otherRpcError();
   const { invoke, calls } = scripted(new Other('UNAVAILABLE', 'away', { unsent: true }), 'done');
   expect(await retry({ initialDelay: 1 })(invoke)(clientCall())).toBe('done');
   expect(calls).toHaveLength(2);

@@ -1,4 +1,4 @@
-/** What handlers and callers learn of a server that closes. */
+/** What handlers and callers see when a server or a client closes. */
 import { expect, test } from 'vitest';
 import {
   type CallContext,
@@ -6,8 +6,7 @@ import {
   contract,
   duplex,
   implement,
-  type RpcError,
-  RpcError as RpcFault,
+  RpcError,
   serve,
   serverStream,
   timeout,
@@ -23,13 +22,14 @@ const News = contract('News', {
 });
 noLeaks();
 
-const aborted = (signal: AbortSignal): Promise<void> =>
+const waitForAbort = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
 
-async function all(stream: AsyncIterable<unknown>): Promise<unknown> {
+/** The items of a stream, or its error. */
+async function itemsOrError(stream: AsyncIterable<unknown>): Promise<unknown> {
   const items: unknown[] = [];
   try {
     for await (const item of stream) items.push(item);
@@ -39,21 +39,25 @@ async function all(stream: AsyncIterable<unknown>): Promise<unknown> {
   }
 }
 
-const idle = { talk: async function* () {}, ask: () => 'it' };
+const otherHandlers = { talk: async function* () {}, ask: () => 'it' };
 
-test('close() takes no longer than endless streams need to leave, behind interceptors too', async () => {
+test('close() settles when endless streams have ended by the draining signal, also with interceptors', async () => {
   for (const interceptors of [[], [timeout(60_000)]]) {
     async function* watch(_: void, { draining }: CallContext) {
       yield 1;
-      await aborted(draining);
+      await waitForAbort(draining);
       yield 2;
     }
-    const server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch })], {
-      drainTimeout: 600_000,
-      interceptors,
-    });
+    const server = await serve(
+      'tcp://127.0.0.1:0',
+      [implement(News, { ...otherHandlers, watch })],
+      {
+        drainTimeout: 600_000,
+        interceptors,
+      },
+    );
     await using client = await connect(server.address);
-    const streams = Array.from({ length: 20 }, () => all(client.stub(News).watch()));
+    const streams = Array.from({ length: 20 }, () => itemsOrError(client.stub(News).watch()));
     await until(
       () => [...server.channels].reduce((sum, { serving }) => sum + serving, 0) === 20,
       'the streams',
@@ -63,17 +67,17 @@ test('close() takes no longer than endless streams need to leave, behind interce
   }
 });
 
-test('a handler may tell its caller that the server moves', async () => {
+test('a handler can fail its call with the reason moving', async () => {
   async function* watch(_: void, { draining }: CallContext) {
     yield 1;
-    await aborted(draining);
-    throw new RpcFault('UNAVAILABLE', 'subscribe again', { reason: 'moving' });
+    await waitForAbort(draining);
+    throw new RpcError('UNAVAILABLE', 'subscribe again', { reason: 'moving' });
   }
-  const server = await serve('tcp://127.0.0.1:0', [implement(News, { ...idle, watch })], {
+  const server = await serve('tcp://127.0.0.1:0', [implement(News, { ...otherHandlers, watch })], {
     drainTimeout: 600_000,
   });
   await using client = await connect(server.address);
-  const stream = all(client.stub(News).watch());
+  const stream = itemsOrError(client.stub(News).watch());
   await until(() => [...server.channels].some(({ serving }) => serving > 0), 'the stream');
   await within(server.close(), 'the server to close');
   expect(await stream).toMatchObject({
@@ -84,20 +88,20 @@ test('a handler may tell its caller that the server moves', async () => {
   });
 });
 
-test('callers of what does not end in time learn that the server has moved, and those of a lost session do not', async () => {
+test('a call that outlasts drainTimeout has the reason moving, and a call of a destroyed server has none', async () => {
   const asked = gate<string>();
   const watch = async function* (_: void, { signal }: CallContext) {
     yield 1;
-    await aborted(signal);
+    await waitForAbort(signal);
   };
   for (const end of ['close', 'destroy'] as const) {
     const server = await serve(
       'tcp://127.0.0.1:0',
-      [implement(News, { watch, talk: idle.talk, ask: () => asked.promise })],
+      [implement(News, { watch, talk: otherHandlers.talk, ask: () => asked.promise })],
       { drainTimeout: 50 },
     );
     await using client = await connect(server.address, { connections: 1 });
-    const stream = all(client.stub(News).watch());
+    const stream = itemsOrError(client.stub(News).watch());
     const answer = client
       .stub(News)
       .ask()
@@ -115,7 +119,7 @@ test('callers of what does not end in time learn that the server has moved, and 
   }
 });
 
-test('draining has not aborted before, has when first looked at afterwards, and leaves nothing behind', async () => {
+test('the draining signal aborts when close() begins, also if its first access is later', async () => {
   const open = gate();
   const seen: boolean[] = [];
   const contexts: CallContext[] = [];
@@ -130,7 +134,7 @@ test('draining has not aborted before, has when first looked at afterwards, and 
     return 'second';
   };
   const server = await serve('tcp://127.0.0.1:0', [
-    implement(News, { ...idle, watch: async function* () {}, ask }),
+    implement(News, { ...otherHandlers, watch: async function* () {}, ask }),
   ]);
   await using client = await connect(server.address);
   expect(await client.stub(News).ask()).toBe('first');
@@ -141,11 +145,11 @@ test('draining has not aborted before, has when first looked at afterwards, and 
   expect(await second).toBe('second');
   await closing;
   expect(seen).toEqual([false, true, true]);
-  // That call was over.
+  // The first call was over before.
   expect(contexts[0]?.draining.aborted).toBe(false);
 });
 
-test('what a client offers learns of the closing of the client', async () => {
+test('the draining signal of a handler of a client aborts when the client closes', async () => {
   const Back = contract('Back', { listen: unary<void, string>() });
   const done = gate<string>();
   const ask = (_: void, { channel }: CallContext) => {
@@ -153,15 +157,15 @@ test('what a client offers learns of the closing of the client', async () => {
     return 'it';
   };
   await using server = await serve('tcp://127.0.0.1:0', [
-    implement(News, { ...idle, watch: async function* () {}, ask }),
+    implement(News, { ...otherHandlers, watch: async function* () {}, ask }),
   ]);
   const listen = async (_: void, { draining }: CallContext) => {
-    await aborted(draining);
-    return 'left';
+    await waitForAbort(draining);
+    return 'drained';
   };
   const client = await connect(server.address, { services: [implement(Back, { listen })] });
   await client.stub(News).ask();
   await until(() => [...client.channels].some(({ serving }) => serving > 0), 'the call back');
   await within(client.close(), 'the client to close');
-  expect(await done.promise).toBe('left');
+  expect(await done.promise).toBe('drained');
 });

@@ -6,7 +6,7 @@ import { nextTurn } from '../../core/turn.js';
 import { cancelled, unlessCancelled } from '../../rpc/calls/call-errors.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
 import { type Call, type CodecName, type Method, RpcError } from '../../rpc/index.js';
-import { invokeUntilEnd } from '../../rpc/streams/stream-end.js';
+import { invokeUntilEnd } from '../../rpc/streams/call-end.js';
 import type { ConsumerCounters } from '../statistics.js';
 import { isOvertaken } from '../strategies/hedge.js';
 import type { Attempt, ServiceNode } from '../types.js';

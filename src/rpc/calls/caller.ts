@@ -8,7 +8,7 @@ import { isStreaming } from '../method-kind.js';
 import type { Meters, Tally } from '../metrics/statistics.js';
 import { type HeartbeatSetup, Heartbeats } from '../peer/heartbeats.js';
 import type { PeerSession, PeerSessionSetup } from '../peer/peer-session.js';
-import { checkStreamInput, OutgoingStream } from '../streams/client-stream.js';
+import { checkStreamInput, OutgoingStream } from '../streams/outgoing-stream.js';
 import { signalInUse } from '../streams/reply-stream-call.js';
 import type { Call } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';

@@ -8,8 +8,9 @@ import { ClientCall, checkTimeout, LinkedCall } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { isStreaming, streamsReplies } from '../method-kind.js';
 import { checkStubNames } from '../option-names.js';
-import { ReaderSignal, ReplyStreamCall } from '../streams/reply-stream-call.js';
-import { invokeUntilEnd } from '../streams/stream-end.js';
+import { invokeUntilEnd } from '../streams/call-end.js';
+import { ReaderSignal } from '../streams/reader-signal.js';
+import { ReplyStreamCall } from '../streams/reply-stream-call.js';
 import type {
   Callback,
   CallOptions,

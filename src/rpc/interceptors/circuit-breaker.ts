@@ -3,7 +3,7 @@
 import { answerOf, checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { type RpcCode, RpcError } from '../errors.js';
-import { invokeUntilEnd } from '../streams/stream-end.js';
+import { invokeUntilEnd } from '../streams/call-end.js';
 import type { Call, Interceptor } from '../types.js';
 import { KeyedStates } from './keyed-states.js';
 import { RollingCount } from './rolling-count.js';

@@ -5,7 +5,7 @@ import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
 import { runInTurn } from '../../core/turn.js';
 import { cancelled } from '../calls/call-errors.js';
 import { RpcError } from '../errors.js';
-import { invokeUntilEnd } from '../streams/stream-end.js';
+import { invokeUntilEnd } from '../streams/call-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
 import { deadlineOf, nameOf } from './call-info.js';
 

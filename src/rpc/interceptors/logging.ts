@@ -3,7 +3,7 @@ import { checkCallback, notifyOrWarn, refusePromise } from '../../core/callbacks
 import type { Logger } from '../../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import type { RpcError } from '../errors.js';
-import { invokeUntilEnd } from '../streams/stream-end.js';
+import { invokeUntilEnd } from '../streams/call-end.js';
 import type { Call, Interceptor } from '../types.js';
 import { isReceived, nameOf } from './call-info.js';
 import { guardedClock } from './user-callbacks.js';

@@ -6,7 +6,7 @@ import { LONGEST_TIMER, pause } from '../../core/timers.js';
 import { cancelled } from '../calls/call-errors.js';
 import { isRpcCode, type RpcCode, type RpcError, rpcErrorOf } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
-import { invokeSafely } from '../streams/stream-end.js';
+import { invokeSafely } from '../streams/call-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
 import { deadlineOf, isReceived } from './call-info.js';
 import { RetryBudget, type RetryBudgetOptions } from './retry-budget.js';

@@ -3,8 +3,8 @@ import { followSignal } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
 import { checkTimeout, timeLeft } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
+import { invokeSafely, isStream } from '../streams/call-end.js';
 import { iteratorOf } from '../streams/item-iterator.js';
-import { invokeSafely, isStream } from '../streams/stream-end.js';
 import type { CallContext, Interceptor, Invoke, Messages } from '../types.js';
 import { isReceived, nameOf } from './call-info.js';
 

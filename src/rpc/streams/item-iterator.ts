@@ -1,9 +1,7 @@
-/** The iterator of the items of a stream, whatever iterable a program gives. */
+/** The iterator of an iterable that a program gives as the items of a stream. */
 import { markHandled, promiseOf } from '../../core/callbacks.js';
 
-/**
- * True for an object that a stream can iterate. A string has an iterator, but is a mistake here.
- */
+/** True for an object with an iterator. A string has one too, but is a mistake as a stream. */
 export function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
   if (typeof value !== 'object' || value === null) return false;
   return (
@@ -12,21 +10,25 @@ export function isIterable(value: unknown): value is AsyncIterable<unknown> | It
   );
 }
 
-/** As in `for await`, an item of an array or of a synchronous generator is awaited. */
+/** Returns the iterator that `for await` uses. It awaits promises among the items. */
 export function iteratorOf(
   source: AsyncIterable<unknown> | Iterable<unknown>,
 ): AsyncIterator<unknown> | Iterator<unknown> {
   if (Array.isArray(source)) markHandled(source);
-  // The property may exist with the value undefined.
+  // The property may exist, and be undefined.
   if (typeof Reflect.get(source, Symbol.asyncIterator) === 'function')
     return (source as AsyncIterable<unknown>)[Symbol.asyncIterator]();
-  return new AwaitedItems((source as Iterable<unknown>)[Symbol.iterator]()) as Iterator<unknown>;
+  return new AwaitingIterator(
+    (source as Iterable<unknown>)[Symbol.iterator](),
+  ) as Iterator<unknown>;
 }
 
 type Step = IteratorResult<unknown>;
 
-/** Returns a promise only for an item that is a promise. */
-class AwaitedItems {
+/**
+ * Awaits the items of a sync iterator. It returns a promise only for an item that is a promise.
+ */
+class AwaitingIterator {
   readonly #items: Iterator<unknown>;
 
   constructor(items: Iterator<unknown>) {
@@ -37,10 +39,10 @@ class AwaitedItems {
     const step = this.#items.next();
     if (step.done === true) return step;
     const promise = promiseOf(step.value);
-    return promise === undefined ? step : this.#settled(promise);
+    return promise === undefined ? step : this.#awaitItem(promise);
   }
 
-  async #settled(promise: Promise<unknown>): Promise<Step> {
+  async #awaitItem(promise: Promise<unknown>): Promise<Step> {
     try {
       return { done: false, value: await promise };
     } catch (error) {

@@ -1,61 +1,8 @@
-/** A call whose replies stream, and the signal by which its reader cancels it. */
-import { followSignal } from '../../core/signals.js';
+/** A call whose replies stream. The reader of the replies can cancel it before it has begun. */
 import { ClientCall } from '../calls/client-call.js';
 import type { Call, Metadata } from '../types.js';
+import type { ReaderSignal } from './reader-signal.js';
 
-/**
- * The signal by which the reader of the replies cancels a call that has not begun. Few calls wait
- * to begin, so the first access creates the signal.
- */
-export class ReaderSignal {
-  readonly #given: AbortSignal | undefined;
-  #abort: AbortController | undefined;
-  #release: (() => void) | undefined;
-  #hasLeft = false;
-
-  /** `given`: the signal of CallOptions. It aborts this signal too. */
-  constructor(given: AbortSignal | undefined) {
-    this.#given = given;
-  }
-
-  get signal(): AbortSignal {
-    if (this.#abort === undefined) {
-      const abort = new AbortController();
-      const given = this.#given;
-      this.#abort = abort;
-      if (this.#hasLeft) abort.abort();
-      else if (given?.aborted) abort.abort(given.reason);
-      else if (given !== undefined)
-        this.#release = followSignal(given, () => abort.abort(given.reason));
-    }
-    return this.#abort.signal;
-  }
-
-  /** The signal if it was accessed, otherwise the given one. */
-  get inUse(): AbortSignal | undefined {
-    return this.#abort?.signal ?? this.#given;
-  }
-
-  /** Whether this signal follows the given one, so that release() has an effect. */
-  get isLinked(): boolean {
-    return this.#release !== undefined;
-  }
-
-  /** Aborts the signal: the reader wants no more replies. */
-  abort(): void {
-    this.#hasLeft = true;
-    this.#abort?.abort();
-    this.release();
-  }
-
-  /** Stops following the given signal. To be called when the call is over. */
-  release(): void {
-    this.#release?.();
-    this.#release = undefined;
-  }
-}
-
-/** A call whose replies stream. */
 export class ReplyStreamCall extends ClientCall {
   readonly #reader: ReaderSignal;
 
@@ -77,7 +24,7 @@ export class ReplyStreamCall extends ClientCall {
     return this.#reader.signal;
   }
 
-  /** For a call that has begun: its reader cancels it through the stream. */
+  /** Used when the call has begun: then its reader cancels it through the stream. */
   get signalInUse(): AbortSignal | undefined {
     return this.#reader.inUse;
   }

@@ -1,42 +1,49 @@
-/** The streams of a call on the side that serves it. */
+/** The streams of a call on the side that handles it. */
 import { RpcError } from '../errors.js';
 import { streamsInput, streamsReplies } from '../method-kind.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import type { CodecName, Method } from '../types.js';
 import { copySequence, type Sequence } from '../wire/sequence.js';
-import { ItemSender, StreamCodec } from './stream-codec.js';
+import { ItemReceiver } from './item-receiver.js';
+import { ItemSender } from './item-sender.js';
 import type { StreamMemory } from './stream-memory.js';
 import { StreamReader } from './stream-reader.js';
 import { StreamWriter } from './stream-writer.js';
 
-class CallerMessages extends StreamCodec {
+/** Receives the arguments that the caller streams. */
+class ArgumentReceiver extends ItemReceiver {
   /** See ServerStream.onInvalidMessage. */
   onInvalidMessage: (error: unknown) => RpcError = RpcError.from;
 
-  fail(error: unknown): RpcError {
+  onInvalidItem(error: unknown): RpcError {
     return this.onInvalidMessage(error);
   }
 
-  cancel(): void {}
+  /** The call goes on until its handler answers. */
+  onReturn(): void {}
 }
 
+/** The reader of the arguments and the writer of the replies, if these stream. */
 export class ServerStream {
   readonly reader: StreamReader | undefined;
   readonly writer: StreamWriter | undefined;
-  readonly #messages: CallerMessages | undefined;
+  readonly #arguments: ArgumentReceiver | undefined;
 
-  /** `memory`: of all streams that the peer of this session has begun. */
+  /**
+   * `requestSequence`: that of the request; it is copied. `memory`: that of all streams that the
+   * peer has begun in this session.
+   */
   constructor(
     peer: PeerSession,
     method: Method,
     codec: CodecName,
-    ids: Sequence,
+    requestSequence: Sequence,
     memory: StreamMemory,
   ) {
-    const sequence = copySequence(ids);
+    const sequence = copySequence(requestSequence);
     if (streamsInput(method.kind)) {
-      this.#messages = new CallerMessages(peer, sequence, method.input[codec]);
-      this.reader = new StreamReader(peer.streamWindow, memory, this.#messages);
+      this.#arguments = new ArgumentReceiver(peer, sequence, method.input[codec]);
+      this.reader = new StreamReader(peer.streamWindow, memory, this.#arguments);
     }
     if (streamsReplies(method.kind))
       this.writer = new StreamWriter(new ItemSender(peer, sequence, codec, method.output));
@@ -47,7 +54,7 @@ export class ServerStream {
    * call and returns the error of the call.
    */
   set onInvalidMessage(callback: (error: unknown) => RpcError) {
-    if (this.#messages !== undefined) this.#messages.onInvalidMessage = callback;
+    if (this.#arguments !== undefined) this.#arguments.onInvalidMessage = callback;
   }
 
   /** Ends both streams, because the call is over. */

@@ -1,7 +1,7 @@
-/** The limit of the messages that wait in all streams of one session. */
+/** The memory of the items that wait in all streams of one session. */
 import { RpcError } from '../errors.js';
 
-/** Counts the bytes that wait for their readers. */
+/** Counts the bytes of the items that no reader has taken yet. */
 export class StreamMemory {
   bytes = 0;
   readonly #limit: number;

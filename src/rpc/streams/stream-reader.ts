@@ -1,6 +1,6 @@
 /**
- * The receiving end of a stream. By credits it tells the writer how many bytes of frames it
- * accepts, so a slow reader delays its own stream only.
+ * The receiving end of a stream. It sends credits: the bytes of frames that the writer may send.
+ * So a slow reader delays its own stream only.
  */
 import type { Bytes } from '../../core/bytes.js';
 import { Queue } from '../../core/queue.js';
@@ -10,66 +10,66 @@ import { FIRST_WINDOW } from '../wire/frame.js';
 import type { StreamMemory } from './stream-memory.js';
 import { type WaitingItem, WaitingItems } from './waiting-items.js';
 
-/** Units of work that are counted at once: to count each item costs a few percent of a stream. */
+/** Units of work per call of spend(). A call per item would cost a few percent of a stream. */
 export const UNITS_PER_SPEND = 16;
 
-interface Waiter<T> {
+interface PendingRead<T> {
   resolve(result: IteratorResult<T, undefined>): void;
   reject(error: RpcError): void;
 }
 
 const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
 
-/** The call that a reader belongs to. */
+/** The call of a stream, as its reader uses it. */
 export interface ReaderCall<T> {
-  /** Decodes the body of a message. Throws when it is invalid. */
+  /** Decodes the body of an item. Throws when it is invalid. */
   decode(bytes: Bytes, start: number, end: number): T;
   /** Ends the call because decode() threw `error`, and returns the error of the call. */
-  fail(error: unknown): RpcError;
-  /** Allows the peer to send this many bytes more. */
+  onInvalidItem(error: unknown): RpcError;
+  /** Allows the peer to send this many more bytes of frames. */
   sendCredit(bytes: number): void;
-  /** The consumer has called return(). */
-  cancel(): void;
+  /** The consumer has called return() before the end of the stream. */
+  onReturn(): void;
 }
 
-/** The messages of a stream, for its consumer. */
+/** Its consumer is a handler, or the caller of a stub. */
 export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undefined> {
   /** Bytes. */
   readonly #window: number;
   readonly #call: ReaderCall<T>;
   readonly #items: WaitingItems;
   /**
-   * Bytes that the peer may still send. It may begin a message while this is above 0, so the last
-   * message can make it negative.
+   * Bytes of frames that the peer may still send. A message may begin while this is above 0, so the
+   * last message can make it negative.
    */
   #credit = FIRST_WINDOW;
-  /** Bytes of the messages that were consumed since the last credit. */
+  /** Bytes of the frames that were consumed since the last credit. */
   #consumed = 0;
-  readonly #waiters = new Queue<Waiter<T>>();
-  /** Units of work for messages that had waited, since the last call of spend(). */
+  readonly #pendingReads = new Queue<PendingRead<T>>();
+  /** Units of work for items that had waited, since the last call of spend(). */
   #units = 0;
-  #isOver = false;
+  #hasEnded = false;
   #error: RpcError | undefined;
 
-  /** `window`: bytes, at least FIRST_WINDOW. `memory`: that of the session. */
+  /** `window`: bytes, at least FIRST_WINDOW. `memory`: that of all streams of the session. */
   constructor(window: number, memory: StreamMemory, call: ReaderCall<T>) {
     this.#window = window;
     this.#items = new WaitingItems(memory);
     this.#call = call;
   }
 
-  /** Grants the part of the window beyond FIRST_WINDOW. To be called when the peer has the call. */
+  /** Grants the part of the window beyond FIRST_WINDOW. Call it when the peer has the call. */
   open(): void {
     if (this.#window > FIRST_WINDOW) this.#grant(this.#window - FIRST_WINDOW);
   }
 
   /**
-   * Adds a message whose body is in `bytes` from `start` to `end`; `bytes` may be overwritten
-   * afterwards. `size`: bytes of its frame. Throws RESOURCE_EXHAUSTED when the peer had no credit
-   * or StreamMemory is full, and what decode() throws.
+   * Adds an item whose body is in `bytes` from `start` to `end`. The reader keeps no view of
+   * `bytes`. `size`: bytes of its frame. Throws RESOURCE_EXHAUSTED when the peer had no credit or
+   * StreamMemory is full, and the errors of decode().
    */
   push(bytes: Bytes, start: number, end: number, size: number): void {
-    if (this.#isOver) return;
+    if (this.#hasEnded) return;
     if (this.#credit <= 0) {
       throw new RpcError(
         'RESOURCE_EXHAUSTED',
@@ -77,16 +77,16 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
       );
     }
     this.#credit -= size;
-    if (this.#waiters.length > 0) {
+    if (this.#pendingReads.length > 0) {
       const value = this.#call.decode(bytes, start, end);
       this.#onConsumed(size);
-      this.#waiters.shift()?.resolve({ done: false, value });
+      this.#pendingReads.shift()?.resolve({ done: false, value });
       return;
     }
     this.#items.push(bytes, start, end, size);
   }
 
-  /** Grants at least half a window at once: small credits would cost a frame for each item. */
+  /** Grants at least half a window at once, because each credit is a frame. */
   #onConsumed(bytes: number): void {
     this.#consumed += bytes;
     if (this.#consumed * 2 < this.#window) return;
@@ -100,19 +100,23 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
     this.#call.sendCredit(bytes);
   }
 
-  /** No message follows. Without `error`, waiting messages can still be read. */
+  /** Ends the stream. Without `error`, the consumer can still read the waiting items. */
   end(error?: RpcError): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     this.#error = error;
     if (error !== undefined) this.#items.clear();
-    for (let waiter = this.#waiters.shift(); waiter !== undefined; waiter = this.#waiters.shift()) {
-      if (error === undefined) waiter.resolve(DONE);
-      else waiter.reject(error);
+    for (
+      let read = this.#pendingReads.shift();
+      read !== undefined;
+      read = this.#pendingReads.shift()
+    ) {
+      if (error === undefined) read.resolve(DONE);
+      else read.reject(error);
     }
   }
 
-  /** The call is over: discards waiting messages, also when the stream has ended. */
+  /** Ends the stream with `reason`. Discards the waiting items, also when it has ended before. */
   discard(reason: RpcError): void {
     this.end(reason);
     if (this.#items.length === 0) return;
@@ -124,18 +128,18 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
     const item = this.#items.take();
     if (item !== undefined) return this.#read(item);
     if (this.#error !== undefined) return Promise.reject(this.#error);
-    if (this.#isOver) return Promise.resolve(DONE);
+    if (this.#hasEnded) return Promise.resolve(DONE);
     return this.#wait();
   }
 
-  /** A method of its own, so that next() creates no closure when a message waits. */
+  /** A separate method, so that next() allocates no closure when an item waits. */
   #wait(): Promise<IteratorResult<T, undefined>> {
-    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+    return new Promise((resolve, reject) => this.#pendingReads.push({ resolve, reject }));
   }
 
   /**
-   * Counts a message as work before it is decoded: a loop over a large window would block the event
-   * loop.
+   * Counts the item as work before it is decoded. Otherwise a loop over a large window would block
+   * the event loop.
    */
   #read(item: WaitingItem): Promise<IteratorResult<T, undefined>> {
     this.#units += unitsOf(item.size);
@@ -145,7 +149,7 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
     return spend(units) ? this.#decodeLater(item, units) : this.#decode(item);
   }
 
-  /** Repeats, because the items of many streams may wait for the same turn. */
+  /** Repeats, because items of many streams may wait for the same turn. */
   async #decodeLater(item: WaitingItem, units: number): Promise<IteratorResult<T, undefined>> {
     do await nextTurn();
     while (spend(units));
@@ -157,22 +161,22 @@ export class StreamReader<T = unknown> implements AsyncIterableIterator<T, undef
     try {
       value = this.#call.decode(bytes, start, end);
     } catch (error) {
-      const callError = this.#call.fail(error);
+      const callError = this.#call.onInvalidItem(error);
       this.discard(callError);
       this.#error = callError;
       return Promise.reject(callError);
     }
-    if (!this.#isOver) this.#onConsumed(size);
+    if (!this.#hasEnded) this.#onConsumed(size);
     return Promise.resolve({ done: false, value });
   }
 
-  /** The consumer wants no more messages. */
+  /** Discards the waiting items, and tells the call unless the stream has ended. */
   return(): Promise<IteratorResult<T, undefined>> {
-    const wasOver = this.#isOver;
+    const hadEnded = this.#hasEnded;
     this.end();
     this.#items.clear();
     this.#error = undefined;
-    if (!wasOver) this.#call.cancel();
+    if (!hadEnded) this.#call.onReturn();
     return Promise.resolve(DONE);
   }
 

@@ -5,7 +5,7 @@ import { FIRST_WINDOW } from '../wire/frame.js';
 import { iteratorOf } from './item-iterator.js';
 import { UNITS_PER_SPEND } from './stream-reader.js';
 
-/** Where a writer sends its items. */
+/** The destination of the items of a writer. */
 export interface ItemSink {
   /** Sends one item and returns the size of its frame in bytes. Throws when it was not sent. */
   send(value: unknown): number;
@@ -16,11 +16,11 @@ export interface ItemSink {
 /** Sends the items of an iterable, no faster than the credits of the reader allow. */
 export class StreamWriter {
   readonly #sink: ItemSink;
-  /** Bytes of frames. */
+  /** Bytes of frames that the reader accepts. */
   #credit = FIRST_WINDOW;
   #isStopped = false;
   #iterator: AsyncIterator<unknown> | Iterator<unknown> | undefined;
-  /** Resumes sendAll(), which waits for credit. */
+  /** Resumes sendAll() while it waits for credit. */
   #resume: (() => void) | undefined;
 
   constructor(sink: ItemSink) {
@@ -38,7 +38,7 @@ export class StreamWriter {
     resume?.();
   }
 
-  /** Sends no more items, and calls return() of the iterator. */
+  /** Stops sendAll(), and calls return() of its iterator. */
   stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
@@ -50,16 +50,16 @@ export class StreamWriter {
     const iterator = this.#iterator;
     this.#iterator = undefined;
     try {
-      // A generator that awaits a promise returns when that has settled.
+      // A generator that awaits a promise returns when that promise has settled.
       Promise.resolve(iterator?.return?.()).catch(() => {});
     } catch {
-      // The items are not needed, so neither is the error.
+      // Nothing reads the items any more, so the error has no receiver.
     }
   }
 
   /**
-   * Returns true when all items were sent, false when stop() was called. Rejects with the error of
-   * the iterable or of ItemSink.send().
+   * Sends the items of `source`. Resolves with true when all were sent, with false when stop() was
+   * called. Rejects with the error of the iterable or of ItemSink.send().
    */
   async sendAll(source: AsyncIterable<unknown> | Iterable<unknown>): Promise<boolean> {
     if (this.#isStopped) {
@@ -70,7 +70,7 @@ export class StreamWriter {
     this.#iterator = iterator;
     for (let units = UNITS_PER_SPEND; ; ) {
       const step = await iterator.next();
-      // Settled promises alone never let the event loop begin its next turn.
+      // Without this, an iterable whose promises have settled would block the event loop.
       if (units >= UNITS_PER_SPEND) {
         if (spend(units)) await nextTurn();
         units = 0;

@@ -1,18 +1,18 @@
-/** The messages of a stream that wait for their reader, as bytes. */
+/** The items of a stream that wait for their reader, as bytes. */
 import { allocate, type Bytes } from '../../core/bytes.js';
 import { Queue } from '../../core/queue.js';
 import type { StreamMemory } from './stream-memory.js';
 
-/** Bytes of memory for a waiting message besides its frame: many small ones take memory too. */
+/** Bytes of memory that a waiting item counts in addition to its frame. */
 const ITEM_OVERHEAD = 256;
-/** Small bodies share a buffer of this size. Bytes. */
+/** Size in bytes of a buffer that small bodies share. */
 const SHARED_BYTES = 4096;
-/** A larger body has a buffer of its own. Bytes. */
+/** Largest size in bytes of a body in a shared buffer. A larger body has its own buffer. */
 const MAX_SHARED_BODY = 512;
-/** A loop copies a body up to this size faster than set(), which needs a view. Bytes. */
+/** Up to this size in bytes, a loop copies a body faster than set(), which needs a view. */
 const MAX_LOOP_COPY = 48;
 
-/** A message whose body is in `bytes` from `start` to `end`. */
+/** An item whose body is in `bytes` from `start` to `end`. */
 export interface WaitingItem {
   readonly bytes: Bytes;
   readonly start: number;
@@ -22,18 +22,18 @@ export interface WaitingItem {
 }
 
 /**
- * A queue of encoded messages. A decoded message can take twenty times as much memory, and only
- * bytes can be counted.
+ * A queue of encoded items. A decoded item can take 20 times as much memory, and the size of
+ * decoded objects is unknown.
  */
 export class WaitingItems {
   readonly #items = new Queue<WaitingItem>();
   readonly #memory: StreamMemory;
-  /** No byte of it is overwritten, because a decoded message may hold views of it. */
+  /** No byte in it is overwritten, because a decoded message may keep views of it. */
   #shared: Bytes | undefined;
-  /** Bytes of `#shared` in use. */
+  /** Bytes of `#shared` that hold bodies. */
   #used = 0;
 
-  /** `memory`: that of the session. */
+  /** `memory`: that of all streams of the session. */
   constructor(memory: StreamMemory) {
     this.#memory = memory;
   }
@@ -62,7 +62,7 @@ export class WaitingItems {
   #copy(bytes: Bytes, start: number, end: number, size: number): WaitingItem {
     const length = end - start;
     if (length > MAX_SHARED_BODY) {
-      // copy() cuts small buffers from a shared slab, and each item would keep its slab in memory.
+      // copy() of bytes.ts takes small buffers from a shared slab, which an item would keep alive.
       const own = allocate(length);
       own.set(bytes.subarray(start, end), 0);
       return { bytes: own, start: 0, end: length, size };

@@ -1,7 +1,4 @@
-/**
- * The items of streams: promises among them, items that have no form in the codec, and iterables
- * that misbehave.
- */
+/** Items of streams: promises, items that the codec cannot encode, and invalid iterables. */
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import {
@@ -39,15 +36,15 @@ async function later<T>(value: T): Promise<T> {
   return value;
 }
 
-function* generated(values: number[], left: number[]): Generator<Promise<number>> {
+function* generated(values: number[], returned: number[]): Generator<Promise<number>> {
   try {
     for (const value of values) yield later(value);
   } finally {
-    left.push(values.length);
+    returned.push(values.length);
   }
 }
 
-/** What a handler answers to `list`; a test sets it. */
+/** The handler of `list`. Tests replace it. */
 type Items = Iterable<number | Promise<number>> | AsyncIterable<number>;
 let answer: (values: number[]) => Items | Promise<Items> = (values) => values;
 
@@ -61,8 +58,8 @@ const feed = implement(Feed, {
   },
 });
 
-describe('a promise as an item is awaited', () => {
-  test.each(['interceptors', 'no interceptors'])('with %s', async (which) => {
+describe('a promise among the items', () => {
+  test.each(['interceptors', 'no interceptors'])('is awaited with %s', async (which) => {
     const interceptors = which === 'interceptors' ? [timeout(60_000)] : [];
     await using pair = await rig({
       address: freeMemory(),
@@ -71,10 +68,10 @@ describe('a promise as an item is awaited', () => {
       client: { interceptors },
     });
     const stub = pair.client.stub(Feed);
-    const left: number[] = [];
+    const returned: number[] = [];
     for (const make of [
       (v: number[]) => v.map(later),
-      (v: number[]) => generated(v, left),
+      (v: number[]) => generated(v, returned),
       (v: number[]) => new Set(v.map(later)),
     ]) {
       answer = make;
@@ -83,26 +80,26 @@ describe('a promise as an item is awaited', () => {
       expect(await collect(stub.chat(make([6, 7])))).toEqual([6, 7]);
     }
     expect(await collect(stub.checked([8, 9]))).toEqual([8, 9]);
-    // An iterator that is written by hand may give promises too.
+    // An async iterator may give a promise as its value.
     let n = 0;
-    const byHand = {
+    const source = {
       [Symbol.asyncIterator]: () => ({ next: async () => ({ done: ++n > 2, value: later(n) }) }),
     };
-    expect(await stub.sum(byHand)).toEqual([1, 2]);
-    expect(left).toEqual([3, 2, 2]);
+    expect(await stub.sum(source)).toEqual([1, 2]);
+    expect(returned).toEqual([3, 2, 2]);
   });
 
-  test('one that rejects ends the stream and lets go of its source', async () => {
+  test('ends the stream and calls return() of its source when it rejects', async () => {
     await using pair = await rig({ address: freeMemory(), services: [feed] });
     const stub = pair.client.stub(Feed);
-    let left = 0;
+    let returns = 0;
     function* failing(): Generator<Promise<number>> {
       try {
         yield later(1);
         yield Promise.reject(new TypeError('no second'));
         yield later(3);
       } finally {
-        left++;
+        returns++;
       }
     }
     answer = failing;
@@ -112,23 +109,23 @@ describe('a promise as an item is awaited', () => {
         for await (const n of stub.list([])) seen.push(n);
       })(),
     );
-    expect([seen, failed.code, failed.message, left]).toEqual([[1], 'UNKNOWN', 'no second', 1]);
+    expect([seen, failed.code, failed.message, returns]).toEqual([[1], 'UNKNOWN', 'no second', 1]);
     expect(await rejection(stub.sum(failing()))).toMatchObject({
       code: 'CANCELLED',
       message: expect.stringContaining('no second'),
     });
-    expect(left).toBe(2);
+    expect(returns).toBe(2);
   });
 });
 
-describe('an array of promises of which several reject', () => {
+describe('an array with several promises that reject', () => {
   const items = (): Promise<number>[] => [
     later(1),
     ...[2, 3, 4].map((n) => later(n).then(() => Promise.reject(new TypeError(`no ${n}`)))),
   ];
 
   test.each(['interceptors', 'no interceptors'])(
-    'fails its stream with the first: with %s',
+    'fails its stream with the first error, with %s',
     async (which) => {
       const interceptors =
         which === 'interceptors' ? [timeout(60_000), concurrencyLimit({ limit: 10 })] : [];
@@ -148,33 +145,33 @@ describe('an array of promises of which several reject', () => {
     },
   );
 
-  test('does no harm when its caller has left before the handler answers', async () => {
+  test('causes no unhandled rejection when the reader has called return() before the handler answers', async () => {
     await using pair = await rig({
       address: freeMemory(),
       services: [feed],
       client: { connections: 1 },
     });
     const stub = pair.client.stub(Feed);
-    const late = gate<Promise<number>[]>();
+    const answered = gate<Promise<number>[]>();
     const begun = gate();
     answer = () => {
       begun.open();
-      return late.promise;
+      return answered.promise;
     };
     const replies = stub.list([])[Symbol.asyncIterator]();
     const first = replies.next();
     await begun.promise;
     await replies.return?.();
     await first;
-    // It is behind the word that the caller has left.
+    // Its request follows the cancel frame, so the server has read that frame.
     await stub.one(1);
-    late.open(items());
+    answered.open(items());
     await turns(10);
   });
 });
 
-describe('an item that has no form in the codec fails as an argument does', () => {
-  const unwritable: [CodecName, unknown][] = [
+describe('an item that the codec cannot encode', () => {
+  const unencodable: [CodecName, unknown][] = [
     ['json', 5n],
     [
       'json',
@@ -188,20 +185,20 @@ describe('an item that has no form in the codec fails as an argument does', () =
     ['protobuf', 7],
   ];
 
-  test.each(unwritable)('in %s', async (codec, value) => {
+  test.each(unencodable)('fails as an argument does, in %s: %s', async (codec, value) => {
     const kinds = implement(Kinds, {
-      double: () => wrongAnswer(),
+      double: () => unencodableAnswer(),
       note: () => ({}),
       settle: () => ({}),
-      count: () => [wrongAnswer()],
+      count: () => [unencodableAnswer()],
       async sum(items) {
         await collect(items);
         return {};
       },
       async *chat() {},
     });
-    const wrongAnswer = (): never => value as never;
-    const wrongFeed = implement(Feed, {
+    const unencodableAnswer = (): never => value as never;
+    const unencodableFeed = implement(Feed, {
       one: () => value,
       list: () => [value as never],
       checked: () => [],
@@ -210,7 +207,7 @@ describe('an item that has no form in the codec fails as an argument does', () =
     });
     await using pair = await rig({
       address: freeMemory(),
-      services: [codec === 'json' ? wrongFeed : kinds],
+      services: [codec === 'json' ? unencodableFeed : kinds],
     });
     const codes = async (...calls: Promise<unknown>[]): Promise<string[]> =>
       Promise.all(calls.map(async (call) => (await rejection<RpcError>(call)).code));
@@ -232,7 +229,7 @@ describe('an item that has no form in the codec fails as an argument does', () =
     }
   });
 
-  test('and what the iterable throws itself is CANCELLED, with its cause', async () => {
+  test('differs from an error of the iterable, which is CANCELLED with its cause', async () => {
     await using pair = await rig({ address: freeMemory(), services: [feed] });
     const cause = new TypeError('the source failed');
     function* failing(): Generator<number> {
@@ -246,13 +243,13 @@ describe('an item that has no form in the codec fails as an argument does', () =
   });
 });
 
-describe('an iterable that misbehaves fails its own call', () => {
+describe('an invalid iterable', () => {
   const revoked = Proxy.revocable([1], {});
   revoked.revoke();
   test.each<[string, unknown]>([
     ['a revoked proxy', revoked.proxy],
-    ['a next() that answers nothing', { [Symbol.iterator]: () => ({ next: () => undefined }) }],
-    ['an iterator that is none', { [Symbol.iterator]: () => 5 }],
+    ['a next() that returns undefined', { [Symbol.iterator]: () => ({ next: () => undefined }) }],
+    ['an iterator that is a number', { [Symbol.iterator]: () => 5 }],
     [
       'a getter that throws',
       Object.defineProperty([1], 0, {
@@ -272,7 +269,7 @@ describe('an iterable that misbehaves fails its own call', () => {
       ],
     ],
     ['an item that is a revoked proxy', [revoked.proxy]],
-  ])('%s', async (_, input) => {
+  ])('fails its call only: %s', async (_, input) => {
     await using pair = await rig({ address: freeMemory(), services: [feed] });
     const stub = pair.client.stub(Feed);
     expect((await rejection(stub.sum(input as never))).name).toBe('RpcError');
@@ -282,7 +279,7 @@ describe('an iterable that misbehaves fails its own call', () => {
     expect(await collect(stub.list([1]))).toEqual([1]);
   });
 
-  test('an asyncIterator that is there and undefined is none', async () => {
+  test('does not include one whose Symbol.asyncIterator is undefined', async () => {
     await using pair = await rig({ address: freeMemory(), services: [feed] });
     const input = Object.assign([1, 2], { [Symbol.asyncIterator]: undefined });
     expect(await pair.client.stub(Feed).sum(input as number[])).toEqual([1, 2]);

@@ -195,7 +195,7 @@ describe('a server of ours, fed what a Go client sent, answers as the Go server 
     expect(peer.frames.unread).toEqual([]);
   });
 
-  test.each(['each package whole', 'byte by byte', 'all at once'])(
+  test.each(['each frame whole', 'byte by byte', 'all at once'])(
     'over a socket, %s',
     async (chunking) => {
       await using server = await serve('tcp://127.0.0.1:0', [testService()]);
@@ -371,7 +371,7 @@ describe('with raw DEFLATE', () => {
     },
   );
 
-  const rows = ['each package whole', 'byte by byte', 'all at once'].flatMap((chunking) =>
+  const rows = ['each frame whole', 'byte by byte', 'all at once'].flatMap((chunking) =>
     CONNECTIONS.flatMap((connection) =>
       ['memory', 'tcp'].map((transport) => ({ chunking, connection, transport })),
     ),

@@ -1,6 +1,4 @@
-/**
- * When a call has ended: with its answer, or, when the answer is a stream, with the end of that.
- */
+/** Observes the end of a call: its answer or error, or the end of the stream that it answers. */
 import { followSignal } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
 import { cancelled } from '../calls/call-errors.js';
@@ -12,20 +10,20 @@ import { isIterable, iteratorOf } from './item-iterator.js';
 import { signalInUse } from './reply-stream-call.js';
 
 /**
- * Told once: with the error of a call that failed, with undefined of one that did not. Must not
+ * Called once, when a call ends: with its error, or with undefined when it succeeded. It must not
  * throw.
  */
-export type Ended = (error: RpcError | undefined) => void;
+export type OnCallEnd = (error: RpcError | undefined) => void;
 
 /**
- * Whether the answer to a call of `method` is a stream; of one that was not made yet it may be an
- * array too.
+ * Whether the answer to a call of `method` is a stream. A handler or an interceptor may answer with
+ * any iterable, such as an array.
  */
 export function isStream(method: Method, answer: unknown): answer is Messages<unknown> {
   return streamsReplies(method.kind) && isIterable(answer);
 }
 
-/** Do the call; what an interceptor throws at once is a rejection like any other. */
+/** Calls next(). An error that it throws becomes a rejection. */
 export function invokeSafely(next: Invoke, call: Call): Promise<unknown> {
   try {
     return next(call);
@@ -35,19 +33,19 @@ export function invokeSafely(next: Invoke, call: Call): Promise<unknown> {
 }
 
 /**
- * Do the call and be told of its end. The answer is the same, but for streams: there it is one
- * round the other. A stream ends when it is read to its end, fails or is left, when the call's
- * signal aborts, and when its deadline passes; else one that nobody reads would never end.
+ * Calls next(), and calls `onEnd` when the call ends. Returns the answer; a stream is wrapped. A
+ * stream ends when its reader gets the last item or an error, or calls return(). It also ends when
+ * the signal of the call aborts or its deadline passes, because the stream may have no reader.
  */
-export function invokeUntilEnd(next: Invoke, call: Call, ended: Ended): Promise<unknown> {
+export function invokeUntilEnd(next: Invoke, call: Call, onEnd: OnCallEnd): Promise<unknown> {
   return invokeSafely(next, call).then(
     (answer) => {
-      if (isStream(call.method, answer)) return new WatchedStream(answer, call, ended);
-      ended(undefined);
+      if (isStream(call.method, answer)) return new WatchedStream(answer, call, onEnd);
+      onEnd(undefined);
       return answer;
     },
     (error) => {
-      ended(RpcError.from(error));
+      onEnd(RpcError.from(error));
       throw error;
     },
   );
@@ -55,26 +53,28 @@ export function invokeUntilEnd(next: Invoke, call: Call, ended: Ended): Promise<
 
 type MaybePromise<T> = T | Promise<T>;
 
+/** A stream that reports its end once. */
 class WatchedStream implements AsyncIterable<unknown> {
   readonly #source: Messages<unknown>;
   readonly #release: () => void;
   readonly #timer: LongTimer | undefined;
-  #ended: Ended | undefined;
+  /** Undefined after the end. */
+  #onEnd: OnCallEnd | undefined;
 
-  constructor(source: Messages<unknown>, call: Call, ended: Ended) {
+  constructor(source: Messages<unknown>, call: Call, onEnd: OnCallEnd) {
     this.#source = source;
-    this.#ended = ended;
+    this.#onEnd = onEnd;
     const { timeout } = call;
     const signal = signalInUse(call);
     const left = timeLeft(call);
     const abort = (): void => this.#end(cancelled(call, false));
     this.#release = followSignal(signal, abort);
     if (left !== Number.POSITIVE_INFINITY) {
-      // The caller who waits for the stream keeps the process; this only counts.
+      // The timer does not keep the process alive: the connection of the call does.
       this.#timer = new LongTimer(
         () =>
           this.#end(
-            new RpcError('DEADLINE_EXCEEDED', `the stream was not at its end within ${timeout} ms`),
+            new RpcError('DEADLINE_EXCEEDED', `the stream did not end within ${timeout} ms`),
           ),
         left,
         false,
@@ -84,20 +84,23 @@ class WatchedStream implements AsyncIterable<unknown> {
   }
 
   #end(error: RpcError | undefined): void {
-    const ended = this.#ended;
-    this.#ended = undefined;
+    const onEnd = this.#onEnd;
+    this.#onEnd = undefined;
     this.#timer?.cancel();
     this.#release();
-    ended?.(error);
+    onEnd?.(error);
   }
 
-  /** What `step` of the source comes to; the end of the source is ours. */
+  /**
+   * Returns the result of a step of the source. `returned`: the last value when the source has no
+   * return().
+   */
   async #watch(
     step: () => MaybePromise<IteratorResult<unknown> | undefined>,
-    leaves: unknown,
+    returned: unknown,
   ): Promise<IteratorResult<unknown>> {
     try {
-      const result = (await step()) ?? { done: true, value: leaves };
+      const result = (await step()) ?? { done: true, value: returned };
       if (result.done) this.#end(undefined);
       return result;
     } catch (error) {

@@ -1,10 +1,7 @@
-/**
- * Streams on the wire: which packages there are, and what a peer that does not keep to them can do.
- */
+/** The frames of streams, and peers that send invalid ones. */
 import { describe, expect, test } from 'vitest';
 import {
   clientStream,
-  connect,
   contract,
   duplex,
   implement,
@@ -14,7 +11,7 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, Log, RawPeer, RawServer } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, Log, RawPeer, RawServer } from '../../fixtures/rpc.js';
 import { type Fields, frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
 import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
 
@@ -40,23 +37,21 @@ function credit(bytes: number, sequence = CALL): Buffer {
   return frameBytes({ command: 8, sequence, serviceId: 1, body });
 }
 
-interface Served extends AsyncDisposable {
+interface StreamRig extends AsyncDisposable {
   readonly server: RpcServer;
   readonly peer: RawPeer;
   readonly log: Log;
-  readonly inputs: Inbox<unknown>;
+  /** The sum that a handler of sum() has computed, or its error. */
+  readonly sums: Inbox<unknown>;
 }
 
-/**
- * A server with a raw peer that has said that it is extended. `hold`: handlers read nothing before
- * it opens.
- */
-async function served(
+/** A server with an extended raw peer. Handlers read nothing before `hold` settles. */
+async function streamRig(
   hold: Promise<void> = Promise.resolve(),
   options: { maxPendingCalls?: number } = {},
-): Promise<Served> {
+): Promise<StreamRig> {
   const log = new Log('the server');
-  const inputs = new Inbox<unknown>('an input');
+  const sums = new Inbox<unknown>('a sum');
   const service = implement(Feed, {
     echo: (text) => text,
     async *count(to) {
@@ -68,10 +63,10 @@ async function served(
       try {
         for await (const n of numbers) sum += n;
       } catch (error) {
-        inputs.push(error);
+        sums.push(error);
         throw error;
       }
-      inputs.push(sum);
+      sums.push(sum);
       return sum;
     },
     async *chat(texts) {
@@ -89,7 +84,7 @@ async function served(
     server,
     peer,
     log,
-    inputs,
+    sums,
     async [Symbol.asyncDispose]() {
       await peer[Symbol.asyncDispose]();
       server.destroy();
@@ -98,21 +93,20 @@ async function served(
   };
 }
 
-const show = ({ command, code, body, head }: Fields): unknown[] => [
+const summaryOf = ({ command, code, body, head }: Fields): unknown[] => [
   command,
   code,
   body.toString() || head.toString(),
 ];
-const idle = (server: RpcServer): Promise<void> =>
-  until(() => [...server.channels].every(({ serving }) => serving === 0), 'nothing is under way');
+const waitUntilIdle = (server: RpcServer): Promise<void> =>
+  until(() => [...server.channels].every(({ serving }) => serving === 0), 'no call is in flight');
 
-describe('the packages', () => {
-  test('a server stream: items, then an end, with the sequence of the request', async () => {
-    await using s = await served();
+describe('the frames', () => {
+  test('of a stream of replies are items and an end, with the sequence of the request', async () => {
+    await using s = await streamRig();
     await s.peer.send(request('count', 2));
-    // The window above the first 64 KiB is for what is streamed to us.
     const frames = await s.peer.frames.take(3);
-    expect(frames.map(show)).toEqual([
+    expect(frames.map(summaryOf)).toEqual([
       [5, 0, '1'],
       [5, 0, '2'],
       [6, 0, '{"Error":""}'],
@@ -120,8 +114,8 @@ describe('the packages', () => {
     expect(frames.every(({ sequence, codec }) => sequence === CALL && codec === 1)).toBe(true);
   });
 
-  test('a client stream: a request without body, items, an end; then one response. Credit is given', async () => {
-    await using s = await served();
+  test('of a stream of arguments are a request without body, items and an end; the server sends a credit and a response', async () => {
+    await using s = await streamRig();
     await s.peer.send(request('sum'), item(1), item(41), end());
     const [granted, response] = await s.peer.frames.take(2);
     expect([granted?.command, granted?.packageLength, granted?.bytes.readUInt32LE(32)]).toEqual([
@@ -129,11 +123,11 @@ describe('the packages', () => {
       4,
       256 * 1024 - 64 * 1024,
     ]);
-    expect(show(response as Fields)).toEqual([4, 0, '42']);
+    expect(summaryOf(response as Fields)).toEqual([4, 0, '42']);
   });
 
-  test('a failed stream ends with the header of an error', async () => {
-    await using s = await served();
+  test('of a failed stream end with the header of an error', async () => {
+    await using s = await streamRig();
     await s.peer.send(
       request('chat'),
       frameBytes({ command: 5, sequence: CALL, serviceId: 1, body: '{no JSON' }),
@@ -144,21 +138,21 @@ describe('the packages', () => {
       [6, 1],
     ]);
     expect(frames[1]?.head.toString()).toContain('does not parse');
-    await idle(s.server);
+    await waitUntilIdle(s.server);
   });
 
-  test('a client of ours says the same', async () => {
+  test('of a client are the same', async () => {
     await using server = await RawServer.serve({}, (frame, peer) => {
       if (frame.command !== 1) return false;
       void peer.send(frameBytes({ command: 2, serviceId: 2, sequence: frame.sequence }));
       return true;
     });
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const { sum, count } = client.stub(Feed);
     const call = sum([1, 2]);
     const { peer, sequence } = await server.requests.next();
     const frames = (await peer.frames.take(5)).filter(({ command }) => command > 2);
-    expect(frames.map(show)).toEqual([
+    expect(frames.map(summaryOf)).toEqual([
       [3, 0, '{"Service":"Feed","Method":"sum","CallType":"CT_TwoWay"}'],
       [5, 0, '1'],
       [5, 0, '2'],
@@ -171,43 +165,22 @@ describe('the packages', () => {
     expect(await call).toBe(3);
     const replies = count(9)[Symbol.asyncIterator]();
     const first = replies.next();
-    const asked = await server.requests.next();
-    await peer.send(item(7, asked.sequence));
+    const countRequest = await server.requests.next();
+    await peer.send(item(7, countRequest.sequence));
     expect((await first).value).toBe(7);
     await replies.return?.();
     await peer.frames.next();
-    const [more, left] = await peer.frames.take(2);
-    expect([more?.command, left?.command, left?.packageLength]).toEqual([8, 7, 0]);
+    const [creditFrame, cancelFrame] = await peer.frames.take(2);
+    expect([creditFrame?.command, cancelFrame?.command, cancelFrame?.packageLength]).toEqual([
+      8, 7, 0,
+    ]);
     client.destroy();
   });
 });
 
-describe('towards a peer that speaks the plain Go protocol', () => {
-  test('a stream is an error before a byte is sent', async () => {
-    await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
-    const stub = client.stub(Feed);
-    for (const call of [() => stub.sum([1]), () => stub.count(1)[Symbol.asyncIterator]().next()]) {
-      await expect(call()).rejects.toMatchObject({
-        code: 'FAILED_PRECONDITION',
-        unsent: true,
-        message: expect.stringContaining('does not support streams'),
-      });
-    }
-    expect(server.requests.all).toEqual([]);
-    client.destroy();
-  });
-
-  test('and a plain caller of a stream is told so', async () => {
-    await using s = await served();
-    await s.peer.send(jsonRequest('Feed', 'count', 3));
-    expect(show(await s.peer.frames.next())[2]).toContain('which the plain Go protocol cannot');
-  });
-});
-
-describe('a peer that means no good', () => {
-  test('what nobody waits for is passed over', async () => {
-    await using s = await served();
+describe('a peer that violates the protocol of streams', () => {
+  test('sends frames of unknown streams, which are ignored', async () => {
+    await using s = await streamRig();
     await s.peer.send(
       item(1),
       end(),
@@ -219,16 +192,16 @@ describe('a peer that means no good', () => {
       credit(9, 2n),
       request('echo', 'still here'),
     );
-    expect(show(await s.peer.frames.next())).toEqual([4, 0, '"still here"']);
+    expect(summaryOf(await s.peer.frames.next())).toEqual([4, 0, '"still here"']);
   });
 
-  test('items beyond the window end that stream, and nothing else', async () => {
+  test('sends items beyond the window, which ends that stream only', async () => {
     const hold = gate();
-    await using s = await served(hold.promise);
+    await using s = await streamRig(hold.promise);
     const large = 'x'.repeat(50_000);
     await s.peer.send(request('chat'));
     for (let n = 0; n < 8; n++) await s.peer.send(item(large));
-    await s.peer.send(request('echo', 'and on', 3n));
+    await s.peer.send(request('echo', 'other call', 3n));
     const frames = await s.peer.frames.take(3);
     expect(frames.map(({ command, code }) => [command, code])).toEqual([
       [8, 0],
@@ -237,20 +210,20 @@ describe('a peer that means no good', () => {
     ]);
     expect(frames[1]?.head.toString()).toContain('the window is 262144 bytes');
     hold.open();
-    await idle(s.server);
+    await waitUntilIdle(s.server);
   });
 
-  test('what comes after the end, or after the answer, is nobody’s', async () => {
-    await using s = await served();
+  test('sends frames after the end or the answer, which are ignored', async () => {
+    await using s = await streamRig();
     await s.peer.send(request('sum'), item(1), end(), item(100), end(), cancel());
-    expect(await s.inputs.next()).toBe(1);
-    expect((await s.peer.frames.take(2)).map(show).at(-1)).toEqual([4, 0, '1']);
+    expect(await s.sums.next()).toBe(1);
+    expect((await s.peer.frames.take(2)).map(summaryOf).at(-1)).toEqual([4, 0, '1']);
     await s.peer.send(item(1), credit(1), cancel(), request('echo', 'still here', 3n));
-    expect(show(await s.peer.frames.next())).toEqual([4, 0, '"still here"']);
+    expect(summaryOf(await s.peer.frames.next())).toEqual([4, 0, '"still here"']);
   });
 
-  test('streams that are opened and never used are counted, and the rest refused', async () => {
-    await using s = await served(undefined, { maxPendingCalls: 10 });
+  test('opens streams without using them, which maxPendingCalls limits', async () => {
+    await using s = await streamRig(undefined, { maxPendingCalls: 10 });
     for (let n = 0; n < 30; n++) await s.peer.send(request('sum', undefined, BigInt(2 * n + 1)));
     const frames = await s.peer.frames.take(30);
     expect(frames.filter(({ command }) => command === 8)).toHaveLength(10);
@@ -258,8 +231,8 @@ describe('a peer that means no good', () => {
     expect([...s.server.channels][0]?.serving).toBe(10);
   });
 
-  test('a sequence that is used twice does not cost a stream its place', async () => {
-    await using s = await served(undefined, { maxPendingCalls: 3 });
+  test('repeats the sequence of a stream, which stays usable', async () => {
+    await using s = await streamRig(undefined, { maxPendingCalls: 3 });
     await s.peer.send(request('sum'), request('sum'), request('sum'));
     const frames = await s.peer.frames.take(3);
     expect(frames.map(({ command, code }) => [command, code])).toEqual([
@@ -268,11 +241,11 @@ describe('a peer that means no good', () => {
       [4, 1],
     ]);
     await s.peer.send(item(5), end());
-    expect(await s.inputs.next()).toBe(5);
+    expect(await s.sums.next()).toBe(5);
   });
 
-  test('opened and cancelled, again and again: nothing is left', async () => {
-    await using s = await served(undefined, { maxPendingCalls: 20 });
+  test('opens and cancels 500 streams, of which none stays in flight', async () => {
+    await using s = await streamRig(undefined, { maxPendingCalls: 20 });
     for (let n = 0; n < 500; n++)
       await s.peer.send(
         request('sum', undefined, BigInt(2 * n + 1)),
@@ -283,26 +256,26 @@ describe('a peer that means no good', () => {
     let last: Fields;
     do last = await s.peer.frames.next();
     while (last.sequence !== 99_999n);
-    await idle(s.server);
+    await waitUntilIdle(s.server);
     expect(
-      s.inputs.all.filter((input) => (input as { code?: string }).code === 'CANCELLED').length,
+      s.sums.all.filter((input) => (input as { code?: string }).code === 'CANCELLED').length,
     ).toBeGreaterThan(400);
   });
 
-  test('one who gives no credit gets no more than the first window', async () => {
-    await using s = await served();
+  test('sends no credit, and gets no more than the first window', async () => {
+    await using s = await streamRig();
     await s.peer.send(request('count', 100_000));
-    await until(() => s.peer.frames.all.length > 1_500, 'the window is used');
+    await until(() => s.peer.frames.all.length > 1_500, 'the window is used up');
     await turns(20);
     const bytes = s.peer.frames.all.reduce((sum, frame) => sum + frame.bytes.length, 0);
     expect(bytes).toBeGreaterThanOrEqual(64 * 1024);
     expect(bytes).toBeLessThan(64 * 1024 + 100);
     const before = s.peer.frames.all.length;
     await s.peer.send(credit(1_000));
-    await until(() => s.peer.frames.all.length > before, 'more comes');
+    await until(() => s.peer.frames.all.length > before, 'the server sends more');
     s.peer.frames.dismiss();
     await s.peer.send(cancel());
-    await idle(s.server);
+    await waitUntilIdle(s.server);
   });
 
   test.each([
@@ -312,9 +285,9 @@ describe('a peer that means no good', () => {
       frameBytes({ command: 8, sequence: CALL, body: Buffer.alloc(8) }),
     ],
     ['an item without sections', frameBytes({ command: 5, packageLength: 0 })],
-    ['a command that there is not', frameBytes({ command: 10 })],
-  ])('%s is a BAD_FRAME', async (_, bytes) => {
-    await using s = await served();
+    ['an unknown command', frameBytes({ command: 10 })],
+  ])('is disconnected with BAD_FRAME: %s', async (_, bytes) => {
+    await using s = await streamRig();
     await s.peer.send(bytes);
     await s.peer.end();
     expect(s.log.codes).toEqual(['BAD_FRAME']);

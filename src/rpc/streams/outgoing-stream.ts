@@ -1,4 +1,4 @@
-/** The streams of a call on the side that makes it. */
+/** A call that streams, on the side that makes it. */
 import { isInstance, messageOf } from '../../core/errors.js';
 import { unsendable } from '../calls/call-errors.js';
 import { type CallCounter, OutgoingCall } from '../calls/outgoing-request.js';
@@ -10,15 +10,19 @@ import { ControlFrame } from '../wire/control-frames.js';
 import { COMMAND, type Frame, readCredit } from '../wire/frame.js';
 import type { Sequence } from '../wire/sequence.js';
 import { isIterable } from './item-iterator.js';
-import { ItemSender, StreamCodec } from './stream-codec.js';
+import { ItemReceiver } from './item-receiver.js';
+import { ItemSender } from './item-sender.js';
 import { StreamMemory } from './stream-memory.js';
 import { StreamReader } from './stream-reader.js';
 import { StreamWriter } from './stream-writer.js';
 
-/** Removes a call, whose answer is not needed. Returns false when the call is over already. */
-export type RemoveCall = (stream: OutgoingStream) => boolean;
+/** Removes a pending call without an answer. Returns false when the call is over already. */
+type RemoveCall = (stream: OutgoingStream) => boolean;
 
-/** A streaming call. Its promise resolves to the reader of the replies, or to the only reply. */
+/**
+ * A call that streams. When the replies stream, its promise resolves to their reader; otherwise to
+ * the reply.
+ */
 export class OutgoingStream extends OutgoingCall {
   /** Settles when the call is over. It never rejects. */
   readonly over: Promise<void>;
@@ -30,7 +34,7 @@ export class OutgoingStream extends OutgoingCall {
   /** The error of a message that could not be written. */
   #sendError: unknown;
 
-  /** The peer must be extended. */
+  /** `peer`: an extended one. `remove`: removes this call from the pending calls. */
   constructor(call: Call, peer: PeerSession, remove: RemoveCall, count: CallCounter) {
     super(call, true, count);
     this.#peer = peer;
@@ -40,11 +44,11 @@ export class OutgoingStream extends OutgoingCall {
     });
   }
 
-  /** Opens the streams. To be called when the request is written. */
+  /** Opens the streams. Call it when the request is written. */
   begin(): void {
     const { method, codec, input } = this.call;
     if (streamsReplies(method.kind)) {
-      const replies = new ReplyMessages(this.#peer, this, method.output[codec], this);
+      const replies = new ReplyReceiver(this.#peer, this, method.output[codec], this);
       this.#reader = new StreamReader(
         this.#peer.streamWindow,
         new StreamMemory(Number.POSITIVE_INFINITY),
@@ -86,7 +90,7 @@ export class OutgoingStream extends OutgoingCall {
     );
   }
 
-  /** Tells the peer that no answer is needed. */
+  /** Removes the call, and sends a cancel frame unless the call is over. */
   #cancel(): void {
     if (this.#remove(this)) this.#peer.trySend(ControlFrame.cancel(this));
   }
@@ -94,7 +98,7 @@ export class OutgoingStream extends OutgoingCall {
   /** The consumer of the replies has called return(). */
   onReaderReturned(): void {
     this.#cancel();
-    this.count(new RpcError('CANCELLED', 'the reader of the replies left'));
+    this.count(new RpcError('CANCELLED', 'the reader of the replies called return()'));
     this.#end();
   }
 
@@ -123,7 +127,7 @@ export class OutgoingStream extends OutgoingCall {
     }
   }
 
-  /** The error of the call for a reply that was not accepted. */
+  /** The error of the call for a reply that push() or decode() rejected with `error`. */
   #replyError(error: unknown): RpcError {
     if (isInstance(error, RpcError)) return error;
     const { service, name } = this.call.method;
@@ -155,34 +159,35 @@ export class OutgoingStream extends OutgoingCall {
   }
 }
 
-class ReplyMessages extends StreamCodec {
+/** Receives the replies. */
+class ReplyReceiver extends ItemReceiver {
   readonly #stream: OutgoingStream;
 
   constructor(
     peer: PeerSession,
     sequence: Sequence,
-    body: MessageCodec | undefined,
+    codec: MessageCodec | undefined,
     stream: OutgoingStream,
   ) {
-    super(peer, sequence, body);
+    super(peer, sequence, codec);
     this.#stream = stream;
   }
 
-  fail(error: unknown): RpcError {
+  onInvalidItem(error: unknown): RpcError {
     return this.#stream.onInvalidReply(error);
   }
 
-  cancel(): void {
+  onReturn(): void {
     this.#stream.onReaderReturned();
   }
 }
 
-/** Throws INVALID_ARGUMENT for a call whose messages cannot be iterated. */
+/** Throws INVALID_ARGUMENT when the arguments of the call stream and its input is no iterable. */
 export function checkStreamInput({ method, input }: Call): void {
   if (!streamsInput(method.kind) || isIterable(input)) return;
   throw new RpcError(
     'INVALID_ARGUMENT',
-    `${method.service}.${method.name} was not sent: given ${typeof input}, expected messages to iterate`,
+    `${method.service}.${method.name} was not sent: got ${typeof input}, expected an iterable of messages`,
     { unsent: true },
   );
 }

@@ -1,4 +1,4 @@
-/** Whoever reads a stream of replies may leave before it has begun. */
+/** return() of a stream of replies whose call has not begun, or whose first reply is pending. */
 
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
@@ -19,8 +19,8 @@ import { gate, until, within } from '../../fixtures/waiting.js';
 const News = contract('News', { watch: serverStream<void, number>() });
 noLeaks();
 
-/** A registry that is away, so that no first list comes until `listed` is open. */
-function away(listed: Promise<void>): Registry {
+/** A registry whose first list arrives when `listed` settles. */
+function delayedRegistry(listed: Promise<void>): Registry {
   const inner = memory();
   return {
     register: (node) => inner.register(node),
@@ -36,18 +36,18 @@ function away(listed: Promise<void>): Registry {
   };
 }
 
-test('return() before the first list settles at once, and so does the next() that waits', async () => {
-  await using registry = away(new Promise(() => {}));
+test('return() before the call begins settles at once, and settles the pending next()', async () => {
+  await using registry = delayedRegistry(new Promise(() => {}));
   await using consumer = consume({ registry });
   const given = new AbortController();
   for (const options of [undefined, { signal: given.signal }]) {
     const iterator = consumer.stub(News).watch(undefined, options)[Symbol.asyncIterator]();
-    const waiting = iterator.next();
+    const pending = iterator.next();
     expect(await within(iterator.return?.() as Promise<unknown>, 'return()')).toEqual({
       done: true,
       value: undefined,
     });
-    expect(await within(waiting, 'next()')).toEqual({ done: true, value: undefined });
+    expect(await within(pending, 'next()')).toEqual({ done: true, value: undefined });
     expect(await iterator.next()).toEqual({ done: true, value: undefined });
   }
   const readable = Readable.from(consumer.stub(News).watch());
@@ -55,9 +55,9 @@ test('return() before the first list settles at once, and so does the next() tha
   await within(Promise.all([once(readable, 'close'), readable.destroy()]), 'the stream to close');
 });
 
-test('a call that its reader has left before it began is not made', async () => {
+test('a call whose reader calls return() before it begins is not made', async () => {
   const listed = gate();
-  await using registry = away(listed.promise);
+  await using registry = delayedRegistry(listed.promise);
   let calls = 0;
   const watch = async function* () {
     calls++;
@@ -82,7 +82,7 @@ test('a call that its reader has left before it began is not made', async () => 
   expect(calls).toBe(1);
 });
 
-test('return() while the first item is waited for settles at once, and cancels the call', async () => {
+test('return() while the first reply is pending settles at once, and cancels the call', async () => {
   const cancelled = gate();
   const watch = async function* (
     _: void,
@@ -91,10 +91,10 @@ test('return() while the first item is waited for settles at once, and cancels t
     await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
     cancelled.open();
   };
-  const pass: Interceptor = (next) => (call) => next(call);
-  const looking: Interceptor = (next) => (call) =>
+  const passing: Interceptor = (next) => (call) => next(call);
+  const readingSignal: Interceptor = (next) => (call) =>
     call.signal?.aborted ? Promise.reject(call.signal.reason) : next(call);
-  for (const interceptors of [[], [pass], [looking]]) {
+  for (const interceptors of [[], [passing], [readingSignal]]) {
     await using server = await serve('tcp://127.0.0.1:0', [implement(News, { watch })]);
     await using client = await connect(server.address, { interceptors });
     const given = new AbortController();
@@ -102,10 +102,10 @@ test('return() while the first item is waited for settles at once, and cancels t
       .stub(News)
       .watch(undefined, { signal: given.signal })
       [Symbol.asyncIterator]();
-    const waiting = iterator.next();
+    const pending = iterator.next();
     await until(() => [...server.channels].some(({ serving }) => serving > 0), 'the call');
     await within(iterator.return?.() as Promise<unknown>, 'return()');
-    expect(await within(waiting, 'next()')).toEqual({ done: true, value: undefined });
+    expect(await within(pending, 'next()')).toEqual({ done: true, value: undefined });
     await within(cancelled.promise, 'the handler to be cancelled');
   }
 });

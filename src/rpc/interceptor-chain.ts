@@ -1,0 +1,70 @@
+/** Interceptors, composed with the Invoke that they wrap. */
+import { promiseOf } from '../core/callbacks.js';
+import { badOption } from '../core/options.js';
+import { runInCall } from './calls/inherited-call.js';
+import type { ServerCall } from './calls/server-call.js';
+import { RpcError } from './errors.js';
+import type { Interceptor, Invoke } from './types.js';
+
+/**
+ * Wrap `invoke` in interceptors; the first one sees a call first. Throws BAD_OPTION when an
+ * interceptor returns no function.
+ */
+export function compose(interceptors: readonly Interceptor[], invoke: Invoke): Invoke {
+  return interceptors.reduceRight((next, interceptor) => {
+    const wrapped = interceptor(next);
+    return wrapped === next ? next : wrapUserInvoke(wrapped);
+  }, invoke);
+}
+
+/**
+ * Wraps an Invoke of a user. The result always returns a promise: also when `invoke` throws, and
+ * when it returns a value or a thenable. Throws BAD_OPTION when `invoke` is no function.
+ */
+export function wrapUserInvoke(invoke: Invoke): Invoke {
+  if (typeof invoke !== 'function') {
+    promiseOf(invoke)?.catch(() => {});
+    throw badOption('interceptors', invoke, 'functions that return a function');
+  }
+  return (call) => {
+    try {
+      const outcome: unknown = invoke(call);
+      return promiseOf(outcome) ?? Promise.resolve(outcome);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  };
+}
+
+/**
+ * The Invoke that runs the handler of a received call through the interceptors. Undefined when
+ * there are none: then the responder calls handlers itself, which costs less.
+ */
+export function composeHandlerInvoke(
+  interceptors: readonly Interceptor[],
+  inheritContext: boolean,
+): Invoke | undefined {
+  if (interceptors.length === 0) return undefined;
+  return compose(interceptors, async (call) => {
+    const context = call as ServerCall;
+    const { origin } = context;
+    origin.hasBegun = true;
+    // An interceptor may answer before the handler settles. The count limits handlers that still
+    // run.
+    origin.handledCalls.onHandlerStart(origin);
+    try {
+      // with() of an interceptor returns another context, which may have an earlier deadline.
+      const isOther = inheritContext && context !== origin;
+      const answer = await (isOther
+        ? runInCall(context, () => context.handler(context.input, context))
+        : context.handler(context.input, context));
+      return origin.stream?.writer === undefined
+        ? answer
+        : origin.handledCalls.trackReplies(origin, answer);
+    } catch (error) {
+      throw RpcError.from(error);
+    } finally {
+      origin.handledCalls.onHandlerEnd(origin);
+    }
+  });
+}
