@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net';
 import { connect as connectTls, TLSSocket } from 'node:tls';
 import { afterEach, describe, test, vi } from 'vitest';
 import { raw, type ServerOptions, serve } from '../../../src/transport/index.js';
-import { RequestReader } from '../../../src/transport/websocket/request-reader.js';
+import { RequestReader } from '../../../src/transport/websocket/handshake/request-reader.js';
 import { CLIENT_TLS, SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { until } from '../../fixtures/waiting.js';

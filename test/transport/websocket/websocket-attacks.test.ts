@@ -5,7 +5,7 @@ import { constants, deflateRawSync } from 'node:zlib';
 import { beforeEach, describe, expect, it, test } from 'vitest';
 import { nextTurn } from '../../../src/core/turn.js';
 import type { Connection, ConnectionEvents } from '../../../src/transport/types.js';
-import { WebSocketConnection } from '../../../src/transport/websocket/connection.js';
+import { WebSocketConnection } from '../../../src/transport/websocket/websocket-connection.js';
 import { bufferBytes } from '../../fixtures/garbage.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { turns, until, within } from '../../fixtures/waiting.js';
@@ -285,7 +285,7 @@ function stuck() {
     role: 'server',
     protocol: undefined,
     deflate: undefined,
-    text: false,
+    isText: false,
   });
   const nothing = (): void => {};
   const messages: Uint8Array[] = [];

@@ -11,13 +11,11 @@ import {
   connect,
   serve,
 } from '../../../src/transport/index.js';
+import { COMPRESSED, FIN, OPCODE } from '../../../src/transport/websocket/frames/frame-header.js';
 import {
-  COMPRESSED,
   completeFrame,
-  FIN,
-  headerRoom,
-  OPCODE,
-} from '../../../src/transport/websocket/frames.js';
+  minHeaderBytes,
+} from '../../../src/transport/websocket/frames/frame-writer.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { turns } from '../../fixtures/waiting.js';
@@ -60,7 +58,7 @@ const hex = (text: string): Buffer => Buffer.from(text.replace(/\s/g, ''), 'hex'
 /** A client's frame. */
 function frame(first: number, payload: string | Uint8Array = ''): Buffer {
   const output = new ByteWriter();
-  const start = output.reserve(headerRoom(true));
+  const start = output.reserve(minHeaderBytes(true));
   output.append(Buffer.from(payload));
   completeFrame(output, start, first, true);
   return Buffer.from(output.written);

@@ -7,33 +7,41 @@ import { constants, deflateRawSync, inflateRawSync, type ZlibOptions } from 'nod
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { ByteWriter } from '../../../src/transport/index.js';
-import { MessageDeflate } from '../../../src/transport/websocket/deflate.js';
+import { MessageDeflater } from '../../../src/transport/websocket/deflate/message-deflater.js';
+import { MessageInflater } from '../../../src/transport/websocket/deflate/message-inflater.js';
+import { FrameError } from '../../../src/transport/websocket/frames/frame-error.js';
+import { COMPRESSED, FIN, OPCODE } from '../../../src/transport/websocket/frames/frame-header.js';
 import {
-  COMPRESSED,
+  FrameParser,
+  type FrameRules,
+  type Inflater,
+} from '../../../src/transport/websocket/frames/frame-parser.js';
+import {
   closePayload,
   completeFrame,
   controlFrame,
-  FIN,
-  FrameError,
-  FrameParser,
-  type FrameRules,
-  headerRoom,
-  OPCODE,
-} from '../../../src/transport/websocket/frames.js';
-import { applyMask, newMask } from '../../../src/transport/websocket/mask.js';
+  minHeaderBytes,
+} from '../../../src/transport/websocket/frames/frame-writer.js';
+import { applyMask, newMask } from '../../../src/transport/websocket/frames/mask.js';
 import { cut, cuts, everySplit } from '../../fixtures/chunks.js';
 import { collectGarbage } from '../../fixtures/garbage.js';
 import { thrown } from '../../fixtures/transports.js';
 import { Inbox } from '../../fixtures/waiting.js';
 
-const FROM_CLIENT: FrameRules = { masked: true, maxMessageBytes: 100_000 };
-const FROM_SERVER: FrameRules = { masked: false, maxMessageBytes: 100_000 };
-const deflate = new MessageDeflate('deflate');
-const COMPRESSING: FrameRules = {
-  ...FROM_SERVER,
-  inflate: (bytes) => deflate.inflate(bytes, 100_000, 100_000),
-  inflateStart: (bytes) => deflate.inflateStart(bytes, 100_000, 100_000),
-};
+const FROM_CLIENT: FrameRules = { isMasked: true, maxMessageBytes: 100_000 };
+const FROM_SERVER: FrameRules = { isMasked: false, maxMessageBytes: 100_000 };
+const deflater = new MessageDeflater('deflate');
+const inflaterTo = (limit: number): MessageInflater => new MessageInflater(limit, limit, false);
+const inflater = inflaterTo(100_000);
+const COMPRESSING: FrameRules = { ...FROM_SERVER, inflater };
+
+/** `inflater` with other functions. */
+const inflaterWith = (functions: Partial<Inflater>, base: Inflater = inflater): Inflater => ({
+  inflate: (bytes) => base.inflate(bytes),
+  inflateStart: (bytes) => base.inflateStart(bytes),
+  inflateOnThread: (bytes, done) => base.inflateOnThread(bytes, done),
+  ...functions,
+});
 
 const messageOf = ({ bytes, start, end }: { bytes: Buffer; start: number; end: number }): Buffer =>
   bytes.subarray(start, end);
@@ -49,11 +57,13 @@ function read(chunks: readonly Buffer[], rules: FrameRules): string[] {
         if (event.type === 'close') said.push(`close ${event.code} ${event.reason}`.trim());
         else if (event.type === 'message') {
           const bytes = messageOf(event);
-          said.push(event.text ? `text ${bytes}`.trim() : `binary ${bytes.toString('hex')}`.trim());
+          said.push(
+            event.isText ? `text ${bytes}`.trim() : `binary ${bytes.toString('hex')}`.trim(),
+          );
         } else said.push(`${event.type} ${event.bytes}`.trim());
       }
     }
-    if (parser.midway) said.push('...');
+    if (parser.isInMessage) said.push('...');
   } catch (error) {
     said.push(error instanceof FrameError ? `${error.code} ${error.closeCode}` : String(error));
   }
@@ -290,7 +300,7 @@ describe('what arrives', () => {
   });
 
   it('makes no room for what is only announced', () => {
-    const parser = new FrameParser({ masked: false, maxMessageBytes: 2 ** 31 - 1 });
+    const parser = new FrameParser({ isMasked: false, maxMessageBytes: 2 ** 31 - 1 });
     const before = process.memoryUsage().arrayBuffers;
     parser.feed(hex('82 7f 000000007fffffff 01'));
     expect(parser.next()).toBeUndefined();
@@ -348,7 +358,7 @@ describe('compressed messages', () => {
   /** A message as a peer would send it, of blocks that zlib chooses. */
   const deflated = (message: Buffer, options: ZlibOptions = {}): Buffer =>
     deflateRawSync(message, { finishFlush: constants.Z_SYNC_FLUSH, ...options }).subarray(0, -4);
-  const inflate = (bytes: Buffer): Buffer => deflate.inflate(bytes, 100_000, 100_000);
+  const inflate = (bytes: Buffer): Buffer => inflater.inflate(bytes);
 
   test('a small message does not keep the large buffer that it was inflated into', () => {
     const message = inflate(deflated(Buffer.from('a')));
@@ -398,11 +408,13 @@ describe('compressed messages', () => {
   it('checks compressed text in fragments before it is whole, and in few steps', () => {
     let steps = 0;
     const rules: FrameRules = {
-      ...COMPRESSING,
-      inflateStart(bytes) {
-        steps++;
-        return deflate.inflateStart(bytes, 100_000, 100_000);
-      },
+      ...FROM_SERVER,
+      inflater: inflaterWith({
+        inflateStart(bytes) {
+          steps++;
+          return inflater.inflateStart(bytes);
+        },
+      }),
     };
     const good = 'ü€😀'.repeat(30) + randomBytes(3_000).toString('hex');
     const fragments = (message: Buffer): Buffer[] => {
@@ -432,7 +444,7 @@ describe('compressed messages', () => {
   );
 
   it('understands a peer that refers to the messages before, for as much as its window holds', () => {
-    const keeping = new MessageDeflate('deflate', 15, true);
+    const keeping = new MessageInflater(100_000, 100_000, true);
     const noise = randomBytes(20_000);
     const messages = [
       Buffer.from('one'),
@@ -450,7 +462,7 @@ describe('compressed messages', () => {
         before.length === 0
           ? deflated(message)
           : deflated(message, { dictionary: before.subarray(-32_768) });
-      expect(keeping.inflate(bytes, 100_000, 100_000).equals(message)).toBe(true);
+      expect(keeping.inflate(bytes).equals(message)).toBe(true);
       before = Buffer.concat([before, message]);
     }
     expect(() => inflate(deflated(noise, { dictionary: before.subarray(-32_768) }))).toThrow(
@@ -459,7 +471,7 @@ describe('compressed messages', () => {
   });
 
   it.each([8, 9, 15])('what is sent fits in a window of %i bits', (bits) => {
-    const made = new MessageDeflate('deflate', bits);
+    const made = new MessageDeflater('deflate', bits);
     // Each block repeats what came 300 bytes ago, which a window of 256 bytes does not hold.
     const block = randomBytes(300);
     const message = Buffer.concat([block, block, Buffer.alloc(2_000, 7), block]);
@@ -485,18 +497,17 @@ describe('compressed messages', () => {
     ]) {
       for (const level of [-1, 0, 1, 6, 9]) {
         for (const window of [9, 12, 15]) {
-          const made = new MessageDeflate({ deflate: level }, window).deflate(message);
-          if (made !== undefined)
-            expect(deflate.inflate(made, 100_000, 100_000).equals(message)).toBe(true);
+          const made = new MessageDeflater({ deflate: level }, window).deflate(message);
+          if (made !== undefined) expect(inflater.inflate(made).equals(message)).toBe(true);
         }
       }
     }
   });
 
   it('sends small messages, and what would not get smaller, as they are', () => {
-    expect(deflate.deflate(Buffer.alloc(1_023))).toBeUndefined();
-    expect(deflate.deflate(Buffer.alloc(1_024))?.length).toBeLessThan(30);
-    expect(deflate.deflate(randomBytes(5_000))).toBeUndefined();
+    expect(deflater.deflate(Buffer.alloc(1_023))).toBeUndefined();
+    expect(deflater.deflate(Buffer.alloc(1_024))?.length).toBeLessThan(30);
+    expect(deflater.deflate(randomBytes(5_000))).toBeUndefined();
   });
 
   /** Four letters in random order: at level 6 zlib needs ten times as long for them as for JSON. */
@@ -517,19 +528,19 @@ describe('compressed messages', () => {
     (level, size, used) => {
       const message = Buffer.concat([slow(size - 100), Buffer.alloc(100)]);
       const expected = deflated(message, { level: used });
-      const made = new MessageDeflate({ deflate: level }).deflate(message);
+      const made = new MessageDeflater({ deflate: level }).deflate(message);
       if (used === 0) expect(made).toBeUndefined();
       else expect(made?.equals(expected)).toBe(true);
     },
   );
 
   it('sends a message of more than maxCompressBytes as it is', () => {
-    expect(deflate.deflate(Buffer.alloc(512 * KIB))?.length).toBeLessThan(10_000);
-    expect(deflate.deflate(Buffer.alloc(512 * KIB + 1))).toBeUndefined();
-    const small = new MessageDeflate('deflate', 15, false, 2_000);
+    expect(deflater.deflate(Buffer.alloc(512 * KIB))?.length).toBeLessThan(10_000);
+    expect(deflater.deflate(Buffer.alloc(512 * KIB + 1))).toBeUndefined();
+    const small = new MessageDeflater('deflate', 15, 2_000);
     expect(small.deflate(Buffer.alloc(2_000))?.length).toBeLessThan(30);
     expect(small.deflate(Buffer.alloc(2_001))).toBeUndefined();
-    const large = new MessageDeflate('deflate', 15, false, Number.POSITIVE_INFINITY);
+    const large = new MessageDeflater('deflate', 15, Number.POSITIVE_INFINITY);
     expect(large.deflate(Buffer.alloc(2_000_000))?.length).toBeLessThan(20_000);
   });
 
@@ -537,14 +548,18 @@ describe('compressed messages', () => {
     const limit = 4_000_000;
     let inflated = 0;
     const rules: FrameRules = {
-      masked: false,
+      isMasked: false,
       maxMessageBytes: limit,
-      inflate: (bytes) => deflate.inflate(bytes, limit, limit),
-      inflateStart(bytes) {
-        const start = deflate.inflateStart(bytes, limit, limit);
-        inflated += start.length;
-        return start;
-      },
+      inflater: inflaterWith(
+        {
+          inflateStart(bytes) {
+            const start = inflaterTo(limit).inflateStart(bytes);
+            inflated += start.length;
+            return start;
+          },
+        },
+        inflaterTo(limit),
+      ),
     };
     // All of the text comes first. Then come blocks that hold nothing.
     const start = deflateRawSync(Buffer.alloc(limit, 'a'), { finishFlush: constants.Z_SYNC_FLUSH });
@@ -573,10 +588,8 @@ describe('compressed messages', () => {
     async (_what, bytes, said) => {
       const told = new Inbox<string>('the parser');
       const rules: FrameRules = {
-        ...COMPRESSING,
-        inflate: () => expect.fail('it was inflated in this turn'),
-        inflateLater: (compressed, done) =>
-          deflate.inflateLater(compressed, 100_000, 100_000, done),
+        ...FROM_SERVER,
+        inflater: inflaterWith({ inflate: () => expect.fail('it was inflated in this turn') }),
         onInflated: () => told.push(parser.isInflating ? 'inflating' : 'inflated'),
       };
       const parser = new FrameParser(rules);
@@ -585,19 +598,19 @@ describe('compressed messages', () => {
       header.writeUInt32BE(payload.length, 6);
       parser.feed(Buffer.concat([header, payload, hex('8900 8201 61')]));
       expect(parser.next()).toBeUndefined();
-      expect(parser.isInflating && parser.midway).toBe(true);
+      expect(parser.isInflating && parser.isInMessage).toBe(true);
       expect(parser.next()).toBeUndefined();
       expect(await told.next()).toBe('inflated');
       if (said.startsWith('binary')) {
         expect(parser.next()).toMatchObject({
           type: 'message',
-          text: false,
+          isText: false,
           bytes: { length: 90_000 },
         });
         expect(parser.next()).toMatchObject({ type: 'ping' });
         const next = parser.next();
         expect(next?.type === 'message' && messageOf(next)).toEqual(Buffer.from('a'));
-        expect(parser.midway).toBe(false);
+        expect(parser.isInMessage).toBe(false);
       } else {
         const error = thrown<FrameError>(() => parser.next());
         expect(`${error.code} ${error.closeCode}`).toBe(said);
@@ -609,18 +622,22 @@ describe('compressed messages', () => {
     const bomb = deflated(Buffer.alloc(50_000_000));
     expect(bomb.length).toBeLessThan(50_000);
     const before = process.memoryUsage().arrayBuffers;
-    expect(thrown<FrameError>(() => deflate.inflate(bomb, 100_000, 1_000_000))).toMatchObject({
+    expect(
+      thrown<FrameError>(() => new MessageInflater(100_000, 1_000_000, false).inflate(bomb)),
+    ).toMatchObject({
       code: 'MESSAGE_TOO_LARGE',
       closeCode: 1009,
     });
-    expect(thrown<FrameError>(() => deflate.inflate(bomb, 1_000_000, 100_000))).toMatchObject({
+    expect(
+      thrown<FrameError>(() => new MessageInflater(1_000_000, 100_000, false).inflate(bomb)),
+    ).toMatchObject({
       code: 'INFLATE_LIMIT',
       closeCode: 1009,
     });
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(3_000_000);
-    expect(
-      deflate.inflate(deflate.deflate(Buffer.alloc(100_000)) as Buffer, 100_000, 100_000).length,
-    ).toBe(100_000);
+    expect(inflater.inflate(deflater.deflate(Buffer.alloc(100_000)) as Buffer).length).toBe(
+      100_000,
+    );
   });
 });
 
@@ -628,12 +645,12 @@ describe('a message in fragments that does not end', () => {
   const MIB = 1024 * 1024;
   const LIMIT = 4 * MIB;
   const CHUNK = 64 * 1024;
-  const RULES: FrameRules = { masked: false, maxMessageBytes: LIMIT };
+  const RULES: FrameRules = { isMasked: false, maxMessageBytes: LIMIT };
 
   /** A fragment that is not the last one. */
   function fragment(first: boolean, size: number): Buffer {
     const output = new ByteWriter(size + 16);
-    output.reserve(headerRoom(false));
+    output.reserve(minHeaderBytes(false));
     output.append(Buffer.alloc(size));
     completeFrame(output, 0, first ? OPCODE.binary : OPCODE.continuation, false);
     return output.written;
@@ -674,11 +691,11 @@ describe('a message in fragments that does not end', () => {
     expect(after).toBeGreaterThanOrEqual(total);
     expect(after).toBeLessThan(Math.min(2 * total, LIMIT) + MIB / 4);
     // Both are in use until here.
-    expect(parser.midway && wire.length > total).toBe(true);
+    expect(parser.isInMessage && wire.length > total).toBe(true);
   });
 
   it('refuses empty fragments when their headers take more than 64 KiB besides maxMessageBytes', () => {
-    const rules: FrameRules = { masked: false, maxMessageBytes: 1_000 };
+    const rules: FrameRules = { isMasked: false, maxMessageBytes: 1_000 };
     const empty = Buffer.alloc(2 * 40_000, hex('0000'));
     expect(read([hex('0200'), empty], rules)).toEqual(['MESSAGE_TOO_LARGE 1009']);
     expect(read([hex('0200'), empty.subarray(0, 66_000), hex('8001 61')], rules)).toEqual([
@@ -712,7 +729,7 @@ describe('the mask', () => {
 
 /** A frame as a session makes it: room is reserved, the payload appended, the frame completed. */
 function write(output: ByteWriter, payload: Uint8Array, first: number, masked: boolean): void {
-  const start = output.reserve(headerRoom(masked));
+  const start = output.reserve(minHeaderBytes(masked));
   output.append(payload);
   completeFrame(output, start, first, masked);
 }
@@ -771,7 +788,7 @@ describe('what is sent', () => {
             let parts: Uint8Array[] = fragments;
             const whole = Buffer.concat(fragments);
             const deflated = compressed
-              ? deflate.deflate(Buffer.concat([whole, Buffer.alloc(2_000)]))
+              ? deflater.deflate(Buffer.concat([whole, Buffer.alloc(2_000)]))
               : undefined;
             if (deflated !== undefined) parts = [deflated.subarray(0, 1), deflated.subarray(1)];
             parts.forEach((part, i) => {
@@ -790,7 +807,7 @@ describe('what is sent', () => {
             expected.push(`binary ${sent.toString('hex')}`.trim());
           }
           const bytes = Buffer.from(output.bytes.subarray(0, output.length));
-          expect(read(cut(bytes, places), { ...COMPRESSING, masked })).toEqual(expected);
+          expect(read(cut(bytes, places), { ...COMPRESSING, isMasked: masked })).toEqual(expected);
         },
       ),
     );
@@ -803,12 +820,15 @@ describe('what is sent', () => {
         fc.boolean(),
         cuts,
         (garbage, masked, places) => {
-          const said = read(cut(Buffer.from(garbage), places), { ...COMPRESSING, masked });
+          const said = read(cut(Buffer.from(garbage), places), {
+            ...COMPRESSING,
+            isMasked: masked,
+          });
           for (const line of said)
             expect(line).toMatch(
               /^(text|binary|ping|pong|close|\.\.\.|BAD_FRAME 100[27]|MESSAGE_TOO_LARGE 1009)/,
             );
-          expect(said).toEqual(read([Buffer.from(garbage)], { ...COMPRESSING, masked }));
+          expect(said).toEqual(read([Buffer.from(garbage)], { ...COMPRESSING, isMasked: masked }));
         },
       ),
     );

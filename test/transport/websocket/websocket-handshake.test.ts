@@ -3,11 +3,9 @@ import { createServer } from 'node:http';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it, test, vi } from 'vitest';
 import type { ServerOptions } from '../../../src/transport/index.js';
-import {
-  answerUpgrade,
-  Offer,
-  type UpgradeRequest,
-} from '../../../src/transport/websocket/handshake.js';
+import { ClientHandshake } from '../../../src/transport/websocket/handshake/client-handshake.js';
+import { answerUpgrade } from '../../../src/transport/websocket/handshake/server-handshake.js';
+import type { UpgradeRequest } from '../../../src/transport/websocket/handshake/upgrade-request.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { rejection } from '../../fixtures/transports.js';
 import { elapse, turns, within } from '../../fixtures/waiting.js';
@@ -325,10 +323,10 @@ describe('the handshake of a server', () => {
     [`${'a,'.repeat(16)}permessage-deflate`, undefined],
   ])('the offer %s', (offer, answer) => {
     const request = withHeaders({ 'sec-websocket-extensions': offer });
-    const { response, agreement } = answerUpgrade(request, '', { compression: 'deflate' });
+    const { response, result } = answerUpgrade(request, '', { compression: 'deflate' });
     expect(/Sec-WebSocket-Extensions: (.*)\r\n/.exec(response)?.[1]).toBe(answer);
-    expect(agreement?.deflate !== undefined).toBe(answer !== undefined);
-    expect(answerUpgrade(request, '', {}).agreement?.deflate).toBeUndefined();
+    expect(result?.deflate !== undefined).toBe(answer !== undefined);
+    expect(answerUpgrade(request, '', {}).result?.deflate).toBeUndefined();
   });
 
   test.each<[name: string, websocket: object]>([
@@ -528,7 +526,7 @@ describe('the handshake of a client', () => {
     ],
     ['x-other', false],
   ])('the answer %s', (answer, good) => {
-    const offer = new Offer({ compression: 'deflate' });
+    const offer = new ClientHandshake({ compression: 'deflate' });
     const key = offer.headers['Sec-WebSocket-Key'] as string;
     const request = {
       method: 'GET',
@@ -546,9 +544,9 @@ describe('the handshake of a client', () => {
       'sec-websocket-accept': accept,
       'sec-websocket-extensions': answer,
     };
-    if (good) expect(offer.judge(headers).deflate).toBeDefined();
+    if (good) expect(offer.validateResponse(headers).deflate).toBeDefined();
     else
-      expect(() => offer.judge(headers)).toThrow(
+      expect(() => offer.validateResponse(headers)).toThrow(
         expect.objectContaining({ code: 'CONNECT_FAILED' }),
       );
   });

@@ -6,14 +6,13 @@ import { isUtf8 } from 'node:buffer';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ByteWriter } from '../../../src/transport/index.js';
+import { FIN, OPCODE } from '../../../src/transport/websocket/frames/frame-header.js';
+import { FrameParser } from '../../../src/transport/websocket/frames/frame-parser.js';
 import {
   completeFrame,
-  FIN,
-  FrameParser,
-  headerRoom,
-  OPCODE,
-} from '../../../src/transport/websocket/frames.js';
-import { Utf8Validator } from '../../../src/transport/websocket/utf8.js';
+  minHeaderBytes,
+} from '../../../src/transport/websocket/frames/frame-writer.js';
+import { Utf8Validator } from '../../../src/transport/websocket/frames/utf8-validator.js';
 import { cut, cuts, everySplit } from '../../fixtures/chunks.js';
 
 /** How many bytes can come before the first that cannot follow; all of them when each can. */
@@ -115,7 +114,7 @@ test('a text message in any fragments and chunks arrives, or is refused with the
       const output = new ByteWriter();
       const parts = cut(bytes, fragments);
       parts.forEach((part, i) => {
-        const start = output.reserve(headerRoom(masked));
+        const start = output.reserve(minHeaderBytes(masked));
         output.append(part);
         completeFrame(
           output,
@@ -124,13 +123,13 @@ test('a text message in any fragments and chunks arrives, or is refused with the
           masked,
         );
       });
-      const parser = new FrameParser({ masked, maxMessageBytes: 10_000 });
+      const parser = new FrameParser({ isMasked: masked, maxMessageBytes: 10_000 });
       const read = (): unknown => {
         for (const chunk of cut(Buffer.from(output.written), chunks)) {
           parser.feed(chunk);
           const event = parser.next();
           if (event?.type === 'message')
-            return { text: event.text, bytes: event.bytes.subarray(event.start, event.end) };
+            return { text: event.isText, bytes: event.bytes.subarray(event.start, event.end) };
         }
         return undefined;
       };
