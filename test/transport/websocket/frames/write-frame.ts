@@ -4,7 +4,9 @@ import {
   minHeaderBytes,
 } from '../../../../src/transport/websocket/frames/frame-writer.js';
 
-/** Writes a frame as a session does: it reserves the header, appends the payload, completes both. */
+/**
+ * Writes a frame as a session does: it reserves the header, appends the payload, completes both.
+ */
 export function writeFrame(
   output: ByteWriter,
   payload: Uint8Array,
