@@ -46,7 +46,7 @@ export class PongQueue {
 
   /**
    * Adds an unsolicited pong (RFC 6455, section 5.5.3) if the last one is UNSOLICITED_INTERVAL old.
-   * While a message arrives slowly, it tells the peer that this side is alive. `since`: when the
+   * While a message arrives slowly, it shows the peer that this side is alive. `since`: when the
    * message began, by now().
    */
   addUnsolicited(since: number): void {

@@ -6,11 +6,11 @@ import { ClosingHandshake } from './closing-handshake.js';
 import type { FrameError } from './frames/frame-error.js';
 import type { FrameEvent, ReceivedMessage } from './frames/frame-event.js';
 import { FrameParser, type FrameRules } from './frames/frame-parser.js';
-import { HeldMessages } from './held-messages.js';
+import { PendingMessages } from './pending-messages.js';
 import { PongQueue } from './pong-queue.js';
 
 /** While the session is paused, frames are read until they take this memory. Bytes. */
-const MAX_HELD_BYTES = 64 * 1024;
+const MAX_PENDING_BYTES = 64 * 1024;
 
 /** The receiving half of a WebSocketConnection: frames of the stream become messages. */
 export abstract class WebSocketReader {
@@ -30,10 +30,10 @@ export abstract class WebSocketReader {
   /** The error for the session's onClose(). */
   protected error: Error | undefined;
   #parser: FrameParser | undefined;
-  #held: HeldMessages | undefined;
+  #pending: PendingMessages | undefined;
   #isPaused = false;
   #isReading = false;
-  /** The budget of this turn of the event loop is used up. Reading goes on in the next turn. */
+  /** The budget of this turn of the event loop is used up. Reading continues in the next turn. */
   #isWaitingForTurn = false;
   /** The violation of the peer. It is handled after the messages before it. */
   #violation: FrameError | undefined;
@@ -53,7 +53,7 @@ export abstract class WebSocketReader {
 
   /** Releases all memory of frames and messages. */
   protected stopReading(): void {
-    this.#held = undefined;
+    this.#pending = undefined;
     this.#parser = undefined;
   }
 
@@ -62,6 +62,7 @@ export abstract class WebSocketReader {
     return this.#parser?.isInMessage ?? false;
   }
 
+  /** Writes the pongs of the frames that have been read. */
   protected abstract sendPongs(): void;
 
   /**
@@ -90,10 +91,13 @@ export abstract class WebSocketReader {
     this.#read();
   }
 
-  /** Frames are read on until MAX_HELD_BYTES, because the peer expects answers to its pings. */
+  /**
+   * Stops delivering messages. Frames are read until MAX_PENDING_BYTES, because the peer expects
+   * answers to its pings.
+   */
   pause(): void {
     this.#isPaused = true;
-    if (!this.#isReading) this.#limitHeldBytes();
+    if (!this.#isReading) this.#limitPendingBytes();
   }
 
   resume(): void {
@@ -115,13 +119,13 @@ export abstract class WebSocketReader {
       return this.#waitForTurn();
     this.#isReading = true;
     while (!this.isClosed) {
-      if (!this.#isPaused && this.#held !== undefined) {
+      if (!this.#isPaused && this.#pending !== undefined) {
         // One at a time, because each message may pause the session.
-        this.#deliverHeld(this.#held);
+        this.#deliverPending(this.#pending);
         continue;
       }
       if (this.closing.isReceived || this.#violation !== undefined) break;
-      if (this.#isPaused && this.#heldBytes >= MAX_HELD_BYTES) break;
+      if (this.#isPaused && this.#pendingBytes >= MAX_PENDING_BYTES) break;
       const event = this.#nextEvent();
       if (event === undefined) break;
       this.#handle(event);
@@ -133,7 +137,7 @@ export abstract class WebSocketReader {
     else this.#pongQueue().addUnsolicited(this.#incompleteSince);
     this.sendPongs();
     if (this.#parser?.isInflating) this.stream.pause();
-    else if (this.#isPaused) this.#limitHeldBytes();
+    else if (this.#isPaused) this.#limitPendingBytes();
     else if (this.#violation !== undefined || this.closing.isReceived || this.hasStreamEnded)
       this.onLastFrame(this.#violation);
   }
@@ -157,12 +161,13 @@ export abstract class WebSocketReader {
     if ((this.#parser?.bufferedBytes ?? 0) >= MAX_WAITING_BYTES) this.stream.pause();
   }
 
-  #limitHeldBytes(): void {
-    if (this.#heldBytes + (this.#parser?.bufferedBytes ?? 0) >= MAX_HELD_BYTES) this.stream.pause();
+  #limitPendingBytes(): void {
+    if (this.#pendingBytes + (this.#parser?.bufferedBytes ?? 0) >= MAX_PENDING_BYTES)
+      this.stream.pause();
   }
 
-  get #heldBytes(): number {
-    return this.#held === undefined ? 0 : this.#held.bytes;
+  get #pendingBytes(): number {
+    return this.#pending === undefined ? 0 : this.#pending.bytes;
   }
 
   #nextEvent(): FrameEvent | undefined {
@@ -177,21 +182,21 @@ export abstract class WebSocketReader {
   #handle(event: FrameEvent): void {
     if (event.type === 'message') {
       this.#incompleteSince = 0;
-      if (this.#isPaused) this.#hold(event);
+      if (this.#isPaused) this.#enqueue(event);
       else this.events?.onMessage(event.bytes, event.isText, event.start, event.end);
     } else if (event.type === 'ping') this.#pongQueue().answer(event.bytes);
     else if (event.type === 'close')
       this.error = this.closing.receive(event, this.remoteAddress) ?? this.error;
   }
 
-  #hold(message: ReceivedMessage): void {
-    this.#held ??= new HeldMessages();
-    this.#held.push(message);
+  #enqueue(message: ReceivedMessage): void {
+    this.#pending ??= new PendingMessages();
+    this.#pending.push(message);
   }
 
-  #deliverHeld(held: HeldMessages): void {
-    const message = held.shift();
-    if (held.length === 0) this.#held = undefined;
+  #deliverPending(pending: PendingMessages): void {
+    const message = pending.shift();
+    if (pending.length === 0) this.#pending = undefined;
     if (message !== undefined)
       this.events?.onMessage(message.bytes, message.isText, message.start, message.end);
   }

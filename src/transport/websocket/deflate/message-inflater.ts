@@ -2,7 +2,7 @@ import { constants, inflateRaw, inflateRawSync, type ZlibOptions } from 'node:zl
 import { keepable } from '../../../core/bytes.js';
 import { messageOf } from '../../../core/errors.js';
 import { spend } from '../../../core/turn.js';
-import { FrameError, messageTooLarge, VIOLATION } from '../frames/frame-error.js';
+import { CLOSE_CODE, FrameError, messageTooLarge } from '../frames/frame-error.js';
 import type { Inflater } from '../frames/frame-parser.js';
 import { EndMarker, type ZlibResult } from './end-marker.js';
 import { MAX_WINDOW_BITS, ZLIB_UNITS } from './permessage-deflate.js';
@@ -107,7 +107,7 @@ export class MessageInflater implements Inflater {
     }
     if (result.state !== 'complete')
       throw new FrameError(
-        VIOLATION.invalidData,
+        CLOSE_CODE.invalidData,
         'a compressed message is truncated, or continues after its end',
       );
     if (result.length > this.#limit) throw this.#tooLarge();
@@ -120,7 +120,7 @@ export class MessageInflater implements Inflater {
   #errorOf(error: unknown): FrameError {
     if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return this.#tooLarge();
     return new FrameError(
-      VIOLATION.invalidData,
+      CLOSE_CODE.invalidData,
       `a message cannot be inflated: ${messageOf(error)}`,
       'BAD_FRAME',
       error,
@@ -130,7 +130,7 @@ export class MessageInflater implements Inflater {
   #tooLarge(): FrameError {
     return this.#maxInflatedBytes < this.#maxMessageBytes
       ? new FrameError(
-          VIOLATION.tooLarge,
+          CLOSE_CODE.tooLarge,
           `a message inflates to more than maxInflatedBytes, ${this.#maxInflatedBytes}`,
           'INFLATE_LIMIT',
         )

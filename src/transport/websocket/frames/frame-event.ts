@@ -1,7 +1,7 @@
 /** What a FrameParser returns: a message, or a control frame. The bytes belong to the receiver. */
 import { isUtf8 } from 'node:buffer';
 import { isCloseCode, NORMAL_CLOSE } from '../../close-code.js';
-import { FrameError, protocolError, VIOLATION } from './frame-error.js';
+import { CLOSE_CODE, FrameError, protocolError } from './frame-error.js';
 import { OPCODE } from './frame-header.js';
 
 /** The message is at `start` to `end` of `bytes`: a view would cost more than parsing its frame. */
@@ -48,6 +48,6 @@ export function controlEvent(opcode: number, payload: Buffer): ReceivedPing | Re
   const code = payload.readUInt16BE(0);
   if (!isCloseCode(code)) throw protocolError(`close code ${code} must not be sent`);
   const reason = payload.subarray(2);
-  if (!isUtf8(reason)) throw new FrameError(VIOLATION.invalidData, 'a close reason is not UTF-8');
+  if (!isUtf8(reason)) throw new FrameError(CLOSE_CODE.invalidData, 'a close reason is not UTF-8');
   return { type: 'close', code, reason: reason.toString() };
 }

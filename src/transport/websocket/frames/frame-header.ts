@@ -31,7 +31,7 @@ export function beginsMessage(first: number): boolean {
 /**
  * Checks the first two bytes of a frame, before the rest arrives and before a buffer is allocated.
  * `isMasked`: the peer must mask. `canCompress`: both sides agreed on compression. `isInMessage`: a
- * fragment that is not the last one came before. Throws FrameError.
+ * message in fragments is not complete. Throws FrameError.
  */
 export function checkStart(
   first: number,

@@ -40,7 +40,7 @@ export interface Inflater {
 
 /** What a parser expects of the peer's frames. */
 export interface FrameRules {
-  /** The peer is a client. Clients mask their frames, servers do not. */
+  /** The peer masks its frames. Clients do, servers do not. */
   readonly isMasked: boolean;
   readonly maxMessageBytes: number;
   /** Undefined: both sides did not agree on compression. */
@@ -67,7 +67,7 @@ export class FrameParser {
   #validatedBytes = 0;
   /** A compressed text message in fragments is validated again when it has more bytes than this. */
   #validateCompressedAbove = 0;
-  /** The message that is inflated on another thread, or the error of it. */
+  /** The message that was inflated on another thread, or its error. */
   #inflated: typeof INFLATING | Buffer | FrameError | undefined;
   #isInflatedText = false;
 

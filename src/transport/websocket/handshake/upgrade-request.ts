@@ -26,8 +26,8 @@ export interface RequestTarget {
 
 /**
  * The target of a request. The host of an absolute URL replaces the Host header (RFC 9112, section
- * 3.2.2). Returns undefined for HTTP/1.0, for a Host header that is missing, repeated or malformed,
- * and for a target that is neither a path nor an absolute URL.
+ * 3.2.2). Returns undefined for HTTP/1.0, and for a Host header that is missing, repeated or
+ * malformed. Returns undefined too for a target that is neither a path nor an absolute URL.
  */
 export function targetOf({
   url = '',

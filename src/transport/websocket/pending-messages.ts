@@ -6,7 +6,7 @@ import type { ReceivedMessage } from './frames/frame-event.js';
 const MESSAGE_OVERHEAD = 256;
 
 /** The messages that arrived while the session was paused. */
-export class HeldMessages extends Queue<ReceivedMessage> {
+export class PendingMessages extends Queue<ReceivedMessage> {
   /** The memory that the messages take. */
   bytes = 0;
 
