@@ -20,7 +20,7 @@ import type {
   MessageLimits,
   Transport,
 } from '../transport/types.js';
-import { checkWebSocketOptions } from '../transport/websocket/settings.js';
+import { checkWebSocketOptions } from '../transport/websocket/websocket-options.js';
 
 /** As much of the browser's WebSocket as is used here. */
 interface BrowserSocket {

@@ -115,7 +115,7 @@ const ENTRANCES: Readonly<Record<string, readonly [from: readonly string[], reas
     'one timer for the heartbeats of all sessions',
   ],
   'transport/stream/tls.ts': [['registries'], 'one reading of TLS options'],
-  'transport/websocket/settings.ts': [['web'], 'one check of WebSocket options'],
+  'transport/websocket/websocket-options.ts': [['web'], 'one check of WebSocket options'],
   'rpc/calls/call-errors.ts': [['micro'], 'a consumer fails calls as a client does'],
   'rpc/calls/client-call.ts': [['micro'], 'a consumer makes the call before it has a connection'],
   'rpc/client.ts': [['web'], 'a page has the client without the transports of Node.js'],

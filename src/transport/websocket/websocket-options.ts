@@ -1,20 +1,25 @@
-/** The options of a WebSocket, checked. */
-
+/** Validates the options of a WebSocket. */
 import { gettyError, messageOf } from '../../core/errors.js';
 import { badOption, checkNumber } from '../../core/options.js';
 import { untilAborted } from '../../core/signals.js';
 import type { Address } from '../address.js';
 import { checkCompression } from '../session/session-options.js';
 import type { WebSocketHeaders, WebSocketOptions } from '../types.js';
+import { parseUrl } from './url.js';
 
-/** Bytes. The default of `websocket.maxCompressBytes`. */
+/** The default of `websocket.maxCompressBytes`. */
 export const MAX_COMPRESS_BYTES = 512 * 1024;
+/** The largest header of a request or a response. */
+export const MAX_HEADER_BYTES = 16 * 1024;
+/** RFC 9110, section 5.6.2. */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** RFC 9110, section 5.5. */
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const BODY_HEADERS = ['content-length', 'transfer-encoding'];
+/** Schemes that have no pages whose origin a browser sends. */
+const SCHEMES_WITHOUT_ORIGIN = ['ws', 'wss', 'ftp', 'file', 'data', 'blob'];
 
-/** Throws BAD_OPTION. */
+/** Returns `options`. Throws BAD_OPTION. */
 export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocketOptions {
   if (typeof options !== 'object' || options === null)
     throw badOption('websocket', options, 'an object');
@@ -63,37 +68,28 @@ export function checkWebSocketOptions(options: WebSocketOptions = {}): WebSocket
 }
 
 /**
- * Whether a browser can send this text as an Origin header. No page of http or https has a pattern,
- * a path, a default port or capital letters in its origin, and no page has the scheme ws. Other
- * schemes are those of apps and extensions.
+ * A browser can send this text as an Origin header. Origins of http and https have no pattern,
+ * path, default port or capital letters. Other schemes are those of apps and extensions.
  */
 function isOrigin(origin: unknown): boolean {
   if (typeof origin !== 'string') return false;
   const [, scheme = '', host = ''] = /^([a-z][a-z0-9+.-]*):\/\/([^\s/?#@*]+)$/.exec(origin) ?? [];
-  if (host === '' || ['ws', 'wss', 'ftp', 'file', 'data', 'blob'].includes(scheme)) return false;
+  if (host === '' || SCHEMES_WITHOUT_ORIGIN.includes(scheme)) return false;
   if (scheme !== 'http' && scheme !== 'https') return true;
-  return urlOf(origin)?.origin === origin;
+  return parseUrl(origin)?.origin === origin;
 }
 
-/** A host name or an address as a URL has it. */
+/** A host name or an IP address as a URL has it. */
 function isHostName(name: unknown): boolean {
   return (
     typeof name === 'string' &&
     name !== '' &&
     !name.includes('*') &&
-    urlOf(`http://${name}`)?.hostname === name
+    parseUrl(`http://${name}`)?.hostname === name
   );
 }
 
-function urlOf(text: string): URL | undefined {
-  try {
-    return new URL(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Throws BAD_OPTION, which names the header and never its value: that may be a secret. */
+/** Throws BAD_OPTION. The message has no value of a header, because it may be a secret. */
 function checkHeaders(headers: unknown): asserts headers is WebSocketHeaders {
   if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) {
     throw badOption(
@@ -117,9 +113,9 @@ function checkHeaders(headers: unknown): asserts headers is WebSocketHeaders {
 }
 
 /**
- * The headers of one attempt: those given, or those that the given function makes for it. Rejects
- * with BAD_OPTION for wrong ones, and with CONNECT_FAILED when the function fails or the signal is
- * aborted.
+ * The option `headers`, or the result of its function, for one attempt to connect. Rejects with
+ * BAD_OPTION if they are invalid. Rejects with CONNECT_FAILED if the function fails or the signal
+ * aborts.
  */
 export async function headersOf(
   { headers = {} }: WebSocketOptions,
@@ -127,9 +123,9 @@ export async function headersOf(
   signal: AbortSignal,
 ): Promise<WebSocketHeaders> {
   if (typeof headers !== 'function') return headers;
-  let made: unknown;
+  let returned: unknown;
   try {
-    made = await untilAborted(Promise.resolve().then(headers), signal);
+    returned = await untilAborted(Promise.resolve().then(headers), signal);
   } catch (error) {
     throw gettyError(
       'CONNECT_FAILED',
@@ -137,6 +133,6 @@ export async function headersOf(
       error,
     );
   }
-  checkHeaders(made);
-  return made;
+  checkHeaders(returned);
+  return returned;
 }

@@ -1,0 +1,100 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { gettyError, messageOf } from '../../core/errors.js';
+import { followSignal } from '../../core/signals.js';
+import { type Address, type Credentials, withoutZone } from '../address.js';
+import { dialled, SocketConnection } from '../stream/socket.js';
+import { tlsClientOptions } from '../stream/tls.js';
+import type { ClientOptions, Connection } from '../types.js';
+import { ClientHandshake } from './handshake/client-handshake.js';
+import { pathOf, peerOf, type WebSocketScheme } from './websocket-address.js';
+import { WebSocketConnection } from './websocket-connection.js';
+import { checkWebSocketOptions, headersOf, MAX_HEADER_BYTES } from './websocket-options.js';
+
+const DEFAULT_PORTS = { ws: 80, wss: 443 };
+
+/** Connects to a WebSocket server. Rejects with CONNECT_FAILED or BAD_OPTION. */
+export async function dial(
+  scheme: WebSocketScheme,
+  address: Address,
+  { websocket, tls }: ClientOptions,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const options = checkWebSocketOptions(websocket);
+  const handshake = new ClientHandshake(options, await headersOf(options, address, signal));
+  const target = { host: address.host || 'localhost', port: address.port, allowHalfOpen: true };
+  const socket =
+    scheme === 'wss'
+      ? connectTls({ ...tlsClientOptions(tls, address), ...target })
+      : connect(target);
+  await dialled(socket, scheme === 'wss' ? 'secureConnect' : 'connect', address, signal);
+  try {
+    const { headers, head } = await upgrade(scheme, socket, address, handshake.headers, signal);
+    const result = handshake.validateResponse(headers);
+    if (head.length > 0) socket.unshift(head);
+    const stream = new SocketConnection(socket, peerOf(scheme, socket, pathOf(address), ''));
+    return new WebSocketConnection(stream, {
+      role: 'client',
+      isText: options.text ?? false,
+      ...result,
+    });
+  } catch (error) {
+    socket.destroy();
+    throw gettyError(
+      'CONNECT_FAILED',
+      `cannot connect to ${address.text}: ${messageOf(error)}`,
+      error,
+    );
+  }
+}
+
+/** The header Authorization (RFC 7617). */
+function basicAuthorization({ user, password }: Credentials): string {
+  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+}
+
+interface UpgradeResponse {
+  readonly headers: IncomingMessage['headers'];
+  /** The bytes after the response. */
+  readonly head: Buffer;
+}
+
+/** Sends the upgrade request. Rejects if the status of the response is not 101. */
+function upgrade(
+  scheme: WebSocketScheme,
+  socket: Socket,
+  { host, port, path, query, credentials }: Address,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<UpgradeResponse> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({
+      createConnection: () => socket,
+      // Only for the header Host, because the socket is connected.
+      host: withoutZone(host) || 'localhost',
+      port,
+      defaultPort: DEFAULT_PORTS[scheme],
+      path: (path || '/') + (query === undefined ? '' : `?${query}`),
+      headers:
+        credentials === undefined
+          ? headers
+          : { Authorization: basicAuthorization(credentials), ...headers },
+      maxHeaderSize: MAX_HEADER_BYTES,
+    });
+    const abort = (): void => void request.destroy(signal.reason as Error);
+    const release = followSignal(signal, abort);
+    request.once('close', release);
+    request.on('error', reject);
+    request.on('response', (response) => {
+      request.destroy();
+      reject(new Error(`the server answered ${response.statusCode} ${response.statusMessage}`));
+    });
+    request.on('upgrade', (response, _socket, head) => {
+      release();
+      resolve({ headers: response.headers, head });
+    });
+    request.end();
+    if (signal.aborted) abort();
+  });
+}

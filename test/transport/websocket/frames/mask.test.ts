@@ -1,0 +1,24 @@
+import { randomBytes } from 'node:crypto';
+import { expect, it } from 'vitest';
+import { applyMask, newMask } from '../../../../src/transport/websocket/frames/mask.js';
+
+it('masks words and single bytes in the same way, at every alignment', () => {
+  for (let start = 0; start < 9; start++) {
+    for (const size of [0, 1, 127, 128, 129, 130, 131, 132, 133, 1_000]) {
+      const plain = randomBytes(start + size + 5);
+      const masked = Buffer.from(plain);
+      const key = newMask();
+      applyMask(masked, start, start + size, key);
+      const expected = Buffer.from(plain);
+      const keyBytes = Buffer.alloc(4);
+      keyBytes.writeUInt32BE(key);
+      for (let i = 0; i < size; i++)
+        expected[start + i] = (plain[start + i] as number) ^ (keyBytes[i % 4] as number);
+      expect(masked.equals(expected)).toBe(true);
+    }
+  }
+});
+
+it('makes a new key for each frame', () => {
+  expect(new Set(Array.from({ length: 5_000 }, newMask)).size).toBeGreaterThan(4_990);
+});
