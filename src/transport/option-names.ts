@@ -1,6 +1,6 @@
 /**
- * The names of the transport's options. The compiler holds each set to its type, so that a new
- * option is listed here before it can be used.
+ * The names of the transport's options. The compiler compares each set with its type, so a new
+ * option does not compile until it is listed here.
  */
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import type { Address } from './address.js';
@@ -115,6 +115,7 @@ const TLS_NAMES = {
   reloadPeriod: true,
 } satisfies NamesOf<TlsOptions>;
 
+/** For the message about an option in the wrong place: the names that belong elsewhere. */
 const BESIDE_SETUP = {
   'serve(), its third argument': SERVER_OPTION_NAMES,
   'connect(), its third argument': CLIENT_OPTION_NAMES,
@@ -142,9 +143,9 @@ export function checkSetupNames(setup: object): void {
   checkNames('the setup', setup, SETUP_NAMES, BESIDE_SETUP);
 }
 
-const PLAINTEXT = ['tcp', 'ws', 'udp'];
+const UNENCRYPTED_SCHEMES = ['tcp', 'ws', 'udp'];
 
-/** Throws BAD_OPTION, also for `tls` at an address where everything would travel in plain text. */
+/** Throws BAD_OPTION, also for `tls` at an address whose transport does not encrypt. */
 export function checkServerNames(options: ServerOptions | undefined, address: Address): void {
   checkTlsAddress(options, address);
   checkNames('serve()', options, SERVER_OPTION_NAMES, BESIDE_SERVER);
@@ -163,11 +164,11 @@ function checkTlsAddress(
   { scheme, text }: Address,
 ): void {
   const tls = options?.tls;
-  if (tls !== undefined && PLAINTEXT.includes(scheme))
+  if (tls !== undefined && UNENCRYPTED_SCHEMES.includes(scheme))
     throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
 }
 
-/** The names of the options within options. Throws BAD_OPTION. */
+/** Checks the names in `reconnect`, `tls`, `udp`, `unix` and `websocket`. Throws BAD_OPTION. */
 export function checkNestedNames(options: (ClientOptions & ServerOptions) | undefined): void {
   const { reconnect, tls, udp, unix, websocket } = options ?? {};
   if (typeof reconnect === 'object') checkNames('reconnect', reconnect, RECONNECT_NAMES);
