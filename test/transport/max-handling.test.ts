@@ -12,7 +12,9 @@ describe.each(CONNECTED_TRANSPORTS)('maxHandling: $name', (row) => {
   const MAX = 3;
   const sent = Array.from({ length: COUNT }, (_, i) => `${i}`);
 
-  /** A client that has sent COUNT messages to a server whose handlers wait until a test ends them. */
+  /**
+   * A client that has sent COUNT messages to a server whose handlers wait until a test ends them.
+   */
   async function busyPair() {
     const gates = sent.map(() => gate());
     const p = await pair(row, {

@@ -1,10 +1,11 @@
 /** jsonLines(): one JSON value per line, and the limits of a line. */
 import { inspect } from 'node:util';
 import { expect, it, vi } from 'vitest';
-import { ByteReader, jsonLines } from '../../../src/transport/index.js';
+import { ByteReader, connect, jsonLines, raw, serve } from '../../../src/transport/index.js';
 import { decode, encode, everySplit } from '../../fixtures/chunks.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { thrown } from '../../fixtures/transports.js';
+import { until } from '../../fixtures/waiting.js';
 
 noLeaks();
 
@@ -137,4 +138,26 @@ it('throws ENCODE_FAILED for a circular object and a bigint, with a TypeError as
       cause: expect.any(TypeError),
     });
   }
+});
+
+it('skips empty lines on a WebSocket, and rejects a message of two values with BAD_FRAME', async () => {
+  const values: unknown[] = [];
+  const errors: string[] = [];
+  const server = await serve<unknown>('ws://127.0.0.1:0', {
+    codec: jsonLines(),
+    listener: {
+      onMessage: (_, value) => values.push(value),
+      onError: (_, error) => errors.push(error.code),
+    },
+  });
+  const client = await connect(server.address, { codec: raw(), listener: { onMessage() {} } });
+  for (const text of ['\n', ' \r\n', '{"a":1}\n\n', '{"a":2}\n'])
+    client.current?.write(Buffer.from(text));
+  await until(() => values.length === 2, 'two values arrived');
+  client.current?.write(Buffer.from('1\n2\n'));
+  await until(() => errors.length > 0, 'two values in one message are rejected');
+  expect(values).toEqual([{ a: 1 }, { a: 2 }]);
+  expect(errors).toEqual(['BAD_FRAME']);
+  await client.close();
+  await server.close();
 });
