@@ -1,6 +1,6 @@
 /**
  * The types of the transport layer. Your program implements Codec and EventListener. serve() and
- * connect() return Server and Client, which hold Sessions. A transport implements Connection.
+ * connect() return Server and Client, which have Sessions. A transport implements Connection.
  */
 
 import type { Bytes } from '../core/bytes.js';

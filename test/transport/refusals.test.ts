@@ -165,14 +165,14 @@ describe('a setup function that refuses a session', () => {
 
   it('is reported to onRefused on a transport without HTTP', async () => {
     await using server = await serveRecording('tcp://127.0.0.1:0', {}, () => {
-      throw new Error('who are you?');
+      throw new Error('unknown peer');
     });
     const socket = silentPeer(server.address);
     const { peer, error } = await server.refusals.next();
     expect(peer.remoteAddress).toMatch(/^tcp:/);
     expect(error).toMatchObject({
       reason: 'setup',
-      message: expect.stringContaining('who are you?'),
+      message: expect.stringContaining('unknown peer'),
     });
     socket.destroy();
   });

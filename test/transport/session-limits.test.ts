@@ -115,8 +115,8 @@ describe.each(CONNECTED_TRANSPORTS)('maxSessions: $name', (row) => {
         'onOpen',
       ]) {
         fail = how;
-        const mine = new Recorder<string>('a client');
-        const client = await connectAs(row, server.address, setupOf(row, mine), {
+        const clientEvents = new Recorder<string>('a client');
+        const client = await connectAs(row, server.address, setupOf(row, clientEvents), {
           reconnect: false,
         });
         const far = await events.opened.next();
@@ -150,13 +150,13 @@ describe.each(transportsNamed('tcp', 'tls', 'ws', 'wss'))('maxSessionsPerAddress
         server.address.replace(/:\/\/.*/, `://${host}:${port}`),
       ) as [string, string];
       const connectTo = async (address: string) => {
-        const mine = new Recorder<string>('a client');
-        const client = await connectAs(row, address, setupOf(row, mine), {
+        const clientEvents = new Recorder<string>('a client');
+        const client = await connectAs(row, address, setupOf(row, clientEvents), {
           reconnect: false,
         }).catch(() => undefined);
         return {
           close: () => client?.close(),
-          closed: client === undefined ? Promise.resolve() : mine.closed.next(),
+          closed: client === undefined ? Promise.resolve() : clientEvents.closed.next(),
         };
       };
       const first = await connectTo(ipv4);

@@ -42,14 +42,14 @@ async function pair(address = newAddress()) {
 }
 
 test.each<[string, unknown, string]>([
-  ['an Error', new Error('mine'), 'SESSION_DESTROYED'],
-  ['text', 'mine', 'SESSION_DESTROYED'],
-  ['a GettyError', new GettyError('BAD_FRAME', 'mine'), 'BAD_FRAME'],
+  ['an Error', new Error('the reason'), 'SESSION_DESTROYED'],
+  ['text', 'the reason', 'SESSION_DESTROYED'],
+  ['a GettyError', new GettyError('BAD_FRAME', 'the reason'), 'BAD_FRAME'],
 ])('destroy() with %s: onError receives a GettyError', async (_, given, code) => {
   const { session, serverSession, errors, close } = await pair();
   serverSession.destroy(given as Error);
   await until(() => session.closed, 'the session has ended');
-  expect(errors).toMatchObject([{ code, message: expect.stringContaining('mine') }]);
+  expect(errors).toMatchObject([{ code, message: expect.stringContaining('the reason') }]);
   expect(errors[0]).toBeInstanceOf(GettyError);
   await close();
 });

@@ -94,7 +94,7 @@ export class ByteReader {
     const { bytes, position, end } = this;
     const rest = end - position;
     if (rest === 0) this.#adopt(EMPTY, 0, false);
-    // At position 0 the buffer gathers a message, and has room for its next bytes.
+    // At position 0 the buffer gathers a message, and has space for its next bytes.
     else if (position > 0 && rest * 2 < bytes.length && bytes.length >= MIN_CHUNK_TO_LEAVE) {
       const kept = allocate(rest);
       kept.set(bytes.subarray(position, end), 0);

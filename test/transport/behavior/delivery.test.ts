@@ -105,11 +105,11 @@ runForEveryTransport({
       near: { codec: lengthPrefixed() },
       far: { codec: lengthPrefixed() },
     });
-    const mine = Buffer.alloc(100, 1);
-    p.near.write(mine);
-    mine.fill(2);
-    p.near.write(mine);
-    mine.fill(3);
+    const buffer = Buffer.alloc(100, 1);
+    p.near.write(buffer);
+    buffer.fill(2);
+    p.near.write(buffer);
+    buffer.fill(3);
     expect((await p.farEvents.messages.take(2)).map((message) => message[99])).toEqual([1, 2]);
   },
 });

@@ -48,11 +48,11 @@ runForEveryTransport({
     await using server = await serveAs(row, setupOf(row, events));
     await Promise.all(
       Array.from({ length: 20 }, async (_, i) => {
-        const mine = new Recorder<string>(`client ${i}`);
-        await using client = await connectAs(row, server.address, setupOf(row, mine));
+        const clientEvents = new Recorder<string>(`client ${i}`);
+        await using client = await connectAs(row, server.address, setupOf(row, clientEvents));
         const session = await client.session();
         for (let n = 0; n < 5; n++) session.write(`${i}.${n}`);
-        expect(await mine.messages.take(5)).toEqual(
+        expect(await clientEvents.messages.take(5)).toEqual(
           Array.from({ length: 5 }, (_, n) => `to ${i}.${n}`),
         );
       }),

@@ -33,10 +33,10 @@ describe.each(CONNECTED_TRANSPORTS)('taskPool: $name', (row) => {
         started.push(line);
         running.add(line);
         maxRunning = Math.max(maxRunning, running.size);
-        const mine = gate();
-        gates.set(line, mine);
+        const handling = gate();
+        gates.set(line, handling);
         try {
-          await mine.promise;
+          await handling.promise;
         } finally {
           running.delete(line);
         }
@@ -47,11 +47,11 @@ describe.each(CONNECTED_TRANSPORTS)('taskPool: $name', (row) => {
     const server = await serveAs(row, { ...setupOf(row, events), taskPool: pool });
     const all = await Promise.all(
       Array.from({ length: clients }, async (_, i) => {
-        const mine = new Recorder<string>(`client ${i}`);
-        const client = await connectAs(row, server.address, setupOf(row, mine), {
+        const clientEvents = new Recorder<string>(`client ${i}`);
+        const client = await connectAs(row, server.address, setupOf(row, clientEvents), {
           reconnect: false,
         });
-        return { client, events: mine, session: await client.session() };
+        return { client, events: clientEvents, session: await client.session() };
       }),
     );
     await until(() => server.sessions.size === clients, 'all are connected');

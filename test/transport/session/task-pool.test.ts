@@ -100,10 +100,10 @@ it('settles the next room() when a caller does not use its place', async () => {
   const first = gate();
   void pool.run(() => first.promise);
   const idle = pool.room();
-  const next = pool.room().then(() => pool.run(() => 'mine'));
+  const next = pool.room().then(() => pool.run(() => 'second'));
   first.open();
   await idle;
-  expect(await within(next, 'the task of the second caller')).toBe('mine');
+  expect(await within(next, 'the task of the second caller')).toBe('second');
 });
 
 it.each([
@@ -122,7 +122,7 @@ it.each([{}, { run() {} }, { room() {} }, 7, null])(
   'rejects %o as the taskPool of a setup with BAD_OPTION',
   async (given) => {
     const setup = { codec: lines(), listener: { onMessage() {} }, taskPool: given as never };
-    expect(await rejection(connect('memory://nobody', setup))).toMatchObject({
+    expect(await rejection(connect('memory://unused', setup))).toMatchObject({
       code: 'BAD_OPTION',
       message: expect.stringContaining('taskPool'),
     });

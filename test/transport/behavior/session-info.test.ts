@@ -1,57 +1,9 @@
-/** Timeouts, periodic calls, counters and names of a session. The same on every transport. */
+/** Counters, times, names and addresses of a session. The same on every transport. */
 import { expect } from 'vitest';
-import type { Session } from '../../../src/transport/index.js';
 import { pair, runForEveryTransport } from '../../fixtures/transports.js';
 import { until } from '../../fixtures/waiting.js';
 
 runForEveryTransport({
-  async 'closes with IDLE_TIMEOUT when nothing has arrived for idleTimeout'(row) {
-    await using p = await pair(row, { far: { idleTimeout: 40 } });
-    const before = p.far.active;
-    expect(await p.farEvents.errors.next()).toMatchObject({
-      code: 'IDLE_TIMEOUT',
-      message: expect.stringMatching(/silent for \d+ ms; idleTimeout is 40 ms/),
-    });
-    expect(Date.now() - before).toBeGreaterThanOrEqual(40);
-    await p.farEvents.closed.next();
-    await p.nearEvents.closed.next();
-    p.nearEvents.errors.dismiss();
-  },
-
-  async 'stays open while bytes arrive or updateActive() is called'(row) {
-    const beat = (session: Session<string>): void => {
-      session.updateActive();
-      session.write('beat');
-    };
-    await using p = await pair(row, {
-      near: { cronPeriod: 80, idleTimeout: 1_200, on: { onCron: beat } },
-      far: { idleTimeout: 1_200 },
-    });
-    await p.nearEvents.crons.take(17);
-    expect(p.far.closed).toBe(false);
-    expect(p.near.closed).toBe(false);
-  },
-
-  async 'does not close with IDLE_TIMEOUT while it is paused'(row) {
-    await using p = await pair(row, {
-      near: { cronPeriod: 20, on: { onCron: (session) => session.write('beat') } },
-      far: { idleTimeout: 40 },
-    });
-    p.far.pause();
-    await p.nearEvents.crons.take(8);
-    expect(p.far.closed).toBe(false);
-    p.far.resume();
-    expect(await p.farEvents.messages.next()).toBe('beat');
-  },
-
-  async 'calls onCron every cronPeriod until it is closed'(row) {
-    await using p = await pair(row, { near: { cronPeriod: 20, on: { onCron: () => {} } } });
-    const [first = 0, , third = 0] = await p.nearEvents.crons.take(3);
-    expect(third - first).toBeGreaterThan(30);
-    await p.near.close();
-    expect(p.nearEvents.log.at(-1)).toBe('close');
-  },
-
   async 'counts bytes and messages of both directions in stats'(row) {
     await using p = await pair(row, {
       far: { on: { onMessage: (session, line) => session.write(line) } },
@@ -105,8 +57,8 @@ runForEveryTransport({
     expect(p.far.localAddress).toBe(p.server.address);
     expect(p.near.localAddress).not.toBe(p.near.remoteAddress);
     expect(p.far.maxMessageBytes).toBe(1024 * 1024);
-    p.near.attributes.set('room', 7);
-    expect(p.near.attributes.get('room')).toBe(7);
+    p.near.attributes.set('table', 7);
+    expect(p.near.attributes.get('table')).toBe(7);
     expect(p.far.attributes.size).toBe(0);
   },
 
