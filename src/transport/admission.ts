@@ -15,7 +15,10 @@ const SPARE_HANDSHAKES = 16;
 /** Milliseconds: the shortest time between two process warnings with the same code. */
 const WARNING_INTERVAL = 60_000;
 
-type Limits = Pick<ServerOptions, 'maxSessions' | 'maxSessionsPerAddress' | 'onRefused'>;
+export type AdmissionLimits = Pick<
+  ServerOptions,
+  'maxSessions' | 'maxSessionsPerAddress' | 'onRefused'
+>;
 
 export class AdmissionControl implements Admission {
   readonly #refusals: Record<RefusalReason, number> = {
@@ -47,7 +50,7 @@ export class AdmissionControl implements Admission {
   readonly #warnedAt = new Map<string, number>();
 
   /** `serverAddress` returns the address for warnings: it is known when the server listens. */
-  constructor(limits: Limits, serverAddress: () => string) {
+  constructor(limits: AdmissionLimits, serverAddress: () => string) {
     this.#maxSessions = limits.maxSessions ?? Number.POSITIVE_INFINITY;
     this.#maxSessionsPerAddress = limits.maxSessionsPerAddress ?? Number.POSITIVE_INFINITY;
     this.#onRefused = limits.onRefused;

@@ -115,13 +115,13 @@ const TLS_NAMES = {
   reloadPeriod: true,
 } satisfies NamesOf<TlsOptions>;
 
-/** For the message about an option in the wrong place: the names that belong elsewhere. */
-const BESIDE_SETUP = {
+/** Options that belong to another argument, by that argument: for the error message. */
+const MISPLACED_IN_SETUP = {
   'serve(), its third argument': SERVER_OPTION_NAMES,
   'connect(), its third argument': CLIENT_OPTION_NAMES,
   websocket: WEBSOCKET_NAMES,
 };
-const BESIDE_SERVER = {
+const MISPLACED_IN_SERVE = {
   'the setup, the second argument': SETUP_NAMES,
   'connect()': CLIENT_OPTION_NAMES,
   tls: TLS_NAMES,
@@ -129,7 +129,7 @@ const BESIDE_SERVER = {
   unix: UNIX_NAMES,
   websocket: WEBSOCKET_NAMES,
 };
-const BESIDE_CLIENT = {
+const MISPLACED_IN_CONNECT = {
   'the setup, the second argument': SETUP_NAMES,
   'serve()': SERVER_OPTION_NAMES,
   reconnect: RECONNECT_NAMES,
@@ -140,7 +140,7 @@ const BESIDE_CLIENT = {
 
 /** Throws BAD_OPTION. */
 export function checkSetupNames(setup: object): void {
-  checkNames('the setup', setup, SETUP_NAMES, BESIDE_SETUP);
+  checkNames('the setup', setup, SETUP_NAMES, MISPLACED_IN_SETUP);
 }
 
 const UNENCRYPTED_SCHEMES = ['tcp', 'ws', 'udp'];
@@ -148,14 +148,14 @@ const UNENCRYPTED_SCHEMES = ['tcp', 'ws', 'udp'];
 /** Throws BAD_OPTION, also for `tls` at an address whose transport does not encrypt. */
 export function checkServerNames(options: ServerOptions | undefined, address: Address): void {
   checkTlsAddress(options, address);
-  checkNames('serve()', options, SERVER_OPTION_NAMES, BESIDE_SERVER);
+  checkNames('serve()', options, SERVER_OPTION_NAMES, MISPLACED_IN_SERVE);
   checkNestedNames(options);
 }
 
 /** As checkServerNames(). */
 export function checkClientNames(options: ClientOptions | undefined, address: Address): void {
   checkTlsAddress(options, address);
-  checkNames('connect()', options, CLIENT_OPTION_NAMES, BESIDE_CLIENT);
+  checkNames('connect()', options, CLIENT_OPTION_NAMES, MISPLACED_IN_CONNECT);
   checkNestedNames(options);
 }
 

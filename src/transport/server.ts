@@ -4,7 +4,7 @@ import { type GettyError, gettyError } from '../core/errors.js';
 import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { type Address, parseAddress } from './address.js';
-import { AdmissionControl } from './admission.js';
+import { AdmissionControl, type AdmissionLimits } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
@@ -34,9 +34,14 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   #listener: Listener | undefined;
   #stopped: Promise<void> | undefined;
   #scheme = '';
-  #admission = new AdmissionControl({}, () => this.address);
+  readonly #admission: AdmissionControl;
   /** Sessions by connection, for writeTo(). Empty if the listener has no reach(). */
   readonly #sessionByConnection = new WeakMap<Connection, StreamSession<In, Out>>();
+
+  constructor(platform: Platform, setup: Setup<In, Out>, limits: AdmissionLimits) {
+    super(platform, setup);
+    this.#admission = new AdmissionControl(limits, () => this.address);
+  }
 
   get address(): string {
     return this.#listener?.address ?? '';
@@ -48,8 +53,6 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     options: ResolvedServerOptions,
   ): Promise<this> {
     this.#scheme = address.scheme;
-    const { maxSessions = transport.maxSessions } = options;
-    this.#admission = new AdmissionControl({ ...options, maxSessions }, () => this.address);
     this.#listener = await transport.listen(
       address,
       { ...options, admission: this.#admission },
@@ -148,7 +151,9 @@ export async function serveOn<In, Out>(
       checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY);
   }
   checkCallback('onRefused', resolved.onRefused);
-  return new TransportServer<In, Out>(platform, setup).listen(target.address, target.transport, {
+  const { maxSessions = target.transport.maxSessions } = resolved;
+  const server = new TransportServer<In, Out>(platform, setup, { ...resolved, maxSessions });
+  return server.listen(target.address, target.transport, {
     ...resolved,
     websocket: withCompression(resolved.websocket, setup),
   });
