@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { lengthPrefixed, raw, type ServerOptions, serve } from '../../src/transport/index.js';
 import { CLIENT_TLS, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';
+import { untilQuiet } from '../fixtures/session-probes.js';
 import { turns, until, within } from '../fixtures/waiting.js';
 import { handshakeRequest, rawPeer } from '../fixtures/websocket.js';
 
@@ -174,7 +175,7 @@ describe('a WebSocket server', () => {
     const answer = String(await peer.until((bytes) => bytes.length > 0));
     expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 426']);
     expect(answer).toMatch(/^Connection: close\r$/m);
-    await turns(20);
+    await untilQuiet();
     expect(onRefused).toHaveBeenCalledTimes(1);
     expect(server.refusals.request).toBe(1);
     expect(server.sessions.size).toBe(0);

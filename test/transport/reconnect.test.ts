@@ -12,8 +12,9 @@ import {
   serve,
 } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
+import { untilQuiet } from '../fixtures/session-probes.js';
 import { rejection } from '../fixtures/transports.js';
-import { Inbox, turns, until, within } from '../fixtures/waiting.js';
+import { Inbox, until, within } from '../fixtures/waiting.js';
 
 noLeaks();
 const now = performance.now.bind(performance);
@@ -128,7 +129,7 @@ describe('reconnect.maxAttempts', () => {
     expect(error).toMatchObject({ code: 'CONNECT_FAILED', cause: { code: 'CONNECT_FAILED' } });
     expect(error.message).toContain('maxAttempts, 3, is reached');
     await using _again = await serve(server.address, SETUP);
-    await turns(20);
+    await untilQuiet();
     expect([client.state, states.unread]).toEqual(['down', []]);
   });
 
@@ -144,7 +145,7 @@ describe('reconnect.maxAttempts', () => {
       maxAttempts: 4,
     });
     await until(() => attempts === 4 && client.state === 'down', 'four attempts');
-    await turns(20);
+    await untilQuiet();
     expect(attempts).toBe(4);
     expect(await rejection(client.session())).toMatchObject({
       code: 'CONNECTION_LOST',
