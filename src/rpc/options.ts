@@ -4,7 +4,7 @@ import { guardedLogger, SILENT } from '../core/logger.js';
 import { badOption, type Ranges, withDefaults } from '../core/options.js';
 import { rateLimited } from '../core/rate-limited-logger.js';
 import { LONGEST_TIMER } from '../core/timers.js';
-import { MAX_DECODED_OBJECTS } from '../transport/json-text.js';
+import { MAX_DECODED_OBJECTS } from '../transport/codecs/json-text.js';
 import { resolveSetup } from '../transport/session/session-options.js';
 import type { SessionOptions } from '../transport/types.js';
 import type { Interceptor, RpcOptions } from './types.js';

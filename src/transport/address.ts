@@ -1,8 +1,8 @@
-/** Addresses: the scheme picks the transport. */
+/** Parses and formats addresses. The scheme of an address selects its transport. */
 import { gettyError } from '../core/errors.js';
 import { redactUrl, showUrl } from '../core/redact.js';
 
-/** User and password, decoded. */
+/** User and password of an address, percent-decoded. */
 export interface Credentials {
   readonly user: string;
   readonly password: string;
@@ -12,28 +12,26 @@ export interface Address {
   /** Without the colon: `tcp`. */
   readonly scheme: string;
   /**
-   * A name or an IP address, IPv6 without its brackets and with its zone (`fe80::1%eth0`). Empty:
-   * all interfaces of this machine.
+   * A host name or an IP address. An IPv6 address has no brackets, and keeps its zone
+   * (`fe80::1%eth0`). Empty: all interfaces of this machine.
    */
   readonly host: string;
-  /** 0 asks for any free port. */
+  /** 0 selects a free port. */
   readonly port: number;
   /**
-   * What follows them, with its slash: the file of a Unix socket (or `@` and a name that is no
-   * file), or the path of a WebSocket.
+   * The path of a WebSocket with its slash, or the file of a Unix socket. A Unix socket in the
+   * abstract namespace has `@` and a name.
    */
   readonly path: string;
-  /**
-   * WebSocket only: what follows the question mark, percent-encoded. Undefined when there is none.
-   */
+  /** WebSocket only: the query without its question mark, percent-encoded. */
   readonly query?: string | undefined;
   /** WebSocket only. */
   readonly credentials?: Credentials | undefined;
-  /** As it was given, with `***` for its user information and its query: for messages. */
+  /** The address for messages: `***` stands for the user information and the query. */
   readonly text: string;
 }
 
-/** The parts that an address of each scheme has. */
+/** The form of an address of each scheme, for error messages. */
 const FORMS: Readonly<Record<string, string>> = {
   tcp: 'tcp://host:port',
   tls: 'tls://host:port',
@@ -43,18 +41,18 @@ const FORMS: Readonly<Record<string, string>> = {
   unix: 'unix:///path/of/the/socket or unix://@name',
   memory: 'memory://name',
 };
-/** Every scheme that an address can have. */
+/** All schemes. */
 export const ALL_SCHEMES: readonly string[] = Object.keys(FORMS);
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { ws: 80, wss: 443 };
 const PARTS =
   /^([a-z]+):\/\/(?:([^\s/?#]*)@)?(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s/:[\]@?#]*)(?::(\d{1,5}))?(\/[^\s?#]*)?(?:\?([^\s#]*))?$/;
-/** Control characters and halves of a surrogate pair. */
+/** Control characters and lone surrogates. */
 const UNSAFE = /[\p{Cc}\p{Cs}]/u;
 
-/** `unix://@name`: a name that is no file. */
+/** `unix://@name`: a name in the abstract namespace. */
 const ABSTRACT = /^unix:\/\/(@[^\s?#]+)$/;
 
-/** Read an address. Throws BAD_ADDRESS, which names the forms that are allowed. */
+/** Throws BAD_ADDRESS, whose message has the forms of the given schemes. */
 export function parseAddress(text: string, schemes: readonly string[]): Address {
   const given = typeof text === 'string' && !UNSAFE.test(text) ? text : '';
   const [, name] = (schemes.includes('unix') && ABSTRACT.exec(given)) || [];
@@ -62,7 +60,7 @@ export function parseAddress(text: string, schemes: readonly string[]): Address 
   const [, scheme = '', user, host = '', digits, path = '', query] = PARTS.exec(given) ?? [];
   const port = digits === undefined ? DEFAULT_PORTS[scheme] : Number(digits);
   const isWebSocket = scheme === 'ws' || scheme === 'wss';
-  if (!schemes.includes(scheme) || !isWhole(scheme, host, port, path))
+  if (!schemes.includes(scheme) || !hasRequiredParts(scheme, host, port, path))
     throw badAddress(text, schemes);
   if (!isWebSocket && (user !== undefined || query !== undefined)) throw badAddress(text, schemes);
   return {
@@ -72,20 +70,25 @@ export function parseAddress(text: string, schemes: readonly string[]): Address 
     port: port ?? 0,
     path: isWebSocket ? encodePath(path) : path,
     query: query === undefined ? undefined : encodePath(query),
-    credentials: readCredentials(user, text, schemes),
+    credentials: parseCredentials(user, text, schemes),
     text: redactUrl(text),
   };
 }
 
-function isWhole(scheme: string, host: string, port: number | undefined, path: string): boolean {
+function hasRequiredParts(
+  scheme: string,
+  host: string,
+  port: number | undefined,
+  path: string,
+): boolean {
   if (scheme === 'memory') return port === undefined && path.length <= 1;
   if (scheme === 'unix') return port === undefined && host === '' && path.length > 1;
   if (port === undefined || port > 65535) return false;
   return scheme === 'ws' || scheme === 'wss' || path.length <= 1;
 }
 
-/** RFC 7617: no colon in the user, no control character in either. */
-function readCredentials(
+/** RFC 7617 forbids a colon in the user, and control characters in both. */
+function parseCredentials(
   text: string | undefined,
   address: string,
   schemes: readonly string[],
@@ -97,14 +100,14 @@ function readCredentials(
     if (!decoded.user.includes(':') && !UNSAFE.test(decoded.user + decoded.password))
       return decoded;
   } catch {
-    // Not percent-encoded UTF-8.
+    // The text is not percent-encoded UTF-8.
   }
   throw badAddress(address, schemes);
 }
 
 /**
- * The path or the query of a URL with every character percent-encoded that may not stand there, and
- * hex digits in upper case: the same path has one form.
+ * Percent-encodes the characters that the path or the query of a URL must not contain. Hex digits
+ * become upper case, so that equal paths have equal texts.
  */
 export function encodePath(path: string): string {
   return path
@@ -112,22 +115,22 @@ export function encodePath(path: string): string {
     .replace(/%[0-9a-fA-F]{2}/g, (triplet) => triplet.toUpperCase());
 }
 
-function badAddress(text: unknown, schemes: readonly string[]): Error {
+function badAddress(given: unknown, schemes: readonly string[]): Error {
   const forms = schemes.map((scheme) => FORMS[scheme]).join(' or ');
   return gettyError(
     'BAD_ADDRESS',
-    `address: given ${showUrl(text)}, expected ${forms}, with a port from 0 to 65535`,
+    `address: given ${showUrl(given)}, expected ${forms}, with a port from 0 to 65535`,
   );
 }
 
 /** `tcp://127.0.0.1:80`, `tcp://[::1]:80`, `tcp://[fe80::1%eth0]:80`. */
 export function formatAddress(scheme: string, host: string, port: number): string {
-  // A zone that begins with 25 would be read as RFC 6874 writes zones, so it is written in that
-  // form.
+  // parseAddress() reads %25 as a percent sign (RFC 6874), so a zone that begins with 25 is written
+  // in that form.
   return `${scheme}://${host.includes(':') ? `[${host.replace(/%(?=25.)/, '%25')}]` : host}:${port}`;
 }
 
-/** An IPv6 address without its zone, which has a meaning on this machine alone. */
+/** `host` without the zone of an IPv6 address, which has a meaning on this machine only. */
 export function withoutZone(host: string): string {
   return host.includes(':') ? host.replace(/%.*$/, '') : host;
 }

@@ -1,7 +1,4 @@
-/**
- * Which peers a server admits: its limits of sessions and handshakes, and the count of the peers
- * that it refuses.
- */
+/** The limits of sessions and handshakes of a server, and the counters of refused peers. */
 import { notify } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { faultError } from '../core/guard.js';
@@ -10,14 +7,18 @@ import { type RefusalReason, RefusedError } from './refused-error.js';
 import type { Admission, Peer, ServerOptions } from './types.js';
 
 /**
- * As many handshakes may be under way when all sessions are open: a WebSocket request that comes
- * then is answered with status 503, and a connection over that is closed at once.
+ * When all sessions are open, this many handshakes may still be in progress. A WebSocket request
+ * beyond maxSessions is then answered with status 503. A connection beyond both limits is closed
+ * before its handshake.
  */
 const SPARE_HANDSHAKES = 16;
-/** The shortest time between two process warnings of one code, in ms. */
-const BETWEEN_WARNINGS = 60_000;
+/** Milliseconds: the shortest time between two process warnings with the same code. */
+const WARNING_INTERVAL = 60_000;
 
-type Limits = Pick<ServerOptions, 'maxSessions' | 'maxSessionsPerAddress' | 'onRefused'>;
+export type AdmissionLimits = Pick<
+  ServerOptions,
+  'maxSessions' | 'maxSessionsPerAddress' | 'onRefused'
+>;
 
 export class AdmissionControl implements Admission {
   readonly #refusals: Record<RefusalReason, number> = {
@@ -31,29 +32,29 @@ export class AdmissionControl implements Admission {
     limit: 0,
     fault: 0,
   };
-  readonly #addressOf: () => string;
+  readonly #serverAddress: () => string;
   readonly #maxSessions: number;
   readonly #maxSessionsPerAddress: number;
   readonly #onRefused: ServerOptions['onRefused'];
-  #sessions = 0;
-  #handshakes = 0;
+  #sessionCount = 0;
+  #handshakeCount = 0;
   /**
-   * Sessions of each host, and handshakes of each host, where `maxSessionsPerAddress` is set; a
-   * host without any has no entry.
+   * Sessions per host. Empty without maxSessionsPerAddress. A host without sessions has no entry.
    */
-  readonly #sessionsOf = new Map<string, number>();
-  readonly #handshakesOf = new Map<string, number>();
-  /** Peers refused by a limit since the last warning of it. */
-  #refusedByLimit = 0;
-  /** When the process was last warned of a code, by performance.now(). */
+  readonly #sessionsByHost = new Map<string, number>();
+  /** Handshakes per host, as #sessionsByHost. */
+  readonly #handshakesByHost = new Map<string, number>();
+  /** Peers that a limit has refused since the last warning about that. */
+  #unreportedRefusals = 0;
+  /** The time of the last process warning of each code, by performance.now(). */
   readonly #warnedAt = new Map<string, number>();
 
-  /** `addressOf` returns the server's address, for warnings. */
-  constructor(limits: Limits, addressOf: () => string) {
+  /** `serverAddress` returns the address for warnings: it is known when the server listens. */
+  constructor(limits: AdmissionLimits, serverAddress: () => string) {
     this.#maxSessions = limits.maxSessions ?? Number.POSITIVE_INFINITY;
     this.#maxSessionsPerAddress = limits.maxSessionsPerAddress ?? Number.POSITIVE_INFINITY;
     this.#onRefused = limits.onRefused;
-    this.#addressOf = addressOf;
+    this.#serverAddress = serverAddress;
   }
 
   /** A copy of the counters. */
@@ -61,63 +62,63 @@ export class AdmissionControl implements Admission {
     return { ...this.#refusals };
   }
 
-  /** The error of the limit that keeps the peer from a session, or undefined. */
+  /** The error of the limit that forbids a session with `peer`. Undefined: it is allowed. */
   sessionLimit(peer: Peer): RefusedError | undefined {
-    if (this.#sessions >= this.#maxSessions) return this.#allOpen();
+    if (this.#sessionCount >= this.#maxSessions) return this.#sessionLimitError();
     const host = this.#limitedHost(peer);
-    if (host === undefined || (this.#sessionsOf.get(host) ?? 0) < this.#maxSessionsPerAddress)
+    if (host === undefined || (this.#sessionsByHost.get(host) ?? 0) < this.#maxSessionsPerAddress)
       return undefined;
-    return this.#allOpenFrom(host);
+    return this.#hostLimitError(host);
   }
 
   /**
-   * The error of the limit that keeps the peer from a handshake, or undefined. Handshakes and
-   * sessions count together.
+   * The error of the limit that forbids a handshake with `peer`. Undefined: it is allowed.
+   * Handshakes and sessions count together.
    */
   handshakeLimit(peer: Peer): RefusedError | undefined {
-    if (this.#sessions + this.#handshakes >= this.#maxSessions + SPARE_HANDSHAKES)
-      return this.#allOpen();
+    if (this.#sessionCount + this.#handshakeCount >= this.#maxSessions + SPARE_HANDSHAKES)
+      return this.#sessionLimitError();
     const host = this.#limitedHost(peer);
     if (host === undefined) return undefined;
-    const count = (this.#sessionsOf.get(host) ?? 0) + (this.#handshakesOf.get(host) ?? 0);
+    const count = (this.#sessionsByHost.get(host) ?? 0) + (this.#handshakesByHost.get(host) ?? 0);
     return count >= this.#maxSessionsPerAddress + SPARE_HANDSHAKES
-      ? this.#allOpenFrom(host)
+      ? this.#hostLimitError(host)
       : undefined;
   }
 
-  #allOpen(): RefusedError {
+  #sessionLimitError(): RefusedError {
     return new RefusedError(`maxSessions, ${this.#maxSessions}, are open`, {
       status: 503,
       reason: 'limit',
     });
   }
 
-  #allOpenFrom(host: string): RefusedError {
+  #hostLimitError(host: string): RefusedError {
     return new RefusedError(
       `maxSessionsPerAddress, ${this.#maxSessionsPerAddress}, are open from ${host}`,
       { status: 503, reason: 'limit' },
     );
   }
 
-  /** The host of a peer, where sessions per host are limited and peers have hosts. */
+  /** The host of a peer. Undefined without maxSessionsPerAddress, or if the peer has no host. */
   #limitedHost(peer: Peer): string | undefined {
-    // A socket's address is made when it is first read. Without a limit it is not read.
+    // A socket creates its address when it is first read. Without a limit it is not read.
     return this.#maxSessionsPerAddress === Number.POSITIVE_INFINITY
       ? undefined
       : /^[a-z]+:\/\/(.+):\d+$/.exec(peer.remoteAddress)?.[1];
   }
 
   countSession(peer: Peer, change: 1 | -1): void {
-    this.#sessions += change;
-    this.#countOf(this.#sessionsOf, peer, change);
+    this.#sessionCount += change;
+    this.#countHost(this.#sessionsByHost, peer, change);
   }
 
   countHandshake(peer: Peer, change: 1 | -1): void {
-    this.#handshakes += change;
-    this.#countOf(this.#handshakesOf, peer, change);
+    this.#handshakeCount += change;
+    this.#countHost(this.#handshakesByHost, peer, change);
   }
 
-  #countOf(counts: Map<string, number>, peer: Peer, change: 1 | -1): void {
+  #countHost(counts: Map<string, number>, peer: Peer, change: 1 | -1): void {
     const host = this.#limitedHost(peer);
     if (host === undefined) return;
     const count = (counts.get(host) ?? 0) + change;
@@ -126,8 +127,8 @@ export class AdmissionControl implements Admission {
   }
 
   /**
-   * Counts a refusal and calls onRefused. Without onRefused, limits and wrong setups are process
-   * warnings, at most one a minute.
+   * Counts a refusal and calls onRefused. Without onRefused, refusals by a limit, an invalid setup
+   * or a fault are process warnings, at most one per minute and code.
    */
   refused(peer: Peer, error: RefusedError): void {
     const { reason } = error;
@@ -141,32 +142,32 @@ export class AdmissionControl implements Admission {
             gettyError('HANDLER_FAILED', `onRefused failed: ${messageOf(failure)}`, failure),
           ),
       );
-    } else if (reason === 'limit') this.#warnOfLimit(peer, error);
+    } else if (reason === 'limit') this.#warnAboutLimit(peer, error);
     else if (reason === 'fault') this.warnSometimes(error);
     else if ((error.cause as { code?: unknown } | undefined)?.code === 'BAD_OPTION')
       this.warnSometimes(error.cause as Error & { code: string });
   }
 
   /**
-   * Handling what the peer sent threw `error` before there was a session. Its connection is closed
-   * by the caller.
+   * Counts a refusal for an exception: handling the bytes of the peer threw `error` before it had a
+   * session. The caller closes the connection.
    */
   fault(peer: Peer, error: unknown): void {
     const { message } = faultError(peer.remoteAddress, error);
     this.refused(peer, new RefusedError(message, { status: 500, reason: 'fault', cause: error }));
   }
 
-  #warnOfLimit(peer: Peer, { message }: RefusedError): void {
-    this.#refusedByLimit++;
+  #warnAboutLimit(peer: Peer, { message }: RefusedError): void {
+    this.#unreportedRefusals++;
     if (!this.#mayWarn('SESSION_REFUSED')) return;
-    const what = `${this.#refusedByLimit} refused at ${this.#addressOf()}, the last of them ${peer.remoteAddress}: ${message}`;
-    this.#refusedByLimit = 0;
-    warn(gettyError('SESSION_REFUSED', what));
+    const summary = `${this.#unreportedRefusals} refused at ${this.#serverAddress()}, the last of them ${peer.remoteAddress}: ${message}`;
+    this.#unreportedRefusals = 0;
+    warn(gettyError('SESSION_REFUSED', summary));
   }
 
   /**
-   * Warns the process, unless it was warned of the same code within the last minute: many peers
-   * must not cause many warnings.
+   * Emits a process warning, unless there was one with the same code within the last minute: many
+   * peers must not cause many warnings.
    */
   warnSometimes(error: Error & { code: string }): void {
     if (this.#mayWarn(error.code)) warn(error);
@@ -174,7 +175,7 @@ export class AdmissionControl implements Admission {
 
   #mayWarn(code: string): boolean {
     const now = performance.now();
-    if (now - (this.#warnedAt.get(code) ?? Number.NEGATIVE_INFINITY) < BETWEEN_WARNINGS)
+    if (now - (this.#warnedAt.get(code) ?? Number.NEGATIVE_INFINITY) < WARNING_INTERVAL)
       return false;
     this.#warnedAt.set(code, now);
     return true;

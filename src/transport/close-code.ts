@@ -1,6 +1,6 @@
 /**
- * How a WebSocket is closed (RFC 6455, section 7.4): the codes that may be sent, the options of
- * close(), and the error of a peer's close.
+ * The close codes of a WebSocket (RFC 6455, section 7.4), the options of close(), and the error of
+ * a close by the peer.
  */
 
 import { encode } from '../core/bytes.js';
@@ -9,11 +9,11 @@ import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import type { CloseOptions } from './types.js';
 
 export const NORMAL_CLOSE = 1000;
-const NAMES = { code: true, reason: true } satisfies NamesOf<CloseOptions>;
-/** A close frame holds 125 bytes, of which the code takes two. */
+const OPTION_NAMES = { code: true, reason: true } satisfies NamesOf<CloseOptions>;
+/** A close frame has at most 125 bytes; the code takes two of them. */
 const MAX_REASON_BYTES = 123;
 
-/** Whether a close frame may hold `code`. */
+/** Whether a close frame may contain `code`. */
 export function isCloseCode(code: number): boolean {
   if (code >= 3000) return code < 5000;
   return code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006;
@@ -23,7 +23,7 @@ export function isCloseCode(code: number): boolean {
 export function checkCloseOptions(options: CloseOptions): void {
   if (typeof options !== 'object' || options === null)
     throw badOption('close()', options, 'an object with code and reason');
-  checkNames('close()', options, NAMES);
+  checkNames('close()', options, OPTION_NAMES);
   const { code = NORMAL_CLOSE, reason = '' } = options;
   if (!Number.isInteger(code) || !isCloseCode(code))
     throw badOption('code', code, '1000 to 1003, 1007 to 1014, or 3000 to 4999');
@@ -31,11 +31,14 @@ export function checkCloseOptions(options: CloseOptions): void {
     throw badOption('reason', reason, `a text of at most ${MAX_REASON_BYTES} bytes in UTF-8`);
 }
 
-/** CONNECTION_LOST: the peer closed a WebSocket with a code that says that something went wrong. */
+/**
+ * The error that onError receives when the peer closes a WebSocket with another close code than
+ * 1000 or 1001. Its `code` is CONNECTION_LOST.
+ */
 export class CloseError extends GettyError {
-  /** The code that the peer sent. */
+  /** The close code that the peer sent. */
   readonly closeCode: number;
-  /** The reason that the peer sent; empty when it sent none. */
+  /** The reason that the peer sent: untrusted text. Empty if it sent none. */
   readonly closeReason: string;
 
   constructor(message: string, closeCode: number, closeReason: string) {

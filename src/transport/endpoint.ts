@@ -13,21 +13,21 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   abstract readonly type: 'server' | 'client';
   readonly sessions = new Set<StreamSession<In, Out>>();
   readonly #platform: Platform;
-  readonly #setupOf: (connection: Connection) => ResolvedSetup<In, Out>;
+  readonly #setupFor: (connection: Connection) => ResolvedSetup<In, Out>;
   #closing: Promise<void> | undefined;
 
   /** Throws BAD_OPTION if `setup` is an invalid object. A setup function is checked per session. */
   constructor(platform: Platform, setup: Setup<In, Out>) {
     this.#platform = platform;
     if (typeof setup === 'function')
-      this.#setupOf = (connection) => {
-        const made = setup(connection);
-        refusePromise('BAD_OPTION', 'setup', made);
-        return resolveSetup(made);
+      this.#setupFor = (connection) => {
+        const result = setup(connection);
+        refusePromise('BAD_OPTION', 'setup', result);
+        return resolveSetup(result);
       };
     else {
       const resolved = resolveSetup(setup);
-      this.#setupOf = () => resolved;
+      this.#setupFor = () => resolved;
     }
   }
 
@@ -41,17 +41,17 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
    * Creates and opens a session. If the setup or the listener refuses it, the connection is
    * destroyed and the promise rejects.
    */
-  protected async open(connection: Connection): Promise<StreamSession<In, Out>> {
-    const session = this.make(connection);
+  protected async openSession(connection: Connection): Promise<StreamSession<In, Out>> {
+    const session = this.createSession(connection);
     await session.open();
     return session;
   }
 
-  /** The first half of open(). Throws if the setup refuses. */
-  protected make(connection: Connection): StreamSession<In, Out> {
+  /** Creates a session that is not open yet. Throws if the setup refuses it. */
+  protected createSession(connection: Connection): StreamSession<In, Out> {
     let session: StreamSession<In, Out>;
     try {
-      const setup = this.#setupOf(connection);
+      const setup = this.#setupFor(connection);
       const compressed = this.#platform.compress(
         connection,
         setup.compression,
@@ -71,21 +71,17 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
     return session;
   }
 
-  /** The setup threw `error`: closes the connection, which gets no session. */
+  /** Closes a connection for which the setup threw `error`. */
   protected refuse(connection: Connection, _error: GettyError): void {
     connection.destroy();
   }
 
   forget(session: Session<In, Out>): void {
     this.sessions.delete(session as StreamSession<In, Out>);
-    this.sessionLost();
   }
 
-  /** A session is gone: a client may want another. */
-  protected sessionLost(): void {}
-
-  /** Stop making sessions. */
-  protected abstract stop(): Promise<void>;
+  /** Stops listening or dialing. Called once, by the first close(). */
+  protected abstract stopCreating(): Promise<void>;
 
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -93,7 +89,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   }
 
   async #close(): Promise<void> {
-    const stopped = this.stop();
+    const stopped = this.stopCreating();
     // A session that opens while others close is closed by the next round.
     while (this.sessions.size > 0)
       await Promise.all([...this.sessions].map((session) => session.close()));

@@ -18,7 +18,7 @@ export {
   mapCodec,
   raw,
   varintPrefixed,
-} from './codecs.js';
+} from './codecs/index.js';
 export { connect, serve } from './node.js';
 export { RefusedError } from './refused-error.js';
 export { SERVER_DEFAULTS } from './server.js';

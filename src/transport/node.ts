@@ -1,4 +1,4 @@
-/** The transport on Node.js: all that it can speak, and serve() and connect() over that. */
+/** serve() and connect() with the transports of Node.js. */
 import { connectOn } from './client.js';
 import { compress } from './compression/compress.js';
 import type { Platform } from './platform.js';
@@ -14,8 +14,20 @@ import { ws, wss } from './websocket/websocket.js';
 const NODE: Platform = { transports: { tcp, tls, unix, udp, ws, wss, memory }, compress };
 
 /**
- * Listen at `address` (`tcp://host:port`, `ws://host:port/path`, `unix:///path` …; port 0 asks for
- * a free one). Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED and its cause.
+ * Listen at `address` and create a session for each connection. `address` is one of
+ * `tcp://host:port`, `tls://host:port`, `udp://host:port`, `ws://host:port/path`,
+ * `wss://host:port/path`, `unix:///path` and `memory://name`. Port 0 selects a free port;
+ * Server.address has it.
+ *
+ * Settles when the server listens. Rejects with BAD_ADDRESS, BAD_OPTION, or LISTEN_FAILED, whose
+ * cause is the error of the system.
+ *
+ * ```ts
+ * const server = await serve('tcp://127.0.0.1:0', {
+ *   codec: lines(),
+ *   listener: { onMessage: (session, line) => session.write(line) },
+ * });
+ * ```
  */
 export function serve<In, Out = In>(
   address: string,
@@ -26,9 +38,13 @@ export function serve<In, Out = In>(
 }
 
 /**
- * Connect to `address` and keep `connections` sessions alive. Settles when the first session is
- * open. Rejects with BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED (refused, unknown name, timed out: see
- * its cause) or SESSION_REFUSED.
+ * Connect to `address` and keep ClientOptions.connections sessions open (default 1). A lost session
+ * is replaced; see ClientOptions.reconnect.
+ *
+ * Settles when the first session is open. Rejects with BAD_ADDRESS, BAD_OPTION, SESSION_REFUSED
+ * (onOpen or the setup function threw), CONNECTION_LOST (the session ended before it was open),
+ * ABORTED_BY_CALLER (see ClientOptions.signal), or CONNECT_FAILED, whose cause is the reason, such
+ * as a refused connection, an unknown host name or the end of connectTimeout.
  */
 export function connect<In, Out = In>(
   address: string,

@@ -1,6 +1,6 @@
 /**
- * The names of the transport's options. The compiler holds each set to its type, so that a new
- * option is listed here before it can be used.
+ * The names of the transport's options. The compiler compares each set with its type, so a new
+ * option does not compile until it is listed here.
  */
 import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import type { Address } from './address.js';
@@ -115,12 +115,13 @@ const TLS_NAMES = {
   reloadPeriod: true,
 } satisfies NamesOf<TlsOptions>;
 
-const BESIDE_SETUP = {
+/** Options that belong to another argument, by that argument: for the error message. */
+const MISPLACED_IN_SETUP = {
   'serve(), its third argument': SERVER_OPTION_NAMES,
   'connect(), its third argument': CLIENT_OPTION_NAMES,
   websocket: WEBSOCKET_NAMES,
 };
-const BESIDE_SERVER = {
+const MISPLACED_IN_SERVE = {
   'the setup, the second argument': SETUP_NAMES,
   'connect()': CLIENT_OPTION_NAMES,
   tls: TLS_NAMES,
@@ -128,7 +129,7 @@ const BESIDE_SERVER = {
   unix: UNIX_NAMES,
   websocket: WEBSOCKET_NAMES,
 };
-const BESIDE_CLIENT = {
+const MISPLACED_IN_CONNECT = {
   'the setup, the second argument': SETUP_NAMES,
   'serve()': SERVER_OPTION_NAMES,
   reconnect: RECONNECT_NAMES,
@@ -139,22 +140,22 @@ const BESIDE_CLIENT = {
 
 /** Throws BAD_OPTION. */
 export function checkSetupNames(setup: object): void {
-  checkNames('the setup', setup, SETUP_NAMES, BESIDE_SETUP);
+  checkNames('the setup', setup, SETUP_NAMES, MISPLACED_IN_SETUP);
 }
 
-const PLAINTEXT = ['tcp', 'ws', 'udp'];
+const UNENCRYPTED_SCHEMES = ['tcp', 'ws', 'udp'];
 
-/** Throws BAD_OPTION, also for `tls` at an address where everything would travel in plain text. */
+/** Throws BAD_OPTION, also for `tls` at an address whose transport does not encrypt. */
 export function checkServerNames(options: ServerOptions | undefined, address: Address): void {
   checkTlsAddress(options, address);
-  checkNames('serve()', options, SERVER_OPTION_NAMES, BESIDE_SERVER);
+  checkNames('serve()', options, SERVER_OPTION_NAMES, MISPLACED_IN_SERVE);
   checkNestedNames(options);
 }
 
 /** As checkServerNames(). */
 export function checkClientNames(options: ClientOptions | undefined, address: Address): void {
   checkTlsAddress(options, address);
-  checkNames('connect()', options, CLIENT_OPTION_NAMES, BESIDE_CLIENT);
+  checkNames('connect()', options, CLIENT_OPTION_NAMES, MISPLACED_IN_CONNECT);
   checkNestedNames(options);
 }
 
@@ -163,11 +164,11 @@ function checkTlsAddress(
   { scheme, text }: Address,
 ): void {
   const tls = options?.tls;
-  if (tls !== undefined && PLAINTEXT.includes(scheme))
+  if (tls !== undefined && UNENCRYPTED_SCHEMES.includes(scheme))
     throw badOption('tls', tls, `an address at tls:// or wss:// with it, not ${text}`);
 }
 
-/** The names of the options within options. Throws BAD_OPTION. */
+/** Checks the names in `reconnect`, `tls`, `udp`, `unix` and `websocket`. Throws BAD_OPTION. */
 export function checkNestedNames(options: (ClientOptions & ServerOptions) | undefined): void {
   const { reconnect, tls, udp, unix, websocket } = options ?? {};
   if (typeof reconnect === 'object') checkNames('reconnect', reconnect, RECONNECT_NAMES);

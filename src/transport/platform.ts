@@ -1,18 +1,21 @@
-/** What a program runs on, as far as endpoints see it: Node.js (node.ts) or a browser (src/web). */
+/**
+ * The transports and compressions of an endpoint: those of Node.js (node.ts) or of a browser
+ * (src/web).
+ */
 import { type Address, parseAddress } from './address.js';
 import type { Compression, Connection, Transport } from './types.js';
 
 export interface Platform {
-  /** By the scheme of an address. */
+  /** Transports by the scheme of their addresses. */
   readonly transports: Readonly<Record<string, Transport>>;
   /**
-   * `connection` with the compression of a session's setup. Throws BAD_OPTION where it cannot have
-   * that.
+   * `connection` with the compression of a session's setup. Throws BAD_OPTION if the platform or
+   * the connection does not support that compression.
    */
   compress(connection: Connection, compression: Compression, maxInflatedBytes: number): Connection;
 }
 
-/** Which transport an address's scheme picks. Throws BAD_ADDRESS. */
+/** The parsed address, and the transport of its scheme. Throws BAD_ADDRESS. */
 export function transportFor(
   { transports }: Platform,
   text: string,

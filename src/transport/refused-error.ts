@@ -8,12 +8,12 @@ import { badOption } from '../core/options.js';
  *
  * - `tls`: the TLS handshake failed
  * - `timeout`: the handshake was not complete within handshakeTimeout
- * - `request`: no upgrade request, or an invalid one
- * - `path`: the server has no such path
+ * - `request`: the peer sent no upgrade request, or an invalid one
+ * - `path`: the server does not serve the requested path
  * - `host`, `origin`: see WebSocketOptions.allowHost and allowOrigin
- * - `setup`: the setup function threw, or returned an invalid setup
+ * - `setup`: the setup function threw, returned a promise, or returned an invalid setup
  * - `limit`: maxSessions or maxSessionsPerAddress is reached
- * - `fault`: a defect of this package
+ * - `fault`: an internal error of this package
  */
 export type RefusalReason =
   | 'tls'

@@ -1,9 +1,10 @@
-/** Accepts connections at an address and makes sessions of them. */
+/** Accepts connections at an address, and creates a session for each. */
+import { checkCallback } from '../core/callbacks.js';
 import { type GettyError, gettyError } from '../core/errors.js';
 import { badOption, checkNumber, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
 import { type Address, parseAddress } from './address.js';
-import { AdmissionControl } from './admission.js';
+import { AdmissionControl, type AdmissionLimits } from './admission.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
@@ -33,9 +34,14 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   #listener: Listener | undefined;
   #stopped: Promise<void> | undefined;
   #scheme = '';
-  #admission = new AdmissionControl({}, () => this.address);
-  /** For writeTo(), where peers can be reached. */
-  readonly #sessionOf = new WeakMap<Connection, StreamSession<In, Out>>();
+  readonly #admission: AdmissionControl;
+  /** Sessions by connection, for writeTo(). Empty if the listener has no reach(). */
+  readonly #sessionByConnection = new WeakMap<Connection, StreamSession<In, Out>>();
+
+  constructor(platform: Platform, setup: Setup<In, Out>, limits: AdmissionLimits) {
+    super(platform, setup);
+    this.#admission = new AdmissionControl(limits, () => this.address);
+  }
 
   get address(): string {
     return this.#listener?.address ?? '';
@@ -47,8 +53,6 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     options: ResolvedServerOptions,
   ): Promise<this> {
     this.#scheme = address.scheme;
-    const { maxSessions = transport.maxSessions } = options;
-    this.#admission = new AdmissionControl({ ...options, maxSessions }, () => this.address);
     this.#listener = await transport.listen(
       address,
       { ...options, admission: this.#admission },
@@ -65,15 +69,14 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     if (this.closed) return connection.destroy();
     const limit = this.#admission.sessionLimit(connection);
     if (limit !== undefined) return this.refuse(connection, limit);
-    // refuse() has counted a refusal of the setup; the session has told its listener of a refusal
-    // of onOpen.
-    this.open(connection).catch(() => {});
+    // refuse() has counted a refusal by the setup. onError has received a refusal by onOpen.
+    this.openSession(connection).catch(() => {});
   }
 
-  protected override make(connection: Connection): StreamSession<In, Out> {
-    const session = super.make(connection);
+  protected override createSession(connection: Connection): StreamSession<In, Out> {
+    const session = super.createSession(connection);
     this.#admission.countSession(session, 1);
-    if (this.#listener?.reach !== undefined) this.#sessionOf.set(connection, session);
+    if (this.#listener?.reach !== undefined) this.#sessionByConnection.set(connection, session);
     return session;
   }
 
@@ -100,11 +103,13 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     if (listener?.reach === undefined)
       throw badOption('writeTo', this.address, 'a server at udp://');
     if (this.closed) throw gettyError('ENDPOINT_CLOSED', `the server at ${this.address} is closed`);
-    const session = this.#sessionOf.get(listener.reach(parseAddress(peer, [this.#scheme])));
+    const session = this.#sessionByConnection.get(
+      listener.reach(parseAddress(peer, [this.#scheme])),
+    );
     if (session === undefined)
       throw gettyError(
         'SESSION_REFUSED',
-        `the setup, maxSessions or maxSessionsPerAddress refused a session with ${peer}`,
+        `the setup, maxSessions or maxSessionsPerAddress refused the session with ${peer}`,
       );
     return session.write(message);
   }
@@ -120,12 +125,12 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     this.#listener.reloadTls(options);
   }
 
-  protected override stop(): Promise<void> {
+  protected override stopCreating(): Promise<void> {
     return this.stopListening();
   }
 }
 
-/** serve() of a platform. */
+/** serve() with the transports of `platform`. */
 export async function serveOn<In, Out>(
   platform: Platform,
   address: string,
@@ -145,12 +150,11 @@ export async function serveOn<In, Out>(
     if (resolved[name] !== undefined)
       checkNumber(name, resolved[name], 1, Number.POSITIVE_INFINITY);
   }
-  if (resolved.onRefused !== undefined && typeof resolved.onRefused !== 'function')
-    throw badOption('onRefused', resolved.onRefused, 'a function');
-  const withSetup = { ...resolved, websocket: withCompression(resolved.websocket, setup) };
-  return new TransportServer<In, Out>(platform, setup).listen(
-    target.address,
-    target.transport,
-    withSetup,
-  );
+  checkCallback('onRefused', resolved.onRefused);
+  const { maxSessions = target.transport.maxSessions } = resolved;
+  const server = new TransportServer<In, Out>(platform, setup, { ...resolved, maxSessions });
+  return server.listen(target.address, target.transport, {
+    ...resolved,
+    websocket: withCompression(resolved.websocket, setup),
+  });
 }

@@ -1,6 +1,6 @@
 /**
  * The types of the transport layer. Your program implements Codec and EventListener. serve() and
- * connect() return Server and Client, which hold Sessions. A transport implements Connection.
+ * connect() return Server and Client, which have Sessions. A transport implements Connection.
  */
 
 import type { Bytes } from '../core/bytes.js';
@@ -72,7 +72,7 @@ export interface EventListener<In, Out = In> {
   onMessage(session: Session<In, Out>, message: In): unknown;
   /**
    * A callback failed (HANDLER_FAILED, with the cause), the peer sent invalid bytes or exceeded a
-   * limit, or the connection broke. It reports; its result changes nothing.
+   * limit, or the connection was lost. The result of this method is ignored.
    *
    * Without this method a failed callback is a process warning, in a browser an uncaught error of
    * the page. Other errors are then visible only through onClose. An error that is no GettyError is
@@ -85,9 +85,9 @@ export interface EventListener<In, Out = In> {
    * called when the connection is lost.
    */
   onEnd?(session: Session<In, Out>): unknown;
-  /** The session is over. Called once, last, for every session whose onOpen was called. */
+  /** The session has ended. Called once, last, for every session whose onOpen was called. */
   onClose?(session: Session<In, Out>): unknown;
-  /** Called every SessionOptions.cronPeriod. Send heartbeats here. */
+  /** Called every SessionOptions.cronPeriod while the session is open. Send heartbeats here. */
   onCron?(session: Session<In, Out>): unknown;
 }
 
@@ -205,8 +205,8 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /**
    * Encode a message and queue it. All messages of one event-loop tick are sent together.
    *
-   * Returns true when you may go on. Returns false when the message is queued but queuedBytes has
-   * reached highWaterMark: await drained() before the next write. The result costs no promise.
+   * Returns true if you can write more. Returns false if the message is queued and queuedBytes has
+   * reached highWaterMark: await drained() before the next write. The call creates no promise.
    *
    * Throws SESSION_CLOSED, SESSION_BLOCKED (maxQueuedBytes is reached), MESSAGE_TOO_LARGE,
    * PEER_NOT_TRUSTED (UDP), ENCODE_FAILED, or the error of the codec. After an error nothing of the
@@ -216,8 +216,8 @@ export interface Session<In, Out = In> extends AsyncDisposable {
    */
   write(message: Out): boolean;
   /**
-   * Encode a message, queue it, and settle when the operating system has accepted its bytes. That
-   * the peer has received them is not certain.
+   * Encode a message, queue it, and settle when the operating system has accepted its bytes. This
+   * does not prove that the peer has received them.
    *
    * Rejects with a SendError, which has encodedBytes, sentBytes and one of the codes of write(),
    * SEND_TIMEOUT, ABORTED_BY_CALLER or BAD_OPTION. An error of the codec is ENCODE_FAILED.
@@ -247,7 +247,7 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   resume(): void;
   /**
    * Send what is queued, end this side, read until the peer ends its side, and close. After
-   * waitTime the session is destroyed. Settles when the session is over.
+   * waitTime the session is destroyed. Settles when the session has ended.
    *
    * A WebSocket sends the code and the reason in `options` to the peer; other transports ignore
    * them. Only the first call has an effect. Throws BAD_OPTION.
@@ -432,9 +432,9 @@ export interface Server<In, Out = In> extends Endpoint<In, Out> {
   stopListening(): Promise<void>;
   /**
    * Use other certificates for new sessions; open sessions continue with the old ones. Options that
-   * are not given stay, and those that name a file are read again: after files were replaced,
-   * `reloadTls({})` is enough. Throws BAD_OPTION, also at an address without TLS; the old
-   * certificates then stay in use.
+   * are not given stay. Their files are read again: after files were replaced, `reloadTls({})` is
+   * enough. Throws BAD_OPTION, also at an address without TLS; the old certificates then stay in
+   * use.
    */
   reloadTls(options: TlsOptions): void;
   /**
@@ -455,13 +455,14 @@ export interface ServerOptions {
   /**
    * How many sessions may be open; further peers are refused. A session counts until its socket is
    * closed. TLS and WebSocket handshakes count too: at most 16 more connections than this may be
-   * open. Default: at `tcp://`, `tls://`, `unix://`, `ws://` and `wss://` what the process's limit
-   * of open files permits (no limit on Windows); at `udp://` 10,000; at `memory://` no limit.
+   * open. Default: at `tcp://`, `tls://`, `unix://`, `ws://` and `wss://` the number that the
+   * process's limit of open files permits (no limit on Windows); at `udp://` 10,000; at `memory://`
+   * no limit.
    */
   maxSessions?: number | undefined;
   /**
-   * The same for the peers of one host address. Peers of `unix://` and `memory://` have no host
-   * address. Default: no limit.
+   * How many sessions the peers of one host address may have open; see maxSessions. Peers of
+   * `unix://` and `memory://` have no host address. Default: no limit.
    */
   maxSessionsPerAddress?: number | undefined;
   /**
@@ -746,25 +747,25 @@ export interface ReconnectOptions {
 }
 
 /**
- * How a connection differs from a stream of bytes that is written in portions, such as TCP. A
- * session reads it once, when it is made.
+ * How a connection differs from a TCP connection. A session reads the capabilities once, when it is
+ * created.
  */
 export interface ConnectionCapabilities {
-  /** One side may end while the other goes on. Default: false. */
+  /** One side can end while the other side still sends. Default: false. */
   readonly canHalfOpen?: boolean;
   /**
-   * Messages may be lost, or come from another sender than the peer (UDP). A message that cannot be
-   * read is reported, and the session goes on. Default: false.
+   * Messages can be lost, or have a forged sender (UDP). A message that cannot be decoded is
+   * reported, and the session stays open. Default: false.
    */
   readonly isLossy?: boolean;
   /**
-   * Each message is passed on as it is written, and one call of write() is one message. Default:
-   * false, the messages of one tick leave together.
+   * The session calls write() once for each message, at once. Default: false, one write() for all
+   * messages of a tick.
    */
   readonly writesEachMessage?: boolean;
   /**
-   * With writesEachMessage: write() copies the bytes, so that the caller may use their buffer again
-   * at once. Default: false.
+   * With writesEachMessage: write() copies the bytes, so the caller can reuse their buffer at once.
+   * Default: false.
    */
   readonly copiesOnWrite?: boolean;
   /** Milliseconds: the idleTimeout of a session whose setup has none. Default: 0, no timeout. */
@@ -772,27 +773,27 @@ export interface ConnectionCapabilities {
 }
 
 /**
- * What a transport implements for each connection. It gives what arrives to its ConnectionEvents,
- * and takes what the session writes. Only a session calls it. The optional methods belong to single
- * transports.
+ * What a transport implements for each connection. It passes received bytes to its
+ * ConnectionEvents, and sends the bytes that the session writes. Only a session calls it. The
+ * optional methods belong to single transports.
  */
 export interface Connection extends Peer {
-  /** Default: those of a TCP connection that cannot be half-open. */
+  /** Default: a TCP connection that cannot be half-open. */
   readonly capabilities?: ConnectionCapabilities;
-  /** Begin to deliver events. Called once. */
+  /** Start to deliver events. Called once. */
   attach(events: ConnectionEvents, limits: MessageLimits): void;
-  /** Bytes that were written and that the operating system has not taken. */
+  /** Bytes that were written and that the operating system has not accepted yet. */
   readonly bufferedBytes: number;
   /**
-   * Send `bytes`. When bufferedBytes is 0 after the call, the caller may use their buffer again;
+   * Send `bytes`. If bufferedBytes is 0 after the call, the caller can reuse their buffer;
    * otherwise they belong to the connection.
    */
   write(bytes: Uint8Array): void;
   pause(): void;
   resume(): void;
   /**
-   * Send what was written, then tell the peer that nothing more comes, where possible with the code
-   * and reason. Reading goes on.
+   * Send the written bytes, then end this side. A WebSocket sends the code and the reason. Reading
+   * continues.
    */
   end(code?: number, reason?: string): void;
   /** Release everything now. onClose follows. */
@@ -806,19 +807,19 @@ export interface Connection extends Peer {
    */
   refuse?(status: number): void;
   /**
-   * The session ends before this connection is closed. The connection keeps the session's place in
-   * maxSessions until then.
+   * The session ends before this connection is closed. Until then the connection counts as a
+   * session in maxSessions.
    */
   linger?(): void;
 
   // ---- WebSocket ----
 
-  /** Throws BAD_OPTION for a code that this transport may not send, though others may. */
+  /** Throws BAD_OPTION for a close code that is valid but forbidden on this transport. */
   checkCloseCode?(code: number): void;
   /** See Session. */
   readonly closeCode?: number | undefined;
   readonly closeReason?: string | undefined;
-  /** Ask the peer for a sign of life: onAlive() follows. Called every cronPeriod. */
+  /** Send a ping; onAlive() reports the pong. Called every cronPeriod. */
   ping?(): void;
 
   // ---- UDP ----
@@ -826,34 +827,32 @@ export interface Connection extends Peer {
   /** See Session. */
   trust?(): void;
   /**
-   * send() waits for the next message: call onTaken when it has left. Without this method
-   * bufferedBytes alone tells.
+   * send() waits for the next message: call onTaken when it is sent. Without this method the
+   * session relies on bufferedBytes.
    */
   requestWriteAck?(): void;
 
-  // ---- connections that gather what arrives (WebSocket, compression) ----
+  // ---- connections that buffer incomplete messages (WebSocket, compression) ----
 
-  /**
-   * How long the peer has been sending what is incomplete, in ms; 0 when nothing is, and while
-   * paused.
-   */
+  /** Age of the incomplete message in ms. 0 without one, and while paused. */
   incompleteMessageAge?(): number;
 
-  // ---- connections with messages of their own (WebSocket, UDP): onMessage instead of onData ----
+  // ---- message transports (WebSocket, UDP): onMessage instead of onData ----
 
   /**
-   * The session is about to append one message to `output`. The connection may reserve room before
-   * it.
+   * Called before the session appends one message to `output`. The connection may reserve bytes for
+   * a header.
    */
   beginMessage?(output: ByteWriter): void;
   /**
-   * The message that began at `start`, with the reserved room, is complete. The connection
-   * completes its frame, or notes where it ends. If this throws, the message is not sent.
+   * Called when the message is complete. It begins at `start`, with the reserved bytes. The
+   * connection completes its frame, or stores where it ends. If this throws, the message is not
+   * sent.
    */
   endMessage?(output: ByteWriter, start: number): void;
 }
 
-/** The limits of a session that a message transport must keep while it receives. In bytes. */
+/** The limits of a session that a message transport must enforce while it receives. In bytes. */
 export interface MessageLimits {
   readonly maxMessageBytes: number;
   readonly maxInflatedBytes: number;
@@ -865,25 +864,24 @@ export interface ConnectionEvents {
   /** Bytes of the stream arrived. The bytes belong to the receiver. */
   onData(bytes: Bytes): void;
   /**
-   * One whole message of a message transport arrived, at `start` to `end` of `bytes`; by default
-   * all of `bytes`. The bytes belong to the receiver. `text` is true for text and false for binary,
-   * on transports that distinguish them.
+   * One complete message of a message transport arrived, from `start` to `end` of `bytes`; by
+   * default all of `bytes`. The bytes belong to the receiver. `text` is true for a text message and
+   * false for a binary one; undefined except on a WebSocket.
    */
   onMessage(bytes: Bytes, text?: boolean, start?: number, end?: number): void;
-  /** The peer sent a pong: it is alive, but sent no message. */
+  /** The peer sent a pong: it responds, but sent no message. */
   onAlive(): void;
-  /** The operating system has accepted more bytes: bufferedBytes is smaller than before. */
+  /** The operating system has accepted bytes: bufferedBytes is smaller than before. */
   onTaken(): void;
   /**
-   * The peer violated the protocol, and onClose follows. The receiver passes on its queued bytes
-   * now; they are still sent.
+   * The peer violated the protocol, and onClose follows. The receiver writes its queued bytes now;
+   * they are still sent.
    */
   onClosing?(): void;
   /** The peer has ended its side. */
   onEnd(): void;
   /**
-   * The connection is closed. Called once, last. `error` is the reason when the connection was
-   * lost.
+   * The connection is closed. Called once, last. `error` is the reason if the connection was lost.
    */
   onClose(error?: Error): void;
 }
@@ -908,7 +906,7 @@ export interface Transport {
   dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection>;
 }
 
-/** How a transport consults and informs its server about peers that have no session yet. */
+/** How a transport asks and informs its server about peers that have no session yet. */
 export interface Admission {
   /**
    * The error with which to refuse a connection before its handshake. Undefined: the connection is
@@ -918,8 +916,8 @@ export interface Admission {
   /** Count a handshake that has begun (1) or ended (-1). */
   countHandshake(peer: Peer, change: 1 | -1): void;
   /**
-   * Count a session that has begun (1) or ended (-1). Used when a socket stays open after its
-   * session has ended.
+   * Count a session that has begun (1) or ended (-1). Used if a socket stays open after its session
+   * has ended.
    */
   countSession(peer: Peer, change: 1 | -1): void;
   /** The transport has refused the peer. */
@@ -941,8 +939,8 @@ export interface Listener {
   /** Stop listening. Settles when the port is free. */
   close(): Promise<void>;
   /**
-   * Return the connection to the peer at `address`; create and accept it when there is none. Only
-   * on UDP. Throws BAD_ADDRESS or ENDPOINT_CLOSED.
+   * Return the connection to the peer at `address`. If there is none, create and accept it. Only on
+   * UDP. Throws BAD_ADDRESS or ENDPOINT_CLOSED.
    */
   reach?(address: Address): Connection;
   /** Use other certificates for new sessions. Only with TLS. Throws BAD_OPTION. */

@@ -20,7 +20,7 @@ export {
   mapCodec,
   raw,
   varintPrefixed,
-} from '../transport/codecs.js';
+} from '../transport/codecs/index.js';
 export { SendError } from '../transport/session/send-waiter.js';
 export { SESSION_DEFAULTS } from '../transport/session/session-options.js';
 export {

@@ -1,6 +1,6 @@
 /**
- * A fault in the handling of what a peer sends, on every transport: it costs that connection alone,
- * with one error, and never the process.
+ * Exceptions in the code that handles the bytes of a peer, on every transport. An exception ends
+ * that connection with one error; the process and the listener continue.
  */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseAddress } from '../../src/transport/address.js';
@@ -25,7 +25,7 @@ const ADDRESSES: Readonly<Record<string, string>> = {
   memory: 'memory://faults',
 };
 const LIMITS = { maxMessageBytes: 1_000, maxInflatedBytes: 1_000, maxQueuedBytes: 1_000 };
-const IDLE: ConnectionEvents = {
+const NO_EVENTS: ConnectionEvents = {
   onData() {},
   onMessage() {},
   onAlive() {},
@@ -37,7 +37,8 @@ const IDLE: ConnectionEvents = {
 noLeaks();
 afterEach(() => vi.restoreAllMocks());
 
-async function listening(scheme: string, accept: (connection: Connection) => void) {
+/** Listens without a server, so that a test can attach events that throw. */
+async function listenOn(scheme: string, accept: (connection: Connection) => void) {
   const transport = transports[scheme] as Transport;
   const options: ServerOptions & typeof SERVER_DEFAULTS = { ...SERVER_DEFAULTS, tls: SERVER_TLS };
   const refusals = new Inbox<string>('a refusal');
@@ -47,7 +48,7 @@ async function listening(scheme: string, accept: (connection: Connection) => voi
   );
   const address = parseAddress(ADDRESSES[scheme] ?? `${scheme}://127.0.0.1:0`, [scheme]);
   const listener = await transport.listen(address, { ...options, admission }, accept);
-  const dialled: Connection[] = [];
+  const dialed: Connection[] = [];
   return {
     admission,
     refusals,
@@ -58,85 +59,90 @@ async function listening(scheme: string, accept: (connection: Connection) => voi
         options,
         new AbortController().signal,
       );
-      connection.attach({ ...IDLE, ...events }, LIMITS);
+      connection.attach({ ...NO_EVENTS, ...events }, LIMITS);
       connection.resume();
-      dialled.push(connection);
+      dialed.push(connection);
       return connection;
     },
     async [Symbol.asyncDispose]() {
-      for (const connection of dialled) connection.destroy();
+      for (const connection of dialed) connection.destroy();
       await listener.close();
     },
   };
 }
 
-/** One small message, in a masked frame where there are frames. */
-function message(scheme: string): Buffer {
+/** One small message; in a masked frame on a WebSocket. */
+function encodedMessage(scheme: string): Buffer {
   return scheme.startsWith('w') ? Buffer.from('828100000000aa', 'hex') : Buffer.from('x');
 }
 
 describe.each(Object.keys(transports))('%s', (scheme) => {
   it.each<(keyof ConnectionEvents)[]>([['onData', 'onMessage'], ['onEnd']])(
-    'a fault in %s ends the connection with one error',
+    'an exception in %s ends the connection with one error',
     async (...names) => {
       if (scheme === 'udp' && names.includes('onEnd')) return;
       const fail = (): void => {
-        throw new Error('an unforeseen fault');
+        throw new Error('an internal error');
       };
       const ends = new Inbox<Error | undefined>('the end of a connection');
       const accepted: Connection[] = [];
-      await using server = await listening(scheme, (connection) => {
+      await using server = await listenOn(scheme, (connection) => {
         const isFirst = accepted.push(connection) === 1;
         const faults = isFirst ? Object.fromEntries(names.map((name) => [name, fail])) : {};
-        connection.attach({ ...IDLE, ...faults, onClose: (error) => ends.push(error) }, LIMITS);
+        connection.attach(
+          { ...NO_EVENTS, ...faults, onClose: (error) => ends.push(error) },
+          LIMITS,
+        );
         connection.resume();
       });
       const first = await server.dial();
-      first.write(message(scheme));
+      first.write(encodedMessage(scheme));
       if (names.includes('onEnd')) {
         await until(() => accepted.length === 1, 'the connection is accepted');
         first.end();
-        // A WebSocket tells its end by a frame; then the stream ends.
       }
       expect(await ends.next()).toMatchObject({
         code: 'CONNECTION_LOST',
-        message: expect.stringContaining('an unforeseen fault'),
+        message: expect.stringContaining('an internal error'),
       });
       const second = await server.dial();
-      second.write(message(scheme));
-      await until(() => accepted.length === 2, 'the listener goes on');
+      second.write(encodedMessage(scheme));
+      await until(() => accepted.length === 2, 'the listener accepts the next connection');
       for (const connection of accepted) connection.destroy();
       await until(() => ends.all.length === 2, 'both connections have ended');
       expect(server.admission.refusals.fault).toBe(0);
     },
   );
 
-  it.runIf(scheme !== 'memory')('a fault in the making of a session is a refusal', async () => {
-    let count = 0;
-    await using server = await listening(scheme, (connection) => {
-      if (++count === 1) throw new Error('an unforeseen fault');
-      connection.destroy();
-    });
-    // A WebSocket is never answered then.
-    const dial = async (): Promise<void> => (await server.dial()).write(message(scheme));
-    await dial().catch(() => {});
-    expect(await server.refusals.next()).toContain('an unforeseen fault');
-    await dial().catch(() => {});
-    await until(() => count >= 2, 'the listener goes on');
-    expect(server.admission.refusals.fault).toBe(1);
-  });
+  it.runIf(scheme !== 'memory')(
+    'an exception while a session is created is a refusal',
+    async () => {
+      let count = 0;
+      await using server = await listenOn(scheme, (connection) => {
+        if (++count === 1) throw new Error('an internal error');
+        connection.destroy();
+      });
+      // The dial of a WebSocket fails, because its request is not answered.
+      const dial = async (): Promise<void> => (await server.dial()).write(encodedMessage(scheme));
+      await dial().catch(() => {});
+      expect(await server.refusals.next()).toContain('an internal error');
+      await dial().catch(() => {});
+      await until(() => count >= 2, 'the listener accepts the next connection');
+      expect(server.admission.refusals.fault).toBe(1);
+    },
+  );
 });
 
-it('a fault in onClose is a warning', async () => {
+it('an exception in onClose is a process warning', async () => {
   const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
-  await using server = await listening('tcp', (connection) => {
+  await using server = await listenOn('tcp', (connection) => {
     const onClose = (): void => {
-      throw new Error('an unforeseen fault');
+      throw new Error('an internal error');
     };
-    connection.attach({ ...IDLE, onClose }, LIMITS);
+    connection.attach({ ...NO_EVENTS, onClose }, LIMITS);
     connection.destroy();
   });
   await server.dial();
-  await until(() => warning.mock.calls.length === 1, 'the warning');
+  await until(() => warning.mock.calls.length === 1, 'a warning is emitted');
   expect(warning.mock.calls[0]?.[0]).toMatchObject({ code: 'CONNECTION_LOST' });
 });

@@ -1,5 +1,5 @@
 /**
- * What is given wrong is refused at the call, with a message that says what was given and what is
+ * Invalid options and addresses: the call rejects, and the message says what was given and what is
  * allowed.
  */
 import { expect, it } from 'vitest';
@@ -20,10 +20,10 @@ import { processorTime } from '../fixtures/waiting.js';
 
 noLeaks();
 
-const good: SessionSetup<string> = { codec: lines(), listener: { onMessage: () => {} } };
-const nobody = 'memory://nobody';
+const validSetup: SessionSetup<string> = { codec: lines(), listener: { onMessage: () => {} } };
+const UNUSED_ADDRESS = 'memory://unused';
 
-const SETUPS: readonly [given: object | unknown, parts: readonly string[]][] = [
+const INVALID_SETUPS: readonly [given: object | unknown, parts: readonly string[]][] = [
   [undefined, ['setup', 'given undefined', 'an object with a codec and a listener, or a function']],
   [null, ['setup', 'given null']],
   [7, ['setup', 'given 7']],
@@ -55,18 +55,18 @@ const SETUPS: readonly [given: object | unknown, parts: readonly string[]][] = [
   [{ compression: {} }, ['compression.deflate', 'given undefined', 'a number from -1 to 9']],
 ];
 
-it.each(SETUPS)('setup %o is refused by serve and connect', async (given, parts) => {
+it.each(INVALID_SETUPS)('serve() and connect() reject the setup %o', async (given, parts) => {
   const setup = (
-    typeof given === 'object' && given !== null ? { ...good, ...given } : given
+    typeof given === 'object' && given !== null ? { ...validSetup, ...given } : given
   ) as SessionSetup<string>;
-  for (const attempt of [serve(nobody, setup), connect(nobody, setup)]) {
+  for (const attempt of [serve(UNUSED_ADDRESS, setup), connect(UNUSED_ADDRESS, setup)]) {
     const error = await rejection(attempt);
     expect(error.code).toBe('BAD_OPTION');
     for (const part of parts) expect(error.message).toContain(part);
   }
 });
 
-const CLIENTS: readonly [given: unknown, parts: readonly string[]][] = [
+const INVALID_CLIENT_OPTIONS: readonly [given: unknown, parts: readonly string[]][] = [
   [null, ['options', 'given null', 'an object']],
   ['fast', ['options', 'given "fast"', 'an object']],
   [{ connections: 0 }, ['connections', 'given 0', 'a number from 1 to 10000']],
@@ -84,25 +84,25 @@ const CLIENTS: readonly [given: unknown, parts: readonly string[]][] = [
   [{ reconnect: { maxDelay: -5 } }, ['maxDelay', 'given -5', 'a number from 1']],
 ];
 
-it.each(CLIENTS)('client options %o are refused', async (given, parts) => {
-  const error = await rejection(connect(nobody, good, given as ClientOptions));
+it.each(INVALID_CLIENT_OPTIONS)('connect() rejects the options %o', async (given, parts) => {
+  const error = await rejection(connect(UNUSED_ADDRESS, validSetup, given as ClientOptions));
   expect(error.code).toBe('BAD_OPTION');
   for (const part of parts) expect(error.message).toContain(part);
 });
 
-const SERVERS: readonly [given: unknown, parts: readonly string[]][] = [
+const INVALID_SERVER_OPTIONS: readonly [given: unknown, parts: readonly string[]][] = [
   [null, ['options', 'given null', 'an object']],
   [{ backlog: 0 }, ['backlog', 'given 0', 'a number from 1 to 65535']],
   [{ backlog: 1e6 }, ['backlog', 'given 1000000', 'a number from 1 to 65535']],
 ];
 
-it.each(SERVERS)('server options %o are refused', async (given, parts) => {
-  const error = await rejection(serve('memory://refused', good, given as ServerOptions));
+it.each(INVALID_SERVER_OPTIONS)('serve() rejects the options %o', async (given, parts) => {
+  const error = await rejection(serve('memory://refused', validSetup, given as ServerOptions));
   expect(error.code).toBe('BAD_OPTION');
   for (const part of parts) expect(error.message).toContain(part);
 });
 
-const ADDRESSES: readonly unknown[] = [
+const INVALID_ADDRESSES: readonly unknown[] = [
   undefined,
   null,
   42,
@@ -129,8 +129,11 @@ const ADDRESSES: readonly unknown[] = [
   ' memory://name',
 ];
 
-it.each(ADDRESSES)('address %o is refused by serve and connect', async (given) => {
-  for (const attempt of [serve(given as string, good), connect(given as string, good)]) {
+it.each(INVALID_ADDRESSES)('serve() and connect() reject the address %o', async (given) => {
+  for (const attempt of [
+    serve(given as string, validSetup),
+    connect(given as string, validSetup),
+  ]) {
     const error = await rejection(attempt);
     expect(error.code).toBe('BAD_ADDRESS');
     expect(error.message).toContain(`given ${JSON.stringify(given)?.replace('#part', '#***')}`);
@@ -149,11 +152,11 @@ it.each([
   ['tcp://[fe80::1%25]:1', { scheme: 'tcp', host: 'fe80::1%25', port: 1 }],
   ['memory://name', { scheme: 'memory', host: 'name', port: 0 }],
   ['memory://', { scheme: 'memory', host: '', port: 0 }],
-])('address %s is read', (text, expected) => {
+])('parses the address %s', (text, expected) => {
   expect(parseAddress(text, ['tcp', 'memory'])).toEqual({ path: '', ...expected, text });
 });
 
-it('a formatted address is read again', () => {
+it('parses an address that formatAddress() returned', () => {
   for (const host of [
     '127.0.0.1',
     '::1',
@@ -167,8 +170,8 @@ it('a formatted address is read again', () => {
   }
 });
 
-it('a hostile address is refused, at a cost that does not grow with its square', () => {
-  const took = processorTime(() => {
+it('rejects a long invalid address in time that is linear in its length', () => {
+  const duration = processorTime(() => {
     for (const text of [
       `tcp://${'a'.repeat(1_000_000)}`,
       `tcp://${'@'.repeat(1_000_000)}`,
@@ -179,10 +182,10 @@ it('a hostile address is refused, at a cost that does not grow with its square',
       expect(thrown(() => parseAddress(text, ['tcp'])).code).toBe('BAD_ADDRESS');
     }
   });
-  expect(took).toBeLessThan(10_000);
+  expect(duration).toBeLessThan(10_000);
 });
 
-it.each([5, 0, '4', null])('lengthPrefixed refuses width %o', (width) => {
+it.each([5, 0, '4', null])('lengthPrefixed() rejects the width %o', (width) => {
   const error = thrown(() => lengthPrefixed({ width: width as LengthPrefixedOptions['width'] }));
   expect(error).toMatchObject({
     code: 'BAD_OPTION',

@@ -1,4 +1,4 @@
-/** When a client connects again, and when it gives up. */
+/** When a client connects again, and when it stops. */
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   type Client,
@@ -12,15 +12,17 @@ import {
   serve,
 } from '../../src/transport/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
+import { untilQuiet } from '../fixtures/session-probes.js';
 import { rejection } from '../fixtures/transports.js';
-import { turns, until, Inbox as Waiting, within } from '../fixtures/waiting.js';
+import { Inbox, until, within } from '../fixtures/waiting.js';
 
 noLeaks();
 const now = performance.now.bind(performance);
-let ahead = 0;
+/** Milliseconds by which performance.now() is ahead of the real clock. */
+let clockAdvance = 0;
 afterEach(() => {
   vi.restoreAllMocks();
-  ahead = 0;
+  clockAdvance = 0;
 });
 
 let lastName = 0;
@@ -32,15 +34,13 @@ const open = (
   options?: ClientOptions,
 ): Promise<Client<string>> => connect(address, SETUP, { reconnect, ...options });
 
-/**
- * Sets the clock forward, so that no test has to wait until a session counts as one that lasted.
- */
+/** Advances the clock beyond the age at which a lost session does not count as a failure. */
 function makeSessionsOld(): void {
-  ahead += 2_000;
-  vi.spyOn(performance, 'now').mockImplementation(() => now() + ahead);
+  clockAdvance += 2_000;
+  vi.spyOn(performance, 'now').mockImplementation(() => now() + clockAdvance);
 }
 
-/** The delays of the timers that are set from now on. */
+/** Returns an array that receives the delay of each timer that is started from now on. */
 function recordDelays(): number[] {
   const delays: number[] = [];
   const { setTimeout: original } = globalThis;
@@ -57,28 +57,25 @@ async function loseSession(server: Server<string>, client: Client<string>): Prom
   await until(() => client.sessions.size === 0, 'the client has lost its session');
 }
 
-describe('after the loss of a session', () => {
+describe('after a lost session the client', () => {
   it.each([
     [0, 400],
     [0.5, 800],
     [0.999, 1_199.2],
-  ])(
-    'waits for initialDelay, spread over its whole length (random: %d)',
-    async (random, expected) => {
-      await using server = await serve(newAddress(), SETUP);
-      await using client = await open(server.address, { initialDelay: 800 });
-      await client.session();
-      makeSessionsOld();
-      vi.spyOn(Math, 'random').mockReturnValue(random);
-      const delays = recordDelays();
-      await loseSession(server, client);
-      expect(delays.some((delay) => Math.abs(delay - expected) < 0.001)).toBe(true);
-      expect(client.state).toBe('down');
-      expect(await rejection(client.session())).toMatchObject({ code: 'CONNECTION_LOST' });
-    },
-  );
+  ])('waits for initialDelay × 0.5 to 1.5 (random: %d)', async (random, expected) => {
+    await using server = await serve(newAddress(), SETUP);
+    await using client = await open(server.address, { initialDelay: 800 });
+    await client.session();
+    makeSessionsOld();
+    vi.spyOn(Math, 'random').mockReturnValue(random);
+    const delays = recordDelays();
+    await loseSession(server, client);
+    expect(delays.some((delay) => Math.abs(delay - expected) < 0.001)).toBe(true);
+    expect(client.state).toBe('down');
+    expect(await rejection(client.session())).toMatchObject({ code: 'CONNECTION_LOST' });
+  });
 
-  it('never waits longer than maxDelay', async () => {
+  it('waits at most maxDelay', async () => {
     await using server = await serve(newAddress(), SETUP);
     await using client = await open(server.address, { initialDelay: 9_000, maxDelay: 6_000 });
     makeSessionsOld();
@@ -89,8 +86,8 @@ describe('after the loss of a session', () => {
     expect(delay).toBeLessThanOrEqual(6_000);
   });
 
-  it('is connected again when the delay is over', async () => {
-    const opened = new Waiting<number>('a session');
+  it('connects again after the delay', async () => {
+    const opened = new Inbox<number>('a session');
     await using server = await serve(newAddress(), {
       codec: lines(),
       listener: { onOpen: () => opened.push(performance.now()), onMessage() {} },
@@ -98,18 +95,18 @@ describe('after the loss of a session', () => {
     await using client = await open(server.address, { initialDelay: 60 });
     await opened.next();
     makeSessionsOld();
-    const lost = performance.now();
+    const lostAt = performance.now();
     await loseSession(server, client);
     // A timer may fire up to a millisecond early.
-    expect((await opened.next()) - lost).toBeGreaterThan(29);
+    expect((await opened.next()) - lostAt).toBeGreaterThan(29);
     expect((await client.session()).closed).toBe(false);
   });
 });
 
 describe('reconnect.maxAttempts', () => {
-  it('gives up after so many failed attempts, and says so', async () => {
+  it('stops the client after so many failed attempts, and is in its error', async () => {
     const server = await serve(newAddress(), SETUP);
-    const states = new Waiting<string>('a state');
+    const states = new Inbox<string>('a state');
     const onState = (state: ClientState, reason?: Error): void =>
       states.push(`${state} ${reason?.message.includes('maxAttempts, 3, is reached') ?? ''}`);
     await using client = await open(
@@ -132,11 +129,11 @@ describe('reconnect.maxAttempts', () => {
     expect(error).toMatchObject({ code: 'CONNECT_FAILED', cause: { code: 'CONNECT_FAILED' } });
     expect(error.message).toContain('maxAttempts, 3, is reached');
     await using _again = await serve(server.address, SETUP);
-    await turns(20);
+    await untilQuiet();
     expect([client.state, states.unread]).toEqual(['down', []]);
   });
 
-  it('counts a session that ends at once as a failed attempt', async () => {
+  it('counts a session that ends within 1 s as a failed attempt', async () => {
     let attempts = 0;
     await using server = await serve<string>(newAddress(), () => {
       attempts++;
@@ -148,7 +145,7 @@ describe('reconnect.maxAttempts', () => {
       maxAttempts: 4,
     });
     await until(() => attempts === 4 && client.state === 'down', 'four attempts');
-    await turns(20);
+    await untilQuiet();
     expect(attempts).toBe(4);
     expect(await rejection(client.session())).toMatchObject({
       code: 'CONNECTION_LOST',
@@ -156,10 +153,10 @@ describe('reconnect.maxAttempts', () => {
     });
   });
 
-  it('counts anew after a session that lasted', async () => {
+  it('counts from 0 after a session that lasted', async () => {
     const address = newAddress();
     const first = await serve(address, SETUP);
-    const states = new Waiting<ClientState>('a state');
+    const states = new Inbox<ClientState>('a state');
     const reconnect = { initialDelay: 1, maxDelay: 200, maxAttempts: 1_000 };
     await using client = await open(address, reconnect, { onState: (state) => states.push(state) });
     makeSessionsOld();
@@ -173,7 +170,7 @@ describe('reconnect.maxAttempts', () => {
       'down',
     ]);
     const second = await serve(address, SETUP);
-    await until(() => client.state === 'ready', 'the client is back');
+    await until(() => client.state === 'ready', 'the client is connected again');
     makeSessionsOld();
     vi.spyOn(Math, 'random').mockReturnValue(0);
     const delays = recordDelays();
@@ -185,7 +182,7 @@ describe('reconnect.maxAttempts', () => {
 });
 
 describe('reconnect.retryFirst', () => {
-  it('tries on until a server is there', async () => {
+  it('retries until a server listens', async () => {
     const address = newAddress();
     const states: string[] = [];
     const connecting = open(
@@ -203,7 +200,7 @@ describe('reconnect.retryFirst', () => {
     expect((await client.session()).closed).toBe(false);
   });
 
-  it('is off by default: the first failure rejects', async () => {
+  it('is false by default: connect() rejects after the first failure', async () => {
     for (const reconnect of [true, false, {}, { retryFirst: false }]) {
       expect(await rejection(open(newAddress(), reconnect))).toMatchObject({
         code: 'CONNECT_FAILED',
@@ -224,7 +221,7 @@ describe('reconnect.retryFirst', () => {
     expect(delays.filter((delay) => delay <= 2).length).toBe(2);
   });
 
-  it('tries again when the listener refuses the session', async () => {
+  it('retries when onOpen refuses the session', async () => {
     await using server = await serve(newAddress(), SETUP);
     let refusals = 2;
     const onOpen = (): void => {
@@ -241,7 +238,7 @@ describe('reconnect.retryFirst', () => {
     expect(refusals).toBe(-1);
   });
 
-  it('ends with the signal, at once, within a delay too', async () => {
+  it('stops during a delay when the signal aborts', async () => {
     const caller = new AbortController();
     const states: string[] = [];
     const connecting = rejection(
@@ -259,23 +256,23 @@ describe('reconnect.retryFirst', () => {
     });
   });
 
-  it('does not repeat what cannot succeed', async () => {
+  it('does not retry after BAD_OPTION and BAD_ADDRESS', async () => {
     const reconnect = { initialDelay: 60_000, maxDelay: 60_000, retryFirst: true };
-    const wrong = connect(newAddress(), SETUP, { reconnect, connections: 0 });
-    expect(await rejection(within(wrong, 'connect to reject'))).toMatchObject({
+    const invalidOptions = connect(newAddress(), SETUP, { reconnect, connections: 0 });
+    expect(await rejection(within(invalidOptions, 'connect to reject'))).toMatchObject({
       code: 'BAD_OPTION',
     });
-    const tooLong = open(`unix:///${'x'.repeat(200)}`, reconnect);
-    expect(await rejection(within(tooLong, 'connect to reject'))).toMatchObject({
+    const longPath = open(`unix:///${'x'.repeat(200)}`, reconnect);
+    expect(await rejection(within(longPath, 'connect to reject'))).toMatchObject({
       code: 'BAD_ADDRESS',
     });
     await using server = await serve(newAddress(), SETUP);
-    const badSetup = connect(
+    const invalidSetup = connect(
       server.address,
       () => ({ ...(SETUP as object), idleTimeout: -1 }) as never,
       { reconnect },
     );
-    expect(await rejection(within(badSetup, 'connect to reject'))).toMatchObject({
+    expect(await rejection(within(invalidSetup, 'connect to reject'))).toMatchObject({
       code: 'BAD_OPTION',
     });
   });
@@ -285,7 +282,7 @@ it.each<[object, string]>([
   [{ maxAttempts: 0 }, 'maxAttempts: given 0, expected a number from 1'],
   [{ maxAttempts: '3' }, 'maxAttempts: given "3"'],
   [{ retryFirst: 1 }, 'retryFirst: given 1, expected a boolean'],
-])('rejects %o', async (reconnect, message) => {
+])('reconnect rejects %o with BAD_OPTION', async (reconnect, message) => {
   expect(await rejection(open(newAddress(), reconnect))).toMatchObject({
     code: 'BAD_OPTION',
     message: expect.stringContaining(message),

@@ -1,5 +1,5 @@
 /** The limits of the requests of one session that are handled at the same time. */
-import { counted, scanJson } from '../../transport/json-text.js';
+import { jsonCounts, scanJson } from '../../transport/codecs/json-text.js';
 import { decoded, UNKNOWN } from '../codecs/decoded.js';
 import { RpcError, type RpcErrorDetail } from '../errors.js';
 import type { CodecName, Metadata } from '../types.js';
@@ -83,7 +83,7 @@ export class RequestLimits {
       // A codec of the user has accepted text that is not JSON.
       return most;
     }
-    return counted.values * OBJECT_BYTES;
+    return jsonCounts.values * OBJECT_BYTES;
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { type Bytes, encode } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
-import { parseJson } from '../../transport/json-text.js';
+import { parseJson } from '../../transport/codecs/json-text.js';
 import type { MessageCodec } from './types.js';
 
 /** The body `null`, for peers that refuse an empty body. */

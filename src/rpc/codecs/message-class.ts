@@ -6,7 +6,7 @@ import { keepable } from '../../core/bytes.js';
 import { refusePromise } from '../../core/callbacks.js';
 import { badOption } from '../../core/options.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
-import { parseJson } from '../../transport/json-text.js';
+import { parseJson } from '../../transport/codecs/json-text.js';
 import { json } from './json.js';
 import { setEntry } from './protobuf/types.js';
 import type { CodecName, MessageCodec, MessageCodecs } from './types.js';

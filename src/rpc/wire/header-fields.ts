@@ -2,14 +2,14 @@
 import { textBytes } from '../../core/bytes.js';
 import { setKey } from '../../core/records.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
-import { parseText } from '../../transport/json-text.js';
+import { parseJsonText } from '../../transport/codecs/json-text.js';
 import type { Metadata } from '../types.js';
 import { FieldReader, writeTextField, writeVarint } from './varint.js';
 
 const MAP_TAG = { key: 0x0a, value: 0x12 };
 
 export function parseObject(text: string): Record<string, unknown> {
-  const value: unknown = parseText(text);
+  const value: unknown = parseJsonText(text);
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new TypeError('the header is not a JSON object');
   return value as Record<string, unknown>;

@@ -1,51 +1,64 @@
-/** What has arrived and is not read yet. A codec takes whole messages off its front. */
+/**
+ * The bytes that have arrived and are not read yet. A codec takes complete messages from the front.
+ */
 import { allocate, type Bytes, decode, type Encoding, find } from '../../core/bytes.js';
 
 const EMPTY = allocate(0);
 /**
- * A message that straddles chunks is gathered in a buffer that grows with what really came, not
- * with what was announced.
+ * A message that spans chunks is gathered in a buffer of at most this many times the bytes that
+ * have arrived. A peer cannot make the reader allocate what it only announces.
  */
 const GROWTH = 4;
+/** Bytes. A smaller gathering buffer may exceed GROWTH. */
 const FIRST_GATHER = 16 * 1024;
-/** The rest of a smaller chunk stays where it is: a copy would cost more than it frees. Bytes. */
+/** Bytes. The rest of a smaller chunk is not copied: a copy would cost more than it frees. */
 const MIN_CHUNK_TO_LEAVE = 4 * 1024;
 
+/**
+ * The unread bytes of a session, as the `input` of Codec.read(). The session feeds it; a codec
+ * looks at bytes with peek(), indexOf() and `bytes`, and takes them with take(), takeText(), skip()
+ * and the methods for numbers.
+ */
 export class ByteReader {
   /**
-   * The buffer that holds the unread bytes, from `position` to `end`. For codecs that read numbers
-   * in place.
+   * The buffer with the unread bytes, from `position` to `end`. For codecs that read numbers in
+   * place. Do not change it.
    */
   bytes: Bytes = EMPTY;
+  /** Index in `bytes` of the first unread byte. */
   position = 0;
+  /** Index in `bytes` after the last unread byte. */
   end = 0;
   /**
-   * The kind of the message (WebSocket): true for text, false for binary; undefined where messages
-   * have no kind.
+   * The kind of a WebSocket message: true for text, false for binary. Undefined on other
+   * transports.
    */
   text: boolean | undefined = undefined;
   #view: DataView | undefined;
-  /** True while `bytes` is our own gathering buffer, whose room after `end` nobody else sees. */
+  /**
+   * True while `bytes` is a gathering buffer of the reader. The bytes after `end` are then free.
+   */
   #gathering = false;
+  /** Size of the next message as announced by want(); 0 if it is unknown. Bytes. */
   #wanted = 0;
-  /** So many unread bytes were searched for `#scannedFor` in vain. */
+  /** Unread bytes that indexOf() has searched without finding `#scannedFor`. */
   #scanned = 0;
   #scannedFor: number | Uint8Array = -1;
 
-  /** Unread bytes. */
+  /** The number of unread bytes. */
   get length(): number {
     return this.end - this.position;
   }
 
-  /** A DataView over `bytes`; offsets are those of `bytes`, so begin at `position`. */
+  /** A DataView of `bytes`. The first unread byte has the offset `position`. */
   get view(): DataView {
     this.#view ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength);
     return this.#view;
   }
 
   /**
-   * Add a chunk; it belongs to the reader from here on. Copied only when a message straddles
-   * chunks.
+   * Add a chunk, which then belongs to the reader. It is copied only if unread bytes precede it: a
+   * message then spans chunks.
    */
   feed(chunk: Bytes): void {
     const rest = this.end - this.position;
@@ -62,10 +75,10 @@ export class ByteReader {
     let capacity = total;
     if (this.#wanted >= total)
       capacity = Math.min(this.#wanted, Math.max(FIRST_GATHER, total * GROWTH));
-    // Nobody knows how much comes: where most is copied again, make room for as much once more, so
-    // that a drip costs no copy each time.
+    // The size of the message is unknown. Doubling the capacity keeps the copies linear when many
+    // small chunks arrive.
     else if (rest >= chunk.length) capacity = total * 2;
-    // The old buffer is left as it is: views of it may be in somebody's hands.
+    // The old buffer is not changed: handlers may keep views of it.
     const gathered = allocate(capacity);
     gathered.set(this.bytes.subarray(this.position, this.end), 0);
     gathered.set(chunk, rest);
@@ -73,15 +86,15 @@ export class ByteReader {
   }
 
   /**
-   * Keep no more memory than the unread bytes need, at the end of a read event: the next bytes may
-   * come late or never. Where nothing is unread, the reader has no buffer. Where less than half of
-   * a chunk is unread, it is copied.
+   * Release memory at the end of a read event, because the next bytes may arrive late or never.
+   * Without unread bytes the reader drops its buffer. If less than half of a chunk is unread, that
+   * part is copied.
    */
   release(): void {
     const { bytes, position, end } = this;
     const rest = end - position;
     if (rest === 0) this.#adopt(EMPTY, 0, false);
-    // A gathering buffer of which nothing is read has room for what is to come.
+    // At position 0 the buffer gathers a message, and has space for its next bytes.
     else if (position > 0 && rest * 2 < bytes.length && bytes.length >= MIN_CHUNK_TO_LEAVE) {
       const kept = allocate(rest);
       kept.set(bytes.subarray(position, end), 0);
@@ -90,8 +103,8 @@ export class ByteReader {
   }
 
   /**
-   * Read a whole message, between `start` and `end` of `bytes`. Nothing may be unread. The bytes
-   * belong to the reader from here on.
+   * Set the unread bytes to one complete message, from `start` to `end` of `bytes`. The reader must
+   * be empty. The bytes then belong to the reader.
    */
   feedMessage(bytes: Bytes, start: number, end: number): void {
     this.#adopt(bytes, end, false);
@@ -99,7 +112,7 @@ export class ByteReader {
   }
 
   #adopt(bytes: Bytes, end: number, gathering: boolean): void {
-    // Many messages may lie in one chunk.
+    // Many messages can be in one chunk; they share one DataView.
     if (bytes !== this.bytes) this.#view = undefined;
     this.bytes = bytes;
     this.position = 0;
@@ -107,42 +120,39 @@ export class ByteReader {
     this.#gathering = gathering;
   }
 
-  /**
-   * Say how many bytes the next message takes in all, so that a large one is gathered with few
-   * copies.
-   */
+  /** Announce the size of the next message in bytes, so that it is gathered with few copies. */
   want(total: number): void {
     this.#wanted = total;
   }
 
-  /** The unread byte at `offset` (0 is the next one); undefined past the end. */
+  /** The unread byte at `offset`; 0 is the first one. Undefined after the end. */
   peek(offset: number): number | undefined {
     const at = this.position + offset;
     return at < this.end ? this.bytes[at] : undefined;
   }
 
   /**
-   * How many unread bytes come before the first `pattern`, a byte or several in a row, or -1. Bytes
-   * that were searched in vain are not searched again when more have come; take or skip begins
-   * anew.
+   * The number of unread bytes before the first `pattern`, which is a byte or a sequence of bytes;
+   * -1 if there is none. After -1 the next call searches only the bytes that have arrived since,
+   * unless bytes were taken or skipped.
    */
   indexOf(pattern: number | Uint8Array): number {
     if (pattern !== this.#scannedFor) this.#scanned = 0;
     this.#scannedFor = pattern;
     const from = this.position + this.#scanned;
-    // The room after `end` is not searched: it may be large, and what lies there is not ours.
+    // The bytes after `end` are not searched: they may be many, and they are no received bytes.
     const searched = this.end === this.bytes.length ? this.bytes : this.bytes.subarray(0, this.end);
     const found = find(searched, pattern, from);
     if (found >= 0) return found - this.position;
-    // The last bytes may be the beginning of a pattern that is not whole yet.
+    // The last bytes may be the beginning of the pattern.
     const partial = typeof pattern === 'number' ? 0 : pattern.length - 1;
     this.#scanned = Math.max(0, this.end - this.position - partial);
     return -1;
   }
 
   /**
-   * Take `count` bytes, behind `dropped` others, as a view that stays valid and keeps its whole
-   * chunk. Throws RangeError when fewer are there.
+   * Take `count` bytes as a view, after skipping `dropped` bytes (default 0). The view stays valid,
+   * and keeps its whole chunk in memory. Throws RangeError if fewer bytes are unread.
    */
   take(count: number, dropped = 0): Bytes {
     const from = this.position + dropped;
@@ -151,8 +161,8 @@ export class ByteReader {
   }
 
   /**
-   * Take `count` bytes as text. Throws RangeError when fewer are there; in a browser BAD_OPTION for
-   * encodings other than `utf8` and `latin1`.
+   * Take `count` bytes as text. Default of `encoding`: `'utf8'`. Throws RangeError if fewer bytes
+   * are unread. In a browser other encodings than `utf8` and `latin1` throw BAD_OPTION.
    */
   takeText(count: number, encoding?: Encoding): string {
     const from = this.position;
@@ -160,8 +170,8 @@ export class ByteReader {
     return decode(this.bytes, from, from + count, encoding);
   }
 
-  // Numbers, taken off the front. Big-endian, the network's order, unless `littleEndian`. Throw
-  // RangeError when fewer bytes are there.
+  // Each of these methods takes a number. `littleEndian`: default false, big-endian. Throws
+  // RangeError if fewer bytes are unread.
 
   uint8(): number {
     return this.view.getUint8(this.#advance(1));
@@ -213,17 +223,17 @@ export class ByteReader {
     return this.view.getFloat64(this.#advance(8), littleEndian);
   }
 
-  /** Takes `count` bytes and answers where they begin. */
+  /** Skips `count` bytes. Returns the index in `bytes` at which they begin. */
   #advance(count: number): number {
     const at = this.position;
     this.skip(count);
     return at;
   }
 
-  /** Drop `count` bytes. Throws RangeError when fewer are there. */
+  /** Skip `count` bytes. Throws RangeError if fewer bytes are unread. */
   skip(count: number): void {
     if (count >>> 0 !== count || count > this.end - this.position) {
-      throw new RangeError(`cannot take ${count} bytes: ${this.end - this.position} are there`);
+      throw new RangeError(`cannot take ${count} bytes: ${this.end - this.position} are unread`);
     }
     this.position += count;
     this.#wanted = 0;

@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
 import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import { checkObjectCount } from '../../../src/rpc/codecs/protobuf/object-counter.js';
-import { MAX_DECODED_OBJECTS, parseJson } from '../../../src/transport/json-text.js';
+import { MAX_DECODED_OBJECTS, parseJson } from '../../../src/transport/codecs/json-text.js';
 import * as proto3 from '../../fixtures/protobuf/proto3_pb.js';
 
 const MAX_MESSAGE_BYTES = 4 * 2 ** 20;

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { connect, contract, implement, type RpcError, unary } from '../../../src/rpc/index.js';
-import { parseJson } from '../../../src/transport/json-text.js';
+import { parseJson } from '../../../src/transport/codecs/json-text.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { channelOf, outcome, RawPeer, RawServer, rig } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';

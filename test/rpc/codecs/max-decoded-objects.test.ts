@@ -4,7 +4,7 @@ import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/pr
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
 import { checkObjectCount } from '../../../src/rpc/codecs/protobuf/object-counter.js';
-import { parseJson } from '../../../src/transport/json-text.js';
+import { parseJson } from '../../../src/transport/codecs/json-text.js';
 import { answersOf, Feed, feedRequest, feedRig, itemFrame } from '../../fixtures/feed.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { WellKnownSchema } from '../../fixtures/protobuf/proto3_pb.js';

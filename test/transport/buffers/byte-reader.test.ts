@@ -1,3 +1,4 @@
+/** ByteReader: what it returns, which bytes it copies, and how much memory it takes. */
 import { describe, expect, it, vi } from 'vitest';
 import { ByteReader } from '../../../src/transport/index.js';
 import { BUILDS } from '../../fixtures/builds.js';
@@ -7,7 +8,7 @@ import { fc } from '../../fixtures/property.js';
 
 noLeaks();
 
-/** Run `action` and answer how many bytes Buffer.allocUnsafeSlow handed out meanwhile. */
+/** The number of bytes that Buffer.allocUnsafeSlow() allocates during `action`. */
 function allocatedBy(action: () => void): number {
   const spy = vi.spyOn(Buffer, 'allocUnsafeSlow');
   try {
@@ -47,7 +48,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 describe('release()', () => {
   const chunkOf = (size: number): Buffer => Buffer.allocUnsafeSlow(size).fill(7);
 
-  it.each([65_536, 10])('lets go of a chunk of %i bytes that is read', (size) => {
+  it.each([65_536, 10])('drops a chunk of %i bytes that is read', (size) => {
     const reader = new ByteReader();
     reader.feed(chunkOf(size));
     reader.skip(size);
@@ -57,7 +58,7 @@ describe('release()', () => {
     expect([reader.view.byteLength, reader.takeText(4)]).toEqual([4, 'more']);
   });
 
-  it('copies the rest of a chunk when it is small, and the reader goes on behind it', () => {
+  it('copies a small rest of a chunk, and keeps the state of a search', () => {
     const reader = new ByteReader();
     const chunk = chunkOf(65_536);
     chunk.write('half', 65_532);
@@ -74,8 +75,8 @@ describe('release()', () => {
   });
 
   it.each([
-    ['of which most is unread', 65_536, 30_000],
-    ['of which nothing is read', 65_536, 0],
+    ['that is mostly unread', 65_536, 30_000],
+    ['that is not read', 65_536, 0],
     ['that is small', 4_095, 4_094],
   ])('keeps a chunk %s', (_, size, read) => {
     const reader = new ByteReader();
@@ -89,25 +90,25 @@ describe('release()', () => {
 
 describe('ByteReader', () => {
   it.each(BUILDS)(
-    '$name it does what one long buffer would do, whatever is fed and taken, and every view stays as it was',
+    '$name: behaves as one long buffer for any sequence of calls, and keeps all views valid',
     ({ build, bytes }) => {
       fc.assert(
         fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
           const reader = new build.ByteReader();
           let rest = Buffer.alloc(0);
           const views: { view: Buffer; copy: Buffer }[] = [];
-          for (const doing of steps) {
-            if ('feed' in doing) {
-              rest = Buffer.concat([rest, doing.feed]);
-              reader.feed(bytes(doing.feed));
-            } else if ('indexOf' in doing) {
-              expect(reader.indexOf(doing.indexOf)).toBe(rest.indexOf(doing.indexOf));
-            } else if ('peek' in doing) {
-              expect(reader.peek(doing.peek)).toBe(rest[doing.peek]);
-            } else if ('want' in doing) {
-              reader.want(doing.want);
+          for (const call of steps) {
+            if ('feed' in call) {
+              rest = Buffer.concat([rest, call.feed]);
+              reader.feed(bytes(call.feed));
+            } else if ('indexOf' in call) {
+              expect(reader.indexOf(call.indexOf)).toBe(rest.indexOf(call.indexOf));
+            } else if ('peek' in call) {
+              expect(reader.peek(call.peek)).toBe(rest[call.peek]);
+            } else if ('want' in call) {
+              reader.want(call.want);
             } else {
-              const [kind, count] = Object.entries(doing)[0] as [string, number];
+              const [kind, count] = Object.entries(call)[0] as [string, number];
               const taking = (): unknown =>
                 kind === 'take'
                   ? reader.take(count)
@@ -138,7 +139,7 @@ describe('ByteReader', () => {
     },
   );
 
-  it('a view of a message in one chunk is no copy', () => {
+  it('takes a message in one chunk as a view of the chunk', () => {
     const chunk = Buffer.from('abcdef');
     const reader = new ByteReader();
     reader.feed(chunk);
@@ -147,7 +148,7 @@ describe('ByteReader', () => {
     expect(view.toString()).toBe('abc');
   });
 
-  it('4: views stay valid after later feeds, taken from a gathering buffer too', () => {
+  it('keeps views valid after later chunks, also views of a gathering buffer', () => {
     fc.assert(
       fc.property(
         fc.uint8Array({ minLength: 1, maxLength: 2_000 }),
@@ -171,7 +172,7 @@ describe('ByteReader', () => {
   });
 
   it.each([-1, Number.NaN, 0.5, 4, Number.POSITIVE_INFINITY, 2 ** 32, -(2 ** 32)])(
-    'an impossible count is a RangeError and takes nothing: %d',
+    'throws RangeError and takes nothing for the count %d',
     (count) => {
       const reader = new ByteReader();
       reader.feed(Buffer.from('abc'));
@@ -185,7 +186,7 @@ describe('ByteReader', () => {
     },
   );
 
-  it('bytes that were searched in vain are not searched again', () => {
+  it('does not search bytes twice', () => {
     for (const want of [0, 1_000_000]) {
       const reader = new ByteReader();
       let searched = 0;
@@ -212,7 +213,7 @@ describe('ByteReader', () => {
     }
   });
 
-  it('a search after a take, or for another byte, begins anew', () => {
+  it('searches from the front after a skip, and for another byte', () => {
     const reader = new ByteReader();
     reader.feed(Buffer.from('ab\ncd\n'));
     expect(reader.indexOf(0x78)).toBe(-1);
@@ -221,7 +222,7 @@ describe('ByteReader', () => {
     expect(reader.indexOf(0x0a)).toBe(2);
   });
 
-  it('a length bomb does not make the reader allocate what is announced', () => {
+  it('does not allocate what is only announced', () => {
     const reader = new ByteReader();
     const allocated = allocatedBy(() => {
       reader.feed(Buffer.alloc(4));
@@ -235,7 +236,7 @@ describe('ByteReader', () => {
     expect(reader.bytes.length).toBeLessThanOrEqual(16 * 1024);
   });
 
-  it('what is gathered grows with what came, a few times over at most', () => {
+  it('gathers in at most four times the bytes that have arrived', () => {
     const reader = new ByteReader();
     reader.feed(Buffer.alloc(100_000));
     for (let i = 0; i < 30; i++) {
@@ -245,7 +246,7 @@ describe('ByteReader', () => {
     }
   });
 
-  it('a slow drip costs a copy now and then, not one each', () => {
+  it('copies rarely when the bytes of a message arrive one by one', () => {
     const reader = new ByteReader();
     const allocated = allocatedBy(() => {
       for (let i = 0; i < 100_000; i++) reader.feed(Buffer.from('x'));
@@ -254,11 +255,11 @@ describe('ByteReader', () => {
     expect(allocated).toBeLessThan(600_000);
   });
 
-  it('a large message that is announced is gathered with few copies', () => {
+  it('gathers a large message that is announced with few copies', () => {
     const reader = new ByteReader();
     const total = 4 * 1024 * 1024;
     const allocated = allocatedBy(() => {
-      for (let came = 0; came < total; came += 65_536) {
+      for (let received = 0; received < total; received += 65_536) {
         reader.feed(Buffer.alloc(65_536, 1));
         reader.want(total);
       }

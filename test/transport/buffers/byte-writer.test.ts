@@ -1,3 +1,4 @@
+/** ByteWriter: what it writes, how it grows, and the pool of writers. */
 import { describe, expect, it } from 'vitest';
 import { WRITER_SIZES } from '../../../src/transport/buffers/byte-writer.js';
 import { ByteWriter } from '../../../src/transport/index.js';
@@ -26,39 +27,43 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.uint8Array({ maxLength: 200 }).map((append) => ({ append })),
 );
 
-function model(doing: Step): Buffer {
-  if ('text' in doing) return Buffer.from(doing.text, 'utf8');
-  if ('append' in doing) return Buffer.from(doing.append);
-  if ('uint8' in doing) return Buffer.of(doing.uint8);
-  const bytes = Buffer.alloc('uint16' in doing ? 2 : 4);
-  if ('uint16' in doing)
-    doing.little ? bytes.writeUInt16LE(doing.uint16) : bytes.writeUInt16BE(doing.uint16);
-  else doing.little ? bytes.writeUInt32LE(doing.uint32) : bytes.writeUInt32BE(doing.uint32);
+/** The bytes that a step appends. */
+function bytesOf(step: Step): Buffer {
+  if ('text' in step) return Buffer.from(step.text, 'utf8');
+  if ('append' in step) return Buffer.from(step.append);
+  if ('uint8' in step) return Buffer.of(step.uint8);
+  const bytes = Buffer.alloc('uint16' in step ? 2 : 4);
+  if ('uint16' in step)
+    step.little ? bytes.writeUInt16LE(step.uint16) : bytes.writeUInt16BE(step.uint16);
+  else step.little ? bytes.writeUInt32LE(step.uint32) : bytes.writeUInt32BE(step.uint32);
   return bytes;
 }
 
-function apply(writer: ByteWriter, doing: Step): void {
-  if ('text' in doing) expect(writer.text(doing.text)).toBe(Buffer.byteLength(doing.text));
-  else if ('append' in doing) writer.append(doing.append);
-  else if ('uint8' in doing) writer.uint8(doing.uint8);
-  else if ('uint16' in doing) writer.uint16(doing.uint16, doing.little);
-  else writer.uint32(doing.uint32, doing.little);
+function apply(writer: ByteWriter, step: Step): void {
+  if ('text' in step) expect(writer.text(step.text)).toBe(Buffer.byteLength(step.text));
+  else if ('append' in step) writer.append(step.append);
+  else if ('uint8' in step) writer.uint8(step.uint8);
+  else if ('uint16' in step) writer.uint16(step.uint16, step.little);
+  else writer.uint32(step.uint32, step.little);
 }
 
 const written = (writer: ByteWriter): Buffer => asBuffer(writer.bytes.subarray(0, writer.length));
 
 describe('ByteWriter', () => {
-  it.each(BUILDS)('$name it writes what one would expect, from any capacity', ({ build }) => {
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), fc.nat({ max: 300 }), (steps, capacity) => {
-        const writer = new build.ByteWriter(capacity);
-        for (const doing of steps) apply(writer, doing);
-        expect(written(writer).equals(Buffer.concat(steps.map(model)))).toBe(true);
-      }),
-    );
-  });
+  it.each(BUILDS)(
+    '$name: writes numbers, texts and bytes with any initial capacity',
+    ({ build }) => {
+      fc.assert(
+        fc.property(fc.array(step, { maxLength: 60 }), fc.nat({ max: 300 }), (steps, capacity) => {
+          const writer = new build.ByteWriter(capacity);
+          for (const step of steps) apply(writer, step);
+          expect(written(writer).equals(Buffer.concat(steps.map(bytesOf)))).toBe(true);
+        }),
+      );
+    },
+  );
 
-  it('grows past its capacity and keeps what was written; bytes, view and length stay in step', () => {
+  it('keeps the written bytes when it grows, and its view shows the new buffer', () => {
     const writer = new ByteWriter();
     const parts: Buffer[] = [];
     for (let i = 0; i < 40; i++) {
@@ -74,7 +79,7 @@ describe('ByteWriter', () => {
     expect(writer.bytes.length).toBeLessThan(2 * writer.length + LARGE);
   });
 
-  it('a shorter length drops what was written last, after growth too', () => {
+  it('drops the last bytes when length is set to a smaller value, also after growth', () => {
     fc.assert(
       fc.property(
         fc.array(step, { maxLength: 20 }),
@@ -82,18 +87,20 @@ describe('ByteWriter', () => {
         fc.array(step, { maxLength: 20 }),
         (kept, dropped, after) => {
           const writer = new ByteWriter(8);
-          for (const doing of kept) apply(writer, doing);
+          for (const step of kept) apply(writer, step);
           const start = writer.length;
-          for (const doing of dropped) apply(writer, doing);
+          for (const step of dropped) apply(writer, step);
           writer.length = start;
-          for (const doing of after) apply(writer, doing);
-          expect(written(writer).equals(Buffer.concat([...kept, ...after].map(model)))).toBe(true);
+          for (const step of after) apply(writer, step);
+          expect(written(writer).equals(Buffer.concat([...kept, ...after].map(bytesOf)))).toBe(
+            true,
+          );
         },
       ),
     );
   });
 
-  it('reserve answers where to write', () => {
+  it('reserve() returns the index of the reserved bytes', () => {
     const writer = new ByteWriter(4);
     writer.uint8(1);
     const at = writer.reserve(6);
@@ -103,7 +110,7 @@ describe('ByteWriter', () => {
   });
 
   it.each(BUILDS)(
-    '$name: text at the border of the short loop, and for every width of character',
+    '$name: writes short and long texts of characters of every width',
     ({ build }) => {
       for (const unit of ['a', 'ü', '€', '😀', '\u0000', '\ud800']) {
         for (const length of [0, 1, 13, 20, 39, 40, 41, 100]) {
@@ -119,16 +126,16 @@ describe('ByteWriter', () => {
     },
   );
 
-  it('renew leaves the written bytes to their holder', () => {
+  it('detach() leaves the written bytes to their owner', () => {
     const writer = new ByteWriter();
-    writer.text('in the hands of the connection');
-    const held = written(writer);
-    const copy = Buffer.from(held);
+    writer.text('owned by the connection');
+    const owned = written(writer);
+    const copy = Buffer.from(owned);
     writer.detach();
     expect(writer.length).toBe(0);
     writer.append(Buffer.alloc(LARGE, 0xff));
-    expect(held.equals(copy)).toBe(true);
-    expect(writer.bytes.buffer).not.toBe(held.buffer);
+    expect(owned.equals(copy)).toBe(true);
+    expect(writer.bytes.buffer).not.toBe(owned.buffer);
   });
 
   it.each([
@@ -138,7 +145,7 @@ describe('ByteWriter', () => {
     [MIDDLE + 1, LARGE, 16],
     [LARGE + 1, LARGE, 16],
   ])(
-    'for %d bytes a writer of %d is lent, none twice, none that was renewed or has grown; %d at most are kept',
+    'borrow(%d) returns a pooled writer of %d bytes once, none that was detached or has grown; the pool keeps %d',
     (bytes, size, limit) => {
       const borrow = (): ByteWriter[] =>
         Array.from({ length: limit + 24 }, () => ByteWriter.borrow(bytes));
@@ -146,18 +153,18 @@ describe('ByteWriter', () => {
       expect(new Set(many).size).toBe(many.length);
       expect(new Set(many.map((writer) => writer.bytes.buffer)).size).toBe(many.length);
 
-      const renewed = many.pop() as ByteWriter;
-      renewed.uint8(1);
-      renewed.detach();
+      const detached = many.pop() as ByteWriter;
+      detached.uint8(1);
+      detached.detach();
       const grown = many.pop() as ByteWriter;
       grown.append(Buffer.alloc(LARGE + 1));
-      for (const writer of [renewed, grown, ...many]) {
-        if (writer !== renewed && writer !== grown) writer.uint32(7);
+      for (const writer of [detached, grown, ...many]) {
+        if (writer !== detached && writer !== grown) writer.uint32(7);
         ByteWriter.giveBack(writer);
       }
 
       const again = borrow();
-      expect(again).not.toContain(renewed);
+      expect(again).not.toContain(detached);
       expect(again).not.toContain(grown);
       expect(new Set(again.map((writer) => writer.bytes.buffer)).size).toBe(again.length);
       expect(again.filter((writer) => many.includes(writer)).length).toBe(limit);
@@ -168,7 +175,7 @@ describe('ByteWriter', () => {
   it.each([
     [MIDDLE, MIDDLE],
     [MIDDLE + 1, LARGE],
-  ])('a writer that has grown for %d bytes is lent as one of %d', (bytes, size) => {
+  ])('a writer that has grown to hold %d bytes returns to the pool of %d bytes', (bytes, size) => {
     const writer = ByteWriter.borrow();
     writer.append(Buffer.alloc(bytes));
     expect(writer.bytes.length).toBe(size);

@@ -1,4 +1,4 @@
-/** Integers and floats of every width, written and read in both orders. */
+/** Integers and floats of every width, written and read in both byte orders. */
 import { expect, test } from 'vitest';
 import { BUILDS } from '../../fixtures/builds.js';
 import { fc } from '../../fixtures/property.js';
@@ -22,7 +22,7 @@ const ROWS = [
 /** A method of a reader or writer by its name. */
 type Methods = Record<string, (...args: unknown[]) => unknown>;
 
-/** The bytes of `value`, most significant first, reckoned by hand. */
+/** The bytes of `value`, most significant first, without the code under test. */
 function bigEndian(name: string, size: number, value: number | bigint): number[] {
   const view = new DataView(new ArrayBuffer(8));
   if (name === 'float32') view.setFloat32(0, value as number);
@@ -32,31 +32,34 @@ function bigEndian(name: string, size: number, value: number | bigint): number[]
 }
 
 for (const { name: where, build, bytes } of BUILDS) {
-  test.each(ROWS)(`$name ${where}`, ({ name, size, value }) => {
-    fc.assert(
-      fc.property(
-        value as fc.Arbitrary<number | bigint>,
-        fc.boolean(),
-        fc.nat(3),
-        (number, littleEndian, before) => {
-          const writer = new build.ByteWriter();
-          for (let i = 0; i < before; i++) writer.uint8(7);
-          (writer as unknown as Methods)[name]?.(number, littleEndian);
-          const expected = bigEndian(name, size, number);
-          if (littleEndian) expected.reverse();
-          expect(Array.from(writer.bytes.subarray(before, writer.length))).toEqual(expected);
-          const reader = new build.ByteReader();
-          reader.feed(bytes(writer.bytes.subarray(0, writer.length)));
-          reader.skip(before);
-          expect((reader as unknown as Methods)[name]?.(littleEndian)).toEqual(number);
-          expect(reader.length).toBe(0);
-          expect(() => (reader as unknown as Methods)[name]?.(littleEndian)).toThrow(RangeError);
-        },
-      ),
-    );
-  });
+  test.each(ROWS)(
+    `$name ${where}: is written and read in both byte orders`,
+    ({ name, size, value }) => {
+      fc.assert(
+        fc.property(
+          value as fc.Arbitrary<number | bigint>,
+          fc.boolean(),
+          fc.nat(3),
+          (number, littleEndian, before) => {
+            const writer = new build.ByteWriter();
+            for (let i = 0; i < before; i++) writer.uint8(7);
+            (writer as unknown as Methods)[name]?.(number, littleEndian);
+            const expected = bigEndian(name, size, number);
+            if (littleEndian) expected.reverse();
+            expect(Array.from(writer.bytes.subarray(before, writer.length))).toEqual(expected);
+            const reader = new build.ByteReader();
+            reader.feed(bytes(writer.bytes.subarray(0, writer.length)));
+            reader.skip(before);
+            expect((reader as unknown as Methods)[name]?.(littleEndian)).toEqual(number);
+            expect(reader.length).toBe(0);
+            expect(() => (reader as unknown as Methods)[name]?.(littleEndian)).toThrow(RangeError);
+          },
+        ),
+      );
+    },
+  );
 
-  test(`big-endian is the default ${where}`, () => {
+  test(`numbers are big-endian by default ${where}`, () => {
     const writer = new build.ByteWriter();
     writer.uint16(0x0102);
     writer.int24(-2);

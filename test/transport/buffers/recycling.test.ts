@@ -1,6 +1,6 @@
 /**
- * Buffers are used again, and never while somebody holds them: what arrives is what was written,
- * byte for byte.
+ * Buffers are reused, but not while a connection owns them: the peer receives the bytes that were
+ * written.
  */
 import { describe, expect, it } from 'vitest';
 import { type Codec, lengthPrefixed, lines } from '../../../src/transport/index.js';
@@ -12,8 +12,8 @@ import { fc } from '../../fixtures/property.js';
 import { pair, TRANSPORTS } from '../../fixtures/transports.js';
 import { turns, within } from '../../fixtures/waiting.js';
 
-/** Mulberry32: the same noise in every run. */
-function noise(seed: number): () => number {
+/** Mulberry32: random numbers from 0 to 1 that are the same in every run. */
+function seededRandom(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -54,10 +54,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.constant({ tick: true as const }) },
 );
 
-describe('a session over a connection that holds what it is given', () => {
+describe('a session over a connection that keeps buffers', () => {
   noLeaks();
 
-  it('bytes in the hands of a connection are never written over, by this session or another', async () => {
+  it('does not overwrite bytes that a connection owns, also with several sessions', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         const owner = { forget() {}, type: 'client' } as never;
@@ -75,22 +75,22 @@ describe('a session over a connection that holds what it is given', () => {
           }),
         );
         let fill = 0;
-        for (const doing of steps) {
-          if ('write' in doing) {
-            const { session, expected } = sides[doing.write] as (typeof sides)[0];
-            const message = Buffer.alloc(doing.size, ++fill);
+        for (const step of steps) {
+          if ('write' in step) {
+            const { session, expected } = sides[step.write] as (typeof sides)[0];
+            const message = Buffer.alloc(step.size, ++fill);
             session.write(message);
             expected.push(message);
-          } else if ('take' in doing) sides[doing.take]?.connection.take(doing.count, doing.tells);
-          else if ('quick' in doing) {
-            const { connection } = sides[doing.quick] as (typeof sides)[0];
+          } else if ('take' in step) sides[step.take]?.connection.take(step.count, step.tells);
+          else if ('quick' in step) {
+            const { connection } = sides[step.quick] as (typeof sides)[0];
             connection.quick = !connection.quick;
           } else await turns();
         }
         await turns();
         for (const { connection, session, expected } of sides) {
           connection.take(Number.POSITIVE_INFINITY);
-          // What was held back meanwhile comes when the connection has nothing left.
+          // The session sends the rest when the connection has taken all bytes.
           connection.take(Number.POSITIVE_INFINITY);
           expect(Buffer.concat(connection.taken).equals(Buffer.concat(expected))).toBe(true);
           expect(session.queuedBytes).toBe(0);
@@ -101,7 +101,7 @@ describe('a session over a connection that holds what it is given', () => {
     );
   });
 
-  it('nothing stays behind with a connection that took all, before it says so', async () => {
+  it('sends all bytes when the connection has taken them without an event', async () => {
     const connection = new HoldingConnection();
     const setup = resolveSetup<Buffer, Uint8Array>({
       codec: bytesCodec,
@@ -131,7 +131,7 @@ describe('a session over a connection that holds what it is given', () => {
     ['lines of 41 KB', 41_000],
     ['lines of 66 KB', 66_000],
     ['lines of 3 KB', 3_000],
-  ])('what waits takes at most twice its bytes in memory: %s', async (_, size) => {
+  ])('keeps queued bytes in at most twice their memory: %s', async (_, size) => {
     const connection = new HoldingConnection();
     const setup = resolveSetup<string, string>({
       codec: lines(),
@@ -152,7 +152,7 @@ describe('a session over a connection that holds what it is given', () => {
       session.write(line);
       await turns();
     }
-    // The first chunk and the last buffer may have more room.
+    // The first chunk and the last buffer may be larger than their content.
     expect(connection.keptBytes).toBeLessThan(2 * session.queuedBytes + 256 * 1024);
     connection.take(Number.POSITIVE_INFINITY);
     connection.take(Number.POSITIVE_INFINITY);
@@ -160,26 +160,27 @@ describe('a session over a connection that holds what it is given', () => {
     session.destroy();
   });
 
-  it('a codec that throws, at any place, leaves only whole messages behind', async () => {
+  it('sends only complete messages when a codec throws in the middle of some', async () => {
     const connection = new HoldingConnection();
-    const careless: Codec<Buffer, Uint8Array> = {
+    const failingCodec: Codec<Buffer, Uint8Array> = {
       read: bytesCodec.read,
       write(output, bytes) {
         output.append(bytes);
-        if (bytes[0] === 1) throw new Error('half-way');
+        if (bytes[0] === 1) throw new Error('in the middle of a message');
       },
     };
     const session = new StreamSession(
       { forget() {}, type: 'client' } as never,
       connection,
-      resolveSetup({ codec: careless, listener: { onMessage() {} } }),
+      resolveSetup({ codec: failingCodec, listener: { onMessage() {} } }),
     );
     await session.open();
     const expected: Buffer[] = [];
-    const random = noise(3);
+    const random = seededRandom(3);
     for (let i = 0; i < 300; i++) {
       const message = Buffer.alloc(1 + Math.floor(random() * 90_000), random() < 0.5 ? 1 : 2);
-      if (message[0] === 1) expect(() => session.write(message)).toThrow('half-way');
+      if (message[0] === 1)
+        expect(() => session.write(message)).toThrow('in the middle of a message');
       else {
         session.write(message);
         expected.push(message);
@@ -197,7 +198,7 @@ describe.each([
   { name: 'memory', total: 10_000_000 },
   { name: 'tls', total: 10_000_000 },
   { name: 'tcp+deflate', total: 5_000_000 },
-  // It compresses at once, so less of it is ever queued.
+  // Snappy compresses at once, so fewer bytes are queued.
   { name: 'tcp+snappy', total: 20_000_000, highWaterMark: 16 * 1024 },
 ])('$name: $total bytes to a reader that pauses at random', ({ name, total, highWaterMark }) => {
   noLeaks();
@@ -205,51 +206,50 @@ describe.each([
   it('arrive as they were written', async () => {
     const row = TRANSPORTS.find((each) => each.name === name);
     if (row === undefined) throw new Error(`no row ${name}`);
-    // One pattern, of which each message is a piece: cheap to make, and any byte out of place
-    // shows.
-    const random = noise(1);
+    // Each message is a part of one pattern, so that a byte at a wrong place is found.
+    const random = seededRandom(1);
     const pattern = Buffer.alloc(1_000_003);
     for (let i = 0; i < pattern.length; i++) pattern[i] = random() * 256;
     let sent = 0;
-    let got = 0;
+    let received = 0;
     let wrong = 0;
     let messages = 0;
-    const pausing = noise(2);
+    const pauseRandom = seededRandom(2);
     await using p = await pair<Buffer, Uint8Array, Buffer, Uint8Array>(row, {
       near: { codec: lengthPrefixed(), highWaterMark },
       far: {
         codec: lengthPrefixed(),
         on: {
           onMessage(session, message) {
-            const from = got % (pattern.length - 200_000);
+            const from = received % (pattern.length - 200_000);
             if (pattern.compare(message, 0, message.length, from, from + message.length) !== 0)
               wrong++;
-            got += message.length;
+            received += message.length;
             messages++;
-            // Bounded memory for the recorder: it need not keep what was compared.
+            // The recorder must not keep 50 MB of messages.
             p.farEvents.messages.all.length = 0;
-            if (pausing() < 0.05) {
+            if (pauseRandom() < 0.05) {
               session.pause();
-              setTimeout(() => session.resume(), pausing() < 0.1 ? 2 : 0);
+              setTimeout(() => session.resume(), pauseRandom() < 0.1 ? 2 : 0);
             }
           },
         },
       },
     });
-    const sizes = noise(4);
-    let slowed = 0;
+    const sizeRandom = seededRandom(4);
+    let pauses = 0;
     while (sent < total) {
-      const size = Math.floor(sizes() < 0.8 ? sizes() * 2_000 : sizes() * 200_000);
+      const size = Math.floor(sizeRandom() < 0.8 ? sizeRandom() * 2_000 : sizeRandom() * 200_000);
       const from = sent % (pattern.length - 200_000);
       sent += size;
       if (!p.near.write(pattern.subarray(from, from + size))) {
-        slowed++;
+        pauses++;
         await within(p.near.drained(), 'drained()');
-      } else if (sizes() < 0.05) await turns();
+      } else if (sizeRandom() < 0.05) await turns();
     }
     await within(p.near.close(), 'the close');
-    expect({ got, wrong }).toEqual({ got: sent, wrong: 0 });
+    expect({ received, wrong }).toEqual({ received: sent, wrong: 0 });
     expect(messages).toBe(p.near.stats.messagesWritten);
-    expect(slowed).toBeGreaterThan(0);
+    expect(pauses).toBeGreaterThan(0);
   });
 });

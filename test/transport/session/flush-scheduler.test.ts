@@ -1,3 +1,4 @@
+/** When sessions flush their queued bytes, and the clock that is read once per turn. */
 import { describe, expect, it } from 'vitest';
 import { raw } from '../../../src/transport/index.js';
 import {
@@ -13,7 +14,7 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { turns } from '../../fixtures/waiting.js';
 
 describe('now', () => {
-  it('never goes back, and is the clock of performance.now()', async () => {
+  it('never decreases, and follows performance.now()', async () => {
     let last = now();
     for (let turn = 0; turn < 50; turn++) {
       for (let i = 0; i < 10; i++) {
@@ -41,7 +42,7 @@ describe('now', () => {
 });
 
 describe('a flush', () => {
-  it('comes at the end of the tick, in the order of those who asked', async () => {
+  it('runs at the end of the tick, in the order of the requests', async () => {
     const flushed: string[] = [];
     for (const name of ['one', 'other']) flushSoon({ flush: () => flushed.push(name) });
     expect(flushed).toEqual([]);
@@ -50,11 +51,11 @@ describe('a flush', () => {
     expect(flushed).toEqual(['one', 'other']);
   });
 
-  it('comes as an event ends, and again after the continuations that it set off', async () => {
-    const seen: string[] = [];
+  it('runs at the end of an event, and again after the promise callbacks of the event', async () => {
+    const log: string[] = [];
     const write = (what: string): void => {
-      seen.push(`${what} writes`);
-      flushSoon({ flush: () => seen.push(`${what} is flushed`) });
+      log.push(`${what} writes`);
+      flushSoon({ flush: () => log.push(`${what} is flushed`) });
     };
     const before = performance.now();
     beginEvent();
@@ -63,10 +64,10 @@ describe('a flush', () => {
     void Promise.resolve().then(() => write('a continuation'));
     void Promise.resolve().then(() => write('another'));
     endEvent();
-    expect(seen).toEqual(['the event writes', 'the event is flushed']);
+    expect(log).toEqual(['the event writes', 'the event is flushed']);
     expect(time).toBeGreaterThanOrEqual(before);
     await turns();
-    expect(seen.slice(2)).toEqual([
+    expect(log.slice(2)).toEqual([
       'a continuation writes',
       'another writes',
       'a continuation is flushed',
@@ -78,11 +79,12 @@ describe('a flush', () => {
 
 interface Side {
   readonly session: StreamSession<Buffer, Uint8Array>;
-  /** The sizes of the writes since the last look, in their order. */
-  writes(): number[];
+  /** The sizes of the writes since the last call, in order. */
+  takeWriteSizes(): number[];
 }
 
-async function quickSession(): Promise<Side> {
+/** A session over a connection that takes all bytes at once. */
+async function openSession(): Promise<Side> {
   const connection = new HoldingConnection();
   const owner = { forget() {}, type: 'client' } as never;
   const session = new StreamSession<Buffer, Uint8Array>(
@@ -91,36 +93,36 @@ async function quickSession(): Promise<Side> {
     resolveSetup({ codec: raw(), listener: { onMessage() {} } }),
   );
   await session.open();
-  return { session, writes: () => connection.taken.splice(0).map(({ length }) => length) };
+  return { session, takeWriteSizes: () => connection.taken.splice(0).map(({ length }) => length) };
 }
 
 const MESSAGE = Buffer.alloc(100);
 
-describe('what sessions write in a tick', () => {
+describe('the messages of a tick', () => {
   noLeaks();
 
-  it('leaves in portions of 1, 8 and 64 KiB while one or two write, so that the peer works meanwhile', async () => {
-    const sides = [await quickSession(), await quickSession()];
+  it('are sent in portions of 1, 8 and 64 KiB while one or two sessions write', async () => {
+    const sides = [await openSession(), await openSession()];
     for (let tick = 0; tick < 2; tick++) {
       for (const { session } of sides) session.write(MESSAGE);
       await turns();
-      for (const { writes } of sides) expect(writes()).toEqual([100]);
+      for (const { takeWriteSizes } of sides) expect(takeWriteSizes()).toEqual([100]);
     }
     for (let tick = 0; tick < 3; tick++) {
       for (const { session } of sides) for (let i = 0; i < 2_000; i++) session.write(MESSAGE);
       await turns();
-      for (const { writes } of sides)
-        expect(writes()).toEqual([1_100, 8_200, 65_600, 65_600, 59_500]);
+      for (const { takeWriteSizes } of sides)
+        expect(takeWriteSizes()).toEqual([1_100, 8_200, 65_600, 65_600, 59_500]);
     }
     for (const { session } of sides) session.destroy();
   });
 
-  it('leaves at its end where three or more write, and every 64 KiB', async () => {
-    const sides = [await quickSession(), await quickSession(), await quickSession()];
+  it('are sent at its end and every 64 KiB when three or more sessions write', async () => {
+    const sides = [await openSession(), await openSession(), await openSession()];
     for (let tick = 0; tick < 3; tick++) {
       for (const { session } of sides) for (let i = 0; i < 700; i++) session.write(MESSAGE);
       await turns();
-      for (const { writes } of sides) expect(writes()).toEqual([65_600, 4_400]);
+      for (const { takeWriteSizes } of sides) expect(takeWriteSizes()).toEqual([65_600, 4_400]);
     }
     for (const { session } of sides) session.destroy();
   });

@@ -1,4 +1,4 @@
-/** A session that waits for its next message keeps no buffer of the last one. */
+/** A session that waits for its next message keeps no buffer of the last message. */
 import { describe, expect, it, test } from 'vitest';
 import { connect, lines, serve } from '../../../src/transport/index.js';
 import { StreamSession } from '../../../src/transport/session/session.js';
@@ -18,7 +18,7 @@ describe('an idle session', () => {
 
   const rows = TRANSPORTS.filter(({ name }) => name !== 'udp');
   it.each(rows)(
-    '$name: keeps no buffer of its last message',
+    'releases the buffer of its last message: $name',
     async ({ free, options, serverOptions, clientOptions, connect: dial = connect }) => {
       const echo = new Recorder<string>('the server', {
         onMessage: (session, message) => session.write(message),
@@ -44,18 +44,18 @@ describe('an idle session', () => {
         (await client.session()).write(message);
         expect((await far.messages.next()).length).toBe(MESSAGE_BYTES);
       }
-      let kept = 0;
+      let keptBytes = 0;
       const isFreed = (): boolean => {
-        kept = bufferBytes() - before;
-        return kept < (SESSIONS * MESSAGE_BYTES) / 3;
+        keptBytes = bufferBytes() - before;
+        return keptBytes < (SESSIONS * MESSAGE_BYTES) / 3;
       };
-      await until(isFreed, () => `the sessions keep ${kept} bytes`);
+      await until(isFreed, () => `the sessions keep ${keptBytes} bytes`);
       await Promise.all([...clients.map((client) => client.close()), server.close()]);
     },
   );
 });
 
-test('a session that waits for the rest of a message keeps no chunk of which little is unread', async () => {
+test('a session that waits for the rest of a message keeps no chunk that is mostly read', async () => {
   const received: string[] = [];
   const setup = resolveSetup<string, string>({
     codec: lines(),

@@ -1,3 +1,4 @@
+/** every(): periodic work, with one timer per period. */
 import { describe, expect, it } from 'vitest';
 import { every, runningWheels } from '../../../src/transport/session/timer-wheel.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -6,22 +7,19 @@ import { Inbox, turns } from '../../fixtures/waiting.js';
 describe('every', () => {
   noLeaks();
 
-  it.each([1, 7, 20, 50])(
-    'calls a task every %d ms, first after a whole period',
-    async (period) => {
-      const calls = new Inbox<number>('a call');
-      const start = performance.now();
-      const stop = every(period, () => calls.push(performance.now()));
-      const times = await calls.take(4);
-      stop();
-      // A wheel turns in slices of a whole number of milliseconds, so a period may be short by a
-      // millisecond for each.
-      expect((times[0] as number) - start).toBeGreaterThan(period * 0.8 - 1.5);
-      expect((times[3] as number) - start).toBeGreaterThan(4 * (period * 0.8 - 1.5));
-    },
-  );
+  it.each([1, 7, 20, 50])('calls a task every %d ms, first after one period', async (period) => {
+    const calls = new Inbox<number>('a call');
+    const start = performance.now();
+    const stop = every(period, () => calls.push(performance.now()));
+    const times = await calls.take(4);
+    stop();
+    // A slice of a wheel is a whole number of milliseconds, so a period may be shorter by one
+    // millisecond per slice.
+    expect((times[0] as number) - start).toBeGreaterThan(period * 0.8 - 1.5);
+    expect((times[3] as number) - start).toBeGreaterThan(4 * (period * 0.8 - 1.5));
+  });
 
-  it('a cancelled task is not called again, and the last one takes its wheel along', async () => {
+  it('does not call a cancelled task, and stops the wheel of the last one', async () => {
     const calls = new Inbox<string>('a call');
     const stopOne = every(10, () => calls.push('one'));
     const stopOther = every(10, () => calls.push('other'));
@@ -37,14 +35,14 @@ describe('every', () => {
     expect(runningWheels()).toBe(0);
   });
 
-  it('one wheel for each period', () => {
+  it('has one wheel per period', () => {
     const stops = [10, 10, 20, 30, 30].map((period) => every(period, () => {}));
     expect(runningWheels()).toBe(3);
     for (const stop of stops) stop();
     expect(runningWheels()).toBe(0);
   });
 
-  it('the same function twice is two tasks', async () => {
+  it('counts the same function twice as two tasks', async () => {
     const calls = new Inbox<number>('a call');
     const task = (): void => calls.push(performance.now());
     const stops = [every(15, task), every(15, task)];
@@ -56,20 +54,20 @@ describe('every', () => {
     expect(runningWheels()).toBe(0);
   });
 
-  it('a task that cancels others of its turn: they are not called any more', async () => {
+  it('does not call tasks that another task of the turn has cancelled', async () => {
     const calls = new Inbox<string>('a call');
     const stops: (() => void)[] = [];
-    const quit = (name: string) => (): void => {
+    const cancelAll = (name: string) => (): void => {
       calls.push(name);
       for (const stop of stops) stop();
     };
-    stops.push(every(10, quit('first')), every(10, quit('second')));
+    stops.push(every(10, cancelAll('first')), every(10, cancelAll('second')));
     await calls.next();
     await turns(5);
     expect(calls.all).toEqual(['first']);
   });
 
-  it('a task that is added by a task waits for its own period', async () => {
+  it('calls a task that another task adds after one period', async () => {
     const calls = new Inbox<number>('a call');
     const stops: (() => void)[] = [];
     const start = performance.now();
@@ -84,10 +82,10 @@ describe('every', () => {
     expect(second - first).toBeGreaterThan(14);
   });
 
-  it('tasks are spread over the period by when they came', async () => {
+  it('spreads tasks over the period by the time of their start', async () => {
     const calls = new Inbox<{ name: string; at: number }>('a call');
     const stopEarly = every(60, () => calls.push({ name: 'early', at: performance.now() }));
-    const wait = new Inbox<void>('the pause');
+    const wait = new Inbox<void>('half of the period');
     const stopPause = every(25, () => wait.push());
     await wait.next();
     stopPause();

@@ -12,7 +12,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { keepable } from '../../../core/bytes.js';
-import { MAX_DECODED_OBJECTS } from '../../../transport/json-text.js';
+import { MAX_DECODED_OBJECTS } from '../../../transport/codecs/json-text.js';
 import { decoded } from '../decoded.js';
 import type { MessageCodec } from '../types.js';
 import { compiledOf } from './compiled-schema.js';

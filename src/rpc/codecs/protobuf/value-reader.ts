@@ -4,7 +4,7 @@
  * until then a reader may read other bytes of the same chunk.
  */
 import { allocate, type Bytes, decode, keepable } from '../../../core/bytes.js';
-import { tooManyObjects } from '../../../transport/json-text.js';
+import { tooManyObjects } from '../../../transport/codecs/json-text.js';
 import { HIGH, halves, LOW, octets, scratch, signed64, unsigned64 } from './number-conversion.js';
 
 /**

@@ -12,11 +12,11 @@ import {
   toJsonString,
 } from '@bufbuild/protobuf';
 import {
-  counted,
+  jsonCounts,
   MAX_DECODED_OBJECTS,
-  parseText,
+  parseJsonText,
   scanJson,
-} from '../../../../transport/json-text.js';
+} from '../../../../transport/codecs/json-text.js';
 import type { MessageCodec } from '../../types.js';
 import { validText } from '../value-reader.js';
 import { checkJsonCost } from './json-cost.js';
@@ -65,10 +65,10 @@ export function protobufJsonCodec<Desc extends DescMessage>(
     },
     decode(bytes, start, end, maxObjects = MAX_DECODED_OBJECTS) {
       scanJson(bytes, start, end, maxObjects);
-      const { values, names } = counted;
+      const { values, names } = jsonCounts;
       // protobuf-es takes long to validate the text of invalid UTF-8, so it is refused here.
       const text = validText(bytes, start, end) || '{}';
-      const value = parseText(text) as JsonValue;
+      const value = parseJsonText(text) as JsonValue;
       const escaped = withTextKeys && mayHaveProtoKey(text);
       // ProtoJSON requires that two properties of one name are refused; JSON.parse() keeps the last
       // one.

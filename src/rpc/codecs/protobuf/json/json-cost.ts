@@ -10,7 +10,7 @@ import {
   type Registry,
   ScalarType,
 } from '@bufbuild/protobuf';
-import { tooManyObjects } from '../../../../transport/json-text.js';
+import { tooManyObjects } from '../../../../transport/codecs/json-text.js';
 import { decoded } from '../../decoded.js';
 import { type AnyMessage, objectsOf, WRAPPERS } from '../types.js';
 

@@ -1,4 +1,4 @@
-/** A server has no more sockets open than its limit of sessions allows, whatever its peers do. */
+/** A server has no more open sockets than maxSessions allows, whatever its peers do. */
 import { connect as connectTcp, Server as StreamServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { lengthPrefixed, raw, type ServerOptions, serve } from '../../src/transport/index.js';
 import { CLIENT_TLS, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';
+import { untilQuiet } from '../fixtures/session-probes.js';
 import { turns, until, within } from '../fixtures/waiting.js';
 import { handshakeRequest, rawPeer } from '../fixtures/websocket.js';
 
@@ -14,31 +15,31 @@ noLeaks();
 afterEach(() => vi.restoreAllMocks());
 
 const MAX_SESSIONS = 4;
-/** Handshakes beyond maxSessions, as its documentation says. */
-const SPARE = 16;
-const PEERS = 3 * (MAX_SESSIONS + SPARE);
+/** Handshakes that may be in progress beyond maxSessions. */
+const SPARE_HANDSHAKES = 16;
+const PEERS = 3 * (MAX_SESSIONS + SPARE_HANDSHAKES);
 
-/** A length beyond every limit. */
+/** A length field that exceeds maxMessageBytes. */
 const BAD_LENGTH = Buffer.alloc(8, 0xff);
-/** A frame of a client must be masked. */
+/** A WebSocket frame without a mask, which a client must not send. */
 const BAD_FRAME = Buffer.from('810178', 'hex');
 const request = handshakeRequest('ws://127.0.0.1/live');
 
-/** The server of Node.js that listens next. */
+/** Returns a function that returns the server of Node.js that listens next. */
 function spyOnListen(): () => StreamServer {
   const listen = vi.spyOn(StreamServer.prototype, 'listen');
   return () => listen.mock.contexts[0] as StreamServer;
 }
 
-function connectionsOf(server: StreamServer): Promise<number> {
+function countConnections(server: StreamServer): Promise<number> {
   return new Promise((resolve, reject) =>
     server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
   );
 }
 
 /**
- * A peer that never ends its side. Settles `answered` when the server has answered, ended or
- * closed.
+ * A peer that never ends its side. `answered` resolves when the server has answered, ended its side
+ * or closed the connection.
  */
 function hostilePeer(address: string, isSecure: boolean, bytes: readonly (string | Buffer)[]) {
   const url = new URL(address);
@@ -61,7 +62,7 @@ function hostilePeer(address: string, isSecure: boolean, bytes: readonly (string
 }
 
 describe('hostile peers', () => {
-  const path = join(tmpdir(), `getty-places-${process.pid}.sock`);
+  const path = join(tmpdir(), `getty-sockets-${process.pid}.sock`);
   const tls = SERVER_TLS;
 
   it.each<
@@ -73,42 +74,48 @@ describe('hostile peers', () => {
       bytes: readonly (string | Buffer)[],
     ]
   >([
-    ['break the protocol', 'tcp://127.0.0.1:0', {}, 0, [BAD_LENGTH]],
-    ['break the protocol', `unix://${path}`, {}, 0, [BAD_LENGTH]],
-    ['break the protocol', 'tls://127.0.0.1:0', { tls }, SPARE, [BAD_LENGTH]],
-    ['break the protocol', 'ws://127.0.0.1:0/live', {}, SPARE, [request, BAD_FRAME]],
+    ['violate the protocol', 'tcp://127.0.0.1:0', {}, 0, [BAD_LENGTH]],
+    ['violate the protocol', `unix://${path}`, {}, 0, [BAD_LENGTH]],
+    ['violate the protocol', 'tls://127.0.0.1:0', { tls }, SPARE_HANDSHAKES, [BAD_LENGTH]],
+    ['violate the protocol', 'ws://127.0.0.1:0/live', {}, SPARE_HANDSHAKES, [request, BAD_FRAME]],
     [
-      'break the protocol of each address',
+      'violate the protocol within maxSessionsPerAddress',
       'ws://127.0.0.1:0/live',
       { maxSessions: 1_000, maxSessionsPerAddress: MAX_SESSIONS },
-      SPARE,
+      SPARE_HANDSHAKES,
       [request, BAD_FRAME],
     ],
-    ['break the protocol', 'wss://127.0.0.1:0/live', { tls }, SPARE, [request, BAD_FRAME]],
     [
-      'ask for no WebSocket',
+      'violate the protocol',
+      'wss://127.0.0.1:0/live',
+      { tls },
+      SPARE_HANDSHAKES,
+      [request, BAD_FRAME],
+    ],
+    [
+      'send a plain HTTP request',
       'ws://127.0.0.1:0/live',
       {},
-      SPARE,
+      SPARE_HANDSHAKES,
       ['GET / HTTP/1.1\r\nHost: a\r\n\r\n'],
     ],
     [
-      'ask for a tunnel',
+      'send a CONNECT request',
       'ws://127.0.0.1:0/live',
       {},
-      SPARE,
+      SPARE_HANDSHAKES,
       ['CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
     ],
-    ['send no HTTP', 'ws://127.0.0.1:0/live', {}, SPARE, ['\0\0\0\0']],
+    ['send bytes that are not HTTP', 'ws://127.0.0.1:0/live', {}, SPARE_HANDSHAKES, ['\0\0\0\0']],
     [
-      'ask for another path',
+      'request another path',
       'wss://127.0.0.1:0/live',
       { tls },
-      SPARE,
+      SPARE_HANDSHAKES,
       [request.replace('/live', '/dead')],
     ],
   ])(
-    'that %s, at %s, hold their places until their sockets are closed',
+    'that %s at %s count as sessions until their sockets are closed',
     async (_what, address, options, spare, bytes) => {
       const nodeServer = spyOnListen();
       const codec = lengthPrefixed();
@@ -127,24 +134,24 @@ describe('hostile peers', () => {
           const peer = hostilePeer(server.address, options.tls !== undefined, bytes);
           peers.push(peer);
           await within(peer.answered, 'the server to answer or to close');
-          expect(await connectionsOf(nodeServer())).toBeLessThanOrEqual(MAX_SESSIONS + spare);
+          expect(await countConnections(nodeServer())).toBeLessThanOrEqual(MAX_SESSIONS + spare);
         }
-        // The peers stay, and the server closes.
+        // The peers do not close, so the server must.
         await until(
-          async () => (await connectionsOf(nodeServer())) === 0,
+          async () => (await countConnections(nodeServer())) === 0,
           'the server has closed each socket',
         );
       } finally {
         for (const { socket } of peers) socket.destroy();
       }
-      // No place is lost.
+      // The next peer gets a session: all sockets are released.
       const last = hostilePeer(server.address, options.tls !== undefined, [
         bytes.length > 1 ? request : Buffer.from([0]),
       ]);
       if (address.startsWith('ws') && bytes.length === 1) last.socket.destroy();
       else await until(() => server.sessions.size === 1, 'a session is open');
       last.socket.destroy();
-      await until(() => server.sessions.size === 0, 'the session is over');
+      await until(() => server.sessions.size === 0, 'the session has ended');
     },
   );
 });
@@ -155,7 +162,7 @@ describe('a WebSocket server', () => {
   it.each([
     ['an upgrade', request],
     ['a thousand requests', PLAIN.repeat(1_000)],
-  ])('reads nothing after a request that it refuses: %s', async (_what, more) => {
+  ])('drops %s after a request that it refuses', async (_what, more) => {
     const onRefused = vi.fn();
     await using server = await serve(
       'ws://127.0.0.1:0/live',
@@ -168,7 +175,7 @@ describe('a WebSocket server', () => {
     const answer = String(await peer.until((bytes) => bytes.length > 0));
     expect(answer.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 426']);
     expect(answer).toMatch(/^Connection: close\r$/m);
-    await turns(20);
+    await untilQuiet();
     expect(onRefused).toHaveBeenCalledTimes(1);
     expect(server.refusals.request).toBe(1);
     expect(server.sessions.size).toBe(0);
@@ -183,17 +190,17 @@ describe('a WebSocket server', () => {
       'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n',
     ],
     ['an unknown expectation', 426, 'GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n'],
-    ['a request that is cut off', 400, 'GET / HTTP/1.1\r\nHo'],
+    ['an incomplete request', 400, 'GET / HTTP/1.1\r\nHo'],
     ['empty lines before the request', 426, '\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n'],
-  ])('counts %s as refused, with status %i', async (_what, status, bytes) => {
-    for (const isWhole of [true, false]) {
+  ])('refuses and counts %s, with status %i', async (_what, status, bytes) => {
+    for (const isOneChunk of [true, false]) {
       await using server = await serve(
         'ws://127.0.0.1:0',
         { codec: raw(), listener: { onMessage() {} } },
         { onRefused() {} },
       );
       using peer = rawPeer(server.address);
-      if (isWhole) peer.socket.write(bytes);
+      if (isOneChunk) peer.socket.write(bytes);
       else
         for (const byte of bytes) {
           peer.socket.write(byte);
@@ -206,7 +213,7 @@ describe('a WebSocket server', () => {
     }
   });
 
-  it('closes a connection that ends before it asks for anything', async () => {
+  it('closes a connection that ends without a request', async () => {
     await using server = await serve('ws://127.0.0.1:0', {
       codec: raw(),
       listener: { onMessage() {} },
@@ -218,14 +225,14 @@ describe('a WebSocket server', () => {
   });
 
   it.each([
-    ['that ask for no WebSocket', PLAIN],
-    ['that ask for a tunnel', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
-    ['that are no HTTP', '\0\0\0\0'],
-    ['of another path', request.replace('/live', '/dead')],
-  ])('answers many requests at once in many turns of the event loop: %s', async (_what, bytes) => {
+    ['plain HTTP requests', PLAIN],
+    ['CONNECT requests', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n'],
+    ['bytes that are not HTTP', '\0\0\0\0'],
+    ['requests of another path', request.replace('/live', '/dead')],
+  ])('refuses many peers in many turns of the event loop: %s', async (_what, bytes) => {
     const count = 200;
     let refused = 0;
-    /** Each takes a millisecond, so that the share of a turn is used up on every machine. */
+    /** Takes a millisecond, so that the budget of a turn is used up on every machine. */
     const onRefused = (): void => {
       refused++;
       for (const end = performance.now() + 1; performance.now() < end; );
@@ -238,16 +245,19 @@ describe('a WebSocket server', () => {
     );
     const peers = Array.from({ length: count }, () => rawPeer(server.address));
     try {
-      await until(async () => (await connectionsOf(nodeServer())) === count, 'all are connected');
-      let most = 0;
+      await until(
+        async () => (await countConnections(nodeServer())) === count,
+        'all are connected',
+      );
+      let maxPerTurn = 0;
       let before = 0;
       for (const { socket } of peers) socket.write(bytes);
       await until(() => {
-        most = Math.max(most, refused - before);
+        maxPerTurn = Math.max(maxPerTurn, refused - before);
         before = refused;
         return refused === count;
       }, 'all are refused');
-      expect(most).toBeLessThan(count / 2);
+      expect(maxPerTurn).toBeLessThan(count / 2);
     } finally {
       for (const peer of peers) peer[Symbol.dispose]();
     }

@@ -1,6 +1,6 @@
 /**
- * A process that stood still, as on a machine that was suspended, has no evidence of its peers'
- * silence.
+ * After a suspension of the process, such as on a suspended machine, timeouts count from its end:
+ * the peers had no chance to send.
  */
 import { afterEach, expect, test, vi } from 'vitest';
 import { connect, lines, raw, type SessionOptions, serve } from '../../../src/transport/index.js';
@@ -13,8 +13,8 @@ afterEach(() => {
   vi.restoreAllMocks();
 });
 
-/** Moves performance.now() on by `ms`, as if the process had stood still for so long. */
-function standStill(ms: number): void {
+/** Advances performance.now() by `ms`, as a suspension of the process does. */
+function suspendFor(ms: number): void {
   const now = performance.now.bind(performance);
   vi.spyOn(performance, 'now').mockImplementation(() => now() + ms);
 }
@@ -39,23 +39,23 @@ async function pair(options: SessionOptions) {
   };
 }
 
-test('idleTimeout counts from its end', async () => {
+test('idleTimeout counts from the end of a suspension', async () => {
   await using p = await pair({ idleTimeout: 1_000 });
-  standStill(60_000);
-  // Several looks are made in this time.
+  suspendFor(60_000);
+  // The session checks its timeout several times in this time.
   await elapse(600);
   expect(p.far.errors.all).toEqual([]);
   p.session.write(Buffer.from('still here\n'));
   expect(await p.far.messages.next()).toBe('still here');
-  // A peer that stays silent is found all the same.
+  // A peer that stays silent exceeds the timeout.
   expect(await p.far.errors.next()).toMatchObject({ code: 'IDLE_TIMEOUT' });
 });
 
-test('messageTimeout counts from its end', async () => {
+test('messageTimeout counts from the end of a suspension', async () => {
   await using p = await pair({ messageTimeout: 1_000 });
   p.session.write(Buffer.from('half a '));
   await turns(50);
-  standStill(60_000);
+  suspendFor(60_000);
   await elapse(600);
   expect(p.far.errors.all).toEqual([]);
   p.session.write(Buffer.from('line\nand half '));

@@ -1,12 +1,9 @@
-/**
- * What a ready codec writes its reader gives back as it was; what would arrive otherwise is
- * ENCODE_FAILED.
- */
+/** What a ready codec writes, it reads unchanged. It throws ENCODE_FAILED for other messages. */
 import { expect, test } from 'vitest';
-import { mapCodec } from '../../src/transport/index.js';
-import { BUILDS, type Build } from '../fixtures/builds.js';
-import { decode, encode } from '../fixtures/chunks.js';
-import { fc } from '../fixtures/property.js';
+import { mapCodec } from '../../../src/transport/index.js';
+import { BUILDS, type Build } from '../../fixtures/builds.js';
+import { decode, encode } from '../../fixtures/chunks.js';
+import { fc } from '../../fixtures/property.js';
 
 interface AnyCodec {
   read(input: never, session: never): unknown;
@@ -15,13 +12,13 @@ interface AnyCodec {
 
 interface Row {
   readonly codec: AnyCodec;
-  /** Messages that the codec may not be able to carry are among them. */
+  /** Some of these messages cannot be encoded. */
   readonly message: fc.Arbitrary<unknown>;
-  /** The message as it shall arrive. Default: as it was. */
-  readonly arrives?: (message: never) => unknown;
+  /** The message as it is expected to arrive. Default: unchanged. */
+  readonly expected?: (message: never) => unknown;
 }
 
-/** UTF-16 units of every kind, the ones with a meaning for a codec more often. */
+/** UTF-16 units of every kind. Those with a meaning for a codec are more frequent. */
 const text = fc
   .array(
     fc.oneof(
@@ -49,7 +46,7 @@ const ROWS: Readonly<Record<string, (build: Build) => Row>> = {
   jsonLines: ({ jsonLines }) => ({
     codec: jsonLines(),
     message: fc.oneof(text, fc.anything()),
-    arrives: json,
+    expected: json,
   }),
   delimiter: ({ delimiter }) => ({
     codec: delimiter(new Uint8Array([1, 2, 1])),
@@ -69,9 +66,9 @@ const ROWS: Readonly<Record<string, (build: Build) => Row>> = {
   ),
 };
 
-test('every ready codec has its row', async () => {
-  const source = await import('../../src/transport/codecs.js');
-  // raw() has no messages of its own: each is whatever a read brought.
+test('every ready codec is in the table', async () => {
+  const source = await import('../../../src/transport/codecs/index.js');
+  // raw() has no frames: a message is what a read returned.
   const names = Object.keys(source).filter((name) => name !== 'raw' && name !== 'mapCodec');
   for (const name of names)
     expect(Object.keys(ROWS).some((row) => row.startsWith(name))).toBe(true);
@@ -79,12 +76,12 @@ test('every ready codec has its row', async () => {
 
 for (const { name: where, build, bytes: chunk } of BUILDS) {
   test.each(Object.keys(ROWS))(
-    `%s ${where}: a message arrives as it was, or its writer throws ENCODE_FAILED`,
+    `%s ${where}: reads a message unchanged, or throws ENCODE_FAILED`,
     (name) => {
       const {
         codec,
         message,
-        arrives = (value: never) => value,
+        expected: expectedOf = (value: never) => value,
       } = (ROWS[name] as (build: Build) => Row)(build);
       fc.assert(
         fc.property(message, message, (first, second) => {
@@ -95,17 +92,17 @@ for (const { name: where, build, bytes: chunk } of BUILDS) {
             expect((error as { code?: string }).code).toBe('ENCODE_FAILED');
             return;
           }
-          // Another message behind it shows that neither takes a byte of the other.
+          // A second message shows that neither takes a byte of the other.
           let both = written;
-          let expected = [arrives(first as never)];
+          let expected = [expectedOf(first as never)];
           try {
             both = Buffer.concat([
               written,
               encode(codec as never, [second as never], undefined, new build.ByteWriter()),
             ]);
-            expected = [arrives(first as never), arrives(second as never)];
+            expected = [expectedOf(first as never), expectedOf(second as never)];
           } catch {
-            // The first alone, then.
+            // The second message cannot be encoded.
           }
           const read = decode(codec as never, [chunk(both)], undefined, new build.ByteReader());
           expect(read.map(plain)).toEqual(expected.map(plain));

@@ -1,0 +1,102 @@
+/**
+ * JSON text from a peer. Its nesting and its number of values are checked before JSON.parse()
+ * creates objects.
+ */
+import { type Bytes, decode } from '../../core/bytes.js';
+
+const MAX_DEPTH = 100;
+
+/** The default of the options `maxDecodedObjects`. */
+export const MAX_DECODED_OBJECTS = 100_000;
+
+const QUOTE = 1;
+const OPEN = 2;
+const CLOSE = 3;
+const COMMA = 4;
+const COLON = 5;
+/** The token that each byte begins; 0 for the bytes that the scan ignores. */
+const TOKENS = new Uint8Array(256);
+const QUOTE_BYTE = 0x22;
+const BACKSLASH_BYTE = 0x5c;
+TOKENS[QUOTE_BYTE] = QUOTE;
+for (const bracket of '[{') TOKENS[bracket.charCodeAt(0)] = OPEN;
+for (const bracket of ']}') TOKENS[bracket.charCodeAt(0)] = CLOSE;
+TOKENS[','.charCodeAt(0)] = COMMA;
+TOKENS[':'.charCodeAt(0)] = COLON;
+
+/**
+ * The result of the last scanJson(): `names` of properties, and `values` including the names. One
+ * object for all calls, because a result object would be an allocation per message.
+ */
+export const jsonCounts = { values: 0, names: 0 };
+
+/**
+ * The value of JSON text from `start` to `end`. Throws SyntaxError, also for more than 100 levels
+ * of nesting, and RangeError for more than `maxObjects` values and names. A key `__proto__` becomes
+ * an own property of the object, and changes no prototype.
+ */
+export function parseJson(
+  bytes: Bytes,
+  start: number,
+  end: number,
+  maxObjects = MAX_DECODED_OBJECTS,
+): unknown {
+  // 101 levels have at least 202 brackets, and each value or name has at least one byte.
+  if (end - start > 2 * MAX_DEPTH || end - start > maxObjects)
+    scanJson(bytes, start, end, maxObjects);
+  return parseJsonText(decode(bytes, start, end));
+}
+
+/**
+ * The value of a peer's JSON text. Throws SyntaxError, whose message quotes nothing of the text:
+ * the message of JSON.parse() does, and the text can contain secrets.
+ */
+export function parseJsonText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new SyntaxError(`${text.length} characters are not JSON`);
+  }
+}
+
+/**
+ * Counts values and names into `jsonCounts`. An opening bracket or a comma announces a value, and a
+ * colon ends a name. The counts of bytes that are not JSON have no meaning. Throws SyntaxError for
+ * more than 100 levels of nesting, and RangeError for more than `maxObjects` values and names.
+ */
+export function scanJson(bytes: Bytes, start: number, end: number, maxObjects: number): void {
+  let depth = 0;
+  let values = 0;
+  let names = 0;
+  for (let at = start; at < end; at++) {
+    const token = TOKENS[bytes[at] as number];
+    if (token === 0) continue;
+    if (token === QUOTE) at = endOfString(bytes, at + 1, end);
+    else if (token === CLOSE) depth--;
+    else {
+      if (token === COLON) names++;
+      else if (token === OPEN && ++depth > MAX_DEPTH)
+        throw new SyntaxError(`nested in more than ${MAX_DEPTH} levels`);
+      if (++values > maxObjects) throw tooManyObjects(maxObjects);
+    }
+  }
+  jsonCounts.values = values;
+  jsonCounts.names = names;
+}
+
+export function tooManyObjects(maxObjects: number): Error {
+  return new RangeError(
+    `more than ${maxObjects} objects would be made of it, which is maxDecodedObjects`,
+  );
+}
+
+/** Where the closing quote is, or `end` if it is missing. */
+function endOfString(bytes: Bytes, start: number, end: number): number {
+  let at = start;
+  for (; at < end; at++) {
+    const byte = bytes[at];
+    if (byte === QUOTE_BYTE) return at;
+    if (byte === BACKSLASH_BYTE) at++;
+  }
+  return at;
+}

@@ -1,0 +1,139 @@
+/**
+ * What a session does with messages that are too large, and with codecs that fail. The same on
+ * every transport.
+ */
+import { expect } from 'vitest';
+import { type Codec, lines, raw, SendError, type Session } from '../../../src/transport/index.js';
+import { expectServerContinues, failingCodec, untilQuiet } from '../../fixtures/session-probes.js';
+import { pair, rejection, runForEveryTransport, thrown } from '../../fixtures/transports.js';
+
+runForEveryTransport({
+  async 'throws MESSAGE_TOO_LARGE on write, sends nothing of the message, and stays open'(row) {
+    await using p = await pair(row, { near: { maxMessageBytes: 1_000 } });
+    p.near.write('before');
+    const error = thrown(() => p.near.write('x'.repeat(1_000)));
+    expect(error).toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+      message: expect.stringMatching(/1001 bytes.*maxMessageBytes is 1000/),
+    });
+    p.near.write('after');
+    expect(await p.farEvents.messages.take(2)).toEqual(['before', 'after']);
+    expect(p.near.stats).toMatchObject({ messagesWritten: 2, bytesWritten: 13 });
+  },
+
+  async 'closes with MESSAGE_TOO_LARGE when a message over maxMessageBytes arrives'(row) {
+    await using p = await pair(row, { far: { maxMessageBytes: 1_000 } });
+    p.near.write('x'.repeat(999));
+    expect((await p.farEvents.messages.next()).length).toBe(999);
+    p.near.write('x'.repeat(1_000));
+    expect(await p.farEvents.errors.next()).toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+      message: expect.stringContaining('maxMessageBytes is 1000'),
+    });
+    await p.farEvents.closed.next();
+    await p.nearEvents.closed.next();
+    p.nearEvents.errors.dismiss();
+    await expectServerContinues(row, p.server.address, p.farEvents);
+  },
+
+  async 'closes with MESSAGE_TOO_LARGE when an incomplete message exceeds maxMessageBytes'(row) {
+    await using p = await pair(row, { near: { codec: raw() }, far: { maxMessageBytes: 10_000 } });
+    for (let i = 0; i < 10; i++) p.near.writeBytes(Buffer.alloc(1_000, 'x'));
+    await untilQuiet();
+    expect(p.far.closed).toBe(false);
+    p.near.writeBytes(Buffer.from('x'));
+    expect((await p.farEvents.errors.next()).code).toBe('MESSAGE_TOO_LARGE');
+    await p.farEvents.closed.next();
+  },
+
+  async 'does not count bytes that a codec skips toward maxMessageBytes'(row) {
+    // The codec skips a keep-alive byte before each message, and returns undefined.
+    const inner = lines();
+    const skippingCodec: Codec<string> = {
+      read(input, session) {
+        if (input.peek(0) !== 0) return inner.read(input, session);
+        input.skip(1);
+        return undefined;
+      },
+      write: inner.write,
+    };
+    await using p = await pair(row, {
+      near: { codec: raw() },
+      far: { codec: skippingCodec, maxMessageBytes: 100 },
+    });
+    const line = `${'x'.repeat(60)}\n`;
+    p.near.writeBytes(Buffer.from(`\0${line}\0\0${line}\0${line}`));
+    expect(await p.farEvents.messages.take(3)).toEqual(Array(3).fill('x'.repeat(60)));
+  },
+
+  async 'passes the error of Codec.write() to the caller, and sends nothing'(row) {
+    await using p = await pair(row, { near: { codec: failingCodec() } });
+    p.near.write('good');
+    expect(thrown(() => p.near.write('bad'))).toBeInstanceOf(TypeError);
+    expect(thrown(() => p.near.write('worse')).code).toBe('BAD_ADDRESS');
+    const refused = await rejection<SendError>(p.near.send('bad'));
+    expect(refused).toBeInstanceOf(SendError);
+    expect(refused).toMatchObject({
+      code: 'ENCODE_FAILED',
+      encodedBytes: 0,
+      sentBytes: 0,
+      cause: expect.any(TypeError),
+    });
+    expect((await rejection(p.near.send('worse'))).code).toBe('BAD_ADDRESS');
+    p.near.write('good again');
+    expect(await p.farEvents.messages.take(2)).toEqual(['good', 'good again']);
+    expect(p.near.stats.messagesWritten).toBe(2);
+  },
+
+  async 'closes with BAD_FRAME when Codec.read() throws, and the server continues'(row) {
+    await using p = await pair(row, { far: { codec: failingCodec() } });
+    p.near.write('bad');
+    p.near.write('never read');
+    expect(await p.farEvents.errors.next()).toMatchObject({
+      code: 'BAD_FRAME',
+      message: expect.stringContaining('a bad word'),
+      cause: expect.any(TypeError),
+    });
+    await p.farEvents.closed.next();
+    expect(p.farEvents.messages.all).toEqual([]);
+    await p.nearEvents.closed.next();
+    p.nearEvents.errors.dismiss();
+    await expectServerContinues(row, p.server.address, p.farEvents);
+  },
+
+  async 'sends the answers that precede a BAD_FRAME'(row) {
+    const echo = {
+      onMessage: (session: Session<string>, word: string) => void session.write(word),
+    };
+    await using p = await pair(row, { far: { codec: failingCodec(), on: echo } });
+    for (const word of ['one', 'two', 'bad']) p.near.write(word);
+    expect(await p.nearEvents.messages.take(2)).toEqual(['one', 'two']);
+    await p.nearEvents.closed.next();
+    expect((await p.farEvents.errors.next()).code).toBe('BAD_FRAME');
+    p.nearEvents.errors.dismiss();
+  },
+
+  async 'passes a GettyError of the codec to onError unchanged'(row) {
+    await using p = await pair(row, { far: { codec: failingCodec() } });
+    p.near.write('worse');
+    expect((await p.farEvents.errors.next()).code).toBe('BAD_ADDRESS');
+    await p.farEvents.closed.next();
+    await p.nearEvents.closed.next();
+    p.nearEvents.errors.dismiss();
+  },
+
+  async 'closes with BAD_FRAME when a codec takes no bytes or an invalid number of bytes'(row) {
+    for (const take of [
+      () => 'nothing taken',
+      (input: { take(n: number): Buffer }) => input.take(Number.NaN).toString(),
+      (input: { take(n: number): Buffer }) => input.take(0.5).toString(),
+    ]) {
+      await using p = await pair(row, { far: { codec: { read: take, write: () => {} } } });
+      p.near.write('x');
+      expect((await p.farEvents.errors.next()).code).toBe('BAD_FRAME');
+      await p.farEvents.closed.next();
+      await p.nearEvents.closed.next();
+      p.nearEvents.errors.dismiss();
+    }
+  },
+});

@@ -1,0 +1,111 @@
+/** What a session does with callbacks that throw or reject. The same on every transport. */
+import { expect, vi } from 'vitest';
+import { lines } from '../../../src/transport/index.js';
+import { connectAs, pair, runForEveryTransport } from '../../fixtures/transports.js';
+import { turns, until } from '../../fixtures/waiting.js';
+
+runForEveryTransport({
+  async 'reports an error of onMessage to onError as HANDLER_FAILED, and stays open'(row) {
+    const handlers = {
+      throws: (): never => {
+        throw new RangeError('oh');
+      },
+      rejects: () => Promise.reject(new RangeError('oh')),
+    };
+    for (const fail of Object.values(handlers)) {
+      await using p = await pair(row, {
+        far: { on: { onMessage: (_, line) => (line === 'fail' ? fail() : undefined) } },
+      });
+      p.near.write('fail');
+      p.near.write('go on');
+      expect(await p.farEvents.errors.next()).toMatchObject({
+        code: 'HANDLER_FAILED',
+        message: expect.stringContaining('oh'),
+        cause: expect.any(RangeError),
+      });
+      expect(await p.farEvents.messages.take(2)).toEqual(['fail', 'go on']);
+      expect(p.far.closed).toBe(false);
+    }
+  },
+
+  async 'reports an error of onCron and onClose to onError'(row) {
+    const handlers = {
+      throws: (): never => {
+        throw new RangeError('oh');
+      },
+      rejects: (): Promise<never> => Promise.reject(new RangeError('oh')),
+    };
+    for (const fail of Object.values(handlers)) {
+      await using p = await pair(row, {
+        far: { cronPeriod: 10, on: { onCron: fail, onClose: fail } },
+      });
+      expect(await p.farEvents.errors.next()).toMatchObject({
+        code: 'HANDLER_FAILED',
+        cause: expect.any(RangeError),
+      });
+      expect(p.far.closed).toBe(false);
+      await p.near.close();
+      await p.farEvents.closed.next();
+      await turns(2);
+      expect(p.farEvents.log.slice(p.farEvents.log.lastIndexOf('close'))).toEqual([
+        'close',
+        'error HANDLER_FAILED',
+      ]);
+      p.farEvents.errors.dismiss();
+    }
+  },
+
+  async 'emits a process warning when onError fails'(row) {
+    const handlers = {
+      throws: (): never => {
+        throw new RangeError('onError too');
+      },
+      rejects: (): Promise<never> => Promise.reject(new RangeError('onError too')),
+    };
+    for (const onError of Object.values(handlers)) {
+      const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+      try {
+        await using p = await pair(row, {
+          far: {
+            on: {
+              onError: onError as () => void,
+              onMessage: () => Promise.reject(new Error('first')),
+            },
+          },
+        });
+        p.near.write('x');
+        await p.farEvents.errors.next();
+        await until(() => warning.mock.calls.length > 0, 'a warning is emitted');
+        expect(warning.mock.calls[0]?.[0]).toMatchObject({
+          code: 'HANDLER_FAILED',
+          message: expect.stringContaining('onError too'),
+        });
+        expect(p.far.closed).toBe(false);
+      } finally {
+        warning.mockRestore();
+      }
+    }
+  },
+
+  async 'emits a process warning for a failed handler without onError'(row) {
+    const warning = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+    try {
+      await using p = await pair(row);
+      const bare = {
+        codec: lines(),
+        listener: { onMessage: () => Promise.reject(new Error('not reported')) },
+        ...row.options,
+      };
+      await using client = await connectAs(row, p.server.address, bare);
+      await client.session();
+      (await p.farEvents.opened.next()).write('x');
+      await until(() => warning.mock.calls.length > 0, 'a warning is emitted');
+      expect(warning.mock.calls[0]?.[0]).toMatchObject({
+        code: 'HANDLER_FAILED',
+        message: expect.stringContaining('not reported'),
+      });
+    } finally {
+      warning.mockRestore();
+    }
+  },
+});

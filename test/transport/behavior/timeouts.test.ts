@@ -1,0 +1,56 @@
+/**
+ * When a session closes for lack of messages, and when onCron is called. The same on every
+ * transport.
+ */
+import { expect } from 'vitest';
+import type { Session } from '../../../src/transport/index.js';
+import { pair, runForEveryTransport } from '../../fixtures/transports.js';
+
+runForEveryTransport({
+  async 'closes with IDLE_TIMEOUT when nothing has arrived for idleTimeout'(row) {
+    await using p = await pair(row, { far: { idleTimeout: 40 } });
+    const before = p.far.active;
+    expect(await p.farEvents.errors.next()).toMatchObject({
+      code: 'IDLE_TIMEOUT',
+      message: expect.stringMatching(/silent for \d+ ms; idleTimeout is 40 ms/),
+    });
+    expect(Date.now() - before).toBeGreaterThanOrEqual(40);
+    await p.farEvents.closed.next();
+    await p.nearEvents.closed.next();
+    p.nearEvents.errors.dismiss();
+  },
+
+  async 'stays open while bytes arrive or updateActive() is called'(row) {
+    const beat = (session: Session<string>): void => {
+      session.updateActive();
+      session.write('beat');
+    };
+    await using p = await pair(row, {
+      near: { cronPeriod: 80, idleTimeout: 1_200, on: { onCron: beat } },
+      far: { idleTimeout: 1_200 },
+    });
+    await p.nearEvents.crons.take(17);
+    expect(p.far.closed).toBe(false);
+    expect(p.near.closed).toBe(false);
+  },
+
+  async 'does not close with IDLE_TIMEOUT while it is paused'(row) {
+    await using p = await pair(row, {
+      near: { cronPeriod: 20, on: { onCron: (session) => session.write('beat') } },
+      far: { idleTimeout: 40 },
+    });
+    p.far.pause();
+    await p.nearEvents.crons.take(8);
+    expect(p.far.closed).toBe(false);
+    p.far.resume();
+    expect(await p.farEvents.messages.next()).toBe('beat');
+  },
+
+  async 'calls onCron every cronPeriod until it is closed'(row) {
+    await using p = await pair(row, { near: { cronPeriod: 20, on: { onCron: () => {} } } });
+    const [first = 0, , third = 0] = await p.nearEvents.crons.take(3);
+    expect(third - first).toBeGreaterThan(30);
+    await p.near.close();
+    expect(p.nearEvents.log.at(-1)).toBe('close');
+  },
+});
