@@ -1128,7 +1128,7 @@ describe('options', () => {
     [{ multicast: ['ff02::1', 7] }, 'udp.multicast: given an array'],
     [{ multicastInterface: 'eth0' }, 'udp.multicastInterface: given "eth0"'],
     [{ multicastTtl: 256 }, 'multicastTtl: given 256, expected a number from 0 to 255'],
-    [{ multicastTtl: 1.5 }, 'udp.multicastTtl: given 1.5, expected a whole number'],
+    [{ multicastTtl: 1.5 }, 'udp.multicastTtl: given 1.5, expected an integer from 0 to 255'],
     [{ multicastLoopback: null }, 'multicastLoopback: given null, expected a boolean'],
     [{ receiveBufferBytes: -1 }, 'receiveBufferBytes: given -1'],
     [{ sendBufferBytes: '1 MB' }, 'sendBufferBytes: given "1 MB"'],
