@@ -14,8 +14,8 @@ const lastFailedIp = new WeakMap<Address, string>();
 
 /** `hosts`, beginning after the one to which the last session with `target` was lost. */
 export function rotateAfterFailed<Host extends { readonly ip: string }>(
-  hosts: readonly Host[],
   target: Address,
+  hosts: readonly Host[],
 ): Host[] {
   const first = hosts.findIndex(({ ip }) => ip === lastFailedIp.get(target)) + 1;
   return [...hosts.slice(first), ...hosts.slice(0, first)];

@@ -58,7 +58,7 @@ export class UdpPeer extends UdpConnection {
     this.#isTrusted = isTrusted || options.amplification === Number.POSITIVE_INFINITY;
   }
 
-  /** Raises the limits of an untrusted peer, because a datagram of `bytes` bytes arrived from it. */
+  /** Raises the limits of an untrusted peer: a datagram of `bytes` bytes arrived from it. */
   credit(bytes: number): void {
     this.#bytesLeft += bytes * this.#amplification;
     this.#datagramsLeft += this.#amplification;

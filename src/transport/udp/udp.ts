@@ -61,7 +61,7 @@ export const udp: Transport = {
     let failure: unknown;
     try {
       const hosts = await untilAborted(resolveHosts(address.host || 'localhost'), signal);
-      for (const host of rotateAfterFailed(hosts, address)) {
+      for (const host of rotateAfterFailed(address, hosts)) {
         try {
           const socket = await connectSocket(host, address.port, settings);
           return new UdpClientConnection(socket, address, settings);
