@@ -169,7 +169,7 @@ describe('a hostile peer', () => {
   });
 
   /**
-   * A proxy in front of a server that sends a forged TLS record: to the client after the first bytes
+   * A proxy in front of a server. It sends a forged TLS record: to the client after the first bytes
    * of the server, or to the server when forge() is called.
    */
   async function serveForger(port: number, toClient: boolean) {

@@ -1,4 +1,4 @@
-/** Valid and invalid TLS options. Invalid ones are rejected when the server or client is created. */
+/** Valid and invalid TLS options. serve() and connect() reject the invalid ones. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** The file of a Unix socket: when it is created, replaced and deleted, and how long its path is. */
+/** The file of a Unix socket: its creation, replacement, deletion, and the length of its path. */
 import {
   existsSync,
   linkSync,
