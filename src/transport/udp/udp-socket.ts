@@ -79,21 +79,24 @@ function configure(socket: Socket, options: ResolvedUdpOptions): void {
   }
 }
 
-/** A socket that is bound to `host`. */
-export async function bindSocket(
-  host: Host,
-  port: number,
-  options: ResolvedUdpOptions,
-): Promise<Socket> {
+/** A socket for `host` after `prepare`. The socket is closed if `prepare` rejects. */
+async function openSocket(host: Host, prepare: (socket: Socket) => Promise<void>): Promise<Socket> {
   const socket = makeSocket(host);
   try {
-    await untilReady(socket, (done) => socket.bind({ port, address: host.ip }, done));
-    configure(socket, options);
+    await prepare(socket);
     return socket;
   } catch (error) {
     socket.close();
     throw error;
   }
+}
+
+/** A socket that is bound to `host`. */
+export function bindSocket(host: Host, port: number, options: ResolvedUdpOptions): Promise<Socket> {
+  return openSocket(host, async (socket) => {
+    await untilReady(socket, (done) => socket.bind({ port, address: host.ip }, done));
+    configure(socket, options);
+  });
 }
 
 /**
@@ -114,20 +117,15 @@ export async function bindToAllInterfaces(
 }
 
 /** A socket that is connected to `host`. */
-export async function connectSocket(
+export function connectSocket(
   host: Host,
   port: number,
   options: ResolvedUdpOptions,
 ): Promise<Socket> {
-  const socket = makeSocket(host);
-  try {
+  return openSocket(host, async (socket) => {
     // Some options must be set before the socket is connected, and only a bound socket has options.
     await untilReady(socket, (done) => socket.bind({ port: 0, exclusive: true }, done));
     configure(socket, options);
     await untilReady(socket, (done) => socket.connect(port, host.ip, done));
-    return socket;
-  } catch (error) {
-    socket.close();
-    throw error;
-  }
+  });
 }

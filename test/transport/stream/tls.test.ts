@@ -6,12 +6,12 @@ import { describe, expect, it } from 'vitest';
 import { connect, lengthPrefixed, raw, serve } from '../../../src/transport/index.js';
 import { CLIENT_TLS, SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { portOf } from '../../fixtures/ports.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import {
   ANY_TLS,
   CA,
   connectNodeTls,
-  portOf,
   serveEcho,
   untilClosed,
 } from '../../fixtures/tls-endpoints.js';

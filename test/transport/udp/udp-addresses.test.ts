@@ -16,9 +16,10 @@ import {
   serve,
 } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { portOf } from '../../fixtures/ports.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { rejection } from '../../fixtures/transports.js';
-import { ANY_UDP, bytes, HAS_IPV6, portOf } from '../../fixtures/udp-endpoints.js';
+import { ANY_UDP, bytes, HAS_IPV6 } from '../../fixtures/udp-endpoints.js';
 import { Inbox } from '../../fixtures/waiting.js';
 
 noLeaks();

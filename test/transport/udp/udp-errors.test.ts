@@ -20,13 +20,11 @@ import {
   bytes,
   connectRaw,
   ECHO,
+  LARGEST_DATAGRAM,
   PlainPeer,
   serveRaw,
 } from '../../fixtures/udp-endpoints.js';
 import { turns, within } from '../../fixtures/waiting.js';
-
-/** Bytes. */
-const LARGEST_DATAGRAM = 65_507;
 
 noLeaks();
 afterEach(() => void vi.restoreAllMocks());

@@ -16,14 +16,12 @@ import {
   ANY_UDP,
   connectRaw,
   ECHO,
+  LARGEST_DATAGRAM,
   PlainPeer,
   QUIET_TURNS,
   serveRaw,
 } from '../../fixtures/udp-endpoints.js';
 import { turns, until } from '../../fixtures/waiting.js';
-
-/** Bytes. */
-const LARGEST_DATAGRAM = 65_507;
 
 noLeaks();
 afterEach(() => void vi.restoreAllMocks());

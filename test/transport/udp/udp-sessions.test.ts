@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type Codec, raw, type Session, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { portOf } from '../../fixtures/ports.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import {
   ANY_UDP,
@@ -11,15 +12,12 @@ import {
   connectRaw,
   ECHO,
   HAS_IPV6,
+  LARGEST_DATAGRAM,
   PlainPeer,
-  portOf,
   QUIET_TURNS,
   serveRaw,
 } from '../../fixtures/udp-endpoints.js';
 import { turns, until } from '../../fixtures/waiting.js';
-
-/** Bytes. */
-const LARGEST_DATAGRAM = 65_507;
 
 noLeaks();
 afterEach(() => void vi.restoreAllMocks());

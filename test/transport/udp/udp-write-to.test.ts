@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { raw, serve } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { portOf } from '../../fixtures/ports.js';
 import { thrown } from '../../fixtures/transports.js';
 import {
   ANY_UDP,
@@ -10,7 +11,6 @@ import {
   ECHO,
   HAS_IPV6,
   PlainPeer,
-  portOf,
   serveRaw,
 } from '../../fixtures/udp-endpoints.js';
 
