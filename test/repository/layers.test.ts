@@ -114,7 +114,7 @@ const ENTRANCES: Readonly<Record<string, readonly [from: readonly string[], reas
     ['rpc', 'registries'],
     'one timer for the heartbeats of all sessions',
   ],
-  'transport/stream/tls.ts': [['registries'], 'one reading of TLS options'],
+  'transport/stream/tls-options.ts': [['registries'], 'one reading of TLS options'],
   'transport/websocket/websocket-options.ts': [['web'], 'one check of WebSocket options'],
   'rpc/calls/call-errors.ts': [['micro'], 'a consumer fails calls as a client does'],
   'rpc/calls/client-call.ts': [['micro'], 'a consumer makes the call before it has a connection'],

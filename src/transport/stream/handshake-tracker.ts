@@ -1,31 +1,28 @@
-/**
- * The connections of a TLS or WebSocket server whose handshake is under way: each has a deadline
- * and counts toward the limits.
- */
+/** Tracks the TLS and WebSocket handshakes of a server: their deadlines, limits and refusals. */
 import type { Server as NodeServer, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { messageOf } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
 import { RefusedError } from '../refused-error.js';
-import type { Admission, Peer } from '../types.js';
-import { guardedOpen } from './socket.js';
-import { SocketPeer } from './tcp.js';
+import type { Admission, Listener, Peer } from '../types.js';
+import { guardedOpen } from './socket-listener.js';
+import { SocketPeer } from './socket-peer.js';
 
-/** How long a refused peer may take to read the answer, in ms. */
-const LINGER = 1_000;
+/** Milliseconds that a refused peer has to read the answer. */
+const ANSWER_TIMEOUT = 1_000;
 
 /** The handshake of one connection. */
 export interface Handshake {
-  /** The TCP socket, also where there is TLS. */
+  /** The TCP socket, also with TLS. */
   readonly socket: Socket;
   readonly peer: Peer;
-  /** The addresses of both ends. */
-  readonly ends: string;
-  /** The listener of the socket's close. */
+  /** See keyOf(). */
+  readonly key: string;
+  /** The listener of the socket's 'close' event. */
   readonly onClose: () => void;
-  /** TLS is under way. */
-  isSecuring: boolean;
-  /** The refusal is counted; the connection only waits for its end. */
+  /** The TLS handshake is not complete. */
+  isTlsPending: boolean;
+  /** The refusal is counted. The connection stays until the peer has read the answer. */
   isRefused: boolean;
 }
 
@@ -38,10 +35,7 @@ interface TrackerOptions {
 export class HandshakeTracker {
   readonly #options: TrackerOptions;
   readonly #timers = new Map<Handshake, NodeJS.Timeout>();
-  /**
-   * By both ends' addresses, which are the same for a TCP socket and for the TLS socket over it.
-   */
-  readonly #byEnds = new Map<string, Handshake>();
+  readonly #byKey = new Map<string, Handshake>();
 
   /** `server` is a TLS or HTTPS server if `isSecure`. */
   constructor(server: NodeServer, isSecure: boolean, options: TrackerOptions) {
@@ -52,34 +46,34 @@ export class HandshakeTracker {
       guardedOpen<Socket>((socket) => this.#begin(socket, isSecure), peerOf, options.admission),
     );
     if (isSecure) {
-      server.on('secureConnection', (secure: TLSSocket) => this.#secured(secure));
+      server.on('secureConnection', (socket: TLSSocket) => this.#onSecureConnection(socket));
       server.on(
         'tlsClientError',
-        (error: Error & { code?: string | undefined }, secure: TLSSocket) =>
-          this.#tlsFailed(error, secure),
+        (error: Error & { code?: string | undefined }, socket: TLSSocket) =>
+          this.#onTlsError(error, socket),
       );
     }
   }
 
-  #begin(socket: Socket, isSecuring: boolean): void {
+  #begin(socket: Socket, isTlsPending: boolean): void {
     const { admission, handshakeTimeout, scheme } = this.#options;
     const peer = new SocketPeer(scheme, socket);
-    const limit = admission.handshakeLimit(peer);
-    if (limit !== undefined) {
+    const limitError = admission.handshakeLimit(peer);
+    if (limitError !== undefined) {
       socket.destroy();
-      admission.refused(peer, limit);
+      admission.refused(peer, limitError);
       return;
     }
     const handshake: Handshake = {
       socket,
       peer,
-      ends: endsOf(socket),
-      onClose: () => this.#closed(handshake),
-      isSecuring,
+      key: keyOf(socket),
+      onClose: () => this.#onClose(handshake),
+      isTlsPending,
       isRefused: false,
     };
     admission.countHandshake(peer, 1);
-    this.#byEnds.set(handshake.ends, handshake);
+    this.#byKey.set(handshake.key, handshake);
     this.#timers.set(
       handshake,
       startTimer(() => this.#expire(handshake), handshakeTimeout),
@@ -87,64 +81,64 @@ export class HandshakeTracker {
     socket.once('close', handshake.onClose);
   }
 
-  #secured(secure: TLSSocket): void {
-    // Not sooner: a peer that ends within the handshake is gone, and is not waited for until the
-    // deadline.
-    secure.allowHalfOpen = true;
-    const handshake = this.find(secure);
-    if (handshake !== undefined) handshake.isSecuring = false;
+  #onSecureConnection(socket: TLSSocket): void {
+    // Not earlier: if the peer ends its side within the handshake, the socket must close at once.
+    socket.allowHalfOpen = true;
+    const handshake = this.find(socket);
+    if (handshake !== undefined) handshake.isTlsPending = false;
   }
 
-  #tlsFailed(error: Error & { code?: string | undefined }, secure: TLSSocket): void {
+  #onTlsError(error: Error & { code?: string | undefined }, socket: TLSSocket): void {
     // Node.js leaves some of these sockets open.
-    secure.destroy();
-    const handshake = this.find(secure);
-    if (handshake !== undefined) this.refused(handshake, tlsRefused(error));
+    socket.destroy();
+    const handshake = this.find(socket);
+    if (handshake !== undefined) this.reportRefusal(handshake, tlsError(error));
   }
 
   #expire(handshake: Handshake): void {
     const { handshakeTimeout } = this.#options;
-    const what = `the handshake did not end within handshakeTimeout, ${handshakeTimeout} ms`;
-    this.refused(handshake, new RefusedError(what, { status: 408, reason: 'timeout' }));
+    const message = `the handshake took longer than handshakeTimeout, ${handshakeTimeout} ms`;
+    this.reportRefusal(handshake, new RefusedError(message, { status: 408, reason: 'timeout' }));
     handshake.socket.destroy();
   }
 
-  #closed(handshake: Handshake): void {
+  #onClose(handshake: Handshake): void {
     if (!this.#timers.has(handshake)) return;
-    if (handshake.isSecuring)
-      this.refused(handshake, tlsRefused(new Error('the peer closed the connection')));
-    this.end(handshake);
+    if (handshake.isTlsPending)
+      this.reportRefusal(handshake, tlsError(new Error('the peer closed the connection')));
+    this.remove(handshake);
   }
 
-  /** The handshake under way at a socket, or at the TLS socket over it. */
+  /** The handshake of a TCP socket, or of the TLS socket over it. */
   find(socket: Socket): Handshake | undefined {
-    return this.#byEnds.get(endsOf(socket));
+    return this.#byKey.get(keyOf(socket));
   }
 
-  /** The handshake is complete, or its connection is gone. */
-  end(handshake: Handshake): void {
+  /** Call it when the handshake is complete, or when its connection is closed. */
+  remove(handshake: Handshake): void {
     const timer = this.#timers.get(handshake);
     if (timer === undefined) return;
     clearTimeout(timer);
     this.#timers.delete(handshake);
-    // A session keeps its socket for long, and nothing of the handshake.
+    // The socket may live long, and the listener would keep the handshake in memory.
     handshake.socket.off('close', handshake.onClose);
-    if (this.#byEnds.get(handshake.ends) === handshake) this.#byEnds.delete(handshake.ends);
+    if (this.#byKey.get(handshake.key) === handshake) this.#byKey.delete(handshake.key);
     this.#options.admission.countHandshake(handshake.peer, -1);
   }
 
   /**
-   * Counts and tells a refusal, once for each handshake. `peer`: what is known of the peer by now.
+   * Counts a refusal and reports it to the server, once per handshake. `peer`: what is known of the
+   * peer now.
    */
-  refused(handshake: Handshake, error: RefusedError, peer: Peer = handshake.peer): void {
+  reportRefusal(handshake: Handshake, error: RefusedError, peer: Peer = handshake.peer): void {
     if (handshake.isRefused || !this.#timers.has(handshake)) return;
     handshake.isRefused = true;
     this.#options.admission.refused(peer, error);
   }
 
   /**
-   * Sends the last bytes to a refused peer. What it still sends is dropped, and the connection is
-   * closed soon.
+   * Sends the response to a refused peer and ends our side. Further bytes of the peer are dropped.
+   * The connection closes after ANSWER_TIMEOUT at the latest.
    */
   answer(handshake: Handshake, socket: Socket, response: string): void {
     const timer = this.#timers.get(handshake);
@@ -152,29 +146,42 @@ export class HandshakeTracker {
     clearTimeout(timer);
     this.#timers.set(
       handshake,
-      startTimer(() => handshake.socket.destroy(), LINGER),
+      startTimer(() => handshake.socket.destroy(), ANSWER_TIMEOUT),
     );
     socket.end(response);
-    // Unread bytes would make the system reset the connection, and the peer might lose the answer.
+    // Unread bytes make the system reset the connection, and the peer could lose the response.
     socket.resume();
   }
 
-  /** The server closes: it waits for no handshake. */
+  /** Destroys all connections whose handshake is not complete. */
   stop(): void {
     for (const handshake of [...this.#timers.keys()]) {
-      this.end(handshake);
+      this.remove(handshake);
       handshake.socket.destroy();
     }
   }
 }
 
-function tlsRefused(cause: Error & { code?: string | undefined }): RefusedError {
+/** `listener`, whose close() also destroys the connections whose handshake is not complete. */
+export function stopHandshakesOnClose(listener: Listener, handshakes: HandshakeTracker): Listener {
+  return {
+    ...listener,
+    close() {
+      const closed = listener.close();
+      handshakes.stop();
+      return closed;
+    },
+  };
+}
+
+function tlsError(cause: Error & { code?: string | undefined }): RefusedError {
   return new RefusedError(`the TLS handshake failed: ${messageOf(cause).trim()}`, {
     reason: 'tls',
     cause,
   });
 }
 
-function endsOf(socket: Socket): string {
+/** The addresses of both ends. A TCP socket and the TLS socket over it have the same key. */
+function keyOf(socket: Socket): string {
   return `${socket.localAddress} ${socket.remoteAddress} ${socket.remotePort}`;
 }

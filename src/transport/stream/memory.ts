@@ -1,6 +1,6 @@
 /**
- * Connections within this process: `memory://name`. No sockets, the same rules: copied bytes,
- * back-pressure, an orderly end.
+ * The transport `memory://`: connections within this process. They behave like those of sockets:
+ * bytes are copied, a slow reader slows the writer, and each side ends on its own.
  */
 import { gettyError } from '../../core/errors.js';
 import { faultError, guard } from '../../core/guard.js';
@@ -13,9 +13,10 @@ import type {
   Transport,
 } from '../types.js';
 
+/** The `accept` function of each listener, by the name in its address. */
 const listeners = new Map<string, (connection: Connection) => void>();
 let lastName = 0;
-let lastPeer = 0;
+let lastClient = 0;
 
 function deliver(connection: MemoryConnection): void {
   connection.deliver();
@@ -31,17 +32,18 @@ class MemoryConnection implements Connection {
   readonly capabilities = CAPABILITIES;
   readonly localAddress: string;
   readonly remoteAddress: string;
+  /** The connection of the other side. */
   peer: MemoryConnection | undefined;
   #events: ConnectionEvents | undefined;
+  /** Received bytes that are not delivered. They are the unsent bytes of the other side. */
   readonly #inbox = new Queue<Buffer>();
-  /** Bytes in the inbox: to the peer they are sent and not taken yet. */
   #inboxBytes = 0;
-  #paused = false;
-  #scheduled = false;
-  #peerEnded = false;
-  #endDelivered = false;
-  #ended = false;
-  #destroyed = false;
+  #isPaused = false;
+  #isScheduled = false;
+  #hasPeerEnded = false;
+  #isEndDelivered = false;
+  #hasEnded = false;
+  #isDestroyed = false;
   #error: Error | undefined;
 
   constructor(localAddress: string, remoteAddress: string) {
@@ -63,94 +65,93 @@ class MemoryConnection implements Connection {
   }
 
   write(bytes: Uint8Array): void {
-    if (!this.#destroyed) this.peer?.receive(Buffer.from(bytes));
+    if (!this.#isDestroyed) this.peer?.receive(Buffer.from(bytes));
   }
 
   receive(bytes: Buffer): void {
     this.#inboxBytes += bytes.length;
-    if (this.#destroyed) return;
+    if (this.#isDestroyed) return;
     this.#inbox.push(bytes);
     this.#schedule();
   }
 
   receiveEnd(): void {
-    this.#peerEnded = true;
+    this.#hasPeerEnded = true;
     this.#schedule();
   }
 
   pause(): void {
-    this.#paused = true;
+    this.#isPaused = true;
   }
 
   resume(): void {
-    this.#paused = false;
+    this.#isPaused = false;
     this.#schedule();
   }
 
   end(): void {
-    if (this.#ended || this.#destroyed) return;
-    this.#ended = true;
+    if (this.#hasEnded || this.#isDestroyed) return;
+    this.#hasEnded = true;
     this.peer?.receiveEnd();
     this.#closeWhenBothEnded();
   }
 
   destroy(): void {
-    if (this.#destroyed) return;
-    this.#destroyed = true;
-    // The bytes still count: to the peer they were never taken.
+    if (this.#isDestroyed) return;
+    this.#isDestroyed = true;
+    // #inboxBytes stays: the other side must not see these bytes as sent.
     this.#inbox.clear();
     const { peer } = this;
     setImmediate(() => {
       this.#events?.onClose(this.#error);
-      peer?.lose();
+      peer?.onPeerDestroyed();
     });
   }
 
-  /**
-   * The other side was destroyed: what it had sent is still read, as from a socket that was closed.
-   */
-  lose(): void {
-    if (this.#destroyed) return;
-    this.#ended = true;
+  /** The other side was destroyed. As with a socket, the bytes that it had sent are delivered. */
+  onPeerDestroyed(): void {
+    if (this.#isDestroyed) return;
+    this.#hasEnded = true;
     this.receiveEnd();
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#events === undefined) return;
-    this.#scheduled = true;
+    if (this.#isScheduled || this.#events === undefined) return;
+    this.#isScheduled = true;
     setImmediate(guard<MemoryConnection, undefined>, deliver, deliverFailed, this, undefined);
   }
 
-  /** Handling what the peer sent threw: that is the end of this connection alone. */
+  /** Closes with CONNECTION_LOST: handling an event threw `error`. For guard(). */
   fail(error: unknown): void {
     this.#error = faultError(this.remoteAddress, error);
     this.destroy();
   }
 
+  /** Delivers the inbox, then the end. For guard(). */
   deliver(): void {
-    this.#scheduled = false;
-    while (this.#inbox.length > 0 && !this.#paused && !this.#destroyed) {
+    this.#isScheduled = false;
+    while (this.#inbox.length > 0 && !this.#isPaused && !this.#isDestroyed) {
       const bytes = this.#inbox.shift() as Buffer;
       this.#inboxBytes -= bytes.length;
       this.#events?.onData(bytes);
-      this.peer?.taken();
+      this.peer?.reportTaken();
     }
-    if (this.#peerEnded && this.#inbox.length === 0 && !this.#destroyed && !this.#paused) {
-      if (!this.#endDelivered) {
-        this.#endDelivered = true;
+    if (this.#hasPeerEnded && this.#inbox.length === 0 && !this.#isDestroyed && !this.#isPaused) {
+      if (!this.#isEndDelivered) {
+        this.#isEndDelivered = true;
         this.#events?.onEnd();
       }
       this.#closeWhenBothEnded();
     }
   }
 
-  taken(): void {
-    if (!this.#destroyed) this.#events?.onTaken();
+  reportTaken(): void {
+    if (!this.#isDestroyed) this.#events?.onTaken();
   }
 
   #closeWhenBothEnded(): void {
-    // Not before our side has heard of the end: it may still be busy with what came before.
-    if (this.#ended && this.#endDelivered) this.destroy();
+    // Only after the peer's end is delivered, because bytes before it may still be in the inbox.
+    if (this.#hasEnded && this.#isEndDelivered) this.destroy();
   }
 }
 
@@ -160,7 +161,7 @@ export const memory: Transport = {
     if (listeners.has(name))
       throw gettyError(
         'LISTEN_FAILED',
-        `cannot listen at ${address.text}: the name is taken in this process`,
+        `cannot listen at ${address.text}: another server in this process has the name`,
       );
     listeners.set(name, accept);
     const listener: Listener = {
@@ -177,15 +178,15 @@ export const memory: Transport = {
     if (accept === undefined)
       throw gettyError(
         'CONNECT_FAILED',
-        `cannot connect to ${address.text}: nobody in this process listens at that name`,
+        `cannot connect to ${address.text}: no server in this process has the name`,
       );
-    const server = `memory://${address.host}`;
-    const client = `${server}/${++lastPeer}`;
-    const near = new MemoryConnection(client, server);
-    const far = new MemoryConnection(server, client);
-    near.peer = far;
-    far.peer = near;
-    accept(far);
-    return near;
+    const serverAddress = `memory://${address.host}`;
+    const clientAddress = `${serverAddress}/${++lastClient}`;
+    const client = new MemoryConnection(clientAddress, serverAddress);
+    const server = new MemoryConnection(serverAddress, clientAddress);
+    client.peer = server;
+    server.peer = client;
+    accept(server);
+    return client;
   },
 };

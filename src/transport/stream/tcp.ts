@@ -1,46 +1,12 @@
-/** TCP. */
+/** The transport `tcp://`. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { formatAddress } from '../address.js';
 import { defaultMaxSessions } from '../descriptors.js';
 import type { Peer, Transport } from '../types.js';
-import { dialled, guardedOpen, listenWith, SocketConnection } from './socket.js';
-
-/**
- * The addresses of both ends of a socket, with the transport's scheme; made when they are asked
- * for, since most never are.
- */
-export class SocketPeer implements Peer {
-  readonly #scheme: string;
-  readonly #socket: Socket;
-  #local: string | undefined;
-  #remote: string | undefined;
-
-  constructor(scheme: string, socket: Socket) {
-    this.#scheme = scheme;
-    this.#socket = socket;
-    // Node keeps the peer's name once it was asked for, also when the socket is gone.
-    void socket.remotePort;
-  }
-
-  get remoteAddress(): string {
-    this.#remote ??= formatAddress(
-      this.#scheme,
-      this.#socket.remoteAddress ?? '',
-      this.#socket.remotePort ?? 0,
-    );
-    return this.#remote;
-  }
-
-  /** Not known any more when it is first asked for after the socket is gone: port 0 then. */
-  get localAddress(): string {
-    this.#local ??= formatAddress(
-      this.#scheme,
-      this.#socket.localAddress ?? '',
-      this.#socket.localPort ?? 0,
-    );
-    return this.#local;
-  }
-}
+import { SocketConnection } from './socket-connection.js';
+import { untilConnected } from './socket-dial.js';
+import { guardedOpen, listenWith } from './socket-listener.js';
+import { SocketPeer } from './socket-peer.js';
 
 export const tcp: Transport = {
   get maxSessions() {
@@ -48,17 +14,20 @@ export const tcp: Transport = {
   },
 
   listen(address, options, accept) {
-    // Half-open, so that what is being handled when the peer ends can still be answered.
     const peerOf = (socket: Socket): Peer => new SocketPeer('tcp', socket);
     const open = guardedOpen<Socket>(
       (socket) => accept(new SocketConnection(socket, peerOf(socket))),
       peerOf,
       options.admission,
     );
+    // Half-open, so that pending handlers can still answer after the peer has ended its side.
     const server = createServer({ allowHalfOpen: true }, open);
-    const at = { port: address.port, host: address.host || undefined, backlog: options.backlog };
-    return listenWith(server, at, address, () =>
-      formatAddress('tcp', address.host, (server.address() as AddressInfo).port),
+    const { port, host } = address;
+    return listenWith(
+      server,
+      { port, host: host || undefined, backlog: options.backlog },
+      address,
+      () => formatAddress('tcp', host, (server.address() as AddressInfo).port),
     );
   },
 
@@ -68,7 +37,7 @@ export const tcp: Transport = {
       port: address.port,
       allowHalfOpen: true,
     });
-    await dialled(socket, 'connect', address, signal);
+    await untilConnected(socket, 'connect', address, signal);
     return new SocketConnection(socket, new SocketPeer('tcp', socket));
   },
 };

@@ -1,6 +1,6 @@
 /**
- * Puts a listening Unix socket at its path, and takes it away. Several processes may do so at once.
- * The only files that are ever deleted are our own, and sockets at which no process listens.
+ * Creates and deletes the path of a listening Unix socket. Several processes may do so at the same
+ * time. The only files that are deleted are our own, and sockets without a listening process.
  */
 import { linkSync, lstatSync, renameSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -10,25 +10,25 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Milliseconds between two attempts to take the lock. */
 const LOCK_RETRY = 10;
 /**
- * Milliseconds. A lock is held for one attempt to connect on this machine; an older one is of a
- * process that died.
+ * Milliseconds. A process holds the lock for one attempt to connect on this machine. The owner of
+ * an older lock has died.
  */
 const LOCK_MAX_AGE = 5_000;
 
-/** A file, whatever its path is. */
+/** Identifies a file independently of its path. */
 export interface FileIdentity {
   readonly dev: bigint;
   readonly ino: bigint;
-  /** Tells two files apart that had the same inode one after the other. */
+  /** Distinguishes two files that had the same inode one after the other. */
   readonly mtimeNs: bigint;
 }
 
-/** The file at a path; a symbolic link is not followed. Undefined: there is none. */
+/** The file at a path, or undefined. Does not follow a symbolic link. */
 function fileAt(path: string) {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }
 
-function isSame(one: FileIdentity | undefined, other: FileIdentity | undefined): boolean {
+function isSameFile(one: FileIdentity | undefined, other: FileIdentity | undefined): boolean {
   return (
     one !== undefined &&
     one.dev === other?.dev &&
@@ -37,7 +37,7 @@ function isSame(one: FileIdentity | undefined, other: FileIdentity | undefined):
   );
 }
 
-/** Gives a file a second path. False: there is a file at that path already, which stays. */
+/** Gives a file a second path. False: another file has that path. */
 function link(file: string, path: string): boolean {
   try {
     linkSync(file, path);
@@ -48,29 +48,32 @@ function link(file: string, path: string): boolean {
   }
 }
 
-function addressInUse(path: string, why: string): Error {
-  return Object.assign(new Error(`listen EADDRINUSE: ${path} ${why}`), {
+function addressInUse(path: string, reason: string): Error {
+  return Object.assign(new Error(`listen EADDRINUSE: ${path} ${reason}`), {
     code: 'EADDRINUSE',
     path,
   });
 }
 
 /**
- * Gives the socket `own`, which listens already, the path `path` as a further one, or as its only
- * one. A socket at which no process listens is replaced. Rejects with EADDRINUSE when a process
- * listens at the path, or when the file there is not a socket.
+ * Gives the listening socket at `own` the path `path`, either as a second path or instead of `own`.
+ * Replaces a socket without a listening process. Rejects with EADDRINUSE if a process listens at
+ * the path, or if the file there is not a socket.
  */
 export async function placeSocket(own: string, path: string): Promise<FileIdentity> {
   const identity = lstatSync(own, { bigint: true });
-  // link() fails when the path exists, so of two processes only one succeeds.
+  // link() fails if the path exists, so only one of two processes succeeds.
   while (!link(own, path) && !(await replaceStale(own, identity, path))) await sleep(LOCK_RETRY);
   return identity;
 }
 
 /**
- * False: another process is at it, or the file is gone; try again. The lock is another path of our
- * own socket. It is needed so that the dead socket that was looked at is the file that is replaced:
- * its owner is dead, other processes wait for the lock, and link() does not replace.
+ * Replaces the socket at `path` if no process listens there. False: another process holds the lock,
+ * or the file has changed; try again.
+ *
+ * The lock is another path of our own socket. While we hold it, the file that was checked is the
+ * file that is replaced: its owner is dead, other processes wait for the lock, and link() does not
+ * replace a file.
  */
 async function replaceStale(own: string, identity: FileIdentity, path: string): Promise<boolean> {
   const lock = join(dirname(path), `.${basename(path)}.lock`);
@@ -82,10 +85,10 @@ async function replaceStale(own: string, identity: FileIdentity, path: string): 
   try {
     const found = fileAt(path);
     if (found === undefined) return false;
-    // A connection with a file that is not a socket is refused too.
+    // Checked first, because connecting to such a file fails with ECONNREFUSED too.
     if (!found.isSocket()) throw addressInUse(path, 'is not a socket');
     if (await isListening(path)) throw addressInUse(path, 'is the address of another server');
-    if (!isSame(found, fileAt(path)) || !isSame(identity, fileAt(lock))) return false;
+    if (!isSameFile(found, fileAt(path)) || !isSameFile(identity, fileAt(lock))) return false;
     renameSync(own, path);
     return true;
   } finally {
@@ -93,7 +96,10 @@ async function replaceStale(own: string, identity: FileIdentity, path: string): 
   }
 }
 
-/** Whether a process listens at a socket. A refused connection is the only proof that none does. */
+/**
+ * Whether a process listens at a socket. Only a refused connection or a missing file proves that
+ * none does.
+ */
 function isListening(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
@@ -108,9 +114,9 @@ function isListening(path: string): Promise<boolean> {
 }
 
 /**
- * Deletes the file at `path` if it is the socket that placeSocket() put there. Throws when the
- * system does not allow it.
+ * Deletes the file at `path` if it is the socket that placeSocket() put there. Throws if the system
+ * does not permit it.
  */
 export function removeSocket(path: string, identity: FileIdentity): void {
-  if (isSame(identity, fileAt(path))) rmSync(path, { force: true });
+  if (isSameFile(identity, fileAt(path))) rmSync(path, { force: true });
 }

@@ -1,30 +1,32 @@
 /**
- * Unix domain sockets: `unix:///path/of/the/socket`; on Linux also `unix://@name`, a name that is
- * no file.
+ * The transport `unix://`: Unix domain sockets. An address is a path, `unix:///path/of/the/socket`,
+ * or on Linux a name in the abstract namespace, `unix://@name`.
  */
 import cluster from 'node:cluster';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, chownSync, closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
-import { type GettyError, gettyError, messageOf } from '../../core/errors.js';
+import { gettyError } from '../../core/errors.js';
 import { badOption, checkNumber } from '../../core/options.js';
 import type { Address } from '../address.js';
 import { defaultMaxSessions } from '../descriptors.js';
 import type { Listener, ListenOptions, Peer, Transport, UnixOptions } from '../types.js';
-import { dialled, guardedOpen, listenWith, SocketConnection } from './socket.js';
+import { SocketConnection } from './socket-connection.js';
+import { untilConnected } from './socket-dial.js';
+import { guardedOpen, listenFailed, listenWith } from './socket-listener.js';
 import { placeSocket, removeSocket } from './unix-path.js';
 
 /**
- * Bytes of sun_path in the system's sockaddr_un without the byte that ends it: unix(7), and
- * sys/un.h of the BSDs and macOS.
+ * The size of sun_path in the system's sockaddr_un without the final zero byte. Source: unix(7),
+ * and sys/un.h of the BSDs and macOS.
  */
 const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
 
 let lastPeer = 0;
 
-/** The socket has one path; the peers are told apart by a number. */
-function serverSide({ path }: Address): Peer {
+/** The addresses of a server's connection. The peers have no path, so they get numbers. */
+function clientOf({ path }: Address): Peer {
   return { localAddress: `unix://${path}`, remoteAddress: `unix://${path}#${++lastPeer}` };
 }
 
@@ -32,14 +34,14 @@ function isAbstract({ path }: Address): boolean {
   return path.startsWith('@');
 }
 
-/** The address as Node.js takes it. Throws BAD_ADDRESS. */
+/** The path as Node.js takes it. Throws BAD_ADDRESS. */
 function systemPath(address: Address): string {
   const { path, text } = address;
   const abstract = isAbstract(address);
   if (abstract && process.platform !== 'linux')
     throw gettyError(
       'BAD_ADDRESS',
-      `address: given "${text}", but only Linux has names that are no files`,
+      `address: given "${text}", but only Linux has abstract names for sockets`,
     );
   const name = abstract ? path.slice(1) : path;
   const size = Buffer.byteLength(name);
@@ -48,7 +50,7 @@ function systemPath(address: Address): string {
       'BAD_ADDRESS',
       `address: given ${JSON.stringify(text)}, expected no zero byte`,
     );
-  // Some releases of Node.js cut a longer path, and use another file.
+  // Some releases of Node.js truncate a longer path, and use another file.
   if (size > MAX_PATH_BYTES) {
     throw gettyError(
       'BAD_ADDRESS',
@@ -70,7 +72,7 @@ function checkUnixOptions(options: UnixOptions | undefined, address: Address): U
     throw badOption(
       'unix',
       options,
-      'no mode and no group for a name that is no file, or in a worker of node:cluster',
+      'no mode and no group for an abstract name, or in a worker of node:cluster',
     );
   }
   return options;
@@ -81,14 +83,10 @@ function checkInteger(name: string, value: unknown, max: number): void {
   if (!Number.isInteger(value)) throw badOption(name, value, 'an integer');
 }
 
-function listenFailed({ text }: Address, error: unknown): GettyError {
-  return gettyError('LISTEN_FAILED', `cannot listen at ${text}: ${messageOf(error)}`, error);
-}
-
 /**
- * The socket is made in a directory that only this user may enter, and moves to its path when it
- * listens and has its mode and group. So a peer finds it complete or not at all, and Node.js, which
- * deletes the path that it made when the server closes, deletes nothing at ours.
+ * Listens at a path. The socket is created in a directory that only this user may enter. When it
+ * listens and has its mode and group, it is moved to its path. So a peer never finds an incomplete
+ * socket. When the server closes, Node.js deletes the first path, not the path of the address.
  */
 async function listenAtPath(
   server: Server,
@@ -105,22 +103,21 @@ async function listenAtPath(
   }
   try {
     const own = join(directory, randomBytes(8).toString('hex'));
-    const listener = await bind(server, own, address, options);
+    const listener = await listenAtOwnPath(server, own, address, options);
     try {
       if (mode !== undefined) chmodSync(own, mode);
-      // -1: the owner stays.
+      // -1 keeps the owner.
       if (group !== undefined) chownSync(own, -1, group);
       const identity = await placeSocket(own, path);
       return {
         ...listener,
         close() {
           try {
-            // First, while this server listens: another server takes a path only when no process
-            // listens there.
+            // While this server still listens: another server replaces a socket only if no process
+            // listens there, so the file at the path is still ours.
             removeSocket(path, identity);
           } catch {
-            // The directory may not be changed any more. The socket stays, and the next server
-            // replaces it.
+            // The directory is read-only now. The socket stays, and the next server replaces it.
           }
           return listener.close();
         },
@@ -135,28 +132,37 @@ async function listenAtPath(
 }
 
 /**
- * Listens at `own`, a longer path than that of the address, which may be too long for the system.
+ * Listens at `own`. This path is longer than that of the address, and may exceed MAX_PATH_BYTES. On
+ * Linux it is then shortened by way of /proc/self/fd.
  */
-async function bind(
+async function listenAtOwnPath(
   server: Server,
   own: string,
   address: Address,
   options: ListenOptions,
 ): Promise<Listener> {
-  const at = (path: string) =>
-    listenWith(server, { path, backlog: options.backlog }, address, () => `unix://${address.path}`);
-  if (Buffer.byteLength(own) <= MAX_PATH_BYTES) return at(own);
+  if (Buffer.byteLength(own) <= MAX_PATH_BYTES) return listenAt(server, own, address, options);
   if (process.platform !== 'linux')
     throw gettyError(
       'BAD_ADDRESS',
-      `address: given "${address.text}", whose directory has too long a path`,
+      `address: given "${address.text}", but the path of its directory is too long`,
     );
   const directory = openSync(dirname(own), 'r');
   try {
-    return await at(own.replace(dirname(own), `/proc/self/fd/${directory}`));
+    const short = own.replace(dirname(own), `/proc/self/fd/${directory}`);
+    return await listenAt(server, short, address, options);
   } finally {
     closeSync(directory);
   }
+}
+
+function listenAt(
+  server: Server,
+  path: string,
+  address: Address,
+  { backlog }: ListenOptions,
+): Promise<Listener> {
+  return listenWith(server, { path, backlog }, address, () => `unix://${address.path}`);
 }
 
 export const unix: Transport = {
@@ -166,7 +172,7 @@ export const unix: Transport = {
 
   async listen(address, options, accept) {
     const path = systemPath(address);
-    const peerOf = (): Peer => serverSide(address);
+    const peerOf = (): Peer => clientOf(address);
     const open = guardedOpen<Socket>(
       (socket) => accept(new SocketConnection(socket, peerOf())),
       peerOf,
@@ -176,17 +182,12 @@ export const unix: Transport = {
     if (!isAbstract(address) && !cluster.isWorker) return listenAtPath(server, address, options);
     checkUnixOptions(options.unix, address);
     // The workers of node:cluster share the socket that their primary process has at the path.
-    return listenWith(
-      server,
-      { path, backlog: options.backlog },
-      address,
-      () => `unix://${address.path}`,
-    );
+    return listenAt(server, path, address, options);
   },
 
   async dial(address, _options, signal) {
     const socket = connect({ path: systemPath(address), allowHalfOpen: true });
-    await dialled(socket, 'connect', address, signal);
+    await untilConnected(socket, 'connect', address, signal);
     const path = `unix://${address.path}`;
     return new SocketConnection(socket, {
       localAddress: `${path}#client-${++lastPeer}`,

@@ -1,6 +1,4 @@
-/**
- * A peer over UDP as a message transport: each message is one datagram, each datagram one message.
- */
+/** A connection over UDP, as a message transport: each message is one datagram. */
 import type { Socket } from 'node:dgram';
 import { gettyError } from '../../core/errors.js';
 import { faultError, guard } from '../../core/guard.js';
@@ -10,27 +8,30 @@ import { beginEvent, endEvent } from '../session/flush-scheduler.js';
 import type { Connection, ConnectionCapabilities, ConnectionEvents, Peer } from '../types.js';
 
 /**
- * While a session is paused it keeps datagrams as long as those that are kept take less than this;
- * the rest are lost.
+ * Bytes. A paused session keeps datagrams until they take this much memory. Further ones are
+ * dropped.
  */
-const HELD_BYTES = 64 * 1024;
-/** What a datagram costs in memory besides its bytes: empty ones must not be free. */
-const HELD_OVERHEAD = 256;
-/** The outcome of at least one datagram in so many is asked for. */
-const ASK_EACH = 32;
+const MAX_PAUSED_BYTES = 64 * 1024;
+/** Bytes that a datagram takes besides its content, so that empty ones count too. */
+const DATAGRAM_OVERHEAD = 256;
+/** At least one send() of the socket in this many has a callback. */
+const CALLBACK_INTERVAL = 32;
 const EMPTY = Buffer.alloc(0);
+/** The first datagram of a client, as in Go getty. It is not a message and gets no answer. */
+export const CONNECT_PING = Buffer.from('connect-ping');
 
-type Sent = (error: Error | null) => void;
+/** The callback of the socket's send(). Null: the system has accepted the datagram. */
+export type SendCallback = (error: Error | null) => void;
 
-function handDatagram(connection: UdpConnection, datagram: Buffer): void {
-  connection.hand(datagram);
+function deliverDatagram(connection: UdpConnection, datagram: Buffer): void {
+  connection.deliver(datagram);
 }
 
-function datagramFailed(connection: UdpConnection, error: unknown): void {
+function deliverFailed(connection: UdpConnection, error: unknown): void {
   connection.fail(error);
 }
 
-/** Each datagram takes a system call, so messages gain nothing by leaving together. */
+/** Each datagram is a system call of its own, so messages gain nothing by leaving together. */
 export const UDP_CAPABILITIES: ConnectionCapabilities = { isLossy: true, writesEachMessage: true };
 
 export abstract class UdpConnection implements Connection {
@@ -40,47 +41,43 @@ export abstract class UdpConnection implements Connection {
   readonly #socket: Socket;
   readonly #maxDatagramBytes: number;
   /**
-   * False: the socket does not tell what it has queued, so the outcome of every datagram is asked
-   * for. Some versions of Deno and Bun are so.
+   * False: the socket has no getSendQueueSize(), as in some versions of Deno and Bun. Then each
+   * send() has a callback.
    */
-  readonly #tellsQueue: boolean;
+  readonly #reportsQueueSize: boolean;
   #events: ConnectionEvents | undefined;
-  /** Until the session resumes it for the first time, which says that it is open. */
-  #paused = true;
-  readonly #held = new Queue<Buffer>();
-  #heldBytes = 0;
-  /** Bytes that went into the socket's queue since it was last seen empty. */
+  /** A connection starts paused. The session calls resume() when it is open. */
+  #isPaused = true;
+  /** Datagrams that arrived while the session was paused, and the memory that they take. */
+  readonly #pausedDatagrams = new Queue<Buffer>();
+  #pausedBytes = 0;
+  /** Bytes that entered the socket's queue since it was last empty. */
   #queuedBytes = 0;
-  /**
-   * Datagrams whose outcome we asked for and do not know yet, and the bytes written since the
-   * oldest of them.
-   */
-  #asked = 0;
-  #askedBytes = 0;
-  #unasked = 0;
-  #askNext = false;
-  /** The peer sent something since we last did. */
-  #heard = false;
-  #ending = false;
-  #closed = false;
+  /** Callbacks of send() that have not been called. */
+  #pendingCallbacks = 0;
+  /** Bytes that were written since the oldest of #pendingCallbacks was requested. */
+  #unconfirmedBytes = 0;
+  #writesSinceCallback = 0;
+  #isAckRequested = false;
+  /** The peer has sent a datagram since our last write. */
+  #hasReceivedSinceWrite = false;
+  #isEnding = false;
+  #isClosed = false;
 
   constructor(socket: Socket, peer: Peer, maxDatagramBytes: number) {
     this.#socket = socket;
     this.localAddress = peer.localAddress;
     this.remoteAddress = peer.remoteAddress;
     this.#maxDatagramBytes = maxDatagramBytes;
-    this.#tellsQueue = typeof socket.getSendQueueSize === 'function';
+    this.#reportsQueueSize = typeof socket.getSendQueueSize === 'function';
   }
 
-  /**
-   * Give one datagram to the socket, which tells `sent` what came of it, but never before this
-   * returns.
-   */
-  protected abstract transmit(datagram: Uint8Array, sent: Sent | undefined): void;
-  /** It is over: let go of the socket, or of the share of it. Called once. */
+  /** Sends one datagram. `callback` is never called before this method returns. */
+  protected abstract transmit(datagram: Uint8Array, callback: SendCallback | undefined): void;
+  /** Closes the socket, or leaves it to the other connections that share it. Called once. */
   protected abstract release(): void;
-  /** May a message of `bytes` go to the peer now? Throw: it is not sent. */
-  protected admit(_bytes: number): void {}
+  /** Throws if a message of `bytes` bytes must not be sent to the peer now. */
+  protected checkSendAllowed(_bytes: number): void {}
 
   // ---- reading ----
 
@@ -88,18 +85,19 @@ export abstract class UdpConnection implements Connection {
     this.#events = events;
   }
 
-  protected deliver(datagram: Buffer): void {
-    if (this.#closed) return;
-    this.#heard = true;
-    if (!this.#paused) guard(handDatagram, datagramFailed, this, datagram);
-    else if (this.#heldBytes < HELD_BYTES) {
-      this.#held.push(datagram);
-      this.#heldBytes += datagram.length + HELD_OVERHEAD;
+  /** Takes a datagram of the socket: delivers it, or queues it while the session is paused. */
+  protected receive(datagram: Buffer): void {
+    if (this.#isClosed) return;
+    this.#hasReceivedSinceWrite = true;
+    if (!this.#isPaused) guard(deliverDatagram, deliverFailed, this, datagram);
+    else if (this.#pausedBytes < MAX_PAUSED_BYTES) {
+      this.#pausedDatagrams.push(datagram);
+      this.#pausedBytes += datagram.length + DATAGRAM_OVERHEAD;
     }
   }
 
-  /** Hands a datagram to the session. For guard(). */
-  hand(datagram: Buffer): void {
+  /** Passes a datagram to the session. For guard(). */
+  deliver(datagram: Buffer): void {
     beginEvent();
     try {
       this.#events?.onMessage(datagram);
@@ -108,23 +106,22 @@ export abstract class UdpConnection implements Connection {
     }
   }
 
-  /** The peer gave a sign of life that is no message. */
-  protected alive(): void {
+  /** The peer sent a sign of life that is not a message. */
+  protected reportAlive(): void {
     this.#events?.onAlive();
   }
 
   pause(): void {
-    this.#paused = true;
+    this.#isPaused = true;
   }
 
   resume(): void {
-    this.#paused = false;
-    // One by one: the session may pause at any of them, and what it has not taken stays bounded
-    // here.
-    while (!this.#paused) {
-      const datagram = this.#held.shift();
+    this.#isPaused = false;
+    // The session may pause at any message. The rest then stays in this queue, which has a limit.
+    while (!this.#isPaused) {
+      const datagram = this.#pausedDatagrams.shift();
       if (datagram === undefined) return;
-      this.#heldBytes -= datagram.length + HELD_OVERHEAD;
+      this.#pausedBytes -= datagram.length + DATAGRAM_OVERHEAD;
       this.#events?.onMessage(datagram);
     }
   }
@@ -132,11 +129,11 @@ export abstract class UdpConnection implements Connection {
   // ---- writing ----
 
   get bufferedBytes(): number {
-    return this.#tellsQueue ? this.#queuedBytes : this.#askedBytes;
+    return this.#reportsQueueSize ? this.#queuedBytes : this.#unconfirmedBytes;
   }
 
   requestWriteAck(): void {
-    this.#askNext = true;
+    this.#isAckRequested = true;
   }
 
   endMessage(output: ByteWriter, start: number): void {
@@ -144,94 +141,96 @@ export abstract class UdpConnection implements Connection {
     if (size > this.#maxDatagramBytes) {
       throw gettyError(
         'MESSAGE_TOO_LARGE',
-        `a message of ${size} bytes is for ${this.remoteAddress}; a datagram takes udp.maxDatagramBytes, ${this.#maxDatagramBytes}`,
+        `a message of ${size} bytes to ${this.remoteAddress} is larger than udp.maxDatagramBytes, ${this.#maxDatagramBytes}`,
       );
     }
-    this.admit(size);
-    // A session does not pass on nothing; yet an empty datagram is a message.
+    this.checkSendAllowed(size);
+    // A session does not write zero bytes, but an empty datagram is a message.
     if (size === 0) this.write(EMPTY);
   }
 
   write(datagram: Uint8Array): void {
-    if (this.#closed) return;
-    // To be told what came of a datagram costs a tenth of sending it. While the peer is heard
-    // between one and the next, asking for one in ASK_EACH is enough: when sending fails the peer
-    // falls silent, and then we ask for each.
-    const ask = this.#askNext || !this.#heard || ++this.#unasked >= ASK_EACH || !this.#tellsQueue;
-    this.#heard = false;
-    if (ask) {
-      this.#askNext = false;
-      this.#unasked = 0;
-      this.#asked++;
+    if (this.#isClosed) return;
+    // A callback costs a tenth of a send. If the peer has sent something since our last write, one
+    // callback per CALLBACK_INTERVAL writes is enough: when sending fails, the peer becomes silent,
+    // and then each write has a callback.
+    const needsCallback =
+      this.#isAckRequested ||
+      !this.#hasReceivedSinceWrite ||
+      ++this.#writesSinceCallback >= CALLBACK_INTERVAL ||
+      !this.#reportsQueueSize;
+    this.#hasReceivedSinceWrite = false;
+    if (needsCallback) {
+      this.#isAckRequested = false;
+      this.#writesSinceCallback = 0;
+      this.#pendingCallbacks++;
     }
-    if (this.#asked > 0) this.#askedBytes += datagram.length;
-    this.transmit(datagram, ask ? this.#told : undefined);
-    // Mostly the system takes it at once. What is queued is told as taken by #watchQueue alone, for
-    // somebody may wait for that.
-    if (this.#tellsQueue && (this.#queuedBytes > 0 || this.#socket.getSendQueueSize() > 0))
-      this.#queue(datagram.length);
+    if (this.#pendingCallbacks > 0) this.#unconfirmedBytes += datagram.length;
+    this.transmit(datagram, needsCallback ? this.#onSent : undefined);
+    // The system usually accepts the datagram at once. Bytes that are queued are reported as taken
+    // by #checkQueue only, because a caller may wait for that report.
+    if (this.#reportsQueueSize && (this.#queuedBytes > 0 || this.#socket.getSendQueueSize() > 0))
+      this.#countQueued(datagram.length);
   }
 
-  #queue(bytes: number): void {
-    if (this.#queuedBytes === 0) setImmediate(this.#watchQueue);
+  #countQueued(bytes: number): void {
+    if (this.#queuedBytes === 0) setImmediate(this.#checkQueue);
     this.#queuedBytes += bytes;
   }
 
-  /**
-   * The queue is the socket's, which a server's connections share, and nothing tells when it is
-   * empty.
-   */
-  readonly #watchQueue = (): void => {
-    if (this.#closed || this.#queuedBytes === 0) return;
+  /** Polls the socket's queue, which has no event. All connections of a server share the queue. */
+  readonly #checkQueue = (): void => {
+    if (this.#isClosed || this.#queuedBytes === 0) return;
     const before = this.#queuedBytes;
     this.#queuedBytes = Math.min(before, this.#socket.getSendQueueSize());
-    if (this.#queuedBytes > 0) setImmediate(this.#watchQueue);
-    if (this.#queuedBytes < before) this.#taken();
+    if (this.#queuedBytes > 0) setImmediate(this.#checkQueue);
+    if (this.#queuedBytes < before) this.#reportTaken();
   };
 
-  readonly #told: Sent = (error) => {
-    if (this.#closed) return;
+  readonly #onSent: SendCallback = (error) => {
+    if (this.#isClosed) return;
     if (error !== null) {
-      // This datagram did not leave, and of those after it nobody knows: send() must not succeed
-      // for them, so the session ends.
-      this.#queuedBytes = this.#askedBytes;
+      // This datagram was not sent, and the outcome of later ones is unknown. Their bytes stay
+      // counted, so that send() does not succeed for them. The session ends.
+      this.#queuedBytes = this.#unconfirmedBytes;
       this.#events?.onTaken();
-      this.lose(error);
-    } else if (--this.#asked === 0) {
-      this.#askedBytes = 0;
-      this.#taken();
+      this.disconnect(error);
+    } else if (--this.#pendingCallbacks === 0) {
+      this.#unconfirmedBytes = 0;
+      this.#reportTaken();
     }
   };
 
-  #taken(): void {
-    if (this.#asked > 0) return;
+  #reportTaken(): void {
+    if (this.#pendingCallbacks > 0) return;
     this.#events?.onTaken();
-    if (this.#ending) this.#finishWhenSent();
+    if (this.#isEnding) this.#closeWhenSent();
   }
 
   // ---- the end ----
 
-  /** There is no word for the end in UDP: when all is sent, it is over. */
+  /** UDP cannot tell the peer of the end, so the connection closes when all bytes are sent. */
   end(): void {
-    this.#ending = true;
-    // Not at once: the session may still resume, to read what was held.
-    queueMicrotask(() => this.#finishWhenSent());
+    this.#isEnding = true;
+    // Later: the session may still call resume() to read the datagrams that are queued here.
+    queueMicrotask(() => this.#closeWhenSent());
   }
 
-  #finishWhenSent(): void {
-    if (this.#asked === 0 && this.#queuedBytes === 0) this.#finish();
+  #closeWhenSent(): void {
+    if (this.#pendingCallbacks === 0 && this.#queuedBytes === 0) this.#close();
   }
 
   destroy(): void {
-    this.#finish();
+    this.#close();
   }
 
-  protected lose(cause: Error): void {
+  /** Closes with CONNECTION_LOST: the system rejected a datagram. */
+  protected disconnect(cause: Error): void {
     const hint =
       (cause as NodeJS.ErrnoException).code === 'EACCES'
         ? '; a broadcast address needs the option udp.broadcast'
         : '';
-    this.#finish(
+    this.#close(
       gettyError(
         'CONNECTION_LOST',
         `${this.remoteAddress} cannot be reached: ${cause.message}${hint}`,
@@ -240,15 +239,15 @@ export abstract class UdpConnection implements Connection {
     );
   }
 
-  /** Handling a datagram threw: that is the end of this session alone. For guard(). */
+  /** Closes with CONNECTION_LOST: handling a datagram threw `error`. For guard(). */
   fail(error: unknown): void {
-    this.#finish(faultError(this.remoteAddress, error));
+    this.#close(faultError(this.remoteAddress, error));
   }
 
-  #finish(error?: Error): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#held.clear();
+  #close(error?: Error): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#pausedDatagrams.clear();
     this.release();
     queueMicrotask(() => this.#events?.onClose(error));
   }

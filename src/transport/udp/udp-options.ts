@@ -1,12 +1,14 @@
-/** The defaults of UDP, and the check of what a user gives. */
+/** The defaults and the checks of the option `udp`. */
 import { isIP, isIPv4 } from 'node:net';
 import { badOption, type Ranges, withDefaults } from '../../core/options.js';
 import type { UdpOptions } from '../types.js';
 
-/** The most that fits in a packet of IPv4. */
+/**
+ * Bytes. An IPv4 packet has at most 65,535 bytes, of which 28 are the headers of IP and UDP.
+ */
 const LARGEST_DATAGRAM = 65_507;
 
-/** Bytes. */
+/** Sizes in bytes. */
 export const UDP_DEFAULTS: Required<UdpOptions> = {
   maxDatagramBytes: LARGEST_DATAGRAM,
   amplification: 1,
@@ -30,8 +32,8 @@ const RANGES: Ranges<ResolvedUdpOptions> = {
   sendBufferBytes: [0, 2 ** 30],
 };
 
-/** Throws BAD_OPTION. */
-export function resolveUdp(given: UdpOptions | undefined): ResolvedUdpOptions {
+/** `given` with the defaults for the rest. Throws BAD_OPTION. */
+export function resolveUdpOptions(given: UdpOptions | undefined): ResolvedUdpOptions {
   const options = withDefaults(UDP_DEFAULTS, given, RANGES);
   const { multicast, multicastInterface, multicastTtl } = options;
   if (!Array.isArray(multicast) || !multicast.every(isMulticast)) {
@@ -49,12 +51,12 @@ export function resolveUdp(given: UdpOptions | undefined): ResolvedUdpOptions {
     );
   }
   if (!Number.isInteger(multicastTtl))
-    throw badOption('udp.multicastTtl', multicastTtl, 'a whole number from 0 to 255');
+    throw badOption('udp.multicastTtl', multicastTtl, 'an integer from 0 to 255');
   return options;
 }
 
 function isMulticast(ip: unknown): boolean {
   if (typeof ip !== 'string' || isIP(ip) === 0) return false;
-  const first = Number.parseInt(ip, 10);
-  return isIPv4(ip) ? first >= 224 && first <= 239 : /^ff/i.test(ip);
+  const firstByte = Number.parseInt(ip, 10);
+  return isIPv4(ip) ? firstByte >= 224 && firstByte <= 239 : /^ff/i.test(ip);
 }

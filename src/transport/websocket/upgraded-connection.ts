@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Handshake, HandshakeTracker } from '../stream/handshake-tracker.js';
-import { SocketConnection } from '../stream/socket.js';
+import { SocketConnection } from '../stream/socket-connection.js';
 import type { Admission, ConnectionEvents, Peer } from '../types.js';
 import { statusResponse } from './handshake/server-handshake.js';
 
@@ -34,7 +34,7 @@ export class UpgradedConnection extends SocketConnection {
   override attach(events: ConnectionEvents): void {
     const { socket, handshake, handshakes, response, head } = this.#pending as PendingUpgrade;
     this.#pending = undefined;
-    handshakes.end(handshake);
+    handshakes.remove(handshake);
     socket.write(response);
     if (head.length > 0) socket.unshift(head);
     super.attach(events);
@@ -47,15 +47,15 @@ export class UpgradedConnection extends SocketConnection {
     handshakes.answer(handshake, socket, statusResponse(status));
   }
 
-  /** The session ends before its socket. Until closed(), the socket counts as a session. */
+  /** The session ends before its socket. Until deliverClose(), the socket counts as a session. */
   linger(): void {
     this.#isLingering = true;
     this.#admission.countSession(this, 1);
   }
 
-  override closed(): void {
+  override deliverClose(): void {
     if (this.#isLingering) this.#admission.countSession(this, -1);
     this.#isLingering = false;
-    super.closed();
+    super.deliverClose();
   }
 }

@@ -2,8 +2,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Address } from '../address.js';
-import { SocketPeer } from '../stream/tcp.js';
-import { TlsPeer } from '../stream/tls.js';
+import { SocketPeer, TlsPeer } from '../stream/socket-peer.js';
 import type { Peer } from '../types.js';
 
 export type WebSocketScheme = 'ws' | 'wss';

@@ -4,8 +4,9 @@ import { connect as connectTls } from 'node:tls';
 import { gettyError, messageOf } from '../../core/errors.js';
 import { followSignal } from '../../core/signals.js';
 import { type Address, type Credentials, withoutZone } from '../address.js';
-import { dialled, SocketConnection } from '../stream/socket.js';
-import { tlsClientOptions } from '../stream/tls.js';
+import { SocketConnection } from '../stream/socket-connection.js';
+import { untilConnected } from '../stream/socket-dial.js';
+import { tlsClientOptions } from '../stream/tls-options.js';
 import type { ClientOptions, Connection } from '../types.js';
 import { ClientHandshake } from './handshake/client-handshake.js';
 import { pathOf, peerOf, type WebSocketScheme } from './websocket-address.js';
@@ -28,7 +29,7 @@ export async function dial(
     scheme === 'wss'
       ? connectTls({ ...tlsClientOptions(tls, address), ...target })
       : connect(target);
-  await dialled(socket, scheme === 'wss' ? 'secureConnect' : 'connect', address, signal);
+  await untilConnected(socket, scheme === 'wss' ? 'secureConnect' : 'connect', address, signal);
   try {
     const { headers, head } = await upgrade(scheme, socket, address, handshake.headers, signal);
     const result = handshake.validateResponse(headers);

@@ -10,10 +10,11 @@ import { gettyError } from '../../core/errors.js';
 import { guarded } from '../../core/guard.js';
 import { type Address, formatAddress } from '../address.js';
 import { RefusedError } from '../refused-error.js';
-import { HandshakeTracker } from '../stream/handshake-tracker.js';
-import { guardedOpen, listenWith } from '../stream/socket.js';
-import { SocketPeer } from '../stream/tcp.js';
-import { closingHandshakes, reloadable, tlsServerOptions } from '../stream/tls.js';
+import { HandshakeTracker, stopHandshakesOnClose } from '../stream/handshake-tracker.js';
+import { guardedOpen, listenWith } from '../stream/socket-listener.js';
+import { SocketPeer } from '../stream/socket-peer.js';
+import { tlsServerOptions } from '../stream/tls-options.js';
+import { withTlsReload } from '../stream/tls-reload.js';
 import type {
   Admission,
   Connection,
@@ -76,11 +77,11 @@ export async function listen(
     address,
     () => formatAddress(scheme, host, (server.address() as AddressInfo).port) + path,
   );
-  const listener = closingHandshakes(
+  const listener = stopHandshakesOnClose(
     { address: bound.address, close: () => bound.close() },
     handshakes,
   );
-  return secureServer === undefined ? listener : reloadable(listener, secureServer, options.tls);
+  return secureServer === undefined ? listener : withTlsReload(listener, secureServer, options.tls);
 }
 
 interface UpgraderOptions {
@@ -175,7 +176,7 @@ class Upgrader {
     const handshake = this.#handshakes.find(socket);
     if (handshake === undefined || !socket.writable) return void socket.destroy();
     const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400;
-    this.#handshakes.refused(
+    this.#handshakes.reportRefusal(
       handshake,
       new RefusedError(`the request cannot be read: ${error.message}`, {
         status,
@@ -214,7 +215,7 @@ class Upgrader {
   #refuse(request: IncomingMessage, socket: Socket, { response, refusal }: RefusedUpgrade): void {
     const handshake = this.#handshakes.find(socket);
     if (handshake === undefined) return void socket.destroy();
-    this.#handshakes.refused(handshake, refusal, this.#requestPeer(request, socket));
+    this.#handshakes.reportRefusal(handshake, refusal, this.#requestPeer(request, socket));
     this.#handshakes.answer(handshake, socket, response);
   }
 

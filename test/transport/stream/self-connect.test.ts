@@ -1,6 +1,6 @@
 /**
- * A TCP client that redials a port of this machine may reach its own socket (simultaneous open):
- * that is no connection.
+ * A TCP client that dials a port of its own machine may connect to its own socket (simultaneous
+ * open, RFC 9293, section 3.5).
  */
 import { syncBuiltinESMExports } from 'node:module';
 import net from 'node:net';
@@ -20,7 +20,7 @@ afterEach(() => {
 
 const SETUP = { codec: lines(), listener: { onMessage() {} } };
 
-/** The system chooses the port of a client; here it chooses the one that the client dials. */
+/** Gives a client the same local port as the port that it dials. */
 function forcePort(module: { connect: unknown }): void {
   const original = module.connect as (options: object) => net.Socket;
   vi.spyOn(module as { connect: typeof original }, 'connect').mockImplementation((options) =>
@@ -29,20 +29,23 @@ function forcePort(module: { connect: unknown }): void {
   syncBuiltinESMExports();
 }
 
-it.each(['tcp', 'ws', 'tls', 'wss'])('%s refuses a connection with itself', async (scheme) => {
-  const server = await serve('tcp://127.0.0.1:0', SETUP);
-  const { address } = server;
-  await server.close();
-  forcePort(scheme === 'tcp' || scheme === 'ws' ? net : tls);
-  const options = {
-    reconnect: false,
-    connectTimeout: 20_000,
-    ...(scheme.endsWith('s') && scheme !== 'ws' && { tls: CLIENT_TLS }),
-  };
-  const error = await rejection(connect(address.replace('tcp', scheme), SETUP, options));
-  expect(error).toMatchObject({
-    code: 'CONNECT_FAILED',
-    message: expect.stringContaining('leads back to itself'),
-  });
-  await turns(5);
-});
+it.each(['tcp', 'ws', 'tls', 'wss'])(
+  'a client of %s rejects a connection to itself',
+  async (scheme) => {
+    const server = await serve('tcp://127.0.0.1:0', SETUP);
+    const { address } = server;
+    await server.close();
+    forcePort(scheme === 'tcp' || scheme === 'ws' ? net : tls);
+    const options = {
+      reconnect: false,
+      connectTimeout: 20_000,
+      ...(scheme.endsWith('s') && scheme !== 'ws' && { tls: CLIENT_TLS }),
+    };
+    const error = await rejection(connect(address.replace('tcp', scheme), SETUP, options));
+    expect(error).toMatchObject({
+      code: 'CONNECT_FAILED',
+      message: expect.stringContaining('connected to itself'),
+    });
+    await turns(5);
+  },
+);

@@ -1,6 +1,6 @@
 /**
- * Where UDP sends and from where it hears: names with several addresses, broadcast, multicast,
- * zones, and our own address.
+ * The addresses of UDP: names with several IP addresses, broadcast, multicast, zones, and the
+ * address of the server itself.
  */
 import { Socket } from 'node:dgram';
 import dns from 'node:dns';
@@ -16,65 +16,63 @@ import {
   serve,
 } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { portOf } from '../../fixtures/ports.js';
 import { Recorder } from '../../fixtures/recorder.js';
 import { rejection } from '../../fixtures/transports.js';
+import { ANY_UDP, bytes, HAS_IPV6 } from '../../fixtures/udp-endpoints.js';
 import { Inbox } from '../../fixtures/waiting.js';
 
 noLeaks();
 afterEach(() => void vi.restoreAllMocks());
 
-const HERE = 'udp://127.0.0.1:0';
-const IPV6 = Object.values(networkInterfaces()).some((all) =>
-  all?.some(({ address }) => address === '::1'),
-);
 const LINUX = process.platform === 'linux';
 const GROUP = '239.255.77.12';
-const bytes = (text: string): Buffer => Buffer.from(text);
-const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(':') + 1));
 
-/** A server that answers its peers, and takes down the messages. */
-async function served(
-  address = HERE,
+/** A server that echoes messages and records their texts. */
+async function serveEcho(
+  address = ANY_UDP,
   options: ServerOptions = {},
-  on: Partial<EventListener<Buffer>> = {},
+  handlers: Partial<EventListener<Buffer>> = {},
 ) {
-  const got = new Inbox<string>('a message for the server');
+  const received = new Inbox<string>('a message for the server');
   const events = new Recorder<Buffer>('the server', {
     onMessage(session, message) {
-      got.push(String(message));
+      received.push(String(message));
       session.write(message);
     },
-    ...on,
+    ...handlers,
   });
-  const server = await serve<Buffer>(address, { codec: raw(), listener: events }, options);
+  const endpoint = await serve<Buffer>(address, { codec: raw(), listener: events }, options);
   return {
-    server,
-    got,
+    endpoint,
+    received,
     events,
-    port: portOf(server.address),
-    [Symbol.asyncDispose]: () => server.close(),
+    address: endpoint.address,
+    port: portOf(endpoint.address),
+    [Symbol.asyncDispose]: () => endpoint.close(),
   };
 }
 
-async function connected(address: string, options: ClientOptions = {}) {
-  const got = new Inbox<string>('a message for the client');
+/** A client that begins with the message `hi`, and records the texts of messages. */
+async function connectGreeter(address: string, options: ClientOptions = {}) {
+  const received = new Inbox<string>('a message for the client');
   const errors: Error[] = [];
-  const client: Client<Buffer> = await connect<Buffer>(
+  const endpoint: Client<Buffer> = await connect<Buffer>(
     address,
     {
       codec: raw(),
       listener: {
         onOpen: (session) => void session.write(bytes('hi')),
-        onMessage: (_, message) => got.push(String(message)),
+        onMessage: (_, message) => received.push(String(message)),
         onError: (_, error) => void errors.push(error),
       },
     },
     options,
   );
-  return { client, got, errors, [Symbol.asyncDispose]: () => client.close() };
+  return { endpoint, received, errors, [Symbol.asyncDispose]: () => endpoint.close() };
 }
 
-/** Names resolve to these addresses. */
+/** Makes dns.lookup() return these addresses for every name. */
 function resolveTo(...ips: string[]): void {
   const lookup = (
     _name: string,
@@ -88,25 +86,27 @@ function resolveTo(...ips: string[]): void {
   vi.spyOn(dns, 'lookup').mockImplementation(lookup as never);
 }
 
-describe('a name with several addresses', () => {
-  const quick = { reconnect: { initialDelay: 1, maxDelay: 20 } };
+describe('a client of a name with several addresses', () => {
+  const RECONNECT = { reconnect: { initialDelay: 1, maxDelay: 20 } };
 
   it.each([
-    ['no server at the first', ['127.0.0.2', '127.0.0.1']],
-    ['no server at the first two', ['127.0.0.2', '127.0.0.3', '127.0.0.1']],
-    ['no route to the first', ['255.255.255.255', '127.0.0.1']],
-    ...(IPV6 ? ([['no server at the first, of IPv6', ['::1', '127.0.0.1']]] as const) : []),
-  ] as const)('%s: a client reaches the server at another', async (_, ips) => {
-    await using s = await served();
+    ['has no server at the first address', ['127.0.0.2', '127.0.0.1']],
+    ['has no server at the first two addresses', ['127.0.0.2', '127.0.0.3', '127.0.0.1']],
+    ['has no route to the first address', ['255.255.255.255', '127.0.0.1']],
+    ...(HAS_IPV6
+      ? ([['has no server at the first address, of IPv6', ['::1', '127.0.0.1']]] as const)
+      : []),
+  ] as const)('that %s connects to the next address', async (_, ips) => {
+    await using server = await serveEcho();
     resolveTo(...ips);
-    await using c = await connected(`udp://several.test:${s.port}`, quick);
-    expect(await c.got.next()).toBe('hi');
-    expect((await c.client.session()).remoteAddress).toBe(`udp://127.0.0.1:${s.port}`);
+    await using client = await connectGreeter(`udp://several.test:${server.port}`, RECONNECT);
+    expect(await client.received.next()).toBe('hi');
+    expect((await client.endpoint.session()).remoteAddress).toBe(`udp://127.0.0.1:${server.port}`);
   });
 
-  it('no route to any: CONNECT_FAILED with the reason of the last', async () => {
+  it('that has no route to any address rejects with CONNECT_FAILED and the last reason', async () => {
     resolveTo('255.255.255.255', '255.255.255.255');
-    const error = await rejection(connected('udp://several.test:9', { reconnect: false }));
+    const error = await rejection(connectGreeter('udp://several.test:9', { reconnect: false }));
     expect(error).toMatchObject({
       code: 'CONNECT_FAILED',
       message: expect.stringContaining('cannot connect to udp://several.test:9: '),
@@ -114,46 +114,31 @@ describe('a name with several addresses', () => {
   });
 });
 
-describe('connect-ping', () => {
-  it('is delivered where connectPing is off', async () => {
-    await using s = await served(HERE, { udp: { connectPing: false } });
-    await using c = await connected(s.server.address, { udp: { connectPing: false } });
-    (await c.client.session()).write(bytes('connect-ping'));
-    expect([await s.got.next(), await s.got.next()]).toEqual(['hi', 'connect-ping']);
-    expect([await c.got.next(), await c.got.next()]).toEqual(['hi', 'connect-ping']);
-  });
-
-  it('is delivered to clients in any case', async () => {
-    await using s = await served(
-      HERE,
-      {},
-      { onMessage: (session) => void session.write(bytes('connect-ping')) },
-    );
-    await using c = await connected(s.server.address, { udp: {} });
-    // The opening datagram and the message pay for the answer.
-    expect(await c.got.next()).toBe('connect-ping');
-  });
-});
-
 describe.runIf(LINUX)('broadcast', () => {
-  it('reaches a server of all interfaces, with udp.broadcast', async () => {
-    await using s = await served('udp://0.0.0.0:0');
-    await using sender = await served(HERE, { udp: { broadcast: true } });
-    expect(sender.server.writeTo(bytes('all'), `udp://127.255.255.255:${s.port}`)).toBe(true);
-    expect(await s.got.next()).toBe('all');
+  it('reaches a server for all interfaces with udp.broadcast', async () => {
+    await using server = await serveEcho('udp://0.0.0.0:0');
+    await using sender = await serveEcho(ANY_UDP, { udp: { broadcast: true } });
+    expect(sender.endpoint.writeTo(bytes('hello'), `udp://127.255.255.255:${server.port}`)).toBe(
+      true,
+    );
+    expect(await server.received.next()).toBe('hello');
     expect(sender.events.errors.all).toEqual([]);
-    await using c = await connected(`udp://127.255.255.255:${s.port}`, {
+    await using client = await connectGreeter(`udp://127.255.255.255:${server.port}`, {
       udp: { broadcast: true },
       reconnect: false,
     });
-    expect(await s.got.next()).toBe('hi');
-    expect(c.errors).toEqual([]);
+    expect(await server.received.next()).toBe('hi');
+    expect(client.errors).toEqual([]);
   });
 
-  it('without udp.broadcast onError hears what is missing', async () => {
+  it('without udp.broadcast is an error that names the option', async () => {
     const failed = new Inbox<Error>('an error of the sender');
-    await using sender = await served(HERE, {}, { onError: (_, error) => failed.push(error) });
-    sender.server.writeTo(bytes('all'), 'udp://127.255.255.255:9');
+    await using sender = await serveEcho(
+      ANY_UDP,
+      {},
+      { onError: (_, error) => failed.push(error) },
+    );
+    sender.endpoint.writeTo(bytes('hello'), 'udp://127.255.255.255:9');
     expect(await failed.next()).toMatchObject({
       code: 'CONNECTION_LOST',
       message:
@@ -161,71 +146,80 @@ describe.runIf(LINUX)('broadcast', () => {
       cause: expect.objectContaining({ code: 'EACCES' }),
     });
     expect(
-      await rejection(connected('udp://127.255.255.255:9', { reconnect: false })),
+      await rejection(connectGreeter('udp://127.255.255.255:9', { reconnect: false })),
     ).toMatchObject({ code: 'CONNECT_FAILED' });
   });
 });
 
 describe('multicast', () => {
-  const local = { multicastInterface: '127.0.0.1' };
+  const LOOPBACK = { multicastInterface: '127.0.0.1' };
 
   it.each(['udp://0.0.0.0:0', 'udp://:0'])(
-    'a server at %s hears the groups that it joins, and answers the sender',
+    'reaches a server at %s that has joined the groups, and is answered',
     async (address) => {
-      await using s = await served(address, {
-        udp: { ...local, multicast: [GROUP, '239.255.77.13'] },
+      await using server = await serveEcho(address, {
+        udp: { ...LOOPBACK, multicast: [GROUP, '239.255.77.13'] },
       });
-      await using sender = await served(
-        HERE,
-        { udp: { ...local, amplification: Number.POSITIVE_INFINITY } },
+      await using sender = await serveEcho(
+        ANY_UDP,
+        { udp: { ...LOOPBACK, amplification: Number.POSITIVE_INFINITY } },
         { onMessage: (_, m) => void answers.push(String(m)) },
       );
       const answers = new Inbox<string>('an answer of the member');
       for (const group of [GROUP, '239.255.77.13']) {
-        sender.server.writeTo(bytes(group), `udp://${group}:${s.port}`);
-        expect([await s.got.next(), await answers.next()]).toEqual([group, group]);
+        sender.endpoint.writeTo(bytes(group), `udp://${group}:${server.port}`);
+        expect([await server.received.next(), await answers.next()]).toEqual([group, group]);
       }
     },
   );
 
-  it('a client writes to a group', async () => {
-    await using s = await served('udp://0.0.0.0:0', { udp: { ...local, multicast: [GROUP] } });
-    await using _c = await connected(`udp://${GROUP}:${s.port}`, { udp: local, reconnect: false });
-    expect(await s.got.next()).toBe('hi');
+  it('reaches a group from a client', async () => {
+    await using server = await serveEcho('udp://0.0.0.0:0', {
+      udp: { ...LOOPBACK, multicast: [GROUP] },
+    });
+    await using _client = await connectGreeter(`udp://${GROUP}:${server.port}`, {
+      udp: LOOPBACK,
+      reconnect: false,
+    });
+    expect(await server.received.next()).toBe('hi');
   });
 
-  // The loopback interface has no route to groups of IPv6, so nothing can be sent here.
-  it.runIf(IPV6 && LINUX)('joins a group of IPv6 at its interface', async () => {
+  // The loopback interface has no route to groups of IPv6, so the test sends nothing.
+  it.runIf(HAS_IPV6 && LINUX)('uses multicastInterface for a group of IPv6', async () => {
     const join = vi.spyOn(Socket.prototype, 'addMembership');
-    await using _s = await served('udp://[::]:0', {
+    await using _server = await serveEcho('udp://[::]:0', {
       udp: { multicastInterface: '::%lo', multicast: ['ff02::77:12'] },
     });
     expect(join.mock.calls).toEqual([['ff02::77:12', '::%lo']]);
   });
 
-  it('a server that writes to its own group does not hear itself', async () => {
-    await using s = await served('udp://0.0.0.0:0', { udp: { ...local, multicast: [GROUP] } });
-    await using sender = await served(HERE, { udp: local });
-    s.server.writeTo(bytes('mine'), `udp://${GROUP}:${s.port}`);
-    sender.server.writeTo(bytes('theirs'), `udp://${GROUP}:${s.port}`);
-    expect(await s.got.next()).toBe('theirs');
-    expect(s.got.all).toEqual(['theirs']);
+  it('does not reach the server that has sent the datagram', async () => {
+    await using server = await serveEcho('udp://0.0.0.0:0', {
+      udp: { ...LOOPBACK, multicast: [GROUP] },
+    });
+    await using sender = await serveEcho(ANY_UDP, { udp: LOOPBACK });
+    server.endpoint.writeTo(bytes('mine'), `udp://${GROUP}:${server.port}`);
+    sender.endpoint.writeTo(bytes('theirs'), `udp://${GROUP}:${server.port}`);
+    expect(await server.received.next()).toBe('theirs');
+    expect(server.received.all).toEqual(['theirs']);
   });
 
-  it('sets the TTL and the loopback of the socket', async () => {
+  it('uses multicastTtl and multicastLoopback', async () => {
     const ttl = vi.spyOn(Socket.prototype, 'setMulticastTTL');
     const loopback = vi.spyOn(Socket.prototype, 'setMulticastLoopback');
-    await using s = await served(HERE, { udp: { multicastTtl: 3, multicastLoopback: false } });
-    await using _c = await connected(s.server.address, {
+    await using server = await serveEcho(ANY_UDP, {
+      udp: { multicastTtl: 3, multicastLoopback: false },
+    });
+    await using _client = await connectGreeter(server.address, {
       udp: { multicastTtl: 4, multicastLoopback: false },
     });
     expect(ttl.mock.calls).toEqual([[3], [4]]);
     expect(loopback.mock.calls).toEqual([[false], [false]]);
   });
 
-  it('a group that cannot be joined: LISTEN_FAILED, and the port is free', async () => {
+  it('is LISTEN_FAILED if a group cannot be joined', async () => {
     const error = await rejection(
-      served(HERE, { udp: { multicast: [GROUP], multicastInterface: '203.0.113.9' } }),
+      serveEcho(ANY_UDP, { udp: { multicast: [GROUP], multicastInterface: '203.0.113.9' } }),
     );
     expect(error).toMatchObject({
       code: 'LISTEN_FAILED',
@@ -233,8 +227,10 @@ describe('multicast', () => {
     });
   });
 
-  it('a client cannot join groups', async () => {
-    const error = await rejection(connected('udp://127.0.0.1:9', { udp: { multicast: [GROUP] } }));
+  it('is BAD_OPTION for a client that joins groups', async () => {
+    const error = await rejection(
+      connectGreeter('udp://127.0.0.1:9', { udp: { multicast: [GROUP] } }),
+    );
     expect(error).toMatchObject({
       code: 'BAD_OPTION',
       message: expect.stringContaining('udp.multicast: given an array, expected none for a client'),
@@ -242,27 +238,27 @@ describe('multicast', () => {
   });
 });
 
-describe.runIf(IPV6 && LINUX)('an IPv6 address with a zone', () => {
+describe.runIf(HAS_IPV6 && LINUX)('an IPv6 address with a zone', () => {
   it.each(['::1%lo', '::1%25lo'])(
-    '[%s] is listened at, connected to, and written to',
+    '[%s] is an address of serve(), connect() and writeTo()',
     async (host) => {
-      await using s = await served(`udp://[${host}]:0`);
-      expect(s.server.address).toBe(`udp://[::1%lo]:${s.port}`);
-      await using c = await connected(s.server.address);
-      expect([await s.got.next(), await c.got.next()]).toEqual(['hi', 'hi']);
-      await using other = await served('udp://[::1]:0');
-      s.server.writeTo(bytes('zone'), `udp://[${host}]:${other.port}`);
-      expect(await other.got.next()).toBe('zone');
+      await using server = await serveEcho(`udp://[${host}]:0`);
+      expect(server.address).toBe(`udp://[::1%lo]:${server.port}`);
+      await using client = await connectGreeter(server.address);
+      expect([await server.received.next(), await client.received.next()]).toEqual(['hi', 'hi']);
+      await using other = await serveEcho('udp://[::1]:0');
+      server.endpoint.writeTo(bytes('zone'), `udp://[${host}]:${other.port}`);
+      expect(await other.received.next()).toBe('zone');
     },
   );
 });
 
-describe('our own address', () => {
-  it.each(['udp://0.0.0.0:0', ...(IPV6 ? ['udp://[::]:0', 'udp://:0'] : [])])(
-    'a server at %s makes no session with itself',
+describe('the address of the server itself', () => {
+  it.each(['udp://0.0.0.0:0', ...(HAS_IPV6 ? ['udp://[::]:0', 'udp://:0'] : [])])(
+    'creates no session on a server at %s',
     async (address) => {
       const bind = vi.spyOn(Socket.prototype, 'bind');
-      await using s = await served(address);
+      await using server = await serveEcho(address);
       const socket = bind.mock.contexts.at(-1) as Socket;
       const own = [
         '127.0.0.1',
@@ -273,43 +269,24 @@ describe('our own address', () => {
         ),
       ];
       for (const ip of own)
-        socket.emit('message', bytes('x'), { address: ip, family: 'IPv4', port: s.port, size: 1 });
-      expect(s.server.sessions.size).toBe(0);
-      // The same port of another machine is a peer like any other.
-      const lost = vi.spyOn(socket, 'send').mockImplementation(() => {});
+        socket.emit('message', bytes('x'), {
+          address: ip,
+          family: 'IPv4',
+          port: server.port,
+          size: 1,
+        });
+      expect(server.endpoint.sessions.size).toBe(0);
+      // The same port on another machine is a peer.
+      const send = vi.spyOn(socket, 'send').mockImplementation(() => {});
       socket.emit('message', bytes('x'), {
         address: '203.0.113.9',
         family: 'IPv4',
-        port: s.port,
+        port: server.port,
         size: 1,
       });
-      expect(s.server.sessions.size).toBe(1);
-      lost.mockRestore();
-      s.server.destroy();
+      expect(server.endpoint.sessions.size).toBe(1);
+      send.mockRestore();
+      server.endpoint.destroy();
     },
   );
-});
-
-describe('a socket that does not tell what it has queued', () => {
-  it('messages arrive, send() settles, close() waits', async () => {
-    const queueSize = Socket.prototype.getSendQueueSize;
-    Object.assign(Socket.prototype, { getSendQueueSize: undefined });
-    try {
-      await using s = await served(HERE);
-      await using c = await connected(s.server.address);
-      const session = await c.client.session();
-      await session.send(bytes('one'));
-      expect(session.queuedBytes).toBe(0);
-      session.write(bytes('two'));
-      expect(session.queuedBytes).toBe(3);
-      await session.drained();
-      expect([await c.got.next(), await c.got.next(), await c.got.next()].sort()).toEqual([
-        'hi',
-        'one',
-        'two',
-      ]);
-    } finally {
-      Object.assign(Socket.prototype, { getSendQueueSize: queueSize });
-    }
-  });
 });

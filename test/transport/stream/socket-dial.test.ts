@@ -1,26 +1,27 @@
 import { Socket } from 'node:net';
 import { expect, it } from 'vitest';
 import { parseAddress } from '../../../src/transport/address.js';
-import { dialled, SocketConnection } from '../../../src/transport/stream/socket.js';
+import { SocketConnection } from '../../../src/transport/stream/socket-connection.js';
+import { untilConnected } from '../../../src/transport/stream/socket-dial.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 
 noLeaks();
 
-it('a socket that breaks after it is connected and before anybody listens: the reason is kept, and the process lives', async () => {
+it('a socket that fails between its connection and attach() closes with its error, and the process continues', async () => {
   const socket = new Socket();
-  const dialling = dialled(
+  const connecting = untilConnected(
     socket,
     'connect',
     parseAddress('tcp://127.0.0.1:1', ['tcp']),
     new AbortController().signal,
   );
   socket.emit('connect');
-  // Its 'error' comes on the next tick, which is before the promise is told.
-  socket.destroy(new Error('gone again'));
-  await dialling;
+  // The 'error' event is emitted on the next tick, before the await below returns.
+  socket.destroy(new Error('reset'));
+  await connecting;
   const connection = new SocketConnection(socket, {
-    localAddress: 'tcp://near:1',
-    remoteAddress: 'tcp://far:2',
+    localAddress: 'tcp://client:1',
+    remoteAddress: 'tcp://server:2',
   });
   const closed = new Promise<Error | undefined>((onClose) => {
     connection.attach({
@@ -34,6 +35,6 @@ it('a socket that breaks after it is connected and before anybody listens: the r
   });
   expect(await closed).toMatchObject({
     code: 'CONNECTION_LOST',
-    message: 'the connection with tcp://far:2 broke: gone again',
+    message: 'the connection to tcp://server:2 was lost: reset',
   });
 });

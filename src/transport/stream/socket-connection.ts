@@ -1,0 +1,169 @@
+/** A connection over a stream socket of Node.js: TCP, TLS or a Unix socket. */
+
+import type { Socket } from 'node:net';
+import { gettyError } from '../../core/errors.js';
+import { faultError, guard } from '../../core/guard.js';
+import { warn } from '../../core/warning.js';
+import { beginEvent, endEvent } from '../session/flush-scheduler.js';
+import type {
+  Connection,
+  ConnectionCapabilities,
+  ConnectionEvents,
+  Peer,
+  PeerCertificate,
+} from '../types.js';
+
+/** Milliseconds without data before the system sends a TCP keep-alive probe. */
+const KEEP_ALIVE_DELAY = 60_000;
+
+/**
+ * The connection of a socket. All sockets share the listeners below and find their connection here;
+ * closures for each socket would double the memory of an idle session.
+ */
+const CONNECTION = Symbol('connection');
+type ConnectionSocket = Socket & { [CONNECTION]: SocketConnection };
+
+/** Does what guard() does in one function, because each message passes it. */
+function onData(this: Socket, chunk: Buffer): void {
+  const connection = (this as ConnectionSocket)[CONNECTION];
+  beginEvent();
+  try {
+    try {
+      connection.events?.onData(chunk);
+    } finally {
+      // Flushes the sessions that the handlers wrote to, also those of other sockets.
+      endEvent();
+    }
+  } catch (error) {
+    eventFailed(connection, error);
+  }
+}
+
+function onEnd(this: Socket): void {
+  guard(deliverEnd, eventFailed, (this as ConnectionSocket)[CONNECTION], undefined);
+}
+
+function onClose(this: Socket): void {
+  guard(deliverClose, eventFailed, (this as ConnectionSocket)[CONNECTION], undefined);
+}
+
+function onError(this: Socket, error: Error): void {
+  (this as ConnectionSocket)[CONNECTION].disconnect(error);
+}
+
+function deliverEnd({ events }: SocketConnection): void {
+  events?.onEnd();
+}
+
+function deliverClose(connection: SocketConnection): void {
+  connection.deliverClose();
+}
+
+function eventFailed(connection: SocketConnection, error: unknown): void {
+  connection.fail(error);
+}
+
+const CAPABILITIES: ConnectionCapabilities = { canHalfOpen: true };
+
+export class SocketConnection implements Connection {
+  readonly capabilities = CAPABILITIES;
+  /** Undefined before attach(). */
+  events: ConnectionEvents | undefined;
+  readonly #socket: Socket;
+  readonly #peer: Peer;
+  /** The reason of the close, if the connection was lost. */
+  #error: Error | undefined;
+  #writtenBytes = 0;
+  /** How many of #writtenBytes the system has accepted. */
+  #acceptedBytes = 0;
+  /** Created by the first write, because many sessions only receive. */
+  #onWritten: ((error?: Error | null) => void) | undefined;
+
+  constructor(socket: Socket, peer: Peer) {
+    this.#socket = socket;
+    this.#peer = peer;
+    (socket as ConnectionSocket)[CONNECTION] = this;
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEP_ALIVE_DELAY);
+    if (socket.errored !== null) this.disconnect(socket.errored);
+    // An 'error' event without a listener would end the process.
+    socket.on('error', onError);
+  }
+
+  get localAddress(): string {
+    return this.#peer.localAddress;
+  }
+
+  get remoteAddress(): string {
+    return this.#peer.remoteAddress;
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    return this.#peer.certificate;
+  }
+
+  attach(events: ConnectionEvents): void {
+    const socket = this.#socket;
+    this.events = events;
+    socket.on('data', onData).on('end', onEnd).on('close', onClose);
+    // A socket that is already closed emits no further event.
+    if (socket.closed) queueMicrotask(() => this.deliverClose());
+  }
+
+  /** Closes with CONNECTION_LOST: the socket has failed. For the listeners of the socket. */
+  disconnect(error: Error): void {
+    this.#error = gettyError(
+      'CONNECTION_LOST',
+      `the connection to ${this.remoteAddress} was lost: ${error.message}`,
+      error,
+    );
+    // After some errors Node.js leaves a TLS socket open, though it reads nothing more.
+    this.#socket.destroy();
+  }
+
+  /** Closes with CONNECTION_LOST: handling an event of the socket threw `cause`. For guard(). */
+  fail(cause: unknown): void {
+    const error = faultError(this.remoteAddress, cause);
+    this.#error = error;
+    // A closed socket emits no further event that could report the error to the session.
+    if (this.#socket.closed) warn(error);
+    else this.#socket.destroy();
+  }
+
+  /** For the listeners of the socket. */
+  deliverClose(): void {
+    this.events?.onClose(this.#error);
+  }
+
+  get bufferedBytes(): number {
+    // A destroyed socket drops its queue and reports a length of 0. Bytes that the system had not
+    // accepted before stay counted.
+    if (!this.#socket.destroyed && this.#socket.errored === null)
+      this.#acceptedBytes = this.#writtenBytes - this.#socket.writableLength;
+    return this.#writtenBytes - this.#acceptedBytes;
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#writtenBytes += bytes.length;
+    this.#onWritten ??= (error) => {
+      if (error == null) this.events?.onTaken();
+    };
+    this.#socket.write(bytes, this.#onWritten);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+}

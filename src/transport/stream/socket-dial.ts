@@ -1,0 +1,70 @@
+/** Waits until a client's stream socket is connected. */
+import type { Socket } from 'node:net';
+import { gettyError, messageOf } from '../../core/errors.js';
+import { followSignal } from '../../core/signals.js';
+import type { Address } from '../address.js';
+
+/** An 'error' event without a listener would end the process. The socket keeps the error. */
+function destroyWithError(this: Socket, error: Error): void {
+  this.destroy(error);
+}
+
+/**
+ * True if both ends of a TCP connection are the same socket: the simultaneous open of RFC 9293,
+ * section 3.5. It happens on loopback when a client dials a port from the range of the ports that
+ * the system gives to clients.
+ */
+function isOwnPeer(socket: Socket): boolean {
+  const { remotePort } = socket;
+  return (
+    remotePort !== undefined &&
+    socket.localPort === remotePort &&
+    socket.localAddress === socket.remoteAddress
+  );
+}
+
+/**
+ * Settles when the socket emits `event`, by which it is connected. Rejects with CONNECT_FAILED and
+ * destroys the socket if it fails or `signal` aborts first. The socket keeps a later error for the
+ * SocketConnection that is made of it.
+ */
+export function untilConnected(
+  socket: Socket,
+  event: 'connect' | 'secureConnect',
+  address: Address,
+  signal: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => {
+      socket.destroy();
+      release();
+      reject(
+        gettyError(
+          'CONNECT_FAILED',
+          `cannot connect to ${address.text}: ${messageOf(error)}`,
+          error,
+        ),
+      );
+    };
+    const abort = (): void => fail(signal.reason);
+    const release = followSignal(signal, abort);
+    socket.once('error', fail);
+    socket.once('connect', () => {
+      if (isOwnPeer(socket))
+        fail(
+          new Error(
+            'the socket is connected to itself: no server listens at the port, and the system chose the same port for the client',
+          ),
+        );
+    });
+    socket.once(event, () => {
+      if (socket.destroyed) return;
+      // The peer may break the connection before the caller of this function can add a listener.
+      socket.on('error', destroyWithError);
+      socket.off('error', fail);
+      release();
+      resolve();
+    });
+    if (signal.aborted) abort();
+  });
+}

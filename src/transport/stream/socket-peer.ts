@@ -1,0 +1,61 @@
+/** The peer of a TCP or TLS socket. */
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { formatAddress } from '../address.js';
+import type { Peer, PeerCertificate } from '../types.js';
+
+/** The addresses of both ends of a TCP socket. Most are never read, so a getter formats them. */
+export class SocketPeer implements Peer {
+  readonly #scheme: string;
+  readonly #socket: Socket;
+  #localAddress: string | undefined;
+  #remoteAddress: string | undefined;
+
+  constructor(scheme: string, socket: Socket) {
+    this.#scheme = scheme;
+    this.#socket = socket;
+    // Node.js keeps the peer's address after the first read, also when the socket is closed.
+    void socket.remotePort;
+  }
+
+  get remoteAddress(): string {
+    this.#remoteAddress ??= formatAddress(
+      this.#scheme,
+      this.#socket.remoteAddress ?? '',
+      this.#socket.remotePort ?? 0,
+    );
+    return this.#remoteAddress;
+  }
+
+  /** Has port 0 if it is first read after the socket is closed. */
+  get localAddress(): string {
+    this.#localAddress ??= formatAddress(
+      this.#scheme,
+      this.#socket.localAddress ?? '',
+      this.#socket.localPort ?? 0,
+    );
+    return this.#localAddress;
+  }
+}
+
+/** The addresses and the verified certificate of a TLS socket's peer. */
+export class TlsPeer extends SocketPeer {
+  readonly #socket: TLSSocket;
+
+  constructor(scheme: string, socket: TLSSocket) {
+    super(scheme, socket);
+    this.#socket = socket;
+  }
+
+  get certificate(): PeerCertificate | undefined {
+    const certificate = this.#socket.authorized ? this.#socket.getPeerCertificate() : undefined;
+    if (certificate?.fingerprint256 === undefined) return undefined;
+    const { subject, subjectaltname, fingerprint256, serialNumber } = certificate;
+    return {
+      commonName: [subject?.CN ?? ''].flat().join(', '),
+      altNames: subjectaltname?.split(', ') ?? [],
+      fingerprint: fingerprint256,
+      serialNumber,
+    };
+  }
+}

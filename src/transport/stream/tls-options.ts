@@ -1,0 +1,109 @@
+/** Converts TlsOptions to the options of node:tls and node:https. */
+import { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import {
+  type ConnectionOptions,
+  checkServerIdentity,
+  createSecureContext,
+  type PeerCertificate as NodeCertificate,
+  type TlsOptions as NodeTlsOptions,
+  type SecureContextOptions,
+} from 'node:tls';
+import { messageOf } from '../../core/errors.js';
+import { badOption, checkNumber } from '../../core/options.js';
+import { LONGEST_TIMER } from '../../core/timers.js';
+import { type Address, withoutZone } from '../address.js';
+import { checkTlsNames } from '../option-names.js';
+import type { TlsOptions } from '../types.js';
+import { checkCertificates, checkPrivateKey, readPem } from './pem.js';
+
+const MIN_VERSIONS = ['TLSv1.2', 'TLSv1.3'];
+
+/** The options that servers and clients have in common. Throws BAD_OPTION. */
+function contextOptions(options: TlsOptions): SecureContextOptions {
+  checkTlsNames(options);
+  const { minVersion = 'TLSv1.2', passphrase, reloadPeriod = 0 } = options;
+  checkNumber('tls.reloadPeriod', reloadPeriod, 0, LONGEST_TIMER);
+  if (!MIN_VERSIONS.includes(minVersion))
+    throw badOption(
+      'tls.minVersion',
+      minVersion,
+      MIN_VERSIONS.map((version) => JSON.stringify(version)).join(' or '),
+    );
+  // Only the type: the value is a secret.
+  if (passphrase !== undefined && typeof passphrase !== 'string')
+    throw badOption('tls.passphrase', typeof passphrase, 'a string');
+  if ((options.cert === undefined) !== (options.key === undefined))
+    throw badOption('tls', options, 'a cert and a key, or neither');
+  const context = {
+    cert: readPem('cert', options.cert, checkCertificates),
+    key: readPem('key', options.key, (pem) => checkPrivateKey(pem, passphrase)),
+    ca: readPem('ca', options.ca, checkCertificates),
+    passphrase,
+    minVersion,
+  };
+  try {
+    createSecureContext(context);
+  } catch (error) {
+    throw badOption('tls', options, `a certificate and its key: ${messageOf(error)}`);
+  }
+  return context;
+}
+
+/** Whether a client must present a certificate. Throws BAD_OPTION. */
+export function requiresClientCertificate({
+  ca,
+  clientCertificate = ca === undefined ? 'none' : 'required',
+}: TlsOptions): boolean {
+  if (!['none', 'required'].includes(clientCertificate))
+    throw badOption('tls.clientCertificate', clientCertificate, '"none" or "required"');
+  const isRequired = clientCertificate === 'required';
+  // Without `ca` Node.js would accept every certificate that a public CA has signed.
+  if (isRequired && ca === undefined)
+    throw badOption('tls.ca', undefined, 'the CA whose client certificates are accepted');
+  return isRequired;
+}
+
+/** The options of a TLS or HTTPS server of Node.js. Throws BAD_OPTION. */
+export function tlsServerOptions(options: TlsOptions | undefined): NodeTlsOptions {
+  if (options?.cert === undefined || options.key === undefined)
+    throw badOption('tls', options, 'a cert and a key: a TLS server needs both');
+  const isRequired = requiresClientCertificate(options);
+  return {
+    ...contextOptions(options),
+    requestCert: isRequired,
+    rejectUnauthorized: isRequired,
+    // HandshakeTracker has the deadline.
+    handshakeTimeout: LONGEST_TIMER,
+  };
+}
+
+/**
+ * The options of a TLS or HTTPS connection of Node.js, which verifies the server's certificate.
+ * Throws BAD_OPTION.
+ */
+export function tlsClientOptions(
+  options: TlsOptions = {},
+  { host }: Address,
+): SecureContextOptions & Pick<ConnectionOptions, 'servername' | 'checkServerIdentity'> {
+  const { serverName } = options;
+  if (serverName !== undefined && (typeof serverName !== 'string' || serverName === '')) {
+    throw badOption('tls.serverName', serverName, 'a name or an IP address');
+  }
+  const name = serverName ?? (withoutZone(host) || 'localhost');
+  return {
+    ...contextOptions(options),
+    // SNI cannot contain an IP address (RFC 6066, section 3). A certificate can.
+    servername: isIP(name) ? '' : name,
+    checkServerIdentity: (_, certificate) => checkName(name, certificate),
+  };
+}
+
+/** An error if the certificate is not for `name`, which is a host name or an IP address. */
+function checkName(name: string, certificate: NodeCertificate): Error | undefined {
+  const error = checkServerIdentity(name, certificate);
+  if (error === undefined || isIP(name) !== 6) return error;
+  // Node.js 22.23, and some releases of 24 and 26, match no IPv6 address:
+  // https://github.com/nodejs/node/issues/64144
+  return new X509Certificate(certificate.raw).checkIP(name) === undefined ? error : undefined;
+}
