@@ -67,10 +67,10 @@ export function compareSnapshots(
   return { added, removed: [...old.values()], updated };
 }
 
-/** Where a registry puts the lists of one watch. */
+/** Receives the lists of one watch from a registry. */
 export interface SnapshotSink {
   /**
-   * The present list, in any order. The reader gets the newest list, if it differs from the list
+   * The current list, in any order. The reader gets the newest list, if it differs from the list
    * that it got before.
    */
   offer(nodes: readonly ServiceNode[]): void;
@@ -96,7 +96,7 @@ export function snapshots(
 
 type Result = IteratorResult<readonly ServiceNode[], undefined>;
 
-/** Not an async generator, because return() of a generator waits for a next() under way. */
+/** Not an async generator: return() of a generator waits until a pending next() has settled. */
 class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefined>, SnapshotSink {
   readonly #startWatch: StartWatch;
   readonly #signal: AbortSignal | undefined;

@@ -18,7 +18,7 @@ export interface FailoverOptions {
   attempts?: number | undefined;
   /**
    * The limit of retries over all calls: options of a budget, or a RetryBudget that several
-   * strategies share. Default: a budget of its own, with a `ratio` of 0.2 and 10 retries
+   * strategies share. Default: a separate budget, with a `ratio` of 0.2 and 10 retries
    * `perSecond`. A retry of a call that found its node UNAVAILABLE before it was sent is free.
    */
   budget?: RetryBudgetOptions | RetryBudget | undefined;

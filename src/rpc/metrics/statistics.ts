@@ -26,7 +26,7 @@ export class Tally {
   succeeded = 0;
   failed = 0;
 
-  /** Resets the counts. Calls under way remain started. */
+  /** Resets the counts. Calls in flight remain started. */
   reset(): void {
     this.started -= this.succeeded + this.failed;
     this.succeeded = 0;
@@ -120,7 +120,7 @@ export class MethodMeter {
     return this.#inFlightAtReset + this.#started - this.#succeeded - this.#failures;
   }
 
-  /** Resets the counts. Calls under way remain in flight. */
+  /** Resets the counts. Calls in flight remain in flight. */
   reset(): void {
     this.#inFlightAtReset = this.inFlight;
     this.#started = 0;

@@ -4,7 +4,7 @@
  * machine.
  */
 
-/** When polling ends, by performance.now(). */
+/** When polling ends: a time of performance.now(). */
 let until = 0;
 let spinning = false;
 
