@@ -1,4 +1,4 @@
-/** What an interceptor asks of a call: the side it is on, its deadline and its name. */
+/** Properties of a call for interceptors: its side, its deadline and its name. */
 import type { Call, CallContext } from '../types.js';
 
 /**
@@ -10,7 +10,7 @@ export function isReceived(call: Call): call is CallContext {
 }
 
 /**
- * Returns when the call's time is over, in milliseconds of performance.now(); undefined: never.
+ * Returns the deadline of the call, in milliseconds of performance.now(); undefined: it has none.
  * `startedAt` is used when the call has only a timeout.
  */
 export function deadlineOf(call: Call, startedAt: number): number | undefined {
