@@ -1,7 +1,6 @@
 /**
- * Busy polling: while an answer is expected, the event loop polls without sleeping. It takes a
- * whole core, and saves the time for waking up: more than half of the time of a call on one
- * machine.
+ * Busy polling: while an answer is expected, the event loop polls without sleeping. It uses a whole
+ * core, and saves the time of waking up: more than half of the time of a call on one machine.
  */
 
 /** When polling ends: a time of performance.now(). */

@@ -64,7 +64,7 @@ export class HandshakeTracker {
   #begin(socket: Socket, isSecuring: boolean): void {
     const { admission, handshakeTimeout, scheme } = this.#options;
     const peer = new SocketPeer(scheme, socket);
-    const limit = admission.handshakeLimit(peer);
+    const limit = admission.refusalBeforeHandshake(peer);
     if (limit !== undefined) {
       socket.destroy();
       admission.refused(peer, limit);
