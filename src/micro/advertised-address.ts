@@ -5,8 +5,8 @@ import { redactUrl } from '../core/redact.js';
 import { type Address, ALL_SCHEMES, parseAddress } from '../transport/address.js';
 
 /**
- * The schemes whose addresses have no host. A new scheme of transport/address.ts that has no IP host
- * must be added.
+ * The schemes whose addresses have no host. A new scheme of transport/address.ts that has no IP
+ * host must be added.
  */
 const SCHEMES_WITHOUT_HOST: readonly string[] = ['unix', 'memory'];
 /** A host, or host:port. */

@@ -57,8 +57,8 @@ export async function findAllNodes(
 }
 
 /**
- * Makes the explanation. `listed`: the nodes of the resolver's list. `all`: the nodes of the service
- * in all groups, versions and codecs; empty if the registry did not answer.
+ * Makes the explanation. `listed`: the nodes of the resolver's list. `all`: the nodes of the
+ * service in all groups, versions and codecs; empty if the registry did not answer.
  */
 export function explain(
   { query, isReady, failure }: Resolver,

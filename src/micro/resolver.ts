@@ -151,8 +151,8 @@ export class Resolver implements AsyncDisposable {
   }
 
   /**
-   * As onChange(). If there are nodes, first calls `listener` with all of them as `added`, before it
-   * returns.
+   * As onChange(). If there are nodes, first calls `listener` with all of them as `added`, before
+   * it returns.
    */
   notify(listener: ChangeListener): () => void {
     const stop = this.onChange(listener);

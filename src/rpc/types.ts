@@ -544,8 +544,8 @@ export interface RpcOptions {
   /** Interceptors; the first one sees a call first. Default: none. */
   interceptors?: readonly Interceptor[] | undefined;
   /**
-   * Receives a warning for each session that violated the protocol, and for each failed oneway call:
-   * at most 100 warnings at once, then 10 a second. Default: none is logged.
+   * Receives a warning for each session that violated the protocol, and for each failed oneway
+   * call: at most 100 warnings at once, then 10 a second. Default: none is logged.
    */
   logger?: Logger | undefined;
   /**

@@ -164,8 +164,8 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /** True after the first close() or destroy(), and after the connection is lost. */
   readonly closed: boolean;
   /**
-   * The time at which the last bytes of the peer arrived, in ms since the epoch. It is derived from a
-   * monotonic clock, so changes of the system clock do not affect it.
+   * The time at which the last bytes of the peer arrived, in ms since the epoch. It is derived from
+   * a monotonic clock, so changes of the system clock do not affect it.
    */
   readonly active: number;
   /** Set `active` to the current time, as if bytes had arrived: it postpones idleTimeout. */
@@ -792,9 +792,9 @@ export interface Connection extends Peer {
    */
   write(bytes: Uint8Array): void;
   /**
-   * Deliver no further onData or onMessage until resume(). onAlive and onTaken continue. onEnd waits
-   * until the bytes before it are delivered. onClose may come. A connection that cannot stop its
-   * peer, such as UDP, keeps a limited number of bytes and drops the rest.
+   * Deliver no further onData or onMessage until resume(). onAlive and onTaken continue. onEnd
+   * waits until the bytes before it are delivered. onClose may come. A connection that cannot stop
+   * its peer, such as UDP, keeps a limited number of bytes and drops the rest.
    */
   pause(): void;
   /** Deliver again. The session also calls it once when it is open. */
@@ -836,16 +836,16 @@ export interface Connection extends Peer {
   /** See Session. */
   trust?(): void;
   /**
-   * Called before a write() whose end send() waits for: call onTaken() when the operating system has
-   * accepted that message. A connection without this method shows that by bufferedBytes alone.
+   * Called before a write() whose end send() waits for: call onTaken() when the operating system
+   * has accepted that message. A connection without this method shows that by bufferedBytes alone.
    */
   requestWriteAck?(): void;
 
   // ---- connections that collect received bytes (WebSocket, compression) ----
 
   /**
-   * How long the peer has been sending an incomplete message, in ms. 0: no message is incomplete, or
-   * the connection is paused.
+   * How long the peer has been sending an incomplete message, in ms. 0: no message is incomplete,
+   * or the connection is paused.
    */
   incompleteMessageAge?(): number;
 
@@ -918,7 +918,9 @@ export interface Transport {
   dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection>;
 }
 
-/** The limits and counters of a server, which its transport consults for peers without a session. */
+/**
+ * The limits and counters of a server, which its transport consults for peers without a session.
+ */
 export interface Admission {
   /**
    * The error with which to refuse a connection before its handshake. Undefined: the connection is

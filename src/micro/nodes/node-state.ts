@@ -8,7 +8,9 @@ import type { NodeHealth } from './node-health.js';
 const DECAY_TIME = 2_000;
 /** The weight of the newest call in the failure rate. */
 const NEWEST_WEIGHT = 0.05;
-/** A lower failure rate counts as 0, so that calls need no Math.exp(). It would change no choice. */
+/**
+ * A lower failure rate counts as 0, so that calls need no Math.exp(). It would change no choice.
+ */
 const MIN_FAILURE_RATE = 1e-4;
 /**
  * The codes of errors that the node causes. Other errors are answers to a wrong request, or are

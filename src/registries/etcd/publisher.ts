@@ -226,8 +226,8 @@ export class Publisher {
   }
 
   /**
-   * Starts a watch, and marks all published keys as unverified, because the watch reports no earlier
-   * changes.
+   * Starts a watch, and marks all published keys as unverified, because the watch reports no
+   * earlier changes.
    */
   #startWatch(connection: MemberConnection): KeyWatch {
     this.#watch?.end();

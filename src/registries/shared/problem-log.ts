@@ -9,8 +9,8 @@ export class ProblemLog {
   #last = '';
 
   /**
-   * `path`: the path of the entry, for the log line. Without a logger, a problem with an error becomes a
-   * warning of the process, REGISTRY_FAILED.
+   * `path`: the path of the entry, for the log line. Without a logger, a problem with an error
+   * becomes a warning of the process, REGISTRY_FAILED.
    */
   constructor(path: string, logger: Logger | undefined) {
     this.#path = path;

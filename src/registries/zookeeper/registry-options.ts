@@ -20,8 +20,8 @@ export interface ZooKeeperRegistryOptions {
   operationTimeout?: number | undefined;
   /**
    * What happens while no server can be reached. True: register() resolves, and the entry is
-   * published when a server answers. False: register() rejects with REGISTRY_FAILED when every server has
-   * failed, or after `operationTimeout`, and publishes nothing. Default: true.
+   * published when a server answers. False: register() rejects with REGISTRY_FAILED when every
+   * server has failed, or after `operationTimeout`, and publishes nothing. Default: true.
    */
   waitForRegistry?: boolean | undefined;
   /**
@@ -45,8 +45,9 @@ export interface ZooKeeperRegistryOptions {
   /** TLS with the servers, whose certificates are always verified. Default: plain TCP. */
   tls?: TlsOptions | undefined;
   /**
-   * Logs each of these once: no server can be reached or one answers again, the session has expired, an entry is
-   * invalid or cannot be published. Default: none; then each outage is one warning of the process.
+   * Logs each of these once: no server can be reached or one answers again, the session has
+   * expired, an entry is invalid or cannot be published. Default: none; then each outage is one
+   * warning of the process.
    */
   logger?: Logger | undefined;
 }

@@ -86,10 +86,10 @@ export type MultiOperation =
   | { readonly type: 'check'; readonly path: string; readonly version?: number };
 
 /**
- * `connecting`: there is no connection. `connected`: operations are sent to a server.
- * `away`: every host has failed since the connection was lost; reported once until the next
- * `connected`. `expired`: the session has ended, its ephemeral nodes and watches are gone, and a new
- * session begins. `closed`: close() was called.
+ * `connecting`: there is no connection. `connected`: operations are sent to a server. `away`: every
+ * host has failed since the connection was lost; reported once until the next `connected`.
+ * `expired`: the session has ended, its ephemeral nodes and watches are gone, and a new session
+ * begins. `closed`: close() was called.
  */
 export type ClientState = 'connecting' | 'connected' | 'away' | 'expired' | 'closed';
 
@@ -97,9 +97,8 @@ export type ClientState = 'connecting' | 'connected' | 'away' | 'expired' | 'clo
 export interface ZooKeeperClientOptions {
   /**
    * How long a session outlives its connection; the server may grant another time. A ping is sent
-   * after a third of it without a request. A server that does not answer for two thirds of it is replaced by
-   * another one.
-   * Default: 10,000.
+   * after a third of it without a request. A server that does not answer for two thirds of it is
+   * replaced by another one. Default: 10,000.
    */
   sessionTimeout?: number;
   /** The limit of an operation, including the wait for a connection. Default: 5,000. */

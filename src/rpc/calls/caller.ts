@@ -139,8 +139,8 @@ export class Caller {
       const later = this.#sendLater(call, session.lossy);
       if (later !== undefined) return later;
     }
-    // A call that was made at least 1 ms ago is sent with the time that is left of its timeout. Most
-    // calls are made in this tick, and are sent with their whole timeout.
+    // A call that was made at least 1 ms ago is sent with the time that is left of its timeout.
+    // Most calls are made in this tick, and are sent with their whole timeout.
     const { deadline } = call;
     if (deadline !== undefined && deadline - now() <= (call.timeout ?? 0) - 1)
       return this.#sendWithTimeLeft(call);

@@ -22,8 +22,8 @@ const ANSWER_OVERHEAD = 64;
 /** Milliseconds for which a request without a timeout is kept. */
 const WITHOUT_TIMEOUT = 30_000;
 /**
- * The most milliseconds for which a request is kept. It is more than the maximum segment lifetime of
- * RFC 9293, 3.4.1, two minutes, after which no copy of a packet is left in the network.
+ * The most milliseconds for which a request is kept. It is more than the maximum segment lifetime
+ * of RFC 9293, 3.4.1, two minutes, after which no copy of a packet is left in the network.
  */
 const LONGEST_MEMORY = 300_000;
 /** Milliseconds after the deadline: a datagram that is sent at the deadline arrives later. */

@@ -1,6 +1,7 @@
 /**
- * Calls of the kind noReply to a Go server. Go's answer to such a call is only a frame header, whose
- * packageLength announces sections that Go does not send. So the reader must know these calls.
+ * Calls of the kind noReply to a Go server. Go's answer to such a call is only a frame header,
+ * whose packageLength announces sections that Go does not send. So the reader must know these
+ * calls.
  */
 import type { HeaderOnlyAnswers } from '../wire/frame.js';
 import { EXTENDED_ANSWER } from '../wire/request.js';

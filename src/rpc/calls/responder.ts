@@ -20,8 +20,8 @@ export interface ResponderSetup extends RequestAcceptorSetup {
   /** Runs a handler through the interceptors. Undefined: there are none. */
   readonly handle: Invoke | undefined;
   /**
-   * Aborts when close() is called. That aborts no call and refuses no request: handlers may watch it
-   * to end early.
+   * Aborts when close() is called. That aborts no call and refuses no request: handlers may watch
+   * it to end early.
    */
   readonly draining: AbortSignal;
 }
@@ -114,9 +114,9 @@ export class Responder implements ServerCallOwner {
   }
 
   /**
-   * The error that the caller receives for `thrown`. The reason `refused` is sent only if the handler
-   * did not begin. A handler may throw the error of a call that it made: the reason of that error is
-   * removed, except `moving`.
+   * The error that the caller receives for `thrown`. The reason `refused` is sent only if the
+   * handler did not begin. A handler may throw the error of a call that it made: the reason of that
+   * error is removed, except `moving`.
    */
   #errorOf(call: ServerCall, thrown: unknown): RpcError {
     const error = RpcError.from(thrown);

@@ -68,8 +68,8 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   #aborted: RpcError | undefined;
   #timer: LongTimer | undefined;
   /**
-   * Follows the signal `draining` of the endpoint. It is released with the call, so that listeners of
-   * the handler do not stay at the signal of the endpoint.
+   * Follows the signal `draining` of the endpoint. It is released with the call, so that listeners
+   * of the handler do not stay at the signal of the endpoint.
    */
   #draining: LinkedSignal | undefined;
   #settled = false;

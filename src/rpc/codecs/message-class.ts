@@ -50,8 +50,8 @@ export function messageClass<Init, Message>(Class: MessageClass<Init, Message>):
 }
 
 /**
- * Returns `value`. Throws ENCODE_FAILED if it is a promise, also when a message is decoded: the call
- * then fails with this error as its cause.
+ * Returns `value`. Throws ENCODE_FAILED if it is a promise, also when a message is decoded: the
+ * call then fails with this error as its cause.
  */
 function expectNoPromise(name: string, value: unknown): unknown {
   refusePromise('ENCODE_FAILED', name, value);

@@ -1,6 +1,6 @@
 /**
- * The interface of message codecs. A codec writes the body of a request or reply. Metadata is in the
- * header.
+ * The interface of message codecs. A codec writes the body of a request or reply. Metadata is in
+ * the header.
  */
 import type { Bytes } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';

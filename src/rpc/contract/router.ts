@@ -43,8 +43,8 @@ export class Router {
   }
 
   /**
-   * Reads a request header and finds its route. For an unknown service, version or method `route` is
-   * the error UNIMPLEMENTED. Throws INVALID_ARGUMENT for a header that does not parse.
+   * Reads a request header and finds its route. For an unknown service, version or method `route`
+   * is the error UNIMPLEMENTED. Throws INVALID_ARGUMENT for a header that does not parse.
    */
   find(codec: CodecName, frame: Frame): RoutedHeader {
     const { view, headerStart, headerEnd } = frame;

@@ -31,8 +31,8 @@ export class Histogram {
   #sum = 0;
   #max = 0;
   /**
-   * How many times the last latency was added and is not counted yet. Calls that are made in one tick
-   * and answered in one tick have the same latency, so they are counted together.
+   * How many times the last latency was added and is not counted yet. Calls that are made in one
+   * tick and answered in one tick have the same latency, so they are counted together.
    */
   #pendingTimes = 0;
   #pendingLatency = 0;
@@ -78,8 +78,8 @@ export class Histogram {
   }
 
   /**
-   * Returns the latency, in milliseconds, that a part of all latencies does not exceed; 0 when there
-   * is none. `share`: that part, from 0 to 1, such as 0.99 for the 99th percentile.
+   * Returns the latency, in milliseconds, that a part of all latencies does not exceed; 0 when
+   * there is none. `share`: that part, from 0 to 1, such as 0.99 for the 99th percentile.
    */
   percentile(share: number): number {
     this.#countPending();

@@ -55,7 +55,9 @@ export class Heartbeats {
   readonly #liveness: Liveness;
   readonly #addPending: (heartbeat: OutgoingRequest) => void;
 
-  /** `tally`: the counts of the calls of this side. `addPending` keeps a heartbeat until its answer. */
+  /**
+   * `tally`: the counts of the calls of this side. `addPending` keeps a heartbeat until its answer.
+   */
   constructor(
     setup: HeartbeatSetup,
     peer: PeerSession,
@@ -119,7 +121,8 @@ export class Heartbeats {
     const flushed = flushedBytes(session);
     const heartbeat = new Heartbeat(() => {
       if (session.active > active) return;
-      // The heartbeat waits behind bytes that the operating system still takes: the network is slow.
+      // The heartbeat waits behind bytes that the operating system still takes: the network is
+      // slow.
       const isQueued = queuedBytes > 0 && flushedBytes(session) > flushed;
       // While this process was suspended, the answer could not be read.
       if (isQueued || this.#liveness.wasSuspendedSince(sentAt)) this.send(isRequired);

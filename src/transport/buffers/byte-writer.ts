@@ -8,9 +8,9 @@ import { allocate, type Bytes, writeText } from '../../core/bytes.js';
 /** A session flushes before its tick ends when this many bytes are queued. */
 export const FLUSH_BYTES = 64 * 1024;
 /**
- * Sizes of the buffers in the pools, in bytes. A buffer that waits for a slow peer waits as a whole,
- * and 1,000 sessions may write in one tick, so a session that writes little gets a small buffer. In
- * most cases the largest buffer also has room for the message that exceeds FLUSH_BYTES.
+ * Sizes of the buffers in the pools, in bytes. A buffer that waits for a slow peer waits as a
+ * whole, and 1,000 sessions may write in one tick, so a session that writes little gets a small
+ * buffer. In most cases the largest buffer also has room for the message that exceeds FLUSH_BYTES.
  */
 export const WRITER_SIZES = [2 * 1024, 16 * 1024, FLUSH_BYTES + 16 * 1024] as const;
 const [SMALL, MIDDLE, LARGE] = WRITER_SIZES;

@@ -67,8 +67,8 @@ export abstract class MessageDelivery<In, Out> {
     const { listener } = this.setup;
     const { session } = this;
     try {
-      // The session may end while the message waits in the pool. The message is then dropped, because
-      // onClose is the last event.
+      // The session may end while the message waits in the pool. The message is then dropped,
+      // because onClose is the last event.
       const promise = promiseOf(
         pool.run(() => (this.isStopped ? undefined : listener.onMessage(session, message))),
       );

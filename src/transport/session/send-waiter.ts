@@ -134,8 +134,8 @@ export class Waiters {
   }
 
   /**
-   * Adds the waiter of a send(). If it fails early, by a timeout or signal, it stays and counts until
-   * the bytes of its message are taken.
+   * Adds the waiter of a send(). If it fails early, by a timeout or signal, it stays and counts
+   * until the bytes of its message are taken.
    */
   addSend(waiter: Waiter): void {
     this.count++;

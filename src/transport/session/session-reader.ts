@@ -118,7 +118,9 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     this.#read();
   }
 
-  /** Delivers nothing more. Releases the buffers, because a handler may keep the session for long. */
+  /**
+   * Delivers nothing more. Releases the buffers, because a handler may keep the session for long.
+   */
   stop(): void {
     this.isStopped = true;
     this.#input = undefined;
@@ -277,7 +279,9 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     if (messages.length === 0) this.#waiting = undefined;
   }
 
-  /** Whether this turn has budget left for a message. If not, the message waits for the next turn. */
+  /**
+   * Whether this turn has budget left for a message. If not, the message waits for the next turn.
+   */
   #hasTurn(size: number): boolean {
     if (!spend(unitsOf(size))) return true;
     this.#waitForTurn(true);

@@ -53,8 +53,8 @@ export class SessionWriter<In, Out> implements Flushable {
   /** Undefined until the first send() or drained(): most sessions have none. */
   #waiters: Waiters | undefined;
   /**
-   * The length of the outgoing stream: all bytes, flushed or not, including those that the connection
-   * adds to messages.
+   * The length of the outgoing stream: all bytes, flushed or not, including those that the
+   * connection adds to messages.
    */
   #position = 0;
   /** Messages of this tick that are not flushed. */
@@ -265,7 +265,8 @@ export class SessionWriter<In, Out> implements Flushable {
 
   /** The operating system has taken more bytes. */
   onTaken(): void {
-    // A destroyed connection drops bytes. In most cases all bytes were taken when they were written.
+    // A destroyed connection drops bytes. In most cases all bytes were taken when they were
+    // written.
     if (this.#isGone || (this.#target.isDrained && !this.#waiters?.count)) return;
     this.#target.onTaken();
     this.#settleWaiters();
