@@ -318,8 +318,8 @@ export interface Identity {
 export interface CallContext extends Call {
   /**
    * Aborts when the caller cancels, the deadline passes or the session is lost. Its reason is an
-   * RpcError. It is created on first access. A handler of a unary call that never reads it runs to
-   * its end, also after the deadline.
+   * RpcError. It is created on first access. A handler that returns no stream and never reads it
+   * runs to its end, also after the deadline.
    */
   readonly signal: AbortSignal;
   /** The caller's address, such as `tcp://127.0.0.1:50100`. */
