@@ -18,7 +18,7 @@ export interface ResolverOptions {
   initialDelay?: number | undefined;
   /** Milliseconds. Default: 5,000. */
   maxDelay?: number | undefined;
-  /** Receives a line when the watch fails, and when it works again. Default: silent. */
+  /** Receives a line when the watch fails, and when it works again. Default: none. */
   logger?: Logger | undefined;
 }
 

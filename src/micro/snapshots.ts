@@ -76,7 +76,7 @@ export interface SnapshotSink {
   offer(nodes: readonly ServiceNode[]): void;
   /** The registry is disposed. */
   end(): void;
-  /** The watch cannot go on. One next() of the reader rejects, and then the iterator is done. */
+  /** The watch has failed. One next() of the reader rejects, and then the iterator is done. */
   fail(error: unknown): void;
 }
 
@@ -84,7 +84,7 @@ export interface SnapshotSink {
 export type StartWatch = (sink: SnapshotSink) => () => void;
 
 /**
- * The iterable that Registry.watch() returns. Each iteration of it is a watch of its own, started
+ * The iterable that Registry.watch() returns. Each iteration of it is a separate watch, started
  * by its first next().
  */
 export function snapshots(

@@ -721,7 +721,7 @@ export interface ClientOptions {
  * How a client connects again. Delays are in ms and random, so that the clients of a restarted
  * server do not all connect at once.
  *
- * The first attempt after a lost session comes after initialDelay × 0.5 to 1.5. After a failed
+ * The first attempt after a lost session is made after initialDelay × 0.5 to 1.5. After a failed
  * attempt the delay is backoff × 0.5 to 1. The backoff doubles with each failure, from initialDelay
  * to maxDelay.
  */

@@ -215,7 +215,7 @@ export class NodePool implements HealthHooks {
     const share = shareAt(performance.now() - joinTime, this.#settings.slowStart);
     if (share < 1) return `new: receives ${Math.round(share * 100)} % of its share`;
     return health?.phase === 'probe-due'
-      ? 'ejection is over; the next call is the probe'
+      ? 'ejection has ended; the next call is the probe'
       : 'receives calls';
   }
 }

@@ -71,7 +71,7 @@ export function retrySequentially(
       } catch (error) {
         // An attempt adds the node that it calls.
         const calledNode = tried.size > triedBefore;
-        // The reason why the last node failed tells more than "no other node".
+        // The error of the last node says more than "no other node".
         if (!calledNode && !call.signal?.aborted) throw previousError ?? error;
         if (left === 0 || !isRetryable(error, call)) throw error;
         if (timeLeft(call) < 1) throw outOfTime(call, error);

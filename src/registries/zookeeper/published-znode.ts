@@ -103,7 +103,7 @@ export class PublishedZnode {
   }
 
   async #reconcile(): Promise<void> {
-    // Waits for a connection first, so that the value is the one that is wanted then.
+    // Waits for a connection first, and then takes the value, which may have changed meanwhile.
     if (this.#client.state !== 'connected') await this.#client.sync(this.#path);
     const wanted = this.#wanted;
     if (wanted === undefined) await this.#remove();

@@ -174,7 +174,7 @@ export class Responder implements ServerCallOwner {
   #settle(call: ServerCall): void {
     call.settled();
     const { stream } = call;
-    if (stream !== undefined) stream.stop(new RpcError('CANCELLED', 'the call is over'));
+    if (stream !== undefined) stream.stop(new RpcError('CANCELLED', 'the call has ended'));
   }
 
   #sessionLost(): RpcError {

@@ -2,8 +2,8 @@
 import type { Call, CallContext } from '../types.js';
 
 /**
- * Returns whether the call came to this process. Such a call has a `peer` and a `channel`, and
- * `next` leads to its handler.
+ * Returns whether the call was received by this process. Such a call has a `peer` and a `channel`,
+ * and `next` leads to its handler.
  */
 export function isReceived(call: Call): call is CallContext {
   return 'channel' in call;

@@ -247,7 +247,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     try {
       message = this.#decode(input);
     } catch (error) {
-      session.fail(this.#unreadable(error, 'sent what the codec cannot read'));
+      session.fail(this.#unreadable(error, 'sent bytes that the codec cannot read'));
       return undefined;
     }
     const consumed = before - input.length;

@@ -1,5 +1,5 @@
 /**
- * Connect's session manager for HTTP/2 on one socket. It pings a server that is silent while a
+ * Connect's session manager for HTTP/2 on one socket. It pings a server that sends nothing while a
  * request is in flight, and it never dials. Connect's own manager dials by itself, keeps the
  * process alive, and can leave an error of the session without a handler.
  */
