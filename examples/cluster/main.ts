@@ -58,7 +58,7 @@ for (const [signal, number] of [
 try {
   await run();
 } catch (error) {
-  // Calls under way fail when the program is stopped.
+  // Calls in flight fail when the program is stopped.
   if (!stopped.signal.aborted) throw error;
 } finally {
   await stop();

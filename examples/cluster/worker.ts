@@ -29,7 +29,7 @@ const endpoint =
     ? await serve(address, services)
     : await provide({ registry, id: worker, address, services });
 
-/** Deregisters, lets calls under way finish, and ends the process. */
+/** Deregisters, lets calls in flight finish, and ends the process. */
 async function stop(): Promise<void> {
   await endpoint.close();
   await registry?.[Symbol.asyncDispose]();

@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 
 /** For all workers together, so that a fault in each new process does not restart for ever. */
 const MAX_RESTARTS = 10;
-/** Milliseconds. Longer than drainTimeout, 10 s, in which calls under way finish. */
+/** Milliseconds. Longer than drainTimeout, 10 s, in which calls in flight finish. */
 const STOP_TIMEOUT = 12_000;
 
 export class Workers {

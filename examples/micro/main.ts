@@ -60,7 +60,7 @@ async function runProvider(): Promise<void> {
   });
   console.log(`${provider.nodes[0]?.id} offers Greeter at ${provider.address}`);
   process.once('SIGINT', async () => {
-    // Deregisters, lets calls under way finish, and closes.
+    // Deregisters, lets calls in flight finish, and closes.
     await provider.close();
     await shared[Symbol.asyncDispose]();
     console.log('closed');

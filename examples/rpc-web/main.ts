@@ -20,7 +20,7 @@ const { values } = parseArgs({
 });
 const pages = await openPages(Number(values.port));
 const server: RpcServer = await serve(values.address, [taskService(() => server.channels)], {
-  // Limits for pages: calls under way, bytes of a message, sessions.
+  // Limits for pages: calls in flight, bytes of a message, sessions.
   maxPendingCalls: 100,
   session: { maxMessageBytes: 64 * 1024 },
   maxSessions: 1_000,

@@ -4,6 +4,11 @@ import { badOption } from '../core/options.js';
 import { redactUrl } from '../core/redact.js';
 import { type Address, ALL_SCHEMES, parseAddress } from '../transport/address.js';
 
+/**
+ * The schemes whose addresses have no host. A new scheme of transport/address.ts that has no IP
+ * host must be added.
+ */
+const SCHEMES_WITHOUT_HOST: readonly string[] = ['unix', 'memory'];
 /** A host, or host:port. */
 const HOST_AND_PORT = /^(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s:/[\]@?#]+)(:\d+)?$/;
 /** The parts of an address before its path: scheme, user information, host, port. */
@@ -56,7 +61,7 @@ function parse(address: string): Address {
  */
 export function advertisedAddress(listening: string, advertise: string | undefined): string {
   const { scheme, host } = parse(listening);
-  const hasHost = scheme !== 'unix' && scheme !== 'memory';
+  const hasHost = !SCHEMES_WITHOUT_HOST.includes(scheme);
   if (advertise !== undefined) {
     if (!hasHost)
       throw badOption('advertise', redactUrl(advertise), `nothing: ${scheme}:// has no host`);

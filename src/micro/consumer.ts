@@ -1,4 +1,4 @@
-/** A consumer: finds the nodes of services, follows them, and spreads calls over them. */
+/** A consumer: watches the nodes of services, and spreads calls over them. */
 import { runIn } from '../core/async-context.js';
 import { captureAsyncContext } from '../core/node-async-context.js';
 import { badOption } from '../core/options.js';
@@ -39,17 +39,17 @@ export type ContractName = Pick<Contract, 'name' | 'version' | 'codec'>;
 export interface Consumer extends AsyncDisposable {
   /**
    * A typed caller, whose calls go to nodes of the contract's name and version that use its codec:
-   * that of `options`, or the contract's own. Starts to follow the nodes. Throws BAD_OPTION, or
+   * that of `options`, or the contract's own. Starts to watch the nodes. Throws BAD_OPTION, or
    * UNAVAILABLE after close().
    */
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs>;
   /**
-   * The resolver that follows the nodes of this contract. The consumer closes it. Throws
+   * The resolver that watches the nodes of this contract. The consumer closes it. Throws
    * UNAVAILABLE after close().
    */
   resolver(contract: ContractName, options?: StubOptions): Resolver;
   /**
-   * Calls `listener` with the present nodes as `added`, before this returns, and then with each
+   * Calls `listener` with the current nodes as `added`, before this returns, and then with each
    * change. Returns the function that ends this. What the listener throws is logged.
    */
   notify(contract: ContractName, listener: ChangeListener, options?: StubOptions): () => void;
@@ -65,9 +65,9 @@ export interface Consumer extends AsyncDisposable {
    * each attempt; `nodes` are the nodes as they are now.
    */
   statistics(): ConsumerStatistics;
-  /** Resets all counts but those of calls under way. */
+  /** Resets all counts but those of calls in flight. */
   resetStatistics(): void;
-  /** Stops following nodes, lets calls under way finish for at most `drainTimeout`, and closes. */
+  /** Stops watching nodes, lets calls in flight finish for at most `drainTimeout`, and closes. */
   close(): Promise<void>;
 }
 
@@ -76,9 +76,9 @@ class ServiceConsumer implements Consumer {
   readonly #settings: ConsumerSettings;
   readonly #clients: ClientCache;
   readonly #dispatcher: CallDispatcher;
-  /** By service, version and codec. */
+  /** The pools, by service, version and codec. */
   readonly #pools = new Map<string, NodePool>();
-  /** Of consume(): what a call starts may outlive the call. */
+  /** The context of consume(). A resolver or client that a call starts may outlive the call. */
   readonly #asyncContext = captureAsyncContext();
   readonly #counters = new ConsumerCounters();
   #closing: Promise<void> | undefined;
@@ -204,7 +204,7 @@ class ServiceConsumer implements Consumer {
 }
 
 /**
- * A consumer of the services that `options.registry` lists. It follows a service from the first
+ * A consumer of the services that `options.registry` lists. It watches a service from the first
  * stub() on, and dials a node when a call first needs it. Throws BAD_OPTION.
  */
 export function consume(options: ConsumeOptions): Consumer {

@@ -7,6 +7,7 @@ import { badOption, checkNames, type NamesOf } from '../core/options.js';
 import type { CodecName } from '../rpc/types.js';
 import type { ServiceNode, ServiceQuery } from './types.js';
 
+/** The names of Go's enum ServiceRoleType. */
 export type Role = 'SRT_Provider' | 'SRT_Consumer';
 
 /** Parsed ATTRIBUTES; '' stands for a missing pair. */
@@ -25,7 +26,7 @@ const QUERY_NAMES = {
   protocol: true,
 } satisfies NamesOf<ServiceQuery>;
 const CODECS: readonly string[] = ['json', 'protobuf'] satisfies CodecName[];
-/** In the order of the path. */
+/** The keys of ATTRIBUTES, in their order in the path. */
 const KEYS = ['group', 'protocol', 'role', 'service', 'version'] as const;
 // Control characters, halves of a surrogate pair, and the ranges that ZooKeeper rejects in a path.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it must match them
@@ -54,32 +55,40 @@ function queryUnescape(text: string): string {
 }
 
 /**
- * ATTRIBUTES of the entry of a node; for a query with all fields, those of the entries that match
- * it. Throws BAD_OPTION.
+ * The ATTRIBUTES part of the path of a node's entry. For a query that gives all fields, the part
+ * that all matching entries have. Throws BAD_OPTION for invalid fields.
  */
-export function attributesOf(of: ServiceNode | ServiceQuery): string {
-  checkAttribute('service', of.service);
-  if (of.service === '') throw badOption('service', '', 'the name of a service');
-  checkAttribute('group', of.group ?? '');
-  checkAttribute('version', of.version ?? '');
-  if (of.protocol !== undefined && !isCodec(of.protocol))
-    throw badOption('protocol', of.protocol, '"json" or "protobuf"');
-  const values = {
-    group: of.group,
-    protocol: of.protocol,
-    role: 'SRT_Provider',
-    service: of.service,
-    version: of.version,
-  };
+export function attributesOf(node: ServiceNode | ServiceQuery): string {
+  checkFields(node);
+  const { group, protocol, service, version } = node;
+  const values = { group, protocol, role: 'SRT_Provider', service, version };
   const pairs = KEYS.filter((key) => values[key]).map(
     (key) => `${key}=${queryEscape(values[key] as string)}`,
   );
   return queryEscape(pairs.join('&'));
 }
 
-function checkAttribute(name: string, given: unknown): void {
+function checkFields({
+  service,
+  group = '',
+  version = '',
+  protocol,
+}: ServiceNode | ServiceQuery): void {
+  checkField('service', service);
+  if (service === '') throw badOption('service', '', 'the name of a service');
+  checkField('group', group);
+  checkField('version', version);
+  if (protocol !== undefined && !isCodec(protocol))
+    throw badOption('protocol', protocol, '"json" or "protobuf"');
+}
+
+function checkField(name: string, given: unknown): void {
   if (typeof given !== 'string' || !isSafe(given))
-    throw badOption(name, given, 'a string without control or private characters');
+    throw badOption(
+      name,
+      given,
+      'a string without control characters, private-use characters and unpaired surrogates',
+    );
 }
 
 /**
@@ -92,7 +101,7 @@ export function checkQuery(
 ): void {
   checkNames('a query', query, QUERY_NAMES);
   checkNames('watch()', options, { signal: true });
-  attributesOf(query);
+  checkFields(query);
 }
 
 /** Parses ATTRIBUTES and ignores unknown keys. Throws REGISTRY_FAILED with the reason. */
@@ -124,16 +133,17 @@ export function parseAttributes(text: string): Attributes {
 }
 
 /**
- * Whether a provider with these attributes matches the query, as Go's consumers decide: the service
- * and the role must match, and each of group, protocol and version that is given and not empty.
+ * Whether a node, or an entry with these attributes, matches the query, as Go's consumers decide.
+ * The service must be equal, and the role must be that of a provider. Group, protocol and version
+ * must be equal if the query gives them and they are not empty.
  */
-export function matches(of: ServiceNode | Attributes, query: ServiceQuery): boolean {
-  if (of.service !== query.service) return false;
-  if ('role' in of && of.role !== 'SRT_Provider') return false;
+export function matches(node: ServiceNode | Attributes, query: ServiceQuery): boolean {
+  if (node.service !== query.service) return false;
+  if ('role' in node && node.role !== 'SRT_Provider') return false;
   return (
-    (!query.group || of.group === query.group) &&
-    (!query.protocol || of.protocol === query.protocol) &&
-    (!query.version || of.version === query.version)
+    (!query.group || node.group === query.group) &&
+    (!query.protocol || node.protocol === query.protocol) &&
+    (!query.version || node.version === query.version)
   );
 }
 
@@ -143,7 +153,10 @@ export function quote(value: unknown): string {
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
-/** The REGISTRY_FAILED error of an entry that is not valid. `name`: its path. */
-export function badEntry(name: string, why: string, cause?: unknown): Error {
-  return gettyError('REGISTRY_FAILED', `registry entry ${quote(name)}: ${why}`, cause);
+/**
+ * The REGISTRY_FAILED error of an entry that is not valid. `pathOrAttributes` names the entry in
+ * the message.
+ */
+export function badEntry(pathOrAttributes: string, why: string, cause?: unknown): Error {
+  return gettyError('REGISTRY_FAILED', `registry entry ${quote(pathOrAttributes)}: ${why}`, cause);
 }

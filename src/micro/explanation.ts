@@ -11,7 +11,7 @@ export interface ExplainedNode {
   readonly candidate: boolean;
   /** Why, as text for logs and diagnostics. */
   readonly reason: string;
-  /** Calls of this consumer that are under way at it. */
+  /** Calls of this consumer to the node that are in flight. */
   readonly inFlight: number;
   /**
    * Milliseconds: a moving average over the calls of this consumer. 0: no call has been answered.
@@ -32,7 +32,10 @@ export interface Explanation {
   readonly registryFailure: string | undefined;
   /** Nodes that calls may use. */
   readonly candidates: readonly ExplainedNode[];
-  /** Nodes that calls may not use, and nodes of other groups, versions and codecs. */
+  /**
+   * Nodes that calls may not use: first nodes of the query, which are ejected or unavailable (see
+   * `reason`), then nodes of other groups, versions and codecs.
+   */
   readonly leftOut: readonly ExplainedNode[];
 }
 
@@ -53,7 +56,10 @@ export async function findAllNodes(
   }
 }
 
-/** `listed`: the nodes of the resolver's list; `all`: all nodes of the service. */
+/**
+ * Makes the explanation. `listed`: the nodes of the resolver's list. `all`: the nodes of the
+ * service in all groups, versions and codecs; empty if the registry did not answer.
+ */
 export function explain(
   { query, isReady, failure }: Resolver,
   listed: readonly ExplainedNode[],

@@ -1,4 +1,4 @@
-/** The options of provide() and of Provider.update(), and the nodes that follow from them. */
+/** The options of provide() and of Provider.update(), and the nodes that they define. */
 import { checkCallback } from '../core/callbacks.js';
 import { badOption, checkNames, checkNumber, type NamesOf, pickNames } from '../core/options.js';
 import type { RpcServerOptions, Service } from '../rpc/index.js';

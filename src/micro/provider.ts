@@ -39,12 +39,12 @@ export interface Provider extends AsyncDisposable {
    */
   update(changes: ProviderUpdate): Promise<void>;
   /**
-   * Deregisters, sends goaway, lets calls under way finish for at most `drainTimeout`, and closes.
+   * Deregisters, sends goaway, lets calls in flight finish for at most `drainTimeout`, and closes.
    * Rejects with REGISTRY_FAILED if it could not deregister; the server is closed then too.
    */
   close(): Promise<void>;
   /**
-   * Closes at once, with the effect of a crash: calls under way are lost. The entries stay until
+   * Closes at once, with the effect of a crash: calls in flight are lost. The entries stay until
    * close(), until the registry is disposed, or until the process ends.
    */
   destroy(): void;
@@ -58,9 +58,9 @@ class ServiceProvider implements Provider {
   #options: ProvideOptions;
   #nodes: readonly ServiceNode[];
   #registrations: AsyncDisposable[] = [];
-  /** Nodes whose entries the registry has not confirmed, or has lost. */
+  /** The nodes whose entries the registry has not confirmed, or has lost. */
   readonly #unpublished = new Set<ServiceNode>();
-  /** Calls of #register() under way. */
+  /** Calls of #register() that have not settled. */
   #registering = 0;
   /** Settles after the last update. */
   #lastUpdate: Promise<unknown> = Promise.resolve();
@@ -189,7 +189,7 @@ class ServiceProvider implements Provider {
 
   async #close(): Promise<void> {
     await this.#lastUpdate;
-    // An unreachable registry removes the entries later; the calls under way still finish.
+    // An unreachable registry removes the entries later; the calls in flight still finish.
     const outcomes = await Promise.allSettled(
       this.#registrations.map((registration) => settle(() => registration[Symbol.asyncDispose]())),
     );

@@ -1,4 +1,4 @@
-/** Follows one query on a registry, and keeps the last list while the registry is unreachable. */
+/** The resolver: the current nodes of one query. */
 import { notify, refusePromise } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { guardedLogger, type Logger } from '../core/logger.js';
@@ -18,7 +18,7 @@ export interface ResolverOptions {
   initialDelay?: number | undefined;
   /** Milliseconds. Default: 5,000. */
   maxDelay?: number | undefined;
-  /** Receives a line when the watch fails, and when it works again. Default: silent. */
+  /** Receives a line when the watch fails, and when it works again. Default: none. */
   logger?: Logger | undefined;
 }
 
@@ -45,7 +45,7 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-/** Follows one query on a registry. */
+/** Watches the nodes of one query, and keeps the last list while the registry is unreachable. */
 export class Resolver implements AsyncDisposable {
   readonly query: ServiceQuery;
   readonly #registry: Registry;
@@ -54,16 +54,16 @@ export class Resolver implements AsyncDisposable {
   readonly #abort = new AbortController();
   readonly #listeners = new Set<ChangeListener>();
   readonly #waiters = new Set<Waiter>();
-  readonly #following: Promise<void>;
+  readonly #watching: Promise<void>;
   #nodes: readonly ServiceNode[] = [];
-  #isReady = false;
+  #hasList = false;
   /** Why there will be no further list. */
   #endReason: Error | undefined;
   /** Failures of the watch in a row. */
   #failures = 0;
   #lastFailure: unknown;
 
-  /** Starts to follow at once. Throws BAD_OPTION. */
+  /** Starts the watch at once. Throws BAD_OPTION. */
   constructor(registry: Registry, query: ServiceQuery, options: ResolverOptions = {}) {
     checkNames('a Resolver', options, NAMES);
     this.query = query;
@@ -73,7 +73,7 @@ export class Resolver implements AsyncDisposable {
       initialDelay: [1, LONGEST_TIMER],
       maxDelay: [1, LONGEST_TIMER],
     });
-    this.#following = this.#follow();
+    this.#watching = this.#watch();
   }
 
   /** The last list, ordered by id; the same array until it changes. Empty before the first list. */
@@ -81,9 +81,9 @@ export class Resolver implements AsyncDisposable {
     return this.#nodes;
   }
 
-  /** Whether there has been a list, which may be empty. */
+  /** Whether the registry has given a list. The list may be empty, and may be out of date. */
   get isReady(): boolean {
-    return this.#isReady;
+    return this.#hasList;
   }
 
   /** Why the registry gives no list, or no newer one. Undefined: no failure is known. */
@@ -100,7 +100,7 @@ export class Resolver implements AsyncDisposable {
     options: { timeout?: number | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<readonly ServiceNode[]> {
     checkNames('ready()', options, READY_NAMES);
-    if (this.#isReady) return Promise.resolve(this.#nodes);
+    if (this.#hasList) return Promise.resolve(this.#nodes);
     if (this.#endReason !== undefined) return Promise.reject(this.#endReason);
     const { timeout, signal } = options;
     const abortError = (): Error =>
@@ -142,7 +142,7 @@ export class Resolver implements AsyncDisposable {
 
   /** Calls `listener` with each change. Returns the function that ends this. */
   onChange(listener: ChangeListener): () => void {
-    // A function of its own, so that a listener can be added twice.
+    // A new function, so that the same listener can be added twice.
     const added: ChangeListener = (change, nodes) => listener(change, nodes);
     this.#listeners.add(added);
     return () => {
@@ -150,7 +150,10 @@ export class Resolver implements AsyncDisposable {
     };
   }
 
-  /** As onChange(), and calls `listener` with the present nodes as added before it returns. */
+  /**
+   * As onChange(). If there are nodes, first calls `listener` with all of them as `added`, before
+   * it returns.
+   */
   notify(listener: ChangeListener): () => void {
     const stop = this.onChange(listener);
     if (this.#nodes.length > 0)
@@ -171,7 +174,7 @@ export class Resolver implements AsyncDisposable {
     this.#end(gettyError('ENDPOINT_CLOSED', `the resolver of ${this.query.service} is closed`));
     this.#listeners.clear();
     this.#abort.abort();
-    await this.#following;
+    await this.#watching;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -179,7 +182,7 @@ export class Resolver implements AsyncDisposable {
   }
 
   /** Watches until close(), and begins again after each failure. */
-  async #follow(): Promise<void> {
+  async #watch(): Promise<void> {
     const { signal } = this.#abort;
     const { initialDelay, maxDelay } = this.#delays;
     for (;;) {
@@ -215,7 +218,7 @@ export class Resolver implements AsyncDisposable {
     this.#lastFailure = undefined;
     const change = compareSnapshots(this.#nodes, nodes);
     const hasChanged = change.added.length + change.removed.length + change.updated.length > 0;
-    this.#isReady = true;
+    this.#hasList = true;
     // An equal list keeps the old array: balancers cache by the identity of the array.
     if (hasChanged) this.#nodes = nodes;
     inTurns([...this.#waiters], (waiter) => {

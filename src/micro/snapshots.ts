@@ -67,16 +67,16 @@ export function compareSnapshots(
   return { added, removed: [...old.values()], updated };
 }
 
-/** Where a registry puts the lists of one watch. */
+/** Receives the lists of one watch from a registry. */
 export interface SnapshotSink {
   /**
-   * The present list, in any order. The reader gets the newest list, if it differs from the list
+   * The current list, in any order. The reader gets the newest list, if it differs from the list
    * that it got before.
    */
   offer(nodes: readonly ServiceNode[]): void;
   /** The registry is disposed. */
   end(): void;
-  /** The watch cannot go on. One next() of the reader rejects, and then the iterator is done. */
+  /** The watch has failed. One next() of the reader rejects, and then the iterator is done. */
   fail(error: unknown): void;
 }
 
@@ -84,7 +84,7 @@ export interface SnapshotSink {
 export type StartWatch = (sink: SnapshotSink) => () => void;
 
 /**
- * The iterable that Registry.watch() returns. Each iteration of it is a watch of its own, started
+ * The iterable that Registry.watch() returns. Each iteration of it is a separate watch, started
  * by its first next().
  */
 export function snapshots(
@@ -96,7 +96,7 @@ export function snapshots(
 
 type Result = IteratorResult<readonly ServiceNode[], undefined>;
 
-/** Not an async generator, because return() of a generator waits for a next() under way. */
+/** Not an async generator: return() of a generator waits until a pending next() has settled. */
 class SnapshotIterator implements AsyncIterator<readonly ServiceNode[], undefined>, SnapshotSink {
   readonly #startWatch: StartWatch;
   readonly #signal: AbortSignal | undefined;

@@ -2,7 +2,7 @@
 import type { RpcStatistics } from '../rpc/index.js';
 import { Meters, type SharedMeters } from '../rpc/metrics/statistics.js';
 
-/** Nodes of all lists that a consumer follows, by state. The first state that applies counts. */
+/** Nodes of all lists that a consumer watches, by state. The first state that applies counts. */
 export type NodeCounts = {
   /** Receive no calls because calls to them failed; see EjectionOptions. */
   readonly ejected: number;

@@ -49,7 +49,7 @@ export interface Registry extends AsyncDisposable {
    */
   register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable>;
   /**
-   * Gives the whole present list, and then the whole list after each change, ordered by id. The
+   * Gives the whole current list, and then the whole list after each change, ordered by id. The
    * first list has all nodes that were registered before the watch began. Ends when the signal
    * aborts or the registry is disposed. A slow reader gets the newest list only.
    */
@@ -71,7 +71,7 @@ export interface Registry extends AsyncDisposable {
 
 /** The load of a node, measured by the calls of one consumer. */
 export interface NodeLoad {
-  /** Calls under way. A stream counts until its end. */
+  /** Calls in flight. A stream counts until its end. */
   readonly inFlight: number;
   /**
    * Milliseconds: a moving average of the time that calls took. It falls while there are no calls,

@@ -12,7 +12,7 @@ interface Entry {
 
 /** The entries and watches of all registries with one name. */
 class SharedEntries {
-  /** By path: the entry of each registry that has published there. The last one is in the lists. */
+  /** The entries of all registries, by path. The entry that was published last is in the lists. */
   readonly #entries = new Map<string, readonly Entry[]>();
   readonly watches = new Map<SnapshotSink, ServiceQuery>();
   registryCount = 0;

@@ -88,7 +88,7 @@ export interface MethodSpec<
 > {
   readonly kind: Kind;
   readonly idempotent: boolean;
-  /** In ms. */
+  /** The default timeout of calls, in ms. */
   readonly timeout: number | undefined;
   readonly schemas?: MethodSchemas | undefined;
   readonly protobuf?: Partial<MethodClasses> | undefined;
@@ -117,7 +117,7 @@ export interface Contract<Specs extends MethodSpecs = MethodSpecs> {
   readonly codec: CodecName;
   /** The codecs that all methods have. */
   readonly codecs: readonly CodecName[];
-  /** By the name that stubs and handlers use. */
+  /** The methods, by the name that stubs and handlers use. */
   readonly methods: ReadonlyMap<string, Method>;
   /** Never set at run time: it carries the types. */
   readonly specs?: Specs | undefined;
@@ -236,7 +236,7 @@ export type Handler = (input: unknown, context: CallContext) => unknown;
 /** What implement() returns: a contract with its handlers, for serve() and connect(). */
 export interface Service {
   readonly contract: Contract;
-  /** By the method's name on the wire. */
+  /** The handlers, by the method's name on the wire. */
   readonly handlers: ReadonlyMap<string, { readonly method: Method; readonly handler: Handler }>;
 }
 
@@ -280,7 +280,7 @@ export interface Call {
   /** The argument; for a stream of arguments, an iterable. */
   readonly input: unknown;
   readonly codec: CodecName;
-  /** In ms, from when the call was made (client) or received (server). Undefined: no deadline. */
+  /** Milliseconds from when the call was made (client) or received (server). Undefined: none. */
   readonly timeout: number | undefined;
   /**
    * When the call ends with DEADLINE_EXCEEDED, in ms of performance.now(). with() keeps it, unless
@@ -318,7 +318,8 @@ export interface Identity {
 export interface CallContext extends Call {
   /**
    * Aborts when the caller cancels, the deadline passes or the session is lost. Its reason is an
-   * RpcError.
+   * RpcError. It is created on first access. A handler that returns no stream and never reads it
+   * runs to its end, also after the deadline.
    */
   readonly signal: AbortSignal;
   /** The caller's address, such as `tcp://127.0.0.1:50100`. */
@@ -329,8 +330,9 @@ export interface CallContext extends Call {
    */
   readonly deadline: number | undefined;
   /**
-   * Aborts when this side begins to close. A handler that runs for long, such as that of an endless
-   * stream, ends then. close() waits for running calls, at most for drainTimeout.
+   * Aborts when this side begins to close. It aborts no call: a handler that runs for long, such as
+   * that of an endless stream, should end then. close() waits for calls in flight, at most for
+   * drainTimeout.
    */
   readonly draining: AbortSignal;
   /** The authenticated caller. Undefined without auth(). */
@@ -365,7 +367,11 @@ export type Invoke = (call: Call) => Promise<unknown>;
  */
 export type Interceptor = (next: Invoke) => Invoke;
 
-/** Latencies in ms. Percentiles are within 6 % of the true value; the other values are exact. */
+/**
+ * Latencies in ms. Percentiles and cumulative() are within 6 % of the true value. On the serving
+ * side one quick call in 16 is timed, and counts for all 16; then the other values are approximate
+ * too. Otherwise they are exact.
+ */
 export interface LatencyStatistics {
   readonly count: number;
   readonly sum: number;
@@ -450,7 +456,7 @@ export interface Channel {
   readonly extended: boolean | undefined;
   /** How many calls of this side wait for their answer. */
   readonly pending: number;
-  /** How many calls of the peer are not answered yet. */
+  /** How many calls of the peer wait for an answer of this side. */
   readonly serving: number;
   readonly statistics: PeerStatistics;
   /**
@@ -474,7 +480,7 @@ export interface RpcOptions {
    */
   timeout?: number | undefined;
   /**
-   * How often a client sends a heartbeat to a silent server, in ms. 0 means never. Default: 15,000.
+   * How often a client sends a heartbeat, in ms. 0 means never. Default: 15,000.
    */
   heartbeatPeriod?: number | undefined;
   /**
@@ -533,13 +539,13 @@ export interface RpcOptions {
    * Default: false.
    */
   inheritContext?: boolean | undefined;
-  /** How long close() waits for running calls, in ms. Default: 10,000. */
+  /** How long close() waits for calls in flight, in ms. Default: 10,000. */
   drainTimeout?: number | undefined;
   /** Interceptors; the first one sees a call first. Default: none. */
   interceptors?: readonly Interceptor[] | undefined;
   /**
-   * Receives sessions that violated the protocol, and failed oneway calls: at most 100 warnings at
-   * once, then 10 a second. Default: silent.
+   * Receives a warning for each session that violated the protocol, and for each failed oneway
+   * call: at most 100 warnings at once, then 10 a second. Default: none is logged.
    */
   logger?: Logger | undefined;
   /**
@@ -552,7 +558,7 @@ export interface RpcOptions {
 /** Options of serve(): those of rpc and those of the transport. */
 export interface RpcServerOptions extends RpcOptions, ServerOptions {
   /**
-   * Also offer the service Introspection, which tells callers the services, methods, statistics and
+   * Also offer the service Introspection, which returns the services, methods, statistics and
    * sessions of this server. Default: false.
    */
   introspection?: boolean | undefined;
@@ -569,8 +575,8 @@ export interface RpcClientOptions extends RpcOptions, ClientOptions {
   onReady?: ((ready: boolean) => unknown) | undefined;
   /**
    * Called with true when the server answers, and with false when it does not answer heartbeats.
-   * While calls wait and the server is silent, the client sends a heartbeat after 500 ms; without
-   * an answer within 250 ms it reports false. Calls are still sent. A caller that has other servers
+   * While calls wait and nothing arrives, the client sends a heartbeat after 500 ms. Without an
+   * answer within 250 ms it reports false. Calls are still sent. A caller that has other servers
    * can prefer them. Default: none.
    */
   onResponsive?: ((responsive: boolean) => unknown) | undefined;
@@ -589,8 +595,9 @@ export interface RpcServer extends AsyncDisposable {
   /** Start counting from 0. Calls in flight stay in flight. */
   resetStatistics(): void;
   /**
-   * Stop listening, tell clients to send no new calls (goaway), wait for running calls for at most
-   * drainTimeout, and close. Settles when the server is closed.
+   * Stop listening, send goaway (clients make no new calls then), wait for calls in flight for at
+   * most drainTimeout, and close. Requests that still arrive meanwhile are handled as before, such
+   * as those of Go clients, which know no goaway. Settles when the server is closed.
    */
   close(): Promise<void>;
   /** Close now. Calls in flight are lost. */

@@ -75,7 +75,7 @@ export class AdmissionControl implements Admission {
    * The error of the limit that forbids a handshake with `peer`. Undefined: it is allowed.
    * Handshakes and sessions count together.
    */
-  handshakeLimit(peer: Peer): RefusedError | undefined {
+  refusalBeforeHandshake(peer: Peer): RefusedError | undefined {
     if (this.#sessionCount + this.#handshakeCount >= this.#maxSessions + SPARE_HANDSHAKES)
       return this.#sessionLimitError();
     const host = this.#limitedHost(peer);

@@ -164,8 +164,8 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   /** True after the first close() or destroy(), and after the connection is lost. */
   readonly closed: boolean;
   /**
-   * When the last bytes of the peer arrived, in ms since the epoch. It is derived from a monotonic
-   * clock, so changes of the system clock do not affect it.
+   * The time at which the last bytes of the peer arrived, in ms since the epoch. It is derived from
+   * a monotonic clock, so changes of the system clock do not affect it.
    */
   readonly active: number;
   /** Set `active` to the current time, as if bytes had arrived: it postpones idleTimeout. */
@@ -240,7 +240,8 @@ export interface Session<In, Out = In> extends AsyncDisposable {
   drained(): Promise<void>;
   /**
    * Stop taking messages until resume(). The network's back-pressure then slows the peer down. UDP
-   * has none: it keeps about 64 KiB of what arrives and drops the rest.
+   * has no back-pressure: the session keeps about 64 KiB, and drops further datagrams without an
+   * event.
    */
   pause(): void;
   /** Take messages again after pause(). */
@@ -455,9 +456,8 @@ export interface ServerOptions {
   /**
    * How many sessions may be open; further peers are refused. A session counts until its socket is
    * closed. TLS and WebSocket handshakes count too: at most 16 more connections than this may be
-   * open. Default: at `tcp://`, `tls://`, `unix://`, `ws://` and `wss://` the number that the
-   * process's limit of open files permits (no limit on Windows); at `udp://` 10,000; at `memory://`
-   * no limit.
+   * open. Default: as many as the process's limit of open files permits (no limit on Windows); at
+   * `udp://` 10,000; at `memory://` no limit.
    */
   maxSessions?: number | undefined;
   /**
@@ -721,7 +721,7 @@ export interface ClientOptions {
  * How a client connects again. Delays are in ms and random, so that the clients of a restarted
  * server do not all connect at once.
  *
- * The first attempt after a lost session comes after initialDelay × 0.5 to 1.5. After a failed
+ * The first attempt after a lost session is made after initialDelay × 0.5 to 1.5. After a failed
  * attempt the delay is backoff × 0.5 to 1. The backoff doubles with each failure, from initialDelay
  * to maxDelay.
  */
@@ -773,12 +773,14 @@ export interface ConnectionCapabilities {
 }
 
 /**
- * What a transport implements for each connection. It passes received bytes to its
- * ConnectionEvents, and sends the bytes that the session writes. Only a session calls it. The
- * optional methods belong to single transports.
+ * One connection; a transport implements it. It passes received bytes or messages to its
+ * ConnectionEvents, and sends the bytes that the session writes. Only a session calls it.
+ *
+ * A transport of a byte stream, such as TCP, needs the required methods only. The heading of each
+ * group of optional methods names the transports that need them.
  */
 export interface Connection extends Peer {
-  /** Default: a TCP connection that cannot be half-open. */
+  /** Default: no property is set, which is a byte stream that cannot be half-open. */
   readonly capabilities?: ConnectionCapabilities;
   /** Start to deliver events. Called once. */
   attach(events: ConnectionEvents, limits: MessageLimits): void;
@@ -789,7 +791,13 @@ export interface Connection extends Peer {
    * otherwise they belong to the connection.
    */
   write(bytes: Uint8Array): void;
+  /**
+   * Deliver no further onData or onMessage until resume(). onAlive and onTaken continue. onEnd
+   * waits until the bytes before it are delivered. onClose may come. A connection that cannot stop
+   * its peer, such as UDP, keeps a limited number of bytes and drops the rest.
+   */
   pause(): void;
+  /** Deliver again. The session also calls it once when it is open. */
   resume(): void;
   /**
    * Send the written bytes, then end this side. A WebSocket sends the code and the reason. Reading
@@ -799,7 +807,7 @@ export interface Connection extends Peer {
   /** Release everything now. onClose follows. */
   destroy(): void;
 
-  // ---- servers ----
+  // ---- accepted connections of a server: TLS, WebSocket ----
 
   /**
    * Before attach(): answer the WebSocket request with this HTTP status, then close. A connection
@@ -807,8 +815,9 @@ export interface Connection extends Peer {
    */
   refuse?(status: number): void;
   /**
-   * The session ends before this connection is closed. Until then the connection counts as a
-   * session in maxSessions.
+   * Called when the session has ended and this connection is still open, for example while a
+   * WebSocket waits for the answer to its close frame. Until it is closed, the connection counts
+   * toward maxSessions, by Admission.countSession().
    */
   linger?(): void;
 
@@ -827,27 +836,30 @@ export interface Connection extends Peer {
   /** See Session. */
   trust?(): void;
   /**
-   * send() waits for the next message: call onTaken when it is sent. Without this method the
-   * session relies on bufferedBytes.
+   * Called before a write() whose end send() waits for: call onTaken() when the operating system
+   * has accepted that message. A connection without this method shows that by bufferedBytes alone.
    */
   requestWriteAck?(): void;
 
-  // ---- connections that buffer incomplete messages (WebSocket, compression) ----
-
-  /** Age of the incomplete message in ms. 0 without one, and while paused. */
-  incompleteMessageAge?(): number;
-
-  // ---- message transports (WebSocket, UDP): onMessage instead of onData ----
+  // ---- connections that collect received bytes (WebSocket, compression) ----
 
   /**
-   * Called before the session appends one message to `output`. The connection may reserve bytes for
-   * a header.
+   * How long the peer has been sending an incomplete message, in ms. 0: no message is incomplete,
+   * or the connection is paused.
+   */
+  incompleteMessageAge?(): number;
+
+  // ---- message transports (WebSocket, UDP), which call onMessage instead of onData ----
+
+  /**
+   * Called before the session appends one message to `output`. The connection may reserve space for
+   * its frame header.
    */
   beginMessage?(output: ByteWriter): void;
   /**
-   * Called when the message is complete. It begins at `start`, with the reserved bytes. The
-   * connection completes its frame, or stores where it ends. If this throws, the message is not
-   * sent.
+   * Called when the message is complete. It begins at `start`, where the reserved space is. The
+   * connection completes its frame, or stores where the message ends. So all messages of a tick can
+   * be sent in one write(). If this throws, the message is not sent.
    */
   endMessage?(output: ByteWriter, start: number): void;
 }
@@ -906,13 +918,15 @@ export interface Transport {
   dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection>;
 }
 
-/** How a transport asks and informs its server about peers that have no session yet. */
+/**
+ * The limits and counters of a server, which its transport consults for peers without a session.
+ */
 export interface Admission {
   /**
    * The error with which to refuse a connection before its handshake. Undefined: the connection is
    * admitted. Sessions and handshakes count together.
    */
-  handshakeLimit(peer: Peer): RefusedError | undefined;
+  refusalBeforeHandshake(peer: Peer): RefusedError | undefined;
   /** Count a handshake that has begun (1) or ended (-1). */
   countHandshake(peer: Peer, change: 1 | -1): void;
   /**

@@ -17,19 +17,22 @@ export class CallSpan {
     this.#served = served;
   }
 
-  /** Ends the span of a served stream when its caller is gone: the stream itself may never end. */
+  /**
+   * Ends the span of a served stream when the call is cancelled, or its session or deadline ends.
+   * The stream itself may never end.
+   */
   endWithCaller(): void {
     if (this.#served === undefined) return;
     this.#releaseSignal = followSignal(this.#served.signal, () => this.end());
   }
 
-  /** `error`: of the call, if it failed. */
+  /** Ends the span. `error`: the error of the call, if it failed. */
   end(error?: unknown): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     const signal = this.#served?.signal;
     this.#releaseSignal?.();
-    // The caller got the reason of the signal, also if the handler has answered later.
+    // If the signal aborted, the caller got its reason, even if the handler answered afterwards.
     const wasAborted = signal?.aborted === true;
     const reason: unknown = wasAborted ? signal.reason : error;
     // An error of the tracer must neither fail the call nor end the process.

@@ -33,9 +33,9 @@ export interface TracingOptions {
   /** Makes the spans. Default: the tracer `getty` of the global provider. */
   tracer?: Tracer | undefined;
   /**
-   * True if callers are not trusted: a call received starts a trace of its own, with a link to the
-   * trace of its caller, so callers cannot add to your traces or decide what is sampled. Default:
-   * false.
+   * True if callers are not trusted: each received call starts a new trace, with a link to the
+   * trace of its caller. So callers cannot add spans to your traces, or decide what is sampled.
+   * Default: false.
    */
   publicEndpoint?: boolean | undefined;
 }
@@ -115,7 +115,7 @@ function traceServerCall(
   return invokeInSpan(next, call, trace.setSpan(parent, span), new CallSpan(span, call));
 }
 
-/** Makes the call in `spanContext`, and ends the span with it. */
+/** Makes the call in `spanContext`, and ends the span when the call ends. */
 async function invokeInSpan(
   next: Invoke,
   call: Call,

@@ -13,8 +13,8 @@ export function isIterable(value: unknown): value is ReplySource {
 }
 
 /**
- * Runs the source of the replies in `spanContext`, in whatever context they are read. `onEnd` is
- * called at the end of the replies, with the error if they failed.
+ * Runs the source of the replies in `spanContext`, also if the replies are read in another context.
+ * `onEnd` is called at the end of the replies, with the error if they failed.
  */
 export class TracedReplies implements AsyncIterableIterator<unknown, undefined> {
   readonly #iterator: AsyncIterator<unknown> | Iterator<unknown>;
@@ -40,7 +40,10 @@ export class TracedReplies implements AsyncIterableIterator<unknown, undefined> 
     }
   }
 
-  /** The reader leaves. The span does not wait for return() of the source, which may never end. */
+  /**
+   * Called when the reader ends the iteration early. The span does not wait for return() of the
+   * source, which may never settle.
+   */
   async return(): Promise<IteratorResult<unknown, undefined>> {
     this.#onEnd();
     await context.with(this.#spanContext, () => this.#iterator.return?.());

@@ -28,8 +28,8 @@ export class MetricSet implements RpcMetrics {
   readonly #limits: readonly number[];
   readonly #metricNames: string[] = [];
   readonly #sources = new Map<string, MetricsSource>();
-  /** Whether the sources have been read for the scrape under way. */
-  #isCurrent = false;
+  /** Whether the sources have been read in the scrape that is in progress. */
+  #areSourcesRead = false;
 
   /** Throws BAD_OPTION if the registry has a metric with one of the names. */
   constructor(
@@ -65,13 +65,13 @@ export class MetricSet implements RpcMetrics {
   }
 
   #addConsumerMetrics(): void {
-    for (const [figure, help] of [
+    for (const [count, help] of [
       ['attempts', 'Attempts of consumers that were sent to a node.'],
       ['retries', 'Attempts of consumers after the first of their call.'],
       ['ejections', 'How often consumers ejected a node because calls to it failed.'],
     ] as const)
-      this.#addCounter(`consumer_${figure}_total`, help, ['name'], ({ name, consumer }) =>
-        consumer === undefined ? [] : [[{ name }, consumer[figure]]],
+      this.#addCounter(`consumer_${count}_total`, help, ['name'], ({ name, consumer }) =>
+        consumer === undefined ? [] : [[{ name }, consumer[count]]],
       );
     this.#addGauge(
       'consumer_nodes',
@@ -196,19 +196,23 @@ export class MetricSet implements RpcMetrics {
       throw badOption('name', name, 'a name that no other server or client here has');
     const added = new MetricsSource(name, source, this.#limits);
     this.#sources.set(name, added);
-    this.#isCurrent = false;
+    this.#areSourcesRead = false;
     return () => {
       if (this.#sources.get(name) === added) this.#sources.delete(name);
     };
   }
 
-  /** A registry collects all metrics in one turn, so they show the sources at one instant. */
+  /**
+   * The sources, with the same values for all metrics of a scrape. A registry of prom-client asks
+   * all metrics before it awaits anything. So the first metric reads the sources, and a microtask
+   * ends the scrape.
+   */
   #readSources(): Iterable<MetricsSource> {
-    if (!this.#isCurrent) {
+    if (!this.#areSourcesRead) {
       for (const source of this.#sources.values()) source.update();
-      this.#isCurrent = true;
+      this.#areSourcesRead = true;
       queueMicrotask(() => {
-        this.#isCurrent = false;
+        this.#areSourcesRead = false;
       });
     }
     return this.#sources.values();

@@ -3,26 +3,38 @@ import { notifyOrWarn, refusePromise } from '../../core/callbacks.js';
 import type { MethodStatistics, RpcStatistics } from '../../rpc/index.js';
 import { MethodTotals } from './method-totals.js';
 
-/** The part of the statistics that consumers have, and servers and clients do not. */
-interface ConsumerFigures {
+/** The counts of a consumer that resetStatistics() resets. */
+interface ConsumerCounts {
   readonly attempts: number;
   readonly retries: number;
   readonly ejections: number;
-  /** Nodes by state. */
+}
+
+/**
+ * The part of the statistics that only consumers have. It repeats fields of ConsumerStatistics,
+ * because an adapter imports nothing of micro: a program without micro uses it too.
+ */
+interface ConsumerOnlyStatistics extends ConsumerCounts {
+  /** The number of nodes, by state. */
   readonly nodes: Readonly<Record<string, number>>;
 }
 
 /** An RpcServer, an RpcClient, a Provider, a Consumer, or an object with the same statistics(). */
 export interface StatisticsSource {
-  statistics(): RpcStatistics & Partial<ConsumerFigures>;
-  /** Of a server: peers that were refused, by reason. */
+  statistics(): RpcStatistics & Partial<ConsumerOnlyStatistics>;
+  /** The number of peers that a server refused, by reason. Undefined for other sources. */
   readonly refusals?: Readonly<Record<string, number>> | undefined;
 }
 
 /** `server`: calls received. `client`: calls made. */
 export type Side = 'server' | 'client';
 
-/** The latest figures of one StatisticsSource. */
+const NO_COUNTS: ConsumerCounts = { attempts: 0, retries: 0, ejections: 0 };
+
+/**
+ * The values of one StatisticsSource at the last update(). A counter of Prometheus must not
+ * decrease, so counts before a reset are added to the counts after it.
+ */
 export class MetricsSource {
   readonly name: string;
   readonly #source: StatisticsSource;
@@ -33,14 +45,18 @@ export class MetricsSource {
     server: new Map(),
     client: new Map(),
   };
-  /** Open sessions. */
+  /** The number of open sessions. */
   sessions = 0;
-  /** Of the open sessions. */
+  /** Bytes of the open sessions. */
   bytes = { read: 0, written: 0, queued: 0 };
-  /** By reason; undefined unless the source is a server. */
+  /** The number of refused peers, by reason. Undefined unless the source is a server. */
   refusals: Readonly<Record<string, number>> | undefined;
-  /** Undefined unless the source is a consumer. */
-  consumer: ConsumerFigures | undefined;
+  /** The latest values, with the counts before each reset. Undefined: not a consumer. */
+  consumer: ConsumerOnlyStatistics | undefined;
+  /** The counts of the last statistics. */
+  #latestCounts = NO_COUNTS;
+  /** The sums of the counts before each reset. */
+  #countsBeforeReset = NO_COUNTS;
 
   /** `limits`: upper limits of the buckets of the histogram, in milliseconds. */
   constructor(name: string, source: StatisticsSource, limits: readonly number[]) {
@@ -49,7 +65,7 @@ export class MetricsSource {
     this.#limits = limits;
   }
 
-  /** Reads the statistics. If that fails, the old figures stay and the process warns. */
+  /** Reads the statistics. If that fails, the old values stay and the process warns. */
   update(): void {
     notifyOrWarn(`statistics() of ${this.name}`, () => {
       const statistics = this.#source.statistics();
@@ -68,10 +84,13 @@ export class MetricsSource {
     retries = 0,
     ejections = 0,
     nodes = {},
-  }: RpcStatistics & Partial<ConsumerFigures>): void {
-    this.consumer = attempts === undefined ? undefined : { attempts, retries, ejections, nodes };
+  }: RpcStatistics & Partial<ConsumerOnlyStatistics>): void {
     const wasReset = this.#since !== undefined && this.#since !== since;
     this.#since = since;
+    this.consumer =
+      attempts === undefined
+        ? undefined
+        : { ...this.#addCountsBeforeReset({ attempts, retries, ejections }, wasReset), nodes };
     this.sessions = peers.length;
     const bytes = { read: 0, written: 0, queued: 0 };
     for (const { bytesRead, bytesWritten, queuedBytes } of peers) {
@@ -82,6 +101,13 @@ export class MetricsSource {
     this.bytes = bytes;
     this.#updateTotals('server', served, wasReset);
     this.#updateTotals('client', calls, wasReset);
+  }
+
+  /** The counts since the first update, over all resets. */
+  #addCountsBeforeReset(latest: ConsumerCounts, wasReset: boolean): ConsumerCounts {
+    if (wasReset) this.#countsBeforeReset = sumOf(this.#countsBeforeReset, this.#latestCounts);
+    this.#latestCounts = latest;
+    return sumOf(this.#countsBeforeReset, latest);
   }
 
   #updateTotals(side: Side, methods: readonly MethodStatistics[], wasReset: boolean): void {
@@ -100,4 +126,12 @@ export class MetricsSource {
   methods(side: Side): Iterable<MethodTotals> {
     return this.#totals[side].values();
   }
+}
+
+function sumOf(a: ConsumerCounts, b: ConsumerCounts): ConsumerCounts {
+  return {
+    attempts: a.attempts + b.attempts,
+    retries: a.retries + b.retries,
+    ejections: a.ejections + b.ejections,
+  };
 }

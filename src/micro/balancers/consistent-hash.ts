@@ -35,7 +35,7 @@ function scatter(mixed: number): number {
  */
 class Ring {
   readonly #keys: readonly string[];
-  /** By segment. */
+  /** Each is position × MAX_NODES + the index of its key. Ordered by segment. */
   readonly #points: Float64Array;
   /** The index of the first point of each segment, and at the end the number of points. */
   readonly #segmentStarts: Uint32Array;
@@ -141,7 +141,7 @@ class RingCache {
   }
 
   /**
-   * Makes a ring for the list, unless the present ring has all of its nodes and at most twice as
+   * Makes a ring for the list, unless the current ring has all of its nodes and at most twice as
    * many: a shorter list, such as that of a retry, uses the ring of the longer one.
    */
   #prepare(members: ReadonlyMap<string, ServiceNode>): void {

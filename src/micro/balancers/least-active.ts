@@ -2,7 +2,7 @@
 import type { Balancer, NodeLoad, ServiceNode } from '../types.js';
 import { guardedRandom, type RandomOptions, randomIndex } from './random.js';
 
-/** Calls under way that a failure rate of 1 counts as. */
+/** Calls in flight that a failure rate of 1 counts as. */
 const FAILURE_WEIGHT = 100;
 
 function callsAt({ inFlight, failureRate }: NodeLoad): number {
@@ -10,8 +10,8 @@ function callsAt({ inFlight, failureRate }: NodeLoad): number {
 }
 
 /**
- * Picks the node with the fewest calls of this consumer under way; a random one of equal nodes. A
- * failure rate of 1 counts as 100 more calls under way. A pick may read the load of every node, so
+ * Picks the node with the fewest calls of this consumer in flight; a random one of equal nodes. A
+ * failure rate of 1 counts as 100 more calls in flight. A pick may read the load of every node, so
  * for hundreds of nodes p2cEwma() costs less. Throws BAD_OPTION.
  */
 export function leastActive(options: RandomOptions = {}): Balancer {

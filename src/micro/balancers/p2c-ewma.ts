@@ -3,7 +3,7 @@ import { checkNames } from '../../core/options.js';
 import type { Balancer, NodeLoad, ServiceNode } from '../types.js';
 import { guardedRandom, RANDOM_NAMES, type RandomOptions, randomIndex } from './random.js';
 
-/** Milliseconds: the assumed latency of a node with calls under way that has answered none yet. */
+/** Milliseconds: the assumed latency of a node with calls in flight that has answered none yet. */
 const UNKNOWN_LATENCY = 1e6;
 
 /** Milliseconds that a failed call costs the caller: the retry and the lost work. */
@@ -18,7 +18,7 @@ function costOf({ inFlight, latency, failureRate }: NodeLoad): number {
 
 /**
  * Takes two different nodes at random and picks the one with the lower product of latency and calls
- * under way. A failed call counts as one that took 1 s longer, so a node that fails fast attracts
+ * in flight. A failed call counts as one that took 1 s longer, so a node that fails fast attracts
  * no calls. The cost of a pick does not depend on the number of nodes. Independent consumers do not
  * all pick the same node. Throws BAD_OPTION.
  */

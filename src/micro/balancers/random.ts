@@ -18,7 +18,7 @@ export function randomIndex(random: () => number, length: number): number {
 
 /**
  * `random` of the options, in a form that never throws: if it fails, Math.random() is used and a
- * warning of the process tells why. Throws BAD_OPTION if it is not a function.
+ * warning of the process has the reason. Throws BAD_OPTION if it is not a function.
  */
 export function guardedRandom({ random }: RandomOptions): () => number {
   if (random === undefined) return Math.random;

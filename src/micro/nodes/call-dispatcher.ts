@@ -183,7 +183,7 @@ export class CallDispatcher {
     picked: ServiceNode,
     tried: ReadonlySet<ServiceNode>,
   ): Promise<void>[] {
-    const others = pool.candidates(tried).filter((node) => node !== picked);
+    const others = pool.nodesFor(tried).filter((node) => node !== picked);
     const dials: Promise<void>[] = [];
     while (others.length > 0 && dials.length < MAX_DIALS - 1) {
       const index = Math.floor(Math.random() * others.length);

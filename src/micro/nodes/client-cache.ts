@@ -4,12 +4,12 @@ import { startInterval } from '../../core/timers.js';
 import type { PeerStatistics, RpcClientOptions } from '../../rpc/index.js';
 import { IDLE_CHECKS, NodeClient } from './node-client.js';
 
-/** Milliseconds between two checks whether retired clients still have calls under way. */
+/** Milliseconds between two checks whether retired clients still have calls in flight. */
 const RETIRED_CHECK_PERIOD = 500;
 
 export class ClientCache {
   readonly #byAddress = new Map<string, NodeClient>();
-  /** Clients whose address has left all lists, and which still have calls under way. */
+  /** Clients whose address has left all lists, and which still have calls in flight. */
   readonly #retired = new Map<string, NodeClient>();
   readonly #closing = new Set<Promise<void>>();
   readonly #options: RpcClientOptions;
@@ -83,7 +83,7 @@ export class ClientCache {
 
   /**
    * Closes the clients of all other addresses, so that a provider that is gone is not dialed again.
-   * A client with calls under way is kept until they end, and is used again if its address returns
+   * A client with calls in flight is kept until they end, and is used again if its address returns
    * before.
    */
   keepOnly(addresses: ReadonlySet<string>): void {
@@ -119,7 +119,7 @@ export class ClientCache {
     this.#closing.add(closing);
   }
 
-  /** Lets calls under way finish, for at most drainTimeout, and closes all clients. */
+  /** Lets calls in flight finish, for at most drainTimeout, and closes all clients. */
   async close(): Promise<void> {
     this.keepOnly(new Set());
     for (const client of this.#retired.values()) this.#close(client);

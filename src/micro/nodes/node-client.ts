@@ -95,7 +95,7 @@ export class NodeClient {
     return this.#client === undefined ? this.#backoffTimer === undefined : this.#isResponsive;
   }
 
-  /** Whether calls are under way, in either direction. */
+  /** Whether calls are in flight, in either direction. */
   get isBusy(): boolean {
     for (const { pending, serving } of this.#client?.channels ?? [])
       if (pending > 0 || serving > 0) return true;
@@ -254,7 +254,7 @@ export class NodeClient {
     this.#onChange();
   }
 
-  /** Lets calls under way finish, for at most drainTimeout, and dials no more. */
+  /** Lets calls in flight finish, for at most drainTimeout, and dials no more. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#backoffTimer);

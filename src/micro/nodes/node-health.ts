@@ -46,7 +46,7 @@ export const EJECTION_DEFAULTS = {
 
 export type EjectionSettings = typeof EJECTION_DEFAULTS;
 
-/** The settings; undefined for `false`, which turns ejection off. Throws BAD_OPTION. */
+/** The options with their defaults; undefined for `false`: no ejection. Throws BAD_OPTION. */
 export function resolveEjection(
   options: EjectionOptions | false | undefined,
 ): EjectionSettings | undefined {
@@ -67,15 +67,17 @@ export function resolveEjection(
 
 /**
  * `healthy`: receives calls. `ejected`: receives none. `probe-due`: receives one call, the probe.
- * `probing`: the probe is under way.
+ * `probing`: the probe is in flight.
  */
 export type HealthPhase = 'healthy' | 'ejected' | 'probe-due' | 'probing';
 
-/** What a NodeHealth asks of and reports to the pool that has all nodes. */
+/** The pool of all nodes, as a NodeHealth uses it. */
 export interface HealthHooks {
   /** Whether one more node may be ejected. */
   canEject(): boolean;
+  /** Called after each change of NodeHealth.phase. */
   onPhaseChange(): void;
+  /** Called when the node is ejected, after onPhaseChange(). */
   onEject(): void;
 }
 
@@ -87,9 +89,9 @@ export class NodeHealth {
   #failures = 0;
   /** Ejections since the node was last healthy for `maxTime`. */
   #ejections = 0;
-  /** An instant of performance.now(). */
+  /** A time of performance.now(). */
   #healthySince = performance.now();
-  /** An instant of performance.now(). */
+  /** A time of performance.now(). */
   #ejectedUntil = 0;
   #timer: NodeJS.Timeout | undefined;
   #isDisposed = false;
@@ -121,13 +123,13 @@ export class NodeHealth {
   onCallStart(): void {
     if (this.#phase !== 'probe-due') return;
     this.#setPhase('probing');
-    // A probe that takes long does not prevent the next one.
+    // If the probe takes longer than an ejection, another call may be the next probe.
     this.#startTimer(this.#ejectionTime());
   }
 
-  /** `error`: of the call; undefined after an answer. */
+  /** Counts the end of a call. `error`: the error of the call; undefined after an answer. */
   onCallEnd(error: unknown): void {
-    // Without a connection the NodeClient has a backoff of its own.
+    // The node could not be reached. The backoff of NodeClient handles that.
     if (isFreeRetry(error)) return this.onUnknownOutcome();
     if (isNotServed(error)) return this.#onNotServed();
     const { code } = readFailure(error);
@@ -150,7 +152,7 @@ export class NodeHealth {
     if (this.#phase === 'probing') this.#setPhase('probe-due');
   }
 
-  /** Stops all timers: the node has left the list. Calls under way may still end. */
+  /** Stops all timers: the node has left the list. Calls in flight may still end. */
   dispose(): void {
     this.#isDisposed = true;
     clearTimeout(this.#timer);
@@ -167,7 +169,7 @@ export class NodeHealth {
       this.#eject();
   }
 
-  /** One such answer is proof, so the node is ejected at once. */
+  /** The node does not have the service. One such answer is enough to eject it. */
   #onNotServed(): void {
     this.#failures++;
     if (this.#phase === 'probing' || (this.#phase === 'healthy' && this.#hooks.canEject()))

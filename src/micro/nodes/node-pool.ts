@@ -11,10 +11,11 @@ import { type EjectionSettings, type HealthHooks, NodeHealth } from './node-heal
 import { NodeState } from './node-state.js';
 import { SlowStart, shareAt } from './slow-start.js';
 
+/** The options of consume() that a pool needs, with their defaults. */
 export interface PoolSettings {
   /** Undefined: no node is ejected. */
   readonly ejection: EjectionSettings | undefined;
-  /** Milliseconds. */
+  /** ConsumeOptions.slowStart, in milliseconds. */
   readonly slowStart: number;
 }
 
@@ -27,12 +28,15 @@ export class NodePool implements HealthHooks {
   readonly #picker: Picker;
   readonly #clients: ClientCache;
   readonly #settings: PoolSettings;
-  /** Of the nodes of the list. */
+  /** The states of the nodes of the last list. */
   #states = new Map<ServiceNode, NodeState>();
   readonly #loadOf = (node: ServiceNode): NodeLoad => this.#states.get(node) ?? NO_LOAD;
-  /** Nodes that are neither ejected nor unavailable, or all. Undefined: to be computed. */
+  /**
+   * Nodes that are neither ejected nor unavailable; all nodes if there are none. Undefined: it must
+   * be computed again.
+   */
   #available: readonly ServiceNode[] | undefined;
-  /** The connected ones of `#available`. Undefined: to be computed. */
+  /** The connected nodes of `#available`. Undefined: it must be computed again. */
   #connected: readonly ServiceNode[] | undefined;
   #slowStart: SlowStart | undefined;
   #hadNodes = false;
@@ -64,7 +68,7 @@ export class NodePool implements HealthHooks {
     return ejected < this.#maxEjected();
   }
 
-  /** Computes the candidates again for the next call: a node or its client has changed. */
+  /** A node or its client has changed: the next call computes the available nodes again. */
   invalidate(): void {
     this.#available = undefined;
     this.#connected = undefined;
@@ -82,7 +86,7 @@ export class NodePool implements HealthHooks {
 
   /** Picks a node, which may not be connected. Throws UNAVAILABLE when no node is left. */
   pick(call: Call, tried: ReadonlySet<ServiceNode>): ServiceNode {
-    return this.#pickFrom(this.candidates(tried), call);
+    return this.#pickFrom(this.nodesFor(tried), call);
   }
 
   /** Picks a connected node; undefined when there is none. */
@@ -92,15 +96,15 @@ export class NodePool implements HealthHooks {
     let nodes = withoutTried(this.#connected, tried);
     // A connected node that is ejected is better than a node without a connection.
     if (nodes.length === 0)
-      nodes = this.candidates(tried).filter((node) => this.#clients.isConnected(node.address));
+      nodes = this.nodesFor(tried).filter((node) => this.#clients.isConnected(node.address));
     return nodes.length === 0 ? undefined : this.#pickFrom(nodes, call);
   }
 
   /**
-   * The nodes that a call may use, without the addresses that it has tried. Throws UNAVAILABLE when
-   * no node is left.
+   * The nodes that the next attempt of a call may use: the available nodes, as slow start selects
+   * them, without the addresses of `tried`. Throws UNAVAILABLE when no node is left.
    */
-  candidates(tried: ReadonlySet<ServiceNode>): readonly ServiceNode[] {
+  nodesFor(tried: ReadonlySet<ServiceNode>): readonly ServiceNode[] {
     let nodes = withoutTried(this.#slowStartList(), tried);
     // If every node left is ejected or unavailable, use one of them.
     if (nodes.length === 0) nodes = withoutTried(this.resolver.nodes(), tried);
@@ -131,12 +135,15 @@ export class NodePool implements HealthHooks {
   #findAvailable(): readonly ServiceNode[] {
     const all = this.resolver.nodes();
     let ejectionsLeft = this.#maxEjected();
-    const available = all.filter((node) => {
-      if (!this.#clients.isAvailable(node.address)) return false;
-      if (!this.#states.get(node)?.health?.isEjected) return true;
-      // The list may have become shorter since the ejections.
-      return ejectionsLeft-- <= 0;
-    });
+    const available: ServiceNode[] = [];
+    for (const node of all) {
+      if (!this.#clients.isAvailable(node.address)) continue;
+      const isEjected = this.#states.get(node)?.health?.isEjected === true;
+      // If the list has become shorter, more nodes may be ejected than `share` allows now. The
+      // surplus ones are used.
+      if (isEjected && ejectionsLeft > 0) ejectionsLeft--;
+      else available.push(node);
+    }
     const nodes = available.length === 0 || available.length === all.length ? all : available;
     this.#slowStart =
       this.#settings.slowStart > 0
@@ -203,18 +210,19 @@ export class NodePool implements HealthHooks {
 
   #reason(node: ServiceNode, { health, joinTime }: NodeState, candidate: boolean): string {
     const fault = this.#clients.unavailableReason(node.address) ?? ejectionReason(health);
-    if (fault !== undefined) return candidate ? `${fault}; no node is better` : fault;
+    if (fault !== undefined)
+      return candidate ? `${fault}; used because all nodes are ejected or unavailable` : fault;
     const share = shareAt(performance.now() - joinTime, this.#settings.slowStart);
     if (share < 1) return `new: receives ${Math.round(share * 100)} % of its share`;
     return health?.phase === 'probe-due'
-      ? 'ejection is over; the next call is the probe'
+      ? 'ejection has ended; the next call is the probe'
       : 'receives calls';
   }
 }
 
 /**
- * The nodes whose address the call has not tried. If it has tried none, the result is the same
- * array, by which balancers cache.
+ * The nodes whose address the call has not tried. If it has tried none, the result is the given
+ * array, because balancers use the array as the key of their caches.
  */
 function withoutTried(
   nodes: readonly ServiceNode[],
@@ -228,5 +236,5 @@ function withoutTried(
 function ejectionReason(health: NodeHealth | undefined): string | undefined {
   if (health?.phase === 'ejected')
     return `ejected after ${health.failures} failed calls in a row, for another ${Math.ceil(health.ejectionTimeLeft)} ms`;
-  return health?.phase === 'probing' ? 'ejected; a probe is under way' : undefined;
+  return health?.phase === 'probing' ? 'ejected; a probe is in flight' : undefined;
 }

@@ -8,11 +8,13 @@ import type { NodeHealth } from './node-health.js';
 const DECAY_TIME = 2_000;
 /** The weight of the newest call in the failure rate. */
 const NEWEST_WEIGHT = 0.05;
-/** A lower failure rate counts as 0: it changes no choice, and calls then need no Math.exp(). */
+/**
+ * A lower failure rate counts as 0, so that calls need no Math.exp(). It would change no choice.
+ */
 const MIN_FAILURE_RATE = 1e-4;
 /**
- * Errors that say something about the node. The others are answers to a wrong request, or caused by
- * the caller.
+ * The codes of errors that the node causes. Other errors are answers to a wrong request, or are
+ * caused by the caller.
  */
 const NODE_FAULTS: ReadonlySet<unknown> = new Set<RpcCode>([
   'UNAVAILABLE',
@@ -27,7 +29,7 @@ const NODE_FAULTS: ReadonlySet<unknown> = new Set<RpcCode>([
 /** The load and health of one node. */
 export class NodeState implements NodeLoad {
   /**
-   * When the node joined the list: an instant of performance.now(). -Infinity: it was in the first
+   * When the node joined the list: a time of performance.now(). -Infinity: it was in the first
    * list.
    */
   readonly joinTime: number;
@@ -69,7 +71,8 @@ export class NodeState implements NodeLoad {
   }
 
   /**
-   * `ms`: the latency; undefined for a stream, whose length says nothing about the node.
+   * `ms`: the latency in milliseconds; undefined for a stream, because its duration does not depend
+   * on the node.
    * `isOvertaken`: a later attempt at another node was answered first.
    */
   onCallEnd(ms: number | undefined, error: unknown, isOvertaken = false): void {
@@ -90,14 +93,14 @@ export class NodeState implements NodeLoad {
 
   #observeLatency(ms: number): void {
     const now = performance.now();
-    const oldWeight = this.#latency === 0 ? 0 : Math.exp((this.#latencyTime - now) / DECAY_TIME);
-    // 0 means that no latency is known.
+    const oldWeight = this.#latency === 0 ? 0 : decaySince(this.#latencyTime, now);
+    // A known latency is never 0, because 0 means unknown.
     this.#latency = Math.max(Number.MIN_VALUE, this.#latency * oldWeight + ms * (1 - oldWeight));
     this.#latencyTime = now;
   }
 }
 
 /** The weight of an observation made at `time`: from 1 down to 0. */
-function decaySince(time: number): number {
-  return Math.exp((time - performance.now()) / DECAY_TIME);
+function decaySince(time: number, now = performance.now()): number {
+  return Math.exp((time - now) / DECAY_TIME);
 }

@@ -1,7 +1,7 @@
 /** Raises the share of calls that a new node receives, step by step. */
 import type { ServiceNode } from '../types.js';
 
-/** The least share: a node without calls would never warm up. */
+/** The smallest share. With 0 a node would get no calls, and would never warm up. */
 const MIN_SHARE = 0.05;
 
 /** The part of its full share that a node receives, `age` milliseconds after it joined the list. */
@@ -12,7 +12,7 @@ export function shareAt(age: number, slowStart: number): number {
 /**
  * Selects for each call the list that the balancer picks from. The list contains each new node with
  * the probability of its share. Nodes that joined at the same time form one group. So there are few
- * lists, and each keeps its identity, by which balancers cache.
+ * lists, and each stays the same array, which balancers use as the key of their caches.
  */
 export class SlowStart {
   readonly #nodes: readonly ServiceNode[];
@@ -21,7 +21,7 @@ export class SlowStart {
   readonly #joinTimeOf: (node: ServiceNode) => number;
   /** Join times of the groups of new nodes, the oldest first. */
   readonly #groups: readonly number[];
-  /** By the number of groups that the list contains. */
+  /** The lists, by the number of groups that they contain. */
   readonly #lists: (readonly ServiceNode[] | undefined)[] = [];
 
   constructor(
@@ -43,7 +43,7 @@ export class SlowStart {
     return last === undefined || performance.now() - last >= this.#slowStart;
   }
 
-  /** `random`: a random number from 0 up to 1, 1 excluded. */
+  /** The list for one call. `random`: a random number from 0 to 1, 1 excluded. */
   select(random: number): readonly ServiceNode[] {
     const now = performance.now();
     let count = 0;

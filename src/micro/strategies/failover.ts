@@ -18,7 +18,7 @@ export interface FailoverOptions {
   attempts?: number | undefined;
   /**
    * The limit of retries over all calls: options of a budget, or a RetryBudget that several
-   * strategies share. Default: a budget of its own, with a `ratio` of 0.2 and 10 retries
+   * strategies share. Default: a separate budget, with a `ratio` of 0.2 and 10 retries
    * `perSecond`. A retry of a call that found its node UNAVAILABLE before it was sent is free.
    */
   budget?: RetryBudgetOptions | RetryBudget | undefined;
@@ -71,7 +71,7 @@ export function retrySequentially(
       } catch (error) {
         // An attempt adds the node that it calls.
         const calledNode = tried.size > triedBefore;
-        // The reason why the last node failed tells more than "no other node".
+        // The error of the last node says more than "no other node".
         if (!calledNode && !call.signal?.aborted) throw previousError ?? error;
         if (left === 0 || !isRetryable(error, call)) throw error;
         if (timeLeft(call) < 1) throw outOfTime(call, error);

@@ -35,7 +35,7 @@ export interface HedgeOptions {
   attempts?: number | undefined;
   /**
    * The limit of further attempts over all calls, retries after a failure included: options of a
-   * budget, or a RetryBudget that several strategies share. Default: a budget of its own, with a
+   * budget, or a RetryBudget that several strategies share. Default: a separate budget, with a
    * `ratio` of 0.2 and 10 retries `perSecond`.
    */
   budget?: RetryBudgetOptions | RetryBudget | undefined;
@@ -106,7 +106,7 @@ export function isOvertaken(call: Call): boolean {
   return call.signal?.aborted === true && call.signal.reason === OVERTAKEN;
 }
 
-/** One call and its attempts under way. */
+/** One call and its attempts. */
 class HedgedCall {
   /** Settles as the call does. */
   readonly answer: Promise<unknown>;
@@ -117,8 +117,8 @@ class HedgedCall {
   readonly #latency: RecentLatency;
   readonly #startTime = performance.now();
   readonly #tried = new Set<ServiceNode>();
-  /** By start time, the earliest first. */
-  readonly #attemptsUnderWay = new Set<AbortController>();
+  /** The attempts that have not ended, the earliest first. */
+  readonly #attemptsInFlight = new Set<AbortController>();
   #attemptsLeft: number;
   #timer: LongTimer | undefined;
   /** The error of the last attempt that called a node. */
@@ -152,7 +152,7 @@ class HedgedCall {
     this.#attemptsLeft--;
     this.#scheduleNextAttempt();
     const cancel = new AbortController();
-    this.#attemptsUnderWay.add(cancel);
+    this.#attemptsInFlight.add(cancel);
     const triedBefore = this.#tried.size;
     const { signal } = this.#call;
     const linked = signal === undefined ? undefined : linkSignals(signal, cancel.signal);
@@ -188,11 +188,11 @@ class HedgedCall {
 
   #onAnswer(cancel: AbortController, answer: unknown): void {
     if (this.#isSettled) return;
-    for (const earlier of this.#attemptsUnderWay) {
+    for (const earlier of this.#attemptsInFlight) {
       if (earlier === cancel) break;
       earlier.abort(OVERTAKEN);
     }
-    this.#attemptsUnderWay.delete(cancel);
+    this.#attemptsInFlight.delete(cancel);
     // The latency of the whole call: that of the attempt alone would shorten the delay each time a
     // slow node is overtaken.
     this.#latency.add(performance.now() - this.#startTime);
@@ -201,7 +201,7 @@ class HedgedCall {
   }
 
   #onFailure(cancel: AbortController, error: unknown, calledNode: boolean): void {
-    this.#attemptsUnderWay.delete(cancel);
+    this.#attemptsInFlight.delete(cancel);
     if (this.#isSettled) return;
     if (calledNode || this.#lastError === undefined) this.#lastError = error;
     const mayRetry = isRetryable(error, this.#call);
@@ -216,7 +216,7 @@ class HedgedCall {
       return;
     }
     // Another attempt may still be answered.
-    if ((mayRetry || !calledNode) && this.#attemptsUnderWay.size > 0) return;
+    if ((mayRetry || !calledNode) && this.#attemptsInFlight.size > 0) return;
     this.#settle();
     this.#reject(this.#lastError);
   }
@@ -224,8 +224,8 @@ class HedgedCall {
   #settle(): void {
     this.#isSettled = true;
     this.#timer?.cancel();
-    for (const cancel of this.#attemptsUnderWay)
+    for (const cancel of this.#attemptsInFlight)
       cancel.abort(new RpcError('CANCELLED', 'an attempt at another node was answered'));
-    this.#attemptsUnderWay.clear();
+    this.#attemptsInFlight.clear();
   }
 }

@@ -1,4 +1,4 @@
-/** Whether another attempt may follow an attempt that failed. */
+/** Whether a failed attempt may be retried. */
 import type { Call } from '../../rpc/index.js';
 
 /** The fields of an RpcError that decide about another attempt. */

@@ -51,15 +51,15 @@ export class CacheUpdater implements ListSource, ChangeStream {
   #cache: EntryCache;
   /** The revision of the cache. 0n: nothing was read yet. */
   #revision = 0n;
-  /** The present run. undefined: there is no watch. */
+  /** The current run. undefined: there is no watch. */
   #run: Run | undefined;
   #running: Promise<void> = Promise.resolve();
   #stream: WatchStream<'root'> | undefined;
-  /** There was an outage since the last full read. */
+  /** Whether there was an outage since the last full read. */
   #isAway = false;
   /** The id of the cluster of the last full read. */
   #clusterId = 0n;
-  /** When entries whose keys are gone leave the lists, by performance.now(). */
+  /** When entries whose keys are gone leave the lists: a time of performance.now(). */
   #graceEnd = 0;
   #graceTimer: NodeJS.Timeout | undefined;
 
@@ -124,7 +124,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
     this.#revisions.stop();
   }
 
-  /** Ends every watch. Resolves when no request is under way. */
+  /** Ends every watch. Resolves when no request is in flight. */
   async close(): Promise<void> {
     this.#watches.end();
     this.#stop();
@@ -152,6 +152,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
       } catch (error) {
         if (run.isStopped) return;
         if (performance.now() - startedAt > MIN_WATCH_TIME) backoff.reset();
+        // A rejected token is no outage: the requests of the next attempt get a new one.
         if (!isTokenRefused(error)) this.#onError(error);
       }
       await this.#sleep.sleep(backoff.next());
@@ -172,8 +173,8 @@ export class CacheUpdater implements ListSource, ChangeStream {
     const wasRead = this.#revision > 0n;
     const keys = new Set<string>();
     let revision = 0n;
-    this.#cache.onFullRead();
-    this.#watches.onFullRead();
+    this.#cache.beforeFullRead();
+    this.#watches.beforeFullRead();
     for await (const { header, kvs } of readPages(this.#client, connection, this.#prefix)) {
       if (run.isStopped) return 0n;
       revision ||= header?.revision ?? 0n;
@@ -243,7 +244,7 @@ export class CacheUpdater implements ListSource, ChangeStream {
       if (type === Event_EventType.DELETE) this.#cache.delete(kv.key, this.#graceEnd);
       else this.#cache.put(kv);
     }
-    // The other changes of the same revision follow.
+    // A further answer has the other changes of the same revision.
     if (fragment) return;
     this.#scheduleRemoval();
     const before = this.#revision;

@@ -25,9 +25,9 @@ interface Entry {
   /** undefined: not parsed yet, or invalid. */
   node: ServiceNode | undefined;
   /**
-   * When the entry leaves the lists after its key is gone, by performance.now(). Until then its
-   * provider may write it again. Set once, so that further outages do not prolong it. Infinity: the
-   * key exists.
+   * When the entry leaves the lists after its key is gone: a time of performance.now(). Until then
+   * its provider may write it again. Set once, so that further outages do not prolong it. Infinity:
+   * the key exists.
    */
   removeAt: number;
 }
@@ -53,7 +53,7 @@ export class EntryCache {
   readonly #byService = new Map<string, Set<Group>>();
   /** Services whose lists may have changed since takeChangedServices(). */
   #changedServices = new Set<string>();
-  /** By path: why an entry is invalid, so that each reason is logged once. */
+  /** Why an entry is invalid, by path, so that each reason is logged once. */
   readonly #invalid = new Map<string, string>();
   #size = 0;
   #bytes = 0;
@@ -74,14 +74,15 @@ export class EntryCache {
     return changed;
   }
 
-  /** Entries did not fit, and now there is room, so everything must be read again. */
+  /** Whether entries did not fit and there is room now. Then everything must be read again. */
   get hasRoomAgain(): boolean {
     const { maxEntries, maxBytes } = this.#options;
     return this.#isFull && this.#size < maxEntries * 0.9 && this.#bytes < maxBytes * 0.9;
   }
 
   /**
-   * When the next entry whose key is gone leaves the lists, by performance.now(). Infinity: none.
+   * When the next entry whose key is gone leaves the lists: a time of performance.now(). Infinity:
+   * there is none.
    */
   get nextRemovalAt(): number {
     let next = Number.POSITIVE_INFINITY;
@@ -153,8 +154,8 @@ export class EntryCache {
   }
 
   /**
-   * The key is gone. The entry stays in the lists until `removeAt`, by performance.now(), or until
-   * it is put again.
+   * The key is gone. The entry stays in the lists until `removeAt`, a time of performance.now(), or
+   * until it is put again.
    */
   delete(key: Uint8Array, removeAt: number): void {
     const location = this.#locate(key);
@@ -207,7 +208,7 @@ export class EntryCache {
   }
 
   /** Everything is about to be read again. */
-  onFullRead(): void {
+  beforeFullRead(): void {
     this.#isFull = false;
   }
 

@@ -16,7 +16,7 @@ export class KeyWatch {
   readonly #stream: WatchStream<PublishedKey>;
   readonly #isOwnLease: (lease: bigint) => boolean;
   readonly #events: KeyWatchEvents;
-  /** By performance.now(). */
+  /** A time of performance.now(). */
   readonly startedAt = performance.now();
 
   /** `isOwnLease`: whether an event of a lease is a write of this process. */

@@ -1,4 +1,7 @@
-/** One round of a publisher: deletes, verifies and writes keys until they are as wanted. */
+/**
+ * One round of a publisher: deletes, verifies and writes each key at most once. A key that needs
+ * more asks for another round.
+ */
 import type { Logger } from '../../core/logger.js';
 import { pause } from '../../core/timers.js';
 import { GO_CONSUMER_PAUSE, standInEntry } from '../shared/go-consumers.js';
@@ -10,7 +13,7 @@ import type { KeyValue } from './proto/kv_pb.js';
 import type { PublishedKey } from './published-key.js';
 
 export interface KeyWriterOptions {
-  /** Entries are never replaced in one step. */
+  /** There may be Go consumers: entries are replaced as shared/go-consumers.ts describes. */
   readonly goConsumers: boolean;
   readonly logger: Logger;
 }
@@ -22,7 +25,7 @@ export interface KeyWriterEvents {
   onDeleted(key: PublishedKey): void;
 }
 
-/** The number of requests under way at once. */
+/** The number of requests in flight at once. */
 const CONCURRENCY = 16;
 
 export class KeyWriter {
@@ -43,7 +46,10 @@ export class KeyWriter {
     this.#events = events;
   }
 
-  /** A refusal concerns one key. Any other error ends the round: it rejects with a ConnectError. */
+  /**
+   * Runs the round. A refusal of a key is logged, and the round continues. Any other error ends the
+   * round: rejects with that ConnectError.
+   */
   async run(keys: readonly PublishedKey[]): Promise<void> {
     await this.#forEach(
       keys.filter(({ value }) => value === undefined),
@@ -84,21 +90,22 @@ export class KeyWriter {
   }
 
   #onRefused(key: PublishedKey, error: unknown): void {
-    key.isRefused = key.revision === 0n;
+    // 0n: the key was never written.
+    key.isFirstWriteRefused = key.revision === 0n;
     key.settlePublish(({ reject }) => reject(error));
     key.settleWithdraw();
     key.problems.logOnce(`the entry is refused, trying again: ${reasonOf(error)}`, error);
   }
 
   async #delete(key: PublishedKey): Promise<void> {
-    if (!key.isRefused) await this.#requests.deleteIfLeased(key, this.#leaseId);
+    if (!key.isFirstWriteRefused) await this.#requests.deleteIfLeased(key, this.#leaseId);
     key.settleWithdraw();
-    // The key may have been published anew meanwhile.
+    // The key may have been published again meanwhile.
     if (key.value !== undefined) this.#events.onUnfinished();
     else this.#events.onDeleted(key);
   }
 
-  /** Writes the keys over any value. */
+  /** Writes the keys, whatever values etcd has for them. */
   async #writeAll(keys: readonly PublishedKey[]): Promise<void> {
     const standIns = this.#options.goConsumers ? await this.#deleteForGoConsumers(keys) : [];
     await this.#forEach(keys, (key) => this.#write(key));
@@ -106,8 +113,9 @@ export class KeyWriter {
   }
 
   /**
-   * Deletes the existing keys before they are written, because Go consumers need it. Returns the
-   * stand-in entries, which expire with the lease at the latest.
+   * Deletes the existing keys before they are written, because a Go consumer counts a second write
+   * of a key as one more node; see shared/go-consumers.ts. Returns the stand-in entries, which
+   * expire with the lease at the latest.
    */
   async #deleteForGoConsumers(
     keys: readonly PublishedKey[],
@@ -134,7 +142,7 @@ export class KeyWriter {
   async #write(key: PublishedKey): Promise<void> {
     const { value, registration } = key;
     const revision = await this.#requests.put(key, this.#leaseId);
-    // The key may have been published anew or withdrawn meanwhile.
+    // The key may have been published again or withdrawn meanwhile.
     if (key.value !== value || key.registration !== registration) {
       this.#events.onUnfinished();
       return;

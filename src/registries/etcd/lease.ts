@@ -2,16 +2,16 @@
 import type { EntryRequests } from './entry-requests.js';
 
 const KEEP_ALIVES_PER_TTL = 3;
-/** The number of own leases that are remembered. */
+/** The most leases in `known`. */
 const MAX_KNOWN = 16;
 
 export class EntryLease {
   /** Milliseconds. */
   readonly #requestedTtl: number;
   #granted: { readonly id: bigint; readonly ttl: number } | undefined;
-  /** When the next keep-alive is due, by performance.now(). */
+  /** When the next keep-alive is due: a time of performance.now(). */
   #keepAliveAt = 0;
-  /** The present lease and earlier ones. An entry under one of them is of this registry. */
+  /** The current lease and earlier ones. An entry under one of them is of this registry. */
   readonly known = new Set<bigint>();
 
   /** `ttl`: in milliseconds. */
@@ -35,8 +35,11 @@ export class EntryLease {
       : Math.max(0, this.#keepAliveAt - performance.now());
   }
 
-  /** Requests a lease, or keeps the present one alive if that is due. False: the lease is lost. */
-  async ensure(requests: EntryRequests): Promise<boolean> {
+  /**
+   * Requests a lease if there is none, or sends a keep-alive if it is due. Resolves with false if
+   * the lease is lost.
+   */
+  async grantOrKeepAlive(requests: EntryRequests): Promise<boolean> {
     const now = performance.now();
     if (this.#granted === undefined) {
       this.#granted = await requests.grant(this.#requestedTtl);

@@ -29,7 +29,7 @@ export class PublishedKey {
   seenRevision = 0n;
   isWatched = false;
   /** The server has refused the first write, so there is nothing to delete. */
-  isRefused = false;
+  isFirstWriteRefused = false;
   readonly problems: ProblemLog;
   readonly publishWaiters = new Set<PublishWaiter>();
   readonly withdrawWaiters = new Set<() => void>();
@@ -62,7 +62,7 @@ export class PublishedKey {
   onWritten(revision: bigint): void {
     this.state = 'published';
     this.problems.reset();
-    this.isRefused = false;
+    this.isFirstWriteRefused = false;
     this.revision = revision;
     this.seenRevision = revision;
     this.registration?.report(true);

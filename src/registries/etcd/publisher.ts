@@ -41,7 +41,7 @@ const MIN_WATCH_TIME = 2_000;
 export class Publisher {
   readonly #client: EtcdClient;
   readonly #options: PublisherOptions;
-  /** By path. */
+  /** The published keys, by path. */
   readonly #keys = new Map<string, PublishedKey>();
   readonly #sleep = new InterruptibleSleep();
   readonly #backoff: Backoff;
@@ -60,7 +60,7 @@ export class Publisher {
   }
 
   /**
-   * Resolves when the entry is there; with `waitForRegistry` also when etcd is known to be away.
+   * Resolves when the entry is written; with `waitForRegistry` also when etcd cannot be reached.
    * Rejects with REGISTRY_FAILED.
    */
   async publish(path: string, value: string, registration: Registration): Promise<void> {
@@ -120,12 +120,12 @@ export class Publisher {
   }
 
   /** Settles when the loop has ended, soon after the client is closed. */
-  async ended(): Promise<void> {
+  async untilEnded(): Promise<void> {
     await this.#running;
   }
 
   async #finish(): Promise<void> {
-    // A lease may be being granted, which must be revoked too.
+    // A request for a lease may be in flight. That lease must be revoked too.
     await this.#running;
     await this.#revokeLease();
   }
@@ -164,6 +164,7 @@ export class Publisher {
         if (this.#isClosed) break;
         if (isLeaseLost(error)) await this.#onLeaseLost();
         else {
+          // A rejected token is no outage: the requests of the next round get a new one.
           if (!isTokenRefused(error)) this.#onError(error);
           await this.#sleep.sleep(this.#backoff.next());
         }
@@ -206,7 +207,11 @@ export class Publisher {
     const connection = await this.#client.connection();
     const watch = this.#watch?.isOn(connection) ? this.#watch : this.#startWatch(connection);
     const requests = new EntryRequests(this.#client, connection);
-    while (!this.#isClosed && !(await this.#lease.ensure(requests))) await this.#onLeaseLost();
+    while (!this.#isClosed) {
+      const isLeaseHeld = await this.#lease.grantOrKeepAlive(requests);
+      if (isLeaseHeld) break;
+      await this.#onLeaseLost();
+    }
     if (this.#isClosed) return;
     const keys = [...this.#keys.values()];
     await new KeyWriter(requests, this.#lease, this.#options, {
@@ -220,7 +225,10 @@ export class Publisher {
     if (performance.now() - watch.startedAt > MIN_WATCH_TIME) this.#backoff.reset();
   }
 
-  /** A new watch reports no earlier changes, so all keys are verified. */
+  /**
+   * Starts a watch, and marks all published keys as unverified, because the watch reports no
+   * earlier changes.
+   */
   #startWatch(connection: MemberConnection): KeyWatch {
     this.#watch?.end();
     for (const key of this.#keys.values()) {

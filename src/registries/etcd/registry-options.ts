@@ -41,9 +41,9 @@ export interface EtcdOptions {
   /** Milliseconds: the longest delay between attempts. Default: 2,000. */
   maxDelay?: number | undefined;
   /**
-   * What happens while etcd is away. True: register() resolves, the entry is published when etcd is
-   * back, and a watch waits. False: register() rejects with REGISTRY_FAILED, and so does a watch
-   * without a first list. Default: true.
+   * What happens while etcd cannot be reached. True: register() resolves, the entry is published
+   * when etcd answers, and a watch waits. False: register() rejects with REGISTRY_FAILED, and so
+   * does a watch without a first list. Default: true.
    */
   waitForRegistry?: boolean | undefined;
   /**
@@ -60,8 +60,8 @@ export interface EtcdOptions {
   /** The most bytes of their keys and values. Default: 536,870,912 (512 MiB). */
   maxBytes?: number | undefined;
   /**
-   * Logs each of these once: etcd is away or back, an entry is invalid, refused or taken over.
-   * Default: none; then each outage is one warning of the process.
+   * Logs each of these once: etcd cannot be reached or answers again, an entry is invalid, refused
+   * or taken over. Default: none; then each outage is one warning of the process.
    */
   logger?: Logger | undefined;
 }
@@ -85,7 +85,7 @@ export const ETCD_NAMES = {
   logger: true,
 } satisfies NamesOf<EtcdOptions>;
 
-/** Milliseconds and bytes. */
+/** Defaults of EtcdOptions; times are in milliseconds, sizes in bytes. */
 export const ETCD_DEFAULTS = {
   root: '/getty',
   ttl: 10_000,

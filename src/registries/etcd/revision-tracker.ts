@@ -54,7 +54,7 @@ export class RevisionTracker {
     this.#isReading = true;
     try {
       for (;;) {
-        const watches = this.#watches.withoutRevision();
+        const watches = this.#watches.watchesWithoutRevision();
         if (watches.length === 0 || this.#changes.stream !== stream) return;
         const { connection } = stream;
         const { header } = await this.#client.call(connection, (options) =>
@@ -78,7 +78,7 @@ export class RevisionTracker {
    * lists are offered.
    */
   #requestProgress(): void {
-    if (this.#progressTimer !== undefined || !this.#watches.areListsPending) return;
+    if (this.#progressTimer !== undefined || !this.#watches.isFirstListPending) return;
     this.#progressAnswers = 0;
     this.#changes.stream?.requestProgress();
     this.#progressTimer = startTimer(() => {

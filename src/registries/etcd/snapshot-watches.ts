@@ -1,16 +1,20 @@
-/** The watches of a registry: which of them get which list of nodes, and when. */
+/**
+ * The calls of Registry.watch() on an etcd registry: which of them get which list of nodes, and
+ * when. The watch streams of etcd are in client/watch-stream.ts.
+ */
 import { startTimer } from '../../core/timers.js';
 import type { SnapshotSink } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 
-interface Watch {
+/** One call of Registry.watch(). */
+export interface Watch {
   readonly query: ServiceQuery;
   /**
    * The first list includes all changes up to this revision, which is that of etcd when the watch
    * began. undefined: not known yet.
    */
   minRevision: bigint | undefined;
-  /** The first list was offered. */
+  /** Whether the first list was offered. */
   hasList: boolean;
 }
 
@@ -18,7 +22,7 @@ export interface ListSource {
   list(query: ServiceQuery): readonly ServiceNode[];
   /** The revision of the lists. 0n: nothing was read yet. */
   readonly revision: bigint;
-  /** While etcd is away, first lists do not wait for a revision. */
+  /** True while etcd cannot be reached. Then first lists do not wait for a revision. */
   readonly isAway: boolean;
 }
 
@@ -27,8 +31,10 @@ export interface ListSource {
  * do not cause a thousand lists with a thousand nodes each.
  */
 const NODES_PER_MS = 20;
-/** Milliseconds. */
+/** The longest delay of a list, in milliseconds. */
 const MAX_OFFER_DELAY = 1_000;
+/** A Watch.minRevision that every list satisfies. */
+const ANY_REVISION = 0n;
 
 export class SnapshotWatches {
   readonly #source: ListSource;
@@ -37,7 +43,7 @@ export class SnapshotWatches {
   /** Services whose lists have changed and were not offered since. */
   readonly #changedServices = new Set<string>();
   #offerTimer: NodeJS.Timeout | undefined;
-  /** By performance.now(). */
+  /** The earliest time of the next list of changes, as a time of performance.now(). */
   #nextOfferAt = 0;
 
   constructor(source: ListSource) {
@@ -78,17 +84,18 @@ export class SnapshotWatches {
 
   // ---- first lists ----
 
-  get areListsPending(): boolean {
+  /** Whether a watch waits for its first list. */
+  get isFirstListPending(): boolean {
     return [...this.#watches.values()].some(({ hasList }) => !hasList);
   }
 
-  /** Everything is about to be read, which includes all earlier changes. */
-  onFullRead(): void {
-    for (const watch of this.#watches.values()) watch.minRevision = 0n;
+  /** Everything is about to be read. The new lists include all earlier changes. */
+  beforeFullRead(): void {
+    for (const watch of this.#watches.values()) watch.minRevision = ANY_REVISION;
   }
 
-  /** The watches whose minRevision is not known yet. */
-  withoutRevision(): readonly { minRevision: bigint | undefined }[] {
+  /** The watches whose minRevision is not known yet. The caller sets it. */
+  watchesWithoutRevision(): readonly Watch[] {
     return [...this.#watches.values()].filter(({ minRevision }) => minRevision === undefined);
   }
 
@@ -100,7 +107,10 @@ export class SnapshotWatches {
 
   // ---- all lists ----
 
-  /** Offers every watch its list. Earlier changes are in these lists. */
+  /**
+   * Offers every watch its list now, and cancels the pending lists of changes, because these lists
+   * include them.
+   */
   offerAll(): void {
     this.#changedServices.clear();
     for (const sink of [...this.#watches.keys()]) this.offer(sink);

@@ -53,12 +53,12 @@ export class DirectoryScanner {
   readonly #root: string;
   readonly #ttl: number;
   readonly #logger: Logger;
-  /** By ATTRIBUTES, then by NODE_ID. */
+  /** The files, by ATTRIBUTES, then by NODE_ID. */
   #knownFiles = new Map<string, ReadonlyMap<string, KnownFile>>();
   /** Files that are being written, or were left behind by a killed process. */
   #temporaryFiles = new Map<string, KnownFile>();
   #scannedAt = Number.NEGATIVE_INFINITY;
-  /** By path: why it is skipped. Kept from scan to scan, so that each reason is logged once. */
+  /** Why files are skipped, by path. Kept from scan to scan, so that each reason is logged once. */
   #skipped = new Map<string, string>();
   #skippedBefore = this.#skipped;
 
@@ -92,7 +92,7 @@ export class DirectoryScanner {
     return nodes;
   }
 
-  /** Scanning stops, so what is known becomes out of date. */
+  /** Scanning stops. Removes all that is known, because it becomes out of date. */
   clear(): void {
     this.#knownFiles = new Map();
     this.#temporaryFiles = new Map();
@@ -149,8 +149,8 @@ export class DirectoryScanner {
   }
 
   /**
-   * An entry is alive as long as it changes. Only at the first look the clock of the machine
-   * decides, because there is no earlier version.
+   * An entry is alive as long as it changes. The first scan has no earlier version of the file, so
+   * it compares the file time with the clock of the machine.
    */
   #compare(stats: Stats, before: KnownFile | undefined, now: number, isLate: boolean): KnownFile {
     const version = `${stats.mtimeMs}:${stats.ctimeMs}:${stats.size}:${stats.ino}`;

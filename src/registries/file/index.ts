@@ -35,8 +35,9 @@ export interface FileRegistryOptions {
   /** Milliseconds between two scans of the directory while there is a watch. Default: 200. */
   pollInterval?: number | undefined;
   /**
-   * Logs each of these once: the directory is away or back, an entry is invalid, an entry cannot be
-   * kept alive. Default: none; then each failure is one warning of the process.
+   * Logs each of these once: the directory cannot be read or can be read again, an entry is
+   * invalid, an entry cannot be kept alive. Default: none; then each failure is one warning of the
+   * process.
    */
   logger?: Logger | undefined;
 }
@@ -68,7 +69,7 @@ class FileRegistry implements Registry {
   readonly #logger: Logger | undefined;
   readonly #outage: Outage;
   readonly #scanner: DirectoryScanner;
-  /** By path. */
+  /** The published files, by path. */
   readonly #files = new Map<string, PublishedFile>();
   readonly #watches = new Map<SnapshotSink, Watch>();
   /** Calls of list() that wait for the next scan. */
@@ -83,7 +84,7 @@ class FileRegistry implements Registry {
   /** The directory was there once: the first wait for it is no outage. */
   #wasFound = false;
   #isAway = false;
-  /** When nodes that are missing after an outage leave the lists, by performance.now(). */
+  /** When nodes that are missing after an outage leave the lists: a time of performance.now(). */
   #graceEnd = 0;
   #closed: Promise<void> | undefined;
 

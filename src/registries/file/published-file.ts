@@ -33,7 +33,7 @@ export class PublishedFile {
    */
   #file: FileHandle | undefined;
   #inode = 0;
-  /** Calls of publish() under way. */
+  /** Calls of publish() that have not settled. */
   #publishing = 0;
   /** Operations run one after the other, so a heartbeat cannot restore a withdrawn entry. */
   #queue: Promise<unknown> = Promise.resolve();
@@ -123,7 +123,7 @@ export class PublishedFile {
     return done;
   }
 
-  /** Returns whether our entry is there. */
+  /** Resolves with whether the entry of this process is published. */
   async #refresh(value: string): Promise<boolean> {
     const stats = await this.#stat();
     if (stats !== undefined && stats.ino === this.#inode && this.#file !== undefined) {

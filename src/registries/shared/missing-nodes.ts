@@ -8,8 +8,8 @@ import type { ServiceNode } from '../../micro/types.js';
 /** The missing nodes of one list. Times are those of performance.now(), in milliseconds. */
 export class MissingNodes {
   /**
-   * By nodeKey: when the node leaves the list. The time is set once, so that further outages do not
-   * prolong it.
+   * When each node leaves the list, by nodeKey(). The time is set once, so that further outages do
+   * not prolong it.
    */
   readonly #deadlines = new Map<string, number>();
 
@@ -19,23 +19,23 @@ export class MissingNodes {
   }
 
   /**
-   * Returns the nodes of `present`, and the nodes of `before` that are missing. A node that becomes
-   * missing now stays until `graceEnd`.
+   * Returns the nodes of `current`, and the nodes of `before` that are missing in it. A node that
+   * becomes missing now stays until `graceEnd`.
    */
   keep(
     before: readonly ServiceNode[],
-    present: readonly ServiceNode[],
+    current: readonly ServiceNode[],
     graceEnd: number,
   ): readonly ServiceNode[] {
-    if (this.#deadlines.size === 0 && performance.now() >= graceEnd) return present;
+    if (this.#deadlines.size === 0 && performance.now() >= graceEnd) return current;
     const now = performance.now();
-    const presentKeys = new Set(present.map(nodeKey));
+    const currentKeys = new Set(current.map(nodeKey));
     for (const key of [...this.#deadlines.keys()])
-      if (presentKeys.has(key)) this.#deadlines.delete(key);
-    const nodes = [...present];
+      if (currentKeys.has(key)) this.#deadlines.delete(key);
+    const nodes = [...current];
     for (const node of before) {
       const key = nodeKey(node);
-      if (presentKeys.has(key)) continue;
+      if (currentKeys.has(key)) continue;
       const deadline = this.#deadlines.get(key) ?? graceEnd;
       if (now < deadline) {
         this.#deadlines.set(key, deadline);

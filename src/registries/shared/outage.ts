@@ -30,14 +30,14 @@ export class Outage {
     return this.#failure;
   }
 
-  /** Keeps the failure, and reports nothing: another server of the registry may answer. */
+  /** Keeps the failure without a report, because another server of the registry may answer. */
   onFailure(error: unknown, reason = messageOf(error)): void {
     this.#failure = gettyError('REGISTRY_FAILED', `${this.#name}: ${reason}`, error);
   }
 
   /**
-   * The registry cannot be used. `state`: such as "is away", for the error. `message`: the log
-   * line.
+   * The registry cannot be used. `state` is for the error, such as "is away", which means that no
+   * server can be reached. `message` is the log line.
    */
   begin(state: string, error: unknown, message: string, reason = messageOf(error)): void {
     this.#failure = gettyError('REGISTRY_FAILED', `${this.#name} ${state}: ${reason}`, error);

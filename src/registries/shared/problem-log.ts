@@ -1,4 +1,4 @@
-/** Logs each problem of one entry once, however often it is found again. */
+/** Logs each problem of one entry once, also if it is found again and again. */
 import { gettyError, messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
 import { warn } from '../../core/warning.js';
@@ -9,8 +9,8 @@ export class ProblemLog {
   #last = '';
 
   /**
-   * `path`: of the entry, for the log line. Without a logger, a problem with an error becomes a
-   * warning of the process, REGISTRY_FAILED.
+   * `path`: the path of the entry, for the log line. Without a logger, a problem with an error
+   * becomes a warning of the process, REGISTRY_FAILED.
    */
   constructor(path: string, logger: Logger | undefined) {
     this.#path = path;
@@ -18,8 +18,8 @@ export class ProblemLog {
   }
 
   /**
-   * Logs the problem unless it is the one that was logged last. `reason`: tells problems with the
-   * same message apart.
+   * Logs the problem unless it is the one that was logged last. `reason`
+   * distinguishes problems with the same message.
    */
   logOnce(
     message: string,
@@ -35,7 +35,7 @@ export class ProblemLog {
       warn(gettyError('REGISTRY_FAILED', `${this.#path}: ${message}: ${messageOf(error)}`, error));
   }
 
-  /** The problem is over: if it returns, it is logged again. */
+  /** The problem has ended. If it occurs again, it is logged again. */
   reset(): void {
     this.#last = '';
   }

@@ -9,8 +9,8 @@ export const TAKEN_OVER =
   'another process has published this entry; it is left alone until the other entry is gone';
 
 /**
- * The identity of the object is the ownership: a registration withdraws an entry only if no newer
- * registration of the same path has replaced it.
+ * The owner of an entry is the newest Registration of its path. An older one must not withdraw the
+ * entry. Owners are compared by the identity of this object.
  */
 export class Registration {
   readonly #path: string;

@@ -4,8 +4,9 @@ import { type SnapshotSink, snapshots } from '../../micro/snapshots.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 
 /**
- * `start` begins to offer lists to the sink. It returns the function that stops this, or undefined
- * if the registry is closed: then the watch ends at once. Throws BAD_OPTION.
+ * The iterable that Registry.watch() returns: the lists of a query. Throws BAD_OPTION if the query
+ * or an option is invalid. `start` begins to offer lists to the sink. It returns the function that
+ * stops this, or undefined if the registry is closed. Then the iteration ends at once.
  */
 export function watchQuery(
   query: ServiceQuery,

@@ -43,9 +43,9 @@ export class EntryCache {
   /** The groups that match a watch. */
   readonly #groups = new Map<string, EntryGroup>();
   #mustList = true;
-  /** The names below the root are known. */
+  /** Whether the names below the root are known. */
   #isListed = false;
-  /** When missing nodes leave the lists, by performance.now(). */
+  /** When missing nodes leave the lists: a time of performance.now(). */
   #graceEnd = 0;
   /** Offers the lists again when missing nodes must leave them. */
   #graceTimer: { readonly at: number; readonly timer: NodeJS.Timeout } | undefined;
@@ -70,7 +70,7 @@ export class EntryCache {
   }
 
   /**
-   * An outage is over. Nodes that are missing within the next `ms` milliseconds stay in the lists
+   * An outage has ended. Nodes that are missing within the next `ms` milliseconds stay in the lists
    * for that time. The sessions of their providers may have expired too, and living providers
    * publish them again.
    */
@@ -137,8 +137,8 @@ export class EntryCache {
 
   /**
    * Waits until the server has reported every earlier change. A list that is read afterwards has
-   * everything that was published before the watch began. While ZooKeeper is away, a new watch gets
-   * the last list.
+   * everything that was published before the watch began. While no server can be reached, a new
+   * watch gets the last list.
    */
   async #sync(): Promise<void> {
     if (this.#isListed && this.#client.state === 'away') return;

@@ -16,11 +16,11 @@ const MAX_ENTRIES = 20_000;
 
 /** One entry as it was last read. */
 interface Entry {
-  /** It has changed since it was read. */
+  /** Whether the entry has changed since it was read. */
   isStale: boolean;
   /** undefined: the entry is invalid. */
   node?: ServiceNode;
-  /** Why it is invalid. */
+  /** Why the entry is invalid. */
   reason?: string;
   readonly onEvent: () => void;
 }
@@ -40,7 +40,7 @@ export class EntryGroup {
         this.#problems.logOnce('the entries cannot be read, trying again', error);
     },
   );
-  /** By NODE_ID. */
+  /** The entries, by NODE_ID. */
   readonly #entries = new Map<string, Entry>();
   #ids: readonly string[] = [];
   #mustList = true;

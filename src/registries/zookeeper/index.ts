@@ -48,14 +48,14 @@ class ZooKeeperRegistry implements Registry {
   readonly #logger: Logger;
   readonly #client: ZooKeeperClient;
   readonly #cache: EntryCache;
-  /** By path. */
+  /** The published nodes, by path. */
   readonly #znodes = new Map<string, PublishedZnode>();
   /** Ends the waits that must not outlast the beginning of an outage. */
   readonly #onAway = new Set<() => void>();
-  /** No server can be reached. */
+  /** Whether no server can be reached. */
   #isAway = false;
   readonly #outage: Outage;
-  /** Sessions of providers may have expired since the client was last connected. */
+  /** Whether sessions of providers may have expired since the client was last connected. */
   #mayHaveExpired = false;
   #closed: Promise<void> | undefined;
 
@@ -119,7 +119,7 @@ class ZooKeeperRegistry implements Registry {
     };
   }
 
-  /** Waits until the entry is published or refused, or until the registry is away. */
+  /** Waits until the entry is published or refused, or until no server can be reached. */
   async #publishOrDefer(
     published: Promise<void>,
     znode: PublishedZnode,
@@ -139,8 +139,8 @@ class ZooKeeperRegistry implements Registry {
   }
 
   /**
-   * Resolves with whether `done` settles before the registry is away and within `timeout` ms.
-   * Rejects as `done` does.
+   * Resolves with true if `done` settles within `timeout` ms, and before it is known that no server
+   * can be reached. Rejects as `done` does.
    */
   async #settlesInTime(
     done: Promise<void>,

@@ -18,7 +18,7 @@ import type { ZooKeeperClient } from './client/zookeeper-client.js';
 import { Reconciler } from './reconciler.js';
 import type { MultiOperation, NodeData, Stat, WatchEvent } from './types.js';
 
-/** Writes in a row, while another process changes the node, before there is a delay. */
+/** The most writes in a row without a delay while another process changes the node. */
 const MAX_TRIES = 5;
 /**
  * Milliseconds. The longest random delay before a deleted node is created again, so that a thousand
@@ -39,11 +39,11 @@ export class PublishedZnode {
   /** undefined: the node must be deleted. */
   #wanted: { readonly value: Buffer; readonly registration: Registration } | undefined;
   #waiters: { resolve(): void; reject(error: unknown): void }[] = [];
-  /** A node of ours may exist. */
+  /** Whether a node of this process may exist. */
   #mayExist = false;
-  /** The entry was there once: if it is created again, this is logged. */
+  /** Whether the entry has existed. If it is created again, this is logged. */
   #wasPublished = false;
-  /** The node is as it was written, as far as is known. */
+  /** Whether the node is as this process wrote it, as far as is known. */
   #isPublished = false;
   /**
    * A node of another session is replaced, because it is of an earlier process with the same node.
@@ -52,7 +52,7 @@ export class PublishedZnode {
   #mustTakeOver = false;
   #isStopped = false;
 
-  /** `goConsumers`: an entry is never replaced in one step. */
+  /** `goConsumers`: an entry is replaced as shared/go-consumers.ts describes. */
   constructor(client: ZooKeeperClient, path: string, logger: Logger, goConsumers: boolean) {
     this.#goConsumers = goConsumers;
     this.#client = client;
@@ -83,7 +83,7 @@ export class PublishedZnode {
     return this.#requestAndWait();
   }
 
-  /** Reports to the registration that the entry is not there. */
+  /** Reports to the registration that the entry does not exist. */
   reportUnpublished(): void {
     this.#wanted?.registration.report(false);
   }
@@ -103,12 +103,12 @@ export class PublishedZnode {
   }
 
   async #reconcile(): Promise<void> {
-    // Waits for a connection first, so that the value is the one that is wanted then.
+    // Waits for a connection first, and then takes the value, which may have changed meanwhile.
     if (this.#client.state !== 'connected') await this.#client.sync(this.#path);
     const wanted = this.#wanted;
     if (wanted === undefined) await this.#remove();
     else await this.#put(wanted.value);
-    // It was published anew or withdrawn meanwhile: another run follows.
+    // The entry was published again or withdrawn meanwhile: another run follows.
     if (wanted !== this.#wanted) return;
     if (this.#isPublished) wanted?.registration.report(true);
     this.#problems.reset();

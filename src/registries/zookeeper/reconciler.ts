@@ -5,11 +5,11 @@
 import { backoffDelay, startTimer } from '../../core/timers.js';
 import { isConnectionError } from './client/errors.js';
 
-/** Milliseconds. */
+/** The first delay after a failure, in milliseconds. */
 const INITIAL_DELAY = 100;
-/** Milliseconds. Short, because the client has its own backoff for connections. */
+/** The longest delay, in ms. It is short, because the client has a backoff for connections. */
 const MAX_DELAY = 500;
-/** Milliseconds. A server repeats a refusal for some time. */
+/** The longest delay after a refusal, in ms. A server repeats a refusal for some time. */
 const MAX_DELAY_AFTER_REFUSAL = 5_000;
 
 export class Reconciler {
@@ -18,7 +18,7 @@ export class Reconciler {
   #isRunning = false;
   #mustRunAgain = false;
   #isStopped = false;
-  /** In a row. */
+  /** The number of failed runs in a row. */
   #failures = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -45,7 +45,7 @@ export class Reconciler {
     else void this.#run();
   }
 
-  /** No run begins any more. A run under way ends by itself. */
+  /** Starts no further run. A run that has begun ends by itself. */
   stop(): void {
     this.#isStopped = true;
     clearTimeout(this.#timer);

@@ -11,7 +11,7 @@ export interface ZooKeeperRegistryOptions {
   root?: string | undefined;
   /**
    * How long the entries of a killed process stay; the server may grant another time. A server that
-   * is silent for two thirds of it is left for another one. Default: 10,000.
+   * does not answer for two thirds of it is replaced by another one. Default: 10,000.
    */
   sessionTimeout?: number | undefined;
   /**
@@ -19,9 +19,9 @@ export interface ZooKeeperRegistryOptions {
    */
   operationTimeout?: number | undefined;
   /**
-   * What happens while ZooKeeper is away. True: register() resolves, and the entry is published
-   * when ZooKeeper is back. False: register() rejects with REGISTRY_FAILED when every server has
-   * failed, or after `operationTimeout`, and publishes nothing. Default: true.
+   * What happens while no server can be reached. True: register() resolves, and the entry is
+   * published when a server answers. False: register() rejects with REGISTRY_FAILED when every
+   * server has failed, or after `operationTimeout`, and publishes nothing. Default: true.
    */
   waitForRegistry?: boolean | undefined;
   /**
@@ -37,7 +37,7 @@ export interface ZooKeeperRegistryOptions {
   settleTime?: number | undefined;
   /**
    * `user:password` of ZooKeeper's digest scheme. It is sent in plain text: use TLS in networks
-   * that others can read. Default: none.
+   * that are not trusted. Default: none.
    */
   credentials?: string | undefined;
   /** The ACL of nodes that are created. Default: `anyone`; with credentials `creator`. */
@@ -45,8 +45,9 @@ export interface ZooKeeperRegistryOptions {
   /** TLS with the servers, whose certificates are always verified. Default: plain TCP. */
   tls?: TlsOptions | undefined;
   /**
-   * Logs each of these once: ZooKeeper is away or back, the session has expired, an entry is
-   * invalid or cannot be published. Default: none; then each outage is one warning of the process.
+   * Logs each of these once: no server can be reached or one answers again, the session has
+   * expired, an entry is invalid or cannot be published. Default: none; then each outage is one
+   * warning of the process.
    */
   logger?: Logger | undefined;
 }
@@ -64,7 +65,7 @@ export const ZOOKEEPER_NAMES = {
   logger: true,
 } satisfies NamesOf<ZooKeeperRegistryOptions>;
 
-/** Milliseconds. */
+/** Defaults of ZooKeeperRegistryOptions; times are in milliseconds. */
 export const ZOOKEEPER_DEFAULTS = {
   root: '/getty',
   sessionTimeout: CLIENT_DEFAULTS.sessionTimeout,

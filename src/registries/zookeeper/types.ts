@@ -36,7 +36,7 @@ export interface WatchEvent {
 }
 
 /**
- * Called once, with the first event; then the watch is over. An error that it throws becomes a
+ * Called once, with the first event. Then the watch has ended. An error that it throws becomes a
  * warning of the process.
  */
 export type Watcher = (event: WatchEvent) => unknown;
@@ -86,10 +86,10 @@ export type MultiOperation =
   | { readonly type: 'check'; readonly path: string; readonly version?: number };
 
 /**
- * `connecting`: no connection yet, or not any more. `connected`: operations are sent to a server.
- * `away`: every host has failed since the connection was lost; reported once until the next
- * `connected`. `expired`: the session is over, its ephemeral nodes and watches are gone, and a new
- * session begins. `closed`: close() was called.
+ * `connecting`: there is no connection. `connected`: operations are sent to a server. `away`: every
+ * host has failed since the connection was lost; reported once until the next `connected`.
+ * `expired`: the session has ended, its ephemeral nodes and watches are gone, and a new session
+ * begins. `closed`: close() was called.
  */
 export type ClientState = 'connecting' | 'connected' | 'away' | 'expired' | 'closed';
 
@@ -97,8 +97,8 @@ export type ClientState = 'connecting' | 'connected' | 'away' | 'expired' | 'clo
 export interface ZooKeeperClientOptions {
   /**
    * How long a session outlives its connection; the server may grant another time. A ping is sent
-   * after a third of it without a request. A server that is silent for two thirds of it is left.
-   * Default: 10,000.
+   * after a third of it without a request. A server that does not answer for two thirds of it is
+   * replaced by another one. Default: 10,000.
    */
   sessionTimeout?: number;
   /** The limit of an operation, including the wait for a connection. Default: 5,000. */
@@ -117,11 +117,11 @@ export interface ZooKeeperClientOptions {
   maxRequestBytes?: number;
   /** The largest answer that is read. A larger one ends the connection. Default: 8,388,608. */
   maxResponseBytes?: number;
-  /** The most operations that wait or are under way. Default: 20,000. */
+  /** The most operations that wait or are in flight. Default: 20,000. */
   maxPending?: number;
   /**
    * `user:password` of ZooKeeper's digest scheme. It is sent in plain text: use TLS in networks
-   * that others can read. Default: none.
+   * that are not trusted. Default: none.
    */
   credentials?: string;
   /** The ACL of nodes that are created. Default: `anyone`; with credentials `creator`. */

@@ -20,13 +20,16 @@ import { NoReplyCalls } from './no-reply-calls.js';
 import { OutgoingCall, type OutgoingRequest } from './outgoing-request.js';
 import { PendingCalls } from './pending-calls.js';
 
-/** Milliseconds between two checks of the deadlines: a call may expire this much later. */
+/**
+ * Milliseconds between two checks of deadlines, heartbeats and resends. A call may expire this much
+ * later than its deadline.
+ */
 const SWEEP_PERIOD = 20;
 
 /** Times are in milliseconds. */
 export interface CallerSetup extends PeerSessionSetup, HeartbeatSetup {
   readonly side: 'client' | 'server';
-  /** The session compresses its stream with DEFLATE. */
+  /** Whether the session compresses its stream with DEFLATE. */
   readonly isCompressed: boolean;
   readonly busyPoll: number;
   /** Counts the calls of this side. */
@@ -49,7 +52,7 @@ export class Caller {
   readonly #events: CallerEvents;
   readonly #tally: Tally;
   readonly #pending: PendingCalls<OutgoingRequest>;
-  /** Only over datagrams. */
+  /** Undefined unless the session sends datagrams. */
   #resends: ResendQueue | undefined;
   #stopSweep: (() => void) | undefined;
 
@@ -64,17 +67,17 @@ export class Caller {
     );
   }
 
-  /** Of the sequences of this side: those of a client are odd. */
+  /** The lowest bit of the sequences of this side: 1 for a client, 0 for a server. */
   get parity(): 0 | 1 {
     return this.#setup.side === 'client' ? 1 : 0;
   }
 
-  /** How many calls have no answer. */
+  /** How many calls wait for their answers: Channel.pending. Heartbeats do not count. */
   get calls(): number {
     return this.#pending.calls;
   }
 
-  /** How many calls and heartbeats have no answer. */
+  /** How many calls and heartbeats wait for their answers. */
   get pending(): number {
     return this.#pending.size;
   }
@@ -136,7 +139,8 @@ export class Caller {
       const later = this.#sendLater(call, session.lossy);
       if (later !== undefined) return later;
     }
-    // Most calls are created in this turn, so their timeouts are still exact.
+    // A call that was made at least 1 ms ago is sent with the time that is left of its timeout.
+    // Most calls are made in this tick, and are sent with their whole timeout.
     const { deadline } = call;
     if (deadline !== undefined && deadline - now() <= (call.timeout ?? 0) - 1)
       return this.#sendWithTimeLeft(call);
@@ -163,7 +167,10 @@ export class Caller {
     return outgoing.promise;
   }
 
-  /** Sends a call that needs the capabilities of the peer later. Undefined: it needs none. */
+  /**
+   * If the call must wait until the capabilities of the peer are known: waits, then sends the call.
+   * Undefined: the call need not wait.
+   */
   #sendLater(call: Call, isLossy: boolean): Promise<unknown> | undefined {
     if (this.#setup.isCompressed && this.#peer.extended === undefined)
       return this.#sendAfterFirstAnswer(call);
@@ -202,7 +209,7 @@ export class Caller {
     return this.send(call);
   }
 
-  /** Sends a call that was created in an earlier turn, with the rest of its timeout. */
+  /** Sends a call that was made earlier, with the time that is left of its timeout. */
   #sendWithTimeLeft(call: Call): Promise<unknown> {
     const left = Math.floor(timeLeft(call));
     return left < 1 ? this.#refuse(call, outOfTime(call)) : this.send(call.with({ timeout: left }));
@@ -268,7 +275,7 @@ export class Caller {
     capabilities.whenKnown(() => capabilities.extended === true && peer.trySend(frame));
   }
 
-  /** Removes a call whose answer is not needed. Returns false when it is over already. */
+  /** Removes a call whose answer is not needed. Returns false if it had settled before. */
   readonly #remove = ({ sequenceLow, sequenceHigh }: OutgoingRequest): boolean => {
     const isRemoved = this.#pending.take(sequenceLow, sequenceHigh) !== undefined;
     if (isRemoved) this.#events.onCallSettled();
@@ -277,7 +284,7 @@ export class Caller {
 
   // ---- answers ----
 
-  /** Settles the call of an answer. Ignores the answer of a call that is over. */
+  /** Settles the call of an answer. Ignores the answer of a call that has settled. */
   onAnswer(frame: Frame): void {
     this.#pending
       .take(frame.sequenceLow, frame.sequenceHigh)

@@ -38,12 +38,12 @@ import { ReplySender } from './reply-sender.js';
 import { Responder, type ResponderSetup } from './responder.js';
 import type { ServerCall } from './server-call.js';
 
-/** What all channels of a client or server share. */
+/** The settings and counters that all channels of a client or server share. */
 export interface ChannelSetup extends CallerSetup, ResponderSetup {
   readonly logger: Logger;
   /** Wraps the calls of context.channel.stub() in the interceptors. */
   readonly wrap: (invoke: Invoke) => Invoke;
-  /** Where handlers run. Undefined where the platform has no async contexts. */
+  /** The context in which handlers run. Undefined where the platform has no async contexts. */
   readonly asyncContext: AsyncContext | undefined;
   readonly inheritContext: boolean;
   /**
@@ -64,7 +64,7 @@ export class RpcChannel
   readonly request: WebSocketRequest | undefined;
   readonly invoke: Invoke;
   /**
-   * Only of servers: a client has few handlers, and entering the context for each chunk is slow.
+   * Undefined on a client: it has few handlers, and entering the context for each chunk is slow.
    */
   readonly [READ_CONTEXT]: AsyncContext | undefined;
   /** Undefined without periodic heartbeats; see EventListener. */
@@ -193,7 +193,7 @@ export class RpcChannel
     this.#caller.open(session.lossy);
     this.#setup.onChange(this);
     if (this.#setup.side === 'server') return;
-    // The answer tells early whether the peer is extended. It is required only with heartbeats.
+    // The answer shows whether the peer is extended. It is required only with heartbeats.
     this.#caller.heartbeats.send(this.onCron !== undefined);
     peer.capabilities.whenKnown(() => this.onResponsiveChange());
   }
@@ -271,7 +271,7 @@ export class RpcChannel
 
   // ---- goaway and drain ----
 
-  /** Tells an extended peer to send no new calls; a new peer after its first frame. */
+  /** Sends goaway to an extended peer: it sends no new calls then. Waits for its first frame. */
   sendGoaway(): void {
     this.#peer.capabilities.whenKnown(() => {
       if (this.closed || this.extended !== true) return;

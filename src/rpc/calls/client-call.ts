@@ -27,8 +27,8 @@ function deadlineOf(timeout: number): number {
 const SHORT_TIMEOUT = 2_000;
 
 /**
- * The instant from which a timeout counts. now() is the time at which this turn of the event loop
- * began. The difference is negligible for a long timeout, but not for a short one.
+ * The current time, from which `timeout` counts, in milliseconds of performance.now(). For a long
+ * timeout now(), which is read once per tick; the difference is negligible.
  */
 export function instantFor(timeout = Number.POSITIVE_INFINITY): number {
   return timeout < SHORT_TIMEOUT ? performance.now() : now();
@@ -143,7 +143,7 @@ export class ClientCall implements Call {
   }
 }
 
-/** A call whose signal follows two others. The stub calls `release` when the call is over. */
+/** A call whose signal follows two others. The stub calls `release` when the call has ended. */
 export class LinkedCall extends ClientCall {
   readonly release: () => void;
 

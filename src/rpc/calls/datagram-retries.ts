@@ -7,27 +7,30 @@ import { Queue } from '../../core/queue.js';
 import { type Sequence, sequenceKey } from '../wire/sequence.js';
 import type { OutgoingRequest } from './outgoing-request.js';
 
-/** Milliseconds until a request is sent again; the delay doubles up to LONGEST_RESEND. */
+/** Milliseconds until a request is sent again. The delay doubles up to LONGEST_RESEND. */
 const FIRST_RESEND = 200;
 const LONGEST_RESEND = 2_000;
-/** Requests remembered per peer, about 10 MiB: 65 s of 1,000 calls a second. */
+/** The most requests that are kept per peer, about 10 MiB: 65 s of 1,000 calls a second. */
 export const REMEMBERED = 65_536;
-/** Requests remembered for all peers together, about 60 MiB. */
+/** The most requests that are kept for all peers together, about 60 MiB. */
 const REMEMBERED_IN_ALL = 524_288;
-/** Requests remembered per peer in any case: other peers may be attackers. */
+/** Requests that are kept per peer in any case, because other peers may be attackers. */
 const REMEMBERED_ALWAYS = 256;
-/** Bytes of the answers to one peer, with ANSWER_OVERHEAD for each. */
+/** The most bytes of answers that are kept per peer, with ANSWER_OVERHEAD for each. */
 const REMEMBERED_BYTES = 1024 * 1024;
 const ANSWER_OVERHEAD = 64;
-/** Milliseconds that a request without a timeout is remembered. */
+/** Milliseconds for which a request without a timeout is kept. */
 const WITHOUT_TIMEOUT = 30_000;
-/** The upper limit in milliseconds: a datagram lives for two minutes (RFC 9293, 3.4.1). */
+/**
+ * The most milliseconds for which a request is kept. It is more than the maximum segment lifetime
+ * of RFC 9293, 3.4.1, two minutes, after which no copy of a packet is left in the network.
+ */
 const LONGEST_MEMORY = 300_000;
-/** Milliseconds beyond the deadline: a datagram that is sent at the deadline arrives later. */
+/** Milliseconds after the deadline: a datagram that is sent at the deadline arrives later. */
 const MARGIN = 1_000;
 const FIRST_PURGE = 1_024;
 /**
- * Milliseconds between two purges: a peer that sends more than is remembered must not cause one for
+ * Milliseconds between two purges: a peer that sends more than is kept must not cause a purge for
  * each request.
  */
 const PURGE_PERIOD = 100;
@@ -63,13 +66,16 @@ export class ResendQueue {
 }
 
 interface Remembered {
-  /** The instant of now() until which the request may arrive again. */
+  /** Until when the request may arrive again: a time of now(). */
   readonly until: number;
-  /** Undefined: the handler runs, there is no answer, or newer answers have replaced it. */
+  /**
+   * Undefined: the handler is running, the call has no answer, or newer answers have evicted it. If
+   * the request arrives again then, it is dropped without an event.
+   */
   answer: Uint8Array | undefined;
 }
 
-/** Requests remembered for all peers. */
+/** The number of requests that are kept for all peers. */
 let total = 0;
 
 /** The key of a whole sequence. In most requests the upper half is 0. */
@@ -83,7 +89,7 @@ function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
  */
 export class RecentRequests {
   readonly #requests = new Map<number | string, Remembered>();
-  /** Requests in the order of their answers. Some have no answer any more. */
+  /** Requests in the order of their answers. The answers of some have been removed. */
   #answered = new Queue<Remembered>();
   /** Bytes of the answers, with ANSWER_OVERHEAD for each. */
   #bytes = 0;
@@ -95,14 +101,14 @@ export class RecentRequests {
     return this.#requests.size;
   }
 
-  /** The request with this sequence. Undefined: it is new. */
+  /** The request with this sequence. Undefined: the request is new. */
   find(sequence: Sequence): Remembered | undefined {
     return this.#requests.get(keyOf(sequence));
   }
 
   /**
-   * Remembers a new request. `timeout`: of its call, in ms. `time`: an instant of now(). Returns
-   * false above the limit: the call must not run.
+   * Keeps a new request. `timeout`: that of its call, in ms. `time`: a time of now(). Returns false
+   * above the limit: the call must not run.
    */
   remember(sequence: Sequence, timeout: number | undefined, time: number): boolean {
     if (this.#requests.size >= this.#nextPurge) this.#purge(time);
@@ -115,6 +121,7 @@ export class RecentRequests {
     return true;
   }
 
+  /** Keeps the answer of a request, and removes the oldest answers above REMEMBERED_BYTES. */
   answered(sequence: Sequence, answer: Uint8Array): void {
     const known = this.find(sequence);
     if (known === undefined || known.answer !== undefined) return;

@@ -1,12 +1,12 @@
-/** The calls of one session whose handlers run, and the bytes that they hold. */
+/** The calls of one session whose handlers are running, and the bytes that they hold. */
 import { promiseOf } from '../../core/callbacks.js';
 import { iteratorOf } from '../streams/item-iterator.js';
 
-/** A call, as far as HandledCalls uses it. */
+/** The part of a ServerCall that HandledCalls uses. */
 export interface HandledCall {
   /** Bytes of its request, and of the objects that were decoded from it. */
   readonly requestBytes: number;
-  /** Undefined unless it streams. */
+  /** Undefined unless the call streams. */
   readonly stream: unknown;
   readonly isAnswered: boolean;
   /**
@@ -37,12 +37,12 @@ class HandlerRun {
  */
 export class HandledCalls {
   calls = 0;
-  /** How many of them stream. */
+  /** How many of these calls stream. */
   streams = 0;
-  /** The sum of their requestBytes. */
+  /** The sum of the requestBytes of these calls. */
   bytes = 0;
 
-  /** Counts a call that is not answered in the turn of its request. */
+  /** Adds a call that is not answered synchronously: its handler has returned a promise. */
   add(call: HandledCall): void {
     this.calls++;
     this.bytes += call.requestBytes;
@@ -114,7 +114,7 @@ function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
 type Step = Promise<IteratorResult<unknown>>;
 
 /**
- * The stream of replies of a handler. Until the call is answered, it only remembers its last step,
+ * The stream of replies of a handler. Until the call is answered, it only stores its last step,
  * which costs almost nothing.
  */
 class TrackedReplies implements AsyncIterableIterator<unknown> {
@@ -130,7 +130,7 @@ class TrackedReplies implements AsyncIterableIterator<unknown> {
     this.#handledCalls = handledCalls;
   }
 
-  /** From now on the handler counts as running until the last step has settled. */
+  /** The call is answered. The handler counts as running until the last step has settled. */
   onAnswered(): void {
     this.#countUntilSettled(this.#last);
     this.#last = undefined;

@@ -1,11 +1,12 @@
 /**
- * The calls without a reply that a Go server may answer. Such an answer announces bytes that do not
- * follow.
+ * Calls of the kind noReply to a Go server. Go's answer to such a call is only a frame header,
+ * whose packageLength announces sections that Go does not send. So the reader must know these
+ * calls.
  */
 import type { HeaderOnlyAnswers } from '../wire/frame.js';
 import { EXTENDED_ANSWER } from '../wire/request.js';
 
-/** More calls than this are not remembered. */
+/** The most calls that are kept. */
 const MAX_CALLS = 10_000;
 
 export class NoReplyCalls implements HeaderOnlyAnswers {
@@ -14,7 +15,7 @@ export class NoReplyCalls implements HeaderOnlyAnswers {
    */
   #sequences: Set<number> | undefined;
 
-  /** Remembers a call, and removes the oldest one above the limit. */
+  /** Adds a call, and removes the oldest one above the limit. */
   add(sequenceLow: number): void {
     this.#sequences ??= new Set();
     if (this.#sequences.size >= MAX_CALLS)

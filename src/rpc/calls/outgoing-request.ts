@@ -1,4 +1,7 @@
-/** A request that a channel sends and that waits for an answer; and a call as such a request. */
+/**
+ * OutgoingRequest: a request that is sent and waits for its answer. OutgoingCall: the request of a
+ * call.
+ */
 import { notifyOrWarn } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
@@ -15,13 +18,13 @@ export abstract class OutgoingRequest extends PendingRequest {
   abstract write(output: ByteWriter): void;
   /** Called once, with the response or the end of the stream. */
   abstract answer(frame: Frame, maxDecodedObjects: number): void;
-  /** Called with a message of its stream, or a credit. Returns false when the call is over. */
+  /** Called with a message of its stream, or a credit. Returns false when the call has ended. */
   onStream(_frame: Frame): boolean {
     return true;
   }
 }
 
-/** Called once for each call that is over. `latency`: ms. `sent`, `received`: bytes of bodies. */
+/** Called once at the end of each call. `latency`: ms. `sent`, `received`: bytes of bodies. */
 export type CallCounter = (
   call: Call,
   error: RpcError | undefined,
@@ -52,7 +55,7 @@ function metadataNotifier(
   return notify;
 }
 
-/** A call with one answer; the base of those with streams. */
+/** A call with one answer, and the base class of calls with streams. */
 export class OutgoingCall extends OutgoingRequest {
   readonly call: Call;
   readonly promise: Promise<unknown>;
@@ -64,7 +67,10 @@ export class OutgoingCall extends OutgoingRequest {
   /** Bytes that were received for the call. */
   protected received = 0;
   readonly #count: CallCounter;
-  /** Undefined for a call with a timeout: its deadline tells. V8 boxes doubles in fields. */
+  /**
+   * When the call began, by now(). Undefined for a call with a timeout, which began at `deadline` -
+   * `timeout`: V8 boxes doubles in fields, so a second time would cost an allocation.
+   */
   readonly #startedAt: number | undefined;
   /** Calls onMetadata in the async context of the caller. */
   readonly #notifyMetadata: ((metadata: Metadata) => void) | undefined;
@@ -157,7 +163,7 @@ export class OutgoingCall extends OutgoingRequest {
     this.reject(error);
   }
 
-  /** Counts the call, which is over. Only the first call has an effect. */
+  /** Counts the call at its end. Only the first call of this method has an effect. */
   count(error?: RpcError): void {
     if (this.#counted) return;
     this.#counted = true;

@@ -1,7 +1,7 @@
 /**
- * The requests of one channel that wait for their answers, by sequence. This side chooses the
- * sequences, so each request gets one whose slot in a ring is free, and a look-up is one array
- * access.
+ * The requests of one channel that wait for their answers, by sequence: a hash table with one slot
+ * per sequence. This side chooses the sequences, so each request gets one whose slot is free, and a
+ * look-up is one array access.
  */
 import { inTurns } from '../../core/turn.js';
 import { RpcError } from '../errors.js';
@@ -23,6 +23,7 @@ export abstract class PendingRequest {
   abstract expire(): void;
 }
 
+/** `W`: the class of the requests. */
 export class PendingCalls<W extends PendingRequest> {
   #slots: (W | undefined)[] = new Array(FIRST_CAPACITY).fill(undefined);
   #mask = FIRST_CAPACITY - 1;
@@ -31,13 +32,13 @@ export class PendingCalls<W extends PendingRequest> {
   /** The halves of the last sequence, as int32. */
   #low: number;
   #high: number;
-  /** No deadline is earlier. */
+  /** The earliest deadline, or an earlier time. */
   #earliestDeadline = Number.POSITIVE_INFINITY;
   readonly #limit: number;
 
   /**
    * `parity`: 1 for the odd sequences of clients, 0 for the even ones of servers. They begin at
-   * random, as in Go, and grow by 2. `limit`: calls.
+   * random, as in Go, and grow by 2. `limit`: the most calls.
    */
   constructor(parity: 0 | 1, limit: number) {
     this.#limit = limit;

@@ -17,14 +17,14 @@ import type { ServerCall } from './server-call.js';
 /** Characters that remain of the message of an error that is too large to send. */
 const SHORT_MESSAGE = 1_000;
 
-/** The calls that this side has made. */
+/** The part of Caller that ReplySender uses. */
 interface PendingRequests {
-  /** Requests without an answer. */
+  /** How many calls and heartbeats of this side wait for their answers. */
   readonly pending: number;
 }
 
 export class ReplySender {
-  /** Over datagrams: the requests that arrived lately. */
+  /** The latest requests of the peer. Undefined unless the session sends datagrams. */
   recent: RecentRequests | undefined;
   readonly #peer: PeerSession;
   readonly #ownRequests: PendingRequests;
@@ -173,7 +173,7 @@ export class ReplySender {
     }
   }
 
-  /** Keeps a copy of the answer, because its datagram may be lost. */
+  /** Writes the answer, and keeps a copy, because its datagram may be lost. */
   #writeRemembered(
     session: Session<Frame, OutgoingFrame>,
     recent: RecentRequests,
@@ -204,7 +204,7 @@ export class ReplySender {
   }
 }
 
-/** An extended peer receives the serviceId of extended answers, Go the one of its request. */
+/** Extended peers get EXTENDED_ANSWER. A Go peer gets the serviceId of its request. */
 function serviceIdFor({ serviceId }: { serviceId: number }): number {
   return serviceId === EXTENDED_REQUEST ? EXTENDED_ANSWER : serviceId;
 }

@@ -66,7 +66,11 @@ export class RequestAcceptor {
     this.#maxDecodedObjects = Math.min(setup.maxDecodedObjects, Number.MAX_SAFE_INTEGER);
   }
 
-  /** The call of a request. Undefined when it was refused, or answered before. */
+  /**
+   * Makes the call of a request: finds the route, checks the limits and decodes the input.
+   * Undefined: the request was refused, and the refusal is counted and sent; or it is a repeated
+   * datagram, whose answer is sent again if there is one. A draining server accepts requests, too.
+   */
   accept(frame: Frame): ServerCall | undefined {
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
     const { recent } = this.#replies;
@@ -96,6 +100,7 @@ export class RequestAcceptor {
       const stream = isStreaming(method.kind) ? this.#openStream(method, codec, frame) : undefined;
       let input: unknown = stream?.reader;
       if (input === undefined) {
+        // decode() sets it, if the codec counts the objects.
         decoded.objects = UNKNOWN;
         input = decodeInput(method, codec, frame, this.#maxDecodedObjects);
         bytes += this.#limits.objectBytesOf(frame, codec);
@@ -123,7 +128,10 @@ export class RequestAcceptor {
     return call;
   }
 
-  /** Counts by method only when the peer names a known one, so that it cannot fill the memory. */
+  /**
+   * Counts a refusal per method only if the method is known. A peer could invent names and fill the
+   * memory.
+   */
   #countRefusal(method: Method | undefined, error: RpcError, frame: Frame): void {
     this.#tally.started++;
     this.#tally.failed++;
@@ -133,13 +141,13 @@ export class RequestAcceptor {
     meter.end(error, 0, 0, frame.bodyEnd - frame.bodyStart);
   }
 
-  /** Throws when the peer is not extended, or the codec or the limits do not permit the stream. */
+  /** Throws if the peer is not extended, or the codec or a limit does not permit the stream. */
   #openStream(method: Method, codec: CodecName, frame: Frame): ServerStream {
     const name = `${method.service}.${method.name}`;
     if (this.#peer.extended !== true)
       throw new RpcError(
         'FAILED_PRECONDITION',
-        `${name} streams, which the plain Go protocol cannot`,
+        `${name} is a streaming method, and the plain Go protocol has no streams`,
       );
     if (this.#unanswered.has(frame))
       throw new RpcError('INVALID_ARGUMENT', `the sequence of ${name} is that of a call in flight`);

@@ -45,7 +45,10 @@ export class RequestLimits {
     this.checkBytes(bytes);
   }
 
-  /** As check(), for the bytes alone. The only call of a session may have any size. */
+  /**
+   * As check(), for the bytes alone. If no other call is being handled, a call of any size is
+   * accepted.
+   */
   checkBytes(bytes: number): void {
     const handled = this.#calls.bytes;
     const { maxPendingBytes } = this.#setup;

@@ -19,15 +19,18 @@ import { UnansweredCalls } from './unanswered-calls.js';
 export interface ResponderSetup extends RequestAcceptorSetup {
   /** Runs a handler through the interceptors. Undefined: there are none. */
   readonly handle: Invoke | undefined;
-  /** Aborts when this side begins to close. */
+  /**
+   * Aborts when close() is called. That aborts no call and refuses no request: handlers may watch
+   * it to end early.
+   */
   readonly draining: AbortSignal;
 }
 
-/** The codes of a refusal that another node, or a later attempt, may not meet. */
+/** The codes of refusals that another node, or a later attempt, may not give. */
 const TRANSIENT_CODES: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
 
 export class Responder implements ServerCallOwner {
-  /** Calls whose handlers run, also after the answer of an interceptor. */
+  /** Calls whose handlers are running, also after an interceptor has answered. */
   readonly handledCalls = new HandledCalls();
   readonly channel: Channel;
   readonly #unanswered = new UnansweredCalls();
@@ -56,7 +59,7 @@ export class Responder implements ServerCallOwner {
     this.#acceptor = new RequestAcceptor(setup, this, peer, replies, this.#unanswered, tally);
   }
 
-  /** How many calls are not answered. */
+  /** How many calls of the peer wait for an answer: Channel.serving. */
   get serving(): number {
     return this.#unanswered.size;
   }
@@ -65,7 +68,10 @@ export class Responder implements ServerCallOwner {
     return this.#setup.draining;
   }
 
-  /** The call of a request. Undefined when it was refused, or answered before. */
+  /**
+   * Makes the call of a request. Undefined: the request was refused, and the refusal is sent; or it
+   * is a repeated datagram.
+   */
   accept(frame: Frame): ServerCall | undefined {
     const call = this.#acceptor.accept(frame);
     if (call?.stream !== undefined)
@@ -74,8 +80,8 @@ export class Responder implements ServerCallOwner {
   }
 
   /**
-   * As handle(), and calls that the handler makes inherit from `call`. A method of its own, because
-   * a closure in handle() would allocate in each call.
+   * As handle(), and calls that the handler makes inherit from `call`. A separate method, because a
+   * closure in handle() would allocate in each call.
    */
   handleInherited(call: ServerCall): void {
     runInCall(call, () => this.handle(call));
@@ -108,8 +114,9 @@ export class Responder implements ServerCallOwner {
   }
 
   /**
-   * The error that the caller receives for `thrown`. Only a call that did not reach its handler was
-   * refused. A handler may throw the error of another call, and its reason does not apply here.
+   * The error that the caller receives for `thrown`. The reason `refused` is sent only if the
+   * handler did not begin. A handler may throw the error of a call that it made: the reason of that
+   * error is removed, except `moving`.
    */
   #errorOf(call: ServerCall, thrown: unknown): RpcError {
     const error = RpcError.from(thrown);
@@ -150,7 +157,7 @@ export class Responder implements ServerCallOwner {
 
   #answer(call: ServerCall, value: unknown, error?: RpcError, isSync = false): void {
     this.#settle(call);
-    // A handler may end after the session is lost and before its call is aborted.
+    // The handler may end after the session is lost and before close() aborts its call.
     const isLost = this.#peer.closed && call.callType !== CALL_TYPE.oneWay;
     let failure =
       call.aborted ??
@@ -163,11 +170,11 @@ export class Responder implements ServerCallOwner {
     this.#count(call, failure, isSync);
   }
 
-  /** The call is over: its streams end, too. */
+  /** The call has ended, so its streams end too. */
   #settle(call: ServerCall): void {
     call.settled();
     const { stream } = call;
-    if (stream !== undefined) stream.stop(new RpcError('CANCELLED', 'the call is over'));
+    if (stream !== undefined) stream.stop(new RpcError('CANCELLED', 'the call has ended'));
   }
 
   #sessionLost(): RpcError {
@@ -213,7 +220,7 @@ export class Responder implements ServerCallOwner {
     this.#remove(call);
   }
 
-  /** Handles a frame of the caller's stream. Frames of calls that are over are ignored. */
+  /** Handles a frame of the caller's stream. Ignores frames of calls that have ended. */
   onStream(frame: Frame): void {
     const call = this.#unanswered.find(frame);
     if (call === undefined) return;

@@ -25,7 +25,7 @@ import type { HandledCall, HandledCalls } from './handled-calls.js';
 /** What all calls of a channel share. */
 export interface ServerCallOwner {
   readonly channel: Channel;
-  /** Aborts when this side begins to close. */
+  /** Aborts when close() of the endpoint is called. It aborts no call. */
   readonly draining: AbortSignal;
   readonly handledCalls: HandledCalls;
 }
@@ -47,16 +47,19 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   identity: Identity | undefined;
   /** This call, also for the copies that with() returns. */
   readonly origin: ServerCall = this;
-  /** An interceptor has called the handler. */
+  /** Whether an interceptor has called the handler. See `began` for the time. */
   hasBegun = false;
   /** Undefined unless the call streams. */
   stream: ServerStream | undefined;
   readonly requestBytes: number;
   run: HandledCall['run'];
   readonly meter: MethodMeter;
-  /** The result of MethodMeter.beginHandler(). */
+  /**
+   * When the call was received, in ms of performance.now(): the result of
+   * MethodMeter.beginHandler(). Undefined: this call is not timed.
+   */
   readonly began: number | undefined;
-  /** Bytes, for the statistics. */
+  /** Bytes that were received and sent for the call, for the statistics. */
   received: number;
   sent = 0;
   readonly #owner: ServerCallOwner;
@@ -64,7 +67,10 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   /** Why the call was aborted. */
   #aborted: RpcError | undefined;
   #timer: LongTimer | undefined;
-  /** A signal of its own, so that the listeners of a handler are removed with the call. */
+  /**
+   * Follows the signal `draining` of the endpoint. It is released with the call, so that listeners
+   * of the handler do not stay at the signal of the endpoint.
+   */
   #draining: LinkedSignal | undefined;
   #settled = false;
   #replyMetadata: Record<string, string> | undefined;
@@ -123,12 +129,16 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
     return this.#replyMetadata;
   }
 
-  /** The metadata that the handler has set for its reply. */
+  /** `replyMetadata` as it is sent: NO_METADATA if the handler has set none. */
   get trailer(): Metadata {
     const metadata = this.#replyMetadata;
     return metadata !== undefined && hasKeys(metadata) ? metadata : NO_METADATA;
   }
 
+  /**
+   * The first access creates the signal and starts the timer of the deadline. So the deadline of a
+   * call is enforced only if its handler or an interceptor uses this signal.
+   */
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();
@@ -162,7 +172,7 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
     this.#timer = new LongTimer(onDeadline, left);
   }
 
-  /** The reason of abort(). Undefined: the caller still waits for the answer. */
+  /** The reason of abort(). Undefined: the call was not aborted. */
   get aborted(): RpcError | undefined {
     return this.#aborted;
   }
@@ -176,7 +186,7 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
     this.stream?.stop(reason);
   }
 
-  /** The call is answered: releases the timer and the signals. */
+  /** The call is answered. Releases the timer and the signals. */
   settled(): void {
     this.#settled = true;
     this.#timer?.cancel();

@@ -6,7 +6,7 @@ import type { ServerCall } from './server-call.js';
 
 export class UnansweredCalls {
   size = 0;
-  /** By the sequenceKey() of the low half of their sequence. */
+  /** The calls, by sequenceKey() of the low half of their sequence. */
   readonly #bySequence = new Map<number, ServerCall>();
   /** Calls with the sequence of an earlier unanswered call. The peer cannot cancel them. */
   readonly #duplicates = new Set<ServerCall>();

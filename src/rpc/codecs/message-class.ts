@@ -37,18 +37,23 @@ export function messageClass<Init, Message>(Class: MessageClass<Init, Message>):
   checkClass('messageClass', Class);
   return {
     encode(output: ByteWriter, message: unknown) {
+      // undefined, such as the reply of a handler that returns nothing, is the empty message.
       const encoded: unknown = Class.encode((message === undefined ? {} : message) as Init);
-      const finished = refuseThenable('encode() of a message class', encoded) as {
+      const finished = expectNoPromise('encode() of a message class', encoded) as {
         finish(): unknown;
       };
-      output.append(bytesOf(refuseThenable('finish() of a message class', finished.finish())));
+      output.append(bytesOf(expectNoPromise('finish() of a message class', finished.finish())));
     },
     decode: (bytes, start, end) =>
-      refuseThenable('decode() of a message class', Class.decode(keepable(bytes, start, end))),
+      expectNoPromise('decode() of a message class', Class.decode(keepable(bytes, start, end))),
   };
 }
 
-function refuseThenable(name: string, value: unknown): unknown {
+/**
+ * Returns `value`. Throws ENCODE_FAILED if it is a promise, also when a message is decoded: the
+ * call then fails with this error as its cause.
+ */
+function expectNoPromise(name: string, value: unknown): unknown {
   refusePromise('ENCODE_FAILED', name, value);
   return value;
 }
@@ -100,12 +105,12 @@ interface ReflectedClass extends JsonClass {
 
 type Fields = Record<string, unknown>;
 
-/** Returns the fields that are set, and the default values of unset fields without presence. */
-function withImplicitDefaults(Class: ReflectedClass, set: Fields): Fields {
+/** Returns `givenFields`, and the default values of missing fields without presence. */
+function withImplicitDefaults(Class: ReflectedClass, givenFields: Fields): Fields {
   const defaults = defaultsOf(Class);
   const fields: Fields = {};
   for (const { name, repeated, map, hasPresence, resolvedType } of Class.fieldsArray) {
-    const value = set[name];
+    const value = givenFields[name];
     if (value === undefined) {
       if (hasPresence === false) fields[name] = defaults[name];
     } else if (isReflected(resolvedType)) {
@@ -165,11 +170,11 @@ function jsonFormOf(Class: Partial<JsonClass>): MessageCodec | undefined {
   return jsonCodec(
     (message) => {
       // toObject() accepts messages of the class only; the program may give a plain object.
-      const set = (Class as JsonClass).toObject(
+      const fields = (Class as JsonClass).toObject(
         (Class as JsonClass).fromObject(message),
         TO_OBJECT,
       );
-      return isReflected(Class) ? withImplicitDefaults(Class, set as Fields) : set;
+      return isReflected(Class) ? withImplicitDefaults(Class, fields as Fields) : fields;
     },
     (value) => (Class as JsonClass).fromObject(value),
   );
@@ -183,13 +188,13 @@ function jsonCodec(
     encode: (output, message) =>
       json.encode(
         output,
-        refuseThenable(
+        expectNoPromise(
           'the JSON form of a message class',
           toValue(message === undefined ? {} : message),
         ),
       ),
     decode: (bytes, start, end, maxObjects) =>
-      refuseThenable(
+      expectNoPromise(
         'the JSON form of a message class',
         fromValue(start === end ? {} : parseJson(bytes, start, end, maxObjects)),
       ),

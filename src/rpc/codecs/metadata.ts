@@ -8,8 +8,8 @@ export const NO_METADATA: Metadata = Object.freeze(Object.create(null));
 
 /**
  * A copy without a prototype, or NO_METADATA when there is no key. Throws BAD_OPTION unless `given`
- * is an object of strings. It is a copy, so that a later change of `given` changes no call that is
- * under way.
+ * is an object of strings. It is a copy, so that a later change of `given` changes no call in
+ * flight.
  */
 export function checkMetadata(given: Metadata): Metadata {
   if (given === NO_METADATA) return given;

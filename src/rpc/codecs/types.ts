@@ -1,6 +1,6 @@
 /**
- * The interface of message codecs. A codec writes the body of a request or reply; metadata travels
- * beside it.
+ * The interface of message codecs. A codec writes the body of a request or reply. Metadata is in
+ * the header.
  */
 import type { Bytes } from '../../core/bytes.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
@@ -15,8 +15,8 @@ export type CodecName = 'json' | 'protobuf';
 export type Metadata = Readonly<Record<string, string>>;
 
 /**
- * Encodes and decodes one kind of message. A throw in either fails the call; the session stays
- * open.
+ * Encodes and decodes one kind of message. If encode() or decode() throws, the call fails, and the
+ * session stays open.
  */
 export interface MessageCodec<T = unknown> {
   /** Appends the encoded message to `output`. */
@@ -31,7 +31,7 @@ export interface MessageCodec<T = unknown> {
   describe?(): MessageDescription;
 }
 
-/** The description of a message, as far as the contract knows it. */
+/** The description of a message. The contract may not know every part of it. */
 export interface MessageDescription {
   /** `protobuf`, or the name of the schema library. */
   readonly vendor: string;

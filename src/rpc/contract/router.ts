@@ -15,16 +15,17 @@ export interface Route {
   readonly handler: Handler;
 }
 
-/** The header of a request, and its route or the reason why there is none. */
-export interface Routed extends RequestHeader {
+/** The header of a request with its route. */
+export interface RoutedHeader extends RequestHeader {
+  /** The route, or the error of a request for which there is none. */
   readonly route: Route | RpcError;
 }
 
 export class Router {
-  /** By name, then by version. Maps, because `constructor` is a valid name. */
+  /** The services, by name, then by version. Maps, because `constructor` is a valid name. */
   readonly #services = new Map<string, Map<string, Service>>();
-  readonly #jsonHeaders = new HeaderCache<Routed>();
-  readonly #protobufHeaders = new HeaderCache<Routed>();
+  readonly #jsonHeaders = new HeaderCache<RoutedHeader>();
+  readonly #protobufHeaders = new HeaderCache<RoutedHeader>();
 
   /** Throws BAD_OPTION when two services have the same name and version. */
   constructor(services: readonly Service[]) {
@@ -42,10 +43,10 @@ export class Router {
   }
 
   /**
-   * Returns the route of a request header. An unknown service, version or method is UNIMPLEMENTED,
-   * in `route`. Throws INVALID_ARGUMENT for a header that does not parse.
+   * Reads a request header and finds its route. For an unknown service, version or method `route`
+   * is the error UNIMPLEMENTED. Throws INVALID_ARGUMENT for a header that does not parse.
    */
-  find(codec: CodecName, frame: Frame): Routed {
+  find(codec: CodecName, frame: Frame): RoutedHeader {
     const { view, headerStart, headerEnd } = frame;
     if (headerEnd - headerStart > LARGEST_CACHED_HEADER) return this.#read(codec, frame);
     const cache = codec === 'json' ? this.#jsonHeaders : this.#protobufHeaders;
@@ -59,7 +60,7 @@ export class Router {
     return routed;
   }
 
-  #read(codec: CodecName, frame: Frame): Routed {
+  #read(codec: CodecName, frame: Frame): RoutedHeader {
     const header = parse(codec, frame);
     return { route: this.#routeOf(header), ...header };
   }
@@ -67,8 +68,8 @@ export class Router {
   #routeOf({ service, version, method }: RequestHeader): Route | RpcError {
     const versions = this.#services.get(service);
     if (versions === undefined) return notServed(`service ${quote(service)} is not served here`);
-    // A caller without a version, as each Go caller is, gets the first. A service without a version
-    // accepts every caller.
+    // A caller without a version, as each Go caller is, gets the service without a version, or the
+    // first one. A service without a version accepts every caller.
     const found =
       version === ''
         ? (versions.get('') ?? versions.values().next().value)

@@ -25,8 +25,8 @@ import type {
 } from '../types.js';
 
 /**
- * Makes the stub of a contract, whose calls go through `invoke`. `timeout`: of calls and methods
- * without their own, in milliseconds; streams have none. Throws BAD_OPTION.
+ * Makes the stub of a contract, whose calls go through `invoke`. `timeout`: milliseconds, for
+ * methods and calls that give no timeout; streams have none. Throws BAD_OPTION.
  */
 export function makeStub<Specs extends MethodSpecs>(
   contract: Contract<Specs>,
@@ -101,12 +101,13 @@ const DONE: IteratorResult<never, undefined> = { done: true, value: undefined };
 class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined> {
   readonly #invoke: Invoke;
   readonly #makeCall: () => ClientCall;
-  #leave: ReaderSignal | undefined;
+  /** The signal of the call. It aborts when the reader ends the iteration early. */
+  #readerSignal: ReaderSignal | undefined;
   #iterator:
     | Promise<AsyncIterator<unknown, undefined>>
     | AsyncIterator<unknown, undefined>
     | undefined;
-  /** Settle the pending next() of a call that has not begun. */
+  /** Functions that settle the pending next() of a call that has not begun. */
   #pendingReads: ((end: IteratorResult<never, undefined>) => void)[] = [];
   #isIterated = false;
   #isClosed = false;
@@ -128,9 +129,9 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
 
   async #begin(): Promise<AsyncIterator<unknown, undefined>> {
     const clientCall = this.#makeCall();
-    const leave = new ReaderSignal(clientCall.signal);
-    this.#leave = leave;
-    const call = new ReplyStreamCall(clientCall, leave);
+    const readerSignal = new ReaderSignal(clientCall.signal);
+    this.#readerSignal = readerSignal;
+    const call = new ReplyStreamCall(clientCall, readerSignal);
     try {
       const replies =
         clientCall instanceof LinkedCall
@@ -142,7 +143,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
       if (this.#isClosed) this.#closeLateStream(iterator);
       return iterator;
     } catch (error) {
-      leave.release();
+      readerSignal.release();
       throw error;
     }
   }
@@ -156,8 +157,8 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
     if (this.#isClosed) return Promise.resolve(DONE);
     this.#iterator ??= this.#begin();
     if ('then' in this.#iterator) return this.#firstReply(this.#iterator);
-    return this.#leave?.isLinked
-      ? this.#replyAndRelease(this.#iterator.next(), this.#leave)
+    return this.#readerSignal?.isLinked
+      ? this.#replyAndRelease(this.#iterator.next(), this.#readerSignal)
       : this.#iterator.next();
   }
 
@@ -173,7 +174,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
   /** Returns the result of `step`. When it is the last one, the call releases its signal. */
   async #replyAndRelease(
     step: Promise<IteratorResult<unknown, undefined>>,
-    leave: ReaderSignal,
+    readerSignal: ReaderSignal,
   ): Promise<IteratorResult<unknown, undefined>> {
     let isLast = true;
     try {
@@ -181,7 +182,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
       isLast = result.done === true;
       return result;
     } finally {
-      if (isLast) leave.release();
+      if (isLast) readerSignal.release();
     }
   }
 
@@ -196,7 +197,7 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
       // The stream is closed first, so that a pending read of it ends. Then the call is cancelled,
       // which an interceptor around the stream needs.
       const closed = iterator?.return?.();
-      this.#leave?.abort();
+      this.#readerSignal?.abort();
       await closed;
     } catch {
       // The reader has ended the iteration, so the error has no receiver.

@@ -1,16 +1,16 @@
-/** What an interceptor asks of a call: the side it is on, its deadline and its name. */
+/** Properties of a call for interceptors: its side, its deadline and its name. */
 import type { Call, CallContext } from '../types.js';
 
 /**
- * Returns whether the call came to this process. Such a call has a `peer` and a `channel`, and
- * `next` leads to its handler.
+ * Returns whether the call was received by this process. Such a call has a `peer` and a `channel`,
+ * and `next` leads to its handler.
  */
 export function isReceived(call: Call): call is CallContext {
   return 'channel' in call;
 }
 
 /**
- * Returns when the call's time is over, in milliseconds of performance.now(); undefined: never.
+ * Returns the deadline of the call, in milliseconds of performance.now(); undefined: it has none.
  * `startedAt` is used when the call has only a timeout.
  */
 export function deadlineOf(call: Call, startedAt: number): number | undefined {

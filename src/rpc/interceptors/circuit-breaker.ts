@@ -37,7 +37,7 @@ export interface CircuitBreakerOptions {
    */
   probes?: number | undefined;
   /**
-   * The most keys that have a circuit of their own; further keys share one circuit. The keys
+   * The most keys that have a separate circuit; further keys share one circuit. The keys
    * together have at most 256 characters for each of `maxKeys`, or 65,536 if that is more. Default:
    * 1,024.
    */

@@ -1,4 +1,4 @@
-/** The concurrency limit: bounds the calls under way, and queues a bounded number of others. */
+/** The concurrency limit: bounds the calls in flight, and queues a bounded number of others. */
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { followSignal } from '../../core/signals.js';
 import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
@@ -12,7 +12,7 @@ import { deadlineOf, nameOf } from './call-info.js';
 /** Options of concurrencyLimit(). */
 export interface ConcurrencyLimitOptions {
   /**
-   * The most calls under way at once. A call whose reply is a stream is under way until the stream
+   * The most calls in flight at once. A call whose reply is a stream is in flight until the stream
    * ends. Default: 256.
    */
   limit?: number | undefined;
@@ -36,7 +36,7 @@ export const CONCURRENCY_LIMIT_DEFAULTS = {
 } satisfies ConcurrencyLimitOptions;
 
 /**
- * Makes an interceptor that lets `limit` calls be under way and `queue` calls wait, in order. A
+ * Makes an interceptor that lets `limit` calls be in flight and `queue` calls wait, in order. A
  * call waits no longer than `queueTimeout`, its own timeout and its signal allow. Other calls are
  * refused with RESOURCE_EXHAUSTED and `unsent`. Throws BAD_OPTION.
  */
@@ -82,7 +82,7 @@ class CallQueue {
     const { limit, queue, queueTimeout } = this.#settings;
     if (this.#active < limit) return this.#run(call);
     if (this.#waiting.size >= queue) {
-      const text = `${nameOf(call)} was refused: ${limit} calls are under way and ${queue} wait`;
+      const text = `${nameOf(call)} was refused: ${limit} calls are in flight and ${queue} wait`;
       return Promise.reject(new RpcError('RESOURCE_EXHAUSTED', text, { unsent: true }));
     }
     if (call.signal?.aborted) return Promise.reject(cancelled(call, true));

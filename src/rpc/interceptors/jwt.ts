@@ -36,7 +36,7 @@ export interface JwtOptions {
    * HS384 and HS512.
    */
   algorithms?: readonly string[] | undefined;
-  /** By how much the clocks may differ, in milliseconds. Default: 5,000. */
+  /** The most milliseconds by which the clocks may differ. Default: 5,000. */
   clockTolerance?: number | undefined;
   /**
    * How long a verified token is accepted without another verification, in milliseconds, but never

@@ -10,9 +10,12 @@ import { guardedClock } from './user-callbacks.js';
 
 /** Options of logging(). */
 export interface LoggingOptions {
-  /** Gets `info` for successful calls, and `warn` for failed and slow calls. A pino logger fits. */
+  /**
+   * info() is called for successful calls, warn() for failed and slow calls. A logger of pino has
+   * both.
+   */
   logger: Logger;
-  /** From which duration on a call is slow, in milliseconds. Default: 1,000. */
+  /** A call that takes at least this long is slow. Milliseconds. Default: 1,000. */
   slow?: number | undefined;
   /** False: logs slow and failed calls only. Default: true. */
   all?: boolean | undefined;
@@ -47,7 +50,7 @@ export interface CallLine {
   readonly peer: string | undefined;
   /** `OK`, or the code of the error. */
   readonly code: string;
-  /** From the call to its reply, in milliseconds; for a stream, to its end. */
+  /** Milliseconds from the call to its reply; for a stream, to its end. */
   readonly ms: number;
 }
 
@@ -61,11 +64,11 @@ export function logging(options: LoggingOptions): Interceptor {
     throw badOption('options', options, 'an object with a logger');
   const { slow, all } = withDefaults(LOGGING_DEFAULTS, options);
   const { logger, details } = options;
-  const now = guardedClock(options.now);
   if (typeof logger?.info !== 'function' || typeof logger.warn !== 'function')
     throw badOption('logger', logger, 'an object with info and warn');
   checkCallback('details', details);
   checkCallback('now', options.now);
+  const now = guardedClock(options.now);
   const logCall = (call: Call, ms: number, error: RpcError | undefined): unknown => {
     const isSlow = ms >= slow;
     const isNotable = isSlow || error !== undefined;
@@ -73,7 +76,9 @@ export function logging(options: LoggingOptions): Interceptor {
     const extra = details?.(call, error);
     refusePromise('BAD_OPTION', 'details', extra);
     const line = { ...lineOf(call, ms, error), ...extra };
-    const text = `${nameOf(call)} ${error === undefined ? (isSlow ? 'was slow' : 'done') : `failed: ${error.code}`}, ${line.ms} ms`;
+    let outcome = isSlow ? 'was slow' : 'done';
+    if (error !== undefined) outcome = `failed: ${error.code}`;
+    const text = `${nameOf(call)} ${outcome}, ${line.ms} ms`;
     return isNotable ? logger.warn(line, text) : logger.info(line, text);
   };
   return (next) => (call) => {

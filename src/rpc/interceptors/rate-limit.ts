@@ -12,10 +12,10 @@ import { guardedClock, keyOf } from './user-callbacks.js';
 export interface RateLimitOptions {
   /** How many calls a second are allowed on average. Default: 1,000. */
   perSecond?: number | undefined;
-  /** How many calls may come at once after a pause. 0: as many as `perSecond`. Default: 0. */
+  /** How many calls may arrive at once after a pause. 0: as many as `perSecond`. Default: 0. */
   burst?: number | undefined;
   /**
-   * The most keys that have a bucket of their own; further keys share one bucket. The keys together
+   * The most keys that have a separate bucket; further keys share one bucket. The keys together
    * have at most 256 characters for each of `maxKeys`, or 65,536 if that is more. Default: 10,000.
    */
   maxKeys?: number | undefined;

@@ -7,7 +7,7 @@
 const SLICES = 10;
 
 export class RollingCount {
-  /** Of a slice, in milliseconds. */
+  /** The length of a slice, in milliseconds. */
   readonly #sliceLength: number;
   readonly #counts = new Array<number>(SLICES + 1).fill(0);
   #slice = Number.NEGATIVE_INFINITY;

@@ -10,8 +10,8 @@ import { isReceived, nameOf } from './call-info.js';
 
 /**
  * Makes an interceptor that bounds a call to `ms` milliseconds, or to the call's own time if that
- * is less. On a client the bound becomes the call's timeout, and the server learns it. On a server
- * the caller gets DEADLINE_EXCEEDED at the bound, and the handler's context has the nearer
+ * is less. On a client the bound becomes the call's timeout, which is sent to the server. On a
+ * server the caller gets DEADLINE_EXCEEDED at the bound, and the handler's context has the nearer
  * `deadline` and a `signal` that aborts at it. Throws BAD_OPTION.
  */
 export function timeout(ms: number): Interceptor {

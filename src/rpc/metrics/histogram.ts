@@ -1,13 +1,15 @@
 /**
- * The latency histogram, in constant memory. Sixteen buckets for each doubling make a percentile
- * right within 6 %.
+ * The latency histogram, in constant memory. Each power of two is divided into 16 buckets, so a
+ * percentile differs from the true value by at most 6 %.
  */
 
-/** Each number of microseconds below this has a bucket of its own. */
+/** Each number of microseconds below this has a separate bucket. */
 const LINEAR_BUCKETS = 16;
 /** The largest latency in microseconds, about 71 minutes. Longer ones count as this one. */
 const MAX_MICROSECONDS = 0xffff_ffff;
-const BUCKET_COUNT = LINEAR_BUCKETS + 28 * LINEAR_BUCKETS;
+/** The powers of two from LINEAR_BUCKETS, 2 ** 4, to MAX_MICROSECONDS, below 2 ** 32. */
+const POWERS = 28;
+const BUCKET_COUNT = LINEAR_BUCKETS + POWERS * LINEAR_BUCKETS;
 
 function bucketOf(microseconds: number): number {
   if (microseconds < LINEAR_BUCKETS) return microseconds;
@@ -29,8 +31,8 @@ export class Histogram {
   #sum = 0;
   #max = 0;
   /**
-   * How many times the last latency was added and not counted yet. Calls of one tick that are
-   * answered in one tick have the same latency, so they are counted together.
+   * How many times the last latency was added and is not counted yet. Calls that are made in one
+   * tick and answered in one tick have the same latency, so they are counted together.
    */
   #pendingTimes = 0;
   #pendingLatency = 0;
@@ -69,15 +71,15 @@ export class Histogram {
     return this.#sum;
   }
 
-  /** The largest latency, in milliseconds, exact; 0 when there is none. */
+  /** The largest latency, in milliseconds. It is exact. 0 when there is none. */
   get max(): number {
     this.#countPending();
     return this.#max;
   }
 
   /**
-   * Returns the latency, in milliseconds, that the given share (0 to 1) of all latencies does not
-   * exceed; 0 when there is none.
+   * Returns the latency, in milliseconds, that a part of all latencies does not exceed; 0 when
+   * there is none. `share`: that part, from 0 to 1, such as 0.99 for the 99th percentile.
    */
   percentile(share: number): number {
     this.#countPending();
@@ -91,8 +93,8 @@ export class Histogram {
   }
 
   /**
-   * Returns how many latencies do not exceed each of `limits`, within the width of a bucket.
-   * `limits`: in milliseconds, ascending.
+   * Returns for each limit how many latencies do not exceed it. A latency that is up to 6 % below
+   * the limit may be missing. `limits`: in milliseconds, ascending.
    */
   cumulative(limits: readonly number[]): number[] {
     this.#countPending();

@@ -1,4 +1,9 @@
-/** Call statistics: counts, outcomes and latencies, for each method and each peer. */
+/**
+ * Call statistics: counts, outcomes and latencies. Tally counts the calls of one peer, MethodMeter
+ * the calls of one method, Meters those of all methods. Each object counts one direction: calls
+ * that this side makes, or calls that it serves. Other counts of a consumer are in
+ * micro/statistics.ts, and refused peers in transport/admission.ts.
+ */
 import { codeNumber, codeOfNumber, type RpcCode, type RpcError } from '../errors.js';
 import type {
   CallCounts,
@@ -20,13 +25,13 @@ const SAMPLE_PERIOD = 16;
 /** The most milliseconds of a quick handler. */
 const MAX_QUICK_LATENCY = 0.05;
 
-/** The counts of the calls of a peer, in one direction. */
+/** The counts of the calls of a peer, made or served. */
 export class Tally {
   started = 0;
   succeeded = 0;
   failed = 0;
 
-  /** Resets the counts. Calls under way remain started. */
+  /** Resets the counts. Calls in flight remain started. */
   reset(): void {
     this.started -= this.succeeded + this.failed;
     this.succeeded = 0;
@@ -38,7 +43,7 @@ export function countsOf({ started, succeeded, failed }: Tally): CallCounts {
   return { started, succeeded, failed };
 }
 
-/** The meter of one method, in one direction. */
+/** Counts the calls of one method, made or served, and their latencies. */
 export class MethodMeter {
   readonly method: Method;
   #started = 0;
@@ -48,10 +53,10 @@ export class MethodMeter {
   #bytesSent = 0;
   #bytesReceived = 0;
   readonly #latency = new Histogram();
-  /** Calls that began before the last reset and had not ended then. */
+  /** Calls that began before the last reset and had not ended at it. */
   #inFlightAtReset = 0;
   #untimedCalls = SAMPLE_PERIOD - 1;
-  /** True: the last timed call was quick, so the following ones were not timed. */
+  /** Whether only one call in SAMPLE_PERIOD is timed, because the last timed call was quick. */
   #isSampling = false;
 
   constructor(method: Method) {
@@ -120,7 +125,7 @@ export class MethodMeter {
     return this.#inFlightAtReset + this.#started - this.#succeeded - this.#failures;
   }
 
-  /** Resets the counts. Calls under way remain in flight. */
+  /** Resets the counts. Calls in flight remain in flight. */
   reset(): void {
     this.#inFlightAtReset = this.inFlight;
     this.#started = 0;
@@ -169,6 +174,7 @@ function latencyOf(histogram: Histogram): LatencyStatistics {
   };
 }
 
+/** The statistics of a server or client. `calls` and `served` are made and reset together. */
 export function statisticsOf(
   calls: Meters,
   served: Meters,
@@ -183,8 +189,7 @@ export function statisticsOf(
 }
 
 /**
- * The key of an internal option of connect(). A consumer gives the meters that all its connections
- * share.
+ * The key of an internal option of connect(): the meters that all connections of a consumer share.
  */
 export const SHARED_METERS = Symbol('shared meters');
 
@@ -194,8 +199,8 @@ export interface SharedMeters {
 }
 
 /**
- * The meters of all methods, in one direction. Methods belong to contracts, so a peer cannot add
- * meters.
+ * The meters of all methods, for calls that are made or calls that are served. Methods belong to
+ * contracts, so a peer cannot add meters.
  */
 export class Meters {
   readonly #meters = new Map<Method, MethodMeter>();

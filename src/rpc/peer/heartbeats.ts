@@ -1,4 +1,4 @@
-/** The heartbeats that this side sends, and what follows from their answers. */
+/** Sends heartbeats, and detects from their answers that the peer does not respond. */
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { now } from '../../transport/session/flush-scheduler.js';
 import type { Session } from '../../transport/types.js';
@@ -11,10 +11,10 @@ import { FrameIds } from '../wire/sequence.js';
 import { Liveness } from './liveness.js';
 import type { PeerSession } from './peer-session.js';
 
-/** The longest silence without periodic heartbeats. Milliseconds. */
+/** The longest silence of the peer if there are no periodic heartbeats. Milliseconds. */
 const MAX_SILENCE = 15_000;
 
-/** Milliseconds. */
+/** Times are in milliseconds. */
 export interface HeartbeatSetup {
   /** 0: none. */
   readonly heartbeatPeriod: number;
@@ -55,7 +55,9 @@ export class Heartbeats {
   readonly #liveness: Liveness;
   readonly #addPending: (heartbeat: OutgoingRequest) => void;
 
-  /** `tally`: of the calls of this side. `addPending` keeps a heartbeat until its answer. */
+  /**
+   * `tally`: the counts of the calls of this side. `addPending` keeps a heartbeat until its answer.
+   */
   constructor(
     setup: HeartbeatSetup,
     peer: PeerSession,
@@ -75,9 +77,8 @@ export class Heartbeats {
   }
 
   /**
-   * Sends a heartbeat to a peer that has long been silent while calls are pending, so that calls
-   * need not wait for their deadlines when the peer is frozen. Returns true when isResponsive has
-   * changed.
+   * Sends a heartbeat if the peer has sent nothing for long while calls are pending. So calls to a
+   * frozen peer need not wait for their deadlines. Returns true when isResponsive has changed.
    */
   check(hasPendingCalls: boolean): boolean {
     const { session } = this.#peer;
@@ -93,7 +94,7 @@ export class Heartbeats {
     return this.#liveness.isOverdue !== wasOverdue;
   }
 
-  /** No request is pending, so check() is not called for a while. */
+  /** No request is pending, so check() is not called until the next one. */
   stopChecks(): void {
     this.#liveness.stopChecks();
   }
@@ -120,7 +121,8 @@ export class Heartbeats {
     const flushed = flushedBytes(session);
     const heartbeat = new Heartbeat(() => {
       if (session.active > active) return;
-      // It waits behind bytes that the operating system still takes: the network is slow.
+      // The heartbeat waits behind bytes that the operating system still takes: the network is
+      // slow.
       const isQueued = queuedBytes > 0 && flushedBytes(session) > flushed;
       // While this process was suspended, the answer could not be read.
       if (isQueued || this.#liveness.wasSuspendedSince(sentAt)) this.send(isRequired);

@@ -1,4 +1,4 @@
-/** Whether a peer that owes a sign of life has given one in time. */
+/** Detects that a peer does not respond: it has pending requests and has sent nothing. */
 
 /**
  * Milliseconds of silence, while calls are pending, after which a heartbeat is sent. It doubles
@@ -8,8 +8,8 @@ const SILENCE = 500;
 /** Milliseconds from a heartbeat to the point at which the peer counts as unresponsive. */
 const OVERDUE = 250;
 /**
- * Milliseconds between two checks that show that this process was suspended. The peer could not be
- * heard meanwhile.
+ * If two checks are this many milliseconds apart, this process was suspended. It could not read
+ * bytes of the peer meanwhile.
  */
 const SUSPENSION = 250;
 
@@ -19,7 +19,7 @@ export interface LivenessSample {
   readonly active: number;
   /** How many calls have settled. A higher value shows that the peer answers calls too. */
   readonly settled: number;
-  /** An instant of now(). */
+  /** A time of now(). */
   readonly time: number;
 }
 
@@ -55,8 +55,8 @@ export class Liveness {
   }
 
   /**
-   * To be called many times a second while a request is pending. Returns true when the peer has
-   * been silent so long that a heartbeat is due.
+   * To be called many times a second while a request is pending. Returns true if the peer has sent
+   * nothing for so long that a heartbeat is due.
    */
   check({ active, settled, time }: LivenessSample): boolean {
     if (this.#checkedAt > 0 && time - this.#checkedAt > SUSPENSION) this.#onSuspension(time);

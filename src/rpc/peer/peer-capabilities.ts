@@ -1,6 +1,6 @@
 /**
  * Whether the peer of a session supports the extensions of this package, or only the protocol of
- * Go. Its first frame tells.
+ * Go. Its first frame shows it.
  */
 import { inTurns } from '../../core/turn.js';
 

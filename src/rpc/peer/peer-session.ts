@@ -24,7 +24,7 @@ export class PeerSession {
   session: Session<Frame, OutgoingFrame> | undefined;
   /** The address of the peer; empty before the session is open. */
   address = '';
-  /** The peer has sent goaway: it accepts no new calls. */
+  /** Whether the peer has sent goaway: it wants no new calls. */
   isGoingAway = false;
   readonly #setup: PeerSessionSetup;
   /** Settles when the session is below its high-water mark again. Undefined while it is below. */

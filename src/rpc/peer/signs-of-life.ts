@@ -12,8 +12,8 @@ const PERIOD = 200;
 export class SignsOfLife {
   readonly #peer: PeerSession;
   /**
-   * When the incomplete frame began to arrive, or the last sign of life since then was sent, by
-   * now(). 0: no frame is incomplete.
+   * When the incomplete frame began to arrive, or the last sign of life since then was sent: a time
+   * of now(). 0: no frame is incomplete.
    */
   #incompleteSince = 0;
 

@@ -19,7 +19,7 @@ export const HEADER_BYTES = 32;
 /** Bytes of the uint16 length before a section. */
 export const SECTION_BYTES = 2;
 /**
- * Bytes. The largest body whose length fits into its uint16. Extended peers compute the length of a
+ * Bytes: the largest body whose length fits into its uint16. Extended peers compute the length of a
  * larger body from packageLength.
  */
 export const LARGEST_PLAIN_BODY = 0xffff;
@@ -75,7 +75,7 @@ export class Frame {
   headerEnd = 0;
   bodyStart = 0;
   bodyEnd = 0;
-  /** No byte has arrived after the frame. */
+  /** Whether no byte has arrived after the frame. */
   isLast = false;
 
   /** Releases the bytes of a handled frame: the next frame may arrive late or never. */
@@ -85,7 +85,7 @@ export class Frame {
   }
 }
 
-/** Tells which answers of a Go server announce bytes that do not follow. */
+/** Knows which answers of a Go server announce sections that do not follow; see NoReplyCalls. */
 export interface HeaderOnlyAnswers {
   /** False: isHeaderOnly() would return false, so it need not be called. */
   readonly mayBeHeaderOnly: boolean;

@@ -28,7 +28,7 @@ import { FrameIds, NO_SEQUENCE } from './sequence.js';
 export const EXTENDED_REQUEST = 1;
 export const EXTENDED_ANSWER = 2;
 
-/** The call types of the kinds that have one of their own in Go. */
+/** The call types of the kinds of methods that Go has too. */
 const CALL_TYPE_OF: Readonly<Partial<Record<MethodKind, number>>> = {
   oneway: CALL_TYPE.oneWay,
   noReply: CALL_TYPE.twoWayNoReply,
@@ -89,7 +89,7 @@ export function writeRequest(
   const bodyCodec = method.input[codec];
   if (bodyCodec === undefined)
     throw new TypeError(`${method.service}.${method.name} has no ${codec} form`);
-  // The messages of a stream follow in frames of their own.
+  // The messages of a stream follow in separate frames.
   if (!streamsInput(method.kind)) bodyCodec.encode(output, call.input);
   // A Go server closes the session after an empty JSON body.
   if (extended !== true && codec === 'json' && output.length === body + SECTION_BYTES)

@@ -15,8 +15,7 @@ import { FieldReader, writeTextField, writeVarint } from './varint.js';
 const RESPONSE_TAG = { error: 0x0a, code: 0x50, metadata: 0x5a, details: 0x62, reason: 0x6a };
 
 /**
- * Writes the header of a success with `metadata`, or of a failure with `error`, which has metadata
- * of its own.
+ * Writes the header of a success with `metadata`, or of a failure with the metadata of `error`.
  */
 export function writeResponseHeader(
   output: ByteWriter,

@@ -68,7 +68,9 @@ export class Reply {
     this.#value = undefined;
   }
 
-  /** `largestBody`: bytes. `metadata`: of the success; an RpcError has metadata of its own. */
+  /**
+   * `largestBody`: bytes. `metadata`: that of a success. A failure has the metadata of its error.
+   */
   setSuccess(
     body: MessageCodec | undefined,
     value: unknown,

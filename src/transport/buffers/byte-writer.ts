@@ -5,12 +5,12 @@
  */
 import { allocate, type Bytes, writeText } from '../../core/bytes.js';
 
-/** A session flushes when as many bytes are queued, before its tick ends. */
+/** A session flushes before its tick ends when this many bytes are queued. */
 export const FLUSH_BYTES = 64 * 1024;
 /**
- * Sizes of the buffers in the pools. A buffer that waits for a slow peer waits as a whole, and
- * 1,000 sessions may write in one tick, so a session that writes little gets a small buffer. In the
- * largest one a message that passes FLUSH_BYTES mostly fits.
+ * Sizes of the buffers in the pools, in bytes. A buffer that waits for a slow peer waits as a
+ * whole, and 1,000 sessions may write in one tick, so a session that writes little gets a small
+ * buffer. In most cases the largest buffer also has room for the message that exceeds FLUSH_BYTES.
  */
 export const WRITER_SIZES = [2 * 1024, 16 * 1024, FLUSH_BYTES + 16 * 1024] as const;
 const [SMALL, MIDDLE, LARGE] = WRITER_SIZES;

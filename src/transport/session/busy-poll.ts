@@ -1,10 +1,9 @@
 /**
- * Busy polling: while an answer is expected, the event loop polls without sleeping. It takes a
- * whole core, and saves the time for waking up: more than half of the time of a call on one
- * machine.
+ * Busy polling: while an answer is expected, the event loop polls without sleeping. It uses a whole
+ * core, and saves the time of waking up: more than half of the time of a call on one machine.
  */
 
-/** When polling ends, by performance.now(). */
+/** When polling ends: a time of performance.now(). */
 let until = 0;
 let spinning = false;
 

@@ -8,7 +8,7 @@ import { type ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
 import { PendingBuffer } from '../buffers/pending-buffer.js';
 import type { Connection } from '../types.js';
 
-/** Chunks below this size are copied when they may have to wait: a copy costs little. Bytes. */
+/** Bytes. Smaller chunks are copied when they may have to wait: a copy costs little. */
 const SMALL_CHUNK = 2048;
 /**
  * Chunks below this size, and chunks that fill less than half of their buffer, wait while the
@@ -20,13 +20,13 @@ export class ConnectionWriter {
   readonly #connection: Connection;
   readonly #copiesOnWrite: boolean;
   readonly #hasOwnMessages: boolean;
-  /** Bytes that the connection had not passed on when it was last asked. */
+  /** The last known value of bufferedBytes of the connection. */
   #buffered = 0;
-  /** The connection could not pass on all bytes of the last write at once. */
+  /** Whether the connection could not send all bytes of the last write at once. */
   #isBackedUp = false;
   /**
    * Bytes that are not given to the connection yet. They are in the rest of a buffer that the
-   * connection has, or in a buffer of their own.
+   * connection has, or in a separate buffer.
    */
   #pending: PendingBuffer | undefined;
   #isStopped = false;

@@ -1,14 +1,16 @@
 /**
  * A tick is one event of the operating system, with all callbacks that it causes before the next
- * event. The time is read once per tick, and sessions that wrote are flushed at its end.
+ * event. The time is read once per tick, and sessions that wrote are flushed at its end. (The turn
+ * of core/turn.ts is one iteration of the event loop, with many events. Tickable.tick() of
+ * timer-wheel.ts is a run of periodic work.)
  */
 
 export interface Flushable {
   flush(): void;
 }
 
-// Runs after the event's own callback, and again after the promise callbacks that it caused. Each
-// flush is one system call.
+// process.nextTick() runs the task after the callback of the event, or, if a promise callback calls
+// it, after all promise callbacks. Each flush is one system call.
 const schedule: (task: () => void) => void = globalThis.process?.nextTick ?? queueMicrotask;
 
 let dirty: Flushable[] = [];
@@ -41,12 +43,13 @@ export function now(): number {
 
 /**
  * An event of the operating system begins. Its callback may call this first and endEvent() last.
- * Then the end of the tick does not go through the queue of process.nextTick().
+ * Then endEvent() flushes directly, without process.nextTick().
  */
 export function beginEvent(): void {
   inEvent = true;
 }
 
+/** Ends the tick of an event: flushes the sessions that wrote in it. */
 export function endEvent(): void {
   inEvent = false;
   if (isFresh || dirty.length > 0) end();

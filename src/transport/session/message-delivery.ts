@@ -6,11 +6,13 @@ import type { Connection, Session } from '../types.js';
 import type { ResolvedSetup } from './session-options.js';
 import type { TaskPool } from './task-pool.js';
 
-/** The session, as its reader sees it. */
+/** The methods of a session that its reader calls. */
 export interface ReadingSession<In, Out> extends Session<In, Out> {
+  /** Reports an error to onError. */
   report(error: GettyError): void;
-  /** Sends what was written before, and destroys the session: the peer is at fault. */
+  /** The peer violated the protocol: sends what was written, and destroys the session. */
   fail(error: GettyError): void;
+  /** A callback of the listener failed: reports HANDLER_FAILED. */
   handlerFailed(cause: unknown): void;
   /** The peer has ended its side, and its last message has been delivered. Called once. */
   peerEnded(): void;
@@ -25,11 +27,11 @@ export abstract class MessageDelivery<In, Out> {
   protected readonly connection: Connection;
   protected readonly setup: ResolvedSetup<In, Out>;
   protected isStopped = false;
-  /** As many messages are being handled as the session, or its task pool, allows. */
+  /** Whether as many messages are being handled as the session, or its task pool, allows. */
   protected isFull = false;
-  /** The session waits in the queue of its task pool. */
+  /** Whether the session waits in the queue of its task pool. */
   #awaitsRoom = false;
-  /** onMessage promises that have not settled. */
+  /** The number of promises of onMessage that have not settled. */
   protected handling = 0;
 
   constructor(
@@ -42,12 +44,13 @@ export abstract class MessageDelivery<In, Out> {
     this.setup = setup;
   }
 
-  /** Reading may go on: fewer messages are being handled. */
+  /** Called when fewer messages are being handled than allowed: continues to read. */
   protected abstract proceed(): void;
 
-  /** A promise of onMessage has settled. */
+  /** Called when a promise of onMessage has settled. */
   protected abstract handled(): void;
 
+  /** Calls onMessage, through the task pool if there is one. */
   protected deliver(message: In): void {
     this.messagesRead++;
     const { listener, taskPool } = this.setup;
@@ -64,7 +67,8 @@ export abstract class MessageDelivery<In, Out> {
     const { listener } = this.setup;
     const { session } = this;
     try {
-      // A session may end while its message waits in the pool. Nothing comes after onClose.
+      // The session may end while the message waits in the pool. The message is then dropped,
+      // because onClose is the last event.
       const promise = promiseOf(
         pool.run(() => (this.isStopped ? undefined : listener.onMessage(session, message))),
       );
@@ -75,7 +79,7 @@ export abstract class MessageDelivery<In, Out> {
     if (this.hasFullPool(pool)) this.waitForRoom(pool);
   }
 
-  /** Counts one handler until `outcome` settles. */
+  /** Counts one handler as running until `outcome` settles. */
   protected await(outcome: Promise<unknown>): void {
     this.handling++;
     if (this.handling >= this.setup.maxHandling) this.#fill();
@@ -107,7 +111,7 @@ export abstract class MessageDelivery<In, Out> {
     );
   }
 
-  /** The pool may be an object of the user's: `full` may throw. */
+  /** Whether the pool is full. `full` of a pool of the user may throw. */
   protected hasFullPool(pool: TaskPool): boolean {
     try {
       return pool.full;

@@ -1,4 +1,7 @@
-/** Waits for the operating system to take bytes of the outgoing stream: send() and drained(). */
+/**
+ * The waits of send() and drained(), until the operating system has taken bytes of the outgoing
+ * stream.
+ */
 
 import { GettyError } from '../../core/errors.js';
 import { Queue } from '../../core/queue.js';
@@ -7,11 +10,11 @@ import { LongTimer } from '../../core/timers.js';
 import { inTurns } from '../../core/turn.js';
 import type { SendResult } from '../types.js';
 
-/** The rejection of Session.send(). `code` and `message` say why. */
+/** The error with which Session.send() rejects. */
 export class SendError extends GettyError implements SendResult {
   /** Bytes that the message takes when encoded; 0 if it was not encoded. */
   readonly encodedBytes: number;
-  /** Bytes of them that the operating system has taken. */
+  /** How many of these bytes the operating system has taken. */
   readonly sentBytes: number;
 
   constructor(
@@ -47,7 +50,7 @@ export class SendWaiter implements Waiter {
   #release: (() => void) | undefined;
   #isSettled = false;
 
-  /** The message is between the positions `start` and `position` of the stream. */
+  /** The message lies between the positions `start` and `position`, its end, in the stream. */
   constructor(
     start: number,
     position: number,
@@ -78,7 +81,7 @@ export class SendWaiter implements Waiter {
     }
     if (signal !== undefined)
       this.#release = followSignal(signal, () =>
-        this.#fail('ABORTED_BY_CALLER', 'the caller gave up', signal.reason),
+        this.#fail('ABORTED_BY_CALLER', 'the signal of the caller aborted', signal.reason),
       );
   }
 
@@ -113,9 +116,9 @@ export class SendWaiter implements Waiter {
   }
 }
 
-/** Memory that a waiter takes with its promise. Bytes. */
+/** Bytes of memory that a waiter takes, with its promise. */
 const WAITER_BYTES = 512;
-/** Waiters of a session that are not counted, so that a small maxQueuedBytes is left for bytes. */
+/** Waiters that do not count toward maxQueuedBytes, so that they cannot use up a small limit. */
 const FREE_WAITERS = 64;
 
 /** All waiters of one session. */
@@ -125,17 +128,21 @@ export class Waiters {
   readonly #drains = new Queue<Waiter>();
   count = 0;
 
-  /** Memory that counts toward maxQueuedBytes. Bytes. */
+  /** Bytes of memory that count toward maxQueuedBytes. */
   get bytes(): number {
     return this.count > FREE_WAITERS ? (this.count - FREE_WAITERS) * WAITER_BYTES : 0;
   }
 
-  /** A waiter of send() that has failed stays until the bytes before it are taken. */
+  /**
+   * Adds the waiter of a send(). If it fails early, by a timeout or signal, it stays and counts
+   * until the bytes of its message are taken.
+   */
   addSend(waiter: Waiter): void {
     this.count++;
     this.#sends.push(waiter);
   }
 
+  /** Adds the waiter of a drained(). */
   addDrain(waiter: Waiter): void {
     this.count++;
     this.#drains.push(waiter);
@@ -147,6 +154,7 @@ export class Waiters {
     this.#settleUpTo(this.#sends, position);
   }
 
+  /** Fails all waiters. */
   fail(error: GettyError): void {
     this.#settleUpTo(this.#drains, Number.POSITIVE_INFINITY, error);
     this.#settleUpTo(this.#sends, Number.POSITIVE_INFINITY, error);
@@ -164,7 +172,7 @@ export class Waiters {
       if (error === undefined) next.settle();
       else failed.push(next);
     }
-    // Creating very many errors takes long.
+    // Creating very many errors takes long, so it is divided among turns.
     if (error !== undefined) inTurns(failed, (waiter) => waiter.settle(error));
   }
 }

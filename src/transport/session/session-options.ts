@@ -19,7 +19,7 @@ import type {
   WebSocketOptions,
 } from '../types.js';
 
-/** Milliseconds and bytes. */
+/** Defaults of SessionOptions; times are in milliseconds, sizes in bytes. */
 export const SESSION_DEFAULTS = {
   name: '',
   maxMessageBytes: 1024 * 1024,
@@ -35,7 +35,7 @@ export const SESSION_DEFAULTS = {
 } satisfies SessionOptions;
 
 type Defaulted = typeof SESSION_DEFAULTS;
-/** A setup in which each option has its value. */
+/** A setup whose missing options have their defaults. */
 export type ResolvedSetup<In, Out> = SessionSetup<In, Out> &
   Defaulted & { compression: Compression };
 
@@ -73,8 +73,7 @@ export function resolveSetup<In, Out>(setup: SessionSetup<In, Out>): ResolvedSet
   )
     throw badOption('taskPool', taskPool, 'what taskPool() returns');
   checkCompression(compression);
-  // The spread comes last. An object that gets fields after a spread has a hidden class of its own,
-  // and V8 looks up each field of such objects anew.
+  // The spread comes last: see "One hidden class" in ARCHITECTURE.md.
   return {
     codec,
     listener,
@@ -110,10 +109,13 @@ export function checkCompression(compression: Compression): void {
   checkNumber('compression.deflate', compression.deflate, -1, 9);
 }
 
-/** A MESSAGE_TOO_LARGE error. `whose` follows the number of bytes in its message. */
-export function tooLarge(size: number, maxMessageBytes: number, whose: string): GettyError {
+/**
+ * A MESSAGE_TOO_LARGE error. `clause` completes "a message of N bytes …": "is for ADDRESS", or "or
+ * more came from ADDRESS".
+ */
+export function tooLarge(size: number, maxMessageBytes: number, clause: string): GettyError {
   return gettyError(
     'MESSAGE_TOO_LARGE',
-    `a message of ${size} bytes ${whose}; maxMessageBytes is ${maxMessageBytes}`,
+    `a message of ${size} bytes ${clause}; maxMessageBytes is ${maxMessageBytes}`,
   );
 }

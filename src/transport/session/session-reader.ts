@@ -32,20 +32,20 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   #input: ByteReader | undefined;
   /** Messages of a message transport that wait to be read; undefined while none waits. */
   #waiting: Queue<WholeMessage> | undefined;
-  /** onOpen has not settled. Until then messages wait. */
+  /** Whether onOpen has not settled. Until then messages wait. */
   #isOpening: boolean;
   #isPaused = false;
-  /** The rest is read in the next turn of the event loop: the share of this turn is used up. */
+  /** Whether the rest is read in the next turn: the budget of this turn is used up. */
   #awaitsTurn = false;
   #isReading = false;
   readonly #isLossy: boolean;
   #hasEnded = false;
-  /** peerEnded() of the session has been called. */
+  /** Whether peerEnded() of the session has been called. */
   #endDelivered = false;
-  /** When the first byte of the incomplete message came, by now(); 0: no message is incomplete. */
+  /** When the incomplete message began: a time of now(). 0: no message is incomplete. */
   #incompleteSince = 0;
 
-  /** `opened`: onOpen has settled already. */
+  /** `opened`: whether onOpen has settled. */
   constructor(
     session: ReadingSession<In, Out>,
     connection: Connection,
@@ -57,7 +57,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     this.#isLossy = connection.capabilities?.isLossy === true;
   }
 
-  /** onOpen has returned a promise. */
+  /** onOpen has returned a promise: pauses until open(). */
   hold(): void {
     this.connection.pause();
   }
@@ -80,7 +80,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
 
   protected override proceed(): void {
     if (this.#isOpening || !this.#mayRead()) return;
-    // Bytes that are here come before those that the connection holds.
+    // The bytes in #input are read before those that the connection holds.
     this.#read();
     if (this.#mayRead()) this.connection.resume();
   }
@@ -118,14 +118,16 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     this.#read();
   }
 
-  /** Delivers nothing more. Buffers go at once: a handler may keep the session for long. */
+  /**
+   * Delivers nothing more. Releases the buffers, because a handler may keep the session for long.
+   */
   stop(): void {
     this.isStopped = true;
     this.#input = undefined;
     this.#waiting = undefined;
   }
 
-  /** True while the reader takes no bytes, so that the peer's silence means nothing. */
+  /** Whether the reader takes no bytes. The silence of the peer then does not count. */
   get isPaused(): boolean {
     return this.#isPaused || this.isFull || this.#isOpening;
   }
@@ -145,11 +147,11 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   }
 
   #mayBegin(): boolean {
-    // A listener may call resume() from within onMessage. The loop that called it goes on then.
+    // A listener may call resume() in onMessage. The loop that called onMessage continues then.
     return !this.#isReading && !this.#isOpening && this.#mayRead();
   }
 
-  /** Reads a message before which none waits. */
+  /** Reads a message at once, because no other message waits. */
   #readOne(bytes: Bytes, text: boolean | undefined, start: number, end: number): void {
     this.#isReading = true;
     try {
@@ -158,7 +160,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
       this.#isReading = false;
     }
     this.#input?.release();
-    // Messages or the end may have come meanwhile.
+    // Messages or the end may have arrived meanwhile.
     if (this.#waiting !== undefined || this.#hasEnded) this.#read();
   }
 
@@ -174,7 +176,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     this.#afterRead();
   }
 
-  /** False: the task pool is full. Other sessions may have filled it. */
+  /** Whether the task pool has room. If not, waits for it. Other sessions may have filled it. */
   #hasRoom(): boolean {
     const { taskPool } = this.setup;
     if (taskPool === undefined || !this.#hasUnread() || !this.hasFullPool(taskPool)) return true;
@@ -182,7 +184,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     return false;
   }
 
-  /** Delivers the messages of a stream that are here, until the listener has enough. */
+  /** Delivers the messages of a stream that have arrived, until the session must wait. */
   readStream(): void {
     if (!this.#mayBegin() || !this.#hasRoom()) return;
     const input = this.#input;
@@ -195,7 +197,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     this.#isReading = true;
     try {
       while (input.length > 0 && this.#mayRead()) {
-        // What a message caused, such as a large answer, may have used up the turn.
+        // The handling of a message, such as a large answer, may have used up the turn.
         if (units >= UNITS_PER_SPEND || isTurnOver()) {
           if (spend(units)) {
             this.#waitForTurn(input.length > MAX_WAITING_BYTES);
@@ -245,7 +247,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     try {
       message = this.#decode(input);
     } catch (error) {
-      session.fail(this.#unreadable(error, 'sent what the codec cannot read'));
+      session.fail(this.#unreadable(error, 'sent bytes that the codec cannot read'));
       return undefined;
     }
     const consumed = before - input.length;
@@ -277,7 +279,9 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     if (messages.length === 0) this.#waiting = undefined;
   }
 
-  /** False: the share of this turn is used up, and the message waits for the next. */
+  /**
+   * Whether this turn has budget left for a message. If not, the message waits for the next turn.
+   */
   #hasTurn(size: number): boolean {
     if (!spend(unitsOf(size))) return true;
     this.#waitForTurn(true);
@@ -296,7 +300,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     );
   }
 
-  /** Reads bytes that have to be one message of the codec, neither more nor less. */
+  /** Reads bytes that must be exactly one message of the codec. */
   #readMessage(bytes: Bytes, text: boolean | undefined, start: number, end: number): void {
     this.#input ??= new ByteReader();
     const input = this.#input;
@@ -321,11 +325,12 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
       );
       return;
     }
-    // Undefined: the codec dropped bytes that are no message.
+    // Undefined: the codec took bytes that are no message, such as an empty line. On UDP a whole
+    // datagram is dropped so, without an event.
     if (message !== undefined) this.deliver(message);
   }
 
-  /** Throws what the codec throws, and BAD_FRAME when its read() is async. */
+  /** Throws the errors of the codec, and BAD_FRAME when its read() is async. */
   #decode(input: ByteReader): In | undefined {
     const message = this.setup.codec.read(input, this.session);
     // An async function returns a promise the first time too.
@@ -333,7 +338,10 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     return message;
   }
 
-  /** A bad datagram is dropped: its sender may not be the peer. A stream cannot go on. */
+  /**
+   * A message could not be read. On UDP this is reported to onError, and the session continues,
+   * because the sender may be forged. Any other session ends.
+   */
   #onBadMessage(error: GettyError): void {
     if (this.#isLossy) this.session.report(error);
     else this.session.fail(error);
@@ -343,7 +351,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     return (this.#input?.length ?? 0) > 0 || this.#waiting !== undefined;
   }
 
-  /** Handlers that still run may answer before the session ends. */
+  /** The peer has ended its side. Handlers that still run may answer before this side ends. */
   #afterEnd(): void {
     if (this.isStopped || !this.#mayRead()) return;
     const rest = this.#input?.length ?? 0;

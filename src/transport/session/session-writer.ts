@@ -24,14 +24,15 @@ import { SendError, SendWaiter, Waiters } from './send-waiter.js';
 import { tooLarge } from './session-options.js';
 
 /**
- * While at most this number of sessions write, the first portion of a tick is sent early, and each
- * next one is larger, because system calls cost. Otherwise the peer would wait until all messages
- * of the tick are written, and then this side would wait for its answers.
+ * While at most this number of sessions write, the first portion of a tick is sent early, so that
+ * the peer can begin to work before the tick ends. Each further portion is larger, because a system
+ * call is expensive.
  */
 const FEW_SESSIONS = 2;
+/** Bytes. */
 const FIRST_PORTION = 1024;
 const PORTION_GROWTH = 8;
-/** Only larger messages are counted as work of the turn. Bytes. */
+/** Bytes. Only larger messages are counted as work of the turn. */
 const LARGE_MESSAGE = 4096;
 
 const NOT_ENCODING = -1;
@@ -49,27 +50,27 @@ export class SessionWriter<In, Out> implements Flushable {
   readonly #hasOwnMessages: boolean;
   readonly #limits: Limits;
   readonly #target: ConnectionWriter;
-  /** Undefined until the first one: most sessions have none. */
+  /** Undefined until the first send() or drained(): most sessions have none. */
   #waiters: Waiters | undefined;
   /**
-   * The length of the outgoing stream: all bytes, flushed or not, with those that the connection
-   * adds to messages.
+   * The length of the outgoing stream: all bytes, flushed or not, including those that the
+   * connection adds to messages.
    */
   #position = 0;
   /** Messages of this tick that are not flushed. */
   #output: ByteWriter | undefined;
-  /** The largest portion of this tick. Bytes. */
+  /** The bytes of the largest portion of this tick. */
   #largestPortion = 0;
-  /** The expected bytes of the next tick: about those of the last one. */
+  /** The expected bytes of the next tick, from those of earlier ticks. */
   #expected = 0;
-  /** When as many bytes are queued, they are flushed before the tick ends. */
+  /** When this many bytes are queued, they are flushed before the tick ends. */
   #portion = FLUSH_BYTES;
   /** The last result of flushSoon(). */
   #lastFlush = 0;
-  /** Where the message begins that the codec is encoding now. */
+  /** The position in `#output` of the message that the codec is encoding. */
   #encodingFrom = NOT_ENCODING;
   #isClosed = false;
-  /** The connection takes nothing more. */
+  /** Whether the connection takes no more bytes. */
   #isGone = false;
 
   constructor(connection: Connection, limits: Limits) {
@@ -145,7 +146,7 @@ export class SessionWriter<In, Out> implements Flushable {
       if (signal?.aborted)
         throw gettyError(
           'ABORTED_BY_CALLER',
-          'the caller gave up before anything was sent',
+          'the signal of the caller aborted before anything was sent',
           signal.reason,
         );
       this.#connection.requestWriteAck?.();
@@ -169,7 +170,7 @@ export class SessionWriter<In, Out> implements Flushable {
     if (this.#isGone) return Promise.reject(this.#closedError());
     const excess = this.queuedBytes - this.#limits.highWaterMark;
     if (excess < 0) return Promise.resolve();
-    // Below the mark: one byte more than the excess must be taken.
+    // To be below the mark, one byte more than the excess must be taken.
     const position = this.takenPosition + excess + 1;
     return new Promise((resolve, reject) => {
       this.#waiters ??= new Waiters();
@@ -217,7 +218,7 @@ export class SessionWriter<In, Out> implements Flushable {
 
   /** Removes the message that began at `start`. */
   #undo(output: ByteWriter, start: number): void {
-    // The codec has closed the session.
+    // If the codec has closed the session, the message is removed already.
     if (this.#output !== output) return;
     output.length = start;
     // No flush of this tick returns the writer to its pool.
@@ -264,7 +265,8 @@ export class SessionWriter<In, Out> implements Flushable {
 
   /** The operating system has taken more bytes. */
   onTaken(): void {
-    // A destroyed connection drops bytes. Mostly all bytes were taken when they were written.
+    // A destroyed connection drops bytes. In most cases all bytes were taken when they were
+    // written.
     if (this.#isGone || (this.#target.isDrained && !this.#waiters?.count)) return;
     this.#target.onTaken();
     this.#settleWaiters();

@@ -1,4 +1,7 @@
-/** A session: one codec and one listener over one connection. Only it calls the connection. */
+/**
+ * A session: one codec and one listener over one connection, also over a connection that transports
+ * messages (UDP, WebSocket). Only the session calls the connection.
+ */
 
 import { type AsyncContext, READ_CONTEXT, type ReadsInContext } from '../../core/async-context.js';
 import type { Bytes } from '../../core/bytes.js';
@@ -26,9 +29,9 @@ import { SessionReader } from './session-reader.js';
 import { SessionWriter } from './session-writer.js';
 import { addTick, lastWake, removeTick, type Tickable } from './timer-wheel.js';
 
-/** The server or client that made a session. */
+/** The server or client that created a session. */
 export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
-  /** The connection is closed, and onClose was called. */
+  /** Removes a session whose connection is closed, after onClose. */
   forget(session: Session<In, Out>): void;
 }
 
@@ -41,8 +44,11 @@ let lastId = 0;
 
 export class StreamSession<In, Out> implements ReadingSession<In, Out>, ConnectionEvents, Tickable {
   readonly id = ++lastId;
-  /** When bytes of the peer last arrived, by now(). An integer: V8 boxes doubles in fields. */
-  #heard = Math.floor(now());
+  /**
+   * When bytes of the peer last arrived: a time of now(). An integer, because V8 boxes doubles in
+   * fields.
+   */
+  #lastReadAt = Math.floor(now());
   readonly #owner: SessionOwner<In, Out>;
   readonly #connection: Connection;
   readonly #setup: ResolvedSetup<In, Out>;
@@ -52,17 +58,18 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   /** Undefined until the first write: many sessions only receive. */
   #writer: SessionWriter<In, Out> | undefined;
   #state: State = 'open';
-  /** onOpen has settled. */
-  #opened = false;
-  #gone = false;
-  /** open() was called: periodic work may run. */
-  #attached = false;
+  /** Whether onOpen has settled. */
+  #hasOpened = false;
+  /** Whether the connection has called onClose. */
+  #isConnectionClosed = false;
+  /** Whether open() was called. Then periodic work may run. */
+  #isAttached = false;
   #attributes: AttributeMap | undefined;
-  /** Milliseconds; 0: never. */
+  /** Milliseconds. 0: no idleTimeout. */
   #idleTimeout: number;
-  /** Milliseconds; 0: this session has no periodic work. */
+  /** The period of tick() in milliseconds. 0: this session has no periodic work. */
   #tickPeriod = 0;
-  /** When onCron is due, by now(). */
+  /** When onCron is due: a time of now(). */
   #cronAt = 0;
   #waitTimer: NodeJS.Timeout | undefined;
   #whenClosed: Promise<void> | undefined;
@@ -131,7 +138,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     checkNumber('idleTimeout', ms, 0, LONGEST_TIMER);
     if (ms === this.#idleTimeout) return;
     this.#idleTimeout = ms;
-    if (this.#gone || !this.#attached) return;
+    if (this.#isConnectionClosed || !this.#isAttached) return;
     if (this.#tickPeriod > 0) removeTick(this.#tickPeriod, this);
     this.#startTicking();
   }
@@ -141,11 +148,11 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   }
 
   get active(): number {
-    return ORIGIN + this.#heard;
+    return ORIGIN + this.#lastReadAt;
   }
 
   updateActive(): void {
-    this.#heard = Math.floor(now());
+    this.#lastReadAt = Math.floor(now());
   }
 
   // ---- opening ----
@@ -156,7 +163,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
    */
   async open(): Promise<void> {
     this.#connection.attach(this, this.#setup);
-    this.#attached = true;
+    this.#isAttached = true;
     this.#startTicking();
     try {
       const opened = promiseOf(this.#setup.listener.onOpen?.(this));
@@ -173,18 +180,18 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
       this.destroy(refused);
       throw refused;
     }
-    this.#opened = true;
+    this.#hasOpened = true;
     if (this.#reader !== undefined) this.#reader.open();
     else if (this.#state !== 'closed') this.#connection.resume();
   }
 
   #makeReader(): SessionReader<In, Out> {
-    const reader = new SessionReader(this, this.#connection, this.#setup, this.#opened);
+    const reader = new SessionReader(this, this.#connection, this.#setup, this.#hasOpened);
     this.#reader = reader;
     return reader;
   }
 
-  /** All periodic work of the session shares one tick, with the shortest period that is needed. */
+  /** All periodic work of the session runs in tick(), with the shortest period that is needed. */
   #startTicking(): void {
     const { cronPeriod, messageTimeout } = this.#setup;
     let period = Number.POSITIVE_INFINITY;
@@ -207,7 +214,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     return this.#setup.messageTimeout > 0 && !this.lossy;
   }
 
-  /** Part of Tickable. */
+  /** Runs the periodic work that is due. Part of Tickable. */
   tick(): void {
     if (this.#idleTimeout > 0) this.#checkIdle(this.#idleTimeout);
     if (this.#watchesMessages()) this.#checkPartial();
@@ -216,7 +223,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
 
   #checkCron(): void {
     const time = now();
-    // Wait for the tick that is nearest to the time.
+    // Of all calls of tick(), the one that is nearest to #cronAt calls onCron.
     if (time < this.#cronAt - this.#tickPeriod / 2) return;
     this.#cronAt =
       Math.ceil(Math.max(this.#cronAt, time - this.#tickPeriod)) + this.#setup.cronPeriod;
@@ -225,10 +232,10 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   }
 
   #checkIdle(idleTimeout: number): void {
-    const silence = Math.floor(now()) - Math.max(this.#heard, lastWake());
+    const silence = Math.floor(now()) - Math.max(this.#lastReadAt, lastWake());
     if (silence < idleTimeout) return;
-    // The peer is not at fault while this side does not read, unless the peer does not read either.
-    const isPaused = this.#reader?.isPaused ?? !this.#opened;
+    // While this side does not read, the session is kept, unless the peer does not read either.
+    const isPaused = this.#reader?.isPaused ?? !this.#hasOpened;
     if (isPaused && this.queuedBytes === 0) return;
     this.destroy(
       gettyError(
@@ -361,7 +368,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
 
   #closedPromise(): Promise<void> {
     this.#whenClosed ??= new Promise((resolve) => {
-      if (this.#gone) resolve();
+      if (this.#isConnectionClosed) resolve();
       else this.#resolveClosed = resolve;
     });
     return this.#whenClosed;
@@ -377,7 +384,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     this.#connection.destroy();
   }
 
-  /** For the reader. */
+  /** Called by the reader: sends what was written, and destroys the session. */
   fail(error: Error): void {
     if (this.#state !== 'closed') this.#writer?.close();
     this.destroy(error);
@@ -394,8 +401,8 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   }
 
   onClose(error?: Error): void {
-    if (this.#gone) return;
-    this.#gone = true;
+    if (this.#isConnectionClosed) return;
+    this.#isConnectionClosed = true;
     const wasClosed = this.#state === 'closed';
     this.#stop();
     if (error !== undefined && !wasClosed)

@@ -3,10 +3,11 @@ import { gettyError } from '../../core/errors.js';
 import { checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { Queue } from '../../core/queue.js';
 
+/** Options of taskPool(). */
 export interface TaskPoolOptions {
-  /** Tasks that run at once. Default: 16. */
+  /** The most tasks that run at once. Default: 16. */
   concurrency?: number | undefined;
-  /** Tasks that may wait. Default: 256. */
+  /** The most tasks that wait. Default: 256. */
   queue?: number | undefined;
 }
 

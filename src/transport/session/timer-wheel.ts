@@ -5,13 +5,18 @@
 import { startInterval } from '../../core/timers.js';
 import { now } from './flush-scheduler.js';
 
-/** Periodic work. The object itself is the entry, so 10,000 of them cost no closures. */
+/**
+ * An object with periodic work. The object itself is the entry, so 10,000 of them cost no closures.
+ * Such a tick is not the tick of flush-scheduler.ts.
+ */
 export interface Tickable {
-  /** Must not throw. */
+  /** Does the work of one period. Must not throw. */
   tick(): void;
 }
 
+/** The most slices of a period. */
 const SLICES = 64;
+/** The shortest slice, in milliseconds. */
 const SHORTEST_SLICE = 5;
 /**
  * A timer that is this much later than its period shows that the process did not run: the machine
@@ -22,15 +27,15 @@ const wheels = new Map<number, Wheel>();
 let wokeAt = 0;
 
 /**
- * When the process last continued after it had not run, by now(); 0: never. A peer that was silent
- * before that time is not at fault: it may have been suspended too.
+ * When the process last continued after it had not run: a time of now(). 0: never. The silence of a
+ * peer before that time does not count, because the peer may have been suspended too.
  */
 export function lastWake(): number {
   return wokeAt;
 }
 
-// Ticks run after the poll phase, so that bytes which have arrived count before a peer is found
-// silent or a call late.
+// Periodic work runs after the poll phase. So bytes that have arrived are read before the work
+// checks the silence of a peer or the deadline of a call.
 const afterPoll: (task: () => void) => void =
   globalThis.setImmediate ?? ((task: () => void) => task());
 
@@ -52,7 +57,7 @@ class Wheel {
     this.#timer.unref?.();
   }
 
-  /** The first tick is one period from now, or up to one slice earlier. */
+  /** The first call of tick() is one period from now, or up to one slice earlier. */
   add(tickable: Tickable): void {
     const slices = this.#buckets.length;
     (this.#buckets[(this.#cursor + slices - 1) % slices] as Set<Tickable>).add(tickable);
@@ -92,7 +97,7 @@ export function addTick(period: number, tickable: Tickable): void {
   wheel.add(tickable);
 }
 
-/** Removes what addTick() added. Does nothing if it is not there. */
+/** Removes an object that addTick() added. Does nothing if it was not added. */
 export function removeTick(period: number, tickable: Tickable): void {
   wheels.get(period)?.remove(tickable);
 }
@@ -102,7 +107,7 @@ export function removeTick(period: number, tickable: Tickable): void {
  * does not keep the process running.
  */
 export function every(period: number, task: () => void): () => void {
-  // An entry of its own, so that the same function can be added twice.
+  // A new entry, so that the same function can be added twice.
   const entry: Tickable = { tick: task };
   addTick(period, entry);
   return () => removeTick(period, entry);

@@ -58,7 +58,7 @@ export class HandshakeTracker {
   #begin(socket: Socket, isTlsPending: boolean): void {
     const { admission, handshakeTimeout, scheme } = this.#options;
     const peer = new SocketPeer(scheme, socket);
-    const limitError = admission.handshakeLimit(peer);
+    const limitError = admission.refusalBeforeHandshake(peer);
     if (limitError !== undefined) {
       socket.destroy();
       admission.refused(peer, limitError);

@@ -177,6 +177,33 @@ describe('a scrape', () => {
     all.close();
   });
 
+  test('does not decrease the counters of a consumer after resetStatistics()', async () => {
+    let since = 1;
+    let counts = { attempts: 7, retries: 3, ejections: 2 };
+    const nodes = { ejected: 0, connected: 1, idle: 0, unavailable: 0 };
+    const { register, all } = metrics();
+    all.add('shop', {
+      statistics: () => ({ since, calls: [], served: [], peers: [], ...counts, nodes }),
+    });
+    const read = async () => {
+      const series = await scrape(register);
+      return ['attempts', 'retries', 'ejections'].map((count) =>
+        series.get(`getty_rpc_consumer_${count}_total{name="shop"}`),
+      );
+    };
+    expect(await read()).toEqual([7, 3, 2]);
+    since = 2;
+    counts = { attempts: 0, retries: 0, ejections: 0 };
+    expect(await read()).toEqual([7, 3, 2]);
+    counts = { attempts: 4, retries: 0, ejections: 1 };
+    expect(await read()).toEqual([11, 3, 3]);
+    since = 3;
+    // More than before the reset, so the count alone does not show the reset.
+    counts = { attempts: 9, retries: 5, ejections: 1 };
+    expect(await read()).toEqual([20, 8, 4]);
+    all.close();
+  });
+
   test('keeps calls under way in flight after a reset', async () => {
     const open = gate();
     await using s = await shop(open.promise);

@@ -36,7 +36,7 @@ describe('a node whose calls fail', () => {
     cluster.answers.clear();
     const phase = async (): Promise<string> => (await cluster.reasons()).a ?? '';
     await until(async () => (await phase()).startsWith('+'), 'the node is a candidate again');
-    expect(await phase()).toBe('+ ejection is over; the next call is the probe');
+    expect(await phase()).toBe('+ ejection has ended; the next call is the probe');
     expect(times(await cluster.call(10), 'a')).toBe(5);
     expect(await phase()).toBe('+ receives calls');
   });

@@ -41,7 +41,7 @@ test('runs `limit` calls, queues the next ones in order and refuses more', async
   const answers = [0, 1, 2, 3].map((input) => invoke(clientCall({ input })));
   const refused = await rejection(invoke(clientCall({ input: 4 })));
   expect(refused).toMatchObject({ code: 'RESOURCE_EXHAUSTED', unsent: true });
-  expect(refused.message).toBe('Service.ask was refused: 2 calls are under way and 2 wait');
+  expect(refused.message).toBe('Service.ask was refused: 2 calls are in flight and 2 wait');
   expect(calls.inputs).toEqual([0, 1]);
   calls.open(1, 'one');
   expect([await answers[1], calls.inputs]).toEqual(['one', [0, 1, 2]]);

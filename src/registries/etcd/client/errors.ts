@@ -37,7 +37,7 @@ export function isLeaseLost(error: unknown): boolean {
  */
 export function isTokenRefused(error: unknown): boolean {
   if (!(error instanceof ConnectError)) return false;
-  // etcd has no codes of their own for the second and the third case, only messages.
+  // etcd has no separate codes for the second and the third case, only messages.
   return (
     error.code === Code.Unauthenticated ||
     (error.code === Code.InvalidArgument && /revision|user name is empty/.test(error.rawMessage))

@@ -17,11 +17,11 @@ export interface EtcdClientOptions extends ConnectionOptions {
   readonly requestTimeout: number;
   readonly username: string | undefined;
   readonly password: string | undefined;
-  /** Without one, an outage is a warning of the process. */
+  /** Undefined: an outage becomes a warning of the process. */
   readonly logger: Logger | undefined;
 }
 
-/** What Connect needs for a request besides its message. */
+/** The options that @connectrpc/connect needs for a request. */
 export interface RequestOptions {
   readonly headers: Record<string, string>;
   readonly signal: AbortSignal;
@@ -29,7 +29,7 @@ export interface RequestOptions {
 
 type Request<T> = (options: RequestOptions) => Promise<T>;
 
-/** The limit of `requestTimeout` after timeouts, as a multiple of it. */
+/** Repeated timeouts multiply `requestTimeout` by at most this number. */
 const MAX_TIMEOUT_FACTOR = 4;
 
 export class EtcdClient {
@@ -39,8 +39,8 @@ export class EtcdClient {
   /** The member to dial next. The first is random, so that clients spread over the members. */
   #nextMember: number;
   #connection: MemberConnection | undefined;
-  /** Connected, but not authenticated yet. */
-  #candidate: MemberConnection | undefined;
+  /** A connection that is not authenticated yet. */
+  #unauthenticated: MemberConnection | undefined;
   #dialing: Promise<MemberConnection> | undefined;
   readonly #outage: Outage;
   /** Failures in a row. */
@@ -60,7 +60,7 @@ export class EtcdClient {
     return this.#closing.signal.aborted;
   }
 
-  /** Whether the last failures in a row are at least as many as the members. */
+  /** Whether every member has failed since the last answer. */
   get haveAllMembersFailed(): boolean {
     return this.#failures >= this.#members.length;
   }
@@ -79,8 +79,8 @@ export class EtcdClient {
   }
 
   /**
-   * Resolves with the present connection or a new one. Dials every member once. Rejects with the
-   * error of the last one.
+   * Resolves with the current connection, or with a new one: dials the members one after another,
+   * each at most once. Rejects with the error of the last member.
    */
   connection(): Promise<MemberConnection> {
     if (this.isClosed)
@@ -99,18 +99,18 @@ export class EtcdClient {
       const member = this.#members[this.#nextMember] as Endpoint;
       try {
         const connection = await MemberConnection.dial(member, this.#options, this.#closing.signal);
-        this.#candidate = connection;
+        this.#unauthenticated = connection;
         await this.#authenticate(connection);
         this.#connection = connection;
         return connection;
       } catch (error) {
         lastError = error;
         this.#outage.onFailure(error, reasonOf(error));
-        this.#candidate?.close(new ConnectError('another member is tried', Code.Unavailable));
+        this.#unauthenticated?.close(new ConnectError('another member is tried', Code.Unavailable));
         this.#nextMember = (this.#nextMember + 1) % this.#members.length;
         if (this.isClosed) break;
       } finally {
-        this.#candidate = undefined;
+        this.#unauthenticated = undefined;
       }
     }
     this.#failures = this.#members.length;
@@ -135,16 +135,16 @@ export class EtcdClient {
   }
 
   /**
-   * Makes a request. A refused token is renewed once. Rejects with a ConnectError. Unless the error
-   * is a refusal, the connection is closed.
+   * Makes a request. If the server rejects the token, gets a new one and tries once more. Rejects
+   * with a ConnectError. Closes the connection, unless the error is an answer of the server.
    */
   call<T>(connection: MemberConnection, request: Request<T>): Promise<T> {
     return this.#call(connection, request, false);
   }
 
   /**
-   * As call(), for a long answer: the time limit starts again while at least one read arrives in
-   * `requestTimeout` ms.
+   * As call(), for a long answer: when the time limit ends, it starts again if bytes have arrived
+   * during it.
    */
   callWhileReading<T>(connection: MemberConnection, request: Request<T>): Promise<T> {
     return this.#call(connection, request, true);
@@ -163,8 +163,8 @@ export class EtcdClient {
       this.#outage.end('etcd is back');
       return answer;
     } catch (error) {
-      // A cluster with very many new clients answers late. Retries at the same rate would make it
-      // later still.
+      // A cluster with very many new clients answers late. Retries at the same rate would delay
+      // its answers further.
       if (isTimeout(error))
         this.#timeoutFactor = Math.min(this.#timeoutFactor * 2, MAX_TIMEOUT_FACTOR);
       this.onError(connection, error);
@@ -241,7 +241,7 @@ export class EtcdClient {
   async close(): Promise<void> {
     const reason = new ConnectError('the registry is closed', Code.Unavailable);
     this.#closing.abort(reason);
-    this.#candidate?.close(reason);
+    this.#unauthenticated?.close(reason);
     await this.#dialing?.catch(() => {});
     this.#connection?.close(reason);
   }

@@ -1,6 +1,6 @@
 /**
- * Connect's session manager for HTTP/2 on one socket. It pings a server that is silent while a
- * request is under way, and it never dials. Connect's own manager dials by itself, keeps the
+ * Connect's session manager for HTTP/2 on one socket. It pings a server that sends nothing while a
+ * request is in flight, and it never dials. Connect's own manager dials by itself, keeps the
  * process alive, and can leave an error of the session without a handler.
  */
 
@@ -115,7 +115,7 @@ export class Http2Session {
   }
 
   /**
-   * Ends the session at once; requests under way fail. Must not be called from within Node's HTTP/2
+   * Ends the session at once; requests in flight fail. Must not be called from within Node's HTTP/2
    * parser: Node.js loops forever if streams are reset there.
    */
   destroy(reason: ConnectError): void {

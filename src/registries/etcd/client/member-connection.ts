@@ -101,7 +101,7 @@ export class MemberConnection {
   }
 
   /**
-   * Ends the connection; requests under way fail with `reason`. It ends in the next turn of the
+   * Ends the connection; requests in flight fail with `reason`. It ends in the next turn of the
    * event loop, because the caller may run within Node's HTTP/2 parser, where Node.js loops forever
    * if streams are reset.
    */

@@ -64,8 +64,8 @@ export class WatchStream<Tag> {
 
   /**
    * Runs until end() is called. Calls `onAnswer` with each answer of a watch. Calls `onCompacted`
-   * if the start revision of a watch is compacted; that watch is over. Rejects if the stream or the
-   * connection fails, or if a watch is refused.
+   * if the start revision of a watch is compacted; that watch has ended. Rejects if the stream or
+   * the connection fails, or if a watch is refused.
    */
   async run(
     onAnswer: (tag: Tag, answer: WatchResponse) => void,

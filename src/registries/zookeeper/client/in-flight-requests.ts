@@ -18,7 +18,7 @@ const MAX_XID = 2 ** 31 - 1;
 
 export class InFlightRequests {
   readonly #host: string;
-  /** By xid, in the order of the requests. */
+  /** The requests, by xid, in their order. */
   readonly #requests = new Map<
     number,
     { readonly operation: Operation<unknown>; readonly receiver: AnswerReceiver<unknown> }

@@ -1,4 +1,4 @@
-/** The operations of a client that have not settled: waiting for a connection, or under way. */
+/** The operations of a client that have not settled: waiting for a connection, or in flight. */
 import { messageOf } from '../../../core/errors.js';
 import { startTimer } from '../../../core/timers.js';
 import { ZooKeeperError } from './errors.js';
@@ -25,7 +25,7 @@ export type OnSettled = (error: Error | undefined) => void;
 export class OperationQueue {
   readonly #session: ZooKeeperSession;
   readonly #options: OperationQueueOptions;
-  /** Waiting for a connection, in order. */
+  /** The operations that wait for a connection, in order. */
   readonly #unsent = new Set<Task>();
   #pending = 0;
 

@@ -233,9 +233,9 @@ export class ServerConnection {
     }
   }
 
-  // ---- the end ----
+  // ---- closing ----
 
-  /** Ends the connection at once. Requests under way fail with CONNECTION_LOST. */
+  /** Ends the connection at once. Requests in flight fail with CONNECTION_LOST. */
   destroy(reason: Error): void {
     this.#endReason ??= reason;
     this.#client?.destroy();

@@ -39,15 +39,15 @@ const MIN_CONNECTION_TIME = 1_000;
  * before it, it is less than the timeout.
  */
 const FIRST_ATTEMPT_TIMEOUT = 1 / 6;
-/** Milliseconds. */
+/** The most milliseconds of that first limit. */
 const MAX_FIRST_ATTEMPT_TIMEOUT = 2_500;
-/** The number of earlier sessions that are remembered. Far fewer can be alive at once. */
+/** The most ids of earlier sessions that are kept. Far fewer can be alive at once. */
 const MAX_EARLIER_SESSIONS = 100;
 
 export class ZooKeeperSession {
   readonly #options: ZooKeeperSessionOptions;
   readonly #events: ZooKeeperSessionEvents;
-  /** In random order, so that clients spread over the servers. */
+  /** The servers, in random order, so that clients spread over them. */
   readonly #hosts: readonly string[];
   readonly #abort = new AbortController();
   #running: Promise<void> | undefined;
@@ -59,7 +59,7 @@ export class ZooKeeperSession {
   #state: ClientState = 'connecting';
   /** Attempts in a row in which a server accepted the connection and did not answer. */
   #timeouts = 0;
-  /** When a server last held the session, by performance.now(). */
+  /** When a server last held the session: a time of performance.now(). */
   #connectedUntil = 0;
   connection: ServerConnection | undefined;
   /** Why the last attempt or connection failed. */
@@ -101,7 +101,7 @@ export class ZooKeeperSession {
     this.#running = this.#run(this.#abort.signal);
   }
 
-  /** Ends the connection and stops dialing. Requests under way fail; `reason` is the cause. */
+  /** Ends the connection and stops dialing. Requests in flight fail; `reason` is the cause. */
   async stop(reason: Error): Promise<void> {
     this.#abort.abort(reason);
     this.#setState('closed');
@@ -118,7 +118,7 @@ export class ZooKeeperSession {
       const connectedTime = await this.#attempt(this.#hosts[attempt % hostCount] as string);
       const wasShort = connectedTime < MIN_CONNECTION_TIME;
       if (!wasShort) failures = 0;
-      // A host that fell silent counts as one failed attempt.
+      // A host that stopped answering counts as one failed attempt.
       if (wasShort || reasonOf(this.lastFailure) === 'SILENT') failures++;
       if (failures >= hostCount) this.#setState('away', this.lastFailure);
     }

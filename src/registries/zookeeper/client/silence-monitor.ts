@@ -1,4 +1,4 @@
-/** Sends pings on a connection, and detects that the server is silent. */
+/** Sends pings on a connection, and detects that the server does not answer. */
 import { every } from '../../../transport/session/timer-wheel.js';
 
 export interface MonitoredConnection {

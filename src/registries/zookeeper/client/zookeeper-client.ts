@@ -98,7 +98,7 @@ export class ZooKeeperClient implements AsyncDisposable {
     return this.#session.lastFailure;
   }
 
-  /** Whether a node is ephemeral and of the present or an earlier session of this client. */
+  /** Whether a node is ephemeral and of the current or an earlier session of this client. */
   owns({ ephemeralOwner }: Stat): boolean {
     return this.#session.isOwn(ephemeralOwner);
   }
@@ -270,7 +270,7 @@ export class ZooKeeperClient implements AsyncDisposable {
     for (const path of new Set([...data, ...exist, ...child])) this.#notifyWatchers('lost', path);
   }
 
-  // ---- the end ----
+  // ---- closing ----
 
   /**
    * Ends the session, so that the server deletes its ephemeral nodes at once, and disconnects.
