@@ -276,7 +276,7 @@ describe('in chromium', () => {
       [(far: Session<Buffer, Uint8Array>) => void far.close(), /^open,close$/],
       [
         (far: Session<Buffer, Uint8Array>) => far.destroy(),
-        /^open,error CONNECTION_LOST: .*broke; a browser does not say why.*,close$/,
+        /^open,error CONNECTION_LOST: .*failed; a browser does not report the reason.*,close$/,
       ],
       [
         () => void tab.evaluate(() => page.session.write(new Uint8Array(1_001))),
@@ -363,7 +363,7 @@ describe('in chromium', () => {
       ] as const,
     );
     for (const code of codes.slice(0, 4))
-      expect(code).toMatch(/^CONNECT_FAILED: cannot connect to ws:.*a browser does not say why$/);
+      expect(code).toMatch(/^CONNECT_FAILED: cannot connect to ws:.*a browser does not report the reason$/);
     expect(codes[4]).toMatch(/^BAD_ADDRESS: .*expected ws:/);
   });
 

@@ -348,7 +348,7 @@ describe('queues', () => {
     expect(await page.events.errors.next()).toMatchObject({
       code: 'SESSION_BLOCKED',
       message: expect.stringMatching(
-        /sent \d+ bytes while the session did not read; maxQueuedBytes is 10000/,
+        /sent \d+ bytes while the session was paused; maxQueuedBytes is 10000/,
       ),
     });
     expect(await peer.closed.next()).toBe('4000 destroyed');
@@ -500,7 +500,7 @@ describe('the end', () => {
     (await server.peers.next()).socket.terminate();
     expect(await page.events.errors.next()).toMatchObject({
       code: 'CONNECTION_LOST',
-      message: expect.stringContaining('broke; a browser does not say why'),
+      message: expect.stringContaining('failed; a browser does not report the reason'),
     });
     await page.events.closed.next();
     await expect(page.session.drained()).rejects.toMatchObject({ code: 'SESSION_CLOSED' });
@@ -601,7 +601,7 @@ describe('connect()', () => {
     expect(error).toMatchObject({
       code: 'CONNECT_FAILED',
       message:
-        'cannot connect to ws://***@127.0.0.1:1/path?***: the browser refused it: SyntaxError',
+        'cannot connect to ws://***@127.0.0.1:1/path?***: the browser refused the URL: SyntaxError',
     });
     expect(String(error.cause)).not.toContain('secret');
   });
@@ -644,7 +644,7 @@ describe('connect()', () => {
       await rejection(connectTo('ws://127.0.0.1:1', {}, { WebSocket: undefined })),
     ).toMatchObject({
       code: 'CONNECT_FAILED',
-      message: expect.stringContaining('there is no global WebSocket here'),
+      message: expect.stringContaining('there is no global WebSocket'),
     });
   });
 
