@@ -363,7 +363,9 @@ describe('in chromium', () => {
       ] as const,
     );
     for (const code of codes.slice(0, 4))
-      expect(code).toMatch(/^CONNECT_FAILED: cannot connect to ws:.*a browser does not report the reason$/);
+      expect(code).toMatch(
+        /^CONNECT_FAILED: cannot connect to ws:.*a browser does not report the reason$/,
+      );
     expect(codes[4]).toMatch(/^BAD_ADDRESS: .*expected ws:/);
   });
 
