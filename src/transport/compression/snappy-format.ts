@@ -22,8 +22,8 @@ export const MAX_BLOCK = 65_536;
 export const MAX_COMPRESSED_BLOCK = 32 + MAX_BLOCK + Math.floor(MAX_BLOCK / 6);
 
 /**
- * `bytes` as chunks; a header and a body in turn. As in Go, a block is compressed if that saves more
- * than an eighth.
+ * `bytes` as chunks; a header and a body in turn. A block is compressed if that saves more than an
+ * eighth, as in Go.
  */
 export function* chunksOf(bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += MAX_BLOCK) {

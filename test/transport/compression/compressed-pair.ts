@@ -45,7 +45,7 @@ export class CompressedPairs {
     });
   }
 
-  /** Both sides compress; lines, unless `side` has a codec. `far`: options of the far side alone. */
+  /** Both sides compress; lines by default. `far`: options of the far side alone. */
   both<In = string, Out = In>(
     side: object = {},
     far: object = {},
