@@ -1,25 +1,25 @@
 /**
- * The async context, which is what AsyncLocalStorage holds, that handlers, callbacks and dials run
- * in. Portable code is given one; where the platform has none, as in a page, it is given none.
+ * An async context: the stores of AsyncLocalStorage. Handlers, callbacks and dials run in the
+ * context of their endpoint. Portable code takes it as an argument, which is undefined in a page.
  */
 export interface AsyncContext {
   /**
-   * Calls `fn` with `self` as `this`. What it sets with AsyncLocalStorage.enterWith() is not seen
-   * by the next.
+   * Calls `fn` with `self` as `this`. A later call does not see the stores that `fn` sets with
+   * AsyncLocalStorage.enterWith().
    */
   run<A, R>(fn: (argument: A) => R, self: unknown, argument: A): R;
-  /** Calls `fn` with `self` as `this` for the messages of one chunk; see `isEntered`. */
+  /** Calls `fn` with `self` as `this`, once for all messages of a chunk; see `isEntered`. */
   runAll(fn: () => void, self: object): void;
   /**
-   * The code that runs now was called by runAll(), and no store was set since: what it calls runs
-   * in this context, as by run().
+   * True within runAll(), until a store is set. A function that is called directly then runs in
+   * this context, as with run().
    */
   readonly isEntered: boolean;
 }
 
 /**
- * A listener may name the context in which its session reads a stream. While `isEntered`, the
- * listener calls handlers without run(): a chunk with many messages enters the context once.
+ * The context in which the session of a listener reads a stream. While `isEntered`, the listener
+ * calls handlers without run(), so a chunk with many messages enters the context once.
  */
 export const READ_CONTEXT = Symbol('readContext');
 
@@ -29,7 +29,7 @@ export interface ReadsInContext {
 
 const call = <R>(fn: () => R): R => fn();
 
-/** Calls `fn` in `context`, or as it is where there is none. */
+/** Calls `fn` in `context`; in the current context if that is undefined. */
 export function runIn<R>(context: AsyncContext | undefined, fn: () => R): R {
   return context === undefined ? fn() : context.run(call<R>, undefined, fn);
 }

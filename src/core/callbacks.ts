@@ -1,7 +1,7 @@
 /**
- * Calls functions of users. None of the following ends the process: an exception, a rejected
- * promise, a thenable, a promise of another realm, a value that throws when it is read (a revoked
- * Proxy). Every callback of a user is called through this module.
+ * Calls functions of users. Each callback of a user is called through this module. None of the
+ * following ends the process: an exception, a rejected promise, a thenable, a promise of another
+ * realm, or a value that throws when it is read (a revoked Proxy).
  */
 import { type ErrorCode, gettyError, messageOf } from './errors.js';
 import { badOption } from './options.js';
@@ -9,8 +9,8 @@ import { warn } from './warning.js';
 
 /**
  * The promise of an asynchronous outcome, or undefined when the outcome is a plain value. A
- * thenable and a promise of another realm count as promises. The result rejects when the outcome
- * cannot be looked at.
+ * thenable and a promise of another realm count as promises. The result rejects if reading the
+ * outcome throws.
  */
 export function promiseOf(outcome: unknown): Promise<unknown> | undefined {
   if (outcome === undefined || outcome === null) return undefined;
@@ -24,7 +24,7 @@ export function promiseOf(outcome: unknown): Promise<unknown> | undefined {
 }
 
 /**
- * Calls `callback` and ignores what it answers. `failed` is called once if it throws, or if the
+ * Calls `callback` and ignores its result. `failed` is called once if it throws, or if the
  * promise that it returns rejects. `failed` must not throw.
  */
 export function notify(callback: () => unknown, failed: (error: unknown) => void): void {
@@ -35,20 +35,14 @@ export function notify(callback: () => unknown, failed: (error: unknown) => void
   }
 }
 
-/**
- * As notify(); a failure becomes a warning of the process, HANDLER_FAILED. `name` says which
- * callback failed.
- */
+/** As notify(). A failure of the callback `name` is a HANDLER_FAILED warning of the process. */
 export function notifyOrWarn(name: string, callback: () => unknown): void {
   notify(callback, (error) =>
     warn(gettyError('HANDLER_FAILED', `${name} failed: ${messageOf(error)}`, error)),
   );
 }
 
-/**
- * Calls an asynchronous `callback`. The result settles as its outcome does, and rejects when it
- * throws.
- */
+/** Calls an asynchronous `callback`. Settles as its outcome, and rejects if it throws. */
 export function settle<T>(callback: () => T | PromiseLike<T>): Promise<T> {
   try {
     const outcome = callback();
@@ -59,32 +53,32 @@ export function settle<T>(callback: () => T | PromiseLike<T>): Promise<T> {
 }
 
 /**
- * Marks the promises among `items` as handled. All of them exist before the first is awaited, so
- * one may reject while another is awaited, and without a handler that ends the process. A thenable
- * is left alone: to call its then() may begin its work.
+ * Marks the promises among `items` as handled. All exist before the first one is awaited. If
+ * another one rejects meanwhile, it has no handler yet, which would end the process. Thenables are
+ * left out, because a call of then() may begin their work.
  */
 export function markHandled(items: readonly unknown[]): void {
   for (const item of items) {
     if (typeof item !== 'object' || item === null) continue;
     try {
-      // Throws TypeError for what is no promise, of whatever realm.
+      // Throws TypeError for a thenable. Accepts promises of all realms.
       if (typeof (item as { then?: unknown }).then === 'function')
         Promise.prototype.then.call(item, undefined, () => {});
     } catch {
-      // Its own reader will see what is wrong with it.
+      // The code that awaits the item reports the error.
     }
   }
 }
 
 /**
- * Throws an error with `code` when `outcome` is a promise, where `name` has to answer at once. A
- * rejection of the promise is ignored.
+ * Throws an error with `code` if `outcome`, the result of the synchronous callback `name`, is a
+ * promise. A rejection of the promise is ignored.
  */
 export function refusePromise(code: ErrorCode, name: string, outcome: unknown): void {
   const promise = promiseOf(outcome);
   if (promise === undefined) return;
   promise.catch(() => {});
-  throw gettyError(code, `${name} must answer at once: it returned a promise`);
+  throw gettyError(code, `${name} must be synchronous: it returned a promise`);
 }
 
 /**
@@ -96,16 +90,16 @@ export function answerOf<T extends boolean | number | string>(
   callback: () => unknown,
   fallback: T,
 ): T {
-  let answer: T = fallback;
+  let result: T = fallback;
   notifyOrWarn(name, () => {
     const outcome = callback();
-    if (typeof outcome === typeof fallback) answer = outcome as T;
+    if (typeof outcome === typeof fallback) result = outcome as T;
     else {
       refusePromise('BAD_OPTION', name, outcome);
-      throw badOption(`the answer of ${name}`, outcome, `a ${typeof fallback}`);
+      throw badOption(`the result of ${name}`, outcome, `a ${typeof fallback}`);
     }
   });
-  return answer;
+  return result;
 }
 
 /** Throws BAD_OPTION unless `callback` is a function or undefined. */

@@ -1,10 +1,10 @@
 import { type GettyError, gettyError, messageOf } from './errors.js';
 
 /**
- * Calls `handle(subject, argument)`, the handling of one event from the network. If it throws,
- * `failed` is called with the subject and what was thrown: one connection is lost, and the process
- * goes on. Every event by which a peer's bytes arrive is handled through this function. `failed`
- * must not throw. Both are functions of the module, so that a call makes no closure.
+ * Calls `handle(subject, argument)`, which handles one event of the network. If it throws, `failed`
+ * is called with the subject and the error. So a fault closes one connection, and the process
+ * continues. Each event with bytes of a peer is handled by this function. `failed` must not throw.
+ * Pass functions of a module, so that no closure is created per event.
  */
 export function guard<Subject, Argument>(
   handle: (subject: Subject, argument: Argument) => void,
@@ -20,8 +20,8 @@ export function guard<Subject, Argument>(
 }
 
 /**
- * `handle` as a function that does not throw: `failed` is called with what it throws. For what goes
- * on later, when a closure is made anyway.
+ * Returns a function that calls `handle` and does not throw: `failed` is called with the error. For
+ * work of a later turn, which needs a closure anyway.
  */
 export function guarded(handle: () => void, failed: (error: unknown) => void): () => void {
   return () => {
@@ -33,10 +33,7 @@ export function guarded(handle: () => void, failed: (error: unknown) => void): (
   };
 }
 
-/**
- * The CONNECTION_LOST error of a connection that ends because handling what the peer sent threw
- * `error`.
- */
+/** The CONNECTION_LOST error of a connection whose received bytes caused the exception `error`. */
 export function faultError(remoteAddress: string, error: unknown): GettyError {
   return gettyError(
     'CONNECTION_LOST',

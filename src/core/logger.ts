@@ -1,15 +1,19 @@
-/**
- * The logger option: receives events that are no errors. Its methods take the arguments of pino.
- * Without it nothing is logged.
- */
+/** Loggers of users. */
 import { notifyOrWarn } from './callbacks.js';
 import { badOption } from './options.js';
 
+/**
+ * Receives events for a log, such as an outage of a registry. It takes the arguments of pino. It is
+ * called synchronously. An exception or a rejection is a HANDLER_FAILED warning of the process.
+ */
 export interface Logger {
+  /** `details`: the properties of the event. */
   info(details: object, message: string): unknown;
+  /** An event that needs attention. `details.error` is the error, if there is one. */
   warn(details: object, message: string): unknown;
 }
 
+/** A logger that does nothing. */
 export const SILENT: Logger = { info() {}, warn() {} };
 
 class GuardedLogger implements Logger {
@@ -29,8 +33,8 @@ class GuardedLogger implements Logger {
 }
 
 /**
- * `logger` of the user, wrapped so that it never throws: a failure is a HANDLER_FAILED warning of
- * the process. Without `logger`, a logger that does nothing. Throws BAD_OPTION.
+ * A logger that calls `logger` of the user and never throws. Without `logger` it does nothing.
+ * Throws BAD_OPTION if `logger` has no methods `info` and `warn`.
  */
 export function guardedLogger(logger: Logger | undefined): Logger {
   if (logger === undefined || logger === SILENT) return SILENT;

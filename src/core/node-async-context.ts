@@ -1,14 +1,14 @@
-/** Async contexts on Node.js. */
+/** Async contexts of Node.js. */
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 import type { AsyncContext } from './async-context.js';
 
 /**
- * Node.js 24 keeps stores in a frame that runInAsyncScope() puts back. Before it, or with
- * --no-async-context-frame, a store is a property of the resource that runs, and stays there.
+ * Whether a store is a property of the running resource, and stays there: before Node.js 24, and
+ * with --no-async-context-frame. Otherwise stores are in a frame, which runInAsyncScope() restores.
  */
 const keepsStoresInResources = '_propagate' in AsyncLocalStorage.prototype;
 
-/** The context that runs now. */
+/** The current context. */
 export function captureAsyncContext(): AsyncContext {
   return keepsStoresInResources ? new ResourceContext() : new FrameContext();
 }
@@ -21,35 +21,35 @@ class FrameContext implements AsyncContext {
     return this.#resource.runInAsyncScope(fn, self, argument);
   }
 
-  /** Each run() has to put the frame back anyway. */
+  /** Enters nothing, because each run() must restore the frame. */
   runAll(fn: () => void, self: object): void {
     fn.call(self);
   }
 }
 
 /**
- * Runs everything in one resource until a store is set in it, and from then on each call in a
- * resource of its own: that costs 0.1 µs more, and only a program that sets stores pays for it.
+ * Runs all calls in one shared resource until a store is set in it. After that each call gets a new
+ * resource, which costs 0.1 µs more. So only a program that sets stores pays for it.
  */
 class ResourceContext implements AsyncContext {
   readonly #base = makeResource();
-  /** Undefined once a store was set. */
+  /** Undefined after a store was set in it. */
   #shared: AsyncResource | undefined;
   isEntered = false;
 
   constructor() {
     const shared = makeResource();
-    // Where there is an AsyncLocalStorage, a new resource has a property for its store, undefined
-    // or not.
+    // A new resource has a property for the store of each AsyncLocalStorage, even if it is
+    // undefined. The Proxy sees only new properties.
     for (const key of Object.getOwnPropertySymbols(shared))
       if (Reflect.get(shared, key) === undefined) Reflect.deleteProperty(shared, key);
-    // What is left besides its two ids is a store of this context.
+    // Two symbols are the ids of the resource. A further one is a store, which must not be shared.
     if (Object.getOwnPropertySymbols(shared).length > 2) return;
-    watchers.set(shared, () => {
+    storeListeners.set(shared, () => {
       this.#shared = undefined;
       this.isEntered = false;
     });
-    this.#shared = Object.setPrototypeOf(shared, watch) as AsyncResource;
+    this.#shared = Object.setPrototypeOf(shared, watchedPrototype) as AsyncResource;
   }
 
   run<A, R>(fn: (argument: A) => R, self: unknown, argument: A): R {
@@ -65,7 +65,7 @@ class ResourceContext implements AsyncContext {
     try {
       runInAsyncScope.call(shared, fn as never, self);
     } finally {
-      // A store that was set meanwhile is in the shared resource: nothing runs there any more.
+      // If a store was set in the shared resource, nothing may run there again.
       this.isEntered = wasEntered && this.#shared !== undefined;
     }
   }
@@ -73,16 +73,16 @@ class ResourceContext implements AsyncContext {
 
 const { runInAsyncScope } = AsyncResource.prototype;
 const makeResource = (): AsyncResource => new AsyncResource('GETTY');
-/** What is called when a store is set in a resource. */
-const watchers = new WeakMap<object, () => void>();
+/** Called when a store is set in the resource. */
+const storeListeners = new WeakMap<object, () => void>();
 
 /**
- * A new property is looked up in the prototypes of its object first. This one learns of it there,
- * which costs nothing until then.
+ * The prototype of shared resources. The first assignment of a property calls set() of a Proxy in
+ * the prototype chain. Until then the Proxy costs nothing.
  */
-const watch = new Proxy(AsyncResource.prototype, {
+const watchedPrototype = new Proxy(AsyncResource.prototype, {
   set(_, key, value, resource: object) {
-    watchers.get(resource)?.();
+    storeListeners.get(resource)?.();
     return Reflect.defineProperty(resource, key, {
       value,
       writable: true,

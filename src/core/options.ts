@@ -4,7 +4,7 @@
  */
 import { gettyError } from './errors.js';
 
-/** The range of each numeric option. An option without a range: any number from 0. */
+/** The range of each numeric option. Without a range an option takes any number from 0. */
 export type Ranges<T> = { [K in keyof T]?: readonly [min: number, max: number] };
 
 /** `value` for an error message. An object may hold secrets, so its content is not shown. */

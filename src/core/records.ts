@@ -1,4 +1,4 @@
-/** Objects whose keys come from a peer. */
+/** Records whose keys come from a peer. */
 
 /** The largest array index. */
 const LAST_INDEX = 4294967294;

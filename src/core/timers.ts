@@ -36,7 +36,7 @@ export class LongTimer {
         ms > LONGEST_TIMER ? this.#start(this.#end - performance.now()) : runInTurn(this.#call),
       ms,
     );
-    // In a page a timer is a number.
+    // In a page a timer is a number, without unref().
     if (!this.#keepsProcess) this.#timer.unref?.();
   }
 
@@ -75,9 +75,7 @@ export function startInterval(callback: () => void, ms: number): NodeJS.Timeout 
   return setInterval(callback, boundedDelay(ms));
 }
 
-/**
- * Resolves when `promise` does, and after `ms` milliseconds at the latest. Rejects as `promise`.
- */
+/** Resolves when `promise` does, but after at most `ms` milliseconds. Rejects as `promise`. */
 export async function atMost(ms: number, promise: Promise<unknown>): Promise<void> {
   await within(ms, promise, undefined);
 }

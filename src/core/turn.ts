@@ -27,8 +27,8 @@ const ITEMS_PER_TURN = 512;
 /** Units of spend() for a task of runInTurn(). */
 const TASK_UNITS = 4;
 /**
- * A stream whose reader waits for the next turn is paused when it has received more than this.
- * Bytes. The next turn mostly comes earlier, and a pause costs system calls.
+ * Bytes. If the reader of a stream waits for the next turn, the stream is paused only above this
+ * limit. The next turn mostly begins earlier, and a pause costs system calls.
  */
 export const MAX_WAITING_BYTES = 256 * 1024;
 
@@ -38,9 +38,9 @@ const tasks = new Queue<() => void>();
 let resumesLeft = 0;
 let units = 0;
 /** When the timed turn began, or when its timing began. By performance.now(). */
-let began = 0;
+let turnBegan = 0;
 let isOver = false;
-/** begin() will run in the next turn; until then this turn is timed. */
+/** begin() runs in the next turn. Until then this turn is timed. */
 let isScheduled = false;
 
 /**
@@ -69,11 +69,11 @@ function check(): boolean {
   units = 0;
   if (isOver) return true;
   const time = performance.now();
-  if (time - began < TURN_SHARE) return false;
+  if (time - turnBegan < TURN_SHARE) return false;
   // Many turns may have passed since the last check. This turn is timed from here on.
   if (isScheduled) isOver = true;
   else {
-    began = time;
+    turnBegan = time;
     schedule();
   }
   return isOver;
@@ -105,8 +105,8 @@ function handleFrom<T>(first: number, items: readonly T[], handle: (item: T) => 
 }
 
 /**
- * Calls `task` at once, or in a later turn if the budget is used up. Tasks run in order. For the
- * end of a wait, such as a timer, because many waits may end together. `task` must not throw.
+ * Calls `task` at once, or in a later turn if the budget is used up. Tasks run in order. Use it at
+ * the end of a wait, such as a timer: many waits may end together. `task` must not throw.
  */
 export function runInTurn(task: () => void): void {
   if (tasks.length === 0 && !spend(TASK_UNITS)) return task();
@@ -120,8 +120,7 @@ function runTasks(): void {
       try {
         tasks.peek()?.();
       } finally {
-        // It remains in the queue until now, so a task that it adds does not ask for a turn of its
-        // own.
+        // The task stays in the queue until now, so a task that it adds does not call onNextTurn().
         tasks.shift();
       }
       if (spend(TASK_UNITS)) return;
@@ -176,7 +175,7 @@ function begin(): void {
   isScheduled = false;
   isOver = false;
   units = 0;
-  began = performance.now();
+  turnBegan = performance.now();
   if (waiting.length === 0) return;
   // A turn with waiting tasks is timed from its beginning.
   schedule();
@@ -193,13 +192,16 @@ function resumeNext(): void {
 }
 
 function resumeUnlessOver(): void {
-  if (performance.now() - began < TURN_SHARE) resumeNext();
+  if (performance.now() - turnBegan < TURN_SHARE) resumeNext();
   else isOver = true;
 }
 
 const nextTick = globalThis.process?.nextTick;
 
-/** Calls `task` in this turn, after all promise callbacks. In a page the next turn does it. */
+/**
+ * Calls `task` in this turn, after all promise callbacks. In a page it does nothing, and waiting
+ * tasks continue in the next turn.
+ */
 function afterPromises(task: () => void): void {
   // nextTick() from within a promise callback runs after the last promise callback.
   if (nextTick !== undefined) queueMicrotask(() => nextTick(task));

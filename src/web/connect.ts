@@ -1,23 +1,24 @@
-/** connect() in a browser. */
+/** connect() for a page. */
 import { badOption } from '../core/options.js';
 import { connectOn } from '../transport/client.js';
 import type { Platform } from '../transport/platform.js';
 import type { Client, ClientOptions, Setup, WebSocketOptions } from '../transport/types.js';
 import { webSocket } from './websocket.js';
 
-/** Those of ClientOptions that a browser leaves to the page. */
+/** The options of connect() in a page: the ClientOptions that a browser lets a page set. */
 export interface WebClientOptions
   extends Pick<
     ClientOptions,
     'connections' | 'connectTimeout' | 'onState' | 'reconnect' | 'signal'
   > {
+  /** The options of the WebSocket. Default: no subprotocols, binary messages. */
   websocket?: Pick<WebSocketOptions, 'protocols' | 'text'> | undefined;
 }
 
 const BROWSER: Platform = {
   transports: { ws: webSocket, wss: webSocket },
   compress(connection, compression) {
-    // A browser offers permessage-deflate in any case; whether it is used is up to the server.
+    // For `deflate` too: the browser negotiates permessage-deflate with the server by itself.
     if (compression === 'snappy')
       throw badOption(
         'compression',
@@ -29,8 +30,16 @@ const BROWSER: Platform = {
 };
 
 /**
- * As connect() of `getty`, over the browser's own WebSocket, to `ws://` or `wss://`. Rejects with
- * BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED (a browser does not say why) or SESSION_REFUSED.
+ * Connects to `address`, `ws://host:port/path` or `wss://host:port/path`, and keeps
+ * `options.connections` sessions open. Resolves when the first session is open.
+ *
+ * Rejects with BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED, SESSION_REFUSED or ABORTED_BY_CALLER. A
+ * browser does not report why a connection failed.
+ *
+ * ```ts
+ * const listener = { onMessage: (session, line) => console.log(line) };
+ * const client = await connect('wss://example.org/live', { codec: lines(), listener });
+ * ```
  */
 export function connect<In, Out = In>(
   address: string,

@@ -1,6 +1,6 @@
 /**
- * The transport in a browser: connect() over its WebSocket, with the same sessions, codecs and
- * listeners. No module of Node.js is behind it.
+ * The entry `getty-ts/web`: the client of the transport layer for pages. Sessions, codecs and
+ * listeners are those of `getty-ts`. It imports no module of Node.js.
  */
 
 export type { Bytes } from '../core/bytes.js';

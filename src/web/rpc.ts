@@ -1,6 +1,6 @@
 /**
- * The rpc layer in a browser: contracts and stubs, connect(), and services that the page offers to
- * its server. It loads no module of Node.js, and no Protobuf.
+ * The entry `getty-ts/web/rpc`: the client of the rpc layer for pages, and services that a page
+ * offers to its server. It imports no module of Node.js and no Protobuf library.
  */
 import { connectOver } from '../rpc/client.js';
 import type { RpcClient, RpcClientOptions } from '../rpc/types.js';
@@ -9,13 +9,21 @@ import { connect as dial, type WebClientOptions } from './connect.js';
 export { contract } from '../rpc/contract/contract.js';
 export * from '../rpc/portable.js';
 
-/** RpcClientOptions, without what a browser does not leave to the page. */
+/** The options of connect() in a page: the RpcClientOptions that a browser lets a page set. */
 export type WebRpcClientOptions = Omit<RpcClientOptions, 'tls' | 'udp' | 'websocket'> &
   WebClientOptions;
 
 /**
- * As connect() of `getty-ts/rpc`, over the browser's own WebSocket, to a server at `ws://` or
- * `wss://`. Rejects with BAD_ADDRESS, BAD_OPTION, or CONNECT_FAILED (a browser does not say why).
+ * Connects to an rpc server at `address`, `ws://host:port/path` or `wss://host:port/path`. Resolves
+ * when the first session is open.
+ *
+ * Rejects with BAD_ADDRESS, BAD_OPTION, CONNECT_FAILED or ABORTED_BY_CALLER. A browser does not
+ * report why a connection failed.
+ *
+ * ```ts
+ * const client = await connect('wss://example.org/rpc');
+ * const greeting = await client.stub(Greeter).hello('world');
+ * ```
  */
 export function connect(address: string, options?: WebRpcClientOptions): Promise<RpcClient> {
   return connectOver(dial, address, options);

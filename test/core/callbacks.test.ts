@@ -2,13 +2,7 @@ import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { notify, promiseOf } from '../../src/core/callbacks.js';
 import { messageOf } from '../../src/core/errors.js';
-
-/** A value that throws whenever it is looked at. */
-function hostile(): object {
-  const { proxy, revoke } = Proxy.revocable({}, {});
-  revoke();
-  return proxy;
-}
+import { revokedProxy } from './callback-rows/failures.js';
 
 const failure = new Error('no');
 
@@ -22,7 +16,7 @@ test.each<[string, () => unknown]>([
   ['returns a rejected promise', () => Promise.reject(failure)],
   [
     'returns a thenable that rejects',
-    // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested.
+    // biome-ignore lint/suspicious/noThenProperty: the test needs a thenable.
     () => ({ then: (_: unknown, reject: (error: unknown) => void) => reject(failure) }),
   ],
   [
@@ -32,13 +26,13 @@ test.each<[string, () => unknown]>([
   [
     'returns an object whose then throws',
     () => ({
-      // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested.
+      // biome-ignore lint/suspicious/noThenProperty: the test needs a thenable.
       get then() {
         throw failure;
       },
     }),
   ],
-])('notify tells the failure of a callback that %s, once', async (_, callback) => {
+])('notify() reports a callback that %s once', async (_, callback) => {
   const failures: unknown[] = [];
   await new Promise<void>((resolve) =>
     notify(callback, (error) => {
@@ -49,16 +43,16 @@ test.each<[string, () => unknown]>([
   expect(failures).toEqual([failure]);
 });
 
-test('notify survives a callback that throws or returns a revoked proxy', async () => {
+test('notify() reports a callback that throws or returns a revoked proxy', async () => {
   const failures: string[] = [];
   notify(
     () => {
-      throw hostile();
+      throw revokedProxy();
     },
     (error) => failures.push(messageOf(error)),
   );
   await new Promise<void>((resolve) =>
-    notify(hostile, (error) => {
+    notify(revokedProxy, (error) => {
       failures.push(messageOf(error));
       resolve();
     }),
@@ -67,7 +61,7 @@ test('notify survives a callback that throws or returns a revoked proxy', async 
   expect(failures[1]).toMatch(/revoked/);
 });
 
-test('promiseOf answers undefined for plain values', () => {
+test('promiseOf() returns undefined for values that are no promises', () => {
   for (const value of [
     undefined,
     null,
@@ -77,7 +71,7 @@ test('promiseOf answers undefined for plain values', () => {
     Symbol('then'),
     {},
     [],
-    // biome-ignore lint/suspicious/noThenProperty: it is no function, so this is a plain value.
+    // biome-ignore lint/suspicious/noThenProperty: then is no function, so this is no thenable.
     { then: 1 },
     () => {},
   ])

@@ -16,13 +16,13 @@ test.each([
     'colour',
     'colour is not an option of serve(); the options are maxSessions, maxSessionsPerAddress, allowOrigin, tls',
   ],
-])('checkNames refuses %s', (name, message) => {
+])('checkNames() rejects the name %s', (name, message) => {
   expect(() => checkNames('serve()', { [name]: 1 }, KNOWN)).toThrow(
     expect.objectContaining({ code: 'BAD_OPTION', message }),
   );
 });
 
-test('checkNames accepts every known name, and no options at all', () => {
+test('checkNames() accepts known names, and undefined', () => {
   checkNames('serve()', { tls: undefined, maxSessions: 1 }, KNOWN);
   checkNames('serve()', undefined, KNOWN);
 });

@@ -4,7 +4,7 @@ import { Queue } from '../../src/core/queue.js';
 import { fc } from '../fixtures/property.js';
 
 describe('Queue', () => {
-  it('does what an array does with push() and shift()', () => {
+  it('behaves as an array with push() and shift()', () => {
     const step = fc.oneof(
       { weight: 5, arbitrary: fc.nat(1_000) },
       { weight: 4, arbitrary: fc.constant('shift' as const) },
@@ -29,12 +29,12 @@ describe('Queue', () => {
     );
   });
 
-  it('gives back the memory of many items when it is empty', () => {
+  it('keeps the order of 100,000 items, and is empty after them', () => {
     const queue = new Queue<number>();
     for (let round = 0; round < 3; round++) {
       for (let i = 0; i < 100_000; i++) queue.push(i);
       for (let i = 0; i < 100_000; i++)
-        if (queue.shift() !== i) expect.fail(`item ${i} is not in its place`);
+        if (queue.shift() !== i) expect.fail(`the item at ${i} is another one`);
       expect([queue.length, queue.peek(), queue.shift()]).toEqual([0, undefined, undefined]);
     }
   });
@@ -42,8 +42,11 @@ describe('Queue', () => {
 
 const SOURCES = new URL('../../src/', import.meta.url);
 
-/** Array.shift() moves all items, which a peer that sends many small ones makes into seconds. */
-it.each(['core', 'rpc', 'transport', 'web'])('no queue of src/%s is an array', (folder) => {
+/**
+ * Array.shift() moves all items. With many small messages of a peer in the array, that would take
+ * seconds.
+ */
+it.each(['core', 'rpc', 'transport', 'web'])('no array is used as a queue in src/%s', (folder) => {
   const files = readdirSync(new URL(`${folder}/`, SOURCES), {
     recursive: true,
     encoding: 'utf8',

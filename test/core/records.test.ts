@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest';
 import { setKey } from '../../src/core/records.js';
 
-/** Dense indices, then pairs of sparse ones: V8 would convert all elements at each pair. */
+/** Dense indices, then pairs of sparse ones. At each pair V8 would convert all elements. */
 function sparseKeys(): string[] {
   const keys = Array.from({ length: 49_000 }, (_, i) => String(i));
   for (let key = 75_000; key < 700_000; key += 1_100) keys.push(String(key), String(key + 1));
   return keys;
 }
 
-test('sets keys that are array indices in linear time', () => {
+test('setKey() sets array indices in linear time', () => {
   const keys = sparseKeys();
   const record: Record<string, string> = {};
   const before = process.cpuUsage();
@@ -18,7 +18,7 @@ test('sets keys that are array indices in linear time', () => {
   expect(Object.keys(record)).toEqual(keys);
 });
 
-test('keeps the largest array index as a key like any other', () => {
+test('setKey() keeps the largest array index like other keys', () => {
   const record: Record<string, string> = {};
   for (const key of ['4294967294', '1', 'a', '4294967295', '']) setKey(record, key, key);
   expect(record).toEqual({

@@ -1,4 +1,3 @@
-/** What an error may show of a URL. */
 import { expect, it } from 'vitest';
 import { redactUrl, showUrl } from '../../src/core/redact.js';
 import { processorTime } from '../fixtures/waiting.js';
@@ -14,7 +13,7 @@ it.each([
   ['etcd://a:1,[::1]:2,c/root', 'etcd://a:1,[::1]:2,c/root'],
   ['host:2181,other/chroot', 'host:2181,other/chroot'],
   ['', ''],
-])('a URL without secrets stays as it is: %j', (text, expected) => {
+])('redactUrl() does not change %j, a URL without secrets', (text, expected) => {
   expect(redactUrl(text)).toBe(expected);
 });
 
@@ -29,7 +28,7 @@ it.each([
   ['unix:///srv/a?token=secret', 'unix:///srv/a?***'],
   ['etcd://me:secret@a:1,b:2/root', 'etcd://***@a:1,b:2/root'],
   ['me:secret@host:2181', '***@host:2181'],
-])('a URL loses its secrets: %j', (text, expected) => {
+])('redactUrl() hides the secrets of the URL %j', (text, expected) => {
   expect(redactUrl(text)).toBe(expected);
 });
 
@@ -45,21 +44,21 @@ it.each([
   [' TCP://me:secret@host', ' TCP://***@host'],
   ['unix://me:secret@/srv/a', 'unix://***@/srv/a'],
   ['tcp://me:secret\n@host', 'tcp://***@host'],
-])('a text that is no URL loses everything that may be a secret: %j', (text, expected) => {
+])('redactUrl() hides possible secrets of %j, which is no URL', (text, expected) => {
   expect(redactUrl(text)).toBe(expected);
 });
 
-it('shows no content of what is no string', () => {
+it('showUrl() does not show the content of objects', () => {
   expect(redactUrl(undefined)).toBe(undefined);
   expect(showUrl(new URL('ws://me:secret@host'))).toBe('an object');
   expect(showUrl(['ws://me:secret@host'])).toBe('an array');
   expect(showUrl('ws://me:secret@host')).toBe('"ws://***@host"');
 });
 
-it('takes a time over a hostile text that does not grow with its square', () => {
-  const took = processorTime(() => {
+it('redactUrl() takes no quadratic time for long texts', () => {
+  const milliseconds = processorTime(() => {
     for (const part of [' ', '@', ':', ',', 'a', '/', '[', '?@'])
       redactUrl(`tcp://${part.repeat(1_000_000)}x y`);
   });
-  expect(took).toBeLessThan(10_000);
+  expect(milliseconds).toBeLessThan(10_000);
 });

@@ -3,19 +3,19 @@ import { expect, test } from 'vitest';
 import { followSignal, linkSignals } from '../../src/core/signals.js';
 import { pause } from '../../src/core/timers.js';
 
-const listeners = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length;
+const listenerCount = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length;
 
-test('a signal has one listener however many follow it, and none when they have ended', () => {
+test('followSignal() adds one listener for all followers, and removes it with the last one', () => {
   const { signal } = new AbortController();
   const releases = Array.from({ length: 1_000 }, () => followSignal(signal, () => {}));
-  expect(listeners(signal)).toBe(1);
+  expect(listenerCount(signal)).toBe(1);
   for (const release of releases.slice(1)) release();
-  expect(listeners(signal)).toBe(1);
+  expect(listenerCount(signal)).toBe(1);
   releases[0]?.();
-  expect(listeners(signal)).toBe(0);
+  expect(listenerCount(signal)).toBe(0);
 });
 
-test('each follower is called once, and not after its release', () => {
+test('followSignal() calls each follower once, and not after its removal', () => {
   const abort = new AbortController();
   const called: string[] = [];
   followSignal(abort.signal, () => called.push('a'));
@@ -25,17 +25,17 @@ test('each follower is called once, and not after its release', () => {
   release();
   abort.abort();
   expect(called).toEqual(['a', 'c']);
-  expect(listeners(abort.signal)).toBe(0);
+  expect(listenerCount(abort.signal)).toBe(0);
 });
 
-test('a signal that has aborted, and no signal, call nothing', () => {
+test('followSignal() does not call a follower of an aborted signal, or of undefined', () => {
   const called: string[] = [];
   followSignal(AbortSignal.abort(), () => called.push('aborted'))();
   followSignal(undefined, () => called.push('none'))();
   expect(called).toEqual([]);
 });
 
-test('a signal can be followed again after all have left', () => {
+test('followSignal() follows a signal again after its last follower was removed', () => {
   const abort = new AbortController();
   followSignal(abort.signal, () => {})();
   let called = 0;
@@ -44,29 +44,32 @@ test('a signal can be followed again after all have left', () => {
   expect(called).toBe(1);
 });
 
-test.each([0, 1])('linked signals abort with the reason of the first that aborts: %i', (first) => {
-  const controllers = [new AbortController(), new AbortController()] as const;
-  const linked = linkSignals(controllers[0].signal, controllers[1].signal);
-  const reason = new Error('over');
-  controllers[first]?.abort(reason);
-  expect(linked.signal.reason).toBe(reason);
-  expect(controllers.map(({ signal }) => listeners(signal))).toEqual([0, 0]);
-});
+test.each([0, 1])(
+  'linkSignals() aborts with the reason of signal %i if that aborts first',
+  (first) => {
+    const controllers = [new AbortController(), new AbortController()] as const;
+    const linked = linkSignals(controllers[0].signal, controllers[1].signal);
+    const reason = new Error('aborted');
+    controllers[first]?.abort(reason);
+    expect(linked.signal.reason).toBe(reason);
+    expect(controllers.map(({ signal }) => listenerCount(signal))).toEqual([0, 0]);
+  },
+);
 
-test('linked signals leave nothing behind when they are released', () => {
+test('linkSignals() removes its listeners when it is released', () => {
   const controllers = [new AbortController(), new AbortController()] as const;
   const linked = linkSignals(controllers[0].signal, controllers[1].signal);
   linked.release();
   controllers[0].abort();
   expect(linked.signal.aborted).toBe(false);
-  expect(controllers.map(({ signal }) => listeners(signal))).toEqual([0, 0]);
+  expect(controllers.map(({ signal }) => listenerCount(signal))).toEqual([0, 0]);
   expect(linkSignals(AbortSignal.abort('before')).signal.reason).toBe('before');
 });
 
-test('pause answers whether its time passed, and leaves no listener', async () => {
+test('pause() resolves with whether its time has passed, and removes its listener', async () => {
   const abort = new AbortController();
   expect(await pause(1, abort.signal)).toBe(true);
-  expect(listeners(abort.signal)).toBe(0);
+  expect(listenerCount(abort.signal)).toBe(0);
   const waiting = pause(60_000, abort.signal);
   abort.abort();
   expect(await waiting).toBe(false);

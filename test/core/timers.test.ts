@@ -16,11 +16,11 @@ test.each([
   [LONGEST_TIMER, LONGEST_TIMER],
   [LONGEST_TIMER + 1, LONGEST_TIMER],
   [Number.POSITIVE_INFINITY, LONGEST_TIMER],
-])('a delay of %d ms is %d', (given, bounded) => {
+])('boundedDelay(%d) is %d', (given, bounded) => {
   expect(boundedDelay(given)).toBe(bounded);
 });
 
-test('a timer that is longer than the system knows does not fire at once', async () => {
+test('startTimer() with Infinity does not fire at once', async () => {
   let fired = false;
   const timer = startTimer(() => {
     fired = true;
@@ -30,7 +30,7 @@ test('a timer that is longer than the system knows does not fire at once', async
   expect(fired).toBe(false);
 });
 
-test('timers, signals and the settling of promises have one place each', () => {
+test('only core uses setTimeout(), abort listeners and instanceof Promise', () => {
   const found: string[] = [];
   for (const file of readdirSync(SRC, { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.ts')) continue;
@@ -45,11 +45,11 @@ test('timers, signals and the settling of promises have one place each', () => {
   expect(found).toEqual([]);
 });
 
-describe('a LongTimer', () => {
+describe('LongTimer', () => {
   fakeTime();
   const days = 24 * 3_600_000;
 
-  test('of 30 days fires once, after 30 days; Infinity is never', async () => {
+  test('fires once after 30 days, not after cancel(), and never with Infinity', async () => {
     let fired = 0;
     new LongTimer(() => fired++, 30 * days);
     const cancelled = new LongTimer(() => fired++, 30 * days);

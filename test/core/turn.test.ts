@@ -4,7 +4,7 @@ import { turns, until } from '../fixtures/waiting.js';
 
 let clock = 0;
 
-/** Longer than the share of a turn. */
+/** Takes longer than TURN_SHARE, by the fake clock. */
 function work(): void {
   clock += 15;
 }
@@ -15,27 +15,27 @@ beforeEach(async () => {
 });
 afterEach(() => void vi.restoreAllMocks());
 
-describe('the share of a turn', () => {
-  it('is used up by work, and whole again in the next turn', async () => {
+describe('spend()', () => {
+  it('returns true after 10 ms of work, and false again in the next turn', async () => {
     work();
-    // From here on the turn is timed.
+    // The timing of the turn begins here.
     expect(spend(64)).toBe(false);
     work();
     expect(spend(1)).toBe(false);
-    // The clock is read once in 64 units.
+    // The clock is read once per 64 units.
     expect(spend(64)).toBe(true);
     expect(spend(0)).toBe(true);
     await nextTurn();
     expect(spend(64)).toBe(false);
   });
 
-  it('is timed from the beginning of a turn that goes on with earlier work', async () => {
+  it('times a turn that continues earlier work from its beginning', async () => {
     await nextTurn();
     work();
     expect(spend(64)).toBe(true);
   });
 
-  it('is whole again without anyone who waits', async () => {
+  it('returns false again in a later turn when no task waits', async () => {
     for (const isOver of [false, true]) {
       work();
       expect(spend(64)).toBe(isOver);
@@ -44,14 +44,14 @@ describe('the share of a turn', () => {
     expect(spend(1)).toBe(false);
   });
 
-  it('is not timed for small amounts of work', async () => {
+  it('reads no clock for less than 64 units', async () => {
     await turns();
     for (let units = 0; units < 60; units++) expect(spend(1)).toBe(false);
   });
 });
 
-describe('what waits for the next turn', () => {
-  it('shares a turn with what it sets off in promises', async () => {
+describe('onNextTurn()', () => {
+  it('counts the promise callbacks of a task as its work', async () => {
     let resumed = 0;
     for (let i = 0; i < 10; i++) {
       onNextTurn(() => {
@@ -69,7 +69,7 @@ describe('what waits for the next turn', () => {
     expect(Math.max(...perTurn)).toBeLessThanOrEqual(2);
   });
 
-  it('goes on in its order, and not in this turn', async () => {
+  it('calls tasks in order, in a later turn', async () => {
     const order: string[] = [];
     for (const name of ['a', 'b', 'c']) onNextTurn(() => order.push(name));
     await Promise.resolve();
@@ -78,7 +78,7 @@ describe('what waits for the next turn', () => {
     expect(order).toEqual(['a', 'b', 'c']);
   });
 
-  it('goes on in portions, so that timers and input come between', async () => {
+  it('calls at most 64 tasks in one turn', async () => {
     let resumed = 0;
     let largest = 0;
     let before = 0;
@@ -96,7 +96,7 @@ describe('what waits for the next turn', () => {
     expect(largest).toBeLessThanOrEqual(64);
   });
 
-  it('comes behind what waits already when it waits again', async () => {
+  it('calls a task that a task adds after the waiting tasks', async () => {
     const order: string[] = [];
     onNextTurn(() => {
       order.push('first');
@@ -109,8 +109,8 @@ describe('what waits for the next turn', () => {
   });
 });
 
-describe('many items', () => {
-  it('are handled in order, and in later turns once the share of this turn is used up', async () => {
+describe('inTurns()', () => {
+  it('handles items in order, in several turns if they take longer than 10 ms', async () => {
     const items = Array.from({ length: 1_000 }, (_, i) => i);
     const handled: number[] = [];
     inTurns(items, (item) => {
@@ -122,7 +122,7 @@ describe('many items', () => {
     expect(handled).toEqual(items);
   });
 
-  it('are handled at once when they are few', () => {
+  it('handles few items at once', () => {
     const handled: number[] = [];
     inTurns([1, 2], (item) => handled.push(item));
     expect(handled).toEqual([1, 2]);
@@ -130,10 +130,10 @@ describe('many items', () => {
     expect(handled).toHaveLength(2);
   });
 
-  it('are no more than 512 in a turn, however little time they take', async () => {
+  it('handles at most 512 items in one turn', async () => {
     let handled = 0;
     inTurns(Array(5_000).fill(0), () => handled++);
     expect(handled).toBe(512);
-    await until(() => handled === 5_000, 'all are handled');
+    await until(() => handled === 5_000, 'all items are handled');
   });
 });

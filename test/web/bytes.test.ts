@@ -1,54 +1,54 @@
-/** The tools of a browser do with bytes what Node's do. */
+/** WEB_TOOLS, the byte operations of a page, against those of Node.js as the model. */
 import { describe, expect, it } from 'vitest';
 import { TOOLS, WEB_TOOLS } from '../../src/core/bytes.js';
 import { fc } from '../fixtures/property.js';
 import { thrown } from '../fixtures/transports.js';
 
 const bytes = fc.uint8Array({ maxLength: 200 }).map((content) => Buffer.from(content));
-/** Also with halves of characters, and with byte order marks. */
+/** Includes lone surrogates and byte order marks. */
 const text = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 60 }),
   fc.string({ maxLength: 60 }),
   fc.constantFrom('\ufeff', '\ufeffa\ufeff', '\ud800', 'a\udc00b'),
 );
-/** Much of it well-formed, with pieces cut out of characters. */
-const almostText = fc
+/** Mostly valid UTF-8, with incomplete characters at the start and at the end. */
+const damagedText = fc
   .tuple(text, fc.nat({ max: 8 }), bytes)
   .map(([content, cut, rest]) =>
     Buffer.concat([Buffer.from(content).subarray(cut), rest.subarray(0, cut)]),
   );
 
-const equal = (web: Uint8Array, node: Uint8Array): void => {
+const expectEqual = (web: Uint8Array, node: Uint8Array): void => {
   expect(Buffer.from(web).toString('hex')).toBe(Buffer.from(node).toString('hex'));
   expect(Object.getPrototypeOf(web)).toBe(Uint8Array.prototype);
 };
 
-describe('the tools of a browser', () => {
-  it('are not those of Node.js', () => {
+describe('WEB_TOOLS', () => {
+  it('is not the implementation that Node.js uses', () => {
     expect(TOOLS).not.toBe(WEB_TOOLS);
     expect(Buffer.isBuffer(TOOLS.encode('a'))).toBe(true);
   });
 
-  it('text becomes the same bytes, and as many as were told', () => {
+  it('encode() and writeText() make the same bytes, and textBytes() their number', () => {
     fc.assert(
       fc.property(text, fc.nat({ max: 5 }), (content, at) => {
-        equal(WEB_TOOLS.encode(content), TOOLS.encode(content));
+        expectEqual(WEB_TOOLS.encode(content), TOOLS.encode(content));
         expect(WEB_TOOLS.textBytes(content)).toBe(TOOLS.textBytes(content));
         const [web, node] = [
           WEB_TOOLS.allocate(at + 3 * content.length),
           Buffer.alloc(at + 3 * content.length),
         ];
         expect(WEB_TOOLS.writeText(web, at, content)).toBe(TOOLS.writeText(node, at, content));
-        equal(web, node);
+        expectEqual(web, node);
       }),
       { numRuns: 1_000 },
     );
   });
 
-  it('bytes become the same text, whether they are text or not', () => {
+  it('decode() makes the same text, also of invalid UTF-8', () => {
     fc.assert(
       fc.property(
-        fc.oneof(bytes, almostText),
+        fc.oneof(bytes, damagedText),
         fc.nat({ max: 10 }),
         fc.nat({ max: 10 }),
         (content, start, left) => {
@@ -63,18 +63,18 @@ describe('the tools of a browser', () => {
     );
   });
 
-  it('BAD_OPTION: other encodings, with those that there are', () => {
+  it('decode() rejects another encoding with BAD_OPTION, and names the two that exist', () => {
     expect(thrown(() => WEB_TOOLS.decode(Buffer.alloc(1), 0, 1, 'hex'))).toMatchObject({
       code: 'BAD_OPTION',
       message: `encoding: given "hex", expected 'utf8' or 'latin1' in a browser`,
     });
   });
 
-  it('a pattern is found at the same place', () => {
-    const few = fc.uint8Array({ maxLength: 60, max: 2 });
+  it('find() finds a pattern at the same index', () => {
+    const twoValues = fc.uint8Array({ maxLength: 60, max: 2 });
     fc.assert(
       fc.property(
-        few,
+        twoValues,
         fc.uint8Array({ minLength: 1, maxLength: 4, max: 2 }),
         fc.nat({ max: 70 }),
         (content, pattern, from) => {
@@ -91,12 +91,12 @@ describe('the tools of a browser', () => {
     );
   });
 
-  it('copies are copies, what is wrapped is none, and new bytes are zeros', () => {
-    equal(WEB_TOOLS.allocate(7), Buffer.alloc(7));
-    const mine = Uint8Array.of(1, 2, 3);
-    const [copy, wrapped] = [WEB_TOOLS.copy(mine.subarray(1)), WEB_TOOLS.wrap(mine.buffer)];
-    mine[1] = 9;
-    equal(copy, Uint8Array.of(2, 3));
-    equal(wrapped, Uint8Array.of(1, 9, 3));
+  it('allocate() returns zeros, copy() copies, and wrap() does not', () => {
+    expectEqual(WEB_TOOLS.allocate(7), Buffer.alloc(7));
+    const source = Uint8Array.of(1, 2, 3);
+    const [copy, wrapped] = [WEB_TOOLS.copy(source.subarray(1)), WEB_TOOLS.wrap(source.buffer)];
+    source[1] = 9;
+    expectEqual(copy, Uint8Array.of(2, 3));
+    expectEqual(wrapped, Uint8Array.of(1, 9, 3));
   });
 });

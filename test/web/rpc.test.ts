@@ -1,122 +1,64 @@
-/**
- * The build of `getty-ts/web/rpc`, where nothing of Node.js is there, and in Chromium, against our
- * own server.
- */
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+/** The bundle of `getty-ts/web/rpc`, without the globals of Node.js, against our server. */
 import { gzipSync } from 'node:zlib';
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { TestService as descriptor } from '../../demo/test_service_pb.js';
 import {
-  clientStream,
   contract,
   duplex,
   implement,
-  oneway,
   RpcError,
   type RpcServer,
-  type Service,
   serve,
-  serverStream,
   unary,
 } from '../../src/rpc/index.js';
-import { launchChromium } from '../fixtures/chromium.js';
-import { INSTALL_TIMEOUT } from '../fixtures/debian.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { testService } from '../fixtures/rpc.js';
 import { rejection } from '../fixtures/transports.js';
-import { gate, Inbox } from '../fixtures/waiting.js';
+import { gate } from '../fixtures/waiting.js';
 import { bundleWeb, runAsPage, WEB_PROTOBUF, type WebProtobuf } from '../fixtures/web.js';
+import { notes, PART, PARTS, services } from './rpc-services.js';
 
-const Greeter = contract(
-  'Greeter',
-  { hello: unary<string, string>(), fail: unary<string, string>(), note: oneway<string>() },
-  { version: 'v1' },
-);
-const Page = contract('Page', { title: unary<string, string>() });
-
-const Bulk = contract('Bulk', {
-  upload: clientStream<string, number>(),
-  download: serverStream<number, string>(),
-  echo: duplex<string, string>(),
-});
-/** A stream of 10 MB has 160 of these: many windows. */
-const PART = 'x'.repeat(64 * 1024);
-const PARTS = 160;
-const bulk: Service = implement(Bulk, {
-  async upload(parts) {
-    let length = 0;
-    for await (const part of parts) length += part.length;
-    return length;
-  },
-  *download(count) {
-    for (let i = 0; i < count; i++) yield PART;
-  },
-  async *echo(parts) {
-    yield* parts;
-  },
-});
-
-const notes = new Inbox<string>('a note');
-const greeter: Service = implement(Greeter, {
-  async hello(name, context) {
-    // The server calls the page, on the same session.
-    const title = await context.channel.stub(Page).title(name);
-    return `hello, ${title} (${context.metadata.from ?? 'nobody'})`;
-  },
-  fail(text) {
-    throw new RpcError('NOT_FOUND', text, {
-      details: Uint8Array.of(0, 127, 128, 255),
-      metadata: { 'what-is-missing': 'grün' },
-    });
-  },
-  note: (text) => notes.push(text),
-});
-const services = [greeter, testService(), bulk];
-
-describe('where nothing of Node.js is there', () => {
+describe('getty-ts/web/rpc without the globals of Node.js', () => {
   noLeaks();
   let code: string;
   beforeAll(async () => {
     code = await bundleWeb('iife', WEB_PROTOBUF);
   });
 
-  /** A client of the build, whose page offers Page. */
-  async function client(server: RpcServer, options: object = {}) {
+  /** A client that offers the service Page. */
+  async function connectPage(server: RpcServer, options: object = {}) {
     const web = runAsPage(code) as WebProtobuf;
-    // The contracts of the build are its own: its classes are others than those of the sources.
+    // The bundle has its own classes, so contracts are made with its own functions.
     const page = web.implement(web.contract('Page', { title: web.unary<string, string>() }), {
       title: (name) => `${name.toUpperCase()} 😀`,
     });
-    const made = await web.connect(server.address, {
+    const client = await web.connect(server.address, {
       reconnect: false,
       services: [page],
       ...options,
     });
-    const specs = {
+    const methods = {
       hello: web.unary<string, string>(),
       fail: web.unary<string, string>(),
       note: web.oneway<string>(),
     };
-    const stub = made.stub(web.contract('Greeter', specs, { version: 'v1' }));
-    return { web, made, stub, [Symbol.asyncDispose]: () => made.close() };
+    const greeter = client.stub(web.contract('Greeter', methods, { version: 'v1' }));
+    return { web, client, greeter, [Symbol.asyncDispose]: () => client.close() };
   }
 
-  it('nothing names what only Node.js has, and it is no large build', () => {
+  it('uses no global of Node.js, and has at most 80 KiB with the Protobuf library', () => {
     expect(code.match(/(?<![.\w$])(?:Buffer|setImmediate|require)(?![\w$]|\s*:)/g) ?? []).toEqual(
       [],
     );
     expect(code).not.toContain('node:');
-    // Most of it is the Protobuf library.
     expect(gzipSync(code, { level: 9 }).length).toBeLessThan(80 * 1024);
   });
 
-  it('streams of 10 MB go each way, and both ways at once', async () => {
+  it('streams 10 MiB from the page, to the page, and in both directions at once', async () => {
     await using server = await serve('ws://127.0.0.1:0', services);
-    await using page = await client(server);
+    await using page = await connectPage(server);
     const { web } = page;
-    const stub = page.made.stub(
+    const stub = page.client.stub(
       web.contract('Bulk', {
         upload: web.clientStream<string, number>(),
         download: web.serverStream<number, string>(),
@@ -134,19 +76,21 @@ describe('where nothing of Node.js is there', () => {
     expect(await lengthOf(stub.echo(parts))).toBe(PARTS * PART.length);
   }, 120_000);
 
-  it('calls go both ways on one session, with metadata', async () => {
+  it('calls in both directions on one session, with metadata', async () => {
     await using server = await serve('ws://127.0.0.1:0', services);
-    await using page = await client(server);
-    expect(await page.stub.hello('grün', { metadata: { from: 'a pagé' } })).toBe(
+    await using page = await connectPage(server);
+    expect(await page.greeter.hello('grün', { metadata: { from: 'a pagé' } })).toBe(
       'hello, GRÜN 😀 (a pagé)',
     );
-    await page.stub.note('noted');
+    await page.greeter.note('noted');
     expect(await notes.next()).toBe('noted');
-    const many = await Promise.all(Array.from({ length: 500 }, (_, i) => page.stub.hello(`${i}`)));
-    expect(many).toEqual(Array.from({ length: 500 }, (_, i) => `hello, ${i} 😀 (nobody)`));
+    const answers = await Promise.all(
+      Array.from({ length: 500 }, (_, i) => page.greeter.hello(`${i}`)),
+    );
+    expect(answers).toEqual(Array.from({ length: 500 }, (_, i) => `hello, ${i} 😀 (nobody)`));
   });
 
-  it('streams, both ways at once', async () => {
+  it('answers each item of a duplex stream', async () => {
     const sums = (make: typeof contract, both: typeof duplex) =>
       make('Sums', { sums: both<number, number>() });
     const service = implement(sums(contract, duplex), {
@@ -159,17 +103,17 @@ describe('where nothing of Node.js is there', () => {
       },
     });
     await using server = await serve('ws://127.0.0.1:0', [service]);
-    await using page = await client(server);
-    const seen: number[] = [];
-    for await (const sum of page.made
+    await using page = await connectPage(server);
+    const received: number[] = [];
+    for await (const sum of page.client
       .stub(sums(page.web.contract, page.web.duplex))
       .sums([1, 2, 3, 4]))
-      seen.push(sum);
-    expect(seen).toEqual([1, 3, 6, 10]);
+      received.push(sum);
+    expect(received).toEqual([1, 3, 6, 10]);
   });
 
   it.each(['json', 'protobuf'] as const)(
-    'an error comes with its code, details and metadata, and Protobuf messages go through, in %s',
+    'receives Protobuf messages, and the code, details and metadata of an error, in %s',
     async (codec) => {
       await using server = await serve('ws://127.0.0.1:0', [
         testService({
@@ -181,8 +125,8 @@ describe('where nothing of Node.js is there', () => {
           },
         }),
       ]);
-      await using page = await client(server);
-      const stub = page.made.stub(page.web.contract(descriptor), { codec });
+      await using page = await connectPage(server);
+      const stub = page.client.stub(page.web.contract(descriptor), { codec });
       expect((await stub.test({ A: 'ä', B: '😀'.repeat(100), C: 'x'.repeat(3_000) })).A).toBe(
         `ä, ${'😀'.repeat(100)}, ${'x'.repeat(3_000)}`,
       );
@@ -198,7 +142,7 @@ describe('where nothing of Node.js is there', () => {
     },
   );
 
-  it('9: nobody there, a lost session, a call that takes too long', async () => {
+  it('rejects connect() with CONNECT_FAILED or BAD_ADDRESS', async () => {
     const web = runAsPage(code) as WebProtobuf;
     expect(await rejection(web.connect('ws://127.0.0.1:1'))).toMatchObject({
       code: 'CONNECT_FAILED',
@@ -206,6 +150,9 @@ describe('where nothing of Node.js is there', () => {
     expect(await rejection(web.connect('tcp://127.0.0.1:1'))).toMatchObject({
       code: 'BAD_ADDRESS',
     });
+  });
+
+  it('rejects a call with DEADLINE_EXCEEDED after its timeout, and UNAVAILABLE after a loss', async () => {
     const called = gate();
     const slow = implement(contract('Slow', { slow: unary<string, string>() }), {
       slow() {
@@ -214,8 +161,8 @@ describe('where nothing of Node.js is there', () => {
       },
     });
     await using server = await serve('ws://127.0.0.1:0', [slow], { drainTimeout: 0 });
-    await using page = await client(server);
-    const stub = page.made.stub(
+    await using page = await connectPage(server);
+    const stub = page.client.stub(
       page.web.contract('Slow', { slow: page.web.unary<string, string>() }),
     );
     expect(await rejection(stub.slow('x', { timeout: 30 }))).toMatchObject({
@@ -226,112 +173,4 @@ describe('where nothing of Node.js is there', () => {
     server.destroy();
     expect(await lost).toMatchObject({ code: 'UNAVAILABLE' });
   });
-});
-
-describe('in chromium', () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchChromium();
-  }, INSTALL_TIMEOUT);
-  afterAll(() => browser?.close());
-
-  it('the same page, and streams of 10 MB each way and both ways at once', async () => {
-    const http = createServer((_, response) =>
-      response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>Page</title>'),
-    );
-    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-    const origin = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
-    await using server = await serve('ws://127.0.0.1:0/rpc', services, {
-      websocket: { allowOrigin: [origin] },
-    });
-    try {
-      const tab = await browser.newPage();
-      await tab.goto(origin);
-      const source = `${WEB_PROTOBUF}; export { TestService } from '../../demo/test_service_pb.js'`;
-      await tab.addScriptTag({ content: await bundleWeb('iife', source, 'getty') });
-      const seen = await tab.evaluate(async (address) => {
-        const {
-          connect,
-          contract: make,
-          implement: offer,
-          oneway: once,
-          TestService,
-          unary: ask,
-        } = (globalThis as unknown as { getty: WebProtobuf & { TestService: typeof descriptor } })
-          .getty;
-        const page = offer(make('Page', { title: ask<string, string>() }), {
-          title: (name) =>
-            `${name} of ${(globalThis as unknown as { document: { title: string } }).document.title}`,
-        });
-        const client = await connect(address, { services: [page] });
-        const stub = client.stub(
-          make(
-            'Greeter',
-            { hello: ask<string, string>(), fail: ask<string, string>(), note: once<string>() },
-            { version: 'v1' },
-          ),
-        );
-        const test = client.stub(make(TestService));
-        const failure = await stub
-          .fail('gone')
-          .catch((error) => [
-            error.code,
-            error.message,
-            error.metadata['what-is-missing'],
-            ...error.details,
-          ]);
-        const answers = [
-          await stub.hello('ann'),
-          failure,
-          (await test.test({ A: 'ä', B: '😀', C: '' })).A,
-          (await test.add({ A: 2, B: -3 })).Sum,
-        ];
-        await client.close();
-        return answers;
-      }, server.address);
-      const streamed = await tab.evaluate(
-        async ([address, part, count]) => {
-          const {
-            clientStream,
-            connect,
-            contract: make,
-            duplex,
-            serverStream,
-          } = (globalThis as unknown as { getty: WebProtobuf }).getty;
-          const client = await connect(address);
-          const stub = client.stub(
-            make('Bulk', {
-              upload: clientStream<string, number>(),
-              download: serverStream<number, string>(),
-              echo: duplex<string, string>(),
-            }),
-          );
-          const lengthOf = async (parts: AsyncIterable<string>): Promise<number> => {
-            let length = 0;
-            for await (const { length: more } of parts) length += more;
-            return length;
-          };
-          const parts = Array<string>(count).fill(part);
-          const lengths = [
-            await stub.upload(parts, { timeout: 60_000 }),
-            await lengthOf(stub.download(count)),
-            await lengthOf(stub.echo(parts)),
-          ];
-          await client.close();
-          return lengths;
-        },
-        [server.address, PART, PARTS] as const,
-      );
-      expect(streamed).toEqual([PARTS * PART.length, PARTS * PART.length, PARTS * PART.length]);
-      expect(seen).toEqual([
-        'hello, ann of Page (nobody)',
-        ['NOT_FOUND', 'gone', 'grün', 0, 127, 128, 255],
-        'ä, 😀, ',
-        -1,
-      ]);
-    } finally {
-      http.closeAllConnections();
-      await new Promise((resolve) => http.close(resolve));
-    }
-  }, 120_000);
 });

@@ -7,8 +7,8 @@ import { SnappyConnection } from './snappy-connection.js';
 
 /**
  * Wraps `connection` in its compression. Returns `connection` itself for `none`, and for a
- * WebSocket, which compresses each message itself. Throws BAD_OPTION if messages may be lost: the
- * two compressors would no longer agree.
+ * WebSocket with DEFLATE. Throws BAD_OPTION for a WebSocket with snappy, and for UDP: after a lost
+ * message the inflater could not read the next one.
  */
 export function compress(
   connection: Connection,
@@ -18,14 +18,16 @@ export function compress(
   if (compression === 'none') return connection;
   if (connection.capabilities?.isLossy)
     throw badOption('compression', compression, `'none' for ${connection.remoteAddress}`);
-  const hasOwnMessages = connection.endMessage !== undefined;
-  if (hasOwnMessages && compression === 'snappy')
-    throw badOption(
-      'compression',
-      compression,
-      `'none' or DEFLATE for ${connection.remoteAddress}`,
-    );
-  if (hasOwnMessages) return connection;
+  // A connection with messages compresses each message by itself.
+  if (connection.endMessage !== undefined) {
+    if (compression === 'snappy')
+      throw badOption(
+        'compression',
+        compression,
+        `'none' or DEFLATE for ${connection.remoteAddress}`,
+      );
+    return connection;
+  }
   if (compression === 'snappy') return new SnappyConnection(connection, maxInflatedBytes);
   const level = compression === 'deflate' ? constants.Z_DEFAULT_COMPRESSION : compression.deflate;
   return new DeflateConnection(connection, level, maxInflatedBytes);

@@ -1,6 +1,6 @@
 /**
- * Raw DEFLATE on a stream: one continuous compressor per direction, with a sync flush after every
- * write, as in Go's compress/flate. Every write ends with 00 00 ff ff.
+ * Raw DEFLATE on a stream: one continuous compressor per direction, with a sync flush after each
+ * write, as in Go's compress/flate. Each write ends with 00 00 ff ff.
  */
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
 import { gettyError, messageOf } from '../../core/errors.js';
@@ -17,7 +17,7 @@ export class DeflateConnection extends CompressedConnection {
   readonly #received = new Queue<Buffer>();
   #isInflating = false;
   #receivedBytes = 0;
-  /** The final block of the peer's DEFLATE stream has been inflated. */
+  /** The last block of the peer's DEFLATE stream has been inflated. */
   #hasStreamEnded = false;
 
   constructor(inner: Connection, level: number, maxInflatedBytes: number) {
@@ -39,7 +39,7 @@ export class DeflateConnection extends CompressedConnection {
         this.fail(
           gettyError(
             'BAD_FRAME',
-            `${this.remoteAddress} sent what cannot be inflated: ${messageOf(error)}`,
+            `${this.remoteAddress} sent invalid DEFLATE data: ${messageOf(error)}`,
             error,
           ),
         ),
@@ -121,7 +121,7 @@ export class DeflateConnection extends CompressedConnection {
     this.fail(
       gettyError(
         'BAD_FRAME',
-        `${this.remoteAddress} sent more after the end of its compressed stream`,
+        `${this.remoteAddress} sent bytes after the end of its compressed stream`,
       ),
     );
   }

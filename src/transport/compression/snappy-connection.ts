@@ -1,5 +1,5 @@
 /**
- * Snappy on a stream: every write becomes whole chunks of the framing format, as in Go's
+ * Snappy on a stream: each write becomes complete chunks of the framing format, as in Go's
  * snappy.Writer.
  */
 import { GettyError, gettyError, isInstance, messageOf } from '../../core/errors.js';
@@ -8,12 +8,11 @@ import { Queue } from '../../core/queue.js';
 import { isTurnOver, onNextTurn, spend, unitsOf } from '../../core/turn.js';
 import { now } from '../session/flush-scheduler.js';
 import { CompressedConnection } from './compressed-connection.js';
-import { chunksOf, MAX_BLOCK, SnappyReader, STREAM_IDENTIFIER } from './snappy-format.js';
+import { chunksOf, MAX_BLOCK, STREAM_IDENTIFIER } from './snappy-format.js';
+import { SnappyReader } from './snappy-reader.js';
 import type { UnflushedWrite } from './unflushed-writes.js';
 
-/**
- * Bytes. A larger write is compressed in several turns of the event loop. 64 KiB takes up to 1 ms.
- */
+/** Bytes. A larger write is compressed in several turns of the event loop. 64 KiB takes 1 ms. */
 const LARGE_WRITE = 128 * 1024;
 
 /** A write that is not completely compressed. */
@@ -97,11 +96,11 @@ export class SnappyConnection extends CompressedConnection {
     if (!this.isPaused && !this.isDestroyed && !this.#isWaitingForTurn) this.inner.resume();
   }
 
-  /** Milliseconds since an incomplete chunk began to arrive; 0: there is none. */
+  /** Milliseconds since an incomplete chunk began to arrive; 0 without one, and while paused. */
   incompleteMessageAge(): number {
     const reader = this.#reader;
-    if (this.isPaused && reader.partialSince > 0) reader.partialSince = now();
-    return reader.partialSince > 0 ? now() - reader.partialSince : 0;
+    if (this.isPaused && reader.incompleteSince > 0) reader.incompleteSince = now();
+    return reader.incompleteSince > 0 ? now() - reader.incompleteSince : 0;
   }
 
   override destroy(): void {
@@ -126,7 +125,7 @@ export class SnappyConnection extends CompressedConnection {
     if (this.isPaused || this.isDestroyed || this.#isWaitingForTurn || !this.hasPeerEnded) return;
     if (!this.#isEndDelivered) {
       this.#isEndDelivered = true;
-      if (this.#reader.partialSince > 0)
+      if (this.#reader.incompleteSince > 0)
         return this.#failRead(new Error('it ended inside a chunk'));
       this.events?.onEnd();
     }
@@ -140,7 +139,7 @@ export class SnappyConnection extends CompressedConnection {
       return undefined;
     }
     try {
-      return this.#reader.next(this.#onInflating);
+      return this.#reader.next(this.#beforeInflate);
     } catch (error) {
       this.#failRead(error);
       return undefined;
@@ -150,9 +149,9 @@ export class SnappyConnection extends CompressedConnection {
   #waitForTurn(): void {
     this.#isWaitingForTurn = true;
     this.inner.pause();
-    const goOn = (): void => {
+    const resumeReading = (): void => {
       this.#isWaitingForTurn = false;
-      // After onClose nothing is delivered.
+      // The connection is lost: onClose() was called, and nothing may follow it.
       if (this.isClosed && !this.hasPeerEnded) return;
       this.readNext();
       if (!this.isPaused && !this.isDestroyed && !this.#isWaitingForTurn) this.inner.resume();
@@ -161,10 +160,10 @@ export class SnappyConnection extends CompressedConnection {
       this.error ??= faultError(this.remoteAddress, error);
       this.destroy();
     };
-    onNextTurn(guarded(goOn, failed));
+    onNextTurn(guarded(resumeReading, failed));
   }
 
-  readonly #onInflating = (bytes: number): void => {
+  readonly #beforeInflate = (bytes: number): void => {
     spend(unitsOf(bytes));
     const error = this.addInflated(bytes);
     if (error !== undefined) throw error;
@@ -176,7 +175,7 @@ export class SnappyConnection extends CompressedConnection {
         ? error
         : gettyError(
             'BAD_FRAME',
-            `${this.remoteAddress} sent what is no snappy stream: ${messageOf(error)}`,
+            `${this.remoteAddress} sent an invalid snappy stream: ${messageOf(error)}`,
             error,
           ),
     );

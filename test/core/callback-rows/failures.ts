@@ -1,0 +1,42 @@
+/** The ways in which a callback of a user can fail. */
+import { runInNewContext } from 'node:vm';
+
+/** A value that throws when any property of it is read. */
+export function revokedProxy(): never {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy as never;
+}
+
+/** A callback that fails. It has the type of every callback. */
+export type FailingCallback = (...args: unknown[]) => never;
+
+export const FAILURES: Readonly<Record<string, FailingCallback>> = {
+  throws: () => {
+    throw new Error('no');
+  },
+  rejects: () => Promise.reject(new Error('no')) as never,
+  'returns a thenable that rejects': () =>
+    // biome-ignore lint/suspicious/noThenProperty: the test needs a thenable.
+    ({ then: (_: unknown, reject: (error: Error) => void) => reject(new Error('no')) }) as never,
+  'returns a rejected promise of another realm': () =>
+    runInNewContext('Promise.reject(new Error("no"))') as never,
+  'throws a revoked proxy': () => {
+    throw revokedProxy();
+  },
+  'rejects with a revoked proxy': () => Promise.reject(revokedProxy()) as never,
+  'returns a revoked proxy': () => revokedProxy(),
+};
+
+/** A callback that fails at its first call. Later calls are calls of `then`. */
+export function once(
+  fail: FailingCallback,
+  then: (...args: never[]) => unknown = () => undefined,
+): FailingCallback {
+  let hasFailed = false;
+  return ((...args: never[]) => {
+    if (hasFailed) return then(...args);
+    hasFailed = true;
+    return fail();
+  }) as FailingCallback;
+}

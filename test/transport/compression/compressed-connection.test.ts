@@ -1,0 +1,182 @@
+/** What both compressions do on each transport of streams. */
+import { constants, deflateRawSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { lengthPrefixed, type Session } from '../../../src/transport/index.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+import { turns } from '../../fixtures/waiting.js';
+import { CompressedPairs, STREAM_TRANSPORTS, WORDS } from './compressed-pair.js';
+import { compressed, readAll, stream } from './snappy-chunks.js';
+import { zlibCompressor, zlibInflate } from './zlib-peer.js';
+
+/** A compression, and a peer that does not use the tested code to compress. */
+interface Peer {
+  readonly compression: 'deflate' | 'snappy';
+  /** Returns a function that makes the next bytes of one compressed stream. */
+  compressor(): (text: string) => Promise<Buffer>;
+  inflate(wire: Buffer): Promise<Buffer>;
+  /** A stream that inflates to much more than `maxInflatedBytes`. */
+  readonly bomb: { readonly wire: Buffer; readonly maxInflatedBytes: number };
+  /** The most bytes that a session reads of a chunk in which it is paused at once. */
+  readonly maxReadWhilePaused: number;
+}
+
+const PEERS: readonly Peer[] = [
+  {
+    compression: 'deflate',
+    compressor: zlibCompressor,
+    inflate: zlibInflate,
+    bomb: {
+      wire: deflateRawSync(Buffer.alloc(50 * 1024 * 1024, '\n'), {
+        finishFlush: constants.Z_SYNC_FLUSH,
+      }),
+      maxInflatedBytes: 100_000,
+    },
+    maxReadWhilePaused: 200_000,
+  },
+  {
+    compression: 'snappy',
+    compressor() {
+      let isFirst = true;
+      return async (text) => {
+        const chunk = compressed(Buffer.from(text));
+        const wire = isFirst ? stream(chunk) : chunk;
+        isFirst = false;
+        return wire;
+      };
+    },
+    inflate: async (wire) => readAll([wire]),
+    // A socket may deliver a larger stream in several chunks, and the limit is per chunk.
+    bomb: {
+      wire: stream(...Array<Buffer>(15).fill(compressed(Buffer.alloc(65_536, '\n')))),
+      maxInflatedBytes: 200_000,
+    },
+    // The session may have read the next chunk already.
+    maxReadWhilePaused: 500_000,
+  },
+];
+
+const TABLE = PEERS.flatMap((peer) =>
+  STREAM_TRANSPORTS.map((row) => ({
+    name: `${peer.compression} over ${row.name}`,
+    peer,
+    pairs: new CompressedPairs(row, peer.compression),
+  })),
+);
+
+/** Pauses after each message, and resumes in the next turn of the event loop. */
+function pauseForOneTurn(session: Session<never, never>): void {
+  session.pause();
+  setImmediate(() => session.resume());
+}
+
+describe.each(TABLE)('$name', ({ peer, pairs }) => {
+  noLeaks();
+
+  it('compresses all writes in order', async () => {
+    await using p = await pairs.compressing();
+    let sent = '';
+    for (let i = 0; i < 200; i++) {
+      const line = `${i} ${WORDS.slice(0, i)}`;
+      p.near.write(line);
+      p.near.writeBytes(Buffer.from('raw '));
+      p.near.writeBytesArray([Buffer.from('and '), Buffer.from('array\n')]);
+      sent += `${line}\nraw and array\n`;
+      if (i % 10 === 0) await turns(2);
+    }
+    await p.near.close();
+    const wire = Buffer.concat(p.farEvents.messages.all);
+    expect(wire.length).toBeLessThan(sent.length / 2);
+    expect((await peer.inflate(wire)).toString()).toBe(sent);
+  });
+
+  it('inflates a stream that arrives byte by byte', async () => {
+    await using p = await pairs.inflating();
+    for (const byte of await peer.compressor()(`one\n${WORDS}\ntwo\n`)) {
+      p.near.writeBytes(Buffer.of(byte));
+      await turns();
+    }
+    expect(await p.farEvents.messages.take(3)).toEqual(['one', WORDS, 'two']);
+  });
+
+  it('ends with INFLATE_LIMIT when a chunk inflates to more than maxInflatedBytes', async () => {
+    const { wire, maxInflatedBytes } = peer.bomb;
+    await using p = await pairs.inflating({ maxInflatedBytes });
+    expect(wire.length).toBeLessThan(60_000);
+    p.near.writeBytes(wire);
+    expect(await p.farEvents.errors.next()).toMatchObject({
+      code: 'INFLATE_LIMIT',
+      message: expect.stringContaining(`maxInflatedBytes, ${maxInflatedBytes}`),
+    });
+    expect(p.far.stats.bytesRead).toBeLessThanOrEqual(maxInflatedBytes);
+    await pairs.expectServerContinues(p);
+  });
+
+  it('applies maxInflatedBytes to each chunk, not to the stream', async () => {
+    await using p = await pairs.inflating({ maxInflatedBytes: 2_000 });
+    const compress = peer.compressor();
+    for (let i = 0; i < 20; i++) {
+      p.near.writeBytes(await compress(`${WORDS}\n`));
+      await p.farEvents.messages.next();
+    }
+    expect(p.far.stats.bytesRead).toBeGreaterThan(10_000);
+  });
+
+  it('ends with BAD_FRAME when the peer ends inside a message', async () => {
+    await using p = await pairs.inflating();
+    p.near.writeBytes(await peer.compressor()('one\ntw'));
+    void p.near.close();
+    expect(await p.farEvents.errors.next()).toMatchObject({
+      code: 'BAD_FRAME',
+      message: expect.stringContaining('inside a message, after 2 bytes'),
+    });
+    await p.farEvents.closed.next();
+    await p.nearEvents.closed.next();
+    p.nearEvents.errors.dismiss();
+  });
+
+  it('inflates no further while paused, and loses nothing', async () => {
+    const count = 4_000;
+    const pauseAtFirst = {
+      onMessage: (session: Session<string>, line: string) =>
+        line.startsWith('0 ') && session.pause(),
+    };
+    await using p = await pairs.both({}, { on: pauseAtFirst });
+    // About 4 MB, which are a few KB on the wire: one chunk contains nearly all of it.
+    for (let i = 0; i < count; i++) p.near.write(`${i} ${WORDS}`);
+    await p.farEvents.messages.next();
+    await turns(200);
+    expect(p.farEvents.messages.all.length).toBe(1);
+    expect(p.far.stats.bytesRead).toBeLessThan(peer.maxReadWhilePaused);
+    p.far.resume();
+    expect((await p.farEvents.messages.take(count - 1)).at(-1)).toBe(`${count - 1} ${WORDS}`);
+  });
+
+  it('loses nothing when the session pauses and resumes at each message', async () => {
+    await using p = await pairs.both({}, { on: { onMessage: pauseForOneTurn } });
+    const sent = Array.from({ length: 500 }, (_, i) => `${i} ${WORDS.slice(0, i)}`);
+    for (const line of sent) p.near.write(line);
+    expect(await p.farEvents.messages.take(sent.length)).toEqual(sent);
+  });
+
+  it('delivers all messages before an orderly end to a slow reader', async () => {
+    await using p = await pairs.both<Buffer, Uint8Array>(
+      { codec: lengthPrefixed() },
+      { on: { onMessage: pauseForOneTurn } },
+    );
+    const sent = Array.from({ length: 150 }, (_, i) => Buffer.alloc(10_000, i));
+    for (const message of sent) p.near.write(message);
+    await p.near.close();
+    await p.farEvents.closed.next();
+    expect(p.farEvents.messages.all.length).toBe(sent.length);
+    expect(Buffer.concat(p.farEvents.messages.all).equals(Buffer.concat(sent))).toBe(true);
+    expect(p.farEvents.errors.all).toEqual([]);
+  });
+
+  it('counts queuedBytes before compression, down to 0 when all are taken', async () => {
+    await using p = await pairs.compressing();
+    for (let i = 0; i < 50; i++) p.near.write(WORDS);
+    expect(p.near.queuedBytes).toBe(50 * (WORDS.length + 1));
+    await p.near.send('last');
+    expect(p.near.queuedBytes).toBe(0);
+  });
+});
