@@ -105,9 +105,10 @@ describe('a paused connection', () => {
     ['small messages', smallMessage],
     ['large messages', withPayload(0x82)],
     [FRAGMENTS, withPayload(0)],
-  ])('pauses its stream when it holds 64 KiB of %s', (name, bytes) => {
+  ])('pauses its stream when it holds 64 KiB of %s', async (name, bytes) => {
     // On a slow machine the turn would end, and the rest of the bytes would wait for the next one.
-    const clock = vi.spyOn(performance, 'now').mockReturnValue(performance.now());
+    await nextTurn();
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(0);
     onTestFinished(() => clock.mockRestore());
     const { stream, connection, received } = blockedConnection();
     connection.pause();
