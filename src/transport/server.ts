@@ -90,7 +90,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
           });
     if (connection.refuse === undefined) connection.destroy();
     else connection.refuse(refused.status);
-    this.#admission.refused(connection, refused);
+    this.#admission.reportRefusal(connection, refused);
   }
 
   override forget(session: Session<In, Out>): void {

@@ -59,7 +59,7 @@ export class HandshakeTracker {
     const limitError = admission.refusalBeforeHandshake(peer);
     if (limitError !== undefined) {
       socket.destroy();
-      admission.refused(peer, limitError);
+      admission.reportRefusal(peer, limitError);
       return;
     }
     const handshake: Handshake = {
@@ -131,7 +131,7 @@ export class HandshakeTracker {
   reportRefusal(handshake: Handshake, error: RefusedError, peer: Peer = handshake.peer): void {
     if (handshake.isRefused || !this.#timers.has(handshake)) return;
     handshake.isRefused = true;
-    this.#options.admission.refused(peer, error);
+    this.#options.admission.reportRefusal(peer, error);
   }
 
   /**
