@@ -154,7 +154,10 @@ export class AdmissionControl implements Admission {
    */
   reportFault(peer: Peer, error: unknown): void {
     const { message } = faultError(peer.remoteAddress, error);
-    this.reportRefusal(peer, new RefusedError(message, { status: 500, reason: 'fault', cause: error }));
+    this.reportRefusal(
+      peer,
+      new RefusedError(message, { status: 500, reason: 'fault', cause: error }),
+    );
   }
 
   #warnAboutLimit(peer: Peer, { message }: RefusedError): void {

@@ -93,9 +93,9 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     this.#admission.reportRefusal(connection, refused);
   }
 
-  override forget(session: Session<In, Out>): void {
+  override onSessionClosed(session: Session<In, Out>): void {
     this.#admission.countSession(session, -1);
-    super.forget(session);
+    super.onSessionClosed(session);
   }
 
   writeTo(message: Out, peer: string): boolean {
