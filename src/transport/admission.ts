@@ -130,7 +130,7 @@ export class AdmissionControl implements Admission {
    * Counts a refusal and calls onRefused. Without onRefused, refusals by a limit, an invalid setup
    * or a fault are process warnings, at most one per minute and code.
    */
-  refused(peer: Peer, error: RefusedError): void {
+  reportRefusal(peer: Peer, error: RefusedError): void {
     const { reason } = error;
     this.#refusals[reason]++;
     const onRefused = this.#onRefused;
@@ -138,23 +138,26 @@ export class AdmissionControl implements Admission {
       notify(
         () => onRefused(peer, error),
         (failure) =>
-          this.warnSometimes(
+          this.warnOncePerMinute(
             gettyError('HANDLER_FAILED', `onRefused failed: ${messageOf(failure)}`, failure),
           ),
       );
     } else if (reason === 'limit') this.#warnAboutLimit(peer, error);
-    else if (reason === 'fault') this.warnSometimes(error);
+    else if (reason === 'fault') this.warnOncePerMinute(error);
     else if ((error.cause as { code?: unknown } | undefined)?.code === 'BAD_OPTION')
-      this.warnSometimes(error.cause as Error & { code: string });
+      this.warnOncePerMinute(error.cause as Error & { code: string });
   }
 
   /**
    * Counts a refusal for an exception: handling the bytes of the peer threw `error` before it had a
    * session. The caller closes the connection.
    */
-  fault(peer: Peer, error: unknown): void {
+  reportFault(peer: Peer, error: unknown): void {
     const { message } = faultError(peer.remoteAddress, error);
-    this.refused(peer, new RefusedError(message, { status: 500, reason: 'fault', cause: error }));
+    this.reportRefusal(
+      peer,
+      new RefusedError(message, { status: 500, reason: 'fault', cause: error }),
+    );
   }
 
   #warnAboutLimit(peer: Peer, { message }: RefusedError): void {
@@ -169,7 +172,7 @@ export class AdmissionControl implements Admission {
    * Emits a process warning, unless there was one with the same code within the last minute: many
    * peers must not cause many warnings.
    */
-  warnSometimes(error: Error & { code: string }): void {
+  warnOncePerMinute(error: Error & { code: string }): void {
     if (this.#mayWarn(error.code)) warn(error);
   }
 

@@ -215,8 +215,8 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
     this.#updateState();
   }
 
-  override forget(session: Session<In, Out>): void {
-    super.forget(session);
+  override onSessionClosed(session: Session<In, Out>): void {
+    super.onSessionClosed(session);
     const remaining = this.#openSessions.filter((other) => other !== session);
     const wasOpen = remaining.length < this.#openSessions.length;
     this.#openSessions = remaining;

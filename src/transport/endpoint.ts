@@ -76,7 +76,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
     connection.destroy();
   }
 
-  forget(session: Session<In, Out>): void {
+  onSessionClosed(session: Session<In, Out>): void {
     this.sessions.delete(session as StreamSession<In, Out>);
   }
 

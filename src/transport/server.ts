@@ -90,12 +90,12 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
           });
     if (connection.refuse === undefined) connection.destroy();
     else connection.refuse(refused.status);
-    this.#admission.refused(connection, refused);
+    this.#admission.reportRefusal(connection, refused);
   }
 
-  override forget(session: Session<In, Out>): void {
+  override onSessionClosed(session: Session<In, Out>): void {
     this.#admission.countSession(session, -1);
-    super.forget(session);
+    super.onSessionClosed(session);
   }
 
   writeTo(message: Out, peer: string): boolean {

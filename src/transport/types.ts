@@ -934,12 +934,12 @@ export interface Admission {
    * has ended.
    */
   countSession(peer: Peer, change: 1 | -1): void;
-  /** The transport has refused the peer. */
-  refused(peer: Peer, error: RefusedError): void;
-  /** Handling the peer's bytes threw `error`. The transport closes the connection. */
-  fault(peer: Peer, error: unknown): void;
+  /** Report that the transport has refused the peer. */
+  reportRefusal(peer: Peer, error: RefusedError): void;
+  /** Report that handling the peer's bytes threw `error`. The transport closes the connection. */
+  reportFault(peer: Peer, error: unknown): void;
   /** Emit a process warning, at most once a minute for each code. */
-  warnSometimes(error: GettyError): void;
+  warnOncePerMinute(error: GettyError): void;
 }
 
 /** ServerOptions with their defaults, and the admission control of the server. */

@@ -31,8 +31,8 @@ import { addTick, lastWake, removeTick, type Tickable } from './timer-wheel.js';
 
 /** The server or client that created a session. */
 export interface SessionOwner<In, Out> extends Endpoint<In, Out> {
-  /** Removes a session whose connection is closed, after onClose. */
-  forget(session: Session<In, Out>): void;
+  /** Called once, after onClose, when the connection is closed. */
+  onSessionClosed(session: Session<In, Out>): void;
 }
 
 type State = 'open' | 'closing' | 'closed';
@@ -411,7 +411,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     if (this.#tickPeriod > 0) removeTick(this.#tickPeriod, this);
     this.#writer?.onGone(error);
     this.#call(() => this.#setup.listener.onClose?.(this));
-    this.#owner.forget(this);
+    this.#owner.onSessionClosed(this);
     this.#resolveClosed?.();
   }
 

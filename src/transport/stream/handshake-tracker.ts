@@ -3,13 +3,11 @@ import type { Server as NodeServer, Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { messageOf } from '../../core/errors.js';
 import { startTimer } from '../../core/timers.js';
+import { destroyAfterLinger } from '../linger.js';
 import { RefusedError } from '../refused-error.js';
 import type { Admission, Listener, Peer } from '../types.js';
 import { guardedOpen } from './socket-listener.js';
 import { SocketPeer } from './socket-peer.js';
-
-/** Milliseconds that a refused peer has to read the answer. */
-const ANSWER_TIMEOUT = 1_000;
 
 /** The handshake of one connection. */
 export interface Handshake {
@@ -61,7 +59,7 @@ export class HandshakeTracker {
     const limitError = admission.refusalBeforeHandshake(peer);
     if (limitError !== undefined) {
       socket.destroy();
-      admission.refused(peer, limitError);
+      admission.reportRefusal(peer, limitError);
       return;
     }
     const handshake: Handshake = {
@@ -133,21 +131,18 @@ export class HandshakeTracker {
   reportRefusal(handshake: Handshake, error: RefusedError, peer: Peer = handshake.peer): void {
     if (handshake.isRefused || !this.#timers.has(handshake)) return;
     handshake.isRefused = true;
-    this.#options.admission.refused(peer, error);
+    this.#options.admission.reportRefusal(peer, error);
   }
 
   /**
    * Sends the response to a refused peer and ends our side. Further bytes of the peer are dropped.
-   * The connection closes after ANSWER_TIMEOUT at the latest.
+   * The connection closes after 1 s at the latest.
    */
   answer(handshake: Handshake, socket: Socket, response: string): void {
     const timer = this.#timers.get(handshake);
     if (timer === undefined) return;
     clearTimeout(timer);
-    this.#timers.set(
-      handshake,
-      startTimer(() => handshake.socket.destroy(), ANSWER_TIMEOUT),
-    );
+    this.#timers.set(handshake, destroyAfterLinger(handshake.socket));
     socket.end(response);
     // Unread bytes make the system reset the connection, and the peer could lose the response.
     socket.resume();

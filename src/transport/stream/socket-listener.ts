@@ -18,7 +18,7 @@ export function guardedOpen<S extends Socket>(
     // An 'error' event without a listener would end the process.
     socket.on('error', () => {});
     socket.destroy();
-    admission.fault(peerOf(socket), error);
+    admission.reportFault(peerOf(socket), error);
   };
   return (socket) => guard(open, openFailed, socket, undefined);
 }

@@ -69,7 +69,7 @@ export class UdpListener implements Listener, PeerOwner {
 
   readonly #acceptFailed = (peer: Connection, error: unknown): void => {
     peer.destroy();
-    this.#admission.fault(peer, error);
+    this.#admission.reportFault(peer, error);
   };
 
   readonly #onDatagram = (datagram: Buffer, { address, port }: RemoteInfo): void => {

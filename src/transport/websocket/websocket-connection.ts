@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { allocate } from '../../core/bytes.js';
 import { GettyError, gettyError } from '../../core/errors.js';
-import { startTimer } from '../../core/timers.js';
 import type { ByteWriter } from '../buffers/byte-writer.js';
 import { NORMAL_CLOSE } from '../close-code.js';
+import { destroyAfterLinger } from '../linger.js';
 import type {
   Connection,
   ConnectionEvents,
@@ -23,8 +23,6 @@ import {
 import type { HandshakeResult } from './handshake/handshake.js';
 import { WebSocketReader } from './websocket-reader.js';
 
-/** How long the peer may take to read the close frame after its violation. Milliseconds. */
-const LINGER = 1_000;
 const EMPTY = allocate(0);
 
 export interface ConnectionSettings extends HandshakeResult {
@@ -175,9 +173,7 @@ export class WebSocketConnection extends WebSocketReader implements Connection, 
     const error = new GettyError(code, `${this.remoteAddress}: ${message}`, cause);
     if (!this.closing.isSent) this.#sendClose(closeCode);
     this.stream.end();
-    // destroy() would drop unsent bytes. The system would also reset the connection, and the peer
-    // would not get the close frame, if it sends more.
-    this.#lingerTimer = startTimer(() => this.stream.destroy(), LINGER);
+    this.#lingerTimer = destroyAfterLinger(this.stream);
     this.stream.linger?.();
     this.#close(error);
   }

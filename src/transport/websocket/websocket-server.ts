@@ -189,7 +189,7 @@ class Upgrader {
 
   #onFault(socket: Socket, error: unknown): void {
     const { scheme, admission } = this.#options;
-    admission.fault(new SocketPeer(scheme, socket), error);
+    admission.reportFault(new SocketPeer(scheme, socket), error);
     socket.destroy();
   }
 
@@ -200,7 +200,7 @@ class Upgrader {
     const { originToAsk: origin } = upgrade;
     if (origin === undefined) return this.#open(socket, head, upgrade);
     void isOriginAllowed(websocket.allowOrigin, origin, (error) => {
-      admission.warnSometimes(
+      admission.warnOncePerMinute(
         gettyError('HANDLER_FAILED', 'allowOrigin failed, so the origin was refused', error),
       );
     }).then((isAllowed) => {

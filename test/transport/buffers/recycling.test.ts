@@ -60,7 +60,7 @@ describe('a session over a connection that keeps buffers', () => {
   it('does not overwrite bytes that a connection owns, also with several sessions', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-        const owner = { forget() {}, type: 'client' } as never;
+        const owner = { onSessionClosed() {}, type: 'client' } as never;
         const sides = await Promise.all(
           [0, 1, 2].map(async () => {
             const connection = new HoldingConnection();
@@ -108,7 +108,7 @@ describe('a session over a connection that keeps buffers', () => {
       listener: { onMessage() {} },
     });
     const session = new StreamSession<Buffer, Uint8Array>(
-      { forget() {}, type: 'client' } as never,
+      { onSessionClosed() {}, type: 'client' } as never,
       connection,
       setup,
     );
@@ -139,7 +139,7 @@ describe('a session over a connection that keeps buffers', () => {
       maxQueuedBytes: 4 * 1024 * 1024,
     });
     const session = new StreamSession<string, string>(
-      { forget() {}, type: 'client' } as never,
+      { onSessionClosed() {}, type: 'client' } as never,
       connection,
       setup,
     );
@@ -170,7 +170,7 @@ describe('a session over a connection that keeps buffers', () => {
       },
     };
     const session = new StreamSession(
-      { forget() {}, type: 'client' } as never,
+      { onSessionClosed() {}, type: 'client' } as never,
       connection,
       resolveSetup({ codec: failingCodec, listener: { onMessage() {} } }),
     );

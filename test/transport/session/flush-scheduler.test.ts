@@ -86,7 +86,7 @@ interface Side {
 /** A session over a connection that takes all bytes at once. */
 async function openSession(): Promise<Side> {
   const connection = new HoldingConnection();
-  const owner = { forget() {}, type: 'client' } as never;
+  const owner = { onSessionClosed() {}, type: 'client' } as never;
   const session = new StreamSession<Buffer, Uint8Array>(
     owner,
     connection,

@@ -66,7 +66,7 @@ test('a session that waits for the rest of a message keeps no chunk that is most
   for (let i = 0; i < 100; i++) {
     const connection = new HoldingConnection();
     const session = new StreamSession<string, string>(
-      { forget() {}, type: 'client' } as never,
+      { onSessionClosed() {}, type: 'client' } as never,
       connection,
       setup,
     );
