@@ -1,7 +1,4 @@
-/**
- * When a call's time is over: it counts from the call's beginning, whatever happens before it is
- * sent.
- */
+/** The deadline of a call: it counts from the beginning of the call, not from its sending. */
 import { describe, expect, test } from 'vitest';
 import { consume, failover, type Registry } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
@@ -23,7 +20,8 @@ const Bank = contract('Bank', {
   wait: unary<void, void>(),
 });
 const ADDRESS = 'tcp://127.0.0.1:0';
-const DAYS = 24 * 3_600_000;
+/** Milliseconds of a day. */
+const DAY = 24 * 3_600_000;
 noLeaks();
 
 const failure = (promise: Promise<unknown>): Promise<RpcError> =>
@@ -32,27 +30,27 @@ const failure = (promise: Promise<unknown>): Promise<RpcError> =>
     (error) => error,
   );
 
-test('a signal that is first looked at after the deadline has aborted', async () => {
-  const seen = gate<AbortSignal>();
+test('the signal of a handler that is first read after the deadline has aborted', async () => {
+  const read = gate<AbortSignal>();
   const wait = async (_: void, context: CallContext) => {
     while (performance.now() <= (context.deadline ?? 0)) await elapse(5);
-    seen.open(context.signal);
+    read.open(context.signal);
   };
   await using server = await serve(ADDRESS, [implement(Bank, { pay: () => 1, wait })]);
   await using client = await connect(server.address);
   expect(await failure(client.stub(Bank).wait(undefined, { timeout: 20 }))).toMatchObject({
     code: 'DEADLINE_EXCEEDED',
   });
-  const signal = await seen.promise;
+  const signal = await read.promise;
   expect(signal.aborted).toBe(true);
   expect(signal.reason).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
 });
 
-describe('the time of a call', () => {
+describe('the timeout of a call', () => {
   const pay = (_: void, { deadline }: CallContext): number | undefined =>
     deadline === undefined ? undefined : deadline - performance.now();
 
-  test('goes on while interceptors prepare it', async () => {
+  test('includes the time that interceptors take before they send it', async () => {
     const slow: Interceptor = (next) => async (call) => {
       await elapse(100);
       return next(call);
@@ -73,7 +71,7 @@ describe('the time of a call', () => {
     }
   });
 
-  test('begins anew where an interceptor gives it a timeout', async () => {
+  test('starts again when an interceptor sets a timeout', async () => {
     const patient: Interceptor = (next) => async (call) => {
       await elapse(30);
       return next(call.with({ timeout: 60_000 }));
@@ -83,7 +81,7 @@ describe('the time of a call', () => {
     expect(await client.stub(Bank).pay(undefined, { timeout: 20 })).toBeGreaterThan(50_000);
   });
 
-  test('goes on while the first list is waited for', async () => {
+  test('includes the wait for the first list of the registry', async () => {
     const inner = memory();
     const listed = gate();
     const registry: Registry = {
@@ -113,7 +111,7 @@ describe('the time of a call', () => {
     await inner[Symbol.asyncDispose]();
   });
 
-  test('is over for a failover with less than a millisecond left: DEADLINE_EXCEEDED, with the failure as its cause', async () => {
+  test('leaves no retry with less than a millisecond: DEADLINE_EXCEEDED, with the failure as its cause', async () => {
     const first = new RpcError('UNAVAILABLE', 'away', { unsent: true });
     const { ClientCall } = await import('../../../src/rpc/calls/client-call.js');
     const method = Bank.methods.get('pay');
@@ -134,14 +132,14 @@ describe('the time of a call', () => {
 });
 
 describe('a timeout of 30 days', () => {
-  test('is a timeout of a call, and its handler has a deadline', async () => {
+  test('arrives at the handler unchanged', async () => {
     await using server = await serve(ADDRESS, [
       implement(Bank, {
         pay: (_, { timeout, signal }) => (signal.aborted ? 0 : timeout),
         wait: () => {},
       }),
     ]);
-    await using client = await connect(server.address, { timeout: 30 * DAYS });
-    expect(await client.stub(Bank).pay()).toBe(30 * DAYS);
+    await using client = await connect(server.address, { timeout: 30 * DAY });
+    expect(await client.stub(Bank).pay()).toBe(30 * DAY);
   });
 });
