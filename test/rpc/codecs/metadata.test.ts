@@ -1,6 +1,6 @@
 /**
- * Metadata of requests, replies and errors: a value that is no text is refused where it is set, and
- * both codecs carry all texts.
+ * Metadata of requests, replies and errors: values that are not text are refused where they are
+ * set, and both codecs carry all texts.
  */
 import { describe, expect, test } from 'vitest';
 import { type Metadata, RpcError } from '../../../src/rpc/index.js';

@@ -1,4 +1,4 @@
-/** concurrencyLimit(): so many at once, the others in order, and no slot is ever lost. */
+/** concurrencyLimit(): calls at once, the queue and its order, and released slots. */
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

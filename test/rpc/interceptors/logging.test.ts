@@ -1,4 +1,4 @@
-/** logging(): one line for each call, and nothing in it that is not asked for. */
+/** logging(): one line for each call, and the details that it has. */
 import { expect, test, vi } from 'vitest';
 import {
   type Call,

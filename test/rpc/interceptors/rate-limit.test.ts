@@ -1,4 +1,4 @@
-/** rateLimit(): so many calls a second, apart for each key, and no memory for endless keys. */
+/** rateLimit(): calls per second for each key, and a limited number of keys. */
 import { expect, test } from 'vitest';
 import {
   type Invoke,
