@@ -21,6 +21,7 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import type { MessageCodecs } from '../../../src/rpc/types.js';
+import { collect } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { freeMemory, rig as testRig, withCodecs } from '../../fixtures/rpc.js';
 import { gate, turns } from '../../fixtures/waiting.js';
@@ -57,12 +58,6 @@ async function rig(options: RpcServerOptions) {
       await server.close();
     },
   };
-}
-
-async function all(replies: AsyncIterable<string>): Promise<string[]> {
-  const items: string[] = [];
-  for await (const item of replies) items.push(item);
-  return items;
 }
 
 /** Answers at once while the handler runs. */
@@ -119,23 +114,23 @@ describe('a handler that runs on after its caller was answered', () => {
     ['by an interceptor that reads it afterwards', readsLate, 'read later'],
   ])('counts against maxStreams: %s', async (_, interceptor, answer) => {
     await using s = await rig({ interceptors: [interceptor], maxStreams: 1 });
-    expect(await all(s.stub.list('slow')).catch(({ code }) => code)).toEqual(
+    expect(await collect(s.stub.list('slow')).catch(({ code }) => code)).toEqual(
       answer === 'DEADLINE_EXCEEDED' ? answer : [answer],
     );
     await turns(5);
-    await expect(all(s.stub.list('more'))).rejects.toMatchObject({
+    await expect(collect(s.stub.list('more'))).rejects.toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
       message: expect.stringContaining('maxStreams is 1'),
     });
     s.hold.open();
     await turns(5);
-    expect(await all(s.stub.list('more'))).toEqual(['first', 'last']);
+    expect(await collect(s.stub.list('more'))).toEqual(['first', 'last']);
   });
 
   test('does not delay close(), and does not count in `serving`', async () => {
     const s = await rig({ interceptors: [timeout(5)], drainTimeout: 60_000 });
     await expect(s.stub.work('slow')).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
-    await expect(all(s.stub.list('slow'))).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    await expect(collect(s.stub.list('slow'))).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
     expect([...s.server.channels].map(({ serving }) => serving)).toEqual([0]);
     await s.server.close();
     await s[Symbol.asyncDispose]();

@@ -5,12 +5,12 @@ import {
   connect,
   contract,
   implement,
-  type RpcError,
   serve,
   serverStream,
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { rejection } from '../../fixtures/transports.js';
 import { gate, turns, until, within } from '../../fixtures/waiting.js';
 
 const Sensor = contract('Sensor', {
@@ -21,12 +21,6 @@ const Sensor = contract('Sensor', {
 });
 
 noLeaks();
-
-const failure = (promise: Promise<unknown>): Promise<RpcError> =>
-  promise.then(
-    () => Promise.reject(new Error('it did not fail')),
-    (error) => error,
-  );
 
 type Fate = 'pass' | 'lose' | 'double';
 
@@ -150,7 +144,7 @@ describe('calls over datagrams', () => {
       requests++;
       return 'lose';
     };
-    expect(await failure(s.stub.count('one', { timeout: 700 }))).toMatchObject({
+    expect(await rejection(s.stub.count('one', { timeout: 700 }))).toMatchObject({
       code: 'DEADLINE_EXCEEDED',
       unsent: false,
     });
@@ -198,14 +192,14 @@ describe('calls over datagrams', () => {
 
   test('a message larger than a datagram and a stream fail before a byte is sent', async () => {
     await using s = await sensor();
-    expect(await failure(s.stub.read('x'.repeat(70_000)))).toMatchObject({
+    expect(await rejection(s.stub.read('x'.repeat(70_000)))).toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
       unsent: true,
     });
     const loop = async (): Promise<void> => {
       for await (const _ of s.stub.live());
     };
-    expect(await failure(loop())).toMatchObject({
+    expect(await rejection(loop())).toMatchObject({
       code: 'FAILED_PRECONDITION',
       unsent: true,
       message: expect.stringContaining('datagrams'),
@@ -223,7 +217,7 @@ describe('calls over datagrams', () => {
     const server = await serve('udp://127.0.0.1:0', [service]);
     const client = await connect(server.address, { connections: 1, reconnect: false });
     try {
-      expect(await failure(client.stub(Sensor).read('one'))).toMatchObject({
+      expect(await rejection(client.stub(Sensor).read('one'))).toMatchObject({
         code: 'RESOURCE_EXHAUSTED',
         unsent: false,
       });

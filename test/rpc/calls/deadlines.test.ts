@@ -13,6 +13,7 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { rejection } from '../../fixtures/transports.js';
 import { elapse, gate } from '../../fixtures/waiting.js';
 
 const Bank = contract('Bank', {
@@ -24,12 +25,6 @@ const ADDRESS = 'tcp://127.0.0.1:0';
 const DAY = 24 * 3_600_000;
 noLeaks();
 
-const failure = (promise: Promise<unknown>): Promise<RpcError> =>
-  promise.then(
-    () => Promise.reject(new Error('it did not fail')),
-    (error) => error,
-  );
-
 test('the signal of a handler that is first read after the deadline has aborted', async () => {
   const read = gate<AbortSignal>();
   const wait = async (_: void, context: CallContext) => {
@@ -38,7 +33,7 @@ test('the signal of a handler that is first read after the deadline has aborted'
   };
   await using server = await serve(ADDRESS, [implement(Bank, { pay: () => 1, wait })]);
   await using client = await connect(server.address);
-  expect(await failure(client.stub(Bank).wait(undefined, { timeout: 20 }))).toMatchObject({
+  expect(await rejection(client.stub(Bank).wait(undefined, { timeout: 20 }))).toMatchObject({
     code: 'DEADLINE_EXCEEDED',
   });
   const signal = await read.promise;
@@ -64,7 +59,7 @@ describe('the timeout of a call', () => {
       expect(await client.stub(Bank).pay(undefined, { timeout: 60_000 })).toBeLessThanOrEqual(
         59_901,
       );
-      expect(await failure(client.stub(Bank).pay(undefined, { timeout: 50 }))).toMatchObject({
+      expect(await rejection(client.stub(Bank).pay(undefined, { timeout: 50 }))).toMatchObject({
         code: 'DEADLINE_EXCEEDED',
         unsent: true,
       });
@@ -72,12 +67,12 @@ describe('the timeout of a call', () => {
   });
 
   test('starts again when an interceptor sets a timeout', async () => {
-    const patient: Interceptor = (next) => async (call) => {
+    const extendTimeout: Interceptor = (next) => async (call) => {
       await elapse(30);
       return next(call.with({ timeout: 60_000 }));
     };
     await using server = await serve(ADDRESS, [implement(Bank, { pay, wait: () => {} })]);
-    await using client = await connect(server.address, { interceptors: [patient] });
+    await using client = await connect(server.address, { interceptors: [extendTimeout] });
     expect(await client.stub(Bank).pay(undefined, { timeout: 20 })).toBeGreaterThan(50_000);
   });
 
@@ -123,7 +118,7 @@ describe('the timeout of a call', () => {
       while (performance.now() < (call.deadline ?? 0) - 0.5);
       throw first;
     });
-    const error = await failure(
+    const error = await rejection(
       strategy(new ClientCall(method, undefined, 'json', 20, {}, undefined, undefined)),
     );
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', cause: first });

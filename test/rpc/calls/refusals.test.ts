@@ -20,17 +20,12 @@ import {
 import { readResponseError, writeResponseHeader } from '../../../src/rpc/wire/response-header.js';
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { rejection } from '../../fixtures/transports.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
 const Shop = contract('Shop', { order: unary<void, string>(), wait: unary<void, void>() });
 const ADDRESS = 'tcp://127.0.0.1:0';
 noLeaks();
-
-const failure = (promise: Promise<unknown>): Promise<RpcError> =>
-  promise.then(
-    () => Promise.reject(new Error('it did not fail')),
-    (error) => error,
-  );
 
 const node = (id: string, { address }: RpcServer) =>
   ({
@@ -92,7 +87,7 @@ describe('the error of a refusal', () => {
         () => server.statistics().served.length === calls,
         'the first call has been received',
       );
-      expect(await failure(stub.order())).toMatchObject({
+      expect(await rejection(stub.order())).toMatchObject({
         code: 'RESOURCE_EXHAUSTED',
         unsent: true,
         reason: 'refused',
@@ -112,18 +107,18 @@ describe('the error of a refusal', () => {
     ]);
     await using client = await connect(server.address);
     expect(
-      await failure(client.stub(contract('Other', { order: unary<void, void>() })).order()),
+      await rejection(client.stub(contract('Other', { order: unary<void, void>() })).order()),
     ).toMatchObject({
       code: 'UNIMPLEMENTED',
       reason: 'not-served',
       unsent: true,
     });
-    expect(await failure(client.stub(Versioned).order())).toMatchObject({
+    expect(await rejection(client.stub(Versioned).order())).toMatchObject({
       code: 'UNIMPLEMENTED',
       reason: 'not-served',
       unsent: true,
     });
-    expect(await failure(client.stub(Newer).cancel())).toMatchObject({
+    expect(await rejection(client.stub(Newer).cancel())).toMatchObject({
       code: 'UNIMPLEMENTED',
       reason: 'refused',
       unsent: true,
@@ -146,7 +141,7 @@ describe('the error of a refusal', () => {
         interceptors,
       });
       await using client = await connect(server.address);
-      expect(await failure(client.stub(Shop).order())).toMatchObject({
+      expect(await rejection(client.stub(Shop).order())).toMatchObject({
         code: 'UNAVAILABLE',
         unsent: false,
         reason: undefined,

@@ -5,11 +5,11 @@
 import { expect } from 'vitest';
 import type { CallContext } from '../../../src/rpc/index.js';
 import { pendingOf } from '../../fixtures/rpc.js';
+import { rejection } from '../../fixtures/transports.js';
 import { gate, Inbox, until } from '../../fixtures/waiting.js';
 import {
   collect,
   describeOverTransports,
-  failure,
   hasStreams,
   Kinds,
   LONG_TIMEOUT,
@@ -27,13 +27,13 @@ describeOverTransports({
       },
     });
     const signal = AbortSignal.abort('no');
-    expect(await failure(p.stub.double({}, { signal }))).toMatchObject({
+    expect(await rejection(p.stub.double({}, { signal }))).toMatchObject({
       code: 'CANCELLED',
       cause: 'no',
       unsent: true,
     });
     if (hasStreams(row))
-      expect(await failure(collect(p.stub.count({}, { signal })))).toMatchObject({
+      expect(await rejection(collect(p.stub.count({}, { signal })))).toMatchObject({
         code: 'CANCELLED',
         unsent: true,
       });
@@ -83,7 +83,7 @@ describeOverTransports({
           : name === 'Sum'
             ? p.stub.sum(numbers(1, 3), { signal })
             : collect(p.stub.count({}, { signal }));
-      const failed = failure(call as Promise<unknown>);
+      const failed = rejection(call as Promise<unknown>);
       const { method, timeout } = await begun.next();
       expect([method.name, timeout]).toEqual([name, name === 'Double' ? 5_000 : undefined]);
       controller.abort('enough');
@@ -142,7 +142,7 @@ describeOverTransports({
       ? [() => p.stub.sum([], options), () => collect(p.stub.count({}, options))]
       : [];
     for (const call of [() => p.stub.double({}, options), ...streaming]) {
-      expect(await failure(call() as Promise<unknown>)).toMatchObject({
+      expect(await rejection(call() as Promise<unknown>)).toMatchObject({
         code: 'DEADLINE_EXCEEDED',
       });
       expect(await reasons.next()).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
@@ -166,7 +166,7 @@ describeOverTransports({
       p.stub.double({}, { timeout: LONG_TIMEOUT }),
       p.stub.sum(numbers(1, 2)),
       collect(p.stub.count({})),
-    ].map((call) => failure(call as Promise<unknown>));
+    ].map((call) => rejection(call as Promise<unknown>));
     const contexts = await begun.take(3);
     p.server.destroy();
     for (const call of calls)
@@ -199,7 +199,7 @@ describeOverTransports({
     const { timeout = LONG_TIMEOUT } = await inner.next();
     expect(timeout).toBeLessThanOrEqual(3_000);
     const controller = new AbortController();
-    const call = failure(
+    const call = rejection(
       p.stub.double({ value: 0 }, { timeout: LONG_TIMEOUT, signal: controller.signal }),
     );
     const { signal } = await inner.next();

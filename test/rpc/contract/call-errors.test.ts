@@ -5,8 +5,9 @@
 import { expect } from 'vitest';
 import { RpcError } from '../../../src/rpc/index.js';
 import { pendingOf } from '../../fixtures/rpc.js';
+import { rejection } from '../../fixtures/transports.js';
 import { Inbox } from '../../fixtures/waiting.js';
-import { collect, describeOverTransports, failure, hasStreams, numbers, pairOf } from './kinds.js';
+import { collect, describeOverTransports, hasStreams, numbers, pairOf } from './kinds.js';
 
 describeOverTransports({
   async 'fails only the call whose message is too large'(row, codec) {
@@ -18,17 +19,19 @@ describeOverTransports({
         double: () => Promise.reject(new RpcError('ABORTED', large)),
       },
     });
-    expect(await failure(p.stub.note({ text: large }))).toMatchObject({
+    expect(await rejection(p.stub.note({ text: large }))).toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
       unsent: true,
     });
     if (hasStreams(row)) {
-      expect(await failure(collect(p.stub.chat([])))).toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
-      expect(await failure(collect(p.stub.chat([{ text: large }])))).toMatchObject({
+      expect(await rejection(collect(p.stub.chat([])))).toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+      });
+      expect(await rejection(collect(p.stub.chat([{ text: large }])))).toMatchObject({
         code: expect.stringMatching(/CANCELLED|RESOURCE_EXHAUSTED/),
       });
     }
-    const { code, message } = await failure(p.stub.double({}));
+    const { code, message } = await rejection(p.stub.double({}));
     expect([code, message.length < 20_000]).toEqual(['ABORTED', true]);
     await p.stub.note({ text: 'small' });
     if (hasStreams(row)) expect((await p.stub.sum([{ value: 1 }])).value).toBe(1);
@@ -55,14 +58,14 @@ describeOverTransports({
         chat: () => ({ text: 'no iterable' }) as never,
       },
     });
-    const notFound = await failure(p.stub.double({ value: 1 }));
+    const notFound = await rejection<RpcError>(p.stub.double({ value: 1 }));
     expect(notFound).toMatchObject({
       code: 'NOT_FOUND',
       message: 'no such number',
       metadata: { hint: 'try 2' },
     });
     expect([...(notFound.details ?? [])]).toEqual([1, 2]);
-    expect(await failure(p.stub.double({ value: 2 }))).toMatchObject({
+    expect(await rejection(p.stub.double({ value: 2 }))).toMatchObject({
       code: 'UNKNOWN',
       message: 'a string',
     });
@@ -71,14 +74,14 @@ describeOverTransports({
       const loop = async (): Promise<void> => {
         for await (const { value } of p.stub.count({})) values.push(value);
       };
-      expect(await failure(loop())).toMatchObject({ code: 'ABORTED', message: 'half way' });
+      expect(await rejection(loop())).toMatchObject({ code: 'ABORTED', message: 'half way' });
       expect(values.length).toBeLessThanOrEqual(1);
-      expect(await failure(p.stub.sum(numbers(1, 100)))).toMatchObject({
+      expect(await rejection(p.stub.sum(numbers(1, 100)))).toMatchObject({
         code: 'UNKNOWN',
         message: 'at once',
       });
       const noIterable = expect.stringContaining('a value that is not iterable');
-      expect(await failure(collect(p.stub.chat([])))).toMatchObject({
+      expect(await rejection(collect(p.stub.chat([])))).toMatchObject({
         code: 'INTERNAL',
         message: noIterable,
       });
@@ -105,14 +108,14 @@ describeOverTransports({
       yield { value: 1 };
       throw new Error('the disk is full');
     }
-    const error = await failure(p.stub.sum(broken()));
+    const error = await rejection(p.stub.sum(broken()));
     expect(error).toMatchObject({
       code: 'CANCELLED',
       message: expect.stringContaining('the disk is full'),
       cause: { message: 'the disk is full' },
     });
     expect(await ended.next()).toMatchObject({ code: 'CANCELLED' });
-    expect(await failure(p.stub.sum(7 as never))).toMatchObject({
+    expect(await rejection(p.stub.sum(7 as never))).toMatchObject({
       code: 'INVALID_ARGUMENT',
       unsent: true,
     });

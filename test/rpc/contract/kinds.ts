@@ -7,7 +7,6 @@ import {
   type Handlers,
   implement,
   type RpcClient,
-  type RpcError,
   type RpcServer,
   type Stub,
   serve,
@@ -94,13 +93,6 @@ export async function collect<T>(messages: AsyncIterable<T>): Promise<T[]> {
   for await (const message of messages) collected.push(message);
   return collected;
 }
-
-/** The error of a call that fails. */
-export const failure = (promise: Promise<unknown>): Promise<RpcError> =>
-  promise.then(
-    () => Promise.reject(new Error('it did not fail')),
-    (error) => error,
-  );
 
 export const valuesOf = (messages: readonly { value: number }[]): number[] =>
   messages.map(({ value }) => value);

@@ -14,7 +14,8 @@ import {
 } from '../../../src/rpc/index.js';
 import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { byToken, failure, openVault, Vault } from './vault.js';
+import { rejection } from '../../fixtures/transports.js';
+import { byToken, openVault, Vault } from './vault.js';
 
 noLeaks();
 
@@ -35,7 +36,7 @@ describe('auth()', () => {
       { Authorization: 'Bearer sesame' },
     ];
     for (const metadata of others) {
-      const error = await failure(s.stub.open(undefined, { metadata }));
+      const error = await rejection(s.stub.open(undefined, { metadata }));
       expect([error.code, error.message]).toEqual([
         'UNAUTHENTICATED',
         'the credentials were not accepted',
@@ -52,13 +53,13 @@ describe('auth()', () => {
     const refused = async (): Promise<void> => {
       for await (const _ of s.stub.coins(3));
     };
-    expect(await failure(refused())).toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect(await rejection(refused())).toMatchObject({ code: 'UNAUTHENTICATED' });
   });
 
   test('keeps the secret out of errors and logs', async () => {
     await using s = await openVault({ authenticate: byToken });
     const secret = 'very-secret-token';
-    const error = await failure(
+    const error = await rejection<RpcError>(
       s.stub.open(undefined, { metadata: { authorization: `Bearer ${secret}` } }),
     );
     expect(
@@ -77,7 +78,7 @@ describe('auth()', () => {
     const as = (token: string) => ({ metadata: { authorization: `Bearer ${token}` } });
     expect(await s.stub.open(undefined, as('sesame'))).toBe('it is open');
     expect(await s.stub.whoAmI(undefined, as('swordfish'))).toBe('ben');
-    expect(await failure(s.stub.open(undefined, as('swordfish')))).toMatchObject({
+    expect(await rejection(s.stub.open(undefined, as('swordfish')))).toMatchObject({
       code: 'PERMISSION_DENIED',
       message: 'you may not call Vault.open',
     });
@@ -127,7 +128,7 @@ describe('auth()', () => {
     '%s: does not call the handler',
     async (_, options, code) => {
       await using s = await openVault({ authenticate: byToken, ...options });
-      const error = await failure(
+      const error = await rejection(
         s.stub.open(undefined, { metadata: { authorization: 'Bearer sesame' } }),
       );
       expect(error.code).toBe(code);
@@ -143,21 +144,21 @@ describe('auth()', () => {
       return { ...byToken(credentials), expires };
     };
     await using s = await openVault({ authenticate, per: 'session' });
-    expect(await failure(s.stub.whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect(await rejection(s.stub.whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
     const as = (token: string) => ({ metadata: { authorization: `Bearer ${token}` } });
     for (const options of [as('sesame'), undefined, as('sesame')])
       expect(await s.stub.whoAmI(undefined, options)).toBe('anna');
     expect(checks).toBe(2);
     expect(await s.stub.whoAmI(undefined, as('swordfish'))).toBe('ben');
     expect(await s.stub.whoAmI()).toBe('ben');
-    expect(await failure(s.stub.whoAmI(undefined, as('guess')))).toMatchObject({
+    expect(await rejection(s.stub.whoAmI(undefined, as('guess')))).toMatchObject({
       code: 'UNAUTHENTICATED',
     });
     expect(await s.stub.whoAmI()).toBe('ben');
     await using other = await connect(s.server.address, { connections: 1, reconnect: false });
-    expect(await failure(other.stub(Vault).whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect(await rejection(other.stub(Vault).whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
     expires = Date.now() - 1;
-    await failure(s.stub.whoAmI(undefined, as('sesame')));
+    await rejection(s.stub.whoAmI(undefined, as('sesame')));
     expires = Date.now() + 60_000;
     other.destroy();
   });

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { bearer } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { channelOf } from '../../fixtures/rpc.js';
-import { byToken, failure, openVault } from './vault.js';
+import { rejection } from '../../fixtures/transports.js';
+import { byToken, openVault } from './vault.js';
 
 noLeaks();
 
@@ -32,7 +33,10 @@ describe('bearer()', () => {
     );
     expect(await s.stub.whoAmI()).toBe('anna');
     expect(await s.stub.whoAmI()).toBe('ben');
-    expect(await failure(s.stub.whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED', unsent: true });
+    expect(await rejection(s.stub.whoAmI())).toMatchObject({
+      code: 'UNAUTHENTICATED',
+      unsent: true,
+    });
     expect((await channelOf(s.server)).statistics.served.started).toBe(2);
   });
 });

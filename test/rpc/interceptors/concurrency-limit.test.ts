@@ -199,7 +199,7 @@ describe('a stream keeps its slot', () => {
 
   test('until it fails', async () => {
     const invoke = concurrencyLimit({ limit: 1, queue: 0 })(
-      scripted(new Source(1, new RpcError('ABORTED', 'torn')), 'done').invoke,
+      scripted(new Source(1, new RpcError('ABORTED', 'broken')), 'done').invoke,
     );
     expect(await outcome(collect(await invoke(clientCall({ kind: 'serverStream' }))))).toBe(
       'ABORTED',

@@ -5,7 +5,8 @@ import { exportJWK, generateKeyPair, type JSONWebKeySet, SignJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
 import { type Credentials, type JwtOptions, jwt } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { failure, openVault } from './vault.js';
+import { rejection } from '../../fixtures/transports.js';
+import { openVault } from './vault.js';
 
 noLeaks();
 
@@ -57,7 +58,7 @@ describe('jwt()', () => {
       metadata: { authorization: `Bearer ${await sign({ role })}` },
     });
     expect(await s.stub.whoAmI(undefined, await as('keeper'))).toBe('anna');
-    expect(await failure(s.stub.whoAmI(undefined, await as('guest')))).toMatchObject({
+    expect(await rejection(s.stub.whoAmI(undefined, await as('guest')))).toMatchObject({
       code: 'PERMISSION_DENIED',
     });
   });
@@ -98,7 +99,7 @@ describe('jwt()', () => {
       'it is too long': 'x'.repeat(20_000),
     };
     for (const [what, token] of Object.entries(bad))
-      await expect([what, await failure(verify(withToken(token)) as Promise<never>)]).toEqual([
+      await expect([what, await rejection(verify(withToken(token)) as Promise<never>)]).toEqual([
         what,
         expect.any(Error),
       ]);
@@ -119,7 +120,7 @@ describe('jwt()', () => {
       subject: 'anna',
     });
     expect(
-      await failure(
+      await rejection(
         jwt(jwtOptions(secret, { algorithms: ['HS512'] }))(
           withToken(await sign('HS256')),
         ) as Promise<never>,
@@ -145,7 +146,7 @@ describe('jwt()', () => {
     const token = await newKey.sign();
     expect(await verify(withToken(token))).toMatchObject({ subject: 'anna' });
     expect(loads).toBe(3);
-    for (let n = 0; n < 5; n++) await failure(withCooldown(withToken(token)) as Promise<never>);
+    for (let n = 0; n < 5; n++) await rejection(withCooldown(withToken(token)) as Promise<never>);
     expect(loads).toBe(3);
   });
 
@@ -157,7 +158,7 @@ describe('jwt()', () => {
         areKeysAvailable ? { keys: [jwk] } : Promise.reject(new Error('the disk is full')),
       ),
     );
-    expect(await failure(verify(withToken(await sign())) as Promise<never>)).toMatchObject({
+    expect(await rejection(verify(withToken(await sign())) as Promise<never>)).toMatchObject({
       code: 'UNAVAILABLE',
       cause: { message: 'the disk is full' },
     });
@@ -176,7 +177,7 @@ describe('jwt()', () => {
     server.closeAllConnections();
     await new Promise((resolve) => server.close(resolve));
     expect(
-      await failure(jwt(jwtOptions(url))(withToken(await sign())) as Promise<never>),
+      await rejection(jwt(jwtOptions(url))(withToken(await sign())) as Promise<never>),
     ).toMatchObject({
       code: 'UNAVAILABLE',
     });
@@ -201,7 +202,7 @@ describe('jwt()', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const url = new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`);
     expect(
-      await failure(jwt(jwtOptions(url))(withToken(await sign())) as Promise<never>),
+      await rejection(jwt(jwtOptions(url))(withToken(await sign())) as Promise<never>),
     ).toMatchObject({
       code: 'UNAVAILABLE',
     });
@@ -242,7 +243,9 @@ describe('jwt()', () => {
     const verify = jwt(jwtOptions(load, { cooldown: 0, cacheFor: 0 }));
     await verify(withToken(await known.sign()));
     fails = true;
-    expect(await failure(verify(withToken(await unknown.sign())) as Promise<never>)).toMatchObject({
+    expect(
+      await rejection(verify(withToken(await unknown.sign())) as Promise<never>),
+    ).toMatchObject({
       code: 'UNAVAILABLE',
     });
     expect(await verify(withToken(await known.sign()))).toMatchObject({ subject: 'anna' });
@@ -254,7 +257,7 @@ describe('jwt()', () => {
     expect(await verify(withToken(await one.sign()))).toMatchObject({ subject: 'anna' });
     expect(await verify(withToken(await two.sign()))).toMatchObject({ subject: 'anna' });
     expect(
-      await failure(verify(withToken(await untrusted.sign())) as Promise<never>),
+      await rejection(verify(withToken(await untrusted.sign())) as Promise<never>),
     ).toMatchObject({
       code: 'ERR_JWS_SIGNATURE_VERIFICATION_FAILED',
     });

@@ -127,7 +127,7 @@ test('adds the fields of `details` to the line', async () => {
 test('logs a stream when it ends, in every way to end', async () => {
   for (const [source, code] of [
     [new Source(1, 2), 'OK'],
-    [new Source(1, new RpcError('DATA_LOSS', 'torn')), 'DATA_LOSS'],
+    [new Source(1, new RpcError('DATA_LOSS', 'broken')), 'DATA_LOSS'],
   ] as const) {
     const { lines, logged, clock } = invokeWithLog(5, {}, source);
     const stream = await logged(clientCall({ kind: 'serverStream' }));

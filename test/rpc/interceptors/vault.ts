@@ -8,7 +8,6 @@ import {
   type Interceptor,
   implement,
   type RpcClientOptions,
-  type RpcError,
   type RpcServerOptions,
   serve,
   serverStream,
@@ -69,13 +68,6 @@ export async function openVault(
     },
   };
 }
-
-/** The error of a call that fails. */
-export const failure = (promise: Promise<unknown>): Promise<RpcError> =>
-  promise.then(
-    () => Promise.reject(new Error('it did not fail')),
-    (error) => error,
-  );
 
 /** The subjects, by token. */
 const TOKENS: Readonly<Record<string, string>> = { sesame: 'anna', swordfish: 'ben' };
