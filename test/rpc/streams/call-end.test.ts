@@ -58,8 +58,8 @@ test('a stream ends with its last item, its error, or return() of its reader', a
   expect(ends).toEqual([]);
   expect([await collect(whole), await collect(whole), ends]).toEqual([[1, 2], [], ['OK']]);
   await expect(
-    collect(await stream(new Source(1, new RpcError('DATA_LOSS', 'broken')))),
-  ).rejects.toThrow('broken');
+    collect(await stream(new Source(1, new RpcError('DATA_LOSS', 'torn')))),
+  ).rejects.toThrow('torn');
   const source = new Source(1, 2);
   for await (const item of await stream(source)) if (item === 1) break;
   expect([ends, source.left]).toEqual([['OK', 'DATA_LOSS', 'OK'], true]);

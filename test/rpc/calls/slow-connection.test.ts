@@ -1,4 +1,4 @@
-/** A large message that arrives slowly does not end its session. */
+/** A large message on a slow connection does not end its session. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
