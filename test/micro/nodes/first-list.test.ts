@@ -1,30 +1,17 @@
 /** Calls that wait for the first list of the registry. */
-import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { consume, provide, type Registry } from '../../../src/micro/index.js';
+import { consume, provide } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
 import { type CallContext, implement } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { gate, Inbox, until } from '../../fixtures/waiting.js';
+import { delayedRegistry } from '../delayed-registry.js';
 import { ADDRESS, Work } from './work-nodes.js';
 
 noLeaks();
 
 describe('the first list of a consumer', () => {
-  /** A registry that gives its first list when `gate` settles. */
-  function delayedRegistry(inner: Registry, gate: Promise<unknown>): Registry {
-    return {
-      register: (entry) => inner.register(entry),
-      async *watch(query, options) {
-        await Promise.race([gate, once(options?.signal as AbortSignal, 'abort')]);
-        yield* inner.watch(query, options);
-      },
-      list: () => inner.list(),
-      [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
-    };
-  }
-
-  it('is waited for within the timeout of the call; the call has the time that is left', async () => {
+  it('is waited for within the timeout of the call; the call has the remaining time', async () => {
     await using inner = memory();
     const timeouts = new Inbox<number>('the time that a handler has');
     const getId = (_: void, context: CallContext): string => {

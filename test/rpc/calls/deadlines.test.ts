@@ -1,6 +1,6 @@
 /** The deadline of a call: it counts from the beginning of the call, not from its sending. */
 import { describe, expect, test } from 'vitest';
-import { consume, failover, type Registry } from '../../../src/micro/index.js';
+import { consume, failover } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
 import {
   type CallContext,
@@ -15,6 +15,7 @@ import {
 import { noLeaks } from '../../fixtures/leaks.js';
 import { rejection } from '../../fixtures/transports.js';
 import { elapse, gate } from '../../fixtures/waiting.js';
+import { delayedRegistry } from '../../micro/delayed-registry.js';
 
 const Bank = contract('Bank', {
   pay: unary<void, number | undefined>(),
@@ -79,15 +80,6 @@ describe('the timeout of a call', () => {
   test('includes the wait for the first list of the registry', async () => {
     const inner = memory();
     const listed = gate();
-    const registry: Registry = {
-      register: (node) => inner.register(node),
-      async *watch(query, options) {
-        await listed.promise;
-        yield* inner.watch(query, options);
-      },
-      list: () => inner.list(),
-      [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
-    };
     await using server = await serve(ADDRESS, [implement(Bank, { pay, wait: () => {} })]);
     await inner.register({
       id: 'a',
@@ -98,11 +90,11 @@ describe('the timeout of a call', () => {
       address: server.address,
       metadata: {},
     });
-    await using consumer = consume({ registry });
-    const left = consumer.stub(Bank).pay(undefined, { timeout: 60_000 });
+    await using consumer = consume({ registry: delayedRegistry(inner, listed.promise) });
+    const timeLeft = consumer.stub(Bank).pay(undefined, { timeout: 60_000 });
     await elapse(150);
     listed.open();
-    expect(await left).toBeLessThanOrEqual(59_851);
+    expect(await timeLeft).toBeLessThanOrEqual(59_851);
     await inner[Symbol.asyncDispose]();
   });
 

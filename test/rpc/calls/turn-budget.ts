@@ -8,20 +8,11 @@ export const LIMIT = 60_000;
 /** The longest turn, in milliseconds of processor time. */
 const LONGEST_TURN = 50;
 
-/**
- * Measures the processor time of each turn of the event loop until `load` settles. Expects that no
- * turn takes a large part of the total.
- */
-export async function expectShortTurns(load: () => Promise<unknown>): Promise<void> {
-  let longest = 0;
-  let total = 0;
+/** Calls `onTurn` in each turn of the event loop until `load` settles. */
+async function watchTurns(onTurn: () => void, load: () => Promise<unknown>): Promise<void> {
   let isOver = false;
-  let before = process.cpuUsage();
   const watch = (): void => {
-    const { user, system } = process.cpuUsage(before);
-    before = process.cpuUsage();
-    longest = Math.max(longest, (user + system) / 1_000);
-    total += (user + system) / 1_000;
+    onTurn();
     if (!isOver) setImmediate(watch);
   };
   watch();
@@ -30,6 +21,22 @@ export async function expectShortTurns(load: () => Promise<unknown>): Promise<vo
   } finally {
     isOver = true;
   }
+}
+
+/**
+ * Measures the processor time of each turn of the event loop until `load` settles. Expects that no
+ * turn takes a large part of the total.
+ */
+export async function expectShortTurns(load: () => Promise<unknown>): Promise<void> {
+  let longest = 0;
+  let total = 0;
+  let before = process.cpuUsage();
+  await watchTurns(() => {
+    const { user, system } = process.cpuUsage(before);
+    before = process.cpuUsage();
+    longest = Math.max(longest, (user + system) / 1_000);
+    total += (user + system) / 1_000;
+  }, load);
   // With less work in total, one turn for all of it would not be noticed.
   expect(total).toBeGreaterThan(1.5 * LONGEST_TURN);
   // The threads of the garbage collector count too, so a turn can look longer than it is. Work that
@@ -48,19 +55,11 @@ export async function mostPerTurn(
   load: () => Promise<unknown>,
 ): Promise<number> {
   let most = 0;
-  let isOver = false;
   let before = count();
-  const watch = (): void => {
+  await watchTurns(() => {
     most = Math.max(most, count() - before);
     before = count();
-    if (!isOver) setImmediate(watch);
-  };
-  watch();
-  try {
-    await load();
-  } finally {
-    isOver = true;
-  }
+  }, load);
   return Math.max(most, count() - before);
 }
 

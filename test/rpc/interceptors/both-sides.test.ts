@@ -129,7 +129,8 @@ describe.each(ENDPOINTS)('on a %s', (side) => {
   });
 
   test('timeout ends a slow stream', async () => {
-    await using trial = await TestPair.open(side, timeout(30));
+    // The first reply must arrive within the limit, also on a busy machine.
+    await using trial = await TestPair.open(side, timeout(500));
     const never = gate();
     const inputs = (async function* () {
       yield 1;

@@ -1,10 +1,11 @@
 /** circuitBreaker(): when a circuit opens, which calls pass, and how it closes again. */
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { type CircuitBreakerOptions, circuitBreaker } from '../../../src/rpc/index.js';
 import { clientCall, collect, Source, scripted } from '../../fixtures/calls.js';
 import { outcome } from '../../fixtures/rpc.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 import { failure, TestBreaker } from './test-breaker.js';
+import { recordWarnings } from './warnings.js';
 
 test.each<[string, unknown]>([
   ['failures', { failures: 0 }],
@@ -240,21 +241,14 @@ test('counts a stream when it ends', async () => {
 });
 
 test('warns when a function of the user fails', async () => {
-  const warnings: unknown[] = [];
-  const emit = vi
-    .spyOn(process, 'emitWarning')
-    .mockImplementation((warning) => void warnings.push(warning));
-  try {
-    const faulty = (): never => {
-      throw new Error('a faulty function');
-    };
-    const breaker = new TestBreaker({ failures: 1, isFailure: faulty, onState: faulty });
-    expect([await breaker.do(failure()), await breaker.do()]).toEqual(['UNAVAILABLE', 'refused']);
-    expect(warnings).toMatchObject([
-      { message: 'isFailure failed: a faulty function' },
-      { message: 'onState failed: a faulty function' },
-    ]);
-  } finally {
-    emit.mockRestore();
-  }
+  const warnings = recordWarnings();
+  const faulty = (): never => {
+    throw new Error('a faulty function');
+  };
+  const breaker = new TestBreaker({ failures: 1, isFailure: faulty, onState: faulty });
+  expect([await breaker.do(failure()), await breaker.do()]).toEqual(['UNAVAILABLE', 'refused']);
+  expect(warnings).toMatchObject([
+    { message: 'isFailure failed: a faulty function' },
+    { message: 'onState failed: a faulty function' },
+  ]);
 });

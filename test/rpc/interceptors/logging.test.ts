@@ -1,5 +1,5 @@
 /** logging(): one line for each call, and the details that it has. */
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import {
   type Call,
   LOGGING_DEFAULTS,
@@ -10,6 +10,7 @@ import {
 import { clientCall, collect, receivedCall, Source, scripted } from '../../fixtures/calls.js';
 import { outcome } from '../../fixtures/rpc.js';
 import { thrown } from '../../fixtures/transports.js';
+import { recordWarnings } from './warnings.js';
 
 type Line = [level: 'info' | 'warn', details: object, message: string];
 
@@ -139,19 +140,12 @@ test('logs a stream when it ends, in every way to end', async () => {
 });
 
 test('warns when the logger fails, and completes the call', async () => {
-  const warnings: unknown[] = [];
-  const emit = vi
-    .spyOn(process, 'emitWarning')
-    .mockImplementation((warning) => void warnings.push(warning));
-  try {
-    const details = (): never => {
-      throw new Error('my own fault');
-    };
-    expect(await invokeWithLog(1, { details }).invoke(clientCall())).toBe('ok');
-    expect(warnings).toMatchObject([
-      { code: 'HANDLER_FAILED', message: 'the logger failed: my own fault' },
-    ]);
-  } finally {
-    emit.mockRestore();
-  }
+  const warnings = recordWarnings();
+  const details = (): never => {
+    throw new Error('a faulty function');
+  };
+  expect(await invokeWithLog(1, { details }).invoke(clientCall())).toBe('ok');
+  expect(warnings).toMatchObject([
+    { code: 'HANDLER_FAILED', message: 'the logger failed: a faulty function' },
+  ]);
 });
