@@ -50,7 +50,7 @@ const anyNode: fc.Arbitrary<ServiceNode> = fc.record({
 });
 
 describe('registry entries', () => {
-  it.each(RECORDED_ENTRIES)('reads and writes the entry of Go at $path', ({ path, value }) => {
+  it.each(RECORDED_ENTRIES)('reads and writes entry %# of Go, $path', ({ path, value }) => {
     const read = parseEntry(path, value);
     expect(entryPath('/getty-micro', read)).toBe(path);
     expect(entryPath('/getty-micro/', read)).toBe(path);
@@ -197,7 +197,7 @@ describe('invalid entries', () => {
       /its getty-address is not an address/,
       { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'x' } }] },
     ],
-  ])('are rejected by their value: %s', (why, value) =>
+  ])('are rejected by their value: %s, %j', (why, value) =>
     expectRejected(`${attributes}/a`, JSON.stringify(value), why),
   );
 
@@ -217,7 +217,7 @@ describe('invalid entries', () => {
     [/protocol is ""/, 'role%3DSRT_Provider%26service%3DS/a'],
     [/protocol is "xml"/, 'protocol%3Dxml%26role%3DSRT_Provider%26service%3DS/a'],
     [/control characters/, 'protocol%3Djson%26role%3DSRT_Provider%26service%3D%2500/a'],
-  ])('are rejected by their path: %s', (why, path) =>
+  ])('are rejected by their path: %s, %j', (why, path) =>
     expectRejected(path, JSON.stringify(good), why),
   );
 

@@ -246,7 +246,7 @@ test.each([
   ['protobuf.input', { protobuf: { input: { encode() {} }, output: TsReply } }],
   ['protobuf.output', { protobuf: { input: TsRequest } }],
   ['protobuf.output', { protobuf: { input: TsRequest, output: 'Reply' } }],
-])('throws BAD_OPTION for an invalid %s', (name, options) => {
+])('throws BAD_OPTION for an invalid %s: %j', (name, options) => {
   const error = thrown(() => unary(options as never));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(

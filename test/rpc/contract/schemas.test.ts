@@ -252,7 +252,7 @@ test.each([
   ['output', { output: null }],
   ['timeout', { timeout: 0 }],
   ['options', 5],
-])('unary() throws BAD_OPTION for an invalid %s', (name, options) => {
+])('unary() throws BAD_OPTION for an invalid %s: %j', (name, options) => {
   const error = thrown(() => unary(options as never));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));

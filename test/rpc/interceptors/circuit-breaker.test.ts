@@ -20,7 +20,7 @@ test.each<[string, unknown]>([
   ['onState', { onState: true }],
   ['now', { now: 5 }],
   ['options', null],
-])('throws BAD_OPTION for a wrong %s', (name, options) => {
+])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => circuitBreaker(options as CircuitBreakerOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));

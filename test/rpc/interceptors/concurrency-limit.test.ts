@@ -29,7 +29,7 @@ test.each<[string, unknown]>([
   ['queueTimeout', { queueTimeout: 0 }],
   ['queueTimeout', { queueTimeout: 2 ** 31 }],
   ['options', null],
-])('throws BAD_OPTION for a wrong %s', (name, options) => {
+])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => concurrencyLimit(options as ConcurrencyLimitOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));

@@ -44,7 +44,7 @@ test.each<[string, unknown]>([
   ['all', { logger: console, all: 'yes' }],
   ['details', { logger: console, details: {} }],
   ['now', { logger: console, now: 1 }],
-])('throws BAD_OPTION for a wrong %s', (name, options) => {
+])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => logging(options as LoggingOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));

@@ -33,7 +33,7 @@ test.each<[string, unknown]>([
   ['onRetry', { onRetry: 'yes' }],
   ['ratio', { budget: { ratio: -1 } }],
   ['options', null],
-])('throws BAD_OPTION for a wrong %s', (name, options) => {
+])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => retry(options as RetryOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));
