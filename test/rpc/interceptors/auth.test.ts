@@ -236,8 +236,11 @@ test.each<[string, () => unknown]>([
   ['issuer', () => jwt({ keys: { keys: [] }, issuer: '', audience: 'a' })],
   ['audience', () => jwt({ keys: { keys: [] }, issuer: 'i' } as never)],
   ['cacheFor', () => jwt({ keys: { keys: [] }, issuer: 'i', audience: 'a', cacheFor: -1 })],
-])('auth(), bearer() and jwt() throw BAD_OPTION for an invalid option, case %#: %s', (name, make) => {
-  expect(make).toThrow(
-    expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringContaining(name) }),
-  );
-});
+])(
+  'auth(), bearer() and jwt() throw BAD_OPTION for an invalid option, case %#: %s',
+  (name, make) => {
+    expect(make).toThrow(
+      expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringContaining(name) }),
+    );
+  },
+);
