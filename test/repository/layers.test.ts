@@ -121,11 +121,11 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['web'],
     'in a page, Protobuf contracts have their own entry point',
   ],
+  'rpc/interceptor-chain.ts': [['micro'], 'strategies are called as interceptors are'],
   'rpc/metrics/statistics.ts': [['micro'], 'consumers and clients have the same statistics'],
   'rpc/option-names.ts': [['micro'], 'the options of micro include those of rpc'],
-  'rpc/options.ts': [['micro'], 'a consumer checks the options of its connections'],
   'rpc/portable.ts': [['web'], 'the exports of rpc for all platforms'],
-  'rpc/streams/stream-end.ts': [['micro'], 'a consumer reports the end of its streams'],
+  'rpc/streams/call-end.ts': [['micro'], 'consumers and clients count the end of a call'],
   'micro/registry-entry.ts': [['registries'], 'all registries have the same entries'],
   'micro/snapshots.ts': [['registries'], 'registries give whole lists instead of changes'],
 };

@@ -6,7 +6,7 @@ import { createRegistry, type DescMessage } from '@bufbuild/protobuf';
 import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
-import { parseJson } from '../../../src/transport/json-text.js';
+import { parseJson } from '../../../src/transport/codecs/json-text.js';
 import * as proto3 from '../../fixtures/protobuf/proto3_pb.js';
 import { expectRefused, filled } from './expensive-messages.js';
 

@@ -6,7 +6,7 @@ import { type DescMessage, fromBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
 import { checkObjectCount } from '../../../src/rpc/codecs/protobuf/object-counter.js';
-import { MAX_DECODED_OBJECTS } from '../../../src/transport/json-text.js';
+import { MAX_DECODED_OBJECTS } from '../../../src/transport/codecs/json-text.js';
 import * as proto3 from '../../fixtures/protobuf/proto3_pb.js';
 import { delimited, expectRefused, repeated, tag } from './expensive-messages.js';
 

@@ -20,7 +20,7 @@ import { delayedRegistry } from '../../micro/delayed-registry.js';
 const News = contract('News', { watch: serverStream<void, number>() });
 noLeaks();
 
-test('return() before the first list settles at once, and settles the pending next()', async () => {
+test('return() before the call begins settles at once, and settles the pending next()', async () => {
   await using registry = delayedRegistry(memory(), new Promise(() => {}));
   await using consumer = consume({ registry });
   const given = new AbortController();

@@ -185,7 +185,7 @@ describe('an item that the codec cannot encode', () => {
     ['protobuf', 7],
   ];
 
-  test.each(unwritable)('fails as an argument does, in %s: %o', async (codec, value) => {
+  test.each(unencodable)('fails as an argument does, in %s: %s', async (codec, value) => {
     const kinds = implement(Kinds, {
       double: () => unencodableAnswer(),
       note: () => ({}),

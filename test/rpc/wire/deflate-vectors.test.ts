@@ -57,7 +57,7 @@ describe('with raw DEFLATE', () => {
     },
   );
 
-  const rows = ['each package whole', 'byte by byte', 'all at once'].flatMap((chunking) =>
+  const rows = ['each frame whole', 'byte by byte', 'all at once'].flatMap((chunking) =>
     CONNECTIONS.flatMap((connection) =>
       ['memory', 'tcp'].map((transport) => ({ chunking, connection, transport })),
     ),
