@@ -8,7 +8,6 @@ import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
 import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import {
   type CodecName,
-  connect,
   contract,
   type Interceptor,
   implement,
@@ -23,7 +22,7 @@ import {
 import type { MessageCodecs } from '../../../src/rpc/types.js';
 import { collect } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, rig as testRig, withCodecs } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, rig as testRig, withCodecs } from '../../fixtures/rpc.js';
 import { gate, turns } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -47,7 +46,7 @@ async function rig(options: RpcServerOptions) {
     },
   });
   const server = await serve(freeMemory(), [work], options);
-  const client = await connect(server.address, { connections: 1, reconnect: false });
+  const client = await connectOnce(server.address);
   return {
     stub: client.stub(Work),
     server,
@@ -153,7 +152,7 @@ async function openHold(codecs?: MessageCodecs) {
     maxPendingBytes: 1024 * 1024,
     session: { maxMessageBytes: 4 * 1024 * 1024 },
   });
-  const client = await connect(server.address, { connections: 1, reconnect: false });
+  const client = await connectOnce(server.address);
   return {
     stub: client.stub(used),
     hold,

@@ -1,15 +1,9 @@
 /** Calls over UDP: lost datagrams, duplicates, and messages that are too large. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { describe, expect, test } from 'vitest';
-import {
-  connect,
-  contract,
-  implement,
-  serve,
-  serverStream,
-  unary,
-} from '../../../src/rpc/index.js';
+import { contract, implement, serve, serverStream, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { connectOnce } from '../../fixtures/rpc.js';
 import { rejection } from '../../fixtures/transports.js';
 import { gate, turns, until, within } from '../../fixtures/waiting.js';
 
@@ -106,7 +100,7 @@ async function sensor(waiting: Promise<string> = Promise.resolve('at once')) {
   });
   const server = await serve('udp://127.0.0.1:0', [service], { udp: { amplification: 10 } });
   const relay = await DatagramRelay.to(server.address);
-  const client = await connect(relay.address, { connections: 1, reconnect: false });
+  const client = await connectOnce(relay.address);
   return {
     calls,
     server,
@@ -215,7 +209,7 @@ describe('calls over datagrams', () => {
       live: () => [],
     });
     const server = await serve('udp://127.0.0.1:0', [service]);
-    const client = await connect(server.address, { connections: 1, reconnect: false });
+    const client = await connectOnce(server.address);
     try {
       expect(await rejection(client.stub(Sensor).read('one'))).toMatchObject({
         code: 'RESOURCE_EXHAUSTED',

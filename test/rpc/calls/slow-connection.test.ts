@@ -2,8 +2,9 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { connectOnce } from '../../fixtures/rpc.js';
 
 noLeaks();
 
@@ -60,9 +61,7 @@ test.each(['tcp', 'ws'])(
     ]);
     const port = await startSlowProxy(Number(new URL(server.address).port), 20_000);
     const reachable: boolean[] = [];
-    await using client = await connect(`${scheme}://127.0.0.1:${port}`, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(`${scheme}://127.0.0.1:${port}`, {
       heartbeatPeriod: 300,
       heartbeatTimeout: 1_000,
       onReady: (ready) => reachable.push(ready),

@@ -1,8 +1,8 @@
 /** Calls that end together end in many turns of the event loop. */
 import { describe, expect, test } from 'vitest';
-import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, RawPeer } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, RawPeer } from '../../fixtures/rpc.js';
 import { jsonRequest } from '../../fixtures/rpc-frames.js';
 import { until } from '../../fixtures/waiting.js';
 import { block, expectShortTurns, LIMIT, manyRequests, mostPerTurn } from './turn-budget.js';
@@ -125,12 +125,7 @@ describe('an endpoint divides into many turns', () => {
       const wait = implement(Wait, { double: () => new Promise((resolve) => hold.push(resolve)) });
       const session = { maxQueuedBytes: 2 ** 30, maxHandling: count };
       await using server = await serve(freeMemory(), [wait], { maxPendingCalls: count, session });
-      await using client = await connect(server.address, {
-        connections: 1,
-        reconnect: false,
-        maxPendingCalls: count,
-        session,
-      });
+      await using client = await connectOnce(server.address, { maxPendingCalls: count, session });
       const stub = client.stub(Wait);
       let failed = 0;
       for (let n = 0; n < count; n++) {

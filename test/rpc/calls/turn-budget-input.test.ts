@@ -1,8 +1,8 @@
 /** The messages that a peer sends at once are handled in many turns of the event loop. */
 import { describe, expect, test } from 'vitest';
-import { clientStream, connect, contract, implement, serve } from '../../../src/rpc/index.js';
+import { clientStream, contract, implement, serve } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, RawPeer } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, RawPeer } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
 import { until } from '../../fixtures/waiting.js';
 import { expectShortTurns, Feed, feed, LIMIT, manyRequests, mostPerTurn } from './turn-budget.js';
@@ -149,7 +149,7 @@ describe('an endpoint divides into many turns', () => {
     'the messages of a client stream to a server in the same process',
     async () => {
       await using server = await serve(freeMemory(), [feed]);
-      await using client = await connect(server.address, { connections: 1, reconnect: false });
+      await using client = await connectOnce(server.address);
       const count = 50_000;
       await expectShortTurns(async () => {
         expect(await client.stub(Feed).sum(Array<number>(count).fill(1), { timeout: LIMIT })).toBe(

@@ -6,7 +6,6 @@ import { settleInTurns } from '../../../src/core/turn.js';
 import {
   type CallOptions,
   concurrencyLimit,
-  connect,
   contract,
   implement,
   type RpcClientOptions,
@@ -15,7 +14,7 @@ import {
 } from '../../../src/rpc/index.js';
 import { clientCall } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory } from '../../fixtures/rpc.js';
 import { until } from '../../fixtures/waiting.js';
 import { block, LIMIT, mostPerTurn } from './turn-budget.js';
 
@@ -48,12 +47,7 @@ describe('waits that end together end in many turns', () => {
       let began = 0;
       const wait = implement(Wait, { double: () => new Promise(() => began++) });
       await using server = await serve(freeMemory(), [wait], big);
-      await using client = await connect(server.address, {
-        connections: 1,
-        reconnect: false,
-        ...big,
-        ...options,
-      });
+      await using client = await connectOnce(server.address, { ...big, ...options });
       const stub = client.stub(Wait);
       let failed = 0;
       for (let n = 0; n < count; n++)

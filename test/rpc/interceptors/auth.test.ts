@@ -6,7 +6,6 @@ import {
   bearer,
   type CallContext,
   type Credentials,
-  connect,
   implement,
   jwt,
   type Metadata,
@@ -14,6 +13,7 @@ import {
 } from '../../../src/rpc/index.js';
 import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { connectOnce } from '../../fixtures/rpc.js';
 import { rejection } from '../../fixtures/transports.js';
 import { byToken, openVault, Vault } from './vault.js';
 
@@ -155,7 +155,7 @@ describe('auth()', () => {
       code: 'UNAUTHENTICATED',
     });
     expect(await s.stub.whoAmI()).toBe('ben');
-    await using other = await connect(s.server.address, { connections: 1, reconnect: false });
+    await using other = await connectOnce(s.server.address);
     expect(await rejection(other.stub(Vault).whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
     expires = Date.now() - 1;
     await rejection(s.stub.whoAmI(undefined, as('sesame')));
@@ -198,9 +198,7 @@ describe('auth()', () => {
 
   test('passes calls that the server makes itself', async () => {
     await using s = await openVault({ authenticate: byToken });
-    await using client = await connect(s.server.address, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(s.server.address, {
       services: [implement(Vault, { whoAmI: () => 'the client', open: () => '', coins: () => [] })],
     });
     const channels = [...s.server.channels];

@@ -3,7 +3,6 @@ import {
   type AuthOptions,
   auth,
   type Credentials,
-  connect,
   contract,
   type Interceptor,
   implement,
@@ -13,7 +12,7 @@ import {
   serverStream,
   unary,
 } from '../../../src/rpc/index.js';
-import { freeMemory, Log } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, Log } from '../../fixtures/rpc.js';
 
 export const Vault = contract('Vault', {
   whoAmI: unary<void, string>(),
@@ -51,11 +50,7 @@ export async function openVault(
     logger: log,
     ...serverOptions,
   });
-  const client = await connect(server.address, {
-    connections: 1,
-    reconnect: false,
-    ...clientOptions,
-  });
+  const client = await connectOnce(server.address, { ...clientOptions });
   return {
     server,
     client,

@@ -4,7 +4,6 @@ import { z } from 'zod';
 import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import {
   auth,
-  connect,
   contract,
   Introspection,
   implement,
@@ -23,7 +22,7 @@ import {
   OneofsSchema,
   ScalarsSchema,
 } from '../../fixtures/protobuf/proto3_pb.js';
-import { freeMemory, RawPeer, testService } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, RawPeer, testService } from '../../fixtures/rpc.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -63,7 +62,7 @@ async function openShop(
   services: readonly Service[] = [shopService()],
 ) {
   const server = await serve(freeMemory(), services, options);
-  const client = await connect(server.address, { reconnect: false, connections: 1 });
+  const client = await connectOnce(server.address);
   return {
     server,
     client,

@@ -1,7 +1,6 @@
 /** Statistics of calls, and the latency histogram. */
 import { describe, expect, test } from 'vitest';
 import {
-  connect,
   contract,
   Histogram,
   implement,
@@ -13,7 +12,7 @@ import {
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory } from '../../fixtures/rpc.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
 const Shop = contract(
@@ -42,7 +41,7 @@ async function openShop(open = Promise.resolve()) {
     },
   });
   const server = await serve(freeMemory(), [service]);
-  const client = await connect(server.address, { connections: 1, reconnect: false });
+  const client = await connectOnce(server.address);
   return {
     server,
     client,
@@ -85,7 +84,7 @@ describe('statistics()', () => {
       },
     });
     await using server = await serve(freeMemory(), [endless]);
-    const client = await connect(server.address, { connections: 1, reconnect: false });
+    const client = await connectOnce(server.address);
     const stub = client.stub(Endless);
     for (let n = 0; n < count; n++) {
       stub.wait().catch(() => {});
@@ -270,8 +269,8 @@ describe('Histogram', () => {
 
 test('a server counts the peers that it refuses', async () => {
   await using server = await serve(freeMemory(), [], { maxSessions: 1, onRefused() {} });
-  await using _first = await connect(server.address, { connections: 1, reconnect: false });
-  await connect(server.address, { connections: 1, reconnect: false }).then(
+  await using _first = await connectOnce(server.address);
+  await connectOnce(server.address).then(
     (client) => client.close(),
     () => {},
   );

@@ -1,5 +1,4 @@
 /** return() of a stream of replies whose call has not begun, or whose first reply is pending. */
-
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';

@@ -1,9 +1,8 @@
 /** Our client repeats the recorded calls of a Go client and reads the answers of the Go server. */
 import { describe, expect, test } from 'vitest';
-import { connect } from '../../../src/rpc/index.js';
 import { readRequestHeader } from '../../../src/rpc/wire/request-header.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { outcome, RawServer, rig, TestService } from '../../fixtures/rpc.js';
+import { connectOnce, outcome, RawServer, rig, TestService } from '../../fixtures/rpc.js';
 import {
   CHUNKINGS,
   CONNECTIONS,
@@ -40,7 +39,7 @@ describe('our client sends the requests of a Go client and reads the answers of 
       ({ command }) => command === 4,
     );
     await using server = await RawServer.serve();
-    await using client = await connect(server.address, { connections: 1, reconnect: false });
+    await using client = await connectOnce(server.address);
     const stubs = {
       json: client.stub(TestService, { codec: 'json' }),
       protobuf: client.stub(TestService, { codec: 'protobuf' }),
@@ -84,7 +83,7 @@ describe('our client sends the requests of a Go client and reads the answers of 
 
   test('and its heartbeat, apart from the sequence', async () => {
     await using server = await RawServer.serve();
-    await using _client = await connect(server.address, { connections: 1, reconnect: false });
+    await using _client = await connectOnce(server.address);
     const peer = await server.peers.next();
     const heartbeat = await peer.frames.next();
     const recorded = recordedFrames(3, TO_SERVER)[0] as Buffer;

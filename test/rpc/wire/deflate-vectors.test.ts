@@ -1,8 +1,15 @@
 /** The chunks recorded from Go programs with raw DEFLATE. */
 import { describe, expect, test } from 'vitest';
-import { connect, serve } from '../../../src/rpc/index.js';
+import { serve } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, RawPeer, RawServer, TestService, testService } from '../../fixtures/rpc.js';
+import {
+  connectOnce,
+  freeMemory,
+  RawPeer,
+  RawServer,
+  TestService,
+  testService,
+} from '../../fixtures/rpc.js';
 import {
   CHUNKINGS,
   CONNECTIONS,
@@ -102,11 +109,7 @@ describe('with raw DEFLATE', () => {
         ({ command }) => command === 4,
       );
       await using server = await RawServer.serve({ session: DEFLATE });
-      await using client = await connect(server.address, {
-        connections: 1,
-        reconnect: false,
-        session: DEFLATE,
-      });
+      await using client = await connectOnce(server.address, { session: DEFLATE });
       const stubs = {
         json: client.stub(TestService, { codec: 'json' }),
         protobuf: client.stub(TestService, { codec: 'protobuf' }),
