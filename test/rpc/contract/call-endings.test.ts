@@ -4,18 +4,10 @@
  */
 import { expect } from 'vitest';
 import type { CallContext } from '../../../src/rpc/index.js';
-import { pendingOf } from '../../fixtures/rpc.js';
+import { LONG_TIMEOUT, pendingOf } from '../../fixtures/rpc.js';
 import { rejection } from '../../fixtures/transports.js';
 import { gate, Inbox, until } from '../../fixtures/waiting.js';
-import {
-  collect,
-  describeOverTransports,
-  hasStreams,
-  Kinds,
-  LONG_TIMEOUT,
-  numbers,
-  pairOf,
-} from './kinds.js';
+import { collect, describeOverTransports, hasStreams, Kinds, numbers, pairOf } from './kinds.js';
 
 describeOverTransports({
   async 'does not send a call whose signal has aborted before'(row, codec) {

@@ -19,9 +19,6 @@ export const Kinds = contract(descriptor, { oneway: ['Note'], noReply: ['Settle'
 type Specs = NonNullable<(typeof Kinds)['specs']>;
 type KindHandlers = Handlers<Specs>;
 
-/** A timeout that no call of these tests reaches, in milliseconds. */
-export const LONG_TIMEOUT = 300_000;
-
 export async function* numbers(from: number, to: number): AsyncGenerator<{ value: number }> {
   for (let value = from; value <= to; value++) yield { value };
 }
