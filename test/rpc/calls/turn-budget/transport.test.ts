@@ -1,7 +1,10 @@
 /** The messages that a session of the transport receives at once are handled in many turns. */
 import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { chunksOf, STREAM_IDENTIFIER } from '../../../src/transport/compression/snappy-format.js';
+import {
+  chunksOf,
+  STREAM_IDENTIFIER,
+} from '../../../../src/transport/compression/snappy-format.js';
 import {
   type Codec,
   connect as dial,
@@ -11,10 +14,10 @@ import {
   type Session,
   type SessionOptions,
   type SessionSetup,
-} from '../../../src/transport/index.js';
-import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory } from '../../fixtures/rpc.js';
-import { until } from '../../fixtures/waiting.js';
+} from '../../../../src/transport/index.js';
+import { noLeaks } from '../../../fixtures/leaks.js';
+import { freeMemory } from '../../../fixtures/rpc.js';
+import { until } from '../../../fixtures/waiting.js';
 import { block, expectShortTurns, LIMIT, mostPerTurn } from './turn-budget.js';
 
 noLeaks();

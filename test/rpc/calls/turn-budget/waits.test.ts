@@ -1,8 +1,8 @@
 /** Waits that one event ends: calls, queued calls, timers and promises. */
 import { describe, expect, test } from 'vitest';
-import { followSignal } from '../../../src/core/signals.js';
-import { LongTimer } from '../../../src/core/timers.js';
-import { settleInTurns } from '../../../src/core/turn.js';
+import { followSignal } from '../../../../src/core/signals.js';
+import { LongTimer } from '../../../../src/core/timers.js';
+import { settleInTurns } from '../../../../src/core/turn.js';
 import {
   type CallOptions,
   concurrencyLimit,
@@ -11,11 +11,11 @@ import {
   type RpcClientOptions,
   serve,
   unary,
-} from '../../../src/rpc/index.js';
-import { clientCall } from '../../fixtures/calls.js';
-import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, freeMemory } from '../../fixtures/rpc.js';
-import { until } from '../../fixtures/waiting.js';
+} from '../../../../src/rpc/index.js';
+import { clientCall } from '../../../fixtures/calls.js';
+import { noLeaks } from '../../../fixtures/leaks.js';
+import { connectOnce, freeMemory } from '../../../fixtures/rpc.js';
+import { until } from '../../../fixtures/waiting.js';
 import { block, LIMIT, mostPerTurn } from './turn-budget.js';
 
 noLeaks();

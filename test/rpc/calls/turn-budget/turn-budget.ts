@@ -1,7 +1,13 @@
 /** Measures the turns of the event loop while a peer causes much work. */
 import { expect } from 'vitest';
-import { clientStream, contract, implement, serverStream, unary } from '../../../src/rpc/index.js';
-import { jsonRequest } from '../../fixtures/rpc-frames.js';
+import {
+  clientStream,
+  contract,
+  implement,
+  serverStream,
+  unary,
+} from '../../../../src/rpc/index.js';
+import { jsonRequest } from '../../../fixtures/rpc-frames.js';
 
 /** The limit of one wait, in milliseconds. */
 export const LIMIT = 60_000;

@@ -1,10 +1,10 @@
 /** The messages that a peer sends at once are handled in many turns of the event loop. */
 import { describe, expect, test } from 'vitest';
-import { clientStream, contract, implement, serve } from '../../../src/rpc/index.js';
-import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, freeMemory, RawPeer } from '../../fixtures/rpc.js';
-import { frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
-import { until } from '../../fixtures/waiting.js';
+import { clientStream, contract, implement, serve } from '../../../../src/rpc/index.js';
+import { noLeaks } from '../../../fixtures/leaks.js';
+import { connectOnce, freeMemory, RawPeer } from '../../../fixtures/rpc.js';
+import { frameBytes, jsonRequest } from '../../../fixtures/rpc-frames.js';
+import { until } from '../../../fixtures/waiting.js';
 import { expectShortTurns, Feed, feed, LIMIT, manyRequests, mostPerTurn } from './turn-budget.js';
 
 noLeaks();
