@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { attributesOf, matches, parseAttributes } from '../../src/micro/entry-attributes.js';
 import { node } from '../fixtures/registries.js';
 
-describe('matches', () => {
+describe('matches()', () => {
   const provider = parseAttributes(attributesOf(node('a')));
 
   it.each([

@@ -1,5 +1,4 @@
 /** A node as a registry entry: Go's bytes, the round trip of every node, and invalid entries. */
-import { readFileSync } from 'node:fs';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -14,14 +13,7 @@ import {
 } from '../../src/micro/registry-entry.js';
 import type { ServiceNode } from '../../src/micro/types.js';
 import { node } from '../fixtures/registries.js';
-
-const VECTORS: { path: string; value: string }[] = readFileSync(
-  new URL('../fixtures/vectors/registry.jsonl', import.meta.url),
-  'utf8',
-)
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line));
+import { RECORDED_ENTRIES } from '../registries/recorded-entries.js';
 
 const safe = (text: string): boolean => !/[\p{Cc}\p{Cs}\p{Co}\ufff0-\uffff]/u.test(text);
 const text = fc
@@ -58,7 +50,7 @@ const anyNode: fc.Arbitrary<ServiceNode> = fc.record({
 });
 
 describe('registry entries', () => {
-  it.each(VECTORS)('reads and writes the entry of Go at $path', ({ path, value }) => {
+  it.each(RECORDED_ENTRIES)('reads and writes entry %# of Go, $path', ({ path, value }) => {
     const read = parseEntry(path, value);
     expect(entryPath('/getty-micro', read)).toBe(path);
     expect(entryPath('/getty-micro/', read)).toBe(path);
@@ -104,7 +96,7 @@ describe('registry entries', () => {
   });
 
   it('reads an address in brackets', () => {
-    const { path, value } = VECTORS[0] as { path: string; value: string };
+    const { path, value } = RECORDED_ENTRIES[0] as { path: string; value: string };
     expect(parseEntry(path, value.replace('"127.0.0.1"', '"[::1]"')).address).toBe(
       'tcp://[::1]:12000',
     );
@@ -205,7 +197,7 @@ describe('invalid entries', () => {
       /its getty-address is not an address/,
       { ...good, Nodes: [{ ...good.Nodes[0], Metadata: { 'getty-address': 'x' } }] },
     ],
-  ])('are rejected by their value: %s', (why, value) =>
+  ])('are rejected by their value: %s, %j', (why, value) =>
     expectRejected(`${attributes}/a`, JSON.stringify(value), why),
   );
 
@@ -225,7 +217,7 @@ describe('invalid entries', () => {
     [/protocol is ""/, 'role%3DSRT_Provider%26service%3DS/a'],
     [/protocol is "xml"/, 'protocol%3Dxml%26role%3DSRT_Provider%26service%3DS/a'],
     [/control characters/, 'protocol%3Djson%26role%3DSRT_Provider%26service%3D%2500/a'],
-  ])('are rejected by their path: %s', (why, path) =>
+  ])('are rejected by their path: %s, %j', (why, path) =>
     expectRejected(path, JSON.stringify(good), why),
   );
 

@@ -91,44 +91,44 @@ class Load implements AsyncDisposable {
   }
 }
 
-/** Registries that share their entries, and the providers in them; disposed together. */
-class Place implements AsyncDisposable {
+/** Registries that share their entries, and providers. Disposing disposes all of them. */
+class Cluster implements AsyncDisposable {
   readonly #open: () => Registry;
-  readonly #end: () => Promise<void>;
-  readonly #held: AsyncDisposable[] = [];
+  readonly #cleanUp: () => Promise<void>;
+  readonly #opened: AsyncDisposable[] = [];
 
-  constructor(open: () => Registry, end: () => Promise<void>) {
+  constructor(open: () => Registry, cleanUp: () => Promise<void>) {
     this.#open = open;
-    this.#end = end;
+    this.#cleanUp = cleanUp;
   }
 
   registry(): Registry {
     const registry = this.#open();
-    this.#held.push(registry);
+    this.#opened.push(registry);
     return registry;
   }
 
   async provider(id: string, startNumber: number, address?: string): Promise<Provider> {
     const provider = await start(this.registry(), id, startNumber, address);
-    this.#held.push(provider);
+    this.#opened.push(provider);
     return provider;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const held of this.#held.reverse()) await held[Symbol.asyncDispose]();
-    await this.#end();
+    for (const opened of this.#opened.reverse()) await opened[Symbol.asyncDispose]();
+    await this.#cleanUp();
   }
 }
 
-const PLACES: Readonly<Record<string, () => Promise<Place>>> = {
+const CLUSTERS: Readonly<Record<string, () => Promise<Cluster>>> = {
   memory: async () =>
-    new Place(
+    new Cluster(
       () => memory('rolling'),
       async () => {},
     ),
   async file() {
     const directory = await mkdtemp(join(tmpdir(), 'getty-rolling-'));
-    return new Place(
+    return new Cluster(
       () => file(directory, { pollInterval: 20, ttl: 5_000 }),
       () => rm(directory, { recursive: true, force: true }),
     );
@@ -150,20 +150,20 @@ it.each([
   ['file', 'leastActive', leastActive(), 0.3],
 ] as const)(
   'a restart of five providers one after another loses no call: %s registry, %s',
-  async (place, name, balancer, minShare) => {
-    await using shared = await (PLACES[place] as () => Promise<Place>)();
+  async (kind, name, balancer, minShare) => {
+    await using cluster = await (CLUSTERS[kind] as () => Promise<Cluster>)();
     const present = new Map<string, Provider>();
-    for (const id of IDS) present.set(id, await shared.provider(id, 1));
-    await using consumer = consume({ registry: shared.registry(), balancer });
+    for (const id of IDS) present.set(id, await cluster.provider(id, 1));
+    await using consumer = consume({ registry: cluster.registry(), balancer });
     const resolver = consumer.resolver(Shop);
-    await until(() => resolver.nodes().length === IDS.length, 'all are in the list');
+    await until(() => resolver.nodes().length === IDS.length, 'the list has all nodes');
     await using load = new Load(consumer);
     for (const id of IDS) {
       await load.more(CALLS_PER_STEP);
       const old = present.get(id) as Provider;
       await old.close();
       await load.more(CALLS_PER_STEP);
-      await shared.provider(id, 2, old.address);
+      await cluster.provider(id, 2, old.address);
       // The new provider has answered before the next one is closed.
       await until(() => load.answers.has(`${id}2`), `${id} has answered again`);
     }
@@ -172,7 +172,7 @@ it.each([
     await load.more(5 * CALLS_PER_STEP);
     await load.stop();
     console.info(
-      `${place}, ${name}: ${load.answered} calls at ${load.rate} calls/s, ${load.failures.length} failed`,
+      `${kind}, ${name}: ${load.answered} calls at ${load.rate} calls/s, ${load.failures.length} failed`,
     );
     expect(load.failures).toEqual([]);
     expect([...load.answers.keys()].sort()).toEqual(IDS.map((id) => `${id}2`));

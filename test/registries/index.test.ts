@@ -31,7 +31,7 @@ describe('registry(url)', () => {
     expect(await new Watching(second).next()).toHaveLength(0);
   });
 
-  it('the entries of a name are gone when its last registry is disposed', async () => {
+  it('the entries of a name are removed when its last registry is disposed', async () => {
     const first = await registry('memory:again');
     await first.register(node('a'));
     await first[Symbol.asyncDispose]();

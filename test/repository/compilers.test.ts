@@ -1,7 +1,7 @@
 /**
- * What a user's compiler makes of the published types: with the oldest TypeScript that is
- * supported, with the last one that is written in JavaScript and with the newest; under the
- * strictest options; and with the oldest and newest Protobuf library that the package accepts.
+ * The published types compile with the strictest options. The compilers are the oldest supported
+ * TypeScript, the last one that is written in JavaScript, and the newest. The Protobuf libraries
+ * are the oldest and the newest that the package accepts, and the installed one.
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const MANIFEST = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
   exports: Record<string, { types?: string }>;
 };
-/** `getty-ts/rpc` and its declarations. */
+/** The entry points, such as `getty-ts/rpc`, each with its file of declarations. */
 const ENTRIES = Object.entries(MANIFEST.exports).flatMap(([path, { types }]) =>
   types === undefined ? [] : [[`getty-ts${path.slice(1)}`, join(ROOT, types)] as const],
 );
@@ -26,7 +26,7 @@ const COMPILERS = [
   ['typescript', 'protobuf-2.17'],
 ] as const;
 
-/** The exported types that users give and that have optional properties, by their names. */
+/** The exported types of options. */
 const OPTIONS = ENTRIES.flatMap(([entry, file]) => {
   const text = readFileSync(file, 'utf8');
   const exported = [
@@ -39,11 +39,11 @@ const OPTIONS = ENTRIES.flatMap(([entry, file]) => {
   );
 });
 
-/** Does not compile when one of OPTIONS refuses undefined for a property that may be absent. */
+/** Does not compile if an optional property of one of OPTIONS does not accept undefined. */
 const UNDEFINED = `
   type Refusing<T> = { [K in keyof T]-?: {} extends Pick<T, K> ? (undefined extends Required<T>[K] ? never : K) : never }[keyof T];
   type None<T extends never> = T;
-  // @ts-expect-error this one does
+  // @ts-expect-error the property a does not accept undefined
   export type Check = None<Refusing<{ a?: number; b?: number | undefined }>>;
   ${OPTIONS.map((type, at) => `export type Check${at} = None<Refusing<${type}>>;`).join('\n')}`;
 
@@ -70,7 +70,7 @@ const PROGRAMS = {
     ): Promise<Result>;
     export const text: string = (await timed(stub.hello, 'ann')).text;
     stub.hello('ann', (error, reply) => { if (error === null) reply?.text.trim(); });
-    // A fake for a test.
+    // An object that replaces a stub in a test.
     export const fake: S = {
       hello: async (name: string) => ({ text: name }),
       list: async function* () { yield 1; },
@@ -80,7 +80,7 @@ const PROGRAMS = {
     for await (const n of fake.list('x')) n.toFixed();
     export const twice: Promise<number> = stub.sum([1, Promise.resolve(2)]);
     export const streamed: Promise<number> = stub.sum((async function* () { yield 1; })());
-    // Any contract.
+    // The type of all contracts.
     const Tests = contract(TestService, { oneway: ['Event'], noReply: ['Test'] });
     export const contracts: Contract[] = [Greeter, Tests, contract('Other', { a: unary() })];
     export const services = [
@@ -91,15 +91,15 @@ const PROGRAMS = {
         tell() {},
       }),
     ];
-    // What the options of a descriptor say.
+    // The options of a contract decide which methods have no reply.
     const tests = (await connect('tcp://127.0.0.1:1')).stub(Tests);
     export const nothing: void = await tests.test({ A: 'x' });
     // @ts-expect-error there is no reply
     export const A: string = (await tests.test({ A: 'x' })).A;
-    // @ts-expect-error nor here
+    // @ts-expect-error there is no reply
     (await tests.event({ A: 'x' })).A;
     export const sum: number = (await tests.add({ A: 1, B: 2 })).Sum;
-    // Names that are not literals say nothing.
+    // Names that are not literals do not change the types.
     export const unknown: number = (await (await connect('')).stub(contract(TestService, { oneway: ['Event'] as string[] })).add({ A: 1 })).Sum;
     export const interceptor: Interceptor = (next) => (call) => next(call);
   `,
@@ -151,48 +151,45 @@ describe('the published types', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  test('there are many options', () => {
+  test('include the types of options', () => {
     expect(OPTIONS.length).toBeGreaterThan(30);
   });
 
-  test.each(COMPILERS)(
-    '%s with %s compiles a program that uses them',
-    async (compiler, protobuf) => {
-      const modules = join(ROOT, 'node_modules');
-      const library = (path: string): string =>
-        join(modules, protobuf, 'dist/esm', path, 'index.d.ts');
-      const compilerOptions = {
-        target: 'es2022',
-        module: 'nodenext',
-        strict: true,
-        exactOptionalPropertyTypes: true,
-        noUncheckedIndexedAccess: true,
-        noEmit: true,
-        skipLibCheck: true,
-        lib: ['es2023', 'esnext.disposable'],
-        types: ['node'],
-        typeRoots: [join(modules, '@types')],
-        paths: {
-          ...Object.fromEntries(ENTRIES.map(([entry, file]) => [entry, [file]])),
-          '@bufbuild/protobuf': [library('')],
-          '@bufbuild/protobuf/*': [library('*')],
-        },
-      };
-      const project = join(folder, compiler);
-      mkdirSync(project);
-      const config = join(project, 'tsconfig.json');
-      writeFileSync(
-        config,
-        JSON.stringify({
-          compilerOptions,
-          files: Object.keys(PROGRAMS).map((name) => join(dirname(project), name)),
-        }),
-      );
-      const tsc = join(modules, compiler, 'bin/tsc');
-      const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', config], {
-        maxBuffer: 2 ** 26,
-      }).catch((error: { stdout: string }) => error);
-      expect(stdout).toBe('');
-    },
-  );
+  test.each(COMPILERS)('compile in programs with %s and %s', async (compiler, protobuf) => {
+    const modules = join(ROOT, 'node_modules');
+    const library = (path: string): string =>
+      join(modules, protobuf, 'dist/esm', path, 'index.d.ts');
+    const compilerOptions = {
+      target: 'es2022',
+      module: 'nodenext',
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      noEmit: true,
+      skipLibCheck: true,
+      lib: ['es2023', 'esnext.disposable'],
+      types: ['node'],
+      typeRoots: [join(modules, '@types')],
+      paths: {
+        ...Object.fromEntries(ENTRIES.map(([entry, file]) => [entry, [file]])),
+        '@bufbuild/protobuf': [library('')],
+        '@bufbuild/protobuf/*': [library('*')],
+      },
+    };
+    const project = join(folder, compiler);
+    mkdirSync(project);
+    const config = join(project, 'tsconfig.json');
+    writeFileSync(
+      config,
+      JSON.stringify({
+        compilerOptions,
+        files: Object.keys(PROGRAMS).map((name) => join(dirname(project), name)),
+      }),
+    );
+    const tsc = join(modules, compiler, 'bin/tsc');
+    const { stdout } = await promisify(execFile)(process.execPath, [tsc, '-p', config], {
+      maxBuffer: 2 ** 26,
+    }).catch((error: { stdout: string }) => error);
+    expect(stdout).toBe('');
+  });
 });

@@ -1,4 +1,4 @@
-/** The arrows between the layers, read from every import of src. */
+/** The layers of src: which imports are allowed. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { dirname, join, posix } from 'node:path';
@@ -14,10 +14,7 @@ interface Import {
   /** A path relative to src, or a bare name as it is written. */
   readonly to: string;
   readonly bare: boolean;
-  /**
-   * Erased by the compiler: `import type`. An `import { type A }` is not, it still loads the
-   * module.
-   */
+  /** `import type`, which the compiler erases. `import { type A }` still loads the module. */
   readonly erased: boolean;
 }
 
@@ -49,7 +46,7 @@ function importsOf(from: string): Import[] {
 const IMPORTS = FILES.flatMap(importsOf);
 
 /** The layer of a file: its folder, and for registries and adapters the folder below. */
-function roomOf(file: string): string {
+function layerOf(file: string): string {
   const [first = '', second] = file.split('/');
   if (second === undefined) return first;
   if (first === 'adapters') return `adapters/${second}`;
@@ -58,7 +55,7 @@ function roomOf(file: string): string {
   return first;
 }
 
-/** The part of micro that is made for registries. */
+/** The files of micro that registries may import. */
 const MICRO_FOR_REGISTRIES = ['micro/types.ts', 'micro/registry-entry.ts', 'micro/snapshots.ts'];
 /** What programs may import: the files behind package.json's exports. */
 const PUBLIC = Object.values(MANIFEST.exports)
@@ -66,8 +63,8 @@ const PUBLIC = Object.values(MANIFEST.exports)
   .filter((path) => path !== undefined)
   .map((path) => path.replace('./dist/', '').replace(/\.js$/, '.ts'));
 
-/** Which rooms a room may enter, besides itself and core. A new room gets its line here. */
-const ARROWS: Record<string, (to: string, found: Import) => boolean> = {
+/** What each layer may import besides itself and core. A new layer needs an entry. */
+const MAY_IMPORT: Record<string, (to: string, found: Import) => boolean> = {
   core: () => false,
   transport: () => false,
   rpc: (to) => to === 'transport',
@@ -84,28 +81,28 @@ const ARROWS: Record<string, (to: string, found: Import) => boolean> = {
 };
 
 /**
- * Files besides a layer's index.ts and types.ts that a layer above may import, each with its
- * reason. The layers `web` and `registries` are parts of the layers below them for another place,
- * so they use more of them.
+ * Files besides index.ts and types.ts that a layer above may import, each with the reason. `web`
+ * and `registries` implement parts of the layers below for another platform or purpose, so they
+ * import more files of them.
  */
-const ENTRANCES: Readonly<Record<string, readonly [from: readonly string[], reason: string]>> = {
+const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], reason: string]>> = {
   'transport/address.ts': [['micro', 'web'], 'one parser for all addresses'],
   'transport/buffers/byte-reader.ts': [
     ['rpc', 'web'],
-    'frames are read where a session received them',
+    'frames are read from the buffer of a session',
   ],
   'transport/buffers/byte-writer.ts': [
     ['rpc', 'web'],
-    'frames are written where a session sends them from',
+    'frames are written to the buffer of a session',
   ],
   'transport/client.ts': [['web'], 'a page has the client without the transports of Node.js'],
   'transport/close-code.ts': [['web'], 'one list of close codes'],
   'transport/codecs/index.ts': [['web'], 'the ready codecs run in a page too'],
   'transport/codecs/json-text.ts': [['rpc'], 'one set of limits for JSON of a peer'],
   'transport/node.ts': [['rpc'], 'serve() and connect() of rpc choose the transports of Node.js'],
-  'transport/option-names.ts': [['rpc'], 'options of the transport stand beside those of rpc'],
+  'transport/option-names.ts': [['rpc'], 'the options of rpc include those of the transport'],
   'transport/platform.ts': [['web'], 'a page is another platform of the transport'],
-  'transport/session/busy-poll.ts': [['rpc'], 'a call tells when its answer is waited for'],
+  'transport/session/busy-poll.ts': [['rpc'], 'a session polls while a call waits for its answer'],
   'transport/session/flush-scheduler.ts': [['rpc'], 'the time is read once for each event'],
   'transport/session/send-waiter.ts': [['web'], 'a session of a page sends in the same way'],
   'transport/session/session-options.ts': [['rpc', 'web'], 'the defaults and limits of a session'],
@@ -114,7 +111,7 @@ const ENTRANCES: Readonly<Record<string, readonly [from: readonly string[], reas
     ['rpc', 'registries'],
     'one timer for the heartbeats of all sessions',
   ],
-  'transport/stream/tls-options.ts': [['registries'], 'one reading of TLS options'],
+  'transport/stream/tls-options.ts': [['registries'], 'one check of TLS options'],
   'transport/websocket/websocket-options.ts': [['web'], 'one check of WebSocket options'],
   'rpc/calls/call-errors.ts': [['micro'], 'a consumer fails calls as a client does'],
   'rpc/calls/client-call.ts': [['micro'], 'a consumer makes the call before it has a connection'],
@@ -122,41 +119,42 @@ const ENTRANCES: Readonly<Record<string, readonly [from: readonly string[], reas
   'rpc/contract/contract.ts': [['web'], 'a page has contracts without Protobuf'],
   'rpc/contract/descriptor-contract.ts': [
     ['web'],
-    'contracts of Protobuf are an entry point of their own in a page',
+    'in a page, Protobuf contracts have their own entry point',
   ],
-  'rpc/interceptor-chain.ts': [['micro'], 'a strategy of a user is called as an interceptor is'],
-  'rpc/metrics/statistics.ts': [['micro'], 'consumers count as clients do'],
-  'rpc/option-names.ts': [['micro'], 'options of rpc stand beside those of micro'],
-  'rpc/portable.ts': [['web'], 'what rpc exports for every place'],
-  'rpc/streams/call-end.ts': [['micro'], 'a consumer counts the end of a call as a client does'],
-  'micro/registry-entry.ts': [['registries'], 'entries are written and read in one way'],
-  'micro/snapshots.ts': [['registries'], 'registries tell lists, not changes'],
+  'rpc/interceptor-chain.ts': [['micro'], 'strategies are called as interceptors are'],
+  'rpc/metrics/statistics.ts': [['micro'], 'consumers and clients have the same statistics'],
+  'rpc/option-names.ts': [['micro'], 'the options of micro include those of rpc'],
+  'rpc/portable.ts': [['web'], 'the exports of rpc for all platforms'],
+  'rpc/streams/call-end.ts': [['micro'], 'consumers and clients count the end of a call'],
+  'micro/registry-entry.ts': [['registries'], 'all registries have the same entries'],
+  'micro/snapshots.ts': [['registries'], 'registries give whole lists instead of changes'],
 };
 
-const topOf = (file: string): string => file.split('/')[0] as string;
+const topFolderOf = (file: string): string => file.split('/')[0] as string;
 
-/** A layer is entered by its index or its types, or by what ENTRANCES lists for the layer above. */
-function entersProperly({ from, to, bare }: Import): boolean {
+/** An import through index.ts, types.ts or a file that EXCEPTIONS lists for the importing layer. */
+function usesEntryPoint({ from, to, bare }: Import): boolean {
   if (
     bare ||
-    topOf(from) === topOf(to) ||
-    topOf(to) === 'core' ||
+    topFolderOf(from) === topFolderOf(to) ||
+    topFolderOf(to) === 'core' ||
     /^[^/]+\/(index|types)\.ts$/.test(to)
   )
     return true;
-  return ENTRANCES[to]?.[0].includes(topOf(from)) ?? false;
+  return EXCEPTIONS[to]?.[0].includes(topFolderOf(from)) ?? false;
 }
 
-function allowed(found: Import): boolean {
-  const from = roomOf(found.from);
-  const to = roomOf(found.to);
+/** The imported layer is one that the importing layer may import. */
+function isAllowed(found: Import): boolean {
+  const from = layerOf(found.from);
+  const to = layerOf(found.to);
   if (from === to || to === 'core') return true;
-  return ARROWS[from.replace(/^(adapters|registries)\/.*/, '$1/*')]?.(to, found) ?? false;
+  return MAY_IMPORT[from.replace(/^(adapters|registries)\/.*/, '$1/*')]?.(to, found) ?? false;
 }
 
 const show = ({ from, to }: Import): string => `src/${from} imports ${to}`;
 
-/** The first cycle of imports, type imports included, as a path; undefined: there is none. */
+/** The first cycle of imports, type imports included, as a path. undefined without a cycle. */
 function findCycle(imports: readonly Import[]): string[] | undefined {
   const next = new Map<string, string[]>();
   for (const { from, to, bare } of imports)
@@ -181,20 +179,20 @@ function findCycle(imports: readonly Import[]): string[] | undefined {
 }
 
 describe('the layers', () => {
-  test('every import within src is found where the compiler would find it', () => {
+  test('every import within src names an existing file', () => {
     expect(IMPORTS.filter(({ to, bare }) => !bare && !FILES.includes(to)).map(show)).toEqual([]);
     expect(IMPORTS.length).toBeGreaterThan(FILES.length);
   });
 
-  test('the arrows go down only', () => {
-    expect(IMPORTS.filter((found) => !found.bare && !allowed(found)).map(show)).toEqual([]);
+  test('each layer imports only the layers below it', () => {
+    expect(IMPORTS.filter((found) => !found.bare && !isAllowed(found)).map(show)).toEqual([]);
   });
 
-  test('a layer is entered by its index, its types or a file that is listed with its reason', () => {
-    expect(IMPORTS.filter((found) => !entersProperly(found)).map(show)).toEqual([]);
+  test('each layer is imported through its index.ts, its types.ts or a listed file', () => {
+    expect(IMPORTS.filter((found) => !usesEntryPoint(found)).map(show)).toEqual([]);
     const used = (file: string, layer: string): boolean =>
-      IMPORTS.some(({ from, to, bare }) => !bare && to === file && topOf(from) === layer);
-    const unused = Object.entries(ENTRANCES).flatMap(([file, [layers]]) =>
+      IMPORTS.some(({ from, to, bare }) => !bare && to === file && topFolderOf(from) === layer);
+    const unused = Object.entries(EXCEPTIONS).flatMap(([file, [layers]]) =>
       layers.filter((layer) => !used(file, layer)).map((layer) => `${layer}: ${file}`),
     );
     expect(unused).toEqual([]);
@@ -206,7 +204,7 @@ describe('the layers', () => {
     expect([...counts].filter(([, count]) => count > 16)).toEqual([]);
   });
 
-  test('an arrow that goes up would be seen', () => {
+  test('the check rejects an import of a layer above', () => {
     const wrong: [from: string, to: string][] = [
       ['transport/session/session.ts', 'rpc/types.ts'],
       ['transport/index.ts', 'rpc/index.ts'],
@@ -225,10 +223,10 @@ describe('the layers', () => {
       ['adapters/opentelemetry/index.ts', 'transport/types.ts'],
       ['adapters/opentelemetry/index.ts', 'adapters/prometheus/index.ts'],
       ['rpc/index.ts', 'adapters/prometheus/index.ts'],
-      ['newroom/index.ts', 'rpc/index.ts'],
+      ['newlayer/index.ts', 'rpc/index.ts'],
     ];
     for (const [from, to] of wrong)
-      expect([from, to, allowed({ from, to, bare: false, erased: false })]).toEqual([
+      expect([from, to, isAllowed({ from, to, bare: false, erased: false })]).toEqual([
         from,
         to,
         false,
@@ -239,7 +237,7 @@ describe('the layers', () => {
     expect(findCycle(IMPORTS)).toBeUndefined();
   });
 
-  test('a cycle of imports is found', () => {
+  test('the check finds a cycle of imports', () => {
     const edge = (from: string, to: string, erased = false): Import => {
       return { from, to, bare: false, erased };
     };
@@ -248,7 +246,7 @@ describe('the layers', () => {
     expect(findCycle([edge('a', 'b'), edge('a', 'c'), edge('b', 'c')])).toBeUndefined();
   });
 
-  test('the demo imports the package by its name, and of its internals core and cli alone', () => {
+  test('the demo imports the package by its name, and only core and cli of its internals', () => {
     const files = readdirSync(join(ROOT, 'demo')).filter((file) => file.endsWith('.ts'));
     const names = files.flatMap((file) =>
       [...readFileSync(join(ROOT, 'demo', file), 'utf8').matchAll(STATIC)].map(
@@ -256,13 +254,13 @@ describe('the layers', () => {
       ),
     );
     expect(names).toContain(`${MANIFEST.name}/micro`);
-    const isAllowed = (name: string): boolean =>
+    const isAllowedInDemo = (name: string): boolean =>
       /^(\.\/|node:|@bufbuild\/|#getty\/(core|cli)\/)/.test(name) ||
       name.startsWith(`${MANIFEST.name}/`);
-    expect(names.filter((name) => !isAllowed(name))).toEqual([]);
+    expect(names.filter((name) => !isAllowedInDemo(name))).toEqual([]);
   });
 
-  test("node's own modules are imported as node:, all else is a dependency", () => {
+  test('modules of Node.js have the prefix node:, and all other packages are dependencies', () => {
     const dependencies = [
       MANIFEST.dependencies,
       MANIFEST.peerDependencies,

@@ -1,7 +1,6 @@
 /**
- * docs/transport.md lists every option of the transport, docs/rpc.md and docs/interceptors.md those
- * of rpc, docs/micro.md those of micro, docs/etcd.md its own, and no other, with the code's
- * defaults.
+ * The tables of the documents list exactly the options of the code with their defaults. The options
+ * of the ZooKeeper registry have a test beside that registry.
  */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
@@ -56,7 +55,7 @@ const MICRO = [
   'strategies/hedge',
   'strategies/failover',
 ].map((name) => `src/micro/${name}.ts`);
-/** A heading between them: the last table of one ends with it. */
+/** A heading between two documents ends the last table of the first one. */
 const page = [
   'docs/transport.md',
   'docs/rpc.md',
@@ -86,10 +85,8 @@ const UNITS: Readonly<Record<string, number>> = {
   MiB: 1024 * 1024,
 };
 
-/**
- * `60 s` and `4 MiB` as the code has them: milliseconds and bytes. Anything else as it is written.
- */
-function meantBy(text: string): unknown {
+/** Milliseconds of `60 s` and bytes of `4 MiB`. Other text as it is written. */
+function parseValue(text: string): unknown {
   const [, digits, unit = ''] = /^([\d,.]+)(?: (ms|s|bytes|KiB|MiB))?$/.exec(text) ?? [];
   if (digits !== undefined) return Number(digits.replaceAll(',', '')) * (UNITS[unit] as number);
   if (text === '`[]`') return [];
@@ -97,10 +94,7 @@ function meantBy(text: string): unknown {
   return literal ?? (text === '`true`' ? true : text === '`false`' ? false : text);
 }
 
-/**
- * All rows of the option tables: under a heading with the name of the options, or with a prefix and
- * a dot.
- */
+/** The rows of the table below the heading `name`, or the rows of all tables with `prefix`. */
 function documented(name: string, prefix: string): Record<string, unknown> {
   const section =
     prefix === '' ? (page.split(/^### /m).find((part) => part.startsWith(`${name}:`)) ?? '') : page;
@@ -108,10 +102,11 @@ function documented(name: string, prefix: string): Record<string, unknown> {
     option.startsWith(prefix),
   );
   return Object.fromEntries(
-    rows.map(([, option = '', value = '']) => [option.slice(prefix.length), meantBy(value)]),
+    rows.map(([, option = '', value = '']) => [option.slice(prefix.length), parseValue(value)]),
   );
 }
 
+/** The options that the interface `name` declares. */
 function declared(name: string): string[] {
   const [, body = ''] =
     new RegExp(`^export interface ${name}(?:\\s+extends [^{]+)? \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(
@@ -156,8 +151,8 @@ test.each<[string, string, object]>([
   ['FailoverOptions', '', FAILOVER_DEFAULTS],
   ['HedgeOptions', '', HEDGE_DEFAULTS],
   ['EjectionOptions', '', { ...EJECTION_DEFAULTS, codes: `\`${EJECTION_DEFAULTS.codes.join()}\`` }],
-])('%s', (name, prefix, defaults) => {
-  // connect() of rpc has another default for an option of the transport.
+])('the documents list the options of %s with their defaults', (name, prefix, defaults) => {
+  // The defaults of connect() of rpc include an option of the transport.
   const options = [...new Set([...declared(name), ...Object.keys(defaults)])];
   const rows = documented(name, prefix);
   expect(declared(name).length).toBeGreaterThan(0);

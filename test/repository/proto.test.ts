@@ -1,4 +1,4 @@
-/** The generated Protobuf code is that of its .proto files. */
+/** The generated Protobuf code corresponds to its .proto files. */
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -18,30 +18,33 @@ test('`npm run proto` uses every template', () => {
     expect(proto).toContain(`--template ${name}`);
 });
 
-test.each(TEMPLATES)('%s gives what is there (else run `npm run proto`)', async (name) => {
-  const template = readFileSync(join(ROOT, name), 'utf8');
-  const [, folder = ''] = /^ {4}out: (.*)$/m.exec(template) ?? [];
-  const fresh = await mkdtemp(join(tmpdir(), 'getty-proto-'));
-  try {
-    await writeFile(
-      join(fresh, 'template.yaml'),
-      template.replace(/^ {4}out: .*$/m, `    out: ${JSON.stringify(fresh)}`),
-    );
-    const bin = join(ROOT, 'node_modules/.bin');
-    const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` };
-    await promisify(execFile)(
-      join(bin, 'buf'),
-      ['generate', '--template', join(fresh, 'template.yaml')],
-      { cwd: ROOT, env },
-    );
-    const files = readdirSync(join(ROOT, folder)).filter((file) => file.endsWith('_pb.ts'));
-    expect(files.length).toBeGreaterThan(0);
-    expect(readdirSync(fresh).filter((file) => file.endsWith('_pb.ts'))).toEqual(files);
-    for (const file of files)
-      expect(await readFile(join(ROOT, folder, file), 'utf8')).toBe(
-        await readFile(join(fresh, file), 'utf8'),
+test.each(TEMPLATES)(
+  'the generated code of %s is up to date (else run `npm run proto`)',
+  async (name) => {
+    const template = readFileSync(join(ROOT, name), 'utf8');
+    const [, folder = ''] = /^ {4}out: (.*)$/m.exec(template) ?? [];
+    const fresh = await mkdtemp(join(tmpdir(), 'getty-proto-'));
+    try {
+      await writeFile(
+        join(fresh, 'template.yaml'),
+        template.replace(/^ {4}out: .*$/m, `    out: ${JSON.stringify(fresh)}`),
       );
-  } finally {
-    await rm(fresh, { recursive: true });
-  }
-});
+      const bin = join(ROOT, 'node_modules/.bin');
+      const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` };
+      await promisify(execFile)(
+        join(bin, 'buf'),
+        ['generate', '--template', join(fresh, 'template.yaml')],
+        { cwd: ROOT, env },
+      );
+      const files = readdirSync(join(ROOT, folder)).filter((file) => file.endsWith('_pb.ts'));
+      expect(files.length).toBeGreaterThan(0);
+      expect(readdirSync(fresh).filter((file) => file.endsWith('_pb.ts'))).toEqual(files);
+      for (const file of files)
+        expect(await readFile(join(ROOT, folder, file), 'utf8')).toBe(
+          await readFile(join(fresh, file), 'utf8'),
+        );
+    } finally {
+      await rm(fresh, { recursive: true });
+    }
+  },
+);

@@ -1,7 +1,4 @@
-/**
- * README's programs, and those of the guides that end, do what is said of them; all snippets
- * compile.
- */
+/** The programs of README and the guides print what the text says, and all snippets compile. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -19,7 +16,7 @@ async function snippets(...args: string[]): Promise<string[]> {
   return stdout.trim().split('\n');
 }
 
-/** The block of output that stands behind a document's program NAME. */
+/** The output that a document shows after the program `name`. */
 function outputOf(document: string, name: string): string[] {
   const text = readFileSync(`${ROOT}${document}`, 'utf8');
   const [, output = ''] =

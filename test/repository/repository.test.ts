@@ -1,4 +1,4 @@
-/** What must hold for the repository as a whole. */
+/** Rules for the files of the whole repository. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,7 +20,7 @@ function textFiles(folder: string): string[] {
   });
 }
 
-test('no file names a place on one machine, a registry host or a ticket', () => {
+test('no file has a path of one machine, a host of a package registry or an issue number', () => {
   const forbidden =
     /(?<![\w.*:/])\/(work|tmp|home|root|Users)\/|registry\.(npmjs|yarnpkg)\.|\bissue #\d/i;
   const documents = readdirSync(ROOT).filter(
@@ -39,7 +39,7 @@ test('no file names a place on one machine, a registry host or a ticket', () => 
   expect(found).toEqual([]);
 });
 
-test('versions are exact, except of what must be the same copy as that of the program', () => {
+test('each dependency has an exact version, except @bufbuild/protobuf', () => {
   const manifest = JSON.parse(read('package.json'));
   const versions = [manifest.dependencies, manifest.devDependencies].flatMap((list) =>
     Object.entries<string>(list ?? {}),
@@ -52,16 +52,19 @@ test('versions are exact, except of what must be the same copy as that of the pr
 
 test.each(
   ['package-lock.json', 'bench/package-lock.json'].filter((file) => existsSync(join(ROOT, file))),
-)('%s names no hosts, and every platform (else run `node scripts/lock.mjs`)', (file) => {
-  const text = read(file);
-  expect(text).not.toContain('"resolved"');
-  const packages: Record<string, { optionalDependencies?: Record<string, string> }> =
-    JSON.parse(text).packages;
-  const optional = Object.values(packages).flatMap((entry) =>
-    Object.keys(entry.optionalDependencies ?? {}),
-  );
-  const paths = Object.keys(packages);
-  expect(
-    optional.filter((name) => !paths.some((path) => path.endsWith(`node_modules/${name}`))),
-  ).toEqual([]);
-});
+)(
+  '%s has no hosts and the packages of every platform (else run `node scripts/lock.mjs`)',
+  (file) => {
+    const text = read(file);
+    expect(text).not.toContain('"resolved"');
+    const packages: Record<string, { optionalDependencies?: Record<string, string> }> =
+      JSON.parse(text).packages;
+    const optional = Object.values(packages).flatMap((entry) =>
+      Object.keys(entry.optionalDependencies ?? {}),
+    );
+    const paths = Object.keys(packages);
+    expect(
+      optional.filter((name) => !paths.some((path) => path.endsWith(`node_modules/${name}`))),
+    ).toEqual([]);
+  },
+);

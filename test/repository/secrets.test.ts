@@ -1,5 +1,5 @@
 /**
- * No error, warning, log or address property shows a secret of an address. Every public function
+ * No error, warning, log or address property contains a secret of an address. Every public function
  * that takes an address is called with each form of it.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -48,7 +48,7 @@ const SCHEMES = [
   'tpc',
   'WS',
 ];
-/** Well formed or not. */
+/** Valid and invalid addresses. */
 const FORMS: readonly ((scheme: string) => string)[] = [
   (scheme) => `${scheme}://me:${SECRET}@${HOST}`,
   (scheme) => `${scheme}://${SECRET}@${HOST}/path`,
@@ -80,6 +80,7 @@ const ADDRESSES: readonly unknown[] = [
   [`ws://me:${SECRET}@${HOST}`],
 ];
 
+/** The properties that contain an address. */
 interface Opened {
   readonly address?: string;
   readonly sessions?: Iterable<{ remoteAddress: string; localAddress: string }>;
@@ -94,16 +95,16 @@ const node = (address: string) => ({
   address,
   metadata: {},
 });
-const soon: EtcdOptions = { requestTimeout: 1_000, dialTimeout: 1_000, waitForRegistry: false };
-/** Where the functions below log. */
+const QUICK: EtcdOptions = { requestTimeout: 1_000, dialTimeout: 1_000, waitForRegistry: false };
+/** The lines that were logged, and the warnings of the process. */
 let logged: unknown[] = [];
 const logger = {
   info: (...line: unknown[]) => void logged.push(line),
   warn: (...line: unknown[]) => void logged.push(line),
 };
 
-/** A registry is used, so that its failures are seen. */
-async function used(registry: Registry): Promise<Opened> {
+/** Registers a node, so that the registry reports its failure. */
+async function register(registry: Registry): Promise<Opened> {
   try {
     await registry.register(node('tcp://127.0.0.1:1'));
     return {};
@@ -112,7 +113,9 @@ async function used(registry: Registry): Promise<Opened> {
   }
 }
 
-async function ended<T extends Opened & { destroy(): void }>(opening: Promise<T>): Promise<Opened> {
+async function openAndDestroy<T extends Opened & { destroy(): void }>(
+  opening: Promise<T>,
+): Promise<Opened> {
   const opened = await opening;
   const shown = {
     address: opened.address,
@@ -125,7 +128,7 @@ async function ended<T extends Opened & { destroy(): void }>(opening: Promise<T>
   return shown;
 }
 
-async function closed<T extends { readonly address: string; close(): Promise<void> }>(
+async function openAndClose<T extends { readonly address: string; close(): Promise<void> }>(
   opening: Promise<T>,
 ): Promise<Opened> {
   const opened = await opening;
@@ -133,8 +136,8 @@ async function closed<T extends { readonly address: string; close(): Promise<voi
   return { address: opened.address };
 }
 
-/** Calls a provider at `address`, which a registry names. */
-async function called(address: string): Promise<Opened> {
+/** Calls a node that a registry lists at `address`. */
+async function callNode(address: string): Promise<Opened> {
   await using registry = memory();
   await using _registration = await registry.register(node(address));
   await using consumer = consume({ registry });
@@ -142,40 +145,42 @@ async function called(address: string): Promise<Opened> {
   return {};
 }
 
-async function written(address: string): Promise<Opened> {
+async function writeTo(address: string): Promise<Opened> {
   await using server = await serve('udp://127.0.0.1:0', setup);
   server.writeTo(new Uint8Array(1), address);
   return { sessions: [...server.sessions] };
 }
 
-const once = { reconnect: false, connectTimeout: 1_000 } as const;
-/** By the module and the name that it exports. */
+const ONE_ATTEMPT = { reconnect: false, connectTimeout: 1_000 } as const;
+/** The functions, by module and exported name. */
 const FUNCTIONS: Readonly<Record<string, (address: string) => Promise<Opened>>> = {
-  'transport/node.ts serve': (address) => ended(serve(address, setup)),
-  'transport/node.ts connect': (address) => ended(connect(address, setup, once)),
-  'transport/server.ts writeTo': written,
-  'rpc/node.ts serve': (address) => closed(rpcServe(address, services)),
-  'rpc/node.ts connect': (address) => closed(rpcConnect(address, once)),
-  'web/connect.ts connect': (address) => ended(webConnect(address, setup, once)),
-  'web/rpc.ts connect': (address) => closed(webRpcConnect(address, once)),
+  'transport/node.ts serve': (address) => openAndDestroy(serve(address, setup)),
+  'transport/node.ts connect': (address) => openAndDestroy(connect(address, setup, ONE_ATTEMPT)),
+  'transport/server.ts writeTo': writeTo,
+  'rpc/node.ts serve': (address) => openAndClose(rpcServe(address, services)),
+  'rpc/node.ts connect': (address) => openAndClose(rpcConnect(address, ONE_ATTEMPT)),
+  'web/connect.ts connect': (address) => openAndDestroy(webConnect(address, setup, ONE_ATTEMPT)),
+  'web/rpc.ts connect': (address) => openAndClose(webRpcConnect(address, ONE_ATTEMPT)),
   'registries/index.ts registry': async (address) =>
-    used(await registry(address, { ...soon, operationTimeout: 50, logger })),
-  'registries/etcd/index.ts etcd': async (address) => used(etcd(address, { ...soon, logger })),
+    register(await registry(address, { ...QUICK, operationTimeout: 50, logger })),
+  'registries/etcd/index.ts etcd': async (address) => register(etcd(address, { ...QUICK, logger })),
   'registries/zookeeper/index.ts zookeeper': async (address) =>
-    used(zookeeper(address, { waitForRegistry: false, operationTimeout: 50, logger })),
+    register(zookeeper(address, { waitForRegistry: false, operationTimeout: 50, logger })),
   'registries/zookeeper/client/zookeeper-client.ts ZooKeeperClient': async (address) => {
     await new ZooKeeperClient(address).close();
     return {};
   },
   'micro/provider.ts provide': (address) =>
-    closed(provide({ registry: memory(), services, address })),
+    openAndClose(provide({ registry: memory(), services, address })),
   'micro/provider.ts advertise': (advertise) =>
-    closed(provide({ registry: memory(), services, address: 'tcp://127.0.0.1:0', advertise })),
-  'micro/consumer.ts node': called,
+    openAndClose(
+      provide({ registry: memory(), services, address: 'tcp://127.0.0.1:0', advertise }),
+    ),
+  'micro/consumer.ts node': callNode,
 };
 
-it.each(Object.keys(FUNCTIONS))('%s shows no secret of an address', async (name) => {
-  const warned = vi
+it.each(Object.keys(FUNCTIONS))('%s does not reveal the secret of an address', async (name) => {
+  const emitWarning = vi
     .spyOn(process, 'emitWarning')
     .mockImplementation((warning) => void logged.push(warning));
   const call = FUNCTIONS[name] as (address: string) => Promise<Opened>;
@@ -189,7 +194,7 @@ it.each(Object.keys(FUNCTIONS))('%s shows no secret of an address', async (name)
       }),
       `${name} with ${inspect(address)}`,
     );
-    // Hidden properties too: Node's errors of URLs have the URL as one.
+    // showHidden: the errors of Node.js for URLs have the URL as a hidden property.
     const shown = inspect([outcome, logged], {
       depth: 12,
       showHidden: true,
@@ -198,10 +203,10 @@ it.each(Object.keys(FUNCTIONS))('%s shows no secret of an address', async (name)
     expect(shown, inspect(address)).not.toContain(SECRET);
   }
   expect(refused).toBeGreaterThan(0);
-  warned.mockRestore();
+  emitWarning.mockRestore();
 });
 
-it('every public function that takes an address is in the list', () => {
+it('the list has every public function that takes an address', () => {
   const root = new URL('../../src/', import.meta.url);
   const found = readdirSync(root, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))

@@ -1,4 +1,4 @@
-/** Commands that make the checkout ready may run at once. */
+/** Commands that build the repository may run at the same time. */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,8 +10,8 @@ const SETUP = new URL('../../scripts/setup.mjs', import.meta.url).href;
 const FOLDERS = 5;
 const FILES = 40;
 
-test('several processes replace one folder at once: it is whole in the end, and nothing else is left', async () => {
-  const place = mkdtempSync(join(tmpdir(), 'getty-setup-'));
+test('a folder that several processes replace at once is complete, and no temporary folder is left', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'getty-setup-'));
   try {
     const program = `
       import { mkdirSync, writeFileSync } from 'node:fs';
@@ -26,13 +26,13 @@ test('several processes replace one folder at once: it is whole in the end, and 
       }`;
     const run = () =>
       promisify(execFile)(process.execPath, ['--input-type=module', '--eval', program], {
-        cwd: place,
+        cwd: directory,
       });
     await Promise.all(Array.from({ length: 4 }, run));
-    expect(readdirSync(place)).toEqual(['dist']);
+    expect(readdirSync(directory)).toEqual(['dist']);
     for (let folder = 0; folder < FOLDERS; folder++)
-      expect(readdirSync(join(place, 'dist', String(folder))).length).toBe(FILES);
+      expect(readdirSync(join(directory, 'dist', String(folder))).length).toBe(FILES);
   } finally {
-    rmSync(place, { recursive: true, force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 });

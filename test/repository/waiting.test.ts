@@ -1,27 +1,27 @@
-/** Tests wait for events. What makes a test fail on a slow machine is refused here. */
+/** Tests wait for events. This test rejects code that makes a test fail on a slow machine. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 
 const FOLDER = fileURLToPath(new URL('..', import.meta.url));
 
-interface Habit {
+interface Mistake {
   readonly pattern: RegExp;
   /** What to do instead. */
   readonly instead: string;
-  /** Files that may do it, each with the reason. */
+  /** Files that may contain it, each with the reason. */
   readonly allowed: Readonly<Record<string, string>>;
 }
 
-const HABITS: Readonly<Record<string, Habit>> = {
+const MISTAKES: Readonly<Record<string, Mistake>> = {
   'a sleep': {
     pattern: /\bsetTimeout\((?:resolve|r|done|\(\) => resolve\b)|node:timers\/promises/g,
     instead:
       'wait for the event with within(), until() or an Inbox; where time itself has an effect, use fakeTime() or elapse()',
     allowed: {
-      'web/chromium.test.ts': 'code that runs in the page, which has no fixtures',
+      'web/chromium.test.ts': 'code that runs in a page, which cannot import fixtures',
       'fixtures/registry-idler.mjs':
-        'a program of its own, with a limit for a list that may never come',
+        'a separate program, with a limit for a list that may not arrive',
     },
   },
   'an upper bound of less than 10 s on a measured time': {
@@ -51,22 +51,22 @@ const files = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' }).filter(
 );
 const textOf = (file: string): string => readFileSync(`${FOLDER}${file}`, 'utf8');
 
-/** Where `text` has the habit, as line numbers. */
-function linesOf({ pattern }: Habit, text: string): number[] {
+/** The numbers of the lines of `text` that have the mistake. */
+function linesOf({ pattern }: Mistake, text: string): number[] {
   return [...text.matchAll(pattern)].map(({ index }) => text.slice(0, index).split('\n').length);
 }
 
-describe.each(Object.entries(HABITS))('%s', (_, habit) => {
+describe.each(Object.entries(MISTAKES))('%s', (_, mistake) => {
   test('is in no test', () => {
     const found = files
-      .filter((file) => habit.allowed[file.replaceAll('\\', '/')] === undefined)
-      .flatMap((file) => linesOf(habit, textOf(file)).map((line) => `test/${file}:${line}`));
-    expect(found, habit.instead).toEqual([]);
+      .filter((file) => mistake.allowed[file.replaceAll('\\', '/')] === undefined)
+      .flatMap((file) => linesOf(mistake, textOf(file)).map((line) => `test/${file}:${line}`));
+    expect(found, mistake.instead).toEqual([]);
   });
 
-  test('is in every file that is allowed to have it', () => {
+  test('is in every file that may contain it', () => {
     expect(
-      Object.keys(habit.allowed).filter((file) => linesOf(habit, textOf(file)).length === 0),
+      Object.keys(mistake.allowed).filter((file) => linesOf(mistake, textOf(file)).length === 0),
     ).toEqual([]);
   });
 });
@@ -89,7 +89,7 @@ test.each([
   ],
   ['a time limit of a test below the one for all', "it('x', { timeout: 30_000 }, async () => {"],
 ])('%s is found in %j', (name, text) => {
-  expect(linesOf(HABITS[name] as Habit, text)).toHaveLength(1);
+  expect(linesOf(MISTAKES[name] as Mistake, text)).toHaveLength(1);
 });
 
 test.each([
@@ -97,6 +97,6 @@ test.each([
   'expect(performance.now() - start).toBeGreaterThan(35);',
   "await within(closed, 'the close', PROCESS_PATIENCE);",
   'const timer = setTimeout(() => child.kill(), LIMIT);',
-])('%j is no such habit', (text) => {
-  for (const habit of Object.values(HABITS)) expect(linesOf(habit, text)).toEqual([]);
+])('%j is accepted', (text) => {
+  for (const mistake of Object.values(MISTAKES)) expect(linesOf(mistake, text)).toEqual([]);
 });

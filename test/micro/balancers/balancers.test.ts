@@ -1,8 +1,7 @@
-/** Balancers: their distribution, and lists that change under them. */
+/** The balancers: their distribution, and lists that change. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  consistentHash,
   leastActive,
   p2cEwma,
   random,
@@ -10,19 +9,14 @@ import {
   weighted,
 } from '../../../src/micro/balancers/index.js';
 import type { Balancer, NodeLoad, Picker, ServiceNode } from '../../../src/micro/types.js';
-import type { Call } from '../../../src/rpc/types.js';
 import { node } from '../../fixtures/registries.js';
+import { CALL, idle, some } from './balancer-nodes.js';
 
-const CALL = {} as Call;
-/** The load of a node without calls. */
-const idle = (): NodeLoad => ({ inFlight: 0, latency: 0, failureRate: 0 });
 /** Loads by id; idle for the other nodes. */
 const loads =
   (given: Readonly<Record<string, Partial<NodeLoad>>>) =>
   ({ id }: ServiceNode): NodeLoad => ({ ...idle(), ...given[id] });
-const many = (size: number): readonly ServiceNode[] =>
-  Array.from({ length: size }, (_, i) => node(`n${String(i).padStart(4, '0')}`));
-const some = (...ids: string[]): readonly ServiceNode[] => ids.map((id) => node(id));
+/** The ids of `count` picks. */
 const pickIds = (picker: Picker, nodes: readonly ServiceNode[], count: number): string =>
   Array.from({ length: count }, () => picker(nodes, CALL, idle).id).join('');
 
@@ -37,6 +31,7 @@ function seeded(seed: number): () => number {
   };
 }
 
+/** How often each node is picked. */
 function counts(picker: Picker, nodes: readonly ServiceNode[], picks: number): number[] {
   const found = new Map(nodes.map((each) => [each, 0]));
   for (let i = 0; i < picks; i++) {
@@ -252,46 +247,6 @@ describe('p2cEwma', () => {
     const found = counts(p2cEwma({ random: seeded(9) })(), some('a', 'b', 'c', 'd'), 40_000);
     for (const count of found)
       expect(Math.abs(count - 10_000)).toBeLessThan(3 * Math.sqrt(40_000 * 0.25 * 0.75));
-  });
-});
-
-describe('the work of a pick', () => {
-  /** How often a picker reads from the list and asks for a load, in `picks` picks. */
-  function work(balancer: Balancer, size: number, picks = 1000): number {
-    let count = 0;
-    const nodes = new Proxy(many(size), {
-      get(list, key) {
-        count++;
-        return Reflect.get(list, key);
-      },
-    });
-    const picker = balancer();
-    const load = ({ id }: ServiceNode): NodeLoad => {
-      count++;
-      return { inFlight: 1, latency: 1 + Number(id.slice(1)), failureRate: 0 };
-    };
-    // Work that is done once for each list does not count.
-    picker(nodes, { input: 'first' } as Call, load);
-    count = 0;
-    for (let i = 0; i < picks; i++) picker(nodes, { input: `${i}` } as Call, load);
-    return count;
-  }
-
-  it.each<[string, Balancer]>([
-    ['random', random()],
-    ['roundRobin', roundRobin()],
-    ['weighted', weighted()],
-    ['p2cEwma', p2cEwma()],
-    ['consistentHash', consistentHash((call) => call.input as string)],
-  ])('of %s with 1,000 nodes is at most 1.5 times that with 10', (_, balancer) => {
-    const few = work(balancer, 10);
-    expect(work(balancer, 1000)).toBeLessThanOrEqual(1.5 * few);
-  });
-
-  it('is detected when a picker reads all nodes', () => {
-    const slow: Balancer = () => (nodes) =>
-      nodes.reduce((best, each) => (each.id > best.id ? each : best));
-    expect(work(slow, 1000, 10)).toBeGreaterThan(50 * work(slow, 10, 10));
   });
 });
 

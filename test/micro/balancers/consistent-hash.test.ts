@@ -1,19 +1,14 @@
 /** consistentHash(): which node a key goes to, and how many keys move. */
 import { describe, expect, it } from 'vitest';
 import { consistentHash } from '../../../src/micro/balancers/index.js';
-import type { NodeLoad, Picker, ServiceNode } from '../../../src/micro/types.js';
+import type { Picker, ServiceNode } from '../../../src/micro/types.js';
 import type { Call } from '../../../src/rpc/types.js';
-import { node } from '../../fixtures/registries.js';
-
-const CALL = {} as Call;
-const idle = (): NodeLoad => ({ inFlight: 0, latency: 0, failureRate: 0 });
-const many = (size: number): readonly ServiceNode[] =>
-  Array.from({ length: size }, (_, i) => node(`n${String(i).padStart(4, '0')}`));
+import { CALL, idle, many } from './balancer-nodes.js';
 
 describe('consistentHash', () => {
   const byKey = (): Picker => consistentHash((call) => call.input as string)();
   const KEYS = Array.from({ length: 10_000 }, (_, i) => ({ input: `customer-${i}` }) as Call);
-  const places = (picker: Picker, nodes: readonly ServiceNode[]): string[] =>
+  const pickedIds = (picker: Picker, nodes: readonly ServiceNode[]): string[] =>
     KEYS.map((call) => picker(nodes, call, idle).id);
   const movedShare = (before: string[], after: string[]): number =>
     before.filter((id, i) => id !== after[i]).length / before.length;
@@ -23,15 +18,15 @@ describe('consistentHash', () => {
     (size) => {
       const nodes = many(size);
       const picker = byKey();
-      const before = places(picker, nodes);
+      const before = pickedIds(picker, nodes);
       for (const gone of [0, size >> 1, size - 1]) {
-        const after = places(
+        const after = pickedIds(
           picker,
           nodes.filter((_, i) => i !== gone),
         );
         expect(movedShare(before, after)).toBeLessThanOrEqual(1.5 / size);
         expect(before.every((id, i) => id === after[i] || id === nodes[gone]?.id)).toBe(true);
-        expect(places(picker, nodes)).toEqual(before);
+        expect(pickedIds(picker, nodes)).toEqual(before);
       }
     },
   );
@@ -39,16 +34,16 @@ describe('consistentHash', () => {
   it('picks the same nodes in every consumer, whatever lists it has had before', () => {
     const nodes = many(10);
     const reused = byKey();
-    for (const size of [1, 3, 40, 7]) places(reused, many(size));
-    expect(places(reused, nodes)).toEqual(places(byKey(), nodes));
+    for (const size of [1, 3, 40, 7]) pickedIds(reused, many(size));
+    expect(pickedIds(reused, nodes)).toEqual(pickedIds(byKey(), nodes));
     // A part of the list is found on the ring of the whole list, or on a ring of its own.
     const subset = nodes.filter((_, i) => i % 2 === 0);
-    expect(places(reused, subset)).toEqual(places(byKey(), subset));
+    expect(pickedIds(reused, subset)).toEqual(pickedIds(byKey(), subset));
   });
 
   it('gives each of ten nodes between 0.5 and 1.5 of its share of keys', () => {
     const found = new Map<string, number>();
-    for (const id of places(byKey(), many(10))) found.set(id, (found.get(id) ?? 0) + 1);
+    for (const id of pickedIds(byKey(), many(10))) found.set(id, (found.get(id) ?? 0) + 1);
     expect(found.size).toBe(10);
     for (const count of found.values()) expect(Math.abs(count - 1000)).toBeLessThan(500);
   });

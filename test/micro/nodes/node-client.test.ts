@@ -1,84 +1,21 @@
-/** When a consumer dials its nodes, where calls go meanwhile, and when connections are closed. */
-import { once } from 'node:events';
-import { createServer } from 'node:net';
+/**
+ * When a consumer dials its nodes, which nodes receive calls meanwhile, and when connections are
+ * closed.
+ */
 import { describe, expect, it } from 'vitest';
-import {
-  consume,
-  failfast,
-  provide,
-  type Registry,
-  roundRobin,
-  type ServiceNode,
-} from '../../../src/micro/index.js';
+import { consume, failfast, roundRobin, type ServiceNode } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
-import {
-  type CallContext,
-  contract,
-  implement,
-  serverStream,
-  unary,
-} from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { node } from '../../fixtures/registries.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
-
-const Work = contract('Work', {
-  getId: unary<void, string>({ idempotent: true }),
-  wait: unary<void, string>(),
-  ticks: serverStream<void, number>(),
-});
-const ADDRESS = 'tcp://127.0.0.1:0';
+import { provideWork, silentAddress, Work, workAt } from './work-nodes.js';
 
 noLeaks();
-
-/** A node of Work at an address. */
-function workAt(id: string, address: string): ServiceNode {
-  return {
-    ...node(id),
-    service: 'Work',
-    group: '',
-    version: '',
-    protocol: 'json',
-    address,
-    metadata: {},
-  };
-}
-
-async function provider(
-  registry: ReturnType<typeof memory>,
-  id: string,
-  wait: () => unknown = () => id,
-) {
-  const ticks = async function* (): AsyncGenerator<number> {
-    for (let i = 0; ; i++) {
-      yield i;
-      await wait();
-    }
-  };
-  return provide({
-    registry,
-    id,
-    address: ADDRESS,
-    services: [implement(Work, { getId: () => id, wait: async () => `${await wait()}`, ticks })],
-  });
-}
-
-/** An address that accepts connections and never answers, like that of a frozen process. */
-async function silentAddress() {
-  const server = createServer((socket) => socket.on('error', () => {}).resume());
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  return {
-    address: `tcp://127.0.0.1:${port}`,
-    close: () => new Promise((resolve) => server.close(resolve)),
-  };
-}
 
 describe('a node that is not connected', () => {
   it('delays no call while another node is connected, even if it accepts connections and never answers', async () => {
     await using registry = memory();
-    await using _a = await provider(registry, 'a');
+    await using _a = await provideWork(registry, 'a');
     const silent = await silentAddress();
     await using _silent = await registry.register(workAt('silent', silent.address));
     {
@@ -118,7 +55,7 @@ describe('a node that is not connected', () => {
       // The call goes to the first node that is connected, even if it is published later.
       const waiting = stub.getId(undefined, { timeout: 60_000 });
       await turns(2);
-      await using _a = await provider(registry, 'a');
+      await using _a = await provideWork(registry, 'a');
       expect(await waiting).toBe('a');
     }
     await silent.close();
@@ -126,8 +63,8 @@ describe('a node that is not connected', () => {
 
   it('receives the calls that the balancer gives it as soon as it is connected', async () => {
     await using registry = memory();
-    await using _a = await provider(registry, 'a');
-    await using _b = await provider(registry, 'b');
+    await using _a = await provideWork(registry, 'a');
+    await using _b = await provideWork(registry, 'b');
     await using consumer = consume({
       registry,
       balancer: () => (nodes) => nodes.find(({ id }) => id === 'b') ?? (nodes[0] as ServiceNode),
@@ -139,65 +76,12 @@ describe('a node that is not connected', () => {
   });
 });
 
-describe('the first list', () => {
-  /** A registry that gives its first list when `gate` settles. */
-  function lateRegistry(inner: Registry, gate: Promise<unknown>): Registry {
-    return {
-      register: (entry) => inner.register(entry),
-      async *watch(query, options) {
-        await Promise.race([gate, once(options?.signal as AbortSignal, 'abort')]);
-        yield* inner.watch(query, options);
-      },
-      list: () => inner.list(),
-      [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
-    };
-  }
-
-  it('is waited for within the timeout of the call; the call has the time that is left', async () => {
-    await using inner = memory();
-    const timeouts = new Inbox<number>('the time that a handler has');
-    const getId = (_: void, context: CallContext): string => {
-      timeouts.push((context.deadline as number) - performance.now());
-      return 'a';
-    };
-    const ticks = async function* (): AsyncGenerator<number> {};
-    await using _a = await provide({
-      registry: inner,
-      id: 'a',
-      address: ADDRESS,
-      services: [implement(Work, { getId, wait: () => '', ticks })],
-    });
-    const listed = gate();
-    await using consumer = consume({ registry: lateRegistry(inner, listed.promise) });
-    const began = performance.now();
-    const answer = consumer.stub(Work).getId(undefined, { timeout: 60_000 });
-    await until(() => performance.now() - began > 50, 'some of the timeout has passed');
-    listed.open();
-    expect(await answer).toBe('a');
-    expect(await timeouts.next()).toBeLessThanOrEqual(60_000 - 50);
-  });
-
-  it('makes a call fail with UNAVAILABLE when it does not arrive in time; a cancellation ends the wait', async () => {
-    await using inner = memory();
-    await using consumer = consume({ registry: lateRegistry(inner, new Promise(() => {})) });
-    const stub = consumer.stub(Work);
-    await expect(stub.getId(undefined, { timeout: 20 })).rejects.toMatchObject({
-      code: 'UNAVAILABLE',
-      unsent: true,
-    });
-    const abort = new AbortController();
-    const waiting = stub.getId(undefined, { timeout: 60_000, signal: abort.signal });
-    abort.abort();
-    await expect(waiting).rejects.toMatchObject({ code: 'CANCELLED', unsent: true });
-  });
-});
-
 describe('a node that freezes', () => {
   it('receives no calls until its next sign of life', async () => {
     await using registry = memory();
     await using hidden = memory();
-    await using _a = await provider(registry, 'a');
-    await using frozen = await provider(hidden, 'frozen');
+    await using _a = await provideWork(registry, 'a');
+    await using frozen = await provideWork(hidden, 'frozen');
     const proxy = await TcpProxy.to({
       host: '127.0.0.1',
       port: Number(new URL(frozen.address).port),
@@ -222,8 +106,8 @@ describe('a node that freezes', () => {
         );
       while ((await ask()).size < 2) await turns();
       proxy.hold();
-      // Round robin sends one to each node.
-      const held = Promise.all([
+      // roundRobin() sends one call to each node.
+      const pending = Promise.all([
         stub.getId(undefined, { timeout: 60_000 }),
         stub.getId(undefined, { timeout: 60_000 }),
       ]);
@@ -232,7 +116,7 @@ describe('a node that freezes', () => {
       while (!(await isLeftOut())) await turns();
       expect(await ask()).toEqual(new Set(['a']));
       proxy.release();
-      expect(new Set(await held)).toEqual(new Set(['a', 'frozen']));
+      expect(new Set(await pending)).toEqual(new Set(['a', 'frozen']));
       while ((await ask()).size < 2) await turns();
     } finally {
       await proxy.close();
@@ -244,8 +128,8 @@ describe('a node that leaves the list', () => {
   it('finishes its calls, and keeps its connection when it returns', async () => {
     await using registry = memory();
     await using hidden = memory();
-    const held = gate<string>();
-    await using work = await provider(hidden, 'a', () => held.promise);
+    const pending = gate<string>();
+    await using work = await provideWork(hidden, 'a', () => pending.promise);
     const proxy = await TcpProxy.to({
       host: '127.0.0.1',
       port: Number(new URL(work.address).port),
@@ -260,12 +144,12 @@ describe('a node that leaves the list', () => {
       const ticks = (await stub.ticks())[Symbol.asyncIterator]();
       expect(await ticks.next()).toEqual({ done: false, value: 0 });
       await registration[Symbol.asyncDispose]();
-      await until(() => resolver.nodes().length === 0, 'the node has left');
+      await until(() => resolver.nodes().length === 0, 'the list has no node');
       await using _back = await registry.register(entry);
-      await until(() => resolver.nodes().length === 1, 'the node is back');
+      await until(() => resolver.nodes().length === 1, 'the list has the node again');
       expect(await stub.getId()).toBe('a');
       expect(proxy.accepted).toBe(1);
-      held.open('done');
+      pending.open('done');
       expect(await answer).toBe('done');
       expect(await ticks.next()).toEqual({ done: false, value: 1 });
       await ticks.return?.();
@@ -277,13 +161,13 @@ describe('a node that leaves the list', () => {
   it('is disconnected when its last call has ended', async () => {
     await using registry = memory();
     await using hidden = memory();
-    const held = gate<string>();
+    const pending = gate<string>();
     const entered = new Inbox<void>('a call');
     const wait = (): Promise<string> => {
       entered.push();
-      return held.promise;
+      return pending.promise;
     };
-    await using work = await provider(hidden, 'a', wait);
+    await using work = await provideWork(hidden, 'a', wait);
     const proxy = await TcpProxy.to({
       host: '127.0.0.1',
       port: Number(new URL(work.address).port),
@@ -294,7 +178,7 @@ describe('a node that leaves the list', () => {
       const answer = consumer.stub(Work).wait(undefined, { timeout: 60_000 });
       await entered.next();
       await registration[Symbol.asyncDispose]();
-      held.open('done');
+      pending.open('done');
       expect(await answer).toBe('done');
       await until(() => proxy.open === 0, 'the connection is closed');
     } finally {

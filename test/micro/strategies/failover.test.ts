@@ -46,9 +46,9 @@ function attempts(...outcomes: (Error | string | (() => void))[]): {
 } {
   const calls: Call[] = [];
   const tried: ServiceNode[] = [];
-  const attempt: Attempt = async (made, set) => {
-    const next = NODES.find((each) => !set.has(each)) as ServiceNode;
-    set.add(next);
+  const attempt: Attempt = async (made, triedNodes) => {
+    const next = NODES.find((each) => !triedNodes.has(each)) as ServiceNode;
+    triedNodes.add(next);
     tried.push(next);
     calls.push(made);
     const outcome = outcomes[calls.length - 1];

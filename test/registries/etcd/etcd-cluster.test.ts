@@ -1,4 +1,4 @@
-/** A cluster of three members, whose leader is killed. */
+/** An etcd cluster of three members whose leader is killed or frozen. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Registry } from '../../../src/micro/types.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
@@ -55,16 +55,16 @@ describe('an etcd cluster', () => {
     if (how === 'kill') await leader.kill();
     else leader.freeze();
 
-    const began = performance.now();
+    const start = performance.now();
     const late = open();
     await late.register(node('p7'));
     ids.push('p7');
     // Every list has every entry, during and after the outage.
-    while (performance.now() - began < QUICK.ttl + 2_000) {
+    while (performance.now() - start < QUICK.ttl + 2_000) {
       for (const member of others) {
         const found = await member.entries('/getty').catch(() => undefined);
         if (found === undefined) continue;
-        // The last entry may not have reached this member yet. After that it stays.
+        // This member may not have the last entry yet. When it has it once, it keeps it.
         if (found.size === ids.length) complete.add(member);
         expect(found.size).toBeGreaterThanOrEqual(
           complete.has(member) ? ids.length : ids.length - 1,
@@ -80,8 +80,8 @@ describe('an etcd cluster', () => {
     else leader.thaw();
     await open().register(node('p8'));
     ids.push('p8');
-    // A leader of etcd 3.4 that was frozen expires leases that another leader has kept alive. Their
-    // entries are written again.
+    // A leader of etcd 3.4 that was frozen expires leases that another leader has renewed. The
+    // registries write their entries again.
     await watch.ids(...ids);
     await until(
       async () => (await leader.entries('/getty').catch(() => new Map())).size === ids.length,

@@ -1,4 +1,4 @@
-/** Endpoints of etcd as a user writes them. */
+/** The endpoints of etcd, as a user writes them. */
 import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
@@ -43,7 +43,7 @@ it.runIf(IPV6 && process.platform === 'linux')(
           ':status': 200,
           'content-type': 'application/grpc',
           'grpc-status': '7',
-          'grpc-message': 'no entry for you',
+          'grpc-message': 'permission denied',
         },
         { endStream: true },
       );
@@ -64,7 +64,7 @@ it.runIf(IPV6 && process.platform === 'linux')(
       const error = await rejection(registry.register(node));
       expect(error).toMatchObject({
         code: 'REGISTRY_FAILED',
-        message: expect.stringContaining('no entry for you'),
+        message: expect.stringContaining('permission denied'),
       });
       expect(authorities[0]).toBe(`[::1]:${port}`);
     } finally {

@@ -1,6 +1,6 @@
 /**
- * Many clients at once, and a slow line. It does not use noTimersLeft(), which would track every
- * timer and promise of 1,200 registries and take most of the time.
+ * etcd with many clients at once and with a slow line. The tests do not use noTimersLeft(), which
+ * would track every timer and promise of 1,200 registries and take most of the time.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
@@ -11,9 +11,10 @@ import { node, Watching } from '../../fixtures/registries.js';
 import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 
+/** Entries that one request writes. */
 const PER_REQUEST = 125;
 
-describe('an etcd', () => {
+describe('the etcd registry', () => {
   noLeaks();
   let server: EtcdServer;
 
@@ -37,7 +38,7 @@ describe('an etcd', () => {
       ...writers.map((registry, i) => registry.register(node(`n${i}`))),
       ...complete,
     ]);
-    // There must be far fewer lists than registrations, because each list has a thousand nodes.
+    // Each list has up to 1,000 nodes, so there must be far fewer lists than registrations.
     for (const watch of watches) expect(watch.seen.length).toBeLessThan(500);
     await Promise.all(registries.map((registry) => registry[Symbol.asyncDispose]()));
   });
@@ -58,9 +59,9 @@ describe('an etcd', () => {
     try {
       await using registry = etcd(`http://127.0.0.1:${proxy.port}`, { root });
       await using watch = new Watching(registry);
-      const began = performance.now();
+      const start = performance.now();
       expect((await watch.next())?.length).toBe(1_000);
-      expect(performance.now() - began).toBeGreaterThan(ETCD_DEFAULTS.requestTimeout);
+      expect(performance.now() - start).toBeGreaterThan(ETCD_DEFAULTS.requestTimeout);
       expect(proxy.accepted).toBe(1);
     } finally {
       await proxy.close();

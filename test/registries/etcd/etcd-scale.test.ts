@@ -1,4 +1,4 @@
-/** A large registry: a change costs what changed. */
+/** The traffic of a large registry: a change sends only what changed. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
 import { etcd } from '../../../src/registries/etcd/index.js';
@@ -9,8 +9,11 @@ import { EtcdServer, encode } from '../../fixtures/registry-servers.js';
 import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 
+/** The number of services. */
 const SERVICES = 100;
+/** The number of nodes of each service. */
 const NODES = 2_000;
+/** Entries that one request writes. */
 const PER_REQUEST = 125;
 const CHANGES = 20;
 

@@ -151,7 +151,7 @@ describe('etcd with users and passwords', () => {
     await registry.register(node('a'));
     await using watch = new Watching(registry);
     await watch.ids('a');
-    // Wait until the token has expired, after one second.
+    // A token expires after one second.
     await elapse(2_500);
     await registry.register(node('b'));
     await watch.ids('a', 'b');

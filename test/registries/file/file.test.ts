@@ -1,91 +1,25 @@
 /**
- * The file registry: files, expiry, outages and killed processes. The behavior of all registries is
- * in behaviour.test.ts.
+ * The file registry: files, missing directories and invalid entries. behaviour.test.ts has the
+ * behavior of all registries.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import {
-  mkdir,
-  mkdtemp,
-  readdir,
-  rename,
-  rm,
-  symlink,
-  unlink,
-  utimes,
-  writeFile,
-} from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, readdir, rename, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { entryPath, entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
-import type { Registry, ServiceNode } from '../../../src/micro/types.js';
+import { describe, expect, it } from 'vitest';
+import { entryValue, parseEntry } from '../../../src/micro/registry-entry.js';
 import { file } from '../../../src/registries/file/index.js';
-import { noLeaks } from '../../fixtures/leaks.js';
 import { isPending, Log, node, putFile, Watching } from '../../fixtures/registries.js';
-import { noTimersLeft } from '../../fixtures/timers.js';
-import { elapse, PROCESS_PATIENCE, until, within } from '../../fixtures/waiting.js';
-
-/** Long enough that a busy machine does not miss a heartbeat, short enough to wait for. */
-const TTL = 1_200;
-const SCRIPT = fileURLToPath(new URL('../../fixtures/file-provider.mjs', import.meta.url));
-const VECTORS: { path: string; value: string }[] = readFileSync(
-  new URL('../../fixtures/vectors/registry.jsonl', import.meta.url),
-  'utf8',
-)
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line));
+import { elapse, until, within } from '../../fixtures/waiting.js';
+import { RECORDED_ENTRIES } from '../recorded-entries.js';
+import { directory, open, pathOf, TTL, useDirectory } from './directory.js';
 
 describe('the file registry', () => {
-  noLeaks();
-  noTimersLeft();
-  let base: string;
-  let directory: string;
-  let registries: Registry[] = [];
-  let children: ChildProcess[] = [];
-
-  beforeEach(async () => {
-    base = await mkdtemp(join(tmpdir(), 'getty-file-'));
-    directory = join(base, 'registry');
-  });
-  afterEach(async () => {
-    for (const registry of registries) await registry[Symbol.asyncDispose]();
-    for (const child of children) {
-      child.kill('SIGKILL');
-      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-    }
-    registries = [];
-    children = [];
-    await rm(base, { recursive: true, force: true });
-  });
-
-  function open(log?: Log, ttl = TTL): Registry {
-    const registry = file(directory, { ttl, pollInterval: 10, logger: log });
-    registries.push(registry);
-    return registry;
-  }
-
-  const pathOf = (given: ServiceNode): string => entryPath(directory, given);
-
-  async function start(given: ServiceNode): Promise<ChildProcess> {
-    const child = spawn(process.execPath, [SCRIPT, directory, `${TTL}`, JSON.stringify(given)], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    });
-    children.push(child);
-    await within(
-      once(child.stdout as NodeJS.ReadableStream, 'data'),
-      'the provider process',
-      PROCESS_PATIENCE,
-    );
-    return child;
-  }
+  useDirectory();
 
   it("writes Go's entries byte for byte, and deletes them at once", async () => {
     const registry = open();
-    for (const { path, value } of VECTORS) {
+    for (const { path, value } of RECORDED_ENTRIES) {
       const registration = await registry.register(parseEntry(path, value));
       const written = join(directory, path.replace('/getty-micro', ''));
       expect(readFileSync(written, 'utf8')).toBe(value);
@@ -95,7 +29,7 @@ describe('the file registry', () => {
     expect((await readdir(directory)).filter((name) => name.startsWith('.'))).toEqual([]);
   });
 
-  it('a watch waits for a missing directory and logs this once', async () => {
+  it('starts a watch when a missing directory is created, and logs the missing directory once', async () => {
     const log = new Log();
     await using watch = new Watching(open(log));
     const first = watch.next();
@@ -121,7 +55,7 @@ describe('the file registry', () => {
     expect(log.lines.length).toBe(2);
   });
 
-  it('the next heartbeat writes a deleted file again', async () => {
+  it('writes a deleted file again with the next heartbeat', async () => {
     const log = new Log();
     await open(log).register(node('a'));
     await unlink(pathOf(node('a')));
@@ -133,16 +67,16 @@ describe('the file registry', () => {
     const log = new Log();
     await open(log).register(node('a'));
     await rename(directory, `${directory}-away`);
-    await writeFile(directory, 'in the way');
+    await writeFile(directory, 'a file instead of the directory');
     await log.said('cannot be kept alive');
-    // Wait for several heartbeats.
+    // Several heartbeats fail in this time.
     await elapse(TTL / 2);
     expect(log.lines.length).toBe(1);
     await unlink(directory);
     await log.said('published the entry again');
   });
 
-  it('register() rejects with the cause if the directory is not writable', async () => {
+  it('rejects register() with the cause if the directory is not writable', async () => {
     await writeFile(directory, 'a file');
     const registry = open();
     await expect(registry.register(node('a'))).rejects.toMatchObject({
@@ -155,26 +89,26 @@ describe('the file registry', () => {
   });
 
   it('ignores files whose time is past or future, and deletes old files and old temporary files', async () => {
-    const place = async (path: string, age: number): Promise<string> => {
+    const writeAged = async (path: string, age: number): Promise<string> => {
       await putFile(path, entryValue(node('a')));
       await utimes(path, (Date.now() - age) / 1000, (Date.now() - age) / 1000);
       return path;
     };
-    const stale = await place(pathOf(node('stale')), TTL * 5);
-    const ahead = await place(pathOf(node('ahead')), -TTL * 5);
-    const dead = await place(pathOf(node('dead')), TTL * 11);
-    const left = await place(join(directory, '.getty-left'), TTL * 11);
-    const young = await place(join(directory, '.getty-young'), 0);
-    const foreign = await place(join(directory, '.foreign'), TTL * 11);
+    const stale = await writeAged(pathOf(node('stale')), TTL * 5);
+    const ahead = await writeAged(pathOf(node('ahead')), -TTL * 5);
+    const dead = await writeAged(pathOf(node('dead')), TTL * 11);
+    const left = await writeAged(join(directory, '.getty-left'), TTL * 11);
+    const recent = await writeAged(join(directory, '.getty-recent'), 0);
+    const foreign = await writeAged(join(directory, '.foreign'), TTL * 11);
     await using watch = new Watching(open());
     await watch.ids();
-    // The clock alone must not delete files, because it may have jumped.
+    // A file is deleted only after it stayed unchanged for a while, because the clock can jump.
     await until(
       () => [dead, left].every((path) => !existsSync(path)),
-      'the removal of what is dead',
+      'the old files are deleted',
       TTL * 20,
     );
-    expect([stale, ahead, young, foreign].filter((path) => !existsSync(path))).toEqual([]);
+    expect([stale, ahead, recent, foreign].filter((path) => !existsSync(path))).toEqual([]);
   });
 
   it('skips entries that are not regular files', async () => {
@@ -194,7 +128,7 @@ describe('the file registry', () => {
       expect([name, log.having(name).length]).toEqual([name, 1]);
   });
 
-  it('a reader never reads a partial value', async () => {
+  it('never reads a partial value', async () => {
     const log = new Log();
     await mkdir(directory);
     await using watch = new Watching(open(log, 60_000));
@@ -208,64 +142,6 @@ describe('the file registry', () => {
     expect(log.lines).toEqual([]);
   });
 
-  it('the entry of a killed process is gone after its ttl', async () => {
-    await using watch = new Watching(open());
-    const child = await start(node('a'));
-    await watch.ids('a');
-    child.kill('SIGKILL');
-    await watch.ids();
-  });
-
-  it('the entry of a stopped process is gone, and is back when the process continues', async () => {
-    await using watch = new Watching(open());
-    const child = await start(node('a'));
-    await watch.ids('a');
-    child.kill('SIGSTOP');
-    await watch.ids();
-    child.kill('SIGCONT');
-    await watch.ids('a');
-  });
-
-  it('leaves an entry alone after another process took it over, and publishes it again when that process is gone', async () => {
-    const log = new Log();
-    const [mine, other] = [
-      node('a', { address: 'tcp://127.0.0.1:1' }),
-      node('a', { address: 'tcp://127.0.0.1:2' }),
-    ];
-    await open(log).register(mine);
-    await using watch = new Watching(open());
-    await watch.ids('a');
-    const child = await start(other);
-    await watch.until(([first]) => first?.address === other.address, 'the other');
-    await log.said('another process has published this entry');
-    child.kill('SIGKILL');
-    await watch.until(([first]) => first?.address === mine.address, 'the first again');
-    expect(log.having('another process').length).toBe(1);
-    // When the newer process closes, the list lacks the node for a few scans at most.
-    const second = await open().register(other);
-    await watch.until(([first]) => first?.address === other.address, 'the other again');
-    await log.said('another process', 2);
-    await second[Symbol.asyncDispose]();
-    await watch.until(([first]) => first?.address === mine.address, 'the first once more');
-  });
-
-  it('a restart within the ttl replaces the entry of the killed process', async () => {
-    await using watch = new Watching(open());
-    const child = await start(node('a', { address: 'tcp://127.0.0.1:1' }));
-    await watch.ids('a');
-    child.kill('SIGKILL');
-    await start(node('a', { address: 'tcp://127.0.0.1:2' }));
-    await watch.until(([first]) => first?.address === 'tcp://127.0.0.1:2', 'the new life');
-    expect(watch.seen.filter((ids) => ids.length > 1)).toEqual([]);
-  });
-
-  it('neither a registration nor a watch keeps a process alive', async () => {
-    const child = await start(node('a'));
-    child.stdin?.end();
-    const [code] = await within(once(child, 'exit'), 'the end of the process');
-    expect(code).toBe(0);
-  });
-
   it('rejects invalid options', () => {
     for (const options of [{ ttl: 1 }, { ttl: Number.NaN }, { pollInterval: 0 }]) {
       expect(() => file(directory, options)).toThrowError(
@@ -275,68 +151,11 @@ describe('the file registry', () => {
     expect(() => file('')).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
   });
 
-  it.each([-3_600_000, -3_000, 3_000, 3_600_000])(
-    'keeps living nodes in the lists when the clock jumps by %i ms',
-    async (jump) => {
-      await using watch = new Watching(open());
-      await open().register(node('a'));
-      const child = await start(node('b'));
-      await watch.ids('a', 'b');
-      const next = watch.next();
-      const now = Date.now;
-      vi.spyOn(Date, 'now').mockImplementation(() => now() + jump);
-      try {
-        await elapse(TTL * 2);
-        // A new reader has no earlier version, so it lists the nodes at their next heartbeats.
-        await using later = new Watching(open());
-        await later.ids('a', 'b');
-        await elapse(TTL * 2);
-        expect(await isPending(next)).toBe(true);
-        child.kill('SIGKILL');
-        expect(
-          (await within(next, 'the list without the killed node'))?.map(({ id }) => id),
-        ).toEqual(['a']);
-      } finally {
-        vi.restoreAllMocks();
-      }
-    },
-  );
-
-  it('register() rejects with the reason if the disk is full, and leaves no file behind', async () => {
-    // The limit of file sizes makes writes fail as on a full disk.
-    const limited = spawn(
-      '/bin/sh',
-      [
-        '-c',
-        `ulimit -f 0; trap '' XFSZ; exec "$@"`,
-        'sh',
-        process.execPath,
-        SCRIPT,
-        directory,
-        `${TTL}`,
-        JSON.stringify(node('b')),
-      ],
-      {
-        stdio: ['pipe', 'pipe', 'pipe'],
-      },
-    );
-    children.push(limited);
-    let text = '';
-    limited.stderr?.setEncoding('utf8').on('data', (part: string) => {
-      text += part;
-    });
-    await within(once(limited, 'exit'), 'the end of the provider');
-    expect(text).toContain('cannot write the entry');
-    expect(text).toContain('EFBIG');
-    expect((await readdir(directory)).filter((name) => name.startsWith('.'))).toEqual([]);
-  });
-
-  it('an entry stays alive for longer than its ttl', async () => {
+  it('keeps an entry for longer than its ttl', async () => {
     await using watch = new Watching(open());
     await open().register(node('a'));
     await watch.ids('a');
     const next = watch.next();
-    // The test waits for time to pass.
     await elapse(TTL * 1.5);
     expect(await isPending(next)).toBe(true);
   });

@@ -1,6 +1,6 @@
 /**
- * With `goConsumers`, an entry is deleted and created again instead of being replaced in one step,
- * and every list has its node meanwhile.
+ * With `goConsumers`, a registry deletes an entry and creates it again instead of replacing it in
+ * one step. Meanwhile a stand-in entry keeps the node in every list.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { entryPath, entryValue } from '../../../src/micro/registry-entry.js';
@@ -31,7 +31,7 @@ const ROWS: readonly (readonly [
   ],
 ];
 
-describe.each(ROWS)('%s', (_, create, open) => {
+describe.each(ROWS)('%s with goConsumers', (_, create, open) => {
   noLeaks();
   noTimersLeft();
   let server: RegistryServer;
@@ -51,23 +51,26 @@ describe.each(ROWS)('%s', (_, create, open) => {
   it.each([
     ['an update', false],
     ['a restart under the same id', true],
-  ])('%s is seen as a deletion and a creation', async (_name, isRestart) => {
-    const [first, reader] = registries as [Registry, Registry];
-    await using watch = new Watching(reader);
-    await watch.ids();
-    const old = node('a', { address: 'tcp://127.0.0.1:1' });
-    if (isRestart) await server.put(entryPath('/getty', old), entryValue(old));
-    else await first.register(old);
-    await watch.ids('a');
-    const replaced = first.register(node('a', { address: 'tcp://127.0.0.1:2' }));
-    const [standIn] = await watch.ids('a-replacing');
-    expect(standIn?.address).toBe('tcp://127.0.0.1:2');
-    const [last] = await watch.ids('a');
-    expect(last?.address).toBe('tcp://127.0.0.1:2');
-    await replaced;
-    expect(watch.seen.slice(1).filter((ids) => ids.length === 0)).toEqual([]);
-    expect((await server.entries('/getty')).size).toBe(1);
-  });
+  ])(
+    'deletes and creates the entry for %s, and lists its node all the time',
+    async (_name, isRestart) => {
+      const [first, reader] = registries as [Registry, Registry];
+      await using watch = new Watching(reader);
+      await watch.ids();
+      const old = node('a', { address: 'tcp://127.0.0.1:1' });
+      if (isRestart) await server.put(entryPath('/getty', old), entryValue(old));
+      else await first.register(old);
+      await watch.ids('a');
+      const replaced = first.register(node('a', { address: 'tcp://127.0.0.1:2' }));
+      const [standIn] = await watch.ids('a-replacing');
+      expect(standIn?.address).toBe('tcp://127.0.0.1:2');
+      const [last] = await watch.ids('a');
+      expect(last?.address).toBe('tcp://127.0.0.1:2');
+      await replaced;
+      expect(watch.seen.slice(1).filter((ids) => ids.length === 0)).toEqual([]);
+      expect((await server.entries('/getty')).size).toBe(1);
+    },
+  );
 
   it('creates a new entry without a stand-in entry', async () => {
     const [first, reader] = registries as [Registry, Registry];

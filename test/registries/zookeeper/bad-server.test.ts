@@ -1,94 +1,35 @@
-/** A server that is none, or a broken one: hand-made, since a real one does not send such bytes. */
-import { afterEach, describe, expect, it } from 'vitest';
+/**
+ * A server that violates the protocol. A real server does not send such bytes, so the test writes
+ * them.
+ */
+import { describe, expect, it } from 'vitest';
 import { GettyError } from '../../../src/core/errors.js';
-import { JuteReader, JuteWriter } from '../../../src/registries/zookeeper/client/jute.js';
-import {
-  type ClientState,
-  ZooKeeperClient,
-  type ZooKeeperClientOptions,
-} from '../../../src/registries/zookeeper/index.js';
-import { lengthPrefixed, type Server, type Session, serve } from '../../../src/transport/index.js';
+import type { Session } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, until, within } from '../../fixtures/waiting.js';
+import {
+  answer,
+  type Conversation,
+  closeServer,
+  conversations,
+  frame,
+  granted,
+  NO_NODE,
+  openClient,
+  states,
+  useInvalidServer,
+  xidOf,
+} from './invalid-server.js';
 
-type Conversation = (session: Session<Buffer, Uint8Array>, frame: Buffer, number: number) => void;
-
-function frame(write: (to: JuteWriter) => void): Buffer {
-  const to = new JuteWriter();
-  write(to);
-  return to.bytes;
-}
-
-function granted({ version = 0, timeout = 10_000, id = 1n, readOnly = false } = {}): Buffer {
-  return frame((to) => {
-    to.int(version);
-    to.int(timeout);
-    to.long(id);
-    to.buffer(Buffer.alloc(16));
-    to.bool(readOnly);
-  });
-}
-
-function answer(xid: number, error = 0, body: (to: JuteWriter) => void = () => {}): Buffer {
-  return frame((to) => {
-    to.int(xid);
-    to.long(5n);
-    to.int(error);
-    body(to);
-  });
-}
-
-const xidOf = (request: Buffer): number => new JuteReader(request).int();
-const NO_NODE = -101;
-/** A good server, as far as we ask: it takes the session and has no nodes. */
-const good: Conversation = (session, request, number) => {
-  session.write(number === 0 ? granted() : answer(xidOf(request), NO_NODE));
-};
-
-describe('a server that breaks the protocol', () => {
+describe('a server that violates the protocol', () => {
   noLeaks();
   noTimersLeft();
-  let server: Server<Buffer, Uint8Array> | undefined;
-  let client: ZooKeeperClient | undefined;
-  let conversations = 0;
-  let states: ClientState[] = [];
-  afterEach(async () => {
-    await client?.close();
-    await server?.close();
-  });
-
-  /** A client of a server that behaves so in its first conversation, and well in the later ones. */
-  async function facing(
-    bad: Conversation,
-    options: ZooKeeperClientOptions = {},
-    badFor = 1,
-  ): Promise<ZooKeeperClient> {
-    conversations = 0;
-    states = [];
-    server = await serve<Buffer, Uint8Array>('tcp://127.0.0.1:0', () => {
-      const conversation = conversations++ < badFor ? bad : good;
-      let frames = 0;
-      return {
-        codec: lengthPrefixed({ width: 4 }),
-        waitTime: 0,
-        listener: { onMessage: (session, request) => conversation(session, request, frames++) },
-      };
-    });
-    const onState = (state: ClientState): void => void states.push(state);
-    client = new ZooKeeperClient(server.address.replace('tcp://', ''), {
-      sessionTimeout: 4_000,
-      initialDelay: 2,
-      maxDelay: 20,
-      ...options,
-      onState,
-    });
-    return client;
-  }
+  useInvalidServer();
 
   it.each<[string, Conversation]>([
-    ['closes without a word', (session) => session.destroy()],
+    ['closes the connection', (session) => session.destroy()],
     ['never answers', () => {}],
     [
       'answers the handshake with random bytes',
@@ -112,118 +53,130 @@ describe('a server that breaks the protocol', () => {
       'announces a frame of a negative length',
       (session) => session.writeBytes(Buffer.from('ffffffff00000000', 'hex')),
     ],
-  ])('the client tries again after a server %s', async (_, bad) => {
-    const patient = await facing(bad);
-    expect(await within(patient.exists('/a'), 'the answer of the next one')).toBeUndefined();
+  ])('is dialed again when it %s', async (_, invalid) => {
+    const client = await openClient(invalid);
+    expect(await within(client.exists('/a'), 'the next answer')).toBeUndefined();
     expect(conversations).toBe(2);
     expect(states).toEqual(['away', 'connected']);
   });
 
-  /** After a good handshake, the first request is answered so. */
-  const afterwards =
-    (bad: (session: Session<Buffer, Uint8Array>, xid: number) => void): Conversation =>
+  /** A valid handshake and an invalid answer to the first request. */
+  const afterHandshake =
+    (invalid: (session: Session<Buffer, Uint8Array>, xid: number) => void): Conversation =>
     (session, request, number) => {
       if (number === 0) session.write(granted());
-      else bad(session, xidOf(request));
+      else invalid(session, xidOf(request));
     };
 
   it.each<[string, Conversation, string | undefined]>([
     [
       'an answer without a request',
-      afterwards((session, xid) => session.write(answer(xid + 7))),
+      afterHandshake((session, xid) => session.write(answer(xid + 7))),
       'BAD_FRAME',
     ],
     [
-      'an answer with a number of its own',
-      afterwards((session) => session.write(answer(-3))),
+      'an answer with a reserved number',
+      afterHandshake((session) => session.write(answer(-3))),
       'BAD_FRAME',
     ],
-    ['a truncated answer', afterwards((session, xid) => session.write(answer(xid))), 'BAD_FRAME'],
-    ['a truncated header', afterwards((session) => session.write(Buffer.alloc(15))), 'BAD_FRAME'],
-    ['an empty frame', afterwards((session) => session.write(Buffer.alloc(0))), 'BAD_FRAME'],
+    [
+      'a truncated answer',
+      afterHandshake((session, xid) => session.write(answer(xid))),
+      'BAD_FRAME',
+    ],
+    [
+      'a truncated header',
+      afterHandshake((session) => session.write(Buffer.alloc(15))),
+      'BAD_FRAME',
+    ],
+    ['an empty frame', afterHandshake((session) => session.write(Buffer.alloc(0))), 'BAD_FRAME'],
     [
       'a truncated event',
-      afterwards((session) => session.write(answer(-1, 0, (to) => to.int(3)))),
+      afterHandshake((session) => session.write(answer(-1, 0, (to) => to.int(3)))),
       'BAD_FRAME',
     ],
     [
       'a refusal of the watches',
-      afterwards((session) => session.write(answer(-8, -1))),
+      afterHandshake((session) => session.write(answer(-8, -1))),
       'REGISTRY_FAILED',
     ],
     [
       'a refusal of the credentials',
-      afterwards((session) => session.write(answer(-4, -115))),
+      afterHandshake((session) => session.write(answer(-4, -115))),
       'REGISTRY_FAILED',
     ],
     [
       'a frame of 8 MiB and a byte',
-      afterwards((session) => session.writeBytes(Buffer.from('00800001', 'hex'))),
+      afterHandshake((session) => session.writeBytes(Buffer.from('00800001', 'hex'))),
       'MESSAGE_TOO_LARGE',
     ],
-    ['the end', afterwards((session) => session.destroy()), 'REGISTRY_FAILED'],
+    [
+      'the end of the connection',
+      afterHandshake((session) => session.destroy()),
+      'REGISTRY_FAILED',
+    ],
   ])(
-    '%s ends the connection, and the requests under way fail with CONNECTION_LOST',
-    async (_, bad, code) => {
-      const patient = await facing(bad);
+    'loses its connection by %s, and the requests under way fail with CONNECTION_LOST',
+    async (_, invalid, code) => {
+      const client = await openClient(invalid);
       const error = await within(
-        patient.exists('/a').catch((failure) => failure),
+        client.exists('/a').catch((failure) => failure),
         'the outcome',
       );
       if (error.code === 'BAD_FRAME') expect(error).toMatchObject({ code });
       else expect(error).toMatchObject({ reason: 'CONNECTION_LOST', cause: { code } });
-      expect(await patient.exists('/a')).toBeUndefined();
+      expect(await client.exists('/a')).toBeUndefined();
       expect(conversations).toBe(2);
     },
   );
 
-  it('answers in another order than the requests end the connection', async () => {
+  it('loses its connection when answers have another order than the requests', async () => {
     const xids: number[] = [];
-    const patient = await facing((session, request, number) => {
+    const client = await openClient((session, request, number) => {
       if (number === 0) session.write(granted());
       else xids.push(xidOf(request));
       if (xids.length < 2) return;
       for (const xid of xids.reverse()) session.write(answer(xid, NO_NODE));
     });
     const outcomes = Promise.all(
-      [patient.exists('/a'), patient.exists('/b')].map((outcome) =>
-        outcome.catch((error) => error),
-      ),
+      [client.exists('/a'), client.exists('/b')].map((outcome) => outcome.catch((error) => error)),
     );
     const expected = { reason: 'CONNECTION_LOST', cause: { code: 'BAD_FRAME' } };
     expect(await within(outcomes, 'the outcomes')).toMatchObject([expected, expected]);
-    expect(await patient.exists('/a')).toBeUndefined();
+    expect(await client.exists('/a')).toBeUndefined();
   });
 
-  it('ignores events without a watcher and answers to the ping', async () => {
-    const noise = afterwards((session, xid) => {
+  it('may send events without a watcher and answers to pings', async () => {
+    const unneeded = afterHandshake((session, xid) => {
       const event = (type: number, path: string): Buffer =>
         answer(-1, 0, (to) => {
           to.int(type);
           to.int(3);
           to.string(path);
         });
-      for (const type of [1, 2, 3, 4, -1, 99]) session.write(event(type, '/nobody'));
+      for (const type of [1, 2, 3, 4, -1, 99]) session.write(event(type, '/unwatched'));
       session.write(event(3, ''));
       for (const ours of [-2, -4, -8]) session.write(answer(ours));
       session.write(answer(xid, NO_NODE));
     });
-    expect(await (await facing(noise)).exists('/a')).toBeUndefined();
+    expect(await (await openClient(unneeded)).exists('/a')).toBeUndefined();
     expect(conversations).toBe(1);
   });
 
-  it('the message of an unknown error has its number', async () => {
-    const patient = await facing(afterwards((session, xid) => session.write(answer(xid, -4242))));
-    await expect(patient.exists('/a')).rejects.toMatchObject({
+  it('may answer with an unknown error, whose number is in the message', async () => {
+    const client = await openClient(
+      afterHandshake((session, xid) => session.write(answer(xid, -4242))),
+    );
+    await expect(client.exists('/a')).rejects.toMatchObject({
       reason: 'UNKNOWN',
       message: 'ZooKeeper: exists /a: error -4242',
     });
     expect(conversations).toBe(1);
   });
 
-  it('ignores an answer that arrives after the timeout of its operation', async () => {
+  it('may answer after the timeout of the operation', async () => {
     let late: (() => void) | undefined;
-    const patient = await facing(
+    const client = await openClient(
       (session, request, number) => {
         if (number === 0) session.write(granted({ timeout: 60_000 }));
         else if (number === 1) late = () => void session.write(answer(xidOf(request), -103));
@@ -231,14 +184,14 @@ describe('a server that breaks the protocol', () => {
       },
       { operationTimeout: 100 },
     );
-    await expect(patient.exists('/a')).rejects.toMatchObject({ reason: 'OPERATION_TIMEOUT' });
+    await expect(client.exists('/a')).rejects.toMatchObject({ reason: 'OPERATION_TIMEOUT' });
     late?.();
-    expect(await patient.exists('/b')).toBeUndefined();
+    expect(await client.exists('/b')).toBeUndefined();
     expect(conversations).toBe(1);
   });
 
-  it('dials a server with backoff if it accepts and closes every connection', async () => {
-    const patient = await facing(
+  it('is dialed with backoff when it closes every connection after the handshake', async () => {
+    const client = await openClient(
       (session, _, number) =>
         number === 0
           ? session.send(granted()).then(
@@ -249,32 +202,32 @@ describe('a server that breaks the protocol', () => {
       { initialDelay: 50, maxDelay: 400 },
       1_000,
     );
-    const began = performance.now();
-    patient.exists('/a').catch(() => {});
+    const start = performance.now();
+    client.exists('/a').catch(() => {});
     await until(() => conversations >= 6, 'six conversations');
-    expect(performance.now() - began).toBeGreaterThan(300);
+    expect(performance.now() - start).toBeGreaterThan(300);
   });
 
-  it('leaves a silent server even if the process is often busy', async () => {
+  it('loses its connection when it is silent, also if the process is often busy', async () => {
     const timeout = 1_200;
-    const patient = await facing(
+    const client = await openClient(
       (session, _, number) => {
         if (number === 0) session.write(granted({ timeout }));
       },
       { operationTimeout: 60_000 },
     );
-    const outcome = patient.exists('/a').catch((error) => error);
+    const outcome = client.exists('/a').catch((error) => error);
     await until(async () => {
-      // Each block is longer than the largest delay that one check counts.
+      // Each busy time is longer than the longest delay that one check counts.
       const end = performance.now() + timeout / 4;
       while (performance.now() < end);
       await elapse(timeout / 12);
       return conversations > 1;
-    }, 'the server is left');
+    }, 'the client has dialed again');
     expect(await outcome).toMatchObject({ reason: 'CONNECTION_LOST', cause: { reason: 'SILENT' } });
   });
 
-  it('random bytes only end the connection', async () => {
+  it('loses only its connection by random bytes', async () => {
     const bodies = fc.array(
       fc.oneof(
         fc.uint8Array({ maxLength: 60 }),
@@ -287,8 +240,8 @@ describe('a server that breaks the protocol', () => {
     );
     await fc.assert(
       fc.asyncProperty(bodies, fc.boolean(), async (frames, framed) => {
-        const patient = await facing(
-          afterwards((session) => {
+        const client = await openClient(
+          afterHandshake((session) => {
             for (const bytes of frames) {
               if (!session.closed) framed ? session.write(bytes) : session.writeBytes(bytes);
             }
@@ -296,20 +249,21 @@ describe('a server that breaks the protocol', () => {
           }),
         );
         const outcome = await within(
-          patient.exists('/a').catch((error) => error),
-          'an outcome',
+          client.exists('/a').catch((error) => error),
+          'the outcome',
         );
         if (outcome !== undefined && !('czxid' in outcome))
           expect(outcome).toBeInstanceOf(GettyError);
-        expect(await within(patient.exists('/a'), 'the next one')).toBeUndefined();
-        await patient.close();
-        await server?.close();
+        expect(await within(client.exists('/a'), 'the next answer')).toBeUndefined();
+        await client.close();
+        await closeServer();
       }),
       { numRuns: 60 },
     );
   });
 });
 
+/** The bytes of these numbers. */
 function ints(numbers: readonly number[]): Uint8Array {
   return frame((to) => numbers.forEach((number) => void to.int(number)));
 }

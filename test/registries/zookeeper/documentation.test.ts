@@ -12,8 +12,8 @@ const page = read('docs/zookeeper.md');
 const sources =
   read('src/registries/zookeeper/registry-options.ts') + read('src/registries/zookeeper/types.ts');
 
-/** Returns the value as the page shows it. */
-function shown(name: string, value: unknown): string {
+/** The value as the page shows it. */
+function textOf(name: string, value: unknown): string {
   if (typeof value !== 'number')
     return typeof value === 'string' ? `\`'${value}'\`` : `\`${value}\``;
   if (name.endsWith('Bytes') && value % (1024 * 1024) === 0) return `${value / 1024 / 1024} MiB`;
@@ -24,7 +24,7 @@ function shown(name: string, value: unknown): string {
 test.each<[string, object]>([
   ['ZooKeeperRegistryOptions', ZOOKEEPER_DEFAULTS],
   ['ZooKeeperClientOptions', CLIENT_DEFAULTS],
-])('%s', (name, defaults) => {
+])('the page lists the options of %s with their defaults', (name, defaults) => {
   const [, body = ''] =
     new RegExp(`^export interface ${name} \\{\\n([\\s\\S]*?)^\\}`, 'm').exec(sources) ?? [];
   const declared = [...body.matchAll(/^ {2}(\w+)\?:/gm)].map(([, option = '']) => option);
@@ -36,7 +36,7 @@ test.each<[string, object]>([
   expect(declared.length).toBeGreaterThan(5);
   expect(Object.keys(rows).sort()).toEqual(declared.sort());
   for (const [option, value] of Object.entries(defaults))
-    expect([option, rows[option]]).toEqual([option, shown(option, value)]);
+    expect([option, rows[option]]).toEqual([option, textOf(option, value)]);
 });
 
 test('the page explains every reason of the client', () => {

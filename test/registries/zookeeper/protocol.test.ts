@@ -11,7 +11,7 @@ import { fc } from '../../fixtures/property.js';
 const hex = (...parts: string[]): Buffer => Buffer.from(parts.join('').replaceAll(' ', ''), 'hex');
 const int = (value: number): string => (value >>> 0).toString(16).padStart(8, '0');
 
-describe('known frames', () => {
+describe('the frames of ZooKeeper', () => {
   it('encodes the first request of a connection', () => {
     const session = { id: 0x1234n, password: Buffer.alloc(16, 7), timeout: 10_000 };
     expect(protocol.encodeConnectRequest(session, 0x99n)).toEqual(
@@ -101,7 +101,7 @@ describe('known frames', () => {
   });
 
   it('computes the digest of a password as ZooKeeper does', () => {
-    // As ZooKeeper's DigestAuthenticationProvider prints it.
+    // The expected text is the output of DigestAuthenticationProvider of ZooKeeper.
     expect(digestId('super', 'admin')).toBe('super:xQJmxLMiHGwaqBvst5y6rkB6HQs=');
   });
 });

@@ -1,9 +1,8 @@
-/** The session of a ZooKeeper client with real servers that are lost, silent or replaced. */
+/** The session of a ZooKeeper client on a real server that is lost, silent or replaced. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import {
   CLIENT_DEFAULTS,
-  type ClientState,
-  ZooKeeperClient,
+  type ZooKeeperClient,
   type ZooKeeperClientOptions,
 } from '../../../src/registries/zookeeper/index.js';
 import type { WatchEvent } from '../../../src/registries/zookeeper/types.js';
@@ -12,46 +11,17 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { noTimersLeft } from '../../fixtures/timers.js';
 import { elapse, Inbox, until, within } from '../../fixtures/waiting.js';
 import { Network } from '../../fixtures/zookeeper-network.js';
-import {
-  startEnsemble,
-  startZooKeeper,
-  type ZooKeeperServer,
-} from '../../fixtures/zookeeper-server.js';
+import { startZooKeeper, type ZooKeeperServer } from '../../fixtures/zookeeper-server.js';
+import { bound, ObservedClient } from './observed-client.js';
 
 const bytes = (text: string): Buffer => Buffer.from(text);
-
-/** A client and its changes of state. */
-class Watched {
-  readonly states: Inbox<ClientState> = new Inbox('a change of state', () =>
-    this.states.all.join(' '),
-  );
-  readonly causes: (Error | undefined)[] = [];
-  readonly client: ZooKeeperClient;
-
-  constructor(hosts: string, options: ZooKeeperClientOptions) {
-    const onState = (state: ClientState, cause?: Error): void => {
-      this.causes.push(cause);
-      this.states.push(state);
-    };
-    this.client = new ZooKeeperClient(hosts, {
-      sessionTimeout: 20_000,
-      initialDelay: 20,
-      ...options,
-      onState,
-    });
-  }
-
-  async until(state: ClientState): Promise<void> {
-    while ((await this.states.next()) !== state) {}
-  }
-}
 
 describe('a session', () => {
   noLeaks();
   noTimersLeft();
   let server: ZooKeeperServer;
   let clients: ZooKeeperClient[] = [];
-  let networks: Network[] = [];
+  let proxies: Network[] = [];
 
   beforeAll(async () => {
     server = await startZooKeeper();
@@ -59,32 +29,32 @@ describe('a session', () => {
   afterAll(() => server.stop());
   afterEach(async () => {
     for (const client of clients) await client.close();
-    for (const network of networks) await network.close();
+    for (const proxy of proxies) await proxy.close();
     clients = [];
-    networks = [];
+    proxies = [];
     await server.remove('/s');
   });
 
-  async function network(): Promise<Network> {
+  async function openProxy(): Promise<Network> {
     const opened = await Network.open(server.port);
-    networks.push(opened);
+    proxies.push(opened);
     return opened;
   }
 
-  /** Connected, with `/s`. */
+  /** Opens a client that is connected, and creates `/s`. */
   async function open(
     hosts: readonly Network[],
     options: ZooKeeperClientOptions = {},
-  ): Promise<Watched> {
-    const watched = new Watched(hosts.map(({ address }) => address).join(), options);
-    clients.push(watched.client);
-    await watched.client.makePath('/s');
-    await watched.until('connected');
-    return watched;
+  ): Promise<ObservedClient> {
+    const observed = new ObservedClient(hosts.map(({ address }) => address).join(), options);
+    clients.push(observed.client);
+    await observed.client.makePath('/s');
+    await observed.until('connected');
+    return observed;
   }
 
-  it('continues after a lost connection: ephemeral nodes stay, requests under proxy fail, missed events arrive', async () => {
-    const proxy = await network();
+  it('continues after a lost connection: keeps ephemeral nodes, fails requests under way, delivers missed events', async () => {
+    const proxy = await openProxy();
     const { client, until } = bound(await open([proxy]));
     const session = client.sessionId;
     const events = new Inbox<WatchEvent>('an event');
@@ -97,9 +67,9 @@ describe('a session', () => {
     await client.exists('/s/created', { watch });
     await client.getChildren('/s', { watch });
     proxy.freeze();
-    const uncertain = client.setData('/s/same', bytes('2')).catch((error) => error);
+    const unanswered = client.setData('/s/same', bytes('2')).catch((error) => error);
     proxy.refuse();
-    expect(await within(uncertain, 'the outcome')).toMatchObject({
+    expect(await within(unanswered, 'the outcome')).toMatchObject({
       reason: 'CONNECTION_LOST',
       message: expect.stringContaining('it may have been done'),
     });
@@ -121,54 +91,52 @@ describe('a session', () => {
   });
 
   it('sets thousands of watches again, also below a chroot', async () => {
-    const proxy = await network();
-    const watched = new Watched(`${proxy.address}/s/chroot`, {
+    const proxy = await openProxy();
+    const observed = new ObservedClient(`${proxy.address}/s/chroot`, {
       sessionTimeout: 30_000,
       operationTimeout: 60_000,
     });
-    const { client } = watched;
+    const { client } = observed;
     clients.push(client);
     await client.makePath('/');
-    await watched.until('connected');
+    await observed.until('connected');
     const names = Array.from({ length: 3_000 }, (_, i) => `/${'x'.repeat(60)}${i}`);
-    const told = new Inbox<string>('an event');
+    const paths = new Inbox<string>('an event');
     await Promise.all(
-      names.map((name) => client.exists(name, { watch: ({ path }) => told.push(path) })),
+      names.map((name) => client.exists(name, { watch: ({ path }) => paths.push(path) })),
     );
     proxy.cut();
-    await watched.until('connected');
+    await observed.until('connected');
     await Promise.all(names.map((name) => client.create(name, bytes(''), { ephemeral: true })));
-    expect(new Set(await told.take(names.length))).toEqual(new Set(names));
+    expect(new Set(await paths.take(names.length))).toEqual(new Set(names));
   });
 
-  it('moves to another host when its own is gone', async () => {
-    const proxies = [await network(), await network()];
+  it('moves to another host when its own refuses connections', async () => {
+    const proxies = [await openProxy(), await openProxy()];
     const { client, states, until } = bound(await open(proxies));
     const session = client.sessionId;
     const lost = proxies.find(({ connections }) => connections > 0) as Network;
     lost.refuse();
     await until('connected');
     expect(client.sessionId).toBe(session);
-    // While one host answers, there is no outage.
+    // There is no outage while one host answers.
     expect(states.all).toEqual(['connected', 'connected']);
     await client.exists('/s');
   });
 
   it('moves from a silent server to another one before it expires', async () => {
-    const proxies = [await network(), await network()];
+    const proxies = [await openProxy(), await openProxy()];
     const { client, states, until } = bound(
       await open(proxies, { sessionTimeout: 8_000, operationTimeout: 60_000 }),
     );
     const session = client.sessionId;
     await client.create('/s/mine', bytes(''), { ephemeral: true });
-    const began = performance.now();
+    const start = performance.now();
     proxies.find(({ connections }) => connections > 0)?.freeze();
-    const uncertain = client.exists('/s').catch((error) => error);
+    const unanswered = client.exists('/s').catch((error) => error);
     await until('connected');
-    const took = performance.now() - began;
-    // The session has not expired.
-    expect(took).toBeGreaterThan(2_000);
-    expect(await uncertain).toMatchObject({
+    expect(performance.now() - start).toBeGreaterThan(2_000);
+    expect(await unanswered).toMatchObject({
       reason: 'CONNECTION_LOST',
       cause: { message: expect.stringMatching(/silent for \d+ ms/) },
     });
@@ -177,17 +145,17 @@ describe('a session', () => {
     expect(states.all).toEqual(['connected', 'connected']);
   });
 
-  it('a silent server without another host is an outage, and operations time out', async () => {
-    const proxy = await network();
-    const watched = await open([proxy], { sessionTimeout: 6_000, operationTimeout: 800 });
-    const { client } = watched;
+  it('reports an outage and times operations out when the only server is silent', async () => {
+    const proxy = await openProxy();
+    const observed = await open([proxy], { sessionTimeout: 6_000, operationTimeout: 800 });
+    const { client } = observed;
     proxy.freeze();
     await expect(client.exists('/s')).rejects.toMatchObject({
       reason: 'OPERATION_TIMEOUT',
       message: expect.stringContaining('it may have been done'),
     });
-    await watched.until('away');
-    expect(watched.causes.at(-1)).toMatchObject({ reason: 'SILENT' });
+    await observed.until('away');
+    expect(observed.causes.at(-1)).toMatchObject({ reason: 'SILENT' });
     await until(
       () => String(client.lastFailure).includes('has not accepted the session within'),
       'the next attempt has failed',
@@ -197,22 +165,22 @@ describe('a session', () => {
       message: expect.stringContaining('no connection within 800 ms'),
     });
     proxy.thaw();
-    await watched.until('connected');
+    await observed.until('connected');
   });
 
   it('does not treat a server as silent after the process was busy', async () => {
-    const { client, states } = await open([await network()], { sessionTimeout: 9_000 });
+    const { client, states } = await open([await openProxy()], { sessionTimeout: 9_000 });
     const session = client.sessionId;
-    // Longer than the allowed silence, and shorter than the session.
+    // This is longer than the allowed silence, and shorter than the session.
     const end = performance.now() + 6_500;
     while (performance.now() < end) {}
-    // Wait for several checks.
+    // The client makes several checks in this time.
     await elapse(500);
     expect([client.sessionId, states.all]).toEqual([session, ['connected']]);
   });
 
-  it('is replaced by a new one after it has expired: watches and ephemeral nodes are lost, operations work', async () => {
-    const { client, until, causes } = bound(await open([await network()]));
+  it('is replaced by a new session after it has expired: watches and ephemeral nodes are lost, operations work', async () => {
+    const { client, until, causes } = bound(await open([await openProxy()]));
     const session = client.sessionId;
     await client.create('/s/mine', bytes(''), { ephemeral: true });
     const { stat } = await client.getData('/s/mine');
@@ -232,30 +200,25 @@ describe('a session', () => {
     expect(await client.exists('/s/mine')).toBeUndefined();
   });
 
-  it('is replaced by a new one on a server that has lost its data', async () => {
-    const own = await startZooKeeper();
-    try {
-      const watched = new Watched(own.address, { sessionTimeout: 1_500 });
-      clients.push(watched.client);
-      await watched.client.makePath('/a/b/c/d');
-      await watched.until('connected');
-      await own.wipe();
-      await watched.until('away');
-      await own.start();
-      await watched.until('expired');
-      await watched.until('connected');
-      expect(await watched.client.exists('/a')).toBeUndefined();
-    } finally {
-      await own.stop();
-    }
+  it('is replaced by a new session on a server that has lost its data', async () => {
+    const observed = new ObservedClient(server.address, { sessionTimeout: 1_500 });
+    clients.push(observed.client);
+    await observed.client.makePath('/a/b/c/d');
+    await observed.until('connected');
+    await server.wipe();
+    await observed.until('away');
+    await server.start();
+    await observed.until('expired');
+    await observed.until('connected');
+    expect(await observed.client.exists('/a')).toBeUndefined();
   });
 
-  it('stays the same over many lost connections, and nothing leaks', async () => {
-    const proxies = [await network(), await network()];
+  it('stays the same over many lost connections, with one connection and each watch once', async () => {
+    const proxies = [await openProxy(), await openProxy()];
     const { client, until } = bound(await open(proxies, { initialDelay: 2, maxDelay: 10 }));
     const session = client.sessionId;
-    let told = 0;
-    const watch = (): void => void told++;
+    let events = 0;
+    const watch = (): void => void events++;
     await client.create('/s/a', bytes(''));
     await client.getData('/s/a', { watch });
     for (let round = 0; round < 100; round++) {
@@ -265,95 +228,34 @@ describe('a session', () => {
     }
     expect(client.sessionId).toBe(session);
     expect(proxies.reduce((sum, { connections }) => sum + connections, 0)).toBe(1);
-    expect(told).toBe(0);
+    expect(events).toBe(0);
     await server.put('/s/a', '1');
     await client.sync('/s');
-    expect(told).toBe(1);
+    expect(events).toBe(1);
   });
 
-  it('closes at once in every state of the client', async () => {
-    const proxy = await network();
-    // A close() that waits for the server takes as long as the session.
+  it('closes at once in every state', async () => {
+    const proxy = await openProxy();
+    // With this timeout, a close() that waits for the server exceeds the limit of the test.
     const connected = await open([proxy], { sessionTimeout: 60_000 });
     const away = await open([proxy], { sessionTimeout: 60_000 });
     proxy.freeze();
-    const connecting = new Watched(proxy.address, { sessionTimeout: 60_000 });
+    const connecting = new ObservedClient(proxy.address, { sessionTimeout: 60_000 });
     clients.push(connecting.client);
     const outcome = connecting.client.exists('/s').catch((error) => error);
     await elapse(50);
-    await within(connecting.client.close(), 'the end of a client that connects');
+    await within(connecting.client.close(), 'the close of a connecting client');
     expect(await outcome).toMatchObject({ reason: 'CLOSED' });
     proxy.refuse();
     await away.until('away');
-    await within(away.client.close(), 'the end of a client that is away');
+    await within(away.client.close(), 'the close of a client that is away');
     proxy.accept();
     proxy.thaw();
     await connected.until('connected');
-    await within(connected.client.close(), 'the end of a client');
+    await within(connected.client.close(), 'the close of a connected client');
   });
 
   it('leaves a silent server in time with the default options', () => {
     expect(CLIENT_DEFAULTS.maxDelay).toBeLessThan(CLIENT_DEFAULTS.sessionTimeout / 3);
   });
 });
-
-/** Its methods without the object. */
-function bound(watched: Watched): Pick<Watched, 'client' | 'states' | 'causes' | 'until'> {
-  const { client, states, causes } = watched;
-  return { client, states, causes, until: (state) => watched.until(state) };
-}
-
-describe('with an ensemble', () => {
-  noLeaks();
-  let servers: ZooKeeperServer[] = [];
-  beforeAll(async () => {
-    servers = await startEnsemble(3);
-  }, INSTALL_TIMEOUT);
-  afterAll(async () => {
-    for (const server of servers) await server.stop();
-  });
-
-  it('a session outlives the leader and a loss of the quorum', async () => {
-    const hosts = servers.map(({ address }) => address).join();
-    const watched = new Watched(hosts, { sessionTimeout: 15_000, operationTimeout: 30_000 });
-    await using client = watched.client;
-    await client.makePath('/s');
-    await client.create('/s/mine', bytes(''), { ephemeral: true });
-    const session = client.sessionId;
-    const leader = await find(servers, 'Mode: leader');
-    await leader.kill();
-    expect((await persistently(() => client.exists('/s/mine')))?.ephemeralOwner).toBe(session);
-    // Without a quorum the last server accepts no session.
-    const [second, third] = servers.filter((server) => server !== leader) as [
-      ZooKeeperServer,
-      ZooKeeperServer,
-    ];
-    watched.states.dismiss();
-    await second.kill();
-    await watched.until('away');
-    await second.spawn();
-    await leader.spawn();
-    await watched.until('connected');
-    expect(await persistently(() => client.exists('/s/mine'))).toMatchObject({
-      ephemeralOwner: session,
-    });
-    expect(client.sessionId).toBe(session);
-    await third.answering();
-  });
-});
-
-/** Retries an operation, because several connections may be lost while servers restart. */
-async function persistently<T>(operation: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await operation();
-    } catch (error) {
-      expect(error).toMatchObject({ reason: 'CONNECTION_LOST' });
-    }
-  }
-}
-
-async function find(servers: readonly ZooKeeperServer[], text: string): Promise<ZooKeeperServer> {
-  for (const server of servers) if ((await server.command('srvr')).includes(text)) return server;
-  throw new Error(`no server says ${text}`);
-}

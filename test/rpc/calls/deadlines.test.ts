@@ -1,9 +1,6 @@
-/**
- * When a call's time is over: it counts from the call's beginning, whatever happens before it is
- * sent.
- */
+/** The deadline of a call: it counts from the beginning of the call, not from its sending. */
 import { describe, expect, test } from 'vitest';
-import { consume, failover, type Registry } from '../../../src/micro/index.js';
+import { consume, failover } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
 import {
   type CallContext,
@@ -16,43 +13,40 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { rejection } from '../../fixtures/transports.js';
 import { elapse, gate } from '../../fixtures/waiting.js';
+import { delayedRegistry } from '../../micro/delayed-registry.js';
 
 const Bank = contract('Bank', {
   pay: unary<void, number | undefined>(),
   wait: unary<void, void>(),
 });
 const ADDRESS = 'tcp://127.0.0.1:0';
-const DAYS = 24 * 3_600_000;
+/** Milliseconds of a day. */
+const DAY = 24 * 3_600_000;
 noLeaks();
 
-const failure = (promise: Promise<unknown>): Promise<RpcError> =>
-  promise.then(
-    () => Promise.reject(new Error('it did not fail')),
-    (error) => error,
-  );
-
-test('a signal that is first looked at after the deadline has aborted', async () => {
-  const seen = gate<AbortSignal>();
+test('the signal of a handler that is first read after the deadline has aborted', async () => {
+  const read = gate<AbortSignal>();
   const wait = async (_: void, context: CallContext) => {
     while (performance.now() <= (context.deadline ?? 0)) await elapse(5);
-    seen.open(context.signal);
+    read.open(context.signal);
   };
   await using server = await serve(ADDRESS, [implement(Bank, { pay: () => 1, wait })]);
   await using client = await connect(server.address);
-  expect(await failure(client.stub(Bank).wait(undefined, { timeout: 20 }))).toMatchObject({
+  expect(await rejection(client.stub(Bank).wait(undefined, { timeout: 20 }))).toMatchObject({
     code: 'DEADLINE_EXCEEDED',
   });
-  const signal = await seen.promise;
+  const signal = await read.promise;
   expect(signal.aborted).toBe(true);
   expect(signal.reason).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
 });
 
-describe('the time of a call', () => {
+describe('the timeout of a call', () => {
   const pay = (_: void, { deadline }: CallContext): number | undefined =>
     deadline === undefined ? undefined : deadline - performance.now();
 
-  test('goes on while interceptors prepare it', async () => {
+  test('includes the time that interceptors take before they send it', async () => {
     const slow: Interceptor = (next) => async (call) => {
       await elapse(100);
       return next(call);
@@ -66,35 +60,26 @@ describe('the time of a call', () => {
       expect(await client.stub(Bank).pay(undefined, { timeout: 60_000 })).toBeLessThanOrEqual(
         59_901,
       );
-      expect(await failure(client.stub(Bank).pay(undefined, { timeout: 50 }))).toMatchObject({
+      expect(await rejection(client.stub(Bank).pay(undefined, { timeout: 50 }))).toMatchObject({
         code: 'DEADLINE_EXCEEDED',
         unsent: true,
       });
     }
   });
 
-  test('begins anew where an interceptor gives it a timeout', async () => {
-    const patient: Interceptor = (next) => async (call) => {
+  test('starts again when an interceptor sets a timeout', async () => {
+    const extendTimeout: Interceptor = (next) => async (call) => {
       await elapse(30);
       return next(call.with({ timeout: 60_000 }));
     };
     await using server = await serve(ADDRESS, [implement(Bank, { pay, wait: () => {} })]);
-    await using client = await connect(server.address, { interceptors: [patient] });
+    await using client = await connect(server.address, { interceptors: [extendTimeout] });
     expect(await client.stub(Bank).pay(undefined, { timeout: 20 })).toBeGreaterThan(50_000);
   });
 
-  test('goes on while the first list is waited for', async () => {
+  test('includes the wait for the first list of the registry', async () => {
     const inner = memory();
     const listed = gate();
-    const registry: Registry = {
-      register: (node) => inner.register(node),
-      async *watch(query, options) {
-        await listed.promise;
-        yield* inner.watch(query, options);
-      },
-      list: () => inner.list(),
-      [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
-    };
     await using server = await serve(ADDRESS, [implement(Bank, { pay, wait: () => {} })]);
     await inner.register({
       id: 'a',
@@ -105,15 +90,15 @@ describe('the time of a call', () => {
       address: server.address,
       metadata: {},
     });
-    await using consumer = consume({ registry });
-    const left = consumer.stub(Bank).pay(undefined, { timeout: 60_000 });
+    await using consumer = consume({ registry: delayedRegistry(inner, listed.promise) });
+    const timeLeft = consumer.stub(Bank).pay(undefined, { timeout: 60_000 });
     await elapse(150);
     listed.open();
-    expect(await left).toBeLessThanOrEqual(59_851);
+    expect(await timeLeft).toBeLessThanOrEqual(59_851);
     await inner[Symbol.asyncDispose]();
   });
 
-  test('is over for a failover with less than a millisecond left: DEADLINE_EXCEEDED, with the failure as its cause', async () => {
+  test('leaves no retry with less than a millisecond: DEADLINE_EXCEEDED, with the failure as its cause', async () => {
     const first = new RpcError('UNAVAILABLE', 'away', { unsent: true });
     const { ClientCall } = await import('../../../src/rpc/calls/client-call.js');
     const method = Bank.methods.get('pay');
@@ -125,7 +110,7 @@ describe('the time of a call', () => {
       while (performance.now() < (call.deadline ?? 0) - 0.5);
       throw first;
     });
-    const error = await failure(
+    const error = await rejection(
       strategy(new ClientCall(method, undefined, 'json', 20, {}, undefined, undefined)),
     );
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', cause: first });
@@ -134,14 +119,14 @@ describe('the time of a call', () => {
 });
 
 describe('a timeout of 30 days', () => {
-  test('is a timeout of a call, and its handler has a deadline', async () => {
+  test('arrives at the handler unchanged', async () => {
     await using server = await serve(ADDRESS, [
       implement(Bank, {
         pay: (_, { timeout, signal }) => (signal.aborted ? 0 : timeout),
         wait: () => {},
       }),
     ]);
-    await using client = await connect(server.address, { timeout: 30 * DAYS });
-    expect(await client.stub(Bank).pay()).toBe(30 * DAYS);
+    await using client = await connect(server.address, { timeout: 30 * DAY });
+    expect(await client.stub(Bank).pay()).toBe(30 * DAY);
   });
 });

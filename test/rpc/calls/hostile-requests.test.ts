@@ -1,5 +1,4 @@
 /** Requests that share a sequence, and many requests that fail. */
-
 import { expect, test } from 'vitest';
 import { answersOf, feedRequest, feedRig } from '../../fixtures/feed.js';
 import { noLeaks } from '../../fixtures/leaks.js';

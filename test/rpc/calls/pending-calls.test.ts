@@ -1,4 +1,4 @@
-/** The ring of what waits for an answer. */
+/** PendingCalls: the ring of requests that wait for an answer. */
 import { describe, expect, test, vi } from 'vitest';
 import { PendingCalls, PendingRequest } from '../../../src/rpc/calls/pending-calls.js';
 import type { RpcError } from '../../../src/rpc/index.js';
@@ -30,7 +30,7 @@ const take = (pending: PendingCalls<Probe>, probe: Probe): Probe | undefined =>
   pending.take(probe.sequenceLow, probe.sequenceHigh);
 const LIMIT = 100_000;
 
-/** A ring whose sequences begin just above (high, low), instead of anywhere below 2^61. */
+/** A ring whose sequences begin just above (high, low) instead of at a random number. */
 function startingAt(high: number, low: number, parity: 0 | 1 = 1): PendingCalls<Probe> {
   const random = vi
     .spyOn(Math, 'random')
@@ -50,29 +50,26 @@ function added(pending: PendingCalls<Probe>, deadline?: number): Probe {
 }
 
 describe('sequences', () => {
-  test.each([0, 1] as const)(
-    'those of parity %d keep it, grow by 2 and fit into 63 bits',
-    (parity) => {
-      for (const pending of [
-        new PendingCalls<Probe>(parity, LIMIT),
-        startingAt(0, 0, parity),
-        startingAt(0x3fff_ffff, 0x7fff_ffff, parity),
-      ]) {
-        let last: bigint | undefined;
-        for (let i = 0; i < 1000; i++) {
-          const probe = added(pending);
-          expect(probe.sequence & 1n).toBe(BigInt(parity));
-          expect(probe.sequence > 0n && probe.sequence < 2n ** 63n).toBe(true);
-          if (last !== undefined) expect(probe.sequence - last).toBe(2n);
-          last = probe.sequence;
-          take(pending, probe);
-        }
+  test.each([0, 1] as const)('have parity %d, grow by 2 and fit into 63 bits', (parity) => {
+    for (const pending of [
+      new PendingCalls<Probe>(parity, LIMIT),
+      startingAt(0, 0, parity),
+      startingAt(0x3fff_ffff, 0x7fff_ffff, parity),
+    ]) {
+      let last: bigint | undefined;
+      for (let i = 0; i < 1000; i++) {
+        const probe = added(pending);
+        expect(probe.sequence & 1n).toBe(BigInt(parity));
+        expect(probe.sequence > 0n && probe.sequence < 2n ** 63n).toBe(true);
+        if (last !== undefined) expect(probe.sequence - last).toBe(2n);
+        last = probe.sequence;
+        take(pending, probe);
       }
-    },
-  );
+    }
+  });
 
   test.each([0, 1] as const)(
-    'the low half wraps at 2^32 into the high half, with parity %d',
+    'carry from the low half into the high half at 2^32, with parity %d',
     (parity) => {
       const pending = startingAt(5, 0xffff_fff0, parity);
       const probes = Array.from({ length: 40 }, () => added(pending));
@@ -85,22 +82,22 @@ describe('sequences', () => {
     },
   );
 
-  test('the high half stays below 2^31: a sequence is a positive int64', () => {
+  test('are positive as int64: the high half stays below 2^31', () => {
     const pending = startingAt(0x7fff_ffff, 0xffff_fffc);
     expect(Array.from({ length: 4 }, () => added(pending).sequenceHigh)).toEqual([
       0x7fff_ffff, 0, 0, 0,
     ]);
   });
 
-  test('two rings do not begin at the same place', () => {
+  test('begin at a random number in each ring', () => {
     expect(added(new PendingCalls<Probe>(1, LIMIT)).sequence).not.toBe(
       added(new PendingCalls<Probe>(1, LIMIT)).sequence,
     );
   });
 });
 
-describe('adding and taking', () => {
-  test('what was added is taken once', () => {
+describe('take()', () => {
+  test('returns an added request once', () => {
     const pending = new PendingCalls<Probe>(1, LIMIT);
     const probe = added(pending);
     expect(pending.size).toBe(1);
@@ -109,7 +106,7 @@ describe('adding and taking', () => {
     expect(pending.size).toBe(0);
   });
 
-  test('another sequence that falls into the same slot takes nothing', () => {
+  test('returns nothing for another sequence of the same slot', () => {
     const pending = new PendingCalls<Probe>(1, LIMIT);
     const probe = added(pending);
     expect(pending.take(probe.sequenceLow, probe.sequenceHigh ^ 1)).toBeUndefined();
@@ -118,18 +115,18 @@ describe('adding and taking', () => {
     expect(pending.size).toBe(1);
   });
 
-  test('a slow call keeps its slot while thousands come and go', () => {
+  test('returns a slow request after thousands of quick ones', () => {
     const pending = startingAt(1, 0xffff_0000);
     const slow = [added(pending), added(pending), added(pending)];
     for (let i = 0; i < 100_000; i++) {
       const quick = added(pending);
-      if (take(pending, quick) !== quick) expect.fail(`call ${i} was not found again`);
+      if (take(pending, quick) !== quick) expect.fail(`request ${i} was not found`);
     }
     for (const probe of slow) expect(take(pending, probe)).toBe(probe);
     expect(pending.size).toBe(0);
   });
 
-  test('it grows with many slow calls and loses none, in whatever order they are taken', () => {
+  test('returns each of many slow requests in any order, while the ring grows', () => {
     const pending = startingAt(1, 0xffff_ff00);
     let probes: Probe[] = [];
     let seed = 1;
@@ -144,18 +141,19 @@ describe('adding and taking', () => {
         const probe = probes[at] as Probe;
         probes[at] = probes.at(-1) as Probe;
         probes.pop();
-        if (take(pending, probe) !== probe) expect.fail(`call ${i} was not found again`);
+        if (take(pending, probe) !== probe) expect.fail(`request ${i} was not found`);
       }
       if (pending.size !== probes.length)
         expect.fail(`${pending.size} are kept, expected ${probes.length}`);
     }
     expect(new Set(probes.map(({ sequence }) => sequence)).size).toBe(probes.length);
-    for (const probe of probes) if (take(pending, probe) !== probe) expect.fail('a call was lost');
+    for (const probe of probes)
+      if (take(pending, probe) !== probe) expect.fail('a request was lost');
     probes = [];
     expect(pending.size).toBe(0);
   });
 
-  test('beyond the limit nothing is added, and RESOURCE_EXHAUSTED says that nothing was sent', () => {
+  test('add() throws RESOURCE_EXHAUSTED with `unsent` at the limit, and adds nothing', () => {
     const pending = new PendingCalls<Probe>(1, 3);
     const probes = [added(pending), added(pending), added(pending)];
     expect(thrown<RpcError>(() => added(pending))).toMatchObject({
@@ -169,8 +167,8 @@ describe('adding and taking', () => {
   });
 });
 
-describe('deadlines', () => {
-  test('a sweep expires what is due, each once, and leaves the rest', () => {
+describe('sweep()', () => {
+  test('expires each request that is due once, and keeps the others', () => {
     const pending = new PendingCalls<Probe>(1, LIMIT);
     const probes = [added(pending, 10), added(pending, 20), added(pending, 30), added(pending)];
     const seen = (): string[][] => probes.map(({ events }) => events);
@@ -185,7 +183,7 @@ describe('deadlines', () => {
     expect(take(pending, probes[0] as Probe)).toBeUndefined();
   });
 
-  test('a nearer deadline that comes later is not overlooked', () => {
+  test('expires a request that was added later with a nearer deadline', () => {
     const pending = new PendingCalls<Probe>(1, LIMIT);
     added(pending, 100);
     pending.sweep(50);
@@ -194,7 +192,7 @@ describe('deadlines', () => {
     expect(near.events).toEqual(['expired']);
   });
 
-  test('what was taken does not expire', () => {
+  test('does not expire a request that was taken', () => {
     const pending = new PendingCalls<Probe>(1, LIMIT);
     const probe = added(pending, 10);
     take(pending, probe);
@@ -203,19 +201,22 @@ describe('deadlines', () => {
   });
 });
 
-test('failAll fails everything once, whatever is called meanwhile', async () => {
+test('failAll() fails each request once, also when a failure calls take() and sweep()', async () => {
   const pending = new PendingCalls<Probe>(1, LIMIT);
   const probes = Array.from({ length: 1000 }, () => added(pending, 10));
-  const nosy = new Probe();
-  nosy.fail = (error) => {
-    nosy.events.push(error.code);
+  const reentrant = new Probe();
+  reentrant.fail = (error) => {
+    reentrant.events.push(error.code);
     for (const probe of probes) expect(take(pending, probe)).toBeUndefined();
     pending.sweep(1e9);
   };
-  pending.add(nosy);
+  pending.add(reentrant);
   pending.failAll({ code: 'UNAVAILABLE' } as RpcError);
-  await until(() => [...probes, nosy].every(({ events }) => events.length > 0), 'all have failed');
-  for (const probe of [...probes, nosy]) expect(probe.events).toEqual(['UNAVAILABLE']);
+  await until(
+    () => [...probes, reentrant].every(({ events }) => events.length > 0),
+    'all requests have failed',
+  );
+  for (const probe of [...probes, reentrant]) expect(probe.events).toEqual(['UNAVAILABLE']);
   expect(pending.size).toBe(0);
   expect(take(pending, added(pending))).toBeDefined();
 });

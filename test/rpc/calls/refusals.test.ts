@@ -1,6 +1,4 @@
-/**
- * Calls that a peer refuses before their handlers run: their callers learn that they did not run.
- */
+/** Calls that a server refuses before their handlers run: their errors have `unsent: true`. */
 import { describe, expect, test } from 'vitest';
 import { copy, encode } from '../../../src/core/bytes.js';
 import { consume, failover, p2cEwma, type Registry } from '../../../src/micro/index.js';
@@ -22,17 +20,12 @@ import {
 import { readResponseError, writeResponseHeader } from '../../../src/rpc/wire/response-header.js';
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { rejection } from '../../fixtures/transports.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
 const Shop = contract('Shop', { order: unary<void, string>(), wait: unary<void, void>() });
 const ADDRESS = 'tcp://127.0.0.1:0';
 noLeaks();
-
-const failure = (promise: Promise<unknown>): Promise<RpcError> =>
-  promise.then(
-    () => Promise.reject(new Error('it did not fail')),
-    (error) => error,
-  );
 
 const node = (id: string, { address }: RpcServer) =>
   ({
@@ -45,15 +38,15 @@ const node = (id: string, { address }: RpcServer) =>
     metadata: {},
   }) as const;
 
-describe('on the wire', () => {
-  test('the reason travels in both codecs, and a made-up one is none', () => {
+describe('the error of a refusal', () => {
+  test('has the reason in both codecs, and drops an unknown one', () => {
     for (const codec of ['json', 'protobuf'] as readonly CodecName[]) {
       for (const [reason, unsent] of [
         ['refused', true],
         ['not-served', true],
         ['moving', false],
         [undefined, false],
-        ['made up', false],
+        ['unknown', false],
       ] as const) {
         const output = new ByteWriter();
         writeResponseHeader(
@@ -64,7 +57,7 @@ describe('on the wire', () => {
         const bytes = copy(output.written);
         const error = readResponseError(codec, bytes, 0, bytes.length);
         expect(error).toMatchObject({ code: 'UNAVAILABLE', message: 'no', unsent });
-        expect(error.reason).toBe(reason === 'made up' ? undefined : reason);
+        expect(error.reason).toBe(reason === 'unknown' ? undefined : reason);
       }
     }
     const json = encode('{"Error":"no","Reason":["refused"]}');
@@ -74,7 +67,7 @@ describe('on the wire', () => {
     });
   });
 
-  test('what an interceptor refuses did not run', async () => {
+  test('is unsent when an interceptor refuses the call', async () => {
     const open = gate();
     for (const [interceptor, calls] of [
       [concurrencyLimit({ limit: 1, queue: 0 }), 1],
@@ -90,8 +83,11 @@ describe('on the wire', () => {
       await using client = await connect(server.address);
       const stub = client.stub(Shop);
       const waiting = stub.wait();
-      await until(() => server.statistics().served.length === calls, 'the first call');
-      expect(await failure(stub.order())).toMatchObject({
+      await until(
+        () => server.statistics().served.length === calls,
+        'the first call has been received',
+      );
+      expect(await rejection(stub.order())).toMatchObject({
         code: 'RESOURCE_EXHAUSTED',
         unsent: true,
         reason: 'refused',
@@ -101,7 +97,7 @@ describe('on the wire', () => {
     }
   });
 
-  test('an unknown service, version or method did not run', async () => {
+  test('is unsent for an unknown service, version or method', async () => {
     const Newer = contract('Shop', { cancel: unary<void, void>() });
     const Versioned = contract('Shop', { order: unary<void, void>() }, { version: 'v2' });
     await using server = await serve(ADDRESS, [
@@ -111,25 +107,25 @@ describe('on the wire', () => {
     ]);
     await using client = await connect(server.address);
     expect(
-      await failure(client.stub(contract('Other', { order: unary<void, void>() })).order()),
+      await rejection(client.stub(contract('Other', { order: unary<void, void>() })).order()),
     ).toMatchObject({
       code: 'UNIMPLEMENTED',
       reason: 'not-served',
       unsent: true,
     });
-    expect(await failure(client.stub(Versioned).order())).toMatchObject({
+    expect(await rejection(client.stub(Versioned).order())).toMatchObject({
       code: 'UNIMPLEMENTED',
       reason: 'not-served',
       unsent: true,
     });
-    expect(await failure(client.stub(Newer).cancel())).toMatchObject({
+    expect(await rejection(client.stub(Newer).cancel())).toMatchObject({
       code: 'UNIMPLEMENTED',
       reason: 'refused',
       unsent: true,
     });
   });
 
-  test('a handler that passes on what its own call met has run, with and without interceptors', async () => {
+  test('is not unsent when a handler passes on the refusal of its own call, with and without interceptors', async () => {
     const pass: Interceptor = (next) => (call) => next(call);
     const other: Interceptor = (next) => (call) =>
       next(
@@ -145,7 +141,7 @@ describe('on the wire', () => {
         interceptors,
       });
       await using client = await connect(server.address);
-      expect(await failure(client.stub(Shop).order())).toMatchObject({
+      expect(await rejection(client.stub(Shop).order())).toMatchObject({
         code: 'UNAVAILABLE',
         unsent: false,
         reason: undefined,
@@ -154,15 +150,15 @@ describe('on the wire', () => {
   });
 });
 
-describe('with other nodes', () => {
-  async function town(ids: Record<string, 'full' | 'free' | 'other'>) {
+describe('a call that a node refuses', () => {
+  async function openCluster(ids: Record<string, 'full' | 'free' | 'other'>) {
     const registry: Registry = memory();
-    const ran: Record<string, number> = {};
+    const handled: Record<string, number> = {};
     const servers: RpcServer[] = [];
     for (const [id, kind] of Object.entries(ids)) {
-      ran[id] = 0;
+      handled[id] = 0;
       const order = (): string => {
-        ran[id] = (ran[id] ?? 0) + 1;
+        handled[id] = (handled[id] ?? 0) + 1;
         return id;
       };
       const service =
@@ -177,7 +173,7 @@ describe('with other nodes', () => {
     }
     return {
       registry,
-      ran,
+      handled,
       servers,
       async [Symbol.asyncDispose]() {
         await Promise.all(servers.map((server) => server.close()));
@@ -186,36 +182,36 @@ describe('with other nodes', () => {
     };
   }
 
-  test('a call of a method that is not idempotent goes to another node when one refuses it', async () => {
-    await using place = await town({ full: 'full', free: 'free' });
+  test('is made at another node, also when its method is not idempotent', async () => {
+    await using cluster = await openCluster({ full: 'full', free: 'free' });
     await using consumer = consume({
-      registry: place.registry,
+      registry: cluster.registry,
       strategy: failover({ budget: { ratio: 1 } }),
     });
     const answers = [];
     for (let i = 0; i < 20; i++) answers.push(await consumer.stub(Shop).order());
     expect(answers.filter((id) => id === 'full').length).toBeLessThanOrEqual(1);
-    expect((place.ran.full ?? 0) + (place.ran.free ?? 0)).toBe(20);
+    expect((cluster.handled.full ?? 0) + (cluster.handled.free ?? 0)).toBe(20);
   });
 
-  test('a node that refuses is picked less for a while by a balancer that looks at the load', async () => {
-    await using place = await town({ full: 'full', free: 'free' });
+  test('makes p2cEwma() pick that node less often for a while', async () => {
+    await using cluster = await openCluster({ full: 'full', free: 'free' });
     await using consumer = consume({
-      registry: place.registry,
+      registry: cluster.registry,
       balancer: p2cEwma(),
       strategy: failover({ budget: { ratio: 1 } }),
     });
     for (let i = 0; i < 60; i++) await consumer.stub(Shop).order();
-    const [full] = place.servers;
+    const [full] = cluster.servers;
     const refused =
       full?.statistics().served.find(({ method }) => method === 'order')?.started ?? 0;
     expect(refused).toBeLessThan(30);
   });
 
-  test('a listed node that does not have the service is left out at once, and its calls go elsewhere', async () => {
-    await using place = await town({ stale: 'other', good: 'free', better: 'free' });
+  test('excludes that node at once when it does not have the service, and is made at another node', async () => {
+    await using cluster = await openCluster({ stale: 'other', good: 'free', better: 'free' });
     await using consumer = consume({
-      registry: place.registry,
+      registry: cluster.registry,
       ejection: { time: 600_000, maxTime: 600_000 },
     });
     const stub = consumer.stub(Shop);
@@ -223,17 +219,17 @@ describe('with other nodes', () => {
     const { candidates, leftOut } = await consumer.explain(Shop);
     expect(candidates.map((one) => one.node.id).sort()).toEqual(['better', 'good']);
     expect(leftOut.map((one) => one.node.id)).toEqual(['stale']);
-    // One call has found out.
-    expect(place.servers[0]?.channels.size).toBeGreaterThan(0);
+    // One failed call was enough.
+    expect(cluster.servers[0]?.channels.size).toBeGreaterThan(0);
     expect(
-      [...(place.servers[0]?.channels ?? [])].reduce(
+      [...(cluster.servers[0]?.channels ?? [])].reduce(
         (sum, { statistics }) => sum + statistics.served.failed,
         0,
       ),
     ).toBe(1);
   });
 
-  test('retry() tries a call again that its server refused', async () => {
+  test('is repeated by retry()', async () => {
     let refusals = 0;
     const refuse: Interceptor = (next) => (call) =>
       refusals++ < 2

@@ -1,5 +1,4 @@
 /** Calls and connect() while the server cannot be reached. */
-
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { connect, type RpcError, serve } from '../../../src/rpc/index.js';
 import { memory } from '../../../src/transport/stream/memory.js';

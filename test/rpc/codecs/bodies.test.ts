@@ -5,10 +5,11 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { Kinds as descriptor } from '../../fixtures/protobuf/kinds_pb.js';
 import { TRANSPORTS } from '../../fixtures/transports.js';
 
-const LARGEST = 24;
+/** The largest body is 2^24 bytes. */
+const LARGEST_POWER = 24;
 const SIZES = [
   0,
-  ...Array.from({ length: LARGEST + 1 }, (_, power) => [
+  ...Array.from({ length: LARGEST_POWER + 1 }, (_, power) => [
     2 ** power - 1,
     2 ** power,
     2 ** power + 1,
@@ -17,7 +18,7 @@ const SIZES = [
 const Echo = contract('Echo', { echo: unary<string, string>() });
 const Kinds = contract(descriptor);
 /** A frame with the largest body, its header and its sections. */
-const maxMessageBytes = 2 ** LARGEST + 1_000;
+const maxMessageBytes = 2 ** LARGEST_POWER + 1_000;
 
 noLeaks();
 

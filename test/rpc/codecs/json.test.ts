@@ -1,4 +1,4 @@
-/** JSON of untrusted peers: deep nesting, and keys with a meaning for objects. */
+/** JSON of untrusted peers: deep nesting, and keys with a special meaning for objects. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { connect, contract, implement, type RpcError, unary } from '../../../src/rpc/index.js';
@@ -79,12 +79,12 @@ describe('nesting', () => {
 
 const Echo = contract('Echo', { ask: unary<unknown, unknown>() });
 
-describe('over the wire', () => {
+describe('a peer that sends deep JSON', () => {
   test.each([
     ['arrays', arrays(1_000_000)],
     ['objects', objects(500_000)],
     ['unterminated arrays', '['.repeat(3_000_000)],
-  ])('a bomb of %s fails its call, and neither the session nor the handler', async (_, body) => {
+  ])('fails only the call whose argument is %s', async (_, body) => {
     const reached: unknown[] = [];
     await using pair = await rig({
       services: [implement(Echo, { ask: (input) => reached.push(input) })],
@@ -161,7 +161,7 @@ describe('over the wire', () => {
   });
 });
 
-describe('keys with a meaning for objects', () => {
+describe('keys with a special meaning for objects', () => {
   const SPECIAL_KEYS = [
     '__proto__',
     'constructor',
@@ -181,8 +181,7 @@ describe('keys with a meaning for objects', () => {
       ({} as { polluted?: unknown }).polluted,
       [].constructor,
     ]).toEqual([undefined, undefined, Array]);
-    // A spread keeps the property. Object.assign() sets the prototype of its target, and of nothing
-    // else.
+    // A spread keeps the property. Object.assign() sets the prototype of its target only.
     const copy = { ...value };
     expect([
       Object.getPrototypeOf(copy) === Object.prototype,

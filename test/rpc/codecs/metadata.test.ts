@@ -1,6 +1,6 @@
 /**
- * Metadata of requests, replies and errors: a value that is no text is refused where it is set, and
- * both codecs carry all texts.
+ * Metadata of requests, replies and errors: values that are not text are refused where they are
+ * set, and both codecs carry all texts.
  */
 import { describe, expect, test } from 'vitest';
 import { type Metadata, RpcError } from '../../../src/rpc/index.js';
@@ -26,7 +26,7 @@ const NOT_METADATA: readonly (readonly [string, unknown])[] = [
   ['null instead of an object', null],
 ];
 
-const ODD: Metadata = Object.defineProperty(
+const UNUSUAL: Metadata = Object.defineProperty(
   { '': 'empty', constructor: 'c', bom: '\ufeffx', toJSON: 'j' },
   '__proto__',
   {
@@ -46,8 +46,8 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
   });
 
   test('throws BAD_OPTION when a handler sets a value that is no text', async () => {
-    const seen: unknown[] = [];
-    const attempt = (set: () => unknown): void => void seen.push(thrown(set));
+    const errors: unknown[] = [];
+    const attempt = (set: () => unknown): void => void errors.push(thrown(set));
     await using pair = await rig({
       codec,
       handlers: {
@@ -59,21 +59,21 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
           );
           attempt(() => Object.assign(replyMetadata, { [Symbol('a')]: 'x' }));
           replyMetadata.ok = 'no';
-          replyMetadata.gone = 'x';
-          delete replyMetadata.gone;
+          replyMetadata.deleted = 'x';
+          delete replyMetadata.deleted;
           return { A };
         },
       },
     });
-    const told: Metadata[] = [];
-    await pair.stub.test({ A: 'x' }, { onMetadata: (metadata) => told.push({ ...metadata }) });
-    expect(seen).toHaveLength(4);
-    for (const error of seen)
+    const received: Metadata[] = [];
+    await pair.stub.test({ A: 'x' }, { onMetadata: (metadata) => received.push({ ...metadata }) });
+    expect(errors).toHaveLength(4);
+    for (const error of errors)
       expect(error).toMatchObject({
         code: 'BAD_OPTION',
         message: expect.stringMatching(/^replyMetadata/),
       });
-    expect(told).toEqual([{ ok: 'no' }]);
+    expect(received).toEqual([{ ok: 'no' }]);
   });
 
   test('carries each key and text on requests, replies and errors', async () => {
@@ -87,16 +87,16 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
         },
       },
     });
-    const told: Metadata[] = [];
+    const received: Metadata[] = [];
     await pair.stub.test(
       { A: 'x' },
-      { metadata: ODD, onMetadata: (metadata) => told.push(metadata) },
+      { metadata: UNUSUAL, onMetadata: (metadata) => received.push(metadata) },
     );
-    expect(Object.entries(told[0] ?? {}).sort()).toEqual(Object.entries(ODD).sort());
+    expect(Object.entries(received[0] ?? {}).sort()).toEqual(Object.entries(UNUSUAL).sort());
     const failed = (await rejection(
-      pair.stub.test({ A: 'fail' }, { metadata: ODD }),
+      pair.stub.test({ A: 'fail' }, { metadata: UNUSUAL }),
     )) as unknown as RpcError;
-    expect(Object.entries(failed.metadata).sort()).toEqual(Object.entries(ODD).sort());
+    expect(Object.entries(failed.metadata).sort()).toEqual(Object.entries(UNUSUAL).sort());
   });
 
   test('treats metadata without keys as none, from each side', async () => {
@@ -111,13 +111,13 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
         },
       },
     });
-    const told: Metadata[] = [];
-    const onMetadata = (metadata: Metadata): void => void told.push(metadata);
+    const reported: Metadata[] = [];
+    const onMetadata = (metadata: Metadata): void => void reported.push(metadata);
     await pair.stub.test({ A: 'x' }, { metadata: {}, onMetadata });
     await pair.stub.test({ A: 'x' }, { onMetadata });
     await rejection(pair.stub.test({ A: 'fail' }, { onMetadata }));
     expect(received[0]).toBe(received[1]);
-    expect(told).toEqual([]);
+    expect(reported).toEqual([]);
   });
 
   test('ignores changes of the object after the call', async () => {

@@ -1,20 +1,12 @@
 /**
- * Values that a codec could lose: special map keys, a byte order mark, the message in an Any. Each
- * codec of a message carries them.
+ * Values that a codec could lose: special map keys, a byte order mark, and the message in an Any.
  */
 import {
   create,
-  createFileRegistry,
   createRegistry,
   type DescMessage,
   type MessageInitShape,
 } from '@bufbuild/protobuf';
-import {
-  AnySchema,
-  anyUnpack,
-  FileDescriptorProtoSchema,
-  file_google_protobuf_any,
-} from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
 import { json } from '../../../src/rpc/codecs/json.js';
 import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
@@ -24,18 +16,14 @@ import {
   mayHaveProtoKey,
   unescapeKey,
 } from '../../../src/rpc/codecs/protobuf/json/map-key-escaping.js';
-import { contract, implement, serverStream, unary } from '../../../src/rpc/index.js';
 import type { MessageCodec } from '../../../src/rpc/types.js';
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { Kinds as KindsDescriptor } from '../../fixtures/protobuf/kinds_pb.js';
 import {
   MapValuesSchema,
   SmallSchema,
   WellKnownSchema,
 } from '../../fixtures/protobuf/proto3_pb.js';
-import { freeMemory, rig } from '../../fixtures/rpc.js';
-import { rejection, thrown } from '../../fixtures/transports.js';
 
 noLeaks();
 
@@ -169,14 +157,14 @@ describe.each(CODECS)('%s', (_, codecOf) => {
   );
 });
 
-describe('JSON of other writers', () => {
+describe('JSON of other implementations', () => {
   const codec = protobufJsonCodec(MapValuesSchema) as MessageCodec;
 
   test.each([
     '{"string_field":{"__proto__":"x"}}',
     '{"stringField":{"\\u005f_proto__":"x"}}',
     '{"string_field":{"__pr\\u006Fto__":"x"}}',
-  ])('%s', (text) => {
+  ])('keeps the map key __proto__ of %s', (text) => {
     const { stringField } = decode<{ stringField: Record<string, string> }>(
       codec,
       Buffer.from(text),
@@ -200,127 +188,11 @@ describe('JSON of other writers', () => {
     expect(JSON.stringify(found)).toBe('{"__proto__":{"a":1},"b":"\ufeff"}');
   });
 
-  test('restores each renamed key', () => {
+  test('escapeKey() and unescapeKey() restore each key', () => {
     for (const key of [...ODD_KEYS, '__proto__x', 'x__proto__']) {
       expect(unescapeKey(escapeKey(key))).toBe(key);
       expect(escapeKey(key)).not.toBe('__proto__');
     }
     expect(mayHaveProtoKey('{"a":"\\u00e4"}')).toBe(false);
-  });
-});
-
-describe('google.protobuf.Any in JSON', () => {
-  // message Box { google.protobuf.Any any = 1; }  service Boxes { rpc Echo(Box) returns (Box); }
-  const file = create(FileDescriptorProtoSchema, {
-    name: 'box.proto',
-    package: 'box',
-    syntax: 'proto3',
-    dependency: ['google/protobuf/any.proto'],
-    messageType: [
-      {
-        name: 'Box',
-        field: [
-          {
-            name: 'any',
-            number: 1,
-            type: 11,
-            label: 1,
-            typeName: '.google.protobuf.Any',
-            jsonName: 'any',
-          },
-        ],
-      },
-    ],
-    service: [
-      { name: 'Boxes', method: [{ name: 'Echo', inputType: '.box.Box', outputType: '.box.Box' }] },
-    ],
-  });
-  const files = createFileRegistry(file, (name) =>
-    name === 'google/protobuf/any.proto' ? file_google_protobuf_any.proto : undefined,
-  );
-  const Boxes = files.getService('box.Boxes') as NonNullable<ReturnType<typeof files.getService>>;
-  const any = create(AnySchema, {
-    typeUrl: 'type.googleapis.com/getty.test.proto3.Small',
-    value: Uint8Array.of(0x0a, 1, 0x61),
-  });
-
-  test('needs the registry of the contract; Protobuf does not', async () => {
-    const seen: unknown[] = [];
-    const With = contract(Boxes, { registry });
-    const Without = contract(Boxes, { name: 'Without' });
-    const handlers = {
-      echo(box: { any?: typeof any }) {
-        seen.push(box.any && anyUnpack(box.any, SmallSchema)?.A);
-        return box;
-      },
-    };
-    await using pair = await rig({
-      address: freeMemory(),
-      services: [implement(With, handlers as never), implement(Without, handlers as never)],
-    });
-    for (const codec of ['json', 'protobuf'] as const) {
-      const stub = pair.client.stub(With, { codec }) as unknown as {
-        echo(box: object): Promise<{ any: typeof any }>;
-      };
-      expect(anyUnpack((await stub.echo({ any })).any, SmallSchema)).toMatchObject({ A: 'a' });
-    }
-    expect(seen).toEqual(['a', 'a']);
-    const stub = pair.client.stub(Without, { codec: 'json' }) as unknown as {
-      echo(box: object): Promise<unknown>;
-    };
-    expect(await rejection(stub.echo({ any }))).toMatchObject({
-      message: expect.stringContaining('not in the type registry'),
-    });
-  });
-
-  test('throws BAD_OPTION for a value that is no registry', () => {
-    for (const wrong of [null, {}, [SmallSchema], 'Small'])
-      expect(thrown(() => contract(KindsDescriptor, { registry: wrong as never }))).toMatchObject({
-        code: 'BAD_OPTION',
-      });
-  });
-});
-
-describe('a method named then', () => {
-  test.each([
-    ['unary', unary()],
-    ['serverStream', serverStream()],
-  ])('is refused where the contract is made: %s', (_, then) => {
-    expect(thrown(() => contract('Workflow', { first: unary(), then }))).toMatchObject({
-      code: 'BAD_OPTION',
-      message: expect.stringContaining('await'),
-    });
-  });
-
-  test('throws BAD_OPTION in a descriptor', () => {
-    const [method] = KindsDescriptor.methods;
-    const service = {
-      ...KindsDescriptor,
-      methods: [{ ...method, name: 'Then', localName: 'then' }],
-    } as unknown as typeof KindsDescriptor;
-    expect(thrown(() => contract(service))).toMatchObject({ code: 'BAD_OPTION' });
-  });
-
-  test('a stub with any other method name can be awaited and returned', async () => {
-    const names = [
-      'catch',
-      'finally',
-      'constructor',
-      'toString',
-      'toJSON',
-      'valueOf',
-      'Then',
-      '__proto__',
-    ];
-    const C = contract(
-      'Names',
-      Object.fromEntries(names.map((name) => [name, unary<string, string>()])),
-    );
-    const handlers = Object.fromEntries(
-      names.map((name) => [name, (text: string) => `${name} ${text}`]),
-    );
-    await using pair = await rig({ address: freeMemory(), services: [implement(C, handlers)] });
-    const stub = await (async () => pair.client.stub(C))();
-    for (const name of names) expect(await stub[name]?.('x')).toBe(`${name} x`);
   });
 });

@@ -1,5 +1,5 @@
-/** Contracts with schemas: their types, and the validation on the serving side. */
-import { describe, expect, expectTypeOf, test } from 'vitest';
+/** Validation with schemas on the serving side. */
+import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { withValidation } from '../../../src/rpc/contract/validation.js';
 import {
@@ -7,11 +7,9 @@ import {
   clientStream,
   contract,
   duplex,
-  type Interceptor,
   implement,
   noReply,
   oneway,
-  type RpcClient,
   RpcError,
   type Service,
   type StandardResult,
@@ -24,161 +22,9 @@ import { noLeaks } from '../../fixtures/leaks.js';
 import { outcome, pendingOf, rig } from '../../fixtures/rpc.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 import { Inbox } from '../../fixtures/waiting.js';
+import { digits, hex, schema, slowDigits } from './plain-schemas.js';
 
 noLeaks();
-
-/** Makes a schema without a library. */
-function schema<Input, Output = Input>(
-  validate: (value: unknown) => StandardResult<Output> | Promise<StandardResult<Output>>,
-): StandardSchemaV1<Input, Output> {
-  return { '~standard': { version: 1, vendor: 'nobody', validate } };
-}
-
-/** Turns a text of digits into a number. */
-const digits = schema<string, number>((value) =>
-  typeof value === 'string' && /^\d+$/.test(value)
-    ? { value: Number(value) }
-    : { issues: [{ message: 'expected digits' }] },
-);
-/** Does the same asynchronously. */
-const slowDigits = schema<string, number>(async (value) => digits['~standard'].validate(value));
-const hex = schema<number, string>((value) =>
-  typeof value === 'number'
-    ? { value: value.toString(16) }
-    : { issues: [{ message: `not a number: ${value}` }] },
-);
-
-const Person = z.object({
-  name: z.string().min(1),
-  address: z.object({ zip: z.string(), lines: z.array(z.string()).optional() }),
-  age: z.number().default(18),
-});
-const Stored = z.object({ id: z.number(), at: z.date().transform((date) => date.toISOString()) });
-const People = contract('People', {
-  add: unary({ input: Person, output: Stored, idempotent: true, timeout: 5_000 }),
-});
-
-/** Compiled and never run. */
-async function types(client: RpcClient): Promise<void> {
-  const stub = client.stub(People);
-  expectTypeOf(stub.add)
-    .parameter(0)
-    .toExtend<{ name: string; address: { zip: string }; age?: number | undefined }>();
-  const stored = await stub.add({ name: 'Ann', address: { zip: '10115' } });
-  expectTypeOf(stored).toEqualTypeOf<{ id: number; at: string }>();
-  // @ts-expect-error a field is missing
-  await stub.add({ name: 'Ann' });
-  implement(People, {
-    add(person) {
-      expectTypeOf(person.age).toEqualTypeOf<number>();
-      return { id: 1, at: new Date() };
-    },
-  });
-  // @ts-expect-error the handler gives what the schema takes
-  implement(People, { add: () => ({ id: 1, at: 'today' }) });
-  const Own = contract('Own', {
-    both: unary({ input: digits, output: hex }),
-    written: unary<string, number>({
-      input: schema<string>((value) => ({ value: String(value) })),
-    }),
-    silent: oneway({ input: digits }),
-    word: noReply({ input: digits, timeout: 5 }),
-    down: serverStream({ input: digits, output: hex }),
-    up: clientStream({ input: digits, output: hex }),
-    ways: duplex({ input: digits, output: hex }),
-  });
-  const own = client.stub(Own);
-  expectTypeOf(await own.both('1')).toEqualTypeOf<string>();
-  expectTypeOf(await own.written('1')).toEqualTypeOf<number>();
-  expectTypeOf(await own.silent('1')).toEqualTypeOf<void>();
-  expectTypeOf(await own.up(['1'])).toEqualTypeOf<string>();
-  for await (const item of own.down('1')) expectTypeOf(item).toEqualTypeOf<string>();
-  for await (const item of own.ways(['1'])) expectTypeOf(item).toEqualTypeOf<string>();
-  // @ts-expect-error the argument is text
-  await own.both(1);
-  implement(Own, {
-    both: (input) => input,
-    written: (input) => input.length,
-    silent: (input) => void expectTypeOf(input).toEqualTypeOf<number>(),
-    word: (input) => void expectTypeOf(input).toEqualTypeOf<number>(),
-    down: (input) => [input],
-    async up(input) {
-      for await (const item of input) expectTypeOf(item).toEqualTypeOf<number>();
-      return 1;
-    },
-    ways: (input) => input,
-  });
-  // @ts-expect-error a schema of another type than what is written
-  unary<string, number>({ input: digits });
-  // @ts-expect-error what answers nothing has no schema for it
-  oneway({ input: digits, output: hex });
-}
-void types;
-
-describe('zod', () => {
-  const seen: unknown[] = [];
-  const service = implement(People, {
-    add(person, { input }) {
-      seen.push(person, input);
-      return { id: person.name === 'bad' ? ('the secret' as never) : 7, at: new Date(0) };
-    },
-  });
-
-  test('passes the values that the schemas return', async () => {
-    await using pair = await rig({ services: [service] });
-    seen.length = 0;
-    const reply = await pair.client
-      .stub(People)
-      .add({ name: 'Ann', address: { zip: '10115' }, more: 'is left out' } as never);
-    expect(reply).toEqual({ id: 7, at: '1970-01-01T00:00:00.000Z' });
-    const person = { name: 'Ann', address: { zip: '10115' }, age: 18 };
-    expect(seen).toEqual([person, person]);
-  });
-
-  test.each([
-    [
-      { name: 'Ann', address: { zip: 10115 } },
-      'address.zip: Invalid input: expected string, received number',
-    ],
-    [
-      { name: 'Ann', address: { zip: '1', lines: ['a', 5] } },
-      'address.lines.1: Invalid input: expected string, received number',
-    ],
-    [
-      { address: { zip: '1' }, age: 'x' },
-      'name: Invalid input: expected string, received undefined; age: Invalid input: expected number, received string',
-    ],
-    [undefined, 'Invalid input: expected object, received undefined'],
-    [5, 'Invalid input: expected object, received number'],
-  ])('refuses %j with the issues', async (input, why) => {
-    await using pair = await rig({ services: [service] });
-    seen.length = 0;
-    const error = await rejection(pair.client.stub(People).add(input as never));
-    expect(error).toMatchObject({
-      code: 'INVALID_ARGUMENT',
-      message: `the argument of People.add is invalid: ${why}`,
-    });
-    expect([seen, pendingOf(pair.client, pair.server)]).toEqual([[], 0]);
-  });
-
-  test('does not send an invalid reply or its issues', async () => {
-    const errors: RpcError[] = [];
-    const watch: Interceptor = (next) => (call) =>
-      next(call).catch((error) => {
-        errors.push(error);
-        throw error;
-      });
-    await using pair = await rig({ services: [service], server: { interceptors: [watch] } });
-    const error = await rejection<RpcError>(
-      pair.client.stub(People).add({ name: 'bad', address: { zip: '1' } }),
-    );
-    expect([error.code, error.message]).toEqual(['INTERNAL', 'the reply of People.add is invalid']);
-    // The cause has the issues.
-    expect(errors.map(({ cause }) => (cause as Error).message)).toEqual([
-      'id: Invalid input: expected number, received string',
-    ]);
-  });
-});
 
 /**
  * Makes a contract with each kind of method, which takes digits and returns hex, and records the
@@ -187,9 +33,9 @@ describe('zod', () => {
 function eachKind(input: StandardSchemaV1<string, number> = digits): {
   EachKind: typeof EachKind;
   service: Service;
-  reached: Inbox<unknown>;
+  received: Inbox<unknown>;
 } {
-  const reached = new Inbox<unknown>('a handler');
+  const received = new Inbox<unknown>('a handler');
   const EachKind = contract('EachKind', {
     unary: unary({ input, output: hex }),
     oneway: oneway({ input }),
@@ -200,19 +46,19 @@ function eachKind(input: StandardSchemaV1<string, number> = digits): {
   });
   const service = implement(EachKind, {
     unary(value) {
-      reached.push(value);
+      received.push(value);
       return value === 0 ? ('secret' as never) : value;
     },
-    oneway: (value) => reached.push(value),
-    noReply: (value) => reached.push(value),
+    oneway: (value) => received.push(value),
+    noReply: (value) => received.push(value),
     down(value) {
-      reached.push(value);
+      received.push(value);
       return [1, value, value === 0 ? ('secret' as never) : 16];
     },
     async up(values) {
       let sum = 0;
       for await (const value of values) {
-        reached.push(value);
+        received.push(value);
         sum += value;
       }
       return sum === 0 ? ('secret' as never) : sum;
@@ -220,20 +66,20 @@ function eachKind(input: StandardSchemaV1<string, number> = digits): {
     async *ways(values, { input: same }) {
       expect(same).toBe(values);
       for await (const value of values) {
-        reached.push(value);
+        received.push(value);
         yield value === 0 ? ('secret' as never) : value;
       }
     },
   });
-  return { EachKind, service, reached };
+  return { EachKind, service, received };
 }
 
 describe.each([
   ['a synchronous schema', digits],
   ['an asynchronous schema', slowDigits],
-])('every kind of method, with a schema that answers %s', (_, input) => {
+])('every kind of method with %s', (_, input) => {
   test('passes the value of the schema to the handler and the caller', async () => {
-    const { EachKind, service, reached } = eachKind(input);
+    const { EachKind, service, received } = eachKind(input);
     await using pair = await rig({ services: [service] });
     const stub = pair.client.stub(EachKind);
     expect(await stub.unary('255')).toBe('ff');
@@ -242,11 +88,11 @@ describe.each([
     expect(await stub.up(['100', '155'])).toBe('ff');
     expect(await collect(stub.ways(['10', '11']))).toEqual(['a', 'b']);
     await stub.oneway('1');
-    expect(await reached.take(8)).toEqual([255, 2, 17, 100, 155, 10, 11, 1]);
+    expect(await received.take(8)).toEqual([255, 2, 17, 100, 155, 10, 11, 1]);
   });
 
   test('refuses an argument that the schema refuses', async () => {
-    const { EachKind, service, reached } = eachKind(input);
+    const { EachKind, service, received } = eachKind(input);
     await using pair = await rig({ services: [service] });
     const stub = pair.client.stub(EachKind);
     const refused = {
@@ -257,11 +103,11 @@ describe.each([
     expect(await rejection(collect(stub.down('x')))).toMatchObject(refused);
     expect(await rejection(stub.up(['1', 'x', '2']))).toMatchObject(refused);
     expect(await rejection(collect(stub.ways(['1', 'x', '2'])))).toMatchObject(refused);
-    // The caller gets a failure without the reason.
+    // The caller of a method without reply does not get the reason.
     expect(await outcome(stub.noReply('x'))).toBe('UNKNOWN');
     await stub.oneway('x');
     expect((await pair.serverLog.warnings.next()).details.error).toMatchObject(refused);
-    expect([reached.all, pendingOf(pair.client, pair.server)]).toEqual([[1, 1], 0]);
+    expect([received.all, pendingOf(pair.client, pair.server)]).toEqual([[1, 1], 0]);
   });
 
   test('does not send a reply that the schema refuses', async () => {
@@ -284,7 +130,7 @@ describe.each([
   });
 });
 
-describe('a schema that fails itself', () => {
+describe('a faulty schema', () => {
   const fault = new Error('the secret of the schema');
   test.each<
     [string, (value: unknown) => StandardResult<unknown> | Promise<StandardResult<unknown>>]
@@ -298,7 +144,7 @@ describe('a schema that fails itself', () => {
     ['rejects', () => Promise.reject(fault)],
     ['returns no result', () => undefined as never],
     ['returns no result, asynchronously', async () => undefined as never],
-  ])('fails with INTERNAL without the message of a schema that %s', async (_, validate) => {
+  ])('fails its call with INTERNAL and hides the reason when it %s', async (_, validate) => {
     const broken = schema(validate);
     const good = schema<unknown>((value) => ({ value }));
     for (const [input, output] of [
@@ -346,23 +192,23 @@ test('accepts symbols and segments in the path of an issue', async () => {
   });
 });
 
-describe('the cost', () => {
+describe('withValidation()', () => {
   const handler = (input: unknown): unknown => input;
 
-  test('is none without schemas: the handler is not wrapped', () => {
+  test('returns the handler itself without schemas', () => {
     const { method } = clientCall();
     expect(withValidation(method, handler)).toBe(handler);
     expect(
       withValidation({ ...method, schemas: { input: undefined, output: undefined } }, handler),
     ).toBe(handler);
-    // The reply of these is not sent.
+    // The reply of these methods is not sent.
     for (const kind of ['oneway', 'noReply'] as const)
       expect(
         withValidation({ ...method, kind, schemas: { input: undefined, output: hex } }, handler),
       ).toBe(handler);
   });
 
-  test('makes no promise for a synchronous schema', () => {
+  test('creates no promise for a synchronous schema', () => {
     const { method } = clientCall();
     const checked = withValidation({ ...method, schemas: { input: digits, output: hex } }, handler);
     expect(checked('255', receivedCall())).toBe('ff');
@@ -392,10 +238,10 @@ test('closes the source of a stream when a message is refused', async () => {
   const source = new Source(1, 'x', 2);
   expect(await outcome(collect(checked(source, receivedCall())))).toBe('INTERNAL');
   expect(source.left).toBe(true);
-  const left = new Source(1, 2);
-  for await (const _ of checked(left, receivedCall()) as AsyncIterable<unknown>) break;
-  expect(left.left).toBe(true);
-  // A reply that is no stream is refused by the next stage.
+  const closed = new Source(1, 2);
+  for await (const _ of checked(closed, receivedCall()) as AsyncIterable<unknown>) break;
+  expect(closed.left).toBe(true);
+  // The next stage refuses a reply that is not a stream.
   expect(checked(5, receivedCall())).toBe(5);
 });
 
@@ -406,7 +252,7 @@ test.each([
   ['output', { output: null }],
   ['timeout', { timeout: 0 }],
   ['options', 5],
-])('a wrong %s is refused where it is given', (name, options) => {
+])('unary() throws BAD_OPTION for an invalid %s: %j', (name, options) => {
   const error = thrown(() => unary(options as never));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));

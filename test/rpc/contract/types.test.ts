@@ -33,7 +33,7 @@ const Greeter = contract(
 type GreeterSpecs = typeof Greeter extends Contract<infer Specs> ? Specs : never;
 const Tests = contract(descriptor);
 
-/** Compiled, never run. */
+/** Compiled and never run. */
 async function calls(client: RpcClient): Promise<void> {
   const stub = client.stub(Greeter);
   expectTypeOf(await stub.hello('world')).toEqualTypeOf<string>();
@@ -63,13 +63,13 @@ async function calls(client: RpcClient): Promise<void> {
   await stub.goodbye('world');
   // @ts-expect-error there is no such option
   await stub.hello('world', { deadline: 5 });
-  // @ts-expect-error metadata are text
+  // @ts-expect-error the values of metadata are text
   await stub.hello('world', { metadata: { a: 1 } });
   // @ts-expect-error the reply is text
   const wrong: number = await stub.hello('world');
   // @ts-expect-error the reply of the callback is text
   stub.hello('world', (_, reply: number) => reply);
-  // @ts-expect-error a stub is not changed
+  // @ts-expect-error the properties of a stub are read-only
   stub.hello = stub.goodbye;
   // @ts-expect-error there is no such codec
   client.stub(Greeter, { codec: 'xml' });
@@ -86,7 +86,7 @@ async function calls(client: RpcClient): Promise<void> {
   await tests.Add({ A: 1 });
 }
 
-/** Compiled, never run. */
+/** Compiled and never run. */
 function handlers(): Service[] {
   implement(Greeter, {
     hello(name, context) {
@@ -110,7 +110,7 @@ function handlers(): Service[] {
     tell() {},
     none() {},
   });
-  // @ts-expect-error unary() is to be called
+  // @ts-expect-error unary is a function that returns a method
   contract('A', { x: unary });
   // @ts-expect-error a version is text
   contract('A', { x: unary() }, { version: 1 });

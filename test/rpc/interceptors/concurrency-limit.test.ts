@@ -1,4 +1,4 @@
-/** concurrencyLimit(): so many at once, the others in order, and no slot is ever lost. */
+/** concurrencyLimit(): calls at once, the queue and its order, and released slots. */
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -29,7 +29,7 @@ test.each<[string, unknown]>([
   ['queueTimeout', { queueTimeout: 0 }],
   ['queueTimeout', { queueTimeout: 2 ** 31 }],
   ['options', null],
-])('throws BAD_OPTION for a wrong %s', (name, options) => {
+])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => concurrencyLimit(options as ConcurrencyLimitOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));
@@ -199,7 +199,7 @@ describe('a stream keeps its slot', () => {
 
   test('until it fails', async () => {
     const invoke = concurrencyLimit({ limit: 1, queue: 0 })(
-      scripted(new Source(1, new RpcError('ABORTED', 'torn')), 'done').invoke,
+      scripted(new Source(1, new RpcError('ABORTED', 'broken')), 'done').invoke,
     );
     expect(await outcome(collect(await invoke(clientCall({ kind: 'serverStream' }))))).toBe(
       'ABORTED',

@@ -1,4 +1,4 @@
-/** KeyedStates: keys chosen by a peer are bounded in number and in length. */
+/** KeyedStates: limits of the number and the length of keys that a peer chooses. */
 import { expect, test } from 'vitest';
 import { KeyedStates } from '../../../src/rpc/interceptors/keyed-states.js';
 

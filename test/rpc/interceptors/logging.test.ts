@@ -1,5 +1,5 @@
-/** logging(): one line for each call, and nothing in it that is not asked for. */
-import { expect, test, vi } from 'vitest';
+/** logging(): one line for each call, and the details that it has. */
+import { expect, test } from 'vitest';
 import {
   type Call,
   LOGGING_DEFAULTS,
@@ -10,6 +10,7 @@ import {
 import { clientCall, collect, receivedCall, Source, scripted } from '../../fixtures/calls.js';
 import { outcome } from '../../fixtures/rpc.js';
 import { thrown } from '../../fixtures/transports.js';
+import { recordWarnings } from './warnings.js';
 
 type Line = [level: 'info' | 'warn', details: object, message: string];
 
@@ -43,7 +44,7 @@ test.each<[string, unknown]>([
   ['all', { logger: console, all: 'yes' }],
   ['details', { logger: console, details: {} }],
   ['now', { logger: console, now: 1 }],
-])('throws BAD_OPTION for a wrong %s', (name, options) => {
+])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => logging(options as LoggingOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));
@@ -127,7 +128,7 @@ test('adds the fields of `details` to the line', async () => {
 test('logs a stream when it ends, in every way to end', async () => {
   for (const [source, code] of [
     [new Source(1, 2), 'OK'],
-    [new Source(1, new RpcError('DATA_LOSS', 'torn')), 'DATA_LOSS'],
+    [new Source(1, new RpcError('DATA_LOSS', 'broken')), 'DATA_LOSS'],
   ] as const) {
     const { lines, logged, clock } = invokeWithLog(5, {}, source);
     const stream = await logged(clientCall({ kind: 'serverStream' }));
@@ -139,19 +140,12 @@ test('logs a stream when it ends, in every way to end', async () => {
 });
 
 test('warns when the logger fails, and completes the call', async () => {
-  const warnings: unknown[] = [];
-  const emit = vi
-    .spyOn(process, 'emitWarning')
-    .mockImplementation((warning) => void warnings.push(warning));
-  try {
-    const details = (): never => {
-      throw new Error('my own fault');
-    };
-    expect(await invokeWithLog(1, { details }).invoke(clientCall())).toBe('ok');
-    expect(warnings).toMatchObject([
-      { code: 'HANDLER_FAILED', message: 'the logger failed: my own fault' },
-    ]);
-  } finally {
-    emit.mockRestore();
-  }
+  const warnings = recordWarnings();
+  const details = (): never => {
+    throw new Error('a faulty function');
+  };
+  expect(await invokeWithLog(1, { details }).invoke(clientCall())).toBe('ok');
+  expect(warnings).toMatchObject([
+    { code: 'HANDLER_FAILED', message: 'the logger failed: a faulty function' },
+  ]);
 });

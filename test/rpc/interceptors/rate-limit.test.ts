@@ -1,4 +1,4 @@
-/** rateLimit(): so many calls a second, apart for each key, and no memory for endless keys. */
+/** rateLimit(): calls per second for each key, and a limited number of keys. */
 import { expect, test } from 'vitest';
 import {
   type Invoke,
@@ -19,7 +19,7 @@ test.each<[string, unknown]>([
   ['key', { key: 'peer' }],
   ['now', { now: 0 }],
   ['options', null],
-])('throws BAD_OPTION for a wrong %s', (name, options) => {
+])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => rateLimit(options as RateLimitOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));

@@ -13,6 +13,7 @@ import {
 import { type CallDraft, clientCall, receivedCall, scripted } from '../../fixtures/calls.js';
 import { fakeTime, pass } from '../../fixtures/fake-time.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
+import { recordWarnings } from './warnings.js';
 
 fakeTime();
 
@@ -32,7 +33,7 @@ test.each<[string, unknown]>([
   ['onRetry', { onRetry: 'yes' }],
   ['ratio', { budget: { ratio: -1 } }],
   ['options', null],
-])('throws BAD_OPTION for a wrong %s', (name, options) => {
+])('throws BAD_OPTION for a wrong %s: %j', (name, options) => {
   const error = thrown(() => retry(options as RetryOptions));
   expect(error).toMatchObject({ code: 'BAD_OPTION' });
   expect(error.message).toMatch(new RegExp(`^${name}: given `));
@@ -248,23 +249,16 @@ describe('when', () => {
 });
 
 test('warns when onRetry fails, and repeats the call', async () => {
-  const warnings: unknown[] = [];
-  const emit = vi
-    .spyOn(process, 'emitWarning')
-    .mockImplementation((warning) => void warnings.push(warning));
-  try {
-    const onRetry = (): void => {
-      throw new Error('my own fault');
-    };
-    const answer = retry({ onRetry })(scripted(unsent, 'done').invoke)(clientCall());
-    await pass(100);
-    expect(await answer).toBe('done');
-    expect(warnings).toMatchObject([
-      { code: 'HANDLER_FAILED', message: 'onRetry failed: my own fault' },
-    ]);
-  } finally {
-    emit.mockRestore();
-  }
+  const warnings = recordWarnings();
+  const onRetry = (): void => {
+    throw new Error('a faulty function');
+  };
+  const answer = retry({ onRetry })(scripted(unsent, 'done').invoke)(clientCall());
+  await pass(100);
+  expect(await answer).toBe('done');
+  expect(warnings).toMatchObject([
+    { code: 'HANDLER_FAILED', message: 'onRetry failed: a faulty function' },
+  ]);
 });
 
 test('has three attempts and short pauses by default', () => {

@@ -122,10 +122,10 @@ describe('a stream on a server', () => {
   });
 
   test('passes the error of a stream', async () => {
-    const stream = await timeout(100)(scripted(new Source(1, new TypeError('torn'))).invoke)(
+    const stream = await timeout(100)(scripted(new Source(1, new TypeError('broken'))).invoke)(
       receivedCall({ kind: 'serverStream' }),
     );
-    await expect(collect(stream)).rejects.toThrow('torn');
+    await expect(collect(stream)).rejects.toThrow('broken');
   });
 
   test('fails the pending read at the limit and closes the source', async () => {

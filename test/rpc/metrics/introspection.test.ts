@@ -4,12 +4,10 @@ import { z } from 'zod';
 import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import {
   auth,
-  connect,
   contract,
   Introspection,
   implement,
   oneway,
-  type RpcError,
   type RpcServerOptions,
   type Service,
   type SessionsRequest,
@@ -24,10 +22,12 @@ import {
   OneofsSchema,
   ScalarsSchema,
 } from '../../fixtures/protobuf/proto3_pb.js';
-import { freeMemory, RawPeer, testService } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, RawPeer, testService } from '../../fixtures/rpc.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
 noLeaks();
+
+import { rejection } from '../../fixtures/transports.js';
 
 const Shop = contract(
   'Shop',
@@ -57,16 +57,16 @@ function shopService(open: Promise<void> = Promise.resolve()): Service {
   });
 }
 
-async function rig(
+async function openShop(
   options: RpcServerOptions = { introspection: true },
   services: readonly Service[] = [shopService()],
 ) {
   const server = await serve(freeMemory(), services, options);
-  const client = await connect(server.address, { reconnect: false, connections: 1 });
+  const client = await connectOnce(server.address);
   return {
     server,
     client,
-    looking: client.stub(Introspection),
+    introspection: client.stub(Introspection),
     shop: client.stub(Shop),
     async [Symbol.asyncDispose]() {
       client.destroy();
@@ -76,25 +76,23 @@ async function rig(
   };
 }
 
-const failure = (promise: Promise<unknown>): Promise<RpcError> =>
-  promise.then(
-    () => Promise.reject(new Error('it did not fail')),
-    (error) => error,
-  );
-
 describe('Introspection', () => {
   test('is absent unless the option is set', async () => {
     for (const options of [{}, { introspection: false }]) {
-      await using s = await rig(options);
-      for (const call of [s.looking.services(), s.looking.statistics(), s.looking.sessions()]) {
-        expect((await failure(call)).code).toBe('UNIMPLEMENTED');
+      await using s = await openShop(options);
+      for (const call of [
+        s.introspection.services(),
+        s.introspection.statistics(),
+        s.introspection.sessions(),
+      ]) {
+        expect((await rejection(call)).code).toBe('UNIMPLEMENTED');
       }
     }
   });
 
   test('reports services, methods and messages', async () => {
-    await using s = await rig({ introspection: true }, [shopService(), testService()]);
-    const [shop, demo, itself, ...others] = await s.looking.services();
+    await using s = await openShop({ introspection: true }, [shopService(), testService()]);
+    const [shop, demo, introspection, ...others] = await s.introspection.services();
     expect(others).toEqual([]);
     expect(shop).toEqual({
       name: 'Shop',
@@ -123,7 +121,7 @@ describe('Introspection', () => {
     const event = demo?.methods.find(({ name }) => name === 'Event');
     expect(event).toMatchObject({ kind: 'oneway', input: { vendor: 'protobuf' } });
     expect(event?.output).toBeUndefined();
-    expect(itself).toMatchObject({
+    expect(introspection).toMatchObject({
       name: 'getty.Introspection',
       version: '',
       methods: [{ name: 'services' }, { name: 'statistics' }, { name: 'sessions' }],
@@ -156,13 +154,13 @@ describe('Introspection', () => {
   });
 
   test('reports statistics as JSON', async () => {
-    await using s = await rig();
+    await using s = await openShop();
     for (const item of ['a', 'bb']) await s.shop.price({ item });
-    await failure(s.shop.price({ item: 7 as unknown as string }));
-    const { since, calls, served } = await s.looking.statistics();
+    await rejection(s.shop.price({ item: 7 as unknown as string }));
+    const { since, calls, served } = await s.introspection.statistics();
     expect(since).toBe(s.server.statistics().since);
     expect(calls).toEqual([]);
-    const [price, itself] = served;
+    const [price, introspection] = served;
     expect(price).toMatchObject({
       service: 'Shop',
       method: 'price',
@@ -180,20 +178,24 @@ describe('Introspection', () => {
       'p99',
       'sum',
     ]);
-    expect(itself).toMatchObject({ service: 'getty.Introspection', started: 1, inFlight: 1 });
+    expect(introspection).toMatchObject({
+      service: 'getty.Introspection',
+      started: 1,
+      inFlight: 1,
+    });
   });
 
   test('reports sessions, up to the limit of the request', async () => {
     const open = gate();
-    await using s = await rig({ introspection: true }, [shopService(open.promise)]);
-    await using stranger = await RawPeer.connect(s.server.address);
-    const waits = s.shop.wait();
+    await using s = await openShop({ introspection: true }, [shopService(open.promise)]);
+    await using rawPeer = await RawPeer.connect(s.server.address);
+    const waiting = s.shop.wait();
     await until(
       () => [...s.server.channels].some(({ serving }) => serving === 1),
-      'the call has come',
+      'the server handles the call',
     );
-    await until(() => s.server.channels.size === 2, 'both are connected');
-    const { total, sessions } = await s.looking.sessions();
+    await until(() => s.server.channels.size === 2, 'both peers are connected');
+    const { total, sessions } = await s.introspection.sessions();
     expect(total).toBe(2);
     const peers = [...s.server.channels].map(({ peer }) => peer);
     expect(sessions.map(({ peer }) => peer)).toEqual(peers);
@@ -206,13 +208,13 @@ describe('Introspection', () => {
       served: { started: 2, succeeded: 0, failed: 0 },
     });
     expect(sessions[1]).not.toHaveProperty('extended');
-    expect(stranger.errors).toEqual([]);
-    expect((await s.looking.sessions({ limit: 1 })).sessions.map(({ peer }) => peer)).toEqual(
+    expect(rawPeer.errors).toEqual([]);
+    expect((await s.introspection.sessions({ limit: 1 })).sessions.map(({ peer }) => peer)).toEqual(
       peers.slice(0, 1),
     );
-    expect(await s.looking.sessions({ limit: 0 })).toEqual({ total: 2, sessions: [] });
+    expect(await s.introspection.sessions({ limit: 0 })).toEqual({ total: 2, sessions: [] });
     open.open();
-    await waits;
+    await waiting;
   });
 
   test.each<[unknown]>([
@@ -222,8 +224,8 @@ describe('Introspection', () => {
     [{ limit: '5' }],
     [{ limit: null }],
   ])('refuses an invalid limit with INVALID_ARGUMENT: %j', async (request) => {
-    await using s = await rig();
-    expect((await failure(s.looking.sessions(request as SessionsRequest))).code).toBe(
+    await using s = await openShop();
+    expect((await rejection(s.introspection.sessions(request as SessionsRequest))).code).toBe(
       'INVALID_ARGUMENT',
     );
   });
@@ -233,23 +235,27 @@ describe('Introspection', () => {
       if (token !== 'sesame') throw new Error('no');
       return { subject: 'anna' };
     };
-    await using s = await rig({ introspection: true, interceptors: [auth({ authenticate })] });
-    for (const call of [s.looking.services(), s.looking.statistics(), s.looking.sessions()]) {
-      expect((await failure(call)).code).toBe('UNAUTHENTICATED');
+    await using s = await openShop({ introspection: true, interceptors: [auth({ authenticate })] });
+    for (const call of [
+      s.introspection.services(),
+      s.introspection.statistics(),
+      s.introspection.sessions(),
+    ]) {
+      expect((await rejection(call)).code).toBe('UNAUTHENTICATED');
     }
     const metadata = { authorization: 'Bearer sesame' };
-    expect(await s.looking.services(undefined, { metadata })).toHaveLength(2);
+    expect(await s.introspection.services(undefined, { metadata })).toHaveLength(2);
   });
 
   test('throws BAD_OPTION when a service has its name', async () => {
-    const mine = implement(
+    const ownService = implement(
       contract('getty.Introspection', { services: unary() }, { version: 'v7' }),
-      { services: () => 'mine' },
+      { services: () => 'own' },
     );
-    await expect(serve(freeMemory(), [mine], { introspection: true })).rejects.toMatchObject({
+    await expect(serve(freeMemory(), [ownService], { introspection: true })).rejects.toMatchObject({
       code: 'BAD_OPTION',
     });
-    const server = await serve(freeMemory(), [mine]);
+    const server = await serve(freeMemory(), [ownService]);
     await server.close();
     await expect(
       serve(freeMemory(), [], { introspection: 'yes' as unknown as boolean }),

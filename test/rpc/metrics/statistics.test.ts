@@ -1,7 +1,6 @@
 /** Statistics of calls, and the latency histogram. */
 import { describe, expect, test } from 'vitest';
 import {
-  connect,
   contract,
   Histogram,
   implement,
@@ -13,7 +12,7 @@ import {
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
-import { freeMemory } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory } from '../../fixtures/rpc.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
 const Shop = contract(
@@ -26,10 +25,10 @@ const Shop = contract(
   { version: 'v2' },
 );
 
-async function shop(open = Promise.resolve()) {
+async function openShop(open = Promise.resolve()) {
   const service = implement(Shop, {
     price(item) {
-      if (item === 'nothing') throw new RpcError('NOT_FOUND', 'we have none');
+      if (item === 'nothing') throw new RpcError('NOT_FOUND', 'there is no such item');
       return item.length;
     },
     async wait() {
@@ -38,11 +37,11 @@ async function shop(open = Promise.resolve()) {
     },
     async *list(count) {
       for (let n = 0; n < count; n++) yield `item ${n}`;
-      if (count > 3) throw new Error('that is all');
+      if (count > 3) throw new Error('the list has ended');
     },
   });
   const server = await serve(freeMemory(), [service]);
-  const client = await connect(server.address, { connections: 1, reconnect: false });
+  const client = await connectOnce(server.address);
   return {
     server,
     client,
@@ -55,7 +54,8 @@ async function shop(open = Promise.resolve()) {
   };
 }
 
-const of = (list: readonly MethodStatistics[], method: string): MethodStatistics =>
+/** The statistics of one method. */
+const statisticsOf = (list: readonly MethodStatistics[], method: string): MethodStatistics =>
   list.find((one) => one.method === method) as MethodStatistics;
 
 describe('statistics()', () => {
@@ -84,7 +84,7 @@ describe('statistics()', () => {
       },
     });
     await using server = await serve(freeMemory(), [endless]);
-    const client = await connect(server.address, { connections: 1, reconnect: false });
+    const client = await connectOnce(server.address);
     const stub = client.stub(Endless);
     for (let n = 0; n < count; n++) {
       stub.wait().catch(() => {});
@@ -94,7 +94,7 @@ describe('statistics()', () => {
     await until(() => began === 2 * count, 'all are under way');
     client.destroy();
     await until(() => [...server.channels].length === 0, 'the session is lost');
-    const ended = (method: string) => of(server.statistics().served, method);
+    const ended = (method: string) => statisticsOf(server.statistics().served, method);
     await until(() => ended('list').inFlight === 0, 'the streams have ended');
     end();
     await until(() => ended('wait').inFlight === 0, 'the calls have ended');
@@ -106,14 +106,14 @@ describe('statistics()', () => {
   });
 
   test('counts begins and outcomes of each method on both sides', async () => {
-    await using s = await shop();
+    await using s = await openShop();
     for (const item of ['a', 'bb', 'nothing', 'ccc']) await s.stub.price(item).catch(() => {});
     for await (const _ of s.stub.list(2));
     await (async () => {
       for await (const _ of s.stub.list(5));
     })().catch(() => {});
     for (const list of [s.client.statistics().calls, s.server.statistics().served]) {
-      expect(of(list, 'price')).toMatchObject({
+      expect(statisticsOf(list, 'price')).toMatchObject({
         service: 'Shop',
         version: 'v2',
         started: 4,
@@ -121,7 +121,7 @@ describe('statistics()', () => {
         failed: { NOT_FOUND: 1 },
         inFlight: 0,
       });
-      expect(of(list, 'list')).toMatchObject({
+      expect(statisticsOf(list, 'list')).toMatchObject({
         started: 2,
         succeeded: 1,
         failed: { UNKNOWN: 1 },
@@ -129,10 +129,10 @@ describe('statistics()', () => {
       });
     }
     const [made, served] = [
-      of(s.client.statistics().calls, 'price'),
-      of(s.server.statistics().served, 'price'),
+      statisticsOf(s.client.statistics().calls, 'price'),
+      statisticsOf(s.server.statistics().served, 'price'),
     ];
-    // The bodies "a", "bb", "nothing", "ccc" in JSON; 1, 2 and 3 came back.
+    // The bodies are "a", "bb", "nothing" and "ccc" in JSON. The answers are 1, 2 and 3.
     expect([made.bytesSent, made.bytesReceived]).toEqual([3 + 4 + 9 + 5, 3]);
     expect([served.bytesSent, served.bytesReceived]).toEqual([3, 3 + 4 + 9 + 5]);
     expect(made.latency.count).toBe(4);
@@ -156,31 +156,31 @@ describe('statistics()', () => {
 
   test('keeps calls under way in flight over a reset', async () => {
     const open = gate();
-    await using s = await shop(open.promise);
+    await using s = await openShop(open.promise);
     const call = s.stub.wait();
-    await until(() => s.server.statistics().served.length > 0, 'the call has come');
-    expect(of(s.server.statistics().served, 'wait')).toMatchObject({
+    await until(() => s.server.statistics().served.length > 0, 'the server handles the call');
+    expect(statisticsOf(s.server.statistics().served, 'wait')).toMatchObject({
       started: 1,
       succeeded: 0,
       inFlight: 1,
     });
     s.client.resetStatistics();
     s.server.resetStatistics();
-    expect(of(s.server.statistics().served, 'wait')).toMatchObject({
+    expect(statisticsOf(s.server.statistics().served, 'wait')).toMatchObject({
       started: 0,
       inFlight: 1,
       latency: { count: 0, max: 0 },
     });
     open.open();
     await call;
-    expect(of(s.client.statistics().calls, 'wait')).toMatchObject({
+    expect(statisticsOf(s.client.statistics().calls, 'wait')).toMatchObject({
       started: 0,
       succeeded: 1,
       inFlight: 0,
       latency: { count: 1 },
     });
     await until(
-      () => of(s.server.statistics().served, 'wait').inFlight === 0,
+      () => statisticsOf(s.server.statistics().served, 'wait').inFlight === 0,
       'the server has counted it',
     );
     expect(s.server.statistics().peers[0]?.served).toMatchObject({ started: 1, succeeded: 1 });
@@ -188,7 +188,7 @@ describe('statistics()', () => {
 
   test('increases `since` at each reset', async () => {
     const before = Date.now();
-    await using s = await shop();
+    await using s = await openShop();
     const { since } = s.server.statistics();
     expect(since).toBeGreaterThanOrEqual(before);
     expect(since).toBeLessThanOrEqual(Date.now());
@@ -201,16 +201,16 @@ describe('statistics()', () => {
   });
 
   test('samples the latency of quick handlers and counts each call', async () => {
-    await using s = await shop();
+    await using s = await openShop();
     for (let n = 0; n < 100; n++) await s.stub.price('quick');
-    const { latency } = of(s.server.statistics().served, 'price');
+    const { latency } = statisticsOf(s.server.statistics().served, 'price');
     // Some of the quick calls are timed; each is counted in the end.
     expect(latency.count).toBeGreaterThan(80);
     expect(latency.count).toBeLessThanOrEqual(100);
   });
 
   test('counts calls that were not sent, and no unknown names', async () => {
-    await using s = await shop();
+    await using s = await openShop();
     const Other = contract('Other', { made: unary(), up: unary() });
     const other = s.client.stub(Other);
     await other.made(1).catch(() => {});
@@ -218,7 +218,7 @@ describe('statistics()', () => {
     expect(s.server.statistics().served).toEqual([]);
     expect(s.server.statistics().peers[0]?.served).toEqual({ started: 2, succeeded: 0, failed: 2 });
     await s.stub.price('x', { signal: AbortSignal.abort() }).catch(() => {});
-    expect(of(s.client.statistics().calls, 'price')).toMatchObject({
+    expect(statisticsOf(s.client.statistics().calls, 'price')).toMatchObject({
       started: 1,
       failed: { CANCELLED: 1 },
       inFlight: 0,
@@ -241,9 +241,9 @@ describe('Histogram', () => {
           for (const latency of latencies) histogram.add(latency);
           const sorted = [...latencies].sort((a, b) => a - b);
           const exact = sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] as number;
-          const told = histogram.percentile(share);
-          expect(told).toBeGreaterThanOrEqual(exact * 0.999 - 0.001);
-          expect(told).toBeLessThanOrEqual(exact * 1.0626 + 0.001);
+          const estimate = histogram.percentile(share);
+          expect(estimate).toBeGreaterThanOrEqual(exact * 0.999 - 0.001);
+          expect(estimate).toBeLessThanOrEqual(exact * 1.0626 + 0.001);
           expect([histogram.count, histogram.max]).toEqual([
             latencies.length,
             Math.max(...latencies),
@@ -269,8 +269,8 @@ describe('Histogram', () => {
 
 test('a server counts the peers that it refuses', async () => {
   await using server = await serve(freeMemory(), [], { maxSessions: 1, onRefused() {} });
-  await using _first = await connect(server.address, { connections: 1, reconnect: false });
-  await connect(server.address, { connections: 1, reconnect: false }).then(
+  await using _first = await connectOnce(server.address);
+  await connectOnce(server.address).then(
     (client) => client.close(),
     () => {},
   );

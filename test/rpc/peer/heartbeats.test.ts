@@ -1,5 +1,4 @@
 /** Heartbeats: what they detect, and what they count for. */
-
 import { describe, expect, test } from 'vitest';
 import { connect, type RpcClient, serve } from '../../../src/rpc/index.js';
 import { connect as connectTransport, raw } from '../../../src/transport/index.js';

@@ -1,4 +1,4 @@
-/** When a peer owes a sign of life, and what a client makes of it. */
+/** Liveness: when a peer is asked for a sign of life, and when its answer is overdue. */
 import { describe, expect, test } from 'vitest';
 import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { Liveness } from '../../../src/rpc/peer/liveness.js';
@@ -7,9 +7,7 @@ import { TcpProxy } from '../../fixtures/tcp-proxy.js';
 import { Inbox } from '../../fixtures/waiting.js';
 
 describe('Liveness', () => {
-  /**
-   * Looks every 20 ms from `from` to `to`; answers the instants at which the peer should be asked.
-   */
+  /** Checks every 20 ms from `from` to `to`. Returns the times at which the peer is asked. */
   function checks(
     liveness: Liveness,
     from: number,
@@ -34,7 +32,7 @@ describe('Liveness', () => {
     expect(liveness.isOverdue).toBe(false);
   });
 
-  test('asks less and less often while only heartbeats are answered, and at most as rarely as the longest silence', () => {
+  test('doubles the time between two questions while the peer only answers heartbeats, up to the longest silence', () => {
     const liveness = new Liveness(4_000);
     const gaps: number[] = [];
     let active = 1;
@@ -55,7 +53,7 @@ describe('Liveness', () => {
     ]);
   });
 
-  test('time in which this process stood still does not count against the peer', () => {
+  test('does not count time in which this process was suspended', () => {
     const liveness = new Liveness(15_000);
     checks(liveness, 1_000, 1_100, { active: 1 });
     liveness.onHeartbeatSent(1, 1_100);
@@ -71,7 +69,7 @@ describe('Liveness', () => {
 describe('a client whose server freezes', () => {
   noLeaks();
 
-  test('is not responsive while the server gives no sign of life, and is again when it does', async () => {
+  test('reports that the server is not responsive, and that it is again', async () => {
     const Work = contract('Work', { wait: unary<void, string>() });
     await using server = await serve('tcp://127.0.0.1:0', [
       implement(Work, { wait: () => 'done' }),
@@ -81,17 +79,17 @@ describe('a client whose server freezes', () => {
       port: Number(new URL(server.address).port),
     });
     try {
-      const told = new Inbox<boolean>('onResponsive');
+      const reports = new Inbox<boolean>('onResponsive');
       await using client = await connect(`tcp://127.0.0.1:${proxy.port}`, {
-        onResponsive: (responsive) => told.push(responsive),
+        onResponsive: (responsive) => reports.push(responsive),
       });
-      expect(await told.next()).toBe(true);
+      expect(await reports.next()).toBe(true);
       proxy.hold();
       const answer = client.stub(Work).wait(undefined, { timeout: 60_000 });
       const other = client.stub(Work).wait(undefined, { timeout: 60_000 });
-      expect(await told.next()).toBe(false);
+      expect(await reports.next()).toBe(false);
       proxy.release();
-      expect(await told.next()).toBe(true);
+      expect(await reports.next()).toBe(true);
       expect([await answer, await other]).toEqual(['done', 'done']);
     } finally {
       await proxy.close();

@@ -1,9 +1,8 @@
 /** return() of a stream of replies whose call has not begun, or whose first reply is pending. */
-
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
-import { consume, type Registry } from '../../../src/micro/index.js';
+import { consume } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
 import {
   connect,
@@ -15,29 +14,13 @@ import {
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { gate, until, within } from '../../fixtures/waiting.js';
+import { delayedRegistry } from '../../micro/delayed-registry.js';
 
 const News = contract('News', { watch: serverStream<void, number>() });
 noLeaks();
 
-/** A registry whose first list arrives when `listed` settles. */
-function delayedRegistry(listed: Promise<void>): Registry {
-  const inner = memory();
-  return {
-    register: (node) => inner.register(node),
-    async *watch(query, options) {
-      await Promise.race([
-        listed,
-        new Promise((resolve) => options?.signal?.addEventListener('abort', resolve)),
-      ]);
-      yield* inner.watch(query, options);
-    },
-    list: () => inner.list(),
-    [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
-  };
-}
-
 test('return() before the call begins settles at once, and settles the pending next()', async () => {
-  await using registry = delayedRegistry(new Promise(() => {}));
+  await using registry = delayedRegistry(memory(), new Promise(() => {}));
   await using consumer = consume({ registry });
   const given = new AbortController();
   for (const options of [undefined, { signal: given.signal }]) {
@@ -57,7 +40,7 @@ test('return() before the call begins settles at once, and settles the pending n
 
 test('a call whose reader calls return() before it begins is not made', async () => {
   const listed = gate();
-  await using registry = delayedRegistry(listed.promise);
+  await using registry = delayedRegistry(memory(), listed.promise);
   let calls = 0;
   const watch = async function* () {
     calls++;

@@ -1,5 +1,4 @@
 /** The limits of streams: window, number of streams, waiting bytes. */
-
 import { describe, expect, test } from 'vitest';
 import { RpcError } from '../../../src/rpc/index.js';
 import { StreamMemory } from '../../../src/rpc/streams/stream-memory.js';

@@ -1,7 +1,4 @@
-/**
- * readFrame: any package, cut anywhere, is read once and whole; a wrong one is refused before it
- * has come.
- */
+/** readFrame() and beginFrame(): valid frames, cut anywhere, and invalid ones. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { beginFrame, Frame, MAGIC, readFrame } from '../../../src/rpc/wire/frame.js';
@@ -10,19 +7,18 @@ import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { type Draft, frameBytes } from '../../fixtures/rpc-frames.js';
 import { thrown } from '../../fixtures/transports.js';
 
-const LARGEST = 1024 * 1024;
+/** The most bytes of a frame. */
+const MAX_FRAME_BYTES = 1024 * 1024;
 const join = (low: number, high: number): bigint => (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 
-/**
- * Feed `chunks`, and answer the packages that were read, with the chunk at which each was whole.
- */
-function read(chunks: readonly Buffer[]): { frame: Draft; chunk: number }[] {
+/** Returns the frames of `chunks`, each with the index of the chunk that completed it. */
+function readChunks(chunks: readonly Buffer[]): { frame: Draft; chunk: number }[] {
   const input = new ByteReader();
   const frame = new Frame();
   const found: { frame: Draft; chunk: number }[] = [];
   for (const [chunk, bytes] of chunks.entries()) {
     input.feed(Buffer.from(bytes));
-    while (input.length > 0 && readFrame(input, frame, LARGEST))
+    while (input.length > 0 && readFrame(input, frame, MAX_FRAME_BYTES))
       found.push({ chunk, frame: fieldsOf(frame) });
   }
   expect(input.length).toBe(0);
@@ -57,8 +53,8 @@ const anyFrame = fc.record({
   body: bytes(120),
 });
 
-describe('readFrame', () => {
-  test('reads back every field, wherever the stream is cut', () => {
+describe('readFrame()', () => {
+  test('reads every field of a written frame, wherever the stream is cut', () => {
     fc.assert(
       fc.property(
         fc.array(anyFrame, { minLength: 1, maxLength: 5 }),
@@ -69,16 +65,16 @@ describe('readFrame', () => {
           const chunks = [...places, stream.length].map((place, index) =>
             stream.subarray(index === 0 ? 0 : places[index - 1], place),
           );
-          expect(read(chunks.filter(({ length }) => length > 0)).map(({ frame }) => frame)).toEqual(
-            frames,
-          );
+          expect(
+            readChunks(chunks.filter(({ length }) => length > 0)).map(({ frame }) => frame),
+          ).toEqual(frames);
         },
       ),
       { seed: 1, numRuns: 300 },
     );
   });
 
-  test('takes a package as soon as its last byte is there, and never before', () => {
+  test('reads a frame with its last byte and not before', () => {
     const frame = {
       command: 3,
       serviceId: 1,
@@ -91,16 +87,18 @@ describe('readFrame', () => {
     };
     const whole = frameBytes(frame);
     for (let at = 1; at < whole.length; at++)
-      expect(read([whole.subarray(0, at), whole.subarray(at)])).toEqual([{ frame, chunk: 1 }]);
-    expect(read([...whole].map((byte) => Buffer.from([byte])))).toEqual([
+      expect(readChunks([whole.subarray(0, at), whole.subarray(at)])).toEqual([
+        { frame, chunk: 1 },
+      ]);
+    expect(readChunks([...whole].map((byte) => Buffer.from([byte])))).toEqual([
       { frame, chunk: whole.length - 1 },
     ]);
   });
 
-  test('finds a body over 65,535 bytes by packageLength, its uint16 being the low 16 bits', () => {
+  test('reads a body over 65,535 bytes by packageLength; the uint16 length has the low 16 bits', () => {
     for (const size of [65_534, 65_535, 65_536, 65_537, 131_072, 200_000]) {
       const body = Buffer.alloc(size, size & 0xff);
-      const [found] = read([frameBytes({ head: 'h', body, bodyLength: size & 0xffff })]);
+      const [found] = readChunks([frameBytes({ head: 'h', body, bodyLength: size & 0xffff })]);
       expect(body.equals(found?.frame.body as Buffer)).toBe(true);
     }
   });
@@ -109,14 +107,13 @@ describe('readFrame', () => {
     ['a wrong magic', { magic: 0x20160906 }, 'BAD_FRAME'],
     ['command 0', { command: 0 }, 'BAD_FRAME'],
     ['command 10', { command: 10 }, 'BAD_FRAME'],
-    ['command 10', { command: 10 }, 'BAD_FRAME'],
     ['command -1', { command: -1 }, 'BAD_FRAME'],
     ['codec 0 in a request', { codec: 0 }, 'BAD_FRAME'],
     ['codec 3 in a response', { command: 4, codec: 3 }, 'BAD_FRAME'],
     ['a negative length', { packageLength: -1 }, 'BAD_FRAME'],
     ['the least length', { packageLength: -(2 ** 31) }, 'BAD_FRAME'],
     ['a negative length of a heartbeat', { command: 1, packageLength: -1 }, 'BAD_FRAME'],
-    ['a length beyond the limit', { packageLength: LARGEST - 31 }, 'MESSAGE_TOO_LARGE'],
+    ['a length beyond the limit', { packageLength: MAX_FRAME_BYTES - 31 }, 'MESSAGE_TOO_LARGE'],
     ['the greatest length', { packageLength: 2 ** 31 - 1 }, 'MESSAGE_TOO_LARGE'],
     [
       'the greatest length of a heartbeat',
@@ -133,43 +130,45 @@ describe('readFrame', () => {
       { command: 4, packageLength },
       'BAD_FRAME',
     ]),
-    ['a header longer than the package', { head: 'abc', headLength: 4 }, 'BAD_FRAME'],
+    ['a header longer than the frame', { head: 'abc', headLength: 4 }, 'BAD_FRAME'],
     ['the longest header', { head: 'abc', headLength: 0xffff }, 'BAD_FRAME'],
-    ['a body said to be longer', { body: 'abc', bodyLength: 4 }, 'BAD_FRAME'],
-    ['a body said to be shorter', { body: 'abc', bodyLength: 2 }, 'BAD_FRAME'],
+    ['a body shorter than its length', { body: 'abc', bodyLength: 4 }, 'BAD_FRAME'],
+    ['a body longer than its length', { body: 'abc', bodyLength: 2 }, 'BAD_FRAME'],
   ])('refuses %s', (_, draft, code) => {
     const input = new ByteReader();
     input.feed(frameBytes(draft));
-    expect(thrown(() => readFrame(input, new Frame(), LARGEST)).code).toBe(code);
+    expect(thrown(() => readFrame(input, new Frame(), MAX_FRAME_BYTES)).code).toBe(code);
   });
 
-  test('refuses by the header alone: nothing is awaited or allocated for a length that is not allowed', () => {
+  test('refuses a forbidden length with the fixed header, before it waits or allocates', () => {
     for (const packageLength of [-1, 2 ** 31 - 1]) {
       const input = new ByteReader();
       input.feed(frameBytes({ packageLength }).subarray(0, 32));
-      expect(() => readFrame(input, new Frame(), LARGEST)).toThrow();
+      expect(() => readFrame(input, new Frame(), MAX_FRAME_BYTES)).toThrow();
     }
   });
 
-  test('refuses a wrong magic by its four bytes', () => {
+  test('refuses a wrong magic with its four bytes', () => {
     const input = new ByteReader();
     input.feed(Buffer.from('GET '));
-    expect(thrown(() => readFrame(input, new Frame(), LARGEST)).code).toBe('BAD_FRAME');
+    expect(thrown(() => readFrame(input, new Frame(), MAX_FRAME_BYTES)).code).toBe('BAD_FRAME');
   });
 
-  test('takes a response without sections, as a Go server sends for a call that wants no reply', () => {
-    expect(read([frameBytes({ command: 4, packageLength: 0 }).subarray(0, 32)])).toHaveLength(1);
+  test('reads a response without sections, which a Go server sends for a call without reply', () => {
+    expect(readChunks([frameBytes({ command: 4, packageLength: 0 }).subarray(0, 32)])).toHaveLength(
+      1,
+    );
   });
 
-  test('takes exactly the largest package that is allowed', () => {
-    const largest = frameBytes({ body: Buffer.alloc(LARGEST - 36) });
+  test('reads a frame of exactly the most bytes', () => {
+    const largest = frameBytes({ body: Buffer.alloc(MAX_FRAME_BYTES - 36) });
     const input = new ByteReader();
     input.feed(largest);
-    expect(readFrame(input, new Frame(), LARGEST)).toBe(true);
+    expect(readFrame(input, new Frame(), MAX_FRAME_BYTES)).toBe(true);
   });
 });
 
-test('beginFrame writes what readFrame reads', () => {
+test('beginFrame() writes a frame that readFrame() reads', () => {
   const output = new ByteWriter();
   beginFrame(output, 1, 0, 1, {
     serviceId: -2,
@@ -180,7 +179,7 @@ test('beginFrame writes what readFrame reads', () => {
   });
   expect(output.length).toBe(32);
   expect(output.view.getUint32(0, true)).toBe(MAGIC);
-  expect(read([output.bytes.subarray(0, 32)])[0]?.frame).toMatchObject({
+  expect(readChunks([output.bytes.subarray(0, 32)])[0]?.frame).toMatchObject({
     command: 1,
     serviceId: -2,
     sequence: 0x8000_0000_ffff_ffffn,

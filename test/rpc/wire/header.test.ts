@@ -1,6 +1,6 @@
 /**
- * The rpc headers: what is written is read back, in both codecs, and what Go wrote or a stranger
- * made up is taken or refused.
+ * The headers of requests and responses in both codecs: written ones, those of Go, and invalid
+ * ones.
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -16,7 +16,7 @@ import {
   readResponseError,
   writeResponseHeader,
 } from '../../../src/rpc/wire/response-header.js';
-import { FieldReader, writeVarint } from '../../../src/rpc/wire/varint.js';
+import { writeVarint } from '../../../src/rpc/wire/varint.js';
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 
 const CODECS: readonly CodecName[] = ['json', 'protobuf'];
@@ -46,7 +46,7 @@ function written(write: (output: ByteWriter) => void): Buffer {
   return Buffer.from(output.bytes.subarray(0, output.length));
 }
 
-/** Text of every kind: ASCII, what JSON escapes, two to four bytes in UTF-8, emoji. */
+/** Text with ASCII, characters that JSON escapes, and two to four bytes in UTF-8. */
 const text = fc.oneof(
   fc.string({ unit: 'grapheme', maxLength: 60 }),
   fc.string({ unit: 'binary', maxLength: 60 }),
@@ -60,12 +60,12 @@ const metadata = fc.dictionary(
     noNullPrototype: false,
   },
 );
-/** A dictionary whose every key is its own, also `__proto__`. */
-const own = (map: Readonly<Record<string, string>> | undefined): [string, string][] =>
+/** The own entries, `__proto__` included. */
+const ownEntries = (map: Readonly<Record<string, string>> | undefined): [string, string][] =>
   Object.entries(map ?? {}).sort();
 
 describe.each(CODECS)('a request header in %s', (codec) => {
-  test('reads back what was written', () => {
+  test('is read as it was written', () => {
     fc.assert(
       fc.property(
         fc.record({
@@ -94,9 +94,9 @@ describe.each(CODECS)('a request header in %s', (codec) => {
             2,
             bytes.length + 2,
           );
-          expect({ ...found, metadata: own(found.metadata) }).toEqual({
+          expect({ ...found, metadata: ownEntries(found.metadata) }).toEqual({
             ...head,
-            metadata: own(head.metadata),
+            metadata: ownEntries(head.metadata),
           });
           if (codec === 'json') JSON.parse(bytes.toString());
         },
@@ -105,7 +105,7 @@ describe.each(CODECS)('a request header in %s', (codec) => {
     );
   });
 
-  test('received metadata has no prototype', () => {
+  test('gives metadata without a prototype', () => {
     const map = JSON.parse('{"__proto__":"a","toString":"b"}') as Record<string, string>;
     const bytes = written((output) => {
       writeConstantRequestHeader(output, codec, 's', 'm', '', CALL_TYPE.twoWay);
@@ -118,7 +118,7 @@ describe.each(CODECS)('a request header in %s', (codec) => {
 });
 
 describe.each(CODECS)('a response header in %s', (codec) => {
-  test('reads back code, message, metadata and details', () => {
+  test('is read with its code, message, metadata and details', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...CODES),
@@ -129,10 +129,10 @@ describe.each(CODECS)('a response header in %s', (codec) => {
           const error = new RpcError(code, message, { metadata, details });
           const bytes = written((output) => writeResponseHeader(output, codec, error));
           const found = readResponseError(codec, bytes, 0, bytes.length);
-          expect([found.code, found.message, own(found.metadata)]).toEqual([
+          expect([found.code, found.message, ownEntries(found.metadata)]).toEqual([
             code,
             message,
-            own(metadata),
+            ownEntries(metadata),
           ]);
           expect(found.details && [...found.details]).toEqual(details && [...details]);
         },
@@ -141,7 +141,7 @@ describe.each(CODECS)('a response header in %s', (codec) => {
     );
   });
 
-  test('a success is that of Go, and known by its length', () => {
+  test('has the bytes of Go for a success, which its length identifies', () => {
     const bytes = written((output) => writeResponseHeader(output, codec, undefined));
     expect(bytes.toString('latin1')).toBe(codec === 'json' ? '{"Error":""}' : '\n\0');
     expect(isPlainSuccess(codec, bytes.length)).toBe(true);
@@ -155,36 +155,39 @@ describe.each(CODECS)('a response header in %s', (codec) => {
     ).toBe(false);
   });
 
-  test('an error without more is that of Go', () => {
+  test('has the bytes of Go for an error with a message only', () => {
     const bytes = written((output) =>
       writeResponseHeader(output, codec, new RpcError('UNKNOWN', 'no')),
     );
     expect(bytes.toString('latin1')).toBe(codec === 'json' ? '{"Error":"no"}' : '\n\x02no');
   });
 
-  test.each([17, 99, -1, 1.5, 0, 2 ** 31])('code %d, which is in no list, is UNKNOWN', (number) => {
-    const bytes =
-      codec === 'json'
-        ? Buffer.from(JSON.stringify({ Error: 'e', Code: number }))
-        : Buffer.concat([
-            Buffer.from('\n\x01e\x50'),
-            written((output) => writeVarint(output, number)),
-          ]);
-    const found = readResponseError(codec, bytes, 0, bytes.length);
-    expect([found.code, found.message]).toEqual([
-      codec === 'protobuf' && number === 1.5 ? 'CANCELLED' : 'UNKNOWN',
-      'e',
-    ]);
-  });
+  test.each([17, 99, -1, 1.5, 0, 2 ** 31])(
+    'is read as UNKNOWN with the undefined code %d',
+    (number) => {
+      const bytes =
+        codec === 'json'
+          ? Buffer.from(JSON.stringify({ Error: 'e', Code: number }))
+          : Buffer.concat([
+              Buffer.from('\n\x01e\x50'),
+              written((output) => writeVarint(output, number)),
+            ]);
+      const found = readResponseError(codec, bytes, 0, bytes.length);
+      expect([found.code, found.message]).toEqual([
+        codec === 'protobuf' && number === 1.5 ? 'CANCELLED' : 'UNKNOWN',
+        'e',
+      ]);
+    },
+  );
 });
 
-describe('headers that others wrote', () => {
+describe('a request header of another implementation', () => {
   const json = (head: unknown): unknown => {
     const bytes = Buffer.from(typeof head === 'string' ? head : JSON.stringify(head));
     return readRequestHeader('json', bytes, 0, bytes.length);
   };
 
-  test('the call type may be its number', () => {
+  test('may have the call type as a number', () => {
     expect(json({ Service: 's', Method: 'm', CallType: 3 })).toMatchObject({
       callType: CALL_TYPE.twoWayNoReply,
     });
@@ -193,7 +196,7 @@ describe('headers that others wrote', () => {
     });
   });
 
-  test('unknown fields are passed over', () => {
+  test('may have unknown fields, which are ignored', () => {
     expect(
       json({ Future: { a: [1] }, Service: 's', Method: 'm', CallType: 'CT_TwoWay', Other: null }),
     ).toMatchObject({
@@ -224,11 +227,11 @@ describe('headers that others wrote', () => {
     '{"Service":1,"Method":"m","CallType":2}',
     '{"Service":"s","Method":"m"}',
     '{"Service":"s","Method":["m"],"CallType":2}',
-  ])('JSON %j is no request header', (text) => {
+  ])('is refused when it is the invalid JSON %j', (text) => {
     expect(() => json(text)).toThrow();
   });
 
-  test('extension fields of a wrong kind count as absent', () => {
+  test('is read without additional fields of a wrong type', () => {
     expect(
       json({ Service: 's', Method: 'm', CallType: 2, Timeout: '5', Version: 7, Metadata: 'x' }),
     ).toMatchObject({
@@ -244,14 +247,14 @@ describe('headers that others wrote', () => {
     });
   });
 
-  test('a timeout that no timer takes is still a finite number', () => {
+  test('has no infinite timeout', () => {
     const { timeout } = json('{"Service":"s","Method":"m","CallType":2,"Timeout":1e999}') as {
       timeout: number | undefined;
     };
     expect(timeout === undefined || Number.isFinite(timeout)).toBe(true);
   });
 
-  test('random bytes are read or refused, and nothing else', () => {
+  test('is read or refused with an Error when it is random bytes', () => {
     fc.assert(
       fc.property(fc.constantFrom(...CODECS), fc.uint8Array({ maxLength: 80 }), (codec, array) => {
         const bytes = Buffer.from(array);
@@ -265,45 +268,5 @@ describe('headers that others wrote', () => {
       }),
       { seed: 3, numRuns: 2000 },
     );
-  });
-});
-
-describe('varints', () => {
-  test('every uint32 comes back', () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 0, max: 0xffff_ffff }), (value) => {
-        const bytes = written((output) => writeVarint(output, value));
-        expect(bytes.length).toBeLessThanOrEqual(5);
-        expect(new FieldReader(bytes, 0, bytes.length).varint()).toBe(value);
-      }),
-      { seed: 4 },
-    );
-    for (const value of [0, 0x7f, 0x80, 0x3fff, 0x4000, 0xffff_ffff])
-      expect(
-        new FieldReader(
-          written((output) => writeVarint(output, value)),
-          0,
-          5,
-        ).varint(),
-      ).toBe(value);
-  });
-
-  test('a negative int32 takes ten bytes; its low 32 bits are kept', () => {
-    const minusOne = Buffer.from('ffffffffffffffffff01', 'hex');
-    expect(new FieldReader(minusOne, 0, 10).varint()).toBe(0xffff_ffff);
-  });
-
-  test('what is cut off or endless is refused', () => {
-    expect(() => new FieldReader(Buffer.from([0x80]), 0, 1).varint()).toThrow(RangeError);
-    expect(() => new FieldReader(Buffer.alloc(11, 0x80), 0, 11).varint()).toThrow(RangeError);
-    expect(() => new FieldReader(Buffer.from([5, 1]), 0, 2).bytes()).toThrow(RangeError);
-    expect(() => new FieldReader(Buffer.from([1, 2]), 0, 2).skip(1)).toThrow(RangeError);
-    expect(() => new FieldReader(Buffer.alloc(8), 0, 8).skip(3)).toThrow(RangeError);
-  });
-
-  test('a field may not reach beyond the end that was given', () => {
-    const bytes = Buffer.from([3, 1, 2, 3]);
-    expect([...new FieldReader(bytes, 0, 4).bytes()]).toEqual([1, 2, 3]);
-    expect(() => new FieldReader(bytes, 0, 3).bytes()).toThrow(RangeError);
   });
 });

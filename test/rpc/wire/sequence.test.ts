@@ -1,3 +1,4 @@
+/** sequenceKey(): the keys of sequences in a Map. */
 import { expect, test } from 'vitest';
 import { sequenceKey } from '../../../src/rpc/wire/sequence.js';
 
@@ -12,9 +13,10 @@ function hashOf(key: number): number {
   return hash & 0x3fffffff;
 }
 
+/** The buckets of the Map in these tests. */
 const BUCKETS = 4096;
 
-test('different sequences have different keys', () => {
+test('gives different sequences different keys', () => {
   const sequences = [
     0,
     1,
@@ -26,7 +28,7 @@ test('different sequences have different keys', () => {
   expect(new Set(sequences.map(sequenceKey)).size).toBe(sequences.length);
 });
 
-test('sequences that a peer chooses for one bucket of a Map are in many', () => {
+test('spreads sequences that a peer chose for one bucket of a Map over many', () => {
   const chosen: number[] = [];
   for (let low = 1; chosen.length < BUCKETS; low += 2)
     if (hashOf(low) % BUCKETS === 0) chosen.push(low);

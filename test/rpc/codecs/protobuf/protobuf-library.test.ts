@@ -1,6 +1,6 @@
 /**
- * The package works with each release of the Protobuf library from 2.7 on, so that a program has
- * one copy of it. Tested: the oldest, the installed and the newest one.
+ * The package works with each release of the Protobuf library from 2.7 on, so that a program needs
+ * one copy of it. The tests use the oldest, the installed and the newest release.
  */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ const dist = (path: string): string =>
   JSON.stringify(new URL(`../../../../dist/${path}`, import.meta.url).href);
 const moduleOf = (code: string): string => `data:text/javascript,${encodeURIComponent(code)}`;
 
-/** Loads the library `name` wherever the installed one is imported. */
+/** Module hooks that load the library `name` instead of the installed one. */
 function hooks(name: string): string {
   const resolve = `export const resolve = (specifier, context, next) => specifier.startsWith('@bufbuild/protobuf')
     ? next(specifier.replace('@bufbuild/protobuf', ${JSON.stringify(name)}), { ...context, parentURL: ${JSON.stringify(import.meta.url)} }) : next(specifier, context);`;
@@ -62,14 +62,17 @@ const PROGRAM = `
   }
   console.log(JSON.stringify({ same: (await import(process.argv[1])).create === pb.create, found }));`;
 
-test.each(['protobuf-2.7', '@bufbuild/protobuf', 'protobuf-2.17'])('%s', async (name) => {
-  const args = ['--import', hooks(name), '--input-type=module', '--eval', PROGRAM, name];
-  const { stdout } = await promisify(execFile)(process.execPath, args, {
-    cwd: fileURLToPath(new URL('../../../..', import.meta.url)),
-  });
-  const texts = [`\ufeffä${'x'.repeat(40)}`, 2];
-  expect(JSON.parse(stdout)).toEqual({
-    same: true,
-    found: ['function', ...texts, ...texts, '5', '__proto__,a', '5', '__proto__,a'],
-  });
-});
+test.each(['protobuf-2.7', '@bufbuild/protobuf', 'protobuf-2.17'])(
+  'a program runs with %s',
+  async (name) => {
+    const args = ['--import', hooks(name), '--input-type=module', '--eval', PROGRAM, name];
+    const { stdout } = await promisify(execFile)(process.execPath, args, {
+      cwd: fileURLToPath(new URL('../../../..', import.meta.url)),
+    });
+    const texts = [`\ufeffä${'x'.repeat(40)}`, 2];
+    expect(JSON.parse(stdout)).toEqual({
+      same: true,
+      found: ['function', ...texts, ...texts, '5', '__proto__,a', '5', '__proto__,a'],
+    });
+  },
+);

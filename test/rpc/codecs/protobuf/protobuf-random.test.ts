@@ -34,6 +34,7 @@ const schemas = [editions, implicit, proto2, proto3]
     (found): found is DescMessage =>
       'kind' in found && found.kind === 'message' && found !== proto3.InheritedSchema,
   );
+/** A factor for the number of runs. */
 const MORE = Number(process.env.PROTOBUF_RUNS ?? 1);
 const RUNS = { numRuns: 100 * MORE };
 
@@ -44,7 +45,8 @@ const bytesOf = (schema: DescMessage) =>
     return 'error' in found ? new Uint8Array(0) : (found.value as Uint8Array);
   });
 
-test('every message of the fixtures takes part', () => expect(schemas.length).toBeGreaterThan(20));
+test('the tests use every message of the fixtures', () =>
+  expect(schemas.length).toBeGreaterThan(20));
 
 describe.each(schemas.map((schema) => [schema.typeName, schema] as const))('%s', (_, schema) => {
   test('writes an init shape as create() and toBinary() do, and reads it back', () => {

@@ -21,9 +21,9 @@ const Greeter = contract('Greeter', { hello: unary<string, string>() });
 const services = [implement(Greeter, { hello: (name) => `hello ${name}` })];
 
 /** The codes and messages of an error and of its causes. */
-function chain(error: unknown): string {
+function causesOf(error: unknown): string {
   const { code, message, cause } = error as { code?: unknown; message?: unknown; cause?: unknown };
-  return `${code}: ${message}${cause === undefined ? '' : ` < ${chain(cause)}`}`;
+  return `${code}: ${message}${cause === undefined ? '' : ` < ${causesOf(cause)}`}`;
 }
 
 const ABSENT: readonly (readonly [
@@ -55,8 +55,8 @@ describe.each(ABSENT)('an absent %s registry', (_, address, reason, open) => {
       .stub(Greeter)
       .hello('a')
       .catch((failure: unknown) => failure);
-    expect(chain(error)).toContain(address);
-    expect(chain(error)).toMatch(reason);
+    expect(causesOf(error)).toContain(address);
+    expect(causesOf(error)).toMatch(reason);
     const { registryFailure } = await consumer.explain(Greeter);
     expect(registryFailure).toContain(address);
     expect(registryFailure).toMatch(reason);
@@ -69,9 +69,9 @@ describe.each(ABSENT)('an absent %s registry', (_, address, reason, open) => {
   it('causes one warning of the process without a logger, and none with a logger', async () => {
     await using logged = open(new Log());
     await using registry = open();
-    await using resolving = consume({ registry: logged, timeout: 500 });
+    await using loggedConsumer = consume({ registry: logged, timeout: 500 });
     await using consumer = consume({ registry, timeout: 500 });
-    for (const one of [resolving, consumer, consumer])
+    for (const one of [loggedConsumer, consumer, consumer])
       await expect(one.stub(Greeter).hello('a')).rejects.toThrow();
     await until(() => warnings.length > 0, 'a warning');
     expect(warnings.map(({ message }) => message)).toEqual([expect.stringContaining(address)]);
@@ -102,7 +102,7 @@ describe('a server that accepts connections and is silent', () => {
         .stub(Greeter)
         .hello('a')
         .catch((failure: unknown) => failure);
-      expect(chain(error)).toContain(`127.0.0.1:${port}`);
+      expect(causesOf(error)).toContain(`127.0.0.1:${port}`);
       for (const socket of sockets) socket.destroy();
       silent.close();
     },
@@ -133,20 +133,20 @@ describe.each(SERVERS)('a provider on %s', (_, create, open) => {
     const server = await create();
     try {
       await using registry = open(server);
-      const told: (readonly ServiceNode[])[] = [];
+      const published: (readonly ServiceNode[])[] = [];
       await using provider = await provide({
         registry,
         address: 'tcp://127.0.0.1:0',
         services,
-        onPublish: (nodes) => told.push(nodes),
+        onPublish: (nodes) => published.push(nodes),
       });
       expect(provider.nodes.length).toBe(1);
       expect(provider.published).toEqual([]);
-      expect(told).toEqual([[]]);
+      expect(published).toEqual([[]]);
       await server.start();
-      await until(() => told.length >= 2, 'onPublish is called again');
+      await until(() => published.length >= 2, 'onPublish is called again');
       expect(provider.published).toEqual(provider.nodes);
-      expect(told[1]).toEqual(provider.nodes);
+      expect(published[1]).toEqual(provider.nodes);
       expect((await registry.list()).map(({ address }) => address)).toEqual([provider.address]);
     } finally {
       await server.stop();

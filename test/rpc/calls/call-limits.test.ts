@@ -1,6 +1,6 @@
 /**
- * The places of calls whose handlers go on after their callers were answered, and the bytes of
- * calls that are being handled.
+ * The limits of calls that a server handles: maxPendingCalls and maxStreams while a handler runs
+ * after its caller was answered, and maxPendingBytes.
  */
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from 'vitest';
@@ -8,7 +8,6 @@ import { protobufCodec } from '../../../src/rpc/codecs/protobuf/codec.js';
 import { protobufJsonCodec } from '../../../src/rpc/codecs/protobuf/json/json-codec.js';
 import {
   type CodecName,
-  connect,
   contract,
   type Interceptor,
   implement,
@@ -21,8 +20,9 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import type { MessageCodecs } from '../../../src/rpc/types.js';
+import { collect } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, rig as testRig, withCodecs } from '../../fixtures/rpc.js';
+import { connectOnce, freeMemory, rig as testRig, withCodecs } from '../../fixtures/rpc.js';
 import { gate, turns } from '../../fixtures/waiting.js';
 
 noLeaks();
@@ -46,7 +46,7 @@ async function rig(options: RpcServerOptions) {
     },
   });
   const server = await serve(freeMemory(), [work], options);
-  const client = await connect(server.address, { connections: 1, reconnect: false });
+  const client = await connectOnce(server.address);
   return {
     stub: client.stub(Work),
     server,
@@ -59,32 +59,26 @@ async function rig(options: RpcServerOptions) {
   };
 }
 
-async function all(replies: AsyncIterable<string>): Promise<string[]> {
-  const items: string[] = [];
-  for await (const item of replies) items.push(item);
-  return items;
-}
-
-/** Answers at once, and lets the handler go on. */
-const hasty: Interceptor = (next) => async (call) => {
+/** Answers at once while the handler runs. */
+const answersEarly: Interceptor = (next) => async (call) => {
   const answer = next(call);
   answer.catch(() => {});
-  return call.input === 'slow' ? 'hasty' : answer;
+  return call.input === 'slow' ? 'early' : answer;
 };
 
-/** Answers first, and calls the handler afterwards. */
-const reversed: Interceptor = (next) => async (call) => {
+/** Answers at once, and calls the handler afterwards. */
+const callsLate: Interceptor = (next) => async (call) => {
   if (call.input !== 'slow') return next(call);
   setImmediate(() => void next(call));
-  return 'reversed';
+  return 'late';
 };
 
-describe('a handler that goes on after its caller was answered', () => {
+describe('a handler that runs on after its caller was answered', () => {
   test.each<[string, Interceptor, string]>([
     ['by timeout()', timeout(5), 'DEADLINE_EXCEEDED'],
-    ['by an interceptor that does not wait for it', hasty, 'hasty'],
-    ['by an interceptor that calls it afterwards', reversed, 'reversed'],
-  ])('keeps the place of its call, %s', async (_, interceptor, answer) => {
+    ['by an interceptor that does not wait for it', answersEarly, 'early'],
+    ['by an interceptor that calls it afterwards', callsLate, 'late'],
+  ])('counts against maxPendingCalls: %s', async (_, interceptor, answer) => {
     await using s = await rig({ interceptors: [interceptor], maxPendingCalls: 2 });
     const slow = (): Promise<string> => s.stub.work('slow').catch(({ code }) => code);
     expect([await slow(), await slow()]).toEqual([answer, answer]);
@@ -99,43 +93,43 @@ describe('a handler that goes on after its caller was answered', () => {
     expect(await Promise.all([s.stub.work('a'), s.stub.work('b')])).toEqual(['a', 'b']);
   });
 
-  const left: Interceptor = (next) => async (call) => {
+  const closesStream: Interceptor = (next) => async (call) => {
     const replies = (await next(call)) as AsyncGenerator<string>;
     if (call.input !== 'slow') return replies;
     await replies.next();
     void replies.next();
     void replies.return(undefined);
-    return ['left'];
+    return ['closed'];
   };
-  const leftUnread: Interceptor = (next) => async (call) => {
+  const readsLate: Interceptor = (next) => async (call) => {
     const replies = (await next(call)) as AsyncGenerator<string>;
     if (call.input !== 'slow') return replies;
     setImmediate(() => void replies.next().then(() => replies.next()));
-    return ['left unread'];
+    return ['read later'];
   };
   test.each<[string, Interceptor, string]>([
     ['by timeout()', timeout(20), 'DEADLINE_EXCEEDED'],
-    ['by an interceptor that leaves it', left, 'left'],
-    ['by an interceptor that reads it afterwards', leftUnread, 'left unread'],
-  ])('keeps the place of its stream, %s', async (_, interceptor, answer) => {
+    ['by an interceptor that closes it', closesStream, 'closed'],
+    ['by an interceptor that reads it afterwards', readsLate, 'read later'],
+  ])('counts against maxStreams: %s', async (_, interceptor, answer) => {
     await using s = await rig({ interceptors: [interceptor], maxStreams: 1 });
-    expect(await all(s.stub.list('slow')).catch(({ code }) => code)).toEqual(
+    expect(await collect(s.stub.list('slow')).catch(({ code }) => code)).toEqual(
       answer === 'DEADLINE_EXCEEDED' ? answer : [answer],
     );
     await turns(5);
-    await expect(all(s.stub.list('more'))).rejects.toMatchObject({
+    await expect(collect(s.stub.list('more'))).rejects.toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
       message: expect.stringContaining('maxStreams is 1'),
     });
     s.hold.open();
     await turns(5);
-    expect(await all(s.stub.list('more'))).toEqual(['first', 'last']);
+    expect(await collect(s.stub.list('more'))).toEqual(['first', 'last']);
   });
 
-  test('does not hold up close(), and does not count as a call that is served', async () => {
+  test('does not delay close(), and does not count in `serving`', async () => {
     const s = await rig({ interceptors: [timeout(5)], drainTimeout: 60_000 });
     await expect(s.stub.work('slow')).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
-    await expect(all(s.stub.list('slow'))).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    await expect(collect(s.stub.list('slow'))).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' });
     expect([...s.server.channels].map(({ serving }) => serving)).toEqual([0]);
     await s.server.close();
     await s[Symbol.asyncDispose]();
@@ -144,8 +138,8 @@ describe('a handler that goes on after its caller was answered', () => {
 
 const Hold = contract('Hold', { hold: unary<unknown, string>() });
 
-/** Handlers wait, with at most 1 MiB. */
-async function holding(codecs?: MessageCodecs) {
+/** A server with maxPendingBytes of 1 MiB whose handlers wait, and a client. */
+async function openHold(codecs?: MessageCodecs) {
   const hold = gate();
   const used = codecs === undefined ? Hold : withCodecs(Hold, codecs, codecs);
   const service = implement(used, {
@@ -158,7 +152,7 @@ async function holding(codecs?: MessageCodecs) {
     maxPendingBytes: 1024 * 1024,
     session: { maxMessageBytes: 4 * 1024 * 1024 },
   });
-  const client = await connect(server.address, { connections: 1, reconnect: false });
+  const client = await connectOnce(server.address);
   return {
     stub: client.stub(used),
     hold,
@@ -176,7 +170,7 @@ const isRefused = (call: Promise<unknown>): Promise<unknown> =>
     ({ code, unsent }) => code === 'RESOURCE_EXHAUSTED' && unsent,
   );
 
-describe('objects that a request holds count against maxPendingBytes', () => {
+describe('maxPendingBytes counts the objects of a request:', () => {
   const file = (count: number): object => ({
     messageType: Array.from({ length: count }, () => ({})),
   });
@@ -204,21 +198,21 @@ describe('objects that a request holds count against maxPendingBytes', () => {
       { json: protobufJsonCodec(FileDescriptorProtoSchema) as MessageCodec },
     ],
   ])('%s', async (_, input, metadata, codecs) => {
-    await using s = await holding(codecs);
+    await using s = await openHold(codecs);
     const options = metadata === undefined ? {} : { metadata };
     const held = s.stub.hold(input as never, options);
     const calls = Array.from({ length: 4 }, () => isRefused(s.stub.hold(input as never, options)));
-    // What is refused is answered while the handlers wait.
+    // Refusals are answered while the handlers wait.
     expect(await calls[3]).toBe(true);
     s.hold.open();
     await held;
     await Promise.all(calls);
-    // The places are free again.
+    // The settled calls do not count any more.
     expect(await isRefused(s.stub.hold(input as never, options))).toBe(false);
   });
 
-  test('a long text of JSON counts as little more than its bytes', async () => {
-    await using s = await holding();
+  test('a long text of JSON as little more than its bytes', async () => {
+    await using s = await openHold();
     const calls = Array.from({ length: 9 }, () => isRefused(s.stub.hold('x'.repeat(100_000))));
     await turns(20);
     s.hold.open();
@@ -228,7 +222,7 @@ describe('objects that a request holds count against maxPendingBytes', () => {
 
 describe('maxPendingBytes', () => {
   test.each<CodecName>(['json', 'protobuf'])(
-    'bounds the requests of a session that are being handled, over %s',
+    'limits the requests of a session that are being handled, in %s',
     async (codec) => {
       const hold = gate();
       await using pair = await testRig({
@@ -257,7 +251,7 @@ describe('maxPendingBytes', () => {
     },
   );
 
-  test('lets a request of any size in while there is no other', async () => {
+  test('admits a request of any size while there is no other', async () => {
     await using s = await rig({ maxPendingBytes: 1_000 });
     const large = 'x'.repeat(10_000);
     expect(await s.stub.work(large)).toBe(large);

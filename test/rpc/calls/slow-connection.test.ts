@@ -1,31 +1,33 @@
-/** A large message on a slow line is no silence. */
+/** A large message on a slow connection does not end its session. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, connect as dial, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
-import { connect, contract, implement, serve, unary } from '../../../src/rpc/index.js';
+import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { connectOnce } from '../../fixtures/rpc.js';
 
 noLeaks();
 
+/** Milliseconds between two parts. */
 const STEP = 20;
-const ends: (() => Promise<void>)[] = [];
+const stops: (() => Promise<void>)[] = [];
 afterEach(async () => {
-  for (const end of ends.splice(0)) await end();
+  for (const stop of stops.splice(0)) await stop();
 });
 
 /**
- * A proxy that passes `bytesPerSecond` from the clients to the server, and everything back at once.
- * Answers its port.
+ * Starts a proxy that passes `bytesPerSecond` to the server and all answers at once. Returns its
+ * port.
  */
-async function slowLine(port: number, bytesPerSecond: number): Promise<number> {
+async function startSlowProxy(port: number, bytesPerSecond: number): Promise<number> {
   const sockets = new Set<Socket>();
   const timers = new Set<NodeJS.Timeout>();
-  const share = Math.ceil((bytesPerSecond * STEP) / 1_000);
+  const part = Math.ceil((bytesPerSecond * STEP) / 1_000);
   const proxy = createServer((client) => {
     const server = dial(port, '127.0.0.1');
     server.pipe(client);
     const timer = setInterval(() => {
-      const bytes = client.read(Math.min(share, client.readableLength));
+      const bytes = client.read(Math.min(part, client.readableLength));
       if (bytes !== null) server.write(bytes);
     }, STEP);
     timers.add(timer);
@@ -41,7 +43,7 @@ async function slowLine(port: number, bytesPerSecond: number): Promise<number> {
     client.on('readable', () => {});
   });
   await once(proxy.listen(0, '127.0.0.1'), 'listening');
-  ends.push(async () => {
+  stops.push(async () => {
     for (const timer of timers) clearInterval(timer);
     for (const socket of sockets) socket.destroy();
     await once(proxy.close(), 'close');
@@ -52,16 +54,14 @@ async function slowLine(port: number, bytesPerSecond: number): Promise<number> {
 const Store = contract('Store', { put: unary<string, number>() });
 
 test.each(['tcp', 'ws'])(
-  '%s: the session outlives a call that takes many heartbeat timeouts to arrive',
+  '%s: the session stays open while a call takes many heartbeat timeouts to arrive',
   async (scheme) => {
     await using server = await serve(`${scheme}://127.0.0.1:0`, [
       implement(Store, { put: (text) => text.length }),
     ]);
-    const port = await slowLine(Number(new URL(server.address).port), 20_000);
+    const port = await startSlowProxy(Number(new URL(server.address).port), 20_000);
     const reachable: boolean[] = [];
-    await using client = await connect(`${scheme}://127.0.0.1:${port}`, {
-      connections: 1,
-      reconnect: false,
+    await using client = await connectOnce(`${scheme}://127.0.0.1:${port}`, {
       heartbeatPeriod: 300,
       heartbeatTimeout: 1_000,
       onReady: (ready) => reachable.push(ready),

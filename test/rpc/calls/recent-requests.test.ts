@@ -1,0 +1,68 @@
+/** The requests that a server remembers for each peer over UDP. */
+import { describe, expect, test } from 'vitest';
+import { REMEMBERED, RecentRequests } from '../../../src/rpc/calls/datagram-retries.js';
+import { noLeaks } from '../../fixtures/leaks.js';
+
+noLeaks();
+
+describe('RecentRequests', () => {
+  test('remembers a request until its deadline has passed, and its answer while there is room', () => {
+    const recent = new RecentRequests();
+    const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 7 });
+    for (let low = 0; low < 3_000; low++) {
+      expect(recent.find(request(low))).toBeUndefined();
+      expect(recent.remember(request(low), low % 2 === 0 ? 5_000 : 60_000, 0)).toBe(true);
+      recent.answered(request(low), new Uint8Array(1_000));
+    }
+    expect(recent.find(request(2_999))?.answer).toHaveLength(1_000);
+    // 985 answers of 1,000 bytes, each with 64 bytes of overhead, fit into 1 MiB.
+    expect(recent.find(request(3_000 - 985))?.answer).toHaveLength(1_000);
+    expect(recent.find(request(3_000 - 986))).toMatchObject({ answer: undefined });
+    expect(recent.find(request(0))).toBeDefined();
+    expect(recent.find({ sequenceLow: 0, sequenceHigh: 8 })).toBeUndefined();
+    for (let low = 3_000; low < 6_000; low++) recent.remember(request(low), 5_000, 20_000);
+    expect(recent.find(request(0))).toBeUndefined();
+    expect(recent.find(request(1))).toBeDefined();
+    recent.clear();
+  });
+
+  test('refuses new requests at its limit, and removes none before its deadline', () => {
+    const recent = new RecentRequests();
+    const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 7 });
+    for (let low = 0; low < REMEMBERED; low++)
+      expect(recent.remember(request(low), 5_000, 0)).toBe(true);
+    expect(recent.remember(request(REMEMBERED), 5_000, 1_000)).toBe(false);
+    expect(recent.find(request(0))).toBeDefined();
+    expect(recent.remember(request(REMEMBERED), 5_000, 7_000)).toBe(true);
+    expect(recent.find(request(0))).toBeUndefined();
+    recent.clear();
+  });
+
+  test('remembers requests whose sequences have the same low half', () => {
+    const recent = new RecentRequests();
+    const request = (high: number) => ({ sequenceLow: 5, sequenceHigh: high });
+    for (let high = 0; high < 5_000; high++) {
+      expect(recent.remember(request(high), 5_000, 0)).toBe(true);
+      recent.answered(request(high), new Uint8Array(4));
+    }
+    expect(recent.size).toBe(5_000);
+    expect(recent.find(request(0))?.answer).toHaveLength(4);
+    for (let high = 5_000; high < 9_000; high++) recent.remember(request(high), 5_000, 20_000);
+    expect(recent.size).toBe(4_000);
+    recent.clear();
+  });
+
+  test('guarantees 256 requests to each of many peers, and makes room when one peer ends', () => {
+    const peers = Array.from({ length: 9 }, () => new RecentRequests());
+    const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 0 });
+    const counts = peers.map((recent) => {
+      let count = 0;
+      while (recent.remember(request(count), 60_000, 0)) count++;
+      return count;
+    });
+    expect(counts).toEqual([...Array(8).fill(REMEMBERED), 256]);
+    peers[0]?.clear();
+    expect(peers[8]?.remember(request(256), 60_000, 0)).toBe(true);
+    for (const recent of peers) recent.clear();
+  });
+});

@@ -1,0 +1,157 @@
+/** Waits that one event ends: calls, queued calls, timers and promises. */
+import { describe, expect, test } from 'vitest';
+import { followSignal } from '../../../../src/core/signals.js';
+import { LongTimer } from '../../../../src/core/timers.js';
+import { settleInTurns } from '../../../../src/core/turn.js';
+import {
+  type CallOptions,
+  concurrencyLimit,
+  contract,
+  implement,
+  type RpcClientOptions,
+  serve,
+  unary,
+} from '../../../../src/rpc/index.js';
+import { clientCall } from '../../../fixtures/calls.js';
+import { noLeaks } from '../../../fixtures/leaks.js';
+import { connectOnce, freeMemory } from '../../../fixtures/rpc.js';
+import { until } from '../../../fixtures/waiting.js';
+import { block, LIMIT, mostPerTurn } from './turn-budget.js';
+
+noLeaks();
+
+describe('waits that end together end in many turns', () => {
+  const count = 20_000;
+  const big = {
+    maxPendingCalls: count + 1,
+    session: { maxQueuedBytes: 2 ** 30, highWaterMark: 2 ** 30, maxHandling: count + 1 },
+  };
+  const Wait = contract('Feed', { double: unary<number, number>() });
+
+  test.each<[string, (signal: AbortSignal) => { options?: RpcClientOptions; call?: CallOptions }]>([
+    ['calls with one signal', (signal) => ({ call: { signal } })],
+    [
+      'calls with one signal in the queue of concurrencyLimit()',
+      (signal) => ({
+        call: { signal },
+        options: {
+          interceptors: [concurrencyLimit({ limit: 1, queue: count, queueTimeout: 2 * LIMIT })],
+        },
+      }),
+    ],
+  ])(
+    '%s',
+    async (_, optionsFor) => {
+      const abort = new AbortController();
+      const { options, call } = optionsFor(abort.signal);
+      let began = 0;
+      const wait = implement(Wait, { double: () => new Promise(() => began++) });
+      await using server = await serve(freeMemory(), [wait], big);
+      await using client = await connectOnce(server.address, { ...big, ...options });
+      const stub = client.stub(Wait);
+      let failed = 0;
+      for (let n = 0; n < count; n++)
+        stub.double(n, { timeout: 2 * LIMIT, ...call }).catch(() => failed++);
+      await until(
+        () => began === (options === undefined ? count : 1),
+        'the calls are under way',
+        LIMIT,
+      );
+      const most = await mostPerTurn(
+        () => failed,
+        async () => {
+          abort.abort();
+          await until(() => failed === count, 'all have failed', LIMIT);
+        },
+      );
+      expect(most).toBeLessThan(count / 4);
+      client.destroy();
+      server.destroy();
+    },
+    2 * LIMIT,
+  );
+
+  test(
+    'calls in the queue of concurrencyLimit() that are admitted together',
+    async () => {
+      const few = 300;
+      let ended = 0;
+      const limit = concurrencyLimit({ limit: 1, queue: few, queueTimeout: LIMIT });
+      let release!: () => void;
+      const first = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      let calls = 0;
+      const invoke = limit(async () => {
+        if (calls++ === 0) return first;
+        block(1);
+        return undefined;
+      });
+      for (let n = 0; n < few; n++) void invoke(clientCall()).then(() => ended++);
+      const most = await mostPerTurn(
+        () => ended,
+        async () => {
+          release();
+          await until(() => ended === few, 'all have ended', LIMIT);
+        },
+      );
+      expect(most).toBeLessThan(few / 2);
+    },
+    2 * LIMIT,
+  );
+
+  test('timers', async () => {
+    const few = 500;
+    let ended = 0;
+    const timers: LongTimer[] = [];
+    for (let n = 0; n < few; n++) {
+      timers.push(
+        new LongTimer(() => {
+          block(1);
+          ended++;
+          // The last timer has mostly expired by now, and waits for a turn.
+          if (ended === few / 2) timers.at(-1)?.cancel();
+        }, 20),
+      );
+    }
+    const most = await mostPerTurn(
+      () => ended,
+      () => until(() => ended === few - 1, 'all have ended', LIMIT),
+    );
+    expect(most).toBeLessThan(few / 4);
+  });
+
+  test(
+    'calls that wait for one promise',
+    async () => {
+      let settled = 0;
+      const promise = new Promise<number>((resolve) => setImmediate(resolve, 7));
+      for (let n = 0; n < count; n++)
+        void settleInTurns(promise).then((value) => (settled += value));
+      const failing = Promise.reject(new Error('lost'));
+      const failures = settleInTurns(failing);
+      await expect(failures).rejects.toThrow('lost');
+      const most = await mostPerTurn(
+        () => settled / 7,
+        () => until(() => settled === 7 * count, 'all have settled', LIMIT),
+      );
+      expect(most).toBeLessThan(count / 4);
+      expect(await settleInTurns(promise)).toBe(7);
+    },
+    2 * LIMIT,
+  );
+
+  test('a function that follows a signal and is removed before its turn is not called', async () => {
+    const abort = new AbortController();
+    let called = 0;
+    const releases = Array.from({ length: count }, () =>
+      followSignal(abort.signal, () => called++),
+    );
+    abort.abort();
+    const before = called;
+    for (const release of releases) release();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(before).toBeLessThan(count);
+    expect(called).toBe(before);
+  });
+});
