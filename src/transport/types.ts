@@ -815,11 +815,11 @@ export interface Connection extends Peer {
    */
   refuse?(status: number): void;
   /**
-   * Called when the session has ended and this connection is still open, for example while a
-   * WebSocket waits for the answer to its close frame. Until it is closed, the connection counts
-   * toward maxSessions, by Admission.countSession().
+   * Called when the session ends while this connection stays open, for example until the peer of a
+   * WebSocket has received the close frame. The connection then counts toward maxSessions until it
+   * is closed, by Admission.countSession().
    */
-  linger?(): void;
+  onSessionEnd?(): void;
 
   // ---- WebSocket ----
 
