@@ -956,7 +956,7 @@ export interface Listener {
    * Return the connection to the peer at `address`. If there is none, create and accept it. Only on
    * UDP. Throws BAD_ADDRESS or ENDPOINT_CLOSED.
    */
-  reach?(address: Address): Connection;
+  connectionTo?(address: Address): Connection;
   /** Use other certificates for new sessions. Only with TLS. Throws BAD_OPTION. */
   reloadTls?(options: TlsOptions): void;
 }
