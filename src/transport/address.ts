@@ -31,7 +31,7 @@ export interface Address {
   readonly text: string;
 }
 
-/** The form of an address of each scheme, for error messages. */
+/** The form of an address of each scheme, for error messages: the list of all schemes. */
 const FORMS: Readonly<Record<string, string>> = {
   tcp: 'tcp://host:port',
   tls: 'tls://host:port',
@@ -44,6 +44,7 @@ const FORMS: Readonly<Record<string, string>> = {
 /** All schemes. */
 export const ALL_SCHEMES: readonly string[] = Object.keys(FORMS);
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { ws: 80, wss: 443 };
+/** Groups: scheme, user information, host, port (at most five digits), path, query. */
 const PARTS =
   /^([a-z]+):\/\/(?:([^\s/?#]*)@)?(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s/:[\]@?#]*)(?::(\d{1,5}))?(\/[^\s?#]*)?(?:\?([^\s#]*))?$/;
 /** Control characters and lone surrogates. */
@@ -75,6 +76,9 @@ export function parseAddress(text: string, schemes: readonly string[]): Address 
   };
 }
 
+/**
+ * Whether an address has the parts of its scheme. A scheme that is not named here has host:port.
+ */
 function hasRequiredParts(
   scheme: string,
   host: string,

@@ -143,6 +143,10 @@ export function checkSetupNames(setup: object): void {
   checkNames('the setup', setup, SETUP_NAMES, MISPLACED_IN_SETUP);
 }
 
+/**
+ * The schemes at which `tls` is rejected. At unix:// and memory:// it is ignored, because no bytes
+ * leave the machine.
+ */
 const UNENCRYPTED_SCHEMES = ['tcp', 'ws', 'udp'];
 
 /** Throws BAD_OPTION, also for `tls` at an address whose transport does not encrypt. */

@@ -35,7 +35,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   #stopped: Promise<void> | undefined;
   #scheme = '';
   readonly #admission: AdmissionControl;
-  /** Sessions by connection, for writeTo(). Empty if the listener has no reach(). */
+  /** Sessions by connection, for writeTo(). Empty if the listener has no connectionTo(). */
   readonly #sessionByConnection = new WeakMap<Connection, StreamSession<In, Out>>();
 
   constructor(platform: Platform, setup: Setup<In, Out>, limits: AdmissionLimits) {
@@ -76,7 +76,8 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   protected override createSession(connection: Connection): StreamSession<In, Out> {
     const session = super.createSession(connection);
     this.#admission.countSession(session, 1);
-    if (this.#listener?.reach !== undefined) this.#sessionByConnection.set(connection, session);
+    if (this.#listener?.connectionTo !== undefined)
+      this.#sessionByConnection.set(connection, session);
     return session;
   }
 
@@ -100,11 +101,11 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
 
   writeTo(message: Out, peer: string): boolean {
     const listener = this.#listener;
-    if (listener?.reach === undefined)
+    if (listener?.connectionTo === undefined)
       throw badOption('writeTo', this.address, 'a server at udp://');
     if (this.closed) throw gettyError('ENDPOINT_CLOSED', `the server at ${this.address} is closed`);
     const session = this.#sessionByConnection.get(
-      listener.reach(parseAddress(peer, [this.#scheme])),
+      listener.connectionTo(parseAddress(peer, [this.#scheme])),
     );
     if (session === undefined)
       throw gettyError(

@@ -815,11 +815,11 @@ export interface Connection extends Peer {
    */
   refuse?(status: number): void;
   /**
-   * Called when the session has ended and this connection is still open, for example while a
-   * WebSocket waits for the answer to its close frame. Until it is closed, the connection counts
-   * toward maxSessions, by Admission.countSession().
+   * Called when the session ends while this connection stays open, for example until the peer of a
+   * WebSocket has received the close frame. The connection then counts toward maxSessions until it
+   * is closed, by Admission.countSession().
    */
-  linger?(): void;
+  onSessionEnd?(): void;
 
   // ---- WebSocket ----
 
@@ -956,7 +956,7 @@ export interface Listener {
    * Return the connection to the peer at `address`. If there is none, create and accept it. Only on
    * UDP. Throws BAD_ADDRESS or ENDPOINT_CLOSED.
    */
-  reach?(address: Address): Connection;
+  connectionTo?(address: Address): Connection;
   /** Use other certificates for new sessions. Only with TLS. Throws BAD_OPTION. */
   reloadTls?(options: TlsOptions): void;
 }

@@ -117,7 +117,7 @@ export class UdpListener implements Listener, PeerOwner {
   }
 
   /** A peer that is created here is trusted: the program gave its address, not a datagram. */
-  reach(address: Address): Connection {
+  connectionTo(address: Address): Connection {
     const host = this.#systemHost(address);
     const existing = this.#peers.get(host)?.get(address.port);
     if (existing !== undefined) return existing;

@@ -48,7 +48,7 @@ export class UpgradedConnection extends SocketConnection {
   }
 
   /** The session ends before its socket. Until deliverClose(), the socket counts as a session. */
-  linger(): void {
+  onSessionEnd(): void {
     this.#isLingering = true;
     this.#admission.countSession(this, 1);
   }

@@ -174,7 +174,7 @@ export class WebSocketConnection extends WebSocketReader implements Connection, 
     if (!this.closing.isSent) this.#sendClose(closeCode);
     this.stream.end();
     this.#lingerTimer = destroyAfterLinger(this.stream);
-    this.stream.linger?.();
+    this.stream.onSessionEnd?.();
     this.#close(error);
   }
 
