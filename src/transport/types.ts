@@ -101,6 +101,11 @@ export interface SessionStats {
   readonly bytesWritten: number;
   /** Messages of write() and send(). writeBytes() does not count here. */
   readonly messagesWritten: number;
+  /**
+   * Received datagrams that were dropped because the session did not read and 64 KiB of them
+   * waited. 0 on all transports but UDP.
+   */
+  readonly messagesDropped: number;
 }
 
 /** The result of send(): how many bytes of the message were sent. */
@@ -786,6 +791,8 @@ export interface Connection extends Peer {
   attach(events: ConnectionEvents, limits: MessageLimits): void;
   /** Bytes that were written and that the operating system has not accepted yet. */
   readonly bufferedBytes: number;
+  /** Received messages that were dropped while the connection was paused. Default: 0. */
+  readonly messagesDropped?: number;
   /**
    * Send `bytes`. If bufferedBytes is 0 after the call, the caller can reuse their buffer;
    * otherwise they belong to the connection.

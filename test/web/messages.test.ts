@@ -52,6 +52,7 @@ describe('a session of a page', () => {
     expect(page.session.stats).toMatchObject({
       messagesRead: sent.length,
       messagesWritten: sent.length,
+      messagesDropped: 0,
     });
     expect(page.session.localAddress).toBe('http://page.example');
     expect(page.session.remoteAddress).toBe(server.address);

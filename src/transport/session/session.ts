@@ -118,7 +118,8 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
   get stats(): SessionStats {
     const { bytesRead = 0, messagesRead = 0 } = this.#reader ?? {};
     const { bytesWritten = 0, messagesWritten = 0 } = this.#writer ?? {};
-    return { bytesRead, messagesRead, bytesWritten, messagesWritten };
+    const { messagesDropped = 0 } = this.#connection;
+    return { bytesRead, messagesRead, bytesWritten, messagesWritten, messagesDropped };
   }
 
   get lossy(): boolean {

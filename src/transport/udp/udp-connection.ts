@@ -38,6 +38,8 @@ export abstract class UdpConnection implements Connection {
   readonly capabilities: ConnectionCapabilities = UDP_CAPABILITIES;
   readonly localAddress: string;
   readonly remoteAddress: string;
+  /** Datagrams that were dropped while the session did not read. */
+  messagesDropped = 0;
   readonly #socket: Socket;
   readonly #maxDatagramBytes: number;
   /**
@@ -93,7 +95,7 @@ export abstract class UdpConnection implements Connection {
     else if (this.#pausedBytes < MAX_PAUSED_BYTES) {
       this.#pausedDatagrams.push(datagram);
       this.#pausedBytes += datagram.length + DATAGRAM_OVERHEAD;
-    }
+    } else this.messagesDropped++;
   }
 
   /** Passes a datagram to the session. For guard(). */

@@ -13,6 +13,7 @@ runForEveryTransport({
       messagesRead: 0,
       bytesWritten: 0,
       messagesWritten: 0,
+      messagesDropped: 0,
     });
     p.near.write('four');
     p.near.write('grün');
@@ -23,12 +24,14 @@ runForEveryTransport({
       messagesRead: 3,
       bytesWritten: 15,
       messagesWritten: 2,
+      messagesDropped: 0,
     });
     expect(p.far.stats).toEqual({
       bytesRead: 15,
       messagesRead: 3,
       bytesWritten: 15,
       messagesWritten: 3,
+      messagesDropped: 0,
     });
   },
 
