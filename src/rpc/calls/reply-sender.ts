@@ -190,7 +190,7 @@ export class ReplySender {
       recent.answered(reply.ids, new Uint8Array(output.written));
       return hasRoom;
     } finally {
-      ByteWriter.giveBack(output);
+      ByteWriter.release(output);
     }
   }
 

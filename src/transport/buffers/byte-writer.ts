@@ -50,7 +50,7 @@ export class ByteWriter {
   }
 
   /** Returns a writer to the pool. There must be no view of its bytes. */
-  static giveBack(writer: ByteWriter): void {
+  static release(writer: ByteWriter): void {
     const size = writer.bytes.length;
     const at = poolFor(size);
     const pool = pools[at] as ByteWriter[];

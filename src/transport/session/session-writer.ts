@@ -243,7 +243,7 @@ export class SessionWriter<In, Out> implements Flushable {
   #writeAlone(output: ByteWriter): void {
     this.#output = undefined;
     this.#target.writeAlone(output);
-    ByteWriter.giveBack(output);
+    ByteWriter.release(output);
   }
 
   /** Writes all queued messages to the connection. Called at the end of the tick. */
@@ -258,7 +258,7 @@ export class SessionWriter<In, Out> implements Flushable {
     );
     this.#largestPortion = 0;
     this.#target.writeAll(output);
-    ByteWriter.giveBack(output);
+    ByteWriter.release(output);
     if (this.#target.isDrained && this.#connection.requestWriteAck === undefined)
       this.#settleWaiters();
   }
@@ -303,7 +303,7 @@ export class SessionWriter<In, Out> implements Flushable {
     this.stop();
     // A codec that destroys its session while it encodes still writes into the buffer.
     if (this.#output !== undefined && this.#encodingFrom === NOT_ENCODING)
-      ByteWriter.giveBack(this.#output);
+      ByteWriter.release(this.#output);
     this.#output = undefined;
     this.#waiters?.fail(this.#closedError(cause));
   }

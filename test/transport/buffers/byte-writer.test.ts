@@ -160,7 +160,7 @@ describe('ByteWriter', () => {
       grown.append(Buffer.alloc(LARGE + 1));
       for (const writer of [detached, grown, ...many]) {
         if (writer !== detached && writer !== grown) writer.uint32(7);
-        ByteWriter.giveBack(writer);
+        ByteWriter.release(writer);
       }
 
       const again = borrow();
@@ -180,7 +180,7 @@ describe('ByteWriter', () => {
     writer.append(Buffer.alloc(bytes));
     expect(writer.bytes.length).toBe(size);
     const others = Array.from({ length: 20 }, () => ByteWriter.borrow(bytes));
-    ByteWriter.giveBack(writer);
+    ByteWriter.release(writer);
     expect(ByteWriter.borrow(bytes)).toBe(writer);
     expect(others).not.toContain(writer);
   });
