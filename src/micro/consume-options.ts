@@ -13,7 +13,8 @@ import type { Balancer, Picker, Registry, Strategy } from './types.js';
 
 /**
  * Options of consume(). The rpc options are those of the connection to each node. An interceptor
- * runs once for each call, before its attempts.
+ * runs once for each call, before its attempts. The calls of providers to `services` run through
+ * the interceptors too, as those that a client of connect() serves.
  */
 export interface ConsumeOptions
   extends Omit<RpcClientOptions, 'signal' | 'onReady' | 'onResponsive'> {
@@ -78,7 +79,7 @@ export interface ConsumerSettings {
   /** Milliseconds. */
   readonly idleTimeout: number;
   readonly pool: PoolSettings;
-  /** For the connection to each node. It has no interceptors: they run in the consumer. */
+  /** For the connection to each node. */
   readonly connection: RpcClientOptions;
 }
 
@@ -114,7 +115,7 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
     // A provider may call the offered services at any time.
     idleTimeout: services.length > 0 ? (options.idleTimeout ?? 0) : idleTimeout,
     pool: { slowStart, ejection: resolveEjection(options.ejection) },
-    connection: { ...pickNames(options, CONNECTION_NAMES), interceptors: [] },
+    connection: pickNames(options, CONNECTION_NAMES),
   };
 }
 

@@ -9,11 +9,12 @@ import type { Client, ClientOptions, Setup } from '../transport/types.js';
 import { unlessCancelled } from './calls/call-errors.js';
 import type { RpcChannel } from './calls/channel.js';
 import { timeLeft } from './calls/client-call.js';
+import { CONSUMER_CONNECTION, type ConsumerConnection } from './consumer-connection.js';
 import { makeStub } from './contract/stub.js';
 import { RpcEndpoint } from './endpoint.js';
 import { RpcError } from './errors.js';
 import { compose } from './interceptor-chain.js';
-import { Meters, SHARED_METERS, type SharedMeters } from './metrics/statistics.js';
+import { Meters } from './metrics/statistics.js';
 import { checkRpcClientNames } from './option-names.js';
 import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import type {
@@ -56,13 +57,15 @@ class ContractClient extends RpcEndpoint implements RpcClient {
 
   constructor(
     options: ResolvedRpcOptions,
-    meters: SharedMeters,
+    consumer: ConsumerConnection | undefined,
     asyncContext: AsyncContext | undefined,
   ) {
+    const meters = consumer?.meters ?? { calls: new Meters(), served: new Meters() };
     super(options, meters, asyncContext);
     this.#options = options;
     this.#asyncContext = asyncContext;
-    this.invoke = compose(options.interceptors, (call) => this.#send(call));
+    const interceptors = consumer === undefined ? options.interceptors : [];
+    this.invoke = compose(interceptors, (call) => this.#send(call));
   }
 
   protected override get transport(): Client<Frame, OutgoingFrame> | undefined {
@@ -168,10 +171,10 @@ export async function connectOver(
   asyncContext?: AsyncContext,
 ): Promise<RpcClient> {
   checkRpcClientNames(options);
-  const { [SHARED_METERS]: meters = { calls: new Meters(), served: new Meters() } } = options as {
-    [SHARED_METERS]?: SharedMeters;
+  const { [CONSUMER_CONNECTION]: consumer } = options as {
+    [CONSUMER_CONNECTION]?: ConsumerConnection;
   };
-  return new ContractClient(resolveRpcOptions(options), meters, asyncContext).connect(
+  return new ContractClient(resolveRpcOptions(options), consumer, asyncContext).connect(
     dial,
     address,
     options,

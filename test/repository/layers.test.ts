@@ -116,6 +116,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'rpc/calls/call-errors.ts': [['micro'], 'a consumer fails calls as a client does'],
   'rpc/calls/client-call.ts': [['micro'], 'a consumer makes the call before it has a connection'],
   'rpc/client.ts': [['web'], 'a page has the client without the transports of Node.js'],
+  'rpc/consumer-connection.ts': [['micro'], 'a consumer runs the interceptors of its calls itself'],
   'rpc/contract/contract.ts': [['web'], 'a page has contracts without Protobuf'],
   'rpc/contract/descriptor-contract.ts': [
     ['web'],

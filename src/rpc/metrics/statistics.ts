@@ -188,11 +188,7 @@ export function statisticsOf(
   };
 }
 
-/**
- * The key of an internal option of connect(): the meters that all connections of a consumer share.
- */
-export const SHARED_METERS = Symbol('shared meters');
-
+/** The meters of a client or server. All connections of a consumer share them. */
 export interface SharedMeters {
   readonly calls: Meters;
   readonly served: Meters;
