@@ -6,7 +6,7 @@ import { pickNames } from '../core/options.js';
 import { atMost, within } from '../core/timers.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
-import { unlessCancelled } from './calls/call-errors.js';
+import { outOfTime, unlessCancelled } from './calls/call-errors.js';
 import type { RpcChannel } from './calls/channel.js';
 import { timeLeft } from './calls/client-call.js';
 import { CONSUMER_CONNECTION, type ConsumerConnection } from './consumer-connection.js';
@@ -128,17 +128,19 @@ class ContractClient extends RpcEndpoint implements RpcClient {
 
   /**
    * For a call while no channel accepts calls. It waits for the connection attempt that is under
-   * way. It rejects with UNAVAILABLE when there is no attempt, or when the attempt fails.
+   * way. It rejects with UNAVAILABLE when there is no attempt, or when the attempt fails, and with
+   * DEADLINE_EXCEEDED when the timeout of the call passes before.
    */
   async #sendLater(call: Call): Promise<unknown> {
     const limit = call.timeout === undefined ? this.#options.timeout : timeLeft(call);
     try {
       if (this.#client === undefined || this.closed) throw new Error('the client is closed');
-      await within(
-        limit,
-        unlessCancelled(call, this.#client.session()),
-        () => new Error(`none was opened within ${Math.ceil(limit)} ms`),
-      );
+      await within(limit, unlessCancelled(call, this.#client.session()), () => {
+        const late = `none was opened within ${Math.ceil(limit)} ms`;
+        return call.timeout === undefined
+          ? new Error(late)
+          : outOfTime(call, new Error(`no session with ${this.address}: ${late}`));
+      });
     } catch (error) {
       if (isInstance(error, RpcError)) throw error;
       throw new RpcError('UNAVAILABLE', `no session with ${this.address}: ${messageOf(error)}`, {
