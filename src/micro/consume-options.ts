@@ -3,13 +3,21 @@ import { refusePromise } from '../core/callbacks.js';
 import { type Logger, SILENT } from '../core/logger.js';
 import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
-import { type Interceptor, RPC_DEFAULTS, type RpcClientOptions } from '../rpc/index.js';
+import { checkConnectionOptions } from '../rpc/consumer-connection.js';
+import {
+  type Interceptor,
+  type Invoke,
+  RPC_DEFAULTS,
+  type RpcClientOptions,
+} from '../rpc/index.js';
+import { wrapUserInvoke } from '../rpc/interceptor-chain.js';
 import { checkRpcClientNames, RPC_CLIENT_OPTION_NAMES } from '../rpc/option-names.js';
 import { roundRobin } from './balancers/index.js';
+import { checkGroup } from './entry-attributes.js';
 import { type EjectionOptions, resolveEjection } from './nodes/node-health.js';
 import type { PoolSettings } from './nodes/node-pool.js';
 import { failover } from './strategies/failover.js';
-import type { Balancer, Picker, Registry, Strategy } from './types.js';
+import type { Attempt, Balancer, Picker, Registry, Strategy } from './types.js';
 
 /**
  * Options of consume(). The rpc options are those of the connection to each node. An interceptor
@@ -85,6 +93,8 @@ export interface ConsumerSettings {
 
 /** Throws BAD_OPTION. */
 export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings {
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
   checkRpcClientNames(options, 'consume()', NAMES, CONNECTION_NAMES);
   const {
     registry,
@@ -100,10 +110,13 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
   if (typeof balancer !== 'function') throw badBalancer(balancer);
   if (typeof strategy !== 'function')
     throw badOption('strategy', strategy, 'what failover() or failfast() returns');
+  if (group !== undefined) checkGroup(group);
   const { slowStart, idleTimeout } = withDefaults(CONSUME_DEFAULTS, options, {
     slowStart: [0, LONGEST_TIMER],
     idleTimeout: [0, LONGEST_TIMER],
   });
+  const connection = pickNames(options, CONNECTION_NAMES);
+  checkConnectionOptions(connection);
   return {
     registry,
     group,
@@ -115,7 +128,7 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
     // A provider may call the offered services at any time.
     idleTimeout: services.length > 0 ? (options.idleTimeout ?? 0) : idleTimeout,
     pool: { slowStart, ejection: resolveEjection(options.ejection) },
-    connection: pickNames(options, CONNECTION_NAMES),
+    connection,
   };
 }
 
@@ -125,6 +138,14 @@ export function makePicker(balancer: Balancer): Picker {
   if (typeof picker === 'function') return picker;
   refusePromise('BAD_OPTION', 'the balancer', picker);
   throw badBalancer(picker);
+}
+
+/** Throws what `strategy` throws, and BAD_OPTION when it returns no function. */
+export function startStrategy(strategy: Strategy, attempt: Attempt): Invoke {
+  const invoke = strategy(attempt);
+  if (typeof invoke === 'function') return wrapUserInvoke(invoke);
+  refusePromise('BAD_OPTION', 'the strategy', invoke);
+  throw badOption('strategy', invoke, 'a function that returns a function, as failover() does');
 }
 
 function badBalancer(given: unknown): Error {

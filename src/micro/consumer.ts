@@ -14,13 +14,13 @@ import {
   type Stub,
   type StubOptions,
 } from '../rpc/index.js';
-import { wrapUserInvoke } from '../rpc/interceptor-chain.js';
 import { checkStubNames } from '../rpc/option-names.js';
 import {
   type ConsumeOptions,
   type ConsumerSettings,
   makePicker,
   resolveConsumeOptions,
+  startStrategy,
 } from './consume-options.js';
 import { type Explanation, explain, findAllNodes } from './explanation.js';
 import { CallDispatcher, consumerClosed } from './nodes/call-dispatcher.js';
@@ -102,7 +102,7 @@ class ServiceConsumer implements Consumer {
     );
     this.invoke = compose(
       settings.interceptors,
-      wrapUserInvoke(settings.strategy(this.#dispatcher.attempt)),
+      startStrategy(settings.strategy, this.#dispatcher.attempt),
     );
   }
 
