@@ -40,10 +40,15 @@ export function withDefaults<T extends object>(
     const fallback = defaults[name];
     const [min, max] = ranges[name] ?? [0, Number.POSITIVE_INFINITY];
     if (typeof fallback === 'number') checkNumber(name, value, min, max);
-    else if (typeof value !== typeof fallback) throw badOption(name, value, `a ${typeof fallback}`);
+    else if (typeof value !== typeof fallback) throw badOption(name, value, kindOf(fallback));
     result[name] = value as T[typeof name];
   }
   return result;
+}
+
+function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return 'an array';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 /** Throws BAD_OPTION unless `value` is a number from `min` to `max`. */

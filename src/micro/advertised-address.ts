@@ -63,6 +63,8 @@ export function advertisedAddress(listening: string, advertise: string | undefin
   const { scheme, host } = parse(listening);
   const hasHost = !SCHEMES_WITHOUT_HOST.includes(scheme);
   if (advertise !== undefined) {
+    if (typeof advertise !== 'string')
+      throw badOption('advertise', advertise, 'a host, or host:port');
     if (!hasHost)
       throw badOption('advertise', redactUrl(advertise), `nothing: ${scheme}:// has no host`);
     const [, givenHost, givenPort] = HOST_AND_PORT.exec(advertise) ?? [];

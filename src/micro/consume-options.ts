@@ -3,17 +3,26 @@ import { refusePromise } from '../core/callbacks.js';
 import { type Logger, SILENT } from '../core/logger.js';
 import { badOption, type NamesOf, pickNames, withDefaults } from '../core/options.js';
 import { LONGEST_TIMER } from '../core/timers.js';
-import { type Interceptor, RPC_DEFAULTS, type RpcClientOptions } from '../rpc/index.js';
+import { checkConnectionOptions } from '../rpc/consumer-connection.js';
+import {
+  type Interceptor,
+  type Invoke,
+  RPC_DEFAULTS,
+  type RpcClientOptions,
+} from '../rpc/index.js';
+import { wrapUserInvoke } from '../rpc/interceptor-chain.js';
 import { checkRpcClientNames, RPC_CLIENT_OPTION_NAMES } from '../rpc/option-names.js';
 import { roundRobin } from './balancers/index.js';
+import { checkGroup } from './entry-attributes.js';
 import { type EjectionOptions, resolveEjection } from './nodes/node-health.js';
 import type { PoolSettings } from './nodes/node-pool.js';
 import { failover } from './strategies/failover.js';
-import type { Balancer, Picker, Registry, Strategy } from './types.js';
+import type { Attempt, Balancer, Picker, Registry, Strategy } from './types.js';
 
 /**
  * Options of consume(). The rpc options are those of the connection to each node. An interceptor
- * runs once for each call, before its attempts.
+ * runs once for each call, before its attempts. The calls of providers to `services` run through
+ * the interceptors too, as those that a client of connect() serves.
  */
 export interface ConsumeOptions
   extends Omit<RpcClientOptions, 'signal' | 'onReady' | 'onResponsive'> {
@@ -78,12 +87,14 @@ export interface ConsumerSettings {
   /** Milliseconds. */
   readonly idleTimeout: number;
   readonly pool: PoolSettings;
-  /** For the connection to each node. It has no interceptors: they run in the consumer. */
+  /** For the connection to each node. */
   readonly connection: RpcClientOptions;
 }
 
 /** Throws BAD_OPTION. */
 export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings {
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
   checkRpcClientNames(options, 'consume()', NAMES, CONNECTION_NAMES);
   const {
     registry,
@@ -99,10 +110,13 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
   if (typeof balancer !== 'function') throw badBalancer(balancer);
   if (typeof strategy !== 'function')
     throw badOption('strategy', strategy, 'what failover() or failfast() returns');
+  if (group !== undefined) checkGroup(group);
   const { slowStart, idleTimeout } = withDefaults(CONSUME_DEFAULTS, options, {
     slowStart: [0, LONGEST_TIMER],
     idleTimeout: [0, LONGEST_TIMER],
   });
+  const connection = pickNames(options, CONNECTION_NAMES);
+  checkConnectionOptions(connection);
   return {
     registry,
     group,
@@ -114,7 +128,7 @@ export function resolveConsumeOptions(options: ConsumeOptions): ConsumerSettings
     // A provider may call the offered services at any time.
     idleTimeout: services.length > 0 ? (options.idleTimeout ?? 0) : idleTimeout,
     pool: { slowStart, ejection: resolveEjection(options.ejection) },
-    connection: { ...pickNames(options, CONNECTION_NAMES), interceptors: [] },
+    connection,
   };
 }
 
@@ -124,6 +138,14 @@ export function makePicker(balancer: Balancer): Picker {
   if (typeof picker === 'function') return picker;
   refusePromise('BAD_OPTION', 'the balancer', picker);
   throw badBalancer(picker);
+}
+
+/** Throws what `strategy` throws, and BAD_OPTION when it returns no function. */
+export function startStrategy(strategy: Strategy, attempt: Attempt): Invoke {
+  const invoke = strategy(attempt);
+  if (typeof invoke === 'function') return wrapUserInvoke(invoke);
+  refusePromise('BAD_OPTION', 'the strategy', invoke);
+  throw badOption('strategy', invoke, 'a function that returns a function, as failover() does');
 }
 
 function badBalancer(given: unknown): Error {

@@ -2,6 +2,7 @@
 import { runIn } from '../core/async-context.js';
 import { captureAsyncContext } from '../core/node-async-context.js';
 import { badOption } from '../core/options.js';
+import { CONSUMER_CONNECTION, type ConsumerConnection } from '../rpc/consumer-connection.js';
 import {
   type CodecName,
   type Contract,
@@ -13,14 +14,13 @@ import {
   type Stub,
   type StubOptions,
 } from '../rpc/index.js';
-import { wrapUserInvoke } from '../rpc/interceptor-chain.js';
-import { SHARED_METERS } from '../rpc/metrics/statistics.js';
 import { checkStubNames } from '../rpc/option-names.js';
 import {
   type ConsumeOptions,
   type ConsumerSettings,
   makePicker,
   resolveConsumeOptions,
+  startStrategy,
 } from './consume-options.js';
 import { type Explanation, explain, findAllNodes } from './explanation.js';
 import { CallDispatcher, consumerClosed } from './nodes/call-dispatcher.js';
@@ -86,8 +86,9 @@ class ServiceConsumer implements Consumer {
   constructor(options: ConsumeOptions) {
     const settings = resolveConsumeOptions(options);
     this.#settings = settings;
+    const connection: ConsumerConnection = { meters: this.#counters.meters };
     this.#clients = new ClientCache(
-      { ...settings.connection, [SHARED_METERS]: this.#counters.meters } as RpcClientOptions,
+      { ...settings.connection, [CONSUMER_CONNECTION]: connection } as RpcClientOptions,
       settings.idleTimeout,
       this.#asyncContext,
       () => {
@@ -101,7 +102,7 @@ class ServiceConsumer implements Consumer {
     );
     this.invoke = compose(
       settings.interceptors,
-      wrapUserInvoke(settings.strategy(this.#dispatcher.attempt)),
+      startStrategy(settings.strategy, this.#dispatcher.attempt),
     );
   }
 

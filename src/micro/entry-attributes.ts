@@ -82,6 +82,11 @@ function checkFields({
     throw badOption('protocol', protocol, '"json" or "protobuf"');
 }
 
+/** Throws BAD_OPTION for a group that no node can have. */
+export function checkGroup(given: unknown): void {
+  checkField('group', given);
+}
+
 function checkField(name: string, given: unknown): void {
   if (typeof given !== 'string' || !isSafe(given))
     throw badOption(

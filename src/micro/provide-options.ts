@@ -69,6 +69,8 @@ const NAMES = {
 
 /** Throws BAD_OPTION. The options of the server are checked by serve(). */
 export function checkProvideOptions(options: ProvideOptions): void {
+  if (typeof options !== 'object' || options === null)
+    throw badOption('options', options, 'an object');
   checkRpcServerNames(options, 'provide()', NAMES);
   const { registry, services, onPublish } = options;
   if (typeof registry?.register !== 'function') throw badOption('registry', registry, 'a Registry');
@@ -82,8 +84,10 @@ export function serverOptions(options: ProvideOptions): RpcServerOptions {
   return pickNames(options, RPC_SERVER_OPTION_NAMES);
 }
 
-/** `options` with the changes. Throws BAD_OPTION for an unknown name. */
+/** `options` with the changes. Throws BAD_OPTION for an unknown name, or if it is no object. */
 export function updatedOptions(options: ProvideOptions, changes: ProviderUpdate): ProvideOptions {
+  if (typeof changes !== 'object' || changes === null)
+    throw badOption('changes', changes, 'an object');
   checkNames('update()', changes, UPDATE_NAMES, {
     'provide()': { ...NAMES, ...RPC_SERVER_OPTION_NAMES },
   });
@@ -105,6 +109,11 @@ export function nodesOf(
   if (weight !== undefined) checkNumber('weight', weight, 0, MAX_WEIGHT);
   if (weight !== undefined && !Number.isInteger(weight))
     throw badOption('weight', weight, 'a whole number');
+  if (
+    metadata !== undefined &&
+    (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata))
+  )
+    throw badOption('metadata', metadata, 'an object of strings');
   const allMetadata = {
     ...metadata,
     ...(meta !== undefined && { [META_KEY]: meta }),

@@ -1,9 +1,11 @@
 /** A provider: an rpc server whose services are published in a registry. */
 import { notifyOrWarn, settle } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
+import { guardedLogger } from '../core/logger.js';
 import { type RpcServer, type RpcStatistics, serve } from '../rpc/index.js';
 import type { TlsOptions } from '../transport/types.js';
 import { defaultAddress } from './advertised-address.js';
+import { type EntryOwner, leaveEntry, takeEntry } from './entry-owners.js';
 import {
   checkProvideOptions,
   nodesOf,
@@ -12,6 +14,7 @@ import {
   serverOptions,
   updatedOptions,
 } from './provide-options.js';
+import { nodeKey } from './snapshots.js';
 import type { Registry, ServiceNode } from './types.js';
 
 /** A running provider. Made by provide(). */
@@ -24,8 +27,9 @@ export interface Provider extends AsyncDisposable {
   readonly refusals: RpcServer['refusals'];
   /**
    * The nodes whose entries the registry has confirmed. A node is missing while the registry is
-   * unreachable and has not written its entry, has lost the entry, or another process has written
-   * it. The provider publishes a missing node again by itself.
+   * unreachable and has not written its entry, has lost the entry, or another provider with the
+   * same id has written it. The provider publishes a missing node again by itself. Empty after
+   * close(), unless that could not deregister.
    */
   readonly published: readonly ServiceNode[];
   /** The statistics of the server; see RpcServer.statistics(). */
@@ -52,12 +56,18 @@ export interface Provider extends AsyncDisposable {
   reloadTls(options: TlsOptions): void;
 }
 
-class ServiceProvider implements Provider {
+/** A result of Registry.register(). */
+interface Registered {
+  readonly node: ServiceNode;
+  readonly registration: AsyncDisposable;
+}
+
+class ServiceProvider implements Provider, EntryOwner {
   readonly #server: RpcServer;
   readonly #registry: Registry;
   #options: ProvideOptions;
   #nodes: readonly ServiceNode[];
-  #registrations: AsyncDisposable[] = [];
+  #registered: readonly Registered[] = [];
   /** The nodes whose entries the registry has not confirmed, or has lost. */
   readonly #unpublished = new Set<ServiceNode>();
   /** Calls of #register() that have not settled. */
@@ -128,16 +138,15 @@ class ServiceProvider implements Provider {
     this.#registering++;
     const outcomes = await Promise.allSettled(nodes.map((node) => this.#registerNode(node)));
     this.#registering--;
-    const registrations = outcomes.flatMap((outcome) =>
+    const registered = outcomes.flatMap((outcome) =>
       outcome.status === 'fulfilled' ? [outcome.value] : [],
     );
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    this.#registrations =
-      failed === undefined ? registrations : [...registrations, ...this.#registrations];
+    this.#registered = failed === undefined ? registered : [...registered, ...this.#registered];
     if (failed !== undefined) throw failed.reason;
   }
 
-  async #registerNode(node: ServiceNode): Promise<AsyncDisposable> {
+  async #registerNode(node: ServiceNode): Promise<Registered> {
     let wasNotified = false;
     const registration = await this.#registry.register(node, (isPublished) => {
       wasNotified = true;
@@ -145,7 +154,38 @@ class ServiceProvider implements Provider {
     });
     // A registry that does not call the listener has published the node by now.
     if (!wasNotified) this.#setPublished(node, true);
-    return registration;
+    takeEntry(this.#registry, node, this);
+    return { node, registration };
+  }
+
+  onTakenOver(node: ServiceNode): void {
+    guardedLogger(this.#options.logger).warn(
+      { node },
+      'provider: another provider of this process has published the node, because its id is the same',
+    );
+    this.#setPublished(this.#ownNode(node), false);
+  }
+
+  /** The node of this provider that has the same entry. */
+  #ownNode(node: ServiceNode): ServiceNode {
+    const key = nodeKey(node);
+    return this.#nodes.find((own) => nodeKey(own) === key) ?? node;
+  }
+
+  async republish(node: ServiceNode): Promise<boolean> {
+    if (this.#closing !== undefined || this.#isDestroyed) return false;
+    const done = this.#lastUpdate.then(async () => {
+      const registered = await this.#registerNode(this.#ownNode(node));
+      const key = nodeKey(node);
+      const others = this.#registered.filter((other) => nodeKey(other.node) !== key);
+      this.#registered = [registered, ...others];
+    });
+    const isDone = done.then(
+      () => true,
+      () => false,
+    );
+    this.#lastUpdate = isDone;
+    return isDone;
   }
 
   update(changes: ProviderUpdate): Promise<void> {
@@ -189,9 +229,10 @@ class ServiceProvider implements Provider {
 
   async #close(): Promise<void> {
     await this.#lastUpdate;
+    await Promise.all(this.#nodes.map((node) => leaveEntry(this.#registry, node, this)));
     // An unreachable registry removes the entries later; the calls in flight still finish.
     const outcomes = await Promise.allSettled(
-      this.#registrations.map((registration) => settle(() => registration[Symbol.asyncDispose]())),
+      this.#registered.map(({ registration }) => settle(() => registration[Symbol.asyncDispose]())),
     );
     await this.#server.close();
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
@@ -201,6 +242,7 @@ class ServiceProvider implements Provider {
         `the provider at ${this.address} could not deregister: ${messageOf(failed.reason)}`,
         failed.reason,
       );
+    for (const node of this.#nodes) this.#unpublished.add(node);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -2,10 +2,11 @@
 import { notify, refusePromise } from '../core/callbacks.js';
 import { gettyError, messageOf } from '../core/errors.js';
 import { guardedLogger, type Logger } from '../core/logger.js';
-import { checkNames, type NamesOf, withDefaults } from '../core/options.js';
+import { badOption, checkNames, checkNumber, type NamesOf, withDefaults } from '../core/options.js';
 import { followSignal } from '../core/signals.js';
 import { backoffDelay, LONGEST_TIMER, LongTimer, pause } from '../core/timers.js';
 import { inTurns } from '../core/turn.js';
+import { checkQuery } from './entry-attributes.js';
 import { compareSnapshots, type SnapshotChange } from './snapshots.js';
 import type { Registry, ServiceNode, ServiceQuery } from './types.js';
 
@@ -65,6 +66,8 @@ export class Resolver implements AsyncDisposable {
 
   /** Starts the watch at once. Throws BAD_OPTION. */
   constructor(registry: Registry, query: ServiceQuery, options: ResolverOptions = {}) {
+    if (typeof registry?.watch !== 'function') throw badOption('registry', registry, 'a Registry');
+    checkQuery(query, {});
     checkNames('a Resolver', options, NAMES);
     this.query = query;
     this.#registry = registry;
@@ -100,6 +103,8 @@ export class Resolver implements AsyncDisposable {
     options: { timeout?: number | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<readonly ServiceNode[]> {
     checkNames('ready()', options, READY_NAMES);
+    if (options.timeout !== undefined)
+      checkNumber('timeout', options.timeout, 0, Number.POSITIVE_INFINITY);
     if (this.#hasList) return Promise.resolve(this.#nodes);
     if (this.#endReason !== undefined) return Promise.reject(this.#endReason);
     const { timeout, signal } = options;
@@ -142,6 +147,7 @@ export class Resolver implements AsyncDisposable {
 
   /** Calls `listener` with each change. Returns the function that ends this. */
   onChange(listener: ChangeListener): () => void {
+    if (typeof listener !== 'function') throw badOption('listener', listener, 'a function');
     // A new function, so that the same listener can be added twice.
     const added: ChangeListener = (change, nodes) => listener(change, nodes);
     this.#listeners.add(added);

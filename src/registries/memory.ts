@@ -3,11 +3,13 @@ import { gettyError } from '../core/errors.js';
 import { badOption } from '../core/options.js';
 import { entryPath, entryValue, matches, parseEntry } from '../micro/registry-entry.js';
 import { type SnapshotSink, sortedNodes } from '../micro/snapshots.js';
-import type { Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
+import type { PublicationListener, Registry, ServiceNode, ServiceQuery } from '../micro/types.js';
+import { Registration } from './shared/registration.js';
 import { watchQuery } from './shared/watch-query.js';
 
 interface Entry {
   readonly node: ServiceNode;
+  readonly registration: Registration;
 }
 
 /** The entries and watches of all registries with one name. */
@@ -25,18 +27,29 @@ class SharedEntries {
     return [...this.#entries.values()].map((entries) => (entries.at(-1) as Entry).node);
   }
 
-  add(path: string, entry: Entry): void {
-    this.#entries.set(path, [...(this.#entries.get(path) ?? []), entry]);
+  /**
+   * Publishes `entry` in place of `replaced`, the entry of the same registry. An entry of another
+   * registry at the same path leaves the lists.
+   */
+  add(path: string, entry: Entry, replaced: Entry | undefined): void {
+    const before = this.#entries.get(path) ?? [];
+    const last = before.at(-1);
+    this.#entries.set(path, [...before.filter((other) => other !== replaced), entry]);
+    this.#offerChange(entry.node);
+    if (last !== replaced) last?.registration.report(false);
   }
 
   /** The entry of another registry at the same path returns to the lists. */
   remove(path: string, entry: Entry): void {
-    const left = (this.#entries.get(path) ?? []).filter((other) => other !== entry);
+    const before = this.#entries.get(path) ?? [];
+    const left = before.filter((other) => other !== entry);
     if (left.length > 0) this.#entries.set(path, left);
     else this.#entries.delete(path);
+    this.#offerChange(entry.node);
+    left.at(-1)?.registration.report(true);
   }
 
-  offerChange(node: ServiceNode): void {
+  #offerChange(node: ServiceNode): void {
     for (const [sink, query] of this.watches) {
       if (matches(node, query)) sink.offer(this.list(query));
     }
@@ -68,16 +81,16 @@ class MemoryRegistry implements Registry {
     this.#shared.registryCount++;
   }
 
-  async register(node: ServiceNode): Promise<AsyncDisposable> {
+  async register(node: ServiceNode, onPublished?: PublicationListener): Promise<AsyncDisposable> {
     if (this.#isClosed) throw gettyError('REGISTRY_FAILED', 'the memory registry is closed');
     const path = entryPath('', node);
     // The node is encoded and decoded, so that it is exactly what any other registry returns.
-    const entry = { node: parseEntry(path, entryValue(node)) };
-    const before = this.#own.get(path);
-    this.#shared.add(path, entry);
-    if (before !== undefined) this.#shared.remove(path, before);
+    const published = parseEntry(path, entryValue(node));
+    // When register() resolves, the entry is there: the listener is not called for that.
+    const entry = { node: published, registration: new Registration(path, onPublished, true) };
+    const replaced = this.#own.get(path);
     this.#own.set(path, entry);
-    this.#shared.offerChange(entry.node);
+    this.#shared.add(path, entry, replaced);
     return { [Symbol.asyncDispose]: async () => this.#remove(path, entry) };
   }
 
@@ -85,7 +98,6 @@ class MemoryRegistry implements Registry {
     if (this.#own.get(path) !== entry) return;
     this.#own.delete(path);
     this.#shared.remove(path, entry);
-    this.#shared.offerChange(entry.node);
   }
 
   watch(

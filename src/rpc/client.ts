@@ -6,14 +6,15 @@ import { pickNames } from '../core/options.js';
 import { atMost, within } from '../core/timers.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
-import { unlessCancelled } from './calls/call-errors.js';
+import { outOfTime, unlessCancelled } from './calls/call-errors.js';
 import type { RpcChannel } from './calls/channel.js';
 import { timeLeft } from './calls/client-call.js';
+import { CONSUMER_CONNECTION, type ConsumerConnection } from './consumer-connection.js';
 import { makeStub } from './contract/stub.js';
 import { RpcEndpoint } from './endpoint.js';
 import { RpcError } from './errors.js';
 import { compose } from './interceptor-chain.js';
-import { Meters, SHARED_METERS, type SharedMeters } from './metrics/statistics.js';
+import { Meters } from './metrics/statistics.js';
 import { checkRpcClientNames } from './option-names.js';
 import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import type {
@@ -56,13 +57,15 @@ class ContractClient extends RpcEndpoint implements RpcClient {
 
   constructor(
     options: ResolvedRpcOptions,
-    meters: SharedMeters,
+    consumer: ConsumerConnection | undefined,
     asyncContext: AsyncContext | undefined,
   ) {
+    const meters = consumer?.meters ?? { calls: new Meters(), served: new Meters() };
     super(options, meters, asyncContext);
     this.#options = options;
     this.#asyncContext = asyncContext;
-    this.invoke = compose(options.interceptors, (call) => this.#send(call));
+    const interceptors = consumer === undefined ? options.interceptors : [];
+    this.invoke = compose(interceptors, (call) => this.#send(call));
   }
 
   protected override get transport(): Client<Frame, OutgoingFrame> | undefined {
@@ -125,17 +128,19 @@ class ContractClient extends RpcEndpoint implements RpcClient {
 
   /**
    * For a call while no channel accepts calls. It waits for the connection attempt that is under
-   * way. It rejects with UNAVAILABLE when there is no attempt, or when the attempt fails.
+   * way. It rejects with UNAVAILABLE when there is no attempt, or when the attempt fails, and with
+   * DEADLINE_EXCEEDED when the timeout of the call passes before.
    */
   async #sendLater(call: Call): Promise<unknown> {
     const limit = call.timeout === undefined ? this.#options.timeout : timeLeft(call);
     try {
       if (this.#client === undefined || this.closed) throw new Error('the client is closed');
-      await within(
-        limit,
-        unlessCancelled(call, this.#client.session()),
-        () => new Error(`none was opened within ${Math.ceil(limit)} ms`),
-      );
+      await within(limit, unlessCancelled(call, this.#client.session()), () => {
+        const late = `none was opened within ${Math.ceil(limit)} ms`;
+        return call.timeout === undefined
+          ? new Error(late)
+          : outOfTime(call, new Error(`no session with ${this.address}: ${late}`));
+      });
     } catch (error) {
       if (isInstance(error, RpcError)) throw error;
       throw new RpcError('UNAVAILABLE', `no session with ${this.address}: ${messageOf(error)}`, {
@@ -168,10 +173,10 @@ export async function connectOver(
   asyncContext?: AsyncContext,
 ): Promise<RpcClient> {
   checkRpcClientNames(options);
-  const { [SHARED_METERS]: meters = { calls: new Meters(), served: new Meters() } } = options as {
-    [SHARED_METERS]?: SharedMeters;
+  const { [CONSUMER_CONNECTION]: consumer } = options as {
+    [CONSUMER_CONNECTION]?: ConsumerConnection;
   };
-  return new ContractClient(resolveRpcOptions(options), meters, asyncContext).connect(
+  return new ContractClient(resolveRpcOptions(options), consumer, asyncContext).connect(
     dial,
     address,
     options,

@@ -1,20 +1,15 @@
 /** Connects to an address, and keeps sessions with it open. */
-import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
+import { notifyOrWarn } from '../core/callbacks.js';
 import { type GettyError, gettyError } from '../core/errors.js';
-import { withDefaults } from '../core/options.js';
 import { followSignal } from '../core/signals.js';
-import { LONGEST_TIMER, startTimer } from '../core/timers.js';
+import { startTimer } from '../core/timers.js';
 import { settleInTurns } from '../core/turn.js';
 import type { Address } from './address.js';
+import { type ResolvedClientOptions, resolveClientOptions } from './client-options.js';
 import { BaseEndpoint } from './endpoint.js';
 import { checkClientNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
-import {
-  MIN_SESSION_AGE,
-  ReconnectSchedule,
-  type ResolvedReconnect,
-  resolveReconnect,
-} from './reconnect-schedule.js';
+import { MIN_SESSION_AGE, ReconnectSchedule } from './reconnect-schedule.js';
 import type { StreamSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
 import type {
@@ -27,16 +22,11 @@ import type {
   Transport,
 } from './types.js';
 
+export { CLIENT_DEFAULTS } from './client-options.js';
 export { RECONNECT_DEFAULTS } from './reconnect-schedule.js';
-
-/** Milliseconds. */
-export const CLIENT_DEFAULTS = { connections: 1, connectTimeout: 5_000 } satisfies ClientOptions;
 
 /** Codes of errors that another attempt cannot repair. */
 const PERMANENT_ERRORS: readonly string[] = ['BAD_ADDRESS', 'BAD_OPTION', 'ENDPOINT_CLOSED'];
-
-type ResolvedClientOptions = Pick<ClientOptions, 'tls' | 'udp' | 'websocket' | 'onState'> &
-  typeof CLIENT_DEFAULTS & { reconnect: ResolvedReconnect | undefined };
 
 class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<In, Out> {
   readonly type = 'client';
@@ -275,19 +265,8 @@ export async function connectOn<In, Out>(
 ): Promise<Client<In, Out>> {
   const target = transportFor(platform, address);
   checkClientNames(options, target.address);
-  const checked = withDefaults(CLIENT_DEFAULTS, options, {
-    connections: [1, 10_000],
-    connectTimeout: [1, LONGEST_TIMER],
-  });
-  const resolved = {
-    tls: options.tls,
-    udp: options.udp,
-    websocket: withCompression(options.websocket, setup),
-    onState: options.onState,
-    reconnect: resolveReconnect(options.reconnect),
-    ...checked,
-  };
-  checkCallback('onState', options.onState);
+  const checked = resolveClientOptions(options);
+  const resolved = { ...checked, websocket: withCompression(options.websocket, setup) };
   return new TransportClient<In, Out>(
     platform,
     target.address,

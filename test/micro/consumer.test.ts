@@ -5,6 +5,7 @@ import {
   failfast,
   type Provider,
   type Registry,
+  Resolver,
   type ServiceNode,
   type SnapshotChange,
 } from '../../src/micro/index.js';
@@ -108,17 +109,71 @@ describe('a node that no call uses', () => {
   });
 });
 
-it.each([
+it.each<[string, object]>([
   ['slowStart', { slowStart: -1 }],
   ['idleTimeout', { idleTimeout: 2 ** 31 }],
   ['failures', { ejection: { failures: 0 } }],
   ['ejection.failures', { ejection: { failures: 1.5 } }],
   ['share', { ejection: { share: 2 } }],
   ['time', { ejection: { time: 0 } }],
-  ['codes', { ejection: { codes: 'UNAVAILABLE' as never } }],
+  ['codes', { ejection: { codes: 'UNAVAILABLE' } }],
+  ['ejection.codes', { ejection: { codes: ['UNAVAILABLE', 'NOPE'] } }],
+  ['ejection', { ejection: true }],
+  ['ejection', { ejection: null }],
+  ['group', { group: 5 }],
+  ['group', { group: 'a\0' }],
+  ['strategy', { strategy: () => 5 }],
+  ['interceptors', { interceptors: 5 }],
+  ['interceptors', { interceptors: [5] }],
+  ['services', { services: 5 }],
+  ['connections', { connections: 'x' }],
+  ['connectTimeout', { connectTimeout: 0 }],
+  ['reconnect.maxAttempts', { reconnect: { maxAttempts: 0 } }],
+  ['timeout', { timeout: 'x' }],
+  ['drainTimeout', { drainTimeout: -1 }],
+  ['heartbeatPeriod', { heartbeatPeriod: 'x' }],
+  ['maxMessageBytes', { session: { maxMessageBytes: 'x' } }],
+  ['onState', { onState: 5 }],
+  ['tls', { tls: 5 }],
+  ['udp', { udp: null }],
+  ['websocket', { websocket: 'x' }],
+  ['logger', { logger: {} }],
 ])('consume() throws BAD_OPTION for a bad %s', async (name, options) => {
   await using registry = memory();
   expect(() => consume({ registry, ...options })).toThrowError(
     expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringContaining(`${name}:`) }),
   );
+});
+
+it.each([
+  ['strategy', async () => () => Promise.resolve()],
+  ['balancer', async () => () => undefined],
+])('a %s that is an async function is BAD_OPTION', async (name, given) => {
+  await using registry = memory();
+  await using consumer =
+    name === 'balancer' ? consume({ registry, balancer: given as never }) : undefined;
+  expect(() =>
+    consumer === undefined
+      ? consume({ registry, strategy: given as never })
+      : consumer.stub(Greeter),
+  ).toThrowError(expect.objectContaining({ code: 'BAD_OPTION' }));
+});
+
+it('throws BAD_OPTION for arguments of a wrong type', async () => {
+  await using registry = memory();
+  await using consumer = consume({ registry });
+  const wrong: [string, () => unknown][] = [
+    ['options', () => consume(null as never)],
+    ['options', () => consume(5 as never)],
+    ['service', () => consumer.resolver({} as never)],
+    ['protocol', () => consumer.notify(Greeter, () => {}, { codec: 'x' as never })],
+    ['listener', () => consumer.resolver(Greeter).onChange(5 as never)],
+    ['timeout', () => consumer.resolver(Greeter).ready({ timeout: -1 })],
+    ['registry', () => new Resolver(5 as never, { service: 'x' })],
+    ['service', () => new Resolver(registry, { service: '' })],
+  ];
+  for (const [name, run] of wrong)
+    expect(run, name).toThrowError(
+      expect.objectContaining({ code: 'BAD_OPTION', message: expect.stringContaining(`${name}:`) }),
+    );
 });

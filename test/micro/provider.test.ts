@@ -139,7 +139,33 @@ describe('provide', () => {
       { registry: memory(), services: [greeter('a')], address: ADDRESS, timeout: 0 },
       'timeout: given 0, expected a number from 1',
     ],
+    ['options', null, 'options: given null, expected an object'],
+    [
+      'metadata',
+      { registry: memory(), services: [greeter('a')], address: ADDRESS, metadata: 5 },
+      'metadata: given 5, expected an object of strings',
+    ],
+    [
+      'advertise',
+      { registry: memory(), services: [greeter('a')], address: ADDRESS, advertise: 5 },
+      'advertise: given 5, expected a host, or host:port',
+    ],
   ])('provide() rejects with BAD_OPTION for a bad %s', async (_, options, message) => {
     await expect(provide(options as never)).rejects.toMatchObject({ code: 'BAD_OPTION', message });
   });
+
+  it.each([5, null, undefined, { metadata: [] }])(
+    'update() rejects %s with BAD_OPTION, and the old metadata stay',
+    async (changes) => {
+      await using registry = memory();
+      await using provider = await provide({
+        registry,
+        address: ADDRESS,
+        services: [greeter('a')],
+      });
+      const before = await registry.list();
+      await expect(provider.update(changes as never)).rejects.toMatchObject({ code: 'BAD_OPTION' });
+      expect(await registry.list()).toEqual(before);
+    },
+  );
 });

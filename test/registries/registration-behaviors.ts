@@ -1,9 +1,9 @@
 /** The behavior of the registrations of every registry, and of disposed registries. */
 import { expect } from 'vitest';
-import { provide } from '../../src/micro/index.js';
+import { type Provider, provide } from '../../src/micro/index.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
 import { Log, node, type Place, Watching } from '../fixtures/registries.js';
-import { within } from '../fixtures/waiting.js';
+import { until, within } from '../fixtures/waiting.js';
 import { watching } from './watching.js';
 
 export const REGISTRATION_BEHAVIORS: Readonly<Record<string, (place: Place) => Promise<void>>> = {
@@ -37,6 +37,35 @@ export const REGISTRATION_BEHAVIORS: Readonly<Record<string, (place: Place) => P
       expect(new Set(watch.seen.map((ids) => ids.join()))).toEqual(new Set(['a']));
       await provider.close();
       await watch.ids();
+    });
+  },
+
+  'the older of two providers with one id is published again when the newer one closes'(place) {
+    return watching(place, async (registry, watch) => {
+      const Test = contract('TestService', { test: unary<string, string>() }, { version: 'v1.0' });
+      const start = (): Promise<Provider> =>
+        provide({
+          registry,
+          id: 'a',
+          address: 'tcp://127.0.0.1:0',
+          services: [implement(Test, { test: (text) => text })],
+        });
+      const isPublished = async (provider: Provider): Promise<void> => {
+        await watch.until(([only]) => only?.address === provider.nodes[0]?.address, 'its address');
+        await until(() => provider.published.length === 1, 'its node is published');
+      };
+      const older = await start();
+      await isPublished(older);
+      const newer = await start();
+      await isPublished(newer);
+      expect(older.published).toEqual([]);
+      await newer.close();
+      await isPublished(older);
+      expect(newer.published).toEqual([]);
+      await older.close();
+      await watch.ids();
+      expect(new Set(watch.seen.map((ids) => ids.join()))).toEqual(new Set(['', 'a']));
+      expect(watch.seen.slice(1, -1).map((ids) => ids.join())).not.toContain('');
     });
   },
 

@@ -56,6 +56,7 @@ describe('an invalid option is BAD_OPTION, and the message says what is expected
       { interceptors: {} },
       /^interceptors: given an object, expected an array/,
     ],
+    ['interceptors: a number', { interceptors: 5 }, /^interceptors: given 5, expected an array$/],
     [
       'one interceptor instead of an array',
       { interceptors: () => {} },

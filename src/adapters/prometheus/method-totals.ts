@@ -12,25 +12,38 @@ type Counts = ReadonlyMap<string, number>;
  */
 export class MethodTotals {
   readonly #limits: readonly number[];
-  #latest: MethodStatistics;
-  /** The counts of `#latest`, by key. */
+  readonly method: Pick<MethodStatistics, 'service' | 'version' | 'method'>;
+  inFlight = 0;
+  /** The sums of the latest counts, by key. */
   #latestCounts: Counts = new Map();
   /** The sums of the counts before each reset. */
   readonly #countsBeforeReset = new Map<string, number>();
 
   /** `limits`: upper limits of the buckets of the histogram, in milliseconds, ascending. */
-  constructor(limits: readonly number[], first: MethodStatistics) {
+  constructor(
+    limits: readonly number[],
+    { service, version, method }: Pick<MethodStatistics, 'service' | 'version' | 'method'>,
+  ) {
     this.#limits = limits;
-    this.#latest = first;
+    this.method = { service, version, method };
   }
 
-  /** `wasReset`: the statistics were reset after the last update. */
-  update(latest: MethodStatistics, wasReset: boolean): void {
+  /**
+   * `rows`: all statistics of this method. A source of the user's own may have several of them.
+   * `wasReset`: the statistics were reset after the last update.
+   */
+  update(rows: readonly MethodStatistics[], wasReset: boolean): void {
     if (wasReset)
       for (const [key, count] of this.#latestCounts)
         this.#countsBeforeReset.set(key, (this.#countsBeforeReset.get(key) ?? 0) + count);
-    this.#latest = latest;
-    this.#latestCounts = this.#countsOf(latest);
+    this.inFlight = 0;
+    const latest = new Map<string, number>();
+    for (const row of rows) {
+      this.inFlight += row.inFlight;
+      for (const [key, count] of this.#countsOf(row))
+        latest.set(key, (latest.get(key) ?? 0) + count);
+    }
+    this.#latestCounts = latest;
   }
 
   #countsOf({
@@ -58,14 +71,6 @@ export class MethodTotals {
 
   #total(key: string): number {
     return (this.#countsBeforeReset.get(key) ?? 0) + (this.#latestCounts.get(key) ?? 0);
-  }
-
-  get method(): Pick<MethodStatistics, 'service' | 'version' | 'method'> {
-    return this.#latest;
-  }
-
-  get inFlight(): number {
-    return this.#latest.inFlight;
   }
 
   get started(): number {

@@ -112,14 +112,20 @@ export class MetricsSource {
 
   #updateTotals(side: Side, methods: readonly MethodStatistics[], wasReset: boolean): void {
     const totals = this.#totals[side];
-    for (const method of methods) {
-      const key = JSON.stringify([method.service, method.version, method.method]);
+    const rowsByKey = new Map<string, MethodStatistics[]>();
+    for (const row of methods) {
+      const key = JSON.stringify([row.service, row.version, row.method]);
+      const rows = rowsByKey.get(key);
+      if (rows === undefined) rowsByKey.set(key, [row]);
+      else rows.push(row);
+    }
+    for (const [key, rows] of rowsByKey) {
       let total = totals.get(key);
       if (total === undefined) {
-        total = new MethodTotals(this.#limits, method);
+        total = new MethodTotals(this.#limits, rows[0] as MethodStatistics);
         totals.set(key, total);
       }
-      total.update(method, wasReset);
+      total.update(rows, wasReset);
     }
   }
 

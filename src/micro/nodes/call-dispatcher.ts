@@ -3,7 +3,7 @@ import { messageOf } from '../../core/errors.js';
 import { redactUrl } from '../../core/redact.js';
 import { atMost, within } from '../../core/timers.js';
 import { nextTurn } from '../../core/turn.js';
-import { cancelled, unlessCancelled } from '../../rpc/calls/call-errors.js';
+import { cancelled, outOfTime, unlessCancelled } from '../../rpc/calls/call-errors.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
 import { type Call, type CodecName, type Method, RpcError } from '../../rpc/index.js';
 import { invokeUntilEnd } from '../../rpc/streams/call-end.js';
@@ -104,6 +104,8 @@ export class CallDispatcher {
       await pool.resolver.ready({ timeout, signal: call.signal });
     } catch (error) {
       if (call.signal?.aborted) throw cancelled(call, true);
+      // When the watch ends, ready() rejects with the reason. Otherwise it timed out.
+      if (error !== pool.resolver.failure) throw outOfTime(call, error);
       throw new RpcError('UNAVAILABLE', messageOf(error), { cause: error, unsent: true });
     }
     return this.attempt(call, tried);
@@ -150,6 +152,7 @@ export class CallDispatcher {
     tried: Set<ServiceNode>,
   ): Promise<unknown> {
     const limit = timeLeft(call);
+    const cannotBeCalled = `${redactUrl(picked.address)} cannot be called`;
     const dials = [dial, ...this.#dialOthers(pool, picked, tried)];
     let removeListener!: () => void;
     const listChange = new Promise<void>((resolve) => {
@@ -159,16 +162,16 @@ export class CallDispatcher {
       await within(
         limit,
         unlessCancelled(call, Promise.race([Promise.any(dials), listChange])),
-        () => new Error(`no connection within ${call.timeout} ms`),
+        () =>
+          outOfTime(call, new Error(`${cannotBeCalled}: no connection within ${call.timeout} ms`)),
       );
     } catch (error) {
       if (error instanceof RpcError) throw error;
       const cause = error instanceof AggregateError ? error.errors[0] : error;
-      throw new RpcError(
-        'UNAVAILABLE',
-        `${redactUrl(picked.address)} cannot be called: ${messageOf(cause)}`,
-        { cause, unsent: true },
-      );
+      throw new RpcError('UNAVAILABLE', `${cannotBeCalled}: ${messageOf(cause)}`, {
+        cause,
+        unsent: true,
+      });
     } finally {
       removeListener();
     }

@@ -4,6 +4,7 @@
  */
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
+import { isRpcCode } from '../../rpc/errors.js';
 import type { RpcCode } from '../../rpc/index.js';
 import { isFreeRetry, isNotServed, readFailure } from '../strategies/retry-safety.js';
 
@@ -51,6 +52,8 @@ export function resolveEjection(
   options: EjectionOptions | false | undefined,
 ): EjectionSettings | undefined {
   if (options === false) return undefined;
+  if (options !== undefined && (typeof options !== 'object' || options === null))
+    throw badOption('ejection', options, 'an object, or false');
   checkNames('ejection', options, NAMES);
   const settings = withDefaults(EJECTION_DEFAULTS, options, {
     failures: [1, 1e9],
@@ -62,6 +65,8 @@ export function resolveEjection(
     throw badOption('ejection.failures', settings.failures, 'a whole number');
   if (!Array.isArray(settings.codes))
     throw badOption('ejection.codes', settings.codes, 'an array of error codes');
+  for (const code of settings.codes)
+    if (!isRpcCode(code)) throw badOption('ejection.codes', code, 'a code, such as UNAVAILABLE');
   return settings;
 }
 

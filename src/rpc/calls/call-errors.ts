@@ -32,11 +32,15 @@ export async function unlessCancelled<T>(call: Call, promise: Promise<T>): Promi
   }
 }
 
-/** The error of a call whose deadline has passed before the call was sent. */
+/**
+ * The error of a call whose deadline has passed before the call was sent. `cause`: what the call
+ * waited for; its message is part of the message.
+ */
 export function outOfTime({ method }: Call, cause?: unknown): RpcError {
+  const why = cause === undefined ? '' : `: ${messageOf(cause)}`;
   return new RpcError(
     'DEADLINE_EXCEEDED',
-    `${method.service}.${method.name} was not sent within its timeout`,
+    `${method.service}.${method.name} was not sent within its timeout${why}`,
     { cause, unsent: true },
   );
 }

@@ -188,11 +188,7 @@ export function statisticsOf(
   };
 }
 
-/**
- * The key of an internal option of connect(): the meters that all connections of a consumer share.
- */
-export const SHARED_METERS = Symbol('shared meters');
-
+/** The meters of a client or server. All connections of a consumer share them. */
 export interface SharedMeters {
   readonly calls: Meters;
   readonly served: Meters;
@@ -204,18 +200,36 @@ export interface SharedMeters {
  */
 export class Meters {
   readonly #meters = new Map<Method, MethodMeter>();
+  /**
+   * The meters by service, version and method. Methods of several contracts with one name share a
+   * meter.
+   */
+  readonly #byName = new Map<string, MethodMeter>();
   /** When counting began, in milliseconds since the epoch. */
   since = Date.now();
   #lastUsed: MethodMeter | undefined;
+  /** The method of the last call of of(), which returned `#lastUsed`. */
+  #lastMethod: Method | undefined;
 
   of(method: Method): MethodMeter {
-    if (this.#lastUsed?.method === method) return this.#lastUsed;
+    if (this.#lastMethod === method) return this.#lastUsed as MethodMeter;
     let meter = this.#meters.get(method);
     if (meter === undefined) {
-      meter = new MethodMeter(method);
+      meter = this.#byNameOf(method);
       this.#meters.set(method, meter);
     }
+    this.#lastMethod = method;
     this.#lastUsed = meter;
+    return meter;
+  }
+
+  #byNameOf(method: Method): MethodMeter {
+    const key = JSON.stringify([method.service, method.version, method.name]);
+    let meter = this.#byName.get(key);
+    if (meter === undefined) {
+      meter = new MethodMeter(method);
+      this.#byName.set(key, meter);
+    }
     return meter;
   }
 
@@ -223,10 +237,10 @@ export class Meters {
     // Each reset increases `since`, also when the clock is coarse or was set back, so that a reset
     // shows between two snapshots.
     this.since = Math.max(Date.now(), this.since + 1);
-    for (const meter of this.#meters.values()) meter.reset();
+    for (const meter of this.#byName.values()) meter.reset();
   }
 
   snapshot(): MethodStatistics[] {
-    return [...this.#meters.values()].map((meter) => meter.snapshot());
+    return [...this.#byName.values()].map((meter) => meter.snapshot());
   }
 }

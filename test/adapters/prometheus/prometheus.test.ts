@@ -55,6 +55,28 @@ describe('a scrape', () => {
     all.close();
   });
 
+  test('adds up the rows of one service, version and method', async () => {
+    await using calls = await shop();
+    await calls.stub.price('a');
+    const [row] = calls.client.statistics().calls;
+    await calls.stub.price('nothing').catch(() => {});
+    const [failed] = calls.client.statistics().calls;
+    const { register, all } = metrics();
+    let rows = [row, failed] as (typeof row & {})[];
+    let since = 1;
+    all.add('sum', { statistics: () => ({ since, calls: rows, served: [], peers: [] }) });
+    const value = async (metric: string, labels = {}): Promise<number | undefined> =>
+      (await scrape(register)).get(key(metric, { name: 'sum', method: 'price', ...labels }));
+    expect(await value('client_calls_started_total')).toBe(3);
+    expect(await value('client_calls_completed_total', { code: 'OK' })).toBe(2);
+    expect(await value('client_calls_completed_total', { code: 'NOT_FOUND' })).toBe(1);
+    expect(await value('client_duration_seconds_count')).toBe(3);
+    rows = [row, row] as typeof rows;
+    since = 2;
+    expect(await value('client_calls_started_total')).toBe(5);
+    all.close();
+  });
+
   test('reports the calls of both sides, their codes and their bytes', async () => {
     await using s = await shop();
     const { register, all } = metrics();

@@ -35,13 +35,15 @@ describe('the first list of a consumer', () => {
     expect(await timeouts.next()).toBeLessThanOrEqual(60_000 - 50);
   });
 
-  it('makes a call fail with UNAVAILABLE when it does not arrive in time; a cancellation ends the wait', async () => {
+  it('makes a call fail at its deadline when it does not arrive in time; a cancellation ends the wait', async () => {
     await using inner = memory();
     await using consumer = consume({ registry: delayedRegistry(inner, new Promise(() => {})) });
     const stub = consumer.stub(Work);
     await expect(stub.getId(undefined, { timeout: 20 })).rejects.toMatchObject({
-      code: 'UNAVAILABLE',
+      code: 'DEADLINE_EXCEEDED',
       unsent: true,
+      message: expect.stringContaining('the registry gave no list of Work within 20 ms'),
+      cause: { code: 'REGISTRY_FAILED' },
     });
     const abort = new AbortController();
     const waiting = stub.getId(undefined, { timeout: 60_000, signal: abort.signal });

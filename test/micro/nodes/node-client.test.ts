@@ -45,8 +45,10 @@ describe('a node that is not connected', () => {
       await using consumer = consume({ registry, heartbeatTimeout: 60_000, drainTimeout: 0 });
       const stub = consumer.stub(Work);
       await expect(stub.getId(undefined, { timeout: 300 })).rejects.toMatchObject({
-        code: 'UNAVAILABLE',
+        code: 'DEADLINE_EXCEEDED',
         unsent: true,
+        message: expect.stringContaining(silent.address),
+        cause: { message: expect.stringContaining('no connection within 300 ms') },
       });
       const abort = new AbortController();
       const cancelled = stub.getId(undefined, { timeout: 60_000, signal: abort.signal });

@@ -109,7 +109,11 @@ describe('a server that cannot be reached', () => {
     ];
     abort.abort();
     expect(await cancelled).toMatchObject({ code: 'CANCELLED', unsent: true });
-    expect(await late).toMatchObject({ code: 'UNAVAILABLE', unsent: true });
+    expect(await late).toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      unsent: true,
+      message: expect.stringContaining(`no session with ${client.address}`),
+    });
     // Without a timeout, the call waits until the attempt ends.
     const patient = rejection(pair.stub.add({ A: 1 }, { timeout: Number.POSITIVE_INFINITY }));
     await turns(5);

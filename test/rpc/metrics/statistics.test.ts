@@ -61,6 +61,30 @@ const statisticsOf = (list: readonly MethodStatistics[], method: string): Method
 describe('statistics()', () => {
   noLeaks();
 
+  test('counts the calls of two contracts with one name as those of one method', async () => {
+    await using calls = await openShop();
+    const same = contract('Shop', { price: unary<string, number>() }, { version: 'v2' });
+    const next = contract('Shop', { price: unary<string, number>() }, { version: 'v3' });
+    await calls.stub.price('a');
+    for (const item of ['b', 'c']) await calls.client.stub(same).price(item);
+    await calls.client
+      .stub(next)
+      .price('d')
+      .catch(() => {});
+    const rows = (): [string, number][] =>
+      calls.client.statistics().calls.map(({ version, started }) => [version, started]);
+    expect(rows()).toEqual([
+      ['v2', 3],
+      ['v3', 1],
+    ]);
+    calls.client.resetStatistics();
+    await calls.client.stub(same).price('e');
+    expect(rows()).toEqual([
+      ['v2', 1],
+      ['v3', 0],
+    ]);
+  });
+
   test('counts the streams and calls of a lost session as CANCELLED', async () => {
     const count = 500;
     const Endless = contract('Endless', {

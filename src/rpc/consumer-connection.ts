@@ -1,0 +1,28 @@
+/** The connection of a consumer to a node: an internal option of connect(), and its checks. */
+import { resolveClientOptions } from '../transport/client-options.js';
+import { Router } from './contract/router.js';
+import type { SharedMeters } from './metrics/statistics.js';
+import { resolveRpcOptions } from './options.js';
+import type { RpcClientOptions } from './types.js';
+
+/**
+ * The key of the option. The consumer runs the interceptors once for each call, before its
+ * attempts. So invoke() and stub() of a client with this option run none. The calls that the client
+ * serves, and those of `context.channel`, run through them as in every client.
+ */
+export const CONSUMER_CONNECTION = Symbol('connection of a consumer');
+
+export interface ConsumerConnection {
+  /** All connections of the consumer count into these. */
+  readonly meters: SharedMeters;
+}
+
+/**
+ * Throws BAD_OPTION for options that connect() rejects, whatever the address. A consumer connects
+ * later, when no call of the program could throw the error.
+ */
+export function checkConnectionOptions(options: RpcClientOptions): void {
+  resolveRpcOptions(options);
+  resolveClientOptions(options);
+  new Router(options.services ?? []);
+}
