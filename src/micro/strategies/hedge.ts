@@ -17,9 +17,9 @@ import {
   RpcError,
 } from '../../rpc/index.js';
 import type { Attempt, ServiceNode, Strategy } from '../types.js';
-import { retrySequentially } from './failover.js';
 import { RecentLatency } from './recent-latency.js';
 import { isFreeRetry, isRetryable } from './retry-safety.js';
+import { retrySequentially } from './sequential-attempts.js';
 
 /** Options of hedge(). */
 export interface HedgeOptions {
