@@ -55,10 +55,18 @@ export function isNotServed(error: unknown): boolean {
 }
 
 /**
+ * Whether no byte of the call was sent. Such an error says nothing about the node. A node that
+ * refuses a call gives a reason.
+ */
+export function isNeverSent(error: unknown): boolean {
+  const { unsent, reason } = readFailure(error);
+  return unsent === true && reason === undefined;
+}
+
+/**
  * Whether a retry costs nothing from the retry budget: the node was unreachable before the call was
  * sent, so the call put no load on any node.
  */
 export function isFreeRetry(error: unknown): boolean {
-  const { code, unsent, reason } = readFailure(error);
-  return unsent === true && code === 'UNAVAILABLE' && reason === undefined;
+  return isNeverSent(error) && readFailure(error).code === 'UNAVAILABLE';
 }
