@@ -1,14 +1,14 @@
 /** The attempts of one call, one after another, as failover() describes them. */
 import { notifyOrWarn } from '../../core/callbacks.js';
-import { outOfTime } from '../../rpc/calls/call-errors.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
 import type { Call, RetryBudget } from '../../rpc/index.js';
 import { isStreaming, streamsInput } from '../../rpc/method-kind.js';
 import { isStream } from '../../rpc/streams/call-end.js';
 import { isIterable } from '../../rpc/streams/item-iterator.js';
 import type { Attempt, ServiceNode } from '../types.js';
+import { callError, deadlinePassed } from './call-error.js';
 import { RetriedReplies } from './retried-replies.js';
-import { isFreeRetry, isRetryable } from './retry-safety.js';
+import { isFreeRetry, isRetryable, readFailure } from './retry-safety.js';
 import { TrackedInput } from './tracked-input.js';
 
 /** FailoverOptions.onRetry. */
@@ -45,6 +45,8 @@ class SequentialAttempts {
   readonly #input: TrackedInput | undefined;
   #attemptsLeft: number;
   #previousError: unknown;
+  /** Whether an attempt may have run. */
+  #mayHaveRun = false;
 
   /** `attempts`: the most attempts, the first included. */
   constructor(
@@ -93,10 +95,13 @@ class SequentialAttempts {
   #prepareRetry(error: unknown, calledNode: boolean): void {
     const call = this.#call;
     // The error of the last node says more than "no other node".
-    if (!calledNode && !call.signal?.aborted) throw this.#previousError ?? error;
-    if (this.#attemptsLeft === 0 || this.#input?.wasRead || !isRetryable(error, call)) throw error;
-    if (timeLeft(call) < 1) throw outOfTime(call, error);
-    if (!isFreeRetry(error) && !this.#budget.withdraw()) throw error;
+    if (!calledNode && !call.signal?.aborted)
+      throw callError(this.#previousError ?? error, this.#mayHaveRun);
+    this.#mayHaveRun ||= readFailure(error).unsent !== true;
+    if (this.#attemptsLeft === 0 || this.#input?.wasRead || !isRetryable(error, call))
+      throw callError(error, this.#mayHaveRun);
+    if (timeLeft(call) < 1) throw deadlinePassed(call, error, this.#mayHaveRun);
+    if (!isFreeRetry(error) && !this.#budget.withdraw()) throw callError(error, this.#mayHaveRun);
     this.#attemptsLeft--;
     this.#previousError = error;
     const onRetry = this.#onRetry;
