@@ -1,6 +1,7 @@
 /** What a consumer counts: attempts, retries, ejections and nodes. */
 import type { RpcStatistics } from '../rpc/index.js';
 import { Meters, type SharedMeters } from '../rpc/metrics/statistics.js';
+import { isNeverSent } from './strategies/retry-safety.js';
 
 /** Nodes of all lists that a consumer watches, by state. The first state that applies counts. */
 export type NodeCounts = {
@@ -16,7 +17,7 @@ export type NodeCounts = {
 
 /** The statistics of a Consumer. */
 export interface ConsumerStatistics extends RpcStatistics {
-  /** Attempts that were sent to a node; a call has one or more. */
+  /** Attempts that were sent to a node, each counted when it is answered or its stream begins. */
   readonly attempts: number;
   /** Attempts after the first of their call: those of failover() and hedge(). */
   readonly retries: number;
@@ -32,6 +33,16 @@ export class ConsumerCounters {
   ejections = 0;
   /** The connections of the consumer count into these. */
   readonly meters: SharedMeters = { calls: new Meters(), served: new Meters() };
+
+  /**
+   * Counts an attempt that was answered, failed with `error`, or whose stream has begun. An attempt
+   * that was never sent does not count.
+   */
+  countAttempt(isRetry: boolean, error?: unknown): void {
+    if (error !== undefined && isNeverSent(error)) return;
+    this.attempts++;
+    if (isRetry) this.retries++;
+  }
 
   reset(): void {
     this.attempts = 0;

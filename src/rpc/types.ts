@@ -266,7 +266,8 @@ export interface CallOptions {
   parent?: CallContext | null | undefined;
   /**
    * Called with the metadata of the reply, or of the end of a stream, before the call settles. Not
-   * called when there is no metadata. Default: none.
+   * called when there is no metadata. When a call has several attempts, each of them may call it;
+   * the last metadata is that of the answer. Default: none.
    */
   onMetadata?: ((metadata: Metadata) => unknown) | undefined;
 }

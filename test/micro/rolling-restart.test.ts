@@ -22,7 +22,7 @@ import { memory } from '../../src/registries/memory.js';
 import { contract, implement, unary } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { noTimersLeft } from '../fixtures/timers.js';
-import { until } from '../fixtures/waiting.js';
+import { turns, until } from '../fixtures/waiting.js';
 
 // Not idempotent, so a call that is lost under way fails.
 const Shop = contract('Shop', { pay: unary<number, string>() });
@@ -66,6 +66,8 @@ class Load implements AsyncDisposable {
           this.answered++;
         } catch (error) {
           this.failures.push(error);
+          // A call may fail without a turn of the event loop.
+          await turns();
         }
       }
     });
@@ -180,3 +182,26 @@ it.each([
     for (const count of load.answers.values()) expect(count / share).toBeGreaterThan(minShare);
   },
 );
+
+it('a restart at the same addresses loses no call, if each provider is published before the next is closed', async () => {
+  await using cluster = await (CLUSTERS.memory as () => Promise<Cluster>)();
+  const ids = ['a', 'b'];
+  const present = new Map<string, Provider>();
+  for (const id of ids) present.set(id, await cluster.provider(id, 1));
+  await using consumer = consume({ registry: cluster.registry() });
+  await using load = new Load(consumer);
+  for (const startNumber of [2, 3]) {
+    for (const id of ids) {
+      await load.more(CALLS_PER_STEP);
+      const old = present.get(id) as Provider;
+      await old.close();
+      await load.more(CALLS_PER_STEP);
+      const next = await cluster.provider(id, startNumber, old.address);
+      expect(next.published).toHaveLength(next.nodes.length);
+      present.set(id, next);
+    }
+  }
+  await load.more(CALLS_PER_STEP);
+  await load.stop();
+  expect(load.failures).toEqual([]);
+});

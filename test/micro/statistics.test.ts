@@ -2,9 +2,17 @@
 import { expect, test } from 'vitest';
 import { consume, failover, provide } from '../../src/micro/index.js';
 import { memory } from '../../src/registries/memory.js';
-import { contract, implement, RpcError, serverStream, unary } from '../../src/rpc/index.js';
+import {
+  contract,
+  type Interceptor,
+  implement,
+  RpcError,
+  serverStream,
+  unary,
+} from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { outcome } from '../fixtures/rpc.js';
+import { elapse } from '../fixtures/waiting.js';
 
 noLeaks();
 
@@ -88,4 +96,28 @@ test('counts retries and ejections', async () => {
   expect([retries, ejections]).toEqual([3, 1]);
   expect(attempts).toBe(calls[0]?.started);
   expect(calls[0]?.failed).toEqual({ UNAVAILABLE: 3 });
+});
+
+test('counts no attempt for a call that was never sent, and ejects no node for it', async () => {
+  await using registry = memory();
+  const options = { registry, services: [work('good')], address: 'tcp://127.0.0.1:0' };
+  await using _a = await provide({ ...options, id: 'a' });
+  await using _b = await provide({ ...options, id: 'b' });
+  const late: Interceptor = (next) => async (call) => {
+    if (call.timeout === 20) await elapse(30);
+    return next(call);
+  };
+  await using consumer = consume({
+    registry,
+    interceptors: [late],
+    ejection: { failures: 1, codes: ['DEADLINE_EXCEEDED', 'INVALID_ARGUMENT'] },
+  });
+  const stub = consumer.stub(Work);
+  expect(await stub.do('a')).toBe('a');
+  await expect(stub.do('b', { timeout: 20 })).rejects.toMatchObject({
+    code: 'DEADLINE_EXCEEDED',
+    unsent: true,
+  });
+  expect(await outcome(stub.do(1n as never))).toBe('INVALID_ARGUMENT');
+  expect(consumer.statistics()).toMatchObject({ attempts: 1, retries: 0, ejections: 0 });
 });

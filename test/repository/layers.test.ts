@@ -125,10 +125,12 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   ],
   'rpc/errors.ts': [['micro'], 'an option checks that its values are codes'],
   'rpc/interceptor-chain.ts': [['micro'], 'strategies are called as interceptors are'],
+  'rpc/method-kind.ts': [['micro'], 'consumers retry streams in another way than other calls'],
   'rpc/metrics/statistics.ts': [['micro'], 'consumers and clients have the same statistics'],
   'rpc/option-names.ts': [['micro'], 'the options of micro include those of rpc'],
   'rpc/portable.ts': [['web'], 'the exports of rpc for all platforms'],
   'rpc/streams/call-end.ts': [['micro'], 'consumers and clients count the end of a call'],
+  'rpc/streams/item-iterator.ts': [['micro'], 'consumers and clients read streams alike'],
   'micro/registry-entry.ts': [['registries'], 'all registries have the same entries'],
   'micro/snapshots.ts': [['registries'], 'registries give whole lists instead of changes'],
 };

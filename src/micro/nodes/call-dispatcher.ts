@@ -77,21 +77,30 @@ export class CallDispatcher {
     tried: Set<ServiceNode>,
   ): Promise<unknown> {
     const state = pool.stateOf(node);
-    this.#counters.attempts++;
-    if (tried.size > 0) this.#counters.retries++;
+    const isRetry = tried.size > 0;
     tried.add(node);
     state.onCallStart();
     const { kind } = call.method;
     const { invoke } = client.use();
-    if (kind === 'serverStream' || kind === 'duplex')
-      return invokeUntilEnd(invoke, call, (error) => state.onCallEnd(undefined, error));
+    if (kind === 'serverStream' || kind === 'duplex') {
+      const replies = invokeUntilEnd(invoke, call, (error) => state.onCallEnd(undefined, error));
+      const count = (error?: unknown): void => this.#counters.countAttempt(isRetry, error);
+      replies.then(() => count(), count);
+      return replies;
+    }
     const startTime = kind === 'unary' || kind === 'noReply' ? performance.now() : undefined;
     const answer = invoke(call);
     // `answer` itself is returned, so the caller does not wait for these callbacks.
     answer.then(
-      () =>
-        kind === 'oneway' ? state.onOnewaySent() : state.onCallEnd(timeSince(startTime), undefined),
-      (error) => state.onCallEnd(timeSince(startTime), error, isOvertaken(call)),
+      () => {
+        this.#counters.countAttempt(isRetry);
+        if (kind === 'oneway') state.onOnewaySent();
+        else state.onCallEnd(timeSince(startTime), undefined);
+      },
+      (error) => {
+        this.#counters.countAttempt(isRetry, error);
+        state.onCallEnd(timeSince(startTime), error, isOvertaken(call));
+      },
     );
     return answer;
   }

@@ -54,6 +54,11 @@ export class ClientCache {
     return client;
   }
 
+  /** Call it when a node of the address was published, or when its entry has changed. */
+  onPublish(address: string): void {
+    if (this.#byAddress.has(address) || this.#retired.has(address)) this.of(address).onPublish();
+  }
+
   #checkIdle(): void {
     for (const client of this.#byAddress.values()) client.checkIdle();
   }

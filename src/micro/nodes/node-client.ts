@@ -2,13 +2,14 @@
 import type { AsyncContext } from '../../core/async-context.js';
 import { messageOf } from '../../core/errors.js';
 import { backoffDelay, startTimer } from '../../core/timers.js';
-import { inTurns, settleInTurns } from '../../core/turn.js';
+import { settleInTurns } from '../../core/turn.js';
 import {
   connect,
   type PeerStatistics,
   type RpcClient,
   type RpcClientOptions,
 } from '../../rpc/index.js';
+import { Waiters } from './waiters.js';
 
 /**
  * Milliseconds between a failed dial and the next one; doubles with each failure. A node that is
@@ -24,16 +25,6 @@ const DIAL_GRACE = 250;
 /** Unsuccessful calls of checkIdle() in a row after which the connections are closed. */
 export const IDLE_CHECKS = 4;
 
-interface Waiter {
-  resolve(): void;
-  reject(error: unknown): void;
-}
-
-/** The events of an RpcClient are ignored once its owner is detached. */
-interface ClientOwner {
-  isDetached: boolean;
-}
-
 /**
  * An rpc client that is dialed when a call first needs it and closed when no call uses it. All
  * nodes with the same address share one.
@@ -44,15 +35,19 @@ export class NodeClient {
   readonly #onChange: () => void;
   readonly #asyncContext: AsyncContext;
   #client: RpcClient | undefined;
-  /** Of `#client`, or of the client that is being dialed. */
-  #owner: ClientOwner = { isDetached: false };
+  /** Of `#client`, or of the client that is being dialed. When detached, its events are ignored. */
+  #owner = { isDetached: false };
   #dialing: Promise<void> | undefined;
+  /** If the dial in progress fails, another one follows at once. */
+  #dialsAgain = false;
+  /** A connection was lost: dials until the node is connected, or until no call uses it. */
+  #keepsDialing = false;
   /** Runs for DIAL_GRACE ms from the start of the first dial. */
   #graceTimer: NodeJS.Timeout | undefined;
   #isResponsive = false;
   /** All sessions are lost, and the client waits before it dials again. */
   #isDown = false;
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new Waiters();
   #dialFailures = 0;
   #lastError: unknown;
   #backoffTimer: NodeJS.Timeout | undefined;
@@ -124,25 +119,46 @@ export class NodeClient {
   }
 
   /**
-   * Settles when the client is connected, and dials if need be. Concurrent callers share one dial.
-   * Rejects with the reason when the dial fails, or at once while the client waits before it dials
-   * again.
+   * Settles when the client is connected, and dials if need be, also while the client waits before
+   * it dials again. Concurrent callers share one dial. Rejects with the reason when the dial fails.
    */
   connect(): Promise<void> {
     this.#wasUsed = true;
     if (this.#isResponsive) return Promise.resolve();
-    if (this.#client === undefined) {
-      this.#dialing ??= this.#asyncContext.run(this.#dial, this, undefined);
-      return settleInTurns(this.#dialing);
+    if (this.#dialing !== undefined) return settleInTurns(this.#dialing);
+    if (this.#client !== undefined) {
+      if (!this.#isDown) return this.#waiters.wait();
+      // A call does not wait for this dial if another node is connected.
+      this.#dialFailures = 1;
+      this.#dropClient(this.#client);
     }
-    if (this.#isDown) return Promise.reject(this.#lastError);
-    return new Promise((resolve, reject) => this.#waiters.add({ resolve, reject }));
+    return settleInTurns(this.#startDial());
   }
 
-  #settleWaiters(act: (waiter: Waiter) => void): void {
-    const waiters = [...this.#waiters];
-    this.#waiters.clear();
-    inTurns(waiters, act);
+  /**
+   * The node was published, or its entry has changed. Dials at once if the last dial failed or the
+   * connection was lost: the node may have begun to listen since then.
+   */
+  onPublish(): void {
+    const client = this.#client;
+    this.#dialsAgain = this.#dialing !== undefined;
+    if (this.#dialsAgain || this.#isClosed || this.#isResponsive) return;
+    if (client === undefined ? this.#backoffTimer === undefined : client.channels.size > 0) return;
+    this.#dialFailures = 0;
+    if (client !== undefined) this.#dropClient(client);
+    this.#startDial().catch(() => {});
+  }
+
+  /** Drops a client that has no session. It would wait before it dials again. */
+  #dropClient(client: RpcClient): void {
+    this.#detach(client);
+    const { reconnect } = this.#options;
+    this.#keepsDialing = typeof reconnect !== 'object' || reconnect.maxAttempts === undefined;
+  }
+
+  #startDial(): Promise<void> {
+    this.#dialing ??= this.#asyncContext.run(this.#dial, this, undefined);
+    return this.#dialing;
   }
 
   async #dial(): Promise<void> {
@@ -151,22 +167,13 @@ export class NodeClient {
     if (this.#dialFailures === 0)
       this.#graceTimer = startTimer(() => this.#endGrace(), DIAL_GRACE).unref();
     try {
-      if (this.#isClosed) throw clientClosed();
-      const owner: ClientOwner = { isDetached: false };
-      this.#owner = owner;
-      const responsive = new Promise<void>((resolve, reject) =>
-        this.#waiters.add({ resolve, reject }),
-      );
-      // connect() may reject first, and then nothing awaits this promise.
-      responsive.catch(() => {});
-      const client = await connect(this.address, this.#optionsFor(owner));
-      if (this.#isClosed) {
-        await client.close();
-        throw clientClosed();
-      }
-      this.#client = client;
-      this.#dialFailures = 0;
-      await responsive;
+      this.#dialsAgain = false;
+      await this.#dialOnce().catch((error) => {
+        if (!this.#dialsAgain) throw error;
+        if (this.#client !== undefined) this.#dropClient(this.#client);
+        return this.#dialOnce();
+      });
+      this.#keepsDialing = false;
     } catch (error) {
       this.#onDialFailed(error);
       throw error;
@@ -176,13 +183,29 @@ export class NodeClient {
     }
   }
 
+  async #dialOnce(): Promise<void> {
+    if (this.#isClosed) throw clientClosed();
+    const owner = { isDetached: false };
+    this.#owner = owner;
+    this.#isDown = false;
+    const responsive = this.#waiters.wait();
+    const client = await connect(this.address, this.#optionsFor(owner));
+    if (this.#isClosed) {
+      await client.close();
+      throw clientClosed();
+    }
+    this.#client = client;
+    this.#dialFailures = 0;
+    await responsive;
+  }
+
   #endGrace(): void {
     clearTimeout(this.#graceTimer);
     this.#graceTimer = undefined;
     this.#onChange();
   }
 
-  #optionsFor(owner: Readonly<ClientOwner>): RpcClientOptions {
+  #optionsFor(owner: { readonly isDetached: boolean }): RpcClientOptions {
     const { onState, reconnect = true } = this.#options;
     return {
       ...this.#options,
@@ -192,7 +215,7 @@ export class NodeClient {
       onResponsive: (isResponsive) => {
         if (owner.isDetached) return;
         this.#isResponsive = isResponsive;
-        if (isResponsive) this.#settleWaiters((waiter) => waiter.resolve());
+        if (isResponsive) this.#waiters.resolveAll();
         this.#onChange();
       },
       onState: (state, reason) => {
@@ -207,24 +230,26 @@ export class NodeClient {
 
   #onDown(reason: unknown): void {
     this.#lastError = reason;
-    this.#settleWaiters((waiter) => waiter.reject(reason));
+    this.#waiters.rejectAll(reason);
     // A client with `reconnect: false` does not dial again: the next call makes another client.
     if (this.#options.reconnect === false && this.#client !== undefined) this.#detach(this.#client);
   }
 
   #onDialFailed(error: unknown): void {
     this.#lastError = error;
-    this.#waiters.clear();
+    this.#waiters.rejectAll(error);
     // A client that was connected before reconnects by itself.
     if (this.#client !== undefined || this.#isClosed) return;
     this.#dialFailures++;
-    this.#backoffTimer = startTimer(
-      () => {
-        this.#backoffTimer = undefined;
-        this.#onChange();
-      },
-      backoffDelay(this.#dialFailures, INITIAL_BACKOFF, MAX_BACKOFF),
-    ).unref();
+    const onBackoffEnd = (): void => {
+      this.#backoffTimer = undefined;
+      if (this.#keepsDialing) this.#startDial().catch(() => {});
+      this.#onChange();
+    };
+    const delay = backoffDelay(this.#dialFailures, INITIAL_BACKOFF, MAX_BACKOFF);
+    this.#backoffTimer = startTimer(onBackoffEnd, delay);
+    // A client that reconnects by itself keeps the process alive too.
+    if (!this.#keepsDialing) this.#backoffTimer.unref();
   }
 
   /**
@@ -233,12 +258,13 @@ export class NodeClient {
    */
   checkIdle(): void {
     const client = this.#client;
-    if (client === undefined) return;
+    if (client === undefined && !this.#keepsDialing) return;
     if (this.#wasUsed || this.isBusy) {
       this.#wasUsed = false;
       this.#idleChecks = 0;
     } else if (++this.#idleChecks >= IDLE_CHECKS) {
-      this.#detach(client);
+      this.#keepsDialing = false;
+      if (client !== undefined) this.#detach(client);
     }
   }
 
@@ -258,7 +284,7 @@ export class NodeClient {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#backoffTimer);
-    this.#settleWaiters((waiter) => waiter.reject(clientClosed()));
+    this.#waiters.rejectAll(clientClosed());
     await Promise.all([
       this.#client?.close(),
       this.#dialing?.catch(() => {}),

@@ -6,7 +6,7 @@ import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/op
 import { LONGEST_TIMER, startTimer } from '../../core/timers.js';
 import { isRpcCode } from '../../rpc/errors.js';
 import type { RpcCode } from '../../rpc/index.js';
-import { isFreeRetry, isNotServed, readFailure } from '../strategies/retry-safety.js';
+import { isNeverSent, isNotServed, readFailure } from '../strategies/retry-safety.js';
 
 /** Options of ConsumeOptions.ejection: when a node is ejected, and for how long. */
 export interface EjectionOptions {
@@ -134,8 +134,8 @@ export class NodeHealth {
 
   /** Counts the end of a call. `error`: the error of the call; undefined after an answer. */
   onCallEnd(error: unknown): void {
-    // The node could not be reached. The backoff of NodeClient handles that.
-    if (isFreeRetry(error)) return this.onUnknownOutcome();
+    // If the node could not be reached, the backoff of NodeClient handles that.
+    if (isNeverSent(error)) return this.onUnknownOutcome();
     if (isNotServed(error)) return this.#onNotServed();
     const { code } = readFailure(error);
     if (error !== undefined && this.#settings.codes.includes(code as RpcCode)) this.#onFailure();

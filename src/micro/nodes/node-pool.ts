@@ -54,7 +54,11 @@ export class NodePool implements HealthHooks {
     this.#picker = picker;
     this.#clients = clients;
     this.#settings = settings;
-    resolver.onChange((_, nodes) => this.#onListChange(nodes));
+    resolver.onChange((change, nodes) => {
+      this.#onListChange(nodes);
+      for (const { address } of change.added) clients.onPublish(address);
+      for (const { address } of change.updated) clients.onPublish(address);
+    });
   }
 
   onPhaseChange(): void {

@@ -1,6 +1,6 @@
 /** What a consumer knows of one node from its own calls. */
 import type { RpcCode } from '../../rpc/index.js';
-import { readFailure } from '../strategies/retry-safety.js';
+import { isNeverSent, readFailure } from '../strategies/retry-safety.js';
 import type { NodeLoad } from '../types.js';
 import type { NodeHealth } from './node-health.js';
 
@@ -79,6 +79,7 @@ export class NodeState implements NodeLoad {
     this.inFlight--;
     if (isOvertaken) this.health?.onOvertaken();
     else this.health?.onCallEnd(error);
+    if (error !== undefined && isNeverSent(error)) return;
     if (error !== undefined ? NODE_FAULTS.has(readFailure(error).code) : this.#failureRate > 0)
       this.#observeFailure(error === undefined ? 0 : 1);
     // A fast error does not make a node fast, so an error can only raise the latency.

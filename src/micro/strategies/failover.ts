@@ -1,11 +1,9 @@
 /** The strategies failfast() and failover(): attempts at one node after another. */
-import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
+import { checkCallback } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
-import { outOfTime } from '../../rpc/calls/call-errors.js';
-import { timeLeft } from '../../rpc/calls/client-call.js';
 import { type Call, RetryBudget, type RetryBudgetOptions } from '../../rpc/index.js';
-import type { Attempt, ServiceNode, Strategy } from '../types.js';
-import { isFreeRetry, isRetryable } from './retry-safety.js';
+import type { Strategy } from '../types.js';
+import { retrySequentially } from './sequential-attempts.js';
 
 /** A strategy that makes one attempt. The error of the attempt is the error of the call. */
 export function failfast(): Strategy {
@@ -35,10 +33,11 @@ const NAMES = { attempts: true, budget: true, onRetry: true } satisfies NamesOf<
 export const FAILOVER_DEFAULTS = { attempts: 3 } satisfies FailoverOptions;
 
 /**
- * A strategy that retries a failed call at another node while that is safe: the call did not run
- * (`unsent`), or its node was lost (UNAVAILABLE) and its method is idempotent. It does not retry
- * after the caller aborted or the timeout passed. All attempts share the timeout of the call.
- * Throws BAD_OPTION.
+ * A strategy that retries a failed call at another node while that is safe and may help: the call
+ * did not run (`unsent`) because of its node, or its node was lost (UNAVAILABLE) and its method is
+ * idempotent. It does not retry after the caller aborted, the timeout passed, the first reply of a
+ * stream has arrived, or an attempt has taken items of an input that is no array. All attempts
+ * share the timeout of the call. Throws BAD_OPTION.
  */
 export function failover(options: FailoverOptions = {}): Strategy {
   checkNames('failover()', options, NAMES);
@@ -48,37 +47,4 @@ export function failover(options: FailoverOptions = {}): Strategy {
   checkCallback('onRetry', onRetry);
   RetryBudget.of(budget);
   return (attempt) => retrySequentially(attempt, attempts, RetryBudget.of(budget), onRetry);
-}
-
-/**
- * Makes attempts one after another, as failover() describes. The returned function adds each call
- * to the budget.
- */
-export function retrySequentially(
-  attempt: Attempt,
-  attempts: number,
-  budget: RetryBudget,
-  onRetry?: FailoverOptions['onRetry'],
-): (call: Call) => Promise<unknown> {
-  return async (call) => {
-    budget.deposit();
-    const tried = new Set<ServiceNode>();
-    let previousError: unknown;
-    for (let left = attempts - 1; ; left--) {
-      const triedBefore = tried.size;
-      try {
-        return await attempt(call, tried);
-      } catch (error) {
-        // An attempt adds the node that it calls.
-        const calledNode = tried.size > triedBefore;
-        // The error of the last node says more than "no other node".
-        if (!calledNode && !call.signal?.aborted) throw previousError ?? error;
-        if (left === 0 || !isRetryable(error, call)) throw error;
-        if (timeLeft(call) < 1) throw outOfTime(call, error);
-        if (!isFreeRetry(error) && !budget.withdraw()) throw error;
-        previousError = error;
-        if (onRetry !== undefined) notifyOrWarn('onRetry', () => onRetry(error, call));
-      }
-    }
-  };
 }

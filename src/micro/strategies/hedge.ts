@@ -17,9 +17,10 @@ import {
   RpcError,
 } from '../../rpc/index.js';
 import type { Attempt, ServiceNode, Strategy } from '../types.js';
-import { retrySequentially } from './failover.js';
+import { callError } from './call-error.js';
 import { RecentLatency } from './recent-latency.js';
-import { isFreeRetry, isRetryable } from './retry-safety.js';
+import { isFreeRetry, isRetryable, readFailure } from './retry-safety.js';
+import { retrySequentially } from './sequential-attempts.js';
 
 /** Options of hedge(). */
 export interface HedgeOptions {
@@ -123,6 +124,8 @@ class HedgedCall {
   #timer: LongTimer | undefined;
   /** The error of the last attempt that called a node. */
   #lastError: unknown;
+  /** Whether an attempt that has ended may have run. */
+  #mayHaveRun = false;
   #isSettled = false;
   #resolve!: (answer: unknown) => void;
   #reject!: (error: unknown) => void;
@@ -204,6 +207,7 @@ class HedgedCall {
     this.#attemptsInFlight.delete(cancel);
     if (this.#isSettled) return;
     if (calledNode || this.#lastError === undefined) this.#lastError = error;
+    this.#mayHaveRun ||= readFailure(error).unsent !== true;
     const mayRetry = isRetryable(error, this.#call);
     if (
       mayRetry &&
@@ -217,8 +221,13 @@ class HedgedCall {
     }
     // Another attempt may still be answered.
     if ((mayRetry || !calledNode) && this.#attemptsInFlight.size > 0) return;
+    // Also the attempts in flight may have run.
+    const lastError = callError(
+      this.#lastError,
+      this.#mayHaveRun || this.#attemptsInFlight.size > 0,
+    );
     this.#settle();
-    this.#reject(this.#lastError);
+    this.#reject(lastError);
   }
 
   #settle(): void {

@@ -67,6 +67,10 @@ describe('NodeHealth', () => {
   it.each<[string, (node: NodeHealth) => void]>([
     ['the caller cancels it', (node) => node.onCallEnd(failure('CANCELLED'))],
     ['it finds no connection', (node) => node.onCallEnd(failure('UNAVAILABLE', true))],
+    [
+      'its timeout passed before it was sent',
+      (node) => node.onCallEnd(failure('DEADLINE_EXCEEDED', true)),
+    ],
     ['its outcome is unknown', (node) => node.onUnknownOutcome()],
   ])('does not count a call as failed or successful when %s', async (_, end) => {
     const node = health({ failures: 1 });

@@ -40,6 +40,17 @@ it.each<RpcCode>([
   expect(node.failureRate).toBe(0);
 });
 
+it.each<RpcCode>(['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED'])(
+  'a call that was never sent changes neither failure rate nor latency: %s',
+  (code) => {
+    const node = state();
+    call(node, new RpcError(code, code, { unsent: true }));
+    expect([node.inFlight, node.failureRate, node.latency]).toEqual([0, 0, 0]);
+    call(node, new RpcError(code, code, { unsent: true, reason: 'refused' }));
+    expect(node.failureRate).toBeGreaterThan(0);
+  },
+);
+
 it('the failure rate approaches the part of calls that fail', () => {
   const node = state();
   for (let i = 0; i < 400; i++)

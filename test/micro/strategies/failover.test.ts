@@ -73,6 +73,10 @@ describe('failover', () => {
     [true, false, true, 'UNAVAILABLE'],
     [true, true, true, 'UNAVAILABLE'],
     [true, false, true, 'RESOURCE_EXHAUSTED'],
+    [true, false, true, 'UNIMPLEMENTED'],
+    [true, false, true, 'FAILED_PRECONDITION'],
+    [false, true, true, 'INVALID_ARGUMENT'],
+    [false, true, true, 'DEADLINE_EXCEEDED'],
     [true, true, false, 'UNAVAILABLE'],
     [false, false, false, 'UNAVAILABLE'],
     [false, true, false, 'RESOURCE_EXHAUSTED'],
@@ -171,6 +175,35 @@ describe('failover', () => {
     };
     await expect(failover()(attempt)(call())).rejects.toBe(lost);
     await expect(failover()(() => Promise.reject(none))(call())).rejects.toBe(none);
+  });
+
+  it('says that the call was not sent only if no attempt may have run', async () => {
+    const refused = new RpcError('RESOURCE_EXHAUSTED', 'full', {
+      unsent: true,
+      reason: 'refused',
+      metadata: { by: 'b' },
+    });
+    const { attempt } = attempts(lost, refused);
+    await expect(failover({ attempts: 2 })(attempt)(call())).rejects.toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      message: 'full',
+      unsent: false,
+      reason: 'refused',
+      metadata: { by: 'b' },
+      cause: refused,
+    });
+    const never = attempts(failure('UNAVAILABLE', true), refused);
+    await expect(failover({ attempts: 2 })(never.attempt)(call())).rejects.toBe(refused);
+    const none = attempts(lost, failure('UNAVAILABLE', true), refused);
+    const onlyTwo: Attempt = (made, tried) =>
+      tried.size < 2 ? none.attempt(made, tried) : Promise.reject(failure('UNAVAILABLE', true));
+    await expect(failover()(onlyTwo)(call())).rejects.toMatchObject({ unsent: false });
+    const late = attempts(lost, 'too late');
+    await expect(failover()(late.attempt)(call({ timeout: 0 }))).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      unsent: false,
+      cause: lost,
+    });
   });
 
   it('does not retry without budget, unless the call was not sent to a reachable node', async () => {

@@ -180,6 +180,26 @@ describe('hedge', () => {
     await expect(answer).rejects.toBe(last);
   });
 
+  it('says that the call was not sent only if no attempt may have run', async () => {
+    const refused = failure('RESOURCE_EXHAUSTED', true);
+    for (const first of [failure('UNAVAILABLE'), failure('UNAVAILABLE', true)]) {
+      const attempts = new Attempts();
+      const answer = hedged(attempts, { after: 1000 });
+      attempts.fail(0, first);
+      await pass(0);
+      attempts.fail(1, refused);
+      await expect(answer).rejects.toMatchObject({
+        code: 'RESOURCE_EXHAUSTED',
+        unsent: first.unsent,
+      });
+    }
+    const attempts = new Attempts();
+    const answer = hedged(attempts, { after: 10 });
+    await pass(10);
+    attempts.fail(1, failure('INVALID_ARGUMENT', true));
+    await expect(answer).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', unsent: false });
+  });
+
   it('waits for the first attempt when there is no other node', async () => {
     const attempts = new Attempts(1);
     const answer = hedged(attempts, { after: 10, attempts: 3 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Registry, ServiceNode } from '../../../src/micro/index.js';
 import { consume, failfast, failover, provide } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
-import { RpcError } from '../../../src/rpc/index.js';
+import { RetryBudget, RpcError } from '../../../src/rpc/index.js';
 import { ADDRESS, Greeter, greeter } from '../../fixtures/greeter.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Inbox } from '../../fixtures/waiting.js';
@@ -114,6 +114,30 @@ describe('when a provider is lost', () => {
     });
     expect(await stub.hello('x')).toBe('b: x');
   });
+
+  it.each<[string, string | bigint, string]>([
+    ['cannot be encoded', 1n, 'INVALID_ARGUMENT'],
+    ['is too large to be sent', 'x'.repeat(2_000), 'RESOURCE_EXHAUSTED'],
+  ])(
+    'does not retry a call whose input %s, and leaves the budget as it is',
+    async (_, input, code) => {
+      await using registry = memory();
+      const services = [greeter('a')];
+      await using _a = await provide({ registry, id: 'a', address: ADDRESS, services });
+      await using _b = await provide({ registry, id: 'b', address: ADDRESS, services });
+      const budget = new RetryBudget({ ratio: 0, perSecond: 0.15 });
+      const retried: unknown[] = [];
+      await using consumer = consume({
+        registry,
+        strategy: failover({ budget, onRetry: (error) => retried.push(error) }),
+        session: { maxMessageBytes: 1_000 },
+      });
+      const stub = consumer.stub(Greeter);
+      await expect(stub.hello(input as string)).rejects.toMatchObject({ code, unsent: true });
+      expect(retried).toEqual([]);
+      expect(budget.withdraw()).toBe(true);
+    },
+  );
 
   it('does not retry after an error of the handler', async () => {
     await using registry = memory();

@@ -1,0 +1,22 @@
+/** The error of a call that had several attempts. */
+import { outOfTime } from '../../rpc/calls/call-errors.js';
+import { type Call, RpcError } from '../../rpc/index.js';
+import { readFailure } from './retry-safety.js';
+
+/**
+ * The error of a call whose last attempt failed with `error`. `mayHaveRun`: whether another attempt
+ * of the call may have run, so that the call is not `unsent`.
+ */
+export function callError(error: unknown, mayHaveRun: boolean): unknown {
+  if (!mayHaveRun || readFailure(error).unsent !== true) return error;
+  const { code, message, metadata, details, reason } = RpcError.from(error);
+  return new RpcError(code, message, { metadata, details, reason, cause: error });
+}
+
+/** The error of a call whose deadline passed after an attempt had failed with `error`. */
+export function deadlinePassed(call: Call, error: unknown, mayHaveRun: boolean): RpcError {
+  if (!mayHaveRun) return outOfTime(call, error);
+  const { service, name } = call.method;
+  const message = `${service}.${name} was not answered within its timeout`;
+  return new RpcError('DEADLINE_EXCEEDED', message, { cause: error });
+}

@@ -1,0 +1,117 @@
+/** The attempts of one call, one after another, as failover() describes them. */
+import { notifyOrWarn } from '../../core/callbacks.js';
+import { timeLeft } from '../../rpc/calls/client-call.js';
+import type { Call, RetryBudget } from '../../rpc/index.js';
+import { isStreaming, streamsInput } from '../../rpc/method-kind.js';
+import { isStream } from '../../rpc/streams/call-end.js';
+import { isIterable } from '../../rpc/streams/item-iterator.js';
+import type { Attempt, ServiceNode } from '../types.js';
+import { callError, deadlinePassed } from './call-error.js';
+import { RetriedReplies } from './retried-replies.js';
+import { isFreeRetry, isRetryable, readFailure } from './retry-safety.js';
+import { TrackedInput } from './tracked-input.js';
+
+/** FailoverOptions.onRetry. */
+type OnRetry = (error: unknown, call: Call) => unknown;
+
+/**
+ * Makes attempts one after another, as failover() describes. The returned function adds each call
+ * to the budget.
+ */
+export function retrySequentially(
+  attempt: Attempt,
+  attempts: number,
+  budget: RetryBudget,
+  onRetry?: OnRetry,
+): (call: Call) => Promise<unknown> {
+  return (call) => {
+    budget.deposit();
+    if (isStreaming(call.method.kind))
+      return new SequentialAttempts(attempt, call, attempts, budget, onRetry).stream();
+    const tried = new Set<ServiceNode>();
+    return attempt(call, tried).catch((error) =>
+      new SequentialAttempts(attempt, call, attempts, budget, onRetry, tried).retry(error),
+    );
+  };
+}
+
+class SequentialAttempts {
+  readonly #attempt: Attempt;
+  readonly #call: Call;
+  readonly #budget: RetryBudget;
+  readonly #onRetry: OnRetry | undefined;
+  readonly #tried: Set<ServiceNode>;
+  /** The input of the call; undefined unless it is an iterable that cannot be iterated again. */
+  readonly #input: TrackedInput | undefined;
+  #attemptsLeft: number;
+  #previousError: unknown;
+  /** Whether an attempt may have run. */
+  #mayHaveRun = false;
+
+  /** `attempts`: the most attempts, the first included. */
+  constructor(
+    attempt: Attempt,
+    call: Call,
+    attempts: number,
+    budget: RetryBudget,
+    onRetry: OnRetry | undefined,
+    tried = new Set<ServiceNode>(),
+  ) {
+    this.#attempt = attempt;
+    this.#input = trackedInput(call);
+    this.#call = this.#input === undefined ? call : call.with({ input: this.#input });
+    this.#attemptsLeft = attempts - 1;
+    this.#budget = budget;
+    this.#onRetry = onRetry;
+    this.#tried = tried;
+  }
+
+  /** Makes the attempts of a call that streams. Replies may be refused before the first of them. */
+  async stream(): Promise<unknown> {
+    const answer = await this.#attempt(this.#call, this.#tried).catch((error) => this.retry(error));
+    return isStream(this.#call.method, answer)
+      ? new RetriedReplies(answer, (error) => this.retry(error))
+      : answer;
+  }
+
+  /** Makes further attempts after one that rejected with `error`. */
+  async retry(error: unknown): Promise<unknown> {
+    let failure = error;
+    let calledNode = this.#tried.size > 0;
+    for (;;) {
+      this.#prepareRetry(failure, calledNode);
+      const triedBefore = this.#tried.size;
+      try {
+        return await this.#attempt(this.#call, this.#tried);
+      } catch (next) {
+        failure = next;
+        // An attempt adds the node that it calls.
+        calledNode = this.#tried.size > triedBefore;
+      }
+    }
+  }
+
+  /** Throws the error of the call, unless another attempt may follow. */
+  #prepareRetry(error: unknown, calledNode: boolean): void {
+    const call = this.#call;
+    // The error of the last node says more than "no other node".
+    if (!calledNode && !call.signal?.aborted)
+      throw callError(this.#previousError ?? error, this.#mayHaveRun);
+    this.#mayHaveRun ||= readFailure(error).unsent !== true;
+    if (this.#attemptsLeft === 0 || this.#input?.wasRead || !isRetryable(error, call))
+      throw callError(error, this.#mayHaveRun);
+    if (timeLeft(call) < 1) throw deadlinePassed(call, error, this.#mayHaveRun);
+    if (!isFreeRetry(error) && !this.#budget.withdraw()) throw callError(error, this.#mayHaveRun);
+    this.#attemptsLeft--;
+    this.#previousError = error;
+    const onRetry = this.#onRetry;
+    if (onRetry !== undefined) notifyOrWarn('onRetry', () => onRetry(error, call));
+  }
+}
+
+/** An array can be iterated again, so it is not tracked. */
+function trackedInput({ method, input }: Call): TrackedInput | undefined {
+  return streamsInput(method.kind) && isIterable(input) && !Array.isArray(input)
+    ? new TrackedInput(input)
+    : undefined;
+}
