@@ -156,6 +156,7 @@ export class Responder implements ServerCallOwner {
   }
 
   #answer(call: ServerCall, value: unknown, error?: RpcError, isSync = false): void {
+    if (!isSync) call.checkDeadline();
     this.#settle(call);
     // The handler may end after the session is lost and before close() aborts its call.
     const isLost = this.#peer.closed && call.callType !== CALL_TYPE.oneWay;

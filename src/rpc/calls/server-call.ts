@@ -17,9 +17,9 @@ import type {
   Method,
 } from '../types.js';
 import type { Frame } from '../wire/frame.js';
-import type { RequestHeader } from '../wire/request-header.js';
+import { CALL_TYPE, type RequestHeader } from '../wire/request-header.js';
 import type { CallIds } from '../wire/sequence.js';
-import { checkTimeout } from './client-call.js';
+import { checkTimeout, instantFor } from './client-call.js';
 import type { HandledCall, HandledCalls } from './handled-calls.js';
 
 /** What all calls of a channel share. */
@@ -161,15 +161,30 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   }
 
   #startDeadline(left: number): void {
-    const onDeadline = (): void =>
-      this.abort(
-        new RpcError(
-          'DEADLINE_EXCEEDED',
-          `the deadline of the caller has passed after ${this.timeout} ms`,
-        ),
-      );
+    const onDeadline = (): void => this.abort(this.#deadlineExceeded());
     if (left <= 0) return onDeadline();
     this.#timer = new LongTimer(onDeadline, left);
+  }
+
+  #deadlineExceeded(): RpcError {
+    const text = `the deadline of the caller has passed after ${this.timeout} ms`;
+    return new RpcError('DEADLINE_EXCEEDED', text);
+  }
+
+  /**
+   * Aborts the call if its deadline has passed, because only `signal` starts a timer. Returns the
+   * reason of the abort, or undefined. A oneway call is not aborted: its caller does not wait.
+   */
+  checkDeadline(): RpcError | undefined {
+    const { deadline } = this;
+    if (
+      deadline !== undefined &&
+      this.#aborted === undefined &&
+      this.callType !== CALL_TYPE.oneWay &&
+      instantFor(this.timeout) >= deadline
+    )
+      this.abort(this.#deadlineExceeded());
+    return this.#aborted;
   }
 
   /** The reason of abort(). Undefined: the call was not aborted. */
