@@ -45,6 +45,11 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   readonly logIdLow: number;
   readonly logIdHigh: number;
   identity: Identity | undefined;
+  /**
+   * The deadline of a copy to which with() has given a timeout that ends before the caller's
+   * deadline, until composeHandlerInvoke() enforces it. Undefined in this call.
+   */
+  declare readonly nearerDeadline: number | undefined;
   /** This call, also for the copies that with() returns. */
   readonly origin: ServerCall = this;
   /** Whether an interceptor has called the handler. See `began` for the time. */
@@ -218,7 +223,15 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
     const { timeout, metadata, signal } = changes;
     const fixed: PropertyDescriptorMap = {};
     if ('input' in changes) fixed.input = { value: changes.input, enumerable: true };
-    if (timeout !== undefined) fixed.timeout = { value: checkTimeout(timeout), enumerable: true };
+    if (timeout !== undefined) {
+      const ms = checkTimeout(timeout);
+      const deadline = ms === undefined ? Number.POSITIVE_INFINITY : performance.now() + ms;
+      fixed.timeout = { value: ms, enumerable: true };
+      if (deadline < (this.deadline ?? Number.POSITIVE_INFINITY)) {
+        fixed.deadline = { value: deadline, enumerable: true };
+        fixed.nearerDeadline = { value: deadline };
+      }
+    }
     if (metadata !== undefined)
       fixed.metadata = { value: checkMetadata(metadata), enumerable: true };
     if (signal !== undefined) fixed.signal = { value: signal, enumerable: true };

@@ -138,6 +138,35 @@ describe('the timeout of a call', () => {
     expect(await client.stub(Bank).pay(undefined, { timeout: 20 })).toBeGreaterThan(50_000);
   });
 
+  test('ends earlier where an interceptor of the server gives it a timeout', async () => {
+    const seen: { deadline: number | undefined; signal: AbortSignal }[] = [];
+    const wait = async (_: void, { deadline, signal }: CallContext) => {
+      seen.push({ deadline, signal });
+      // It ignores its deadline.
+      await release.promise;
+    };
+    const release = gate();
+    let timeout = 30;
+    const change: Interceptor = (next) => (call) => next(call.with({ timeout }).with({}));
+    await using server = await serve(ADDRESS, [implement(Bank, { pay, wait })], {
+      interceptors: [change],
+    });
+    await using client = await connect(server.address);
+    const stub = client.stub(Bank);
+    const before = performance.now();
+    expect(await rejection(stub.wait(undefined, { timeout: 60_000 }))).toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      message: 'Bank.wait was not done within 30 ms',
+    });
+    expect(performance.now() - before).toBeGreaterThanOrEqual(29);
+    expect(seen[0]?.deadline).toBeLessThan(before + 50_000);
+    expect(seen[0]?.signal.reason).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    release.open();
+    // The deadline of the caller is nearer.
+    for (timeout of [90_000, Number.POSITIVE_INFINITY])
+      expect(await stub.pay(undefined, { timeout: 60_000 })).toBeLessThanOrEqual(60_000);
+  });
+
   test('includes the wait for the first list of the registry', async () => {
     const inner = memory();
     const listed = gate();
