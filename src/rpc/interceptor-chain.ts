@@ -4,6 +4,7 @@ import { badOption } from '../core/options.js';
 import { runInCall } from './calls/inherited-call.js';
 import type { ServerCall } from './calls/server-call.js';
 import { RpcError } from './errors.js';
+import { invokeWithDeadline } from './interceptors/timeout.js';
 import type { Interceptor, Invoke } from './types.js';
 
 /**
@@ -45,7 +46,7 @@ export function composeHandlerInvoke(
   inheritContext: boolean,
 ): Invoke | undefined {
   if (interceptors.length === 0) return undefined;
-  return compose(interceptors, async (call) => {
+  const invokeHandler: Invoke = async (call) => {
     const context = call as ServerCall;
     const { origin } = context;
     origin.hasBegun = true;
@@ -66,5 +67,18 @@ export function composeHandlerInvoke(
     } finally {
       origin.handledCalls.onHandlerEnd(origin);
     }
+  };
+  return compose(interceptors, (call) => {
+    const context = call as ServerCall;
+    const { nearerDeadline } = context;
+    if (nearerDeadline === undefined) return invokeHandler(context);
+    const left = Math.max(0, Math.ceil(nearerDeadline - performance.now()));
+    return invokeWithDeadline(
+      invokeHandler,
+      context,
+      context.timeout ?? left,
+      nearerDeadline,
+      left,
+    );
   });
 }

@@ -285,7 +285,8 @@ export interface Call {
   readonly timeout: number | undefined;
   /**
    * When the call ends with DEADLINE_EXCEEDED, in ms of performance.now(). with() keeps it, unless
-   * it receives a timeout: that counts from then on. Undefined: no deadline.
+   * it receives a timeout: that counts from then on, on the server at most until the deadline of
+   * the caller. Undefined: no deadline.
    */
   readonly deadline?: number | undefined;
   readonly metadata: Metadata;

@@ -7,6 +7,7 @@ import { memory } from '../../src/registries/memory.js';
 import {
   type CallContext,
   type Channel,
+  concurrencyLimit,
   connect,
   contract,
   type Interceptor,
@@ -261,6 +262,21 @@ describe('inheritContext', () => {
         await within(rig.seen[0]?.reason as Promise<unknown>, 'the inner call to be cancelled'),
       ).toMatchObject({ code: 'CANCELLED' });
     }
+  });
+
+  test('passes those of the call itself after it has waited in concurrencyLimit()', async () => {
+    const interceptors = [concurrencyLimit({ limit: 1, queueTimeout: 60_000 })];
+    await using rig = await nestedCalls({ inheritContext: true, interceptors }, (inner) =>
+      inner.stub(Inner).wait(undefined, { timeout: 60_000 }),
+    );
+    const abort = new AbortController();
+    const first = rig.stub.join(undefined, { timeout: 3_000, signal: abort.signal });
+    await until(() => rig.seen.length === 1, 'the inner call of the first call');
+    rig.stub.join(undefined, { timeout: 50_000 }).catch(() => {});
+    abort.abort();
+    await expect(first).rejects.toMatchObject({ code: 'CANCELLED' });
+    await until(() => rig.seen.length === 2, 'the inner call of the second call');
+    expect(rig.seen[1]?.left).toBeGreaterThan(3_000);
   });
 
   test('is off by default, and off for a call with parent: null', async () => {

@@ -114,16 +114,16 @@ export class Responder implements ServerCallOwner {
   }
 
   /**
-   * The error that the caller receives for `thrown`. The reason `refused` is sent only if the
-   * handler did not begin. A handler may throw the error of a call that it made: the reason of that
-   * error is removed, except `moving`.
+   * The error that the caller receives for `thrown`. If the handler did not begin, an interceptor
+   * has thrown it, and a transient code has the reason `refused`. A handler may throw the error of
+   * a call that it made: the reason of that error is removed, except `moving`.
    */
   #errorOf(call: ServerCall, thrown: unknown): RpcError {
     const error = RpcError.from(thrown);
     const { code, message, metadata, details, unsent } = error;
     const hasBegun = this.#setup.handle === undefined || call.hasBegun;
     let { reason } = error;
-    if (!hasBegun && unsent && TRANSIENT_CODES.includes(code)) reason ??= 'refused';
+    if (!hasBegun && TRANSIENT_CODES.includes(code)) reason ??= 'refused';
     else if (hasBegun && reason !== 'moving') reason = undefined;
     return reason === error.reason
       ? error
@@ -156,6 +156,7 @@ export class Responder implements ServerCallOwner {
   }
 
   #answer(call: ServerCall, value: unknown, error?: RpcError, isSync = false): void {
+    if (!isSync) call.checkDeadline();
     this.#settle(call);
     // The handler may end after the session is lost and before close() aborts its call.
     const isLost = this.#peer.closed && call.callType !== CALL_TYPE.oneWay;

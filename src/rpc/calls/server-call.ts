@@ -17,9 +17,9 @@ import type {
   Method,
 } from '../types.js';
 import type { Frame } from '../wire/frame.js';
-import type { RequestHeader } from '../wire/request-header.js';
+import { CALL_TYPE, type RequestHeader } from '../wire/request-header.js';
 import type { CallIds } from '../wire/sequence.js';
-import { checkTimeout } from './client-call.js';
+import { checkTimeout, instantFor } from './client-call.js';
 import type { HandledCall, HandledCalls } from './handled-calls.js';
 
 /** What all calls of a channel share. */
@@ -45,6 +45,11 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   readonly logIdLow: number;
   readonly logIdHigh: number;
   identity: Identity | undefined;
+  /**
+   * The deadline of a copy to which with() has given a timeout that ends before the caller's
+   * deadline, until composeHandlerInvoke() enforces it. Undefined in this call.
+   */
+  declare readonly nearerDeadline: number | undefined;
   /** This call, also for the copies that with() returns. */
   readonly origin: ServerCall = this;
   /** Whether an interceptor has called the handler. See `began` for the time. */
@@ -161,15 +166,30 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   }
 
   #startDeadline(left: number): void {
-    const onDeadline = (): void =>
-      this.abort(
-        new RpcError(
-          'DEADLINE_EXCEEDED',
-          `the deadline of the caller has passed after ${this.timeout} ms`,
-        ),
-      );
+    const onDeadline = (): void => this.abort(this.#deadlineExceeded());
     if (left <= 0) return onDeadline();
     this.#timer = new LongTimer(onDeadline, left);
+  }
+
+  #deadlineExceeded(): RpcError {
+    const text = `the deadline of the caller has passed after ${this.timeout} ms`;
+    return new RpcError('DEADLINE_EXCEEDED', text);
+  }
+
+  /**
+   * Aborts the call if its deadline has passed, because only `signal` starts a timer. Returns the
+   * reason of the abort, or undefined. A oneway call is not aborted: its caller does not wait.
+   */
+  checkDeadline(): RpcError | undefined {
+    const { deadline } = this;
+    if (
+      deadline !== undefined &&
+      this.#aborted === undefined &&
+      this.callType !== CALL_TYPE.oneWay &&
+      instantFor(this.timeout) >= deadline
+    )
+      this.abort(this.#deadlineExceeded());
+    return this.#aborted;
   }
 
   /** The reason of abort(). Undefined: the call was not aborted. */
@@ -203,7 +223,15 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
     const { timeout, metadata, signal } = changes;
     const fixed: PropertyDescriptorMap = {};
     if ('input' in changes) fixed.input = { value: changes.input, enumerable: true };
-    if (timeout !== undefined) fixed.timeout = { value: checkTimeout(timeout), enumerable: true };
+    if (timeout !== undefined) {
+      const ms = checkTimeout(timeout);
+      const deadline = ms === undefined ? Number.POSITIVE_INFINITY : performance.now() + ms;
+      fixed.timeout = { value: ms, enumerable: true };
+      if (deadline < (this.deadline ?? Number.POSITIVE_INFINITY)) {
+        fixed.deadline = { value: deadline, enumerable: true };
+        fixed.nearerDeadline = { value: deadline };
+      }
+    }
     if (metadata !== undefined)
       fixed.metadata = { value: checkMetadata(metadata), enumerable: true };
     if (signal !== undefined) fixed.signal = { value: signal, enumerable: true };

@@ -47,7 +47,7 @@ export interface AuthOptions {
   authorize?: ((context: CallContext) => boolean | Promise<boolean>) | undefined;
   /**
    * `call`: authenticates each call. `session`: one authentication holds for the session, until the
-   * identity expires or a call carries another token. Default: `call`.
+   * identity expires or a call carries another token, valid or not. Default: `call`.
    */
   per?: 'call' | 'session' | undefined;
 }
@@ -58,9 +58,11 @@ const AUTH_OPTION_NAMES = {
   per: true,
 } satisfies NamesOf<AuthOptions>;
 
-interface AcceptedCredentials {
+/** The credentials that the latest call of a session with a token has sent, or else without one. */
+interface SessionCredentials {
   readonly token: string | undefined;
-  readonly identity: Identity;
+  /** Undefined until the token is accepted. */
+  readonly identity: Identity | undefined;
 }
 
 /**
@@ -75,23 +77,26 @@ export function auth(options: AuthOptions): Interceptor {
   if (authorize !== undefined && typeof authorize !== 'function')
     throw badOption('authorize', authorize, 'a function');
   if (per !== 'call' && per !== 'session') throw badOption('per', per, '"call" or "session"');
-  const acceptedBySession = new WeakMap<Channel, AcceptedCredentials>();
+  const sessions = new WeakMap<Channel, SessionCredentials>();
 
   const identify = async (context: CallContext): Promise<Identity> => {
     const credentials = credentialsOf(context);
+    if (per === 'call') return authenticateCredentials(authenticate, credentials);
     const { token } = credentials;
-    if (per === 'session') {
-      const accepted = acceptedBySession.get(context.channel);
-      if (
-        accepted !== undefined &&
-        (token === undefined || token === accepted.token) &&
-        isUnexpired(accepted.identity)
-      )
-        return accepted.identity;
+    const { channel } = context;
+    let known = sessions.get(channel);
+    const identity = known?.identity;
+    const isKnown = token === undefined || token === known?.token;
+    if (identity !== undefined && isKnown && isUnexpired(identity)) return identity;
+    if (!isKnown) {
+      // The session loses its identity now, also if this token is not accepted.
+      known = { token, identity: undefined };
+      sessions.set(channel, known);
     }
-    const identity = await authenticateCredentials(authenticate, credentials);
-    if (per === 'session') acceptedBySession.set(context.channel, { token, identity });
-    return identity;
+    const accepted = await authenticateCredentials(authenticate, credentials);
+    // Another call may have sent other credentials meanwhile.
+    if (sessions.get(channel) === known) sessions.set(channel, { token, identity: accepted });
+    return accepted;
   };
 
   return (next) => async (call) => {

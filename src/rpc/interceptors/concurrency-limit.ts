@@ -69,9 +69,21 @@ class CallQueue {
   };
   readonly #releaseSlot = (): void => {
     this.#active--;
-    this.#admit();
+    this.#admitNext();
+  };
+  /** Admits one call. #runWhenAdmitted() admits the next one. */
+  readonly #admitNext = (): void => {
+    if (this.#isAdmitting || this.#active >= this.#settings.limit) return;
+    for (const waiting of this.#waiting) {
+      this.#waiting.delete(waiting);
+      this.#active++;
+      this.#isAdmitting = true;
+      return waiting.admit();
+    }
   };
   #active = 0;
+  /** A call was admitted, and its promise callback has not run. */
+  #isAdmitting = false;
 
   constructor(next: Invoke, settings: Required<ConcurrencyLimitOptions>) {
     this.#next = next;
@@ -79,51 +91,56 @@ class CallQueue {
   }
 
   invoke(call: Call): Promise<unknown> {
-    const { limit, queue, queueTimeout } = this.#settings;
-    if (this.#active < limit) return this.#run(call);
+    const { limit, queue } = this.#settings;
+    if (this.#active < limit && this.#waiting.size === 0) {
+      this.#active++;
+      return this.#run(call);
+    }
     if (this.#waiting.size >= queue) {
       const text = `${nameOf(call)} was refused: ${limit} calls are in flight and ${queue} wait`;
       return Promise.reject(new RpcError('RESOURCE_EXHAUSTED', text, { unsent: true }));
     }
     if (call.signal?.aborted) return Promise.reject(cancelled(call, true));
-    return new Promise((resolve, reject) => {
-      const waiting = new WaitingCall(call, queueTimeout, resolve, (error) => {
+    return this.#runWhenAdmitted(call);
+  }
+
+  #run(call: Call): Promise<unknown> {
+    return invokeUntilEnd(this.#next, call, this.#onCallSettled);
+  }
+
+  /**
+   * `await` keeps the async context of the call. #admitNext() runs in the context of another call,
+   * so it must not call #run().
+   */
+  async #runWhenAdmitted(call: Call): Promise<unknown> {
+    await new Promise<void>((resolve, reject) => {
+      const waiting = new WaitingCall(call, this.#settings.queueTimeout, resolve, (error) => {
         this.#waiting.delete(waiting);
         reject(error);
       });
       this.#waiting.add(waiting);
     });
-  }
-
-  #run(call: Call): Promise<unknown> {
-    this.#active++;
-    return invokeUntilEnd(this.#next, call, this.#onCallSettled);
-  }
-
-  #admit(): void {
-    for (const waiting of this.#waiting) {
-      if (this.#active >= this.#settings.limit) return;
-      this.#waiting.delete(waiting);
-      waiting.admit((call) => this.#run(call));
-    }
+    this.#isAdmitting = false;
+    const answer = this.#run(call);
+    // After #run(), so that its work counts in the budget of this turn.
+    if (this.#active < this.#settings.limit && this.#waiting.size > 0) runInTurn(this.#admitNext);
+    return answer;
   }
 }
 
 /** A call in the queue. It leaves when it is admitted, at a timeout or when its signal aborts. */
 class WaitingCall {
-  readonly #call: Call;
   readonly #began = performance.now();
   readonly #timer: LongTimer;
-  readonly #resolve: (answer: Promise<unknown>) => void;
+  readonly #resolve: () => void;
   readonly #release: () => void;
 
   constructor(
     call: Call,
     queueTimeout: number,
-    resolve: (answer: Promise<unknown>) => void,
+    resolve: () => void,
     fail: (error: RpcError) => void,
   ) {
-    this.#call = call;
     this.#resolve = resolve;
     const deadline = deadlineOf(call, this.#began);
     const left = deadline === undefined ? Number.POSITIVE_INFINITY : deadline - this.#began;
@@ -143,9 +160,9 @@ class WaitingCall {
     });
   }
 
-  admit(run: (call: Call) => Promise<unknown>): void {
+  admit(): void {
     this.#stopWaiting();
-    this.#resolve(run(this.#call));
+    this.#resolve();
   }
 
   #stopWaiting(): void {

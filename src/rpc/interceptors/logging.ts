@@ -2,6 +2,7 @@
 import { checkCallback, notifyOrWarn, refusePromise } from '../../core/callbacks.js';
 import type { Logger } from '../../core/logger.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import { ServerCall } from '../calls/server-call.js';
 import type { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../streams/call-end.js';
 import type { Call, Interceptor } from '../types.js';
@@ -84,9 +85,18 @@ export function logging(options: LoggingOptions): Interceptor {
   return (next) => (call) => {
     const startedAt = now();
     return invokeUntilEnd(next, call, (error) =>
-      notifyOrWarn('the logger', () => logCall(call, now() - startedAt, error)),
+      notifyOrWarn('the logger', () =>
+        logCall(call, now() - startedAt, outcomeAtCaller(call, error)),
+      ),
     );
   };
+}
+
+/** A handler may end after its caller has cancelled the call, or after the deadline. */
+function outcomeAtCaller(call: Call, error: RpcError | undefined): RpcError | undefined {
+  // A program may pass a Call object of its own.
+  const { origin } = call as Partial<ServerCall>;
+  return origin instanceof ServerCall ? (origin.checkDeadline() ?? error) : error;
 }
 
 function lineOf(call: Call, ms: number, error: RpcError | undefined): CallLine {

@@ -4,7 +4,7 @@ import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, pause } from '../../core/timers.js';
 import { cancelled } from '../calls/call-errors.js';
-import { isRpcCode, type RpcCode, type RpcError, rpcErrorOf } from '../errors.js';
+import { isRpcCode, type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
 import { invokeSafely } from '../streams/call-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
@@ -115,29 +115,61 @@ async function retryUntilSettled(
   options: Settings,
 ): Promise<unknown> {
   const deadline = deadlineOf(call, startedAt);
-  let unsent = true;
   let backoff = options.initialDelay;
   let error = first;
-  for (let left = options.attempts - 1; ; left--) {
+  let previous: RpcError | undefined;
+  /** Whether all attempts before the last one were unsent. */
+  let isUnsent = true;
+  for (let attempt = 1; ; attempt++) {
     const failure = rpcErrorOf(error);
-    if (left === 0 || failure === undefined || !isRetryable(failure, call, options.codes))
-      throw error;
-    unsent &&= failure.unsent;
+    if (failure === undefined) throw error;
     const delay = Math.min(backoff, options.maxDelay) * (0.5 + Math.random() / 2);
-    if (deadline !== undefined && performance.now() + delay >= deadline) throw error;
-    // A call without a node to send it to puts no load on a node.
-    const isFreeRetry =
-      failure.unsent && failure.code === 'UNAVAILABLE' && failure.reason === undefined;
-    if (!isFreeRetry && !budget.withdraw()) throw error;
+    if (
+      attempt === options.attempts ||
+      !isRetryable(failure, call, options.codes) ||
+      (deadline !== undefined && performance.now() + delay >= deadline) ||
+      !(isFreeRetry(failure) || budget.withdraw())
+    )
+      throw previous === undefined ? error : finalError(failure, previous, isUnsent, attempt);
+    isUnsent &&= failure.unsent;
     notifyOrWarn('onRetry', () => options.onRetry?.(failure, call, delay));
-    if (!(await pause(delay, call.signal))) throw cancelled(call, unsent);
+    if (!(await pause(delay, call.signal))) throw cancelled(call, isUnsent);
     backoff *= 2;
+    previous = failure;
     try {
       return await next(call);
-    } catch (next) {
-      error = next;
+    } catch (thrown) {
+      error = thrown;
     }
   }
+}
+
+/** A call without a node to send it to puts no load on a node. */
+function isFreeRetry({ unsent, code, reason }: RpcError): boolean {
+  return unsent && code === 'UNAVAILABLE' && reason === undefined;
+}
+
+/**
+ * The error of the call after more than one attempt: that of the last attempt. It has `unsent` only
+ * if `isUnsent`: all earlier attempts were unsent, too. `previous`: the error of the attempt
+ * before. It is the cause of an exceeded deadline, which does not tell why the call was repeated.
+ */
+function finalError(
+  last: RpcError,
+  previous: RpcError,
+  isUnsent: boolean,
+  attempt: number,
+): RpcError {
+  const { code, message, metadata, details, unsent, reason } = last;
+  const isLate = code === 'DEADLINE_EXCEEDED';
+  if (!isLate && (isUnsent || !unsent)) return last;
+  return new RpcError(code, `attempt ${attempt}: ${message}`, {
+    metadata,
+    details,
+    cause: isLate ? previous : last.cause,
+    unsent: isUnsent && unsent,
+    reason: isUnsent || reason === 'moving' ? reason : undefined,
+  });
 }
 
 function isRetryable(error: RpcError, call: Call, codes: readonly RpcCode[]): boolean {

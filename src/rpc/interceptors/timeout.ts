@@ -19,17 +19,29 @@ export function timeout(ms: number): Interceptor {
   return (next) => {
     if (limit === undefined) return next;
     return (call) => {
-      if (isReceived(call)) return invokeWithDeadline(next, call, limit);
-      return timeLeft(call) <= limit ? next(call) : next(call.with({ timeout: limit }));
+      if (!isReceived(call))
+        return timeLeft(call) <= limit ? next(call) : next(call.with({ timeout: limit }));
+      const deadline = performance.now() + limit;
+      // The caller's deadline is nearer. An error at the bound would reach the caller too late.
+      if (call.deadline !== undefined && call.deadline <= deadline) return next(call);
+      return invokeWithDeadline(next, call, limit, deadline, limit);
     };
   };
 }
 
-function invokeWithDeadline(next: Invoke, call: CallContext, limit: number): Promise<unknown> {
-  const deadline = performance.now() + limit;
-  // The caller's deadline is nearer. An error at the bound would reach the caller too late.
-  if (call.deadline !== undefined && call.deadline <= deadline) return next(call);
-  const timed = new DeadlineCall(call, limit, deadline);
+/**
+ * Calls next() with a context that has `deadline`, in ms of performance.now(), and a signal that
+ * aborts at it. The result rejects then with DEADLINE_EXCEEDED, which names the timeout `ms`.
+ * `left`: milliseconds until `deadline`.
+ */
+export function invokeWithDeadline(
+  next: Invoke,
+  call: CallContext,
+  ms: number,
+  deadline: number,
+  left: number,
+): Promise<unknown> {
+  const timed = new DeadlineCall(call, ms, deadline, left);
   return new Promise((resolve, reject) => {
     timed.onTimeout = reject;
     invokeSafely(next, timed.context)
@@ -104,16 +116,19 @@ class DeadlineCall {
   #abort: AbortController | undefined;
   #release: (() => void) | undefined;
 
-  constructor(call: CallContext, limit: number, deadline: number) {
+  constructor(call: CallContext, ms: number, deadline: number, left: number) {
     this.#timer = new LongTimer(
       () =>
         this.#expire(
-          new RpcError('DEADLINE_EXCEEDED', `${nameOf(call)} was not done within ${limit} ms`),
+          new RpcError('DEADLINE_EXCEEDED', `${nameOf(call)} was not done within ${ms} ms`),
         ),
-      limit,
+      left,
     );
-    this.context = Object.create(call.with({ timeout: limit }), {
+    this.context = Object.create(call.with({}), {
+      timeout: { value: ms, enumerable: true },
       deadline: { value: deadline, enumerable: true },
+      // This object enforces it.
+      nearerDeadline: { value: undefined },
       // Made at the first access, because most handlers never read it.
       signal: { get: () => this.#signal(call), enumerable: true },
     });

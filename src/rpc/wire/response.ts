@@ -19,6 +19,9 @@ import {
 import { OK_HEADER, writeResponseHeader } from './response-header.js';
 import { type CallIds, FrameIds, NO_SEQUENCE } from './sequence.js';
 
+/** The length of a header is a uint16. */
+const MAX_HEADER_BYTES = 0xffff;
+
 export class Reply {
   readonly ids = new FrameIds(0, NO_SEQUENCE);
   #command: number = COMMAND.response;
@@ -129,8 +132,12 @@ export class Reply {
     const at = beginFrame(output, this.#command, code, this.#codecNumber, this.ids);
     const header = beginSection(output);
     writeResponseHeader(output, this.#codec, error, this.#metadata);
-    if (endSection(output, header) > 0xffff)
-      throw new RpcError('INTERNAL', `the error of the handler takes more than ${0xffff} bytes`);
+    const length = endSection(output, header);
+    if (length > MAX_HEADER_BYTES) {
+      const what = error === undefined ? 'replyMetadata' : 'message, metadata and details';
+      const text = `the ${what} of the handler: got ${length} bytes, expected at most ${MAX_HEADER_BYTES}`;
+      throw new RpcError('INTERNAL', text);
+    }
     const body = beginSection(output);
     if (error === undefined) this.#writeBody(output, body);
     else this.bodyLength = endSection(output, body);

@@ -4,17 +4,19 @@ import { consume, failover } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
 import {
   type CallContext,
+  type CallLine,
   connect,
   contract,
   type Interceptor,
   implement,
+  logging,
   RpcError,
   serve,
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { rejection } from '../../fixtures/transports.js';
-import { elapse, gate } from '../../fixtures/waiting.js';
+import { elapse, gate, Inbox, until } from '../../fixtures/waiting.js';
 import { delayedRegistry } from '../../micro/delayed-registry.js';
 
 const Bank = contract('Bank', {
@@ -40,6 +42,65 @@ test('the signal of a handler that is first read after the deadline has aborted'
   const signal = await read.promise;
   expect(signal.aborted).toBe(true);
   expect(signal.reason).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+});
+
+test('a call whose deadline has passed is counted and logged so, whether its handler has read the signal or not', async () => {
+  const codes: string[] = [];
+  const log = (line: object) => codes.push((line as CallLine).code);
+  for (const interceptors of [[], [logging({ logger: { info: log, warn: log } })]]) {
+    for (const readsSignal of [false, true]) {
+      for (const end of ['reply', 'error'] as const) {
+        const wait = async (_: void, context: CallContext) => {
+          if (readsSignal) void context.signal;
+          while (performance.now() <= (context.deadline ?? 0)) await elapse(5);
+          if (end === 'error') throw new RpcError('NOT_FOUND', 'no');
+        };
+        await using server = await serve(ADDRESS, [implement(Bank, { pay: () => 1, wait })], {
+          interceptors,
+        });
+        await using client = await connect(server.address);
+        expect(await rejection(client.stub(Bank).wait(undefined, { timeout: 20 }))).toMatchObject({
+          code: 'DEADLINE_EXCEEDED',
+        });
+        await until(() => server.statistics().served[0]?.inFlight === 0, 'the handler has ended');
+        expect(server.statistics().served[0]).toMatchObject({
+          succeeded: 0,
+          failed: { DEADLINE_EXCEEDED: 1 },
+        });
+      }
+    }
+  }
+  expect(codes).toEqual(Array(4).fill('DEADLINE_EXCEEDED'));
+});
+
+test('a cancelled call is logged as CANCELLED, whatever its handler answers', async () => {
+  const lines = new Inbox<object>('a line');
+  const log = (line: object) => lines.push(line);
+  const began = gate();
+  const open = gate();
+  const wait = () => {
+    began.open();
+    return open.promise;
+  };
+  await using server = await serve(ADDRESS, [implement(Bank, { pay: () => 1, wait })], {
+    interceptors: [logging({ logger: { info: log, warn: log } })],
+  });
+  await using client = await connect(server.address, { connections: 1 });
+  // A cancel is sent only if the server has shown that it knows cancels.
+  await client.stub(Bank).pay();
+  const abort = new AbortController();
+  const failed = rejection(client.stub(Bank).wait(undefined, { signal: abort.signal }));
+  await began.promise;
+  abort.abort();
+  expect(await failed).toMatchObject({ code: 'CANCELLED' });
+  // The cancel is sent before this call.
+  await client.stub(Bank).pay();
+  open.open();
+  expect([await lines.next(), await lines.next(), await lines.next()]).toMatchObject([
+    { method: 'pay', code: 'OK' },
+    { method: 'pay', code: 'OK' },
+    { method: 'wait', code: 'CANCELLED' },
+  ]);
 });
 
 describe('the timeout of a call', () => {
@@ -75,6 +136,35 @@ describe('the timeout of a call', () => {
     await using server = await serve(ADDRESS, [implement(Bank, { pay, wait: () => {} })]);
     await using client = await connect(server.address, { interceptors: [extendTimeout] });
     expect(await client.stub(Bank).pay(undefined, { timeout: 20 })).toBeGreaterThan(50_000);
+  });
+
+  test('ends earlier where an interceptor of the server gives it a timeout', async () => {
+    const seen: { deadline: number | undefined; signal: AbortSignal }[] = [];
+    const wait = async (_: void, { deadline, signal }: CallContext) => {
+      seen.push({ deadline, signal });
+      // It ignores its deadline.
+      await release.promise;
+    };
+    const release = gate();
+    let timeout = 30;
+    const change: Interceptor = (next) => (call) => next(call.with({ timeout }).with({}));
+    await using server = await serve(ADDRESS, [implement(Bank, { pay, wait })], {
+      interceptors: [change],
+    });
+    await using client = await connect(server.address);
+    const stub = client.stub(Bank);
+    const before = performance.now();
+    expect(await rejection(stub.wait(undefined, { timeout: 60_000 }))).toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      message: 'Bank.wait was not done within 30 ms',
+    });
+    expect(performance.now() - before).toBeGreaterThanOrEqual(29);
+    expect(seen[0]?.deadline).toBeLessThan(before + 50_000);
+    expect(seen[0]?.signal.reason).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    release.open();
+    // The deadline of the caller is nearer.
+    for (timeout of [90_000, Number.POSITIVE_INFINITY])
+      expect(await stub.pay(undefined, { timeout: 60_000 })).toBeLessThanOrEqual(60_000);
   });
 
   test('includes the wait for the first list of the registry', async () => {

@@ -1,15 +1,18 @@
 /** Calls that a server refuses before their handlers run: their errors have `unsent: true`. */
+import { generateKeyPair, SignJWT } from 'jose';
 import { describe, expect, test } from 'vitest';
 import { copy, encode } from '../../../src/core/bytes.js';
 import { consume, failover, p2cEwma, type Registry } from '../../../src/micro/index.js';
 import { memory } from '../../../src/registries/memory.js';
 import {
+  auth,
   type CodecName,
   concurrencyLimit,
   connect,
   contract,
   type Interceptor,
   implement,
+  jwt,
   RpcError,
   type RpcServer,
   rateLimit,
@@ -26,6 +29,11 @@ import { gate, until } from '../../fixtures/waiting.js';
 const Shop = contract('Shop', { order: unary<void, string>(), wait: unary<void, void>() });
 const ADDRESS = 'tcp://127.0.0.1:0';
 noLeaks();
+
+const anyToken = async (): Promise<string> =>
+  new SignJWT({})
+    .setProtectedHeader({ alg: 'ES256' })
+    .sign((await generateKeyPair('ES256')).privateKey);
 
 const node = (id: string, { address }: RpcServer) =>
   ({
@@ -69,9 +77,15 @@ describe('the error of a refusal', () => {
 
   test('is unsent when an interceptor refuses the call', async () => {
     const open = gate();
+    let seen = 0;
+    const own: Interceptor = (next) => (call) => {
+      if (seen++ > 0) throw new RpcError('RESOURCE_EXHAUSTED', 'one call is enough');
+      return next(call);
+    };
     for (const [interceptor, calls] of [
       [concurrencyLimit({ limit: 1, queue: 0 }), 1],
       [rateLimit({ perSecond: 0.001, burst: 1 }), 1],
+      [own, 1],
     ] as const) {
       await using server = await serve(
         ADDRESS,
@@ -95,6 +109,34 @@ describe('the error of a refusal', () => {
       open.open();
       await waiting;
     }
+  });
+
+  test('is unsent when auth() cannot load its keys, not when it rejects a token', async () => {
+    const keysAreMissing = auth({
+      authenticate: jwt({
+        keys: () => Promise.reject(new Error('no such file')),
+        issuer: 'us',
+        audience: 'shop',
+      }),
+    });
+    await using server = await serve(
+      ADDRESS,
+      [implement(Shop, { order: () => 'done', wait: () => {} })],
+      { interceptors: [keysAreMissing] },
+    );
+    await using client = await connect(server.address);
+    const stub = client.stub(Shop);
+    const metadata = { authorization: `Bearer ${await anyToken()}` };
+    expect(await rejection(stub.order(undefined, { metadata }))).toMatchObject({
+      code: 'UNAVAILABLE',
+      unsent: true,
+      reason: 'refused',
+    });
+    expect(await rejection(stub.order())).toMatchObject({
+      code: 'UNAUTHENTICATED',
+      unsent: false,
+      reason: undefined,
+    });
   });
 
   test('is unsent for an unknown service, version or method', async () => {
@@ -232,9 +274,7 @@ describe('a call that a node refuses', () => {
   test('is repeated by retry()', async () => {
     let refusals = 0;
     const refuse: Interceptor = (next) => (call) =>
-      refusals++ < 2
-        ? Promise.reject(new RpcError('RESOURCE_EXHAUSTED', 'full', { unsent: true }))
-        : next(call);
+      refusals++ < 2 ? Promise.reject(new RpcError('RESOURCE_EXHAUSTED', 'full')) : next(call);
     await using server = await serve(
       ADDRESS,
       [implement(Shop, { order: () => 'done', wait: () => {} })],

@@ -99,6 +99,24 @@ describe.each(['json', 'protobuf'] as const)('in %s', (codec) => {
     expect(Object.entries(failed.metadata).sort()).toEqual(Object.entries(UNUSUAL).sort());
   });
 
+  test('fails a call whose replyMetadata is too large, and says so', async () => {
+    await using pair = await rig({
+      codec,
+      handlers: {
+        test({ A }, { replyMetadata }) {
+          replyMetadata.long = 'x'.repeat(0xffff);
+          return { A };
+        },
+      },
+    });
+    expect(await rejection(pair.stub.test({ A: '' }))).toMatchObject({
+      code: 'INTERNAL',
+      message: expect.stringMatching(
+        /^the replyMetadata of the handler: got 65\d{3} bytes, expected at most 65535$/,
+      ),
+    });
+  });
+
   test('treats metadata without keys as none, from each side', async () => {
     const received: Metadata[] = [];
     await using pair = await rig({

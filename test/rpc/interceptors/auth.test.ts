@@ -15,6 +15,7 @@ import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../../fixtures/certificat
 import { noLeaks } from '../../fixtures/leaks.js';
 import { connectOnce } from '../../fixtures/rpc.js';
 import { rejection } from '../../fixtures/transports.js';
+import { gate } from '../../fixtures/waiting.js';
 import { byToken, openVault, Vault } from './vault.js';
 
 noLeaks();
@@ -154,6 +155,8 @@ describe('auth()', () => {
     expect(await rejection(s.stub.whoAmI(undefined, as('guess')))).toMatchObject({
       code: 'UNAUTHENTICATED',
     });
+    expect(await rejection(s.stub.whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
+    expect(await s.stub.whoAmI(undefined, as('swordfish'))).toBe('ben');
     expect(await s.stub.whoAmI()).toBe('ben');
     await using other = await connectOnce(s.server.address);
     expect(await rejection(other.stub(Vault).whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
@@ -161,6 +164,26 @@ describe('auth()', () => {
     await rejection(s.stub.whoAmI(undefined, as('sesame')));
     expires = Date.now() + 60_000;
     other.destroy();
+  });
+
+  test('per session: the token that was sent last decides, whatever is verified first', async () => {
+    const verified = new Map([
+      ['sesame', gate()],
+      ['guess', gate()],
+    ]);
+    const authenticate = async (credentials: Credentials) => {
+      await verified.get(credentials.token ?? '')?.promise;
+      return byToken(credentials);
+    };
+    await using s = await openVault({ authenticate, per: 'session' });
+    const as = (token: string) => ({ metadata: { authorization: `Bearer ${token}` } });
+    const first = s.stub.whoAmI(undefined, as('sesame'));
+    const second = rejection(s.stub.whoAmI(undefined, as('guess')));
+    verified.get('guess')?.open();
+    expect(await second).toMatchObject({ code: 'UNAUTHENTICATED' });
+    verified.get('sesame')?.open();
+    expect(await first).toBe('anna');
+    expect(await rejection(s.stub.whoAmI())).toMatchObject({ code: 'UNAUTHENTICATED' });
   });
 
   test('passes the client certificate to authenticate', async () => {

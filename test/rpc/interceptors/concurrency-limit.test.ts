@@ -1,4 +1,5 @@
 /** concurrencyLimit(): calls at once, the queue and its order, and released slots. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -156,6 +157,42 @@ test('gives an admitted call the rest of its time', async () => {
   expect(calls.all[2]?.call).toMatchObject({ timeout: 1_000, deadline: performance.now() + 700 });
   calls.open(2);
   expect(await Promise.all(answers)).toEqual(['done', 'done', 'done']);
+});
+
+test('runs each call in its own async context, also after it has waited', async () => {
+  const storage = new AsyncLocalStorage<number>();
+  const calls = new Calls();
+  const seen: unknown[] = [];
+  const invoke = concurrencyLimit({ limit: 2 })((call) => {
+    seen.push([call.input, storage.getStore()]);
+    return calls.invoke(call);
+  });
+  const answers = [0, 1, 2, 3, 4].map((input) =>
+    storage.run(input, () => invoke(clientCall({ input }))),
+  );
+  for (let at = 0; at < answers.length; at++) {
+    calls.open(at, at);
+    await pass(0);
+  }
+  expect(await Promise.all(answers)).toEqual([0, 1, 2, 3, 4]);
+  expect(seen).toEqual([0, 1, 2, 3, 4].map((input) => [input, input]));
+  storage.disable();
+});
+
+test('admits as many waiting calls as end together, before calls that come later', async () => {
+  const calls = new Calls();
+  const invoke = concurrencyLimit({ limit: 3 })(calls.invoke);
+  const answers = [0, 1, 2, 3, 4, 5, 6].map((input) => invoke(clientCall({ input })));
+  for (const at of [0, 1, 2]) calls.open(at, at);
+  await answers[0];
+  answers.push(invoke(clientCall({ input: 7 })));
+  await pass(0);
+  expect(calls.inputs).toEqual([0, 1, 2, 3, 4, 5]);
+  for (const at of [3, 4, 5]) calls.open(at, at);
+  await pass(0);
+  expect(calls.inputs).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  for (const at of [6, 7]) calls.open(at, at);
+  expect(await Promise.all(answers)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
 });
 
 test('releases the slot of a call that throws synchronously', async () => {
