@@ -245,7 +245,8 @@ export interface CallOptions {
   /**
    * How long the call may take, in ms; for a stream, the whole of it. Then the call fails with
    * DEADLINE_EXCEEDED. Infinity: no deadline. Default: the method's timeout, else the client's
-   * (5,000); a stream has none.
+   * (5,000); a stream has none. For `oneway`: how long the call waits until it is queued; the
+   * handler has no deadline.
    */
   timeout?: number | undefined;
   /**
