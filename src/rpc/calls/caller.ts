@@ -9,7 +9,7 @@ import type { Meters, Tally } from '../metrics/statistics.js';
 import { type HeartbeatSetup, Heartbeats } from '../peer/heartbeats.js';
 import type { PeerSession, PeerSessionSetup } from '../peer/peer-session.js';
 import { checkStreamInput, OutgoingStream } from '../streams/outgoing-stream.js';
-import { signalInUse } from '../streams/reply-stream-call.js';
+import { followReader, signalInUse } from '../streams/reply-stream-call.js';
 import type { Call } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
 import { COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/frame.js';
@@ -163,7 +163,10 @@ export class Caller {
       outgoing.count();
       outgoing.resolve(undefined);
     } else if (signal !== undefined) this.#followSignal(outgoing, signal);
-    if (isStream) (outgoing as OutgoingStream).begin();
+    if (isStream) {
+      (outgoing as OutgoingStream).begin();
+      followReader(call, outgoing as OutgoingStream);
+    }
     return outgoing.promise;
   }
 
