@@ -33,7 +33,7 @@ export type {
  *
  * - `unary`: one argument, one reply
  * - `oneway`: one argument, no answer; the call settles when it is queued
- * - `noReply`: one argument; the answer says only that the handler has finished
+ * - `noReply`: one argument; the answer is empty, or an error of the handler
  * - `serverStream`: one argument, a stream of replies
  * - `clientStream`: a stream of arguments, one reply
  * - `duplex`: a stream of arguments and a stream of replies
