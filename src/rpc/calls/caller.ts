@@ -254,7 +254,8 @@ export class Caller {
   /** Keeps a request until its answer. `isRepeatable`: over datagrams it is sent again. */
   #addPending(request: OutgoingRequest, isRepeatable: boolean): void {
     this.#pending.add(request);
-    this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep());
+    // The sweep keeps the process running, because a connection may not, such as one in memory.
+    this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep(), true);
     if (isRepeatable) this.#resends?.add(request, now());
   }
 
