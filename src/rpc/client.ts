@@ -4,6 +4,7 @@ import { checkCallback, notifyOrWarn } from '../core/callbacks.js';
 import { isInstance, messageOf } from '../core/errors.js';
 import { pickNames } from '../core/options.js';
 import { atMost, within } from '../core/timers.js';
+import { REPLACE_SESSION, type ReplacesSessions } from '../transport/open-sessions.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
 import { outOfTime, unlessCancelled } from './calls/call-errors.js';
@@ -49,7 +50,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
   #onReady: ((ready: boolean) => unknown) | undefined;
   #onResponsive: ((responsive: boolean) => unknown) | undefined;
   #isResponsive = false;
-  #client: Client<Frame, OutgoingFrame> | undefined;
+  #client: (Client<Frame, OutgoingFrame> & ReplacesSessions<Frame, OutgoingFrame>) | undefined;
   /** The channels that accept calls. If some of these are responsive, only the responsive ones. */
   #candidates: RpcChannel[] = [];
   /** Index in `#candidates` of the channel that got the last call. */
@@ -88,7 +89,13 @@ class ContractClient extends RpcEndpoint implements RpcClient {
       }),
       { ...RPC_CLIENT_DEFAULTS, ...pickNames(given, CLIENT_OPTION_NAMES) },
     );
+    for (const channel of this.channels) this.#replaceIfGoingAway(channel);
     return this;
+  }
+
+  /** Dials another session for new calls. The calls of the channel end in their own session. */
+  #replaceIfGoingAway({ usable, closed, session }: RpcChannel): void {
+    if (!usable && !closed && session !== undefined) this.#client?.[REPLACE_SESSION]?.(session);
   }
 
   protected override onChannelChange(channel: RpcChannel): void {
@@ -98,6 +105,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     const responsive = usable.filter((one) => one.responsive);
     const isResponsive = responsive.length > 0;
     this.#candidates = isResponsive ? responsive : usable;
+    this.#replaceIfGoingAway(channel);
     const isReady = usable.length > 0;
     if (isReady !== wasReady) this.#notify('onReady', this.#onReady, isReady);
     // All channels lead to the same process. If one does not respond, the others may not either.

@@ -33,7 +33,7 @@ export type {
  *
  * - `unary`: one argument, one reply
  * - `oneway`: one argument, no answer; the call settles when it is queued
- * - `noReply`: one argument; the answer says only that the handler has finished
+ * - `noReply`: one argument; the answer is empty, or an error of the handler
  * - `serverStream`: one argument, a stream of replies
  * - `clientStream`: a stream of arguments, one reply
  * - `duplex`: a stream of arguments and a stream of replies
@@ -245,7 +245,8 @@ export interface CallOptions {
   /**
    * How long the call may take, in ms; for a stream, the whole of it. Then the call fails with
    * DEADLINE_EXCEEDED. Infinity: no deadline. Default: the method's timeout, else the client's
-   * (5,000); a stream has none.
+   * (5,000); a stream has none. For `oneway`: how long the call waits until it is queued; the
+   * handler has no deadline.
    */
   timeout?: number | undefined;
   /**

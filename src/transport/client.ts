@@ -7,10 +7,10 @@ import { settleInTurns } from '../core/turn.js';
 import type { Address } from './address.js';
 import { type ResolvedClientOptions, resolveClientOptions } from './client-options.js';
 import { BaseEndpoint } from './endpoint.js';
+import { OpenSessions, REPLACE_SESSION, type ReplacesSessions } from './open-sessions.js';
 import { checkClientNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
 import { MIN_SESSION_AGE, ReconnectSchedule } from './reconnect-schedule.js';
-import type { StreamSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
 import type {
   Client,
@@ -28,22 +28,24 @@ export { RECONNECT_DEFAULTS } from './reconnect-schedule.js';
 /** Codes of errors that another attempt cannot repair. */
 const PERMANENT_ERRORS: readonly string[] = ['BAD_ADDRESS', 'BAD_OPTION', 'ENDPOINT_CLOSED'];
 
-class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<In, Out> {
+class TransportClient<In, Out>
+  extends BaseEndpoint<In, Out>
+  implements Client<In, Out>, ReplacesSessions<In, Out>
+{
   readonly type = 'client';
   readonly address: string;
   readonly #target: Address;
   readonly #transport: Transport;
   readonly #options: ResolvedClientOptions;
   readonly #schedule: ReconnectSchedule;
-  /** Sessions whose onOpen has settled, in the order in which session() returns them. */
-  #openSessions: StreamSession<In, Out>[] = [];
-  readonly #openedAt = new WeakMap<Session<In, Out>, number>();
-  /** The index of the session that was returned last. */
-  #lastReturned = 0;
+  /** Sessions whose onOpen has settled, without those that were replaced. */
+  readonly #openSessions = new OpenSessions<In, Out>();
   /** The attempt that is in progress. */
   #attempt: Promise<void> | undefined;
   #attemptAbort: AbortController | undefined;
   #attemptCount = 0;
+  /** The next attempt replaces a session, and session() need not wait until it is due. */
+  #isReplacing = false;
   #lastFailure: GettyError | undefined;
   #state: ClientState = 'connecting';
 
@@ -67,32 +69,23 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   }
 
   get current(): Session<In, Out> | undefined {
-    return this.closed ? undefined : this.#nextSession();
+    return this.closed ? undefined : this.#openSessions.next();
   }
 
   async session(): Promise<Session<In, Out>> {
     for (;;) {
       if (this.closed) throw this.#closedError();
-      const session = this.#nextSession();
+      const session = this.#openSessions.next();
       if (session !== undefined) return session;
+      if (this.#isReplacing) {
+        this.#schedule.endDelay();
+        this.#openMissingSessions();
+      }
       if (this.#attempt === undefined) throw this.#lastFailure ?? this.#lossError();
       await settleInTurns(this.#attempt).catch((error) => {
         if (!this.closed) throw error;
       });
     }
-  }
-
-  /**
-   * The open sessions in turn. Sessions that are closing are still in the list; they are skipped.
-   */
-  #nextSession(): StreamSession<In, Out> | undefined {
-    const sessions = this.#openSessions;
-    for (let tries = sessions.length; tries > 0; tries--) {
-      this.#lastReturned = (this.#lastReturned + 1) % sessions.length;
-      const session = sessions[this.#lastReturned] as StreamSession<In, Out>;
-      if (!session.closed) return session;
-    }
-    return undefined;
   }
 
   /**
@@ -141,7 +134,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   #openMissingSessions(): void {
     if (this.closed || this.#attempt !== undefined || !this.#schedule.mayDial) return;
     const { connections } = this.#options;
-    if (this.#openSessions.length >= connections) return;
+    if (this.#openSessions.size >= connections) return;
     if (!this.#schedule.isEnabled && this.#attemptCount >= connections) return;
     this.#startAttempt().then(
       () => this.#openMissingSessions(),
@@ -156,6 +149,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
 
   #startAttempt(): Promise<void> {
     this.#attemptCount++;
+    this.#isReplacing = false;
     const attempt = this.#dial().finally(() => {
       this.#attempt = undefined;
       this.#updateState();
@@ -200,19 +194,29 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
         'CONNECTION_LOST',
         `the session with ${this.address} was lost before onOpen had settled`,
       );
-    this.#openedAt.set(session, performance.now());
-    this.#openSessions.push(session);
+    this.#openSessions.add(session);
     this.#updateState();
   }
 
   override onSessionClosed(session: Session<In, Out>): void {
     super.onSessionClosed(session);
-    const remaining = this.#openSessions.filter((other) => other !== session);
-    const wasOpen = remaining.length < this.#openSessions.length;
-    this.#openSessions = remaining;
-    if (!wasOpen) return;
-    const age = performance.now() - (this.#openedAt.get(session) ?? 0);
-    this.#lastFailure = this.#schedule.countLoss(this.#lossError(age), age);
+    this.#onRemoved(session, false);
+  }
+
+  [REPLACE_SESSION](session: Session<In, Out>): void {
+    this.#onRemoved(session, true);
+  }
+
+  #onRemoved(session: Session<In, Out>, isReplaced: boolean): void {
+    const age = this.#openSessions.remove(session);
+    if (age === undefined) return;
+    const reason = isReplaced
+      ? gettyError('CONNECTION_LOST', `the server at ${this.address} is closing`)
+      : this.#lossError(age);
+    this.#lastFailure = this.#schedule.countLoss(reason, age);
+    // A server that ends each session soon must not be dialed without delays.
+    if (isReplaced && age >= MIN_SESSION_AGE && this.#attempt === undefined)
+      this.#isReplacing = true;
     this.#openMissingSessionsLater();
     this.#updateState();
   }
@@ -239,7 +243,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   #updateState(): void {
     let state: ClientState = this.#attempt === undefined ? 'down' : 'connecting';
     if (this.closed) state = 'closed';
-    else if (this.#openSessions.length > 0) state = 'ready';
+    else if (this.#openSessions.size > 0) state = 'ready';
     if (state === this.#state) return;
     this.#state = state;
     const { onState } = this.#options;

@@ -101,6 +101,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
   'transport/codecs/index.ts': [['web'], 'the ready codecs run in a page too'],
   'transport/codecs/json-text.ts': [['rpc'], 'one set of limits for JSON of a peer'],
   'transport/node.ts': [['rpc'], 'serve() and connect() of rpc choose the transports of Node.js'],
+  'transport/open-sessions.ts': [['rpc'], 'a session is replaced when its server sends goaway'],
   'transport/option-names.ts': [['rpc'], 'the options of rpc include those of the transport'],
   'transport/platform.ts': [['web'], 'a page is another platform of the transport'],
   'transport/session/busy-poll.ts': [['rpc'], 'a session polls while a call waits for its answer'],

@@ -107,6 +107,20 @@ describe('undefined', () => {
     expect((await peer.frames.next()).packageLength).toBe(0);
   });
 
+  test('is missing in the failed answer to a noReply call of a plain peer', async () => {
+    const fail = (): never => {
+      throw new Error('it failed');
+    };
+    await using server = await serve(freeMemory(), [
+      implement(Service, { Mark: fail, Add: fail, Ping: fail, Note: fail }),
+    ]);
+    await using peer = await RawPeer.connect(server.address);
+    await peer.send(
+      jsonRequest('TestService', 'Mark', {}, { sequence: 3n, callType: 'CT_TwoWayNoReply' }),
+    );
+    expect(await peer.frames.next()).toMatchObject({ code: 1, sequence: 3n, packageLength: 0 });
+  });
+
   test('stays undefined between extended peers, from the first call on', async () => {
     const inputs: unknown[] = [];
     const handlers = {

@@ -1,5 +1,5 @@
 /** What handlers and callers see when a server or a client closes. */
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import {
   type CallContext,
   connect,
@@ -13,7 +13,7 @@ import {
   unary,
 } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { gate, until, within } from '../fixtures/waiting.js';
+import { gate, Inbox, until, within } from '../fixtures/waiting.js';
 
 const News = contract('News', {
   watch: serverStream<void, number>(),
@@ -169,3 +169,43 @@ test('the draining signal of a handler of a client aborts when the client closes
   await within(client.close(), 'the client to close');
   expect(await done.promise).toBe('drained');
 });
+
+test.each([1, 2])(
+  'a call after the goaway uses another session at once, while the calls of the old ones go on (%d connections)',
+  async (connections) => {
+    const answer = gate<string>();
+    const service = (ask: () => string | Promise<string>) =>
+      implement(News, { ...otherHandlers, watch: async function* () {}, ask });
+    const old = await serve('memory://restarted', [service(() => answer.promise)]);
+    const ready = new Inbox<boolean>('onReady');
+    await using client = await connect(old.address, {
+      connections,
+      reconnect: { initialDelay: 600_000, maxDelay: 600_000 },
+      onReady: (isReady) => ready.push(isReady),
+    });
+    expect(await ready.next()).toBe(true);
+    const stub = client.stub(News);
+    await until(() => client.channels.size === connections, 'the sessions');
+    // A session that ends soon after it was opened delays the next attempt.
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + 2_000);
+    try {
+      const pending = Array.from({ length: connections }, () => stub.ask());
+      await until(
+        () => [...old.channels].every(({ serving }) => serving === 1),
+        'a call in each session',
+      );
+      const closing = old.close();
+      await using next = await serve(old.address, [service(() => 'next')]);
+      expect(await ready.next()).toBe(false);
+      expect(await within(stub.ask(), 'the answer of the next server')).toBe('next');
+      await until(() => next.channels.size === connections, 'a session for each that is replaced');
+      answer.open('old');
+      expect(await Promise.all(pending)).toEqual(Array(connections).fill('old'));
+      await within(closing, 'the old server to close');
+      await until(() => client.channels.size === connections, 'the end of the old sessions');
+    } finally {
+      vi.restoreAllMocks();
+    }
+  },
+);

@@ -9,7 +9,7 @@ import type { Meters, Tally } from '../metrics/statistics.js';
 import { type HeartbeatSetup, Heartbeats } from '../peer/heartbeats.js';
 import type { PeerSession, PeerSessionSetup } from '../peer/peer-session.js';
 import { checkStreamInput, OutgoingStream } from '../streams/outgoing-stream.js';
-import { signalInUse } from '../streams/reply-stream-call.js';
+import { followReader, signalInUse } from '../streams/reply-stream-call.js';
 import type { Call } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
 import { COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/frame.js';
@@ -163,7 +163,10 @@ export class Caller {
       outgoing.count();
       outgoing.resolve(undefined);
     } else if (signal !== undefined) this.#followSignal(outgoing, signal);
-    if (isStream) (outgoing as OutgoingStream).begin();
+    if (isStream) {
+      (outgoing as OutgoingStream).begin();
+      followReader(call, outgoing as OutgoingStream);
+    }
     return outgoing.promise;
   }
 
@@ -251,7 +254,8 @@ export class Caller {
   /** Keeps a request until its answer. `isRepeatable`: over datagrams it is sent again. */
   #addPending(request: OutgoingRequest, isRepeatable: boolean): void {
     this.#pending.add(request);
-    this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep());
+    // The sweep keeps the process running, because a connection may not, such as one in memory.
+    this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep(), true);
     if (isRepeatable) this.#resends?.add(request, now());
   }
 

@@ -77,7 +77,10 @@ export class ReplySender {
     method?: Method,
   ): void {
     if (callType === CALL_TYPE.oneWay) return this.#logOneway(error, method);
-    this.#reply.setResponse(call, serviceIdFor(call), codec, callType === CALL_TYPE.twoWayNoReply);
+    // The code and the reason say whether another node may be called.
+    const isHeaderOnly =
+      callType === CALL_TYPE.twoWayNoReply && call.serviceId !== EXTENDED_REQUEST;
+    this.#reply.setResponse(call, serviceIdFor(call), codec, isHeaderOnly);
     this.#sendFailure(error);
   }
 

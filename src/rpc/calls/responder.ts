@@ -89,9 +89,14 @@ export class Responder implements ServerCallOwner {
 
   /** Calls the handler. Never throws. */
   handle(call: ServerCall): void {
-    if (call.stream?.writer !== undefined) return this.#handleStream(call, call.stream.writer);
+    const { stream } = call;
+    if (stream !== undefined) {
+      // The access starts the timer of the deadline, which ends the streams.
+      void call.signal;
+      stream.reader?.open();
+      if (stream.writer !== undefined) return this.#handleStream(call, stream.writer);
+    }
     const { handle } = this.#setup;
-    call.stream?.reader?.open();
     try {
       const outcome = handle === undefined ? call.handler(call.input, call) : handle(call);
       const promise = promiseOf(outcome);
@@ -194,9 +199,6 @@ export class Responder implements ServerCallOwner {
   #handleStream(call: ServerCall, writer: StreamWriter): void {
     const { handle } = this.#setup;
     this.#add(call);
-    // The access starts the timer of the deadline, which ends the stream.
-    void call.signal;
-    call.stream?.reader?.open();
     const sendReplies = async (): Promise<boolean> => {
       const replies = await (handle === undefined ? call.handler(call.input, call) : handle(call));
       if (!isIterable(replies))

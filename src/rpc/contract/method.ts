@@ -114,8 +114,8 @@ export const oneway: MakeMethodWithoutReply<
 > = methodMaker('oneway');
 
 /**
- * A method with an empty reply. The answer shows that the handler has finished; Go's protocol
- * carries no error for it.
+ * A method with an empty reply. The answer shows that the handler has finished, or has its error.
+ * Go's protocol carries no error for it.
  */
 export const noReply: MakeMethodWithoutReply<'noReply', MethodOptions> = methodMaker('noReply');
 

@@ -2,9 +2,11 @@
 
 import { answerOf, checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
+import type { ServerCall } from '../calls/server-call.js';
 import { type RpcCode, RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../streams/call-end.js';
 import type { Call, Interceptor } from '../types.js';
+import { isReceived } from './call-info.js';
 import { KeyedStates } from './keyed-states.js';
 import { RollingCount } from './rolling-count.js';
 import { guardedClock, keyOf } from './user-callbacks.js';
@@ -46,7 +48,8 @@ export interface CircuitBreakerOptions {
   key?: ((call: Call) => string) | undefined;
   /**
    * Whether an error is a failure of the service. Default: true for UNAVAILABLE, DEADLINE_EXCEEDED,
-   * RESOURCE_EXHAUSTED and INTERNAL.
+   * RESOURCE_EXHAUSTED and INTERNAL, unless this side has refused the call or could not send it.
+   * For such a call only the lack of a connection (UNAVAILABLE) is a failure.
    */
   isFailure?: ((error: RpcError) => boolean) | undefined;
   /**
@@ -87,8 +90,10 @@ const FAILURE_CODES: readonly RpcCode[] = [
   'INTERNAL',
 ];
 
+/** `isFailure`: undefined for the default. */
 type Settings = typeof CIRCUIT_BREAKER_DEFAULTS &
-  Required<Pick<CircuitBreakerOptions, 'key' | 'isFailure' | 'onState' | 'now'>>;
+  Required<Pick<CircuitBreakerOptions, 'key' | 'onState' | 'now'>> &
+  Pick<CircuitBreakerOptions, 'isFailure'>;
 
 /**
  * Makes an interceptor that counts the failures of each service and refuses calls to a service that
@@ -114,7 +119,7 @@ export function circuitBreaker(options: CircuitBreakerOptions = {}): Interceptor
         const text = `the circuit of ${name} is ${circuit.state}: too many calls failed; the next probe may start in ${circuit.timeUntilProbe} ms`;
         return Promise.reject(new RpcError('UNAVAILABLE', text, { unsent: true }));
       }
-      return invokeUntilEnd(next, call, (error) => circuit.onCallSettled(name, epoch, error));
+      return invokeUntilEnd(next, call, (error) => circuit.onCallSettled(name, epoch, call, error));
     };
   };
 }
@@ -132,12 +137,16 @@ function resolveSettings(options: CircuitBreakerOptions): Settings {
     if (!Number.isInteger(resolved[name])) throw badOption(name, resolved[name], 'an integer');
   for (const name of ['key', 'isFailure', 'onState', 'now'] as const)
     checkCallback(name, options[name]);
-  const {
-    key = (call) => call.method.service,
-    isFailure = ({ code }) => FAILURE_CODES.includes(code),
-    onState = () => {},
-  } = options;
+  const { key = (call) => call.method.service, isFailure, onState = () => {} } = options;
   return { ...resolved, key, isFailure, onState, now: guardedClock(options.now) };
+}
+
+/** Whether the call did not reach the service, for a reason that is not the service. */
+function wasRefusedHere(call: Call, { code, reason, unsent }: RpcError): boolean {
+  if (!unsent) return false;
+  // In a server, `unsent` may describe a call that the handler made.
+  if (isReceived(call)) return (call as Partial<ServerCall>).origin?.hasBegun === false;
+  return code !== 'UNAVAILABLE' && reason === undefined;
 }
 
 class Circuit {
@@ -186,11 +195,13 @@ class Circuit {
     return this.#epoch;
   }
 
-  onCallSettled(key: string, epoch: number, error: RpcError | undefined): void {
+  onCallSettled(key: string, epoch: number, call: Call, error: RpcError | undefined): void {
     if (epoch !== this.#epoch) return;
-    const failed = error !== undefined && this.#isFailure(error);
-    // A call that its caller cancelled says nothing about the service.
-    const counts = failed || error?.code !== 'CANCELLED';
+    // A call that its caller cancelled, or that did not reach the service, says nothing about it.
+    const saysNothing =
+      error !== undefined && (error.code === 'CANCELLED' || wasRefusedHere(call, error));
+    const failed = error !== undefined && this.#isFailure(error, saysNothing);
+    const counts = failed || !saysNothing;
     if (this.state === 'closed') {
       if (counts) this.#count(key, failed);
       return;
@@ -201,8 +212,11 @@ class Circuit {
       this.#transition(key, 'closed');
   }
 
-  #isFailure(error: RpcError): boolean {
-    return answerOf('isFailure', () => this.#settings.isFailure(error), true);
+  #isFailure(error: RpcError, saysNothing: boolean): boolean {
+    const { isFailure } = this.#settings;
+    return isFailure === undefined
+      ? !saysNothing && FAILURE_CODES.includes(error.code)
+      : answerOf('isFailure', () => isFailure(error), true);
   }
 
   #count(key: string, failed: boolean): void {

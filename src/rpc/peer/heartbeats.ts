@@ -83,14 +83,14 @@ export class Heartbeats {
   check(hasPendingCalls: boolean): boolean {
     const { session } = this.#peer;
     if (session === undefined || session.closed) return false;
-    const { succeeded, failed } = this.#tally;
+    const { started, succeeded, failed } = this.#tally;
     const wasOverdue = this.#liveness.isOverdue;
     const isDue = this.#liveness.check({
       active: session.active,
-      settled: succeeded + failed,
+      callEvents: started + succeeded + failed,
       time: now(),
     });
-    if (isDue && hasPendingCalls) this.sendIfIdle();
+    if (isDue && hasPendingCalls) this.#sendIfIdle(true);
     return this.#liveness.isOverdue !== wasOverdue;
   }
 
@@ -101,19 +101,23 @@ export class Heartbeats {
 
   /** Sends a heartbeat to an extended peer, unless one is pending. */
   sendIfIdle(): void {
+    this.#sendIfIdle(false);
+  }
+
+  #sendIfIdle(isForSilence: boolean): void {
     if (
       this.#peer.extended === true &&
       this.#setup.heartbeatPeriod > 0 &&
       !this.#liveness.isHeartbeatPending
     )
-      this.send(true);
+      this.send(true, isForSilence);
   }
 
   /**
    * Sends a heartbeat. `isRequired`: the session is closed when no byte of the peer arrives within
-   * heartbeatTimeout.
+   * heartbeatTimeout. `isForSilence`: as in Liveness.onHeartbeatSent().
    */
-  send(isRequired: boolean): void {
+  send(isRequired: boolean, isForSilence = false): void {
     const { session } = this.#peer;
     if (session === undefined || session.closed) return;
     const sentAt = now();
@@ -129,7 +133,7 @@ export class Heartbeats {
       else if (isRequired) this.#closeSession();
     });
     heartbeat.deadline = sentAt + this.#setup.heartbeatTimeout;
-    this.#liveness.onHeartbeatSent(active, sentAt);
+    this.#liveness.onHeartbeatSent(active, sentAt, isForSilence);
     this.#addPending(heartbeat);
     try {
       session.write(heartbeat);

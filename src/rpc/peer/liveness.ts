@@ -2,7 +2,7 @@
 
 /**
  * Milliseconds of silence, while calls are pending, after which a heartbeat is sent. It doubles
- * while the peer answers only heartbeats.
+ * with each such heartbeat that is answered, until a call starts or settles.
  */
 const SILENCE = 500;
 /** Milliseconds from a heartbeat to the point at which the peer counts as unresponsive. */
@@ -17,8 +17,8 @@ const SUSPENSION = 250;
 export interface LivenessSample {
   /** When bytes of the peer last arrived; see Session.active. */
   readonly active: number;
-  /** How many calls have settled. A higher value shows that the peer answers calls too. */
-  readonly settled: number;
+  /** How many calls have started and settled. When it changes, the silence limit is SILENCE again. */
+  readonly callEvents: number;
   /** A time of now(). */
   readonly time: number;
 }
@@ -30,10 +30,12 @@ export class Liveness {
   /** Milliseconds of silence before the next heartbeat. */
   #silenceLimit = SILENCE;
   #active = 0;
-  #settled = 0;
+  #callEvents = 0;
   #silentSince = 0;
   /** When the unanswered heartbeat was sent; 0: there is none. */
   #heartbeatAt = 0;
+  /** The unanswered heartbeat was sent because of the silence. */
+  #isForSilence = false;
   /** 0: there was no check since suspend(). */
   #checkedAt = 0;
   #suspendedAt = Number.NEGATIVE_INFINITY;
@@ -48,9 +50,14 @@ export class Liveness {
     return this.#heartbeatAt > 0;
   }
 
-  onHeartbeatSent(active: number, time: number): void {
+  /**
+   * `isForSilence`: check() has returned true. The answers to other heartbeats, such as those of an
+   * idle session, do not change how soon the next freeze is detected.
+   */
+  onHeartbeatSent(active: number, time: number, isForSilence: boolean): void {
     if (this.#heartbeatAt > 0) return;
     this.#heartbeatAt = time;
+    this.#isForSilence = isForSilence;
     this.#active = active;
   }
 
@@ -58,16 +65,16 @@ export class Liveness {
    * To be called many times a second while a request is pending. Returns true if the peer has sent
    * nothing for so long that a heartbeat is due.
    */
-  check({ active, settled, time }: LivenessSample): boolean {
+  check({ active, callEvents, time }: LivenessSample): boolean {
     if (this.#checkedAt > 0 && time - this.#checkedAt > SUSPENSION) this.#onSuspension(time);
     else if (this.#checkedAt === 0) this.#silentSince = time;
     this.#checkedAt = time;
-    if (settled !== this.#settled) {
-      this.#settled = settled;
+    if (callEvents !== this.#callEvents) {
+      this.#callEvents = callEvents;
       this.#silenceLimit = SILENCE;
     }
     if (active !== this.#active) {
-      if (this.#heartbeatAt > 0)
+      if (this.#heartbeatAt > 0 && this.#isForSilence)
         this.#silenceLimit = Math.min(this.#silenceLimit * 2, this.#maxSilence);
       this.#active = active;
       this.#silentSince = time;

@@ -1,7 +1,7 @@
 /** A call whose replies stream. The reader of the replies can cancel it before it has begun. */
 import { ClientCall } from '../calls/client-call.js';
 import type { Call, Metadata } from '../types.js';
-import type { ReaderSignal } from './reader-signal.js';
+import type { ReaderSignal, ReplySource } from './reader-signal.js';
 
 export class ReplyStreamCall extends ClientCall {
   readonly #reader: ReaderSignal;
@@ -29,6 +29,11 @@ export class ReplyStreamCall extends ClientCall {
     return this.#reader.inUse;
   }
 
+  /** The call has begun with `stream`. */
+  followReader(stream: ReplySource): void {
+    this.#reader.stream = stream;
+  }
+
   override with(changes: {
     input?: unknown;
     timeout?: number;
@@ -43,4 +48,9 @@ export class ReplyStreamCall extends ClientCall {
 /** The signal of a call that begins now. It does not create the signal of a ReplyStreamCall. */
 export function signalInUse(call: Call): AbortSignal | undefined {
   return call instanceof ReplyStreamCall ? call.signalInUse : call.signal;
+}
+
+/** Ends `stream` when the reader of the replies of the call returns. */
+export function followReader(call: Call, stream: ReplySource): void {
+  if (call instanceof ReplyStreamCall) call.followReader(stream);
 }

@@ -80,7 +80,8 @@ export function writeRequest(
   writeVariableRequestHeader(
     output,
     codec,
-    call.timeout,
+    // The caller of a oneway method does not wait for the handler.
+    method.kind === 'oneway' ? undefined : call.timeout,
     metadata === NO_METADATA ? undefined : metadata,
   );
   if (endSection(output, at + HEADER_BYTES) > 0xffff)

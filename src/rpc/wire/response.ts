@@ -27,7 +27,7 @@ export class Reply {
   #command: number = COMMAND.response;
   #codecNumber = 0;
   #codec: CodecName = 'json';
-  #noReply = false;
+  #isHeaderOnly = false;
   #metadata: Metadata = NO_METADATA;
   #error: RpcError | undefined;
   #body: MessageCodec | undefined;
@@ -58,13 +58,13 @@ export class Reply {
     this.#command = COMMAND.end;
   }
 
-  /** Makes this the answer to a call. `noReply`: it is a frame header only, also for an error. */
-  setResponse(ids: CallIds, serviceId: number, codec: CodecName, noReply: boolean): void {
+  /** Makes this the answer to a call. `isHeaderOnly`: it is a frame header, also for an error. */
+  setResponse(ids: CallIds, serviceId: number, codec: CodecName, isHeaderOnly: boolean): void {
     this.#copyIds(ids, serviceId);
     this.#command = COMMAND.response;
     this.#codecNumber = CODEC_NUMBER[codec];
     this.#codec = codec;
-    this.#noReply = noReply;
+    this.#isHeaderOnly = isHeaderOnly;
     this.#metadata = NO_METADATA;
     this.#error = undefined;
     this.#body = undefined;
@@ -91,7 +91,8 @@ export class Reply {
   }
 
   write(output: ByteWriter): void {
-    if (this.#command === COMMAND.heartbeatReply || this.#noReply) this.#writeFrameHeader(output);
+    if (this.#command === COMMAND.heartbeatReply || this.#isHeaderOnly)
+      this.#writeFrameHeader(output);
     else if (this.#error === undefined && this.#metadata === NO_METADATA)
       this.#writePlainSuccess(output);
     else this.#writeOutcome(output);

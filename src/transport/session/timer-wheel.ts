@@ -44,6 +44,8 @@ class Wheel {
   readonly #buckets: Set<Tickable>[];
   #cursor = 0;
   #size = 0;
+  /** How many of the tasks keep the process running. */
+  #keepers = 0;
   readonly #timer: NodeJS.Timeout;
   readonly #slice: number;
   #turnedAt = Math.ceil(now());
@@ -72,6 +74,17 @@ class Wheel {
     wheels.delete(this.#period);
   }
 
+  /** The timer keeps the process running until release() was called as often as keep(). */
+  keep(): void {
+    this.#keepers++;
+    this.#timer.ref?.();
+  }
+
+  release(): void {
+    this.#keepers--;
+    if (this.#keepers === 0) this.#timer.unref?.();
+  }
+
   readonly #turn = (): void => {
     const time = Math.ceil(now());
     if (time - this.#turnedAt > this.#slice + STANDSTILL) wokeAt = time;
@@ -89,12 +102,16 @@ class Wheel {
  * process running.
  */
 export function addTick(period: number, tickable: Tickable): void {
+  wheelOf(period).add(tickable);
+}
+
+function wheelOf(period: number): Wheel {
   let wheel = wheels.get(period);
   if (wheel === undefined) {
     wheel = new Wheel(period);
     wheels.set(period, wheel);
   }
-  wheel.add(tickable);
+  return wheel;
 }
 
 /** Removes an object that addTick() added. Does nothing if it was not added. */
@@ -103,14 +120,21 @@ export function removeTick(period: number, tickable: Tickable): void {
 }
 
 /**
- * Calls `task` every `period` ms until the returned function is called. `task` must not throw. It
- * does not keep the process running.
+ * Calls `task` every `period` ms until the returned function is called. `task` must not throw.
+ * `keepsProcess`: whether it keeps the process running.
  */
-export function every(period: number, task: () => void): () => void {
+export function every(period: number, task: () => void, keepsProcess = false): () => void {
   // A new entry, so that the same function can be added twice.
   const entry: Tickable = { tick: task };
-  addTick(period, entry);
-  return () => removeTick(period, entry);
+  const wheel = wheelOf(period);
+  wheel.add(entry);
+  let isKept = keepsProcess;
+  if (isKept) wheel.keep();
+  return () => {
+    if (isKept) wheel.release();
+    isKept = false;
+    wheel.remove(entry);
+  };
 }
 
 /** The number of running timers; 0 when no periodic work is left. For leak tests. */

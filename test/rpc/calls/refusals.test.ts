@@ -13,6 +13,7 @@ import {
   type Interceptor,
   implement,
   jwt,
+  noReply,
   RpcError,
   type RpcServer,
   rateLimit,
@@ -163,6 +164,35 @@ describe('the error of a refusal', () => {
     expect(await rejection(client.stub(Newer).cancel())).toMatchObject({
       code: 'UNIMPLEMENTED',
       reason: 'refused',
+      unsent: true,
+    });
+  });
+
+  test('is that of a unary call for a noReply method', async () => {
+    const Notes = contract('Notes', { save: noReply<string>() });
+    const save = (text: string): void => {
+      if (text === '') throw new RpcError('NOT_FOUND', 'no text', { metadata: { at: '1' } });
+    };
+    await using server = await serve(ADDRESS, [implement(Notes, { save })], {
+      interceptors: [rateLimit({ perSecond: 1e-6, burst: 2, now: () => 0 })],
+    });
+    await using client = await connect(server.address);
+    const stub = client.stub(Notes);
+    expect(await stub.save('a')).toBeUndefined();
+    expect(await rejection(stub.save(''))).toMatchObject({
+      code: 'NOT_FOUND',
+      message: 'no text',
+      metadata: { at: '1' },
+    });
+    expect(await rejection(stub.save('b'))).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      reason: 'refused',
+      unsent: true,
+    });
+    const Other = contract('Other', { save: noReply<string>() });
+    expect(await rejection(client.stub(Other).save('c'))).toMatchObject({
+      code: 'UNIMPLEMENTED',
+      reason: 'not-served',
       unsent: true,
     });
   });

@@ -1,6 +1,6 @@
 /** Where the timeout of a call comes from, and what it limits. */
-import { describe, expect, test } from 'vitest';
-import { contract, serve, unary } from '../../../src/rpc/index.js';
+import { describe, expect, test, vi } from 'vitest';
+import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import {
   channelOf,
@@ -92,6 +92,25 @@ describe('the timeout of a call', () => {
       }
     },
   );
+
+  test('keeps the process running until it has passed, also over memory', async () => {
+    const started = vi.spyOn(globalThis, 'setInterval');
+    const kept = (): number =>
+      started.mock.results.filter(({ value }) => (value as NodeJS.Timeout).hasRef()).length;
+    try {
+      await using server = await serve(freeMemory(), [
+        implement(Slow, { ask: () => new Promise<number>(() => {}), own: (n) => n }),
+      ]);
+      await using client = await connectOnce(server.address);
+      await until(() => kept() === 0, 'the opening heartbeat is answered');
+      const call = outcome(client.stub(Slow).ask(1, { timeout: 20 }));
+      expect(kept()).toBe(1);
+      expect(await call).toBe('DEADLINE_EXCEEDED');
+      await until(() => kept() === 0, 'nothing is pending');
+    } finally {
+      started.mockRestore();
+    }
+  });
 
   test('limits how long a server waits for the first frame of its client, as its signal does', async () => {
     await using server = await serve(freeMemory(), [testService()], { maxPendingCalls: 3 });

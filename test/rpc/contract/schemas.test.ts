@@ -103,8 +103,7 @@ describe.each([
     expect(await rejection(collect(stub.down('x')))).toMatchObject(refused);
     expect(await rejection(stub.up(['1', 'x', '2']))).toMatchObject(refused);
     expect(await rejection(collect(stub.ways(['1', 'x', '2'])))).toMatchObject(refused);
-    // The caller of a method without reply does not get the reason.
-    expect(await outcome(stub.noReply('x'))).toBe('UNKNOWN');
+    expect(await rejection(stub.noReply('x'))).toMatchObject(refused);
     await stub.oneway('x');
     expect((await pair.serverLog.warnings.next()).details.error).toMatchObject(refused);
     expect([received.all, pendingOf(pair.client, pair.server)]).toEqual([[1, 1], 0]);

@@ -12,18 +12,18 @@ describe('Liveness', () => {
     liveness: Liveness,
     from: number,
     to: number,
-    signs: { active: number; settled?: number },
+    signs: { active: number; callEvents?: number },
   ): number[] {
     const asks: number[] = [];
     for (let time = from; time <= to; time += 20)
-      if (liveness.check({ settled: 0, ...signs, time })) asks.push(time);
+      if (liveness.check({ callEvents: 0, ...signs, time })) asks.push(time);
     return asks;
   }
 
   test('asks a silent peer after 500 ms, and finds the answer overdue 250 ms later', () => {
     const liveness = new Liveness(15_000);
     expect(checks(liveness, 1_000, 1_500, { active: 1 })[0]).toBe(1_500);
-    liveness.onHeartbeatSent(1, 1_500);
+    liveness.onHeartbeatSent(1, 1_500, true);
     expect(checks(liveness, 1_520, 1_740, { active: 1 })).toEqual([]);
     expect(liveness.isOverdue).toBe(false);
     checks(liveness, 1_760, 1_760, { active: 1 });
@@ -38,10 +38,10 @@ describe('Liveness', () => {
     let active = 1;
     let before = 1_000;
     for (let time = 1_000; time < 60_000; time += 20) {
-      if (!liveness.check({ active, settled: 0, time })) continue;
+      if (!liveness.check({ active, callEvents: 0, time })) continue;
       gaps.push(time - before);
       before = time;
-      liveness.onHeartbeatSent(active, time);
+      liveness.onHeartbeatSent(active, time, true);
       active++;
     }
     expect(gaps.map((gap) => Math.round(gap / 500))).toEqual([
@@ -53,11 +53,35 @@ describe('Liveness', () => {
     ]);
   });
 
+  test('sends a heartbeat after 500 ms of silence, however many other heartbeats were answered', () => {
+    const liveness = new Liveness(15_000);
+    for (let active = 1; active <= 5; active++) {
+      const time = active * 15_000;
+      liveness.onHeartbeatSent(active, time, false);
+      checks(liveness, time, time + 40, { active: active + 1 });
+      liveness.stopChecks();
+    }
+    expect(checks(liveness, 90_000, 90_500, { active: 6, callEvents: 1 })).toEqual([90_500]);
+  });
+
+  test.each([
+    ['starts', 1],
+    ['settles', 2],
+  ])('sends a heartbeat at once when a call %s after a long silence that only heartbeats broke', (_, events) => {
+    const liveness = new Liveness(15_000);
+    let active = 1;
+    for (let time = 1_000; time < 20_000; time += 20)
+      if (liveness.check({ active, callEvents: 0, time }))
+        liveness.onHeartbeatSent(active++, time, true);
+    expect(checks(liveness, 20_000, 20_040, { active })).toEqual([]);
+    expect(liveness.check({ active, callEvents: events, time: 20_060 })).toBe(true);
+  });
+
   test('does not count time in which this process was suspended', () => {
     const liveness = new Liveness(15_000);
     checks(liveness, 1_000, 1_100, { active: 1 });
-    liveness.onHeartbeatSent(1, 1_100);
-    expect(liveness.check({ active: 1, settled: 0, time: 61_000 })).toBe(false);
+    liveness.onHeartbeatSent(1, 1_100, true);
+    expect(liveness.check({ active: 1, callEvents: 0, time: 61_000 })).toBe(false);
     expect(liveness.isOverdue).toBe(false);
     expect(liveness.wasSuspendedSince(1_100)).toBe(true);
     expect(liveness.wasSuspendedSince(61_000)).toBe(false);

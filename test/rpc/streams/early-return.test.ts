@@ -11,6 +11,7 @@ import {
   implement,
   serve,
   serverStream,
+  timeout,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { gate, until, within } from '../../fixtures/waiting.js';
@@ -91,4 +92,66 @@ test('return() while the first reply is pending settles at once, and cancels the
     expect(await within(pending, 'next()')).toEqual({ done: true, value: undefined });
     await within(cancelled.promise, 'the handler to be cancelled');
   }
+});
+
+test('return() ends the call and settles the pending next() if an interceptor wraps the replies', async () => {
+  const wrapping: Interceptor = (next) => async (call) => {
+    const replies = (await next(call)) as AsyncIterable<number>;
+    return (async function* () {
+      for await (const n of replies) yield n * 10;
+    })();
+  };
+  const readingSignal: Interceptor = (next) => (call) =>
+    call.signal?.aborted ? Promise.reject(call.signal.reason) : next(call);
+  for (const interceptors of [[wrapping], [readingSignal, wrapping], [timeout(60_000), wrapping]]) {
+    const cancelled = gate();
+    const watch = async function* (
+      _: void,
+      { signal }: { signal: AbortSignal },
+    ): AsyncGenerator<number> {
+      yield 1;
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+      cancelled.open();
+    };
+    await using server = await serve('memory://', [implement(News, { watch })]);
+    await using client = await connect(server.address, { interceptors });
+    const iterator = client.stub(News).watch()[Symbol.asyncIterator]();
+    expect(await iterator.next()).toEqual({ done: false, value: 10 });
+    const pending = iterator.next();
+    await within(iterator.return?.() as Promise<unknown>, 'return()');
+    expect(await within(pending, 'next()')).toEqual({ done: true, value: undefined });
+    await within(cancelled.promise, 'the handler to be cancelled');
+    expect(client.statistics().calls).toMatchObject([{ inFlight: 0 }]);
+  }
+});
+
+test('return() before an interceptor has returned its wrapped replies ends the call', async () => {
+  const began = gate();
+  const wrapped = gate();
+  const wrapping: Interceptor = (next) => async (call) => {
+    const replies = (await next(call)) as AsyncIterable<number>;
+    began.open();
+    await wrapped.promise;
+    return (async function* () {
+      yield* replies;
+    })();
+  };
+  const cancelled = gate();
+  const watch = async function* (
+    _: void,
+    { signal }: { signal: AbortSignal },
+  ): AsyncGenerator<number> {
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+    cancelled.open();
+  };
+  await using server = await serve('memory://', [implement(News, { watch })]);
+  await using client = await connect(server.address, { interceptors: [wrapping] });
+  const iterator = client.stub(News).watch()[Symbol.asyncIterator]();
+  const pending = iterator.next();
+  await began.promise;
+  await until(() => [...server.channels].some(({ serving }) => serving > 0), 'the call');
+  await within(iterator.return?.() as Promise<unknown>, 'return()');
+  wrapped.open();
+  expect(await within(pending, 'next()')).toEqual({ done: true, value: undefined });
+  await within(cancelled.promise, 'the handler to be cancelled');
 });

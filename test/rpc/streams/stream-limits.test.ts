@@ -1,13 +1,14 @@
 /** The limits of streams: window, number of streams, waiting bytes. */
 import { describe, expect, test } from 'vitest';
-import { RpcError } from '../../../src/rpc/index.js';
+import { implement, RpcError, serve } from '../../../src/rpc/index.js';
 import { StreamMemory } from '../../../src/rpc/streams/stream-memory.js';
 import { StreamReader } from '../../../src/rpc/streams/stream-reader.js';
-import { answersOf, endFrame, feedRequest, feedRig, itemFrame } from '../../fixtures/feed.js';
+import { answersOf, endFrame, Feed, feedRequest, feedRig, itemFrame } from '../../fixtures/feed.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { fc } from '../../fixtures/property.js';
+import { connectOnce, freeMemory, outcome } from '../../fixtures/rpc.js';
 import { frameBytes } from '../../fixtures/rpc-frames.js';
-import { turns, until } from '../../fixtures/waiting.js';
+import { Inbox, turns, until } from '../../fixtures/waiting.js';
 
 noLeaks();
 
@@ -71,6 +72,40 @@ describe('the window of a stream', () => {
 });
 
 describe('maxStreams', () => {
+  test('does not count a stream of arguments whose deadline has passed', async () => {
+    const errors = new Inbox<unknown>('the end of the arguments');
+    const sum = async (texts: AsyncIterable<string>): Promise<number> => {
+      let total = 0;
+      try {
+        for await (const text of texts) total += text.length;
+      } catch (error) {
+        errors.push(error);
+        throw error;
+      }
+      return total;
+    };
+    const unused = (): never => {
+      throw new Error('not called');
+    };
+    const service = implement(Feed, {
+      sum,
+      wait: unused,
+      fail: unused,
+      ask: unused,
+      all: unused,
+      chat: unused,
+    });
+    await using server = await serve(freeMemory(), [service], { maxStreams: 1 });
+    await using client = await connectOnce(server.address);
+    const endless: AsyncIterable<string> = {
+      [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }),
+    };
+    const stub = client.stub(Feed);
+    expect(await outcome(stub.sum(endless, { timeout: 20 }))).toBe('DEADLINE_EXCEEDED');
+    expect(await errors.next()).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    expect(await stub.sum(['ab', 'c'])).toBe(3);
+  });
+
   test('limits the streams of a session that are in flight', async () => {
     await using s = await feedRig({ maxStreams: 3 });
     for (const sequence of [3n, 5n, 7n, 9n]) await s.peer.send(feedRequest('sum', sequence));

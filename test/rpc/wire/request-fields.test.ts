@@ -8,6 +8,16 @@ import { textField } from '../../fixtures/rpc-frames.js';
 noLeaks();
 
 describe('the frame of a request', () => {
+  test('has no timeout when the method is oneway, because the caller does not wait', async () => {
+    const Jobs = contract('Jobs', { begin: oneway<number>() });
+    await using server = await RawServer.serve();
+    await using client = await connectOnce(server.address);
+    await client.stub(Jobs).begin(1);
+    await client.stub(Jobs).begin(1, { timeout: 1_234 });
+    const header = '{"Service":"Jobs","Method":"begin","CallType":"CT_OneWay"}';
+    for (const { head } of await server.requests.take(2)) expect(head.toString()).toBe(header);
+  });
+
   const options = { timeout: 1_234, metadata: { a: 'b' } };
 
   test('has all fields of its header in JSON', async () => {

@@ -1,5 +1,5 @@
 /** every(): periodic work, with one timer per period. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { every, runningWheels } from '../../../src/transport/session/timer-wheel.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { Inbox, turns } from '../../fixtures/waiting.js';
@@ -40,6 +40,25 @@ describe('every', () => {
     expect(runningWheels()).toBe(3);
     for (const stop of stops) stop();
     expect(runningWheels()).toBe(0);
+  });
+
+  it('keeps the process running while a task asks for it', () => {
+    const started = vi.spyOn(globalThis, 'setInterval');
+    try {
+      const stopIdle = every(10, () => {});
+      const timer = started.mock.results[0]?.value as NodeJS.Timeout;
+      expect(timer.hasRef()).toBe(false);
+      const stops = [every(10, () => {}, true), every(10, () => {}, true)];
+      expect([timer.hasRef(), started.mock.calls.length]).toEqual([true, 1]);
+      stops[0]?.();
+      stops[0]?.();
+      expect(timer.hasRef()).toBe(true);
+      stops[1]?.();
+      expect(timer.hasRef()).toBe(false);
+      stopIdle();
+    } finally {
+      started.mockRestore();
+    }
   });
 
   it('counts the same function twice as two tasks', async () => {
