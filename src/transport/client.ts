@@ -10,7 +10,7 @@ import { BaseEndpoint } from './endpoint.js';
 import { checkClientNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
 import { MIN_SESSION_AGE, ReconnectSchedule } from './reconnect-schedule.js';
-import type { StreamSession } from './session/session.js';
+import type { TransportSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
 import type {
   Client,
@@ -36,7 +36,7 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   readonly #options: ResolvedClientOptions;
   readonly #schedule: ReconnectSchedule;
   /** Sessions whose onOpen has settled, in the order in which session() returns them. */
-  #openSessions: StreamSession<In, Out>[] = [];
+  #openSessions: TransportSession<In, Out>[] = [];
   readonly #openedAt = new WeakMap<Session<In, Out>, number>();
   /** The index of the session that was returned last. */
   #lastReturned = 0;
@@ -85,11 +85,11 @@ class TransportClient<In, Out> extends BaseEndpoint<In, Out> implements Client<I
   /**
    * The open sessions in turn. Sessions that are closing are still in the list; they are skipped.
    */
-  #nextSession(): StreamSession<In, Out> | undefined {
+  #nextSession(): TransportSession<In, Out> | undefined {
     const sessions = this.#openSessions;
     for (let tries = sessions.length; tries > 0; tries--) {
       this.#lastReturned = (this.#lastReturned + 1) % sessions.length;
-      const session = sessions[this.#lastReturned] as StreamSession<In, Out>;
+      const session = sessions[this.#lastReturned] as TransportSession<In, Out>;
       if (!session.closed) return session;
     }
     return undefined;

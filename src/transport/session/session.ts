@@ -42,7 +42,9 @@ const ORIGIN = Math.round(performance.timeOrigin);
 
 let lastId = 0;
 
-export class StreamSession<In, Out> implements ReadingSession<In, Out>, ConnectionEvents, Tickable {
+export class TransportSession<In, Out>
+  implements ReadingSession<In, Out>, ConnectionEvents, Tickable
+{
   readonly id = ++lastId;
   /**
    * When bytes of the peer last arrived: a time of now(). An integer, because V8 boxes doubles in
