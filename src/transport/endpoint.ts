@@ -71,7 +71,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
     return session;
   }
 
-  /** Closes a connection for which the setup threw `error`. */
+  /** Closes a connection that gets no session, because of `error`. */
   protected refuse(connection: Connection, _error: GettyError): void {
     connection.destroy();
   }
@@ -97,6 +97,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   }
 
   destroy(): void {
+    // close() stops the creation of sessions, and settles when the destroyed ones have closed.
     void this.close();
     for (const session of this.sessions) session.destroy();
   }
