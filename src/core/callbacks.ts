@@ -53,15 +53,15 @@ export function settle<T>(callback: () => T | PromiseLike<T>): Promise<T> {
 }
 
 /**
- * Marks the promises among `items` as handled. All exist before the first one is awaited. If
- * another one rejects meanwhile, it has no handler yet, which would end the process. Thenables are
- * left out, because a call of then() may begin their work.
+ * Marks the promises among `items` as handled, for a caller that awaits the items one after the
+ * other. A later item that rejects meanwhile has no other handler, and would end the process.
+ * Thenables are left out, because a call of then() may begin their work.
  */
 export function markHandled(items: readonly unknown[]): void {
   for (const item of items) {
     if (typeof item !== 'object' || item === null) continue;
     try {
-      // Throws TypeError for a thenable. Accepts promises of all realms.
+      // Promise.prototype.then throws TypeError for a thenable, and accepts promises of all realms.
       if (typeof (item as { then?: unknown }).then === 'function')
         Promise.prototype.then.call(item, undefined, () => {});
     } catch {

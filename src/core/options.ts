@@ -22,9 +22,9 @@ export function badOption(name: string, given: unknown, expected: string): Error
 }
 
 /**
- * The options of `given`, with `defaults` for the rest. A value must have the type of its default,
+ * The options of `given` that have a default, with `defaults` for the rest. A value must have the type of its default,
  * and a number must be in its range; otherwise BAD_OPTION is thrown. Options without a default are
- * not checked.
+ * neither checked nor returned.
  */
 export function withDefaults<T extends object>(
   defaults: T,
@@ -66,19 +66,19 @@ export function checkNumber(name: string, value: unknown, min: number, max: numb
 export type NamesOf<T> = { readonly [Name in keyof Required<T>]: true };
 export type Names = Readonly<Record<string, true>>;
 
-const NOWHERE: Readonly<Record<string, Names>> = {};
+const NO_OTHER_PLACES: Readonly<Record<string, Names>> = {};
 
 /**
  * Throws BAD_OPTION for an own enumerable name in `given` that is not in `known`; the message names
  * the nearest known one. `of`: the function or option that takes the options, such as `serve()` or
- * `reconnect`. `elsewhere`: names that belong to another place, by that place. It allocates nothing
- * unless it throws.
+ * `reconnect`. `elsewhere`: the names of other functions and options, by the text that says where they
+ * belong. It allocates nothing unless it throws.
  */
 export function checkNames(
   of: string,
   given: object | null | undefined,
   known: Names,
-  elsewhere = NOWHERE,
+  elsewhere = NO_OTHER_PLACES,
 ): void {
   if (typeof given !== 'object') return;
   for (const name in given) {
@@ -146,7 +146,10 @@ export function checkMethods(of: string, given: object, known: Names): void {
   }
 }
 
-/** The first letter must be the same: an underscore at the front marks a private method. */
+/**
+ * The first letter must be the same. So `_onMessage` is allowed: by convention, an underscore marks a
+ * private method.
+ */
 function isOneLetterOff(name: string, known: string): boolean {
   return (
     name[0] === known[0] &&
@@ -156,7 +159,8 @@ function isOneLetterOff(name: string, known: string): boolean {
 }
 
 /**
- * The name of `known` with the smallest edit distance, if a third of the letters or fewer differ.
+ * The name of `known` with the smallest edit distance, if it is at most 2, or at most a third of the
+ * letters of `name`.
  */
 export function nearestTo(name: string, known: readonly string[]): string | undefined {
   let nearest: string | undefined;

@@ -4,11 +4,8 @@ import { badOption } from '../core/options.js';
 import { redactUrl } from '../core/redact.js';
 import { type Address, ALL_SCHEMES, parseAddress } from '../transport/address.js';
 
-/**
- * The schemes whose addresses have no host. A new scheme of transport/address.ts that has no IP
- * host must be added.
- */
-const SCHEMES_WITHOUT_HOST: readonly string[] = ['unix', 'memory'];
+/** The schemes whose host is not an IP address or a DNS name, and cannot be replaced by one. */
+const SCHEMES_WITHOUT_IP_HOST: readonly string[] = ['unix', 'memory'];
 /** A host, or host:port. */
 const HOST_AND_PORT = /^(\[[0-9a-fA-F:.]+(?:%[\w.~-]+)?\]|[^\s:/[\]@?#]+)(:\d+)?$/;
 /** The parts of an address before its path: scheme, user information, host, port. */
@@ -61,11 +58,11 @@ function parse(address: string): Address {
  */
 export function advertisedAddress(listening: string, advertise: string | undefined): string {
   const { scheme, host } = parse(listening);
-  const hasHost = !SCHEMES_WITHOUT_HOST.includes(scheme);
+  const hasIpHost = !SCHEMES_WITHOUT_IP_HOST.includes(scheme);
   if (advertise !== undefined) {
     if (typeof advertise !== 'string')
       throw badOption('advertise', advertise, 'a host, or host:port');
-    if (!hasHost)
+    if (!hasIpHost)
       throw badOption('advertise', redactUrl(advertise), `nothing: ${scheme}:// has no host`);
     const [, givenHost, givenPort] = HOST_AND_PORT.exec(advertise) ?? [];
     if (givenHost === undefined)
@@ -76,7 +73,7 @@ export function advertisedAddress(listening: string, advertise: string | undefin
         `${scheme}${user}${givenHost}${givenPort ?? port}`,
     );
   }
-  const isAllInterfaces = hasHost && (host === '' || host === '0.0.0.0' || host === '::');
+  const isAllInterfaces = hasIpHost && (host === '' || host === '0.0.0.0' || host === '::');
   if (!isAllInterfaces) return listening;
   return listening.replace(
     AUTHORITY,

@@ -492,8 +492,10 @@ export interface RpcOptions {
    */
   heartbeatTimeout?: number | undefined;
   /**
-   * How many calls of one session may be in flight, in each direction. Further calls fail with
-   * RESOURCE_EXHAUSTED. From 1 to 16,777,216. Default: 65,536.
+   * How many calls of one session may be in flight, in each direction. A made call counts until its
+   * answer; calls that wait for the first frame of the peer have the same limit. A served call
+   * counts if its handler returned a promise, until it is answered and the handler has settled.
+   * Further calls fail with RESOURCE_EXHAUSTED. From 1 to 16,777,216. Default: 65,536.
    */
   maxPendingCalls?: number | undefined;
   /**

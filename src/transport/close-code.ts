@@ -1,6 +1,6 @@
 /**
- * The close codes of a WebSocket (RFC 6455, section 7.4), the options of close(), and the error of
- * a close by the peer.
+ * The close codes of a WebSocket (RFC 6455, section 7.4, and IANA's registry of close codes), the
+ * options of close(), and the error of a close by the peer.
  */
 
 import { encode } from '../core/bytes.js';
@@ -13,7 +13,10 @@ const OPTION_NAMES = { code: true, reason: true } satisfies NamesOf<CloseOptions
 /** A close frame has at most 125 bytes; the code takes two of them. */
 const MAX_REASON_BYTES = 123;
 
-/** Whether a close frame may contain `code`. */
+/**
+ * Whether a close frame may contain `code`. 1004 is reserved. 1005 and 1006 stand for a missing code
+ * and a missing close frame. 1012 to 1014 are in IANA's registry only.
+ */
 export function isCloseCode(code: number): boolean {
   if (code >= 3000) return code < 5000;
   return code >= 1000 && code <= 1014 && code !== 1004 && code !== 1005 && code !== 1006;

@@ -2,7 +2,7 @@
 import { refusePromise } from '../core/callbacks.js';
 import { asGettyError, type GettyError } from '../core/errors.js';
 import type { Platform } from './platform.js';
-import { type SessionOwner, StreamSession } from './session/session.js';
+import { type SessionOwner, TransportSession } from './session/session.js';
 import { type ResolvedSetup, resolveSetup } from './session/session-options.js';
 import type { Connection, Session, Setup } from './types.js';
 
@@ -11,7 +11,7 @@ let lastId = 0;
 export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   readonly id = ++lastId;
   abstract readonly type: 'server' | 'client';
-  readonly sessions = new Set<StreamSession<In, Out>>();
+  readonly sessions = new Set<TransportSession<In, Out>>();
   readonly #platform: Platform;
   readonly #setupFor: (connection: Connection) => ResolvedSetup<In, Out>;
   #closing: Promise<void> | undefined;
@@ -41,15 +41,15 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
    * Creates and opens a session. If the setup or the listener refuses it, the connection is
    * destroyed and the promise rejects.
    */
-  protected async openSession(connection: Connection): Promise<StreamSession<In, Out>> {
+  protected async openSession(connection: Connection): Promise<TransportSession<In, Out>> {
     const session = this.createSession(connection);
     await session.open();
     return session;
   }
 
   /** Creates a session that is not open yet. Throws if the setup refuses it. */
-  protected createSession(connection: Connection): StreamSession<In, Out> {
-    let session: StreamSession<In, Out>;
+  protected createSession(connection: Connection): TransportSession<In, Out> {
+    let session: TransportSession<In, Out>;
     try {
       const setup = this.#setupFor(connection);
       const compressed = this.#platform.compress(
@@ -57,7 +57,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
         setup.compression,
         setup.maxInflatedBytes,
       );
-      session = new StreamSession(this, compressed, setup);
+      session = new TransportSession(this, compressed, setup);
     } catch (error) {
       const refused = asGettyError(
         error,
@@ -71,13 +71,13 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
     return session;
   }
 
-  /** Closes a connection for which the setup threw `error`. */
+  /** Closes a connection that gets no session, because of `error`. */
   protected refuse(connection: Connection, _error: GettyError): void {
     connection.destroy();
   }
 
   onSessionClosed(session: Session<In, Out>): void {
-    this.sessions.delete(session as StreamSession<In, Out>);
+    this.sessions.delete(session as TransportSession<In, Out>);
   }
 
   /** Stops listening or dialing. Called once, by the first close(). */
@@ -97,6 +97,7 @@ export abstract class BaseEndpoint<In, Out> implements SessionOwner<In, Out> {
   }
 
   destroy(): void {
+    // close() stops the creation of sessions, and settles when the destroyed ones have closed.
     void this.close();
     for (const session of this.sessions) session.destroy();
   }

@@ -1,5 +1,5 @@
 /** The sessions of a client that take new work, in turn. */
-import type { StreamSession } from './session/session.js';
+import type { TransportSession } from './session/session.js';
 import type { Session } from './types.js';
 
 /** The key of a method of the clients that connect() returns; see ReplacesSessions. */
@@ -16,7 +16,7 @@ export interface ReplacesSessions<In, Out> {
 
 export class OpenSessions<In, Out> {
   /** In the order in which next() returns them. */
-  #sessions: StreamSession<In, Out>[] = [];
+  #sessions: TransportSession<In, Out>[] = [];
   /** Times of performance.now(). */
   readonly #openedAt = new WeakMap<Session<In, Out>, number>();
   /** The index of the session that was returned last. */
@@ -27,17 +27,17 @@ export class OpenSessions<In, Out> {
   }
 
   /** The next session. Sessions that are closing are still in the list; they are skipped. */
-  next(): StreamSession<In, Out> | undefined {
+  next(): TransportSession<In, Out> | undefined {
     const sessions = this.#sessions;
     for (let tries = sessions.length; tries > 0; tries--) {
       this.#lastReturned = (this.#lastReturned + 1) % sessions.length;
-      const session = sessions[this.#lastReturned] as StreamSession<In, Out>;
+      const session = sessions[this.#lastReturned] as TransportSession<In, Out>;
       if (!session.closed) return session;
     }
     return undefined;
   }
 
-  add(session: StreamSession<In, Out>): void {
+  add(session: TransportSession<In, Out>): void {
     this.#openedAt.set(session, performance.now());
     this.#sessions.push(session);
   }

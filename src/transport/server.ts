@@ -9,7 +9,7 @@ import { BaseEndpoint } from './endpoint.js';
 import { checkServerNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
 import { RefusedError } from './refused-error.js';
-import type { StreamSession } from './session/session.js';
+import type { TransportSession } from './session/session.js';
 import { withCompression } from './session/session-options.js';
 import type {
   Connection,
@@ -36,7 +36,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
   #scheme = '';
   readonly #admission: AdmissionControl;
   /** Sessions by connection, for writeTo(). Empty if the listener has no connectionTo(). */
-  readonly #sessionByConnection = new WeakMap<Connection, StreamSession<In, Out>>();
+  readonly #sessionByConnection = new WeakMap<Connection, TransportSession<In, Out>>();
 
   constructor(platform: Platform, setup: Setup<In, Out>, limits: AdmissionLimits) {
     super(platform, setup);
@@ -73,7 +73,7 @@ class TransportServer<In, Out> extends BaseEndpoint<In, Out> implements Server<I
     this.openSession(connection).catch(() => {});
   }
 
-  protected override createSession(connection: Connection): StreamSession<In, Out> {
+  protected override createSession(connection: Connection): TransportSession<In, Out> {
     const session = super.createSession(connection);
     this.#admission.countSession(session, 1);
     if (this.#listener?.connectionTo !== undefined)

@@ -3,7 +3,7 @@
  * that connection with one error; the process and the listener continue.
  */
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { parseAddress } from '../../src/transport/address.js';
+import { ALL_SCHEMES, parseAddress } from '../../src/transport/address.js';
 import { AdmissionControl } from '../../src/transport/admission.js';
 import { CLIENT_DEFAULTS } from '../../src/transport/client.js';
 import type { ServerOptions } from '../../src/transport/index.js';
@@ -19,7 +19,7 @@ import { CLIENT_TLS, SERVER_TLS } from '../fixtures/certificates.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { Inbox, until } from '../fixtures/waiting.js';
 
-const transports: Readonly<Record<string, Transport>> = { tcp, tls, unix, udp, ws, wss, memory };
+const TRANSPORTS: Readonly<Record<string, Transport>> = { tcp, tls, unix, udp, ws, wss, memory };
 const ADDRESSES: Readonly<Record<string, string>> = {
   unix: `unix:///tmp/getty-faults-${process.pid}.sock`,
   memory: 'memory://faults',
@@ -39,7 +39,7 @@ afterEach(() => vi.restoreAllMocks());
 
 /** Listens without a server, so that a test can attach events that throw. */
 async function listenOn(scheme: string, accept: (connection: Connection) => void) {
-  const transport = transports[scheme] as Transport;
+  const transport = TRANSPORTS[scheme] as Transport;
   const options: ServerOptions & typeof SERVER_DEFAULTS = { ...SERVER_DEFAULTS, tls: SERVER_TLS };
   const refusals = new Inbox<string>('a refusal');
   const admission = new AdmissionControl(
@@ -76,7 +76,11 @@ function encodedMessage(scheme: string): Buffer {
   return scheme.startsWith('w') ? Buffer.from('828100000000aa', 'hex') : Buffer.from('x');
 }
 
-describe.each(Object.keys(transports))('%s', (scheme) => {
+it('is tested for every scheme', () => {
+  expect(Object.keys(TRANSPORTS).sort()).toEqual([...ALL_SCHEMES].sort());
+});
+
+describe.each(Object.keys(TRANSPORTS))('%s', (scheme) => {
   it.each<(keyof ConnectionEvents)[]>([['onData', 'onMessage'], ['onEnd']])(
     'an exception in %s ends the connection with one error',
     async (...names) => {

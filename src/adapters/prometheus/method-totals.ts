@@ -1,4 +1,4 @@
-/** The counts of one method since it was first seen, over all calls of resetStatistics(). */
+/** The counts of one method since it was first seen. resetStatistics() does not reset them. */
 import type { MethodStatistics } from '../../rpc/index.js';
 
 /** The code of calls without an error. */

@@ -81,7 +81,7 @@ export class MetricSet implements RpcMetrics {
     );
   }
 
-  #addMethodMetrics(side: Side, calls: string, durationHelp: string): void {
+  #addMethodMetrics(side: Side, callsHelp: string, durationHelp: string): void {
     const perMethod =
       (read: (totals: MethodTotals) => readonly Sample[]) =>
       (source: MetricsSource): Sample[] =>
@@ -91,19 +91,19 @@ export class MetricSet implements RpcMetrics {
         });
     this.#addCounter(
       `${side}_calls_started_total`,
-      `${calls}.`,
+      `${callsHelp}.`,
       METHOD_LABELS,
       perMethod(({ started }) => [[{}, started]]),
     );
     this.#addCounter(
       `${side}_calls_completed_total`,
-      `${calls} that have ended, by code; OK: without an error.`,
+      `${callsHelp} that have ended, by code; OK: without an error.`,
       [...METHOD_LABELS, 'code'],
       perMethod(({ completed }) => completed.map(([code, count]) => [{ code }, count])),
     );
     this.#addCounter(
       `${side}_bytes_total`,
-      `Bytes of bodies and stream frames. ${calls}.`,
+      `Bytes of bodies and stream frames. ${callsHelp}.`,
       [...METHOD_LABELS, 'direction'],
       perMethod(({ bytesSent, bytesReceived }) => [
         [{ direction: 'sent' }, bytesSent],
@@ -112,7 +112,7 @@ export class MetricSet implements RpcMetrics {
     );
     this.#addGauge(
       `${side}_calls_in_flight`,
-      `${calls} that have not ended.`,
+      `${callsHelp} that have not ended.`,
       METHOD_LABELS,
       perMethod(({ inFlight }) => [[{}, inFlight]]),
     );

@@ -53,10 +53,10 @@ export class MetricsSource {
   refusals: Readonly<Record<string, number>> | undefined;
   /** The latest values, with the counts before each reset. Undefined: not a consumer. */
   consumer: ConsumerOnlyStatistics | undefined;
-  /** The counts of the last statistics. */
-  #latestCounts = NO_COUNTS;
-  /** The sums of the counts before each reset. */
-  #countsBeforeReset = NO_COUNTS;
+  /** Of a consumer: the counts of the last statistics. */
+  #latestConsumerCounts = NO_COUNTS;
+  /** Of a consumer: the sums of the counts before each reset. */
+  #consumerCountsBeforeReset = NO_COUNTS;
 
   /** `limits`: upper limits of the buckets of the histogram, in milliseconds. */
   constructor(name: string, source: StatisticsSource, limits: readonly number[]) {
@@ -105,9 +105,13 @@ export class MetricsSource {
 
   /** The counts since the first update, over all resets. */
   #addCountsBeforeReset(latest: ConsumerCounts, wasReset: boolean): ConsumerCounts {
-    if (wasReset) this.#countsBeforeReset = sumOf(this.#countsBeforeReset, this.#latestCounts);
-    this.#latestCounts = latest;
-    return sumOf(this.#countsBeforeReset, latest);
+    if (wasReset)
+      this.#consumerCountsBeforeReset = sumOf(
+        this.#consumerCountsBeforeReset,
+        this.#latestConsumerCounts,
+      );
+    this.#latestConsumerCounts = latest;
+    return sumOf(this.#consumerCountsBeforeReset, latest);
   }
 
   #updateTotals(side: Side, methods: readonly MethodStatistics[], wasReset: boolean): void {

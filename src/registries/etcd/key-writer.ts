@@ -6,7 +6,7 @@ import type { Logger } from '../../core/logger.js';
 import { pause } from '../../core/timers.js';
 import { GO_CONSUMER_PAUSE, standInEntry } from '../shared/go-consumers.js';
 import { TAKEN_OVER } from '../shared/registration.js';
-import { isRefusal, reasonOf } from './client/errors.js';
+import { describeError, isRefusal } from './client/errors.js';
 import { type EntryRequests, MAX_FIND } from './entry-requests.js';
 import type { EntryLease } from './lease.js';
 import type { KeyValue } from './proto/kv_pb.js';
@@ -94,7 +94,7 @@ export class KeyWriter {
     key.isFirstWriteRefused = key.revision === 0n;
     key.settlePublish(({ reject }) => reject(error));
     key.settleWithdraw();
-    key.problems.logOnce(`the entry is refused, trying again: ${reasonOf(error)}`, error);
+    key.problems.logOnce(`the entry is refused, trying again: ${describeError(error)}`, error);
   }
 
   async #delete(key: PublishedKey): Promise<void> {

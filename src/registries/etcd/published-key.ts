@@ -5,8 +5,8 @@ import type { Registration } from '../shared/registration.js';
 import type { KeyValue } from './proto/kv_pb.js';
 
 /**
- * `unwritten`: must be written over any value, which is of an earlier process with the same node.
- * `unverified`: must be read, and written again if it is missing. `published`: as this process
+ * `unwritten`: must be written over whatever the key holds, because an earlier process with the same
+ * node id wrote it. `unverified`: must be read, and written again if it is missing. `published`: as this process
  * wrote it. `takenOver`: another process has written it since, so it is left alone.
  */
 export type KeyState = 'unwritten' | 'unverified' | 'published' | 'takenOver';
@@ -31,7 +31,9 @@ export class PublishedKey {
   /** The server has refused the first write, so there is nothing to delete. */
   isFirstWriteRefused = false;
   readonly problems: ProblemLog;
+  /** Settled when the entry is written, or when the server refuses the write. */
   readonly publishWaiters = new Set<PublishWaiter>();
+  /** Called when the key is deleted, or when the server refuses that. */
   readonly withdrawWaiters = new Set<() => void>();
 
   constructor(path: string, logger: Logger) {
@@ -40,12 +42,14 @@ export class PublishedKey {
     this.problems = new ProblemLog(path, logger);
   }
 
+  /** Sets the value that KeyWriter must write. */
   publish(value: string, registration: Registration): void {
     this.value = value;
     this.registration = registration;
     this.state = 'unwritten';
   }
 
+  /** KeyWriter must delete the key. */
   withdraw(): void {
     this.value = undefined;
     this.registration = undefined;

@@ -8,10 +8,10 @@ import { Backoff, type BackoffOptions } from '../shared/backoff.js';
 import { InterruptibleSleep } from '../shared/interruptible-sleep.js';
 import type { Registration } from '../shared/registration.js';
 import {
+  describeError,
   isLeaseLost,
   isRefusal,
   isTokenRefused,
-  reasonOf,
   registryFailed,
 } from './client/errors.js';
 import type { EtcdClient } from './client/etcd-client.js';
@@ -140,7 +140,7 @@ export class Publisher {
       if (isLeaseLost(error)) return;
       this.#options.logger.warn(
         { error },
-        `registry: the lease could not be revoked, its entries expire after ${ttl} ms: ${reasonOf(error)}`,
+        `registry: the lease could not be revoked, its entries expire after ${ttl} ms: ${describeError(error)}`,
       );
     }
   }

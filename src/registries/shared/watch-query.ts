@@ -5,8 +5,9 @@ import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
 
 /**
  * The iterable that Registry.watch() returns: the lists of a query. Throws BAD_OPTION if the query
- * or an option is invalid. `start` begins to offer lists to the sink. It returns the function that
- * stops this, or undefined if the registry is closed. Then the iteration ends at once.
+ * or an option is invalid. `start` begins to offer lists to the sink, and returns a function that
+ * stops offering them. If the registry is closed, `start` returns undefined, and the iteration ends
+ * at once.
  */
 export function watchQuery(
   query: ServiceQuery,

@@ -4,7 +4,7 @@ import type { Logger } from '../../core/logger.js';
 import { type Attributes, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode } from '../../micro/types.js';
 import { ProblemLog } from '../shared/problem-log.js';
-import { isConnectionError, reasonOf } from './client/errors.js';
+import { isConnectionError, zooKeeperReasonOf } from './client/errors.js';
 import type { ZooKeeperClient } from './client/zookeeper-client.js';
 import { Reconciler } from './reconciler.js';
 import { watchChildren } from './watch-children.js';
@@ -165,13 +165,13 @@ export class EntryGroup {
       const { data } = await this.#client.getData(path, { watch: entry.onEvent });
       entry.node = parseEntry({ attributes: this.#name, id }, data.toString());
     } catch (error) {
-      if (reasonOf(error) === 'NO_NODE') {
+      if (zooKeeperReasonOf(error) === 'NO_NODE') {
         this.#entries.delete(id);
         return;
       }
       // An entry without read permission has no watch, so each later run reads it again.
-      if (reasonOf(error) === 'NO_AUTH') entry.isStale = true;
-      else if (reasonOf(error) !== undefined) throw error;
+      if (zooKeeperReasonOf(error) === 'NO_AUTH') entry.isStale = true;
+      else if (zooKeeperReasonOf(error) !== undefined) throw error;
       entry.reason = messageOf(error);
       if (before?.reason !== entry.reason)
         this.#logger.warn({ path, error }, 'registry: skipped an invalid entry');

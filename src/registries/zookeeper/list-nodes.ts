@@ -1,7 +1,7 @@
 /** Reads every entry below a root once. */
 import { parseAttributes, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode } from '../../micro/types.js';
-import { reasonOf } from './client/errors.js';
+import { zooKeeperReasonOf } from './client/errors.js';
 import type { ZooKeeperClient } from './client/zookeeper-client.js';
 import { READ_BATCH } from './entry-group.js';
 
@@ -28,7 +28,7 @@ async function childrenOf(client: ZooKeeperClient, path: string): Promise<string
   try {
     return await client.getChildren(path);
   } catch (error) {
-    if (reasonOf(error) === 'NO_NODE') return [];
+    if (zooKeeperReasonOf(error) === 'NO_NODE') return [];
     throw error;
   }
 }
@@ -51,7 +51,8 @@ async function readNode(
   try {
     ({ data } = await client.getData(`${path}/${id}`));
   } catch (error) {
-    if (reasonOf(error) === 'NO_NODE' || reasonOf(error) === 'NO_AUTH') return undefined;
+    if (zooKeeperReasonOf(error) === 'NO_NODE' || zooKeeperReasonOf(error) === 'NO_AUTH')
+      return undefined;
     throw error;
   }
   try {

@@ -9,9 +9,9 @@ import { ProblemLog } from '../shared/problem-log.js';
 import { type Registration, TAKEN_OVER } from '../shared/registration.js';
 import {
   isConnectionError,
-  reasonOf,
   ZooKeeperError,
   type ZooKeeperReason,
+  zooKeeperReasonOf,
 } from './client/errors.js';
 import { parentOf } from './client/path.js';
 import type { ZooKeeperClient } from './client/zookeeper-client.js';
@@ -46,8 +46,9 @@ export class PublishedZnode {
   /** Whether the node is as this process wrote it, as far as is known. */
   #isPublished = false;
   /**
-   * A node of another session is replaced, because it is of an earlier process with the same node.
-   * After the first write it is of another process and left alone.
+   * Until the first write, a znode of another session is replaced: an earlier process with the same
+   * node id has created it. After the first write, such a znode is that of a running process, and
+   * is left alone.
    */
   #mustTakeOver = false;
   #isStopped = false;
@@ -88,7 +89,9 @@ export class PublishedZnode {
     this.#wanted?.registration.report(false);
   }
 
-  /** The client is about to be closed, and the node is deleted with its session. */
+  /**
+   * Stops all work and rejects the waiters. The node is deleted when the client closes its session.
+   */
   stop(): void {
     this.#isStopped = true;
     this.#reconciler.stop();
@@ -127,7 +130,7 @@ export class PublishedZnode {
       } else if (!node.data.equals(value) && this.#goConsumers) {
         await this.#replaceInSteps(node.stat, value);
       } else if (!node.data.equals(value)) {
-        await ignoring(
+        await ignoreErrors(
           this.#client.setData(this.#path, value, node.stat.version),
           'NO_NODE',
           'BAD_VERSION',
@@ -153,8 +156,8 @@ export class PublishedZnode {
       await this.#client.create(this.#path, value, { ephemeral: true });
       return true;
     } catch (error) {
-      if (reasonOf(error) === 'NODE_EXISTS') return false;
-      if (reasonOf(error) !== 'NO_NODE') throw error;
+      if (zooKeeperReasonOf(error) === 'NODE_EXISTS') return false;
+      if (zooKeeperReasonOf(error) !== 'NO_NODE') throw error;
     }
     this.#mayExist = false;
     await this.#client.makePath(parentOf(this.#path));
@@ -166,7 +169,7 @@ export class PublishedZnode {
     try {
       return await this.#client.getData(this.#path, { watch: this.#onEvent });
     } catch (error) {
-      if (reasonOf(error) !== 'NO_NODE') throw error;
+      if (zooKeeperReasonOf(error) !== 'NO_NODE') throw error;
       this.#mayExist = false;
       return undefined;
     }
@@ -197,9 +200,10 @@ export class PublishedZnode {
       { type: 'delete', path, version: old.version },
       { type: 'create', path, data: value, ephemeral: true },
     ];
-    // The owner of the old node deletes it by its version. A different version protects our node.
+    // The new node has version 0. If the old one has version 0 too, a delete by its owner, which
+    // names the version, would match the new node. A write gives the new node version 1.
     if (old.version === 0) operations.push({ type: 'setData', path, data: value });
-    await ignoring(this.#client.multi(operations), 'NO_NODE', 'BAD_VERSION', 'NODE_EXISTS');
+    await ignoreErrors(this.#client.multi(operations), 'NO_NODE', 'BAD_VERSION', 'NODE_EXISTS');
     this.#mayExist = true;
   }
 
@@ -209,19 +213,20 @@ export class PublishedZnode {
    */
   async #replaceInSteps(old: Stat, value: Buffer): Promise<void> {
     const standIn = standInEntry(this.#path, value.toString());
-    await ignoring(
+    await ignoreErrors(
       this.#client.create(standIn.path, Buffer.from(standIn.value), { ephemeral: true }),
       'NODE_EXISTS',
     );
     try {
-      await ignoring(this.#client.delete(this.#path, old.version), 'NO_NODE', 'BAD_VERSION');
+      await ignoreErrors(this.#client.delete(this.#path, old.version), 'NO_NODE', 'BAD_VERSION');
       await pause(GO_CONSUMER_PAUSE, undefined, true);
       if (this.#isStopped) return;
-      // Another process has created the node again. It accepts only a replacement in one step.
+      // Another process has created the node again during the pause, as it does after each
+      // deletion. A replacement in one transaction gives it no time for that.
       if (!(await this.#create(value)) && this.#mayExist)
         await this.#replaceInOneStep((await this.#read())?.stat, value);
     } finally {
-      if (!this.#isStopped) await ignoring(this.#client.delete(standIn.path), 'NO_NODE');
+      if (!this.#isStopped) await ignoreErrors(this.#client.delete(standIn.path), 'NO_NODE');
     }
   }
 
@@ -248,8 +253,8 @@ export class PublishedZnode {
       await this.#client.delete(this.#path, version);
       return true;
     } catch (error) {
-      if (reasonOf(error) === 'NO_NODE') return true;
-      if (reasonOf(error) === 'BAD_VERSION') return false;
+      if (zooKeeperReasonOf(error) === 'NO_NODE') return true;
+      if (zooKeeperReasonOf(error) === 'BAD_VERSION') return false;
       throw error;
     }
   }
@@ -268,11 +273,14 @@ export class PublishedZnode {
 }
 
 /** Ignores errors that another process may have caused; the caller reads the node again. */
-async function ignoring(operation: Promise<unknown>, ...reasons: ZooKeeperReason[]): Promise<void> {
+async function ignoreErrors(
+  operation: Promise<unknown>,
+  ...reasons: ZooKeeperReason[]
+): Promise<void> {
   try {
     await operation;
   } catch (error) {
-    const reason = reasonOf(error);
+    const reason = zooKeeperReasonOf(error);
     if (reason === undefined || !reasons.includes(reason)) throw error;
   }
 }

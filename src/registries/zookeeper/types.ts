@@ -7,14 +7,17 @@ export interface Stat {
   readonly czxid: bigint;
   readonly mzxid: bigint;
   readonly pzxid: bigint;
-  /** Milliseconds since the epoch, by the server's clock. */
+  /**
+   * When the node was created, and when its data last changed: milliseconds since the epoch, by the
+   * server's clock.
+   */
   readonly ctime: number;
   readonly mtime: number;
   /** The number of changes of the data, of the children and of the ACL. */
   readonly version: number;
   readonly cversion: number;
   readonly aversion: number;
-  /** The session of an ephemeral node, which is deleted with it. 0n: the node is persistent. */
+  /** The session whose end deletes this ephemeral node. 0n: the node is persistent. */
   readonly ephemeralOwner: bigint;
   readonly dataLength: number;
   readonly numChildren: number;

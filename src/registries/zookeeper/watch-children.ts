@@ -1,5 +1,5 @@
 /** Reads and watches the children of a node that may not exist. */
-import { reasonOf } from './client/errors.js';
+import { zooKeeperReasonOf } from './client/errors.js';
 import type { ZooKeeperClient } from './client/zookeeper-client.js';
 import type { Watcher } from './types.js';
 
@@ -16,7 +16,7 @@ export async function watchChildren(
     try {
       return await client.getChildren(path, { watch });
     } catch (error) {
-      if (reasonOf(error) !== 'NO_NODE') throw error;
+      if (zooKeeperReasonOf(error) !== 'NO_NODE') throw error;
     }
     // If the node was created meanwhile, its children are read again.
     if ((await client.exists(path, { watch })) === undefined) return [];

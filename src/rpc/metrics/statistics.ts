@@ -1,5 +1,5 @@
 /**
- * Call statistics: counts, outcomes and latencies. Tally counts the calls of one peer, MethodMeter
+ * Call statistics: counts, outcomes and latencies. Tally counts the calls of one session, MethodMeter
  * the calls of one method, Meters those of all methods. Each object counts one direction: calls
  * that this side makes, or calls that it serves. Other counts of a consumer are in
  * micro/statistics.ts, and refused peers in transport/admission.ts.
@@ -25,7 +25,7 @@ const SAMPLE_PERIOD = 16;
 /** The most milliseconds of a quick handler. */
 const MAX_QUICK_LATENCY = 0.05;
 
-/** The counts of the calls of a peer, made or served. */
+/** How many calls one session made, or how many it served. */
 export class Tally {
   started = 0;
   succeeded = 0;

@@ -11,6 +11,8 @@ import { fromBase64, toBase64 } from './base64.js';
 import { parseObject, readJsonMap, readMapEntry, writeMap } from './header-fields.js';
 import { FieldReader, writeTextField, writeVarint } from './varint.js';
 
+/** The number of a header without the field Code. codeOfNumber() makes UNKNOWN of it. */
+const NO_CODE = 0;
 /** Tags of Protobuf: field number and wire type in one byte. */
 const RESPONSE_TAG = { error: 0x0a, code: 0x50, metadata: 0x5a, details: 0x62, reason: 0x6a };
 
@@ -33,7 +35,7 @@ export function writeResponseHeader(
 }
 
 function writeErrorHeader(output: ByteWriter, codec: CodecName, error: RpcError): void {
-  // A peer assumes UNKNOWN when there is no code. Without it the bytes are equal to those of Go.
+  // A peer assumes UNKNOWN when there is no code. Without a code the bytes are those that Go sends.
   const code = error.code === 'UNKNOWN' ? undefined : codeNumber(error.code);
   const metadata = hasKeys(error.metadata) ? error.metadata : undefined;
   const { details, reason } = error;
@@ -70,16 +72,16 @@ export const OK_HEADER = {
 };
 
 /**
- * True for the header of a success without metadata. Its length is enough to recognize it, because
- * every other header is longer.
+ * True for the header of a success without metadata, and for an empty header. The length is enough
+ * to recognize them, because every other header is longer.
  */
 export function isPlainSuccess(codec: CodecName, length: number): boolean {
   return length <= OK_HEADER[codec].length;
 }
 
 /**
- * The error in the header of a failure; its message may be empty. Throws when the bytes are not a
- * response header.
+ * The fields of a response header as an RpcError. An empty message: the header is that of a success,
+ * or of a failure without a message. Throws when the bytes are not a response header.
  */
 export function readResponseError(
   codec: CodecName,
@@ -101,7 +103,7 @@ function readJsonError(text: string): RpcError {
     Reason,
   } = text === '' ? {} : parseObject(text);
   return new RpcError(
-    codeOfNumber(typeof Code === 'number' ? Code : 0),
+    codeOfNumber(typeof Code === 'number' ? Code : NO_CODE),
     typeof message === 'string' ? message : '',
     {
       metadata: readJsonMap(metadata),
@@ -113,7 +115,7 @@ function readJsonError(text: string): RpcError {
 
 function readProtobufError(fields: FieldReader): RpcError {
   let message = '';
-  let code = 0;
+  let code = NO_CODE;
   let metadata: Record<string, string> | undefined;
   let details: Bytes | undefined;
   let reason = '';

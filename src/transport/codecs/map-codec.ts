@@ -5,11 +5,11 @@ import { badOption } from '../../core/options.js';
 import type { Codec, Session } from '../types.js';
 
 /**
- * A codec that converts the messages of another codec. Both functions must be synchronous: a
- * returned promise counts as an exception. Throws BAD_OPTION.
+ * Returns a codec that reads and writes with `codec`, and converts its messages. Both functions must
+ * be synchronous: a returned promise counts as an exception. Throws BAD_OPTION.
  *
  * `decode` converts a message that `codec` has read. If it throws or returns undefined, the session
- * closes with BAD_FRAME. `encode` converts a message that is written. If it throws, the writer
+ * closes with BAD_FRAME; on UDP it reports BAD_FRAME and stays open. `encode` converts a message that is written. If it throws, the writer
  * receives the error, and nothing is sent.
  */
 export function mapCodec<In, Out, MappedIn, MappedOut = MappedIn>(

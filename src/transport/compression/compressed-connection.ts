@@ -10,7 +10,7 @@ import { UnflushedWrites } from './unflushed-writes.js';
 
 const CAPABILITIES: ConnectionCapabilities = { canHalfOpen: true };
 
-/** A subclass compresses in write(), and inflates from onData() and readNext(). */
+/** A subclass compresses in write(), and inflates in onData() and readNext(). */
 export abstract class CompressedConnection implements Connection, ConnectionEvents {
   readonly capabilities = CAPABILITIES;
   /** The connection that carries the compressed bytes. */
@@ -25,8 +25,7 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
   protected isPaused = false;
   protected hasPeerEnded = false;
   protected isDestroyed = false;
-  /** `inner` is closed. */
-  protected isClosed = false;
+  protected isInnerClosed = false;
   protected error: Error | undefined;
   readonly #maxInflatedBytes: number;
 
@@ -48,6 +47,7 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
     this.inner.attach(this, limits);
   }
 
+  /** Bytes before compression whose compressed form `inner` has not sent. */
   get bufferedBytes(): number {
     return this.unflushed.bytesAfter(this.compressedBytes - this.inner.bufferedBytes);
   }
@@ -70,7 +70,7 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
     this.isDestroyed = true;
     this.inner.destroy();
     // `inner` may have closed earlier, while its last bytes were still being inflated.
-    if (this.isClosed) this.finish();
+    if (this.isInnerClosed) this.finish();
   }
 
   abstract onData(bytes: Buffer): void;
@@ -86,7 +86,10 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
     return gettyError('INFLATE_LIMIT', what);
   }
 
-  /** Message transports are never wrapped: they compress each message themselves. */
+  /**
+   * Never called, but ConnectionEvents requires it. Message transports are not wrapped, because they
+   * compress each message themselves.
+   */
   onMessage(bytes: Buffer): void {
     this.events?.onMessage(bytes);
   }
@@ -106,7 +109,7 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
 
   onClose(error?: Error): void {
     this.error ??= error;
-    this.isClosed = true;
+    this.isInnerClosed = true;
     // Bytes that arrived before an orderly end are still inflated and delivered.
     if (this.isDestroyed || !this.hasPeerEnded) this.finish();
     else this.readNext();

@@ -94,7 +94,7 @@ export class DeflateConnection extends CompressedConnection {
     if (this.isPaused) return;
     const bytes = this.#received.shift();
     if (bytes === undefined) {
-      if (this.isClosed) this.finish();
+      if (this.isInnerClosed) this.finish();
       else if (this.hasPeerEnded) this.events?.onEnd();
       else this.inner.resume();
       return;

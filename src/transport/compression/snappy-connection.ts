@@ -66,7 +66,7 @@ export class SnappyConnection extends CompressedConnection {
   }
 
   readonly #compressMore = (): void => {
-    if (this.isDestroyed || this.isClosed || this.#uncompressed.length === 0) return;
+    if (this.isDestroyed || this.isInnerClosed || this.#uncompressed.length === 0) return;
     this.#compressBlocks();
     if (this.#uncompressed.length === 0 && this.isEnding) this.inner.end();
     this.events?.onTaken();
@@ -129,7 +129,7 @@ export class SnappyConnection extends CompressedConnection {
         return this.#failRead(new Error('it ended inside a chunk'));
       this.events?.onEnd();
     }
-    if (this.isClosed) this.finish();
+    if (this.isInnerClosed) this.finish();
   }
 
   #next(): Buffer | undefined {
@@ -152,7 +152,7 @@ export class SnappyConnection extends CompressedConnection {
     const resumeReading = (): void => {
       this.#isWaitingForTurn = false;
       // The connection is lost: onClose() was called, and nothing may follow it.
-      if (this.isClosed && !this.hasPeerEnded) return;
+      if (this.isInnerClosed && !this.hasPeerEnded) return;
       this.readNext();
       if (!this.isPaused && !this.isDestroyed && !this.#isWaitingForTurn) this.inner.resume();
     };

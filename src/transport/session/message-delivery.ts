@@ -45,10 +45,10 @@ export abstract class MessageDelivery<In, Out> {
   }
 
   /** Called when fewer messages are being handled than allowed: continues to read. */
-  protected abstract proceed(): void;
+  protected abstract continueReading(): void;
 
   /** Called when a promise of onMessage has settled. */
-  protected abstract handled(): void;
+  protected abstract onHandlerSettled(): void;
 
   /** Calls onMessage, through the task pool if there is one. */
   protected deliver(message: In): void {
@@ -57,7 +57,7 @@ export abstract class MessageDelivery<In, Out> {
     if (taskPool !== undefined) return this.#deliverTo(taskPool, message);
     try {
       const promise = promiseOf(listener.onMessage(this.session, message));
-      if (promise !== undefined) this.await(promise);
+      if (promise !== undefined) this.trackHandler(promise);
     } catch (error) {
       this.session.handlerFailed(error);
     }
@@ -72,7 +72,7 @@ export abstract class MessageDelivery<In, Out> {
       const promise = promiseOf(
         pool.run(() => (this.isStopped ? undefined : listener.onMessage(session, message))),
       );
-      if (promise !== undefined) this.await(promise);
+      if (promise !== undefined) this.trackHandler(promise);
     } catch (error) {
       session.handlerFailed(error);
     }
@@ -80,13 +80,13 @@ export abstract class MessageDelivery<In, Out> {
   }
 
   /** Counts one handler as running until `outcome` settles. */
-  protected await(outcome: Promise<unknown>): void {
+  protected trackHandler(outcome: Promise<unknown>): void {
     this.handling++;
     if (this.handling >= this.setup.maxHandling) this.#fill();
     const settled = (): void => {
       this.handling--;
       if (this.isFull && !this.#awaitsRoom) this.#unfill();
-      this.handled();
+      this.onHandlerSettled();
     };
     outcome.then(settled, (error) => {
       this.session.handlerFailed(error);
@@ -130,6 +130,6 @@ export abstract class MessageDelivery<In, Out> {
   #unfill(): void {
     if (this.handling >= this.setup.maxHandling) return;
     this.isFull = false;
-    this.proceed();
+    this.continueReading();
   }
 }

@@ -57,15 +57,15 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     this.#isLossy = connection.capabilities?.isLossy === true;
   }
 
-  /** onOpen has returned a promise: pauses until open(). */
-  hold(): void {
+  /** Called when onOpen has returned a promise. */
+  pauseUntilOpen(): void {
     this.connection.pause();
   }
 
   /** onOpen has settled. */
   open(): void {
     this.#isOpening = false;
-    this.proceed();
+    this.continueReading();
   }
 
   pause(): void {
@@ -75,17 +75,17 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
 
   resume(): void {
     this.#isPaused = false;
-    this.proceed();
+    this.continueReading();
   }
 
-  protected override proceed(): void {
+  protected override continueReading(): void {
     if (this.#isOpening || !this.#mayRead()) return;
     // The bytes in #input are read before those that the connection holds.
     this.#read();
     if (this.#mayRead()) this.connection.resume();
   }
 
-  protected override handled(): void {
+  protected override onHandlerSettled(): void {
     if (this.#hasEnded) this.#afterEnd();
   }
 
@@ -222,7 +222,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
         this.messagesRead++;
         try {
           const promise = promiseOf(listener.onMessage(session, message));
-          if (promise !== undefined) this.await(promise);
+          if (promise !== undefined) this.trackHandler(promise);
         } catch (error) {
           session.handlerFailed(error);
         }
@@ -293,7 +293,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     if (pause) this.connection.pause();
     const goOn = (): void => {
       this.#awaitsTurn = false;
-      this.proceed();
+      this.continueReading();
     };
     onNextTurn(
       guarded(goOn, (error) => this.session.destroy(faultError(this.session.remoteAddress, error))),

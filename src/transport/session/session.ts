@@ -42,7 +42,9 @@ const ORIGIN = Math.round(performance.timeOrigin);
 
 let lastId = 0;
 
-export class StreamSession<In, Out> implements ReadingSession<In, Out>, ConnectionEvents, Tickable {
+export class TransportSession<In, Out>
+  implements ReadingSession<In, Out>, ConnectionEvents, Tickable
+{
   readonly id = ++lastId;
   /**
    * When bytes of the peer last arrived: a time of now(). An integer, because V8 boxes doubles in
@@ -169,7 +171,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     try {
       const opened = promiseOf(this.#setup.listener.onOpen?.(this));
       if (opened !== undefined) {
-        (this.#reader ?? this.#makeReader()).hold();
+        (this.#reader ?? this.#makeReader()).pauseUntilOpen();
         await Promise.race([opened, this.#closedPromise()]);
       }
     } catch (error) {
@@ -202,7 +204,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
       if (this.#cronAt === 0) this.#cronAt = Math.ceil(now()) + cronPeriod;
     }
     if (this.#idleTimeout > 0) period = Math.min(period, Math.ceil(this.#idleTimeout / 4));
-    if (this.#watchesMessages()) period = Math.min(period, Math.ceil(messageTimeout / 4));
+    if (this.#hasMessageTimeout()) period = Math.min(period, Math.ceil(messageTimeout / 4));
     this.#tickPeriod = period === Number.POSITIVE_INFINITY ? 0 : period;
     if (this.#tickPeriod > 0) addTick(period, this);
   }
@@ -211,14 +213,14 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     return this.#setup.listener.onCron !== undefined || this.#connection.ping !== undefined;
   }
 
-  #watchesMessages(): boolean {
+  #hasMessageTimeout(): boolean {
     return this.#setup.messageTimeout > 0 && !this.lossy;
   }
 
   /** Runs the periodic work that is due. Part of Tickable. */
   tick(): void {
     if (this.#idleTimeout > 0) this.#checkIdle(this.#idleTimeout);
-    if (this.#watchesMessages()) this.#checkPartial();
+    if (this.#hasMessageTimeout()) this.#checkMessageTimeout();
     if (this.#state !== 'closed' && this.#hasCron()) this.#checkCron();
   }
 
@@ -246,7 +248,7 @@ export class StreamSession<In, Out> implements ReadingSession<In, Out>, Connecti
     );
   }
 
-  #checkPartial(): void {
+  #checkMessageTimeout(): void {
     const { messageTimeout } = this.#setup;
     const since = Math.floor(
       Math.min(

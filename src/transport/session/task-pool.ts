@@ -26,7 +26,7 @@ export interface TaskPool {
   room(): Promise<void>;
   /**
    * Runs `task` as soon as fewer tasks run than the limit, and settles as the task does. Rejects
-   * with POOL_FULL when the task may not wait either.
+   * with POOL_FULL when the pool is full.
    */
   run<T>(task: () => T | Promise<T>): Promise<T>;
 }
@@ -36,7 +36,8 @@ class BoundedPool implements TaskPool {
   readonly #limit: number;
   #running = 0;
   readonly #waiting = new Queue<() => void>();
-  readonly #rooms = new Queue<() => void>();
+  /** Called when the pool is not full. */
+  readonly #roomWaiters = new Queue<() => void>();
 
   constructor({ concurrency, queue }: typeof TASK_POOL_DEFAULTS) {
     this.#concurrency = concurrency;
@@ -48,7 +49,9 @@ class BoundedPool implements TaskPool {
   }
 
   room(): Promise<void> {
-    return this.full ? new Promise((resolve) => this.#rooms.push(resolve)) : Promise.resolve();
+    return this.full
+      ? new Promise((resolve) => this.#roomWaiters.push(resolve))
+      : Promise.resolve();
   }
 
   async run<T>(task: () => T | Promise<T>): Promise<T> {
@@ -75,7 +78,7 @@ class BoundedPool implements TaskPool {
   /** Wakes one waiter after another, because the first one may fill the pool again. */
   #wake(): void {
     if (this.full) return;
-    const resolve = this.#rooms.shift();
+    const resolve = this.#roomWaiters.shift();
     if (resolve === undefined) return;
     resolve();
     queueMicrotask(() => this.#wake());

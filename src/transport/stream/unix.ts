@@ -25,8 +25,8 @@ const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
 
 let lastPeer = 0;
 
-/** The addresses of a server's connection. The peers have no path, so they get numbers. */
-function clientOf({ path }: Address): Peer {
+/** The addresses of an accepted connection. A client has no path, so it gets a number. */
+function newPeer({ path }: Address): Peer {
   return { localAddress: `unix://${path}`, remoteAddress: `unix://${path}#${++lastPeer}` };
 }
 
@@ -86,7 +86,8 @@ function checkInteger(name: string, value: unknown, max: number): void {
 /**
  * Listens at a path. The socket is created in a directory that only this user may enter. When it
  * listens and has its mode and group, it is moved to its path. So a peer never finds an incomplete
- * socket. When the server closes, Node.js deletes the first path, not the path of the address.
+ * socket. When the server closes, Node.js deletes the path in that directory, not the path of the
+ * address.
  */
 async function listenAtPath(
   server: Server,
@@ -102,19 +103,19 @@ async function listenAtPath(
     throw listenFailed(address, error);
   }
   try {
-    const own = join(directory, randomBytes(8).toString('hex'));
-    const listener = await listenAtOwnPath(server, own, address, options);
+    const temporaryPath = join(directory, randomBytes(8).toString('hex'));
+    const listener = await listenAtTemporaryPath(server, temporaryPath, address, options);
     try {
-      if (mode !== undefined) chmodSync(own, mode);
+      if (mode !== undefined) chmodSync(temporaryPath, mode);
       // -1 keeps the owner.
-      if (group !== undefined) chownSync(own, -1, group);
-      const identity = await placeSocket(own, path);
+      if (group !== undefined) chownSync(temporaryPath, -1, group);
+      const identity = await placeSocket(temporaryPath, path);
       return {
         ...listener,
         close() {
           try {
-            // While this server still listens: another server replaces a socket only if no process
-            // listens there, so the file at the path is still ours.
+            // Before this server stops listening. Until then no other server replaces the socket,
+            // so the file at the path is ours.
             removeSocket(path, identity);
           } catch {
             // The directory is read-only now. The socket stays, and the next server replaces it.
@@ -132,24 +133,25 @@ async function listenAtPath(
 }
 
 /**
- * Listens at `own`. This path is longer than that of the address, and may exceed MAX_PATH_BYTES. On
- * Linux it is then shortened by way of /proc/self/fd.
+ * Listens at `temporaryPath`. It is longer than the path of the address, and may exceed
+ * MAX_PATH_BYTES. On Linux it is then shortened by way of /proc/self/fd.
  */
-async function listenAtOwnPath(
+async function listenAtTemporaryPath(
   server: Server,
-  own: string,
+  temporaryPath: string,
   address: Address,
   options: ListenOptions,
 ): Promise<Listener> {
-  if (Buffer.byteLength(own) <= MAX_PATH_BYTES) return listenAt(server, own, address, options);
+  if (Buffer.byteLength(temporaryPath) <= MAX_PATH_BYTES)
+    return listenAt(server, temporaryPath, address, options);
   if (process.platform !== 'linux')
     throw gettyError(
       'BAD_ADDRESS',
       `address: given "${address.text}", but the path of its directory is too long`,
     );
-  const directory = openSync(dirname(own), 'r');
+  const directory = openSync(dirname(temporaryPath), 'r');
   try {
-    const short = own.replace(dirname(own), `/proc/self/fd/${directory}`);
+    const short = temporaryPath.replace(dirname(temporaryPath), `/proc/self/fd/${directory}`);
     return await listenAt(server, short, address, options);
   } finally {
     closeSync(directory);
@@ -172,7 +174,7 @@ export const unix: Transport = {
 
   async listen(address, options, accept) {
     const path = systemPath(address);
-    const peerOf = (): Peer => clientOf(address);
+    const peerOf = (): Peer => newPeer(address);
     const open = guardedOpen<Socket>(
       (socket) => accept(new SocketConnection(socket, peerOf())),
       peerOf,

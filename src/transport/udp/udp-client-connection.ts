@@ -53,7 +53,7 @@ export class UdpClientConnection extends UdpConnection {
     this.#ip = remote.address;
     socket.on('message', (datagram) => {
       this.#hasAnswered = true;
-      this.receive(datagram);
+      this.deliverOrQueue(datagram);
     });
     socket.on('error', (error) => this.disconnect(error));
     if (connectPing) {

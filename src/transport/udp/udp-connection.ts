@@ -31,7 +31,7 @@ function deliverFailed(connection: UdpConnection, error: unknown): void {
   connection.fail(error);
 }
 
-/** Each datagram is a system call of its own, so messages gain nothing by leaving together. */
+/** Each datagram is a system call of its own, so writing several messages at once saves nothing. */
 export const UDP_CAPABILITIES: ConnectionCapabilities = { isLossy: true, writesEachMessage: true };
 
 export abstract class UdpConnection implements Connection {
@@ -57,7 +57,7 @@ export abstract class UdpConnection implements Connection {
   #queuedBytes = 0;
   /** Callbacks of send() that have not been called. */
   #pendingCallbacks = 0;
-  /** Bytes that were written since the oldest of #pendingCallbacks was requested. */
+  /** Bytes that were written since #pendingCallbacks was last 0. */
   #unconfirmedBytes = 0;
   #writesSinceCallback = 0;
   #isAckRequested = false;
@@ -87,8 +87,11 @@ export abstract class UdpConnection implements Connection {
     this.#events = events;
   }
 
-  /** Takes a datagram of the socket: delivers it, or queues it while the session is paused. */
-  protected receive(datagram: Buffer): void {
+  /**
+   * Delivers a datagram of the socket, or queues it while the session is paused. Drops it when the
+   * queue is full.
+   */
+  protected deliverOrQueue(datagram: Buffer): void {
     if (this.#isClosed) return;
     this.#hasReceivedSinceWrite = true;
     if (!this.#isPaused) guard(deliverDatagram, deliverFailed, this, datagram);

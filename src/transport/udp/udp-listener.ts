@@ -77,7 +77,7 @@ export class UdpListener implements Listener, PeerOwner {
     if (peer === undefined || peer.port !== port || peer.host !== address)
       peer = this.#peers.get(address)?.get(port);
     this.#lastSender = peer;
-    if (peer !== undefined) peer.credit(datagram.length);
+    if (peer !== undefined) peer.raiseSendLimits(datagram.length);
     else {
       // No datagram can be sent to port 0. A datagram from our own address is forged, or was sent
       // by this socket to a multicast group; answers to it would form an endless loop.
@@ -85,7 +85,7 @@ export class UdpListener implements Listener, PeerOwner {
         return;
       peer = this.#add(address, port, false);
       // Before #accept, because onOpen may already send an answer.
-      peer.credit(datagram.length);
+      peer.raiseSendLimits(datagram.length);
       guard(this.#accept, this.#acceptFailed, peer, undefined);
     }
     peer.onDatagram(datagram);

@@ -59,7 +59,7 @@ export class UdpPeer extends UdpConnection {
   }
 
   /** Raises the limits of an untrusted peer: a datagram of `bytes` bytes arrived from it. */
-  credit(bytes: number): void {
+  raiseSendLimits(bytes: number): void {
     this.#bytesLeft += bytes * this.#amplification;
     this.#datagramsLeft += this.#amplification;
   }
@@ -72,7 +72,7 @@ export class UdpPeer extends UdpConnection {
       datagram.equals(CONNECT_PING)
     )
       this.reportAlive();
-    else this.receive(datagram);
+    else this.deliverOrQueue(datagram);
   }
 
   trust(): void {

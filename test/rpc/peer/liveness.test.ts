@@ -67,15 +67,18 @@ describe('Liveness', () => {
   test.each([
     ['starts', 1],
     ['settles', 2],
-  ])('sends a heartbeat at once when a call %s after a long silence that only heartbeats broke', (_, events) => {
-    const liveness = new Liveness(15_000);
-    let active = 1;
-    for (let time = 1_000; time < 20_000; time += 20)
-      if (liveness.check({ active, callEvents: 0, time }))
-        liveness.onHeartbeatSent(active++, time, true);
-    expect(checks(liveness, 20_000, 20_040, { active })).toEqual([]);
-    expect(liveness.check({ active, callEvents: events, time: 20_060 })).toBe(true);
-  });
+  ])(
+    'sends a heartbeat at once when a call %s after a long silence that only heartbeats broke',
+    (_, events) => {
+      const liveness = new Liveness(15_000);
+      let active = 1;
+      for (let time = 1_000; time < 20_000; time += 20)
+        if (liveness.check({ active, callEvents: 0, time }))
+          liveness.onHeartbeatSent(active++, time, true);
+      expect(checks(liveness, 20_000, 20_040, { active })).toEqual([]);
+      expect(liveness.check({ active, callEvents: events, time: 20_060 })).toBe(true);
+    },
+  );
 
   test('does not count time in which this process was suspended', () => {
     const liveness = new Liveness(15_000);

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { type Codec, lengthPrefixed, lines } from '../../../src/transport/index.js';
-import { StreamSession } from '../../../src/transport/session/session.js';
+import { TransportSession } from '../../../src/transport/session/session.js';
 import { resolveSetup } from '../../../src/transport/session/session-options.js';
 import { HoldingConnection } from '../../fixtures/holding-connection.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -69,7 +69,7 @@ describe('a session over a connection that keeps buffers', () => {
               listener: { onMessage() {} },
               maxQueuedBytes: Number.POSITIVE_INFINITY,
             });
-            const session = new StreamSession<Buffer, Uint8Array>(owner, connection, setup);
+            const session = new TransportSession<Buffer, Uint8Array>(owner, connection, setup);
             await session.open();
             return { connection, session, expected: [] as Buffer[] };
           }),
@@ -107,7 +107,7 @@ describe('a session over a connection that keeps buffers', () => {
       codec: bytesCodec,
       listener: { onMessage() {} },
     });
-    const session = new StreamSession<Buffer, Uint8Array>(
+    const session = new TransportSession<Buffer, Uint8Array>(
       { onSessionClosed() {}, type: 'client' } as never,
       connection,
       setup,
@@ -138,7 +138,7 @@ describe('a session over a connection that keeps buffers', () => {
       listener: { onMessage() {} },
       maxQueuedBytes: 4 * 1024 * 1024,
     });
-    const session = new StreamSession<string, string>(
+    const session = new TransportSession<string, string>(
       { onSessionClosed() {}, type: 'client' } as never,
       connection,
       setup,
@@ -169,7 +169,7 @@ describe('a session over a connection that keeps buffers', () => {
         if (bytes[0] === 1) throw new Error('in the middle of a message');
       },
     };
-    const session = new StreamSession(
+    const session = new TransportSession(
       { onSessionClosed() {}, type: 'client' } as never,
       connection,
       resolveSetup({ codec: failingCodec, listener: { onMessage() {} } }),

@@ -16,7 +16,7 @@ export const WORDS = 'the quick brown fox jumps over the lazy dog '.repeat(20);
 
 /** The transports of streams, without compression. */
 export const STREAM_TRANSPORTS = TRANSPORTS.filter(
-  ({ options, whole }) => options.compression === undefined && !whole,
+  ({ options, isMessageTransport }) => options.compression === undefined && !isMessageTransport,
 );
 
 /** The near side sends bytes as they are; the far side inflates them into lines. */

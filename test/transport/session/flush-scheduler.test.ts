@@ -7,7 +7,7 @@ import {
   flushSoon,
   now,
 } from '../../../src/transport/session/flush-scheduler.js';
-import { StreamSession } from '../../../src/transport/session/session.js';
+import { TransportSession } from '../../../src/transport/session/session.js';
 import { resolveSetup } from '../../../src/transport/session/session-options.js';
 import { HoldingConnection } from '../../fixtures/holding-connection.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -78,7 +78,7 @@ describe('a flush', () => {
 });
 
 interface Side {
-  readonly session: StreamSession<Buffer, Uint8Array>;
+  readonly session: TransportSession<Buffer, Uint8Array>;
   /** The sizes of the writes since the last call, in order. */
   takeWriteSizes(): number[];
 }
@@ -87,7 +87,7 @@ interface Side {
 async function openSession(): Promise<Side> {
   const connection = new HoldingConnection();
   const owner = { onSessionClosed() {}, type: 'client' } as never;
-  const session = new StreamSession<Buffer, Uint8Array>(
+  const session = new TransportSession<Buffer, Uint8Array>(
     owner,
     connection,
     resolveSetup({ codec: raw(), listener: { onMessage() {} } }),

@@ -1,7 +1,7 @@
 /** A session that waits for its next message keeps no buffer of the last message. */
 import { describe, expect, it, test } from 'vitest';
 import { connect, lines, serve } from '../../../src/transport/index.js';
-import { StreamSession } from '../../../src/transport/session/session.js';
+import { TransportSession } from '../../../src/transport/session/session.js';
 import { resolveSetup } from '../../../src/transport/session/session-options.js';
 import { bufferBytes } from '../../fixtures/garbage.js';
 import { HoldingConnection } from '../../fixtures/holding-connection.js';
@@ -65,7 +65,7 @@ test('a session that waits for the rest of a message keeps no chunk that is most
   const sides = [];
   for (let i = 0; i < 100; i++) {
     const connection = new HoldingConnection();
-    const session = new StreamSession<string, string>(
+    const session = new TransportSession<string, string>(
       { onSessionClosed() {}, type: 'client' } as never,
       connection,
       setup,

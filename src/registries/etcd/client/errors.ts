@@ -16,7 +16,10 @@ export function isRefusal(error: unknown): boolean {
   return error instanceof ConnectError && REFUSALS.includes(error.code);
 }
 
-/** The answer is larger than readMaxBytes. */
+/**
+ * The answer is larger than readMaxBytes. connect reports that with a code that servers use too, so
+ * isRefusal() is also true.
+ */
 export function isTooLarge(error: unknown): boolean {
   return hasCode(error, Code.ResourceExhausted);
 }
@@ -33,7 +36,7 @@ export function isLeaseLost(error: unknown): boolean {
 
 /**
  * The server does not know the token, or users and roles have changed since the token was made, or
- * the request has no token since authentication was enabled.
+ * the request has no token because authentication was enabled after the client connected.
  */
 export function isTokenRefused(error: unknown): boolean {
   if (!(error instanceof ConnectError)) return false;
@@ -55,10 +58,15 @@ function hasCode(error: unknown, code: Code): boolean {
 
 /** `cluster`: its members, for the message. */
 export function registryFailed(cluster: string, what: string, error: unknown): GettyError {
-  return gettyError('REGISTRY_FAILED', `etcd at ${cluster}: ${what}: ${reasonOf(error)}`, error);
+  return gettyError(
+    'REGISTRY_FAILED',
+    `etcd at ${cluster}: ${what}: ${describeError(error)}`,
+    error,
+  );
 }
 
-export function reasonOf(error: unknown): string {
+/** The message of `error`, for messages and logs. */
+export function describeError(error: unknown): string {
   if (!(error instanceof ConnectError)) return messageOf(error);
   return error.code === Code.Unimplemented
     ? `${error.rawMessage}; this server does not support etcd v3`

@@ -9,7 +9,7 @@ import { followSignal } from '../../../core/signals.js';
 import { Outage } from '../../shared/outage.js';
 import { startDeadline } from './deadline.js';
 import type { Endpoint } from './endpoints.js';
-import { isAuthDisabled, isRefusal, isTimeout, isTokenRefused, reasonOf } from './errors.js';
+import { describeError, isAuthDisabled, isRefusal, isTimeout, isTokenRefused } from './errors.js';
 import { type ConnectionOptions, MemberConnection } from './member-connection.js';
 
 export interface EtcdClientOptions extends ConnectionOptions {
@@ -105,7 +105,7 @@ export class EtcdClient {
         return connection;
       } catch (error) {
         lastError = error;
-        this.#outage.onFailure(error, reasonOf(error));
+        this.#outage.onFailure(error, describeError(error));
         this.#unauthenticated?.close(new ConnectError('another member is tried', Code.Unavailable));
         this.#nextMember = (this.#nextMember + 1) % this.#members.length;
         if (this.isClosed) break;
@@ -222,19 +222,19 @@ export class EtcdClient {
     // Another member would give the same answer.
     if (isRefusal(error) || (error instanceof ConnectError && error.code === Code.NotFound)) return;
     if (connection === this.#connection) {
-      this.#outage.onFailure(error, reasonOf(error));
+      this.#outage.onFailure(error, describeError(error));
       this.#connection = undefined;
       this.#failures++;
       this.#nextMember = (this.#nextMember + 1) % this.#members.length;
     }
-    connection.close(new ConnectError(`given up: ${reasonOf(error)}`, Code.Unavailable));
+    connection.close(new ConnectError(`given up: ${describeError(error)}`, Code.Unavailable));
   }
 
   /** Reports the outage once, after all members have failed or after a refusal. */
   reportOutage(error: unknown): void {
     if (this.isClosed || !(this.haveAllMembersFailed || isRefusal(error))) return;
     const state = isRefusal(error) ? 'refuses requests' : 'is away';
-    const reason = reasonOf(error);
+    const reason = describeError(error);
     this.#outage.begin(state, error, `etcd ${state}, trying again: ${reason}`, reason);
   }
 

@@ -71,8 +71,8 @@ export function serverError(number: number, operation: string, path: string): Zo
   );
 }
 
-/** undefined: not a ZooKeeperError. */
-export function reasonOf(error: unknown): ZooKeeperReason | undefined {
+/** The reason of a ZooKeeperError. undefined: `error` is another error. */
+export function zooKeeperReasonOf(error: unknown): ZooKeeperReason | undefined {
   return error instanceof ZooKeeperError ? error.reason : undefined;
 }
 
@@ -90,5 +90,5 @@ const CONNECTION_REASONS: readonly (ZooKeeperReason | undefined)[] = [
  * If not, the server refuses the operation.
  */
 export function isConnectionError(error: unknown): boolean {
-  return CONNECTION_REASONS.includes(reasonOf(error));
+  return CONNECTION_REASONS.includes(zooKeeperReasonOf(error));
 }

@@ -6,7 +6,7 @@ import { notifyOrWarn } from '../../../core/callbacks.js';
 import { backoffDelay, pause } from '../../../core/timers.js';
 import type { TlsOptions } from '../../../transport/index.js';
 import type { ClientState } from '../types.js';
-import { reasonOf } from './errors.js';
+import { zooKeeperReasonOf } from './errors.js';
 import { NO_SESSION, type SessionIdentity } from './protocol.js';
 import { ServerConnection, type ServerConnectionEvents } from './server-connection.js';
 
@@ -119,7 +119,7 @@ export class ZooKeeperSession {
       const wasShort = connectedTime < MIN_CONNECTION_TIME;
       if (!wasShort) failures = 0;
       // A host that stopped answering counts as one failed attempt.
-      if (wasShort || reasonOf(this.lastFailure) === 'SILENT') failures++;
+      if (wasShort || zooKeeperReasonOf(this.lastFailure) === 'SILENT') failures++;
       if (failures >= hostCount) this.#setState('away', this.lastFailure);
     }
   }
@@ -157,7 +157,7 @@ export class ZooKeeperSession {
     try {
       connection = await this.#open(host, this.#attemptTimeout());
     } catch (error) {
-      this.#timeouts = reasonOf(error) === 'OPERATION_TIMEOUT' ? this.#timeouts + 1 : 0;
+      this.#timeouts = zooKeeperReasonOf(error) === 'OPERATION_TIMEOUT' ? this.#timeouts + 1 : 0;
       if (!this.#abort.signal.aborted) this.lastFailure = error as Error;
       return 0;
     }
@@ -186,7 +186,7 @@ export class ZooKeeperSession {
   }
 
   #hasExpired(error: Error): boolean {
-    const reason = reasonOf(error);
+    const reason = zooKeeperReasonOf(error);
     if (reason === 'SESSION_EXPIRED') return true;
     // A server that has lost its data refuses our zxid, which is ahead of its own. After twice the
     // timeout no running server has the session any more. If all servers were stopped, the session

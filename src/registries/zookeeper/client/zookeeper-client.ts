@@ -28,7 +28,7 @@ import {
   watcherOf,
 } from './client-options.js';
 import { parseEnsemble } from './ensemble.js';
-import { reasonOf, ZooKeeperError } from './errors.js';
+import { ZooKeeperError, zooKeeperReasonOf } from './errors.js';
 import { closedError, type OnSettled, OperationQueue } from './operation-queue.js';
 import type { Operation } from './operations.js';
 import * as operations from './operations.js';
@@ -127,13 +127,13 @@ export class ZooKeeperClient implements AsyncDisposable {
       await this.#submit(operations.exists(path, false));
       return;
     } catch (error) {
-      if (reasonOf(error) !== 'NO_NODE') throw error;
+      if (zooKeeperReasonOf(error) !== 'NO_NODE') throw error;
     }
     await this.#makePath(parentOf(path), acl);
     try {
       await this.#submit(operations.create(path, new Uint8Array(), acl, false));
     } catch (error) {
-      if (reasonOf(error) !== 'NODE_EXISTS') throw error;
+      if (zooKeeperReasonOf(error) !== 'NODE_EXISTS') throw error;
     }
   }
 
@@ -148,12 +148,12 @@ export class ZooKeeperClient implements AsyncDisposable {
     const absolute = this.#absolute(path);
     const onSettled: OnSettled = (error) => {
       if (error === undefined) this.#addWatcher('data', absolute, watch);
-      else if (reasonOf(error) === 'NO_NODE') this.#addWatcher('exist', absolute, watch);
+      else if (zooKeeperReasonOf(error) === 'NO_NODE') this.#addWatcher('exist', absolute, watch);
     };
     try {
       return await this.#submit(operations.exists(absolute, watch !== undefined), onSettled);
     } catch (error) {
-      if (reasonOf(error) === 'NO_NODE') return undefined;
+      if (zooKeeperReasonOf(error) === 'NO_NODE') return undefined;
       throw error;
     }
   }

@@ -15,7 +15,7 @@ let canCompile: boolean | undefined;
  */
 export function compiledOf(schema: DescMessage): CompiledSchema | undefined {
   canCompile ??= protoInt64.supported && isCodeGenerationAllowed();
-  return canCompile && isCompilable(schema, new Set()) ? linkTo(schema) : undefined;
+  return canCompile && isCompilable(schema, new Set()) ? compiledCodeOf(schema) : undefined;
 }
 
 /**
@@ -47,18 +47,18 @@ function isCompilable(schema: DescMessage, seen: Set<DescMessage>): boolean {
  * Returns the code of a schema, which is compiled at its first call: a recursive schema refers to
  * itself.
  */
-function linkTo(schema: DescMessage): CompiledSchema {
+function compiledCodeOf(schema: DescMessage): CompiledSchema {
   const found = compiledSchemas.get(schema);
   if (found !== undefined) return found;
   const prototype: object = Object.getPrototypeOf(create(schema));
   const compiled: CompiledSchema = {
     schema,
     encode(output, message, at, allowInit) {
-      compiled.encode = compileEncoder(schema, prototype !== Object.prototype, linkTo);
+      compiled.encode = compileEncoder(schema, prototype !== Object.prototype, compiledCodeOf);
       return compiled.encode(output, message, at, allowInit);
     },
     decode(bytes, at, end, limit, message, depth, group) {
-      compiled.decode = compileDecoder(schema, linkTo);
+      compiled.decode = compileDecoder(schema, compiledCodeOf);
       return compiled.decode(bytes, at, end, limit, message, depth, group);
     },
     Message: messageClass(schema, prototype),
@@ -68,8 +68,8 @@ function linkTo(schema: DescMessage): CompiledSchema {
 }
 
 /**
- * Makes a constructor of the messages that create() makes, with the prototype of create(). That
- * prototype is Object.prototype, or has the defaults of the fields with presence. V8 keeps the
+ * Makes a class whose instances equal the messages that create() returns, with the same prototype.
+ * That prototype is Object.prototype, or has the defaults of the fields with presence. V8 keeps the
  * fields of a constructed object in the object itself, also those that are set later.
  */
 function messageClass(schema: DescMessage, prototype: object): new () => AnyMessage {

@@ -24,6 +24,7 @@ import { Utf8Validator } from './utf8-validator.js';
  */
 const MAX_SYNC_INFLATE_BYTES = 64 * 1024;
 const EMPTY = allocate(0);
+/** The other thread has not finished. */
 const INFLATING = 1;
 
 /** Inflates the messages of one connection. Errors are FrameErrors. */
@@ -68,7 +69,7 @@ export class FrameParser {
   /** A compressed text message in fragments is validated again when it has more bytes than this. */
   #validateCompressedAbove = 0;
   /** The message that was inflated on another thread, or its error. */
-  #inflated: typeof INFLATING | Buffer | FrameError | undefined;
+  #threadResult: typeof INFLATING | Buffer | FrameError | undefined;
   #isInflatedText = false;
 
   constructor(rules: FrameRules) {
@@ -87,12 +88,12 @@ export class FrameParser {
 
   /** A frame or a message has begun and is not complete. */
   get isInMessage(): boolean {
-    return this.#input.length > 0 || this.#opcode !== 0 || this.#inflated !== undefined;
+    return this.#input.length > 0 || this.#opcode !== 0 || this.#threadResult !== undefined;
   }
 
   /** next() waits for a message that is inflated on another thread. */
   get isInflating(): boolean {
-    return this.#inflated === INFLATING;
+    return this.#threadResult === INFLATING;
   }
 
   /** Bytes of incomplete frames and messages. */
@@ -102,7 +103,7 @@ export class FrameParser {
 
   /** The next event; undefined if it is not complete. Throws FrameError. */
   next(): FrameEvent | undefined {
-    if (this.#inflated !== undefined) return this.#takeInflated();
+    if (this.#threadResult !== undefined) return this.#takeInflated();
     const input = this.#input;
     const { isMasked, inflater } = this.#rules;
     while (input.length >= 2) {
@@ -137,15 +138,15 @@ export class FrameParser {
           ? this.#readDataFrame(first, headerBytes, bytes, start, end, validated)
           : controlEvent(first & 0x0f, bytes.subarray(start, end));
       if (event !== undefined) return event;
-      if (this.#inflated !== undefined) return undefined;
+      if (this.#threadResult !== undefined) return undefined;
     }
     return undefined;
   }
 
   #takeInflated(): FrameEvent | undefined {
-    const inflated = this.#inflated;
+    const inflated = this.#threadResult;
     if (inflated === INFLATING || inflated === undefined) return undefined;
-    this.#inflated = undefined;
+    this.#threadResult = undefined;
     if (inflated instanceof FrameError) throw inflated;
     if (this.#isInflatedText && !isUtf8(inflated)) throw invalidTextError();
     return messageEvent(inflated, this.#isInflatedText);
@@ -185,10 +186,10 @@ export class FrameParser {
   }
 
   /**
-   * Validates the beginning of a compressed text message in fragments. zlib starts over each time,
-   * so the next time is when the compressed bytes have doubled and are more than this time's
-   * output. Then all times but the last inflate at most as many bytes as arrived. A message that is
-   * inflated on another thread is validated only when it is complete.
+   * Validates the beginning of a compressed text message in fragments. Each validation inflates
+   * from the beginning. It is repeated only when the compressed bytes have doubled and exceed the
+   * output of the last validation. So all validations but the last together inflate at most as many
+   * bytes as arrived. A message that is inflated on another thread is validated when it is complete.
    */
   #validateCompressed(fragments: FragmentBuffer, inflater: Inflater): void {
     const { length } = fragments;
@@ -239,7 +240,7 @@ export class FrameParser {
     const { maxMessageBytes, inflater } = this.#rules;
     this.#fragments ??= new FragmentBuffer(maxMessageBytes, this.#isCompressed);
     this.#fragments.append(bytes, start, end, headerBytes);
-    // Otherwise the reader keeps the chunk of this fragment until the next chunk arrives.
+    // An empty chunk makes the reader release the chunk of this fragment.
     if (this.#input.length === 0) this.#input.feed(EMPTY);
     if (this.#isCompressed && this.#opcode === OPCODE.text && inflater !== undefined)
       this.#validateCompressed(this.#fragments, inflater);
@@ -267,7 +268,7 @@ export class FrameParser {
     const { inflater } = this.#rules;
     if (this.#isCompressed && inflater !== undefined) {
       if (message.length > MAX_SYNC_INFLATE_BYTES) {
-        this.#inflated = INFLATING;
+        this.#threadResult = INFLATING;
         this.#isInflatedText = isText;
         inflater.inflateOnThread(message, this.#onInflated);
         return undefined;
@@ -279,7 +280,7 @@ export class FrameParser {
   }
 
   readonly #onInflated = (result: Buffer | FrameError): void => {
-    this.#inflated = result;
+    this.#threadResult = result;
     this.#rules.onInflated?.();
   };
 
