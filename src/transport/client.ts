@@ -7,10 +7,10 @@ import { settleInTurns } from '../core/turn.js';
 import type { Address } from './address.js';
 import { type ResolvedClientOptions, resolveClientOptions } from './client-options.js';
 import { BaseEndpoint } from './endpoint.js';
-import { OpenSessions, REPLACE_SESSION, type ReplacesSessions } from './open-sessions.js';
 import { checkClientNames } from './option-names.js';
 import { type Platform, transportFor } from './platform.js';
 import { MIN_SESSION_AGE, ReconnectSchedule } from './reconnect-schedule.js';
+import { OpenSessions, REPLACE_SESSION, type ReplacesSessions } from './session/open-sessions.js';
 import { withCompression } from './session/session-options.js';
 import type {
   Client,

@@ -12,7 +12,10 @@ import {
   type Setup,
   serve,
 } from '../../src/transport/index.js';
-import { REPLACE_SESSION, type ReplacesSessions } from '../../src/transport/open-sessions.js';
+import {
+  REPLACE_SESSION,
+  type ReplacesSessions,
+} from '../../src/transport/session/open-sessions.js';
 import { noLeaks } from '../fixtures/leaks.js';
 import { untilQuiet } from '../fixtures/session-probes.js';
 import { rejection } from '../fixtures/transports.js';

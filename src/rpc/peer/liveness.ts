@@ -17,7 +17,7 @@ const SUSPENSION = 250;
 export interface LivenessSample {
   /** When bytes of the peer last arrived; see Session.active. */
   readonly active: number;
-  /** How many calls have started and settled. When it changes, the silence limit is SILENCE again. */
+  /** How many calls have started and settled. A change sets the silence limit to SILENCE. */
   readonly callEvents: number;
   /** A time of now(). */
   readonly time: number;

@@ -1,6 +1,6 @@
 /** The sessions of a client that take new work, in turn. */
-import type { TransportSession } from './session/session.js';
-import type { Session } from './types.js';
+import type { Session } from '../types.js';
+import type { TransportSession } from './session.js';
 
 /** The key of a method of the clients that connect() returns; see ReplacesSessions. */
 export const REPLACE_SESSION = Symbol('replaceSession');
