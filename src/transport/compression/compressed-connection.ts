@@ -87,8 +87,8 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
   }
 
   /**
-   * Never called, but ConnectionEvents requires it. Message transports are not wrapped, because they
-   * compress each message themselves.
+   * Never called, but ConnectionEvents requires it. Message transports are not wrapped, because
+   * they compress each message themselves.
    */
   onMessage(bytes: Buffer): void {
     this.events?.onMessage(bytes);
