@@ -22,9 +22,9 @@ export function badOption(name: string, given: unknown, expected: string): Error
 }
 
 /**
- * The options of `given` that have a default, with `defaults` for the rest. A value must have the type of its default,
- * and a number must be in its range; otherwise BAD_OPTION is thrown. Options without a default are
- * neither checked nor returned.
+ * The options of `given` that have a default, with `defaults` for the rest. A value must have the
+ * type of its default, and a number must be in its range; otherwise BAD_OPTION is thrown. Options
+ * without a default are neither checked nor returned.
  */
 export function withDefaults<T extends object>(
   defaults: T,
@@ -71,8 +71,8 @@ const NO_OTHER_PLACES: Readonly<Record<string, Names>> = {};
 /**
  * Throws BAD_OPTION for an own enumerable name in `given` that is not in `known`; the message names
  * the nearest known one. `of`: the function or option that takes the options, such as `serve()` or
- * `reconnect`. `elsewhere`: the names of other functions and options, by the text that says where they
- * belong. It allocates nothing unless it throws.
+ * `reconnect`. `elsewhere`: the names of other functions and options, by the text that says where
+ * they belong. It allocates nothing unless it throws.
  */
 export function checkNames(
   of: string,
@@ -147,8 +147,8 @@ export function checkMethods(of: string, given: object, known: Names): void {
 }
 
 /**
- * The first letter must be the same. So `_onMessage` is allowed: by convention, an underscore marks a
- * private method.
+ * The first letter must be the same. So `_onMessage` is allowed: by convention, an underscore marks
+ * a private method.
  */
 function isOneLetterOff(name: string, known: string): boolean {
   return (
@@ -159,8 +159,8 @@ function isOneLetterOff(name: string, known: string): boolean {
 }
 
 /**
- * The name of `known` with the smallest edit distance, if it is at most 2, or at most a third of the
- * letters of `name`.
+ * The name of `known` with the smallest edit distance, if it is at most 2, or at most a third of
+ * the letters of `name`.
  */
 export function nearestTo(name: string, known: readonly string[]): string | undefined {
   let nearest: string | undefined;

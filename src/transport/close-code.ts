@@ -14,8 +14,8 @@ const OPTION_NAMES = { code: true, reason: true } satisfies NamesOf<CloseOptions
 const MAX_REASON_BYTES = 123;
 
 /**
- * Whether a close frame may contain `code`. 1004 is reserved. 1005 and 1006 stand for a missing code
- * and a missing close frame. 1012 to 1014 are in IANA's registry only.
+ * Whether a close frame may contain `code`. 1004 is reserved. 1005 and 1006 stand for a missing
+ * code and a missing close frame. 1012 to 1014 are in IANA's registry only.
  */
 export function isCloseCode(code: number): boolean {
   if (code >= 3000) return code < 5000;

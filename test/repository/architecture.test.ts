@@ -1,4 +1,4 @@
-/** The tables of ARCHITECTURE.md and of the READMEs of src name code and files that exist. */
+/** The tables of ARCHITECTURE.md, CONTRIBUTING.md and the READMEs of src name code that exists. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,7 @@ function filesIn(folders: readonly string[], ending: string): string[] {
   );
 }
 
-const DOCUMENTS = ['ARCHITECTURE.md', ...filesIn(['src'], 'README.md')];
+const DOCUMENTS = ['ARCHITECTURE.md', 'CONTRIBUTING.md', ...filesIn(['src'], 'README.md')];
 const SOURCES = filesIn(['src', 'test'], '.ts');
 
 /** The text between backticks in the rows of the tables of `document`. */

@@ -5,9 +5,10 @@ import type { Registration } from '../shared/registration.js';
 import type { KeyValue } from './proto/kv_pb.js';
 
 /**
- * `unwritten`: must be written over whatever the key holds, because an earlier process with the same
- * node id wrote it. `unverified`: must be read, and written again if it is missing. `published`: as this process
- * wrote it. `takenOver`: another process has written it since, so it is left alone.
+ * `unwritten`: must be written over whatever the key holds, because an earlier process with the
+ * same node id wrote it. `unverified`: must be read, and written again if it is missing.
+ * `published`: as this process wrote it. `takenOver`: another process has written it since, so it
+ * is left alone.
  */
 export type KeyState = 'unwritten' | 'unverified' | 'published' | 'takenOver';
 

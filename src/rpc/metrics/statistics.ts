@@ -1,7 +1,7 @@
 /**
- * Call statistics: counts, outcomes and latencies. Tally counts the calls of one session, MethodMeter
- * the calls of one method, Meters those of all methods. Each object counts one direction: calls
- * that this side makes, or calls that it serves. Other counts of a consumer are in
+ * Call statistics: counts, outcomes and latencies. Tally counts the calls of one session,
+ * MethodMeter the calls of one method, Meters those of all methods. Each object counts one
+ * direction: calls that this side makes, or calls that it serves. Other counts of a consumer are in
  * micro/statistics.ts, and refused peers in transport/admission.ts.
  */
 import { codeNumber, codeOfNumber, type RpcCode, type RpcError } from '../errors.js';

@@ -80,8 +80,8 @@ export function isPlainSuccess(codec: CodecName, length: number): boolean {
 }
 
 /**
- * The fields of a response header as an RpcError. An empty message: the header is that of a success,
- * or of a failure without a message. Throws when the bytes are not a response header.
+ * The fields of a response header as an RpcError. An empty message: the header is that of a
+ * success, or of a failure without a message. Throws when the bytes are not a response header.
  */
 export function readResponseError(
   codec: CodecName,

@@ -5,12 +5,12 @@ import { badOption } from '../../core/options.js';
 import type { Codec, Session } from '../types.js';
 
 /**
- * Returns a codec that reads and writes with `codec`, and converts its messages. Both functions must
- * be synchronous: a returned promise counts as an exception. Throws BAD_OPTION.
+ * Returns a codec that reads and writes with `codec`, and converts its messages. Both functions
+ * must be synchronous: a returned promise counts as an exception. Throws BAD_OPTION.
  *
  * `decode` converts a message that `codec` has read. If it throws or returns undefined, the session
- * closes with BAD_FRAME; on UDP it reports BAD_FRAME and stays open. `encode` converts a message that is written. If it throws, the writer
- * receives the error, and nothing is sent.
+ * closes with BAD_FRAME; on UDP it reports BAD_FRAME and stays open. `encode` converts a message
+ * that is written. If it throws, the writer receives the error, and nothing is sent.
  */
 export function mapCodec<In, Out, MappedIn, MappedOut = MappedIn>(
   codec: Codec<In, Out>,

@@ -49,7 +49,7 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
 
   /** Bytes before compression whose compressed form `inner` has not sent. */
   get bufferedBytes(): number {
-    return this.unflushed.bytesAfter(this.compressedBytes - this.inner.bufferedBytes);
+    return this.unflushed.bytesNotTaken(this.compressedBytes - this.inner.bufferedBytes);
   }
 
   abstract write(bytes: Uint8Array): void;
@@ -87,8 +87,8 @@ export abstract class CompressedConnection implements Connection, ConnectionEven
   }
 
   /**
-   * Never called, but ConnectionEvents requires it. Message transports are not wrapped, because they
-   * compress each message themselves.
+   * Never called, but ConnectionEvents requires it. Message transports are not wrapped, because
+   * they compress each message themselves.
    */
   onMessage(bytes: Buffer): void {
     this.events?.onMessage(bytes);

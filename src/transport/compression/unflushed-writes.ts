@@ -27,8 +27,8 @@ export class UnflushedWrites {
     return write;
   }
 
-  /** Unflushed bytes when the compressed stream has been taken up to the offset `taken`. */
-  bytesAfter(taken: number): number {
+  /** The bytes that are not taken when `taken` bytes of the compressed stream are taken. */
+  bytesNotTaken(taken: number): number {
     for (
       let write = this.#writes.peek();
       write !== undefined && write.end <= taken;

@@ -189,7 +189,8 @@ export class FrameParser {
    * Validates the beginning of a compressed text message in fragments. Each validation inflates
    * from the beginning. It is repeated only when the compressed bytes have doubled and exceed the
    * output of the last validation. So all validations but the last together inflate at most as many
-   * bytes as arrived. A message that is inflated on another thread is validated when it is complete.
+   * bytes as arrived. A message that is inflated on another thread is validated when it is
+   * complete.
    */
   #validateCompressed(fragments: FragmentBuffer, inflater: Inflater): void {
     const { length } = fragments;
