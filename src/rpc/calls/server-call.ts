@@ -147,10 +147,10 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();
-      if (this.#aborted === undefined && this.#owner.channel.closed)
+      // After the answer nothing is aborted, and no timer may remain.
+      if (this.#aborted === undefined && !this.#settled && this.#owner.channel.closed)
         this.#aborted = new RpcError('CANCELLED', `the session with ${this.peer} is lost`);
       if (this.#aborted !== undefined) this.#abort.abort(this.#aborted);
-      // After the answer there is nothing to abort, and no timer may remain.
       else if (!this.#settled && this.deadline !== undefined)
         this.#startDeadline(this.deadline - performance.now());
     }

@@ -101,7 +101,7 @@ export function auth(options: AuthOptions): Interceptor {
 
   return (next) => async (call) => {
     if (!isReceived(call)) return next(call);
-    (call as { identity: Identity | undefined }).identity = await identify(call);
+    setIdentity(call, await identify(call));
     if (authorize !== undefined && (await isAuthorized(authorize, call)) !== true) {
       throw new RpcError(
         'PERMISSION_DENIED',
@@ -110,6 +110,18 @@ export function auth(options: AuthOptions): Interceptor {
     }
     return next(call);
   };
+}
+
+/**
+ * Also sets it in the call that an interceptor has copied by with(), so that interceptors before
+ * that one see it.
+ */
+function setIdentity(call: CallContext, identity: Identity): void {
+  type Target = { identity: Identity | undefined; readonly origin?: Target };
+  const target = call as Target;
+  target.identity = identity;
+  // A program may pass a context of its own, without `origin`.
+  if (target.origin !== undefined) target.origin.identity = identity;
 }
 
 function credentialsOf({ metadata, channel, peer }: CallContext): Credentials {

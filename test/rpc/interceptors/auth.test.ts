@@ -6,10 +6,12 @@ import {
   bearer,
   type CallContext,
   type Credentials,
+  type Interceptor,
   implement,
   jwt,
   type Metadata,
   RpcError,
+  timeout,
 } from '../../../src/rpc/index.js';
 import { CLIENT_TLS, identity, pem, SERVER_TLS } from '../../fixtures/certificates.js';
 import { noLeaks } from '../../fixtures/leaks.js';
@@ -265,3 +267,22 @@ test.each<[string, () => unknown]>([
     );
   },
 );
+
+test.each<[string, Interceptor]>([
+  ['timeout()', timeout(60_000)],
+  ['an interceptor that copies the call', (next) => (call) => next(call.with({ metadata: {} }))],
+])('interceptors before %s see the identity', async (_, copies) => {
+  const seen: unknown[] = [];
+  const observer: Interceptor = (next) => async (call) => {
+    const reply = await next(call);
+    seen.push((call as CallContext).identity?.subject);
+    return reply;
+  };
+  await using s = await openVault(
+    { authenticate: () => ({ subject: 'anna' }) },
+    { before: [observer, copies] },
+  );
+  // timeout() copies the call only if the call has more time.
+  expect(await s.stub.whoAmI(undefined, { timeout: 120_000 })).toBe('anna');
+  expect(seen).toEqual(['anna']);
+});

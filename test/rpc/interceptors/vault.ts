@@ -22,16 +22,20 @@ export const Vault = contract('Vault', {
 
 interface VaultOptions {
   readonly address?: string;
+  /** Interceptors of the server before auth(). */
+  readonly before?: readonly Interceptor[];
+  /** Interceptors of the server after auth(). */
   readonly interceptors?: readonly Interceptor[];
   readonly server?: RpcServerOptions;
   readonly client?: RpcClientOptions;
 }
 
-/** Opens a server of Vault with auth() and `interceptors`, and a client of it. */
+/** Opens a server of Vault with auth() between `before` and `interceptors`, and a client of it. */
 export async function openVault(
   options: AuthOptions,
   {
     address = freeMemory(),
+    before = [],
     interceptors = [],
     server: serverOptions,
     client: clientOptions,
@@ -46,7 +50,7 @@ export async function openVault(
     },
   });
   const server = await serve(address, [service], {
-    interceptors: [auth(options), ...interceptors],
+    interceptors: [...before, auth(options), ...interceptors],
     logger: log,
     ...serverOptions,
   });
