@@ -3,8 +3,9 @@ import { type GettyError, gettyError, messageOf } from './errors.js';
 /**
  * Calls `handle(subject, argument)`, which handles one event of the network. If it throws, `failed`
  * is called with the subject and the error. So a fault closes one connection, and the process
- * continues. Each event with bytes of a peer is handled by this function. `failed` must not throw.
- * Pass functions of a module, so that no closure is created per event.
+ * continues. Each event with bytes of a peer is handled by this function, or by a `try` block of
+ * the same kind. `failed` must not throw. Pass functions of a module, so that no closure is created
+ * per event.
  */
 export function guard<Subject, Argument>(
   handle: (subject: Subject, argument: Argument) => void,

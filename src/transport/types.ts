@@ -367,7 +367,10 @@ export type Setup<In, Out = In> = SessionSetup<In, Out> | ((peer: Peer) => Sessi
 export interface Peer {
   /** The local address, such as `tcp://127.0.0.1:8848`. */
   readonly localAddress: string;
-  /** The peer's address, such as `tcp://10.0.0.7:50100`. */
+  /**
+   * The peer's address, such as `tcp://10.0.0.7:50100`. `maxSessionsPerAddress` applies to
+   * addresses of the form `scheme://host:port` only.
+   */
   readonly remoteAddress: string;
   /** The WebSocket subprotocol that both sides agreed on. Undefined without one. */
   readonly protocol?: string | undefined;
@@ -787,7 +790,10 @@ export interface ConnectionCapabilities {
 export interface Connection extends Peer {
   /** Default: no property is set, which is a byte stream that cannot be half-open. */
   readonly capabilities?: ConnectionCapabilities;
-  /** Start to deliver events. Called once. */
+  /**
+   * Start to deliver events. Called once. Events may come before the first resume(): the session
+   * keeps their messages until it is open. A connection may also begin paused.
+   */
   attach(events: ConnectionEvents, limits: MessageLimits): void;
   /** Bytes that were written and that the operating system has not accepted yet. */
   readonly bufferedBytes: number;
@@ -823,8 +829,8 @@ export interface Connection extends Peer {
   refuse?(status: number): void;
   /**
    * Called when the session ends while this connection stays open, for example until the peer of a
-   * WebSocket has received the close frame. The connection then counts toward maxSessions until it
-   * is closed, by Admission.countSession().
+   * WebSocket has received the close frame. The connection must then call Admission.countSession()
+   * with 1, and with -1 when it is closed: until then it counts toward maxSessions.
    */
   onSessionEnd?(): void;
 
@@ -910,8 +916,8 @@ export interface Transport {
   /** The default of ServerOptions.maxSessions. Undefined: no limit. */
   readonly maxSessions?: number | undefined;
   /**
-   * Listen on `address` and call `accept` for each connection. Rejects with LISTEN_FAILED or
-   * BAD_OPTION.
+   * Listen on `address` and call `accept` for each connection. Rejects with LISTEN_FAILED,
+   * BAD_ADDRESS or BAD_OPTION.
    */
   listen(
     address: Address,
@@ -920,7 +926,8 @@ export interface Transport {
   ): Promise<Listener>;
   /**
    * Connect to `address`. Rejects with CONNECT_FAILED, whose cause is the reason, or with
-   * BAD_OPTION.
+   * BAD_ADDRESS or BAD_OPTION. `signal` aborts at connectTimeout, and when the client is closed.
+   * Then what was opened must be destroyed, and the result must reject with CONNECT_FAILED.
    */
   dial(address: Address, options: ClientOptions, signal: AbortSignal): Promise<Connection>;
 }

@@ -74,8 +74,8 @@ export class ClientCache {
   }
 
   /**
-   * False while the address is being dialed, is in backoff after a failed dial, or gives no sign of
-   * life. True for an address without a client.
+   * False while a dial takes longer than its grace, after a failed dial, and while the node gives
+   * no sign of life. True for an address without a client.
    */
   isAvailable(address: string): boolean {
     return this.#byAddress.get(address)?.isAvailable ?? true;
