@@ -1,16 +1,12 @@
 /** Reads the directory: which of the requested entries are alive now. */
 import type { Stats } from 'node:fs';
-import { lstat, readdir, readFile, unlink } from 'node:fs/promises';
+import { lstat, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
-import {
-  MAX_ENTRY_BYTES,
-  matches,
-  parseAttributes,
-  parseEntry,
-} from '../../micro/registry-entry.js';
+import { matches, parseAttributes, parseEntry } from '../../micro/registry-entry.js';
 import type { ServiceNode, ServiceQuery } from '../../micro/types.js';
+import { readEntryFile } from './entry-file.js';
 import { errorCode } from './error-code.js';
 import { TEMPORARY_PREFIX } from './published-file.js';
 
@@ -134,8 +130,14 @@ export class DirectoryScanner {
         const stats = await lstat(path);
         const known = this.#compare(stats, before?.get(id), now, isLate);
         const isAlive = now - known.aliveAt <= this.#ttl;
-        if (!isAlive && (await this.#deleteIfExpired(path, stats, known, now))) continue;
-        const file = isAlive ? await this.#read(attributes, id, path, stats, known) : known;
+        const isExpired = !isAlive && this.#isExpired(stats, known, now);
+        const file =
+          isAlive || isExpired ? await this.#read(attributes, id, path, stats, known) : known;
+        // A file that is no entry stays: ATTRIBUTES may have become a link to another directory.
+        if (isExpired && file.content?.node !== undefined) {
+          await unlink(path);
+          continue;
+        }
         after.set(id, file);
         if (isAlive && file.content?.node !== undefined) nodes.push(file.content.node);
       } catch (error) {
@@ -172,20 +174,10 @@ export class DirectoryScanner {
       : before;
   }
 
-  /**
-   * Returns whether the file was deleted. The clock of the machine may have jumped, so it does not
-   * decide alone.
-   */
-  async #deleteIfExpired(
-    path: string,
-    stats: Stats,
-    { firstSeen }: KnownFile,
-    now: number,
-  ): Promise<boolean> {
+  /** The clock of the machine may have jumped, so it does not decide alone. */
+  #isExpired(stats: Stats, { firstSeen }: KnownFile, now: number): boolean {
     const isOld = stats.isFile() && Date.now() - stats.mtimeMs > this.#ttl * DELETE_AGE_TTLS;
-    if (!isOld || now - firstSeen <= this.#ttl * DELETE_UNCHANGED_TTLS) return false;
-    await unlink(path);
-    return true;
+    return isOld && now - firstSeen > this.#ttl * DELETE_UNCHANGED_TTLS;
   }
 
   async #list(attributes: string): Promise<string[]> {
@@ -213,11 +205,8 @@ export class DirectoryScanner {
     }
     let text: string | undefined;
     try {
-      // Checked before the file is opened: opening a named pipe waits for its writer.
       if (!stats.isFile()) throw new Error('it is not a regular file');
-      if (stats.size > MAX_ENTRY_BYTES)
-        throw new Error(`it has ${stats.size} bytes, at most ${MAX_ENTRY_BYTES} are read`);
-      text = await readFile(path, 'utf8');
+      text = await readEntryFile(path);
       // A heartbeat touches the file and does not change its text.
       if (known.content?.node !== undefined && known.content.text === text) return known;
       return { ...known, content: { text, node: parseEntry({ attributes, id }, text) } };
@@ -251,7 +240,8 @@ export class DirectoryScanner {
     try {
       const stats = await lstat(path);
       const known = this.#compare(stats, this.#temporaryFiles.get(name), now, false);
-      if (!(await this.#deleteIfExpired(path, stats, known, now))) temporaryFiles.set(name, known);
+      if (this.#isExpired(stats, known, now)) await unlink(path);
+      else temporaryFiles.set(name, known);
     } catch (error) {
       if (errorCode(error) !== 'ENOENT') this.#skip(path, error);
     }

@@ -88,15 +88,16 @@ describe('the file registry', () => {
     expect(existsSync(pathOf(node('a')))).toBe(true);
   });
 
-  it('ignores files whose time is past or future, and deletes old files and old temporary files', async () => {
-    const writeAged = async (path: string, age: number): Promise<string> => {
-      await putFile(path, entryValue(node('a')));
+  it('ignores files whose time is past or future, and deletes old entries and temporary files', async () => {
+    const writeAged = async (path: string, age: number, value = 'a file'): Promise<string> => {
+      await putFile(path, value);
       await utimes(path, (Date.now() - age) / 1000, (Date.now() - age) / 1000);
       return path;
     };
-    const stale = await writeAged(pathOf(node('stale')), TTL * 5);
-    const ahead = await writeAged(pathOf(node('ahead')), -TTL * 5);
-    const dead = await writeAged(pathOf(node('dead')), TTL * 11);
+    const stale = await writeAged(pathOf(node('stale')), TTL * 5, entryValue(node('stale')));
+    const ahead = await writeAged(pathOf(node('ahead')), -TTL * 5, entryValue(node('ahead')));
+    const dead = await writeAged(pathOf(node('dead')), TTL * 11, entryValue(node('dead')));
+    const noEntry = await writeAged(pathOf(node('no-entry')), TTL * 11);
     const left = await writeAged(join(directory, '.getty-left'), TTL * 11);
     const recent = await writeAged(join(directory, '.getty-recent'), 0);
     const foreign = await writeAged(join(directory, '.foreign'), TTL * 11);
@@ -108,7 +109,8 @@ describe('the file registry', () => {
       'the old files are deleted',
       TTL * 20,
     );
-    expect([stale, ahead, recent, foreign].filter((path) => !existsSync(path))).toEqual([]);
+    const kept = [stale, ahead, noEntry, recent, foreign];
+    expect(kept.filter((path) => !existsSync(path))).toEqual([]);
   });
 
   it('skips entries that are not regular files', async () => {
