@@ -231,7 +231,8 @@ export class Resolver implements AsyncDisposable {
       if (this.#waiters.has(waiter)) waiter.resolve(this.#nodes);
     });
     if (!hasChanged) return;
-    for (const listener of [...this.#listeners]) this.#notifyListener(listener, change);
+    for (const listener of [...this.#listeners])
+      if (this.#listeners.has(listener)) this.#notifyListener(listener, change);
   }
 
   #onWatchFailed(error: unknown): void {

@@ -170,6 +170,20 @@ describe('Resolver', () => {
     expect([calls, resolver.nodes().length]).toEqual([1, 1]);
   });
 
+  it('does not call a listener that another listener has removed', async () => {
+    const { registry, watches } = controlledRegistry();
+    await using resolver = new Resolver(registry, QUERY, FAST);
+    const called: string[] = [];
+    resolver.onChange(() => {
+      called.push('first');
+      stop();
+    });
+    const stop = resolver.onChange(() => called.push('second'));
+    (await watches.next()).offer([node('a')]);
+    await resolver.ready();
+    expect(called).toEqual(['first']);
+  });
+
   it('throws BAD_OPTION for a bad option', () => {
     expect(() => new Resolver(memory(), QUERY, { initialDelay: 0 })).toThrowError(
       expect.objectContaining({ code: 'BAD_OPTION' }),

@@ -56,7 +56,8 @@ export class NodeClient {
   #idleChecks = 0;
   /** Clients that are closing because no call used them, or because they do not reconnect. */
   readonly #closingClients = new Set<Promise<void>>();
-  #isClosed = false;
+  /** Aborts the dial in progress when this client is closed. */
+  readonly #closing = new AbortController();
 
   /**
    * Dials in `asyncContext`, not in the context of the call that needs the connection. `onChange`
@@ -142,7 +143,7 @@ export class NodeClient {
   onPublish(): void {
     const client = this.#client;
     this.#dialsAgain = this.#dialing !== undefined;
-    if (this.#dialsAgain || this.#isClosed || this.#isResponsive) return;
+    if (this.#dialsAgain || this.#closing.signal.aborted || this.#isResponsive) return;
     if (client === undefined ? this.#backoffTimer === undefined : client.channels.size > 0) return;
     this.#dialFailures = 0;
     if (client !== undefined) this.#dropClient(client);
@@ -184,13 +185,15 @@ export class NodeClient {
   }
 
   async #dialOnce(): Promise<void> {
-    if (this.#isClosed) throw clientClosed();
+    if (this.#closing.signal.aborted) throw clientClosed();
     const owner = { isDetached: false };
     this.#owner = owner;
     this.#isDown = false;
     const responsive = this.#waiters.wait();
-    const client = await connect(this.address, this.#optionsFor(owner));
-    if (this.#isClosed) {
+    const client = await connect(this.address, this.#optionsFor(owner)).catch((error) => {
+      throw this.#closing.signal.aborted ? clientClosed() : error;
+    });
+    if (this.#closing.signal.aborted) {
       await client.close();
       throw clientClosed();
     }
@@ -209,6 +212,7 @@ export class NodeClient {
     const { onState, reconnect = true } = this.#options;
     return {
       ...this.#options,
+      signal: this.#closing.signal,
       reconnect: reconnect === true ? { maxDelay: MAX_BACKOFF } : reconnect,
       // The registry decides which nodes use TLS, and connect() rejects the option for the others.
       tls: /^(?:tls|wss):/.test(this.address) ? this.#options.tls : undefined,
@@ -239,7 +243,7 @@ export class NodeClient {
     this.#lastError = error;
     this.#waiters.rejectAll(error);
     // A client that was connected before reconnects by itself.
-    if (this.#client !== undefined || this.#isClosed) return;
+    if (this.#client !== undefined || this.#closing.signal.aborted) return;
     this.#dialFailures++;
     const onBackoffEnd = (): void => {
       this.#backoffTimer = undefined;
@@ -282,7 +286,7 @@ export class NodeClient {
 
   /** Lets calls in flight finish, for at most drainTimeout, and dials no more. */
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#closing.abort(clientClosed());
     clearTimeout(this.#backoffTimer);
     this.#waiters.rejectAll(clientClosed());
     await Promise.all([

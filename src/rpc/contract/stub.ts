@@ -157,9 +157,13 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
     if (this.#isClosed) return Promise.resolve(DONE);
     this.#iterator ??= this.#begin();
     if ('then' in this.#iterator) return this.#firstReply(this.#iterator);
+    return this.#read(this.#iterator);
+  }
+
+  #read(iterator: AsyncIterator<unknown, undefined>): Promise<IteratorResult<unknown, undefined>> {
     return this.#readerSignal?.isLinked
-      ? this.#replyAndRelease(this.#iterator.next(), this.#readerSignal)
-      : this.#iterator.next();
+      ? this.#replyAndRelease(iterator.next(), this.#readerSignal)
+      : iterator.next();
   }
 
   #firstReply(
@@ -167,7 +171,9 @@ class ReplyStream implements Replies<unknown>, AsyncIterator<unknown, undefined>
   ): Promise<IteratorResult<unknown, undefined>> {
     return new Promise((resolve, reject) => {
       this.#pendingReads.push(resolve);
-      begun.then((iterator) => (this.#isClosed ? DONE : iterator.next())).then(resolve, reject);
+      begun
+        .then((iterator) => (this.#isClosed ? DONE : this.#read(iterator)))
+        .then(resolve, reject);
     });
   }
 

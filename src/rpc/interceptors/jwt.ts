@@ -117,7 +117,15 @@ export function jwt(options: JwtOptions): Authenticate {
     requiredClaims: ['exp', 'sub'],
   };
   const cache = new Map<string, CachedIdentity>();
-  let verify: ((token: string) => Promise<JWTPayload>) | undefined;
+  /** Calls that come before the first verifier is ready share it, and so one set of keys. */
+  let verifier: ReturnType<typeof makeVerifier> | undefined;
+  const verify = async (token: string): Promise<JWTPayload> => {
+    verifier ??= makeVerifier(keys, verifyOptions, cooldown).catch((error) => {
+      verifier = undefined;
+      throw error;
+    });
+    return (await verifier)(token);
+  };
 
   return async ({ token }) => {
     if (token === undefined) throw new Error('the call has no token');
@@ -128,7 +136,6 @@ export function jwt(options: JwtOptions): Authenticate {
     const cached = cache.get(token);
     if (cached !== undefined && cached.until > Date.now()) return cached.identity;
     cache.delete(token);
-    verify ??= await makeVerifier(keys, verifyOptions, cooldown);
     const claims = await verify(token);
     const expires = (claims.exp as number) * 1000 + clockTolerance;
     const identity: Identity = { subject: claims.sub as string, claims, expires };

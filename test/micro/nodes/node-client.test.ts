@@ -63,6 +63,26 @@ describe('a node that is not connected', () => {
     await silent.close();
   });
 
+  it('does not delay close(), which ends the dial and fails the calls that wait for it', async () => {
+    await using registry = memory();
+    const silent = await silentAddress();
+    const address = `${silent.address.replace('tcp:', 'ws:')}/`;
+    await using _silent = await registry.register(workAt('silent', address));
+    const longTimes = { connectTimeout: 300_000, drainTimeout: 300_000 };
+    const consumer = consume({ registry, ...longTimes });
+    const waiting = expect(
+      consumer.stub(Work).getId(undefined, { timeout: 300_000 }),
+    ).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      unsent: true,
+      message: expect.stringContaining('the consumer is closed'),
+    });
+    await silent.connected;
+    await consumer.close();
+    await waiting;
+    await silent.close();
+  });
+
   it('receives the calls that the balancer gives it as soon as it is connected', async () => {
     await using registry = memory();
     await using _a = await provideWork(registry, 'a');

@@ -47,11 +47,20 @@ export async function provideWork(
 
 /** An address that accepts connections and never answers. */
 export async function silentAddress() {
-  const server = createServer((socket) => socket.on('error', () => {}).resume());
+  let onConnection!: () => void;
+  const connected = new Promise<void>((resolve) => {
+    onConnection = resolve;
+  });
+  const server = createServer((socket) => {
+    socket.on('error', () => {}).resume();
+    onConnection();
+  });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
   return {
     address: `tcp://127.0.0.1:${port}`,
+    /** Resolves at the first connection. */
+    connected,
     close: () => new Promise((resolve) => server.close(resolve)),
   };
 }

@@ -233,6 +233,19 @@ describe('jwt()', () => {
     expect(loads).toBe(2);
   });
 
+  test('shares one load between the calls that come before the first keys', async () => {
+    const { jwk, sign } = await signer();
+    let loads = 0;
+    const load = async (): Promise<JSONWebKeySet> => {
+      loads++;
+      return { keys: [jwk] };
+    };
+    const verify = jwt(jwtOptions(load, { cacheFor: 0 }));
+    const tokens = await Promise.all(Array.from({ length: 10 }, (_, n) => sign({ n })));
+    await Promise.all(tokens.map((token) => verify(withToken(token))));
+    expect(loads).toBe(1);
+  });
+
   test('keeps the last keys while new ones cannot be loaded', async () => {
     const [known, unknown] = [await signer('known'), await signer('unknown')];
     let fails = false;

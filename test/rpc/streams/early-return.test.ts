@@ -1,5 +1,5 @@
 /** return() of a stream of replies whose call has not begun, or whose first reply is pending. */
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { consume } from '../../../src/micro/index.js';
@@ -9,6 +9,7 @@ import {
   contract,
   type Interceptor,
   implement,
+  RpcError,
   serve,
   serverStream,
   timeout,
@@ -19,6 +20,38 @@ import { delayedRegistry } from '../../micro/delayed-registry.js';
 
 const News = contract('News', { watch: serverStream<void, number>() });
 noLeaks();
+
+test.each([
+  ['has no item', 0],
+  ['fails', -1],
+  ['has items', 2],
+])(
+  'a stream that waits before it begins and %s leaves nothing at the signal of its call',
+  async (_, count) => {
+    const Numbers = contract('Numbers', { list: serverStream<number, number>() });
+    const list = async function* (n: number) {
+      if (n < 0) throw new RpcError('NOT_FOUND', 'none');
+      for (let i = 0; i < n; i++) yield i;
+    };
+    await using server = await serve('tcp://127.0.0.1:0', [implement(Numbers, { list })]);
+    // Its access makes the stream follow the signal.
+    const reader: Interceptor = (next) => (call) => {
+      void call.signal;
+      return next(call);
+    };
+    await using client = await connect(server.address, { interceptors: [reader] });
+    const abort = new AbortController();
+    const options = { signal: abort.signal };
+    const items: unknown[] = [];
+    try {
+      for await (const item of client.stub(Numbers).list(count, options)) items.push(item);
+    } catch (error) {
+      items.push((error as RpcError).code);
+    }
+    expect(items).toEqual(count < 0 ? ['NOT_FOUND'] : [0, 1].slice(0, count));
+    expect(getEventListeners(abort.signal, 'abort')).toEqual([]);
+  },
+);
 
 test('return() before the call begins settles at once, and settles the pending next()', async () => {
   await using registry = delayedRegistry(memory(), new Promise(() => {}));
