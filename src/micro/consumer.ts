@@ -86,7 +86,7 @@ class ServiceConsumer implements Consumer {
   constructor(options: ConsumeOptions) {
     const settings = resolveConsumeOptions(options);
     this.#settings = settings;
-    const connection: ConsumerConnection = { meters: this.#counters.meters };
+    const connection: ConsumerConnection = { counters: this.#counters.rpc };
     this.#clients = new ClientCache(
       { ...settings.connection, [CONSUMER_CONNECTION]: connection } as RpcClientOptions,
       settings.idleTimeout,
@@ -133,8 +133,8 @@ class ServiceConsumer implements Consumer {
   }
 
   statistics(): ConsumerStatistics {
-    const { attempts, retries, ejections, meters } = this.#counters;
-    const { calls, served } = meters;
+    const { attempts, retries, ejections, rpc } = this.#counters;
+    const { calls, served } = rpc;
     const nodes = { ejected: 0, connected: 0, idle: 0, unavailable: 0 };
     for (const pool of this.#pools.values()) pool.countNodes(nodes);
     return {

@@ -15,7 +15,7 @@ import { makeStub } from './contract/stub.js';
 import { RpcEndpoint } from './endpoint.js';
 import { RpcError } from './errors.js';
 import { compose } from './interceptor-chain.js';
-import { Meters } from './metrics/statistics.js';
+import { MethodCounters } from './metrics/statistics.js';
 import { checkRpcClientNames } from './option-names.js';
 import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import type {
@@ -61,8 +61,11 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     consumer: ConsumerConnection | undefined,
     asyncContext: AsyncContext | undefined,
   ) {
-    const meters = consumer?.meters ?? { calls: new Meters(), served: new Meters() };
-    super(options, meters, asyncContext);
+    const counters = consumer?.counters ?? {
+      calls: new MethodCounters(),
+      served: new MethodCounters(),
+    };
+    super(options, counters, asyncContext);
     this.#options = options;
     this.#asyncContext = asyncContext;
     const interceptors = consumer === undefined ? options.interceptors : [];

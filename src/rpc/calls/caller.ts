@@ -5,7 +5,7 @@ import { now } from '../../transport/session/flush-scheduler.js';
 import { every } from '../../transport/session/timer-wheel.js';
 import { RpcError } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
-import type { Meters, Tally } from '../metrics/statistics.js';
+import type { MethodCounters, SessionCallCounter } from '../metrics/statistics.js';
 import { type HeartbeatSetup, Heartbeats } from '../peer/heartbeats.js';
 import type { PeerSession, PeerSessionSetup } from '../peer/peer-session.js';
 import { checkStreamInput, OutgoingStream } from '../streams/outgoing-stream.js';
@@ -33,7 +33,7 @@ export interface CallerSetup extends PeerSessionSetup, HeartbeatSetup {
   readonly isCompressed: boolean;
   readonly busyPoll: number;
   /** Counts the calls of this side. */
-  readonly calls: Meters;
+  readonly calls: MethodCounters;
 }
 
 /** Receives the events of a Caller. */
@@ -50,19 +50,24 @@ export class Caller {
   readonly #setup: CallerSetup;
   readonly #peer: PeerSession;
   readonly #events: CallerEvents;
-  readonly #tally: Tally;
+  readonly #callCounter: SessionCallCounter;
   readonly #pending: PendingCalls<OutgoingRequest>;
   /** Undefined unless the session sends datagrams. */
   #resends: ResendQueue | undefined;
   #stopSweep: (() => void) | undefined;
 
-  constructor(setup: CallerSetup, peer: PeerSession, events: CallerEvents, tally: Tally) {
+  constructor(
+    setup: CallerSetup,
+    peer: PeerSession,
+    events: CallerEvents,
+    callCounter: SessionCallCounter,
+  ) {
     this.#setup = setup;
     this.#peer = peer;
     this.#events = events;
-    this.#tally = tally;
+    this.#callCounter = callCounter;
     this.#pending = new PendingCalls(this.parity, setup.maxPendingCalls);
-    this.heartbeats = new Heartbeats(setup, peer, tally, (heartbeat) =>
+    this.heartbeats = new Heartbeats(setup, peer, callCounter, (heartbeat) =>
       this.#addPending(heartbeat, true),
     );
   }
@@ -110,14 +115,14 @@ export class Caller {
     sent: number,
     received: number,
   ): void => {
-    if (error === undefined) this.#tally.succeeded++;
-    else this.#tally.failed++;
-    this.#setup.calls.of(call.method).end(error, latency, sent, received);
+    if (error === undefined) this.#callCounter.succeeded++;
+    else this.#callCounter.failed++;
+    this.#setup.calls.of(call.method).onCallEnd(error, latency, sent, received);
   };
 
   #countStart(call: Call): void {
-    this.#tally.started++;
-    this.#setup.calls.of(call.method).begin();
+    this.#callCounter.started++;
+    this.#setup.calls.of(call.method).onCallStart();
   }
 
   /** Counts a call that was not sent as a failed one. */

@@ -17,7 +17,7 @@ import type {
   WebSocketRequest,
 } from '../../transport/types.js';
 import { makeStub } from '../contract/stub.js';
-import { countsOf, Tally } from '../metrics/statistics.js';
+import { countsOf, SessionCallCounter } from '../metrics/statistics.js';
 import { PeerSession } from '../peer/peer-session.js';
 import { SignsOfLife } from '../peer/signs-of-life.js';
 import type {
@@ -73,8 +73,8 @@ export class RpcChannel
   readonly #peer: PeerSession;
   readonly #signsOfLife: SignsOfLife;
   readonly #frame = new Frame();
-  readonly #made = new Tally();
-  readonly #served = new Tally();
+  readonly #made = new SessionCallCounter();
+  readonly #served = new SessionCallCounter();
   readonly #caller: Caller;
   readonly #replies: ReplySender;
   readonly #responder: Responder;

@@ -2,7 +2,7 @@
 import { promiseOf } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
 import { type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
-import type { Tally } from '../metrics/statistics.js';
+import type { SessionCallCounter } from '../metrics/statistics.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import { isIterable } from '../streams/item-iterator.js';
 import type { StreamWriter } from '../streams/stream-writer.js';
@@ -38,7 +38,7 @@ export class Responder implements ServerCallOwner {
   readonly #setup: ResponderSetup;
   readonly #peer: PeerSession;
   readonly #replies: ReplySender;
-  readonly #tally: Tally;
+  readonly #callCounter: SessionCallCounter;
   readonly #onCallSettled: () => void;
 
   /** `onCallSettled` is called when a handler has answered after the turn of its request. */
@@ -47,16 +47,16 @@ export class Responder implements ServerCallOwner {
     channel: Channel,
     peer: PeerSession,
     replies: ReplySender,
-    tally: Tally,
+    callCounter: SessionCallCounter,
     onCallSettled: () => void,
   ) {
     this.#setup = setup;
     this.channel = channel;
     this.#peer = peer;
     this.#replies = replies;
-    this.#tally = tally;
+    this.#callCounter = callCounter;
     this.#onCallSettled = onCallSettled;
-    this.#acceptor = new RequestAcceptor(setup, this, peer, replies, this.#unanswered, tally);
+    this.#acceptor = new RequestAcceptor(setup, this, peer, replies, this.#unanswered, callCounter);
   }
 
   /** How many calls of the peer wait for an answer: Channel.serving. */
@@ -109,13 +109,13 @@ export class Responder implements ServerCallOwner {
 
   /** Counts a settled call. `isSync`: its handler returned no promise. */
   #count(
-    { meter, began, sent, received }: ServerCall,
+    { methodCounter, startedAt, sent, received }: ServerCall,
     error: RpcError | undefined,
     isSync: boolean,
   ): void {
-    if (error === undefined) this.#tally.succeeded++;
-    else this.#tally.failed++;
-    meter.endHandler(error, began, isSync, sent, received);
+    if (error === undefined) this.#callCounter.succeeded++;
+    else this.#callCounter.failed++;
+    methodCounter.onHandlerEnd(error, startedAt, isSync, sent, received);
   }
 
   /**

@@ -4,7 +4,7 @@ import { LongTimer } from '../../core/timers.js';
 import { checkMetadata, hasKeys, NO_METADATA, writableMetadata } from '../codecs/metadata.js';
 import type { Route } from '../contract/router.js';
 import { RpcError } from '../errors.js';
-import type { MethodMeter } from '../metrics/statistics.js';
+import type { MethodCounter } from '../metrics/statistics.js';
 import { checkChangeNames } from '../option-names.js';
 import type { ServerStream } from '../streams/server-stream.js';
 import type {
@@ -58,12 +58,12 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   stream: ServerStream | undefined;
   readonly requestBytes: number;
   run: HandledCall['run'];
-  readonly meter: MethodMeter;
+  readonly methodCounter: MethodCounter;
   /**
    * When the call was received, in ms of performance.now(): the result of
-   * MethodMeter.beginHandler(). Undefined: this call is not timed.
+   * MethodCounter.onHandlerStart(). Undefined: this call is not timed.
    */
-  readonly began: number | undefined;
+  readonly startedAt: number | undefined;
   /** Bytes that were received and sent for the call, for the statistics. */
   received: number;
   sent = 0;
@@ -90,7 +90,7 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
     frame: Frame,
     requestBytes: number,
     receivedAt: number,
-    meter: MethodMeter,
+    methodCounter: MethodCounter,
   ) {
     this.method = route.method;
     this.handler = route.handler;
@@ -106,8 +106,8 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
     this.logIdLow = frame.logIdLow;
     this.logIdHigh = frame.logIdHigh;
     this.requestBytes = requestBytes;
-    this.meter = meter;
-    this.began = meter.beginHandler();
+    this.methodCounter = methodCounter;
+    this.startedAt = methodCounter.onHandlerStart();
     this.received = frame.bodyEnd - frame.bodyStart;
     this.#owner = owner;
   }
