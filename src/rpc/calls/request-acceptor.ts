@@ -61,7 +61,7 @@ export class RequestAcceptor {
     this.#replies = replies;
     this.#unanswered = unanswered;
     this.#callCounter = callCounter;
-    this.#limits = new RequestLimits(setup, owner.handledCalls);
+    this.#limits = new RequestLimits(setup, owner.runningHandlers);
     this.#streamMemory = new StreamMemory(setup.maxStreamBytes);
     this.#maxDecodedObjects = Math.min(setup.maxDecodedObjects, Number.MAX_SAFE_INTEGER);
   }

@@ -9,10 +9,10 @@ import type { StreamWriter } from '../streams/stream-writer.js';
 import type { Channel, Invoke } from '../types.js';
 import { COMMAND, type Frame, readCredit } from '../wire/frame.js';
 import { CALL_TYPE } from '../wire/request-header.js';
-import { HandledCalls } from './handled-calls.js';
 import { runInCall } from './inherited-call.js';
 import { type ReplySender, replyErrorOf } from './reply-sender.js';
 import { RequestAcceptor, type RequestAcceptorSetup } from './request-acceptor.js';
+import { RunningHandlers } from './running-handlers.js';
 import type { ServerCall, ServerCallOwner } from './server-call.js';
 import { UnansweredCalls } from './unanswered-calls.js';
 
@@ -30,8 +30,7 @@ export interface ResponderSetup extends RequestAcceptorSetup {
 const TRANSIENT_CODES: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
 
 export class Responder implements ServerCallOwner {
-  /** Calls whose handlers are running, also after an interceptor has answered. */
-  readonly handledCalls = new HandledCalls();
+  readonly runningHandlers = new RunningHandlers();
   readonly channel: Channel;
   readonly #unanswered = new UnansweredCalls();
   readonly #acceptor: RequestAcceptor;
@@ -119,17 +118,17 @@ export class Responder implements ServerCallOwner {
   }
 
   /**
-   * The error that the caller receives for `thrown`. If the handler did not begin, an interceptor
+   * The error that the caller receives for `thrown`. If the handler was not called, an interceptor
    * has thrown it, and a transient code has the reason `refused`. A handler may throw the error of
    * a call that it made: the reason of that error is removed, except `moving`.
    */
   #errorOf(call: ServerCall, thrown: unknown): RpcError {
     const error = RpcError.from(thrown);
     const { code, message, metadata, details, unsent } = error;
-    const hasBegun = this.#setup.handle === undefined || call.hasBegun;
+    const hasStarted = this.#setup.handle === undefined || call.hasHandlerStarted;
     let { reason } = error;
-    if (!hasBegun && TRANSIENT_CODES.includes(code)) reason ??= 'refused';
-    else if (hasBegun && reason !== 'moving') reason = undefined;
+    if (!hasStarted && TRANSIENT_CODES.includes(code)) reason ??= 'refused';
+    else if (hasStarted && reason !== 'moving') reason = undefined;
     return reason === error.reason
       ? error
       : new RpcError(code, message, { metadata, details, cause: error, unsent, reason });
@@ -150,12 +149,12 @@ export class Responder implements ServerCallOwner {
   }
 
   #add(call: ServerCall): void {
-    this.handledCalls.add(call);
+    this.runningHandlers.add(call);
     this.#unanswered.add(call);
   }
 
   #remove(call: ServerCall): void {
-    this.handledCalls.onAnswered(call);
+    this.runningHandlers.onAnswered(call);
     this.#unanswered.remove(call);
     this.#onCallSettled();
   }
@@ -168,9 +167,9 @@ export class Responder implements ServerCallOwner {
     let failure =
       call.aborted ??
       error ??
-      (isLost ? this.#sessionLost() : this.#replies.sendValue(call, value));
+      (isLost ? this.#sessionLostError() : this.#replies.sendValue(call, value));
     if (failure !== undefined && call.aborted === undefined) {
-      if (this.#peer.closed) failure = this.#sessionLost();
+      if (this.#peer.closed) failure = this.#sessionLostError();
       else this.#replies.sendError(call, call.codec, call.callType, failure, call.method);
     }
     this.#count(call, failure, isSync);
@@ -178,18 +177,18 @@ export class Responder implements ServerCallOwner {
 
   /** The call has ended, so its streams end too. */
   #settle(call: ServerCall): void {
-    call.settled();
+    call.onAnswered();
     const { stream } = call;
     if (stream !== undefined) stream.stop(new RpcError('CANCELLED', 'the call has ended'));
   }
 
-  #sessionLost(): RpcError {
+  #sessionLostError(): RpcError {
     return new RpcError('CANCELLED', `the session with ${this.#peer.address} is lost`);
   }
 
   /** The session is closed: aborts all calls. */
   close(): void {
-    this.#unanswered.abortAll(this.#sessionLost());
+    this.#unanswered.abortAll(this.#sessionLostError());
     this.#replies.recent?.clear();
   }
 
@@ -217,7 +216,7 @@ export class Responder implements ServerCallOwner {
   #endStream(call: ServerCall, error?: RpcError): void {
     let failure = call.aborted;
     if (failure === undefined)
-      failure = this.#peer.closed ? this.#sessionLost() : this.#replies.sendEnd(call, error);
+      failure = this.#peer.closed ? this.#sessionLostError() : this.#replies.sendEnd(call, error);
     this.#count(call, failure, false);
     this.#settle(call);
     this.#remove(call);
