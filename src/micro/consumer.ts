@@ -23,7 +23,7 @@ import {
   startStrategy,
 } from './consume-options.js';
 import { type Explanation, explain, findAllNodes } from './explanation.js';
-import { CallDispatcher, consumerClosed } from './nodes/call-dispatcher.js';
+import { CallDispatcher, consumerClosedError } from './nodes/call-dispatcher.js';
 import { ClientCache } from './nodes/client-cache.js';
 import { NodePool } from './nodes/node-pool.js';
 import { type ChangeListener, Resolver } from './resolver.js';
@@ -159,7 +159,7 @@ class ServiceConsumer implements Consumer {
   }
 
   #findPool(service: string, version: string, codec: CodecName): NodePool {
-    if (this.#closing !== undefined) throw consumerClosed();
+    if (this.#closing !== undefined) throw consumerClosedError();
     const key = JSON.stringify([service, version, codec]);
     let pool = this.#pools.get(key);
     if (pool === undefined) {

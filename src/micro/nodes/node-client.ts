@@ -184,7 +184,7 @@ export class NodeClient {
   }
 
   async #dialOnce(): Promise<void> {
-    if (this.#isClosed) throw clientClosed();
+    if (this.#isClosed) throw clientClosedError();
     const owner = { isDetached: false };
     this.#owner = owner;
     this.#isDown = false;
@@ -192,7 +192,7 @@ export class NodeClient {
     const client = await connect(this.address, this.#optionsFor(owner));
     if (this.#isClosed) {
       await client.close();
-      throw clientClosed();
+      throw clientClosedError();
     }
     this.#client = client;
     this.#dialFailures = 0;
@@ -284,7 +284,7 @@ export class NodeClient {
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#backoffTimer);
-    this.#waiters.rejectAll(clientClosed());
+    this.#waiters.rejectAll(clientClosedError());
     await Promise.all([
       this.#client?.close(),
       this.#dialing?.catch(() => {}),
@@ -293,6 +293,6 @@ export class NodeClient {
   }
 }
 
-function clientClosed(): Error {
+function clientClosedError(): Error {
   return new Error('the node has left the list, or the consumer is closed');
 }

@@ -1,5 +1,5 @@
 /** The error of a call that had several attempts. */
-import { outOfTime } from '../../rpc/calls/call-errors.js';
+import { unsentTimeoutError } from '../../rpc/calls/call-errors.js';
 import { type Call, RpcError } from '../../rpc/index.js';
 import { readFailure } from './retry-safety.js';
 
@@ -14,8 +14,8 @@ export function callError(error: unknown, mayHaveRun: boolean): unknown {
 }
 
 /** The error of a call whose deadline passed after an attempt had failed with `error`. */
-export function deadlinePassed(call: Call, error: unknown, mayHaveRun: boolean): RpcError {
-  if (!mayHaveRun) return outOfTime(call, error);
+export function deadlineError(call: Call, error: unknown, mayHaveRun: boolean): RpcError {
+  if (!mayHaveRun) return unsentTimeoutError(call, error);
   const { service, name } = call.method;
   const message = `${service}.${name} was not answered within its timeout`;
   return new RpcError('DEADLINE_EXCEEDED', message, { cause: error });

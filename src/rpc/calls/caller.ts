@@ -13,12 +13,12 @@ import { followReader, signalInUse } from '../streams/reply-stream-call.js';
 import type { Call } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
 import { COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/frame.js';
-import { cancelled, outOfTime, unsendable } from './call-errors.js';
+import { cancelledError, unsentTimeoutError, writeErrorOf } from './call-errors.js';
 import { instantFor, timeLeft } from './client-call.js';
 import { ResendQueue } from './datagram-retries.js';
 import { NoReplyCalls } from './no-reply-calls.js';
 import { OutgoingCall, type OutgoingRequest } from './outgoing-request.js';
-import { PendingCalls } from './pending-calls.js';
+import { PendingRequests } from './pending-requests.js';
 
 /**
  * Milliseconds between two checks of deadlines, heartbeats and resends. A call may expire this much
@@ -51,7 +51,7 @@ export class Caller {
   readonly #peer: PeerSession;
   readonly #events: CallerEvents;
   readonly #callCounter: SessionCallCounter;
-  readonly #pending: PendingCalls<OutgoingRequest>;
+  readonly #pendingRequests: PendingRequests<OutgoingRequest>;
   /** Undefined unless the session sends datagrams. */
   #resends: ResendQueue | undefined;
   #stopSweep: (() => void) | undefined;
@@ -66,7 +66,7 @@ export class Caller {
     this.#peer = peer;
     this.#events = events;
     this.#callCounter = callCounter;
-    this.#pending = new PendingCalls(this.parity, setup.maxPendingCalls);
+    this.#pendingRequests = new PendingRequests(this.parity, setup.maxPendingCalls);
     this.heartbeats = new Heartbeats(setup, peer, callCounter, (heartbeat) =>
       this.#addPending(heartbeat, true),
     );
@@ -78,13 +78,13 @@ export class Caller {
   }
 
   /** How many calls wait for their answers: Channel.pending. Heartbeats do not count. */
-  get calls(): number {
-    return this.#pending.calls;
+  get pendingCalls(): number {
+    return this.#pendingRequests.callCount;
   }
 
   /** How many calls and heartbeats wait for their answers. */
-  get pending(): number {
-    return this.#pending.size;
+  get pendingRequests(): number {
+    return this.#pendingRequests.size;
   }
 
   /** The session is open. `isLossy`: it sends datagrams. */
@@ -101,7 +101,7 @@ export class Caller {
     const message = isGoingAway
       ? `${address} closed the session before it answered`
       : `the session with ${address} was lost before the answer`;
-    this.#pending.failAll(
+    this.#pendingRequests.failAll(
       new RpcError('UNAVAILABLE', message, { reason: isGoingAway ? 'moving' : undefined }),
     );
   }
@@ -136,12 +136,12 @@ export class Caller {
   send(call: Call): Promise<unknown> {
     const peer = this.#peer;
     const { session } = peer;
-    if (session === undefined || !peer.isUsable) return this.#refuse(call, peer.notUsable());
+    if (session === undefined || !peer.isUsable) return this.#refuse(call, peer.notUsableError());
     const signal = signalInUse(call);
-    if (signal?.aborted === true) return this.#refuse(call, cancelled(call, true));
+    if (signal?.aborted === true) return this.#refuse(call, cancelledError(call, true));
     const { extended } = peer.capabilities;
     if (extended !== true) {
-      const later = this.#sendLater(call, session.lossy);
+      const later = this.#sendWhenCapabilitiesKnown(call, session.lossy);
       if (later !== undefined) return later;
     }
     // A call that was made at least 1 ms ago is sent with the time that is left of its timeout.
@@ -151,7 +151,7 @@ export class Caller {
       return this.#sendWithTimeLeft(call);
     const { kind } = call.method;
     const isStream = isStreaming(kind);
-    if (isStream && session.lossy) return this.#refuse(call, peer.noStreams());
+    if (isStream && session.lossy) return this.#refuse(call, peer.noStreamsError());
     const outgoing = isStream
       ? new OutgoingStream(call, peer, this.#remove, this.#count)
       : new OutgoingCall(call, extended, this.#count);
@@ -179,7 +179,7 @@ export class Caller {
    * If the call must wait until the capabilities of the peer are known: waits, then sends the call.
    * Undefined: the call need not wait.
    */
-  #sendLater(call: Call, isLossy: boolean): Promise<unknown> | undefined {
+  #sendWhenCapabilitiesKnown(call: Call, isLossy: boolean): Promise<unknown> | undefined {
     if (this.#setup.isCompressed && this.#peer.extended === undefined)
       return this.#sendAfterFirstAnswer(call);
     if (this.#setup.side === 'server')
@@ -220,7 +220,9 @@ export class Caller {
   /** Sends a call that was made earlier, with the time that is left of its timeout. */
   #sendWithTimeLeft(call: Call): Promise<unknown> {
     const left = Math.floor(timeLeft(call));
-    return left < 1 ? this.#refuse(call, outOfTime(call)) : this.send(call.with({ timeout: left }));
+    return left < 1
+      ? this.#refuse(call, unsentTimeoutError(call))
+      : this.send(call.with({ timeout: left }));
   }
 
   /** Adds a unary call or a stream to the pending calls, which sets its sequence. */
@@ -235,7 +237,7 @@ export class Caller {
   #addOtherKind(outgoing: OutgoingCall): void {
     const { call } = outgoing;
     const { kind } = call.method;
-    if (kind === 'oneway') return outgoing.assignSequence(this.#pending);
+    if (kind === 'oneway') return outgoing.assignSequence(this.#pendingRequests);
     if (kind !== 'noReply') checkStreamInput(call);
     this.#addCall(outgoing);
     if (kind === 'noReply' && this.#peer.extended !== true)
@@ -244,7 +246,7 @@ export class Caller {
 
   #onWriteError(outgoing: OutgoingCall, error: unknown): Promise<unknown> {
     const { call, bodyLength } = outgoing;
-    this.#pending.take(outgoing.sequenceLow, outgoing.sequenceHigh);
+    this.#pendingRequests.take(outgoing.sequenceLow, outgoing.sequenceHigh);
     if (bodyLength > LARGEST_PLAIN_BODY && this.#peer.extended !== true)
       return this.#sendIfExtended(
         call,
@@ -252,13 +254,13 @@ export class Caller {
       );
     return this.#refuse(
       call,
-      unsendable(error, `${call.method.service}.${call.method.name}`, true),
+      writeErrorOf(error, `${call.method.service}.${call.method.name}`, true),
     );
   }
 
   /** Keeps a request until its answer. `isRepeatable`: over datagrams it is sent again. */
   #addPending(request: OutgoingRequest, isRepeatable: boolean): void {
-    this.#pending.add(request);
+    this.#pendingRequests.add(request);
     // The sweep keeps the process running, because a connection may not, such as one in memory.
     this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep(), true);
     if (isRepeatable) this.#resends?.add(request, now());
@@ -268,7 +270,7 @@ export class Caller {
     const abort = (): void => {
       if (!this.#remove(outgoing)) return;
       this.#sendCancel(outgoing);
-      outgoing.fail(cancelled(outgoing.call, false));
+      outgoing.fail(cancelledError(outgoing.call, false));
     };
     const release = followSignal(signal, abort);
     (outgoing instanceof OutgoingStream ? outgoing.over : outgoing.promise).then(release, release);
@@ -286,7 +288,7 @@ export class Caller {
 
   /** Removes a call whose answer is not needed. Returns false if it had settled before. */
   readonly #remove = ({ sequenceLow, sequenceHigh }: OutgoingRequest): boolean => {
-    const isRemoved = this.#pending.take(sequenceLow, sequenceHigh) !== undefined;
+    const isRemoved = this.#pendingRequests.take(sequenceLow, sequenceHigh) !== undefined;
     if (isRemoved) this.#events.onCallSettled();
     return isRemoved;
   };
@@ -295,7 +297,7 @@ export class Caller {
 
   /** Settles the call of an answer. Ignores the answer of a call that has settled. */
   onAnswer(frame: Frame): void {
-    this.#pending
+    this.#pendingRequests
       .take(frame.sequenceLow, frame.sequenceHigh)
       ?.answer(frame, this.#setup.maxDecodedObjects);
     this.#events.onCallSettled();
@@ -305,20 +307,22 @@ export class Caller {
   onStream(frame: Frame): void {
     const { command, sequenceLow, sequenceHigh } = frame;
     if (command === COMMAND.end) return this.onAnswer(frame);
-    const request = this.#pending.find(sequenceLow, sequenceHigh);
+    const request = this.#pendingRequests.find(sequenceLow, sequenceHigh);
     if (request?.onStream(frame) === false) this.#remove(request);
   }
 
   #sweep(): void {
-    if (this.heartbeats.check(this.#pending.calls > 0)) this.#events.onResponsiveChange();
-    this.#pending.sweep(now());
+    if (this.heartbeats.check(this.#pendingRequests.callCount > 0))
+      this.#events.onResponsiveChange();
+    this.#pendingRequests.sweep(now());
     this.#resends?.sweep(
       now(),
-      (request) => this.#pending.find(request.sequenceLow, request.sequenceHigh) === request,
+      (request) =>
+        this.#pendingRequests.find(request.sequenceLow, request.sequenceHigh) === request,
       (request) => this.#resend(request),
     );
     this.#events.onCallSettled();
-    if (this.#pending.size > 0) return;
+    if (this.#pendingRequests.size > 0) return;
     this.#stopSweep?.();
     this.#stopSweep = undefined;
     this.heartbeats.stopChecks();

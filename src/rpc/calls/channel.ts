@@ -133,7 +133,7 @@ export class RpcChannel
   }
 
   get pending(): number {
-    return this.#caller.calls;
+    return this.#caller.pendingCalls;
   }
 
   get serving(): number {
@@ -290,7 +290,7 @@ export class RpcChannel
   }
 
   get #isIdle(): boolean {
-    return this.#caller.calls === 0 && this.#responder.serving === 0;
+    return this.#caller.pendingCalls === 0 && this.#responder.serving === 0;
   }
 
   #closeIfIdle(): void {

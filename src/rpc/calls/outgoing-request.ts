@@ -12,7 +12,7 @@ import type { Call, CallOptions, CodecName, Metadata } from '../types.js';
 import { CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/frame.js';
 import { writeRequest } from '../wire/request.js';
 import { isPlainSuccess, readResponseError } from '../wire/response-header.js';
-import { type PendingCalls, PendingRequest } from './pending-calls.js';
+import { PendingRequest, type PendingRequests } from './pending-requests.js';
 
 export abstract class OutgoingRequest extends PendingRequest {
   abstract write(output: ByteWriter): void;
@@ -90,7 +90,7 @@ export class OutgoingCall extends OutgoingRequest {
   }
 
   /** Sets the sequence of a call without an answer. */
-  assignSequence(pending: PendingCalls<OutgoingRequest>): void {
+  assignSequence(pending: PendingRequests<OutgoingRequest>): void {
     pending.add(this);
     pending.take(this.sequenceLow, this.sequenceHigh);
   }

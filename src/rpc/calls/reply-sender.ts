@@ -18,20 +18,20 @@ import type { ServerCall } from './server-call.js';
 const SHORT_MESSAGE = 1_000;
 
 /** The part of Caller that ReplySender uses. */
-interface PendingRequests {
+interface OwnRequests {
   /** How many calls and heartbeats of this side wait for their answers. */
-  readonly pending: number;
+  readonly pendingRequests: number;
 }
 
 export class ReplySender {
   /** The latest requests of the peer. Undefined unless the session sends datagrams. */
   recent: RecentRequests | undefined;
   readonly #peer: PeerSession;
-  readonly #ownRequests: PendingRequests;
+  readonly #ownRequests: OwnRequests;
   readonly #logger: Logger;
   readonly #reply = new Reply();
 
-  constructor(peer: PeerSession, ownRequests: PendingRequests, logger: Logger) {
+  constructor(peer: PeerSession, ownRequests: OwnRequests, logger: Logger) {
     this.#peer = peer;
     this.#ownRequests = ownRequests;
     this.#logger = logger;
@@ -167,7 +167,7 @@ export class ReplySender {
     }
     // Stop reading requests while the queue is full. Not while answers to requests of this side are
     // pending: two sides that both paused would wait for each other.
-    if (!hasRoom && this.#ownRequests.pending === 0) {
+    if (!hasRoom && this.#ownRequests.pendingRequests === 0) {
       session.pause();
       session.drained().then(
         () => session.resume(),

@@ -3,7 +3,7 @@
 import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, pause } from '../../core/timers.js';
-import { cancelled } from '../calls/call-errors.js';
+import { cancelledError } from '../calls/call-errors.js';
 import { isRpcCode, type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
 import { invokeSafely } from '../streams/call-end.js';
@@ -133,7 +133,7 @@ async function retryUntilSettled(
       throw previous === undefined ? error : finalError(failure, previous, isUnsent, attempt);
     isUnsent &&= failure.unsent;
     notifyOrWarn('onRetry', () => options.onRetry?.(failure, call, delay));
-    if (!(await pause(delay, call.signal))) throw cancelled(call, isUnsent);
+    if (!(await pause(delay, call.signal))) throw cancelledError(call, isUnsent);
     backoff *= 2;
     previous = failure;
     try {

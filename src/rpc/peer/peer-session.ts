@@ -82,7 +82,7 @@ export class PeerSession {
   }
 
   /** The error of a call that is not sent because the session is not usable. */
-  notUsable(): RpcError {
+  notUsableError(): RpcError {
     return new RpcError(
       'UNAVAILABLE',
       `the session with ${this.address} is ${this.closed ? 'closed' : 'going away'}`,
@@ -91,7 +91,7 @@ export class PeerSession {
   }
 
   /** The error of a streaming call over datagrams. */
-  noStreams(): RpcError {
+  noStreamsError(): RpcError {
     return new RpcError(
       'FAILED_PRECONDITION',
       `the session with ${this.address} sends datagrams, which do not support streams`,

@@ -1,6 +1,6 @@
 /** A call that streams, on the side that makes it. */
 import { isInstance, messageOf } from '../../core/errors.js';
-import { unsendable } from '../calls/call-errors.js';
+import { writeErrorOf } from '../calls/call-errors.js';
 import { type CallCounter, OutgoingCall } from '../calls/outgoing-request.js';
 import { RpcError } from '../errors.js';
 import { streamsInput, streamsReplies } from '../method-kind.js';
@@ -66,7 +66,7 @@ export class OutgoingStream extends OutgoingCall {
         return bytes;
       } catch (error) {
         const { service, name } = this.call.method;
-        this.#sendError = unsendable(error, `a message of ${service}.${name}`, false);
+        this.#sendError = writeErrorOf(error, `a message of ${service}.${name}`, false);
         throw this.#sendError;
       }
     };

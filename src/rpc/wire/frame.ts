@@ -108,16 +108,18 @@ export function readFrame(
   const { bytes, position, view } = input;
   const magic = view.getInt32(position, true);
   if (magic !== MAGIC)
-    throw badFrame(`magic is 0x${(magic >>> 0).toString(16)}, expected 0x${MAGIC.toString(16)}`);
+    throw badFrameError(
+      `magic is 0x${(magic >>> 0).toString(16)}, expected 0x${MAGIC.toString(16)}`,
+    );
   if (available < HEADER_BYTES) return false;
   const command = view.getInt16(position + 4, true);
   const codec = view.getInt16(position + 26, true);
   let length = view.getInt32(position + 28, true);
   if (command < COMMAND.heartbeat || command > COMMAND.goaway)
-    throw badFrame(`command is ${command}, expected 1 to 9`);
+    throw badFrameError(`command is ${command}, expected 1 to 9`);
   const isCall = command >= COMMAND.request && command <= COMMAND.end;
   if (isCall && codec !== CODEC_NUMBER.json && codec !== CODEC_NUMBER.protobuf)
-    throw badFrame(`codec is ${codec}, expected 1 (JSON) or 2 (Protobuf)`);
+    throw badFrameError(`codec is ${codec}, expected 1 (JSON) or 2 (Protobuf)`);
   if (
     command === COMMAND.response &&
     length > 0 &&
@@ -130,12 +132,12 @@ export function readFrame(
     length < 0 ||
     (isCall && length < 2 * SECTION_BYTES && (length > 0 || command !== COMMAND.response))
   ) {
-    throw badFrame(
+    throw badFrameError(
       `packageLength is ${length}, expected at least ${isCall ? 2 * SECTION_BYTES : 0}`,
     );
   }
   if (command === COMMAND.credit && length !== CREDIT_BYTES)
-    throw badFrame(`packageLength is ${length}, expected ${CREDIT_BYTES} for a credit`);
+    throw badFrameError(`packageLength is ${length}, expected ${CREDIT_BYTES} for a credit`);
   const total = HEADER_BYTES + length;
   if (total > maxBytes)
     throw gettyError(
@@ -176,12 +178,12 @@ function findSections(frame: Frame, view: DataView, start: number, end: number):
   const headerEnd = headerStart + view.getUint16(start, true);
   const bodyStart = headerEnd + SECTION_BYTES;
   if (bodyStart > end)
-    throw badFrame(
+    throw badFrameError(
       `headerLength is ${headerEnd - headerStart}, more than the ${end - start} bytes of the frame hold`,
     );
   const bodyLength = view.getUint16(headerEnd, true);
   if (bodyLength !== ((end - bodyStart) & 0xffff))
-    throw badFrame(
+    throw badFrameError(
       `bodyLength is ${bodyLength}, but the frame leaves ${end - bodyStart} bytes for the body`,
     );
   frame.headerStart = headerStart;
@@ -190,7 +192,7 @@ function findSections(frame: Frame, view: DataView, start: number, end: number):
   frame.bodyEnd = end;
 }
 
-function badFrame(reason: string): Error {
+function badFrameError(reason: string): Error {
   return gettyError('BAD_FRAME', `not a frame of the getty rpc protocol: ${reason}`);
 }
 

@@ -8,8 +8,8 @@ import {
   serve,
   unary,
 } from '../../../src/rpc/index.js';
-import { freeMemory } from '../../fixtures/rpc.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { freeMemory } from '../../fixtures/rpc.js';
 import { until } from '../../fixtures/waiting.js';
 
 noLeaks();
