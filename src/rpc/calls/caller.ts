@@ -12,10 +12,10 @@ import { checkStreamInput, OutgoingStream } from '../streams/outgoing-stream.js'
 import { followReader, signalInUse } from '../streams/reply-stream-call.js';
 import type { Call } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
-import { COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/frame.js';
+import { COMMAND, type Frame, MAX_PLAIN_BODY_BYTES } from '../wire/frame.js';
 import { cancelledError, unsentTimeoutError, writeErrorOf } from './call-errors.js';
 import { instantFor, timeLeft } from './client-call.js';
-import { ResendQueue } from './datagram-retries.js';
+import { ResendQueue } from './datagrams/resend-queue.js';
 import { NoReplyCalls } from './no-reply-calls.js';
 import { OutgoingCall, type OutgoingRequest } from './outgoing-request.js';
 import { PendingRequests } from './pending-requests.js';
@@ -247,10 +247,10 @@ export class Caller {
   #onWriteError(outgoing: OutgoingCall, error: unknown): Promise<unknown> {
     const { call, bodyLength } = outgoing;
     this.#pendingRequests.take(outgoing.sequenceLow, outgoing.sequenceHigh);
-    if (bodyLength > LARGEST_PLAIN_BODY && this.#peer.extended !== true)
+    if (bodyLength > MAX_PLAIN_BODY_BYTES && this.#peer.extended !== true)
       return this.#sendIfExtended(
         call,
-        `bodies over ${LARGEST_PLAIN_BODY} bytes (this one has ${bodyLength})`,
+        `bodies over ${MAX_PLAIN_BODY_BYTES} bytes (this one has ${bodyLength})`,
       );
     return this.#refuse(
       call,

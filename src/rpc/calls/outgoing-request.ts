@@ -9,7 +9,7 @@ import { now } from '../../transport/session/flush-scheduler.js';
 import { NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';
 import type { Call, CallOptions, CodecName, Metadata } from '../types.js';
-import { CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/frame.js';
+import { CODE, CODEC_NUMBER, COMMAND, type Frame, MAX_PLAIN_BODY_BYTES } from '../wire/frame.js';
 import { writeRequest } from '../wire/request.js';
 import { isPlainSuccess, readResponseError } from '../wire/response-header.js';
 import { PendingRequest, type PendingRequests } from './pending-requests.js';
@@ -103,7 +103,7 @@ export class OutgoingCall extends OutgoingRequest {
       this.sequenceHigh,
       this.#extended,
     );
-    if (this.bodyLength > LARGEST_PLAIN_BODY && !this.#extended)
+    if (this.bodyLength > MAX_PLAIN_BODY_BYTES && !this.#extended)
       throw new RangeError('the body is too large for the plain Go protocol');
   }
 

@@ -88,7 +88,7 @@ export class RequestAcceptor {
       const { route } = header;
       callType = header.callType;
       if (route instanceof RpcError) throw route;
-      if (recent?.remember(frame, header.timeout, now()) === false)
+      if (recent?.add(frame, header.timeout, now()) === false)
         throw new RpcError(
           'RESOURCE_EXHAUSTED',
           `${recent.size} requests of this peer are remembered because UDP may repeat them`,
