@@ -1,7 +1,7 @@
 /** The serving half of a channel: it turns requests into calls of handlers. */
 import { promiseOf } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
-import { type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
+import { copyError, type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
 import type { SessionCallCounter } from '../metrics/statistics.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import { isIterable } from '../streams/item-iterator.js';
@@ -124,14 +124,11 @@ export class Responder implements ServerCallOwner {
    */
   #errorOf(call: ServerCall, thrown: unknown): RpcError {
     const error = RpcError.from(thrown);
-    const { code, message, metadata, details, unsent } = error;
     const hasStarted = this.#setup.handle === undefined || call.hasHandlerStarted;
     let { reason } = error;
-    if (!hasStarted && TRANSIENT_CODES.includes(code)) reason ??= 'refused';
+    if (!hasStarted && TRANSIENT_CODES.includes(error.code)) reason ??= 'refused';
     else if (hasStarted && reason !== 'moving') reason = undefined;
-    return reason === error.reason
-      ? error
-      : new RpcError(code, message, { metadata, details, cause: error, unsent, reason });
+    return reason === error.reason ? error : copyError(error, { reason });
   }
 
   #await(call: ServerCall, outcome: Promise<unknown>): void {

@@ -1,16 +1,16 @@
-/** The error of a call that had several attempts. */
+/** The errors of calls that had several attempts. */
 import { unsentTimeoutError } from '../../rpc/calls/call-errors.js';
+import { copyError } from '../../rpc/errors.js';
 import { type Call, RpcError } from '../../rpc/index.js';
 import { readFailure } from './retry-safety.js';
 
 /**
- * The error of a call whose last attempt failed with `error`. `mayHaveRun`: whether another attempt
- * of the call may have run, so that the call is not `unsent`.
+ * The error of a call whose last attempt failed with `error`. `mayHaveRun`: another attempt may have
+ * run, so the call is not `unsent`.
  */
-export function callError(error: unknown, mayHaveRun: boolean): unknown {
+export function lastAttemptError(error: unknown, mayHaveRun: boolean): unknown {
   if (!mayHaveRun || readFailure(error).unsent !== true) return error;
-  const { code, message, metadata, details, reason } = RpcError.from(error);
-  return new RpcError(code, message, { metadata, details, reason, cause: error });
+  return copyError(RpcError.from(error), { cause: error, unsent: false });
 }
 
 /** The error of a call whose deadline passed after an attempt had failed with `error`. */
