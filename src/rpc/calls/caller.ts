@@ -5,6 +5,7 @@ import { now } from '../../transport/session/flush-scheduler.js';
 import { every } from '../../transport/session/timer-wheel.js';
 import { RpcError } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
+import { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { MethodCounters, SessionCallCounter } from '../metrics/statistics.js';
 import { type HeartbeatSetup, Heartbeats } from '../peer/heartbeats.js';
 import type { PeerSession, PeerSessionSetup } from '../peer/peer-session.js';
@@ -14,6 +15,7 @@ import type { Call } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
 import { COMMAND, type Frame, MAX_PLAIN_BODY_BYTES } from '../wire/frame.js';
 import { cancelledError, unsentTimeoutError, writeErrorOf } from './call-errors.js';
+import type { ChannelDrain } from './channel-drain.js';
 import { instantFor, timeLeft } from './client-call.js';
 import { ResendQueue } from './datagrams/resend-queue.js';
 import { NoReplyCalls } from './no-reply-calls.js';
@@ -36,39 +38,35 @@ export interface CallerSetup extends PeerSessionSetup, HeartbeatSetup {
   readonly calls: MethodCounters;
 }
 
-/** Receives the events of a Caller. */
-export interface CallerEvents {
-  /** A call has settled. */
-  onCallSettled(): void;
-  /** Heartbeats.isResponsive has changed. */
-  onResponsiveChange(): void;
-}
-
 export class Caller {
   readonly heartbeats: Heartbeats;
   readonly noReplyCalls = new NoReplyCalls();
   readonly #setup: CallerSetup;
   readonly #peer: PeerSession;
-  readonly #events: CallerEvents;
-  readonly #callCounter: SessionCallCounter;
+  readonly #drain: ChannelDrain;
+  readonly #counter: OutgoingCallCounter;
+  readonly #onResponsiveChange: () => void;
   readonly #pendingRequests: PendingRequests<OutgoingRequest>;
   /** Undefined unless the session sends datagrams. */
   #resends: ResendQueue | undefined;
   #stopSweep: (() => void) | undefined;
 
+  /** `onResponsiveChange` is called when Heartbeats.isResponsive has changed. */
   constructor(
     setup: CallerSetup,
     peer: PeerSession,
-    events: CallerEvents,
+    drain: ChannelDrain,
     callCounter: SessionCallCounter,
+    onResponsiveChange: () => void,
   ) {
     this.#setup = setup;
     this.#peer = peer;
-    this.#events = events;
-    this.#callCounter = callCounter;
+    this.#drain = drain;
+    this.#onResponsiveChange = onResponsiveChange;
+    this.#counter = new OutgoingCallCounter(callCounter, setup.calls);
     this.#pendingRequests = new PendingRequests(this.parity, setup.maxPendingCalls);
     this.heartbeats = new Heartbeats(setup, peer, callCounter, (heartbeat) =>
-      this.#addPending(heartbeat, true),
+      this.#addRequest(heartbeat, true),
     );
   }
 
@@ -89,7 +87,7 @@ export class Caller {
 
   /** The session is open. `isLossy`: it sends datagrams. */
   open(isLossy: boolean): void {
-    if (isLossy) this.#resends = new ResendQueue();
+    if (isLossy) this.#resends = new ResendQueue(this.#pendingRequests, this.#peer);
   }
 
   /** The session is closed. */
@@ -108,27 +106,10 @@ export class Caller {
 
   // ---- calls ----
 
-  readonly #count = (
-    call: Call,
-    error: RpcError | undefined,
-    latency: number,
-    sent: number,
-    received: number,
-  ): void => {
-    if (error === undefined) this.#callCounter.succeeded++;
-    else this.#callCounter.failed++;
-    this.#setup.calls.of(call.method).onCallEnd(error, latency, sent, received);
-  };
-
-  #countStart(call: Call): void {
-    this.#callCounter.started++;
-    this.#setup.calls.of(call.method).onCallStart();
-  }
-
   /** Counts a call that was not sent as a failed one. */
   #refuse(call: Call, error: RpcError): Promise<never> {
-    this.#countStart(call);
-    this.#count(call, error, 0, 0, 0);
+    this.#counter.onCallStart(call);
+    this.#counter.onCallEnd(call, error, 0, 0, 0);
     return Promise.reject(error);
   }
 
@@ -153,16 +134,16 @@ export class Caller {
     const isStream = isStreaming(kind);
     if (isStream && session.lossy) return this.#refuse(call, peer.noStreamsError());
     const outgoing = isStream
-      ? new OutgoingStream(call, peer, this.#remove, this.#count)
-      : new OutgoingCall(call, extended, this.#count);
+      ? new OutgoingStream(call, peer, this.#remove, this.#counter)
+      : new OutgoingCall(call, extended, this.#counter);
     try {
       if (kind === 'unary') this.#addCall(outgoing);
-      else this.#addOtherKind(outgoing);
+      else this.#addNonUnary(outgoing);
       session.write(outgoing);
     } catch (error) {
       return this.#onWriteError(outgoing, error);
     }
-    this.#countStart(call);
+    this.#counter.onCallStart(call);
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
     if (kind === 'oneway') {
       outgoing.count();
@@ -176,44 +157,24 @@ export class Caller {
   }
 
   /**
-   * If the call must wait until the capabilities of the peer are known: waits, then sends the call.
-   * Undefined: the call need not wait.
+   * Sends the call when the capabilities of the peer are known. Undefined: the call need not wait
+   * for them.
    */
   #sendWhenCapabilitiesKnown(call: Call, isLossy: boolean): Promise<unknown> | undefined {
-    if (this.#setup.isCompressed && this.#peer.extended === undefined)
-      return this.#sendAfterFirstAnswer(call);
+    const peer = this.#peer;
+    // A Go server of version 1.3 or later does not compress frames that it writes together, which
+    // ends a compressed session.
+    if (this.#setup.isCompressed && peer.extended === undefined)
+      return this.#sendAfter(peer.untilOpeningHeartbeatAnswered(call), call);
     if (this.#setup.side === 'server')
-      return this.#sendIfExtended(call, 'calls from a server to its client');
-    if (isStreaming(call.method.kind) && !isLossy) return this.#sendIfExtended(call, 'streams');
+      return this.#sendAfter(peer.untilExtended(call, 'calls from a server to its client'), call);
+    if (isStreaming(call.method.kind) && !isLossy)
+      return this.#sendAfter(peer.untilExtended(call, 'streams'), call);
     return undefined;
   }
 
-  /**
-   * Waits for the answer to the opening heartbeat. A Go server of version 1.3 or later does not
-   * compress frames that it writes together, which ends a compressed session.
-   */
-  async #sendAfterFirstAnswer(call: Call): Promise<unknown> {
-    const peer = this.#peer;
-    await peer.untilCapabilitiesKnown(
-      call,
-      (limit) => `${peer.address} did not answer the opening heartbeat within ${limit} ms`,
-    );
-    return this.send(call);
-  }
-
-  /** Waits for the first frame of the peer, then sends the call if the peer is extended. */
-  async #sendIfExtended(call: Call, what: string): Promise<unknown> {
-    const peer = this.#peer;
-    await peer.untilCapabilitiesKnown(
-      call,
-      (limit) => `it is unknown after ${limit} ms whether ${peer.address} supports ${what}`,
-    );
-    if (peer.extended !== true)
-      throw new RpcError(
-        'FAILED_PRECONDITION',
-        `${peer.address} does not support ${what}: it uses the plain Go protocol`,
-        { unsent: true },
-      );
+  async #sendAfter(wait: Promise<void>, call: Call): Promise<unknown> {
+    await wait;
     return this.send(call);
   }
 
@@ -230,11 +191,11 @@ export class Caller {
     const { call } = outgoing;
     if (call.timeout !== undefined)
       outgoing.deadline = call.deadline ?? instantFor(call.timeout) + call.timeout;
-    this.#addPending(outgoing, call.method.idempotent);
+    this.#addRequest(outgoing, call.method.idempotent);
   }
 
   /** Sets the sequence of a call that is not unary. Throws INVALID_ARGUMENT for its input. */
-  #addOtherKind(outgoing: OutgoingCall): void {
+  #addNonUnary(outgoing: OutgoingCall): void {
     const { call } = outgoing;
     const { kind } = call.method;
     if (kind === 'oneway') return outgoing.assignSequence(this.#pendingRequests);
@@ -247,19 +208,18 @@ export class Caller {
   #onWriteError(outgoing: OutgoingCall, error: unknown): Promise<unknown> {
     const { call, bodyLength } = outgoing;
     this.#pendingRequests.take(outgoing.sequenceLow, outgoing.sequenceHigh);
-    if (bodyLength > MAX_PLAIN_BODY_BYTES && this.#peer.extended !== true)
-      return this.#sendIfExtended(
-        call,
-        `bodies over ${MAX_PLAIN_BODY_BYTES} bytes (this one has ${bodyLength})`,
-      );
+    if (bodyLength > MAX_PLAIN_BODY_BYTES && this.#peer.extended !== true) {
+      const what = `bodies over ${MAX_PLAIN_BODY_BYTES} bytes (this one has ${bodyLength})`;
+      return this.#sendAfter(this.#peer.untilExtended(call, what), call);
+    }
     return this.#refuse(
       call,
       writeErrorOf(error, `${call.method.service}.${call.method.name}`, true),
     );
   }
 
-  /** Keeps a request until its answer. `isRepeatable`: over datagrams it is sent again. */
-  #addPending(request: OutgoingRequest, isRepeatable: boolean): void {
+  /** Keeps a request until its answer. `isRepeatable`: a lost datagram of it is sent again. */
+  #addRequest(request: OutgoingRequest, isRepeatable: boolean): void {
     this.#pendingRequests.add(request);
     // The sweep keeps the process running, because a connection may not, such as one in memory.
     this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep(), true);
@@ -289,7 +249,7 @@ export class Caller {
   /** Removes a call whose answer is not needed. Returns false if it had settled before. */
   readonly #remove = ({ sequenceLow, sequenceHigh }: OutgoingRequest): boolean => {
     const isRemoved = this.#pendingRequests.take(sequenceLow, sequenceHigh) !== undefined;
-    if (isRemoved) this.#events.onCallSettled();
+    if (isRemoved) this.#drain.onCallSettled();
     return isRemoved;
   };
 
@@ -300,7 +260,7 @@ export class Caller {
     this.#pendingRequests
       .take(frame.sequenceLow, frame.sequenceHigh)
       ?.answer(frame, this.#setup.maxDecodedObjects);
-    this.#events.onCallSettled();
+    this.#drain.onCallSettled();
   }
 
   /** Handles a message, an end or a credit of a stream that this side has called. */
@@ -312,27 +272,13 @@ export class Caller {
   }
 
   #sweep(): void {
-    if (this.heartbeats.check(this.#pendingRequests.callCount > 0))
-      this.#events.onResponsiveChange();
+    if (this.heartbeats.check(this.#pendingRequests.callCount > 0)) this.#onResponsiveChange();
     this.#pendingRequests.sweep(now());
-    this.#resends?.sweep(
-      now(),
-      (request) =>
-        this.#pendingRequests.find(request.sequenceLow, request.sequenceHigh) === request,
-      (request) => this.#resend(request),
-    );
-    this.#events.onCallSettled();
+    this.#resends?.sweep(now());
+    this.#drain.onCallSettled();
     if (this.#pendingRequests.size > 0) return;
     this.#stopSweep?.();
     this.#stopSweep = undefined;
     this.heartbeats.stopChecks();
-  }
-
-  #resend(request: OutgoingRequest): void {
-    try {
-      this.#peer.session?.write(request);
-    } catch {
-      // The datagram may be lost anyway.
-    }
   }
 }

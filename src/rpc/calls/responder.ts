@@ -9,6 +9,7 @@ import type { StreamWriter } from '../streams/stream-writer.js';
 import type { Channel, Invoke } from '../types.js';
 import { COMMAND, type Frame, readCredit } from '../wire/frame.js';
 import { CALL_TYPE } from '../wire/request-header.js';
+import type { ChannelDrain } from './channel-drain.js';
 import { runInCall } from './inherited-call.js';
 import { type ReplySender, replyErrorOf } from './reply-sender.js';
 import { RequestAcceptor, type RequestAcceptorSetup } from './request-acceptor.js';
@@ -38,23 +39,22 @@ export class Responder implements ServerCallOwner {
   readonly #peer: PeerSession;
   readonly #replies: ReplySender;
   readonly #callCounter: SessionCallCounter;
-  readonly #onCallSettled: () => void;
+  readonly #drain: ChannelDrain;
 
-  /** `onCallSettled` is called when a handler has answered after the turn of its request. */
   constructor(
     setup: ResponderSetup,
     channel: Channel,
     peer: PeerSession,
     replies: ReplySender,
     callCounter: SessionCallCounter,
-    onCallSettled: () => void,
+    drain: ChannelDrain,
   ) {
     this.#setup = setup;
     this.channel = channel;
     this.#peer = peer;
     this.#replies = replies;
     this.#callCounter = callCounter;
-    this.#onCallSettled = onCallSettled;
+    this.#drain = drain;
     this.#acceptor = new RequestAcceptor(setup, this, peer, replies, this.#unanswered, callCounter);
   }
 
@@ -153,7 +153,7 @@ export class Responder implements ServerCallOwner {
   #remove(call: ServerCall): void {
     this.runningHandlers.onAnswered(call);
     this.#unanswered.remove(call);
-    this.#onCallSettled();
+    this.#drain.onCallSettled();
   }
 
   #answer(call: ServerCall, value: unknown, error?: RpcError, isSync = false): void {

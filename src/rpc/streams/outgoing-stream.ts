@@ -1,9 +1,10 @@
 /** A call that streams, on the side that makes it. */
 import { isInstance, messageOf } from '../../core/errors.js';
 import { writeErrorOf } from '../calls/call-errors.js';
-import { type CallCounter, OutgoingCall } from '../calls/outgoing-request.js';
+import { OutgoingCall } from '../calls/outgoing-request.js';
 import { RpcError } from '../errors.js';
 import { streamsInput, streamsReplies } from '../method-kind.js';
+import type { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import type { Call, CodecName, MessageCodec } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
@@ -35,8 +36,8 @@ export class OutgoingStream extends OutgoingCall {
   #sendError: unknown;
 
   /** `peer`: an extended one. `remove`: removes this call from the pending calls. */
-  constructor(call: Call, peer: PeerSession, remove: RemoveCall, count: CallCounter) {
-    super(call, true, count);
+  constructor(call: Call, peer: PeerSession, remove: RemoveCall, counter: OutgoingCallCounter) {
+    super(call, true, counter);
     this.#peer = peer;
     this.#remove = remove;
     this.over = new Promise((resolve) => {
