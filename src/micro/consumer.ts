@@ -23,7 +23,7 @@ import {
   startStrategy,
 } from './consume-options.js';
 import { type Explanation, explain, findAllNodes } from './explanation.js';
-import { CallDispatcher, consumerClosed } from './nodes/call-dispatcher.js';
+import { CallDispatcher, consumerClosedError } from './nodes/call-dispatcher.js';
 import { ClientCache } from './nodes/client-cache.js';
 import { NodePool } from './nodes/node-pool.js';
 import { type ChangeListener, Resolver } from './resolver.js';
@@ -86,7 +86,7 @@ class ServiceConsumer implements Consumer {
   constructor(options: ConsumeOptions) {
     const settings = resolveConsumeOptions(options);
     this.#settings = settings;
-    const connection: ConsumerConnection = { meters: this.#counters.meters };
+    const connection: ConsumerConnection = { counters: this.#counters.rpc };
     this.#clients = new ClientCache(
       { ...settings.connection, [CONSUMER_CONNECTION]: connection } as RpcClientOptions,
       settings.idleTimeout,
@@ -133,8 +133,8 @@ class ServiceConsumer implements Consumer {
   }
 
   statistics(): ConsumerStatistics {
-    const { attempts, retries, ejections, meters } = this.#counters;
-    const { calls, served } = meters;
+    const { attempts, retries, ejections, rpc } = this.#counters;
+    const { calls, served } = rpc;
     const nodes = { ejected: 0, connected: 0, idle: 0, unavailable: 0 };
     for (const pool of this.#pools.values()) pool.countNodes(nodes);
     return {
@@ -159,7 +159,7 @@ class ServiceConsumer implements Consumer {
   }
 
   #findPool(service: string, version: string, codec: CodecName): NodePool {
-    if (this.#closing !== undefined) throw consumerClosed();
+    if (this.#closing !== undefined) throw consumerClosedError();
     const key = JSON.stringify([service, version, codec]);
     let pool = this.#pools.get(key);
     if (pool === undefined) {

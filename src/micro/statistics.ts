@@ -1,6 +1,6 @@
 /** What a consumer counts: attempts, retries, ejections and nodes. */
 import type { RpcStatistics } from '../rpc/index.js';
-import { Meters, type SharedMeters } from '../rpc/metrics/statistics.js';
+import { MethodCounters, type RpcCounters } from '../rpc/metrics/statistics.js';
 import { isNeverSent } from './strategies/retry-safety.js';
 
 /** Nodes of all lists that a consumer watches, by state. The first state that applies counts. */
@@ -31,8 +31,8 @@ export class ConsumerCounters {
   attempts = 0;
   retries = 0;
   ejections = 0;
-  /** The connections of the consumer count into these. */
-  readonly meters: SharedMeters = { calls: new Meters(), served: new Meters() };
+  /** The counters that all connections of the consumer share. */
+  readonly rpc: RpcCounters = { calls: new MethodCounters(), served: new MethodCounters() };
 
   /**
    * Counts an attempt that was answered, failed with `error`, or whose stream has begun. An attempt
@@ -48,7 +48,7 @@ export class ConsumerCounters {
     this.attempts = 0;
     this.retries = 0;
     this.ejections = 0;
-    this.meters.calls.reset();
-    this.meters.served.reset();
+    this.rpc.calls.reset();
+    this.rpc.served.reset();
   }
 }

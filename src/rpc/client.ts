@@ -7,7 +7,7 @@ import { atMost, within } from '../core/timers.js';
 import { CLIENT_OPTION_NAMES } from '../transport/option-names.js';
 import { REPLACE_SESSION, type ReplacesSessions } from '../transport/session/open-sessions.js';
 import type { Client, ClientOptions, Setup } from '../transport/types.js';
-import { outOfTime, unlessCancelled } from './calls/call-errors.js';
+import { unlessCancelled, unsentTimeoutError } from './calls/call-errors.js';
 import type { RpcChannel } from './calls/channel.js';
 import { timeLeft } from './calls/client-call.js';
 import { CONSUMER_CONNECTION, type ConsumerConnection } from './consumer-connection.js';
@@ -15,7 +15,7 @@ import { makeStub } from './contract/stub.js';
 import { RpcEndpoint } from './endpoint.js';
 import { RpcError } from './errors.js';
 import { compose } from './interceptor-chain.js';
-import { Meters } from './metrics/statistics.js';
+import { MethodCounters } from './metrics/statistics.js';
 import { checkRpcClientNames } from './option-names.js';
 import { type ResolvedRpcOptions, resolveRpcOptions } from './options.js';
 import type {
@@ -61,8 +61,11 @@ class ContractClient extends RpcEndpoint implements RpcClient {
     consumer: ConsumerConnection | undefined,
     asyncContext: AsyncContext | undefined,
   ) {
-    const meters = consumer?.meters ?? { calls: new Meters(), served: new Meters() };
-    super(options, meters, asyncContext);
+    const counters = consumer?.counters ?? {
+      calls: new MethodCounters(),
+      served: new MethodCounters(),
+    };
+    super(options, counters, asyncContext);
     this.#options = options;
     this.#asyncContext = asyncContext;
     const interceptors = consumer === undefined ? options.interceptors : [];
@@ -129,7 +132,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
   #send(call: Call): Promise<unknown> {
     const candidates = this.#candidates;
     const count = candidates.length;
-    if (count === 0 || this.closed) return this.#sendLater(call);
+    if (count === 0 || this.closed) return this.#sendWhenConnected(call);
     this.#lastIndex = (this.#lastIndex + 1) % count;
     return (candidates[this.#lastIndex] as RpcChannel).send(call);
   }
@@ -139,7 +142,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
    * way. It rejects with UNAVAILABLE when there is no attempt, or when the attempt fails, and with
    * DEADLINE_EXCEEDED when the timeout of the call passes before.
    */
-  async #sendLater(call: Call): Promise<unknown> {
+  async #sendWhenConnected(call: Call): Promise<unknown> {
     const limit = call.timeout === undefined ? this.#options.timeout : timeLeft(call);
     try {
       if (this.#client === undefined || this.closed) throw new Error('the client is closed');
@@ -147,7 +150,7 @@ class ContractClient extends RpcEndpoint implements RpcClient {
         const late = `none was opened within ${Math.ceil(limit)} ms`;
         return call.timeout === undefined
           ? new Error(late)
-          : outOfTime(call, new Error(`no session with ${this.address}: ${late}`));
+          : unsentTimeoutError(call, new Error(`no session with ${this.address}: ${late}`));
       });
     } catch (error) {
       if (isInstance(error, RpcError)) throw error;

@@ -1,7 +1,7 @@
 /** The connection of a consumer to a node: an internal option of connect(), and its checks. */
 import { resolveClientOptions } from '../transport/client-options.js';
 import { Router } from './contract/router.js';
-import type { SharedMeters } from './metrics/statistics.js';
+import type { RpcCounters } from './metrics/statistics.js';
 import { resolveRpcOptions } from './options.js';
 import type { RpcClientOptions } from './types.js';
 
@@ -13,8 +13,8 @@ import type { RpcClientOptions } from './types.js';
 export const CONSUMER_CONNECTION = Symbol('connection of a consumer');
 
 export interface ConsumerConnection {
-  /** All connections of the consumer count into these. */
-  readonly meters: SharedMeters;
+  /** The counters that all connections of the consumer share. */
+  readonly counters: RpcCounters;
 }
 
 /**

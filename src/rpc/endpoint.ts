@@ -4,7 +4,7 @@ import type { Endpoint, SessionOptions, Setup } from '../transport/types.js';
 import { type ChannelSetup, RpcChannel } from './calls/channel.js';
 import { Router } from './contract/router.js';
 import { compose, composeHandlerInvoke } from './interceptor-chain.js';
-import { type SharedMeters, statisticsOf } from './metrics/statistics.js';
+import { type RpcCounters, statisticsOf } from './metrics/statistics.js';
 import { type ResolvedRpcOptions, usesDeflate } from './options.js';
 import type { Channel, RpcStatistics, Service } from './types.js';
 import type { Frame, OutgoingFrame } from './wire/frame.js';
@@ -12,7 +12,7 @@ import type { Frame, OutgoingFrame } from './wire/frame.js';
 export abstract class RpcEndpoint {
   readonly channels = new Set<RpcChannel>() as Set<RpcChannel> & ReadonlySet<Channel>;
   readonly #options: ResolvedRpcOptions;
-  readonly #meters: SharedMeters;
+  readonly #counters: RpcCounters;
   readonly #asyncContext: AsyncContext | undefined;
   readonly #draining = new AbortController();
   #closing: Promise<void> | undefined;
@@ -20,11 +20,11 @@ export abstract class RpcEndpoint {
   /** Handlers run in `asyncContext`. */
   constructor(
     options: ResolvedRpcOptions,
-    meters: SharedMeters,
+    counters: RpcCounters,
     asyncContext: AsyncContext | undefined,
   ) {
     this.#options = options;
-    this.#meters = meters;
+    this.#counters = counters;
     this.#asyncContext = asyncContext;
   }
 
@@ -53,8 +53,8 @@ export abstract class RpcEndpoint {
     const { interceptors } = options;
     const setup: ChannelSetup = {
       side,
-      calls: this.#meters.calls,
-      served: this.#meters.served,
+      calls: this.#counters.calls,
+      served: this.#counters.served,
       router: new Router(services),
       handle: composeHandlerInvoke(interceptors, options.inheritContext),
       asyncContext: this.#asyncContext,
@@ -77,12 +77,12 @@ export abstract class RpcEndpoint {
   }
 
   statistics(): RpcStatistics {
-    return statisticsOf(this.#meters.calls, this.#meters.served, this.channels);
+    return statisticsOf(this.#counters.calls, this.#counters.served, this.channels);
   }
 
   resetStatistics(): void {
-    this.#meters.calls.reset();
-    this.#meters.served.reset();
+    this.#counters.calls.reset();
+    this.#counters.served.reset();
     for (const channel of this.channels) channel.resetStatistics();
   }
 

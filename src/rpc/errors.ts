@@ -104,6 +104,22 @@ export class RpcError extends GettyError {
   }
 }
 
+/** A copy of `error` with `changes`. The default of `cause` is `error`. */
+export function copyError(
+  error: RpcError,
+  { message = error.message, ...changes }: RpcErrorDetail & { readonly message?: string },
+): RpcError {
+  const { code, metadata, details, unsent, reason } = error;
+  return new RpcError(code, message, {
+    metadata,
+    details,
+    cause: error,
+    unsent,
+    reason,
+    ...changes,
+  });
+}
+
 /** Also true for a Uint8Array of another realm (a vm context, a test runner). */
 function isBytes(value: unknown): value is Uint8Array {
   return (

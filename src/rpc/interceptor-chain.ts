@@ -49,10 +49,10 @@ export function composeHandlerInvoke(
   const invokeHandler: Invoke = async (call) => {
     const context = call as ServerCall;
     const { origin } = context;
-    origin.hasBegun = true;
+    origin.hasHandlerStarted = true;
     // An interceptor may answer before the handler settles. The count limits handlers that still
     // run.
-    origin.handledCalls.onHandlerStart(origin);
+    origin.runningHandlers.onHandlerStart(origin);
     try {
       // with() of an interceptor returns another context, which may have an earlier deadline.
       const isOther = inheritContext && context !== origin;
@@ -61,11 +61,11 @@ export function composeHandlerInvoke(
         : context.handler(context.input, context));
       return origin.stream?.writer === undefined
         ? answer
-        : origin.handledCalls.trackReplies(origin, answer);
+        : origin.runningHandlers.trackReplies(origin, answer);
     } catch (error) {
       throw RpcError.from(error);
     } finally {
-      origin.handledCalls.onHandlerEnd(origin);
+      origin.runningHandlers.onHandlerEnd(origin);
     }
   };
   return compose(interceptors, (call) => {

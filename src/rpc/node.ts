@@ -30,7 +30,7 @@ export function serve(
   services: readonly Service[],
   options?: RpcServerOptions,
 ): Promise<RpcServer> {
-  storeHandledCalls(options);
+  enableInheritance(options);
   return serveOver(listen, address, services, options, captureAsyncContext());
 }
 
@@ -44,10 +44,10 @@ export function serve(
  * ```
  */
 export function connect(address: string, options?: RpcClientOptions): Promise<RpcClient> {
-  storeHandledCalls(options);
+  enableInheritance(options);
   return connectOver(dial, address, options, captureAsyncContext());
 }
 
-function storeHandledCalls(options: RpcOptions | undefined): void {
+function enableInheritance(options: RpcOptions | undefined): void {
   if (options?.inheritContext === true) setCallStorage(new AsyncLocalStorage());
 }

@@ -127,7 +127,7 @@ const EXCEPTIONS: Readonly<Record<string, readonly [from: readonly string[], rea
     ['web'],
     'in a page, Protobuf contracts have their own entry point',
   ],
-  'rpc/errors.ts': [['micro'], 'an option checks that its values are codes'],
+  'rpc/errors.ts': [['micro'], 'consumers check codes and copy errors as clients do'],
   'rpc/interceptor-chain.ts': [['micro'], 'strategies are called as interceptors are'],
   'rpc/method-kind.ts': [['micro'], 'consumers retry streams in another way than other calls'],
   'rpc/metrics/statistics.ts': [['micro'], 'consumers and clients have the same statistics'],

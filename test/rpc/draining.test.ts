@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { contract, implement, serve, unary } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { RawPeer } from '../fixtures/rpc.js';
+import { RawPeer } from '../fixtures/raw-peer.js';
 import { jsonRequest } from '../fixtures/rpc-frames.js';
 import { gate, until, within } from '../fixtures/waiting.js';
 

@@ -10,7 +10,8 @@ import {
   unary,
 } from '../../src/rpc/index.js';
 import { noLeaks } from '../fixtures/leaks.js';
-import { connectOnce, freeMemory, outcome, RawPeer, RawServer } from '../fixtures/rpc.js';
+import { RawPeer, RawServer } from '../fixtures/raw-peer.js';
+import { connectOnce, freeMemory, outcome } from '../fixtures/rpc.js';
 import { type Fields, frameBytes, jsonRequest } from '../fixtures/rpc-frames.js';
 import { rejection } from '../fixtures/transports.js';
 import { elapse } from '../fixtures/waiting.js';

@@ -3,7 +3,11 @@ import { messageOf } from '../../core/errors.js';
 import { redactUrl } from '../../core/redact.js';
 import { atMost, within } from '../../core/timers.js';
 import { nextTurn } from '../../core/turn.js';
-import { cancelled, outOfTime, unlessCancelled } from '../../rpc/calls/call-errors.js';
+import {
+  cancelledError,
+  unlessCancelled,
+  unsentTimeoutError,
+} from '../../rpc/calls/call-errors.js';
 import { timeLeft } from '../../rpc/calls/client-call.js';
 import { type Call, type CodecName, type Method, RpcError } from '../../rpc/index.js';
 import { invokeUntilEnd } from '../../rpc/streams/call-end.js';
@@ -41,7 +45,7 @@ export class CallDispatcher {
   /** Calls one node that is not in `tried`, and adds the node to it. */
   readonly attempt: Attempt = (call, tried) => {
     try {
-      if (this.#isClosed) throw consumerClosed();
+      if (this.#isClosed) throw consumerClosedError();
       const pool = this.#poolOf(call);
       if (!pool.resolver.isReady) return this.#attemptWhenReady(pool, call, tried);
       const node = pool.pick(call, tried);
@@ -112,9 +116,9 @@ export class CallDispatcher {
     try {
       await pool.resolver.ready({ timeout, signal: call.signal });
     } catch (error) {
-      if (call.signal?.aborted) throw cancelled(call, true);
+      if (call.signal?.aborted) throw cancelledError(call, true);
       // When the watch ends, ready() rejects with the reason. Otherwise it timed out.
-      if (error !== pool.resolver.failure) throw outOfTime(call, error);
+      if (error !== pool.resolver.failure) throw unsentTimeoutError(call, error);
       throw new RpcError('UNAVAILABLE', messageOf(error), { cause: error, unsent: true });
     }
     return this.attempt(call, tried);
@@ -139,7 +143,7 @@ export class CallDispatcher {
         Math.min(client.dialGrace, timeLeft(call) / 2),
         unlessCancelled(call, dial),
       ).catch(() => {});
-    if (call.signal?.aborted) throw cancelled(call, true);
+    if (call.signal?.aborted) throw cancelledError(call, true);
     // Another attempt of a hedged call may have tried the node meanwhile.
     const node =
       this.#clients.isConnected(picked.address) && !tried.has(picked)
@@ -172,7 +176,10 @@ export class CallDispatcher {
         limit,
         unlessCancelled(call, Promise.race([Promise.any(dials), listChange])),
         () =>
-          outOfTime(call, new Error(`${cannotBeCalled}: no connection within ${call.timeout} ms`)),
+          unsentTimeoutError(
+            call,
+            new Error(`${cannotBeCalled}: no connection within ${call.timeout} ms`),
+          ),
       );
     } catch (error) {
       if (error instanceof RpcError) throw error;
@@ -207,7 +214,7 @@ export class CallDispatcher {
 }
 
 /** The error of a call after the consumer was closed. */
-export function consumerClosed(): RpcError {
+export function consumerClosedError(): RpcError {
   return new RpcError('UNAVAILABLE', 'the consumer is closed', { unsent: true });
 }
 

@@ -185,17 +185,17 @@ export class NodeClient {
   }
 
   async #dialOnce(): Promise<void> {
-    if (this.#closing.signal.aborted) throw clientClosed();
+    if (this.#closing.signal.aborted) throw clientClosedError();
     const owner = { isDetached: false };
     this.#owner = owner;
     this.#isDown = false;
     const responsive = this.#waiters.wait();
     const client = await connect(this.address, this.#optionsFor(owner)).catch((error) => {
-      throw this.#closing.signal.aborted ? clientClosed() : error;
+      throw this.#closing.signal.aborted ? clientClosedError() : error;
     });
     if (this.#closing.signal.aborted) {
       await client.close();
-      throw clientClosed();
+      throw clientClosedError();
     }
     this.#client = client;
     this.#dialFailures = 0;
@@ -286,9 +286,9 @@ export class NodeClient {
 
   /** Lets calls in flight finish, for at most drainTimeout, and dials no more. */
   async close(): Promise<void> {
-    this.#closing.abort(clientClosed());
+    this.#closing.abort(clientClosedError());
     clearTimeout(this.#backoffTimer);
-    this.#waiters.rejectAll(clientClosed());
+    this.#waiters.rejectAll(clientClosedError());
     await Promise.all([
       this.#client?.close(),
       this.#dialing?.catch(() => {}),
@@ -297,6 +297,6 @@ export class NodeClient {
   }
 }
 
-function clientClosed(): Error {
+function clientClosedError(): Error {
   return new Error('the node has left the list, or the consumer is closed');
 }

@@ -17,7 +17,7 @@ import {
   RpcError,
 } from '../../rpc/index.js';
 import type { Attempt, ServiceNode, Strategy } from '../types.js';
-import { callError } from './call-error.js';
+import { lastAttemptError } from './attempt-errors.js';
 import { RecentLatency } from './recent-latency.js';
 import { isFreeRetry, isRetryable, readFailure } from './retry-safety.js';
 import { retrySequentially } from './sequential-attempts.js';
@@ -222,7 +222,7 @@ class HedgedCall {
     // Another attempt may still be answered.
     if ((mayRetry || !calledNode) && this.#attemptsInFlight.size > 0) return;
     // Also the attempts in flight may have run.
-    const lastError = callError(
+    const lastError = lastAttemptError(
       this.#lastError,
       this.#mayHaveRun || this.#attemptsInFlight.size > 0,
     );

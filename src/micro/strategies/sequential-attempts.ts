@@ -6,7 +6,7 @@ import { isStreaming, streamsInput } from '../../rpc/method-kind.js';
 import { isStream } from '../../rpc/streams/call-end.js';
 import { isIterable } from '../../rpc/streams/item-iterator.js';
 import type { Attempt, ServiceNode } from '../types.js';
-import { callError, deadlinePassed } from './call-error.js';
+import { deadlineError, lastAttemptError } from './attempt-errors.js';
 import { RetriedReplies } from './retried-replies.js';
 import { isFreeRetry, isRetryable, readFailure } from './retry-safety.js';
 import { TrackedInput } from './tracked-input.js';
@@ -96,12 +96,13 @@ class SequentialAttempts {
     const call = this.#call;
     // The error of the last node says more than "no other node".
     if (!calledNode && !call.signal?.aborted)
-      throw callError(this.#previousError ?? error, this.#mayHaveRun);
+      throw lastAttemptError(this.#previousError ?? error, this.#mayHaveRun);
     this.#mayHaveRun ||= readFailure(error).unsent !== true;
     if (this.#attemptsLeft === 0 || this.#input?.wasRead || !isRetryable(error, call))
-      throw callError(error, this.#mayHaveRun);
-    if (timeLeft(call) < 1) throw deadlinePassed(call, error, this.#mayHaveRun);
-    if (!isFreeRetry(error) && !this.#budget.withdraw()) throw callError(error, this.#mayHaveRun);
+      throw lastAttemptError(error, this.#mayHaveRun);
+    if (timeLeft(call) < 1) throw deadlineError(call, error, this.#mayHaveRun);
+    if (!isFreeRetry(error) && !this.#budget.withdraw())
+      throw lastAttemptError(error, this.#mayHaveRun);
     this.#attemptsLeft--;
     this.#previousError = error;
     const onRetry = this.#onRetry;

@@ -5,7 +5,7 @@ import { RpcError, rpcErrorOf } from '../errors.js';
 import type { Call } from '../types.js';
 
 /** The error of a call whose signal has aborted. `unsent`: no byte of the call was sent. */
-export function cancelled({ method, signal }: Call, unsent: boolean): RpcError {
+export function cancelledError({ method, signal }: Call, unsent: boolean): RpcError {
   return new RpcError('CANCELLED', `the caller cancelled ${method.service}.${method.name}`, {
     cause: signal?.reason,
     unsent,
@@ -21,7 +21,7 @@ export async function unlessCancelled<T>(call: Call, promise: Promise<T>): Promi
   if (signal === undefined) return promise;
   let abort!: () => void;
   const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(cancelled(call, true));
+    abort = () => reject(cancelledError(call, true));
   });
   const release = followSignal(signal, abort);
   if (signal.aborted) abort();
@@ -36,7 +36,7 @@ export async function unlessCancelled<T>(call: Call, promise: Promise<T>): Promi
  * The error of a call whose deadline has passed before the call was sent. `cause`: what the call
  * waited for; its message is part of the message.
  */
-export function outOfTime({ method }: Call, cause?: unknown): RpcError {
+export function unsentTimeoutError({ method }: Call, cause?: unknown): RpcError {
   const why = cause === undefined ? '' : `: ${messageOf(cause)}`;
   return new RpcError(
     'DEADLINE_EXCEEDED',
@@ -50,7 +50,7 @@ export function outOfTime({ method }: Call, cause?: unknown): RpcError {
  * INVALID_ARGUMENT when the codec cannot encode the message. `unsent`: no byte of the call was sent
  * before.
  */
-export function unsendable(error: unknown, what: string, unsent: boolean): RpcError {
+export function writeErrorOf(error: unknown, what: string, unsent: boolean): RpcError {
   const known = rpcErrorOf(error);
   if (known !== undefined) return known;
   const code = codeOf(error);

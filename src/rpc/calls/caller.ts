@@ -5,20 +5,22 @@ import { now } from '../../transport/session/flush-scheduler.js';
 import { every } from '../../transport/session/timer-wheel.js';
 import { RpcError } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
-import type { Meters, Tally } from '../metrics/statistics.js';
+import { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
+import type { MethodCounters, SessionCallCounter } from '../metrics/statistics.js';
 import { type HeartbeatSetup, Heartbeats } from '../peer/heartbeats.js';
 import type { PeerSession, PeerSessionSetup } from '../peer/peer-session.js';
 import { checkStreamInput, OutgoingStream } from '../streams/outgoing-stream.js';
 import { followReader, signalInUse } from '../streams/reply-stream-call.js';
 import type { Call } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
-import { COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/frame.js';
-import { cancelled, outOfTime, unsendable } from './call-errors.js';
+import { COMMAND, type Frame, MAX_PLAIN_BODY_BYTES } from '../wire/frame.js';
+import { cancelledError, unsentTimeoutError, writeErrorOf } from './call-errors.js';
+import type { ChannelDrain } from './channel-drain.js';
 import { instantFor, timeLeft } from './client-call.js';
-import { ResendQueue } from './datagram-retries.js';
+import { ResendQueue } from './datagrams/resend-queue.js';
 import { NoReplyCalls } from './no-reply-calls.js';
 import { OutgoingCall, type OutgoingRequest } from './outgoing-request.js';
-import { PendingCalls } from './pending-calls.js';
+import { PendingRequests } from './pending-requests.js';
 
 /**
  * Milliseconds between two checks of deadlines, heartbeats and resends. A call may expire this much
@@ -33,15 +35,7 @@ export interface CallerSetup extends PeerSessionSetup, HeartbeatSetup {
   readonly isCompressed: boolean;
   readonly busyPoll: number;
   /** Counts the calls of this side. */
-  readonly calls: Meters;
-}
-
-/** Receives the events of a Caller. */
-export interface CallerEvents {
-  /** A call has settled. */
-  onCallSettled(): void;
-  /** Heartbeats.isResponsive has changed. */
-  onResponsiveChange(): void;
+  readonly calls: MethodCounters;
 }
 
 export class Caller {
@@ -49,21 +43,30 @@ export class Caller {
   readonly noReplyCalls = new NoReplyCalls();
   readonly #setup: CallerSetup;
   readonly #peer: PeerSession;
-  readonly #events: CallerEvents;
-  readonly #tally: Tally;
-  readonly #pending: PendingCalls<OutgoingRequest>;
+  readonly #drain: ChannelDrain;
+  readonly #counter: OutgoingCallCounter;
+  readonly #onResponsiveChange: () => void;
+  readonly #pendingRequests: PendingRequests<OutgoingRequest>;
   /** Undefined unless the session sends datagrams. */
   #resends: ResendQueue | undefined;
   #stopSweep: (() => void) | undefined;
 
-  constructor(setup: CallerSetup, peer: PeerSession, events: CallerEvents, tally: Tally) {
+  /** `onResponsiveChange` is called when Heartbeats.isResponsive has changed. */
+  constructor(
+    setup: CallerSetup,
+    peer: PeerSession,
+    drain: ChannelDrain,
+    callCounter: SessionCallCounter,
+    onResponsiveChange: () => void,
+  ) {
     this.#setup = setup;
     this.#peer = peer;
-    this.#events = events;
-    this.#tally = tally;
-    this.#pending = new PendingCalls(this.parity, setup.maxPendingCalls);
-    this.heartbeats = new Heartbeats(setup, peer, tally, (heartbeat) =>
-      this.#addPending(heartbeat, true),
+    this.#drain = drain;
+    this.#onResponsiveChange = onResponsiveChange;
+    this.#counter = new OutgoingCallCounter(callCounter, setup.calls);
+    this.#pendingRequests = new PendingRequests(this.parity, setup.maxPendingCalls);
+    this.heartbeats = new Heartbeats(setup, peer, callCounter, (heartbeat) =>
+      this.#addRequest(heartbeat, true),
     );
   }
 
@@ -73,18 +76,18 @@ export class Caller {
   }
 
   /** How many calls wait for their answers: Channel.pending. Heartbeats do not count. */
-  get calls(): number {
-    return this.#pending.calls;
+  get pendingCalls(): number {
+    return this.#pendingRequests.callCount;
   }
 
   /** How many calls and heartbeats wait for their answers. */
-  get pending(): number {
-    return this.#pending.size;
+  get pendingRequests(): number {
+    return this.#pendingRequests.size;
   }
 
   /** The session is open. `isLossy`: it sends datagrams. */
   open(isLossy: boolean): void {
-    if (isLossy) this.#resends = new ResendQueue();
+    if (isLossy) this.#resends = new ResendQueue(this.#pendingRequests, this.#peer);
   }
 
   /** The session is closed. */
@@ -96,34 +99,17 @@ export class Caller {
     const message = isGoingAway
       ? `${address} closed the session before it answered`
       : `the session with ${address} was lost before the answer`;
-    this.#pending.failAll(
+    this.#pendingRequests.failAll(
       new RpcError('UNAVAILABLE', message, { reason: isGoingAway ? 'moving' : undefined }),
     );
   }
 
   // ---- calls ----
 
-  readonly #count = (
-    call: Call,
-    error: RpcError | undefined,
-    latency: number,
-    sent: number,
-    received: number,
-  ): void => {
-    if (error === undefined) this.#tally.succeeded++;
-    else this.#tally.failed++;
-    this.#setup.calls.of(call.method).end(error, latency, sent, received);
-  };
-
-  #countStart(call: Call): void {
-    this.#tally.started++;
-    this.#setup.calls.of(call.method).begin();
-  }
-
   /** Counts a call that was not sent as a failed one. */
   #refuse(call: Call, error: RpcError): Promise<never> {
-    this.#countStart(call);
-    this.#count(call, error, 0, 0, 0);
+    this.#counter.onCallStart(call);
+    this.#counter.onCallEnd(call, error, 0, 0, 0);
     return Promise.reject(error);
   }
 
@@ -131,12 +117,12 @@ export class Caller {
   send(call: Call): Promise<unknown> {
     const peer = this.#peer;
     const { session } = peer;
-    if (session === undefined || !peer.isUsable) return this.#refuse(call, peer.notUsable());
+    if (session === undefined || !peer.isUsable) return this.#refuse(call, peer.notUsableError());
     const signal = signalInUse(call);
-    if (signal?.aborted === true) return this.#refuse(call, cancelled(call, true));
+    if (signal?.aborted === true) return this.#refuse(call, cancelledError(call, true));
     const { extended } = peer.capabilities;
     if (extended !== true) {
-      const later = this.#sendLater(call, session.lossy);
+      const later = this.#sendWhenCapabilitiesKnown(call, session.lossy);
       if (later !== undefined) return later;
     }
     // A call that was made at least 1 ms ago is sent with the time that is left of its timeout.
@@ -146,18 +132,18 @@ export class Caller {
       return this.#sendWithTimeLeft(call);
     const { kind } = call.method;
     const isStream = isStreaming(kind);
-    if (isStream && session.lossy) return this.#refuse(call, peer.noStreams());
+    if (isStream && session.lossy) return this.#refuse(call, peer.noStreamsError());
     const outgoing = isStream
-      ? new OutgoingStream(call, peer, this.#remove, this.#count)
-      : new OutgoingCall(call, extended, this.#count);
+      ? new OutgoingStream(call, peer, this.#remove, this.#counter)
+      : new OutgoingCall(call, extended, this.#counter);
     try {
       if (kind === 'unary') this.#addCall(outgoing);
-      else this.#addOtherKind(outgoing);
+      else this.#addNonUnary(outgoing);
       session.write(outgoing);
     } catch (error) {
       return this.#onWriteError(outgoing, error);
     }
-    this.#countStart(call);
+    this.#counter.onCallStart(call);
     if (this.#setup.busyPoll > 0) spinFor(this.#setup.busyPoll);
     if (kind === 'oneway') {
       outgoing.count();
@@ -171,51 +157,33 @@ export class Caller {
   }
 
   /**
-   * If the call must wait until the capabilities of the peer are known: waits, then sends the call.
-   * Undefined: the call need not wait.
+   * Sends the call when the capabilities of the peer are known. Undefined: the call need not wait
+   * for them.
    */
-  #sendLater(call: Call, isLossy: boolean): Promise<unknown> | undefined {
-    if (this.#setup.isCompressed && this.#peer.extended === undefined)
-      return this.#sendAfterFirstAnswer(call);
+  #sendWhenCapabilitiesKnown(call: Call, isLossy: boolean): Promise<unknown> | undefined {
+    const peer = this.#peer;
+    // A Go server of version 1.3 or later does not compress frames that it writes together, which
+    // ends a compressed session.
+    if (this.#setup.isCompressed && peer.extended === undefined)
+      return this.#sendAfter(peer.untilOpeningHeartbeatAnswered(call), call);
     if (this.#setup.side === 'server')
-      return this.#sendIfExtended(call, 'calls from a server to its client');
-    if (isStreaming(call.method.kind) && !isLossy) return this.#sendIfExtended(call, 'streams');
+      return this.#sendAfter(peer.untilExtended(call, 'calls from a server to its client'), call);
+    if (isStreaming(call.method.kind) && !isLossy)
+      return this.#sendAfter(peer.untilExtended(call, 'streams'), call);
     return undefined;
   }
 
-  /**
-   * Waits for the answer to the opening heartbeat. A Go server of version 1.3 or later does not
-   * compress frames that it writes together, which ends a compressed session.
-   */
-  async #sendAfterFirstAnswer(call: Call): Promise<unknown> {
-    const peer = this.#peer;
-    await peer.untilCapabilitiesKnown(
-      call,
-      (limit) => `${peer.address} did not answer the opening heartbeat within ${limit} ms`,
-    );
-    return this.send(call);
-  }
-
-  /** Waits for the first frame of the peer, then sends the call if the peer is extended. */
-  async #sendIfExtended(call: Call, what: string): Promise<unknown> {
-    const peer = this.#peer;
-    await peer.untilCapabilitiesKnown(
-      call,
-      (limit) => `it is unknown after ${limit} ms whether ${peer.address} supports ${what}`,
-    );
-    if (peer.extended !== true)
-      throw new RpcError(
-        'FAILED_PRECONDITION',
-        `${peer.address} does not support ${what}: it uses the plain Go protocol`,
-        { unsent: true },
-      );
+  async #sendAfter(wait: Promise<void>, call: Call): Promise<unknown> {
+    await wait;
     return this.send(call);
   }
 
   /** Sends a call that was made earlier, with the time that is left of its timeout. */
   #sendWithTimeLeft(call: Call): Promise<unknown> {
     const left = Math.floor(timeLeft(call));
-    return left < 1 ? this.#refuse(call, outOfTime(call)) : this.send(call.with({ timeout: left }));
+    return left < 1
+      ? this.#refuse(call, unsentTimeoutError(call))
+      : this.send(call.with({ timeout: left }));
   }
 
   /** Adds a unary call or a stream to the pending calls, which sets its sequence. */
@@ -223,14 +191,14 @@ export class Caller {
     const { call } = outgoing;
     if (call.timeout !== undefined)
       outgoing.deadline = call.deadline ?? instantFor(call.timeout) + call.timeout;
-    this.#addPending(outgoing, call.method.idempotent);
+    this.#addRequest(outgoing, call.method.idempotent);
   }
 
   /** Sets the sequence of a call that is not unary. Throws INVALID_ARGUMENT for its input. */
-  #addOtherKind(outgoing: OutgoingCall): void {
+  #addNonUnary(outgoing: OutgoingCall): void {
     const { call } = outgoing;
     const { kind } = call.method;
-    if (kind === 'oneway') return outgoing.assignSequence(this.#pending);
+    if (kind === 'oneway') return outgoing.assignSequence(this.#pendingRequests);
     if (kind !== 'noReply') checkStreamInput(call);
     this.#addCall(outgoing);
     if (kind === 'noReply' && this.#peer.extended !== true)
@@ -239,21 +207,20 @@ export class Caller {
 
   #onWriteError(outgoing: OutgoingCall, error: unknown): Promise<unknown> {
     const { call, bodyLength } = outgoing;
-    this.#pending.take(outgoing.sequenceLow, outgoing.sequenceHigh);
-    if (bodyLength > LARGEST_PLAIN_BODY && this.#peer.extended !== true)
-      return this.#sendIfExtended(
-        call,
-        `bodies over ${LARGEST_PLAIN_BODY} bytes (this one has ${bodyLength})`,
-      );
+    this.#pendingRequests.take(outgoing.sequenceLow, outgoing.sequenceHigh);
+    if (bodyLength > MAX_PLAIN_BODY_BYTES && this.#peer.extended !== true) {
+      const what = `bodies over ${MAX_PLAIN_BODY_BYTES} bytes (this one has ${bodyLength})`;
+      return this.#sendAfter(this.#peer.untilExtended(call, what), call);
+    }
     return this.#refuse(
       call,
-      unsendable(error, `${call.method.service}.${call.method.name}`, true),
+      writeErrorOf(error, `${call.method.service}.${call.method.name}`, true),
     );
   }
 
-  /** Keeps a request until its answer. `isRepeatable`: over datagrams it is sent again. */
-  #addPending(request: OutgoingRequest, isRepeatable: boolean): void {
-    this.#pending.add(request);
+  /** Keeps a request until its answer. `isRepeatable`: a lost datagram of it is sent again. */
+  #addRequest(request: OutgoingRequest, isRepeatable: boolean): void {
+    this.#pendingRequests.add(request);
     // The sweep keeps the process running, because a connection may not, such as one in memory.
     this.#stopSweep ??= every(SWEEP_PERIOD, () => this.#sweep(), true);
     if (isRepeatable) this.#resends?.add(request, now());
@@ -263,7 +230,7 @@ export class Caller {
     const abort = (): void => {
       if (!this.#remove(outgoing)) return;
       this.#sendCancel(outgoing);
-      outgoing.fail(cancelled(outgoing.call, false));
+      outgoing.fail(cancelledError(outgoing.call, false));
     };
     const release = followSignal(signal, abort);
     (outgoing instanceof OutgoingStream ? outgoing.over : outgoing.promise).then(release, release);
@@ -281,8 +248,8 @@ export class Caller {
 
   /** Removes a call whose answer is not needed. Returns false if it had settled before. */
   readonly #remove = ({ sequenceLow, sequenceHigh }: OutgoingRequest): boolean => {
-    const isRemoved = this.#pending.take(sequenceLow, sequenceHigh) !== undefined;
-    if (isRemoved) this.#events.onCallSettled();
+    const isRemoved = this.#pendingRequests.take(sequenceLow, sequenceHigh) !== undefined;
+    if (isRemoved) this.#drain.onCallSettled();
     return isRemoved;
   };
 
@@ -290,40 +257,28 @@ export class Caller {
 
   /** Settles the call of an answer. Ignores the answer of a call that has settled. */
   onAnswer(frame: Frame): void {
-    this.#pending
+    this.#pendingRequests
       .take(frame.sequenceLow, frame.sequenceHigh)
       ?.answer(frame, this.#setup.maxDecodedObjects);
-    this.#events.onCallSettled();
+    this.#drain.onCallSettled();
   }
 
   /** Handles a message, an end or a credit of a stream that this side has called. */
   onStream(frame: Frame): void {
     const { command, sequenceLow, sequenceHigh } = frame;
     if (command === COMMAND.end) return this.onAnswer(frame);
-    const request = this.#pending.find(sequenceLow, sequenceHigh);
+    const request = this.#pendingRequests.find(sequenceLow, sequenceHigh);
     if (request?.onStream(frame) === false) this.#remove(request);
   }
 
   #sweep(): void {
-    if (this.heartbeats.check(this.#pending.calls > 0)) this.#events.onResponsiveChange();
-    this.#pending.sweep(now());
-    this.#resends?.sweep(
-      now(),
-      (request) => this.#pending.find(request.sequenceLow, request.sequenceHigh) === request,
-      (request) => this.#resend(request),
-    );
-    this.#events.onCallSettled();
-    if (this.#pending.size > 0) return;
+    if (this.heartbeats.check(this.#pendingRequests.callCount > 0)) this.#onResponsiveChange();
+    this.#pendingRequests.sweep(now());
+    this.#resends?.sweep(now());
+    this.#drain.onCallSettled();
+    if (this.#pendingRequests.size > 0) return;
     this.#stopSweep?.();
     this.#stopSweep = undefined;
     this.heartbeats.stopChecks();
-  }
-
-  #resend(request: OutgoingRequest): void {
-    try {
-      this.#peer.session?.write(request);
-    } catch {
-      // The datagram may be lost anyway.
-    }
   }
 }

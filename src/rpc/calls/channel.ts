@@ -5,7 +5,6 @@
 import { type AsyncContext, READ_CONTEXT } from '../../core/async-context.js';
 import type { GettyError } from '../../core/errors.js';
 import type { Logger } from '../../core/logger.js';
-import { atMost } from '../../core/timers.js';
 import type { ByteReader } from '../../transport/buffers/byte-reader.js';
 import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import type {
@@ -17,7 +16,7 @@ import type {
   WebSocketRequest,
 } from '../../transport/types.js';
 import { makeStub } from '../contract/stub.js';
-import { countsOf, Tally } from '../metrics/statistics.js';
+import { countsOf, SessionCallCounter } from '../metrics/statistics.js';
 import { PeerSession } from '../peer/peer-session.js';
 import { SignsOfLife } from '../peer/signs-of-life.js';
 import type {
@@ -30,10 +29,10 @@ import type {
   Stub,
   StubOptions,
 } from '../types.js';
-import { ControlFrame } from '../wire/control-frames.js';
 import { COMMAND, Frame, type OutgoingFrame, readFrame } from '../wire/frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
-import { Caller, type CallerEvents, type CallerSetup } from './caller.js';
+import { Caller, type CallerSetup } from './caller.js';
+import { ChannelDrain } from './channel-drain.js';
 import { ReplySender } from './reply-sender.js';
 import { Responder, type ResponderSetup } from './responder.js';
 import type { ServerCall } from './server-call.js';
@@ -54,11 +53,8 @@ export interface ChannelSetup extends CallerSetup, ResponderSetup {
 
 type RpcSession = Session<Frame, OutgoingFrame>;
 
-/** Milliseconds that drain() waits for the first frame of a new peer, which may take a goaway. */
-const FIRST_FRAME_TIMEOUT = 200;
-
 export class RpcChannel
-  implements EventListener<Frame, OutgoingFrame>, Codec<Frame, OutgoingFrame>, Channel, CallerEvents
+  implements EventListener<Frame, OutgoingFrame>, Codec<Frame, OutgoingFrame>, Channel
 {
   readonly certificate: PeerCertificate | undefined;
   readonly request: WebSocketRequest | undefined;
@@ -73,12 +69,12 @@ export class RpcChannel
   readonly #peer: PeerSession;
   readonly #signsOfLife: SignsOfLife;
   readonly #frame = new Frame();
-  readonly #made = new Tally();
-  readonly #served = new Tally();
+  readonly #callsMade = new SessionCallCounter();
+  readonly #callsServed = new SessionCallCounter();
+  readonly #drain: ChannelDrain;
   readonly #caller: Caller;
   readonly #replies: ReplySender;
   readonly #responder: Responder;
-  #onIdle: (() => void)[] = [];
 
   constructor(setup: ChannelSetup, heartbeats: boolean, { certificate, request }: Peer) {
     this.certificate = certificate;
@@ -87,10 +83,18 @@ export class RpcChannel
     this.#peer = new PeerSession(setup);
     this.#signsOfLife = new SignsOfLife(this.#peer);
     this[READ_CONTEXT] = setup.side === 'server' ? setup.asyncContext : undefined;
-    this.#caller = new Caller(setup, this.#peer, this, this.#made);
+    this.#drain = new ChannelDrain(this.#peer, this);
+    this.#caller = new Caller(setup, this.#peer, this.#drain, this.#callsMade, () =>
+      setup.onChange(this),
+    );
     this.#replies = new ReplySender(this.#peer, this.#caller, setup.logger);
-    this.#responder = new Responder(setup, this, this.#peer, this.#replies, this.#served, () =>
-      this.onCallSettled(),
+    this.#responder = new Responder(
+      setup,
+      this,
+      this.#peer,
+      this.#replies,
+      this.#callsServed,
+      this.#drain,
     );
     this.invoke = setup.wrap((call) => this.send(call));
     this.onCron = heartbeats ? () => this.#caller.heartbeats.send(true) : undefined;
@@ -133,7 +137,7 @@ export class RpcChannel
   }
 
   get pending(): number {
-    return this.#caller.calls;
+    return this.#caller.pendingCalls;
   }
 
   get serving(): number {
@@ -146,8 +150,8 @@ export class RpcChannel
     const queuedBytes = session?.queuedBytes ?? 0;
     return {
       peer: this.peer,
-      calls: countsOf(this.#made),
-      served: countsOf(this.#served),
+      calls: countsOf(this.#callsMade),
+      served: countsOf(this.#callsServed),
       bytesRead,
       bytesWritten,
       queuedBytes,
@@ -155,8 +159,8 @@ export class RpcChannel
   }
 
   resetStatistics(): void {
-    this.#made.reset();
-    this.#served.reset();
+    this.#callsMade.reset();
+    this.#callsServed.reset();
   }
 
   stub<Specs extends MethodSpecs>(contract: Contract<Specs>, options?: StubOptions): Stub<Specs> {
@@ -195,7 +199,7 @@ export class RpcChannel
     if (this.#setup.side === 'server') return;
     // The answer shows whether the peer is extended. It is required only with heartbeats.
     this.#caller.heartbeats.send(this.onCron !== undefined);
-    peer.capabilities.whenKnown(() => this.onResponsiveChange());
+    peer.capabilities.whenKnown(() => this.#setup.onChange(this));
   }
 
   onMessage(_session: RpcSession, frame: Frame): void {
@@ -236,8 +240,11 @@ export class RpcChannel
   /** Handles a frame that only extended peers send. */
   #onExtension(frame: Frame): void {
     this.#peer.capabilities.learn(true);
-    if (frame.command === COMMAND.goaway) this.#onGoaway();
-    else if ((frame.sequenceLow & 1) === this.#caller.parity) this.#caller.onStream(frame);
+    if (frame.command === COMMAND.goaway) {
+      this.#peer.isGoingAway = true;
+      this.#setup.onChange(this);
+      this.#drain.closeIfIdle();
+    } else if ((frame.sequenceLow & 1) === this.#caller.parity) this.#caller.onStream(frame);
     else this.#responder.onStream(frame);
   }
 
@@ -254,74 +261,24 @@ export class RpcChannel
     this.#caller.close();
     this.#responder.close();
     this.#peer.capabilities.settle();
-    this.#resolveIdle();
+    this.#drain.onClose();
     this.#setup.onChange(this);
   }
 
-  // ---- events of the caller ----
+  // ---- the end ----
 
-  onCallSettled(): void {
-    if (this.#onIdle.length > 0) this.#resolveIdle();
-    if (this.#peer.isGoingAway) this.#closeIfIdle();
-  }
-
-  onResponsiveChange(): void {
-    this.#setup.onChange(this);
-  }
-
-  // ---- goaway and drain ----
-
-  /** Sends goaway to an extended peer: it sends no new calls then. Waits for its first frame. */
+  /** See ChannelDrain. */
   sendGoaway(): void {
-    this.#peer.capabilities.whenKnown(() => {
-      if (this.closed || this.extended !== true) return;
-      try {
-        this.session?.write(ControlFrame.goaway());
-      } catch {
-        // The queue is full. The peer will see the end of the session.
-      }
-    });
+    this.#drain.sendGoaway();
   }
 
-  #onGoaway(): void {
-    this.#peer.isGoingAway = true;
-    this.#setup.onChange(this);
-    this.#closeIfIdle();
+  /** See ChannelDrain. */
+  idle(): Promise<void> {
+    return this.#drain.idle();
   }
 
-  get #isIdle(): boolean {
-    return this.#caller.calls === 0 && this.#responder.serving === 0;
-  }
-
-  #closeIfIdle(): void {
-    if (this.#isIdle) void this.session?.close();
-  }
-
-  /** Settles when no call is in flight in either direction, or the session is closed. */
-  async idle(): Promise<void> {
-    while (!this.closed && !this.#isIdle) await this.#nextSettledCall();
-  }
-
-  /** Settles when no call is in flight, and a peer that received goaway has closed the session. */
-  async drain(): Promise<void> {
-    if (this.extended === undefined && !this.closed)
-      await atMost(
-        FIRST_FRAME_TIMEOUT,
-        new Promise<void>((resolve) => void this.#peer.capabilities.whenKnown(resolve)),
-      );
-    await this.idle();
-    // Datagrams have no end of a session.
-    while (!this.closed && this.extended === true && this.session?.lossy === false)
-      await this.#nextSettledCall();
-  }
-
-  #nextSettledCall(): Promise<void> {
-    return new Promise((resolve) => this.#onIdle.push(resolve));
-  }
-
-  #resolveIdle(): void {
-    const callbacks = this.#onIdle;
-    this.#onIdle = [];
-    for (const resolve of callbacks) resolve();
+  /** See ChannelDrain. */
+  drain(): Promise<void> {
+    return this.#drain.drain();
   }
 }

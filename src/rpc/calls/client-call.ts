@@ -7,10 +7,8 @@ import { checkMetadata, NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';
 import { checkCallNames, checkChangeNames } from '../option-names.js';
 import type { Call, CallContext, CallOptions, CodecName, Metadata, Method } from '../types.js';
+import { MAX_TIMEOUT } from '../wire/request-header.js';
 import { currentCall } from './inherited-call.js';
-
-/** Milliseconds. A timeout travels as a uint32. */
-const LONGEST_TIMEOUT = 0xffff_ffff;
 
 /**
  * The deadline of a call that is made now. Math.ceil keeps a long one an integer; V8 boxes doubles
@@ -174,7 +172,7 @@ function checkOptions(options: CallOptions): void {
 /** Whole milliseconds; undefined for Infinity, which is no deadline. Throws BAD_OPTION. */
 export function checkTimeout(timeout: number): number | undefined {
   checkNumber('timeout', timeout, 1, Number.POSITIVE_INFINITY);
-  return timeout > LONGEST_TIMEOUT ? undefined : Math.ceil(timeout);
+  return timeout > MAX_TIMEOUT ? undefined : Math.ceil(timeout);
 }
 
 /** The shorter of `timeout` and the time until the parent's deadline. Milliseconds. */

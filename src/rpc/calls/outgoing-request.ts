@@ -8,11 +8,12 @@ import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import { now } from '../../transport/session/flush-scheduler.js';
 import { NO_METADATA } from '../codecs/metadata.js';
 import { RpcError } from '../errors.js';
+import type { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { Call, CallOptions, CodecName, Metadata } from '../types.js';
-import { CODE, CODEC_NUMBER, COMMAND, type Frame, LARGEST_PLAIN_BODY } from '../wire/frame.js';
+import { CODE, CODEC_NUMBER, COMMAND, type Frame, MAX_PLAIN_BODY_BYTES } from '../wire/frame.js';
 import { writeRequest } from '../wire/request.js';
 import { isPlainSuccess, readResponseError } from '../wire/response-header.js';
-import { type PendingCalls, PendingRequest } from './pending-calls.js';
+import { PendingRequest, type PendingRequests } from './pending-requests.js';
 
 export abstract class OutgoingRequest extends PendingRequest {
   abstract write(output: ByteWriter): void;
@@ -23,15 +24,6 @@ export abstract class OutgoingRequest extends PendingRequest {
     return true;
   }
 }
-
-/** Called once at the end of each call. `latency`: ms. `sent`, `received`: bytes of bodies. */
-export type CallCounter = (
-  call: Call,
-  error: RpcError | undefined,
-  latency: number,
-  sent: number,
-  received: number,
-) => void;
 
 let resolveNext: (value: unknown) => void;
 let rejectNext: (error: unknown) => void;
@@ -66,7 +58,7 @@ export class OutgoingCall extends OutgoingRequest {
   bodyLength = 0;
   /** Bytes that were received for the call. */
   protected received = 0;
-  readonly #count: CallCounter;
+  readonly #counter: OutgoingCallCounter;
   /**
    * When the call began, by now(). Undefined for a call with a timeout, which began at `deadline` -
    * `timeout`: V8 boxes doubles in fields, so a second time would cost an allocation.
@@ -74,12 +66,12 @@ export class OutgoingCall extends OutgoingRequest {
   readonly #startedAt: number | undefined;
   /** Calls onMetadata in the async context of the caller. */
   readonly #notifyMetadata: ((metadata: Metadata) => void) | undefined;
-  #counted = false;
+  #isCounted = false;
 
   /** `extended`: whether the peer is extended; undefined while that is unknown. */
-  constructor(call: Call, extended: boolean | undefined, count: CallCounter) {
+  constructor(call: Call, extended: boolean | undefined, counter: OutgoingCallCounter) {
     super();
-    this.#count = count;
+    this.#counter = counter;
     this.#startedAt = call.timeout === undefined ? now() : undefined;
     this.call = call;
     this.#extended = extended;
@@ -90,7 +82,7 @@ export class OutgoingCall extends OutgoingRequest {
   }
 
   /** Sets the sequence of a call without an answer. */
-  assignSequence(pending: PendingCalls<OutgoingRequest>): void {
+  assignSequence(pending: PendingRequests<OutgoingRequest>): void {
     pending.add(this);
     pending.take(this.sequenceLow, this.sequenceHigh);
   }
@@ -103,7 +95,7 @@ export class OutgoingCall extends OutgoingRequest {
       this.sequenceHigh,
       this.#extended,
     );
-    if (this.bodyLength > LARGEST_PLAIN_BODY && !this.#extended)
+    if (this.bodyLength > MAX_PLAIN_BODY_BYTES && !this.#extended)
       throw new RangeError('the body is too large for the plain Go protocol');
   }
 
@@ -165,11 +157,17 @@ export class OutgoingCall extends OutgoingRequest {
 
   /** Counts the call at its end. Only the first call of this method has an effect. */
   count(error?: RpcError): void {
-    if (this.#counted) return;
-    this.#counted = true;
+    if (this.#isCounted) return;
+    this.#isCounted = true;
     const { call } = this;
     const startedAt = this.#startedAt ?? this.deadline - (call.timeout as number);
-    this.#count(call, error, Math.max(0, now() - startedAt), this.bodyLength, this.received);
+    this.#counter.onCallEnd(
+      call,
+      error,
+      Math.max(0, now() - startedAt),
+      this.bodyLength,
+      this.received,
+    );
   }
 
   expire(): void {

@@ -7,31 +7,31 @@ import type { Session } from '../../transport/types.js';
 import { RpcError } from '../errors.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import type { CodecName, MessageCodec, Method } from '../types.js';
-import { type Frame, LARGEST_PLAIN_BODY, type OutgoingFrame } from '../wire/frame.js';
+import { type Frame, MAX_PLAIN_BODY_BYTES, type OutgoingFrame } from '../wire/frame.js';
 import { EXTENDED_ANSWER, EXTENDED_REQUEST } from '../wire/request.js';
 import { CALL_TYPE } from '../wire/request-header.js';
 import { Reply } from '../wire/response.js';
-import { RecentRequests } from './datagram-retries.js';
+import { RecentRequests } from './datagrams/recent-requests.js';
 import type { ServerCall } from './server-call.js';
 
 /** Characters that remain of the message of an error that is too large to send. */
 const SHORT_MESSAGE = 1_000;
 
 /** The part of Caller that ReplySender uses. */
-interface PendingRequests {
+interface OwnRequests {
   /** How many calls and heartbeats of this side wait for their answers. */
-  readonly pending: number;
+  readonly pendingRequests: number;
 }
 
 export class ReplySender {
   /** The latest requests of the peer. Undefined unless the session sends datagrams. */
   recent: RecentRequests | undefined;
   readonly #peer: PeerSession;
-  readonly #ownRequests: PendingRequests;
+  readonly #ownRequests: OwnRequests;
   readonly #logger: Logger;
   readonly #reply = new Reply();
 
-  constructor(peer: PeerSession, ownRequests: PendingRequests, logger: Logger) {
+  constructor(peer: PeerSession, ownRequests: OwnRequests, logger: Logger) {
     this.#peer = peer;
     this.#ownRequests = ownRequests;
     this.#logger = logger;
@@ -104,7 +104,7 @@ export class ReplySender {
       reply.setSuccess(
         body,
         value,
-        this.#peer.extended === true ? Number.POSITIVE_INFINITY : LARGEST_PLAIN_BODY,
+        this.#peer.extended === true ? Number.POSITIVE_INFINITY : MAX_PLAIN_BODY_BYTES,
         call.trailer,
       );
       this.#write(reply);
@@ -158,7 +158,7 @@ export class ReplySender {
       hasRoom =
         this.recent === undefined
           ? session.write(reply)
-          : this.#writeRemembered(session, this.recent, reply);
+          : this.#writeAndKeep(session, this.recent, reply);
     } catch (error) {
       if (codeOf(error) !== 'SESSION_BLOCKED') throw error;
       // The peer sends requests and does not read the answers, which fill the queue.
@@ -167,7 +167,7 @@ export class ReplySender {
     }
     // Stop reading requests while the queue is full. Not while answers to requests of this side are
     // pending: two sides that both paused would wait for each other.
-    if (!hasRoom && this.#ownRequests.pending === 0) {
+    if (!hasRoom && this.#ownRequests.pendingRequests === 0) {
       session.pause();
       session.drained().then(
         () => session.resume(),
@@ -177,7 +177,7 @@ export class ReplySender {
   }
 
   /** Writes the answer, and keeps a copy, because its datagram may be lost. */
-  #writeRemembered(
+  #writeAndKeep(
     session: Session<Frame, OutgoingFrame>,
     recent: RecentRequests,
     reply: Reply,
@@ -190,7 +190,7 @@ export class ReplySender {
         throw tooLarge(output.length, session.maxMessageBytes, `is for ${this.#peer.address}`);
       const hasRoom = session.writeBytes(output.written);
       // A copy, because the buffer of the writer is reused.
-      recent.answered(reply.ids, new Uint8Array(output.written));
+      recent.setAnswer(reply.ids, new Uint8Array(output.written));
       return hasRoom;
     } finally {
       ByteWriter.release(output);

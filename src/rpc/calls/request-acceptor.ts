@@ -6,7 +6,7 @@ import { decoded, UNKNOWN } from '../codecs/decoded.js';
 import type { Router } from '../contract/router.js';
 import { RpcError } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
-import type { Meters, Tally } from '../metrics/statistics.js';
+import type { MethodCounters, SessionCallCounter } from '../metrics/statistics.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import { ServerStream } from '../streams/server-stream.js';
 import { StreamMemory } from '../streams/stream-memory.js';
@@ -32,7 +32,7 @@ export interface RequestAcceptorSetup extends RequestLimitsSetup {
   readonly maxDecodedObjects: number;
   /** Milliseconds. */
   readonly busyPoll: number;
-  readonly served: Meters;
+  readonly served: MethodCounters;
 }
 
 export class RequestAcceptor {
@@ -41,7 +41,7 @@ export class RequestAcceptor {
   readonly #peer: PeerSession;
   readonly #replies: ReplySender;
   readonly #unanswered: UnansweredCalls;
-  readonly #tally: Tally;
+  readonly #callCounter: SessionCallCounter;
   readonly #limits: RequestLimits;
   readonly #streamMemory: StreamMemory;
   /** Finite, because decoders count down from it. */
@@ -53,15 +53,15 @@ export class RequestAcceptor {
     peer: PeerSession,
     replies: ReplySender,
     unanswered: UnansweredCalls,
-    tally: Tally,
+    callCounter: SessionCallCounter,
   ) {
     this.#setup = setup;
     this.#owner = owner;
     this.#peer = peer;
     this.#replies = replies;
     this.#unanswered = unanswered;
-    this.#tally = tally;
-    this.#limits = new RequestLimits(setup, owner.handledCalls);
+    this.#callCounter = callCounter;
+    this.#limits = new RequestLimits(setup, owner.runningHandlers);
     this.#streamMemory = new StreamMemory(setup.maxStreamBytes);
     this.#maxDecodedObjects = Math.min(setup.maxDecodedObjects, Number.MAX_SAFE_INTEGER);
   }
@@ -88,7 +88,7 @@ export class RequestAcceptor {
       const { route } = header;
       callType = header.callType;
       if (route instanceof RpcError) throw route;
-      if (recent?.remember(frame, header.timeout, now()) === false)
+      if (recent?.add(frame, header.timeout, now()) === false)
         throw new RpcError(
           'RESOURCE_EXHAUSTED',
           `${recent.size} requests of this peer are remembered because UDP may repeat them`,
@@ -124,7 +124,7 @@ export class RequestAcceptor {
       this.#replies.sendError(frame, codec, callType, refusal);
       return undefined;
     }
-    this.#tally.started++;
+    this.#callCounter.started++;
     return call;
   }
 
@@ -133,12 +133,12 @@ export class RequestAcceptor {
    * memory.
    */
   #countRefusal(method: Method | undefined, error: RpcError, frame: Frame): void {
-    this.#tally.started++;
-    this.#tally.failed++;
+    this.#callCounter.started++;
+    this.#callCounter.failed++;
     if (method === undefined) return;
-    const meter = this.#setup.served.of(method);
-    meter.begin();
-    meter.end(error, 0, 0, frame.bodyEnd - frame.bodyStart);
+    const counter = this.#setup.served.of(method);
+    counter.onCallStart();
+    counter.onCallEnd(error, 0, 0, frame.bodyEnd - frame.bodyStart);
   }
 
   /** Throws if the peer is not extended, or the codec or a limit does not permit the stream. */

@@ -4,7 +4,7 @@ import { decoded, UNKNOWN } from '../codecs/decoded.js';
 import { RpcError, type RpcErrorDetail } from '../errors.js';
 import type { CodecName, Metadata } from '../types.js';
 import type { Frame } from '../wire/frame.js';
-import type { HandledCalls } from './handled-calls.js';
+import type { RunningHandlers } from './running-handlers.js';
 
 /**
  * Bytes of memory that V8 takes at most for one counted object, such as half of an empty array or a
@@ -24,13 +24,13 @@ export interface RequestLimitsSetup {
 
 export class RequestLimits {
   readonly #setup: RequestLimitsSetup;
-  readonly #calls: HandledCalls;
+  readonly #handlers: RunningHandlers;
   /** Half of maxPendingBytes. An integer, because V8 boxes doubles that are passed on. */
   readonly #halfPendingBytes: number;
 
-  constructor(setup: RequestLimitsSetup, calls: HandledCalls) {
+  constructor(setup: RequestLimitsSetup, handlers: RunningHandlers) {
     this.#setup = setup;
-    this.#calls = calls;
+    this.#handlers = handlers;
     this.#halfPendingBytes = Math.floor(
       Math.min(setup.maxPendingBytes, Number.MAX_SAFE_INTEGER) / 2,
     );
@@ -38,10 +38,10 @@ export class RequestLimits {
 
   /** Throws RESOURCE_EXHAUSTED when another call of `bytes` would exceed a limit. */
   check(bytes: number): void {
-    const { calls } = this.#calls;
+    const { calls } = this.#handlers;
     const { maxPendingCalls } = this.#setup;
     if (calls >= maxPendingCalls)
-      throw exhausted(`${calls} calls`, `maxPendingCalls is ${maxPendingCalls}`);
+      throw exhaustedError(`${calls} calls`, `maxPendingCalls is ${maxPendingCalls}`);
     this.checkBytes(bytes);
   }
 
@@ -50,15 +50,15 @@ export class RequestLimits {
    * accepted.
    */
   checkBytes(bytes: number): void {
-    const handled = this.#calls.bytes;
+    const held = this.#handlers.bytes;
     const { maxPendingBytes } = this.#setup;
-    if (handled + bytes > maxPendingBytes && handled > 0)
-      throw exhausted(`${handled} bytes of requests`, `maxPendingBytes is ${maxPendingBytes}`);
+    if (held + bytes > maxPendingBytes && held > 0)
+      throw exhaustedError(`${held} bytes of requests`, `maxPendingBytes is ${maxPendingBytes}`);
   }
 
   /** Throws RESOURCE_EXHAUSTED when another stream would exceed maxStreams. */
   checkStreams(): void {
-    const { streams } = this.#calls;
+    const { streams } = this.#handlers;
     const { maxStreams } = this.#setup;
     if (streams >= maxStreams)
       throw new RpcError(
@@ -79,7 +79,7 @@ export class RequestLimits {
     if (codec !== 'json') return 0;
     // Each value and each name takes at least one byte.
     const most = (frame.bodyEnd - frame.bodyStart) * OBJECT_BYTES;
-    if (most <= this.#halfPendingBytes - this.#calls.bytes) return most;
+    if (most <= this.#halfPendingBytes - this.#handlers.bytes) return most;
     try {
       scanJson(frame.bytes, frame.bodyStart, frame.bodyEnd, Number.POSITIVE_INFINITY);
     } catch {
@@ -98,7 +98,7 @@ export function headerBytesOf(frame: Frame, metadata: Metadata | undefined): num
   return bytes;
 }
 
-function exhausted(what: string, limit: string): RpcError {
+function exhaustedError(what: string, limit: string): RpcError {
   return new RpcError(
     'RESOURCE_EXHAUSTED',
     `${what} of this session are being handled; ${limit}`,

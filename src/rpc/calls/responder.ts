@@ -1,18 +1,19 @@
 /** The serving half of a channel: it turns requests into calls of handlers. */
 import { promiseOf } from '../../core/callbacks.js';
 import { messageOf } from '../../core/errors.js';
-import { type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
-import type { Tally } from '../metrics/statistics.js';
+import { copyError, type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
+import type { SessionCallCounter } from '../metrics/statistics.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import { isIterable } from '../streams/item-iterator.js';
 import type { StreamWriter } from '../streams/stream-writer.js';
 import type { Channel, Invoke } from '../types.js';
 import { COMMAND, type Frame, readCredit } from '../wire/frame.js';
 import { CALL_TYPE } from '../wire/request-header.js';
-import { HandledCalls } from './handled-calls.js';
+import type { ChannelDrain } from './channel-drain.js';
 import { runInCall } from './inherited-call.js';
 import { type ReplySender, replyErrorOf } from './reply-sender.js';
 import { RequestAcceptor, type RequestAcceptorSetup } from './request-acceptor.js';
+import { RunningHandlers } from './running-handlers.js';
 import type { ServerCall, ServerCallOwner } from './server-call.js';
 import { UnansweredCalls } from './unanswered-calls.js';
 
@@ -30,33 +31,31 @@ export interface ResponderSetup extends RequestAcceptorSetup {
 const TRANSIENT_CODES: readonly RpcCode[] = ['UNAVAILABLE', 'RESOURCE_EXHAUSTED'];
 
 export class Responder implements ServerCallOwner {
-  /** Calls whose handlers are running, also after an interceptor has answered. */
-  readonly handledCalls = new HandledCalls();
+  readonly runningHandlers = new RunningHandlers();
   readonly channel: Channel;
   readonly #unanswered = new UnansweredCalls();
   readonly #acceptor: RequestAcceptor;
   readonly #setup: ResponderSetup;
   readonly #peer: PeerSession;
   readonly #replies: ReplySender;
-  readonly #tally: Tally;
-  readonly #onCallSettled: () => void;
+  readonly #callCounter: SessionCallCounter;
+  readonly #drain: ChannelDrain;
 
-  /** `onCallSettled` is called when a handler has answered after the turn of its request. */
   constructor(
     setup: ResponderSetup,
     channel: Channel,
     peer: PeerSession,
     replies: ReplySender,
-    tally: Tally,
-    onCallSettled: () => void,
+    callCounter: SessionCallCounter,
+    drain: ChannelDrain,
   ) {
     this.#setup = setup;
     this.channel = channel;
     this.#peer = peer;
     this.#replies = replies;
-    this.#tally = tally;
-    this.#onCallSettled = onCallSettled;
-    this.#acceptor = new RequestAcceptor(setup, this, peer, replies, this.#unanswered, tally);
+    this.#callCounter = callCounter;
+    this.#drain = drain;
+    this.#acceptor = new RequestAcceptor(setup, this, peer, replies, this.#unanswered, callCounter);
   }
 
   /** How many calls of the peer wait for an answer: Channel.serving. */
@@ -109,30 +108,27 @@ export class Responder implements ServerCallOwner {
 
   /** Counts a settled call. `isSync`: its handler returned no promise. */
   #count(
-    { meter, began, sent, received }: ServerCall,
+    { methodCounter, startedAt, sent, received }: ServerCall,
     error: RpcError | undefined,
     isSync: boolean,
   ): void {
-    if (error === undefined) this.#tally.succeeded++;
-    else this.#tally.failed++;
-    meter.endHandler(error, began, isSync, sent, received);
+    if (error === undefined) this.#callCounter.succeeded++;
+    else this.#callCounter.failed++;
+    methodCounter.onHandlerEnd(error, startedAt, isSync, sent, received);
   }
 
   /**
-   * The error that the caller receives for `thrown`. If the handler did not begin, an interceptor
+   * The error that the caller receives for `thrown`. If the handler was not called, an interceptor
    * has thrown it, and a transient code has the reason `refused`. A handler may throw the error of
    * a call that it made: the reason of that error is removed, except `moving`.
    */
   #errorOf(call: ServerCall, thrown: unknown): RpcError {
     const error = RpcError.from(thrown);
-    const { code, message, metadata, details, unsent } = error;
-    const hasBegun = this.#setup.handle === undefined || call.hasBegun;
+    const hasStarted = this.#setup.handle === undefined || call.hasHandlerStarted;
     let { reason } = error;
-    if (!hasBegun && TRANSIENT_CODES.includes(code)) reason ??= 'refused';
-    else if (hasBegun && reason !== 'moving') reason = undefined;
-    return reason === error.reason
-      ? error
-      : new RpcError(code, message, { metadata, details, cause: error, unsent, reason });
+    if (!hasStarted && TRANSIENT_CODES.includes(error.code)) reason ??= 'refused';
+    else if (hasStarted && reason !== 'moving') reason = undefined;
+    return reason === error.reason ? error : copyError(error, { reason });
   }
 
   #await(call: ServerCall, outcome: Promise<unknown>): void {
@@ -150,14 +146,14 @@ export class Responder implements ServerCallOwner {
   }
 
   #add(call: ServerCall): void {
-    this.handledCalls.add(call);
+    this.runningHandlers.add(call);
     this.#unanswered.add(call);
   }
 
   #remove(call: ServerCall): void {
-    this.handledCalls.onAnswered(call);
+    this.runningHandlers.onAnswered(call);
     this.#unanswered.remove(call);
-    this.#onCallSettled();
+    this.#drain.onCallSettled();
   }
 
   #answer(call: ServerCall, value: unknown, error?: RpcError, isSync = false): void {
@@ -168,9 +164,9 @@ export class Responder implements ServerCallOwner {
     let failure =
       call.aborted ??
       error ??
-      (isLost ? this.#sessionLost() : this.#replies.sendValue(call, value));
+      (isLost ? this.#sessionLostError() : this.#replies.sendValue(call, value));
     if (failure !== undefined && call.aborted === undefined) {
-      if (this.#peer.closed) failure = this.#sessionLost();
+      if (this.#peer.closed) failure = this.#sessionLostError();
       else this.#replies.sendError(call, call.codec, call.callType, failure, call.method);
     }
     this.#count(call, failure, isSync);
@@ -178,18 +174,18 @@ export class Responder implements ServerCallOwner {
 
   /** The call has ended, so its streams end too. */
   #settle(call: ServerCall): void {
-    call.settled();
+    call.onAnswered();
     const { stream } = call;
     if (stream !== undefined) stream.stop(new RpcError('CANCELLED', 'the call has ended'));
   }
 
-  #sessionLost(): RpcError {
+  #sessionLostError(): RpcError {
     return new RpcError('CANCELLED', `the session with ${this.#peer.address} is lost`);
   }
 
   /** The session is closed: aborts all calls. */
   close(): void {
-    this.#unanswered.abortAll(this.#sessionLost());
+    this.#unanswered.abortAll(this.#sessionLostError());
     this.#replies.recent?.clear();
   }
 
@@ -217,7 +213,7 @@ export class Responder implements ServerCallOwner {
   #endStream(call: ServerCall, error?: RpcError): void {
     let failure = call.aborted;
     if (failure === undefined)
-      failure = this.#peer.closed ? this.#sessionLost() : this.#replies.sendEnd(call, error);
+      failure = this.#peer.closed ? this.#sessionLostError() : this.#replies.sendEnd(call, error);
     this.#count(call, failure, false);
     this.#settle(call);
     this.#remove(call);

@@ -4,7 +4,7 @@ import { LongTimer } from '../../core/timers.js';
 import { checkMetadata, hasKeys, NO_METADATA, writableMetadata } from '../codecs/metadata.js';
 import type { Route } from '../contract/router.js';
 import { RpcError } from '../errors.js';
-import type { MethodMeter } from '../metrics/statistics.js';
+import type { MethodCounter } from '../metrics/statistics.js';
 import { checkChangeNames } from '../option-names.js';
 import type { ServerStream } from '../streams/server-stream.js';
 import type {
@@ -20,17 +20,17 @@ import type { Frame } from '../wire/frame.js';
 import { CALL_TYPE, type RequestHeader } from '../wire/request-header.js';
 import type { CallIds } from '../wire/sequence.js';
 import { checkTimeout, instantFor } from './client-call.js';
-import type { HandledCall, HandledCalls } from './handled-calls.js';
+import type { CountedCall, RunningHandlers } from './running-handlers.js';
 
 /** What all calls of a channel share. */
 export interface ServerCallOwner {
   readonly channel: Channel;
   /** Aborts when close() of the endpoint is called. It aborts no call. */
   readonly draining: AbortSignal;
-  readonly handledCalls: HandledCalls;
+  readonly runningHandlers: RunningHandlers;
 }
 
-export class ServerCall implements CallContext, HandledCall, CallIds {
+export class ServerCall implements CallContext, CountedCall, CallIds {
   readonly method: Method;
   readonly input: unknown;
   readonly codec: CodecName;
@@ -52,18 +52,18 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   declare readonly nearerDeadline: number | undefined;
   /** This call, also for the copies that with() returns. */
   readonly origin: ServerCall = this;
-  /** Whether an interceptor has called the handler. See `began` for the time. */
-  hasBegun = false;
+  /** Whether an interceptor has called the handler. `startedAt` is the time of the receipt. */
+  hasHandlerStarted = false;
   /** Undefined unless the call streams. */
   stream: ServerStream | undefined;
   readonly requestBytes: number;
-  run: HandledCall['run'];
-  readonly meter: MethodMeter;
+  handlerRuns: CountedCall['handlerRuns'];
+  readonly methodCounter: MethodCounter;
   /**
    * When the call was received, in ms of performance.now(): the result of
-   * MethodMeter.beginHandler(). Undefined: this call is not timed.
+   * MethodCounter.onHandlerStart(). Undefined: this call is not timed.
    */
-  readonly began: number | undefined;
+  readonly startedAt: number | undefined;
   /** Bytes that were received and sent for the call, for the statistics. */
   received: number;
   sent = 0;
@@ -77,10 +77,10 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
    * of the handler do not stay at the signal of the endpoint.
    */
   #draining: LinkedSignal | undefined;
-  #settled = false;
+  #isAnswered = false;
   #replyMetadata: Record<string, string> | undefined;
 
-  /** `requestBytes`: as in HandledCall. `receivedAt`: in ms of performance.now(). */
+  /** `requestBytes`: as in CountedCall. `receivedAt`: in ms of performance.now(). */
   constructor(
     owner: ServerCallOwner,
     header: RequestHeader,
@@ -90,7 +90,7 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
     frame: Frame,
     requestBytes: number,
     receivedAt: number,
-    meter: MethodMeter,
+    methodCounter: MethodCounter,
   ) {
     this.method = route.method;
     this.handler = route.handler;
@@ -106,19 +106,19 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
     this.logIdLow = frame.logIdLow;
     this.logIdHigh = frame.logIdHigh;
     this.requestBytes = requestBytes;
-    this.meter = meter;
-    this.began = meter.beginHandler();
+    this.methodCounter = methodCounter;
+    this.startedAt = methodCounter.onHandlerStart();
     this.received = frame.bodyEnd - frame.bodyStart;
     this.#owner = owner;
   }
 
-  /** The calls among which this one counts while its handler runs. */
-  get handledCalls(): HandledCalls {
-    return this.#owner.handledCalls;
+  /** Counts this call while its handler runs. */
+  get runningHandlers(): RunningHandlers {
+    return this.#owner.runningHandlers;
   }
 
   get isAnswered(): boolean {
-    return this.#settled;
+    return this.#isAnswered;
   }
 
   get peer(): string {
@@ -148,10 +148,10 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
     if (this.#abort === undefined) {
       this.#abort = new AbortController();
       // After the answer nothing is aborted, and no timer may remain.
-      if (this.#aborted === undefined && !this.#settled && this.#owner.channel.closed)
+      if (this.#aborted === undefined && !this.#isAnswered && this.#owner.channel.closed)
         this.#aborted = new RpcError('CANCELLED', `the session with ${this.peer} is lost`);
       if (this.#aborted !== undefined) this.#abort.abort(this.#aborted);
-      else if (!this.#settled && this.deadline !== undefined)
+      else if (!this.#isAnswered && this.deadline !== undefined)
         this.#startDeadline(this.deadline - performance.now());
     }
     return this.#abort.signal;
@@ -160,18 +160,18 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   get draining(): AbortSignal {
     if (this.#draining === undefined) {
       this.#draining = linkSignals(this.#owner.draining);
-      if (this.#settled) this.#draining.release();
+      if (this.#isAnswered) this.#draining.release();
     }
     return this.#draining.signal;
   }
 
   #startDeadline(left: number): void {
-    const onDeadline = (): void => this.abort(this.#deadlineExceeded());
+    const onDeadline = (): void => this.abort(this.#deadlineError());
     if (left <= 0) return onDeadline();
     this.#timer = new LongTimer(onDeadline, left);
   }
 
-  #deadlineExceeded(): RpcError {
+  #deadlineError(): RpcError {
     const text = `the deadline of the caller has passed after ${this.timeout} ms`;
     return new RpcError('DEADLINE_EXCEEDED', text);
   }
@@ -188,7 +188,7 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
       this.callType !== CALL_TYPE.oneWay &&
       instantFor(this.timeout) >= deadline
     )
-      this.abort(this.#deadlineExceeded());
+      this.abort(this.#deadlineError());
     return this.#aborted;
   }
 
@@ -199,7 +199,7 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
 
   /** The caller has cancelled the call, its deadline has passed, or its session is lost. */
   abort(reason: RpcError): void {
-    if (this.#aborted !== undefined || this.#settled) return;
+    if (this.#aborted !== undefined || this.#isAnswered) return;
     this.#aborted = reason;
     this.#timer?.cancel();
     this.#abort?.abort(reason);
@@ -207,8 +207,8 @@ export class ServerCall implements CallContext, HandledCall, CallIds {
   }
 
   /** The call is answered. Releases the timer and the signals. */
-  settled(): void {
-    this.#settled = true;
+  onAnswered(): void {
+    this.#isAnswered = true;
     this.#timer?.cancel();
     this.#draining?.release();
   }

@@ -67,7 +67,8 @@ export class Router {
 
   #routeOf({ service, version, method }: RequestHeader): Route | RpcError {
     const versions = this.#services.get(service);
-    if (versions === undefined) return notServed(`service ${quote(service)} is not served here`);
+    if (versions === undefined)
+      return notServedError(`service ${quote(service)} is not served here`);
     // A caller without a version, as each Go caller is, gets the service without a version, or the
     // first one. A service without a version accepts every caller.
     const found =
@@ -75,11 +76,11 @@ export class Router {
         ? (versions.get('') ?? versions.values().next().value)
         : (versions.get(version) ?? versions.get(''));
     if (found === undefined) {
-      return notServed(
+      return notServedError(
         `service ${quote(service)} is served in version ${[...versions.keys()].join(', ')}, not in ${quote(version)}`,
       );
     }
-    return found.handlers.get(method) ?? noMethod(service, method);
+    return found.handlers.get(method) ?? noMethodError(service, method);
   }
 }
 
@@ -87,14 +88,14 @@ export class Router {
  * The reason is `refused`, because another node may have the method. It is not `not-served`: the
  * node does serve the service.
  */
-function noMethod(service: string, method: string): RpcError {
+function noMethodError(service: string, method: string): RpcError {
   return new RpcError('UNIMPLEMENTED', `service ${quote(service)} has no method ${quote(method)}`, {
     reason: 'refused',
     unsent: true,
   });
 }
 
-function notServed(message: string): RpcError {
+function notServedError(message: string): RpcError {
   return new RpcError('UNIMPLEMENTED', message, { reason: 'not-served', unsent: true });
 }
 

@@ -54,16 +54,16 @@ function outputValidation({ service, name, schemas }: MethodInfo): Validate | un
 function validationOf(
   schema: StandardSchemaV1 | undefined,
   what: string,
-  refuse: (issues: readonly StandardIssue[]) => RpcError,
+  errorOf: (issues: readonly StandardIssue[]) => RpcError,
 ): Validate | undefined {
   if (schema === undefined) return undefined;
   const standard = schema['~standard'];
   type Result = Awaited<ReturnType<typeof standard.validate>>;
   const read = (result: Result): unknown => {
-    if (result.issues) throw refuse(result.issues);
+    if (result.issues) throw errorOf(result.issues);
     return result.value;
   };
-  const failed = (error: unknown): never => {
+  const throwSchemaError = (error: unknown): never => {
     throw isInstance(error, RpcError)
       ? error
       : new RpcError('INTERNAL', `the schema of ${what} failed`, { cause: error });
@@ -74,10 +74,10 @@ function validationOf(
       return (
         promiseOf(result)
           ?.then((given) => read(given as Result))
-          .catch(failed) ?? read(result as Result)
+          .catch(throwSchemaError) ?? read(result as Result)
       );
     } catch (error) {
-      return failed(error);
+      return throwSchemaError(error);
     }
   };
 }

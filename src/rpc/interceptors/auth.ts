@@ -7,7 +7,7 @@ import { isInstance, messageOf } from '../../core/errors.js';
 import { badOption, checkNames, type NamesOf } from '../../core/options.js';
 import { within } from '../../core/timers.js';
 import type { PeerCertificate, WebSocketRequest } from '../../transport/types.js';
-import { cancelled, outOfTime, unlessCancelled } from '../calls/call-errors.js';
+import { cancelledError, unlessCancelled, unsentTimeoutError } from '../calls/call-errors.js';
 import { timeLeft } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import type { CallContext, Channel, Identity, Interceptor, Metadata } from '../types.js';
@@ -187,7 +187,7 @@ export function bearer(token: string | (() => string | Promise<string>)): Interc
     let current: string;
     let timedOut: RpcError | undefined;
     const onTimeout = (): RpcError => {
-      timedOut = outOfTime(call);
+      timedOut = unsentTimeoutError(call);
       return timedOut;
     };
     try {
@@ -198,7 +198,7 @@ export function bearer(token: string | (() => string | Promise<string>)): Interc
             )
           : token;
     } catch (error) {
-      if (call.signal?.aborted) throw cancelled(call, true);
+      if (call.signal?.aborted) throw cancelledError(call, true);
       if (timedOut !== undefined) throw timedOut;
       throw new RpcError('UNAUTHENTICATED', `the token function failed: ${messageOf(error)}`, {
         cause: error,

@@ -145,7 +145,7 @@ function resolveSettings(options: CircuitBreakerOptions): Settings {
 function wasRefusedHere(call: Call, { code, reason, unsent }: RpcError): boolean {
   if (!unsent) return false;
   // In a server, `unsent` may describe a call that the handler made.
-  if (isReceived(call)) return (call as Partial<ServerCall>).origin?.hasBegun === false;
+  if (isReceived(call)) return (call as Partial<ServerCall>).origin?.hasHandlerStarted === false;
   return code !== 'UNAVAILABLE' && reason === undefined;
 }
 

@@ -3,7 +3,7 @@ import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/op
 import { followSignal } from '../../core/signals.js';
 import { LONGEST_TIMER, LongTimer } from '../../core/timers.js';
 import { runInTurn } from '../../core/turn.js';
-import { cancelled } from '../calls/call-errors.js';
+import { cancelledError } from '../calls/call-errors.js';
 import { RpcError } from '../errors.js';
 import { invokeUntilEnd } from '../streams/call-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
@@ -100,7 +100,7 @@ class CallQueue {
       const text = `${nameOf(call)} was refused: ${limit} calls are in flight and ${queue} wait`;
       return Promise.reject(new RpcError('RESOURCE_EXHAUSTED', text, { unsent: true }));
     }
-    if (call.signal?.aborted) return Promise.reject(cancelled(call, true));
+    if (call.signal?.aborted) return Promise.reject(cancelledError(call, true));
     return this.#runWhenAdmitted(call);
   }
 
@@ -156,7 +156,7 @@ class WaitingCall {
     this.#timer = new LongTimer(onTimeout, Math.max(0, Math.min(left, queueTimeout)));
     this.#release = followSignal(call.signal, () => {
       this.#stopWaiting();
-      fail(cancelled(call, true));
+      fail(cancelledError(call, true));
     });
   }
 

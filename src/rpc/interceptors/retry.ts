@@ -3,8 +3,8 @@
 import { checkCallback, notifyOrWarn } from '../../core/callbacks.js';
 import { badOption, checkNames, type NamesOf, withDefaults } from '../../core/options.js';
 import { LONGEST_TIMER, pause } from '../../core/timers.js';
-import { cancelled } from '../calls/call-errors.js';
-import { isRpcCode, type RpcCode, RpcError, rpcErrorOf } from '../errors.js';
+import { cancelledError } from '../calls/call-errors.js';
+import { copyError, isRpcCode, type RpcCode, type RpcError, rpcErrorOf } from '../errors.js';
 import { isStreaming } from '../method-kind.js';
 import { invokeSafely } from '../streams/call-end.js';
 import type { Call, Interceptor, Invoke } from '../types.js';
@@ -130,10 +130,10 @@ async function retryUntilSettled(
       (deadline !== undefined && performance.now() + delay >= deadline) ||
       !(isFreeRetry(failure) || budget.withdraw())
     )
-      throw previous === undefined ? error : finalError(failure, previous, isUnsent, attempt);
+      throw previous === undefined ? error : lastAttemptError(failure, previous, isUnsent, attempt);
     isUnsent &&= failure.unsent;
     notifyOrWarn('onRetry', () => options.onRetry?.(failure, call, delay));
-    if (!(await pause(delay, call.signal))) throw cancelled(call, isUnsent);
+    if (!(await pause(delay, call.signal))) throw cancelledError(call, isUnsent);
     backoff *= 2;
     previous = failure;
     try {
@@ -150,23 +150,23 @@ function isFreeRetry({ unsent, code, reason }: RpcError): boolean {
 }
 
 /**
- * The error of the call after more than one attempt: that of the last attempt. It has `unsent` only
- * if `isUnsent`: all earlier attempts were unsent, too. `previous`: the error of the attempt
- * before. It is the cause of an exceeded deadline, which does not tell why the call was repeated.
+ * The error of a call after more than one attempt, made from `last`, the error of the last attempt.
+ * `isUnsent`: all earlier attempts were unsent; otherwise the call is not unsent. `previous`: the
+ * error of the attempt before the last one. It is the cause of an exceeded deadline, because
+ * DEADLINE_EXCEEDED does not tell why the call was repeated.
  */
-function finalError(
+function lastAttemptError(
   last: RpcError,
   previous: RpcError,
   isUnsent: boolean,
   attempt: number,
 ): RpcError {
-  const { code, message, metadata, details, unsent, reason } = last;
+  const { code, message, cause, unsent, reason } = last;
   const isLate = code === 'DEADLINE_EXCEEDED';
   if (!isLate && (isUnsent || !unsent)) return last;
-  return new RpcError(code, `attempt ${attempt}: ${message}`, {
-    metadata,
-    details,
-    cause: isLate ? previous : last.cause,
+  return copyError(last, {
+    message: `attempt ${attempt}: ${message}`,
+    cause: isLate ? previous : cause,
     unsent: isUnsent && unsent,
     reason: isUnsent || reason === 'moving' ? reason : undefined,
   });

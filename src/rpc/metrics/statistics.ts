@@ -1,8 +1,7 @@
 /**
- * Call statistics: counts, outcomes and latencies. Tally counts the calls of one session,
- * MethodMeter the calls of one method, Meters those of all methods. Each object counts one
- * direction: calls that this side makes, or calls that it serves. Other counts of a consumer are in
- * micro/statistics.ts, and refused peers in transport/admission.ts.
+ * Call statistics: counts, outcomes and latencies. Each counter counts one direction: the calls that
+ * this side makes, or the calls that it serves. micro/statistics.ts has the other counters of a
+ * consumer, and transport/admission.ts counts refused peers.
  */
 import { codeNumber, codeOfNumber, type RpcCode, type RpcError } from '../errors.js';
 import type {
@@ -25,8 +24,8 @@ const SAMPLE_PERIOD = 16;
 /** The most milliseconds of a quick handler. */
 const MAX_QUICK_LATENCY = 0.05;
 
-/** How many calls one session made, or how many it served. */
-export class Tally {
+/** Counts the calls that one session made, or the calls that it served. */
+export class SessionCallCounter {
   started = 0;
   succeeded = 0;
   failed = 0;
@@ -39,12 +38,12 @@ export class Tally {
   }
 }
 
-export function countsOf({ started, succeeded, failed }: Tally): CallCounts {
+export function countsOf({ started, succeeded, failed }: SessionCallCounter): CallCounts {
   return { started, succeeded, failed };
 }
 
 /** Counts the calls of one method, made or served, and their latencies. */
-export class MethodMeter {
+export class MethodCounter {
   readonly method: Method;
   #started = 0;
   #succeeded = 0;
@@ -63,7 +62,7 @@ export class MethodMeter {
     this.method = method;
   }
 
-  begin(): void {
+  onCallStart(): void {
     this.#started++;
   }
 
@@ -71,25 +70,25 @@ export class MethodMeter {
    * Counts the end of a call. `latency`: in milliseconds. `sent` and `received`: bytes of bodies,
    * or of the frames of streams.
    */
-  end(error: RpcError | undefined, latency: number, sent: number, received: number): void {
+  onCallEnd(error: RpcError | undefined, latency: number, sent: number, received: number): void {
     this.#count(error, sent, received);
     this.#latency.add(latency);
   }
 
   /**
-   * Counts the start of a call. Returns the time in milliseconds of performance.now(), or undefined
-   * when this call is not timed.
+   * Counts the start of a call that is served. Returns the time in milliseconds of
+   * performance.now(), or undefined when this call is not timed.
    */
-  beginHandler(): number | undefined {
+  onHandlerStart(): number | undefined {
     this.#started++;
     return this.#untimedCalls < SAMPLE_PERIOD - 1 ? undefined : performance.now();
   }
 
   /**
-   * Counts the end of a call. `startedAt`: the result of beginHandler(). `isSynchronous`: the
-   * handler returned no promise. `sent` and `received`: bytes.
+   * Counts the end of a call that was served. `startedAt`: the result of onHandlerStart().
+   * `isSynchronous`: the handler returned no promise. `sent` and `received`: bytes.
    */
-  endHandler(
+  onHandlerEnd(
     error: RpcError | undefined,
     startedAt: number | undefined,
     isSynchronous: boolean,
@@ -176,8 +175,8 @@ function latencyOf(histogram: Histogram): LatencyStatistics {
 
 /** The statistics of a server or client. `calls` and `served` are made and reset together. */
 export function statisticsOf(
-  calls: Meters,
-  served: Meters,
+  calls: MethodCounters,
+  served: MethodCounters,
   channels: Iterable<Channel>,
 ): RpcStatistics {
   return {
@@ -188,59 +187,59 @@ export function statisticsOf(
   };
 }
 
-/** The meters of a client or server. All connections of a consumer share them. */
-export interface SharedMeters {
-  readonly calls: Meters;
-  readonly served: Meters;
+/** The counters of a client or server. All connections of a consumer share one object. */
+export interface RpcCounters {
+  readonly calls: MethodCounters;
+  readonly served: MethodCounters;
 }
 
 /**
- * The meters of all methods, for calls that are made or calls that are served. Methods belong to
- * contracts, so a peer cannot add meters.
+ * The counters of all methods, for the calls that are made or the calls that are served. Methods
+ * belong to contracts, so a peer cannot add counters.
  */
-export class Meters {
-  readonly #meters = new Map<Method, MethodMeter>();
+export class MethodCounters {
+  readonly #byMethod = new Map<Method, MethodCounter>();
   /**
-   * The meters by service, version and method. Methods of several contracts with one name share a
-   * meter.
+   * The counters by service, version and method. Methods of several contracts with one name share
+   * a counter.
    */
-  readonly #byName = new Map<string, MethodMeter>();
+  readonly #byName = new Map<string, MethodCounter>();
   /** When counting began, in milliseconds since the epoch. */
   since = Date.now();
-  #lastUsed: MethodMeter | undefined;
+  #lastUsed: MethodCounter | undefined;
   /** The method of the last call of of(), which returned `#lastUsed`. */
   #lastMethod: Method | undefined;
 
-  of(method: Method): MethodMeter {
-    if (this.#lastMethod === method) return this.#lastUsed as MethodMeter;
-    let meter = this.#meters.get(method);
-    if (meter === undefined) {
-      meter = this.#byNameOf(method);
-      this.#meters.set(method, meter);
+  of(method: Method): MethodCounter {
+    if (this.#lastMethod === method) return this.#lastUsed as MethodCounter;
+    let counter = this.#byMethod.get(method);
+    if (counter === undefined) {
+      counter = this.#counterByName(method);
+      this.#byMethod.set(method, counter);
     }
     this.#lastMethod = method;
-    this.#lastUsed = meter;
-    return meter;
+    this.#lastUsed = counter;
+    return counter;
   }
 
-  #byNameOf(method: Method): MethodMeter {
+  #counterByName(method: Method): MethodCounter {
     const key = JSON.stringify([method.service, method.version, method.name]);
-    let meter = this.#byName.get(key);
-    if (meter === undefined) {
-      meter = new MethodMeter(method);
-      this.#byName.set(key, meter);
+    let counter = this.#byName.get(key);
+    if (counter === undefined) {
+      counter = new MethodCounter(method);
+      this.#byName.set(key, counter);
     }
-    return meter;
+    return counter;
   }
 
   reset(): void {
     // Each reset increases `since`, also when the clock is coarse or was set back, so that a reset
     // shows between two snapshots.
     this.since = Math.max(Date.now(), this.since + 1);
-    for (const meter of this.#byName.values()) meter.reset();
+    for (const counter of this.#byName.values()) counter.reset();
   }
 
   snapshot(): MethodStatistics[] {
-    return [...this.#byName.values()].map((meter) => meter.snapshot());
+    return [...this.#byName.values()].map((counter) => counter.snapshot());
   }
 }

@@ -4,7 +4,7 @@ import { now } from '../../transport/session/flush-scheduler.js';
 import type { Session } from '../../transport/types.js';
 import { OutgoingRequest } from '../calls/outgoing-request.js';
 import { RpcError } from '../errors.js';
-import type { Tally } from '../metrics/statistics.js';
+import type { SessionCallCounter } from '../metrics/statistics.js';
 import { beginFrame, CODE, CODEC_NUMBER, COMMAND } from '../wire/frame.js';
 import { EXTENDED_REQUEST } from '../wire/request.js';
 import { FrameIds } from '../wire/sequence.js';
@@ -51,22 +51,22 @@ class Heartbeat extends OutgoingRequest {
 export class Heartbeats {
   readonly #setup: HeartbeatSetup;
   readonly #peer: PeerSession;
-  readonly #tally: Tally;
+  readonly #callCounter: SessionCallCounter;
   readonly #liveness: Liveness;
   readonly #addPending: (heartbeat: OutgoingRequest) => void;
 
   /**
-   * `tally`: the counts of the calls of this side. `addPending` keeps a heartbeat until its answer.
+   * `callCounter`: the counts of the calls of this side. `addPending` keeps a heartbeat until its answer.
    */
   constructor(
     setup: HeartbeatSetup,
     peer: PeerSession,
-    tally: Tally,
+    callCounter: SessionCallCounter,
     addPending: (heartbeat: OutgoingRequest) => void,
   ) {
     this.#setup = setup;
     this.#peer = peer;
-    this.#tally = tally;
+    this.#callCounter = callCounter;
     this.#addPending = addPending;
     this.#liveness = new Liveness(setup.heartbeatPeriod || MAX_SILENCE);
   }
@@ -83,7 +83,7 @@ export class Heartbeats {
   check(hasPendingCalls: boolean): boolean {
     const { session } = this.#peer;
     if (session === undefined || session.closed) return false;
-    const { started, succeeded, failed } = this.#tally;
+    const { started, succeeded, failed } = this.#callCounter;
     const wasOverdue = this.#liveness.isOverdue;
     const isDue = this.#liveness.check({
       active: session.active,

@@ -82,7 +82,7 @@ export class PeerSession {
   }
 
   /** The error of a call that is not sent because the session is not usable. */
-  notUsable(): RpcError {
+  notUsableError(): RpcError {
     return new RpcError(
       'UNAVAILABLE',
       `the session with ${this.address} is ${this.closed ? 'closed' : 'going away'}`,
@@ -91,7 +91,7 @@ export class PeerSession {
   }
 
   /** The error of a streaming call over datagrams. */
-  noStreams(): RpcError {
+  noStreamsError(): RpcError {
     return new RpcError(
       'FAILED_PRECONDITION',
       `the session with ${this.address} sends datagrams, which do not support streams`,
@@ -99,12 +99,36 @@ export class PeerSession {
     );
   }
 
+  /** Settles when the peer has answered the opening heartbeat. Rejects with an unsent RpcError. */
+  untilOpeningHeartbeatAnswered(call: Call): Promise<void> {
+    return this.#untilCapabilitiesKnown(
+      call,
+      (limit) => `${this.address} did not answer the opening heartbeat within ${limit} ms`,
+    );
+  }
+
+  /**
+   * Settles when the peer is known to be extended. `what`: what the call needs, for the message of
+   * an error. Rejects with an unsent RpcError: FAILED_PRECONDITION if the peer is a plain peer.
+   */
+  async untilExtended(call: Call, what: string): Promise<void> {
+    await this.#untilCapabilitiesKnown(
+      call,
+      (limit) => `it is unknown after ${limit} ms whether ${this.address} supports ${what}`,
+    );
+    if (this.extended !== true)
+      throw new RpcError(
+        'FAILED_PRECONDITION',
+        `${this.address} does not support ${what}: it uses the plain Go protocol`,
+        { unsent: true },
+      );
+  }
+
   /**
    * Settles when the first frame of the peer has arrived. `describeTimeout` returns the message of
-   * DEADLINE_EXCEEDED for a limit in milliseconds. Rejects with an RpcError for a call that is not
-   * sent.
+   * DEADLINE_EXCEEDED for a limit in milliseconds.
    */
-  async untilCapabilitiesKnown(
+  async #untilCapabilitiesKnown(
     call: Call,
     describeTimeout: (limit: number) => string,
   ): Promise<void> {

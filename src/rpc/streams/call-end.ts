@@ -1,7 +1,7 @@
 /** Observes the end of a call: its answer or error, or the end of the stream that it answers. */
 import { followSignal } from '../../core/signals.js';
 import { LongTimer } from '../../core/timers.js';
-import { cancelled } from '../calls/call-errors.js';
+import { cancelledError } from '../calls/call-errors.js';
 import { timeLeft } from '../calls/client-call.js';
 import { RpcError } from '../errors.js';
 import { streamsReplies } from '../method-kind.js';
@@ -67,7 +67,7 @@ class WatchedStream implements AsyncIterable<unknown> {
     const { timeout } = call;
     const signal = signalInUse(call);
     const left = timeLeft(call);
-    const abort = (): void => this.#end(cancelled(call, false));
+    const abort = (): void => this.#end(cancelledError(call, false));
     this.#release = followSignal(signal, abort);
     if (left !== Number.POSITIVE_INFINITY) {
       // The timer does not keep the process alive: the connection of the call does.

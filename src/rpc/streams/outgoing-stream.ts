@@ -1,9 +1,10 @@
 /** A call that streams, on the side that makes it. */
 import { isInstance, messageOf } from '../../core/errors.js';
-import { unsendable } from '../calls/call-errors.js';
-import { type CallCounter, OutgoingCall } from '../calls/outgoing-request.js';
+import { writeErrorOf } from '../calls/call-errors.js';
+import { OutgoingCall } from '../calls/outgoing-request.js';
 import { RpcError } from '../errors.js';
 import { streamsInput, streamsReplies } from '../method-kind.js';
+import type { OutgoingCallCounter } from '../metrics/outgoing-call-counter.js';
 import type { PeerSession } from '../peer/peer-session.js';
 import type { Call, CodecName, MessageCodec } from '../types.js';
 import { ControlFrame } from '../wire/control-frames.js';
@@ -35,8 +36,8 @@ export class OutgoingStream extends OutgoingCall {
   #sendError: unknown;
 
   /** `peer`: an extended one. `remove`: removes this call from the pending calls. */
-  constructor(call: Call, peer: PeerSession, remove: RemoveCall, count: CallCounter) {
-    super(call, true, count);
+  constructor(call: Call, peer: PeerSession, remove: RemoveCall, counter: OutgoingCallCounter) {
+    super(call, true, counter);
     this.#peer = peer;
     this.#remove = remove;
     this.over = new Promise((resolve) => {
@@ -66,7 +67,7 @@ export class OutgoingStream extends OutgoingCall {
         return bytes;
       } catch (error) {
         const { service, name } = this.call.method;
-        this.#sendError = unsendable(error, `a message of ${service}.${name}`, false);
+        this.#sendError = writeErrorOf(error, `a message of ${service}.${name}`, false);
         throw this.#sendError;
       }
     };

@@ -15,14 +15,16 @@ import type { ByteWriter } from '../../transport/buffers/byte-writer.js';
 import type { FrameIds } from './sequence.js';
 
 export const MAGIC = 0x20160905;
-export const HEADER_BYTES = 32;
+export const FRAME_HEADER_BYTES = 32;
 /** Bytes of the uint16 length before a section. */
 export const SECTION_BYTES = 2;
+/** The most bytes of an rpc header: its length is a uint16. */
+export const MAX_HEADER_BYTES = 0xffff;
 /**
- * Bytes: the largest body whose length fits into its uint16. Extended peers compute the length of a
+ * The most bytes of a body whose length fits into its uint16. Extended peers compute the length of a
  * larger body from packageLength.
  */
-export const LARGEST_PLAIN_BODY = 0xffff;
+export const MAX_PLAIN_BODY_BYTES = 0xffff;
 
 /** Commands from 5 on are for extended peers only. */
 export const COMMAND = {
@@ -108,16 +110,18 @@ export function readFrame(
   const { bytes, position, view } = input;
   const magic = view.getInt32(position, true);
   if (magic !== MAGIC)
-    throw badFrame(`magic is 0x${(magic >>> 0).toString(16)}, expected 0x${MAGIC.toString(16)}`);
-  if (available < HEADER_BYTES) return false;
+    throw badFrameError(
+      `magic is 0x${(magic >>> 0).toString(16)}, expected 0x${MAGIC.toString(16)}`,
+    );
+  if (available < FRAME_HEADER_BYTES) return false;
   const command = view.getInt16(position + 4, true);
   const codec = view.getInt16(position + 26, true);
   let length = view.getInt32(position + 28, true);
   if (command < COMMAND.heartbeat || command > COMMAND.goaway)
-    throw badFrame(`command is ${command}, expected 1 to 9`);
+    throw badFrameError(`command is ${command}, expected 1 to 9`);
   const isCall = command >= COMMAND.request && command <= COMMAND.end;
   if (isCall && codec !== CODEC_NUMBER.json && codec !== CODEC_NUMBER.protobuf)
-    throw badFrame(`codec is ${codec}, expected 1 (JSON) or 2 (Protobuf)`);
+    throw badFrameError(`codec is ${codec}, expected 1 (JSON) or 2 (Protobuf)`);
   if (
     command === COMMAND.response &&
     length > 0 &&
@@ -130,13 +134,13 @@ export function readFrame(
     length < 0 ||
     (isCall && length < 2 * SECTION_BYTES && (length > 0 || command !== COMMAND.response))
   ) {
-    throw badFrame(
+    throw badFrameError(
       `packageLength is ${length}, expected at least ${isCall ? 2 * SECTION_BYTES : 0}`,
     );
   }
   if (command === COMMAND.credit && length !== CREDIT_BYTES)
-    throw badFrame(`packageLength is ${length}, expected ${CREDIT_BYTES} for a credit`);
-  const total = HEADER_BYTES + length;
+    throw badFrameError(`packageLength is ${length}, expected ${CREDIT_BYTES} for a credit`);
+  const total = FRAME_HEADER_BYTES + length;
   if (total > maxBytes)
     throw gettyError(
       'MESSAGE_TOO_LARGE',
@@ -157,9 +161,10 @@ export function readFrame(
   frame.bytes = bytes;
   frame.view = view;
   frame.size = total;
-  if (isCall && length > 0) findSections(frame, view, position + HEADER_BYTES, position + total);
+  if (isCall && length > 0)
+    findSections(frame, view, position + FRAME_HEADER_BYTES, position + total);
   else {
-    frame.headerStart = frame.headerEnd = frame.bodyStart = position + HEADER_BYTES;
+    frame.headerStart = frame.headerEnd = frame.bodyStart = position + FRAME_HEADER_BYTES;
     frame.bodyEnd = position + total;
   }
   input.skip(total);
@@ -176,12 +181,12 @@ function findSections(frame: Frame, view: DataView, start: number, end: number):
   const headerEnd = headerStart + view.getUint16(start, true);
   const bodyStart = headerEnd + SECTION_BYTES;
   if (bodyStart > end)
-    throw badFrame(
+    throw badFrameError(
       `headerLength is ${headerEnd - headerStart}, more than the ${end - start} bytes of the frame hold`,
     );
   const bodyLength = view.getUint16(headerEnd, true);
   if (bodyLength !== ((end - bodyStart) & 0xffff))
-    throw badFrame(
+    throw badFrameError(
       `bodyLength is ${bodyLength}, but the frame leaves ${end - bodyStart} bytes for the body`,
     );
   frame.headerStart = headerStart;
@@ -190,7 +195,7 @@ function findSections(frame: Frame, view: DataView, start: number, end: number):
   frame.bodyEnd = end;
 }
 
-function badFrame(reason: string): Error {
+function badFrameError(reason: string): Error {
   return gettyError('BAD_FRAME', `not a frame of the getty rpc protocol: ${reason}`);
 }
 
@@ -206,7 +211,7 @@ export function beginFrame(
   ids: FrameIds,
   reserved = 0,
 ): number {
-  const at = output.reserve(HEADER_BYTES + reserved);
+  const at = output.reserve(FRAME_HEADER_BYTES + reserved);
   const { view } = output;
   view.setUint32(at, MAGIC, true);
   view.setInt16(at + 4, command, true);
@@ -235,7 +240,7 @@ export function endSection(output: ByteWriter, at: number): number {
 
 /** Writes the packageLength of the frame that began at `at`. */
 export function endFrame(output: ByteWriter, at: number): void {
-  output.view.setInt32(at + 28, output.length - at - HEADER_BYTES, true);
+  output.view.setInt32(at + 28, output.length - at - FRAME_HEADER_BYTES, true);
 }
 
 /** The bytes that a credit frame grants. */

@@ -8,6 +8,9 @@ import type { CodecName, Metadata } from '../types.js';
 import { parseObject, readJsonMap, readMapEntry, writeMap } from './header-fields.js';
 import { FieldReader, writeTextField, writeVarint } from './varint.js';
 
+/** Milliseconds. The field Timeout is a uint32. */
+export const MAX_TIMEOUT = 0xffff_ffff;
+
 export const CALL_TYPE = { oneWay: 1, twoWay: 2, twoWayNoReply: 3 } as const;
 const CALL_TYPE_NAMES = ['CT_UNKNOWN', 'CT_OneWay', 'CT_TwoWay', 'CT_TwoWayNoReply'];
 
@@ -104,7 +107,7 @@ function readJsonRequest(text: string): RequestHeader {
     callType,
     version: typeof Version === 'string' ? Version : '',
     timeout:
-      typeof Timeout === 'number' && Timeout >= 0 && Timeout <= 0xffff_ffff ? Timeout : undefined,
+      typeof Timeout === 'number' && Timeout >= 0 && Timeout <= MAX_TIMEOUT ? Timeout : undefined,
     metadata: readJsonMap(metadata),
   };
 }

@@ -12,7 +12,8 @@ import {
   COMMAND,
   endFrame,
   endSection,
-  HEADER_BYTES,
+  FRAME_HEADER_BYTES,
+  MAX_HEADER_BYTES,
   SECTION_BYTES,
 } from './frame.js';
 import {
@@ -84,8 +85,8 @@ export function writeRequest(
     method.kind === 'oneway' ? undefined : call.timeout,
     metadata === NO_METADATA ? undefined : metadata,
   );
-  if (endSection(output, at + HEADER_BYTES) > 0xffff)
-    throw new RangeError(`the header with its metadata is larger than ${0xffff} bytes`);
+  if (endSection(output, at + FRAME_HEADER_BYTES) > MAX_HEADER_BYTES)
+    throw new RangeError(`the header with its metadata is larger than ${MAX_HEADER_BYTES} bytes`);
   const body = beginSection(output);
   const bodyCodec = method.input[codec];
   if (bodyCodec === undefined)

@@ -12,15 +12,13 @@ import {
   COMMAND,
   endFrame,
   endSection,
-  HEADER_BYTES,
-  LARGEST_PLAIN_BODY,
+  FRAME_HEADER_BYTES,
+  MAX_HEADER_BYTES,
+  MAX_PLAIN_BODY_BYTES,
   SECTION_BYTES,
 } from './frame.js';
 import { OK_HEADER, writeResponseHeader } from './response-header.js';
 import { type CallIds, FrameIds, NO_SEQUENCE } from './sequence.js';
-
-/** The length of a header is a uint16. */
-const MAX_HEADER_BYTES = 0xffff;
 
 export class Reply {
   readonly ids = new FrameIds(0, NO_SEQUENCE);
@@ -32,7 +30,7 @@ export class Reply {
   #error: RpcError | undefined;
   #body: MessageCodec | undefined;
   #value: unknown;
-  #largestBody = 0;
+  #maxBodyBytes = 0;
   /** Bytes of the body that was written last. */
   bodyLength = 0;
 
@@ -72,17 +70,17 @@ export class Reply {
   }
 
   /**
-   * `largestBody`: bytes. `metadata`: that of a success. A failure has the metadata of its error.
+   * `metadata`: the metadata of a success. A failure has the metadata of its error.
    */
   setSuccess(
     body: MessageCodec | undefined,
     value: unknown,
-    largestBody: number,
+    maxBodyBytes: number,
     metadata: Metadata = NO_METADATA,
   ): void {
     this.#body = body;
     this.#value = value;
-    this.#largestBody = largestBody;
+    this.#maxBodyBytes = maxBodyBytes;
     this.#metadata = metadata;
   }
 
@@ -118,7 +116,7 @@ export class Reply {
       SECTION_BYTES + length + SECTION_BYTES,
     );
     const { view } = output;
-    const start = at + HEADER_BYTES + SECTION_BYTES;
+    const start = at + FRAME_HEADER_BYTES + SECTION_BYTES;
     view.setUint16(start - SECTION_BYTES, length, true);
     // A native call takes more time than a loop over few bytes.
     for (let i = 0; i < length; i++) view.setUint8(start + i, header[i] as number);
@@ -151,7 +149,7 @@ export class Reply {
       this.#body.encode(output, this.#value);
       // A Go client rejects an empty JSON body.
       if (
-        this.#largestBody === LARGEST_PLAIN_BODY &&
+        this.#maxBodyBytes === MAX_PLAIN_BODY_BYTES &&
         this.#codec === 'json' &&
         output.length === section + SECTION_BYTES
       )
@@ -159,10 +157,10 @@ export class Reply {
     }
     const length = endSection(output, section);
     this.bodyLength = length;
-    if (length > this.#largestBody)
+    if (length > this.#maxBodyBytes)
       throw new RpcError(
         'RESOURCE_EXHAUSTED',
-        `the reply has ${length} bytes; the plain Go protocol allows ${this.#largestBody}`,
+        `the reply has ${length} bytes; the plain Go protocol allows ${this.#maxBodyBytes}`,
       );
     this.#value = undefined;
   }

@@ -2,12 +2,12 @@
 import { describe, expect, test } from 'vitest';
 import { connect, type RpcError, serve } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { RawPeer } from '../../fixtures/raw-peer.js';
 import {
   channelOf,
   freeMemory,
   LONG_TIMEOUT,
   outcome,
-  RawPeer,
   rig,
   TestService,
   testService,

@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { contract, implement, RpcError, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { channelOf, freeMemory, outcome, RawPeer, rig, testService } from '../../fixtures/rpc.js';
+import { RawPeer } from '../../fixtures/raw-peer.js';
+import { channelOf, freeMemory, outcome, rig, testService } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest, PROTOBUF_CODEC } from '../../fixtures/rpc-frames.js';
 import { gate, Inbox } from '../../fixtures/waiting.js';
 

@@ -2,11 +2,11 @@
 import { describe, expect, test } from 'vitest';
 import { connect, contract, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { RawServer } from '../../fixtures/raw-peer.js';
 import {
   connectOnce,
   freeMemory,
   outcome,
-  RawServer,
   rig,
   TCP,
   TestService,

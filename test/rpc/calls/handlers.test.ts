@@ -3,6 +3,7 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { contract, implement, RpcError, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { RawPeer } from '../../fixtures/raw-peer.js';
 import {
   CODECS,
   channelOf,
@@ -10,7 +11,6 @@ import {
   freeMemory,
   outcome,
   pendingOf,
-  RawPeer,
   rig,
   TestService,
   testService,

@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { contract, implement, type RpcError, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, freeMemory, pendingOf, RawPeer, RawServer } from '../../fixtures/rpc.js';
+import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
+import { connectOnce, freeMemory, pendingOf } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
 import { rejection } from '../../fixtures/transports.js';
 

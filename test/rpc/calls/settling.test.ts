@@ -10,13 +10,13 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { RawServer } from '../../fixtures/raw-peer.js';
 import {
   connectOnce,
   freeMemory,
   LONG_TIMEOUT,
   outcome,
   pendingOf,
-  RawServer,
   rig,
   TestService,
   watchSessions,

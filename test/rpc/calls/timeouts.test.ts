@@ -2,14 +2,13 @@
 import { describe, expect, test, vi } from 'vitest';
 import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
 import {
   channelOf,
   connectOnce,
   freeMemory,
   LONG_TIMEOUT,
   outcome,
-  RawPeer,
-  RawServer,
   rig,
   TestService,
   testService,

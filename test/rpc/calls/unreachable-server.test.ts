@@ -3,15 +3,8 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { connect, type RpcError, serve } from '../../../src/rpc/index.js';
 import { memory } from '../../../src/transport/stream/memory.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import {
-  LONG_TIMEOUT,
-  outcome,
-  RawServer,
-  rig,
-  TCP,
-  TestService,
-  testService,
-} from '../../fixtures/rpc.js';
+import { RawServer } from '../../fixtures/raw-peer.js';
+import { LONG_TIMEOUT, outcome, rig, TCP, TestService, testService } from '../../fixtures/rpc.js';
 import { frameBytes } from '../../fixtures/rpc-frames.js';
 import { rejection } from '../../fixtures/transports.js';
 import { gate, turns, until } from '../../fixtures/waiting.js';

@@ -2,13 +2,13 @@
 import { describe, expect, test } from 'vitest';
 import { contract, implement, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { RawPeer } from '../../fixtures/raw-peer.js';
 import {
   channelOf,
   connectOnce,
   freeMemory,
   Log,
   outcome,
-  RawPeer,
   TestService,
   testService,
   watchSessions,

@@ -2,15 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { contract, implement, type RpcError, serve, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import {
-  connectOnce,
-  freeMemory,
-  outcome,
-  RawPeer,
-  RawServer,
-  rig,
-  testService,
-} from '../../fixtures/rpc.js';
+import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
+import { connectOnce, freeMemory, outcome, rig, testService } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest, PROTOBUF_CODEC } from '../../fixtures/rpc-frames.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 

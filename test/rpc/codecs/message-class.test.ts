@@ -22,7 +22,8 @@ import {
 } from '../../../src/rpc/index.js';
 import { collect } from '../../fixtures/calls.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { outcome, RawServer, rig, TestService, testService } from '../../fixtures/rpc.js';
+import { RawServer } from '../../fixtures/raw-peer.js';
+import { outcome, rig, TestService, testService } from '../../fixtures/rpc.js';
 import { rejection, thrown } from '../../fixtures/transports.js';
 import { Inbox } from '../../fixtures/waiting.js';
 import {

@@ -14,7 +14,8 @@ import {
 import { ByteWriter } from '../../../src/transport/buffers/byte-writer.js';
 import { noLeaks } from '../../fixtures/leaks.js';
 import { ScalarsSchema } from '../../fixtures/protobuf/proto3_pb.js';
-import { outcome, RawServer, rig } from '../../fixtures/rpc.js';
+import { RawServer } from '../../fixtures/raw-peer.js';
+import { outcome, rig } from '../../fixtures/rpc.js';
 
 noLeaks();
 

@@ -22,7 +22,8 @@ import {
   OneofsSchema,
   ScalarsSchema,
 } from '../../fixtures/protobuf/proto3_pb.js';
-import { connectOnce, freeMemory, RawPeer, testService } from '../../fixtures/rpc.js';
+import { RawPeer } from '../../fixtures/raw-peer.js';
+import { connectOnce, freeMemory, testService } from '../../fixtures/rpc.js';
 import { gate, until } from '../../fixtures/waiting.js';
 
 noLeaks();

@@ -4,13 +4,12 @@ import { connect, type RpcClient, serve } from '../../../src/rpc/index.js';
 import { connect as connectTransport, raw } from '../../../src/transport/index.js';
 import { runningWheels } from '../../../src/transport/session/timer-wheel.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
 import {
   connectOnce,
   LONG_TIMEOUT,
   outcome,
   pendingOf,
-  RawPeer,
-  RawServer,
   rig,
   TCP,
   TestService,

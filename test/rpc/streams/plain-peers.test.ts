@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest';
 import { Feed, feedRig } from '../../fixtures/feed.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, RawServer } from '../../fixtures/rpc.js';
+import { RawServer } from '../../fixtures/raw-peer.js';
+import { connectOnce } from '../../fixtures/rpc.js';
 import { jsonRequest } from '../../fixtures/rpc-frames.js';
 
 noLeaks();

@@ -11,7 +11,8 @@ import {
   unary,
 } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, freeMemory, Log, RawPeer, RawServer } from '../../fixtures/rpc.js';
+import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
+import { connectOnce, freeMemory, Log } from '../../fixtures/rpc.js';
 import { type Fields, frameBytes, jsonRequest } from '../../fixtures/rpc-frames.js';
 import { gate, Inbox, turns, until } from '../../fixtures/waiting.js';
 

@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { readRequestHeader } from '../../../src/rpc/wire/request-header.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, outcome, RawServer, rig, TestService } from '../../fixtures/rpc.js';
+import { RawServer } from '../../fixtures/raw-peer.js';
+import { connectOnce, outcome, rig, TestService } from '../../fixtures/rpc.js';
 import {
   CHUNKINGS,
   CONNECTIONS,

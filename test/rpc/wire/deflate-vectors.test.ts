@@ -2,14 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { serve } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import {
-  connectOnce,
-  freeMemory,
-  RawPeer,
-  RawServer,
-  TestService,
-  testService,
-} from '../../fixtures/rpc.js';
+import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
+import { connectOnce, freeMemory, TestService, testService } from '../../fixtures/rpc.js';
 import {
   CHUNKINGS,
   CONNECTIONS,

@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { serve } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, RawPeer, rig, testService } from '../../fixtures/rpc.js';
+import { RawPeer } from '../../fixtures/raw-peer.js';
+import { freeMemory, rig, testService } from '../../fixtures/rpc.js';
 import { frameBytes, jsonRequest, recordedFrames } from '../../fixtures/rpc-frames.js';
 
 noLeaks();

@@ -5,17 +5,9 @@ import { connect } from '../../../src/rpc/index.js';
 import { Frame, readFrame } from '../../../src/rpc/wire/frame.js';
 import { serve as listen } from '../../../src/transport/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
 import { Recorder } from '../../fixtures/recorder.js';
-import {
-  freeMemory,
-  Log,
-  outcome,
-  RawPeer,
-  RawServer,
-  rig,
-  TCP,
-  TestService,
-} from '../../fixtures/rpc.js';
+import { freeMemory, Log, outcome, rig, TCP, TestService } from '../../fixtures/rpc.js';
 import {
   type Draft,
   frameBytes,

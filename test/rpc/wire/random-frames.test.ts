@@ -2,12 +2,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { noLeaks } from '../../fixtures/leaks.js';
+import { RawPeer, RawServer } from '../../fixtures/raw-peer.js';
 import {
   connectOnce,
   outcome,
   pendingOf,
-  RawPeer,
-  RawServer,
   rig,
   TestService,
   testService,

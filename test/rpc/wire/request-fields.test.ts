@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { contract, oneway, unary } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce, outcome, RawServer, TestService } from '../../fixtures/rpc.js';
+import { RawServer } from '../../fixtures/raw-peer.js';
+import { connectOnce, outcome, TestService } from '../../fixtures/rpc.js';
 import { textField } from '../../fixtures/rpc-frames.js';
 
 noLeaks();

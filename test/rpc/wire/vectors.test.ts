@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { serve } from '../../../src/rpc/index.js';
 import { noLeaks } from '../../fixtures/leaks.js';
-import { freeMemory, RawPeer, testService } from '../../fixtures/rpc.js';
+import { RawPeer } from '../../fixtures/raw-peer.js';
+import { freeMemory, testService } from '../../fixtures/rpc.js';
 import { CHUNKINGS, CONNECTIONS, RECORDED, recordedFrames } from '../../fixtures/rpc-frames.js';
 import { within } from '../../fixtures/waiting.js';
 import { decode, encodeAgain, join, methodsOf, TO_CLIENT, TO_SERVER } from './recorded-calls.js';

@@ -130,7 +130,7 @@ function fieldCode(scope: Scope, field: DescField): string {
       : read;
     const missing =
       field.presence === LEGACY_REQUIRED
-        ? ` else throw missingRequired(${scope.field(field)});`
+        ? ` else throw missingRequiredError(${scope.field(field)});`
         : '';
     return `${readOwn}; if (init ? v != null : v !== undefined) at = ${valueCode(scope, field)};${missing}`;
   }

@@ -120,6 +120,6 @@ export function boolKey(key: string): boolean | string {
   return key === 'true' ? true : key === 'false' ? false : key;
 }
 
-export function missingRequired(field: DescField): Error {
+export function missingRequiredError(field: DescField): Error {
   return new TypeError(`cannot encode ${field} to binary: required field not set`);
 }

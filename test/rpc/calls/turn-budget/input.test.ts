@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { clientStream, contract, implement, serve } from '../../../../src/rpc/index.js';
 import { noLeaks } from '../../../fixtures/leaks.js';
-import { connectOnce, freeMemory, RawPeer } from '../../../fixtures/rpc.js';
+import { RawPeer } from '../../../fixtures/raw-peer.js';
+import { connectOnce, freeMemory } from '../../../fixtures/rpc.js';
 import { frameBytes, jsonRequest } from '../../../fixtures/rpc-frames.js';
 import { until } from '../../../fixtures/waiting.js';
 import { expectShortTurns, Feed, feed, LIMIT, manyRequests, mostPerTurn } from './turn-budget.js';

@@ -13,6 +13,7 @@ import {
 import { tooManyObjects } from '../../../../transport/codecs/json-text.js';
 import { decoded } from '../../decoded.js';
 import { type AnyMessage, objectsOf, WRAPPERS } from '../types.js';
+import { jsonFieldsOf } from './json-fields.js';
 
 type Field = DescField | DescExtension;
 
@@ -67,20 +68,21 @@ const ESCAPED = 3;
  */
 const MAX_NUMBER_TEXT = 128;
 
-const FIELDS_BY_JSON_NAME = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>();
 /** Types whose JSON form is not an object of their fields. In an Any it is the property `value`. */
 const CUSTOM_JSON_TYPES =
   /^google\.protobuf\.(Any|Timestamp|Duration|FieldMask|Struct|Value|ListValue|(Double|Float|Int64|UInt64|Int32|UInt32|Bool|String|Bytes)Value)$/;
 
-/** Counts one message. */
+/** Counts the objects of one message. */
 class JsonCost {
   /** How many properties the value has, at all depths. */
   propertyCount = 0;
+  /** How many objects may still be counted. */
   left: number;
   readonly #limit: number;
   readonly #registry: Registry | undefined;
   /** How much one object counts. */
   #weight: number;
+  /** The part of `#weight` that is due to Any messages and extensions around the value. */
   #encodings = 0;
 
   constructor(left: number, limit: number, weight: number, registry: Registry | undefined) {
@@ -90,34 +92,34 @@ class JsonCost {
     this.#registry = registry;
   }
 
-  message(schema: DescMessage, json: unknown): void {
+  countMessage(schema: DescMessage, json: unknown): void {
     this.#count(MESSAGE + objectsOf(schema));
     if (schema.typeName.startsWith('google.protobuf.')) {
       this.#count(WELL_KNOWN);
-      if (this.#wellKnown(schema, json)) return;
+      if (this.#countWellKnown(schema, json)) return;
     }
     if (!isObject(json)) {
-      this.ignored(json);
+      this.countIgnored(json);
       return;
     }
-    const fields = fieldsOf(schema);
+    const fields = jsonFieldsOf(schema);
     for (const key of Object.keys(json)) {
       this.propertyCount++;
       this.#count(PROPERTY);
       const field = fields.get(key);
-      if (field !== undefined) this.#field(field, json[key]);
-      else if (key.startsWith('[')) this.#extension(key, json[key]);
-      else this.ignored(json[key]);
+      if (field !== undefined) this.#countField(field, json[key]);
+      else if (key.startsWith('[')) this.#countExtension(key, json[key]);
+      else this.countIgnored(json[key]);
     }
   }
 
   /** Counts the properties of a value without a field. No object is made of it. */
-  ignored(json: unknown): void {
-    if (Array.isArray(json)) for (const item of json) this.ignored(item);
+  countIgnored(json: unknown): void {
+    if (Array.isArray(json)) for (const item of json) this.countIgnored(item);
     else if (isObject(json)) {
       for (const key of Object.keys(json)) {
         this.propertyCount++;
-        this.ignored(json[key]);
+        this.countIgnored(json[key]);
       }
     }
   }
@@ -127,25 +129,25 @@ class JsonCost {
     if (this.left < 0) throw tooManyObjects(this.#limit);
   }
 
-  #field(field: Field, json: unknown): void {
+  #countField(field: Field, json: unknown): void {
     if (field.fieldKind === 'list' && Array.isArray(json))
-      for (const item of json) this.#value(field, item);
-    else if (field.fieldKind === 'map' && isObject(json)) this.#map(field, json);
-    else this.#value(field, json);
+      for (const item of json) this.#countValue(field, item);
+    else if (field.fieldKind === 'map' && isObject(json)) this.#countMap(field, json);
+    else this.#countValue(field, json);
   }
 
   /** The value of an extension is decoded, and encoded as an unknown field. */
-  #extension(key: string, json: unknown): void {
+  #countExtension(key: string, json: unknown): void {
     this.#count(PROPERTY);
     const extension = this.#registry?.getExtension(key.slice(1, -1));
     if (extension === undefined) {
-      this.ignored(json);
+      this.countIgnored(json);
       return;
     }
-    this.#encoded(() => this.#field(extension, json));
+    this.#countEncoded(() => this.#countField(extension, json));
   }
 
-  #encoded(walk: () => void): void {
+  #countEncoded(walk: () => void): void {
     this.#weight += ENCODED;
     this.#encodings += ENCODED;
     walk();
@@ -153,7 +155,7 @@ class JsonCost {
     this.#weight -= ENCODED;
   }
 
-  #map(field: Field & { fieldKind: 'map' }, json: AnyMessage): void {
+  #countMap(field: Field & { fieldKind: 'map' }, json: AnyMessage): void {
     let entries = 0;
     let largest = -1;
     for (const key of Object.keys(json)) {
@@ -167,22 +169,22 @@ class JsonCost {
         this.#count(entries / CONVERTED);
       largest = Math.max(largest, index);
       if (field.mapKey !== ScalarType.STRING) checkNumberText(key);
-      this.#value(field, json[key]);
+      this.#countValue(field, json[key]);
     }
   }
 
-  #value(field: Field, json: unknown): void {
+  #countValue(field: Field, json: unknown): void {
     if (field.message !== undefined) {
-      this.message(field.message, json);
+      this.countMessage(field.message, json);
       return;
     }
     if (field.enum !== undefined)
       this.#count(SCALAR + Math.floor(field.enum.values.length / ENUM_NAMES));
-    else this.#scalar(field.scalar, json);
-    if (typeof json === 'object') this.ignored(json);
+    else this.#countScalar(field.scalar, json);
+    if (typeof json === 'object') this.countIgnored(json);
   }
 
-  #scalar(type: ScalarType | undefined, json: unknown): void {
+  #countScalar(type: ScalarType | undefined, json: unknown): void {
     this.#count(type === ScalarType.BYTES ? BYTES : SCALAR);
     if (typeof json !== 'string') return;
     if (type === ScalarType.BYTES) this.#count(Math.floor(json.length / BASE64_CHARACTERS));
@@ -194,63 +196,63 @@ class JsonCost {
    * Counts a message with its own JSON form. Returns false when the JSON form has the fields of the
    * message.
    */
-  #wellKnown(schema: DescMessage, json: unknown): boolean {
+  #countWellKnown(schema: DescMessage, json: unknown): boolean {
     const { typeName } = schema;
-    if (typeName === 'google.protobuf.Any') this.#any(json);
+    if (typeName === 'google.protobuf.Any') this.#countAny(json);
     else if (
       typeName === 'google.protobuf.Struct' ||
       typeName === 'google.protobuf.Value' ||
       typeName === 'google.protobuf.ListValue'
     )
-      this.#jsonValue(json);
+      this.#countJsonValue(json);
     else if (WRAPPERS.test(typeName)) {
       this.#count(WRAPPER);
-      this.#scalar(schema.fields[0]?.scalar, json);
-      this.ignored(json);
+      this.#countScalar(schema.fields[0]?.scalar, json);
+      this.countIgnored(json);
     } else if (
       typeName === 'google.protobuf.Timestamp' ||
       typeName === 'google.protobuf.Duration'
     ) {
       this.#count(TIME);
       if (typeof json === 'string') checkNumberText(json);
-      this.ignored(json);
+      this.countIgnored(json);
     } else if (typeName === 'google.protobuf.FieldMask') {
       if (typeof json === 'string') this.#count(Math.floor(json.length / MASK_CHARACTERS));
-      this.ignored(json);
+      this.countIgnored(json);
     } else return false;
     return true;
   }
 
-  #jsonValue(json: unknown): void {
+  #countJsonValue(json: unknown): void {
     this.#count(VALUE);
-    if (Array.isArray(json)) for (const item of json) this.#jsonValue(item);
+    if (Array.isArray(json)) for (const item of json) this.#countJsonValue(item);
     else if (isObject(json)) {
       for (const key of Object.keys(json)) {
         this.propertyCount++;
         this.#count(VALUE);
-        this.#jsonValue(json[key]);
+        this.#countJsonValue(json[key]);
       }
     } else if (typeof json === 'string' && this.#encodings > 0)
       this.#count(Math.floor(json.length / ENCODED_CHARACTERS));
   }
 
-  #any(json: unknown): void {
+  #countAny(json: unknown): void {
     const type = isObject(json) ? json['@type'] : undefined;
     const schema =
       typeof type === 'string'
         ? this.#registry?.getMessage(type.slice(type.lastIndexOf('/') + 1))
         : undefined;
     if (!isObject(json) || schema === undefined) {
-      this.ignored(json);
+      this.countIgnored(json);
       return;
     }
     // A well-known type has its JSON form in the property `value`. Another message has its fields
     // beside `@type`.
     const hasCustomJson = Object.hasOwn(json, 'value') && CUSTOM_JSON_TYPES.test(schema.typeName);
-    this.#encoded(() => this.message(schema, hasCustomJson ? json.value : json));
+    this.#countEncoded(() => this.countMessage(schema, hasCustomJson ? json.value : json));
     if (!hasCustomJson) return;
     this.propertyCount += Object.keys(json).length;
-    for (const key of Object.keys(json)) if (key !== 'value') this.ignored(json[key]);
+    for (const key of Object.keys(json)) if (key !== 'value') this.countIgnored(json[key]);
   }
 }
 
@@ -262,20 +264,6 @@ function indexOf(key: string): number {
 
 function isObject(json: unknown): json is AnyMessage {
   return typeof json === 'object' && json !== null && !Array.isArray(json);
-}
-
-function fieldsOf(schema: DescMessage): ReadonlyMap<string, DescField> {
-  let fields = FIELDS_BY_JSON_NAME.get(schema);
-  if (fields === undefined) {
-    fields = new Map(
-      schema.fields.flatMap((field) => [
-        [field.name, field] as const,
-        [field.jsonName, field] as const,
-      ]),
-    );
-    FIELDS_BY_JSON_NAME.set(schema, fields);
-  }
-  return fields;
 }
 
 function checkNumberText(text: string): void {
@@ -299,7 +287,7 @@ export function checkJsonCost(
   registry: Registry | undefined,
 ): number {
   const cost = new JsonCost(maxObjects - values, maxObjects, escaped ? ESCAPED : 1, registry);
-  cost.message(schema, json);
+  cost.countMessage(schema, json);
   decoded.objects = (maxObjects - cost.left) / RETAINED_SHARE;
   return cost.propertyCount;
 }

@@ -1,27 +1,27 @@
-/** The calls of one session whose handlers are running, and the bytes that they hold. */
+/** How many handlers of one session are running, and the bytes that their calls hold. */
 import { promiseOf } from '../../core/callbacks.js';
 import { iteratorOf } from '../streams/item-iterator.js';
 
-/** The part of a ServerCall that HandledCalls uses. */
-export interface HandledCall {
+/** The part of ServerCall that RunningHandlers uses. */
+export interface CountedCall {
   /** Bytes of its request, and of the objects that were decoded from it. */
   readonly requestBytes: number;
   /** Undefined unless the call streams. */
   readonly stream: unknown;
   readonly isAnswered: boolean;
   /**
-   * Only HandledCalls changes it. Undefined without interceptors: the handler ends with its answer.
+   * Set by RunningHandlers only. Undefined without interceptors: the handler ends with its answer.
    */
-  run: HandlerRun | undefined;
+  handlerRuns: HandlerRuns | undefined;
 }
 
-/** The runs of the handler of one call by its interceptors. */
-class HandlerRun {
+/** How many times the interceptors of one call are running its handler. */
+class HandlerRuns {
   /**
-   * How many times the handler runs now: an interceptor may call it many times, and after the
-   * answer.
+   * An interceptor may call the handler several times, and after the call is answered.
    */
   running = 0;
+  /** Whether the call is counted in RunningHandlers. */
   isCounted: boolean;
   /** The streams of replies that the handler has returned to the interceptors. */
   replies: TrackedReplies[] | undefined;
@@ -32,10 +32,11 @@ class HandlerRun {
 }
 
 /**
- * A call counts until it is answered and its handler has settled. An interceptor may answer earlier
- * than the handler, which still holds the argument.
+ * A call counts until it is answered and its handler has settled. An interceptor may answer before
+ * the handler has settled. The handler still holds the argument then.
  */
-export class HandledCalls {
+export class RunningHandlers {
+  /** How many calls count. */
   calls = 0;
   /** How many of these calls stream. */
   streams = 0;
@@ -43,61 +44,61 @@ export class HandledCalls {
   bytes = 0;
 
   /** Adds a call that is not answered synchronously: its handler has returned a promise. */
-  add(call: HandledCall): void {
+  add(call: CountedCall): void {
     this.calls++;
     this.bytes += call.requestBytes;
     if (call.stream !== undefined) this.streams++;
   }
 
-  #remove(call: HandledCall): void {
+  #remove(call: CountedCall): void {
     this.calls--;
     this.bytes -= call.requestBytes;
     if (call.stream !== undefined) this.streams--;
   }
 
   /** The call is answered. */
-  onAnswered(call: HandledCall): void {
-    const { run } = call;
-    if (run === undefined) return this.#remove(call);
-    for (const replies of run.replies ?? []) replies.onAnswered();
-    run.replies = undefined;
-    this.#removeIfSettled(run, call);
+  onAnswered(call: CountedCall): void {
+    const { handlerRuns } = call;
+    if (handlerRuns === undefined) return this.#remove(call);
+    for (const replies of handlerRuns.replies ?? []) replies.onAnswered();
+    handlerRuns.replies = undefined;
+    this.#removeIfSettled(handlerRuns, call);
   }
 
-  #removeIfSettled(run: HandlerRun, call: HandledCall): void {
-    if (run.running > 0 || !run.isCounted) return;
-    run.isCounted = false;
+  #removeIfSettled(runs: HandlerRuns, call: CountedCall): void {
+    if (runs.running > 0 || !runs.isCounted) return;
+    runs.isCounted = false;
     this.#remove(call);
   }
 
-  onHandlerStart(call: HandledCall): void {
+  onHandlerStart(call: CountedCall): void {
     // A call without an answer is counted, or will be in this turn.
-    const run = call.run ?? new HandlerRun(!call.isAnswered);
-    call.run = run;
-    run.running++;
-    if (!call.isAnswered || run.isCounted) return;
-    run.isCounted = true;
+    const runs = call.handlerRuns ?? new HandlerRuns(!call.isAnswered);
+    call.handlerRuns = runs;
+    runs.running++;
+    if (!call.isAnswered || runs.isCounted) return;
+    runs.isCounted = true;
     this.add(call);
   }
 
-  onHandlerEnd(call: HandledCall): void {
-    const { run } = call;
-    if (run === undefined) return;
-    run.running--;
-    if (call.isAnswered) this.#removeIfSettled(run, call);
+  onHandlerEnd(call: CountedCall): void {
+    const { handlerRuns } = call;
+    if (handlerRuns === undefined) return;
+    handlerRuns.running--;
+    if (call.isAnswered) this.#removeIfSettled(handlerRuns, call);
   }
 
   /**
-   * The answer of a handler. If it is a stream, the handler counts as running while an item of it
-   * is awaited.
+   * Returns the answer of a handler. If it is a stream, the handler counts as running while a
+   * reader waits for an item.
    */
-  trackReplies(call: HandledCall, answer: unknown): unknown {
-    const { run } = call;
-    if (run === undefined || !isAsyncIterable(answer)) return answer;
+  trackReplies(call: CountedCall, answer: unknown): unknown {
+    const { handlerRuns } = call;
+    if (handlerRuns === undefined || !isAsyncIterable(answer)) return answer;
     const replies = new TrackedReplies(answer, call, this);
     if (!call.isAnswered) {
-      run.replies ??= [];
-      run.replies.push(replies);
+      handlerRuns.replies ??= [];
+      handlerRuns.replies.push(replies);
     }
     return replies;
   }
@@ -119,15 +120,15 @@ type Step = Promise<IteratorResult<unknown>>;
  */
 class TrackedReplies implements AsyncIterableIterator<unknown> {
   readonly #source: AsyncIterable<unknown>;
-  readonly #call: HandledCall;
-  readonly #handledCalls: HandledCalls;
+  readonly #call: CountedCall;
+  readonly #runningHandlers: RunningHandlers;
   #items: AsyncIterator<unknown> | undefined;
   #last: unknown;
 
-  constructor(source: AsyncIterable<unknown>, call: HandledCall, handledCalls: HandledCalls) {
+  constructor(source: AsyncIterable<unknown>, call: CountedCall, runningHandlers: RunningHandlers) {
     this.#source = source;
     this.#call = call;
-    this.#handledCalls = handledCalls;
+    this.#runningHandlers = runningHandlers;
   }
 
   /** The call is answered. The handler counts as running until the last step has settled. */
@@ -140,8 +141,8 @@ class TrackedReplies implements AsyncIterableIterator<unknown> {
   #countUntilSettled(step: unknown): void {
     const promise = promiseOf(step);
     if (promise === undefined) return;
-    this.#handledCalls.onHandlerStart(this.#call);
-    const onSettled = (): void => this.#handledCalls.onHandlerEnd(this.#call);
+    this.#runningHandlers.onHandlerStart(this.#call);
+    const onSettled = (): void => this.#runningHandlers.onHandlerEnd(this.#call);
     promise.then(onSettled, onSettled);
   }
 

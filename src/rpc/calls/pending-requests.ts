@@ -23,12 +23,12 @@ export abstract class PendingRequest {
   abstract expire(): void;
 }
 
-/** `W`: the class of the requests. */
-export class PendingCalls<W extends PendingRequest> {
-  #slots: (W | undefined)[] = new Array(FIRST_CAPACITY).fill(undefined);
+/** `R`: the class of the requests. */
+export class PendingRequests<R extends PendingRequest> {
+  #slots: (R | undefined)[] = new Array(FIRST_CAPACITY).fill(undefined);
   #mask = FIRST_CAPACITY - 1;
   #size = 0;
-  #calls = 0;
+  #callCount = 0;
   /** The halves of the last sequence, as int32. */
   #low: number;
   #high: number;
@@ -51,16 +51,16 @@ export class PendingCalls<W extends PendingRequest> {
   }
 
   /** How many of the requests are calls. */
-  get calls(): number {
-    return this.#calls;
+  get callCount(): number {
+    return this.#callCount;
   }
 
   /** Adds a request and sets its sequence. Throws RESOURCE_EXHAUSTED above the limit. */
-  add(request: W): void {
-    if (request.isCall && this.#calls >= this.#limit) {
+  add(request: R): void {
+    if (request.isCall && this.#callCount >= this.#limit) {
       throw new RpcError(
         'RESOURCE_EXHAUSTED',
-        `${this.#calls} calls wait for their answers on this session; maxPendingCalls is ${this.#limit}`,
+        `${this.#callCount} calls wait for their answers on this session; maxPendingCalls is ${this.#limit}`,
         { unsent: true },
       );
     }
@@ -75,7 +75,7 @@ export class PendingCalls<W extends PendingRequest> {
     request.sequenceHigh = this.#high;
     this.#slots[slot] = request;
     this.#size++;
-    if (request.isCall) this.#calls++;
+    if (request.isCall) this.#callCount++;
     if (request.deadline < this.#earliestDeadline) this.#earliestDeadline = request.deadline;
   }
 
@@ -88,19 +88,19 @@ export class PendingCalls<W extends PendingRequest> {
   }
 
   /** Removes and returns the request with this sequence. Undefined: there is none. */
-  take(low: number, high: number): W | undefined {
+  take(low: number, high: number): R | undefined {
     const slot = (low >>> 1) & this.#mask;
     const request = this.#slots[slot];
     if (request === undefined || request.sequenceLow !== low || request.sequenceHigh !== high)
       return undefined;
     this.#slots[slot] = undefined;
     this.#size--;
-    if (request.isCall) this.#calls--;
+    if (request.isCall) this.#callCount--;
     return request;
   }
 
   /** The request with this sequence, which stays. Undefined: there is none. */
-  find(low: number, high: number): W | undefined {
+  find(low: number, high: number): R | undefined {
     const request = this.#slots[(low >>> 1) & this.#mask];
     return request !== undefined && request.sequenceLow === low && request.sequenceHigh === high
       ? request
@@ -113,7 +113,7 @@ export class PendingCalls<W extends PendingRequest> {
    */
   sweep(now: number): void {
     if (now < this.#earliestDeadline) return;
-    const due: W[] = [];
+    const due: R[] = [];
     this.#earliestDeadline = Number.POSITIVE_INFINITY;
     for (const request of this.#slots) {
       if (request === undefined) continue;
@@ -130,7 +130,7 @@ export class PendingCalls<W extends PendingRequest> {
     this.#slots = new Array(FIRST_CAPACITY).fill(undefined);
     this.#mask = FIRST_CAPACITY - 1;
     this.#size = 0;
-    this.#calls = 0;
+    this.#callCount = 0;
     inTurns(all, (request) => request.fail(error));
   }
 }

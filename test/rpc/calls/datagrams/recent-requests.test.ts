@@ -1,7 +1,10 @@
 /** The requests that a server remembers for each peer over UDP. */
 import { describe, expect, test } from 'vitest';
-import { REMEMBERED, RecentRequests } from '../../../src/rpc/calls/datagram-retries.js';
-import { noLeaks } from '../../fixtures/leaks.js';
+import {
+  MAX_REQUESTS_PER_PEER,
+  RecentRequests,
+} from '../../../../src/rpc/calls/datagrams/recent-requests.js';
+import { noLeaks } from '../../../fixtures/leaks.js';
 
 noLeaks();
 
@@ -11,8 +14,8 @@ describe('RecentRequests', () => {
     const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 7 });
     for (let low = 0; low < 3_000; low++) {
       expect(recent.find(request(low))).toBeUndefined();
-      expect(recent.remember(request(low), low % 2 === 0 ? 5_000 : 60_000, 0)).toBe(true);
-      recent.answered(request(low), new Uint8Array(1_000));
+      expect(recent.add(request(low), low % 2 === 0 ? 5_000 : 60_000, 0)).toBe(true);
+      recent.setAnswer(request(low), new Uint8Array(1_000));
     }
     expect(recent.find(request(2_999))?.answer).toHaveLength(1_000);
     // 985 answers of 1,000 bytes, each with 64 bytes of overhead, fit into 1 MiB.
@@ -20,7 +23,7 @@ describe('RecentRequests', () => {
     expect(recent.find(request(3_000 - 986))).toMatchObject({ answer: undefined });
     expect(recent.find(request(0))).toBeDefined();
     expect(recent.find({ sequenceLow: 0, sequenceHigh: 8 })).toBeUndefined();
-    for (let low = 3_000; low < 6_000; low++) recent.remember(request(low), 5_000, 20_000);
+    for (let low = 3_000; low < 6_000; low++) recent.add(request(low), 5_000, 20_000);
     expect(recent.find(request(0))).toBeUndefined();
     expect(recent.find(request(1))).toBeDefined();
     recent.clear();
@@ -29,11 +32,11 @@ describe('RecentRequests', () => {
   test('refuses new requests at its limit, and removes none before its deadline', () => {
     const recent = new RecentRequests();
     const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 7 });
-    for (let low = 0; low < REMEMBERED; low++)
-      expect(recent.remember(request(low), 5_000, 0)).toBe(true);
-    expect(recent.remember(request(REMEMBERED), 5_000, 1_000)).toBe(false);
+    for (let low = 0; low < MAX_REQUESTS_PER_PEER; low++)
+      expect(recent.add(request(low), 5_000, 0)).toBe(true);
+    expect(recent.add(request(MAX_REQUESTS_PER_PEER), 5_000, 1_000)).toBe(false);
     expect(recent.find(request(0))).toBeDefined();
-    expect(recent.remember(request(REMEMBERED), 5_000, 7_000)).toBe(true);
+    expect(recent.add(request(MAX_REQUESTS_PER_PEER), 5_000, 7_000)).toBe(true);
     expect(recent.find(request(0))).toBeUndefined();
     recent.clear();
   });
@@ -42,12 +45,12 @@ describe('RecentRequests', () => {
     const recent = new RecentRequests();
     const request = (high: number) => ({ sequenceLow: 5, sequenceHigh: high });
     for (let high = 0; high < 5_000; high++) {
-      expect(recent.remember(request(high), 5_000, 0)).toBe(true);
-      recent.answered(request(high), new Uint8Array(4));
+      expect(recent.add(request(high), 5_000, 0)).toBe(true);
+      recent.setAnswer(request(high), new Uint8Array(4));
     }
     expect(recent.size).toBe(5_000);
     expect(recent.find(request(0))?.answer).toHaveLength(4);
-    for (let high = 5_000; high < 9_000; high++) recent.remember(request(high), 5_000, 20_000);
+    for (let high = 5_000; high < 9_000; high++) recent.add(request(high), 5_000, 20_000);
     expect(recent.size).toBe(4_000);
     recent.clear();
   });
@@ -57,12 +60,12 @@ describe('RecentRequests', () => {
     const request = (low: number) => ({ sequenceLow: low, sequenceHigh: 0 });
     const counts = peers.map((recent) => {
       let count = 0;
-      while (recent.remember(request(count), 60_000, 0)) count++;
+      while (recent.add(request(count), 60_000, 0)) count++;
       return count;
     });
-    expect(counts).toEqual([...Array(8).fill(REMEMBERED), 256]);
+    expect(counts).toEqual([...Array(8).fill(MAX_REQUESTS_PER_PEER), 256]);
     peers[0]?.clear();
-    expect(peers[8]?.remember(request(256), 60_000, 0)).toBe(true);
+    expect(peers[8]?.add(request(256), 60_000, 0)).toBe(true);
     for (const recent of peers) recent.clear();
   });
 });

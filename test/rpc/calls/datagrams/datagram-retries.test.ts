@@ -1,11 +1,11 @@
 /** Calls over UDP: lost datagrams, duplicates, and messages that are too large. */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { describe, expect, test } from 'vitest';
-import { contract, implement, serve, serverStream, unary } from '../../../src/rpc/index.js';
-import { noLeaks } from '../../fixtures/leaks.js';
-import { connectOnce } from '../../fixtures/rpc.js';
-import { rejection } from '../../fixtures/transports.js';
-import { gate, turns, until, within } from '../../fixtures/waiting.js';
+import { contract, implement, serve, serverStream, unary } from '../../../../src/rpc/index.js';
+import { noLeaks } from '../../../fixtures/leaks.js';
+import { connectOnce } from '../../../fixtures/rpc.js';
+import { rejection } from '../../../fixtures/transports.js';
+import { gate, turns, until, within } from '../../../fixtures/waiting.js';
 
 const Sensor = contract('Sensor', {
   read: unary<string, string>({ idempotent: true }),

@@ -1,6 +1,6 @@
-/** PendingCalls: the ring of requests that wait for an answer. */
+/** PendingRequests: the ring of requests that wait for an answer. */
 import { describe, expect, test, vi } from 'vitest';
-import { PendingCalls, PendingRequest } from '../../../src/rpc/calls/pending-calls.js';
+import { PendingRequest, PendingRequests } from '../../../src/rpc/calls/pending-requests.js';
 import type { RpcError } from '../../../src/rpc/index.js';
 import { thrown } from '../../fixtures/transports.js';
 import { until } from '../../fixtures/waiting.js';
@@ -26,24 +26,24 @@ class Probe extends PendingRequest {
   }
 }
 
-const take = (pending: PendingCalls<Probe>, probe: Probe): Probe | undefined =>
+const take = (pending: PendingRequests<Probe>, probe: Probe): Probe | undefined =>
   pending.take(probe.sequenceLow, probe.sequenceHigh);
 const LIMIT = 100_000;
 
 /** A ring whose sequences begin just above (high, low) instead of at a random number. */
-function startingAt(high: number, low: number, parity: 0 | 1 = 1): PendingCalls<Probe> {
+function startingAt(high: number, low: number, parity: 0 | 1 = 1): PendingRequests<Probe> {
   const random = vi
     .spyOn(Math, 'random')
     .mockReturnValueOnce(high / 0x4000_0000)
     .mockReturnValueOnce(low / 0x8000_0000);
   try {
-    return new PendingCalls<Probe>(parity, LIMIT);
+    return new PendingRequests<Probe>(parity, LIMIT);
   } finally {
     random.mockRestore();
   }
 }
 
-function added(pending: PendingCalls<Probe>, deadline?: number): Probe {
+function added(pending: PendingRequests<Probe>, deadline?: number): Probe {
   const probe = new Probe(deadline);
   pending.add(probe);
   return probe;
@@ -52,7 +52,7 @@ function added(pending: PendingCalls<Probe>, deadline?: number): Probe {
 describe('sequences', () => {
   test.each([0, 1] as const)('have parity %d, grow by 2 and fit into 63 bits', (parity) => {
     for (const pending of [
-      new PendingCalls<Probe>(parity, LIMIT),
+      new PendingRequests<Probe>(parity, LIMIT),
       startingAt(0, 0, parity),
       startingAt(0x3fff_ffff, 0x7fff_ffff, parity),
     ]) {
@@ -90,15 +90,15 @@ describe('sequences', () => {
   });
 
   test('begin at a random number in each ring', () => {
-    expect(added(new PendingCalls<Probe>(1, LIMIT)).sequence).not.toBe(
-      added(new PendingCalls<Probe>(1, LIMIT)).sequence,
+    expect(added(new PendingRequests<Probe>(1, LIMIT)).sequence).not.toBe(
+      added(new PendingRequests<Probe>(1, LIMIT)).sequence,
     );
   });
 });
 
 describe('take()', () => {
   test('returns an added request once', () => {
-    const pending = new PendingCalls<Probe>(1, LIMIT);
+    const pending = new PendingRequests<Probe>(1, LIMIT);
     const probe = added(pending);
     expect(pending.size).toBe(1);
     expect(take(pending, probe)).toBe(probe);
@@ -107,7 +107,7 @@ describe('take()', () => {
   });
 
   test('returns nothing for another sequence of the same slot', () => {
-    const pending = new PendingCalls<Probe>(1, LIMIT);
+    const pending = new PendingRequests<Probe>(1, LIMIT);
     const probe = added(pending);
     expect(pending.take(probe.sequenceLow, probe.sequenceHigh ^ 1)).toBeUndefined();
     for (const bits of [7, 8, 16, 31])
@@ -154,7 +154,7 @@ describe('take()', () => {
   });
 
   test('add() throws RESOURCE_EXHAUSTED with `unsent` at the limit, and adds nothing', () => {
-    const pending = new PendingCalls<Probe>(1, 3);
+    const pending = new PendingRequests<Probe>(1, 3);
     const probes = [added(pending), added(pending), added(pending)];
     expect(thrown<RpcError>(() => added(pending))).toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
@@ -169,7 +169,7 @@ describe('take()', () => {
 
 describe('sweep()', () => {
   test('expires each request that is due once, and keeps the others', () => {
-    const pending = new PendingCalls<Probe>(1, LIMIT);
+    const pending = new PendingRequests<Probe>(1, LIMIT);
     const probes = [added(pending, 10), added(pending, 20), added(pending, 30), added(pending)];
     const seen = (): string[][] => probes.map(({ events }) => events);
     pending.sweep(9);
@@ -184,7 +184,7 @@ describe('sweep()', () => {
   });
 
   test('expires a request that was added later with a nearer deadline', () => {
-    const pending = new PendingCalls<Probe>(1, LIMIT);
+    const pending = new PendingRequests<Probe>(1, LIMIT);
     added(pending, 100);
     pending.sweep(50);
     const near = added(pending, 60);
@@ -193,7 +193,7 @@ describe('sweep()', () => {
   });
 
   test('does not expire a request that was taken', () => {
-    const pending = new PendingCalls<Probe>(1, LIMIT);
+    const pending = new PendingRequests<Probe>(1, LIMIT);
     const probe = added(pending, 10);
     take(pending, probe);
     pending.sweep(1e9);
@@ -202,7 +202,7 @@ describe('sweep()', () => {
 });
 
 test('failAll() fails each request once, also when a failure calls take() and sweep()', async () => {
-  const pending = new PendingCalls<Probe>(1, LIMIT);
+  const pending = new PendingRequests<Probe>(1, LIMIT);
   const probes = Array.from({ length: 1000 }, () => added(pending, 10));
   const reentrant = new Probe();
   reentrant.fail = (error) => {

@@ -1,0 +1,81 @@
+/** The orderly end of a channel: goaway, and the wait until no call is in flight. */
+import { atMost } from '../../core/timers.js';
+import type { PeerSession } from '../peer/peer-session.js';
+import type { Channel } from '../types.js';
+import { ControlFrame } from '../wire/control-frames.js';
+
+/** Milliseconds that drain() waits for the first frame of a new peer, which may take a goaway. */
+const FIRST_FRAME_TIMEOUT = 200;
+
+export class ChannelDrain {
+  readonly #peer: PeerSession;
+  readonly #channel: Pick<Channel, 'pending' | 'serving'>;
+  /** Resolve the promises of callers that wait for an idle channel. */
+  #waiters: (() => void)[] = [];
+
+  constructor(peer: PeerSession, channel: Pick<Channel, 'pending' | 'serving'>) {
+    this.#peer = peer;
+    this.#channel = channel;
+  }
+
+  /** Sends goaway to an extended peer: it sends no new calls then. Waits for its first frame. */
+  sendGoaway(): void {
+    const peer = this.#peer;
+    peer.capabilities.whenKnown(() => {
+      if (peer.closed || peer.extended !== true) return;
+      try {
+        peer.session?.write(ControlFrame.goaway());
+      } catch {
+        // The queue is full. The peer will see the end of the session.
+      }
+    });
+  }
+
+  /** A call has settled, of this side or of the peer. */
+  onCallSettled(): void {
+    if (this.#waiters.length > 0) this.#resolveWaiters();
+    if (this.#peer.isGoingAway) this.closeIfIdle();
+  }
+
+  /** The session is closed. */
+  onClose(): void {
+    this.#resolveWaiters();
+  }
+
+  get #isIdle(): boolean {
+    return this.#channel.pending === 0 && this.#channel.serving === 0;
+  }
+
+  closeIfIdle(): void {
+    if (this.#isIdle) void this.#peer.session?.close();
+  }
+
+  /** Settles when no call is in flight in either direction, or the session is closed. */
+  async idle(): Promise<void> {
+    while (!this.#peer.closed && !this.#isIdle) await this.#nextSettledCall();
+  }
+
+  /** Settles when no call is in flight, and a peer that received goaway has closed the session. */
+  async drain(): Promise<void> {
+    const peer = this.#peer;
+    if (peer.extended === undefined && !peer.closed)
+      await atMost(
+        FIRST_FRAME_TIMEOUT,
+        new Promise<void>((resolve) => void peer.capabilities.whenKnown(resolve)),
+      );
+    await this.idle();
+    // Datagrams have no end of a session.
+    while (!peer.closed && peer.extended === true && peer.session?.lossy === false)
+      await this.#nextSettledCall();
+  }
+
+  #nextSettledCall(): Promise<void> {
+    return new Promise((resolve) => this.#waiters.push(resolve));
+  }
+
+  #resolveWaiters(): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const resolve of waiters) resolve();
+  }
+}

@@ -1,0 +1,139 @@
+/**
+ * The latest requests of a peer that sends datagrams. A datagram may arrive twice, or be lost. When
+ * a request arrives again, the server sends its answer again, and does not call the handler again.
+ */
+import { Queue } from '../../../core/queue.js';
+import { type Sequence, sequenceKey } from '../../wire/sequence.js';
+
+/** The most requests that are kept per peer, about 10 MiB: 65 s of 1,000 calls a second. */
+export const MAX_REQUESTS_PER_PEER = 65_536;
+/** The most requests that are kept for all peers together, about 60 MiB. */
+const MAX_REQUESTS_IN_ALL = 524_288;
+/** How many requests each peer may have above MAX_REQUESTS_IN_ALL: the others may be attackers. */
+const GUARANTEED_REQUESTS_PER_PEER = 256;
+/** The most bytes of answers that are kept per peer, with ANSWER_OVERHEAD for each. */
+const MAX_ANSWER_BYTES_PER_PEER = 1024 * 1024;
+const ANSWER_OVERHEAD = 64;
+/** Milliseconds for which a request without a timeout is kept. */
+const DEFAULT_RETENTION = 30_000;
+/**
+ * The most milliseconds for which a request is kept. It is more than the maximum segment lifetime
+ * of RFC 9293, 3.4.1, two minutes, after which no copy of a packet is left in the network.
+ */
+const MAX_RETENTION = 300_000;
+/** Milliseconds after the deadline: a datagram that is sent at the deadline arrives later. */
+const ARRIVAL_MARGIN = 1_000;
+/** The number of requests of a peer at which the expired ones are removed for the first time. */
+const FIRST_PURGE_SIZE = 1_024;
+/** Milliseconds between two purges. At the limit, each request would otherwise cause a purge. */
+const PURGE_PERIOD = 100;
+
+interface RecentRequest {
+  /** Until when the request may arrive again: a time of now(). */
+  readonly until: number;
+  /**
+   * Undefined: the handler is running, the call has no answer, or the answer was removed. If the
+   * request arrives again then, it is dropped without an event.
+   */
+  answer: Uint8Array | undefined;
+}
+
+/** How many requests are kept for all peers together. */
+let totalRequests = 0;
+
+/** The key of a whole sequence. In most requests the upper half is 0. */
+function keyOf({ sequenceLow, sequenceHigh }: Sequence): number | string {
+  return sequenceHigh === 0 ? sequenceKey(sequenceLow) : `${sequenceHigh} ${sequenceLow}`;
+}
+
+/**
+ * The requests of one peer, and their answers. A request is kept until its deadline has passed,
+ * because it may arrive again until then. Above the limit, new requests are refused.
+ */
+export class RecentRequests {
+  readonly #requests = new Map<number | string, RecentRequest>();
+  /** Requests in the order of their answers. The answers of some have been removed. */
+  #answered = new Queue<RecentRequest>();
+  /** Bytes of the answers, with ANSWER_OVERHEAD for each. */
+  #answerBytes = 0;
+  /** The number of requests at which the expired ones are removed next. */
+  #nextPurgeSize = FIRST_PURGE_SIZE;
+  #purgedAt = Number.NEGATIVE_INFINITY;
+
+  get size(): number {
+    return this.#requests.size;
+  }
+
+  /** The request with this sequence. Undefined: the request is new. */
+  find(sequence: Sequence): RecentRequest | undefined {
+    return this.#requests.get(keyOf(sequence));
+  }
+
+  /**
+   * Keeps a new request. `timeout`: the timeout of its call, in ms. `time`: a time of now(). Returns
+   * false above the limit: the call must not run.
+   */
+  add(sequence: Sequence, timeout: number | undefined, time: number): boolean {
+    if (this.#requests.size >= this.#nextPurgeSize) this.#purge(time);
+    const { size } = this.#requests;
+    if (
+      size >= MAX_REQUESTS_PER_PEER ||
+      (totalRequests >= MAX_REQUESTS_IN_ALL && size >= GUARANTEED_REQUESTS_PER_PEER)
+    )
+      return false;
+    const until = time + Math.min(timeout ?? DEFAULT_RETENTION, MAX_RETENTION) + ARRIVAL_MARGIN;
+    this.#requests.set(keyOf(sequence), { until, answer: undefined });
+    totalRequests += this.#requests.size - size;
+    return true;
+  }
+
+  /** Keeps the answer of a request, and removes the oldest answers above the limit of bytes. */
+  setAnswer(sequence: Sequence, answer: Uint8Array): void {
+    const request = this.find(sequence);
+    if (request === undefined || request.answer !== undefined) return;
+    request.answer = answer;
+    this.#answerBytes += answer.length + ANSWER_OVERHEAD;
+    this.#answered.push(request);
+    while (this.#answerBytes > MAX_ANSWER_BYTES_PER_PEER)
+      this.#removeAnswer(this.#answered.shift());
+  }
+
+  /** Removes all requests, because the session is closed. */
+  clear(): void {
+    totalRequests -= this.#requests.size;
+    this.#requests.clear();
+    this.#answered.clear();
+    this.#answerBytes = 0;
+  }
+
+  #removeAnswer(request: RecentRequest | undefined): void {
+    if (request?.answer === undefined) return;
+    this.#answerBytes -= request.answer.length + ANSWER_OVERHEAD;
+    request.answer = undefined;
+  }
+
+  /** Removes the requests that cannot arrive again. */
+  #purge(time: number): void {
+    if (time - this.#purgedAt < PURGE_PERIOD) return;
+    this.#purgedAt = time;
+    const { size } = this.#requests;
+    for (const [key, request] of this.#requests) {
+      if (request.until > time) continue;
+      this.#removeAnswer(request);
+      this.#requests.delete(key);
+    }
+    totalRequests -= size - this.#requests.size;
+    this.#nextPurgeSize = Math.min(
+      MAX_REQUESTS_PER_PEER,
+      Math.max(FIRST_PURGE_SIZE, this.#requests.size * 2),
+    );
+    const answered = new Queue<RecentRequest>();
+    for (
+      let request = this.#answered.shift();
+      request !== undefined;
+      request = this.#answered.shift()
+    )
+      if (request.answer !== undefined) answered.push(request);
+    this.#answered = answered;
+  }
+}
