@@ -5,8 +5,8 @@ import { type Call, RpcError } from '../../rpc/index.js';
 import { readFailure } from './retry-safety.js';
 
 /**
- * The error of a call whose last attempt failed with `error`. `mayHaveRun`: another attempt may have
- * run, so the call is not `unsent`.
+ * The error of a call whose last attempt failed with `error`. `mayHaveRun`: another attempt may
+ * have run, so the call is not `unsent`.
  */
 export function lastAttemptError(error: unknown, mayHaveRun: boolean): unknown {
   if (!mayHaveRun || readFailure(error).unsent !== true) return error;

@@ -17,7 +17,9 @@ export class OutgoingCallCounter {
     this.#methods.of(method).onCallStart();
   }
 
-  /** `latency`: in milliseconds. `sent` and `received`: bytes of bodies, or of frames of streams. */
+  /**
+   * `latency`: in milliseconds. `sent` and `received`: bytes of bodies, or of frames of streams.
+   */
   onCallEnd(
     { method }: Call,
     error: RpcError | undefined,

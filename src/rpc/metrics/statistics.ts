@@ -1,7 +1,7 @@
 /**
- * Call statistics: counts, outcomes and latencies. Each counter counts one direction: the calls that
- * this side makes, or the calls that it serves. micro/statistics.ts has the other counters of a
- * consumer, and transport/admission.ts counts refused peers.
+ * Call statistics: counts, outcomes and latencies. Each counter counts one direction: the calls
+ * that this side makes, or the calls that it serves. micro/statistics.ts has the other counters of
+ * a consumer, and transport/admission.ts counts refused peers.
  */
 import { codeNumber, codeOfNumber, type RpcCode, type RpcError } from '../errors.js';
 import type {

@@ -56,7 +56,8 @@ export class Heartbeats {
   readonly #addPending: (heartbeat: OutgoingRequest) => void;
 
   /**
-   * `callCounter`: the counts of the calls of this side. `addPending` keeps a heartbeat until its answer.
+   * `callCounter`: the counts of the calls of this side. `addPending` keeps a heartbeat until its
+   * answer.
    */
   constructor(
     setup: HeartbeatSetup,

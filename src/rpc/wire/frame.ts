@@ -21,8 +21,8 @@ export const SECTION_BYTES = 2;
 /** The most bytes of an rpc header: its length is a uint16. */
 export const MAX_HEADER_BYTES = 0xffff;
 /**
- * The most bytes of a body whose length fits into its uint16. Extended peers compute the length of a
- * larger body from packageLength.
+ * The most bytes of a body whose length fits into its uint16. Extended peers compute the length of
+ * a larger body from packageLength.
  */
 export const MAX_PLAIN_BODY_BYTES = 0xffff;
 

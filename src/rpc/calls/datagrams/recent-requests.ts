@@ -70,8 +70,8 @@ export class RecentRequests {
   }
 
   /**
-   * Keeps a new request. `timeout`: the timeout of its call, in ms. `time`: a time of now(). Returns
-   * false above the limit: the call must not run.
+   * Keeps a new request. `timeout`: the timeout of its call, in ms. `time`: a time of now().
+   * Returns false above the limit: the call must not run.
    */
   add(sequence: Sequence, timeout: number | undefined, time: number): boolean {
     if (this.#requests.size >= this.#nextPurgeSize) this.#purge(time);

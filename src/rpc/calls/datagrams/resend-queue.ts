@@ -1,6 +1,6 @@
 /**
- * The idempotent requests of a caller that are not answered. A datagram may be lost, so each request
- * is sent again until its answer arrives.
+ * The idempotent requests of a caller that are not answered. A datagram may be lost, so each
+ * request is sent again until its answer arrives.
  */
 import type { PeerSession } from '../../peer/peer-session.js';
 import type { OutgoingRequest } from '../outgoing-request.js';
