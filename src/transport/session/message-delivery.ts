@@ -3,6 +3,7 @@
 import { promiseOf, settle } from '../../core/callbacks.js';
 import { asGettyError, type GettyError } from '../../core/errors.js';
 import type { Connection, Session } from '../types.js';
+import { handlerError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 import type { TaskPool } from './task-pool.js';
 
@@ -12,12 +13,6 @@ export interface ReadingSession<In, Out> extends Session<In, Out> {
   report(error: GettyError): void;
   /** The peer violated the protocol: sends what was written, and destroys the session. */
   fail(error: GettyError): void;
-  /** A callback of the listener failed: reports HANDLER_FAILED. */
-  handlerFailed(cause: unknown): void;
-  /** The peer has ended its side, and its last message has been delivered. Called once. */
-  peerEnded(): void;
-  /** The peer has ended its side, and every message has been handled. */
-  finished(): void;
 }
 
 /** The base of SessionReader. */
@@ -59,7 +54,7 @@ export abstract class MessageDelivery<In, Out> {
       const promise = promiseOf(listener.onMessage(this.session, message));
       if (promise !== undefined) this.trackHandler(promise);
     } catch (error) {
-      this.session.handlerFailed(error);
+      this.session.report(handlerError(error));
     }
   }
 
@@ -74,7 +69,7 @@ export abstract class MessageDelivery<In, Out> {
       );
       if (promise !== undefined) this.trackHandler(promise);
     } catch (error) {
-      session.handlerFailed(error);
+      session.report(handlerError(error));
     }
     if (this.hasFullPool(pool)) this.waitForRoom(pool);
   }
@@ -89,7 +84,7 @@ export abstract class MessageDelivery<In, Out> {
       this.onHandlerSettled();
     };
     outcome.then(settled, (error) => {
-      this.session.handlerFailed(error);
+      this.session.report(handlerError(error));
       settled();
     });
   }
