@@ -123,7 +123,7 @@ function badAddress(given: unknown, schemes: readonly string[]): Error {
   const forms = schemes.map((scheme) => FORMS[scheme]).join(' or ');
   return gettyError(
     'BAD_ADDRESS',
-    `address: given ${showUrl(given)}, expected ${forms}, with a port from 0 to 65535`,
+    `address: got ${showUrl(given)}, expected ${forms}, with a port from 0 to 65535`,
   );
 }
 

@@ -240,9 +240,9 @@ describe('reconnect.retryFirst', () => {
 });
 
 it.each<[object, string]>([
-  [{ maxAttempts: 0 }, 'maxAttempts: given 0, expected a number from 1'],
-  [{ maxAttempts: '3' }, 'maxAttempts: given "3"'],
-  [{ retryFirst: 1 }, 'retryFirst: given 1, expected a boolean'],
+  [{ maxAttempts: 0 }, 'maxAttempts: got 0, expected a number from 1'],
+  [{ maxAttempts: '3' }, 'maxAttempts: got "3"'],
+  [{ retryFirst: 1 }, 'retryFirst: got 1, expected a boolean'],
 ])('reconnect rejects %o with BAD_OPTION', async (reconnect, message) => {
   expect(await rejection(open(newAddress(), reconnect))).toMatchObject({
     code: 'BAD_OPTION',

@@ -252,7 +252,7 @@ it.each(['maxSessions', 'maxSessionsPerAddress'])(
       );
       expect(error).toMatchObject({
         code: 'BAD_OPTION',
-        message: expect.stringContaining(`${name}: given`),
+        message: expect.stringContaining(`${name}: got`),
       });
     }
   },

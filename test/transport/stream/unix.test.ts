@@ -38,11 +38,11 @@ describe('unix.mode and unix.group', () => {
   );
 
   it.each<[unknown, string]>([
-    ['rw', 'unix: given "rw"'],
-    [{ mode: '600' }, 'unix.mode: given "600"'],
-    [{ mode: 0o1777 }, 'unix.mode: given 1023'],
-    [{ mode: 1.5 }, 'unix.mode: given 1.5'],
-    [{ group: 'staff' }, 'unix.group: given "staff"'],
+    ['rw', 'unix: got "rw"'],
+    [{ mode: '600' }, 'unix.mode: got "600"'],
+    [{ mode: 0o1777 }, 'unix.mode: got 1023'],
+    [{ mode: 1.5 }, 'unix.mode: got 1.5'],
+    [{ group: 'staff' }, 'unix.group: got "staff"'],
     [{ modes: 0o600 }, 'did you mean mode?'],
   ])('are BAD_OPTION with the value %o', async (unix, message) => {
     const error = await rejection(serveNamed('a', socket.address, { unix: unix as never }));
