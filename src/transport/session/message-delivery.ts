@@ -77,10 +77,10 @@ export abstract class MessageDelivery<In, Out> {
   /** Counts one handler as running until `outcome` settles. */
   protected trackHandler(outcome: Promise<unknown>): void {
     this.handling++;
-    if (this.handling >= this.setup.maxHandling) this.#fill();
+    if (this.handling >= this.setup.maxHandling) this.#pauseReading();
     const settled = (): void => {
       this.handling--;
-      if (this.isFull && !this.#awaitsRoom) this.#unfill();
+      if (this.isFull && !this.#awaitsRoom) this.#continueIfNotFull();
       this.onHandlerSettled();
     };
     outcome.then(settled, (error) => {
@@ -91,13 +91,13 @@ export abstract class MessageDelivery<In, Out> {
 
   /** A session has one place at most in the queue of the pool. */
   protected waitForRoom(pool: TaskPool): void {
-    this.#fill();
+    this.#pauseReading();
     if (this.#awaitsRoom) return;
     this.#awaitsRoom = true;
     settle(() => pool.room()).then(
       () => {
         this.#awaitsRoom = false;
-        this.#unfill();
+        this.#continueIfNotFull();
       },
       (error) =>
         this.session.destroy(
@@ -116,13 +116,13 @@ export abstract class MessageDelivery<In, Out> {
     }
   }
 
-  #fill(): void {
+  #pauseReading(): void {
     if (this.isFull) return;
     this.isFull = true;
     this.connection.pause();
   }
 
-  #unfill(): void {
+  #continueIfNotFull(): void {
     if (this.handling >= this.setup.maxHandling) return;
     this.isFull = false;
     this.continueReading();

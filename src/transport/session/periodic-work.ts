@@ -100,7 +100,7 @@ export class PeriodicWork<In, Out> implements Tickable {
 
   #checkCron(): void {
     const time = now();
-    // Of all calls of tick(), the one that is nearest to #cronAt calls onCron.
+    // onCron is called by the tick() that is nearest to #cronAt.
     if (time < this.#cronAt - this.#period / 2) return;
     this.#cronAt = Math.ceil(Math.max(this.#cronAt, time - this.#period)) + this.#setup.cronPeriod;
     this.#connection.ping?.();

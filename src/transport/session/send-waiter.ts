@@ -31,7 +31,7 @@ export class SendError extends GettyError implements SendResult {
   }
 }
 
-/** The rejection of send() for a message that could not be encoded. */
+/** The error of a send() that wrote nothing because of `error`. */
 export function notEncodedError(error: unknown): SendError {
   const known = asGettyError(error, 'ENCODE_FAILED', 'the codec failed');
   const cause = known.code === 'ABORTED_BY_CALLER' ? known.cause : error;

@@ -47,7 +47,8 @@ export class SessionWriter<In, Out> implements Flushable {
   messagesWritten = 0;
   readonly #connection: Connection;
   readonly #writesEachMessage: boolean;
-  readonly #hasOwnMessages: boolean;
+  /** Whether the connection adds a frame to each message. */
+  readonly #framesMessages: boolean;
   readonly #limits: Limits;
   readonly #target: ConnectionWriter;
   /** Undefined until the first send() or drained(): most sessions have none. */
@@ -76,7 +77,7 @@ export class SessionWriter<In, Out> implements Flushable {
   constructor(connection: Connection, limits: Limits) {
     this.#connection = connection;
     this.#writesEachMessage = connection.capabilities?.writesEachMessage === true;
-    this.#hasOwnMessages = connection.endMessage !== undefined;
+    this.#framesMessages = connection.endMessage !== undefined;
     this.#limits = limits;
     this.#target = new ConnectionWriter(connection);
   }
@@ -95,7 +96,7 @@ export class SessionWriter<In, Out> implements Flushable {
     const output = this.#writable();
     const connection = this.#connection;
     const start = output.length;
-    if (this.#hasOwnMessages) connection.beginMessage?.(output);
+    if (this.#framesMessages) connection.beginMessage?.(output);
     const content = output.length;
     let size = 0;
     this.#encodingFrom = start;
@@ -111,7 +112,7 @@ export class SessionWriter<In, Out> implements Flushable {
           this.#limits.maxMessageBytes,
           `is for ${connection.remoteAddress}`,
         );
-      if (this.#hasOwnMessages) connection.endMessage?.(output, start);
+      if (this.#framesMessages) connection.endMessage?.(output, start);
     } catch (error) {
       this.#encodingFrom = NOT_ENCODING;
       this.#undo(output, start);

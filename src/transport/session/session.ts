@@ -55,7 +55,7 @@ export class TransportSession<In, Out>
   readonly #owner: SessionOwner<In, Out>;
   readonly #connection: Connection;
   readonly #setup: ResolvedSetup<In, Out>;
-  /** Undefined until bytes arrive or have to wait: many sessions only keep a connection. */
+  /** Created when the session first reads or pauses: many sessions only keep a connection. */
   #reader: SessionReader<In, Out> | undefined;
   readonly #readContext: AsyncContext | undefined;
   /** Undefined until the first write: many sessions only receive. */

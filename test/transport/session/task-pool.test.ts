@@ -59,7 +59,7 @@ it('rejects with POOL_FULL when the queue is full, and settles room() when it is
   expect(pool.full).toBe(true);
   expect(await rejection(pool.run(() => 'never'))).toMatchObject({
     code: 'POOL_FULL',
-    message: 'the pool runs 2 tasks and 1 wait: as many as it may',
+    message: 'the pool is full; tasks running: 2, waiting: 1',
   });
   let room = false;
   const waiting = pool.room().then(() => {

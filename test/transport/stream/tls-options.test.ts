@@ -1,4 +1,4 @@
-/** Valid and invalid TLS options. serve() and connect() reject the invalid ones. */
+/** Valid and invalid TLS options. serve() and connect() reject invalid options. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
