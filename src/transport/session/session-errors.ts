@@ -95,3 +95,12 @@ export function nestedWriteError(): GettyError {
     'write() of the codec wrote to its own session; append to the output instead',
   );
 }
+
+/** For a send() whose signal has aborted before the call. */
+export function abortedError(reason: unknown): GettyError {
+  return gettyError(
+    'ABORTED_BY_CALLER',
+    'the signal of the caller aborted before anything was sent',
+    reason,
+  );
+}

@@ -15,7 +15,7 @@ import { handlerError, incompleteMessageError } from './session-errors.js';
 import type { ResolvedSetup } from './session-options.js';
 import { StreamDecoder } from './stream-decoder.js';
 
-/** Small messages are counted in portions: counting each one would take 1 % of its time. */
+/** Small messages are counted in groups: counting each message would take 1 % of its time. */
 const UNITS_PER_SPEND = 64;
 
 /** A message of a message transport; as in ConnectionEvents.onMessage. */
@@ -42,7 +42,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   #isReading = false;
   #hasEnded = false;
   /** Whether onEnd of the listener has been called. */
-  #endDelivered = false;
+  #isEndDelivered = false;
 
   /** `opened`: whether onOpen has settled. */
   constructor(
@@ -99,7 +99,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   /** One message of a message transport. */
   onMessage(bytes: Bytes, text: boolean | undefined, start: number, end: number): void {
     this.bytesRead += end - start;
-    // In most cases no message waits, and this one can be read at once.
+    // In most cases no other message waits, and this message can be read at once.
     if (
       this.#waiting === undefined &&
       this.setup.taskPool === undefined &&
@@ -117,9 +117,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     this.#read();
   }
 
-  /**
-   * Delivers nothing more. Releases the buffers, because a handler may keep the session for long.
-   */
+  /** Delivers nothing more, and releases the buffers: a handler may keep the session for long. */
   stop(): void {
     this.isStopped = true;
     this.#stream = undefined;
@@ -247,9 +245,7 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     if (messages.length === 0) this.#waiting = undefined;
   }
 
-  /**
-   * Whether this turn has budget left for a message. If not, the message waits for the next turn.
-   */
+  /** Whether this turn has budget for a message. If not, reading continues in the next turn. */
   #hasTurn(size: number): boolean {
     if (!spend(unitsOf(size))) return true;
     this.#waitForTurn(true);
@@ -259,12 +255,14 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
   #waitForTurn(pause: boolean): void {
     this.#awaitsTurn = true;
     if (pause) this.connection.pause();
-    const goOn = (): void => {
+    const resume = (): void => {
       this.#awaitsTurn = false;
       this.continueReading();
     };
     onNextTurn(
-      guarded(goOn, (error) => this.session.destroy(faultError(this.session.remoteAddress, error))),
+      guarded(resume, (error) =>
+        this.session.destroy(faultError(this.session.remoteAddress, error)),
+      ),
     );
   }
 
@@ -284,8 +282,8 @@ export class SessionReader<In, Out> extends MessageDelivery<In, Out> {
     const { session } = this;
     const rest = this.#stream?.input.length ?? 0;
     if (rest > 0) return session.fail(incompleteMessageError(session.remoteAddress, rest));
-    if (!this.#endDelivered) {
-      this.#endDelivered = true;
+    if (!this.#isEndDelivered) {
+      this.#isEndDelivered = true;
       notify(
         () => this.setup.listener.onEnd?.(session),
         (error) => session.report(handlerError(error)),

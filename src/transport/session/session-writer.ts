@@ -4,24 +4,23 @@
  */
 
 import { refusePromise } from '../../core/callbacks.js';
-import { gettyError } from '../../core/errors.js';
 import { checkNames, checkNumber } from '../../core/options.js';
 import { LONGEST_TIMER } from '../../core/timers.js';
 import { spend, unitsOf } from '../../core/turn.js';
 import { ByteWriter, FLUSH_BYTES } from '../buffers/byte-writer.js';
 import { SEND_OPTION_NAMES } from '../option-names.js';
-import type {
-  Codec,
-  Connection,
-  SendOptions,
-  SendResult,
-  Session,
-  SessionOptions,
-} from '../types.js';
+import type { Codec, Connection, SendOptions, SendResult, Session } from '../types.js';
 import { ConnectionWriter } from './connection-writer.js';
 import { type Flushable, flushSoon } from './flush-scheduler.js';
 import { notEncodedError, SendWaiter, Waiters } from './send-waiter.js';
-import { blockedError, closedError, nestedWriteError, tooLargeError } from './session-errors.js';
+import {
+  abortedError,
+  blockedError,
+  closedError,
+  nestedWriteError,
+  tooLargeError,
+} from './session-errors.js';
+import type { ResolvedSetup } from './session-options.js';
 
 /**
  * While at most this number of sessions write, the first portion of a tick is sent early, so that
@@ -37,10 +36,6 @@ const LARGE_MESSAGE = 4096;
 
 const NOT_ENCODING = -1;
 
-type Limits = Required<
-  Pick<SessionOptions, 'highWaterMark' | 'maxQueuedBytes' | 'maxMessageBytes'>
->;
-
 export class SessionWriter<In, Out> implements Flushable {
   /** Bytes of messages, as the codec encoded them. */
   bytesWritten = 0;
@@ -49,7 +44,7 @@ export class SessionWriter<In, Out> implements Flushable {
   readonly #writesEachMessage: boolean;
   /** Whether the connection adds a frame to each message. */
   readonly #framesMessages: boolean;
-  readonly #limits: Limits;
+  readonly #setup: ResolvedSetup<In, Out>;
   readonly #target: ConnectionWriter;
   /** Undefined until the first send() or drained(): most sessions have none. */
   #waiters: Waiters | undefined;
@@ -74,11 +69,11 @@ export class SessionWriter<In, Out> implements Flushable {
   /** Whether the connection takes no more bytes. */
   #isGone = false;
 
-  constructor(connection: Connection, limits: Limits) {
+  constructor(connection: Connection, setup: ResolvedSetup<In, Out>) {
     this.#connection = connection;
     this.#writesEachMessage = connection.capabilities?.writesEachMessage === true;
     this.#framesMessages = connection.endMessage !== undefined;
-    this.#limits = limits;
+    this.#setup = setup;
     this.#target = new ConnectionWriter(connection);
   }
 
@@ -106,10 +101,10 @@ export class SessionWriter<In, Out> implements Flushable {
       if (this.#isClosed) throw closedError(this.#connection.remoteAddress);
       this.#encodingFrom = NOT_ENCODING;
       size = output.length - content;
-      if (size > this.#limits.maxMessageBytes)
+      if (size > this.#setup.maxMessageBytes)
         throw tooLargeError(
           size,
-          this.#limits.maxMessageBytes,
+          this.#setup.maxMessageBytes,
           `is for ${connection.remoteAddress}`,
         );
       if (this.#framesMessages) connection.endMessage?.(output, start);
@@ -148,12 +143,7 @@ export class SessionWriter<In, Out> implements Flushable {
     try {
       checkNames('send()', options, SEND_OPTION_NAMES);
       if (timeout !== undefined) checkNumber('timeout', timeout, 0, LONGEST_TIMER);
-      if (signal?.aborted)
-        throw gettyError(
-          'ABORTED_BY_CALLER',
-          'the signal of the caller aborted before anything was sent',
-          signal.reason,
-        );
+      if (signal?.aborted) throw abortedError(signal.reason);
       this.#connection.requestWriteAck?.();
       write();
     } catch (error) {
@@ -171,7 +161,7 @@ export class SessionWriter<In, Out> implements Flushable {
   /** See Session.drained. */
   drained(): Promise<void> {
     if (this.#isGone) return Promise.reject(closedError(this.#connection.remoteAddress));
-    const excess = this.queuedBytes - this.#limits.highWaterMark;
+    const excess = this.queuedBytes - this.#setup.highWaterMark;
     if (excess < 0) return Promise.resolve();
     // To be below the mark, one byte more than the excess must be taken.
     const position = this.takenPosition + excess + 1;
@@ -184,7 +174,7 @@ export class SessionWriter<In, Out> implements Flushable {
   #writable(): ByteWriter {
     if (this.#isClosed) throw closedError(this.#connection.remoteAddress);
     if (this.#encodingFrom !== NOT_ENCODING) throw nestedWriteError();
-    const { maxQueuedBytes } = this.#limits;
+    const { maxQueuedBytes } = this.#setup;
     if (this.queuedBytes + (this.#waiters?.bytes ?? 0) >= maxQueuedBytes)
       throw blockedError(
         this.#connection.remoteAddress,
@@ -229,7 +219,7 @@ export class SessionWriter<In, Out> implements Flushable {
       this.#target.writeAll(output);
       this.#portion = Math.min(this.#portion * PORTION_GROWTH, FLUSH_BYTES);
     }
-    return this.#target.unsentBytes + output.length < this.#limits.highWaterMark;
+    return this.#target.unsentBytes + output.length < this.#setup.highWaterMark;
   }
 
   #writeAlone(output: ByteWriter): void {
@@ -276,10 +266,7 @@ export class SessionWriter<In, Out> implements Flushable {
     this.#isClosed = true;
   }
 
-  /**
-   * The codec closes the session while it encodes the message at `end`. Writes the messages before
-   * it.
-   */
+  /** For a codec that closes the session while it encodes: writes the messages before `end`. */
   #flushBefore(end: number): void {
     const output = this.#output;
     this.#output = undefined;
